@@ -1,0 +1,78 @@
+"""The few Deferred idioms that are used here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def deferred(function: Callable[P, Coroutine[Deferred[Any], Any, T]]) -> Callable[P, Deferred[T]]:
+    """Make an ``async def`` return a Deferred at once, so that it satisfies an interface that promises one.
+
+    :param function: a coroutine function.
+    :return: a function of the same parameters; its Deferred fires with what the coroutine returns and fails
+        with what it raises.
+    """
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        return Deferred.fromCoroutine(function(*args, **kwargs))
+
+    return call
+
+
+def shield(inner: Deferred[T]) -> Deferred[T]:
+    """Let a write outlive whoever waits for it: cancelling the answer leaves ``inner`` alone.
+
+    :param inner: the Deferred of a write that has begun.
+    :return: a Deferred that fires or fails as ``inner`` does; when it is cancelled it fails with
+        ``CancelledError``, and ``inner`` goes on, its later result being dropped.
+    """
+    outer: Deferred[T] = Deferred()
+
+    def succeeded(value: T) -> None:
+        if not outer.called:
+            outer.callback(value)
+
+    def failed(failure: Failure) -> None:
+        if not outer.called:
+            outer.errback(failure)
+
+    inner.addCallbacks(succeeded, failed)
+    return outer
+
+
+def bounded(inner: Deferred[T], seconds: float, clock: IReactorTime, late: Callable[[], Exception]) -> Deferred[T]:
+    """Give a wait a limit.
+
+    :param inner: what is waited for; it is cancelled when the time is over.
+    :param seconds: how long.
+    :param clock: whose time it is.
+    :param late: makes the error that the wait fails with when the time is over.
+    :return: ``inner``, which then fires or fails as before, or fails with what ``late`` made.
+    """
+    expired = False
+
+    def expire() -> None:
+        nonlocal expired
+        expired = True
+        inner.cancel()
+
+    timer = clock.callLater(seconds, expire)
+
+    def done(result: T | Failure) -> T | Failure:
+        if timer.active():
+            timer.cancel()
+        if expired and isinstance(result, Failure) and result.check(CancelledError):
+            return Failure(late())
+        return result
+
+    return inner.addBoth(done)

@@ -1,0 +1,82 @@
+"""What can go wrong, in words: every failure that crosses a room of the house is one of these.
+
+Nothing here knows of HTTP; ``queuey.http.errors`` alone turns a word into a status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class QueueyError(Exception):
+    """The base of all errors of this package.
+
+    :ivar text: one sentence for whoever sent the request.
+    :ivar applied: whether the change asked for was stored: ``"no"``, ``"yes"`` or ``"unknown"``.
+    """
+
+    applied: str = "no"
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class ConfigurationError(QueueyError):
+    """The settings cannot be used; ``problems`` has one line for each mistake."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class InvalidRequest(QueueyError):
+    """The request itself is wrong; ``problems`` names each parameter and what is wrong with it."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {text}" for name, text in problems.items()))
+        self.problems = dict(problems)
+
+
+class InvalidUpdate(QueueyError):
+    """A queue cannot be changed in the way that was asked for."""
+
+
+class BodyTooLarge(QueueyError):
+    """A body is over the limit of its application."""
+
+
+class NoSuchApplication(QueueyError):
+    """No application of that name is configured."""
+
+
+class NoSuchQueue(QueueyError):
+    """The application has no queue of that name, or the queue was deleted meanwhile."""
+
+
+class BadCredentials(QueueyError):
+    """Credentials were given, and they are false."""
+
+
+class Forbidden(QueueyError):
+    """The caller is known, or anonymous, and may not do this."""
+
+
+class Conflict(QueueyError):
+    """What was to be changed was changed by somebody else in between."""
+
+
+class StorageFull(QueueyError):
+    """There is no room: the disk, the memory bound, or the application's own limit is reached."""
+
+
+class Unavailable(QueueyError):
+    """Storage does not answer, or not in time.
+
+    :ivar retry_after: seconds after which a retry makes sense.
+    """
+
+    def __init__(self, text: str, *, applied: str = "no", retry_after: int = 1) -> None:
+        super().__init__(text)
+        self.applied = applied
+        self.retry_after = retry_after

@@ -1,0 +1,223 @@
+"""The promises between rooms. Every method that does I/O returns a Deferred that fires with frozen values, or fails
+with a :class:`queuey.errors.QueueyError`; anything else it fails with is a defect of the provider.
+
+Each interface has a contract suite in ``tests/contracts`` that every provider passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+import attrs
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from queuey.model.message import Address, Content, NewMessage
+from queuey.model.policy import Ack, Policy, WriteTerms
+from queuey.model.queue import Queue, QueueSettings
+from queuey.model.timeid import MessageId
+from queuey.model.window import LookupSlice, Window, WindowSlice
+
+
+class IMessageStore(Interface):
+    """Messages, by queue, partition and id.
+
+    A *queue* is always the value that an :class:`IQueueStore` of the same store gave. Writes to a life of a queue that
+    has ended fail with :class:`~queuey.errors.NoSuchQueue`; reads of it find nothing.
+    """
+
+    def append(queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms) -> Deferred[tuple[MessageId, ...]]:
+        """Store messages, all or none.
+
+        :return: fires once they are stored on the terms asked for, with their new ids in the order of the messages.
+            Ids rise strictly: in the batch, and over everything that this store has made before, restarts and clocks
+            set back included. Fails with ``NoSuchQueue``, ``StorageFull`` or ``Unavailable``.
+        """
+
+    def scan(queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
+        """Read a range, one slice of it at a time.
+
+        Nothing above the stable time is shown: a reader that goes on after the last id it saw misses nothing.
+
+        :return: fires with the first slice and the window that is left. A slice may be empty and yet have a rest.
+            A partition that the queue lacks is empty. May be cancelled. Fails with ``Unavailable``.
+        """
+
+    def lookup(queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[LookupSlice]:
+        """Read messages by address, one slice at a time, those of the future included.
+
+        :return: fires with those that exist, in the order asked, asked twice given twice, and the addresses that are
+            left. May be cancelled. Fails with ``Unavailable``.
+        """
+
+    def replace(
+        queue: Queue, addresses: Sequence[Address], content: Content, ttl: int, terms: WriteTerms
+    ) -> Deferred[None]:
+        """Overwrite messages, or create them under these very ids; all or none.
+
+        :param ttl: seconds to live, anew from this write.
+        :return: fires once stored. Fails as ``append`` does.
+        """
+
+    def remove(queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
+        """Delete messages; those that are missing are no error.
+
+        :return: fires with how many there were, once that is stored. Fails with ``NoSuchQueue`` or ``Unavailable``.
+        """
+
+    def purge(queue: Queue, before: MessageId, ack: Ack) -> Deferred[None]:
+        """Delete every message of the queue whose id is below a bound.
+
+        :return: fires once none of them can be seen any more. Fails with ``NoSuchQueue`` or ``Unavailable``.
+        """
+
+    def count(queue: Queue, ack: Ack) -> Deferred[int]:
+        """How many messages a queue has, those of the future included.
+
+        :return: fires with the number. May be cancelled. Fails with ``Unavailable``.
+        """
+
+
+class IQueueStore(Interface):
+    """The queues of all applications, by name."""
+
+    def create(
+        application: str, name: str, settings: QueueSettings, max_queues: int | None
+    ) -> Deferred[tuple[Queue, bool]]:
+        """Make a queue, unless there is one of that name.
+
+        :param max_queues: how many the application may have, or ``None``.
+        :return: fires with the queue, and whether this call made it; of several callers at once exactly one is told
+            so. Fails with ``StorageFull`` where the application has all it may have, or ``Unavailable``.
+        """
+
+    def update(queue: Queue, settings: QueueSettings) -> Deferred[Queue]:
+        """Change the settings of a queue if nobody else has since ``queue`` was read.
+
+        :return: fires with the queue as it is then. Fails with ``Conflict`` where its version is another one,
+            ``NoSuchQueue``, or ``Unavailable``.
+        """
+
+    def forget(queue: Queue) -> Deferred[bool]:
+        """End this life of a queue, and that of every message in it, at once.
+
+        :return: fires with whether it was still there. Fails with ``Unavailable``.
+        """
+
+    def names(application: str, start: str, limit: int, prefix: str) -> Deferred[tuple[str, ...]]:
+        """Names of queues in the order of their code points.
+
+        :param start: names at or after it (the names after ``x`` start at ``x + "\\0"``).
+        :param limit: how many at the most.
+        :param prefix: only those that begin so.
+        :return: fires with the names. May be cancelled. Fails with ``Unavailable``.
+        """
+
+    def describe(application: str, names: Sequence[str]) -> Deferred[tuple[Queue | None, ...]]:
+        """The queues of these names, in this order; ``None`` for one that does not exist.
+
+        :return: may be cancelled; fails with ``Unavailable``.
+        """
+
+
+class Outcome(Enum):
+    """What is known of a compare-and-set."""
+
+    APPLIED = "applied"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+@attrs.frozen
+class State:
+    """A value under compare-and-set, and the version to name when it is replaced."""
+
+    value: bytes
+    version: str
+
+
+class IStateStore(Interface):
+    """Small values that change by compare-and-set: what every guarantee stands on."""
+
+    def read(key: str) -> Deferred[State | None]:
+        """The value of a key, the newest that was ever applied.
+
+        :return: fires with ``None`` where there is none. May be cancelled. Fails with ``Unavailable``.
+        """
+
+    def replace(key: str, version: str | None, value: bytes | None) -> Deferred[Outcome]:
+        """Set a value if its version is still the one that was read.
+
+        :param version: the version seen; ``None``: there was no value.
+        :param value: the new value, of at most 65,536 bytes (more is ``ValueError``, raised at once); ``None`` removes it. Each change has a fresh version
+            that was never there before.
+        :return: fires with the outcome; ``UNKNOWN`` is settled by reading. Fails with ``Unavailable`` or
+            ``StorageFull``, and then nothing was changed.
+        """
+
+
+@attrs.frozen
+class Promises:
+    """What a store can promise, for start-up to hold against what applications ask.
+
+    :ivar durable: what an acknowledged write survives, in words for operators and clients.
+    :ivar survives_power_loss: whether that includes the loss of power.
+    """
+
+    durable: str
+    survives_power_loss: bool
+
+
+class IStore(IMessageStore, IQueueStore):
+    """One back end as a whole."""
+
+    states: IStateStore = Attribute("The :class:`IStateStore` of this back end.")
+    promises: Promises = Attribute("What this back end can promise.")
+
+    def open() -> None:
+        """Begin; called once, in the process that serves.
+
+        :raise QueueyError: where the store cannot be used, saying why; nothing is then left open.
+        """
+
+    def close() -> Deferred[None]:
+        """End: what was accepted is finished, what comes later fails with ``Unavailable``.
+
+        :return: fires when everything is stored and closed.
+        """
+
+    def ping() -> Deferred[None]:
+        """Whether the store answers.
+
+        :return: fires if so. Fails with ``Unavailable``.
+        """
+
+
+@attrs.frozen
+class Credential:
+    """One scheme and value of an Authorization header; the scheme is in lower case, the value never shown."""
+
+    scheme: str
+    value: str = attrs.field(repr=False)
+
+
+class IAuthenticator(Interface):
+    """Finds out who a caller is."""
+
+    def authenticate(credential: Credential) -> Deferred[frozenset[str]]:
+        """The principals that a credential proves.
+
+        :return: fires with them; the empty set is "not mine". Fails with ``BadCredentials`` for "mine, and false",
+            ``Unavailable`` where that cannot be found out now.
+        """
+
+
+class IPolicies(Interface):
+    """What each application is promised and allowed."""
+
+    def policy_for(application: str) -> Deferred[Policy]:
+        """The policy of an application, as it is in force now.
+
+        :return: fails with ``NoSuchApplication``, or ``Unavailable``.
+        """

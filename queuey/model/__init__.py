@@ -1,0 +1,1 @@
+"""Pure values and rules: no Twisted, no input or output, no settings."""

@@ -1,0 +1,38 @@
+"""Who may do what: one pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from enum import Enum
+
+from queuey.model.queue import Queue, QueueType
+
+
+class Operation(Enum):
+    """What can be asked of an application and its queues, in the words of a refusal."""
+
+    LIST_QUEUES = "list queues"
+    CREATE_QUEUE = "create a queue"
+    CHANGE_QUEUE = "change the queue"
+    DELETE_QUEUE = "delete the queue"
+    WRITE_MESSAGES = "write messages"
+    READ_MESSAGES = "read messages"
+    DELETE_MESSAGES = "delete messages"
+
+
+_SHARED = (Operation.READ_MESSAGES, Operation.DELETE_MESSAGES)
+
+
+def allowed(operation: Operation, caller: Set[str], application: str, queue: Queue | None) -> bool:
+    """Whether a caller may do something.
+
+    :param caller: the principals that the caller has proven to be; none of them is an anonymous caller.
+    :param application: the application whose name is in the URL.
+    :param queue: the queue that is meant; ``None`` for operations on the application itself.
+    """
+    if queue is not None and operation in _SHARED:
+        if operation is Operation.READ_MESSAGES and queue.settings.type is QueueType.PUBLIC:
+            return True
+        if queue.settings.principals:
+            return not caller.isdisjoint(queue.settings.principals)
+    return f"app:{application}" in caller

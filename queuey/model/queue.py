@@ -1,0 +1,80 @@
+"""A queue: its name, its settings, and the one of its lives that is meant."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from enum import Enum
+from typing import Final
+
+import attrs
+
+from queuey.model.timeid import Ticks
+
+MAX_NAME: Final = 50
+"""Characters in a queue's name."""
+
+MAX_PARTITIONS: Final = 200
+
+_PRINCIPAL: Final = re.compile(r"app:[^\s,:/]+|bid:[^\s,:/@]+@[^\s,:/@.]+(?:\.[^\s,:/@.]+)+")
+
+
+class QueueType(Enum):
+    """Who may read: the principals (user), or everyone (public)."""
+
+    USER = "user"
+    PUBLIC = "public"
+
+
+class Consistency(Enum):
+    """How many replicas must agree, as the queue's owner says it."""
+
+    WEAK = "weak"
+    STRONG = "strong"
+    VERY_STRONG = "very_strong"
+
+
+@attrs.frozen
+class QueueSettings:
+    """What an owner chooses for a queue.
+
+    :ivar principals: who may read and delete instead of the application, each once, in the order given.
+    """
+
+    type: QueueType = QueueType.USER
+    partitions: int = 1
+    consistency: Consistency = Consistency.STRONG
+    principals: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Queue:
+    """One life of a queue, as the store knows it.
+
+    :ivar incarnation: the store's number of this life; a queue that is deleted and made anew has another one.
+    :ivar version: another one after each change of the settings.
+    :ivar created: when this life began.
+    """
+
+    application: str
+    name: str
+    settings: QueueSettings
+    incarnation: int
+    version: str
+    created: Ticks
+
+
+def name_problem(name: str) -> str | None:
+    """What is wrong with a queue's name, or ``None`` for a good one."""
+    if not 1 <= len(name) <= MAX_NAME:
+        return f"A queue's name has 1 to {MAX_NAME} characters."
+    if name in (".", ".."):
+        return '"." and ".." are no names, since URL parsers drop them.'
+    if any(c in "/,:" or unicodedata.category(c) in ("Cc", "Cs") for c in name):
+        return 'A queue\'s name has no "/", ",", ":" or control characters.'
+    return None
+
+
+def is_principal(text: str) -> bool:
+    """Whether text names a principal: ``app:<application>`` or ``bid:<e-mail address>``."""
+    return _PRINCIPAL.fullmatch(text) is not None

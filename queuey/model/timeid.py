@@ -1,0 +1,132 @@
+"""Message ids, and the time that is in them.
+
+Inside Queuey an id is the 16 bytes of a UUID of version 6 (RFC 9562, section 5.6), whose byte order is the order of
+time. The v1 API shows the UUID of version 1 that has the same fields; the two forms are the same bits in another order.
+
+Times are *ticks*: whole units of 100 ns since 1582-10-15, as UUIDs count them. Ids, expiries and the stable time all
+share that unit, so they can be compared without conversion.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NewType
+
+Ticks = NewType("Ticks", int)
+MessageId = NewType("MessageId", bytes)
+
+SECOND: Final = 10_000_000
+"""Ticks in one second."""
+
+EPOCH: Final = 0x01B21DD213814000
+"""Ticks between 1582-10-15 and 1970-01-01 (RFC 9562, appendix A)."""
+
+MAX_TICKS: Final = Ticks((1 << 60) - 1)
+"""The last time that an id can hold, in the year 5236."""
+
+LOWEST: Final = MessageId(bytes(16))
+"""A bound below every id."""
+
+HIGHEST: Final = MessageId(b"\xff" * 16)
+"""A bound above every id."""
+
+_HEX: Final = re.compile(r"[0-9a-fA-F]{32}", re.ASCII)
+_SECONDS: Final = re.compile(r"([0-9]*)(?:\.([0-9]*))?", re.ASCII)
+
+
+def from_seconds(seconds: float) -> Ticks:
+    """The ticks of a time in seconds since 1970, as clocks give it."""
+    return Ticks(int(seconds * SECOND) + EPOCH)
+
+
+def to_seconds(ticks: Ticks) -> float:
+    """The seconds since 1970 of a time in ticks."""
+    return (ticks - EPOCH) / SECOND
+
+
+def parse_seconds(text: str) -> Ticks | None:
+    """The ticks of decimal text in seconds since 1970, exact to 100 ns.
+
+    What is finer is rounded up, so that a lower bound never lets an earlier id in.
+
+    :return: ``None`` where the text is not digits with at most one point. Times later than an id can hold give a
+        bound above every id.
+    """
+    match = _SECONDS.fullmatch(text)
+    if match is None or not (match[1] or match[2]):
+        return None
+    whole, fraction = (match[1] or "0")[-400:], match[2] or ""
+    if len((match[1] or "").lstrip("0")) > 20:
+        return Ticks(MAX_TICKS + 1)
+    ticks = int(whole) * SECOND + int((fraction + "0000000")[:7])
+    if fraction[7:].strip("0"):
+        ticks += 1
+    return Ticks(min(ticks + EPOCH, MAX_TICKS + 1))
+
+
+def make(ticks: Ticks, clock_sequence: int, node: int) -> MessageId:
+    """An id.
+
+    :param ticks: its time, at most ``MAX_TICKS``.
+    :param clock_sequence: 14 bits.
+    :param node: 48 bits.
+    """
+    high = (ticks >> 12) << 16 | 0x6000 | ticks & 0xFFF
+    low = (0x8000 | clock_sequence) << 48 | node
+    return MessageId((high << 64 | low).to_bytes(16, "big"))
+
+
+def lower_bound(ticks: Ticks) -> MessageId:
+    """A bound that is at or below every id of that time, and above every id before it."""
+    if ticks <= 0:
+        return LOWEST
+    if ticks > MAX_TICKS:
+        return HIGHEST
+    return MessageId(((ticks >> 12) << 16 | 0x6000 | ticks & 0xFFF).to_bytes(8, "big") + bytes(8))
+
+
+def upper_bound(ticks: Ticks) -> MessageId:
+    """A bound above every id of that time, and at or below every later one."""
+    return lower_bound(Ticks(ticks + 1))
+
+
+def successor(id: MessageId) -> MessageId:
+    """The least bound above an id: what is at or above it comes after the id."""
+    number = int.from_bytes(id, "big") + 1
+    return HIGHEST if number >> 128 else MessageId(number.to_bytes(16, "big"))
+
+
+def ticks_of(id: MessageId) -> Ticks:
+    """The time of an id."""
+    high = int.from_bytes(id[:8], "big")
+    return Ticks((high >> 16) << 12 | high & 0xFFF)
+
+
+def from_v1_hex(text: str) -> MessageId | None:
+    """The id that is meant by the 32 hex digits, of either case, of a version-1 UUID.
+
+    :return: ``None`` for anything else: other digits, another length, version or variant.
+    """
+    if _HEX.fullmatch(text) is None:
+        return None
+    number = int(text, 16)
+    if (number >> 76) & 0xF != 1 or (number >> 62) & 3 != 2:
+        return None
+    ticks = ((number >> 64) & 0xFFF) << 48 | ((number >> 80) & 0xFFFF) << 32 | number >> 96
+    high = (ticks >> 12) << 16 | 0x6000 | ticks & 0xFFF
+    return MessageId((high << 64 | number & 0xFFFFFFFFFFFFFFFF).to_bytes(16, "big"))
+
+
+def to_v1_hex(id: MessageId) -> str:
+    """The 32 hex digits of the version-1 UUID with the fields of an id."""
+    ticks = ticks_of(id)
+    high = (ticks & 0xFFFFFFFF) << 32 | ((ticks >> 32) & 0xFFFF) << 16 | 0x1000 | ticks >> 48
+    return f"{high:016x}{id[8:].hex()}"
+
+
+def timestamp(id: MessageId) -> str:
+    """The time of an id as text: seconds since 1970 with exactly seven decimals."""
+    ticks = ticks_of(id) - EPOCH
+    sign = "-" if ticks < 0 else ""
+    seconds, rest = divmod(abs(ticks), SECOND)
+    return f"{sign}{seconds}.{rest:07d}"
