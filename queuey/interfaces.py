@@ -150,8 +150,8 @@ class IStateStore(Interface):
         """Set a value if its version is still the one that was read.
 
         :param version: the version seen; ``None``: there was no value.
-        :param value: the new value, of at most 65,536 bytes (more is ``ValueError``, raised at once); ``None`` removes it. Each change has a fresh version
-            that was never there before.
+        :param value: the new value, of at most 65,536 bytes (more is ``ValueError``, raised at once); ``None`` removes
+            it. Each change has a fresh version that was never there before.
         :return: fires with the outcome; ``UNKNOWN`` is settled by reading. Fails with ``Unavailable`` or
             ``StorageFull``, and then nothing was changed.
         """
