@@ -16,14 +16,14 @@ MAX_NAME: Final = 50
 
 MAX_PARTITIONS: Final = 200
 
-_PRINCIPAL: Final = re.compile(r"app:[^\s,:/]+|bid:[^\s,:/@]+@[^\s,:/@.]+(?:\.[^\s,:/@.]+)+")
+_PRINCIPAL: Final = re.compile(r"app:[^\s,:/]+|bid:[^\s,@]+@[^\s,:/@.]+(?:\.[^\s,:/@.]+)+")
 
 
 class QueueType(Enum):
-    """Who may read: the principals (user), or everyone (public)."""
+    """Who may read: everyone (public), or the principals (user)."""
 
-    USER = "user"
     PUBLIC = "public"
+    USER = "user"
 
 
 class Consistency(Enum):

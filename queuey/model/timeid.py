@@ -32,6 +32,7 @@ HIGHEST: Final = MessageId(b"\xff" * 16)
 
 _HEX: Final = re.compile(r"[0-9a-fA-F]{32}", re.ASCII)
 _SECONDS: Final = re.compile(r"([0-9]*)(?:\.([0-9]*))?", re.ASCII)
+_MOST_DIGITS: Final = len(str(MAX_TICKS))
 
 
 def from_seconds(seconds: float) -> Ticks:
@@ -44,24 +45,23 @@ def to_seconds(ticks: Ticks) -> float:
     return (ticks - EPOCH) / SECOND
 
 
-def parse_seconds(text: str) -> Ticks | None:
+def parse_seconds(text: str, *, up: bool) -> Ticks | None:
     """The ticks of decimal text in seconds since 1970, exact to 100 ns.
 
-    What is finer is rounded up, so that a lower bound never lets an earlier id in.
-
+    :param up: where to round what is finer than that: up for a lower bound, down for an upper one.
     :return: ``None`` where the text is not digits with at most one point. Times later than an id can hold give a
         bound above every id.
     """
     match = _SECONDS.fullmatch(text)
     if match is None or not (match[1] or match[2]):
         return None
-    whole, fraction = (match[1] or "0")[-400:], match[2] or ""
-    if len((match[1] or "").lstrip("0")) > 20:
+    whole, fraction = match[1].lstrip("0") or "0", match[2] or ""
+    if len(whole) > _MOST_DIGITS:
         return Ticks(MAX_TICKS + 1)
-    ticks = int(whole) * SECOND + int((fraction + "0000000")[:7])
-    if fraction[7:].strip("0"):
+    ticks = int(whole) * SECOND + int(fraction[:7].ljust(7, "0")) + EPOCH
+    if up and fraction[7:].strip("0"):
         ticks += 1
-    return Ticks(min(ticks + EPOCH, MAX_TICKS + 1))
+    return Ticks(min(ticks, MAX_TICKS + 1))
 
 
 def make(ticks: Ticks, clock_sequence: int, node: int) -> MessageId:

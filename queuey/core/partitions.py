@@ -1,0 +1,19 @@
+"""How messages spread over the partitions of a queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from queuey.model.message import Draft, NewMessage
+
+
+def spread(drafts: Sequence[Draft], partitions: int, choose: Callable[[int], int]) -> tuple[NewMessage, ...]:
+    """Give every message a partition: its own, or any where it has none.
+
+    :param partitions: how many the queue has.
+    :param choose: a random whole number from 0 to one less than its argument.
+    """
+    return tuple(
+        NewMessage(choose(partitions) + 1 if draft.partition is None else draft.partition, draft.content, draft.ttl)
+        for draft in drafts
+    )

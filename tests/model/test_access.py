@@ -1,0 +1,62 @@
+"""Access, for every combination of caller, queue and operation."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey.model.access import Operation, allowed
+from queuey.model.queue import Queue, QueueSettings, QueueType
+from queuey.model.timeid import Ticks
+
+CALLERS = {
+    "anonymous": frozenset[str](),
+    "owner": frozenset({"app:a"}),
+    "other": frozenset({"app:b"}),
+    "user": frozenset({"bid:ann@example.org"}),
+    "stranger": frozenset({"bid:bob@example.org"}),
+    "owner and user": frozenset({"app:a", "bid:ann@example.org"}),
+}
+
+QUEUES = {
+    "none": None,
+    "plain": QueueSettings(),
+    "public": QueueSettings(type=QueueType.PUBLIC),
+    "shared": QueueSettings(principals=("app:b", "bid:ann@example.org")),
+    "public shared": QueueSettings(type=QueueType.PUBLIC, principals=("bid:ann@example.org",)),
+}
+
+OWNER = {"owner", "owner and user"}
+EVERYONE = set(CALLERS)
+
+READ = {
+    "plain": OWNER,
+    "public": EVERYONE,
+    "shared": {"other", "user", "owner and user"},
+    "public shared": EVERYONE,
+}
+
+DELETE = {
+    "plain": OWNER,
+    "public": OWNER,
+    "shared": {"other", "user", "owner and user"},
+    "public shared": {"user", "owner and user"},
+}
+
+EXPECTED = {Operation.READ_MESSAGES: READ, Operation.DELETE_MESSAGES: DELETE}
+
+
+class AccessTests(SynchronousTestCase):
+    """The table of api-v1, written out."""
+
+    def test_every_combination(self) -> None:
+        """Owners alone, but for what principals and public queues open."""
+        for operation, (queue_kind, settings), (kind, caller) in product(Operation, QUEUES.items(), CALLERS.items()):
+            queue = None if settings is None else Queue("a", "q", settings, 1, "v", Ticks(0))
+            expected = EXPECTED.get(operation, {}).get(queue_kind, OWNER)
+            self.assertEqual(
+                allowed(operation, caller, "a", queue),
+                kind in expected,
+                f"{kind} wants to {operation.value} where the queue is {queue_kind}",
+            )
