@@ -1,0 +1,1 @@
+"""Benchmarks: programs that each print what they compared with what."""

@@ -1,0 +1,78 @@
+"""How Queuey is packaged: what is in a wheel, and what it needs.
+
+``constraints.txt`` has the exact versions that everything here was tested with.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+
+def version() -> str:
+    """Read the version without importing the package, whose dependencies need not be there yet."""
+    text = (HERE / "queuey" / "__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
+    if found is None:
+        raise RuntimeError("queuey/__init__.py names no version")
+    return found.group(1)
+
+
+TLS = ["Twisted[tls]"]
+UNIT = ["hypothesis>=6.100"]
+TEST = [
+    *UNIT,
+    *TLS,
+    "coverage>=7.9",
+    "import-linter>=2.1",
+    "mypy>=1.15",
+    "mypy-zope>=1.0.11",
+    "packaging>=24",
+    "ruff>=0.11",
+    "setuptools>=77",
+]
+DOCS = ["Sphinx>=8"]
+
+setup(
+    name="queuey",
+    version=version(),
+    description="A RESTful message queue: a daemon that keeps messages, an HTTP API, and nothing else to run.",
+    long_description=(HERE / "README.rst").read_text(encoding="utf-8"),
+    long_description_content_type="text/x-rst",
+    python_requires=">=3.11",
+    # Found packages are queuey's alone; "twisted.plugins" is a folder inside another project's package, without an
+    # __init__.py of ours, and twistd finds the command by it.
+    packages=[*find_packages(include=["queuey", "queuey.*"]), "twisted.plugins"],
+    package_data={"queuey": ["py.typed"]},
+    zip_safe=False,
+    install_requires=[
+        "apsw>=3.51.3.0",
+        "attrs>=24.2",
+        "klein>=24.8,<25",
+        # The door uses private names of twisted.web, so each new major version is tried before it is allowed.
+        "Twisted>=26.10,<27",
+        "Werkzeug>=3.1,<4",
+        "zope.interface>=7",
+    ],
+    extras_require={
+        "tls": TLS,
+        "unit": UNIT,
+        "test": TEST,
+        "docs": DOCS,
+        "dev": [*TEST, *DOCS, "towncrier>=24.8"],
+    },
+    entry_points={"console_scripts": ["queuey = queuey.cli:run"]},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: No Input/Output (Daemon)",
+        "Framework :: Twisted",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Internet :: WWW/HTTP",
+        "Typing :: Typed",
+    ],
+)

@@ -1,0 +1,148 @@
+"""Runs tests by trial and counts them: ``python -b -m tests.counting --temp-directory DIR NAME...``.
+
+It differs from ``trial`` in four things that the checks need:
+
+- the counts are written as JSON to the file that ``QUEUEY_COUNTS`` names, at the very end, so that a run that broke
+  off leaves none;
+- what a test skipped is printed with its reason;
+- tests that are expected to fail are failures: whatever is known to be wrong is mended or is an issue;
+- a warning that nobody looked at is an error of the test that caused it, unless dependencies deprecate each other.
+  trial collects the warnings of a test and, after it, hands on those that were not flushed: they become log events.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.python import log
+from twisted.python.failure import Failure
+from twisted.trial.reporter import Reporter
+from twisted.trial.runner import TestLoader, TestSuite, TrialRunner
+
+
+@attrs.frozen
+class Counts:
+    """How a run of tests went."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        """Both runs together."""
+        return Counts(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
+
+    def __str__(self) -> str:
+        """The form of the last line of the checks."""
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+class UnheededWarning(Exception):
+    """A test caused a warning and did not look at it."""
+
+
+class CountingReporter(Reporter):
+    """Prints what did not pass, and nothing else: a thousand lines of ``[OK]`` hide the one that matters."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.succeeded: list[str] = []
+        self._running: Any = None
+        log.addObserver(self._saw)
+
+    def startTest(self, method: Any) -> None:
+        """Keep the test, to blame it for what is logged before it stops."""
+        super().startTest(method)
+        self._running = method
+
+    def stopTest(self, method: Any) -> None:
+        """What is logged from here on is nobody's."""
+        super().stopTest(method)
+        self._running = None
+
+    def addSuccess(self, test: Any) -> None:
+        """Keep the name, since an error after the test's end may still come."""
+        super().addSuccess(test)
+        self.succeeded.append(test.id())
+
+    def _saw(self, event: dict[str, Any]) -> None:
+        if "warning" in event and self._running is not None:
+            text = f"{event['filename']}:{event['lineno']}: {event['category']}: {event['warning']}"
+            self.addError(self._running, Failure(UnheededWarning(text)))
+
+
+def expected_failures(result: CountingReporter) -> set[str]:
+    """The tests marked as ``todo``, whether they failed as promised or not."""
+    marked: list[Any] = [*result.expectedFailures, *result.unexpectedSuccesses]
+    return {test.id() for test, *_ in marked}
+
+
+def count(result: CountingReporter) -> Counts:
+    """Turn trial's result into counts; a test that fails in its body and again in its clean-up counts once."""
+    failed = {test.id() for test, *_ in [*result.failures, *result.errors]} | expected_failures(result)
+    passed = [name for name in result.succeeded if name not in failed]
+    return Counts(passed=len(passed), failed=len(failed), skipped=len(result.skips))
+
+
+def show_unheeded_warnings() -> None:
+    """Set the filters that hold outside of test methods, where trial repeats what nobody looked at."""
+    warnings.simplefilter("always")
+    # Dependencies deprecate each other's names, which no change here can mend.
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r".*[/\\](site-packages|lib[/\\]python3)\b")
+    warnings.filterwarnings("ignore", category=PendingDeprecationWarning, module=r".*[/\\]site-packages\b")
+
+
+def load(names: Sequence[str], seed: int | None) -> TestSuite:
+    """Find the tests of these names.
+
+    :param seed: decides a random order, or ``None`` for the alphabet's.
+    """
+    loader = TestLoader()
+    if seed is not None:
+        print(f"random order, seed {seed} (again: --random {seed})")
+        order = random.Random(seed)
+        loader.sorter = lambda _: order.random()
+    return loader.loadByNames(list(names), recurse=True)
+
+
+def options(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.counting")
+    parser.add_argument("--temp-directory", type=Path, required=True, help="a new folder to run in")
+    parser.add_argument("--random", type=int, metavar="SEED", help="run in a random order")
+    parser.add_argument("--force-gc", action="store_true", help="collect garbage after each test: errors show there")
+    parser.add_argument("names", nargs="+", help="packages, modules, classes or methods")
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    """Run the tests named on the command line; the exit status is 1 if one failed or none passed."""
+    # Before trial changes into its own folder: modules are still found by then, and so is the file of the counts.
+    sys.path.insert(0, os.getcwd())
+    target = os.environ.get("QUEUEY_COUNTS")
+    told = options(sys.argv[1:])
+    suite = load(told.names, told.random)
+    show_unheeded_warnings()
+    folder = str(told.temp_directory)
+    result = TrialRunner(CountingReporter, workingDirectory=folder, forceGarbageCollection=told.force_gc).run(suite)
+    assert isinstance(result, CountingReporter)
+    for name in sorted(expected_failures(result)):
+        print(f"{name}: a test that is expected to fail is not allowed here")
+    counts = count(result)
+    print(counts)
+    if target:
+        Path(target).write_text(json.dumps(attrs.asdict(counts)), encoding="utf-8")
+    return 1 if counts.failed or not counts.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""Makes the environments for the other Pythons: ``python -m tests.environments PYTHON FOLDER``.
+
+They hold what the unit and contract suites need and nothing else; Queuey itself is taken from the checkout. Run by a
+Python in which Queuey is installed, since its own metadata says what is needed. Quick where nothing has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from importlib.metadata import requires
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent
+CONSTRAINTS = ROOT / "constraints.txt"
+EXTRAS = ("", "unit", "tls")
+
+
+def requirements() -> list[str]:
+    """What the suites need, as pip takes it."""
+    found = [Requirement(text) for text in requires("queuey") or ()]
+    wanted = [one for one in found if one.marker is None or any(one.marker.evaluate({"extra": e}) for e in EXTRAS)]
+    for one in wanted:
+        one.marker = None
+    return sorted({str(one) for one in wanted})
+
+
+def fingerprint(python: str, needed: list[str]) -> str:
+    """Changes whenever the environment has to be made anew."""
+    text = "\n".join([python, *needed, CONSTRAINTS.read_text(encoding="utf-8")])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def make(python: str, folder: Path) -> None:
+    """Make the environment, or do nothing where it is there and right."""
+    needed = requirements()
+    mark = folder / "made-from"
+    state = fingerprint(python, needed)
+    if mark.exists() and mark.read_text(encoding="ascii") == state:
+        return
+    subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
+    install: list[str | Path] = [
+        folder / "bin" / "python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "-c",
+        CONSTRAINTS,
+        *needed,
+    ]
+    subprocess.run(install, check=True)
+    mark.write_text(state, encoding="ascii")
+
+
+if __name__ == "__main__":
+    make(sys.argv[1], Path(sys.argv[2]))
