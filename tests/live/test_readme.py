@@ -1,0 +1,85 @@
+"""The commands of the README and of the quickstart, typed into a shell as they stand, against a live daemon."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.live.running import Daemon, free_port, write_settings
+
+ROOT = Path(__file__).parent.parent.parent
+#: Commands that stand for themselves: the first three are tested elsewhere, and pip's is for an installed machine.
+NOT_RUN = ("make ", "queuey ", "twistd ", "pip ")
+#: Printed after each command: its exit status, on a line that no answer of the daemon has.
+MARK = "-- ended with "
+
+
+def console_blocks(text: str) -> Iterator[str]:
+    """The blocks of reStructuredText that show what is typed into a shell."""
+    for found in re.finditer(r"(?m)^( *)\.\. code-block:: console\n((?:\n|\1 +.*\n?)+)", text):
+        yield found.group(2)
+
+
+def commands(text: str) -> list[str]:
+    """Everything after a prompt; a line that begins with ``> `` goes on with the one before."""
+    found: list[str] = []
+    for line in "\n".join(console_blocks(text)).splitlines():
+        typed = line.strip()
+        if typed.startswith("$ "):
+            found.append(typed[2:])
+        elif typed.startswith("> "):
+            found[-1] += "\n" + typed[2:]
+    return found
+
+
+def script(typed: list[str], port: int) -> str:
+    """One shell that runs the commands in their order, and says after each how it ended."""
+    lines = [f"{command.replace(':5000', f':{port}')}\necho; echo '{MARK}'$?" for command in typed]
+    return "\n".join(lines) + "\n"
+
+
+class DocumentedCommandsTests(SynchronousTestCase):
+    """What is documented works."""
+
+    def serve(self) -> int:
+        """Start a daemon for one test.
+
+        :return: its port.
+        """
+        folder, port = Path(tempfile.mkdtemp(prefix="queuey-test-")), free_port()
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        twistd = Path(sys.executable).parent / "twistd"
+        daemon = Daemon(twistd, ["--config", str(write_settings(folder, port))], folder, {})
+        self.addCleanup(daemon.kill)
+        daemon.wait_until_it_serves(port)
+        return port
+
+    def check(self, path: Path) -> None:
+        """Run the commands of one page; each has to succeed, and each answer has to be JSON that says so."""
+        typed = [one for one in commands(path.read_text(encoding="utf-8")) if not one.startswith(NOT_RUN)]
+        self.assertGreater(len([one for one in typed if one.startswith("curl ")]), 5)
+        shell = ["bash", "-s"]
+        done = subprocess.run(shell, input=script(typed, self.serve()), capture_output=True, text=True, timeout=120)
+        self.assertEqual(done.stderr, "")
+        answers = re.split(rf"\n{MARK}(\d+)\n", done.stdout)
+        for command, answer, status in zip(typed, answers[::2], answers[1::2], strict=False):
+            self.assertEqual(status, "0", command)
+            if command.startswith("curl "):
+                self.assertEqual(json.loads(answer).get("status"), "ok", f"{command}\n{answer}")
+        self.assertEqual(len(answers) // 2, len(typed))
+
+    def test_readme(self) -> None:
+        """The tour of two minutes."""
+        self.check(ROOT / "README.rst")
+
+    def test_quickstart(self) -> None:
+        """The whole of a queue's life."""
+        self.check(ROOT / "docs" / "quickstart.rst")

@@ -1,0 +1,79 @@
+"""Conventions of the whole project that no linter checks."""
+
+from __future__ import annotations
+
+import ast
+import os
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+ROOT = Path(__file__).parent.parent
+#: Folders, anywhere in the tree, that hold nothing that is written by hand; those that begin with a dot neither.
+MADE = {"__pycache__", "_build", "build", "dist", "queuey-data", "queuey.egg-info", "node_modules", "target"}
+DOTTED = {".ci"}
+TEXTS = {".py", ".rst", ".toml", ".ini", ".txt", ".in", ".sh", ".cfg", ".md", ".cql", ".yaml", ".service", ""}
+#: What belongs to one machine, or names a host that packages come from; put together, so as not to find itself.
+FORBIDDEN = ("/wo" + "rk/", "/ro" + "ot/", "py" + "pi.org", "python" + "hosted.org")
+
+
+def files() -> Iterator[Path]:
+    """Every file of the project that is text."""
+    for folder, names, found in os.walk(ROOT):
+        names[:] = [n for n in names if n not in MADE and (not n.startswith(".") or n in DOTTED)]
+        yield from (Path(folder, name) for name in found if Path(name).suffix in TEXTS)
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """The full names that a module imports, however it writes them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+class HouseTests(SynchronousTestCase):
+    """The tree as a whole."""
+
+    def test_files_are_found(self) -> None:
+        """The other tests look at something."""
+        found = {str(path.relative_to(ROOT)) for path in files()}
+        self.assertLessEqual({"setup.py", "Makefile", ".ci/run", "queuey/errors.py", "docs/index.rst"}, found)
+
+    def test_only_the_service_knows_the_reactor(self) -> None:
+        """Everything else is handed one, which a test can replace."""
+        guilty = [
+            str(path.relative_to(ROOT))
+            for path in sorted((ROOT / "queuey").rglob("*.py"))
+            if "twisted.internet.reactor" in imports(ast.parse(path.read_text(encoding="utf-8")))
+        ]
+        self.assertLessEqual(len(guilty), 1, guilty)
+        self.assertEqual([path for path in guilty if not path.startswith("queuey/service")], [])
+
+    def test_the_plugin_folder_is_no_package(self) -> None:
+        """An __init__.py there hides the plugins of Twisted itself."""
+        here = sorted(path.name for path in (ROOT / "twisted").rglob("*.py"))
+        self.assertEqual(here, ["queuey_plugin.py"])
+
+    def test_every_folder_of_modules_is_a_package(self) -> None:
+        """What is in a folder without an __init__.py is neither in the wheel nor among the tests that are run."""
+        folders = {path.parent for name in ("queuey", "tests") for path in (ROOT / name).rglob("*.py")}
+        self.assertEqual([str(f.relative_to(ROOT)) for f in folders if not (f / "__init__.py").exists()], [])
+
+    def test_news_fragments_have_known_types(self) -> None:
+        """A fragment of another type is in no release note."""
+        settings = tomllib.loads((ROOT / "towncrier.toml").read_text(encoding="utf-8"))["tool"]["towncrier"]
+        known = "|".join(one["directory"] for one in settings["type"])
+        for path in (ROOT / "newsfragments").iterdir():
+            if path.name not in settings["ignore"]:
+                self.assertRegex(path.name, rf"^(\+[a-z0-9-]+|\d+)\.({known})\.rst$")
+                self.assertTrue(path.read_text(encoding="utf-8").strip(), path)
+
+    def test_nothing_names_one_machine(self) -> None:
+        """The project works wherever it is cloned, with whatever registry pip is set up for."""
+        for path in files():
+            text = path.read_text(encoding="utf-8", errors="replace")
+            self.assertEqual([word for word in FORBIDDEN if word in text], [], path)
