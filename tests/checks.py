@@ -151,7 +151,7 @@ def members(group: int) -> Iterator[str]:
             continue
         state, _, owner, *_ = rest.split()
         if int(owner) == group and state not in "ZX":
-            yield name.replace("(", "")
+            yield name.partition("(")[2]
 
 
 def signal_group(group: int, number: int) -> None:
@@ -280,7 +280,7 @@ def python_part(version: str, python: str, folder: Path) -> Part:
 def test_parts(folder: Path, long: bool) -> list[Part]:
     """The lane of the tests of this Python."""
     own = sys.executable
-    data = f"--data-file={folder / 'coverage'}"
+    data = f"--data-file={folder / 'measured'}"
     more = ("--force-gc", "--random", str(random.randrange(2**32))) if long else ()
     run = ("-m", "coverage", "run", data, "-m")
     return [

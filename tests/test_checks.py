@@ -1,0 +1,135 @@
+"""The checks themselves: what they would otherwise miss is a smaller number that nobody sees."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+from twisted.python import log
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from tests.checks import Checks, Part, Processes, chosen, counted, suites
+from tests.counting import CountingReporter, Counts, count
+
+
+class CountedTests(SynchronousTestCase):
+    """What is made of the file of counts and of how the run ended."""
+
+    def counts(self, written: str | None, problem: str) -> Counts:
+        """Judge one run."""
+        file = Path(self.mktemp())
+        if written is not None:
+            file.write_text(written, encoding="utf-8")
+        return counted(file, problem)
+
+    def written(self, passed: int, failed: int) -> str:
+        """What a run writes."""
+        return json.dumps({"passed": passed, "failed": failed, "skipped": 0})
+
+    def test_all_is_well(self) -> None:
+        """The counts are those of the tests."""
+        self.assertEqual(self.counts(self.written(3, 0), ""), Counts(3, 0, 0))
+
+    def test_failed_tests_explain_the_exit_status(self) -> None:
+        """No failure is counted twice."""
+        self.assertEqual(self.counts(self.written(3, 2), "exit status 1"), Counts(3, 2, 0))
+
+    def test_no_file(self) -> None:
+        """The run broke off, whatever its exit status."""
+        self.assertEqual(self.counts(None, ""), Counts(0, 1, 0))
+        self.assertEqual(self.counts("{", ""), Counts(0, 1, 0))
+        self.assertEqual(self.counts('{"passed": 1, "other": 2}', ""), Counts(0, 1, 0))
+
+    def test_unexplained_end(self) -> None:
+        """Every test passed and yet something was wrong."""
+        self.assertEqual(self.counts(self.written(3, 0), "left processes running: twistd"), Counts(3, 1, 0))
+
+    def test_no_test(self) -> None:
+        """A suite that ran nothing has failed."""
+        self.assertEqual(self.counts(self.written(0, 0), ""), Counts(0, 1, 0))
+
+
+class CountTests(SynchronousTestCase):
+    """What is made of trial's result."""
+
+    def run_one(self, body: object) -> Counts:
+        """Run one test method."""
+
+        class Case(SynchronousTestCase):
+            test_it = body
+
+        result = CountingReporter(io.StringIO(), "default", False, log)
+        self.addCleanup(log.removeObserver, result._saw)
+        Case("test_it").run(result)
+        return count(result)
+
+    def test_pass(self) -> None:
+        """A test that returns has passed."""
+        self.assertEqual(self.run_one(lambda case: None), Counts(1, 0, 0))
+
+    def test_fails_twice(self) -> None:
+        """In its body and in its clean-up: it is one test."""
+
+        def body(case: SynchronousTestCase) -> None:
+            case.addCleanup(case.fail, "later")
+            case.fail("now")
+
+        self.assertEqual(self.run_one(body), Counts(0, 1, 0))
+
+    def test_skip(self) -> None:
+        """Neither passed nor failed."""
+
+        def body(case: SynchronousTestCase) -> None:
+            raise SkipTest("needs the moon")
+
+        self.assertEqual(self.run_one(body), Counts(0, 0, 1))
+
+    def test_expected_failure(self) -> None:
+        """Both kinds are failures."""
+
+        def fails(case: SynchronousTestCase) -> None:
+            case.fail("known")
+
+        def passes(case: SynchronousTestCase) -> None:
+            pass
+
+        for body in (fails, passes):
+            body.todo = "some day"  # type: ignore[attr-defined]
+            self.assertEqual(self.run_one(body), Counts(0, 1, 0))
+
+    def test_error_after_success(self) -> None:
+        """A warning that nobody looked at comes when the test has passed already."""
+        result = CountingReporter(io.StringIO(), "default", False, log)
+        self.addCleanup(log.removeObserver, result._saw)
+        result.startTest(self)
+        result.addSuccess(self)
+        result._saw({"warning": "careful", "filename": "x.py", "lineno": 1, "category": "UserWarning"})
+        self.assertEqual(count(result), Counts(0, 1, 0))
+
+
+class PartsTests(SynchronousTestCase):
+    """Which parts there are to run."""
+
+    lanes = ((Part("unit", ()), Part("live", ())), (Part("mypy", ()),))
+
+    def test_choice(self) -> None:
+        """All without names, else those."""
+        self.assertEqual(chosen(self.lanes, []), [list(lane) for lane in self.lanes])
+        self.assertEqual(chosen(self.lanes, ["mypy"]), [[], [Part("mypy", ())]])
+
+    def test_unknown(self) -> None:
+        """A part that does not exist is no part that passed."""
+        self.assertRaises(SystemExit, chosen, self.lanes, ["mipy"])
+
+    def test_suites(self) -> None:
+        """This module is among them, and nothing live is."""
+        self.assertIn("tests.test_checks", suites())
+        self.assertIn("tests.contracts", suites())
+        self.assertNotIn("tests.live", suites())
+
+    def test_missing(self) -> None:
+        """A part that this machine cannot run is a skip, and says why."""
+        checks = Checks(Path(self.mktemp()), Processes(), long=False)
+        result = checks._skip(Part("python3.11", (), missing="none here"))
+        self.assertEqual((result.counts, result.output), (Counts(0, 0, 1), "SKIPPED: none here"))
