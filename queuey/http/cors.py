@@ -1,0 +1,61 @@
+"""Cross-origin resource sharing: which pages' scripts may read the answers (the Fetch standard, CORS protocol)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+from queuey.http.wire import Request
+
+_EXPOSED: Final = "Allow, Date, Retry-After, WWW-Authenticate, X-Request-Id"
+_ALLOWED_HEADERS: Final = "Authorization, Content-Type, X-Partition, X-Request-Id, X-TTL"
+_MAX_AGE: Final = 600
+
+
+@attrs.frozen
+class Cors:
+    """Adds the headers that let a page of a configured origin read an answer, errors and early refusals included.
+
+    :ivar origins: the origins that are configured for an application; none where there is no such application.
+    """
+
+    origins: Callable[[str], tuple[str, ...]]
+
+    def add_headers(self, request: Request) -> None:
+        """Set the headers of an answer that is about to be written."""
+        origins = self.origins(_application(request))
+        if not origins:
+            return
+        request.responseHeaders.addRawHeader("Vary", "Origin")
+        origin = _origin(request)
+        if origin is None or not ("*" in origins or origin in origins):
+            return
+        request.setHeader("Access-Control-Allow-Origin", "*" if "*" in origins else origin)
+        request.setHeader("Access-Control-Expose-Headers", _EXPOSED)
+
+    def preflight(self, request: Request, methods: str) -> bool:
+        """Set the headers that answer a preflight request; tell whether it was one, of an origin that may call.
+
+        :param methods: what the path takes, separated by commas.
+        """
+        origins = self.origins(_application(request))
+        asks = request.requestHeaders.hasHeader("Access-Control-Request-Method")
+        if not asks or not ("*" in origins or _origin(request) in origins):
+            return False
+        request.setHeader("Access-Control-Allow-Methods", methods)
+        request.setHeader("Access-Control-Allow-Headers", _ALLOWED_HEADERS)
+        request.setHeader("Access-Control-Max-Age", str(_MAX_AGE))
+        return True
+
+
+def _origin(request: Request) -> str | None:
+    values = request.requestHeaders.getRawHeaders(b"Origin")
+    return values[0].decode("latin-1") if values else None
+
+
+def _application(request: Request) -> str:
+    """The application that the path names, whether or not a route was found for it."""
+    parts = request.decoded_path().split("/", 3)
+    return parts[2] if len(parts) > 2 and parts[1] == "v1" else ""

@@ -1,0 +1,109 @@
+"""Parameters that come as text: checked one by one, with all that is wrong said at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final, TypeVar
+
+from queuey.errors import InvalidRequest
+
+E = TypeVar("E", bound=Enum)
+
+_NUMBER: Final = re.compile(r"([+-]?)0*([0-9]+)", re.ASCII)
+_MOST_DIGITS: Final = 40
+_BOOLEANS: Final = {
+    "true": True, "1": True, "yes": True, "on": True,
+    "false": False, "0": False, "no": False, "off": False,
+}  # fmt: skip
+
+
+def whole_number(text: str) -> int | None:
+    """The number that decimal digits with an optional sign mean, or ``None``.
+
+    Numbers of more digits than anything here can have count as the first such number, since Python refuses to read
+    those of thousands.
+    """
+    match = _NUMBER.fullmatch(text.strip(" \t"))
+    if match is None:
+        return None
+    sign, digits = match.groups()
+    value = int(digits) if len(digits) <= _MOST_DIGITS else 10**_MOST_DIGITS
+    return -value if sign == "-" else value
+
+
+class Parameters:
+    """The parameters of a request, or of one message in a batch.
+
+    An empty value counts as absent. Each getter notes what is wrong and then gives the default, so that all problems
+    can be raised together by :meth:`check`.
+
+    :ivar problems: what was found wrong so far, by name.
+    """
+
+    def __init__(
+        self, given: Mapping[str, str | None], problems: dict[str, str] | None = None, prefix: str = ""
+    ) -> None:
+        """
+        :param given: values by name.
+        :param problems: where to note what is wrong.
+        :param prefix: stands before each name in a problem.
+        """
+        self._given = given
+        self._prefix = prefix
+        self.problems: dict[str, str] = {} if problems is None else problems
+
+    def text(self, name: str) -> str | None:
+        """A parameter as it came, or ``None`` where it is absent."""
+        return self._given.get(name) or None
+
+    def wrong(self, name: str, text: str) -> None:
+        """Note what is wrong with a parameter."""
+        self.problems[self._prefix + name] = text
+
+    def number(self, name: str, low: int, high: int | None) -> int | None:
+        """A whole number of a range, or ``None``."""
+        raw = self.text(name)
+        if raw is None:
+            return None
+        value = whole_number(raw)
+        shown = raw.strip(" \t")
+        if value is None:
+            self.wrong(name, f'"{raw}" is not a number')
+        elif value < low:
+            self.wrong(name, f"{shown} is less than minimum value {low}")
+        elif high is not None and value > high:
+            self.wrong(name, f"{shown} is greater than maximum value {high}")
+        else:
+            return value
+        return None
+
+    def choice(self, name: str, among: type[E]) -> E | None:
+        """One of a few words, or ``None``."""
+        raw = self.text(name)
+        if raw is None:
+            return None
+        try:
+            return among(raw)
+        except ValueError:
+            self.wrong(name, f'"{raw}" is not one of {", ".join(member.value for member in among)}')
+            return None
+
+    def boolean(self, name: str) -> bool:
+        """Yes or no; absent is no."""
+        raw = self.text(name)
+        if raw is None:
+            return False
+        value = _BOOLEANS.get(raw.lower())
+        if value is None:
+            self.wrong(name, f'"{raw}" is not a boolean')
+        return bool(value)
+
+    def check(self) -> None:
+        """Raise everything that is wrong.
+
+        :raise InvalidRequest: if there is anything.
+        """
+        if self.problems:
+            raise InvalidRequest(self.problems)

@@ -1,0 +1,316 @@
+"""Requests of the v1 API as model values, or as an error that names every parameter that is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, Final, NoReturn
+
+import attrs
+
+from queuey.core.queues import QueueChanges
+from queuey.errors import InvalidRequest
+from queuey.http.forms import parse_form, parse_query
+from queuey.http.parameters import Parameters
+from queuey.http.wire import Request
+from queuey.interfaces import Credential
+from queuey.model.message import MAX_TTL, Address, Content, Draft
+from queuey.model.queue import MAX_PARTITIONS, Consistency, QueueType, is_principal, name_problem
+from queuey.model.timeid import (
+    HIGHEST,
+    LOWEST,
+    MessageId,
+    from_v1_hex,
+    lower_bound,
+    parse_seconds,
+    successor,
+    upper_bound,
+)
+from queuey.model.window import Window
+
+MAX_LIMIT: Final = 1000
+DEFAULT_LIMIT: Final = 100
+
+_JSON: Final = "application/json"
+_JSON_CHARSETS: Final = ("utf-8", "utf8", "us-ascii", "ascii")
+_DIGITS: Final = re.compile(r"[0-9]+", re.ASCII)
+_ID_LENGTH: Final = 32
+_LONGEST_SHOWN: Final = 100
+
+
+class Order(Enum):
+    """Which end of a range comes first, in the words and the order in which refusals name them."""
+
+    DESCENDING = "descending"
+    ASCENDING = "ascending"
+
+
+@attrs.frozen
+class ListQuery:
+    """What a listing of queues asks for."""
+
+    start: str
+    limit: int | None
+    details: bool
+    counts: bool
+
+
+def credentials(request: Request) -> list[Credential]:
+    """The credentials of the Authorization header, several of which may stand there, separated by semicolons.
+
+    Bytes that are no UTF-8 are kept as surrogates, which no key has.
+    """
+    header = single_header(request, "Authorization", "surrogateescape")
+    found = []
+    for part in header.split(";") if header else ():
+        scheme, _, value = part.strip().partition(" ")
+        if scheme and value.strip():
+            found.append(Credential(scheme.lower(), value.strip()))
+    return found
+
+
+def single_header(request: Request, name: str, errors: str = "strict") -> str | None:
+    """The value of a header that may come once; an empty one counts as absent.
+
+    :param errors: what to do with bytes that are no UTF-8.
+    :raise InvalidRequest: if it came more than once, or is no UTF-8 text.
+    """
+    values = request.requestHeaders.getRawHeaders(name.encode("ascii"))
+    if not values:
+        return None
+    if len(values) > 1:
+        raise InvalidRequest({"BadRequest": f"The header {name} came more than once."})
+    try:
+        return str(values[0], "utf-8", errors).strip() or None
+    except UnicodeDecodeError:
+        raise InvalidRequest({"BadRequest": f"The header {name} is not UTF-8 text."}) from None
+
+
+def list_query(request: Request) -> ListQuery:
+    """What ``GET /v1/{app}`` asks for."""
+    given = Parameters(parse_query(request.uri.partition(b"?")[2]))
+    wanted = ListQuery(
+        start=given.text("offset") or "",
+        limit=given.number("limit", 1, None),
+        details=given.boolean("details"),
+        counts=given.boolean("include_count"),
+    )
+    given.check()
+    return wanted
+
+
+def new_queue(request: Request) -> tuple[str | None, QueueChanges]:
+    """The name (``None``: any) and the settings that ``POST /v1/{app}`` asks for."""
+    given = _form(request)
+    name = given.text("queue_name")
+    if name is not None and (problem := name_problem(name)):
+        given.wrong("queue_name", problem)
+    return name, _changes(given)
+
+
+def queue_changes(request: Request) -> QueueChanges:
+    """The settings that ``PUT /v1/{app}/{queue}`` asks for."""
+    return _changes(_form(request))
+
+
+def _form(request: Request) -> Parameters:
+    return Parameters(parse_form(request.body, single_header(request, "Content-Type")))
+
+
+def _changes(given: Parameters) -> QueueChanges:
+    wanted = QueueChanges(
+        type=given.choice("type", QueueType),
+        partitions=given.number("partitions", 1, MAX_PARTITIONS),
+        consistency=given.choice("consistency", Consistency),
+        principals=_principals(given),
+    )
+    given.check()
+    return wanted
+
+
+def _principals(given: Parameters) -> tuple[str, ...] | None:
+    raw = given.text("principles")
+    if raw is None:
+        return None
+    names = dict.fromkeys(name for part in raw.split(",") if (name := part.strip()))
+    for name in names:
+        if not is_principal(name):
+            given.wrong("principles", f'"{name}" is not a valid permission list.')
+    return tuple(names)
+
+
+def drafts(request: Request, partitions: int, ttl: int) -> list[Draft]:
+    """The messages of ``POST /v1/{app}/{queue}``: a batch if it is JSON, otherwise one.
+
+    :param partitions: how many the queue has.
+    :param ttl: seconds to live for those that do not say.
+    """
+    content_type = single_header(request, "Content-Type")
+    media_type, _, options = (content_type or "").partition(";")
+    if media_type.strip().lower() == _JSON:
+        return _batch(request.body, options, partitions, ttl)
+    given = _headers(request)
+    content = _content(given, request.body, content_type)
+    draft = Draft(content, given.number("ttl", 1, MAX_TTL) or ttl, given.number("partition", 1, partitions))
+    given.check()
+    return [draft]
+
+
+def replacement(request: Request, addresses: Sequence[Address], partitions: int, ttl: int) -> tuple[Content, int]:
+    """The content and the seconds to live that ``PUT /v1/{app}/{queue}/{ids}`` gives to each message."""
+    given = _headers(request)
+    content = _content(given, request.body, single_header(request, "Content-Type"))
+    seconds = given.number("ttl", 1, MAX_TTL) or ttl
+    for address in addresses:
+        if address.partition > partitions:
+            given.wrong("partition", f"{address.partition} is greater than maximum value {partitions}")
+        elif address.partition < 1:
+            given.wrong("partition", f"{address.partition} is less than minimum value 1")
+    given.check()
+    return content, seconds
+
+
+def _headers(request: Request) -> Parameters:
+    return Parameters({"ttl": single_header(request, "X-TTL"), "partition": single_header(request, "X-Partition")})
+
+
+def _content(given: Parameters, body: bytes, content_type: str | None) -> Content:
+    if not body:
+        given.wrong("body", "Required")
+    elif not body.isascii():
+        try:
+            body.decode("utf-8")
+        except UnicodeDecodeError:
+            given.wrong("body", "The body is not UTF-8 text.")
+    return Content(body, content_type)
+
+
+def _batch(body: bytes, options: str, partitions: int, ttl: int) -> list[Draft]:
+    items = _batch_items(body, options)
+    problems: dict[str, str] = {}
+    found = [_batch_item(item, index, problems, partitions, ttl) for index, item in enumerate(items)]
+    if problems:
+        raise InvalidRequest(problems)
+    return found
+
+
+def _batch_items(body: bytes, options: str) -> list[Any]:
+    charset = re.search(r'charset\s*=\s*"?([^\s;"]+)', options, re.IGNORECASE)
+    if charset is not None and charset[1].lower() not in _JSON_CHARSETS:
+        raise _no_batch(f"JSON is UTF-8 text, not {charset[1]}.")
+    try:
+        decoded = json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_float=_Number, parse_int=_Number)
+    except (ValueError, RecursionError):
+        raise _no_batch("Unable to properly deserialize JSON body.") from None
+    items = decoded.get("messages") if isinstance(decoded, dict) else None
+    if not isinstance(items, list):
+        raise _no_batch('The JSON body is {"messages": [{"body": text, "ttl": seconds?, "partition": number?}, ...]}.')
+    return items
+
+
+def _batch_item(item: Any, index: int, problems: dict[str, str], partitions: int, ttl: int) -> Draft:
+    if not isinstance(item, dict):
+        problems[str(index)] = f"{_shown(item)} is not an object"
+        return Draft(Content(b""), ttl)
+    numbers = {name: None if item.get(name) is None else _shown(item[name]) for name in ("ttl", "partition")}
+    given = Parameters(numbers, problems, f"{index}.")
+    content = Content(_text(given, item.get("body")))
+    return Draft(content, given.number("ttl", 1, MAX_TTL) or ttl, given.number("partition", 1, partitions))
+
+
+def _text(given: Parameters, value: Any) -> bytes:
+    if value is None or value == "":
+        given.wrong("body", "Required")
+    elif isinstance(value, _Number) or not isinstance(value, str):
+        given.wrong("body", f"{_shown(value)} is not text")
+    else:
+        try:
+            return value.encode("utf-8")
+        except UnicodeEncodeError:
+            given.wrong("body", "The body is not valid Unicode text: half of a surrogate pair stands alone.")
+    return b""
+
+
+class _Number(str):
+    """A JSON number as it was written, to be checked as text that came in a header is."""
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _shown(value: Any) -> str:
+    """A JSON value as a refusal shows it."""
+    if isinstance(value, str):
+        return value if len(value) <= _LONGEST_SHOWN else value[:_LONGEST_SHOWN] + "..."
+    if isinstance(value, bool | None):
+        return json.dumps(value)
+    return "{...}" if isinstance(value, dict) else "[...]"
+
+
+def _no_batch(text: str) -> InvalidRequest:
+    return InvalidRequest({"InvalidParameter": text})
+
+
+def addresses(ids: str) -> list[Address]:
+    """The addresses in a path: ``[partition:]hex32``, separated by commas.
+
+    :raise InvalidRequest: if one of them is not the id of a message.
+    """
+    found = []
+    for part in ids.split(","):
+        partition, colon, digits = part.strip().rpartition(":")
+        id = from_v1_hex(digits)
+        if id is None or (colon and _DIGITS.fullmatch(partition) is None):
+            raise InvalidRequest({"InvalidMessageID": "Invalid message id's."})
+        found.append(Address(_partition(partition) if colon else 1, id))
+    return found
+
+
+def _partition(digits: str) -> int:
+    """A partition's number; one of more digits than any has is the first that no queue has."""
+    digits = digits.lstrip("0")
+    return int(digits or 0) if len(digits) <= len(str(MAX_PARTITIONS)) else MAX_PARTITIONS + 1
+
+
+def window(request: Request, partitions: int) -> Window | None:
+    """The range that ``GET /v1/{app}/{queue}`` reads; ``None`` where the queue has none of the partitions asked for.
+
+    :param partitions: how many the queue has.
+    """
+    given = Parameters(parse_query(request.uri.partition(b"?")[2]))
+    limit = given.number("limit", 1, MAX_LIMIT) or DEFAULT_LIMIT
+    descending = given.choice("order", Order) is Order.DESCENDING
+    wanted = [number for number in _partition_list(given) if 1 <= number <= partitions]
+    lower, upper = _since(given, descending)
+    given.check()
+    return Window(tuple(wanted), lower, upper, descending, limit) if wanted else None
+
+
+def _partition_list(given: Parameters) -> list[int]:
+    """Each partition once, in the order given."""
+    raw = given.text("partitions") or "1"
+    parts = [part.strip() for part in raw.split(",") if part.strip()]
+    if not parts or not all(_DIGITS.fullmatch(part) for part in parts):
+        given.wrong("partitions", f'"{raw}" is not a valid comma separated list of integers or a single integer.')
+        return []
+    return list(dict.fromkeys(_partition(part) for part in parts))
+
+
+def _since(given: Parameters, descending: bool) -> tuple[MessageId, MessageId]:
+    """The bounds that ``since`` sets: itself included, it is the oldest, or descending the newest."""
+    raw = given.text("since")
+    if raw is None:
+        return LOWEST, HIGHEST
+    if len(raw) == _ID_LENGTH and "." not in raw:
+        id = from_v1_hex(raw)
+        if id is not None:
+            return (LOWEST, successor(id)) if descending else (id, HIGHEST)
+    else:
+        ticks = parse_seconds(raw, up=not descending)
+        if ticks is not None:
+            return (LOWEST, upper_bound(ticks)) if descending else (lower_bound(ticks), HIGHEST)
+    given.wrong("since", f'"{raw}" is not a message id, nor seconds since 1970 in decimal.')
+    return LOWEST, HIGHEST

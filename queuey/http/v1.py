@@ -1,0 +1,126 @@
+"""The v1 API: what every client of the first Queuey relies on. Each handler reads, calls the core, and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import attrs
+
+from queuey.core.messages import MessageExchange
+from queuey.core.queues import Listing, QueueDirectory
+from queuey.http import reading, writing
+from queuey.http.authorized import Admitted, AdmittedToQueue, Route
+from queuey.http.wire import Request
+from queuey.model.access import Operation
+from queuey.model.window import Slice
+
+APPLICATION: Final = "/v1/<application>"
+QUEUE: Final = "/v1/<application>/<queue>"
+MESSAGES: Final = "/v1/<application>/<queue>/<ids>"
+
+_NAMES_A_PAGE: Final = 1000
+
+Rest = TypeVar("Rest")
+
+
+@attrs.frozen
+class V1:
+    """The handlers of the v1 API.
+
+    :ivar new_name: makes the name of a queue whose maker gave none.
+    """
+
+    directory: QueueDirectory
+    exchange: MessageExchange
+    new_name: Callable[[], str]
+
+    def routes(self) -> tuple[Route, ...]:
+        """The API at a glance."""
+        return (
+            Route("GET", APPLICATION, Operation.LIST_QUEUES, self.list_queues),
+            Route("POST", APPLICATION, Operation.CREATE_QUEUE, self.create_queue),
+            Route("PUT", QUEUE, Operation.CHANGE_QUEUE, self.change_queue),
+            Route("DELETE", QUEUE, Operation.DELETE_QUEUE, self.delete_queue),
+            Route("POST", QUEUE, Operation.WRITE_MESSAGES, self.append),
+            Route("GET", QUEUE, Operation.READ_MESSAGES, self.read),
+            Route("GET", MESSAGES, Operation.READ_MESSAGES, self.lookup),
+            Route("PUT", MESSAGES, Operation.WRITE_MESSAGES, self.replace),
+            Route("DELETE", MESSAGES, Operation.DELETE_MESSAGES, self.remove),
+        )
+
+    async def list_queues(self, request: Request, admitted: Admitted) -> None:
+        """List the application's queues, all of them unless a limit was given."""
+        query = reading.list_query(request)
+        application, left = admitted.policy.application, query.limit
+
+        async def page(start: str) -> tuple[list[str], str | None]:
+            nonlocal left
+            limit = _NAMES_A_PAGE if left is None else min(left, _NAMES_A_PAGE)
+            listing: Listing = await self.directory.listing(application, start, limit, query.details, query.counts)
+            if left is not None:
+                left -= limit
+            return writing.listed_json(listing.queues), None if left == 0 else listing.next
+
+        await writing.stream(request, "queues", await page(query.start), page)
+
+    async def create_queue(self, request: Request, admitted: Admitted) -> None:
+        """Make a queue, or change the one of that name."""
+        name, wanted = reading.new_queue(request)
+        queue = await self.directory.create(admitted.policy.application, name or self.new_name(), wanted)
+        writing.ok(request, 201, **writing.created_queue(queue))
+
+    async def change_queue(self, request: Request, admitted: AdmittedToQueue) -> None:
+        """Change a queue's settings; what is omitted keeps its value."""
+        queue = await self.directory.change(admitted.queue, reading.queue_changes(request))
+        writing.ok(request, **writing.changed_queue(queue))
+
+    async def delete_queue(self, request: Request, admitted: AdmittedToQueue) -> None:
+        """End a queue and its messages."""
+        await self.directory.delete(admitted.queue)
+        writing.ok(request)
+
+    async def append(self, request: Request, admitted: AdmittedToQueue) -> None:
+        """Store one message, or a batch of them."""
+        queue = admitted.queue
+        drafts = reading.drafts(request, queue.settings.partitions, admitted.policy.ttl)
+        stored = await self.exchange.append(queue, drafts)
+        writing.ok(request, 201, messages=writing.keys(stored))
+
+    async def read(self, request: Request, admitted: AdmittedToQueue) -> None:
+        """Read a range, partition by partition."""
+        queue = admitted.queue
+        window = reading.window(request, queue.settings.partitions)
+        if window is None:
+            writing.ok(request, messages=[])
+            return
+        first = await self.exchange.read(queue, window)
+        await writing.stream(
+            request, "messages", _piece(first), lambda rest: self.exchange.read(queue, rest).addCallback(_piece)
+        )
+
+    async def lookup(self, request: Request, admitted: AdmittedToQueue, ids: str) -> None:
+        """Read messages by id, in the order asked."""
+        queue = admitted.queue
+        first = await self.exchange.lookup(queue, reading.addresses(ids))
+        await writing.stream(
+            request, "messages", _piece(first), lambda rest: self.exchange.lookup(queue, rest).addCallback(_piece)
+        )
+
+    async def replace(self, request: Request, admitted: AdmittedToQueue, ids: str) -> None:
+        """Overwrite messages, or create them under these ids."""
+        queue = admitted.queue
+        addresses = reading.addresses(ids)
+        content, ttl = reading.replacement(request, addresses, queue.settings.partitions, admitted.policy.ttl)
+        await self.exchange.replace(queue, addresses, content, ttl)
+        writing.ok(request)
+
+    async def remove(self, request: Request, admitted: AdmittedToQueue, ids: str) -> None:
+        """Delete messages by id."""
+        queue = admitted.queue
+        await self.exchange.remove(queue, reading.addresses(ids))
+        writing.ok(request)
+
+
+def _piece(slice: Slice[Rest]) -> writing.Piece[Rest]:
+    return writing.messages_json(slice.messages), slice.rest

@@ -1,0 +1,132 @@
+"""Answers: model values as the JSON of the v1 API, whole or in pieces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final, TypeVar
+
+from queuey.core.queues import Listed
+from queuey.http.wire import Request
+from queuey.model.message import Address, Message
+from queuey.model.queue import Queue
+from queuey.model.timeid import timestamp, to_seconds, to_v1_hex
+
+JSON: Final = (b"Content-Type", b"application/json")
+
+Rest = TypeVar("Rest")
+Piece = tuple[list[str], Rest | None]
+
+_encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
+
+def encoded(value: Any) -> bytes:
+    """JSON with everything outside ASCII escaped, since old clients guess the encoding."""
+    return _encode(value).encode("ascii")
+
+
+def answer(request: Request, status: int, body: Mapping[str, Any], *headers: tuple[bytes, bytes]) -> None:
+    """Write a whole answer at once."""
+    request.answer(status, (JSON, *headers), encoded(body))
+
+
+def ok(request: Request, status: int = 200, **members: Any) -> None:
+    """Write a whole answer that says it went well."""
+    answer(request, status, {"status": "ok", **members})
+
+
+async def stream(
+    request: Request, name: str, first: Piece[Rest], more: Callable[[Rest], Awaitable[Piece[Rest]]]
+) -> None:
+    """Write ``{"status": "ok", <name>: [...]}``, whole where the first piece is all there is.
+
+    Otherwise each further piece is asked for only when the client has taken the one before, so that an answer of any
+    length needs the memory of one piece.
+
+    :param first: JSON texts of items, and what is left after them.
+    :param more: gets the next piece.
+    """
+    items, rest = first
+    head = f'{{"status":"ok","{name}":['
+    if rest is None:
+        request.answer(200, (JSON,), f"{head}{','.join(items)}]}}".encode("ascii"))
+        return
+    request.setResponseCode(200)
+    request.setHeader(*JSON)
+    await request.send((head + ",".join(items)).encode("ascii"))
+    separate = bool(items)
+    while rest is not None:
+        items, rest = await more(rest)
+        if items:
+            await request.send((("," if separate else "") + ",".join(items)).encode("ascii"))
+            separate = True
+    await request.send(b"]}")
+
+
+def messages_json(messages: Iterable[Message]) -> list[str]:
+    """Stored messages, each as JSON text; bytes that are no UTF-8 show as U+FFFD."""
+    return [
+        _encode(
+            {
+                "message_id": to_v1_hex(message.id),
+                "timestamp": timestamp(message.id),
+                "body": message.content.body.decode("utf-8", "replace"),
+                "partition": message.partition,
+            }
+        )
+        for message in messages
+    ]
+
+
+def keys(addresses: Iterable[Address]) -> list[dict[str, Any]]:
+    """Where new messages are, as the answer to their POST says it."""
+    return [
+        {"key": to_v1_hex(address.id), "timestamp": timestamp(address.id), "partition": address.partition}
+        for address in addresses
+    ]
+
+
+def created_queue(queue: Queue) -> dict[str, Any]:
+    """A queue as the answer to its POST shows it."""
+    return {
+        "queue_name": queue.name,
+        "partitions": queue.settings.partitions,
+        "type": queue.settings.type.value,
+        "consistency": queue.settings.consistency.value,
+        "principles": ",".join(queue.settings.principals) or None,
+    }
+
+
+def changed_queue(queue: Queue) -> dict[str, Any]:
+    """A queue as the answer to its PUT shows it."""
+    return {
+        "queue_name": queue.name,
+        "partitions": queue.settings.partitions,
+        "created": to_seconds(queue.created),
+        "principles": list(queue.settings.principals),
+        "type": queue.settings.type.value,
+        "consistency": queue.settings.consistency.value,
+    }
+
+
+def listed_json(queues: Iterable[Listed]) -> list[str]:
+    """Lines of a listing, each as JSON text."""
+    return [_encode(_listed(queue)) for queue in queues]
+
+
+def _listed(listed: Listed) -> dict[str, Any]:
+    line: dict[str, Any] = {"queue_name": listed.name}
+    if listed.queue is not None:
+        settings = listed.queue.settings
+        line |= {
+            "application": listed.queue.application,
+            "created": to_seconds(listed.queue.created),
+            "partitions": settings.partitions,
+            "type": settings.type.value,
+            "consistency": settings.consistency.value,
+        }
+        if settings.principals:
+            line["principles"] = ",".join(settings.principals)
+    if listed.count is not None:
+        line["count"] = listed.count
+    return line

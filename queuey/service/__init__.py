@@ -1,0 +1,81 @@
+"""The service that ``twistd queuey`` runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, NoReturn
+
+from twisted.application.service import IService
+from twisted.python.usage import Options as UsageOptions
+
+from queuey import __version__, config
+from queuey.config import Settings
+from queuey.errors import ConfigurationError
+from queuey.logs import open_log
+from queuey.service.assembly import assemble
+from queuey.service.daemon import QueueyService, Starter, StartRefused
+from queuey.service.listening import Listeners
+from queuey.storage import open_store
+
+_STANDARD_ERROR = 2
+
+
+class Options(UsageOptions):
+    """The options of ``twistd queuey``."""
+
+    synopsis = "[--config FILE]"
+    longdesc = "A message queue over HTTP. Without --config it serves development settings on loopback, port 5000."
+    optParameters: ClassVar = [["config", "c", None, "The settings, an ini file; see docs/configuration."]]
+
+    def opt_version(self) -> NoReturn:
+        """Print the version of Queuey and exit."""
+        sys.stdout.write(f"queuey {__version__}\n")
+        sys.exit(0)
+
+
+def makeService(options: Options) -> IService:
+    """Make the service, or say in one line each what is wrong with the settings and exit with status 1.
+
+    :param options: as parsed by twistd.
+    """
+    from twisted.internet import reactor
+
+    starter = Starter(_STANDARD_ERROR)
+    twistd: Any = options.parent or {}
+    try:
+        settings = _settings(options["config"])
+        log = open_log(
+            settings.logging.file, settings.logging.format, settings.logging.level, os.dup(_STANDARD_ERROR), time.time
+        )
+    except ConfigurationError as error:
+        starter.tell(*error.problems)
+        sys.exit(1)
+    store = open_store(settings.storage, reactor)
+    house = assemble(settings, reactor, store, log)
+    sys.excepthook = _quiet_about_refusals
+    return QueueyService(reactor, house, Listeners(), _owns_log(settings, twistd), starter)
+
+
+def _settings(file: str | None) -> Settings:
+    return config.development(Path.cwd()) if file is None else config.load(Path(file))
+
+
+def _owns_log(settings: Settings, twistd: Any) -> bool:
+    """Whether to log as the settings say.
+
+    Without a file of our own the log goes to standard error, unless whoever started twistd asked for another place, or
+    there is no standard error, since it is daemonized; then it goes where twistd logs.
+    """
+    if settings.logging.file is not None:
+        return True
+    return bool(twistd.get("nodaemon")) and not any(twistd.get(name) for name in ("logfile", "syslog", "logger"))
+
+
+def _quiet_about_refusals(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Report what ends the process; a start that was refused has been reported already, without a traceback."""
+    if not issubclass(kind, StartRefused):
+        sys.__excepthook__(kind, error, traceback)

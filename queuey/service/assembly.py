@@ -1,0 +1,87 @@
+"""Putting the house together: the only place that knows every room."""
+
+from __future__ import annotations
+
+import uuid
+from random import SystemRandom
+from typing import Any
+
+import attrs
+from twisted.logger import globalLogPublisher
+
+from queuey.auth.application_key import ApplicationKeys
+from queuey.config import Settings
+from queuey.core.messages import MessageExchange
+from queuey.core.policies import GivenPolicies
+from queuey.core.queues import QueueDirectory
+from queuey.http.authorized import Gate
+from queuey.http.cors import Cors
+from queuey.http.errors import ErrorAnswers
+from queuey.http.root import make_root
+from queuey.http.v1 import V1
+from queuey.http.wire import Limits, Site
+from queuey.interfaces import IStore
+from queuey.logs import LogObserver, access_logger
+from queuey.service.in_force import InForce
+
+
+@attrs.frozen
+class House:
+    """Everything that was put together, complete."""
+
+    in_force: InForce
+    store: IStore
+    site: Site
+    log: LogObserver
+
+    def use(self, settings: Settings) -> None:
+        """Put other settings in force, all at once."""
+        self.in_force.use(settings)
+        self.site.limits = limits(settings)
+        self.site.forwarded = settings.server.forwarded
+        self.log.set_level(settings.logging.level)
+
+
+def assemble(settings: Settings, reactor: Any, store: IStore, log: LogObserver) -> House:
+    """Put the house together.
+
+    :param settings: what to begin with.
+    :param reactor: the reactor that will run.
+    :param store: the back end, not open yet.
+    :param log: where the log goes.
+    """
+    in_force = InForce(settings)
+    policies = GivenPolicies(lambda: in_force.policies)
+    directory = QueueDirectory(store, policies)
+    exchange = MessageExchange(store, policies, SystemRandom().randrange)
+    gate = Gate(policies, ApplicationKeys(lambda: in_force.digests), directory)
+    cors = Cors(in_force.origins)
+    v1 = V1(directory, exchange, _hex)
+    root = make_root(v1.routes(), gate, cors, store, ErrorAnswers(_hex))
+    site = Site(
+        resource=root,
+        limits=limits(settings),
+        reactor=reactor,
+        new_id=_hex,
+        forwarded=settings.server.forwarded,
+        access=access_logger(globalLogPublisher, reactor.seconds),
+        before_head=cors.add_headers,
+    )
+    return House(in_force, store, site, log)
+
+
+def limits(settings: Settings) -> Limits:
+    """The limits of the door."""
+    server = settings.server
+    return Limits(
+        max_body=server.max_body,
+        max_header=server.max_header,
+        header_timeout=server.header_timeout,
+        request_timeout=server.request_timeout,
+        idle_timeout=server.idle_timeout,
+        max_connections=server.max_connections,
+    )
+
+
+def _hex() -> str:
+    return uuid.uuid4().hex

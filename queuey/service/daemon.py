@@ -1,0 +1,167 @@
+"""The daemon: starting, reading settings anew, and stopping without losing a request."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from typing import Any, NoReturn
+
+from twisted.application.service import Service
+from twisted.logger import ILogObserver, Logger
+
+from queuey import __version__, config
+from queuey.deferreds import bounded, deferred
+from queuey.errors import ConfigurationError, QueueyError, Unavailable
+from queuey.logs import EventLog
+from queuey.service import signals
+from queuey.service.assembly import House
+from queuey.service.listening import Listeners
+from queuey.service.welcome import welcome
+
+_log = EventLog(Logger(namespace="queuey.service"))
+
+
+class StartRefused(Exception):
+    """The daemon cannot start; whoever started it has been told why, in one line."""
+
+
+class Starter:
+    """Whoever starts the daemon, and reads its standard error until it has started.
+
+    A daemonized twistd closes standard error, and reports no more than the first 100 bytes of what went wrong.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        """:param descriptor: of standard error, before it is closed."""
+        self._descriptor = os.dup(descriptor)
+
+    def tell(self, *lines: str) -> None:
+        """Write lines; where nobody reads them any more, that is no error."""
+        with suppress(OSError):
+            os.write(self._descriptor, "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
+
+    def leave(self) -> None:
+        """Let whoever it was go on, now that the daemon has started or will not."""
+        os.close(self._descriptor)
+
+
+class QueueyService(Service):
+    """The whole of Queuey as a Twisted service."""
+
+    name = "queuey"
+
+    def __init__(self, reactor: Any, house: House, listeners: Listeners, owns_log: bool, starter: Starter) -> None:
+        """
+        :param reactor: the reactor that will run.
+        :param house: everything that was put together from the settings.
+        :param listeners: what will listen.
+        :param owns_log: whether to log as the settings say, or as twistd does.
+        :param starter: whoever starts the daemon.
+        """
+        self._reactor = reactor
+        self._house = house
+        self._listeners = listeners
+        self._owns_log = owns_log
+        self._starter = starter
+        self._stopping = False
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Join an application, and let it log as the settings say."""
+        if self._owns_log:
+            parent.setComponent(ILogObserver, self._house.log)
+        super().setServiceParent(parent)
+
+    def privilegedStartService(self) -> None:
+        """Listen, while ports below 1024 may still be had; nothing is accepted before the reactor runs."""
+        try:
+            self._listeners.listen(self._reactor, self._house.in_force.settings.server.http, self._house.site)
+        except QueueyError as error:
+            self._refuse_start(error)
+
+    def startService(self) -> None:
+        """Open the store, in the process that serves, and say what is served."""
+        try:
+            self._house.store.open()
+        except QueueyError as error:
+            self._listeners.stop()
+            self._refuse_start(error)
+        super().startService()
+        signals.install(
+            self._reactor,
+            {
+                signal.SIGTERM: self._stop,
+                signal.SIGINT: self._stop,
+                signal.SIGHUP: self.reload,
+                signal.SIGUSR1: self._house.log.reopen,
+            },
+        )
+        self._announce()
+
+    @deferred
+    async def stopService(self) -> None:
+        """Stop accepting, finish what is under way, commit, close.
+
+        :return: fires when everything is closed; what is still under way after ``stop_timeout`` is cut off.
+        """
+        _log.info("stopping", "stopping: finishing what is under way")
+        await self._listeners.stop()
+        limit = self._house.in_force.settings.server.stop_timeout
+        try:
+            await bounded(self._house.site.drain(), limit, self._reactor, lambda: Unavailable("stop_timeout"))
+        except Unavailable:
+            _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)
+            self._house.site.abort()
+        await self._house.store.close()
+        _log.info("stopped", "stopped")
+        Service.stopService(self)
+
+    def reload(self) -> None:
+        """Read keys, policies, origins, limits and certificates anew, as one: all of them, or nothing."""
+        in_force = self._house.in_force
+        if in_force.settings.source is None:
+            _log.warn("reload-refused", "nothing to read anew: the built-in settings are in force")
+            return
+        try:
+            fresh = config.load(in_force.settings.source)
+            certificates = self._listeners.renewed()
+        except ConfigurationError as error:
+            _log.error("reload-refused", "settings stay as they were: {problems}", problems="; ".join(error.problems))
+            return
+        except Exception as error:  # whatever the TLS library says of a file
+            _log.error("reload-refused", "settings stay as they were: certificate: {problem}", problem=str(error))
+            return
+        restart = config.needs_restart(in_force.settings, fresh)
+        self._house.use(config.with_reloadable(in_force.settings, fresh))
+        self._listeners.use(certificates)
+        _log.info("reloaded", "settings were read anew")
+        if restart:
+            _log.warn("restart-needed", "these take a restart: {settings}", settings=", ".join(restart))
+
+    def _stop(self) -> None:
+        """Stop; asked a second time, stop waiting for what is under way."""
+        if self._stopping:
+            self._house.site.abort()
+            return
+        self._stopping = True
+        self._reactor.stop()
+
+    def _announce(self) -> None:
+        settings = self._house.in_force.settings
+        for warning in settings.warnings:
+            _log.warn("settings", "{warning}", warning=warning)
+        _log.info("durability", "what is acknowledged survives: {durable}", durable=self._house.store.promises.durable)
+        _log.info(
+            "started",
+            "queuey {version} serves {applications} on {addresses}",
+            version=__version__,
+            applications=", ".join(each.name for each in settings.applications) or "no application",
+            addresses=", ".join(self._listeners.addresses()),
+        )
+        if settings.source is None:
+            self._starter.tell(*welcome(settings, self._listeners.addresses()))
+        self._starter.leave()
+
+    def _refuse_start(self, error: QueueyError) -> NoReturn:
+        self._starter.tell(f"queuey: {error.text}")
+        raise StartRefused(error.text)

@@ -1,0 +1,150 @@
+"""Listening on the endpoints of the settings, with certificates that can be read anew while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+from OpenSSL.SSL import Connection
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IOpenSSLServerConnectionCreator, IProtocolFactory
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from queuey.errors import Unavailable
+
+
+@attrs.frozen
+class _TLSArguments:
+    """What an ``ssl:`` description asks a reactor for."""
+
+    port: int
+    context: Any
+    backlog: int
+    interface: str
+
+
+class _Recorder:
+    """Stands for a reactor while an ``ssl:`` description is read.
+
+    Twisted reads the certificate when it parses the description, keeps it to itself, and has no way of reading it
+    anew; what it would listen with, it tells the reactor.
+    """
+
+    arguments: _TLSArguments
+
+    def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int, interface: str) -> None:
+        """Keep the arguments."""
+        self.arguments = _TLSArguments(port, contextFactory, backlog, interface)
+
+
+def _tls_arguments(description: str) -> _TLSArguments:
+    recorder = _Recorder()
+    serverFromString(recorder, description).listen(None)
+    return recorder.arguments
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class _RenewableCertificate:
+    """Serves new TLS connections with the certificate that was read last."""
+
+    def __init__(self, description: str, context: Any) -> None:
+        self.description = description
+        self.context = context
+
+    def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> Connection:
+        return Connection(self.context.getContext(), None)
+
+
+class Listeners:
+    """The ports that are listened on."""
+
+    def __init__(self) -> None:
+        self._ports: list[IListeningPort] = []
+        self._certificates: list[_RenewableCertificate] = []
+
+    def listen(self, reactor: Any, descriptions: Sequence[str], factory: IProtocolFactory) -> None:
+        """Listen on every endpoint, or on none.
+
+        :raise Unavailable: where one of them cannot be had, saying which and why.
+        """
+        try:
+            for description in descriptions:
+                self._ports.append(self._listen(reactor, description, factory))
+        except Unavailable:
+            self.stop()
+            raise
+
+    def addresses(self) -> list[str]:
+        """Where is listened, as people write it."""
+        return [_shown(port) for port in self._ports]
+
+    def renewed(self) -> list[tuple[_RenewableCertificate, Any]]:
+        """Read every certificate anew, without using it yet.
+
+        :return: what :meth:`use` takes.
+        :raise Exception: where one cannot be read.
+        """
+        return [(old, _tls_arguments(old.description).context) for old in self._certificates]
+
+    @staticmethod
+    def use(renewed: list[tuple[_RenewableCertificate, Any]]) -> None:
+        """Serve new connections with the certificates that were read anew."""
+        for certificate, context in renewed:
+            certificate.context = context
+
+    def stop(self) -> Deferred[list[None]]:
+        """Stop accepting; fires once no port is open any more."""
+        ports, self._ports = self._ports, []
+        return gatherResults([_stopped(port) for port in ports], consumeErrors=True)
+
+    def _listen(self, reactor: Any, description: str, factory: IProtocolFactory) -> IListeningPort:
+        if description.startswith("ssl:"):
+            return self._listen_tls(reactor, description, factory)
+        found: list[Any] = []
+        try:
+            serverFromString(reactor, description).listen(factory).addBoth(found.append)
+        except (ValueError, LookupError, OSError) as error:  # a systemd socket that this process was not given
+            raise Unavailable(f"cannot listen on {description}: {error}") from None
+        (port,) = found
+        if isinstance(port, Failure):
+            raise Unavailable(f"cannot listen on {description}: {_reason(port.value or OSError())}")
+        return port  # type: ignore[no-any-return]
+
+    def _listen_tls(self, reactor: Any, description: str, factory: IProtocolFactory) -> IListeningPort:
+        found = _tls_arguments(description)
+        certificate = _RenewableCertificate(description, found.context)
+        try:
+            port = reactor.listenSSL(found.port, factory, certificate, found.backlog, found.interface)
+        except CannotListenError as error:
+            raise Unavailable(f"cannot listen on {description}: {_reason(error)}") from None
+        self._certificates.append(certificate)
+        return port  # type: ignore[no-any-return]
+
+
+def _stopped(port: IListeningPort) -> Deferred[None]:
+    stopping = port.stopListening()
+    if isinstance(stopping, Deferred):
+        return stopping
+    done: Deferred[None] = Deferred()
+    done.callback(None)
+    return done
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, CannotListenError):
+        error = error.socketError
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _shown(port: IListeningPort) -> str:
+    address: Any = port.getHost()
+    host = getattr(address, "host", None)
+    if host is None:
+        name = getattr(address, "name", b"")
+        return f"unix socket {name.decode('utf-8', 'replace') if isinstance(name, bytes) else name}"
+    return f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
