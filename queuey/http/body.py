@@ -1,0 +1,158 @@
+"""Finding the end of a request's body, whether its length was said or it comes in chunks. Nothing here does I/O."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Final
+
+from queuey.http.head import legal_text, parse_fields
+from queuey.http.limits import HEADERS_TOO_LARGE, TOO_LARGE, Refused, bad_request
+
+_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;.*)?", re.DOTALL)
+_MAX_SIZE_LINE: Final = 1024
+_MAX_EXTENSIONS: Final = 16 * 1024
+"""Bytes of chunk extensions in one body: they carry nothing, and each may be a thousand times its chunk."""
+_MAX_TRAILER: Final = 8 * 1024
+
+
+class Body:
+    """A body that is being read.
+
+    :ivar limit: bytes that it may have; ``None`` for any number.
+    :ivar declared: bytes that it is known to have, all or so far.
+    :ivar done: whether it has ended.
+    :ivar rest: what came behind it.
+    """
+
+    __slots__ = ("declared", "done", "limit", "rest")
+
+    def __init__(self) -> None:
+        self.limit: int | None = None
+        self.declared = 0
+        self.done = False
+        self.rest = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what has come and give what of it belongs to the body.
+
+        :raise Refused: where the body is malformed or over its limit.
+        """
+        raise NotImplementedError
+
+
+class FixedBody(Body):
+    """A body of a length that was said."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.declared = self._left = length
+
+    def feed(self, data: bytes) -> bytes:
+        """Take up to the length that was said."""
+        if self.limit is not None and self.declared > self.limit:
+            raise Refused(TOO_LARGE)
+        if len(data) < self._left:
+            self._left -= len(data)
+            return data
+        self.done = True
+        self.rest = data[self._left :]
+        return data[: self._left]
+
+
+class LostBody(Body):
+    """What still comes of a body that was found to be broken: nothing of it is of use, and it has no end."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes) -> bytes:
+        """Throw everything away."""
+        return b""
+
+
+class _Line(Enum):
+    SIZE = "the size of a chunk"
+    END = "the end of a chunk"
+    TRAILER = "fields after the last chunk"
+
+
+class ChunkedBody(Body):
+    """A body in chunks. Trailers are read past, extensions are ignored."""
+
+    __slots__ = ("_expect", "_extensions", "_left", "_partial", "_trailer")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._expect = _Line.SIZE
+        self._left = 0
+        self._partial = b""
+        self._extensions = 0
+        self._trailer = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Decode what has come."""
+        pieces: list[bytes] = []
+        at = 0
+        while at < len(data) and not self.done:
+            if self._left:
+                piece = data[at : at + self._left]
+                pieces.append(piece)
+                at += len(piece)
+                self._left -= len(piece)
+            else:
+                at = self._line(data, at)
+        self.rest = data[at:]
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _line(self, data: bytes, at: int) -> int:
+        """Read a line, or the beginning of one, and tell where the next begins."""
+        end = data.find(b"\n", at)
+        if end < 0:
+            self._partial += data[at:]
+            self._check(self._partial.removesuffix(b"\r"))
+            return len(data)
+        line = self._partial + data[at : end + 1]
+        self._partial = b""
+        if not line.endswith(b"\r\n"):
+            raise _malformed()
+        line = line[:-2]
+        self._check(line)
+        if self._expect is _Line.SIZE:
+            self._size(line)
+        elif self._expect is _Line.END:
+            self._expect = _Line.SIZE
+        elif line:
+            parse_fields(line)
+            self._trailer += len(line)
+        else:
+            self.done = True
+        return end + 1
+
+    def _check(self, line: bytes) -> None:
+        """Refuse what can no longer become a good line; the same whether it is complete or not."""
+        room = _MAX_TRAILER - self._trailer
+        if self._expect is not _Line.TRAILER:
+            room = _MAX_SIZE_LINE if self._expect is _Line.SIZE else 0
+        if not legal_text(line[:room]):
+            raise _malformed()
+        if len(line) > room:
+            raise Refused(HEADERS_TOO_LARGE) if self._expect is _Line.TRAILER else _malformed()
+
+    def _size(self, line: bytes) -> None:
+        match = _SIZE.fullmatch(line)
+        if match is None:
+            raise _malformed()
+        self._extensions += len(line) - len(match[1])
+        if self._extensions > _MAX_EXTENSIONS:
+            raise _malformed()
+        self._left = int(match[1], 16)
+        self.declared += self._left
+        if self.limit is not None and self.declared > self.limit:
+            raise Refused(TOO_LARGE)
+        self._expect = _Line.END if self._left else _Line.TRAILER
+
+
+def _malformed() -> Refused:
+    return bad_request("The chunks of the body are malformed.")

@@ -1,0 +1,455 @@
+"""One connection, and the requests that come on it, one after the other, within limits of size and time."""
+
+from __future__ import annotations
+
+from enum import Enum
+from math import inf
+from typing import Final, Protocol, cast
+
+from twisted.internet import protocol
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, ISSLTransport, ITCPTransport
+from twisted.python.failure import Failure
+
+from queuey.http.body import Body, ChunkedBody, FixedBody, LostBody
+from queuey.http.forwarded import is_trusted, parse_address
+from queuey.http.head import Head, HeadReader, body_length, settle_host
+from queuey.http.limits import TIMEOUT, TOO_LARGE, Limits, Refusal, Refused
+from queuey.http.outgoing import Outgoing, Transport
+from queuey.http.pieces import ClientGone
+from queuey.http.request import Hooks, Request
+
+READ_AHEAD: Final = 64 * 1024
+"""Bytes that may wait for a handler before no more are read."""
+
+LINGER_SECONDS: Final = 2.0
+LINGER_BYTES: Final = 1024 * 1024
+"""How long, and how much, is still read and thrown away after a refusal: a connection that is closed with bytes unread
+is reset, and the client may never see the answer."""
+
+
+class House(Protocol):
+    """What a connection needs of whoever accepted it."""
+
+    hooks: Hooks
+    limits: Limits
+    draining: bool
+
+    def arrived(self, channel: Channel) -> None:
+        """Learn that it is open."""
+
+    def left(self, channel: Channel) -> None:
+        """Learn that it is closed."""
+
+    def date(self) -> bytes:
+        """The Date field for now."""
+
+
+class Stage(Enum):
+    """What a connection is about."""
+
+    WAITING = "for a request"
+    HEAD = "reading a head"
+    BODY = "reading a body that no handler has seen yet"
+    HANDLING = "a handler is at work, or an answer is being written"
+    LINGERING = "throwing away what still comes"
+    CLOSING = "nothing more comes of it"
+
+
+class Channel(protocol.Protocol):
+    """One connection.
+
+    Bytes go through :meth:`_step`, a stage at a time; what cannot be worked on yet waits in ``_ahead``, and the
+    transport is paused where too much waits.
+
+    :ivar peer: the address of the other end; ``unix`` for a local socket.
+    :ivar believed: whether the other end is a proxy whose X-Forwarded-For is believed.
+    :ivar deadline: when the stage has lasted too long, in seconds of the reactor.
+    """
+
+    def __init__(self, site: House) -> None:
+        self.site = site
+        self.hooks = site.hooks
+        self.peer = "unknown"
+        self.believed = False
+        self.deadline = inf
+        self._seconds = site.hooks.reactor.seconds
+        self._stage = Stage.WAITING
+        self._limits = site.limits
+        self._reader: HeadReader | None = None
+        self._started = 0.0
+        self._request: Request | None = None
+        self._body: Body | None = None
+        self._collected = bytearray()
+        self._expects_continue = False
+        self._consuming = False
+        self._ahead: list[bytes] = []
+        self._ahead_size = 0
+        self._paused = False
+        self._discarded = 0
+
+    # Beginning and end
+
+    def connectionMade(self) -> None:
+        """Greet a new connection."""
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+        self._wire = cast(Transport, self.transport)
+        self._know_peer()
+        self._out = Outgoing(self._wire, self._seconds, self._sent)
+        self._out.patience = self._limits.idle_timeout
+        self._started = self._seconds()
+        self.deadline = self._started + self._limits.header_timeout
+        self.site.arrived(self)
+
+    def _know_peer(self) -> None:
+        host = getattr(self._wire.getPeer(), "host", None)
+        address = None if host is None else parse_address(host)
+        self.peer = "unix" if host is None else host if address is None else str(address)
+        self.believed = is_trusted(address, self.hooks.forwarded)
+
+    def turn_away(self, refusal: Refusal) -> None:
+        """Refuse a connection before anything was read from it."""
+        self._refuse(refusal)
+
+    def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
+        """Let everyone know that the client has hung up."""
+        request = self._request
+        if request is None and self._stage is Stage.HEAD:
+            request = self._half_request()
+        self._stage = Stage.CLOSING
+        self.deadline = inf
+        self._request = self._body = self._reader = None
+        self._ahead.clear()
+        if request is not None:
+            request.connectionLost(reason)
+        self._out.lost(ClientGone())
+        self.site.left(self)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is under way, be it that only its first bytes have come."""
+        return self._request is not None or self._stage is Stage.HEAD
+
+    @property
+    def ending(self) -> bool:
+        """Whether no other request can come after the one at hand."""
+        return self._body is not None or self.site.draining
+
+    def drain(self) -> None:
+        """Close now if there is nothing to do; otherwise the connection closes after the request at hand."""
+        if self._stage is Stage.WAITING:
+            self._end(linger=False)
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._stage = Stage.CLOSING
+        self.deadline = inf
+        self._wire.abortConnection()
+
+    def check_time(self, now: float) -> None:
+        """Act if a time is over."""
+        if self._out.stall <= now:
+            self.abort()
+        elif self.deadline <= now:
+            self.deadline = inf
+            self._late()
+
+    def _late(self) -> None:
+        stage = self._stage
+        if stage is Stage.HEAD or stage is Stage.BODY:
+            self._refuse(TIMEOUT)
+        elif stage is Stage.HANDLING:
+            self._break_body(TIMEOUT)
+        elif stage is Stage.WAITING:
+            self._end(linger=False)
+        elif stage is Stage.LINGERING:
+            self._close()
+        else:
+            self.abort()
+
+    # Reading
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what the client sent."""
+        if self._consuming or not self._hungry():
+            self._ahead.append(data)
+            self._ahead_size += len(data)
+            self.read_some()
+        else:
+            self._consume(data)
+
+    def _hungry(self) -> bool:
+        """Whether what comes can be worked on now, or must wait for an answer to be made or to leave."""
+        stage = self._stage
+        if stage is Stage.HANDLING:
+            return self._body is not None
+        return not ((stage is Stage.WAITING or stage is Stage.HEAD) and self._out.blocked)
+
+    def _consume(self, data: bytes) -> None:
+        """Work through what has come, as far as possible."""
+        self._consuming = True
+        try:
+            while data and self._hungry():
+                data = self._step(data)
+                if not data and self._ahead:
+                    data = self._take_ahead()
+        finally:
+            self._consuming = False
+        if data:
+            self._ahead.insert(0, data)
+            self._ahead_size += len(data)
+        self.read_some()
+
+    def _take_ahead(self) -> bytes:
+        data = self._ahead[0] if len(self._ahead) == 1 else b"".join(self._ahead)
+        self._ahead.clear()
+        self._ahead_size = 0
+        return data
+
+    def _resume(self) -> None:
+        """Go on with what has waited."""
+        if not self._consuming:
+            if self._ahead and self._hungry():
+                self._consume(self._take_ahead())
+            self.read_some()
+
+    def _step(self, data: bytes) -> bytes:
+        """Take one step, and give what is left for the next."""
+        try:
+            if self._body is not None:
+                return self._read_body(self._body, data)
+            if self._stage is Stage.WAITING or self._stage is Stage.HEAD:
+                return self._read_head(data)
+        except Refused as refused:
+            if self._stage is Stage.HANDLING:
+                self._break_body(refused.refusal)
+            else:
+                self._refuse(refused.refusal)
+            return b""
+        self._discarded += len(data)
+        if self._stage is Stage.LINGERING and self._discarded > LINGER_BYTES:
+            self._close()
+        return b""
+
+    def read_some(self) -> None:
+        """Let the transport read as long as not too much waits."""
+        waiting = self._ahead_size + (0 if self._request is None else self._request.unread)
+        too_much = waiting > READ_AHEAD
+        if too_much is self._paused or self._stage is Stage.CLOSING:
+            return
+        self._paused = too_much
+        if too_much:
+            self._wire.pauseProducing()
+        else:
+            self._wire.resumeProducing()
+
+    def _read_head(self, data: bytes) -> bytes:
+        reader = self._reader
+        if self._stage is Stage.WAITING:
+            self._started = self._seconds()
+        if reader is None:
+            self._limits = self.site.limits
+            self._reader = reader = HeadReader(self._limits.max_header)
+        head = reader.feed(data)
+        if head is not None:
+            self._reader = None
+            self._meet(head, reader)
+            return reader.rest
+        if self._stage is Stage.WAITING and reader.pending:
+            self._stage = Stage.HEAD
+            self.deadline = self._started + self._limits.header_timeout
+        return b""
+
+    def _meet(self, head: Head, reader: HeadReader) -> None:
+        """Begin with a request whose head is complete."""
+        self._request = request = Request(self, head, head.line, self._started)
+        request.bytes_in = reader.size
+        request.max_body = self._limits.max_body
+        self._out.patience = self._limits.idle_timeout
+        self._stage = Stage.BODY
+        request.hostname = settle_host(head)
+        length = body_length(head)
+        if length == 0:
+            self._handle(request)
+        else:
+            asks = request.line.persistent and b"100-continue" in map(bytes.lower, head.fields.get(b"expect", ()))
+            self._expects_continue = asks and not reader.rest
+            self._expect_body(request, ChunkedBody() if length is None else FixedBody(length))
+
+    def _expect_body(self, request: Request, body: Body) -> None:
+        """Wait for a body, or let the handler do so."""
+        self._body = body
+        try:
+            in_pieces = request.choose_reading()
+        except Exception:
+            self._stage = Stage.HANDLING
+            self._body = LostBody()
+            request.processingFailed(Failure())
+            return
+        if request.max_body is not None and body.declared > request.max_body:
+            raise Refused(TOO_LARGE)
+        if in_pieces:
+            self._handle(request)
+        else:
+            self.deadline = self._started + self._limits.request_timeout
+            self._continue()
+
+    def _continue(self) -> None:
+        """Tell a client that waits for it to send its body."""
+        if self._expects_continue:
+            self._expects_continue = False
+            self._wire.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _read_body(self, body: Body, data: bytes) -> bytes:
+        request = self._request
+        if request is None or isinstance(body, LostBody):
+            return b""
+        body.limit = request.max_body
+        piece = body.feed(data)
+        request.bytes_in += len(data) - len(body.rest)
+        if body.done:
+            self._body = None
+        if self._stage is Stage.BODY:
+            self._collect(request, body, piece)
+        else:
+            self.deadline = inf
+            request.take(piece, last=body.done)
+        return body.rest
+
+    def _collect(self, request: Request, body: Body, piece: bytes) -> None:
+        """Gather a body for a handler that wants it whole."""
+        if body.done and not self._collected:
+            request.body = piece
+        else:
+            self._collected += piece
+        if body.done:
+            if self._collected:
+                request.body = bytes(self._collected)
+                self._collected = bytearray()
+            self._handle(request)
+
+    def _handle(self, request: Request) -> None:
+        self._stage = Stage.HANDLING
+        self.deadline = inf
+        request.process()
+
+    def wants_body(self) -> None:
+        """Learn that a handler waits for more of the body."""
+        request, body = self._request, self._body
+        if request is None or body is None:
+            return
+        if request.max_body is not None and body.declared > request.max_body:
+            self._break_body(TOO_LARGE)
+            return
+        if not request.startedWriting:
+            self._continue()
+        self.deadline = self._seconds() + self._limits.request_timeout
+
+    def _break_body(self, refusal: Refusal) -> None:
+        """Tell a handler that the rest of the body cannot be read."""
+        self.deadline = inf
+        self._body = LostBody()
+        if self._request is not None:
+            self._request.break_body(refusal)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        request = self._request
+        if request is None:
+            request = self._request = self._half_request()
+        self._stage = Stage.HANDLING
+        self._body = LostBody()
+        self.deadline = inf
+        request.refuse(refusal)
+
+    def _half_request(self) -> Request:
+        """Make the request whose head could not be read to its end."""
+        reader, self._reader = self._reader, None
+        request = Request(self, None, None if reader is None else reader.line, self._started)
+        request.bytes_in = 0 if reader is None else reader.size
+        return request
+
+    # Writing
+
+    def write(self, data: bytes) -> None:
+        """Hand over a part of an answer."""
+        self._out.write(data)
+
+    def writable(self) -> Deferred[None]:
+        """Wait until more is wanted; fails with :class:`ClientGone`, may be cancelled."""
+        return self._out.writable()
+
+    def _sent(self) -> None:
+        """Learn that everything is handed over, and more is wanted."""
+        if self._stage is Stage.LINGERING or self._stage is Stage.CLOSING:
+            self._say_goodbye()
+        else:
+            self._resume()
+
+    def done(self) -> None:
+        """Learn that the request at hand has its answer."""
+        request = self._request
+        if request is None:
+            return
+        incomplete = self._body is not None
+        self._request = self._body = None
+        self._expects_continue = False
+        if request.closing or incomplete or self.site.draining:
+            self._end(linger=incomplete or self._ahead_size > 0)
+            return
+        self._stage = Stage.WAITING
+        self.deadline = self._seconds() + self.site.limits.idle_timeout
+        self._resume()
+
+    def _end(self, *, linger: bool) -> None:
+        """Close, once everything is written; or then read on for a while, so that the client sees the answer."""
+        self._ahead.clear()
+        self._ahead_size = 0
+        self._reader = None
+        self.deadline = inf
+        self.read_some()
+        self._stage = Stage.LINGERING if linger else Stage.CLOSING
+        if not self._out.blocked:
+            self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        """Everything is written: close, or tell the client that this was all."""
+        if self._stage is Stage.CLOSING:
+            self._close()
+            return
+        self.deadline = self._seconds() + LINGER_SECONDS
+        half_close = getattr(self._wire, "loseWriteConnection", None)
+        if half_close is not None and not self.isSecure():
+            self._out.release()
+            half_close()
+
+    def _close(self) -> None:
+        self._stage = Stage.CLOSING
+        self.deadline = self._seconds() + self._limits.idle_timeout
+        self._out.release()
+        self._wire.loseConnection()
+
+    # What twisted.web's Request asks of its channel
+
+    def getPeer(self) -> IAddress:
+        """The address of the other end."""
+        return self._wire.getPeer()
+
+    def getHost(self) -> IAddress:
+        """The address of this end."""
+        return self._wire.getHost()
+
+    def isSecure(self) -> bool:
+        """Whether this is TLS."""
+        return ISSLTransport.providedBy(self.transport)
+
+    def registerProducer(self, producer: object, streaming: bool) -> None:
+        """Refuse a producer: ``await request.send(data)`` is how answers are written with back-pressure."""
+        raise NotImplementedError("use Request.send")
+
+    def unregisterProducer(self) -> None:
+        """There is none."""
+
+    def date(self) -> bytes:
+        """The Date field of an answer that is written now."""
+        return self.site.date()

@@ -1,0 +1,292 @@
+"""Reading the head of a request, strictly: what is not exactly HTTP/1.1 or 1.0 is refused, and always in the same way,
+however the bytes were cut into pieces on their way. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import AddressValueError, IPv6Address
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+import attrs
+
+from queuey.http.limits import HEADERS_TOO_LARGE, TOO_LARGE, URI_TOO_LONG, Refused, bad_request
+
+MAX_FIELDS: Final = 100
+"""Header fields that one request may have."""
+
+_TOKEN: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_TEXT: Final = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
+_LINES: Final = _TEXT + b"\r\n"
+_REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}) ([!-~]+) HTTP/1\.([01])")
+_ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/?#]*)(.*)")
+_HOST: Final = re.compile(
+    rb"(?:\[(?P<six>[0-9A-Fa-f:.]{2,45})\]|(?P<name>[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?))"
+    rb"(?::(?P<port>[0-9]{0,5}))?"
+)
+_BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_MAX_DIGITS: Final = 18
+
+Fields = dict[bytes, list[bytes]]
+"""Header fields: their names in lower case, their values in the order received."""
+
+
+def legal_text(line: bytes | bytearray) -> bool:
+    """Whether a single line has no control character, a tab excepted."""
+    return not line.translate(None, _TEXT)
+
+
+def _legal_lines(lines: bytes | bytearray) -> bool:
+    """Whether lines have no control character, and CR and LF always together."""
+    pairs = lines.count(b"\r\n")
+    return not lines.translate(None, _LINES) and lines.count(b"\r") == pairs == lines.count(b"\n")
+
+
+def _illegal() -> Refused:
+    return bad_request("The head of the request has a control character, or a line that does not end with CR LF.")
+
+
+@attrs.frozen
+class RequestLine:
+    """The first line of a request.
+
+    :ivar target: as it was sent.
+    :ivar path: percent-encoded, begins with a slash (or is ``*``, of OPTIONS only), decodes to UTF-8.
+    :ivar query: what stood behind the question mark.
+    :ivar authority: the host that an absolute target named.
+    :ivar persistent: whether this is HTTP/1.1.
+    """
+
+    method: bytes
+    target: bytes
+    path: bytes
+    query: bytes
+    authority: bytes | None
+    persistent: bool
+
+
+@attrs.frozen
+class Head:
+    """A whole head."""
+
+    line: RequestLine
+    fields: Fields
+
+
+def parse_request_line(line: bytes) -> RequestLine:
+    """Take a request line apart.
+
+    :raise Refused: where it is malformed.
+    """
+    match = _REQUEST_LINE.fullmatch(line)
+    if match is None:
+        raise bad_request("The first line of the request is not a request line of HTTP/1.1 or HTTP/1.0.")
+    method, target, minor = match.groups()
+    authority = None
+    local = target
+    if target[0] != 0x2F:
+        authority, local = _local_target(method, target)
+    path, _, query = local.partition(b"?")
+    if b"#" in local:
+        raise bad_request("The request target has a fragment.")
+    if b"%" in path:
+        _check_escapes(path)
+    return RequestLine(method, target, path, query, authority, minor == b"1")
+
+
+def _local_target(method: bytes, target: bytes) -> tuple[bytes | None, bytes]:
+    """The host and the path of a target that does not begin with a slash."""
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is not None:
+        authority, local = absolute.groups()
+        check_host(authority)
+        return authority, local if local.startswith(b"/") else b"/" + local
+    if method == b"OPTIONS" and target == b"*":
+        return None, target
+    if method == b"CONNECT":
+        check_host(target)
+        return None, b"/"
+    raise bad_request("The request target is neither a path nor an http URI.")
+
+
+def _check_escapes(path: bytes) -> None:
+    if _BROKEN_ESCAPE.search(path) is not None:
+        raise bad_request("The path has a percent sign without two hexadecimal digits.")
+    try:
+        unquote_to_bytes(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise bad_request("The path is not UTF-8.") from None
+
+
+def check_host(host: bytes) -> None:
+    """Make sure that a Host field is ``host`` or ``host:port``.
+
+    :raise Refused: where it is not.
+    """
+    match = _HOST.fullmatch(host)
+    good = match is not None and len(host) <= 262 and int(match["port"] or 0) <= 65535
+    if match is not None and match["six"] is not None:
+        try:
+            IPv6Address(match["six"].decode("ascii"))
+        except AddressValueError:
+            good = False
+    if not good:
+        raise bad_request("The Host field is not a host, with or without a port.")
+
+
+def parse_fields(section: bytes) -> Fields:
+    """Take the lines of a header apart; they have been found to be of legal characters.
+
+    :raise Refused: where one is not a header field, or where they are too many.
+    """
+    fields: Fields = {}
+    if not section:
+        return fields
+    lines = section.split(b"\r\n")
+    if len(lines) > MAX_FIELDS:
+        raise Refused(HEADERS_TOO_LARGE)
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon or not name or name.translate(None, _TOKEN):
+            raise bad_request("A line of the header is not a header field.")
+        fields.setdefault(name.lower(), []).append(value.strip(b" \t"))
+    return fields
+
+
+def settle_host(head: Head) -> bytes | None:
+    """Find the host that a request is meant for; an absolute target comes before the Host field.
+
+    :return: ``None`` for a request of HTTP/1.0 that names none.
+    :raise Refused: where there is not exactly one valid Host field.
+    """
+    values = head.fields.get(b"host")
+    if values is None:
+        if head.line.persistent:
+            raise bad_request("The request has no Host field.")
+        return head.line.authority
+    if len(values) != 1:
+        raise bad_request("The request has more than one Host field.")
+    check_host(values[0])
+    return head.line.authority or values[0]
+
+
+def body_length(head: Head) -> int | None:
+    """How long the body of a request is said to be.
+
+    :return: bytes; ``None`` for a chunked body.
+    :raise Refused: where that cannot be told for certain.
+    """
+    lengths = head.fields.get(b"content-length")
+    codings = head.fields.get(b"transfer-encoding")
+    if codings is not None:
+        if lengths is not None:
+            raise bad_request("The request has a Content-Length and a Transfer-Encoding.")
+        if not head.line.persistent:
+            raise bad_request("A Transfer-Encoding needs HTTP/1.1.")
+        if len(codings) != 1 or codings[0].lower() != b"chunked":
+            raise bad_request("The only Transfer-Encoding understood is chunked.")
+        return None
+    if lengths is None:
+        return 0
+    if len(lengths) != 1 or not lengths[0].isdigit():
+        raise bad_request("The Content-Length is not one number.")
+    digits = lengths[0].lstrip(b"0")
+    if len(digits) > _MAX_DIGITS:
+        raise Refused(TOO_LARGE)
+    return int(digits or b"0")
+
+
+class HeadReader:
+    """Collects the head of one request.
+
+    :ivar line: the request line, once it is there.
+    :ivar rest: what came behind the head, once that is complete.
+    :ivar size: bytes taken so far for this head.
+    """
+
+    __slots__ = ("_buffer", "_checked", "_limit", "_seen", "_start", "line", "rest", "size")
+
+    def __init__(self, limit: int) -> None:
+        """Start a head.
+
+        :param limit: bytes that the request line, and again that all fields together, may have.
+        """
+        self.line: RequestLine | None = None
+        self.rest = b""
+        self.size = 0
+        self._limit = limit
+        self._buffer = bytearray()
+        self._start = 0
+        self._seen = 0
+        self._checked = 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything but the one empty line that may precede a request has come."""
+        return self.line is not None or len(self._buffer) > self._start
+
+    def feed(self, data: bytes) -> Head | None:
+        """Take what has come.
+
+        :return: the head, once it is complete; then ``rest`` is what came behind it.
+        :raise Refused: as soon as it is certain that no head will come of it.
+        """
+        view: bytes | bytearray = data
+        if self._buffer:
+            self._buffer += data
+            view = self._buffer
+        self.size = len(view)
+        line = self.line or self._read_line(view)
+        section = None if line is None else self._read_section(view)
+        if line is not None and section is not None:
+            return Head(line, parse_fields(section))
+        self._seen = len(view)
+        if view is data:
+            self._buffer += data
+        return None
+
+    def _read_line(self, view: bytes | bytearray) -> RequestLine | None:
+        if self._start == 0 and view[:2] == b"\r\n":
+            # Some clients end a body with an empty line more than they should; RFC 9112 asks to bear with one.
+            self._start = 2
+        start = self._start
+        bound = start + self._limit + 2
+        end = view.find(b"\r\n", max(start, self._seen - 1), bound)
+        if end < 0:
+            self._check(view, bound)
+            if len(view) >= bound:
+                raise Refused(URI_TOO_LONG)
+            return None
+        text = bytes(view[start:end])
+        if not legal_text(text):
+            raise _illegal()
+        self.line = parse_request_line(text)
+        self._start = self._checked = end + 2
+        return self.line
+
+    def _read_section(self, view: bytes | bytearray) -> bytes | None:
+        start = self._start
+        bound = start + self._limit + 2
+        stop = view.find(b"\r\n\r\n", max(start - 2, self._seen - 3), bound)
+        if stop < 0:
+            self._check(view, bound)
+            if len(view) >= bound:
+                raise Refused(HEADERS_TOO_LARGE)
+            return None
+        section = bytes(view[start:stop])
+        if not _legal_lines(section):
+            raise _illegal()
+        self.rest = bytes(view[stop + 4 :])
+        self.size = stop + 4
+        return section
+
+    def _check(self, view: bytes | bytearray, bound: int) -> None:
+        """Refuse illegal characters as soon as they come: who sends them may wait for an answer before a line ends."""
+        begin = max(self._checked, self._start)
+        new = view[begin:bound]
+        if new.endswith(b"\r"):
+            new = new[:-1]
+        self._checked = begin + len(new)
+        if not _legal_lines(new):
+            raise _illegal()

@@ -1,0 +1,99 @@
+"""What the door enforces and tells: limits, refusals, and one line for the log about each request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+
+@attrs.frozen
+class Limits:
+    """How much, and for how long, a client may keep the door busy.
+
+    :ivar max_body: bytes of a request's body.
+    :ivar max_header: bytes of a request line, and again of all header fields together.
+    :ivar header_timeout: seconds from the first byte of a request to the end of its header.
+    :ivar request_timeout: seconds from the first byte of a request to the end of its body; where a handler reads the
+        body in pieces, seconds to wait for each piece.
+    :ivar idle_timeout: seconds between two requests, and seconds that a client may take nothing of its answer.
+    :ivar max_connections: how many connections may be open at once.
+    """
+
+    max_body: int
+    max_header: int
+    header_timeout: float
+    request_timeout: float
+    idle_timeout: float
+    max_connections: int
+
+
+@attrs.frozen
+class Refusal:
+    """What a client is told instead of being served.
+
+    :ivar status: the HTTP status code.
+    :ivar key: the word for it that clients look for.
+    :ivar text: one sentence for whoever sent the request.
+    """
+
+    status: int
+    key: str
+    text: str
+
+
+class Refused(Exception):
+    """Reading a request ended because it has to be refused."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.text)
+        self.refusal = refusal
+
+
+def bad_request(text: str) -> Refused:
+    """The error for a request that is not HTTP as it should be."""
+    return Refused(Refusal(400, "BadRequest", text))
+
+
+TOO_LARGE: Final = Refusal(413, "RequestTooLarge", "The body of the request is too large.")
+URI_TOO_LONG: Final = Refusal(414, "URITooLong", "The request line is too long.")
+HEADERS_TOO_LARGE: Final = Refusal(
+    431, "HeadersTooLarge", "The header fields of the request are too large or too many."
+)
+TIMEOUT: Final = Refusal(408, "RequestTimeout", "The request did not arrive in time.")
+OVERLOADED: Final = Refusal(503, "Overloaded", "There are too many connections; try again later.")
+STOPPING: Final = Refusal(503, "Overloaded", "The server is stopping; try again later.")
+
+
+def render_refusal(request: object, refusal: Refusal) -> tuple[Mapping[str, str], bytes]:
+    """The answer to a refused request in the shape of the first API: its header fields and its body."""
+    document = {"status": "error", "error_msg": {refusal.key: refusal.text}}
+    return {"Content-Type": "application/json"}, json.dumps(document).encode("ascii")
+
+
+@attrs.frozen
+class AccessLine:
+    """What the log says about one request.
+
+    :ivar client: the client's address; ``unix`` for a local socket.
+    :ivar method: ``-`` where the request was not understood so far; and so for the path.
+    :ivar path: the request's target as it was sent, with its query, cut to 1,024 characters.
+    :ivar status: of the answer; 499 where the client hung up before one began.
+    :ivar bytes_in: bytes read for it, head and framing included.
+    :ivar bytes_out: bytes written for it, head and framing included.
+    :ivar seconds: from the first byte read to the last byte handed to the transport.
+    :ivar application: the application that it was about, where a handler found that out; and so for the queue.
+    """
+
+    request_id: str
+    client: str
+    method: str
+    path: str
+    status: int
+    bytes_in: int
+    bytes_out: int
+    seconds: float
+    application: str | None
+    queue: str | None

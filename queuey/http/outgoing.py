@@ -1,0 +1,144 @@
+"""What goes out on a connection: in pieces, no faster than the client takes them, and not for ever."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from math import inf
+from typing import Final, Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IPushProducer
+from zope.interface import implementer
+
+PIECE: Final = 64 * 1024
+"""Bytes that are handed to the transport at once: a client that takes one piece in time is not stalled."""
+
+
+class Transport(Protocol):
+    """What is used of the transports of sockets, TLS and tests."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+
+    def loseConnection(self) -> None:
+        """Close once everything is sent."""
+
+    def abortConnection(self) -> None:
+        """Close at once."""
+
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
+        """Be asked to pause where too much waits to be sent."""
+
+    def unregisterProducer(self) -> None:
+        """Be asked no longer."""
+
+    def pauseProducing(self) -> None:
+        """Read nothing for a while."""
+
+    def resumeProducing(self) -> None:
+        """Read again."""
+
+    def getPeer(self) -> IAddress:
+        """The other end."""
+
+    def getHost(self) -> IAddress:
+        """This end."""
+
+
+@implementer(IPushProducer)
+class Outgoing:
+    """The bytes that leave on one connection; it is the producer that the transport asks to pause.
+
+    :ivar full: whether the transport has enough for now.
+    :ivar stall: when the client has gone too long without taking anything, in seconds of the clock.
+    """
+
+    def __init__(self, transport: Transport, clock: Callable[[], float], free: Callable[[], None]) -> None:
+        """Begin with a new connection.
+
+        :param free: is called whenever everything has been handed over and more is wanted.
+        """
+        self.full = False
+        self.stall = inf
+        self.patience = inf
+        self._transport = transport
+        self._clock = clock
+        self._free = free
+        self._parts: deque[bytes | memoryview] = deque()
+        self._waiting: list[Deferred[None]] = []
+        self._registered = True
+        transport.registerProducer(self, True)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether something waits to be handed over, or the transport has enough."""
+        return self.full or bool(self._parts)
+
+    @property
+    def empty(self) -> bool:
+        """Whether everything has been handed over."""
+        return not self._parts
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+        if not self.full and not self._parts and len(data) <= PIECE:
+            self._transport.write(data)
+        else:
+            self._parts.append(data)
+            self._pump()
+
+    def _pump(self) -> None:
+        while self._parts and not self.full:
+            part = self._parts.popleft()
+            if len(part) > PIECE:
+                view = memoryview(part)
+                self._parts.appendleft(view[PIECE:])
+                part = view[:PIECE]
+            self._transport.write(bytes(part))
+
+    def writable(self) -> Deferred[None]:
+        """Wait until more is wanted.
+
+        :return: fails with what :meth:`lost` is given. May be cancelled.
+        """
+        if not self.blocked:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(waiting)
+        return waiting
+
+    def pauseProducing(self) -> None:
+        """Learn that the transport has enough to send."""
+        self.full = True
+        self.stall = self._clock() + self.patience
+
+    def resumeProducing(self) -> None:
+        """Learn that the transport wants more to send."""
+        self.full = False
+        self.stall = inf
+        self._pump()
+        if not self.blocked:
+            waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                each.callback(None)
+            self._free()
+
+    def stopProducing(self) -> None:
+        """Learn that the transport is gone; the connection learns it as well."""
+
+    def release(self) -> None:
+        """Leave the transport to itself: one that has a producer may wait for it for ever before it closes."""
+        self.stall = inf
+        if self._registered:
+            self._registered = False
+            self._transport.unregisterProducer()
+
+    def lost(self, error: Exception) -> None:
+        """Learn that the connection is lost."""
+        self.stall = inf
+        self._registered = False
+        self._parts.clear()
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.errback(error)

@@ -1,0 +1,509 @@
+"""One request as a handler sees it: its body, whole or in pieces, and its answer, whole or in pieces."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from http import HTTPStatus
+from io import BytesIO
+from typing import Any, AnyStr, Final, Protocol
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import server
+from twisted.web.error import UnsupportedMethod
+from twisted.web.http_headers import Headers
+from twisted.web.resource import IResource, getChildForRequest
+
+from queuey.http.answering import BODILESS, Field, make_head, merge_fields
+from queuey.http.forwarded import Network, client_behind
+from queuey.http.head import Fields, Head, RequestLine
+from queuey.http.limits import AccessLine, Refusal, render_refusal
+from queuey.http.pieces import BrokenBody, ClientGone, Pieces, Source
+
+_MAX_LOGGED: Final = 1024
+_MAX_JOINED: Final = 32 * 1024
+"""Up to this size, joining data to what stands before it is cheaper than handing over two pieces."""
+_SANE_ID: Final = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
+_MALFORMED: Final = RequestLine(b"-", b"-", b"", b"", None, True)
+
+
+Render = Callable[["Request | None", Refusal], tuple[Mapping[str, str], bytes]]
+"""Makes the header fields and the body of a refusal. The request is given where at least its path is known."""
+
+
+@attrs.frozen
+class Hooks:
+    """What the door is given from outside; see :class:`queuey.http.wire.Site`."""
+
+    reactor: IReactorTime
+    resource: IResource
+    new_id: Callable[[], str]
+    forwarded: Sequence[Network]
+    access: Callable[[AccessLine], None]
+    render: Render
+    before_head: Callable[[Request], None] | None
+    streams: Callable[[Request], bool] | None
+
+
+class Connection(Source, Protocol):
+    """What a request needs of the connection that it came on, besides what twisted.web's Request does.
+
+    :ivar peer: the address of the other end; ``unix`` for a local socket.
+    :ivar believed: whether the other end is a proxy whose X-Forwarded-For is believed.
+    """
+
+    hooks: Hooks
+    peer: str
+    believed: bool
+
+    @property
+    def ending(self) -> bool:
+        """Whether the connection cannot take another request after this one."""
+
+    def date(self) -> bytes:
+        """The Date field of an answer that is written now."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+
+    def writable(self) -> Deferred[None]:
+        """Wait until more may be sent."""
+
+    def done(self) -> None:
+        """Learn that the answer is complete."""
+
+    def abort(self) -> None:
+        """Cut the connection."""
+
+
+class Request(server.Request):
+    """A request, and the answer to it.
+
+    :ivar request_id: the client's own id for it, if that is sane, or a new one; answered always.
+    :ivar body: the whole body, unless the handler reads it in pieces.
+    :ivar max_body: bytes that the body may have, or ``None``; may be changed before the body is read.
+    :ivar application: what it is about, for the access log; set by handlers; and so ``queue``.
+    :ivar closing: whether the connection is to be closed after the answer.
+    :ivar bytes_in: bytes read for it so far.
+    """
+
+    defaultContentType = b"application/json"
+    path: bytes
+    log = Logger(namespace="queuey.http")
+
+    def __init__(self, connection: Connection, head: Head | None, line: RequestLine | None, started: float) -> None:
+        """Make the request that a head describes.
+
+        :param head: what was read; ``None`` where that failed.
+        :param line: the request line, which may have been read although the rest failed.
+        :param started: when its first byte came, in seconds of the reactor.
+        """
+        super().__init__(connection, parsePOSTFormSubmission=False)
+        self._headers: Headers | None = None
+        self.connection = connection
+        self.known = line is not None
+        line = line or _MALFORMED
+        self.line = line
+        self.method = line.method
+        self.path = line.path
+        self.uri = line.path + b"?" + line.query if line.query else line.path
+        self.clientproto = b"HTTP/1.1" if line.persistent else b"HTTP/1.0"
+        self.fields: Fields = {} if head is None else head.fields
+        self.hostname: bytes | None = None
+        self.request_id = self._choose_id()
+        self.started = started
+        self.application: str | None = None
+        self.queue: str | None = None
+        self.closing = not line.persistent or self._asks_to_close()
+        self.body = b""
+        self.max_body: int | None = None
+        self.bytes_in = 0
+        self._bytes_out = 0
+        self._gone = False
+        self._hooked = False
+        self._held: bytes | None = None
+        self._promised: int | None = None
+        self._pieces: Pieces | None = None
+
+    # What came with it
+
+    def _choose_id(self) -> str:
+        given = self.fields.get(b"x-request-id")
+        if given is not None and len(given) == 1 and _SANE_ID.fullmatch(given[0]) is not None:
+            return given[0].decode("ascii")
+        return self.connection.hooks.new_id()
+
+    def _asks_to_close(self) -> bool:
+        values = self.fields.get(b"connection")
+        if values is None:
+            return False
+        return b"close" in [token.strip(b" \t") for token in b",".join(values).lower().split(b",")]
+
+    @property
+    def client_host(self) -> str:
+        """The address of the client, as far as that can be believed; ``unix`` for a local socket."""
+        connection = self.connection
+        forwarded_for = self.fields.get(b"x-forwarded-for")
+        if forwarded_for is None or not connection.believed:
+            return connection.peer
+        return client_behind(connection.peer, forwarded_for, connection.hooks.forwarded)
+
+    @property
+    def requestHeaders(self) -> Headers:
+        """All header fields as twisted.web has them, made when they are asked for."""
+        if self._headers is None:
+            self._headers = Headers()
+            for name, values in self.fields.items():
+                self._headers.setRawHeaders(name, values)
+        return self._headers
+
+    @requestHeaders.setter
+    def requestHeaders(self, headers: Headers) -> None:
+        self._headers = headers
+
+    def getHeader(self, key: AnyStr) -> AnyStr | None:
+        """The last value of a header field."""
+        if isinstance(key, bytes):
+            values = self.fields.get(key.lower())
+            return values[-1] if values else None
+        values = self.fields.get(key.lower().encode("latin-1", "replace"))
+        return values[-1].decode("utf-8", "replace") if values else None
+
+    @property
+    def args(self) -> dict[bytes, list[bytes]]:  # type: ignore[override]
+        """The parameters of the query; only ``&`` parts them."""
+        arguments: dict[bytes, list[bytes]] = {}
+        for name, value in parse_qsl(self.line.query, keep_blank_values=True):
+            arguments.setdefault(name, []).append(value)
+        return arguments
+
+    @property
+    def content(self) -> BytesIO:  # type: ignore[override]
+        """The whole body as a file, for what wants one."""
+        return BytesIO(self.body)
+
+    def decoded_path(self) -> str:
+        """The path without its percent-encoding; an encoded slash then looks like any other."""
+        return unquote_to_bytes(self.path).decode("utf-8", "replace")
+
+    def getRequestHostname(self) -> bytes:
+        """The host that was asked for, without its port."""
+        host = self.hostname or b"localhost"
+        return host[1:].partition(b"]")[0] if host.startswith(b"[") else host.partition(b":")[0]
+
+    # Being handled
+
+    def process(self) -> None:
+        """Find the resource for the path, and let it answer."""
+        resource = self.connection.hooks.resource
+        if self.path == b"*":
+            self.answer(200, (), b'{"status": "ok"}')
+            return
+        self.prepath = []
+        self.postpath = self._segments()
+        try:
+            self.render(getChildForRequest(resource, self))
+        except Exception:
+            self.processingFailed(Failure())
+
+    def _segments(self) -> list[bytes]:
+        path = self.path[1:]
+        segments = path.split(b"/")
+        if b"%" in path:
+            segments = [unquote_to_bytes(segment) for segment in segments]
+        if not segments[0] and len(segments) > 1:
+            # Klein drops empty segments at the beginning, so that //v1 would be /v1; no route begins like this.
+            segments[0] = b"\0"
+        return segments
+
+    def render(self, resource: Any) -> None:
+        """Let a resource answer."""
+        try:
+            result = resource.render(self)
+        except UnsupportedMethod as error:
+            self.setHeader(b"Allow", b", ".join(sorted(error.allowedMethods)))
+            self.refuse(Refusal(405, "MethodNotAllowed", "This path does not take that method."), close=False)
+            return
+        if result is server.NOT_DONE_YET:
+            return
+        if not isinstance(result, bytes):
+            raise TypeError(f"{resource!r} gave {type(result).__name__} instead of bytes")
+        self.write(result)
+        self.finish()
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """Answer for a handler that failed, unless the failure says that nobody waits for an answer."""
+        if self._gone and reason.check(CancelledError):
+            return reason
+        if isinstance(reason.value, BrokenBody):
+            self.refuse(reason.value.refusal)
+        else:
+            self.log.failure("request {request_id} failed", failure=reason, request_id=self.request_id)
+            text = f"Something went wrong here; the log has it under {self.request_id}."
+            self.refuse(Refusal(500, "error", text), close=False)
+        return reason
+
+    def refuse(self, refusal: Refusal, *, close: bool = True) -> None:
+        """Answer with a refusal; where an answer has begun, cut the connection instead, so that it shows.
+
+        :param close: whether to close the connection, since what else comes on it is not to be trusted.
+        """
+        if self.finished or self._gone:
+            return
+        if self.startedWriting:
+            self.abort()
+            return
+        self.closing = self.closing or close
+        fields, body = self._render(refusal)
+        headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in fields.items()]
+        if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            headers.append((b"Retry-After", b"1"))
+        self.answer(refusal.status, headers, body)
+
+    def _render(self, refusal: Refusal) -> tuple[Mapping[str, str], bytes]:
+        known = self if self.known else None
+        try:
+            return self.connection.hooks.render(known, refusal)
+        except Exception:
+            self.log.failure("no answer could be made for {request_id}", request_id=self.request_id)
+            return render_refusal(known, refusal)
+
+    def abort(self) -> None:
+        """Cut the connection at once."""
+        if not self._gone and not self.finished:
+            self.connection.abort()
+
+    # The body
+
+    def choose_reading(self) -> bool:
+        """Tell whether the handler reads the body in pieces, and settle how much of it there may be."""
+        streams = self.connection.hooks.streams
+        limit = self.max_body
+        if streams is None or not streams(self):
+            return False
+        if self.max_body == limit:
+            self.max_body = None
+        self._pieces = Pieces(self.connection)
+        return True
+
+    @property
+    def unread(self) -> int:
+        """Bytes of the body that have come and nobody has read."""
+        return 0 if self._pieces is None else self._pieces.unread
+
+    def take(self, piece: bytes, *, last: bool) -> None:
+        """Take a piece of the body from the connection."""
+        if self._pieces is not None:
+            self._pieces.take(piece)
+            if last:
+                self._pieces.end(None)
+
+    def break_body(self, refusal: Refusal) -> None:
+        """Learn from the connection that no more of the body can be read."""
+        if self._pieces is not None:
+            self._pieces.end(BrokenBody(refusal))
+
+    def read_piece(self) -> Deferred[bytes]:
+        """Read on in the body.
+
+        :return: fires with what has come, as soon as that is anything, and with ``b""`` at the end. Fails with
+            :class:`BrokenBody`, or :class:`ClientGone`. May be cancelled.
+        """
+        if self._pieces is None:
+            self._pieces = Pieces(self.connection)
+            self._pieces.take(self.body)
+            self._pieces.end(ClientGone() if self._gone else None)
+        return self._pieces.read()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body, piece by piece; fails as :meth:`read_piece` does."""
+        while piece := await self.read_piece():
+            yield piece
+
+    # The answer
+
+    def answer(self, status: int, headers: Sequence[Field], body: bytes) -> None:
+        """Answer, all at once; nothing happens if the client has hung up.
+
+        :param headers: in addition to what ``setHeader`` was told, and instead of it where the names are the same.
+        """
+        if self.finished or self.startedWriting:
+            raise RuntimeError("This request has been answered.")
+        if self._gone:
+            return
+        self.setResponseCode(status)
+        self._whole(headers, body)
+
+    def _whole(self, headers: Sequence[Field], body: bytes) -> None:
+        head = self._head(headers, len(body))
+        self.startedWriting = 1
+        if self.method == b"HEAD" or self.code in BODILESS:
+            self._put(head)
+        elif len(body) <= _MAX_JOINED:
+            self._put(head + body)
+        else:
+            self._put(head)
+            self._put(body)
+        self._complete()
+
+    def send(self, data: bytes) -> Deferred[None]:
+        """Write a piece of the answer, whose status and headers have been set before.
+
+        :return: fires when the client is ready to take more. Fails with :class:`ClientGone`. May be cancelled.
+        """
+        if self._gone:
+            return fail(ClientGone())
+        self._begin()
+        self._piece(data)
+        return self.connection.writable()
+
+    def write(self, data: bytes) -> None:
+        """Write a piece of the answer, as twisted.web has it.
+
+        The first piece is kept until there is a second one or the answer is finished, since then its length is known.
+        Who needs it to leave at once uses :meth:`send`.
+        """
+        if self.finished:
+            raise RuntimeError("This request has been answered.")
+        if self._gone:
+            return
+        if not self.startedWriting and self._held is None:
+            self._held = data
+        else:
+            self._begin()
+            self._piece(data)
+
+    def finish(self) -> None:
+        """End the answer; nothing happens if the client has hung up."""
+        if self.finished:
+            raise RuntimeError("This request has been answered.")
+        if self._gone:
+            return
+        if not self.startedWriting:
+            self._whole((), self._held or b"")
+        elif self._promised:
+            self.log.error(
+                "the answer to request {request_id} is {missing} bytes short of its Content-Length",
+                request_id=self.request_id,
+                missing=self._promised,
+            )
+            self.abort()
+        else:
+            if self.chunked:
+                self._put(b"0\r\n\r\n")
+            self._complete()
+
+    def _begin(self) -> None:
+        """Write the head of an answer whose length may be unknown, and the piece that was kept back."""
+        if self.startedWriting:
+            return
+        if self.finished:
+            raise RuntimeError("This request has been answered.")
+        length = self.responseHeaders.getRawHeaders(b"Content-Length")
+        bodiless = self.method == b"HEAD" or self.code in BODILESS
+        if length is not None and not bodiless:
+            self._promised = int(length[0])
+        self.chunked = int(self.line.persistent and length is None and not bodiless)
+        head = self._head((), None if length is None else int(length[0]))
+        self.startedWriting = 1
+        self._put(head)
+        held, self._held = self._held, None
+        if held:
+            self._piece(held)
+
+    def _piece(self, data: bytes) -> None:
+        if not data or self.method == b"HEAD" or self.code in BODILESS:
+            return
+        if self._promised is not None:
+            self._promised -= len(data)
+        if not self.chunked:
+            self._put(data)
+        elif len(data) <= _MAX_JOINED:
+            self._put(b"%x\r\n%b\r\n" % (len(data), data))
+        else:
+            self._put(b"%x\r\n" % len(data))
+            self._put(data)
+            self._put(b"\r\n")
+
+    def _put(self, data: bytes) -> None:
+        self._bytes_out += len(data)
+        self.connection.write(data)
+
+    def _head(self, headers: Sequence[Field], length: int | None) -> bytes:
+        """The status line and the header.
+
+        :param length: of the body; ``None`` if it is not known.
+        """
+        self._call_before_head()
+        has_body = length != 0 and self.code not in BODILESS
+        body_type = self.defaultContentType if has_body else None
+        fields = merge_fields(headers, self.responseHeaders, self.cookies, body_type or b"")
+        framing = b""
+        if length is not None and self.code not in BODILESS:
+            framing = b"Content-Length: %d\r\n" % length
+        elif self.chunked:
+            framing = b"Transfer-Encoding: chunked\r\n"
+        wishes = self.responseHeaders.getRawHeaders(b"Connection", ())
+        self.closing = self.closing or self.connection.ending or b"close" in wishes
+        return make_head(self.code, self.connection.date(), self.request_id, fields, framing, self.closing)
+
+    def _call_before_head(self) -> None:
+        hook = self.connection.hooks.before_head
+        if hook is not None and self.known and not self._hooked:
+            self._hooked = True
+            try:
+                hook(self)
+            except Exception:
+                self.log.failure("no headers were added to the answer to {request_id}", request_id=self.request_id)
+
+    # The end
+
+    def _complete(self) -> None:
+        self.finished = 1
+        for waiting in self._notifications():
+            waiting.callback(None)
+        self._tell(self.code)
+        self.connection.done()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Learn from the connection that the client has hung up."""
+        self._gone = True
+        # First those that cancel the handler: what it waits for then fails with a cancellation as well.
+        for waiting in self._notifications():
+            waiting.errback(reason)
+            waiting.addErrback(_pass_over)
+        if self._pieces is not None:
+            self._pieces.end(ClientGone())
+        self._tell(self.code if self.startedWriting else 499)
+
+    def _notifications(self) -> list[Deferred[None]]:
+        waiting, self.notifications = self.notifications, []
+        return waiting
+
+    def _tell(self, status: int) -> None:
+        hooks = self.connection.hooks
+        hooks.access(
+            AccessLine(
+                self.request_id,
+                self.client_host,
+                self.method.decode("ascii"),
+                self.line.target[:_MAX_LOGGED].decode("ascii", "replace"),
+                status,
+                self.bytes_in,
+                self._bytes_out,
+                hooks.reactor.seconds() - self.started,
+                self.application,
+                self.queue,
+            )
+        )
+
+
+def _pass_over(failure: Failure) -> None:
+    """A hang-up that nobody was interested in is no error."""
+    failure.trap(ConnectionDone, ConnectionLost)
