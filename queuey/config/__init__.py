@@ -1,0 +1,87 @@
+"""The settings: frozen values, read from an ini file of which every mistake is named at once.
+
+:func:`load` and :func:`development` make :class:`Settings`. A daemon that reads its file anew asks
+:func:`needs_restart` what it cannot take over, and goes on with :func:`with_reloadable`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from queuey.config import sections
+from queuey.config.applications import applications, digest_line, name_is_good
+from queuey.config.legacy import passed_over, take_server_main, warn_of_passed_over
+from queuey.config.mistakes import Report, shown_path
+from queuey.config.reading import Section, parse, read_text
+from queuey.config.settings import (
+    ApplicationSettings,
+    LoggingSettings,
+    MemoryStorage,
+    ServerSettings,
+    Settings,
+    SQLiteStorage,
+    needs_restart,
+    with_reloadable,
+)
+
+__all__ = [
+    "DEVELOPMENT_APPLICATION",
+    "DEVELOPMENT_KEY",
+    "ApplicationSettings",
+    "LoggingSettings",
+    "MemoryStorage",
+    "SQLiteStorage",
+    "ServerSettings",
+    "Settings",
+    "development",
+    "digest_line",
+    "load",
+    "name_is_good",
+    "needs_restart",
+    "with_reloadable",
+]
+
+DEVELOPMENT_APPLICATION: Final = "queuey"
+DEVELOPMENT_KEY: Final = "f25bfb8fe200475c8a0532a9cbe7651e"
+"""The key of the first version's development settings. Everybody knows it, so it is announced where it is in force."""
+
+
+def load(path: Path) -> Settings:
+    """Read and check a settings file; nothing is opened but the file, and what its ssl endpoints name.
+
+    :raise ConfigurationError: with a line for each mistake in it.
+    """
+    absolute = path.absolute()
+    shown = shown_path(path)
+    return _settings(read_text(absolute, shown), absolute, shown, absolute.parent)
+
+
+def development(directory: Path) -> Settings:
+    """The settings without a file: an embedded store in ``queuey-data`` there, on the loopback interface alone.
+
+    :param directory: an absolute path.
+    """
+    text = f"[application_keys]\n{DEVELOPMENT_APPLICATION} = {DEVELOPMENT_KEY}\n"
+    return _settings(text, None, "built-in settings", directory)
+
+
+def _settings(text: str, source: Path | None, shown: str, base: Path) -> Settings:
+    report = Report(shown)
+    found = parse(text, report, passed_over)
+    sections.refuse_unknown_sections(found, report)
+    warn_of_passed_over(found, report)
+
+    def reader(name: str) -> sections.Reader:
+        return sections.Reader(name, found.get(name, Section(0)).values, base, report)
+
+    endpoint = take_server_main(found, reader("server").values.get("http", ""), report)
+    server = sections.server(reader("server"), endpoint)
+    backend = sections.backend(reader("storage"))
+    storage = sections.storage(reader("storage"), backend)
+    if "metadata" in found:
+        sections.metadata(reader("metadata"), backend)
+    logging = sections.logging(reader("logging"))
+    named = applications(found, server.max_body, base, report)
+    report.stop_if_wrong()
+    return Settings(source, server, storage, named, logging, tuple(report.warnings))

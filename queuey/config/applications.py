@@ -1,0 +1,142 @@
+"""The applications of a file: their keys, of which only digests are kept, and their policies."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from queuey.config import keys
+from queuey.config.mistakes import Mistake, Report, each, plain
+from queuey.config.reading import Section
+from queuey.config.sections import APPLICATION_KEYS, APPLICATION_PREFIX, Reader
+from queuey.config.settings import ApplicationSettings
+from queuey.config.values import size_text
+from queuey.model.policy import Policy
+
+MAX_NAME: Final = 50
+"""Characters of an application's name, as of a queue's."""
+
+MIN_KEY: Final = 8
+"""Characters below which a key is warned of."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
+_DIGEST: Final = re.compile(r"sha256:([0-9A-Fa-f]{64})")
+_UNSENDABLE: Final = re.compile(r"[^!-~]|[;,]")
+_ALLOWED_NAME: Final = f"1 to {MAX_NAME} letters, digits, dots, underscores and hyphens"
+
+
+def name_is_good(name: str) -> bool:
+    """Whether an application may have that name: it stands in URLs, and in ``app:NAME``."""
+    return len(name) <= MAX_NAME and name not in (".", "..") and _NAME.fullmatch(name) is not None
+
+
+def digest_line(name: str, key: str) -> str:
+    """The line of an ini file that lets an application in by a key, without telling the key."""
+    return f"{name} = sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def applications(
+    sections: Mapping[str, Section], max_body: int, base: Path, report: Report
+) -> tuple[ApplicationSettings, ...]:
+    """Every application that the file names, by name.
+
+    :param max_body: that of the server, which no application may exceed.
+    """
+    found: dict[str, Policy] = {}
+    digests: dict[str, set[bytes]] = {}
+    for name, reader in _readers(sections, base, report):
+        found[name] = _policy(name, reader, max_body)
+        digests[name] = _digests(reader.values.get("keys", ""), reader.place("keys"), report)
+    for name, text in _application_keys(sections, report):
+        found.setdefault(name, Policy(name, max_body))
+        digests.setdefault(name, set()).update(_digests(text, f"[{APPLICATION_KEYS}] {name}", report))
+    _refuse_shared_keys(digests, report)
+    _warn_of_missing_keys(digests, report)
+    return tuple(ApplicationSettings(name, frozenset(digests[name]), found[name]) for name in sorted(found))
+
+
+def _readers(sections: Mapping[str, Section], base: Path, report: Report) -> list[tuple[str, Reader]]:
+    known = tuple(key.name for key in keys.APPLICATION)
+    found: dict[str, Reader] = {}
+    for title, section in sections.items():
+        if not title.startswith(APPLICATION_PREFIX):
+            continue
+        name = title.removeprefix(APPLICATION_PREFIX).strip()
+        reader = Reader(title, section.values, base, report)
+        reader.refuse_unknown(known)
+        if not name_is_good(name):
+            report.problem(f"[{plain(title)}]", "is no name of an application", allowed=_ALLOWED_NAME)
+        elif name in found:
+            report.problem(f"[{plain(title)}]", f"is the same application as [{found[name].name}]")
+        else:
+            found[name] = reader
+    return list(found.items())
+
+
+def _application_keys(sections: Mapping[str, Section], report: Report) -> list[tuple[str, str]]:
+    section = sections.get(APPLICATION_KEYS, Section(0))
+    for name in section.values:
+        if not name_is_good(name):
+            place = f"[{APPLICATION_KEYS}] {plain(name)}"
+            report.problem(place, "is no name of an application", allowed=_ALLOWED_NAME)
+    return [(name, text) for name, text in section.values.items() if name_is_good(name)]
+
+
+def _policy(name: str, reader: Reader, max_body: int) -> Policy:
+    reader.value(keys.CREATE_QUEUES)
+    own_max_body = reader.value(keys.APPLICATION_MAX_BODY)
+    if own_max_body is not None and own_max_body > max_body:
+        what = f"is above that of [server], which is {size_text(max_body)}"
+        reader.report.problem(reader.place("max_body"), what, allowed=keys.APPLICATION_MAX_BODY.allowed)
+    return Policy(
+        application=name,
+        max_body=max_body if own_max_body is None else own_max_body,
+        guarantee=reader.value(keys.GUARANTEE),
+        consistency=reader.value(keys.CONSISTENCY),
+        ttl=reader.value(keys.TTL),
+        max_queues=reader.value(keys.MAX_QUEUES),
+        max_bytes=reader.value(keys.MAX_BYTES),
+        cors_origins=reader.value(keys.CORS_ORIGINS),
+    )
+
+
+def _digests(text: str, place: str, report: Report) -> set[bytes]:
+    lines = [line for line in text.split("\n") if line]
+    if any(len(line) < MIN_KEY for line in lines):
+        report.warn(place, f"has a key shorter than {MIN_KEY} characters, which can be guessed")
+    try:
+        return set(each(lines, _digest))
+    except* Mistake as group:
+        report.mistakes(place, group, keys.KEYS.allowed)
+    return set()
+
+
+def _digest(key: str) -> bytes:
+    """The digest that a key is known by. What is wrong is said without the key, since lines end up in logs."""
+    match = _DIGEST.fullmatch(key)
+    if match is not None:
+        return bytes.fromhex(match[1])
+    if key.lower().startswith("sha256:"):
+        raise Mistake("a digest is not 64 hex digits after sha256:")
+    if _UNSENDABLE.search(key) is not None:
+        raise Mistake("a key has a space, a comma, a semicolon or a character outside ASCII, and cannot be sent")
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _refuse_shared_keys(digests: Mapping[str, set[bytes]], report: Report) -> None:
+    owners: dict[bytes, str] = {}
+    for name in sorted(digests):
+        others = {owners.setdefault(digest, name) for digest in digests[name]} - {name}
+        for other in sorted(others):
+            report.problem(f"application {name}", f"has the same key as application {other}; each needs its own")
+
+
+def _warn_of_missing_keys(digests: Mapping[str, set[bytes]], report: Report) -> None:
+    for name in sorted(digests):
+        if not digests[name]:
+            report.warn(f"application {name}", "has no key, so that nobody can write to it")
+    if not digests:
+        report.warn(f"[{APPLICATION_KEYS}]", "names no application, so that nobody can use the daemon")

@@ -1,0 +1,54 @@
+"""Checks that the PEM files of an ssl endpoint load, and belong together, before anything is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from queuey.config.mistakes import Mistake, shown_path
+
+
+def check(arguments: Mapping[str, str]) -> None:
+    """Load what an ssl endpoint names, as Twisted will when it listens.
+
+    :param arguments: of the endpoint; its paths are absolute, and the files can be read.
+    :raise Mistake: where they are not what they should be.
+    """
+    key = arguments["privateKey"]
+    certificate = arguments.get("certKey", key)
+    pem = Path(certificate).read_bytes() + b"\n" + Path(key).read_bytes()
+    if b"ENCRYPTED" in pem:
+        # OpenSSL would ask for the passphrase at the terminal, and wait for it.
+        raise Mistake(f"{shown_path(key)} is encrypted: nobody is there to type its passphrase")
+    try:
+        from twisted.internet import ssl
+    except ImportError:
+        raise Mistake("ssl endpoints need more to be installed: pip install queuey[tls]") from None
+    try:
+        ssl.PrivateCertificate.loadPEM(pem).options().getContext()
+    except Exception:  # OpenSSL's own errors, which say little, and Twisted's for an empty file
+        raise Mistake(
+            f"{shown_path(key)} and {shown_path(certificate)} are not a key and its certificate in PEM"
+        ) from None
+    _check_chain(arguments.get("extraCertChain"))
+    _check_parameters(arguments.get("dhParameters"))
+
+
+def _check_chain(chain: str | None) -> None:
+    from twisted.internet import ssl
+
+    if chain is None:
+        return
+    begin = b"-----BEGIN CERTIFICATE-----"
+    try:
+        certificates = Path(chain).read_bytes().split(begin)[1:]
+        loaded = [ssl.Certificate.loadPEM(begin + text) for text in certificates]
+    except Exception:  # as above
+        loaded = []
+    if not loaded:
+        raise Mistake(f"{shown_path(chain)} has no certificates in PEM")
+
+
+def _check_parameters(parameters: str | None) -> None:
+    if parameters is not None and b"-----BEGIN DH PARAMETERS-----" not in Path(parameters).read_bytes():
+        raise Mistake(f"{shown_path(parameters)} has no Diffie-Hellman parameters in PEM")

@@ -1,0 +1,191 @@
+"""The table of all settings: what each is called, its default, what it may be, and what a change of it needs.
+
+The documentation is held against this table by a test.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+import attrs
+
+from queuey.config import values
+from queuey.config.endpoints import endpoints
+from queuey.model.message import DEFAULT_TTL, MAX_TTL
+from queuey.model.policy import Guarantee
+from queuey.model.queue import Consistency
+
+T = TypeVar("T")
+
+RELOAD: Final = "SIGHUP"
+"""A change is taken over when the daemon is sent SIGHUP."""
+
+RESTART: Final = "restart"
+"""A change is taken over when the daemon is started anew."""
+
+
+@attrs.frozen
+class Key(Generic[T]):
+    """One setting.
+
+    :ivar default: as text of the file; an empty value in a file stands for it.
+    :ivar allowed: what it may be, in words.
+    :ivar change: what a change of it needs.
+    """
+
+    section: str
+    name: str
+    default: str
+    allowed: str
+    change: str
+    read: values.Read[T] = attrs.field(repr=False, eq=False)
+
+    @property
+    def place(self) -> str:
+        """How lines name it."""
+        return f"[{self.section}] {self.name}"
+
+
+def _text(text: str, base: Path) -> str:
+    return text
+
+
+HTTP: Final = Key(
+    "server",
+    "http",
+    "tcp:5000:interface=127.0.0.1",
+    "endpoints of kind tcp, tcp6, ssl, unix or systemd, one a line",
+    RESTART,
+    endpoints,
+)
+MAX_BODY: Final = Key("server", "max_body", "1MiB", "1 byte to 256MiB", RELOAD, values.size(1, 256 << 20))
+MAX_HEADER: Final = Key("server", "max_header", "64KiB", "1KiB to 1MiB", RELOAD, values.size(1 << 10, 1 << 20))
+HEADER_TIMEOUT: Final = Key("server", "header_timeout", "10", "0.1 to 3600 seconds", RELOAD, values.seconds(0.1, 3600))
+REQUEST_TIMEOUT: Final = Key(
+    "server", "request_timeout", "60", "0.1 to 86400 seconds", RELOAD, values.seconds(0.1, 86400)
+)
+IDLE_TIMEOUT: Final = Key("server", "idle_timeout", "75", "0.1 to 86400 seconds", RELOAD, values.seconds(0.1, 86400))
+MAX_CONNECTIONS: Final = Key("server", "max_connections", "10000", "1 to 1000000", RELOAD, values.integer(1, 1_000_000))
+STOP_TIMEOUT: Final = Key("server", "stop_timeout", "30", "0 to 3600 seconds", RELOAD, values.seconds(0, 3600))
+FORWARDED: Final = Key(
+    "server",
+    "forwarded",
+    "",
+    "addresses and networks, separated by spaces, commas or lines",
+    RELOAD,
+    values.networks,
+)
+
+BACKEND: Final = Key("storage", "backend", "sqlite", "sqlite, memory", RESTART, _text)
+PATH: Final = Key("storage", "path", "./queuey-data", "a folder", RESTART, values.path)
+DURABILITY: Final = Key("storage", "durability", "full", "full, relaxed", RESTART, values.word("full", "relaxed"))
+CACHE: Final = Key("storage", "cache", "16MiB", "1MiB to 64GiB", RESTART, values.size(1 << 20, 64 << 30))
+MEMORY_MAX_BYTES: Final = Key("storage", "max_bytes", "256MiB", "1KiB to 1TiB", RESTART, values.size(1 << 10, 1 << 40))
+METADATA: Final = Key("metadata", "backend", "", "the backend of [storage]", RESTART, _text)
+
+GUARANTEE: Final = Key(
+    "application:NAME",
+    "guarantee",
+    "at-least-once",
+    "at-least-once",
+    RELOAD,
+    values.member(Guarantee.AT_LEAST_ONCE, later=(Guarantee.AT_MOST_ONCE, Guarantee.EXACTLY_ONCE)),
+)
+CONSISTENCY: Final = Key(
+    "application:NAME", "consistency", "strong", "weak, strong, very_strong", RELOAD, values.member(*Consistency)
+)
+CREATE_QUEUES: Final = Key(
+    "application:NAME",
+    "create_queues",
+    "explicit",
+    "explicit",
+    RELOAD,
+    values.word("explicit", later=("on-write",)),
+)
+TTL: Final = Key(
+    "application:NAME", "ttl", str(DEFAULT_TTL), f"1 to {MAX_TTL} seconds", RELOAD, values.integer(1, MAX_TTL)
+)
+CORS_ORIGINS: Final = Key(
+    "application:NAME",
+    "cors_origins",
+    "",
+    "origins as scheme://host[:port], separated by spaces, commas or lines, or *",
+    RELOAD,
+    values.origins,
+)
+KEYS: Final = Key(
+    "application:NAME",
+    "keys",
+    "",
+    "keys, one a line, plain or as sha256: and 64 hex digits",
+    RELOAD,
+    _text,
+)
+MAX_QUEUES: Final = Key(
+    "application:NAME",
+    "max_queues",
+    "",
+    "1 to 1000000000",
+    RELOAD,
+    values.optional(values.integer(1, 1_000_000_000)),
+)
+MAX_BYTES: Final = Key(
+    "application:NAME", "max_bytes", "", "1 byte to 1024TiB", RELOAD, values.optional(values.size(1, 1 << 50))
+)
+APPLICATION_MAX_BODY: Final = Key(
+    "application:NAME",
+    "max_body",
+    "",
+    "1 byte to the max_body of [server]",
+    RELOAD,
+    values.optional(values.size(1, 256 << 20)),
+)
+APPLICATION_KEYS: Final = Key("application_keys", "NAME", "", KEYS.allowed, RELOAD, _text)
+
+LOG_FILE: Final = Key("logging", "file", "", "a file", RESTART, values.optional(values.path))
+LOG_FORMAT: Final = Key("logging", "format", "text", "text, json", RESTART, values.word("text", "json"))
+LOG_LEVEL: Final = Key(
+    "logging", "level", "info", "debug, info, warn, error", RELOAD, values.word("debug", "info", "warn", "error")
+)
+
+SERVER: Final[tuple[Key[Any], ...]] = (
+    HTTP,
+    MAX_BODY,
+    MAX_HEADER,
+    HEADER_TIMEOUT,
+    REQUEST_TIMEOUT,
+    IDLE_TIMEOUT,
+    MAX_CONNECTIONS,
+    STOP_TIMEOUT,
+    FORWARDED,
+)
+STORAGE: Final[dict[str, tuple[Key[Any], ...]]] = {
+    "sqlite": (BACKEND, PATH, DURABILITY, CACHE),
+    "memory": (BACKEND, MEMORY_MAX_BYTES),
+}
+"""The keys of ``[storage]``, for each backend."""
+
+APPLICATION: Final[tuple[Key[Any], ...]] = (
+    GUARANTEE,
+    CONSISTENCY,
+    CREATE_QUEUES,
+    TTL,
+    CORS_ORIGINS,
+    KEYS,
+    MAX_QUEUES,
+    MAX_BYTES,
+    APPLICATION_MAX_BODY,
+)
+LOGGING: Final[tuple[Key[Any], ...]] = (LOG_FILE, LOG_FORMAT, LOG_LEVEL)
+
+TABLE: Final[tuple[Key[Any], ...]] = (
+    *SERVER,
+    *STORAGE["sqlite"],
+    MEMORY_MAX_BYTES,
+    METADATA,
+    APPLICATION_KEYS,
+    *APPLICATION,
+    *LOGGING,
+)
+"""Every key."""

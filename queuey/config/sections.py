@@ -1,0 +1,186 @@
+"""From the sections of a file to settings, one function a section."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from queuey.config import keys, legacy
+from queuey.config.keys import Key
+from queuey.config.mistakes import Mistake, Report, nearest, plain
+from queuey.config.reading import Section
+from queuey.config.settings import LoggingSettings, MemoryStorage, ServerSettings, SQLiteStorage
+
+T = TypeVar("T")
+
+APPLICATION_PREFIX: Final = "application:"
+APPLICATION_KEYS: Final = "application_keys"
+KNOWN: Final = ("server", "storage", "metadata", APPLICATION_KEYS, "application:NAME", "logging")
+
+_BACKENDS: Final = tuple(keys.STORAGE)
+
+
+@attrs.frozen
+class Reader:
+    """Reads the keys of one section, and reports what is wrong with them."""
+
+    name: str
+    values: Mapping[str, str]
+    base: Path
+    report: Report
+
+    def value(self, key: Key[T]) -> T:
+        """The value of a key; its default where it is left out, or wrong and reported."""
+        text = self.values.get(key.name, "")
+        if text:
+            try:
+                return key.read(text, self.base)
+            except* Mistake as group:
+                self.report.mistakes(self.place(key.name), group, key.allowed)
+        return key.read(key.default, self.base)
+
+    def place(self, name: str) -> str:
+        """How lines name a key of this section."""
+        return f"[{plain(self.name)}] {plain(name)}"
+
+    def refuse_unknown(self, known: tuple[str, ...]) -> None:
+        """Report every key that the section cannot have."""
+        for name in self.values:
+            if name not in known:
+                allowed = ", ".join(known)
+                self.report.problem(
+                    self.place(name), "is not known", allowed=allowed, meant=nearest(name, known) or _elsewhere(name)
+                )
+
+
+def _elsewhere(name: str) -> str:
+    places = [key.place for key in keys.TABLE if key.name == name]
+    return places[0] if places else ""
+
+
+def _names(table: tuple[Key[Any], ...]) -> tuple[str, ...]:
+    return tuple(key.name for key in table)
+
+
+def refuse_unknown_sections(sections: Mapping[str, Section], report: Report) -> None:
+    """Report every section that this program has no use for."""
+    for name in sections:
+        known = name in KNOWN or name == legacy.SERVER_MAIN or legacy.passed_over(name)
+        if known or name.startswith(APPLICATION_PREFIX):
+            continue
+        near = nearest(name, KNOWN)
+        allowed = ", ".join(f"[{one}]" for one in KNOWN)
+        report.problem(f"[{plain(name)}]", "is not known", allowed=allowed, meant=f"[{near}]" if near else "")
+
+
+def server(reader: Reader, endpoint: str) -> ServerSettings:
+    """The ``[server]`` section.
+
+    :param endpoint: listened on where the section names none.
+    """
+    if "ops" in reader.values:
+        reader.report.problem(reader.place("ops"), "is not supported by this version")
+    known = _names(keys.SERVER)
+    left = {name: text for name, text in reader.values.items() if name != "ops"}
+    attrs.evolve(reader, values=left).refuse_unknown(known)
+    http = reader.value(keys.HTTP)
+    return ServerSettings(
+        http=http if reader.values.get("http") or not endpoint else (endpoint,),
+        max_body=reader.value(keys.MAX_BODY),
+        max_header=reader.value(keys.MAX_HEADER),
+        header_timeout=reader.value(keys.HEADER_TIMEOUT),
+        request_timeout=reader.value(keys.REQUEST_TIMEOUT),
+        idle_timeout=reader.value(keys.IDLE_TIMEOUT),
+        max_connections=reader.value(keys.MAX_CONNECTIONS),
+        stop_timeout=reader.value(keys.STOP_TIMEOUT),
+        forwarded=reader.value(keys.FORWARDED),
+    )
+
+
+def backend(reader: Reader) -> str | None:
+    """The backend that ``[storage]`` names; ``None`` where it was refused, and reported."""
+    return _backend(reader, legacy.BACKENDS)
+
+
+def storage(reader: Reader, backend: str | None) -> SQLiteStorage | MemoryStorage:
+    """The rest of the ``[storage]`` section.
+
+    :param backend: as :func:`backend` found it.
+    """
+    if backend is None:
+        # The keys belong to a backend that was refused: to judge them by another one's would mislead.
+        reader = attrs.evolve(reader, values={})
+    else:
+        _refuse_other_backends(reader, backend)
+    if backend == "memory":
+        return MemoryStorage(max_bytes=reader.value(keys.MEMORY_MAX_BYTES))
+    return SQLiteStorage(reader.value(keys.PATH), reader.value(keys.DURABILITY), reader.value(keys.CACHE))
+
+
+def _backend(reader: Reader, dotted: Mapping[str, str]) -> str | None:
+    """The backend that a section names; ``None`` where it was refused."""
+    text = reader.values.get("backend") or keys.BACKEND.default
+    found = dotted.get(text, text)
+    if found in _BACKENDS:
+        return found
+    allowed = ", ".join(_BACKENDS)
+    if found == "cassandra":
+        reader.report.problem(reader.place("backend"), "cassandra is not supported by this version", allowed=allowed)
+        return None
+    known = (*_BACKENDS, *dotted)
+    reader.report.problem(
+        reader.place("backend"), f"{plain(text)} is not known", allowed=allowed, meant=nearest(text, known)
+    )
+    return None
+
+
+def _refuse_other_backends(reader: Reader, backend: str) -> None:
+    own = _names(keys.STORAGE[backend])
+    left = {}
+    for name, text in reader.values.items():
+        owners = [other for other, table in keys.STORAGE.items() if name in _names(table)]
+        if name in legacy.CASSANDRA_KEYS:
+            _refuse_cassandra_key(reader, name, legacy.BACKENDS)
+        elif owners and backend not in owners:
+            reader.report.problem(
+                reader.place(name), f"belongs to backend = {owners[0]}, not {backend}", allowed=", ".join(own)
+            )
+        else:
+            left[name] = text
+    attrs.evolve(reader, values=left).refuse_unknown(own)
+
+
+def _refuse_cassandra_key(reader: Reader, name: str, dotted: Mapping[str, str]) -> None:
+    if reader.values.get("backend", "") in dotted:
+        reader.report.warn(reader.place(name), "is passed over: the memory backend has no use for it")
+    else:
+        reader.report.problem(reader.place(name), "belongs to backend = cassandra, which this version does not have")
+
+
+def metadata(reader: Reader, backend: str | None) -> None:
+    """The ``[metadata]`` section, which may only repeat the backend of ``[storage]``.
+
+    :param backend: that of ``[storage]``, ``None`` where it was refused.
+    """
+    found = _backend(reader, legacy.METADATA_BACKENDS) if reader.values.get("backend") else backend
+    if found is None or backend is None:
+        return
+    if found != backend:
+        what = f"{found} is not that of [storage], and this version keeps queues and messages in one backend"
+        reader.report.problem(reader.place("backend"), what, allowed=backend)
+    left = {}
+    for name, text in reader.values.items():
+        if name in legacy.CASSANDRA_KEYS:
+            _refuse_cassandra_key(reader, name, legacy.METADATA_BACKENDS)
+        else:
+            left[name] = text
+    attrs.evolve(reader, values=left).refuse_unknown((keys.METADATA.name,))
+
+
+def logging(reader: Reader) -> LoggingSettings:
+    """The ``[logging]`` section."""
+    reader.refuse_unknown(_names(keys.LOGGING))
+    return LoggingSettings(reader.value(keys.LOG_FILE), reader.value(keys.LOG_FORMAT), reader.value(keys.LOG_LEVEL))

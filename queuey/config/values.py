@@ -1,0 +1,160 @@
+"""How the text of one value is read: each reader takes the text and the folder that relative paths count from."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Final, TypeVar
+
+from queuey.config.mistakes import Mistake, each, nearest, shown
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Enum)
+
+Read = Callable[[str, Path], T]
+"""Makes a value of its text. Raises a :class:`Mistake`, or a group of them."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_UNITS: Final = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_SIZE: Final = re.compile(r"([0-9]{1,15}) ?([A-Za-z]*)")
+_INTEGER: Final = re.compile(r"[0-9]{1,15}")
+_SECONDS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?")
+_ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
+_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+
+
+def size(low: int, high: int) -> Read[int]:
+    """Bytes, plain or with a unit of 1,024; units of 1,000 are refused, since few agree on what ``MB`` means."""
+
+    def read(text: str, base: Path) -> int:
+        match = _SIZE.fullmatch(text)
+        if match is None:
+            raise Mistake(f"{shown(text)} is not a size")
+        if match[2] not in _UNITS:
+            raise Mistake(f"{shown(match[2])} is not a unit", _near_unit(match[1], match[2]))
+        number = int(match[1]) * _UNITS[match[2]]
+        if not low <= number <= high:
+            raise Mistake(f"{shown(text)} is out of range")
+        return number
+
+    return read
+
+
+def _near_unit(number: str, unit: str) -> str:
+    near = {name[0].lower(): name for name in _UNITS if name}.get(unit[0].lower())
+    return f"{number}{near}" if near and len(unit) <= 3 else ""
+
+
+def integer(low: int, high: int) -> Read[int]:
+    """A whole number in decimal."""
+
+    def read(text: str, base: Path) -> int:
+        if _INTEGER.fullmatch(text) is None:
+            raise Mistake(f"{shown(text)} is not a whole number")
+        if not low <= int(text) <= high:
+            raise Mistake(f"{shown(text)} is out of range")
+        return int(text)
+
+    return read
+
+
+def seconds(low: float, high: float) -> Read[float]:
+    """Seconds in decimal, a fraction allowed."""
+
+    def read(text: str, base: Path) -> float:
+        if _SECONDS.fullmatch(text) is None:
+            raise Mistake(f"{shown(text)} is not a number of seconds")
+        if not low <= float(text) <= high:
+            raise Mistake(f"{shown(text)} is out of range")
+        return float(text)
+
+    return read
+
+
+def optional(read: Read[T]) -> Read[T | None]:
+    """What may be left out: an empty text is ``None``."""
+    return lambda text, base: read(text, base) if text else None
+
+
+def word(*words: str, later: tuple[str, ...] = ()) -> Read[str]:
+    """One of several words; those that are ``later`` are known, and not supported yet."""
+
+    def read(text: str, base: Path) -> str:
+        if text in later:
+            raise Mistake(f"{text} is not supported by this version")
+        if text not in words:
+            raise Mistake(f"{shown(text)} is not known", nearest(text, words))
+        return text
+
+    return read
+
+
+def member(*members: E, later: tuple[E, ...] = ()) -> Read[E]:
+    """One of several members of an enumeration, by their values."""
+    by_value = {str(each_one.value): each_one for each_one in members}
+    read_word = word(*by_value, later=tuple(str(each_one.value) for each_one in later))
+    return lambda text, base: by_value[read_word(text, base)]
+
+
+def path(text: str, base: Path) -> Path:
+    """A file or folder, made absolute."""
+    return Path(os.path.normpath(base / text))
+
+
+def networks(text: str, base: Path) -> tuple[Network, ...]:
+    """Addresses and networks, separated by spaces, commas or lines."""
+    return each(items(text), _network)
+
+
+def _network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    try:
+        meant = str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        raise Mistake(f"{shown(text)} is neither an address nor a network") from None
+    raise Mistake(f"{shown(text)} has bits set beyond its length", meant)
+
+
+def origins(text: str, base: Path) -> tuple[str, ...]:
+    """Origins as browsers send them, or ``*`` alone, separated by spaces, commas or lines."""
+    found = items(text)
+    if "*" in found and len(found) > 1:
+        raise Mistake("* is all origins, and stands alone")
+    return found if found == ("*",) else each(found, _origin)
+
+
+def _origin(text: str) -> str:
+    match = _ORIGIN.fullmatch(text)
+    if match is None:
+        bare = text.lower().rstrip("/")
+        raise Mistake(f"{shown(text)} is no origin", bare if _ORIGIN.fullmatch(bare) else "")
+    scheme, host, port = match.groups()
+    if port is not None and _DEFAULT_PORTS.get(scheme) == port:
+        raise Mistake(f"{shown(text)} names the port that browsers leave out", f"{scheme}://{host}")
+    if port is not None and not 0 < int(port) < 65536:
+        raise Mistake(f"{shown(text)} has a port that is none")
+    return text
+
+
+def items(text: str) -> tuple[str, ...]:
+    """The parts of a text that are separated by spaces, commas or lines, each once, in their order."""
+    return tuple(dict.fromkeys(text.replace(",", " ").split()))
+
+
+def size_text(number: int) -> str:
+    """A size as :func:`size` reads it, with the largest unit that divides it."""
+    unit = max((name for name, one in _UNITS.items() if number % one == 0), key=_UNITS.__getitem__)
+    return f"{number // _UNITS[unit]}{unit}"
+
+
+def seconds_text(number: float) -> str:
+    """Seconds as :func:`seconds` reads them."""
+    return f"{number:.6f}".rstrip("0").rstrip(".")

@@ -1,0 +1,386 @@
+"""From files to settings: values, defaults, and the exact line of every mistake."""
+
+from __future__ import annotations
+
+import hashlib
+from ipaddress import ip_network
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey.config import (
+    DEVELOPMENT_APPLICATION,
+    DEVELOPMENT_KEY,
+    ApplicationSettings,
+    LoggingSettings,
+    MemoryStorage,
+    ServerSettings,
+    SQLiteStorage,
+    development,
+    name_is_good,
+)
+from queuey.model.policy import Guarantee, Policy
+from queuey.model.queue import Consistency
+from tests.config.support import APPLICATION, KEY, SettingsTestCase
+
+DEFAULT_SERVER = ServerSettings(
+    http=("tcp:5000:interface=127.0.0.1",),
+    max_body=1 << 20,
+    max_header=64 << 10,
+    header_timeout=10.0,
+    request_timeout=60.0,
+    idle_timeout=75.0,
+    max_connections=10_000,
+    stop_timeout=30.0,
+    forwarded=(),
+)
+
+
+def digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+class ValueTests(SettingsTestCase):
+    def test_defaults(self) -> None:
+        settings = self.load(APPLICATION)
+        self.assertEqual(settings.source, self.file)
+        self.assertEqual(settings.server, DEFAULT_SERVER)
+        self.assertEqual(settings.storage, SQLiteStorage(self.folder / "queuey-data", "full", 16 << 20))
+        self.assertEqual(settings.logging, LoggingSettings(None, "text", "info"))
+        policy = Policy("app", 1 << 20, Guarantee.AT_LEAST_ONCE, Consistency.STRONG, 259_200, None, None, ())
+        self.assertEqual(settings.applications, (ApplicationSettings("app", frozenset({digest(KEY)}), policy),))
+        self.assertEqual(settings.warnings, ())
+
+    def test_development(self) -> None:
+        settings = development(Path("/somewhere"))
+        self.assertIsNone(settings.source)
+        self.assertEqual(settings.server, DEFAULT_SERVER)
+        self.assertEqual(settings.storage, SQLiteStorage(Path("/somewhere/queuey-data"), "full", 16 << 20))
+        self.assertEqual(settings.logging.file, None)
+        (application,) = settings.applications
+        self.assertEqual(application.name, DEVELOPMENT_APPLICATION)
+        self.assertEqual(application.digests, {digest(DEVELOPMENT_KEY)})
+        self.assertEqual(settings.warnings, ())
+
+    def test_server(self) -> None:
+        settings = self.load(
+            "[server]\nhttp = tcp:80\n  tcp6:80\nmax_body = 5\nmax_header = 2 KiB\nheader_timeout = 0.5\n"
+            "request_timeout = 100.25\nidle_timeout = 7\nmax_connections = 3\nstop_timeout = 0\n"
+            "forwarded = 10.0.0.0/8, ::1\n  192.0.2.1\n" + APPLICATION
+        )
+        forwarded = tuple(map(ip_network, ("10.0.0.0/8", "::1", "192.0.2.1")))
+        self.assertEqual(
+            settings.server, ServerSettings(("tcp:80", "tcp6:80"), 5, 2048, 0.5, 100.25, 7.0, 3, 0.0, forwarded)
+        )
+        self.assertEqual(settings.applications[0].policy.max_body, 5)
+
+    def test_storage(self) -> None:
+        sqlite = self.load("[storage]\nbackend = sqlite\npath = ../d\ndurability = relaxed\ncache = 1MiB\n")
+        self.assertEqual(sqlite.storage, SQLiteStorage(self.folder.parent / "d", "relaxed", 1 << 20))
+        self.assertEqual(self.load("[storage]\npath = /d\n").storage, SQLiteStorage(Path("/d"), "full", 16 << 20))
+        self.assertEqual(self.load("[storage]\nbackend = memory\n").storage, MemoryStorage(256 << 20))
+        self.assertEqual(self.load("[storage]\nbackend = memory\nmax_bytes = 2GiB").storage, MemoryStorage(2 << 30))
+
+    def test_metadata_may_repeat_the_backend(self) -> None:
+        self.assertEqual(self.load("[metadata]\nbackend = sqlite\n" + APPLICATION).warnings, ())
+        self.load("[storage]\nbackend = memory\n[metadata]\nbackend = memory\n")
+        self.load("[metadata]\n")
+
+    def test_logging(self) -> None:
+        settings = self.load("[logging]\nfile = log/q\nformat = json\nlevel = debug\n")
+        self.assertEqual(settings.logging, LoggingSettings(self.folder / "log/q", "json", "debug"))
+
+    def test_application(self) -> None:
+        settings = self.load(
+            "[application:b]\nguarantee = at-least-once\nconsistency = very_strong\ncreate_queues = explicit\nttl = 9\n"
+            "cors_origins = https://a.example http://b:81,http://[::1]:5\n  moz-extension://0a-1\nmax_queues = 3\n"
+            "max_bytes = 1TiB\nmax_body = 1KiB\nkeys = of-the-section\n  second=key=\n"
+            "[application_keys]\nb = one-more-key\na = %(not)s-interpolated\n"
+        )
+        a, b = settings.applications
+        self.assertEqual(a.digests, {digest("%(not)s-interpolated")})
+        self.assertEqual(b.digests, {digest("of-the-section"), digest("second=key="), digest("one-more-key")})
+        origins = ("https://a.example", "http://b:81", "http://[::1]:5", "moz-extension://0a-1")
+        self.assertEqual(
+            b.policy,
+            Policy("b", 1024, Guarantee.AT_LEAST_ONCE, Consistency.VERY_STRONG, 9, 3, 1 << 40, cors_origins=origins),
+        )
+
+    def test_all_origins(self) -> None:
+        settings = self.load("[application:app]\ncors_origins = *\n" + APPLICATION)
+        self.assertEqual(settings.applications[0].policy.cors_origins, ("*",))
+
+    def test_keys_as_digests(self) -> None:
+        text = f"[application_keys]\napp =\n  sha256:{digest('k').hex()}\n  sha256:{digest('l').hex().upper()}\n"
+        self.assertEqual(self.load(text).applications[0].digests, {digest("k"), digest("l")})
+
+    def test_an_empty_value_is_the_default(self) -> None:
+        text = "[server]\nhttp =\nmax_body =\nforwarded =\n[storage]\nbackend =\npath =\n[logging]\nfile =\n"
+        self.assertEqual(
+            (self.load(text).server, self.load(text).storage),
+            (DEFAULT_SERVER, SQLiteStorage(self.folder / "queuey-data", "full", 16 << 20)),
+        )
+
+    def test_names_of_applications(self) -> None:
+        for name in ("a", "A.b_c-9", "x" * 50):
+            self.assertTrue(name_is_good(name), name)
+        for name in ("", ".", "..", "x" * 51, "a b", "a/b", "a:b", "é", "a\n"):
+            self.assertFalse(name_is_good(name), name)
+
+
+ENDPOINTS = "allowed: endpoints of kind tcp, tcp6, ssl, unix or systemd, one a line"
+ORIGINS = "allowed: origins as scheme://host[:port], separated by spaces, commas or lines, or *"
+NETWORKS = "allowed: addresses and networks, separated by spaces, commas or lines"
+SERVER_KEYS = (
+    "allowed: http, max_body, max_header, header_timeout, request_timeout, idle_timeout, max_connections, "
+    "stop_timeout, forwarded"
+)
+APPLICATION_KEYS = (
+    "allowed: guarantee, consistency, create_queues, ttl, cors_origins, keys, max_queues, max_bytes, max_body"
+)
+SECTIONS = "allowed: [server], [storage], [metadata], [application_keys], [application:NAME], [logging]"
+NAMES = "allowed: 1 to 50 letters, digits, dots, underscores and hyphens"
+KEYS = "allowed: keys, one a line, plain or as sha256: and 64 hex digits"
+
+MISTAKES = (
+    ("[servr]", f"[servr]: is not known; {SECTIONS}; did you mean [server]?"),
+    ("[Server]", f"[Server]: is not known; {SECTIONS}; did you mean [server]?"),
+    ("[x\x85y]", f"['x\\x85y']: is not known; {SECTIONS}"),
+    ("[DEFAULT]", f"[DEFAULT]: is not known; {SECTIONS}"),
+    ("[server]\nmax_bdy = 1", f"[server] max_bdy: is not known; {SERVER_KEYS}; did you mean max_body?"),
+    ("[server]\nMAX_BODY = 1", f"[server] MAX_BODY: is not known; {SERVER_KEYS}; did you mean max_body?"),
+    (
+        "[server]\ndurability = 1",
+        f"[server] durability: is not known; {SERVER_KEYS}; did you mean [storage] durability?",
+    ),
+    ("[server]\nzzz = 1", f"[server] zzz: is not known; {SERVER_KEYS}"),
+    ("[server]\nops = tcp:5001", "[server] ops: is not supported by this version"),
+    ("[server]\nmax_body = 0", "[server] max_body: '0' is out of range; allowed: 1 byte to 256MiB"),
+    ("[server]\nmax_body = 257MiB", "[server] max_body: '257MiB' is out of range; allowed: 1 byte to 256MiB"),
+    ("[server]\nmax_body = -1", "[server] max_body: '-1' is not a size; allowed: 1 byte to 256MiB"),
+    ("[server]\nmax_body = \u0661", "[server] max_body: '\u0661' is not a size; allowed: 1 byte to 256MiB"),
+    (
+        "[server]\nmax_body = 1MB",
+        "[server] max_body: 'MB' is not a unit; allowed: 1 byte to 256MiB; did you mean 1MiB?",
+    ),
+    ("[server]\nmax_body = 3k", "[server] max_body: 'k' is not a unit; allowed: 1 byte to 256MiB; did you mean 3KiB?"),
+    ("[server]\nmax_body = 1 foot", "[server] max_body: 'foot' is not a unit; allowed: 1 byte to 256MiB"),
+    ("[server]\nmax_body = 1; x", "[server] max_body: '1; x' is not a size; allowed: 1 byte to 256MiB"),
+    ("[server]\nmax_header = 1", "[server] max_header: '1' is out of range; allowed: 1KiB to 1MiB"),
+    ("[server]\nheader_timeout = 0", "[server] header_timeout: '0' is out of range; allowed: 0.1 to 3600 seconds"),
+    (
+        "[server]\nrequest_timeout = nan",
+        "[server] request_timeout: 'nan' is not a number of seconds; allowed: 0.1 to 86400 seconds",
+    ),
+    ("[server]\nidle_timeout = 86401", "[server] idle_timeout: '86401' is out of range; allowed: 0.1 to 86400 seconds"),
+    ("[server]\nstop_timeout = 3601", "[server] stop_timeout: '3601' is out of range; allowed: 0 to 3600 seconds"),
+    ("[server]\nmax_connections = 0", "[server] max_connections: '0' is out of range; allowed: 1 to 1000000"),
+    ("[server]\nmax_connections = 1.5", "[server] max_connections: '1.5' is not a whole number; allowed: 1 to 1000000"),
+    (
+        "[server]\nforwarded = 10.0.0.1/8",
+        f"[server] forwarded: '10.0.0.1/8' has bits set beyond its length; {NETWORKS}; did you mean 10.0.0.0/8?",
+    ),
+    ("[server]\nforwarded = lo", f"[server] forwarded: 'lo' is neither an address nor a network; {NETWORKS}"),
+    ("[server]\nhttp = tcp:70000", f"[server] http: '70000' is no port: 0 to 65535; {ENDPOINTS}"),
+    (
+        "[storage]\nbackend = sqlit",
+        "[storage] backend: sqlit is not known; allowed: sqlite, memory; did you mean sqlite?",
+    ),
+    (
+        "[storage]\nbackend = cassandra\nhost = x\nanything = y",
+        "[storage] backend: cassandra is not supported by this version; allowed: sqlite, memory",
+    ),
+    (
+        "[storage]\nbackend = queuey.storage.cassandra.CassandraQueueBackend\nhost = localhost",
+        "[storage] backend: cassandra is not supported by this version; allowed: sqlite, memory",
+    ),
+    (
+        "[storage]\nbackend = queuey.storage.memory.MemoryQueuBackend",
+        "[storage] backend: queuey.storage.memory.MemoryQueuBackend is not known; allowed: sqlite, memory; "
+        "did you mean queuey.storage.memory.MemoryQueueBackend?",
+    ),
+    (
+        "[storage]\nmax_bytes = 1MiB",
+        "[storage] max_bytes: belongs to backend = memory, not sqlite; allowed: backend, path, durability, cache",
+    ),
+    (
+        "[storage]\nbackend = memory\npath = x",
+        "[storage] path: belongs to backend = sqlite, not memory; allowed: backend, max_bytes",
+    ),
+    (
+        "[storage]\nbackend = memory\nhost = x",
+        "[storage] host: belongs to backend = cassandra, which this version does not have",
+    ),
+    (
+        "[storage]\npth = x",
+        "[storage] pth: is not known; allowed: backend, path, durability, cache; did you mean path?",
+    ),
+    (
+        "[storage]\ndurability = ful",
+        "[storage] durability: 'ful' is not known; allowed: full, relaxed; did you mean full?",
+    ),
+    ("[storage]\ncache = 1", "[storage] cache: '1' is out of range; allowed: 1MiB to 64GiB"),
+    (
+        "[metadata]\nbackend = memory",
+        "[metadata] backend: memory is not that of [storage], and this version keeps queues and messages in one "
+        "backend; allowed: sqlite",
+    ),
+    (
+        "[metadata]\nbackend = queuey.storage.cassandra.CassandraMetadata",
+        "[metadata] backend: cassandra is not supported by this version; allowed: sqlite, memory",
+    ),
+    (
+        "[metadata]\nhost = x",
+        "[metadata] host: belongs to backend = cassandra, which this version does not have",
+    ),
+    ("[metadata]\nbackendd = x", "[metadata] backendd: is not known; allowed: backend; did you mean backend?"),
+    (
+        "[logging]\nlevel = warning",
+        "[logging] level: 'warning' is not known; allowed: debug, info, warn, error; did you mean warn?",
+    ),
+    ("[logging]\nformat = xml", "[logging] format: 'xml' is not known; allowed: text, json"),
+    ("[logging]\nfle = x", "[logging] fle: is not known; allowed: file, format, level; did you mean file?"),
+    (
+        "[application:app]\nguarantee = exactly-once",
+        "[application:app] guarantee: exactly-once is not supported by this version; allowed: at-least-once",
+    ),
+    (
+        "[application:app]\nguarantee = at-most-once",
+        "[application:app] guarantee: at-most-once is not supported by this version; allowed: at-least-once",
+    ),
+    (
+        "[application:app]\nguarantee = at-least",
+        "[application:app] guarantee: 'at-least' is not known; allowed: at-least-once; did you mean at-least-once?",
+    ),
+    (
+        "[application:app]\nconsistency = very-strong",
+        "[application:app] consistency: 'very-strong' is not known; allowed: weak, strong, very_strong; "
+        "did you mean very_strong?",
+    ),
+    (
+        "[application:app]\ncreate_queues = on-write",
+        "[application:app] create_queues: on-write is not supported by this version; allowed: explicit",
+    ),
+    ("[application:app]\nttl = 0", "[application:app] ttl: '0' is out of range; allowed: 1 to 33554432 seconds"),
+    (
+        "[application:app]\nttl = 33554433",
+        "[application:app] ttl: '33554433' is out of range; allowed: 1 to 33554432 seconds",
+    ),
+    (
+        "[application:app]\nmax_queues = 0",
+        "[application:app] max_queues: '0' is out of range; allowed: 1 to 1000000000",
+    ),
+    ("[application:app]\nmax_bytes = x", "[application:app] max_bytes: 'x' is not a size; allowed: 1 byte to 1024TiB"),
+    (
+        "[application:app]\nmax_body = 2MiB",
+        "[application:app] max_body: is above that of [server], which is 1MiB; "
+        "allowed: 1 byte to the max_body of [server]",
+    ),
+    (
+        "[application:app]\ncors_origins = https://A.example/",
+        f"[application:app] cors_origins: 'https://A.example/' is no origin; {ORIGINS}; did you mean https://a.example?",
+    ),
+    ("[application:app]\ncors_origins = null", f"[application:app] cors_origins: 'null' is no origin; {ORIGINS}"),
+    (
+        "[application:app]\ncors_origins = https://a/p",
+        f"[application:app] cors_origins: 'https://a/p' is no origin; {ORIGINS}",
+    ),
+    (
+        "[application:app]\ncors_origins = http://a:80",
+        f"[application:app] cors_origins: 'http://a:80' names the port that browsers leave out; {ORIGINS}; "
+        "did you mean http://a?",
+    ),
+    (
+        "[application:app]\ncors_origins = http://a:99999",
+        f"[application:app] cors_origins: 'http://a:99999' has a port that is none; {ORIGINS}",
+    ),
+    (
+        "[application:app]\ncors_origins = *, http://a",
+        f"[application:app] cors_origins: * is all origins, and stands alone; {ORIGINS}",
+    ),
+    ("[application:app]\nkey = x", f"[application:app] key: is not known; {APPLICATION_KEYS}; did you mean keys?"),
+    ("[application:a b]", f"[application:a b]: is no name of an application; {NAMES}"),
+    ("[application:]", f"[application:]: is no name of an application; {NAMES}"),
+    ("[application: app ]\n[application:app]", "[application:app]: is the same application as [application: app]"),
+    (
+        "[application:app]\nkeys = two words-in-it",
+        "[application:app] keys: a key has a space, a comma, a semicolon or a character outside ASCII, and cannot be "
+        f"sent; {KEYS}",
+    ),
+    (
+        "[application:app]\nkeys = sha256:0123",
+        f"[application:app] keys: a digest is not 64 hex digits after sha256:; {KEYS}",
+    ),
+    (
+        f"[application:other]\nkeys = {KEY}",
+        "application other: has the same key as application app; each needs its own",
+    ),
+    ("[server:main]\nport = x", "[server:main] port: 'x' is no port: 0 to 65535"),
+    ("[server:main]\nhost = example.org", "[server:main] host: 'example.org' is no IP address of an interface"),
+)
+
+
+class MistakeTests(SettingsTestCase):
+    def test_each_with_its_line(self) -> None:
+        for text, line in MISTAKES:
+            self.assertEqual(self.problems(f"{text}\n{APPLICATION}"), [line], text)
+
+    def test_keys_that_cannot_be_sent(self) -> None:
+        for key in ("a-key;and-another", "a-key,and-another", "a-key and-another", "a-k\u00e9y-of-a-kind"):
+            (line,) = self.problems(f"[application_keys]\napp = {key}\n")
+            self.assertTrue(line.startswith("[application_keys] app: a key has a space"), line)
+
+    def test_the_name_of_an_application_in_application_keys(self) -> None:
+        (line,) = self.problems("[application_keys]\na/b = some-long-key\n")
+        self.assertEqual(line, f"[application_keys] a/b: is no name of an application; {NAMES}")
+
+    def test_all_together(self) -> None:
+        text = "[server]\nmax_body = x\nfoo = 1\nhttp = tcp:1\n  tcp:x\n  what:1\n[logging]\nlevel = x\nwhat\n[x]\n"
+        self.assertEqual(len(self.problems(text)), 7)
+
+    def test_a_value_is_cut_and_escaped(self) -> None:
+        (line,) = self.problems(f"[logging]\nlevel = \u2028{'x' * 5000}\n")
+        self.assertEqual(
+            line, f"[logging] level: '\\u2028{'x' * 59}...' is not known; allowed: debug, info, warn, error"
+        )
+
+    def test_metadata_is_not_judged_by_a_backend_that_was_refused(self) -> None:
+        (line,) = self.problems("[storage]\nbackend = cassandra\n[metadata]\nbackend = memory\n")
+        self.assertIn("[storage] backend", line)
+
+
+class WarningTests(SettingsTestCase):
+    def test_applications_without_keys(self) -> None:
+        settings = self.load("[application:b]\n[application_keys]\nc =\n" + APPLICATION.partition("\n")[2])
+        self.assertEqual(
+            self.warned(settings),
+            [
+                "application b: has no key, so that nobody can write to it",
+                "application c: has no key, so that nobody can write to it",
+            ],
+        )
+
+    def test_no_application(self) -> None:
+        self.assertEqual(
+            self.warned(self.load("")),
+            ["[application_keys]: names no application, so that nobody can use the daemon"],
+        )
+
+    def test_short_keys(self) -> None:
+        text = "[application_keys]\na = 1234567\nb = 12345678\n[application:c]\nkeys = x\n"
+        self.assertEqual(
+            self.warned(self.load(text)),
+            [
+                "[application:c] keys: has a key shorter than 8 characters, which can be guessed",
+                "[application_keys] a: has a key shorter than 8 characters, which can be guessed",
+            ],
+        )
+
+
+class ReprTests(SynchronousTestCase):
+    def test_no_key_and_no_digest(self) -> None:
+        settings = development(Path("/d"))
+        for shown in (repr(settings), str(settings), repr(settings.applications)):
+            self.assertNotIn(DEVELOPMENT_KEY, shown)
+            self.assertNotIn(repr(digest(DEVELOPMENT_KEY)), shown)
+            self.assertNotIn(digest(DEVELOPMENT_KEY).hex(), shown)

@@ -1,0 +1,79 @@
+"""What a running daemon takes over of a changed file, for every setting that there is."""
+
+from __future__ import annotations
+
+import attrs
+
+from queuey.config import Settings, keys, needs_restart, with_reloadable
+from tests.config.support import APPLICATION, SettingsTestCase
+
+CHANGES = {
+    "http": "tcp:81",
+    "max_body": "2MiB",
+    "max_header": "2KiB",
+    "header_timeout": "1",
+    "request_timeout": "1",
+    "idle_timeout": "1",
+    "max_connections": "1",
+    "stop_timeout": "1",
+    "forwarded": "::1",
+    "path": "other",
+    "durability": "relaxed",
+    "cache": "1MiB",
+    "consistency": "weak",
+    "ttl": "1",
+    "cors_origins": "*",
+    "keys": "another-long-key",
+    "max_queues": "1",
+    "max_bytes": "1MiB",
+    "file": "other.log",
+    "format": "json",
+    "level": "debug",
+}
+"""Another value of each setting; those that are left out have only one in this version, or are tested apart."""
+
+ONLY_ONE = {"backend", "guarantee", "create_queues", "NAME"}
+
+
+class ReloadTests(SettingsTestCase):
+    def settings(self, key: keys.Key[object], value: str) -> Settings:
+        section = key.section.replace("NAME", "app")
+        backend = "backend = memory\n" if key is keys.MEMORY_MAX_BYTES else ""
+        return self.load(f"[{section}]\n{backend}{key.name} = {value}\n{APPLICATION}")
+
+    def test_every_key(self) -> None:
+        for key in keys.TABLE:
+            if key.name in ONLY_ONE:
+                continue
+            value = "1KiB" if key is keys.APPLICATION_MAX_BODY else CHANGES[key.name]
+            old, new = self.settings(key, ""), self.settings(key, value)
+            self.assertNotEqual(old, new, key)
+            taken = with_reloadable(old, new)
+            if key.change == keys.RESTART:
+                self.assertEqual(needs_restart(old, new), (key.place,))
+                self.assertEqual(taken, old)
+            else:
+                self.assertEqual(needs_restart(old, new), ())
+                self.assertEqual(taken, new)
+
+    def test_backend(self) -> None:
+        old, new = self.load("[storage]\npath = x\n"), self.load("[storage]\nbackend = memory\n")
+        self.assertEqual(needs_restart(old, new), ("[storage] backend",))
+        self.assertEqual(with_reloadable(old, new), old)
+
+    def test_keys_of_applications(self) -> None:
+        old, new = self.load("[application_keys]\na = first-key\n"), self.load("[application_keys]\nb = first-key\n")
+        self.assertEqual(needs_restart(old, new), ())
+        self.assertEqual(with_reloadable(old, new), new)
+
+    def test_both_kinds_together(self) -> None:
+        old = self.load("[server]\nhttp = tcp:80\n[logging]\nformat = json\n")
+        new = self.load("[server]\nhttp = tcp:81\nmax_body = 5\n[logging]\nlevel = warn\n")
+        self.assertEqual(needs_restart(old, new), ("[server] http", "[logging] format"))
+        taken = with_reloadable(old, new)
+        self.assertEqual(taken.server, attrs.evolve(new.server, http=("tcp:80",)))
+        self.assertEqual(taken.logging, attrs.evolve(old.logging, level="warn"))
+
+    def test_warnings_are_those_of_the_new_file(self) -> None:
+        old, new = self.load("[application_keys]\na = first-key\n"), self.load("")
+        self.assertEqual(with_reloadable(old, new).warnings, new.warnings)
