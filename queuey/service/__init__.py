@@ -19,7 +19,7 @@ from queuey.logs import open_log
 from queuey.service.assembly import assemble
 from queuey.service.daemon import QueueyService, Starter, StartRefused
 from queuey.service.listening import Listeners
-from queuey.storage import open_store
+from queuey.storage import make_store
 
 _STANDARD_ERROR = 2
 
@@ -54,7 +54,7 @@ def makeService(options: Options) -> IService:
     except ConfigurationError as error:
         starter.tell(*error.problems)
         sys.exit(1)
-    store = open_store(settings.storage, reactor)
+    store = make_store(settings.storage, reactor)
     house = assemble(settings, reactor, store, log)
     sys.excepthook = _quiet_about_refusals
     return QueueyService(reactor, house, Listeners(), _owns_log(settings, twistd), starter)

@@ -83,3 +83,7 @@ class DocumentedCommandsTests(SynchronousTestCase):
     def test_quickstart(self) -> None:
         """The whole of a queue's life."""
         self.check(ROOT / "docs" / "quickstart.rst")
+
+    def test_api_v1(self) -> None:
+        """The reference of the v1 API."""
+        self.check(ROOT / "docs" / "api-v1.rst")
