@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from typing import Final
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -121,6 +122,10 @@ class IQueueStore(Interface):
         """
 
 
+MAX_STATE: Final = 65_536
+"""Bytes in a state at the most."""
+
+
 class Outcome(Enum):
     """What is known of a compare-and-set."""
 
@@ -150,8 +155,8 @@ class IStateStore(Interface):
         """Set a value if its version is still the one that was read.
 
         :param version: the version seen; ``None``: there was no value.
-        :param value: the new value, of at most 65,536 bytes (more is ``ValueError``, raised at once); ``None`` removes
-            it. Each change has a fresh version that was never there before.
+        :param value: the new value, of at most ``MAX_STATE`` bytes (more is ``ValueError``, raised at once); ``None``
+            removes it. Each change has a fresh version that was never there before.
         :return: fires with the outcome; ``UNKNOWN`` is settled by reading. Fails with ``Unavailable`` or
             ``StorageFull``, and then nothing was changed.
         """

@@ -1,0 +1,504 @@
+"""The store that keeps everything in the process: the reference for all others, and a real choice for caches."""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
+
+from queuey.errors import Conflict, NoSuchQueue, StorageFull, Unavailable
+from queuey.interfaces import MAX_STATE, IStateStore, IStore, Outcome, Promises, State
+from queuey.model.message import Address, Content, Message, NewMessage
+from queuey.model.policy import Ack, WriteTerms
+from queuey.model.queue import Queue, QueueSettings
+from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, make, ticks_of, upper_bound
+from queuey.model.window import SLICE_BYTES, SLICE_ROWS, LookupSlice, Window, WindowSlice
+
+OVERHEAD: Final = 768
+"""Bytes that a message, a queue or a state takes beside its own, as this store counts them against its bound."""
+
+SWEEP: Final = 1.0
+"""Seconds between two sweeps of what has expired."""
+
+Place = tuple[int, int, MessageId]
+T = TypeVar("T")
+
+
+class Agenda:
+    """Places by the time at which each falls due; what is dropped or moved leaves nothing behind for long."""
+
+    def __init__(self) -> None:
+        self._when: dict[Place, Ticks] = {}
+        self._heap: list[tuple[Ticks, Place]] = []
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def put(self, place: Place, when: Ticks) -> None:
+        """Set the time of a place, whether it had one or not."""
+        self._when[place] = when
+        heapq.heappush(self._heap, (when, place))
+        self._tidy()
+
+    def drop(self, place: Place) -> None:
+        """Forget a place, if it is there."""
+        if self._when.pop(place, None) is not None:
+            self._tidy()
+
+    def due(self, now: Ticks) -> list[Place]:
+        """Take out the places whose time has come, the earliest first."""
+        found: list[Place] = []
+        while self._heap and self._heap[0][0] <= now:
+            when, place = heapq.heappop(self._heap)
+            if self._when.get(place) == when:
+                del self._when[place]
+                found.append(place)
+        return found
+
+    def _tidy(self) -> None:
+        """Rebuild the heap once most of it is stale, which costs nothing in the long run."""
+        if len(self._heap) > 2 * len(self._when) + 64:
+            self._heap = [(when, place) for place, when in self._when.items()]
+            heapq.heapify(self._heap)
+
+
+class Partition:
+    """The messages of one partition by their ids."""
+
+    def __init__(self) -> None:
+        self.ids: list[MessageId] = []
+        self.messages: dict[MessageId, Message] = {}
+
+    def put(self, message: Message) -> None:
+        """Add a message, or set it in the place of another."""
+        if message.id not in self.messages:
+            insort(self.ids, message.id)
+        self.messages[message.id] = message
+
+    def take(self, ids: Sequence[MessageId]) -> list[Message]:
+        """Remove messages, many at the price of one; those that are missing are passed over."""
+        taken = [self.messages.pop(id) for id in ids if id in self.messages]
+        if len(taken) == 1:
+            del self.ids[bisect_left(self.ids, taken[0].id)]
+        elif taken:
+            self.ids = [id for id in self.ids if id in self.messages]
+        return taken
+
+    def between(self, lower: MessageId, upper: MessageId, descending: bool) -> Iterable[MessageId]:
+        """The ids of a range, without a copy of it."""
+        places = range(bisect_left(self.ids, lower), bisect_left(self.ids, upper))
+        return (self.ids[place] for place in (reversed(places) if descending else places))
+
+
+class Life:
+    """One life of a queue."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+        self.partitions: dict[int, Partition] = {}
+
+    def partition(self, number: int) -> Partition:
+        """A partition to write to."""
+        return self.partitions.setdefault(number, Partition())
+
+    def find(self, address: Address) -> Message | None:
+        """A message, expired or not."""
+        partition = self.partitions.get(address.partition)
+        return partition.messages.get(address.id) if partition else None
+
+    def __len__(self) -> int:
+        return sum(len(partition.messages) for partition in self.partitions.values())
+
+
+class Room:
+    """The bytes that the whole store may take."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.used = 0
+
+    def short(self, more: int) -> bool:
+        """Whether ``more`` bytes do not fit; what makes the store smaller always fits."""
+        return more > 0 and self.used + more > self._limit
+
+    def error(self) -> StorageFull:
+        """What to say then."""
+        return StorageFull(f"The memory store may take {self._limit} bytes, and they are used up.")
+
+
+@implementer(IStateStore)
+class MemoryStates:
+    """Values under compare-and-set in a dict."""
+
+    def __init__(self, room: Room, new_version: Callable[[], str]) -> None:
+        self._room = room
+        self._new_version = new_version
+        self._states: dict[str, State] = {}
+        self.open = False
+
+    def read(self, key: str) -> Deferred[State | None]:
+        """See IStateStore."""
+        return succeed(self._states.get(key)) if self.open else fail(closed())
+
+    def replace(self, key: str, version: str | None, value: bytes | None) -> Deferred[Outcome]:
+        """See IStateStore."""
+        if value is not None and len(value) > MAX_STATE:
+            raise ValueError(f"a state has at most {MAX_STATE} bytes")
+        if not self.open:
+            return fail(closed())
+        return maybeDeferred(self._replace, key, version, value)
+
+    def _replace(self, key: str, version: str | None, value: bytes | None) -> Outcome:
+        old = self._states.get(key)
+        if (old.version if old else None) != version:
+            return Outcome.REFUSED
+        more = self._cost(key, value) - self._cost(key, old.value if old else None)
+        if self._room.short(more):
+            raise self._room.error()
+        self._room.used += more
+        if value is not None:
+            self._states[key] = State(value, self._new_version())
+        else:
+            self._states.pop(key, None)
+        return Outcome.APPLIED
+
+    def _cost(self, key: str, value: bytes | None) -> int:
+        return 0 if value is None else OVERHEAD + len(key) + len(value)
+
+
+def closed() -> Unavailable:
+    """What everything fails with before ``open`` and after ``close``."""
+    return Unavailable("The store is closed.")
+
+
+@implementer(IStore)
+class MemoryStore:
+    """All of a store in dicts and sorted lists; everything ends with the process.
+
+    :param clock: whose timers sweep what has expired.
+    :param now: the wall clock, in seconds since 1970.
+    :param max_bytes: what the store may take in all; whatever does not fit is refused.
+    :param node: 48 bits that the ids of this process carry, and ``clock_sequence`` 14 more.
+    :param new_version: makes a text that was never there before.
+    """
+
+    promises = Promises("An acknowledged write is kept in memory: it ends with the process.", False)
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        now: Callable[[], float],
+        max_bytes: int,
+        node: int,
+        clock_sequence: int,
+        new_version: Callable[[], str],
+    ) -> None:
+        self._clock = clock
+        self._now = now
+        self._node = node
+        self._clock_sequence = clock_sequence
+        self._new_version = new_version
+        self._room = Room(max_bytes)
+        self.states = MemoryStates(self._room, new_version)
+        self._lives: dict[int, Life] = {}
+        self._queues: dict[str, dict[str, int]] = {}
+        self._names: dict[str, list[str]] = {}
+        self._usage: dict[str, int] = {}
+        self._expiry = Agenda()
+        self._future = Agenda()
+        self._last = Ticks(0)
+        self._incarnation = 0
+        self._timer: IDelayedCall | None = None
+
+    # The store as a whole
+
+    def open(self) -> None:
+        """See IStore; nothing can go wrong."""
+        self.states.open = True
+        self._timer = self._clock.callLater(SWEEP, self._tick)
+
+    def close(self) -> Deferred[None]:
+        """See IStore; nothing waits, so it is over at once."""
+        self.states.open = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return succeed(None)
+
+    def ping(self) -> Deferred[None]:
+        """See IStore."""
+        return self._answer(lambda: None)
+
+    def _answer(self, function: Callable[[], T]) -> Deferred[T]:
+        return maybeDeferred(function) if self._timer is not None else fail(closed())
+
+    def _tick(self) -> None:
+        self._timer = self._clock.callLater(SWEEP, self._tick)
+        self._stable()
+        self._sweep()
+
+    def _ticks(self) -> Ticks:
+        return from_seconds(self._now())
+
+    def _stable(self) -> Ticks:
+        """The last time that scans show: that of the last id made, or of a later one of the future that is due."""
+        for _, _, id in self._future.due(self._ticks()):
+            self._last = max(self._last, ticks_of(id))
+        return self._last
+
+    def _sweep(self) -> None:
+        gone: dict[tuple[int, int], list[MessageId]] = {}
+        for incarnation, partition, id in self._expiry.due(self._ticks()):
+            gone.setdefault((incarnation, partition), []).append(id)
+        for (incarnation, number), ids in gone.items():
+            self._take(self._lives[incarnation], number, ids)
+
+    # Messages
+
+    def append(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
+    ) -> Deferred[tuple[MessageId, ...]]:
+        """See IMessageStore."""
+        return self._answer(lambda: self._append(queue, messages, terms))
+
+    def _append(self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms) -> tuple[MessageId, ...]:
+        life = self._life(queue)
+        self._reserve(life, sum(new.content.size for new in messages), len(messages), terms.max_bytes)
+        now = self._ticks()
+        return tuple(self._add(life, new, now) for new in messages)
+
+    def _add(self, life: Life, new: NewMessage, now: Ticks) -> MessageId:
+        messages = life.partition(new.partition).messages
+        id = self._new_id(now)
+        while id in messages:  # a client may have put its own message under an id that it foresaw
+            id = self._new_id(now)
+        self._put(life, Message(new.partition, id, new.content, Ticks(now + new.ttl * SECOND)))
+        return id
+
+    def _new_id(self, now: Ticks) -> MessageId:
+        self._last = Ticks(max(self._last, now) + 1)
+        return make(self._last, self._clock_sequence, self._node)
+
+    def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
+        """See IMessageStore."""
+        return self._answer(lambda: self._scan(queue, window))
+
+    def _scan(self, queue: Queue, window: Window) -> WindowSlice:
+        life = self._lives.get(queue.incarnation)
+        now, stable = self._ticks(), upper_bound(self._stable())
+        found: list[Message] = []
+        size = 0
+        rest: Window | None = window if life and window.partitions else None
+        while rest is not None and len(found) < SLICE_ROWS and size < SLICE_BYTES:
+            assert life is not None
+            lower, upper, limit = rest.first()
+            partition = life.partitions.get(rest.partitions[0]) or Partition()
+            left, taken = rest.next_partition(), 0
+            for id in partition.between(lower, min(upper, stable), window.descending) if limit > 0 else ():
+                message = partition.messages[id]
+                if message.expires <= now:
+                    continue
+                found.append(message)
+                taken += 1
+                size += len(message.content.body)
+                if taken == limit:
+                    break
+                if len(found) == SLICE_ROWS or size >= SLICE_BYTES:
+                    left = rest.after(id, taken)
+                    break
+            rest = left
+        return WindowSlice(tuple(found), rest)
+
+    def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[LookupSlice]:
+        """See IMessageStore."""
+        return self._answer(lambda: self._lookup(queue, addresses))
+
+    def _lookup(self, queue: Queue, addresses: Sequence[Address]) -> LookupSlice:
+        life = self._lives.get(queue.incarnation)
+        now = self._ticks()
+        found: list[Message] = []
+        size = 0
+        for place, address in enumerate(addresses if life else ()):
+            if len(found) == SLICE_ROWS or size >= SLICE_BYTES:
+                return LookupSlice(tuple(found), tuple(addresses[place:]))
+            message = life.find(address) if life else None
+            if message is not None and message.expires > now:
+                found.append(message)
+                size += len(message.content.body)
+        return LookupSlice(tuple(found), None)
+
+    def replace(
+        self, queue: Queue, addresses: Sequence[Address], content: Content, ttl: int, terms: WriteTerms
+    ) -> Deferred[None]:
+        """See IMessageStore."""
+        return self._answer(lambda: self._replace(queue, addresses, content, ttl, terms))
+
+    def _replace(
+        self, queue: Queue, addresses: Sequence[Address], content: Content, ttl: int, terms: WriteTerms
+    ) -> None:
+        life = self._life(queue)
+        addresses = tuple(dict.fromkeys(addresses))
+        old = [message for address in addresses if (message := life.find(address))]
+        more = content.size * len(addresses) - sum(message.content.size for message in old)
+        self._reserve(life, more, len(addresses) - len(old), terms.max_bytes)
+        now = self._ticks()
+        for address in addresses:
+            ticks = ticks_of(address.id)
+            if ticks <= max(self._last, now):
+                self._last = max(self._last, ticks)
+            else:
+                self._future.put((queue.incarnation, address.partition, address.id), ticks)
+            self._put(life, Message(address.partition, address.id, content, Ticks(now + ttl * SECOND)))
+
+    def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
+        """See IMessageStore."""
+        return self._answer(lambda: self._remove(queue, addresses))
+
+    def _remove(self, queue: Queue, addresses: Sequence[Address]) -> int:
+        life = self._life(queue)
+        now = self._ticks()
+        ids: dict[int, list[MessageId]] = {}
+        for address in dict.fromkeys(addresses):
+            if address.partition in life.partitions:
+                ids.setdefault(address.partition, []).append(address.id)
+        taken = [message for number, some in ids.items() for message in self._take(life, number, some)]
+        return sum(message.expires > now for message in taken)
+
+    def purge(self, queue: Queue, before: MessageId, ack: Ack) -> Deferred[None]:
+        """See IMessageStore."""
+        return self._answer(lambda: self._purge(queue, before))
+
+    def _purge(self, queue: Queue, before: MessageId) -> None:
+        life = self._life(queue)
+        for number, partition in list(life.partitions.items()):
+            self._take(life, number, partition.ids[: bisect_left(partition.ids, before)])
+
+    def count(self, queue: Queue, ack: Ack) -> Deferred[int]:
+        """See IMessageStore."""
+        return self._answer(lambda: self._count(queue))
+
+    def _count(self, queue: Queue) -> int:
+        self._sweep()
+        life = self._lives.get(queue.incarnation)
+        return len(life) if life else 0
+
+    def _life(self, queue: Queue) -> Life:
+        life = self._lives.get(queue.incarnation)
+        if life is None:
+            raise NoSuchQueue(f'The queue "{queue.name}" was deleted.')
+        return life
+
+    def _put(self, life: Life, message: Message) -> None:
+        life.partition(message.partition).put(message)
+        self._expiry.put((life.queue.incarnation, message.partition, message.id), message.expires)
+
+    def _take(self, life: Life, number: int, ids: Sequence[MessageId]) -> list[Message]:
+        """Remove messages of one partition, and all that is known of them."""
+        partition = life.partitions[number]
+        taken = partition.take(ids)
+        if not partition.ids:
+            del life.partitions[number]
+        for message in taken:
+            place = (life.queue.incarnation, number, message.id)
+            self._expiry.drop(place)
+            self._future.drop(place)
+        self._charge(life, -sum(message.content.size for message in taken), -len(taken))
+        return taken
+
+    def _reserve(self, life: Life, more: int, messages: int, limit: int | None) -> None:
+        """Count what is about to be stored, or refuse it."""
+        application = life.queue.application
+        if self._room.short(more + messages * OVERHEAD) or (limit is not None and self._over(application, more, limit)):
+            self._sweep()
+        if limit is not None and self._over(application, more, limit):
+            raise StorageFull(f"The application may keep {limit} bytes of messages, and this would exceed it.")
+        if self._room.short(more + messages * OVERHEAD):
+            raise self._room.error()
+        self._charge(life, more, messages)
+
+    def _over(self, application: str, more: int, limit: int) -> bool:
+        return more > 0 and self._usage.get(application, 0) + more > limit
+
+    def _charge(self, life: Life, more: int, messages: int) -> None:
+        self._usage[life.queue.application] = self._usage.get(life.queue.application, 0) + more
+        self._room.used += more + messages * OVERHEAD
+
+    # Queues
+
+    def create(
+        self, application: str, name: str, settings: QueueSettings, max_queues: int | None
+    ) -> Deferred[tuple[Queue, bool]]:
+        """See IQueueStore."""
+        return self._answer(lambda: self._create(application, name, settings, max_queues))
+
+    def _create(
+        self, application: str, name: str, settings: QueueSettings, max_queues: int | None
+    ) -> tuple[Queue, bool]:
+        queues = self._queues.setdefault(application, {})
+        if name in queues:
+            return self._lives[queues[name]].queue, False
+        if max_queues is not None and len(queues) >= max_queues:
+            raise StorageFull(f"The application may have {max_queues} queues, and has them.")
+        if self._room.short(OVERHEAD):
+            raise self._room.error()
+        self._room.used += OVERHEAD
+        self._incarnation += 1
+        queue = Queue(application, name, settings, self._incarnation, self._new_version(), self._ticks())
+        queues[name] = queue.incarnation
+        self._lives[queue.incarnation] = Life(queue)
+        insort(self._names.setdefault(application, []), name)
+        return queue, True
+
+    def update(self, queue: Queue, settings: QueueSettings) -> Deferred[Queue]:
+        """See IQueueStore."""
+        return self._answer(lambda: self._update(queue, settings))
+
+    def _update(self, queue: Queue, settings: QueueSettings) -> Queue:
+        life = self._life(queue)
+        if life.queue.version != queue.version:
+            raise Conflict(f'The queue "{queue.name}" was changed meanwhile.')
+        life.queue = attrs.evolve(life.queue, settings=settings, version=self._new_version())
+        return life.queue
+
+    def forget(self, queue: Queue) -> Deferred[bool]:
+        """See IQueueStore."""
+        return self._answer(lambda: self._forget(queue))
+
+    def _forget(self, queue: Queue) -> bool:
+        life = self._lives.get(queue.incarnation)
+        if life is None:
+            return False
+        for number, partition in list(life.partitions.items()):
+            self._take(life, number, partition.ids)
+        del self._lives[queue.incarnation]
+        del self._queues[life.queue.application][life.queue.name]
+        names = self._names[life.queue.application]
+        del names[bisect_left(names, life.queue.name)]
+        self._room.used -= OVERHEAD
+        return True
+
+    def names(self, application: str, start: str, limit: int, prefix: str) -> Deferred[tuple[str, ...]]:
+        """See IQueueStore."""
+        return self._answer(lambda: self._list(application, max(start, prefix), limit, prefix))
+
+    def _list(self, application: str, start: str, limit: int, prefix: str) -> tuple[str, ...]:
+        names = self._names.get(application, [])
+        first = bisect_left(names, start)
+        end = first
+        while end < len(names) and end - first < limit and names[end].startswith(prefix):
+            end += 1
+        return tuple(names[first:end])
+
+    def describe(self, application: str, names: Sequence[str]) -> Deferred[tuple[Queue | None, ...]]:
+        """See IQueueStore."""
+        return self._answer(lambda: self._describe(application, names))
+
+    def _describe(self, application: str, names: Sequence[str]) -> tuple[Queue | None, ...]:
+        queues = self._queues.get(application, {})
+        return tuple(self._lives[queues[name]].queue if name in queues else None for name in names)

@@ -1,0 +1,184 @@
+"""The directory, its lock, and the connections to the database in it; whatever is wrong is said in one line."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import apsw
+import attrs
+
+from queuey.errors import QueueyError, StorageFull, Unavailable
+from queuey.storage.sqlite import schema
+
+DATABASE: Final = "queuey.sqlite"
+LOCK: Final = "queuey.lock"
+
+OLDEST_SQLITE: Final = (3, 51, 3)
+"""Before it a checkpoint could race a commit, and lose what was acknowledged."""
+
+PAGE: Final = 4096
+
+CHECKPOINT_PAGES: Final = 8000
+"""Pages of the write-ahead log at which it is copied into the database: some 32 MB."""
+
+BUSY: Final = 5000
+"""Milliseconds to wait for a lock that another program holds on the database, such as one that makes a backup."""
+
+
+class Lock:
+    """The lock that one process holds on a directory; it ends with the process however that ends."""
+
+    def __init__(self, directory: Path) -> None:
+        """Take the lock.
+
+        :raise Unavailable: another process has it, or it cannot be made.
+        """
+        try:
+            self._file = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise Unavailable(f"The data directory {directory} cannot be written to: {error.strerror}.") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(self._file, 20).decode("ascii", "replace").strip()
+            os.close(self._file)
+            raise Unavailable(f"The data directory {directory} is in use by process {holder or '?'}.") from error
+        os.ftruncate(self._file, 0)
+        os.write(self._file, b"%d\n" % os.getpid())
+
+    def release(self) -> None:
+        """Let others have it."""
+        os.close(self._file)
+
+
+def make_directory(directory: Path) -> None:
+    """Make the directory if it is not there, for the owner's eyes only.
+
+    :raise Unavailable: it cannot be made.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"The data directory {directory} cannot be made: {error.strerror}.") from error
+
+
+def connect(path: Path, synchronous: str, cache_bytes: int) -> apsw.Connection:
+    """The connection that writes, to a database that is ours and up to date.
+
+    :param synchronous: ``FULL`` or ``NORMAL``.
+    :raise QueueyError: the file cannot be used.
+    """
+    with opening(path) as connection:
+        version = schema.check(connection)
+        if version == 0:
+            # Both hold only if they are set before the first table is made.
+            connection.pragma("page_size", PAGE)
+            connection.pragma("auto_vacuum", "INCREMENTAL")
+        if connection.pragma("journal_mode", "WAL") != "wal":
+            raise Unavailable("its file system has no shared memory, which the write-ahead log needs")
+        connection.pragma("synchronous", synchronous)
+        connection.pragma("journal_size_limit", 2 * CHECKPOINT_PAGES * PAGE)
+        _tune(connection, cache_bytes)
+        schema.upgrade(connection, version)
+        _keep_entry(path.parent)
+    return connection
+
+
+def connect_reader(path: Path, cache_bytes: int) -> apsw.Connection:
+    """A connection that only reads.
+
+    :raise QueueyError: the file cannot be used.
+    """
+    with opening(path) as connection:
+        connection.wal_autocheckpoint(0)
+        _tune(connection, cache_bytes)
+        connection.pragma("query_only", 1)
+    return connection
+
+
+def _tune(connection: apsw.Connection, cache_bytes: int) -> None:
+    connection.pragma("cache_size", -(cache_bytes // 1024))
+    connection.pragma("temp_store", "MEMORY")
+
+
+@contextmanager
+def opening(path: Path) -> Iterator[apsw.Connection]:
+    """A connection that is closed again if anything goes wrong, which is then said with the path."""
+    try:
+        connection = apsw.Connection(str(path))
+    except apsw.Error as error:
+        raise _cannot(path, error) from error
+    try:
+        connection.set_busy_timeout(BUSY)
+        yield connection
+    except (apsw.Error, Unavailable) as error:
+        connection.close(True)
+        raise _cannot(path, error) from error
+    except BaseException:
+        connection.close(True)
+        raise
+
+
+def _cannot(path: Path, error: Exception) -> QueueyError:
+    if isinstance(error, apsw.NotADBError):
+        why = "it is no database"
+    elif isinstance(error, apsw.CorruptError):
+        why = "it is damaged"
+    elif isinstance(error, apsw.FullError):
+        return StorageFull(f"There is no room on the disk to open {path}.")
+    elif isinstance(error, apsw.BusyError):
+        why = "another program has locked it"
+    else:
+        why = str(error)
+    return Unavailable(f"The database {path} cannot be used: {why}.")
+
+
+def _keep_entry(directory: Path) -> None:
+    """Make sure that the directory's entry of a new file outlives a loss of power."""
+    file = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def check_library() -> None:
+    """Refuse a SQLite that loses data.
+
+    :raise Unavailable: it is older than the first that can be relied on.
+    """
+    version = apsw.sqlite_lib_version()
+    if tuple(int(part) for part in version.split(".")) < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        raise Unavailable(f"SQLite {version} can lose data; install apsw with SQLite {oldest} or later.")
+
+
+def translated(error: apsw.Error) -> QueueyError:
+    """What a failure of the database means for whoever waits for it."""
+    if isinstance(error, apsw.FullError):
+        return StorageFull("There is no room left on the disk of the store.")
+    if isinstance(error, apsw.IOError):
+        # A failed sync is the one failure that leaves a transaction whole in the log, where a crash may yet find it.
+        applied = "unknown" if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_FSYNC else "no"
+        return Unavailable("The disk of the store does not work.", applied=applied, retry_after=10)
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+        return Unavailable("The database is damaged.", retry_after=60)
+    return Unavailable("The database does not work.", retry_after=10)
+
+
+@attrs.frozen
+class SQLiteSettings:
+    """What an operator chooses for the embedded store.
+
+    :ivar relaxed: do not wait for the disk: the last moments before a loss of power may then be lost, though they were
+        acknowledged; a crash of the process alone loses nothing.
+    :ivar cache_bytes: of the database, kept in memory by each of the two connections.
+    """
+
+    relaxed: bool = False
+    cache_bytes: int = 16 << 20

@@ -1,0 +1,218 @@
+"""Piles: a thread that takes all that waits for it as one piece of work.
+
+Whatever gathers while one pile is being worked at makes the next, so a lone caller never waits for others, and many
+share the cost of one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+
+from queuey.errors import Unavailable
+
+C = TypeVar("C")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Again:
+    """What a job returns when it has more to do: it joins the next pile, behind whoever waits."""
+
+
+AGAIN: Final = Again()
+
+
+class Job(Generic[C]):
+    """One thing to do, and what came of it.
+
+    :ivar answer: fires in the reactor; whoever works may look whether it was cancelled.
+    :ivar repeated: whether the job has run before and returned ``AGAIN``.
+    """
+
+    __slots__ = ("answer", "arguments", "error", "function", "named", "repeated", "result")
+
+    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        self.function = function
+        self.arguments = arguments
+        self.named = named
+        self.answer: Deferred[Any] = Deferred()
+        self.result: Any = None
+        self.error: Exception | None = None
+        self.repeated = False
+
+    def run(self, context: C) -> None:
+        """Do it; whatever it raises goes to the caller."""
+        self.result = self.function(context, *self.arguments, **self.named)
+
+
+class Runner(Protocol):
+    """Who runs piles: threads in a daemon, the caller itself in a test."""
+
+    def start(self, pile: Pile[Any]) -> None:
+        """Begin to run a pile; called once."""
+
+    def woken(self, pile: Pile[Any]) -> None:
+        """Called in the reactor after something was put on a pile."""
+
+    def answer(self, function: Callable[[Sequence[Job[Any]]], None], jobs: Sequence[Job[Any]]) -> None:
+        """Call a function in the reactor."""
+
+
+class Threads:
+    """A thread for each pile.
+
+    :param start_thread: begins a thread with a function.
+    :param call_in_reactor: the reactor's ``callFromThread``.
+    """
+
+    def __init__(
+        self, start_thread: Callable[[Callable[[], None]], object], call_in_reactor: Callable[..., object]
+    ) -> None:
+        self._start_thread = start_thread
+        self._call_in_reactor = call_in_reactor
+
+    def start(self, pile: Pile[Any]) -> None:
+        """See Runner."""
+        self._start_thread(pile.work_on)
+
+    def woken(self, pile: Pile[Any]) -> None:
+        """See Runner; the thread wakes by itself."""
+
+    def answer(self, function: Callable[[Sequence[Job[Any]]], None], jobs: Sequence[Job[Any]]) -> None:
+        """See Runner."""
+        self._call_in_reactor(function, jobs)
+
+
+class Pile(Generic[C]):
+    """What waits for one worker.
+
+    :param runner: who works.
+    :param most: jobs in one pile.
+    """
+
+    _log = Logger()
+
+    def __init__(self, runner: Runner, most: int) -> None:
+        self._runner = runner
+        self._work: Callable[[Sequence[Job[C]]], None] = _nothing
+        self._rest: Callable[[], None] = _nothing
+        self._most = most
+        self._waiting: SimpleQueue[Job[C]] = SimpleQueue()
+        self._closed = True
+        self._finish: Callable[[], None] = _nothing
+        self._end: Job[C] = Job(_nothing, (), {})
+
+    def open(self, work: Callable[[Sequence[Job[C]]], None], rest: Callable[[], None]) -> None:
+        """Begin to take jobs; called once.
+
+        :param work: runs jobs, leaving in each its result or its error; called by the runner.
+        :param rest: called after a pile was answered, for what nobody waits for.
+        """
+        self._work = work
+        self._rest = rest
+        self._closed = False
+        self._runner.start(self)
+
+    def submit(self, function: Callable[Concatenate[C, P], T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """Put a job on the pile; called in the reactor.
+
+        :param function: is called by the worker, with the worker's own object before the arguments.
+        :return: fires with what the function returns and fails with what it raises, or with ``Unavailable`` after
+            ``close``. Cancelling it stops no write that was accepted.
+        """
+        if self._closed:
+            return fail(Unavailable("The store is closed."))
+        job: Job[C] = Job(function, args, kwargs)
+        self._waiting.put(job)
+        self._runner.woken(self)
+        return job.answer
+
+    def close(self, finish: Callable[[], None]) -> Deferred[None]:
+        """Take nothing more, and work off what was accepted.
+
+        :param finish: the worker's last act.
+        :return: fires after it, or fails with what it raised; at once where the pile is closed already.
+        """
+        if self._closed:
+            return succeed(None)
+        self._closed = True
+        self._finish = finish
+        self._waiting.put(self._end)
+        self._runner.woken(self)
+        return self._end.answer
+
+    def work_on(self) -> None:
+        """The whole life of a thread: one pile after another."""
+        while self._take(self._waiting.get()):
+            pass
+
+    def take(self) -> None:
+        """Take one pile if anything waits, for runners without threads."""
+        if not self._waiting.empty():
+            self._take(self._waiting.get())
+
+    def _take(self, first: Job[C]) -> bool:
+        """Take a pile; whether there may be another one."""
+        jobs = [first]
+        for _ in range(min(self._waiting.qsize(), self._most - 1)):
+            jobs.append(self._waiting.get())
+        ending = self._end in jobs
+        if ending:
+            jobs.remove(self._end)
+        if jobs:
+            self._run(jobs)
+        if not ending:
+            return True
+        if self._waiting.empty():
+            self._last()
+            return False
+        self._waiting.put(self._end)
+        self._runner.woken(self)
+        return True
+
+    def _run(self, jobs: list[Job[C]]) -> None:
+        try:
+            self._work(jobs)
+        except Exception as error:
+            # A defect of the worker: whoever waits must hear of it, and the next pile may fare better.
+            for job in jobs:
+                job.error = error
+        done = [job for job in jobs if job.error is not None or job.result is not AGAIN]
+        if len(done) < len(jobs):
+            self._repeat(jobs)
+        self._runner.answer(_fire, done)
+        try:
+            self._rest()
+        except Exception:
+            self._log.failure("What the store does beside its work failed.")
+
+    def _repeat(self, jobs: list[Job[C]]) -> None:
+        for job in jobs:
+            if job.error is None and job.result is AGAIN:
+                job.repeated = True
+                self._waiting.put(job)
+        self._runner.woken(self)
+
+    def _last(self) -> None:
+        try:
+            self._finish()
+        except Exception as error:
+            self._end.error = error
+        self._runner.answer(_fire, (self._end,))
+
+
+def _nothing(*arguments: object) -> None:
+    """What a pile does that is not open."""
+
+
+def _fire(jobs: Sequence[Job[Any]]) -> None:
+    for job in jobs:
+        if job.error is None:
+            job.answer.callback(job.result)
+        else:
+            job.answer.errback(job.error)

@@ -1,0 +1,110 @@
+"""Queues in the database: those operations that write, and those that read."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+from queuey.errors import Conflict, NoSuchQueue, StorageFull
+from queuey.model.queue import Consistency, Queue, QueueSettings, QueueType
+from queuey.model.timeid import Ticks
+from queuey.storage.sqlite.reader import Reader
+from queuey.storage.sqlite.writer import Writer
+from queuey.storage.sqlite.writes import INT64
+
+_COLUMNS = "queue, application, name, type, partitions, consistency, principals, version, created"
+_BY_NAME: Final = f"SELECT {_COLUMNS} FROM queues WHERE application = ? AND name = ?"
+_BY_NUMBER: Final = f"SELECT {_COLUMNS} FROM queues WHERE queue = ?"
+_CREATE: Final = """
+    INSERT INTO queues (application, name, type, partitions, consistency, principals, version, created)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_UPDATE: Final = """
+    UPDATE queues SET type = ?, partitions = ?, consistency = ?, principals = ?, version = ? WHERE queue = ?
+"""
+_NAMES: Final = "SELECT name FROM queues WHERE application = ? AND name >= ? ORDER BY name LIMIT ?"
+_NAMES_BELOW: Final = "SELECT name FROM queues WHERE application = ? AND name >= ? AND name < ? ORDER BY name LIMIT ?"
+
+
+def _queue(row: tuple[Any, ...]) -> Queue:
+    number, application, name, type, partitions, consistency, principals, version, created = row
+    settings = QueueSettings(QueueType(type), partitions, Consistency(consistency), tuple(json.loads(principals)))
+    return Queue(application, name, settings, number, version, Ticks(created))
+
+
+def _columns(settings: QueueSettings) -> tuple[str, int, str, str]:
+    return settings.type.value, settings.partitions, settings.consistency.value, json.dumps(settings.principals)
+
+
+def create(
+    writer: Writer, application: str, name: str, settings: QueueSettings, max_queues: int | None
+) -> tuple[Queue, bool]:
+    """The queue of a name, and whether it was made here."""
+    row = writer.connection.execute(_BY_NAME, (application, name)).get
+    if row is not None:
+        return _queue(row), False
+    if max_queues is not None and writer.usage(application)[0] >= max_queues:
+        raise StorageFull(f"The application may have {max_queues} queues, and has them.")
+    version = writer.new_version()
+    writer.connection.execute(_CREATE, (application, name, *_columns(settings), version, writer.clock))
+    number = writer.connection.last_insert_rowid()
+    writer.connection.execute("INSERT INTO tallies (queue, messages, bytes) VALUES (?, 0, 0)", (number,))
+    writer.spend(application, 1, 0)
+    return Queue(application, name, settings, number, version, writer.clock), True
+
+
+def update(writer: Writer, queue: Queue, settings: QueueSettings) -> Queue:
+    """Change the settings if the version is still the same."""
+    row = writer.connection.execute(_BY_NUMBER, (queue.incarnation,)).get
+    if row is None:
+        raise NoSuchQueue(f'The queue "{queue.name}" was deleted.')
+    found = _queue(row)
+    if found.version != queue.version:
+        raise Conflict(f'The queue "{queue.name}" was changed meanwhile.')
+    version = writer.new_version()
+    writer.connection.execute(_UPDATE, (*_columns(settings), version, queue.incarnation))
+    return Queue(found.application, found.name, settings, found.incarnation, version, found.created)
+
+
+def forget(writer: Writer, queue: Queue) -> bool:
+    """End the life of a queue; its rows are swept later, and its bytes count no longer from now on."""
+    application = writer.application_of(queue.incarnation)
+    if application is None:
+        return False
+    writer.settle()
+    execute, key = writer.connection.execute, (queue.incarnation,)
+    messages, size = execute("SELECT messages, bytes FROM tallies WHERE queue = ?", key).get
+    execute("DELETE FROM queues WHERE queue = ?", key)
+    execute("DELETE FROM tallies WHERE queue = ?", key)
+    if messages:
+        execute("INSERT INTO dead (queue) VALUES (?)", key)
+    writer.spend(application, -1, -size)
+    writer.bury(queue.incarnation)
+    return True
+
+
+def names(reader: Reader, application: str, start: str, limit: int, prefix: str) -> tuple[str, ...]:
+    """Names with a prefix, from one on; the bytes of UTF-8 have the order of the code points."""
+    if limit <= 0:
+        return ()
+    start, limit, end = max(start, prefix), min(limit, INT64[-1]), _end_of(prefix)
+    if end is None:
+        return tuple(name for (name,) in reader.connection.execute(_NAMES, (application, start, limit)))
+    return tuple(name for (name,) in reader.connection.execute(_NAMES_BELOW, (application, start, end, limit)))
+
+
+def _end_of(prefix: str) -> str | None:
+    """The least text above all that begin with a prefix, or ``None`` if there is none."""
+    stem = prefix.rstrip(chr(sys.maxunicode))
+    if not stem:
+        return None
+    after = ord(stem[-1]) + 1
+    return stem[:-1] + chr(0xE000 if after == 0xD800 else after)  # what lies between are halves of UTF-16 pairs
+
+
+def describe(reader: Reader, application: str, names: Sequence[str]) -> tuple[Queue | None, ...]:
+    """The queues of these names."""
+    rows = [reader.connection.execute(_BY_NAME, (application, name)).get for name in names]
+    return tuple(None if row is None else _queue(row) for row in rows)

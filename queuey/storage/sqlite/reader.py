@@ -1,0 +1,162 @@
+"""The reading side: one pile is one snapshot, and each read takes one slice of what it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import apsw
+from twisted.logger import Logger
+
+from queuey.model.message import Address, Content, Message
+from queuey.model.queue import Queue
+from queuey.model.timeid import MessageId, Ticks, from_seconds, upper_bound
+from queuey.model.window import SLICE_BYTES, SLICE_ROWS, LookupSlice, Window, WindowSlice
+from queuey.storage.sqlite.files import translated
+from queuey.storage.sqlite.piles import Job
+from queuey.storage.sqlite.writes import INT64
+
+_LIVES = "SELECT messages FROM tallies WHERE queue = ?"
+_EXPIRED = "SELECT count(*) FROM messages INDEXED BY expiry WHERE expires <= ? AND queue = ?"
+
+# Bodies of what has expired are not fetched; what has expired is passed over here and not in the database, so that no
+# statement runs on through a million messages that are not swept yet.
+_COLUMNS = "id, expires, content_type, headers, CASE WHEN expires > ? THEN body END"
+_RANGE = f"SELECT {_COLUMNS} FROM messages WHERE queue = ? AND partition = ? AND id >= ? AND id < ? ORDER BY id"
+SCAN: Final = {False: f"{_RANGE} LIMIT ?", True: f"{_RANGE} DESC LIMIT ?"}
+LOOKUP: Final = f"SELECT {_COLUMNS} FROM messages WHERE queue = ? AND partition = ? AND id = ?"
+
+
+class Reader:
+    """Runs piles of reads; all of it belongs to the reading thread.
+
+    :param now: the wall clock, in seconds since 1970.
+    :ivar clock: the time of the snapshot.
+    :ivar stable: the bound below which scans show messages.
+    """
+
+    _log = Logger()
+
+    def __init__(self, connection: apsw.Connection, now: Callable[[], float]) -> None:
+        self.connection = connection
+        self.clock = Ticks(0)
+        self.stable = MessageId(b"")
+        self._now = now
+
+    def work(self, jobs: Sequence[Job[Reader]]) -> None:
+        """Run a pile; see ``Pile``. What was cancelled meanwhile is not begun."""
+        try:
+            self.connection.execute("BEGIN")
+            self.stable = upper_bound(self.connection.execute("SELECT last FROM clock").get)
+            self.clock = from_seconds(self._now())
+            for job in jobs:
+                if not job.answer.called:
+                    self._run(job)
+        except apsw.Error as error:
+            for job in jobs:
+                job.error = self._meaning(error)
+        finally:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+
+    def _run(self, job: Job[Reader]) -> None:
+        try:
+            job.run(self)
+        except apsw.Error as error:
+            job.error = self._meaning(error)
+        except Exception as error:
+            job.error = error
+
+    def _meaning(self, error: apsw.Error) -> Exception:
+        self._log.warn("A read failed: {error}", error=error)
+        return translated(error)
+
+    def rest(self) -> None:
+        """Nothing is to be done between piles."""
+
+    def close(self) -> None:
+        """Give everything back."""
+        self.connection.close(True)
+
+    def held(self, queue: Queue) -> int | None:
+        """How many messages a queue holds, what expired and is not swept included; ``None`` if its life has ended."""
+        held: int | None = self.connection.execute(_LIVES, (queue.incarnation,)).get
+        return held
+
+
+class Taking:
+    """One slice in the making.
+
+    :ivar rows: how many more rows may be looked at.
+    :ivar bytes: how many more bytes of bodies it may take.
+    """
+
+    def __init__(self, now: Ticks) -> None:
+        self.messages: list[Message] = []
+        self.rows = SLICE_ROWS
+        self.bytes = SLICE_BYTES
+        self._now = now
+
+    def full(self) -> bool:
+        """Whether the slice ends here."""
+        return self.rows <= 0 or self.bytes <= 0
+
+    def look_at(self, partition: int, row: tuple[MessageId, Ticks, str | None, bytes | None, bytes]) -> bool:
+        """Take a row unless it has expired; whether it was taken."""
+        id, expires, content_type, headers, body = row
+        self.rows -= 1
+        if expires <= self._now:
+            return False
+        self.messages.append(Message(partition, id, Content(body, content_type, headers), expires))
+        self.bytes -= len(body)
+        return True
+
+
+def scan(reader: Reader, queue: Queue, window: Window) -> WindowSlice:
+    """One slice of a window."""
+    taking = Taking(reader.clock)
+    rest: Window | None = window if window.partitions and reader.held(queue) else None
+    while rest is not None and not taking.full():
+        rest = _scan_first(reader, queue, rest, taking)
+    return WindowSlice(tuple(taking.messages), rest)
+
+
+def _scan_first(reader: Reader, queue: Queue, window: Window, taking: Taking) -> Window | None:
+    """Read on in the first partition of a window; what is left of the window."""
+    partition = window.partitions[0]
+    lower, upper, limit = window.first()
+    taking.rows -= 1  # an empty partition costs something too
+    taken = 0
+    if limit > 0 and partition in INT64:
+        bounds = (reader.clock, queue.incarnation, partition, lower, min(upper, reader.stable), taking.rows + 1)
+        for row in reader.connection.execute(SCAN[window.descending], bounds):
+            taken += taking.look_at(partition, row)
+            if taken == limit:
+                break
+            if taking.full():
+                return window.after(row[0], taken)
+    return window.next_partition()
+
+
+def lookup(reader: Reader, queue: Queue, addresses: Sequence[Address]) -> LookupSlice:
+    """One slice of the messages at these addresses."""
+    taking = Taking(reader.clock)
+    for place, address in enumerate(addresses if reader.held(queue) else ()):
+        if taking.full():
+            return LookupSlice(tuple(taking.messages), tuple(addresses[place:]))
+        taking.rows -= 1
+        if address.partition in INT64:
+            key = (reader.clock, queue.incarnation, address.partition, address.id)
+            for row in reader.connection.execute(LOOKUP, key):
+                taking.rows += 1
+                taking.look_at(address.partition, row)
+    return LookupSlice(tuple(taking.messages), None)
+
+
+def count(reader: Reader, queue: Queue) -> int:
+    """How many messages of a queue have not expired: those it holds, less those that are not swept yet."""
+    held = reader.held(queue)
+    if not held:
+        return 0
+    expired: int = reader.connection.execute(_EXPIRED, (reader.clock, queue.incarnation)).get
+    return held - expired

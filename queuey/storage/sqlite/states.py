@@ -1,0 +1,50 @@
+"""Values under compare-and-set in the database."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from queuey.interfaces import MAX_STATE, IStateStore, Outcome, State
+from queuey.storage.sqlite.piles import Pile
+from queuey.storage.sqlite.reader import Reader
+from queuey.storage.sqlite.writer import Writer
+
+
+@implementer(IStateStore)
+class SQLiteStates:
+    """The states of a store, by its piles."""
+
+    def __init__(self, reading: Pile[Reader], writing: Pile[Writer]) -> None:
+        self._reading = reading
+        self._writing = writing
+
+    def read(self, key: str) -> Deferred[State | None]:
+        """See IStateStore."""
+        return self._reading.submit(read, key)
+
+    def replace(self, key: str, version: str | None, value: bytes | None) -> Deferred[Outcome]:
+        """See IStateStore."""
+        if value is not None and len(value) > MAX_STATE:
+            raise ValueError(f"a state has at most {MAX_STATE} bytes")
+        return self._writing.submit(replace, key, version, value)
+
+
+def read(reader: Reader, key: str) -> State | None:
+    """The value of a key."""
+    row = reader.connection.execute("SELECT value, version FROM states WHERE key = ?", (key,)).get
+    return None if row is None else State(*row)
+
+
+def replace(writer: Writer, key: str, version: str | None, value: bytes | None) -> Outcome:
+    """Set or remove a value if its version is still the one named."""
+    execute = writer.connection.execute
+    if execute("SELECT version FROM states WHERE key = ?", (key,)).get != version:
+        return Outcome.REFUSED
+    if value is None:
+        execute("DELETE FROM states WHERE key = ?", (key,))
+    elif version is None:
+        execute("INSERT INTO states (key, version, value) VALUES (?, ?, ?)", (key, writer.new_version(), value))
+    else:
+        execute("UPDATE states SET version = ?, value = ? WHERE key = ?", (writer.new_version(), value, key))
+    return Outcome.APPLIED

@@ -1,0 +1,192 @@
+"""The embedded store: one directory, one process, two threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from queuey.deferreds import deferred, shield
+from queuey.interfaces import IStateStore, IStore, Promises
+from queuey.model.message import Address, Content, NewMessage
+from queuey.model.policy import Ack, WriteTerms
+from queuey.model.queue import Queue, QueueSettings
+from queuey.model.timeid import MessageId
+from queuey.model.window import LookupSlice, Window, WindowSlice
+from queuey.storage.sqlite import files, queues, reader, upkeep, writes
+from queuey.storage.sqlite.files import Lock, SQLiteSettings
+from queuey.storage.sqlite.piles import Pile, Runner
+from queuey.storage.sqlite.reader import Reader
+from queuey.storage.sqlite.states import SQLiteStates
+from queuey.storage.sqlite.writer import Writer
+
+MOST_WRITES: Final = 1000
+"""Writes in one transaction at the most."""
+
+MOST_READS: Final = 32
+"""Reads in one pile at the most: their slices, of up to a mebibyte each, are in memory together."""
+
+FULL = Promises("An acknowledged write is on the disk: it outlives crashes and the loss of power.", True)
+RELAXED = Promises(
+    "An acknowledged write outlives a crash of the process; the last moments before a loss of power may be lost.", False
+)
+
+
+@attrs.frozen
+class _Open:
+    """What is there while the store is open."""
+
+    lock: Lock
+    writer: Writer
+    reader: Reader
+
+
+@implementer(IStore)
+class SQLiteStore:
+    """A database in a directory that no other process uses.
+
+    :param clock: whose timers begin the upkeep.
+    :param now: the wall clock, in seconds since 1970; threads call it.
+    :param runner: runs the two piles.
+    :param node: 48 bits that the ids of this process carry, and ``clock_sequence`` 14 more.
+    :param new_version: makes a text that was never there before; threads call it.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        settings: SQLiteSettings,
+        clock: IReactorTime,
+        now: Callable[[], float],
+        runner: Runner,
+        node: int,
+        clock_sequence: int,
+        new_version: Callable[[], str],
+    ) -> None:
+        self._directory = directory
+        self._settings = settings
+        self._now = now
+        self._node = node
+        self._clock_sequence = clock_sequence
+        self._new_version = new_version
+        self._writing: Pile[Writer] = Pile(runner, MOST_WRITES)
+        self._reading: Pile[Reader] = Pile(runner, MOST_READS)
+        self._upkeep = upkeep.Upkeep(clock, now, lambda: self._writing.submit(upkeep.turn))
+        self._open: _Open | None = None
+        self._end: Deferred[None] | None = None
+        self.states: IStateStore = SQLiteStates(self._reading, self._writing)
+        self.promises = RELAXED if settings.relaxed else FULL
+
+    # The store as a whole
+
+    def open(self) -> None:
+        """See IStore; it takes the directory's lock and opens the database, before it returns."""
+        files.check_library()
+        files.make_directory(self._directory)
+        lock = Lock(self._directory)
+        try:
+            self._open = self._connect(lock)
+        except BaseException:
+            lock.release()
+            raise
+        self._writing.open(self._open.writer.work, self._open.writer.rest)
+        self._reading.open(self._open.reader.work, self._open.reader.rest)
+        self._upkeep.start()
+
+    def _connect(self, lock: Lock) -> _Open:
+        path, cache = self._directory / files.DATABASE, self._settings.cache_bytes
+        connection = files.connect(path, "NORMAL" if self._settings.relaxed else "FULL", cache)
+        try:
+            reading = files.connect_reader(path, cache)
+        except BaseException:
+            connection.close(True)
+            raise
+        writer = Writer(connection, self._now, self._node, self._clock_sequence, self._new_version)
+        return _Open(lock, writer, Reader(reading, self._now))
+
+    def close(self) -> Deferred[None]:
+        """See IStore."""
+        if self._end is None:
+            self._end = self._close(self._open) if self._open else succeed(None)
+        return shield(self._end)
+
+    @deferred
+    async def _close(self, open: _Open) -> None:
+        self._upkeep.stop()
+        await gatherResults([self._reading.close(open.reader.close), self._writing.close(lambda: None)])
+        open.writer.close()
+        open.lock.release()
+
+    @deferred
+    async def ping(self) -> None:
+        """See IStore; both threads answer."""
+        await self._writing.submit(_ping)
+        await self._reading.submit(_ping)
+
+    # Messages
+
+    def append(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
+    ) -> Deferred[tuple[MessageId, ...]]:
+        """See IMessageStore."""
+        return self._writing.submit(writes.append, queue, tuple(messages), terms.max_bytes)
+
+    def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
+        """See IMessageStore."""
+        return self._reading.submit(reader.scan, queue, window)
+
+    def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[LookupSlice]:
+        """See IMessageStore."""
+        return self._reading.submit(reader.lookup, queue, tuple(addresses))
+
+    def replace(
+        self, queue: Queue, addresses: Sequence[Address], content: Content, ttl: int, terms: WriteTerms
+    ) -> Deferred[None]:
+        """See IMessageStore."""
+        due = self._writing.submit(writes.replace, queue, tuple(addresses), content, ttl, terms.max_bytes)
+        return due.addCallback(self._upkeep.expect)
+
+    def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
+        """See IMessageStore."""
+        return self._writing.submit(writes.remove, queue, tuple(addresses))
+
+    def purge(self, queue: Queue, before: MessageId, ack: Ack) -> Deferred[None]:
+        """See IMessageStore; it goes on in several transactions, among which other writes have their turn."""
+        return self._writing.submit(writes.purge, queue, before).addCallback(lambda _: None)
+
+    def count(self, queue: Queue, ack: Ack) -> Deferred[int]:
+        """See IMessageStore."""
+        return self._reading.submit(reader.count, queue)
+
+    # Queues
+
+    def create(
+        self, application: str, name: str, settings: QueueSettings, max_queues: int | None
+    ) -> Deferred[tuple[Queue, bool]]:
+        """See IQueueStore."""
+        return self._writing.submit(queues.create, application, name, settings, max_queues)
+
+    def update(self, queue: Queue, settings: QueueSettings) -> Deferred[Queue]:
+        """See IQueueStore."""
+        return self._writing.submit(queues.update, queue, settings)
+
+    def forget(self, queue: Queue) -> Deferred[bool]:
+        """See IQueueStore."""
+        return self._writing.submit(queues.forget, queue)
+
+    def names(self, application: str, start: str, limit: int, prefix: str) -> Deferred[tuple[str, ...]]:
+        """See IQueueStore."""
+        return self._reading.submit(queues.names, application, start, limit, prefix)
+
+    def describe(self, application: str, names: Sequence[str]) -> Deferred[tuple[Queue | None, ...]]:
+        """See IQueueStore."""
+        return self._reading.submit(queues.describe, application, tuple(names))
+
+
+def _ping(worker: object) -> None:
+    """That this runs at all is the answer."""

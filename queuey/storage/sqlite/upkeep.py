@@ -1,0 +1,187 @@
+"""What the store does by itself: sweep what is over, show what falls due, give room back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from queuey.errors import QueueyError
+from queuey.model.timeid import Ticks, ticks_of, to_seconds, upper_bound
+from queuey.storage.sqlite.writer import Writer
+from queuey.storage.sqlite.writes import STEP
+
+INTERVAL: Final = 1.0
+"""Seconds between two turns, unless something falls due earlier."""
+
+SOONEST: Final = 0.001
+"""Seconds to the next turn at the least: clocks are not exact, and a turn that comes too early must not spin."""
+
+SPARE_PAGES: Final = 4096
+"""Free pages that the file keeps for what comes next: 16 MB."""
+
+GIVEN_BACK: Final = 256
+"""Free pages that one turn gives back to the disk: 1 MB."""
+
+# The same rows each time, since (expires, queue, seq) is the order of the index.
+_FIRST_EXPIRED = "FROM messages WHERE expires <= ? ORDER BY expires, queue, seq LIMIT ?"
+_EXPIRED_BY_QUEUE: Final = (
+    f"SELECT queue, count(*), sum(size) FROM (SELECT queue, size {_FIRST_EXPIRED}) GROUP BY queue"
+)
+_UNAWAIT_EXPIRED: Final = (
+    f"DELETE FROM future WHERE (id, queue, partition) IN (SELECT id, queue, partition {_FIRST_EXPIRED})"
+)
+_REMOVE_EXPIRED: Final = f"DELETE FROM messages WHERE seq IN (SELECT seq {_FIRST_EXPIRED})"
+
+_FIRST_DEAD = "FROM messages WHERE queue = ? ORDER BY partition, id LIMIT ?"
+_UNAWAIT_DEAD: Final = f"DELETE FROM future WHERE (id, queue, partition) IN (SELECT id, queue, partition {_FIRST_DEAD})"
+_REMOVE_DEAD: Final = f"DELETE FROM messages WHERE seq IN (SELECT seq {_FIRST_DEAD})"
+
+
+@attrs.frozen
+class Turn:
+    """What came of one turn.
+
+    :ivar more: whether there is more to do at once.
+    :ivar due: when the next message of the future falls due.
+    """
+
+    more: bool
+    due: Ticks | None
+
+
+def turn(writer: Writer) -> Turn:
+    """One bounded piece of upkeep, in a pile like any other write."""
+    writer.settle()
+    more = show_due(writer)
+    if sweep_expired(writer) or sweep_dead(writer):
+        more = True
+    if not more:
+        give_back(writer)
+    return Turn(more, next_due(writer))
+
+
+def show_due(writer: Writer) -> bool:
+    """Raise the stable time to that of the last id that is due; whether more rows are to be cleared away."""
+    execute, bound = writer.connection.execute, upper_bound(writer.clock)
+    last = execute("SELECT max(id) FROM future WHERE id < ?", (bound,)).get
+    if last is None:
+        return False
+    writer.raise_to(ticks_of(last))
+    execute(
+        "DELETE FROM future WHERE (id, queue, partition) IN "
+        "(SELECT id, queue, partition FROM future WHERE id < ? ORDER BY id LIMIT ?)",
+        (bound, STEP),
+    )
+    return writer.connection.changes() == STEP
+
+
+def next_due(writer: Writer) -> Ticks | None:
+    """When the next message of the future falls due."""
+    first = writer.connection.execute("SELECT min(id) FROM future").get
+    return None if first is None else ticks_of(first)
+
+
+def sweep_expired(writer: Writer) -> bool:
+    """Delete messages that have expired; whether there may be more."""
+    execute, which = writer.connection.execute, (writer.clock, STEP)
+    swept = 0
+    found: list[tuple[Any, ...]] = execute(_EXPIRED_BY_QUEUE, which).fetchall()
+    for queue, messages, size in found:
+        swept += messages
+        application = writer.application_of(queue)
+        if application is not None:
+            writer.tally(application, queue, -messages, -size)
+    if swept:
+        if next_due(writer) is not None:
+            execute(_UNAWAIT_EXPIRED, which)
+        execute(_REMOVE_EXPIRED, which)
+    return swept == STEP
+
+
+def sweep_dead(writer: Writer) -> bool:
+    """Delete messages of a queue that was deleted; whether there may be more."""
+    execute = writer.connection.execute
+    queue = execute("SELECT min(queue) FROM dead").get
+    if queue is None:
+        return False
+    if next_due(writer) is not None:
+        execute(_UNAWAIT_DEAD, (queue, STEP))
+    execute(_REMOVE_DEAD, (queue, STEP))
+    if writer.connection.changes() < STEP:
+        execute("DELETE FROM dead WHERE queue = ?", (queue,))
+    return True
+
+
+def give_back(writer: Writer) -> None:
+    """Make the file smaller where much of it is free."""
+    if writer.connection.pragma("freelist_count") > SPARE_PAGES:
+        writer.connection.execute(f"PRAGMA incremental_vacuum({GIVEN_BACK})").fetchall()
+
+
+class Upkeep:
+    """Sees to it that turns are taken in time; all of it belongs to the reactor.
+
+    :param now: the wall clock, in seconds since 1970.
+    :param take_turn: puts ``turn`` on the writing pile.
+    """
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime, now: Callable[[], float], take_turn: Callable[[], Deferred[Turn]]) -> None:
+        self._clock = clock
+        self._now = now
+        self._take_turn = take_turn
+        self._timer: IDelayedCall | None = None
+        self._running = False
+        self._failing = False
+
+    def start(self) -> None:
+        """Begin with a turn at once."""
+        self._running = True
+        self._wait(0)
+
+    def stop(self) -> None:
+        """Begin no more turns."""
+        self._running = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def expect(self, due: Ticks | None) -> None:
+        """Hear of a message of the future, and take a turn when it falls due."""
+        if due is None or self._timer is None:
+            return  # a turn that is under way sees it
+        delay = max(SOONEST, to_seconds(due) - self._now())
+        if delay < self._timer.getTime() - self._clock.seconds():
+            self._timer.reset(delay)
+
+    def _wait(self, delay: float) -> None:
+        if self._running:
+            self._timer = self._clock.callLater(delay, self._begin)
+
+    def _begin(self) -> None:
+        self._timer = None
+        self._take_turn().addCallbacks(self._done, self._failed)
+
+    def _done(self, turn: Turn) -> None:
+        self._failing = False
+        if turn.more:
+            self._wait(0)
+        elif turn.due is None:
+            self._wait(INTERVAL)
+        else:
+            self._wait(min(INTERVAL, max(SOONEST, to_seconds(turn.due) - self._now())))
+
+    def _failed(self, failure: Failure) -> None:
+        if not failure.check(QueueyError):
+            self._log.failure("The upkeep of the store failed.", failure)
+        elif self._running and not self._failing:
+            self._failing = True
+            self._log.warn("The upkeep of the store cannot go on for now: {error}", error=failure.value)
+        self._wait(INTERVAL)

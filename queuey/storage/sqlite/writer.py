@@ -1,0 +1,287 @@
+"""The writing side: one pile is one transaction, and what it adds up is written once at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from typing import Final
+
+import apsw
+from twisted.logger import Logger
+
+from queuey.errors import NoSuchQueue, QueueyError, StorageFull
+from queuey.model.queue import Queue
+from queuey.model.timeid import MessageId, Ticks, from_seconds, make, ticks_of, upper_bound
+from queuey.storage.sqlite.files import BUSY, CHECKPOINT_PAGES, translated
+from queuey.storage.sqlite.piles import Job
+
+KNOWN: Final = 16_384
+"""Living queues that the writer knows without asking the database."""
+
+PATIENCE: Final = 100
+"""Milliseconds that a checkpoint waits for readers."""
+
+SIZES: Final = (64, 32, 16, 8, 4, 2, 1)
+"""Rows that one statement inserts. Each statement gives the interpreter's lock away and must win it back from a busy
+reactor, so one for many rows is ten times quicker there than one for each."""
+
+COLUMNS: Final = 8
+
+
+def _statements(before: str, columns: int, after: str = "") -> Mapping[int, str]:
+    row = f"({', '.join('?' * columns)})"
+    return {size: f"{before} VALUES {', '.join([row] * size)} {after}" for size in SIZES}
+
+
+INSERT: Final = _statements(
+    "INSERT INTO messages (queue, partition, id, expires, size, content_type, headers, body)", COLUMNS
+)
+TALLY: Final = _statements(
+    "INSERT INTO tallies (queue, messages, bytes)",
+    3,
+    "ON CONFLICT (queue) DO UPDATE SET messages = messages + excluded.messages, bytes = bytes + excluded.bytes",
+)
+USE: Final = _statements(
+    "INSERT INTO usage (application, queues, bytes)",
+    3,
+    "ON CONFLICT (application) DO UPDATE SET queues = queues + excluded.queues, bytes = bytes + excluded.bytes",
+)
+
+Value = int | str | bytes | None
+
+
+class Writer:
+    """Runs piles of writes; all of it belongs to the writing thread.
+
+    An operation first checks everything, then writes: whatever it refuses with a word of ours has changed nothing.
+    Any other failure undoes the pile, whose operations then have a transaction each.
+
+    :param now: the wall clock, in seconds since 1970.
+    :param node: 48 bits that the ids of this process carry, and ``clock_sequence`` 14 more.
+    :param new_version: makes a text that was never there before.
+    :ivar clock: the time of the transaction.
+    :ivar last: the stable time: that of the last id made, or of a later one of the future that is due.
+    :ivar alone: whether the operation has the transaction for itself.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        now: Callable[[], float],
+        node: int,
+        clock_sequence: int,
+        new_version: Callable[[], str],
+    ) -> None:
+        self.connection = connection
+        self.new_version = new_version
+        self.clock = Ticks(0)
+        self.alone = False
+        self.last = Ticks(connection.execute("SELECT last FROM clock").get)
+        self._now = now
+        self._node = node
+        self._clock_sequence = clock_sequence
+        self._stored_last = self.last
+        self._applications: dict[int, str] = {}
+        self._usage: dict[str, tuple[int, int]] = {}
+        self._rows: list[Value] = []
+        self._tallies: dict[int, tuple[int, int]] = {}
+        self._spent: dict[str, tuple[int, int]] = {}
+        self._log_pages = 0
+        self._stuck = False
+
+    # Transactions
+
+    def work(self, jobs: Sequence[Job[Writer]]) -> None:
+        """Run a pile; see ``Pile``."""
+        try:
+            self._begin()
+            for job in jobs:
+                try:
+                    job.run(self)
+                except QueueyError as error:
+                    job.error = error
+            self._commit()
+        except Exception:
+            self._roll_back()
+            for job in jobs:
+                self._work_alone(job)
+
+    def _work_alone(self, job: Job[Writer]) -> None:
+        job.error = None
+        self.alone = True
+        try:
+            self._begin()
+            job.run(self)
+            self._commit()
+        except Exception as error:
+            self._roll_back()
+            job.error = self._meaning(error, job)
+        finally:
+            self.alone = False
+
+    def _meaning(self, error: Exception, job: Job[Writer]) -> Exception:
+        if not isinstance(error, apsw.Error):
+            return error
+        self._log.warn("A write failed: {error}", error=error)
+        word = translated(error)
+        if job.repeated:
+            word.applied = "unknown"  # what its earlier turns did stands
+        return word
+
+    def _begin(self) -> None:
+        self.connection.execute("BEGIN IMMEDIATE")
+        self.clock = from_seconds(self._now())
+
+    def _commit(self) -> None:
+        self.settle()
+        if self._spent:
+            self._insert(USE, 3, list(chain.from_iterable((name, *more) for name, more in self._spent.items())))
+        if self.last != self._stored_last:
+            self.connection.execute("UPDATE clock SET last = ?", (self.last,))
+        self.connection.execute("COMMIT")
+        self._stored_last = self.last
+        for application, (queues, size) in self._spent.items():
+            if application in self._usage:
+                before = self._usage[application]
+                self._usage[application] = before[0] + queues, before[1] + size
+        self._spent = {}
+
+    def _roll_back(self) -> None:
+        try:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+        except apsw.Error:
+            self._log.failure("A transaction could not be rolled back.")
+        self.last = self._stored_last
+        self._applications.clear()
+        self._rows, self._tallies, self._spent = [], {}, {}
+
+    def settle(self) -> None:
+        """Write the messages and tallies that have gathered, so that what follows finds them in the database."""
+        if self._rows:
+            rows, self._rows = self._rows, []
+            self._insert(INSERT, COLUMNS, rows)
+        if self._tallies:
+            tallies, self._tallies = sorted(self._tallies.items()), {}
+            self._insert(TALLY, 3, list(chain.from_iterable((queue, *more) for queue, more in tallies)))
+
+    def _insert(self, statements: Mapping[int, str], columns: int, values: list[Value]) -> None:
+        place = 0
+        for size in SIZES:
+            width = size * columns
+            while len(values) - place >= width:
+                self.connection.execute(statements[size], values[place : place + width])
+                place += width
+
+    # What operations are made of
+
+    def new_id(self) -> MessageId:
+        """The next id."""
+        last = self.last
+        self.last = last = Ticks((last if last > self.clock else self.clock) + 1)
+        return make(last, self._clock_sequence, self._node)
+
+    def raise_to(self, ticks: Ticks) -> bool:
+        """Let the stable time be at least this; false, and nothing done, where that is in the future."""
+        if ticks > self.last:
+            if ticks > self.clock:
+                return False
+            self.last = ticks
+        return True
+
+    def stable(self) -> MessageId:
+        """The bound below which scans show messages."""
+        return upper_bound(self.last)
+
+    def is_future(self, id: MessageId) -> bool:
+        """Whether an id may stand in the table of those whose time has not come."""
+        return ticks_of(id) > self.last
+
+    def insert(self, row: tuple[int, int, MessageId, Ticks, int, str | None, bytes | None, bytes]) -> None:
+        """Let a new message be stored with the pile."""
+        self._rows.extend(row)
+
+    def application_of(self, incarnation: int) -> str | None:
+        """Whose a queue is; ``None`` where its life has ended."""
+        known = self._applications.get(incarnation)
+        if known is None:
+            known = self.connection.execute("SELECT application FROM queues WHERE queue = ?", (incarnation,)).get
+            if known is not None:
+                if len(self._applications) >= KNOWN:
+                    del self._applications[next(iter(self._applications))]
+                self._applications[incarnation] = known
+        return known
+
+    def require(self, queue: Queue) -> None:
+        """Refuse a queue whose life has ended."""
+        if self.application_of(queue.incarnation) is None:
+            raise NoSuchQueue(f'The queue "{queue.name}" was deleted.')
+
+    def bury(self, incarnation: int) -> None:
+        """Know no longer that a queue lives."""
+        self._applications.pop(incarnation, None)
+
+    def check_bytes(self, application: str, more: int, limit: int | None) -> None:
+        """Refuse what would go over an application's limit; what makes it smaller never does."""
+        if limit is not None and more > 0 and self.usage(application)[1] + more > limit:
+            raise StorageFull(f"The application may keep {limit} bytes of messages, and this would exceed it.")
+
+    def usage(self, application: str) -> tuple[int, int]:
+        """How many queues an application has, and how many bytes they hold, as of this moment."""
+        if application not in self._usage:
+            row = self.connection.execute("SELECT queues, bytes FROM usage WHERE application = ?", (application,)).get
+            self._usage[application] = row or (0, 0)
+        (queues, size), more = self._usage[application], self._spent.get(application, (0, 0))
+        return queues + more[0], size + more[1]
+
+    def tally(self, application: str, incarnation: int, messages: int, size: int) -> None:
+        """Count messages of a living queue, or with negative numbers count them no longer."""
+        before = self._tallies.get(incarnation, (0, 0))
+        self._tallies[incarnation] = before[0] + messages, before[1] + size
+        self.spend(application, 0, size)
+
+    def spend(self, application: str, queues: int, size: int) -> None:
+        """Count queues and bytes of an application."""
+        before = self._spent.get(application, (0, 0))
+        self._spent[application] = before[0] + queues, before[1] + size
+
+    # Between piles
+
+    def rest(self) -> None:
+        """Copy the write-ahead log into the database where it has grown long, while nobody waits for an answer.
+
+        SQLite itself would do it inside a commit, before the pile is answered.
+        """
+        self._log_pages += self.connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, True)[0]
+        if self._log_pages < CHECKPOINT_PAGES:
+            return
+        try:
+            self._log_pages = self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+            if self._log_pages >= 4 * CHECKPOINT_PAGES:
+                # Readers that are always there keep the log from starting over: it is worth a short wait for them.
+                self.connection.set_busy_timeout(PATIENCE)
+                self._log_pages = self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART)
+            self._stuck = False
+        except apsw.BusyError:
+            pass
+        except apsw.Error as error:
+            if not self._stuck:
+                self._log.warn("A checkpoint failed, and is tried again: {error}", error=error)
+            self._stuck = True
+        finally:
+            self.connection.set_busy_timeout(BUSY)
+
+    def _checkpoint(self, mode: int) -> int:
+        """Copy the log; how many of its pages the next checkpoint will find again, as far as they are known."""
+        pages, copied = self.connection.wal_checkpoint("main", mode)
+        return 0 if copied == pages else pages
+
+    def close(self) -> None:
+        """Leave one file with everything in it; called when nobody works any more."""
+        try:
+            self.connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.Error as error:
+            self._log.warn("The last checkpoint failed, and is made up for at the next start: {error}", error=error)
+        self.connection.close(True)

@@ -1,0 +1,548 @@
+"""The contract of IMessageStore: appending, reading, replacing, removing, counting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from zope.interface.verify import verifyObject
+
+from queuey.errors import NoSuchQueue, Unavailable
+from queuey.interfaces import IMessageStore, IStore
+from queuey.model.message import MAX_TTL, Address, Content, Message, NewMessage
+from queuey.model.policy import Ack
+from queuey.model.queue import Queue
+from queuey.model.timeid import SECOND, MessageId, from_seconds, successor, ticks_of
+from queuey.model.window import Window
+from tests.contracts.reading import TERMS, TTL, MessagesCase, bodies, foreign_id, look_up, new, read
+from tests.contracts.subject import START, after_restart, contract
+
+HUGE = 10**30
+
+
+class AppendContract(MessagesCase):
+    """What ``append`` promises."""
+
+    def test_it_provides_the_interface(self) -> None:
+        verifyObject(IStore, self.store)
+        verifyObject(IMessageStore, self.store)
+
+    @contract
+    async def test_one(self) -> None:
+        queue = await self.make_queue()
+        content = Content(b"hello", "text/plain; charset=\u00fc", b"a: b")
+        (id,) = await self.store.append(queue, [NewMessage(2, content, 60)], TERMS)
+        self.assertEqual(abs(ticks_of(id) - from_seconds(START)), 1)
+        expected = Message(2, id, content, from_seconds(START + 60))
+        self.assertEqual(await read(self.store, queue, Window((2,))), [expected])
+        self.assertEqual(await look_up(self.store, queue, [Address(2, id)]), [expected])
+
+    @contract
+    async def test_none(self) -> None:
+        queue = await self.make_queue()
+        self.assertEqual(await self.put(queue), [])
+        self.assertEqual(await self.counted(queue), 0)
+
+    @contract
+    async def test_many_keep_their_order(self) -> None:
+        queue = await self.make_queue()
+        texts = [b"%d" % number for number in range(300)]
+        first = await self.put(queue, *texts[:200])
+        second = await self.put(queue, *texts[200:])
+        ids = first + second
+        self.assertEqual(ids, sorted(set(ids)))
+        self.assertEqual(await self.shown(queue), texts)
+
+    @contract
+    async def test_a_batch_over_partitions_and_times_to_live(self) -> None:
+        queue = await self.make_queue()
+        messages = [new(b"a", 2, 10), new(b"b", 1, 20), new(b"c", 2, MAX_TTL)]
+        ids = await self.store.append(queue, messages, TERMS)
+        self.assertEqual(list(ids), sorted(ids))
+        found = await read(self.store, queue, Window((1, 2)))
+        self.assertEqual([(m.content.body, m.partition, m.id) for m in found], [
+            (b"b", 1, ids[1]),
+            (b"a", 2, ids[0]),
+            (b"c", 2, ids[2]),
+        ])  # fmt: skip
+        start = from_seconds(START)
+        self.assertEqual([(m.expires - start) // SECOND for m in found], [20, 10, MAX_TTL])
+
+    @contract
+    async def test_bodies_of_every_kind(self) -> None:
+        queue = await self.make_queue()
+        texts = [b"\0", b"a\0b\0", bytes(range(256)), b"x" * (1 << 20), "\U0001f600".encode(), b"", b"\xff\xfe"]
+        ids = await self.put(queue, *texts)
+        self.assertEqual(await self.shown(queue), texts)
+        self.assertEqual(await self.found(queue, *ids), texts)
+
+    @contract
+    async def test_ids_rise_over_queues_and_applications(self) -> None:
+        ids: list[MessageId] = []
+        for number in range(6):
+            queue = await self.make_queue(f"q{number}", f"app{number % 2}")
+            ids += await self.put(queue, b"a", b"b", partition=1 + number % 3)
+        self.assertEqual(ids, sorted(set(ids)))
+
+    @contract
+    async def test_ids_rise_though_the_clock_is_set_back(self) -> None:
+        queue = await self.make_queue()
+        ids = await self.put(queue, b"a", b"b")
+        for back in (1, 3600, START):
+            self.subject.wall.seconds = START - back
+            ids += await self.put(queue, b"c", b"d", ttl=MAX_TTL)
+        self.assertEqual(ids, sorted(set(ids)))
+        self.assertEqual(len(await self.shown(queue)), 8)
+
+    @after_restart
+    async def test_ids_rise_over_restarts_deletions_and_a_clock_set_back(self) -> None:
+        queue = await self.make_queue()
+        ids = await self.put(queue, b"a", b"b", b"c")
+        await self.store.remove(queue, [Address(1, id) for id in ids[1:]], Ack.MAJORITY)
+        self.subject.wall.seconds = START - 10
+        await self.subject.reopen()
+        ids += await self.put(queue, b"d")
+        await self.store.forget(queue)
+        await self.subject.advance(2)
+        await self.subject.reopen()
+        ids += await self.put(await self.make_queue("other"), b"e")
+        self.assertEqual(ids, sorted(set(ids)))
+
+    @after_restart
+    async def test_messages_outlive_a_restart(self) -> None:
+        queue = await self.make_queue()
+        ids = await self.put(queue, b"a", b"b")
+        await self.put(queue, b"c", partition=2)
+        await self.subject.reopen()
+        self.assertEqual(await self.shown(queue, 1, 2), [b"a", b"b", b"c"])
+        self.assertEqual(await self.found(queue, *ids), [b"a", b"b"])
+        self.assertEqual(await self.counted(queue), 3)
+
+
+class ScanContract(MessagesCase):
+    """What ``scan`` and ``lookup`` promise."""
+
+    @contract
+    async def test_bounds_exactly_at_an_id(self) -> None:
+        queue = await self.make_queue()
+        a, b, c = await self.put(queue, b"a", b"b", b"c")
+        for descending in (False, True):
+            for lower, upper, expected in (
+                (b, c, [b"b"]),
+                (a, c, [b"a", b"b"]),
+                (b, successor(c), [b"b", b"c"]),
+                (successor(a), successor(b), [b"b"]),
+                (successor(c), successor(successor(c)), []),
+                (b, b, []),
+                (c, a, []),
+            ):
+                wanted = expected[::-1] if descending else expected
+                got = await self.shown(queue, lower=lower, upper=upper, descending=descending)
+                self.assertEqual(got, wanted, (lower, upper, descending))
+
+    @contract
+    async def test_nothing_there(self) -> None:
+        queue = await self.make_queue()
+        self.assertEqual(await self.shown(queue, 1, 2, 3), [])
+        await self.put(queue, b"a", partition=2)
+        self.assertEqual(await self.shown(queue, 1, 3), [])
+
+    @contract
+    async def test_partitions_in_the_order_asked_each_with_the_limit(self) -> None:
+        queue = await self.make_queue()
+        for number in range(4):
+            for partition in (1, 2, 3):
+                await self.put(queue, b"%d-%d" % (partition, number), partition=partition)
+        self.assertEqual(await self.shown(queue, 3, 1, 2, limit=2), [b"3-0", b"3-1", b"1-0", b"1-1", b"2-0", b"2-1"])
+        self.assertEqual(await self.shown(queue, 1, 3, limit=2, descending=True), [b"1-3", b"1-2", b"3-3", b"3-2"])
+
+    @contract
+    async def test_a_partition_that_is_not_there(self) -> None:
+        queue = await self.make_queue()
+        (id,) = await self.put(queue, b"a")
+        self.assertEqual(await self.shown(queue, 99, 0, -1, HUGE, -HUGE, 1), [b"a"])
+        addresses = [Address(partition, id) for partition in (HUGE, 1, -HUGE, 0, 2)]
+        self.assertEqual(bodies(await look_up(self.store, queue, addresses)), [b"a"])
+        self.assertEqual(await self.store.remove(queue, [Address(HUGE, id)], Ack.MAJORITY), 0)
+
+    @contract
+    async def test_slices_of_many_rows(self) -> None:
+        queue = await self.make_queue()
+        texts = [b"%d" % number for number in range(2500)]
+        await self.put(queue, *texts)
+        await self.put(queue, *texts[:700], partition=2)
+        self.assertEqual(await self.shown(queue, 1, 2, limit=2400), texts[:2400] + texts[:700])
+        self.assertEqual(await self.shown(queue, 2, 1, limit=1100, descending=True), texts[699::-1] + texts[:1399:-1])
+
+    @contract
+    async def test_slices_of_large_bodies(self) -> None:
+        queue = await self.make_queue()
+        texts = [letter * 600_000 for letter in (b"a", b"b", b"c", b"d", b"e")]
+        ids = await self.put(queue, *texts)
+        piece = await self.store.scan(queue, Window((1,)), Ack.ONE)
+        self.assertEqual(bodies(piece.messages), texts[:2])
+        self.assertEqual(await self.shown(queue), texts)
+        self.assertEqual(await self.shown(queue, descending=True), texts[::-1])
+        self.assertEqual(await self.shown(queue, limit=3), texts[:3])
+        self.assertEqual(await self.found(queue, *ids, ids[0]), [*texts, texts[0]])
+
+    @contract
+    async def test_a_slice_goes_over_several_partitions(self) -> None:
+        queue = await self.make_queue(partitions=200)
+        await self.store.append(queue, [new(b"%d" % number, number) for number in range(1, 201)], TERMS)
+        piece = await self.store.scan(queue, Window(tuple(range(1, 201))), Ack.ONE)
+        self.assertEqual(bodies(piece.messages), [b"%d" % number for number in range(1, 201)])
+
+    @contract
+    async def test_a_reader_who_goes_on_after_the_last_id_misses_nothing(self) -> None:
+        queue = await self.make_queue()
+        seen: list[bytes] = []
+        last = MessageId(bytes(16))
+        for number in range(30):
+            await self.put(queue, b"%d" % number)
+            if number % 3 == 0:
+                found = await read(self.store, queue, Window((1,), successor(last)))
+                seen += bodies(found)
+                last = found[-1].id
+            self.subject.wall.seconds += (-5, 1, 3)[number % 3]
+        seen += await self.shown(queue, lower=successor(last))
+        self.assertEqual(seen, [b"%d" % number for number in range(30)])
+
+    @contract
+    async def test_lookup_in_the_order_asked_twice_given_twice(self) -> None:
+        queue = await self.make_queue()
+        a, b = await self.put(queue, b"a", b"b")
+        (c,) = await self.put(queue, b"c", partition=2)
+        asked = [Address(2, c), Address(1, b), Address(1, foreign_id(1)), Address(2, a), Address(1, a), Address(1, b)]
+        self.assertEqual(bodies(await look_up(self.store, queue, asked)), [b"c", b"b", b"a", b"b"])
+        self.assertEqual(await look_up(self.store, queue, []), [])
+
+    @contract
+    async def test_lookup_of_many(self) -> None:
+        queue = await self.make_queue()
+        texts = [b"%d" % number for number in range(2300)]
+        ids = await self.put(queue, *texts)
+        self.assertEqual(await self.found(queue, *ids[::-1]), texts[::-1])
+
+    @contract
+    async def test_other_queues_do_not_show(self) -> None:
+        one, other = await self.make_queue("one"), await self.make_queue("other")
+        foreign = await self.make_queue("one", "app2")
+        (id,) = await self.put(one, b"a")
+        for queue in (other, foreign):
+            self.assertEqual(await self.everywhere(queue, id), (0, 0, 0))
+
+    @contract
+    async def test_cancelled_reads_harm_nothing(self) -> None:
+        queue = await self.make_queue()
+        (id,) = await self.put(queue, b"a")
+        for _ in range(5):
+            for answer in (
+                self.store.scan(queue, Window((1,)), Ack.ONE),
+                self.store.lookup(queue, [Address(1, id)], Ack.ONE),
+                self.store.count(queue, Ack.ONE),
+                self.store.names("app", "", 10, ""),
+                self.store.describe("app", ["queue"]),
+                self.store.states.read("key"),
+            ):
+                await self.cancel(answer)
+        self.assertEqual(await self.everywhere(queue, id), (1, 1, 1))
+
+    async def cancel(self, answer: Deferred[Any]) -> None:
+        """Cancel a read; where it was quicker, its answer stands."""
+        early = answer.called
+        answer.cancel()
+        if early:
+            await answer
+        else:
+            await self.fails(CancelledError, answer)
+
+
+class ReplaceContract(MessagesCase):
+    """What ``replace``, ``remove``, ``purge`` and ``count`` promise."""
+
+    @contract
+    async def test_the_place_stays(self) -> None:
+        queue = await self.make_queue()
+        _, b, _ = await self.put(queue, b"a", b"b", b"c")
+        await self.subject.advance(5)
+        content = Content(b"B", "image/png", b"h")
+        await self.store.replace(queue, [Address(1, b)], content, 60, TERMS)
+        self.assertEqual(await self.shown(queue), [b"a", b"B", b"c"])
+        found = await look_up(self.store, queue, [Address(1, b)])
+        self.assertEqual(found, [Message(1, b, content, from_seconds(START + 65))])
+        self.assertEqual(await self.counted(queue), 3)
+
+    @contract
+    async def test_it_creates_what_is_not_there(self) -> None:
+        queue = await self.make_queue()
+        await self.put(queue, b"b")
+        old = foreign_id(-5)
+        await self.replace(queue, old, b"a")
+        self.assertEqual(await self.shown(queue), [b"a", b"b"])
+        self.assertEqual(await self.found(queue, old), [b"a"])
+
+    @contract
+    async def test_several_at_once_and_one_twice(self) -> None:
+        queue = await self.make_queue()
+        a, b = await self.put(queue, b"a", b"b")
+        c = foreign_id(-7)
+        where = [Address(1, a), Address(2, c), Address(1, a), Address(1, c)]
+        await self.store.replace(queue, where, Content(b"x"), TTL, TERMS)
+        self.assertEqual(await self.shown(queue, 1, 2), [b"x", b"x", b"b", b"x"])
+        self.assertEqual(await self.found(queue, c, a, b), [b"x", b"x", b"b"])
+        self.assertEqual(await self.counted(queue), 4)
+
+    @contract
+    async def test_ids_of_any_time(self) -> None:
+        queue = await self.make_queue()
+        first, last = (
+            MessageId(bytes(6) + b"\x60\0\x80" + bytes(7)),
+            MessageId(b"\xff" * 6 + b"\x6f\xff\xbf" + b"\xff" * 7),
+        )
+        await self.replace(queue, first, b"first")
+        await self.replace(queue, last, b"last")
+        (id,) = await self.put(queue, b"now")
+        self.assertEqual(abs(ticks_of(id) - from_seconds(START)), 1)
+        self.assertEqual(await self.shown(queue), [b"first", b"now"])
+        self.assertEqual(await self.found(queue, last, first), [b"last", b"first"])
+        self.assertEqual(await self.counted(queue), 3)
+        self.assertEqual(await self.store.remove(queue, [Address(1, first), Address(1, last)], Ack.ONE), 2)
+
+    @contract
+    async def test_an_id_whose_time_has_come_is_before_all_that_follow(self) -> None:
+        queue = await self.make_queue()
+        await self.subject.advance(10)
+        late = foreign_id(10)
+        await self.replace(queue, late, b"a")
+        self.assertEqual(await self.shown(queue), [b"a"])
+        (id,) = await self.put(queue, b"b")
+        self.assertGreater(id, late)
+        self.assertEqual(await self.shown(queue), [b"a", b"b"])
+
+    @contract
+    async def test_the_same_id_in_several_queues_and_partitions(self) -> None:
+        one, other = await self.make_queue("one"), await self.make_queue("other")
+        id = foreign_id(-1)
+        await self.replace(one, id, b"1")
+        await self.replace(one, id, b"2", partition=2)
+        await self.replace(other, id, b"3")
+        self.assertEqual(await self.shown(one, 1, 2), [b"1", b"2"])
+        self.assertEqual(await self.store.remove(one, [Address(1, id)], Ack.ONE), 1)
+        self.assertEqual(await self.shown(one, 1, 2), [b"2"])
+        self.assertEqual(await self.shown(other), [b"3"])
+
+    @contract
+    async def test_a_clients_id_in_the_way_of_the_stores_own(self) -> None:
+        queue = await self.make_queue()
+        (id,) = await self.put(queue, b"a")
+        for ahead in range(1, 6):
+            taken = MessageId((int.from_bytes(id, "big") + (ahead << 64)).to_bytes(16, "big"))
+            await self.replace(queue, taken, b"x")
+        ids = await self.put(queue, b"b", b"c")
+        ids += await self.put(queue, b"d")
+        self.assertEqual([id, *ids], sorted({id, *ids}))
+        self.assertEqual(await self.counted(queue), 9)
+        self.assertEqual(await self.found(queue, *ids), [b"b", b"c", b"d"])
+
+    @contract
+    async def test_remove(self) -> None:
+        queue = await self.make_queue()
+        a, b, c = await self.put(queue, b"a", b"b", b"c")
+        where = [Address(1, b), Address(1, foreign_id(-1)), Address(2, a), Address(1, b), Address(1, c)]
+        self.assertEqual(await self.store.remove(queue, where, Ack.MAJORITY), 2)
+        self.assertEqual(await self.store.remove(queue, where, Ack.MAJORITY), 0)
+        self.assertEqual(await self.shown(queue), [b"a"])
+        self.assertEqual(await self.found(queue, a, b, c), [b"a"])
+        self.assertEqual(await self.counted(queue), 1)
+
+    @contract
+    async def test_what_was_removed_can_be_put_again(self) -> None:
+        queue = await self.make_queue()
+        a, _ = await self.put(queue, b"a", b"b")
+        await self.store.remove(queue, [Address(1, a)], Ack.MAJORITY)
+        await self.replace(queue, a, b"A")
+        self.assertEqual(await self.shown(queue), [b"A", b"b"])
+
+    @contract
+    async def test_purge_below_a_bound(self) -> None:
+        queue, other = await self.make_queue(), await self.make_queue("other")
+        for number in range(4):
+            await self.put(queue, b"%d" % number, partition=1 + number % 2)
+        (bound,) = await self.put(queue, b"bound")
+        await self.put(queue, b"after", partition=2)
+        future = foreign_id(1000)
+        await self.replace(queue, future, b"future")
+        await self.put(other, b"x")
+        await self.store.purge(queue, bound, Ack.MAJORITY)
+        self.assertEqual(await self.shown(queue, 1, 2), [b"bound", b"after"])
+        self.assertEqual(await self.counted(queue), 3)
+        await self.store.purge(queue, successor(future), Ack.MAJORITY)
+        self.assertEqual(await self.counted(queue), 0)
+        self.assertEqual(await self.found(queue, future), [])
+        self.assertEqual(await self.shown(other), [b"x"])
+
+    @contract
+    async def test_purge_of_many(self) -> None:
+        queue = await self.make_queue()
+        await self.put(queue, *[b"x"] * 1700)
+        ids = await self.put(queue, *[b"y"] * 1700, partition=3)
+        await self.store.purge(queue, ids[1650], Ack.MAJORITY)
+        self.assertEqual(await self.shown(queue, 1, 2, 3), [b"y"] * 50)
+        self.assertEqual(await self.counted(queue), 50)
+        await self.store.purge(queue, ids[1650], Ack.MAJORITY)
+        self.assertEqual(await self.counted(queue), 50)
+
+    @contract
+    async def test_what_is_put_below_a_purge_shows(self) -> None:
+        queue = await self.make_queue()
+        (a,) = await self.put(queue, b"a")
+        await self.store.purge(queue, successor(a), Ack.MAJORITY)
+        await self.replace(queue, a, b"again")
+        self.assertEqual(await self.everywhere(queue, a), (1, 1, 1))
+
+    @contract
+    async def test_count(self) -> None:
+        queue, other = await self.make_queue(), await self.make_queue("other")
+        self.assertEqual(await self.counted(queue), 0)
+        (a, *_) = await self.put(queue, *[b"x"] * 25)
+        await self.put(queue, b"y", partition=2)
+        await self.put(other, b"z")
+        await self.replace(queue, a, b"a")
+        await self.replace(queue, foreign_id(-1), b"b")
+        self.assertEqual(await self.counted(queue), 27)
+        await self.store.remove(queue, [Address(1, a)], Ack.ONE)
+        self.assertEqual([await self.counted(queue), await self.counted(other)], [26, 1])
+
+
+class LifeContract(MessagesCase):
+    """What becomes of messages with the queue's life, and at the end of the store's."""
+
+    async def writes_fail(self, queue: Queue, error: type[Exception]) -> None:
+        (where,) = (Address(1, foreign_id(-1)),)
+        await self.fails(error, self.store.append(queue, [new(b"x")], TERMS))
+        await self.fails(error, self.store.replace(queue, [where], Content(b"x"), TTL, TERMS))
+        await self.fails(error, self.store.remove(queue, [where], Ack.ONE))
+        await self.fails(error, self.store.purge(queue, where.id, Ack.ONE))
+
+    @contract
+    async def test_a_queue_that_is_gone(self) -> None:
+        queue = await self.make_queue()
+        (id,) = await self.put(queue, b"a")
+        self.assertTrue(await self.store.forget(queue))
+        for _ in range(2):
+            await self.writes_fail(queue, NoSuchQueue)
+            self.assertEqual(await self.everywhere(queue, id), (0, 0, 0))
+            await self.subject.advance(5)
+
+    @contract
+    async def test_a_queue_made_anew_shows_nothing_of_the_old(self) -> None:
+        old = await self.make_queue()
+        (id,) = await self.put(old, b"a")
+        await self.store.forget(old)
+        queue = await self.make_queue()
+        self.assertEqual(await self.everywhere(queue, id), (0, 0, 0))
+        await self.writes_fail(old, NoSuchQueue)
+        await self.put(queue, b"new")
+        await self.subject.advance(5)
+        self.assertEqual(await self.shown(queue), [b"new"])
+        self.assertEqual(await self.everywhere(old, id), (0, 0, 0))
+
+    @after_restart
+    async def test_a_queue_made_anew_after_a_restart(self) -> None:
+        old = await self.make_queue()
+        (id,) = await self.put(old, *[b"a"])
+        await self.store.forget(old)
+        await self.subject.reopen()
+        queue = await self.make_queue()
+        self.assertNotEqual(queue.incarnation, old.incarnation)
+        self.assertEqual(await self.everywhere(queue, id), (0, 0, 0))
+        await self.writes_fail(old, NoSuchQueue)
+
+    @contract
+    async def test_an_older_value_of_the_queue_still_serves(self) -> None:
+        old = await self.make_queue()
+        await self.store.update(old, old.settings)
+        (id,) = await self.put(old, b"a")
+        self.assertEqual(await self.everywhere(old, id), (1, 1, 1))
+
+    @contract
+    async def test_many_at_once_of_which_some_fail(self) -> None:
+        dead, living = await self.make_queue("dead"), await self.make_queue("living")
+        await self.store.forget(dead)
+        answers = [
+            self.store.append(dead if number % 3 == 1 else living, [new(b"%d" % number)], TERMS) for number in range(30)
+        ]
+        failed = 0
+        for answer in answers:
+            try:
+                await answer
+            except NoSuchQueue:
+                failed += 1
+        self.assertEqual(failed, 10)
+        kept = [b"%d" % number for number in range(30) if number % 3 != 1]
+        self.assertEqual(await self.shown(living), kept)
+
+    @contract
+    async def test_a_cancelled_write_breaks_nothing(self) -> None:
+        queue = await self.make_queue()
+        answers = [self.store.append(queue, [new(b"x")], TERMS) for _ in range(20)]
+        for answer in answers[::2]:
+            answer.addErrback(lambda failure: failure.trap(CancelledError))
+            answer.cancel()
+        await gatherResults(answers)
+        (id,) = await self.put(queue, b"y")
+        messages = await read(self.store, queue, Window((1,)))
+        self.assertEqual(messages[-1].id, id)
+        self.assertEqual(await self.counted(queue), len(messages))
+        self.assertGreaterEqual(len(messages), 11)
+
+    @contract
+    async def test_close_while_writes_wait(self) -> None:
+        queue = await self.make_queue()
+        answers = [self.store.append(queue, [new(b"%d" % number)], TERMS) for number in range(50)]
+        answers += [self.store.append(queue, [new(b"big")] * 10, TERMS)]
+        purge = self.store.purge(queue, foreign_id(-1), Ack.ONE)
+        closed = self.store.close()
+        late = self.store.append(queue, [new(b"late")], TERMS)
+        await gatherResults(answers)
+        await purge
+        await closed
+        await self.fails(Unavailable, late)
+        if self.subject.keeps:
+            await self.subject.reopen()
+            self.assertEqual(await self.shown(queue), [b"%d" % number for number in range(50)] + [b"big"] * 10)
+
+    @contract
+    async def test_after_the_end_everything_is_unavailable(self) -> None:
+        queue = await self.make_queue()
+        await self.store.close()
+        await self.writes_fail(queue, Unavailable)
+        store = self.store
+        for answer in (
+            store.scan(queue, Window((1,)), Ack.ONE),
+            store.lookup(queue, [Address(1, foreign_id(0))], Ack.ONE),
+            store.count(queue, Ack.ONE),
+            store.create("app", "other", queue.settings, None),
+            store.update(queue, queue.settings),
+            store.forget(queue),
+            store.names("app", "", 10, ""),
+            store.describe("app", ["queue"]),
+            store.states.read("key"),
+            store.states.replace("key", None, b"value"),
+            store.ping(),
+        ):
+            failure = await self.fails(Unavailable, answer)
+            self.assertEqual(getattr(failure, "applied", None), "no")
+        await store.close()
+
+    @contract
+    async def test_ping(self) -> None:
+        await self.store.ping()
+
+    @contract
+    async def test_what_it_promises_is_said(self) -> None:
+        promises = self.store.promises
+        self.assertIsInstance(promises.survives_power_loss, bool)
+        self.assertTrue(promises.durable)
+        self.assertFalse(promises.survives_power_loss and not self.subject.keeps)

@@ -1,0 +1,92 @@
+"""The stores as the contract suites and the state machine take them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+
+from queuey.deferreds import deferred
+from queuey.interfaces import IStore
+from queuey.storage.memory import MemoryStore
+from queuey.storage.sqlite import Runner, SQLiteSettings, SQLiteStore
+from tests.contracts.subject import Wall
+
+NODE, CLOCK_SEQUENCE = 0x0123456789AB, 0x1234
+
+TURNS = 12
+"""Turns of upkeep that a suite's messages need at the most, with some to spare."""
+
+
+def versions() -> Callable[[], str]:
+    """Versions that never repeat, the same in each run."""
+    numbers = count(1)
+    return lambda: f"{next(numbers):032x}"
+
+
+class MemorySubject:
+    """A memory store under test; a restart leaves nothing of it, so the suites do not restart it."""
+
+    keeps = False
+
+    def __init__(self, max_bytes: int = 1 << 40) -> None:
+        self.wall = Wall()
+        self.clock = Clock()
+        self.store: IStore = MemoryStore(self.clock, self.wall, max_bytes, NODE, CLOCK_SEQUENCE, versions())
+        self.store.open()
+
+    def advance(self, seconds: float) -> Deferred[None]:
+        self.wall.seconds += seconds
+        self.clock.advance(seconds)
+        return succeed(None)
+
+    def reopen(self) -> Deferred[None]:
+        raise NotImplementedError
+
+    def close(self) -> Deferred[None]:
+        return self.store.close()
+
+
+class SQLiteSubject:
+    """A SQLite store under test, in a directory of its own.
+
+    Its settings are those that write quickest: nothing here loses power.
+    """
+
+    keeps = True
+
+    def __init__(self, directory: Path, runner: Callable[[], Runner]) -> None:
+        self.wall = Wall()
+        self.clock = Clock()
+        self.directory = directory
+        self._runner = runner
+        self._versions = versions()
+        self.store: IStore = self._make()
+
+    def _make(self) -> IStore:
+        settings = SQLiteSettings(relaxed=True, cache_bytes=1 << 20)
+        store = SQLiteStore(
+            self.directory, settings, self.clock, self.wall, self._runner(), NODE, CLOCK_SEQUENCE, self._versions
+        )
+        store.open()
+        self.clock.advance(0)
+        return store
+
+    @deferred
+    async def advance(self, seconds: float) -> None:
+        self.wall.seconds += seconds
+        self.clock.advance(seconds)
+        for _ in range(TURNS):
+            await self.store.ping()
+            self.clock.advance(0)
+
+    @deferred
+    async def reopen(self) -> None:
+        await self.store.close()
+        self.store = self._make()
+
+    def close(self) -> Deferred[None]:
+        return self.store.close()

@@ -1,0 +1,152 @@
+"""The memory store: the contracts, and what only it promises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey.errors import StorageFull
+from queuey.interfaces import Outcome
+from queuey.model.message import Address, Content
+from queuey.model.policy import Ack
+from queuey.model.queue import Queue, QueueSettings
+from queuey.model.timeid import Ticks
+from queuey.storage.memory import OVERHEAD, Agenda, MemoryStore
+from tests.contracts import messages, queues, states, timing
+from tests.contracts.reading import TERMS, foreign_id, new
+from tests.contracts.subject import Contract
+from tests.storage.subjects import MemorySubject
+
+
+class MemoryCase(Contract):
+    def make_subject(self) -> MemorySubject:
+        return MemorySubject()
+
+
+class AppendTests(MemoryCase, messages.AppendContract):
+    pass
+
+
+class ScanTests(MemoryCase, messages.ScanContract):
+    pass
+
+
+class ReplaceTests(MemoryCase, messages.ReplaceContract):
+    pass
+
+
+class LifeTests(MemoryCase, messages.LifeContract):
+    pass
+
+
+class ExpiryTests(MemoryCase, timing.ExpiryContract):
+    pass
+
+
+class FutureTests(MemoryCase, timing.FutureContract):
+    pass
+
+
+class BytesTests(MemoryCase, timing.BytesContract):
+    pass
+
+
+class QueuesTests(MemoryCase, queues.QueuesContract):
+    pass
+
+
+class StatesTests(MemoryCase, states.StatesContract):
+    pass
+
+
+class BoundTests(SynchronousTestCase):
+    """Whatever does not fit is refused, and nothing is dropped."""
+
+    LIMIT = 10 * OVERHEAD
+
+    def setUp(self) -> None:
+        self.subject = MemorySubject(self.LIMIT)
+        self.store = self.subject.store
+
+    def make(self) -> Queue:
+        queue, _ = self.successResultOf(self.store.create("app", "queue", QueueSettings(), None))
+        return queue
+
+    def full(self, answer: Deferred[Any]) -> None:
+        error = self.failureResultOf(answer, StorageFull).value
+        self.assertIn(f"{self.LIMIT} bytes", str(error))
+
+    def test_messages(self) -> None:
+        queue = self.make()
+        ids = self.successResultOf(self.store.append(queue, [new(b"")] * 8, TERMS))
+        self.full(self.store.append(queue, [new(b"x" * (OVERHEAD + 1))], TERMS))
+        self.full(self.store.append(queue, [new(b""), new(b"")], TERMS))
+        self.successResultOf(self.store.append(queue, [new(b"")], TERMS))
+        self.full(self.store.replace(queue, [Address(1, ids[0])], Content(b"x"), 9, TERMS))
+        self.full(self.store.create("app", "other", QueueSettings(), None))
+        self.full(self.store.states.replace("key", None, b""))
+        self.assertEqual(self.successResultOf(self.store.count(queue, Ack.ONE)), 9)
+        self.successResultOf(self.store.remove(queue, [Address(1, ids[0])], Ack.ONE))
+        self.successResultOf(self.store.append(queue, [new(b"")], TERMS))
+
+    def test_what_has_expired_makes_room_at_once(self) -> None:
+        queue = self.make()
+        self.successResultOf(self.store.append(queue, [new(b"", ttl=5)] * 9, TERMS))
+        self.subject.wall.seconds += 5
+        self.successResultOf(self.store.append(queue, [new(b"")] * 9, TERMS))
+
+    def test_a_deleted_queue_gives_everything_back(self) -> None:
+        for _ in range(3):
+            queue = self.make()
+            self.successResultOf(self.store.append(queue, [new(b"x", ttl=1 << 25)] * 8, TERMS))
+            self.assertTrue(self.successResultOf(self.store.forget(queue)))
+
+    def test_states(self) -> None:
+        replace = self.store.states.replace
+        self.assertIs(self.successResultOf(replace("k", None, b"x" * (9 * OVERHEAD - 1))), Outcome.APPLIED)
+        state = self.successResultOf(self.store.states.read("k"))
+        assert state is not None
+        self.full(self.store.states.replace("l", None, b""))
+        self.assertIs(self.successResultOf(replace("k", state.version, None)), Outcome.APPLIED)
+        self.assertIs(self.successResultOf(replace("l", None, b"x" * (9 * OVERHEAD - 1))), Outcome.APPLIED)
+
+
+class LeakTests(SynchronousTestCase):
+    """Nothing that is over leaves anything behind."""
+
+    def test_one_message_rewritten_for_ever(self) -> None:
+        subject = MemorySubject()
+        queue, _ = self.successResultOf(subject.store.create("app", "queue", QueueSettings(), None))
+        address = [Address(1, foreign_id(1e6))]
+        for _ in range(1000):
+            self.successResultOf(subject.store.replace(queue, address, Content(b"x"), 1 << 25, TERMS))
+            self.successResultOf(subject.store.remove(queue, address, Ack.ONE))
+        store = subject.store
+        assert isinstance(store, MemoryStore)
+        self.assertLess(len(store._expiry), 100)
+        self.assertLess(len(store._future), 100)
+
+    def test_no_timer_is_left(self) -> None:
+        subject = MemorySubject()
+        subject.advance(10)
+        self.successResultOf(subject.close())
+        self.assertEqual(subject.clock.getDelayedCalls(), [])
+
+
+class AgendaTests(SynchronousTestCase):
+    """Places by their time."""
+
+    def test_a_place_is_due_once_at_its_last_time(self) -> None:
+        agenda = Agenda()
+        places = [(number, 1, foreign_id(number)) for number in range(4)]
+        for place in places:
+            agenda.put(place, Ticks(10 + place[0]))
+        agenda.put(places[0], Ticks(20))
+        agenda.drop(places[1])
+        agenda.drop(places[1])
+        self.assertEqual(agenda.due(Ticks(11)), [])
+        self.assertEqual(agenda.due(Ticks(13)), places[2:])
+        self.assertEqual(agenda.due(Ticks(20)), places[:1])
+        self.assertEqual(agenda.due(Ticks(99)), [])

@@ -1,0 +1,51 @@
+"""The SQLite store passes the contracts, one operation a pile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.contracts import messages, queues, states, timing
+from tests.contracts.subject import Contract
+from tests.storage.runners import Inline
+from tests.storage.subjects import SQLiteSubject
+
+
+class SQLiteCase(Contract):
+    def make_subject(self) -> SQLiteSubject:
+        return SQLiteSubject(Path(self.mktemp()), Inline)
+
+
+class AppendTests(SQLiteCase, messages.AppendContract):
+    pass
+
+
+class ScanTests(SQLiteCase, messages.ScanContract):
+    pass
+
+
+class ReplaceTests(SQLiteCase, messages.ReplaceContract):
+    pass
+
+
+class LifeTests(SQLiteCase, messages.LifeContract):
+    pass
+
+
+class ExpiryTests(SQLiteCase, timing.ExpiryContract):
+    pass
+
+
+class FutureTests(SQLiteCase, timing.FutureContract):
+    pass
+
+
+class BytesTests(SQLiteCase, timing.BytesContract):
+    pass
+
+
+class QueuesTests(SQLiteCase, queues.QueuesContract):
+    pass
+
+
+class StatesTests(SQLiteCase, states.StatesContract):
+    pass
