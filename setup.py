@@ -51,6 +51,7 @@ setup(
         "apsw>=3.51.3.0",
         "attrs>=24.2",
         "klein>=24.8,<25",
+        "multipart>=2,<3",
         # The door uses private names of twisted.web, so each new major version is tried before it is allowed.
         "Twisted>=26.10,<27",
         "Werkzeug>=3.1,<4",
