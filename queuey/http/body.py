@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Final
 
 from queuey.http.head import legal_text, parse_fields
-from queuey.http.limits import HEADERS_TOO_LARGE, TOO_LARGE, Refused, bad_request
+from queuey.http.limits import HEADERS_TOO_LARGE, TOO_LARGE, Refusal, Refused, bad_request
 
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;.*)?", re.DOTALL)
 _MAX_SIZE_LINE: Final = 1024
@@ -22,22 +22,21 @@ class Body:
     :ivar limit: bytes that it may have; ``None`` for any number.
     :ivar declared: bytes that it is known to have, all or so far.
     :ivar done: whether it has ended.
+    :ivar error: why it cannot be read on, if so.
     :ivar rest: what came behind it.
     """
 
-    __slots__ = ("declared", "done", "limit", "rest")
+    __slots__ = ("declared", "done", "error", "limit", "rest")
 
     def __init__(self) -> None:
         self.limit: int | None = None
         self.declared = 0
         self.done = False
+        self.error: Refusal | None = None
         self.rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        """Take what has come and give what of it belongs to the body.
-
-        :raise Refused: where the body is malformed or over its limit.
-        """
+        """Take what has come, and give what of it belongs to the body: all of it up to its end, or to an error."""
         raise NotImplementedError
 
 
@@ -53,7 +52,8 @@ class FixedBody(Body):
     def feed(self, data: bytes) -> bytes:
         """Take up to the length that was said."""
         if self.limit is not None and self.declared > self.limit:
-            raise Refused(TOO_LARGE)
+            self.error = TOO_LARGE
+            return b""
         if len(data) < self._left:
             self._left -= len(data)
             return data
@@ -94,6 +94,13 @@ class ChunkedBody(Body):
     def feed(self, data: bytes) -> bytes:
         """Decode what has come."""
         pieces: list[bytes] = []
+        try:
+            self.rest = data[self._decode(data, pieces) :]
+        except Refused as refused:
+            self.error = refused.refusal
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _decode(self, data: bytes, pieces: list[bytes]) -> int:
         at = 0
         while at < len(data) and not self.done:
             if self._left:
@@ -103,8 +110,7 @@ class ChunkedBody(Body):
                 self._left -= len(piece)
             else:
                 at = self._line(data, at)
-        self.rest = data[at:]
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return at
 
     def _line(self, data: bytes, at: int) -> int:
         """Read a line, or the beginning of one, and tell where the next begins."""

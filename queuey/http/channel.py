@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from math import inf
 from typing import Final, Protocol, cast
@@ -12,7 +13,7 @@ from twisted.internet.interfaces import IAddress, ISSLTransport, ITCPTransport
 from twisted.python.failure import Failure
 
 from queuey.http.body import Body, ChunkedBody, FixedBody, LostBody
-from queuey.http.forwarded import is_trusted, parse_address
+from queuey.http.forwarded import Network, is_trusted, parse_address
 from queuey.http.head import Head, HeadReader, body_length, settle_host
 from queuey.http.limits import TIMEOUT, TOO_LARGE, Limits, Refusal, Refused
 from queuey.http.outgoing import Outgoing, Transport
@@ -33,6 +34,7 @@ class House(Protocol):
 
     hooks: Hooks
     limits: Limits
+    forwarded: Sequence[Network]
     draining: bool
 
     def arrived(self, channel: Channel) -> None:
@@ -63,7 +65,8 @@ class Channel(protocol.Protocol):
     transport is paused where too much waits.
 
     :ivar peer: the address of the other end; ``unix`` for a local socket.
-    :ivar believed: whether the other end is a proxy whose X-Forwarded-For is believed.
+    :ivar forwarded: the proxies whose X-Forwarded-For is believed.
+    :ivar believed: whether the other end is one of them.
     :ivar deadline: when the stage has lasted too long, in seconds of the reactor.
     """
 
@@ -71,6 +74,7 @@ class Channel(protocol.Protocol):
         self.site = site
         self.hooks = site.hooks
         self.peer = "unknown"
+        self.forwarded = site.forwarded
         self.believed = False
         self.deadline = inf
         self._seconds = site.hooks.reactor.seconds
@@ -95,6 +99,8 @@ class Channel(protocol.Protocol):
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
         self._wire = cast(Transport, self.transport)
+        self._peer_address = self._wire.getPeer()
+        self._host_address = self._wire.getHost()
         self._know_peer()
         self._out = Outgoing(self._wire, self._seconds, self._sent)
         self._out.patience = self._limits.idle_timeout
@@ -103,10 +109,10 @@ class Channel(protocol.Protocol):
         self.site.arrived(self)
 
     def _know_peer(self) -> None:
-        host = getattr(self._wire.getPeer(), "host", None)
+        host = getattr(self._peer_address, "host", None)
         address = None if host is None else parse_address(host)
         self.peer = "unix" if host is None else host if address is None else str(address)
-        self.believed = is_trusted(address, self.hooks.forwarded)
+        self.believed = is_trusted(address, self.forwarded)
 
     def turn_away(self, refusal: Refusal) -> None:
         """Refuse a connection before anything was read from it."""
@@ -259,7 +265,14 @@ class Channel(protocol.Protocol):
         if self._stage is Stage.WAITING and reader.pending:
             self._stage = Stage.HEAD
             self.deadline = self._started + self._limits.header_timeout
+        elif self._stage is Stage.HEAD and not reader.pending:
+            self._rest()
         return b""
+
+    def _rest(self) -> None:
+        """Wait for a request; the time for that begins once the answer before has left."""
+        self._stage = Stage.WAITING
+        self.deadline = inf if self._out.blocked else self._seconds() + self.site.limits.idle_timeout
 
     def _meet(self, head: Head, reader: HeadReader) -> None:
         """Begin with a request whose head is complete."""
@@ -315,6 +328,8 @@ class Channel(protocol.Protocol):
         else:
             self.deadline = inf
             request.take(piece, last=body.done)
+        if body.error is not None:
+            raise Refused(body.error)
         return body.rest
 
     def _collect(self, request: Request, body: Body, piece: bytes) -> None:
@@ -383,8 +398,10 @@ class Channel(protocol.Protocol):
         """Learn that everything is handed over, and more is wanted."""
         if self._stage is Stage.LINGERING or self._stage is Stage.CLOSING:
             self._say_goodbye()
-        else:
-            self._resume()
+            return
+        if self._stage is Stage.WAITING:
+            self._rest()
+        self._resume()
 
     def done(self) -> None:
         """Learn that the request at hand has its answer."""
@@ -397,8 +414,7 @@ class Channel(protocol.Protocol):
         if request.closing or incomplete or self.site.draining:
             self._end(linger=incomplete or self._ahead_size > 0)
             return
-        self._stage = Stage.WAITING
-        self.deadline = self._seconds() + self.site.limits.idle_timeout
+        self._rest()
         self._resume()
 
     def _end(self, *, linger: bool) -> None:
@@ -433,11 +449,11 @@ class Channel(protocol.Protocol):
 
     def getPeer(self) -> IAddress:
         """The address of the other end."""
-        return self._wire.getPeer()
+        return self._peer_address
 
     def getHost(self) -> IAddress:
         """The address of this end."""
-        return self._wire.getHost()
+        return self._host_address
 
     def isSecure(self) -> bool:
         """Whether this is TLS."""

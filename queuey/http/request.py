@@ -11,7 +11,6 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -44,7 +43,6 @@ class Hooks:
     reactor: IReactorTime
     resource: IResource
     new_id: Callable[[], str]
-    forwarded: Sequence[Network]
     access: Callable[[AccessLine], None]
     render: Render
     before_head: Callable[[Request], None] | None
@@ -55,11 +53,13 @@ class Connection(Source, Protocol):
     """What a request needs of the connection that it came on, besides what twisted.web's Request does.
 
     :ivar peer: the address of the other end; ``unix`` for a local socket.
-    :ivar believed: whether the other end is a proxy whose X-Forwarded-For is believed.
+    :ivar forwarded: the proxies whose X-Forwarded-For is believed.
+    :ivar believed: whether the other end is one of them.
     """
 
     hooks: Hooks
     peer: str
+    forwarded: Sequence[Network]
     believed: bool
 
     @property
@@ -152,7 +152,7 @@ class Request(server.Request):
         forwarded_for = self.fields.get(b"x-forwarded-for")
         if forwarded_for is None or not connection.believed:
             return connection.peer
-        return client_behind(connection.peer, forwarded_for, connection.hooks.forwarded)
+        return client_behind(connection.peer, forwarded_for, connection.forwarded)
 
     @property
     def requestHeaders(self) -> Headers:
@@ -369,21 +369,20 @@ class Request(server.Request):
         The first piece is kept until there is a second one or the answer is finished, since then its length is known.
         Who needs it to leave at once uses :meth:`send`.
         """
-        if self.finished:
-            raise RuntimeError("This request has been answered.")
         if self._gone:
             return
-        if not self.startedWriting and self._held is None:
+        if not self.startedWriting and not self.finished and self._held is None:
             self._held = data
         else:
             self._begin()
             self._piece(data)
 
     def finish(self) -> None:
-        """End the answer; nothing happens if the client has hung up."""
-        if self.finished:
-            raise RuntimeError("This request has been answered.")
-        if self._gone:
+        """End the answer; nothing happens if it is complete, or if the client has hung up.
+
+        Klein finishes every request, also one that an error handler has answered whole.
+        """
+        if self.finished or self._gone:
             return
         if not self.startedWriting:
             self._whole((), self._held or b"")
@@ -401,10 +400,10 @@ class Request(server.Request):
 
     def _begin(self) -> None:
         """Write the head of an answer whose length may be unknown, and the piece that was kept back."""
-        if self.startedWriting:
-            return
         if self.finished:
             raise RuntimeError("This request has been answered.")
+        if self.startedWriting:
+            return
         length = self.responseHeaders.getRawHeaders(b"Content-Length")
         bodiless = self.method == b"HEAD" or self.code in BODILESS
         if length is not None and not bodiless:
@@ -466,6 +465,8 @@ class Request(server.Request):
 
     def _complete(self) -> None:
         self.finished = 1
+        if self._pieces is not None:
+            self._pieces.end(ClientGone())
         for waiting in self._notifications():
             waiting.callback(None)
         self._tell(self.code)
@@ -477,7 +478,6 @@ class Request(server.Request):
         # First those that cancel the handler: what it waits for then fails with a cancellation as well.
         for waiting in self._notifications():
             waiting.errback(reason)
-            waiting.addErrback(_pass_over)
         if self._pieces is not None:
             self._pieces.end(ClientGone())
         self._tell(self.code if self.startedWriting else 499)
@@ -502,8 +502,3 @@ class Request(server.Request):
                 self.queue,
             )
         )
-
-
-def _pass_over(failure: Failure) -> None:
-    """A hang-up that nobody was interested in is no error."""
-    failure.trap(ConnectionDone, ConnectionLost)

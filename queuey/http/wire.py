@@ -49,6 +49,7 @@ class Site(ServerFactory[Channel]):
     """Makes a :class:`Channel` of each connection.
 
     :ivar limits: may be replaced at any time; requests that have begun keep those that they began with.
+    :ivar forwarded: the proxies whose X-Forwarded-For is believed; may be replaced, for new connections.
     :ivar draining: whether nothing new is begun any more.
     """
 
@@ -81,8 +82,9 @@ class Site(ServerFactory[Channel]):
             pieces has no limit, and the rest that of ``limits``.
         """
         self.limits = limits
+        self.forwarded = forwarded
         self.draining = False
-        self.hooks = Hooks(reactor, resource, new_id, forwarded, access, render, before_head, streams)
+        self.hooks = Hooks(reactor, resource, new_id, access, render, before_head, streams)
         self._channels: set[Channel] = set()
         self._ticking = False
         self._drained: list[Deferred[None]] = []

@@ -1,0 +1,384 @@
+"""HTTP through real bytes, in memory: a transport, a client, and a parser of answers that forgives nothing.
+
+An answer that is HTML, or has a body that is not the JSON it says it is, is an error wherever it turns up.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import count
+from typing import Any
+
+import attrs
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET
+
+from queuey.http.channel import Channel
+from queuey.http.forwarded import Network
+from queuey.http.limits import AccessLine
+from queuey.http.wire import Limits, Refusal, Request, Site, render_refusal
+
+LIMITS = Limits(
+    max_body=1000, max_header=64 * 1024, header_timeout=10, request_timeout=60, idle_timeout=75, max_connections=100
+)
+
+Fields = Mapping[str, str] | Sequence[tuple[str, str]]
+
+
+class BadAnswer(AssertionError):
+    """What was answered is not HTTP, or not what this project answers."""
+
+
+@attrs.frozen
+class Response:
+    """One answer; the names of its header fields are in lower case."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """The value of a field that stands there at most once."""
+        values = self.all(name)
+        if len(values) > 1:
+            raise BadAnswer(f"{name} stands {len(values)} times in {self}")
+        return values[0] if values else None
+
+    def all(self, name: str) -> list[str]:
+        """The values of a field."""
+        return [value for other, value in self.headers if other == name.lower()]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> dict[str, str]:
+        """What an error in the shape of the first API says, by name."""
+        document = self.json
+        if set(document) != {"status", "error_msg"} or document["status"] != "error" or not document["error_msg"]:
+            raise BadAnswer(f"not an error: {document}")
+        messages: dict[str, str] = document["error_msg"]
+        return messages
+
+    @property
+    def closes(self) -> bool:
+        return self.header("connection") == "close"
+
+
+class _Answers:
+    """Reads answers off a stream of bytes."""
+
+    STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9]) [\t\x20-\x7e]*")
+    FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+): ([\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?|)")
+
+    def __init__(self, data: bytes, closed: bool) -> None:
+        self.data = data
+        self.closed = closed
+
+    def line(self) -> bytes:
+        line, end, self.data = self.data.partition(b"\r\n")
+        if not end or b"\r" in line or b"\n" in line:
+            raise BadAnswer(f"a line has no end: {line[:200]!r}")
+        return line
+
+    def take(self, size: int) -> bytes:
+        if len(self.data) < size:
+            raise BadAnswer(f"{size - len(self.data)} bytes of the body are missing")
+        taken, self.data = self.data[:size], self.data[size:]
+        return taken
+
+    def next(self, method: str) -> Response:
+        match = self.STATUS_LINE.fullmatch(line := self.line())
+        if match is None:
+            raise BadAnswer(f"not a status line: {line!r}")
+        status = int(match[1])
+        fields = []
+        while line := self.line():
+            match = self.FIELD.fullmatch(line)
+            if match is None:
+                raise BadAnswer(f"not a header field: {line!r}")
+            fields.append((match[1].decode("ascii").lower(), match[2].decode("ascii")))
+        response = Response(status, tuple(fields), b"")
+        if method == "HEAD" or status in (204, 304) or status < 200:
+            return response
+        return attrs.evolve(response, body=self.body(response))
+
+    def body(self, response: Response) -> bytes:
+        length, coding = response.header("content-length"), response.header("transfer-encoding")
+        if length is not None and coding is not None:
+            raise BadAnswer("Content-Length and Transfer-Encoding in one answer")
+        if length is not None:
+            if not re.fullmatch("0|[1-9][0-9]*", length):
+                raise BadAnswer(f"Content-Length: {length}")
+            return self.take(int(length))
+        if coding is not None:
+            if coding != "chunked":
+                raise BadAnswer(f"Transfer-Encoding: {coding}")
+            return self.chunks()
+        if not response.closes or not self.closed:
+            raise BadAnswer("the length of the body is not told, and the connection is not closed")
+        return self.take(len(self.data))
+
+    def chunks(self) -> bytes:
+        body = b""
+        while True:
+            line = self.line()
+            if not re.fullmatch(rb"0|[1-9a-f][0-9a-f]*", line):
+                raise BadAnswer(f"not the size of a chunk: {line!r}")
+            body += self.take(int(line, 16))
+            if self.line():
+                raise BadAnswer("a chunk is longer than its size, or a trailer follows")
+            if line == b"0":
+                return body
+
+
+def check_fields(response: Response) -> None:
+    """Every final answer has a date, an id, and nothing that tells versions."""
+    if response.header("date") is None or response.header("x-request-id") is None:
+        raise BadAnswer(f"no Date or no X-Request-Id in {response.headers}")
+    if re.search("twisted|klein|python|werkzeug", response.header("server") or "", re.IGNORECASE):
+        raise BadAnswer(f"Server: {response.header('server')}")
+
+
+def check_json(response: Response) -> None:
+    """Every body is JSON in ASCII, and says so."""
+    kind = response.header("content-type")
+    if kind is not None and kind != "application/json":
+        raise BadAnswer(f"Content-Type: {kind}")
+    if response.body:
+        if kind is None:
+            raise BadAnswer("a body without a type")
+        try:
+            json.loads(response.body.decode("ascii"))
+        except ValueError:
+            raise BadAnswer(f"a body that is not JSON in ASCII: {response.body[:200]!r}") from None
+
+
+def parse_responses(
+    data: bytes, methods: Sequence[str] = (), *, closed: bool = False, only_json: bool = True
+) -> list[Response]:
+    """Take what a server sent apart.
+
+    :param methods: of the requests, in their order; GET for those that are not named.
+    :param closed: whether the server has closed its side, which may be how the last body ends.
+    :param only_json: whether bodies of other types are errors.
+    """
+    answers = _Answers(data, closed)
+    responses: list[Response] = []
+    left = iter(methods)
+    method = next(left, "GET")
+    while answers.data:
+        response = answers.next(method)
+        responses.append(response)
+        if response.status >= 200:
+            method = next(left, "GET")
+            check_fields(response)
+            if only_json:
+                check_json(response)
+    return responses
+
+
+class MemoryTransport(StringTransport):
+    """One end of a connection, the client's side of which is played by :class:`Connection`.
+
+    :ivar greedy: whether the client reads everything at once; otherwise :meth:`read` is how it reads.
+    """
+
+    ROOM = 65536
+
+    def __init__(self, peer: IAddress) -> None:
+        super().__init__(peerAddress=peer)
+        self.greedy = True
+        self.writes: list[bytes] = []
+        self.unread = 0
+        self.half_closed = False
+        self.aborted = False
+        self._asked_to_pause = False
+
+    def write(self, data: bytes) -> None:
+        if not isinstance(data, bytes):
+            raise TypeError(f"{type(data)} was written")
+        if self.disconnecting or self.half_closed or not self.connected:
+            return
+        self.writes.append(data)
+        super().write(data)
+        if not self.greedy:
+            self.unread += len(data)
+            if self.unread > self.ROOM and self.producer is not None:
+                self._asked_to_pause = True
+                self.producer.pauseProducing()
+
+    def read(self) -> None:
+        """The client reads what was sent so far."""
+        self.unread = 0
+        if self._asked_to_pause and self.producer is not None:
+            self._asked_to_pause = False
+            self.producer.resumeProducing()
+
+    def loseWriteConnection(self) -> None:
+        self.half_closed = True
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        self.disconnecting = True
+
+
+class Connection:
+    """A client's connection to a site, in memory.
+
+    The connection is lost a moment after the site closed it, as with real sockets: when :meth:`settle` is called, which
+    every method here does.
+    """
+
+    def __init__(self, site: Site, peer: IAddress | None = None) -> None:
+        self.transport = MemoryTransport(peer or IPv4Address("TCP", "192.0.2.7", 40000))
+        self.channel: Channel = site.buildProtocol(self.transport.getPeer())
+        self.channel.makeConnection(self.transport)
+        self.settle()
+
+    def settle(self) -> None:
+        transport = self.transport
+        if transport.connected and transport.disconnecting and (transport.aborted or not transport.unread):
+            self.lose(ConnectionAborted() if transport.aborted else ConnectionDone())
+
+    def lose(self, error: Exception) -> None:
+        self.transport.connected = False
+        self.channel.connectionLost(Failure(error))
+
+    @property
+    def open(self) -> bool:
+        return bool(self.transport.connected)
+
+    @property
+    def paused(self) -> bool:
+        return bool(self.transport.producerState == "paused")
+
+    def send(self, data: bytes) -> Connection:
+        if self.open:
+            self.channel.dataReceived(data)
+            self.settle()
+        return self
+
+    def send_slowly(self, data: bytes) -> Connection:
+        """Send byte by byte."""
+        for at in range(len(data)):
+            self.send(data[at : at + 1])
+        return self
+
+    def hang_up(self) -> Connection:
+        if self.open:
+            self.lose(ConnectionDone())
+        return self
+
+    @property
+    def received(self) -> bytes:
+        return bytes(self.transport.value())
+
+    def responses(self, *methods: str, only_json: bool = True) -> list[Response]:
+        self.settle()
+        closed = self.transport.half_closed or not self.open
+        return parse_responses(self.received, methods, closed=closed, only_json=only_json)
+
+    def response(self, method: str = "GET", *, only_json: bool = True) -> Response:
+        """The only final answer."""
+        final = [each for each in self.responses(method, only_json=only_json) if each.status >= 200]
+        if len(final) != 1:
+            raise BadAnswer(f"{len(final)} answers instead of one")
+        return final[0]
+
+
+def encode_request(method: str, path: str, headers: Fields = (), body: bytes | None = None) -> bytes:
+    """A request in bytes, with a Host and, for a body, a Content-Length, unless they are given."""
+    fields = list(headers.items() if isinstance(headers, Mapping) else headers)
+    names = {name.lower() for name, _ in fields}
+    if "host" not in names:
+        fields.insert(0, ("Host", "localhost"))
+    if body is not None and not names & {"content-length", "transfer-encoding"}:
+        fields.append(("Content-Length", str(len(body))))
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields), "", ""]
+    return "\r\n".join(lines).encode("latin-1") + (body or b"")
+
+
+def encode_chunks(pieces: Iterable[bytes]) -> bytes:
+    """A body in chunks."""
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (*pieces, b""))
+
+
+@attrs.frozen
+class Client:
+    """Sends requests to a site, each on a connection of its own."""
+
+    site: Site
+
+    def start(self, method: str, path: str, headers: Fields = (), body: bytes | None = None) -> Connection:
+        """Send a request whose answer may take its time; ``response(method)`` of what is returned is it."""
+        return Connection(self.site).send(encode_request(method, path, headers, body))
+
+    def request(self, method: str, path: str, headers: Fields = (), body: bytes | None = None) -> Response:
+        """Send a request and give its answer, which must have come by the time that this returns."""
+        connection = self.start(method, path, headers, body)
+        response = connection.response(method)
+        connection.hang_up()
+        return response
+
+
+def make_site(
+    resource: IResource,
+    *,
+    limits: Limits = LIMITS,
+    reactor: IReactorTime | None = None,
+    forwarded: Sequence[Network] = (),
+    access: Callable[[AccessLine], None] | None = None,
+    render: Callable[[Request | None, Refusal], tuple[Mapping[str, str], bytes]] = render_refusal,
+    before_head: Callable[[Request], None] | None = None,
+    streams: Callable[[Request], bool] | None = None,
+) -> Site:
+    """A site with small limits, ids that count up, and nobody who is told about requests."""
+    numbers = count(1)
+    return Site(
+        resource,
+        limits,
+        reactor=reactor or Clock(),
+        new_id=lambda: f"id-{next(numbers)}",
+        forwarded=forwarded,
+        access=access or (lambda line: None),
+        render=render,
+        before_head=before_head,
+        streams=streams,
+    )
+
+
+class Handler(Resource):
+    """Gives each request to a function, and remembers it.
+
+    :ivar requests: those that came, with their bodies, as far as they were not refused before.
+    """
+
+    isLeaf = True
+
+    def __init__(self, handle: Callable[[Request], object]) -> None:
+        super().__init__()
+        self.handle = handle
+        self.requests: list[Request] = []
+
+    def render(self, request: Request) -> object:
+        self.requests.append(request)
+        self.handle(request)
+        return NOT_DONE_YET
+
+
+def answer_ok(request: Request) -> None:
+    request.answer(200, ((b"Content-Type", b"application/json"),), b'{"status": "ok"}')
+
+
+def keep_waiting(request: Request) -> None:
+    """Leave the request to the test."""
