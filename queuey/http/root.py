@@ -9,6 +9,7 @@ import attrs
 from klein import Klein
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
+from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from queuey.http.authorized import Gate, Route
 from queuey.http.cors import Cors
@@ -38,7 +39,7 @@ def make_root(routes: Sequence[Route], gate: Gate, cors: Cors, store: IStore, er
         await store.ping()
         ok(request)
 
-    return Root(app.resource())
+    return Root(app, errors)
 
 
 def _mount_options(app: Klein, routes: Sequence[Route], gate: Gate, cors: Cors) -> None:
@@ -69,20 +70,27 @@ class _Options:
 
 
 class Root(Resource):
-    """Hands requests to the Klein app, but for paths that could be taken for another one.
+    """Hands requests to the Klein app, but for those that it would take for others.
 
-    An encoded slash is part of a name, and no name here has one; Klein would see it as a slash like any other.
+    An encoded slash is part of a name, and no name here has one; Klein would see it as a slash like any other. Methods
+    are told apart by case (RFC 9110, section 9.1), which Klein does not do.
     """
 
     isLeaf = True
 
-    def __init__(self, app: IResource) -> None:
+    def __init__(self, app: Klein, errors: ErrorAnswers) -> None:
         super().__init__()
-        self._app = app
+        self._app = app.resource()
+        self._map = app.url_map.bind("")
+        self._errors = errors
 
     def render(self, request: Request) -> object:
         """Serve a request."""
         if b"%2f" in request.path.lower():
             refuse(request, 404, {"NotFound": 'No name here has a "/" in it, so there is nothing at this path.'})
+            return NOT_DONE_YET
+        if not request.method.isupper():
+            methods = list(self._map.allowed_methods(request.decoded_path()))
+            self._errors.unrouted(request, MethodNotAllowed(methods) if methods else NotFound())
             return NOT_DONE_YET
         return self._app.render(request)

@@ -104,7 +104,7 @@ class QueueyService(Service):
 
         :return: fires when everything is closed; what is still under way after ``stop_timeout`` is cut off.
         """
-        _log.info("stopping", "stopping: finishing what is under way")
+        _log.info("stopping", "finishing what is under way")
         await self._listeners.stop()
         limit = self._house.in_force.settings.server.stop_timeout
         try:
@@ -113,7 +113,7 @@ class QueueyService(Service):
             _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)
             self._house.site.abort()
         await self._house.store.close()
-        _log.info("stopped", "stopped")
+        _log.info("stopped", "everything is stored and closed")
         Service.stopService(self)
 
     def reload(self) -> None:
@@ -150,7 +150,7 @@ class QueueyService(Service):
         settings = self._house.in_force.settings
         for warning in settings.warnings:
             _log.warn("settings", "{warning}", warning=warning)
-        _log.info("durability", "what is acknowledged survives: {durable}", durable=self._house.store.promises.durable)
+        _log.info("durability", "{durable}", durable=self._house.store.promises.durable)
         _log.info(
             "started",
             "queuey {version} serves {applications} on {addresses}",

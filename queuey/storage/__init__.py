@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from threading import Thread
 from typing import Any
 
 from queuey.config import MemoryStorage, SQLiteStorage
@@ -12,18 +13,33 @@ from queuey.interfaces import IStore
 _MULTICAST = 1 << 40
 """The bit that tells a random node from the address of a network card (RFC 9562, section 6.10)."""
 
+_CACHED_QUEUES = 4096
+"""Queues whose settings are kept at hand, some 4 MiB of them."""
+
 
 def make_store(settings: MemoryStorage | SQLiteStorage, reactor: Any) -> IStore:
     """The back end that the settings ask for, not open yet; only its own room is imported.
 
-    :param reactor: whose clock and threads it uses.
+    :param reactor: whose clock it uses, and in which its threads answer.
     """
     node, clock_sequence = secrets.randbits(48) | _MULTICAST, secrets.randbits(14)
     if isinstance(settings, MemoryStorage):
         from queuey.storage.memory import MemoryStore
 
         return MemoryStore(reactor, reactor.seconds, settings.max_bytes, node, clock_sequence, _new_version)
-    raise NotImplementedError
+    from queuey.storage.sqlite import SQLiteSettings, SQLiteStore, Threads
+
+    store = SQLiteStore(
+        settings.path,
+        SQLiteSettings(settings.durability == "relaxed", settings.cache_bytes),
+        reactor,
+        reactor.seconds,
+        Threads(lambda work: Thread(target=work, name="queuey-store").start(), reactor.callFromThread),
+        node,
+        clock_sequence,
+        _new_version,
+    )
+    return store
 
 
 def _new_version() -> str:
