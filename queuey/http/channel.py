@@ -234,7 +234,7 @@ class Channel(protocol.Protocol):
                 self._refuse(refused.refusal)
             return b""
         self._discarded += len(data)
-        if self._stage is Stage.LINGERING and self._discarded > LINGER_BYTES:
+        if self._stage is Stage.LINGERING and self._discarded > LINGER_BYTES and not self._out.blocked:
             self._close()
         return b""
 
@@ -434,12 +434,18 @@ class Channel(protocol.Protocol):
             self._close()
             return
         self.deadline = self._seconds() + LINGER_SECONDS
+        self._out.release()
         half_close = getattr(self._wire, "loseWriteConnection", None)
-        if half_close is not None and not self.isSecure():
-            self._out.release()
+        if self.isSecure():
+            # TLS tells the other end, and reads on until that has answered.
+            self._wire.loseConnection()
+        elif half_close is not None:
             half_close()
 
     def _close(self) -> None:
+        if self._stage is Stage.LINGERING and self.isSecure():
+            self.abort()
+            return
         self._stage = Stage.CLOSING
         self.deadline = self._seconds() + self._limits.idle_timeout
         self._out.release()
@@ -458,6 +464,10 @@ class Channel(protocol.Protocol):
     def isSecure(self) -> bool:
         """Whether this is TLS."""
         return ISSLTransport.providedBy(self.transport)
+
+    def loseConnection(self) -> None:
+        """Cut the connection; an answer that is complete closes it by itself where that is right."""
+        self.abort()
 
     def registerProducer(self, producer: object, streaming: bool) -> None:
         """Refuse a producer: ``await request.send(data)`` is how answers are written with back-pressure."""

@@ -1,0 +1,104 @@
+"""What the door relies on in twisted.web, so that an upgrade that changes it fails here, and says what."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+from klein.interfaces import IKleinRequest
+from twisted.python.components import Componentized
+from twisted.spread.pb import Copyable
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web import http, server
+from twisted.web.iweb import IRequest
+from zope.interface.verify import verifyObject
+
+import queuey.http
+from queuey.http import channel, request
+from tests.http.wire_support import Client, Connection, Handler, answer_ok, encode_request, keep_waiting, make_site
+
+DOOR = ("answering", "body", "channel", "forwarded", "head", "limits", "outgoing", "pieces", "request", "wire")
+
+
+class ContractTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.handler = Handler(keep_waiting)
+        self.connection = Connection(make_site(self.handler)).send(encode_request("GET", "/a/b?c=d"))
+        self.request = self.handler.requests[0]
+
+    def test_no_private_names(self) -> None:
+        """The door imports nothing private, and reads no private attribute of anything but itself."""
+        for name in DOOR:
+            source = (Path(queuey.http.__path__[0]) / f"{name}.py").read_text()
+            self.assertEqual([], re.findall(r"import .*\b_\w+", source), name)
+            foreign = set(re.findall(r"\b(?!self\b)\w+\._(?!_)\w+", source))
+            self.assertEqual(set(), foreign, name)
+
+    def test_no_shared_names(self) -> None:
+        """No private name of ours is one of twisted.web's, which its own methods would trip over."""
+        private = re.compile(r"(?:self\.|def )(_[a-z]\w*)")
+        theirs: set[str] = set()
+        for kind in (server.Request, http.Request, Componentized, Copyable):
+            theirs |= {*private.findall(inspect.getsource(kind)), *vars(kind)}
+        ours = set(private.findall(inspect.getsource(request.Request)))
+        self.assertIn("_whole", ours)
+        self.assertIn("_disconnected", theirs)
+        self.assertEqual(set(), ours & theirs)
+
+    def test_request(self) -> None:
+        """It is a request in twisted.web's sense, and Klein's adapter takes it, once."""
+        verifyObject(IRequest, self.request)
+        self.assertIsInstance(self.request, server.Request)
+        self.assertIs(IKleinRequest(self.request), IKleinRequest(self.request))
+
+    def test_channel(self) -> None:
+        """twisted.web's Request is made from a channel's addresses and transport, and nothing else of it."""
+        source = inspect.getsource(http.Request.__init__) + inspect.getsource(server.Request.__init__)
+        used = set(re.findall(r"channel\.(\w+)", source)) - {"site"}
+        self.assertEqual({"getPeer", "getHost", "transport"}, used)
+        for name in used:
+            self.assertTrue(hasattr(self.connection.channel, name) or name in vars(channel.Channel), name)
+
+    def test_overridden(self) -> None:
+        """Every method of twisted.web's that writes or reads the wire is replaced."""
+        for name in ("args", "content", "process", "render", "processingFailed", "connectionLost", "write", "finish"):
+            self.assertIn(name, vars(request.Request), name)
+            self.assertTrue(hasattr(server.Request, name), name)
+        never = {"requestReceived", "handleContentChunk", "gotLength", "parseCookies", "noLongerQueued"}
+        source = "".join(inspect.getsource(module) for module in (request, channel))
+        self.assertEqual([], [name for name in never if name in source])
+
+    def test_inherited(self) -> None:
+        """What is inherited works on ours: it reads attributes that twisted.web's own constructor set."""
+        request = self.request
+        self.assertEqual("192.0.2.7", request.getClientAddress().host)
+        self.assertEqual(12345, request.getHost().port)
+        self.assertEqual(([], [b"a", b"b"], b"GET"), (request.prepath, request.postpath, request.method))
+        self.assertFalse(request.isSecure())
+        self.assertEqual({b"host": b"localhost"}, {k.lower(): v for k, v in request.getAllHeaders().items()})
+        self.assertEqual(([], 0, 200), (request.notifications, request.startedWriting, request.code))
+        self.assertIn("uri=/a/b?c=d", repr(request))
+        request.addCookie(b"a", b"b")
+        request.setETag(b'"x"')
+        request.setResponseCode(404, b"ignored")
+        request.setHeader(b"x-a", b"b\r\nc")
+        request.write(b"{}")
+        request.finish()
+        response = self.connection.response()
+        self.assertEqual((404, "a=b", "b c"), (response.status, *map(response.header, ("Set-Cookie", "X-A"))))
+
+    def test_secure(self) -> None:
+        """Nothing in memory is TLS, unless a proxy's word for it was taken."""
+        self.request.setHost(b"a", 443, True)
+        self.assertTrue(self.request.isSecure())
+
+    def test_lost_requests(self) -> None:
+        """The inherited loseConnection cuts the connection."""
+        self.request.loseConnection()
+        self.connection.settle()
+        self.assertFalse(self.connection.open)
+
+    def test_resources(self) -> None:
+        """twisted.web's way from a path to a resource is followed."""
+        self.assertEqual(200, Client(make_site(Handler(answer_ok))).request("GET", "/any/path").status)
