@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -48,9 +47,8 @@ def makeService(options: Options) -> IService:
     twistd: Any = options.parent or {}
     try:
         settings = _settings(options["config"])
-        log = open_log(
-            settings.logging.file, settings.logging.format, settings.logging.level, os.dup(_STANDARD_ERROR), time.time
-        )
+        logging = settings.logging
+        log = open_log(logging.file, logging.format, logging.level, _STANDARD_ERROR, time.time)
     except ConfigurationError as error:
         starter.tell(*error.problems)
         sys.exit(1)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
-from OpenSSL.SSL import Connection
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IOpenSSLServerConnectionCreator, IProtocolFactory
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from queuey.errors import Unavailable
+
+if TYPE_CHECKING:  # installed with the extra ``tls``
+    from OpenSSL.SSL import Connection
+    from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 
 @attrs.frozen
@@ -57,6 +59,8 @@ class _RenewableCertificate:
         self.context = context
 
     def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> Connection:
+        from OpenSSL.SSL import Connection
+
         return Connection(self.context.getContext(), None)
 
 

@@ -68,6 +68,18 @@ class Daemon:
                 stderr=subprocess.STDOUT,
             )
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    def wait(self) -> int:
+        """Wait for its end.
+
+        :return: its exit status.
+        """
+        return self._process.wait(LIMIT)
+
     def output(self) -> str:
         """What it has printed."""
         return self._log.read_text(encoding="utf-8", errors="replace")

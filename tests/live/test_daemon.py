@@ -1,0 +1,505 @@
+"""The daemon as a process: signals, failures at its start, endpoints, and what survives its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from tests.live.clients import HEADERS, Poster, ask, make_queue, read_all
+from tests.live.running import LIMIT, Daemon, free_port, write_settings
+
+TWISTD = Path(sys.executable).parent / "twistd"
+
+
+def wait_until(what: Callable[[], bool], why: str) -> None:
+    """Return once something is so; it is looked at again and again for a while."""
+    deadline = time.monotonic() + LIMIT
+    while not what():
+        if time.monotonic() > deadline:
+            raise AssertionError(why)
+        time.sleep(0.02)
+
+
+class LiveTestCase(SynchronousTestCase):
+    """A folder of its own, and daemons that end with the test."""
+
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="queuey-test-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.port = free_port()
+        self.settings = write_settings(self.folder, self.port)
+
+    def add_settings(self, text: str) -> None:
+        with self.settings.open("a") as file:
+            file.write(text)
+
+    def replace_settings(self, old: str, new: str) -> None:
+        text = self.settings.read_text()
+        self.assertIn(old, text)
+        self.settings.write_text(text.replace(old, new))
+
+    def begin(self) -> Daemon:
+        """Start a daemon without waiting for it."""
+        daemon = Daemon(TWISTD, ["--config", str(self.settings)], self.folder, {})
+        self.addCleanup(daemon.kill)
+        return daemon
+
+    def serve(self) -> Daemon:
+        daemon = self.begin()
+        daemon.wait_until_it_serves(self.port)
+        return daemon
+
+    def refused_start(self) -> list[str]:
+        """The lines, other than those of the log, of a daemon that must end with status 1."""
+        daemon = self.begin()
+        self.assertEqual(daemon.wait(), 1, daemon.output())
+        self.assertNotIn("Traceback", daemon.output())
+        return [line for line in daemon.output().splitlines() if not re.match(r"\d{4}-\d\d-\d\dT", line)]
+
+
+class StartTests(LiveTestCase):
+    """What keeps a daemon from starting is said in one line each, with status 1 and no traceback."""
+
+    def test_settings(self) -> None:
+        """Every mistake in the settings has its line."""
+        self.add_settings("[application:queuey]\nguarentee = at-least-once\nttl = 0\n")
+        lines = self.refused_start()
+        self.assertEqual(len(lines), 2, lines)
+        self.assertIn("[application:queuey] guarentee", lines[0])
+        self.assertIn("guarantee", lines[0])
+        self.assertIn("[application:queuey] ttl", lines[1])
+        self.assertFalse((self.folder / "data").exists())
+
+    def test_no_settings(self) -> None:
+        """A file that is not there."""
+        self.settings.unlink()
+        (line,) = self.refused_start()
+        self.assertIn(str(self.settings), line)
+
+    def test_port_taken(self) -> None:
+        """Somebody else listens there."""
+        with socket.create_server(("127.0.0.1", self.port)):
+            (line,) = self.refused_start()
+        self.assertEqual(line, f"queuey: cannot listen on tcp:{self.port}:interface=127.0.0.1: Address already in use")
+
+    def test_second_daemon(self) -> None:
+        """The data is another daemon's, whose pid is named; that one goes on."""
+        first = self.serve()
+        self.settings.write_text(self.settings.read_text().replace(str(self.port), str(free_port())))
+        (line,) = self.refused_start()
+        self.assertIn(str(first.pid), line)
+        self.assertIn(str(self.folder / "data"), line)
+        self.assertEqual(ask(self.port, "GET", "/__heartbeat__")[0], 200)
+
+    def test_folder_is_a_file(self) -> None:
+        """The place for the data is something else."""
+        (self.folder / "data").write_text("x")
+        (line,) = self.refused_start()
+        self.assertIn(str(self.folder / "data"), line)
+
+    def test_not_supported_yet(self) -> None:
+        """Stores and guarantees of later versions are refused by name."""
+        self.replace_settings("backend = sqlite", "backend = cassandra")
+        lines = self.refused_start()
+        self.assertEqual(len(lines), 1, lines)
+        self.assertIn("cassandra", lines[0])
+
+
+class DaemonizedTests(LiveTestCase):
+    """twistd without --nodaemon."""
+
+    def twistd(self) -> subprocess.CompletedProcess[str]:
+        command = [str(TWISTD), "--pidfile", "twistd.pid", "queuey", "--config", str(self.settings)]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=LIMIT)
+
+    def test_start_and_stop(self) -> None:
+        """It returns once it serves, leaves its pid, logs where it should, and ends by SIGTERM."""
+        self.add_settings("[logging]\nfile = queuey.log\n")
+        started = self.twistd()
+        self.assertEqual((started.returncode, started.stdout, started.stderr), (0, "", ""))
+        pid = int((self.folder / "twistd.pid").read_text())
+        self.addCleanup(end, pid)
+        self.assertEqual(ask(self.port, "GET", "/__heartbeat__")[0], 200)
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not (self.folder / "twistd.pid").exists(), "it did not stop")
+        log = (self.folder / "queuey.log").read_text()
+        for word in (" started ", " access ", " stopping ", " stopped "):
+            self.assertIn(word, log)
+        self.assertFalse((self.folder / "twistd.log").exists())
+
+    def test_without_a_log_file(self) -> None:
+        """Its log goes where twistd logs."""
+        self.assertEqual(self.twistd().returncode, 0)
+        pid = int((self.folder / "twistd.pid").read_text())
+        self.addCleanup(end, pid)
+        wait_until(lambda: "queuey" in (self.folder / "twistd.log").read_text(), "nothing was logged")
+
+    def test_refused(self) -> None:
+        """One clear line of ours, status 1, no traceback; nothing is left behind."""
+        for spoil in (self._take_port, self._break_settings):
+            undo = spoil()
+            refused = self.twistd()
+            undo()
+            self.assertEqual(refused.returncode, 1)
+            self.assertNotIn("Traceback", refused.stderr)
+            first = refused.stderr.splitlines()[0]
+            self.assertIn(str(self.port) if spoil == self._take_port else "max_bodi", first)
+            self.assertFalse((self.folder / "twistd.pid").exists())
+
+    def _take_port(self) -> Callable[[], None]:
+        return socket.create_server(("127.0.0.1", self.port)).close
+
+    def _break_settings(self) -> Callable[[], None]:
+        self.replace_settings("[server]", "[server]\nmax_bodi = 1")
+        return lambda: None
+
+
+def end(pid: int) -> None:
+    """End a process, if it is there."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+class StopTests(LiveTestCase):
+    """How a daemon ends, and what is left."""
+
+    def check(self, posters: list[Poster]) -> None:
+        """Everything acknowledged is there, in order, and nothing that was never sent."""
+        messages = read_all(self.port, "q")
+        ids = [message["message_id"] for message in messages]
+        stored = {message["body"]: message["message_id"] for message in messages}
+        self.assertEqual(len(set(ids)), len(ids))
+        sent = set()
+        for poster in posters:
+            for body, key in poster.acknowledged:
+                self.assertEqual(stored.get(body), key, f"{body} was acknowledged")
+            keys = [key for _, key in poster.acknowledged]
+            order = [ids.index(key) for key in keys[:: max(1, len(keys) // 50)]]
+            self.assertEqual(order, sorted(order))
+            sent |= {body for body, _ in poster.acknowledged} | set(poster.unknown)
+        self.assertEqual({body for body in stored if body not in sent}, set())
+
+    def load(self, round: int) -> list[Poster]:
+        return [Poster(self.port, "q", f"r{round}p{number}").start() for number in range(6)]
+
+    def test_terminate_under_load(self) -> None:
+        """SIGTERM: what is under way is finished, no request is left without an answer, and the status is 0."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            daemon = self.serve()
+            make_queue(self.port, "q")
+            posters = self.load(number)
+            time.sleep(0.7)
+            self.assertEqual(daemon.signal(number), 0)
+            for poster in posters:
+                poster.finish()
+                self.assertGreater(len(poster.acknowledged), 0)
+                self.assertEqual((poster.refused, poster.unknown), ([], []))
+            self.serve_and_check(posters)
+
+    def serve_and_check(self, posters: list[Poster]) -> None:
+        daemon = self.serve()
+        self.check_now(posters)
+        self.assertEqual(daemon.signal(signal.SIGTERM), 0)
+
+    def check_now(self, posters: list[Poster]) -> None:
+        before = getattr(self, "posters", [])
+        self.posters = [*before, *posters]
+        self.check(self.posters)
+
+    def test_kill_under_load(self) -> None:
+        """kill -9, three times over one folder: nothing acknowledged is lost."""
+        for round in range(3):
+            daemon = self.serve()
+            make_queue(self.port, "q")
+            posters = self.load(round)
+            time.sleep(0.7)
+            self.assertEqual(daemon.signal(signal.SIGKILL), -signal.SIGKILL)
+            for poster in posters:
+                self.assertGreater(len(poster.finish().acknowledged), 0)
+            daemon = self.serve()
+            self.check_now(posters)
+            self.assertEqual(daemon.signal(signal.SIGTERM), 0)
+
+    def test_stop_timeout(self) -> None:
+        """A request that does not end is cut off after stop_timeout, and the status is 0 all the same."""
+        self.replace_settings("[server]", "[server]\nstop_timeout = 1")
+        daemon = self.serve()
+        with socket.create_connection(("127.0.0.1", self.port), LIMIT) as slow:
+            slow.sendall(b"POST /v1/queuey/q HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
+            time.sleep(0.2)
+            began = time.monotonic()
+            self.assertEqual(daemon.signal(signal.SIGTERM), 0)
+            self.assertGreater(time.monotonic() - began, 0.9)
+            self.assertRaises(ConnectionResetError, slow.recv, 1000)
+        self.assertIn(" cut ", daemon.output())
+
+
+class ReloadTests(LiveTestCase):
+    """SIGHUP and SIGUSR1, under load."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.add_settings("[logging]\nfile = queuey.log\n")
+        self.log = self.folder / "queuey.log"
+
+    def logged(self, word: str) -> None:
+        wait_until(lambda: word in self.log.read_text(), f"{word} was not logged")
+
+    def test_settings_are_read_anew(self) -> None:
+        """Keys, limits and origins change as one, and no request is dropped."""
+        daemon = self.serve()
+        make_queue(self.port, "q")
+        poster = Poster(self.port, "q", "p").start()
+        self.add_settings("[application:queuey]\nmax_body = 50\nkeys = another-key\ncors_origins = *\n")
+        os.kill(daemon.pid, signal.SIGHUP)
+        self.logged(" reloaded ")
+        self.assertEqual(ask(self.port, "GET", "/v1/queuey", Authorization="Application another-key")[0], 200)
+        self.assertEqual(ask(self.port, "POST", "/v1/queuey/q", b"x" * 51)[0], 413)
+        poster.finish()
+        self.assertEqual((poster.refused, poster.unknown), ([], []))
+
+    def test_a_bad_file_changes_nothing(self) -> None:
+        """One line says what is wrong with it."""
+        daemon = self.serve()
+        self.replace_settings("f25bfb8fe200475c8a0532a9cbe7651e", "a-new-key")
+        self.add_settings("[server]\nmax_bodi = 1\n")
+        os.kill(daemon.pid, signal.SIGHUP)
+        self.logged(" reload-refused ")
+        self.assertEqual(ask(self.port, "GET", "/v1/queuey")[0], 200)
+
+    def test_what_takes_a_restart_is_named(self) -> None:
+        """And not changed, while the rest is."""
+        daemon = self.serve()
+        self.replace_settings("interface=127.0.0.1", "interface=127.0.0.2")
+        self.add_settings("[application:queuey]\nkeys = another-key\n")
+        os.kill(daemon.pid, signal.SIGHUP)
+        self.logged(" restart-needed ")
+        self.assertEqual(ask(self.port, "GET", "/v1/queuey", Authorization="Application another-key")[0], 200)
+
+    def test_log_is_reopened(self) -> None:
+        """After the file was moved away, SIGUSR1 begins a new one; nothing is lost between."""
+        daemon = self.serve()
+        make_queue(self.port, "q")
+        poster = Poster(self.port, "q", "p").start()
+        time.sleep(0.2)
+        self.log.rename(self.folder / "queuey.log.1")
+        time.sleep(0.1)
+        os.kill(daemon.pid, signal.SIGUSR1)
+        wait_until(self.log.exists, "no new log")
+        time.sleep(0.2)
+        poster.finish()
+        self.assertEqual(poster.unknown, [])
+        self.assertEqual(daemon.signal(signal.SIGTERM), 0)
+        lines = (self.folder / "queuey.log.1").read_text() + self.log.read_text()
+        self.assertEqual(lines.count("access 201 POST /v1/queuey/q "), len(poster.acknowledged))
+        self.assertIn("access 201", self.log.read_text())
+
+    def test_what_is_not_logged(self) -> None:
+        """No key and no body, in either format; an access line has what operators look for."""
+        self.add_settings("format = json\n")
+        daemon = self.serve()
+        make_queue(self.port, "q")
+        ask(self.port, "POST", "/v1/queuey/q", b"a secret body", **{"X-Request-Id": "my-id"})
+        ask(self.port, "GET", "/v1/queuey/q", Authorization="Application a-secret-key")
+        self.assertEqual(daemon.signal(signal.SIGTERM), 0)
+        text = self.log.read_text()
+        for secret in ("secret", HEADERS["Authorization"].split()[1]):
+            self.assertNotIn(secret, text)
+        lines = [json.loads(line) for line in text.splitlines()]
+        (line,) = [line for line in lines if line.get("id") == "my-id"]
+        expected = {"event": "access", "status": 201, "method": "POST", "path": "/v1/queuey/q", "client": "127.0.0.1",
+                    "app": "queuey", "queue": "q"}  # fmt: skip
+        self.assertEqual({name: line.get(name) for name in expected}, expected)
+        self.assertTrue({"time", "in", "out", "ms"} <= set(line))
+
+
+class EndpointTests(LiveTestCase):
+    """Everything that can be listened on."""
+
+    def listen_on(self, *endpoints: str) -> None:
+        self.replace_settings(
+            f"http = tcp:{self.port}:interface=127.0.0.1",
+            f"http = tcp:{self.port}:interface=127.0.0.1\n" + "".join(f"    {each}\n" for each in endpoints),
+        )
+
+    def heartbeat(self, connection: socket.socket) -> None:
+        with connection:
+            connection.settimeout(LIMIT)
+            connection.sendall(b"GET /__heartbeat__ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            answer = b""
+            while piece := connection.recv(65536):
+                answer += piece
+        self.assertTrue(answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer)
+        self.assertTrue(answer.endswith(b'{"status":"ok"}'), answer)
+
+    def test_several(self) -> None:
+        """TCP on both versions of IP, and a unix socket, in one daemon."""
+        six, path = free_port(), self.folder / "q.sock"
+        self.listen_on(f"tcp6:{six}:interface=\\:\\:1", f"unix:{path}:mode=600")
+        daemon = self.serve()
+        self.heartbeat(socket.create_connection(("127.0.0.1", self.port), LIMIT))
+        if socket.has_ipv6:
+            self.heartbeat(socket.create_connection(("::1", six), LIMIT))
+        unix = socket.socket(socket.AF_UNIX)
+        unix.connect(str(path))
+        self.heartbeat(unix)
+        self.assertIn("client=unix", daemon.output())
+        self.assertEqual(daemon.signal(signal.SIGTERM), 0)
+        self.assertFalse(path.exists())
+
+    def make_certificate(self, name: str) -> None:
+        """A certificate that signs itself, and its key, as the settings name them."""
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+                   "-keyout", str(self.folder / "key.pem"), "-out", str(self.folder / "cert.pem")]  # fmt: skip
+        subprocess.run(command, check=True, capture_output=True, timeout=LIMIT)
+
+    def certificate(self, port: int) -> bytes:
+        """The certificate that is served now, after a request has been answered with it."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        connection = context.wrap_socket(socket.create_connection(("127.0.0.1", port), LIMIT))
+        served = connection.getpeercert(binary_form=True)
+        self.heartbeat(connection)
+        assert served is not None
+        return served
+
+    def test_tls(self) -> None:
+        """TLS with a certificate that SIGHUP reads anew; one that is bad changes nothing."""
+        if shutil.which("openssl") is None:
+            raise SkipTest("there is no openssl to make a certificate with")
+        port = free_port()
+        self.make_certificate("first.example.org")
+        self.listen_on(f"ssl:{port}:privateKey=key.pem:certKey=cert.pem:interface=127.0.0.1")
+        self.add_settings("[logging]\nfile = queuey.log\n")
+        daemon, log = self.serve(), self.folder / "queuey.log"
+        first = self.certificate(port)
+        self.assertIn(b"first.example.org", first)
+        self.make_certificate("second.example.org")
+        os.kill(daemon.pid, signal.SIGHUP)
+        wait_until(lambda: " reloaded " in log.read_text(), "not reloaded")
+        second = self.certificate(port)
+        self.assertIn(b"second.example.org", second)
+        (self.folder / "cert.pem").write_text("no certificate")
+        os.kill(daemon.pid, signal.SIGHUP)
+        wait_until(lambda: " reload-refused " in log.read_text(), "not refused")
+        self.assertEqual(self.certificate(port), second)
+        self.assertEqual(daemon.signal(signal.SIGTERM), 0)
+
+    def test_systemd_socket(self) -> None:
+        """A socket that systemd listens on already."""
+        activate = shutil.which("systemd-socket-activate")
+        if activate is None:
+            raise SkipTest("there is no systemd-socket-activate")
+        port = free_port()
+        self.listen_on("systemd:domain=INET:name=http")
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [activate, f"--listen=127.0.0.1:{port}", "--fdname=http", "-E", "PYTHONPATH",
+                   str(TWISTD), "--nodaemon", "--pidfile=", "queuey", "--config", str(self.settings)]  # fmt: skip
+        with (self.folder / "output").open("wb") as output:
+            process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=output, stderr=output)
+        self.addCleanup(process.wait, LIMIT)
+        self.addCleanup(process.kill)
+        wait_until(lambda: "Listening" in (self.folder / "output").read_text(), "it does not listen")
+        self.heartbeat(socket.create_connection(("127.0.0.1", port), LIMIT))
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(LIMIT), 0)
+
+    def test_no_systemd_socket(self) -> None:
+        """One that was not given is said in one line."""
+        self.listen_on("systemd:domain=INET:name=http")
+        lines = self.refused_start()
+        self.assertEqual(len(lines), 1, lines)
+        self.assertIn("systemd:domain=INET:name=http", lines[0])
+
+
+class FirstVersionTests(LiveTestCase):
+    """The first version's settings."""
+
+    def test_memory_backends(self) -> None:
+        """Its ini file starts the daemon, and says what takes the place of each section that is passed over."""
+        self.settings.write_text(FIRST_VERSION.format(port=self.port))
+        daemon = self.serve()
+        make_queue(self.port, "q")
+        self.assertEqual(ask(self.port, "POST", "/v1/queuey/q", b"x")[0], 201)
+        for section in ("global", "metlog", "filter:catcherror", "pipeline:main", "app:pyramidapp", "loggers"):
+            self.assertIn(f"[{section}]", daemon.output())
+        self.assertEqual(daemon.signal(signal.SIGTERM), 0)
+
+
+FIRST_VERSION = """\
+# application configuration
+[global]
+logger_name = queuey
+debug = true
+
+[metlog]
+logger = queuey
+backend = mozsvc.metrics.MetlogPlugin
+sender_class = metlog.senders.dev.StdOutSender
+
+[storage]
+backend = queuey.storage.memory.MemoryQueueBackend
+
+[metadata]
+backend = queuey.storage.memory.MemoryMetadata
+
+[application_keys]
+queuey = f25bfb8fe200475c8a0532a9cbe7651e
+
+[filter:catcherror]
+paste.filter_app_factory = mozsvc.middlewares:make_err_mdw
+
+[pipeline:main]
+pipeline = catcherror
+           pyramidapp
+
+[app:pyramidapp]
+use = egg:queuey
+
+[server:main]
+use = egg:Paste#http
+host = 127.0.0.1
+port = {port}
+
+[loggers]
+keys = root, queuey
+
+[handlers]
+keys = console
+
+[formatters]
+keys = generic
+
+[logger_root]
+level = INFO
+handlers = console
+
+[logger_queuey]
+level = DEBUG
+handlers =
+qualname = queuey
+
+[handler_console]
+class = StreamHandler
+args = (sys.stderr,)
+level = NOTSET
+formatter = generic
+
+[formatter_generic]
+format = %(asctime)s %(levelname)-5.5s [%(name)s][%(threadName)s] %(message)s
+"""
