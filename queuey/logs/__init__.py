@@ -1,0 +1,162 @@
+"""The log: lines of text or of JSON, in a file or on standard error, into which nobody can write lines of their own.
+
+Each line of this package has an event word that stays the same from version to version, so that operators can search
+for it. A log that cannot be written never stops the program; how many lines were lost is logged once it can be again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.logger import ILogObserver, Logger, LogLevel
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from queuey.errors import ConfigurationError
+from queuey.logs.file import LogFile
+from queuey.logs.styles import ACCESS, STYLES, AccessLine, Event, Style, printable
+
+__all__ = [
+    "LEVELS",
+    "STYLES",
+    "AccessLine",
+    "EventLog",
+    "LogFile",
+    "LogObserver",
+    "access_logger",
+    "open_log",
+    "printable",
+]
+
+LEVELS: Final = ("debug", "info", "warn", "error")
+
+
+@implementer(ILogObserver)
+class LogObserver:
+    """Writes the events of twisted.logger, from a level upwards."""
+
+    def __init__(self, file: LogFile, style: Style, level: str, clock: Callable[[], float]) -> None:
+        """
+        :param style: how lines look.
+        :param level: one of ``LEVELS``.
+        :param clock: gives seconds since 1970.
+        """
+        self._file = file
+        self._style = style
+        self._clock = clock
+        self._lost = 0
+        self.set_level(level)
+
+    def set_level(self, level: str) -> None:
+        """From now on, write what is at that level or above; one of ``LEVELS``."""
+        lowest = LogLevel.levelWithName(level)
+        self._hidden = frozenset(one for one in LogLevel.iterconstants() if one < lowest)
+
+    def __call__(self, event: Event) -> None:
+        """Write an event. Never raises."""
+        if event.get("log_level") in self._hidden:
+            return
+        try:
+            line = self._style.line(event)
+        except Exception as error:
+            line = self._own(LogLevel.error, "log-unformattable", f"An event cannot be shown: {type(error).__name__}")
+        if line:
+            self._put(line)
+
+    def reopen(self) -> None:
+        """Open the file of this name anew; what goes wrong is logged to the old one."""
+        try:
+            self._file.reopen()
+        except OSError as error:
+            text = f"The log file {self._file.path} cannot be opened anew, the old one is kept: {error.strerror}"
+            self._put(self._own(LogLevel.error, "log-reopen-failed", text))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _put(self, line: str) -> None:
+        if self._lost:
+            text = f"{self._lost} lines of the log could not be written"
+            if not self._file.write(_encoded(self._own(LogLevel.warn, "log-lines-lost", text))):
+                self._lost += 1
+                return
+            self._lost = 0
+        if not self._file.write(_encoded(line)):
+            self._lost += 1
+
+    def _own(self, level: Any, word: str, text: str) -> str:
+        event = {"log_level": level, "log_namespace": __name__, "log_time": self._clock(), "event": word, "own": text}
+        return self._style.line({**event, "log_format": "{own}"})
+
+
+def _encoded(line: str) -> bytes:
+    return (line + "\n").encode("utf-8", "backslashreplace")
+
+
+def open_log(file: Path | None, format: str, level: str, descriptor: int, clock: Callable[[], float]) -> LogObserver:
+    """The observer that the settings ask for.
+
+    :param format: one of ``STYLES``.
+    :param level: one of ``LEVELS``.
+    :param descriptor: of standard error, where ``file`` is ``None``.
+    :param clock: gives seconds since 1970.
+    :raise ConfigurationError: where the file cannot be opened.
+    """
+    try:
+        opened = LogFile(None, descriptor) if file is None else LogFile.at(file)
+    except OSError as error:
+        text = f"[logging] file: {printable(str(file))} cannot be opened: {error.strerror}"
+        raise ConfigurationError((text,)) from None
+    return LogObserver(opened, STYLES[format](), level, clock)
+
+
+def access_logger(observer: Callable[[Event], None], clock: Callable[[], float]) -> Callable[[AccessLine], None]:
+    """What the door calls with each answered request.
+
+    :param observer: takes the events; the publisher of twisted.logger.
+    :param clock: gives seconds since 1970.
+    """
+
+    def log(line: AccessLine) -> None:
+        observer(
+            {
+                "log_level": LogLevel.info,
+                "log_namespace": "queuey.access",
+                "log_time": clock(),
+                "log_format": "{access_line.method} {access_line.path} {access_line.status}",
+                "event": "access",
+                ACCESS: line,
+            }
+        )
+
+    return log
+
+
+class EventLog:
+    """A logger of which every line has an event word."""
+
+    def __init__(self, logger: Logger) -> None:
+        self._logger = logger
+
+    def debug(self, event: str, text: str, /, **fields: object) -> None:
+        """For developers; ``text`` may name fields, as in ``"opened {path}"``."""
+        self._logger.debug(text, event=event, **fields)
+
+    def info(self, event: str, text: str, /, **fields: object) -> None:
+        """What is normal, and worth knowing."""
+        self._logger.info(text, event=event, **fields)
+
+    def warn(self, event: str, text: str, /, **fields: object) -> None:
+        """What an operator should look at some time."""
+        self._logger.warn(text, event=event, **fields)
+
+    def error(self, event: str, text: str, /, **fields: object) -> None:
+        """What an operator should look at now."""
+        self._logger.error(text, event=event, **fields)
+
+    def failure(self, event: str, text: str, failure: Failure, /, **fields: object) -> None:
+        """A defect, or a :class:`~queuey.errors.QueueyError` that nobody waits for; only defects have a traceback."""
+        self._logger.failure(text, failure, level=LogLevel.error, event=event, **fields)

@@ -1,0 +1,110 @@
+"""A file, a pipe or a terminal that takes the lines of the log without ever stopping the program."""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+from pathlib import Path
+from threading import RLock
+from typing import Final
+
+_PATIENCE: Final = 0.1
+"""Seconds that a line waits for a pipe or a terminal that nobody reads, before it is lost."""
+
+_PIPE_PIECE: Final = 4096
+"""Bytes that a pipe that is ready takes without waiting (POSIX: PIPE_BUF)."""
+
+
+class LogFile:
+    """Takes lines, and never raises or waits for long, whatever becomes of the file.
+
+    Safe for several threads: the logger calls its observers in the thread that logs.
+    """
+
+    def __init__(self, path: Path | None, descriptor: int) -> None:
+        """
+        :param path: where to open the file anew; ``None`` for what cannot be opened anew.
+        :param descriptor: where to write.
+        """
+        self.path = path
+        self._descriptor = descriptor
+        # A signal or the end of a Failure may log in the middle of a write of the same thread.
+        self._lock = RLock()
+        self._torn = False
+        self._stuck = False
+        self._ready = _readiness(descriptor)
+
+    @classmethod
+    def at(cls, path: Path) -> LogFile:
+        """Open a file for appending.
+
+        :raise OSError: where that is not possible.
+        """
+        return cls(path, _open(path))
+
+    def write(self, data: bytes) -> bool:
+        """Write lines, each with its newline.
+
+        :return: whether all of it was written.
+        """
+        with self._lock:
+            whole = b"\n" + data if self._torn else data
+            written = 0
+            try:
+                while written < len(whole):
+                    written += self._put(whole[written:])
+            except OSError:
+                pass
+            if written:
+                self._torn = written < len(whole)
+            return written == len(whole)
+
+    def _put(self, data: bytes) -> int:
+        if self._ready is None:
+            return os.write(self._descriptor, data)
+        self._stuck = not self._ready.poll(0 if self._stuck else _PATIENCE * 1000)
+        if self._stuck:
+            raise BlockingIOError
+        return os.write(self._descriptor, data[:_PIPE_PIECE])
+
+    def reopen(self) -> None:
+        """Open the file of this name anew, after it was moved away; the old one is kept where that fails.
+
+        :raise OSError: where it cannot be opened.
+        """
+        if self.path is None:
+            return
+        fresh = _open(self.path)
+        try:
+            with self._lock:
+                # The number stays the same, so that no other thread writes to one that was given to somebody else.
+                os.dup2(fresh, self._descriptor, inheritable=False)
+                self._torn = False
+                self._ready = _readiness(self._descriptor)
+        finally:
+            os.close(fresh)
+
+    def close(self) -> None:
+        """Close the file; lines that come later are lost. Standard error stays open."""
+        with self._lock:
+            if self.path is not None and self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+
+
+def _open(path: Path) -> int:
+    # Without O_NONBLOCK, opening a named pipe would wait for its reader.
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
+
+
+def _readiness(descriptor: int) -> select.poll | None:
+    """What says whether a write would wait; ``None`` for files, which never do."""
+    try:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+    except OSError:
+        return None
+    ready = select.poll()
+    ready.register(descriptor, select.POLLOUT)
+    return ready

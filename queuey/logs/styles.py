@@ -1,0 +1,268 @@
+"""How events and access lines look, as text and as JSON, so that nobody can write lines of their own into the log."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+from twisted.logger import formatEvent
+from twisted.python.failure import Failure
+
+from queuey.errors import QueueyError
+
+Event = dict[str, Any]
+
+MAX_VALUE: Final = 1024
+"""Characters of one value of an access line; what is longer is cut, and its length written after it."""
+
+MAX_TEXT: Final = 8192
+"""Characters of the text of a line; what is longer is cut in the same way."""
+
+MAX_TRACEBACK: Final = 65536
+"""Characters of a traceback, of which the last ones are kept."""
+
+ACCESS: Final = "access_line"
+"""The field of an event that holds an :class:`AccessLine`."""
+
+_PLAIN: Final = re.compile(r"[!#-\[\]-~]+")
+"""Values that need no quotes: visible ASCII without the quote and the backslash."""
+
+_WORD: Final = re.compile(r"[a-z][a-z0-9-]*")
+_RESERVED: Final = frozenset({"time", "level", "event", "namespace", "text", "traceback"})
+
+
+class AccessLine(Protocol):
+    """One request and its answer, as the door tells it; the duration is in seconds, sizes are in bytes."""
+
+    @property
+    def request_id(self) -> str:
+        """The id that the answer carries too."""
+
+    @property
+    def client(self) -> str:
+        """The client's address."""
+
+    @property
+    def method(self) -> str:
+        """The method, as it came."""
+
+    @property
+    def path(self) -> str:
+        """The path and the query, as they came."""
+
+    @property
+    def status(self) -> int:
+        """The status of the answer."""
+
+    @property
+    def bytes_in(self) -> int:
+        """Of the body that came."""
+
+    @property
+    def bytes_out(self) -> int:
+        """Of the body that was sent."""
+
+    @property
+    def seconds(self) -> float:
+        """From the first byte of the request to the last of the answer."""
+
+    @property
+    def application(self) -> str | None:
+        """The application, where there is one."""
+
+    @property
+    def queue(self) -> str | None:
+        """The queue, where there is one."""
+
+
+class Style(Protocol):
+    """How lines look."""
+
+    def line(self, event: Event) -> str:
+        """An event as a line without its newline, or as nothing where the event says nothing."""
+
+
+class TextStyle:
+    """``TIME LEVEL EVENT TEXT``, a traceback on lines that begin with spaces and a bar."""
+
+    def __init__(self) -> None:
+        self._times = _Times()
+
+    def line(self, event: Event) -> str:
+        """See :class:`Style`."""
+        head = self._times.text(event.get("log_time"))
+        access = event.get(ACCESS)
+        if access is not None:
+            return f"{head} info access {_access_text(access)}"
+        text, traceback = _text(event), _traceback(event)
+        if not text and not traceback:
+            return ""
+        word = _word(event) or _value(str(event.get("log_namespace") or "-"))
+        line = f"{head} {_level(event)} {word} {printable(_cut(text, MAX_TEXT))}"
+        return "\n".join([line, *(f"    | {printable(part)}" for part in traceback.split("\n") if part)])
+
+
+class JSONStyle:
+    """One object a line."""
+
+    def __init__(self) -> None:
+        self._times = _Times()
+        self._encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+    def line(self, event: Event) -> str:
+        """See :class:`Style`."""
+        head = {"time": self._times.text(event.get("log_time")), "level": _level(event)}
+        access = event.get(ACCESS)
+        if access is not None:
+            return printable(self._encode({**head, "event": "access", **_access_fields(access)}))
+        text, traceback = _text(event), _traceback(event)
+        if not text and not traceback:
+            return ""
+        word = _word(event)
+        if word is not None:
+            head["event"] = word
+        fields = {"namespace": str(event.get("log_namespace")), "text": _cut(text, MAX_TEXT), **_fields(event)}
+        if traceback:
+            fields["traceback"] = traceback
+        return printable(self._encode({**head, **fields}))
+
+
+STYLES: Final[Mapping[str, Callable[[], Style]]] = {"text": TextStyle, "json": JSONStyle}
+
+
+def printable(text: str) -> str:
+    """A text without what ends a line, moves a cursor or turns the direction of writing.
+
+    Such characters are written as JSON writes them in strings, so that JSON stays JSON.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else _escape(one) for one in text)
+
+
+def _escape(character: str) -> str:
+    short = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(character)
+    if short is not None:
+        return short
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+def _value(text: str) -> str:
+    """A value of a text line: as it is if that is one plain word, else in quotes, as JSON writes strings."""
+    if len(text) <= MAX_VALUE and _PLAIN.fullmatch(text) is not None:
+        return text
+    escaped = _cut(text, MAX_VALUE).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{printable(escaped)}"'
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}... ({len(text)} characters)"
+
+
+def _access_text(line: AccessLine) -> str:
+    text = (
+        f"{line.status} {_value(line.method)} {_value(line.path)} client={_value(line.client)}"
+        f" in={line.bytes_in} out={line.bytes_out} ms={line.seconds * 1000:.2f}"
+    )
+    if line.application is not None:
+        text += f" app={_value(line.application)}"
+    if line.queue is not None:
+        text += f" queue={_value(line.queue)}"
+    return f"{text} id={_value(line.request_id)}"
+
+
+def _access_fields(line: AccessLine) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "status": line.status,
+        "method": _cut(line.method, MAX_VALUE),
+        "path": _cut(line.path, MAX_VALUE),
+        "client": line.client,
+        "in": line.bytes_in,
+        "out": line.bytes_out,
+        "ms": round(line.seconds * 1000, 2),
+    }
+    if line.application is not None:
+        fields["app"] = _cut(line.application, MAX_VALUE)
+    if line.queue is not None:
+        fields["queue"] = _cut(line.queue, MAX_VALUE)
+    fields["id"] = _cut(line.request_id, MAX_VALUE)
+    return fields
+
+
+class _Times:
+    """Times as text, UTC to the millisecond; the second is kept, since many lines share it."""
+
+    def __init__(self) -> None:
+        self._last = (-1, "")
+
+    def text(self, seconds: float | None) -> str:
+        if seconds is None:
+            return "-"
+        whole = int(seconds)
+        last, text = self._last
+        if whole != last:
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+            # One assignment, since threads share it.
+            self._last = (whole, text)
+        return f"{text}.{int((seconds - whole) * 1000):03d}Z"
+
+
+def _level(event: Event) -> str:
+    level = event.get("log_level")
+    return "info" if level is None else str(level.name)
+
+
+def _word(event: Event) -> str | None:
+    """The event word; ``None`` where the event is not this package's own."""
+    word = event.get("event")
+    return word if isinstance(word, str) and _WORD.fullmatch(word) else None
+
+
+def _failure(event: Event) -> Failure | None:
+    for name in ("log_failure", "failure"):
+        found = event.get(name)
+        if isinstance(found, Failure):
+            return found
+    return None
+
+
+def _text(event: Event) -> str:
+    failure = _failure(event)
+    if failure is None:
+        return formatEvent(event)
+    # The old logging of Twisted puts the traceback into the text.
+    text = str(event.get("why") or "") if "log_failure" not in event else formatEvent(event)
+    kind = getattr(failure.type, "__name__", "Exception")
+    return f"{text or 'Unhandled error'}: {kind}: {failure.getErrorMessage()}"
+
+
+def _traceback(event: Event) -> str:
+    failure = _failure(event)
+    if failure is None or failure.check(QueueyError):
+        return ""
+    return str(failure.getTraceback())[-MAX_TRACEBACK:]
+
+
+def _fields(event: Event) -> dict[str, object]:
+    """The fields of an event of this package; of other events only the text is known to be fit for a log."""
+    if _word(event) is None:
+        return {}
+    found: dict[str, object] = {}
+    for name, value in event.items():
+        if not name.startswith("log_") and name not in ("event", "own"):
+            found[f"{name}_" if name in _RESERVED else name] = _field(value)
+    return found
+
+
+def _field(value: object) -> object:
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else str(value)
+    if isinstance(value, bytes):
+        return _cut(value.decode("utf-8", "backslashreplace"), MAX_TEXT)
+    return _cut(str(value), MAX_TEXT)

@@ -1,0 +1,237 @@
+"""The file and the observer: what is written, what is lost, and that neither ever stops the program."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from twisted.logger import ILogObserver, Logger, LogLevel, LogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from queuey.errors import ConfigurationError
+from queuey.logs import LEVELS, STYLES, EventLog, LogFile, LogObserver, open_log
+from tests.logs.support import Events
+
+
+class StingyFile(LogFile):
+    """A file on a disk that has room for so many bytes, or none."""
+
+    room: int | None = None
+    written = b""
+
+    def __init__(self) -> None:
+        super().__init__(None, -1)
+
+    def _put(self, data: bytes) -> int:
+        piece = data if self.room is None else data[: self.room]
+        if not piece:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        if self.room is not None:
+            self.room -= len(piece)
+        self.written += piece
+        return len(piece)
+
+
+class LogTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp()).absolute()
+
+    def open(self, level: str = "info", format: str = "text") -> tuple[LogObserver, EventLog]:
+        observer = open_log(self.path, format, level, 2, lambda: 0.0)
+        self.addCleanup(observer.close)
+        return observer, EventLog(Logger("queuey.test", observer=observer))
+
+    def words(self, path: Path | None = None) -> list[str]:
+        return [line.split(" ")[2] for line in (path or self.path).read_text().splitlines()]
+
+
+class ObserverTests(LogTestCase):
+    def test_interface(self) -> None:
+        self.assertTrue(verifyObject(ILogObserver, self.open()[0]))
+
+    def test_lines_are_there_at_once(self) -> None:
+        _, log = self.open()
+        log.info("one", "x")
+        self.assertEqual(self.words(), ["one"])
+        log.info("two", "x")
+        self.assertEqual(self.words(), ["one", "two"])
+        self.assertEqual(self.path.stat().st_mode & 0o777, 0o640)
+
+    def test_levels(self) -> None:
+        observer, log = self.open()
+        for number, lowest in enumerate(LEVELS):
+            observer.set_level(lowest)
+            for level in LEVELS:
+                getattr(log, level)(level, "x")
+            observer({"log_level": LogLevel.critical, "log_format": "x"})
+            self.assertEqual(self.words(), [*LEVELS[number:], "-"])
+            self.path.write_text("")
+
+    def test_appends(self) -> None:
+        self.path.write_text("- - before\n")
+        self.open()[1].info("after", "x")
+        self.assertEqual(self.words(), ["before", "after"])
+
+    def test_both_formats(self) -> None:
+        self.assertEqual(set(STYLES), {"text", "json"})
+        self.open(format="json")[1].info("one", "x")
+        self.assertTrue(self.path.read_text().startswith('{"time":"'))
+
+    def test_what_cannot_be_shown(self) -> None:
+        class Odd:
+            def __str__(self) -> str:
+                raise RuntimeError("no")
+
+        observer, _ = self.open(format="json")
+        publisher = LogPublisher(observer)
+        EventLog(Logger("queuey.test", observer=publisher)).info("one", "x", odd=Odd())
+        (line,) = self.path.read_text().splitlines()
+        self.assertIn('"event":"log-unformattable"', line)
+        self.assertIn("An event cannot be shown: RuntimeError", line)
+
+    def test_a_file_that_cannot_be_opened(self) -> None:
+        self.path = self.path / "none" / "q.log"
+        error = self.assertRaises(ConfigurationError, self.open)
+        self.assertEqual(error.problems, (f"[logging] file: {self.path} cannot be opened: No such file or directory",))
+
+    def test_a_pipe_without_a_reader_is_not_waited_for(self) -> None:
+        os.mkfifo(self.path)
+        error = self.assertRaises(ConfigurationError, self.open)
+        self.assertIn("cannot be opened", error.problems[0])
+
+    def test_standard_error_stays_open(self) -> None:
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        self.addCleanup(os.close, reading)
+        self.addCleanup(os.close, writing)
+        observer = open_log(None, "text", "info", writing, lambda: 0.0)
+        observer({"log_format": "x", "event": "one"})
+        observer.reopen()
+        observer.close()
+        os.write(writing, b"still open")
+        self.assertEqual(os.read(reading, 1000), b"- info one x\nstill open")
+
+
+class ReopenTests(LogTestCase):
+    def test_after_a_move(self) -> None:
+        observer, log = self.open()
+        log.info("one", "x")
+        moved = self.path.with_suffix(".1")
+        self.path.rename(moved)
+        log.info("two", "x")
+        observer.reopen()
+        log.info("three", "x")
+        self.assertEqual((self.words(moved), self.words()), (["one", "two"], ["three"]))
+
+    def test_descriptors_do_not_leak(self) -> None:
+        observer, _ = self.open()
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(3):
+            observer.reopen()
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+
+    def test_not_possible(self) -> None:
+        folder = self.path
+        folder.mkdir()
+        self.path = folder / "q.log"
+        observer, log = self.open()
+        self.path.rename(folder.with_suffix(".log"))
+        folder.rmdir()
+        observer.reopen()
+        log.info("two", "x")
+        kept = folder.with_suffix(".log")
+        self.assertEqual(self.words(kept), ["log-reopen-failed", "two"])
+        self.assertIn("the old one is kept: No such file or directory", kept.read_text())
+
+    def test_after_the_end(self) -> None:
+        observer, log = self.open()
+        observer.close()
+        observer.close()
+        log.info("late", "x")
+        self.assertEqual(self.words(), [])
+
+
+class LossTests(LogTestCase):
+    def observer(self, file: LogFile) -> tuple[LogObserver, EventLog]:
+        observer = LogObserver(file, STYLES["text"](), "info", lambda: 0.0)
+        return observer, EventLog(Logger("queuey.test", observer=observer))
+
+    def test_a_full_disk(self) -> None:
+        file = StingyFile()
+        _, log = self.observer(file)
+        log.info("one", "x")
+        before = file.written
+        file.room = 0
+        for _ in range(3):
+            log.info("lost", "x")
+        self.assertEqual(file.written, before)
+        file.room = None
+        log.info("two", "x")
+        log.info("three", "x")
+        words = [line.split(" ", 2)[2] for line in file.written.decode().splitlines()]
+        lost = "log-lines-lost 3 lines of the log could not be written"
+        self.assertEqual(words, ["one x", lost, "two x", "three x"])
+
+    def test_half_a_line(self) -> None:
+        file = StingyFile()
+        _, log = self.observer(file)
+        file.room = 20
+        log.info("torn", "x")
+        file.room = None
+        log.info("two", "x")
+        lines = file.written.decode().splitlines()
+        self.assertEqual(len(lines[0]), 20)
+        self.assertEqual([line.split(" ")[2] for line in lines[1:]], ["log-lines-lost", "two"])
+
+    def test_the_notice_can_be_lost_too(self) -> None:
+        file = StingyFile()
+        _, log = self.observer(file)
+        file.room = 0
+        log.info("lost", "x")
+        log.info("lost", "x")
+        file.room = 5
+        log.info("lost", "x")
+        file.room = None
+        log.info("two", "x")
+        self.assertIn("3 lines of the log could not be written", file.written.decode())
+
+    def test_a_reader_who_left(self) -> None:
+        reading, writing = os.pipe()
+        os.close(reading)
+        self.addCleanup(os.close, writing)
+        _, log = self.observer(LogFile(None, writing))
+        log.info("lost", "x")
+
+    def test_a_reader_who_sleeps(self) -> None:
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        self.addCleanup(os.close, reading)
+        self.addCleanup(os.close, writing)
+        _, log = self.observer(LogFile(None, writing))
+        for _ in range(200):
+            # Far more than a pipe holds; a write that waited would hang here for ever.
+            log.info("many", "{x}", x="x" * 1000)
+        first = os.read(reading, 1 << 20).decode()
+        log.info("last", "x")
+        rest = os.read(reading, 1 << 20).decode()
+        whole = first.count("many")
+        self.assertIn(f"log-lines-lost {200 - first.count(chr(10))} lines", rest)
+        self.assertGreater(whole, 10)
+        self.assertTrue(rest.endswith(" info last x\n"))
+
+    def test_a_descriptor_that_is_none(self) -> None:
+        _, log = self.observer(LogFile(None, -1))
+        log.info("lost", "x")
+
+
+class PublisherTests(LogTestCase):
+    def test_the_publisher_keeps_the_observer(self) -> None:
+        """What fails in an observer is logged to the others; here nothing does."""
+        others = Events()
+        observer, _ = self.open()
+        observer.close()
+        publisher = LogPublisher(observer, others)
+        EventLog(Logger("queuey.test", observer=publisher)).info("one", "x")
+        self.assertEqual([event["event"] for event in others.all], ["one"])
