@@ -17,19 +17,24 @@ def check(arguments: Mapping[str, str]) -> None:
     key = arguments["privateKey"]
     certificate = arguments.get("certKey", key)
     pem = Path(certificate).read_bytes() + b"\n" + Path(key).read_bytes()
+    files = f"{shown_path(key)} and {shown_path(certificate)}"
     if b"ENCRYPTED" in pem:
         # OpenSSL would ask for the passphrase at the terminal, and wait for it.
         raise Mistake(f"{shown_path(key)} is encrypted: nobody is there to type its passphrase")
     try:
+        from OpenSSL import SSL
         from twisted.internet import ssl
     except ImportError:
         raise Mistake("ssl endpoints need more to be installed: pip install queuey[tls]") from None
     try:
-        ssl.PrivateCertificate.loadPEM(pem).options().getContext()
+        loaded = ssl.PrivateCertificate.loadPEM(pem)
     except Exception:  # OpenSSL's own errors, which say little, and Twisted's for an empty file
-        raise Mistake(
-            f"{shown_path(key)} and {shown_path(certificate)} are not a key and its certificate in PEM"
-        ) from None
+        raise Mistake(f"{files} are not a key and its certificate in PEM") from None
+    try:
+        loaded.options().getContext()
+    except SSL.Error as error:
+        reasons = ", ".join(str(part[-1]) for part in error.args[0])
+        raise Mistake(f"{files} are refused by OpenSSL: {reasons}") from None
     _check_chain(arguments.get("extraCertChain"))
     _check_parameters(arguments.get("dhParameters"))
 

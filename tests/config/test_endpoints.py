@@ -62,7 +62,7 @@ class AcceptedTests(SynchronousTestCase):
         reactor = MemoryReactor()
         found = serverFromString(reactor, endpoint(f"unix:{quoted}:mode=600", BASE))
         found.listen(Factory())
-        self.assertEqual(reactor.unixServers[0][0], os.path.normpath(f"/base/{name}"))
+        self.assertEqual(reactor.unixServers[0][0], os.path.normpath(os.path.join("/base", name)))
 
     def test_host_and_port(self) -> None:
         self.assertEqual(tcp("5000", "0.0.0.0"), "tcp:5000:interface=0.0.0.0")
@@ -132,13 +132,13 @@ class MistakeTests(SynchronousTestCase):
         self.assertEqual(mistake.what, "'tcp:1' stands twice")
 
 
-def pem(folder: Path, name: str, passphrase: bytes | None = None) -> tuple[Path, Path]:
-    """A key and a certificate for it, in files."""
+def pem(folder: Path, name: str, passphrase: bytes | None = None, rsa_bits: int = 0) -> tuple[Path, Path]:
+    """A key and a certificate for it, in files; the key is of an elliptic curve unless it has bits of RSA."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = rsa.generate_private_key(65537, rsa_bits) if rsa_bits else ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     begin = datetime.datetime(2020, 1, 1)
     builder = x509.CertificateBuilder(subject, subject, key.public_key(), 1, begin, begin.replace(year=2120))
@@ -188,6 +188,13 @@ class CertificateTests(SynchronousTestCase):
         self.assertEqual(
             self.wrong("privateKey=a.key:certKey=b.crt"),
             f"{self.key} and {other} are not a key and its certificate in PEM",
+        )
+
+    def test_a_key_that_is_too_small(self) -> None:
+        key, certificate = pem(self.folder, "small", rsa_bits=1024)
+        self.assertEqual(
+            self.wrong("privateKey=small.key:certKey=small.crt"),
+            f"{key} and {certificate} are refused by OpenSSL: ee key too small",
         )
 
     def test_nobody_is_asked_for_a_passphrase(self) -> None:

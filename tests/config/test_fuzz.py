@@ -51,7 +51,7 @@ APPLICATION = st.fixed_dictionaries(
 )
 SERVER = st.fixed_dictionaries(
     {
-        "http": st.sampled_from(["", "tcp:80", "tcp:80\n  unix:q\n  tcp6:81:interface=\\:\\:1"]),
+        "http": st.sampled_from(["", "tcp:80", "tcp:80\n  unix:/run/q\n  tcp6:81:interface=\\:\\:1"]),
         "max_body": SIZES,
         "header_timeout": st.integers(100, 1_000_000).map(lambda number: number / 1000),
         "stop_timeout": st.integers(0, 3600),

@@ -128,6 +128,34 @@ class ValueTests(SettingsTestCase):
             self.assertFalse(name_is_good(name), name)
 
 
+BOUNDS = (
+    ("server", "max_body", "1", "256MiB"),
+    ("server", "max_header", "1KiB", "1MiB"),
+    ("server", "header_timeout", "0.1", "3600"),
+    ("server", "request_timeout", "0.1", "86400"),
+    ("server", "idle_timeout", "0.1", "86400"),
+    ("server", "max_connections", "1", "1000000"),
+    ("server", "stop_timeout", "0", "3600"),
+    ("storage", "cache", "1MiB", "64GiB"),
+    ("storage", "backend = memory\nmax_bytes", "1KiB", "1TiB"),
+    ("application:a", "ttl", "1", "33554432"),
+    ("application:a", "max_queues", "1", "1000000000"),
+    ("application:a", "max_bytes", "1", "1024TiB"),
+    ("application:a", "max_body", "1", "1MiB"),
+)
+"""The least and the greatest value of each number."""
+
+
+class BoundTests(SettingsTestCase):
+    def test_both_bounds_are_allowed(self) -> None:
+        for section, key, low, high in BOUNDS:
+            for value in (low, high):
+                self.assertIn(
+                    f"{key.partition(chr(10))[2] or key} = {value}",
+                    self.load(f"[{section}]\n{key} = {value}\n").describe(),
+                )
+
+
 ENDPOINTS = "allowed: endpoints of kind tcp, tcp6, ssl, unix or systemd, one a line"
 ORIGINS = "allowed: origins as scheme://host[:port], separated by spaces, commas or lines, or *"
 NETWORKS = "allowed: addresses and networks, separated by spaces, commas or lines"
