@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import attrs
-from twisted.internet.defer import FirstError, gatherResults
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from queuey.deferreds import deferred, shield
 from queuey.errors import Conflict, InvalidUpdate, NoSuchQueue, Unavailable
@@ -73,13 +73,9 @@ class QueueDirectory:
     store: IStore
     policies: IPolicies
 
-    @deferred
-    async def find(self, application: str, name: str) -> Queue:
+    def find(self, application: str, name: str) -> Deferred[Queue]:
         """The queue of that name. Fails with ``NoSuchQueue``."""
-        (queue,) = await self.store.describe(application, (name,))
-        if queue is None:
-            raise NoSuchQueue("Queue of that name was not found.")
-        return queue
+        return self.store.describe(application, (name,)).addCallback(_only)
 
     @deferred
     async def create(self, application: str, name: str, wanted: QueueChanges) -> Queue:
@@ -155,3 +151,10 @@ class QueueDirectory:
 
 def _contended() -> Unavailable:
     return Unavailable("The queue is being changed by others at the same time.")
+
+
+def _only(found: tuple[Queue | None, ...]) -> Queue:
+    (queue,) = found
+    if queue is None:
+        raise NoSuchQueue("Queue of that name was not found.")
+    return queue

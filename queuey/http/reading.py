@@ -38,6 +38,9 @@ _JSON_CHARSETS: Final = ("utf-8", "utf8", "us-ascii", "ascii")
 _DIGITS: Final = re.compile(r"[0-9]+", re.ASCII)
 _ID_LENGTH: Final = 32
 _LONGEST_SHOWN: Final = 100
+_FIELD: Final = {
+    name: name.lower().encode("ascii") for name in ("Authorization", "Content-Type", "X-TTL", "X-Partition")
+}
 
 
 class Order(Enum):
@@ -77,8 +80,8 @@ def single_header(request: Request, name: str, errors: str = "strict") -> str | 
     :param errors: what to do with bytes that are no UTF-8.
     :raise InvalidRequest: if it came more than once, or is no UTF-8 text.
     """
-    values = request.requestHeaders.getRawHeaders(name.encode("ascii"))
-    if not values:
+    values = request.fields.get(_FIELD[name])
+    if values is None:
         return None
     if len(values) > 1:
         raise InvalidRequest({"BadRequest": f"The header {name} came more than once."})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from random import SystemRandom
+from random import Random
 from typing import Any
 
 import attrs
@@ -51,18 +51,20 @@ def assemble(settings: Settings, reactor: Any, store: IStore, log: LogObserver) 
     :param log: where the log goes.
     """
     in_force = InForce(settings)
+    random = Random()
     policies = GivenPolicies(lambda: in_force.policies)
     directory = QueueDirectory(store, policies)
-    exchange = MessageExchange(store, policies, SystemRandom().randrange)
+    exchange = MessageExchange(store, policies, random.randrange)
     gate = Gate(policies, ApplicationKeys(lambda: in_force.digests), directory)
     cors = Cors(in_force.origins)
-    v1 = V1(directory, exchange, _hex)
-    root = make_root(v1.routes(), gate, cors, store, ErrorAnswers(_hex))
+    v1 = V1(directory, exchange, lambda: uuid.uuid4().hex)
+    root = make_root(v1.routes(), gate, cors, store, ErrorAnswers(lambda: uuid.uuid4().hex))
     site = Site(
         resource=root,
         limits=limits(settings),
         reactor=reactor,
-        new_id=_hex,
+        # Nobody needs to be kept from guessing these, and true randomness takes a call of the kernel each time.
+        new_id=lambda: f"{random.getrandbits(128):032x}",
         forwarded=settings.server.forwarded,
         access=access_logger(globalLogPublisher, reactor.seconds),
         before_head=cors.add_headers,
@@ -81,7 +83,3 @@ def limits(settings: Settings) -> Limits:
         idle_timeout=server.idle_timeout,
         max_connections=server.max_connections,
     )
-
-
-def _hex() -> str:
-    return uuid.uuid4().hex

@@ -27,6 +27,7 @@ def make_store(settings: MemoryStorage | SQLiteStorage, reactor: Any) -> IStore:
         from queuey.storage.memory import MemoryStore
 
         return MemoryStore(reactor, reactor.seconds, settings.max_bytes, node, clock_sequence, _new_version)
+    from queuey.storage.caching import CachedQueues
     from queuey.storage.sqlite import SQLiteSettings, SQLiteStore, Threads
 
     store = SQLiteStore(
@@ -39,7 +40,7 @@ def make_store(settings: MemoryStorage | SQLiteStorage, reactor: Any) -> IStore:
         clock_sequence,
         _new_version,
     )
-    return store
+    return CachedQueues(store, _CACHED_QUEUES)
 
 
 def _new_version() -> str:
