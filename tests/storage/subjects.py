@@ -14,6 +14,7 @@ from queuey.interfaces import IStore
 from queuey.storage.memory import MemoryStore
 from queuey.storage.sqlite import Runner, SQLiteSettings, SQLiteStore
 from tests.contracts.subject import Wall
+from tests.storage.runners import Manual
 
 NODE, CLOCK_SEQUENCE = 0x0123456789AB, 0x1234
 
@@ -45,6 +46,12 @@ class MemorySubject:
 
     def reopen(self) -> Deferred[None]:
         raise NotImplementedError
+
+    def hold(self) -> None:
+        """Nothing waits here."""
+
+    def release(self) -> None:
+        """Nothing waits here."""
 
     def close(self) -> Deferred[None]:
         return self.store.close()
@@ -90,3 +97,17 @@ class SQLiteSubject:
 
     def close(self) -> Deferred[None]:
         return self.store.close()
+
+
+class HeldSubject(SQLiteSubject):
+    """A SQLite store whose writes the test may let wait, so that they become one pile."""
+
+    def __init__(self, directory: Path) -> None:
+        self.runner = Manual()
+        super().__init__(directory, lambda: self.runner)
+
+    def hold(self) -> None:
+        self.runner.held = True
+
+    def release(self) -> None:
+        self.runner.take()

@@ -1,0 +1,188 @@
+"""A store that remembers the queues it has described, for stores that one process has to itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from queuey.deferreds import shield
+from queuey.interfaces import IStateStore, IStore, Promises
+from queuey.model.message import Address, Content, NewMessage
+from queuey.model.policy import Ack, WriteTerms
+from queuey.model.queue import Queue, QueueSettings
+from queuey.model.timeid import MessageId
+from queuey.model.window import LookupSlice, Window, WindowSlice
+
+Name = tuple[str, str]
+T = TypeVar("T")
+
+
+class Memory:
+    """Queues by name, the least used of which make room for new ones, and none of which is older than a change.
+
+    Whoever asks the store and then puts in what was answered does so within ``begin`` and ``end``: what was changed
+    meanwhile is not put in, for the answer may be from before the change. That a queue is absent is not remembered.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._queues: dict[Name, Queue] = {}
+        self._asking: dict[object, set[Name]] = {}
+
+    def get(self, name: Name) -> Queue | None:
+        """A queue, which is then the most recently used."""
+        queue = self._queues.pop(name, None)
+        if queue is not None:
+            self._queues[name] = queue
+        return queue
+
+    def change(self, name: Name) -> None:
+        """Forget a queue: its change begins, or is over."""
+        self._queues.pop(name, None)
+        for changed in self._asking.values():
+            changed.add(name)
+
+    def begin(self) -> object:
+        """Begin to ask the store; returns what ``end`` takes."""
+        asking = object()
+        self._asking[asking] = set()
+        return asking
+
+    def end(self, asking: object, queues: Sequence[Queue | None]) -> None:
+        """Put in what the store answered; nothing where it failed."""
+        changed = self._asking.pop(asking)
+        for queue in queues:
+            if queue is not None and (queue.application, queue.name) not in changed:
+                self._put((queue.application, queue.name), queue)
+
+    def _put(self, name: Name, queue: Queue) -> None:
+        self._queues.pop(name, None)
+        self._queues[name] = queue
+        if len(self._queues) > self._size:
+            del self._queues[next(iter(self._queues))]
+
+
+@implementer(IStore)
+class CachedQueues:
+    """Any store, with the queues it described last kept in the reactor.
+
+    It must be the only way to the store: what others change in it would not be seen.
+
+    :param size: queues to remember at the most.
+    """
+
+    def __init__(self, store: IStore, size: int) -> None:
+        self._store = store
+        self._memory = Memory(size)
+        self.states: IStateStore = store.states
+        self.promises: Promises = store.promises
+        self._closed = False
+
+    def open(self) -> None:
+        """See IStore."""
+        self._store.open()
+
+    def close(self) -> Deferred[None]:
+        """See IStore."""
+        self._closed = True
+        return self._store.close()
+
+    def ping(self) -> Deferred[None]:
+        """See IStore."""
+        return self._store.ping()
+
+    # Messages: straight on
+
+    def append(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
+    ) -> Deferred[tuple[MessageId, ...]]:
+        """See IMessageStore."""
+        return self._store.append(queue, messages, terms)
+
+    def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
+        """See IMessageStore."""
+        return self._store.scan(queue, window, ack)
+
+    def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[LookupSlice]:
+        """See IMessageStore."""
+        return self._store.lookup(queue, addresses, ack)
+
+    def replace(
+        self, queue: Queue, addresses: Sequence[Address], content: Content, ttl: int, terms: WriteTerms
+    ) -> Deferred[None]:
+        """See IMessageStore."""
+        return self._store.replace(queue, addresses, content, ttl, terms)
+
+    def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
+        """See IMessageStore."""
+        return self._store.remove(queue, addresses, ack)
+
+    def purge(self, queue: Queue, before: MessageId, ack: Ack) -> Deferred[None]:
+        """See IMessageStore."""
+        return self._store.purge(queue, before, ack)
+
+    def count(self, queue: Queue, ack: Ack) -> Deferred[int]:
+        """See IMessageStore."""
+        return self._store.count(queue, ack)
+
+    # Queues
+
+    def create(
+        self, application: str, name: str, settings: QueueSettings, max_queues: int | None
+    ) -> Deferred[tuple[Queue, bool]]:
+        """See IQueueStore."""
+        self._memory.change((application, name))
+        return self._changing((application, name), self._store.create(application, name, settings, max_queues))
+
+    def update(self, queue: Queue, settings: QueueSettings) -> Deferred[Queue]:
+        """See IQueueStore."""
+        name = (queue.application, queue.name)
+        self._memory.change(name)
+        return self._changing(name, self._store.update(queue, settings))
+
+    def forget(self, queue: Queue) -> Deferred[bool]:
+        """See IQueueStore."""
+        name = (queue.application, queue.name)
+        self._memory.change(name)
+        return self._changing(name, self._store.forget(queue))
+
+    def _changing(self, name: Name, answer: Deferred[T]) -> Deferred[T]:
+        """Forget a queue again when its change is over, which is when the store says so, not when a caller goes."""
+
+        def over(result: T) -> T:
+            self._memory.change(name)
+            return result
+
+        return shield(answer.addBoth(over))
+
+    def names(self, application: str, start: str, limit: int, prefix: str) -> Deferred[tuple[str, ...]]:
+        """See IQueueStore."""
+        return self._store.names(application, start, limit, prefix)
+
+    def describe(self, application: str, names: Sequence[str]) -> Deferred[tuple[Queue | None, ...]]:
+        """See IQueueStore; one name that is remembered is answered at once.
+
+        Pages of many names go to the store: they would push out what is asked for again and again.
+        """
+        if len(names) == 1 and not self._closed:
+            queue = self._memory.get((application, names[0]))
+            if queue is not None:
+                return succeed((queue,))
+        return self._ask(application, names)
+
+    def _ask(self, application: str, names: Sequence[str]) -> Deferred[tuple[Queue | None, ...]]:
+        asking = self._memory.begin()
+
+        def answered(queues: tuple[Queue | None, ...]) -> tuple[Queue | None, ...]:
+            self._memory.end(asking, queues if len(names) == 1 else ())
+            return queues
+
+        def failed(failure: Failure) -> Failure:
+            self._memory.end(asking, ())
+            return failure
+
+        return self._store.describe(application, names).addCallbacks(answered, failed)

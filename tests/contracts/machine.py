@@ -1,0 +1,451 @@
+"""Random sequences of all operations, moves of the clock and restarts, against a model of a few lists."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from queuey.errors import Conflict, NoSuchQueue, StorageFull
+from queuey.interfaces import IStore, Outcome
+from queuey.model.message import Address, Content, NewMessage
+from queuey.model.policy import Ack, WriteTerms
+from queuey.model.queue import Consistency, Queue, QueueSettings, QueueType
+from queuey.model.timeid import HIGHEST, LOWEST, MAX_TICKS, MessageId, Ticks, from_seconds, make, successor, ticks_of
+from queuey.model.window import Window
+from tests.contracts.model import Life, Model
+from tests.contracts.reading import check_size, foreign_id
+from tests.contracts.subject import START, Subject
+
+LONG = bool(os.environ.get("QUEUEY_LONG"))
+
+APPLICATIONS = st.sampled_from(["app", "app2"])
+NAMES = st.sampled_from(["a", "ab", "b", "\uffff", "\U00010000"])
+SETTINGS = st.builds(
+    QueueSettings,
+    st.sampled_from(QueueType),
+    st.integers(1, 200),
+    st.sampled_from(Consistency),
+    st.lists(st.sampled_from(["app:x", "bid:a@b.example"]), unique=True).map(tuple),
+)
+PARTITIONS = st.sampled_from([1, 1, 1, 2, 3])
+TTLS = st.sampled_from([60, 60, 60, 8, 5, 2, 1])
+CONTENTS = st.builds(
+    Content, st.binary(max_size=12), st.none() | st.text("a\u00e9", max_size=4), st.none() | st.binary(max_size=3)
+)
+LIMITS = st.sampled_from([None, None, None, 10, 30, 60, 100])
+SELDOM = st.sampled_from([False, False, False, True])
+PLACES = st.integers(0, 40)
+# How an id is chosen: one that is there, one that the store itself is about to make, or any other.
+IDS = st.one_of(
+    st.tuples(st.just("known"), PLACES),
+    st.tuples(st.just("next"), st.integers(1, 4)),
+    st.tuples(st.just("other"), st.integers(-20, 40)),
+    st.tuples(st.just("extreme"), st.integers(0, 1)),
+)
+EXTREMES = (make(Ticks(0), 0, 0), make(MAX_TICKS, 0x3FFF, (1 << 48) - 1))
+
+Check = Callable[[Any], None]
+
+
+class HoldableSubject(Subject, Protocol):
+    """A subject whose piles the machine may hold back; others answer at once."""
+
+    def hold(self) -> None:
+        """Let writes wait."""
+
+    def release(self) -> None:
+        """Let all that wait go on, as one pile."""
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Each write is checked in the order of submission, at once or after the pile in which it was held back."""
+
+    make_subject: Callable[[], HoldableSubject]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.subject = type(self).make_subject()
+        self.model = Model(from_seconds(START))
+        self.held = False
+        self.waiting: list[tuple[Deferred[Any], Check]] = []
+
+    @property
+    def store(self) -> IStore:
+        return self.subject.store
+
+    def teardown(self) -> None:
+        self.let_go()
+        for life in self.model.lives:
+            self.compare_scan(life, Window((1, 2, 3)))
+            self.compare_count(life)
+        self.result(self.subject.close())
+
+    # How answers are had
+
+    def result(self, answer: Deferred[Any]) -> Any:
+        results: list[Any] = []
+        answer.addBoth(results.append)
+        assert results, "nothing came"
+        if isinstance(results[0], Failure) and not results[0].check(NoSuchQueue, StorageFull, Conflict):
+            results[0].raiseException()
+        return results[0]
+
+    def write(self, answer: Deferred[Any], check: Check) -> None:
+        self.waiting.append((answer, check))
+        if not self.held:
+            self.let_go()
+
+    def let_go(self) -> None:
+        self.subject.release()
+        self.held = False
+        for answer, check in self.waiting:
+            check(self.result(answer))
+        self.waiting = []
+
+    def refused(self, result: Any, error: type[Exception], expected: bool) -> bool:
+        """Whether an operation was refused with this word, which it must be exactly when expected."""
+        refused = isinstance(result, Failure) and result.check(error) is not None
+        assert refused == expected, (result, error, expected)
+        return refused
+
+    def pick(self, place: int) -> Queue:
+        """A queue, living or, now and then, dead."""
+        queues = [life.queue for life in self.model.lives] * 3 + self.model.dead[-2:]
+        return queues[place % len(queues)]
+
+    def pick_id(self, queue: Queue, choice: tuple[str, int]) -> MessageId:
+        kind, number = choice
+        if kind == "extreme":
+            return EXTREMES[number]
+        life = self.model.of(queue)
+        known = sorted({address.id for address in life.messages}) if life else []
+        if kind == "known" and known:
+            return known[number % len(known)]
+        if kind == "next" and self.model.last_id > EXTREMES[0]:
+            last = self.model.last_id
+            ticks = Ticks(max(ticks_of(last), self.model.clock) + number)
+            return MessageId(make(ticks, 0, 0)[:8] + last[8:])
+        return foreign_id(number)
+
+    # Writes
+
+    @initialize()
+    def begin_with_queues(self) -> None:
+        self.create("app", "a", QueueSettings(), None)
+        self.create("app2", "b", QueueSettings(), None)
+
+    @rule(application=APPLICATIONS, name=NAMES, chosen=SETTINGS, limit=st.none() | st.integers(1, 3))
+    def create(self, application: str, name: str, chosen: QueueSettings, limit: int | None) -> None:
+        clock = self.model.clock
+
+        def check(result: Any) -> None:
+            life = self.model.find(application, name)
+            if life is not None:
+                assert result == (life.queue, False)
+                return
+            full = limit is not None and len(self.model.names(application)) >= limit
+            if self.refused(result, StorageFull, full):
+                return
+            queue, made = result
+            assert made
+            assert (queue.application, queue.name, queue.settings) == (application, name, chosen)
+            assert queue.created == clock
+            self.fresh(queue.version)
+            assert all(queue.incarnation != old.incarnation for old in self.model.dead)
+            self.model.lives.append(Life(queue))
+
+        self.write(self.store.create(application, name, chosen, limit), check)
+
+    def fresh(self, version: str) -> None:
+        assert version not in self.model.versions
+        self.model.versions.add(version)
+
+    @rule(place=PLACES, really=SELDOM)
+    def forget(self, place: int, really: bool) -> None:
+        if not really:
+            return
+        queue = self.pick(place)
+
+        def check(result: Any) -> None:
+            life = self.model.of(queue)
+            assert result is (life is not None)
+            if life:
+                self.model.lives.remove(life)
+                self.model.dead.append(queue)
+
+        self.write(self.store.forget(queue), check)
+
+    @rule(place=PLACES, chosen=SETTINGS)
+    def update(self, place: int, chosen: QueueSettings) -> None:
+        queue = self.pick(place)
+
+        def check(result: Any) -> None:
+            life = self.model.of(queue)
+            if self.refused(result, NoSuchQueue, life is None) or life is None:
+                return
+            if self.refused(result, Conflict, life.queue.version != queue.version):
+                return
+            self.fresh(result.version)
+            assert result.settings == chosen
+            assert (result.incarnation, result.created) == (queue.incarnation, queue.created)
+            life.queue = result
+
+        self.write(self.store.update(queue, chosen), check)
+
+    @rule(
+        place=PLACES,
+        messages=st.lists(st.builds(NewMessage, PARTITIONS, CONTENTS, TTLS), min_size=1, max_size=5),
+        limit=LIMITS,
+    )
+    def append(self, place: int, messages: list[NewMessage], limit: int | None) -> None:
+        self.append_to(self.pick(place), messages, limit)
+
+    def append_to(self, queue: Queue, messages: list[NewMessage], limit: int | None) -> None:
+        def check(result: Any) -> None:
+            life = self.model.of(queue)
+            if self.refused(result, NoSuchQueue, life is None) or life is None:
+                return
+            size = sum(message.content.size for message in messages)
+            if self.refused(result, StorageFull, self.is_over(queue, size, limit)):
+                return
+            assert len(result) == len(messages)
+            for id, message in zip(result, messages, strict=True):
+                assert ticks_of(id) > max(self.model.low, self.model.clock)
+                assert Address(message.partition, id) not in life.messages
+                self.model.appended(life, id, message.partition, message.content, message.ttl)
+
+        self.write(self.store.append(queue, messages, WriteTerms(Ack.ONE, limit)), check)
+
+    @rule(place=PLACES, number=st.integers(1, 8))
+    def append_plainly(self, place: int, number: int) -> None:
+        self.append_to(self.pick(place), [NewMessage(1, Content(b"plain"), 60)] * number, None)
+
+    def is_over(self, queue: Queue, more: int, limit: int | None) -> bool:
+        return limit is not None and more > 0 and self.model.used(queue.application) + more > limit
+
+    @rule(
+        place=PLACES,
+        where=st.lists(st.tuples(PARTITIONS, IDS), min_size=1, max_size=4),
+        content=CONTENTS,
+        ttl=TTLS,
+        limit=LIMITS,
+    )
+    def replace(
+        self, place: int, where: list[tuple[int, tuple[str, int]]], content: Content, ttl: int, limit: int | None
+    ) -> None:
+        self.replace_in(self.pick(place), where, content, ttl, limit)
+
+    @rule(place=PLACES, choice=IDS, body=st.binary(max_size=9))
+    def replace_plainly(self, place: int, choice: tuple[str, int], body: bytes) -> None:
+        self.replace_in(self.pick(place), [(1, choice)], Content(body), 60, None)
+
+    @rule(place=PLACES, ahead=st.integers(1, 4), number=st.integers(1, 4))
+    def be_in_the_way(self, place: int, ahead: int, number: int) -> None:
+        """Append after a client has put its message under an id that the store is about to make."""
+        queue = self.pick(place)
+        self.replace_in(queue, [(1, ("next", ahead))], Content(b"in the way"), 60, None)
+        self.append_to(queue, [NewMessage(1, Content(b"delayed"), 60)] * number, None)
+
+    def replace_in(
+        self, queue: Queue, where: list[tuple[int, tuple[str, int]]], content: Content, ttl: int, limit: int | None
+    ) -> None:
+        addresses = [Address(partition, self.pick_id(queue, choice)) for partition, choice in where]
+
+        def check(result: Any) -> None:
+            life = self.model.of(queue)
+            if self.refused(result, NoSuchQueue, life is None) or life is None:
+                return
+            old = [life.messages[address].content.size for address in set(addresses) if address in life.messages]
+            more = content.size * len(set(addresses)) - sum(old)
+            if self.refused(result, StorageFull, self.is_over(queue, more, limit)):
+                return
+            assert result is None
+            for address in addresses:
+                self.model.replaced(life, address, content, ttl)
+
+        self.write(self.store.replace(queue, addresses, content, ttl, WriteTerms(Ack.ONE, limit)), check)
+
+    @rule(place=PLACES, where=st.lists(st.tuples(PARTITIONS, IDS), max_size=4))
+    def remove(self, place: int, where: list[tuple[int, tuple[str, int]]]) -> None:
+        queue = self.pick(place)
+        addresses = [Address(partition, self.pick_id(queue, choice)) for partition, choice in where]
+
+        def check(result: Any) -> None:
+            life = self.model.of(queue)
+            if self.refused(result, NoSuchQueue, life is None) or life is None:
+                return
+            there = [address for address in set(addresses) if life.messages.pop(address, None)]
+            assert result == len(there)
+
+        self.write(self.store.remove(queue, addresses, Ack.ONE), check)
+
+    @rule(place=PLACES, choice=IDS, really=SELDOM)
+    def purge(self, place: int, choice: tuple[str, int], really: bool) -> None:
+        if not really:
+            return
+        queue = self.pick(place)
+        bound = self.pick_id(queue, choice)
+
+        def check(result: Any) -> None:
+            life = self.model.of(queue)
+            if self.refused(result, NoSuchQueue, life is None) or life is None:
+                return
+            life.messages = {a: message for a, message in life.messages.items() if a.id >= bound}
+
+        self.write(self.store.purge(queue, bound, Ack.ONE), check)
+
+    @rule(key=st.sampled_from(["k", "l"]), stale=st.booleans(), value=st.none() | st.binary(max_size=3))
+    def set_state(self, key: str, stale: bool, value: bytes | None) -> None:
+        state = self.model.states.get(key)
+        version = state.version if state else None
+        if stale:
+            version = "x" if version is None else None
+
+        def check(result: Any) -> None:
+            state = self.model.states.get(key)
+            if (state.version if state else None) != version:
+                assert result is Outcome.REFUSED
+                return
+            assert result is Outcome.APPLIED
+            self.model.states.pop(key, None)
+            if value is not None:
+                new = self.result(self.store.states.read(key))
+                self.fresh(new.version)
+                assert new.value == value
+                self.model.states[key] = new
+
+        self.let_go()
+        self.write(self.store.states.replace(key, version, value), check)
+
+    # The clock, and restarts
+
+    @rule()
+    def hold(self) -> None:
+        self.held = True
+        self.subject.hold()
+
+    @precondition(lambda self: self.held)
+    @rule()
+    def release(self) -> None:
+        self.let_go()
+
+    @rule(seconds=st.sampled_from([1, 1, 2, 4, 12]))
+    def advance(self, seconds: int) -> None:
+        self.let_go()
+        self.result(self.subject.advance(seconds))
+        self.model.set_clock(self.subject.wall.seconds)
+        self.model.pass_time()
+
+    @rule(seconds=st.integers(1, 20))
+    def set_back(self, seconds: int) -> None:
+        self.let_go()
+        self.subject.wall.seconds -= seconds
+        self.model.set_clock(self.subject.wall.seconds)
+
+    @precondition(lambda self: self.subject.keeps)
+    @rule()
+    def restart(self) -> None:
+        self.let_go()
+        self.result(self.subject.reopen())
+        self.model.pass_time()
+
+    # Reads
+
+    @rule(
+        place=PLACES,
+        partitions=st.lists(st.integers(1, 4), min_size=1, max_size=4, unique=True).map(tuple),
+        lower=st.none() | IDS,
+        upper=st.none() | IDS,
+        descending=st.booleans(),
+        limit=st.integers(1, 6),
+    )
+    def scan(
+        self,
+        place: int,
+        partitions: tuple[int, ...],
+        lower: tuple[str, int] | None,
+        upper: tuple[str, int] | None,
+        descending: bool,
+        limit: int,
+    ) -> None:
+        self.let_go()
+        queue = self.pick(place)
+        low = self.pick_id(queue, lower) if lower else LOWEST
+        high = successor(self.pick_id(queue, upper)) if upper else HIGHEST
+        self.compare_scan(self.model.of(queue) or Life(queue), Window(partitions, low, high, descending, limit))
+
+    def compare_scan(self, life: Life, window: Window) -> None:
+        found = []
+        rest: Window | None = window
+        while rest is not None:
+            piece = self.result(self.store.scan(life.queue, rest, Ack.ONE))
+            check_size(piece)
+            found += piece.messages
+            rest = piece.rest
+        if self.model.is_certain(life):
+            assert found == self.model.shown(life, window)
+        else:
+            assert all(life.messages[Address(message.partition, message.id)] == message for message in found)
+
+    @rule(place=PLACES, where=st.lists(st.tuples(st.integers(1, 4), IDS), max_size=6))
+    def lookup(self, place: int, where: list[tuple[int, tuple[str, int]]]) -> None:
+        self.let_go()
+        queue = self.pick(place)
+        addresses = [Address(partition, self.pick_id(queue, choice)) for partition, choice in where]
+        life = self.model.of(queue) or Life(queue)
+        expected = [life.messages[address] for address in addresses if address in life.messages]
+        piece = self.result(self.store.lookup(queue, addresses, Ack.ONE))
+        assert (list(piece.messages), piece.rest) == (expected, None)
+
+    @rule(place=PLACES)
+    def count(self, place: int) -> None:
+        self.let_go()
+        queue = self.pick(place)
+        self.compare_count(self.model.of(queue) or Life(queue))
+
+    def compare_count(self, life: Life) -> None:
+        assert self.result(self.store.count(life.queue, Ack.ONE)) == len(life.messages)
+
+    @rule(application=APPLICATIONS, start=NAMES | st.just(""), prefix=NAMES | st.just(""), limit=st.integers(0, 4))
+    def list_queues(self, application: str, start: str, prefix: str, limit: int) -> None:
+        self.let_go()
+        names = self.model.names(application)
+        expected = [name for name in names if name >= start and name.startswith(prefix)][:limit]
+        assert self.result(self.store.names(application, start, limit, prefix)) == tuple(expected)
+
+    @rule(application=APPLICATIONS, names=st.lists(NAMES, max_size=4))
+    def describe(self, application: str, names: list[str]) -> None:
+        self.let_go()
+        lives = [self.model.find(application, name) for name in names]
+        expected = tuple(life.queue if life else None for life in lives)
+        assert self.result(self.store.describe(application, names)) == expected
+
+    @rule(key=st.sampled_from(["k", "l"]))
+    def read_state(self, key: str) -> None:
+        self.let_go()
+        assert self.result(self.store.states.read(key)) == self.model.states.get(key)
+
+
+def run(make: Callable[[], HoldableSubject], examples: int, steps: int = 50) -> None:
+    """Run the machine; ``QUEUEY_LONG=1`` in the environment makes it fifty times as many examples."""
+
+    class Machine(StoreMachine):
+        make_subject = staticmethod(make)
+
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=examples * 50 if LONG else examples,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,120 @@
+"""A store as a few lists: what the state machine holds a store against."""
+
+from __future__ import annotations
+
+import attrs
+
+from queuey.interfaces import State
+from queuey.model.message import Address, Content, Message
+from queuey.model.queue import Queue
+from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, from_seconds, ticks_of
+from queuey.model.window import Window
+
+NEVER = Ticks(0)
+
+
+@attrs.define
+class Life:
+    """One life of a queue and what is in it."""
+
+    queue: Queue
+    messages: dict[Address, Message] = attrs.field(factory=dict)
+
+    @property
+    def bytes(self) -> int:
+        return sum(message.content.size for message in self.messages.values())
+
+
+@attrs.define
+class Model:
+    """Everything that a store should hold.
+
+    The stable time is known up to a range: whether the id of a message that is gone still raises it when it falls due
+    is left open.
+
+    :ivar low: the stable time is this at least.
+    :ivar high: and this at the most.
+    :ivar foreseen: the times of all ids that were of the future when they were put.
+    """
+
+    clock: Ticks
+    lives: list[Life] = attrs.field(factory=list)
+    dead: list[Queue] = attrs.field(factory=list)
+    states: dict[str, State] = attrs.field(factory=dict)
+    versions: set[str] = attrs.field(factory=set)
+    low: Ticks = NEVER
+    high: Ticks = NEVER
+    last_id: MessageId = LOWEST
+    foreseen: set[Ticks] = attrs.field(factory=set)
+
+    def set_clock(self, seconds: float) -> None:
+        self.clock = from_seconds(seconds)
+
+    def pass_time(self) -> None:
+        """What a store does by itself once time has passed."""
+        for life in self.lives:
+            for address, message in list(life.messages.items()):
+                if message.expires <= self.clock:
+                    del life.messages[address]
+                elif ticks_of(message.id) <= self.clock:
+                    self.low = max(self.low, ticks_of(message.id))
+        due = [ticks for ticks in self.foreseen if ticks <= self.clock]
+        self.high = max([self.high, self.low, *due])
+        self.foreseen.difference_update(due)
+
+    def find(self, application: str, name: str) -> Life | None:
+        for life in self.lives:
+            if (life.queue.application, life.queue.name) == (application, name):
+                return life
+        return None
+
+    def of(self, queue: Queue) -> Life | None:
+        for life in self.lives:
+            if life.queue.incarnation == queue.incarnation:
+                return life
+        return None
+
+    def used(self, application: str) -> int:
+        return sum(life.bytes for life in self.lives if life.queue.application == application)
+
+    def names(self, application: str) -> list[str]:
+        return sorted(life.queue.name for life in self.lives if life.queue.application == application)
+
+    def appended(self, life: Life, id: MessageId, partition: int, content: Content, ttl: int) -> None:
+        self.low = self.high = ticks_of(id)
+        self.last_id = id
+        self._put(life, Address(partition, id), content, ttl)
+
+    def replaced(self, life: Life, address: Address, content: Content, ttl: int) -> None:
+        ticks = ticks_of(address.id)
+        if ticks <= max(self.low, self.clock):
+            self.low, self.high = max(self.low, ticks), max(self.high, ticks)
+        elif ticks > self.high:
+            self.foreseen.add(ticks)
+        self._put(life, address, content, ttl)
+
+    def _put(self, life: Life, address: Address, content: Content, ttl: int) -> None:
+        expires = Ticks(self.clock + ttl * SECOND)
+        life.messages[address] = Message(address.partition, address.id, content, expires)
+
+    def is_certain(self, life: Life) -> bool:
+        """Whether it is known which of the messages show."""
+        return not any(self.low < ticks_of(address.id) <= self.high for address in life.messages)
+
+    def shown(self, life: Life, window: Window) -> list[Message]:
+        """What a scan shows, where that is certain."""
+        found: list[Message] = []
+        for partition in window.partitions:
+            some = sorted(
+                (
+                    message
+                    for message in life.messages.values()
+                    if message.partition == partition
+                    and window.lower <= message.id < window.upper
+                    and ticks_of(message.id) <= self.low
+                ),
+                key=lambda message: message.id,
+                reverse=window.descending,
+            )
+            found += some[: window.limit]
+        return found

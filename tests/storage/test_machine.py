@@ -1,0 +1,21 @@
+"""The state machine drives each store."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.contracts import machine
+from tests.storage.subjects import HeldSubject, MemorySubject
+
+
+class MachineTests(SynchronousTestCase):
+    def test_memory(self) -> None:
+        machine.run(MemorySubject, examples=150)
+
+    def test_sqlite(self) -> None:
+        directory = Path(self.mktemp())
+        numbers = count()
+        machine.run(lambda: HeldSubject(directory / str(next(numbers))), examples=100)
