@@ -178,6 +178,8 @@ class Channel(protocol.Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the client sent."""
+        if self._stage is Stage.CLOSING:
+            return
         if self._consuming or not self._hungry():
             self._ahead.append(data)
             self._ahead_size += len(data)
@@ -411,6 +413,8 @@ class Channel(protocol.Protocol):
         incomplete = self._body is not None
         self._request = self._body = None
         self._expects_continue = False
+        if self._stage is Stage.CLOSING:
+            return
         if request.closing or incomplete or self.site.draining:
             self._end(linger=incomplete or self._ahead_size > 0)
             return

@@ -44,7 +44,8 @@ def client_behind(proxy: str, forwarded_for: Sequence[bytes], trusted: Sequence[
     """
     client = proxy
     for entry in reversed(b",".join(forwarded_for).decode("latin-1").split(",")):
-        address = parse_address(entry)
+        # The zone of a link-local address is any text that whoever sent it liked.
+        address = None if "%" in entry else parse_address(entry)
         if address is None:
             break
         client = str(address)

@@ -104,9 +104,24 @@ class Outgoing:
         """
         if not self.blocked:
             return succeed(None)
-        waiting: Deferred[None] = Deferred(self._waiting.remove)
+        waiting: Deferred[None] = Deferred(self._forget)
         self._waiting.append(waiting)
         return waiting
+
+    def _forget(self, waiting: Deferred[None]) -> None:
+        if waiting in self._waiting:
+            self._waiting.remove(waiting)
+
+    def _wake(self, error: Exception | None) -> None:
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if each.called:
+                # One that was woken before it has cancelled it.
+                continue
+            if error is None:
+                each.callback(None)
+            else:
+                each.errback(error)
 
     def pauseProducing(self) -> None:
         """Learn that the transport has enough to send."""
@@ -119,9 +134,7 @@ class Outgoing:
         self.stall = inf
         self._pump()
         if not self.blocked:
-            waiting, self._waiting = self._waiting, []
-            for each in waiting:
-                each.callback(None)
+            self._wake(None)
             self._free()
 
     def stopProducing(self) -> None:
@@ -139,6 +152,4 @@ class Outgoing:
         self.stall = inf
         self._registered = False
         self._parts.clear()
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.errback(error)
+        self._wake(error)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ipaddress import ip_network
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -115,8 +115,10 @@ class AnswerTests(SynchronousTestCase):
 
     def test_line_end_in_a_field(self) -> None:
         """A field that would end its line early is a defect: 500, and nothing of it is sent."""
-        response = self.answered(lambda request: request.answer(200, ((b"A", b"b\r\nC: d"),), b"{}"))
-        self.assertEqual((500, None), (response.status, response.header("C")))
+        handler = Handler(lambda request: request.answer(200, ((b"A", b"b\r\nC: d"),), b"{}"))
+        site = make_site(handler, before_head=lambda request: request.responseHeaders.addRawHeader(b"Vary", b"Origin"))
+        response = Client(site).request("GET", "/")
+        self.assertEqual((500, None, "Origin"), (response.status, response.header("C"), response.header("Vary")))
         self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
 
     def test_odd_status(self) -> None:
@@ -278,6 +280,7 @@ class AccessTests(SynchronousTestCase):
             (["::ffff:198.51.100.1"], "198.51.100.1"),
             (["198.51.100.1, ::ffff:10.1.1.1"], "198.51.100.1"),
             (["\xfc"], "192.0.2.7"),
+            (["fe80::1%any text"], "192.0.2.7"),
         ):
             self.assertEqual(expected, self.client_of(client, forwarded_for), forwarded_for)
 
@@ -402,6 +405,21 @@ class StreamTests(SynchronousTestCase):
             connection.transport.read()
         self.assertEqual(100_002, len(connection.response().body))
 
+    def test_cancelled_by_another(self) -> None:
+        """One that is woken may cancel another that waits for the same."""
+        connection, request = self.start()
+        connection.transport.greedy = False
+        first, second = request.send(b"x" * 70_000), request.send(b"y")
+        first.addCallback(lambda _: second.cancel())
+        connection.transport.read()
+        self.successResultOf(first)
+        self.failureResultOf(second)
+        third, fourth = request.send(b"z" * 70_000), request.send(b"y")
+        third.addErrback(lambda _: fourth.cancel())
+        connection.hang_up()
+        self.successResultOf(third)
+        self.failureResultOf(fourth, CancelledError)
+
     def test_known_length(self) -> None:
         """A length that is known is told, and no chunks are needed."""
         connection, request = self.start()
@@ -453,6 +471,15 @@ class StreamTests(SynchronousTestCase):
             self.assertTrue(connection.transport.aborted)
             self.assertNotIn(b"0\r\n\r\n", connection.received)
             self.failureResultOf(lost)
+
+    def test_answered_while_cut(self) -> None:
+        """An answer between the cut and its being noticed starts nothing new."""
+        connection, request = self.start(encode_request("GET", "/") * 2)
+        request.connection.abort()
+        answer_ok(request)
+        connection.channel.dataReceived(encode_request("GET", "/"))
+        connection.settle()
+        self.assertEqual(1, len(self.handler.requests))
 
     def test_written_as_twisted_does(self) -> None:
         """write and finish: one piece has its length, more are chunks."""

@@ -212,6 +212,10 @@ class PiecesTests(SynchronousTestCase):
         request.answer(401, (), b"{}")
         self.assertEqual(401, connection.response().status)
         self.assertTrue(connection.response().closes)
+        connection, request = self.start(data)
+        request.send(b"[")
+        request.read_piece()
+        self.assertNotIn(CONTINUE, connection.received)
 
     def test_answered_early(self) -> None:
         """An answer before the end of the body closes the connection, once the client had time to see it."""

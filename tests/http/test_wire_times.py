@@ -121,10 +121,25 @@ class TimeOutTests(SynchronousTestCase):
             self.connection.transport.read()
         self.pass_time(70)
         self.assertEqual("x" * 300000, self.connection.response().json)
+        self.assertTrue(self.connection.open)
         self.connection.send(GET)
         self.pass_time(76)
         self.assertTrue(self.connection.transport.aborted)
         self.assertFalse(self.connection.open)
+
+    def test_idle_after_a_slow_answer(self) -> None:
+        """The idle time begins once the client has taken the answer, however long that took."""
+        self.connection.transport.greedy = False
+        self.handler.handle = lambda request: request.answer(200, (), b'"%b"' % (b"x" * 66000))
+        self.connection.send(GET)
+        self.pass_time(70)
+        self.connection.transport.read()
+        self.connection.transport.read()
+        self.pass_time(74)
+        self.assertTrue(self.connection.open)
+        self.pass_time(2)
+        self.assertFalse(self.connection.open)
+        self.assertFalse(self.connection.transport.aborted)
 
     def test_client_takes_nothing_of_a_stream(self) -> None:
         """So is one whose handler waits for it to take more; the handler is told."""
