@@ -1,7 +1,7 @@
 # Every command of a developer, and of whoever tries Queuey from a checkout; `make help` lists them.
 #
 # What `make test` runs, and what each part needs (tests/checks.py says more):
-#   unit, live             a Python of 3.11-3.13
+#   unit, live             a Python of 3.11-3.13; live also Debian's Chromium, see `make browser`
 #   coverage               unit, run before it
 #   ruff, format, imports,
 #   mypy, docs             what setup.py lists as extras
@@ -11,10 +11,13 @@ SHELL = /bin/sh
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all run test test-one test-long docs bench clean help
+.PHONY: all run test test-one test-long browser docs bench clean help
 
 # The programs of bench/ that measure; the rest there helps them.
 BENCHES := post
+
+# What `make test` installs besides: a browser, where the part that needs it is to run.
+BROWSER := $(if $(ONLY),$(if $(filter live,$(ONLY)),browser),browser)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -40,7 +43,7 @@ $(READY): setup.py constraints.txt
 run: $(READY) ## serve the API with the built-in development settings; Ctrl-C stops it
 	@exec $(BIN)/twistd --nodaemon --pidfile= queuey
 
-test: $(READY) ## prove everything (ONLY="unit mypy" runs those parts alone)
+test: $(READY) $(BROWSER) ## prove everything (ONLY="unit mypy" runs those parts alone)
 	@exec $(BIN)/python -m tests.checks $(ONLY)
 
 test-one: $(READY) ## one module, class or method: make test-one T=tests.http.test_v1
@@ -48,8 +51,11 @@ test-one: $(READY) ## one module, class or method: make test-one T=tests.http.te
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	    $(BIN)/python -b -m twisted.trial --temp-directory "$$folder/trial" $(T)
 
-test-long: $(READY) ## prove everything, with much more of what is random
+test-long: $(READY) $(BROWSER) ## prove everything, with much more of what is random
 	@exec env QUEUEY_LONG=1 $(BIN)/python -m tests.checks --long $(ONLY)
+
+browser: ## Debian's Chromium, for the tests in a browser: installed where this is Debian and root
+	@sh tests/live/browser/install.sh
 
 docs: $(READY) ## the documentation, in docs/_build
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build

@@ -1,0 +1,1 @@
+"""What the tests in a browser need: the browser, a page, and the server that the page comes from."""

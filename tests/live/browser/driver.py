@@ -1,0 +1,172 @@
+"""A page served from an origin of its own, and a headless Chromium that opens it.
+
+The page posts what it saw to the server it comes from, so nothing has to be asked of the browser: it is started with
+an address, and ended when the result is there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+
+from tests.checks import members, signal_group
+
+HERE: Final = Path(__file__).parent
+LIMIT: Final = 90.0
+"""Seconds that the browser may take to start and the page to finish."""
+
+MAX_RESULT: Final = 1 << 20
+OPTIONS: Final = (
+    "--headless",
+    # As root there is no sandbox to be had; the only page that is opened is our own.
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--no-default-browser-check",
+    # Nothing but the page may cause traffic.
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-extensions",
+    "--disable-sync",
+    "--disable-quic",
+    "--disable-breakpad",
+    "--no-proxy-server",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+
+
+def find_chromium() -> str | None:
+    """Where Chromium is."""
+    return shutil.which("chromium")
+
+
+def why_not() -> str:
+    """Why this machine cannot install it; empty where it can."""
+    done = subprocess.run(["sh", HERE / "install.sh", "why-not"], capture_output=True, text=True, timeout=60)
+    return done.stdout.strip() or done.stderr.strip()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Serves the page, and takes what it posts."""
+
+    server: PageServer
+    timeout = LIMIT
+
+    def do_GET(self) -> None:
+        """The page, whatever the query."""
+        found = self.path.partition("?")[0] == "/"
+        self._answer(200 if found else 404, (HERE / "page.html").read_bytes() if found else b"")
+
+    def do_POST(self) -> None:
+        """The result."""
+        length = min(int(self.headers["Content-Length"]), MAX_RESULT)
+        self.server.results.put(self.rfile.read(length))
+        self._answer(200, b"")
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing is logged."""
+
+
+class PageServer(ThreadingHTTPServer):
+    """One origin, on a port of loopback."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.results: queue.Queue[bytes] = queue.Queue()
+
+    @property
+    def origin(self) -> str:
+        """As browsers send it."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+@contextmanager
+def serving() -> Iterator[PageServer]:
+    """Serve the page until the block ends."""
+    with PageServer() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join(LIMIT)
+
+
+@contextmanager
+def browsing(chromium: str, url: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Open an address in a browser that knows nothing yet, and end all of it with the block.
+
+    :param folder: an empty one, for its profile and its output.
+    """
+    environment = {**os.environ, "HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)}
+    command = [chromium, *OPTIONS, f"--user-data-dir={folder / 'profile'}", url]
+    with (folder / "output").open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a browser and every process that it started.
+
+    :raise AssertionError: where one of them is still there after a while.
+    """
+    # All at once: the browser's own way of ending writes a profile that nobody needs.
+    signal_group(process.pid, signal.SIGKILL)
+    process.wait(LIMIT)
+    deadline = time.monotonic() + LIMIT
+    while left := list(members(process.pid)):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"still running: {left}")
+        time.sleep(0.02)
+
+
+def visit(chromium: str, server: PageServer, query: str, folder: Path) -> Any:
+    """Open the page and wait for what it saw.
+
+    :param query: what the page is told, urlencoded.
+    :raise AssertionError: where no result comes, with what the browser printed.
+    """
+    deadline = time.monotonic() + LIMIT
+    with browsing(chromium, f"{server.origin}/?{query}", folder) as process:
+        while time.monotonic() < deadline:
+            try:
+                return json.loads(server.results.get(timeout=0.2))
+            except queue.Empty:
+                if process.poll() is not None:
+                    break
+    output = (folder / "output").read_text(encoding="utf-8", errors="replace")
+    raise AssertionError(f"no result from the browser, whose exit status is {process.returncode}:\n{output}")
