@@ -318,7 +318,7 @@ class Channel(protocol.Protocol):
 
     def _read_body(self, body: Body, data: bytes) -> bytes:
         request = self._request
-        if request is None or isinstance(body, LostBody):
+        if request is None:
             return b""
         body.limit = request.max_body
         piece = body.feed(data)

@@ -183,6 +183,13 @@ class PiecesTests(SynchronousTestCase):
         self.assertEqual(b"0123456789", self.successResultOf(request.read_piece()))
         self.failureResultOf(request.read_piece(), BrokenBody)
 
+        connection, request = self.begin(2000)
+        connection.send(b"x" * 1000)
+        request.max_body = 1500
+        connection.send(b"x" * 1000)
+        self.assertEqual(1000, len(self.successResultOf(request.read_piece())))
+        self.failureResultOf(request.read_piece(), BrokenBody)
+
         def limited(request: Request) -> bool:
             request.max_body = 5
             return True

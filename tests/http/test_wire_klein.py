@@ -8,6 +8,7 @@ from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
 
 from queuey.http.limits import AccessLine
 from queuey.http.wire import Request
@@ -201,3 +202,39 @@ class KleinTests(SynchronousTestCase):
         self.client.start("PUT", "/upload", {"Content-Length": "9"}, b"abc").hang_up()
         self.assertEqual([400, 499], [line.status for line in self.lines])
         self.assertEqual([], self.flushLoggedErrors())
+
+
+class Plain(Resource):
+    """A resource as twisted.web has them."""
+
+    isLeaf = True
+
+    def render_GET(self, request: Request) -> bytes:
+        return b"[1]"
+
+    def render_PUT(self, request: Request) -> object:
+        return "text"
+
+
+class ResourceTests(SynchronousTestCase):
+    """Resources of twisted.web work behind the door, and never answer HTML."""
+
+    def setUp(self) -> None:
+        self.client = Client(make_site(Plain()))
+
+    def test_bytes(self) -> None:
+        """What is returned is the answer; HEAD has its header."""
+        self.assertEqual([1], self.client.request("GET", "/").json)
+        self.assertEqual("3", self.client.request("HEAD", "/").header("Content-Length"))
+
+    def test_method(self) -> None:
+        """A method that it does not have is 405, with those that it has."""
+        response = self.client.request("DELETE", "/")
+        self.assertEqual((405, ["MethodNotAllowed"]), (response.status, list(response.error)))
+        self.assertEqual("GET, HEAD, PUT", response.header("Allow"))
+        self.assertFalse(response.closes)
+
+    def test_not_bytes(self) -> None:
+        """Anything but bytes is a defect."""
+        self.assertEqual(500, self.client.request("PUT", "/").status)
+        self.assertEqual(1, len(self.flushLoggedErrors(TypeError)))
