@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
@@ -17,8 +16,9 @@ from queuey.interfaces import MAX_STATE, IStateStore, IStore, Outcome, Promises,
 from queuey.model.message import Address, Content, Message, NewMessage
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, make, ticks_of, upper_bound
+from queuey.model.timeid import HIGHEST, SECOND, MessageId, Ticks, from_seconds, make, ticks_of, upper_bound
 from queuey.model.window import SLICE_BYTES, SLICE_ROWS, LookupSlice, Window, WindowSlice
+from queuey.storage.agenda import Agenda
 
 OVERHEAD: Final = 768
 """Bytes that a message, a queue or a state takes beside its own, as this store counts them against its bound."""
@@ -26,46 +26,7 @@ OVERHEAD: Final = 768
 SWEEP: Final = 1.0
 """Seconds between two sweeps of what has expired."""
 
-Place = tuple[int, int, MessageId]
 T = TypeVar("T")
-
-
-class Agenda:
-    """Places by the time at which each falls due; what is dropped or moved leaves nothing behind for long."""
-
-    def __init__(self) -> None:
-        self._when: dict[Place, Ticks] = {}
-        self._heap: list[tuple[Ticks, Place]] = []
-
-    def __len__(self) -> int:
-        return len(self._heap)
-
-    def put(self, place: Place, when: Ticks) -> None:
-        """Set the time of a place, whether it had one or not."""
-        self._when[place] = when
-        heapq.heappush(self._heap, (when, place))
-        self._tidy()
-
-    def drop(self, place: Place) -> None:
-        """Forget a place, if it is there."""
-        if self._when.pop(place, None) is not None:
-            self._tidy()
-
-    def due(self, now: Ticks) -> list[Place]:
-        """Take out the places whose time has come, the earliest first."""
-        found: list[Place] = []
-        while self._heap and self._heap[0][0] <= now:
-            when, place = heapq.heappop(self._heap)
-            if self._when.get(place) == when:
-                del self._when[place]
-                found.append(place)
-        return found
-
-    def _tidy(self) -> None:
-        """Rebuild the heap once most of it is stale, which costs nothing in the long run."""
-        if len(self._heap) > 2 * len(self._when) + 64:
-            self._heap = [(when, place) for place, when in self._when.items()]
-            heapq.heapify(self._heap)
 
 
 class Partition:
@@ -114,6 +75,46 @@ class Life:
 
     def __len__(self) -> int:
         return sum(len(partition.messages) for partition in self.partitions.values())
+
+
+class Taking:
+    """One slice in the making.
+
+    :param now: what has expired by then is passed over.
+    :param stable: the bound below which scans show messages.
+    """
+
+    def __init__(self, now: Ticks, stable: MessageId) -> None:
+        self.messages: list[Message] = []
+        self._bytes = 0
+        self._now = now
+        self._stable = stable
+
+    def full(self) -> bool:
+        """Whether the slice ends here."""
+        return len(self.messages) >= SLICE_ROWS or self._bytes >= SLICE_BYTES
+
+    def take(self, message: Message) -> bool:
+        """Take a message unless it has expired; whether it was taken."""
+        if message.expires <= self._now:
+            return False
+        self.messages.append(message)
+        self._bytes += len(message.content.body)
+        return True
+
+    def take_first(self, life: Life, window: Window) -> Window | None:
+        """Read on in the first partition of a window; what is left of the window."""
+        partition = life.partitions.get(window.partitions[0])
+        lower, upper, limit = window.first()
+        taken = 0
+        if partition is not None and limit > 0:
+            for id in partition.between(lower, min(upper, self._stable), window.descending):
+                taken += self.take(partition.messages[id])
+                if taken == limit:
+                    break
+                if self.full():
+                    return window.after(id, taken)
+        return window.next_partition()
 
 
 class Room:
@@ -291,29 +292,11 @@ class MemoryStore:
 
     def _scan(self, queue: Queue, window: Window) -> WindowSlice:
         life = self._lives.get(queue.incarnation)
-        now, stable = self._ticks(), upper_bound(self._stable())
-        found: list[Message] = []
-        size = 0
+        taking = Taking(self._ticks(), upper_bound(self._stable()))
         rest: Window | None = window if life and window.partitions else None
-        while rest is not None and len(found) < SLICE_ROWS and size < SLICE_BYTES:
-            assert life is not None
-            lower, upper, limit = rest.first()
-            partition = life.partitions.get(rest.partitions[0]) or Partition()
-            left, taken = rest.next_partition(), 0
-            for id in partition.between(lower, min(upper, stable), window.descending) if limit > 0 else ():
-                message = partition.messages[id]
-                if message.expires <= now:
-                    continue
-                found.append(message)
-                taken += 1
-                size += len(message.content.body)
-                if taken == limit:
-                    break
-                if len(found) == SLICE_ROWS or size >= SLICE_BYTES:
-                    left = rest.after(id, taken)
-                    break
-            rest = left
-        return WindowSlice(tuple(found), rest)
+        while life and rest is not None and not taking.full():
+            rest = taking.take_first(life, rest)
+        return WindowSlice(tuple(taking.messages), rest)
 
     def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[LookupSlice]:
         """See IMessageStore."""
@@ -321,17 +304,14 @@ class MemoryStore:
 
     def _lookup(self, queue: Queue, addresses: Sequence[Address]) -> LookupSlice:
         life = self._lives.get(queue.incarnation)
-        now = self._ticks()
-        found: list[Message] = []
-        size = 0
+        taking = Taking(self._ticks(), HIGHEST)
         for place, address in enumerate(addresses if life else ()):
-            if len(found) == SLICE_ROWS or size >= SLICE_BYTES:
-                return LookupSlice(tuple(found), tuple(addresses[place:]))
+            if taking.full():
+                return LookupSlice(tuple(taking.messages), tuple(addresses[place:]))
             message = life.find(address) if life else None
-            if message is not None and message.expires > now:
-                found.append(message)
-                size += len(message.content.body)
-        return LookupSlice(tuple(found), None)
+            if message is not None:
+                taking.take(message)
+        return LookupSlice(tuple(taking.messages), None)
 
     def replace(
         self, queue: Queue, addresses: Sequence[Address], content: Content, ttl: int, terms: WriteTerms

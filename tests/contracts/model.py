@@ -34,6 +34,8 @@ class Model:
 
     :ivar low: the stable time is this at least.
     :ivar high: and this at the most.
+    :ivar unswept: messages that have expired, and may be there until they are swept.
+    :ivar ghosts: their bytes.
     :ivar foreseen: the times of all ids that were of the future when they were put.
     """
 
@@ -45,18 +47,30 @@ class Model:
     low: Ticks = NEVER
     high: Ticks = NEVER
     last_id: MessageId = LOWEST
+    unswept: int = 0
+    ghosts: int = 0
     foreseen: set[Ticks] = attrs.field(factory=set)
 
     def set_clock(self, seconds: float) -> None:
         self.clock = from_seconds(seconds)
 
-    def pass_time(self) -> None:
-        """What a store does by itself once time has passed."""
+    def leap(self) -> None:
+        """The clock was set forwards, and nothing had the time to run: expired messages may not be swept yet."""
         for life in self.lives:
             for address, message in list(life.messages.items()):
                 if message.expires <= self.clock:
                     del life.messages[address]
-                elif ticks_of(message.id) <= self.clock:
+                    self.unswept += 1
+                    self.ghosts += message.content.size
+        self.high = max([self.high, *(ticks for ticks in self.foreseen if ticks <= self.clock)])
+
+    def pass_time(self) -> None:
+        """What a store does by itself once time has passed."""
+        self.leap()
+        self.unswept = self.ghosts = 0
+        for life in self.lives:
+            for message in life.messages.values():
+                if ticks_of(message.id) <= self.clock:
                     self.low = max(self.low, ticks_of(message.id))
         due = [ticks for ticks in self.foreseen if ticks <= self.clock]
         self.high = max([self.high, self.low, *due])
@@ -76,6 +90,15 @@ class Model:
 
     def used(self, application: str) -> int:
         return sum(life.bytes for life in self.lives if life.queue.application == application)
+
+    def is_over(self, application: str, more: int, limit: int | None) -> bool | None:
+        """Whether a write goes over a limit; ``None`` where that hangs on what is not swept yet."""
+        if limit is None:
+            return False
+        used = self.used(application)
+        if more <= 0 or used + self.ghosts + more <= limit:
+            return False
+        return True if more > self.ghosts and used + more - self.ghosts > limit else None
 
     def names(self, application: str) -> list[str]:
         return sorted(life.queue.name for life in self.lives if life.queue.application == application)

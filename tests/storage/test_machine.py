@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from itertools import count
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.contracts import machine
+from tests.storage.quick import quick_directory
 from tests.storage.subjects import HeldSubject, MemorySubject
 
 
@@ -16,6 +16,6 @@ class MachineTests(SynchronousTestCase):
         machine.run(MemorySubject, examples=150)
 
     def test_sqlite(self) -> None:
-        directory = Path(self.mktemp())
+        directory = quick_directory(self)
         numbers = count()
         machine.run(lambda: HeldSubject(directory / str(next(numbers))), examples=100)

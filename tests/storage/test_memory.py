@@ -12,8 +12,7 @@ from queuey.interfaces import Outcome
 from queuey.model.message import Address, Content
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.timeid import Ticks
-from queuey.storage.memory import OVERHEAD, Agenda, MemoryStore
+from queuey.storage.memory import OVERHEAD, MemoryStore
 from tests.contracts import messages, queues, states, timing
 from tests.contracts.reading import TERMS, foreign_id, new
 from tests.contracts.subject import Contract
@@ -133,20 +132,3 @@ class LeakTests(SynchronousTestCase):
         subject.advance(10)
         self.successResultOf(subject.close())
         self.assertEqual(subject.clock.getDelayedCalls(), [])
-
-
-class AgendaTests(SynchronousTestCase):
-    """Places by their time."""
-
-    def test_a_place_is_due_once_at_its_last_time(self) -> None:
-        agenda = Agenda()
-        places = [(number, 1, foreign_id(number)) for number in range(4)]
-        for place in places:
-            agenda.put(place, Ticks(10 + place[0]))
-        agenda.put(places[0], Ticks(20))
-        agenda.drop(places[1])
-        agenda.drop(places[1])
-        self.assertEqual(agenda.due(Ticks(11)), [])
-        self.assertEqual(agenda.due(Ticks(13)), places[2:])
-        self.assertEqual(agenda.due(Ticks(20)), places[:1])
-        self.assertEqual(agenda.due(Ticks(99)), [])

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tests.contracts import messages, queues, states, timing
 from tests.contracts.subject import Contract
+from tests.storage.quick import quick_directory
 from tests.storage.runners import Inline
 from tests.storage.subjects import SQLiteSubject
 
 
 class SQLiteCase(Contract):
     def make_subject(self) -> SQLiteSubject:
-        return SQLiteSubject(Path(self.mktemp()), Inline)
+        return SQLiteSubject(quick_directory(self), Inline)
 
 
 class AppendTests(SQLiteCase, messages.AppendContract):

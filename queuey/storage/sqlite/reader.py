@@ -125,16 +125,17 @@ def _scan_first(reader: Reader, queue: Queue, window: Window, taking: Taking) ->
     """Read on in the first partition of a window; what is left of the window."""
     partition = window.partitions[0]
     lower, upper, limit = window.first()
-    taking.rows -= 1  # an empty partition costs something too
-    taken = 0
+    taken, before = 0, taking.rows
     if limit > 0 and partition in INT64:
-        bounds = (reader.clock, queue.incarnation, partition, lower, min(upper, reader.stable), taking.rows + 1)
+        bounds = (reader.clock, queue.incarnation, partition, lower, min(upper, reader.stable), taking.rows)
         for row in reader.connection.execute(SCAN[window.descending], bounds):
             taken += taking.look_at(partition, row)
             if taken == limit:
                 break
             if taking.full():
                 return window.after(row[0], taken)
+    if taking.rows == before:
+        taking.rows -= 1  # an empty partition costs something too
     return window.next_partition()
 
 

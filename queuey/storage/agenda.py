@@ -1,0 +1,48 @@
+"""What is to be done, by the time at which it falls due."""
+
+from __future__ import annotations
+
+import heapq
+
+from queuey.model.timeid import MessageId, Ticks
+
+Place = tuple[int, int, MessageId]
+"""Where a message is: the incarnation of its queue, its partition, its id."""
+
+
+class Agenda:
+    """Places by the time at which each falls due; what is dropped or moved leaves nothing behind for long."""
+
+    def __init__(self) -> None:
+        self._when: dict[Place, Ticks] = {}
+        self._heap: list[tuple[Ticks, Place]] = []
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def put(self, place: Place, when: Ticks) -> None:
+        """Set the time of a place, whether it had one or not."""
+        self._when[place] = when
+        heapq.heappush(self._heap, (when, place))
+        self._tidy()
+
+    def drop(self, place: Place) -> None:
+        """Forget a place, if it is there."""
+        if self._when.pop(place, None) is not None:
+            self._tidy()
+
+    def due(self, now: Ticks) -> list[Place]:
+        """Take out the places whose time has come, the earliest first."""
+        found: list[Place] = []
+        while self._heap and self._heap[0][0] <= now:
+            when, place = heapq.heappop(self._heap)
+            if self._when.get(place) == when:
+                del self._when[place]
+                found.append(place)
+        return found
+
+    def _tidy(self) -> None:
+        """Rebuild the heap once most of it is stale, which costs nothing in the long run."""
+        if len(self._heap) > 2 * len(self._when) + 64:
+            self._heap = [(when, place) for place, when in self._when.items()]
+            heapq.heapify(self._heap)

@@ -1,0 +1,19 @@
+"""Where tests keep their files: in memory where that can be, since most of them wait for nothing but the disk."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from shutil import rmtree
+
+from twisted.trial.unittest import SynchronousTestCase
+
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def quick_directory(case: SynchronousTestCase) -> Path:
+    """A directory that is gone after the test."""
+    where = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
+    directory = Path(tempfile.mkdtemp(prefix="queuey-test-", dir=where))
+    case.addCleanup(rmtree, directory, ignore_errors=True)
+    return directory

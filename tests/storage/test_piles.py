@@ -1,0 +1,188 @@
+"""Piles: what is taken together, what becomes of jobs that fail, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import CancelledError
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey.errors import Unavailable
+from queuey.storage.sqlite.piles import AGAIN, Again, Job, Pile, Threads
+from tests.storage.runners import Inline, Manual
+
+
+class Worker:
+    """Notes the piles that it was given; each job may fail on its own."""
+
+    def __init__(self) -> None:
+        self.piles: list[int] = []
+        self.rested: list[list[str]] = []
+        self.done: list[str] = []
+        self.broken = False
+
+    def work(self, jobs: Sequence[Job[Worker]]) -> None:
+        self.piles.append(len(jobs))
+        if self.broken:
+            raise RuntimeError("broken")
+        for job in jobs:
+            job.error = None
+            try:
+                job.run(self)
+            except ValueError as error:
+                job.error = error
+
+    def rest(self) -> None:
+        self.rested.append(list(self.done))
+
+
+def note(worker: Worker, text: str) -> str:
+    worker.done.append(text)
+    return text.upper()
+
+
+def refuse(worker: Worker) -> None:
+    raise ValueError("no")
+
+
+def break_down() -> None:
+    raise ZeroDivisionError
+
+
+def thrice(worker: Worker, left: list[int]) -> Again | str:
+    worker.done.append(f"turn {len(left)}")
+    left.pop()
+    return AGAIN if left else "over"
+
+
+class PileTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.worker = Worker()
+        self.runner = Manual()
+        self.pile = self.make()
+        self.runner.held = True
+
+    def make(self, most: int = 100) -> Pile[Worker]:
+        pile: Pile[Worker] = Pile(self.runner, most)
+        pile.open(self.worker.work, self.worker.rest)
+        return pile
+
+    def take(self) -> None:
+        self.runner.take()
+
+    def test_all_that_waits_is_one_pile(self) -> None:
+        answers = [self.pile.submit(note, text) for text in "abc"]
+        self.assertNoResult(answers[0])
+        self.take()
+        self.assertEqual([self.successResultOf(answer) for answer in answers], ["A", "B", "C"])
+        self.assertEqual(self.worker.piles, [3])
+
+    def test_a_lone_job_waits_for_nobody(self) -> None:
+        self.runner.held = False
+        self.assertEqual(self.successResultOf(self.pile.submit(note, "a")), "A")
+
+    def test_no_more_than_so_many(self) -> None:
+        pile = self.make(most=2)
+        answers = [pile.submit(note, text) for text in "abcde"]
+        self.take()
+        self.assertEqual([self.successResultOf(answer) for answer in answers], ["A", "B", "C", "D", "E"])
+        self.assertEqual(self.worker.piles, [2, 2, 1])
+
+    def test_one_that_fails_harms_no_other(self) -> None:
+        first, bad, last = self.pile.submit(note, "a"), self.pile.submit(refuse), self.pile.submit(note, text="b")
+        self.take()
+        self.assertEqual([self.successResultOf(first), self.successResultOf(last)], ["A", "B"])
+        self.failureResultOf(bad, ValueError)
+
+    def test_a_worker_that_breaks_leaves_nobody_waiting(self) -> None:
+        self.worker.broken = True
+        answers = [self.pile.submit(note, text) for text in "ab"]
+        self.take()
+        for answer in answers:
+            self.failureResultOf(answer, RuntimeError)
+        self.worker.broken = False
+        self.assertEqual(self.successResultOf(self.pile.submit(note, "c")), "C")
+
+    def test_a_job_with_more_to_do_goes_behind_whoever_waits(self) -> None:
+        long = self.pile.submit(thrice, [1, 2, 3])
+        self.pile.submit(note, "a").addCallback(lambda _: self.pile.submit(note, "b"))
+        self.take()
+        self.assertEqual(self.successResultOf(long), "over")
+        self.assertEqual(self.worker.done, ["turn 3", "a", "turn 2", "b", "turn 1"])
+
+    def test_rest_comes_after_the_answers(self) -> None:
+        self.pile.submit(note, "a").addCallback(lambda _: self.worker.done.append("answered"))
+        self.take()
+        self.assertEqual(self.worker.rested, [["a", "answered"]])
+
+    def test_a_rest_that_breaks_harms_nothing(self) -> None:
+        pile: Pile[Worker] = Pile(Inline(), 9)
+        pile.open(self.worker.work, break_down)
+        for text in "ab":
+            self.assertEqual(self.successResultOf(pile.submit(note, text)), text.upper())
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+
+    def test_a_cancelled_write_is_done_all_the_same(self) -> None:
+        answer = self.pile.submit(note, "a")
+        answer.cancel()
+        self.failureResultOf(answer, CancelledError)
+        self.take()
+        self.assertEqual(self.worker.done, ["a"])
+
+    def test_closing_finishes_what_was_accepted(self) -> None:
+        long, answer = self.pile.submit(thrice, [1, 2, 3]), self.pile.submit(note, "a")
+        closed = self.pile.close(lambda: self.worker.done.append("finish"))
+        late = self.pile.submit(note, "late")
+        self.assertNoResult(closed)
+        self.take()
+        self.assertEqual([self.successResultOf(long), self.successResultOf(answer)], ["over", "A"])
+        self.failureResultOf(late, Unavailable)
+        self.successResultOf(closed)
+        self.assertEqual(self.worker.done, ["turn 3", "a", "turn 2", "turn 1", "finish"])
+
+    def test_closing_with_more_than_one_pile_left(self) -> None:
+        pile = self.make(most=2)
+        long, answers = pile.submit(thrice, [1, 2, 3]), [pile.submit(note, text) for text in "abcd"]
+        closed = pile.close(lambda: self.worker.done.append("finish"))
+        self.take()
+        self.assertEqual(self.successResultOf(long), "over")
+        self.assertEqual([self.successResultOf(answer) for answer in answers], ["A", "B", "C", "D"])
+        self.successResultOf(closed)
+        self.assertEqual(self.worker.done[-1], "finish")
+
+    def test_closing_that_fails_says_so(self) -> None:
+        closed = self.pile.close(lambda: refuse(self.worker))
+        self.take()
+        self.failureResultOf(closed, ValueError)
+
+    def test_before_and_after(self) -> None:
+        pile: Pile[Worker] = Pile(self.runner, 9)
+        self.failureResultOf(pile.submit(note, "a"), Unavailable)
+        self.successResultOf(pile.close(lambda: None))
+
+    def test_closing_twice(self) -> None:
+        self.pile.close(lambda: None)
+        self.successResultOf(self.pile.close(lambda: None))
+
+
+class ThreadsTests(SynchronousTestCase):
+    """The runner with threads, its thread being the test."""
+
+    def test_the_thread_works_until_the_end(self) -> None:
+        started: list[Callable[[], None]] = []
+        calls: list[tuple[Any, ...]] = []
+        worker = Worker()
+        pile: Pile[Worker] = Pile(Threads(started.append, lambda *call: calls.append(call)), 9)
+        pile.open(worker.work, worker.rest)
+        answers = [pile.submit(note, text) for text in "ab"]
+        closed = pile.close(lambda: None)
+        (thread,) = started
+        thread()
+        self.assertEqual((worker.piles, worker.done), ([2], ["a", "b"]))
+        for answer in (*answers, closed):
+            self.assertNoResult(answer)
+        for function, *arguments in calls:
+            function(*arguments)
+        self.assertEqual([self.successResultOf(answer) for answer in answers], ["A", "B"])
+        self.successResultOf(closed)

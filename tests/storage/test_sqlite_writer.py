@@ -1,0 +1,418 @@
+"""The writing side of SQLite: piles of which some fail, full disks, the log, and what is counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import apsw
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey.errors import NoSuchQueue, StorageFull, Unavailable
+from queuey.model.message import Address, Content
+from queuey.model.policy import Ack, WriteTerms
+from queuey.model.queue import Queue, QueueSettings
+from queuey.model.window import Window
+from queuey.storage.sqlite import SQLiteStore, queues, reader, upkeep, writer, writes
+from queuey.storage.sqlite.writer import Writer
+from tests.contracts.reading import TERMS, bodies, foreign_id, new
+from tests.storage.quick import quick_directory
+from tests.storage.subjects import HeldSubject
+
+PAGE = 4096
+
+
+class HeldCase(SynchronousTestCase):
+    """A store whose writes wait until the test says so."""
+
+    def setUp(self) -> None:
+        self.subject = HeldSubject(quick_directory(self))
+        self.addCleanup(lambda: self.successResultOf(self.subject.close()))
+        self.queue = self.make("queue")
+
+    @property
+    def store(self) -> SQLiteStore:
+        store = self.subject.store
+        assert isinstance(store, SQLiteStore)
+        return store
+
+    @property
+    def writer(self) -> Writer:
+        assert self.store._open is not None
+        return self.store._open.writer
+
+    def make(self, name: str) -> Queue:
+        queue, _ = self.successResultOf(self.store.create("app", name, QueueSettings(), None))
+        return queue
+
+    def append(self, *texts: bytes, queue: Queue | None = None, terms: WriteTerms = TERMS) -> Deferred[Any]:
+        return self.store.append(queue or self.queue, [new(text) for text in texts], terms)
+
+    def shown(self, queue: Queue | None = None) -> list[bytes]:
+        piece = self.successResultOf(self.store.scan(queue or self.queue, Window((1,), limit=5000), Ack.ONE))
+        return bodies(piece.messages)
+
+    def counted(self) -> int:
+        return self.successResultOf(self.store.count(self.queue, Ack.ONE))
+
+    def rows(self, table: str) -> int:
+        number: int = self.writer.connection.execute(f"SELECT count(*) FROM {table}").get
+        return number
+
+
+class PileTests(HeldCase):
+    """Many operations in one transaction."""
+
+    def test_all_that_waits_is_one_transaction(self) -> None:
+        commits: list[int] = []
+
+        def committed() -> bool:
+            commits.append(1)
+            return False
+
+        self.writer.connection.set_commit_hook(committed)
+        self.subject.hold()
+        answers = [self.append(b"%d" % number) for number in range(200)]
+        self.subject.release()
+        ids = [self.successResultOf(answer)[0] for answer in answers]
+        self.assertEqual(ids, sorted(set(ids)))
+        self.assertEqual(self.shown(), [b"%d" % number for number in range(200)])
+        self.assertEqual(len(commits), 1)
+
+    def test_words_of_ours_harm_no_other(self) -> None:
+        dead = self.make("dead")
+        self.successResultOf(self.store.forget(dead))
+        self.subject.hold()
+        good = [self.append(b"a"), self.append(b"b")]
+        bad = self.append(b"x", queue=dead)
+        full = self.append(b"12345", terms=WriteTerms(Ack.ONE, 6))
+        good.append(self.append(b"c"))
+        state = self.store.states.replace("key", "x", b"")
+        self.subject.release()
+        for answer in good:
+            self.successResultOf(answer)
+        self.failureResultOf(bad, NoSuchQueue)
+        self.failureResultOf(full, StorageFull)
+        self.successResultOf(state)
+        self.assertEqual(self.shown(), [b"a", b"b", b"c"])
+
+    def test_a_failure_of_the_database_harms_no_other(self) -> None:
+        other = self.make("other")
+        self.subject.hold()
+        good = [self.append(b"a"), self.append(b"b", queue=other)]
+        bad = self.store._writing.submit(self.break_down)
+        good += [self.append(b"c"), self.append(b"d", queue=other)]
+        self.subject.release()
+        ids = [self.successResultOf(answer)[0] for answer in good]
+        self.assertEqual(ids, sorted(ids))
+        self.failureResultOf(bad, Unavailable)
+        self.assertEqual((self.shown(), self.shown(other)), ([b"a", b"c"], [b"b", b"d"]))
+        self.assertEqual(self.counted(), 2)
+        self.assertEqual(self.rows("usage"), 1)
+        self.assertEqual(self.writer.usage("app"), (2, 4))
+
+    @staticmethod
+    def break_down(writer: Writer) -> None:
+        writer.connection.execute("DELETE FROM messages")
+        writer.connection.execute("DELETE FROM tallies")
+        writer.connection.execute("SELECT nonsense")
+
+    def test_a_defect_is_not_hidden(self) -> None:
+        def defect(writer: Writer) -> None:
+            writer.connection.execute("DELETE FROM tallies")
+            raise ZeroDivisionError
+
+        self.subject.hold()
+        bad, good = self.store._writing.submit(defect), self.append(b"a")
+        self.subject.release()
+        self.failureResultOf(bad, ZeroDivisionError)
+        self.successResultOf(good)
+        self.assertEqual(self.counted(), 1)
+
+    def test_a_queue_made_and_deleted_in_one_pile_with_its_messages(self) -> None:
+        self.subject.hold()
+        answers: list[Deferred[Any]] = [
+            self.append(b"a"),
+            self.store.forget(self.queue),
+            self.append(b"b"),
+            self.store.create("app", "queue", QueueSettings(), None),
+        ]
+        self.subject.release()
+        self.successResultOf(answers[0])
+        self.assertTrue(self.successResultOf(answers[1]))
+        self.failureResultOf(answers[2], NoSuchQueue)
+        queue, made = self.successResultOf(answers[3])
+        self.assertTrue(made)
+        self.assertEqual(self.shown(queue), [])
+        self.assertEqual(self.writer.usage("app"), (1, 0))
+
+    def test_a_clients_id_in_the_way_of_one_in_a_pile(self) -> None:
+        (id,) = self.successResultOf(self.append(b"first"))
+        taken = type(id)((int.from_bytes(id, "big") + (2 << 64)).to_bytes(16, "big"))
+        self.successResultOf(self.store.replace(self.queue, [Address(1, taken)], Content(b"taken"), 60, TERMS))
+        self.subject.hold()
+        answers = [self.append(b"%d" % number) for number in range(4)]
+        self.subject.release()
+        ids = [self.successResultOf(answer)[0] for answer in answers]
+        self.assertNotIn(taken, ids)
+        self.assertEqual(sorted(self.shown()), sorted([b"first", b"taken", b"0", b"1", b"2", b"3"]))
+
+    def test_many_living_queues(self) -> None:
+        self.patch(writer, "KNOWN", 3)
+        many = [self.make(f"q{number}") for number in range(9)]
+        for queue in many * 2:
+            self.successResultOf(self.append(b"x", queue=queue))
+        self.assertEqual(len(self.writer._applications), 3)
+        self.successResultOf(self.store.forget(many[-1]))
+        self.failureResultOf(self.append(b"x", queue=many[-1]), NoSuchQueue)
+
+    def test_a_cancelled_read_is_not_begun(self) -> None:
+        looked: list[str] = []
+        self.patch(reader, "scan", lambda *arguments: looked.append("scan"))
+        self.patch(reader, "count", lambda *arguments: looked.append("count"))
+        self.subject.hold()
+        dropped = self.store.scan(self.queue, Window((1,)), Ack.ONE)
+        counted = self.store.count(self.queue, Ack.ONE)
+        dropped.cancel()
+        self.subject.release()
+        self.failureResultOf(dropped, CancelledError)
+        self.successResultOf(counted)
+        self.assertEqual(looked, ["count"])
+
+    def test_a_read_that_fails_harms_no_other(self) -> None:
+        self.successResultOf(self.append(b"a"))
+        self.subject.hold()
+        first = self.store.count(self.queue, Ack.ONE)
+        bad = self.store._reading.submit(lambda reader: reader.connection.execute("SELECT nonsense"))
+        last = self.store.count(self.queue, Ack.ONE)
+        self.subject.release()
+        self.failureResultOf(bad, Unavailable)
+        self.assertEqual((self.successResultOf(first), self.successResultOf(last)), (1, 1))
+
+
+class FullTests(HeldCase):
+    """A disk without room: what does not fit is refused, and the store goes on when there is room again."""
+
+    def room(self, pages: int) -> None:
+        """Let the file grow by so many pages and no more."""
+        connection = self.writer.connection
+        connection.pragma("max_page_count", connection.pragma("page_count") + pages)
+
+    def test_a_full_disk(self) -> None:
+        self.successResultOf(self.append(b"before"))
+        self.room(30)
+        self.subject.hold()
+        small = [self.append(b"small 1")]
+        large = self.append(b"x" * 60 * PAGE)
+        small.append(self.append(b"small 2"))
+        self.subject.release()
+        self.assertEqual(self.failureResultOf(large, StorageFull).value.applied, "no")
+        ids = [self.successResultOf(answer)[0] for answer in small]
+        self.assertEqual(ids, sorted(ids))
+        self.assertEqual(self.shown(), [b"before", b"small 1", b"small 2"])
+        self.assertEqual(self.counted(), 3)
+        self.room(1000)
+        self.successResultOf(self.append(b"x" * 60 * PAGE))
+        self.assertEqual(self.counted(), 4)
+        used = sum(map(len, self.shown()))
+        self.assertEqual(self.writer.usage("app"), (1, used))
+
+    def test_upkeep_on_a_full_disk_says_so_once_and_goes_on(self) -> None:
+        self.successResultOf(self.append(b"x"))
+        fail = [True]
+        self.patch(upkeep, "turn", lambda writer: self.turn(writer, fail))
+        with capturedLogs() as events:
+            for _ in range(3):
+                self.successResultOf(self.subject.advance(1))
+        texts = [formatEvent(event) for event in events if event["log_namespace"].endswith("Upkeep")]
+        self.assertEqual(
+            texts, ["The upkeep of the store cannot go on for now: There is no room left on the disk of the store."]
+        )
+        fail.clear()
+        self.successResultOf(self.subject.advance(4000))
+        self.assertEqual(self.rows("messages"), 0)
+
+    original = staticmethod(upkeep.turn)
+
+    def turn(self, writer: Writer, fail: list[bool]) -> upkeep.Turn:
+        if fail:
+            raise apsw.FullError("full")
+        return self.original(writer)
+
+
+class LogTests(HeldCase):
+    """The write-ahead log stays small."""
+
+    def log_bytes(self) -> int:
+        return (self.subject.directory / "queuey.sqlite-wal").stat().st_size
+
+    def test_it_starts_over_once_it_is_long(self) -> None:
+        self.patch(writer, "CHECKPOINT_PAGES", 100)
+        for _ in range(60):
+            self.successResultOf(self.append(b"x" * 20 * PAGE))
+        self.assertLess(self.log_bytes(), 200 * PAGE)
+
+    def test_readers_who_are_always_there_hold_it_up_only_so_long(self) -> None:
+        self.patch(writer, "CHECKPOINT_PAGES", 100)
+        self.patch(writer, "PATIENCE", 1)
+        other = apsw.Connection(str(self.subject.directory / "queuey.sqlite"))
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM messages").fetchall()
+        for _ in range(40):
+            self.successResultOf(self.append(b"x" * 20 * PAGE))
+        long = self.log_bytes()
+        self.assertGreater(long, 700 * PAGE)
+        other.close(True)
+        for _ in range(40):
+            self.successResultOf(self.append(b"x" * 20 * PAGE))
+        self.assertLessEqual(self.log_bytes(), long + 200 * PAGE)
+        self.assertEqual(self.counted(), 80)
+
+
+class PlanTests(HeldCase):
+    """Nothing that runs often looks at rows that it does not need."""
+
+    def plan(self, statement: str) -> str:
+        marks = statement.count("?")
+        rows = self.writer.connection.execute(f"EXPLAIN QUERY PLAN {statement}", (1,) * marks).fetchall()
+        return "; ".join(str(row[-1]) for row in rows)
+
+    def test_no_scans_and_no_sorting(self) -> None:
+        for module in (reader, queues, writes, upkeep):
+            texts: dict[str, Any] = {
+                name: text for name, text in vars(module).items() if isinstance(text, str) and "?" in text
+            }
+            texts.update({f"scan {down}": text for down, text in reader.SCAN.items()})
+            for name, text in texts.items():
+                if text.split()[0] not in ("SELECT", "DELETE", "UPDATE"):
+                    continue
+                plan = self.plan(text)
+                self.assertNotIn("SCAN messages", plan, (name, plan))
+                self.assertNotIn("SCAN queues", plan, (name, plan))
+                if "GROUP BY" not in text:
+                    self.assertNotIn("B-TREE", plan, (name, plan))
+
+    def test_expired_messages_of_a_queue_are_counted_in_the_index(self) -> None:
+        self.assertIn("COVERING INDEX expiry", self.plan(reader._EXPIRED))
+
+
+class SweepTests(HeldCase):
+    """What is over goes away in small steps, among which others have their turn."""
+
+    def fill(self, number: int, ttl: int = 10, queue: Queue | None = None, size: int = 1) -> None:
+        self.successResultOf(self.store.append(queue or self.queue, [new(b"x" * size, ttl=ttl)] * number, TERMS))
+
+    def one_turn(self, seconds: float) -> None:
+        """Let the next turn of upkeep be taken, and no other."""
+        self.subject.hold()
+        self.subject.clock.advance(seconds)
+        self.subject.release()
+
+    def test_expired_messages_in_steps_with_others_between(self) -> None:
+        self.fill(1234)
+        self.fill(3, ttl=100)
+        self.subject.wall.seconds += 10
+        for seconds, left in ((1, 737), (0, 237), (0, 3), (1, 3)):
+            self.subject.hold()
+            self.subject.clock.advance(seconds)
+            between = self.store.states.replace(f"{left} {seconds}", None, b"")
+            self.subject.release()
+            self.successResultOf(between)
+            self.assertEqual(self.rows("messages"), left)
+            self.assertEqual(self.counted(), 3)
+
+    def test_dead_queues_also_after_a_restart(self) -> None:
+        future = foreign_id(5000)
+        self.fill(1200, ttl=1 << 25)
+        self.successResultOf(self.store.replace(self.queue, [Address(1, future)], Content(b"x"), 60, TERMS))
+        other = self.make("other")
+        self.fill(2, queue=other, ttl=1 << 25)
+        self.assertTrue(self.successResultOf(self.store.forget(self.queue)))
+        self.assertEqual(self.rows("messages"), 1203)
+        self.assertEqual(self.writer.usage("app"), (1, 2))
+        self.one_turn(1)
+        self.assertEqual(self.rows("messages"), 703)
+        self.successResultOf(self.subject.reopen())
+        self.successResultOf(self.subject.advance(1))
+        self.assertEqual([self.rows(table) for table in ("messages", "dead", "future", "tallies")], [2, 0, 0, 1])
+        self.assertEqual(self.shown(other), [b"x"] * 2)
+
+    def test_a_queue_that_was_empty_leaves_nothing_to_sweep(self) -> None:
+        self.assertTrue(self.successResultOf(self.store.forget(self.queue)))
+        self.assertEqual(self.rows("dead"), 0)
+
+    def test_expired_messages_of_dead_queues_are_counted_once(self) -> None:
+        other = self.make("other")
+        self.fill(5, queue=other)
+        self.fill(7)
+        self.assertTrue(self.successResultOf(self.store.forget(other)))
+        self.subject.wall.seconds += 10
+        self.successResultOf(self.subject.advance(1))
+        self.assertEqual([self.rows(table) for table in ("messages", "dead")], [0, 0])
+        self.assertEqual(self.writer.usage("app"), (1, 0))
+
+    def test_the_future_table_is_true(self) -> None:
+        ids = [foreign_id(number) for number in (50, 60, 70, 80, 90)]
+        places = [Address(1, id) for id in ids]
+        self.successResultOf(self.store.replace(self.queue, places, Content(b"x"), 55, TERMS))
+        self.successResultOf(self.store.replace(self.queue, places[3:], Content(b"x"), 1000, TERMS))
+        self.assertEqual(self.rows("future"), 5)
+        self.successResultOf(self.store.remove(self.queue, places[1:2], Ack.ONE))
+        self.assertEqual(self.rows("future"), 4)
+        self.successResultOf(self.subject.advance(52))
+        self.assertEqual(self.rows("future"), 3)
+        self.successResultOf(self.subject.advance(4))
+        self.assertEqual(self.rows("future"), 2)
+        self.successResultOf(self.store.purge(self.queue, ids[4], Ack.ONE))
+        self.assertEqual(self.rows("future"), 1)
+        self.successResultOf(self.store.forget(self.queue))
+        self.successResultOf(self.subject.advance(1))
+        self.assertEqual(self.rows("future"), 0)
+
+    def test_many_fall_due_at_once(self) -> None:
+        places = [Address(1, foreign_id(number / 1000)) for number in range(1, 1301)]
+        self.successResultOf(self.store.replace(self.queue, places, Content(b"x"), 600, TERMS))
+        self.assertEqual(len(self.shown()), 0)
+        self.successResultOf(self.subject.advance(1.0))
+        self.assertEqual(len(self.shown()), 1000)
+        self.successResultOf(self.subject.advance(0.25))
+        self.assertEqual(self.rows("future"), 50)
+        self.successResultOf(self.subject.advance(0.05))
+        self.assertEqual(self.rows("future"), 0)
+
+    def test_the_timer_is_set_for_what_falls_due_first(self) -> None:
+        def next_turn() -> float:
+            (call,) = self.subject.clock.getDelayedCalls()
+            return call.getTime() - self.subject.clock.seconds()
+
+        self.assertEqual(next_turn(), 1)
+        for due, delay in ((5, 1), (0.5, 0.5), (0.75, 0.5), (0.25, 0.25)):
+            place = [Address(1, foreign_id(due))]
+            self.successResultOf(self.store.replace(self.queue, place, Content(b"x"), 600, TERMS))
+            self.assertAlmostEqual(next_turn(), delay, places=5)
+        self.successResultOf(self.subject.advance(0.25))
+        self.assertAlmostEqual(next_turn(), 0.25, places=5)
+
+    def test_room_is_given_back_slowly(self) -> None:
+        self.patch(upkeep, "SPARE_PAGES", 100)
+        self.fill(300, size=4 * PAGE)
+        before = self.writer.connection.pragma("page_count")
+        self.subject.wall.seconds += 10
+        self.successResultOf(self.subject.advance(1))
+        free = self.writer.connection.pragma("freelist_count")
+        self.assertGreater(free, 800)
+        self.successResultOf(self.subject.advance(1))
+        self.assertEqual(self.writer.connection.pragma("freelist_count"), free - upkeep.GIVEN_BACK)
+        for _ in range(9):
+            self.successResultOf(self.subject.advance(1))
+        self.assertLessEqual(self.writer.connection.pragma("freelist_count"), 100)
+        self.assertLess(self.writer.connection.pragma("page_count"), before // 2)
+
+    def test_no_turn_is_taken_after_the_end(self) -> None:
+        self.subject.hold()
+        self.subject.clock.advance(1)
+        closed = self.store.close()
+        self.subject.release()
+        self.successResultOf(closed)
+        self.assertEqual(self.subject.clock.getDelayedCalls(), [])
