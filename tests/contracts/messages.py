@@ -287,7 +287,7 @@ class ReplaceContract(MessagesCase):
         queue = await self.make_queue()
         a, b = await self.put(queue, b"a", b"b")
         c = foreign_id(-7)
-        where = [Address(1, a), Address(2, c), Address(1, a), Address(1, c)]
+        where = [Address(1, a), Address(2, c), Address(1, a), Address(1, c), Address(2, c)]
         await self.store.replace(queue, where, Content(b"x"), TTL, TERMS)
         self.assertEqual(await self.shown(queue, 1, 2), [b"x", b"x", b"b", b"x"])
         self.assertEqual(await self.found(queue, c, a, b), [b"x", b"x", b"b"])

@@ -17,7 +17,7 @@ from tests.contracts.subject import START, Contract
 
 TERMS = WriteTerms(Ack.MAJORITY)
 TTL = 3600
-LIMIT_OF_SLICES = 100
+LIMIT_OF_SLICES = 1000
 
 
 def new(body: bytes, partition: int = 1, ttl: int = TTL) -> NewMessage:

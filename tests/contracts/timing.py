@@ -311,6 +311,14 @@ class BytesContract(MessagesCase):
         await self.store.replace(queue, both, Content(b"x" * 14), TTL, self.terms(10))
         self.assertEqual(await self.room(queue, 30), 2)
 
+    @contract
+    async def test_replacing_one_twice_counts_once(self) -> None:
+        queue = await self.make_queue()
+        (a,) = await self.put(queue, b"x" * 10)
+        twice = [Address(1, a), Address(1, a), Address(1, foreign_id(-1)), Address(1, foreign_id(-1))]
+        await self.store.replace(queue, twice, Content(b"x" * 15), TTL, self.terms(30))
+        self.assertEqual(await self.room(queue, 40), 10)
+
     def replace_new(self, queue: Queue, terms: WriteTerms) -> Deferred[None]:
         return self.store.replace(
             queue, [Address(1, foreign_id(-1)), Address(2, foreign_id(9))], Content(b"x"), TTL, terms

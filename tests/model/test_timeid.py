@@ -1,0 +1,186 @@
+"""Ids and the time in them."""
+
+from __future__ import annotations
+
+import uuid
+from fractions import Fraction
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey.model import timeid
+from queuey.model.timeid import EPOCH, HIGHEST, LOWEST, MAX_TICKS, SECOND, MessageId, Ticks
+
+TICKS = st.integers(0, MAX_TICKS).map(Ticks)
+SEQUENCES = st.integers(0, (1 << 14) - 1)
+NODES = st.integers(0, (1 << 48) - 1)
+IDS = st.builds(timeid.make, TICKS, SEQUENCES, NODES)
+UUIDS = st.builds(
+    lambda number: uuid.UUID(int=(number & ~(0xF << 76) & ~(3 << 62)) | 1 << 76 | 2 << 62),
+    st.integers(0, (1 << 128) - 1),
+)
+DIGITS = st.text("0123456789", max_size=25)
+
+quick = settings(deadline=None, database=None)
+
+
+class IdTests(SynchronousTestCase):
+    """Two forms of the same bits."""
+
+    @quick
+    @given(UUIDS)
+    def test_each_version_1_uuid_is_one_id(self, given: uuid.UUID) -> None:
+        id = timeid.from_v1_hex(given.hex)
+        assert id is not None
+        self.assertEqual(len(id), 16)
+        self.assertEqual(timeid.to_v1_hex(id), given.hex)
+        self.assertEqual(timeid.ticks_of(id), given.time)
+        self.assertEqual(id, timeid.make(Ticks(given.time), given.clock_seq, given.node))
+        self.assertEqual(timeid.from_v1_hex(given.hex.upper()), id)
+
+    @quick
+    @given(IDS)
+    def test_each_id_is_one_version_1_uuid(self, id: MessageId) -> None:
+        text = timeid.to_v1_hex(id)
+        self.assertEqual(timeid.from_v1_hex(text), id)
+        shown = uuid.UUID(hex=text)
+        self.assertEqual((shown.version, shown.variant), (1, uuid.RFC_4122))
+
+    @quick
+    @given(TICKS, SEQUENCES, NODES)
+    def test_what_is_in_it(self, ticks: Ticks, sequence: int, node: int) -> None:
+        id = timeid.make(ticks, sequence, node)
+        inside = uuid.UUID(bytes=bytes(id))
+        self.assertEqual((inside.version, inside.clock_seq, inside.node), (6, sequence, node))
+        self.assertEqual(timeid.ticks_of(id), ticks)
+
+    @quick
+    @given(TICKS, TICKS, SEQUENCES, SEQUENCES, NODES, NODES)
+    def test_the_order_of_ids_is_that_of_time(self, a: Ticks, b: Ticks, s: int, t: int, m: int, n: int) -> None:
+        first, second = timeid.make(a, s, m), timeid.make(b, t, n)
+        self.assertEqual(first < second, (a, s, m) < (b, t, n))
+
+    def test_what_is_no_version_1_uuid(self) -> None:
+        good = "0123456789ab11cd8123456789abcdef"
+        self.assertIsNotNone(timeid.from_v1_hex(good))
+        for bad in (
+            "",
+            good[:-1],
+            good + "0",
+            good + "\n",
+            " " + good[1:],
+            "{" + good[2:] + "}",
+            good[:12] + "4" + good[13:],
+            good[:12] + "6" + good[13:],
+            good[:16] + "c" + good[17:],
+            good[:16] + "0" + good[17:],
+            "g" + good[1:],
+            "\u0661" + good[1:],
+            "\uff11" + good[1:],
+            str(uuid.UUID(hex=good)),
+        ):
+            self.assertIsNone(timeid.from_v1_hex(bad), bad)
+
+    @quick
+    @given(st.text(max_size=40))
+    def test_any_text(self, text: str) -> None:
+        id = timeid.from_v1_hex(text)
+        if id is not None:
+            self.assertEqual(timeid.to_v1_hex(id), text.lower())
+
+
+class BoundTests(SynchronousTestCase):
+    """Bounds stand between the right ids."""
+
+    @quick
+    @given(IDS, st.integers(-5, MAX_TICKS + 5).map(Ticks))
+    def test_bounds_of_a_time(self, id: MessageId, ticks: Ticks) -> None:
+        self.assertEqual(id < timeid.lower_bound(ticks), timeid.ticks_of(id) < ticks)
+        self.assertEqual(id < timeid.upper_bound(ticks), timeid.ticks_of(id) <= ticks)
+
+    @quick
+    @given(IDS)
+    def test_bounds_of_its_own_time(self, id: MessageId) -> None:
+        ticks = timeid.ticks_of(id)
+        self.assertLessEqual(timeid.lower_bound(ticks), id)
+        self.assertLess(id, timeid.upper_bound(ticks))
+        self.assertLess(LOWEST, id)
+        self.assertLess(id, HIGHEST)
+
+    @quick
+    @given(IDS, IDS)
+    def test_the_successor_is_the_least_above(self, a: MessageId, b: MessageId) -> None:
+        after = timeid.successor(a)
+        self.assertLess(a, after)
+        self.assertEqual(len(after), 16)
+        self.assertEqual(b >= after, b > a)
+
+    def test_there_is_nothing_above_the_highest(self) -> None:
+        self.assertEqual(timeid.successor(HIGHEST), HIGHEST)
+
+
+class SecondsTests(SynchronousTestCase):
+    """Decimal text and ticks."""
+
+    @quick
+    @given(DIGITS, st.none() | DIGITS, st.booleans())
+    def test_parsing_is_exact(self, whole: str, fraction: str | None, up: bool) -> None:
+        text = whole if fraction is None else f"{whole}.{fraction}"
+        ticks = timeid.parse_seconds(text, up=up)
+        if not whole and not fraction:
+            self.assertIsNone(ticks)
+            return
+        exact = Fraction(f"{whole or '0'}.{fraction or '0'}") * SECOND + EPOCH
+        rounded = -(-exact // 1) if up else exact // 1
+        self.assertEqual(ticks, min(rounded, MAX_TICKS + 1))
+
+    def test_what_is_no_time(self) -> None:
+        for text in (
+            "",
+            ".",
+            "-1",
+            "+1",
+            "1e5",
+            "nan",
+            "inf",
+            "1.2.3",
+            " 1",
+            "1 ",
+            "1_0",
+            "\u0661",
+            "0x1",
+            "1,5",
+            "1\n",
+        ):
+            self.assertIsNone(timeid.parse_seconds(text, up=True), text)
+
+    def test_ends(self) -> None:
+        self.assertEqual(timeid.parse_seconds("0", up=True), EPOCH)
+        self.assertEqual(timeid.parse_seconds("1.", up=True), EPOCH + SECOND)
+        self.assertEqual(timeid.parse_seconds(".5", up=True), EPOCH + SECOND // 2)
+        self.assertEqual(timeid.parse_seconds("0" * 5000 + "1", up=True), EPOCH + SECOND)
+        self.assertEqual(timeid.parse_seconds("9" * 5000, up=True), MAX_TICKS + 1)
+        self.assertEqual(timeid.parse_seconds("1." + "0" * 5000 + "1", up=True), EPOCH + SECOND + 1)
+        self.assertEqual(timeid.parse_seconds("1." + "0" * 5000 + "1", up=False), EPOCH + SECOND)
+
+    @quick
+    @given(IDS)
+    def test_the_timestamp_of_an_id_leads_back_to_it(self, id: MessageId) -> None:
+        text = timeid.timestamp(id)
+        self.assertRegex(text, r"\A-?[0-9]+\.[0-9]{7}\Z")
+        self.assertEqual(Fraction(text) * SECOND, timeid.ticks_of(id) - EPOCH)
+        if not text.startswith("-"):
+            self.assertEqual(timeid.parse_seconds(text, up=True), timeid.ticks_of(id))
+
+    @quick
+    @given(st.integers(0, 1 << 33), st.integers(0, 63))
+    def test_seconds_of_a_clock(self, whole: int, parts: int) -> None:
+        ticks = timeid.from_seconds(whole + parts / 64)
+        self.assertLessEqual(abs(ticks - EPOCH - whole * SECOND - parts * SECOND // 64), 16)
+        self.assertAlmostEqual(timeid.to_seconds(ticks), whole + parts / 64, places=5)
+
+    @quick
+    @given(st.integers(0, 1 << 33))
+    def test_whole_seconds_are_exact(self, seconds: int) -> None:
+        self.assertEqual(timeid.from_seconds(float(seconds)), seconds * SECOND + EPOCH)
