@@ -14,7 +14,7 @@ SHELL = /bin/sh
 .PHONY: all run test test-one test-long browser docs bench clean help
 
 # The programs of bench/ that measure; the rest there helps them.
-BENCHES := post
+BENCHES := post read batch sweep backup slow_readers million
 
 # What `make test` installs besides: a browser, where the part that needs it is to run.
 BROWSER := $(if $(ONLY),$(if $(filter live,$(ONLY)),browser),browser)

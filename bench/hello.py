@@ -1,4 +1,4 @@
-"""What Queuey is held against: a bare Klein app that reads the body and says hello.
+"""What Queuey is held against: a bare Klein app that reads the body and says hello, or gives a body of some size.
 
 python -m bench.hello PORT [ACCESS_LOG]
 """
@@ -6,6 +6,7 @@ python -m bench.hello PORT [ACCESS_LOG]
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 
 from klein import Klein
 from twisted.internet import reactor  # noqa: TID251 - a program of its own
@@ -20,6 +21,17 @@ def hello(request: IRequest) -> bytes:
     """Read the whole body and answer a few bytes."""
     request.content.read()
     return b"hello"
+
+
+@app.route("/<int:size>", methods=["GET"])
+def body(request: IRequest, size: int) -> bytes:
+    """Answer that many bytes, always the same."""
+    return _bytes(size)
+
+
+@lru_cache
+def _bytes(size: int) -> bytes:
+    return b"x" * size
 
 
 if __name__ == "__main__":

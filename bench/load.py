@@ -2,22 +2,34 @@
 
 Run as a program of its own, so that it takes no time from the server's process:
 
-    python -m bench.load PORT CONNECTIONS SECONDS < request
+    python -m bench.load PORT CONNECTIONS SECONDS [COUNT] < request
 
-It prints one line of JSON: requests answered, the seconds that took, how many were no 2xx, and latencies in ms.
+Where the request has ``{NUMBER}`` in it, each is sent with another random number from 0 to COUNT less one there, of
+seven digits. SIGTERM lets the time be over. It prints one line of JSON: requests answered, the seconds that took, how
+many were no 2xx or were never answered, latencies in ms, and when it began, with how many answers came in each
+twentieth of a second since.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import random
 import re
+import signal
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import attrs
+
+NUMBER: Final = b"{NUMBER}"
+"""Stands in a request for a random number."""
+
+BUCKET: Final = 0.05
+"""Seconds for which answers are counted together."""
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 _CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
@@ -25,23 +37,39 @@ _CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 
 @attrs.define
 class Tally:
-    """What came of a run."""
+    """What came of a run.
 
+    :ivar began: and ``until``: when the time begins and is over, of the clock that counts on.
+    """
+
+    began: float
+    until: float
     answered: int = 0
     refused: int = 0
     latencies: list[float] = attrs.Factory(list)
+    series: list[int] = attrs.Factory(list)
+
+    def answer(self, sent_at: float, now: float, good: bool) -> None:
+        """Count an answer."""
+        self.answered += 1
+        self.refused += not good
+        self.latencies.append(now - sent_at)
+        bucket = int((now - self.began) / BUCKET)
+        while len(self.series) <= bucket:
+            self.series.append(0)
+        self.series[bucket] += 1
 
 
 class Connection(asyncio.Protocol):
-    """Sends the request, waits for the whole answer, and sends it again until the time is over."""
+    """Sends a request, waits for the whole answer, and sends the next one until the time is over."""
 
-    def __init__(self, request: bytes, until: float, tally: Tally, done: asyncio.Future[None]) -> None:
+    def __init__(self, request: Callable[[], bytes], tally: Tally, done: asyncio.Future[None]) -> None:
         self._request = request
-        self._until = until
         self._tally = tally
         self._done = done
         self._received = b""
         self._sent_at = 0.0
+        self._waits = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -49,23 +77,25 @@ class Connection(asyncio.Protocol):
         self._send()
 
     def _send(self) -> None:
+        request = self._request()
+        self._waits = True
         self._sent_at = time.perf_counter()
-        self._transport.write(self._request)
+        self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         self._received += data
         while (end := answer_end(self._received)) is not None:
             now = time.perf_counter()
-            self._tally.answered += 1
-            self._tally.refused += not self._received.startswith(b"HTTP/1.1 2")
-            self._tally.latencies.append(now - self._sent_at)
+            self._tally.answer(self._sent_at, now, self._received.startswith(b"HTTP/1.1 2"))
             self._received = self._received[end:]
-            if now >= self._until:
+            self._waits = False
+            if now >= self._tally.until:
                 self._transport.close()
                 return
             self._send()
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._tally.refused += self._waits
         if not self._done.done():
             self._done.set_result(None)
 
@@ -85,19 +115,29 @@ def answer_end(received: bytes) -> int | None:
     return head_end + 4
 
 
-async def run(port: int, connections: int, seconds: float, request: bytes) -> dict[str, float]:
+def varied(request: bytes, count: int, choose: random.Random) -> Callable[[], bytes]:
+    """What makes the next request."""
+    before, place, after = request.partition(NUMBER)
+    if not place:
+        return lambda: request
+    return lambda: b"%s%07d%s" % (before, choose.randrange(count), after)
+
+
+async def run(port: int, connections: int, seconds: float, request: bytes, count: int) -> dict[str, Any]:
     """Put load on a server of this machine.
 
     :return: what the module's docstring says.
     """
     loop = asyncio.get_running_loop()
-    tally = Tally()
-    began = time.perf_counter()
+    began_at, began = time.time(), time.perf_counter()
+    tally = Tally(began, began + seconds)
+    loop.add_signal_handler(signal.SIGTERM, partial(setattr, tally, "until", began))
     waits = []
+    following = varied(request, count, random.Random())
     for _ in range(connections):
         done: asyncio.Future[None] = loop.create_future()
         waits.append(done)
-        await loop.create_connection(partial(Connection, request, began + seconds, tally, done), "127.0.0.1", port)
+        await loop.create_connection(partial(Connection, following, tally, done), "127.0.0.1", port)
     await asyncio.wait_for(asyncio.gather(*waits), seconds + 30)
     took = time.perf_counter() - began
     latencies = sorted(tally.latencies) or [0.0]
@@ -108,11 +148,16 @@ async def run(port: int, connections: int, seconds: float, request: bytes) -> di
         "rate": tally.answered / took,
         "p50": 1000 * latencies[len(latencies) // 2],
         "p99": 1000 * latencies[len(latencies) * 99 // 100],
+        "began": began_at,
+        "series": tally.series,
     }
 
 
+def main(port: str, connections: str, seconds: str, count: str = "1") -> None:
+    """Run, and print."""
+    request = sys.stdin.buffer.read()
+    print(json.dumps(asyncio.run(run(int(port), int(connections), float(seconds), request, int(count)))))
+
+
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    print(
-        json.dumps(asyncio.run(run(int(arguments[0]), int(arguments[1]), float(arguments[2]), sys.stdin.buffer.read())))
-    )
+    main(*sys.argv[1:])

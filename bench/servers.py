@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -11,7 +10,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
+
+import attrs
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "a-key-for-benchmarks"
@@ -71,14 +74,50 @@ def queuey_command(folder: Path, port: int, storage: str = "") -> list[str]:
     return [twistd, "--nodaemon", f"--pidfile={folder / 'twistd.pid'}", "queuey", "--config", str(ini)]
 
 
-def load(port: int, connections: int, seconds: float, request: bytes) -> dict[str, float]:
-    """Put load on a server from a process of its own; what :mod:`bench.load` prints."""
-    command = [sys.executable, "-m", "bench.load", str(port), str(connections), str(seconds)]
-    done = subprocess.run(
-        command, input=request, capture_output=True, check=True, cwd=ROOT, env=dict(os.environ), timeout=seconds + 60
-    )
-    result: dict[str, float] = json.loads(done.stdout)
-    return result
+@contextmanager
+def loading(port: int, connections: int, seconds: float, request: bytes, count: int = 1) -> Iterator[Load]:
+    """Put load on a server from a process of its own; :mod:`bench.load` says what the arguments are."""
+    command = [sys.executable, "-m", "bench.load", str(port), str(connections), str(seconds), str(count)]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert process.stdin is not None
+        process.stdin.write(request)
+        process.stdin.close()
+        process.stdin = None
+        yield Load(process, seconds + 60)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@attrs.frozen
+class Load:
+    """Load that is under way."""
+
+    _process: subprocess.Popen[bytes]
+    _limit: float
+
+    def stop(self) -> dict[str, Any]:
+        """Let its time be over, and finish."""
+        self._process.send_signal(signal.SIGTERM)
+        return self.finish()
+
+    def finish(self) -> dict[str, Any]:
+        """Wait for its end; what :mod:`bench.load` prints.
+
+        :raise RuntimeError: if it broke off.
+        """
+        output, _ = self._process.communicate(timeout=self._limit)
+        if self._process.returncode:
+            raise RuntimeError(f"the load generator ended with status {self._process.returncode}")
+        result: dict[str, Any] = json.loads(output)
+        return result
+
+
+def load(port: int, connections: int, seconds: float, request: bytes, count: int = 1) -> dict[str, Any]:
+    """Put load on a server from a process of its own, and wait for its end; what :mod:`bench.load` prints."""
+    with loading(port, connections, seconds, request, count) as running:
+        return running.finish()
 
 
 def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
@@ -87,3 +126,49 @@ def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     lines += [f"Content-Length: {len(body)}", "", ""]
     return "\r\n".join(lines).encode() + body
+
+
+def ask(port: int, method: str, path: str, body: bytes = b"", content_type: str = "text/plain") -> Answer:
+    """Ask Queuey once, with our key.
+
+    :raise RuntimeError: if the answer is no 2xx.
+    """
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        headers = {"Authorization": f"Application {KEY}", "Content-Type": content_type}
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        text = answer.read()
+    finally:
+        connection.close()
+    if answer.status // 100 != 2:
+        raise RuntimeError(f"{method} {path} was answered {answer.status}: {text[:300]!r}")
+    return Answer(text)
+
+
+@attrs.frozen
+class Answer:
+    """The body of an answer."""
+
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """What it says."""
+        return json.loads(self.body)
+
+
+def make_queue(port: int, name: str, partitions: int = 1) -> None:
+    """Make a queue of the application ``bench``."""
+    form = f"queue_name={name}&partitions={partitions}".encode()
+    ask(port, "POST", "/v1/bench", form, "application/x-www-form-urlencoded")
+
+
+def batch(count: int, size: int) -> bytes:
+    """The body of a POST of that many messages, of that many bytes each."""
+    return json.dumps({"messages": [{"body": "x" * size}] * count}).encode()
+
+
+def post_batch(port: int, queue: str, count: int, size: int) -> None:
+    """Post messages to a queue of the application ``bench``."""
+    ask(port, "POST", f"/v1/bench/{queue}", batch(count, size), "application/json")

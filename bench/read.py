@@ -1,0 +1,59 @@
+"""Reading a page of 100 messages of 140 bytes, against a bare Klein app that gives as many bytes, always the same.
+
+The Klein app writes Site's own access log; another one writes no log. All take turns under the same load generator.
+
+    python -m bench.read [ROUNDS [SECONDS]]
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from bench import figures
+from bench.servers import ask, free_port, make_queue, post_batch, queuey_command, request, serving
+
+PAGE = "/v1/bench/q?limit=100"
+CONNECTIONS = 32
+
+
+def main(rounds: int, seconds: float) -> None:
+    """Measure and print."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="queuey-bench-")))
+        queuey, logging, silent = (free_port() for _ in range(3))
+        hello = [sys.executable, "-m", "bench.hello"]
+        log = folder / "servers.log"
+        stack.enter_context(serving(queuey_command(folder, queuey), queuey, log))
+        stack.enter_context(serving([*hello, str(logging), str(folder / "access.log")], logging, log))
+        stack.enter_context(serving([*hello, str(silent)], silent, log))
+        make_queue(queuey, "q")
+        post_batch(queuey, "q", 100, 140)
+        size = page_size(queuey)
+        print(f"a page of 100 messages has {size} bytes")
+        asked = {
+            "queuey": (queuey, request("GET", PAGE)),
+            "static": (logging, request("GET", f"/{size}")),
+            "static, no log": (silent, request("GET", f"/{size}")),
+        }
+        sides = {
+            name: partial(figures.rate, name, port, CONNECTIONS, seconds, text) for name, (port, text) in asked.items()
+        }
+        rates = figures.alternating(rounds, sides)
+        figures.show("a page / static", rates["queuey"] / rates["static"], at_least=0.5)
+        figures.show("a page / static, no log", rates["queuey"] / rates["static, no log"])
+
+
+def page_size(port: int) -> int:
+    """Bytes in the body of a page."""
+    answer = ask(port, "GET", PAGE)
+    if len(answer.json["messages"]) != 100:
+        raise SystemExit("queuey gave another page than was asked for")
+    return len(answer.body)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5, float(sys.argv[2]) if len(sys.argv) > 2 else 3.0)

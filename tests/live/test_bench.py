@@ -1,0 +1,62 @@
+"""Each benchmark runs, with numbers so small that its figures mean nothing."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import ClassVar, Final
+
+from twisted.trial.unittest import SynchronousTestCase
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LIMIT = 120.0
+
+AT_ONCE: Final = 3
+"""Programs that run at the same time: they wait more than they work."""
+
+#: The arguments of each program, and what it prints.
+PROGRAMS: Final = {
+    "post": ("1 0.1", "queuey / hello"),
+    "read": ("1 0.1", "(at least 0.50)"),
+    "batch": ("1 0.1", "(at least 20.00)"),
+    "sweep": ("1 2000 2", "(at least 0.70)"),
+    "backup": ("1 2000 1", "(at least 0.70)"),
+    "slow_readers": ("1 0.5 3 5", "(at most 3.00)"),
+    "million": ("2000 1 0.1", "all 2001 names in one answer"),
+}
+
+
+def run(name: str) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end."""
+    command = [sys.executable, "-m", f"bench.{name}", *PROGRAMS[name][0].split()]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
+
+
+class BenchTests(SynchronousTestCase):
+    """Benchmarks as programs."""
+
+    running: ClassVar[dict[str, Future[subprocess.CompletedProcess[str]]]]
+    pool: ClassVar[ThreadPoolExecutor]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.pool = ThreadPoolExecutor(AT_ONCE)
+        cls.running = {name: cls.pool.submit(run, name) for name in PROGRAMS}
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.pool.shutdown(cancel_futures=True)
+
+    def test_they_are_those_of_make_bench(self) -> None:
+        found = re.search(r"^BENCHES := (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+        assert found is not None
+        self.assertEqual(found[1].split(), list(PROGRAMS))
+
+    def test_each_ends_well_and_prints_its_figures(self) -> None:
+        for name, (_, figure) in PROGRAMS.items():
+            done = self.running[name].result(LIMIT * len(PROGRAMS))
+            self.assertEqual(done.returncode, 0, f"{name}: {done.stdout}{done.stderr}")
+            self.assertIn(figure, done.stdout, name)

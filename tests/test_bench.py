@@ -1,0 +1,99 @@
+"""The parts of the benchmarks that do no I/O: how answers are told apart, and how figures come about."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+from collections.abc import Callable
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from bench import figures
+from bench.figures import Interval
+from bench.load import BUCKET, Tally, answer_end, varied
+
+
+class LoadTests(SynchronousTestCase):
+    """What the load generator sends and counts."""
+
+    def test_answers_end_where_their_head_says(self) -> None:
+        for answer in (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            b"HTTP/1.1 204 No Content\r\n\r\n",
+        ):
+            self.assertEqual(answer_end(answer + b"HTTP/1.1 2"), len(answer))
+            for cut in range(len(answer)):
+                self.assertIsNone(answer_end(answer[:cut]), answer[:cut])
+
+    def test_a_request_without_a_place_is_sent_as_it_is(self) -> None:
+        self.assertEqual(varied(b"GET /", 10, random.Random(1))(), b"GET /")
+
+    def test_numbers_have_seven_digits_and_stay_below_the_count(self) -> None:
+        following = varied(b"GET /q{NUMBER} HTTP/1.1", 3, random.Random(1))
+        self.assertEqual({following() for _ in range(100)}, {b"GET /q000000%d HTTP/1.1" % n for n in range(3)})
+
+    def test_answers_are_counted_by_the_time_at_which_they_came(self) -> None:
+        tally = Tally(100.0, 110.0)
+        tally.answer(100.0, 100.0 + BUCKET / 2, True)
+        tally.answer(100.0, 100.0 + BUCKET * 2.5, False)
+        self.assertEqual((tally.series, tally.answered, tally.refused), ([1, 0, 1], 2, 1))
+        self.assertAlmostEqual(tally.latencies[1], BUCKET * 2.5)
+
+
+def result(series: list[int], **more: int) -> dict[str, Any]:
+    return {"answered": sum(series), "refused": 0, "began": 1000.0, "series": series, **more}
+
+
+class FiguresTests(SynchronousTestCase):
+    """What becomes of what was measured."""
+
+    def printed(self, *arguments: Any, **named: Any) -> str:
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            figures.show(*arguments, **named)
+        return output.getvalue()
+
+    def test_a_ratio_stands_beside_what_was_asked(self) -> None:
+        self.assertEqual(self.printed("a / b", 0.617, at_least=0.5), "a / b: 0.62 (at least 0.50)\n")
+        self.assertEqual(self.printed("a / b", 2, at_most=3), "a / b: 2.00 (at most 3.00)\n")
+        self.assertEqual(self.printed("a / b", 1), "a / b: 1.00\n")
+
+    def test_refusals_and_silence_are_failures(self) -> None:
+        self.assertRaises(SystemExit, figures.good, "side", result([1], refused=1))
+        self.assertRaises(SystemExit, figures.good, "side", result([]))
+        self.assertEqual(figures.good("side", result([1])), result([1]))
+
+    def test_sides_take_turns(self) -> None:
+        turns: list[str] = []
+
+        def side(name: str, values: list[float]) -> Callable[[], float]:
+            def measure() -> float:
+                turns.append(name)
+                return values.pop()
+
+            return measure
+
+        with contextlib.redirect_stdout(io.StringIO()):
+            medians = figures.alternating(3, {"a": side("a", [1, 9, 2]), "b": side("b", [5, 5, 5])})
+        self.assertEqual(turns, ["a", "b"] * 3)
+        self.assertEqual(medians, {"a": 2, "b": 5})
+
+    def test_what_goes_on_is_held_against_what_is_before_and_after_it(self) -> None:
+        second = round(1 / BUCKET)
+        series = [0] * second + [10] * second + [4] * second + [10] * 2 * second
+        intervals = [Interval(1002.0, 1003.0)]
+        inside, outside = figures.rates_in_and_out(result(series), intervals, warm_up=1.0, margin=2 * BUCKET)
+        self.assertAlmostEqual(outside, 10 / BUCKET)
+        self.assertAlmostEqual(inside[0], 4 / BUCKET)
+
+    def test_what_is_shorter_than_a_bucket_is_measured(self) -> None:
+        second = round(1 / BUCKET)
+        inside, _ = figures.rates_in_and_out(result([10] * 4 * second), [Interval(1002.01, 1002.02)], 1.0, 0.1)
+        self.assertEqual(inside, [10 / BUCKET])
+
+    def test_what_was_not_measured_is_a_failure(self) -> None:
+        series = [10] * 10
+        for interval in (Interval(900.0, 901.0), Interval(900.0, 2000.0)):
+            self.assertRaises(SystemExit, figures.rates_in_and_out, result(series), [interval], 0.0, 0.0)
