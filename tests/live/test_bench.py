@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -38,25 +38,14 @@ def run(name: str) -> subprocess.CompletedProcess[str]:
 class BenchTests(SynchronousTestCase):
     """Benchmarks as programs."""
 
-    running: ClassVar[dict[str, Future[subprocess.CompletedProcess[str]]]]
-    pool: ClassVar[ThreadPoolExecutor]
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.pool = ThreadPoolExecutor(AT_ONCE)
-        cls.running = {name: cls.pool.submit(run, name) for name in PROGRAMS}
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        cls.pool.shutdown(cancel_futures=True)
-
     def test_they_are_those_of_make_bench(self) -> None:
         found = re.search(r"^BENCHES := (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
         assert found is not None
         self.assertEqual(found[1].split(), list(PROGRAMS))
 
     def test_each_ends_well_and_prints_its_figures(self) -> None:
-        for name, (_, figure) in PROGRAMS.items():
-            done = self.running[name].result(LIMIT * len(PROGRAMS))
-            self.assertEqual(done.returncode, 0, f"{name}: {done.stdout}{done.stderr}")
-            self.assertIn(figure, done.stdout, name)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            ends = zip(PROGRAMS.items(), pool.map(run, PROGRAMS), strict=True)
+            for (name, (_, figure)), done in ends:
+                self.assertEqual(done.returncode, 0, f"{name}: {done.stdout}{done.stderr}")
+                self.assertIn(figure, done.stdout, name)
