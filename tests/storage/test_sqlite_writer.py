@@ -118,6 +118,49 @@ class PileTests(HeldCase):
         writer.connection.execute("DELETE FROM tallies")
         writer.connection.execute("SELECT nonsense")
 
+    def test_a_purge_that_fails_half_way_says_that_it_is_not_known(self) -> None:
+        self.patch(writes, "STEP", 2)
+        for _ in range(5):
+            self.successResultOf(self.append(b"x"))
+        commits: list[int] = []
+
+        def second_fails() -> bool:
+            commits.append(1)
+            return len(commits) > 1
+
+        self.writer.connection.set_commit_hook(second_fails)
+        purge = self.store.purge(self.queue, foreign_id(1), Ack.ONE)
+        self.assertEqual(self.failureResultOf(purge, Unavailable).value.applied, "unknown")
+        self.writer.connection.set_commit_hook(None)
+        self.assertEqual(self.counted(), 3)
+        self.successResultOf(self.store.purge(self.queue, foreign_id(1), Ack.ONE))
+        self.assertEqual(self.counted(), 0)
+
+    def test_a_commit_that_fails_leaves_no_trace_in_memory(self) -> None:
+        (before,) = self.successResultOf(self.append(b"a"))
+        self.writer.connection.set_commit_hook(lambda: True)
+        self.failureResultOf(self.append(b"lost" * 9), Unavailable)
+        self.failureResultOf(self.store.create("app", "lost", QueueSettings(), None), Unavailable)
+        self.writer.connection.set_commit_hook(None)
+        self.assertEqual(self.writer.usage("app"), (1, 1))
+        self.assertEqual((self.shown(), self.counted()), ([b"a"], 1))
+        (after,) = self.successResultOf(self.append(b"b"))
+        self.assertEqual(self.shown(), [b"a", b"b"])
+        self.assertLess(before, after)
+
+    def test_a_queue_whose_making_was_undone_is_not_known(self) -> None:
+        made: list[int] = []
+
+        def make_and_fail(writer: Writer) -> None:
+            queue, _ = queues.create(writer, "app", "undone", QueueSettings(), None)
+            self.assertEqual(writer.application_of(queue.incarnation), "app")
+            made.append(queue.incarnation)
+            raise ZeroDivisionError
+
+        self.failureResultOf(self.store._writing.submit(make_and_fail), ZeroDivisionError)
+        self.assertIsNone(self.writer.application_of(made[0]))
+        self.assertEqual(self.writer.usage("app"), (1, 0))
+
     def test_a_defect_is_not_hidden(self) -> None:
         def defect(writer: Writer) -> None:
             writer.connection.execute("DELETE FROM tallies")
@@ -190,6 +233,14 @@ class PileTests(HeldCase):
         self.failureResultOf(bad, Unavailable)
         self.assertEqual((self.successResultOf(first), self.successResultOf(last)), (1, 1))
 
+    def test_when_not_even_a_snapshot_can_be_had(self) -> None:
+        assert self.store._open is not None
+        connection = self.store._open.reader.connection
+        connection.authorizer = lambda *arguments: apsw.SQLITE_DENY
+        self.failureResultOf(self.store.count(self.queue, Ack.ONE), Unavailable)
+        connection.authorizer = None
+        self.assertEqual(self.counted(), 0)
+
 
 class FullTests(HeldCase):
     """A disk without room: what does not fit is refused, and the store goes on when there is room again."""
@@ -252,6 +303,33 @@ class LogTests(HeldCase):
         for _ in range(60):
             self.successResultOf(self.append(b"x" * 20 * PAGE))
         self.assertLess(self.log_bytes(), 200 * PAGE)
+
+    def test_a_checkpoint_that_fails_is_told_once_and_tried_again(self) -> None:
+        def fail(mode: int) -> int:
+            raise apsw.IOError("no")
+
+        self.patch(writer, "CHECKPOINT_PAGES", 1)
+        with capturedLogs() as events:
+            undo = self.patch(self.writer, "_checkpoint", fail)
+            for _ in range(3):
+                self.successResultOf(self.append(b"x"))
+            undo.restore()
+            self.successResultOf(self.append(b"x"))
+        self.assertEqual([formatEvent(event) for event in events], ["A checkpoint failed, and is tried again: no"])
+        self.assertEqual(self.writer._log_pages, 0)
+
+    def test_the_end_does_not_wait_for_other_readers(self) -> None:
+        self.successResultOf(self.append(b"x"))
+        other = apsw.Connection(str(self.subject.directory / "queuey.sqlite"))
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM messages").fetchall()
+        self.successResultOf(self.append(b"y"))
+        self.patch(writer, "PATIENCE", 1)
+        with capturedLogs() as events:
+            self.successResultOf(self.subject.reopen())
+        self.assertIn("The last checkpoint failed", str(formatEvent(events[0])))
+        other.close(True)
+        self.assertEqual(self.shown(), [b"x", b"y"])
 
     def test_readers_who_are_always_there_hold_it_up_only_so_long(self) -> None:
         self.patch(writer, "CHECKPOINT_PAGES", 100)

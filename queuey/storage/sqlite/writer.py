@@ -19,7 +19,7 @@ KNOWN: Final = 16_384
 """Living queues that the writer knows without asking the database."""
 
 PATIENCE: Final = 100
-"""Milliseconds that a checkpoint waits for readers."""
+"""Milliseconds that a checkpoint waits for readers, those of a backup among them."""
 
 SIZES: Final = (64, 32, 16, 8, 4, 2, 1)
 """Rows that one statement inserts. Each statement gives the interpreter's lock away and must win it back from a busy
@@ -281,6 +281,7 @@ class Writer:
     def close(self) -> None:
         """Leave one file with everything in it; called when nobody works any more."""
         try:
+            self.connection.set_busy_timeout(PATIENCE)
             self.connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)
         except apsw.Error as error:
             self._log.warn("The last checkpoint failed, and is made up for at the next start: {error}", error=error)
