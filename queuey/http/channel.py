@@ -23,6 +23,9 @@ from queuey.http.request import Hooks, Request
 READ_AHEAD: Final = 64 * 1024
 """Bytes that may wait for a handler before no more are read."""
 
+DRAIN_SECONDS: Final = 0.5
+"""How long a connection without a request is still kept when the server comes to its end."""
+
 LINGER_SECONDS: Final = 2.0
 LINGER_BYTES: Final = 1024 * 1024
 """How long, and how much, is still read and thrown away after a refusal: a connection that is closed with bytes unread
@@ -143,9 +146,13 @@ class Channel(protocol.Protocol):
         return self._body is not None or self.site.draining
 
     def drain(self) -> None:
-        """Close now if there is nothing to do; otherwise the connection closes after the request at hand."""
+        """Close after the request at hand, or after one that is on its way; if none comes, in a moment.
+
+        A client that has just had an answer may have sent its next request already; to close now would leave it
+        without an answer, and in doubt.
+        """
         if self._stage is Stage.WAITING:
-            self._end(linger=False)
+            self._rest()
 
     def abort(self) -> None:
         """Cut the connection."""
@@ -274,7 +281,8 @@ class Channel(protocol.Protocol):
     def _rest(self) -> None:
         """Wait for a request; the time for that begins once the answer before has left."""
         self._stage = Stage.WAITING
-        self.deadline = inf if self._out.blocked else self._seconds() + self.site.limits.idle_timeout
+        patience = DRAIN_SECONDS if self.site.draining else self.site.limits.idle_timeout
+        self.deadline = inf if self._out.blocked else self._seconds() + patience
 
     def _meet(self, head: Head, reader: HeadReader) -> None:
         """Begin with a request whose head is complete."""

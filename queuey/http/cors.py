@@ -9,9 +9,9 @@ import attrs
 
 from queuey.http.wire import Request
 
-_EXPOSED: Final = "Allow, Date, Retry-After, WWW-Authenticate, X-Request-Id"
-_ALLOWED_HEADERS: Final = "Authorization, Content-Type, X-Partition, X-Request-Id, X-TTL"
-_MAX_AGE: Final = 600
+_EXPOSED: Final = b"Allow, Date, Retry-After, WWW-Authenticate, X-Request-Id"
+_ALLOWED_HEADERS: Final = b"Authorization, Content-Type, X-Partition, X-Request-Id, X-TTL"
+_MAX_AGE: Final = b"600"
 
 
 @attrs.frozen
@@ -28,12 +28,12 @@ class Cors:
         origins = self.origins(_application(request))
         if not origins:
             return
-        request.responseHeaders.addRawHeader("Vary", "Origin")
+        request.responseHeaders.addRawHeader(b"Vary", b"Origin")
         origin = _origin(request)
         if origin is None or not ("*" in origins or origin in origins):
             return
-        request.setHeader("Access-Control-Allow-Origin", "*" if "*" in origins else origin)
-        request.setHeader("Access-Control-Expose-Headers", _EXPOSED)
+        request.setHeader(b"Access-Control-Allow-Origin", b"*" if "*" in origins else origin.encode("latin-1"))
+        request.setHeader(b"Access-Control-Expose-Headers", _EXPOSED)
 
     def preflight(self, request: Request, methods: str) -> bool:
         """Set the headers that answer a preflight request; tell whether it was one, of an origin that may call.
@@ -41,17 +41,17 @@ class Cors:
         :param methods: what the path takes, separated by commas.
         """
         origins = self.origins(_application(request))
-        asks = request.requestHeaders.hasHeader("Access-Control-Request-Method")
+        asks = b"access-control-request-method" in request.fields
         if not asks or not ("*" in origins or _origin(request) in origins):
             return False
-        request.setHeader("Access-Control-Allow-Methods", methods)
-        request.setHeader("Access-Control-Allow-Headers", _ALLOWED_HEADERS)
-        request.setHeader("Access-Control-Max-Age", str(_MAX_AGE))
+        request.setHeader(b"Access-Control-Allow-Methods", methods.encode("ascii"))
+        request.setHeader(b"Access-Control-Allow-Headers", _ALLOWED_HEADERS)
+        request.setHeader(b"Access-Control-Max-Age", _MAX_AGE)
         return True
 
 
 def _origin(request: Request) -> str | None:
-    values = request.requestHeaders.getRawHeaders(b"Origin")
+    values = request.fields.get(b"origin")
     return values[0].decode("latin-1") if values else None
 
 

@@ -65,7 +65,7 @@ class _Options:
         await self.gate.policies.policy_for(application)
         request.application = application
         if not self.cors.preflight(request, self.allow):
-            request.setHeader("Allow", self.allow)
+            request.setHeader(b"Allow", self.allow.encode("ascii"))
         request.answer(204, (), b"")
 
 

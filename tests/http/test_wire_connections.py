@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from queuey.http.limits import AccessLine
+from queuey.http.wire import TICK
 from tests.http.wire_support import LIMITS, Connection, Handler, answer_ok, encode_request, keep_waiting, make_site
 
 GET = encode_request("GET", "/")
@@ -161,24 +162,40 @@ class DrainTests(SynchronousTestCase):
     """Coming to an end without dropping what is under way."""
 
     def setUp(self) -> None:
+        self.clock = Clock()
         self.handler = Handler(keep_waiting)
         self.lines: list[AccessLine] = []
-        self.site = make_site(self.handler, access=self.lines.append)
+        self.site = make_site(self.handler, reactor=self.clock, access=self.lines.append)
 
     def test_nothing(self) -> None:
         """Without connections there is nothing to wait for."""
         self.successResultOf(self.site.drain())
 
     def test_idle(self) -> None:
-        """Connections that wait for a request, the first or another, are closed."""
+        """Connections that wait for a request, the first or another, are closed in a moment."""
         new, old = Connection(self.site), Connection(self.site)
         self.handler.handle = answer_ok
         old.send(GET)
         drained = self.site.drain()
+        for connection in (new, old):
+            connection.settle()
+            self.assertTrue(connection.open)
         self.assertNoResult(drained)
+        self.clock.pump([TICK, TICK])
         for connection in (new, old):
             connection.settle()
             self.assertFalse(connection.open or connection.transport.aborted)
+        self.successResultOf(drained)
+
+    def test_on_its_way(self) -> None:
+        """A request that was sent before its client could know is answered, and is the last."""
+        self.handler.handle = answer_ok
+        connection = Connection(self.site).send(GET)
+        drained = self.site.drain()
+        first, second = connection.send(GET + GET).responses()
+        self.assertFalse(first.closes)
+        self.assertTrue(second.closes)
+        connection.hang_up()
         self.successResultOf(drained)
 
     def test_under_way(self) -> None:
@@ -224,10 +241,13 @@ class DrainTests(SynchronousTestCase):
         connection.transport.greedy = False
         connection.send(GET)
         drained = self.site.drain()
-        while connection.open:
-            self.assertNoResult(drained)
+        self.clock.pump([TICK] * 4)
+        self.assertNoResult(drained)
+        for _ in range(4):
             connection.transport.read()
-            connection.settle()
+        self.clock.pump([TICK] * 2)
+        connection.settle()
+        self.assertFalse(connection.open)
         self.assertEqual("x" * 200000, connection.response().json)
         self.successResultOf(drained)
 
