@@ -114,7 +114,7 @@ class ProxyTestCase(LiveTestCase):
             "-subj",
             "/CN=queuey",
         )
-        command = ["openssl", "req", "-x509", *kind, "-keyout", self.key, "-out", self.certificate]
+        command = ["openssl", "req", "-x509", *kind, "-keyout", str(self.key), "-out", str(self.certificate)]
         subprocess.run(command, check=True, capture_output=True, timeout=LIMIT)
 
     def command(self) -> list[str]:
