@@ -19,7 +19,10 @@ class Inline:
     def start(self, pile: Pile[Any]) -> None:
         pass
 
-    def woken(self, pile: Pile[Any]) -> None:
+    def left(self, pile: Pile[Any]) -> None:
+        self.gathered(pile)
+
+    def gathered(self, pile: Pile[Any]) -> None:
         self._woken.append(pile)
         if self._busy:
             return
@@ -41,14 +44,14 @@ class Manual(Inline):
         super().__init__()
         self.held = False
 
-    def woken(self, pile: Pile[Any]) -> None:
+    def gathered(self, pile: Pile[Any]) -> None:
         if self.held:
             self._woken.append(pile)
         else:
-            super().woken(pile)
+            super().gathered(pile)
 
     def take(self) -> None:
         """Take everything that waits, pile after pile."""
         self.held = False
         while self._woken:
-            super().woken(self._woken.popleft())
+            super().gathered(self._woken.popleft())

@@ -173,7 +173,7 @@ class ThreadsTests(SynchronousTestCase):
         started: list[Callable[[], None]] = []
         calls: list[tuple[Any, ...]] = []
         worker = Worker()
-        pile: Pile[Worker] = Pile(Threads(started.append, lambda *call: calls.append(call)), 9)
+        pile: Pile[Worker] = Pile(Threads(started.append, lambda *call: calls.append(call), lambda call: call()), 9)
         pile.open(worker.work, worker.rest)
         answers = [pile.submit(note, text) for text in "ab"]
         closed = pile.close(lambda: None)

@@ -201,6 +201,17 @@ class PileTests(HeldCase):
         self.assertNotIn(taken, ids)
         self.assertEqual(sorted(self.shown()), sorted([b"first", b"taken", b"0", b"1", b"2", b"3"]))
 
+    def test_what_came_before_in_the_pile_is_there(self) -> None:
+        (id,) = self.successResultOf(self.append(b"a"))
+        foreseen = [Address(1, type(id)((int.from_bytes(id, "big") + (1 << 64)).to_bytes(16, "big")))]
+        self.subject.hold()
+        appended = self.append(b"b")
+        removed = self.store.remove(self.queue, foreseen, Ack.ONE)
+        self.subject.release()
+        self.assertEqual(self.successResultOf(appended), (foreseen[0].id,))
+        self.assertEqual(self.successResultOf(removed), 1)
+        self.assertEqual(self.counted(), 1)
+
     def test_many_living_queues(self) -> None:
         self.patch(writer, "KNOWN", 3)
         many = [self.make(f"q{number}") for number in range(9)]
