@@ -1,114 +1,102 @@
-"""Filling a folder of data before it is served: straight through the store, many operations a transaction."""
+"""Filling a folder of data before it is served: straight through the store, many operations a transaction.
+
+Run as a program of its own, whose memory does not grow with the numbers:
+
+    python -m bench.folders DATA queues COUNT SIZE          queues q0000000 and so on, in random order, a message each
+    python -m bench.folders DATA messages NAME COUNT SIZE   a queue with that many messages
+
+The messages have SIZE bytes, and live for a day; everything belongs to the application ``bench``.
+"""
 
 from __future__ import annotations
 
-import itertools
 import random
-import time
-import uuid
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import subprocess
+import sys
+from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import react
 
+from bench.servers import ROOT
+from queuey.config import SQLiteStorage
 from queuey.interfaces import IStore
 from queuey.model.message import Content, NewMessage
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import QueueSettings
-from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
-from queuey.storage.sqlite.piles import Job, Pile
+from queuey.storage import make_store
 
+LIMIT: Final = 1800.0
+"""Seconds that filling may take."""
+
+CACHE: Final = 64 << 20
 TERMS: Final = WriteTerms(Ack.ONE)
-TTL: Final = 86_400
+DAY: Final = 86_400
+
 AT_ONCE: Final = 500
-"""Operations that are gathered before they are worked at."""
+"""Operations that are gathered before they are waited for."""
 
 
-class Held:
-    """Piles are taken when the program says so, so that everything that has gathered is one transaction."""
-
-    def __init__(self) -> None:
-        self._woken: deque[Pile[Any]] = deque()
-
-    def start(self, pile: Pile[Any]) -> None:
-        """See Runner."""
-
-    def woken(self, pile: Pile[Any]) -> None:
-        """See Runner."""
-        self._woken.append(pile)
-
-    def answer(self, function: Callable[[Sequence[Job[Any]]], None], jobs: Sequence[Job[Any]]) -> None:
-        """See Runner."""
-        function(jobs)
-
-    def take_all(self) -> None:
-        """Work until nothing waits."""
-        while self._woken:
-            self._woken.popleft().take()
+def fill_with_queues(folder: Path, count: int, size: int) -> None:
+    """Fill what :func:`bench.servers.queuey_command` serves from a folder, as long as nobody serves it."""
+    _fill(folder, "queues", str(count), str(size))
 
 
-class Filling:
-    """A store that is being filled; it needs the memory of some hundred operations, whatever their number."""
-
-    def __init__(self, store: IStore, held: Held) -> None:
-        self._store = store
-        self._held = held
-        self._failures: list[Failure] = []
-
-    def queues(self, names: Iterable[str], body: bytes) -> None:
-        """Make queues of the application ``bench`` with one message each."""
-        message = NewMessage(1, Content(body, "text/plain"), TTL)
-
-        def put(made: tuple[Any, bool]) -> Deferred[Any]:
-            return self._store.append(made[0], (message,), TERMS)
-
-        for some in _portions(names, AT_ONCE):
-            for name in some:
-                answer = self._store.create("bench", name, QueueSettings(), None)
-                answer.addCallback(put).addErrback(self._failures.append)
-            self._work()
-
-    def messages(self, name: str, count: int, body: bytes) -> None:
-        """Make a queue of the application ``bench`` with that many messages."""
-        made: list[Any] = []
-        self._store.create("bench", name, QueueSettings(), None).addCallbacks(made.append, self._failures.append)
-        self._work()
-        queue, _ = made[0]
-        message = NewMessage(1, Content(body, "text/plain"), TTL)
-        for some in _portions(range(count), AT_ONCE):
-            self._store.append(queue, (message,) * len(some), TERMS).addErrback(self._failures.append)
-            self._work()
-
-    def _work(self) -> None:
-        self._held.take_all()
-        if self._failures:
-            self._failures[0].raiseException()
+def fill_with_messages(folder: Path, name: str, count: int, size: int) -> None:
+    """The same, with one queue."""
+    _fill(folder, "messages", name, str(count), str(size))
 
 
-def _portions(items: Iterable[Any], size: int) -> Iterator[tuple[Any, ...]]:
-    rest = iter(items)
-    while some := tuple(itertools.islice(rest, size)):
-        yield some
+def _fill(folder: Path, *arguments: str) -> None:
+    command = [sys.executable, "-m", "bench.folders", str(folder / "data"), *arguments]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=LIMIT)
 
 
-@contextmanager
-def filling(folder: Path) -> Iterator[Filling]:
-    """Fill the data that :func:`bench.servers.queuey_command` serves from a folder; nobody may serve it meanwhile."""
-    held = Held()
-    settings = SQLiteSettings(relaxed=True, cache_bytes=64 << 20)
-    new_version = lambda: uuid.uuid4().hex  # noqa: E731
-    node, clock_sequence = random.getrandbits(48), random.getrandbits(14)
-    store = SQLiteStore(folder / "data", settings, Clock(), time.time, held, node, clock_sequence, new_version)
+def _message(size: int) -> NewMessage:
+    return NewMessage(1, Content(b"x" * size, "text/plain"), DAY)
+
+
+async def queues(store: IStore, count: int, size: int) -> None:
+    """Make queues with one message each."""
+    numbers = list(range(count))
+    random.Random(count).shuffle(numbers)
+    for some in _portions(numbers):
+        made = [store.create("bench", f"q{number:07d}", QueueSettings(), None) for number in some]
+        put = [store.append(queue, (_message(size),), TERMS) for queue, _ in await gatherResults(made)]
+        await gatherResults(put)
+
+
+async def messages(store: IStore, name: str, count: int, size: int) -> None:
+    """Make a queue with messages."""
+    queue, _ = await store.create("bench", name, QueueSettings(), None)
+    for some in _portions(range(count)):
+        await store.append(queue, (_message(size),) * len(some), TERMS)
+
+
+def _portions(items: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE))
+
+
+def main(reactor: Any, data: str, what: str, *arguments: str) -> Deferred[None]:
+    """Open the store, fill it, and close it."""
+    store = make_store(SQLiteStorage(Path(data), "relaxed", CACHE), reactor)
     store.open()
+    fill: Coroutine[Any, Any, None]
+    if what == "queues":
+        fill = queues(store, int(arguments[0]), int(arguments[1]))
+    else:
+        fill = messages(store, arguments[0], int(arguments[1]), int(arguments[2]))
+    return Deferred.fromCoroutine(_closing(store, fill))
+
+
+async def _closing(store: IStore, fill: Coroutine[Any, Any, None]) -> None:
     try:
-        yield Filling(store, held)
+        await fill
     finally:
-        ends: list[Any] = []
-        store.close().addBoth(ends.append)
-        held.take_all()
-        assert ends == [None], ends
+        await store.close()
+
+
+if __name__ == "__main__":
+    react(main, sys.argv[1:])

@@ -35,7 +35,11 @@ def make_store(settings: MemoryStorage | SQLiteStorage, reactor: Any) -> IStore:
         SQLiteSettings(settings.durability == "relaxed", settings.cache_bytes),
         reactor,
         reactor.seconds,
-        Threads(lambda work: Thread(target=work, name="queuey-store").start(), reactor.callFromThread),
+        Threads(
+            lambda work: Thread(target=work, name="queuey-store").start(),
+            reactor.callFromThread,
+            lambda call: reactor.callLater(0, call),
+        ),
         node,
         clock_sequence,
         _new_version,

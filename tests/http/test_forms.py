@@ -25,7 +25,8 @@ class FormTests(SynchronousTestCase):
     """Bodies as forms."""
 
     def refused(self, body: bytes, content_type: str | None) -> str:
-        return self.assertRaises(InvalidRequest, parse_form, body, content_type).problems["InvalidParameter"]
+        refusal: InvalidRequest = self.assertRaises(InvalidRequest, parse_form, body, content_type)
+        return refusal.problems["InvalidParameter"]
 
     @given(st.dictionaries(TEXT, TEXT, max_size=5))
     def test_urlencoded(self, fields: dict[str, str]) -> None:

@@ -42,7 +42,8 @@ class ParametersTests(SynchronousTestCase):
     """What is refused, and in which words."""
 
     def problems(self, parameters: Parameters) -> dict[str, str]:
-        return self.assertRaises(InvalidRequest, parameters.check).problems
+        refusal: InvalidRequest = self.assertRaises(InvalidRequest, parameters.check)
+        return refusal.problems
 
     def test_good(self) -> None:
         """Values within bounds; empty and absent ones are the default."""
