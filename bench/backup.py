@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench import figures
 from bench.figures import MIB, Interval
-from bench.folders import filling
+from bench.folders import fill_with_messages
 from bench.servers import ROOT, free_port, loading, make_queue, queuey_command, request, serving
 from queuey.storage.sqlite.files import DATABASE
 
@@ -30,8 +30,7 @@ def main(backups: int, count: int, pause: float) -> None:
     """Measure and print."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="queuey-bench-")))
-        with filling(folder) as store:
-            store.messages("filled", count, b"x" * SIZE)
+        fill_with_messages(folder, "filled", count, SIZE)
         print(f"the database has {(folder / 'data' / DATABASE).stat().st_size / MIB:.0f} MiB")
         port = free_port()
         stack.enter_context(serving(queuey_command(folder, port), port, folder / "servers.log"))

@@ -9,7 +9,6 @@ and are filled before memory is looked at, by a queue that is larger than they a
 
 from __future__ import annotations
 
-import random
 import sys
 import tempfile
 import time
@@ -23,7 +22,7 @@ import attrs
 
 from bench import figures
 from bench.figures import MIB
-from bench.folders import filling
+from bench.folders import fill_with_queues
 from bench.servers import KEY, ask, free_port, make_queue, post_batch, queuey_command, request, serving
 
 FEW = 1000
@@ -31,10 +30,13 @@ CONNECTIONS = 32
 CACHE = 16 * MIB
 """Of each of the two connections to the database: the default of the setting."""
 
+PAGE = 100
+"""Names in a page of the listing; the last ones are not asked for, so that all pages are full."""
+
 REQUESTS = {
     "POST": request("POST", "/v1/bench/q{NUMBER}", b"x" * 140, Content_Type="text/plain"),
     "read": request("GET", "/v1/bench/q{NUMBER}"),
-    "page of the listing": request("GET", "/v1/bench?limit=100&offset=q{NUMBER}"),
+    "page of the listing": request("GET", f"/v1/bench?limit={PAGE}&offset=q{{NUMBER}}"),
 }
 
 
@@ -58,7 +60,9 @@ def main(count: int, rounds: int, seconds: float) -> None:
             fill_caches(side.port)
         for what, text in REQUESTS.items():
             sides = {
-                f"{what}, {side}": partial(figures.rate, str(side), side.port, CONNECTIONS, seconds, text, side.queues)
+                f"{what}, {side}": partial(
+                    figures.rate, str(side), side.port, CONNECTIONS, seconds, text, side.queues - PAGE
+                )
                 for side in (few, many)
             }
             with_few, with_many = figures.alternating(rounds, sides).values()
@@ -72,11 +76,8 @@ def serve(queues: int) -> Iterator[Side]:
     """Fill a folder, and serve it until the block ends."""
     with tempfile.TemporaryDirectory(prefix="queuey-bench-") as name:
         folder = Path(name)
-        numbers = list(range(queues))
-        random.Random(queues).shuffle(numbers)
         began = time.monotonic()
-        with filling(folder) as store:
-            store.queues((f"q{number:07d}" for number in numbers), b"x" * 140)
+        fill_with_queues(folder, queues, 140)
         print(f"{queues} queues were made in {time.monotonic() - began:.0f} s", flush=True)
         port = free_port()
         with serving(queuey_command(folder, port), port, folder / "servers.log") as process:

@@ -31,6 +31,11 @@ TICK = 0.05
 WINDOW = 64 * 1024
 """Bytes that the kernel may keep for a slow reader which that has not taken."""
 
+LIMIT = 30.0
+"""Seconds in which a slow reader has to get something."""
+
+GONE = -1
+
 PAGE = request("GET", "/v1/bench/q?limit=100")
 
 
@@ -66,13 +71,14 @@ def with_slow_readers(port: int, pid: int, seconds: float, readers: int) -> floa
     before = figures.memory(pid).resident
     figures.forget_peak(pid)
     with slow_readers(port, readers) as taken:
+        wait_for_all(taken)
         time.sleep(seconds)  # until what the kernel keeps for them is full
         full = figures.memory(pid)
         figures.forget_peak(pid)
         found = p99(f"beside {readers} slow readers", port, seconds)
         late = figures.memory(pid)
-    if min(taken) == 0 or -1 in taken:
-        raise SystemExit("a slow reader was not served")
+    if GONE in taken:
+        raise SystemExit(f"{taken.count(GONE)} slow readers were given up")
     print(
         f"memory before {before / MIB:.0f} MiB, as they begin {full.peak / MIB:.0f} MiB at the most, "
         f"{full.resident / MIB:.0f} MiB when they wait, then {late.peak / MIB:.0f} MiB at the most; "
@@ -81,9 +87,18 @@ def with_slow_readers(port: int, pid: int, seconds: float, readers: int) -> floa
     return found
 
 
+def wait_for_all(taken: list[int]) -> None:
+    """Return once every slow reader has got something."""
+    deadline = time.monotonic() + LIMIT
+    while not all(taken):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{taken.count(0)} slow readers got nothing in {LIMIT:.0f} s")
+        time.sleep(TICK)
+
+
 @contextmanager
 def slow_readers(port: int, readers: int) -> Iterator[list[int]]:
-    """Let readers read slowly until the block ends; the bytes that each has taken, -1 for one that was given up."""
+    """Let readers read slowly until the block ends; the bytes that each has taken, ``GONE`` where it was given up."""
     partitions = ",".join(map(str, range(1, 201)))
     text = request("GET", f"/v1/bench/large?limit=1000&partitions={partitions}")
     taken = [0] * readers
@@ -115,7 +130,7 @@ def take_slowly(sockets: list[socket.socket], taken: list[int], stopped: threadi
                 continue
             except OSError:
                 some = 0
-            taken[number] = taken[number] + some if some and taken[number] >= 0 else -1
+            taken[number] = taken[number] + some if some and taken[number] != GONE else GONE
 
 
 if __name__ == "__main__":

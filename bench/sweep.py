@@ -19,7 +19,7 @@ import apsw
 
 from bench import figures
 from bench.figures import Interval
-from bench.folders import filling
+from bench.folders import fill_with_messages
 from bench.servers import free_port, loading, make_queue, queuey_command, request, serving
 from queuey.model.timeid import from_seconds
 from queuey.storage.sqlite.files import DATABASE
@@ -37,9 +37,8 @@ def main(sweeps: int, count: int, pause: float) -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="queuey-bench-")))
         names = [f"short-lived-{number}" for number in range(sweeps)]
-        with filling(folder) as store:
-            for name in names:
-                store.messages(name, count, b"x" * 140)
+        for name in names:
+            fill_with_messages(folder, name, count, 140)
         port = free_port()
         stack.enter_context(serving(queuey_command(folder, port), port, folder / "servers.log"))
         make_queue(port, "q")
