@@ -115,6 +115,7 @@ class BoundTests(SynchronousTestCase):
         self.assertLess(a, after)
         self.assertEqual(len(after), 16)
         self.assertEqual(b >= after, b > a)
+        self.assertEqual(int.from_bytes(after, "big"), int.from_bytes(a, "big") + 1)
 
     def test_there_is_nothing_above_the_highest(self) -> None:
         self.assertEqual(timeid.successor(HIGHEST), HIGHEST)
