@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine, Set
 from typing import Any
 
 import attrs
-from klein import Klein
 from twisted.internet.defer import Deferred
 
 from queuey.core.queues import QueueDirectory
@@ -91,8 +90,13 @@ class Route:
     operation: Operation
     handler: Handler
 
-    def mount(self, app: Klein, gate: Gate) -> None:
-        """Route requests to the handler, through the gate."""
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the path names, in its order, after the version that it begins with."""
+        return tuple(part.strip("<>") for part in self.path.split("/")[2:])
+
+    def behind(self, gate: Gate) -> Handler:
+        """The handler, reached through the gate; it takes the request and what the path names."""
 
         async def on_application(request: Request, application: str) -> None:
             await self.handler(request, await gate.admit(request, application, self.operation))
@@ -101,6 +105,4 @@ class Route:
             admitted = await gate.admit_to_queue(request, application, queue, self.operation)
             await self.handler(request, admitted, **rest)
 
-        endpoint = f"{self.method} {self.path}"
-        serve = on_queue if "<queue>" in self.path else on_application
-        app.route(self.path, methods=[self.method], endpoint=endpoint, strict_slashes=False)(serve)
+        return on_queue if "queue" in self.names else on_application

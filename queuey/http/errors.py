@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from queuey import errors
-from queuey.http.wire import Request
+from queuey.http.wire import BrokenBody, Request
 from queuey.http.writing import answer
 from queuey.logs import EventLog
 
@@ -44,10 +44,19 @@ class ErrorAnswers:
 
     def install(self, app: Klein) -> None:
         """Handle every error of a Klein app; sub-apps do not inherit that, so each app needs it."""
-        app.handle_errors(errors.QueueyError)(lambda request, failure: self.known(request, failure.value))
-        app.handle_errors(HTTPException)(lambda request, failure: self.unrouted(request, failure.value))
-        app.handle_errors(CancelledError)(lambda request, failure: None)
-        app.handle_errors(Exception)(lambda request, failure: self.unforeseen(request, failure))
+        app.handle_errors(Exception)(lambda request, failure: self.answer(request, failure))
+
+    def answer(self, request: Request, failure: Failure) -> None:
+        """Answer a request whose handler failed; nothing is to be done for one whose client has gone."""
+        error = failure.value
+        if isinstance(error, errors.QueueyError):
+            self.known(request, error)
+        elif isinstance(error, HTTPException):
+            self.unrouted(request, error)
+        elif isinstance(error, BrokenBody):
+            request.refuse(error.refusal)
+        elif not isinstance(error, CancelledError):
+            self.unforeseen(request, failure)
 
     def known(self, request: Request, error: errors.QueueyError) -> None:
         """Answer an error that has a word."""
