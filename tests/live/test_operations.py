@@ -1,0 +1,146 @@
+"""The pages for operators: their commands are carried out in their order, and what they state is measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest
+
+from queuey import config
+from tests.live.clients import ask, make_queue
+from tests.live.running import LIMIT
+from tests.live.samples import ROOT
+from tests.live.test_daemon import LiveTestCase, wait_until
+from tests.live.test_readme import commands
+
+ENVIRONMENT = Path(sys.executable).parent.parent
+PAGE = ROOT / "docs" / "operations.rst"
+#: What changes the whole machine; test_wheel installs, and test_units does what systemd would.
+NOT_RUN = ("python3 -m venv ", "/opt/queuey/bin/pip ", "useradd ", "chown ", "systemctl ")
+#: The command at which the daemon starts.
+START = "systemctl enable --now queuey.service"
+MARK = "-- ended with "
+
+
+class RecipeTests(LiveTestCase):
+    """The commands, on a machine that is a folder."""
+
+    def here(self, text: str) -> str:
+        """The same of this test's folder and port, and without the group that only an installed machine has."""
+        moved = re.sub(r"(?<![\w.])/(?=(etc|var)/)", f"{self.folder}/", text.replace("/opt/queuey", str(ENVIRONMENT)))
+        return moved.replace(" -g queuey ", " ").replace(":5000", f":{self.port}")
+
+    def run_all(self, typed: list[str]) -> str:
+        """Run commands in one shell; what they printed."""
+        chosen = [command for command in typed if not command.startswith(NOT_RUN)]
+        self.assertGreater(len(chosen), 3)
+        lines = [f"{self.here(command)}\nstatus=$?; echo; echo '{MARK}'$status" for command in chosen]
+        done = subprocess.run(
+            ["bash", "-s"], cwd=ROOT, input="\n".join(lines), capture_output=True, text=True, timeout=2 * LIMIT
+        )
+        statuses = re.findall(rf"(?m)^{MARK}(\d+)$", done.stdout)
+        failed = [command for command, status in zip(chosen, statuses, strict=True) if status != "0"]
+        self.assertEqual(failed, [], done.stdout + done.stderr)
+        return done.stdout
+
+    def install(self, typed: list[str]) -> Path:
+        """Do what comes before the start, and what the page says in words; the settings."""
+        for folder in ("etc/systemd/system", "etc/logrotate.d", "var/lib", "var/log/queuey"):
+            (self.folder / folder).mkdir(parents=True)
+        told = self.run_all(typed)
+        (line,) = re.findall(r"(?m)^shop = sha256:[0-9a-f]{64}$", told)
+        settings = self.folder / "etc" / "queuey" / "queuey.ini"
+        self.assertEqual(settings.stat().st_mode & 0o777, 0o640)
+        text = self.here(settings.read_text()).replace("tcp:5000:", f"tcp:{self.port}:")
+        text = text.replace("[application_keys]", f"[application_keys]\n{line}")
+        settings.write_text(text + "\n[global]\nlogger = a section that gives a warning\n")
+        return settings
+
+    def test_operations(self) -> None:
+        """From the installation to the upgrade; each command ends well."""
+        typed = commands(PAGE.read_text(encoding="utf-8"))
+        start = typed.index(START)
+        self.settings = self.install(typed[:start])
+        daemon = self.serve()
+        log = self.folder / "var/log/queuey/queuey.log"
+        told = self.run_all(typed[start:] + commands((ROOT / "docs" / "log.rst").read_text(encoding="utf-8")))
+        self.assertIn('{"status":"ok"}', told)
+        self.assertIn(" warn settings ", told)
+        wait_until(lambda: " reloaded " in log.read_text(), "not reloaded")
+        self.check_blocks()
+        self.assertEqual(daemon.signal(signal.SIGTERM), 0)
+        self.assertEqual({path.name for path in (self.folder / "var/lib/queuey").iterdir()},
+                         {"queuey.sqlite", "queuey.lock"})  # fmt: skip
+
+    def check_blocks(self) -> None:
+        """What the page shows of the settings is right, with the certificate that its command has made."""
+        chain = self.folder / "etc/queuey/chain.pem"
+        chain.write_text((self.folder / "etc/queuey/certificate.pem").read_text())
+        blocks = re.findall(r"(?m)^\.\. code-block:: ini\n\n((?:   .*\n|\n)+)", PAGE.read_text(encoding="utf-8"))
+        self.assertEqual(len(blocks), 2)
+        for number, block in enumerate(blocks):
+            file = self.folder / f"block{number}.ini"
+            file.write_text(re.sub(r"(?m)^   ", "", self.here(block)))
+            self.assertEqual(len(config.load(file).server.http), 1)
+
+
+class MeasuredTests(LiveTestCase):
+    """The numbers under "Sizing"."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.text = PAGE.read_text(encoding="utf-8")
+
+    def test_disk(self) -> None:
+        """Bytes on disk for each message, within 5 %, with fewer messages than the page has."""
+        rows = re.findall(r"(?m)^([\d,]+) +[\d,]+ +([\d,]+)$", self.text)
+        self.assertEqual(len(rows), 3)
+        for row in rows:
+            size, expected = (int(cell.replace(",", "")) for cell in row)
+            taken = self.taken(size, max(500, min(20_000, 6_000_000 // size)))
+            self.assertLess(abs(taken / expected - 1), 0.05, (size, taken))
+
+    def taken(self, size: int, number: int) -> float:
+        """Bytes by which the database becomes larger for each of about so many messages."""
+        database = self.folder / "data" / "queuey.sqlite"
+        self.post(b"", 0)
+        before = database.stat().st_size
+        batch = min(500, 900_000 // size)
+        self.post(json.dumps({"messages": [{"body": "x" * size}] * batch}).encode(), number // batch)
+        return (database.stat().st_size - before) / (number // batch * batch)
+
+    def post(self, body: bytes, times: int) -> None:
+        """Post a batch again and again to a daemon that is stopped afterwards."""
+        daemon = self.serve()
+        make_queue(self.port, "q")
+        for _ in range(times):
+            answer = ask(self.port, "POST", "/v1/queuey/q", body, **{"Content-Type": "application/json"})
+            self.assertEqual(answer[0], 201)
+        self.assertEqual(daemon.signal(signal.SIGTERM), 0)
+
+    def test_process(self) -> None:
+        """Descriptors and memory of a daemon that has just started, and what a connection adds."""
+        if not Path("/proc/self/fd").exists():
+            raise SkipTest("there is no /proc")
+        (descriptors,) = re.findall(r"\*Descriptors\.\* (\d+), and one for each connection", self.text)
+        (memory,) = re.findall(r"The process takes (\d+) MiB", self.text)
+        daemon = self.serve()
+        opened = Path(f"/proc/{daemon.pid}/fd")
+        wait_until(lambda: len(os.listdir(opened)) <= int(descriptors) + 2, "more descriptors")
+        before = len(os.listdir(opened))
+        status = Path(f"/proc/{daemon.pid}/status").read_text(encoding="ascii")
+        resident = int(re.findall(r"(?m)^VmRSS:\s+(\d+) kB$", status)[0]) / 1024
+        self.assertLess(abs(resident / int(memory) - 1), 0.25, resident)
+        with ExitStack() as stack:
+            for _ in range(40):
+                stack.enter_context(socket.create_connection(("127.0.0.1", self.port), LIMIT))
+            wait_until(lambda: len(os.listdir(opened)) >= before + 40, "fewer than one for each")
+            self.assertLess(len(os.listdir(opened)), before + 43)
