@@ -67,13 +67,13 @@ def make_directory(directory: Path) -> None:
         raise Unavailable(f"The data directory {directory} cannot be made: {error.strerror}.") from error
 
 
-def connect(path: Path, synchronous: str, cache_bytes: int) -> apsw.Connection:
+def connect(path: Path, synchronous: str, cache_bytes: int, vfs: str | None = None) -> apsw.Connection:
     """The connection that writes, to a database that is ours and up to date.
 
     :param synchronous: ``FULL`` or ``NORMAL``.
     :raise QueueyError: the file cannot be used.
     """
-    with opening(path) as connection:
+    with opening(path, vfs) as connection:
         version = schema.check(connection)
         if version == 0:
             # Both hold only if they are set before the first table is made.
@@ -89,12 +89,12 @@ def connect(path: Path, synchronous: str, cache_bytes: int) -> apsw.Connection:
     return connection
 
 
-def connect_reader(path: Path, cache_bytes: int) -> apsw.Connection:
+def connect_reader(path: Path, cache_bytes: int, vfs: str | None = None) -> apsw.Connection:
     """A connection that only reads.
 
     :raise QueueyError: the file cannot be used.
     """
-    with opening(path) as connection:
+    with opening(path, vfs) as connection:
         connection.wal_autocheckpoint(0)
         _tune(connection, cache_bytes)
         connection.pragma("query_only", 1)
@@ -107,10 +107,10 @@ def _tune(connection: apsw.Connection, cache_bytes: int) -> None:
 
 
 @contextmanager
-def opening(path: Path) -> Iterator[apsw.Connection]:
+def opening(path: Path, vfs: str | None = None) -> Iterator[apsw.Connection]:
     """A connection that is closed again if anything goes wrong, which is then said with the path."""
     try:
-        connection = apsw.Connection(str(path))
+        connection = apsw.Connection(str(path), vfs=vfs)
     except apsw.Error as error:
         raise _cannot(path, error) from error
     try:
@@ -178,7 +178,10 @@ class SQLiteSettings:
     :ivar relaxed: do not wait for the disk: the last moments before a loss of power may then be lost, though they were
         acknowledged; a crash of the process alone loses nothing.
     :ivar cache_bytes: of the database, kept in memory by each of the two connections.
+    :ivar vfs: the layer of SQLite that reads and writes files, by the name it is registered under; ``None`` is its own.
+        Tests put one there that loses power.
     """
 
     relaxed: bool = False
     cache_bytes: int = 16 << 20
+    vfs: str | None = None

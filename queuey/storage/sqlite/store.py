@@ -99,10 +99,10 @@ class SQLiteStore:
         self._upkeep.start()
 
     def _connect(self, lock: Lock) -> _Open:
-        path, cache = self._directory / files.DATABASE, self._settings.cache_bytes
-        connection = files.connect(path, "NORMAL" if self._settings.relaxed else "FULL", cache)
+        path, cache, vfs = self._directory / files.DATABASE, self._settings.cache_bytes, self._settings.vfs
+        connection = files.connect(path, "NORMAL" if self._settings.relaxed else "FULL", cache, vfs)
         try:
-            reading = files.connect_reader(path, cache)
+            reading = files.connect_reader(path, cache, vfs)
         except BaseException:
             connection.close(True)
             raise
