@@ -9,7 +9,18 @@ from typing import Final
 from queuey.http.head import legal_text, parse_fields
 from queuey.http.limits import HEADERS_TOO_LARGE, TOO_LARGE, Refusal, Refused, bad_request
 
-_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;.*)?", re.DOTALL)
+_EXTENSION: Final = (
+    rb"[ \t]*+;[ \t]*+[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+    rb"(?:[ \t]*=[ \t]*+(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++|\"(?:[^\"\\]|\\.)*+\"))?+"
+)
+_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16}+)(?:%b)*+" % _EXTENSION, re.DOTALL)
+"""A chunk's size, and extensions to the letter: what has quotes without an end may end elsewhere for somebody else."""
+
+_NO_TRAILERS: Final = frozenset(
+    {b"authorization", b"connection", b"content-length", b"content-type", b"host", b"transfer-encoding"}
+)
+"""Fields that change what a request is: some readers let a trailer do that, which RFC 9110, section 6.5.1, forbids."""
+
 _MAX_SIZE_LINE: Final = 1024
 _MAX_EXTENSIONS: Final = 16 * 1024
 """Bytes of chunk extensions in one body: they carry nothing, and each may be a thousand times its chunk."""
@@ -79,7 +90,7 @@ class _Line(Enum):
 
 
 class ChunkedBody(Body):
-    """A body in chunks. Trailers are read past, extensions are ignored."""
+    """A body in chunks. Trailers and extensions are checked, and say nothing."""
 
     __slots__ = ("_expect", "_extensions", "_left", "_partial", "_trailer")
 
@@ -130,7 +141,8 @@ class ChunkedBody(Body):
         elif self._expect is _Line.END:
             self._expect = _Line.SIZE
         elif line:
-            parse_fields(line)
+            if not parse_fields(line).keys().isdisjoint(_NO_TRAILERS):
+                raise bad_request("A field that is about the whole request stands behind its body.")
             self._trailer += len(line)
         else:
             self.done = True

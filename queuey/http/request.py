@@ -120,7 +120,8 @@ class Request(server.Request):
         self.started = started
         self.application: str | None = None
         self.queue: str | None = None
-        self.closing = not line.persistent or self._asks_to_close()
+        # What comes behind a CONNECT may have been meant for the tunnel that there is not.
+        self.closing = not line.persistent or line.method == b"CONNECT" or self._asks_to_close()
         self.body = b""
         self.max_body: int | None = None
         self.bytes_in = 0

@@ -419,7 +419,7 @@ class AcceptedTests(SynchronousTestCase):
 
     def test_chunks(self) -> None:
         """Extensions, trailers and sizes in any case are read past."""
-        body = b'A;x\r\n0123456789\r\n1 ; y="\\"\xe4"\r\na\r\n000\r\nX-T: y\r\nContent-Length: 7\r\n\r\n'
+        body = b'A;x\r\n0123456789\r\n1 ; y="\\"\xe4"\r\na\r\n000\r\nX-T: y\r\nX-Length: 7\r\n\r\n'
         request = self.accepted(CHUNKED + body)
         self.assertEqual(b"0123456789a", request.body)
         self.assertEqual(len(CHUNKED + body), request.bytes_in)
