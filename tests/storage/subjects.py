@@ -87,13 +87,18 @@ class SQLiteSubject:
         self.wall.seconds += seconds
         self.clock.advance(seconds)
         for _ in range(TURNS):
-            await self.store.ping()
+            await self._wait_for_writes()
             self.clock.advance(0)
+
+    async def _wait_for_writes(self) -> None:
+        """Wait until everything that was put on the writing pile is answered, the store's own turns included."""
+        await self.store.states.replace("a key that nobody has", "a version that it never had", None)
 
     @deferred
     async def reopen(self) -> None:
         await self.store.close()
         self.store = self._make()
+        await self._wait_for_writes()
 
     def close(self) -> Deferred[None]:
         return self.store.close()
