@@ -36,7 +36,7 @@ def make_store(settings: MemoryStorage | SQLiteStorage, reactor: Any) -> IStore:
         reactor,
         reactor.seconds,
         Threads(
-            lambda work: Thread(target=work, name="queuey-store").start(),
+            lambda work: Thread(target=work, name="queuey-store", daemon=True).start(),
             reactor.callFromThread,
             lambda call: reactor.callLater(0, call),
         ),

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from tests.config.test_legacy import FIRST
 from tests.live.clients import HEADERS, Poster, ask, make_queue, read_all
 from tests.live.running import LIMIT, Daemon, free_port, write_settings
 
@@ -432,74 +433,11 @@ class FirstVersionTests(LiveTestCase):
 
     def test_memory_backends(self) -> None:
         """Its ini file starts the daemon, and says what takes the place of each section that is passed over."""
-        self.settings.write_text(FIRST_VERSION.format(port=self.port))
+        first = FIRST.replace("0.0.0.0", "127.0.0.1").replace("port = 5001", f"port = {self.port}")
+        self.settings.write_text(first)
         daemon = self.serve()
         make_queue(self.port, "q")
         self.assertEqual(ask(self.port, "POST", "/v1/queuey/q", b"x")[0], 201)
         for section in ("global", "metlog", "filter:catcherror", "pipeline:main", "app:pyramidapp", "loggers"):
             self.assertIn(f"[{section}]", daemon.output())
         self.assertEqual(daemon.signal(signal.SIGTERM), 0)
-
-
-FIRST_VERSION = """\
-# application configuration
-[global]
-logger_name = queuey
-debug = true
-
-[metlog]
-logger = queuey
-backend = mozsvc.metrics.MetlogPlugin
-sender_class = metlog.senders.dev.StdOutSender
-
-[storage]
-backend = queuey.storage.memory.MemoryQueueBackend
-
-[metadata]
-backend = queuey.storage.memory.MemoryMetadata
-
-[application_keys]
-queuey = f25bfb8fe200475c8a0532a9cbe7651e
-
-[filter:catcherror]
-paste.filter_app_factory = mozsvc.middlewares:make_err_mdw
-
-[pipeline:main]
-pipeline = catcherror
-           pyramidapp
-
-[app:pyramidapp]
-use = egg:queuey
-
-[server:main]
-use = egg:Paste#http
-host = 127.0.0.1
-port = {port}
-
-[loggers]
-keys = root, queuey
-
-[handlers]
-keys = console
-
-[formatters]
-keys = generic
-
-[logger_root]
-level = INFO
-handlers = console
-
-[logger_queuey]
-level = DEBUG
-handlers =
-qualname = queuey
-
-[handler_console]
-class = StreamHandler
-args = (sys.stderr,)
-level = NOTSET
-formatter = generic
-
-[formatter_generic]
-format = %(asctime)s %(levelname)-5.5s [%(name)s][%(threadName)s] %(message)s
-"""
