@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
+import apsw
+
 from queuey.errors import Conflict, NoSuchQueue, StorageFull
 from queuey.model.queue import Consistency, Queue, QueueSettings, QueueType
 from queuey.model.timeid import Ticks
@@ -106,5 +108,10 @@ def _end_of(prefix: str) -> str | None:
 
 def describe(reader: Reader, application: str, names: Sequence[str]) -> tuple[Queue | None, ...]:
     """The queues of these names."""
-    rows = [reader.connection.execute(_BY_NAME, (application, name)).get for name in names]
-    return tuple(None if row is None else _queue(row) for row in rows)
+    return tuple(find(reader.connection, application, name) for name in names)
+
+
+def find(connection: apsw.Connection, application: str, name: str) -> Queue | None:
+    """The queue of a name, if there is one."""
+    row = connection.execute(_BY_NAME, (application, name)).get
+    return None if row is None else _queue(row)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import apsw
 
 from queuey.errors import Unavailable
+from queuey.storage.sqlite.copying import copy, sync
 
 APPLICATION_ID: Final = 0x51756579
 """Stands in the header of each of our files (the letters are "Quey"), and tells it from anybody else's."""
 
-VERSIONS: Final[Mapping[int, tuple[str, ...]]] = {
+Versions = Mapping[int, tuple[str, ...]]
+
+VERSIONS: Final[Versions] = {
     1: (
         # Ids are unique within a partition. The row's key is seq, not the id: rows then go to the end of the table
         # and only the index is written in many places, which takes less than half the time over a million queues.
@@ -92,9 +96,10 @@ VERSIONS: Final[Mapping[int, tuple[str, ...]]] = {
 CURRENT: Final = max(VERSIONS)
 
 
-def check(connection: apsw.Connection) -> int:
+def check(connection: apsw.Connection, versions: Versions = VERSIONS) -> int:
     """Find out whose file this is.
 
+    :param versions: what this program knows.
     :return: the version of its schema; 0 for a file that has nothing in it.
     :raise Unavailable: it is not ours, or of a newer version than this program knows.
     """
@@ -103,22 +108,58 @@ def check(connection: apsw.Connection) -> int:
         return 0
     if mark != APPLICATION_ID:
         raise Unavailable("it is a database of another program")
-    if version > CURRENT:
-        raise Unavailable(f"its schema has version {version}, and this program knows those up to {CURRENT}")
+    if version > max(versions):
+        raise Unavailable(f"its schema has version {version}, and this program knows those up to {max(versions)}")
     return int(version)
 
 
-def upgrade(connection: apsw.Connection, version: int) -> None:
-    """Bring a file up to date in one transaction.
+def upgrade(connection: apsw.Connection, version: int, versions: Versions = VERSIONS) -> None:
+    """Bring a file up to date in one transaction, after a copy of it was made beside it.
 
     :param version: what ``check`` found.
+    :param versions: what this program knows.
+    :raise Unavailable: it can only be read, or not even the copy can be made.
+    :raise apsw.Error: a statement failed; the file is what it was before, and there is no copy.
     """
-    if version == CURRENT:
+    if connection.readonly("main"):
+        raise Unavailable("it can only be read")
+    if version == max(versions):
         return
+    kept = _keep(connection, version) if version else None
+    try:
+        _run(connection, version, versions)
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if kept is not None:
+            # Nothing came of it. A daemon that is started again and again would fill the disk with copies.
+            kept.unlink(missing_ok=True)
+        raise
+
+
+def _run(connection: apsw.Connection, version: int, versions: Versions) -> None:
     connection.execute("BEGIN IMMEDIATE")
-    for number in range(version + 1, CURRENT + 1):
-        for statement in VERSIONS[number]:
+    for number in range(version + 1, max(versions) + 1):
+        for statement in versions[number]:
             connection.execute(statement)
     connection.pragma("application_id", APPLICATION_ID)
-    connection.pragma("user_version", CURRENT)
+    connection.pragma("user_version", max(versions))
     connection.execute("COMMIT")
+
+
+def _keep(connection: apsw.Connection, version: int) -> Path:
+    """Make the copy that is the way back to an older program; where it is."""
+    path = Path(connection.db_filename("main"))
+    date = connection.execute("SELECT strftime('%Y%m%dT%H%M%SZ', 'now')").get
+    kept = path.with_name(f"{path.stem}-schema-{version}-{date}{path.suffix}")
+    part = path.with_name(f"{path.stem}-before-upgrade.partial")
+    try:
+        part.unlink(missing_ok=True)  # a crash may have left it
+        copy(connection, part)
+        part.rename(kept)
+        sync(kept.parent)
+    except (apsw.FullError, OSError) as error:
+        part.unlink(missing_ok=True)
+        why = "there is no room on the disk" if isinstance(error, apsw.FullError) else error.strerror
+        raise Unavailable(f"no copy of schema {version} could be kept before its upgrade: {why}") from error
+    return kept

@@ -1,0 +1,194 @@
+"""The ``queuey`` command, for what is done beside the daemon: checking settings, making keys, backups."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Final, TextIO
+
+from queuey import __version__, config
+from queuey.cli.restoring import Client, RestoringFailed, restore_queue
+from queuey.config import MemoryStorage
+from queuey.errors import ConfigurationError, QueueyError
+from queuey.model.timeid import lower_bound, timestamp
+from queuey.storage.sqlite.backup import Archive, back_up
+
+KEY_BYTES: Final = 32
+"""Random bytes in a new key: as many as in its digest, since more would add nothing."""
+
+
+def run() -> int:
+    """What the console script calls.
+
+    :return: the exit status.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A path may hold what the terminal's encoding lacks; that must not end in a traceback.
+            stream.reconfigure(errors="backslashreplace")
+    # What is half done is cleared away whoever ends the program.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        status = main(sys.argv[1:], sys.stdout, sys.stderr)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; the interpreter must not fail at its last flush either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def main(argv: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
+    """Do what the arguments say.
+
+    :param argv: without the program's name.
+    :return: the exit status: 0, 1 where what was asked for failed, 2 where the arguments are wrong.
+    """
+    try:
+        with redirect_stdout(stdout), redirect_stderr(stderr):
+            arguments = _parser().parse_args(argv)
+    except SystemExit as exit:
+        return exit.code if isinstance(exit.code, int) else 2
+    try:
+        if arguments.command == "check":
+            return _check(arguments.file, stdout, stderr)
+        if arguments.command == "backup":
+            return _back_up(arguments, stdout)
+        if arguments.command == "restore-queue":
+            return _restore_queue(arguments, stdout)
+        return _new_key(arguments.name, stdout, stderr)
+    except ConfigurationError as error:
+        lines = error.problems
+    except (QueueyError, RestoringFailed) as error:
+        lines = (str(error),)
+    for line in lines:
+        print(line, file=stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="queuey",
+        description="What is done beside the daemon, which is started by: twistd queuey --config FILE",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"queuey {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    check = commands.add_parser(
+        "check",
+        help="check a settings file, and print the settings in force",
+        description="Check a settings file as the daemon does before it opens anything, and print the settings in "
+        "force; keys are printed as their digests. The exit status is 1 where there is a mistake.",
+    )
+    check.add_argument("file", type=Path, metavar="FILE")
+    _backup_parser(commands)
+    _restore_parser(commands)
+    keys = commands.add_parser("keys", help="make keys of applications", description="Make keys of applications.")
+    actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
+    new = actions.add_parser(
+        "new",
+        help="print a new key, and the line of the settings file that lets it in",
+        description="Print a new key, and the line for [application_keys] that lets it in without telling it.",
+    )
+    new.add_argument("name", nargs="?", default="NAME", metavar="NAME", help="the application's name")
+    return parser
+
+
+def _backup_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    backup = commands.add_parser(
+        "backup",
+        help="copy the data, while the daemon runs or not",
+        description="Copy the data as they are at this moment into a new folder, from which a daemon can serve. The "
+        "daemon may run meanwhile. Without an option the data are those of the built-in settings, ./queuey-data.",
+        allow_abbrev=False,
+    )
+    where = backup.add_mutually_exclusive_group()
+    where.add_argument("--config", type=Path, metavar="FILE", help="the settings that name the data")
+    where.add_argument("--data", type=Path, metavar="DIR", help="the data, or an earlier backup")
+    backup.add_argument("target", type=Path, metavar="TARGET_DIR", help="the folder to make")
+
+
+def _restore_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    restore = commands.add_parser(
+        "restore-queue",
+        help="put one queue of a backup into a running daemon",
+        description="Put the messages of one queue of a backup into a running daemon, under their own ids. What the "
+        "daemon has under these ids is left as it is. May be repeated.",
+        allow_abbrev=False,
+    )
+    restore.add_argument("backup", type=Path, metavar="BACKUP_DIR")
+    restore.add_argument("application", metavar="APPLICATION")
+    restore.add_argument("queue", metavar="QUEUE")
+    restore.add_argument("--to", required=True, metavar="URL", help="of the daemon, such as http://127.0.0.1:5000")
+    restore.add_argument("--key-file", required=True, type=Path, metavar="FILE", help="has the application's key")
+    restore.add_argument("--as", dest="name", metavar="NAME", help="another name for the queue")
+
+
+def _check(file: Path, stdout: TextIO, stderr: TextIO) -> int:
+    settings = config.load(file)
+    for warning in settings.warnings:
+        print(f"warning: {warning}", file=stderr)
+    for line in settings.describe():
+        print(line, file=stdout)
+    return 0
+
+
+def _back_up(arguments: argparse.Namespace, stdout: TextIO) -> int:
+    source = arguments.data or _data_of(arguments.config)
+    made = back_up(source.absolute(), arguments.target.absolute())
+    stable = timestamp(lower_bound(made.stable)) if made.stable else "none yet"
+    what = f"{made.bytes} bytes, {made.messages} messages in {made.queues} queues, stable time {stable}"
+    print(f"{made.path}: {what}", file=stdout)
+    return 0
+
+
+def _data_of(file: Path | None) -> Path:
+    """Where the settings have the data."""
+    settings = config.development(Path.cwd()) if file is None else config.load(file)
+    if isinstance(settings.storage, MemoryStorage):
+        raise ConfigurationError((f"{file}: [storage] backend: what is kept in memory alone cannot be copied",))
+    return settings.storage.path
+
+
+def _restore_queue(arguments: argparse.Namespace, stdout: TextIO) -> int:
+    client = Client(arguments.to, arguments.application, _key(arguments.key_file))
+    archive = Archive(arguments.backup.absolute())
+    try:
+        done = restore_queue(archive, client, arguments.queue, arguments.name or arguments.queue, time.time)
+    finally:
+        archive.close()
+        client.close()
+    print(f"{done.put} messages were put, {done.there} were there", file=stdout)
+    return 0
+
+
+def _key(file: Path) -> str:
+    try:
+        key = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigurationError((f"{file}: cannot be read: {why}",)) from None
+    if not key or len(key.split()) != 1:
+        raise ConfigurationError((f"{file}: does not hold one key and nothing else",))
+    return key
+
+
+def _new_key(name: str, stdout: TextIO, stderr: TextIO) -> int:
+    if not config.name_is_good(name):
+        print("NAME: an application's name is 1 to 50 letters, digits, dots, underscores and hyphens", file=stderr)
+        return 1
+    key = secrets.token_urlsafe(KEY_BYTES)
+    print(key, file=stdout)
+    print(config.digest_line(name, key), file=stdout)
+    return 0

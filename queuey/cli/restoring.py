@@ -1,0 +1,181 @@
+"""One queue of a backup, put into a daemon through its v1 API: what is stored, and how, stays the daemon's affair."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+import attrs
+
+from queuey.model.message import MAX_TTL, Message
+from queuey.model.queue import Queue
+from queuey.model.timeid import SECOND, from_seconds, to_v1_hex
+from queuey.storage.sqlite.backup import Archive
+
+TIMEOUT: Final = 60.0
+"""Seconds that one answer may take."""
+
+MOST_IDS: Final = 100
+"""Messages that are looked up in one request; their ids make a path of 4 KB."""
+
+MOST_BYTES: Final = 1 << 20
+"""Bytes of bodies at which no more messages are looked up together."""
+
+_FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+class RestoringFailed(Exception):
+    """The queue was not restored, or not all of it; the text is one line."""
+
+
+@attrs.frozen
+class Restored:
+    """What came of restoring.
+
+    :ivar put: messages that were put.
+    :ivar there: messages that the daemon had under the same ids, and that were left as they are.
+    """
+
+    put: int
+    there: int
+
+
+class Client:
+    """A client of the v1 API for one application, over one connection; it blocks.
+
+    :param url: of the daemon, without ``/v1``.
+    :raise RestoringFailed: the URL is none.
+    """
+
+    def __init__(self, url: str, application: str, key: str) -> None:
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host = None
+        if not host or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
+            raise RestoringFailed(f"{url} is no URL of a daemon, such as http://127.0.0.1:5000")
+        self._connection = (
+            http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=ssl.create_default_context())
+            if parts.scheme == "https"
+            else http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+        )
+        self.application = application
+        self._url = url
+        self._path = f"{parts.path.rstrip('/')}/v1/{quote(application, safe='')}"
+        self._headers = {"Authorization": f"Application {key}".encode()}
+
+    def ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> dict[str, Any]:
+        """Send a request, and return what its answer says.
+
+        :param path: below that of the application.
+        :raise RestoringFailed: it was not answered 2xx.
+        """
+        encoded = {name: value.encode() for name, value in headers.items()}
+        try:
+            self._connection.request(method, self._path + path, body, {**self._headers, **encoded})
+            answer = self._connection.getresponse()
+            document = json.loads(answer.read())
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise RestoringFailed(f"{self._url} does not answer: {error or type(error).__name__}") from error
+        if not (200 <= answer.status < 300 and isinstance(document, dict)):
+            raise RestoringFailed(f"{method} {self._path}{path} was answered {answer.status}: {_reason(document)}")
+        return document
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+def _reason(document: Any) -> str:
+    problems = document.get("error_msg") if isinstance(document, dict) else None
+    return "; ".join(map(str, problems.values())) if isinstance(problems, dict) else json.dumps(document)[:200]
+
+
+def restore_queue(archive: Archive, client: Client, name: str, new_name: str, now: Callable[[], float]) -> Restored:
+    """Put the messages of a queue into a daemon, those that it does not have.
+
+    The queue is made if it is not there. If it is there it keeps its settings, but has as many partitions afterwards
+    as it had in the backup, at least. Messages live as long as they would have.
+
+    :param now: the wall clock, in seconds since 1970.
+    :raise RestoringFailed: what was put until then is there; it may be done again.
+    :raise Unavailable: the backup cannot be read.
+    """
+    queue = archive.queue(client.application, name)
+    if queue is None:
+        raise RestoringFailed(f'The backup has no queue "{name}" of the application "{client.application}".')
+    _prepare(client, queue, new_name)
+    path = f"/{quote(new_name, safe='')}"
+    put = there = 0
+    for some in _handfuls(archive.messages(queue, from_seconds(now()))):
+        found = _present(client, path, some)
+        there += len(found)
+        for message in some:
+            if _place(message) not in found:
+                put += _put(client, path, message, now)
+    return Restored(put, there)
+
+
+def _prepare(client: Client, queue: Queue, name: str) -> None:
+    """See to it that the queue is there, and has partitions enough."""
+    query = urlencode({"offset": name, "limit": 1, "details": "true"})
+    listed = client.ask("GET", f"?{query}", None, {})["queues"]
+    settings = queue.settings
+    if not listed or listed[0]["queue_name"] != name:
+        form = {
+            "queue_name": name,
+            "partitions": settings.partitions,
+            "type": settings.type.value,
+            "consistency": settings.consistency.value,
+            "principles": ",".join(settings.principals),
+        }
+        client.ask("POST", "", urlencode(form).encode(), _FORM)
+    elif listed[0]["partitions"] < settings.partitions:
+        form = {"partitions": settings.partitions}
+        client.ask("PUT", f"/{quote(name, safe='')}", urlencode(form).encode(), _FORM)
+
+
+def _handfuls(messages: Iterable[Message]) -> Iterator[list[Message]]:
+    """The messages, as many together as are looked up in one request."""
+    some: list[Message] = []
+    size = 0
+    for message in messages:
+        some.append(message)
+        size += message.content.size
+        if len(some) == MOST_IDS or size >= MOST_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _place(message: Message) -> str:
+    """How the API names it."""
+    return f"{message.partition}:{to_v1_hex(message.id)}"
+
+
+def _present(client: Client, path: str, messages: Iterable[Message]) -> set[str]:
+    """Which of these places the daemon has a message at."""
+    answer = client.ask("GET", f"{path}/{','.join(map(_place, messages))}", None, {})
+    return {f"{found['partition']}:{found['message_id']}" for found in answer["messages"]}
+
+
+def _put(client: Client, path: str, message: Message, now: Callable[[], float]) -> bool:
+    """Put a message for what is left of its time; false, and nothing done, where nothing is left."""
+    left = message.expires - from_seconds(now())
+    if left <= 0:
+        return False
+    content = message.content
+    if content.headers is not None:
+        raise RestoringFailed(f"The message {_place(message)} has headers, which the v1 API cannot keep.")
+    # Rounded up: v1 counts whole seconds, and nothing is to end too early.
+    headers = {"X-TTL": str(min(-(-left // SECOND), MAX_TTL))}
+    if content.content_type is not None:
+        headers["Content-Type"] = content.content_type
+    client.ask("PUT", f"{path}/{_place(message)}", content.body, headers)
+    return True

@@ -1,0 +1,52 @@
+"""A copy of a database as it is at one moment, made beside whoever reads and writes it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+STEPS: Final = 100_000
+"""Steps of the copying after which signals are looked at: some milliseconds."""
+
+
+def copy(connection: apsw.Connection, target: Path) -> None:
+    """Write what a connection sees now into a new file, and see it to the disk.
+
+    It reads in one transaction, and waits for nobody; meanwhile the write-ahead log of the original can be copied into
+    the database, but not start over. The copy is packed, and has no write-ahead log.
+
+    :param target: must not exist; nothing is left there where the copying fails or is interrupted.
+    :raise apsw.Error: where the database cannot be read or the file cannot be written.
+    """
+    connection.set_progress_handler(_go_on, STEPS)
+    try:
+        connection.execute("VACUUM INTO ?", (str(target),))
+        sync(target)
+    except BaseException:
+        for part in (target, target.with_name(f"{target.name}-journal")):
+            with suppress(OSError):
+                part.unlink()
+        raise
+    finally:
+        connection.set_progress_handler(None)
+
+
+def _go_on() -> bool:
+    """Let Python run the handlers of signals, which it cannot do inside of one call of the database."""
+    return False
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or the entries of a directory have reached the disk.
+
+    :raise OSError: where that fails.
+    """
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -1,0 +1,80 @@
+"""What is in ``data/schema-N.sqlite``: files as the versions of that time made them, which each later one must read.
+
+A file is made once, by the last program that writes its schema, and never again:
+``python -m tests.storage.old_files schema-N.sqlite``. Its clock stands at that of the contract suites, and its
+messages live as long as any can, but for one that has expired.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from queuey.model.message import MAX_TTL, Address, Content, NewMessage
+from queuey.model.queue import Consistency, QueueSettings, QueueType
+from queuey.model.timeid import MessageId, to_v1_hex
+from queuey.storage.sqlite import SQLiteSettings, SQLiteStore, files
+from tests.contracts.reading import TERMS, foreign_id
+from tests.contracts.subject import Wall
+from tests.storage.runners import Inline
+from tests.storage.subjects import CLOCK_SEQUENCE, NODE, versions
+
+DATA = Path(__file__).parent / "data"
+SETTINGS = QueueSettings(QueueType.PUBLIC, 3, Consistency.WEAK, ("app:other", "bid:x@example.org"))
+TEXTS = ("first", "zweite ✉", "third")
+FUTURE = foreign_id(3600)
+STATE = ("key", "1", b"\x00value")
+
+
+def open_store(directory: Path, wall: Wall) -> SQLiteStore:
+    """A store that does all its work at once."""
+    store = SQLiteStore(
+        directory, SQLiteSettings(relaxed=True), Clock(), wall, Inline(), NODE, CLOCK_SEQUENCE, versions()
+    )
+    store.open()
+    return store
+
+
+def result(answer: Deferred[Any]) -> Any:
+    """What has fired already."""
+    found: list[Any] = []
+    answer.addCallback(found.append)
+    return found[0]
+
+
+def fill(store: SQLiteStore) -> tuple[MessageId, ...]:
+    """Everything that a store can have in it; the ids of ``TEXTS``, one in each partition of a queue."""
+    queue, _ = result(store.create("app", "Queue é", SETTINGS, None))
+    gone, _ = result(store.create("app", "gone", QueueSettings(), None))
+    result(store.create("other", "empty", QueueSettings(), None))
+    new = [
+        NewMessage(number, Content(text.encode(), "text/plain; charset=utf-8" if number > 1 else None), MAX_TTL)
+        for number, text in enumerate(TEXTS, 1)
+    ]
+    ids: tuple[MessageId, ...] = result(store.append(queue, new, TERMS))
+    result(store.append(queue, [NewMessage(1, Content(b"expired"), 1)], TERMS))
+    result(store.append(gone, [NewMessage(1, Content(b"not swept yet"), MAX_TTL)], TERMS))
+    result(store.replace(queue, [Address(2, FUTURE)], Content(b"future"), MAX_TTL, TERMS))
+    result(store.states.replace(STATE[0], None, STATE[2]))
+    result(store.forget(gone))
+    return ids
+
+
+def main(name: str) -> None:
+    """Make a file, and print the ids of ``TEXTS`` for the test."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(Path(folder), Wall())
+        for id in fill(store):
+            sys.stdout.write(f"{to_v1_hex(id)}\n")
+        result(store.close())
+        shutil.copyfile(Path(folder) / files.DATABASE, DATA / name)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
