@@ -59,11 +59,11 @@ class AccessLine(Protocol):
 
     @property
     def bytes_in(self) -> int:
-        """Of the body that came."""
+        """Read for the request, its head included."""
 
     @property
     def bytes_out(self) -> int:
-        """Of the body that was sent."""
+        """Written for the answer, its head included."""
 
     @property
     def seconds(self) -> float:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from twisted.application.service import Service
 from twisted.logger import ILogObserver, Logger
@@ -18,6 +19,9 @@ from queuey.service import signals
 from queuey.service.assembly import House
 from queuey.service.listening import Listeners
 from queuey.service.welcome import welcome
+
+_OTHER_DESCRIPTORS: Final = 100
+"""Files that the process has open besides connections, with room to spare."""
 
 _log = EventLog(Logger(namespace="queuey.service"))
 
@@ -148,7 +152,7 @@ class QueueyService(Service):
 
     def _announce(self) -> None:
         settings = self._house.in_force.settings
-        for warning in settings.warnings:
+        for warning in (*settings.warnings, *_few_descriptors(settings.server.max_connections)):
             _log.warn("settings", "{warning}", warning=warning)
         _log.info("durability", "{durable}", durable=self._house.store.promises.durable)
         _log.info(
@@ -165,3 +169,17 @@ class QueueyService(Service):
     def _refuse_start(self, error: QueueyError) -> NoReturn:
         self._starter.tell(f"queuey: {error.text}")
         raise StartRefused(error.text)
+
+
+def _few_descriptors(max_connections: int) -> list[str]:
+    """Allow this process as many files and connections as it may need, and tell where that is more than it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Connections over the limit are answered too, up to as many again.
+    wanted = 2 * max_connections + _OTHER_DESCRIPTORS
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return []
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed == wanted:
+        return []
+    return [f"this process may open {allowed} files; max_connections = {max_connections} may need {wanted}"]

@@ -55,12 +55,19 @@ def answers(url: str) -> bool:
 class Daemon:
     """One running twistd."""
 
-    def __init__(self, twistd: Path, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, twistd: Path | Sequence[str], arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
+    ) -> None:
+        """Start it.
+
+        :param twistd: the program, or the command that runs it.
+        """
+        command = [str(twistd)] if isinstance(twistd, Path) else [*twistd]
         self._log = folder / "output"
         with self._log.open("ab") as stream:
             self._process = subprocess.Popen(
                 # A shell that starts its children in the background has them ignore SIGINT, and they pass that on.
-                ["env", "--default-signal=INT,QUIT", twistd, "--nodaemon", "--pidfile=", "queuey", *arguments],
+                ["env", "--default-signal=INT,QUIT", *command, "--nodaemon", "--pidfile=", "queuey", *arguments],
                 cwd=folder,
                 env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,

@@ -250,6 +250,30 @@ class StopTests(LiveTestCase):
         self.assertIn(" cut ", daemon.output())
 
 
+class DescriptorTests(LiveTestCase):
+    """As many connections as the settings allow."""
+
+    def limited(self, hard: int) -> Daemon:
+        self.replace_settings("[server]", "[server]\nmax_connections = 400")
+        command = ["prlimit", f"--nofile=256:{hard}", str(TWISTD)]
+        daemon = Daemon(command, ["--config", str(self.settings)], self.folder, {})
+        self.addCleanup(daemon.kill)
+        daemon.wait_until_it_serves(self.port)
+        return daemon
+
+    def test_raised(self) -> None:
+        """The soft limit of open files is raised to what is needed."""
+        daemon = self.limited(2000)
+        limits = Path(f"/proc/{daemon.pid}/limits").read_text()
+        self.assertRegex(limits, r"Max open files +900 +2000 ")
+        self.assertNotIn(" settings ", daemon.output())
+
+    def test_not_enough(self) -> None:
+        """Where the hard limit is lower, that is said."""
+        daemon = self.limited(500)
+        self.assertIn("this process may open 500 files; max_connections = 400 may need 900", daemon.output())
+
+
 class ReloadTests(LiveTestCase):
     """SIGHUP and SIGUSR1, under load."""
 

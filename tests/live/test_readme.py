@@ -42,7 +42,7 @@ def commands(text: str) -> list[str]:
 
 def script(typed: list[str], port: int) -> str:
     """One shell that runs the commands in their order, and says after each how it ended."""
-    lines = [f"{command.replace(':5000', f':{port}')}\necho; echo '{MARK}'$?" for command in typed]
+    lines = [f"{command.replace(':5000', f':{port}')}\nstatus=$?; echo; echo '{MARK}'$status" for command in typed]
     return "\n".join(lines) + "\n"
 
 
