@@ -1,0 +1,270 @@
+"""Opens what a cut has left, with a fresh store, and holds it against the answers that had been given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from queuey.errors import NoSuchQueue, QueueyError
+from queuey.model.message import Address, Content, Message
+from queuey.model.policy import Ack
+from queuey.model.queue import Queue, QueueSettings
+from queuey.model.timeid import MessageId, Ticks, ticks_of
+from queuey.model.window import Window
+from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
+from tests.contracts.reading import TERMS, look_up, new, read
+from tests.contracts.subject import Wall
+from tests.power.history import Claims, Operation, Place, Row, World, is_purged
+from tests.storage.runners import Inline
+from tests.storage.subjects import CLOCK_SEQUENCE, NODE
+
+SHOWN: Final = 5
+"""Differences that are told at the most."""
+
+SET_BACK: Final = 3600.0
+"""Seconds by which the clock is wrong after the cut: ids must rise all the same."""
+
+INVARIANTS: Final = {
+    "tallies do not fit the messages": """
+        SELECT t.queue, t.messages, t.bytes, count(m.seq), total(m.size) FROM tallies t
+        LEFT JOIN messages m ON m.queue = t.queue GROUP BY t.queue
+        HAVING t.messages <> count(m.seq) OR t.bytes <> total(m.size)
+    """,
+    "sizes do not fit the contents": """
+        SELECT seq FROM messages
+        WHERE size <> length(body) + coalesce(length(content_type), 0) + coalesce(length(headers), 0)
+    """,
+    "queues without a tally, or the other way round": """
+        SELECT q.queue, t.queue FROM queues q FULL JOIN tallies t ON q.queue = t.queue
+        WHERE q.queue IS NULL OR t.queue IS NULL
+    """,
+    "usage does not fit the queues": """
+        SELECT u.application, u.queues, u.bytes, count(q.queue), total(t.bytes) FROM usage u
+        LEFT JOIN queues q ON q.application = u.application LEFT JOIN tallies t ON t.queue = q.queue
+        GROUP BY u.application HAVING u.queues <> count(q.queue) OR u.bytes <> total(t.bytes)
+    """,
+    "applications without usage": """
+        SELECT application FROM queues WHERE application NOT IN (SELECT application FROM usage)
+    """,
+    "messages of no queue that nobody will sweep": """
+        SELECT DISTINCT queue FROM messages
+        WHERE queue NOT IN (SELECT queue FROM queues) AND queue NOT IN (SELECT queue FROM dead)
+    """,
+    "messages of the future that are not there": """
+        SELECT f.queue, f.partition FROM future f LEFT JOIN messages m
+        ON m.queue = f.queue AND m.partition = f.partition AND m.id = f.id WHERE m.seq IS NULL
+    """,
+}
+
+_ROWS: Final = """
+    SELECT queue, partition, id, expires, content_type, headers, body FROM messages
+    WHERE expires > ? AND queue IN (SELECT queue FROM queues)
+"""
+
+
+class Checker:
+    """Checks one directory.
+
+    :param relaxed: acknowledged operations may be lost, but only the last ones, and none by a part.
+    """
+
+    def __init__(self, directory: Path, claims: Claims, history: tuple[Operation, ...], relaxed: bool) -> None:
+        self._claims = claims
+        self._history = history
+        self._relaxed = relaxed
+        self._wall = Wall()
+        self._wall.seconds = claims.seconds
+        self._clock = Clock()
+        settings = SQLiteSettings(cache_bytes=1 << 20)
+        version = iter(f"after-{number}" for number in range(1000)).__next__
+        self._store = SQLiteStore(directory, settings, self._clock, self._wall, Inline(), NODE, CLOCK_SEQUENCE, version)
+
+    def problems(self) -> list[str]:
+        """Everything that is wrong."""
+        try:
+            self._store.open()
+        except (QueueyError, apsw.Error) as error:
+            return [f"it cannot be opened: {error}"]
+        found: list[str] = []
+        try:
+            found += self._check()
+        except (QueueyError, apsw.Error, AssertionError) as error:
+            found.append(f"it cannot be used: {error!r}")
+        finally:
+            self._store.close().addErrback(lambda failure: found.append(f"it cannot be closed: {failure.value!r}"))
+        return found
+
+    def _check(self) -> Iterator[str]:
+        yield from self._integrity()
+        for words, statement in INVARIANTS.items():
+            if wrong := self._execute(statement):
+                yield f"{words}: {wrong[:SHOWN]}"
+        world, problem = self._world()
+        if problem:
+            yield problem
+        yield from self._as_it_is_read(world)
+        if not self._relaxed:
+            yield from self._going_on()
+        self._wall.seconds = self._claims.seconds + 30
+        for _ in range(20):
+            self._clock.advance(1)
+        yield from self._integrity()
+
+    def _execute(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        assert self._store._open is not None
+        return self._store._open.reader.connection.execute(statement, values).fetchall()
+
+    def _integrity(self) -> Iterator[str]:
+        told = [word for (word,) in self._execute("PRAGMA integrity_check")]
+        if told != ["ok"]:
+            yield f"integrity_check: {told[:SHOWN]}"
+
+    # What is there
+
+    def _found(self) -> World:
+        world = World()
+        for queue, partition, id, *row in self._execute(_ROWS, (self._claims.now,)):
+            world.rows[queue, partition, id] = (row[0], row[1], row[2], row[3])
+        world.states = dict(self._execute("SELECT key, value FROM states"))
+        world.last = Ticks(self._execute("SELECT last FROM clock")[0][0])
+        named = self._execute("SELECT application, name FROM queues")
+        for application, name in named:
+            (queue,) = self._result(self._store.describe(application, [name]))
+            assert queue is not None
+            world.live(queue)
+        return world
+
+    def _world(self) -> tuple[World, str]:
+        """What is there, and what is wrong with it."""
+        found = self._found()
+        worlds = self._earlier() if self._relaxed else self._claims.worlds()
+        for world, undone in worlds:
+            if self._fits(found, world, undone):
+                return found, ""
+        return found, f"it holds neither what was acknowledged nor more that was asked: {self._told(found)}"
+
+    def _earlier(self) -> Iterator[tuple[World, tuple[Operation, ...]]]:
+        """Each world that ever was."""
+        world, most = World(), self._claims.answers + len(self._claims.open)
+        yield world, self._history[:most]
+        for done in range(most):
+            self._history[done].apply(world)
+            yield world, self._history[done + 1 : most]
+
+    def _fits(self, found: World, world: World, undone: tuple[Operation, ...]) -> bool:
+        if found.queues != world.queues or found.states != world.states or found.last < world.last:
+            return False
+        expected = world.alive(self._claims.now)
+        if found.rows == expected:
+            return True
+        purges = [operation.purge for operation in undone if operation.purge]
+        missing = expected.keys() - found.rows.keys()
+        return all(expected.get(place) == row for place, row in found.rows.items()) and all(
+            any(is_purged(place, *purge) for purge in purges) for place in missing
+        )
+
+    def _told(self, found: World) -> str:
+        """The differences from what was acknowledged."""
+        world = self._claims.acknowledged
+        expected = world.alive(self._claims.now)
+        lost = sorted(expected.keys() - found.rows.keys())
+        more = sorted(found.rows.keys() - expected.keys())
+        other = sorted(place for place in expected.keys() & found.rows.keys() if expected[place] != found.rows[place])
+        told = [_some("lost", lost), _some("not acknowledged", more), _some("changed", other)]
+        told.append(_some("queues that differ", sorted(_differing(found.queues, world.queues))))
+        told.append(_some("states that differ", sorted(_differing(found.states, world.states))))
+        if found.last < world.last:
+            told.append(f"the stable time fell by {world.last - found.last}")
+        open = ", ".join(operation.words for operation in self._claims.open)
+        return "; ".join([text for text in told if text] + [f"asked and not answered: {open or 'nothing'}"])
+
+    # What clients see
+
+    def _as_it_is_read(self, found: World) -> Iterator[str]:
+        """Scans, look-ups, counts, states and names say what is in the files."""
+        for queue in found.queues.values():
+            rows = {place: row for place, row in found.rows.items() if place[0] == queue.incarnation}
+            partitions = tuple(sorted({partition for _, partition, _ in rows})) or (1,)
+            expected = [_message(place, rows[place]) for place in sorted(rows)]
+            shown = [message for message in expected if ticks_of(message.id) <= found.last]
+            if self._scanned(queue, partitions) != shown:
+                yield f"a scan of {queue.name} shows something else"
+            if self._looked_up(queue, [Address(message.partition, message.id) for message in expected]) != expected:
+                yield f"a look-up in {queue.name} finds something else"
+            if self._result(self._store.count(queue, Ack.ONE)) != len(expected):
+                yield f"the count of {queue.name} is another one"
+        for application in {queue.application for queue in found.queues.values()}:
+            names = tuple(sorted(q.name for q in found.queues.values() if q.application == application))
+            if self._result(self._store.names(application, "", 1000, "")) != names:
+                yield f"the names of {application} are others"
+        for key, value in found.states.items():
+            state = self._result(self._store.states.read(key))
+            if state is None or state.value != value:
+                yield f"the state {key} is another one"
+
+    def _scanned(self, queue: Queue, partitions: tuple[int, ...]) -> list[Message]:
+        found: list[Message] = self._run(read(self._store, queue, Window(partitions, limit=1 << 20)))
+        return found
+
+    def _looked_up(self, queue: Queue, addresses: list[Address]) -> list[Message]:
+        found: list[Message] = self._run(look_up(self._store, queue, addresses))
+        return found
+
+    # What comes after
+
+    def _going_on(self) -> Iterator[str]:
+        """Ids and incarnations rise, though the clock was set back; what was deleted stays so."""
+        acknowledged = self._claims.acknowledged
+        self._wall.seconds -= SET_BACK
+        queue, made = self._result(self._store.create("after", "cut", QueueSettings(), None))
+        if not made or queue.incarnation <= max(acknowledged.made, default=0):
+            yield f"the incarnation {queue.incarnation} was given before"
+        ids: tuple[MessageId, ...] = self._result(self._store.append(queue, [new(b"after")] * 3, TERMS))
+        if list(ids) != sorted(set(ids)) or ticks_of(ids[0]) <= acknowledged.last:
+            yield f"ids do not rise: {ids[0].hex()} after the time {acknowledged.last}"
+        if [message.id for message in self._scanned(queue, (1,))] != list(ids):
+            yield "new messages do not show"
+        yield from self._stay_forgotten(self._claims.acknowledged)
+
+    def _stay_forgotten(self, acknowledged: World) -> Iterator[str]:
+        for incarnation in acknowledged.made - acknowledged.queues.keys():
+            dead = Queue("app", "dead", QueueSettings(), incarnation, "", Ticks(0))
+            if self._takes(dead) or self._scanned(dead, (1, 2, 3)):
+                yield f"the deleted queue {incarnation} lives again"
+
+    def _takes(self, queue: Queue) -> bool:
+        try:
+            self._result(self._store.append(queue, [new(b"")], TERMS))
+        except NoSuchQueue:
+            return False
+        return True
+
+    def _run(self, steps: Any) -> Any:
+        return self._result(Deferred.fromCoroutine(steps))
+
+    @staticmethod
+    def _result(answer: Deferred[Any]) -> Any:
+        results: list[Any] = []
+        errors: list[Any] = []
+        answer.addCallbacks(results.append, errors.append)
+        if errors:
+            errors[0].raiseException()
+        return results[0]
+
+
+def _message(place: Place, row: Row) -> Message:
+    expires, content_type, headers, body = row
+    return Message(place[1], place[2], Content(body, content_type, headers), expires)
+
+
+def _differing(found: dict[Any, Any], expected: dict[Any, Any]) -> set[Any]:
+    return {key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key)}
+
+
+def _some(words: str, items: list[Any]) -> str:
+    return f"{len(items)} {words}, the first {items[0]}" if items else ""

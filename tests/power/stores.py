@@ -1,0 +1,122 @@
+"""The stores that power is cut from: the real one, the relaxed one, and some with a defect that must be found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import Clock
+
+from queuey.model.message import NewMessage
+from queuey.model.policy import WriteTerms
+from queuey.model.queue import Queue
+from queuey.model.timeid import MessageId
+from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
+from queuey.storage.sqlite.files import Lock
+from queuey.storage.sqlite.piles import AGAIN, Job
+from queuey.storage.sqlite.store import _Open
+from queuey.storage.sqlite.writer import Writer
+from tests.contracts.subject import Wall
+from tests.power.load import MakeStore
+from tests.storage.runners import Manual
+from tests.storage.subjects import CLOCK_SEQUENCE, NODE, versions
+
+CACHE = 1 << 20
+
+
+def maker(kind: type[SQLiteStore] = SQLiteStore, relaxed: bool = False) -> MakeStore:
+    """Makes stores of a kind; their versions never repeat over a run."""
+    new_version = versions()
+
+    def make(directory: Path, vfs: str, clock: Clock, wall: Wall, runner: Manual) -> SQLiteStore:
+        settings = SQLiteSettings(relaxed, CACHE, vfs)
+        return kind(directory, settings, clock, wall, runner, NODE, CLOCK_SEQUENCE, new_version)
+
+    return make
+
+
+class NeverSynced(SQLiteStore):
+    """A store that leaves it to the system when anything is written."""
+
+    def _connect(self, lock: Lock) -> _Open:
+        open = super()._connect(lock)
+        open.writer.connection.pragma("synchronous", "OFF")
+        return open
+
+
+class OtherWriter(SQLiteStore):
+    """A store with another writer."""
+
+    make_writer: Callable[..., Writer]
+
+    def _connect(self, lock: Lock) -> _Open:
+        open = super()._connect(lock)
+        writer = type(self).make_writer(
+            open.writer.connection, self._now, self._node, self._clock_sequence, self._new_version
+        )
+        return evolve(open, writer=writer)
+
+
+class HastyWriter(Writer):
+    """A writer that answers before it commits."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._jobs: Sequence[Job[Writer]] = ()
+
+    def work(self, jobs: Sequence[Job[Writer]]) -> None:
+        self._jobs = jobs
+        super().work(jobs)
+
+    def _commit(self) -> None:
+        for job in self._jobs:
+            if job.error is None and job.result is not AGAIN:
+                answer, job.answer = job.answer, Deferred()
+                answer.callback(job.result)
+        super()._commit()
+
+
+class Hasty(OtherWriter):
+    make_writer = HastyWriter
+
+
+class ForgetfulWriter(Writer):
+    """A writer that does not store the stable time."""
+
+    def _commit(self) -> None:
+        self._stored_last = self.last
+        super()._commit()
+
+
+class Forgetful(OtherWriter):
+    make_writer = ForgetfulWriter
+
+
+class CarelessWriter(Writer):
+    """A writer that adds up in a transaction of its own."""
+
+    def _commit(self) -> None:
+        self._tallies, tallies = {}, self._tallies
+        super()._commit()
+        self._tallies = tallies
+        self._begin()
+        super()._commit()
+
+
+class Careless(OtherWriter):
+    make_writer = CarelessWriter
+
+
+class Piecemeal(SQLiteStore):
+    """A store that stores a batch message by message."""
+
+    def append(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
+    ) -> Deferred[tuple[MessageId, ...]]:
+        each = [super(Piecemeal, self).append(queue, [message], terms) for message in messages]
+        return gatherResults(each, consumeErrors=True).addCallbacks(
+            lambda ids: tuple(id for (id,) in ids), lambda failure: failure.value.subFailure
+        )

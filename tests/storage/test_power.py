@@ -1,0 +1,132 @@
+"""The power is cut at random points of a loaded run: what was acknowledged is there, and nothing is half there.
+
+``QUEUEY_LONG=1`` makes it many more cuts, over runs that begin with the seed ``QUEUEY_POWER_SEED``. A failure names a
+seed and the number of a cut; with ``QUEUEY_POWER_SEED`` and ``QUEUEY_POWER_CUT`` these alone are tried again.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey.storage.sqlite import SQLiteStore, files, upkeep, writes
+from tests.power.stores import Careless, Forgetful, Hasty, NeverSynced, Piecemeal, maker
+from tests.power.trial import Figures, Loss, Trial
+from tests.storage.quick import quick_directory
+
+LONG = bool(os.environ.get("QUEUEY_LONG"))
+FIRST_SEED = int(os.environ.get("QUEUEY_POWER_SEED", "1"))
+CUT = os.environ.get("QUEUEY_POWER_CUT")
+
+RUNS, CUTS = (20, 250) if LONG else (2, 50)
+STEPS = 300
+STEP = 40
+"""Rows that are deleted in one transaction here, so that purges and sweeps take several."""
+
+MUTANT_STEPS, MUTANT_CUTS = 60, range(40)
+
+
+class PowerCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.patch(writes, "STEP", STEP)
+        self.patch(upkeep, "STEP", STEP)
+        self.figures = Figures()
+
+    def cut(
+        self,
+        seed: int,
+        cuts: range,
+        steps: int = STEPS,
+        kind: type[SQLiteStore] = SQLiteStore,
+        relaxed: bool = False,
+        may_lose: bool = False,
+    ) -> list[Loss]:
+        """Load a store of a kind, and cut the power.
+
+        :param relaxed: the setting of the store.
+        :param may_lose: whether the checker lets acknowledged operations be lost, the last ones first.
+        """
+        trial = Trial(quick_directory(self), seed, steps, maker(kind, relaxed), may_lose)
+        losses = trial.losses(cuts)
+        self.figures += trial.figures
+        return losses
+
+    def find(self, words: str, kind: type[SQLiteStore] = SQLiteStore, relaxed: bool = False) -> None:
+        """The checker finds what is wrong with a mutant, and says it in these words."""
+        losses = self.cut(1, MUTANT_CUTS, MUTANT_STEPS, kind, relaxed)
+        problems = [problem for loss in losses for problem in loss.problems]
+        self.assertTrue([problem for problem in problems if words in problem], "\n".join(problems) or "nothing")
+
+
+class DurableTests(PowerCase):
+    """The store as it is."""
+
+    def test_what_was_acknowledged_is_there(self) -> None:
+        cuts = range(CUTS) if CUT is None else range(int(CUT), int(CUT) + 1)
+        losses: list[Loss] = []
+        for seed in range(FIRST_SEED, FIRST_SEED + (RUNS if CUT is None else 1)):
+            losses += self.cut(seed, cuts)
+        if LONG:
+            sys.stdout.write(f"\nloss of power: {self.figures}\n")
+        self.assertEqual(losses, [], "\n".join(map(str, losses[:3])))
+
+
+class RelaxedTests(PowerCase):
+    """Without a sync for each commit."""
+
+    def test_the_last_operations_may_be_lost_and_the_rest_is_whole(self) -> None:
+        losses = self.cut(1, range(CUTS), relaxed=True, may_lose=True)
+        self.assertEqual(losses, [], "\n".join(map(str, losses[:3])))
+
+    def test_it_does_lose_some(self) -> None:
+        self.find("lost, the first", relaxed=True)
+
+
+class MutantTests(PowerCase):
+    """The checker finds what it is there for."""
+
+    def test_never_synced(self) -> None:
+        losses = self.cut(1, MUTANT_CUTS, MUTANT_STEPS, NeverSynced)
+        problems = [problem for loss in losses for problem in loss.problems]
+        for words in ("lost, the first", "cannot be opened"):
+            self.assertTrue([problem for problem in problems if words in problem], words)
+        self.flushLoggedErrors()
+
+    def test_answered_before_the_commit(self) -> None:
+        self.find("lost, the first", Hasty)
+
+    def test_batches_by_pieces(self) -> None:
+        self.find("not acknowledged, the first", Piecemeal)
+
+    def test_a_stable_time_that_is_not_stored(self) -> None:
+        self.find("the stable time fell by", Forgetful)
+
+    def test_tallies_in_another_transaction(self) -> None:
+        self.find("tallies do not fit the messages", Careless)
+
+
+class RepetitionTests(PowerCase):
+    """A seed and the number of a cut are all that it takes to see a failure again."""
+
+    def test_the_same_seed_loses_the_same(self) -> None:
+        def losses() -> list[tuple[int, int]]:
+            found = self.cut(3, MUTANT_CUTS, MUTANT_STEPS, Hasty)
+            return [(loss.cut, loss.position) for loss in found]
+
+        self.assertEqual(losses(), losses())
+
+    def test_one_cut_alone_is_the_same(self) -> None:
+        first = self.cut(3, MUTANT_CUTS, MUTANT_STEPS, Hasty)[0]
+        self.assertEqual(self.cut(3, range(first.cut, first.cut + 1), MUTANT_STEPS, Hasty)[0].position, first.position)
+
+
+class LogTests(SynchronousTestCase):
+    """Nobody but the writer copies the log, and not within a commit."""
+
+    def test_sqlite_makes_no_checkpoints_by_itself(self) -> None:
+        path = quick_directory(self) / "queuey.sqlite"
+        with files.connect(path, "NORMAL", 1 << 20) as connection:
+            self.assertEqual(connection.pragma("wal_autocheckpoint"), 0)
+        connection.close()
