@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from queuey import __version__, config
-from queuey.cli.restoring import Client, RestoringFailed, restore_queue
+from queuey.cli.restoring import Client, RestoringFailed, connect, restore_queue
 from queuey.config import MemoryStorage
 from queuey.errors import ConfigurationError, QueueyError
 from queuey.model.timeid import lower_bound, timestamp
@@ -162,7 +162,7 @@ def _data_of(file: Path | None) -> Path:
 
 
 def _restore_queue(arguments: argparse.Namespace, stdout: TextIO) -> int:
-    client = Client(arguments.to, arguments.application, _key(arguments.key_file))
+    client = Client(connect(arguments.to), arguments.to, arguments.application, _key(arguments.key_file))
     archive = Archive(arguments.backup.absolute())
     try:
         done = restore_queue(archive, client, arguments.queue, arguments.name or arguments.queue, time.time)

@@ -6,7 +6,7 @@ import http.client
 import json
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
@@ -44,29 +44,62 @@ class Restored:
     there: int
 
 
-class Client:
-    """A client of the v1 API for one application, over one connection; it blocks.
+class Answer(Protocol):
+    """An answer as ``http.client`` has it."""
+
+    status: int
+
+    def read(self) -> bytes:
+        """Its body."""
+        ...
+
+
+class Connection(Protocol):
+    """A connection as ``http.client`` has it."""
+
+    def request(self, method: str, url: str, body: bytes | None, headers: Mapping[str, bytes]) -> None:
+        """Send a request."""
+        ...
+
+    def getresponse(self) -> Answer:
+        """Wait for its answer."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+def connect(url: str) -> Connection:
+    """A connection that is opened with its first request.
 
     :param url: of the daemon, without ``/v1``.
     :raise RestoringFailed: the URL is none.
     """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
+        raise RestoringFailed(f"{url} is no URL of a daemon, such as http://127.0.0.1:5000")
+    # Without a port, http.client looks for one in the host, and finds it in addresses of IPv6.
+    if parts.scheme == "http":
+        return http.client.HTTPConnection(host, port or 80, timeout=TIMEOUT)
+    return http.client.HTTPSConnection(host, port or 443, timeout=TIMEOUT, context=ssl.create_default_context())
 
-    def __init__(self, url: str, application: str, key: str) -> None:
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host = None
-        if not host or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
-            raise RestoringFailed(f"{url} is no URL of a daemon, such as http://127.0.0.1:5000")
-        self._connection = (
-            http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=ssl.create_default_context())
-            if parts.scheme == "https"
-            else http.client.HTTPConnection(host, port, timeout=TIMEOUT)
-        )
+
+class Client:
+    """A client of the v1 API for one application, over one connection; it blocks.
+
+    :param url: of the daemon, without ``/v1``.
+    """
+
+    def __init__(self, connection: Connection, url: str, application: str, key: str) -> None:
         self.application = application
+        self._connection = connection
         self._url = url
-        self._path = f"{parts.path.rstrip('/')}/v1/{quote(application, safe='')}"
+        self._path = f"{urlsplit(url).path.rstrip('/')}/v1/{quote(application, safe='')}"
         self._headers = {"Authorization": f"Application {key}".encode()}
 
     def ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> dict[str, Any]:

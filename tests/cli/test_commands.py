@@ -1,0 +1,183 @@
+"""The ``queuey`` command, without a process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from io import StringIO
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey import __version__
+from queuey.cli import main
+from queuey.config import DEVELOPMENT_KEY, load
+from tests.contracts.subject import Wall
+from tests.storage.old_files import fill, open_store
+from tests.storage.quick import quick_directory
+
+
+def run(*argv: str) -> tuple[int, str, str]:
+    """Exit status, output and errors of a command."""
+    stdout, stderr = StringIO(), StringIO()
+    return main(argv, stdout, stderr), stdout.getvalue(), stderr.getvalue()
+
+
+class CheckTests(SynchronousTestCase):
+    def file(self, text: str) -> Path:
+        path = Path(self.mktemp())
+        path.write_text(text)
+        return path
+
+    def test_right(self) -> None:
+        path = self.file(f"[application_keys]\nqueuey = {DEVELOPMENT_KEY}\n")
+        status, out, err = run("check", str(path))
+        self.assertEqual((status, err), (0, ""))
+        self.assertEqual(out.splitlines(), load(path).describe())
+        self.assertNotIn(DEVELOPMENT_KEY, out)
+
+    def test_warnings(self) -> None:
+        path = self.file("")
+        status, out, err = run("check", str(path))
+        self.assertEqual(status, 0)
+        self.assertEqual(
+            err, f"warning: {path}: [application_keys]: names no application, so that nobody can use the daemon\n"
+        )
+        self.assertTrue(out)
+
+    def test_wrong(self) -> None:
+        path = self.file("[server]\nmax_body = x\n[foo]\n")
+        status, out, err = run("check", str(path))
+        self.assertEqual((status, out), (1, ""))
+        lines = err.splitlines()
+        self.assertEqual(len(lines), 2)
+        for line in lines:
+            self.assertTrue(line.startswith(f"{path}: ["), line)
+
+    def test_missing(self) -> None:
+        self.assertEqual(
+            run("check", "nowhere.ini"), (1, "", "nowhere.ini: cannot be read: No such file or directory\n")
+        )
+
+
+class KeysTests(SynchronousTestCase):
+    def test_new(self) -> None:
+        status, out, err = run("keys", "new", "app")
+        self.assertEqual((status, err), (0, ""))
+        key, line = out.splitlines()
+        self.assertRegex(key, r"\A[A-Za-z0-9_-]{43}\Z")
+        self.assertEqual(line, f"app = sha256:{hashlib.sha256(key.encode()).hexdigest()}")
+
+    def test_the_line_lets_the_key_in(self) -> None:
+        _, out, _ = run("keys", "new", "app")
+        key, line = out.splitlines()
+        path = Path(self.mktemp())
+        path.write_text(f"[application_keys]\n{line}\n")
+        (application,) = load(path).applications
+        self.assertEqual(application.digests, {hashlib.sha256(key.encode()).digest()})
+
+    def test_without_a_name(self) -> None:
+        self.assertRegex(run("keys", "new")[1], r"\A\S+\nNAME = sha256:[0-9a-f]{64}\n\Z")
+
+    def test_each_is_another(self) -> None:
+        self.assertNotEqual(run("keys", "new")[1], run("keys", "new")[1])
+
+    def test_a_name_that_is_none(self) -> None:
+        status, out, err = run("keys", "new", "a/b")
+        self.assertEqual((status, out), (1, ""))
+        self.assertRegex(err, r"\ANAME: an application's name is [^\n]+\n\Z")
+
+
+class BackupTests(SynchronousTestCase):
+    """What the commands about backups find in the settings and in files; tests/storage has the copying itself."""
+
+    def setUp(self) -> None:
+        self.folder = quick_directory(self)
+        self.target = self.folder / "target"
+        self.fill(self.folder / "data")
+
+    def fill(self, directory: Path) -> None:
+        store = open_store(directory, Wall())
+        fill(store)
+        self.successResultOf(store.close())
+
+    def file(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def refused(self, *argv: str | Path) -> str:
+        """The one line of a command that fails."""
+        status, out, err = run(*map(str, argv))
+        self.assertEqual((status, out), (1, ""))
+        self.assertRegex(err, r"\A[^\n]+\n\Z")
+        self.assertFalse(self.target.exists())
+        return err
+
+    def made(self, *argv: str | Path) -> str:
+        status, out, err = run("backup", *map(str, argv), str(self.target))
+        self.assertEqual((status, err), (0, ""))
+        self.assertTrue((self.target / "queuey.sqlite").is_file())
+        return out
+
+    def test_data(self) -> None:
+        size = r"\d+ bytes, 5 messages in 2 queues, stable time 1700000000.0000005"
+        self.assertRegex(self.made("--data", self.folder / "data"), rf"\A{self.target}: {size}\n\Z")
+
+    def test_settings(self) -> None:
+        self.made("--config", self.file("queuey.ini", "[storage]\npath = data\n"))
+
+    def test_built_in_settings(self) -> None:
+        self.addCleanup(os.chdir, Path.cwd())
+        os.chdir(self.folder)
+        Path("data").rename("queuey-data")
+        self.made()
+
+    def test_nothing_yet(self) -> None:
+        self.successResultOf(open_store(self.folder / "new", Wall()).close())
+        self.assertIn(" 0 messages in 0 queues, stable time none yet", self.made("--data", self.folder / "new"))
+
+    def test_refused(self) -> None:
+        self.assertIn("is no store of Queuey", self.refused("backup", "--data", self.folder, self.target))
+        self.assertIn("cannot be read", self.refused("backup", "--config", self.folder / "no.ini", self.target))
+        memory = self.file("memory.ini", "[storage]\nbackend = memory\n")
+        self.assertIn("[storage] backend: ", self.refused("backup", "--config", memory, self.target))
+
+    def restore(self, to: str = "http://127.0.0.1:9", key: str = "key", queue: str = "gone") -> str:
+        file = self.file("key", key)
+        return self.refused("restore-queue", self.folder / "data", "app", queue, "--to", to, "--key-file", file)
+
+    def test_restoring_refused(self) -> None:
+        self.assertEqual(self.restore(), 'The backup has no queue "gone" of the application "app".\n')
+        for url in ("", "127.0.0.1:5000", "ftp://x", "http://", "http://x:99999999", "http://[x", "http://x/?a=b"):
+            self.assertIn("is no URL of a daemon", self.restore(to=url))
+        for key in ("", " \n", "two keys", "one\ntwo"):
+            self.assertIn("does not hold one key and nothing else", self.restore(key=key))
+        (self.folder / "key").unlink()
+        arguments = ("restore-queue", self.folder / "data", "app", "q", "--to", "https://x", "--key-file")
+        self.assertIn("No such file", self.refused(*arguments, self.folder / "key"))
+        (self.folder / "key").write_bytes(b"\xff")
+        self.assertIn("it is not UTF-8 text", self.refused(*arguments, self.folder / "key"))
+
+
+class UsageTests(SynchronousTestCase):
+    def test_version(self) -> None:
+        self.assertEqual(run("--version"), (0, f"queuey {__version__}\n", ""))
+
+    def test_help(self) -> None:
+        status, out, err = run("--help")
+        self.assertEqual((status, err), (0, ""))
+        for word in ("check", "backup", "restore-queue", "keys", "--version", "twistd queuey"):
+            self.assertIn(word, out)
+
+    def test_wrong_arguments(self) -> None:
+        wrong: list[tuple[str, ...]] = [
+            (), ("what",), ("check",), ("keys",), ("check", "a", "b"), ("--vers",), ("backup",),
+            ("backup", "--data", "a", "--config", "b", "c"), ("backup", "--dat", "a", "b"),
+            ("restore-queue", "a", "b", "c"), ("restore-queue", "a", "b", "c", "--to", "d"),
+        ]  # fmt: skip
+        for argv in wrong:
+            status, out, err = run(*argv)
+            self.assertEqual((status, out), (2, ""), argv)
+            self.assertTrue(re.match(r"usage: queuey", err), argv)

@@ -1,0 +1,198 @@
+"""One queue of a backup, put into the real API; only the connection is ours."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Mapping
+from typing import Any
+
+from queuey.cli import restoring
+from queuey.cli.restoring import Client, Restored, RestoringFailed, restore_queue
+from queuey.model.message import MAX_TTL, Address, Content, NewMessage
+from queuey.model.queue import Consistency, Queue, QueueSettings, QueueType
+from queuey.model.timeid import MessageId, from_seconds, to_v1_hex
+from queuey.storage.sqlite.backup import Archive
+from tests.contracts.reading import TERMS, foreign_id
+from tests.contracts.subject import Wall
+from tests.http.api_support import KEY, NOW, ApiTestCase
+from tests.http.wire_support import Response
+from tests.storage.old_files import open_store
+from tests.storage.quick import quick_directory
+
+
+class Answered:
+    """An answer as ``http.client`` has it."""
+
+    def __init__(self, response: Response) -> None:
+        self.status = response.status
+        self._body = response.body
+
+    def read(self) -> bytes:
+        return self._body
+
+
+class Wire:
+    """A connection to a house; ``broken`` makes it fail, ``garbled`` has what is read instead of the answer."""
+
+    def __init__(self, case: ApiTestCase) -> None:
+        self.requests: list[tuple[str, str]] = []
+        self.broken = False
+        self.garbled: bytes | None = None
+        self._case = case
+
+    def request(self, method: str, url: str, body: bytes | None, headers: Mapping[str, bytes]) -> None:
+        if self.broken:
+            raise ConnectionRefusedError(111, "Connection refused")
+        self.requests.append((method, url))
+        fields = {name: value.decode("latin-1") for name, value in headers.items()}
+        self._response = self._case.ask(method, url, fields, body)
+
+    def getresponse(self) -> Answered:
+        answer = Answered(self._response)
+        if self.garbled is not None:
+            answer._body = self.garbled
+        return answer
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class RestoringTests(ApiTestCase):
+    """A backup with queues of the application ``app``, and a house that has none."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock.advance(0.25)  # the ids of the backup are of the past
+        directory = quick_directory(self)
+        self.old = open_store(directory, Wall())
+        self.addCleanup(lambda: self.successResultOf(self.old.close()))
+        self.archive = Archive(directory)
+        self.addCleanup(self.archive.close)
+        self.wire = Wire(self)
+        self.api = Client(self.wire, "http://127.0.0.1:5000", "app", KEY)
+
+    def make(self, name: str, settings: QueueSettings) -> Queue:
+        queue, _ = self.successResultOf(self.old.create("app", name, settings, None))
+        return queue
+
+    def fill(self, queue: Queue, *contents: Content, partition: int = 1, ttl: int = 1000) -> tuple[MessageId, ...]:
+        messages = [NewMessage(partition, content, ttl) for content in contents]
+        return self.successResultOf(self.old.append(queue, messages, TERMS))
+
+    def restore(self, name: str = "q", new_name: str = "q") -> Restored:
+        return restore_queue(self.archive, self.api, name, new_name, self.clock.seconds)
+
+    def failed(self, *words: str) -> None:
+        text = str(self.assertRaises(RestoringFailed, self.restore))
+        for word in words:
+            self.assertIn(word, text)
+        self.assertNotIn("\n", text)
+
+    def stored(self, name: str, *places: Address) -> list[Any]:
+        """What the house keeps."""
+        (queue,) = self.successResultOf(self.store.describe("app", [name]))
+        assert queue is not None
+        return list(self.successResultOf(self.store.lookup(queue, places, TERMS.ack)).messages)
+
+    def test_everything_of_a_queue(self) -> None:
+        name = "Ä?/;".replace("/", "%")
+        settings = QueueSettings(QueueType.PUBLIC, 3, Consistency.WEAK, ("app:app", "bid:x@example.org"))
+        queue = self.make(name, settings)
+        ids = self.fill(queue, Content(b"plain"), Content("✉".encode(), 'text/x; a="ü"'))
+        (third,) = self.fill(queue, Content(b'{"json": 1}', "application/json"), partition=3, ttl=MAX_TTL)
+        future = foreign_id(500)
+        self.successResultOf(self.old.replace(queue, [Address(2, future)], Content(b"future"), 600, TERMS))
+        self.fill(self.make("other", settings), Content(b"not this one"))
+        self.clock.advance(10)
+        self.assertEqual(self.restore(name, name), Restored(put=4, there=0))
+        (made,) = self.successResultOf(self.store.describe("app", [name]))
+        assert made is not None
+        self.assertEqual(made.settings, settings)
+        places = [Address(1, ids[0]), Address(1, ids[1]), Address(3, third), Address(2, future)]
+        found = self.stored(name, *places)
+        self.assertEqual([Address(message.partition, message.id) for message in found], places)
+        self.assertEqual(
+            [(message.content.body.decode(), message.content.content_type) for message in found],
+            [("plain", None), ("✉", 'text/x; a="ü"'), ('{"json": 1}', "application/json"), ("future", None)],
+        )
+        left = [(message.expires - from_seconds(NOW)) / 10_000_000 for message in found]
+        self.assertEqual(left, [1000.25, 1000.25, MAX_TTL + 0.25, 600.25])
+        self.assertEqual(self.successResultOf(self.store.names("app", "", 9, "")), (name,))
+
+    def test_what_is_there_is_left_as_it_is(self) -> None:
+        queue = self.make("q", QueueSettings())
+        ids = self.fill(queue, Content(b"old 1"), Content(b"old 2"))
+        path = self.make_queue("q", partitions="2", type="public")
+        self.expect(200, self.ask("PUT", f"{path}/{to_v1_hex(ids[1])}", body=b"newer"))
+        self.assertEqual(self.restore(), Restored(put=1, there=1))
+        self.assertEqual(self.bodies(path), ["old 1", "newer"])
+        self.assertEqual(self.restore(), Restored(put=0, there=2))
+        (queue_now,) = self.successResultOf(self.store.describe("app", ["q"]))
+        assert queue_now is not None
+        self.assertEqual((queue_now.settings.partitions, queue_now.settings.type), (2, QueueType.PUBLIC))
+
+    def test_more_partitions_are_made(self) -> None:
+        queue = self.make("q", QueueSettings(partitions=3))
+        self.fill(queue, Content(b"x"), partition=3)
+        path = self.make_queue("q", type="public")
+        self.make_queue("qq")
+        self.restore()
+        self.assertEqual(self.bodies(path, "partitions=3"), ["x"])
+
+    def test_another_name(self) -> None:
+        self.fill(self.make("q", QueueSettings()), Content(b"x"))
+        self.make_queue("r")
+        self.restore(new_name="p")
+        self.assertEqual(self.bodies("/v1/app/p"), ["x"])
+        self.assertEqual(self.ask("GET", "/v1/app/q").status, 404)
+
+    def test_many_in_handfuls(self) -> None:
+        self.patch(restoring, "MOST_BYTES", 2500)
+        queue = self.make("q", QueueSettings())
+        self.fill(queue, *[Content(b"%d" % number) for number in range(250)])
+        self.fill(queue, *[Content(b"x" * 1000)] * 7)
+        self.assertEqual(self.restore(), Restored(put=257, there=0))
+        asked = [path for method, path in self.wire.requests if method == "GET"]
+        self.assertEqual([path.count(":") for path in asked[1:]], [100, 100, 53, 3, 1])
+        self.assertEqual(len(self.bodies("/v1/app/q", "limit=1000")), 257)
+
+    def test_what_expires_meanwhile_is_not_put(self) -> None:
+        queue = self.make("q", QueueSettings())
+        self.fill(queue, Content(b"short"), ttl=10)
+        self.fill(queue, Content(b"long"))
+        self.clock.advance(9.25)
+        times = iter([NOW + 9.5, NOW + 10, NOW + 10])
+        done = restore_queue(self.archive, self.api, "q", "q", lambda: next(times))
+        self.assertEqual(done, Restored(put=1, there=0))
+        self.assertEqual(self.bodies("/v1/app/q"), ["long"])
+        self.clock.advance(1)
+        self.assertEqual(self.restore(), Restored(put=0, there=1))
+
+    def test_headers_of_later_versions(self) -> None:
+        self.fill(self.make("q", QueueSettings()), Content(b"x", None, b"headers"))
+        self.failed("has headers, which the v1 API cannot keep")
+
+    def test_refused(self) -> None:
+        self.failed('The backup has no queue "q" of the application "app".')
+        self.fill(self.make("q", QueueSettings()), Content(b"x" * (2 << 20)))
+        self.failed("PUT /v1/app/q/1:", "was answered 413: ")
+        self.api = Client(self.wire, "http://127.0.0.1:5000/", "app", "no-key")
+        self.failed("GET /v1/app?", "was answered 401: ")
+        self.wire.garbled = b"[]"
+        self.failed("was answered 401: []")
+        for self.wire.garbled in (b"<html>", b""):
+            self.failed("http://127.0.0.1:5000/ does not answer: ")
+        self.wire.broken = True
+        self.failed("http://127.0.0.1:5000/ does not answer: [Errno 111] Connection refused")
+
+    def test_behind_a_proxy(self) -> None:
+        self.api = Client(self.wire, "https://example.org/queues/", "a b", KEY)
+        self.make("q", QueueSettings())
+        self.successResultOf(self.old.create("a b", "q", QueueSettings(), None))
+        self.failed("GET /queues/v1/a%20b?offset=q&limit=1&details=true was answered 404")
+
+    def test_connections(self) -> None:
+        plain, tls = restoring.connect("http://[::1]"), restoring.connect("https://example.org:1/x")
+        assert isinstance(plain, http.client.HTTPConnection)
+        assert isinstance(tls, http.client.HTTPSConnection)
+        self.assertEqual((plain.host, plain.port, tls.host, tls.port), ("::1", 80, "example.org", 1))
