@@ -1,8 +1,8 @@
 """A million queues with one message each, against a thousand: what they cost in memory and in time.
 
 Both folders are filled through the store, in random order, and served by one daemon each at the same time; the two
-take turns. POSTs, reads and pages of the listing go to random queues. The page caches of both have the default size
-and are filled before memory is looked at, by a queue that is larger than they are.
+take turns. POSTs, reads of one message and pages of the listing go to random queues. The page caches of both have the
+default size and are filled before memory is looked at, by a queue that is larger than they are.
 
     python -m bench.million [COUNT [ROUNDS [SECONDS]]]
 """
@@ -35,7 +35,7 @@ PAGE = 100
 
 REQUESTS = {
     "POST": request("POST", "/v1/bench/q{NUMBER}", b"x" * 140, Content_Type="text/plain"),
-    "read": request("GET", "/v1/bench/q{NUMBER}"),
+    "read": request("GET", "/v1/bench/q{NUMBER}?limit=1"),
     "page of the listing": request("GET", f"/v1/bench?limit={PAGE}&offset=q{{NUMBER}}"),
 }
 
