@@ -82,6 +82,8 @@ def connect(path: Path, synchronous: str, cache_bytes: int, vfs: str | None = No
         if connection.pragma("journal_mode", "WAL") != "wal":
             raise Unavailable("its file system has no shared memory, which the write-ahead log needs")
         connection.pragma("synchronous", synchronous)
+        # The writer does it between piles; SQLite would do it within a commit, which somebody waits for.
+        connection.wal_autocheckpoint(0)
         connection.pragma("journal_size_limit", 2 * CHECKPOINT_PAGES * PAGE)
         _tune(connection, cache_bytes)
         schema.upgrade(connection, version)
