@@ -19,7 +19,7 @@ from queuey.model.window import Window
 from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
 from tests.contracts.reading import TERMS, look_up, new, read
 from tests.contracts.subject import Wall
-from tests.power.history import Claims, Operation, Place, Row, World, is_purged
+from tests.power.history import Claims, History, Operation, Place, Row, World, is_purged
 from tests.storage.runners import Inline
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE
 
@@ -73,7 +73,7 @@ class Checker:
     :param relaxed: acknowledged operations may be lost, but only the last ones, and none by a part.
     """
 
-    def __init__(self, directory: Path, claims: Claims, history: tuple[Operation, ...], relaxed: bool) -> None:
+    def __init__(self, directory: Path, claims: Claims, history: History, relaxed: bool) -> None:
         self._claims = claims
         self._history = history
         self._relaxed = relaxed
@@ -102,7 +102,7 @@ class Checker:
     def _check(self) -> Iterator[str]:
         yield from self._integrity()
         for words, statement in INVARIANTS.items():
-            if wrong := self._execute(statement):
+            if wrong := _execute(self._store, statement):
                 yield f"{words}: {wrong[:SHOWN]}"
         world, problem = self._world()
         if problem:
@@ -115,33 +115,16 @@ class Checker:
             self._clock.advance(1)
         yield from self._integrity()
 
-    def _execute(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        assert self._store._open is not None
-        return self._store._open.reader.connection.execute(statement, values).fetchall()
-
     def _integrity(self) -> Iterator[str]:
-        told = [word for (word,) in self._execute("PRAGMA integrity_check")]
+        told = [word for (word,) in _execute(self._store, "PRAGMA integrity_check")]
         if told != ["ok"]:
             yield f"integrity_check: {told[:SHOWN]}"
 
     # What is there
 
-    def _found(self) -> World:
-        world = World()
-        for queue, partition, id, *row in self._execute(_ROWS, (self._claims.now,)):
-            world.rows[queue, partition, id] = (row[0], row[1], row[2], row[3])
-        world.states = dict(self._execute("SELECT key, value FROM states"))
-        world.last = Ticks(self._execute("SELECT last FROM clock")[0][0])
-        named = self._execute("SELECT application, name FROM queues")
-        for application, name in named:
-            (queue,) = self._result(self._store.describe(application, [name]))
-            assert queue is not None
-            world.live(queue)
-        return world
-
     def _world(self) -> tuple[World, str]:
         """What is there, and what is wrong with it."""
-        found = self._found()
+        found = holdings(self._store, self._claims.now)
         worlds = self._earlier() if self._relaxed else self._claims.worlds()
         for world, undone in worlds:
             if self._fits(found, world, undone):
@@ -150,11 +133,11 @@ class Checker:
 
     def _earlier(self) -> Iterator[tuple[World, tuple[Operation, ...]]]:
         """Each world that ever was."""
-        world, most = World(), self._claims.answers + len(self._claims.open)
-        yield world, self._history[:most]
+        world, most = self._history.before.copy(), self._claims.answers + len(self._claims.open)
+        yield world, tuple(self._history.done[:most])
         for done in range(most):
-            self._history[done].apply(world)
-            yield world, self._history[done + 1 : most]
+            self._history.done[done].apply(world)
+            yield world, tuple(self._history.done[done + 1 : most])
 
     def _fits(self, found: World, world: World, undone: tuple[Operation, ...]) -> bool:
         if found.queues != world.queues or found.states != world.states or found.last < world.last:
@@ -196,14 +179,14 @@ class Checker:
                 yield f"a scan of {queue.name} shows something else"
             if self._looked_up(queue, [Address(message.partition, message.id) for message in expected]) != expected:
                 yield f"a look-up in {queue.name} finds something else"
-            if self._result(self._store.count(queue, Ack.ONE)) != len(expected):
+            if _result(self._store.count(queue, Ack.ONE)) != len(expected):
                 yield f"the count of {queue.name} is another one"
         for application in {queue.application for queue in found.queues.values()}:
             names = tuple(sorted(q.name for q in found.queues.values() if q.application == application))
-            if self._result(self._store.names(application, "", 1000, "")) != names:
+            if _result(self._store.names(application, "", 1000, "")) != names:
                 yield f"the names of {application} are others"
         for key, value in found.states.items():
-            state = self._result(self._store.states.read(key))
+            state = _result(self._store.states.read(key))
             if state is None or state.value != value:
                 yield f"the state {key} is another one"
 
@@ -221,10 +204,10 @@ class Checker:
         """Ids and incarnations rise, though the clock was set back; what was deleted stays so."""
         acknowledged = self._claims.acknowledged
         self._wall.seconds -= SET_BACK
-        queue, made = self._result(self._store.create("after", "cut", QueueSettings(), None))
+        queue, made = _result(self._store.create("after", "cut", QueueSettings(), None))
         if not made or queue.incarnation <= max(acknowledged.made, default=0):
             yield f"the incarnation {queue.incarnation} was given before"
-        ids: tuple[MessageId, ...] = self._result(self._store.append(queue, [new(b"after")] * 3, TERMS))
+        ids: tuple[MessageId, ...] = _result(self._store.append(queue, [new(b"after")] * 3, TERMS))
         if list(ids) != sorted(set(ids)) or ticks_of(ids[0]) <= acknowledged.last:
             yield f"ids do not rise: {ids[0].hex()} after the time {acknowledged.last}"
         if [message.id for message in self._scanned(queue, (1,))] != list(ids):
@@ -239,22 +222,41 @@ class Checker:
 
     def _takes(self, queue: Queue) -> bool:
         try:
-            self._result(self._store.append(queue, [new(b"")], TERMS))
+            _result(self._store.append(queue, [new(b"")], TERMS))
         except NoSuchQueue:
             return False
         return True
 
     def _run(self, steps: Any) -> Any:
-        return self._result(Deferred.fromCoroutine(steps))
+        return _result(Deferred.fromCoroutine(steps))
 
-    @staticmethod
-    def _result(answer: Deferred[Any]) -> Any:
-        results: list[Any] = []
-        errors: list[Any] = []
-        answer.addCallbacks(results.append, errors.append)
-        if errors:
-            errors[0].raiseException()
-        return results[0]
+
+def holdings(store: SQLiteStore, now: Ticks) -> World:
+    """What is in the tables of a store, without what has expired."""
+    world = World()
+    for queue, partition, id, *row in _execute(store, _ROWS, (now,)):
+        world.rows[queue, partition, id] = (row[0], row[1], row[2], row[3])
+    world.states = dict(_execute(store, "SELECT key, value FROM states"))
+    world.last = Ticks(_execute(store, "SELECT last FROM clock")[0][0])
+    for application, name in _execute(store, "SELECT application, name FROM queues"):
+        (queue,) = _result(store.describe(application, [name]))
+        assert queue is not None
+        world.live(queue)
+    return world
+
+
+def _execute(store: SQLiteStore, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
+    assert store._open is not None
+    return store._open.reader.connection.execute(statement, values).fetchall()
+
+
+def _result(answer: Deferred[Any]) -> Any:
+    results: list[Any] = []
+    errors: list[Any] = []
+    answer.addCallbacks(results.append, errors.append)
+    if errors:
+        errors[0].raiseException()
+    return results[0]
 
 
 def _message(place: Place, row: Row) -> Message:

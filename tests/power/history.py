@@ -94,9 +94,13 @@ class Operation:
 
 
 class History:
-    """All operations, in the order of their answers, which is the one in which the store did them."""
+    """All operations, in the order of their answers, which is the one in which the store did them.
+
+    :ivar before: what the store held before the first of them.
+    """
 
     def __init__(self, recording: Recording) -> None:
+        self.before = World()
         self.done: list[Operation] = []
         self.waiting: list[Operation] = []
         self.failures: list[Failure] = []
@@ -131,7 +135,7 @@ class Ledger:
 
     def __init__(self, history: History) -> None:
         self._history = history
-        self._world = World()
+        self._world = history.before.copy()
         self._next = 0
 
     def at(self, cut: int) -> Claims:

@@ -20,8 +20,10 @@ from queuey.model.window import Window, WindowSlice
 from queuey.storage.sqlite import SQLiteStore, files
 from queuey.storage.sqlite.files import CHECKPOINT_PAGES
 from tests.contracts.subject import START, Wall
+from tests.power.checker import holdings
 from tests.power.history import (
     History,
+    World,
     appended,
     created,
     forgotten,
@@ -67,12 +69,18 @@ class Load:
         self._bystander: apsw.Connection | None = None
         self._bodies = 0
 
-    def run(self, steps: int) -> None:
-        """Open a store, load it, and leave it open until the end, as a power cut finds it."""
-        self.history.set_time(START)
+    def run(self, steps: int, seconds: float = START) -> None:
+        """Open a store, load it, and close it.
+
+        :param seconds: what the wall clock shows at the beginning.
+        """
+        self._wall.seconds = seconds
+        self.history.set_time(seconds)
         self._open()
+        self._take_over(holdings(self.store, self._now))
         for name in NAMES[:3]:
             self._create(name)
+        self._read_states()
         for _ in range(steps):
             self._step()
         self._release_bystander()
@@ -90,6 +98,13 @@ class Load:
         self.store.open()
         self._recording.note(DirectorySynced())  # the store has done it, past the file layer
         self._clock.advance(0)
+
+    def _take_over(self, world: World) -> None:
+        """What is there already."""
+        self.history.before = world
+        self._queues = dict(world.queues)
+        places = sorted(world.rows)[-KNOWN_IDS:]
+        self._known = [(world.queues[queue], Address(partition, id)) for queue, partition, id in places]
 
     def _restart(self) -> None:
         """The last checkpoint leaves no log."""

@@ -72,6 +72,14 @@ class Recording:
     def note(self, event: Event) -> None:
         self.events.append(event)
 
+    def begin(self, files: dict[str, bytes]) -> None:
+        """Files that are there from the beginning, and certain to be on the disk."""
+        for name, content in files.items():
+            number = self.opened(name, created=True)
+            self.note(Wrote(number, 0, content))
+            self.note(Synced(number))
+        self.note(DirectorySynced())
+
     def opened(self, name: str, created: bool) -> int:
         """The number of a file."""
         if created:

@@ -12,23 +12,41 @@ from typing import Final
 
 import attrs
 
+from queuey.storage.sqlite import files as names
+from tests.contracts.subject import START
 from tests.power.checker import Checker
 from tests.power.disk import Disk
 from tests.power.history import Claims, History, Ledger
 from tests.power.load import Load, MakeStore
-from tests.power.recording import Recording, RecordingVFS, Removed, Synced, Truncated, Wrote
+from tests.power.recording import Created, DirectorySynced, Recording, RecordingVFS, Removed, Synced, Truncated, Wrote
 
 _names = count()
 
 NEAR: Final = 40
-"""Events before and after a point of interest, among which a cut is drawn."""
+"""Events before and after a checkpoint's write, among which a cut is drawn."""
+
+NEARER: Final = 5
+"""The same, where a file comes, goes or is cut off."""
+
+
+@attrs.frozen
+class Left:
+    """What a cut has left, for another run to begin with.
+
+    :ivar name: the seed of the run that was cut, and the number of the cut.
+    :ivar seconds: what the wall clock showed.
+    """
+
+    name: str
+    files: dict[str, bytes]
+    seconds: float
 
 
 @attrs.frozen
 class Loss:
     """A cut after which something was wrong."""
 
-    seed: int
+    seed: int | str
     cut: int
     position: int
     problems: tuple[str, ...]
@@ -61,30 +79,50 @@ class Figures:
         )
 
 
+def write(directory: Path, files: dict[str, bytes]) -> None:
+    """Make a directory with these files."""
+    directory.mkdir()
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
+
+
 class Trial:
     """One run.
 
     :param directory: where it keeps its files; nothing is left there.
+    :param seed: of the run; of one that begins with what a cut has left, this cut's name.
     :param relaxed: see ``Checker``.
     """
 
-    def __init__(self, directory: Path, seed: int, steps: int, make_store: MakeStore, relaxed: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        seed: int | str,
+        steps: int,
+        make_store: MakeStore,
+        relaxed: bool = False,
+        left: Left | None = None,
+    ) -> None:
         self.seed = seed
         self.figures = Figures()
         self._directory = directory
         self._relaxed = relaxed
         self._began = time.monotonic()
         self._recording = Recording()
-        self._history = self._record(steps, make_store)
-        self._interesting = [*self._points()]
+        self._history = self._record(steps, make_store, left or Left("", {}, START))
+        self._in_checkpoints = [*self._checkpoints()]
+        self._at_turns = [*self._turns()]
 
-    def _record(self, steps: int, make_store: MakeStore) -> History:
+    def _record(self, steps: int, make_store: MakeStore, left: Left) -> History:
         name = f"recording-{next(_names)}"
         vfs = RecordingVFS(name, self._recording)
         home = self._directory / "run"
+        write(home, left.files)
+        self._recording.begin(left.files)
+        self._first = self._recording.position
         try:
             load = Load(home, name, self._recording, make_store, Random(self.seed))
-            load.run(steps)
+            load.run(steps, left.seconds)
         finally:
             vfs.unregister()
             rmtree(home, ignore_errors=True)
@@ -92,22 +130,33 @@ class Trial:
             load.history.failures[0].raiseException()
         return load.history
 
-    def _points(self) -> Iterator[int]:
-        """Where the database itself is written, files are cut off, or go: in the midst of checkpoints."""
+    def _checkpoints(self) -> Iterator[int]:
+        """Where the database itself is written."""
+        database: set[int] = set()
         for position, event in enumerate(self._recording.events):
-            if isinstance(event, Truncated | Removed) or (isinstance(event, Synced | Wrote) and event.file == 0):
+            if isinstance(event, Created) and event.name == names.DATABASE:
+                database.add(event.file)
+            elif isinstance(event, Synced | Wrote) and event.file in database:
+                yield position
+
+    def _turns(self) -> Iterator[int]:
+        """Where files come, go or are cut off."""
+        for position, event in enumerate(self._recording.events):
+            if isinstance(event, Created | Removed | Truncated | DirectorySynced):
                 yield position
 
     def _position(self, random: Random) -> int:
-        """Anywhere, just after an answer, or near a checkpoint."""
-        last = self._recording.position
-        match random.randrange(3):
+        """Anywhere, just after an answer, or near something of interest."""
+        match random.randrange(4):
             case 0:
-                return random.randrange(last + 1)
+                position = random.randrange(self._recording.position + 1)
             case 1:
-                return random.choice(self._history.done).answered or 0
+                position = random.choice(self._history.done).answered or 0
+            case 2:
+                position = random.choice(self._in_checkpoints) + random.randint(-NEAR, NEAR)
             case _:
-                return min(last, max(0, random.choice(self._interesting) + random.randrange(-NEAR, NEAR)))
+                position = random.choice(self._at_turns) + random.randint(-NEARER, NEARER)
+        return min(max(position, self._first), self._recording.position)
 
     def losses(self, cuts: range) -> list[Loss]:
         """Cut the power, and check what is left each time."""
@@ -126,16 +175,22 @@ class Trial:
         self.figures += Figures(len(cuts), 1, done, self._recording.position, seconds=time.monotonic() - self._began)
         return found
 
+    def left(self, cut: int) -> Left:
+        """What one cut has left."""
+        random, disk = Random(f"{self.seed}/{cut}"), Disk()
+        position = self._position(random)
+        for event in self._recording.events[:position]:
+            disk.happen(event)
+        return Left(f"{self.seed}/{cut}", disk.after_cut(random), self._history.time_at(position))
+
     def _check(self, files: dict[str, bytes], claims: Claims, random: Random) -> list[str]:
         home = self._directory / "cut"
-        home.mkdir()
+        write(home, files)
         try:
-            for name, content in files.items():
-                (home / name).write_bytes(content)
             if random.random() < 0.5:
                 # The index of the log, which is never synced; SQLite must not believe it.
-                (home / "queuey.sqlite-shm").write_bytes(random.randbytes(1 << 15))
+                (home / f"{names.DATABASE}-shm").write_bytes(random.randbytes(1 << 15))
             self.figures += Figures(files=len(files))
-            return Checker(home, claims, tuple(self._history.done), self._relaxed).problems()
+            return Checker(home, claims, self._history, self._relaxed).problems()
         finally:
             rmtree(home)

@@ -19,13 +19,28 @@ from tests.storage.quick import quick_directory
 LONG = bool(os.environ.get("QUEUEY_LONG"))
 FIRST_SEED = int(os.environ.get("QUEUEY_POWER_SEED", "1"))
 CUT = os.environ.get("QUEUEY_POWER_CUT")
+"""The number of a cut, or two of them with a slash between: the second is one in the run after the first."""
 
 RUNS, CUTS = (20, 250) if LONG else (2, 50)
 STEPS = 300
+
+TWICE, AGAIN = (range(20), range(25)) if LONG else (range(3), range(8))
+STEPS_AGAIN = 60
 STEP = 40
 """Rows that are deleted in one transaction here, so that purges and sweeps take several."""
 
-MUTANT_STEPS, MUTANT_CUTS = 60, range(40)
+MUTANT_STEPS, MUTANT_CUTS = 60, range(80)
+
+
+SEEDS = range(FIRST_SEED, FIRST_SEED + (RUNS if CUT is None else 1))
+
+
+def chosen(level: int, cuts: range) -> range:
+    """The one cut that is to be tried again, or all."""
+    numbers = CUT.split("/") if CUT else []
+    if level >= len(numbers):
+        return cuts
+    return range(int(numbers[level]), int(numbers[level]) + 1)
 
 
 class PowerCase(SynchronousTestCase):
@@ -64,12 +79,27 @@ class DurableTests(PowerCase):
     """The store as it is."""
 
     def test_what_was_acknowledged_is_there(self) -> None:
-        cuts = range(CUTS) if CUT is None else range(int(CUT), int(CUT) + 1)
         losses: list[Loss] = []
-        for seed in range(FIRST_SEED, FIRST_SEED + (RUNS if CUT is None else 1)):
-            losses += self.cut(seed, cuts)
+        for seed in SEEDS:
+            losses += self.cut(seed, chosen(0, range(CUTS)))
+        self.report("one loss of power", losses)
+
+    def test_power_may_be_lost_again(self) -> None:
+        """What a cut has left is loaded again, and the power is cut again."""
+        losses: list[Loss] = []
+        for seed in SEEDS:
+            make, directory = maker(), quick_directory(self)
+            first = Trial(directory, seed, STEPS, make)
+            for cut in chosen(0, TWICE):
+                left = first.left(cut)
+                second = Trial(directory, left.name, STEPS_AGAIN, make, left=left)
+                losses += second.losses(chosen(1, AGAIN))
+                self.figures += second.figures
+        self.report("power lost twice", losses)
+
+    def report(self, words: str, losses: list[Loss]) -> None:
         if LONG:
-            sys.stdout.write(f"\nloss of power: {self.figures}\n")
+            sys.stdout.write(f"\n{words}: {self.figures}\n")
         self.assertEqual(losses, [], "\n".join(map(str, losses[:3])))
 
 
