@@ -391,7 +391,10 @@ class Channel(protocol.Protocol):
         """Make the request whose head could not be read to its end."""
         reader, self._reader = self._reader, None
         request = Request(self, None, None if reader is None else reader.line, self._started)
-        request.bytes_in = 0 if reader is None else reader.size
+        if reader is not None:
+            request.bytes_in = reader.size
+            if reader.line is None and reader.asks_for_head:
+                request.method = b"HEAD"
         return request
 
     # Writing

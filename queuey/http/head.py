@@ -226,6 +226,14 @@ class HeadReader:
         """Whether anything but the one empty line that may precede a request has come."""
         return self.line is not None or len(self._buffer) > self._start
 
+    @property
+    def asks_for_head(self) -> bool:
+        """Whether a request whose line is not there, or was refused, is a HEAD: its answer has no body all the same.
+
+        Whoever sent it takes a body for the answer to its next request, or leaves it to somebody else.
+        """
+        return self._buffer.startswith(b"HEAD ", self._start)
+
     def feed(self, data: bytes) -> Head | None:
         """Take what has come.
 
@@ -237,7 +245,12 @@ class HeadReader:
             self._buffer += data
             view = self._buffer
         self.size = len(view)
-        line = self.line or self._read_line(view)
+        try:
+            line = self.line or self._read_line(view)
+        except Refused:
+            if view is data:
+                self._buffer += data
+            raise
         section = None if line is None else self._read_section(view)
         if line is not None and section is not None:
             return Head(line, parse_fields(section))

@@ -78,7 +78,7 @@ class AccessLine:
     """What the log says about one request.
 
     :ivar client: the client's address; ``unix`` for a local socket.
-    :ivar method: ``-`` where the request was not understood so far; and so for the path.
+    :ivar method: ``-`` where the request was not understood so far, unless it is a HEAD; and so for the path.
     :ivar path: the request's target as it was sent, with its query, cut to 1,024 characters.
     :ivar status: of the answer; 499 where the client hung up before one began.
     :ivar bytes_in: bytes read for it, head and framing included.

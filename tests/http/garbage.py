@@ -157,6 +157,7 @@ TARGETS = short(
             lambda drawn: "/v1/" + "/".join(drawn[0]) + drawn[1]
         ),
         _RAW.map(lambda text: "/" + text),
+        st.sampled_from(["/v1/app", "/v1/app/q", "/v1/other/q", f"/v1/app/q/{ID}", "/v1/app/r"]),
         st.sampled_from(
             ["*", "http://localhost/v1/app", "http://localhost", "//", "/v1//app", "/v1/app//", "", "v1/app"]
         ),
@@ -363,7 +364,10 @@ _OWNERS_HEADERS = st.tuples(_SOME_HEADERS, CONTENT_TYPES).map(
         *(field for field in drawn[0] if field[0] not in ("Authorization", "Content-Type", "Host")),
     )
 )
-HEADERS = short(st.one_of(_OWNERS_HEADERS, _OWNERS_HEADERS, _SOME_HEADERS))
+_CALLERS_HEADERS = st.tuples(AUTHORIZATIONS, _SOME_HEADERS).map(
+    lambda drawn: (("Authorization", drawn[0]), *(field for field in drawn[1] if field[0] != "Host"))
+)
+HEADERS = short(st.one_of(_OWNERS_HEADERS, _CALLERS_HEADERS, _SOME_HEADERS))
 REQUESTS = short(st.builds(Garbage, METHODS, TARGETS, HEADERS, BODIES, st.booleans()))
 
 _FORMS = st.sampled_from(["application/x-www-form-urlencoded", "multipart/form-data; boundary=b"])

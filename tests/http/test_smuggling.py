@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 import attrs
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.deferreds import deferred
@@ -145,6 +146,27 @@ class SmugglingTests(SynchronousTestCase):
                 )
             self.assertEqual(0, door.site.connections)
         self.assertEqual([], self.flushLoggedErrors())
+
+    def test_answers_to_head(self) -> None:
+        """A HEAD whose line is refused, or late, is answered without a body, which nobody would expect."""
+        clock = Clock()
+        site = make_site(Handler(answer_ok), reactor=clock)
+        for line in (
+            b"HEAD * HTTP/1.1",
+            b"HEAD  / HTTP/1.1",
+            b"HEAD /\x00 HTTP/1.1",
+            b"HEAD / HTTP/2",
+            b"HEAD /%ff HTTP/1.1",
+        ):
+            for begin in (b"", b"\r\n"):
+                data = begin + line + b"\r\n" + HOST + b"\r\n"
+                for connection in (Connection(site).send(data), Connection(site).send_slowly(data)):
+                    response = connection.response("HEAD")
+                    self.assertEqual((400, b""), (response.status, response.body))
+                    self.assertTrue(response.closes)
+        late = Connection(site).send(b"HEAD / HT")
+        clock.pump([1] * 20)
+        self.assertEqual((408, b""), (late.response("HEAD").status, late.response("HEAD").body))
 
     def test_reasons(self) -> None:
         """No case stands there twice, and there are as many as there should be."""
