@@ -46,7 +46,7 @@ run: $(READY) ## serve the API with the built-in development settings; Ctrl-C st
 test: $(READY) $(BROWSER) ## prove everything (ONLY="unit mypy" runs those parts alone)
 	@exec $(BIN)/python -m tests.checks $(ONLY)
 
-test-one: $(READY) ## one module, class or method: make test-one T=tests.http.test_v1
+test-one: $(READY) ## one module, class or method: make test-one T=tests.http.test_v1_queues
 	@[ -n "$(T)" ] || { echo 'name it: make test-one T=tests.model.test_timeid' >&2; exit 2; }
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	    $(BIN)/python -b -m twisted.trial --temp-directory "$$folder/trial" $(T)

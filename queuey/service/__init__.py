@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, NoReturn
+from typing import ClassVar, NoReturn
 
 from twisted.application.service import IService
 from twisted.python.usage import Options as UsageOptions
@@ -18,6 +18,7 @@ from queuey.logs import open_log
 from queuey.service.assembly import assemble
 from queuey.service.daemon import QueueyService, Starter, StartRefused
 from queuey.service.listening import Listeners
+from queuey.service.places import log_place
 from queuey.storage import make_store
 
 _STANDARD_ERROR = 2
@@ -44,33 +45,21 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     starter = Starter(_STANDARD_ERROR)
-    twistd: Any = options.parent or {}
     try:
         settings = _settings(options["config"])
-        logging = settings.logging
-        log = open_log(logging.file, logging.format, logging.level, _STANDARD_ERROR, time.time)
+        place = log_place(settings.logging.file, options.parent or {})
+        log = open_log(place.file, settings.logging.format, settings.logging.level, _STANDARD_ERROR, time.time)
     except ConfigurationError as error:
         starter.tell(*error.problems)
         sys.exit(1)
     store = make_store(settings.storage, reactor)
     house = assemble(settings, reactor, store, log)
     sys.excepthook = _quiet_about_refusals
-    return QueueyService(reactor, house, Listeners(), _owns_log(settings, twistd), starter)
+    return QueueyService(reactor, house, Listeners(), place, starter)
 
 
 def _settings(file: str | None) -> Settings:
     return config.development(Path.cwd()) if file is None else config.load(Path(file))
-
-
-def _owns_log(settings: Settings, twistd: Any) -> bool:
-    """Whether to log as the settings say.
-
-    Without a file of our own the log goes to standard error, unless whoever started twistd asked for another place, or
-    there is no standard error, since it is daemonized; then it goes where twistd logs.
-    """
-    if settings.logging.file is not None:
-        return True
-    return bool(twistd.get("nodaemon")) and not any(twistd.get(name) for name in ("logfile", "syslog", "logger"))
 
 
 def _quiet_about_refusals(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

@@ -18,7 +18,7 @@ from queuey.logs import EventLog
 from queuey.service import signals
 from queuey.service.assembly import House
 from queuey.service.listening import Listeners
-from queuey.service.welcome import welcome
+from queuey.service.places import LogPlace, welcome
 
 _OTHER_DESCRIPTORS: Final = 100
 """Files that the process has open besides connections, with room to spare."""
@@ -55,24 +55,24 @@ class QueueyService(Service):
 
     name = "queuey"
 
-    def __init__(self, reactor: Any, house: House, listeners: Listeners, owns_log: bool, starter: Starter) -> None:
+    def __init__(self, reactor: Any, house: House, listeners: Listeners, place: LogPlace, starter: Starter) -> None:
         """
         :param reactor: the reactor that will run.
         :param house: everything that was put together from the settings.
         :param listeners: what will listen.
-        :param owns_log: whether to log as the settings say, or as twistd does.
+        :param place: where the log goes.
         :param starter: whoever starts the daemon.
         """
         self._reactor = reactor
         self._house = house
         self._listeners = listeners
-        self._owns_log = owns_log
+        self._place = place
         self._starter = starter
         self._stopping = False
 
     def setServiceParent(self, parent: Any) -> None:
         """Join an application, and let it log as the settings say."""
-        if self._owns_log:
+        if self._place.ours:
             parent.setComponent(ILogObserver, self._house.log)
         super().setServiceParent(parent)
 
@@ -163,12 +163,14 @@ class QueueyService(Service):
             addresses=", ".join(self._listeners.addresses()),
         )
         if settings.source is None:
-            self._starter.tell(*welcome(settings, self._listeners.addresses()))
+            self._starter.tell(*welcome(settings, self._listeners.addresses(), self._place))
         self._starter.leave()
 
     def _refuse_start(self, error: QueueyError) -> NoReturn:
         self._starter.tell(f"queuey: {error.text}")
-        raise StartRefused(error.text)
+        if self._place.file is not None:
+            _log.error("start-refused", "{reason}", reason=error.text)
+        raise StartRefused("what is wrong has been said")
 
 
 def _few_descriptors(max_connections: int) -> list[str]:

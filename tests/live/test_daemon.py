@@ -122,8 +122,8 @@ class StartTests(LiveTestCase):
 class DaemonizedTests(LiveTestCase):
     """twistd without --nodaemon."""
 
-    def twistd(self) -> subprocess.CompletedProcess[str]:
-        command = [str(TWISTD), "--pidfile", "twistd.pid", "queuey", "--config", str(self.settings)]
+    def twistd(self, *options: str) -> subprocess.CompletedProcess[str]:
+        command = [str(TWISTD), *options, "--pidfile", "twistd.pid", "queuey", "--config", str(self.settings)]
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=LIMIT)
 
     def test_start_and_stop(self) -> None:
@@ -142,11 +142,19 @@ class DaemonizedTests(LiveTestCase):
         self.assertFalse((self.folder / "twistd.log").exists())
 
     def test_without_a_log_file(self) -> None:
-        """Its log goes where twistd logs."""
+        """There is no standard error: its log is the file that twistd would write, in our own words."""
         self.assertEqual(self.twistd().returncode, 0)
         pid = int((self.folder / "twistd.pid").read_text())
         self.addCleanup(end, pid)
-        wait_until(lambda: "queuey" in (self.folder / "twistd.log").read_text(), "nothing was logged")
+        wait_until(lambda: " info started " in (self.folder / "twistd.log").read_text(), "nothing was logged")
+
+    def test_twistds_own_log(self) -> None:
+        """Where twistd was told where to log, it does, in its own words."""
+        self.assertEqual(self.twistd("--logfile", "elsewhere.log").returncode, 0)
+        pid = int((self.folder / "twistd.pid").read_text())
+        self.addCleanup(end, pid)
+        wait_until(lambda: "queuey" in (self.folder / "elsewhere.log").read_text(), "nothing was logged")
+        self.assertFalse((self.folder / "twistd.log").exists())
 
     def test_refused(self) -> None:
         """One clear line of ours, status 1, no traceback; nothing is left behind."""

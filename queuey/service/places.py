@@ -1,0 +1,63 @@
+"""Where the log goes, and what somebody is told who starts Queuey without a settings file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from queuey.config import DEVELOPMENT_APPLICATION, DEVELOPMENT_KEY, Settings, SQLiteStorage
+
+_TWISTDS_OWN: Final = ("logfile", "syslog", "logger")
+"""Options of twistd that say where to log."""
+
+
+@attrs.frozen
+class LogPlace:
+    """Where the log goes.
+
+    :ivar ours: whether we write it, or twistd does as its options say.
+    :ivar file: ``None`` is standard error.
+    :ivar foreground: whether somebody sees standard error, and can type Ctrl-C.
+    """
+
+    ours: bool
+    file: Path | None
+    foreground: bool
+
+
+def log_place(file: Path | None, twistd: Mapping[str, Any]) -> LogPlace:
+    """Where the log goes: to the file of the settings, else where twistd's options say, else to standard error.
+
+    A daemon in the background has no standard error; its log is the file that twistd itself would write.
+
+    :param twistd: twistd's options.
+    """
+    foreground = bool(twistd.get("nodaemon"))
+    if file is not None:
+        return LogPlace(True, file, foreground)
+    if any(twistd.get(name) for name in _TWISTDS_OWN):
+        return LogPlace(False, None, foreground)
+    background = Path(twistd.get("rundir") or ".").absolute() / "twistd.log"
+    return LogPlace(True, None if foreground else background, foreground)
+
+
+def welcome(settings: Settings, addresses: list[str], place: LogPlace) -> list[str]:
+    """Lines that say where the daemon listens, who may use it, where its data are, and what to try."""
+    storage = settings.storage
+    log = place.file or ("here, on standard error" if place.ours else "where twistd was told to log")
+    authorization = f"-H 'Authorization: Application {DEVELOPMENT_KEY}'"
+    url = f"http://{addresses[0]}/v1/{DEVELOPMENT_APPLICATION}"
+    return [
+        "",
+        f"Queuey serves its built-in development settings on {', '.join(addresses)}.",
+        f"  application  {DEVELOPMENT_APPLICATION}",
+        f"  key          {DEVELOPMENT_KEY} (everybody knows it: for this machine only)",
+        f"  data         {storage.path if isinstance(storage, SQLiteStorage) else 'in memory'}",
+        f"  log          {log}",
+        "Try this; Ctrl-C stops the daemon:" if place.foreground else "Try this:",
+        f"  curl {authorization} -d queue_name=first {url}",
+        "",
+    ]
