@@ -101,9 +101,6 @@ class Checker:
 
     def _check(self) -> Iterator[str]:
         yield from self._integrity()
-        for words, statement in INVARIANTS.items():
-            if wrong := _execute(self._store, statement):
-                yield f"{words}: {wrong[:SHOWN]}"
         world, problem = self._world()
         if problem:
             yield problem
@@ -119,6 +116,9 @@ class Checker:
         told = [word for (word,) in _execute(self._store, "PRAGMA integrity_check")]
         if told != ["ok"]:
             yield f"integrity_check: {told[:SHOWN]}"
+        for words, statement in INVARIANTS.items():
+            if wrong := _execute(self._store, statement):
+                yield f"{words}: {wrong[:SHOWN]}"
 
     # What is there
 

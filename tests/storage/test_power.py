@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -24,7 +25,7 @@ CUT = os.environ.get("QUEUEY_POWER_CUT")
 RUNS, CUTS = (20, 250) if LONG else (2, 50)
 STEPS = 300
 
-TWICE, AGAIN = (range(20), range(25)) if LONG else (range(3), range(8))
+TWICE, AGAIN = (range(10), range(20)) if LONG else (range(3), range(8))
 STEPS_AGAIN = 60
 STEP = 40
 """Rows that are deleted in one transaction here, so that purges and sweeps take several."""
@@ -152,11 +153,27 @@ class RepetitionTests(PowerCase):
         self.assertEqual(self.cut(3, range(first.cut, first.cut + 1), MUTANT_STEPS, Hasty)[0].position, first.position)
 
 
-class LogTests(SynchronousTestCase):
-    """Nobody but the writer copies the log, and not within a commit."""
+class FileTests(SynchronousTestCase):
+    """What the file layer does not see."""
+
+    def setUp(self) -> None:
+        self.directory = quick_directory(self)
 
     def test_sqlite_makes_no_checkpoints_by_itself(self) -> None:
-        path = quick_directory(self) / "queuey.sqlite"
-        with files.connect(path, "NORMAL", 1 << 20) as connection:
-            self.assertEqual(connection.pragma("wal_autocheckpoint"), 0)
+        """They would be made within commits; the writer makes them between piles."""
+        connection = files.connect(self.directory / "queuey.sqlite", "NORMAL", 1 << 20)
+        self.assertEqual(connection.pragma("wal_autocheckpoint"), 0)
         connection.close()
+
+    def test_folders_that_are_made_are_synced(self) -> None:
+        synced: list[Path] = []
+        self.patch(files, "_keep_entry", synced.append)
+        for _ in range(2):
+            files.make_directory(self.directory / "a" / "b")
+            self.assertEqual(sorted(synced), [self.directory, self.directory / "a"])
+
+    def test_the_folder_of_a_database_is_synced(self) -> None:
+        synced: list[Path] = []
+        self.patch(files, "_keep_entry", synced.append)
+        files.connect(self.directory / "queuey.sqlite", "FULL", 1 << 20).close()
+        self.assertEqual(synced, [self.directory])

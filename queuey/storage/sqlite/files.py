@@ -48,8 +48,12 @@ class Lock:
             holder = os.read(self._file, 20).decode("ascii", "replace").strip()
             os.close(self._file)
             raise Unavailable(f"The data directory {directory} is in use by process {holder or '?'}.") from error
-        os.ftruncate(self._file, 0)
-        os.write(self._file, b"%d\n" % os.getpid())
+        try:
+            os.ftruncate(self._file, 0)
+            os.write(self._file, b"%d\n" % os.getpid())
+        except OSError as error:
+            os.close(self._file)
+            raise Unavailable(f"The data directory {directory} cannot be written to: {error.strerror}.") from error
 
     def release(self) -> None:
         """Let others have it."""
@@ -57,12 +61,15 @@ class Lock:
 
 
 def make_directory(directory: Path) -> None:
-    """Make the directory if it is not there, for the owner's eyes only.
+    """Make the directory if it is not there, for the owner's eyes only, so that it outlives a loss of power.
 
     :raise Unavailable: it cannot be made.
     """
     try:
+        missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in missing:
+            _keep_entry(folder.parent)
     except OSError as error:
         raise Unavailable(f"The data directory {directory} cannot be made: {error.strerror}.") from error
 
@@ -141,7 +148,7 @@ def _cannot(path: Path, error: Exception) -> QueueyError:
 
 
 def _keep_entry(directory: Path) -> None:
-    """Make sure that the directory's entry of a new file outlives a loss of power."""
+    """Make sure that the directory's entries of what was made in it outlive a loss of power."""
     file = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(file)
