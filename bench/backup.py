@@ -47,13 +47,10 @@ def back_up(folder: Path, pause: float) -> Interval:
     """Make a backup after a pause; from when to when that took."""
     time.sleep(pause)
     with tempfile.TemporaryDirectory(prefix="queuey-bench-") as target:
-        script = (
-            "import apsw, sys; c = apsw.Connection(sys.argv[1], apsw.SQLITE_OPEN_READWRITE);"
-            "c.execute('VACUUM INTO ?', (sys.argv[2],)); c.close()"
-        )
-        command = [sys.executable, "-c", script, str(folder / "data" / DATABASE), f"{target}/copy"]
+        queuey = str(Path(sys.executable).parent / "queuey")
+        command = [queuey, "backup", "--data", str(folder / "data"), f"{target}/copy"]
         begin = time.time()
-        subprocess.run(command, cwd=ROOT, check=True, timeout=LIMIT)
+        subprocess.run(command, cwd=ROOT, check=True, timeout=LIMIT, stdout=subprocess.DEVNULL)
         return Interval(begin, time.time())
 
 
