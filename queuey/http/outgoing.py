@@ -65,7 +65,7 @@ class Outgoing:
         self._transport = transport
         self._clock = clock
         self._free = free
-        self._parts: deque[bytes | memoryview] = deque()
+        self._parts: deque[bytes] = deque()
         self._waiting: list[Deferred[None]] = []
         self._registered = True
         transport.registerProducer(self, True)
@@ -85,17 +85,13 @@ class Outgoing:
         if not self.full and not self._parts and len(data) <= PIECE:
             self._transport.write(data)
         else:
-            self._parts.append(data)
+            # Copies, so that what has been handed over is free again while the rest waits for a slow client.
+            self._parts.extend(data[at : at + PIECE] for at in range(0, len(data), PIECE))
             self._pump()
 
     def _pump(self) -> None:
         while self._parts and not self.full:
-            part = self._parts.popleft()
-            if len(part) > PIECE:
-                view = memoryview(part)
-                self._parts.appendleft(view[PIECE:])
-                part = view[:PIECE]
-            self._transport.write(bytes(part))
+            self._transport.write(self._parts.popleft())
 
     def writable(self) -> Deferred[None]:
         """Wait until more is wanted.

@@ -94,17 +94,21 @@ class V1:
         if window is None:
             writing.ok(request, messages=[])
             return
-        first = await self.exchange.read(queue, window)
         await writing.stream(
-            request, "messages", _piece(first), lambda rest: self.exchange.read(queue, rest).addCallback(_piece)
+            request,
+            "messages",
+            _piece(await self.exchange.read(queue, window)),
+            lambda rest: self.exchange.read(queue, rest).addCallback(_piece),
         )
 
     async def lookup(self, request: Request, admitted: AdmittedToQueue, ids: str) -> None:
         """Read messages by id, in the order asked."""
         queue = admitted.queue
-        first = await self.exchange.lookup(queue, reading.addresses(ids))
         await writing.stream(
-            request, "messages", _piece(first), lambda rest: self.exchange.lookup(queue, rest).addCallback(_piece)
+            request,
+            "messages",
+            _piece(await self.exchange.lookup(queue, reading.addresses(ids))),
+            lambda rest: self.exchange.lookup(queue, rest).addCallback(_piece),
         )
 
     async def replace(self, request: Request, admitted: AdmittedToQueue, ids: str) -> None:

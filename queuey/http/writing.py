@@ -41,24 +41,30 @@ async def stream(
     """Write ``{"status": "ok", <name>: [...]}``, whole where the first piece is all there is.
 
     Otherwise each further piece is asked for only when the client has taken the one before, so that an answer of any
-    length needs the memory of one piece.
+    length needs the memory of one piece. Nothing here refers to a piece while it waits for the client, but what sends
+    it; callers keep none either.
 
     :param first: JSON texts of items, and what is left after them.
     :param more: gets the next piece.
     """
     items, rest = first
+    del first
     head = f'{{"status":"ok","{name}":['
     if rest is None:
         request.answer(200, (JSON,), f"{head}{','.join(items)}]}}".encode("ascii"))
         return
     request.setResponseCode(200)
     request.setHeader(*JSON)
-    await request.send((head + ",".join(items)).encode("ascii"))
     separate = bool(items)
+    sent = request.send((head + ",".join(items)).encode("ascii"))
+    items.clear()
+    await sent
     while rest is not None:
         items, rest = await more(rest)
         if items:
-            await request.send((("," if separate else "") + ",".join(items)).encode("ascii"))
+            sent = request.send((("," if separate else "") + ",".join(items)).encode("ascii"))
+            items.clear()
+            await sent
             separate = True
     await request.send(b"]}")
 
