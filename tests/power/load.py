@@ -78,6 +78,7 @@ class Load:
         self.history.set_time(seconds)
         self._open()
         self._take_over(holdings(self.store, self._now))
+        self._clock.advance(0)
         for name in NAMES[:3]:
             self._create(name)
         self._read_states()
@@ -93,14 +94,14 @@ class Load:
     # Between piles
 
     def _open(self) -> None:
+        """Open a store; its upkeep waits for the clock."""
         self._clock, self._runner = Clock(), Manual()
         self.store = self._make_store(self._directory, self._vfs, self._clock, self._wall, self._runner)
         self.store.open()
         self._recording.note(DirectorySynced())  # the store has done it, past the file layer
-        self._clock.advance(0)
 
     def _take_over(self, world: World) -> None:
-        """What is there already."""
+        """What is there already; the upkeep has not had its first turn, which may raise the stable time."""
         self.history.before = world
         self._queues = dict(world.queues)
         places = sorted(world.rows)[-KNOWN_IDS:]
@@ -111,6 +112,7 @@ class Load:
         self._release_bystander()
         self._result(self.store.close())
         self._open()
+        self._clock.advance(0)
 
     def _pass_time(self) -> None:
         """Let messages expire and fall due, and be swept."""

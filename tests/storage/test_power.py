@@ -25,7 +25,7 @@ CUT = os.environ.get("QUEUEY_POWER_CUT")
 RUNS, CUTS = (20, 250) if LONG else (2, 50)
 STEPS = 300
 
-TWICE, AGAIN = (range(10), range(20)) if LONG else (range(3), range(8))
+TWICE, AGAIN = (range(10), range(20)) if LONG else (range(2), range(8))
 STEPS_AGAIN = 60
 STEP = 40
 """Rows that are deleted in one transaction here, so that purges and sweeps take several."""
