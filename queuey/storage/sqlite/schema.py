@@ -118,13 +118,18 @@ def upgrade(connection: apsw.Connection, version: int, versions: Versions = VERS
 
     :param version: what ``check`` found.
     :param versions: what this program knows.
-    :raise Unavailable: it can only be read, or not even the copy can be made.
+    :raise Unavailable: it can only be read, it lacks what no store can do without, or the copy cannot be made.
     :raise apsw.Error: a statement failed; the file is what it was before, and there is no copy.
     """
     if connection.readonly("main"):
         raise Unavailable("it can only be read")
-    if version == max(versions):
-        return
+    if version < max(versions):
+        _upgrade(connection, version, versions)
+    if connection.execute("SELECT last FROM clock").get is None:
+        raise Unavailable("it is damaged: it has no stable time")
+
+
+def _upgrade(connection: apsw.Connection, version: int, versions: Versions) -> None:
     kept = _keep(connection, version) if version else None
     try:
         _run(connection, version, versions)
