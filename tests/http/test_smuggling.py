@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from itertools import islice
 
 import attrs
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.deferreds import deferred
 from queuey.http.wire import BrokenBody, ClientGone, Request, Site
-from tests.http.corpus import CASES, HOST, Case, Outcome, Seen
+from tests.http import lenient
+from tests.http.corpus import CASES, CHUNKED, END, HOST, SMUGGLED, Case, Outcome, Seen, post
+from tests.http.lenient import Lenient
 from tests.http.wire_support import LIMITS, Connection, Handler, answer_ok, make_site
 
 NEXT = b"GET /next HTTP/1.1\r\n" + HOST + b"\r\n"
@@ -107,6 +111,100 @@ class DoorOfPieces(Door):
         else:
             self.seen.append((request.method, request.path, body))
             answer_ok(request)
+
+
+class DoorOfTargets(Door):
+    """The same with the targets as they were sent, for comparison."""
+
+    def handle(self, request: Request) -> object:
+        self.seen.append((request.method, request.line.target, request.body))
+        answer_ok(request)
+        return None
+
+    def see(self, data: bytes) -> tuple[tuple[Seen, ...], bool]:
+        """The requests that are seen, and whether more would be."""
+        self.seen.clear()
+        connection = Connection(self.site).send(data)
+        on = connection.open and not connection.transport.half_closed
+        connection.hang_up()
+        return tuple(self.seen), on
+
+
+PIECES = st.one_of(
+    st.sampled_from([case.data for case in CASES]),
+    st.sampled_from([SMUGGLED, post(b"Content-Length: 5\r\n", b"hello"), post(CHUNKED, b"5\r\nhello\r\n" + END)]),
+)
+SPLINTERS = st.sampled_from(
+    [
+        b"\r",
+        b"\n",
+        b"\r\n",
+        b" ",
+        b"\t",
+        b"\x00",
+        b",",
+        b":",
+        b";",
+        b'"',
+        b"0",
+        b"5",
+        b"x",
+        b"+",
+        b"\xa0",
+        b"\\",
+        b"\r\n\r\n",
+        b"Content-Length: 5\r\n",
+        b"Content-Length: 35\r\n",
+        CHUNKED,
+        END,
+        HOST,
+        b"A: b\r\n",
+        b";a=b",
+        b"chunked",
+        SMUGGLED,
+    ]
+)
+DAMAGES = st.lists(
+    st.tuples(st.integers(0, 400), st.sampled_from([0, 0, 1, 2, 5]), st.just(b"") | SPLINTERS), max_size=4
+)
+
+
+class LenientTests(SynchronousTestCase):
+    """Where a reader that forgives more would see other requests, the door refuses."""
+
+    def differences(self, door: DoorOfTargets, data: bytes) -> list[Lenient]:
+        """The readers that see other requests than the door, though it does not refuse what they differ in."""
+        data = data.rstrip(b"\r")  # what the last CR is, the next byte would tell
+        seen, on = door.see(data)
+        return [reader for reader in lenient.ALL if not agree(seen, on, *reader.read(data))]
+
+    @settings(max_examples=20_000 if LONG else 1000)
+    @given(st.lists(PIECES, min_size=1, max_size=3).map(b"".join), DAMAGES)
+    def test_damaged(self, data: bytes, damages: list[tuple[int, int, bytes]]) -> None:
+        """Pieces of the corpus, damaged anywhere."""
+        for at, lost, more in damages:
+            data = data[:at] + more + data[at + lost :]
+        self.assertEqual([], self.differences(DoorOfTargets(), data))
+
+    def test_corpus(self) -> None:
+        """None of the cases, and most of those that are refused are read differently by some reader."""
+        door = DoorOfTargets()
+        refused = told_apart = 0
+        for case in CASES:
+            self.assertEqual([], self.differences(door, case.data), case)
+            if case.outcome is Outcome.REFUSED:
+                refused += 1
+                readings = {tuple(reader.read(case.data)[0]) for reader in lenient.ALL}
+                told_apart += len(readings) > 1 or any(b"/smuggled" in request for each in readings for request in each)
+        self.assertGreater(told_apart, refused // 2)
+
+
+def agree(door: tuple[Seen, ...], on: bool, other: list[Seen], other_on: bool) -> bool:
+    """Whether two readers have seen the same, as far as neither of them has refused to go on."""
+    common = min(len(door), len(other))
+    if door[:common] != tuple(other[:common]):
+        return False
+    return not (len(door) > common and other_on) and not (len(other) > common and on)
 
 
 class SmugglingTests(SynchronousTestCase):
