@@ -90,11 +90,13 @@ _IDS = st.lists(
 ).map(",".join)
 
 SEGMENTS = st.one_of(_NAMES, _NAMES, _IDS, _ODD, _TEXT.map(lambda text: quote(text, safe="")))
+ODD_NUMBERS = (
+    *("", "0", "1", "2", "200", "201", "1000", "1001", "33554432", "33554433", "-1", "+1", "01", " 1", "1 ", "1.0"),
+    *("1e3", "0x1", "9" * 30, "9" * 5000, "-" + "9" * 5000, "0" * 5000, "9" * 5000 + ".0", "." + "9" * 5000, "NaN"),
+    *("inf", "1_0", "١", "²", "1,2", "null", "true", "-", "+", ".", "1e400", "\x00", "1\n", "😀", "a" * 32, "f" * 32),
+)
 NUMBERS = st.one_of(
-    st.sampled_from(
-        ["", "0", "1", "2", "200", "201", "1000", "1001", "-1", "+1", "01", " 1", "1 ", "1.0", "1e3", "0x1"]
-    ),
-    st.sampled_from(["9" * 30, "9" * 5000, "-" + "9" * 5000, "NaN", "inf", "1_0", "١", "²", "1,2", "null", "true"]),
+    st.sampled_from(ODD_NUMBERS),
     st.integers(-5, 1 << 70).map(str),
     st.floats().map(str),
     _TEXT,
@@ -243,32 +245,33 @@ _MESSAGE = st.one_of(
     _JSON,
 )
 _DOCUMENTS = st.one_of(st.fixed_dictionaries({"messages": st.lists(_MESSAGE, max_size=3) | _JSON}), _JSON)
+ODD_JSON = (
+    b"",
+    b"{",
+    b'{"messages"',
+    b'{"messages":[',
+    b'{"messages":[{"body":"a","ttl":' + b"9" * 6000 + b"}]}",
+    b"NaN",
+    b'{"messages":[{"body":"a","ttl":Infinity}]}',
+    b'{"messages":[{"body":"a","ttl":1e999999}]}',
+    b'{"messages":[{"body":"\\ud800"}]}',
+    b"\xef\xbb\xbf{}",
+    b'{"messages":[]}',
+    b'{"messages":[],"messages":[{"body":"a"}]}',
+    b'{"messages":[{"body":"\\u0000"}]}',
+    b'"\xff"',
+    '{"messages":[]}'.encode("utf-16"),
+    b'{"messages":[]}',
+    b'{"messages":[{"body":"a"},]}',
+    b"{'messages':[]}",
+    b'{"messages":[{"body":"a"}]}x',
+    *(b'{"messages":%b}' % text for text in (b"null", b"{}", b"[null]", b"[[]]", b'["a"]', b"[1]", b"[{}]", b"[true]")),
+    *(b'{"messages":[{"body":%b}]}' % text for text in (b"null", b"1", b'""', b"[]", b"{}", b"true", b'"\\udc00x"')),
+)
 JSON_BODIES = short(
     st.one_of(
         st.tuples(_DOCUMENTS, st.booleans()).map(lambda drawn: _dumped(*drawn)),
-        st.sampled_from(
-            [
-                b"",
-                b"{",
-                b'{"messages"',
-                b'{"messages":[',
-                b'{"messages":[{"body":"a","ttl":' + b"9" * 6000 + b"}]}",
-                b"NaN",
-                b'{"messages":[{"body":"a","ttl":Infinity}]}',
-                b'{"messages":[{"body":"a","ttl":1e999999}]}',
-                b'{"messages":[{"body":"\\ud800"}]}',
-                b"\xef\xbb\xbf{}",
-                b'{"messages":[]}',
-                b'{"messages":[],"messages":[{"body":"a"}]}',
-                b'{"messages":[{"body":"\\u0000"}]}',
-                b'"\xff"',
-                '{"messages":[]}'.encode("utf-16"),
-                b'{"messages":[]}',
-                b'{"messages":[{"body":"a"},]}',
-                b"{'messages':[]}",
-                b'{"messages":[{"body":"a"}]}x',
-            ]
-        ),
+        st.sampled_from(ODD_JSON),
         large((b"[", 5000), (b"[", 100_000), (b'{"messages":', 3000), (b"1", 10_000), (b'{"":[', 40_000)),
         large((b"[]", 400), (b"[1,", 400)).map(lambda text: b'{"messages":[' + text + b'{"body":"a"}]}'),
         large((b'{"body":"a"},', 999)).map(lambda text: b'{"messages":[' + text + b'{"body":"a"}]}'),
@@ -289,32 +292,36 @@ def _multipart(parts: Sequence[tuple[str, str]], damage: tuple[bytes, bytes]) ->
     return (body + b"--b--\r\n").replace(*damage, 1)
 
 
-_DAMAGE = st.sampled_from(
-    [
-        (b"\r\n", b"\r\n"),
-        (b"\r\n", b"\n"),
-        (b"--b--", b""),
-        (b"--b--", b"--b"),
-        (b"--b", b"-b"),
-        (b"name=", b"nam="),
-        (b'"', b""),
-        (b"form-data", b"attachment"),
-        (b"\r\n\r\n", b"\r\n"),
-        (b"Content-Disposition", b"\x00"),
-        (b"form-data;", b""),
-        (b"\r\n\r\n", b"\r\nContent-Transfer-Encoding: base64\r\n\r\n"),
-        (b"\r\n\r\n", b"\r\n" + b"a" * 9000 + b": b\r\n\r\n"),
-        (b"\r\n\r\n", b"\r\nContent-Type: text/plain; charset=utf-16\r\n\r\n"),
-        (b"name=", b"filename=a; name*=utf-8''%ff; x="),
-    ]
+DAMAGES = (
+    (b"\r\n", b"\r\n"),
+    (b"\r\n", b"\n"),
+    (b"--b--", b""),
+    (b"--b--", b"--b"),
+    (b"--b", b"-b"),
+    (b"name=", b"nam="),
+    (b'"', b""),
+    (b"form-data", b"attachment"),
+    (b"\r\n\r\n", b"\r\n"),
+    (b"Content-Disposition", b"\x00"),
+    (b"form-data;", b""),
+    (b"\r\n\r\n", b"\r\nContent-Transfer-Encoding: base64\r\n\r\n"),
+    (b"\r\n\r\n", b"\r\n" + b"a" * 9000 + b": b\r\n\r\n"),
+    (b"\r\n\r\n", b"\r\nContent-Type: text/plain; charset=utf-16\r\n\r\n"),
+    (b"name=", b"filename=a; name*=utf-8''%ff; x="),
+    (b"\r\n\r\n", b"\r\n\r\n\xff"),
+    (b'name="', b'name="\xff'),
+    (b"--b\r\n", b"--b\r\n\r\n"),
+)
+_DAMAGE = st.sampled_from(DAMAGES)
+ODD_FORMS = (
+    *(b"%", b"queue_name=%ff", b"queue_name=\xff", b"a=b&" * 1001, b"=&=&", b"--b", b"--b--", b"\r\n--b\r\n\r\n"),
+    *(_multipart([("queue_name", "q"), ("partitions", "2")], damage) for damage in DAMAGES),
 )
 FORM_BODIES = short(
     st.one_of(
         FIELDS.map(lambda fields: urlencode(fields).encode()),
         st.tuples(FIELDS, _DAMAGE).map(lambda drawn: _multipart(*drawn)),
-        st.sampled_from(
-            [b"%", b"queue_name=%ff", b"queue_name=\xff", b"a=b&" * 1001, b"=&=&", b"--b", b"--b--", b"\r\n--b\r\n\r\n"]
-        ),
+        st.sampled_from(ODD_FORMS),
         st.binary(max_size=40),
     )
 )

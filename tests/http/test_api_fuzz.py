@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from urllib.parse import quote
@@ -177,6 +177,37 @@ class Machine(RuleBasedStateMachine):
         self.api.check_alive()
 
 
+def odd_requests() -> Iterator[Garbage]:
+    """Each odd number wherever a number may stand, and each odd body as each type."""
+    owner = ("Authorization", f"Application {KEY}")
+    for number in garbage.ODD_NUMBERS:
+        text, wire = quote(number), number.encode().decode("latin-1")
+        for target in (
+            f"/v1/app?limit={text}",
+            *(f"/v1/app/q?{name}={text}" for name in ("limit", "since", "partitions")),
+        ):
+            yield Garbage("GET", target, (owner,), None, False)
+        yield Garbage("DELETE", f"/v1/app/q/{text}:{ID}", (owner,), None, False)
+        for method, target in (("POST", "/v1/app/q"), ("PUT", f"/v1/app/q/{ID}")):
+            for name in ("X-TTL", "X-Partition"):
+                yield Garbage(method, target, (owner, (name, wire)), b"x", False)
+        for name in ("ttl", "partition"):
+            for shown in (number.encode(), json.dumps(number).encode()):
+                body = b'{"messages":[{"body":"x","%b":%b}]}' % (name.encode(), shown)
+                yield Garbage("POST", "/v1/app/q", (owner, ("Content-Type", "application/json")), body, False)
+        for method, target in (("POST", "/v1/app"), ("PUT", "/v1/app/q")):
+            yield Garbage(method, target, (owner,), f"queue_name=q&partitions={text}".encode(), False)
+    for body in (*garbage.ODD_JSON, *garbage.ODD_FORMS, b"[" * 100_000, b'{"messages":' * 3000):
+        for kind in (
+            "application/json",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=b",
+            "text/plain",
+        ):
+            for method, target in (("POST", "/v1/app"), ("PUT", "/v1/app/q"), ("POST", "/v1/app/q")):
+                yield Garbage(method, target, (owner, ("Content-Type", kind)), body, False)
+
+
 class ApiFuzzTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp())
@@ -218,6 +249,13 @@ class ApiFuzzTests(SynchronousTestCase):
             )
             text = text[:at] + more + text[at + lost :]
         api.send(text, "GET")
+        self.check(api)
+
+    def test_every_oddity(self) -> None:
+        """What is known to be hard to read, in each of its places."""
+        api = self.open({})
+        for each in odd_requests():
+            assert api.send(each.encoded(), each.method), each
         self.check(api)
 
     def test_stateful(self) -> None:
