@@ -183,7 +183,7 @@ class RecipeTests(BackupTestCase):
             "/etc/queuey/queuey.ini": str(self.settings),
             "/var/lib/queuey": str(self.folder / "data"),
             "/var/backups/queuey": str(self.target.parent),
-            "/root/shop.key": str(self.key),
+            "/etc/queuey/shop.key": str(self.key),
             "http://127.0.0.1:5000": f"http://127.0.0.1:{self.port}",
             "runuser -u queuey -- ": "",
             "-o queuey ": "",
