@@ -23,7 +23,7 @@ NEXT = b"GET /next HTTP/1.1\r\n" + HOST + b"\r\n"
 NEXT_SEEN: Seen = (b"GET", b"/next", b"")
 
 LONG = bool(os.environ.get("QUEUEY_LONG"))
-PAIRS = 120
+PAIRS = 90
 """Up to this many bytes, a long run cuts a case in three, everywhere."""
 
 
