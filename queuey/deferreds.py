@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Hashable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -48,6 +48,27 @@ def shield(inner: Deferred[T]) -> Deferred[T]:
 
     inner.addCallbacks(succeeded, failed)
     return outer
+
+
+class Turns:
+    """Lets one at a time work on a thing, in the order in which they came; things are told apart by a key."""
+
+    def __init__(self) -> None:
+        self._locks: dict[Hashable, DeferredLock] = {}
+
+    def take(self, key: Hashable, work: Callable[[], Deferred[T]]) -> Deferred[T]:
+        """Do some work when it is its turn.
+
+        :return: fires or fails as what ``work`` returns; when it is cancelled before its turn it is not begun.
+        """
+        lock = self._locks.setdefault(key, DeferredLock())
+
+        def over(result: T | Failure) -> T | Failure:
+            if not lock.locked:
+                self._locks.pop(key, None)
+            return result
+
+        return lock.run(work).addBoth(over)
 
 
 def bounded(inner: Deferred[T], seconds: float, clock: IReactorTime, late: Callable[[], Exception]) -> Deferred[T]:

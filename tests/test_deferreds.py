@@ -6,7 +6,7 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.deferreds import bounded, deferred, shield
+from queuey.deferreds import Turns, bounded, deferred, shield
 
 
 class DeferredTests(SynchronousTestCase):
@@ -60,6 +60,51 @@ class ShieldTests(SynchronousTestCase):
             finish(inner)
             self.assertIsNone(self.successResultOf(inner))
         self.assertEqual(cancelled, [])
+
+
+class TurnsTests(SynchronousTestCase):
+    """One at a time."""
+
+    def setUp(self) -> None:
+        self.turns = Turns()
+        self.begun: list[str] = []
+
+    def take(self, key: str, name: str) -> tuple[Deferred[str], Deferred[str]]:
+        inner: Deferred[str] = Deferred()
+
+        def work() -> Deferred[str]:
+            self.begun.append(name)
+            return inner
+
+        return self.turns.take(key, work), inner
+
+    def test_order(self) -> None:
+        """The next begins when the one before is over, however that went; other things are not waited for."""
+        first, work = self.take("a", "first")
+        second, other_work = self.take("a", "second")
+        self.take("b", "elsewhere")
+        self.assertEqual(self.begun, ["first", "elsewhere"])
+        work.errback(ValueError())
+        self.failureResultOf(first, ValueError)
+        self.assertEqual(self.begun, ["first", "elsewhere", "second"])
+        other_work.callback("done")
+        self.assertEqual(self.successResultOf(second), "done")
+
+    def test_cancelled_before_its_turn(self) -> None:
+        """It is not begun, and those behind it are."""
+        _, work = self.take("a", "first")
+        second, _ = self.take("a", "second")
+        self.take("a", "third")
+        second.cancel()
+        self.failureResultOf(second, CancelledError)
+        work.callback("done")
+        self.assertEqual(self.begun, ["first", "third"])
+
+    def test_nothing_is_left(self) -> None:
+        """What nobody works on is forgotten."""
+        _, work = self.take("a", "first")
+        work.callback("done")
+        self.assertEqual(vars(self.turns), {"_locks": {}})
 
 
 class Late(Exception):

@@ -7,13 +7,13 @@ from typing import Any, Final
 import attrs
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
-from queuey.deferreds import deferred, shield
+from queuey.deferreds import Turns, deferred, shield
 from queuey.errors import Conflict, InvalidUpdate, NoSuchQueue, Unavailable
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.queue import Consistency, Queue, QueueSettings, QueueType
 
 _ATTEMPTS: Final = 5
-"""How often a change is tried anew when another one came in between."""
+"""How often a change is tried anew when one of another process came in between; those of this one take turns."""
 
 
 @attrs.frozen
@@ -67,22 +67,27 @@ class QueueDirectory:
     """The queues of all applications.
 
     Every write is shielded: once begun it is finished, whether or not its client is still there. Every Deferred may
-    fail with ``Unavailable``, besides what is named.
+    fail with ``Unavailable``, besides what is named. Changes of one queue take turns, so that many at once do not keep
+    each other from it.
     """
 
     store: IStore
     policies: IPolicies
+    _turns: Turns = attrs.field(factory=Turns, init=False, repr=False)
 
     def find(self, application: str, name: str) -> Deferred[Queue]:
         """The queue of that name. Fails with ``NoSuchQueue``."""
         return self.store.describe(application, (name,)).addCallback(_only)
 
-    @deferred
-    async def create(self, application: str, name: str, wanted: QueueChanges) -> Queue:
+    def create(self, application: str, name: str, wanted: QueueChanges) -> Deferred[Queue]:
         """Make a queue, or change the one of that name to what is wanted; its messages stay.
 
         :return: fires with the queue. Fails with ``InvalidUpdate`` and ``StorageFull``.
         """
+        return self._turns.take((application, name), lambda: self._create(application, name, wanted))
+
+    @deferred
+    async def _create(self, application: str, name: str, wanted: QueueChanges) -> Queue:
         policy = await self.policies.policy_for(application)
         settings = wanted.initial(policy.consistency)
         for _ in range(_ATTEMPTS):
@@ -95,12 +100,15 @@ class QueueDirectory:
                 continue
         raise _contended()
 
-    @deferred
-    async def change(self, queue: Queue, wanted: QueueChanges) -> Queue:
+    def change(self, queue: Queue, wanted: QueueChanges) -> Deferred[Queue]:
         """Change a queue's settings.
 
         :return: fires with the queue as it is then. Fails with ``InvalidUpdate`` and ``NoSuchQueue``.
         """
+        return self._turns.take((queue.application, queue.name), lambda: self._change(queue, wanted))
+
+    @deferred
+    async def _change(self, queue: Queue, wanted: QueueChanges) -> Queue:
         for _ in range(_ATTEMPTS):
             try:
                 return await self._change_once(queue, wanted)

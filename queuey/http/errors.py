@@ -55,7 +55,7 @@ class ErrorAnswers:
             self.unrouted(request, error)
         elif isinstance(error, BrokenBody):
             request.refuse(error.refusal)
-        elif not isinstance(error, CancelledError):
+        elif not (request.gone and isinstance(error, CancelledError)):
             self.unforeseen(request, failure)
 
     def known(self, request: Request, error: errors.QueueyError) -> None:

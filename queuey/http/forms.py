@@ -14,6 +14,9 @@ _URLENCODED: Final = "application/x-www-form-urlencoded"
 _MULTIPART: Final = "multipart/form-data"
 _MAX_FIELDS: Final = 1000
 
+CHARSETS: Final = ("utf-8", "utf8", "us-ascii", "ascii")
+"""What a request may call its text; all of it is read as UTF-8."""
+
 
 def parse_form(body: bytes, content_type: str | None) -> dict[str, str | None]:
     """The fields of a form.
@@ -24,6 +27,9 @@ def parse_form(body: bytes, content_type: str | None) -> dict[str, str | None]:
     if not body:
         return {}
     media_type, options = parse_options_header(content_type or _URLENCODED)
+    charset = options.get("charset", "utf-8")
+    if charset.lower() not in CHARSETS:
+        raise _bad(f"A form is UTF-8 text, not {charset}.")
     if media_type.lower() == _URLENCODED:
         return _urlencoded(body)
     if media_type.lower() == _MULTIPART:

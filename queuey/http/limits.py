@@ -70,7 +70,7 @@ STOPPING: Final = Refusal(503, "Overloaded", "The server is stopping; try again 
 def render_refusal(request: object, refusal: Refusal) -> tuple[Mapping[str, str], bytes]:
     """The answer to a refused request in the shape of the first API: its header fields and its body."""
     document = {"status": "error", "error_msg": {refusal.key: refusal.text}}
-    return {"Content-Type": "application/json"}, json.dumps(document).encode("ascii")
+    return {"Content-Type": "application/json"}, json.dumps(document, separators=(",", ":")).encode("ascii")
 
 
 @attrs.frozen

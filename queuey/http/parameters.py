@@ -13,10 +13,16 @@ E = TypeVar("E", bound=Enum)
 
 _NUMBER: Final = re.compile(r"([+-]?)0*([0-9]+)", re.ASCII)
 _MOST_DIGITS: Final = 40
+_LONGEST_SHOWN: Final = 100
 _BOOLEANS: Final = {
     "true": True, "1": True, "yes": True, "on": True,
     "false": False, "0": False, "no": False, "off": False,
 }  # fmt: skip
+
+
+def shown(text: str) -> str:
+    """A value as a refusal shows it: cut where it is long."""
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
 
 
 def whole_number(text: str) -> int | None:
@@ -67,14 +73,13 @@ class Parameters:
         raw = self.text(name)
         if raw is None:
             return None
-        value = whole_number(raw)
-        shown = raw.strip(" \t")
+        value, said = whole_number(raw), shown(raw.strip(" \t"))
         if value is None:
-            self.wrong(name, f'"{raw}" is not a number')
+            self.wrong(name, f'"{shown(raw)}" is not a number')
         elif value < low:
-            self.wrong(name, f"{shown} is less than minimum value {low}")
+            self.wrong(name, f"{said} is less than minimum value {low}")
         elif high is not None and value > high:
-            self.wrong(name, f"{shown} is greater than maximum value {high}")
+            self.wrong(name, f"{said} is greater than maximum value {high}")
         else:
             return value
         return None
@@ -87,7 +92,7 @@ class Parameters:
         try:
             return among(raw)
         except ValueError:
-            self.wrong(name, f'"{raw}" is not one of {", ".join(member.value for member in among)}')
+            self.wrong(name, f'"{shown(raw)}" is not one of {", ".join(member.value for member in among)}')
             return None
 
     def boolean(self, name: str) -> bool:
@@ -97,7 +102,7 @@ class Parameters:
             return False
         value = _BOOLEANS.get(raw.lower())
         if value is None:
-            self.wrong(name, f'"{raw}" is not a boolean')
+            self.wrong(name, f'"{shown(raw)}" is not a boolean')
         return bool(value)
 
     def check(self) -> None:

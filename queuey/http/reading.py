@@ -12,8 +12,8 @@ import attrs
 
 from queuey.core.queues import QueueChanges
 from queuey.errors import InvalidRequest
-from queuey.http.forms import parse_form, parse_query
-from queuey.http.parameters import Parameters
+from queuey.http.forms import CHARSETS, parse_form, parse_query
+from queuey.http.parameters import Parameters, shown, whole_number
 from queuey.http.wire import Request
 from queuey.interfaces import Credential
 from queuey.model.message import MAX_TTL, Address, Content, Draft
@@ -34,10 +34,8 @@ MAX_LIMIT: Final = 1000
 DEFAULT_LIMIT: Final = 100
 
 _JSON: Final = "application/json"
-_JSON_CHARSETS: Final = ("utf-8", "utf8", "us-ascii", "ascii")
 _DIGITS: Final = re.compile(r"[0-9]+", re.ASCII)
 _ID_LENGTH: Final = 32
-_LONGEST_SHOWN: Final = 100
 _FIELD: Final = {
     name: name.lower().encode("ascii") for name in ("Authorization", "Content-Type", "X-TTL", "X-Partition")
 }
@@ -138,9 +136,9 @@ def _principals(given: Parameters) -> tuple[str, ...] | None:
     if raw is None:
         return None
     names = dict.fromkeys(name for part in raw.split(",") if (name := part.strip()))
-    for name in names:
-        if not is_principal(name):
-            given.wrong("principles", f'"{name}" is not a valid permission list.')
+    wrong = [f'"{shown(name)}" is not a valid permission list.' for name in names if not is_principal(name)]
+    if wrong:
+        given.wrong("principles", " ".join(wrong))
     return tuple(names)
 
 
@@ -201,7 +199,7 @@ def _batch(body: bytes, options: str, partitions: int, ttl: int) -> list[Draft]:
 
 def _batch_items(body: bytes, options: str) -> list[Any]:
     charset = re.search(r'charset\s*=\s*"?([^\s;"]+)', options, re.IGNORECASE)
-    if charset is not None and charset[1].lower() not in _JSON_CHARSETS:
+    if charset is not None and charset[1].lower() not in CHARSETS:
         raise _no_batch(f"JSON is UTF-8 text, not {charset[1]}.")
     try:
         decoded = json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_float=_Number, parse_int=_Number)
@@ -215,9 +213,9 @@ def _batch_items(body: bytes, options: str) -> list[Any]:
 
 def _batch_item(item: Any, index: int, problems: dict[str, str], partitions: int, ttl: int) -> Draft:
     if not isinstance(item, dict):
-        problems[str(index)] = f"{_shown(item)} is not an object"
+        problems[str(index)] = f'"{shown(_as_text(item))}" is not an object'
         return Draft(Content(b""), ttl)
-    numbers = {name: None if item.get(name) is None else _shown(item[name]) for name in ("ttl", "partition")}
+    numbers = {name: None if item.get(name) is None else _as_text(item[name]) for name in ("ttl", "partition")}
     given = Parameters(numbers, problems, f"{index}.")
     content = Content(_text(given, item.get("body")))
     return Draft(content, given.number("ttl", 1, MAX_TTL) or ttl, given.number("partition", 1, partitions))
@@ -227,7 +225,7 @@ def _text(given: Parameters, value: Any) -> bytes:
     if value is None or value == "":
         given.wrong("body", "Required")
     elif isinstance(value, _Number) or not isinstance(value, str):
-        given.wrong("body", f"{_shown(value)} is not text")
+        given.wrong("body", f'"{shown(_as_text(value))}" is not text')
     else:
         try:
             return value.encode("utf-8")
@@ -244,10 +242,10 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _shown(value: Any) -> str:
-    """A JSON value as a refusal shows it."""
+def _as_text(value: Any) -> str:
+    """A JSON value as text, to be checked like that of a header, or shown in a refusal."""
     if isinstance(value, str):
-        return value if len(value) <= _LONGEST_SHOWN else value[:_LONGEST_SHOWN] + "..."
+        return value
     if isinstance(value, bool | None):
         return json.dumps(value)
     return "{...}" if isinstance(value, dict) else "[...]"
@@ -268,14 +266,8 @@ def addresses(ids: str) -> list[Address]:
         id = from_v1_hex(digits)
         if id is None or (colon and _DIGITS.fullmatch(partition) is None):
             raise InvalidRequest({"InvalidMessageID": "Invalid message id's."})
-        found.append(Address(_partition(partition) if colon else 1, id))
+        found.append(Address(whole_number(partition) or 0 if colon else 1, id))
     return found
-
-
-def _partition(digits: str) -> int:
-    """A partition's number; one of more digits than any has is the first that no queue has."""
-    digits = digits.lstrip("0")
-    return int(digits or 0) if len(digits) <= len(str(MAX_PARTITIONS)) else MAX_PARTITIONS + 1
 
 
 def window(request: Request, partitions: int) -> Window | None:
@@ -297,9 +289,11 @@ def _partition_list(given: Parameters) -> list[int]:
     raw = given.text("partitions") or "1"
     parts = [part.strip() for part in raw.split(",") if part.strip()]
     if not parts or not all(_DIGITS.fullmatch(part) for part in parts):
-        given.wrong("partitions", f'"{raw}" is not a valid comma separated list of integers or a single integer.')
+        given.wrong(
+            "partitions", f'"{shown(raw)}" is not a valid comma separated list of integers or a single integer.'
+        )
         return []
-    return list(dict.fromkeys(_partition(part) for part in parts))
+    return list(dict.fromkeys(whole_number(part) or 0 for part in parts))
 
 
 def _since(given: Parameters, descending: bool) -> tuple[MessageId, MessageId]:
@@ -315,5 +309,5 @@ def _since(given: Parameters, descending: bool) -> tuple[MessageId, MessageId]:
         ticks = parse_seconds(raw, up=not descending)
         if ticks is not None:
             return (LOWEST, upper_bound(ticks)) if descending else (lower_bound(ticks), HIGHEST)
-    given.wrong("since", f'"{raw}" is not a message id, nor seconds since 1970 in decimal.')
+    given.wrong("since", f'"{shown(raw)}" is not a message id, nor seconds since 1970 in decimal.')
     return LOWEST, HIGHEST

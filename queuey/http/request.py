@@ -250,6 +250,11 @@ class Request(server.Request):
             self.refuse(Refusal(500, "error", text), close=False)
         return reason
 
+    @property
+    def gone(self) -> bool:
+        """Whether the client has hung up."""
+        return self._gone
+
     def refuse(self, refusal: Refusal, *, close: bool = True) -> None:
         """Answer with a refusal; where an answer has begun, cut the connection instead, so that it shows.
 

@@ -124,12 +124,12 @@ class Root(Resource):
 
     def render(self, request: Request) -> object:
         """Serve a request."""
-        if b"%2f" in request.path.lower():
-            refuse(request, 404, {"NotFound": 'No name here has a "/" in it, so there is nothing at this path.'})
-            return NOT_DONE_YET
         found = self._shortcuts.find(request.method, request.path)
         if found is not None:
             self._serve(request, *found)
+            return NOT_DONE_YET
+        if b"%2f" in request.path.lower():
+            refuse(request, 404, {"NotFound": 'No name here has a "/" in it, so there is nothing at this path.'})
             return NOT_DONE_YET
         if not request.method.isupper():
             methods = list(self._map.allowed_methods(request.decoded_path()))
@@ -144,10 +144,6 @@ class Root(Resource):
         def failed(failure: Failure) -> None:
             self._errors.answer(request, failure)
 
-        def finished(_: None) -> None:
-            if not request.finished:
-                request.finish()
-
-        serving.addErrback(failed).addCallback(finished)
+        serving.addErrback(failed).addCallback(lambda _: request.finish())
         if not serving.called:
             request.notifyFinish().addErrback(lambda _: serving.cancel())

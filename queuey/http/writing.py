@@ -55,6 +55,9 @@ async def stream(
         return
     request.setResponseCode(200)
     request.setHeader(*JSON)
+    if request.method == b"HEAD":
+        await request.send(b"")
+        return
     separate = bool(items)
     sent = request.send((head + ",".join(items)).encode("ascii"))
     items.clear()

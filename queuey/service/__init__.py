@@ -14,11 +14,11 @@ from twisted.python.usage import Options as UsageOptions
 from queuey import __version__, config
 from queuey.config import Settings
 from queuey.errors import ConfigurationError
-from queuey.logs import open_log
+from queuey.logs import LogObserver, open_log
 from queuey.service.assembly import assemble
 from queuey.service.daemon import QueueyService, Starter, StartRefused
 from queuey.service.listening import Listeners
-from queuey.service.places import log_place
+from queuey.service.places import LogPlace, log_place
 from queuey.storage import make_store
 
 _STANDARD_ERROR = 2
@@ -48,7 +48,7 @@ def makeService(options: Options) -> IService:
     try:
         settings = _settings(options["config"])
         place = log_place(settings.logging.file, options.parent or {})
-        log = open_log(place.file, settings.logging.format, settings.logging.level, _STANDARD_ERROR, time.time)
+        log = _open_log(settings, place)
     except ConfigurationError as error:
         starter.tell(*error.problems)
         sys.exit(1)
@@ -56,6 +56,15 @@ def makeService(options: Options) -> IService:
     house = assemble(settings, reactor, store, log)
     sys.excepthook = _quiet_about_refusals
     return QueueyService(reactor, house, Listeners(), place, starter)
+
+
+def _open_log(settings: Settings, place: LogPlace) -> LogObserver:
+    logging = settings.logging
+    try:
+        return open_log(place.file, logging.format, logging.level, _STANDARD_ERROR, time.time)
+    except ConfigurationError as error:
+        where = settings.source or "built-in settings"
+        raise ConfigurationError(tuple(f"{where}: {problem}" for problem in error.problems)) from None
 
 
 def _settings(file: str | None) -> Settings:

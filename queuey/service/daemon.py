@@ -116,8 +116,12 @@ class QueueyService(Service):
         except Unavailable:
             _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)
             self._house.site.abort()
-        await self._house.store.close()
-        _log.info("stopped", "everything is stored and closed")
+        try:
+            await bounded(self._house.store.close(), limit, self._reactor, lambda: Unavailable("stop_timeout"))
+        except Unavailable:
+            # What was acknowledged is stored; what hangs in a thread of the store ends with the process.
+            _log.error("store-stuck", "the store was not closed within {limit} s", limit=limit)
+        _log.info("stopped", "queuey {version} has stopped", version=__version__)
         Service.stopService(self)
 
     def reload(self) -> None:

@@ -17,6 +17,13 @@ _CACHED_QUEUES = 4096
 """Queues whose settings are kept at hand, some 4 MiB of them."""
 
 
+_LIMIT = 10.0
+"""Seconds after which a request is told that the storage does not answer."""
+
+_PING_LIMIT = 3.0
+"""Seconds after which the heartbeat says so."""
+
+
 def make_store(settings: MemoryStorage | SQLiteStorage, reactor: Any) -> IStore:
     """The back end that the settings ask for, not open yet; only its own room is imported.
 
@@ -29,6 +36,7 @@ def make_store(settings: MemoryStorage | SQLiteStorage, reactor: Any) -> IStore:
         return MemoryStore(reactor, reactor.seconds, settings.max_bytes, node, clock_sequence, _new_version)
     from queuey.storage.caching import CachedQueues
     from queuey.storage.sqlite import SQLiteSettings, SQLiteStore, Threads
+    from queuey.storage.timed import TimedStore
 
     store = SQLiteStore(
         settings.path,
@@ -44,7 +52,7 @@ def make_store(settings: MemoryStorage | SQLiteStorage, reactor: Any) -> IStore:
         clock_sequence,
         _new_version,
     )
-    return CachedQueues(store, _CACHED_QUEUES)
+    return TimedStore(CachedQueues(store, _CACHED_QUEUES), reactor, _LIMIT, _PING_LIMIT)
 
 
 def _new_version() -> str:

@@ -136,6 +136,24 @@ class DirectoryTests(CoreTestCase):
         self.failureResultOf(self.directory.change(changed, QueueChanges(partitions=2)), Unavailable)
         self.failureResultOf(self.directory.create("a", "q", QueueChanges(partitions=2)), Unavailable)
 
+    def test_many_changes_at_once(self) -> None:
+        """They take turns, and every one of them succeeds."""
+        queue = self.make()
+        update = self.store.update
+        gates: list[Deferred[None]] = []
+
+        def later(queue: Queue, settings: QueueSettings) -> Deferred[Queue]:
+            gates.append(Deferred())
+            return gates[-1].addCallback(lambda _: update(queue, settings))
+
+        self.store.update = later  # type: ignore[method-assign]
+        changes = [self.directory.change(queue, QueueChanges(principals=(f"app:x{n}",))) for n in range(20)]
+        for _ in range(2 * len(changes) - 1):  # all but the first find that somebody was before them
+            self.assertFalse(gates[-1].called)
+            gates[-1].callback(None)
+        names = [self.successResultOf(change).settings.principals for change in changes]
+        self.assertEqual(names, [(f"app:x{n}",) for n in range(20)])
+
     def test_change_of_what_is_gone(self) -> None:
         """A queue that was deleted in between is not changed."""
         queue = self.make()

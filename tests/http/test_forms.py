@@ -51,6 +51,7 @@ class FormTests(SynchronousTestCase):
 
     def test_bad(self) -> None:
         """Whatever is no form is refused, and named."""
+        self.assertIn("latin-1", self.refused(b"a=1", URLENCODED + "; charset=latin-1"))
         self.assertIn("application/json", self.refused(b"{}", "application/json"))
         self.assertIn("UTF-8", self.refused(b"a=%ff", URLENCODED))
         self.assertIn("UTF-8", self.refused(b"a=\xff", URLENCODED))

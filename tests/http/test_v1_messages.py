@@ -168,17 +168,17 @@ class BatchTests(ApiTestCase):
                 "1.partition": "4 is greater than maximum value 1",
                 "2.ttl": "0 is less than minimum value 1",
                 "2.body": "Required",
-                "3.body": "5 is not text",
+                "3.body": '"5" is not text',
                 "4.body": "Required",
                 "5.body": "Required",
-                "6": "text is not an object",
+                "6": '"text" is not an object',
                 "7.ttl": '"1.5" is not a number',
                 "8.ttl": '"true" is not a number',
                 "8.partition": '"[...]" is not a number',
                 "9.body": "The body is not valid Unicode text: half of a surrogate pair stands alone.",
-                "10.body": "{...} is not text",
+                "10.body": '"{...}" is not text',
                 "11.ttl": '"2.0" is not a number',
-                "12": "7 is not an object",
+                "12": '"7" is not an object',
             },
         )
         self.assertEqual(self.bodies(queue), [])
@@ -204,6 +204,12 @@ class BatchTests(ApiTestCase):
         for digits in ("9" * 800, "-" + "9" * 800, "1" + "0" * 300 + ".5", "1e999"):
             errors = self.refused(400, self.post_json(queue, b'{"messages":[{"body":"x","ttl":%s}]}' % digits.encode()))
             self.assertEqual(list(errors), ["0.ttl"])
+        body = b'{"messages":[{"body":"x","ttl":%s},{"body":"y","ttl":"%s5"}]}' % (b"9" * 200, b"0" * 200)
+        cut = "9" * 100 + "..."
+        self.assertEqual(
+            self.refused(400, self.post_json(queue, body)),
+            {"0.ttl": f"{cut} is greater than maximum value 33554432"},
+        )
 
 
 class ReadTests(ApiTestCase):
@@ -328,7 +334,7 @@ class LookupTests(ApiTestCase):
         for ids in ("x", f"{self.one},", f",{self.one}", f"{self.one}x", self.one[:-1], v4.hex,
                     str(uuid.UUID(self.one)),
                     f"x:{self.one}", f":{self.one}", f"-1:{self.one}", f"1:1:{self.one}", f"{self.one};{self.one}",
-                    self.one[:16] + "0" + self.one[17:], "%00"):  # fmt: skip
+                    self.one[:16] + "0" + self.one[17:], "%00", f"1%2F{self.one}"):  # fmt: skip
             for method in ("GET", "PUT", "DELETE"):
                 errors = self.refused(400, self.ask(method, f"{self.queue}/{ids}", OWNER, b"x"))
                 self.assertEqual(errors, {"InvalidMessageID": "Invalid message id's."}, ids)
@@ -393,6 +399,7 @@ class LookupTests(ApiTestCase):
         for ids, headers, body, errors in (
             (f"3:{self.one},{self.one}", OWNER, b"x", {"partition": "3 is greater than maximum value 2"}),
             (f"0:{self.one}", OWNER, b"x", {"partition": "0 is less than minimum value 1"}),
+            (f"1000:{self.one}", OWNER, b"x", {"partition": "1000 is greater than maximum value 2"}),
             (self.one, OWNER, b"", {"body": "Required"}),
             (self.one, OWNER, b"\xff", {"body": "The body is not UTF-8 text."}),
             (self.one, {**OWNER, "X-TTL": "0"}, b"x", {"ttl": "0 is less than minimum value 1"}),

@@ -86,13 +86,15 @@ class CreateTests(ApiTestCase):
         errors = self.refused(
             400,
             self.form("POST", "/v1/app", queue_name="a/b", partitions="201", type="x", consistency="x",
-                      principles="app:app,fred"),
+                      principles="app:app,fred,app:"),
         )  # fmt: skip
         self.assertEqual(sorted(errors), ["consistency", "partitions", "principles", "queue_name", "type"])
         self.assertEqual(errors["partitions"], "201 is greater than maximum value 200")
         self.assertEqual(errors["type"], '"x" is not one of public, user')
         self.assertEqual(errors["consistency"], '"x" is not one of weak, strong, very_strong')
-        self.assertEqual(errors["principles"], '"fred" is not a valid permission list.')
+        self.assertEqual(
+            errors["principles"], '"fred" is not a valid permission list. "app:" is not a valid permission list.'
+        )
         self.assertEqual(self.expect(200, self.ask("GET", "/v1/app"))["queues"], [])
 
     def test_partitions(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
@@ -124,8 +125,8 @@ class PathTests(ApiTestCase):
         """404 in JSON, whatever the path looks like."""
         self.make_queue()
         for path in ("/", "/v1", "/v1/", "/v2/app", "//v1/app", "/v1//app", "/v1/app//q", "/v1/app/q/", "/v1/app/q//",
-                     f"/v1/app/q/{ID}/x", "/favicon.ico", "/V1/app", "/v1/app/a%2Fb", "/v1/app%2fq", "/__heartbeat__/x",
-                     "/%00", "/v1/app/q/%2F"):  # fmt: skip
+                     f"/v1/app/q/{ID}/x", "/favicon.ico", "/V1/app", "/v1/app/a%2Fb/", "/v1%2fapp", "/__heartbeat__/x",
+                     "/%00"):  # fmt: skip
             expected = 200 if path == "/v1/app/q/" else 404
             response = self.ask("GET", path)
             self.assertEqual(response.status, expected, path)
@@ -136,6 +137,16 @@ class PathTests(ApiTestCase):
         """They are not resolved, and no queue has them as its name."""
         for path in ("/v1/app/..", "/v1/app/.", "/v1/app/%2E%2e"):
             self.assertEqual(list(self.refused(404, self.ask("GET", path))), ["InvalidQueueName"])
+
+    def test_encoded_slash(self) -> None:
+        """It is part of a name, and no name here has one."""
+        self.make_queue("a")
+        for path, status, name in (
+            ("/v1/app/a%2Fb", 404, "InvalidQueueName"),
+            ("/v1/app%2fa", 404, "InvalidApplication"),
+            (f"/v1/app/a/1%2F{ID}", 400, "InvalidMessageID"),
+        ):
+            self.assertEqual(list(self.refused(status, self.ask("GET", path))), [name])
 
     def test_slash_at_the_end(self) -> None:
         """It makes no difference."""
@@ -169,6 +180,20 @@ class PathTests(ApiTestCase):
             self.assertEqual((head.status, head.body), (get.status, b""))
             self.assertEqual(head.header("content-length"), get.header("content-length"))
             self.assertEqual(head.header("content-type"), "application/json")
+
+    def test_head_of_a_long_answer(self) -> None:
+        """It does not read what it does not send."""
+        for number in range(1500):
+            self.make_queue(f"q{number}")
+        names, asked = self.store.names, []
+
+        def count(*arguments: Any) -> Any:
+            asked.append(arguments)
+            return names(*arguments)
+
+        self.store.names = count  # type: ignore[method-assign,assignment]
+        self.assertEqual(self.ask("HEAD", "/v1/app").status, 200)
+        self.assertEqual(len(asked), 1)
 
     def test_heartbeat(self) -> None:
         """It needs no credentials, and does not look at those that come."""

@@ -12,10 +12,12 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.config.test_legacy import FIRST
@@ -256,6 +258,52 @@ class StopTests(LiveTestCase):
             self.assertGreater(time.monotonic() - began, 0.9)
             self.assertRaises(ConnectionResetError, slow.recv, 1000)
         self.assertIn(" cut ", daemon.output())
+
+
+class StuckTests(LiveTestCase):
+    """A database that another program keeps for itself."""
+
+    def test_answered_in_time(self) -> None:
+        """Writes and the heartbeat are answered 503 after some seconds, however many wait; reads go on, and so does all
+        else when the other program is done."""
+        daemon = self.serve()
+        make_queue(self.port, "q")
+        other = apsw.Connection(str(self.folder / "data" / "queuey.sqlite"))
+        other.execute("BEGIN IMMEDIATE")
+        statuses: list[int] = []
+        began = time.monotonic()
+        threads = [
+            threading.Thread(target=lambda: statuses.append(ask(self.port, "POST", "/v1/queuey/q", b"x")[0]))
+            for _ in range(20)
+        ]
+        for thread in threads:
+            thread.start()
+        self.assertEqual(ask(self.port, "GET", "/v1/queuey/q")[0], 200)
+        self.assertEqual(ask(self.port, "GET", "/__heartbeat__")[0], 503)
+        for thread in threads:
+            thread.join(LIMIT)
+        self.assertEqual(statuses, [503] * 20)
+        # One wait for the lock after another would have taken twenty times five seconds.
+        self.assertLess(time.monotonic() - began, 30)
+        other.execute("ROLLBACK")
+        other.close()
+        self.assertEqual(ask(self.port, "POST", "/v1/queuey/q", b"x")[0], 201)
+        self.assertEqual(ask(self.port, "GET", "/__heartbeat__")[0], 200)
+        self.assertEqual(daemon.signal(signal.SIGTERM), 0)
+
+    def test_stop(self) -> None:
+        """The daemon stops all the same, within twice its stop_timeout."""
+        self.replace_settings("[server]", "[server]\nstop_timeout = 1")
+        daemon = self.serve()
+        make_queue(self.port, "q")
+        other = apsw.Connection(str(self.folder / "data" / "queuey.sqlite"))
+        other.execute("BEGIN IMMEDIATE")
+        poster = Poster(self.port, "q", "p").start()
+        time.sleep(0.3)
+        self.assertEqual(daemon.signal(signal.SIGTERM), 0)
+        self.assertIn(" store-stuck ", daemon.output())
+        self.assertEqual(poster.finish().acknowledged, [])
+        other.close()
 
 
 class DescriptorTests(LiveTestCase):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import apsw
 from twisted.logger import Logger
@@ -17,7 +17,7 @@ from queuey.storage.sqlite.piles import Job
 from queuey.storage.sqlite.writes import INT64
 
 _LIVES = "SELECT messages FROM tallies WHERE queue = ?"
-_EXPIRED = "SELECT count(*) FROM messages INDEXED BY expiry WHERE expires <= ? AND queue = ?"
+_EXPIRED = "SELECT queue, count(*) FROM messages INDEXED BY expiry WHERE expires <= ? GROUP BY queue"
 
 # Bodies of what has expired are not fetched; what has expired is passed over here and not in the database, so that no
 # statement runs on through a million messages that are not swept yet.
@@ -42,9 +42,11 @@ class Reader:
         self.clock = Ticks(0)
         self.stable = MessageId(b"")
         self._now = now
+        self._expired: dict[int, int] | None = None
 
     def work(self, jobs: Sequence[Job[Reader]]) -> None:
         """Run a pile; see ``Pile``. What was cancelled meanwhile is not begun."""
+        self._expired = None
         try:
             self.connection.execute("BEGIN")
             self.stable = upper_bound(self.connection.execute("SELECT last FROM clock").get)
@@ -82,6 +84,17 @@ class Reader:
         """How many messages a queue holds, what expired and is not swept included; ``None`` if its life has ended."""
         held: int | None = self.connection.execute(_LIVES, (queue.incarnation,)).get
         return held
+
+    def expired(self, queue: Queue) -> int:
+        """How many of them have expired.
+
+        All queues are looked at together, once a pile: a page of counts that each walked through what is not swept yet
+        would keep the other readers waiting.
+        """
+        if self._expired is None:
+            rows: list[Any] = self.connection.execute(_EXPIRED, (self.clock,)).fetchall()
+            self._expired = dict(rows)
+        return self._expired.get(queue.incarnation, 0)
 
 
 class Taking:
@@ -157,7 +170,4 @@ def lookup(reader: Reader, queue: Queue, addresses: Sequence[Address]) -> Lookup
 def count(reader: Reader, queue: Queue) -> int:
     """How many messages of a queue have not expired: those it holds, less those that are not swept yet."""
     held = reader.held(queue)
-    if not held:
-        return 0
-    expired: int = reader.connection.execute(_EXPIRED, (reader.clock, queue.incarnation)).get
-    return held - expired
+    return held - reader.expired(queue) if held else 0

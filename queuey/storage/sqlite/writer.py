@@ -97,6 +97,12 @@ class Writer:
         """Run a pile; see ``Pile``."""
         try:
             self._begin()
+        except apsw.Error as error:
+            # Nothing has begun, and to wait once more for each of them would help nobody.
+            for job in jobs:
+                job.error = self._meaning(error, job)
+            return
+        try:
             for job in jobs:
                 try:
                     job.run(self)
