@@ -11,8 +11,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 ROOT = Path(__file__).parent.parent
 LEVELS = {"debug": "debug", "info": "info", "warn": "warn", "error": "error", "critical": "critical"}
-#: What an EventLog's failure is logged at, and that of a plain Logger.
-FAILURE = {True: "error", False: "critical"}
 WORD = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 Line = tuple[str, str]
@@ -47,44 +45,38 @@ def logged(tree: ast.AST) -> Iterator[Line]:
         elif is_log(node.func.value) and arguments:
             text = literal(arguments[0])
             if method == "failure":
-                yield text, FAILURE[bool(WORD.fullmatch(text))]
+                yield text, "error"
             elif method in LEVELS:
                 yield text, LEVELS[method]
 
 
-def in_code() -> tuple[set[Line], set[Line]]:
-    """Every line with a word, and every line without one, whose fields are shown as dots."""
-    found = set()
+def in_code() -> set[Line]:
+    """Every line that is logged."""
+    found: set[Line] = set()
     for path in (ROOT / "queuey").rglob("*.py"):
         found |= set(logged(ast.parse(path.read_text(encoding="utf-8"))))
-    worded = {line for line in found if WORD.fullmatch(line[0])}
-    return worded, {(re.sub(r"\{[^}]*\}", "...", text), level) for text, level in found - worded}
+    return found
 
 
-def in_documentation() -> tuple[set[Line], set[Line]]:
-    """The rows of the two tables."""
+def in_documentation() -> set[Line]:
+    """The rows of the table."""
     text = (ROOT / "docs" / "log.rst").read_text(encoding="utf-8")
-    first, second = re.split(r"(?m)^Lines with a place instead$", text)
-
-    def rows(part: str) -> set[Line]:
-        found = re.findall(r"(?m)^   \* - ``(.*)``\n     - (.*)\n     - \S", part)
-        return {(name, level) for name, levels in found for level in levels.split(", ")}
-
-    return rows(first), rows(second)
+    found = re.findall(r"(?m)^   \* - ``(.*)``\n     - (.*)\n     - \S", text)
+    return {(name, level) for name, levels in found for level in levels.split(", ")}
 
 
 class LogWordsTests(SynchronousTestCase):
-    """The tables are those of the code."""
+    """The table is that of the code."""
 
     maxDiff = None
 
     def test_words(self) -> None:
         """Every event word, with its levels."""
-        worded = in_code()[0]
-        self.assertIn(("access", "info"), worded)
-        self.assertIn(("log-lines-lost", "warn"), worded)
-        self.assertEqual(in_documentation()[0], worded)
+        words = in_code()
+        self.assertIn(("access", "info"), words)
+        self.assertIn(("log-lines-lost", "warn"), words)
+        self.assertEqual(in_documentation(), words)
 
-    def test_texts(self) -> None:
-        """Every line without a word, with its levels."""
-        self.assertEqual(in_documentation()[1], in_code()[1])
+    def test_nothing_without_a_word(self) -> None:
+        """Every line has one."""
+        self.assertEqual({line for line in in_code() if not WORD.fullmatch(line[0])}, set())

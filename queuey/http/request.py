@@ -24,6 +24,7 @@ from queuey.http.forwarded import Network, client_behind
 from queuey.http.head import Fields, Head, RequestLine
 from queuey.http.limits import AccessLine, Refusal, render_refusal
 from queuey.http.pieces import BrokenBody, ClientGone, Pieces, Source
+from queuey.logs import EventLog
 
 _MAX_LOGGED: Final = 1024
 _MAX_JOINED: Final = 32 * 1024
@@ -95,7 +96,7 @@ class Request(server.Request):
 
     defaultContentType = b"application/json"
     path: bytes
-    log = Logger(namespace="queuey.http")
+    log = EventLog(Logger(namespace="queuey.http"))
 
     def __init__(self, connection: Connection, head: Head | None, line: RequestLine | None, started: float) -> None:
         """Make the request that a head describes.
@@ -245,7 +246,7 @@ class Request(server.Request):
         if isinstance(reason.value, BrokenBody):
             self.refuse(reason.value.refusal)
         else:
-            self.log.failure("request {request_id} failed", failure=reason, request_id=self.request_id)
+            self.log.failure("request-failed", "request {request_id} failed", reason, request_id=self.request_id)
             text = f"Something went wrong here; the log has it under {self.request_id}."
             self.refuse(Refusal(500, "error", text), close=False)
         return reason
@@ -277,7 +278,9 @@ class Request(server.Request):
         try:
             return self.connection.hooks.render(known, refusal)
         except Exception:
-            self.log.failure("no answer could be made for {request_id}", request_id=self.request_id)
+            self.log.failure(
+                "answer-failed", "no answer could be made for {request_id}", Failure(), request_id=self.request_id
+            )
             return render_refusal(known, refusal)
 
     def abort(self) -> None:
@@ -394,6 +397,7 @@ class Request(server.Request):
             self._whole((), self._held or b"")
         elif self._promised:
             self.log.error(
+                "answer-short",
                 "the answer to request {request_id} is {missing} bytes short of its Content-Length",
                 request_id=self.request_id,
                 missing=self._promised,
@@ -465,7 +469,12 @@ class Request(server.Request):
             try:
                 hook(self)
             except Exception:
-                self.log.failure("no headers were added to the answer to {request_id}", request_id=self.request_id)
+                self.log.failure(
+                    "headers-failed",
+                    "no headers were added to the answer to {request_id}",
+                    Failure(),
+                    request_id=self.request_id,
+                )
 
     # The end
 

@@ -287,9 +287,9 @@ class FullTests(HeldCase):
         with capturedLogs() as events:
             for _ in range(3):
                 self.successResultOf(self.subject.advance(1))
-        texts = [formatEvent(event) for event in events if event["log_namespace"].endswith("Upkeep")]
+        texts = [formatEvent(event) for event in events if event.get("event") == "upkeep-waits"]
         self.assertEqual(
-            texts, ["The upkeep of the store cannot go on for now: There is no room left on the disk of the store."]
+            texts, ["the upkeep of the store cannot go on for now: There is no room left on the disk of the store."]
         )
         fail.clear()
         self.successResultOf(self.subject.advance(4000))
@@ -326,7 +326,7 @@ class LogTests(HeldCase):
                 self.successResultOf(self.append(b"x"))
             undo.restore()
             self.successResultOf(self.append(b"x"))
-        self.assertEqual([formatEvent(event) for event in events], ["A checkpoint failed, and is tried again: no"])
+        self.assertEqual([formatEvent(event) for event in events], ["a checkpoint failed, and is tried again: no"])
         self.assertEqual(self.writer._log_pages, 0)
 
     def test_the_end_does_not_wait_for_other_readers(self) -> None:
@@ -338,7 +338,7 @@ class LogTests(HeldCase):
         self.patch(writer, "PATIENCE", 1)
         with capturedLogs() as events:
             self.successResultOf(self.subject.reopen())
-        self.assertIn("The last checkpoint failed", str(formatEvent(events[0])))
+        self.assertIn("last-checkpoint-failed", [event.get("event") for event in events])
         other.close(True)
         self.assertEqual(self.shown(), [b"x", b"y"])
 

@@ -12,8 +12,10 @@ from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVa
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from queuey.errors import Unavailable
+from queuey.logs import EventLog
 
 C = TypeVar("C")
 P = ParamSpec("P")
@@ -110,7 +112,7 @@ class Pile(Generic[C]):
     :param most: jobs in one pile; those that come late may double that.
     """
 
-    _log = Logger()
+    _log = EventLog(Logger(namespace="queuey.storage"))
 
     def __init__(self, runner: Runner, most: int) -> None:
         self._runner = runner
@@ -213,7 +215,7 @@ class Pile(Generic[C]):
         try:
             self._rest()
         except Exception:
-            self._log.failure("What the store does beside its work failed.")
+            self._log.failure("store-defect", "what the store does beside its work failed", Failure())
 
     def _repeat(self, jobs: list[Job[C]]) -> None:
         again = [job for job in jobs if job.error is None and job.result is AGAIN]

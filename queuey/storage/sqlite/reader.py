@@ -8,6 +8,7 @@ from typing import Any, Final
 import apsw
 from twisted.logger import Logger
 
+from queuey.logs import EventLog
 from queuey.model.message import Address, Content, Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId, Ticks, from_seconds, upper_bound
@@ -35,7 +36,7 @@ class Reader:
     :ivar stable: the bound below which scans show messages.
     """
 
-    _log = Logger()
+    _log = EventLog(Logger(namespace="queuey.storage"))
 
     def __init__(self, connection: apsw.Connection, now: Callable[[], float]) -> None:
         self.connection = connection
@@ -70,7 +71,7 @@ class Reader:
             job.error = error
 
     def _meaning(self, error: apsw.Error) -> Exception:
-        self._log.warn("A read failed: {error}", error=error)
+        self._log.warn("read-failed", "the database said: {error}", error=error)
         return translated(error)
 
     def rest(self) -> None:

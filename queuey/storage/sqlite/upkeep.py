@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from queuey.errors import QueueyError
+from queuey.logs import EventLog
 from queuey.model.timeid import Ticks, ticks_of, to_seconds, upper_bound
 from queuey.storage.sqlite.writer import Writer
 from queuey.storage.sqlite.writes import STEP
@@ -131,7 +132,7 @@ class Upkeep:
     :param take_turn: puts ``turn`` on the writing pile.
     """
 
-    _log = Logger()
+    _log = EventLog(Logger(namespace="queuey.storage"))
 
     def __init__(self, clock: IReactorTime, now: Callable[[], float], take_turn: Callable[[], Deferred[Turn]]) -> None:
         self._clock = clock
@@ -180,8 +181,8 @@ class Upkeep:
 
     def _failed(self, failure: Failure) -> None:
         if not failure.check(QueueyError):
-            self._log.failure("The upkeep of the store failed.", failure)
+            self._log.failure("upkeep-failed", "the upkeep of the store failed, and is tried again", failure)
         elif self._running and not self._failing:
             self._failing = True
-            self._log.warn("The upkeep of the store cannot go on for now: {error}", error=failure.value)
+            self._log.warn("upkeep-waits", "the upkeep of the store cannot go on for now: {error}", error=failure.value)
         self._wait(INTERVAL)

@@ -8,8 +8,10 @@ from typing import Final
 
 import apsw
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from queuey.errors import NoSuchQueue, QueueyError, StorageFull
+from queuey.logs import EventLog
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId, Ticks, from_seconds, make, ticks_of, upper_bound
 from queuey.storage.sqlite.files import BUSY, CHECKPOINT_PAGES, translated
@@ -64,7 +66,7 @@ class Writer:
     :ivar alone: whether the operation has the transaction for itself.
     """
 
-    _log = Logger()
+    _log = EventLog(Logger(namespace="queuey.storage"))
 
     def __init__(
         self,
@@ -130,7 +132,7 @@ class Writer:
     def _meaning(self, error: Exception, job: Job[Writer]) -> Exception:
         if not isinstance(error, apsw.Error):
             return error
-        self._log.warn("A write failed: {error}", error=error)
+        self._log.warn("write-failed", "the database said: {error}", error=error)
         word = translated(error)
         if job.repeated:
             word.applied = "unknown"  # what its earlier turns did stands
@@ -159,7 +161,7 @@ class Writer:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
         except apsw.Error:
-            self._log.failure("A transaction could not be rolled back.")
+            self._log.failure("rollback-failed", "a transaction could not be rolled back", Failure())
         self.last = self._stored_last
         self._applications.clear()
         self._rows, self._tallies, self._spent = [], {}, {}
@@ -274,7 +276,7 @@ class Writer:
             pass
         except apsw.Error as error:
             if not self._stuck:
-                self._log.warn("A checkpoint failed, and is tried again: {error}", error=error)
+                self._log.warn("checkpoint-failed", "a checkpoint failed, and is tried again: {error}", error=error)
             self._stuck = True
         finally:
             self.connection.set_busy_timeout(BUSY)
@@ -290,5 +292,5 @@ class Writer:
             self.connection.set_busy_timeout(PATIENCE)
             self.connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)
         except apsw.Error as error:
-            self._log.warn("The last checkpoint failed, and is made up for at the next start: {error}", error=error)
+            self._log.warn("last-checkpoint-failed", "the next start makes up for it: {error}", error=error)
         self.connection.close(True)
