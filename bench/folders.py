@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -81,7 +82,7 @@ def _portions(items: Sequence[int]) -> Iterator[Sequence[int]]:
 
 def main(reactor: Any, data: str, what: str, *arguments: str) -> Deferred[None]:
     """Open the store, fill it, and close it."""
-    store = make_store(SQLiteStorage(Path(data), "relaxed", CACHE), reactor)
+    store = make_store(SQLiteStorage(Path(data), "relaxed", CACHE), reactor, time.time)
     store.open()
     fill: Coroutine[Any, Any, None]
     if what == "queues":

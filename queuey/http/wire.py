@@ -61,6 +61,7 @@ class Site(ServerFactory[Channel]):
         limits: Limits,
         *,
         reactor: IReactorTime,
+        now: Callable[[], float],
         new_id: Callable[[], str],
         forwarded: Sequence[Network],
         access: Callable[[AccessLine], None],
@@ -71,6 +72,8 @@ class Site(ServerFactory[Channel]):
         """Open a door.
 
         :param resource: what is behind it; it gets every request that is not refused here.
+        :param reactor: whose time limits are held to; nobody should be able to set it.
+        :param now: the wall clock, in seconds since 1970, for the ``Date`` of answers.
         :param new_id: makes the id of a request that brings none: 1 to 128 of ``A-Za-z0-9._~+/=:@-``.
         :param forwarded: the proxies whose X-Forwarded-For is believed.
         :param access: is told about each request when it is over, however it went.
@@ -82,6 +85,7 @@ class Site(ServerFactory[Channel]):
             pieces has no limit, and the rest that of ``limits``.
         """
         self.limits = limits
+        self._now = now
         self.forwarded = forwarded
         self.draining = False
         self.hooks = Hooks(reactor, resource, new_id, access, render, before_head, streams)
@@ -167,7 +171,7 @@ class Site(ServerFactory[Channel]):
 
     def date(self) -> bytes:
         """The Date field for now, which changes once a second."""
-        now = int(self.hooks.reactor.seconds())
+        now = int(self._now())
         if self._date[0] != now:
             self._date = (now, b"Date: %b\r\n" % datetimeToString(now))
         return self._date[1]

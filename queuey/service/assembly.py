@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -42,11 +43,12 @@ class House:
         self.log.set_level(settings.logging.level)
 
 
-def assemble(settings: Settings, reactor: Any, store: IStore, log: LogObserver) -> House:
+def assemble(settings: Settings, reactor: Any, now: Callable[[], float], store: IStore, log: LogObserver) -> House:
     """Put the house together.
 
     :param settings: what to begin with.
     :param reactor: the reactor that will run.
+    :param now: the wall clock, in seconds since 1970.
     :param store: the back end, not open yet.
     :param log: where the log goes.
     """
@@ -63,10 +65,11 @@ def assemble(settings: Settings, reactor: Any, store: IStore, log: LogObserver) 
         resource=root,
         limits=limits(settings),
         reactor=reactor,
+        now=now,
         # Nobody needs to be kept from guessing these, and true randomness takes a call of the kernel each time.
         new_id=lambda: f"{random.getrandbits(128):032x}",
         forwarded=settings.server.forwarded,
-        access=access_logger(globalLogPublisher, reactor.seconds),
+        access=access_logger(globalLogPublisher, now),
         before_head=cors.add_headers,
     )
     return House(in_force, store, site, log)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from collections.abc import Callable
 from threading import Thread
 from typing import Any
 
@@ -24,16 +25,17 @@ _PING_LIMIT = 3.0
 """Seconds after which the heartbeat says so."""
 
 
-def make_store(settings: MemoryStorage | SQLiteStorage, reactor: Any) -> IStore:
+def make_store(settings: MemoryStorage | SQLiteStorage, reactor: Any, now: Callable[[], float]) -> IStore:
     """The back end that the settings ask for, not open yet; only its own room is imported.
 
-    :param reactor: whose clock it uses, and in which its threads answer.
+    :param reactor: whose timers it uses, and in which its threads answer.
+    :param now: the wall clock, in seconds since 1970; threads call it.
     """
     node, clock_sequence = secrets.randbits(48) | _MULTICAST, secrets.randbits(14)
     if isinstance(settings, MemoryStorage):
         from queuey.storage.memory import MemoryStore
 
-        return MemoryStore(reactor, reactor.seconds, settings.max_bytes, node, clock_sequence, _new_version)
+        return MemoryStore(reactor, now, settings.max_bytes, node, clock_sequence, _new_version)
     from queuey.storage.caching import CachedQueues
     from queuey.storage.sqlite import SQLiteSettings, SQLiteStore, Threads
     from queuey.storage.timed import TimedStore
@@ -42,7 +44,7 @@ def make_store(settings: MemoryStorage | SQLiteStorage, reactor: Any) -> IStore:
         settings.path,
         SQLiteSettings(settings.durability == "relaxed", settings.cache_bytes),
         reactor,
-        reactor.seconds,
+        now,
         Threads(
             lambda work: Thread(target=work, name="queuey-store", daemon=True).start(),
             reactor.callFromThread,

@@ -55,7 +55,7 @@ class ApiTestCase(SynchronousTestCase):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(settings)
         log = open_log(None, "text", "info", 2, self.clock.seconds)
-        return assemble(config.load(file), self.clock, self.store, log)
+        return assemble(config.load(file), self.clock, self.clock.seconds, self.store, log)
 
     def ask(self, method: str, path: str, headers: Fields = OWNER, body: bytes | None = None) -> Response:
         """Send a request; its answer must be JSON."""

@@ -58,9 +58,8 @@ class Api:
         self._log_file = folder / "log"
         self._log_file.unlink(missing_ok=True)
         self._log = open_log(self._log_file, "json", "debug", 2, self.clock.seconds)
-        self.house = assemble(
-            config.load(self._write(folder / "queuey.ini", sections)), self.clock, self.store, self._log
-        )
+        settings = config.load(self._write(folder / "queuey.ini", sections))
+        self.house = assemble(settings, self.clock, self.clock.seconds, self.store, self._log)
         globalLogPublisher.addObserver(self._log)
         self.client = Client(self.house.site)
         self.answers = 0

@@ -344,10 +344,12 @@ def make_site(
 ) -> Site:
     """A site with small limits, ids that count up, and nobody who is told about requests."""
     numbers = count(1)
+    reactor = reactor or Clock()
     return Site(
         resource,
         limits,
-        reactor=reactor or Clock(),
+        reactor=reactor,
+        now=reactor.seconds,
         new_id=lambda: f"id-{next(numbers)}",
         forwarded=forwarded,
         access=access or (lambda line: None),

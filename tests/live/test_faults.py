@@ -119,6 +119,20 @@ class ClockTests(FaultTestCase):
         self.stop(daemon)
         self.check_file()
 
+    def test_time_limits(self) -> None:
+        """They go by a clock that nobody sets: held when the wall clock goes back, not over at once when it goes on."""
+        self.replace_settings("[server]", "[server]\nheader_timeout = 2")
+        daemon = self.serve()
+        for seconds in (-3600, 3600):
+            with socket.create_connection(("127.0.0.1", self.port), LIMIT) as slow:
+                began = time.monotonic()
+                slow.sendall(b"GET /v1/queuey HTTP/1.1\r\n")
+                time.sleep(0.2)
+                self.set(seconds)
+                self.assertTrue(slow.recv(1000).startswith(b"HTTP/1.1 408 "))
+                self.assertGreater(time.monotonic() - began, 1.5)
+        self.stop(daemon)
+
 
 class HangUpTests(FaultTestCase):
     """Clients that go away in each phase of a POST: all of it is stored, or nothing."""

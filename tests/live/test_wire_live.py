@@ -60,6 +60,7 @@ class LiveCase(TestCase):
             self.handler,
             attrs.evolve(LIMITS, header_timeout=1, idle_timeout=1, request_timeout=2),
             reactor=reactor,
+            now=reactor.seconds,
             new_id=lambda: f"id-{next(numbers)}",
             forwarded=(),
             access=self.lines.append,
