@@ -21,6 +21,9 @@ from queuey.errors import ConfigurationError, QueueyError
 from queuey.model.timeid import lower_bound, timestamp
 from queuey.storage.sqlite.backup import Archive, back_up
 
+_LEAST_PRIORITY: Final = 19
+"""Of a process, as nice(1) counts."""
+
 KEY_BYTES: Final = 32
 """Random bytes in a new key: as many as in its digest, since more would add nothing."""
 
@@ -34,6 +37,8 @@ def run() -> int:
         if isinstance(stream, TextIOWrapper):
             # A path may hold what the terminal's encoding lacks; that must not end in a traceback.
             stream.reconfigure(errors="backslashreplace")
+    # The daemon beside has the processor first: a backup can wait, and requests cannot.
+    os.setpriority(os.PRIO_PROCESS, 0, _LEAST_PRIORITY)
     # What is half done is cleared away whoever ends the program.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -74,15 +74,10 @@ async def stream(
 
 def messages_json(messages: Iterable[Message]) -> list[str]:
     """Stored messages, each as JSON text; bytes that are no UTF-8 show as U+FFFD."""
+    # Only the body needs to be looked at for what JSON escapes; to encode it alone takes half of the time.
     return [
-        _encode(
-            {
-                "message_id": to_v1_hex(message.id),
-                "timestamp": timestamp(message.id),
-                "body": message.content.body.decode("utf-8", "replace"),
-                "partition": message.partition,
-            }
-        )
+        f'{{"message_id":"{to_v1_hex(message.id)}","timestamp":"{timestamp(message.id)}",'
+        f'"body":{_encode(message.content.body.decode("utf-8", "replace"))},"partition":{message.partition}}}'
         for message in messages
     ]
 

@@ -119,14 +119,16 @@ def from_v1_hex(text: str) -> MessageId | None:
 
 def to_v1_hex(id: MessageId) -> str:
     """The 32 hex digits of the version-1 UUID with the fields of an id."""
-    ticks = ticks_of(id)
-    high = (ticks & 0xFFFFFFFF) << 32 | ((ticks >> 32) & 0xFFFF) << 16 | 0x1000 | ticks >> 48
-    return f"{high:016x}{id[8:].hex()}"
+    digits = id.hex()
+    ticks = digits[:12] + digits[13:16]
+    return f"{ticks[7:]}{ticks[3:7]}1{ticks[:3]}{digits[16:]}"
 
 
 def timestamp(id: MessageId) -> str:
     """The time of an id as text: seconds since 1970 with exactly seven decimals."""
     ticks = ticks_of(id) - EPOCH
-    sign = "-" if ticks < 0 else ""
-    seconds, rest = divmod(abs(ticks), SECOND)
-    return f"{sign}{seconds}.{rest:07d}"
+    if ticks < 0:
+        seconds, rest = divmod(-ticks, SECOND)
+        return f"-{seconds}.{rest:07d}"
+    digits = f"{ticks:08d}"
+    return f"{digits[:-7]}.{digits[-7:]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -19,6 +20,9 @@ from queuey.service import signals
 from queuey.service.assembly import House
 from queuey.service.listening import Listeners
 from queuey.service.places import LogPlace, welcome
+
+_GC_THRESHOLDS: Final = (20_000, 20, 20)
+"""Objects made before the youngest are looked through, and how much more seldom each older generation is."""
 
 _OTHER_DESCRIPTORS: Final = 100
 """Files that the process has open besides connections, with room to spare."""
@@ -91,6 +95,7 @@ class QueueyService(Service):
             self._listeners.stop()
             self._refuse_start(error)
         super().startService()
+        _collect_less()
         signals.install(
             self._reactor,
             {
@@ -175,6 +180,16 @@ class QueueyService(Service):
         if self._place.file is not None:
             _log.error("start-refused", "{reason}", reason=error.text)
         raise StartRefused("what is wrong has been said")
+
+
+def _collect_less() -> None:
+    """Let the garbage collector pass over what the program consists of, and look for cycles more seldom.
+
+    Requests leave few. Under load a fifth of the time of a POST went into looking at all modules again and again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 def _few_descriptors(max_connections: int) -> list[str]:
