@@ -215,9 +215,12 @@ def _batch_item(item: Any, index: int, problems: dict[str, str], partitions: int
     if not isinstance(item, dict):
         problems[str(index)] = f'"{shown(_as_text(item))}" is not an object'
         return Draft(Content(b""), ttl)
+    body = item.get("body")
+    if len(item) == 1 and type(body) is str and body and body.isascii():
+        return Draft(Content(body.encode("ascii")), ttl)  # most messages are so, and nothing can be wrong with them
     numbers = {name: None if item.get(name) is None else _as_text(item[name]) for name in ("ttl", "partition")}
     given = Parameters(numbers, problems, f"{index}.")
-    content = Content(_text(given, item.get("body")))
+    content = Content(_text(given, body))
     return Draft(content, given.number("ttl", 1, MAX_TTL) or ttl, given.number("partition", 1, partitions))
 
 

@@ -84,8 +84,7 @@ class V1:
         """Store one message, or a batch of them."""
         queue = admitted.queue
         drafts = reading.drafts(request, queue.settings.partitions, admitted.policy.ttl)
-        stored = await self.exchange.append(queue, drafts)
-        writing.ok(request, 201, messages=writing.keys(stored))
+        writing.stored(request, await self.exchange.append(queue, drafts))
 
     async def read(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Read a range, partition by partition."""

@@ -82,12 +82,13 @@ def messages_json(messages: Iterable[Message]) -> list[str]:
     ]
 
 
-def keys(addresses: Iterable[Address]) -> list[dict[str, Any]]:
-    """Where new messages are, as the answer to their POST says it."""
-    return [
-        {"key": to_v1_hex(address.id), "timestamp": timestamp(address.id), "partition": address.partition}
+def stored(request: Request, addresses: Iterable[Address]) -> None:
+    """Write the whole answer to a POST of messages: where each of them is."""
+    items = [
+        f'{{"key":"{to_v1_hex(address.id)}","timestamp":"{timestamp(address.id)}","partition":{address.partition}}}'
         for address in addresses
     ]
+    request.answer(201, (JSON,), f'{{"status":"ok","messages":[{",".join(items)}]}}'.encode("ascii"))
 
 
 def created_queue(queue: Queue) -> dict[str, Any]:
