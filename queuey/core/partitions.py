@@ -13,9 +13,7 @@ def spread(drafts: Sequence[Draft], partitions: int, choose: Callable[[int], int
     :param partitions: how many the queue has.
     :param choose: a random whole number from 0 to one less than its argument.
     """
-    if partitions == 1:
-        return tuple(NewMessage(1, draft.content, draft.ttl) for draft in drafts)
+    some = (lambda: choose(partitions) + 1) if partitions > 1 else (lambda: 1)
     return tuple(
-        NewMessage(choose(partitions) + 1 if draft.partition is None else draft.partition, draft.content, draft.ttl)
-        for draft in drafts
+        NewMessage(some() if draft.partition is None else draft.partition, draft.content, draft.ttl) for draft in drafts
     )

@@ -57,5 +57,7 @@ def _origin(request: Request) -> str | None:
 
 def _application(request: Request) -> str:
     """The application that the path names, whether or not a route was found for it."""
+    if request.application is not None:
+        return request.application
     parts = request.decoded_path().split("/", 3)
     return parts[2] if len(parts) > 2 and parts[1] == "v1" else ""

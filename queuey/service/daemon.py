@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, Logger
 
 from queuey import __version__, config
@@ -116,18 +117,21 @@ class QueueyService(Service):
         _log.info("stopping", "finishing what is under way")
         await self._listeners.stop()
         limit = self._house.in_force.settings.server.stop_timeout
-        try:
-            await bounded(self._house.site.drain(), limit, self._reactor, lambda: Unavailable("stop_timeout"))
-        except Unavailable:
+        if not await self._ends_within(limit, self._house.site.drain()):
             _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)
             self._house.site.abort()
-        try:
-            await bounded(self._house.store.close(), limit, self._reactor, lambda: Unavailable("stop_timeout"))
-        except Unavailable:
+        if not await self._ends_within(limit, self._house.store.close()):
             # What was acknowledged is stored; what hangs in a thread of the store ends with the process.
             _log.error("store-stuck", "the store was not closed within {limit} s", limit=limit)
         _log.info("stopped", "queuey {version} has stopped", version=__version__)
         Service.stopService(self)
+
+    async def _ends_within(self, seconds: float, work: Deferred[None]) -> bool:
+        try:
+            await bounded(work, seconds, self._reactor, lambda: Unavailable("stop_timeout"))
+        except Unavailable:
+            return False
+        return True
 
     def reload(self) -> None:
         """Read keys, policies, origins, limits and certificates anew, as one: all of them, or nothing."""

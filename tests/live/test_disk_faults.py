@@ -65,15 +65,20 @@ class FullDiskTests(FaultTestCase):
         self.assertGreater(len(refused), 100)
         self.assertEqual([line for line in refused if "(applied: no)" not in line], [])
 
-    def test_the_disk_fills_up_and_has_room_again(self) -> None:
-        self.set_up_disk("160m")
-        self.crew = workers(4, 1)
+    def serve_until_full_and_on(self) -> Daemon:
+        """A daemon whose disk filled up and had room again, stopped after it had gone on."""
         daemon = self.serve()
         make_queue(self.port, QUEUE)
         self.work_until_full(daemon)
         (self.disk.path / "ballast").unlink()
         self.room_again()
         self.stop(daemon)
+        return daemon
+
+    def test_the_disk_fills_up_and_has_room_again(self) -> None:
+        self.set_up_disk("160m")
+        self.crew = workers(4, 1)
+        daemon = self.serve_until_full_and_on()
         self.check_log(daemon.output())
         daemon = self.serve()
         self.check()
@@ -131,12 +136,7 @@ class FullDiskTests(FaultTestCase):
         """Lines are lost, and counted; requests are not."""
         self.set_up_disk("160m", f"[logging]\nfile = {self.folder / 'disk' / 'queuey.log'}\n")
         self.crew = workers(4, 4)
-        daemon = self.serve()
-        make_queue(self.port, QUEUE)
-        self.work_until_full(daemon)
-        (self.disk.path / "ballast").unlink()
-        self.room_again()
-        self.stop(daemon)
+        self.serve_until_full_and_on()
         log = (self.disk.path / "queuey.log").read_text()
         self.assertIn(" log-lines-lost ", log)
         self.assertTrue(log.splitlines()[-1].partition(" ")[2].startswith("info "), log.splitlines()[-1])
