@@ -1,0 +1,145 @@
+"""The port to a cluster: what the rest of this room asks of a session, whichever protocol it speaks.
+
+Values go in and come out as plain Python values: ``int``, ``str``, ``bytes``, ``bool``, ``uuid.UUID`` and ``dict``.
+``None`` is never bound: it would be a tombstone over CQL, and cannot be sent over Thrift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from zope.interface import Interface
+
+Row = tuple[Any, ...]
+
+
+class Level(Enum):
+    """How many replicas must answer, by the names of CQL."""
+
+    ONE = "ONE"
+    LOCAL_ONE = "LOCAL_ONE"
+    QUORUM = "QUORUM"
+    LOCAL_QUORUM = "LOCAL_QUORUM"
+    EACH_QUORUM = "EACH_QUORUM"
+    SERIAL = "SERIAL"
+
+
+class Kind(Enum):
+    """What a statement does, which decides whether and how it may be tried again."""
+
+    READ = "read"
+    WRITE = "write"
+    """A write that may be repeated: the same values again change nothing."""
+    TRANSACTION = "lightweight transaction"
+    """Never repeated blindly: what is not known is read back at SERIAL."""
+    DEFINITION = "definition of schema"
+    """Sent as text, never prepared, and given much more time."""
+
+
+@attrs.frozen
+class Statement:
+    """One statement of CQL, with ``?`` for each value; keyspaces are written out."""
+
+    text: str
+    kind: Kind
+
+
+@attrs.frozen
+class Bound:
+    """A statement and its values."""
+
+    statement: Statement
+    values: tuple[Any, ...]
+
+
+@attrs.frozen
+class Verdict:
+    """What a lightweight transaction came to.
+
+    :ivar applied: whether its condition held.
+    :ivar found: where it did not, what stands there instead, by column; empty where there is no row.
+    """
+
+    applied: bool
+    found: Mapping[str, Any]
+
+
+@attrs.frozen
+class Node:
+    """One node of the cluster.
+
+    :ivar address: where it answers clients.
+    """
+
+    address: str
+    data_centre: str
+
+
+class ICQLSession(Interface):
+    """A session with a cluster.
+
+    Everything fails with :class:`queuey.errors.Unavailable`, whose ``applied`` is ``"no"`` where it is certain that
+    nothing was changed and ``"unknown"`` otherwise; a statement that the cluster refuses as wrong fails with
+    :class:`StatementRefused`, which is a defect of this room.
+    """
+
+    def connect() -> Deferred[None]:
+        """Find the cluster, and open connections to it; may be called again after it failed.
+
+        :return: fires once statements can be executed. Fails with ``Unavailable`` where nobody answers now, or
+            :class:`AccessRefused` where it is of no use to try again.
+        """
+
+    def nodes() -> Sequence[Node]:
+        """The nodes that are up, as far as is known."""
+
+    def execute(statement: Statement, values: Sequence[Any], level: Level) -> Deferred[Sequence[Row]]:
+        """Execute a statement that is no lightweight transaction.
+
+        :return: fires with the rows, in full: whoever may find many says LIMIT. May be cancelled.
+        """
+
+    def execute_on(node: Node, statement: Statement, values: Sequence[Any]) -> Deferred[Sequence[Row]]:
+        """Read what one node itself knows, as its clock and its settings, at level ONE, without a second try."""
+
+    def batch(bound: Sequence[Bound], level: Level, logged: bool) -> Deferred[None]:
+        """Execute writes as one batch.
+
+        :param logged: whether they span partitions, and are to be all done or none in the end.
+        """
+
+    def transact(statement: Statement, values: Sequence[Any]) -> Deferred[Verdict]:
+        """Execute a lightweight transaction: agreed at SERIAL, committed at QUORUM.
+
+        :return: fires with its verdict. Fails with ``Unavailable``; where ``applied`` is unknown the caller reads back
+            at :attr:`Level.SERIAL` and looks for a value that only it can have written.
+        """
+
+    def close() -> Deferred[None]:
+        """End the session: what is pending fails with ``Unavailable``; no thread and no connection is left."""
+
+
+class StatementRefused(Exception):
+    """The cluster does not take a statement: it is malformed, or names what is not there.
+
+    :ivar text: what the cluster says of it.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class AccessRefused(Exception):
+    """The cluster will not have us, however often we ask: wrong password, wrong data centre, wrong protocol, bad TLS.
+
+    :ivar text: one sentence for the operator.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
