@@ -3,6 +3,7 @@
 # What `make test` runs, and what each part needs (tests/checks.py says more):
 #   unit, live             a Python of 3.11-3.13; live also Debian's Chromium, see `make browser`
 #   coverage               unit, run before it
+#   cassandra              Java 17 and Maven; skipped where they are missing
 #   ruff, format, imports,
 #   mypy, docs             what setup.py lists as extras
 #   python3.X              that Python, on PATH or below the folder of pyenv; skipped where there is none
@@ -11,13 +12,17 @@ SHELL = /bin/sh
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all run test test-one test-long browser docs bench clean help
+.PHONY: all run test test-one test-long browser cassandra cassandra-3.11 cassandra-trio cassandra-test run-cassandra
+.PHONY: docs bench clean help
 
 # The programs of bench/ that measure; the rest there helps them.
 BENCHES := post read batch sweep backup slow_readers million
 
 # What `make test` installs besides: a browser, where the part that needs it is to run.
 BROWSER := $(if $(ONLY),$(if $(filter live,$(ONLY)),browser),browser)
+
+# The same for servers of Cassandra.
+SERVERS := $(if $(ONLY),$(if $(filter cassandra,$(ONLY)),cassandra-test),cassandra-test)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -43,7 +48,7 @@ $(READY): setup.py constraints.txt
 run: $(READY) ## serve the API with the built-in development settings; Ctrl-C stops it
 	@exec $(BIN)/twistd --nodaemon --pidfile= queuey
 
-test: $(READY) $(BROWSER) ## prove everything (ONLY="unit mypy" runs those parts alone)
+test: $(READY) $(BROWSER) $(SERVERS) ## prove everything (ONLY="unit mypy" runs those parts alone)
 	@exec $(BIN)/python -m tests.checks $(ONLY)
 
 test-one: $(READY) ## one module, class or method: make test-one T=tests.http.test_v1_queues
@@ -51,11 +56,40 @@ test-one: $(READY) ## one module, class or method: make test-one T=tests.http.te
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	    $(BIN)/python -b -m twisted.trial --temp-directory "$$folder/trial" $(T)
 
-test-long: $(READY) $(BROWSER) ## prove everything, with much more of what is random
+test-long: $(READY) $(BROWSER) $(SERVERS) ## prove everything, with much more of what is random
 	@exec env QUEUEY_LONG=1 $(BIN)/python -m tests.checks --long $(ONLY)
 
 browser: ## Debian's Chromium, for the tests in a browser: installed where this is Debian and root
 	@sh tests/live/browser/install.sh
+
+# What it is set up from; the folder of the other version is none of these files.
+CASSANDRA := $(wildcard etc/cassandra/*.* etc/cassandra/cassandra etc/cassandra/nodetool etc/cassandra/trio)
+CASSANDRA := $(filter-out etc/cassandra/3.11,$(CASSANDRA))
+
+cassandra: bin/cassandra/ready ## a Cassandra of its own in bin/cassandra; docs/development.rst says how it is run
+	@:
+
+cassandra-3.11: bin/cassandra-3.11/ready ## one that still speaks Thrift, in bin/cassandra-3.11
+	@:
+
+bin/cassandra/ready: $(CASSANDRA)
+	@sh etc/cassandra/setup.sh cassandra && touch $@
+
+bin/cassandra-3.11/ready: $(CASSANDRA) $(wildcard etc/cassandra/3.11/*)
+	@sh etc/cassandra/setup.sh cassandra-3.11 && touch $@
+
+cassandra-trio: cassandra ## three nodes on 127.0.0.1-3, which bin/cassandra/bin/trio starts and stops
+	@bin/cassandra/bin/trio start
+	@echo 'bin/cassandra/bin/trio stop ends them'
+
+# No error where there is no Java or Maven: the tests that need them are skipped then, and say why.
+cassandra-test:
+	@reason=$$(sh etc/cassandra/setup.sh why-not); \
+	    if [ -n "$$reason" ]; then echo "tests with Cassandra are skipped: $$reason"; \
+	    else exec $(MAKE) --no-print-directory cassandra cassandra-3.11; fi
+
+run-cassandra: $(READY) cassandra ## serve the API on Cassandra, which is started too; Ctrl-C stops both
+	@exec sh etc/cassandra/run.sh $(BIN)/twistd
 
 docs: $(READY) ## the documentation, in docs/_build
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
@@ -66,8 +100,8 @@ bench: $(READY) ## every benchmark
 
 clean: ## remove all that was made here, but no data
 	rm -rf $(VENV) .venvs .cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage _trial_temp*
-	rm -rf build dist docs/_build queuey.egg-info twisted/plugins/dropin.cache
+	rm -rf bin build dist docs/_build queuey.egg-info twisted/plugins/dropin.cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/make \1\t\2/p' Makefile | expand -t 22
