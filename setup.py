@@ -21,7 +21,10 @@ def version() -> str:
 
 
 TLS = ["Twisted[tls]"]
-UNIT = ["hypothesis>=6.100"]
+# Our connection class uses what the driver keeps for its own, so each new minor version is tried before it is allowed.
+CASSANDRA = ["cassandra-driver>=3.30,<3.31"]
+THRIFT = [*CASSANDRA, "thriftpy2>=0.7,<0.8"]
+UNIT = ["hypothesis>=6.100", *THRIFT]
 TEST = [
     *UNIT,
     *TLS,
@@ -62,6 +65,8 @@ setup(
         "unit": UNIT,
         "test": TEST,
         "docs": DOCS,
+        "cassandra": CASSANDRA,
+        "thrift": THRIFT,
         "dev": [*TEST, *DOCS, "towncrier>=24.8"],
     },
     entry_points={"console_scripts": ["queuey = queuey.cli:run"]},

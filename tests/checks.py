@@ -1,12 +1,13 @@
 """All that ``make test`` proves, in one run: ``python -m tests.checks [--long] [PART...]``.
 
-Run from the root by the Python of the development environment. The parts, in two lanes that run side by side (two
-cores are what a small machine has):
+Run from the root by the Python of the development environment. The parts, in three lanes that run side by side, of
+which the one with Cassandra waits more than it works (two cores are what a small machine has):
 
 =============  ========================================================================================
 unit           every test outside of ``tests/live``, with branch coverage measured
 coverage       the floor of ``.coveragerc``, of what ``unit`` measured
 live           ``tests/live``: real sockets, processes, signals and files
+cassandra      ``tests/live/cassandra``: the same with real nodes of Cassandra, of which two are started for all
 ruff, format   the linter, and the one way of laying out code
 imports        the layers of ``.importlinter``
 mypy           strict, tests and tools included
@@ -43,6 +44,7 @@ from pathlib import Path
 import attrs
 
 from tests.counting import Counts
+from tests.live.cassandra.nodes import why_not
 
 ROOT = Path(__file__).parent.parent
 VERSIONS = ("3.11", "3.12", "3.13")
@@ -251,6 +253,13 @@ def suites() -> list[str]:
     return sorted(f"tests.{path.stem}" for path in [*folders, *(ROOT / "tests").glob("test_*.py")])
 
 
+def live_suites() -> list[str]:
+    """The packages and modules under ``tests/live``, less the one that needs nodes of Cassandra."""
+    live = ROOT / "tests" / "live"
+    folders = [f.parent for f in live.glob("*/__init__.py") if f.parent.name != "cassandra"]
+    return sorted(f"tests.live.{path.stem}" for path in [*folders, *live.glob("test_*.py")])
+
+
 def other_pythons() -> Iterator[tuple[str, str]]:
     """The versions besides the one that runs, each with an interpreter, or nothing where there is none."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -277,17 +286,32 @@ def python_part(version: str, python: str, folder: Path) -> Part:
     return Part(name, steps, counted=True, missing=missing)
 
 
+def order(long: bool) -> tuple[str, ...]:
+    """The options of a suite: in a long run its tests are in a random order, and clean up at once."""
+    return ("--force-gc", "--random", str(random.randrange(2**32))) if long else ()
+
+
 def test_parts(folder: Path, long: bool) -> list[Part]:
     """The lane of the tests of this Python."""
     own = sys.executable
     data = f"--data-file={folder / 'measured'}"
-    more = ("--force-gc", "--random", str(random.randrange(2**32))) if long else ()
+    more = order(long)
     run = ("-m", "coverage", "run", data, "-m")
     return [
         Part("unit", (suite(own, folder / "unit", suites(), *more, run=run),), counted=True, limit=1800),
         Part("coverage", ((own, "-m", "coverage", "report", data),)),
-        Part("live", (suite(own, folder / "live", ["tests.live"]),), counted=True, limit=7200 if long else 1800),
+        Part("live", (suite(own, folder / "live", live_suites()),), counted=True, limit=7200 if long else 1800),
     ]
+
+
+def cassandra_parts(folder: Path, long: bool, missing: str) -> list[Part]:
+    """The lane of the tests against Cassandra.
+
+    :param missing: why this machine cannot run it, or nothing.
+    """
+    serve = (sys.executable, "-m", "tests.live.cassandra.serve")
+    tests = suite(sys.executable, folder / "cassandra", ["tests.live.cassandra"], *order(long))
+    return [Part("cassandra", ((*serve, *tests),), counted=True, limit=7200 if long else 1800, missing=missing)]
 
 
 def house_parts(folder: Path) -> list[Part]:
@@ -325,7 +349,8 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="queuey-checks-"))
     try:
-        lanes = chosen([test_parts(folder, told.long), house_parts(folder)], told.parts)
+        cassandra = cassandra_parts(folder, told.long, why_not())
+        lanes = chosen([test_parts(folder, told.long), cassandra, house_parts(folder)], told.parts)
         began = time.monotonic()
         counts = Checks(folder, Processes(), told.long).run(lanes)
     except KeyboardInterrupt:

@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.python import log
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests.checks import Checks, Part, Processes, chosen, counted, suites
+from tests.checks import Checks, Part, Processes, cassandra_parts, chosen, counted, live_suites, suites
 from tests.counting import CountingReporter, Counts, count
 
 
@@ -127,6 +127,18 @@ class PartsTests(SynchronousTestCase):
         self.assertIn("tests.test_checks", suites())
         self.assertIn("tests.contracts", suites())
         self.assertNotIn("tests.live", suites())
+
+    def test_live_suites(self) -> None:
+        """All but what needs Cassandra, which is a part of its own."""
+        self.assertIn("tests.live.test_daemon", live_suites())
+        self.assertEqual([name for name in live_suites() if "cassandra" in name], [])
+
+    def test_cassandra(self) -> None:
+        """It is skipped where it cannot run, and nowhere else."""
+        here, there = (cassandra_parts(Path("x"), False, missing) for missing in ("", "no Java"))
+        self.assertEqual(here[0].missing, "")
+        self.assertIn("tests.live.cassandra", here[0].steps[0])
+        self.assertEqual(there[0].missing, "no Java")
 
     def test_missing(self) -> None:
         """A part that this machine cannot run is a skip, and says why."""

@@ -13,8 +13,10 @@ from twisted.trial.unittest import SynchronousTestCase
 ROOT = Path(__file__).parent.parent
 #: Folders, anywhere in the tree, that hold nothing that is written by hand; those that begin with a dot neither.
 MADE = {"__pycache__", "_build", "build", "dist", "queuey-data", "queuey.egg-info", "node_modules", "target"}
+#: The same of the root alone: servers, and what they write.
+SERVERS = {"bin", "cassandra", "cassandra-3.11", "cassandra-trio"}
 DOTTED = {".ci"}
-TEXTS = {".py", ".rst", ".toml", ".ini", ".txt", ".in", ".sh", ".cfg", ".md", ".cql", ".yaml", ".service", ""}
+TEXTS = {".py", ".rst", ".toml", ".ini", ".txt", ".in", ".sh", ".cfg", ".md", ".cql", ".yaml", ".xml", ".service", ""}
 #: What belongs to one machine, or names a host that packages come from; put together, so as not to find itself.
 FORBIDDEN = ("/wo" + "rk/", "/ro" + "ot/", "py" + "pi.org", "python" + "hosted.org")
 
@@ -22,7 +24,8 @@ FORBIDDEN = ("/wo" + "rk/", "/ro" + "ot/", "py" + "pi.org", "python" + "hosted.o
 def files() -> Iterator[Path]:
     """Every file of the project that is text."""
     for folder, names, found in os.walk(ROOT):
-        names[:] = [n for n in names if n not in MADE and (not n.startswith(".") or n in DOTTED)]
+        made = MADE | SERVERS if Path(folder) == ROOT else MADE
+        names[:] = [n for n in names if n not in made and (not n.startswith(".") or n in DOTTED)]
         yield from (Path(folder, name) for name in found if Path(name).suffix in TEXTS)
 
 

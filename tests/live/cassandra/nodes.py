@@ -182,7 +182,8 @@ class Node:
     def start(self) -> None:
         """Start its process, and do not wait for more."""
         assert not self.running, f"{self.address} runs already"
-        command = [self._program, "-f", "--conf", self.folder / "conf", "--data", self.data, "-Dqueuey.console=ERROR"]
+        where = ["--conf", str(self.folder / "conf"), "--data", str(self.data)]
+        command = [str(self._program), "-f", *where, "-Dqueuey.console=ERROR"]
         with (self.folder / "output").open("ab") as stream:
             self._process = subprocess.Popen(
                 command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.live.cassandra.nodes import CQL, THRIFT, Cluster, running
+from tests.live.cassandra.nodes import CQL, THRIFT, Cluster, needs, running
 from tests.live.cassandra.shared import VARIABLES, address
 
 
@@ -27,6 +27,7 @@ def serve(folder: Path, ends: contextlib.ExitStack) -> dict[str, str]:
     """
 
     def start(server: str) -> tuple[str, str]:
+        needs(server)
         cluster: Cluster = ends.enter_context(running(1, folder / server, server=server))
         host, port = address(server, cluster)
         return VARIABLES[server], f"{host}:{port}"
