@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from enum import Enum
 from typing import Final
@@ -78,3 +79,12 @@ def name_problem(name: str) -> str | None:
 def is_principal(text: str) -> bool:
     """Whether text names a principal: ``app:<application>`` or ``bid:<e-mail address>``."""
     return _PRINCIPAL.fullmatch(text) is not None
+
+
+def end_of_prefix(prefix: str) -> str | None:
+    """The least text above all that begin with a prefix, by their code points; ``None`` if there is none."""
+    stem = prefix.rstrip(chr(sys.maxunicode))
+    if not stem:
+        return None
+    after = ord(stem[-1]) + 1
+    return stem[:-1] + chr(0xE000 if after == 0xD800 else after)  # what lies between are halves of UTF-16 pairs

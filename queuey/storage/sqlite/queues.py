@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
 import apsw
 
 from queuey.errors import Conflict, NoSuchQueue, StorageFull
-from queuey.model.queue import Consistency, Queue, QueueSettings, QueueType
+from queuey.model.queue import Consistency, Queue, QueueSettings, QueueType, end_of_prefix
 from queuey.model.timeid import Ticks
 from queuey.storage.sqlite.reader import Reader
 from queuey.storage.sqlite.writer import Writer
@@ -91,19 +90,10 @@ def names(reader: Reader, application: str, start: str, limit: int, prefix: str)
     """Names with a prefix, from one on; the bytes of UTF-8 have the order of the code points."""
     if limit <= 0:
         return ()
-    start, limit, end = max(start, prefix), min(limit, INT64[-1]), _end_of(prefix)
+    start, limit, end = max(start, prefix), min(limit, INT64[-1]), end_of_prefix(prefix)
     if end is None:
         return tuple(name for (name,) in reader.connection.execute(_NAMES, (application, start, limit)))
     return tuple(name for (name,) in reader.connection.execute(_NAMES_BELOW, (application, start, end, limit)))
-
-
-def _end_of(prefix: str) -> str | None:
-    """The least text above all that begin with a prefix, or ``None`` if there is none."""
-    stem = prefix.rstrip(chr(sys.maxunicode))
-    if not stem:
-        return None
-    after = ord(stem[-1]) + 1
-    return stem[:-1] + chr(0xE000 if after == 0xD800 else after)  # what lies between are halves of UTF-16 pairs
 
 
 def describe(reader: Reader, application: str, names: Sequence[str]) -> tuple[Queue | None, ...]:

@@ -1,0 +1,104 @@
+"""Values under compare-and-set, by lightweight transactions alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from queuey.deferreds import deferred
+from queuey.errors import Unavailable
+from queuey.interfaces import MAX_STATE, IStateStore, Outcome, State
+from queuey.storage.cassandra.port import ICQLSession, Kind, Level, Row, Statement
+
+_ATTEMPTS: Final = 3
+"""How often a change is tried of which it is certain that it was not applied."""
+
+_REMOVED: Final = 86_400
+"""Seconds that a removed value leaves its version, by which whoever removed it can tell what became of that."""
+
+
+@implementer(IStateStore)
+class CassandraStates:
+    """The states of a keyspace.
+
+    A removed value leaves a row without a value for some time. Whoever makes the value anew names no version, and so
+    asks for a row without a value; a version that was removed is never told.
+
+    :param new_version: makes a text that was never there before.
+    """
+
+    def __init__(self, session: ICQLSession, keyspace: str, new_version: Callable[[], str]) -> None:
+        self._session = session
+        self._new_version = new_version
+        table = f"{keyspace}.states"
+        self._read = Statement(f"SELECT version, value FROM {table} WHERE key = ?", Kind.READ)
+        self._make = _transaction(f"UPDATE {table} SET version = ?, value = ? WHERE key = ? IF value = null")
+        self._set = _transaction(f"UPDATE {table} SET version = ?, value = ? WHERE key = ? IF version = ?")
+        ending = f"UPDATE {table} USING TTL {_REMOVED} SET version = ?, value = null WHERE key = ?"
+        self._remove = _transaction(f"{ending} IF version = ?")
+        self._remove_nothing = _transaction(f"{ending} IF value = null")
+
+    @deferred
+    async def read(self, key: str) -> State | None:
+        """See IStateStore; at SERIAL, which shows the newest that was ever applied."""
+        row = await self._row(_key(key))
+        return None if row is None or row[1] is None else State(bytes(row[1]), row[0])
+
+    def replace(self, key: str, version: str | None, value: bytes | None) -> Deferred[Outcome]:
+        """See IStateStore."""
+        if value is not None and len(value) > MAX_STATE:
+            raise ValueError(f"a state has at most {MAX_STATE} bytes")
+        return self._replace(_key(key), version, value)
+
+    @deferred
+    async def _replace(self, key: str, version: str | None, value: bytes | None) -> Outcome:
+        fresh = self._new_version()
+        statement, values = self._change(key, version, value, fresh)
+        for _ in range(_ATTEMPTS):
+            try:
+                verdict = await self._session.transact(statement, values)
+            except Unavailable as error:
+                if error.applied != "unknown":
+                    raise
+            else:
+                return Outcome.APPLIED if verdict.applied else Outcome.REFUSED
+            outcome = await self._settle(key, version, fresh)
+            if outcome is not None:
+                return outcome
+        raise Unavailable("The cluster did not carry out a lightweight transaction.")
+
+    def _change(self, key: str, version: str | None, value: bytes | None, fresh: str) -> tuple[Statement, list[Any]]:
+        values: list[Any] = [fresh, key] if value is None else [fresh, value, key]
+        if version is None:
+            return (self._remove_nothing if value is None else self._make), values
+        return (self._remove if value is None else self._set), [*values, version]
+
+    async def _settle(self, key: str, version: str | None, fresh: str) -> Outcome | None:
+        """What became of a change; ``None``: certainly nothing, so that it may be tried again.
+
+        Where somebody else has set the value since, nobody knows whether ours was there before.
+        """
+        try:
+            row = await self._row(key)
+        except Unavailable:
+            return Outcome.UNKNOWN
+        if row is not None and row[0] == fresh:
+            return Outcome.APPLIED
+        as_it_was = (row is None or row[1] is None) if version is None else (row is not None and row[0] == version)
+        return None if as_it_was else Outcome.UNKNOWN
+
+    async def _row(self, key: str) -> Row | None:
+        rows: Sequence[Row] = await self._session.execute(self._read, (key,), Level.SERIAL)
+        return rows[0] if rows else None
+
+
+def _transaction(text: str) -> Statement:
+    return Statement(text, Kind.TRANSACTION)
+
+
+def _key(key: str) -> str:
+    """A key as rows have it: Cassandra takes no empty one."""
+    return f":{key}"
