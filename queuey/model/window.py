@@ -58,16 +58,27 @@ class Window:
         return attrs.evolve(self, first_limit=left, resume=last if self.descending else successor(last))
 
 
+class Lasting:
+    """The mark of a slice that is given again while nothing in it changes, and that lives as long as that.
+
+    It is compared by identity. What somebody makes of such a slice may be kept by a weak reference to its mark.
+    """
+
+    __slots__ = ("__weakref__",)
+
+
 @attrs.frozen
 class Slice(Generic[Rest]):
     """A piece of an answer.
 
     :ivar messages: in the order asked for.
     :ivar rest: what to ask for next, or ``None`` where nothing is left.
+    :ivar lasting: its mark, where whoever gave it keeps it.
     """
 
     messages: tuple[Message, ...]
     rest: Rest | None
+    lasting: Lasting | None = attrs.field(default=None, eq=False, repr=False)
 
 
 WindowSlice = Slice[Window]

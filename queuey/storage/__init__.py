@@ -10,6 +10,8 @@ from typing import Any
 
 from queuey.config import MemoryStorage, SQLiteStorage
 from queuey.interfaces import IStore
+from queuey.storage.caching import CachedStore
+from queuey.storage.pages import Told
 
 _MULTICAST = 1 << 40
 """The bit that tells a random node from the address of a network card (RFC 9562, section 6.10)."""
@@ -17,6 +19,8 @@ _MULTICAST = 1 << 40
 _CACHED_QUEUES = 4096
 """Queues whose settings are kept at hand, some 4 MiB of them."""
 
+_CACHED_PAGES = 32 << 20
+"""Bytes that pages kept at hand may take, their JSON included, counted for the worst case: plain text takes half."""
 
 _LIMIT = 10.0
 """Seconds after which a request is told that the storage does not answer."""
@@ -31,12 +35,13 @@ def make_store(settings: MemoryStorage | SQLiteStorage, reactor: Any, now: Calla
     :param reactor: whose timers it uses, and in which its threads answer.
     :param now: the wall clock, in seconds since 1970; threads call it.
     """
+    told = Told(now)
     node, clock_sequence = secrets.randbits(48) | _MULTICAST, secrets.randbits(14)
     if isinstance(settings, MemoryStorage):
         from queuey.storage.memory import MemoryStore
 
-        return MemoryStore(reactor, now, settings.max_bytes, node, clock_sequence, _new_version)
-    from queuey.storage.caching import CachedQueues
+        memory = MemoryStore(reactor, told, settings.max_bytes, node, clock_sequence, _new_version)
+        return CachedStore(memory, told, _CACHED_QUEUES, _CACHED_PAGES)
     from queuey.storage.sqlite import SQLiteSettings, SQLiteStore, Threads
     from queuey.storage.timed import TimedStore
 
@@ -44,7 +49,7 @@ def make_store(settings: MemoryStorage | SQLiteStorage, reactor: Any, now: Calla
         settings.path,
         SQLiteSettings(settings.durability == "relaxed", settings.cache_bytes),
         reactor,
-        now,
+        told,
         Threads(
             lambda work: Thread(target=work, name="queuey-store", daemon=True).start(),
             reactor.callFromThread,
@@ -54,7 +59,7 @@ def make_store(settings: MemoryStorage | SQLiteStorage, reactor: Any, now: Calla
         clock_sequence,
         _new_version,
     )
-    return TimedStore(CachedQueues(store, _CACHED_QUEUES), reactor, _LIMIT, _PING_LIMIT)
+    return TimedStore(CachedStore(store, told, _CACHED_QUEUES, _CACHED_PAGES), reactor, _LIMIT, _PING_LIMIT)
 
 
 def _new_version() -> str:

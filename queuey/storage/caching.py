@@ -1,4 +1,4 @@
-"""A store that remembers the queues it has described, for stores that one process has to itself."""
+"""A store that remembers queues and pages that were asked for, for stores that one process has to itself."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from queuey.interfaces import IStateStore, IStore, Promises
 from queuey.model.message import Address, Content, NewMessage
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.timeid import MessageId
+from queuey.model.timeid import MessageId, from_seconds
 from queuey.model.window import LookupSlice, Window, WindowSlice
+from queuey.storage.pages import Pages, Told
 
 Name = tuple[str, str]
 T = TypeVar("T")
@@ -67,17 +68,21 @@ class Memory:
 
 
 @implementer(IStore)
-class CachedQueues:
-    """Any store, with the queues it described last kept in the reactor.
+class CachedStore:
+    """Any store, with the queues it described last and the pages it gave last kept in the reactor.
 
     It must be the only way to the store: what others change in it would not be seen.
 
-    :param size: queues to remember at the most.
+    :param told: the store's own wall clock.
+    :param queues: how many to remember at the most.
+    :param pages: bytes that pages may take; see ``Pages``.
     """
 
-    def __init__(self, store: IStore, size: int) -> None:
+    def __init__(self, store: IStore, told: Told, queues: int, pages: int) -> None:
         self._store = store
-        self._memory = Memory(size)
+        self._told = told
+        self._memory = Memory(queues)
+        self._pages = Pages(pages)
         self.states: IStateStore = store.states
         self.promises: Promises = store.promises
         self._closed = False
@@ -89,13 +94,14 @@ class CachedQueues:
     def close(self) -> Deferred[None]:
         """See IStore."""
         self._closed = True
+        self._pages.clear()
         return self._store.close()
 
     def ping(self) -> Deferred[None]:
         """See IStore."""
         return self._store.ping()
 
-    # Messages: straight on
+    # Messages
 
     def append(
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
@@ -104,8 +110,23 @@ class CachedQueues:
         return self._store.append(queue, messages, terms)
 
     def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
-        """See IMessageStore."""
-        return self._store.scan(queue, window, ack)
+        """See IMessageStore; a page that is kept is answered at once."""
+        if self._closed:
+            return self._store.scan(queue, window, ack)
+        page = self._pages.get(queue.incarnation, window, from_seconds(self._told.latest()))
+        return succeed(page) if page is not None else self._ask_for_page(queue, window, ack)
+
+    def _ask_for_page(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
+        question = self._pages.begin(queue.incarnation, window)
+
+        def answered(slice: WindowSlice) -> WindowSlice:
+            return self._pages.end(question, slice)
+
+        def failed(failure: Failure) -> Failure:
+            self._pages.give_up(question)
+            return failure
+
+        return self._store.scan(queue, window, ack).addCallbacks(answered, failed)
 
     def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[LookupSlice]:
         """See IMessageStore."""
@@ -115,19 +136,29 @@ class CachedQueues:
         self, queue: Queue, addresses: Sequence[Address], content: Content, ttl: int, terms: WriteTerms
     ) -> Deferred[None]:
         """See IMessageStore."""
-        return self._store.replace(queue, addresses, content, ttl, terms)
+        return self._changing_pages(queue, self._store.replace(queue, addresses, content, ttl, terms))
 
     def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
         """See IMessageStore."""
-        return self._store.remove(queue, addresses, ack)
+        return self._changing_pages(queue, self._store.remove(queue, addresses, ack))
 
     def purge(self, queue: Queue, before: MessageId, ack: Ack) -> Deferred[None]:
         """See IMessageStore."""
-        return self._store.purge(queue, before, ack)
+        return self._changing_pages(queue, self._store.purge(queue, before, ack))
 
     def count(self, queue: Queue, ack: Ack) -> Deferred[int]:
         """See IMessageStore."""
         return self._store.count(queue, ack)
+
+    def _changing_pages(self, queue: Queue, answer: Deferred[T]) -> Deferred[T]:
+        """Keep no page of a queue until its change is over, which is when the store says so."""
+        self._pages.change(queue.incarnation)
+
+        def over(result: T) -> T:
+            self._pages.changed(queue.incarnation)
+            return result
+
+        return shield(answer.addBoth(over))
 
     # Queues
 
@@ -148,7 +179,7 @@ class CachedQueues:
         """See IQueueStore."""
         name = (queue.application, queue.name)
         self._memory.change(name)
-        return self._changing(name, self._store.forget(queue))
+        return self._changing(name, self._changing_pages(queue, self._store.forget(queue)))
 
     def _changing(self, name: Name, answer: Deferred[T]) -> Deferred[T]:
         """Forget a queue again when its change is over, which is when the store says so, not when a caller goes."""

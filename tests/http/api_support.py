@@ -15,7 +15,9 @@ from queuey import config
 from queuey.interfaces import IStore
 from queuey.logs import open_log
 from queuey.service.assembly import House, assemble
+from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
+from queuey.storage.pages import Told
 from tests.http.wire_support import Client, Fields, Response
 
 NOW = 1_700_000_000.0
@@ -47,8 +49,9 @@ class ApiTestCase(SynchronousTestCase):
         self.client = Client(self.house.site)
 
     def make_store(self) -> IStore:
-        numbers = count(1)
-        return MemoryStore(self.clock, self.clock.seconds, 1 << 28, 1 << 40, 7, lambda: f"v{next(numbers)}")
+        numbers, told = count(1), Told(self.clock.seconds)
+        store = MemoryStore(self.clock, told, 1 << 28, 1 << 40, 7, lambda: f"v{next(numbers)}")
+        return CachedStore(store, told, 100, 1 << 20)
 
     def make_house(self, settings: str) -> House:
         file = Path(self.mktemp())

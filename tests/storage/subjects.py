@@ -11,12 +11,17 @@ from twisted.internet.task import Clock
 
 from queuey.deferreds import deferred
 from queuey.interfaces import IStore
+from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
+from queuey.storage.pages import Told
 from queuey.storage.sqlite import Runner, SQLiteSettings, SQLiteStore
 from tests.contracts.subject import Wall
 from tests.storage.runners import Manual
 
 NODE, CLOCK_SEQUENCE = 0x0123456789AB, 0x1234
+
+SOME_PAGES = 40_000
+"""Bytes of pages to keep, room for some ten of a few messages."""
 
 TURNS = 12
 """Turns of upkeep that a suite's messages need at the most, with some to spare."""
@@ -35,8 +40,9 @@ class MemorySubject:
 
     def __init__(self, max_bytes: int = 1 << 40) -> None:
         self.wall = Wall()
+        self.told = Told(self.wall)
         self.clock = Clock()
-        self.store: IStore = MemoryStore(self.clock, self.wall, max_bytes, NODE, CLOCK_SEQUENCE, versions())
+        self.store: IStore = MemoryStore(self.clock, self.told, max_bytes, NODE, CLOCK_SEQUENCE, versions())
         self.store.open()
 
     def advance(self, seconds: float) -> Deferred[None]:
@@ -57,6 +63,14 @@ class MemorySubject:
         return self.store.close()
 
 
+class CachedMemorySubject(MemorySubject):
+    """A memory store with some queues and pages kept at hand, few enough that they have to make room."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = CachedStore(self.store, self.told, 3, SOME_PAGES)
+
+
 class SQLiteSubject:
     """A SQLite store under test, in a directory of its own.
 
@@ -67,6 +81,7 @@ class SQLiteSubject:
 
     def __init__(self, directory: Path, runner: Callable[[], Runner], relaxed: bool = True) -> None:
         self.wall = Wall()
+        self.told = Told(self.wall)
         self.clock = Clock()
         self.directory = directory
         self._runner = runner
@@ -76,7 +91,7 @@ class SQLiteSubject:
 
     def _make(self) -> IStore:
         store = SQLiteStore(
-            self.directory, self._settings, self.clock, self.wall, self._runner(), NODE, CLOCK_SEQUENCE, self._versions
+            self.directory, self._settings, self.clock, self.told, self._runner(), NODE, CLOCK_SEQUENCE, self._versions
         )
         store.open()
         self.clock.advance(0)
@@ -116,3 +131,10 @@ class HeldSubject(SQLiteSubject):
 
     def release(self) -> None:
         self.runner.take()
+
+
+class CachedHeldSubject(HeldSubject):
+    """The same, with some queues and pages kept at hand."""
+
+    def _make(self) -> IStore:
+        return CachedStore(super()._make(), self.told, 3, SOME_PAGES)

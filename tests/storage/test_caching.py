@@ -1,4 +1,4 @@
-"""The store that remembers queues: the contract, how little it asks, and that it never shows what is over."""
+"""The store that remembers queues and pages: the contract, and what it remembers of queues."""
 
 from __future__ import annotations
 
@@ -9,26 +9,20 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
-from queuey.interfaces import IStore
 from queuey.model.queue import Queue, QueueSettings
-from queuey.storage.caching import CachedQueues
+from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
+from queuey.storage.pages import Told
 from tests.contracts import messages, queues, states
 from tests.contracts.subject import Contract, Wall
-from tests.storage.subjects import CLOCK_SEQUENCE, NODE, MemorySubject, versions
+from tests.storage.subjects import CLOCK_SEQUENCE, NODE, CachedMemorySubject, versions
 
 PLAIN, OTHER = QueueSettings(), QueueSettings(partitions=9)
 
 
-class CachedSubject(MemorySubject):
-    def __init__(self) -> None:
-        super().__init__()
-        self.store: IStore = CachedQueues(self.store, 3)
-
-
 class CachedCase(Contract):
-    def make_subject(self) -> CachedSubject:
-        return CachedSubject()
+    def make_subject(self) -> CachedMemorySubject:
+        return CachedMemorySubject()
 
 
 class QueuesTests(CachedCase, queues.QueuesContract):
@@ -91,7 +85,7 @@ class CachedQueuesTests(SynchronousTestCase):
         self.store = SlowStore()
         self.store.open()
         self.addCleanup(self.store.close)
-        self.cached = CachedQueues(self.store, 3)
+        self.cached = CachedStore(self.store, Told(Wall()), 3, 0)
         self.queue = self.make("a")
 
     def make(self, name: str) -> Queue:

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.contracts import machine
 from tests.storage.quick import quick_directory
-from tests.storage.subjects import HeldSubject, MemorySubject
+from tests.storage.subjects import CachedHeldSubject, HeldSubject, MemorySubject
 
 
 class MachineTests(SynchronousTestCase):
@@ -19,3 +19,8 @@ class MachineTests(SynchronousTestCase):
         directory = quick_directory(self)
         numbers = count()
         machine.run(lambda: HeldSubject(directory / str(next(numbers))), examples=100)
+
+    def test_cached_sqlite(self) -> None:
+        directory = quick_directory(self)
+        numbers = count()
+        machine.run(lambda: CachedHeldSubject(directory / str(next(numbers))), examples=50)

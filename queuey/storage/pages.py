@@ -1,0 +1,171 @@
+"""Pages of messages that stay as they are, kept at hand for stores that one process has to itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Final
+
+import attrs
+
+from queuey.model.timeid import Ticks
+from queuey.model.window import Lasting, Window, WindowSlice
+
+PAGE: Final = 1024
+"""Bytes that a page takes beside its messages."""
+
+MESSAGE: Final = 512
+"""Bytes that a message takes beside its content: the objects it is made of, and the names in its JSON text."""
+
+CONTENT: Final = 7
+"""Bytes that a byte of content takes at the most: its own, and six where a reader keeps it as an escape in JSON."""
+
+Key = tuple[int, Window]
+
+
+class Told:
+    """A wall clock that knows the latest time it has told, whichever thread asked.
+
+    A store may have swept whatever had expired by then, and that does not come back when the clock is set back.
+
+    :param now: the clock, in seconds since 1970.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._latest = 0.0
+        self._lock = Lock()
+
+    def __call__(self) -> float:
+        """The time, in seconds since 1970."""
+        seconds = self._now()
+        with self._lock:
+            self._latest = max(self._latest, seconds)
+        return seconds
+
+    def latest(self) -> float:
+        """The latest time that was told, now included."""
+        self()
+        return self._latest
+
+
+@attrs.frozen
+class _Page:
+    slice: WindowSlice
+    expires: Ticks
+    bytes: int
+
+
+@attrs.frozen(eq=False)
+class Question:
+    """One window that the store is being asked for."""
+
+    queue: int
+    window: Window
+
+
+class Pages:
+    """Full ascending pages by queue and window, the least recently used of which make room for new ones.
+
+    Where the limit of an ascending page was reached, the page is settled by what lies between its lower bound and its
+    last message. All of that is below the stable time, so neither an append nor a message that falls due changes it:
+    until the first of its messages expires, only ``replace``, ``remove``, ``purge`` and ``forget`` do. Each of them
+    ends all pages of its queue, and while it is under way no page of that queue is kept: another reader may already
+    have seen what it does. Queues are told apart by their incarnations.
+
+    :param size: bytes that the pages may take, with one JSON text of each that a reader may keep.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._used = 0
+        self._pages: dict[Key, _Page] = {}
+        self._windows: dict[int, set[Window]] = {}
+        self._asked: dict[int, set[Question]] = {}
+        self._changing: dict[int, int] = {}
+
+    def get(self, queue: int, window: Window, latest: Ticks) -> WindowSlice | None:
+        """A page, which is then the most recently used.
+
+        :param latest: the latest time that the store may have gone by; see ``Told``.
+        """
+        page = self._pages.get((queue, window))
+        if page is None:
+            return None
+        if page.expires <= latest:
+            self._drop((queue, window))
+            return None
+        self._pages[queue, window] = self._pages.pop((queue, window))
+        return page.slice
+
+    def begin(self, queue: int, window: Window) -> Question:
+        """Begin to ask the store; returns what ``end`` takes."""
+        question = Question(queue, window)
+        if queue not in self._changing:
+            self._asked.setdefault(queue, set()).add(question)
+        return question
+
+    def end(self, question: Question, slice: WindowSlice) -> WindowSlice:
+        """Hear what the store answered, and keep it if it lasts and nothing has begun to change its queue since.
+
+        :return: what to answer: the slice, marked as lasting where it was kept.
+        """
+        if not self.give_up(question) or not is_full(question.window, slice):
+            return slice
+        size = PAGE + sum(MESSAGE + CONTENT * message.content.size for message in slice.messages)
+        if size > self._size:
+            return slice
+        slice = attrs.evolve(slice, lasting=Lasting())
+        page = _Page(slice, min(message.expires for message in slice.messages), size)
+        self._put((question.queue, question.window), page)
+        return slice
+
+    def give_up(self, question: Question) -> bool:
+        """Ask no longer; whether nothing has begun to change the queue since."""
+        asked = self._asked.get(question.queue, set())
+        if question not in asked:
+            return False
+        asked.remove(question)
+        if not asked:
+            del self._asked[question.queue]
+        return True
+
+    def change(self, queue: int) -> None:
+        """End the pages of a queue, and keep none, until as many calls of ``changed``."""
+        self._changing[queue] = self._changing.get(queue, 0) + 1
+        self._asked.pop(queue, None)
+        for window in tuple(self._windows.get(queue, ())):
+            self._drop((queue, window))
+
+    def changed(self, queue: int) -> None:
+        """Hear that a change is over."""
+        left = self._changing.pop(queue) - 1
+        if left:
+            self._changing[queue] = left
+
+    def clear(self) -> None:
+        """End all pages."""
+        for key in tuple(self._pages):
+            self._drop(key)
+
+    def _put(self, key: Key, page: _Page) -> None:
+        if key in self._pages:
+            self._drop(key)
+        self._pages[key] = page
+        self._windows.setdefault(key[0], set()).add(key[1])
+        self._used += page.bytes
+        while self._used > self._size:
+            self._drop(next(iter(self._pages)))
+
+    def _drop(self, key: Key) -> None:
+        self._used -= self._pages.pop(key).bytes
+        windows = self._windows[key[0]]
+        windows.remove(key[1])
+        if not windows:
+            del self._windows[key[0]]
+
+
+def is_full(window: Window, slice: WindowSlice) -> bool:
+    """Whether an ascending window was read to its end in one slice, and each partition to the limit."""
+    first, others = window.first()[2], window.limit * (len(window.partitions) - 1)
+    return slice.rest is None and 0 < len(slice.messages) == first + others and not window.descending
