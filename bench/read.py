@@ -1,6 +1,8 @@
 """Reading a page of 100 messages of 140 bytes, against a bare Klein app that gives as many bytes, always the same.
 
-The Klein app writes Site's own access log; another one writes no log. All take turns under the same load generator.
+A full page lasts, and is kept at hand. The same messages asked for with a larger limit are no full page: they are what
+a page costs that is read for the first time. The Klein app writes Site's own access log; another one writes no log. All
+take turns under the same load generator.
 
     python -m bench.read [ROUNDS [SECONDS]]
 """
@@ -17,6 +19,7 @@ from bench import figures
 from bench.servers import ask, free_port, make_queue, post_batch, queuey_command, request, serving
 
 PAGE = "/v1/bench/q?limit=100"
+NOT_FULL = "/v1/bench/q?limit=101"
 CONNECTIONS = 32
 
 
@@ -36,6 +39,7 @@ def main(rounds: int, seconds: float) -> None:
         print(f"a page of 100 messages has {size} bytes")
         asked = {
             "queuey": (queuey, request("GET", PAGE)),
+            "queuey, not full": (queuey, request("GET", NOT_FULL)),
             "static": (logging, request("GET", f"/{size}")),
             "static, no log": (silent, request("GET", f"/{size}")),
         }
@@ -45,6 +49,7 @@ def main(rounds: int, seconds: float) -> None:
         rates = figures.alternating(rounds, sides)
         figures.show("a page / static", rates["queuey"] / rates["static"], at_least=0.5)
         figures.show("a page / static, no log", rates["queuey"] / rates["static, no log"])
+        figures.show("a page that is not full / static", rates["queuey, not full"] / rates["static"])
 
 
 def page_size(port: int) -> int:

@@ -11,6 +11,7 @@ from queuey.core.messages import MessageExchange
 from queuey.core.queues import Listing, QueueDirectory
 from queuey.http import reading, writing
 from queuey.http.authorized import Admitted, AdmittedToQueue, Route
+from queuey.http.texts import Texts
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.window import Slice
@@ -34,6 +35,7 @@ class V1:
     directory: QueueDirectory
     exchange: MessageExchange
     new_name: Callable[[], str]
+    _texts: Texts = attrs.field(factory=Texts, init=False)
 
     def routes(self) -> tuple[Route, ...]:
         """The API at a glance."""
@@ -96,8 +98,8 @@ class V1:
         await writing.stream(
             request,
             "messages",
-            _piece(await self.exchange.read(queue, window)),
-            lambda rest: self.exchange.read(queue, rest).addCallback(_piece),
+            self._piece(await self.exchange.read(queue, window)),
+            lambda rest: self.exchange.read(queue, rest).addCallback(self._piece),
         )
 
     async def lookup(self, request: Request, admitted: AdmittedToQueue, ids: str) -> None:
@@ -106,8 +108,8 @@ class V1:
         await writing.stream(
             request,
             "messages",
-            _piece(await self.exchange.lookup(queue, reading.addresses(ids))),
-            lambda rest: self.exchange.lookup(queue, rest).addCallback(_piece),
+            self._piece(await self.exchange.lookup(queue, reading.addresses(ids))),
+            lambda rest: self.exchange.lookup(queue, rest).addCallback(self._piece),
         )
 
     async def replace(self, request: Request, admitted: AdmittedToQueue, ids: str) -> None:
@@ -124,6 +126,5 @@ class V1:
         await self.exchange.remove(queue, reading.addresses(ids))
         writing.ok(request)
 
-
-def _piece(slice: Slice[Rest]) -> writing.Piece[Rest]:
-    return writing.messages_json(slice.messages), slice.rest
+    def _piece(self, slice: Slice[Rest]) -> writing.Piece[Rest]:
+        return self._texts.of(slice), slice.rest
