@@ -178,12 +178,19 @@ class IStore(IMessageStore, IQueueStore):
     """One back end as a whole."""
 
     states: IStateStore = Attribute("The :class:`IStateStore` of this back end.")
-    promises: Promises = Attribute("What this back end can promise.")
+    promises: Promises = Attribute("What this back end can promise; as it is known once it has opened.")
 
     def open() -> None:
         """Begin; called once, in the process that serves.
 
         :raise QueueyError: where the store cannot be used, saying why; nothing is then left open.
+        """
+
+    def opened() -> Deferred[None]:
+        """Whether the store serves; until it does, every call fails with ``Unavailable``, saying what it waits for.
+
+        :return: fires once it serves: after ``open`` at once, unless it is elsewhere. Fails with a ``QueueyError``
+            where it never will, saying why; with ``Unavailable`` where it is closed before. Called after ``open``.
         """
 
     def close() -> Deferred[None]:

@@ -91,6 +91,10 @@ class CachedStore:
         """See IStore."""
         self._store.open()
 
+    def opened(self) -> Deferred[None]:
+        """See IStore."""
+        return self._store.opened()
+
     def close(self) -> Deferred[None]:
         """See IStore."""
         self._closed = True

@@ -224,6 +224,10 @@ class MemoryStore:
         self.states.open = True
         self._timer = self._clock.callLater(SWEEP, self._tick)
 
+    def opened(self) -> Deferred[None]:
+        """See IStore."""
+        return succeed(None)
+
     def close(self) -> Deferred[None]:
         """See IStore; nothing waits, so it is over at once."""
         self.states.open = False

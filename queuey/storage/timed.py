@@ -114,11 +114,19 @@ class TimedStore:
         self._deadlines = Deadlines(clock, limit)
         self._pings = Deadlines(clock, ping_limit)
         self.states: IStateStore = TimedStates(store.states, self._deadlines)
-        self.promises: Promises = store.promises
+
+    @property
+    def promises(self) -> Promises:
+        """See IStore."""
+        return self._store.promises
 
     def open(self) -> None:
         """See IStore."""
         self._store.open()
+
+    def opened(self) -> Deferred[None]:
+        """See IStore."""
+        return self._store.opened()
 
     def close(self) -> Deferred[None]:
         """See IStore; how long that may take is its caller's business."""

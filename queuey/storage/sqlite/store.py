@@ -109,6 +109,10 @@ class SQLiteStore:
         writer = Writer(connection, self._now, self._node, self._clock_sequence, self._new_version)
         return _Open(lock, writer, Reader(reading, self._now))
 
+    def opened(self) -> Deferred[None]:
+        """See IStore."""
+        return succeed(None)
+
     def close(self) -> Deferred[None]:
         """See IStore."""
         if self._end is None:

@@ -1,0 +1,80 @@
+"""The numbered files of CQL that make the tables.
+
+Every statement can be run again without harm: whoever ran a file may have died in the middle of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import attrs
+
+STATE_TABLE: Final = "schema_state"
+
+STATE_ID: Final = UUID("8f0e2b1c-52a4-4c6e-9d37-0a6c1f5d7e00")
+"""The id of that table, by which a keyspace of ours is known."""
+
+_FOLDER: Final = Path(__file__).parent / "schema"
+_COMMENT: Final = re.compile(r"--[^\n]*")
+
+Replication = int | tuple[tuple[str, int], ...]
+"""Replicas in each data centre: everywhere the same, or by the name of the data centre."""
+
+
+@attrs.frozen
+class Script:
+    """One file.
+
+    :ivar number: the version of the schema that it makes of the one before; 0 for what comes before all versions.
+    :ivar text: of the file, with its comments.
+    """
+
+    number: int
+    text: str
+
+    def statements(self, names: Mapping[str, str]) -> tuple[str, ...]:
+        """Its statements, with names put in."""
+        parts = _COMMENT.sub("", put_in(self.text, names)).split(";")
+        return tuple(part.strip() for part in parts if part.strip())
+
+
+def scripts() -> tuple[Script, ...]:
+    """All files, in their order."""
+    files = sorted(_FOLDER.glob("[0-9][0-9]_*.cql"))
+    return tuple(Script(int(file.name[:2]), file.read_text(encoding="utf-8")) for file in files)
+
+
+def put_in(text: str, names: Mapping[str, str]) -> str:
+    """A text with names put in where it has them in braces; CQL has other braces besides."""
+    for name, value in names.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
+def names(keyspace: str, replication: str) -> dict[str, str]:
+    """What is put into the files."""
+    return {"keyspace": keyspace, "replication": replication}
+
+
+def replication_cql(replication: Replication, centres: tuple[str, ...] = ()) -> str:
+    """The replication of a keyspace in CQL.
+
+    :param centres: the data centres, where the cluster is too old to find them out itself.
+    """
+    if isinstance(replication, int):
+        pairs = tuple((centre, replication) for centre in centres) or (("replication_factor", replication),)
+    else:
+        pairs = replication
+    return "{'class': 'NetworkTopologyStrategy', " + ", ".join(f"'{name}': {number}" for name, number in pairs) + "}"
+
+
+def whole(keyspace: str, replication: Replication) -> str:
+    """All files as one text for those who run it by hand; its last statement says that they were run."""
+    made = [put_in(each.text, names(keyspace, replication_cql(replication))) for each in scripts()]
+    last = scripts()[-1].number
+    done = f"UPDATE {keyspace}.{STATE_TABLE} SET version = {last} WHERE k = 'version' IF version = null;\n"
+    return "\n".join([*made, "-- Front ends begin to use the tables once this stands there.\n" + done])

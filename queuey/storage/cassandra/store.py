@@ -1,0 +1,299 @@
+"""The store on a cluster as a whole: it waits for the cluster, finds out what it is like, and serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from queuey.deferreds import deferred, shield
+from queuey.errors import ConfigurationError, QueueyError, Unavailable
+from queuey.interfaces import IMessageStore, IStateStore, IStore, Outcome, Promises, State
+from queuey.logs import EventLog
+from queuey.model.message import Address, Content, NewMessage
+from queuey.model.policy import Ack, WriteTerms
+from queuey.model.queue import Queue, QueueSettings
+from queuey.model.timeid import MessageId
+from queuey.model.window import LookupSlice, Window, WindowSlice
+from queuey.storage.cassandra.facts import Facts, find_out, release_of
+from queuey.storage.cassandra.port import AccessRefused, ICQLSession, Kind, Level, Statement
+from queuey.storage.cassandra.registry import Registry
+from queuey.storage.cassandra.schema import Schema, SchemaSettings
+from queuey.storage.cassandra.scripts import STATE_TABLE
+from queuey.storage.cassandra.times import Pace, Times, growing
+
+T = TypeVar("T")
+
+_UNKNOWN: Final = Promises("What an acknowledged write survives is known once Cassandra has been asked.", False)
+
+_LONGEST_WAIT: Final = 3.0
+"""Seconds between two attempts to reach the cluster at the most."""
+
+_RETRY_AFTER: Final = 5
+"""Seconds after which a client may ask again while the store has not opened."""
+
+
+class Doorkeeper:
+    """Lets calls in while the store serves, and knows how many are inside."""
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._empty: Deferred[None] | None = None
+        self.shut: str | None = "The store has not been opened."
+
+    def enter(self, call: Callable[[], Deferred[T]]) -> Deferred[T]:
+        """Make a call, or fail with the reason why none is made."""
+        if self.shut is not None:
+            return fail(Unavailable(self.shut, retry_after=_RETRY_AFTER))
+        self._inside += 1
+        return call().addBoth(self._left)
+
+    def _left(self, result: T) -> T:
+        self._inside -= 1
+        if not self._inside and self._empty is not None:
+            self._empty.callback(None)
+        return result
+
+    def emptied(self) -> Deferred[None]:
+        """Fires once nobody is inside; called once, after it was shut."""
+        self._empty = Deferred()
+        if not self._inside:
+            self._empty.callback(None)
+        return self._empty
+
+
+@implementer(IStateStore)
+class _States:
+    """The states, while the store serves."""
+
+    def __init__(self, states: IStateStore, door: Doorkeeper) -> None:
+        self._states = states
+        self._door = door
+
+    def read(self, key: str) -> Deferred[State | None]:
+        """See IStateStore."""
+        return self._door.enter(lambda: self._states.read(key))
+
+    def replace(self, key: str, version: str | None, value: bytes | None) -> Deferred[Outcome]:
+        """See IStateStore."""
+        return self._door.enter(lambda: self._states.replace(key, version, value))
+
+
+@attrs.frozen
+class Parts:
+    """What the store consists of."""
+
+    session: ICQLSession
+    times: Times
+    registry: Registry
+    states: IStateStore
+    messages: IMessageStore
+
+
+@implementer(IStore)
+class CassandraStore:
+    """Queues, messages and states in a keyspace of a cluster.
+
+    ``open`` only begins: the cluster may be away for as long as it likes.
+
+    :param where: the cluster, as an operator knows it.
+    :param make_schema: makes the keeper of the tables, from what waits some seconds and what is told of waiting.
+    :param timer: whose timers the waits go by.
+    :param found: is told what the cluster is like, before anything is served.
+    """
+
+    _log = EventLog(Logger(namespace="queuey.storage"))
+
+    def __init__(
+        self,
+        parts: Parts,
+        settings: SchemaSettings,
+        where: str,
+        make_schema: Callable[[Callable[[float], Deferred[None]], Callable[[str], None]], Schema],
+        timer: IReactorTime,
+        found: Callable[[Facts], None],
+    ) -> None:
+        self._parts = parts
+        self._keyspace = settings.keyspace
+        self._where = where
+        self._found = found
+        self._door = Doorkeeper()
+        self._pace = Pace(timer)
+        self._schema = make_schema(self._pace.sleep, self._wait_for)
+        self._ping = Statement(f"SELECT version FROM {self._keyspace}.{STATE_TABLE} WHERE k = 'version'", Kind.READ)
+        self._told = ""
+        self._connected = False
+        self._times_started = False
+        self._coming_up: Deferred[None] | None = None
+        self._result: Failure | None = None
+        self._waiters: list[Deferred[None]] = []
+        self._end: Deferred[None] | None = None
+        self.states: IStateStore = _States(parts.states, self._door)
+        self.promises = _UNKNOWN
+
+    # The store as a whole
+
+    def open(self) -> None:
+        """See IStore."""
+        self._door.shut = f"Storage waits for Cassandra at {self._where}."
+        self._coming_up = Deferred.fromCoroutine(self._come_up()).addBoth(self._came_up)
+
+    def opened(self) -> Deferred[None]:
+        """See IStore."""
+        waiter: Deferred[None] = Deferred()
+        if self._coming_up is not None and self._coming_up.called:
+            waiter.callback(self._result)
+        else:
+            self._waiters.append(waiter)
+        return waiter
+
+    async def _come_up(self) -> None:
+        facts = await self._until_it_answers()
+        self._found(facts)
+        self.promises = facts.promises()
+        self._wait_for(f"Cassandra at {self._where} answers, and this front end gets ready")
+        self._times_started = True
+        await self._parts.times.start()
+        self._door.shut = None
+
+    async def _until_it_answers(self) -> Facts:
+        failures = 0
+        while not self._pace.stopped:
+            try:
+                return await self._prepare()
+            except Unavailable as error:
+                self._wait_for(f"waiting for Cassandra at {self._where}: {error.text}")
+                await self._pace.sleep(min(growing(failures), _LONGEST_WAIT))
+                failures += 1
+            except AccessRefused as error:
+                raise ConfigurationError((f"Cassandra at {self._where}: {error.text}",)) from None
+        raise _closed()
+
+    async def _prepare(self) -> Facts:
+        session = self._parts.session
+        if not self._connected:
+            await session.connect()
+            self._connected = True
+        release = await release_of(session)
+        await self._schema.ensure(release)
+        facts = await find_out(session, release, self._keyspace)
+        refusal = facts.refusal(self._keyspace)
+        if refusal is not None:
+            raise ConfigurationError((refusal,))
+        return facts
+
+    def _wait_for(self, text: str) -> None:
+        """Tell clients and, once, the log what is waited for."""
+        if self._pace.stopped:
+            return
+        self._door.shut = f"Storage is not ready: {text}."
+        kind = text.split(":")[0]
+        if kind != self._told:
+            self._told = kind
+            self._log.info("store-waits", "{text}", text=text)
+
+    def _came_up(self, result: Failure | None) -> None:
+        self._result = result
+        if isinstance(result, Failure) and result.check(QueueyError):
+            self._door.shut = f"Storage cannot be used: {result.value}"
+        elif result is None:
+            self._log.info("store-ready", "Cassandra at {where} is served from", where=self._where)
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.callback(result)
+
+    def close(self) -> Deferred[None]:
+        """See IStore; the cluster learns that this front end is gone, if it answers."""
+        if self._end is None:
+            self._end = self._close()
+        return shield(self._end)
+
+    @deferred
+    async def _close(self) -> None:
+        self._door.shut = _closed().text
+        self._pace.stop()
+        await self._door.emptied()
+        if self._times_started:
+            await self._parts.times.stop()
+        await self._parts.session.close()
+        if self._coming_up is not None:
+            await self._coming_up
+
+    def ping(self) -> Deferred[None]:
+        """See IStore; a majority of the nodes has to answer, and this front end to be fit to serve."""
+        return self._door.enter(self._ask)
+
+    @deferred
+    async def _ask(self) -> None:
+        reason = self._parts.times.reason
+        if reason is not None:
+            raise Unavailable(reason)
+        await self._parts.session.execute(self._ping, (), Level.QUORUM)
+
+    # Messages
+
+    def append(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
+    ) -> Deferred[tuple[MessageId, ...]]:
+        """See IMessageStore."""
+        return self._door.enter(lambda: self._parts.messages.append(queue, messages, terms))
+
+    def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
+        """See IMessageStore."""
+        return self._door.enter(lambda: self._parts.messages.scan(queue, window, ack))
+
+    def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[LookupSlice]:
+        """See IMessageStore."""
+        return self._door.enter(lambda: self._parts.messages.lookup(queue, addresses, ack))
+
+    def replace(
+        self, queue: Queue, addresses: Sequence[Address], content: Content, ttl: int, terms: WriteTerms
+    ) -> Deferred[None]:
+        """See IMessageStore."""
+        return self._door.enter(lambda: self._parts.messages.replace(queue, addresses, content, ttl, terms))
+
+    def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
+        """See IMessageStore."""
+        return self._door.enter(lambda: self._parts.messages.remove(queue, addresses, ack))
+
+    def purge(self, queue: Queue, before: MessageId, ack: Ack) -> Deferred[None]:
+        """See IMessageStore."""
+        return self._door.enter(lambda: self._parts.messages.purge(queue, before, ack))
+
+    def count(self, queue: Queue, ack: Ack) -> Deferred[int]:
+        """See IMessageStore."""
+        return self._door.enter(lambda: self._parts.messages.count(queue, ack))
+
+    # Queues
+
+    def create(
+        self, application: str, name: str, settings: QueueSettings, max_queues: int | None
+    ) -> Deferred[tuple[Queue, bool]]:
+        """See IQueueStore."""
+        return self._door.enter(lambda: self._parts.registry.create(application, name, settings, max_queues))
+
+    def update(self, queue: Queue, settings: QueueSettings) -> Deferred[Queue]:
+        """See IQueueStore."""
+        return self._door.enter(lambda: self._parts.registry.update(queue, settings))
+
+    def forget(self, queue: Queue) -> Deferred[bool]:
+        """See IQueueStore."""
+        return self._door.enter(lambda: self._parts.registry.forget(queue))
+
+    def names(self, application: str, start: str, limit: int, prefix: str) -> Deferred[tuple[str, ...]]:
+        """See IQueueStore."""
+        return self._door.enter(lambda: self._parts.registry.names(application, start, limit, prefix))
+
+    def describe(self, application: str, names: Sequence[str]) -> Deferred[tuple[Queue | None, ...]]:
+        """See IQueueStore."""
+        return self._door.enter(lambda: self._parts.registry.describe(application, names))
+
+
+def _closed() -> Unavailable:
+    return Unavailable("The store is closed.")
