@@ -1,37 +1,50 @@
-"""The times of a front end: ids for what it writes, and how far its readers may see."""
+"""The times of a front end: ids for what it writes, and how far its readers may see.
+
+The rules are ``queuey.model.stable``'s; ``lease`` (one front end) and ``clocks`` (many) provide :class:`Times` by them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, TypeVar
+from uuid import UUID
 
 import attrs
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from queuey.deferreds import bounded
+from queuey.errors import QueueyError, Unavailable
+from queuey.logs import EventLog
+from queuey.model.clock import SteadyClock
+from queuey.model.stable import LONG_CLASS, Flight, Limits, Place
 from queuey.model.timeid import MessageId, Ticks
+from queuey.storage.cassandra.port import ICQLSession, Kind, Level, Statement
 
-LONG_CLASS = 1 << 40
-"""The multicast bit of an id: set where the message is kept in the long table, and in no other id of ours."""
+__all__ = ["LONG_CLASS", "Flight", "Limits", "Place", "Times"]
 
+ONE: Final = "one"
+MANY: Final = "many"
 
-@attrs.frozen
-class Place:
-    """One partition of one life of a queue."""
+READ_LIMIT: Final = 1.5
+"""Seconds that a read of one of our own rows may take, and ``WRITE_LIMIT`` a write: two of each fit into a lease."""
 
-    incarnation: int
-    partition: int
+WRITE_LIMIT: Final = 2.0
 
+ROW: Final = 5.0
+"""Seconds between two writes of the row in ``frontends``, which lives for 30."""
 
-@attrs.frozen
-class Flight:
-    """Ids that were stamped for one write, until it is known what became of it.
+SHORTEST: Final = 0.5
+"""Seconds to wait after a first failed attempt; twice as long after each further one, up to ``LONGEST``."""
 
-    :ivar ids: in the order in which they were asked for, rising strictly.
-    :ivar limit: seconds that the write may take from now; the store gives it no more time than that.
-    """
+LONGEST: Final = 5.0
 
-    number: int
-    ids: tuple[MessageId, ...]
-    limit: float
+NOTABLE: Final = 1.0
+"""Seconds between the clock of the machine and ours that an operator should know of."""
+
+T = TypeVar("T")
 
 
 class Times(Protocol):
@@ -58,14 +71,230 @@ class Times(Protocol):
         """The write failed, or nobody knows: it will not be answered as stored."""
 
     def put(self, id: MessageId) -> None:
-        """A client stored a message under an id of its own: no id of ours may equal it, and where its time has come
-        ids that follow are above it."""
+        """A client stores a message under an id of its own: no id of ours may equal it, and where its time has come
+        ids that follow are above it.
 
-    def stable(self, place: Place) -> MessageId:
+        To be called before its write is sent, or an id of ours may meet it on the way; once more after it does no
+        harm.
+        """
+
+    def stable(self, place: Place, slow: bool = False, weak: bool = False) -> MessageId:
         """The bound below which readers of a partition see everything; taken before the scan is sent.
 
+        :param slow: whether writes to this queue wait for every data centre.
+        :param weak: whether the queue is weak, whose readers do not wait and are promised less.
         :raise Unavailable: where this front end cannot know it now.
         """
 
     def registry_age(self) -> float | None:
         """Seconds that the row of a queue may be remembered; ``None`` is for ever, since nobody else changes it."""
+
+    @property
+    def reason(self) -> str | None:
+        """One sentence: why this front end cannot serve now; ``None`` where it can."""
+
+    def start(self) -> Deferred[None]:
+        """Make ready to serve, however long the cluster is away or another front end in the way.
+
+        :return: fires once it is ready for the first time. Fails with ``Unavailable`` where ``stop`` comes first.
+        """
+
+    def stop(self) -> Deferred[None]:
+        """Serve no more, and leave the cluster in such a state that others need not wait for us; what is in flight
+        cannot be promised any more.
+
+        :return: fires once that is done, or was given up because the cluster does not answer.
+        """
+
+
+class OwnClock(Protocol):
+    """The clock of a front end."""
+
+    def read(self) -> tuple[float, Ticks]:
+        """CLOCK_BOOTTIME in seconds, and our own time at that very moment."""
+
+    def follow(self, step: bool) -> float:
+        """Go after the clock of the machine, which may have been set.
+
+        :param step: at once, where nobody relies on our time yet.
+        :return: how many seconds it is ahead of ours then.
+        """
+
+
+class MachineClock:
+    """The clock of the machine, slewed where somebody sets it.
+
+    :param wall: seconds since 1970.
+    :param boottime: CLOCK_BOOTTIME in seconds.
+    """
+
+    def __init__(self, wall: Callable[[], float], boottime: Callable[[], float]) -> None:
+        self._wall = wall
+        self._boottime = boottime
+        self._clock = SteadyClock(boottime(), wall())
+
+    def read(self) -> tuple[float, Ticks]:
+        """See OwnClock."""
+        boot = self._boottime()
+        return boot, self._clock.read(boot)
+
+    def follow(self, step: bool) -> float:
+        """See OwnClock."""
+        return self._clock.follow(self._boottime(), self._wall(), step)
+
+
+class Follower:
+    """Keeps our clock after that of the machine, and says where somebody set that one."""
+
+    _log = EventLog(Logger(namespace="queuey.storage"))
+
+    def __init__(self, clock: OwnClock) -> None:
+        self._clock = clock
+        self._said = False
+
+    def follow(self, step: bool) -> None:
+        """See OwnClock."""
+        ahead = self._clock.follow(step)
+        if abs(ahead) > NOTABLE and not self._said:
+            self._log.warn(
+                "clock-set",
+                "the clock of the machine is {ahead} s ahead of the time that is served",
+                ahead=f"{ahead:.1f}",
+            )
+        self._said = abs(ahead) > NOTABLE
+
+
+@attrs.frozen
+class Identity:
+    """Who a front end is, for other front ends and for operators.
+
+    :ivar id: of this process alone, never used before.
+    :ivar host: where it runs, in a form that an operator knows.
+    """
+
+    id: UUID
+    host: str
+
+
+class Pace:
+    """Waits that end early once all is to stop."""
+
+    def __init__(self, timer: IReactorTime) -> None:
+        self._timer = timer
+        self._waiting: set[Deferred[None]] = set()
+        self.stopped = False
+
+    def sleep(self, seconds: float) -> Deferred[None]:
+        """Fires after so many seconds, or when ``stop`` is called."""
+        if self.stopped:
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        call = self._timer.callLater(seconds, done.callback, None)
+        self._waiting.add(done)
+
+        def over(result: None) -> None:
+            self._waiting.discard(done)
+            if call.active():
+                call.cancel()
+
+        return done.addCallback(over)
+
+    def stop(self) -> None:
+        """End every wait, now and from now on."""
+        self.stopped = True
+        for done in list(self._waiting):
+            done.callback(None)
+
+    def within(self, answer: Deferred[T], seconds: float) -> Deferred[T]:
+        """Give an answer of the cluster a limit: then it fails with ``Unavailable``, and what was asked is unknown."""
+        return bounded(
+            answer, seconds, self._timer, lambda: Unavailable("The cluster did not answer in time.", applied="unknown")
+        )
+
+
+class Trouble:
+    """Says what goes wrong again and again once, and once that it is over."""
+
+    _log = EventLog(Logger(namespace="queuey.storage"))
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._pause = SHORTEST
+
+    def met(self) -> float:
+        """An attempt failed, be it by a word of ours or by a defect, with the exception that is handled now.
+
+        :return: seconds to wait before the next.
+        """
+        failure = Failure()
+        self._failures += 1
+        if self._failures == 1 and isinstance(failure.value, QueueyError):
+            self._log.warn("cluster-silent", "what a front end keeps in the cluster: {error}", error=failure.value)
+        elif self._failures == 1:
+            self._log.failure("front-end-defect", "what a front end keeps in the cluster", failure)
+        pause, self._pause = self._pause, min(LONGEST, 2 * self._pause)
+        return pause
+
+    def afresh(self) -> None:
+        """What is attempted from now on is something else: wait for short times again."""
+        self._pause = SHORTEST
+
+    def over(self) -> None:
+        """An attempt came through."""
+        self.afresh()
+        if self._failures:
+            self._log.info("cluster-answers", "after {failures} failed attempts", failures=self._failures)
+        self._failures = 0
+
+
+@attrs.frozen
+class Peer:
+    """Another front end, as its row tells.
+
+    :ivar clock: what its own clock showed when it wrote the row.
+    """
+
+    id: UUID
+    host: str
+    mode: str
+    clock: Ticks
+
+
+class Presence:
+    """The rows by which front ends know of each other.
+
+    :param mode: ``ONE`` or ``MANY``.
+    :ivar id: of our own row.
+    """
+
+    def __init__(self, session: ICQLSession, keyspace: str, identity: Identity, mode: str, pace: Pace) -> None:
+        self._session = session
+        self.id = identity.id
+        self._identity = identity
+        self._mode = mode
+        self._pace = pace
+        self._started: Ticks | None = None
+        table = f"{keyspace}.frontends"
+        self._insert = Statement(
+            f"INSERT INTO {table} (k, id, host, mode, clock, started) VALUES (?, ?, ?, ?, ?, ?)", Kind.WRITE
+        )
+        self._delete = Statement(f"DELETE FROM {table} WHERE k = ? AND id = ?", Kind.WRITE)
+        self._select = Statement(f"SELECT id, host, mode, clock FROM {table} WHERE k = ? LIMIT 1000", Kind.READ)
+
+    async def announce(self, now: Ticks) -> None:
+        """Say that we are here."""
+        if self._started is None:
+            self._started = now
+        me = self._identity
+        values = ("frontend", me.id, me.host, self._mode, now, self._started)
+        await self._pace.within(self._session.execute(self._insert, values, Level.QUORUM), WRITE_LIMIT)
+
+    async def withdraw(self) -> None:
+        """Say that we are not here any more."""
+        values = ("frontend", self._identity.id)
+        await self._pace.within(self._session.execute(self._delete, values, Level.QUORUM), WRITE_LIMIT)
+
+    async def others(self) -> list[Peer]:
+        """Who else is here."""
+        rows = await self._pace.within(self._session.execute(self._select, ("frontend",), Level.QUORUM), READ_LIMIT)
+        return [Peer(id, host, mode, Ticks(clock)) for id, host, mode, clock in rows if id != self._identity.id]

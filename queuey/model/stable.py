@@ -1,0 +1,330 @@
+"""When a message may be shown: ids, writes in flight, and the stable time W of front ends that share a cluster.
+
+These are the rules alone, so that a simulation can run them as they are; every time is handed in. ``boot`` is always
+CLOCK_BOOTTIME in seconds, which nobody sets and which counts the pauses of a machine; ``now`` is the time of our own
+clock in ticks. Whoever stamps or asks for W reads ``boot`` first, or both at once: a pause between the two must not
+make a write look quicker than it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import attrs
+
+from queuey.errors import Unavailable
+from queuey.model.lease import Beat, Lease, LeaseRow
+from queuey.model.timeid import SECOND, MessageId, Ticks, lower_bound, make, ticks_of, upper_bound
+
+LONG_CLASS: Final = 1 << 40
+"""The multicast bit of an id: set where the message is kept in the long table, and in no other id of ours."""
+
+_LOW_BITS: Final = 8
+"""Where the bytes of clock sequence and node begin in an id."""
+
+
+@attrs.frozen
+class Place:
+    """One partition of one life of a queue."""
+
+    incarnation: int
+    partition: int
+
+
+@attrs.frozen
+class Flight:
+    """Ids that were stamped for one write, until it is known what became of it.
+
+    :ivar ids: in the order in which they were asked for, rising strictly.
+    :ivar limit: seconds that the write may take from now; the store gives it no more time than that.
+    """
+
+    number: int
+    ids: tuple[MessageId, ...]
+    limit: float
+
+
+@attrs.frozen
+class Limits:
+    """What a deployment allows for, in seconds.
+
+    :ivar write: from the stamping of an id until its write is acknowledged; later it is not promised.
+    :ivar slow_write: the same for writes that every data centre acknowledges.
+    :ivar skew: how far apart two clocks may be.
+    """
+
+    write: float = 2.0
+    slow_write: float = 5.0
+    skew: float = 0.5
+
+    def flight(self, slow: bool) -> float:
+        """How long a write may take."""
+        return self.slow_write if slow else self.write
+
+    def settle(self, slow: bool) -> float:
+        """The age at which a message is there for every reader, whoever wrote it."""
+        return self.flight(slow) + self.skew
+
+
+class Stamps:
+    """Makes the ids of one process: they rise strictly, and never fall behind a clock that was set back.
+
+    :param bits: gives so many random bits.
+    :ivar last: the time of the last id, or a later one that ids must be above.
+    """
+
+    def __init__(self, bits: Callable[[int], int]) -> None:
+        self._bits = bits
+        self.last = Ticks(0)
+        self._draw()
+
+    def _draw(self) -> None:
+        self._sequence = self._bits(14)
+        self._node = self._bits(48) & ~LONG_CLASS
+
+    def make(self, now: Ticks, long: bool) -> MessageId:
+        """The next id; ``long`` marks that its message is kept in the long table."""
+        self.last = Ticks(max(self.last, now) + 1)
+        return make(self.last, self._sequence, self._node | LONG_CLASS if long else self._node)
+
+    def reach(self, ticks: Ticks) -> None:
+        """From now on, make ids above this time."""
+        self.last = max(self.last, ticks)
+
+    def put(self, id: MessageId, now: Ticks) -> None:
+        """Keep out of the way of an id that somebody else uses.
+
+        Where it is one that we would make some time later, we take another node and clock sequence: there may be
+        more such ids than could be remembered.
+        """
+        ticks = ticks_of(id)
+        if ticks <= max(self.last, now):
+            self.reach(ticks)
+        elif id[_LOW_BITS:] in self._tails():
+            self._draw()
+
+    def _tails(self) -> tuple[bytes, bytes]:
+        """How our ids end, in either class."""
+        short, long = (make(Ticks(0), self._sequence, self._node | kind) for kind in (0, LONG_CLASS))
+        return short[_LOW_BITS:], long[_LOW_BITS:]
+
+
+class Flights:
+    """The writes whose outcome is not known yet, each for as long as it may take."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._flights: dict[int, tuple[float, frozenset[Place]]] = {}
+        self._places: dict[Place, dict[int, MessageId]] = {}
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def begin(self, places: Sequence[Place], ids: Sequence[MessageId], boot: float, limit: float) -> Flight:
+        """A write begins, whose ids are above all before."""
+        self._sweep(boot)
+        self._number += 1
+        self._flights[self._number] = boot + limit, frozenset(places)
+        for place, id in zip(places, ids, strict=True):
+            self._places.setdefault(place, {}).setdefault(self._number, id)
+        return Flight(self._number, tuple(ids), limit)
+
+    def end(self, flight: Flight, boot: float) -> bool:
+        """A write is over; whether it was in time."""
+        deadline = self._drop(flight.number)
+        return deadline is not None and boot < deadline
+
+    def least(self, place: Place, boot: float) -> MessageId | None:
+        """The least id in flight in a partition."""
+        waiting = self._places.get(place)
+        while waiting:
+            number, id = next(iter(waiting.items()))
+            if boot < self._flights[number][0]:
+                return id
+            self._drop(number)
+        return None
+
+    def forget(self) -> None:
+        """All of them come too late."""
+        self._flights.clear()
+        self._places.clear()
+
+    def _sweep(self, boot: float) -> None:
+        """Drop the oldest ones that nobody ended in time; the others are dropped when they are the oldest."""
+        while self._flights:
+            number, (deadline, _) = next(iter(self._flights.items()))
+            if boot < deadline:
+                return
+            self._drop(number)
+
+    def _drop(self, number: int) -> float | None:
+        deadline, places = self._flights.pop(number, (None, frozenset[Place]()))
+        for place in places:
+            waiting = self._places[place]
+            del waiting[number]
+            if not waiting:
+                del self._places[place]
+        return deadline
+
+
+class FrontEnd:
+    """What both kinds of front ends have in common.
+
+    :param bits: gives so many random bits.
+    :ivar why: one sentence: why nothing can be stamped and no W be known, where that is so.
+    """
+
+    def __init__(self, limits: Limits, bits: Callable[[int], int]) -> None:
+        self.why = "This front end has not started yet."
+        self._limits = limits
+        self._stamps = Stamps(bits)
+        self._flights = Flights()
+
+    def fit(self, boot: float) -> bool:
+        """Whether it may stamp ids, promise writes, and tell W."""
+        raise NotImplementedError
+
+    def highest(self) -> int:
+        """The greatest time that an id of ours may have."""
+        raise NotImplementedError
+
+    def greatest(self, now: Ticks) -> Ticks:
+        """The greatest time that was used, or that of the clock."""
+        return max(self._stamps.last, now)
+
+    def begin(self, places: Sequence[tuple[Place, bool]], slow: bool, boot: float, now: Ticks) -> Flight:
+        """See Times."""
+        self._need(boot)
+        if self.greatest(now) + len(places) > self.highest():
+            raise Unavailable("The lease of this front end does not reach to the present yet.")
+        ids = [self._stamps.make(now, long) for _, long in places]
+        return self._flights.begin([place for place, _ in places], ids, boot, self._limits.flight(slow))
+
+    def landed(self, flight: Flight, boot: float) -> None:
+        """See Times."""
+        in_time = self._flights.end(flight, boot)
+        if not self.fit(boot):
+            raise Unavailable(f"The write was acknowledged, and cannot be promised. {self.why}", applied="unknown")
+        if not in_time:
+            raise Unavailable("The write was acknowledged too late to be promised.", applied="unknown")
+
+    def lost(self, flight: Flight, boot: float) -> None:
+        """See Times."""
+        self._flights.end(flight, boot)
+
+    def put(self, id: MessageId, now: Ticks) -> None:
+        """See Times."""
+        self._stamps.put(id, now)
+
+    def _need(self, boot: float) -> None:
+        if not self.fit(boot):
+            raise Unavailable(self.why)
+
+
+class SoleFrontEnd(FrontEnd):
+    """The only front end that serves, by its lease: what was acknowledged shows at once.
+
+    W is the least id in flight in the partition, else a time that no later id will have.
+    """
+
+    def __init__(self, limits: Limits, bits: Callable[[int], int], lease: Lease) -> None:
+        super().__init__(limits, bits)
+        self.lease = lease
+        self._serving = False
+
+    def fit(self, boot: float) -> bool:
+        """Whether the lease is held, and nothing else is in the way."""
+        return self._serving and self.lease.holds(boot)
+
+    def highest(self) -> int:
+        """The ceiling that was last acknowledged: whoever comes after us stamps above it."""
+        return self.lease.ceiling
+
+    def take(self, row: LeaseRow | None, boot: float, now: Ticks) -> Beat:
+        """What to ask for in order to take the lease, given how it stands; our ids will be above those of its owner."""
+        if row is not None and not self.lease.is_ours(row):
+            self._stamps.reach(row.ceiling)
+        return self.lease.take(row, boot, self.greatest(now))
+
+    def beat(self, boot: float, now: Ticks) -> Beat:
+        """What to ask for in order to keep the lease."""
+        return self.lease.beat(boot, self.greatest(now))
+
+    def applied(self, beat: Beat, boot: float) -> bool:
+        """A change of the lease that we asked for stands; whether we hold it by that.
+
+        :param boot: when that became known.
+        """
+        anew = not self.lease.held
+        holds = self.lease.applied(beat, boot)
+        if anew:
+            self._flights.forget()
+        return holds
+
+    def serve(self) -> None:
+        """The lease is held, and nobody of another mode is there: begin."""
+        self._serving = True
+
+    def step_down(self) -> None:
+        """The lease is not ours any more: nothing in flight can be promised."""
+        self.rest()
+        self.lease.step_down()
+
+    def rest(self) -> None:
+        """Serve no more for now, whoever has the lease: nothing in flight can be promised."""
+        self._serving = False
+        self._flights.forget()
+
+    def release(self) -> Beat | None:
+        """Stop serving; what to ask for then, if anything, so that nobody has to wait for us."""
+        beat = self.lease.release(self._stamps.last) if self.lease.held else None
+        self.step_down()
+        return beat
+
+    def stable(self, place: Place, boot: float, now: Ticks) -> MessageId:
+        """See Times."""
+        self._need(boot)
+        least = self._flights.least(place, boot)
+        if least is not None:
+            return least
+        bound = Ticks(min(self.greatest(now), self.highest()))
+        self._stamps.reach(bound)
+        return upper_bound(bound)
+
+
+class PeerFrontEnd(FrontEnd):
+    """One of many front ends, which share nothing but the time: a reader waits until nothing older can appear.
+
+    W is our clock less what a write may take, and less what two clocks may be apart.
+    """
+
+    def __init__(self, limits: Limits, bits: Callable[[int], int]) -> None:
+        super().__init__(limits, bits)
+        self._until: float | None = None
+        self._shown: dict[float, Ticks] = {}
+
+    def fit(self, boot: float) -> bool:
+        """Whether our clock was found right, not long ago."""
+        return self._until is not None and boot < self._until
+
+    def fit_until(self, until: float | None) -> None:
+        """Our clock is right, and that may be relied on until then; ``None``: it is not, or nobody knows."""
+        self._until = until
+
+    def highest(self) -> int:
+        """There is nothing but the clock."""
+        return self._stamps.last + (1 << 60)
+
+    def stable(self, place: Place, boot: float, now: Ticks, slow: bool, weak: bool) -> MessageId:
+        """See Times."""
+        self._need(boot)
+        if weak:
+            return upper_bound(self._held(0.0, self.greatest(now)))
+        settle = self._limits.settle(slow)
+        return lower_bound(self._held(settle, Ticks(now - round(settle * SECOND))))
+
+    def _held(self, settle: float, ticks: Ticks) -> Ticks:
+        """W does not fall, although our clock may be set while we do not serve."""
+        self._shown[settle] = max(self._shown.get(settle, ticks), ticks)
+        return self._shown[settle]
