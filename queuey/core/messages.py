@@ -40,7 +40,7 @@ class MessageExchange:
         policy = await self.policies.policy_for(queue.application)
         terms = policy.write_terms(queue.settings.consistency)
         ids = await shield(self.store.append(queue, messages, terms))
-        return tuple(Address(message.partition, id) for message, id in zip(messages, ids, strict=True))
+        return tuple([Address(message.partition, id) for message, id in zip(messages, ids, strict=True)])
 
     @deferred
     async def read(self, queue: Queue, window: Window) -> WindowSlice:

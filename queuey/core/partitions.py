@@ -13,7 +13,10 @@ def spread(drafts: Sequence[Draft], partitions: int, choose: Callable[[int], int
     :param partitions: how many the queue has.
     :param choose: a random whole number from 0 to one less than its argument.
     """
-    some = (lambda: choose(partitions) + 1) if partitions > 1 else (lambda: 1)
+    any_of_one = 1 if partitions == 1 else None
     return tuple(
-        NewMessage(some() if draft.partition is None else draft.partition, draft.content, draft.ttl) for draft in drafts
+        [
+            NewMessage(draft.partition or any_of_one or choose(partitions) + 1, draft.content, draft.ttl)
+            for draft in drafts
+        ]
     )

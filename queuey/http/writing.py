@@ -10,7 +10,7 @@ from queuey.core.queues import Listed
 from queuey.http.wire import Request
 from queuey.model.message import Address, Message
 from queuey.model.queue import Queue
-from queuey.model.timeid import timestamp, to_seconds, to_v1_hex
+from queuey.model.timeid import EPOCH, SECOND, MessageId, ticks_of, timestamp, to_seconds, to_v1_hex
 
 JSON: Final = (b"Content-Type", b"application/json")
 
@@ -84,11 +84,44 @@ def messages_json(messages: Iterable[Message]) -> list[str]:
 
 def stored(request: Request, addresses: Iterable[Address]) -> None:
     """Write the whole answer to a POST of messages: where each of them is."""
-    items = [
-        f'{{"key":"{to_v1_hex(address.id)}","timestamp":"{timestamp(address.id)}","partition":{address.partition}}}'
-        for address in addresses
-    ]
-    request.answer(201, (JSON,), f'{{"status":"ok","messages":[{",".join(items)}]}}'.encode("ascii"))
+    items = ",".join(addresses_json(addresses))
+    request.answer(201, (JSON,), f'{{"status":"ok","messages":[{items}]}}'.encode("ascii"))
+
+
+def addresses_json(addresses: Iterable[Address]) -> list[str]:
+    """Where messages are, each as JSON text."""
+    # The ids of one write differ as a rule in the lowest 12 bits of their time alone: what is above them is rendered
+    # once, as a template for the others, which takes a third of the time.
+    items = []
+    high = low = b""
+    template: str | None = None
+    fraction = 0
+    for address in addresses:
+        id = address.id
+        if id[:6] != high or id[8:] != low:
+            high, low = id[:6], id[8:]
+            template, fraction = _template(id)
+        if template is None:
+            items.append(f'{{"key":"{to_v1_hex(id)}","timestamp":"{timestamp(id)}","partition":{address.partition}}}')
+        else:
+            ticks = (id[6] & 0xF) << 8 | id[7]
+            items.append(template % (ticks, fraction + ticks, address.partition))
+    return items
+
+
+def _template(id: MessageId) -> tuple[str | None, int]:
+    """How the addresses look that have the time of an id but for its lowest 12 bits, and all that follows its time.
+
+    :return: a template for those bits, the ticks of the second, and the partition; and the ticks of the second where
+        those bits are 0. No template where they lead into another second, or the time is before 1970.
+    """
+    digits = id.hex()
+    ticks = (ticks_of(id) & ~0xFFF) - EPOCH
+    seconds, fraction = divmod(ticks, SECOND)
+    if ticks < 0 or fraction + 0xFFF >= SECOND:
+        return None, 0
+    key = f"{digits[7:12]}%03x{digits[3:7]}1{digits[:3]}{digits[16:]}"
+    return f'{{"key":"{key}","timestamp":"{seconds}.%07d","partition":%d}}', fraction
 
 
 def created_queue(queue: Queue) -> dict[str, Any]:

@@ -56,6 +56,12 @@ class IdTests(SynchronousTestCase):
         self.assertEqual(timeid.ticks_of(id), ticks)
 
     @quick
+    @given(st.integers(0, MAX_TICKS - 9000), st.integers(0, 9000), SEQUENCES, NODES)
+    def test_a_run_of_ids_is_each_of_them(self, first: int, count: int, sequence: int, node: int) -> None:
+        each = [timeid.make(Ticks(ticks), sequence, node) for ticks in range(first, first + count)]
+        self.assertEqual(timeid.make_run(Ticks(first), count, sequence, node), each)
+
+    @quick
     @given(TICKS, TICKS, SEQUENCES, SEQUENCES, NODES, NODES)
     def test_the_order_of_ids_is_that_of_time(self, a: Ticks, b: Ticks, s: int, t: int, m: int, n: int) -> None:
         first, second = timeid.make(a, s, m), timeid.make(b, t, n)

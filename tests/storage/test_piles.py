@@ -56,6 +56,18 @@ def thrice(worker: Worker, left: list[int]) -> Again | str:
     return AGAIN if left else "over"
 
 
+class Watched(Pile[Worker]):
+    """Notes when it hands over."""
+
+    def __init__(self, runner: Manual, events: list[str]) -> None:
+        super().__init__(runner, 100)
+        self._events = events
+
+    def hand_over(self) -> None:
+        self._events.append("handed over")
+        super().hand_over()
+
+
 class PileTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.worker = Worker()
@@ -77,6 +89,14 @@ class PileTests(SynchronousTestCase):
         self.take()
         self.assertEqual([self.successResultOf(answer) for answer in answers], ["A", "B", "C"])
         self.assertEqual(self.worker.piles, [3])
+
+    def test_what_gathered_is_handed_over_before_answers_are_given(self) -> None:
+        events: list[str] = []
+        pile = Watched(self.runner, events)
+        pile.open(self.worker.work, self.worker.rest)
+        pile.submit(note, "a").addCallback(events.append)
+        self.take()
+        self.assertEqual(events, ["handed over", "handed over", "A"])  # the first time it was to take the pile
 
     def test_a_lone_job_waits_for_nobody(self) -> None:
         self.runner.held = False

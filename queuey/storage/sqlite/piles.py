@@ -211,11 +211,19 @@ class Pile(Generic[C]):
         done = [job for job in jobs if job.error is not None or job.result is not AGAIN]
         if len(done) < len(jobs):
             self._repeat(jobs)
-        self._runner.answer(_fire, done)
+        self._runner.answer(self._answer, done)
         try:
             self._rest()
         except Exception:
             self._log.failure("store-defect", "what the store does beside its work failed", Failure())
+
+    def _answer(self, jobs: Sequence[Job[C]]) -> None:
+        """Answer jobs; called in the reactor.
+
+        What gathered meanwhile is handed over first, so that the worker has it while the answers are made.
+        """
+        self.hand_over()
+        _fire(jobs)
 
     def _repeat(self, jobs: list[Job[C]]) -> None:
         again = [job for job in jobs if job.error is None and job.result is AGAIN]

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from queuey.errors import NoSuchQueue, QueueyError, StorageFull
 from queuey.logs import EventLog
 from queuey.model.queue import Queue
-from queuey.model.timeid import MessageId, Ticks, from_seconds, make, ticks_of, upper_bound
+from queuey.model.timeid import MessageId, Ticks, from_seconds, make, make_run, ticks_of, upper_bound
 from queuey.storage.sqlite.files import BUSY, CHECKPOINT_PAGES, translated
 from queuey.storage.sqlite.piles import Job
 
@@ -191,6 +191,15 @@ class Writer:
         self.last = last = Ticks((last if last > self.clock else self.clock) + 1)
         return make(last, self._clock_sequence, self._node)
 
+    def new_ids(self, count: int) -> list[MessageId]:
+        """The next ids, in their order."""
+        if count == 1:
+            return [self.new_id()]
+        last = self.last
+        first = Ticks((last if last > self.clock else self.clock) + 1)
+        self.last = Ticks(first + count - 1)
+        return make_run(first, count, self._clock_sequence, self._node)
+
     def raise_to(self, ticks: Ticks) -> bool:
         """Let the stable time be at least this; false, and nothing done, where that is in the future."""
         if ticks > self.last:
@@ -207,9 +216,9 @@ class Writer:
         """Whether an id may stand in the table of those whose time has not come."""
         return ticks_of(id) > self.last
 
-    def insert(self, row: tuple[int, int, MessageId, Ticks, int, str | None, bytes | None, bytes]) -> None:
+    def insert(self, row: tuple[int, int, MessageId, int, int, str | None, bytes | None, bytes]) -> None:
         """Let a new message be stored with the pile."""
-        self._rows.extend(row)
+        self._rows += row
 
     def application_of(self, incarnation: int) -> str | None:
         """Whose a queue is; ``None`` where its life has ended."""

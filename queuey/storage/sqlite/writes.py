@@ -46,13 +46,14 @@ def append(
     total = sum(sizes)
     writer.check_bytes(queue.application, total, max_bytes)
     incarnation, now = queue.incarnation, writer.clock
-    ids: list[MessageId] = []
-    for new, size in zip(messages, sizes, strict=True):
-        partition, content = new.partition, new.content
-        id = _free_id(writer, incarnation, partition) if writer.alone else writer.new_id()
-        expires = Ticks(now + new.ttl * SECOND)
-        writer.insert((incarnation, partition, id, expires, size, content.content_type, content.headers, content.body))
-        ids.append(id)
+    if writer.alone:
+        ids = [_free_id(writer, incarnation, new.partition) for new in messages]
+    else:
+        ids = writer.new_ids(len(messages))
+    insert = writer.insert
+    for new, id, size in zip(messages, ids, sizes, strict=True):
+        content, expires = new.content, now + new.ttl * SECOND
+        insert((incarnation, new.partition, id, expires, size, content.content_type, content.headers, content.body))
     writer.tally(queue.application, incarnation, len(ids), total)
     return tuple(ids)
 
