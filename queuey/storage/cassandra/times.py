@@ -212,6 +212,11 @@ class Pace:
         )
 
 
+def growing(failures: int) -> float:
+    """Seconds to wait after so many failures in a row before."""
+    return float(min(LONGEST, SHORTEST * 2 ** min(failures, 10)))
+
+
 class Trouble:
     """Says what goes wrong again and again once, and once that it is over."""
 
@@ -219,7 +224,7 @@ class Trouble:
 
     def __init__(self) -> None:
         self._failures = 0
-        self._pause = SHORTEST
+        self._waited = 0
 
     def met(self) -> float:
         """An attempt failed, be it by a word of ours or by a defect, with the exception that is handled now.
@@ -232,12 +237,12 @@ class Trouble:
             self._log.warn("cluster-silent", "what a front end keeps in the cluster: {error}", error=failure.value)
         elif self._failures == 1:
             self._log.failure("front-end-defect", "what a front end keeps in the cluster", failure)
-        pause, self._pause = self._pause, min(LONGEST, 2 * self._pause)
-        return pause
+        self._waited += 1
+        return growing(self._waited - 1)
 
     def afresh(self) -> None:
         """What is attempted from now on is something else: wait for short times again."""
-        self._pause = SHORTEST
+        self._waited = 0
 
     def over(self) -> None:
         """An attempt came through."""
