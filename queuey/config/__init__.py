@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Final
 
 from queuey.config import sections
-from queuey.config.applications import applications, digest_line, name_is_good
+from queuey.config.applications import applications, digest_line, name_is_good, refuse_max_bytes
 from queuey.config.legacy import passed_over, take_server_main, warn_of_passed_over
 from queuey.config.mistakes import Report, shown_path
 from queuey.config.reading import Section, parse, read_text
 from queuey.config.settings import (
     ApplicationSettings,
+    CassandraStorage,
+    ClusterTLS,
     LoggingSettings,
     MemoryStorage,
     ServerSettings,
     Settings,
     SQLiteStorage,
+    Storage,
     needs_restart,
     with_reloadable,
 )
@@ -29,11 +32,14 @@ __all__ = [
     "DEVELOPMENT_APPLICATION",
     "DEVELOPMENT_KEY",
     "ApplicationSettings",
+    "CassandraStorage",
+    "ClusterTLS",
     "LoggingSettings",
     "MemoryStorage",
     "SQLiteStorage",
     "ServerSettings",
     "Settings",
+    "Storage",
     "development",
     "digest_line",
     "load",
@@ -83,5 +89,7 @@ def _settings(text: str, source: Path | None, shown: str, base: Path) -> Setting
         sections.metadata(reader("metadata"), backend)
     logging = sections.logging(reader("logging"))
     named = applications(found, server.max_body, base, report)
+    if backend == "cassandra":
+        refuse_max_bytes(named, report)
     report.stop_if_wrong()
     return Settings(source, server, storage, named, logging, tuple(report.warnings))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -56,6 +56,14 @@ def applications(
     _refuse_shared_keys(digests, report)
     _warn_of_missing_keys(digests, report)
     return tuple(ApplicationSettings(name, frozenset(digests[name]), found[name]) for name in sorted(found))
+
+
+def refuse_max_bytes(named: Iterable[ApplicationSettings], report: Report) -> None:
+    """Report every application whose bytes would have to be counted, for a backend that cannot."""
+    for one in named:
+        if one.policy.max_bytes is not None:
+            place = f"[{APPLICATION_PREFIX}{one.name}] {keys.MAX_BYTES.name}"
+            report.problem(place, "cannot be had with backend = cassandra: a cluster does not count bytes exactly")
 
 
 def _readers(sections: Mapping[str, Section], base: Path, report: Report) -> list[tuple[str, Reader]]:

@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
-from queuey.config import values
+from queuey.config import clusters, values
 from queuey.config.endpoints import endpoints
 from queuey.model.message import DEFAULT_TTL, MAX_TTL
 from queuey.model.policy import Guarantee
@@ -77,11 +77,54 @@ FORWARDED: Final = Key(
     values.networks,
 )
 
-BACKEND: Final = Key("storage", "backend", "sqlite", "sqlite, memory", RESTART, _text)
+BACKEND: Final = Key("storage", "backend", "sqlite", "sqlite, memory, cassandra", RESTART, _text)
 PATH: Final = Key("storage", "path", "./queuey-data", "a folder", RESTART, values.path)
 DURABILITY: Final = Key("storage", "durability", "full", "full, relaxed", RESTART, values.word("full", "relaxed"))
 CACHE: Final = Key("storage", "cache", "16MiB", "1MiB to 64GiB", RESTART, values.size(1 << 20, 64 << 30))
 MEMORY_MAX_BYTES: Final = Key("storage", "max_bytes", "256MiB", "1KiB to 1TiB", RESTART, values.size(1 << 10, 1 << 40))
+HOST: Final = Key(
+    "storage", "host", "127.0.0.1", "nodes as host or host:port, separated by commas", RESTART, clusters.nodes
+)
+DATABASE: Final = Key(
+    "storage",
+    "database",
+    "queuey",
+    "a keyspace: a letter, and at most 47 more letters, digits and underscores",
+    RESTART,
+    clusters.keyspace,
+)
+REPLICATION: Final = Key(
+    "storage",
+    "replication",
+    "1",
+    "1 to 100, or one for each data centre as dc1:3, dc2:3",
+    RESTART,
+    clusters.replication,
+)
+LOCAL_DC: Final = Key("storage", "local_dc", "", "a data centre", RESTART, clusters.centre)
+MULTI_DC: Final = Key("storage", "multi_dc", "false", "true, false", RESTART, values.boolean)
+USERNAME: Final = Key("storage", "username", "", "a name", RESTART, values.optional(_text))
+PASSWORD: Final = Key("storage", "password", "", "a password", RESTART, values.optional(_text))
+PROTOCOL: Final = Key("storage", "protocol", "cql", "cql, thrift", RESTART, values.word("cql", "thrift"))
+CREATE_SCHEMA: Final = Key("storage", "create_schema", "true", "true, false", RESTART, values.boolean)
+FRONTENDS: Final = Key("storage", "frontends", "one", "one, many", RESTART, values.word("one", "many"))
+WRITE_TIMEOUT: Final = Key("storage", "write_timeout", "2", "0.1 to 60 seconds", RESTART, values.seconds(0.1, 60))
+CLOCK_SKEW: Final = Key("storage", "clock_skew", "0.5", "0.01 to 60 seconds", RESTART, values.seconds(0.01, 60))
+BASE_DELAY: Final = Key("storage", "base_delay", "0", "0 to 3600 seconds", RESTART, values.seconds(0, 3600))
+STORAGE_TIMEOUT: Final = Key("storage", "request_timeout", "3", "0.1 to 60 seconds", RESTART, values.seconds(0.1, 60))
+IN_FLIGHT: Final = Key("storage", "in_flight", "256", "1 to 32768", RESTART, values.integer(1, 32768))
+TLS: Final = Key("storage", "tls", "false", "true, false", RESTART, values.boolean)
+TLS_AUTHORITIES: Final = Key("storage", "tls_authorities", "", "a file", RESTART, values.optional(values.path))
+TLS_CERTIFICATE: Final = Key("storage", "tls_certificate", "", "a file", RESTART, values.optional(values.path))
+TLS_KEY: Final = Key("storage", "tls_key", "", "a file", RESTART, values.optional(values.path))
+TLS_CHECK: Final = Key(
+    "storage",
+    "tls_check",
+    "address",
+    "address, authority, nothing",
+    RESTART,
+    values.word("address", "authority", "nothing"),
+)
 METADATA: Final = Key("metadata", "backend", "", "the backend of [storage]", RESTART, _text)
 
 GUARANTEE: Final = Key(
@@ -163,6 +206,29 @@ SERVER: Final[tuple[Key[Any], ...]] = (
 STORAGE: Final[dict[str, tuple[Key[Any], ...]]] = {
     "sqlite": (BACKEND, PATH, DURABILITY, CACHE),
     "memory": (BACKEND, MEMORY_MAX_BYTES),
+    "cassandra": (
+        BACKEND,
+        HOST,
+        DATABASE,
+        REPLICATION,
+        LOCAL_DC,
+        MULTI_DC,
+        USERNAME,
+        PASSWORD,
+        PROTOCOL,
+        CREATE_SCHEMA,
+        FRONTENDS,
+        WRITE_TIMEOUT,
+        CLOCK_SKEW,
+        BASE_DELAY,
+        STORAGE_TIMEOUT,
+        IN_FLIGHT,
+        TLS,
+        TLS_AUTHORITIES,
+        TLS_CERTIFICATE,
+        TLS_KEY,
+        TLS_CHECK,
+    ),
 }
 """The keys of ``[storage]``, for each backend."""
 
@@ -183,6 +249,7 @@ TABLE: Final[tuple[Key[Any], ...]] = (
     *SERVER,
     *STORAGE["sqlite"],
     MEMORY_MAX_BYTES,
+    *STORAGE["cassandra"][1:],
     METADATA,
     APPLICATION_KEYS,
     *APPLICATION,

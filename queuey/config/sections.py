@@ -12,7 +12,15 @@ from queuey.config import keys, legacy
 from queuey.config.keys import Key
 from queuey.config.mistakes import Mistake, Report, nearest, plain
 from queuey.config.reading import Section
-from queuey.config.settings import LoggingSettings, MemoryStorage, ServerSettings, SQLiteStorage
+from queuey.config.settings import (
+    CassandraStorage,
+    ClusterTLS,
+    LoggingSettings,
+    MemoryStorage,
+    ServerSettings,
+    SQLiteStorage,
+    Storage,
+)
 
 T = TypeVar("T")
 
@@ -105,7 +113,7 @@ def backend(reader: Reader) -> str | None:
     return _backend(reader, legacy.BACKENDS)
 
 
-def storage(reader: Reader, backend: str | None) -> SQLiteStorage | MemoryStorage:
+def storage(reader: Reader, backend: str | None) -> Storage:
     """The rest of the ``[storage]`` section.
 
     :param backend: as :func:`backend` found it.
@@ -117,7 +125,51 @@ def storage(reader: Reader, backend: str | None) -> SQLiteStorage | MemoryStorag
         _refuse_other_backends(reader, backend)
     if backend == "memory":
         return MemoryStorage(max_bytes=reader.value(keys.MEMORY_MAX_BYTES))
+    if backend == "cassandra":
+        return _cassandra(reader)
     return SQLiteStorage(reader.value(keys.PATH), reader.value(keys.DURABILITY), reader.value(keys.CACHE))
+
+
+def _cassandra(reader: Reader) -> CassandraStorage:
+    username, password = reader.value(keys.USERNAME), reader.value(keys.PASSWORD)
+    if (username is None) is not (password is None):
+        given, missing = (keys.PASSWORD, "username") if username is None else (keys.USERNAME, "password")
+        reader.report.problem(reader.place(given.name), f"is of no use without {missing}")
+    return CassandraStorage(
+        hosts=reader.value(keys.HOST),
+        keyspace=reader.value(keys.DATABASE),
+        replication=reader.value(keys.REPLICATION),
+        local_dc=reader.value(keys.LOCAL_DC),
+        multi_dc=reader.value(keys.MULTI_DC),
+        username=username,
+        password=password,
+        protocol=reader.value(keys.PROTOCOL),
+        create_schema=reader.value(keys.CREATE_SCHEMA),
+        frontends=reader.value(keys.FRONTENDS),
+        write_timeout=reader.value(keys.WRITE_TIMEOUT),
+        clock_skew=reader.value(keys.CLOCK_SKEW),
+        base_delay=reader.value(keys.BASE_DELAY),
+        request_timeout=reader.value(keys.STORAGE_TIMEOUT),
+        in_flight=reader.value(keys.IN_FLIGHT),
+        tls=_tls(reader),
+    )
+
+
+def _tls(reader: Reader) -> ClusterTLS | None:
+    tls = ClusterTLS(
+        authorities=reader.value(keys.TLS_AUTHORITIES),
+        certificate=reader.value(keys.TLS_CERTIFICATE),
+        key=reader.value(keys.TLS_KEY),
+        check=reader.value(keys.TLS_CHECK),
+    )
+    if tls.key is not None and tls.certificate is None:
+        reader.report.problem(reader.place(keys.TLS_KEY.name), "is of no use without tls_certificate")
+    if reader.value(keys.TLS):
+        return tls
+    for key in (keys.TLS_AUTHORITIES, keys.TLS_CERTIFICATE, keys.TLS_KEY, keys.TLS_CHECK):
+        if reader.values.get(key.name):
+            reader.report.problem(reader.place(key.name), "is of no use without tls = true")
+    return None
 
 
 def _backend(reader: Reader, dotted: Mapping[str, str]) -> str | None:
@@ -126,13 +178,12 @@ def _backend(reader: Reader, dotted: Mapping[str, str]) -> str | None:
     found = dotted.get(text, text)
     if found in _BACKENDS:
         return found
-    allowed = ", ".join(_BACKENDS)
-    if found == "cassandra":
-        reader.report.problem(reader.place("backend"), "cassandra is not supported by this version", allowed=allowed)
-        return None
     known = (*_BACKENDS, *dotted)
     reader.report.problem(
-        reader.place("backend"), f"{plain(text)} is not known", allowed=allowed, meant=nearest(text, known)
+        reader.place("backend"),
+        f"{plain(text)} is not known",
+        allowed=", ".join(_BACKENDS),
+        meant=nearest(text, known),
     )
     return None
 
@@ -142,22 +193,15 @@ def _refuse_other_backends(reader: Reader, backend: str) -> None:
     left = {}
     for name, text in reader.values.items():
         owners = [other for other, table in keys.STORAGE.items() if name in _names(table)]
-        if name in legacy.CASSANDRA_KEYS:
-            _refuse_cassandra_key(reader, name, legacy.BACKENDS)
-        elif owners and backend not in owners:
+        if name in own or not owners:
+            left[name] = text
+        elif name in legacy.CASSANDRA_KEYS and reader.values.get("backend", "") in legacy.BACKENDS:
+            reader.report.warn(reader.place(name), "is passed over: the memory backend has no use for it")
+        else:
             reader.report.problem(
                 reader.place(name), f"belongs to backend = {owners[0]}, not {backend}", allowed=", ".join(own)
             )
-        else:
-            left[name] = text
     attrs.evolve(reader, values=left).refuse_unknown(own)
-
-
-def _refuse_cassandra_key(reader: Reader, name: str, dotted: Mapping[str, str]) -> None:
-    if reader.values.get("backend", "") in dotted:
-        reader.report.warn(reader.place(name), "is passed over: the memory backend has no use for it")
-    else:
-        reader.report.problem(reader.place(name), "belongs to backend = cassandra, which this version does not have")
 
 
 def metadata(reader: Reader, backend: str | None) -> None:
@@ -173,11 +217,17 @@ def metadata(reader: Reader, backend: str | None) -> None:
         reader.report.problem(reader.place("backend"), what, allowed=backend)
     left = {}
     for name, text in reader.values.items():
-        if name in legacy.CASSANDRA_KEYS:
-            _refuse_cassandra_key(reader, name, legacy.METADATA_BACKENDS)
-        else:
+        if name not in legacy.CASSANDRA_KEYS or not (found == "cassandra" or _is_dotted(reader)):
             left[name] = text
+        elif found == "cassandra":
+            reader.report.warn(reader.place(name), "is passed over: what [storage] has holds for queues too")
+        else:
+            reader.report.warn(reader.place(name), "is passed over: the memory backend has no use for it")
     attrs.evolve(reader, values=left).refuse_unknown((keys.METADATA.name,))
+
+
+def _is_dotted(reader: Reader) -> bool:
+    return reader.values.get("backend", "") in legacy.METADATA_BACKENDS
 
 
 def logging(reader: Reader) -> LoggingSettings:

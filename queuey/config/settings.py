@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
 from queuey.config import keys
+from queuey.config.clusters import NodeAddress, Replication, nodes_text, replication_text
 from queuey.config.values import Network, seconds_text, size_text
 from queuey.model.policy import Policy
 
@@ -63,6 +64,57 @@ class MemoryStorage:
 
 
 @attrs.frozen
+class ClusterTLS:
+    """TLS to the nodes of a cluster.
+
+    :ivar authorities: the certificates of who signs those of the nodes; ``None`` for those that the system trusts.
+    :ivar certificate: our own, with its key in ``key`` or in the same file.
+    :ivar check: of a node's certificate: ``address``, ``authority`` or ``nothing``.
+    """
+
+    authorities: Path | None
+    certificate: Path | None
+    key: Path | None
+    check: str
+
+
+@attrs.frozen
+class CassandraStorage:
+    """The store in a keyspace of a cluster. Times are in seconds.
+
+    :ivar hosts: nodes, with their ports where they are named.
+    :ivar replication: copies of each row in each data centre, or by data centre; for a keyspace that is made.
+    :ivar protocol: ``cql`` or ``thrift``.
+    :ivar frontends: ``one``, or ``many`` serve from the keyspace.
+    :ivar write_timeout: from the stamping of an id to the acknowledgement of its write.
+    :ivar clock_skew: how far apart the clocks of two front ends may be.
+    :ivar base_delay: for which messages are withheld beyond that.
+    :ivar in_flight: requests that wait for the cluster at once.
+    """
+
+    hosts: tuple[NodeAddress, ...]
+    keyspace: str
+    replication: Replication
+    local_dc: str | None
+    multi_dc: bool
+    username: str | None
+    password: str | None = attrs.field(repr=False)
+    protocol: str
+    create_schema: bool
+    frontends: str
+    write_timeout: float
+    clock_skew: float
+    base_delay: float
+    request_timeout: float
+    in_flight: int
+    tls: ClusterTLS | None
+
+
+Storage = SQLiteStorage | MemoryStorage | CassandraStorage
+"""The settings of a back end."""
+
+
+@attrs.frozen
 class LoggingSettings:
     """Where the log goes.
 
@@ -99,7 +151,7 @@ class Settings:
 
     source: Path | None
     server: ServerSettings
-    storage: SQLiteStorage | MemoryStorage
+    storage: Storage
     applications: tuple[ApplicationSettings, ...]
     logging: LoggingSettings
     warnings: tuple[str, ...] = ()
@@ -113,6 +165,9 @@ class Settings:
             lines += ["", *_section(f"application:{application.name}", _application(application))]
         return lines
 
+
+HIDDEN: Final = "(not shown)"
+"""Stands for a password."""
 
 Pairs = list[tuple[keys.Key[Any], str]]
 
@@ -143,15 +198,55 @@ def _server(server: ServerSettings) -> Pairs:
     ]
 
 
-def _storage(storage: SQLiteStorage | MemoryStorage) -> Pairs:
+def _storage(storage: Storage) -> Pairs:
     if isinstance(storage, MemoryStorage):
         return [(keys.BACKEND, "memory"), (keys.MEMORY_MAX_BYTES, size_text(storage.max_bytes))]
+    if isinstance(storage, CassandraStorage):
+        return _cassandra(storage)
     return [
         (keys.BACKEND, "sqlite"),
         (keys.PATH, str(storage.path)),
         (keys.DURABILITY, storage.durability),
         (keys.CACHE, size_text(storage.cache_bytes)),
     ]
+
+
+def _cassandra(storage: CassandraStorage) -> Pairs:
+    return [
+        (keys.BACKEND, "cassandra"),
+        (keys.HOST, nodes_text(storage.hosts)),
+        (keys.DATABASE, storage.keyspace),
+        (keys.REPLICATION, replication_text(storage.replication)),
+        (keys.LOCAL_DC, storage.local_dc or ""),
+        (keys.MULTI_DC, _boolean(storage.multi_dc)),
+        (keys.USERNAME, storage.username or ""),
+        (keys.PASSWORD, HIDDEN if storage.password else ""),
+        (keys.PROTOCOL, storage.protocol),
+        (keys.CREATE_SCHEMA, _boolean(storage.create_schema)),
+        (keys.FRONTENDS, storage.frontends),
+        (keys.WRITE_TIMEOUT, seconds_text(storage.write_timeout)),
+        (keys.CLOCK_SKEW, seconds_text(storage.clock_skew)),
+        (keys.BASE_DELAY, seconds_text(storage.base_delay)),
+        (keys.STORAGE_TIMEOUT, seconds_text(storage.request_timeout)),
+        (keys.IN_FLIGHT, str(storage.in_flight)),
+        *_tls(storage.tls),
+    ]
+
+
+def _tls(tls: ClusterTLS | None) -> Pairs:
+    if tls is None:
+        return [(keys.TLS, "false")]
+    return [
+        (keys.TLS, "true"),
+        (keys.TLS_AUTHORITIES, str(tls.authorities or "")),
+        (keys.TLS_CERTIFICATE, str(tls.certificate or "")),
+        (keys.TLS_KEY, str(tls.key or "")),
+        (keys.TLS_CHECK, tls.check),
+    ]
+
+
+def _boolean(value: bool) -> str:
+    return "true" if value else "false"
 
 
 def _logging(logging: LoggingSettings) -> Pairs:
@@ -186,7 +281,10 @@ def needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:
 
 def _fixed(settings: Settings) -> dict[keys.Key[Any], str]:
     pairs = _server(settings.server) + _storage(settings.storage) + _logging(settings.logging)
-    return {key: text for key, text in pairs if key.change == keys.RESTART}
+    found = {key: text for key, text in pairs if key.change == keys.RESTART}
+    if isinstance(settings.storage, CassandraStorage):
+        found[keys.PASSWORD] = settings.storage.password or ""
+    return found
 
 
 def with_reloadable(old: Settings, new: Settings) -> Settings:

@@ -21,6 +21,10 @@ Read = Callable[[str, Path], T]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _UNITS: Final = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_BOOLEANS: Final = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
 _SIZE: Final = re.compile(r"([0-9]{1,15}) ?([A-Za-z]*)")
 _INTEGER: Final = re.compile(r"[0-9]{1,15}")
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?")
@@ -99,6 +103,14 @@ def member(*members: E, later: tuple[E, ...] = ()) -> Read[E]:
     by_value = {str(each_one.value): each_one for each_one in members}
     read_word = word(*by_value, later=tuple(str(each_one.value) for each_one in later))
     return lambda text, base: by_value[read_word(text, base)]
+
+
+def boolean(text: str, base: Path) -> bool:
+    """Yes or no, in the words of which the first version's files have one or another."""
+    found = _BOOLEANS.get(text.lower())
+    if found is None:
+        raise Mistake(f"{shown(text)} is neither true nor false")
+    return found
 
 
 def path(text: str, base: Path) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.config import SQLiteStorage, development, keys, load
+from queuey.config import CassandraStorage, SQLiteStorage, development, keys, load
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = [ROOT / "etc" / name for name in ("queuey-dev.ini", "queuey.ini")]
@@ -43,6 +43,16 @@ class SampleTests(SynchronousTestCase):
         self.assertEqual(production.applications, ())
         self.assertEqual(production.storage, SQLiteStorage(Path("/var/lib/queuey"), "full", 16 << 20))
 
+    def test_the_one_for_cassandra_loads(self) -> None:
+        sample = ROOT / "etc" / "queuey-cassandra.ini"
+        settings = load(sample)
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        changed = folder / "q.ini"
+        changed.write_text(uncommented(sample.read_text()))
+        self.assertIsInstance(settings.storage, CassandraStorage)
+        self.assertEqual(load(changed).storage, settings.storage)
+
     def test_every_key_is_there(self) -> None:
         for sample in SAMPLES:
             text = sample.read_text()
@@ -63,7 +73,9 @@ class SampleTests(SynchronousTestCase):
             self.assertEqual(found.logging, original.logging)
             names = dict(re.findall(r"^#([a-z_]+) =(?: (.*))?$", text, re.MULTILINE))
             for key in keys.TABLE:
-                if key.name in names and key.name != "max_body" and key is not keys.MEMORY_MAX_BYTES:
+                if key in keys.STORAGE["cassandra"][1:]:
+                    self.assertRegex(text, rf"(?m)^# {key.name} = ?{re.escape(key.default)}$")
+                elif key.name in names and key.name != "max_body" and key is not keys.MEMORY_MAX_BYTES:
                     self.assertIn(names[key.name], (key.default, ""), (sample, key))
             self.assertIn(f"# max_bytes = {keys.MEMORY_MAX_BYTES.default}\n", text)
 

@@ -1,8 +1,8 @@
-"""The first version's ini files work as they are, with its memory backends."""
+"""The first version's ini files work as they are, with either of its backends."""
 
 from __future__ import annotations
 
-from queuey.config import MemoryStorage
+from queuey.config import CassandraStorage, MemoryStorage
 from queuey.config.legacy import CASSANDRA_KEYS
 from tests.config.support import APPLICATION, SettingsTestCase
 
@@ -66,6 +66,16 @@ formatter = generic
 format = %(asctime)s %(levelname)-5.5s [%(name)s][%(threadName)s] %(message)s
 """
 
+CASSANDRA = """\
+cassandra.CassandraQueueBackend
+host = localhost, 10.0.0.2:9043
+username = me
+password = hush
+database = MessageStore
+multi_dc = True
+create_schema = false
+base_delay = 1"""
+
 ACCESS = "the access lines of the log, set up by [logging], take its place"
 REQUESTS = "is passed over: the daemon has its own way of requests, set up by [server]"
 LOGGING = "is passed over: [logging] takes its place"
@@ -99,12 +109,23 @@ class FirstVersionTests(SettingsTestCase):
             ],
         )
 
-    def test_cassandra_is_refused(self) -> None:
-        text = FIRST.replace("memory.MemoryQueue", "cassandra.CassandraQueue").replace(
-            "memory.MemoryMeta", "cassandra.CassandraMeta"
+    def test_cassandra(self) -> None:
+        text = FIRST.replace("memory.MemoryQueueBackend\nhost = localhost", CASSANDRA).replace(
+            "memory.MemoryMetadata\nhost = localhost",
+            "cassandra.CassandraMetadata\nhost = other\nusername = you\npassword = hush\ndatabase = MetadataStore\n"
+            "multi_dc = False\ncreate_schema = True",
         )
-        refused = "backend: cassandra is not supported by this version; allowed: sqlite, memory"
-        self.assertEqual(self.problems(text), [f"[storage] {refused}", f"[metadata] {refused}"])
+        settings = self.load(text)
+        assert isinstance(settings.storage, CassandraStorage)
+        storage = settings.storage
+        self.assertEqual(storage.hosts, (("localhost", None), ("10.0.0.2", 9043)))
+        self.assertEqual((storage.username, storage.password), ("me", "hush"))
+        self.assertEqual((storage.keyspace, storage.multi_dc, storage.create_schema), ("messagestore", True, False))
+        self.assertEqual(storage.base_delay, 1)
+        lines = [line for line in self.warned(settings) if line.startswith("[metadata]")]
+        passed = "is passed over: what [storage] has holds for queues too"
+        names = ("host", "username", "password", "database", "multi_dc", "create_schema")
+        self.assertEqual(lines, [f"[metadata] {name}: {passed}" for name in names])
 
     def test_every_key_of_a_dotted_backend(self) -> None:
         keys = "".join(f"{name} = x\n" for name in CASSANDRA_KEYS)

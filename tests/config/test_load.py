@@ -17,6 +17,7 @@ from queuey.config import (
     ServerSettings,
     SQLiteStorage,
     development,
+    keys,
     name_is_good,
 )
 from queuey.model.policy import Guarantee, Policy
@@ -167,6 +168,9 @@ APPLICATION_KEYS = (
     "allowed: guarantee, consistency, create_queues, ttl, cors_origins, keys, max_queues, max_bytes, max_body"
 )
 SECTIONS = "allowed: [server], [storage], [metadata], [application_keys], [application:NAME], [logging]"
+CLUSTER = "allowed: " + ", ".join(key.name for key in keys.STORAGE["cassandra"])
+NODES = "allowed: nodes as host or host:port, separated by commas"
+COPIES = "allowed: 1 to 100, or one for each data centre as dc1:3, dc2:3"
 NAMES = "allowed: 1 to 50 letters, digits, dots, underscores and hyphens"
 KEYS = "allowed: keys, one a line, plain or as sha256: and 64 hex digits"
 
@@ -212,19 +216,68 @@ MISTAKES = (
     ("[server]\nhttp = tcp:70000", f"[server] http: '70000' is no port: 0 to 65535; {ENDPOINTS}"),
     (
         "[storage]\nbackend = sqlit",
-        "[storage] backend: sqlit is not known; allowed: sqlite, memory; did you mean sqlite?",
+        "[storage] backend: sqlit is not known; allowed: sqlite, memory, cassandra; did you mean sqlite?",
     ),
     (
-        "[storage]\nbackend = cassandra\nhost = x\nanything = y",
-        "[storage] backend: cassandra is not supported by this version; allowed: sqlite, memory",
+        "[storage]\nbackend = cassandra\nhosst = x",
+        f"[storage] hosst: is not known; {CLUSTER}; did you mean host?",
     ),
     (
-        "[storage]\nbackend = queuey.storage.cassandra.CassandraQueueBackend\nhost = localhost",
-        "[storage] backend: cassandra is not supported by this version; allowed: sqlite, memory",
+        "[storage]\nbackend = cassandra\npath = x",
+        f"[storage] path: belongs to backend = sqlite, not cassandra; {CLUSTER}",
+    ),
+    ("[storage]\nbackend = cassandra\nhost = a b:x", f"[storage] host: 'b:x' is neither host nor host:port; {NODES}"),
+    (
+        "[storage]\nbackend = cassandra\nhost = ::1",
+        f"[storage] host: '::1' is neither host nor host:port; {NODES}; did you mean [::1]?",
+    ),
+    ("[storage]\nbackend = cassandra\nhost = [::1]:0", f"[storage] host: '[::1]:0' has a port that is none; {NODES}"),
+    ("[storage]\nbackend = cassandra\nhost = [x]", f"[storage] host: '[x]' has no name or address of a host; {NODES}"),
+    ("[storage]\nbackend = cassandra\nhost = -x", f"[storage] host: '-x' has no name or address of a host; {NODES}"),
+    ("[storage]\nbackend = cassandra\nhost = ,", f"[storage] host: ',' names no node; {NODES}"),
+    (
+        "[storage]\nbackend = cassandra\ndatabase = 1x",
+        "[storage] database: '1x' is no name of a keyspace; allowed: a keyspace: a letter, and at most 47 more "
+        "letters, digits and underscores",
+    ),
+    (
+        "[storage]\nbackend = cassandra\nreplication = 0",
+        f"[storage] replication: '0' names no number of copies; {COPIES}",
+    ),
+    (
+        "[storage]\nbackend = cassandra\nreplication = dc1",
+        f"[storage] replication: 'dc1' is neither a number nor a data centre and its number; {COPIES}",
+    ),
+    (
+        "[storage]\nbackend = cassandra\nreplication = dc1:3 dc1:2",
+        f"[storage] replication: 'dc1' stands twice; {COPIES}",
+    ),
+    (
+        "[storage]\nbackend = cassandra\nreplication = dc1:x",
+        f"[storage] replication: 'dc1:x' names no number of copies; {COPIES}",
+    ),
+    (
+        "[storage]\nbackend = cassandra\nlocal_dc = a b",
+        "[storage] local_dc: 'a b' is no name of a data centre; allowed: a data centre",
+    ),
+    (
+        "[storage]\nbackend = cassandra\nmulti_dc = maybe",
+        "[storage] multi_dc: 'maybe' is neither true nor false; allowed: true, false",
+    ),
+    ("[storage]\nbackend = cassandra\nusername = me", "[storage] username: is of no use without password"),
+    ("[storage]\nbackend = cassandra\npassword = hush", "[storage] password: is of no use without username"),
+    ("[storage]\nbackend = cassandra\ntls_check = nothing", "[storage] tls_check: is of no use without tls = true"),
+    (
+        "[storage]\nbackend = cassandra\ntls = yes\ntls_key = x.pem",
+        "[storage] tls_key: is of no use without tls_certificate",
+    ),
+    (
+        "[storage]\nbackend = cassandra\n[application:app]\nmax_bytes = 1MiB",
+        "[application:app] max_bytes: cannot be had with backend = cassandra: a cluster does not count bytes exactly",
     ),
     (
         "[storage]\nbackend = queuey.storage.memory.MemoryQueuBackend",
-        "[storage] backend: queuey.storage.memory.MemoryQueuBackend is not known; allowed: sqlite, memory; "
+        "[storage] backend: queuey.storage.memory.MemoryQueuBackend is not known; allowed: sqlite, memory, cassandra; "
         "did you mean queuey.storage.memory.MemoryQueueBackend?",
     ),
     (
@@ -237,7 +290,7 @@ MISTAKES = (
     ),
     (
         "[storage]\nbackend = memory\nhost = x",
-        "[storage] host: belongs to backend = cassandra, which this version does not have",
+        "[storage] host: belongs to backend = cassandra, not memory; allowed: backend, max_bytes",
     ),
     (
         "[storage]\npth = x",
@@ -255,11 +308,12 @@ MISTAKES = (
     ),
     (
         "[metadata]\nbackend = queuey.storage.cassandra.CassandraMetadata",
-        "[metadata] backend: cassandra is not supported by this version; allowed: sqlite, memory",
+        "[metadata] backend: cassandra is not that of [storage], and this version keeps queues and messages in one "
+        "backend; allowed: sqlite",
     ),
     (
         "[metadata]\nhost = x",
-        "[metadata] host: belongs to backend = cassandra, which this version does not have",
+        "[metadata] host: is not known; allowed: backend; did you mean [storage] host?",
     ),
     ("[metadata]\nbackendd = x", "[metadata] backendd: is not known; allowed: backend; did you mean backend?"),
     (
@@ -373,7 +427,7 @@ class MistakeTests(SettingsTestCase):
         )
 
     def test_metadata_is_not_judged_by_a_backend_that_was_refused(self) -> None:
-        (line,) = self.problems("[storage]\nbackend = cassandra\n[metadata]\nbackend = memory\n")
+        (line,) = self.problems("[storage]\nbackend = casandra\n[metadata]\nbackend = memory\n")
         self.assertIn("[storage] backend", line)
 
 

@@ -32,6 +32,40 @@ CHANGES = {
 }
 """Another value of each setting; those that are left out have only one in this version, or are tested apart."""
 
+CLUSTER = {
+    "host": ("a", "b:1"),
+    "database": ("a", "b"),
+    "replication": ("1", "dc:1"),
+    "local_dc": ("", "dc"),
+    "multi_dc": ("no", "yes"),
+    "username": ("a", "b"),
+    "password": ("a", "b"),
+    "protocol": ("cql", "thrift"),
+    "create_schema": ("true", "false"),
+    "frontends": ("one", "many"),
+    "write_timeout": ("1", "2"),
+    "clock_skew": ("1", "2"),
+    "base_delay": ("1", "2"),
+    "request_timeout": ("1", "2"),
+    "in_flight": ("1", "2"),
+    "tls": ("true", "false"),
+    "tls_authorities": ("a", "b"),
+    "tls_certificate": ("a", "b"),
+    "tls_key": ("a", "b"),
+    "tls_check": ("address", "nothing"),
+}
+"""Two values of each setting of a cluster."""
+
+WITH = {
+    "username": "password = x\n",
+    "password": "username = x\n",
+    "tls_authorities": "tls = true\n",
+    "tls_certificate": "tls = true\n",
+    "tls_key": "tls = true\ntls_certificate = x\n",
+    "tls_check": "tls = true\n",
+}
+"""What some of them need beside them."""
+
 ONLY_ONE = {"backend", "guarantee", "create_queues", "NAME"}
 
 
@@ -43,7 +77,7 @@ class ReloadTests(SettingsTestCase):
 
     def test_every_key(self) -> None:
         for key in keys.TABLE:
-            if key.name in ONLY_ONE:
+            if key.name in ONLY_ONE or key in keys.STORAGE["cassandra"]:
                 continue
             value = "1KiB" if key is keys.APPLICATION_MAX_BODY else CHANGES[key.name]
             old, new = self.settings(key, ""), self.settings(key, value)
@@ -55,6 +89,16 @@ class ReloadTests(SettingsTestCase):
             else:
                 self.assertEqual(needs_restart(old, new), ())
                 self.assertEqual(taken, new)
+
+    def test_every_key_of_a_cluster(self) -> None:
+        for key in keys.STORAGE["cassandra"][1:]:
+            first = f"[storage]\nbackend = cassandra\n{WITH.get(key.name, '')}{key.name} = "
+            old, new = (self.load(f"{first}{value}\n{APPLICATION}") for value in CLUSTER[key.name])
+            self.assertNotEqual(old, new, key)
+            self.assertEqual(needs_restart(old, new), (key.place,))
+            self.assertEqual(with_reloadable(old, new), old)
+            self.assertNotIn("password = x", "\n".join(old.describe()))
+            self.assertNotIn("password='x'", repr(old))
 
     def test_backend(self) -> None:
         old, new = self.load("[storage]\npath = x\n"), self.load("[storage]\nbackend = memory\n")
