@@ -189,6 +189,10 @@ class FrontEnd:
         """The greatest time that an id of ours may have."""
         raise NotImplementedError
 
+    def rest(self) -> None:
+        """Serve no more for now: nothing in flight can be promised."""
+        raise NotImplementedError
+
     def greatest(self, now: Ticks) -> Ticks:
         """The greatest time that was used, or that of the clock."""
         return max(self._stamps.last, now)
@@ -308,9 +312,14 @@ class PeerFrontEnd(FrontEnd):
         """Whether our clock was found right, not long ago."""
         return self._until is not None and boot < self._until
 
-    def fit_until(self, until: float | None) -> None:
-        """Our clock is right, and that may be relied on until then; ``None``: it is not, or nobody knows."""
+    def serve(self, until: float) -> None:
+        """Our clock is right, and that may be relied on until then."""
         self._until = until
+
+    def rest(self) -> None:
+        """Our clock is wrong, or nobody knows: nothing in flight can be promised."""
+        self._until = None
+        self._flights.forget()
 
     def highest(self) -> int:
         """There is nothing but the clock."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from enum import Enum
 from typing import Any, Final
 
@@ -10,11 +10,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.logs import EventLog
 from queuey.model.lease import Beat, Lease, LeaseRow, Terms
-from queuey.model.stable import Flight, Limits, Place, SoleFrontEnd
+from queuey.model.stable import Limits, Place, SoleFrontEnd
 from queuey.model.timeid import MessageId, Ticks
 from queuey.storage.cassandra.port import ICQLSession, Kind, Level, Statement
 from queuey.storage.cassandra.times import (
@@ -25,6 +24,7 @@ from queuey.storage.cassandra.times import (
     WRITE_LIMIT,
     Follower,
     Identity,
+    Keeper,
     OwnClock,
     Pace,
     Presence,
@@ -91,7 +91,7 @@ class Standing(Enum):
     LATE = "ours, and it is too late to go on with it"
 
 
-class LeaseKeeper:
+class LeaseKeeper(Keeper):
     """Holds the lease for this process; see Times.
 
     Where the cluster does not answer it goes on asking. Nothing is stamped, promised or shown meanwhile once the last
@@ -117,42 +117,16 @@ class LeaseKeeper:
         monotonic: Callable[[], float],
         bits: Callable[[int], int],
     ) -> None:
-        self._timer = timer
-        self._clock = clock
+        self._rules = SoleFrontEnd(limits, bits, Lease(identity.id, identity.host, terms))
+        super().__init__(self._rules, clock, Pace(timer))
         self._monotonic = monotonic
         self._terms = terms
-        self._pace = Pace(timer)
-        self._table = LeaseTable(session, keyspace, self._pace)
-        self._presence = Presence(session, keyspace, identity, ONE, self._pace)
-        self._rules = SoleFrontEnd(limits, bits, Lease(identity.id, identity.host, terms))
+        self._table = LeaseTable(session, keyspace, self.pace)
+        self._presence = Presence(session, keyspace, identity, ONE, self.pace)
         self._follower = Follower(clock)
         self._trouble = Trouble()
         self._announced = Trouble()
         self._waits_for = ""
-        self._ready: Deferred[None] = Deferred()
-        self._running: list[Deferred[None]] = []
-
-    # Times
-
-    def now(self) -> Ticks:
-        """See Times."""
-        return self._clock.read()[1]
-
-    def begin(self, places: Sequence[tuple[Place, bool]], slow: bool) -> Flight:
-        """See Times."""
-        return self._rules.begin(places, slow, *self._clock.read())
-
-    def landed(self, flight: Flight) -> None:
-        """See Times."""
-        self._rules.landed(flight, self._clock.read()[0])
-
-    def lost(self, flight: Flight) -> None:
-        """See Times."""
-        self._rules.lost(flight, self._clock.read()[0])
-
-    def put(self, id: MessageId) -> None:
-        """See Times."""
-        self._rules.put(id, self.now())
 
     def stable(self, place: Place, slow: bool = False, weak: bool = False) -> MessageId:
         """See Times; the consistency of the queue makes no difference here."""
@@ -162,37 +136,22 @@ class LeaseKeeper:
         """See Times."""
         return None
 
-    @property
-    def reason(self) -> str | None:
-        """See Times."""
-        return None if self._rules.fit(self._clock.read()[0]) else self._rules.why
+    def parts(self) -> Sequence[Coroutine[Deferred[Any], Any, None]]:
+        """See Keeper."""
+        return [self._run(), self._announce()]
 
-    def start(self) -> Deferred[None]:
-        """See Times."""
-        self._rules.why = "This front end has not got the lease of the cluster yet."
-        self._running = [Deferred.fromCoroutine(self._run()), Deferred.fromCoroutine(self._announce())]
-        return self._ready
-
-    @deferred
-    async def stop(self) -> None:
-        """See Times."""
-        self._rules.why = "This front end is stopping."
-        self._rules.rest()
-        self._pace.stop()
-        for running in self._running:
-            await running
+    async def leave(self) -> None:
+        """See Keeper: leave the lease to whoever waits for it."""
         try:
             await self._release()
             await self._presence.withdraw()
         except Exception:
             self._trouble.met()
-        if self._running and not self._ready.called:
-            self._ready.errback(Unavailable(self._rules.why))
 
     # The lease
 
     async def _run(self) -> None:
-        while not self._pace.stopped:
+        while not self.pace.stopped:
             pause = POLL
             self._rules.step_down()
             try:
@@ -206,7 +165,7 @@ class LeaseKeeper:
             except Exception as error:
                 pause = self._trouble.met()
                 self._rules.why = f"This front end has not got the lease of the cluster: {error}"
-            await self._pace.sleep(pause)
+            await self.pace.sleep(pause)
 
     async def _take(self) -> bool:
         """Take the lease, if it is free and nothing else is in the way; whether we serve by it."""
@@ -219,7 +178,7 @@ class LeaseKeeper:
         if await self._peers():
             return False
         standing = await self._ask(self._rules.take(row, *self._clock.read()))
-        if standing is not Standing.OURS or self._pace.stopped:
+        if standing is not Standing.OURS or self.pace.stopped:
             return False
         if await self._peers():  # looked for once more: they look for a lease after they have announced themselves
             await self._release()
@@ -248,17 +207,17 @@ class LeaseKeeper:
     def _serve(self) -> None:
         self._rules.why = "This front end could not renew its lease of the cluster in time."
         self._rules.serve()
+        self.tenure += 1
         self._waits_for = ""
         self._log.info("lease-taken", "this front end holds the lease of the cluster, and serves")
-        if not self._ready.called:
-            self._ready.callback(None)
+        self.be_ready()
 
     async def _keep(self) -> None:
         """Renew the lease until it is lost, or all stops."""
         pause = self._terms.beat
         while True:
-            await self._pace.sleep(pause)
-            if self._pace.stopped:
+            await self.pace.sleep(pause)
+            if self.pace.stopped:
                 return
             pause = await self._beat()
             if pause < 0:
@@ -318,11 +277,11 @@ class LeaseKeeper:
 
     async def _announce(self) -> None:
         """Be seen among the front ends, for operators."""
-        while not self._pace.stopped:
+        while not self.pace.stopped:
             pause = ROW
             try:
                 await self._presence.announce(self.now())
                 self._announced.over()
             except Exception:
                 pause = max(ROW, self._announced.met())
-            await self._pace.sleep(pause)
+            await self.pace.sleep(pause)

@@ -5,8 +5,8 @@ The rules are ``queuey.model.stable``'s; ``lease`` (one front end) and ``clocks`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
 import attrs
@@ -15,11 +15,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from queuey.deferreds import bounded
+from queuey.deferreds import bounded, deferred
 from queuey.errors import QueueyError, Unavailable
 from queuey.logs import EventLog
 from queuey.model.clock import SteadyClock
-from queuey.model.stable import LONG_CLASS, Flight, Limits, Place
+from queuey.model.stable import LONG_CLASS, Flight, FrontEnd, Limits, Place
 from queuey.model.timeid import MessageId, Ticks
 from queuey.storage.cassandra.port import ICQLSession, Kind, Level, Statement
 
@@ -88,6 +88,10 @@ class Times(Protocol):
 
     def registry_age(self) -> float | None:
         """Seconds that the row of a queue may be remembered; ``None`` is for ever, since nobody else changes it."""
+
+    @property
+    def tenure(self) -> int:
+        """Another number once other front ends may have served meanwhile: what is remembered is then worth nothing."""
 
     @property
     def reason(self) -> str | None:
@@ -303,3 +307,76 @@ class Presence:
         """Who else is here."""
         rows = await self._pace.within(self._session.execute(self._select, ("frontend",), Level.QUORUM), READ_LIMIT)
         return [Peer(id, host, mode, Ticks(clock)) for id, host, mode, clock in rows if id != self._identity.id]
+
+
+class Keeper:
+    """What both kinds of front ends do alike; see Times.
+
+    :param rules: what decides.
+    :ivar pace: of everything that the front end does by itself.
+    :ivar tenure: see Times.
+    """
+
+    def __init__(self, rules: FrontEnd, clock: OwnClock, pace: Pace) -> None:
+        self.pace = pace
+        self.tenure = 0
+        self._front = rules
+        self._clock = clock
+        self._ready: Deferred[None] = Deferred()
+        self._running: list[Deferred[None]] = []
+
+    def now(self) -> Ticks:
+        """See Times."""
+        return self._clock.read()[1]
+
+    def begin(self, places: Sequence[tuple[Place, bool]], slow: bool) -> Flight:
+        """See Times."""
+        return self._front.begin(places, slow, *self._clock.read())
+
+    def landed(self, flight: Flight) -> None:
+        """See Times."""
+        self._front.landed(flight, self._clock.read()[0])
+
+    def lost(self, flight: Flight) -> None:
+        """See Times."""
+        self._front.lost(flight, self._clock.read()[0])
+
+    def put(self, id: MessageId) -> None:
+        """See Times."""
+        self._front.put(id, self.now())
+
+    @property
+    def reason(self) -> str | None:
+        """See Times."""
+        return None if self._front.fit(self._clock.read()[0]) else self._front.why
+
+    def start(self) -> Deferred[None]:
+        """See Times."""
+        self._front.why = "This front end is getting ready."
+        self._running = [Deferred.fromCoroutine(part) for part in self.parts()]
+        return self._ready
+
+    @deferred
+    async def stop(self) -> None:
+        """See Times."""
+        self._front.rest()
+        self._front.why = "This front end is stopping."
+        self.pace.stop()
+        for running in self._running:
+            await running
+        await self.leave()
+        if self._running and not self._ready.called:
+            self._ready.errback(Unavailable(self._front.why))
+
+    def parts(self) -> Sequence[Coroutine[Deferred[Any], Any, None]]:
+        """What goes on until the pace is stopped; nothing of it may raise."""
+        raise NotImplementedError
+
+    async def leave(self) -> None:
+        """Tell the cluster that we are gone; must not raise."""
+        raise NotImplementedError
+
+    def be_ready(self) -> None:
+        """We serve now."""
+        if not self._ready.called:
+            self._ready.callback(None)

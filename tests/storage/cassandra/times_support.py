@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from twisted.logger import ILogObserver, globalLogPublisher
+from twisted.logger import ILogObserver, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 WALL = 1_700_000_000.0
@@ -24,3 +24,7 @@ class TimesCase(SynchronousTestCase):
     def events(self, *words: str) -> list[str]:
         """The event words that were logged, of those that are asked for."""
         return [event["event"] for event in self._events if event.get("event") in words]
+
+    def texts(self, word: str) -> list[str]:
+        """What the lines with an event word say."""
+        return [formatEvent(dict(event)) for event in self._events if event.get("event") == word]

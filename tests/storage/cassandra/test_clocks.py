@@ -1,0 +1,333 @@
+"""Many front ends: their clocks, their rows, and W."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+from twisted.internet.task import Clock
+
+from queuey.errors import Unavailable
+from queuey.model.lease import Terms
+from queuey.model.stable import Limits, Place
+from queuey.model.timeid import SECOND, MessageId, from_seconds, ticks_of
+from queuey.storage.cassandra.clocks import ClockWatch
+from queuey.storage.cassandra.lease import LeaseKeeper
+from queuey.storage.cassandra.times import Identity, MachineClock, Times
+from tests.storage.cassandra.tables import Tables, TableSession
+from tests.storage.cassandra.times_support import WALL, TimesCase
+
+HERE = Place(7, 1)
+TICK = 0.25
+SETTLE = 2.5
+
+
+class Front:
+    """One front end, whose clock and session the test may spoil."""
+
+    def __init__(self, kind: type[ClockWatch] | type[LeaseKeeper], number: int, tables: Tables, ahead: float) -> None:
+        self.session = TableSession(tables)
+        self.ahead = ahead
+        clock = tables.timer
+        self.keeper: ClockWatch | LeaseKeeper = kind(
+            self.session,
+            "queuey",
+            Identity(UUID(int=number), f"host{number}"),
+            Limits(),
+            Terms(),
+            clock,
+            MachineClock(lambda: WALL + clock.seconds() + self.ahead, clock.seconds),
+            clock.seconds,
+            lambda bits: number,
+        )
+        self.ready: list[object] = []
+
+    def begin(self) -> None:
+        self.keeper.start().addBoth(self.ready.append)
+
+    def stamp(self, slow: bool = False) -> MessageId:
+        flight = self.keeper.begin([(HERE, False)], slow)
+        self.keeper.landed(flight)
+        return flight.ids[0]
+
+
+class WatchCase(TimesCase):
+    """Front ends on one cluster, whose time the test lets pass."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = Clock()
+        self.tables = Tables(self.clock, WALL)
+
+    def make(self, number: int = 1, ahead: float = 0.0) -> Front:
+        return Front(ClockWatch, number, self.tables, ahead)
+
+    def serving(self, number: int = 1, ahead: float = 0.0) -> Front:
+        front = self.make(number, ahead)
+        front.begin()
+        self.assertEqual(front.ready, [None], front.keeper.reason)
+        self.assertIsNone(front.keeper.reason)
+        return front
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.pump([TICK] * round(seconds / TICK))
+
+    def refuses(self, call: Callable[[], object], applied: str = "no") -> str:
+        with self.assertRaises(Unavailable) as caught:
+            call()
+        self.assertEqual(caught.exception.applied, applied)
+        return str(caught.exception)
+
+
+class ClockWatchTests(WatchCase):
+    """When one of many front ends serves, and what W is then."""
+
+    def test_it_provides_times(self) -> None:
+        times: Times = self.make().keeper
+        self.assertEqual(times.registry_age(), SETTLE / 2)
+
+    def test_it_serves_where_its_clock_is_right(self) -> None:
+        front = self.make(1)
+        self.refuses(front.stamp)
+        front.begin()
+        self.assertEqual(front.ready, [None])
+        self.assertEqual(ticks_of(front.stamp()), from_seconds(WALL) + 1)
+        ((id, host, mode, clock, started),) = self.tables.living()
+        self.assertEqual((id, host, mode), (UUID(int=1), "host1", "many"))
+        self.assertEqual((clock, started), (from_seconds(WALL),) * 2)
+        self.pass_time(300)
+        front.stamp()
+        ((*_, clock, started),) = self.tables.living()
+        self.assertEqual((clock, started), (from_seconds(WALL + 300), from_seconds(WALL)))
+        self.assertEqual(self.events("clocks-right", "clock-off", "other-clock-off"), ["clocks-right"])
+
+    def test_w_is_what_has_settled(self) -> None:
+        front = self.serving()
+        now = from_seconds(WALL)
+        for slow, weak, bound in ((False, False, now - SETTLE * SECOND), (True, False, now - 5.5 * SECOND)):
+            self.assertEqual(ticks_of(front.keeper.stable(HERE, slow, weak)), bound)
+        id = front.stamp()
+        self.assertGreater(front.keeper.stable(HERE, False, True), id)
+        self.assertLess(front.keeper.stable(HERE), id)
+        self.pass_time(SETTLE)
+        self.assertLess(front.keeper.stable(HERE), id)
+        self.clock.advance(0.001)
+        self.assertGreater(front.keeper.stable(HERE), id)
+        self.assertLess(front.keeper.stable(HERE, slow=True), id)
+
+    def test_a_write_has_its_time(self) -> None:
+        front = self.serving()
+        for slow, limit in ((False, 2), (True, 5)):
+            flights = [front.keeper.begin([(HERE, False)], slow) for _ in range(2)]
+            self.assertEqual(flights[0].limit, limit)
+            self.pass_time(limit - TICK)
+            front.keeper.landed(flights[0])
+            self.pass_time(TICK)
+            self.refuses(lambda late=flights[1]: front.keeper.landed(late), "unknown")  # type: ignore[misc]
+
+    def test_a_clock_that_is_three_seconds_off_is_refused(self) -> None:
+        for ahead, way in ((3.0, "3.000 s ahead of the middle of 1"), (-3.0, "3.000 s behind the middle of 1")):
+            front = self.make(2, ahead)
+            front.begin()
+            self.pass_time(60)
+            self.assertEqual(front.ready, [])
+            self.assertIn(way, str(front.keeper.reason))
+            self.assertIn(way, self.refuses(front.stamp))
+            self.assertIn(way, self.refuses(lambda watch=front.keeper: watch.stable(HERE)))  # type: ignore[misc]
+            self.assertEqual(self.events("clock-off"), ["clock-off"])
+            self.assertEqual(self.tables.living(), [])
+            front.ahead = 0.2
+            self.pass_time(61)
+            self.assertEqual(front.ready, [None])
+            self.successResultOf(front.keeper.stop())
+            self._events.clear()
+
+    def test_a_node_that_is_off_is_named(self) -> None:
+        front = self.make()
+        front.session.skews = {"10.0.0.1": 0.1, "10.0.0.2": -0.1, "10.0.0.3": 3.0}
+        front.begin()
+        self.assertEqual(front.ready, [None])
+        self.pass_time(60)
+        self.assertEqual(self.events("other-clock-off"), ["other-clock-off"])
+        self.assertEqual(self.texts("other-clock-off"), ["node 10.0.0.3 is +2.900 s from the middle of all"])
+
+    def test_of_two_nodes_that_differ_neither_is_believed(self) -> None:
+        front = self.make()
+        front.session.skews = {"10.0.0.1": 0.0, "10.0.0.2": 3.0}
+        front.begin()
+        self.assertEqual(front.ready, [])
+        self.assertIn("node 10.0.0.1 by -1.500 s, node 10.0.0.2 by +1.500 s", str(front.keeper.reason))
+
+    def test_another_front_end_that_is_off_is_named(self) -> None:
+        front = self.serving()
+        for seconds in range(0, 60, 5):
+            row = UUID(int=2), "host2", "many", from_seconds(WALL + seconds + 8), 0
+            self.tables.run("INSERT INTO queuey.frontends", ("frontend", *row))
+            self.pass_time(5)
+        self.assertEqual(self.events("other-clock-off"), ["other-clock-off"])
+        self.assertIn("host2", self.texts("other-clock-off")[0])
+        front.stamp()
+
+    def test_others_that_are_right_are_not_named(self) -> None:
+        fronts = [self.serving(number, ahead) for number, ahead in ((1, -0.2), (2, 0.0), (3, 0.2))]
+        self.pass_time(120)
+        for front in fronts:
+            front.stamp()
+        self.assertEqual(self.events("other-clock-off", "clock-off"), [])
+
+    def test_half_of_a_round_trip_is_allowed_for(self) -> None:
+        front = self.make()
+        front.session.round_trip = 0.1
+        front.begin()
+        self.clock.pump([0.05] * 4)
+        self.assertEqual(front.ready, [None])
+        slow = self.make(2)
+        slow.session.round_trip = 0.8
+        slow.begin()
+        self.clock.pump([0.05] * 100)
+        self.assertEqual(slow.ready, [])
+        self.assertIn("closely enough", str(slow.keeper.reason))
+
+    def test_a_clock_that_is_set_while_it_serves(self) -> None:
+        front = self.serving()
+        before = front.keeper.stable(HERE)
+        front.ahead = 3600
+        self.pass_time(60)
+        front.stamp()
+        self.assertLess(front.keeper.now(), from_seconds(WALL + 60.1))
+        self.assertEqual(self.events("clock-set"), ["clock-set"])
+        front.ahead = -3600
+        self.pass_time(60)
+        front.stamp()
+        self.assertGreater(front.keeper.stable(HERE), before)
+        self.pass_time(700)
+        self.assertIn("behind the middle", str(front.keeper.reason))
+
+    def test_w_and_ids_do_not_fall_though_the_clock_is_set_between(self) -> None:
+        front = self.serving(ahead=0.2)
+        self.pass_time(10)
+        id, bound, weak = front.stamp(), front.keeper.stable(HERE), front.keeper.stable(HERE, weak=True)
+        front.session.skews = {"10.0.0.1": -0.2}
+        self.pass_time(70)
+        self.assertIsNotNone(front.keeper.reason)
+        front.ahead = -70
+        front.session.skews = {"10.0.0.1": -70.0}
+        self.pass_time(70)
+        self.assertIsNone(front.keeper.reason)
+        self.assertLess(front.keeper.now(), from_seconds(WALL + 81))
+        self.assertGreater(front.stamp(), id)
+        self.assertGreaterEqual(front.keeper.stable(HERE), bound)
+        self.assertGreaterEqual(front.keeper.stable(HERE, weak=True), weak)
+        self.assertEqual(front.keeper.tenure, 2)
+
+    def test_it_serves_no_longer_than_it_is_compared(self) -> None:
+        front = self.serving()
+        front.session.away = True
+        flight = front.keeper.begin([(HERE, False)], False)
+        self.pass_time(1)
+        front.keeper.landed(flight)
+        self.pass_time(18.75)
+        front.stamp()
+        self.pass_time(0.5)
+        self.assertIn("clocks", self.refuses(front.stamp))
+        self.pass_time(100)
+        self.assertEqual(self.events("cluster-silent"), ["cluster-silent"])
+        front.session.away = False
+        self.pass_time(6)
+        front.stamp()
+        words = ["clocks-right", "cluster-answers"]
+        self.assertEqual(sorted(self.events(*words)), ["clocks-right", *words])
+
+    def test_a_cluster_that_comes_later(self) -> None:
+        front = self.make()
+        front.session.away = True
+        front.begin()
+        self.pass_time(100)
+        self.assertEqual(front.ready, [])
+        front.session.away = False
+        self.pass_time(6)
+        self.assertEqual(front.ready, [None])
+
+    def test_a_clean_stop(self) -> None:
+        front = self.serving()
+        flight = front.keeper.begin([(HERE, False)], False)
+        self.successResultOf(front.keeper.stop())
+        self.assertEqual(self.tables.living(), [])
+        self.assertIn("stopping", self.refuses(front.stamp))
+        self.refuses(lambda: front.keeper.landed(flight), "unknown")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_stop_before_it_was_ready(self) -> None:
+        front = self.make()
+        front.session.hold = True
+        front.begin()
+        done = front.keeper.stop()
+        self.pass_time(10)
+        self.successResultOf(done)
+        self.assertIs(type(getattr(front.ready[0], "value", None)), Unavailable)
+
+
+class ModesTests(WatchCase):
+    """The guard between the two modes."""
+
+    def test_a_lease_is_waited_for(self) -> None:
+        sole = Front(LeaseKeeper, 9, self.tables, 0.0)
+        sole.begin()
+        front = self.make()
+        front.begin()
+        self.pass_time(60)
+        self.assertEqual(front.ready, [])
+        self.assertIn("host9", str(front.keeper.reason))
+        self.assertEqual(self.events("modes-mixed"), ["modes-mixed"])
+        self.assertEqual([row[0] for row in self.tables.living()], [UUID(int=9)])
+        self.successResultOf(sole.keeper.stop())
+        self.pass_time(1)
+        self.assertEqual(front.ready, [None])
+
+    def test_a_lease_whose_holder_died_is_waited_for(self) -> None:
+        sole = Front(LeaseKeeper, 9, self.tables, 0.0)
+        sole.begin()
+        sole.session.hold = True
+        front = self.make()
+        front.begin()
+        self.pass_time(11.75)
+        self.assertEqual(front.ready, [])
+        self.pass_time(1)
+        self.assertEqual(front.ready, [None])
+        sole.session.let_through()
+        self.pass_time(30)
+        self.assertIn("host1", str(sole.keeper.reason))
+        self.refuses(sole.stamp)
+
+    def test_at_the_same_time_never_both(self) -> None:
+        for first in range(12):
+            self.tables = Tables(self.clock, WALL)
+            sole, front = Front(LeaseKeeper, 9, self.tables, 0.0), self.make()
+            for one in (sole, front):
+                one.session.hold = True
+                one.begin()
+            turn = [sole] * first + [front] * 12 + [sole] * 12
+            for one in turn:
+                held, one.session.held = one.session.held, []
+                for statement in held:
+                    statement.arrive()
+                serving = [other.keeper.reason is None for other in (sole, front)]
+                self.assertFalse(all(serving), first)
+            for one in (sole, front):
+                one.session.let_through()
+            self.pass_time(40)
+            self.assertEqual(sorted(other.keeper.reason is None for other in (sole, front)), [False, True])
+            for one in (sole, front):
+                self.successResultOf(one.keeper.stop())
+
+    def test_it_looks_anew_after_it_was_away(self) -> None:
+        front = self.serving()
+        front.session.away = True
+        self.pass_time(40)
+        sole = Front(LeaseKeeper, 9, self.tables, 0.0)
+        sole.begin()
+        self.assertIsNone(sole.keeper.reason)
+        front.session.away = False
+        self.pass_time(30)
+        self.assertIn("host9", str(front.keeper.reason))
+        sole.stamp()
