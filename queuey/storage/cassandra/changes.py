@@ -1,0 +1,117 @@
+"""Changes of messages that are there: they hold whichever front end's clock is behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import attrs
+
+from queuey.model.message import Address, Content
+from queuey.model.timeid import SECOND, MessageId, Ticks
+from queuey.storage.cassandra.buckets import PARTITIONS, Registrations, entries
+from queuey.storage.cassandra.parallel import read_all
+from queuey.storage.cassandra.port import Level
+from queuey.storage.cassandra.reads import Reads, View, gathered
+from queuey.storage.cassandra.times import Times
+from queuey.storage.cassandra.writes import Writer, microseconds
+
+RESIDUES: Final = 256
+"""Write times of changes leave, divided by this, a rest that each process has of its own: two that change a message at
+once then do not write at the same time, when cells of either would win."""
+
+
+class Stamps:
+    """Write times of changes: rising, later than what they change, and with this process's own rest.
+
+    :param rest: from 0 to one less than ``RESIDUES``.
+    """
+
+    def __init__(self, rest: int) -> None:
+        self._rest = rest
+        self.latest = 0
+
+    def after(self, *times: int | None) -> int:
+        """A time that is later than all of these."""
+        least = max(time for time in times if time is not None) + 1
+        stamp = least + (self._rest - least) % RESIDUES
+        self.latest = max(self.latest, stamp)
+        return stamp
+
+    def used(self, *times: int) -> None:
+        """Somebody else in this process wrote at these times."""
+        self.latest = max(self.latest, *times)
+
+
+@attrs.frozen
+class Known:
+    """What is there of a message.
+
+    :ivar expires: ``None`` where there is no message, or none that shows.
+    :ivar written: the latest write time of it, if any.
+    """
+
+    expires: Ticks | None
+    written: int | None
+
+
+class Changes:
+    """Replaces and removes messages."""
+
+    def __init__(self, reads: Reads, writer: Writer, times: Times, stamps: Stamps) -> None:
+        self._reads = reads
+        self._writer = writer
+        self._times = times
+        self._stamps = stamps
+
+    @property
+    def _registrations(self) -> Registrations:
+        return self._reads.registrations
+
+    async def replace(self, view: View, addresses: Sequence[Address], content: Content, ttl: int, level: Level) -> None:
+        """Store one content at all of these addresses, which differ."""
+        known = await self._known(view, addresses)
+        now = self._times.now()
+        expires = Ticks(now + ttl * SECOND)
+        written = [
+            self._writer.put(
+                view.life, at.partition, at.id, content, expires, ttl, self._stamp(view, at, known.get(at), now)
+            )
+            for at in addresses
+        ]
+        found = entries(view.life, [(at.partition, at.id, expires) for at in addresses], now)
+        await self._registrations.add(view.life, found, now, level)
+        await self._writer.write(written, level)
+
+    async def remove(self, view: View, addresses: Sequence[Address], level: Level) -> int:
+        """Remove the messages at these addresses, which differ; how many there were."""
+        known = await self._known(view, addresses)
+        now = self._times.now()
+        there = {at: one for at, one in known.items() if one.expires is not None and one.expires > now}
+        written = [
+            self._writer.remove(
+                view.life, at.partition, at.id, -(-(one.expires - now) // SECOND), self._stamp(view, at, one, now)
+            )
+            for at, one in there.items()
+            if one.expires is not None
+        ]
+        if written:
+            await self._writer.write_each(written, level)
+        return len(there)
+
+    async def _known(self, view: View, addresses: Sequence[Address]) -> dict[Address, Known]:
+        groups = gathered(view.life, [address for address in addresses if address.partition in PARTITIONS])
+        pages = await read_all([partial(group.stamps, self._reads, view) for group in groups])
+        found: dict[Address, Known] = {}
+        for group, rows in zip(groups, pages, strict=True):
+            partition = group.spot.partition
+            for id, expires, body, gone in rows:
+                shows = view.sight.shows(partition, id, expires, body)
+                written = max((time for time in (body, gone) if time is not None), default=None)
+                found[Address(partition, MessageId(id))] = Known(expires if shows else None, written)
+        return found
+
+    def _stamp(self, view: View, address: Address, known: Known | None, now: Ticks) -> int:
+        _, purged_at = view.life.purged.get(address.partition, (b"", 0))
+        return self._stamps.after(microseconds(now), purged_at, known.written if known else None)

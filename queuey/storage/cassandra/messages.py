@@ -1,0 +1,288 @@
+"""Messages on Cassandra: :class:`queuey.interfaces.IMessageStore` without the queues."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from queuey.deferreds import bounded, deferred, shield
+from queuey.errors import BodyTooLarge, InvalidRequest, NoSuchQueue, Unavailable
+from queuey.interfaces import IMessageStore
+from queuey.model.message import Address, Content, NewMessage
+from queuey.model.policy import Ack, WriteTerms
+from queuey.model.queue import Consistency, Queue
+from queuey.model.timeid import SECOND, MessageId, Ticks
+from queuey.model.window import LookupSlice, Window, WindowSlice
+from queuey.storage.cassandra.buckets import PARTITIONS, Registrations, entries, is_long, spot_of
+from queuey.storage.cassandra.changes import Changes, Stamps
+from queuey.storage.cassandra.counting import Everything
+from queuey.storage.cassandra.levels import Levels
+from queuey.storage.cassandra.port import ICQLSession, TooLarge
+from queuey.storage.cassandra.reads import Reads, View
+from queuey.storage.cassandra.rows import Life
+from queuey.storage.cassandra.slices import LookupRead, WindowRead
+from queuey.storage.cassandra.statements import Statements
+from queuey.storage.cassandra.stored import Sight, Sizes
+from queuey.storage.cassandra.times import Flight, Place, Times
+from queuey.storage.cassandra.turns import ManyTurns
+from queuey.storage.cassandra.writes import Limits, Writer, microseconds
+
+T = TypeVar("T")
+
+EXAMINED: Final = 4
+"""Rows that a count looks at, for each message that it may count."""
+
+AT_A_TIME: Final = 500
+"""Messages that a purge removes in one turn, where it has to."""
+
+
+class Registry(Protocol):
+    """What messages ask of the registry of queues."""
+
+    def current(self, queue: Queue) -> Deferred[Life | None]:
+        """The life of a queue, or ``None`` where it has ended. Fails with ``Unavailable``."""
+
+    def set_purged(self, queue: Queue, bounds: Mapping[int, bytes], at: int) -> Deferred[bool]:
+        """Purge by partition what is below a bound and was written at ``at`` or before, in microseconds since 1970.
+
+        :return: fires with whether the queue is still there, once every front end goes by it.
+        """
+
+
+@implementer(IMessageStore)
+class Messages:
+    """The messages of all queues.
+
+    ``max_bytes`` of write terms is not held here: there is nothing that several front ends could add up exactly
+    without asking one another before each write. Start-up refuses applications that ask for it.
+
+    :param limits: what the cluster takes, as far as it is known now: that is found out when it is reached.
+    :param multi_dc: whether the cluster spans several data centres.
+    :param clock: whose timers the limits of writes go by.
+    :param rest: a number from 0 to 255 that other front ends probably do not have.
+    """
+
+    def __init__(
+        self,
+        session: ICQLSession,
+        times: Times,
+        registry: Registry,
+        limits: Callable[[], Limits],
+        multi_dc: bool,
+        keyspace: str,
+        clock: IReactorTime,
+        rest: int,
+    ) -> None:
+        statements = Statements(keyspace)
+        self._times = times
+        self._registry = registry
+        self._limits = limits
+        self._levels = Levels(multi_dc)
+        self._clock = clock
+        self._registrations = Registrations(session, statements)
+        self._reads = Reads(session, statements, self._registrations, Sizes())
+        self._writer = Writer(session, statements, limits)
+        self._stamps = Stamps(rest)
+        self._changes = Changes(self._reads, self._writer, times, self._stamps)
+        self._turns = ManyTurns()
+
+    # New messages
+
+    def append(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
+    ) -> Deferred[tuple[MessageId, ...]]:
+        """See IMessageStore; once begun it is finished, whoever waits."""
+        return shield(self._append(queue, messages, terms))
+
+    @deferred
+    async def _append(self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms) -> tuple[MessageId, ...]:
+        life = await self._life(queue)
+        if not messages:
+            return ()
+        self._check(messages)
+        places = [(Place(queue.incarnation, message.partition), is_long(message.ttl)) for message in messages]
+        now = self._times.now()
+        flight = self._times.begin(places, terms.ack is Ack.EVERY_CENTRE)
+        try:
+            await bounded(
+                shield(self._send(life, messages, flight, now, terms.ack)), flight.limit, self._clock, _too_slow
+            )
+        except BaseException as error:
+            self._times.lost(flight)
+            raise _as_word(error) from error
+        self._times.landed(flight)
+        return flight.ids
+
+    @deferred
+    async def _send(self, life: Life, messages: Sequence[NewMessage], flight: Flight, now: Ticks, ack: Ack) -> None:
+        level = self._levels.write(ack)
+        expiries = [Ticks(now + message.ttl * SECOND) for message in messages]
+        written = [
+            self._writer.insert(life, spot_of(life, message.partition, id), id, message.content, expires, message.ttl)
+            for message, id, expires in zip(messages, flight.ids, expiries, strict=True)
+        ]
+        new = [(m.partition, id, at) for m, id, at in zip(messages, flight.ids, expiries, strict=True)]
+        await self._registrations.add(life, entries(life, new, now), now, level)
+        self._stamps.used(*(message.bound.values[-2] for message in written))
+        await self._writer.write(written, level)
+        self._reads.sizes.seen(life.key, len(messages), sum(len(message.content.body) for message in messages))
+
+    def _check(self, messages: Sequence[NewMessage]) -> None:
+        """Refuse what the cluster would refuse. Batches in several classes or partitions have the limit of those."""
+        now = self._times.now()
+        for message in messages:
+            self._writer.check_expiry(Ticks(now + message.ttl * SECOND))
+            _check_partition(message.partition)
+        self._writer.check_size(
+            [((message.partition, is_long(message.ttl)), message.content.size) for message in messages]
+        )
+
+    # Reading
+
+    @deferred
+    async def scan(self, queue: Queue, window: Window, ack: Ack) -> WindowSlice:
+        """See IMessageStore."""
+        view = await self._view(queue, ack)
+        if view is None:
+            return WindowSlice((), None)
+        partitions = {partition for partition in window.partitions if partition in PARTITIONS}
+        stable = {partition: self._stable(view.life.queue, partition) for partition in partitions}
+        return await WindowRead(self._reads, view, stable).slice(window)
+
+    @deferred
+    async def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> LookupSlice:
+        """See IMessageStore."""
+        view = await self._view(queue, ack)
+        if view is None:
+            return LookupSlice((), None)
+        return await LookupRead(self._reads, view).slice(tuple(addresses))
+
+    @deferred
+    async def count(self, queue: Queue, ack: Ack) -> int:
+        """See IMessageStore; where there are more than ``Limits.count``, it fires with that number."""
+        view = await self._view(queue, ack)
+        if view is None:
+            return 0
+        return await self._everything(view).count(self._partitions(queue, view.life), self._limits().count)
+
+    # Changes
+
+    @deferred
+    async def replace(
+        self, queue: Queue, addresses: Sequence[Address], content: Content, ttl: int, terms: WriteTerms
+    ) -> None:
+        """See IMessageStore."""
+        wanted = list(dict.fromkeys(addresses))
+        life = await self._life(queue)
+        self._writer.check_expiry(Ticks(self._times.now() + ttl * SECOND))
+        for address in wanted:
+            _check_partition(address.partition)
+        self._writer.check_size([(spot_of(life, at.partition, at.id), content.size) for at in wanted])
+
+        @deferred
+        async def work() -> None:
+            view = await self._changing(queue, terms.ack)
+            for address in wanted:
+                self._times.put(address.id)
+            await self._changes.replace(view, wanted, content, ttl, self._levels.write(terms.ack))
+
+        await self._in_turn(queue, wanted, work)
+
+    @deferred
+    async def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> int:
+        """See IMessageStore."""
+        wanted = list(dict.fromkeys(addresses))
+
+        @deferred
+        async def work() -> int:
+            view = await self._changing(queue, ack)
+            return await self._changes.remove(view, wanted, self._levels.write(ack))
+
+        return await self._in_turn(queue, wanted, work)
+
+    @deferred
+    async def purge(self, queue: Queue, before: MessageId, ack: Ack) -> None:
+        """See IMessageStore.
+
+        What is below the bound, and was written until now, is passed over from now on; nothing is looked at. Where a
+        higher bound stands already, what was put below this one since then is removed message by message.
+        """
+        life = await self._life(queue)
+        partitions = self._partitions(queue, life)
+        await self._raise_bounds(queue, life, dict.fromkeys(partitions, before))
+        view = await self._changing(queue, ack)
+        for number in partitions:
+            if view.life.purged.get(number, (b"", 0))[0] > before:
+                left = await self._everything(view).below(number, before)
+                for start in range(0, len(left), AT_A_TIME):
+                    await self.remove(queue, left[start : start + AT_A_TIME], ack)
+
+    async def _raise_bounds(self, queue: Queue, life: Life, bounds: dict[int, MessageId]) -> None:
+        """Purge what was written until now by any front end, or after an earlier purge."""
+        now = Ticks(self._times.now() + int(self._limits().skew * SECOND))
+        at = max(microseconds(now), self._stamps.latest, *(at for _, at in life.purged.values()), 0)
+        if not await self._registry.set_purged(queue, bounds, at):
+            raise _ended(queue)
+
+    # What all of them need
+
+    async def _life(self, queue: Queue) -> Life:
+        life = await self._registry.current(queue)
+        if life is None:
+            raise _ended(queue)
+        return life
+
+    async def _view(self, queue: Queue, ack: Ack) -> View | None:
+        """A life to read; ``None`` where it has ended."""
+        life = await self._registry.current(queue)
+        if life is None:
+            return None
+        return View(life, self._levels.read(ack), Sight(self._times.now(), life.purged))
+
+    async def _changing(self, queue: Queue, ack: Ack) -> View:
+        """A life to change, as it is when it is its turn."""
+        life = await self._life(queue)
+        return View(life, self._levels.read(ack), Sight(self._times.now(), life.purged))
+
+    async def _in_turn(self, queue: Queue, addresses: Sequence[Address], work: Callable[[], Deferred[T]]) -> T:
+        try:
+            return await self._turns.take([(queue.incarnation, address) for address in addresses], work)
+        except TooLarge as error:
+            raise BodyTooLarge(error.text) from error
+
+    def _stable(self, queue: Queue, partition: int) -> MessageId:
+        consistency = queue.settings.consistency
+        return self._times.stable(
+            Place(queue.incarnation, partition),
+            slow=consistency is Consistency.VERY_STRONG,
+            weak=consistency is Consistency.WEAK,
+        )
+
+    def _everything(self, view: View) -> Everything:
+        stable = self._stable(view.life.queue, 1)
+        return Everything(self._reads, view, stable, self._limits().count * EXAMINED)
+
+    def _partitions(self, queue: Queue, life: Life) -> Sequence[int]:
+        """The partitions of a queue: those that it had for whoever asks, and those that it has now."""
+        return range(1, max(queue.settings.partitions, life.queue.settings.partitions) + 1)
+
+
+def _ended(queue: Queue) -> NoSuchQueue:
+    return NoSuchQueue(f'The queue "{queue.name}" was deleted.')
+
+
+def _check_partition(partition: int) -> None:
+    if partition not in PARTITIONS:
+        raise InvalidRequest({"partition": f"There can be no partition {partition}."})
+
+
+def _too_slow() -> Unavailable:
+    return Unavailable("The write took too long to be promised.", applied="unknown")
+
+
+def _as_word(error: BaseException) -> BaseException:
+    return BodyTooLarge(error.text) if isinstance(error, TooLarge) else error

@@ -1,0 +1,37 @@
+"""The messages of the store on Cassandra, on tables in memory."""
+
+from __future__ import annotations
+
+from tests.contracts import messages, timing
+from tests.contracts.subject import Subject
+from tests.storage.cassandra.message_support import MessagesSubject
+
+
+class AppendTests(messages.AppendContract):
+    def make_subject(self) -> Subject:
+        return MessagesSubject()
+
+
+class ScanTests(messages.ScanContract):
+    def make_subject(self) -> Subject:
+        return MessagesSubject()
+
+
+class ReplaceTests(messages.ReplaceContract):
+    def make_subject(self) -> Subject:
+        return MessagesSubject()
+
+
+class LifeTests(messages.LifeContract):
+    def make_subject(self) -> Subject:
+        return MessagesSubject()
+
+
+class ExpiryTests(timing.ExpiryContract):
+    def make_subject(self) -> Subject:
+        return MessagesSubject()
+
+
+class FutureTests(timing.FutureContract):
+    def make_subject(self) -> Subject:
+        return MessagesSubject()
