@@ -373,12 +373,14 @@ class PlanTests(HeldCase):
                 name: text for name, text in vars(module).items() if isinstance(text, str) and "?" in text
             }
             texts.update({f"scan {down}": text for down, text in reader.SCAN.items()})
+            texts |= {"many names": queues._BY_NAMES[64], "living": writer.LIVING[64]}
             for name, text in texts.items():
                 if text.split()[0] not in ("SELECT", "DELETE", "UPDATE"):
                     continue
                 plan = self.plan(text)
                 self.assertNotIn("SCAN messages", plan, (name, plan))
                 self.assertNotIn("SCAN queues", plan, (name, plan))
+                self.assertNotIn("SCAN tallies", plan, (name, plan))
                 if "GROUP BY" not in text:
                     self.assertNotIn("B-TREE", plan, (name, plan))
 

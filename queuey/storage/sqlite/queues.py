@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import apsw
@@ -11,12 +12,17 @@ import apsw
 from queuey.errors import Conflict, NoSuchQueue, StorageFull
 from queuey.model.queue import Consistency, Queue, QueueSettings, QueueType, end_of_prefix
 from queuey.model.timeid import Ticks
+from queuey.storage.sqlite.parts import SIZES, parts
+from queuey.storage.sqlite.piles import Job
 from queuey.storage.sqlite.reader import Reader
 from queuey.storage.sqlite.writer import Writer
 from queuey.storage.sqlite.writes import INT64
 
 _COLUMNS = "queue, application, name, type, partitions, consistency, principals, version, created"
 _BY_NAME: Final = f"SELECT {_COLUMNS} FROM queues WHERE application = ? AND name = ?"
+_BY_NAMES: Final = {
+    size: f"SELECT {_COLUMNS} FROM queues WHERE application = ? AND name IN ({', '.join('?' * size)})" for size in SIZES
+}
 _BY_NUMBER: Final = f"SELECT {_COLUMNS} FROM queues WHERE queue = ?"
 _CREATE: Final = """
     INSERT INTO queues (application, name, type, partitions, consistency, principals, version, created)
@@ -31,8 +37,14 @@ _NAMES_BELOW: Final = "SELECT name FROM queues WHERE application = ? AND name >=
 
 def _queue(row: tuple[Any, ...]) -> Queue:
     number, application, name, type, partitions, consistency, principals, version, created = row
-    settings = QueueSettings(QueueType(type), partitions, Consistency(consistency), tuple(json.loads(principals)))
+    settings = _settings(type, partitions, consistency, principals)
     return Queue(application, name, settings, number, version, Ticks(created))
+
+
+@lru_cache(256)
+def _settings(type: str, partitions: int, consistency: str, principals: str) -> QueueSettings:
+    """The settings in a row; most queues have the same ones."""
+    return QueueSettings(QueueType(type), partitions, Consistency(consistency), tuple(json.loads(principals)))
 
 
 def _columns(settings: QueueSettings) -> tuple[str, int, str, str]:
@@ -98,7 +110,30 @@ def names(reader: Reader, application: str, start: str, limit: int, prefix: str)
 
 def describe(reader: Reader, application: str, names: Sequence[str]) -> tuple[Queue | None, ...]:
     """The queues of these names."""
-    return tuple(find(reader.connection, application, name) for name in names)
+    if len(names) == 1 and (application, names[0]) in reader.foreseen:
+        return (reader.foreseen[application, names[0]],)
+    found = _find_all(reader.connection, application, names)
+    return tuple(map(found.get, names))
+
+
+def foresee(reader: Reader, jobs: Sequence[Job[Reader]]) -> None:
+    """Look together for the queues that single reads of a pile ask for."""
+    asked: dict[str, list[str]] = {}
+    for job in jobs:
+        if job.function is describe and len(job.arguments[1]) == 1:
+            asked.setdefault(job.arguments[0], []).extend(job.arguments[1])
+    for application, names in asked.items():
+        found = _find_all(reader.connection, application, names)
+        reader.foreseen.update(((application, name), found.get(name)) for name in names)
+
+
+def _find_all(connection: apsw.Connection, application: str, names: Sequence[str]) -> dict[str, Queue]:
+    found: dict[str, Queue] = {}
+    for size, start in parts(len(names)):
+        for row in connection.execute(_BY_NAMES[size], (application, *names[start : start + size])):
+            queue = _queue(row)
+            found[queue.name] = queue
+    return found
 
 
 def find(connection: apsw.Connection, application: str, name: str) -> Queue | None:

@@ -28,30 +28,40 @@ SCAN: Final = {False: f"{_RANGE} LIMIT ?", True: f"{_RANGE} DESC LIMIT ?"}
 LOOKUP: Final = f"SELECT {_COLUMNS} FROM messages WHERE queue = ? AND partition = ? AND id = ?"
 
 
+Foresee = Callable[["Reader", Sequence[Job["Reader"]]], None]
+
+
 class Reader:
     """Runs piles of reads; all of it belongs to the reading thread.
 
     :param now: the wall clock, in seconds since 1970.
+    :param foresee: looks at a pile before it is run, and puts into ``foreseen`` what its reads will ask for.
     :ivar clock: the time of the snapshot.
     :ivar stable: the bound below which scans show messages.
+    :ivar foreseen: queues by application and name, as they are in the snapshot.
     """
 
     _log = EventLog(Logger(namespace="queuey.storage"))
 
-    def __init__(self, connection: apsw.Connection, now: Callable[[], float]) -> None:
+    def __init__(self, connection: apsw.Connection, now: Callable[[], float], foresee: Foresee) -> None:
         self.connection = connection
         self.clock = Ticks(0)
         self.stable = MessageId(b"")
         self._now = now
+        self.foreseen: dict[tuple[str, str], Queue | None] = {}
+        self._foresee = foresee
         self._expired: dict[int, int] | None = None
 
     def work(self, jobs: Sequence[Job[Reader]]) -> None:
         """Run a pile; see ``Pile``. What was cancelled meanwhile is not begun."""
         self._expired = None
+        self.foreseen = {}
         try:
             self.connection.execute("BEGIN")
             self.stable = upper_bound(self.connection.execute("SELECT last FROM clock").get)
             self.clock = from_seconds(self._now())
+            if len(jobs) > 1:
+                self._look_ahead(jobs)
             for job in jobs:
                 if not job.answer.called:
                     self._run(job)
@@ -61,6 +71,12 @@ class Reader:
         finally:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
+
+    def _look_ahead(self, jobs: Sequence[Job[Reader]]) -> None:
+        try:
+            self._foresee(self, jobs)
+        except Exception:
+            self.foreseen = {}  # each read meets the error itself, if it is in its way at all
 
     def _run(self, job: Job[Reader]) -> None:
         try:

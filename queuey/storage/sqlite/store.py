@@ -107,7 +107,7 @@ class SQLiteStore:
             connection.close(True)
             raise
         writer = Writer(connection, self._now, self._node, self._clock_sequence, self._new_version)
-        return _Open(lock, writer, Reader(reading, self._now))
+        return _Open(lock, writer, Reader(reading, self._now, queues.foresee))
 
     def opened(self) -> Deferred[None]:
         """See IStore."""

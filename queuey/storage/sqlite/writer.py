@@ -15,6 +15,7 @@ from queuey.logs import EventLog
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId, Ticks, from_seconds, make, make_run, ticks_of, upper_bound
 from queuey.storage.sqlite.files import BUSY, CHECKPOINT_PAGES, translated
+from queuey.storage.sqlite.parts import SIZES, parts
 from queuey.storage.sqlite.piles import Job
 
 KNOWN: Final = 16_384
@@ -23,9 +24,8 @@ KNOWN: Final = 16_384
 PATIENCE: Final = 100
 """Milliseconds that a checkpoint waits for readers, those of a backup among them."""
 
-SIZES: Final = (64, 32, 16, 8, 4, 2, 1)
-"""Rows that one statement inserts. Each statement gives the interpreter's lock away and must win it back from a busy
-reactor, so one for many rows is ten times quicker there than one for each."""
+LIVING: Final = {size: f"SELECT queue FROM tallies WHERE queue IN ({', '.join('?' * size)})" for size in SIZES}
+"""A living queue has a tally, which a write to it changes anyway: to look there touches no other page."""
 
 COLUMNS: Final = 8
 
@@ -105,6 +105,7 @@ class Writer:
                 job.error = self._meaning(error, job)
             return
         try:
+            self._foresee(jobs)
             for job in jobs:
                 try:
                     job.run(self)
@@ -128,6 +129,18 @@ class Writer:
             job.error = self._meaning(error, job)
         finally:
             self.alone = False
+
+    def _foresee(self, jobs: Sequence[Job[Writer]]) -> None:
+        """Learn together which of the queues live that a pile is about."""
+        asked: dict[int, str] = {}
+        for job in jobs:
+            queue = job.arguments[0] if job.arguments else None
+            if isinstance(queue, Queue) and queue.incarnation not in self._applications:
+                asked[queue.incarnation] = queue.application
+        numbers = list(asked)
+        for size, start in parts(len(numbers)):
+            for (number,) in self.connection.execute(LIVING[size], numbers[start : start + size]):
+                self._know(number, asked[number])
 
     def _meaning(self, error: Exception, job: Job[Writer]) -> Exception:
         if not isinstance(error, apsw.Error):
@@ -176,12 +189,8 @@ class Writer:
             self._insert(TALLY, 3, list(chain.from_iterable((queue, *more) for queue, more in tallies)))
 
     def _insert(self, statements: Mapping[int, str], columns: int, values: list[Value]) -> None:
-        place = 0
-        for size in SIZES:
-            width = size * columns
-            while len(values) - place >= width:
-                self.connection.execute(statements[size], values[place : place + width])
-                place += width
+        for size, start in parts(len(values) // columns):
+            self.connection.execute(statements[size], values[start * columns : (start + size) * columns])
 
     # What operations are made of
 
@@ -226,15 +235,23 @@ class Writer:
         if known is None:
             known = self.connection.execute("SELECT application FROM queues WHERE queue = ?", (incarnation,)).get
             if known is not None:
-                if len(self._applications) >= KNOWN:
-                    del self._applications[next(iter(self._applications))]
-                self._applications[incarnation] = known
+                self._know(incarnation, known)
         return known
+
+    def _know(self, incarnation: int, application: str) -> None:
+        if len(self._applications) >= KNOWN:
+            # To drop the first of them each time would cost more than to find all again: a dict looks for its first
+            # entry past all that were removed.
+            self._applications.clear()
+        self._applications[incarnation] = application
 
     def require(self, queue: Queue) -> None:
         """Refuse a queue whose life has ended."""
-        if self.application_of(queue.incarnation) is None:
-            raise NoSuchQueue(f'The queue "{queue.name}" was deleted.')
+        number = queue.incarnation
+        if number not in self._applications:
+            if self.connection.execute(LIVING[1], (number,)).get is None:
+                raise NoSuchQueue(f'The queue "{queue.name}" was deleted.')
+            self._know(number, queue.application)
 
     def bury(self, incarnation: int) -> None:
         """Know no longer that a queue lives."""

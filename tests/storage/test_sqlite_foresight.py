@@ -1,0 +1,127 @@
+"""What the queues of a whole pile have in common is looked up together, and nobody's answer is another one for it."""
+
+from __future__ import annotations
+
+import apsw
+
+from queuey.errors import NoSuchQueue
+from queuey.model.queue import QueueSettings, QueueType
+from queuey.storage.sqlite import writer
+from queuey.storage.sqlite.reader import Reader
+from tests.storage.test_sqlite_writer import HeldCase
+
+
+def watch(connection: apsw.Connection) -> list[str]:
+    """The statements that a connection runs from now on."""
+    seen: list[str] = []
+
+    def note(cursor: object, statement: str, bindings: object) -> bool:
+        seen.append(statement)
+        return True
+
+    connection.exec_trace = note
+    return seen
+
+
+class WritesTests(HeldCase):
+    def test_which_queues_live_is_asked_once_a_pile(self) -> None:
+        made = [self.make(f"q{number}") for number in range(6)]
+        dead = self.make("dead")
+        self.successResultOf(self.store.forget(dead))
+        statements = watch(self.writer.connection)
+        self.subject.hold()
+        good = [self.append(b"a", queue=queue) for queue in (*made, made[0])]
+        bad = self.append(b"x", queue=dead)
+        self.subject.release()
+        for answer in good:
+            self.successResultOf(answer)
+        self.failureResultOf(bad, NoSuchQueue)
+        self.assertEqual([self.shown(queue) for queue in made], [[b"a"] * 2] + [[b"a"]] * 5)
+        # Seven queues are 4 + 2 + 1, and what was not found is looked for once more.
+        self.assertEqual(len([text for text in statements if "SELECT" in text]), 4)
+
+    def test_a_queue_that_dies_in_the_pile_is_dead_for_what_follows(self) -> None:
+        other = self.make("other")
+        self.subject.hold()
+        before, gone, after = self.append(b"a"), self.store.forget(self.queue), self.append(b"b")
+        spared = self.append(b"c", queue=other)
+        self.subject.release()
+        self.successResultOf(before)
+        self.assertTrue(self.successResultOf(gone))
+        self.failureResultOf(after, NoSuchQueue)
+        self.successResultOf(spared)
+        self.assertEqual((self.rows("tallies"), self.rows("dead")), (1, 1))
+
+    def test_more_queues_in_a_pile_than_are_known(self) -> None:
+        self.patch(writer, "KNOWN", 2)
+        made = [self.make(f"q{number}") for number in range(5)]
+        self.subject.hold()
+        answers = [self.append(b"a", queue=queue) for queue in made]
+        self.subject.release()
+        for answer in answers:
+            self.successResultOf(answer)
+        self.assertLessEqual(len(self.writer._applications), 2)
+
+    def test_a_look_ahead_that_fails_leaves_each_to_itself(self) -> None:
+        other = self.make("other")
+        failed: list[str] = []
+
+        def fail_once(cursor: object, statement: str, bindings: object) -> bool:
+            if "SELECT queue FROM tallies" in statement and not failed:
+                failed.append(statement)
+                raise apsw.IOError("once")
+            return True
+
+        self.writer.connection.exec_trace = fail_once
+        self.subject.hold()
+        answers = [self.append(b"a"), self.append(b"b", queue=other)]
+        self.subject.release()
+        for answer in answers:
+            self.successResultOf(answer)
+        self.assertEqual((self.shown(), self.shown(other), len(failed)), ([b"a"], [b"b"], 1))
+
+
+class ReadsTests(HeldCase):
+    @property
+    def reader(self) -> Reader:
+        assert self.store._open is not None
+        return self.store._open.reader
+
+    def test_queues_that_are_asked_for_singly_are_found_together(self) -> None:
+        made = [self.make(f"q{number}") for number in range(6)]
+        settings = QueueSettings(QueueType.PUBLIC, 7, principals=("app:a", "bid:b@example.org"))
+        other, _ = self.successResultOf(self.store.create("other", "q0", settings, None))
+        statements = watch(self.reader.connection)
+        self.subject.hold()
+        asked = [self.store.describe("app", (queue.name,)) for queue in made]
+        there = self.store.describe("other", ("q0",))
+        missing = self.store.describe("other", ("q1",))
+        self.subject.release()
+        self.assertEqual([self.successResultOf(answer) for answer in asked], [(queue,) for queue in made])
+        self.assertEqual(self.successResultOf(there), (other,))
+        self.assertEqual(self.successResultOf(missing), (None,))
+        self.assertEqual(len([text for text in statements if "FROM queues" in text]), 3)
+
+    def test_what_was_found_is_not_taken_for_what_is(self) -> None:
+        self.make("a")
+        for _ in range(2):
+            self.subject.hold()
+            asked = [self.store.describe("app", (name,)) for name in ("a", "queue")]
+            self.subject.release()
+        (before,), _ = [self.successResultOf(answer) for answer in asked]
+        assert before is not None
+        after = self.successResultOf(self.store.update(before, QueueSettings(partitions=9)))
+        self.assertEqual(self.successResultOf(self.store.describe("app", ("a",))), (after,))
+
+    def test_a_name_that_cannot_be_looked_for_harms_no_other(self) -> None:
+        self.subject.hold()
+        good, bad = self.store.describe("app", ("queue",)), self.store.describe("app", ("\ud800",))
+        self.subject.release()
+        self.assertEqual(self.successResultOf(good), (self.queue,))
+        self.failureResultOf(bad, UnicodeEncodeError)
+
+    def test_many_names_in_any_order(self) -> None:
+        made = [self.make(f"q{number:03d}") for number in range(150)]
+        names = [queue.name for queue in reversed(made)]
+        found = self.successResultOf(self.store.describe("app", (*names, "none", names[0])))
+        self.assertEqual(found, (*reversed(made), None, made[-1]))
