@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -88,15 +89,10 @@ class Registry:
         self._new_life = new_life
         self._say = Statements.of(keyspace)
         self._listing = Listing(session, self._say)
-        self._memory = Memory(_REMEMBERED, times.now, times.registry_age)
+        self._memory = Memory(_REMEMBERED, times.now, times.registry_age, lambda: times.tenure)
         self._turns = Turns()
         self._doubtful: set[Name] = set()
-        self._counts: dict[str, tuple[int, Ticks]] = {}
-
-    def drop(self) -> None:
-        """Remember nothing: another front end may have been the one that changes queues."""
-        self._memory.clear()
-        self._counts.clear()
+        self._counts: dict[str, _Count] = {}
 
     # Reading
 
@@ -349,21 +345,34 @@ class Registry:
 
     async def _count(self, application: str) -> int:
         """How many queues an application has, as it was known within the time that queues are remembered."""
-        age, now = self._times.registry_age(), self._times.now()
-        known = self._counts.get(application)
-        if known is not None and (age is None or now - known[1] < age * SECOND):
-            return known[0]
+        known, now = self._counts.get(application), self._times.now()
+        if known is not None and known.tenure == self._times.tenure and self._fresh(known.since, now):
+            return known.number
+        tenure = self._times.tenure
         questions = [
             self._session.execute(self._say.count, (application, number), Level.QUORUM) for number in range(SHARDS)
         ]
         number: int = sum(all - ended for ((all, ended),) in await together(questions))
-        self._counts[application] = (number, now)
+        self._counts[application] = _Count(number, now, tenure)
         return number
+
+    def _fresh(self, since: Ticks, now: Ticks) -> bool:
+        age = self._times.registry_age()
+        return age is None or now - since < age * SECOND
 
     def _counted(self, application: str, more: int) -> None:
         known = self._counts.get(application)
         if known is not None:
-            self._counts[application] = (known[0] + more, known[1])
+            self._counts[application] = attrs.evolve(known, number=known.number + more)
+
+
+@attrs.frozen
+class _Count:
+    """How many queues an application had at a time, and in which tenure of this front end."""
+
+    number: int
+    since: Ticks
+    tenure: int
 
 
 def merged(old: Purged, bounds: Mapping[int, bytes], at: int) -> Purged:

@@ -163,17 +163,23 @@ class Memory:
     :param size: lives at the most; the least recently used make room.
     :param now: the time, by a clock that never jumps.
     :param age: seconds that a life may be remembered, ``None`` for as long as there is room.
+    :param tenure: another number once all that is remembered is worth nothing.
     """
 
-    def __init__(self, size: int, now: Callable[[], Ticks], age: Callable[[], float | None]) -> None:
+    def __init__(
+        self, size: int, now: Callable[[], Ticks], age: Callable[[], float | None], tenure: Callable[[], int]
+    ) -> None:
         self._size = size
         self._now = now
         self._age = age
+        self._tenure = tenure
+        self._seen = tenure()
         self._lives: dict[Name, _Remembered] = {}
         self._asking: dict[object, tuple[Name, Ticks]] = {}
 
     def get(self, name: Name) -> Life | None:
         """A life, which is then the most recently used."""
+        self._look()
         found = self._lives.pop(name, None)
         if found is None or not self._fresh(found.since):
             return None
@@ -186,12 +192,14 @@ class Memory:
 
     def begin(self, name: Name) -> object:
         """Begin to ask the cluster; returns what ``end`` takes."""
+        self._look()
         asking = object()
         self._asking[asking] = (name, self._now())
         return asking
 
     def end(self, asking: object, life: Life | None) -> None:
         """Put in what was answered; nothing where the question failed."""
+        self._look()
         name, since = self._asking.pop(asking, (None, Ticks(0)))
         if life is None or name is None:
             return
@@ -206,7 +214,8 @@ class Memory:
         for asking in [asking for asking, (asked, _) in self._asking.items() if asked == name]:
             del self._asking[asking]
 
-    def clear(self) -> None:
-        """Forget all: somebody else may have changed them."""
-        self._lives.clear()
-        self._asking.clear()
+    def _look(self) -> None:
+        if self._tenure() != self._seen:
+            self._seen = self._tenure()
+            self._lives.clear()
+            self._asking.clear()
