@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import attrs
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
@@ -55,7 +56,17 @@ Check = Callable[[Any], None]
 
 
 class HoldableSubject(Subject, Protocol):
-    """A subject whose piles the machine may hold back; others answer at once."""
+    """A subject whose piles the machine may hold back; others answer at once.
+
+    :ivar counts_bytes: whether it holds the limit on an application's bytes.
+    :ivar clock_goes_back: whether its clock may be set back.
+    """
+
+    @property
+    def counts_bytes(self) -> bool: ...
+
+    @property
+    def clock_goes_back(self) -> bool: ...
 
     def hold(self) -> None:
         """Let writes wait."""
@@ -134,12 +145,16 @@ class StoreMachine(RuleBasedStateMachine):
             return MessageId(make(ticks, 0, 0)[:8] + last[8:])
         return foreign_id(number)
 
+    def limit_on(self, limit: int | None) -> int | None:
+        """A limit on bytes, for stores that hold it."""
+        return limit if self.subject.counts_bytes else None
+
     # Writes
 
     @initialize()
     def begin_with_queues(self) -> None:
-        self.create("app", "a", QueueSettings(), None)
-        self.create("app2", "b", QueueSettings(), None)
+        self.create("app", "a", QueueSettings(partitions=3), None)
+        self.create("app2", "b", QueueSettings(partitions=3), None)
 
     @rule(application=APPLICATIONS, name=NAMES, chosen=SETTINGS, limit=st.none() | st.integers(1, 3))
     def create(self, application: str, name: str, chosen: QueueSettings, limit: int | None) -> None:
@@ -185,6 +200,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(place=PLACES, chosen=SETTINGS)
     def update(self, place: int, chosen: QueueSettings) -> None:
         queue = self.pick(place)
+        chosen = attrs.evolve(chosen, partitions=max(chosen.partitions, queue.settings.partitions))
 
         def check(result: Any) -> None:
             life = self.model.of(queue)
@@ -208,6 +224,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.append_to(self.pick(place), messages, limit)
 
     def append_to(self, queue: Queue, messages: list[NewMessage], limit: int | None) -> None:
+        limit = self.limit_on(limit)
+        messages = [attrs.evolve(message, partition=within(queue, message.partition)) for message in messages]
+
         def check(result: Any) -> None:
             life = self.model.of(queue)
             if self.refused(result, NoSuchQueue, life is None) or life is None:
@@ -253,7 +272,8 @@ class StoreMachine(RuleBasedStateMachine):
     def replace_in(
         self, queue: Queue, where: list[tuple[int, tuple[str, int]]], content: Content, ttl: int, limit: int | None
     ) -> None:
-        addresses = [Address(partition, self.pick_id(queue, choice)) for partition, choice in where]
+        addresses = [Address(within(queue, partition), self.pick_id(queue, choice)) for partition, choice in where]
+        limit = self.limit_on(limit)
 
         def check(result: Any) -> None:
             life = self.model.of(queue)
@@ -348,7 +368,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.model.set_clock(self.subject.wall.seconds)
         self.model.leap()
 
-    @precondition(lambda self: not self.model.unswept)  # what has expired and is not swept would come to life again
+    # What has expired and is not swept would come to life again.
+    @precondition(lambda self: self.subject.clock_goes_back and not self.model.unswept)
     @rule(seconds=st.integers(1, 20))
     def set_back(self, seconds: int) -> None:
         self.let_go()
@@ -437,6 +458,11 @@ class StoreMachine(RuleBasedStateMachine):
     def read_state(self, key: str) -> None:
         self.let_go()
         assert self.result(self.store.states.read(key)) == self.model.states.get(key)
+
+
+def within(queue: Queue, partition: int) -> int:
+    """One of the partitions that a queue has: nobody puts messages into others."""
+    return (partition - 1) % queue.settings.partitions + 1
 
 
 def run(make: Callable[[], HoldableSubject], examples: int, steps: int = 50) -> None:

@@ -37,6 +37,8 @@ class MemorySubject:
     """A memory store under test; a restart leaves nothing of it, so the suites do not restart it."""
 
     keeps = False
+    counts_bytes = True
+    clock_goes_back = True
 
     def __init__(self, max_bytes: int = 1 << 40) -> None:
         self.wall = Wall()
@@ -78,6 +80,8 @@ class SQLiteSubject:
     """
 
     keeps = True
+    counts_bytes = True
+    clock_goes_back = True
 
     def __init__(self, directory: Path, runner: Callable[[], Runner], relaxed: bool = True) -> None:
         self.wall = Wall()

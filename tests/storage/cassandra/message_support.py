@@ -41,6 +41,7 @@ class SimpleTimes:
         self._number = 0
         self._taken: set[MessageId] = set()
         self.refusal: Exception | None = None
+        self.tenure = 0
         self.late: Exception | None = None
 
     def now(self) -> Ticks:
@@ -199,8 +200,7 @@ class MessagesSubject:
 
     keeps = False
     counts_bytes = False
-    clock_is_set_back = False
-    any_partition = False
+    clock_goes_back = False
 
     def __init__(
         self,

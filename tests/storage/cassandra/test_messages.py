@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.contracts import messages, timing
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.contracts import machine, messages, timing
 from tests.contracts.subject import Subject
 from tests.storage.cassandra.message_support import MessagesSubject
 
@@ -35,3 +37,8 @@ class ExpiryTests(timing.ExpiryContract):
 class FutureTests(timing.FutureContract):
     def make_subject(self) -> Subject:
         return MessagesSubject()
+
+
+class MachineTests(SynchronousTestCase):
+    def test_machine(self) -> None:
+        machine.run(MessagesSubject, examples=75)
