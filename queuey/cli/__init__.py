@@ -16,7 +16,7 @@ from typing import Final, TextIO
 
 from queuey import __version__, config
 from queuey.cli.restoring import Client, RestoringFailed, connect, restore_queue
-from queuey.config import MemoryStorage
+from queuey.config import CassandraStorage, MemoryStorage
 from queuey.errors import ConfigurationError, QueueyError
 from queuey.model.timeid import lower_bound, timestamp
 from queuey.storage.sqlite.backup import Archive, back_up
@@ -72,6 +72,8 @@ def main(argv: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
             return _back_up(arguments, stdout)
         if arguments.command == "restore-queue":
             return _restore_queue(arguments, stdout)
+        if arguments.command == "schema":
+            return _schema(arguments, stdout)
         return _new_key(arguments.name, stdout, stderr)
     except ConfigurationError as error:
         lines = error.problems
@@ -99,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("file", type=Path, metavar="FILE")
     _backup_parser(commands)
     _restore_parser(commands)
+    _schema_parser(commands)
     keys = commands.add_parser("keys", help="make keys of applications", description="Make keys of applications.")
     actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
     new = actions.add_parser(
@@ -140,6 +143,18 @@ def _restore_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser
     restore.add_argument("--as", dest="name", metavar="NAME", help="another name for the queue")
 
 
+def _schema_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    schema = commands.add_parser(
+        "schema",
+        help="print the tables that Cassandra needs, or make them",
+        description="Print, in CQL, the keyspace and the tables that a daemon with backend = cassandra needs, for "
+        "whoever makes them by hand because the settings have create_schema = false. It is done by one at a time.",
+        allow_abbrev=False,
+    )
+    schema.add_argument("--config", type=Path, metavar="FILE", help="the settings; without it, the defaults")
+    schema.add_argument("--apply", action="store_true", help="make them, or bring them up to date, instead")
+
+
 def _check(file: Path, stdout: TextIO, stderr: TextIO) -> int:
     settings = config.load(file)
     for warning in settings.warnings:
@@ -163,7 +178,20 @@ def _data_of(file: Path | None) -> Path:
     settings = config.development(Path.cwd()) if file is None else config.load(file)
     if isinstance(settings.storage, MemoryStorage):
         raise ConfigurationError((f"{file}: [storage] backend: what is kept in memory alone cannot be copied",))
+    if isinstance(settings.storage, CassandraStorage):
+        raise ConfigurationError((f"{file}: [storage] backend: a cluster has snapshots of its own, by nodetool",))
     return settings.storage.path
+
+
+def _schema(arguments: argparse.Namespace, stdout: TextIO) -> int:
+    from queuey.cli import schema
+
+    storage = schema.settings(arguments.config)
+    if arguments.apply:
+        print(schema.apply(storage), file=stdout)
+    else:
+        print(schema.text(storage), file=stdout, end="")
+    return 0
 
 
 def _restore_queue(arguments: argparse.Namespace, stdout: TextIO) -> int:

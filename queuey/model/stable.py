@@ -52,11 +52,13 @@ class Limits:
     :ivar write: from the stamping of an id until its write is acknowledged; later it is not promised.
     :ivar slow_write: the same for writes that every data centre acknowledges.
     :ivar skew: how far apart two clocks may be.
+    :ivar base: for which messages are withheld beyond that, because an operator wants it so.
     """
 
     write: float = 2.0
     slow_write: float = 5.0
     skew: float = 0.5
+    base: float = 0.0
 
     def flight(self, slow: bool) -> float:
         """How long a write may take."""
@@ -330,7 +332,7 @@ class PeerFrontEnd(FrontEnd):
         self._need(boot)
         if weak:
             return upper_bound(self._held(0.0, self.greatest(now)))
-        settle = self._limits.settle(slow)
+        settle = self._limits.settle(slow) + self._limits.base
         return lower_bound(self._held(settle, Ticks(now - round(settle * SECOND))))
 
     def _held(self, settle: float, ticks: Ticks) -> Ticks:

@@ -49,12 +49,13 @@ def makeService(options: Options) -> IService:
         settings = _settings(options["config"])
         place = log_place(settings.logging.file, options.parent or {})
         log = _open_log(settings, place)
+        # Timers go by a clock that nobody sets. By the wall clock, an hour back no limit is held, an hour on all are
+        # over.
+        reactor.seconds = time.monotonic  # type: ignore[method-assign]
+        store = make_store(settings.storage, reactor, time.time)
     except ConfigurationError as error:
         starter.tell(*error.problems)
         sys.exit(1)
-    # Timers go by a clock that nobody sets. By the wall clock, an hour back no limit is held, an hour on all are over.
-    reactor.seconds = time.monotonic  # type: ignore[method-assign]
-    store = make_store(settings.storage, reactor, time.time)
     house = assemble(settings, reactor, time.time, store, log)
     sys.excepthook = _quiet_about_refusals
     return QueueyService(reactor, house, Listeners(), place, starter)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import resource
 import signal
+import sys
 from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, Logger
+from twisted.python.failure import Failure
 
 from queuey import __version__, config
 from queuey.deferreds import bounded, deferred
@@ -24,6 +27,9 @@ from queuey.service.places import LogPlace, welcome
 
 _GC_THRESHOLDS: Final = (20_000, 20, 20)
 """Objects made before the youngest are looked through, and how much more seldom each older generation is."""
+
+_STARTER_WAITS: Final = 10.0
+"""Seconds that whoever starts the daemon may be kept waiting to hear that the store will never serve."""
 
 _OTHER_DESCRIPTORS: Final = 100
 """Files that the process has open besides connections, with room to spare."""
@@ -43,16 +49,25 @@ class Starter:
 
     def __init__(self, descriptor: int) -> None:
         """:param descriptor: of standard error, before it is closed."""
-        self._descriptor = os.dup(descriptor)
+        self._descriptor: int | None = os.dup(descriptor)
+
+    @property
+    def listens(self) -> bool:
+        """Whether anybody may still read what it is told."""
+        return self._descriptor is not None
 
     def tell(self, *lines: str) -> None:
         """Write lines; where nobody reads them any more, that is no error."""
+        if self._descriptor is None:
+            return
         with suppress(OSError):
             os.write(self._descriptor, "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
 
     def leave(self) -> None:
         """Let whoever it was go on, now that the daemon has started or will not."""
-        os.close(self._descriptor)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 class QueueyService(Service):
@@ -107,6 +122,34 @@ class QueueyService(Service):
             },
         )
         self._announce()
+        self._wait_for_store()
+
+    def _wait_for_store(self) -> None:
+        """Serve once the store does; a store that is elsewhere may be away for long, and others need not wait then."""
+        leaving = self._reactor.callLater(_STARTER_WAITS, self._starter.leave)
+
+        def settled(result: Failure | None) -> None:
+            if isinstance(result, Failure):
+                self._give_up(result)
+            else:
+                _log.info("durability", "{durable}", durable=self._house.store.promises.durable)
+            if leaving.active():
+                leaving.cancel()
+                self._starter.leave()
+
+        self._house.store.opened().addBoth(settled)
+
+    def _give_up(self, failure: Failure) -> None:
+        """The store will never serve: say why, and end with status 1."""
+        if self._stopping:
+            return
+        if failure.check(QueueyError):
+            self._tell_why(failure.value)  # type: ignore[arg-type]
+        else:
+            _log.failure("start-refused", "the store failed to open", failure)
+            self._starter.tell("queuey: the store failed to open; the log says why")
+        _end_badly()
+        self._reactor.callWhenRunning(self._stop)
 
     @deferred
     async def stopService(self) -> None:
@@ -167,7 +210,6 @@ class QueueyService(Service):
         settings = self._house.in_force.settings
         for warning in (*settings.warnings, *_few_descriptors(settings.server.max_connections)):
             _log.warn("settings", "{warning}", warning=warning)
-        _log.info("durability", "{durable}", durable=self._house.store.promises.durable)
         _log.info(
             "started",
             "queuey {version} serves {applications} on {addresses}",
@@ -177,13 +219,27 @@ class QueueyService(Service):
         )
         if settings.source is None:
             self._starter.tell(*welcome(settings, self._listeners.addresses(), self._place))
-        self._starter.leave()
+
+    def _tell_why(self, error: QueueyError) -> None:
+        told = self._starter.listens
+        self._starter.tell(f"queuey: {error.text}")
+        if self._place.file is not None or not told:
+            _log.error("start-refused", "{reason}", reason=error.text)
 
     def _refuse_start(self, error: QueueyError) -> NoReturn:
-        self._starter.tell(f"queuey: {error.text}")
-        if self._place.file is not None:
-            _log.error("start-refused", "{reason}", reason=error.text)
+        self._tell_why(error)
         raise StartRefused("what is wrong has been said")
+
+
+def _end_badly() -> None:
+    """Let the process end with status 1 once all is closed; twistd knows of no other way than a traceback."""
+    atexit.register(_exit_with_1)
+
+
+def _exit_with_1() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _collect_less() -> None:

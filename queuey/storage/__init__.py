@@ -8,10 +8,11 @@ from collections.abc import Callable
 from threading import Thread
 from typing import Any
 
-from queuey.config import MemoryStorage, SQLiteStorage
+from queuey.config import CassandraStorage, MemoryStorage, Storage
 from queuey.interfaces import IStore
 from queuey.storage.caching import CachedStore
 from queuey.storage.pages import Told
+from queuey.storage.timed import TimedStore
 
 _MULTICAST = 1 << 40
 """The bit that tells a random node from the address of a network card (RFC 9562, section 6.10)."""
@@ -25,16 +26,24 @@ _CACHED_PAGES = 32 << 20
 _LIMIT = 10.0
 """Seconds after which a request is told that the storage does not answer."""
 
+_CLUSTER_LIMIT = 60.0
+"""The same for a cluster, whose requests have limits of their own: what takes several of them may take longer."""
+
 _PING_LIMIT = 3.0
 """Seconds after which the heartbeat says so."""
 
 
-def make_store(settings: MemoryStorage | SQLiteStorage, reactor: Any, now: Callable[[], float]) -> IStore:
+def make_store(settings: Storage, reactor: Any, now: Callable[[], float]) -> IStore:
     """The back end that the settings ask for, not open yet; only its own room is imported.
 
     :param reactor: whose timers it uses, and in which its threads answer.
     :param now: the wall clock, in seconds since 1970; threads call it.
+    :raise ConfigurationError: where what it needs is not installed.
     """
+    if isinstance(settings, CassandraStorage):
+        from queuey.storage.cassandra.assembly import make_cassandra_store
+
+        return TimedStore(make_cassandra_store(settings, reactor, now), reactor, _CLUSTER_LIMIT, _PING_LIMIT)
     told = Told(now)
     node, clock_sequence = secrets.randbits(48) | _MULTICAST, secrets.randbits(14)
     if isinstance(settings, MemoryStorage):
@@ -43,7 +52,6 @@ def make_store(settings: MemoryStorage | SQLiteStorage, reactor: Any, now: Calla
         memory = MemoryStore(reactor, told, settings.max_bytes, node, clock_sequence, _new_version)
         return CachedStore(memory, told, _CACHED_QUEUES, _CACHED_PAGES)
     from queuey.storage.sqlite import SQLiteSettings, SQLiteStore, Threads
-    from queuey.storage.timed import TimedStore
 
     store = SQLiteStore(
         settings.path,

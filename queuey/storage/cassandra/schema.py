@@ -12,13 +12,13 @@ from twisted.internet.defer import Deferred
 from queuey.errors import ConfigurationError, Unavailable
 from queuey.storage.cassandra.port import ICQLSession, Kind, Level, Statement, StatementRefused
 from queuey.storage.cassandra.scripts import (
-    STATE_ID,
     STATE_TABLE,
     Replication,
     Script,
     names,
     replication_cql,
     scripts,
+    table_id,
 )
 
 _POLL: Final = 0.5
@@ -109,8 +109,8 @@ class Schema:
         tables = dict(found)
         if not tables:
             return None
-        if tables.get(STATE_TABLE) != STATE_ID:
-            keyspace = self._settings.keyspace
+        keyspace = self._settings.keyspace
+        if tables.get(STATE_TABLE) != table_id(keyspace, STATE_TABLE):
             text = (
                 f"The keyspace {keyspace} is not Queuey's: it has other tables; name another one as [storage] database."
             )

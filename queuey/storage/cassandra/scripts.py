@@ -9,17 +9,18 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import attrs
 
 STATE_TABLE: Final = "schema_state"
 
-STATE_ID: Final = UUID("8f0e2b1c-52a4-4c6e-9d37-0a6c1f5d7e00")
-"""The id of that table, by which a keyspace of ours is known."""
+_SPACE: Final = UUID("8f0e2b1c-52a4-4c6e-9d37-0a6c1f5d7e00")
+"""Where the ids of tables come from."""
 
 _FOLDER: Final = Path(__file__).parent / "schema"
 _COMMENT: Final = re.compile(r"--[^\n]*")
+_TABLE_ID: Final = re.compile(r"\{id of (\w+)\}")
 
 Replication = int | tuple[tuple[str, int], ...]
 """Replicas in each data centre: everywhere the same, or by the name of the data centre."""
@@ -50,9 +51,15 @@ def scripts() -> tuple[Script, ...]:
 
 def put_in(text: str, names: Mapping[str, str]) -> str:
     """A text with names put in where it has them in braces; CQL has other braces besides."""
+    text = _TABLE_ID.sub(lambda match: str(table_id(names["keyspace"], match[1])), text)
     for name, value in names.items():
         text = text.replace(f"{{{name}}}", value)
     return text
+
+
+def table_id(keyspace: str, table: str) -> UUID:
+    """The id of a table of ours: the same for whoever makes it, and no other one's in the same cluster."""
+    return uuid5(_SPACE, f"{keyspace}.{table}")
 
 
 def names(keyspace: str, replication: str) -> dict[str, str]:

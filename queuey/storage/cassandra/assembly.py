@@ -1,0 +1,138 @@
+"""Puts the store on a cluster together, out of the settings."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.threads import deferToThreadPool
+
+from queuey.config import CassandraStorage, ClusterTLS
+from queuey.errors import ConfigurationError
+from queuey.interfaces import IStore
+from queuey.model.lease import Terms
+from queuey.model.stable import Limits as Lateness
+from queuey.storage.cassandra.clocks import ClockWatch
+from queuey.storage.cassandra.facts import Facts
+from queuey.storage.cassandra.lease import LeaseKeeper
+from queuey.storage.cassandra.messages import Messages
+from queuey.storage.cassandra.port import ICQLSession
+from queuey.storage.cassandra.registry import Registry
+from queuey.storage.cassandra.schema import Schema, SchemaSettings
+from queuey.storage.cassandra.settings import Check, Host, SessionSettings, TLSSettings
+from queuey.storage.cassandra.states import CassandraStates
+from queuey.storage.cassandra.store import CassandraStore, Parts
+from queuey.storage.cassandra.times import Identity, MachineClock, OwnClock, Times
+from queuey.storage.cassandra.writes import Limits
+
+PORTS: Final = {"cql": 9042, "thrift": 9160}
+"""Where nodes answer, by protocol."""
+
+CONNECTIONS: Final = 16
+"""Connections to each node over Thrift, of which each serves one request after the other."""
+
+COUNTED: Final = 100_000
+"""Messages of a queue that are counted; where there are more, it is said to have that many."""
+
+
+class Known:
+    """What is known of the cluster, for who writes messages; nothing before it was asked."""
+
+    def __init__(self, skew: float) -> None:
+        self._skew = skew
+        self.limits = Limits(None, None, False, COUNTED, skew)
+
+    def learn(self, facts: Facts) -> None:
+        """Take over what was found out."""
+        self.limits = Limits(facts.batch_bytes, facts.mutation_bytes, facts.far_expiry, COUNTED, self._skew)
+
+
+def make_cassandra_store(settings: CassandraStorage, reactor: Any, now: Callable[[], float]) -> IStore:
+    """The store on a cluster, not open yet.
+
+    :param now: the wall clock, in seconds since 1970.
+    :raise ConfigurationError: where what it needs is not installed.
+    """
+    clock = MachineClock(now, lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
+    return assemble(settings, make_session(settings, reactor), clock, reactor)
+
+
+def assemble(settings: CassandraStorage, session: ICQLSession, clock: OwnClock, timer: Any) -> CassandraStore:
+    """The store over a session."""
+    keyspace, known = settings.keyspace, Known(settings.clock_skew)
+    identity = Identity(uuid.uuid4(), socket.gethostname())
+    times = _times(settings, session, identity, clock, timer)
+    registry = Registry(session, times, keyspace, timer, new_version, lambda: secrets.token_bytes(16))
+    messages = Messages(
+        session, times, registry, lambda: known.limits, settings.multi_dc, keyspace, timer, secrets.randbelow(256)
+    )
+    schema = schema_settings(settings)
+    return CassandraStore(
+        Parts(session, times, registry, CassandraStates(session, keyspace, new_version), messages),
+        schema,
+        where(settings),
+        lambda sleep, says: Schema(session, schema, identity.id, sleep, says),
+        timer,
+        known.learn,
+    )
+
+
+def _times(settings: CassandraStorage, session: ICQLSession, identity: Identity, clock: OwnClock, timer: Any) -> Times:
+    keeper = LeaseKeeper if settings.frontends == "one" else ClockWatch
+    lateness = Lateness(write=settings.write_timeout, skew=settings.clock_skew, base=settings.base_delay)
+    return keeper(
+        session, settings.keyspace, identity, lateness, Terms(), timer, clock, time.monotonic, secrets.randbits
+    )
+
+
+def make_session(settings: CassandraStorage, reactor: Any) -> ICQLSession:
+    """A session with the cluster, not connected yet.
+
+    :raise ConfigurationError: where what it needs is not installed.
+    """
+    told = session_settings(settings)
+    try:
+        if settings.protocol == "thrift":
+            from queuey.storage.cassandra.thrift import ThriftSession
+
+            return ThriftSession(told, min(CONNECTIONS, settings.in_flight), reactor)
+        from queuey.storage.cassandra.session import CQLSession
+    except ImportError as error:
+        text = f"[storage] backend: needs more to be installed ({error.name}): pip install queuey[cassandra]"
+        raise ConfigurationError((text,)) from None
+    return CQLSession(told, reactor, lambda call: deferToThreadPool(reactor, reactor.getThreadPool(), call))
+
+
+def session_settings(settings: CassandraStorage) -> SessionSettings:
+    """What a session is told of the settings."""
+    return SessionSettings(
+        hosts=tuple(Host(name, port or PORTS[settings.protocol]) for name, port in settings.hosts),
+        local_dc=settings.local_dc,
+        username=settings.username,
+        password=settings.password,
+        tls=None if settings.tls is None else _tls(settings.tls),
+        request_timeout=settings.request_timeout,
+    )
+
+
+def _tls(tls: ClusterTLS) -> TLSSettings:
+    return TLSSettings(tls.authorities, tls.certificate, tls.key, Check(tls.check))
+
+
+def schema_settings(settings: CassandraStorage) -> SchemaSettings:
+    """What the keeper of the tables is told of the settings."""
+    return SchemaSettings(settings.keyspace, settings.replication, settings.create_schema)
+
+
+def where(settings: CassandraStorage) -> str:
+    """The cluster, as an operator knows it."""
+    return ", ".join(f"{name}:{port or PORTS[settings.protocol]}" for name, port in settings.hosts)
+
+
+def new_version() -> str:
+    """A text that was never there before."""
+    return uuid.uuid4().hex
