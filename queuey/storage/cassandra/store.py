@@ -39,18 +39,22 @@ _RETRY_AFTER: Final = 5
 """Seconds after which a client may ask again while the store has not opened."""
 
 
+_GETS_READY: Final = "Cassandra answers, and this front end gets ready"
+
+
 class Doorkeeper:
     """Lets calls in while the store serves, and knows how many are inside."""
 
     def __init__(self) -> None:
         self._inside = 0
         self._empty: Deferred[None] | None = None
-        self.shut: str | None = "The store has not been opened."
+        self.shut: str | Callable[[], str] | None = "The store has not been opened."
 
     def enter(self, call: Callable[[], Deferred[T]]) -> Deferred[T]:
         """Make a call, or fail with the reason why none is made."""
         if self.shut is not None:
-            return fail(Unavailable(self.shut, retry_after=_RETRY_AFTER))
+            why = self.shut if isinstance(self.shut, str) else self.shut()
+            return fail(Unavailable(why, retry_after=_RETRY_AFTER))
         self._inside += 1
         return call().addBoth(self._left)
 
@@ -157,7 +161,8 @@ class CassandraStore:
         facts = await self._until_it_answers()
         self._found(facts)
         self.promises = facts.promises()
-        self._wait_for(f"Cassandra at {self._where} answers, and this front end gets ready")
+        self._wait_for(_GETS_READY)
+        self._door.shut = self._why_not_ready
         self._times_started = True
         await self._parts.times.start()
         self._door.shut = None
@@ -187,6 +192,10 @@ class CassandraStore:
         if refusal is not None:
             raise ConfigurationError((refusal,))
         return facts
+
+    def _why_not_ready(self) -> str:
+        """What a front end waits for that has found the cluster: mostly another front end."""
+        return f"Storage is not ready: {self._parts.times.reason or _GETS_READY}"
 
     def _wait_for(self, text: str) -> None:
         """Tell clients and, once, the log what is waited for."""
