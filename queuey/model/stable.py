@@ -262,11 +262,7 @@ class SoleFrontEnd(FrontEnd):
 
         :param boot: when that became known.
         """
-        anew = not self.lease.held
-        holds = self.lease.applied(beat, boot)
-        if anew:
-            self._flights.forget()
-        return holds
+        return self.lease.applied(beat, boot)
 
     def serve(self) -> None:
         """The lease is held, and nobody of another mode is there: begin."""

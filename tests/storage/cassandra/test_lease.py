@@ -208,6 +208,7 @@ class TakingTests(Bench):
         self.assertEqual(front.ready, [])
         self.assertIn("host9", str(front.keeper.reason))
         self.assertEqual(self.events("modes-mixed"), ["modes-mixed"])
+        self.assertIsNone(self.tables.lease)
         self.pass_time(3)
         self.assertEqual(front.ready, [None])
 
@@ -247,7 +248,7 @@ class KeepingTests(Bench):
         self.pass_time(2)
         self.assertEqual(self.events("lease-lost"), ["lease-lost"])
         front.session.away = False
-        self.pass_time(3)
+        self.pass_time(2)
         self.assertIsNone(front.keeper.reason)
         front.stamp()
 
@@ -288,6 +289,19 @@ class KeepingTests(Bench):
         front.session.deaf = False
         self.pass_time(7)
         self.assertIsNone(front.keeper.reason)
+        self.assertEqual(self.events("lease-lost"), [])
+
+    def test_a_beat_that_never_arrives_is_repeated(self) -> None:
+        front = self.serving()
+        self.pass_time(1.75)
+        front.session.hold = True
+        self.pass_time(0.25)
+        (beat,) = front.session.held
+        front.session.hold = False
+        beat.answer.errback(Unavailable("lost", applied="unknown"))
+        front.stamp()
+        self.pass_time(7)
+        front.stamp()
         self.assertEqual(self.events("lease-lost"), [])
 
     def test_an_answer_that_comes_after_eight_seconds_is_no_beat(self) -> None:
