@@ -102,7 +102,8 @@ def make_session(settings: CassandraStorage, reactor: Any) -> ICQLSession:
             return ThriftSession(told, min(CONNECTIONS, settings.in_flight), reactor)
         from queuey.storage.cassandra.session import CQLSession
     except ImportError as error:
-        text = f"[storage] backend: needs more to be installed ({error.name}): pip install queuey[cassandra]"
+        extra = "thrift" if settings.protocol == "thrift" else "cassandra"
+        text = f"[storage] backend: needs more to be installed ({error.name}): pip install queuey[{extra}]"
         raise ConfigurationError((text,)) from None
     return CQLSession(told, reactor, lambda call: deferToThreadPool(reactor, reactor.getThreadPool(), call))
 
