@@ -84,7 +84,8 @@ class ICQLSession(Interface):
 
     Everything fails with :class:`queuey.errors.Unavailable`, whose ``applied`` is ``"no"`` where it is certain that
     nothing was changed and ``"unknown"`` otherwise; a statement that the cluster refuses as wrong fails with
-    :class:`StatementRefused`, which is a defect of this room.
+    :class:`StatementRefused`, which is a defect of this room, and one whose values are too large with
+    :class:`TooLarge`. Where the cluster takes our rights away meanwhile, any may fail with :class:`AccessRefused`.
     """
 
     def connect() -> Deferred[None]:
@@ -95,7 +96,7 @@ class ICQLSession(Interface):
         """
 
     def nodes() -> Sequence[Node]:
-        """The nodes that are up, as far as is known."""
+        """The nodes that are up and that we have a connection to, as far as is known."""
 
     def execute(statement: Statement, values: Sequence[Any], level: Level) -> Deferred[Sequence[Row]]:
         """Execute a statement that is no lightweight transaction.
@@ -109,6 +110,7 @@ class ICQLSession(Interface):
     def batch(bound: Sequence[Bound], level: Level, logged: bool) -> Deferred[None]:
         """Execute writes as one batch.
 
+        :param bound: each of :attr:`Kind.WRITE`.
         :param logged: whether they span partitions, and are to be all done or none in the end.
         """
 
@@ -132,6 +134,19 @@ class StatementRefused(Exception):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
+
+
+class TooLarge(StatementRefused):
+    """The values of a statement or of a batch are more than a node takes at once; mostly noticed before it is sent.
+
+    :ivar size: bytes of all values, or 0 where only the cluster knows.
+    :ivar limit: bytes that it may be, or 0 where only the cluster knows.
+    """
+
+    def __init__(self, text: str, size: int, limit: int) -> None:
+        super().__init__(text)
+        self.size = size
+        self.limit = limit
 
 
 class AccessRefused(Exception):
