@@ -261,5 +261,5 @@ def wait_until(what: Callable[[], bool], seconds: float, why: Callable[[], str])
     while not what():
         if time.monotonic() - began > seconds:
             raise AssertionError(f"not within {seconds:g} s: {why()}")
-        time.sleep(0.02)
+        time.sleep(0.05)
     return time.monotonic() - began
