@@ -55,8 +55,9 @@ class Doorkeeper:
         if self.shut is not None:
             why = self.shut if isinstance(self.shut, str) else self.shut()
             return fail(Unavailable(why, retry_after=_RETRY_AFTER))
+        answer = call()
         self._inside += 1
-        return call().addBoth(self._left)
+        return answer.addBoth(self._left)
 
     def _left(self, result: T) -> T:
         self._inside -= 1

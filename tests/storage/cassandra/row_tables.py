@@ -1,0 +1,193 @@
+"""The tables that lightweight transactions change, in memory: their cells expire one by one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+
+from queuey.errors import Unavailable
+from queuey.storage.cassandra.port import (
+    Bound,
+    ICQLSession,
+    Kind,
+    Level,
+    Node,
+    Row,
+    Statement,
+    StatementRefused,
+    Verdict,
+)
+
+KEYS = {"queues": ("app", "shard", "name"), "states": ("key",), "schema_state": ("k",)}
+UPDATE = re.compile(r"UPDATE (\w+)\.(\w+)(?: USING TTL (\S+))? SET (.*?) WHERE (.*?) IF (.*)")
+DELETE = re.compile(r"DELETE FROM (\w+)\.(\w+) WHERE (.*?) IF (.*)")
+SELECT = re.compile(r"SELECT (.*?) FROM (\w+)\.(\w+) WHERE (.*?)(?: LIMIT (\S+))?")
+TERM = re.compile(r"(\w+) (=|>=|<|IN) (\S+)")
+
+
+@attrs.frozen
+class Cell:
+    value: Any
+    ends: float | None
+
+
+def literal(text: str, values: Iterator[Any]) -> Any:
+    if text == "?":
+        return next(values)
+    if text == "null":
+        return None
+    return text.strip("'") if text.startswith("'") else int(text)
+
+
+@implementer(ICQLSession)
+class RowTables:
+    """A session with one node that has such tables.
+
+    :ivar asked: the texts of all statements, with the level of each or ``None`` for transactions.
+    :ivar faults: what becomes of the next transactions: ``"before"`` and ``"after"`` leave it unknown, not applied and
+        applied; ``"no"`` is refused; ``""`` goes well, as all do once the list is empty.
+    :ivar refuse: makes the failure of a read, or ``None``.
+    """
+
+    def __init__(self, now: Callable[[], float], data: dict[str, Any] | None = None) -> None:
+        self.now = now
+        self.asked: list[tuple[str, Level | None]] = []
+        self.faults: list[str] = []
+        self.refuse: Callable[[Statement, Level], Exception | None] = lambda statement, level: None
+        self.hold = False
+        self.waiting: list[Callable[[], None]] = []
+        self.tables: dict[str, dict[tuple[Any, ...], dict[str, Cell]]] = {} if data is None else data
+
+    def connect(self) -> Deferred[None]:
+        return succeed(None)
+
+    def nodes(self) -> Sequence[Node]:
+        return (Node("127.0.0.1", "dc1"),)
+
+    def close(self) -> Deferred[None]:
+        return succeed(None)
+
+    def execute_on(self, node: Node, statement: Statement, values: Sequence[Any]) -> Deferred[Sequence[Row]]:
+        return self.execute(statement, values, Level.ONE)
+
+    def batch(self, bound: Sequence[Bound], level: Level, logged: bool) -> Deferred[None]:
+        raise NotImplementedError
+
+    # Reading
+
+    def execute(self, statement: Statement, values: Sequence[Any], level: Level) -> Deferred[Sequence[Row]]:
+        assert statement.kind is Kind.READ, statement
+        self.asked.append((statement.text, level))
+        return self._answer(lambda: self._select(statement, values, level))
+
+    def _answer(self, work: Callable[[], Any]) -> Deferred[Any]:
+        answer: Deferred[Any] = Deferred()
+
+        def do() -> None:
+            if answer.called:
+                return
+            try:
+                answer.callback(work())
+            except Exception as error:
+                answer.errback(error)
+
+        if self.hold:
+            self.waiting.append(do)
+        else:
+            do()
+        return answer
+
+    def turn(self) -> None:
+        """Answer what waits."""
+        waiting, self.waiting = self.waiting, []
+        for do in waiting:
+            do()
+
+    def _select(self, statement: Statement, values: Sequence[Any], level: Level) -> Sequence[Row]:
+        error = self.refuse(statement, level)
+        if error is not None:
+            raise error
+        match = SELECT.fullmatch(statement.text)
+        assert match is not None, statement.text
+        columns, _, table, where, limit = match.groups()
+        given = iter(values)
+        terms = [(name, operator, literal(text, given)) for name, operator, text in TERM.findall(where)]
+        rows = [row for _, row in sorted(self._rows(table)) if all(_holds(row, term) for term in terms)]
+        if columns.startswith("count("):
+            return [(len(rows), sum(row.get("ended") is not None for row in rows))]
+        most = len(rows) if limit is None else literal(limit, given)
+        return [tuple(row.get(column) for column in columns.split(", ")) for row in rows[:most]]
+
+    def _rows(self, table: str) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+        rows = [(key, self._row(table, key)) for key in self._table(table)]
+        return [(key, row) for key, row in rows if row is not None]
+
+    def _row(self, table: str, key: tuple[Any, ...]) -> dict[str, Any] | None:
+        cells = self._table(table).get(key, {})
+        live = {name: cell.value for name, cell in cells.items() if cell.ends is None or cell.ends > self.now()}
+        if all(value is None for value in live.values()):
+            return None
+        return {**dict(zip(KEYS[table], key, strict=True)), **live}
+
+    def _table(self, table: str) -> dict[tuple[Any, ...], dict[str, Cell]]:
+        if table not in KEYS:
+            raise StatementRefused(f"table {table} does not exist")
+        return self.tables.setdefault(table, {})
+
+    # Transactions
+
+    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[Verdict]:
+        assert statement.kind is Kind.TRANSACTION, statement
+        self.asked.append((statement.text, None))
+        fault = self.faults.pop(0) if self.faults else ""
+        if fault == "no":
+            return fail(Unavailable("refused"))
+        if fault == "before":
+            return fail(Unavailable("lost", applied="unknown"))
+        answer = self._answer(lambda: self._transact(statement.text, values))
+        if fault == "after":
+            return answer.addCallback(_lose)
+        return answer
+
+    def _transact(self, text: str, values: Sequence[Any]) -> Verdict:
+        given = iter(values)
+        match = UPDATE.fullmatch(text)
+        if match is None:
+            match = DELETE.fullmatch(text)
+            assert match is not None, text
+            _, table, where, condition = match.groups()
+            ends, cells = None, None
+        else:
+            _, table, ttl, sets, where, condition = match.groups()
+            ends = None if ttl is None else self.now() + literal(ttl, given)
+            cells = {
+                name: Cell(literal(value, given), ends) for name, _, value in TERM.findall(sets.replace(",", " ,"))
+            }
+        wanted = {name: literal(value, given) for name, _, value in TERM.findall(where)}
+        key = tuple(wanted[name] for name in KEYS[table])
+        row = self._row(table, key)
+        conditions = [(name, literal(value, given)) for name, _, value in TERM.findall(condition)]
+        if any((row or {}).get(name) != value for name, value in conditions):
+            return Verdict(False, {} if row is None else {name: row.get(name) for name, _ in conditions})
+        if cells is None:
+            self._table(table).pop(key, None)
+        else:
+            self._table(table).setdefault(key, {}).update(cells)
+        return Verdict(True, {})
+
+
+def _holds(row: dict[str, Any], term: tuple[str, str, Any]) -> bool:
+    name, operator, value = term
+    found = row[name]
+    if operator == "IN":
+        return found in value
+    return bool(found == value if operator == "=" else found >= value if operator == ">=" else found < value)
+
+
+def _lose(verdict: Verdict) -> Verdict:
+    raise Unavailable("lost", applied="unknown")
