@@ -182,6 +182,7 @@ class FrontEnd:
         self._limits = limits
         self._stamps = Stamps(bits)
         self._flights = Flights()
+        self._shown: dict[float, Ticks] = {}
 
     def fit(self, boot: float) -> bool:
         """Whether it may stamp ids, promise writes, and tell W."""
@@ -226,6 +227,12 @@ class FrontEnd:
     def _need(self, boot: float) -> None:
         if not self.fit(boot):
             raise Unavailable(self.why)
+
+    def _held(self, seconds: float, ticks: Ticks) -> Ticks:
+        """A time so many seconds before; it does not fall, although our clock may be set while we do not serve."""
+        before = Ticks(ticks - round(seconds * SECOND))
+        self._shown[seconds] = max(self._shown.get(seconds, before), before)
+        return self._shown[seconds]
 
 
 class SoleFrontEnd(FrontEnd):
@@ -287,12 +294,16 @@ class SoleFrontEnd(FrontEnd):
     def stable(self, place: Place, boot: float, now: Ticks) -> MessageId:
         """See Times."""
         self._need(boot)
-        least = self._flights.least(place, boot)
-        if least is not None:
-            return least
-        bound = Ticks(min(self.greatest(now), self.highest()))
-        self._stamps.reach(bound)
-        return upper_bound(bound)
+        bound = self._flights.least(place, boot) or self._fresh(now)
+        if self._limits.base:
+            bound = min(bound, lower_bound(self._held(self._limits.base, now)))
+        return bound
+
+    def _fresh(self, now: Ticks) -> MessageId:
+        """A bound that later ids are above, also those of whoever has the lease after us."""
+        last = Ticks(min(self.greatest(now), self.highest()))
+        self._stamps.reach(last)
+        return upper_bound(last)
 
 
 class PeerFrontEnd(FrontEnd):
@@ -304,7 +315,6 @@ class PeerFrontEnd(FrontEnd):
     def __init__(self, limits: Limits, bits: Callable[[int], int]) -> None:
         super().__init__(limits, bits)
         self._until: float | None = None
-        self._shown: dict[float, Ticks] = {}
 
     def fit(self, boot: float) -> bool:
         """Whether our clock was found right, not long ago."""
@@ -326,12 +336,7 @@ class PeerFrontEnd(FrontEnd):
     def stable(self, place: Place, boot: float, now: Ticks, slow: bool, weak: bool) -> MessageId:
         """See Times."""
         self._need(boot)
+        base = self._limits.base
         if weak:
-            return upper_bound(self._held(0.0, self.greatest(now)))
-        settle = self._limits.settle(slow) + self._limits.base
-        return lower_bound(self._held(settle, Ticks(now - round(settle * SECOND))))
-
-    def _held(self, settle: float, ticks: Ticks) -> Ticks:
-        """W does not fall, although our clock may be set while we do not serve."""
-        self._shown[settle] = max(self._shown.get(settle, ticks), ticks)
-        return self._shown[settle]
+            return upper_bound(self._held(base, self.greatest(now)))
+        return lower_bound(self._held(self._limits.settle(slow) + base, now))

@@ -191,6 +191,15 @@ class SoleTests(Case):
         self.assertLess(self.front.stable(A, 3, Ticks(later(3) - 1)), due)
         self.assertGreater(self.front.stable(A, 3, later(3)), due)
 
+    def test_what_is_withheld_besides(self) -> None:
+        self.front = SoleFrontEnd(Limits(base=3.0), numbered(), self.lease)
+        self.serve()
+        id = self.front.begin([(A, False)], False, 0, NOW).ids[0]
+        for seconds, bound in ((0, later(-3)), (1, later(-2)), (0.5, later(-2))):
+            self.assertEqual(self.front.stable(A, 1, later(seconds)), lower_bound(bound))
+        self.assertEqual(self.front.stable(A, 1.5, later(4)), id)
+        self.assertGreater(self.front.stable(A, 3, later(4)), id)
+
     def test_nothing_goes_above_the_ceiling(self) -> None:
         row = self.serve()
         self.assertEqual(row.ceiling, later(10))
@@ -310,6 +319,12 @@ class PeerTests(Case):
         self.assertEqual(self.front.stable(A, 0, NOW, False, False), lower_bound(later(-2.5)))
         self.assertEqual(self.front.stable(A, 0, NOW, True, False), lower_bound(later(-5.5)))
         self.assertEqual(self.front.stable(A, 0, NOW, False, True), upper_bound(NOW))
+
+    def test_what_is_withheld_besides(self) -> None:
+        self.front = PeerFrontEnd(Limits(base=3.0), numbered())
+        self.front.serve(20)
+        self.assertEqual(self.front.stable(A, 0, NOW, False, False), lower_bound(later(-5.5)))
+        self.assertEqual(self.front.stable(A, 0, NOW, False, True), upper_bound(later(-3)))
 
     def test_w_never_falls(self) -> None:
         self.front.serve(20)
