@@ -184,7 +184,7 @@ class ThreeNodesTests(NodesTestCase):
 
     def agree(self, cluster: Cluster) -> None:
         """Return once all nodes have the same tables."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while len({self.schema(host, cluster.port) for host in cluster.hosts}) > 1:
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.1)
