@@ -37,6 +37,8 @@ class PartitionScan:
     of them, and ends before the first bucket that may have more.
 
     :param lower: ids at or above it, and below ``upper``.
+    :ivar rounds: how many there were.
+    :ivar passed: rows that the last one passed over, since they do not show.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class PartitionScan:
         self._width = 1
         self._early: Page | None = None
         self.rounds = 0
+        self.passed = 0
 
     @property
     def position(self) -> MessageId:
@@ -154,4 +157,6 @@ class PartitionScan:
         sizes = [len(row[1]) for row in rows if row[1] is not None]
         self._reads.sizes.seen(self._view.life.key, len(sizes), sum(sizes))
         sight = self._view.sight
-        return [message for row in rows if (message := sight.message(self._partition, row)) is not None]
+        shown = [message for row in rows if (message := sight.message(self._partition, row)) is not None]
+        self.passed = len(rows) - len(shown)
+        return shown

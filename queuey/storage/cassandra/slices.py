@@ -21,14 +21,11 @@ from queuey.storage.cassandra.stored import Taking
 MOST_PARTITIONS: Final = 32
 """Partitions that are read at once."""
 
-FEWEST_ROWS: Final = 4
-"""Messages to ask each of several partitions for, at the least."""
-
 MOST_ROUNDS: Final = 30
 """Rounds of requests for one partition, after which a slice ends where it is."""
 
-MOST_TURNS: Final = 60
-"""Turns of several partitions each, after which a slice ends where it is."""
+MOST_EFFORT: Final = 100
+"""Rounds for all partitions, after which the same happens; several partitions that are read at once count as one."""
 
 
 @attrs.frozen
@@ -38,14 +35,16 @@ class Found:
     :ivar messages: in the order of the window.
     :ivar position: the bound at which it goes on.
     :ivar over: whether there is nothing beyond.
+    :ivar rounds: of requests that it took.
     """
 
     messages: list[Message]
     position: MessageId
     over: bool
+    rounds: int
 
 
-NOTHING: Final = Found([], MessageId(b""), True)
+NOTHING: Final = Found([], MessageId(b""), True, 0)
 
 
 class WindowRead:
@@ -67,12 +66,13 @@ class WindowRead:
         """The first slice of a window, and what is left of it."""
         rest: Window | None = window
         width = 1
-        for _ in range(MOST_TURNS):
-            if rest is None or self._taking.full():
-                break
-            several = self._windows(rest, width)
-            share = self._share(len(several))
+        effort = 0
+        while rest is not None and not self._taking.full() and effort < MOST_EFFORT:
+            rows = self._reads.sizes.rows(self._view.life.key, self._taking.bytes_left)
+            several = self._windows(rest, min(width, rows))
+            share = self._taking.rows_left if len(several) == 1 else rows // len(several)
             found = await read_all([partial(self._read, one, share) for one in several])
+            effort += max(one.rounds for one in found) + 1
             ended = True
             for one in found:
                 if rest is None or self._taking.full() or not ended:
@@ -88,15 +88,9 @@ class WindowRead:
             several.append(following)
         return several
 
-    def _share(self, partitions: int) -> int:
-        """Messages to read of each of so many partitions at the most."""
-        if partitions == 1:
-            return self._taking.rows_left
-        return max(FEWEST_ROWS, self._reads.sizes.rows(self._view.life.key, self._taking.bytes_left) // partitions)
-
     @deferred
     async def _read(self, window: Window, share: int) -> Found:
-        """Read on in the first partition of a window."""
+        """Read on in the first partition of a window, until it gave so many messages or has no more."""
         partition = window.partitions[0]
         lower, upper, limit = window.first()
         if partition not in PARTITIONS or limit <= 0:
@@ -107,11 +101,12 @@ class WindowRead:
         await scan.begin(self._page(wanted, bytes_left))
         messages: list[Message] = []
         while wanted > 0 and bytes_left > 0 and not scan.over and scan.rounds < MOST_ROUNDS:
-            some = await scan.next(self._page(wanted, bytes_left))
+            # Where many are passed over, more are asked for than are wanted.
+            some = await scan.next(self._page(wanted + 4 * scan.passed, bytes_left))
             messages += some
-            wanted -= len(some)
+            wanted -= min(len(some), wanted)
             bytes_left -= sum(len(message.content.body) for message in some)
-        return Found(messages, scan.position, scan.over)
+        return Found(messages, scan.position, scan.over, scan.rounds)
 
     def _page(self, wanted: int, bytes_left: int) -> int:
         return min(wanted, self._reads.sizes.rows(self._view.life.key, bytes_left))

@@ -18,7 +18,6 @@ from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import MessageId, Ticks, from_seconds, lower_bound, make, ticks_of
 from queuey.model.window import LookupSlice, Window, WindowSlice
 from queuey.storage.cassandra.messages import Messages
-from queuey.storage.cassandra.port import ICQLSession
 from queuey.storage.cassandra.rows import Life
 from queuey.storage.cassandra.times import LONG_CLASS, Flight, Place
 from queuey.storage.cassandra.writes import Limits
@@ -97,8 +96,9 @@ class SimpleTimes:
 class MemoryRegistry:
     """The lives of queues of a memory store."""
 
-    def __init__(self, queues: MemoryStore, bucket_seconds: int) -> None:
+    def __init__(self, queues: MemoryStore, bucket_seconds: int, salt: bytes) -> None:
         self._queues = queues
+        self._salt = salt
         self._bucket_seconds = bucket_seconds
         self._purged: dict[int, dict[int, tuple[bytes, int]]] = {}
 
@@ -107,7 +107,7 @@ class MemoryRegistry:
         (found,) = await self._queues.describe(queue.application, [queue.name])
         if found is None or found.incarnation != queue.incarnation:
             return None
-        key = queue.incarnation.to_bytes(16, "big")
+        key = self._salt + queue.incarnation.to_bytes(8, "big")
         return Life(found, key, self._bucket_seconds, dict(self._purged.get(queue.incarnation, {})))
 
     @deferred
@@ -204,11 +204,12 @@ class MessagesSubject:
 
     def __init__(
         self,
-        make_session: Callable[[Wall], ICQLSession] = MessageTables,
+        make_session: Callable[[Wall], Any] = MessageTables,
         keyspace: str = "ks",
         bucket_seconds: int = 3600,
         limits: Limits = LIMITS,
         multi_dc: bool = False,
+        salt: bytes = bytes(8),
     ) -> None:
         self.wall = Wall()
         self.clock = Clock()
@@ -217,7 +218,7 @@ class MessagesSubject:
         self.limits = limits
         queues = MemoryStore(self.clock, self.wall, 1 << 40, NODE, CLOCK_SEQUENCE, versions())
         queues.open()
-        registry = MemoryRegistry(queues, bucket_seconds)
+        registry = MemoryRegistry(queues, bucket_seconds, salt)
         self.messages = Messages(
             self.session, self.times, registry, lambda: self.limits, multi_dc, keyspace, self.clock, 77
         )

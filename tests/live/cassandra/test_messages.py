@@ -1,0 +1,111 @@
+"""The messages of the store on Cassandra, on a real node; clocks are set, and the registry of queues is in memory."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, ClassVar, Final, cast
+
+from twisted.internet import reactor as _reactor  # noqa: TID251
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.threads import blockingCallFromThread, deferToThread
+from twisted.trial.unittest import TestCase
+
+from queuey.interfaces import IStore
+from queuey.storage.cassandra.port import Kind, Level, Statement
+from queuey.storage.cassandra.scripts import names, replication_cql, scripts
+from queuey.storage.cassandra.session import CQLSession
+from queuey.storage.cassandra.settings import Host, SessionSettings
+from tests.contracts import machine, messages, timing
+from tests.contracts.subject import Contract, contract
+from tests.live.cassandra.shared import cql_node, new_keyspace
+from tests.storage.cassandra.message_support import MessagesSubject
+
+reactor: Any = _reactor
+EXAMPLES: Final = 8
+
+
+class Outside:
+    """Something that lives in the reactor's thread, for another thread: whatever its methods give has come already.
+
+    Its other attributes are as they are.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._inner, name)
+        return partial(self._call, attribute) if callable(attribute) else attribute
+
+    @staticmethod
+    def _call(method: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        return maybeDeferred(blockingCallFromThread, reactor, method, *args)
+
+
+class OutsideSubject(MessagesSubject):
+    """A store for tests that run in a thread of their own."""
+
+    def __init__(self, session: CQLSession, keyspace: str) -> None:
+        super().__init__(lambda wall: session, keyspace, salt=secrets.token_bytes(8))
+        self.store = cast(IStore, Outside(self.store))
+
+
+class MessagesCase(TestCase, Contract):
+    """Each test has a session and lives of queues of its own; all share the tables."""
+
+    timeout = 120
+    keyspace: ClassVar[str] = new_keyspace()
+    made: ClassVar[set[str]] = set()
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        address, port = cql_node()
+        self.session = CQLSession(SessionSettings((Host(address, port),)), reactor, deferToThread)
+        self.addCleanup(self.session.close)
+        await self.session.connect()
+        if self.keyspace not in self.made:
+            await self.make_tables()
+            self.made.add(self.keyspace)
+        super().setUp()
+
+    async def make_tables(self) -> None:
+        put_in = names(self.keyspace, replication_cql(1))
+        for text in [text for script in scripts() for text in script.statements(put_in)]:
+            await self.session.execute(Statement(text, Kind.DEFINITION), (), Level.ONE)
+
+    def make_subject(self) -> MessagesSubject:
+        return MessagesSubject(lambda wall: self.session, self.keyspace, salt=secrets.token_bytes(8))
+
+    def drive(self, steps: Coroutine[Deferred[Any], Any, None]) -> object:
+        return Deferred.fromCoroutine(steps)
+
+
+class AppendTests(MessagesCase, messages.AppendContract):
+    pass
+
+
+class ScanTests(MessagesCase, messages.ScanContract):
+    pass
+
+
+class ReplaceTests(MessagesCase, messages.ReplaceContract):
+    pass
+
+
+class LifeTests(MessagesCase, messages.LifeContract):
+    pass
+
+
+class ExpiryTests(MessagesCase, timing.ExpiryContract):
+    pass
+
+
+class FutureTests(MessagesCase, timing.FutureContract):
+    pass
+
+
+class MachineTests(MessagesCase):
+    @contract
+    async def test_machine(self) -> None:
+        await deferToThread(machine.run, lambda: OutsideSubject(self.session, self.keyspace), EXAMPLES, 40)

@@ -1,0 +1,323 @@
+"""Writes of messages: their times, their limits, and what is known of them when something fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey.errors import BodyTooLarge, InvalidRequest, NoSuchQueue, Unavailable
+from queuey.model.message import MAX_TTL, Address, Content, NewMessage
+from queuey.model.policy import Ack
+from queuey.model.queue import QueueSettings
+from queuey.model.timeid import HIGHEST, MessageId, from_seconds, successor, ticks_of
+from queuey.model.window import Window
+from queuey.storage.cassandra.changes import RESIDUES, Stamps
+from queuey.storage.cassandra.messages import Messages
+from queuey.storage.cassandra.port import StatementRefused, TooLarge
+from queuey.storage.cassandra.turns import ManyTurns
+from queuey.storage.cassandra.writes import LAST, Limits, microseconds
+from tests.contracts.reading import TERMS, foreign_id
+from tests.contracts.subject import Wall
+from tests.storage.cassandra.message_support import LIMIT, MemoryRegistry, MessagesSubject, SimpleTimes
+from tests.storage.cassandra.message_tables import Call, MessageTables
+
+SMALL = Limits(batch_bytes=2000, mutation_bytes=4000, far_expiry=False, count=10, skew=0.5)
+
+
+class ChangesCase(SynchronousTestCase):
+    limits = Limits(4 << 20, 4 << 20, False, 100_000, 0.5)
+
+    def setUp(self) -> None:
+        self.subject = MessagesSubject(limits=self.limits)
+        self.store = self.subject.store
+        self.session: MessageTables = self.subject.session
+        self.queue, _ = self.successResultOf(self.store.create("app", "q", QueueSettings(partitions=5), None))
+
+    def append(self, *bodies: bytes, partition: int = 1, ttl: int = 3600) -> Deferred[tuple[MessageId, ...]]:
+        return self.store.append(self.queue, [NewMessage(partition, Content(body), ttl) for body in bodies], TERMS)
+
+    def added(self, *bodies: bytes, partition: int = 1, ttl: int = 3600) -> tuple[MessageId, ...]:
+        return self.successResultOf(self.append(*bodies, partition=partition, ttl=ttl))
+
+    def replace(self, *ids: MessageId, body: bytes = b"x") -> Deferred[None]:
+        return self.store.replace(self.queue, [Address(1, id) for id in ids], Content(body), 3600, TERMS)
+
+    def remove(self, *ids: MessageId) -> Deferred[int]:
+        return self.store.remove(self.queue, [Address(1, id) for id in ids], Ack.MAJORITY)
+
+    def shown(self, partition: int = 1) -> list[bytes]:
+        piece = self.successResultOf(self.store.scan(self.queue, Window((partition,), limit=999), Ack.MAJORITY))
+        self.assertIsNone(piece.rest)
+        return [message.content.body for message in piece.messages]
+
+    def other_front_end(self, ahead: float) -> tuple[Messages, Wall]:
+        """Another front end of the same cluster and registry, whose clock is so many seconds ahead."""
+        wall = Wall()
+        wall.seconds += ahead
+        registry: Any = self.subject.messages._registry
+        assert isinstance(registry, MemoryRegistry)
+        times = SimpleTimes(wall)
+        limits = self.limits
+        other = Messages(self.session, times, registry, lambda: limits, False, "ks", self.subject.clock, 12)
+        return other, wall
+
+
+class ClockTests(ChangesCase):
+    def test_a_front_end_whose_clock_is_behind_changes_what_another_wrote(self) -> None:
+        behind, _ = self.other_front_end(-30)
+        (id,) = self.added(b"a")
+        where = [Address(1, id)]
+        for body in (b"b", b"c"):
+            self.successResultOf(behind.replace(self.queue, where, Content(body), 3600, TERMS))
+            self.assertEqual(self.shown(), [body])
+            self.successResultOf(self.replace(id, body=b"x" + body))
+            self.assertEqual(self.shown(), [b"x" + body])
+        self.assertEqual(self.successResultOf(behind.remove(self.queue, where, Ack.ONE)), 1)
+        self.assertEqual(self.shown(), [])
+        self.successResultOf(behind.replace(self.queue, where, Content(b"again"), 3600, TERMS))
+        self.assertEqual(self.shown(), [b"again"])
+
+    def test_all_that_a_message_had_is_replaced(self) -> None:
+        behind, _ = self.other_front_end(-30)
+        full, plain = Content(b"a", "text/plain", b"h"), Content(b"b")
+        (id,) = self.successResultOf(self.store.append(self.queue, [NewMessage(1, full, 60)], TERMS))
+        for content in (plain, full, Content(b"", "", b""), plain):
+            self.successResultOf(behind.replace(self.queue, [Address(1, id)], content, 60, TERMS))
+            piece = self.successResultOf(self.store.lookup(self.queue, [Address(1, id)], Ack.ONE))
+            self.assertEqual([message.content for message in piece.messages], [content])
+
+    def test_a_purge_covers_front_ends_that_are_ahead_and_what_follows_shows(self) -> None:
+        ahead, _ = self.other_front_end(0.4)
+        self.successResultOf(ahead.append(self.queue, [NewMessage(1, Content(b"ahead"), 60)], TERMS))
+        (id,) = self.added(b"a")
+        self.successResultOf(self.store.purge(self.queue, HIGHEST, Ack.MAJORITY))
+        self.assertEqual(self.successResultOf(self.store.count(self.queue, Ack.ONE)), 0)
+        self.added(b"after")
+        behind, _ = self.other_front_end(-0.4)
+        self.successResultOf(behind.replace(self.queue, [Address(1, id)], Content(b"put"), 60, TERMS))
+        self.successResultOf(self.subject.advance(1))
+        self.assertEqual(self.shown(), [b"put", b"after"])
+
+    def test_a_purge_below_an_earlier_one(self) -> None:
+        a, b, c = self.added(b"a", b"b", b"c")
+        self.successResultOf(self.store.purge(self.queue, successor(c), Ack.MAJORITY))
+        self.successResultOf(self.replace(a, c, body=b"again"))
+        self.successResultOf(self.store.purge(self.queue, b, Ack.MAJORITY))
+        self.assertEqual(self.shown(), [b"again"])
+        piece = self.successResultOf(self.store.lookup(self.queue, [Address(1, i) for i in (a, b, c)], Ack.ONE))
+        self.assertEqual([message.id for message in piece.messages], [c])
+
+    def test_a_late_repeat_of_an_append_changes_nothing_newer(self) -> None:
+        (id,) = self.added(b"a")
+        (first,) = [call for call in self.session.calls if call.text.startswith("INSERT INTO ks.messages")]
+        self.assertEqual(first.values[-2], microseconds(ticks_of(id)))
+        self.successResultOf(self.replace(id, body=b"b"))
+        self.session._run(first.text, first.values)
+        self.assertEqual(self.shown(), [b"b"])
+        self.successResultOf(self.remove(id))
+        self.session._run(first.text, first.values)
+        self.assertEqual(self.shown(), [])
+
+    def test_what_is_removed_ends_when_its_message_would_have(self) -> None:
+        (id,) = self.added(b"a", ttl=1000)
+        self.successResultOf(self.subject.advance(300.5))
+        self.successResultOf(self.remove(id))
+        self.assertEqual(self.session.calls[-1].values[1], 700 + 60)
+
+    def test_two_front_ends_never_write_at_the_same_time(self) -> None:
+        one, other = Stamps(3), Stamps(4)
+        for now in range(0, 3000, 7):
+            for stamps in (one, other):
+                self.assertLess(now, stamps.after(now))
+                self.assertLessEqual(stamps.after(now), now + RESIDUES)
+            self.assertNotEqual(one.after(now, None, 5), other.after(now, 6))
+        self.assertGreater(one.after(one.latest), one.latest - RESIDUES)
+
+
+class LimitTests(ChangesCase):
+    limits = SMALL
+
+    def refused(self, answer: Deferred[Any], word: str) -> None:
+        calls = len(self.session.calls)
+        text = str(self.failureResultOf(answer, BodyTooLarge).value)
+        self.assertIn(word, text)
+        self.assertEqual(len(self.session.calls), calls)
+
+    def test_one_that_is_too_large(self) -> None:
+        self.added(b"x" * 3700)
+        self.refused(self.append(b"x" * 4000), "4000 at once; cassandra.yaml raises it by commitlog_segment_size")
+        self.refused(self.replace(foreign_id(0), body=b"x" * 4000), "commitlog_segment_size")
+        self.assertEqual(self.session.calls[-1].text[:6], "INSERT")
+
+    def test_a_batch_over_partitions_has_a_lower_limit(self) -> None:
+        self.added(*[b"x" * 500] * 4)
+        several = [NewMessage(partition, Content(b"x" * 500), 60) for partition in (1, 2, 3, 4)]
+        self.refused(self.store.append(self.queue, several, TERMS), "batch_size_fail_threshold")
+        self.successResultOf(self.store.append(self.queue, several[:2], TERMS))
+        where = [Address(partition, foreign_id(0)) for partition in (1, 2, 3, 4)]
+        self.refused(self.store.replace(self.queue, where, Content(b"x" * 500), 60, TERMS), "batch_size_fail_threshold")
+
+    def test_batches(self) -> None:
+        self.added(b"a", b"b")
+        self.assertEqual([self.session.calls[-1].text, self.session.calls[-1].logged], ["BATCH", False])
+        several = [NewMessage(partition, Content(b"a"), 60) for partition in (1, 2)]
+        self.successResultOf(self.store.append(self.queue, several, TERMS))
+        self.assertTrue(self.session.calls[-1].logged)
+        self.successResultOf(self.store.append(self.queue, [several[0], NewMessage(1, Content(b"a"), MAX_TTL)], TERMS))
+        self.assertTrue(self.session.calls[-1].logged)
+        self.added(b"a")
+        self.assertTrue(self.session.calls[-1].text.startswith("INSERT"))
+
+    def test_what_the_session_finds_too_large(self) -> None:
+        self.session.refuse = lambda call: TooLarge("too large", 0, 0)
+        self.failureResultOf(self.append(b"a"), BodyTooLarge)
+        self.failureResultOf(self.replace(foreign_id(0)), BodyTooLarge)
+
+    def test_into_2038(self) -> None:
+        self.subject.wall.seconds = (LAST - from_seconds(0)) / 10**7 - 100
+        self.added(b"a", ttl=100)
+        self.failureResultOf(self.append(b"a", ttl=101), InvalidRequest)
+        where = [Address(1, foreign_id(0))]
+        self.failureResultOf(self.store.replace(self.queue, where, Content(b""), 101, TERMS), InvalidRequest)
+        self.subject.limits = Limits(None, None, True, 10, 0)
+        self.added(b"a", ttl=101)
+
+    def test_counts_have_a_cap(self) -> None:
+        self.added(*[b""] * 9)
+        self.assertEqual(self.successResultOf(self.store.count(self.queue, Ack.ONE)), 9)
+        self.added(*[b""] * 9, partition=3)
+        self.assertEqual(self.successResultOf(self.store.count(self.queue, Ack.ONE)), 10)
+
+    def test_partitions_that_no_table_has(self) -> None:
+        for partition in (-1, 1 << 15):
+            self.failureResultOf(self.append(b"a", partition=partition), InvalidRequest)
+
+
+class FailureTests(ChangesCase):
+    def fail_writes(self, applied: str) -> None:
+        def refuse(call: Call) -> Exception | None:
+            return None if call.text.startswith("SELECT") else Unavailable("away", applied=applied)
+
+        self.session.refuse = refuse
+
+    def flying(self) -> int:
+        return len(self.subject.times._flights)
+
+    def test_what_is_known_is_told(self) -> None:
+        (id,) = self.added(b"a")
+        for applied in ("no", "unknown"):
+            self.fail_writes(applied)
+            for answer in (self.append(b"b"), self.append(b"b", b"c"), self.replace(id), self.remove(id)):
+                self.assertEqual(self.failureResultOf(answer, Unavailable).value.applied, applied)
+        self.assertEqual(self.flying(), 0)
+
+    def test_a_write_that_takes_too_long(self) -> None:
+        self.session.hold = True
+        answer = self.append(b"a")
+        self.subject.clock.advance(LIMIT - 0.1)
+        self.assertNoResult(answer)
+        self.assertEqual(self.flying(), 1)
+        self.subject.clock.advance(0.2)
+        self.assertEqual(self.failureResultOf(answer, Unavailable).value.applied, "unknown")
+        self.assertEqual(self.flying(), 0)
+        self.session.turn()
+        self.session.hold = False
+        self.assertEqual(self.shown(), [b"a"])
+
+    def test_an_acknowledgement_that_comes_too_late(self) -> None:
+        self.subject.times.late = Unavailable("late", applied="unknown")
+        self.failureResultOf(self.append(b"a"), Unavailable)
+
+    def test_a_front_end_that_may_not_stamp(self) -> None:
+        self.subject.times.refusal = Unavailable("no lease")
+        self.failureResultOf(self.append(b"a"), Unavailable)
+        self.assertEqual(self.session.calls, [])
+
+    def test_a_defect_is_not_hidden_and_nothing_stays_in_flight(self) -> None:
+        self.session.refuse = lambda call: StatementRefused("wrong")
+        self.failureResultOf(self.append(b"a"), StatementRefused)
+        self.assertEqual(self.flying(), 0)
+
+    def test_of_several_buckets_some_are_removed(self) -> None:
+        (a,) = self.added(b"a")
+        (b,) = self.added(b"b", partition=2)
+        where = [Address(1, a), Address(2, b)]
+
+        def refuse(call: Call) -> Exception | None:
+            return Unavailable("away") if call.text.startswith("UPDATE") and call.values[3] == 2 else None
+
+        self.session.refuse = refuse
+        answer = self.store.remove(self.queue, where, Ack.ONE)
+        self.assertEqual(self.failureResultOf(answer, Unavailable).value.applied, "unknown")
+
+    def test_a_cancelled_append_is_finished(self) -> None:
+        self.session.hold = True
+        answer = self.append(b"a")
+        answer.addErrback(lambda failure: None)
+        answer.cancel()
+        self.session.turn()
+        self.session.hold = False
+        self.assertEqual(self.shown(), [b"a"])
+        self.assertEqual(self.flying(), 0)
+
+    def test_what_is_in_flight_is_not_shown_before_it_has_landed(self) -> None:
+        self.session.hold = True
+        slow = self.append(b"slow")
+        waiting, self.session.waiting = self.session.waiting, []
+        self.session.hold = False
+        self.added(b"quick")
+        self.assertEqual(self.shown(), [])
+        self.session.waiting = waiting
+        self.session.turn()
+        self.successResultOf(slow)
+        self.assertEqual(self.shown(), [b"slow", b"quick"])
+
+
+class TurnTests(ChangesCase):
+    def test_changes_of_one_message_take_turns(self) -> None:
+        (id,) = self.added(b"a")
+        self.session.hold = True
+        answers = [self.remove(id), self.remove(id), self.remove(id)]
+        rounds = 0
+        while self.session.turn():
+            rounds += 1
+        self.assertEqual([self.successResultOf(answer) for answer in answers], [1, 0, 0])
+        self.assertEqual(rounds, 4)
+
+    def test_several_at_once(self) -> None:
+        turns, log = ManyTurns(), []
+        waits: dict[str, Deferred[None]] = {}
+
+        def work(name: str) -> Deferred[None]:
+            log.append(name)
+            waits[name] = Deferred()
+            return waits[name]
+
+        answers = [
+            turns.take(keys, lambda name=name: work(name))  # type: ignore[misc]
+            for name, keys in (("ab", "ab"), ("bc", "bc"), ("c", "c"), ("d", "d"), ("a", "a"))
+        ]
+        self.assertEqual(log, ["ab", "d"])
+        answers[1].addErrback(lambda failure: None)
+        answers[1].cancel()
+        self.assertEqual(log, ["ab", "d"])
+        waits["ab"].errback(NoSuchQueue("gone"))
+        self.failureResultOf(answers[0], NoSuchQueue)
+        self.assertEqual(log, ["ab", "d", "bc", "a"])
+        waits["bc"].callback(None)
+        self.assertEqual(log, ["ab", "d", "bc", "a", "c"])
+        for name in ("a", "c", "d"):
+            waits[name].callback(None)
+        self.assertEqual(turns._last, {})
+
+    def test_a_queue_that_ended_meanwhile(self) -> None:
+        (id,) = self.added(b"a")
+        self.session.hold = True
+        first, second = self.remove(id), self.replace(id)
+        self.successResultOf(self.store.forget(self.queue))
+        while self.session.turn():
+            pass
+        self.successResultOf(first)
+        self.failureResultOf(second, NoSuchQueue)
