@@ -31,6 +31,9 @@ LONG: Final = bool(os.environ.get("QUEUEY_LONG"))
 ANSWER: Final = 15.0
 """Seconds within which any request must be answered, whatever is broken."""
 
+FLIGHT: Final = 2.0
+"""Seconds for which a write may be under way, and what was written after it be withheld."""
+
 SETTLE: Final = 2.5
 """Seconds after which ``frontends = many`` shows what was acknowledged, with the settings as they come."""
 
@@ -248,11 +251,10 @@ class FrontTestCase(SynchronousTestCase):
         """
         if not sole:
             time.sleep(2 * SETTLE)
-        # Behind a reader may be no more than what it is promised to see.
         found = [read_everything(front, queues) for front in fronts]
         for other in found[1:]:
             self.assertEqual(set(other), set(found[0]))
-        delay = 0.0 if sole else SETTLE + LEEWAY
+        delay = (FLIGHT if sole else SETTLE) + LEEWAY
         wrong = problems(self.history, found[0], sole=sole, delay=delay)
         self.say(self.history.summary())
         self.assertEqual(wrong, [], "\n".join(wrong))

@@ -8,6 +8,7 @@ one clock, that of the machine on which they all run.
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
@@ -19,6 +20,9 @@ from queuey.model.timeid import LOWEST, MessageId, to_v1_hex
 
 SHOWN: Final = 5
 """Problems of one kind that are told at the most."""
+
+OPEN: Final = 3.0
+"""Seconds for which a write may go on whose client was not told what became of it."""
 
 
 class Outcome(Enum):
@@ -214,6 +218,29 @@ def withheld(history: History, delay: float) -> Iterator[str]:
             yield from _withheld(poll, by_spot[poll.spot])
 
 
+def withheld_alone(history: History) -> Iterator[str]:
+    """Acknowledged, and not in a page that was asked for after that, with no other POST to the queue open just then."""
+    ends = {queue: _Ends(history, queue) for queue in {post.queue for post in history.posts}}
+    quiet = History()
+    quiet.posts = history.posts
+    quiet.polls = [
+        poll for poll in history.polls if poll.spot.queue in ends and not ends[poll.spot.queue].open(poll.invoked)
+    ]
+    return withheld(quiet, 0.0)
+
+
+class _Ends:
+    """Tells how many POSTs to a queue were open at some time."""
+
+    def __init__(self, history: History, queue: str) -> None:
+        posts = [post for post in history.posts if post.queue == queue]
+        self._begun = sorted(post.invoked for post in posts)
+        self._ended = sorted(post.ended + (OPEN if post.outcome is Outcome.UNKNOWN else 0.0) for post in posts)
+
+    def open(self, at: float) -> int:
+        return bisect_left(self._begun, at) - bisect_left(self._ended, at)
+
+
 def _withheld(poll: Poll, due: Sequence[tuple[float, Stored]]) -> Iterator[str]:
     found = {message.id for message in poll.found}
     end = poll.found[-1].id if poll.full and poll.found else b"\xff" * 16
@@ -287,6 +314,7 @@ def problems(history: History, found: Sequence[Stored], *, sole: bool, delay: fl
         "vanished": vanished(history, found),
         "passed over": passed_over(history),
         "withheld": withheld(history, delay),
+        "withheld alone": withheld_alone(history) if sole else iter(()),
         "unordered": unordered(history),
         "altered": altered(history, found),
         "falling": falling(history, sole),

@@ -121,6 +121,14 @@ class CheckerTests(SynchronousTestCase):
         self.history.polls[1] = poll(4.2, after(1))
         self.assert_caught("withheld from r at b, 0.200 s late: m2", "late: m3")
 
+    def test_withheld_alone(self) -> None:
+        """One front end shows at once what was acknowledged, unless another write may still be below it."""
+        self.history.polls[1:3] = [poll(1.55, after(1)), poll(2.5, after(1)), poll(4.7, after(1), 2, 3, 4)]
+        self.assertEqual(self.problems(), [])
+        self.assertEqual([line[:36] for line in self.problems(sole=True)], ["withheld from r at b, 0.050 s late: "] * 2)
+        self.change_post(2, invoked=1.5)
+        self.assertEqual(self.problems(sole=True), [])
+
     def test_withheld_is_not_behind_the_page(self) -> None:
         """A full page says nothing of what is behind its end."""
         self.history.polls[0] = poll(8, LOWEST, 1, full=True)
