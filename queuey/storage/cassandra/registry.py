@@ -25,6 +25,7 @@ from queuey.storage.cassandra.rows import (
     Memory,
     Name,
     Purged,
+    Question,
     Statements,
     Stored,
     first,
@@ -91,6 +92,7 @@ class Registry:
         self._listing = Listing(session, self._say)
         self._memory = Memory(_REMEMBERED, times.now, times.registry_age, lambda: times.tenure)
         self._turns = Turns()
+        self._questions: dict[Name, Question] = {}
         self._doubtful: set[Name] = set()
         self._counts: dict[str, _Count] = {}
 
@@ -111,8 +113,32 @@ class Registry:
         life = await self._find((queue.application, queue.name))
         return life if life is not None and life.queue.incarnation == queue.incarnation else None
 
-    async def _find(self, name: Name) -> Life | None:
-        """The life of a name, as the cluster has it, which is then remembered."""
+    def _find(self, name: Name) -> Deferred[Life | None]:
+        """The life of a name, as the cluster has it, which is then remembered.
+
+        Whoever asks while the same is being asked waits for that answer, and hears it in turn.
+        """
+        question = self._questions.get(name)
+        if question is not None:
+            return question.join()
+        question = self._questions[name] = Question()
+        answer = question.join()
+        self._ask(name, question).addBoth(question.answered)
+        return answer
+
+    @deferred
+    async def _ask(self, name: Name, question: Question) -> Life | None:
+        try:
+            for _ in range(_ATTEMPTS):
+                since, life = self._times.now(), await self._ask_once(name)
+                if self._fresh(since):
+                    return life
+        finally:
+            if self._questions.get(name) is question:
+                del self._questions[name]
+        raise Unavailable("The cluster answers too slowly to tell which queues there are.")
+
+    async def _ask_once(self, name: Name) -> Life | None:
         asking = self._memory.begin(name)
         life = None
         try:
@@ -308,14 +334,19 @@ class Registry:
         """Change what a name stands for when it is its turn; whoever waits may go, and the change goes on."""
 
         def begin() -> Deferred[T]:
-            self._memory.change(name)
+            self._changed(name)
             return work().addBoth(over)
 
         def over(result: T) -> T:
-            self._memory.change(name)
+            self._changed(name)
             return result
 
         return shield(self._turns.take(name, begin))
+
+    def _changed(self, name: Name) -> None:
+        """Forget what was known: whoever asks from now on is not told of the time before."""
+        self._memory.change(name)
+        self._questions.pop(name, None)
 
     async def _transact(
         self, name: Name, statement: Statement, values: Sequence[Any]
@@ -346,7 +377,7 @@ class Registry:
     async def _count(self, application: str) -> int:
         """How many queues an application has, as it was known within the time that queues are remembered."""
         known, now = self._counts.get(application), self._times.now()
-        if known is not None and known.tenure == self._times.tenure and self._fresh(known.since, now):
+        if known is not None and known.tenure == self._times.tenure and self._fresh(known.since):
             return known.number
         tenure = self._times.tenure
         questions = [
@@ -356,9 +387,10 @@ class Registry:
         self._counts[application] = _Count(number, now, tenure)
         return number
 
-    def _fresh(self, since: Ticks, now: Ticks) -> bool:
+    def _fresh(self, since: Ticks) -> bool:
+        """Whether what was asked then may still be gone by."""
         age = self._times.registry_age()
-        return age is None or now - since < age * SECOND
+        return age is None or self._times.now() - since < age * SECOND
 
     def _counted(self, application: str, more: int) -> None:
         known = self._counts.get(application)

@@ -210,9 +210,10 @@ class CassandraStore:
 
     def _came_up(self, result: Failure | None) -> None:
         self._result = result
-        if isinstance(result, Failure) and result.check(QueueyError):
-            self._door.shut = f"Storage cannot be used: {result.value}"
-        elif result is None:
+        if isinstance(result, Failure):
+            why = str(result.value) if result.check(QueueyError) else "the log has a defect of Queuey"
+            self._door.shut = f"Storage cannot be used: {why}"
+        else:
             self._log.info("store-ready", "Cassandra at {where} is served from", where=self._where)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
