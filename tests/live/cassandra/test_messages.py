@@ -1,11 +1,11 @@
-"""The messages of the store on Cassandra, on a real node; clocks are set, and the registry of queues is in memory."""
+"""The state machine drives the messages on a real node; clocks are set, and the registry of queues is in memory."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, Final, cast
+from typing import Any, Final, cast
 
 from twisted.internet import reactor as _reactor  # noqa: TID251
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -17,8 +17,7 @@ from queuey.storage.cassandra.port import Kind, Level, Statement
 from queuey.storage.cassandra.scripts import names, replication_cql, scripts
 from queuey.storage.cassandra.session import CQLSession
 from queuey.storage.cassandra.settings import Host, SessionSettings
-from tests.contracts import machine, messages, timing
-from tests.contracts.subject import Contract, contract
+from tests.contracts import machine
 from tests.live.cassandra.shared import cql_node, new_keyspace
 from tests.storage.cassandra.message_support import MessagesSubject
 
@@ -52,60 +51,21 @@ class OutsideSubject(MessagesSubject):
         self.store = cast(IStore, Outside(self.store))
 
 
-class MessagesCase(TestCase, Contract):
-    """Each test has a session and lives of queues of its own; all share the tables."""
-
+class MachineTests(TestCase):
     timeout = 120
-    keyspace: ClassVar[str] = new_keyspace()
-    made: ClassVar[set[str]] = set()
 
     async def setUp(self) -> None:  # type: ignore[override]
+        self.keyspace = new_keyspace()
         address, port = cql_node()
         self.session = CQLSession(SessionSettings((Host(address, port),)), reactor, deferToThread)
         self.addCleanup(self.session.close)
         await self.session.connect()
-        if self.keyspace not in self.made:
-            await self.make_tables()
-            self.made.add(self.keyspace)
-        super().setUp()
+        await self.make_tables()
 
     async def make_tables(self) -> None:
         put_in = names(self.keyspace, replication_cql(1))
         for text in [text for script in scripts() for text in script.statements(put_in)]:
             await self.session.execute(Statement(text, Kind.DEFINITION), (), Level.ONE)
 
-    def make_subject(self) -> MessagesSubject:
-        return MessagesSubject(lambda wall: self.session, self.keyspace, salt=secrets.token_bytes(8))
-
-    def drive(self, steps: Coroutine[Deferred[Any], Any, None]) -> object:
-        return Deferred.fromCoroutine(steps)
-
-
-class AppendTests(MessagesCase, messages.AppendContract):
-    pass
-
-
-class ScanTests(MessagesCase, messages.ScanContract):
-    pass
-
-
-class ReplaceTests(MessagesCase, messages.ReplaceContract):
-    pass
-
-
-class LifeTests(MessagesCase, messages.LifeContract):
-    pass
-
-
-class ExpiryTests(MessagesCase, timing.ExpiryContract):
-    pass
-
-
-class FutureTests(MessagesCase, timing.FutureContract):
-    pass
-
-
-class MachineTests(MessagesCase):
-    @contract
     async def test_machine(self) -> None:
         await deferToThread(machine.run, lambda: OutsideSubject(self.session, self.keyspace), EXAMPLES, 40)
