@@ -2,7 +2,8 @@
 
 Both folders are filled through the store, in random order, and served by one daemon each at the same time; the two
 take turns. POSTs, reads of one message and pages of the listing go to random queues. The page caches of both have the
-default size and are filled before memory is looked at, by a queue that is larger than they are.
+default size and are filled before memory is looked at, by a queue that is larger than they are; so is what the daemon
+keeps of the pages that it has answered.
 
     python -m bench.million [COUNT [ROUNDS [SECONDS]]]
 """
@@ -32,6 +33,12 @@ CACHE = 16 * MIB
 
 PAGE = 100
 """Names in a page of the listing; the last ones are not asked for, so that all pages are full."""
+
+FILLERS = 2
+"""Queues that are there besides."""
+
+FILLING = 10.0
+"""Seconds of reading pages of one message from different bounds, of which some 13,000 are kept."""
 
 REQUESTS = {
     "POST": request("POST", "/v1/bench/q{NUMBER}", b"x" * 140, Content_Type="text/plain"),
@@ -85,12 +92,19 @@ def serve(queues: int) -> Iterator[Side]:
 
 
 def fill_caches(port: int) -> None:
-    """Write more than the writer's cache holds, and read it; its rows are small, for large ones pass the cache by."""
+    """Write more than the writer's cache holds, and read it; its rows are small, for large ones pass the cache by.
+
+    Then read more pages than the daemon keeps.
+    """
     make_queue(port, "filler", 200)
     for _ in range(2 * CACHE // (1000 * 900)):
         post_batch(port, "filler", 1000, 900)
     for partition in range(1, 201):
         ask(port, "GET", f"/v1/bench/filler?limit=1000&partitions={partition}")
+    make_queue(port, "one")
+    post_batch(port, "one", 1, 140)
+    different = request("GET", "/v1/bench/one?limit=1&since={NUMBER}")
+    figures.rate("queuey", port, CONNECTIONS, FILLING, different, 1_000_000)
 
 
 def show_memory(few: Side, many: Side) -> None:
@@ -109,7 +123,7 @@ def show_names(side: Side) -> None:
     figures.forget_peak(side.pid)
     began = time.monotonic()
     names, size = count_names(side.port)
-    if names != side.queues + 1:
+    if names != side.queues + FILLERS:
         raise SystemExit(f"the listing has {names} names")
     took, after = time.monotonic() - began, figures.memory(side.pid)
     print(f"all {names} names in one answer: {size / MIB:.1f} MiB in {took:.1f} s")
