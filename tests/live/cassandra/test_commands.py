@@ -182,6 +182,11 @@ class SetUpTests(CheckoutTestCase):
 class RunTests(CheckoutTestCase):
     """``make run-cassandra``, which serves Queuey and a server together."""
 
+    def end(self, child: subprocess.Popen[bytes]) -> None:
+        """Have it end what it has started, which nobody else could find."""
+        child.terminate()
+        child.wait(LIMIT)
+
     def test_stops_both(self) -> None:
         """A signal is enough."""
         self.set_up()
@@ -192,7 +197,7 @@ class RunTests(CheckoutTestCase):
             child = subprocess.Popen(
                 ["sh", "etc/cassandra/run.sh", str(twistd)], cwd=self.root, stdout=stream, stderr=subprocess.STDOUT
             )
-        self.addCleanup(child.kill)
+        self.addCleanup(self.end, child)
         self.wait(lambda: answers(f"http://127.0.0.1:{http}/__heartbeat__"))
         self.wait(self.serves)
         pid = self.pid()
