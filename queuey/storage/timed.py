@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -23,6 +23,10 @@ TICK: Final = 0.5
 """Seconds between two looks at what waits; a call may be that late."""
 
 T = TypeVar("T")
+
+
+class NotBegun(CancelledError):
+    """What was cancelled had not been begun: nothing of it is done, and nothing will be."""
 
 
 class Deadlines:
@@ -63,7 +67,11 @@ class Deadlines:
     def _over(self, result: T | Failure, answer: Deferred[T]) -> T | Failure:
         self._waiting.pop(answer, None)
         late = self._late.pop(answer, None)
-        return result if late is None else Failure(late)
+        if late is None:
+            return result
+        if isinstance(result, Failure) and result.check(NotBegun):
+            late.applied = "no"
+        return Failure(late)
 
     def _look(self) -> None:
         self._timer = None

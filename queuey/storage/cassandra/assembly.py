@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 import socket
 import time
@@ -18,6 +19,8 @@ from queuey.model.lease import Terms
 from queuey.model.stable import Limits as Lateness
 from queuey.storage.cassandra.clocks import ClockWatch
 from queuey.storage.cassandra.facts import Facts
+from queuey.storage.cassandra.layers import Bounds, layered
+from queuey.storage.cassandra.layers import Limits as CallLimits
 from queuey.storage.cassandra.lease import LeaseKeeper
 from queuey.storage.cassandra.messages import Messages
 from queuey.storage.cassandra.port import ICQLSession
@@ -90,7 +93,16 @@ def _times(settings: CassandraStorage, session: ICQLSession, identity: Identity,
 
 
 def make_session(settings: CassandraStorage, reactor: Any) -> ICQLSession:
-    """A session with the cluster, not connected yet.
+    """A session with the cluster and all its layers, not connected yet.
+
+    :raise ConfigurationError: where what it needs is not installed.
+    """
+    bounds = Bounds(count=settings.in_flight)
+    return layered(bare_session(settings, reactor), reactor, bounds, CallLimits(), random.random, lambda sample: None)
+
+
+def bare_session(settings: CassandraStorage, reactor: Any) -> ICQLSession:
+    """The session by itself.
 
     :raise ConfigurationError: where what it needs is not installed.
     """

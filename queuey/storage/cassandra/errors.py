@@ -52,6 +52,10 @@ class Attempts(RetryPolicy):  # type: ignore[misc]
         self.unsure = False
         self._again = again
 
+    def last(self) -> None:
+        """Nobody waits any more: begin no further attempt."""
+        self._again = False
+
     @property
     def _repeatable(self) -> bool:
         return self._again and self.kind in (Kind.READ, Kind.WRITE)

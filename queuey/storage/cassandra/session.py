@@ -49,6 +49,10 @@ VERDICT: Final = "verdict"
 THREADS: Final = 8
 """Threads of the driver: an attempt to reach a node that is silent keeps one, and retries must not wait for that."""
 
+MOST: Final = 8192
+"""Requests that the driver may have at once, those included that nobody waits for any more and no node has answered. A
+connection has room for 32,768, and with the next one the driver would wait, in the reactor's thread."""
+
 GRACE: Final = 1.0
 """Seconds that connections may take to end in good order."""
 
@@ -77,7 +81,7 @@ class CQLSession:
         self._closed = False
         self._prepared: dict[str, PreparedStatement] = {}
         self._preparing: dict[str, list[Deferred[PreparedStatement]]] = {}
-        self._calls: set[_Call] = set()
+        self._under_way = _UnderWay()
 
     # Beginning and end
 
@@ -102,6 +106,8 @@ class CQLSession:
             await self._end(cluster, loop)
             raise Unavailable("The session with Cassandra is closed.")
         self._loop, self._cluster, self._session = loop, cluster, session
+        for node in self.nodes():
+            self._log.info("node-up", "Cassandra at {address} answers", address=node.address)
 
     def _tls(self) -> tuple[Any, tuple[type[BaseException], ...]]:
         if self._settings.tls is None:
@@ -116,7 +122,7 @@ class CQLSession:
         """See ICQLSession."""
         self._closed = True
         self._session = None
-        for call in list(self._calls):
+        for call in list(self._under_way.awaited):
             call.failed(Unavailable("The session with Cassandra was closed.", applied=call.unsure()))
         await self._turns.run(self._close)
 
@@ -202,6 +208,8 @@ class CQLSession:
         session, settings, size = self._session, self._settings, call.size
         if session is None:
             return fail(Unavailable("There is no session with Cassandra."))
+        if self._under_way.sent >= MOST:
+            return fail(Unavailable("Cassandra leaves too many requests without an answer."))
         if size > settings.max_request:
             text = f"These are {size} bytes, and {settings.max_request} are the most that Cassandra takes at once."
             return fail(TooLarge(text, size, settings.max_request))
@@ -209,7 +217,7 @@ class CQLSession:
         query.retry_policy = attempts
         query.is_idempotent = attempts.kind in (Kind.READ, Kind.WRITE)
         timeout = settings.definition_timeout if attempts.kind is Kind.DEFINITION else settings.request_timeout
-        call.begin(self._calls, self._reactor, settings.max_request)
+        call.begin(self._under_way, self._reactor, settings.max_request)
         future = session.execute_async(query, execution_profile=call.profile, timeout=timeout, host=call.host)
         call.future = future
         future.add_callbacks(call.answer, call.error)
@@ -251,10 +259,22 @@ class CQLSession:
                 answer.callback(found)
 
 
+class _UnderWay:
+    """The requests that are under way.
+
+    :ivar awaited: those that somebody waits for.
+    :ivar sent: how many the driver has.
+    """
+
+    def __init__(self) -> None:
+        self.awaited: set[_Call] = set()
+        self.sent = 0
+
+
 class _Call:
     """One request under way: a Deferred of ours, and a future of the driver's."""
 
-    __slots__ = ("_all", "_limit", "_reactor", "attempts", "deferred", "future", "host", "profile", "size")
+    __slots__ = ("_limit", "_reactor", "_under_way", "attempts", "deferred", "future", "host", "profile", "size")
 
     def __init__(self, attempts: Attempts, size: int) -> None:
         self.attempts = attempts
@@ -263,13 +283,14 @@ class _Call:
         self.host: Host | None = None
         self.future: Any = None
 
-    def begin(self, calls: set[_Call], reactor: Any, limit: int) -> None:
+    def begin(self, under_way: _UnderWay, reactor: Any, limit: int) -> None:
         """It is about to be sent."""
         self.deferred: Deferred[Any] = Deferred(self._cancelled)
-        self._all = calls
+        self._under_way = under_way
         self._reactor = reactor
         self._limit = limit
-        calls.add(self)
+        under_way.awaited.add(self)
+        under_way.sent += 1
 
     def unsure(self) -> str:
         """What is known of a request that is given up."""
@@ -291,25 +312,28 @@ class _Call:
 
     def failed(self, error: Exception) -> None:
         """It fails with this."""
-        if self in self._all:
-            self._all.discard(self)
+        if self in self._under_way.awaited:
+            self._under_way.awaited.discard(self)
             self.deferred.errback(error)
 
     def _answered(self, result: Any) -> None:
-        if self not in self._all:
+        self._under_way.sent -= 1
+        if self not in self._under_way.awaited:
             return
         if self.attempts.kind is Kind.DEFINITION and self.future is not None and not self.future.is_schema_agreed:
             self.failed(Unavailable("Cassandra: the nodes do not agree on the schema.", applied="unknown"))
             return
-        self._all.discard(self)
+        self._under_way.awaited.discard(self)
         self.deferred.callback(() if result is None else result)
 
     def _failed(self, error: Exception) -> None:
+        self._under_way.sent -= 1
         self.failed(of_request(error, self.attempts, self.size, self._limit))
 
     def _cancelled(self, deferred: Deferred[Any]) -> None:
         # The driver cannot be told; it drops the answer, or gives the request up when its time is over.
-        self._all.discard(self)
+        self._under_way.awaited.discard(self)
+        self.attempts.last()
 
 
 class _Watcher:
@@ -320,19 +344,25 @@ class _Watcher:
         self._log = log
 
     def on_up(self, host: Host) -> None:
-        self._say(self._log.info, "node-up", "Cassandra at {address} answers", host)
+        self._later(lambda: self._log.info("node-up", "Cassandra at {address} answers", address=str(host.endpoint)))
 
     def on_down(self, host: Host) -> None:
-        self._say(self._log.warn, "node-down", "Cassandra at {address} does not answer", host)
+        self._later(
+            lambda: self._log.warn("node-down", "Cassandra at {address} does not answer", address=str(host.endpoint))
+        )
 
     def on_add(self, host: Host) -> None:
-        self._say(self._log.info, "node-up", "Cassandra at {address} is one of the cluster", host)
+        self.on_up(host)
 
     def on_remove(self, host: Host) -> None:
-        self._say(self._log.info, "node-gone", "Cassandra at {address} is no more of the cluster", host)
+        self._later(
+            lambda: self._log.info(
+                "node-gone", "Cassandra at {address} is no more of the cluster", address=str(host.endpoint)
+            )
+        )
 
-    def _say(self, say: Callable[..., None], word: str, text: str, host: Host) -> None:
-        self._reactor.callFromThread(say, word, text, address=str(host.endpoint))
+    def _later(self, say: Callable[[], None]) -> None:
+        self._reactor.callFromThread(say)
 
 
 def _place(host: Host) -> tuple[str, int]:
