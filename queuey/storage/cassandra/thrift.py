@@ -243,12 +243,12 @@ class ThriftSession:
         await self._try(request, _prepared(text, [value for one in filled for value in one.values], level))
 
     async def _define(self, request: _Request, text: str, level: Level) -> Sequence[Row]:
-        await self._try(request, _plain(text, level))
+        result = await self._try(request, _plain(text, level))
         while not await self._agreed():
             if self._reactor.seconds() >= request.end:
                 raise Unavailable("Cassandra: the nodes do not agree on the schema.", applied="unknown")
             await deferLater(self._reactor, _POLL)
-        return ()
+        return rows_of(result)
 
     async def _agreed(self) -> bool:
         """Whether all nodes that answer have the same schema."""

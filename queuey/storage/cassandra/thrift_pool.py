@@ -225,7 +225,8 @@ class ThriftNode:
         if not self.wires:
             # It may be another server that comes back.
             self._prepared.clear()
-            self._changed(self.node, False)
+            if not self._stopped:
+                self._changed(self.node, False)
         self._later()
 
     def _later(self) -> None:

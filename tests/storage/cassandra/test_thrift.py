@@ -231,6 +231,28 @@ class SessionTests(SynchronousTestCase):
                 self.result(ask())
                 self.assertEqual((len(self.first.executed()), len(self.second.executed())), (1, 1))
 
+    def test_another_node_is_preferred_though_it_has_more_to_do(self) -> None:
+        self.second.script[EXECUTE] = [SILENCE] * 4
+        for _ in range(4):
+            answer = self.session.execute_on(Node("10.0.0.2", "dc1"), READ, (b"x",))
+            answer.addErrback(lambda failure: None)
+        self.network.settle()
+        self.first.script[EXECUTE] = [LATE()] * 2
+        self.read().addErrback(lambda failure: None)
+        self.network.settle()
+        self.assertEqual((len(self.first.executed()), len(self.second.executed())), (1, 5))
+
+    def test_what_is_prepared_again_has_not_been_done(self) -> None:
+        """A node forgets a statement, and is gone before it has prepared it anew."""
+        self.first.result = self.second.result = rows([("[applied]", BOOLEAN)], [b"\1"])
+        for _ in range(2):
+            self.result(self.claim())
+        self.first.forget()
+        self.second.forget()
+        self.script(HANG_UP, name="prepare_cql3_query")
+        self.assertEqual(self.result(self.claim()), Verdict(True, {}))
+        self.assertEqual((len(self.first.texts()), len(self.second.texts())), (2, 2))
+
     def test_what_one_attempt_may_have_done_is_not_forgotten(self) -> None:
         for second, kind in ((UNAVAILABLE(), Unavailable), (LATE(), Unavailable)):
             self.setUp()

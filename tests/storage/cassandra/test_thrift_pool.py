@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
@@ -192,6 +193,9 @@ class PoolTests(SynchronousTestCase):
 
     def test_a_node_that_comes_back(self) -> None:
         session = self.connected()
+        for _ in range(6):
+            session.execute(READ, (b"x",), Level.ONE)
+        self.network.settle()
         self.first.die()
         self.network.wait(30)
         self.first.up = True
@@ -351,4 +355,32 @@ class PoolTests(SynchronousTestCase):
         self.network.settle()
         self.successResultOf(ends)
         self.fails(connected)
+        self.assertEqual(self.second.connections, [])
         self.assertEqual((self.lines(), self.network.getDelayedCalls()), ([0] * 3, []))
+
+    def test_the_end_while_a_host_does_not_even_accept(self) -> None:
+        self.first.accepts = False
+        session = self.make()
+        connected = session.connect()
+        self.network.settle()
+        ends = session.close()
+        self.network.settle()
+        self.successResultOf(ends)
+        self.fails(connected)
+        self.assertEqual(self.network.getDelayedCalls(), [])
+
+    # The log
+
+    def test_who_comes_and_goes_is_logged_once(self) -> None:
+        with capturedLogs() as logged:
+            self.connected()
+            self.first.die()
+            self.network.wait(10)
+            self.first.up = True
+            self.network.wait(5)
+            for peer in self.peers:
+                peer.ring = (self.first, self.second)
+            self.network.wait(REFRESH, 1)
+        found = [(str(event["address"])[-1], event["event"]) for event in logged if "address" in event]
+        up = [(n, "node-up") for n in "123"]
+        self.assertEqual(found, [*up, ("1", "node-down"), ("1", "node-up"), ("3", "node-gone")])

@@ -26,7 +26,7 @@ BOOLEAN = "org.apache.cassandra.db.marshal.BooleanType"
 
 INVALID, UNAVAILABLE, LATE = api.InvalidRequestException, api.UnavailableException, api.TimedOutException
 
-#: Answers nothing, and goes on reading.
+#: Answers nothing, nor what comes after it on the same connection, and goes on reading.
 SILENCE = object()
 #: Ends the connection instead of answering.
 HANG_UP = object()
@@ -76,6 +76,7 @@ class Line(StringTransport):
         self.peer = peer
         self.client: Any = None
         self.ended = False
+        self.silent = False
         self._unread = b""
 
     def setTcpNoDelay(self, enabled: bool) -> None:
@@ -120,15 +121,18 @@ class Line(StringTransport):
 class Peer:
     """A node.
 
+    :ivar result: of prepared statements that are executed.
     :ivar script: what to answer to calls of a name, one after the other, in place of what a node answers.
     :ivar calls: the names and arguments of all that was asked.
-    :ivar up: whether it accepts connections.
+    :ivar up: whether it accepts connections; where it does not, it refuses them.
+    :ivar accepts: whether it answers at all to who wants to connect.
     """
 
     def __init__(self, address: str, centre: str = "dc1") -> None:
         self.address = address
         self.centre = centre
         self.up = True
+        self.accepts = True
         self.silent = False
         self.password: str | None = None
         self.lines: list[Line] = []
@@ -139,6 +143,7 @@ class Peer:
         self.versions: list[str] = ["a"]
         self.types: dict[str, list[str]] = {}
         self.prepared: dict[int, str] = {}
+        self.result: Any = VOID
 
     def names(self) -> list[str]:
         """What was asked of it."""
@@ -161,6 +166,9 @@ class Peer:
         self.calls.append((name, arguments))
         script = self.script.get(name)
         result = script.pop(0) if script else SILENCE if self.silent else self._answer(name, arguments)
+        line.silent = line.silent or result is SILENCE
+        if line.silent:
+            return
         if result is HANG_UP:
             line.lose(ConnectionDone())
         elif result is HALF:
@@ -168,7 +176,7 @@ class Peer:
             line.lose(ConnectionDone())
         elif isinstance(result, bytes):
             line.give(result)
-        elif result is not SILENCE:
+        else:
             line.give(answer(name, number, result))
 
     def die(self) -> None:
@@ -223,7 +231,7 @@ class Peer:
             return INVALID(
                 why=f"Prepared query with ID {arguments.itemId} not found (either the query was not prepared"
             )
-        return VOID
+        return self.result
 
 
 class Network(MemoryReactorClock):
@@ -244,7 +252,7 @@ class Network(MemoryReactorClock):
         return connector
 
     def _connect(self, peer: Peer | None, factory: Any, connector: Any) -> None:
-        if connector.stoppedConnecting:
+        if connector.stoppedConnecting or (peer is not None and not peer.accepts):
             return
         if peer is None or not peer.up:
             factory.clientConnectionFailed(connector, Failure(ConnectionRefusedError()))

@@ -1,0 +1,107 @@
+"""The store over Thrift with a real node of 3.11: the contracts of all stores, and a daemon."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any, ClassVar
+
+from queuey.storage.cassandra.facts import find_out, release_of
+from queuey.storage.cassandra.schema import Schema, SchemaSettings
+from queuey.storage.cassandra.settings import Host, SessionSettings
+from queuey.storage.cassandra.thrift import ThriftSession
+from tests.contracts import messages, queues, states, timing
+from tests.contracts.subject import Contract
+from tests.live.cassandra import fronts, test_contracts, test_messages
+from tests.live.cassandra.load import Queue, working
+from tests.live.cassandra.shared import new_keyspace, thrift_node
+
+CONNECTIONS = 8
+
+
+async def connected(test: Any, keyspace: str) -> Any:
+    """A session that ends with the test, in whose keyspace the tables are."""
+    where = Host(*thrift_node())
+    session = ThriftSession(SessionSettings((where,), request_timeout=10.0), CONNECTIONS, test_contracts.reactor)
+    test.addCleanup(session.close)
+    await session.connect()
+    settings = SchemaSettings(keyspace, 1, True)
+    schema = Schema(session, settings, uuid.uuid4(), test_contracts.sleep, lambda text: None)
+    await schema.ensure(await release_of(session))
+    return session
+
+
+class ThriftCase(test_contracts.StoreCase):
+    """Each test has a session, applications and keys of its own; all share the tables."""
+
+    keyspace: ClassVar[str] = new_keyspace()
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        self.session = await connected(self, self.keyspace)
+        Contract.setUp(self)
+
+
+class QueuesTests(ThriftCase, queues.QueuesContract):
+    pass
+
+
+class StatesTests(ThriftCase, states.StatesContract):
+    pass
+
+
+class AppendTests(ThriftCase, messages.AppendContract):
+    pass
+
+
+class ScanTests(ThriftCase, messages.ScanContract):
+    pass
+
+
+class ReplaceTests(ThriftCase, messages.ReplaceContract):
+    pass
+
+
+class ExpiryTests(ThriftCase, timing.ExpiryContract):
+    pass
+
+
+class LifeTests(ThriftCase, messages.LifeContract):
+    pass
+
+
+class FutureTests(ThriftCase, timing.FutureContract):
+    pass
+
+
+class MachineTests(test_messages.MachineTests):
+    async def setUp(self) -> None:  # type: ignore[override]
+        self.keyspace = new_keyspace()
+        self.session = await connected(self, self.keyspace)
+
+    async def test_what_the_cluster_tells(self) -> None:
+        """A release that has no table of its settings is taken as it is, and nothing is promised of its disks."""
+        facts = await find_out(self.session, await release_of(self.session), self.keyspace)
+        self.assertRegex(facts.release, r"^3\.11\.")
+        self.assertEqual((facts.replicas, facts.syncs, facts.batch_bytes), (1, frozenset(), None))
+        self.assertFalse(facts.far_expiry)
+        self.assertIsNone(facts.refusal(self.keyspace))
+        self.assertFalse(facts.promises().survives_power_loss)
+
+
+class DaemonTests(fronts.FrontTestCase):
+    """``[storage] protocol = thrift``."""
+
+    def test_it_serves(self) -> None:
+        """A daemon makes its tables, serves, and has all of it when it is started anew."""
+        host, port = thrift_node()
+        wanted = (Queue("q"), Queue("spread", 3))
+        front = self.front("a", [host], port, protocol="thrift").serve()
+        self.make(front, *wanted)
+        with working([*self.posters(front, wanted, 3), *self.readers(front, wanted)]):
+            time.sleep(2)
+        front.stop()
+        front.serve()
+        with working(self.posters(front, wanted, 1)):
+            time.sleep(0.5)
+        found = self.check([front], wanted, sole=True)
+        self.assertGreater(len(found), 20)
