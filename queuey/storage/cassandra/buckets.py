@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -22,7 +22,7 @@ from queuey.storage.cassandra.parallel import write_all
 from queuey.storage.cassandra.port import ICQLSession, Level
 from queuey.storage.cassandra.rows import Life
 from queuey.storage.cassandra.statements import Statements
-from queuey.storage.cassandra.times import LONG_CLASS
+from queuey.storage.cassandra.times import LONG_CLASS, Times
 
 NORMAL: Final = 0
 LONG: Final = 1
@@ -47,6 +47,14 @@ many rows for one bucket."""
 
 _PAGE: Final = 1000
 _MOST_KNOWN: Final = 50_000
+
+_FEW: Final = 64
+"""Buckets of a partition that are remembered at the most."""
+
+_READ_LASTS: Final = 30 * SECOND
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 PARTITIONS: Final = range(1 << 15)
 """Partitions that can be in a table; there is nothing in others."""
@@ -143,24 +151,45 @@ def entries(life: Life, written: Iterable[tuple[int, MessageId, Ticks]], now: Ti
     return [Entry(spot, last_day(Ticks(expires), now)) for spot, expires in found.items()]
 
 
+@attrs.frozen
+class _Read:
+    """What was read of one partition of a life: the last day of each bucket, by class and number."""
+
+    untils: dict[tuple[int, int], int]
+    since: Ticks
+    tenure: int
+
+
 class Registrations:
     """The table of buckets that readers would not look into by themselves.
 
-    What this process has registered it remembers, so that it costs one write for each bucket and last day.
+    What this process has registered it remembers, so that it costs one write for each bucket and last day. What it
+    read it remembers only where no other front end registers anything, for as long as that is so, and for a while:
+    a copy of what was registered on the word of one replica may come late.
+
+    :param times: of this front end.
     """
 
-    def __init__(self, session: ICQLSession, statements: Statements) -> None:
+    def __init__(self, session: ICQLSession, statements: Statements, times: Times) -> None:
         self._session = session
         self._statements = statements
+        self._times = times
         self._known: OrderedDict[tuple[bytes, Spot, Level], int] = OrderedDict()
+        self._read: OrderedDict[tuple[bytes, int, Level], _Read] = OrderedDict()
+        self._changes = 0
 
     async def add(self, life: Life, entries: Sequence[Entry], now: Ticks, level: Level) -> None:
         """Register buckets; done once that is acknowledged. Fails with ``Unavailable``."""
         new = [entry for entry in entries if self._known.get((life.key, entry.spot, level), -1 << 31) < entry.until]
-        if new:
+        if not new:
+            return
+        self._forget(life, new)
+        try:
             await write_all([partial(self._write, life, entry, now, level) for entry in new])
+        finally:
+            self._forget(life, new)
         for entry in new:
-            self._remember((life.key, entry.spot, level), entry.until)
+            _keep(self._known, (life.key, entry.spot, level), entry.until)
 
     def _write(self, life: Life, entry: Entry, now: Ticks, level: Level) -> Deferred[Sequence[tuple[object, ...]]]:
         left = (entry.until + 2) * DAY + EPOCH - now
@@ -168,23 +197,45 @@ class Registrations:
         values = (life.key, spot.partition, spot.kind, spot.bucket, entry.until, left // SECOND)
         return self._session.execute(self._statements.register(), values, level)
 
-    def _remember(self, key: tuple[bytes, Spot, Level], until: int) -> None:
-        self._known[key] = max(until, self._known.get(key, until))
-        self._known.move_to_end(key)
-        if len(self._known) > _MOST_KNOWN:
-            self._known.popitem(last=False)
+    def _forget(self, life: Life, changed: Sequence[Entry]) -> None:
+        """Forget what was read, and what is being read: it may be without what is registered now."""
+        self._changes += 1
+        for partition in {entry.spot.partition for entry in changed}:
+            for level in Level:
+                self._read.pop((life.key, partition, level), None)
 
     @deferred
     async def read(self, life: Life, partition: int, now: Ticks, level: Level) -> list[Bucket]:
         """The buckets of a partition that are registered and not over. Fails with ``Unavailable``."""
+        key = (life.key, partition, level)
+        known = self._read.get(key)
+        if known is not None and known.tenure == self._times.tenure and 0 <= now - known.since < _READ_LASTS:
+            untils = known.untils
+        else:
+            untils = await self._ask(key, now)
+        today = (now - EPOCH) // DAY
+        return [bucket(life, kind, number) for (kind, number), until in untils.items() if until >= today]
+
+    async def _ask(self, key: tuple[bytes, int, Level], now: Ticks) -> dict[tuple[int, int], int]:
+        life, partition, level = key
+        changes, tenure = self._changes, self._times.tenure
         found: dict[tuple[int, int], int] = {}
         after = (-1, 0, 0)
         while True:
-            values = (life.key, partition, *after, _PAGE)
+            values = (life, partition, *after, _PAGE)
             rows = await self._session.execute(self._statements.registered(), values, level)
             found.update({(kind, number): until for kind, number, until in rows})
             if len(rows) < _PAGE:
                 break
             after = rows[-1][:3]
-        today = (now - EPOCH) // DAY
-        return [bucket(life, kind, number) for (kind, number), until in found.items() if until >= today]
+        alone = self._times.registry_age() is None and self._changes == changes
+        if alone and len(found) <= _FEW and level not in (Level.ONE, Level.LOCAL_ONE):
+            _keep(self._read, key, _Read(found, now, tenure))
+        return found
+
+
+def _keep(remembered: OrderedDict[K, V], key: K, value: V) -> None:
+    remembered[key] = value
+    remembered.move_to_end(key)
+    if len(remembered) > _MOST_KNOWN:
+        remembered.popitem(last=False)

@@ -83,7 +83,7 @@ class Messages:
         self._limits = limits
         self._levels = Levels(multi_dc)
         self._clock = clock
-        self._registrations = Registrations(session, statements)
+        self._registrations = Registrations(session, statements, times)
         self._reads = Reads(session, statements, self._registrations, Sizes())
         self._writer = Writer(session, statements, limits)
         self._stamps = Stamps(rest)

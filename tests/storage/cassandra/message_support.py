@@ -41,6 +41,7 @@ class SimpleTimes:
         self._taken: set[MessageId] = set()
         self.refusal: Exception | None = None
         self.tenure = 0
+        self.age: float | None = None
         self.late: Exception | None = None
 
     def now(self) -> Ticks:
@@ -80,7 +81,7 @@ class SimpleTimes:
         return min([*flying, lower_bound(Ticks(self._last + 1))])
 
     def registry_age(self) -> float | None:
-        return None
+        return self.age
 
     @property
     def reason(self) -> str | None:

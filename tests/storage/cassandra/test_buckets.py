@@ -161,6 +161,43 @@ class RegistrationTests(ScanCase):
         levels = [call.level for call in self.session.calls if "INSERT INTO ks.buckets" in call.text]
         self.assertEqual(levels, [Level.ONE, Level.QUORUM])
 
+    def reads_of_buckets(self) -> int:
+        """How often a scan asks for what is registered."""
+        before = self.asked("SELECT class")
+        self.shown(Window((1,)))
+        return self.asked("SELECT class") - before
+
+    def test_one_front_end_remembers_what_it_read(self) -> None:
+        self.append(b"a")
+        self.assertEqual([self.reads_of_buckets() for _ in range(3)], [1, 0, 0])
+        self.append(b"long", ttl=30 * DAYS)
+        self.assertEqual(self.shown(Window((1,))), [b"a", b"long"])
+        self.assertEqual(self.reads_of_buckets(), 0)
+        self.subject.times.tenure += 1
+        self.assertEqual([self.reads_of_buckets() for _ in range(2)], [1, 0])
+        self.successResultOf(self.subject.advance(31))
+        self.assertEqual([self.reads_of_buckets() for _ in range(2)], [1, 0])
+
+    def test_of_many_front_ends_none_does(self) -> None:
+        self.subject.times.age = 1.25
+        self.assertEqual([self.reads_of_buckets() for _ in range(3)], [1, 1, 1])
+
+    def test_what_one_replica_said_is_not_remembered(self) -> None:
+        for _ in range(2):
+            self.successResultOf(self.store.scan(self.queue, Window((1,)), Ack.ONE))
+        self.assertEqual(self.asked("SELECT class"), 2)
+
+    def test_what_is_registered_while_it_is_read_is_not_missed(self) -> None:
+        self.session.hold = True
+        reading = self.store.scan(self.queue, Window((1,)), Ack.MAJORITY)
+        waiting = [(run(), answer) for run, answer in self.session.waiting]
+        self.session.waiting, self.session.hold = [], False
+        self.append(b"long", ttl=30 * DAYS)
+        for rows, answer in waiting:
+            answer.callback(rows)
+        self.successResultOf(reading)
+        self.assertEqual(self.shown(Window((1,))), [b"long"])
+
     def test_all_are_read_however_many(self) -> None:
         for number in range(1100):
             self.put(foreign_id(-3600 * (number + 10)), b"%d" % number)
