@@ -27,6 +27,9 @@ _POLL: Final = 0.5
 _LOCK: Final = 30
 """Seconds that the lock of a front end that died stays; before each statement it is renewed."""
 
+_DEAF: Final = 6
+"""Attempts, a poll apart, at a statement for which a node says that something does not exist."""
+
 _AGREEMENT: Final = 20
 """Looks, a poll apart, at whether all nodes have the tables; one that is down would keep it waiting for ever."""
 
@@ -163,11 +166,23 @@ class Schema:
             if script.number and not (await self._session.transact(self._renew, (self._owner, self._owner))).applied:
                 return False
             try:
-                await self._session.execute(Statement(text, Kind.DEFINITION), (), Level.QUORUM)
+                await self._define(Statement(text, Kind.DEFINITION))
             except StatementRefused as error:
                 what = f"Cassandra refuses to make the tables in the keyspace {keyspace} with replication {replication}"
                 raise ConfigurationError((f"{what}: {error.text}",)) from None
         return True
+
+    async def _define(self, statement: Statement) -> None:
+        """Execute one definition; the node that is asked may not have heard yet of what the one before has made."""
+        for _ in range(_DEAF):
+            try:
+                await self._session.execute(statement, (), Level.QUORUM)
+                return
+            except StatementRefused as error:
+                if "exist" not in error.text:  # 5.0 says "doesn't exist", 3.11 "non existing"
+                    raise
+                await self._sleep(_POLL)
+        await self._session.execute(statement, (), Level.QUORUM)
 
     def _replication(self, release: str) -> str:
         centres: tuple[str, ...] = ()
