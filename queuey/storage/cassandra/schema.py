@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import attrs
@@ -104,32 +104,33 @@ class Schema:
                 await self._sleep(_POLL)
 
     async def _version(self) -> int | None:
-        """The version that stands there; ``None`` where there are no tables yet.
-
-        :raise ConfigurationError: where the keyspace is another program's.
-        """
-        found = await self._rows("SELECT table_name, id FROM system_schema.tables WHERE keyspace_name = ?")
-        tables = dict(found)
-        if not tables:
+        """The version that stands there; ``None`` where there is none yet."""
+        if not await self._tables():
             return None
-        keyspace = self._settings.keyspace
-        if tables.get(STATE_TABLE) != table_id(keyspace, STATE_TABLE):
-            text = (
-                f"The keyspace {keyspace} is not Queuey's: it has other tables; name another one as [storage] database."
-            )
-            raise ConfigurationError((text,))
         try:
             rows = await self._session.execute(self._read_version, (), Level.SERIAL)
         except StatementRefused as error:  # a node that has not heard of the table yet
             raise Unavailable(f"Cassandra: {error.text}") from None
         return rows[0][0] if rows else None
 
-    async def _rows(self, text: str) -> Any:
-        return await self._session.execute(Statement(text, Kind.READ), (self._settings.keyspace,), Level.ONE)
+    async def _tables(self) -> bool:
+        """Whether there is the table of versions.
+
+        :raise ConfigurationError: where the keyspace is another program's.
+        """
+        keyspace = self._settings.keyspace
+        question = Statement("SELECT table_name, id FROM system_schema.tables WHERE keyspace_name = ?", Kind.READ)
+        tables: dict[str, UUID] = dict(await self._session.execute(question, (keyspace,), Level.ONE))
+        if tables and tables.get(STATE_TABLE) != table_id(keyspace, STATE_TABLE):
+            text = (
+                f"The keyspace {keyspace} is not Queuey's: it has other tables; name another one as [storage] database."
+            )
+            raise ConfigurationError((text,))
+        return bool(tables)
 
     async def _make(self, version: int | None, release: str) -> bool:
         """Run the files that are missing; ``False`` where somebody else has the lock."""
-        if version is None:
+        if not await self._tables():
             await self._run(self._scripts[0], release)
         if not await self._locked():
             return False

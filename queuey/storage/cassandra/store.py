@@ -38,7 +38,6 @@ _LONGEST_WAIT: Final = 3.0
 _RETRY_AFTER: Final = 5
 """Seconds after which a client may ask again while the store has not opened."""
 
-
 _GETS_READY: Final = "Cassandra answers, and this front end gets ready"
 
 
@@ -212,7 +211,7 @@ class CassandraStore:
         self._result = result
         if isinstance(result, Failure):
             why = str(result.value) if result.check(QueueyError) else "the log has a defect of Queuey"
-            self._door.shut = f"Storage cannot be used: {why}"
+            self._door.shut = why if self._pace.stopped else f"Storage cannot be used: {why}"
         else:
             self._log.info("store-ready", "Cassandra at {where} is served from", where=self._where)
         waiters, self._waiters = self._waiters, []
