@@ -31,14 +31,16 @@ LONG: Final = bool(os.environ.get("QUEUEY_LONG"))
 ANSWER: Final = 15.0
 """Seconds within which any request must be answered, whatever is broken."""
 
-FLIGHT: Final = 2.0
-"""Seconds for which a write may be under way, and what was written after it be withheld."""
+FLIGHT: Final = {"strong": 2.0, "very_strong": 5.0}
+"""Seconds for which a write may be under way, and what was written after it be withheld; by consistency."""
 
-SETTLE: Final = 2.5
-"""Seconds after which ``frontends = many`` shows what was acknowledged, with the settings as they come."""
+SKEW: Final = 0.5
+"""Seconds by which clocks may be apart: ``frontends = many`` shows nothing for that much longer."""
+
+SETTLE: Final = FLIGHT["strong"] + SKEW
 
 LEEWAY: Final = 0.6
-"""Seconds by which clocks may be apart, and answers be late, on top of that."""
+"""Seconds by which an answer may be late on top of that."""
 
 SETTINGS: Final = """\
 [server]
@@ -229,10 +231,10 @@ class FrontTestCase(SynchronousTestCase):
         """Print a figure."""
         sys.stdout.write(f"{self.id().rpartition('.')[2]}: {text}\n")
 
-    def make(self, front: Front, *queues: Queue, **fields: object) -> None:
+    def make(self, front: Front, *queues: Queue) -> None:
         """Make queues."""
         for queue in queues:
-            make_queue(front.port, queue.name, partitions=queue.partitions, **fields)
+            make_queue(front.port, queue.name, partitions=queue.partitions, consistency=queue.consistency)
 
     def posters(self, target: Target, queues: Sequence[Queue], number: int, pause: float = 0.02) -> list[Worker]:
         """Clients that post."""
@@ -249,13 +251,13 @@ class FrontTestCase(SynchronousTestCase):
 
         :return: what is there.
         """
+        delays = {queue.name: FLIGHT[queue.consistency] + (0 if sole else SKEW) + LEEWAY for queue in queues}
         if not sole:
-            time.sleep(2 * SETTLE)
+            time.sleep(max(delays.values()) + 1)
         found = [read_everything(front, queues) for front in fronts]
         for other in found[1:]:
             self.assertEqual(set(other), set(found[0]))
-        delay = (FLIGHT if sole else SETTLE) + LEEWAY
-        wrong = problems(self.history, found[0], sole=sole, delay=delay)
+        wrong = problems(self.history, found[0], sole=sole, delays=delays)
         self.say(self.history.summary())
         self.assertEqual(wrong, [], "\n".join(wrong))
         self.assertEqual([line for front in self.fronts for line in self.defects(front)], [])

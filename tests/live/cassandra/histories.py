@@ -205,12 +205,15 @@ def passed_over(history: History) -> Iterator[str]:
                 yield f"passed over by {reader}: {_told(message)}"
 
 
-def withheld(history: History, delay: float) -> Iterator[str]:
-    """Acknowledged, and not in a page that was asked for more than so many seconds after that."""
+def withheld(history: History, delays: Mapping[str, float]) -> Iterator[str]:
+    """Acknowledged, and not in a page that was asked for more than so many seconds after that.
+
+    :param delays: for each queue.
+    """
     by_spot = defaultdict(list)
     for post in history.posts:
         for message in post.stored:
-            by_spot[message.spot].append((post.ended + delay, message))
+            by_spot[message.spot].append((post.ended + delays[post.queue], message))
     for due in by_spot.values():
         due.sort(key=lambda pair: pair[1].id)
     for polls in _by_reader(history).values():
@@ -226,7 +229,7 @@ def withheld_alone(history: History) -> Iterator[str]:
     quiet.polls = [
         poll for poll in history.polls if poll.spot.queue in ends and not ends[poll.spot.queue].open(poll.invoked)
     ]
-    return withheld(quiet, 0.0)
+    return withheld(quiet, dict.fromkeys(ends, 0.0))
 
 
 class _Ends:
@@ -298,12 +301,12 @@ def _falling(posts: Sequence[Post]) -> Iterator[str]:
             yield f"not above an earlier one: {_told(post.stored[0])}"
 
 
-def problems(history: History, found: Sequence[Stored], *, sole: bool, delay: float) -> list[str]:
+def problems(history: History, found: Sequence[Stored], *, sole: bool, delays: Mapping[str, float]) -> list[str]:
     """All that is wrong, some lines of each kind.
 
     :param found: what is there at the end, read with nothing under way.
     :param sole: whether one front end at a time served.
-    :param delay: seconds after which an acknowledged message must show.
+    :param delays: for each queue, seconds after which an acknowledged message must show.
     """
     checks: Mapping[str, Iterator[str]] = {
         "answers": iter(history.problems),
@@ -313,7 +316,7 @@ def problems(history: History, found: Sequence[Stored], *, sole: bool, delay: fl
         "torn": torn(history, found),
         "vanished": vanished(history, found),
         "passed over": passed_over(history),
-        "withheld": withheld(history, delay),
+        "withheld": withheld(history, delays),
         "withheld alone": withheld_alone(history) if sole else iter(()),
         "unordered": unordered(history),
         "altered": altered(history, found),

@@ -85,6 +85,7 @@ class Queue:
 
     name: str
     partitions: int = 1
+    consistency: str = "strong"
 
     @property
     def path(self) -> str:

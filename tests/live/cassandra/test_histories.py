@@ -57,7 +57,7 @@ class CheckerTests(SynchronousTestCase):
         self.found = [message(number) for number in (1, 2, 3, 4, 5, 7)]
 
     def problems(self, sole: bool = False) -> list[str]:
-        return problems(self.history, self.found, sole=sole, delay=DELAY)
+        return problems(self.history, self.found, sole=sole, delays={"q": DELAY})
 
     def assert_caught(self, word: str, *also: str) -> None:
         """That is told, and nothing else but what cannot be told apart from it."""

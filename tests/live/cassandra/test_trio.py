@@ -1,0 +1,116 @@
+"""Three nodes and two front ends, under load, while one after another is killed, stopped and started anew."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+
+from tests.live.cassandra.fronts import LONG, Front, FrontTestCase
+from tests.live.cassandra.histories import Outcome
+from tests.live.cassandra.load import Queue, wait_until, working
+from tests.live.cassandra.nodes import Cluster, running
+
+STRONG = Queue("strong", 2)
+VERY_STRONG = Queue("very-strong", 1, "very_strong")
+WEAK = Queue("weak", 1, "weak")
+QUEUES = (STRONG, VERY_STRONG)
+
+NOTICED = 8.0
+"""Seconds within which front ends go on without a node that is silent: its heartbeat takes 4."""
+
+
+class TrioTests(FrontTestCase):
+    """``frontends = many``, replication 3."""
+
+    def test_faults(self) -> None:
+        """Whatever happens to one at a time: no acknowledged message is lost, none is shown twice or passed over, and
+        the others go on; with one node left, strong queues are refused and weak ones go on."""
+        with running(3, self.folder / "cluster") as cluster:
+            first, second = (self.front(name, cluster.hosts, cluster.port, **self.settings) for name in "ab")
+            for front in (first, second):
+                front.start()
+            for front in (first, second):
+                front.wait_until_it_serves(120)
+            self.make(first, *QUEUES, WEAK)
+            clients = [client for front in (first, second) for client in self.posters(front, QUEUES, 3)]
+            clients += [client for front in (first, second) for client in self.readers(front, QUEUES)]
+            random = Random(4)
+            with working(clients):
+                time.sleep(3)
+                for _ in range(3 if LONG else 1):
+                    self.kill_node(cluster, random.randrange(3))
+                    self.pause_node(cluster, random.randrange(3))
+                    self.restart_all(cluster)
+                    self.kill_front(second)
+                time.sleep(3)
+            self.check([first, second], QUEUES, sole=False)
+            self.levels(cluster, first)
+
+    settings = {"frontends": "many", "replication": "3"}  # noqa: RUF012
+
+    @contextmanager
+    def fault(self, text: str, survivors: int = 2) -> Iterator[None]:
+        """Something happens; say how those fared whom it did not hit."""
+        before = {front.process for front in self.fronts}
+        began = time.monotonic()
+        yield
+        ended = time.monotonic()
+        for front in self.fronts[:survivors]:
+            if front.process in before:
+                self.say(f"{text}, {ended - began:.0f} s: {self.latencies(front.process, began, ended)}")
+
+    def assert_going_on(self, since: float) -> None:
+        """Both front ends have acknowledged something to both queues since then."""
+        found = {(post.process, post.queue) for post in self.history.of_outcome(Outcome.OK) if post.invoked > since}
+        wanted = {(front.process, queue.name) for front in self.fronts for queue in QUEUES}
+        self.assertEqual(found, wanted)
+
+    def kill_node(self, cluster: Cluster, index: int) -> None:
+        with self.fault(f"kill -9 of node {index}"):
+            cluster.node(index).kill()
+            time.sleep(NOTICED)
+            since = time.monotonic()
+            time.sleep(20 if LONG else 4)
+            self.assert_going_on(since)
+            cluster.restart(index)
+
+    def pause_node(self, cluster: Cluster, index: int) -> None:
+        with self.fault(f"SIGSTOP of node {index}"):
+            cluster.node(index).pause()
+            time.sleep(NOTICED)
+            since = time.monotonic()
+            time.sleep(20 - NOTICED if LONG else 4)
+            self.assert_going_on(since)
+            cluster.node(index).resume()
+            time.sleep(5 if LONG else 1)
+
+    def restart_all(self, cluster: Cluster) -> None:
+        with self.fault("all nodes started anew, one by one"):
+            for index in range(3):
+                cluster.restart(index)
+
+    def kill_front(self, front: Front) -> None:
+        with self.fault("kill -9 of a front end", survivors=1):
+            front.kill()
+            time.sleep(5 if LONG else 2)
+            front.start()
+            front.wait_until_it_serves(60)
+
+    def levels(self, cluster: Cluster, front: Front) -> None:
+        """With two of three nodes down."""
+        for index in (1, 2):
+            cluster.node(index).kill()
+
+        def status(queue: Queue) -> int:
+            return front.ask("POST", queue.path, b"x")[0]
+
+        wait_until(lambda: status(STRONG) == 503, 20, front.news)
+        began = time.monotonic()
+        statuses = []
+        while time.monotonic() < began + 30:
+            statuses.append((status(WEAK), status(STRONG), status(VERY_STRONG)))
+            time.sleep(0.5)
+        self.say(f"two of three nodes down: {statuses}")
+        self.assertEqual({(weak, *others) for weak, *others in statuses[1:]}, {(201, 503, 503)})
