@@ -54,7 +54,8 @@ class SessionSettings:
     :ivar hosts: at least one.
     :ivar local_dc: the data centre whose nodes are asked; ``None`` for that of the first host that answers.
     :ivar username: with the password, for nodes that ask for them.
-    :ivar protocol_version: of CQL's native protocol, 5 or 4.
+    :ivar protocol_version: of CQL's native protocol, 5 or 4. With 5 the driver (3.30.1) loses the first bytes of a
+        segment whose header comes in two reads, and the connection with it.
     :ivar heartbeat: how often a connection that is silent is asked for a sign of life, and how long that may take.
     :ivar request_timeout: how long one request may take, attempts at several nodes included.
     :ivar definition_timeout: the same for definitions of schema, on which all nodes have to agree.
@@ -68,7 +69,7 @@ class SessionSettings:
     username: str | None = None
     password: str | None = attrs.field(default=None, repr=False)
     tls: TLSSettings | None = None
-    protocol_version: int = 5
+    protocol_version: int = 4
     heartbeat: float = 2.0
     request_timeout: float = 3.0
     definition_timeout: float = 30.0
