@@ -160,7 +160,7 @@ def main(host: str, port: int, keyspace: str, what: str, in_flight: int, seconds
     policy = TokenAwarePolicy(DCAwareRoundRobinPolicy("datacenter1"))
     profile = ExecutionProfile(policy, consistency_level=ConsistencyLevel.QUORUM, request_timeout=30)
     profiles = {EXEC_PROFILE_DEFAULT: profile}
-    cluster = Cluster([host], port, execution_profiles=profiles, protocol_version=5)
+    cluster = Cluster([host], port, execution_profiles=profiles, protocol_version=4)
     session = cluster.connect()
     makers = {"post": posts, "batch": batches, "page": pages}
     kind, _, more = what.partition("=")
