@@ -181,3 +181,39 @@ class UsageTests(SynchronousTestCase):
             status, out, err = run(*argv)
             self.assertEqual((status, out), (2, ""), argv)
             self.assertTrue(re.match(r"usage: queuey", err), argv)
+
+
+class SchemaTests(SynchronousTestCase):
+    def file(self, text: str) -> str:
+        path = Path(self.mktemp())
+        path.write_text(text)
+        return str(path)
+
+    def test_printed(self) -> None:
+        status, out, err = run("schema")
+        self.assertEqual((status, err), (0, ""))
+        self.assertIn(
+            "CREATE KEYSPACE IF NOT EXISTS queuey WITH replication = {'class': 'NetworkTopologyStrategy', ", out
+        )
+        text = (
+            "[storage]\nbackend = cassandra\ndatabase = Mine\nreplication = a:3, b:2\npassword = hush\nusername = me\n"
+        )
+        status, out, err = run("schema", "--config", self.file(text))
+        self.assertEqual((status, err), (0, ""))
+        self.assertIn("CREATE KEYSPACE IF NOT EXISTS mine WITH replication = {", out)
+        self.assertIn("'a': 3, 'b': 2}", out)
+        self.assertNotIn(" queuey.q", out)
+        self.assertNotIn("hush", out)
+
+    def test_another_backend(self) -> None:
+        path = self.file("[storage]\nbackend = memory\n")
+        self.assertEqual(
+            run("schema", "--config", path),
+            (1, "", f"{path}: [storage] backend: only cassandra has tables that are made by hand\n"),
+        )
+
+    def test_a_cluster_is_not_backed_up_so(self) -> None:
+        path = self.file("[storage]\nbackend = cassandra\n")
+        status, out, err = run("backup", "--config", path, self.mktemp())
+        self.assertEqual((status, out), (1, ""))
+        self.assertIn("[storage] backend: a cluster has snapshots of its own", err)
