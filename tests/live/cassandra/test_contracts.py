@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar, cast
 
 import attrs
@@ -115,12 +115,12 @@ class NodeSubject:
     counts_bytes = False
     clock_goes_back = False
 
-    def __init__(self, session: CQLSession, keyspace: str) -> None:
+    def __init__(self, session: CQLSession, keyspace: str, now: Callable[[], float] | None = None) -> None:
         self.wall = Wall()
         self._session = session
         self._keyspace = keyspace
         self._mark = f"{uuid.uuid4().hex}."
-        self._times = FakeTimes(self.wall)
+        self._times = FakeTimes(now or self.wall)
         self._make()
 
     def _make(self) -> None:
@@ -176,6 +176,16 @@ class OpenStore(CassandraStore):
         return FACTS
 
 
+async def connected(test: TestCase, keyspace: str) -> CQLSession:
+    """A session that ends with the test, in whose keyspace the tables are."""
+    session = make_session()
+    test.addCleanup(session.close)
+    await session.connect()
+    schema = Schema(session, SchemaSettings(keyspace, 1, True), uuid.uuid4(), sleep, lambda text: None)
+    await schema.ensure(await release_of(session))
+    return session
+
+
 class StoreCase(TestCase, Contract):
     """Each test has applications and keys of its own; all share the tables."""
 
@@ -183,12 +193,7 @@ class StoreCase(TestCase, Contract):
     keyspace: ClassVar[str] = new_keyspace()
 
     async def setUp(self) -> None:  # type: ignore[override]
-        self.session = make_session()
-        self.addCleanup(self.session.close)
-        await self.session.connect()
-        settings = SchemaSettings(self.keyspace, 1, True)
-        schema = Schema(self.session, settings, uuid.uuid4(), sleep, lambda text: None)
-        await schema.ensure(await release_of(self.session))
+        self.session = await connected(self, self.keyspace)
         super().setUp()
 
     def make_subject(self) -> NodeSubject:

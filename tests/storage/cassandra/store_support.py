@@ -99,15 +99,16 @@ class StoreSubject:
     counts_bytes = False
     clock_goes_back = False
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] | None = None) -> None:
         self.wall = Wall()
+        self._now = now or self.wall
         self.clock = Clock()
-        self.session = AllTables(self.wall)
+        self.session = AllTables(self._now)
         self._versions, self._lives = versions(), lives()
         self._make()
 
     def _make(self) -> None:
-        self.times = FakeTimes(self.wall)
+        self.times = FakeTimes(self._now)
         registry = Registry(self.session, self.times, "ks", self.clock, self._versions, self._lives)
         parts = Parts(
             self.session,

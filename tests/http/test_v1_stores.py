@@ -1,0 +1,136 @@
+"""All of v1 again on the other stores, since clients must not see which one there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from queuey import config
+from queuey.errors import ConfigurationError
+from queuey.interfaces import IStore
+from queuey.storage.caching import CachedStore
+from queuey.storage.pages import Told
+from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
+from tests.http import test_v1_messages, test_v1_queues, test_v1_refusals
+from tests.http.api_support import ApiTestCase
+from tests.storage.cassandra.store_support import StoreSubject
+from tests.storage.runners import Inline
+from tests.storage.subjects import CLOCK_SEQUENCE, NODE, versions
+
+
+class OnSQLite(ApiTestCase):
+    """SQLite, with both of its threads in the one that asks."""
+
+    def make_store(self) -> IStore:
+        told = Told(self.clock.seconds)
+        settings = SQLiteSettings(relaxed=True, cache_bytes=1 << 20)
+        folder = Path(self.mktemp())
+        store = SQLiteStore(folder, settings, self.clock, told, Inline(), NODE, CLOCK_SEQUENCE, versions())
+        return CachedStore(store, told, 100, 1 << 20)
+
+
+class OnCassandra(ApiTestCase):
+    """The store on Cassandra, with tables in memory."""
+
+    def make_store(self) -> IStore:
+        return StoreSubject(self.clock.seconds).store
+
+
+class SQLitePostTests(OnSQLite, test_v1_messages.PostTests):
+    pass
+
+
+class SQLiteBatchTests(OnSQLite, test_v1_messages.BatchTests):
+    pass
+
+
+class SQLiteReadTests(OnSQLite, test_v1_messages.ReadTests):
+    pass
+
+
+class SQLiteLookupTests(OnSQLite, test_v1_messages.LookupTests):
+    pass
+
+
+class SQLiteCreateTests(OnSQLite, test_v1_queues.CreateTests):
+    pass
+
+
+class SQLiteChangeTests(OnSQLite, test_v1_queues.ChangeTests):
+    pass
+
+
+class SQLiteListTests(OnSQLite, test_v1_queues.ListTests):
+    pass
+
+
+class SQLiteDeleteTests(OnSQLite, test_v1_queues.DeleteTests):
+    pass
+
+
+class SQLiteCallerTests(OnSQLite, test_v1_refusals.CallerTests):
+    pass
+
+
+class SQLiteOrderTests(OnSQLite, test_v1_refusals.OrderTests):
+    pass
+
+
+class SQLitePathTests(OnSQLite, test_v1_refusals.PathTests):
+    pass
+
+
+class SQLiteLimitTests(OnSQLite, test_v1_refusals.LimitTests):
+    pass
+
+
+class CassandraPostTests(OnCassandra, test_v1_messages.PostTests):
+    pass
+
+
+class CassandraBatchTests(OnCassandra, test_v1_messages.BatchTests):
+    pass
+
+
+class CassandraReadTests(OnCassandra, test_v1_messages.ReadTests):
+    pass
+
+
+class CassandraLookupTests(OnCassandra, test_v1_messages.LookupTests):
+    pass
+
+
+class CassandraCreateTests(OnCassandra, test_v1_queues.CreateTests):
+    pass
+
+
+class CassandraChangeTests(OnCassandra, test_v1_queues.ChangeTests):
+    pass
+
+
+class CassandraListTests(OnCassandra, test_v1_queues.ListTests):
+    pass
+
+
+class CassandraDeleteTests(OnCassandra, test_v1_queues.DeleteTests):
+    pass
+
+
+class CassandraCallerTests(OnCassandra, test_v1_refusals.CallerTests):
+    pass
+
+
+class CassandraOrderTests(OnCassandra, test_v1_refusals.OrderTests):
+    pass
+
+
+class CassandraPathTests(OnCassandra, test_v1_refusals.PathTests):
+    pass
+
+
+class CassandraLimitTests(OnCassandra, test_v1_refusals.LimitTests):
+    def test_max_bytes(self) -> None:
+        """What a cluster cannot keep is refused at the start."""
+        file = Path(self.mktemp())
+        file.write_text("[storage]\nbackend = cassandra\n[application:app]\nmax_bytes = 1KiB\n")
+        error = self.assertRaises(ConfigurationError, config.load, file)
+        self.assertIn("max_bytes", error.text)

@@ -1,0 +1,222 @@
+"""All of v1 on real nodes, over CQL and over Thrift.
+
+The tests are those of the other stores. They ask and are answered within one call, so each runs in a thread, with the
+house and its clock; the store works in the reactor, and the thread waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ClassVar, TypeVar, cast
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.threads import blockingCallFromThread, deferToThread
+from twisted.trial.unittest import TestCase
+
+from queuey.interfaces import IStore
+from tests.http import test_v1_messages, test_v1_queues, test_v1_refusals, test_v1_stores
+from tests.http.api_support import ApiTestCase
+from tests.live.cassandra.shared import new_keyspace
+from tests.live.cassandra.test_contracts import LIMIT, NodeSubject, connected, reactor
+from tests.live.cassandra.test_thrift_store import connected as connected_over_thrift
+
+Case = TypeVar("Case", bound=type[TestCase])
+
+
+class Bridge:
+    """A store in the reactor, for a thread that waits for each answer."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    @property
+    def states(self) -> Bridge:
+        return Bridge(self._store.states)
+
+    @property
+    def promises(self) -> Any:
+        return self._store.promises
+
+    def open(self) -> None:
+        """It is open."""
+
+    def __getattr__(self, name: str) -> Callable[..., Deferred[Any]]:
+        method = getattr(self._store, name)
+
+        def call(*args: object) -> Deferred[Any]:
+            try:
+                return succeed(blockingCallFromThread(reactor, method, *args))
+            except Exception as error:
+                return fail(error)
+
+        return call
+
+
+def in_threads(case: Case) -> Case:
+    """Let each test of a case run in a thread."""
+    for name in dir(case):
+        if name.startswith("test_"):
+            setattr(case, name, _in_a_thread(getattr(case, name)))
+    return case
+
+
+def _in_a_thread(test: Callable[[Any], None]) -> Callable[[Any], Deferred[None]]:
+    @wraps(test)
+    def run(self: Any) -> Deferred[None]:
+        return deferToThread(test, self)
+
+    return run
+
+
+class OnCQL(TestCase, ApiTestCase):
+    """A node that speaks CQL."""
+
+    timeout = LIMIT
+    keyspace: ClassVar[str] = new_keyspace()
+
+    def setUp(self) -> Any:
+        set_up = super().setUp
+
+        async def connect() -> None:
+            self.session = await self.connected()
+            await deferToThread(set_up)
+
+        return Deferred.fromCoroutine(connect())
+
+    async def connected(self) -> Any:
+        return await connected(self, self.keyspace)
+
+    def make_store(self) -> IStore:
+        subject = blockingCallFromThread(reactor, NodeSubject, self.session, self.keyspace, self.clock.seconds)
+        self.addCleanup(subject.close)
+        return cast(IStore, Bridge(subject.store))
+
+
+class OnThrift(OnCQL):
+    """A node that speaks Thrift."""
+
+    keyspace: ClassVar[str] = new_keyspace()
+
+    async def connected(self) -> Any:
+        return await connected_over_thrift(self, self.keyspace)
+
+
+@in_threads
+class CQLPostTests(OnCQL, test_v1_messages.PostTests):
+    pass
+
+
+@in_threads
+class CQLBatchTests(OnCQL, test_v1_messages.BatchTests):
+    pass
+
+
+@in_threads
+class CQLReadTests(OnCQL, test_v1_messages.ReadTests):
+    pass
+
+
+@in_threads
+class CQLLookupTests(OnCQL, test_v1_messages.LookupTests):
+    pass
+
+
+@in_threads
+class CQLCreateTests(OnCQL, test_v1_queues.CreateTests):
+    pass
+
+
+@in_threads
+class CQLChangeTests(OnCQL, test_v1_queues.ChangeTests):
+    pass
+
+
+@in_threads
+class CQLListTests(OnCQL, test_v1_queues.ListTests):
+    pass
+
+
+@in_threads
+class CQLDeleteTests(OnCQL, test_v1_queues.DeleteTests):
+    pass
+
+
+@in_threads
+class CQLCallerTests(OnCQL, test_v1_refusals.CallerTests):
+    pass
+
+
+@in_threads
+class CQLOrderTests(OnCQL, test_v1_refusals.OrderTests):
+    pass
+
+
+@in_threads
+class CQLPathTests(OnCQL, test_v1_refusals.PathTests):
+    pass
+
+
+@in_threads
+class CQLLimitTests(OnCQL, test_v1_stores.CassandraLimitTests):
+    pass
+
+
+@in_threads
+class ThriftPostTests(OnThrift, test_v1_messages.PostTests):
+    pass
+
+
+@in_threads
+class ThriftBatchTests(OnThrift, test_v1_messages.BatchTests):
+    pass
+
+
+@in_threads
+class ThriftReadTests(OnThrift, test_v1_messages.ReadTests):
+    pass
+
+
+@in_threads
+class ThriftLookupTests(OnThrift, test_v1_messages.LookupTests):
+    pass
+
+
+@in_threads
+class ThriftCreateTests(OnThrift, test_v1_queues.CreateTests):
+    pass
+
+
+@in_threads
+class ThriftChangeTests(OnThrift, test_v1_queues.ChangeTests):
+    pass
+
+
+@in_threads
+class ThriftListTests(OnThrift, test_v1_queues.ListTests):
+    pass
+
+
+@in_threads
+class ThriftDeleteTests(OnThrift, test_v1_queues.DeleteTests):
+    pass
+
+
+@in_threads
+class ThriftCallerTests(OnThrift, test_v1_refusals.CallerTests):
+    pass
+
+
+@in_threads
+class ThriftOrderTests(OnThrift, test_v1_refusals.OrderTests):
+    pass
+
+
+@in_threads
+class ThriftPathTests(OnThrift, test_v1_refusals.PathTests):
+    pass
+
+
+@in_threads
+class ThriftLimitTests(OnThrift, test_v1_stores.CassandraLimitTests):
+    pass
