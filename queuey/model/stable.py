@@ -38,11 +38,13 @@ class Flight:
 
     :ivar ids: in the order in which they were asked for, rising strictly.
     :ivar limit: seconds that the write may take from now; the store gives it no more time than that.
+    :ivar weak: whether it goes to weak queues, to whose readers nothing is promised.
     """
 
     number: int
     ids: tuple[MessageId, ...]
     limit: float
+    weak: bool = False
 
 
 @attrs.frozen
@@ -184,8 +186,11 @@ class FrontEnd:
         self._flights = Flights()
         self._shown: dict[float, Ticks] = {}
 
-    def fit(self, boot: float) -> bool:
-        """Whether it may stamp ids, promise writes, and tell W."""
+    def fit(self, boot: float, weak: bool = False) -> bool:
+        """Whether it may stamp ids, promise writes, and tell W.
+
+        :param weak: for weak queues, which may go on for longer.
+        """
         raise NotImplementedError
 
     def highest(self) -> int:
@@ -200,18 +205,21 @@ class FrontEnd:
         """The greatest time that was used, or that of the clock."""
         return max(self._stamps.last, now)
 
-    def begin(self, places: Sequence[tuple[Place, bool]], slow: bool, boot: float, now: Ticks) -> Flight:
+    def begin(
+        self, places: Sequence[tuple[Place, bool]], slow: bool, boot: float, now: Ticks, weak: bool = False
+    ) -> Flight:
         """See Times."""
-        self._need(boot)
+        self._need(boot, weak)
         if self.greatest(now) + len(places) > self.highest():
             raise Unavailable("The lease of this front end does not reach to the present yet.")
         ids = [self._stamps.make(now, long) for _, long in places]
-        return self._flights.begin([place for place, _ in places], ids, boot, self._limits.flight(slow))
+        flight = self._flights.begin([place for place, _ in places], ids, boot, self._limits.flight(slow))
+        return attrs.evolve(flight, weak=True) if weak else flight
 
     def landed(self, flight: Flight, boot: float) -> None:
         """See Times."""
         in_time = self._flights.end(flight, boot)
-        if not self.fit(boot):
+        if not self.fit(boot, flight.weak):
             raise Unavailable(f"The write was acknowledged, and cannot be promised. {self.why}", applied="unknown")
         if not in_time:
             raise Unavailable("The write was acknowledged too late to be promised.", applied="unknown")
@@ -224,8 +232,8 @@ class FrontEnd:
         """See Times."""
         self._stamps.put(id, now)
 
-    def _need(self, boot: float) -> None:
-        if not self.fit(boot):
+    def _need(self, boot: float, weak: bool = False) -> None:
+        if not self.fit(boot, weak):
             raise Unavailable(self.why)
 
     def _held(self, seconds: float, ticks: Ticks) -> Ticks:
@@ -246,7 +254,7 @@ class SoleFrontEnd(FrontEnd):
         self.lease = lease
         self._serving = False
 
-    def fit(self, boot: float) -> bool:
+    def fit(self, boot: float, weak: bool = False) -> bool:
         """Whether the lease is held, and nothing else is in the way."""
         return self._serving and self.lease.holds(boot)
 
@@ -315,18 +323,25 @@ class PeerFrontEnd(FrontEnd):
     def __init__(self, limits: Limits, bits: Callable[[int], int]) -> None:
         super().__init__(limits, bits)
         self._until: float | None = None
+        self._weak_until: float | None = None
 
-    def fit(self, boot: float) -> bool:
-        """Whether our clock was found right, not long ago."""
-        return self._until is not None and boot < self._until
+    def fit(self, boot: float, weak: bool = False) -> bool:
+        """Whether our clock was found right, not long ago, and others know that we are here."""
+        until = self._weak_until if weak else self._until
+        return until is not None and boot < until
 
     def serve(self, until: float) -> None:
-        """Our clock is right, and that may be relied on until then."""
-        self._until = until
+        """Our clock is right, others know that we are here, and that may be relied on until then."""
+        self._until = self._weak_until = until
+
+    def right(self, until: float) -> None:
+        """Our clock is right: who has served goes on with weak queues, whether or not others know that we are here."""
+        if self._weak_until is not None:
+            self._weak_until = until
 
     def rest(self) -> None:
         """Our clock is wrong, or nobody knows: nothing in flight can be promised."""
-        self._until = None
+        self._until = self._weak_until = None
         self._flights.forget()
 
     def highest(self) -> int:
@@ -335,7 +350,7 @@ class PeerFrontEnd(FrontEnd):
 
     def stable(self, place: Place, boot: float, now: Ticks, slow: bool, weak: bool) -> MessageId:
         """See Times."""
-        self._need(boot)
+        self._need(boot, weak)
         base = self._limits.base
         if weak:
             return upper_bound(self._held(base, self.greatest(now)))

@@ -153,7 +153,7 @@ class ClockWatch(Keeper):
 
     async def _round(self) -> bool:
         """Compare the clocks, and be seen; whether we serve then."""
-        self._follower.follow(not self._rules.fit(self._clock.read()[0]))
+        self._follower.follow(not self._rules.fit(self._clock.read()[0], True))
         await self._sightings.of_nodes()
         compared, now = self._clock.read()
         verdict = self._others.compare(compared, to_seconds(now) - compared)
@@ -162,6 +162,7 @@ class ClockWatch(Keeper):
             self._rules.rest()
             self._wait("clock", verdict.text)
             return False
+        self._rules.right(compared + RELIANCE)
         if not await self._be_seen():
             return False
         asked, _ = self._clock.read()

@@ -106,7 +106,7 @@ class Messages:
         self._check(messages)
         places = [(Place(queue.incarnation, message.partition), is_long(message.ttl)) for message in messages]
         now = self._times.now()
-        flight = self._times.begin(places, terms.ack is Ack.EVERY_CENTRE)
+        flight = self._times.begin(places, terms.ack is Ack.EVERY_CENTRE, terms.ack is Ack.ONE)
         try:
             await bounded(
                 shield(self._send(life, messages, flight, now, terms.ack)), flight.limit, self._clock, _too_slow

@@ -63,7 +63,8 @@ class Registry:
 
     With one front end nobody else changes them, and they are remembered as long as there is room. With many, each
     remembers them for :meth:`Times.registry_age` seconds, and whoever changes one waits for that long before it
-    answers: nobody goes by the old settings then, writes to a life that has ended, or reads what was purged.
+    answers: nobody goes by the old settings then, writes to a life that has ended, or reads what was purged. But weak
+    queues go on where no majority answers, as this front end last knew them.
 
     ``max_queues`` is exact with one front end. With many, each knows the number of queues as it was within that time,
     so an application may get as many more as others make for it at the same moment.
@@ -94,6 +95,7 @@ class Registry:
         self._turns = Turns()
         self._questions: dict[Name, Question] = {}
         self._doubtful: set[Name] = set()
+        self._cut_off: set[Name] = set()
         self._counts: dict[str, _Count] = {}
 
     # Reading
@@ -116,14 +118,17 @@ class Registry:
     def _find(self, name: Name) -> Deferred[Life | None]:
         """The life of a name, as the cluster has it, which is then remembered.
 
-        Whoever asks while the same is being asked waits for that answer, and hears it in turn.
+        Whoever asks while the same is being asked waits for that answer, and hears it in turn. Where the cluster did
+        not answer the last time, a weak queue is used as it was known, and asked for all the same.
         """
+        known = self._memory.weak(name) if name in self._cut_off else None
         question = self._questions.get(name)
-        if question is not None:
-            return question.join()
-        question = self._questions[name] = Question()
-        answer = question.join()
-        self._ask(name, question).addBoth(question.answered)
+        begun = question is None
+        if question is None:
+            question = self._questions[name] = Question()
+        answer: Deferred[Life | None] = question.join() if known is None else succeed(known)
+        if begun:
+            self._ask(name, question).addBoth(question.answered)
         return answer
 
     @deferred
@@ -132,11 +137,19 @@ class Registry:
             for _ in range(_ATTEMPTS):
                 since, life = self._times.now(), await self._ask_once(name)
                 if self._fresh(since):
+                    self._cut_off.discard(name)
                     return life
+            raise Unavailable("The cluster answers too slowly to tell which queues there are.")
+        except Unavailable:
+            self._cut_off.discard(name)
+            known = self._memory.weak(name)
+            if known is None:
+                raise
+            self._cut_off.add(name)
+            return known
         finally:
             if self._questions.get(name) is question:
                 del self._questions[name]
-        raise Unavailable("The cluster answers too slowly to tell which queues there are.")
 
     async def _ask_once(self, name: Name) -> Life | None:
         asking = self._memory.begin(name)
@@ -145,6 +158,8 @@ class Registry:
             # What a change left in doubt is settled by a read at SERIAL, which ends it or shows it.
             found = await self._read(name, Level.SERIAL if name in self._doubtful else Level.QUORUM)
             life = found.life if found else None
+            if life is None:
+                self._memory.ended(name)
         finally:
             self._memory.end(asking, life)
         return life

@@ -182,11 +182,22 @@ class Memory:
     def get(self, name: Name) -> Life | None:
         """A life, which is then the most recently used."""
         self._look()
-        found = self._lives.pop(name, None)
+        found = self._lives.get(name)
         if found is None or not self._fresh(found.since):
             return None
+        del self._lives[name]
         self._lives[name] = found
         return found.life
+
+    def weak(self, name: Name) -> Life | None:
+        """The life of a weak queue, however long ago it was learnt; ``None`` for any other."""
+        self._look()
+        found = self._lives.get(name)
+        return found.life if found and found.life.queue.settings.consistency is Consistency.WEAK else None
+
+    def ended(self, name: Name) -> None:
+        """The cluster has no such life."""
+        self._lives.pop(name, None)
 
     def _fresh(self, since: Ticks) -> bool:
         age = self._age()

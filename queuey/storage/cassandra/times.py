@@ -53,11 +53,12 @@ class Times(Protocol):
     def now(self) -> Ticks:
         """The time by our own clock, which never jumps."""
 
-    def begin(self, places: Sequence[tuple[Place, bool]], slow: bool) -> Flight:
+    def begin(self, places: Sequence[tuple[Place, bool]], slow: bool, weak: bool = False) -> Flight:
         """Stamp ids for one write.
 
         :param places: for each message its partition, and whether it goes into the long table.
         :param slow: whether it waits for every data centre, and has a limit of its own.
+        :param weak: whether it goes to a weak queue, whose readers are promised less.
         :raise Unavailable: where this front end may not stamp now (no lease, or its clock is off), saying why.
         """
 
@@ -329,9 +330,9 @@ class Keeper:
         """See Times."""
         return self._clock.read()[1]
 
-    def begin(self, places: Sequence[tuple[Place, bool]], slow: bool) -> Flight:
+    def begin(self, places: Sequence[tuple[Place, bool]], slow: bool, weak: bool = False) -> Flight:
         """See Times."""
-        return self._front.begin(places, slow, *self._clock.read())
+        return self._front.begin(places, slow, *self._clock.read(), weak=weak)
 
     def landed(self, flight: Flight) -> None:
         """See Times."""

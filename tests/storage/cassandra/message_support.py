@@ -47,7 +47,7 @@ class SimpleTimes:
     def now(self) -> Ticks:
         return from_seconds(self._now())
 
-    def begin(self, places: Sequence[tuple[Place, bool]], slow: bool) -> Flight:
+    def begin(self, places: Sequence[tuple[Place, bool]], slow: bool, weak: bool = False) -> Flight:
         if self.refusal is not None:
             raise self.refusal
         self._number += 1

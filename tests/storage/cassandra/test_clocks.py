@@ -116,6 +116,24 @@ class ClockWatchTests(WatchCase):
         self.assertGreater(front.keeper.stable(HERE), id)
         self.assertLess(front.keeper.stable(HERE, slow=True), id)
 
+    def test_weak_queues_go_on_without_a_majority(self) -> None:
+        front, late = self.serving(), self.make(2)
+        front.session.deaf = late.session.deaf = True
+        late.begin()
+        self.pass_time(60)
+        self.refuses(front.stamp)
+        self.refuses(lambda: front.keeper.stable(HERE))
+        self.assertIsNotNone(front.keeper.reason)
+        flight = front.keeper.begin([(HERE, False)], False, True)
+        front.keeper.landed(flight)
+        self.assertGreater(front.keeper.stable(HERE, weak=True), flight.ids[0])
+        self.refuses(lambda: late.keeper.begin([(HERE, False)], False, True))
+        front.session.skews = {"10.0.0.1": 3.0}
+        flight = front.keeper.begin([(HERE, False)], False, True)
+        self.pass_time(60)
+        self.refuses(lambda: front.keeper.begin([(HERE, False)], False, True))
+        self.refuses(lambda: front.keeper.landed(flight), "unknown")
+
     def test_a_write_has_its_time(self) -> None:
         front = self.serving()
         for slow, limit in ((False, 2), (True, 5)):

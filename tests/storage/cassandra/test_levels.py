@@ -75,12 +75,16 @@ class LevelTests(SynchronousTestCase):
         slow: list[bool] = []
         begin = subject.times.begin
 
-        def watch(places: object, how: bool) -> object:
+        weak: list[bool] = []
+
+        def watch(places: object, how: bool, whose: bool) -> object:
             slow.append(how)
-            return begin(places, how)  # type: ignore[arg-type]
+            weak.append(whose)
+            return begin(places, how, whose)  # type: ignore[arg-type]
 
         subject.times.begin = watch  # type: ignore[assignment, method-assign]
         for consistency in Consistency:
             terms = POLICY.write_terms(consistency)
             self.successResultOf(subject.store.append(queue, [NewMessage(1, Content(b"a"), 60)], terms))
         self.assertEqual(slow, [POLICY.write_terms(c).ack is Ack.EVERY_CENTRE for c in Consistency])
+        self.assertEqual(weak, [c is Consistency.WEAK for c in Consistency])

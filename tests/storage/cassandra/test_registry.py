@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Conflict, NoSuchQueue, StorageFull, Unavailable
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.queue import Consistency, Queue, QueueSettings
 from queuey.storage.cassandra.listing import Listing
 from queuey.storage.cassandra.port import Kind, Level, Statement
 from queuey.storage.cassandra.registry import Registry, merged
@@ -330,6 +330,47 @@ class ManyTests(RegistryCase):
         self.failureResultOf(forgetting)
         self.pass_time(2)
         self.assertEqual(self.session._rows("queues"), [])
+
+    def test_weak_queues_go_on_as_they_were_known(self) -> None:
+        weak = QueueSettings(consistency=Consistency.WEAK)
+        queue, _ = self.successResultOf(self.registry.create("app", "weak", weak, None))
+        self.make("strong")
+        for name in ("weak", "strong"):
+            self.described(self.here, name)
+        self.silence()
+        self.pass_time(AGE)
+        for _ in range(2):
+            self.assertEqual(self.described(self.here, "weak"), queue)
+            life = self.successResultOf(self.registry.current(queue))
+            self.assertEqual(life and life.queue, queue)
+            self.failed(self.registry.describe("app", ["strong"]), "no")
+        self.speak()
+        deleted = self.there.registry.forget(queue)
+        self.pass_time(60)
+        self.assertTrue(self.successResultOf(deleted))
+        self.assertIn(self.described(self.here, "weak"), (queue, None))
+        self.assertIsNone(self.described(self.here, "weak"))
+        self.silence()
+        self.failed(self.registry.describe("app", ["weak"]), "no")
+
+    def test_weak_queues_are_asked_for_meanwhile(self) -> None:
+        queue, _ = self.successResultOf(
+            self.registry.create("app", "weak", QueueSettings(consistency=Consistency.WEAK), None)
+        )
+        self.described(self.here, "weak")
+        self.silence()
+        self.pass_time(AGE)
+        self.described(self.here, "weak")
+        self.speak()
+        changed = self.there.registry.update(queue, QueueSettings(consistency=Consistency.STRONG))
+        self.pass_time(60)
+        self.successResultOf(changed)
+        self.described(self.here, "weak")
+        found = self.described(self.here, "weak")
+        self.assertEqual(found and found.settings.consistency, Consistency.STRONG)
+        self.silence()
+        self.pass_time(AGE)
+        self.failed(self.registry.describe("app", ["weak"]), "no")
 
 
 class ListingTests(RegistryCase):
