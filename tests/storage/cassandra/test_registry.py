@@ -203,6 +203,18 @@ class RememberedTests(RegistryCase):
         self.session.hold = False
         self.assertEqual(self.described(self.here), new)
 
+    def test_an_answer_from_amid_a_change_is_not_remembered(self) -> None:
+        queue = self.make()
+        self.session.hold = True
+        changing = self.registry.update(queue, OTHER)
+        asking = self.registry.describe("app", ["queue"])
+        change, read = self.session.waiting
+        read()
+        self.assertEqual(self.successResultOf(asking), (queue,))
+        change()
+        self.session.hold = False
+        self.assertEqual(self.described(self.here), self.successResultOf(changing))
+
     def test_who_asks_the_same_waits_for_one_answer(self) -> None:
         queue = self.make()
         self.session.hold = True
@@ -247,6 +259,17 @@ class RememberedTests(RegistryCase):
         self.failureResultOf(self.registry.create("app", "e", PLAIN, 3), StorageFull)
         counts = [text for text, _ in self.session.asked if "count(" in text]
         self.assertEqual(len(counts), SHARDS)
+
+    def test_the_number_of_queues_is_that_of_the_tenure(self) -> None:
+        self.make("a", 2)
+        self.here.times.tenure += 1
+        self.successResultOf(self.there.registry.create("app", "b", PLAIN, None))
+        self.failureResultOf(self.registry.create("app", "c", PLAIN, 2), StorageFull)
+
+    def test_marks_are_not_counted(self) -> None:
+        self.session.faults = ["", "", "before"]
+        self.successResultOf(self.registry.forget(self.make("a")))
+        self.make("b", 1)
 
 
 class ManyTests(RegistryCase):
