@@ -37,7 +37,9 @@ Decision = tuple[int, Any]
 class Attempts(RetryPolicy):  # type: ignore[misc]
     """Decides whether one request is tried again at once, on which node, and remembers what is not certain.
 
-    The driver's own policy sends a write again to the next node whatever it is. One of these serves one request.
+    The driver's own policy sends a write again to the next node whatever it is. One of these serves one request. It
+    names no level for a further attempt: that in an error is the level of the step that failed, such as ONE of the log
+    of a batch, and the driver would send the whole request again at that.
 
     :ivar unsure: whether an attempt that was sent may have been applied although it failed.
     """
@@ -72,7 +74,7 @@ class Attempts(RetryPolicy):  # type: ignore[misc]
         """Enough replicas answered, but not the one that was to send the data: another one will."""
         self._note(cassandra.ReadTimeout("", consistency=consistency))
         if self._repeatable and retry_num == 0 and received_responses >= required_responses and not data_retrieved:
-            return self.RETRY, consistency
+            return self.RETRY, None
         return self.RETHROW, None
 
     def on_write_timeout(
@@ -85,8 +87,8 @@ class Attempts(RetryPolicy):  # type: ignore[misc]
         retry_num: int,
     ) -> Decision:
         """Once more, where a second time changes nothing."""
-        self.unsure = True
-        return (self.RETRY, consistency) if self._repeatable and retry_num == 0 else (self.RETHROW, None)
+        self.unsure = self.unsure or self.kind is not Kind.READ
+        return (self.RETRY, None) if self._repeatable and retry_num == 0 else (self.RETHROW, None)
 
     def on_unavailable(
         self, query: object, consistency: int, required_replicas: int, alive_replicas: int, retry_num: int

@@ -274,7 +274,18 @@ class _UnderWay:
 class _Call:
     """One request under way: a Deferred of ours, and a future of the driver's."""
 
-    __slots__ = ("_limit", "_reactor", "_under_way", "attempts", "deferred", "future", "host", "profile", "size")
+    __slots__ = (
+        "_limit",
+        "_reactor",
+        "_under_way",
+        "attempts",
+        "deferred",
+        "ended",
+        "future",
+        "host",
+        "profile",
+        "size",
+    )
 
     def __init__(self, attempts: Attempts, size: int) -> None:
         self.attempts = attempts
@@ -282,6 +293,7 @@ class _Call:
         self.profile: Any = EXEC_PROFILE_DEFAULT
         self.host: Host | None = None
         self.future: Any = None
+        self.ended = False
 
     def begin(self, under_way: _UnderWay, reactor: Any, limit: int) -> None:
         """It is about to be sent."""
@@ -317,7 +329,7 @@ class _Call:
             self.deferred.errback(error)
 
     def _answered(self, result: Any) -> None:
-        self._under_way.sent -= 1
+        self._end()
         if self not in self._under_way.awaited:
             return
         if self.attempts.kind is Kind.DEFINITION and self.future is not None and not self.future.is_schema_agreed:
@@ -326,8 +338,14 @@ class _Call:
         self._under_way.awaited.discard(self)
         self.deferred.callback(() if result is None else result)
 
+    def _end(self) -> None:
+        """The driver has done with it; it says so twice where a connection ends as the time is over."""
+        if not self.ended:
+            self.ended = True
+            self._under_way.sent -= 1
+
     def _failed(self, error: Exception) -> None:
-        self._under_way.sent -= 1
+        self._end()
         self.failed(of_request(error, self.attempts, self.size, self._limit))
 
     def _cancelled(self, deferred: Deferred[Any]) -> None:
