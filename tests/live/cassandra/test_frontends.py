@@ -274,7 +274,7 @@ if LONG:
         """What takes long, with many that serve."""
 
         def test_delete_under_load(self) -> None:
-            """A queue is deleted at one and made anew at the other while both are busy: in each life everything is there
+            """A queue is deleted at one and made anew at the other while both work: in each life everything is there
             that was acknowledged in it."""
             first, second = self.two()
             last = Queue("last")
