@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final
 from cassandra import AuthenticationFailed
 from cassandra.connection import Connection, ConnectionException, ConnectionShutdown
 from twisted.internet.abstract import isIPv6Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -256,8 +256,11 @@ class ReactorConnection(Connection):  # type: ignore[misc]
             return
         host, port = self.endpoint.resolve()
         self.loop.open.add(self)
-        self._connecting = self.loop.endpoint(host, port, self.connect_timeout).connect(_Once(_Wire(self)))
+        self._connecting = maybeDeferred(self._reach, host, port)
         self._connecting.addErrback(self.lost)
+
+    def _reach(self, host: str, port: int) -> Deferred[Any]:
+        return self.loop.endpoint(host, port, self.connect_timeout).connect(_Once(_Wire(self)))
 
     def made(self, transport: Any) -> None:
         """There is a connection."""

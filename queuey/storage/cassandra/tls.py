@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from OpenSSL.crypto import X509
+from OpenSSL import crypto
 from OpenSSL.SSL import Connection, Error
+from twisted.internet.error import VerifyError
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
     Certificate,
@@ -43,19 +44,20 @@ def creators(settings: TLSSettings) -> Creators:
     try:
         own, chain = _own(settings)
         trust = _trust(settings.authorities)
-    except (OSError, ValueError, Error) as error:
+        any_address = _AnyAddress(
+            CertificateOptions(
+                privateKey=None if own is None else own.privateKey.original,
+                certificate=None if own is None else own.original,
+                extraCertChain=chain or None,
+                trustRoot=trust if settings.check is Check.AUTHORITY else None,
+            )
+        )
+    except (OSError, ValueError, Error, crypto.Error, VerifyError) as error:
         raise AccessRefused(f"The certificates for Cassandra cannot be used: {error}") from error
-    if settings.check is Check.ADDRESS:
-        extra = {"extraCertChain": chain} if chain else {}
-        return lambda address: optionsForClientTLS(address, trust, own, extraCertificateOptions=extra)
-    options = CertificateOptions(
-        privateKey=None if own is None else own.privateKey.original,
-        certificate=None if own is None else own.original,
-        extraCertChain=chain or None,
-        trustRoot=trust if settings.check is Check.AUTHORITY else None,
-    )
-    creator = _AnyAddress(options)
-    return lambda address: creator
+    if settings.check is not Check.ADDRESS:
+        return lambda address: any_address
+    extra = {"extraCertChain": chain} if chain else {}
+    return lambda address: optionsForClientTLS(address, trust, own, extraCertificateOptions=extra)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -70,12 +72,16 @@ class _AnyAddress:
         return Connection(self._context, None)
 
 
-def _own(settings: TLSSettings) -> tuple[PrivateCertificate | None, list[X509]]:
+def _own(settings: TLSSettings) -> tuple[PrivateCertificate | None, list[crypto.X509]]:
     if settings.certificate is None:
         return None, []
     text = settings.certificate.read_bytes()
     first, *others = _certificates(settings.certificate, text)
-    key = KeyPair.load((settings.key or settings.certificate).read_bytes(), 1)
+    key_file = settings.key or settings.certificate
+    try:
+        key = KeyPair.load(key_file.read_bytes(), crypto.FILETYPE_PEM)
+    except crypto.Error:
+        raise ValueError(f"there is no key without a password in {key_file}") from None
     return PrivateCertificate.fromCertificateAndKeyPair(first, key), [other.original for other in others]
 
 
@@ -84,7 +90,10 @@ def _trust(path: Path | None) -> Any:
 
 
 def _certificates(path: Path, text: bytes) -> list[Certificate]:
-    found = [Certificate.loadPEM(one) for one in _PEM.findall(text)]
+    try:
+        found = [Certificate.loadPEM(one) for one in _PEM.findall(text)]
+    except crypto.Error:
+        found = []
     if not found:
         raise ValueError(f"there is no certificate in {path}")
     return found
