@@ -98,7 +98,7 @@ def make_session(settings: CassandraStorage, reactor: Any) -> ICQLSession:
     :raise ConfigurationError: where what it needs is not installed.
     """
     bounds = Bounds(count=settings.in_flight)
-    return layered(bare_session(settings, reactor), reactor, bounds, CallLimits(), random.random, lambda sample: None)
+    return layered(bare_session(settings, reactor), reactor, bounds, CallLimits(), random.random, None)
 
 
 def bare_session(settings: CassandraStorage, reactor: Any) -> ICQLSession:

@@ -108,11 +108,11 @@ def layered(
     bounds: Bounds,
     limits: Limits,
     random: Callable[[], float],
-    count: Callable[[Sample], None],
+    count: Callable[[Sample], None] | None,
 ) -> ICQLSession:
-    """A session with all layers around it."""
-    retrying = Retrying(Metered(session, clock, count), clock, limits, random)
-    layered: ICQLSession = Timed(Bounded(retrying, bounds), clock, limits)
+    """A session with all layers around it; that which counts only where somebody does."""
+    counted: ICQLSession = session if count is None else Metered(session, clock, count)
+    layered: ICQLSession = Timed(Bounded(Retrying(counted, clock, limits, random), bounds), clock, limits)
     return layered
 
 
