@@ -30,6 +30,9 @@ SELECT = re.compile(r"SELECT (.*?) FROM (\w+)\.(\w+) WHERE (.*?)(?: LIMIT (\S+))
 TERM = re.compile(r"(\w+) (=|>=|<|IN) (\S+)")
 
 
+Term = tuple[str, str, Any]
+
+
 @attrs.frozen
 class Cell:
     value: Any
@@ -117,14 +120,18 @@ class RowTables:
         columns, _, table, where, limit = match.groups()
         given = iter(values)
         terms = [(name, operator, literal(text, given)) for name, operator, text in TERM.findall(where)]
-        rows = [row for _, row in sorted(self._rows(table)) if all(_holds(row, term) for term in terms)]
+        rows = [row for _, row in sorted(self._rows(table, terms)) if all(_holds(row, term) for term in terms)]
         if columns.startswith("count("):
             return [(len(rows), sum(row.get("ended") is not None for row in rows))]
         most = len(rows) if limit is None else literal(limit, given)
         return [tuple(row.get(column) for column in columns.split(", ")) for row in rows[:most]]
 
-    def _rows(self, table: str) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
-        rows = [(key, self._row(table, key)) for key in self._table(table)]
+    def _rows(self, table: str, terms: Sequence[Term]) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+        """Rows that may be meant: the one that is named by its whole key, or all."""
+        named = {name: value for name, operator, value in terms if operator == "="}
+        whole = all(name in named for name in KEYS[table])
+        keys = [tuple(named[name] for name in KEYS[table])] if whole else list(self._table(table))
+        rows = [(key, self._row(table, key)) for key in keys]
         return [(key, row) for key, row in rows if row is not None]
 
     def _row(self, table: str, key: tuple[Any, ...]) -> dict[str, Any] | None:
