@@ -17,6 +17,8 @@ SHELL = /bin/sh
 
 # The programs of bench/ that measure; the rest there helps them.
 BENCHES := post read batch sweep backup slow_readers million
+# These need the server that `make cassandra` sets up.
+CASSANDRA_BENCHES := cassandra session
 
 # What `make test` installs besides: a browser, where the part that needs it is to run.
 BROWSER := $(if $(ONLY),$(if $(filter live,$(ONLY)),browser),browser)
@@ -95,8 +97,8 @@ docs: $(READY) ## the documentation, in docs/_build
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
 	@echo 'docs/_build/index.html'
 
-bench: $(READY) ## every benchmark
-	@set -e; for program in $(BENCHES); do echo "== $$program"; $(BIN)/python -m bench.$$program; done
+bench: $(READY) cassandra ## every benchmark
+	@set -e; for program in $(BENCHES) $(CASSANDRA_BENCHES); do echo "== $$program"; $(BIN)/python -m bench.$$program; done
 
 clean: ## remove all that was made here, but no data
 	rm -rf $(VENV) .venvs .cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage _trial_temp*
