@@ -126,7 +126,7 @@ class RowTables:
         most = len(rows) if limit is None else literal(limit, given)
         return [tuple(row.get(column) for column in columns.split(", ")) for row in rows[:most]]
 
-    def _rows(self, table: str, terms: Sequence[Term]) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+    def _rows(self, table: str, terms: Sequence[Term] = ()) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
         """Rows that may be meant: the one that is named by its whole key, or all."""
         named = {name: value for name, operator, value in terms if operator == "="}
         whole = all(name in named for name in KEYS[table])
