@@ -25,7 +25,7 @@ PROGRAMS: Final = {
     "sweep": ("1 2000 2", "(at least 0.70)"),
     "backup": ("1 2000 1", "(at least 0.70)"),
     "slow_readers": ("1 0.5 3 5", "(at most 3.00)"),
-    "million": ("2000 1 0.1", "all 2001 names in one answer"),
+    "million": ("2000 1 0.1", "names in one answer"),
 }
 
 
