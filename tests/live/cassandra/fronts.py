@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.live.cassandra.histories import History, Outcome, Stored, problems, quantile
+from tests.live.cassandra.histories import SHOWN, History, Outcome, Stored, problems, quantile
 from tests.live.cassandra.load import Poster, Queue, Reader, Target, Worker, read_everything, wait_until
 from tests.live.cassandra.shared import new_keyspace
 from tests.live.clients import HEADERS, make_queue
@@ -41,6 +42,9 @@ SETTLE: Final = FLIGHT["strong"] + SKEW
 
 LEEWAY: Final = 0.6
 """Seconds by which an answer may be late on top of that."""
+
+STEP: Final = 4
+"""Seconds for each of which a rate is told."""
 
 SETTINGS: Final = """\
 [server]
@@ -259,9 +263,16 @@ class FrontTestCase(SynchronousTestCase):
             self.assertEqual(set(other), set(found[0]))
         wrong = problems(self.history, found[0], sole=sole, delays=delays)
         self.say(self.history.summary())
+        self.say_why()
         self.assertEqual(wrong, [], "\n".join(wrong))
         self.assertEqual([line for front in self.fronts for line in self.defects(front)], [])
         return found[0]
+
+    def say_why(self) -> None:
+        """Print why requests were refused in the runs of the front ends that go on, the most frequent reasons first."""
+        refused = [line.split(": ", 1)[1] for front in self.fronts for line in front.lines("refused")]
+        for text, number in Counter(refused).most_common(SHOWN):
+            self.say(f"refused {number} times: {text}")
 
     @staticmethod
     def defects(front: Front) -> list[str]:
@@ -273,10 +284,14 @@ class FrontTestCase(SynchronousTestCase):
 
     def latencies(self, process: str, since: float, until: float) -> str:
         """How long acknowledged POSTs to a process took in some time, as a line of figures."""
-        took = [
-            post.ended - post.invoked
-            for post in self.history.posts
-            if post.process == process and post.outcome is Outcome.OK and since <= post.invoked <= until
+        posts = [
+            post
+            for post in self.history.of_outcome(Outcome.OK)
+            if post.process == process and since <= post.invoked <= until
         ]
+        took = [post.ended - post.invoked for post in posts]
         figures = ", ".join(f"{name} {quantile(took, share):.3f} s" for name, share in (("p50", 0.5), ("p99", 0.99)))
-        return f"{process}: {len(took)} POSTs acknowledged, {figures}, longest {max(took, default=0):.3f} s"
+        ended = Counter(int((post.ended - since) // STEP) for post in posts)
+        rates = " ".join(f"{ended[step] / STEP:.0f}" for step in range(int((until - since) / STEP)))
+        longest = f"longest {max(took, default=0):.3f} s"
+        return f"{process}: {len(took)} POSTs acknowledged, {figures}, {longest}; a second, in each {STEP} s: {rates}"
