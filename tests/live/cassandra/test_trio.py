@@ -18,7 +18,10 @@ WEAK = Queue("weak", 1, "weak")
 QUEUES = (STRONG, VERY_STRONG)
 
 NOTICED = 8.0
-"""Seconds within which front ends go on without a node that is silent: its heartbeat takes 4."""
+"""Seconds after which front ends go without a node that is silent: its heartbeat takes 4."""
+
+GOES_ON = 15.0
+"""Seconds from then on within which each of a few clients has had an answer that is no time-out."""
 
 
 class TrioTests(FrontTestCase):
@@ -62,30 +65,39 @@ class TrioTests(FrontTestCase):
             if front.process in before:
                 self.say(f"{text}, {ended - began:.0f} s: {self.latencies(front.process, began, ended)}")
 
-    def assert_going_on(self, since: float) -> None:
-        """Both front ends have acknowledged something to both queues since then."""
-        found = {(post.process, post.queue) for post in self.history.of_outcome(Outcome.OK) if post.invoked > since}
+    def wait_until_going_on(self) -> None:
+        """Both front ends acknowledge something to both queues from now on, within some seconds.
+
+        Batches over several partitions wait for longer: until the nodes themselves have found out.
+        """
+        since = time.monotonic()
         wanted = {(front.process, queue.name) for front in self.fronts for queue in QUEUES}
-        self.assertEqual(found, wanted)
+
+        def found() -> bool:
+            posts = self.history.of_outcome(Outcome.OK)
+            return {(post.process, post.queue) for post in posts if post.invoked > since} == wanted
+
+        wait_until(found, GOES_ON, lambda: "\n".join(front.news() for front in self.fronts))
 
     def kill_node(self, cluster: Cluster, index: int) -> None:
         with self.fault(f"kill -9 of node {index}"):
             cluster.node(index).kill()
-            time.sleep(NOTICED)
-            since = time.monotonic()
-            time.sleep(20 if LONG else 4)
-            self.assert_going_on(since)
+            self.miss(28)
             cluster.restart(index)
 
     def pause_node(self, cluster: Cluster, index: int) -> None:
         with self.fault(f"SIGSTOP of node {index}"):
             cluster.node(index).pause()
-            time.sleep(NOTICED)
-            since = time.monotonic()
-            time.sleep(20 - NOTICED if LONG else 4)
-            self.assert_going_on(since)
+            self.miss(20)
             cluster.node(index).resume()
             time.sleep(5 if LONG else 1)
+
+    def miss(self, seconds: float) -> None:
+        """Go on without a node, in a long run for so many seconds."""
+        until = time.monotonic() + (seconds if LONG else 0)
+        time.sleep(NOTICED)
+        self.wait_until_going_on()
+        time.sleep(max(0, until - time.monotonic()))
 
     def restart_all(self, cluster: Cluster) -> None:
         with self.fault("all nodes started anew, one by one"):
