@@ -178,7 +178,7 @@ class ManyTests(ManyCase):
             self.assertEqual(status, 503)
             self.assertIn("clock", document["error_msg"]["storage"])
             self.assertIn("Retry-After", headers)
-            time.sleep(6)
+            time.sleep(6 if LONG else 2)
             self.assertEqual((bad.heartbeat(), good.heartbeat()), (503, 200))
             bad.stop()
 
@@ -188,7 +188,7 @@ class ManyTests(ManyCase):
         random = Random(7)
         name = "again"
         kept: list[str] = []
-        for number in range(20 if LONG else 4):
+        for number in range(20 if LONG else 2):
             one, other = random.sample([first, second], 2)
             self.make(one, Queue(name))
             kept = []
