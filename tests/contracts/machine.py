@@ -116,9 +116,10 @@ class StoreMachine(RuleBasedStateMachine):
     def let_go(self) -> None:
         self.subject.release()
         self.held = False
-        for answer, check in self.waiting:
+        # Those of a check that fails are not looked at once more in the end: that would hide why it failed.
+        waiting, self.waiting = self.waiting, []
+        for answer, check in waiting:
             check(self.result(answer))
-        self.waiting = []
 
     def refused(self, result: Any, error: type[Exception], expected: bool | None) -> bool:
         """Whether an operation was refused with this word, which it must be exactly when expected, if that is known."""
