@@ -130,10 +130,11 @@ class StoreSubject:
 
     @deferred
     async def reopen(self) -> None:
-        last = self.times._last
+        last, taken = self.times._last, self.times._taken
         await self.store.close()
         self._make()
-        self.times._last = last  # which the ceiling of the lease keeps, and these times have none
+        # The ceiling of a lease keeps the one, and a new process has a node of its own in its ids, which nobody knows.
+        self.times._last, self.times._taken = last, taken
 
     def hold(self) -> None:
         """Nothing waits here."""
