@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from math import isqrt
 from typing import Final
 
 import attrs
 
 from queuey.model.queue import end_of_prefix
+from queuey.storage.cassandra.parallel import read_all
 from queuey.storage.cassandra.port import ICQLSession, Level, Row, Statement
 from queuey.storage.cassandra.rows import SHARDS, Statements
-from queuey.storage.cassandra.waiting import together
 
 _MOST: Final = 5000
 """Names that one shard is asked for at once, so that no answer is large."""
@@ -50,9 +51,8 @@ class Listing:
         found: list[str] = []
         while asked:
             size = _share(limit - len(found))
-            answers = await together(
-                [self.session.execute(*self._question(application, shard, end, size), Level.QUORUM) for shard in asked]
-            )
+            questions = [self._question(application, shard, end, size) for shard in asked]
+            answers = await read_all([partial(self.session.execute, *question, Level.QUORUM) for question in questions])
             for shard, rows in zip(asked, answers, strict=True):
                 found += _take(shard, rows, size)
             found = sorted(found)[:limit]

@@ -21,11 +21,13 @@ class _Gathering(Generic[T]):
 
     :param stop: whether a failure ends the rest, as it may for reads; writes are all brought to their end, since only
         then is it known what was changed.
+    :param at_once: how many may be under way.
     """
 
-    def __init__(self, makers: Iterable[Callable[[], Deferred[T]]], stop: bool) -> None:
+    def __init__(self, makers: Iterable[Callable[[], Deferred[T]]], stop: bool, at_once: int) -> None:
         self._left: Iterator[tuple[int, Callable[[], Deferred[T]]]] = iter(enumerate(makers))
         self._stop = stop
+        self._at_once = at_once
         self._running: dict[int, Deferred[Any]] = {}
         self._ended = False
         self._starting = False
@@ -38,7 +40,7 @@ class _Gathering(Generic[T]):
         if self._starting:
             return
         self._starting = True
-        while len(self._running) < AT_ONCE and not self._ended:
+        while len(self._running) < self._at_once and not self._ended:
             number, maker = next(self._left, (-1, None))
             if maker is None:
                 self._ended = True
@@ -69,13 +71,14 @@ class _Gathering(Generic[T]):
         self.start()
 
 
-async def read_all(makers: Iterable[Callable[[], Deferred[T]]]) -> list[T]:
+async def read_all(makers: Iterable[Callable[[], Deferred[T]]], at_once: int = AT_ONCE) -> list[T]:
     """Read all of these.
 
+    :param at_once: how many may be under way.
     :return: what each came to, in their order. Fails with the first failure, which ends the others; when it is
         cancelled, all are.
     """
-    gathering = _Gathering(makers, stop=True)
+    gathering = _Gathering(makers, stop=True, at_once=at_once)
     gathering.start()
     await gathering.done
     if gathering.errors:
@@ -88,7 +91,7 @@ async def write_all(makers: Iterable[Callable[[], Deferred[Any]]]) -> None:
 
     :raise Unavailable: where one fails so; ``applied`` is ``"no"`` only if none of them changed anything.
     """
-    gathering = _Gathering(makers, stop=False)
+    gathering = _Gathering(makers, stop=False, at_once=AT_ONCE)
     gathering.start()
     await gathering.done
     if not gathering.errors:

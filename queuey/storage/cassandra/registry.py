@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -17,6 +18,7 @@ from queuey.interfaces import IQueueStore
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import SECOND, Ticks
 from queuey.storage.cassandra.listing import Listing
+from queuey.storage.cassandra.parallel import read_all
 from queuey.storage.cassandra.port import ICQLSession, Level, Statement, Verdict
 from queuey.storage.cassandra.rows import (
     BUCKET_SECONDS,
@@ -35,7 +37,6 @@ from queuey.storage.cassandra.rows import (
     values_of,
 )
 from queuey.storage.cassandra.times import Times
-from queuey.storage.cassandra.waiting import together
 
 __all__ = ["Life", "Registry"]
 
@@ -190,13 +191,9 @@ class Registry:
             for number, some in shards.items()
             for start in range(0, len(some), _MOST_NAMES)
         ]
-        lives: list[Stored | None] = []
-        for start in range(0, len(questions), SHARDS):
-            asked = questions[start : start + SHARDS]
-            answers = await together(
-                [self._session.execute(self._say.read_many, values, Level.QUORUM) for values in asked]
-            )
-            lives += [stored(application, row) for rows in answers for row in rows]
+        asked = [partial(self._session.execute, self._say.read_many, values, Level.QUORUM) for values in questions]
+        answers = await read_all(asked, at_once=SHARDS)
+        lives = [stored(application, row) for rows in answers for row in rows]
         return {each.life.queue.name: each.life.queue for each in lives if each and each.life}
 
     @deferred
@@ -396,9 +393,10 @@ class Registry:
             return known.number
         tenure = self._times.tenure
         questions = [
-            self._session.execute(self._say.count, (application, number), Level.QUORUM) for number in range(SHARDS)
+            partial(self._session.execute, self._say.count, (application, number), Level.QUORUM)
+            for number in range(SHARDS)
         ]
-        number: int = sum(all - ended for ((all, ended),) in await together(questions))
+        number: int = sum(all - ended for ((all, ended),) in await read_all(questions))
         self._counts[application] = _Count(number, now, tenure)
         return number
 
