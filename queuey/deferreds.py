@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Hashable
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
@@ -48,6 +48,24 @@ def shield(inner: Deferred[T]) -> Deferred[T]:
 
     inner.addCallbacks(succeeded, failed)
     return outer
+
+
+class Question(Generic[T]):
+    """Something that is asked once, for all who want to know it meanwhile."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Deferred[T]] = []
+
+    def join(self) -> Deferred[T]:
+        """Wait for the answer; whoever is cancelled leaves the others waiting."""
+        waiter: Deferred[T] = Deferred(self._waiting.remove)
+        self._waiting.append(waiter)
+        return waiter
+
+    def answered(self, answer: T | Failure) -> None:
+        """Tell all, in the order in which they came."""
+        while self._waiting:
+            self._waiting.pop(0).callback(answer)
 
 
 class Turns:

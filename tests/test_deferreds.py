@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.deferreds import Turns, bounded, deferred, shield
+from queuey.deferreds import Question, Turns, bounded, deferred, shield
 
 
 class DeferredTests(SynchronousTestCase):
@@ -32,6 +33,35 @@ class DeferredTests(SynchronousTestCase):
             """Do nothing."""
 
         self.assertEqual((named.__name__, named.__doc__), ("named", "Do nothing."))
+
+
+class QuestionTests(SynchronousTestCase):
+    """One answer for all who wait for it."""
+
+    def test_all_hear_it_in_their_order(self) -> None:
+        question: Question[str] = Question()
+        heard: list[tuple[int, str]] = []
+        for number in range(3):
+            question.join().addCallback(lambda answer, number=number: heard.append((number, answer)))
+        self.assertEqual(heard, [])
+        question.answered("yes")
+        self.assertEqual(heard, [(0, "yes"), (1, "yes"), (2, "yes")])
+
+    def test_who_leaves_leaves_the_others_waiting(self) -> None:
+        question: Question[str] = Question()
+        first, second = question.join(), question.join()
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.assertNoResult(second)
+        question.answered("yes")
+        self.assertEqual(self.successResultOf(second), "yes")
+
+    def test_failures(self) -> None:
+        question: Question[str] = Question()
+        waiters = [question.join(), question.join()]
+        question.answered(Failure(ValueError("no")))
+        for waiter in waiters:
+            self.failureResultOf(waiter, ValueError)
 
 
 class ShieldTests(SynchronousTestCase):

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from queuey.deferreds import Turns, deferred, shield
+from queuey.deferreds import Question, Turns, deferred, shield
 from queuey.errors import Conflict, NoSuchQueue, StorageFull, Unavailable
 from queuey.interfaces import IQueueStore
 from queuey.model.queue import Queue, QueueSettings
@@ -27,7 +27,6 @@ from queuey.storage.cassandra.rows import (
     Memory,
     Name,
     Purged,
-    Question,
     Statements,
     Stored,
     first,
@@ -94,7 +93,7 @@ class Registry:
         self._listing = Listing(session, self._say)
         self._memory = Memory(_REMEMBERED, times.now, times.registry_age, lambda: times.tenure)
         self._turns = Turns()
-        self._questions: dict[Name, Question] = {}
+        self._questions: dict[Name, Question[Life | None]] = {}
         self._doubtful: set[Name] = set()
         self._cut_off: set[Name] = set()
         self._counts: dict[str, _Count] = {}
@@ -133,7 +132,7 @@ class Registry:
         return answer
 
     @deferred
-    async def _ask(self, name: Name, question: Question) -> Life | None:
+    async def _ask(self, name: Name, question: Question[Life | None]) -> Life | None:
         try:
             for _ in range(_ATTEMPTS):
                 since, life = self._times.now(), await self._ask_once(name)

@@ -7,8 +7,6 @@ from typing import Any, Final
 from zlib import crc32
 
 import attrs
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from queuey.model.queue import Consistency, Queue, QueueSettings, QueueType
 from queuey.model.timeid import SECOND, Ticks
@@ -232,21 +230,3 @@ class Memory:
             self._seen = self._tenure()
             self._lives.clear()
             self._asking.clear()
-
-
-class Question:
-    """One question to the cluster, for all who want to know the same."""
-
-    def __init__(self) -> None:
-        self._waiting: list[Deferred[Life | None]] = []
-
-    def join(self) -> Deferred[Life | None]:
-        """Wait for the answer; whoever is cancelled leaves the others waiting."""
-        waiter: Deferred[Life | None] = Deferred(self._waiting.remove)
-        self._waiting.append(waiter)
-        return waiter
-
-    def answered(self, answer: Life | Failure | None) -> None:
-        """Tell all, in the order in which they came."""
-        while self._waiting:
-            self._waiting.pop(0).callback(answer)

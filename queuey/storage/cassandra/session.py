@@ -18,10 +18,11 @@ from cassandra.pool import Host
 from cassandra.query import BatchStatement, BatchType, PreparedStatement, SimpleStatement
 from twisted.internet.defer import Deferred, DeferredLock, fail
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
 
-from queuey.deferreds import deferred
+from queuey.deferreds import Question, deferred
 from queuey.errors import Unavailable
 from queuey.logs import EventLog
 from queuey.storage.cassandra.connection import Loop, connection_class
@@ -80,7 +81,7 @@ class CQLSession:
         self._session: Session | None = None
         self._closed = False
         self._prepared: dict[str, PreparedStatement] = {}
-        self._preparing: dict[str, list[Deferred[PreparedStatement]]] = {}
+        self._preparing: dict[str, Question[PreparedStatement]] = {}
         self._under_way = _UnderWay()
 
     # Beginning and end
@@ -231,18 +232,19 @@ class CQLSession:
 
     def _prepare(self, statement: Statement) -> Deferred[PreparedStatement]:
         """Prepare a statement; who asks for the same meanwhile waits for the same."""
-        answer: Deferred[PreparedStatement] = Deferred()
-        waiting = self._preparing.setdefault(statement.text, [])
-        waiting.append(answer)
-        if len(waiting) == 1:
-            self._prepare_now(statement).addErrback(
-                lambda failure: self._log.failure("incident", "a statement cannot be prepared", failure)
-            )
+        question = self._preparing.get(statement.text)
+        if question is not None:
+            return question.join()
+        question = self._preparing[statement.text] = Question()
+        answer = question.join()
+        self._prepare_now(statement).addErrback(
+            lambda failure: self._log.failure("incident", "a statement cannot be prepared", failure)
+        )
         return answer
 
     @deferred
     async def _prepare_now(self, statement: Statement) -> None:
-        found: PreparedStatement | Exception
+        found: PreparedStatement | Failure
         try:
             session = self._session
             if session is None:
@@ -251,12 +253,8 @@ class CQLSession:
             self._prepared[statement.text] = found
         except Exception as error:
             # Nothing of the statement has been done, whatever it is.
-            found = of_request(error, Attempts(Kind.READ, False, False), 0, self._settings.max_request)
-        for answer in self._preparing.pop(statement.text):
-            if isinstance(found, Exception):
-                answer.errback(found)
-            else:
-                answer.callback(found)
+            found = Failure(of_request(error, Attempts(Kind.READ, False, False), 0, self._settings.max_request))
+        self._preparing.pop(statement.text).answered(found)
 
 
 class _UnderWay:

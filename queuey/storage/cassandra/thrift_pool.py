@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IDelayedCall, IOpenSSLClientConnectionCr
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from queuey.deferreds import bounded, deferred
+from queuey.deferreds import Question, bounded, deferred
 from queuey.errors import Unavailable
 from queuey.logs import EventLog
 from queuey.storage.cassandra.port import AccessRefused, Level, Node
@@ -165,7 +165,7 @@ class ThriftNode:
         self._timer: IDelayedCall | None = None
         self._first: Deferred[None] | None = None
         self._prepared: dict[str, Prepared] = {}
-        self._preparing: dict[str, list[Deferred[Prepared]]] = {}
+        self._preparing: dict[str, Question[Prepared]] = {}
 
     # Connections
 
@@ -248,11 +248,12 @@ class ThriftNode:
         found = self._prepared.get(text)
         if found is not None:
             return succeed(found)
-        answer: Deferred[Prepared] = Deferred()
-        waiting = self._preparing.setdefault(text, [])
-        waiting.append(answer)
-        if len(waiting) == 1:
-            wire.ask(prepare(text), seconds).addBoth(self._answered, text)
+        question = self._preparing.get(text)
+        if question is not None:
+            return question.join()
+        question = self._preparing[text] = Question()
+        answer = question.join()
+        wire.ask(prepare(text), seconds).addBoth(self._answered, text)
         return answer
 
     def forget(self, text: str, prepared: Prepared) -> None:
@@ -266,8 +267,7 @@ class ThriftNode:
             while len(self._prepared) >= PREPARED:
                 del self._prepared[next(iter(self._prepared))]
             self._prepared[text] = result
-        for answer in self._preparing.pop(text):
-            answer.callback(result)
+        self._preparing.pop(text).answered(result)
 
 
 class Pool:
