@@ -41,8 +41,12 @@ class QuestionTests(SynchronousTestCase):
     def test_all_hear_it_in_their_order(self) -> None:
         question: Question[str] = Question()
         heard: list[tuple[int, str]] = []
+
+        def hear(answer: str, number: int) -> None:
+            heard.append((number, answer))
+
         for number in range(3):
-            question.join().addCallback(lambda answer, number=number: heard.append((number, answer)))
+            question.join().addCallback(hear, number)
         self.assertEqual(heard, [])
         question.answered("yes")
         self.assertEqual(heard, [(0, "yes"), (1, "yes"), (2, "yes")])

@@ -67,6 +67,13 @@ class Verdict:
     applied: bool
     found: Mapping[str, Any]
 
+    @classmethod
+    def of(cls, names: Sequence[str], row: Row) -> Verdict:
+        """What the one row says that came of it; a refusal on a row that is not there has ``[applied]`` alone."""
+        found = dict(zip(names, row, strict=True))
+        applied = found.pop("[applied]")
+        return cls(applied, {} if applied else found)
+
 
 @attrs.frozen
 class Node:
@@ -147,6 +154,26 @@ class TooLarge(StatementRefused):
         super().__init__(text)
         self.size = size
         self.limit = limit
+
+
+def check_size(size: int, limit: int) -> None:
+    """Refuse values that are more than a node takes at once, before they are sent.
+
+    :raise TooLarge: saying so.
+    """
+    if size > limit:
+        text = f"These are {size} bytes, and {limit} are the most that Cassandra takes at once."
+        raise TooLarge(text, size, limit)
+
+
+def check_values(text: str, values: Sequence[Any], wanted: int) -> None:
+    """Refuse values that are not those of a statement.
+
+    :param wanted: how many it has.
+    :raise StatementRefused: saying so.
+    """
+    if len(values) != wanted or None in values:
+        raise StatementRefused(f"{len(values)} values, of which none may be None, for {text}")
 
 
 class AccessRefused(Exception):

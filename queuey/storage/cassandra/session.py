@@ -39,6 +39,8 @@ from queuey.storage.cassandra.port import (
     StatementRefused,
     TooLarge,
     Verdict,
+    check_size,
+    check_values,
 )
 from queuey.storage.cassandra.settings import SessionSettings
 
@@ -96,7 +98,7 @@ class CQLSession:
             raise Unavailable("The session with Cassandra is closed.")
         if self._session is not None:
             return
-        tls, errors = self._tls()
+        tls, errors = self._settings.speakers()
         loop = Loop(self._reactor, tls)
         try:
             cluster, session = await self._run(lambda: _open(self._settings, loop, _Watcher(self._reactor, self._log)))
@@ -109,14 +111,6 @@ class CQLSession:
         self._loop, self._cluster, self._session = loop, cluster, session
         for node in self.nodes():
             self._log.info("node-up", "Cassandra at {address} answers", address=node.address)
-
-    def _tls(self) -> tuple[Any, tuple[type[BaseException], ...]]:
-        if self._settings.tls is None:
-            return None, ()
-        # Not before it is asked for: pyOpenSSL need not be installed.
-        from queuey.storage.cassandra import tls
-
-        return tls.creators(self._settings.tls), tls.ERRORS
 
     @deferred
     async def close(self) -> None:
@@ -206,14 +200,15 @@ class CQLSession:
 
     def _ask(self, query: Any, call: _Call) -> Deferred[Any]:
         """Send one request."""
-        session, settings, size = self._session, self._settings, call.size
+        session, settings = self._session, self._settings
         if session is None:
             return fail(Unavailable("There is no session with Cassandra."))
         if self._under_way.sent >= MOST:
             return fail(Unavailable("Cassandra leaves too many requests without an answer."))
-        if size > settings.max_request:
-            text = f"These are {size} bytes, and {settings.max_request} are the most that Cassandra takes at once."
-            return fail(TooLarge(text, size, settings.max_request))
+        try:
+            check_size(call.size, settings.max_request)
+        except TooLarge as error:
+            return fail(error)
         attempts = call.attempts
         query.retry_policy = attempts
         query.is_idempotent = attempts.kind in (Kind.READ, Kind.WRITE)
@@ -386,8 +381,7 @@ def _place(host: Host) -> tuple[str, int]:
 
 
 def _bind(prepared: PreparedStatement, values: Sequence[Any]) -> Any:
-    if len(values) != len(prepared.column_metadata) or None in values:
-        raise StatementRefused(f"{len(values)} values, of which none may be None, for {prepared.query_string}")
+    check_values(prepared.query_string, values, len(prepared.column_metadata))
     try:
         return prepared.bind(values)
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -395,11 +389,8 @@ def _bind(prepared: PreparedStatement, values: Sequence[Any]) -> Any:
 
 
 def _verdict(result: tuple[Sequence[str], Sequence[Row]]) -> Verdict:
-    """What came of a lightweight transaction; a refusal on a row that is not there has ``[applied]`` alone."""
     names, rows = result
-    found = dict(zip(names, rows[0], strict=True))
-    applied = found.pop("[applied]")
-    return Verdict(applied, {} if applied else found)
+    return Verdict.of(names, rows[0])
 
 
 def _open(settings: SessionSettings, loop: Loop, watcher: _Watcher) -> tuple[Cluster, Session]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
+
+if TYPE_CHECKING:
+    from queuey.storage.cassandra.tls import Creators
 
 
 @attrs.frozen
@@ -75,3 +79,15 @@ class SessionSettings:
     definition_timeout: float = 30.0
     connect_timeout: float = 3.0
     max_request: int = 4 * 1024 * 1024 - 65_536
+
+    def speakers(self) -> tuple[Creators | None, tuple[type[BaseException], ...]]:
+        """What speaks TLS to the nodes, and what it ends with where that fails; nothing where it is not asked for.
+
+        :raise AccessRefused: where the files cannot be used.
+        """
+        if self.tls is None:
+            return None, ()
+        # Not before it is asked for: pyOpenSSL need not be installed.
+        from queuey.storage.cassandra import tls
+
+        return tls.creators(self.tls), tls.ERRORS

@@ -24,8 +24,9 @@ from queuey.storage.cassandra.port import (
     Row,
     Statement,
     StatementRefused,
-    TooLarge,
     Verdict,
+    check_size,
+    check_values,
 )
 from queuey.storage.cassandra.settings import SessionSettings
 from queuey.storage.cassandra.thrift_batches import (
@@ -122,21 +123,13 @@ class ThriftSession:
             raise Unavailable("The session with Cassandra is closed.")
         if self._connected:
             return
-        self._pool = pool = Pool(self._settings, self._connections, self._reactor, self._tls())
+        self._pool = pool = Pool(self._settings, self._connections, self._reactor, self._settings.speakers())
         try:
             await pool.connect()
         except Exception:
             await pool.close()
             raise
         self._connected = True
-
-    def _tls(self) -> tuple[Any, tuple[type[BaseException], ...]]:
-        if self._settings.tls is None:
-            return None, ()
-        # Not before it is asked for: pyOpenSSL need not be installed.
-        from queuey.storage.cassandra import tls
-
-        return tls.creators(self._settings.tls), tls.ERRORS
 
     @deferred
     async def close(self) -> None:
@@ -221,9 +214,7 @@ class ThriftSession:
     async def _transact(self, request: _Request, work: Work[Any]) -> Verdict:
         result = await self._try(request, work)
         names = [column.name.decode() for column in result.rows[0].columns]
-        found = dict(zip(names, rows_of(result)[0], strict=True))
-        applied = found.pop("[applied]")
-        return Verdict(applied, {} if applied else found)
+        return Verdict.of(names, rows_of(result)[0])
 
     async def _batch(self, request: _Request, bound: Sequence[Bound], level: Level, logged: bool) -> None:
         for one in bound:
@@ -231,7 +222,7 @@ class ThriftSession:
                 raise StatementRefused(f"{len(one.values)} values for {one.statement.text}")
         sizes = [sum(map(rough_size, one.values)) for one in bound]
         size, most = sum(sizes), self._settings.max_request
-        _check_size(size, most)
+        check_size(size, most)
         if len(bound) > MOST_PREPARED:
             await self._try(request, _plain(text_of([written_out(one) for one in bound], logged), level))
             return
@@ -308,7 +299,7 @@ def _prepared(text: str, values: Sequence[Any], level: Level) -> Work[Any]:
             request.sent = False
             known = await node.prepared(text, wire, seconds)
             found = bind(text, known.types, values)
-            _check_size(sum(map(len, found)), request.asked.limit)
+            check_size(sum(map(len, found)), request.asked.limit)
             request.sent = True
             try:
                 return await wire.ask(execute_prepared(known.number, found, level), seconds)
@@ -319,12 +310,6 @@ def _prepared(text: str, values: Sequence[Any], level: Level) -> Work[Any]:
         raise AssertionError("the last attempt returns or raises")
 
     return work
-
-
-def _check_size(size: int, limit: int) -> None:
-    if size > limit:
-        text = f"These are {size} bytes, and {limit} are the most that Cassandra takes at once."
-        raise TooLarge(text, size, limit)
 
 
 # cache: there are as many types as the tables have.
@@ -338,8 +323,7 @@ def bind(text: str, types: Sequence[str], values: Sequence[Any]) -> list[bytes]:
 
     :raise StatementRefused: where they do not fit.
     """
-    if len(values) != len(types) or any(value is None for value in values):
-        raise StatementRefused(f"{len(values)} values, of which none may be None, for {text}")
+    check_values(text, values, len(types))
     try:
         return [_type(name).serialize(value, VERSION) for name, value in zip(types, values, strict=True)]
     except (TypeError, ValueError, AttributeError, OverflowError, struct.error) as error:
