@@ -16,7 +16,7 @@ from queuey.deferreds import Question, Turns, deferred, shield
 from queuey.errors import Conflict, NoSuchQueue, StorageFull, Unavailable
 from queuey.interfaces import IQueueStore
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.timeid import SECOND, Ticks
+from queuey.model.timeid import Ticks
 from queuey.storage.cassandra.listing import Listing
 from queuey.storage.cassandra.parallel import read_all
 from queuey.storage.cassandra.port import ICQLSession, Level, Statement, Verdict
@@ -31,7 +31,9 @@ from queuey.storage.cassandra.rows import (
     Stored,
     first,
     key_of,
+    key_of_life,
     shard,
+    standing,
     stored,
     values_of,
 )
@@ -136,7 +138,7 @@ class Registry:
         try:
             for _ in range(_ATTEMPTS):
                 since, life = self._times.now(), await self._ask_once(name)
-                if self._fresh(since):
+                if self._memory.fresh(since):
                     self._cut_off.discard(name)
                     return life
             raise Unavailable("The cluster answers too slowly to tell which queues there are.")
@@ -247,7 +249,7 @@ class Registry:
             return queue, None
         if verdict is not None:
             found = await self._read(name, Level.SERIAL)
-        if found is not None and found.life is not None and found.life.key == key:
+        if standing(found, key):
             return queue, None
         return None, found
 
@@ -257,7 +259,7 @@ class Registry:
 
     @deferred
     async def _update(self, queue: Queue, settings: QueueSettings) -> Queue:
-        name, key = (queue.application, queue.name), queue.incarnation.to_bytes(16, "big")
+        name, key = (queue.application, queue.name), key_of_life(queue)
         version = self._new_version()
         values = (*values_of(settings), version, *key_of(*name), key, queue.version)
         for _ in range(_ATTEMPTS):
@@ -267,7 +269,7 @@ class Registry:
             if (verdict is not None and verdict.applied) or (found is not None and found.version == version):
                 await self._wait()
                 return Queue(*name, settings, queue.incarnation, version, queue.created)
-            if found is None or found.life is None or found.life.key != key:
+            if found is None or not standing(found, key):
                 raise NoSuchQueue(f'The queue "{queue.name}" was deleted.')
             if found.version != queue.version:
                 raise Conflict(f'The queue "{queue.name}" was changed meanwhile.')
@@ -283,14 +285,14 @@ class Registry:
 
     @deferred
     async def _forget(self, queue: Queue) -> bool:
-        name, key = (queue.application, queue.name), queue.incarnation.to_bytes(16, "big")
+        name, key = (queue.application, queue.name), key_of_life(queue)
         mark = self._new_version()
         values = (self._mark_seconds(), mark, self._times.now(), *key_of(*name), key)
         for _ in range(_ATTEMPTS):
             verdict, found = await self._transact(name, self._say.end, values)
             if verdict is not None and not verdict.applied:
                 return False
-            if verdict is not None or found is None or found.life is None or found.life.key != key:
+            if verdict is not None or not standing(found, key):
                 self._counted(name[0], -1)
                 await self._wait()
                 await self._sweep(name, mark)
@@ -318,12 +320,12 @@ class Registry:
 
     @deferred
     async def _set_purged(self, queue: Queue, bounds: Mapping[int, bytes], at: int) -> bool:
-        name, key = (queue.application, queue.name), queue.incarnation.to_bytes(16, "big")
+        name, key = (queue.application, queue.name), key_of_life(queue)
         for _ in range(_ATTEMPTS):
-            found = await self._read(name, Level.SERIAL)
-            if found is None or found.life is None or found.life.key != key:
+            life = standing(await self._read(name, Level.SERIAL), key)
+            if life is None:
                 return False
-            old, new = found.life.purged, merged(found.life.purged, bounds, at)
+            old, new = life.purged, merged(life.purged, bounds, at)
             if new == old or await self._try_to_purge(name, key, old, new):
                 await self._wait()
                 return True
@@ -388,7 +390,7 @@ class Registry:
     async def _count(self, application: str) -> int:
         """How many queues an application has, as it was known within the time that queues are remembered."""
         known, now = self._counts.get(application), self._times.now()
-        if known is not None and known.tenure == self._times.tenure and self._fresh(known.since):
+        if known is not None and known.tenure == self._times.tenure and self._memory.fresh(known.since):
             return known.number
         tenure = self._times.tenure
         questions = [
@@ -398,11 +400,6 @@ class Registry:
         number: int = sum(all - ended for ((all, ended),) in await read_all(questions))
         self._counts[application] = _Count(number, now, tenure)
         return number
-
-    def _fresh(self, since: Ticks) -> bool:
-        """Whether what was asked then may still be gone by."""
-        age = self._times.registry_age()
-        return age is None or self._times.now() - since < age * SECOND
 
     def _counted(self, application: str, more: int) -> None:
         known = self._counts.get(application)

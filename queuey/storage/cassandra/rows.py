@@ -50,6 +50,17 @@ class Stored:
     life: Life | None
 
 
+def key_of_life(queue: Queue) -> bytes:
+    """The life of a queue, as rows name it."""
+    return queue.incarnation.to_bytes(16, "big")
+
+
+def standing(found: Stored | None, key: bytes) -> Life | None:
+    """The life with this key, if it is the one that stands under its name."""
+    life = None if found is None else found.life
+    return life if life is not None and life.key == key else None
+
+
 def shard(name: str) -> int:
     """The shard of a queue."""
     return crc32(name.encode()) % SHARDS
@@ -181,7 +192,7 @@ class Memory:
         """A life, which is then the most recently used."""
         self._look()
         found = self._lives.get(name)
-        if found is None or not self._fresh(found.since):
+        if found is None or not self.fresh(found.since):
             return None
         del self._lives[name]
         self._lives[name] = found
@@ -197,7 +208,8 @@ class Memory:
         """The cluster has no such life."""
         self._lives.pop(name, None)
 
-    def _fresh(self, since: Ticks) -> bool:
+    def fresh(self, since: Ticks) -> bool:
+        """Whether what was asked then may still be gone by."""
         age = self._age()
         return age is None or self._now() - since < age * SECOND
 
