@@ -239,13 +239,13 @@ class Messages:
     async def _view(self, queue: Queue, ack: Ack) -> View | None:
         """A life to read; ``None`` where it has ended."""
         life = await self._registry.current(queue)
-        if life is None:
-            return None
-        return View(life, self._levels.read(ack), Sight(self._times.now(), life.purged))
+        return None if life is None else self._view_of(life, ack)
 
     async def _changing(self, queue: Queue, ack: Ack) -> View:
         """A life to change, as it is when it is its turn."""
-        life = await self._life(queue)
+        return self._view_of(await self._life(queue), ack)
+
+    def _view_of(self, life: Life, ack: Ack) -> View:
         return View(life, self._levels.read(ack), Sight(self._times.now(), life.purged))
 
     async def _in_turn(self, queue: Queue, addresses: Sequence[Address], work: Callable[[], Deferred[T]]) -> T:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from queuey.model.message import Address
 from queuey.model.timeid import MessageId
 from queuey.storage.cassandra.buckets import Bucket, Registrations, Spot, spot_of
-from queuey.storage.cassandra.port import ICQLSession, Level, Row
+from queuey.storage.cassandra.port import ICQLSession, Level, Row, Statement
 from queuey.storage.cassandra.rows import Life
 from queuey.storage.cassandra.statements import MOST_IDS, Statements
 from queuey.storage.cassandra.stored import Sight, Sizes
@@ -64,18 +64,16 @@ class Group:
 
     def find(self, reads: Reads, view: View) -> Deferred[Sequence[Row]]:
         """Read the messages."""
-        ids = padded(self.ids)
-        statement = reads.statements.find(self.spot.kind, len(ids))
-        return reads.session.execute(statement, self._values(view.life, ids), view.level)
+        return self._ask(reads.statements.find, reads, view)
 
     def stamps(self, reads: Reads, view: View) -> Deferred[Sequence[Row]]:
         """Read when they end and were written."""
-        ids = padded(self.ids)
-        statement = reads.statements.stamps(self.spot.kind, len(ids))
-        return reads.session.execute(statement, self._values(view.life, ids), view.level)
+        return self._ask(reads.statements.stamps, reads, view)
 
-    def _values(self, life: Life, ids: tuple[MessageId, ...]) -> tuple[object, ...]:
-        return (life.key, self.spot.partition, self.spot.bucket, *ids)
+    def _ask(self, statement: Callable[[int, int], Statement], reads: Reads, view: View) -> Deferred[Sequence[Row]]:
+        ids = padded(self.ids)
+        values = (view.life.key, self.spot.partition, self.spot.bucket, *ids)
+        return reads.session.execute(statement(self.spot.kind, len(ids)), values, view.level)
 
 
 def gathered(life: Life, addresses: Sequence[Address], most: int = MOST_IDS) -> list[Group]:

@@ -139,26 +139,22 @@ class Writer:
 
     async def write(self, messages: Sequence[Written], level: Level) -> None:
         """Write messages, all or none. Fails with ``Unavailable``."""
-        if len(messages) == 1:
-            (only,) = messages
-            await self.session.execute(only.bound.statement, only.bound.values, level)
-            return
         several = len({message.spot for message in messages}) > 1
         if several:
             self.check_size([(message.spot, message.size) for message in messages])
-        await self.session.batch([message.bound for message in messages], level, several)
+        await self._send(messages, level, several)
 
     async def write_each(self, messages: Sequence[Written], level: Level) -> None:
         """Write messages, each bucket for itself. Fails with ``Unavailable``."""
         by_spot: dict[Spot, list[Written]] = {}
         for message in messages:
             by_spot.setdefault(message.spot, []).append(message)
-        await write_all([partial(self._write_part, part, level) for part in by_spot.values()])
+        await write_all([partial(self._send, part, level, False) for part in by_spot.values()])
 
-    def _write_part(self, part: Sequence[Written], level: Level) -> Any:
-        if len(part) == 1:
-            return self.session.execute(part[0].bound.statement, part[0].bound.values, level)
-        return self.session.batch([message.bound for message in part], level, False)
+    def _send(self, messages: Sequence[Written], level: Level, logged: bool) -> Any:
+        if len(messages) == 1:
+            return self.session.execute(messages[0].bound.statement, messages[0].bound.values, level)
+        return self.session.batch([message.bound for message in messages], level, logged)
 
 
 def _too_large(messages: int, size: int, limit: int, setting: str) -> str:
