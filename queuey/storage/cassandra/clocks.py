@@ -22,14 +22,11 @@ from queuey.storage.cassandra.times import (
     MANY,
     READ_LIMIT,
     ROW,
-    Follower,
     Identity,
     Keeper,
     OwnClock,
     Pace,
     Peer,
-    Presence,
-    Trouble,
 )
 
 RELIANCE: Final = 20.0
@@ -107,16 +104,13 @@ class ClockWatch(Keeper):
         bits: Callable[[int], int],
     ) -> None:
         self._rules = PeerFrontEnd(limits, bits)
-        super().__init__(self._rules, clock, Pace(timer))
+        super().__init__(self._rules, session, keyspace, identity, MANY, timer, clock)
         self._limits = limits
         self._monotonic = monotonic
         self._others = OtherClocks(limits.skew)
         self._sightings = Sightings(session, clock, self.pace, self._others)
-        self._presence = Presence(session, keyspace, identity, MANY, self.pace)
         self._table = LeaseTable(session, keyspace, self.pace)
         self._lease = Lease(identity.id, identity.host, terms)
-        self._follower = Follower(clock)
-        self._trouble = Trouble()
         self._seen_until: float | None = None
         self._said = ""
         self._off: frozenset[str] = frozenset()

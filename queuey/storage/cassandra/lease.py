@@ -22,12 +22,10 @@ from queuey.storage.cassandra.times import (
     READ_LIMIT,
     ROW,
     WRITE_LIMIT,
-    Follower,
     Identity,
     Keeper,
     OwnClock,
     Pace,
-    Presence,
     Trouble,
 )
 
@@ -118,13 +116,10 @@ class LeaseKeeper(Keeper):
         bits: Callable[[int], int],
     ) -> None:
         self._rules = SoleFrontEnd(limits, bits, Lease(identity.id, identity.host, terms))
-        super().__init__(self._rules, clock, Pace(timer))
+        super().__init__(self._rules, session, keyspace, identity, ONE, timer, clock)
         self._monotonic = monotonic
         self._terms = terms
         self._table = LeaseTable(session, keyspace, self.pace)
-        self._presence = Presence(session, keyspace, identity, ONE, self.pace)
-        self._follower = Follower(clock)
-        self._trouble = Trouble()
         self._announced = Trouble()
         self._waits_for = ""
 

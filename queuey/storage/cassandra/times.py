@@ -314,15 +314,29 @@ class Keeper:
     """What both kinds of front ends do alike; see Times.
 
     :param rules: what decides.
+    :param mode: ``ONE`` or ``MANY``.
+    :param timer: whose timers it uses.
     :ivar pace: of everything that the front end does by itself.
     :ivar tenure: see Times.
     """
 
-    def __init__(self, rules: FrontEnd, clock: OwnClock, pace: Pace) -> None:
-        self.pace = pace
+    def __init__(
+        self,
+        rules: FrontEnd,
+        session: ICQLSession,
+        keyspace: str,
+        identity: Identity,
+        mode: str,
+        timer: IReactorTime,
+        clock: OwnClock,
+    ) -> None:
+        self.pace = Pace(timer)
         self.tenure = 0
         self._front = rules
         self._clock = clock
+        self._presence = Presence(session, keyspace, identity, mode, self.pace)
+        self._follower = Follower(clock)
+        self._trouble = Trouble()
         self._ready: Deferred[None] = Deferred()
         self._running: list[Deferred[None]] = []
 
