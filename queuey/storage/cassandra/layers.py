@@ -31,6 +31,7 @@ from queuey.storage.cassandra.port import (
     StatementRefused,
     Verdict,
 )
+from queuey.storage.cassandra.waiting import growing
 from queuey.storage.timed import Deadlines, NotBegun
 
 LONGEST_PAUSE: Final = 1.0
@@ -305,8 +306,7 @@ class Retrying(Layer):
         return result
 
     def _pause(self, made: int) -> float:
-        longest: float = min(self._limits.first_pause * 2**made, LONGEST_PAUSE)
-        return longest * (0.5 + self._random() / 2)
+        return growing(self._limits.first_pause, made, LONGEST_PAUSE) * (0.5 + self._random() / 2)
 
     def close(self) -> Deferred[None]:
         """See ICQLSession; what waits for its next attempt has none."""

@@ -26,7 +26,8 @@ from queuey.storage.cassandra.port import AccessRefused, ICQLSession, Kind, Leve
 from queuey.storage.cassandra.registry import Registry
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.scripts import STATE_TABLE
-from queuey.storage.cassandra.times import Pace, Times, growing
+from queuey.storage.cassandra.times import SHORTEST, Pace, Times
+from queuey.storage.cassandra.waiting import growing
 
 T = TypeVar("T")
 
@@ -174,7 +175,7 @@ class CassandraStore:
                 return await self._prepare()
             except Unavailable as error:
                 self._wait_for(f"waiting for Cassandra at {self._where}: {error.text}")
-                await self._pace.sleep(min(growing(failures), _LONGEST_WAIT))
+                await self._pace.sleep(growing(SHORTEST, failures, _LONGEST_WAIT))
                 failures += 1
             except AccessRefused as error:
                 raise ConfigurationError((f"Cassandra at {self._where}: {error.text}",)) from None

@@ -27,6 +27,7 @@ from queuey.storage.cassandra.settings import SessionSettings
 from queuey.storage.cassandra.thrift_calls import cluster_name, execute, login, prepare, ring
 from queuey.storage.cassandra.thrift_errors import of_connecting
 from queuey.storage.cassandra.thrift_wire import Lost, Wire
+from queuey.storage.cassandra.waiting import growing
 
 REFRESH: Final = 30.0
 """Seconds between two looks at which nodes there are."""
@@ -49,7 +50,7 @@ _CENTRE: Final = execute("SELECT data_center FROM system.local", Level.ONE)
 
 def delay(failures: int) -> float:
     """Seconds until the next attempt to reach a node, after so many that failed one after another."""
-    return min(_LONGEST, 0.1 * 2.0 ** min(failures, 16))
+    return growing(0.1, failures, _LONGEST)
 
 
 @attrs.frozen

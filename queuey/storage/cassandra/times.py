@@ -22,6 +22,7 @@ from queuey.model.clock import SteadyClock
 from queuey.model.stable import LONG_CLASS, Flight, FrontEnd, Limits, Place
 from queuey.model.timeid import MessageId, Ticks
 from queuey.storage.cassandra.port import ICQLSession, Kind, Level, Statement
+from queuey.storage.cassandra.waiting import growing
 
 __all__ = ["LONG_CLASS", "Flight", "Limits", "Place", "Times"]
 
@@ -217,11 +218,6 @@ class Pace:
         )
 
 
-def growing(failures: int) -> float:
-    """Seconds to wait after so many failures in a row before."""
-    return float(min(LONGEST, SHORTEST * 2 ** min(failures, 10)))
-
-
 class Trouble:
     """Says what goes wrong again and again once, and once that it is over."""
 
@@ -243,7 +239,7 @@ class Trouble:
         elif self._failures == 1:
             self._log.failure("front-end-defect", "what a front end keeps in the cluster", failure)
         self._waited += 1
-        return growing(self._waited - 1)
+        return growing(SHORTEST, self._waited - 1, LONGEST)
 
     def afresh(self) -> None:
         """What is attempted from now on is something else: wait for short times again."""
