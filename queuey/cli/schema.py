@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -25,25 +24,16 @@ from queuey.storage.cassandra.scripts import scripts, whole
 _LIMIT: Final = 120.0
 """Seconds that it may take to make all tables, waiting for somebody else who does the same included."""
 
-_DEFAULTS: Final = "[storage]\nbackend = cassandra\n"
-
 
 def settings(file: Path | None) -> CassandraStorage:
     """What a file says of the cluster, or the defaults.
 
     :raise ConfigurationError: where the file has mistakes, or names another backend.
     """
-    storage = _defaults() if file is None else config.load(file).storage
+    storage = config.defaults("cassandra") if file is None else config.load(file).storage
     if not isinstance(storage, CassandraStorage):
         raise ConfigurationError((f"{file}: [storage] backend: only cassandra has tables that are made by hand",))
     return storage
-
-
-def _defaults() -> config.Storage:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "queuey.ini"
-        file.write_text(_DEFAULTS, encoding="utf-8")
-        return config.load(file).storage
 
 
 def text(storage: CassandraStorage) -> str:

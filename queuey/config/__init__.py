@@ -40,6 +40,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "Storage",
+    "defaults",
     "development",
     "digest_line",
     "load",
@@ -70,6 +71,14 @@ def development(directory: Path) -> Settings:
     """
     text = f"[application_keys]\n{DEVELOPMENT_APPLICATION} = {DEVELOPMENT_KEY}\n"
     return _settings(text, None, "built-in settings", directory)
+
+
+def defaults(backend: str) -> Storage:
+    """What ``[storage]`` says of a backend without more words.
+
+    :param backend: one that needs none.
+    """
+    return _settings(f"[storage]\nbackend = {backend}\n", None, "built-in settings", Path.cwd()).storage
 
 
 def _settings(text: str, source: Path | None, shown: str, base: Path) -> Settings:

@@ -29,6 +29,7 @@ APPLICATION_KEYS: Final = "application_keys"
 KNOWN: Final = ("server", "storage", "metadata", APPLICATION_KEYS, "application:NAME", "logging")
 
 _BACKENDS: Final = tuple(keys.STORAGE)
+_NO_USE: Final = "is passed over: the memory backend has no use for it"
 
 
 @attrs.frozen
@@ -196,7 +197,7 @@ def _refuse_other_backends(reader: Reader, backend: str) -> None:
         if name in own or not owners:
             left[name] = text
         elif name in legacy.CASSANDRA_KEYS and reader.values.get("backend", "") in legacy.BACKENDS:
-            reader.report.warn(reader.place(name), "is passed over: the memory backend has no use for it")
+            reader.report.warn(reader.place(name), _NO_USE)
         else:
             reader.report.problem(
                 reader.place(name), f"belongs to backend = {owners[0]}, not {backend}", allowed=", ".join(own)
@@ -222,7 +223,7 @@ def metadata(reader: Reader, backend: str | None) -> None:
         elif found == "cassandra":
             reader.report.warn(reader.place(name), "is passed over: what [storage] has holds for queues too")
         else:
-            reader.report.warn(reader.place(name), "is passed over: the memory backend has no use for it")
+            reader.report.warn(reader.place(name), _NO_USE)
     attrs.evolve(reader, values=left).refuse_unknown((keys.METADATA.name,))
 
 

@@ -9,11 +9,11 @@ from uuid import UUID
 import attrs
 from twisted.internet.defer import Deferred
 
+from queuey.config.clusters import Replication
 from queuey.errors import ConfigurationError, Unavailable
 from queuey.storage.cassandra.port import ICQLSession, Kind, Level, Statement, StatementRefused
 from queuey.storage.cassandra.scripts import (
     STATE_TABLE,
-    Replication,
     Script,
     names,
     replication_cql,

@@ -13,6 +13,8 @@ from uuid import UUID, uuid5
 
 import attrs
 
+from queuey.config.clusters import Replication
+
 STATE_TABLE: Final = "schema_state"
 
 _SPACE: Final = UUID("8f0e2b1c-52a4-4c6e-9d37-0a6c1f5d7e00")
@@ -21,9 +23,6 @@ _SPACE: Final = UUID("8f0e2b1c-52a4-4c6e-9d37-0a6c1f5d7e00")
 _FOLDER: Final = Path(__file__).parent / "schema"
 _COMMENT: Final = re.compile(r"--[^\n]*")
 _TABLE_ID: Final = re.compile(r"\{id of (\w+)\}")
-
-Replication = int | tuple[tuple[str, int], ...]
-"""Replicas in each data centre: everywhere the same, or by the name of the data centre."""
 
 
 @attrs.frozen
