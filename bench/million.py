@@ -1,9 +1,10 @@
 """A million queues with one message each, against a thousand: what they cost in memory and in time.
 
 Both folders are filled through the store, in random order, and served by one daemon each at the same time; the two
-take turns. POSTs, reads of one message and pages of the listing go to random queues. The page caches of both have the
-default size and are filled before memory is looked at, by a queue that is larger than they are; so is what the daemon
-keeps of the pages that it has answered.
+take turns. POSTs, reads of the newest message and pages of the listing go to random queues. The newest message comes
+from the store on both sides; ascending pages of a thousand queues would all be kept in memory. The page caches of both
+have the default size and are filled before memory is looked at, by a queue that is larger than they are; so is what the
+daemon keeps of the pages that it has answered.
 
     python -m bench.million [COUNT [ROUNDS [SECONDS]]]
 """
@@ -42,7 +43,7 @@ FILLING = 10.0
 
 REQUESTS = {
     "POST": request("POST", "/v1/bench/q{NUMBER}", b"x" * 140, Content_Type="text/plain"),
-    "read": request("GET", "/v1/bench/q{NUMBER}?limit=1"),
+    "read of the newest": request("GET", "/v1/bench/q{NUMBER}?limit=1&order=descending"),
     "page of the listing": request("GET", f"/v1/bench?limit={PAGE}&offset=q{{NUMBER}}"),
 }
 

@@ -70,7 +70,7 @@ def run_driver(host: str, port: int, what: str, seconds: float) -> None:
     cluster = Cluster(
         [host],
         port=port,
-        protocol_version=5,
+        protocol_version=4,
         compression=False,
         connection_class=LibevConnection,
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
