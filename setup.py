@@ -34,6 +34,8 @@ TEST = [
     "mypy-zope>=1.0.11",
     "packaging>=24",
     "ruff>=0.11",
+    # Asks a daemon everything that its own description allows, and what it forbids, and compares the answers.
+    "schemathesis>=4.32,<5",
     "setuptools>=77",
 ]
 DOCS = ["Sphinx>=8"]

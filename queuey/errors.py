@@ -62,12 +62,73 @@ class Forbidden(QueueyError):
     """The caller is known, or anonymous, and may not do this."""
 
 
+class NeedsCredentials(Forbidden):
+    """The caller is anonymous, and may not do this."""
+
+
+class NoSuchMessage(QueueyError):
+    """The queue has no message of that id."""
+
+
+class PreconditionFailed(QueueyError):
+    """What the caller made a condition of is not so."""
+
+
+class IdOutOfRange(QueueyError):
+    """A new message cannot have the id that its sender chose."""
+
+
+class KeyReused(QueueyError):
+    """The Idempotency-Key was used before, for another request."""
+
+
+class KeyInUse(QueueyError):
+    """The request that has this Idempotency-Key is under way.
+
+    :ivar retry_after: seconds after which a retry makes sense.
+    """
+
+    def __init__(self, text: str, *, retry_after: int = 1) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
+class NotPromised(QueueyError):
+    """What was asked for is a promise that this store, or this queue, cannot keep."""
+
+
+class BadCursor(QueueyError):
+    """A cursor is damaged, or is none of ours."""
+
+
+class CursorMismatch(QueueyError):
+    """A cursor belongs to a read with another order or other partitions."""
+
+
+class QueueReplaced(QueueyError):
+    """A cursor is of an earlier life of the queue.
+
+    :ivar oldest: a cursor to go on from in the present one.
+    """
+
+    def __init__(self, text: str, oldest: str) -> None:
+        super().__init__(text)
+        self.oldest = oldest
+
+
 class Conflict(QueueyError):
     """What was to be changed was changed by somebody else in between."""
 
 
 class StorageFull(QueueyError):
-    """There is no room: the disk, the memory bound, or the application's own limit is reached."""
+    """There is no room: the disk, the memory bound, or the application's own limit is reached.
+
+    :ivar limit: which one: ``"storage"``, or the application's ``"max_bytes"`` or ``"max_queues"``.
+    """
+
+    def __init__(self, text: str, *, limit: str = "storage") -> None:
+        super().__init__(text)
+        self.limit = limit
 
 
 class Unavailable(QueueyError):

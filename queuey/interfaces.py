@@ -6,7 +6,7 @@ Each interface has a contract suite in ``tests/contracts`` that every provider p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final
 
@@ -14,11 +14,12 @@ import attrs
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from queuey.model.message import Address, Content, NewMessage
+from queuey.model.message import Address, Condition, Content, NewMessage
+from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, Policy, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.timeid import MessageId
-from queuey.model.window import LookupSlice, Window, WindowSlice
+from queuey.model.timeid import SECOND, MessageId, Ticks
+from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
 
 
 class IMessageStore(Interface):
@@ -33,7 +34,27 @@ class IMessageStore(Interface):
 
         :return: fires once they are stored on the terms asked for, with their new ids in the order of the messages.
             Ids rise strictly: in the batch, and over everything that this store has made before, restarts and clocks
-            set back included. Fails with ``NoSuchQueue``, ``StorageFull`` or ``Unavailable``.
+            set back included; but for delayed messages, whose ids are of the time at which they are due, and which no
+            range shows before. Fails with ``NoSuchQueue``, ``StorageFull`` or ``Unavailable``.
+        """
+
+    def append_once(queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once) -> Deferred[Appended]:
+        """Store messages as ``append`` does, unless that was done before under the same key.
+
+        The key is one of this life of the queue. Of all calls with one key, for as long as it is remembered, exactly
+        one stores messages that anybody is ever shown.
+
+        :return: fires with where they are, once they are stored on the terms asked for, and so does every later call.
+            Fails as ``append`` does, with ``KeyReused`` where the key was used with another digest, ``KeyInUse`` where
+            another call with it is under way, ``NotPromised`` where the store or the queue cannot promise this.
+        """
+
+    def merge(queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
+        """Read a range of several partitions as one log.
+
+        :return: fires with its first part, which has at most ``SLICE_BYTES`` of bodies, or one message; and may be
+            empty although more follows. A partition that the queue lacks is empty. Of a life that has ended it fires
+            with nothing, and over. May be cancelled. Fails with ``Unavailable``.
         """
 
     def scan(queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
@@ -61,6 +82,17 @@ class IMessageStore(Interface):
         :return: fires once stored. Fails as ``append`` does.
         """
 
+    def put(
+        queue: Queue, address: Address, content: Content, ttl: int, condition: Condition, terms: WriteTerms
+    ) -> Deferred[bool]:
+        """Overwrite a message, or create one under an id of now.
+
+        :param ttl: seconds to live, anew from this write.
+        :return: fires with whether there was none before, once it is stored. Fails as ``append`` does, with
+            ``PreconditionFailed`` where the condition does not hold, and with ``IdOutOfRange`` where there is no such
+            message and its id is not above a fresh one by at most ``AHEAD``.
+        """
+
     def remove(queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
         """Delete messages; those that are missing are no error.
 
@@ -68,7 +100,9 @@ class IMessageStore(Interface):
         """
 
     def purge(queue: Queue, before: MessageId, ack: Ack) -> Deferred[None]:
-        """Delete every message of the queue whose id is below a bound.
+        """Delete every message of the queue whose id is below a bound and below the stable time.
+
+        ``MergeSlice.purged`` tells of it from then on.
 
         :return: fires once none of them can be seen any more. Fails with ``NoSuchQueue`` or ``Unavailable``.
         """
@@ -122,6 +156,9 @@ class IQueueStore(Interface):
         """
 
 
+AHEAD: Final = Ticks(SECOND // 2)
+"""How far ahead of a fresh id a client's own new id may be."""
+
 MAX_STATE: Final = 65_536
 """Bytes in a state at the most."""
 
@@ -168,10 +205,12 @@ class Promises:
 
     :ivar durable: what an acknowledged write survives, in words for operators and clients.
     :ivar survives_power_loss: whether that includes the loss of power.
+    :ivar not_once: why nothing can be promised to be stored once, in one sentence; empty where it can.
     """
 
     durable: str
     survives_power_loss: bool
+    not_once: str = ""
 
 
 class IStore(IMessageStore, IQueueStore):
@@ -191,6 +230,15 @@ class IStore(IMessageStore, IQueueStore):
 
         :return: fires once it serves: after ``open`` at once, unless it is elsewhere. Fails with a ``QueueyError``
             where it never will, saying why; with ``Unavailable`` where it is closed before. Called after ``open``.
+        """
+
+    def watch(arrived: Callable[[int], None]) -> float | None:
+        """Ask to be told of messages that begin to show without anybody's writing: those that fall due.
+
+        :param arrived: is called, in the reactor's thread, with the incarnation of a queue in which there may be some.
+            Called before ``open``.
+        :return: ``None``; or, where others write too, or dues are not told, seconds after which whoever waits has to
+            look for himself.
         """
 
     def close() -> Deferred[None]:

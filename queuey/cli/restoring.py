@@ -1,4 +1,7 @@
-"""One queue of a backup, put into a daemon through its v1 API: what is stored, and how, stays the daemon's affair."""
+"""One queue of a backup, put into a daemon through its API: what is stored, and how, stays the daemon's affair.
+
+A queue is made through v2, which knows all its settings; messages are put through v1, which takes ids of any time.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import attrs
 
 from queuey.model.message import MAX_TTL, Message
-from queuey.model.queue import Queue
+from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import SECOND, from_seconds, to_v1_hex
 from queuey.storage.sqlite.backup import Archive
 
@@ -73,7 +76,7 @@ class Connection(Protocol):
 def connect(url: str) -> Connection:
     """A connection that is opened with its first request.
 
-    :param url: of the daemon, without ``/v1``.
+    :param url: of the daemon, without ``/v1`` or ``/v2``.
     :raise RestoringFailed: the URL is none.
     """
     try:
@@ -90,33 +93,46 @@ def connect(url: str) -> Connection:
 
 
 class Client:
-    """A client of the v1 API for one application, over one connection; it blocks.
+    """A client of the API for one application, over one connection; it blocks.
 
-    :param url: of the daemon, without ``/v1``.
+    :param url: of the daemon, without ``/v1`` or ``/v2``.
     """
 
     def __init__(self, connection: Connection, url: str, application: str, key: str) -> None:
         self.application = application
         self._connection = connection
         self._url = url
-        self._path = f"{urlsplit(url).path.rstrip('/')}/v1/{quote(application, safe='')}"
+        self._root = urlsplit(url).path.rstrip("/")
         self._headers = {"Authorization": f"Application {key}".encode()}
 
     def ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> dict[str, Any]:
-        """Send a request, and return what its answer says.
+        """Send a request of v1, and return what its answer says.
 
         :param path: below that of the application.
         :raise RestoringFailed: it was not answered 2xx.
         """
+        return self._ask(method, f"{self._root}/v1/{quote(self.application, safe='')}{path}", body, headers)
+
+    def make(self, name: str, members: Mapping[str, Any]) -> None:
+        """Make a queue that is not there.
+
+        :param members: of the queue as v2 has them.
+        :raise RestoringFailed: it was not made.
+        """
+        path = f"{self._root}/v2/{quote(self.application, safe='')}/queues/{quote(name, safe='')}"
+        headers = {"Content-Type": "application/json", "If-None-Match": "*"}
+        self._ask("PUT", path, json.dumps(members).encode(), headers)
+
+    def _ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> dict[str, Any]:
         encoded = {name: value.encode() for name, value in headers.items()}
         try:
-            self._connection.request(method, self._path + path, body, {**self._headers, **encoded})
+            self._connection.request(method, path, body, {**self._headers, **encoded})
             answer = self._connection.getresponse()
             document = json.loads(answer.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise RestoringFailed(f"{self._url} does not answer: {error or type(error).__name__}") from error
         if not (200 <= answer.status < 300 and isinstance(document, dict)):
-            raise RestoringFailed(f"{method} {self._path}{path} was answered {answer.status}: {_reason(document)}")
+            raise RestoringFailed(f"{method} {path} was answered {answer.status}: {_reason(document)}")
         return document
 
     def close(self) -> None:
@@ -125,8 +141,13 @@ class Client:
 
 
 def _reason(document: Any) -> str:
-    problems = document.get("error_msg") if isinstance(document, dict) else None
-    return "; ".join(map(str, problems.values())) if isinstance(problems, dict) else json.dumps(document)[:200]
+    if isinstance(document, dict):
+        problems, detail = document.get("error_msg"), document.get("detail")
+        if isinstance(problems, dict):
+            return "; ".join(map(str, problems.values()))
+        if isinstance(detail, str):
+            return detail
+    return json.dumps(document)[:200]
 
 
 def restore_queue(archive: Archive, client: Client, name: str, new_name: str, now: Callable[[], float]) -> Restored:
@@ -160,17 +181,25 @@ def _prepare(client: Client, queue: Queue, name: str) -> None:
     listed = client.ask("GET", f"?{query}", None, {})["queues"]
     settings = queue.settings
     if not listed or listed[0]["queue_name"] != name:
-        form = {
-            "queue_name": name,
-            "partitions": settings.partitions,
-            "type": settings.type.value,
-            "consistency": settings.consistency.value,
-            "principles": ",".join(settings.principals),
-        }
-        client.ask("POST", "", urlencode(form).encode(), _FORM)
+        client.make(name, _members(settings))
     elif listed[0]["partitions"] < settings.partitions:
         form = {"partitions": settings.partitions}
         client.ask("PUT", f"/{quote(name, safe='')}", urlencode(form).encode(), _FORM)
+
+
+def _members(settings: QueueSettings) -> dict[str, Any]:
+    """The members of a queue as v2 has them; those that the queue leaves to its application are left out."""
+    members = {
+        "type": settings.type.value,
+        "partitions": settings.partitions,
+        "consistency": settings.consistency.value.replace("_", "-"),
+        "principals": list(settings.principals),
+    }
+    if settings.guarantee is not None:
+        members["guarantee"] = settings.guarantee.value
+    if settings.ttl is not None:
+        members["ttl"] = settings.ttl
+    return members
 
 
 def _handfuls(messages: Iterable[Message]) -> Iterator[list[Message]]:

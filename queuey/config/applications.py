@@ -94,7 +94,6 @@ def _application_keys(sections: Mapping[str, Section], report: Report) -> list[t
 
 
 def _policy(name: str, reader: Reader, max_body: int) -> Policy:
-    reader.value(keys.CREATE_QUEUES)
     own_max_body = reader.value(keys.APPLICATION_MAX_BODY)
     if own_max_body is not None and own_max_body > max_body:
         what = f"is above that of [server], which is {size_text(max_body)}"
@@ -108,6 +107,8 @@ def _policy(name: str, reader: Reader, max_body: int) -> Policy:
         max_queues=reader.value(keys.MAX_QUEUES),
         max_bytes=reader.value(keys.MAX_BYTES),
         cors_origins=reader.value(keys.CORS_ORIGINS),
+        create_on_write=reader.value(keys.CREATE_QUEUES) == "on-write",
+        idempotency_ttl=reader.value(keys.IDEMPOTENCY_TTL),
     )
 
 

@@ -13,10 +13,13 @@ import attrs
 from queuey.config import clusters, values
 from queuey.config.endpoints import endpoints
 from queuey.model.message import DEFAULT_TTL, MAX_TTL
-from queuey.model.policy import Guarantee
-from queuey.model.queue import Consistency
+from queuey.model.policy import DEFAULT_IDEMPOTENCY_TTL
+from queuey.model.queue import Consistency, Guarantee
 
 T = TypeVar("T")
+
+MIN_IDEMPOTENCY_TTL: Final = 60
+MAX_IDEMPOTENCY_TTL: Final = 2_592_000
 
 RELOAD: Final = "SIGHUP"
 """A change is taken over when the daemon is sent SIGHUP."""
@@ -142,12 +145,20 @@ CREATE_QUEUES: Final = Key(
     "application:NAME",
     "create_queues",
     "explicit",
-    "explicit",
+    "explicit, on-write",
     RELOAD,
-    values.word("explicit", later=("on-write",)),
+    values.word("explicit", "on-write"),
 )
 TTL: Final = Key(
     "application:NAME", "ttl", str(DEFAULT_TTL), f"1 to {MAX_TTL} seconds", RELOAD, values.integer(1, MAX_TTL)
+)
+IDEMPOTENCY_TTL: Final = Key(
+    "application:NAME",
+    "idempotency_ttl",
+    str(DEFAULT_IDEMPOTENCY_TTL),
+    f"{MIN_IDEMPOTENCY_TTL} to {MAX_IDEMPOTENCY_TTL} seconds",
+    RELOAD,
+    values.integer(MIN_IDEMPOTENCY_TTL, MAX_IDEMPOTENCY_TTL),
 )
 CORS_ORIGINS: Final = Key(
     "application:NAME",
@@ -237,6 +248,7 @@ APPLICATION: Final[tuple[Key[Any], ...]] = (
     CONSISTENCY,
     CREATE_QUEUES,
     TTL,
+    IDEMPOTENCY_TTL,
     CORS_ORIGINS,
     KEYS,
     MAX_QUEUES,

@@ -262,8 +262,9 @@ def _application(application: ApplicationSettings) -> Pairs:
     return [
         (keys.GUARANTEE, policy.guarantee.value),
         (keys.CONSISTENCY, policy.consistency.value),
-        (keys.CREATE_QUEUES, "explicit"),
+        (keys.CREATE_QUEUES, "on-write" if policy.create_on_write else "explicit"),
         (keys.TTL, str(policy.ttl)),
+        (keys.IDEMPOTENCY_TTL, str(policy.idempotency_ttl)),
         (keys.CORS_ORIGINS, " ".join(policy.cors_origins)),
         (keys.MAX_QUEUES, "" if policy.max_queues is None else str(policy.max_queues)),
         (keys.MAX_BYTES, "" if policy.max_bytes is None else size_text(policy.max_bytes)),

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 import attrs
+from twisted.internet.defer import Deferred
 
 from queuey.core.partitions import spread
+from queuey.core.queues import PLANNED, standing
+from queuey.core.waiting import Look, Waits
 from queuey.deferreds import deferred, shield
-from queuey.interfaces import IMessageStore, IPolicies
-from queuey.model.message import Address, Content, Draft
-from queuey.model.queue import Queue
-from queuey.model.window import LookupSlice, Window, WindowSlice
+from queuey.errors import NotPromised
+from queuey.interfaces import IPolicies, IStore
+from queuey.model.message import Address, Condition, Content, Draft, Message, NewMessage
+from queuey.model.once import Appended, Once
+from queuey.model.queue import Consistency, Queue
+from queuey.model.timeid import MessageId
+from queuey.model.window import LookupSlice, Merge, MergeSlice, Position, Window, WindowSlice
+
+MOST_SLICES: Final = 64
+"""Slices that are read for one page: of small ones that are empty, where much has expired, or of few large messages."""
+
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -22,11 +34,13 @@ class MessageExchange:
     as the store's own does, or as ``policy_for`` does.
 
     :ivar choose: a random whole number from 0 to one less than its argument.
+    :ivar waits: those who wait for messages; they are told of every write.
     """
 
-    store: IMessageStore
+    store: IStore
     policies: IPolicies
     choose: Callable[[int], int]
+    waits: Waits
 
     @deferred
     async def append(self, queue: Queue, drafts: Sequence[Draft]) -> tuple[Address, ...]:
@@ -38,15 +52,62 @@ class MessageExchange:
             return ()
         messages = spread(drafts, queue.settings.partitions, self.choose)
         policy = await self.policies.policy_for(queue.application)
+        if queue.incarnation == PLANNED:
+            queue = await standing(self.store, queue, policy)
         terms = policy.write_terms(queue.settings.consistency)
-        ids = await shield(self.store.append(queue, messages, terms))
+        ids = await self._write(queue, self.store.append(queue, messages, terms), messages)
         return tuple([Address(message.partition, id) for message, id in zip(messages, ids, strict=True)])
+
+    @deferred
+    async def append_once(self, queue: Queue, drafts: Sequence[Draft], once: Once) -> Appended:
+        """Store messages as ``append`` does, unless that was done before under the same key.
+
+        :return: fires with where they are, once they are stored as the policy asks. Fails with ``NotPromised`` where
+            the store or the queue cannot promise this.
+        """
+        if self.store.promises.not_once:
+            raise NotPromised(self.store.promises.not_once)
+        if queue.settings.consistency is Consistency.WEAK:
+            raise NotPromised("A queue of weak consistency does not promise to store anything only once.")
+        messages = spread(drafts, queue.settings.partitions, self.choose)
+        policy = await self.policies.policy_for(queue.application)
+        if queue.incarnation == PLANNED:
+            queue = await standing(self.store, queue, policy)
+        terms = policy.write_terms(queue.settings.consistency)
+        return await self._write(queue, self.store.append_once(queue, messages, terms, once), messages)
 
     @deferred
     async def read(self, queue: Queue, window: Window) -> WindowSlice:
         """The first slice of a range, and what is left of it."""
         policy = await self.policies.policy_for(queue.application)
         return await self.store.scan(queue, window, policy.read_ack(queue.settings.consistency))
+
+    @deferred
+    async def page(self, queue: Queue, merge: Merge, wait: float) -> MergeSlice:
+        """The first part of a range that is read as one log, up to its limits.
+
+        :param wait: seconds to wait at the most where there is nothing, and something may come.
+        :return: fires with it, or when the time is over with one that is empty. It may be empty although more follows,
+            where much has expired. May be cancelled.
+        """
+        policy = await self.policies.policy_for(queue.application)
+        ack = policy.read_ack(queue.settings.consistency)
+
+        def look(part: Merge) -> Deferred[MergeSlice]:
+            return self.store.merge(queue, part, ack)
+
+        if not wait:
+            return await _page(look, merge)
+        with self.waits.join(queue.incarnation, merge.partitions, wait, look, fresh=merge.fresh) as waiter:
+            page = await _page(look, merge)
+            while _at_the_end(merge, page):
+                merge = _onwards(merge, page)
+                if not await waiter.told(max(merge.lower, Position(page.stable))):
+                    break
+                page = await _page(look, merge)
+                if _at_the_end(merge, page):
+                    await waiter.rest()
+        return page
 
     @deferred
     async def lookup(self, queue: Queue, addresses: Sequence[Address]) -> LookupSlice:
@@ -63,7 +124,19 @@ class MessageExchange:
         """
         policy = await self.policies.policy_for(queue.application)
         terms = policy.write_terms(queue.settings.consistency)
-        await shield(self.store.replace(queue, addresses, content, ttl, terms))
+        await self._write(queue, self.store.replace(queue, addresses, content, ttl, terms))
+
+    @deferred
+    async def put(self, queue: Queue, address: Address, content: Content, ttl: int, condition: Condition) -> bool:
+        """Overwrite a message, or create one under an id of now.
+
+        :param ttl: seconds to live, anew from this write.
+        :return: fires with whether there was none before, once that is stored as the policy asks. Fails with
+            ``PreconditionFailed`` where the condition does not hold, and with ``IdOutOfRange``.
+        """
+        policy = await self.policies.policy_for(queue.application)
+        terms = policy.write_terms(queue.settings.consistency)
+        return await self._write(queue, self.store.put(queue, address, content, ttl, condition, terms))
 
     @deferred
     async def remove(self, queue: Queue, addresses: Sequence[Address]) -> int:
@@ -74,3 +147,95 @@ class MessageExchange:
         policy = await self.policies.policy_for(queue.application)
         ack = policy.write_terms(queue.settings.consistency).ack
         return await shield(self.store.remove(queue, addresses, ack))
+
+    @deferred
+    async def purge(self, queue: Queue, before: MessageId) -> None:
+        """Delete every message whose id is below a bound, and below the stable time.
+
+        :return: fires once none of them can be seen any more.
+        """
+        policy = await self.policies.policy_for(queue.application)
+        ack = policy.write_terms(queue.settings.consistency).ack
+        await shield(self.store.purge(queue, before, ack))
+
+    def _write(self, queue: Queue, writing: Deferred[T], written: Sequence[NewMessage] = ()) -> Deferred[T]:
+        """Shield a write, and tell those who wait once it is done, also where nobody is left to be answered."""
+
+        def done(result: T) -> T:
+            self.waits.wake(queue.incarnation, written)
+            return result
+
+        return shield(writing.addCallback(done))
+
+
+def _at_the_end(merge: Merge, page: MergeSlice) -> bool:
+    """Whether there is nothing now, and something may come."""
+    return not page.messages and page.over and merge.upper > Position(page.stable)
+
+
+def _onwards(merge: Merge, page: MergeSlice) -> Merge:
+    """What is left of a range of which an empty page was read."""
+    return merge if merge.descending else attrs.evolve(merge, lower=page.position)
+
+
+async def _page(look: Look, merge: Merge) -> MergeSlice:
+    """The slices of a range as one, until something of its limits is used up."""
+    slice = await look(merge)
+    if slice.over or len(slice.messages) == merge.limit:
+        return slice
+    page = _Page(merge, slice)
+    for _ in range(MOST_SLICES - 1):
+        rest = page.rest()
+        if rest is None:
+            break
+        page.add(await look(rest))
+    return page.whole()
+
+
+class _Page:
+    """Slices that become one."""
+
+    def __init__(self, merge: Merge, first: MergeSlice) -> None:
+        self._merge = merge
+        self._messages: list[Message] = []
+        self._bytes = 0
+        self._place = merge.upper if merge.descending else merge.lower
+        self._overtaken = False
+        self._moved = True
+        self.add(first)
+
+    def add(self, slice: MergeSlice) -> None:
+        """Take what was read of the rest."""
+        place = slice.position
+        if slice.messages:
+            last = Position(slice.messages[-1].id, slice.messages[-1].partition)
+            place = min(place, last) if self._merge.descending else max(place, last)
+        self._moved = place != self._place
+        self._place = place
+        self._messages += slice.messages
+        self._bytes += sum([len(message.content.body) for message in slice.messages])
+        if not self._overtaken:
+            self._position = slice.position
+            # What is not stable yet comes again: whoever goes on goes on from here, however far this page reads.
+            self._overtaken = place != slice.position
+        self._slice = slice
+
+    def rest(self) -> Merge | None:
+        """What is left to be read for this page."""
+        merge = self._merge
+        limit, room = merge.limit - len(self._messages), merge.max_bytes - self._bytes
+        if self._slice.over or not self._moved or limit <= 0 or (self._messages and room <= 0):
+            return None
+        return attrs.evolve(
+            merge,
+            lower=merge.lower if merge.descending else self._place,
+            upper=self._place if merge.descending else merge.upper,
+            limit=limit,
+            max_bytes=room,
+            owed=merge.owed and not self._messages,
+        )
+
+    def whole(self) -> MergeSlice:
+        """All of it."""
+        last = self._slice
+        return MergeSlice(tuple(self._messages), self._position, last.over, last.stable, last.purged)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 
 from queuey.model.message import Draft, NewMessage
 
 
 def spread(drafts: Sequence[Draft], partitions: int, choose: Callable[[int], int]) -> tuple[NewMessage, ...]:
-    """Give every message a partition: its own, or any where it has none.
+    """Give every message a partition: its own, or that of its key, or any where it has neither.
 
     :param partitions: how many the queue has.
     :param choose: a random whole number from 0 to one less than its argument.
@@ -16,7 +17,22 @@ def spread(drafts: Sequence[Draft], partitions: int, choose: Callable[[int], int
     any_of_one = 1 if partitions == 1 else None
     return tuple(
         [
-            NewMessage(draft.partition or any_of_one or choose(partitions) + 1, draft.content, draft.ttl)
+            NewMessage(
+                draft.partition or any_of_one or _partition(draft.key, partitions, choose),
+                draft.content,
+                draft.ttl,
+                draft.delay,
+            )
             for draft in drafts
         ]
     )
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """The partition of the messages of one key: the same in every process, for as long as the queue has so many."""
+    digest = hashlib.blake2b(key.encode("utf-8"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % partitions + 1
+
+
+def _partition(key: str | None, partitions: int, choose: Callable[[int], int]) -> int:
+    return choose(partitions) + 1 if key is None else partition_of(key, partitions)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from queuey.deferreds import Turns, deferred, shield
-from queuey.errors import Conflict, InvalidUpdate, NoSuchQueue, Unavailable
-from queuey.interfaces import IPolicies, IStore
-from queuey.model.queue import Consistency, Queue, QueueSettings, QueueType
+from queuey.errors import Conflict, InvalidUpdate, NoSuchQueue, NotPromised, Unavailable
+from queuey.interfaces import IPolicies, IStore, Promises
+from queuey.model.policy import Policy
+from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
+from queuey.model.timeid import Ticks
+
+PLANNED: Final = 0
+"""The incarnation of a queue that is not there yet: no store gives it to one that is."""
+
+Judge = Callable[[Queue | None], None]
+"""Raises where a queue, or that there is none, is not what its changer takes it for."""
 
 _ATTEMPTS: Final = 5
 """How often a change is tried anew when one of another process came in between; those of this one take turns."""
@@ -18,31 +27,62 @@ _ATTEMPTS: Final = 5
 
 @attrs.frozen
 class QueueChanges:
-    """What an owner asks of a queue; ``None`` is "as it is", or the default for a new queue."""
+    """What an owner asks of a queue; ``None`` is "as it is", or the default for a new queue.
+
+    :ivar reset: names of the settings that go to their defaults, unless they are given.
+    """
 
     type: QueueType | None = None
     partitions: int | None = None
     consistency: Consistency | None = None
     principals: tuple[str, ...] | None = None
+    guarantee: Guarantee | None = None
+    ttl: int | None = None
+    reset: frozenset[str] = frozenset()
 
-    def applied_to(self, settings: QueueSettings) -> QueueSettings:
+    def applied_to(self, settings: QueueSettings, defaults: QueueSettings) -> QueueSettings:
         """The settings after the changes.
 
         :raise InvalidUpdate: where there would be fewer partitions, whose messages could not be reached.
         """
-        if self.partitions is not None and self.partitions < settings.partitions:
+        changed = self.over(attrs.evolve(settings, **{name: getattr(defaults, name) for name in self.reset}))
+        if changed.partitions < settings.partitions:
             raise InvalidUpdate("Partitions can only be increased.")
-        return self._over(settings)
+        return changed
 
-    def initial(self, consistency: Consistency) -> QueueSettings:
-        """The settings of a new queue in an application of that consistency."""
-        return self._over(QueueSettings(consistency=consistency))
-
-    def _over(self, settings: QueueSettings) -> QueueSettings:
+    def over(self, settings: QueueSettings) -> QueueSettings:
+        """These settings, and what is given in place of them."""
         given: dict[str, Any] = {
-            name: value for name, value in attrs.asdict(self, recurse=False).items() if value is not None
+            name: value
+            for name, value in attrs.asdict(self, recurse=False).items()
+            if value is not None and name != "reset"
         }
         return attrs.evolve(settings, **given)
+
+
+def defaults(policy: Policy) -> QueueSettings:
+    """The settings of a queue of which nothing is asked."""
+    return QueueSettings(consistency=policy.consistency)
+
+
+def resolved(settings: QueueSettings, policy: Policy) -> QueueSettings:
+    """Settings with what the application has in place of what was not chosen."""
+    return attrs.evolve(settings, guarantee=settings.guarantee or policy.guarantee, ttl=settings.ttl or policy.ttl)
+
+
+def planned(policy: Policy, name: str) -> Queue:
+    """A queue that is not there yet, as it would be made by a message to it; see :func:`standing`."""
+    return Queue(policy.application, name, defaults(policy), PLANNED, "", Ticks(0))
+
+
+@deferred
+async def standing(store: IStore, queue: Queue, policy: Policy) -> Queue:
+    """The queue that was only planned, which is made now, unless somebody has done so meanwhile.
+
+    :return: fires with it. Fails with ``StorageFull`` or ``Unavailable``.
+    """
+    found, _ = await shield(store.create(queue.application, queue.name, queue.settings, policy.max_queues))
+    return found
 
 
 @attrs.frozen
@@ -63,6 +103,18 @@ class Listing:
 
 
 @attrs.frozen
+class QueuePage:
+    """A page of queues, and the name after which the next page begins (``None`` after the last)."""
+
+    queues: tuple[Queue, ...]
+    next: str | None
+
+
+def _anyhow(queue: Queue | None) -> None:
+    """Take a queue for what it is."""
+
+
+@attrs.frozen
 class QueueDirectory:
     """The queues of all applications.
 
@@ -79,47 +131,59 @@ class QueueDirectory:
         """The queue of that name. Fails with ``NoSuchQueue``."""
         return self.store.describe(application, (name,)).addCallback(_only)
 
-    def create(self, application: str, name: str, wanted: QueueChanges) -> Deferred[Queue]:
+    def create(
+        self, application: str, name: str, wanted: QueueChanges, judge: Judge = _anyhow
+    ) -> Deferred[tuple[Queue, bool]]:
         """Make a queue, or change the one of that name to what is wanted; its messages stay.
 
-        :return: fires with the queue. Fails with ``InvalidUpdate`` and ``StorageFull``.
+        :param judge: is shown what is made or changed, just before; what it raises ends this.
+        :return: fires with the queue, and whether it was made here. Fails with ``InvalidUpdate``, ``NotPromised`` and
+            ``StorageFull``.
         """
-        return self._turns.take((application, name), lambda: self._create(application, name, wanted))
+        return self._turns.take((application, name), lambda: self._create(application, name, wanted, judge))
 
     @deferred
-    async def _create(self, application: str, name: str, wanted: QueueChanges) -> Queue:
+    async def _create(self, application: str, name: str, wanted: QueueChanges, judge: Judge) -> tuple[Queue, bool]:
         policy = await self.policies.policy_for(application)
-        settings = wanted.initial(policy.consistency)
         for _ in range(_ATTEMPTS):
-            queue, made = await shield(self.store.create(application, name, settings, policy.max_queues))
-            if made:
-                return queue
+            (queue,) = await self.store.describe(application, (name,))
+            judge(queue)
             try:
-                return await self._change_once(queue, wanted)
+                if queue is not None:
+                    return await self._change_once(queue, wanted, policy), False
             except (Conflict, NoSuchQueue):
                 continue
+            settings = wanted.over(defaults(policy))
+            check_promise(settings, policy, self.store.promises)
+            new, made = await shield(self.store.create(application, name, settings, policy.max_queues))
+            if made:
+                return new, True
         raise _contended()
 
-    def change(self, queue: Queue, wanted: QueueChanges) -> Deferred[Queue]:
+    def change(self, queue: Queue, wanted: QueueChanges, judge: Judge = _anyhow) -> Deferred[Queue]:
         """Change a queue's settings.
 
-        :return: fires with the queue as it is then. Fails with ``InvalidUpdate`` and ``NoSuchQueue``.
+        :param judge: is shown what is changed, just before; what it raises ends this.
+        :return: fires with the queue as it is then. Fails with ``InvalidUpdate``, ``NotPromised`` and ``NoSuchQueue``.
         """
-        return self._turns.take((queue.application, queue.name), lambda: self._change(queue, wanted))
+        return self._turns.take((queue.application, queue.name), lambda: self._change(queue, wanted, judge))
 
     @deferred
-    async def _change(self, queue: Queue, wanted: QueueChanges) -> Queue:
+    async def _change(self, queue: Queue, wanted: QueueChanges, judge: Judge) -> Queue:
+        policy = await self.policies.policy_for(queue.application)
         for _ in range(_ATTEMPTS):
+            judge(queue)
             try:
-                return await self._change_once(queue, wanted)
+                return await self._change_once(queue, wanted, policy)
             except Conflict:
                 queue = await self.find(queue.application, queue.name)
         raise _contended()
 
-    async def _change_once(self, queue: Queue, wanted: QueueChanges) -> Queue:
-        settings = wanted.applied_to(queue.settings)
-        if settings == queue.settings:
+    async def _change_once(self, queue: Queue, wanted: QueueChanges, policy: Policy) -> Queue:
+        settings = wanted.applied_to(queue.settings, defaults(policy))
+        if resolved(settings, policy) == resolved(queue.settings, policy):
             return queue
+        check_promise(settings, policy, self.store.promises)
         return await shield(self.store.update(queue, settings))
 
     @deferred
@@ -127,6 +191,39 @@ class QueueDirectory:
         """End a queue with all its messages. Fails with ``NoSuchQueue`` where somebody else has done so."""
         if not await shield(self.store.forget(queue)):
             raise NoSuchQueue("Queue of that name was not found.")
+
+    def delete_if(self, queue: Queue, judge: Judge) -> Deferred[None]:
+        """End a queue with all its messages, unless its state is another one than its remover takes it for.
+
+        :param judge: is shown the queue; what it raises ends this.
+        :return: fails as ``delete`` does.
+        """
+        name = (queue.application, queue.name)
+        return self._turns.take(name, lambda: shield(self._delete_if(queue, judge)))
+
+    @deferred
+    async def _delete_if(self, queue: Queue, judge: Judge) -> None:
+        for _ in range(_ATTEMPTS):
+            judge(queue)
+            try:
+                # Ending a life asks for no version; to set the same settings anew does.
+                return await self.delete(await self.store.update(queue, queue.settings))
+            except Conflict:
+                queue = await self.find(queue.application, queue.name)
+        raise _contended()
+
+    @deferred
+    async def page(self, application: str, prefix: str, after: str, limit: int) -> QueuePage:
+        """A page of the application's queues, in the order of their names' code points.
+
+        :param prefix: only those whose names begin so.
+        :param after: names after it; empty for the first page.
+        :param limit: how many at the most; one that is deleted meanwhile is left out.
+        """
+        names = await self.store.names(application, after and after + "\0", limit + 1, prefix)
+        found = await self.store.describe(application, names[:limit])
+        next = names[limit - 1] if len(names) > limit else None
+        return QueuePage(tuple(queue for queue in found if queue is not None), next)
 
     @deferred
     async def listing(self, application: str, start: str, limit: int, details: bool, counts: bool) -> Listing:
@@ -155,6 +252,19 @@ class QueueDirectory:
             return await gatherResults(asked, consumeErrors=True)
         except FirstError as first:
             first.subFailure.raiseException()
+
+
+def check_promise(settings: QueueSettings, policy: Policy, promises: Promises) -> None:
+    """Refuse settings that promise what cannot be kept.
+
+    :raise NotPromised: saying why.
+    """
+    if resolved(settings, policy).guarantee is not Guarantee.EXACTLY_ONCE:
+        return
+    if promises.not_once:
+        raise NotPromised(f"Exactly once cannot be promised here. {promises.not_once}")
+    if settings.consistency is Consistency.WEAK:
+        raise NotPromised("Exactly once cannot be promised for a queue whose consistency is weak.")
 
 
 def _contended() -> Unavailable:

@@ -2,39 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Set
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
 
-from queuey.core.queues import QueueDirectory
-from queuey.errors import BodyTooLarge, Forbidden, NoSuchQueue
+from queuey.core.queues import QueueDirectory, planned
+from queuey.errors import BodyTooLarge, Forbidden, NeedsCredentials, NoSuchQueue
 from queuey.http.reading import credentials
 from queuey.http.wire import Request
 from queuey.interfaces import IAuthenticator, IPolicies
-from queuey.model.access import Operation, allowed
+from queuey.model.access import Operation, allowed, is_application
 from queuey.model.policy import Policy
-from queuey.model.queue import MAX_NAME, Queue
+from queuey.model.queue import MAX_NAME, Queue, name_problem
 
 
 @attrs.frozen
 class Admitted:
-    """A request that may go on: on whose terms."""
+    """A request that may go on: on whose terms.
+
+    :ivar caller: the principals that the caller has proven to be.
+    """
 
     policy: Policy
+    caller: frozenset[str]
 
 
 @attrs.frozen
 class AdmittedToQueue(Admitted):
-    """A request that may go on, and the queue that it means."""
+    """A request that may go on.
+
+    :ivar queue: the queue that it means; where the application's messages make their queues, one that is only planned.
+    """
 
     queue: Queue
+
+    @property
+    def ttl(self) -> int:
+        """Seconds that a message of the queue lives unless it says otherwise."""
+        return self.queue.settings.ttl or self.policy.ttl
 
 
 @attrs.frozen
 class Gate:
-    """Decides who comes in; the order of refusals is part of the v1 API."""
+    """Decides who comes in; the order of refusals is part of the APIs."""
 
     policies: IPolicies
     authenticator: IAuthenticator
@@ -44,7 +56,7 @@ class Gate:
         """Let a request on an application in, or raise why not."""
         policy, caller = await self._identify(request, application)
         _permit(operation, caller, application, None)
-        return Admitted(policy)
+        return Admitted(policy, caller)
 
     async def admit_to_queue(
         self, request: Request, application: str, name: str, operation: Operation
@@ -54,55 +66,88 @@ class Gate:
         if len(name) > MAX_NAME:
             raise NoSuchQueue(f"Queue name longer than {MAX_NAME} characters.")
         request.queue = name
-        queue = await self.directory.find(application, name)
+        try:
+            queue = await self.directory.find(application, name)
+        except NoSuchQueue:
+            new_message = request.method == b"POST" and operation is Operation.WRITE_MESSAGES
+            if not new_message or not _makes_queues(policy, caller) or name_problem(name) is not None:
+                raise
+            queue = planned(policy, name)
         _permit(operation, caller, application, queue)
-        return AdmittedToQueue(policy, queue)
+        return AdmittedToQueue(policy, caller, queue)
 
-    async def _identify(self, request: Request, application: str) -> tuple[Policy, Set[str]]:
+    async def _identify(self, request: Request, application: str) -> tuple[Policy, frozenset[str]]:
         policy = await self.policies.policy_for(application)
         request.application = application
         if len(request.body) > policy.max_body:
             raise BodyTooLarge(f"A body of this application has at most {policy.max_body} bytes.")
-        caller: Set[str] = frozenset()
+        caller: frozenset[str] = frozenset()
         for credential in credentials(request):
             caller |= await self.authenticator.authenticate(credential)
         return policy, caller
 
 
-def _permit(operation: Operation, caller: Set[str], application: str, queue: Queue | None) -> None:
+def _permit(operation: Operation, caller: frozenset[str], application: str, queue: Queue | None) -> None:
     if not allowed(operation, caller, application, queue):
-        raise Forbidden(f"Access was denied: this caller may not {operation.value}.")
+        kind = Forbidden if caller else NeedsCredentials
+        raise kind(f"Access was denied: this caller may not {operation.value}.")
+
+
+def _makes_queues(policy: Policy, caller: frozenset[str]) -> bool:
+    """Whether a caller's message makes the queue that it is for."""
+    return policy.create_on_write and is_application(caller, policy.application)
 
 
 Handler = Callable[..., Coroutine[Deferred[Any], Any, None]]
+
+
+def _nothing(request: Request) -> None:
+    """Find nothing wrong with a request."""
 
 
 @attrs.frozen
 class Route:
     """One line of an API: what is asked, what a caller must be allowed for it, and who handles it.
 
-    The handler gets the request, how it was admitted (:class:`AdmittedToQueue` where the path names a queue), and
-    whatever else the path names.
+    The handler gets the request, how it was admitted (:class:`AdmittedToQueue` where the path names a queue, unless the
+    queue is to be created), and whatever else the path names.
+
+    :ivar path: its parts between ``<`` and ``>`` name something.
+    :ivar check: raises what is wrong with a request that may go on, before it is handled.
     """
 
     method: str
     path: str
     operation: Operation
     handler: Handler
+    check: Callable[[Request], None] = _nothing
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the path names, in its order, after the version that it begins with."""
-        return tuple(part.strip("<>") for part in self.path.split("/")[2:])
+        """What the path names, in its order."""
+        return tuple(part.strip("<>") for part in self.path.split("/") if part.startswith("<"))
 
     def behind(self, gate: Gate) -> Handler:
         """The handler, reached through the gate; it takes the request and what the path names."""
 
-        async def on_application(request: Request, application: str) -> None:
-            await self.handler(request, await gate.admit(request, application, self.operation))
+        async def on_application(request: Request, application: str, **rest: str) -> None:
+            admitted = await gate.admit(request, application, self.operation)
+            self.check(request)
+            await self.handler(request, admitted, **rest)
 
         async def on_queue(request: Request, application: str, queue: str, **rest: str) -> None:
             admitted = await gate.admit_to_queue(request, application, queue, self.operation)
+            self.check(request)
             await self.handler(request, admitted, **rest)
 
-        return on_queue if "queue" in self.names else on_application
+        is_there = "queue" in self.names and self.operation is not Operation.CREATE_QUEUE
+        return on_queue if is_there else on_application
+
+
+@attrs.frozen
+class OpenRoute:
+    """A line of an API that is for everybody, and names nothing; its handler gets the request."""
+
+    method: str
+    path: str
+    handler: Handler

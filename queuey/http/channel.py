@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from queuey.http.body import Body, ChunkedBody, FixedBody, LostBody
 from queuey.http.forwarded import Network, is_trusted, parse_address
 from queuey.http.head import Head, HeadReader, body_length, settle_host
-from queuey.http.limits import TIMEOUT, TOO_LARGE, Limits, Refusal, Refused
+from queuey.http.limits import STOPPING, TIMEOUT, TOO_LARGE, Limits, Refusal, Refused
 from queuey.http.outgoing import Outgoing, Transport
 from queuey.http.pieces import ClientGone
 from queuey.http.request import Hooks, Request
@@ -149,10 +149,13 @@ class Channel(protocol.Protocol):
         """Close after the request at hand, or after one that is on its way; if none comes, in a moment.
 
         A client that has just had an answer may have sent its next request already; to close now would leave it
-        without an answer, and in doubt.
+        without an answer, and in doubt. A handler that reads a body in pieces is told that no more of it is read, since
+        that could take any time.
         """
         if self._stage is Stage.WAITING:
             self._rest()
+        elif self._stage is Stage.HANDLING and self._body is not None:
+            self._break_body(STOPPING)
 
     def abort(self) -> None:
         """Cut the connection."""
@@ -337,6 +340,8 @@ class Channel(protocol.Protocol):
             self._collect(request, body, piece)
         else:
             self.deadline = inf
+            if piece:
+                self._out.spare()
             request.take(piece, last=body.done)
         if body.error is not None:
             raise Refused(body.error)

@@ -7,10 +7,20 @@ from typing import Final
 
 import attrs
 
+from queuey.http import problems
 from queuey.http.wire import Request
 
 _EXPOSED: Final = b"Allow, Date, Retry-After, WWW-Authenticate, X-Request-Id"
-_ALLOWED_HEADERS: Final = b"Authorization, Content-Type, X-Partition, X-Request-Id, X-TTL"
+_EXPOSED_V2: Final = (
+    b"Accept-Patch, Allow, Content-Range, Date, ETag, Idempotency-Replayed, Link, Location, Queuey-Expires, "
+    b"Queuey-Headers, Queuey-Id, Queuey-Partition, Queuey-Timestamp, RateLimit, RateLimit-Policy, Retry-After, "
+    b"WWW-Authenticate, X-Request-Id"
+)
+_ALLOWED: Final = b"Authorization, Content-Type, X-Partition, X-Request-Id, X-TTL"
+_ALLOWED_V2: Final = (
+    b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Range, Queuey-Headers, Range, "
+    b"X-Request-Id, traceparent"
+)
 _MAX_AGE: Final = b"600"
 
 
@@ -25,15 +35,19 @@ class Cors:
 
     def add_headers(self, request: Request) -> None:
         """Set the headers of an answer that is about to be written."""
+        second = problems.wanted(request)
+        if second:
+            request.responseHeaders.addRawHeader(b"Vary", b"Origin, Accept")
         origins = self.origins(_application(request))
         if not origins:
             return
-        request.responseHeaders.addRawHeader(b"Vary", b"Origin")
+        if not second:
+            request.responseHeaders.addRawHeader(b"Vary", b"Origin")
         origin = _origin(request)
         if origin is None or not ("*" in origins or origin in origins):
             return
         request.setHeader(b"Access-Control-Allow-Origin", b"*" if "*" in origins else origin.encode("latin-1"))
-        request.setHeader(b"Access-Control-Expose-Headers", _EXPOSED)
+        request.setHeader(b"Access-Control-Expose-Headers", _EXPOSED_V2 if second else _EXPOSED)
 
     def preflight(self, request: Request, methods: str) -> bool:
         """Set the headers that answer a preflight request; tell whether it was one, of an origin that may call.
@@ -45,7 +59,8 @@ class Cors:
         if not asks or not ("*" in origins or _origin(request) in origins):
             return False
         request.setHeader(b"Access-Control-Allow-Methods", methods.encode("ascii"))
-        request.setHeader(b"Access-Control-Allow-Headers", _ALLOWED_HEADERS)
+        allowed = _ALLOWED_V2 if problems.wanted(request) else _ALLOWED
+        request.setHeader(b"Access-Control-Allow-Headers", allowed)
         request.setHeader(b"Access-Control-Max-Age", _MAX_AGE)
         return True
 
@@ -60,4 +75,4 @@ def _application(request: Request) -> str:
     if request.application is not None:
         return request.application
     parts = request.decoded_path().split("/", 3)
-    return parts[2] if len(parts) > 2 and parts[1] == "v1" else ""
+    return parts[2] if len(parts) > 2 and parts[1] in ("v1", "v2") else ""

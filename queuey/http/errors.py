@@ -1,8 +1,9 @@
-"""Errors as answers: the one place that turns a word into a status."""
+"""Errors as answers: the one place that turns a word into a status, in the shape of the API that was asked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
@@ -13,7 +14,9 @@ from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from queuey import errors
-from queuey.http.wire import BrokenBody, Request
+from queuey.http import problems
+from queuey.http.problems import Problem
+from queuey.http.wire import BrokenBody, Refusal, Request, render_refusal
 from queuey.http.writing import answer
 from queuey.logs import EventLog
 
@@ -22,6 +25,7 @@ _log = EventLog(Logger(namespace="queuey.http"))
 STATUS: Final[dict[type[errors.QueueyError], tuple[int, str]]] = {
     errors.InvalidRequest: (400, ""),
     errors.InvalidUpdate: (400, "InvalidUpdate"),
+    errors.NotPromised: (400, "NotPromised"),
     errors.BadCredentials: (401, "InvalidApplicationKey"),
     errors.Forbidden: (403, "Forbidden"),
     errors.NoSuchApplication: (404, "InvalidApplication"),
@@ -30,7 +34,10 @@ STATUS: Final[dict[type[errors.QueueyError], tuple[int, str]]] = {
     errors.Unavailable: (503, "storage"),
     errors.StorageFull: (507, "storage-full"),
 }
-"""The status of each error, and the key that stands for it in ``error_msg``; an InvalidRequest has keys of its own."""
+"""What v1 answers: the status of each error, and the key that stands for it in ``error_msg``.
+
+An InvalidRequest has keys of its own.
+"""
 
 
 @attrs.frozen
@@ -49,7 +56,9 @@ class ErrorAnswers:
     def answer(self, request: Request, failure: Failure) -> None:
         """Answer a request whose handler failed; nothing is to be done for one whose client has gone."""
         error = failure.value
-        if isinstance(error, errors.QueueyError):
+        if isinstance(error, Problem):
+            self.problem(request, error)
+        elif isinstance(error, errors.QueueyError):
             self.known(request, error)
         elif isinstance(error, HTTPException):
             self.unrouted(request, error)
@@ -58,8 +67,19 @@ class ErrorAnswers:
         elif not (request.gone and isinstance(error, CancelledError)):
             self.unforeseen(request, failure)
 
+    def problem(self, request: Request, problem: Problem) -> None:
+        """Answer in the shape of v2."""
+        if _cut(request):
+            return
+        if problem.status >= 500:
+            log_refused(request, problem.status, problem.detail, problem.applied)
+        problems.answer(request, problem)
+
     def known(self, request: Request, error: errors.QueueyError) -> None:
         """Answer an error that has a word."""
+        if problems.wanted(request):
+            self.problem(request, problems.of(error))
+            return
         if _cut(request):
             return
         status, key = STATUS[next(kind for kind in type(error).__mro__ if kind in STATUS)]
@@ -69,25 +89,25 @@ class ErrorAnswers:
         elif isinstance(error, errors.BadCredentials):
             headers = ((b"WWW-Authenticate", b"Application"),)
         if status >= 500:
-            _log.warn(
-                "refused",
-                "{status} for request {request_id}: {text} (applied: {applied})",
-                status=status,
-                request_id=request.request_id,
-                text=error.text,
-                applied=error.applied,
-            )
-        problems = error.problems if isinstance(error, errors.InvalidRequest) else {key: error.text}
-        refuse(request, status, problems, *headers)
+            log_refused(request, status, error.text, error.applied)
+        found = error.problems if isinstance(error, errors.InvalidRequest) else {key: error.text}
+        refuse(request, status, found, *headers)
 
-    def unrouted(self, request: Request, error: HTTPException) -> None:
-        """Answer a path or a method that no route has."""
+    def unrouted(self, request: Request, error: HTTPException, text: str = "There is nothing at this path.") -> None:
+        """Answer a path or a method that no route has.
+
+        :param text: why there is nothing.
+        """
+        headers: tuple[tuple[bytes, bytes], ...] = ()
+        status, key, code = 404, "NotFound", "nothing-here"
         if isinstance(error, MethodNotAllowed):
             allow = ", ".join(sorted(error.valid_methods or ()))
-            text = f"This path takes {allow}."
-            refuse(request, 405, {"MethodNotAllowed": text}, (b"Allow", allow.encode("ascii")))
+            status, key, code, text = 405, "MethodNotAllowed", "method-not-allowed", f"This path takes {allow}."
+            headers = ((b"Allow", allow.encode("ascii")),)
+        if problems.wanted(request):
+            problems.answer(request, Problem(code, text, headers=headers))
         else:
-            refuse(request, 404, {"NotFound": "There is nothing at this path."})
+            refuse(request, status, {key: text}, *headers)
 
     def unforeseen(self, request: Request, failure: Failure) -> None:
         """Answer a defect of ours: an incident id that finds the log entry, and no detail."""
@@ -99,13 +119,42 @@ class ErrorAnswers:
             incident=incident,
             request_id=request.request_id,
         )
-        if not _cut(request):
-            refuse(request, 500, {"error": f"Something went wrong here; the log has it as incident {incident}."})
+        if _cut(request):
+            return
+        text = f"Something went wrong here; the log has it as incident {incident}."
+        if problems.wanted(request):
+            applied = "no" if request.method in (b"GET", b"HEAD") else "unknown"
+            problems.answer(request, Problem("internal", text, applied=applied, members={"incident": incident}))
+        else:
+            refuse(request, 500, {"error": text})
 
 
 def refuse(request: Request, status: int, problems: dict[str, str], *headers: tuple[bytes, bytes]) -> None:
     """Write a whole answer that says what was wrong."""
     answer(request, status, {"status": "error", "error_msg": problems}, *headers)
+
+
+def render(request: Request | None, refusal: Refusal) -> tuple[Mapping[str, str], bytes]:
+    """The answer to a request that the door refuses: its header fields and its body.
+
+    :param request: given where at least its path is known.
+    """
+    if request is None or not problems.wanted(request):
+        return render_refusal(request, refusal)
+    found = problems.document(problems.of_refusal(refusal), request.request_id)
+    return {"Content-Type": problems.MEDIA_TYPE}, json.dumps(found, separators=(",", ":")).encode("ascii")
+
+
+def log_refused(request: Request, status: int, text: str, applied: str) -> None:
+    """Tell the log of something that was asked and cannot be done now."""
+    _log.warn(
+        "refused",
+        "{status} for request {request_id}: {text} (applied: {applied})",
+        status=status,
+        request_id=request.request_id,
+        text=text,
+        applied=applied,
+    )
 
 
 def _cut(request: Request) -> bool:

@@ -133,6 +133,11 @@ class Outgoing:
             self._wake(None)
             self._free()
 
+    def spare(self) -> None:
+        """Learn that the client is there, though it may take nothing: some send everything before they read."""
+        if self.full:
+            self.stall = self._clock() + self.patience
+
     def stopProducing(self) -> None:
         """Learn that the transport is gone; the connection learns it as well."""
 

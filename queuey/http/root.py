@@ -14,9 +14,9 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
-from queuey.http.authorized import Gate, Handler, Route
+from queuey.http.authorized import Gate, Handler, OpenRoute, Route
 from queuey.http.cors import Cors
-from queuey.http.errors import ErrorAnswers, refuse
+from queuey.http.errors import ErrorAnswers
 from queuey.http.wire import Request
 from queuey.http.writing import ok
 from queuey.interfaces import IStore
@@ -24,21 +24,30 @@ from queuey.interfaces import IStore
 HEARTBEAT = "/__heartbeat__"
 
 
-def make_root(routes: Sequence[Route], gate: Gate, cors: Cors, store: IStore, errors: ErrorAnswers) -> IResource:
-    """The resource that serves the whole API.
+def make_root(
+    routes: Sequence[Route],
+    open_routes: Sequence[OpenRoute],
+    gate: Gate,
+    cors: Cors,
+    store: IStore,
+    errors: ErrorAnswers,
+) -> IResource:
+    """The resource that serves every API.
 
-    :param routes: the lines of the API.
+    :param routes: the lines of the APIs that are about applications.
+    :param open_routes: those that are for everybody.
     :param store: whose answer the heartbeat asks for.
     """
     app = Klein()
     app.url_map.merge_slashes = False
     errors.install(app)
     shortcuts = Shortcuts()
-    for route in routes:
-        handler = route.behind(gate)
-        endpoint = f"{route.method} {route.path}"
-        app.route(route.path, methods=[route.method], endpoint=endpoint, strict_slashes=False)(handler)
-        shortcuts.add(route, handler)
+    for method, path, handler in (
+        *((each.method, each.path, each.handler) for each in open_routes),
+        *((route.method, route.path, route.behind(gate)) for route in routes),
+    ):
+        app.route(path, methods=[method], endpoint=f"{method} {path}", strict_slashes=strict(path))(handler)
+        shortcuts.add(method, path, handler)
     _mount_options(app, routes, gate, cors)
 
     @app.route(HEARTBEAT, methods=["GET"], strict_slashes=False)
@@ -49,6 +58,11 @@ def make_root(routes: Sequence[Route], gate: Gate, cors: Cors, store: IStore, er
     return Root(app, shortcuts, errors)
 
 
+def strict(path: str) -> bool:
+    """Whether a slash at the end of a path makes another one; clients of the first API rely on it making none."""
+    return not path.startswith("/v1/")
+
+
 def _mount_options(app: Klein, routes: Sequence[Route], gate: Gate, cors: Cors) -> None:
     """Answer OPTIONS on every path of an application, before authentication, as browsers ask."""
     methods = defaultdict(list)
@@ -57,7 +71,7 @@ def _mount_options(app: Klein, routes: Sequence[Route], gate: Gate, cors: Cors) 
     for path, taken in methods.items():
         allow = ", ".join(sorted({*taken, "OPTIONS", *(["HEAD"] if "GET" in taken else [])}))
         options = _Options(allow, gate, cors)
-        app.route(path, methods=["OPTIONS"], endpoint=f"OPTIONS {path}", strict_slashes=False)(options.answer)
+        app.route(path, methods=["OPTIONS"], endpoint=f"OPTIONS {path}", strict_slashes=strict(path))(options.answer)
 
 
 @attrs.frozen
@@ -76,6 +90,10 @@ class _Options:
         request.answer(204, (), b"")
 
 
+_Shortcut = tuple[Handler, tuple[tuple[int, str], ...], tuple[tuple[int, bytes], ...]]
+"""A handler, and what a path has at each of its parts: names, and words of the API."""
+
+
 class Shortcuts:
     """Finds the handler of a plain path without Klein, which takes as long for that as all else that a POST needs.
 
@@ -83,12 +101,15 @@ class Shortcuts:
     """
 
     def __init__(self) -> None:
-        self._handlers: dict[tuple[bytes, bytes, int], tuple[Handler, tuple[str, ...]]] = {}
+        self._handlers: dict[tuple[bytes, bytes, int], list[_Shortcut]] = {}
 
-    def add(self, route: Route, handler: Handler) -> None:
-        """Take a route in."""
-        version = route.path.split("/")[1].encode("ascii")
-        self._handlers[route.method.encode("ascii"), version, len(route.names)] = handler, route.names
+    def add(self, method: str, path: str, handler: Handler) -> None:
+        """Take a route in. Of two that a path may be taken for, the one that is added first has it."""
+        _, version, *parts = path.split("/")
+        names = tuple((at, part.strip("<>")) for at, part in enumerate(parts) if part.startswith("<"))
+        words = tuple((at, part.encode("ascii")) for at, part in enumerate(parts) if not part.startswith("<"))
+        key = (method.encode("ascii"), version.encode("ascii"), len(parts))
+        self._handlers.setdefault(key, []).append((handler, names, words))
 
     def find(self, method: bytes, path: bytes) -> tuple[Handler, dict[str, str]] | None:
         """The handler for a path, and what the path names.
@@ -99,10 +120,12 @@ class Shortcuts:
         found = self._handlers.get((method, version, len(segments)))
         if found is None or b"" in segments:
             return None
-        handler, names = found
-        if b"%" in path:
-            segments = [unquote_to_bytes(segment) for segment in segments]
-        return handler, {name: str(segment, "utf-8") for name, segment in zip(names, segments, strict=True)}
+        for handler, names, words in found:
+            if all(segments[at] == word for at, word in words):
+                if b"%" in path:
+                    segments = [unquote_to_bytes(segment) for segment in segments]
+                return handler, {name: str(segments[at], "utf-8") for at, name in names}
+        return None
 
 
 class Root(Resource):
@@ -129,7 +152,8 @@ class Root(Resource):
             self._serve(request, *found)
             return NOT_DONE_YET
         if b"%2f" in request.path.lower():
-            refuse(request, 404, {"NotFound": 'No name here has a "/" in it, so there is nothing at this path.'})
+            text = 'No name here has a "/" in it, so there is nothing at this path.'
+            self._errors.unrouted(request, NotFound(), text)
             return NOT_DONE_YET
         if not request.method.isupper():
             methods = list(self._map.allowed_methods(request.decoded_path()))

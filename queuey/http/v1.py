@@ -69,7 +69,7 @@ class V1:
     async def create_queue(self, request: Request, admitted: Admitted) -> None:
         """Make a queue, or change the one of that name."""
         name, wanted = reading.new_queue(request)
-        queue = await self.directory.create(admitted.policy.application, name or self.new_name(), wanted)
+        queue, _ = await self.directory.create(admitted.policy.application, name or self.new_name(), wanted)
         writing.ok(request, 201, **writing.created_queue(queue))
 
     async def change_queue(self, request: Request, admitted: AdmittedToQueue) -> None:
@@ -85,7 +85,7 @@ class V1:
     async def append(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Store one message, or a batch of them."""
         queue = admitted.queue
-        drafts = reading.drafts(request, queue.settings.partitions, admitted.policy.ttl)
+        drafts = reading.drafts(request, queue.settings.partitions, admitted.ttl)
         writing.stored(request, await self.exchange.append(queue, drafts))
 
     async def read(self, request: Request, admitted: AdmittedToQueue) -> None:
@@ -116,7 +116,7 @@ class V1:
         """Overwrite messages, or create them under these ids."""
         queue = admitted.queue
         addresses = reading.addresses(ids)
-        content, ttl = reading.replacement(request, addresses, queue.settings.partitions, admitted.policy.ttl)
+        content, ttl = reading.replacement(request, addresses, queue.settings.partitions, admitted.ttl)
         await self.exchange.replace(queue, addresses, content, ttl)
         writing.ok(request)
 

@@ -11,8 +11,10 @@ from queuey.model.queue import Queue, QueueType
 class Operation(Enum):
     """What can be asked of an application and its queues, in the words of a refusal."""
 
+    DESCRIBE = "see what the application is promised"
     LIST_QUEUES = "list queues"
     CREATE_QUEUE = "create a queue"
+    SEE_QUEUE = "see the queue"
     CHANGE_QUEUE = "change the queue"
     DELETE_QUEUE = "delete the queue"
     WRITE_MESSAGES = "write messages"
@@ -21,6 +23,7 @@ class Operation(Enum):
 
 
 _SHARED = (Operation.READ_MESSAGES, Operation.DELETE_MESSAGES)
+_OPEN = (Operation.READ_MESSAGES, Operation.SEE_QUEUE)
 
 
 def allowed(operation: Operation, caller: Set[str], application: str, queue: Queue | None) -> bool:
@@ -30,9 +33,18 @@ def allowed(operation: Operation, caller: Set[str], application: str, queue: Que
     :param application: the application whose name is in the URL.
     :param queue: the queue that is meant; ``None`` for operations on the application itself.
     """
-    if queue is not None and operation in _SHARED:
-        if operation is Operation.READ_MESSAGES and queue.settings.type is QueueType.PUBLIC:
+    if operation is Operation.DESCRIBE:
+        return bool(caller)
+    if queue is not None:
+        if operation in _OPEN and queue.settings.type is QueueType.PUBLIC:
             return True
-        if queue.settings.principals:
+        if operation in _SHARED and queue.settings.principals:
             return not caller.isdisjoint(queue.settings.principals)
+        if operation is Operation.SEE_QUEUE and not caller.isdisjoint(queue.settings.principals):
+            return True
+    return is_application(caller, application)
+
+
+def is_application(caller: Set[str], application: str) -> bool:
+    """Whether a caller has proven to be the application itself."""
     return f"app:{application}" in caller

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Final
 
 from queuey.model.timeid import MessageId, Ticks
@@ -19,6 +20,9 @@ else:
 
 MAX_TTL: Final = 1 << 25
 """Seconds that a message may live at the most."""
+
+MAX_DELAY: Final = 2_592_000
+"""Seconds by which a message may be delayed at the most: thirty days."""
 
 DEFAULT_TTL: Final = 259_200
 """Seconds that a message lives unless its sender or its application says otherwise: three days."""
@@ -45,23 +49,31 @@ class Content:
 
 @frozen
 class Draft:
-    """A message as its sender gave it; without a partition any will do."""
+    """A message as its sender gave it; without a partition any will do.
+
+    :ivar key: messages of one key go to one partition; not given beside a partition.
+    :ivar delay: how long after it is stored it takes its place in the log, and begins to live.
+    """
 
     content: Content
     ttl: int
     partition: int | None = None
+    key: str | None = None
+    delay: Ticks = Ticks(0)
 
 
 @frozen
 class NewMessage:
     """A message that is ready to be stored.
 
-    :ivar ttl: seconds to live, from the moment it is stored.
+    :ivar ttl: seconds to live, from the moment it is stored, or is due.
+    :ivar delay: how long after it is stored it is due: it takes an id of that time.
     """
 
     partition: int
     content: Content
     ttl: int
+    delay: Ticks = Ticks(0)
 
 
 @frozen
@@ -83,3 +95,48 @@ class Message:
     id: MessageId
     content: Content
     expires: Ticks
+
+
+def tag_of(message: Message) -> str:
+    """Text that differs between any two writes of a message; what an entity tag has between its quotes.
+
+    When a message expires follows from when it was written, so two writes of the same content differ too.
+    """
+    content = message.content
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (message.id, b"%d" % message.expires, (content.content_type or "").encode(), content.headers or b""):
+        digest.update(b"%d:" % len(part))
+        digest.update(part)
+    digest.update(content.body)
+    return digest.hexdigest()
+
+
+@frozen
+class Condition:
+    """What has to be so of the message at an address for it to be written there.
+
+    :ivar absent: there is none.
+    :ivar present: there is one.
+    :ivar tags: there is one whose ``tag_of`` is one of these; ``None`` asks for nothing.
+    :ivar others: there is none whose ``tag_of`` is one of these.
+    """
+
+    absent: bool = False
+    present: bool = False
+    tags: frozenset[str] | None = None
+    others: frozenset[str] = frozenset()
+
+    def holds(self, message: Message | None) -> bool:
+        """Whether it is so; ``None`` is for no message, or one that has expired."""
+        if message is None:
+            return not self.present and self.tags is None
+        if self.absent:
+            return False
+        if self.tags is None and not self.others:
+            return True
+        tag = tag_of(message)
+        return (self.tags is None or tag in self.tags) and tag not in self.others
+
+
+ANYWAY: Final = Condition()
+"""A condition that always holds."""

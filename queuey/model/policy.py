@@ -8,15 +8,10 @@ from typing import Final
 import attrs
 
 from queuey.model.message import DEFAULT_TTL
-from queuey.model.queue import Consistency
+from queuey.model.queue import Consistency, Guarantee
 
-
-class Guarantee(Enum):
-    """What is promised of the delivery of a message."""
-
-    AT_MOST_ONCE = "at-most-once"
-    AT_LEAST_ONCE = "at-least-once"
-    EXACTLY_ONCE = "exactly-once"
+DEFAULT_IDEMPOTENCY_TTL: Final = 86_400
+"""Seconds for which an Idempotency-Key is remembered unless the application says otherwise: a day."""
 
 
 class Ack(Enum):
@@ -55,6 +50,8 @@ class Policy:
     :ivar max_bytes: bytes its messages may take, those included that expired and are not yet swept, or ``None``.
     :ivar max_body: bytes of one request's body.
     :ivar cors_origins: origins whose pages may call; ``*`` is all of them.
+    :ivar create_on_write: whether a message to a queue that does not exist makes that queue.
+    :ivar idempotency_ttl: seconds for which an Idempotency-Key is remembered.
     """
 
     application: str
@@ -65,6 +62,8 @@ class Policy:
     max_queues: int | None = None
     max_bytes: int | None = None
     cors_origins: tuple[str, ...] = ()
+    create_on_write: bool = False
+    idempotency_ttl: int = DEFAULT_IDEMPOTENCY_TTL
 
     def write_terms(self, consistency: Consistency) -> WriteTerms:
         """The terms of a write to a queue of that consistency."""

@@ -35,17 +35,29 @@ class Consistency(Enum):
     VERY_STRONG = "very_strong"
 
 
+class Guarantee(Enum):
+    """What is promised of the delivery of a message."""
+
+    AT_MOST_ONCE = "at-most-once"
+    AT_LEAST_ONCE = "at-least-once"
+    EXACTLY_ONCE = "exactly-once"
+
+
 @attrs.frozen
 class QueueSettings:
     """What an owner chooses for a queue.
 
     :ivar principals: who may read and delete instead of the application, each once, in the order given.
+    :ivar guarantee: what is promised of deliveries; ``None`` is what the application has.
+    :ivar ttl: seconds that messages live unless they say otherwise; ``None`` is what the application has.
     """
 
     type: QueueType = QueueType.USER
     partitions: int = 1
     consistency: Consistency = Consistency.STRONG
     principals: tuple[str, ...] = ()
+    guarantee: Guarantee | None = None
+    ttl: int | None = None
 
 
 @attrs.frozen

@@ -15,13 +15,25 @@ import attrs
 
 from queuey.errors import Unavailable
 from queuey.model.lease import Beat, Lease, LeaseRow
-from queuey.model.timeid import SECOND, MessageId, Ticks, lower_bound, make, ticks_of, upper_bound
+from queuey.model.timeid import (
+    RANDOM_BITS,
+    SECOND,
+    MessageId,
+    Ticks,
+    lower_bound,
+    make,
+    make_random,
+    ticks_of,
+    upper_bound,
+)
 
 LONG_CLASS: Final = 1 << 40
 """The multicast bit of an id: set where the message is kept in the long table, and in no other id of ours."""
 
 _LOW_BITS: Final = 8
 """Where the bytes of clock sequence and node begin in an id."""
+
+_NONE: Final = Ticks(0)
 
 
 @attrs.frozen
@@ -33,16 +45,36 @@ class Place:
 
 
 @attrs.frozen
-class Flight:
-    """Ids that were stamped for one write, until it is known what became of it.
+class Wanted:
+    """A message for which an id is wanted.
 
-    :ivar ids: in the order in which they were asked for, rising strictly.
+    :ivar place: where it is to be.
+    :ivar long: whether it is kept in the long table.
+    :ivar delay: how much later than now it is to take its place in the log.
+    """
+
+    place: Place
+    long: bool = False
+    delay: Ticks = _NONE
+
+
+@attrs.frozen
+class Flight:
+    """Ids that were made for one write, until it is known what became of it.
+
+    Each message has a stamp, which is the time of an id that nobody else ever has; that is its id, unless it is
+    delayed. How late a write is counts from its stamps, and readers wait for stamps: a delayed message may be due
+    before it is stored.
+
+    :ivar ids: in the order in which they were asked for.
+    :ivar stamps: for each of them its stamp; they rise strictly.
     :ivar limit: seconds that the write may take from now; the store gives it no more time than that.
     :ivar weak: whether it goes to weak queues, to whose readers nothing is promised.
     """
 
     number: int
     ids: tuple[MessageId, ...]
+    stamps: tuple[Ticks, ...]
     limit: float
     weak: bool = False
 
@@ -90,7 +122,15 @@ class Stamps:
     def make(self, now: Ticks, long: bool) -> MessageId:
         """The next id; ``long`` marks that its message is kept in the long table."""
         self.last = Ticks(max(self.last, now) + 1)
-        return make(self.last, self._sequence, self._node | LONG_CLASS if long else self._node)
+        return make(self.last, self._sequence, _marked(self._node, long))
+
+    def delayed(self, id: MessageId, delay: Ticks, long: bool) -> MessageId:
+        """An id of a later time, given the one of now that is used up for it.
+
+        All of its other bits are random: at that time this or another process makes ids of its own. It does not raise
+        those that follow.
+        """
+        return make_random(Ticks(ticks_of(id) + delay), _marked(self._bits(RANDOM_BITS) & ~LONG_CLASS, long))
 
     def reach(self, ticks: Ticks) -> None:
         """From now on, make ids above this time."""
@@ -114,6 +154,11 @@ class Stamps:
         return short[_LOW_BITS:], long[_LOW_BITS:]
 
 
+def _marked(bits: int, long: bool) -> int:
+    """The last bits of an id, with the mark of its class."""
+    return bits | LONG_CLASS if long else bits
+
+
 class Flights:
     """The writes whose outcome is not known yet, each for as long as it may take."""
 
@@ -125,22 +170,22 @@ class Flights:
     def __len__(self) -> int:
         return len(self._flights)
 
-    def begin(self, places: Sequence[Place], ids: Sequence[MessageId], boot: float, limit: float) -> Flight:
-        """A write begins, whose ids are above all before."""
+    def begin(self, places: Sequence[Place], stamped: Sequence[MessageId], boot: float, limit: float) -> int:
+        """A write begins, for which ids were stamped that are above all before; the number by which it is ended."""
         self._sweep(boot)
         self._number += 1
         self._flights[self._number] = boot + limit, frozenset(places)
-        for place, id in zip(places, ids, strict=True):
+        for place, id in zip(places, stamped, strict=True):
             self._places.setdefault(place, {}).setdefault(self._number, id)
-        return Flight(self._number, tuple(ids), limit)
+        return self._number
 
-    def end(self, flight: Flight, boot: float) -> bool:
+    def end(self, number: int, boot: float) -> bool:
         """A write is over; whether it was in time."""
-        deadline = self._drop(flight.number)
+        deadline = self._drop(number)
         return deadline is not None and boot < deadline
 
     def least(self, place: Place, boot: float) -> MessageId | None:
-        """The least id in flight in a partition."""
+        """The least id that was stamped for a write in flight in a partition."""
         waiting = self._places.get(place)
         while waiting:
             number, id = next(iter(waiting.items()))
@@ -205,20 +250,24 @@ class FrontEnd:
         """The greatest time that was used, or that of the clock."""
         return max(self._stamps.last, now)
 
-    def begin(
-        self, places: Sequence[tuple[Place, bool]], slow: bool, boot: float, now: Ticks, weak: bool = False
-    ) -> Flight:
+    def begin(self, wanted: Sequence[Wanted], slow: bool, boot: float, now: Ticks, weak: bool = False) -> Flight:
         """See Times."""
         self._need(boot, weak)
-        if self.greatest(now) + len(places) > self.highest():
+        if self.greatest(now) + len(wanted) > self.highest():
             raise Unavailable("The lease of this front end does not reach to the present yet.")
-        ids = [self._stamps.make(now, long) for _, long in places]
-        flight = self._flights.begin([place for place, _ in places], ids, boot, self._limits.flight(slow))
-        return attrs.evolve(flight, weak=True) if weak else flight
+        stamped = [self._stamps.make(now, one.long) for one in wanted]
+        limit = self._limits.flight(slow)
+        number = self._flights.begin([one.place for one in wanted], stamped, boot, limit)
+        ids = [self._placed(one, id) for one, id in zip(wanted, stamped, strict=True)]
+        return Flight(number, tuple(ids), tuple(map(ticks_of, stamped)), limit, weak)
+
+    def _placed(self, wanted: Wanted, stamped: MessageId) -> MessageId:
+        """The id of a message, given the one that was stamped for it."""
+        return self._stamps.delayed(stamped, wanted.delay, wanted.long) if wanted.delay else stamped
 
     def landed(self, flight: Flight, boot: float) -> None:
         """See Times."""
-        in_time = self._flights.end(flight, boot)
+        in_time = self._flights.end(flight.number, boot)
         if not self.fit(boot, flight.weak):
             raise Unavailable(f"The write was acknowledged, and cannot be promised. {self.why}", applied="unknown")
         if not in_time:
@@ -226,7 +275,7 @@ class FrontEnd:
 
     def lost(self, flight: Flight, boot: float) -> None:
         """See Times."""
-        self._flights.end(flight, boot)
+        self._flights.end(flight.number, boot)
 
     def put(self, id: MessageId, now: Ticks) -> None:
         """See Times."""
@@ -246,7 +295,7 @@ class FrontEnd:
 class SoleFrontEnd(FrontEnd):
     """The only front end that serves, by its lease: what was acknowledged shows at once.
 
-    W is the least id in flight in the partition, else a time that no later id will have.
+    W is the least id that was stamped for what is in flight in the partition, else a time that no later id will have.
     """
 
     def __init__(self, limits: Limits, bits: Callable[[int], int], lease: Lease) -> None:

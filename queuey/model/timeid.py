@@ -10,6 +10,7 @@ share that unit, so they can be compared without conversion.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Final, NewType
 
 Ticks = NewType("Ticks", int)
@@ -76,6 +77,18 @@ def make(ticks: Ticks, clock_sequence: int, node: int) -> MessageId:
     return MessageId((high << 64 | low).to_bytes(16, "big"))
 
 
+RANDOM_BITS: Final = 62
+"""Bits of an id that are not its time, nor say what it is."""
+
+
+def make_random(ticks: Ticks, random: int) -> MessageId:
+    """An id of which nothing but its time is foreseen.
+
+    :param random: ``RANDOM_BITS`` bits.
+    """
+    return make(ticks, random >> 48, random & ((1 << 48) - 1))
+
+
 def make_run(first: Ticks, count: int, clock_sequence: int, node: int) -> list[MessageId]:
     """As many ids as ``make`` gives for one tick after another; it takes a quarter of the time.
 
@@ -138,6 +151,63 @@ def to_v1_hex(id: MessageId) -> str:
     digits = id.hex()
     ticks = digits[:12] + digits[13:16]
     return f"{ticks[7:]}{ticks[3:7]}1{ticks[:3]}{digits[16:]}"
+
+
+_UNIX_DAY: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_UNIX_DAY_TOLD: Final = datetime(1970, 1, 1)
+"""The same without its zone, which would be told in another way."""
+_RFC3339: Final = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?(?:[Zz]|([+-])([0-9]{2}):([0-5][0-9]))",
+    re.ASCII,
+)
+
+
+def to_rfc3339(ticks: Ticks) -> str:
+    """A time as RFC 3339 has it, in UTC, with seven decimals."""
+    seconds, rest = divmod(ticks - EPOCH, SECOND)
+    return f"{(_UNIX_DAY_TOLD + timedelta(seconds=seconds)).isoformat()}.{rest:07d}Z"
+
+
+def parse_time(text: str, *, up: bool) -> Ticks | None:
+    """The ticks of a time: RFC 3339 with any offset, or seconds since 1970 in decimal text.
+
+    :param up: where to round what is finer than 100 ns: up for a lower bound, down for an upper one.
+    :return: ``None`` for anything else. A time before the first that an id can hold gives that one.
+    """
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        return parse_seconds(text, up=up)
+    date, clock, fraction, sign, hours, minutes = match.groups()
+    leap = clock.endswith(":60")
+    try:
+        moment = datetime.fromisoformat(f"{date}T{clock[:-2]}59+00:00" if leap else f"{date}T{clock}+00:00")
+    except ValueError:
+        return None
+    since = moment - _UNIX_DAY
+    seconds = since.days * 86_400 + since.seconds + leap
+    if sign is not None:
+        offset = int(hours) * 3600 + int(minutes) * 60
+        if int(hours) > 23:
+            return None
+        seconds += offset if sign == "-" else -offset
+    fraction = fraction or ""
+    ticks = seconds * SECOND + int(fraction[:7].ljust(7, "0")) + EPOCH
+    if up and fraction[7:].strip("0"):
+        ticks += 1
+    return Ticks(min(max(ticks, 0), MAX_TICKS + 1))
+
+
+def from_hex(text: str) -> MessageId | None:
+    """The id that the 32 hex digits of a version-6 UUID are, in lower or upper case.
+
+    :return: ``None`` for anything else.
+    """
+    if _HEX.fullmatch(text) is None:
+        return None
+    number = int(text, 16)
+    if (number >> 76) & 0xF != 6 or (number >> 62) & 3 != 2:
+        return None
+    return MessageId(number.to_bytes(16, "big"))
 
 
 def timestamp(id: MessageId) -> str:

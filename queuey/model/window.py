@@ -7,7 +7,7 @@ from typing import Final, Generic, TypeVar
 import attrs
 
 from queuey.model.message import Address, Message
-from queuey.model.timeid import HIGHEST, LOWEST, MessageId, successor
+from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, successor
 
 SLICE_ROWS: Final = 1000
 """Messages in one slice, at the most."""
@@ -79,6 +79,122 @@ class Slice(Generic[Rest]):
     messages: tuple[Message, ...]
     rest: Rest | None
     lasting: Lasting | None = attrs.field(default=None, eq=False, repr=False)
+
+
+@attrs.frozen(order=True)
+class Position:
+    """A place in the log of several partitions merged by time, between two messages or at one.
+
+    The place of a message is its id and its partition; no partition has the number 0, so ``Position(id, 0)`` is before
+    every message of that id.
+    """
+
+    id: MessageId
+    partition: int = 0
+
+
+OLDEST: Final = Position(LOWEST)
+"""Before every message."""
+
+NEWEST: Final = Position(HIGHEST)
+"""After every message."""
+
+
+@attrs.frozen
+class Merge:
+    """A range of several partitions that are read as one log, in the order of (id, partition).
+
+    :ivar lower: places above it, and below ``upper``; neither of the two is in the range.
+    :ivar limit: messages at the most.
+    :ivar max_bytes: bytes of bodies at the most.
+    :ivar owed: whether the first message is given although it alone is larger than ``max_bytes``.
+    :ivar fresh: whether to show, ascending or descending, what is not stable yet: a reader that goes on may see it
+        again, and may miss what comes before it.
+    """
+
+    partitions: tuple[int, ...]
+    lower: Position = OLDEST
+    upper: Position = NEWEST
+    descending: bool = False
+    limit: int = 100
+    max_bytes: int = SLICE_BYTES
+    owed: bool = True
+    fresh: bool = False
+
+    def bounds(self, partition: int) -> tuple[MessageId, MessageId]:
+        """The range in one partition: ids at or above the first, and below the second."""
+        lower, upper = self.lower, self.upper
+        return (
+            lower.id if partition > lower.partition else successor(lower.id),
+            successor(upper.id) if partition < upper.partition else upper.id,
+        )
+
+
+@attrs.frozen
+class MergeSlice:
+    """The first part of a merged range.
+
+    :ivar messages: in the order asked for.
+    :ivar position: how far the range was looked at: who goes on there misses nothing and sees nothing twice. Ascending
+        it is never above the stable time, nor below the lower end of the range.
+    :ivar over: whether the end of the range was reached, as far as it can be seen now.
+    :ivar stable: the bound that readers stop at: what is below it is complete.
+    :ivar purged: what is below it was purged; ``LOWEST`` where nothing ever was.
+    """
+
+    messages: tuple[Message, ...]
+    position: Position
+    over: bool
+    stable: MessageId
+    purged: MessageId = LOWEST
+
+
+class Merging:
+    """The first part of a merged range in the making: it is shown each message in the order asked, until it is full.
+
+    :param now: what has expired by then is passed over.
+    :ivar full: whether the part ends before the message that was shown last.
+    """
+
+    def __init__(self, merge: Merge, now: Ticks) -> None:
+        self._merge = merge
+        self._now = now
+        self._left = merge.limit
+        self._rows = SLICE_ROWS
+        self._bytes = 0
+        self._position = merge.upper if merge.descending else merge.lower
+        self.full = False
+
+    def take(self, id: MessageId, partition: int, expires: Ticks, size: int) -> bool:
+        """Whether the next message is of the part.
+
+        :param size: bytes of its body.
+        """
+        taken = expires > self._now
+        if self._rows == 0 or (taken and not (self._left > 0 and self._has_room(size))):
+            self.full = True
+            return False
+        self._rows -= 1
+        self._position = Position(id, partition)
+        if taken:
+            self._left -= 1
+            self._bytes += size
+        return taken
+
+    def _has_room(self, size: int) -> bool:
+        if self._left == self._merge.limit:
+            return self._merge.owed or size <= self._merge.max_bytes
+        return self._bytes + size <= min(self._merge.max_bytes, SLICE_BYTES)
+
+    def slice(self, messages: tuple[Message, ...], stable: MessageId, purged: MessageId) -> MergeSlice:
+        """The part; unless it is full, everything of the range was shown.
+
+        :param messages: those that were taken.
+        """
+        position, merge = self._position, self._merge
+        if not self.full:
+            position = merge.lower if merge.descending else max(merge.lower, min(merge.upper, Position(stable)))
+        return MergeSlice(messages, position, not self.full, stable, purged)
 
 
 WindowSlice = Slice[Window]

@@ -11,16 +11,24 @@ import attrs
 from twisted.logger import globalLogPublisher
 
 from queuey.auth.application_key import ApplicationKeys
-from queuey.config import Settings
+from queuey.config import CassandraStorage, Settings
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import GivenPolicies
 from queuey.core.queues import QueueDirectory
+from queuey.core.waiting import Waits
 from queuey.http.authorized import Gate
 from queuey.http.cors import Cors
-from queuey.http.errors import ErrorAnswers
+from queuey.http.errors import ErrorAnswers, render
 from queuey.http.root import make_root
 from queuey.http.v1 import V1
-from queuey.http.wire import Limits, Site
+from queuey.http.v2 import api, stream
+from queuey.http.v2.application import V2Application
+from queuey.http.v2.description import Description
+from queuey.http.v2.messages import V2Messages
+from queuey.http.v2.queues import V2Queues
+from queuey.http.v2.single import V2Single
+from queuey.http.v2.stream import V2Stream
+from queuey.http.wire import Limits, Request, Site
 from queuey.interfaces import IStore
 from queuey.logs import LogObserver, access_logger
 from queuey.service.in_force import InForce
@@ -56,11 +64,29 @@ def assemble(settings: Settings, reactor: Any, now: Callable[[], float], store: 
     random = Random()
     policies = GivenPolicies(lambda: in_force.policies)
     directory = QueueDirectory(store, policies)
-    exchange = MessageExchange(store, policies, random.randrange)
+    exchange = MessageExchange(store, policies, random.randrange, Waits(reactor, store.watch))
     gate = Gate(policies, ApplicationKeys(lambda: in_force.digests), directory)
     cors = Cors(in_force.origins)
     v1 = V1(directory, exchange, lambda: uuid.uuid4().hex)
-    root = make_root(v1.routes(), gate, cors, store, ErrorAnswers(lambda: uuid.uuid4().hex))
+    v2 = (
+        V2Application(store, settle(settings), lambda: limits(in_force.settings)),
+        V2Queues(directory),
+        V2Messages(exchange, V2Stream(exchange), store.promises.survives_power_loss, now),
+        V2Single(exchange),
+    )
+    root = make_root(
+        (*v1.routes(), *api.routes(v2)),
+        api.open_routes(Description()),
+        gate,
+        cors,
+        store,
+        ErrorAnswers(lambda: uuid.uuid4().hex),
+    )
+
+    def before_head(request: Request) -> None:
+        api.add_headers(request)
+        cors.add_headers(request)
+
     site = Site(
         resource=root,
         limits=limits(settings),
@@ -70,9 +96,20 @@ def assemble(settings: Settings, reactor: Any, now: Callable[[], float], store: 
         new_id=lambda: f"{random.getrandbits(128):032x}",
         forwarded=settings.server.forwarded,
         access=access_logger(globalLogPublisher, now),
-        before_head=cors.add_headers,
+        render=render,
+        before_head=before_head,
+        streams=stream.wants,
     )
     return House(in_force, store, site, log)
+
+
+def settle(settings: Settings) -> float:
+    """Seconds for which messages of a strong queue wait until readers of a range see them."""
+    storage = settings.storage
+    if not isinstance(storage, CassandraStorage):
+        return 0.0
+    wait = storage.write_timeout + storage.clock_skew if storage.frontends == "many" else 0.0
+    return wait + storage.base_delay
 
 
 def limits(settings: Settings) -> Limits:

@@ -49,7 +49,7 @@ def make_store(settings: Storage, reactor: Any, now: Callable[[], float]) -> ISt
     if isinstance(settings, MemoryStorage):
         from queuey.storage.memory import MemoryStore
 
-        memory = MemoryStore(reactor, told, settings.max_bytes, node, clock_sequence, _new_version)
+        memory = MemoryStore(reactor, told, settings.max_bytes, node, clock_sequence, _new_version, secrets.randbits)
         return CachedStore(memory, told, _CACHED_QUEUES, _CACHED_PAGES)
     from queuey.storage.sqlite import SQLiteSettings, SQLiteStore, Threads
 
@@ -66,6 +66,7 @@ def make_store(settings: Storage, reactor: Any, now: Callable[[], float]) -> ISt
         node,
         clock_sequence,
         _new_version,
+        secrets.randbits,
     )
     return TimedStore(CachedStore(store, told, _CACHED_QUEUES, _CACHED_PAGES), reactor, _LIMIT, _PING_LIMIT)
 

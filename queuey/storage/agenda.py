@@ -3,37 +3,49 @@
 from __future__ import annotations
 
 import heapq
+from typing import Any, Generic, TypeVar
 
 from queuey.model.timeid import MessageId, Ticks
 
 Place = tuple[int, int, MessageId]
 """Where a message is: the incarnation of its queue, its partition, its id."""
 
+P = TypeVar("P", bound=tuple[Any, ...])
 
-class Agenda:
+
+class Agenda(Generic[P]):
     """Places by the time at which each falls due; what is dropped or moved leaves nothing behind for long."""
 
     def __init__(self) -> None:
-        self._when: dict[Place, Ticks] = {}
-        self._heap: list[tuple[Ticks, Place]] = []
+        self._when: dict[P, Ticks] = {}
+        self._heap: list[tuple[Ticks, P]] = []
 
     def __len__(self) -> int:
         return len(self._heap)
 
-    def put(self, place: Place, when: Ticks) -> None:
+    def put(self, place: P, when: Ticks) -> None:
         """Set the time of a place, whether it had one or not."""
         self._when[place] = when
         heapq.heappush(self._heap, (when, place))
         self._tidy()
 
-    def drop(self, place: Place) -> None:
+    def drop(self, place: P) -> None:
         """Forget a place, if it is there."""
         if self._when.pop(place, None) is not None:
             self._tidy()
 
-    def due(self, now: Ticks) -> list[Place]:
+    def first(self) -> Ticks | None:
+        """When the next place falls due."""
+        while self._heap:
+            when, place = self._heap[0]
+            if self._when.get(place) == when:
+                return when
+            heapq.heappop(self._heap)
+        return None
+
+    def due(self, now: Ticks) -> list[P]:
         """Take out the places whose time has come, the earliest first."""
-        found: list[Place] = []
+        found: list[P] = []
         while self._heap and self._heap[0][0] <= now:
             when, place = heapq.heappop(self._heap)
             if self._when.get(place) == when:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred, succeed
@@ -11,11 +11,12 @@ from zope.interface import implementer
 
 from queuey.deferreds import shield
 from queuey.interfaces import IStateStore, IStore, Promises
-from queuey.model.message import Address, Content, NewMessage
+from queuey.model.message import Address, Condition, Content, NewMessage
+from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import MessageId, from_seconds
-from queuey.model.window import LookupSlice, Window, WindowSlice
+from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
 from queuey.storage.pages import Pages, Told
 
 Name = tuple[str, str]
@@ -95,6 +96,10 @@ class CachedStore:
         """See IStore."""
         return self._store.opened()
 
+    def watch(self, arrived: Callable[[int], None]) -> float | None:
+        """See IStore."""
+        return self._store.watch(arrived)
+
     def close(self) -> Deferred[None]:
         """See IStore."""
         self._closed = True
@@ -112,6 +117,16 @@ class CachedStore:
     ) -> Deferred[tuple[MessageId, ...]]:
         """See IMessageStore."""
         return self._store.append(queue, messages, terms)
+
+    def append_once(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
+    ) -> Deferred[Appended]:
+        """See IMessageStore."""
+        return self._store.append_once(queue, messages, terms, once)
+
+    def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
+        """See IMessageStore."""
+        return self._store.merge(queue, merge, ack)
 
     def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         """See IMessageStore; a page that is kept is answered at once."""
@@ -141,6 +156,12 @@ class CachedStore:
     ) -> Deferred[None]:
         """See IMessageStore."""
         return self._changing_pages(queue, self._store.replace(queue, addresses, content, ttl, terms))
+
+    def put(
+        self, queue: Queue, address: Address, content: Content, ttl: int, condition: Condition, terms: WriteTerms
+    ) -> Deferred[bool]:
+        """See IMessageStore."""
+        return self._changing_pages(queue, self._store.put(queue, address, content, ttl, condition, terms))
 
     def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
         """See IMessageStore."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from heapq import merge as merged
 from typing import Final, TypeVar
 
 import attrs
@@ -13,18 +14,39 @@ from zope.interface import implementer
 
 from queuey.errors import Conflict, NoSuchQueue, StorageFull, Unavailable
 from queuey.interfaces import MAX_STATE, IStateStore, IStore, Outcome, Promises, State
-from queuey.model.message import Address, Content, Message, NewMessage
+from queuey.model.message import Address, Condition, Content, Message, NewMessage
+from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.timeid import HIGHEST, SECOND, MessageId, Ticks, from_seconds, make, ticks_of, upper_bound
-from queuey.model.window import SLICE_BYTES, SLICE_ROWS, LookupSlice, Window, WindowSlice
-from queuey.storage.agenda import Agenda
+from queuey.model.timeid import (
+    HIGHEST,
+    LOWEST,
+    RANDOM_BITS,
+    SECOND,
+    MessageId,
+    Ticks,
+    from_seconds,
+    make,
+    make_random,
+    ticks_of,
+    to_seconds,
+    upper_bound,
+)
+from queuey.model.window import SLICE_BYTES, SLICE_ROWS, LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
+from queuey.storage.agenda import Agenda, Place
+from queuey.storage.refusals import check_condition, check_new_id, key_reused
 
 OVERHEAD: Final = 768
-"""Bytes that a message, a queue or a state takes beside its own, as this store counts them against its bound."""
+"""Bytes that a message, a queue, a state or a remembered answer takes beside its own, as they count for the bound."""
+
+ADDRESS: Final = 192
+"""Bytes that a remembered answer takes for each message in it."""
 
 SWEEP: Final = 1.0
 """Seconds between two sweeps of what has expired."""
+
+SOONEST: Final = 0.001
+"""Seconds to the next look at what is due at the least: clocks are not exact, and one too early must not spin."""
 
 T = TypeVar("T")
 
@@ -57,12 +79,34 @@ class Partition:
         return (self.ids[place] for place in (reversed(places) if descending else places))
 
 
+@attrs.frozen
+class Kept:
+    """What was answered to a write that is done once.
+
+    :ivar digest: of what was asked.
+    :ivar appended: the answer to a repeat.
+    :ivar expires: the first moment at which it is not remembered any more.
+    :ivar bytes: that it takes.
+    """
+
+    digest: bytes
+    appended: Appended
+    expires: Ticks
+    bytes: int
+
+
 class Life:
-    """One life of a queue."""
+    """One life of a queue.
+
+    :ivar keys: what was answered to writes that are done once, by their keys.
+    :ivar purged: the bound up to which it was purged.
+    """
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
         self.partitions: dict[int, Partition] = {}
+        self.keys: dict[bytes, Kept] = {}
+        self.purged = LOWEST
 
     def partition(self, number: int) -> Partition:
         """A partition to write to."""
@@ -72,6 +116,16 @@ class Life:
         """A message, expired or not."""
         partition = self.partitions.get(address.partition)
         return partition.messages.get(address.id) if partition else None
+
+    def places(self, merge: Merge, stable: MessageId) -> Iterator[tuple[MessageId, int]]:
+        """The ids and partitions of a merged range below a bound."""
+        each = (self._places(number, merge, stable) for number in merge.partitions if number in self.partitions)
+        return merged(*each, reverse=merge.descending)
+
+    def _places(self, number: int, merge: Merge, stable: MessageId) -> Iterator[tuple[MessageId, int]]:
+        lower, upper = merge.bounds(number)
+        ids = self.partitions[number].between(lower, min(upper, stable), merge.descending)
+        return ((id, number) for id in ids)
 
     def __len__(self) -> int:
         return sum(len(partition.messages) for partition in self.partitions.values())
@@ -173,6 +227,10 @@ class MemoryStates:
         return 0 if value is None else OVERHEAD + len(key) + len(value)
 
 
+def _nothing(incarnation: int) -> None:
+    """What is told where nobody watches."""
+
+
 def closed() -> Unavailable:
     """What everything fails with before ``open`` and after ``close``."""
     return Unavailable("The store is closed.")
@@ -187,6 +245,7 @@ class MemoryStore:
     :param max_bytes: what the store may take in all; whatever does not fit is refused.
     :param node: 48 bits that the ids of this process carry, and ``clock_sequence`` 14 more.
     :param new_version: makes a text that was never there before.
+    :param bits: makes as many random bits as it is asked for.
     """
 
     promises = Promises("An acknowledged write is kept in memory: it ends with the process.", False)
@@ -199,22 +258,27 @@ class MemoryStore:
         node: int,
         clock_sequence: int,
         new_version: Callable[[], str],
+        bits: Callable[[int], int],
     ) -> None:
         self._clock = clock
         self._now = now
         self._node = node
         self._clock_sequence = clock_sequence
         self._new_version = new_version
+        self._bits = bits
         self._room = Room(max_bytes)
         self.states = MemoryStates(self._room, new_version)
         self._lives: dict[int, Life] = {}
         self._queues: dict[str, dict[str, int]] = {}
         self._names: dict[str, list[str]] = {}
         self._usage: dict[str, int] = {}
-        self._expiry = Agenda()
-        self._future = Agenda()
+        self._expiry: Agenda[Place] = Agenda()
+        self._future: Agenda[Place] = Agenda()
+        self._forgetting: Agenda[tuple[int, bytes]] = Agenda()
         self._last = Ticks(0)
         self._incarnation = 0
+        self._tell: Callable[[int], None] = _nothing
+        self._arrived: set[int] = set()
         self._timer: IDelayedCall | None = None
 
     # The store as a whole
@@ -227,6 +291,11 @@ class MemoryStore:
     def opened(self) -> Deferred[None]:
         """See IStore."""
         return succeed(None)
+
+    def watch(self, arrived: Callable[[int], None]) -> float | None:
+        """See IStore."""
+        self._tell = arrived
+        return None
 
     def close(self) -> Deferred[None]:
         """See IStore; nothing waits, so it is over at once."""
@@ -244,17 +313,33 @@ class MemoryStore:
         return maybeDeferred(function) if self._timer is not None else fail(closed())
 
     def _tick(self) -> None:
-        self._timer = self._clock.callLater(SWEEP, self._tick)
         self._stable()
         self._sweep()
+        self._timer = self._clock.callLater(self._pause(), self._tick)
+        arrived, self._arrived = self._arrived, set()
+        for incarnation in sorted(arrived):
+            self._tell(incarnation)
+
+    def _pause(self) -> float:
+        """Seconds to the next sweep, or until something falls due."""
+        due = self._future.first()
+        return SWEEP if due is None else min(SWEEP, max(SOONEST, to_seconds(due) - self._now()))
+
+    def _await(self, place: Place) -> None:
+        """Hear of a message of the future, and look when it falls due."""
+        self._future.put(place, ticks_of(place[2]))
+        pause = self._pause()
+        if self._timer is not None and pause < self._timer.getTime() - self._clock.seconds():
+            self._timer.reset(pause)
 
     def _ticks(self) -> Ticks:
         return from_seconds(self._now())
 
     def _stable(self) -> Ticks:
-        """The last time that scans show: that of the last id made, or of a later one of the future that is due."""
-        for _, _, id in self._future.due(self._ticks()):
+        """The last time that reads show: that of the last id made, or of a later one of the future that is due."""
+        for incarnation, _, id in self._future.due(self._ticks()):
             self._last = max(self._last, ticks_of(id))
+            self._arrived.add(incarnation)
         return self._last
 
     def _sweep(self) -> None:
@@ -263,6 +348,8 @@ class MemoryStore:
             gone.setdefault((incarnation, partition), []).append(id)
         for (incarnation, number), ids in gone.items():
             self._take(self._lives[incarnation], number, ids)
+        for incarnation, key in self._forgetting.due(self._ticks()):
+            self._room.used -= self._lives[incarnation].keys.pop(key).bytes
 
     # Messages
 
@@ -272,23 +359,80 @@ class MemoryStore:
         """See IMessageStore."""
         return self._answer(lambda: self._append(queue, messages, terms))
 
-    def _append(self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms) -> tuple[MessageId, ...]:
+    def _append(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, beside: int = 0
+    ) -> tuple[MessageId, ...]:
+        """Store messages, if they have room with so many bytes beside them."""
         life = self._life(queue)
-        self._reserve(life, sum(new.content.size for new in messages), len(messages), terms.max_bytes)
+        self._reserve(life, sum(new.content.size for new in messages), len(messages), terms.max_bytes, beside)
         now = self._ticks()
-        return tuple(self._add(life, new, now) for new in messages)
+        fresh = max(self._last, now) + 1
+        return tuple(self._add(life, new, now, Ticks(fresh + place)) for place, new in enumerate(messages))
 
-    def _add(self, life: Life, new: NewMessage, now: Ticks) -> MessageId:
+    def _add(self, life: Life, new: NewMessage, now: Ticks, fresh: Ticks) -> MessageId:
+        due = Ticks(max(fresh, self._last + 1) + new.delay) if new.delay else None
         messages = life.partition(new.partition).messages
-        id = self._new_id(now)
+        id = self._make_id(now, due)
         while id in messages:  # a client may have put its own message under an id that it foresaw
-            id = self._new_id(now)
-        self._put(life, Message(new.partition, id, new.content, Ticks(now + new.ttl * SECOND)))
+            id = self._make_id(now, due)
+        born = now if due is None else due
+        self._put(life, Message(new.partition, id, new.content, Ticks(born + new.ttl * SECOND)))
+        if due is not None:
+            self._await((life.queue.incarnation, new.partition, id))
         return id
+
+    def _make_id(self, now: Ticks, due: Ticks | None) -> MessageId:
+        return self._new_id(now) if due is None else make_random(due, self._bits(RANDOM_BITS))
 
     def _new_id(self, now: Ticks) -> MessageId:
         self._last = Ticks(max(self._last, now) + 1)
         return make(self._last, self._clock_sequence, self._node)
+
+    def append_once(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
+    ) -> Deferred[Appended]:
+        """See IMessageStore."""
+        return self._answer(lambda: self._append_once(queue, messages, terms, once))
+
+    def _append_once(self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once) -> Appended:
+        life, now = self._life(queue), self._ticks()
+        kept = life.keys.get(once.key)
+        if kept is not None and kept.expires > now:
+            if kept.digest != once.digest:
+                raise key_reused()
+            return kept.appended
+        size = OVERHEAD + len(once.note) + ADDRESS * len(messages)
+        ids = self._append(queue, messages, terms, size)
+        addresses = tuple(Address(new.partition, id) for new, id in zip(messages, ids, strict=True))
+        expires = Ticks(now + once.lifetime * SECOND)
+        self._keep(life, once.key, Kept(once.digest, Appended(addresses, once.note, True), expires, size))
+        return Appended(addresses, once.note, False)
+
+    def _keep(self, life: Life, key: bytes, kept: Kept) -> None:
+        """Remember an answer, whose room is counted already."""
+        old = life.keys.get(key)
+        if old is not None:
+            self._room.used -= old.bytes
+        life.keys[key] = kept
+        self._forgetting.put((life.queue.incarnation, key), kept.expires)
+
+    def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
+        """See IMessageStore; nothing is newer than the stable time but what is to be hidden."""
+        return self._answer(lambda: self._merge(queue, merge))
+
+    def _merge(self, queue: Queue, merge: Merge) -> MergeSlice:
+        life, stable = self._lives.get(queue.incarnation), upper_bound(self._stable())
+        merging = Merging(merge, self._ticks())
+        if life is None:
+            return merging.slice((), stable, LOWEST)
+        found: list[Message] = []
+        for id, number in life.places(merge, stable):
+            message = life.partitions[number].messages[id]
+            if merging.take(id, number, message.expires, len(message.content.body)):
+                found.append(message)
+            elif merging.full:
+                break
+        return merging.slice(tuple(found), stable, life.purged)
 
     def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         """See IMessageStore."""
@@ -327,18 +471,41 @@ class MemoryStore:
         self, queue: Queue, addresses: Sequence[Address], content: Content, ttl: int, terms: WriteTerms
     ) -> None:
         life = self._life(queue)
+        self._sweep()  # what is replaced is not to be swept while it is counted
         addresses = tuple(dict.fromkeys(addresses))
         old = [message for address in addresses if (message := life.find(address))]
         more = content.size * len(addresses) - sum(message.content.size for message in old)
         self._reserve(life, more, len(addresses) - len(old), terms.max_bytes)
-        now = self._ticks()
         for address in addresses:
-            ticks = ticks_of(address.id)
-            if ticks <= max(self._last, now):
-                self._last = max(self._last, ticks)
-            else:
-                self._future.put((queue.incarnation, address.partition, address.id), ticks)
-            self._put(life, Message(address.partition, address.id, content, Ticks(now + ttl * SECOND)))
+            self._set(life, address, content, ttl)
+
+    def _set(self, life: Life, address: Address, content: Content, ttl: int) -> None:
+        """Store a message under a given id, which is shown if its time has come."""
+        now, ticks = self._ticks(), ticks_of(address.id)
+        if ticks <= max(self._last, now):
+            self._last = max(self._last, ticks)
+        else:
+            self._await((life.queue.incarnation, address.partition, address.id))
+        self._put(life, Message(address.partition, address.id, content, Ticks(now + ttl * SECOND)))
+
+    def put(
+        self, queue: Queue, address: Address, content: Content, ttl: int, condition: Condition, terms: WriteTerms
+    ) -> Deferred[bool]:
+        """See IMessageStore."""
+        return self._answer(lambda: self._put_one(queue, address, content, ttl, condition, terms))
+
+    def _put_one(
+        self, queue: Queue, address: Address, content: Content, ttl: int, condition: Condition, terms: WriteTerms
+    ) -> bool:
+        life = self._life(queue)
+        self._sweep()
+        old = life.find(address)
+        check_condition(condition, old)
+        if old is None:
+            check_new_id(address.id, max(self._last, self._ticks()))
+        self._reserve(life, content.size - (old.content.size if old else 0), 0 if old else 1, terms.max_bytes)
+        self._set(life, address, content, ttl)
+        return old is None
 
     def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
         """See IMessageStore."""
@@ -360,8 +527,10 @@ class MemoryStore:
 
     def _purge(self, queue: Queue, before: MessageId) -> None:
         life = self._life(queue)
+        bound = min(before, upper_bound(self._stable()))
+        life.purged = max(life.purged, bound)
         for number, partition in list(life.partitions.items()):
-            self._take(life, number, partition.ids[: bisect_left(partition.ids, before)])
+            self._take(life, number, partition.ids[: bisect_left(partition.ids, bound)])
 
     def count(self, queue: Queue, ack: Ack) -> Deferred[int]:
         """See IMessageStore."""
@@ -395,16 +564,20 @@ class MemoryStore:
         self._charge(life, -sum(message.content.size for message in taken), -len(taken))
         return taken
 
-    def _reserve(self, life: Life, more: int, messages: int, limit: int | None) -> None:
-        """Count what is about to be stored, or refuse it."""
-        application = life.queue.application
-        if self._room.short(more + messages * OVERHEAD) or (limit is not None and self._over(application, more, limit)):
+    def _reserve(self, life: Life, more: int, messages: int, limit: int | None, beside: int = 0) -> None:
+        """Count what is about to be stored, or refuse it.
+
+        :param beside: bytes that count for the store alone, and not for its application.
+        """
+        application, room = life.queue.application, more + messages * OVERHEAD + beside
+        if self._room.short(room) or (limit is not None and self._over(application, more, limit)):
             self._sweep()
         if limit is not None and self._over(application, more, limit):
             raise StorageFull(f"The application may keep {limit} bytes of messages, and this would exceed it.")
-        if self._room.short(more + messages * OVERHEAD):
+        if self._room.short(room):
             raise self._room.error()
         self._charge(life, more, messages)
+        self._room.used += beside
 
     def _over(self, application: str, more: int, limit: int) -> bool:
         return more > 0 and self._usage.get(application, 0) + more > limit
@@ -428,7 +601,7 @@ class MemoryStore:
         if name in queues:
             return self._lives[queues[name]].queue, False
         if max_queues is not None and len(queues) >= max_queues:
-            raise StorageFull(f"The application may have {max_queues} queues, and has them.")
+            raise StorageFull(f"The application may have {max_queues} queues, and has them.", limit="max_queues")
         if self._room.short(OVERHEAD):
             raise self._room.error()
         self._room.used += OVERHEAD
@@ -460,6 +633,9 @@ class MemoryStore:
             return False
         for number, partition in list(life.partitions.items()):
             self._take(life, number, partition.ids)
+        for key, kept in life.keys.items():
+            self._forgetting.drop((queue.incarnation, key))
+            self._room.used -= kept.bytes
         del self._lives[queue.incarnation]
         del self._queues[life.queue.application][life.queue.name]
         names = self._names[life.queue.application]

@@ -69,9 +69,9 @@ class Pages:
 
     Where the limit of an ascending page was reached, the page is settled by what lies between its lower bound and its
     last message. All of that is below the stable time, so neither an append nor a message that falls due changes it:
-    until the first of its messages expires, only ``replace``, ``remove``, ``purge`` and ``forget`` do. Each of them
-    ends all pages of its queue, and while it is under way no page of that queue is kept: another reader may already
-    have seen what it does. Queues are told apart by their incarnations.
+    until the first of its messages expires, only ``replace``, ``put``, ``remove``, ``purge`` and ``forget`` do. Each of
+    them ends all pages of its queue, and while it is under way no page of that queue is kept: another reader may
+    already have seen what it does. Queues are told apart by their incarnations.
 
     :param size: bytes that the pages may take, with one JSON text of each that a reader may keep.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -13,11 +13,12 @@ from zope.interface import implementer
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import IStateStore, IStore, Outcome, Promises, State
-from queuey.model.message import Address, Content, NewMessage
+from queuey.model.message import Address, Condition, Content, NewMessage
+from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import MessageId
-from queuey.model.window import LookupSlice, Window, WindowSlice
+from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
 
 TICK: Final = 0.5
 """Seconds between two looks at what waits; a call may be that late."""
@@ -136,6 +137,10 @@ class TimedStore:
         """See IStore."""
         return self._store.opened()
 
+    def watch(self, arrived: Callable[[int], None]) -> float | None:
+        """See IStore."""
+        return self._store.watch(arrived)
+
     def close(self) -> Deferred[None]:
         """See IStore; how long that may take is its caller's business."""
         self._deadlines.stop()
@@ -154,6 +159,16 @@ class TimedStore:
         """See IMessageStore."""
         return self._deadlines.write(self._store.append(queue, messages, terms))
 
+    def append_once(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
+    ) -> Deferred[Appended]:
+        """See IMessageStore."""
+        return self._deadlines.write(self._store.append_once(queue, messages, terms, once))
+
+    def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
+        """See IMessageStore."""
+        return self._deadlines.read(self._store.merge(queue, merge, ack))
+
     def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         """See IMessageStore."""
         return self._deadlines.read(self._store.scan(queue, window, ack))
@@ -167,6 +182,12 @@ class TimedStore:
     ) -> Deferred[None]:
         """See IMessageStore."""
         return self._deadlines.write(self._store.replace(queue, addresses, content, ttl, terms))
+
+    def put(
+        self, queue: Queue, address: Address, content: Content, ttl: int, condition: Condition, terms: WriteTerms
+    ) -> Deferred[bool]:
+        """See IMessageStore."""
+        return self._deadlines.write(self._store.put(queue, address, content, ttl, condition, terms))
 
     def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
         """See IMessageStore."""

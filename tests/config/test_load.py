@@ -20,8 +20,8 @@ from queuey.config import (
     keys,
     name_is_good,
 )
-from queuey.model.policy import Guarantee, Policy
-from queuey.model.queue import Consistency
+from queuey.model.policy import Policy
+from queuey.model.queue import Consistency, Guarantee
 from tests.config.support import APPLICATION, KEY, SettingsTestCase
 
 DEFAULT_SERVER = ServerSettings(
@@ -93,7 +93,8 @@ class ValueTests(SettingsTestCase):
 
     def test_application(self) -> None:
         settings = self.load(
-            "[application:b]\nguarantee = at-least-once\nconsistency = very_strong\ncreate_queues = explicit\nttl = 9\n"
+            "[application:b]\nguarantee = at-least-once\nconsistency = very_strong\ncreate_queues = on-write\nttl = 9\n"
+            "idempotency_ttl = 60\n"
             "cors_origins = https://a.example http://b:81,http://[::1]:5\n  moz-extension://0a-1\nmax_queues = 3\n"
             "max_bytes = 1TiB\nmax_body = 1KiB\nkeys = of-the-section\n  second=key=\n"
             "[application_keys]\nb = one-more-key\na = %(not)s-interpolated\n"
@@ -104,7 +105,7 @@ class ValueTests(SettingsTestCase):
         origins = ("https://a.example", "http://b:81", "http://[::1]:5", "moz-extension://0a-1")
         self.assertEqual(
             b.policy,
-            Policy("b", 1024, Guarantee.AT_LEAST_ONCE, Consistency.VERY_STRONG, 9, 3, 1 << 40, cors_origins=origins),
+            Policy("b", 1024, Guarantee.AT_LEAST_ONCE, Consistency.VERY_STRONG, 9, 3, 1 << 40, origins, True, 60),
         )
 
     def test_all_origins(self) -> None:
@@ -140,6 +141,7 @@ BOUNDS = (
     ("storage", "cache", "1MiB", "64GiB"),
     ("storage", "backend = memory\nmax_bytes", "1KiB", "1TiB"),
     ("application:a", "ttl", "1", "33554432"),
+    ("application:a", "idempotency_ttl", "60", "2592000"),
     ("application:a", "max_queues", "1", "1000000000"),
     ("application:a", "max_bytes", "1", "1024TiB"),
     ("application:a", "max_body", "1", "1MiB"),
@@ -165,7 +167,8 @@ SERVER_KEYS = (
     "stop_timeout, forwarded"
 )
 APPLICATION_KEYS = (
-    "allowed: guarantee, consistency, create_queues, ttl, cors_origins, keys, max_queues, max_bytes, max_body"
+    "allowed: guarantee, consistency, create_queues, ttl, idempotency_ttl, cors_origins, keys, max_queues, max_bytes, "
+    "max_body"
 )
 SECTIONS = "allowed: [server], [storage], [metadata], [application_keys], [application:NAME], [logging]"
 CLUSTER = "allowed: " + ", ".join(key.name for key in keys.STORAGE["cassandra"])
@@ -340,8 +343,16 @@ MISTAKES = (
         "did you mean very_strong?",
     ),
     (
-        "[application:app]\ncreate_queues = on-write",
-        "[application:app] create_queues: on-write is not supported by this version; allowed: explicit",
+        "[application:app]\ncreate_queues = on-read",
+        "[application:app] create_queues: 'on-read' is not known; allowed: explicit, on-write; did you mean on-write?",
+    ),
+    (
+        "[application:app]\nidempotency_ttl = 59",
+        "[application:app] idempotency_ttl: '59' is out of range; allowed: 60 to 2592000 seconds",
+    ),
+    (
+        "[application:app]\nidempotency_ttl = 1d",
+        "[application:app] idempotency_ttl: '1d' is not a whole number; allowed: 60 to 2592000 seconds",
     ),
     ("[application:app]\nttl = 0", "[application:app] ttl: '0' is out of range; allowed: 1 to 33554432 seconds"),
     (

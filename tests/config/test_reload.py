@@ -21,7 +21,9 @@ CHANGES = {
     "durability": "relaxed",
     "cache": "1MiB",
     "consistency": "weak",
+    "create_queues": "on-write",
     "ttl": "1",
+    "idempotency_ttl": "60",
     "cors_origins": "*",
     "keys": "another-long-key",
     "max_queues": "1",
@@ -66,7 +68,7 @@ WITH = {
 }
 """What some of them need beside them."""
 
-ONLY_ONE = {"backend", "guarantee", "create_queues", "NAME"}
+ONLY_ONE = {"backend", "guarantee", "NAME"}
 
 
 class ReloadTests(SettingsTestCase):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -13,15 +13,27 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from queuey.errors import Conflict, NoSuchQueue, StorageFull
-from queuey.interfaces import IStore, Outcome
-from queuey.model.message import Address, Content, NewMessage
+from queuey.errors import Conflict, IdOutOfRange, KeyReused, NoSuchQueue, PreconditionFailed, StorageFull
+from queuey.interfaces import AHEAD, IStore, Outcome
+from queuey.model.message import MAX_TTL, Address, Condition, Content, NewMessage, tag_of
+from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Consistency, Queue, QueueSettings, QueueType
-from queuey.model.timeid import HIGHEST, LOWEST, MAX_TICKS, MessageId, Ticks, from_seconds, make, successor, ticks_of
-from queuey.model.window import Window
-from tests.contracts.model import Life, Model
-from tests.contracts.reading import check_size, foreign_id
+from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
+from queuey.model.timeid import (
+    HIGHEST,
+    LOWEST,
+    MAX_TICKS,
+    SECOND,
+    MessageId,
+    Ticks,
+    from_seconds,
+    make,
+    successor,
+    ticks_of,
+)
+from queuey.model.window import NEWEST, OLDEST, SLICE_BYTES, Merge, Position, Window
+from tests.contracts.model import Kept, Life, Model
+from tests.contracts.reading import check_merged, check_size, foreign_id, once, rest_of
 from tests.contracts.subject import START, Subject
 
 LONG = bool(os.environ.get("QUEUEY_LONG"))
@@ -34,9 +46,14 @@ SETTINGS = st.builds(
     st.integers(1, 200),
     st.sampled_from(Consistency),
     st.lists(st.sampled_from(["app:x", "bid:a@b.example"]), unique=True).map(tuple),
+    st.none() | st.sampled_from(Guarantee),
+    st.none() | st.integers(1, MAX_TTL),
 )
 PARTITIONS = st.sampled_from([1, 1, 1, 2, 3])
 TTLS = st.sampled_from([60, 60, 60, 8, 5, 2, 1])
+DELAYS = st.sampled_from([0, 0, 0, 1, SECOND, 3 * SECOND, 9 * SECOND]).map(Ticks)
+CONDITIONS = st.sampled_from(["any", "any", "absent", "present", "these", "others"])
+LIFETIMES = st.sampled_from([3600, 3600, 10, 3])
 CONTENTS = st.builds(
     Content, st.binary(max_size=12), st.none() | st.text("a\u00e9", max_size=4), st.none() | st.binary(max_size=3)
 )
@@ -52,6 +69,8 @@ IDS = st.one_of(
 )
 EXTREMES = (make(Ticks(0), 0, 0), make(MAX_TICKS, 0x3FFF, (1 << 48) - 1))
 
+WORDS = (NoSuchQueue, StorageFull, Conflict, KeyReused, PreconditionFailed, IdOutOfRange)
+
 Check = Callable[[Any], None]
 
 
@@ -60,6 +79,9 @@ class HoldableSubject(Subject, Protocol):
 
     :ivar counts_bytes: whether it holds the limit on an application's bytes.
     :ivar clock_goes_back: whether its clock may be set back.
+    :ivar stamps_all: whether its stable time goes with the clock, and it takes an id of now also for a message that has
+        another.
+    :ivar forgets_in_time: whether it remembers what was answered to a key for just as long as it is asked to.
     """
 
     @property
@@ -67,6 +89,12 @@ class HoldableSubject(Subject, Protocol):
 
     @property
     def clock_goes_back(self) -> bool: ...
+
+    @property
+    def forgets_in_time(self) -> bool: ...
+
+    @property
+    def stamps_all(self) -> bool: ...
 
     def hold(self) -> None:
         """Let writes wait."""
@@ -95,6 +123,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.let_go()
         for life in self.model.lives:
             self.compare_scan(life, Window((1, 2, 3)))
+            self.compare_merge(life, Merge((1, 2, 3)))
             self.compare_count(life)
         self.result(self.subject.close())
 
@@ -104,7 +133,7 @@ class StoreMachine(RuleBasedStateMachine):
         results: list[Any] = []
         answer.addBoth(results.append)
         assert results, "nothing came"
-        if isinstance(results[0], Failure) and not results[0].check(NoSuchQueue, StorageFull, Conflict):
+        if isinstance(results[0], Failure) and not results[0].check(*WORDS):
             results[0].raiseException()
         return results[0]
 
@@ -218,7 +247,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(
         place=PLACES,
-        messages=st.lists(st.builds(NewMessage, PARTITIONS, CONTENTS, TTLS), min_size=1, max_size=5),
+        messages=st.lists(st.builds(NewMessage, PARTITIONS, CONTENTS, TTLS, DELAYS), min_size=1, max_size=5),
         limit=LIMITS,
     )
     def append(self, place: int, messages: list[NewMessage], limit: int | None) -> None:
@@ -235,13 +264,60 @@ class StoreMachine(RuleBasedStateMachine):
             size = sum(message.content.size for message in messages)
             if self.refused(result, StorageFull, self.model.is_over(queue.application, size, limit)):
                 return
-            assert len(result) == len(messages)
-            for id, message in zip(result, messages, strict=True):
-                assert ticks_of(id) > max(self.model.low, self.model.clock)
-                assert Address(message.partition, id) not in life.messages
-                self.model.appended(life, id, message.partition, message.content, message.ttl)
+            self.stored(life, messages, result)
 
         self.write(self.store.append(queue, messages, WriteTerms(Ack.ONE, limit)), check)
+
+    def stored(self, life: Life, messages: list[NewMessage], ids: Sequence[MessageId]) -> None:
+        """Put into the model what the store has stored under these new ids."""
+        assert len(ids) == len(messages)
+        for id, message in zip(ids, messages, strict=True):
+            assert ticks_of(id) > max(self.model.low, self.model.clock) + message.delay
+            assert Address(message.partition, id) not in life.messages
+            put = self.model.delayed if message.delay else self.model.appended
+            put(life, id, message.partition, message.content, message.ttl)
+            self.stamped(bool(message.delay))
+
+    def stamped(self, count: int) -> None:
+        """The store may have made so many ids of now that nobody is told."""
+        if self.subject.stamps_all:
+            self.model.stamped(count)
+
+    @rule(
+        place=PLACES,
+        messages=st.lists(st.builds(NewMessage, PARTITIONS, CONTENTS, TTLS, DELAYS), min_size=1, max_size=3),
+        limit=LIMITS,
+        asked=st.builds(once, st.sampled_from([b"k", b"l"]), st.sampled_from([b"d", b"d", b"e"]), lifetime=LIFETIMES),
+    )
+    def append_once(self, place: int, messages: list[NewMessage], limit: int | None, asked: Once) -> None:
+        if self.store.promises.not_once:
+            return
+        queue, limit = self.pick(place), self.limit_on(limit)
+        messages = [attrs.evolve(message, partition=within(queue, message.partition)) for message in messages]
+        if not self.subject.forgets_in_time:
+            asked = attrs.evolve(asked, lifetime=3600)
+
+        def check(result: Any) -> None:
+            self.stamped(len(messages))
+            life = self.model.of(queue)
+            if self.refused(result, NoSuchQueue, life is None) or life is None:
+                return
+            kept = self.model.kept(life, asked.key)
+            if self.refused(result, KeyReused, kept is not None and kept.digest != asked.digest):
+                return
+            if kept is not None:
+                assert result == Appended(kept.addresses, kept.note, True)
+                return
+            size = sum(message.content.size for message in messages)
+            if self.refused(result, StorageFull, self.model.is_over(queue.application, size, limit)):
+                return
+            assert [address.partition for address in result.addresses] == [message.partition for message in messages]
+            assert (result.note, result.duplicate) == (asked.note, False)
+            self.stored(life, messages, [address.id for address in result.addresses])
+            expires = Ticks(self.model.clock + asked.lifetime * SECOND)
+            life.keys[asked.key] = Kept(asked.digest, result.addresses, asked.note, expires)
+
+        self.write(self.store.append_once(queue, messages, WriteTerms(Ack.MAJORITY, limit), asked), check)
 
     @rule(place=PLACES, number=st.integers(1, 8))
     def append_plainly(self, place: int, number: int) -> None:
@@ -290,6 +366,49 @@ class StoreMachine(RuleBasedStateMachine):
 
         self.write(self.store.replace(queue, addresses, content, ttl, WriteTerms(Ack.ONE, limit)), check)
 
+    @rule(place=PLACES, partition=PARTITIONS, choice=IDS, condition=CONDITIONS, content=CONTENTS, ttl=TTLS)
+    def put(
+        self, place: int, partition: int, choice: tuple[str, int], condition: str, content: Content, ttl: int
+    ) -> None:
+        queue = self.pick(place)
+        address = Address(within(queue, partition), self.pick_id(queue, choice))
+        asked = self.condition(queue, address, condition)
+
+        def check(result: Any) -> None:
+            may_be_new = self.may_be_new(address.id)
+            self.stamped(1)
+            life = self.model.of(queue)
+            if self.refused(result, NoSuchQueue, life is None) or life is None:
+                return
+            old = life.messages.get(address)
+            if self.refused(result, PreconditionFailed, not asked.holds(old)):
+                return
+            if self.refused(result, IdOutOfRange, None if old is None else False):
+                assert may_be_new is not True
+                return
+            assert result is (old is None)
+            assert old is not None or may_be_new is not False
+            self.model.replaced(life, address, content, ttl)
+
+        self.write(self.store.put(queue, address, content, ttl, asked, WriteTerms(Ack.ONE)), check)
+
+    def condition(self, queue: Queue, address: Address, kind: str) -> Condition:
+        """A condition of a kind; ``these`` is the message that is there now."""
+        life = self.model.of(queue)
+        message = life.messages.get(address) if life else None
+        if kind == "these":
+            return Condition(tags=frozenset({tag_of(message)} if message else ()))
+        tags = frozenset({"x"}) if kind == "others" else None
+        return Condition(kind == "absent", kind == "present", tags)
+
+    def may_be_new(self, id: MessageId) -> bool | None:
+        """Whether a new message may have an id; ``None`` where that hangs on what is not known of the stable time."""
+        ticks = ticks_of(id)
+        least, most = (max(bound, self.model.clock) for bound in (self.model.low, self.model.high))
+        if most < ticks <= least + AHEAD:
+            return True
+        return False if ticks <= least or ticks > most + AHEAD else None
+
     @rule(place=PLACES, where=st.lists(st.tuples(PARTITIONS, IDS), max_size=4))
     def remove(self, place: int, where: list[tuple[int, tuple[str, int]]]) -> None:
         queue = self.pick(place)
@@ -306,7 +425,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(place=PLACES, choice=IDS, really=SELDOM)
     def purge(self, place: int, choice: tuple[str, int], really: bool) -> None:
-        if not really:
+        by_clock = self.subject.stamps_all
+        if not really or self.model.low != self.model.high or (by_clock and self.held):
             return
         queue = self.pick(place)
         bound = self.pick_id(queue, choice)
@@ -315,7 +435,7 @@ class StoreMachine(RuleBasedStateMachine):
             life = self.model.of(queue)
             if self.refused(result, NoSuchQueue, life is None) or life is None:
                 return
-            life.messages = {a: message for a, message in life.messages.items() if a.id >= bound}
+            self.model.purge(life, bound, max(self.model.low, self.model.clock) if by_clock else self.model.low)
 
         self.write(self.store.purge(queue, bound, Ack.ONE), check)
 
@@ -419,6 +539,46 @@ class StoreMachine(RuleBasedStateMachine):
             rest = piece.rest
         if self.model.is_certain(life):
             assert found == self.model.shown(life, window)
+        else:
+            assert all(life.messages[Address(message.partition, message.id)] == message for message in found)
+
+    @rule(
+        place=PLACES,
+        partitions=st.sets(st.integers(1, 4), max_size=4).map(lambda some: tuple(sorted(some))),
+        lower=st.none() | st.tuples(IDS, st.integers(0, 4)),
+        upper=st.none() | st.tuples(IDS, st.integers(0, 4)),
+        descending=st.booleans(),
+        limit=st.integers(1, 6),
+        max_bytes=st.sampled_from([0, 8, 20, SLICE_BYTES, SLICE_BYTES]),
+    )
+    def merge(
+        self,
+        place: int,
+        partitions: tuple[int, ...],
+        lower: tuple[tuple[str, int], int] | None,
+        upper: tuple[tuple[str, int], int] | None,
+        descending: bool,
+        limit: int,
+        max_bytes: int,
+    ) -> None:
+        self.let_go()
+        queue = self.pick(place)
+        low = Position(self.pick_id(queue, lower[0]), lower[1]) if lower else OLDEST
+        high = Position(self.pick_id(queue, upper[0]), upper[1]) if upper else NEWEST
+        merge = Merge(partitions, low, high, descending, limit, max_bytes)
+        self.compare_merge(self.model.of(queue) or Life(queue), merge)
+
+    def compare_merge(self, life: Life, merge: Merge) -> None:
+        found, rest, over = [], merge, False
+        while not over:
+            piece = self.result(self.store.merge(life.queue, rest, Ack.ONE))
+            check_merged(rest, piece)
+            assert piece.over or piece.position != (rest.upper if merge.descending else rest.lower)
+            assert piece.purged == life.purged
+            found += piece.messages
+            rest, over = rest_of(rest, piece), piece.over
+        if self.model.is_certain(life):
+            assert found == self.model.merged(life, merge)
         else:
             assert all(life.messages[Address(message.partition, message.id)] == message for message in found)
 

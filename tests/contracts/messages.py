@@ -7,14 +7,14 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from zope.interface.verify import verifyObject
 
-from queuey.errors import NoSuchQueue, Unavailable
+from queuey.errors import NoSuchQueue, NotPromised, Unavailable
 from queuey.interfaces import IMessageStore, IStore
 from queuey.model.message import MAX_TTL, Address, Content, Message, NewMessage
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue
 from queuey.model.timeid import SECOND, MessageId, from_seconds, successor, ticks_of
-from queuey.model.window import Window
-from tests.contracts.reading import TERMS, TTL, MessagesCase, bodies, foreign_id, look_up, new, read
+from queuey.model.window import Merge, Window
+from tests.contracts.reading import TERMS, TTL, MessagesCase, bodies, foreign_id, look_up, new, once, read
 from tests.contracts.subject import START, after_restart, contract
 
 HUGE = 10**30
@@ -378,8 +378,8 @@ class ReplaceContract(MessagesCase):
         self.assertEqual(await self.shown(queue, 1, 2), [b"bound", b"after"])
         self.assertEqual(await self.counted(queue), 3)
         await self.store.purge(queue, successor(future), Ack.MAJORITY)
-        self.assertEqual(await self.counted(queue), 0)
-        self.assertEqual(await self.found(queue, future), [])
+        self.assertEqual(await self.counted(queue), 1)
+        self.assertEqual(await self.found(queue, future), [b"future"])
         self.assertEqual(await self.shown(other), [b"x"])
 
     @contract
@@ -417,6 +417,11 @@ class ReplaceContract(MessagesCase):
 
 class LifeContract(MessagesCase):
     """What becomes of messages with the queue's life, and at the end of the store's."""
+
+    @property
+    def not_once(self) -> str:
+        """Why the store promises no more than that."""
+        return self.store.promises.not_once
 
     async def writes_fail(self, queue: Queue, error: type[Exception]) -> None:
         (where,) = (Address(1, foreign_id(-1)),)
@@ -502,11 +507,14 @@ class LifeContract(MessagesCase):
         queue = await self.make_queue()
         answers = [self.store.append(queue, [new(b"%d" % number)], TERMS) for number in range(50)]
         answers += [self.store.append(queue, [new(b"big")] * 10, TERMS)]
+        keyed = self.append_once(queue, [new(b"keyed", partition=2)], once()) if not self.not_once else None
         purge = self.store.purge(queue, foreign_id(-1), Ack.ONE)
         closed = self.store.close()
         late = self.store.append(queue, [new(b"late")], TERMS)
         await gatherResults(answers)
         await purge
+        if keyed is not None:
+            await keyed
         await closed
         await self.fails(Unavailable, late)
         if self.subject.keeps:
@@ -521,6 +529,7 @@ class LifeContract(MessagesCase):
         store = self.store
         for answer in (
             store.scan(queue, Window((1,)), Ack.ONE),
+            store.merge(queue, Merge((1,)), Ack.ONE),
             store.lookup(queue, [Address(1, foreign_id(0))], Ack.ONE),
             store.count(queue, Ack.ONE),
             store.create("app", "other", queue.settings, None),
@@ -545,4 +554,9 @@ class LifeContract(MessagesCase):
         promises = self.store.promises
         self.assertIsInstance(promises.survives_power_loss, bool)
         self.assertTrue(promises.durable)
+        if promises.not_once:
+            queue = await self.make_queue()
+            failure = await self.fails(NotPromised, self.append_once(queue, [new(b"x")], once()))
+            self.assertIn(promises.not_once, str(failure))
+            self.assertEqual(await self.counted(queue), 0)
         self.assertFalse(promises.survives_power_loss and not self.subject.keeps)

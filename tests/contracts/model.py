@@ -7,10 +7,20 @@ import attrs
 from queuey.interfaces import State
 from queuey.model.message import Address, Content, Message
 from queuey.model.queue import Queue
-from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, from_seconds, ticks_of
-from queuey.model.window import Window
+from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, from_seconds, ticks_of, upper_bound
+from queuey.model.window import Merge, Position, Window
 
 NEVER = Ticks(0)
+
+
+@attrs.frozen
+class Kept:
+    """What was answered to a write that is done once."""
+
+    digest: bytes
+    addresses: tuple[Address, ...]
+    note: str
+    expires: Ticks
 
 
 @attrs.define
@@ -19,6 +29,8 @@ class Life:
 
     queue: Queue
     messages: dict[Address, Message] = attrs.field(factory=dict)
+    keys: dict[bytes, Kept] = attrs.field(factory=dict)
+    purged: MessageId = LOWEST
 
     @property
     def bytes(self) -> int:
@@ -62,6 +74,7 @@ class Model:
                     del life.messages[address]
                     self.unswept += 1
                     self.ghosts += message.content.size
+            self.unswept += sum(kept.expires <= self.clock for kept in life.keys.values())
         self.high = max([self.high, *(ticks for ticks in self.foreseen if ticks <= self.clock)])
 
     def pass_time(self) -> None:
@@ -69,6 +82,7 @@ class Model:
         self.leap()
         self.unswept = self.ghosts = 0
         for life in self.lives:
+            life.keys = {key: kept for key, kept in life.keys.items() if kept.expires > self.clock}
             for message in life.messages.values():
                 if ticks_of(message.id) <= self.clock:
                     self.low = max(self.low, ticks_of(message.id))
@@ -108,6 +122,26 @@ class Model:
         self.last_id = id
         self._put(life, Address(partition, id), content, ttl)
 
+    def delayed(self, life: Life, id: MessageId, partition: int, content: Content, ttl: int) -> None:
+        self.foreseen.add(ticks_of(id))
+        expires = Ticks(ticks_of(id) + ttl * SECOND)
+        life.messages[Address(partition, id)] = Message(partition, id, content, expires)
+
+    def stamped(self, count: int) -> None:
+        """So many ids of now may have been made that nobody was told."""
+        self.high = Ticks(max(self.high, self.clock) + count) if count else self.high
+
+    def purge(self, life: Life, bound: MessageId, stable: Ticks) -> None:
+        """Delete what is below a bound and below the stable time."""
+        bound = min(bound, upper_bound(stable))
+        life.messages = {a: message for a, message in life.messages.items() if a.id >= bound}
+        life.purged = max(life.purged, bound)
+
+    def kept(self, life: Life, key: bytes) -> Kept | None:
+        """What is remembered under a key."""
+        kept = life.keys.get(key)
+        return kept if kept is not None and kept.expires > self.clock else None
+
     def replaced(self, life: Life, address: Address, content: Content, ttl: int) -> None:
         ticks = ticks_of(address.id)
         if ticks <= max(self.low, self.clock):
@@ -141,3 +175,13 @@ class Model:
             )
             found += some[: window.limit]
         return found
+
+    def merged(self, life: Life, merge: Merge) -> list[Message]:
+        """What a merged range shows, where that is certain."""
+        places = {
+            Position(message.id, message.partition): message
+            for message in life.messages.values()
+            if message.partition in merge.partitions and ticks_of(message.id) <= self.low
+        }
+        some = sorted((each for each in places if merge.lower < each < merge.upper), reverse=merge.descending)
+        return [places[each] for each in some]

@@ -7,12 +7,19 @@ from zope.interface.verify import verifyObject
 
 from queuey.errors import Conflict, NoSuchQueue, StorageFull
 from queuey.interfaces import IQueueStore
-from queuey.model.queue import Consistency, Queue, QueueSettings, QueueType
+from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
 from queuey.model.timeid import from_seconds
 from tests.contracts.subject import START, Contract, after_restart, contract
 
 PLAIN = QueueSettings()
-OTHER = QueueSettings(QueueType.PUBLIC, 200, Consistency.VERY_STRONG, ("app:x", "bid:a+b@c.example", "a\0\"',\n\u2028"))
+OTHER = QueueSettings(
+    QueueType.PUBLIC,
+    200,
+    Consistency.VERY_STRONG,
+    ("app:x", "bid:a+b@c.example", "a\0\"',\n\u2028"),
+    Guarantee.EXACTLY_ONCE,
+    1,
+)
 STRANGE = [
     "a b",
     "%",
@@ -93,6 +100,16 @@ class QueuesContract(Contract):
         )
         self.assertNotEqual(new.version, old.version)
         self.assertEqual(await self.described("queue"), new)
+
+    @contract
+    async def test_what_a_queue_leaves_to_its_application(self) -> None:
+        queue = await self.make("queue")
+        for guarantee in (*Guarantee, None):
+            for ttl in (1 << 25, None):
+                settings = QueueSettings(guarantee=guarantee, ttl=ttl)
+                queue = await self.store.update(queue, settings)
+                self.assertEqual(queue.settings, settings)
+                self.assertEqual(await self.described("queue"), queue)
 
     @contract
     async def test_each_update_has_a_version_of_its_own(self) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from queuey.interfaces import IMessageStore
-from queuey.model.message import Address, Content, Message, NewMessage
+from queuey.model.message import ANYWAY, Address, Condition, Content, Message, NewMessage
+from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.timeid import HIGHEST, LOWEST, MessageId, from_seconds, make
-from queuey.model.window import SLICE_BYTES, SLICE_ROWS, Slice, Window
+from queuey.model.timeid import HIGHEST, LOWEST, SECOND, MessageId, Ticks, from_seconds, make
+from queuey.model.window import SLICE_BYTES, SLICE_ROWS, Merge, MergeSlice, Position, Slice, Window
 from tests.contracts.subject import START, Contract
 
 TERMS = WriteTerms(Ack.MAJORITY)
@@ -20,8 +22,16 @@ TTL = 3600
 LIMIT_OF_SLICES = 1000
 
 
-def new(body: bytes, partition: int = 1, ttl: int = TTL) -> NewMessage:
-    return NewMessage(partition, Content(body), ttl)
+def new(body: bytes, partition: int = 1, ttl: int = TTL, delay: float = 0) -> NewMessage:
+    return NewMessage(partition, Content(body), ttl, Ticks(int(delay * SECOND)))
+
+
+def once(key: bytes = b"k", digest: bytes = b"d", note: str = "note", lifetime: int = 86_400) -> Once:
+    return Once(key.rjust(32), digest.rjust(32), note, lifetime)
+
+
+def place(message: Message) -> Position:
+    return Position(message.id, message.partition)
 
 
 def bodies(messages: Sequence[Message]) -> list[bytes]:
@@ -66,6 +76,44 @@ async def look_up(store: IMessageStore, queue: Queue, addresses: Sequence[Addres
     raise AssertionError("a look-up came to no end")
 
 
+def check_merged(merge: Merge, piece: MergeSlice) -> None:
+    """Hold a part of a merged range against what it was asked for."""
+    places = [place(message) for message in piece.messages]
+    assert places == sorted(set(places), reverse=merge.descending), places
+    assert all(merge.lower < each < merge.upper for each in places)
+    assert all(each.partition in merge.partitions for each in places)
+    assert len(places) <= merge.limit
+    sizes = [len(body) for body in bodies(piece.messages)]
+    assert sum(sizes) <= min(merge.max_bytes, SLICE_BYTES) or len(sizes) == 1, sizes
+    assert not sizes or merge.owed or sizes[0] <= merge.max_bytes
+    if merge.descending:
+        assert merge.lower <= piece.position <= max(merge.lower, min([merge.upper, *places]))
+    else:
+        assert max([merge.lower, *places]) <= piece.position
+        assert piece.position <= max(merge.lower, Position(piece.stable))
+
+
+def rest_of(merge: Merge, piece: MergeSlice) -> Merge:
+    """What is left of a merged range after its first part."""
+    if merge.descending:
+        return evolve(merge, upper=piece.position)
+    return evolve(merge, lower=piece.position)
+
+
+async def walk(store: IMessageStore, queue: Queue, merge: Merge) -> list[list[Message]]:
+    """All parts of a merged range that are not empty; the limits are those of each."""
+    found: list[list[Message]] = []
+    for _ in range(LIMIT_OF_SLICES):
+        piece = await store.merge(queue, merge, Ack.MAJORITY)
+        check_merged(merge, piece)
+        if piece.messages:
+            found.append(list(piece.messages))
+        if piece.over:
+            return found
+        merge = rest_of(merge, piece)
+    raise AssertionError("a merge came to no end")
+
+
 class MessagesCase(Contract):
     """What the suites over messages ask again and again."""
 
@@ -81,6 +129,18 @@ class MessagesCase(Contract):
 
     def replace(self, queue: Queue, id: MessageId, body: bytes, ttl: int = TTL, partition: int = 1) -> Deferred[None]:
         return self.store.replace(queue, [Address(partition, id)], Content(body), ttl, TERMS)
+
+    def put_at(
+        self, queue: Queue, address: Address, body: bytes, condition: Condition = ANYWAY, ttl: int = TTL
+    ) -> Deferred[bool]:
+        return self.store.put(queue, address, Content(body), ttl, condition, TERMS)
+
+    def append_once(self, queue: Queue, messages: Sequence[NewMessage], asked: Once) -> Deferred[Appended]:
+        return self.store.append_once(queue, messages, TERMS, asked)
+
+    async def merged(self, queue: Queue, merge: Merge) -> list[bytes]:
+        """The bodies that a merged range shows."""
+        return [body for page in await walk(self.store, queue, merge) for body in bodies(page)]
 
     async def shown(
         self,

@@ -52,6 +52,19 @@ class Subject(Protocol):
         """Close whatever is open."""
 
 
+class WatchedSubject(Subject, Protocol):
+    """A subject whose store was asked, before it was opened, to tell what falls due.
+
+    :ivar arrived: what it told.
+    :ivar pause: what it said to being asked.
+    """
+
+    arrived: list[int]
+
+    @property
+    def pause(self) -> float | None: ...
+
+
 class Contract(SynchronousTestCase):
     """The base of all contract suites: each test is a coroutine over one open store."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count, cycle
+from random import Random
 
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
@@ -13,14 +14,26 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.core.messages import MessageExchange
 from queuey.core.partitions import spread
 from queuey.core.policies import GivenPolicies
-from queuey.core.queues import QueueChanges, QueueDirectory
-from queuey.errors import Conflict, InvalidUpdate, NoSuchApplication, NoSuchQueue, Unavailable
+from queuey.core.queues import PLANNED, QueueChanges, QueueDirectory, planned
+from queuey.core.waiting import Waits
+from queuey.errors import (
+    Conflict,
+    InvalidUpdate,
+    NoSuchApplication,
+    NoSuchQueue,
+    NotPromised,
+    PreconditionFailed,
+    Unavailable,
+)
+from queuey.interfaces import Promises
 from queuey.model.message import Content, Draft, NewMessage
+from queuey.model.once import Once
 from queuey.model.policy import Ack, Policy, WriteTerms
-from queuey.model.queue import Consistency, Queue, QueueSettings, QueueType
+from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
 from queuey.model.timeid import MessageId
 from queuey.model.window import Window
 from queuey.storage.memory import MemoryStore
+from queuey.storage.pages import Told
 
 
 class Recording(MemoryStore):
@@ -59,15 +72,21 @@ class CoreTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         clock, versions = Clock(), count()
-        self.store = Recording(clock, clock.seconds, 1 << 24, 1 << 40, 1, lambda: f"v{next(versions)}")
+        self.store = Recording(
+            clock, Told(clock.seconds), 1 << 24, 1 << 40, 1, lambda: f"v{next(versions)}", Random(1).getrandbits
+        )
         self.store.open()
         policies = GivenPolicies(lambda: {"a": POLICY})
         turns = cycle(range(200))
-        self.exchange = MessageExchange(self.store, policies, lambda below: next(turns) % below)
+        waits = Waits(clock, self.store.watch)
+        self.exchange = MessageExchange(self.store, policies, lambda below: next(turns) % below, waits)
         self.directory = QueueDirectory(self.store, policies)
 
     def make(self, **changes: object) -> Queue:
-        return self.successResultOf(self.directory.create("a", "q", QueueChanges(**changes)))  # type: ignore[arg-type]
+        queue, _ = self.successResultOf(
+            self.directory.create("a", "q", QueueChanges(**changes))  # type: ignore[arg-type]
+        )
+        return queue
 
 
 class SpreadTests(SynchronousTestCase):
@@ -116,6 +135,18 @@ class ExchangeTests(CoreTestCase):
         self.store.held.callback(None)
         found = self.successResultOf(self.exchange.read(queue, Window((1,))))
         self.assertEqual([message.content.body for message in found.messages], [b"kept"])
+
+    def test_planned_queue(self) -> None:
+        """The first message makes it, and those that come meanwhile use it."""
+        queue = planned(POLICY, "new")
+        self.assertEqual((queue.incarnation, queue.settings), (PLANNED, QueueSettings()))
+        self.failureResultOf(self.directory.find("a", "new"), NoSuchQueue)
+        self.successResultOf(self.exchange.append(queue, [Draft(Content(b"1"), 5)]))
+        once = Once(b"k" * 32, b"d" * 32, "", 60)
+        self.successResultOf(self.exchange.append_once(queue, [Draft(Content(b"2"), 5)], once))
+        made = self.successResultOf(self.directory.find("a", "new"))
+        found = self.successResultOf(self.exchange.read(made, Window((1,))))
+        self.assertEqual([message.content.body for message in found.messages], [b"1", b"2"])
 
     def test_unknown_application(self) -> None:
         """Without a policy nothing is stored."""
@@ -167,6 +198,101 @@ class DirectoryTests(CoreTestCase):
         self.store.conflicts = 1
         self.assertEqual(self.successResultOf(self.directory.change(queue, QueueChanges(partitions=3))), queue)
         self.assertEqual(self.store.conflicts, 1)
+
+    def test_no_change_of_what_holds(self) -> None:
+        """To choose what the application has anyway changes nothing."""
+        queue = self.make()
+        chosen = QueueChanges(guarantee=Guarantee.AT_LEAST_ONCE, ttl=POLICY.ttl)
+        self.assertEqual(self.successResultOf(self.directory.change(queue, chosen)), queue)
+
+    def test_reset(self) -> None:
+        """What is not given goes to its default, where that is asked."""
+        queue = self.make(type=QueueType.PUBLIC, ttl=5, consistency=Consistency.WEAK)
+        wanted = QueueChanges(type=QueueType.PUBLIC, reset=frozenset({"type", "consistency"}))
+        changed = self.successResultOf(self.directory.change(queue, wanted))
+        self.assertEqual(changed.settings, QueueSettings(type=QueueType.PUBLIC, ttl=5))
+
+    def test_made_or_not(self) -> None:
+        """Whoever makes a queue is told so, and who changes one is not."""
+        for expected in (True, False):
+            _, made = self.successResultOf(self.directory.create("a", "q", QueueChanges()))
+            self.assertEqual(made, expected)
+
+    def test_judged_again(self) -> None:
+        """A queue that somebody makes in between is judged before it is changed."""
+        judged: list[Queue | None] = []
+
+        def judge(queue: Queue | None) -> None:
+            judged.append(queue)
+            if queue is None:
+                self.successResultOf(self.store.create("a", "q", QueueSettings(), None))
+            else:
+                raise PreconditionFailed("There is one.")
+
+        making = self.directory.create("a", "q", QueueChanges(ttl=5), judge)
+        self.failureResultOf(making, PreconditionFailed)
+        self.assertEqual([queue and queue.settings for queue in judged], [None, QueueSettings()])
+        self.assertIsNone(self.successResultOf(self.directory.find("a", "q")).settings.ttl)
+
+    def test_made_in_between(self) -> None:
+        """It is changed to what is wanted, if its judge has nothing against that."""
+        calls = count()
+
+        def judge(queue: Queue | None) -> None:
+            if next(calls) == 0:
+                self.successResultOf(self.store.create("a", "q", QueueSettings(), None))
+
+        queue, made = self.successResultOf(self.directory.create("a", "q", QueueChanges(ttl=5), judge))
+        self.assertEqual((queue.settings.ttl, made), (5, False))
+
+    def test_deletion_on_a_condition(self) -> None:
+        """It is judged anew after a change of somebody else, and ends what was judged last."""
+        queue = self.make()
+        self.store.conflicts = 1
+        judged: list[Queue | None] = []
+        self.successResultOf(self.directory.delete_if(queue, judged.append))
+        self.assertEqual(judged, [queue, queue])
+        self.failureResultOf(self.directory.find("a", "q"), NoSuchQueue)
+        queue = self.make()
+        self.store.conflicts = 99
+        self.failureResultOf(self.directory.delete_if(queue, judged.append), Unavailable)
+        self.assertEqual(self.successResultOf(self.directory.find("a", "q")), queue)
+
+    def test_promises(self) -> None:
+        """Exactly once is refused where the queue or the store cannot keep it, and changes nothing."""
+        once = QueueChanges(guarantee=Guarantee.EXACTLY_ONCE)
+        weak = QueueChanges(consistency=Consistency.WEAK)
+        queue = self.make(consistency=Consistency.WEAK)
+        self.failureResultOf(self.directory.change(queue, once), NotPromised)
+        self.store.promises = Promises("nothing", False, "It forgets.")
+        queue = self.successResultOf(self.directory.change(queue, QueueChanges(consistency=Consistency.STRONG)))
+        failure = self.failureResultOf(self.directory.change(queue, once), NotPromised)
+        self.assertIn("It forgets.", failure.value.text)
+        self.store.promises = Promises("nothing", False)
+        queue = self.successResultOf(self.directory.change(queue, once))
+        self.failureResultOf(self.directory.change(queue, weak), NotPromised)
+        self.failureResultOf(
+            self.directory.create(
+                "a", "new", QueueChanges(consistency=Consistency.WEAK, guarantee=Guarantee.EXACTLY_ONCE)
+            ),
+            NotPromised,
+        )
+        self.failureResultOf(self.directory.find("a", "new"), NoSuchQueue)
+
+    def test_pages(self) -> None:
+        """A page knows whether there is another."""
+        for name in ("x1", "x2", "x3", "y"):
+            self.successResultOf(self.directory.create("a", name, QueueChanges()))
+        for prefix, after, limit, names, next in (
+            ("", "", 4, ["x1", "x2", "x3", "y"], None),
+            ("", "", 3, ["x1", "x2", "x3"], "x3"),
+            ("", "x3", 3, ["y"], None),
+            ("x", "", 3, ["x1", "x2", "x3"], None),
+            ("x", "x1", 1, ["x2"], "x2"),
+            ("x", "y", 1, [], None),
+        ):
+            page = self.successResultOf(self.directory.page("a", prefix, after, limit))
+            self.assertEqual(([queue.name for queue in page.queues], page.next), (names, next))
 
     def test_fewer_partitions(self) -> None:
         """They can only be increased."""

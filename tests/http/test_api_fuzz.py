@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
+from random import Random
 from urllib.parse import quote
 
 from hypothesis import HealthCheck, given, settings
@@ -52,7 +53,9 @@ class Api:
         self.clock = Clock()
         self.clock.advance(NOW)
         numbers = count(1)
-        self.store = MemoryStore(self.clock, self.clock.seconds, 1 << 28, 1 << 40, 7, lambda: f"v{next(numbers)}")
+        self.store = MemoryStore(
+            self.clock, self.clock.seconds, 1 << 28, 1 << 40, 7, lambda: f"v{next(numbers)}", Random(7).getrandbits
+        )
         self.store.open()
         folder.mkdir(parents=True, exist_ok=True)
         self._log_file = folder / "log"

@@ -124,7 +124,7 @@ class PathTests(ApiTestCase):
     def test_nothing_there(self) -> None:
         """404 in JSON, whatever the path looks like."""
         self.make_queue()
-        for path in ("/", "/v1", "/v1/", "/v2/app", "//v1/app", "/v1//app", "/v1/app//q", "/v1/app/q/", "/v1/app/q//",
+        for path in ("/", "/v1", "/v1/", "/v3/app", "//v1/app", "/v1//app", "/v1/app//q", "/v1/app/q/", "/v1/app/q//",
                      f"/v1/app/q/{ID}/x", "/favicon.ico", "/V1/app", "/v1/app/a%2Fb/", "/v1%2fapp", "/__heartbeat__/x",
                      "/%00"):  # fmt: skip
             expected = 200 if path == "/v1/app/q/" else 404
@@ -334,7 +334,9 @@ class TableTests(SynchronousTestCase):
     """The table of statuses."""
 
     def test_every_error_has_a_status(self) -> None:
-        """But for those that never reach a client."""
+        """But for those that never reach a client of v1."""
         inside = {"ConfigurationError", "Conflict"}
+        inside |= {"PreconditionFailed", "IdOutOfRange", "KeyReused", "KeyInUse", "NoSuchMessage"}
+        inside |= {"BadCursor", "CursorMismatch", "QueueReplaced"}
         kinds: Sequence[type[QueueyError]] = QueueyError.__subclasses__()
         self.assertEqual({kind for kind in kinds if kind.__name__ not in inside}, set(STATUS))

@@ -14,7 +14,7 @@ from tests.http import test_v1_messages, test_v1_queues, test_v1_refusals
 from tests.http.api_support import ApiTestCase
 from tests.storage.cassandra.store_support import StoreSubject
 from tests.storage.runners import Inline
-from tests.storage.subjects import CLOCK_SEQUENCE, NODE, versions
+from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits, versions
 
 
 class OnSQLite(ApiTestCase):
@@ -24,7 +24,9 @@ class OnSQLite(ApiTestCase):
         told = Told(self.clock.seconds)
         settings = SQLiteSettings(relaxed=True, cache_bytes=1 << 20)
         folder = Path(self.mktemp())
-        store = SQLiteStore(folder, settings, self.clock, told, Inline(), NODE, CLOCK_SEQUENCE, versions())
+        store = SQLiteStore(
+            folder, settings, self.clock, told, Inline(), NODE, CLOCK_SEQUENCE, versions(), random_bits()
+        )
         return CachedStore(store, told, 100, 1 << 20)
 
 

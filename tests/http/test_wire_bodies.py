@@ -301,6 +301,31 @@ class PiecesTests(SynchronousTestCase):
         request.refuse(failure.value.refusal)
         self.assertEqual(408, connection.response().status)
 
+    def test_client_that_sends_and_does_not_read(self) -> None:
+        """It is not cut as long as its body comes; what comes after a body that broke does not count."""
+        for data, last in ((b"1\r\nx\r\n", False), (b"zz\r\n", True)):
+            connection, request = self.start(encode_request("PUT", "/", CHUNKED))
+            connection.transport.greedy = False
+            sending = request.send(b"x" * 100_000)
+            for _ in range(3):
+                connection.send(data)
+                self.clock.pump([1] * 70)
+            self.assertEqual(last, connection.transport.aborted)
+            connection.hang_up()
+            self.failureResultOf(sending, ClientGone)
+
+    def test_server_that_stops(self) -> None:
+        """What has come can be read, and then no more: a body in pieces may have no end."""
+        connection, request = self.begin()
+        connection.send(b"0123")
+        self.site.drain()
+        connection.send(b"4567")
+        self.assertEqual(b"0123", self.successResultOf(request.read_piece()))
+        failure = self.failureResultOf(request.read_piece(), BrokenBody)
+        self.assertEqual((503, "Overloaded"), (failure.value.refusal.status, failure.value.refusal.key))
+        request.refuse(failure.value.refusal)
+        self.assertEqual((503, True), (connection.response().status, connection.response().closes))
+
     def test_chosen_by_request(self) -> None:
         """Only those requests whose handler asked for it are handled early."""
         self.streams = lambda request: request.getHeader("X-Early") == "yes"

@@ -6,6 +6,7 @@ Run as ``python -m tests.live.appender DIRECTORY``; the first line tells that th
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import time
 import uuid
@@ -47,6 +48,7 @@ def make_store(directory: Path) -> SQLiteStore:
         node=os.getpid(),
         clock_sequence=0,
         new_version=lambda: uuid.uuid4().hex,
+        bits=secrets.randbits,
     )
 
 

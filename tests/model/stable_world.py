@@ -19,8 +19,8 @@ import attrs
 from queuey.errors import Unavailable
 from queuey.model.clock import OtherClocks, SteadyClock
 from queuey.model.lease import Beat, Lease, LeaseRow, Terms
-from queuey.model.stable import Flight, FrontEnd, Limits, PeerFrontEnd, Place, SoleFrontEnd
-from queuey.model.timeid import MessageId, Ticks, to_seconds
+from queuey.model.stable import Flight, FrontEnd, Limits, PeerFrontEnd, Place, SoleFrontEnd, Wanted
+from queuey.model.timeid import SECOND, MessageId, Ticks, to_seconds
 
 EPOCH = 1_700_000_000.0
 QUICK, SLOW = Place(1, 1), Place(2, 1)
@@ -150,13 +150,18 @@ class Process:
         """A client stores a message."""
         slow = place == SLOW
         try:
-            flight = self.front.begin([(place, False)], slow, self.boot(), self.ticks())
+            flight = self.front.begin([Wanted(place, delay=self._delay())], slow, self.boot(), self.ticks())
         except Unavailable:
             return
         if self.world.random.random() < 0.01:
             self.pause(self.world.random.choice((3, 15, 25)))
         latency = self.world.latency(7 if slow else 4)
         self.when_awake(self.world.random.uniform(0, 0.003), lambda: self._send(place, flight, latency))
+
+    def _delay(self) -> Ticks:
+        """Some messages are to wait, for less or for more than a write may take."""
+        draw = self.world.random
+        return Ticks(round(draw.uniform(0.01, 6) * SECOND) if draw.random() < 0.2 else 0)
 
     def _send(self, place: Place, flight: Flight, latency: float) -> None:
         message = place, flight.ids[0]

@@ -44,14 +44,28 @@ DELETE = {
     "public shared": {"user", "owner and user"},
 }
 
-EXPECTED = {Operation.READ_MESSAGES: READ, Operation.DELETE_MESSAGES: DELETE}
+SEE = {
+    "plain": OWNER,
+    "public": EVERYONE,
+    "shared": {"owner", "other", "user", "owner and user"},
+    "public shared": EVERYONE,
+}
+
+KNOWN = dict.fromkeys(QUEUES, EVERYONE - {"anonymous"})
+
+EXPECTED = {
+    Operation.READ_MESSAGES: READ,
+    Operation.DELETE_MESSAGES: DELETE,
+    Operation.SEE_QUEUE: SEE,
+    Operation.DESCRIBE: KNOWN,
+}
 
 
 class AccessTests(SynchronousTestCase):
-    """The table of api-v1, written out."""
+    """The table of who may do what, written out."""
 
     def test_every_combination(self) -> None:
-        """Owners alone, but for what principals and public queues open."""
+        """Owners alone, but for what principals and public queues open, and what everybody may know who is known."""
         for operation, (queue_kind, settings), (kind, caller) in product(Operation, QUEUES.items(), CALLERS.items()):
             queue = None if settings is None else Queue("a", "q", settings, 1, "v", Ticks(0))
             expected = EXPECTED.get(operation, {}).get(queue_kind, OWNER)

@@ -12,7 +12,7 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.model.lease import Beat, Lease, LeaseRow, Terms
-from queuey.model.stable import Flight, Flights, Limits, PeerFrontEnd, Place, SoleFrontEnd
+from queuey.model.stable import Flights, Limits, PeerFrontEnd, Place, SoleFrontEnd, Wanted
 from queuey.model.timeid import MessageId, Ticks, from_seconds, upper_bound
 from tests.model.stable_world import Peer, Process, Result, Run, Sole, World
 
@@ -30,8 +30,8 @@ Make = Callable[[World, int, float], Process]
 class Endless(Flights):
     """However late an answer comes, it is in time."""
 
-    def end(self, flight: Flight, boot: float) -> bool:
-        super().end(flight, boot)
+    def end(self, number: int, boot: float) -> bool:
+        super().end(number, boot)
         return True
 
 
@@ -178,6 +178,20 @@ class LaterIdsMayBeBelow(Sole):
     rules = FreshId
 
 
+class CountsDues(SoleFrontEnd):
+    def _placed(self, wanted: Wanted, stamped: MessageId) -> MessageId:
+        """A delayed message is waited for as if its id were stamped when it is due."""
+        id = super()._placed(wanted, stamped)
+        if wanted.delay:
+            flying = self._flights._places[wanted.place]
+            flying[next(reversed(flying))] = id
+        return id
+
+
+class DuesAreInFlight(Sole):
+    rules = CountsDues
+
+
 def runs(make: Make, seeds: range, many: bool) -> list[Result]:
     """Run worlds of one kind."""
     # Of many front ends some clocks are nearly as wrong as they may be, and some are wrong; one alone may have any.
@@ -244,6 +258,7 @@ for _many, _mutants in (
             SolePausesDoNotCount,
             BeatsCountFromTheirAnswers,
             LaterIdsMayBeBelow,
+            DuesAreInFlight,
         ),
     ),
 ):

@@ -17,11 +17,12 @@ from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import MessageId, Ticks, ticks_of
 from queuey.model.window import Window
 from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
+from queuey.storage.sqlite.writes import _decoded
 from tests.contracts.reading import TERMS, look_up, new, read
 from tests.contracts.subject import Wall
 from tests.power.history import Claims, History, Operation, Place, Row, World, is_purged
 from tests.storage.runners import Inline
-from tests.storage.subjects import CLOCK_SEQUENCE, NODE
+from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits
 
 SHOWN: Final = 5
 """Differences that are told at the most."""
@@ -55,6 +56,10 @@ INVARIANTS: Final = {
         SELECT DISTINCT queue FROM messages
         WHERE queue NOT IN (SELECT queue FROM queues) AND queue NOT IN (SELECT queue FROM dead)
     """,
+    "answers of no queue that nobody will sweep": """
+        SELECT DISTINCT queue FROM keys
+        WHERE queue NOT IN (SELECT queue FROM queues) AND queue NOT IN (SELECT queue FROM dead)
+    """,
     "messages of the future that are not there": """
         SELECT f.queue, f.partition FROM future f LEFT JOIN messages m
         ON m.queue = f.queue AND m.partition = f.partition AND m.id = f.id WHERE m.seq IS NULL
@@ -64,6 +69,11 @@ INVARIANTS: Final = {
 _ROWS: Final = """
     SELECT queue, partition, id, expires, content_type, headers, body FROM messages
     WHERE expires > ? AND queue IN (SELECT queue FROM queues)
+"""
+
+
+_KEYS: Final = """
+    SELECT queue, key, answer, expires FROM keys WHERE expires > ? AND queue IN (SELECT queue FROM queues)
 """
 
 
@@ -82,7 +92,9 @@ class Checker:
         self._clock = Clock()
         settings = SQLiteSettings(cache_bytes=1 << 20)
         version = iter(f"after-{number}" for number in range(1000)).__next__
-        self._store = SQLiteStore(directory, settings, self._clock, self._wall, Inline(), NODE, CLOCK_SEQUENCE, version)
+        self._store = SQLiteStore(
+            directory, settings, self._clock, self._wall, Inline(), NODE, CLOCK_SEQUENCE, version, random_bits()
+        )
 
     def problems(self) -> list[str]:
         """Everything that is wrong."""
@@ -142,6 +154,8 @@ class Checker:
     def _fits(self, found: World, world: World, undone: tuple[Operation, ...]) -> bool:
         if found.queues != world.queues or found.states != world.states or found.last < world.last:
             return False
+        if found.keys != world.remembered(self._claims.now):
+            return False
         expected = world.alive(self._claims.now)
         if found.rows == expected:
             return True
@@ -161,6 +175,7 @@ class Checker:
         told = [_some("lost", lost), _some("not acknowledged", more), _some("changed", other)]
         told.append(_some("queues that differ", sorted(_differing(found.queues, world.queues))))
         told.append(_some("states that differ", sorted(_differing(found.states, world.states))))
+        told.append(_some("keys that differ", sorted(_differing(found.keys, world.remembered(self._claims.now)))))
         if found.last < world.last:
             told.append(f"the stable time fell by {world.last - found.last}")
         open = ", ".join(operation.words for operation in self._claims.open)
@@ -236,6 +251,8 @@ def holdings(store: SQLiteStore, now: Ticks) -> World:
     world = World()
     for queue, partition, id, *row in _execute(store, _ROWS, (now,)):
         world.rows[queue, partition, id] = (row[0], row[1], row[2], row[3])
+    for queue, key, answer, expires in _execute(store, _KEYS, (now,)):
+        world.keys[queue, key] = (expires, _decoded(answer))
     world.states = dict(_execute(store, "SELECT key, value FROM states"))
     world.last = Ticks(_execute(store, "SELECT last FROM clock")[0][0])
     for application, name in _execute(store, "SELECT application, name FROM queues"):

@@ -11,7 +11,8 @@ from twisted.python.failure import Failure
 
 from queuey.errors import QueueyError
 from queuey.interfaces import Outcome
-from queuey.model.message import Address, Content
+from queuey.model.message import Address, Content, NewMessage
+from queuey.model.once import Appended, Once
 from queuey.model.queue import Queue
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, ticks_of
 from tests.power.recording import Recording
@@ -23,6 +24,12 @@ Place = tuple[int, int, MessageId]
 
 Row = tuple[Ticks, str | None, bytes | None, bytes]
 """The expiry of a message, its content type, its headers and its body."""
+
+Key = tuple[int, bytes]
+"""A queue's incarnation, and the key of a write that is done once."""
+
+Answer = tuple[Ticks, tuple[Address, ...]]
+"""Until when it is remembered, and where its messages were put."""
 
 
 @attrs.define
@@ -37,12 +44,14 @@ class World:
     states: dict[str, bytes] = attrs.field(factory=dict)
     last: Ticks = NEVER
     made: set[int] = attrs.field(factory=set)
+    keys: dict[Key, Answer] = attrs.field(factory=dict)
 
     def copy(self) -> World:
-        return World(dict(self.queues), dict(self.rows), dict(self.states), self.last, set(self.made))
+        queues, rows, states, keys = dict(self.queues), dict(self.rows), dict(self.states), dict(self.keys)
+        return World(queues, rows, states, self.last, set(self.made), keys)
 
-    def put(self, place: Place, content: Content, now: Ticks, ttl: int) -> None:
-        self.rows[place] = (Ticks(now + ttl * SECOND), content.content_type, content.headers, content.body)
+    def put(self, place: Place, content: Content, born: Ticks, ttl: int) -> None:
+        self.rows[place] = (Ticks(born + ttl * SECOND), content.content_type, content.headers, content.body)
 
     def reach(self, ticks: Ticks) -> None:
         self.last = max(self.last, ticks)
@@ -54,6 +63,7 @@ class World:
     def end(self, queue: Queue) -> None:
         del self.queues[queue.incarnation]
         self.rows = {place: row for place, row in self.rows.items() if place[0] != queue.incarnation}
+        self.keys = {key: answer for key, answer in self.keys.items() if key[0] != queue.incarnation}
 
     def purge(self, queue: Queue, before: MessageId) -> None:
         self.rows = {place: row for place, row in self.rows.items() if not is_purged(place, queue, before)}
@@ -61,6 +71,10 @@ class World:
     def alive(self, now: Ticks) -> dict[Place, Row]:
         """The messages that have not expired."""
         return {place: row for place, row in self.rows.items() if row[0] > now}
+
+    def remembered(self, now: Ticks) -> dict[Key, Answer]:
+        """What was answered to the keys that are not to be forgotten yet."""
+        return {key: answer for key, answer in self.keys.items() if answer[0] > now}
 
 
 def is_purged(place: Place, queue: Queue, before: MessageId) -> bool:
@@ -179,11 +193,22 @@ class Claims:
 # What operations did
 
 
-def appended(queue: Queue, partitions: list[int], contents: list[Content], now: Ticks, ttl: int) -> Effect:
+def appended(queue: Queue, messages: list[NewMessage], now: Ticks) -> Effect:
     def effect(world: World, ids: tuple[MessageId, ...]) -> None:
-        for partition, content, id in zip(partitions, contents, ids, strict=True):
-            world.put((queue.incarnation, partition, id), content, now, ttl)
-            world.reach(ticks_of(id))
+        for new, id in zip(messages, ids, strict=True):
+            born = ticks_of(id) if new.delay else now
+            world.put((queue.incarnation, new.partition, id), new.content, born, new.ttl)
+            if not new.delay:
+                world.reach(ticks_of(id))
+
+    return effect
+
+
+def appended_once(queue: Queue, messages: list[NewMessage], once: Once, now: Ticks) -> Effect:
+    def effect(world: World, result: Appended) -> None:
+        if not result.duplicate:
+            appended(queue, messages, now)(world, tuple(address.id for address in result.addresses))
+            world.keys[queue.incarnation, once.key] = (Ticks(now + once.lifetime * SECOND), result.addresses)
 
     return effect
 

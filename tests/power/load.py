@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -13,9 +13,10 @@ from twisted.internet.task import Clock
 
 from queuey.interfaces import State
 from queuey.model.message import Address, Content, NewMessage
+from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Consistency, Queue, QueueSettings
-from queuey.model.timeid import LOWEST, MessageId, Ticks, from_seconds, make, successor, ticks_of
+from queuey.model.timeid import LOWEST, MAX_TICKS, SECOND, MessageId, Ticks, from_seconds, make, successor, ticks_of
 from queuey.model.window import Window, WindowSlice
 from queuey.storage.sqlite import SQLiteStore, files
 from queuey.storage.sqlite.files import CHECKPOINT_PAGES
@@ -25,6 +26,7 @@ from tests.power.history import (
     History,
     World,
     appended,
+    appended_once,
     created,
     forgotten,
     purged,
@@ -42,6 +44,7 @@ PARTITIONS: Final = (1, 1, 1, 2, 3)
 APPLICATIONS: Final = ("app", "other")
 NAMES: Final = ("a", "b", "c", "d", "e", "f")
 KEYS: Final = ("k", "l", "m", "n")
+ONCE: Final = tuple(bytes([number]) * 32 for number in range(12))
 MOST_IN_PILE: Final = 25
 KNOWN_IDS: Final = 400
 TURNS: Final = 6
@@ -186,21 +189,35 @@ class Load:
         self._append_many(self.random.choice((2, 5, 20, 100)))
 
     def _append_many(self, number: int) -> None:
-        queue, ttl = self._pick(), self._ttl()
-        partitions = self.random.choices(PARTITIONS, k=number)
-        contents = [self._content() for _ in range(number)]
-        messages = [NewMessage(*each, ttl) for each in zip(partitions, contents, strict=True)]
+        queue, messages = self._pick(), self._messages(number)
 
         def ask() -> Deferred[Any]:
             return self.store.append(queue, messages, TERMS).addCallback(known)
 
         def known(ids: tuple[MessageId, ...]) -> tuple[MessageId, ...]:
-            addresses = map(Address, partitions, ids)
-            self._known = [*self._known, *((queue, address) for address in addresses)][-KNOWN_IDS:]
+            self._know(queue, [Address(new.partition, id) for new, id in zip(messages, ids, strict=True)])
             return ids
 
-        effect = appended(queue, partitions, contents, self._now, ttl)
-        self.history.watch(f"append {number} to {queue.name}", ask, effect)
+        self.history.watch(f"append {number} to {queue.name}", ask, appended(queue, messages, self._now))
+
+    def _append_once(self) -> None:
+        """Append under a key that may have been used before."""
+        queue, messages = self._pick(), self._messages(self.random.choice((1, 1, 3, 20)))
+        key, lifetime = self.random.choice(ONCE), self.random.choice((2, 60, 3600))
+        asked = Once(key, key, "note", lifetime)
+
+        def ask() -> Deferred[Any]:
+            return self.store.append_once(queue, messages, TERMS, asked).addCallback(known)
+
+        def known(result: Appended) -> Appended:
+            self._know(queue, result.addresses)
+            return result
+
+        effect = appended_once(queue, messages, asked, self._now)
+        self.history.watch(f"append {len(messages)} to {queue.name} once", ask, effect)
+
+    def _know(self, queue: Queue, addresses: Sequence[Address]) -> None:
+        self._known = [*self._known, *((queue, address) for address in addresses)][-KNOWN_IDS:]
 
     def _replace(self) -> None:
         queue = self._pick()
@@ -225,7 +242,7 @@ class Load:
 
     def _purge(self) -> None:
         queue = self._pick()
-        before = self._any_id(queue)
+        before = self._any_id(queue, self._writer.last)
         self.history.watch(
             f"purge {queue.name}",
             lambda: self.store.purge(queue, before, Ack.ONE),
@@ -259,7 +276,8 @@ class Load:
         )
 
     def _forget(self) -> None:
-        if len(self._queues) < 3:
+        ending = sum(operation.words.startswith("forget") for operation in self.history.waiting)
+        if len(self._queues) - ending < 3:
             return
         queue = self._pick()
 
@@ -299,8 +317,10 @@ class Load:
             return self.random.choice(self._dead)
         return self.random.choice(list(self._queues.values()))
 
-    def _any_id(self, queue: Queue) -> MessageId:
+    def _any_id(self, queue: Queue, latest: Ticks = MAX_TICKS) -> MessageId:
+        """A bound just above a message of a queue, which is not later than that."""
         ids = [address.id for known, address in self._known if known.incarnation == queue.incarnation]
+        ids = [id for id in ids if ticks_of(id) <= latest]
         return successor(self.random.choice(ids)) if ids else LOWEST
 
     def _addresses(self, queue: Queue) -> list[Address]:
@@ -313,6 +333,12 @@ class Load:
         if seconds < 0:
             return [Address(1, make(Ticks(self._now - 50 * self.random.randrange(1, 9)), 5, self.random.randrange(99)))]
         return [Address(2, make(from_seconds(self._wall.seconds + seconds), 5, self.random.randrange(1 << 40)))]
+
+    def _messages(self, number: int) -> list[NewMessage]:
+        """New messages, now and then delayed."""
+        ttl = self._ttl()
+        delay = Ticks(self.random.choice((0, 0, 0, 0, SECOND // 2, 3 * SECOND)))
+        return [NewMessage(self.random.choice(PARTITIONS), self._content(), ttl, delay) for _ in range(number)]
 
     def _content(self) -> Content:
         """A body like no other."""
@@ -352,6 +378,7 @@ class Load:
     _OPERATIONS: Final = (
         (_append, 30),
         (_append_batch, 12),
+        (_append_once, 20),
         (_replace, 14),
         (_remove, 12),
         (_purge, 4),

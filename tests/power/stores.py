@@ -22,18 +22,18 @@ from queuey.storage.sqlite.writer import Writer
 from tests.contracts.subject import Wall
 from tests.power.load import MakeStore
 from tests.storage.runners import Manual
-from tests.storage.subjects import CLOCK_SEQUENCE, NODE, versions
+from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits, versions
 
 CACHE = 1 << 20
 
 
 def maker(kind: type[SQLiteStore] = SQLiteStore, relaxed: bool = False) -> MakeStore:
     """Makes stores of a kind; their versions never repeat over a run."""
-    new_version = versions()
+    new_version, bits = versions(), random_bits()
 
     def make(directory: Path, vfs: str, clock: Clock, wall: Wall, runner: Manual) -> SQLiteStore:
         settings = SQLiteSettings(relaxed, CACHE, vfs)
-        return kind(directory, settings, clock, wall, runner, NODE, CLOCK_SEQUENCE, new_version)
+        return kind(directory, settings, clock, wall, runner, NODE, CLOCK_SEQUENCE, new_version, bits)
 
     return make
 
@@ -55,7 +55,7 @@ class OtherWriter(SQLiteStore):
     def _connect(self, lock: Lock) -> _Open:
         open = super()._connect(lock)
         writer = type(self).make_writer(
-            open.writer.connection, self._now, self._node, self._clock_sequence, self._new_version
+            open.writer.connection, self._now, self._node, self._clock_sequence, self._new_version, self._bits
         )
         return evolve(open, writer=writer)
 
@@ -108,6 +108,37 @@ class CarelessWriter(Writer):
 
 class Careless(OtherWriter):
     make_writer = CarelessWriter
+
+
+class KeysLastWriter(Writer):
+    """A writer that remembers keys in a transaction of their own, after that of their messages."""
+
+    def _commit(self) -> None:
+        self._keys, keys = [], self._keys
+        super()._commit()
+        self._keys = keys
+        self._begin()
+        super()._commit()
+
+
+class KeysLast(OtherWriter):
+    make_writer = KeysLastWriter
+
+
+class KeysFirstWriter(Writer):
+    """A writer that remembers keys in a transaction of their own, before that of their messages."""
+
+    def _commit(self) -> None:
+        others = self._rows, self._awaited, self._tallies, self._spent
+        self._rows, self._awaited, self._tallies, self._spent = [], [], {}, {}
+        super()._commit()
+        self._rows, self._awaited, self._tallies, self._spent = others
+        self._begin()
+        super()._commit()
+
+
+class KeysFirst(OtherWriter):
+    make_writer = KeysFirstWriter
 
 
 class Piecemeal(SQLiteStore):

@@ -23,7 +23,7 @@ from queuey.storage.sqlite import SQLiteSettings, SQLiteStore, files
 from tests.contracts.reading import TERMS, foreign_id
 from tests.contracts.subject import Wall
 from tests.storage.runners import Inline
-from tests.storage.subjects import CLOCK_SEQUENCE, NODE, versions
+from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits, versions
 
 DATA = Path(__file__).parent / "data"
 SETTINGS = QueueSettings(QueueType.PUBLIC, 3, Consistency.WEAK, ("app:other", "bid:x@example.org"))
@@ -35,7 +35,15 @@ STATE = ("key", "1", b"\x00value")
 def open_store(directory: Path, wall: Wall) -> SQLiteStore:
     """A store that does all its work at once."""
     store = SQLiteStore(
-        directory, SQLiteSettings(relaxed=True), Clock(), wall, Inline(), NODE, CLOCK_SEQUENCE, versions()
+        directory,
+        SQLiteSettings(relaxed=True),
+        Clock(),
+        wall,
+        Inline(),
+        NODE,
+        CLOCK_SEQUENCE,
+        versions(),
+        random_bits(),
     )
     store.open()
     return store

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from random import Random
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
@@ -33,18 +34,29 @@ def versions() -> Callable[[], str]:
     return lambda: f"{next(numbers):032x}"
 
 
+def random_bits() -> Callable[[int], int]:
+    """Random bits, the same in each run."""
+    return Random(7).getrandbits
+
+
 class MemorySubject:
     """A memory store under test; a restart leaves nothing of it, so the suites do not restart it."""
 
     keeps = False
     counts_bytes = True
     clock_goes_back = True
+    forgets_in_time = True
+    stamps_all = False
 
     def __init__(self, max_bytes: int = 1 << 40) -> None:
         self.wall = Wall()
         self.told = Told(self.wall)
         self.clock = Clock()
-        self.store: IStore = MemoryStore(self.clock, self.told, max_bytes, NODE, CLOCK_SEQUENCE, versions())
+        self.arrived: list[int] = []
+        self.store: IStore = MemoryStore(
+            self.clock, self.told, max_bytes, NODE, CLOCK_SEQUENCE, versions(), random_bits()
+        )
+        self.pause = self.store.watch(self.arrived.append)
         self.store.open()
 
     def advance(self, seconds: float) -> Deferred[None]:
@@ -82,6 +94,8 @@ class SQLiteSubject:
     keeps = True
     counts_bytes = True
     clock_goes_back = True
+    forgets_in_time = True
+    stamps_all = False
 
     def __init__(self, directory: Path, runner: Callable[[], Runner], relaxed: bool = True) -> None:
         self.wall = Wall()
@@ -90,13 +104,25 @@ class SQLiteSubject:
         self.directory = directory
         self._runner = runner
         self._versions = versions()
+        self._bits = random_bits()
         self._settings = SQLiteSettings(relaxed, cache_bytes=1 << 20)
+        self.arrived: list[int] = []
+        self.pause: float | None = None
         self.store: IStore = self._make()
 
     def _make(self) -> IStore:
         store = SQLiteStore(
-            self.directory, self._settings, self.clock, self.told, self._runner(), NODE, CLOCK_SEQUENCE, self._versions
+            self.directory,
+            self._settings,
+            self.clock,
+            self.told,
+            self._runner(),
+            NODE,
+            CLOCK_SEQUENCE,
+            self._versions,
+            self._bits,
         )
+        self.pause = store.watch(self.arrived.append)
         store.open()
         self.clock.advance(0)
         return store

@@ -13,9 +13,9 @@ from queuey.model.queue import Queue, QueueSettings
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
 from queuey.storage.pages import Told
-from tests.contracts import messages, queues, states
+from tests.contracts import merging, messages, once, putting, queues, states, timing
 from tests.contracts.subject import Contract, Wall
-from tests.storage.subjects import CLOCK_SEQUENCE, NODE, CachedMemorySubject, versions
+from tests.storage.subjects import CLOCK_SEQUENCE, NODE, CachedMemorySubject, random_bits, versions
 
 PLAIN, OTHER = QueueSettings(), QueueSettings(partitions=9)
 
@@ -45,6 +45,26 @@ class ReplaceTests(CachedCase, messages.ReplaceContract):
     pass
 
 
+class DelayTests(CachedCase, timing.DelayContract):
+    pass
+
+
+class ArrivalTests(CachedCase, timing.ArrivalContract):
+    subject: CachedMemorySubject
+
+
+class MergeTests(CachedCase, merging.MergeContract):
+    pass
+
+
+class OnceTests(CachedCase, once.OnceContract):
+    pass
+
+
+class PutTests(CachedCase, putting.PutContract):
+    pass
+
+
 class LifeTests(CachedCase, messages.LifeContract):
     pass
 
@@ -53,7 +73,7 @@ class SlowStore(MemoryStore):
     """A store whose describing and forgetting take as long as the test says, and which counts what it was asked."""
 
     def __init__(self) -> None:
-        super().__init__(Clock(), Wall(), 1 << 30, NODE, CLOCK_SEQUENCE, versions())
+        super().__init__(Clock(), Wall(), 1 << 30, NODE, CLOCK_SEQUENCE, versions(), random_bits())
         self.asked = 0
         self.slow = False
         self.answer: Callable[[], None]

@@ -18,7 +18,7 @@ from queuey.model.queue import Queue, QueueSettings
 from queuey.model.window import Window
 from queuey.storage.sqlite import SQLiteStore, files
 from queuey.storage.sqlite.backup import back_up
-from tests.contracts.reading import TERMS, foreign_id
+from tests.contracts.reading import TERMS, foreign_id, once
 from tests.contracts.subject import Wall
 from tests.storage.old_files import open_store
 from tests.storage.quick import quick_directory
@@ -49,6 +49,8 @@ class DamageTests(SynchronousTestCase):
             new = [NewMessage(1 + number % 2, Content(b"%d " % number + b"x" * 400), 3600) for number in range(60)]
             self.ids = self.successResultOf(store.append(queue, new, TERMS))
         self.successResultOf(store.replace(queue, [Address(1, foreign_id(99))], Content(b"future"), 3600, TERMS))
+        self.once = new[:1]
+        self.successResultOf(store.append_once(queue, self.once, TERMS, once()))
         self.successResultOf(store.close())
         self.path = self.directory / files.DATABASE
         self.whole = self.path.read_bytes()
@@ -72,9 +74,8 @@ class DamageTests(SynchronousTestCase):
         asked.addCallbacks(found.append, lambda failure: found.append(failure.value))
         (answer,) = found
         if isinstance(answer, Exception):
-            self.assertIsInstance(answer, Unavailable, repr(answer))
-            return None
-        return answer
+            self.assertIsInstance(answer, QueueyError, repr(answer))
+        return None if isinstance(answer, Unavailable) else answer
 
     def questions(self) -> dict[str, Question]:
         places = [Address(1 + number % 2, id) for number, id in enumerate(self.ids)]
@@ -93,6 +94,7 @@ class DamageTests(SynchronousTestCase):
             "down": of_queue(lambda store, queue: store.scan(queue, Window((2,), descending=True), Ack.ONE)),
             "lookup": of_queue(lambda store, queue: store.lookup(queue, places, Ack.ONE)),
             "count": of_queue(lambda store, queue: store.count(queue, Ack.ONE)),
+            "once": of_queue(lambda store, queue: store.append_once(queue, self.once, TERMS, once())),
         }
 
     def damaged(self, kind: str) -> dict[str, int]:

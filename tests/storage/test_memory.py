@@ -13,7 +13,7 @@ from queuey.model.message import Address, Content
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue, QueueSettings
 from queuey.storage.memory import OVERHEAD, MemoryStore
-from tests.contracts import messages, queues, states, timing
+from tests.contracts import merging, messages, once, putting, queues, states, timing
 from tests.contracts.reading import TERMS, foreign_id, new
 from tests.contracts.subject import Contract
 from tests.storage.subjects import MemorySubject
@@ -45,6 +45,34 @@ class ExpiryTests(MemoryCase, timing.ExpiryContract):
 
 
 class FutureTests(MemoryCase, timing.FutureContract):
+    pass
+
+
+class DelayTests(MemoryCase, timing.DelayContract):
+    pass
+
+
+class ArrivalTests(MemoryCase, timing.ArrivalContract):
+    subject: MemorySubject
+
+
+class MergeTests(MemoryCase, merging.MergeContract):
+    pass
+
+
+class OnceTests(MemoryCase, once.OnceContract):
+    pass
+
+
+class ExactOnceTests(MemoryCase, once.ExactOnceContract):
+    pass
+
+
+class PutTests(MemoryCase, putting.PutContract):
+    pass
+
+
+class ExactPutTests(MemoryCase, putting.ExactPutContract):
     pass
 
 

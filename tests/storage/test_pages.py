@@ -16,10 +16,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
 from queuey.interfaces import IStore
-from queuey.model.message import Address, Content, Message, NewMessage
+from queuey.model.message import ANYWAY, Address, Content, Message, NewMessage
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, successor
+from queuey.model.timeid import HIGHEST, LOWEST, SECOND, MessageId, Ticks, successor
 from queuey.model.window import Window, WindowSlice
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
@@ -27,7 +27,7 @@ from queuey.storage.pages import CONTENT, MESSAGE, PAGE, Pages, Told, is_full
 from tests.contracts.machine import LONG
 from tests.contracts.reading import TERMS, TTL, bodies, foreign_id, new
 from tests.contracts.subject import START, Wall
-from tests.storage.subjects import CLOCK_SEQUENCE, NODE, versions
+from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits, versions
 
 T = TypeVar("T")
 
@@ -210,7 +210,7 @@ class House:
     def __init__(self, pages: int) -> None:
         self.wall, self.clock = Wall(), Clock()
         told = Told(self.wall)
-        self.split = Split(MemoryStore(self.clock, told, 1 << 40, NODE, CLOCK_SEQUENCE, versions()))
+        self.split = Split(MemoryStore(self.clock, told, 1 << 40, NODE, CLOCK_SEQUENCE, versions(), random_bits()))
         split: Any = self.split
         self.store: IStore = CachedStore(split, told, 9, pages)
         self.store.open()
@@ -379,17 +379,27 @@ class PagesMachine(RuleBasedStateMachine):
     def where(self, partition: int, place: int) -> list[Address]:
         return [Address(partition, self.ids[place % len(self.ids)])]
 
-    @rule(place=PLACES, partition=st.integers(1, 2), ttl=st.sampled_from([3, 60]), number=st.integers(1, 3))
-    def append(self, place: int, partition: int, ttl: int, number: int) -> None:
-        answer = self.store.append(
-            self.queues[place % 2], [NewMessage(partition, Content(b"new"), ttl)] * number, WriteTerms(Ack.ONE)
-        )
+    @rule(
+        place=PLACES,
+        partition=st.integers(1, 2),
+        ttl=st.sampled_from([3, 60]),
+        delay=st.sampled_from([0, 0, SECOND]).map(Ticks),
+        number=st.integers(1, 3),
+    )
+    def append(self, place: int, partition: int, ttl: int, delay: Ticks, number: int) -> None:
+        some = [NewMessage(partition, Content(b"new"), ttl, delay)] * number
+        answer = self.store.append(self.queues[place % 2], some, WriteTerms(Ack.ONE))
         self.begin(answer.addCallback(self.ids.extend))
 
     @rule(place=PLACES, partition=st.integers(1, 2), which=PLACES, ttl=st.sampled_from([3, 60]))
     def replace(self, place: int, partition: int, which: int, ttl: int) -> None:
         where = self.where(partition, which)
         self.begin(self.store.replace(self.queues[place % 2], where, Content(b"put"), ttl, TERMS))
+
+    @rule(place=PLACES, partition=st.integers(1, 2), which=PLACES, ttl=st.sampled_from([3, 60]))
+    def put(self, place: int, partition: int, which: int, ttl: int) -> None:
+        (where,) = self.where(partition, which)
+        self.begin(self.store.put(self.queues[place % 2], where, Content(b"put"), ttl, ANYWAY, TERMS))
 
     @rule(place=PLACES, partition=st.integers(1, 2), which=PLACES)
     def remove(self, place: int, partition: int, which: int) -> None:

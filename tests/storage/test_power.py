@@ -13,7 +13,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.storage.sqlite import SQLiteStore, files, upkeep, writes
-from tests.power.stores import Careless, Forgetful, Hasty, NeverSynced, Piecemeal, maker
+from tests.power.stores import Careless, Forgetful, Hasty, KeysFirst, KeysLast, NeverSynced, Piecemeal, maker
 from tests.power.trial import Figures, Loss, Trial
 from tests.storage.quick import quick_directory
 
@@ -136,6 +136,14 @@ class MutantTests(PowerCase):
 
     def test_a_stable_time_that_is_not_stored(self) -> None:
         self.find("the stable time fell by", Forgetful)
+
+    def test_keys_in_a_transaction_after_that_of_their_messages(self) -> None:
+        """A repeat would store them again: they are there, and nobody was told so."""
+        self.find("not acknowledged, the first", KeysLast)
+
+    def test_keys_in_a_transaction_before_that_of_their_messages(self) -> None:
+        """A repeat would be told of messages that are not there."""
+        self.find("keys that differ", KeysFirst)
 
     def test_tallies_in_another_transaction(self) -> None:
         self.find("tallies do not fit the messages", Careless)

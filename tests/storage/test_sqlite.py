@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.contracts import messages, queues, states, timing
+from tests.contracts import merging, messages, once, putting, queues, states, timing
 from tests.contracts.subject import Contract
 from tests.storage.quick import quick_directory
 from tests.storage.runners import Inline
@@ -35,6 +35,34 @@ class ExpiryTests(SQLiteCase, timing.ExpiryContract):
 
 
 class FutureTests(SQLiteCase, timing.FutureContract):
+    pass
+
+
+class DelayTests(SQLiteCase, timing.DelayContract):
+    pass
+
+
+class ArrivalTests(SQLiteCase, timing.ArrivalContract):
+    subject: SQLiteSubject
+
+
+class MergeTests(SQLiteCase, merging.MergeContract):
+    pass
+
+
+class OnceTests(SQLiteCase, once.OnceContract):
+    pass
+
+
+class ExactOnceTests(SQLiteCase, once.ExactOnceContract):
+    pass
+
+
+class PutTests(SQLiteCase, putting.PutContract):
+    pass
+
+
+class ExactPutTests(SQLiteCase, putting.ExactPutContract):
     pass
 
 

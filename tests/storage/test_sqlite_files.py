@@ -15,12 +15,12 @@ from queuey.storage.sqlite import SQLiteSettings, SQLiteStore, files, schema
 from tests.contracts.subject import Wall
 from tests.storage.quick import quick_directory
 from tests.storage.runners import Inline
-from tests.storage.subjects import CLOCK_SEQUENCE, NODE, versions
+from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits, versions
 
 
 def make(directory: Path, relaxed: bool = False) -> SQLiteStore:
     settings = SQLiteSettings(relaxed)
-    return SQLiteStore(directory, settings, Clock(), Wall(), Inline(), NODE, CLOCK_SEQUENCE, versions())
+    return SQLiteStore(directory, settings, Clock(), Wall(), Inline(), NODE, CLOCK_SEQUENCE, versions(), random_bits())
 
 
 class OpenTests(SynchronousTestCase):

@@ -373,6 +373,8 @@ class PlanTests(HeldCase):
                 name: text for name, text in vars(module).items() if isinstance(text, str) and "?" in text
             }
             texts.update({f"scan {down}": text for down, text in reader.SCAN.items()})
+            texts.update({f"heads {down}": text for down, text in reader.HEADS.items()})
+            texts |= {"contents": reader.CONTENTS[64], "keys": writer.KEYS[64]}
             texts |= {"many names": queues._BY_NAMES[64], "living": writer.LIVING[64]}
             for name, text in texts.items():
                 if text.split()[0] not in ("SELECT", "DELETE", "UPDATE"):
@@ -380,6 +382,8 @@ class PlanTests(HeldCase):
                 plan = self.plan(text)
                 self.assertNotIn("SCAN messages", plan, (name, plan))
                 self.assertNotIn("SCAN queues", plan, (name, plan))
+                self.assertNotIn("SCAN keys", plan, (name, plan))
+                self.assertNotIn("SCAN future", plan, (name, plan))
                 self.assertNotIn("SCAN tallies", plan, (name, plan))
                 if "GROUP BY" not in text:
                     self.assertNotIn("B-TREE", plan, (name, plan))
@@ -456,7 +460,11 @@ class SweepTests(HeldCase):
         self.successResultOf(self.subject.advance(4))
         self.assertEqual(self.rows("future"), 2)
         self.successResultOf(self.store.purge(self.queue, ids[4], Ack.ONE))
-        self.assertEqual(self.rows("future"), 1)
+        self.assertEqual(self.rows("future"), 2)
+        (delayed,) = self.successResultOf(self.store.append(self.queue, [new(b"x", delay=50)], TERMS))
+        self.assertEqual(self.rows("future"), 3)
+        self.successResultOf(self.store.remove(self.queue, [Address(1, delayed)], Ack.ONE))
+        self.assertEqual(self.rows("future"), 2)
         self.successResultOf(self.store.forget(self.queue))
         self.successResultOf(self.subject.advance(1))
         self.assertEqual(self.rows("future"), 0)

@@ -12,18 +12,21 @@ from zope.interface.verify import verifyObject
 
 from queuey.errors import Unavailable
 from queuey.interfaces import IStateStore, IStore, Outcome, Promises
-from queuey.model.message import Content
+from queuey.model.message import ANYWAY, Address, Content
+from queuey.model.once import Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import LOWEST, Ticks
-from queuey.model.window import Window
+from queuey.model.window import Merge, Window
 from queuey.storage.timed import TICK, TimedStore
 
 QUEUE = Queue("a", "q", QueueSettings(), 1, "v", Ticks(0))
 TERMS = WriteTerms(Ack.ONE)
+ONCE = Once(bytes(32), bytes(32), "note", 5)
 
 READS: dict[str, Callable[[Any], Deferred[Any]]] = {
     "scan": lambda store: store.scan(QUEUE, Window((1,)), Ack.ONE),
+    "merge": lambda store: store.merge(QUEUE, Merge((1,)), Ack.ONE),
     "lookup": lambda store: store.lookup(QUEUE, (), Ack.ONE),
     "count": lambda store: store.count(QUEUE, Ack.ONE),
     "names": lambda store: store.names("a", "", 1, ""),
@@ -33,6 +36,8 @@ READS: dict[str, Callable[[Any], Deferred[Any]]] = {
 
 WRITES: dict[str, Callable[[Any], Deferred[Any]]] = {
     "append": lambda store: store.append(QUEUE, (), TERMS),
+    "append_once": lambda store: store.append_once(QUEUE, (), TERMS, ONCE),
+    "put": lambda store: store.put(QUEUE, Address(1, LOWEST), Content(b"x"), 5, ANYWAY, TERMS),
     "replace": lambda store: store.replace(QUEUE, (), Content(b"x"), 5, TERMS),
     "remove": lambda store: store.remove(QUEUE, (), Ack.ONE),
     "purge": lambda store: store.purge(QUEUE, LOWEST, Ack.ONE),
@@ -132,6 +137,12 @@ class TimedTests(SynchronousTestCase):
         self.silent.describe = lambda *_: succeed((None,))  # type: ignore[attr-defined]
         self.assertEqual(self.successResultOf(READS["describe"](self.store)), (None,))
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_watch(self) -> None:
+        """It is the store's own to tell what falls due."""
+        told: list[int] = []
+        self.silent.watch = lambda arrived: arrived(7) or 0.5  # type: ignore[attr-defined]
+        self.assertEqual((self.store.watch(told.append), told), (0.5, [7]))
 
     def test_close(self) -> None:
         """It takes as long as it takes."""

@@ -166,7 +166,7 @@ class UpgradeTests(OldFileCase):
         old.execute("UPDATE clock SET last = last + 5")
         before = old.execute("SELECT last FROM clock").get
         self.upgrade()
-        (copy,) = [name for name in self.copies() if "schema" in name]
+        (copy,) = [name for name in self.copies() if f"schema-{schema.CURRENT}" in name]
         self.assertEqual(self.look(self.directory / copy, "SELECT last FROM clock"), [before])
         old.close(True)
 

@@ -41,6 +41,12 @@ CONNECTIONS: Final = 16
 COUNTED: Final = 100_000
 """Messages of a queue that are counted; where there are more, it is said to have that many."""
 
+NOT_OVER_THRIFT: Final = (
+    "Over Thrift nothing can be promised to be stored only once: the lightweight transactions of Cassandra 3.11 and "
+    "before give up where two compete."
+)
+"""Why no Idempotency-Key is taken there."""
+
 
 class Known:
     """What is known of the cluster, for who writes messages; nothing before it was asked."""
@@ -70,8 +76,10 @@ def assemble(settings: CassandraStorage, session: ICQLSession, clock: OwnClock, 
     identity = Identity(uuid.uuid4(), socket.gethostname())
     times = _times(settings, session, identity, clock, timer)
     registry = Registry(session, times, keyspace, timer, new_version, lambda: secrets.token_bytes(16))
+    not_once = NOT_OVER_THRIFT if settings.protocol == "thrift" else ""
+    rest = secrets.randbelow(256)
     messages = Messages(
-        session, times, registry, lambda: known.limits, settings.multi_dc, keyspace, timer, secrets.randbelow(256)
+        session, times, registry, lambda: known.limits, settings.multi_dc, keyspace, timer, rest, not_once
     )
     schema = schema_settings(settings)
     return CassandraStore(
@@ -81,6 +89,7 @@ def assemble(settings: CassandraStorage, session: ICQLSession, clock: OwnClock, 
         lambda sleep, says: Schema(session, schema, identity.id, sleep, says),
         timer,
         known.learn,
+        not_once,
     )
 
 

@@ -74,9 +74,9 @@ def class_of(id: MessageId) -> int:
     return LONG if int.from_bytes(id[10:], "big") & LONG_CLASS else NORMAL
 
 
-def is_long(ttl: int) -> bool:
-    """Whether a new message with so many seconds to live is of the long class."""
-    return ttl * SECOND > LOOK_BACK
+def is_long(ttl: int, delay: Ticks) -> bool:
+    """Whether a new message is of the long class, that lives for so many seconds after a delay."""
+    return ttl * SECOND + delay > LOOK_BACK
 
 
 def _length(life: Life, kind: int) -> int:

@@ -8,12 +8,14 @@ from typing import Final
 
 import attrs
 
+from queuey.errors import Unavailable
 from queuey.model.message import Address, Content
 from queuey.model.timeid import SECOND, MessageId, Ticks
 from queuey.storage.cassandra.buckets import PARTITIONS, Registrations, entries
 from queuey.storage.cassandra.parallel import read_all
-from queuey.storage.cassandra.port import Level
+from queuey.storage.cassandra.port import Level, Row
 from queuey.storage.cassandra.reads import Reads, View, gathered
+from queuey.storage.cassandra.stored import EXPIRES, GONE, WRITTEN, is_open
 from queuey.storage.cassandra.times import Times
 from queuey.storage.cassandra.writes import Writer, microseconds
 
@@ -70,8 +72,11 @@ class Changes:
         return self._reads.registrations
 
     async def replace(self, view: View, addresses: Sequence[Address], content: Content, ttl: int, level: Level) -> None:
-        """Store one content at all of these addresses, which differ."""
-        known = await self._known(view, addresses)
+        """Store one content at all of these addresses, which differ.
+
+        :raise Unavailable: also where it is not known yet whether what is there counts.
+        """
+        known = await self._known(view, addresses, decide=True)
         now = self._times.now()
         expires = Ticks(now + ttl * SECOND)
         written = [
@@ -86,7 +91,7 @@ class Changes:
 
     async def remove(self, view: View, addresses: Sequence[Address], level: Level) -> int:
         """Remove the messages at these addresses, which differ; how many there were."""
-        known = await self._known(view, addresses)
+        known = await self._known(view, addresses, decide=False)
         now = self._times.now()
         there = {at: one for at, one in known.items() if one.expires is not None and one.expires > now}
         written = [
@@ -100,18 +105,43 @@ class Changes:
             await self._writer.write_each(written, level)
         return len(there)
 
-    async def _known(self, view: View, addresses: Sequence[Address]) -> dict[Address, Known]:
+    async def _known(self, view: View, addresses: Sequence[Address], decide: bool) -> dict[Address, Known]:
+        """What is there at some addresses.
+
+        :param decide: whether to find out if it counts where that is not certain; else it does not count.
+        """
         groups = gathered(view.life, [address for address in addresses if address.partition in PARTITIONS])
         pages = await read_all([partial(group.stamps, self._reads, view) for group in groups])
         found: dict[Address, Known] = {}
         for group, rows in zip(groups, pages, strict=True):
             partition = group.spot.partition
-            for id, expires, body, gone in rows:
-                shows = view.sight.shows(partition, id, expires, body)
-                written = max((time for time in (body, gone) if time is not None), default=None)
-                found[Address(partition, MessageId(id))] = Known(expires if shows else None, written)
+            counting = await self._deciding(view, partition, rows) if decide else {}
+            for row in rows:
+                found[Address(partition, MessageId(row[0]))] = _known(view, partition, counting.get(row[0], row))
         return found
+
+    async def _deciding(self, view: View, partition: int, rows: Sequence[Row]) -> dict[bytes, Row]:
+        """The rows of those that were in doubt that count."""
+        asked = [row for row in rows if view.sight.asks(partition, row)]
+        counting: dict[bytes, Row] = {}
+        while asked:
+            decided = await self._reads.undecided.decide(view, partition, asked)
+            if decided.waits:
+                raise Unavailable("A message is being stored under this id just now.")
+            counting.update((row[0], row) for row in decided.rows)
+            asked = [] if decided.end is None else asked[asked.index(decided.end) :]
+        return counting
 
     def _stamp(self, view: View, address: Address, known: Known | None, now: Ticks) -> int:
         _, purged_at = view.life.purged.get(address.partition, (b"", 0))
         return self._stamps.after(microseconds(now), purged_at, known.written if known else None)
+
+
+def _known(view: View, partition: int, row: Row) -> Known:
+    """What a row says; one that does not count may have been deleted just now, a moment after it was written."""
+    written = [time for time in (row[WRITTEN], row[GONE]) if time is not None]
+    latest = max(written, default=None)
+    if is_open(row):
+        return Known(None, None if latest is None else latest + 1)
+    shows = view.sight.shows(partition, row[0], row[EXPIRES], row[WRITTEN])
+    return Known(row[EXPIRES] if shows else None, latest)

@@ -14,6 +14,7 @@ from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, successor, ti
 from queuey.storage.cassandra.buckets import EARLY, Bucket, implied
 from queuey.storage.cassandra.parallel import read_all
 from queuey.storage.cassandra.reads import Range, Reads, View
+from queuey.storage.cassandra.stored import EXPIRES, WRITTEN, is_open
 
 PAGE: Final = 5000
 """Ids in one page: some 200 KiB."""
@@ -83,9 +84,9 @@ class Everything:
             rows = await self._execute(statement, asked)
             self._left -= len(rows)
             shown = [
-                Address(partition, MessageId(id))
-                for id, expires, written, _gone in rows
-                if self._view.sight.shows(partition, id, expires, written)
+                Address(partition, MessageId(row[0]))
+                for row in rows
+                if not is_open(row) and self._view.sight.shows(partition, row[0], row[EXPIRES], row[WRITTEN])
             ]
             if not seen(shown):
                 self._left = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -10,26 +11,32 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from queuey.deferreds import bounded, deferred, shield
-from queuey.errors import BodyTooLarge, InvalidRequest, NoSuchQueue, Unavailable
+from queuey.errors import BodyTooLarge, InvalidRequest, NoSuchQueue, NotPromised, Unavailable
 from queuey.interfaces import IMessageStore
-from queuey.model.message import Address, Content, NewMessage
+from queuey.model.message import Address, Condition, Content, NewMessage
+from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Consistency, Queue
-from queuey.model.timeid import SECOND, MessageId, Ticks
-from queuey.model.window import LookupSlice, Window, WindowSlice
+from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, upper_bound
+from queuey.model.window import LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
 from queuey.storage.cassandra.buckets import PARTITIONS, Registrations, entries, is_long, spot_of
 from queuey.storage.cassandra.changes import Changes, Stamps
 from queuey.storage.cassandra.counting import Everything
+from queuey.storage.cassandra.ledger import Ledger
 from queuey.storage.cassandra.levels import Levels
+from queuey.storage.cassandra.merging import Extent, MergeRead
 from queuey.storage.cassandra.port import ICQLSession, TooLarge
+from queuey.storage.cassandra.producers import Producers, Shop
 from queuey.storage.cassandra.reads import Reads, View
 from queuey.storage.cassandra.rows import Life
 from queuey.storage.cassandra.slices import LookupRead, WindowRead
 from queuey.storage.cassandra.statements import Statements
 from queuey.storage.cassandra.stored import Sight, Sizes
-from queuey.storage.cassandra.times import Flight, Place, Times
+from queuey.storage.cassandra.times import Flight, Place, Times, Wanted
 from queuey.storage.cassandra.turns import ManyTurns
-from queuey.storage.cassandra.writes import Limits, Writer, microseconds
+from queuey.storage.cassandra.undecided import Undecided
+from queuey.storage.cassandra.writes import Fresh, Limits, Writer, fresh, microseconds
+from queuey.storage.refusals import check_condition, check_new_id
 
 T = TypeVar("T")
 
@@ -38,6 +45,11 @@ EXAMINED: Final = 4
 
 AT_A_TIME: Final = 500
 """Messages that a purge removes in one turn, where it has to."""
+
+_WEAK: Final = (
+    "A weak queue cannot promise to store anything once: a write that one replica has acknowledged is not sure to be "
+    "read."
+)
 
 
 class Registry(Protocol):
@@ -64,6 +76,7 @@ class Messages:
     :param multi_dc: whether the cluster spans several data centres.
     :param clock: whose timers the limits of writes go by.
     :param rest: a number from 0 to 255 that other front ends probably do not have.
+    :param not_once: why nothing can be promised to be stored once; empty where it can.
     """
 
     def __init__(
@@ -76,6 +89,7 @@ class Messages:
         keyspace: str,
         clock: IReactorTime,
         rest: int,
+        not_once: str,
     ) -> None:
         statements = Statements(keyspace)
         self._times = times
@@ -84,11 +98,16 @@ class Messages:
         self._levels = Levels(multi_dc)
         self._clock = clock
         self._registrations = Registrations(session, statements, times)
-        self._reads = Reads(session, statements, self._registrations, Sizes())
         self._writer = Writer(session, statements, limits)
+        ledger = Ledger(session, keyspace)
+        self._reads = Reads(session, statements, self._registrations, Sizes(), Undecided(ledger, self._writer, clock))
         self._stamps = Stamps(rest)
+        self._producers = Producers(
+            Shop(ledger, self._reads, self._writer, self._stamps, times, registry.current, self._levels, clock)
+        )
         self._changes = Changes(self._reads, self._writer, times, self._stamps)
         self._turns = ManyTurns()
+        self._not_once = not_once
 
     # New messages
 
@@ -104,13 +123,21 @@ class Messages:
         if not messages:
             return ()
         self._check(messages)
-        places = [(Place(queue.incarnation, message.partition), is_long(message.ttl)) for message in messages]
         now = self._times.now()
-        flight = self._times.begin(places, terms.ack is Ack.EVERY_CENTRE, terms.ack is Ack.ONE)
+        wanted = [Wanted(_place(queue, new.partition), is_long(new.ttl, new.delay), new.delay) for new in messages]
+        return await self._fly(wanted, terms, lambda flight: self._send(life, fresh(messages, flight, now), terms.ack))
+
+    async def _fly(
+        self, wanted: Sequence[Wanted], terms: WriteTerms, send: Callable[[Flight], Deferred[None]]
+    ) -> tuple[MessageId, ...]:
+        """Do a write, of which readers are promised that they miss nothing.
+
+        :param send: does it, given the ids that were made for it.
+        :return: these, once it is acknowledged in time.
+        """
+        flight = self._times.begin(wanted, terms.ack is Ack.EVERY_CENTRE, terms.ack is Ack.ONE)
         try:
-            await bounded(
-                shield(self._send(life, messages, flight, now, terms.ack)), flight.limit, self._clock, _too_slow
-            )
+            await bounded(shield(send(flight)), flight.limit, self._clock, _too_slow)
         except BaseException as error:
             self._times.lost(flight)
             raise _as_word(error) from error
@@ -118,15 +145,11 @@ class Messages:
         return flight.ids
 
     @deferred
-    async def _send(self, life: Life, messages: Sequence[NewMessage], flight: Flight, now: Ticks, ack: Ack) -> None:
-        level = self._levels.write(ack)
-        expiries = [Ticks(now + message.ttl * SECOND) for message in messages]
-        written = [
-            self._writer.insert(life, spot_of(life, message.partition, id), id, message.content, expires, message.ttl)
-            for message, id, expires in zip(messages, flight.ids, expiries, strict=True)
-        ]
-        new = [(m.partition, id, at) for m, id, at in zip(messages, flight.ids, expiries, strict=True)]
-        await self._registrations.add(life, entries(life, new, now), now, level)
+    async def _send(self, life: Life, messages: Sequence[Fresh], ack: Ack) -> None:
+        level, now = self._levels.write(ack), self._times.now()
+        written = [self._writer.insert(life, message) for message in messages]
+        found = entries(life, [(new.partition, new.id, new.expires) for new in messages], now)
+        await self._registrations.add(life, found, now, level)
         self._stamps.used(*(message.bound.values[-2] for message in written))
         await self._writer.write(written, level)
         self._reads.sizes.seen(life.key, len(messages), sum(len(message.content.body) for message in messages))
@@ -134,12 +157,31 @@ class Messages:
     def _check(self, messages: Sequence[NewMessage]) -> None:
         """Refuse what the cluster would refuse. Batches in several classes or partitions have the limit of those."""
         now = self._times.now()
-        for message in messages:
-            self._writer.check_expiry(Ticks(now + message.ttl * SECOND))
-            _check_partition(message.partition)
-        self._writer.check_size(
-            [((message.partition, is_long(message.ttl)), message.content.size) for message in messages]
-        )
+        for new in messages:
+            self._writer.check_expiry(Ticks(now + new.delay + new.ttl * SECOND))
+            _check_partition(new.partition)
+        self._writer.check_size([((new.partition, is_long(new.ttl, new.delay)), new.content.size) for new in messages])
+
+    def append_once(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
+    ) -> Deferred[Appended]:
+        """See IMessageStore; once begun it is finished, whoever waits."""
+        return shield(self._append_once(queue, messages, terms, once))
+
+    @deferred
+    async def _append_once(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
+    ) -> Appended:
+        if self._not_once:
+            raise NotPromised(self._not_once)
+        if terms.ack is Ack.ONE:
+            raise NotPromised(_WEAK)
+        life = await self._life(queue)
+        self._check(messages)
+        try:
+            return await self._producers.append_once(queue, life, messages, terms, once)
+        except TooLarge as error:
+            raise BodyTooLarge(error.text) from error
 
     # Reading
 
@@ -152,6 +194,19 @@ class Messages:
         partitions = {partition for partition in window.partitions if partition in PARTITIONS}
         stable = {partition: self._stable(view.life.queue, partition) for partition in partitions}
         return await WindowRead(self._reads, view, stable).slice(window)
+
+    @deferred
+    async def merge(self, queue: Queue, merge: Merge, ack: Ack) -> MergeSlice:
+        """See IMessageStore."""
+        view = await self._view(queue, ack)
+        partitions = sorted({number for number in merge.partitions if number in PARTITIONS[1:]})
+        stable = min((self._stable(queue, partition) for partition in partitions), default=self._stable(queue, 1))
+        if view is None:
+            return Merging(merge, self._times.now()).slice((), stable, LOWEST)
+        shown = max(stable, upper_bound(view.sight.now)) if merge.fresh else stable
+        purged = max((bound for bound, _ in view.life.purged.values()), default=LOWEST)
+        extent = Extent(stable, shown, MessageId(purged))
+        return await MergeRead(self._reads, view, extent, merge, partitions).slice()
 
     @deferred
     async def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> LookupSlice:
@@ -186,11 +241,56 @@ class Messages:
         @deferred
         async def work() -> None:
             view = await self._changing(queue, terms.ack)
-            for address in wanted:
-                self._times.put(address.id)
-            await self._changes.replace(view, wanted, content, ttl, self._levels.write(terms.ack))
+            await self._replace(view, wanted, content, ttl, terms)
 
         await self._in_turn(queue, wanted, work)
+
+    @deferred
+    async def put(
+        self, queue: Queue, address: Address, content: Content, ttl: int, condition: Condition, terms: WriteTerms
+    ) -> bool:
+        """See IMessageStore.
+
+        The condition and the write are one step for everybody who asks this front end. Two that change one message at
+        the same time through two front ends may both find what they expected.
+        """
+        life = await self._life(queue)
+        self._writer.check_expiry(Ticks(self._times.now() + ttl * SECOND))
+        _check_partition(address.partition)
+        self._writer.check_size([(spot_of(life, address.partition, address.id), content.size)])
+
+        @deferred
+        async def work() -> bool:
+            view = await self._changing(queue, terms.ack)
+            (found,) = (await LookupRead(self._reads, view).slice((address,))).messages or (None,)
+            check_condition(condition, found)
+            change = partial(self._replace, view, [address], content, ttl, terms)
+            if found is None:
+                await self._make(queue, address, terms, change)
+            else:
+                await change()
+            return found is None
+
+        return await self._in_turn(queue, [address], work)
+
+    async def _make(
+        self, queue: Queue, address: Address, terms: WriteTerms, change: Callable[[], Deferred[None]]
+    ) -> None:
+        """Store a message under a client's own id, for which readers wait as for one of ours."""
+
+        def send(flight: Flight) -> Deferred[None]:
+            check_new_id(address.id, Ticks(flight.stamps[0] - 1))
+            return change()
+
+        await self._fly([Wanted(_place(queue, address.partition))], terms, send)
+
+    @deferred
+    async def _replace(
+        self, view: View, addresses: Sequence[Address], content: Content, ttl: int, terms: WriteTerms
+    ) -> None:
+        for address in addresses:
+            self._times.put(address.id)
+        await self._changes.replace(view, addresses, content, ttl, self._levels.write(terms.ack))
 
     @deferred
     async def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> int:
@@ -212,12 +312,12 @@ class Messages:
         higher bound stands already, what was put below this one since then is removed message by message.
         """
         life = await self._life(queue)
-        partitions = self._partitions(queue, life)
-        await self._raise_bounds(queue, life, dict.fromkeys(partitions, before))
+        bounds = {number: min(before, self._stable(queue, number)) for number in self._partitions(queue, life)}
+        await self._raise_bounds(queue, life, bounds)
         view = await self._changing(queue, ack)
-        for number in partitions:
-            if view.life.purged.get(number, (b"", 0))[0] > before:
-                left = await self._everything(view).below(number, before)
+        for number, bound in bounds.items():
+            if view.life.purged.get(number, (b"", 0))[0] > bound:
+                left = await self._everything(view).below(number, bound)
                 for start in range(0, len(left), AT_A_TIME):
                     await self.remove(queue, left[start : start + AT_A_TIME], ack)
 
@@ -257,7 +357,7 @@ class Messages:
     def _stable(self, queue: Queue, partition: int) -> MessageId:
         consistency = queue.settings.consistency
         return self._times.stable(
-            Place(queue.incarnation, partition),
+            _place(queue, partition),
             slow=consistency is Consistency.VERY_STRONG,
             weak=consistency is Consistency.WEAK,
         )
@@ -269,6 +369,10 @@ class Messages:
     def _partitions(self, queue: Queue, life: Life) -> Sequence[int]:
         """The partitions of a queue: those that it had for whoever asks, and those that it has now."""
         return range(1, max(queue.settings.partitions, life.queue.settings.partitions) + 1)
+
+
+def _place(queue: Queue, partition: int) -> Place:
+    return Place(queue.incarnation, partition)
 
 
 def _ended(queue: Queue) -> NoSuchQueue:

@@ -10,10 +10,13 @@ from twisted.internet.defer import Deferred
 from queuey.model.message import Address
 from queuey.model.timeid import MessageId
 from queuey.storage.cassandra.buckets import Bucket, Registrations, Spot, spot_of
-from queuey.storage.cassandra.port import ICQLSession, Level, Row, Statement
+from queuey.storage.cassandra.port import ICQLSession, Row, Statement
 from queuey.storage.cassandra.rows import Life
 from queuey.storage.cassandra.statements import MOST_IDS, Statements
-from queuey.storage.cassandra.stored import Sight, Sizes
+from queuey.storage.cassandra.stored import Sizes, View
+from queuey.storage.cassandra.undecided import Undecided
+
+__all__ = ["Group", "Range", "Reads", "View", "gathered", "padded"]
 
 
 @attrs.frozen
@@ -24,15 +27,7 @@ class Reads:
     statements: Statements
     registrations: Registrations
     sizes: Sizes
-
-
-@attrs.frozen
-class View:
-    """A life of a queue as one call reads it."""
-
-    life: Life
-    level: Level
-    sight: Sight
+    undecided: Undecided
 
 
 @attrs.frozen

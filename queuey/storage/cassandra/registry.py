@@ -227,7 +227,7 @@ class Registry:
             if found is not None:
                 await self._wait()
             if most is not None and await self._count(name[0]) >= most:
-                raise StorageFull(f"The application may have {most} queues, and has them.")
+                raise StorageFull(f"The application may have {most} queues, and has them.", limit="max_queues")
             queue, found = await self._try_to_make(name, settings, found)
             if queue is not None:
                 self._counted(name[0], 1)

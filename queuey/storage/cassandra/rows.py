@@ -8,7 +8,7 @@ from zlib import crc32
 
 import attrs
 
-from queuey.model.queue import Consistency, Queue, QueueSettings, QueueType
+from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
 from queuey.model.timeid import SECOND, Ticks
 from queuey.storage.cassandra.port import Kind, Row, Statement
 
@@ -67,10 +67,11 @@ def shard(name: str) -> int:
 
 
 _COLUMNS: Final = (
-    "name, life, created, version, type, partitions, consistency, principals, bucket_seconds, purged, ended"
+    "name, life, created, version, type, partitions, consistency, principals, guarantee, ttl, bucket_seconds, purged, "
+    "ended"
 )
 _KEY: Final = "WHERE app = ? AND shard = ? AND name = ?"
-_SETTINGS: Final = "type = ?, partitions = ?, consistency = ?, principals = ?"
+_SETTINGS: Final = "type = ?, partitions = ?, consistency = ?, principals = ?, guarantee = ?, ttl = ?"
 
 
 @attrs.frozen
@@ -104,8 +105,8 @@ class Statements:
         )
         end = (
             f"UPDATE {table} USING TTL ? SET version = ?, ended = ?, life = null, created = null, type = null, "
-            f"partitions = null, consistency = null, principals = null, bucket_seconds = null, purged = null {_KEY} "
-            "IF life = ?"
+            "partitions = null, consistency = null, principals = null, guarantee = null, ttl = null, "
+            f"bucket_seconds = null, purged = null {_KEY} IF life = ?"
         )
         listing = f"SELECT name, ended FROM {table} WHERE app = ? AND shard = ? AND name >= ?"
         return cls(
@@ -133,20 +134,45 @@ def key_of(application: str, name: str) -> tuple[str, int, str]:
     return application, shard(name), name
 
 
-def values_of(settings: QueueSettings) -> tuple[str, int, str, list[str]]:
-    """The values of settings, in the order of the statements."""
-    return settings.type.value, settings.partitions, settings.consistency.value, list(settings.principals)
+def values_of(settings: QueueSettings) -> tuple[str, int, str, list[str], str, int]:
+    """The values of settings, in the order of the statements; what the application decides is empty, or 0."""
+    return (
+        settings.type.value,
+        settings.partitions,
+        settings.consistency.value,
+        list(settings.principals),
+        settings.guarantee.value if settings.guarantee else "",
+        settings.ttl or 0,
+    )
+
+
+def _settings(
+    type: str,
+    partitions: int,
+    consistency: str,
+    principals: Sequence[str] | None,
+    guarantee: str | None,
+    ttl: int | None,
+) -> QueueSettings:
+    """The settings of such values; the last two are missing where the row is older than these columns."""
+    return QueueSettings(
+        QueueType(type),
+        partitions,
+        Consistency(consistency),
+        tuple(principals or ()),
+        Guarantee(guarantee) if guarantee else None,
+        ttl or None,
+    )
 
 
 def stored(application: str, row: Row) -> Stored | None:
     """What a row says; ``None`` for a rest of one that is about to expire."""
-    name, key, created, version, type, partitions, consistency, principals, seconds, purged, ended = row
+    name, key, created, version, *settings, seconds, purged, ended = row
     if version is None:
         return None
     if key is None or ended is not None:
         return Stored(version, None)
-    settings = QueueSettings(QueueType(type), partitions, Consistency(consistency), tuple(principals or ()))
-    queue = Queue(application, name, settings, int.from_bytes(key, "big"), version, Ticks(created))
+    queue = Queue(application, name, _settings(*settings), int.from_bytes(key, "big"), version, Ticks(created))
     return Stored(version, Life(queue, key, seconds, _purged(purged)))
 
 

@@ -15,6 +15,7 @@ from queuey.storage.cassandra.buckets import Bucket, implied
 from queuey.storage.cassandra.parallel import read_all
 from queuey.storage.cassandra.port import Row
 from queuey.storage.cassandra.reads import Range, Reads, View
+from queuey.storage.cassandra.undecided import Decided
 
 MOST_BUCKETS: Final = 16
 """Buckets of one partition that are read at once."""
@@ -37,12 +38,22 @@ class PartitionScan:
     of them, and ends before the first bucket that may have more.
 
     :param lower: ids at or above it, and below ``upper``.
+    :param hasty: whether to pass over what does not count for certain yet, without asking about it.
     :ivar rounds: how many there were.
     :ivar passed: rows that the last one passed over, since they do not show.
+    :ivar blocked: whether it came to what may count or not: there may be more, but nothing of it can be shown now, and
+        ``position`` is just before it.
     """
 
     def __init__(
-        self, reads: Reads, view: View, partition: int, lower: MessageId, upper: MessageId, descending: bool
+        self,
+        reads: Reads,
+        view: View,
+        partition: int,
+        lower: MessageId,
+        upper: MessageId,
+        descending: bool,
+        hasty: bool = False,
     ) -> None:
         self._reads = reads
         self._view = view
@@ -50,11 +61,13 @@ class PartitionScan:
         self._lower = lower
         self._upper = upper
         self._descending = descending
+        self._hasty = hasty
         self._left: list[Bucket] = []
         self._width = 1
         self._early: Page | None = None
         self.rounds = 0
         self.passed = 0
+        self.blocked = False
 
     @property
     def position(self) -> MessageId:
@@ -65,6 +78,11 @@ class PartitionScan:
     def over(self) -> bool:
         """Whether nothing is left."""
         return not self._left
+
+    @property
+    def ended(self) -> bool:
+        """Whether it cannot go on: nothing is left, or nothing that can be shown now."""
+        return self.over or self.blocked
 
     async def begin(self, rows: int) -> None:
         """Find out which buckets there are; the first that is read in any case is asked for messages meanwhile."""
@@ -99,8 +117,13 @@ class PartitionScan:
         for last in full:
             lower, upper = self._up_to(last, lower, upper)
         self._width = 1 if full else min(2 * self._width, MOST_BUCKETS)
+        rows_found = self._rows(pages, lower, upper)
+        decided = await self._decided(rows_found)
+        if decided.end is not None:
+            lower, upper = self._before(decided.end[0], lower, upper)
+        self.blocked = decided.waits
         self._go_on(lower, upper)
-        return self._messages(pages, lower, upper)
+        return self._shown(decided.rows, len(rows_found))
 
     def _ascend(self) -> tuple[MessageId, MessageId, list[Bucket]]:
         """The range of the next round, and the buckets in it."""
@@ -150,13 +173,33 @@ class PartitionScan:
         answer = self._reads.session.execute(statement, asked.values(self._view.life, rows), self._view.level)
         return answer.addCallback(lambda found: Page(asked, found, len(found) >= rows))
 
-    def _messages(self, pages: list[Page], lower: MessageId, upper: MessageId) -> list[Message]:
+    def _rows(self, pages: list[Page], lower: MessageId, upper: MessageId) -> list[Row]:
+        """The rows of a round, in the order of the window."""
         rows = [row for page in pages for row in page.rows if lower <= row[0] < upper]
         if len(pages) > 1:
             rows.sort(key=lambda row: row[0], reverse=self._descending)
         sizes = [len(row[1]) for row in rows if row[1] is not None]
         self._reads.sizes.seen(self._view.life.key, len(sizes), sum(sizes))
+        return rows
+
+    async def _decided(self, rows: list[Row]) -> Decided:
+        """What of these rows counts, up to the first of which that is not known."""
+        sight = self._view.sight
+        asked = [] if self._hasty else [row for row in rows if sight.asks(self._partition, row)]
+        if not asked:
+            return Decided(rows, None, False)
+        found = await self._reads.undecided.decide(self._view, self._partition, asked)
+        counting = {row[0]: row for row in found.rows}
+        known = rows if found.end is None else rows[: rows.index(found.end)]
+        return Decided([counting.get(row[0], row) for row in known], found.end, found.waits)
+
+    def _before(self, id: MessageId, lower: MessageId, upper: MessageId) -> tuple[MessageId, MessageId]:
+        """The part of a range that comes before an id."""
+        return (successor(id), upper) if self._descending else (lower, id)
+
+    def _shown(self, rows: list[Row], read: int) -> list[Message]:
+        """The messages of these rows, of so many that were read."""
         sight = self._view.sight
         shown = [message for row in rows if (message := sight.message(self._partition, row)) is not None]
-        self.passed = len(rows) - len(shown)
+        self.passed = read - len(shown)
         return shown

@@ -15,6 +15,7 @@ from queuey.storage.cassandra.port import ICQLSession, Kind, Level, Statement, S
 from queuey.storage.cassandra.scripts import (
     STATE_TABLE,
     Script,
+    column_added,
     names,
     replication_cql,
     scripts,
@@ -175,15 +176,26 @@ class Schema:
 
     async def _define(self, statement: Statement) -> None:
         """Execute one definition; the node that is asked may not have heard yet of what the one before has made."""
-        for _ in range(_DEAF):
+        for attempt in range(_DEAF + 1):
+            if await self._added(statement):
+                return
             try:
                 await self._session.execute(statement, (), Level.QUORUM)
                 return
             except StatementRefused as error:
-                if "exist" not in error.text:  # 5.0 says "doesn't exist", 3.11 "non existing"
+                # 5.0 says "doesn't exist", 3.11 "non existing"; of a column that is there both say something else.
+                if attempt == _DEAF or not ("exist" in error.text or await self._added(statement)):
                     raise
                 await self._sleep(_POLL)
-        await self._session.execute(statement, (), Level.QUORUM)
+
+    async def _added(self, statement: Statement) -> bool:
+        """Whether it is to add a column that is there."""
+        added = column_added(statement.text)
+        if added is None:
+            return False
+        table, column = added
+        rows = await self._session.execute(_COLUMNS, (self._settings.keyspace, table), Level.ONE)
+        return (column,) in rows
 
     def _replication(self, release: str) -> str:
         centres: tuple[str, ...] = ()
@@ -215,6 +227,9 @@ class Schema:
 
 
 _LOCAL: Final = Statement("SELECT schema_version FROM system.local", Kind.READ)
+_COLUMNS: Final = Statement(
+    "SELECT column_name FROM system_schema.columns WHERE keyspace_name = ? AND table_name = ?", Kind.READ
+)
 _PEERS: Final = Statement("SELECT schema_version FROM system.peers", Kind.READ)
 
 

@@ -1,6 +1,7 @@
 """The numbered files of CQL that make the tables.
 
-Every statement can be run again without harm: whoever ran a file may have died in the middle of it.
+Every statement can be run again without harm: whoever ran a file may have died in the middle of it. Only what adds a
+column is refused where that is there, since Cassandra learnt to pass it over as late as in version 4.1.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _SPACE: Final = UUID("8f0e2b1c-52a4-4c6e-9d37-0a6c1f5d7e00")
 _FOLDER: Final = Path(__file__).parent / "schema"
 _COMMENT: Final = re.compile(r"--[^\n]*")
 _TABLE_ID: Final = re.compile(r"\{id of (\w+)\}")
+_ADDS: Final = re.compile(r"ALTER TABLE \w+\.(\w+) ADD (\w+) .*")
 
 
 @attrs.frozen
@@ -46,6 +48,12 @@ def scripts() -> tuple[Script, ...]:
     """All files, in their order."""
     files = sorted(_FOLDER.glob("[0-9][0-9]_*.cql"))
     return tuple(Script(int(file.name[:2]), file.read_text(encoding="utf-8")) for file in files)
+
+
+def column_added(statement: str) -> tuple[str, str] | None:
+    """The table and the column that a statement adds; ``None`` for any other statement."""
+    match = _ADDS.fullmatch(statement)
+    return (match[1], match[2]) if match else None
 
 
 def put_in(text: str, names: Mapping[str, str]) -> str:
@@ -79,8 +87,22 @@ def replication_cql(replication: Replication, centres: tuple[str, ...] = ()) -> 
 
 
 def whole(keyspace: str, replication: Replication) -> str:
-    """All files as one text for those who run it by hand; its last statement says that they were run."""
-    made = [put_in(each.text, names(keyspace, replication_cql(replication))) for each in scripts()]
-    last = scripts()[-1].number
-    done = f"UPDATE {keyspace}.{STATE_TABLE} SET version = {last} WHERE k = 'version' IF version = null;\n"
-    return "\n".join([*made, "-- Front ends begin to use the tables once this stands there.\n" + done])
+    """All files as one text for those who run it by hand; statements between them say which were run."""
+    parts: list[str] = []
+    before = "null"
+    for each in scripts():
+        parts.append(put_in(each.text, names(keyspace, replication_cql(replication))))
+        if each.number:
+            parts.append(_STANDS + _version_cql(keyspace, each.number, before))
+            before = str(each.number)
+    return "\n".join(parts)
+
+
+_STANDS: Final = (
+    "-- Front ends begin to use the tables once this stands there. Whoever runs all of it again is told of columns\n"
+    "-- that are there already, which does no harm.\n"
+)
+
+
+def _version_cql(keyspace: str, number: int, before: str) -> str:
+    return f"UPDATE {keyspace}.{STATE_TABLE} SET version = {number} WHERE k = 'version' IF version = {before};\n"

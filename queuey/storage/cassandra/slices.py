@@ -34,7 +34,7 @@ class Found:
 
     :ivar messages: in the order of the window.
     :ivar position: the bound at which it goes on.
-    :ivar over: whether there is nothing beyond.
+    :ivar over: whether there is nothing beyond that can be shown now.
     :ivar rounds: of requests that it took.
     """
 
@@ -96,17 +96,19 @@ class WindowRead:
         if partition not in PARTITIONS or limit <= 0:
             return NOTHING
         upper = min(upper, self._stable[partition])
-        scan = PartitionScan(self._reads, self._view, partition, lower, upper, window.descending)
+        # Who reads downwards does not go on later where it ended.
+        hasty = window.descending
+        scan = PartitionScan(self._reads, self._view, partition, lower, upper, window.descending, hasty)
         wanted, bytes_left = min(limit, share), self._taking.bytes_left
         await scan.begin(self._page(wanted, bytes_left))
         messages: list[Message] = []
-        while wanted > 0 and bytes_left > 0 and not scan.over and scan.rounds < MOST_ROUNDS:
+        while wanted > 0 and bytes_left > 0 and not scan.ended and scan.rounds < MOST_ROUNDS:
             # Where many are passed over, more are asked for than are wanted.
             some = await scan.next(self._page(wanted + 4 * scan.passed, bytes_left))
             messages += some
             wanted -= min(len(some), wanted)
             bytes_left -= sum(len(message.content.body) for message in some)
-        return Found(messages, scan.position, scan.over, scan.rounds)
+        return Found(messages, scan.position, scan.ended, scan.rounds)
 
     def _page(self, wanted: int, bytes_left: int) -> int:
         return min(wanted, self._reads.sizes.rows(self._view.life.key, bytes_left))

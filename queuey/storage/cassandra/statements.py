@@ -16,8 +16,9 @@ MOST_IDS: Final = 64
 """Ids that one look-up names at the most; a power of two."""
 
 _WHERE: Final = "WHERE life = ? AND part = ? AND bucket = ?"
-_FULL: Final = "id, body, content_type, headers, expires, WRITETIME(body), WRITETIME(gone)"
-_BRIEF: Final = "id, expires, WRITETIME(body), WRITETIME(gone)"
+_LAST: Final = "expires, WRITETIME(body), WRITETIME(gone), txn, live, dkey"
+_FULL: Final = f"id, body, content_type, headers, {_LAST}"
+_BRIEF: Final = f"id, {_LAST}"
 _CLEARED: Final = "gone = null, txn = null, dkey = null, live = null"
 
 
@@ -34,15 +35,20 @@ class Statements:
     """All of them, for one keyspace; those over messages take the class, whose table they name.
 
     A column that a message lacks is not bound in an insert, and set to a ``null`` that is written out in an update, so
-    there are four of either.
+    there are several of either.
     """
 
     keyspace: str
 
     @cache  # noqa: B019 - there is one of these in a process, and it lasts as long
-    def insert(self, kind: int, content_type: bool, headers: bool) -> Statement:
-        """A new message: life, part, bucket, id, body, expires, [content type], [headers], timestamp, TTL."""
-        more = [name for name, there in (("content_type", content_type), ("headers", headers)) if there]
+    def insert(self, kind: int, content_type: bool, headers: bool, once: bool = False) -> Statement:
+        """A new message: life, part, bucket, id, body, expires, [content type], [headers], [attempt, key], timestamp,
+        TTL.
+
+        :param once: whether it is one that readers have to ask about before it counts.
+        """
+        columns = (("content_type", content_type), ("headers", headers), ("txn", once), ("dkey", once))
+        more = [name for name, there in columns if there]
         names = ", ".join(["life, part, bucket, id, body, expires", *more])
         marks = ", ".join("?" * (6 + len(more)))
         return _write(f"INSERT INTO {self._table(kind)} ({names}) VALUES ({marks}) USING TIMESTAMP ? AND TTL ?")
@@ -55,6 +61,11 @@ class Statements:
             f"UPDATE {self._table(kind)} USING TIMESTAMP ? AND TTL ? "
             f"SET body = ?, expires = ?, {some}, {_CLEARED} {_WHERE} AND id = ?"
         )
+
+    @cache  # noqa: B019 - there is one of these in a process, and it lasts as long
+    def flag(self, kind: int) -> Statement:
+        """Say that a message counts, whatever its attempt: timestamp, TTL, life, part, bucket, id."""
+        return _write(f"UPDATE {self._table(kind)} USING TIMESTAMP ? AND TTL ? SET live = true {_WHERE} AND id = ?")
 
     @cache  # noqa: B019 - there is one of these in a process, and it lasts as long
     def remove(self, kind: int) -> Statement:

@@ -16,11 +16,12 @@ from queuey.deferreds import deferred, shield
 from queuey.errors import ConfigurationError, QueueyError, Unavailable
 from queuey.interfaces import IMessageStore, IStateStore, IStore, Outcome, Promises, State
 from queuey.logs import EventLog
-from queuey.model.message import Address, Content, NewMessage
+from queuey.model.message import Address, Condition, Content, NewMessage
+from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import MessageId
-from queuey.model.window import LookupSlice, Window, WindowSlice
+from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
 from queuey.storage.cassandra.facts import Facts, find_out, release_of
 from queuey.storage.cassandra.port import AccessRefused, ICQLSession, Kind, Level, Statement
 from queuey.storage.cassandra.registry import Registry
@@ -38,6 +39,9 @@ _LONGEST_WAIT: Final = 3.0
 
 _RETRY_AFTER: Final = 5
 """Seconds after which a client may ask again while the store has not opened."""
+
+_LOOK: Final = 1.0
+"""Seconds between two looks of whoever waits for messages."""
 
 _GETS_READY: Final = "Cassandra answers, and this front end gets ready"
 
@@ -111,6 +115,7 @@ class CassandraStore:
     :param make_schema: makes the keeper of the tables, from what waits some seconds and what is told of waiting.
     :param timer: whose timers the waits go by.
     :param found: is told what the cluster is like, before anything is served.
+    :param not_once: why nothing can be promised to be stored once; empty where it can.
     """
 
     _log = EventLog(Logger(namespace="queuey.storage"))
@@ -123,6 +128,7 @@ class CassandraStore:
         make_schema: Callable[[Callable[[float], Deferred[None]], Callable[[str], None]], Schema],
         timer: IReactorTime,
         found: Callable[[Facts], None],
+        not_once: str,
     ) -> None:
         self._parts = parts
         self._keyspace = settings.keyspace
@@ -140,7 +146,8 @@ class CassandraStore:
         self._waiters: list[Deferred[None]] = []
         self._end: Deferred[None] | None = None
         self.states: IStateStore = _States(parts.states, self._door)
-        self.promises = _UNKNOWN
+        self._not_once = not_once
+        self.promises = attrs.evolve(_UNKNOWN, not_once=not_once)
 
     # The store as a whole
 
@@ -158,10 +165,14 @@ class CassandraStore:
             self._waiters.append(waiter)
         return waiter
 
+    def watch(self, arrived: Callable[[int], None]) -> float | None:
+        """See IStore: nobody is told of what other front ends write, or of what falls due."""
+        return _LOOK
+
     async def _come_up(self) -> None:
         facts = await self._until_it_answers()
         self._found(facts)
-        self.promises = facts.promises()
+        self.promises = attrs.evolve(facts.promises(), not_once=self._not_once)
         self._wait_for(_GETS_READY)
         self._door.shut = self._why_not_ready
         self._times_started = True
@@ -255,6 +266,16 @@ class CassandraStore:
         """See IMessageStore."""
         return self._door.enter(lambda: self._parts.messages.append(queue, messages, terms))
 
+    def append_once(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
+    ) -> Deferred[Appended]:
+        """See IMessageStore."""
+        return self._door.enter(lambda: self._parts.messages.append_once(queue, messages, terms, once))
+
+    def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
+        """See IMessageStore."""
+        return self._door.enter(lambda: self._parts.messages.merge(queue, merge, ack))
+
     def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         """See IMessageStore."""
         return self._door.enter(lambda: self._parts.messages.scan(queue, window, ack))
@@ -268,6 +289,12 @@ class CassandraStore:
     ) -> Deferred[None]:
         """See IMessageStore."""
         return self._door.enter(lambda: self._parts.messages.replace(queue, addresses, content, ttl, terms))
+
+    def put(
+        self, queue: Queue, address: Address, content: Content, ttl: int, condition: Condition, terms: WriteTerms
+    ) -> Deferred[bool]:
+        """See IMessageStore; the condition and the write are one step within one front end only."""
+        return self._door.enter(lambda: self._parts.messages.put(queue, address, content, ttl, condition, terms))
 
     def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
         """See IMessageStore."""

@@ -11,7 +11,8 @@ import attrs
 from queuey.model.message import Content, Message
 from queuey.model.timeid import MessageId, Ticks
 from queuey.model.window import SLICE_BYTES, SLICE_ROWS
-from queuey.storage.cassandra.port import Row
+from queuey.storage.cassandra.port import Level, Row
+from queuey.storage.cassandra.rows import Life
 
 UNKNOWN_ROWS: Final = 32
 """Messages to ask for where nothing is known of their size: any may have a mebibyte."""
@@ -20,6 +21,20 @@ MOST_ROWS: Final = 128
 """Messages to ask for at once at the most: they may have grown since."""
 
 _MOST_QUEUES: Final = 10_000
+
+EXPIRES: Final = -6
+WRITTEN: Final = -5
+GONE: Final = -4
+TXN: Final = -3
+LIVE: Final = -2
+DKEY: Final = -1
+"""Where rows of messages, full or brief, have what they all have: when they end, when their bodies were written, and
+when they were removed; and what was written under an Idempotency-Key its attempt, whether it counts, and its key."""
+
+
+def is_open(row: Row) -> bool:
+    """Whether a row is none that shows until it is decided that it counts: see queuey.model.producer."""
+    return row[TXN] is not None and not row[LIVE]
 
 
 @attrs.frozen
@@ -43,12 +58,25 @@ class Sight:
         bound, at = self.purged.get(partition, (b"", 0))
         return id >= bound or written > at
 
+    def asks(self, partition: int, row: Row) -> bool:
+        """Whether a row would show, were it decided that it counts."""
+        return is_open(row) and self.shows(partition, row[0], row[EXPIRES], row[WRITTEN])
+
     def message(self, partition: int, row: Row) -> Message | None:
         """The message of a row of ``Statements.page`` and ``find``, if it shows."""
-        id, body, content_type, headers, expires, written, _gone = row
-        if body is None or not self.shows(partition, id, expires, written):
+        id, body, content_type, headers, expires, written, *_ = row
+        if body is None or is_open(row) or not self.shows(partition, id, expires, written):
             return None
         return Message(partition, MessageId(id), Content(body, content_type, headers), Ticks(expires))
+
+
+@attrs.frozen
+class View:
+    """A life of a queue as one call reads it."""
+
+    life: Life
+    level: Level
+    sight: Sight
 
 
 class Sizes:

@@ -19,12 +19,12 @@ from queuey.deferreds import bounded, deferred
 from queuey.errors import QueueyError, Unavailable
 from queuey.logs import EventLog
 from queuey.model.clock import SteadyClock
-from queuey.model.stable import LONG_CLASS, Flight, FrontEnd, Limits, Place
+from queuey.model.stable import LONG_CLASS, Flight, FrontEnd, Limits, Place, Wanted
 from queuey.model.timeid import MessageId, Ticks
 from queuey.storage.cassandra.port import ICQLSession, Kind, Level, Statement
 from queuey.storage.cassandra.waiting import growing
 
-__all__ = ["LONG_CLASS", "Flight", "Limits", "Place", "Times"]
+__all__ = ["LONG_CLASS", "Flight", "Limits", "Place", "Times", "Wanted"]
 
 ONE: Final = "one"
 MANY: Final = "many"
@@ -54,10 +54,9 @@ class Times(Protocol):
     def now(self) -> Ticks:
         """The time by our own clock, which never jumps."""
 
-    def begin(self, places: Sequence[tuple[Place, bool]], slow: bool, weak: bool = False) -> Flight:
-        """Stamp ids for one write.
+    def begin(self, wanted: Sequence[Wanted], slow: bool, weak: bool = False) -> Flight:
+        """Make ids for one write.
 
-        :param places: for each message its partition, and whether it goes into the long table.
         :param slow: whether it waits for every data centre, and has a limit of its own.
         :param weak: whether it goes to a weak queue, whose readers are promised less.
         :raise Unavailable: where this front end may not stamp now (no lease, or its clock is off), saying why.
@@ -340,9 +339,9 @@ class Keeper:
         """See Times."""
         return self._clock.read()[1]
 
-    def begin(self, places: Sequence[tuple[Place, bool]], slow: bool, weak: bool = False) -> Flight:
+    def begin(self, wanted: Sequence[Wanted], slow: bool, weak: bool = False) -> Flight:
         """See Times."""
-        return self._front.begin(places, slow, *self._clock.read(), weak=weak)
+        return self._front.begin(wanted, slow, *self._clock.read(), weak=weak)
 
     def landed(self, flight: Flight) -> None:
         """See Times."""

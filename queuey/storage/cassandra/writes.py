@@ -9,13 +9,14 @@ from typing import Any, Final
 import attrs
 
 from queuey.errors import BodyTooLarge, InvalidRequest
-from queuey.model.message import Content
+from queuey.model.message import Content, NewMessage
 from queuey.model.timeid import EPOCH, SECOND, MessageId, Ticks, from_seconds, ticks_of
 from queuey.storage.cassandra.buckets import Spot, spot_of
 from queuey.storage.cassandra.parallel import write_all
 from queuey.storage.cassandra.port import Bound, ICQLSession, Level
 from queuey.storage.cassandra.rows import Life
 from queuey.storage.cassandra.statements import Statements
+from queuey.storage.cassandra.times import Flight
 
 MICROSECOND: Final = SECOND // 1_000_000
 
@@ -46,6 +47,33 @@ class Limits:
     far_expiry: bool
     count: int
     skew: float
+
+
+@attrs.frozen
+class Fresh:
+    """A new message that has its id, and is about to be stored.
+
+    :ivar stamp: the time as of which it is stored, whenever it is due.
+    :ivar seconds: for which there is to be something of it.
+    """
+
+    partition: int
+    id: MessageId
+    stamp: Ticks
+    content: Content
+    expires: Ticks
+    seconds: int
+
+
+def fresh(messages: Sequence[NewMessage], flight: Flight, now: Ticks) -> list[Fresh]:
+    """New messages with the ids that were made for them; a delayed one lives from when it is due."""
+    found: list[Fresh] = []
+    for message, id, stamp in zip(messages, flight.ids, flight.stamps, strict=True):
+        born = ticks_of(id) if message.delay else now
+        expires = Ticks(born + message.ttl * SECOND)
+        seconds = -(-(expires - now) // SECOND)
+        found.append(Fresh(message.partition, id, stamp, message.content, expires, seconds))
+    return found
 
 
 @attrs.frozen
@@ -106,18 +134,23 @@ class Writer:
         if limit is not None and size > limit and len({spot for spot, _ in messages}) > 1:
             raise BodyTooLarge(_too_large(len(messages), size, limit, "batch_size_fail_threshold"))
 
-    def insert(self, life: Life, spot: Spot, id: MessageId, content: Content, expires: Ticks, ttl: int) -> Written:
-        """A new message, as of the time of its id: sent late, it changes nothing that is newer.
+    def insert(self, life: Life, new: Fresh, once: tuple[bytes, bytes] | None = None) -> Written:
+        """A new message, as of the time of its stamp: sent late, it changes nothing that is newer.
 
         It is written after what was purged, should its id be below that bound.
+
+        :param once: the attempt, and the key of its row, where readers have to ask there before the message counts.
         """
-        stamp = microseconds(ticks_of(id))
+        spot, content = spot_of(life, new.partition, new.id), new.content
+        stamp = microseconds(new.stamp)
         bound, at = life.purged.get(spot.partition, (b"", 0))
-        if id < bound:
+        if new.id < bound:
             stamp = max(stamp, at + 1)
-        statement = self.statements.insert(spot.kind, content.content_type is not None, content.headers is not None)
-        values = (life.key, spot.partition, spot.bucket, id, content.body, expires, *present(content))
-        return Written(spot, content.size, Bound(statement, (*values, stamp, ttl + GRACE)))
+        typed, headed = content.content_type is not None, content.headers is not None
+        statement = self.statements.insert(spot.kind, typed, headed, once is not None)
+        values = (life.key, spot.partition, spot.bucket, new.id, content.body, new.expires, *present(content))
+        bound_values = (*values, *(once or ()), stamp, new.seconds + GRACE)
+        return Written(spot, content.size, Bound(statement, bound_values))
 
     def put(
         self, life: Life, partition: int, id: MessageId, content: Content, expires: Ticks, ttl: int, stamp: int
@@ -127,6 +160,15 @@ class Writer:
         statement = self.statements.put(spot.kind, content.content_type is not None, content.headers is not None)
         values = (stamp, ttl + GRACE, content.body, expires, *present(content))
         return Written(spot, content.size, Bound(statement, (*values, life.key, partition, spot.bucket, id)))
+
+    def flag(self, life: Life, partition: int, id: MessageId, seconds: int, stamp: int) -> Written:
+        """The word that a message counts.
+
+        :param seconds: that are left to it, rounded up; more than ``-GRACE``.
+        """
+        spot = spot_of(life, partition, id)
+        values = (stamp, seconds + GRACE, life.key, partition, spot.bucket, id)
+        return Written(spot, 0, Bound(self.statements.flag(spot.kind), values))
 
     def remove(self, life: Life, partition: int, id: MessageId, seconds: int, stamp: int) -> Written:
         """Nothing in the place of a message.

@@ -10,7 +10,7 @@ from typing import Any, Final
 import apsw
 
 from queuey.errors import Conflict, NoSuchQueue, StorageFull
-from queuey.model.queue import Consistency, Queue, QueueSettings, QueueType, end_of_prefix
+from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType, end_of_prefix
 from queuey.model.timeid import Ticks
 from queuey.storage.sqlite.parts import SIZES, parts
 from queuey.storage.sqlite.piles import Job
@@ -18,37 +18,49 @@ from queuey.storage.sqlite.reader import Reader
 from queuey.storage.sqlite.writer import Writer
 from queuey.storage.sqlite.writes import INT64
 
-_COLUMNS = "queue, application, name, type, partitions, consistency, principals, version, created"
+_COLUMNS = "queue, application, name, type, partitions, consistency, principals, guarantee, ttl, version, created"
 _BY_NAME: Final = f"SELECT {_COLUMNS} FROM queues WHERE application = ? AND name = ?"
 _BY_NAMES: Final = {
     size: f"SELECT {_COLUMNS} FROM queues WHERE application = ? AND name IN ({', '.join('?' * size)})" for size in SIZES
 }
 _BY_NUMBER: Final = f"SELECT {_COLUMNS} FROM queues WHERE queue = ?"
 _CREATE: Final = """
-    INSERT INTO queues (application, name, type, partitions, consistency, principals, version, created)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO queues (application, name, type, partitions, consistency, principals, guarantee, ttl, version, created)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _UPDATE: Final = """
-    UPDATE queues SET type = ?, partitions = ?, consistency = ?, principals = ?, version = ? WHERE queue = ?
+    UPDATE queues
+    SET type = ?, partitions = ?, consistency = ?, principals = ?, guarantee = ?, ttl = ?, version = ? WHERE queue = ?
 """
 _NAMES: Final = "SELECT name FROM queues WHERE application = ? AND name >= ? ORDER BY name LIMIT ?"
 _NAMES_BELOW: Final = "SELECT name FROM queues WHERE application = ? AND name >= ? AND name < ? ORDER BY name LIMIT ?"
 
 
 def _queue(row: tuple[Any, ...]) -> Queue:
-    number, application, name, type, partitions, consistency, principals, version, created = row
-    settings = _settings(type, partitions, consistency, principals)
+    number, application, name, *chosen, version, created = row
+    settings = _settings(*chosen)
     return Queue(application, name, settings, number, version, Ticks(created))
 
 
 @lru_cache(256)
-def _settings(type: str, partitions: int, consistency: str, principals: str) -> QueueSettings:
+def _settings(
+    type: str, partitions: int, consistency: str, principals: str, guarantee: str | None, ttl: int | None
+) -> QueueSettings:
     """The settings in a row; most queues have the same ones."""
-    return QueueSettings(QueueType(type), partitions, Consistency(consistency), tuple(json.loads(principals)))
+    return QueueSettings(
+        QueueType(type),
+        partitions,
+        Consistency(consistency),
+        tuple(json.loads(principals)),
+        None if guarantee is None else Guarantee(guarantee),
+        ttl,
+    )
 
 
-def _columns(settings: QueueSettings) -> tuple[str, int, str, str]:
-    return settings.type.value, settings.partitions, settings.consistency.value, json.dumps(settings.principals)
+def _columns(settings: QueueSettings) -> tuple[str | int | None, ...]:
+    guarantee = None if settings.guarantee is None else settings.guarantee.value
+    principals = json.dumps(settings.principals)
+    return settings.type.value, settings.partitions, settings.consistency.value, principals, guarantee, settings.ttl
 
 
 def create(
@@ -59,7 +71,7 @@ def create(
     if row is not None:
         return _queue(row), False
     if max_queues is not None and writer.usage(application)[0] >= max_queues:
-        raise StorageFull(f"The application may have {max_queues} queues, and has them.")
+        raise StorageFull(f"The application may have {max_queues} queues, and has them.", limit="max_queues")
     version = writer.new_version()
     writer.connection.execute(_CREATE, (application, name, *_columns(settings), version, writer.clock))
     number = writer.connection.last_insert_rowid()
@@ -91,7 +103,7 @@ def forget(writer: Writer, queue: Queue) -> bool:
     messages, size = execute("SELECT messages, bytes FROM tallies WHERE queue = ?", key).get
     execute("DELETE FROM queues WHERE queue = ?", key)
     execute("DELETE FROM tallies WHERE queue = ?", key)
-    if messages:
+    if messages or execute("SELECT 1 FROM keys WHERE queue = ? LIMIT 1", key).get is not None:
         execute("INSERT INTO dead (queue) VALUES (?)", key)
     writer.spend(application, -1, -size)
     writer.bury(queue.incarnation)

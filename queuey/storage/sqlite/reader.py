@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from heapq import merge as merged
 from typing import Any, Final
 
 import apsw
@@ -11,9 +12,10 @@ from twisted.logger import Logger
 from queuey.logs import EventLog
 from queuey.model.message import Address, Content, Message
 from queuey.model.queue import Queue
-from queuey.model.timeid import MessageId, Ticks, from_seconds, upper_bound
-from queuey.model.window import SLICE_BYTES, SLICE_ROWS, LookupSlice, Window, WindowSlice
+from queuey.model.timeid import LOWEST, MessageId, Ticks, from_seconds, upper_bound
+from queuey.model.window import SLICE_BYTES, SLICE_ROWS, LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
 from queuey.storage.sqlite.files import translated
+from queuey.storage.sqlite.parts import SIZES, parts
 from queuey.storage.sqlite.piles import Job
 from queuey.storage.sqlite.writes import INT64
 
@@ -25,6 +27,16 @@ _EXPIRED = "SELECT queue, count(*) FROM messages INDEXED BY expiry WHERE expires
 _COLUMNS = "id, expires, content_type, headers, CASE WHEN expires > ? THEN body END"
 _RANGE = f"SELECT {_COLUMNS} FROM messages WHERE queue = ? AND partition = ? AND id >= ? AND id < ? ORDER BY id"
 SCAN: Final = {False: f"{_RANGE} LIMIT ?", True: f"{_RANGE} DESC LIMIT ?"}
+
+# A merge looks at the next message of each partition, of which it takes few: their bodies are fetched afterwards.
+_HEADS = "SELECT id, partition, seq, expires, length(body) FROM messages"
+_HEADS = f"{_HEADS} WHERE queue = ? AND partition = ? AND id >= ? AND id < ? ORDER BY id"
+HEADS: Final = {False: _HEADS, True: f"{_HEADS} DESC"}
+CONTENTS: Final = {
+    size: f"SELECT seq, content_type, headers, body FROM messages WHERE seq IN ({', '.join('?' * size)})"
+    for size in SIZES
+}
+_PURGED = "SELECT purged FROM queues WHERE queue = ?"
 LOOKUP: Final = f"SELECT {_COLUMNS} FROM messages WHERE queue = ? AND partition = ? AND id = ?"
 
 
@@ -167,6 +179,51 @@ def _scan_first(reader: Reader, queue: Queue, window: Window, taking: Taking) ->
     if taking.rows == before:
         taking.rows -= 1  # an empty partition costs something too
     return window.next_partition()
+
+
+Head = tuple[MessageId, int, int, Ticks, int]
+"""What is read of a message before its content: its id, its partition, the key of its row, its expiry, its bytes."""
+
+
+def merge(reader: Reader, queue: Queue, asked: Merge) -> MergeSlice:
+    """The first slice of a merged range."""
+    merging, taken = Merging(asked, reader.clock), []
+    cursors = _cursors(reader, queue, asked) if reader.held(queue) else []
+    try:
+        for head in merged(*cursors, reverse=asked.descending):
+            id, partition, _, expires, size = head
+            if merging.take(id, partition, expires, size):
+                taken.append(head)
+            elif merging.full:
+                break
+    finally:
+        for cursor in cursors:
+            cursor.close()
+    purged = reader.connection.execute(_PURGED, (queue.incarnation,)).get
+    return merging.slice(_fetch(reader, taken), reader.stable, LOWEST if purged is None else purged)
+
+
+def _cursors(reader: Reader, queue: Queue, asked: Merge) -> list[apsw.Cursor]:
+    """A cursor for each partition of a merged range; each reads only as far as it is asked."""
+    cursors = []
+    for partition in asked.partitions:
+        if partition in INT64:
+            lower, upper = asked.bounds(partition)
+            bounds = (queue.incarnation, partition, lower, min(upper, reader.stable))
+            cursors.append(reader.connection.execute(HEADS[asked.descending], bounds))
+    return cursors
+
+
+def _fetch(reader: Reader, heads: Sequence[Head]) -> tuple[Message, ...]:
+    """The messages that have these heads."""
+    numbers = [seq for _, _, seq, _, _ in heads]
+    contents: dict[int, Content] = {}
+    for size, start in parts(len(numbers)):
+        for seq, content_type, headers, body in reader.connection.execute(
+            CONTENTS[size], numbers[start : start + size]
+        ):
+            contents[seq] = Content(body, content_type, headers)
+    return tuple(Message(partition, id, contents[seq], expires) for id, partition, seq, expires, _ in heads)
 
 
 def lookup(reader: Reader, queue: Queue, addresses: Sequence[Address]) -> LookupSlice:

@@ -90,6 +90,28 @@ VERSIONS: Final[Versions] = {
         "CREATE TABLE clock (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL) STRICT",
         "INSERT INTO clock (one, last) VALUES (1, 0)",
     ),
+    2: (
+        # What a queue does not say for itself is NULL, and is what its application has.
+        "ALTER TABLE queues ADD COLUMN guarantee TEXT",
+        "ALTER TABLE queues ADD COLUMN ttl INTEGER",
+        # The bound up to which it was purged; NULL: it never was.
+        "ALTER TABLE queues ADD COLUMN purged BLOB",
+        # What was answered to writes that are done once: for each message its partition, in two bytes, and its id.
+        # The row's key is seq for the reason that stands above.
+        """
+        CREATE TABLE keys (
+            seq INTEGER PRIMARY KEY,
+            queue INTEGER NOT NULL,
+            key BLOB NOT NULL,
+            digest BLOB NOT NULL,
+            answer BLOB NOT NULL,
+            note TEXT NOT NULL,
+            expires INTEGER NOT NULL,
+            UNIQUE (queue, key)
+        ) STRICT
+        """,
+        "CREATE INDEX key_expiry ON keys (expires)",
+    ),
 }
 """The statements that lead from the version before to each one."""
 

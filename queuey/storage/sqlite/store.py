@@ -13,11 +13,12 @@ from zope.interface import implementer
 
 from queuey.deferreds import deferred, shield
 from queuey.interfaces import IStateStore, IStore, Promises
-from queuey.model.message import Address, Content, NewMessage
+from queuey.model.message import Address, Condition, Content, NewMessage
+from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.timeid import MessageId
-from queuey.model.window import LookupSlice, Window, WindowSlice
+from queuey.model.timeid import MessageId, ticks_of
+from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
 from queuey.storage.sqlite import files, queues, reader, upkeep, writes
 from queuey.storage.sqlite.files import Lock, SQLiteSettings
 from queuey.storage.sqlite.piles import Pile, Runner
@@ -55,6 +56,7 @@ class SQLiteStore:
     :param runner: runs the two piles.
     :param node: 48 bits that the ids of this process carry, and ``clock_sequence`` 14 more.
     :param new_version: makes a text that was never there before; threads call it.
+    :param bits: makes as many random bits as it is asked for; threads call it.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class SQLiteStore:
         node: int,
         clock_sequence: int,
         new_version: Callable[[], str],
+        bits: Callable[[int], int],
     ) -> None:
         self._directory = directory
         self._settings = settings
@@ -74,6 +77,7 @@ class SQLiteStore:
         self._node = node
         self._clock_sequence = clock_sequence
         self._new_version = new_version
+        self._bits = bits
         self._writing: Pile[Writer] = Pile(runner, MOST_WRITES)
         self._reading: Pile[Reader] = Pile(runner, MOST_READS)
         self._upkeep = upkeep.Upkeep(clock, now, lambda: self._writing.submit(upkeep.turn))
@@ -106,12 +110,17 @@ class SQLiteStore:
         except BaseException:
             connection.close(True)
             raise
-        writer = Writer(connection, self._now, self._node, self._clock_sequence, self._new_version)
+        writer = Writer(connection, self._now, self._node, self._clock_sequence, self._new_version, self._bits)
         return _Open(lock, writer, Reader(reading, self._now, queues.foresee))
 
     def opened(self) -> Deferred[None]:
         """See IStore."""
         return succeed(None)
+
+    def watch(self, arrived: Callable[[int], None]) -> float | None:
+        """See IStore."""
+        self._upkeep.watch(arrived)
+        return None
 
     def close(self) -> Deferred[None]:
         """See IStore."""
@@ -138,7 +147,27 @@ class SQLiteStore:
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
     ) -> Deferred[tuple[MessageId, ...]]:
         """See IMessageStore."""
-        return self._writing.submit(writes.append, queue, tuple(messages), terms.max_bytes)
+        stored = self._writing.submit(writes.append, queue, tuple(messages), terms.max_bytes)
+        return stored.addCallback(self._expect) if any(new.delay for new in messages) else stored
+
+    def append_once(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
+    ) -> Deferred[Appended]:
+        """See IMessageStore."""
+        stored = self._writing.submit(writes.append_once, queue, once, tuple(messages), terms.max_bytes)
+        return stored.addCallback(self._expect_appended) if any(new.delay for new in messages) else stored
+
+    def _expect(self, ids: tuple[MessageId, ...]) -> tuple[MessageId, ...]:
+        self._upkeep.expect(min(map(ticks_of, ids)))
+        return ids
+
+    def _expect_appended(self, appended: Appended) -> Appended:
+        self._expect(tuple(address.id for address in appended.addresses))
+        return appended
+
+    def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
+        """See IMessageStore; nothing is newer than the stable time but what is to be hidden."""
+        return self._reading.submit(reader.merge, queue, merge)
 
     def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         """See IMessageStore."""
@@ -155,13 +184,22 @@ class SQLiteStore:
         due = self._writing.submit(writes.replace, queue, tuple(addresses), content, ttl, terms.max_bytes)
         return due.addCallback(self._upkeep.expect)
 
+    @deferred
+    async def put(
+        self, queue: Queue, address: Address, content: Content, ttl: int, condition: Condition, terms: WriteTerms
+    ) -> bool:
+        """See IMessageStore."""
+        done = await self._writing.submit(writes.put, queue, address, content, ttl, condition, terms.max_bytes)
+        self._upkeep.expect(done.due)
+        return done.created
+
     def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
         """See IMessageStore."""
         return self._writing.submit(writes.remove, queue, tuple(addresses))
 
     def purge(self, queue: Queue, before: MessageId, ack: Ack) -> Deferred[None]:
         """See IMessageStore; it goes on in several transactions, among which other writes have their turn."""
-        return self._writing.submit(writes.purge, queue, before).addCallback(lambda _: None)
+        return self._writing.submit(writes.Purge().turn, queue, before).addCallback(lambda _: None)
 
     def count(self, queue: Queue, ack: Ack) -> Deferred[int]:
         """See IMessageStore."""

@@ -39,6 +39,15 @@ _UNAWAIT_EXPIRED: Final = (
 )
 _REMOVE_EXPIRED: Final = f"DELETE FROM messages WHERE seq IN (SELECT seq {_FIRST_EXPIRED})"
 
+_FORGET_EXPIRED: Final = (
+    "DELETE FROM keys WHERE seq IN (SELECT seq FROM keys WHERE expires <= ? ORDER BY expires LIMIT ?)"
+)
+_FORGET_DEAD: Final = "DELETE FROM keys WHERE seq IN (SELECT seq FROM keys WHERE queue = ? LIMIT ?)"
+
+_SHOW: Final = (
+    "DELETE FROM future WHERE (id, queue, partition) IN "
+    "(SELECT id, queue, partition FROM future WHERE id < ? ORDER BY id LIMIT ?) RETURNING queue"
+)
 _FIRST_DEAD = "FROM messages WHERE queue = ? ORDER BY partition, id LIMIT ?"
 _UNAWAIT_DEAD: Final = f"DELETE FROM future WHERE (id, queue, partition) IN (SELECT id, queue, partition {_FIRST_DEAD})"
 _REMOVE_DEAD: Final = f"DELETE FROM messages WHERE seq IN (SELECT seq {_FIRST_DEAD})"
@@ -50,41 +59,39 @@ class Turn:
 
     :ivar more: whether there is more to do at once.
     :ivar due: when the next message of the future falls due.
+    :ivar arrived: the incarnations of queues in which messages fell due.
     """
 
     more: bool
     due: Ticks | None
+    arrived: tuple[int, ...]
 
 
 def turn(writer: Writer) -> Turn:
     """One bounded piece of upkeep, in a pile like any other write."""
     writer.settle()
-    more = show_due(writer)
-    if sweep_expired(writer) or sweep_dead(writer):
+    shown = show_due(writer)
+    more = len(shown) == STEP
+    if sweep_expired(writer) or sweep_dead(writer) or forget_expired(writer):
         more = True
     if not more:
         give_back(writer)
-    return Turn(more, next_due(writer))
+    return Turn(more, next_due(writer), tuple(sorted(set(shown))))
 
 
-def show_due(writer: Writer) -> bool:
-    """Raise the stable time to that of the last id that is due; whether more rows are to be cleared away."""
+def show_due(writer: Writer) -> list[int]:
+    """Raise the stable time to that of the last id that is due; the queue of each that is looked at no more."""
     execute, bound = writer.connection.execute, upper_bound(writer.clock)
     last = execute("SELECT max(id) FROM future WHERE id < ?", (bound,)).get
     if last is None:
-        return False
+        return []
     writer.raise_to(ticks_of(last))
-    execute(
-        "DELETE FROM future WHERE (id, queue, partition) IN "
-        "(SELECT id, queue, partition FROM future WHERE id < ? ORDER BY id LIMIT ?)",
-        (bound, STEP),
-    )
-    return writer.connection.changes() == STEP
+    return [queue for (queue,) in execute(_SHOW, (bound, STEP))]
 
 
 def next_due(writer: Writer) -> Ticks | None:
     """When the next message of the future falls due."""
-    first = writer.connection.execute("SELECT min(id) FROM future").get
+    first = writer.first_awaited()
     return None if first is None else ticks_of(first)
 
 
@@ -114,15 +121,27 @@ def sweep_dead(writer: Writer) -> bool:
     if next_due(writer) is not None:
         execute(_UNAWAIT_DEAD, (queue, STEP))
     execute(_REMOVE_DEAD, (queue, STEP))
-    if writer.connection.changes() < STEP:
+    removed = writer.connection.changes()
+    execute(_FORGET_DEAD, (queue, STEP))
+    if max(removed, writer.connection.changes()) < STEP:
         execute("DELETE FROM dead WHERE queue = ?", (queue,))
     return True
+
+
+def forget_expired(writer: Writer) -> bool:
+    """Forget answers that are not to be remembered any more; whether there may be more."""
+    writer.connection.execute(_FORGET_EXPIRED, (writer.clock, STEP))
+    return writer.connection.changes() == STEP
 
 
 def give_back(writer: Writer) -> None:
     """Make the file smaller where much of it is free."""
     if writer.connection.pragma("freelist_count") > SPARE_PAGES:
         writer.connection.execute(f"PRAGMA incremental_vacuum({GIVEN_BACK})").fetchall()
+
+
+def _nothing(incarnation: int) -> None:
+    """What is told where nobody watches."""
 
 
 class Upkeep:
@@ -139,8 +158,13 @@ class Upkeep:
         self._now = now
         self._take_turn = take_turn
         self._timer: IDelayedCall | None = None
+        self._arrived: Callable[[int], None] = _nothing
         self._running = False
         self._failing = False
+
+    def watch(self, arrived: Callable[[int], None]) -> None:
+        """Tell of each queue in which messages fall due; called before ``start``."""
+        self._arrived = arrived
 
     def start(self) -> None:
         """Begin with a turn at once."""
@@ -178,6 +202,8 @@ class Upkeep:
             self._wait(INTERVAL)
         else:
             self._wait(min(INTERVAL, max(SOONEST, to_seconds(turn.due) - self._now())))
+        for incarnation in turn.arrived:
+            self._arrived(incarnation)
 
     def _failed(self, failure: Failure) -> None:
         if not failure.check(QueueyError):

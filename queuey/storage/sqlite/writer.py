@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final
 
 import apsw
+import attrs
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from queuey.errors import NoSuchQueue, QueueyError, StorageFull
 from queuey.logs import EventLog
+from queuey.model.once import Once
 from queuey.model.queue import Queue
-from queuey.model.timeid import MessageId, Ticks, from_seconds, make, make_run, ticks_of, upper_bound
+from queuey.model.timeid import (
+    RANDOM_BITS,
+    MessageId,
+    Ticks,
+    from_seconds,
+    make,
+    make_random,
+    make_run,
+    upper_bound,
+)
 from queuey.storage.sqlite.files import BUSY, CHECKPOINT_PAGES, translated
 from queuey.storage.sqlite.parts import SIZES, parts
 from queuey.storage.sqlite.piles import Job
@@ -30,6 +41,15 @@ LIVING: Final = {size: f"SELECT queue FROM tallies WHERE queue IN ({', '.join('?
 COLUMNS: Final = 8
 
 
+KEY_COLUMNS: Final = 6
+
+KEYS: Final = {
+    size: "SELECT queue, key, digest, answer, note, expires FROM keys "
+    f"WHERE (queue, key) IN (VALUES {', '.join(['(?, ?)'] * size)})"
+    for size in SIZES
+}
+
+
 def _statements(before: str, columns: int, after: str = "") -> Mapping[int, str]:
     row = f"({', '.join('?' * columns)})"
     return {size: f"{before} VALUES {', '.join([row] * size)} {after}" for size in SIZES}
@@ -38,6 +58,8 @@ def _statements(before: str, columns: int, after: str = "") -> Mapping[int, str]
 INSERT: Final = _statements(
     "INSERT INTO messages (queue, partition, id, expires, size, content_type, headers, body)", COLUMNS
 )
+AWAIT: Final = _statements("INSERT OR IGNORE INTO future (id, queue, partition)", 3)
+REMEMBER: Final = _statements("INSERT OR REPLACE INTO keys (queue, key, digest, answer, note, expires)", KEY_COLUMNS)
 TALLY: Final = _statements(
     "INSERT INTO tallies (queue, messages, bytes)",
     3,
@@ -52,6 +74,22 @@ USE: Final = _statements(
 Value = int | str | bytes | None
 
 
+@attrs.frozen
+class Kept:
+    """What is remembered of a write that is done once.
+
+    :ivar digest: of what was asked.
+    :ivar answer: where its messages are, encoded.
+    :ivar note: that was kept with it.
+    :ivar expires: the first moment at which it is not remembered any more.
+    """
+
+    digest: bytes
+    answer: bytes
+    note: str
+    expires: Ticks
+
+
 class Writer:
     """Runs piles of writes; all of it belongs to the writing thread.
 
@@ -61,6 +99,7 @@ class Writer:
     :param now: the wall clock, in seconds since 1970.
     :param node: 48 bits that the ids of this process carry, and ``clock_sequence`` 14 more.
     :param new_version: makes a text that was never there before.
+    :param bits: makes as many random bits as it is asked for.
     :ivar clock: the time of the transaction.
     :ivar last: the stable time: that of the last id made, or of a later one of the future that is due.
     :ivar alone: whether the operation has the transaction for itself.
@@ -75,6 +114,7 @@ class Writer:
         node: int,
         clock_sequence: int,
         new_version: Callable[[], str],
+        bits: Callable[[int], int],
     ) -> None:
         self.connection = connection
         self.new_version = new_version
@@ -84,10 +124,14 @@ class Writer:
         self._now = now
         self._node = node
         self._clock_sequence = clock_sequence
+        self._bits = bits
         self._stored_last = self.last
         self._applications: dict[int, str] = {}
         self._usage: dict[str, tuple[int, int]] = {}
         self._rows: list[Value] = []
+        self._awaited: list[Value] = []
+        self._kept: dict[tuple[int, bytes], Kept | None] = {}
+        self._keys: list[Value] = []
         self._tallies: dict[int, tuple[int, int]] = {}
         self._spent: dict[str, tuple[int, int]] = {}
         self._log_pages = 0
@@ -131,7 +175,11 @@ class Writer:
             self.alone = False
 
     def _foresee(self, jobs: Sequence[Job[Writer]]) -> None:
-        """Learn together which of the queues live that a pile is about."""
+        """Learn together what the jobs of a pile would each ask for."""
+        self._foresee_queues(jobs)
+        self._foresee_keys(jobs)
+
+    def _foresee_queues(self, jobs: Sequence[Job[Writer]]) -> None:
         asked: dict[int, str] = {}
         for job in jobs:
             queue = job.arguments[0] if job.arguments else None
@@ -141,6 +189,14 @@ class Writer:
         for size, start in parts(len(numbers)):
             for (number,) in self.connection.execute(LIVING[size], numbers[start : start + size]):
                 self._know(number, asked[number])
+
+    def _foresee_keys(self, jobs: Sequence[Job[Writer]]) -> None:
+        asked = list(dict.fromkeys(_keys(jobs)))
+        self._kept = dict.fromkeys(asked)
+        values: list[Value] = list(chain.from_iterable(asked))
+        for size, start in parts(len(asked)):
+            for queue, key, *kept in self.connection.execute(KEYS[size], values[2 * start : 2 * (start + size)]):
+                self._kept[queue, key] = Kept(*kept)
 
     def _meaning(self, error: Exception, job: Job[Writer]) -> Exception:
         if not isinstance(error, apsw.Error):
@@ -163,6 +219,7 @@ class Writer:
             self.connection.execute("UPDATE clock SET last = ?", (self.last,))
         self.connection.execute("COMMIT")
         self._stored_last = self.last
+        self._kept = {}
         for application, (queues, size) in self._spent.items():
             if application in self._usage:
                 before = self._usage[application]
@@ -178,12 +235,19 @@ class Writer:
         self.last = self._stored_last
         self._applications.clear()
         self._rows, self._tallies, self._spent = [], {}, {}
+        self._awaited, self._kept, self._keys = [], {}, []
 
     def settle(self) -> None:
-        """Write the messages and tallies that have gathered, so that what follows finds them in the database."""
+        """Write what has gathered, so that what follows finds it in the database."""
         if self._rows:
             rows, self._rows = self._rows, []
             self._insert(INSERT, COLUMNS, rows)
+        if self._awaited:
+            awaited, self._awaited = self._awaited, []
+            self._insert(AWAIT, 3, awaited)
+        if self._keys:
+            keys, self._keys = self._keys, []
+            self._insert(REMEMBER, KEY_COLUMNS, keys)
         if self._tallies:
             tallies, self._tallies = sorted(self._tallies.items()), {}
             self._insert(TALLY, 3, list(chain.from_iterable((queue, *more) for queue, more in tallies)))
@@ -209,6 +273,14 @@ class Writer:
         self.last = Ticks(first + count - 1)
         return make_run(first, count, self._clock_sequence, self._node)
 
+    def fresh(self) -> Ticks:
+        """The time of the next id."""
+        return Ticks((self.last if self.last > self.clock else self.clock) + 1)
+
+    def late_id(self, due: Ticks) -> MessageId:
+        """An id of a time to come, which nobody foresees."""
+        return make_random(due, self._bits(RANDOM_BITS))
+
     def raise_to(self, ticks: Ticks) -> bool:
         """Let the stable time be at least this; false, and nothing done, where that is in the future."""
         if ticks > self.last:
@@ -221,13 +293,32 @@ class Writer:
         """The bound below which scans show messages."""
         return upper_bound(self.last)
 
-    def is_future(self, id: MessageId) -> bool:
-        """Whether an id may stand in the table of those whose time has not come."""
-        return ticks_of(id) > self.last
+    def first_awaited(self) -> MessageId | None:
+        """The first id of those whose time has not come, or has come and was not seen to yet."""
+        first: MessageId | None = self.connection.execute("SELECT min(id) FROM future").get
+        return first
 
     def insert(self, row: tuple[int, int, MessageId, int, int, str | None, bytes | None, bytes]) -> None:
         """Let a new message be stored with the pile."""
         self._rows += row
+
+    def expect(self, id: MessageId, incarnation: int, partition: int) -> None:
+        """Let a message be shown when its time comes."""
+        self._awaited += (id, incarnation, partition)
+
+    def kept(self, incarnation: int, once: Once) -> Kept | None:
+        """What is remembered under a key."""
+        place = incarnation, once.key
+        if place not in self._kept:
+            row = self.connection.execute(KEYS[1], place).get
+            self._kept[place] = None if row is None else Kept(*row[2:])
+        kept = self._kept[place]
+        return kept if kept is not None and kept.expires > self.clock else None
+
+    def keep(self, incarnation: int, key: bytes, kept: Kept) -> None:
+        """Let an answer be remembered with the pile."""
+        self._kept[incarnation, key] = kept
+        self._keys += (incarnation, key, kept.digest, kept.answer, kept.note, kept.expires)
 
     def application_of(self, incarnation: int) -> str | None:
         """Whose a queue is; ``None`` where its life has ended."""
@@ -260,7 +351,8 @@ class Writer:
     def check_bytes(self, application: str, more: int, limit: int | None) -> None:
         """Refuse what would go over an application's limit; what makes it smaller never does."""
         if limit is not None and more > 0 and self.usage(application)[1] + more > limit:
-            raise StorageFull(f"The application may keep {limit} bytes of messages, and this would exceed it.")
+            text = f"The application may keep {limit} bytes of messages, and this would exceed it."
+            raise StorageFull(text, limit="max_bytes")
 
     def usage(self, application: str) -> tuple[int, int]:
         """How many queues an application has, and how many bytes they hold, as of this moment."""
@@ -320,3 +412,10 @@ class Writer:
         except apsw.Error as error:
             self._log.warn("last-checkpoint-failed", "the next start makes up for it: {error}", error=error)
         self.connection.close(True)
+
+
+def _keys(jobs: Sequence[Job[Writer]]) -> Iterator[tuple[int, bytes]]:
+    """The keys that jobs have, each with its queue before it."""
+    for job in jobs:
+        if len(job.arguments) > 1 and isinstance(job.arguments[1], Once):
+            yield job.arguments[0].incarnation, job.arguments[1].key

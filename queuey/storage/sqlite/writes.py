@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Final
 
-from queuey.model.message import Address, Content, NewMessage
+import attrs
+
+from queuey.model.message import Address, Condition, Content, Message, NewMessage
+from queuey.model.once import Appended, Once
 from queuey.model.queue import Queue
-from queuey.model.timeid import SECOND, MessageId, Ticks, ticks_of
+from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, ticks_of
+from queuey.storage.refusals import check_condition, check_new_id, key_reused
 from queuey.storage.sqlite.piles import AGAIN, Again
-from queuey.storage.sqlite.writer import Writer
+from queuey.storage.sqlite.writer import Kept, Writer
 
 STEP: Final = 500
 """Rows that are deleted in one transaction, so that others need not wait long."""
@@ -19,6 +24,9 @@ INT64: Final = range(-(1 << 63), 1 << 63)
 
 _EXISTS = "SELECT 1 FROM messages WHERE queue = ? AND partition = ? AND id = ?"
 _SIZE = "SELECT size FROM messages WHERE queue = ? AND partition = ? AND id = ?"
+_MESSAGE = """
+    SELECT size, expires, content_type, headers, body FROM messages WHERE queue = ? AND partition = ? AND id = ?
+"""
 _REPLACE = """
     INSERT INTO messages (queue, partition, id, expires, size, content_type, headers, body)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -26,7 +34,6 @@ _REPLACE = """
         content_type = excluded.content_type, headers = excluded.headers, body = excluded.body
 """
 _REMOVE = "DELETE FROM messages WHERE queue = ? AND partition = ? AND id = ? RETURNING size, expires"
-_AWAIT = "INSERT OR IGNORE INTO future (id, queue, partition) VALUES (?, ?, ?)"
 _UNAWAIT = "DELETE FROM future WHERE id = ? AND queue = ? AND partition = ?"
 _NEXT_PARTITION = "SELECT min(partition) FROM messages WHERE queue = ? AND partition > ?"
 _FIRST_IDS = """
@@ -35,6 +42,11 @@ _FIRST_IDS = """
 """
 _REMOVE_UP_TO = "DELETE FROM messages WHERE queue = ? AND partition = ? AND id <= ?"
 _UNAWAIT_UP_TO = "DELETE FROM future WHERE id <= ? AND queue = ? AND partition = ?"
+_PURGED = "SELECT purged FROM queues WHERE queue = ?"
+_PURGE = "UPDATE queues SET purged = ? WHERE queue = ?"
+
+_ADDRESS: Final = struct.Struct(">H16s")
+"""A message in a remembered answer: its partition and its id."""
 
 
 def append(
@@ -46,27 +58,63 @@ def append(
     total = sum(sizes)
     writer.check_bytes(queue.application, total, max_bytes)
     incarnation, now = queue.incarnation, writer.clock
-    if writer.alone:
-        ids = [_free_id(writer, incarnation, new.partition) for new in messages]
-    else:
-        ids = writer.new_ids(len(messages))
+    ids = _ids(writer, incarnation, messages)
     insert = writer.insert
     for new, id, size in zip(messages, ids, sizes, strict=True):
-        content, expires = new.content, now + new.ttl * SECOND
+        content, born = new.content, now
+        if new.delay:
+            born = ticks_of(id)
+            writer.expect(id, incarnation, new.partition)
+        expires = born + new.ttl * SECOND
         insert((incarnation, new.partition, id, expires, size, content.content_type, content.headers, content.body))
     writer.tally(queue.application, incarnation, len(ids), total)
     return tuple(ids)
 
 
-def _free_id(writer: Writer, incarnation: int, partition: int) -> MessageId:
+def _ids(writer: Writer, incarnation: int, messages: Sequence[NewMessage]) -> list[MessageId]:
+    """New ids, each of the time at which its message is due; those that are delayed keep their order too."""
+    if not writer.alone and not any(new.delay for new in messages):
+        return writer.new_ids(len(messages))
+    fresh = writer.fresh()
+    return [_free_id(writer, incarnation, new, Ticks(fresh + place)) for place, new in enumerate(messages)]
+
+
+def _free_id(writer: Writer, incarnation: int, new: NewMessage, fresh: Ticks) -> MessageId:
     """A new id that is certainly free: a client may have put a message of the future under one that it foresaw.
 
     In a pile that is found out when all are inserted, and each operation then comes here alone.
     """
+    due = Ticks(max(fresh, writer.fresh()) + new.delay)
     while True:
-        id = writer.new_id()
-        if writer.connection.execute(_EXISTS, (incarnation, partition, id)).get is None:
+        id = writer.late_id(due) if new.delay else writer.new_id()
+        taken = writer.alone and writer.connection.execute(_EXISTS, (incarnation, new.partition, id)).get is not None
+        if not taken:
             return id
+
+
+def append_once(
+    writer: Writer, queue: Queue, once: Once, messages: Sequence[NewMessage], max_bytes: int | None
+) -> Appended:
+    """Store messages under new ids, unless that was done before under the same key."""
+    writer.require(queue)
+    kept = writer.kept(queue.incarnation, once)
+    if kept is not None:
+        if kept.digest != once.digest:
+            raise key_reused()
+        return Appended(_decoded(kept.answer), kept.note, True)
+    ids = append(writer, queue, messages, max_bytes)
+    addresses = tuple(Address(new.partition, id) for new, id in zip(messages, ids, strict=True))
+    expires = Ticks(writer.clock + once.lifetime * SECOND)
+    writer.keep(queue.incarnation, once.key, Kept(once.digest, _encoded(addresses), once.note, expires))
+    return Appended(addresses, once.note, False)
+
+
+def _encoded(addresses: Sequence[Address]) -> bytes:
+    return b"".join(_ADDRESS.pack(address.partition, address.id) for address in addresses)
+
+
+def _decoded(answer: bytes) -> tuple[Address, ...]:
+    return tuple(Address(partition, MessageId(id)) for partition, id in _ADDRESS.iter_unpack(answer))
 
 
 def replace(
@@ -83,16 +131,64 @@ def replace(
     old = [size for place in places if (size := execute(_SIZE, place).get) is not None]
     more = content.size * len(places) - sum(old)
     writer.check_bytes(queue.application, more, max_bytes)
-    rest = (writer.clock + ttl * SECOND, content.size, content.content_type, content.headers, content.body)
-    due: Ticks | None = None
-    for incarnation, partition, id in places:
-        execute(_REPLACE, (incarnation, partition, id, *rest))
-        ticks = ticks_of(id)
-        if not writer.raise_to(ticks):
-            execute(_AWAIT, (id, incarnation, partition))
-            due = ticks if due is None else min(due, ticks)
+    dues = [_set(writer, queue, address, content, ttl) for address in dict.fromkeys(addresses)]
     writer.tally(queue.application, queue.incarnation, len(places) - len(old), more)
-    return due
+    return min((due for due in dues if due is not None), default=None)
+
+
+def _set(writer: Writer, queue: Queue, address: Address, content: Content, ttl: int) -> Ticks | None:
+    """Store a message under a given id; when it falls due, if that is of the future."""
+    place = queue.incarnation, address.partition, address.id
+    expires = writer.clock + ttl * SECOND
+    writer.connection.execute(
+        _REPLACE, (*place, expires, content.size, content.content_type, content.headers, content.body)
+    )
+    ticks = ticks_of(address.id)
+    if writer.raise_to(ticks):
+        return None
+    writer.expect(address.id, queue.incarnation, address.partition)
+    return ticks
+
+
+@attrs.frozen
+class Put:
+    """What came of putting a message.
+
+    :ivar created: whether there was none before.
+    :ivar due: when it falls due, if it is of the future.
+    """
+
+    created: bool
+    due: Ticks | None
+
+
+def put(
+    writer: Writer,
+    queue: Queue,
+    address: Address,
+    content: Content,
+    ttl: int,
+    condition: Condition,
+    max_bytes: int | None,
+) -> Put:
+    """Store a message under a given id if a condition holds."""
+    writer.require(queue)
+    writer.settle()
+    place = (queue.incarnation, address.partition, address.id)
+    row = writer.connection.execute(_MESSAGE, place).get
+    old = None if row is None or row[1] <= writer.clock else _message(address, *row[1:])
+    check_condition(condition, old)
+    if old is None:
+        check_new_id(address.id, Ticks(writer.fresh() - 1))
+    more = content.size - (0 if row is None else row[0])
+    writer.check_bytes(queue.application, more, max_bytes)
+    due = _set(writer, queue, address, content, ttl)
+    writer.tally(queue.application, queue.incarnation, int(row is None), more)
+    return Put(old is None, due)
+
+
+def _message(address: Address, expires: Ticks, content_type: str | None, headers: bytes | None, body: bytes) -> Message:
+    return Message(address.partition, address.id, Content(body, content_type, headers), expires)
 
 
 def remove(writer: Writer, queue: Queue, addresses: Sequence[Address]) -> int:
@@ -100,7 +196,7 @@ def remove(writer: Writer, queue: Queue, addresses: Sequence[Address]) -> int:
     writer.require(queue)
     writer.settle()
     sizes: list[int] = []
-    living = 0
+    living, awaited = 0, writer.first_awaited()
     for address in dict.fromkeys(addresses):
         if address.partition not in INT64:
             continue
@@ -109,24 +205,46 @@ def remove(writer: Writer, queue: Queue, addresses: Sequence[Address]) -> int:
             size, expires = row
             sizes.append(size)
             living += expires > writer.clock
-            if writer.is_future(address.id):
+            if awaited is not None and address.id >= awaited:
                 writer.connection.execute(_UNAWAIT, (address.id, queue.incarnation, address.partition))
     writer.tally(queue.application, queue.incarnation, -len(sizes), -sum(sizes))
     return living
 
 
-def purge(writer: Writer, queue: Queue, before: MessageId) -> Again | None:
-    """Delete what is below a bound, ``STEP`` messages at a turn."""
-    writer.require(queue)
-    writer.settle()
+class Purge:
+    """One purge over all its turns: where it ends is settled in the first of them, and what comes later is safe."""
+
+    def __init__(self) -> None:
+        self._bound: MessageId | None = None
+
+    def turn(self, writer: Writer, queue: Queue, before: MessageId) -> Again | None:
+        """Delete what is below a bound and below the stable time, ``STEP`` messages at a turn."""
+        writer.require(queue)
+        writer.settle()
+        if self._bound is None:
+            self._bound = min(before, writer.stable())
+        _note_purge(writer, queue, self._bound)
+        return None if _delete_below(writer, queue, self._bound) else AGAIN
+
+
+def _note_purge(writer: Writer, queue: Queue, bound: MessageId) -> None:
+    """Let the queue say up to where it was purged, which never falls."""
+    execute, key = writer.connection.execute, (queue.incarnation,)
+    if bound > (execute(_PURGED, key).get or LOWEST):
+        execute(_PURGE, (bound, queue.incarnation))
+
+
+def _delete_below(writer: Writer, queue: Queue, bound: MessageId) -> bool:
+    """Delete some of the messages below a bound; whether that were all."""
     execute, incarnation = writer.connection.execute, queue.incarnation
+    awaited = writer.first_awaited()
     left, partition = STEP, INT64.start
     while left and (partition := execute(_NEXT_PARTITION, (incarnation, partition)).get) is not None:
-        found, size, last = execute(_FIRST_IDS, (incarnation, partition, before, left)).get
+        found, size, last = execute(_FIRST_IDS, (incarnation, partition, bound, left)).get
         if found:
             execute(_REMOVE_UP_TO, (incarnation, partition, last))
-            if writer.is_future(last):
+            if awaited is not None and last >= awaited:
                 execute(_UNAWAIT_UP_TO, (last, incarnation, partition))
             writer.tally(queue.application, incarnation, -found, -size)
             left -= found
-    return None if left else AGAIN
+    return left > 0

@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """The page, whatever the query."""
         found = self.path.partition("?")[0] == "/"
-        self._answer(200 if found else 404, (HERE / "page.html").read_bytes() if found else b"")
+        self._answer(200 if found else 404, self.server.page if found else b"")
 
     def do_POST(self) -> None:
         """The result."""
@@ -92,8 +92,9 @@ class PageServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, page: bytes) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.page = page
         self.results: queue.Queue[bytes] = queue.Queue()
 
     @property
@@ -103,9 +104,12 @@ class PageServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving() -> Iterator[PageServer]:
-    """Serve the page until the block ends."""
-    with PageServer() as server:
+def serving(page: str | None = None) -> Iterator[PageServer]:
+    """Serve a page until the block ends.
+
+    :param page: its HTML; without it, what is in ``page.html``.
+    """
+    with PageServer((HERE / "page.html").read_bytes() if page is None else page.encode("utf-8")) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:

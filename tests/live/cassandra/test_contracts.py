@@ -25,12 +25,12 @@ from queuey.storage.cassandra.messages import Messages
 from queuey.storage.cassandra.port import Kind, Level, Statement
 from queuey.storage.cassandra.registry import Registry
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
-from queuey.storage.cassandra.scripts import scripts, whole
+from queuey.storage.cassandra.scripts import names, replication_cql, scripts, whole
 from queuey.storage.cassandra.session import CQLSession
 from queuey.storage.cassandra.settings import Host, SessionSettings
 from queuey.storage.cassandra.states import CassandraStates
 from queuey.storage.cassandra.store import CassandraStore, Parts
-from tests.contracts import messages, queues, states, timing
+from tests.contracts import merging, messages, once, putting, queues, states, timing
 from tests.contracts.subject import Contract, Wall
 from tests.live.cassandra.shared import cql_node, new_keyspace
 from tests.storage.cassandra.store_support import FACTS, FakeTimes
@@ -114,9 +114,14 @@ class NodeSubject:
     keeps = True
     counts_bytes = False
     clock_goes_back = False
+    forgets_in_time = False
+    stamps_all = True
 
-    def __init__(self, session: CQLSession, keyspace: str, now: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self, session: CQLSession, keyspace: str, now: Callable[[], float] | None = None, not_once: str = ""
+    ) -> None:
         self.wall = Wall()
+        self._not_once = not_once
         self._session = session
         self._keyspace = keyspace
         self._mark = f"{uuid.uuid4().hex}."
@@ -129,7 +134,9 @@ class NodeSubject:
         registry = ApartRegistry(session, self._times, keyspace, reactor, new_version, lambda: secrets.token_bytes(16))
         registry.mark = self._mark
         stored = ApartStates(CassandraStates(session, keyspace, new_version), self._mark)
-        put = Messages(session, self._times, registry, lambda: known.limits, False, keyspace, reactor, 77)
+        put = Messages(
+            session, self._times, registry, lambda: known.limits, False, keyspace, reactor, 77, self._not_once
+        )
         self.store = OpenStore(
             Parts(session, self._times, registry, stored, put),
             SchemaSettings(keyspace, 1, True),
@@ -137,6 +144,7 @@ class NodeSubject:
             lambda wait, says: Schema(session, SchemaSettings(keyspace, 1, True), uuid.uuid4(), wait, says),
             reactor,
             known.learn,
+            self._not_once,
         )
         self.store.open()
 
@@ -235,6 +243,22 @@ class FutureTests(StoreCase, timing.FutureContract):
     pass
 
 
+class DelayTests(StoreCase, timing.DelayContract):
+    pass
+
+
+class MergeTests(StoreCase, merging.MergeContract):
+    pass
+
+
+class PutTests(StoreCase, putting.PutContract):
+    pass
+
+
+class OnceTests(StoreCase, once.OnceContract):
+    pass
+
+
 class SchemaTests(TestCase):
     """Who makes the tables, and who does not."""
 
@@ -278,7 +302,7 @@ class SchemaTests(TestCase):
         rows = await self.run_text(
             f"SELECT table_name FROM system_schema.tables WHERE keyspace_name = '{self.keyspace}'"
         )
-        self.assertEqual(len(rows), 8)
+        self.assertEqual(len(rows), 9)
         for session in sessions:
             for (table,) in rows:
                 query = Statement(f"SELECT * FROM {self.keyspace}.{table} LIMIT 1", Kind.READ)
@@ -296,11 +320,25 @@ class SchemaTests(TestCase):
     async def test_a_newer_one(self) -> None:
         await self.schema().ensure(self.release)
         newer = Statement(
-            f"UPDATE {self.keyspace}.schema_state SET version = 99 WHERE k = 'version' IF version = 1", Kind.TRANSACTION
+            f"UPDATE {self.keyspace}.schema_state SET version = 99 WHERE k = 'version' "
+            f"IF version = {scripts()[-1].number}",
+            Kind.TRANSACTION,
         )
         self.assertTrue((await self.session.transact(newer, ())).applied)
         text = await self.refused(self.schema())
         self.assertIn(f"{self.keyspace} have version 99, made by a newer Queuey", text)
+
+    async def test_an_older_one_is_upgraded(self) -> None:
+        for script in scripts()[:2]:
+            for text in script.statements(names(self.keyspace, replication_cql(1))):
+                await self.run_text(text)
+        for before, number in (("null", 1), ("2", 1)):  # as it was, and after a front end that died on its way
+            set_to = f"UPDATE {self.keyspace}.schema_state SET version = {number} WHERE k = 'version'"
+            verdict = await self.session.transact(Statement(f"{set_to} IF version = {before}", Kind.TRANSACTION), ())
+            self.assertTrue(verdict.applied)
+            await self.schema().ensure(self.release)
+            found = Statement(f"SELECT guarantee, ttl FROM {self.keyspace}.queues LIMIT 1", Kind.READ)
+            self.assertEqual(len(await self.session.execute(found, (), Level.ONE)), 0)
 
     async def test_the_keyspace_of_another_program(self) -> None:
         replication = "{'class': 'NetworkTopologyStrategy', 'replication_factor': 1}"

@@ -46,13 +46,14 @@ class Outside:
 class OutsideSubject(MessagesSubject):
     """A store for tests that run in a thread of their own."""
 
-    def __init__(self, session: CQLSession, keyspace: str) -> None:
-        super().__init__(lambda wall: session, keyspace, salt=secrets.token_bytes(8))
+    def __init__(self, session: CQLSession, keyspace: str, not_once: str) -> None:
+        super().__init__(lambda wall: session, keyspace, salt=secrets.token_bytes(8), not_once=not_once)
         self.store = cast(IStore, Outside(self.store))
 
 
 class MachineTests(TestCase):
     timeout = 120
+    not_once = ""
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.keyspace = new_keyspace()
@@ -68,4 +69,7 @@ class MachineTests(TestCase):
             await self.session.execute(Statement(text, Kind.DEFINITION), (), Level.ONE)
 
     async def test_machine(self) -> None:
-        await deferToThread(machine.run, lambda: OutsideSubject(self.session, self.keyspace), EXAMPLES, 40)
+        def make() -> OutsideSubject:
+            return OutsideSubject(self.session, self.keyspace, self.not_once)
+
+        await deferToThread(machine.run, make, EXAMPLES, 40)

@@ -6,11 +6,12 @@ import time
 import uuid
 from typing import Any, ClassVar
 
+from queuey.storage.cassandra.assembly import NOT_OVER_THRIFT
 from queuey.storage.cassandra.facts import find_out, release_of
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.settings import Host, SessionSettings
 from queuey.storage.cassandra.thrift import ThriftSession
-from tests.contracts import messages, queues, states, timing
+from tests.contracts import merging, messages, putting, queues, states, timing
 from tests.contracts.subject import Contract
 from tests.live.cassandra import fronts, test_contracts, test_messages
 from tests.live.cassandra.load import Queue, working
@@ -39,6 +40,9 @@ class ThriftCase(test_contracts.StoreCase):
     async def setUp(self) -> None:  # type: ignore[override]
         self.session = await connected(self, self.keyspace)
         Contract.setUp(self)
+
+    def make_subject(self) -> test_contracts.NodeSubject:
+        return test_contracts.NodeSubject(self.session, self.keyspace, not_once=NOT_OVER_THRIFT)
 
 
 class QueuesTests(ThriftCase, queues.QueuesContract):
@@ -73,7 +77,21 @@ class FutureTests(ThriftCase, timing.FutureContract):
     pass
 
 
+class DelayTests(ThriftCase, timing.DelayContract):
+    pass
+
+
+class MergeTests(ThriftCase, merging.MergeContract):
+    pass
+
+
+class PutTests(ThriftCase, putting.PutContract):
+    pass
+
+
 class MachineTests(test_messages.MachineTests):
+    not_once = NOT_OVER_THRIFT
+
     async def setUp(self) -> None:  # type: ignore[override]
         self.keyspace = new_keyspace()
         self.session = await connected(self, self.keyspace)

@@ -15,7 +15,7 @@ from twisted.trial.unittest import TestCase
 
 from queuey.errors import Unavailable
 from queuey.model.lease import Terms
-from queuey.model.stable import Limits, Place
+from queuey.model.stable import Limits, Place, Wanted
 from queuey.model.timeid import MessageId
 from queuey.storage.cassandra.clocks import ClockWatch
 from queuey.storage.cassandra.lease import LeaseKeeper
@@ -39,7 +39,7 @@ def boottime() -> float:
 
 
 def stamp(keeper: Keeper) -> MessageId:
-    flight = keeper.begin([(HERE, False)], False)
+    flight = keeper.begin([Wanted(HERE)], False)
     keeper.landed(flight)
     return flight.ids[0]
 

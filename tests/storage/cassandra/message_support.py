@@ -12,19 +12,21 @@ from zope.interface import implementer
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import IStore, Promises
-from queuey.model.message import Address, Content, NewMessage
+from queuey.model.message import Address, Condition, Content, NewMessage
+from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.timeid import MessageId, Ticks, from_seconds, lower_bound, make, ticks_of
-from queuey.model.window import LookupSlice, Window, WindowSlice
+from queuey.model.stable import Stamps
+from queuey.model.timeid import MessageId, Ticks, from_seconds, ticks_of, upper_bound
+from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
 from queuey.storage.cassandra.messages import Messages
 from queuey.storage.cassandra.rows import Life
-from queuey.storage.cassandra.times import LONG_CLASS, Flight, Place
+from queuey.storage.cassandra.times import Flight, Place, Wanted
 from queuey.storage.cassandra.writes import Limits
 from queuey.storage.memory import MemoryStore
 from tests.contracts.subject import Wall
 from tests.storage.cassandra.message_tables import MessageTables
-from tests.storage.subjects import CLOCK_SEQUENCE, versions
+from tests.storage.subjects import CLOCK_SEQUENCE, random_bits, versions
 
 NODE = 0x0223456789AB
 LIMIT = 2.0
@@ -35,10 +37,9 @@ class SimpleTimes:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._last = 0
-        self._flights: dict[int, Flight] = {}
+        self.stamps = Stamps(random_bits())
+        self._flights: dict[int, list[MessageId]] = {}
         self._number = 0
-        self._taken: set[MessageId] = set()
         self.refusal: Exception | None = None
         self.tenure = 0
         self.age: float | None = None
@@ -47,20 +48,17 @@ class SimpleTimes:
     def now(self) -> Ticks:
         return from_seconds(self._now())
 
-    def begin(self, places: Sequence[tuple[Place, bool]], slow: bool, weak: bool = False) -> Flight:
+    def begin(self, wanted: Sequence[Wanted], slow: bool, weak: bool = False) -> Flight:
         if self.refusal is not None:
             raise self.refusal
         self._number += 1
-        flight = Flight(self._number, tuple(self._stamp(long) for _, long in places), LIMIT)
-        self._flights[self._number] = flight
-        return flight
-
-    def _stamp(self, long: bool) -> MessageId:
-        while True:
-            self._last = max(self._last, self.now()) + 1
-            id = make(Ticks(self._last), CLOCK_SEQUENCE, NODE | LONG_CLASS if long else NODE)
-            if id not in self._taken:
-                return id
+        stamped = [self.stamps.make(self.now(), one.long) for one in wanted]
+        self._flights[self._number] = stamped
+        ids = [
+            self.stamps.delayed(id, one.delay, one.long) if one.delay else id
+            for one, id in zip(wanted, stamped, strict=True)
+        ]
+        return Flight(self._number, tuple(ids), tuple(map(ticks_of, stamped)), LIMIT)
 
     def landed(self, flight: Flight) -> None:
         del self._flights[flight.number]
@@ -71,14 +69,12 @@ class SimpleTimes:
         del self._flights[flight.number]
 
     def put(self, id: MessageId) -> None:
-        self._taken.add(id)
-        if ticks_of(id) <= self.now():
-            self._last = max(self._last, ticks_of(id))
+        self.stamps.put(id, self.now())
 
     def stable(self, place: Place, slow: bool = False, weak: bool = False) -> MessageId:
-        self._last = max(self._last, self.now())
-        flying = [id for flight in self._flights.values() for id in flight.ids]
-        return min([*flying, lower_bound(Ticks(self._last + 1))])
+        self.stamps.reach(self.now())
+        flying = [id for stamped in self._flights.values() for id in stamped]
+        return min([*flying, upper_bound(self.stamps.last)])
 
     def registry_age(self) -> float | None:
         return self.age
@@ -129,10 +125,9 @@ LIMITS = Limits(batch_bytes=4 << 20, mutation_bytes=4 << 20, far_expiry=False, c
 class MessageStore:
     """Messages on tables, with all else in memory."""
 
-    promises = Promises("Nothing is promised here.", False)
-
-    def __init__(self, messages: Messages, queues: MemoryStore) -> None:
+    def __init__(self, messages: Messages, queues: MemoryStore, not_once: str) -> None:
         self.messages = messages
+        self.promises = Promises("Nothing is promised here.", False, not_once)
         self._queues = queues
         self._open = True
         self.states = queues.states
@@ -142,6 +137,9 @@ class MessageStore:
 
     def opened(self) -> Deferred[None]:
         return succeed(None)
+
+    def watch(self, arrived: Callable[[int], None]) -> float | None:
+        return 1.0
 
     def close(self) -> Deferred[None]:
         self._open = False
@@ -158,6 +156,14 @@ class MessageStore:
     ) -> Deferred[tuple[MessageId, ...]]:
         return self._ask(lambda: self.messages.append(queue, messages, terms))
 
+    def append_once(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
+    ) -> Deferred[Appended]:
+        return self._ask(lambda: self.messages.append_once(queue, messages, terms, once))
+
+    def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
+        return self._ask(lambda: self.messages.merge(queue, merge, ack))
+
     def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         return self._ask(lambda: self.messages.scan(queue, window, ack))
 
@@ -168,6 +174,11 @@ class MessageStore:
         self, queue: Queue, addresses: Sequence[Address], content: Content, ttl: int, terms: WriteTerms
     ) -> Deferred[None]:
         return self._ask(lambda: self.messages.replace(queue, addresses, content, ttl, terms))
+
+    def put(
+        self, queue: Queue, address: Address, content: Content, ttl: int, condition: Condition, terms: WriteTerms
+    ) -> Deferred[bool]:
+        return self._ask(lambda: self.messages.put(queue, address, content, ttl, condition, terms))
 
     def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
         return self._ask(lambda: self.messages.remove(queue, addresses, ack))
@@ -202,6 +213,8 @@ class MessagesSubject:
     keeps = False
     counts_bytes = False
     clock_goes_back = False
+    forgets_in_time = False
+    stamps_all = True
 
     def __init__(
         self,
@@ -211,19 +224,20 @@ class MessagesSubject:
         limits: Limits = LIMITS,
         multi_dc: bool = False,
         salt: bytes = bytes(8),
+        not_once: str = "",
     ) -> None:
         self.wall = Wall()
         self.clock = Clock()
         self.session = make_session(self.wall)
         self.times = SimpleTimes(self.wall)
         self.limits = limits
-        queues = MemoryStore(self.clock, self.wall, 1 << 40, NODE, CLOCK_SEQUENCE, versions())
+        queues = MemoryStore(self.clock, self.wall, 1 << 40, NODE, CLOCK_SEQUENCE, versions(), random_bits())
         queues.open()
         registry = MemoryRegistry(queues, bucket_seconds, salt)
         self.messages = Messages(
-            self.session, self.times, registry, lambda: self.limits, multi_dc, keyspace, self.clock, 77
+            self.session, self.times, registry, lambda: self.limits, multi_dc, keyspace, self.clock, 77, not_once
         )
-        self.store: IStore = MessageStore(self.messages, queues)
+        self.store: IStore = MessageStore(self.messages, queues, not_once)
 
     def advance(self, seconds: float) -> Deferred[None]:
         self.wall.seconds += seconds

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from zope.interface import implementer
 
 from queuey.storage.cassandra.port import Bound, ICQLSession, Kind, Level, Node, Row, Statement, Verdict
+from tests.storage.cassandra.row_tables import RowTables
 
 INSERT = re.compile(r"INSERT INTO ks\.(\w+) \((.*?)\) VALUES \([?, ]+\) USING TIMESTAMP \? AND TTL \?")
 UPDATE = re.compile(r"UPDATE ks\.(\w+) USING TIMESTAMP \? AND TTL \? SET (.*) WHERE (.*)")
@@ -60,6 +61,7 @@ class MessageTables:
     :ivar calls: everything that was asked.
     :ivar hold: what is asked waits for ``turn``.
     :ivar refuse: makes the failure of a call, or ``None``.
+    :ivar rows: the table of keys, which transactions change.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -68,6 +70,7 @@ class MessageTables:
         self.hold = False
         self.waiting: list[tuple[Callable[[], Any], Deferred[Any]]] = []
         self.refuse: Callable[[Call], Exception | None] = lambda call: None
+        self.rows = RowTables(now)
         self._partitions: dict[tuple[str, bytes, int, int], Partition] = {}
         self._buckets: dict[tuple[bytes, int], dict[tuple[int, int, int], float]] = {}
 
@@ -81,6 +84,8 @@ class MessageTables:
         assert None not in values, statement.text
         assert statement.text.count("?") == len(values), (statement.text, values)
         assert (statement.kind is Kind.READ) == statement.text.startswith("SELECT")
+        if "ks.dedupe" in statement.text:
+            return self._ask(Call(statement.text, values, level), lambda: self.rows.execute(statement, values, level))
         return self._ask(Call(statement.text, values, level), lambda: self._run(statement.text, values))
 
     def batch(self, bound: Sequence[Bound], level: Level, logged: bool) -> Deferred[None]:
@@ -98,7 +103,8 @@ class MessageTables:
         raise NotImplementedError
 
     def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[Verdict]:
-        raise NotImplementedError
+        call = Call(statement.text, values, Level.SERIAL)
+        return self._ask(call, lambda: self.rows.transact(statement, values))
 
     def close(self) -> Deferred[None]:
         return succeed(None)

@@ -23,12 +23,12 @@ from queuey.storage.cassandra.port import (
     Verdict,
 )
 
-KEYS = {"queues": ("app", "shard", "name"), "states": ("key",), "schema_state": ("k",)}
+KEYS = {"queues": ("app", "shard", "name"), "states": ("key",), "schema_state": ("k",), "dedupe": ("key",)}
 UPDATE = re.compile(r"UPDATE (\w+)\.(\w+)(?: USING TTL (\S+))? SET (.*?) WHERE (.*?) IF (.*)")
 DELETE = re.compile(r"DELETE FROM (\w+)\.(\w+) WHERE (.*?) IF (.*)")
 SELECT = re.compile(r"SELECT (.*?) FROM (\w+)\.(\w+) WHERE (.*?)(?: LIMIT (\S+))?")
 TERM = re.compile(r"(\w+) (=|>=|<|IN) (\S+)")
-
+LITERALS = {"null": None, "true": True, "false": False}
 
 Term = tuple[str, str, Any]
 
@@ -42,8 +42,8 @@ class Cell:
 def literal(text: str, values: Iterator[Any]) -> Any:
     if text == "?":
         return next(values)
-    if text == "null":
-        return None
+    if text in LITERALS:
+        return LITERALS[text]
     return text.strip("'") if text.startswith("'") else int(text)
 
 

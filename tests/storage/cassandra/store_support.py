@@ -98,6 +98,8 @@ class StoreSubject:
     keeps = True
     counts_bytes = False
     clock_goes_back = False
+    forgets_in_time = False
+    stamps_all = True
 
     def __init__(self, now: Callable[[], float] | None = None) -> None:
         self.wall = Wall()
@@ -115,9 +117,9 @@ class StoreSubject:
             self.times,
             registry,
             CassandraStates(self.session, "ks", self._versions),
-            Messages(self.session, self.times, registry, lambda: LIMITS, False, "ks", self.clock, 77),
+            Messages(self.session, self.times, registry, lambda: LIMITS, False, "ks", self.clock, 77, ""),
         )
-        self.store = StoreOfParts(parts, SETTINGS, "a cluster", self._schema, self.clock, lambda facts: None)
+        self.store = StoreOfParts(parts, SETTINGS, "a cluster", self._schema, self.clock, lambda facts: None, "")
         self.store.open()
 
     def _schema(self, sleep: Callable[[float], Deferred[None]], says: Callable[[str], None]) -> Schema:
@@ -130,11 +132,11 @@ class StoreSubject:
 
     @deferred
     async def reopen(self) -> None:
-        last, taken = self.times._last, self.times._taken
+        stamps = self.times.stamps
         await self.store.close()
         self._make()
-        # The ceiling of a lease keeps the one, and a new process has a node of its own in its ids, which nobody knows.
-        self.times._last, self.times._taken = last, taken
+        # The ceiling of a lease keeps the last of them, and a new process has a node of its own, which nobody knows.
+        self.times.stamps = stamps
 
     def hold(self) -> None:
         """Nothing waits here."""

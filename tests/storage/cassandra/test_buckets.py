@@ -72,7 +72,13 @@ class BucketTests(SynchronousTestCase):
 
     def test_the_class_is_told_by_the_id(self) -> None:
         self.assertEqual([class_of(foreign_id(0)), class_of(long_id(0))], [NORMAL, LONG])
-        self.assertEqual([is_long(4 * DAYS), is_long(4 * DAYS + 1)], [False, True])
+        for ttl, delay, long in (
+            (4 * DAYS, 0, False),
+            (4 * DAYS + 1, 0, True),
+            (4 * DAYS, 1, True),
+            (DAYS, DAY, False),
+        ):
+            self.assertEqual(is_long(ttl, Ticks(delay)), long)
 
     def test_what_is_registered(self) -> None:
         id, soon = foreign_id(0), Ticks(NOW + SECOND)
@@ -140,6 +146,17 @@ class RegistrationTests(ScanCase):
         self.assertEqual(self.asked("INSERT INTO ks.buckets"), 2)
         self.append(b"normal")
         self.assertEqual(self.asked("INSERT INTO ks.buckets"), 2)
+
+    def test_what_is_delayed_is_registered_where_readers_do_not_look_by_themselves(self) -> None:
+        for delay, registered in ((59, 0), (61, 1), (3 * DAYS, 2), (20 * DAYS, 3)):
+            new = NewMessage(1, Content(b"%d" % delay), 3600, Ticks(delay * SECOND))
+            (id,) = self.successResultOf(self.store.append(self.queue, [new], TERMS))
+            self.assertEqual(self.asked("INSERT INTO ks.buckets"), registered)
+            self.assertEqual(class_of(id), LONG if delay > 4 * DAYS else NORMAL)
+        self.assertEqual(self.successResultOf(self.store.count(self.queue, Ack.MAJORITY)), 4)
+        for passed, shown in ((60, [b"59"]), (2, [b"59", b"61"]), (3 * DAYS - 60, [b"%d" % (3 * DAYS)])):
+            self.successResultOf(self.subject.advance(passed))
+            self.assertEqual(self.shown(Window((1,))), shown)
 
     def test_it_is_acknowledged_before_the_message_is_sent(self) -> None:
         def refuse(call: object) -> Exception | None:

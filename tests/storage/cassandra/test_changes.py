@@ -7,11 +7,21 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.errors import BodyTooLarge, InvalidRequest, NoSuchQueue, Unavailable
-from queuey.model.message import MAX_TTL, Address, Content, NewMessage
-from queuey.model.policy import Ack
+from queuey.errors import (
+    BodyTooLarge,
+    IdOutOfRange,
+    InvalidRequest,
+    NoSuchQueue,
+    NotPromised,
+    PreconditionFailed,
+    Unavailable,
+)
+from queuey.interfaces import IStore
+from queuey.model.message import ANYWAY, MAX_TTL, Address, Condition, Content, NewMessage, tag_of
+from queuey.model.once import Once
+from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import QueueSettings
-from queuey.model.timeid import HIGHEST, MessageId, from_seconds, successor, ticks_of
+from queuey.model.timeid import HIGHEST, SECOND, MessageId, Ticks, from_seconds, make, successor, ticks_of
 from queuey.model.window import Window
 from queuey.storage.cassandra.changes import RESIDUES, Stamps
 from queuey.storage.cassandra.messages import Messages
@@ -19,7 +29,7 @@ from queuey.storage.cassandra.port import StatementRefused, TooLarge
 from queuey.storage.cassandra.turns import ManyTurns
 from queuey.storage.cassandra.writes import LAST, Limits, microseconds
 from tests.contracts.reading import TERMS, foreign_id
-from tests.contracts.subject import Wall
+from tests.contracts.subject import START, Wall
 from tests.storage.cassandra.message_support import LIMIT, MemoryRegistry, MessagesSubject, SimpleTimes
 from tests.storage.cassandra.message_tables import Call, MessageTables
 
@@ -60,7 +70,7 @@ class ChangesCase(SynchronousTestCase):
         assert isinstance(registry, MemoryRegistry)
         times = SimpleTimes(wall)
         limits = self.limits
-        other = Messages(self.session, times, registry, lambda: limits, False, "ks", self.subject.clock, 12)
+        other = Messages(self.session, times, registry, lambda: limits, False, "ks", self.subject.clock, 12, "")
         return other, wall
 
 
@@ -89,9 +99,12 @@ class ClockTests(ChangesCase):
             self.assertEqual([message.content for message in piece.messages], [content])
 
     def test_a_purge_covers_front_ends_that_are_ahead_and_what_follows_shows(self) -> None:
-        ahead, _ = self.other_front_end(0.4)
+        ahead, wall = self.other_front_end(0.4)
         self.successResultOf(ahead.append(self.queue, [NewMessage(1, Content(b"ahead"), 60)], TERMS))
         (id,) = self.added(b"a")
+        self.successResultOf(self.subject.advance(1))
+        wall.seconds += 1
+        self.successResultOf(ahead.replace(self.queue, [Address(1, id)], Content(b"A"), 60, TERMS))
         self.successResultOf(self.store.purge(self.queue, HIGHEST, Ack.MAJORITY))
         self.assertEqual(self.successResultOf(self.store.count(self.queue, Ack.ONE)), 0)
         self.added(b"after")
@@ -134,6 +147,111 @@ class ClockTests(ChangesCase):
                 self.assertLessEqual(stamps.after(now), now + RESIDUES)
             self.assertNotEqual(one.after(now, None, 5), other.after(now, 6))
         self.assertGreater(one.after(one.latest), one.latest - RESIDUES)
+
+
+class DelayTests(ChangesCase):
+    """Messages that take their place in the log some time from now."""
+
+    def delayed(self, seconds: float, ttl: int = 3600, body: bytes = b"later") -> Deferred[tuple[MessageId, ...]]:
+        new = NewMessage(1, Content(body), ttl, Ticks(round(seconds * SECOND)))
+        return self.store.append(self.queue, [new], TERMS)
+
+    def test_it_is_written_now_and_lives_from_when_it_is_due(self) -> None:
+        (id,) = self.successResultOf(self.delayed(500.5, ttl=100))
+        call = self.session.calls[-1]
+        self.assertEqual(ticks_of(id), from_seconds(START + 500.5) + 1)
+        self.assertEqual(call.values[5], ticks_of(id) + 100 * SECOND)
+        self.assertEqual(call.values[-2:], (microseconds(from_seconds(START)), 601 + 60))
+
+    def test_beside_others(self) -> None:
+        (later,) = self.successResultOf(self.delayed(5))
+        (now,) = self.added(b"now")
+        self.assertLess(now, later)
+        self.assertEqual(self.shown(), [b"now"])
+        self.successResultOf(self.subject.advance(6))
+        self.added(b"then")
+        self.assertEqual(self.shown(), [b"now", b"later", b"then"])
+
+    def test_readers_wait_for_one_that_is_due_before_it_is_stored(self) -> None:
+        self.session.hold = True
+        slow = self.delayed(0.5, body=b"slow")
+        waiting, self.session.waiting = self.session.waiting, []
+        self.session.hold = False
+        self.successResultOf(self.subject.advance(1))
+        self.added(b"quick")
+        self.assertEqual(self.shown(), [])
+        self.session.waiting = waiting
+        self.session.turn()
+        self.successResultOf(slow)
+        self.assertEqual(self.shown(), [b"slow", b"quick"])
+
+    def test_a_purge_stops_at_the_stable_time(self) -> None:
+        self.successResultOf(self.delayed(5))
+        self.added(b"now")
+        self.successResultOf(self.store.purge(self.queue, HIGHEST, Ack.MAJORITY))
+        self.assertEqual(self.successResultOf(self.store.count(self.queue, Ack.ONE)), 1)
+        self.successResultOf(self.subject.advance(6))
+        self.assertEqual(self.shown(), [b"later"])
+        self.successResultOf(self.store.purge(self.queue, HIGHEST, Ack.MAJORITY))
+        self.assertEqual(self.shown(), [])
+
+    def test_into_2038(self) -> None:
+        self.subject.wall.seconds = (LAST - from_seconds(0)) / 10**7 - 100
+        self.failureResultOf(self.delayed(51, ttl=50), InvalidRequest)
+        self.successResultOf(self.delayed(49, ttl=50))
+
+
+class PutTests(ChangesCase):
+    """One message under a condition, or a new one under a client's own id."""
+
+    def put(self, id: MessageId, body: bytes = b"put", condition: Condition = ANYWAY) -> Deferred[bool]:
+        return self.store.put(self.queue, Address(1, id), Content(body), 60, condition, TERMS)
+
+    def next(self, seconds: float) -> MessageId:
+        return make(from_seconds(self.subject.wall.seconds + seconds), 5, 7)
+
+    def test_a_new_one_is_waited_for_as_one_of_ours(self) -> None:
+        id = self.next(0.3)
+        self.session.hold = True
+        putting = self.put(id)
+        while not self.session.waiting[0][1].called and not any("UPDATE" in c.text for c in self.session.calls):
+            self.session.turn()
+        waiting, self.session.waiting = self.session.waiting, []
+        self.session.hold = False
+        self.successResultOf(self.subject.advance(1))
+        self.added(b"after")
+        self.assertEqual(self.shown(), [])
+        self.session.waiting = waiting
+        self.session.turn()
+        self.assertIs(self.successResultOf(putting), True)
+        self.assertEqual(self.shown(), [b"put", b"after"])
+
+    def test_one_that_takes_too_long(self) -> None:
+        self.session.hold = True
+        putting = self.put(self.next(0.3))
+        self.session.turn()
+        self.subject.clock.advance(LIMIT + 0.1)
+        self.assertEqual(self.failureResultOf(putting, Unavailable).value.applied, "unknown")
+        self.assertEqual(self.subject.times._flights, {})
+
+    def test_out_of_range_leaves_nothing_in_flight(self) -> None:
+        for seconds in (-1, 0, 0.6):
+            self.failureResultOf(self.put(self.next(seconds)), IdOutOfRange)
+        self.assertEqual(self.subject.times._flights, {})
+        self.assertFalse(any("UPDATE" in call.text for call in self.session.calls))
+
+    def test_two_at_once_under_one_condition(self) -> None:
+        (id,) = self.added(b"a")
+        (message,) = self.successResultOf(self.store.lookup(self.queue, [Address(1, id)], Ack.ONE)).messages
+        condition = Condition(tags=frozenset([tag_of(message)]))
+        self.session.hold = True
+        answers = [self.put(id, body, condition) for body in (b"b", b"c")]
+        while self.session.turn():
+            pass
+        self.session.hold = False
+        self.assertIs(self.successResultOf(answers[0]), False)
+        self.failureResultOf(answers[1], PreconditionFailed)
+        self.assertEqual(self.shown(), [b"b"])
 
 
 class LimitTests(ChangesCase):
@@ -193,6 +311,24 @@ class LimitTests(ChangesCase):
     def test_partitions_that_no_table_has(self) -> None:
         for partition in (-1, 1 << 15):
             self.failureResultOf(self.append(b"a", partition=partition), InvalidRequest)
+
+
+class PromiseTests(ChangesCase):
+    """What cannot be done once is refused before anything is asked of the cluster."""
+
+    once = Once(bytes(32), bytes(32), "", 60)
+
+    def refusal(self, store: IStore, ack: Ack) -> str:
+        answer = store.append_once(self.queue, [NewMessage(1, Content(b"a"), 60)], WriteTerms(ack), self.once)
+        return str(self.failureResultOf(answer, NotPromised).value)
+
+    def test_on_weak_terms(self) -> None:
+        self.assertIn("A weak queue", self.refusal(self.store, Ack.ONE))
+        self.assertEqual(self.session.calls, [])
+
+    def test_over_a_protocol_that_cannot(self) -> None:
+        subject = MessagesSubject(not_once="The reason.")
+        self.assertEqual(self.refusal(subject.store, Ack.MAJORITY), "The reason.")
 
 
 class FailureTests(ChangesCase):

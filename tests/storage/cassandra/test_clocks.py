@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 
 from queuey.errors import Unavailable
 from queuey.model.lease import Terms
-from queuey.model.stable import Limits, Place
+from queuey.model.stable import Limits, Place, Wanted
 from queuey.model.timeid import SECOND, MessageId, from_seconds, ticks_of
 from queuey.storage.cassandra.clocks import ClockWatch
 from queuey.storage.cassandra.lease import LeaseKeeper
@@ -47,7 +47,7 @@ class Front:
         self.keeper.start().addBoth(self.ready.append)
 
     def stamp(self, slow: bool = False) -> MessageId:
-        flight = self.keeper.begin([(HERE, False)], slow)
+        flight = self.keeper.begin([Wanted(HERE)], slow)
         self.keeper.landed(flight)
         return flight.ids[0]
 
@@ -124,20 +124,20 @@ class ClockWatchTests(WatchCase):
         self.refuses(front.stamp)
         self.refuses(lambda: front.keeper.stable(HERE))
         self.assertIsNotNone(front.keeper.reason)
-        flight = front.keeper.begin([(HERE, False)], False, True)
+        flight = front.keeper.begin([Wanted(HERE)], False, True)
         front.keeper.landed(flight)
         self.assertGreater(front.keeper.stable(HERE, weak=True), flight.ids[0])
-        self.refuses(lambda: late.keeper.begin([(HERE, False)], False, True))
+        self.refuses(lambda: late.keeper.begin([Wanted(HERE)], False, True))
         front.session.skews = {"10.0.0.1": 3.0}
-        flight = front.keeper.begin([(HERE, False)], False, True)
+        flight = front.keeper.begin([Wanted(HERE)], False, True)
         self.pass_time(60)
-        self.refuses(lambda: front.keeper.begin([(HERE, False)], False, True))
+        self.refuses(lambda: front.keeper.begin([Wanted(HERE)], False, True))
         self.refuses(lambda: front.keeper.landed(flight), "unknown")
 
     def test_a_write_has_its_time(self) -> None:
         front = self.serving()
         for slow, limit in ((False, 2), (True, 5)):
-            flights = [front.keeper.begin([(HERE, False)], slow) for _ in range(2)]
+            flights = [front.keeper.begin([Wanted(HERE)], slow) for _ in range(2)]
             self.assertEqual(flights[0].limit, limit)
             self.pass_time(limit - TICK)
             front.keeper.landed(flights[0])
@@ -224,7 +224,7 @@ class ClockWatchTests(WatchCase):
 
     def test_a_clock_that_turns_out_to_be_off_serves_no_longer(self) -> None:
         front = self.serving()
-        flight = front.keeper.begin([(HERE, False)], True)
+        flight = front.keeper.begin([Wanted(HERE)], True)
         front.session.skews = {"10.0.0.1": 3.0}
         self.pass_time(4.75)
         front.stamp()
@@ -253,7 +253,7 @@ class ClockWatchTests(WatchCase):
     def test_it_serves_no_longer_than_it_is_compared(self) -> None:
         front = self.serving()
         front.session.away = True
-        flight = front.keeper.begin([(HERE, False)], False)
+        flight = front.keeper.begin([Wanted(HERE)], False)
         self.pass_time(1)
         front.keeper.landed(flight)
         self.pass_time(18.75)
@@ -280,7 +280,7 @@ class ClockWatchTests(WatchCase):
 
     def test_a_clean_stop(self) -> None:
         front = self.serving()
-        flight = front.keeper.begin([(HERE, False)], False)
+        flight = front.keeper.begin([Wanted(HERE)], False)
         self.successResultOf(front.keeper.stop())
         self.assertEqual(self.tables.living(), [])
         self.assertIn("stopping", self.refuses(front.stamp))

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 
 from queuey.errors import Unavailable
 from queuey.model.lease import NOBODY, Terms
-from queuey.model.stable import Limits, Place
+from queuey.model.stable import Limits, Place, Wanted
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, ticks_of
 from queuey.storage.cassandra.lease import LeaseKeeper
 from queuey.storage.cassandra.times import Identity, MachineClock, Times
@@ -77,7 +77,7 @@ class Front:
         self.keeper.start().addBoth(self.ready.append)
 
     def stamp(self, place: Place = HERE) -> MessageId:
-        flight = self.keeper.begin([(place, False)], False)
+        flight = self.keeper.begin([Wanted(place)], False)
         self.keeper.landed(flight)
         return flight.ids[0]
 
@@ -237,7 +237,7 @@ class KeepingTests(Bench):
         front = self.serving()
         front.session.away = True
         self.pass_time(6.5)
-        flight = front.keeper.begin([(HERE, False)], False)
+        flight = front.keeper.begin([Wanted(HERE)], False)
         self.pass_time(1.25)
         front.stamp()
         self.pass_time(0.25)
@@ -257,7 +257,7 @@ class KeepingTests(Bench):
         self.pass_time(1.75)
         front.session.away = True
         self.pass_time(6)
-        flight = front.keeper.begin([(HERE, False)], True)
+        flight = front.keeper.begin([Wanted(HERE)], True)
         front.session.away = False
         front.session.hold = True
         self.pass_time(0.5)
@@ -368,15 +368,15 @@ class KeepingTests(Bench):
     def test_ids_go_no_further_than_the_ceiling(self) -> None:
         front = self.serving()
         front.keeper.put(front.stamp())
-        flight = front.keeper.begin([(HERE, False)] * 3, False)
+        flight = front.keeper.begin([Wanted(HERE)] * 3, False)
         self.assertEqual(list(flight.ids), sorted(set(flight.ids)))
         assert self.tables.lease is not None
         self.assertLess(ticks_of(flight.ids[-1]), self.tables.lease[3])
-        self.refuses(lambda: front.keeper.begin([(HERE, False)] * (10 * SECOND), False))
+        self.refuses(lambda: front.keeper.begin([Wanted(HERE)] * (10 * SECOND), False))
 
     def test_w(self) -> None:
         front = self.serving()
-        first = front.keeper.begin([(HERE, False)], False)
+        first = front.keeper.begin([Wanted(HERE)], False)
         other = front.stamp(Place(7, 2))
         self.assertEqual(front.keeper.stable(HERE), first.ids[0])
         self.assertGreater(front.keeper.stable(Place(7, 2)), other)

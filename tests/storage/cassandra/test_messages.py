@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.contracts import machine, messages, timing
+from tests.contracts import machine, merging, messages, once, putting, timing
 from tests.contracts.subject import Subject
 from tests.storage.cassandra.message_support import MessagesSubject
 
@@ -35,6 +35,26 @@ class ExpiryTests(timing.ExpiryContract):
 
 
 class FutureTests(timing.FutureContract):
+    def make_subject(self) -> Subject:
+        return MessagesSubject()
+
+
+class DelayTests(timing.DelayContract):
+    def make_subject(self) -> Subject:
+        return MessagesSubject()
+
+
+class MergeTests(merging.MergeContract):
+    def make_subject(self) -> Subject:
+        return MessagesSubject()
+
+
+class PutTests(putting.PutContract):
+    def make_subject(self) -> Subject:
+        return MessagesSubject()
+
+
+class OnceTests(once.OnceContract):
     def make_subject(self) -> Subject:
         return MessagesSubject()
 

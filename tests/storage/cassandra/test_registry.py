@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Conflict, NoSuchQueue, StorageFull, Unavailable
-from queuey.model.queue import Consistency, Queue, QueueSettings
+from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings
 from queuey.storage.cassandra.listing import Listing
 from queuey.storage.cassandra.port import Kind, Level, Statement
 from queuey.storage.cassandra.registry import Registry, merged
@@ -76,6 +76,35 @@ class RegistryCase(SynchronousTestCase):
 
     def speak(self) -> None:
         self.session.refuse = lambda statement, level: None
+
+
+class SettingsTests(RegistryCase):
+    """What owners choose stands in the row, also what only newer versions of the tables have."""
+
+    chosen = QueueSettings(guarantee=Guarantee.EXACTLY_ONCE, ttl=60)
+
+    def test_what_queues_say_of_their_messages(self) -> None:
+        queue = self.make()
+        for settings in (self.chosen, QueueSettings(ttl=5), PLAIN, QueueSettings(guarantee=Guarantee.AT_MOST_ONCE)):
+            queue = self.successResultOf(self.registry.update(queue, settings))
+            self.assertEqual(self.described(self.front("c")), queue)
+            self.assertEqual(queue.settings, settings)
+        other, _ = self.successResultOf(self.registry.create("app", "other", self.chosen, None))
+        self.assertEqual(self.described(self.there, "other"), other)
+        both = self.successResultOf(self.there.registry.describe("app", ["other", "queue"]))
+        self.assertEqual([queue and queue.settings for queue in both], [self.chosen, queue.settings])
+
+    def test_a_row_of_an_older_version(self) -> None:
+        self.make()
+        for row in self.data["queues"].values():
+            del row["guarantee"], row["ttl"]
+        found = self.described(self.there)
+        self.assertEqual(found and found.settings, PLAIN)
+
+    def test_nothing_of_it_outlives_the_queue(self) -> None:
+        queue, _ = self.successResultOf(self.registry.create("app", "queue", self.chosen, None))
+        self.successResultOf(self.registry.forget(queue))
+        self.assertEqual(self.make().settings, PLAIN)
 
 
 class LostTests(RegistryCase):

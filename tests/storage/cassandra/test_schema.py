@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.errors import ConfigurationError, Unavailable
 from queuey.storage.cassandra.port import Kind, Level, Row, Statement, StatementRefused
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
-from queuey.storage.cassandra.scripts import replication_cql, scripts, table_id, whole
+from queuey.storage.cassandra.scripts import column_added, replication_cql, scripts, table_id, whole
 from tests.storage.cassandra.row_tables import Cell, RowTables
 
 
@@ -24,6 +24,7 @@ class Cluster:
         self.clock = Clock()
         self.data: dict[str, Any] = {}
         self.tables: dict[str, UUID] = {}
+        self.columns: list[tuple[str, str]] = []
         self.made: list[str] = []
         self.refusal: Exception | None = None
 
@@ -39,6 +40,8 @@ class Session(RowTables):
         text = statement.text
         if "system_schema.tables" in text:
             return succeed(list(self.cluster.tables.items()))
+        if "system_schema.columns" in text:
+            return succeed([(column,) for table, column in self.cluster.columns if table == values[1]])
         if "schema_version" in text:
             return succeed([("x",)])
         if statement.kind is Kind.DEFINITION:
@@ -49,8 +52,13 @@ class Session(RowTables):
         if self.cluster.refusal is not None:
             return fail(self.cluster.refusal)
         self.cluster.made.append(text.split("(")[0].strip())
+        added = column_added(text)
+        if added in self.cluster.columns:
+            return fail(StatementRefused(f"Invalid column name {added} because it conflicts with an existing column"))
 
         def made() -> list[Row]:
+            if added is not None:
+                self.cluster.columns.append(added)
             if text.startswith("CREATE TABLE"):
                 name = text.split("ks.")[1].split(" ")[0]
                 self.cluster.tables[name] = table_id("ks", name)
@@ -86,7 +94,7 @@ class SchemaTests(SynchronousTestCase):
             self.successResultOf(answer)
         tables = [text for text in self.cluster.made if "schema_state" not in text and "KEYSPACE" not in text]
         self.assertEqual(len(tables), len(set(tables)))
-        self.assertEqual(len(tables), 7)
+        self.assertEqual(len(tables), 10)
         self.assertIn("another front end makes the tables in the keyspace ks", self.said)
         self.assertNotIn(("lock",), dict(self.begin()[0]._rows("schema_state")))
 
@@ -132,7 +140,7 @@ class SchemaTests(SynchronousTestCase):
         self.go_on(5)
         self.assertNoResult(answer)
         self.assertEqual(self.cluster.made, [])
-        self.assertIn("has no tables, version 1 is needed, and create_schema is false", self.said[0])
+        self.assertIn("has no tables, version 2 is needed, and create_schema is false", self.said[0])
         self.begin(2)
         self.go_on(20)
         self.successResultOf(answer)
@@ -143,13 +151,38 @@ class SchemaTests(SynchronousTestCase):
             error = self.failureResultOf(self.begin()[1], ConfigurationError)
             self.assertIn("is not Queuey's", str(error.value))
 
+    def test_older(self) -> None:
+        """Version 1 is upgraded, also by whoever comes after one that died in the middle of it."""
+        self.begin()
+        self.go_on(20)
+        for columns in ([], [("queues", "guarantee")], [("queues", "guarantee"), ("queues", "ttl")]):
+            self.cluster.columns, self.cluster.made = list(columns), []
+            self.cluster.data["schema_state"][("version",)]["version"] = Cell(1, None)
+            _, answer = self.begin(2)
+            self.go_on(20)
+            self.successResultOf(answer)
+            self.assertEqual(self.cluster.columns, [("queues", "guarantee"), ("queues", "ttl")])
+            self.assertEqual(len(self.cluster.made), 3 - len(columns))
+
+    def test_a_column_that_another_one_adds_at_the_same_time(self) -> None:
+        self.begin()
+        self.go_on(20)
+        self.cluster.data["schema_state"][("version",)]["version"] = Cell(1, None)
+        self.cluster.columns = [("queues", "guarantee")]
+        _, answer = self.begin(2)
+        while "ALTER TABLE ks.queues ADD ttl int" not in self.cluster.made[-1:]:
+            self.go_on(0.25)
+        self.cluster.columns.append(("queues", "ttl"))
+        self.go_on(20)
+        self.successResultOf(answer)
+
     def test_newer(self) -> None:
         self.begin()
         self.go_on(20)
         row = self.cluster.data["schema_state"][("version",)]
-        row["version"] = Cell(2, None)
+        row["version"] = Cell(3, None)
         error = self.failureResultOf(self.begin()[1], ConfigurationError)
-        self.assertIn("have version 2, made by a newer Queuey; this one knows versions up to 1", str(error.value))
+        self.assertIn("have version 3, made by a newer Queuey; this one knows versions up to 2", str(error.value))
 
     def test_refused_by_the_cluster(self) -> None:
         self.cluster.refusal = StatementRefused("Unrecognized strategy option {nowhere}")
@@ -164,10 +197,16 @@ class ScriptTests(SynchronousTestCase):
     def test_every_statement_may_be_repeated(self) -> None:
         for script in scripts():
             for text in script.statements({"keyspace": "ks", "replication": "{}"}):
+                if column_added(text) is not None:
+                    continue
                 self.assertRegex(text, r"\ACREATE (KEYSPACE|TABLE) IF NOT EXISTS ks")
                 if "TABLE" in text:
                     name = text.split("ks.")[1].split(" ")[0]
                     self.assertIn(f"WITH id = {table_id('ks', name)}", text)
+
+    def test_columns(self) -> None:
+        self.assertEqual(column_added("ALTER TABLE ks.queues ADD ttl int"), ("queues", "ttl"))
+        self.assertIsNone(column_added("CREATE TABLE IF NOT EXISTS ks.queues (ttl int)"))
 
     def test_replication(self) -> None:
         strategy = "{'class': 'NetworkTopologyStrategy', "
@@ -179,4 +218,8 @@ class ScriptTests(SynchronousTestCase):
         text = whole("ks", 3)
         self.assertNotIn("{keyspace}", text)
         self.assertNotIn("{id of", text)
-        self.assertTrue(text.endswith("SET version = 1 WHERE k = 'version' IF version = null;\n"))
+        versions = [line for line in text.splitlines() if line.startswith("UPDATE")]
+        self.assertEqual(versions, [
+            "UPDATE ks.schema_state SET version = 1 WHERE k = 'version' IF version = null;",
+            "UPDATE ks.schema_state SET version = 2 WHERE k = 'version' IF version = 1;",
+        ])  # fmt: skip

@@ -89,9 +89,9 @@ class StoreTests(SynchronousTestCase):
             self.times,
             registry,
             CassandraStates(self.session, "ks", versions()),
-            Messages(self.session, self.times, registry, lambda: LIMITS, False, "ks", self.clock, 77),
+            Messages(self.session, self.times, registry, lambda: LIMITS, False, "ks", self.clock, 77, ""),
         )
-        self.store = CassandraStore(parts, SETTINGS, "127.0.0.1:9042", self.schema, self.clock, self.found.append)
+        self.store = CassandraStore(parts, SETTINGS, "127.0.0.1:9042", self.schema, self.clock, self.found.append, "")
 
     def schema(self, sleep: Callable[[float], Deferred[None]], says: Callable[[str], None]) -> Schema:
         return Schema(self.session, SETTINGS, UUID(int=1), sleep, says)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.contracts import machine, messages, queues, states, timing
+from tests.contracts import machine, merging, messages, once, putting, queues, states, timing
 from tests.contracts.subject import Contract
 from tests.storage.cassandra.store_support import StoreSubject
 
@@ -43,6 +43,22 @@ class ExpiryTests(StoreCase, timing.ExpiryContract):
 
 
 class FutureTests(StoreCase, timing.FutureContract):
+    pass
+
+
+class DelayTests(StoreCase, timing.DelayContract):
+    pass
+
+
+class MergeTests(StoreCase, merging.MergeContract):
+    pass
+
+
+class PutTests(StoreCase, putting.PutContract):
+    pass
+
+
+class OnceTests(StoreCase, once.OnceContract):
     pass
 
 

@@ -1,0 +1,295 @@
+"""Waiting for messages: who has read a queue to its end is woken when there may be more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from heapq import heapify, heappop, heappush
+from itertools import count
+from types import TracebackType
+from typing import Final
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from queuey.errors import QueueyError
+from queuey.model.message import NewMessage
+from queuey.model.window import NEWEST, Merge, MergeSlice, Position
+
+REST: Final = 0.1
+"""Seconds for which a reader rests who was woken and found nothing, since that may come again and again."""
+
+_SPARE: Final = 64
+"""Deadlines of readers that have left which are kept at the most, beside as many as there are others."""
+
+Look = Callable[[Merge], Deferred[MergeSlice]]
+"""Reads the first part of a range of the queue that is waited for."""
+
+
+class Waits:
+    """Everybody who waits, by the queue's incarnation.
+
+    There is one timer for the deadlines of all. Where the store does not tell of everything that comes, there is one
+    more for each queue that is waited for, and at each of its turns one read of one message, for all who wait there:
+    it begins at the earliest place that one of them has not looked at, and if it finds something, all look.
+    """
+
+    def __init__(self, clock: IReactorTime, watch: Callable[[Callable[[int], None]], float | None]) -> None:
+        """
+        :param clock: whose timers are used.
+        :param watch: the store's own; see IStore.
+        """
+        self._clock = clock
+        self._queues: dict[int, _Awaited] = {}
+        self._deadlines = _Deadlines(clock)
+        self._look_every = watch(self.wake)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._deadlines)
+
+    def wake(self, incarnation: int, written: Sequence[NewMessage] = ()) -> None:
+        """Tell those who wait for a queue that something has come; soon, whoever tells it goes on first.
+
+        :param written: what has come; none: anything, anywhere.
+        """
+        queue = self._queues.get(incarnation)
+        if queue is not None:
+            queue.tell({message.partition for message in written if not message.delay} if written else None)
+
+    def join(self, incarnation: int, partitions: Sequence[int], seconds: float, look: Look, *, fresh: bool) -> Waiter:
+        """Begin to wait; to be called before the first read, so that nothing comes unnoticed between the two.
+
+        :param partitions: which matter.
+        :param seconds: how long.
+        :param look: reads the queue.
+        :param fresh: whether what is not stable yet matters too.
+        """
+        queue = self._queues.get(incarnation)
+        if queue is None:
+            queue = _Awaited(self._clock, look, self._look_every, lambda: self._queues.pop(incarnation))
+            self._queues[incarnation] = queue
+        waiter = Waiter(self._clock, queue, frozenset(partitions), fresh, self._deadlines)
+        queue.add(waiter)
+        self._deadlines.add(waiter, self._clock.seconds() + seconds)
+        return waiter
+
+
+class Waiter:
+    """One reader while it waits; as a context manager it leaves at the end, however that comes."""
+
+    __slots__ = ("_clock", "_deadlines", "_expired", "_queue", "_told", "_waiting", "fresh", "number", "partitions")
+
+    def __init__(
+        self, clock: IReactorTime, queue: _Awaited, partitions: frozenset[int], fresh: bool, deadlines: _Deadlines
+    ) -> None:
+        self.partitions = partitions
+        self.fresh = fresh
+        self.number = 0
+        self._clock = clock
+        self._queue = queue
+        self._deadlines = deadlines
+        self._told = False
+        self._expired = False
+        self._waiting: Deferred[bool] | None = None
+
+    def __enter__(self) -> Waiter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._queue.remove(self)
+        self._deadlines.remove(self)
+
+    def told(self, seen: Position) -> Deferred[bool]:
+        """Wait for something to come; what came since the last time counts.
+
+        :param seen: up to where there is nothing.
+        :return: fires with ``True`` when there may be something, and with ``False`` at the deadline. May be cancelled.
+        """
+        if self._expired or self._told:
+            self._told = False
+            return succeed(not self._expired)
+        self._queue.waits(seen)
+        self._waiting = Deferred(self._cancelled)
+        return self._waiting
+
+    def rest(self) -> Deferred[None]:
+        """Wait a little before it is worth to look again.
+
+        :return: fires when it is. May be cancelled.
+        """
+        return deferLater(self._clock, REST)
+
+    def tell(self) -> None:
+        """Learn that something may have come."""
+        if self._waiting is None:
+            self._told = True
+        else:
+            self._fire(True)
+
+    def expire(self) -> None:
+        """Learn that the deadline has come."""
+        self._expired = True
+        if self._waiting is not None:
+            self._fire(False)
+
+    def _fire(self, come: bool) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(come)
+
+    def _cancelled(self, waiting: Deferred[bool]) -> None:
+        self._waiting = None
+
+
+class _Awaited:
+    """A queue while somebody waits for it."""
+
+    __slots__ = (
+        "_clock", "_everywhere", "_look", "_look_every", "_looking", "_looks", "_nobody", "_partitions", "_seen",
+        "_telling", "_waiters",
+    )  # fmt: skip
+
+    def __init__(self, clock: IReactorTime, look: Look, look_every: float | None, nobody: Callable[[], object]) -> None:
+        """
+        :param nobody: is called when nobody waits any more; then this is of no more use.
+        """
+        self._clock = clock
+        self._look = look
+        self._look_every = look_every
+        self._nobody = nobody
+        self._waiters: dict[Waiter, None] = {}
+        self._partitions: set[int] = set()
+        self._everywhere = False
+        self._telling: IDelayedCall | None = None
+        self._seen = NEWEST
+        self._looks: IDelayedCall | None = None
+        self._looking: Deferred[None] | None = None
+
+    def add(self, waiter: Waiter) -> None:
+        """Let one more wait."""
+        self._waiters[waiter] = None
+        if self._looks is None and self._looking is None:
+            self._look_later()
+
+    def remove(self, waiter: Waiter) -> None:
+        """Let one wait no more."""
+        del self._waiters[waiter]
+        if self._waiters:
+            return
+        self._nobody()
+        for timer in (self._telling, self._looks):
+            if timer is not None:
+                timer.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def tell(self, partitions: set[int] | None) -> None:
+        """Learn that something has come to some partitions, or to any."""
+        if partitions is None:
+            self._everywhere = True
+        elif partitions:
+            self._partitions |= partitions
+        else:
+            return
+        if self._telling is None:
+            self._telling = self._clock.callLater(0, self._tell)
+
+    def _tell(self) -> None:
+        everywhere, partitions = self._everywhere, self._partitions
+        self._telling, self._everywhere, self._partitions = None, False, set()
+        for waiter in list(self._waiters):
+            if everywhere or not partitions.isdisjoint(waiter.partitions):
+                waiter.tell()
+
+    def waits(self, seen: Position) -> None:
+        """Learn that one has found nothing up to a place."""
+        self._seen = min(self._seen, seen)
+
+    def _look_later(self) -> None:
+        if self._look_every is not None:
+            self._looks = self._clock.callLater(self._look_every, self._look_now)
+
+    def _look_now(self) -> None:
+        self._looks = None
+        if self._seen == NEWEST:
+            self._look_later()  # all are looking for themselves
+            return
+        partitions = set[int]().union(*(waiter.partitions for waiter in self._waiters))
+        fresh = any(waiter.fresh for waiter in self._waiters)
+        asked = Merge(tuple(sorted(partitions)), self._seen, limit=1, max_bytes=0, fresh=fresh)
+        self._looking = self._look(asked).addCallback(self._looked, asked).addErrback(_missed).addBoth(self._go_on)
+
+    def _looked(self, slice: MergeSlice, asked: Merge) -> None:
+        if slice.messages:
+            self._seen = NEWEST
+            self.tell(None)
+        elif self._seen == asked.lower:
+            self._seen = slice.position
+
+    def _go_on(self, result: Failure | None) -> Failure | None:
+        self._looking = None
+        if self._waiters and self._looks is None:
+            self._look_later()
+        return result
+
+
+def _missed(failure: Failure) -> None:
+    """Pass over a look that failed: the next one comes, and so do the deadlines."""
+    failure.trap(QueueyError, CancelledError)
+
+
+class _Deadlines:
+    """When each waiter has waited long enough: a heap, and one timer."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._numbers = count(1)
+        self._waiters: dict[int, Waiter] = {}
+        self._heap: list[tuple[float, int]] = []
+        self._timer: IDelayedCall | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiters)
+
+    def add(self, waiter: Waiter, when: float) -> None:
+        """Hear of a waiter, and of its deadline in seconds of the clock."""
+        waiter.number = next(self._numbers)
+        self._waiters[waiter.number] = waiter
+        heappush(self._heap, (when, waiter.number))
+        self._set_timer()
+
+    def remove(self, waiter: Waiter) -> None:
+        """Forget a waiter."""
+        self._waiters.pop(waiter.number, None)
+        if len(self._heap) > 2 * len(self._waiters) + _SPARE:
+            self._heap = [entry for entry in self._heap if entry[1] in self._waiters]
+            heapify(self._heap)
+        if not self._waiters:
+            self._heap.clear()
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        """Be called no later than at the first deadline; a little too early does no harm."""
+        if not self._heap:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            return
+        first = self._heap[0][0]
+        pause = max(0.0, first - self._clock.seconds())
+        if self._timer is None:
+            self._timer = self._clock.callLater(pause, self._expire)
+        elif first < self._timer.getTime():
+            self._timer.reset(pause)
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = self._clock.seconds()
+        while self._heap and self._heap[0][0] <= now:
+            waiter = self._waiters.get(heappop(self._heap)[1])
+            if waiter is not None:
+                waiter.expire()
+        self._set_timer()

@@ -1,0 +1,235 @@
+"""Errors of the v2 API as problem documents (RFC 9457): one table of codes, and what each error of ours is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import attrs
+
+from queuey import errors
+from queuey.http.limits import OVERLOADED, Refusal
+from queuey.http.wire import Request
+from queuey.http.writing import encoded
+
+TYPE: Final = "urn:queuey:problem:"
+"""What the ``type`` of a problem begins with; its code follows."""
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+Header = tuple[bytes, bytes]
+
+
+@attrs.frozen
+class Code:
+    """What is the same of all problems with one code.
+
+    :ivar title: what it means, in a few words.
+    :ivar retryable: whether the same request may succeed later.
+    """
+
+    status: int
+    title: str
+    retryable: bool = False
+
+
+CODES: Final[Mapping[str, Code]] = MappingProxyType(
+    {
+        "malformed-request": Code(400, "The request is not HTTP as it should be"),
+        "invalid-parameters": Code(400, "A parameter or header field is not valid"),
+        "invalid-body": Code(400, "The body is not valid"),
+        "invalid-cursor": Code(400, "The cursor is not one"),
+        "cursor-mismatch": Code(400, "The cursor belongs to another read"),
+        "unauthorized": Code(401, "Credentials are needed, or are false"),
+        "forbidden": Code(403, "This caller may not do that"),
+        "nothing-here": Code(404, "There is nothing at this path"),
+        "no-such-application": Code(404, "There is no such application"),
+        "no-such-queue": Code(404, "There is no such queue"),
+        "no-such-message": Code(404, "There is no such message"),
+        "method-not-allowed": Code(405, "The path does not take this method"),
+        "request-timeout": Code(408, "The request did not arrive in time", retryable=True),
+        "partitions-shrink": Code(409, "A queue cannot have fewer partitions than before"),
+        "id-out-of-range": Code(409, "A new message cannot have this id"),
+        "key-in-use": Code(409, "A request with this Idempotency-Key is under way", retryable=True),
+        "not-promised": Code(409, "This cannot be promised here"),
+        "conflict": Code(409, "Somebody else changed the same meanwhile", retryable=True),
+        "queue-replaced": Code(410, "The queue that the cursor is of was deleted"),
+        "precondition-failed": Code(412, "A condition of the request does not hold"),
+        "too-large": Code(413, "The body is too large"),
+        "uri-too-long": Code(414, "The request line is too long"),
+        "unsupported-media-type": Code(415, "The body has a type that is not taken here"),
+        "content-encoding": Code(415, "The body is encoded in a way that is not taken here"),
+        "range-not-satisfiable": Code(416, "The range is outside the message"),
+        "key-reused": Code(422, "The Idempotency-Key was used for another request"),
+        "headers-too-large": Code(431, "The header fields are too large or too many"),
+        "internal": Code(500, "Something went wrong in the server"),
+        "unavailable": Code(503, "Storage does not answer", retryable=True),
+        "overloaded": Code(503, "The server takes no more requests now", retryable=True),
+        "storage-full": Code(507, "There is no room left", retryable=True),
+    }
+)
+"""Every code that a problem may have."""
+
+
+class Problem(Exception):
+    """What is wrong with a request, as its client is told.
+
+    :ivar code: one of ``CODES``.
+    :ivar detail: one sentence for whoever sent the request.
+    :ivar applied: whether anything was stored: ``"no"``, ``"yes"``, ``"partly"`` or ``"unknown"``.
+    :ivar errors: what is wrong in detail: each has a ``parameter`` or a ``pointer``, and a ``detail``.
+    :ivar headers: fields that the answer has besides those of every problem.
+    :ivar members: what else the document has.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        applied: str = "no",
+        errors: tuple[dict[str, str], ...] = (),
+        headers: tuple[Header, ...] = (),
+        members: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.applied = applied
+        self.errors = errors
+        self.headers = headers
+        self.members = members
+
+    @property
+    def status(self) -> int:
+        """The status of an answer that says this."""
+        return CODES[self.code].status
+
+
+def wanted(request: Request) -> bool:
+    """Whether a request is told what is wrong with it by problem documents: its path is one of v2."""
+    path = request.path
+    if b"%" in path:
+        path = request.decoded_path().encode("utf-8")
+    return path.startswith(b"/v2/") or path == b"/v2"
+
+
+def document(problem: Problem, instance: str) -> dict[str, Any]:
+    """The problem document.
+
+    :param instance: the id of the request.
+    """
+    code = CODES[problem.code]
+    found: dict[str, Any] = {
+        "type": TYPE + problem.code,
+        "title": code.title,
+        "status": code.status,
+        "detail": problem.detail,
+        "instance": instance,
+        "code": problem.code,
+        "retryable": code.retryable,
+        "applied": problem.applied,
+    }
+    if problem.errors:
+        found["errors"] = list(problem.errors)
+    return {**found, **problem.members}
+
+
+def answer(request: Request, problem: Problem) -> None:
+    """Write a whole answer that tells of a problem."""
+    headers = ((b"Content-Type", MEDIA_TYPE.encode("ascii")), *problem.headers)
+    request.answer(problem.status, headers, encoded(document(problem, request.request_id)))
+
+
+def of(error: errors.QueueyError) -> Problem:
+    """What a client of the v2 API is told of an error."""
+    kind = next(kind for kind in type(error).__mro__ if kind in _PROBLEMS)
+    return _PROBLEMS[kind](error)
+
+
+def of_refusal(refusal: Refusal) -> Problem:
+    """What a client of the v2 API is told where the door refuses a request."""
+    code, limit = _REFUSALS[refusal.key]
+    if refusal is OVERLOADED:
+        limit = "max_connections"
+    applied = "unknown" if code == "internal" else "no"
+    return Problem(code, refusal.text, applied=applied, members={"limit": limit} if limit else {})
+
+
+_REFUSALS: Final = {
+    "BadRequest": ("malformed-request", ""),
+    "MethodNotAllowed": ("method-not-allowed", ""),
+    "RequestTimeout": ("request-timeout", ""),
+    "RequestTooLarge": ("too-large", "max_body"),
+    "URITooLong": ("uri-too-long", "max_header"),
+    "HeadersTooLarge": ("headers-too-large", "max_header"),
+    "Overloaded": ("overloaded", ""),
+    "error": ("internal", ""),
+}
+"""The code of each refusal of the door, and the limit that was met."""
+
+CHALLENGES: Final = ((b"WWW-Authenticate", b"Application, Bearer"),)
+
+
+def _plain(code: str) -> Callable[[Any], Problem]:
+    """An error that has nothing but its text."""
+    return lambda error: Problem(code, error.text, applied=error.applied)
+
+
+def retry_after(seconds: int) -> tuple[Header, ...]:
+    """The field that tells when a retry makes sense."""
+    return ((b"Retry-After", b"%d" % seconds),)
+
+
+def _unauthorized(error: errors.QueueyError) -> Problem:
+    return Problem("unauthorized", error.text, headers=CHALLENGES)
+
+
+def _malformed(error: errors.InvalidRequest) -> Problem:
+    return Problem("malformed-request", " ".join(error.problems.values()))
+
+
+def _key_in_use(error: errors.KeyInUse) -> Problem:
+    return Problem("key-in-use", error.text, headers=retry_after(error.retry_after))
+
+
+def _replaced(error: errors.QueueReplaced) -> Problem:
+    return Problem("queue-replaced", error.text, members={"oldest": error.oldest})
+
+
+def _too_large(error: errors.BodyTooLarge) -> Problem:
+    return Problem("too-large", error.text, members={"limit": "max_body"})
+
+
+def _full(error: errors.StorageFull) -> Problem:
+    return Problem("storage-full", error.text, applied=error.applied, members={"limit": error.limit})
+
+
+def _unavailable(error: errors.Unavailable) -> Problem:
+    return Problem("unavailable", error.text, applied=error.applied, headers=retry_after(error.retry_after))
+
+
+_PROBLEMS: Final[Mapping[type[errors.QueueyError], Callable[[Any], Problem]]] = {
+    errors.InvalidRequest: _malformed,
+    errors.InvalidUpdate: _plain("partitions-shrink"),
+    errors.BodyTooLarge: _too_large,
+    errors.NoSuchApplication: _plain("no-such-application"),
+    errors.NoSuchQueue: _plain("no-such-queue"),
+    errors.NoSuchMessage: _plain("no-such-message"),
+    errors.BadCredentials: _unauthorized,
+    errors.NeedsCredentials: _unauthorized,
+    errors.Forbidden: _plain("forbidden"),
+    errors.PreconditionFailed: _plain("precondition-failed"),
+    errors.IdOutOfRange: _plain("id-out-of-range"),
+    errors.KeyReused: _plain("key-reused"),
+    errors.KeyInUse: _key_in_use,
+    errors.NotPromised: _plain("not-promised"),
+    errors.BadCursor: _plain("invalid-cursor"),
+    errors.CursorMismatch: _plain("cursor-mismatch"),
+    errors.QueueReplaced: _replaced,
+    errors.Conflict: _plain("conflict"),
+    errors.StorageFull: _full,
+    errors.Unavailable: _unavailable,
+}
+"""What each error is as a problem. Errors of the settings are none: no request meets one."""

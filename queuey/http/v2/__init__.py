@@ -1,0 +1,1 @@
+"""The v2 API: bytes, cursors and retries that are safe, for new clients."""

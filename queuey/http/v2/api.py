@@ -1,0 +1,52 @@
+"""The v2 API as a whole: its routes, and what all of its requests and answers have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import attrs
+
+from queuey.http import problems
+from queuey.http.authorized import OpenRoute, Route
+from queuey.http.problems import Problem
+from queuey.http.v2 import description
+from queuey.http.v2.description import Description
+from queuey.http.wire import Request
+
+_NO_STORE: Final = [b"no-store"]
+
+
+class Part(Protocol):
+    """Handlers of some paths."""
+
+    def routes(self) -> tuple[Route, ...]:
+        """What there is."""
+
+
+def routes(parts: Sequence[Part]) -> tuple[Route, ...]:
+    """What is about applications."""
+    return tuple(attrs.evolve(route, check=refuse_encoding) for part in parts for route in part.routes())
+
+
+def open_routes(described: Description) -> tuple[OpenRoute, ...]:
+    """What is for everybody."""
+    return tuple(OpenRoute(method, description.PATH, described.answer) for method in description.METHODS)
+
+
+def refuse_encoding(request: Request) -> None:
+    """Refuse a body that is compressed, or encoded in another way.
+
+    :raise Problem: saying so.
+    """
+    values = request.fields.get(b"content-encoding")
+    if values is not None and b",".join(values).strip(b" \t").lower() not in (b"", b"identity"):
+        text = "A body is sent as it is, without a Content-Encoding."
+        raise Problem("content-encoding", text, headers=((b"Accept-Encoding", b"identity"),))
+
+
+def add_headers(request: Request) -> None:
+    """Keep an answer that is about to be written out of caches, unless it says itself how it may be kept."""
+    headers = request.responseHeaders
+    if problems.wanted(request) and not headers.hasHeader(b"Cache-Control"):
+        headers.setRawHeaders(b"Cache-Control", _NO_STORE)

@@ -1,0 +1,114 @@
+"""What an append asks for: one message of any type, or a batch of them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from queuey.http.problems import Problem
+from queuey.http.v2.items import BYTES, MAX_TYPE, Error, Items, encoded_headers, is_media_type
+from queuey.http.v2.parameters import Query, bad_field, expect_type, field, pointer_part, strict_json
+from queuey.http.wire import Request
+from queuey.model.message import MAX_DELAY, MAX_TTL, Content, Draft
+
+BATCH: Final = "application/vnd.queuey.messages+json"
+"""The type of a batch."""
+
+MOST_MESSAGES: Final = 1000
+"""Messages in a batch at the most."""
+
+_OPTIONS: Final = ("ttl", "partition", "key", "delay")
+
+
+def drafts(request: Request, partitions: int, ttl: int) -> list[Draft]:
+    """The messages that a POST brings.
+
+    :param partitions: how many the queue has.
+    :param ttl: seconds to live for those that do not say.
+    :raise Problem: where it is not as it should be.
+    """
+    content_type = type_of(request)
+    if content_type.partition(";")[0].rstrip(" ").lower() == BATCH:
+        return _batch(request, Items(partitions, ttl))
+    content = Content(request.body, content_type, headers_of(request))
+    if not request.line.query:
+        return [Draft(content, ttl)]
+    query = Query(request, _OPTIONS)
+    ttl = query.number("ttl", 1, MAX_TTL) or ttl
+    partition, key = query.number("partition", 1, partitions), query.text("key")
+    if key is not None and query.text("partition") is not None:
+        query.wrong("key", "is not given together with a partition")
+    delay = query.seconds("delay", 0, MAX_DELAY)
+    query.check()
+    return [Draft(content, ttl, partition, key) if delay is None else Draft(content, ttl, partition, key, delay)]
+
+
+def type_of(request: Request) -> str:
+    """The type of the message that a body is, as it was sent.
+
+    :raise Problem: where it is no media type.
+    """
+    raw = field(request, b"content-type")
+    if raw is None:
+        return BYTES
+    if not is_media_type(raw):
+        raise bad_field("Content-Type", f"is not a media type of at most {MAX_TYPE} ASCII characters")
+    return raw
+
+
+def headers_of(request: Request) -> bytes | None:
+    """The message's own headers that a request brings, as they are stored.
+
+    :raise Problem: where they are not a JSON object, percent-encoded, or are too large.
+    """
+    if b"queuey-headers" not in request.fields:
+        return None
+    raw = field(request, b"queuey-headers")
+    if raw is None:
+        return None
+    try:
+        given = strict_json(unquote_to_bytes(raw))
+    except Problem:
+        given = None
+    if not isinstance(given, dict):
+        raise bad_field("Queuey-Headers", "is not a JSON object, percent-encoded")
+    encoded = encoded_headers(given)
+    if isinstance(encoded, bytes):
+        return encoded
+    raise bad_field("Queuey-Headers", encoded)
+
+
+def _batch(request: Request, items: Items) -> list[Draft]:
+    Query(request, ()).check()
+    expect_type(request, (BATCH,))
+    if b"queuey-headers" in request.fields:
+        raise bad_field("Queuey-Headers", "is for one message; those of a batch have headers as a member")
+    errors: list[Error] = []
+    messages = _messages(strict_json(request.body))
+    found = [items.draft(item, f"/messages/{place}", errors) for place, item in enumerate(messages)]
+    if errors:
+        raise _invalid(errors)
+    return found
+
+
+def _messages(document: Any) -> list[Any]:
+    """The messages in the document that a batch is."""
+    if not isinstance(document, dict):
+        raise _invalid([{"pointer": "", "detail": 'is not {"messages": [...]}'}])
+    unknown = [name for name in document if name != "messages"]
+    if unknown:
+        detail = "is not known; known here: messages"
+        raise _invalid([{"pointer": f"/{pointer_part(name)}", "detail": detail} for name in unknown])
+    messages = document.get("messages")
+    if not isinstance(messages, list):
+        raise _invalid([{"pointer": "/messages", "detail": "is not a list of messages"}])
+    if not 1 <= len(messages) <= MOST_MESSAGES:
+        detail = f"has {len(messages)} messages, and not 1 to {MOST_MESSAGES}"
+        raise _invalid([{"pointer": "/messages", "detail": detail}])
+    return messages
+
+
+def _invalid(errors: list[Error]) -> Problem:
+    first = f"{errors[0]['pointer'] or 'The body'} {errors[0]['detail']}"
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return Problem("invalid-body", f"{first}{more}.", errors=tuple(errors))

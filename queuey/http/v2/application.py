@@ -1,0 +1,93 @@
+"""What an application is promised, and the limits that its clients can meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+
+from queuey.http.authorized import Admitted, Route
+from queuey.http.v2 import pages
+from queuey.http.v2.answers import HEAD, consistency_word, encoded
+from queuey.http.v2.appends import MOST_MESSAGES
+from queuey.http.v2.items import MAX_HEADERS, MAX_KEY
+from queuey.http.v2.parameters import Query
+from queuey.http.wire import Limits, Request
+from queuey.interfaces import AHEAD, IStore, Promises
+from queuey.model.access import Operation
+from queuey.model.message import MAX_DELAY, MAX_TTL
+from queuey.model.policy import Policy
+from queuey.model.queue import MAX_NAME, MAX_PARTITIONS
+from queuey.model.timeid import SECOND
+
+APPLICATION: Final = "/v2/<application>"
+
+_OF_EVERY_APPLICATION: Final = {
+    "max_batch": MOST_MESSAGES,
+    "max_limit": pages.MAX_LIMIT,
+    "max_page_bytes": pages.MAX_BYTES,
+    "max_wait": pages.MAX_WAIT,
+    "max_delay": MAX_DELAY,
+    "max_ttl": MAX_TTL,
+    "max_key": MAX_KEY,
+    "max_headers": MAX_HEADERS,
+    "max_name": MAX_NAME,
+    "max_partitions": MAX_PARTITIONS,
+    "max_ahead": AHEAD / SECOND,
+}
+"""Limits that no setting changes; times are in seconds."""
+
+_FEATURES: Final = ("batches", "cursors", "delays", "ndjson", "ranges", "waits")
+_ONCE: Final = "idempotency-keys"
+
+
+@attrs.frozen
+class V2Application:
+    """Tells clients what they may rely on.
+
+    :ivar settle: seconds for which messages wait until readers of a range see them.
+    :ivar limits: those of the door, as they are now.
+    """
+
+    store: IStore
+    settle: float
+    limits: Callable[[], Limits]
+
+    def routes(self) -> tuple[Route, ...]:
+        """What there is."""
+        return (Route("GET", APPLICATION, Operation.DESCRIBE, self.show),)
+
+    async def show(self, request: Request, admitted: Admitted) -> None:
+        """Features, promises and limits, as they are for this application now."""
+        Query(request, ()).check()
+        request.answer(200, HEAD, encoded(self._document(admitted.policy, self.store.promises)))
+
+    def _document(self, policy: Policy, promises: Promises) -> dict[str, Any]:
+        return {
+            "name": policy.application,
+            "features": sorted([*_FEATURES, *([] if promises.not_once else [_ONCE])]),
+            "guarantee": policy.guarantee.value,
+            "consistency": consistency_word(policy.consistency),
+            "create_queues": "on-write" if policy.create_on_write else "explicit",
+            "durable": promises.survives_power_loss,
+            "durability": promises.durable,
+            "not_once": promises.not_once or None,
+            "ttl": policy.ttl,
+            "idempotency_ttl": policy.idempotency_ttl,
+            "settle": self.settle,
+            "limits": {**_OF_EVERY_APPLICATION, **self._own_limits(policy)},
+        }
+
+    def _own_limits(self, policy: Policy) -> dict[str, Any]:
+        """What the settings say; ``None`` is no limit."""
+        door = self.limits()
+        return {
+            "max_body": policy.max_body,
+            "max_queues": policy.max_queues,
+            "max_bytes": policy.max_bytes,
+            "max_header": door.max_header,
+            "max_connections": door.max_connections,
+            "request_timeout": door.request_timeout,
+            "idle_timeout": door.idle_timeout,
+        }

@@ -1,0 +1,228 @@
+"""One message as JSON has it, in batches and in streams: checked member by member, all that is wrong said at once."""
+
+from __future__ import annotations
+
+import json
+import re
+from binascii import a2b_base64
+from collections.abc import Sequence
+from typing import Any, Final
+
+import attrs
+
+from queuey.http.v2.parameters import pointer_part
+from queuey.model.message import MAX_DELAY, MAX_TTL, Content, Draft
+from queuey.model.timeid import SECOND, Ticks
+
+TEXT: Final = "text/plain;charset=utf-8"
+"""The type of a message that is text and says no other."""
+
+BYTES: Final = "application/octet-stream"
+"""The type of a message that is bytes and says no other."""
+
+MAX_TYPE: Final = 1024
+"""Characters of a content type at the most."""
+
+MAX_HEADERS: Final = 8192
+"""Bytes of a message's own headers at the most, as compact JSON in UTF-8."""
+
+MAX_KEY: Final = 255
+"""Characters of an Idempotency-Key at the most."""
+
+KEY: Final = "idempotency_key"
+"""The member by which a message of a stream is stored once."""
+
+Error = dict[str, str]
+"""``{"pointer": where, "detail": what}``, as problems list them."""
+
+_TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_MEDIA_TYPE: Final = re.compile(
+    rf'{_TOKEN}/{_TOKEN}(?: *+; *+(?:{_TOKEN}=(?:{_TOKEN}|"(?:[ !#-\[\]-~]|\\[ -~])*+"))?+)*+', re.ASCII
+)
+_PRINTABLE: Final = re.compile(rf"[ -~]{{1,{MAX_KEY}}}")
+_MEMBERS: Final = ("body", "body_base64", "content_type", "ttl", "partition", "key", "delay", "headers")
+
+_compact: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def is_media_type(text: str) -> bool:
+    """Whether text is a media type as HTTP writes it: ASCII, and no control characters."""
+    return len(text) <= MAX_TYPE and _MEDIA_TYPE.fullmatch(text) is not None
+
+
+def is_idempotency_key(text: str) -> bool:
+    """Whether text can be an Idempotency-Key: 1 to 255 printable ASCII characters."""
+    return _PRINTABLE.fullmatch(text) is not None
+
+
+def encoded_headers(headers: Any) -> bytes | str:
+    """A message's own headers as they are stored, or in words what is wrong with them."""
+    if type(headers) is not dict:
+        return "is not an object"
+    try:
+        encoded = _compact(headers).encode("utf-8")
+    except (ValueError, RecursionError):
+        return "has what cannot be kept: half of a surrogate pair, a number beyond 1.8e308, or too deep a nest"
+    if len(encoded) > MAX_HEADERS:
+        return f"has {len(encoded)} bytes as compact JSON, and not at most {MAX_HEADERS}"
+    return encoded
+
+
+@attrs.frozen
+class Items:
+    """Makes drafts of the message objects that are sent to one queue.
+
+    :ivar partitions: how many the queue has.
+    :ivar ttl: seconds to live for those that do not say.
+    :ivar keyed: whether each may have an ``idempotency_key``; see :func:`idempotency_key`.
+    """
+
+    partitions: int
+    ttl: int
+    keyed: bool = False
+
+    def draft(self, item: Any, pointer: str, errors: list[Error]) -> Draft:
+        """The draft of one message; nothing to go by where something was wrong.
+
+        :param item: what stands in the JSON, of any type.
+        :param pointer: where it stands there (RFC 6901).
+        :param errors: gets what is wrong.
+        """
+        if type(item) is dict and len(item) == 1 and type(body := item.get("body")) is str:
+            try:
+                # Most messages are so, and nothing else can be wrong with them.
+                return Draft(Content(body.encode("utf-8"), TEXT), self.ttl)
+            except UnicodeEncodeError:
+                pass
+        if type(item) is not dict:
+            errors.append({"pointer": pointer, "detail": "is not an object"})
+            return Draft(Content(b""), self.ttl)
+        return self._checked(_Members(item, pointer, errors))
+
+    def _checked(self, members: _Members) -> Draft:
+        members.only(_MEMBERS, self.keyed)
+        content = Content(members.body(), members.content_type(), members.headers())
+        ttl = members.whole("ttl", MAX_TTL) or self.ttl
+        partition, key = members.whole("partition", self.partitions), members.key()
+        return Draft(content, ttl, partition, key, members.delay())
+
+
+def idempotency_key(item: Any, pointer: str, errors: list[Error]) -> str | None:
+    """The ``idempotency_key`` of a message object; ``None`` where it has none, or a wrong one."""
+    if type(item) is not dict or KEY not in item:
+        return None
+    key = item[KEY]
+    if type(key) is str and is_idempotency_key(key):
+        return key
+    errors.append(
+        {"pointer": f"{pointer}/{KEY}", "detail": f"is not text of 1 to {MAX_KEY} printable ASCII characters"}
+    )
+    return None
+
+
+class _Members:
+    """The members of one message object; each getter notes what is wrong, and then gives what does no harm."""
+
+    __slots__ = ("_errors", "_item", "_pointer")
+
+    def __init__(self, item: dict[str, Any], pointer: str, errors: list[Error]) -> None:
+        self._item = item
+        self._pointer = pointer
+        self._errors = errors
+
+    def wrong(self, name: str, detail: str) -> None:
+        """Note what is wrong with a member."""
+        self._errors.append({"pointer": f"{self._pointer}/{pointer_part(name)}", "detail": detail})
+
+    def only(self, known: Sequence[str], keyed: bool) -> None:
+        """Refuse members that no message has."""
+        for name in self._item:
+            if name in known or (keyed and name == KEY):
+                continue
+            if name == KEY:
+                self.wrong(name, "is for streams; a batch has one Idempotency-Key in the header for all of it")
+            else:
+                self.wrong(name, f"is not known; known here: {', '.join(known)}")
+
+    def body(self) -> bytes:
+        """The bytes, from either of the two members that may have them."""
+        text, encoded = self._item.get("body"), self._item.get("body_base64")
+        if "body_base64" in self._item:
+            if "body" in self._item:
+                self.wrong("body_base64", "is not given together with body")
+                return b""
+            return self._decoded(encoded)
+        if "body" not in self._item:
+            self._errors.append({"pointer": self._pointer, "detail": "has neither body nor body_base64"})
+            return b""
+        return self._utf8("body", text)
+
+    def _decoded(self, value: Any) -> bytes:
+        try:
+            if type(value) is str:
+                return a2b_base64(value, strict_mode=True)
+        except ValueError:
+            pass
+        self.wrong("body_base64", "is not text in base64 (RFC 4648, section 4), padded and without line ends")
+        return b""
+
+    def _utf8(self, name: str, value: Any) -> bytes:
+        if type(value) is not str:
+            self.wrong(name, "is not text")
+            return b""
+        try:
+            return value.encode("utf-8")
+        except UnicodeEncodeError:
+            self.wrong(name, "is not Unicode text: half of a surrogate pair stands alone")
+            return b""
+
+    def content_type(self) -> str:
+        """The type, or what the body has by default."""
+        value = self._item.get("content_type")
+        if "content_type" not in self._item:
+            return BYTES if "body_base64" in self._item else TEXT
+        if type(value) is str and is_media_type(value):
+            return value
+        self.wrong("content_type", f"is not a media type of at most {MAX_TYPE} ASCII characters")
+        return BYTES
+
+    def headers(self) -> bytes | None:
+        """The message's own headers, encoded."""
+        if "headers" not in self._item:
+            return None
+        encoded = encoded_headers(self._item["headers"])
+        if type(encoded) is bytes:
+            return encoded
+        self.wrong("headers", str(encoded))
+        return None
+
+    def whole(self, name: str, high: int) -> int | None:
+        """A whole number of 1 or more; JSON has one kind of numbers, so 5.0 is one as well."""
+        if name not in self._item:
+            return None
+        value = self._item[name]
+        if type(value) in (int, float) and 1 <= value <= high and value == int(value):
+            return int(value)
+        self.wrong(name, f"is not a whole number from 1 to {high}")
+        return None
+
+    def key(self) -> str | None:
+        """The text by which a partition is chosen, where none is named."""
+        if "key" not in self._item:
+            return None
+        value = self._item["key"]
+        if "partition" in self._item:
+            self.wrong("key", "is not given together with a partition")
+        elif value == "":
+            self.wrong("key", "is empty")
+        elif self._utf8("key", value):
+            return str(value)
+        return None
+
+    def delay(self) -> Ticks:
+        """How long until it is due."""
+        value = self._item.get("delay", 0)
+        if type(value) in (int, float) and 0 <= value <= MAX_DELAY:
+            return Ticks(round(value * SECOND))
+        self.wrong("delay", f"is not a number of seconds from 0 to {MAX_DELAY}")
+        return Ticks(0)

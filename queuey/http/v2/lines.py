@@ -1,0 +1,206 @@
+"""The lines of a stream: found in a body that comes in pieces, and made into messages. Nothing here does I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, NoReturn
+
+import attrs
+
+from queuey.http.problems import Problem
+from queuey.http.v2 import items, parameters
+from queuey.http.v2.repeats import digest, scoped
+from queuey.model.message import Draft
+from queuey.model.once import Once
+
+MOST_LINES: Final = 1000
+"""Lines that are handled at once, at the most."""
+
+_canonical: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+BLANK: Final = b" \t\r"
+"""What may stand around the JSON of a line, and alone makes a line that says nothing."""
+
+
+class Line(NamedTuple):
+    """One line of a stream, as far as it was understood; there are too many of them for values that are made slowly.
+
+    :ivar number: its place in the stream, counted from 1.
+    :ivar size: its bytes.
+    :ivar draft: the message that it is; ``None`` where there is a problem.
+    :ivar once: what makes it a message that is stored once, or ``None``.
+    :ivar problem: why it is no message.
+    """
+
+    number: int
+    size: int
+    draft: Draft | None = None
+    once: Once | None = None
+    problem: Problem | None = None
+
+
+class BrokenLine(Exception):
+    """A line is such that it cannot be told what comes after it.
+
+    :ivar number: its place in the stream, counted from 1.
+    :ivar problem: what is wrong with it.
+    """
+
+    def __init__(self, number: int, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.number = number
+        self.problem = problem
+
+
+class Cutter:
+    """Cuts pieces of bytes into lines, and keeps no more of them than one line may have.
+
+    Lines end with a line feed, the last one perhaps without; what is left of one is kept until its end comes.
+
+    :ivar too_long: whether a line was met that is longer than one may be: nothing is cut from there on.
+    """
+
+    def __init__(self, limit: int) -> None:
+        """:param limit: bytes that a line may have, its line feed not counted."""
+        self.too_long = False
+        self._limit = limit
+        self._kept = bytearray()
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """Take a piece.
+
+        :return: the lines that end in it, up to the first that is too long.
+        """
+        if self.too_long:
+            return []
+        *lines, rest = piece.split(b"\n")
+        if lines:
+            lines[0] = self._joined(lines[0])
+        self._kept += rest
+        for place, line in enumerate(lines):
+            if len(line) > self._limit:
+                self.too_long = True
+                return lines[:place]
+        self.too_long = len(self._kept) > self._limit
+        return lines
+
+    def last(self) -> bytes:
+        """What came after the last line feed, now that nothing more comes; nothing where it is too long."""
+        return b"" if self.too_long else self._joined(b"")
+
+    def _joined(self, end: bytes) -> bytes:
+        """A line of which the last part has come."""
+        if not self._kept:
+            return end
+        line = bytes(self._kept + end)
+        self._kept.clear()
+        return line
+
+
+@attrs.frozen
+class Keys:
+    """Makes of an idempotency key what a store takes.
+
+    :ivar caller: the principals that the sender has proven; a key is one caller's own.
+    :ivar lifetime: seconds for which it is remembered.
+    """
+
+    caller: frozenset[str]
+    lifetime: int
+
+    def once(self, key: str, item: Mapping[str, Any]) -> Once:
+        """What tells one message from others.
+
+        :param item: the message with all its members; what they say counts, and not how the line was written.
+        """
+        members = {name: value for name, value in item.items() if name != items.KEY}
+        return Once(scoped(self.caller, key), digest([b"line", _canonical(members).encode("ascii")]), "", self.lifetime)
+
+
+class Reader:
+    """Makes messages of the lines of a stream, until one of them is broken.
+
+    Lines that say nothing are passed over, and counted.
+    """
+
+    def __init__(self, limit: int, messages: items.Items, keys: Keys) -> None:
+        """
+        :param limit: bytes that a line may have.
+        :param messages: makes drafts of what stands in the lines.
+        """
+        self._limit = limit
+        self._cutter = Cutter(limit)
+        self._messages = messages
+        self._keys = keys
+        self._number = 0
+
+    def feed(self, piece: bytes) -> Iterator[list[Line]]:
+        """What the lines are that end in a piece, no more of them at a time than are handled at once.
+
+        :raise BrokenLine: after the lines that come before it.
+        """
+        yield from self._portions(self._cutter.feed(piece))
+        if self._cutter.too_long:
+            detail = f"This line has more than {self._limit} bytes; neither it nor anything after it was stored."
+            raise BrokenLine(self._number + 1, Problem("too-large", detail, members={"limit": "max_body"}))
+
+    def end(self) -> Iterator[list[Line]]:
+        """What the last line is, if there is one without an end.
+
+        :raise BrokenLine: if it is broken.
+        """
+        last = self._cutter.last()
+        return self._portions([last] if last else [])
+
+    def _portions(self, lines: Sequence[bytes]) -> Iterator[list[Line]]:
+        for start in range(0, len(lines), MOST_LINES):
+            portion: list[Line] = []
+            try:
+                for line in lines[start : start + MOST_LINES]:
+                    self._number += 1
+                    if line.strip(BLANK):
+                        portion.append(self._read(line))
+            except BrokenLine:
+                yield portion
+                raise
+            yield portion
+
+    def _read(self, line: bytes) -> Line:
+        number, size = self._number, len(line)
+        try:
+            item = parameters.strict_json(line)
+        except Problem as problem:
+            if not _is_object(line):
+                raise self._broken() from None
+            return Line(number, size, problem=problem)
+        if type(item) is not dict:
+            raise self._broken()
+        errors: list[items.Error] = []
+        draft = self._messages.draft(item, "", errors)
+        key = items.idempotency_key(item, "", errors)
+        if errors:
+            return Line(number, size, problem=_invalid(errors))
+        return Line(number, size, draft, None if key is None else self._keys.once(key, item))
+
+    def _broken(self) -> BrokenLine:
+        detail = "This line is not a JSON object in UTF-8; neither it nor anything after it was stored."
+        return BrokenLine(self._number, Problem("invalid-body", detail))
+
+
+def _is_object(line: bytes) -> bool:
+    """Whether a line is a JSON object, though it may be one that is not taken."""
+    try:
+        return isinstance(json.loads(line.decode("utf-8"), parse_constant=_no_constant), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _invalid(errors: Sequence[items.Error]) -> Problem:
+    """What is wrong with a line that is an object."""
+    detail = "; ".join(f"{error['pointer'] or 'the message'}: {error['detail']}" for error in errors)
+    return Problem("invalid-body", detail, errors=tuple(errors))

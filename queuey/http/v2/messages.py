@@ -1,0 +1,97 @@
+"""The messages of a queue over v2: appended, read as one log, and purged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+from queuey.core.messages import MessageExchange
+from queuey.http.authorized import AdmittedToQueue, Route
+from queuey.http.parameters import shown
+from queuey.http.v2 import appends, pages, repeats
+from queuey.http.v2.answers import answer_stored, stored_json
+from queuey.http.v2.parameters import Query
+from queuey.http.v2.queues import QUEUE
+from queuey.http.v2.stream import V2Stream, is_stream
+from queuey.http.wire import Request
+from queuey.model.access import Operation
+from queuey.model.timeid import HIGHEST, MessageId, from_seconds, lower_bound, parse_time
+
+MESSAGES: Final = f"{QUEUE}/messages"
+
+_NOW: Final = "now"
+
+
+@attrs.frozen
+class V2Messages:
+    """The handlers of a queue's messages.
+
+    :ivar durable: whether what is stored survives the loss of power.
+    :ivar now: the wall clock, in seconds since 1970.
+    """
+
+    exchange: MessageExchange
+    stream: V2Stream
+    durable: bool
+    now: Callable[[], float]
+
+    def routes(self) -> tuple[Route, ...]:
+        """What there is."""
+        return (
+            Route("POST", MESSAGES, Operation.WRITE_MESSAGES, self.append),
+            Route("GET", MESSAGES, Operation.READ_MESSAGES, self.read),
+            Route("DELETE", MESSAGES, Operation.DELETE_MESSAGES, self.purge),
+        )
+
+    async def append(self, request: Request, admitted: AdmittedToQueue) -> None:
+        """Store one message, a batch of them, or a stream."""
+        if is_stream(request):
+            await self.stream.append(request, admitted)
+            return
+        queue = admitted.queue
+        drafts = appends.drafts(request, queue.settings.partitions, admitted.ttl)
+        key = repeats.key(request)
+        stored = stored_json(queue.settings.consistency, self.durable)
+        if key is None:
+            answer_stored(request, await self.exchange.append(queue, drafts), stored, duplicate=False)
+            return
+        once = repeats.once(request, admitted.caller, key, stored, admitted.policy.idempotency_ttl)
+        appended = await self.exchange.append_once(queue, drafts, once)
+        answer_stored(request, appended.addresses, appended.note, appended.duplicate)
+
+    async def read(self, request: Request, admitted: AdmittedToQueue) -> None:
+        """Read a page; its partitions are one log."""
+        wanted = pages.wanted(request, admitted.queue)
+        slice = await self.exchange.page(admitted.queue, wanted.merge, wanted.wait)
+        await pages.answer(request, pages.page(admitted, wanted, slice, from_seconds(self.now())))
+
+    async def purge(self, request: Request, admitted: AdmittedToQueue) -> None:
+        """Delete what is before a place in the log."""
+        await self.exchange.purge(admitted.queue, _before(request))
+        request.answer(204, (), b"")
+
+
+def _before(request: Request) -> MessageId:
+    """Where what a purge deletes ends.
+
+    :raise Problem: where the request does not say.
+    """
+    query = Query(request, ("before",))
+    raw = query.text("before")
+    # A purge never goes beyond the stable time, so that "now" is all that any reader can have seen.
+    bound = HIGHEST
+    if raw is not None and raw != _NOW:
+        address, time = pages.address_of(raw), parse_time(raw, up=True)
+        if address is not None:
+            bound = address.id
+        elif time is not None:
+            bound = lower_bound(time)
+        else:
+            query.wrong("before", f'"{shown(raw)}" is neither a time, nor the id of a message, nor {_NOW}')
+    query.check()
+    if raw is None:
+        query.wrong("before", f"is missing; it is a time, the id of a message, or {_NOW}")
+    query.check()
+    return bound

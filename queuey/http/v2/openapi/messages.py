@@ -1,0 +1,244 @@
+"""The paths of v2 that are about messages."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from queuey.http.v2.appends import BATCH
+from queuey.http.v2.openapi.parts import Object, answer, header, media, operation, parameter, query, schema
+from queuey.http.v2.openapi.schemas import CURSOR, EXPIRES, ID, TIME
+from queuey.http.v2.openapi.shared import number, time_text
+from queuey.http.v2.pages import DEFAULT_BYTES, DEFAULT_LIMIT, MAX_BYTES, MAX_LIMIT, MAX_WAIT
+from queuey.http.v2.parameters import JSON
+from queuey.http.v2.results import NDJSON as LINES
+from queuey.model.message import MAX_DELAY
+from queuey.model.queue import MAX_PARTITIONS
+
+_PATH: Final = (
+    "unauthorized",
+    "forbidden",
+    "no-such-application",
+    "no-such-queue",
+    "nothing-here",
+    "method-not-allowed",
+    "too-large",
+)
+_BYTES: Final = {"description": "Any bytes."}
+_PLACE: Final = {"id": ID, "partition": 1, "timestamp": TIME}
+_MESSAGE: Final = {
+    **_PLACE,
+    "expires": EXPIRES,
+    "content_type": "text/plain",
+    "headers": {"trace": "7c2d"},
+    "body": "two apples",
+}
+_STORED: Final = {
+    "messages": [_PLACE],
+    "stored": {"consistency": "strong", "durable": True},
+    "duplicate": False,
+}
+_PAGE: Final = {"messages": [_MESSAGE], "next": CURSOR, "more": False, "stable_until": TIME, "resume": "exact"}
+_MESSAGE_HEADERS: Final = (
+    "ETag",
+    "Accept-Ranges",
+    "Queuey-Id",
+    "Queuey-Partition",
+    "Queuey-Timestamp",
+    "Queuey-Expires",
+    "Queuey-Headers",
+    "X-Content-Type-Options",
+    "Content-Security-Policy",
+)
+_ITEMS: Final = [{"body": "two apples", "key": "7"}, {"body_base64": "AAEC", "ttl": 60, "delay": 90}]
+
+
+def paths() -> Object:
+    """The paths, and what can be done at each."""
+    common = [parameter("application"), parameter("queue")]
+    return {
+        "/v2/{application}/queues/{queue}/messages": {
+            "parameters": common,
+            "post": _append(),
+            "get": _read(),
+            "delete": _purge(),
+        },
+        "/v2/{application}/queues/{queue}/messages/{id}": {
+            "parameters": [*common, parameter("id")],
+            "get": _get(),
+            "put": _put(),
+            "delete": _remove(),
+        },
+    }
+
+
+def _lines(name: str) -> Object:
+    """Lines, each of which is one JSON text."""
+    return {"type": "array", "description": "No array, but each item on a line of its own.", "items": schema(name)}
+
+
+def _append() -> Object:
+    return operation(
+        "appendMessages",
+        "messages",
+        "Append messages",
+        "The body is one message, of any type and any bytes; or a batch, all of which is stored or nothing; or a "
+        "stream of messages, one a line, each handled as it arrives. Options in the query are for one message only.",
+        parameters=(
+            parameter("ttl"),
+            query("partition", "The partition that it goes to.", number(1, MAX_PARTITIONS)),
+            query("key", "Messages of one key go to one partition.", {"type": "string", "minLength": 1}, "customer-7"),
+            query(
+                "delay",
+                "Seconds until it is due.",
+                {"type": "number", "minimum": 0, "maximum": MAX_DELAY, "default": 0},
+                90,
+            ),
+            query(
+                "results",
+                "What a stream is answered: a line for each message, or for each that failed only.",
+                {"enum": ["all", "failures"], "default": "all"},
+            ),
+            header(
+                "Idempotency-Key",
+                "Quoted text of 1 to 255 characters: repeated with the same key, the request stores nothing more.",
+                {"type": "string", "pattern": '^"[!#-\\[\\]-~]{1,255}"$'},
+                '"order-4711"',
+            ),
+            parameter("Queuey-Headers"),
+        ),
+        body={
+            "*/*": media(_BYTES),
+            BATCH: media(schema("Batch"), {"messages": _ITEMS}),
+            LINES: media(_lines("Line"), _ITEMS),
+        },
+        answers={
+            "200": answer("The results of a stream, a line each.", {LINES: media(_lines("Result"))}),
+            "201": answer(
+                "They are stored.", {JSON: media(schema("Stored"), _STORED)}, ["Location", "Idempotency-Replayed"]
+            ),
+        },
+        codes=(
+            *_PATH,
+            "invalid-body",
+            "unsupported-media-type",
+            "content-encoding",
+            "key-in-use",
+            "key-reused",
+            "not-promised",
+            "conflict",
+            "storage-full",
+        ),
+    )
+
+
+def _read() -> Object:
+    return operation(
+        "readMessages",
+        "messages",
+        "Read a page of messages",
+        "The partitions are merged into one order, by time. Ask with `after` set to `next` for what follows: nothing "
+        "is passed over, and nothing comes twice. Nobody needs credentials for a public queue.",
+        parameters=(
+            query("after", "Where to go on: a cursor, or an id, itself excluded.", {"type": "string", "minLength": 1}),
+            query("since", "Where to begin, itself included; not beside `after`.", time_text("A time."), TIME),
+            query("until", "Where to end, itself excluded.", time_text("A time."), TIME),
+            query("order", "From the oldest, or from the newest.", {"enum": ["asc", "desc"], "default": "asc"}),
+            query("limit", "How many at the most.", number(1, MAX_LIMIT, DEFAULT_LIMIT)),
+            query(
+                "max_bytes",
+                "Bytes of bodies at the most; a message that is larger comes alone.",
+                number(1, MAX_BYTES, DEFAULT_BYTES),
+            ),
+            query(
+                "partition",
+                "Only this partition, or these.",
+                {"type": "array", "items": number(1, MAX_PARTITIONS), "maxItems": MAX_PARTITIONS},
+                explode=True,
+            ),
+            query(
+                "wait",
+                "Seconds to wait for a message where there is none.",
+                {"type": "number", "minimum": 0, "maximum": MAX_WAIT, "default": 0},
+            ),
+            query("fresh", "Whether to show what is not stable yet.", {"type": "boolean", "default": False}),
+        ),
+        answers={
+            "200": answer("A page.", {JSON: media(schema("Page"), _PAGE), LINES: media(_lines("PageLine"))}, ["Link"])
+        },
+        codes=(*_PATH, "invalid-cursor", "cursor-mismatch", "queue-replaced"),
+        anonymous=True,
+    )
+
+
+def _purge() -> Object:
+    return operation(
+        "purgeMessages",
+        "messages",
+        "Delete the oldest messages",
+        "Everything before a place is gone at once; cursors that stood before it are told `truncated`.",
+        parameters=(
+            query(
+                "before",
+                "A time, an id, or `now`; itself excluded.",
+                {"type": "string", "minLength": 1},
+                "now",
+                required=True,
+            ),
+        ),
+        answers={"204": answer("They are gone.")},
+        codes=_PATH,
+    )
+
+
+def _get() -> Object:
+    return operation(
+        "getMessage",
+        "messages",
+        "Get the body of a message",
+        "With the type that it was sent with. Single byte ranges are served.",
+        parameters=(
+            parameter("If-Match"),
+            parameter("If-None-Match"),
+            header("Range", "One range of bytes.", {"type": "string", "pattern": "^bytes=([0-9]+-[0-9]*|-[0-9]+)$"}),
+            header("If-Range", "An ETag: the range only if the message is still that one.", {"type": "string"}),
+        ),
+        answers={
+            "200": answer("The body.", {"*/*": media(_BYTES)}, _MESSAGE_HEADERS),
+            "206": answer("A part of the body.", {"*/*": media(_BYTES)}, (*_MESSAGE_HEADERS, "Content-Range")),
+            "304": answer("It is as it was.", None, ["ETag"]),
+        },
+        codes=(*_PATH, "no-such-message", "precondition-failed", "range-not-satisfiable"),
+        anonymous=True,
+    )
+
+
+def _put() -> Object:
+    return operation(
+        "putMessage",
+        "messages",
+        "Overwrite a message, or create one under an id of one's own",
+        "A new id has to be of now: above every id so far, and at most half a second ahead.",
+        parameters=(parameter("ttl"), parameter("If-Match"), parameter("If-None-Match"), parameter("Queuey-Headers")),
+        body={"*/*": media(_BYTES)},
+        answers={"201": answer("It is new.", None, ["Location"]), "204": answer("It is overwritten.")},
+        codes=(
+            *_PATH,
+            "unsupported-media-type",
+            "content-encoding",
+            "precondition-failed",
+            "id-out-of-range",
+            "conflict",
+            "storage-full",
+        ),
+    )
+
+
+def _remove() -> Object:
+    return operation(
+        "deleteMessage",
+        "messages",
+        "Delete a message",
+        "One that is not due yet is cancelled.",
+        answers={"204": answer("It is gone.")},
+        codes=(*_PATH, "no-such-message"),
+    )

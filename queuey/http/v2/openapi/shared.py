@@ -1,0 +1,112 @@
+"""Parameters, header fields and credentials that several requests of v2 have in common."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from queuey.http.v2.items import MAX_HEADERS
+from queuey.http.v2.openapi.parts import Object, header, in_path, query, schema
+from queuey.http.v2.openapi.schemas import EXPIRES, ID, TIME
+from queuey.model.message import MAX_TTL
+from queuey.model.queue import MAX_NAME
+
+_TIME_OR_SECONDS: Final = (
+    "^([0-9]{1,11}(\\.[0-9]{1,9})?"
+    "|[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?Z)$"
+)
+_ETAG: Final = '^(\\*|"[!#-~]*"(, *"[!#-~]*")*)$'
+
+
+def time_text(description: str) -> Object:
+    """A time as parameters take it."""
+    text = f"{description} RFC 3339 in UTC, or seconds since 1970 in decimal text."
+    return {"type": "string", "description": text, "pattern": _TIME_OR_SECONDS}
+
+
+def number(low: int, high: int, default: int | None = None) -> Object:
+    """A whole number of a range."""
+    found = {"type": "integer", "minimum": low, "maximum": high}
+    return found if default is None else {**found, "default": default}
+
+
+def parameters() -> Object:
+    """All shared parameters."""
+    tag = {"type": "string", "pattern": _ETAG}
+    return {
+        "application": in_path(
+            "application",
+            "The application whose queues they are.",
+            {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,50}$"},
+            "queuey",
+        ),
+        "queue": in_path(
+            "queue",
+            "The queue's name. Names are compared by code points, and not normalised.",
+            {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": MAX_NAME,
+                "pattern": "^[^/,:\\u0000-\\u001f\\u007f-\\u009f]+$",
+                "not": {"enum": [".", ".."]},
+            },
+            "orders",
+        ),
+        "id": in_path("id", "The message's id.", schema("MessageId"), ID),
+        "ttl": query("ttl", "Seconds to live; what the queue says.", number(1, MAX_TTL), 3600),
+        "Queuey-Headers": header(
+            "Queuey-Headers",
+            f"The sender's own headers: a JSON object of at most {MAX_HEADERS} bytes, percent-encoded.",
+            {"type": "string", "pattern": "^%7B(%22[a-z]{1,9}%22:%22[A-Za-z0-9]{0,9}%22)?%7D$"},
+            "%7B%22trace%22%3A%227c2d%22%7D",
+        ),
+        "If-Match": header("If-Match", "Only if the ETag is one of these, or `*`: if it exists.", tag, '"7"'),
+        "If-None-Match": header(
+            "If-None-Match", "Only if the ETag is none of these, or `*`: if it does not exist.", tag, "*"
+        ),
+    }
+
+
+def headers() -> Object:
+    """All header fields of answers."""
+    return {
+        "X-Request-Id": _field("The id of the request, which the log has too; a sane one of the client's is kept."),
+        "Cache-Control": _field("`no-store`, but for single messages.", examples=["no-store"]),
+        "ETag": _field("Another one after each change.", examples=['"7"']),
+        "Location": _field("Where what was made is.", examples=[f"/v2/queuey/queues/orders/messages/{ID}"]),
+        "Link": _optional('`rel="next"`: where more is.'),
+        "Accept-Ranges": _field("The units of ranges.", examples=["bytes"]),
+        "Content-Range": _field("Which part it is, and of how many bytes.", examples=["bytes 0-9/4096"]),
+        "Queuey-Id": _field("The message's id.", examples=[ID]),
+        "Queuey-Partition": _field("The number of its partition.", type="integer"),
+        "Queuey-Timestamp": _field("The time of the id.", examples=[TIME]),
+        "Queuey-Expires": _field("When it is gone.", examples=[EXPIRES]),
+        "Queuey-Headers": _optional("The sender's own headers, if there are any: JSON, percent-encoded."),
+        "X-Content-Type-Options": _field("`nosniff`: the type is what it says."),
+        "Content-Security-Policy": _field("Keeps browsers from running what strangers sent."),
+        "Allow": _field("The methods that the path takes."),
+        "Retry-After": _field("Seconds after which a retry makes sense.", type="integer"),
+        "WWW-Authenticate": _field("The kinds of credentials that are taken."),
+        "Idempotency-Replayed": _optional("`true` where an earlier request with the same key is answered again."),
+    }
+
+
+def _field(description: str, **more: Any) -> Object:
+    """A header field that is always there."""
+    return {"description": description, "required": True, "schema": {"type": "string", **more}}
+
+
+def _optional(description: str) -> Object:
+    """One that is there where there is something to say."""
+    return {"description": description, "schema": {"type": "string"}}
+
+
+def security_schemes() -> Object:
+    """How callers show who they are."""
+    return {
+        "application": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "`Application <key>`: a key of the application that the path names.",
+        }
+    }

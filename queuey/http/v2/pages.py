@@ -1,0 +1,256 @@
+"""Reading a range: what is asked for, where it goes on, and the page as an answer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from typing import Final
+
+import attrs
+
+from queuey.errors import CursorMismatch, QueueReplaced
+from queuey.http.authorized import AdmittedToQueue
+from queuey.http.v2.answers import NO_STORE, Field, messages_json
+from queuey.http.v2.parameters import Query
+from queuey.http.wire import Request
+from queuey.model import cursor
+from queuey.model.cursor import Cursor
+from queuey.model.message import Address, Message
+from queuey.model.queue import MAX_PARTITIONS, Queue
+from queuey.model.timeid import SECOND, Ticks, from_hex, lower_bound, ticks_of, to_rfc3339
+from queuey.model.window import NEWEST, OLDEST, Merge, MergeSlice, Position
+
+NDJSON: Final = "application/x-ndjson"
+_JSON: Final = "application/json"
+
+MAX_LIMIT: Final = 1000
+DEFAULT_LIMIT: Final = 100
+MAX_BYTES: Final = 16 << 20
+"""Bytes of bodies on a page at the most."""
+
+DEFAULT_BYTES: Final = 1 << 20
+MAX_WAIT: Final = 20
+"""Seconds to wait for messages at the most."""
+
+_NAMES: Final = ("after", "since", "until", "order", "limit", "max_bytes", "partition", "wait", "fresh")
+_ID: Final = re.compile(r"([0-9a-fA-F]{32})-([1-9][0-9]{0,2})", re.ASCII)
+_WHOLE: Final = 256 * 1024
+"""Bytes of bodies up to which a page is answered at once, and by which a larger one is cut into pieces."""
+
+
+class Order(Enum):
+    """Which end of a range comes first."""
+
+    ASCENDING = "asc"
+    DESCENDING = "desc"
+
+
+@attrs.frozen
+class Wanted:
+    """What a read asks for.
+
+    :ivar start: where it goes on; the cursor to whose likes the next one belongs.
+    :ivar resumed: whether it goes on from somewhere.
+    :ivar wait: seconds.
+    """
+
+    merge: Merge
+    start: Cursor
+    resumed: bool
+    wait: float
+
+
+def address_of(text: str) -> Address | None:
+    """The address that the id of a message is, as v2 shows it; ``None`` for anything else."""
+    match = _ID.fullmatch(text)
+    id = None if match is None else from_hex(match[1])
+    if match is None or id is None or int(match[2]) > MAX_PARTITIONS:
+        return None
+    return Address(int(match[2]), id)
+
+
+def wanted(request: Request, queue: Queue) -> Wanted:
+    """What ``GET …/messages`` asks for.
+
+    :raise Problem: where a parameter is wrong.
+    :raise QueueyError: where a cursor is.
+    """
+    query = Query(request, _NAMES, ("partition",))
+    descending = query.choice("order", Order) is Order.DESCENDING
+    after, since, until = query.text("after"), query.time("since", up=True), query.time("until", up=True)
+    if after is not None and query.text("since") is not None:
+        query.wrong("since", "is not given together with after")
+    limit = query.number("limit", 1, MAX_LIMIT) or DEFAULT_LIMIT
+    max_bytes = query.number("max_bytes", 1, MAX_BYTES) or DEFAULT_BYTES
+    partitions = query.many("partition", 1, queue.settings.partitions) or None
+    wait, fresh = query.seconds("wait", 0, MAX_WAIT) or 0, query.boolean("fresh") or False
+    query.check()
+    floor = None if since is None else lower_bound(since)
+    asked = Cursor(queue.incarnation, NEWEST if descending else OLDEST, descending, partitions, floor)
+    start = asked if after is None else _start(after, asked)
+    lower, upper = _bounds(start, NEWEST if until is None else Position(lower_bound(until)))
+    read = partitions or tuple(range(1, queue.settings.partitions + 1))
+    merge = Merge(read, lower, upper, descending, limit, max_bytes, fresh=fresh)
+    return Wanted(merge, start, after is not None, wait / SECOND)
+
+
+def _start(after: str, asked: Cursor) -> Cursor:
+    """Where a read goes on.
+
+    :param asked: where it would begin otherwise.
+    """
+    address = address_of(after)
+    if address is not None:
+        return attrs.evolve(asked, position=Position(address.id, address.partition))
+    given = cursor.parse(after)
+    if given.incarnation != asked.incarnation:
+        text = "The cursor is of an earlier life of this queue, or of another one; oldest goes on in the present one."
+        raise QueueReplaced(text, asked.text())
+    if (given.descending, given.partitions) != (asked.descending, asked.partitions):
+        raise CursorMismatch("The cursor goes with the order and the partitions of the read that gave it.")
+    return given
+
+
+def _bounds(start: Cursor, until: Position) -> tuple[Position, Position]:
+    """The places between which a read is."""
+    lower = OLDEST if start.floor is None else Position(start.floor)
+    if start.descending:
+        return lower, min(start.position, until)
+    return max(lower, start.position), until
+
+
+@attrs.frozen
+class Page:
+    """A page and what it answers.
+
+    :ivar slice: what was read.
+    :ivar kept: messages before this time may have expired.
+    """
+
+    wanted: Wanted
+    slice: MergeSlice
+    kept: Ticks
+
+    @property
+    def next(self) -> str:
+        """The cursor to go on from."""
+        return self._at(self.slice.position)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether something that the reader has not seen may be gone."""
+        place, slice = self.wanted.start.position, self.slice
+        if not self.wanted.resumed:
+            return False
+        if place < Position(slice.purged):
+            return True
+        return place < Position(min(slice.stable, lower_bound(self.kept)))
+
+    def _at(self, position: Position) -> str:
+        return attrs.evolve(self.wanted.start, position=position).text()
+
+    def _first(self) -> str:
+        """The place just before the first message that is left."""
+        if not self.slice.messages:
+            return self.next
+        message, step = self.slice.messages[0], 1 if self.wanted.start.descending else -1
+        return self._at(Position(message.id, message.partition + step))
+
+    def members(self) -> str:
+        """What stands beside the messages, as the members of an object."""
+        found = {
+            "next": self.next,
+            "more": not self.slice.over,
+            "stable_until": to_rfc3339(ticks_of(self.slice.stable)),
+            "resume": "truncated" if self.truncated else "exact",
+        }
+        if self.truncated:
+            found["first"] = self._first()
+        return json.dumps(found, separators=(",", ":"))[1:-1]
+
+
+def page(admitted: AdmittedToQueue, wanted: Wanted, slice: MergeSlice, now: Ticks) -> Page:
+    """The page that was read.
+
+    :param now: the time.
+    """
+    return Page(wanted, slice, Ticks(max(0, now - admitted.ttl * SECOND)))
+
+
+async def answer(request: Request, page: Page) -> None:
+    """Write the answer to a read, in pieces where it is large, which leave as fast as the client takes them."""
+    lines = _prefers_lines(request)
+    fields: list[Field] = [(b"Content-Type", (NDJSON if lines else _JSON).encode("ascii")), NO_STORE]
+    if not page.slice.over:
+        fields.append((b"Link", _link(request, page.next)))
+    pieces = _lines(page) if lines else _document(page)
+    if _size(page.slice.messages) <= _WHOLE:
+        request.answer(200, fields, "".join(pieces).encode("ascii"))
+        return
+    request.setResponseCode(200)
+    for name, value in fields:
+        request.setHeader(name, value)
+    for piece in pieces:
+        await request.send(piece.encode("ascii"))
+        if request.method == b"HEAD":
+            return
+
+
+def _document(page: Page) -> Iterator[str]:
+    """A page as one object."""
+    separator = '{"messages":['
+    for some in _portions(page.slice.messages):
+        yield separator + ",".join(messages_json(some))
+        separator = ","
+    yield f"{'' if page.slice.messages else separator}],{page.members()}}}"
+
+
+def _lines(page: Page) -> Iterator[str]:
+    """A page as lines: the messages, and in the end what else there is."""
+    for some in _portions(page.slice.messages):
+        yield "".join([f"{message}\n" for message in messages_json(some)])
+    yield f"{{{page.members()}}}\n"
+
+
+def _portions(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+    """Messages in portions that end with the message which brings their bodies to a size."""
+    start = size = 0
+    for place, message in enumerate(messages, 1):
+        size += len(message.content.body)
+        if size >= _WHOLE:
+            yield messages[start:place]
+            start, size = place, 0
+    if start < len(messages):
+        yield messages[start:]
+
+
+def _size(messages: Sequence[Message]) -> int:
+    return sum([len(message.content.body) for message in messages])
+
+
+def _link(request: Request, next: str) -> bytes:
+    """The link to the next page: the same read, after this one."""
+    parts = [part for part in request.line.query.split(b"&") if part and not part.startswith((b"after=", b"since="))]
+    query = b"&".join([*parts, b"after=" + next.encode("ascii")])
+    return b'<%b?%b>; rel="next"' % (request.path, query)
+
+
+def _prefers_lines(request: Request) -> bool:
+    """Whether the client asks for lines, and not rather for one document."""
+    accepted = request.fields.get(b"accept")
+    if accepted is None or b"ndjson" not in accepted[0].lower() + b",".join(accepted[1:]).lower():
+        return False
+    qualities = dict(_qualities(b",".join(accepted).decode("latin-1")))
+    return 0 < qualities.get(NDJSON, 0) >= qualities.get(_JSON, 0)
+
+
+def _qualities(accept: str) -> Iterator[tuple[str, float]]:
+    for part in accept.lower().split(","):
+        name, *options = [piece.strip(" \t") for piece in part.split(";")]
+        weight = next((option[2:] for option in options if option.startswith("q=")), "1")
+        yield name, float(weight) if _WEIGHT.fullmatch(weight) else 0
+
+
+_WEIGHT: Final = re.compile(r"[01](?:\.[0-9]{0,3})?", re.ASCII)

@@ -1,0 +1,430 @@
+"""What v2 requests ask for, in their queries, header fields and JSON bodies: checked strictly, with all that is wrong
+said at once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from enum import Enum
+from typing import Any, Final, NoReturn, TypeVar
+from urllib.parse import unquote_to_bytes
+
+import attrs
+
+from queuey.http.forms import CHARSETS
+from queuey.http.parameters import shown, whole_number
+from queuey.http.problems import Problem
+from queuey.http.wire import Request
+from queuey.model.timeid import SECOND, Ticks, parse_time
+
+E = TypeVar("E", bound=Enum)
+
+JSON: Final = "application/json"
+
+_SECONDS: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?", re.ASCII)
+_BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_MEDIA_TYPE: Final = re.compile(
+    r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)"
+    r"((?:[ \t]*;[ \t]*(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+=(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|\"(?:[^\"\\]|\\.)*\"))?)*)",
+    re.ASCII,
+)
+_CHARSET: Final = re.compile(r";[ \t]*charset=\"?([^\";]*)", re.IGNORECASE)
+_TAG: Final = re.compile(r'[ \t]*(W/)?"([!\x23-\x7e\x80-\xff]*)"[ \t]*', re.ASCII)
+_BOOLEANS: Final = {"true": True, "false": False}
+_LONGEST_SPAN: Final = 12
+
+
+class _Checked:
+    """Values by name; each getter notes what is wrong and then gives ``None``, so that all can be said together."""
+
+    code: str
+    place: str
+    whole: str
+
+    def __init__(self) -> None:
+        self._errors: list[dict[str, str]] = []
+
+    def wrong(self, name: str, text: str) -> None:
+        """Note what is wrong with a value."""
+        self._errors.append({self.place: self.named(name), "detail": text})
+
+    def named(self, name: str) -> str:
+        """How a client is told of a value's place."""
+        return name
+
+    def check(self) -> None:
+        """Raise everything that is wrong.
+
+        :raise Problem: if there is anything.
+        """
+        if self._errors:
+            detail = "; ".join(f"{error[self.place] or self.whole}: {error['detail']}" for error in self._errors)
+            raise Problem(self.code, detail, errors=tuple(self._errors))
+
+
+class Query(_Checked):
+    """The parameters in the query of a request's URI: each known, given once, with a value.
+
+    No body is ever read for them.
+    """
+
+    code = "invalid-parameters"
+    place = "parameter"
+    whole = "the query"
+
+    def __init__(self, request: Request, names: Collection[str], repeatable: Collection[str] = ()) -> None:
+        """Read the query; what is wrong with it is raised by ``check``, with what the getters find.
+
+        :param names: of every parameter that there may be.
+        :param repeatable: those of them that may be given several times.
+        """
+        super().__init__()
+        self._given: dict[str, list[str]] = {}
+        query = request.line.query
+        if not query:
+            return
+        for part in query.split(b"&"):
+            self._take(part, names, repeatable)
+
+    def _take(self, part: bytes, names: Collection[str], repeatable: Collection[str]) -> None:
+        raw_name, _, raw_value = part.partition(b"=")
+        name, value = _decoded(raw_name), _decoded(raw_value)
+        if not part:
+            self.wrong("", "has an ampersand without a parameter beside it")
+        elif name is None or value is None:
+            self.wrong(shown(raw_name.decode("ascii", "replace")), "is not UTF-8 text, percent-encoded")
+        elif name not in names:
+            known = f"known here: {', '.join(names)}" if names else "there are none here"
+            self.wrong(shown(name), f"is not known; {known}")
+        elif not value:
+            self.wrong(name, "is empty; leave it out, or give it a value")
+        elif name in self._given and name not in repeatable:
+            self.wrong(name, "is given more than once")
+        else:
+            self._given.setdefault(name, []).append(value)
+
+    def text(self, name: str) -> str | None:
+        """A parameter as it came, or ``None`` where it is absent."""
+        values = self._given.get(name)
+        return values[0] if values else None
+
+    def number(self, name: str, low: int, high: int) -> int | None:
+        """A whole number of a range."""
+        raw = self.text(name)
+        return None if raw is None else self._number(name, raw, low, high)
+
+    def many(self, name: str, low: int, high: int) -> tuple[int, ...]:
+        """The whole numbers of a range that a repeatable parameter gives, rising, each once."""
+        found = [self._number(name, raw, low, high) for raw in self._given.get(name, ())]
+        return tuple(sorted({number for number in found if number is not None}))
+
+    def _number(self, name: str, raw: str, low: int, high: int) -> int | None:
+        value = whole_number(raw) if raw.isascii() and raw.isdigit() else None
+        if value is not None and low <= value <= high:
+            return value
+        self.wrong(name, f'"{shown(raw)}" is not a whole number from {low} to {high}')
+        return None
+
+    def seconds(self, name: str, low: float, high: float) -> Ticks | None:
+        """A span of time that is given in seconds, as decimal text; in ticks, what is finer cut off."""
+        raw = self.text(name)
+        if raw is None:
+            return None
+        match = _SECONDS.fullmatch(raw)
+        if match is not None and len(match[1]) <= _LONGEST_SPAN:
+            ticks = int(match[1]) * SECOND + int((match[2] or "")[:7].ljust(7, "0"))
+            if low * SECOND <= ticks <= high * SECOND:
+                return Ticks(ticks)
+        self.wrong(name, f'"{shown(raw)}" is not seconds from {low:g} to {high:.0f}, in decimal')
+        return None
+
+    def time(self, name: str, *, up: bool) -> Ticks | None:
+        """A moment: RFC 3339, or seconds since 1970 in decimal.
+
+        :param up: where to round what is finer than a tick; see ``parse_time``.
+        """
+        raw = self.text(name)
+        if raw is None:
+            return None
+        found = parse_time(raw, up=up)
+        if found is None:
+            self.wrong(name, f'"{shown(raw)}" is neither a time as in RFC 3339 nor seconds since 1970 in decimal')
+        return found
+
+    def choice(self, name: str, among: type[E]) -> E | None:
+        """One of a few words."""
+        raw = self.text(name)
+        return None if raw is None else chosen(raw, among, lambda text: self.wrong(name, text))
+
+    def boolean(self, name: str) -> bool:
+        """``true`` or ``false``; absent is false."""
+        raw = self.text(name)
+        if raw is None:
+            return False
+        value = _BOOLEANS.get(raw)
+        if value is None:
+            self.wrong(name, f'"{shown(raw)}" is neither true nor false')
+        return bool(value)
+
+
+def _decoded(raw: bytes) -> str | None:
+    """A name or a value of a query, where a plus sign is a space; ``None`` if it is not UTF-8, percent-encoded."""
+    if raw.isalnum():
+        return raw.decode("ascii")
+    if _BROKEN_ESCAPE.search(raw) is not None:
+        return None
+    try:
+        return unquote_to_bytes(raw.replace(b"+", b" ")).decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def chosen(raw: str, among: type[E], wrong: Callable[[str], None]) -> E | None:
+    """The member of an enumeration whose value a text is; ``wrong`` is told where there is none."""
+    for member in among:
+        if member.value == raw:
+            return member
+    wrong(f'"{shown(raw)}" is not one of {", ".join(str(member.value) for member in among)}')
+    return None
+
+
+class Members(_Checked):
+    """The members of a JSON object in a body, named in what is wrong by JSON pointers (RFC 6901)."""
+
+    code = "invalid-body"
+    place = "pointer"
+    whole = "the body"
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._given = given
+
+    def named(self, name: str) -> str:
+        """The JSON pointer of a member; a name with a slash in it goes deeper."""
+        return f"/{name}"
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._given
+
+    def value(self, name: str) -> Any:
+        """A member as it came, or ``None`` where it is absent or null."""
+        return self._given.get(name)
+
+    def text(self, name: str) -> str | None:
+        """Text."""
+        value = self.value(name)
+        if value is None or isinstance(value, str):
+            return value
+        self.wrong(name, "is not text")
+        return None
+
+    def number(self, name: str, low: int, high: int) -> int | None:
+        """A whole number of a range."""
+        value = self.value(name)
+        if value is None:
+            return None
+        if type(value) in (int, float) and low <= value <= high and value == int(value):
+            return int(value)  # JSON has one kind of numbers: 5.0 is 5
+        self.wrong(name, f"is not a whole number from {low} to {high}")
+        return None
+
+    def choice(self, name: str, among: type[E]) -> E | None:
+        """One of a few words."""
+        value = self.text(name)
+        return None if value is None else chosen(value, among, lambda text: self.wrong(name, text))
+
+
+def members(
+    request: Request, allowed: Iterable[str], media_type: str = JSON, told: bytes = b"Accept"
+) -> dict[str, Any]:
+    """The members of the JSON object in a body; of an empty one there are none.
+
+    :param allowed: the names that there may be.
+    :param media_type: the type that the body has to have.
+    :param told: the header field of a refusal that names that type.
+    :raise Problem: where the body has another type, or is not such an object.
+    """
+    if not request.body:
+        return {}
+    expect_type(request, (media_type,), told)
+    decoded = strict_json(request.body)
+    if not isinstance(decoded, dict):
+        raise invalid_body("", "The body is not a JSON object.")
+    refuse_unknown(decoded, allowed)
+    return decoded
+
+
+def refuse_unknown(given: Mapping[str, Any], allowed: Iterable[str], where: str = "") -> None:
+    """Refuse an object that has members which nobody knows.
+
+    :param where: the JSON pointer of the object.
+    :raise Problem: naming each of them.
+    """
+    known = tuple(allowed)
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        detail = f"is not known; known here: {', '.join(known)}"
+        found = tuple({"pointer": f"{where}/{pointer_part(name)}", "detail": detail} for name in unknown)
+        raise Problem("invalid-body", f"{found[0]['pointer']}: {detail}", errors=found)
+
+
+def pointer_part(name: str) -> str:
+    """A member's name as it stands in a JSON pointer, cut where it is long."""
+    return shown(name).replace("~", "~0").replace("/", "~1")
+
+
+def invalid_body(pointer: str, detail: str) -> Problem:
+    """The problem of a body that has one thing wrong, at the place of a JSON pointer."""
+    return Problem("invalid-body", detail, errors=({"pointer": pointer, "detail": detail},))
+
+
+def strict_json(data: bytes) -> Any:
+    """The value that JSON in UTF-8 is, of which every text can be encoded again, and no object has a name twice.
+
+    :raise Problem: where the bytes are not such JSON.
+    """
+    try:
+        text = data.decode("utf-8").strip(_SPACE)
+        value, end = _decode(text)
+        if end < len(text):
+            raise ValueError("something follows the value")
+        if "\\u" in text and _SURROGATE.search(json.dumps(value, ensure_ascii=False)) is not None:
+            raise invalid_body("", "The JSON has a text with half of a surrogate pair.")
+    except UnicodeDecodeError:
+        raise invalid_body("", "The body is not UTF-8 text.") from None
+    except _Doubled as doubled:
+        raise invalid_body("", f'The JSON has the name "{doubled}" twice in one object.') from None
+    except (ValueError, RecursionError):
+        raise invalid_body("", "The body is not JSON.") from None
+    return value
+
+
+class _Doubled(Exception):
+    """An object has a name twice; which of the two counts, readers do not agree on."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Doubled(shown(next(name for name in names if names.count(name) > 1)))
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_SPACE: Final = " \t\n\r"
+_decode: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant).raw_decode
+
+
+def media_type(request: Request) -> tuple[str, str] | None:
+    """The type of a body: in lower case without its parameters, and as it was sent; ``None`` where it has none.
+
+    :raise Problem: where it is no media type, or is given more than once.
+    """
+    raw = field(request, b"content-type")
+    if raw is None:
+        return None
+    match = _MEDIA_TYPE.fullmatch(raw)
+    if match is None:
+        raise bad_field("Content-Type", f'"{shown(raw)}" is not a media type')
+    return match[1].lower(), raw
+
+
+def expect_type(request: Request, allowed: Collection[str], told: bytes = b"Accept") -> str:
+    """The type of a body, without its parameters, which is one of several.
+
+    :param told: the header field of a refusal that names those.
+    :raise Problem: where it is another one, is not told, or says that its text is not UTF-8.
+    """
+    found = media_type(request)
+    if found is None or found[0] not in allowed:
+        said = f"not {found[0]}" if found else "and the request has no Content-Type"
+        raise _unsupported(f"The body is {' or '.join(allowed)}, {said}.", allowed, told)
+    charset = _CHARSET.search(found[1])
+    if charset is not None and charset[1].lower() not in CHARSETS:
+        raise _unsupported(f"JSON is UTF-8 text, not {shown(charset[1])}.", allowed, told)
+    return found[0]
+
+
+def _unsupported(text: str, allowed: Collection[str], told: bytes) -> Problem:
+    return Problem("unsupported-media-type", text, headers=((told, ", ".join(allowed).encode("ascii")),))
+
+
+def field(request: Request, name: bytes) -> str | None:
+    """The value of a header field that may come once; an empty one counts as absent.
+
+    :param name: in lower case.
+    :raise Problem: where it came more than once, or is not UTF-8.
+    """
+    values = request.fields.get(name)
+    if values is None:
+        return None
+    try:
+        (value,) = values
+        return value.decode("utf-8").strip(" \t") or None
+    except ValueError:
+        text = "is not UTF-8 text" if len(values) == 1 else "came more than once"
+        raise bad_field(name.decode("ascii").title(), text) from None
+
+
+def bad_field(name: str, detail: str) -> Problem:
+    """The problem of a header field that is not valid.
+
+    :param detail: what is wrong, to be read after the name.
+    """
+    return Problem("invalid-parameters", f"{name}: {detail}", errors=({"parameter": name, "detail": detail},))
+
+
+@attrs.frozen
+class Tags:
+    """The entity tags of an If-Match or If-None-Match field.
+
+    :ivar any: whether it is ``*``: any entity at all.
+    :ivar strong: the tags that are strong, without their quotes.
+    :ivar weak: those that are weak.
+    """
+
+    any: bool = False
+    strong: frozenset[str] = frozenset()
+    weak: frozenset[str] = frozenset()
+
+
+def tags(request: Request, name: bytes) -> Tags | None:
+    """The entity tags of a header field; ``None`` where it is absent.
+
+    :param name: of the field, in lower case.
+    :raise Problem: where it is no list of entity tags.
+    """
+    values = request.fields.get(name)
+    if values is None:
+        return None
+    raw = b", ".join(values).decode("latin-1")
+    if raw.strip(" \t") == "*":
+        return Tags(any=True)
+    found = _tag_list(raw)
+    if not found:
+        detail = "is not *, nor entity tags in double quotes, separated by commas"
+        raise bad_field(name.decode("ascii").title(), detail)
+    strong = frozenset(tag for weak, tag in found if not weak)
+    return Tags(False, strong, frozenset(tag for weak, tag in found if weak))
+
+
+def _tag_list(raw: str) -> list[tuple[bool, str]]:
+    """Whether each tag is weak, and what it is; nothing where one of them is no tag."""
+    found, at = [], 0
+    while True:
+        match = _TAG.match(raw, at)
+        if match is None:
+            return []
+        found.append((match[1] is not None, match[2]))
+        if match.end() == len(raw):
+            return found
+        if raw[match.end()] != ",":
+            return []
+        at = match.end() + 1

@@ -1,0 +1,244 @@
+"""Queues over v2: their settings as JSON, changed on conditions, and listed by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import attrs
+
+from queuey.core.queues import Judge, QueueChanges, QueueDirectory, QueuePage, resolved
+from queuey.errors import PreconditionFailed
+from queuey.http.authorized import Admitted, AdmittedToQueue, Route
+from queuey.http.parameters import shown
+from queuey.http.problems import Problem
+from queuey.http.v2.answers import HEAD, consistency_word, encoded
+from queuey.http.v2.parameters import Members, Query, Tags, members, tags
+from queuey.http.wire import Request
+from queuey.model.access import Operation, is_application
+from queuey.model.message import MAX_TTL
+from queuey.model.policy import Policy
+from queuey.model.queue import MAX_PARTITIONS, Consistency, Guarantee, Queue, QueueType, is_principal, name_problem
+from queuey.model.timeid import Ticks, parse_time, to_rfc3339
+
+QUEUES: Final = "/v2/<application>/queues"
+QUEUE: Final = "/v2/<application>/queues/<queue>"
+
+PATCH: Final = "application/merge-patch+json"
+
+MAX_LIMIT: Final = 1000
+DEFAULT_LIMIT: Final = 100
+
+_SETTINGS: Final = ("type", "partitions", "consistency", "guarantee", "principals", "ttl")
+_READ_ONLY: Final = ("name", "created", "version")
+_NO_QUEUE: Final = "there is no such queue yet"
+
+
+class Word(Enum):
+    """How many replicas must agree, in the words that v2 reads."""
+
+    WEAK = "weak"
+    STRONG = "strong"
+    VERY_STRONG = "very-strong"
+
+
+def queue_json(queue: Queue, policy: Policy, principals: bool) -> dict[str, Any]:
+    """A queue as JSON, with what the application has where nothing was chosen.
+
+    :param principals: whether to show them.
+    """
+    settings = resolved(queue.settings, policy)
+    found: dict[str, Any] = {
+        "name": queue.name,
+        "type": settings.type.value,
+        "partitions": settings.partitions,
+        "consistency": consistency_word(settings.consistency),
+        "guarantee": (settings.guarantee or policy.guarantee).value,
+        "principals": list(settings.principals),
+        "ttl": settings.ttl,
+        "created": to_rfc3339(queue.created),
+        "version": queue.version,
+    }
+    if not principals:
+        del found["principals"]
+    return found
+
+
+@attrs.frozen
+class V2Queues:
+    """The handlers of queues."""
+
+    directory: QueueDirectory
+
+    def routes(self) -> tuple[Route, ...]:
+        """What there is."""
+        return (
+            Route("GET", QUEUES, Operation.LIST_QUEUES, self.list_queues),
+            Route("GET", QUEUE, Operation.SEE_QUEUE, self.show),
+            Route("PUT", QUEUE, Operation.CREATE_QUEUE, self.put),
+            Route("PATCH", QUEUE, Operation.CHANGE_QUEUE, self.patch),
+            Route("DELETE", QUEUE, Operation.DELETE_QUEUE, self.delete),
+        )
+
+    async def list_queues(self, request: Request, admitted: Admitted) -> None:
+        """A page of the application's queues, by name."""
+        query = Query(request, ("prefix", "after", "limit"))
+        prefix, after = query.text("prefix") or "", query.text("after") or ""
+        limit = query.number("limit", 1, MAX_LIMIT) or DEFAULT_LIMIT
+        query.check()
+        policy = admitted.policy
+        page = await self.directory.page(policy.application, prefix, after, limit)
+        headers = list(HEAD)
+        if page.next is not None:
+            headers.append((b"Link", _next_link(policy.application, prefix, page.next, limit)))
+        request.answer(200, headers, encoded(_page_json(page, policy)))
+
+    async def show(self, request: Request, admitted: AdmittedToQueue) -> None:
+        """One queue; its principals are for the application, and for themselves."""
+        Query(request, ()).check()
+        queue, caller = admitted.queue, admitted.caller
+        known = tags(request, b"if-none-match")
+        insider = is_application(caller, queue.application) or not caller.isdisjoint(queue.settings.principals)
+        tag = (b"ETag", f'{"" if insider else "W/"}"{queue.version}"'.encode("ascii"))
+        if known is not None and (known.any or queue.version in known.strong | known.weak):
+            request.answer(304, (tag,), b"")
+            return
+        request.answer(200, (*HEAD, tag), encoded(queue_json(queue, admitted.policy, insider)))
+
+    async def put(self, request: Request, admitted: Admitted, queue: str) -> None:
+        """Make a queue, or bring the one of that name to what is given; the rest goes to its defaults."""
+        Query(request, ()).check()
+        problem = name_problem(queue)
+        if problem is not None:
+            raise Problem("invalid-parameters", problem, errors=({"parameter": "queue", "detail": problem},))
+        request.queue = queue
+        given = members(request, (*_SETTINGS, *_READ_ONLY))
+        wanted = changes(given, frozenset(_SETTINGS))
+        judge = _judge(request, queue, given)
+        found, made = await self.directory.create(admitted.policy.application, queue, wanted, judge)
+        headers = ((b"Location", _path(found).encode("ascii")),) if made else ()
+        _answer(request, 201 if made else 200, found, admitted.policy, headers)
+
+    async def patch(self, request: Request, admitted: AdmittedToQueue) -> None:
+        """Change what is given; null brings a member to its default."""
+        Query(request, ()).check()
+        given = members(request, (*_SETTINGS, *_READ_ONLY), PATCH, b"Accept-Patch")
+        wanted = changes(given, frozenset(name for name in _SETTINGS if name in given and given[name] is None))
+        judge = _judge(request, admitted.queue.name, given)
+        queue = await self.directory.change(admitted.queue, wanted, judge)
+        _answer(request, 200, queue, admitted.policy)
+
+    async def delete(self, request: Request, admitted: AdmittedToQueue) -> None:
+        """End a queue and its messages."""
+        Query(request, ()).check()
+        conditions = _conditions(request)
+        if conditions == (None, None):
+            await self.directory.delete(admitted.queue)
+        else:
+            await self.directory.delete_if(admitted.queue, lambda queue: _meet(queue, *conditions))
+        request.answer(204, (), b"")
+
+
+def changes(given: Mapping[str, Any], reset: frozenset[str]) -> QueueChanges:
+    """The settings that a body asks for.
+
+    :param reset: those that go to their defaults where they are not given.
+    :raise Problem: naming everything that is wrong.
+    """
+    asked = Members(given)
+    consistency = asked.choice("consistency", Word)
+    wanted = QueueChanges(
+        type=asked.choice("type", QueueType),
+        partitions=asked.number("partitions", 1, MAX_PARTITIONS),
+        consistency=Consistency[consistency.name] if consistency else None,
+        principals=_principals(asked),
+        guarantee=asked.choice("guarantee", Guarantee),
+        ttl=asked.number("ttl", 1, MAX_TTL),
+        reset=reset,
+    )
+    asked.check()
+    return wanted
+
+
+def _principals(asked: Members) -> tuple[str, ...] | None:
+    given = asked.value("principals")
+    if given is None:
+        return None
+    if not isinstance(given, list):
+        asked.wrong("principals", "is not a list")
+        return None
+    for at, each in enumerate(given):
+        if not isinstance(each, str) or not is_principal(each):
+            said = f'"{shown(each)}"' if isinstance(each, str) else "this"
+            asked.wrong(f"principals/{at}", f"{said} is neither app:<application> nor bid:<e-mail address>")
+    return tuple(dict.fromkeys(each for each in given if isinstance(each, str)))
+
+
+def _judge(request: Request, name: str, given: Mapping[str, Any]) -> Judge:
+    """What a queue has to be for a request to change it: what its conditions say, and its read-only members."""
+    conditions = _conditions(request)
+
+    def judge(queue: Queue | None) -> None:
+        _meet(queue, *conditions)
+        _check_read_only(queue, name, given)
+
+    return judge
+
+
+def _conditions(request: Request) -> tuple[Tags | None, Tags | None]:
+    return tags(request, b"if-match"), tags(request, b"if-none-match")
+
+
+def _meet(queue: Queue | None, match: Tags | None, none_match: Tags | None) -> None:
+    """Hold a queue, or that there is none, against If-Match and If-None-Match (RFC 9110, section 13.2.2)."""
+    if match is not None:
+        if queue is None:
+            raise PreconditionFailed("There is no such queue.")
+        if not match.any and queue.version not in match.strong:
+            raise PreconditionFailed(f'The queue has the ETag "{queue.version}", which If-Match does not name.')
+    if none_match is not None and queue is not None:
+        if none_match.any:
+            raise PreconditionFailed("There is such a queue.")
+        if queue.version in none_match.strong | none_match.weak:
+            raise PreconditionFailed(f'The queue has the ETag "{queue.version}", which If-None-Match names.')
+
+
+def _check_read_only(queue: Queue | None, name: str, given: Mapping[str, Any]) -> None:
+    """Refuse members that only the server sets, unless they are what it has set."""
+    asked = Members(given)
+    if asked.value("name") not in (None, name):
+        asked.wrong("name", f'is read-only, and the path names the queue "{name}"')
+    created, version = asked.value("created"), asked.value("version")
+    if created is not None and (queue is None or not _is_time(created, queue.created)):
+        said = f'is "{to_rfc3339(queue.created)}"' if queue else _NO_QUEUE
+        asked.wrong("created", f"is read-only, and {said}")
+    if version is not None and (queue is None or version != queue.version):
+        said = f'is "{queue.version}"' if queue else _NO_QUEUE
+        asked.wrong("version", f"is read-only, and {said}")
+    asked.check()
+
+
+def _is_time(value: Any, ticks: Ticks) -> bool:
+    return isinstance(value, str) and parse_time(value, up=False) == ticks
+
+
+def _answer(
+    request: Request, status: int, queue: Queue, policy: Policy, headers: tuple[tuple[bytes, bytes], ...] = ()
+) -> None:
+    tag = (b"ETag", f'"{queue.version}"'.encode("ascii"))
+    request.answer(status, (*HEAD, tag, *headers), encoded(queue_json(queue, policy, principals=True)))
+
+
+def _path(queue: Queue) -> str:
+    return f"/v2/{quote(queue.application, safe='')}/queues/{quote(queue.name, safe='')}"
+
+
+def _page_json(page: QueuePage, policy: Policy) -> dict[str, Any]:
+    return {"queues": [queue_json(queue, policy, principals=True) for queue in page.queues], "next": page.next}
+
+
+def _next_link(application: str, prefix: str, after: str, limit: int) -> bytes:
+    query = urlencode({**({"prefix": prefix} if prefix else {}), "after": after, "limit": limit}, quote_via=quote)
+    return f'</v2/{quote(application, safe="")}/queues?{query}>; rel="next"'.encode("ascii")

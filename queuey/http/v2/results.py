@@ -1,0 +1,137 @@
+"""The answer to a stream: what became of each of its lines, told while the stream still comes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from twisted.internet.defer import Deferred, succeed
+
+from queuey.deferreds import deferred
+from queuey.http.problems import Problem, document
+from queuey.http.v2.lines import Line
+from queuey.http.wire import ClientGone, Request
+from queuey.http.writing import encoded
+
+NDJSON: Final = "application/x-ndjson"
+
+MOST_UNREAD: Final = 1 << 20
+"""Bytes of problems that are kept for a client that reads nothing before it has sent everything."""
+
+Outcome = str | Problem
+"""What became of a line: where its message is, as JSON, or why it was not stored."""
+
+
+class Results:
+    """Tells of every line, as fast as the client takes it.
+
+    :ivar stored: lines whose messages are stored.
+    :ivar failed: lines of which that is not so, or not known.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.stored = 0
+        self.failed = 0
+        self._request = request
+        self._begun = False
+
+    async def tell(self, lines: Sequence[Line], outcomes: Sequence[Outcome]) -> None:
+        """Tell what became of lines; returns once the client takes more."""
+        texts: list[str] = []
+        for line, outcome in zip(lines, outcomes, strict=True):
+            if isinstance(outcome, str):
+                self.stored += 1
+                self._take(texts, outcome)
+            else:
+                self.failed += 1
+                texts.append(self._problem(outcome, line.number))
+        await self._send(texts)
+
+    async def end(self, done: bool, problem: Problem | None = None, line: int | None = None) -> None:
+        """Tell that this was all.
+
+        :param done: whether every line of the stream was handled.
+        :param problem: why no more of it was.
+        :param line: the number of the line that has this problem, where it is one line's.
+        """
+        texts = [] if problem is None else [self._problem(problem, line)]
+        self.failed += line is not None
+        summary = {"done": done, "stored": self.stored, "failed": self.failed, **self._omitted()}
+        texts.append(encoded(summary).decode("ascii"))
+        await self._write(texts)
+
+    @property
+    def count(self) -> int:
+        """How many lines became anything."""
+        return self.stored + self.failed
+
+    def _take(self, texts: list[str], stored: str) -> None:
+        texts.append(stored)
+
+    async def _send(self, texts: list[str]) -> None:
+        await self._write(texts)
+
+    def _omitted(self) -> dict[str, int]:
+        return {}
+
+    def _problem(self, problem: Problem, line: int | None) -> str:
+        found = document(problem, self._request.request_id)
+        if line is not None:
+            found["line"] = line
+        return encoded(found).decode("ascii")
+
+    def _write(self, texts: Sequence[str]) -> Deferred[None]:
+        if not self._begun:
+            self._begun = True
+            self._request.setResponseCode(200)
+            self._request.setHeader(b"Content-Type", NDJSON.encode("ascii"))
+        return self._request.send("".join([f"{text}\n" for text in texts]).encode("ascii"))
+
+
+class Failures(Results):
+    """Tells of failures alone, and keeps them for a client that does not read, so that it can go on sending.
+
+    What is kept has its limit. Failures above that are counted and not told, and the last line says how many.
+    """
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request)
+        self._kept: list[str] = []
+        self._size = 0
+        self._untold = 0
+        self._sending = False
+        self._sent: Deferred[None] = succeed(None)
+
+    async def end(self, done: bool, problem: Problem | None = None, line: int | None = None) -> None:
+        """See above; it waits until what is kept has left."""
+        await self._sent
+        await super().end(done, problem, line)
+
+    def _take(self, texts: list[str], stored: str) -> None:
+        """Stored messages are not told of."""
+
+    async def _send(self, texts: list[str]) -> None:
+        for text in texts:
+            if self._size > MOST_UNREAD:
+                self._untold += 1
+            else:
+                self._kept.append(text)
+                self._size += len(text)
+        if self._kept and not self._sending:
+            self._sent = self._empty()
+
+    def _omitted(self) -> dict[str, int]:
+        return {"untold": self._untold} if self._untold else {}
+
+    @deferred
+    async def _empty(self) -> None:
+        """Send what is kept, and what comes to it meanwhile."""
+        self._sending = True
+        try:
+            while self._kept:
+                texts, self._kept = self._kept, []
+                self._size = 0
+                await self._write(texts)
+        except ClientGone:
+            return
+        self._sending = False

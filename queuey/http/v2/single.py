@@ -1,0 +1,160 @@
+"""One message over v2: its body as it was sent, overwritten on conditions, and deleted."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from queuey.core.messages import MessageExchange
+from queuey.errors import NoSuchMessage
+from queuey.http.authorized import AdmittedToQueue, Route
+from queuey.http.parameters import shown
+from queuey.http.problems import Problem
+from queuey.http.v2 import ranges
+from queuey.http.v2.answers import Field, content_type_of, headers_field, id_text
+from queuey.http.v2.appends import headers_of, type_of
+from queuey.http.v2.messages import MESSAGES
+from queuey.http.v2.pages import address_of
+from queuey.http.v2.parameters import Query, bad_field, tags
+from queuey.http.wire import Request
+from queuey.model.access import Operation
+from queuey.model.message import MAX_TTL, Address, Condition, Content, Message, tag_of
+from queuey.model.queue import Queue
+from queuey.model.timeid import ticks_of, to_rfc3339
+
+MESSAGE: Final = f"{MESSAGES}/<id>"
+
+_STRANGERS: Final[tuple[Field, ...]] = (
+    (b"X-Content-Type-Options", b"nosniff"),
+    (b"Content-Security-Policy", b"default-src 'none'; sandbox"),
+)
+"""Keeps browsers from running what a stranger has sent as if it were ours."""
+
+_CACHE: Final[Field] = (b"Cache-Control", b"private, no-cache")
+
+
+@attrs.frozen
+class V2Single:
+    """The handlers of single messages."""
+
+    exchange: MessageExchange
+
+    def routes(self) -> tuple[Route, ...]:
+        """What there is."""
+        return (
+            Route("GET", MESSAGE, Operation.READ_MESSAGES, self.show),
+            Route("PUT", MESSAGE, Operation.WRITE_MESSAGES, self.put),
+            Route("DELETE", MESSAGE, Operation.DELETE_MESSAGES, self.remove),
+        )
+
+    async def show(self, request: Request, admitted: AdmittedToQueue, id: str) -> None:
+        """The body itself, or a range of it."""
+        Query(request, ()).check()
+        message = await self._find(admitted.queue, _address(admitted.queue, id))
+        tag, body = tag_of(message), message.content.body
+        known: tuple[Field, ...] = ((b"ETag", f'"{tag}"'.encode("ascii")), _CACHE)
+        if _is_known(request, tag):
+            request.answer(304, known, b"")
+            return
+        fields = (*known, *_fields(message), *_STRANGERS)
+        part = ranges.wanted(request, tag, len(body))
+        if part is None:
+            request.answer(200, fields, body)
+            return
+        place = b"bytes %d-%d/%d" % (part.start, part.end - 1, len(body))
+        request.answer(206, (*fields, (b"Content-Range", place)), body[part.start : part.end])
+
+    async def put(self, request: Request, admitted: AdmittedToQueue, id: str) -> None:
+        """Overwrite a message, or create one under an id of now."""
+        queue = admitted.queue
+        query = Query(request, ("ttl",))
+        ttl = query.number("ttl", 1, MAX_TTL) or admitted.ttl
+        query.check()
+        address = _own_address(queue, id)
+        content = Content(request.body, type_of(request), headers_of(request))
+        made = await self.exchange.put(queue, address, content, ttl, _condition(request))
+        request.answer(201 if made else 204, ((b"Location", request.path),) if made else (), b"")
+
+    async def remove(self, request: Request, admitted: AdmittedToQueue, id: str) -> None:
+        """Delete a message; one that is not due yet never comes."""
+        Query(request, ()).check()
+        for name in ("If-Match", "If-None-Match"):
+            if name.lower().encode("ascii") in request.fields:
+                raise bad_field(name, "is not taken where a message is deleted")
+        address = _address(admitted.queue, id)
+        if not await self.exchange.remove(admitted.queue, (address,)):
+            raise _absent(id)
+        request.answer(204, (), b"")
+
+    async def _find(self, queue: Queue, address: Address) -> Message:
+        addresses: tuple[Address, ...] | None = (address,)
+        while addresses:
+            slice = await self.exchange.lookup(queue, addresses)
+            for message in slice.messages:
+                return message
+            addresses = slice.rest
+        raise _absent(id_text(address.id, address.partition))
+
+
+def _absent(id: str) -> NoSuchMessage:
+    return NoSuchMessage(f"The queue has no message {shown(id)}.")
+
+
+def _address(queue: Queue, id: str) -> Address:
+    """Where a message would be that has an id.
+
+    :raise NoSuchMessage: where none can have it.
+    """
+    address = address_of(id)
+    if address is None or address.partition > queue.settings.partitions:
+        raise _absent(id)
+    return address
+
+
+def _own_address(queue: Queue, id: str) -> Address:
+    """The address that a sender chose for a message."""
+    address, partitions = address_of(id), queue.settings.partitions
+    if address is None:
+        detail = "is not the 32 hexadecimal digits of a version-6 UUID, a hyphen, and the number of a partition"
+    elif address.partition > partitions:
+        detail = f"is of partition {address.partition}, and the queue has {partitions}"
+    else:
+        return address
+    raise Problem("invalid-parameters", f"id: {detail}", errors=({"parameter": "id", "detail": detail},))
+
+
+def _is_known(request: Request, tag: str) -> bool:
+    """Whether the client has the message as it is.
+
+    :raise Problem: where it asks for another one.
+    """
+    match, none_match = tags(request, b"if-match"), tags(request, b"if-none-match")
+    if match is not None and not match.any and tag not in match.strong:
+        raise Problem("precondition-failed", f'The message has the ETag "{tag}", which If-Match does not name.')
+    return none_match is not None and (none_match.any or tag in none_match.strong | none_match.weak)
+
+
+def _condition(request: Request) -> Condition:
+    """What has to be so of a message for it to be written."""
+    match, none_match = tags(request, b"if-match"), tags(request, b"if-none-match")
+    return Condition(
+        absent=none_match is not None and none_match.any,
+        present=match is not None and match.any,
+        tags=None if match is None or match.any else match.strong,
+        others=frozenset() if none_match is None else none_match.strong | none_match.weak,
+    )
+
+
+def _fields(message: Message) -> tuple[Field, ...]:
+    """What is to be known of a message beside its body."""
+    headers = message.content.headers
+    return (
+        (b"Content-Type", content_type_of(message.content).encode("ascii")),
+        (b"Accept-Ranges", b"bytes"),
+        (b"Queuey-Id", id_text(message.id, message.partition).encode("ascii")),
+        (b"Queuey-Partition", b"%d" % message.partition),
+        (b"Queuey-Timestamp", to_rfc3339(ticks_of(message.id)).encode("ascii")),
+        (b"Queuey-Expires", to_rfc3339(message.expires).encode("ascii")),
+        *(() if headers is None else ((b"Queuey-Headers", headers_field(headers)),)),
+    )

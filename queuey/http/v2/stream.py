@@ -1,0 +1,203 @@
+"""Appending messages that come one a line, in a stream of any length: they are stored while it arrives.
+
+No more of a stream is kept than two batches. A client that does not read what became of its lines is not read from
+either, unless it has asked for failures alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from http import HTTPStatus
+from typing import Final
+
+import attrs
+from twisted.internet.defer import CancelledError, succeed
+
+from queuey.core.messages import MessageExchange
+from queuey.deferreds import deferred
+from queuey.errors import NoSuchApplication, NoSuchQueue, QueueyError
+from queuey.http.authorized import AdmittedToQueue
+from queuey.http.errors import log_refused
+from queuey.http.problems import Problem, of, of_refusal
+from queuey.http.v2 import parameters
+from queuey.http.v2.answers import addresses_json
+from queuey.http.v2.batches import Batches
+from queuey.http.v2.items import Items
+from queuey.http.v2.lines import BrokenLine, Keys, Line, Reader
+from queuey.http.v2.results import NDJSON, Failures, Outcome, Results
+from queuey.http.wire import BrokenBody, Request
+from queuey.model.queue import Queue
+
+_TYPE: Final = NDJSON.encode("ascii")
+
+_MEMBERS_INSTEAD: Final = {"Idempotency-Key": "an idempotency_key", "Queuey-Headers": "headers"}
+"""The fields that a single message may have, and what lines have instead."""
+
+
+class Wanted(Enum):
+    """Which lines are answered."""
+
+    ALL = "all"
+    FAILURES = "failures"
+
+
+def is_stream(request: Request) -> bool:
+    """Whether the body of a request is a stream of messages, as its type says."""
+    types = request.fields.get(b"content-type", ())
+    return len(types) == 1 and types[0].partition(b";")[0].strip(b" \t").lower() == _TYPE
+
+
+def wants(request: Request) -> bool:
+    """Whether a request is to be handled from the end of its head on; for :class:`queuey.http.wire.Site`."""
+    path = request.path
+    if request.method != b"POST" or not path.startswith(b"/v2/"):
+        return False
+    return path.endswith(b"/messages") and is_stream(request)
+
+
+@attrs.frozen
+class V2Stream:
+    """The handler of streams."""
+
+    exchange: MessageExchange
+
+    async def append(self, request: Request, admitted: AdmittedToQueue) -> None:
+        """Store the messages of a stream, and tell of each line what became of it."""
+        results = (Failures if _wanted(request) is Wanted.FAILURES else Results)(request)
+        policy, queue = admitted.policy, admitted.queue
+        items = Items(queue.settings.partitions, admitted.ttl, keyed=True)
+        reader = Reader(policy.max_body, items, Keys(admitted.caller, policy.idempotency_ttl))
+        await _Stream(self.exchange, request, queue, reader, results).run()
+
+
+def _wanted(request: Request) -> Wanted:
+    """What the request asks for besides what its lines say.
+
+    :raise Problem: where it asks for what streams do not have.
+    """
+    parameters.expect_type(request, (NDJSON,))
+    for name, member in _MEMBERS_INSTEAD.items():
+        if name.lower().encode("ascii") in request.fields:
+            raise parameters.bad_field(name, f"is not for streams; each line may have {member} of its own")
+    query = parameters.Query(request, ("results",))
+    wanted = query.choice("results", Wanted)
+    query.check()
+    return wanted or Wanted.ALL
+
+
+class _Stream:
+    """One stream on its way into a queue."""
+
+    def __init__(
+        self, exchange: MessageExchange, request: Request, queue: Queue, reader: Reader, results: Results
+    ) -> None:
+        self._exchange = exchange
+        self._request = request
+        self._queue = queue
+        self._reader = reader
+        self._results = results
+        self._batches = Batches(self._work, self._stop_reading)
+        self._piece = succeed(b"")
+        self._lost = False
+
+    async def run(self) -> None:
+        """Store all that comes, and answer it.
+
+        A client that hangs up ends it: what was begun is finished, and nothing more is begun.
+        """
+        try:
+            problem, line = await self._take_all()
+            await self._batches.finish()
+        except CancelledError:
+            self._batches.stop()
+            await self._batches.finish()
+            raise
+        done = problem is None and not self._batches.over
+        self._request.closing = self._request.closing or not done
+        await self._results.end(done, problem, line)
+
+    async def _take_all(self) -> tuple[Problem | None, int | None]:
+        """Take the stream to its end.
+
+        :return: why its end is not that of the body, and the number of the line that is the reason.
+        """
+        try:
+            while piece := await self._next_piece():
+                await self._take(self._reader.feed(piece))
+            if not self._batches.over:
+                await self._take(self._reader.end())
+        except BrokenLine as broken:
+            return broken.problem, broken.number
+        except BrokenBody as broken:
+            await self._batches.finish()
+            if not self._results.count:
+                raise
+            return of_refusal(broken.refusal), None
+        return None, None
+
+    async def _take(self, portions: Iterable[list[Line]]) -> None:
+        for portion in portions:
+            await self._batches.put(portion)
+
+    async def _next_piece(self) -> bytes:
+        """The next piece of the body; nothing at its end, or where nothing more is to be read."""
+        if self._batches.over:
+            return b""
+        self._piece = self._request.read_piece()
+        try:
+            return await self._piece
+        except CancelledError:
+            if self._batches.over:
+                return b""
+            raise
+
+    def _stop_reading(self) -> None:
+        self._piece.cancel()
+
+    @deferred
+    async def _work(self, lines: Sequence[Line]) -> None:
+        """Store a batch, and tell of it."""
+        writes = [self._write(some) for some in _apart(lines)]
+        stored = iter([outcome for write in writes for outcome in await write])
+        outcomes = [line.problem or next(stored) for line in lines]
+        if self._lost:
+            self._batches.stop()
+        await self._results.tell(lines, outcomes)
+
+    @deferred
+    async def _write(self, lines: Sequence[Line]) -> list[Outcome]:
+        """Store lines by one write; what became of each."""
+        drafts = [line.draft for line in lines if line.draft is not None]
+        once = lines[0].once
+        try:
+            if once is None:
+                return [*addresses_json(await self._exchange.append(self._queue, drafts))]
+            appended = await self._exchange.append_once(self._queue, drafts, once)
+        except QueueyError as error:
+            return [self._failed(error)] * len(lines)
+        duplicate = "true" if appended.duplicate else "false"
+        return [f'{text[:-1]},"duplicate":{duplicate}}}' for text in addresses_json(appended.addresses)]
+
+    def _failed(self, error: QueueyError) -> Problem:
+        """What is told of the lines that a write was about which failed."""
+        problem = of(error)
+        self._lost = self._lost or isinstance(error, (NoSuchQueue, NoSuchApplication))
+        if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log_refused(self._request, problem.status, problem.detail, problem.applied)
+        return problem
+
+
+def _apart(lines: Sequence[Line]) -> list[list[Line]]:
+    """The lines that are messages, by the writes that they become: those with a key are alone, the others together."""
+    found: list[list[Line]] = []
+    joins = False
+    for line in lines:
+        if line.draft is None:
+            continue
+        if joins and line.once is None:
+            found[-1].append(line)
+        else:
+            found.append([line])
+        joins = line.once is None
+    return found

@@ -1,0 +1,229 @@
+"""Exactly-once producers where no transaction spans messages: what a writer under a key does step by step, and what a
+reader makes of a message of which nobody has said yet that it counts.
+
+The protocol is Queuey's own; docs/architecture.rst tells why each of its steps is there. What decides is one row for
+each key, which is changed by compare-and-set alone. It names an *attempt* by the first id of its messages. An attempt
+reserves the key, writes its messages, sees to it that this was in time for every reader, commits by one more change of
+the row, and only then flags its messages as *live* and answers. A reader shows what is live, and asks the row about
+what is not.
+
+These are the rules alone, so that a test can run every interleaving of them as they are.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from enum import Enum
+from typing import Final
+
+import attrs
+
+from queuey.model.timeid import SECOND, Ticks
+
+PATIENCE: Final = 10.0
+"""Seconds for which an attempt that has not come to its end is left alone, by writers under its key and by readers."""
+
+KILLED: Final = bytes(16)
+"""What a row names once the attempt that it named was ended by somebody: the first id of no attempt."""
+
+CHANGES: Final = 8
+"""How often an attempt begins anew, or repeats a change of its row, before it gives up."""
+
+
+@attrs.frozen
+class Reservation:
+    """The row of a key.
+
+    :ivar txn: the attempt that it names.
+    :ivar digest: the hash of what is asked for under the key.
+    :ivar done: whether that attempt has committed; from then on nothing changes the row.
+    :ivar reserved: when the key was reserved for it, by the clock of who did that.
+    :ivar answer: what a committed attempt answers, encoded by who keeps the row.
+    """
+
+    txn: bytes
+    digest: bytes
+    done: bool
+    reserved: Ticks
+    answer: bytes = b""
+
+
+class Step(Enum):
+    """What a writer does next."""
+
+    STAMP = "take fresh ids, the first of which names the attempt"
+    INSERT = "reserve the key, if it has no row"
+    TAKE = "reserve the key, if its row names the attempt that was seen, and that has not committed"
+    READ = "read the row, at SERIAL"
+    WRITE = "write the messages, which are not live"
+    CHECK = "see whether the write was in time for every reader, and the queue lives"
+    COMMIT = "mark the row as done, if it names this attempt, and that has not committed"
+    FLAG = "mark the messages of the committed attempt as live"
+    ANSWER = "answer"
+    REUSED = "refuse: the key stands for another request"
+    IN_USE = "refuse: another attempt is under way"
+    GIVE_UP = "refuse: others came in between too often"
+
+
+def reserve(row: Reservation | None, digest: bytes, now: Ticks, own: frozenset[bytes]) -> Step:
+    """What to do about a key whose row does not name the attempt that asks.
+
+    :param row: as it was read; ``None`` where there is none.
+    :param now: by the clock of who asks. It is compared with another's: that decides how long one waits, never what
+        is stored.
+    :param own: attempts of the same writer, for which it need not wait.
+    """
+    if row is None:
+        return Step.INSERT
+    if row.txn == KILLED:
+        return Step.TAKE
+    if row.digest != digest:
+        return Step.REUSED
+    if row.done:
+        return Step.FLAG
+    if row.txn not in own and abs(now - row.reserved) < PATIENCE * SECOND:
+        return Step.IN_USE
+    return Step.TAKE
+
+
+@attrs.frozen
+class Attempt:
+    """How far one writer has come; each method tells how it goes on after what was done.
+
+    A change of the row is applied (``True``), refused (``False``), or nobody knows (``None``).
+
+    :ivar digest: the hash of what is asked for.
+    :ivar step: what is to be done next.
+    :ivar txn: the name of the attempt, once there are ids.
+    :ivar seen: whom the row named when it was last seen, if that is to be taken over.
+    :ivar own: all names that this writer has had.
+    :ivar named: whether the row may name, or have named, this attempt.
+    :ivar checked: whether its write was found to be in time.
+    :ivar unsure: whether it may be committed, though nobody has said so.
+    :ivar stands: the attempt that has committed, once that is known.
+    :ivar left: changes that it may still make.
+    """
+
+    digest: bytes
+    step: Step = Step.STAMP
+    txn: bytes = b""
+    seen: bytes = b""
+    own: frozenset[bytes] = frozenset()
+    named: bool = False
+    checked: bool = False
+    unsure: bool = False
+    stands: bytes = b""
+    left: int = CHANGES
+
+    @property
+    def duplicate(self) -> bool:
+        """Whether somebody else has stored the messages."""
+        return self.stands not in self.own
+
+    @property
+    def left_behind(self) -> bytes | None:
+        """The attempt that the row may name when this writer ends here: nobody has to wait for it then."""
+        if self.named:
+            return self.txn
+        return self.seen if self.seen in self.own else None
+
+    def stamped(self, txn: bytes) -> Attempt:
+        """There are fresh ids."""
+        step = Step.TAKE if self.seen else Step.INSERT
+        return attrs.evolve(self, step=step, txn=txn, own=self.own | {txn}, named=False, checked=False)
+
+    def reserved(self, applied: bool | None) -> Attempt:
+        """The row was asked to name this attempt."""
+        named = self.named or applied is not False
+        return attrs.evolve(self, step=Step.WRITE if applied else Step.READ, named=named)
+
+    def read(self, row: Reservation | None, now: Ticks) -> Attempt:
+        """The row was read, since a change of it was not applied for certain."""
+        if row is not None and row.txn == self.txn:
+            return self._stands(row.txn) if row.done else self._again(Step.COMMIT if self.checked else Step.WRITE)
+        step = reserve(row, self.digest, now, self.own)
+        # The row does not name this attempt, so no commit of it can be applied any more.
+        known = attrs.evolve(self, seen=b"" if row is None else row.txn, unsure=False)
+        if row is not None and step is Step.FLAG:
+            return known._stands(row.txn)
+        if step in (Step.REUSED, Step.IN_USE):
+            return attrs.evolve(known, step=step)
+        # Readers pass over what an attempt wrote once the row names it no more: it takes other ids.
+        return known._again(Step.STAMP if self.named else step)
+
+    def wrote(self) -> Attempt:
+        """The messages were written, in time or not."""
+        return attrs.evolve(self, step=Step.CHECK)
+
+    def check(self, in_time: bool) -> Attempt:
+        """It was found out whether the write was in time; if not, a reader may have passed the messages over."""
+        if in_time:
+            return attrs.evolve(self, step=Step.COMMIT, checked=True)
+        return attrs.evolve(self, seen=self.txn)._again(Step.STAMP)
+
+    def committed(self, applied: bool | None) -> Attempt:
+        """The row was asked to be done."""
+        if applied:
+            return self._stands(self.txn)
+        return attrs.evolve(self, step=Step.READ, unsure=self.unsure or applied is None)
+
+    def flagged(self) -> Attempt:
+        """All messages are live."""
+        return attrs.evolve(self, step=Step.ANSWER)
+
+    def _stands(self, txn: bytes) -> Attempt:
+        return attrs.evolve(self, step=Step.FLAG, stands=txn, unsure=False)
+
+    def _again(self, step: Step) -> Attempt:
+        """Change the row once more, unless that was done too often."""
+        if not self.left:
+            return attrs.evolve(self, step=Step.GIVE_UP)
+        return attrs.evolve(self, step=step, left=self.left - 1)
+
+
+class Verdict(Enum):
+    """What a reader does with a message that is not live."""
+
+    SHOW = "make it live; once that is stored, show it"
+    SKIP = "it is no message: pass over it, and delete it"
+    WAIT = "show nothing from there on"
+    KILL = "make the row name nobody; if that was applied, pass over it, else show nothing from there on"
+
+
+def judge(txn: bytes, row: Reservation | None, seconds: float) -> Verdict:
+    """What a reader does with a message that is not live.
+
+    :param txn: the attempt that wrote it.
+    :param row: of its key, read at SERIAL after the message; ``None`` where there is none. A row lives longer than the
+        messages that are written under it.
+    :param seconds: since this reader first saw a message of this attempt so, by a clock that nobody sets.
+    """
+    if row is None or row.txn != txn:
+        return Verdict.SKIP
+    if row.done:
+        return Verdict.SHOW
+    return Verdict.WAIT if seconds < PATIENCE else Verdict.KILL
+
+
+class Waiting:
+    """Since when a reader has waited for attempts to come to their ends; the last so many are remembered.
+
+    One that was forgotten is waited for anew, which does no harm.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._since: OrderedDict[Hashable, float] = OrderedDict()
+
+    def seconds(self, attempt: Hashable, now: float) -> float:
+        """How long it has waited for one; it begins with the first question."""
+        since = self._since.setdefault(attempt, now)
+        self._since.move_to_end(attempt)
+        if len(self._since) > self._most:
+            self._since.popitem(last=False)
+        return now - since
+
+    def over(self, attempt: Hashable) -> None:
+        """One has come to its end."""
+        self._since.pop(attempt, None)

@@ -1,0 +1,160 @@
+"""The description of the v2 API, and the page about it: each names every route and every code that the code has."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey.http.problems import CODES
+from queuey.http.v2.openapi import document
+from tests.http.api_support import ApiTestCase
+
+PAGE = Path(__file__).parents[2] / "docs" / "api-v2.rst"
+METHODS = ("get", "put", "post", "patch", "delete")
+
+
+def operations(description: Any) -> Iterator[tuple[str, str, Any]]:
+    """Each method at each path."""
+    for path, item in description["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield method.upper(), path, item[method]
+
+
+def references(value: Any) -> Iterator[str]:
+    """Everything that is referred to, anywhere in a value."""
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for member in value.values():
+            yield from references(member)
+    elif isinstance(value, list):
+        for member in value:
+            yield from references(member)
+
+
+def resolved(description: Any, reference: str) -> Any:
+    """What a reference refers to."""
+    found = description
+    for name in reference.removeprefix("#/").split("/"):
+        found = found[name]
+    return found
+
+
+class DescriptionTests(SynchronousTestCase):
+    """The document itself."""
+
+    def setUp(self) -> None:
+        self.description = json.loads(json.dumps(document()))
+
+    def test_references(self) -> None:
+        """What is referred to is there, and what is shared is referred to."""
+        used = set(references(self.description))
+        for reference in used:
+            self.assertTrue(resolved(self.description, reference), reference)
+        components = self.description["components"]
+        shared = {f"#/components/{kind}/{name}" for kind in components for name in components[kind]}
+        self.assertEqual(
+            shared - used, {f"#/components/securitySchemes/{name}" for name in components["securitySchemes"]}
+        )
+
+    def test_names(self) -> None:
+        """Every operation has a name of its own, and says what it is for."""
+        found = [(operation["operationId"], operation["summary"]) for _, _, operation in operations(self.description)]
+        self.assertEqual(len({name for name, _ in found}), len(found))
+        self.assertTrue(all(summary for _, summary in found))
+
+    def test_codes(self) -> None:
+        """A problem has every code that there is, and each of them stands where it can be met, with its status."""
+        schema = self.description["components"]["schemas"]["Problem"]
+        self.assertEqual(schema["properties"]["code"]["enum"], list(CODES))
+        met = set()
+        for method, path, operation in operations(self.description):
+            for status, response in operation["responses"].items():
+                if "$ref" in response:
+                    response = resolved(self.description, response["$ref"])
+                for body in response.get("content", {}).values():
+                    for part in body["schema"].get("allOf", ())[1:]:
+                        codes = part["properties"]["code"]["enum"]
+                        self.assertEqual({CODES[code].status for code in codes}, {int(status)}, f"{method} {path}")
+                        met.update(codes)
+        self.assertEqual(met, set(CODES))
+
+
+class PageTests(SynchronousTestCase):
+    """docs/api-v2.rst."""
+
+    def setUp(self) -> None:
+        self.text = PAGE.read_text(encoding="utf-8")
+
+    def test_headings(self) -> None:
+        """Everything that is described has a heading, and every heading is described."""
+        described = {f"{method} {path}" for method, path, _ in operations(document())}
+        headings = set(re.findall(r"(?m)^``((?:GET|PUT|POST|PATCH|DELETE) /v2.*)``\n~~~", self.text))
+        self.assertEqual(headings, described)
+
+    def test_codes(self) -> None:
+        """The table of codes is that of the code."""
+        table = self.text[self.text.index("\n.. _codes:") :]
+        rows = re.findall(r"(?m)^([a-z-]+) +([45]\d\d) +(yes|no) +(no|unknown|no, unknown) +(\S.*)$", table)
+        found = {code: (int(status), retryable == "yes") for code, status, retryable, _, _ in rows}
+        self.assertEqual(found, {name: (code.status, code.retryable) for name, code in CODES.items()})
+
+    def test_parameters(self) -> None:
+        """Every parameter of a query has a line in the table below its heading."""
+        for method, path, operation in operations(document()):
+            section = self.text[self.text.index(f"\n``{method} {path}``\n") :]
+            section = re.split(r"\n``[A-Z]+ /v2", section[1:])[0]
+            for parameter in operation["parameters"]:
+                if parameter.get("in") == "query":
+                    self.assertRegex(section, rf"\n{parameter['name']} |``{parameter['name']}[`=]", f"{method} {path}")
+
+
+class EndpointTests(ApiTestCase):
+    """``/v2/openapi.json``."""
+
+    path = "/v2/openapi.json"
+
+    def test_everyone(self) -> None:
+        """It needs no credentials, and pages of any origin may read it."""
+        answer = self.ask("GET", self.path, {"Origin": "https://anywhere.example.org"})
+        self.assertEqual(self.expect(200, answer), json.loads(json.dumps(document())))
+        self.assertEqual(answer.header("access-control-allow-origin"), "*")
+        self.assertEqual(answer.header("content-type"), "application/json")
+
+    def test_unchanged(self) -> None:
+        """Who has it is told that it is as it was."""
+        tag = self.ask("GET", self.path, {}).header("etag") or ""
+        self.assertRegex(tag, '^"[0-9a-f]+"$')
+        for known in (tag, f"W/{tag}", "*", f'"other", {tag}'):
+            again = self.ask("GET", self.path, {"If-None-Match": known})
+            self.assertEqual((again.status, again.body, again.header("etag")), (304, b"", tag), known)
+        self.assertEqual(self.ask("GET", self.path, {"If-None-Match": '"other"'}).status, 200)
+
+    def test_head(self) -> None:
+        """HEAD is GET without the body."""
+        answer, whole = self.ask("HEAD", self.path, {}), self.ask("GET", self.path, {})
+        self.assertEqual((answer.status, answer.body), (200, b""))
+        self.assertEqual(answer.header("content-length"), str(len(whole.body)))
+
+    def test_parameters(self) -> None:
+        """It takes none."""
+        problem = self.expect(400, self.ask("GET", f"{self.path}?format=yaml", {}))
+        self.assertEqual(problem["errors"][0]["parameter"], "format")
+
+    def test_methods(self) -> None:
+        """It can only be read."""
+        answer = self.ask("POST", self.path, {}, b"")
+        self.assertEqual((answer.status, answer.header("allow")), (405, "GET, HEAD, OPTIONS"))
+
+    def test_preflight(self) -> None:
+        """A browser that asks first is let through."""
+        asking = {"Origin": "https://anywhere.example.org", "Access-Control-Request-Method": "GET"}
+        answer = self.ask("OPTIONS", self.path, asking)
+        self.assertEqual((answer.status, answer.header("access-control-allow-origin")), (204, "*"))
+        self.assertEqual(self.ask("OPTIONS", self.path, {}).header("allow"), "GET, HEAD, OPTIONS")

@@ -1,0 +1,499 @@
+"""Queues over v2: making, replacing, changing, listing, ending them."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from queuey.interfaces import Promises
+from queuey.model.queue import Queue, QueueSettings, QueueType
+from tests.http.api_support import OTHER, OWNER, SETTINGS, V2TestCase
+from tests.http.wire_support import Response
+
+CREATED = "2023-11-14T22:13:20.0000000Z"
+DEFAULTS = {
+    "type": "user",
+    "partitions": 1,
+    "consistency": "strong",
+    "guarantee": "at-least-once",
+    "principals": [],
+    "ttl": 259200,
+}
+EVERYTHING = {
+    "type": "public",
+    "partitions": 200,
+    "consistency": "very-strong",
+    "guarantee": "exactly-once",
+    "principals": ["bid:first.last+tag@mail.example", "app:other"],
+    "ttl": 1,
+}
+PATCH = "application/merge-patch+json"
+
+
+class QueueTestCase(V2TestCase):
+    """Queues of the application ``app``."""
+
+    def put(self, name: str, body: Any = None, **headers: str) -> Response:
+        fields = {**OWNER, **{key.replace("_", "-"): value for key, value in headers.items()}}
+        return self.send("PUT", f"/queues/{quote(name, safe='')}", body, fields)
+
+    def made(self, name: str, **settings: Any) -> dict[str, Any]:
+        """Make a queue, and give what is said of it."""
+        queue: dict[str, Any] = self.expect(201, self.put(name, settings))
+        return queue
+
+    def change(self, name: str, body: Any, content_type: str | None = PATCH, **headers: str) -> Response:
+        fields = {**OWNER, **{key.replace("_", "-"): value for key, value in headers.items()}}
+        return self.send("PATCH", f"/queues/{name}", body, fields, content_type)
+
+    def get(self, name: str) -> dict[str, Any]:
+        queue: dict[str, Any] = self.expect(200, self.send("GET", f"/queues/{name}"))
+        return queue
+
+
+class PutTests(QueueTestCase):
+    """PUT /v2/{app}/queues/{queue}."""
+
+    def test_new(self) -> None:
+        """It has the defaults, a version that is its ETag, and an address."""
+        response = self.put("a b")
+        queue = self.expect(201, response)
+        self.assertEqual(queue, {"name": "a b", **DEFAULTS, "created": CREATED, "version": queue["version"]})
+        self.assertEqual(response.header("etag"), f'"{queue["version"]}"')
+        self.assertEqual(response.header("location"), "/v2/app/queues/a%20b")
+        self.assertEqual(response.header("cache-control"), "no-store")
+        self.assertEqual(self.get("a%20b"), queue)
+
+    def test_everything(self) -> None:
+        """Each setting is kept, and shown as it was given."""
+        queue = self.made("q", **EVERYTHING)
+        self.assertEqual({name: queue[name] for name in EVERYTHING}, EVERYTHING)
+        self.assertEqual(self.get("q"), queue)
+
+    def test_equal(self) -> None:
+        """An equal one changes nothing, however it is written."""
+        queue = self.made("q")
+        for body in (None, b"", {}, DEFAULTS, queue, {"ttl": None, "principals": None}, b'{"partitions": 1.0}'):
+            response = self.put("q", body)
+            self.assertEqual(self.expect(200, response), queue)
+            self.assertEqual((response.header("etag"), response.header("location")), (f'"{queue["version"]}"', None))
+
+    def test_replaces(self) -> None:
+        """What is left out goes to its default, and messages stay."""
+        old = self.made("q", **EVERYTHING)
+        self.post("/v1/app/q", "kept", partition="1")
+        queue = self.expect(200, self.put("q", {"partitions": 200, "type": "public"}))
+        self.assertEqual(queue, {**old, **DEFAULTS, "partitions": 200, "type": "public", "version": queue["version"]})
+        self.assertNotEqual(queue["version"], old["version"])
+        self.assertEqual(self.bodies("/v1/app/q"), ["kept"])
+
+    def test_fewer_partitions(self) -> None:
+        """They may not become fewer, by the default neither, and then nothing else is changed."""
+        queue = self.made("q", partitions=3)
+        for body in ({"partitions": 2, "ttl": 9}, {"ttl": 9}, {"partitions": None}):
+            self.assertEqual(self.problem("partitions-shrink", self.put("q", body))["applied"], "no")
+        self.assertEqual(self.get("q"), queue)
+
+    def test_get_edit_put(self) -> None:
+        """What GET gives can be edited and put back, as long as nobody else has changed it."""
+        self.made("q", partitions=2)
+        queue = self.get("q")
+        changed = self.expect(200, self.put("q", {**queue, "ttl": 60}))
+        self.assertEqual(changed, {**queue, "ttl": 60, "version": changed["version"]})
+        errors = self.errors("invalid-body", self.put("q", {**queue, "ttl": 61}))
+        self.assertEqual(errors, {"/version": f'is read-only, and is "{changed["version"]}"'})
+        self.assertEqual(self.get("q"), changed)
+
+    def test_read_only(self) -> None:
+        """Other values of what the server sets are refused, and for a new queue any."""
+        queue = self.made("q")
+        for body, errors in (
+            ({"name": "p"}, {"/name": 'is read-only, and the path names the queue "q"'}),
+            ({"name": 1}, {"/name": 'is read-only, and the path names the queue "q"'}),
+            ({"created": "2023-11-14T22:13:21Z"}, {"/created": f'is read-only, and is "{CREATED}"'}),
+            ({"created": 1}, {"/created": f'is read-only, and is "{CREATED}"'}),
+            ({"version": 1}, {"/version": f'is read-only, and is "{queue["version"]}"'}),
+        ):
+            self.assertEqual(self.errors("invalid-body", self.put("q", body)), errors)
+        self.assertEqual(self.put("q", {"created": "2023-11-14T23:13:20+01:00", "name": "q"}).status, 200)
+        for member in ("created", "version"):
+            errors = self.errors("invalid-body", self.put("new", {member: queue[member]}))
+            self.assertEqual(errors, {f"/{member}": "is read-only, and there is no such queue yet"})
+        self.problem("no-such-queue", self.send("GET", "/queues/new"))
+
+    def test_all_that_is_wrong(self) -> None:
+        """Every invalid member is named at once, and nothing is made."""
+        errors = self.errors(
+            "invalid-body",
+            self.put("q", {"type": "x", "partitions": 201, "consistency": "very_strong", "guarantee": 5, "ttl": True,
+                           "principals": ["app:app", "fred", 7, "app:"]}),
+        )  # fmt: skip
+        neither = "neither app:<application> nor bid:<e-mail address>"
+        self.assertEqual(
+            errors,
+            {
+                "/type": '"x" is not one of public, user',
+                "/partitions": "is not a whole number from 1 to 200",
+                "/consistency": '"very_strong" is not one of weak, strong, very-strong',
+                "/guarantee": "is not text",
+                "/ttl": "is not a whole number from 1 to 33554432",
+                "/principals/1": f'"fred" is {neither}',
+                "/principals/2": f"this is {neither}",
+                "/principals/3": f'"app:" is {neither}',
+            },
+        )
+        self.problem("no-such-queue", self.send("GET", "/queues/q"))
+
+    def test_wrong_numbers(self) -> None:
+        """Not whole, out of range, of another kind."""
+        self.assertEqual(list(self.errors("invalid-body", self.put("q", b'{"ttl": 1e400}'))), ["/ttl"])
+        value: Any
+        for value in (0, -1, 201, 1.5, "2", [], {}, False, 10**30):
+            errors = self.errors("invalid-body", self.put("q", {"partitions": value}))
+            self.assertEqual(list(errors), ["/partitions"], value)
+        for value in ("app:app", {"app:app": 1}, 5, True):
+            errors = self.errors("invalid-body", self.put("q", {"principals": value}))
+            self.assertEqual(errors, {"/principals": "is not a list"})
+
+    def test_unknown_members(self) -> None:
+        """A misspelt one is refused, with the known ones named."""
+        known = "type, partitions, consistency, guarantee, principals, ttl, name, created, version"
+        errors = self.errors("invalid-body", self.put("q", {"tll": 5, "a/b~c": 1}))
+        self.assertEqual(errors, dict.fromkeys(("/tll", "/a~1b~0c"), f"is not known; known here: {known}"))
+
+    def test_bodies_that_are_none(self) -> None:
+        """JSON is read strictly."""
+        for body, detail in (
+            (b"[]", "The body is not a JSON object."),
+            (b"null", "The body is not a JSON object."),
+            (b"{", "The body is not JSON."),
+            (b'{"ttl": NaN}', "The body is not JSON."),
+            (b'{"ttl": 5,}', "The body is not JSON."),
+            (b'\xef\xbb\xbf{"ttl": 5}', "The body is not JSON."),
+            (b"[" * 100_000, "The body is not JSON."),
+            (b'{"ttl": ' + b"9" * 10_000 + b"}", "The body is not JSON."),
+            (b'{"ttl": 5, "ttl": 5}', 'The JSON has the name "ttl" twice in one object.'),
+            (b'{"type": "\\ud800"}', "The JSON has a text with half of a surrogate pair."),
+            (b'{"type": "\xff"}', "The body is not UTF-8 text."),
+        ):
+            problem = self.problem("invalid-body", self.put("q", body))
+            self.assertEqual((problem["detail"], problem["errors"]), (detail, [{"pointer": "", "detail": detail}]))
+
+    def test_types(self) -> None:
+        """Only JSON in UTF-8, however it is said; an empty body needs no type."""
+        for kind in ("application/json", "Application/JSON; charset=UTF-8", 'application/json;charset="utf-8"'):
+            self.assertEqual(self.send("PUT", "/queues/q", b"{}", OWNER, kind).status // 100, 2)
+        for kind in ("application/x-www-form-urlencoded", "text/json", PATCH, "multipart/form-data; boundary=x"):
+            response = self.send("PUT", "/queues/p", b"{}", OWNER, kind)
+            said = f"The body is application/json, not {kind.partition(';')[0]}."
+            self.assertEqual(self.problem("unsupported-media-type", response)["detail"], said)
+            self.assertEqual(response.header("accept"), "application/json")
+        response = self.send("PUT", "/queues/p", b"{}", OWNER, None)
+        said = "The body is application/json, and the request has no Content-Type."
+        self.assertEqual(self.problem("unsupported-media-type", response)["detail"], said)
+        response = self.send("PUT", "/queues/p", b"{}", OWNER, "application/json; charset=latin-1")
+        said = "JSON is UTF-8 text, not latin-1."
+        self.assertEqual(self.problem("unsupported-media-type", response)["detail"], said)
+        errors = self.errors("invalid-parameters", self.send("PUT", "/queues/p", b"{}", OWNER, "json"))
+        self.assertEqual(errors, {"Content-Type": '"json" is not a media type'})
+        self.problem("no-such-queue", self.send("GET", "/queues/p"))
+
+    def test_names(self) -> None:
+        """Any Unicode; what URLs and lists part is refused."""
+        for name in ("Größe", "\N{PILE OF POO}" * 50, "%2F", "x?y#z&a=b", "...", "queues", "messages"):
+            self.assertEqual(self.made(name)["name"], name)
+            self.assertEqual(self.get(quote(name, safe=""))["name"], name)
+        for name in ("x" * 51, "a/b", "a,b", "a:b", "a\nb", "\0", ".", ".."):
+            errors = self.errors("invalid-parameters", self.put(name))
+            self.assertEqual(list(errors), ["queue"], name)
+
+    def test_too_many(self) -> None:
+        """The limit that was met is named."""
+        settings = SETTINGS + "[application:app]\nmax_queues = 1\n"
+        self.house = self.make_house(settings)
+        self.client = self.client.__class__(self.house.site)
+        self.made("a")
+        self.assertEqual(self.problem("storage-full", self.put("b"))["limit"], "max_queues")
+        self.assertEqual(self.put("a", {"ttl": 5}).status, 200)
+
+    def test_seen_through_v1(self) -> None:
+        """It is the same queue, and what v1 changes keeps what only v2 knows."""
+        self.made("q", guarantee="at-most-once", ttl=5, consistency="very-strong")
+        self.expect(200, self.form("PUT", "/v1/app/q", OWNER, partitions="2"))
+        queue = self.get("q")
+        self.assertEqual((queue["partitions"], queue["guarantee"], queue["ttl"]), (2, "at-most-once", 5))
+        self.post("/v1/app/q", "x", partition="1")
+        self.assertEqual(self.bodies("/v1/app/q"), ["x"])
+        self.clock.advance(5)
+        self.assertEqual(self.bodies("/v1/app/q"), [])
+
+
+class PromiseTests(QueueTestCase):
+    """Guarantees that cannot be kept."""
+
+    def test_weak(self) -> None:
+        """Nothing is stored once in a weak queue, whichever of the two is asked for last."""
+        self.problem("not-promised", self.put("q", {"consistency": "weak", "guarantee": "exactly-once"}))
+        self.problem("no-such-queue", self.send("GET", "/queues/q"))
+        queue = self.made("q", guarantee="exactly-once")
+        self.problem("not-promised", self.change("q", {"consistency": "weak"}))
+        errors = self.refused(400, self.form("PUT", "/v1/app/q", OWNER, consistency="weak"))
+        self.assertEqual(list(errors), ["NotPromised"])
+        self.assertEqual(self.get("q"), queue)
+
+    def test_a_store_that_cannot(self) -> None:
+        """What the store says why is passed on."""
+        self.store.promises = Promises("nothing", False, "Thrift has no transactions.")
+        problem = self.problem("not-promised", self.put("q", {"guarantee": "exactly-once"}))
+        self.assertEqual(problem["detail"], "Exactly once cannot be promised here. Thrift has no transactions.")
+        self.made("q", guarantee="at-most-once")
+
+
+class PatchTests(QueueTestCase):
+    """PATCH /v2/{app}/queues/{queue}."""
+
+    def test_changes(self) -> None:
+        """What is given; the rest stays."""
+        queue = self.made("q", **EVERYTHING)
+        response = self.change("q", {"ttl": 60, "type": "user"})
+        changed = self.expect(200, response)
+        self.assertEqual(changed, {**queue, "ttl": 60, "type": "user", "version": changed["version"]})
+        self.assertEqual(response.header("etag"), f'"{changed["version"]}"')
+        self.assertEqual(self.get("q"), changed)
+
+    def test_null(self) -> None:
+        """It is the default."""
+        queue = self.made("q", **EVERYTHING)
+        nulls = dict.fromkeys(("type", "consistency", "guarantee", "principals", "ttl"))
+        changed = self.expect(200, self.change("q", nulls))
+        self.assertEqual(changed, {**queue, **DEFAULTS, "partitions": 200, "version": changed["version"]})
+        self.problem("partitions-shrink", self.change("q", {"partitions": None}))
+
+    def test_nothing(self) -> None:
+        """An empty one, an equal one, and one of what the server sets change nothing."""
+        queue = self.made("q")
+        for body in ({}, b"", {"ttl": 259200}, {"version": queue["version"], "created": CREATED, "name": "q"}):
+            self.assertEqual(self.expect(200, self.change("q", body)), queue)
+
+    def test_type(self) -> None:
+        """Only a merge patch is one."""
+        self.made("q")
+        for kind in ("application/json", "application/json-patch+json", None):
+            response = self.change("q", {}, kind)
+            self.problem("unsupported-media-type", response)
+            self.assertEqual(response.header("accept-patch"), PATCH)
+        self.assertEqual(self.change("q", {}, "Application/Merge-Patch+JSON; charset=utf-8").status, 200)
+
+    def test_wrong(self) -> None:
+        """As with PUT."""
+        queue = self.made("q")
+        self.assertEqual(list(self.errors("invalid-body", self.change("q", {"ttl": 0, "x": 1}))), ["/x"])
+        self.assertEqual(list(self.errors("invalid-body", self.change("q", {"ttl": 0}))), ["/ttl"])
+        self.assertEqual(list(self.errors("invalid-body", self.change("q", {"version": "x"}))), ["/version"])
+        self.problem("no-such-queue", self.change("nope", {}))
+        self.assertEqual(self.get("q"), queue)
+
+
+class ConditionTests(QueueTestCase):
+    """If-Match and If-None-Match."""
+
+    def test_if_match(self) -> None:
+        """A change of what one has seen, and of nothing else."""
+        tag = f'"{self.made("q")["version"]}"'
+        changed = self.expect(200, self.put("q", {"ttl": 5}, If_Match=f'"x", {tag}'))
+        for held in (tag, f'W/"{changed["version"]}"', '"x"'):
+            problem = self.problem("precondition-failed", self.put("q", {"ttl": 6}, If_Match=held))
+            self.assertIn(changed["version"], problem["detail"])
+            self.problem("precondition-failed", self.change("q", {"ttl": 6}, If_Match=held))
+            response = self.send("DELETE", "/queues/q", None, {**OWNER, "If-Match": held})
+            self.problem("precondition-failed", response)
+        self.assertEqual(self.get("q"), changed)
+        changed = self.expect(200, self.change("q", {"ttl": 7}, If_Match=f'"{changed["version"]}"'))
+        self.expect(200, self.change("q", {"ttl": 8}, If_Match="*"))
+
+    def test_if_match_of_nothing(self) -> None:
+        """Where there is no queue, none is made."""
+        for held in ("*", '"v1"'):
+            self.problem("precondition-failed", self.put("q", {}, If_Match=held))
+        self.problem("no-such-queue", self.send("GET", "/queues/q"))
+
+    def test_if_none_match(self) -> None:
+        """Only a new one is made."""
+        self.assertEqual(self.put("q", {}, If_None_Match="*").status, 201)
+        self.problem("precondition-failed", self.put("q", {}, If_None_Match="*"))
+        tag = f'"{self.get("q")["version"]}"'
+        self.problem("precondition-failed", self.put("q", {"ttl": 5}, If_None_Match=f"W/{tag}"))
+        self.assertEqual(self.put("q", {"ttl": 5}, If_None_Match='"x"').status, 200)
+
+    def test_delete(self) -> None:
+        """On the condition that it is as one saw it."""
+        queue = self.made("q")
+        held = {**OWNER, "If-Match": f'"{queue["version"]}"'}
+        self.expect(200, self.change("q", {"ttl": 5}))
+        self.problem("precondition-failed", self.send("DELETE", "/queues/q", None, held))
+        held = {**OWNER, "If-Match": f'"{self.get("q")["version"]}"'}
+        self.assertEqual(self.send("DELETE", "/queues/q", None, held).status, 204)
+        self.problem("no-such-queue", self.send("DELETE", "/queues/q", None, held))
+
+    def test_conditions_that_are_none(self) -> None:
+        """They are refused, and never taken for something else."""
+        self.made("q")
+        wrong = "is not *, nor entity tags in double quotes, separated by commas"
+        for held in ("v1", '"v1', "", "*, *", '"a" "b"', '"a",', 'w/"a"'):
+            for name in ("If-Match", "If-None-Match"):
+                response = self.send("DELETE", "/queues/q", None, {**OWNER, name: held})
+                self.assertEqual(self.errors("invalid-parameters", response), {name: wrong}, held)
+
+    def test_judged_anew(self) -> None:
+        """A condition is held against what is changed, not against what was read before."""
+        queue = self.made("q")
+        update = self.store.update
+
+        def overtaken(seen: Queue, settings: QueueSettings) -> Deferred[Queue]:
+            del self.store.update
+            self.successResultOf(update(seen, attrs.evolve(seen.settings, type=QueueType.PUBLIC)))
+            return update(seen, settings)
+
+        for ask in (
+            lambda held: self.change("q", {"ttl": 5}, If_Match=held),
+            lambda held: self.send("DELETE", "/queues/q", None, {**OWNER, "If-Match": held}),
+        ):
+            self.expect(200, self.form("PUT", "/v1/app/q", OWNER, type="user"))
+            queue = self.get("q")
+            self.store.update = overtaken  # type: ignore[method-assign,assignment]
+            self.problem("precondition-failed", ask(f'"{queue["version"]}"'))
+            self.assertEqual((self.get("q")["type"], self.get("q")["ttl"]), ("public", 259200))
+
+
+class GetTests(QueueTestCase):
+    """GET /v2/{app}/queues/{queue}."""
+
+    def test_unchanged(self) -> None:
+        """304 for who has it already."""
+        queue = self.made("q")
+        for held in (f'"{queue["version"]}"', f'W/"{queue["version"]}", "x"', "*"):
+            response = self.send("GET", "/queues/q", None, {**OWNER, "If-None-Match": held})
+            self.assertEqual((response.status, response.header("etag")), (304, f'"{queue["version"]}"'))
+            self.assertEqual(response.body, b"")
+        self.assertEqual(self.send("GET", "/queues/q", None, {**OWNER, "If-None-Match": '"x"'}).status, 200)
+
+    def test_who_sees_principals(self) -> None:
+        """The application and they themselves; others see the rest of a public queue, and nothing of another."""
+        principals = ["app:other", "bid:ann@example.org"]
+        self.made("public", type="public", principals=principals)
+        self.made("private", principals=principals)
+        self.made("plain")
+        for name in ("public", "private"):
+            for caller in (OWNER, OTHER):
+                queue = self.expect(200, self.send("GET", f"/queues/{name}", None, caller))
+                self.assertEqual(queue["principals"], principals)
+        response = self.send("GET", "/queues/public", None, {})
+        queue = self.expect(200, response)
+        self.assertEqual(set(self.get("public")) - set(queue), {"principals"})
+        self.assertEqual(response.header("etag"), f'W/"{queue["version"]}"')
+        response = self.send("GET", "/queues/private", None, {})
+        self.problem("unauthorized", response)
+        self.assertEqual(response.header("www-authenticate"), "Application, Bearer")
+        self.problem("forbidden", self.send("GET", "/queues/plain", None, OTHER))
+
+    def test_absent(self) -> None:
+        """404, whatever the name."""
+        for name in ("nope", "x" * 51, "a%00b", "%2E%2E"):
+            self.problem("no-such-queue", self.send("GET", f"/queues/{name}"))
+
+
+class DeleteTests(QueueTestCase):
+    """DELETE /v2/{app}/queues/{queue}."""
+
+    def test_delete(self) -> None:
+        """The queue and its messages; once."""
+        self.made("q")
+        self.post("/v1/app/q", "gone", partition="1")
+        response = self.send("DELETE", "/queues/q")
+        self.assertEqual((response.status, response.body, response.header("cache-control")), (204, b"", "no-store"))
+        self.problem("no-such-queue", self.send("DELETE", "/queues/q"))
+        self.made("q")
+        self.assertEqual(self.bodies("/v1/app/q"), [])
+
+
+class ListTests(QueueTestCase):
+    """GET /v2/{app}/queues."""
+
+    def page(self, query: str = "") -> tuple[list[str], str | None]:
+        """The names on a page, and where the next begins."""
+        response = self.send("GET", f"/queues{query}")
+        answer = self.expect(200, response)
+        self.assertEqual(set(answer), {"queues", "next"})
+        self.assertEqual(answer["next"] is None, response.header("link") is None)
+        return [queue["name"] for queue in answer["queues"]], answer["next"]
+
+    def test_none(self) -> None:
+        """An application without queues has an empty page."""
+        self.assertEqual(self.page(), ([], None))
+
+    def test_whole_queues(self) -> None:
+        """Each is shown as GET shows it, in the order of code points."""
+        names = ["a", "B", "é", "\N{PILE OF POO}", "a b"]
+        made = {name: self.made(name, ttl=5) for name in names}
+        self.assertEqual(
+            self.expect(200, self.send("GET", "/queues"))["queues"], [made[name] for name in sorted(names)]
+        )
+
+    def test_pages(self) -> None:
+        """Each but the last says what comes after it; the last one never lies about that."""
+        for number in range(4):
+            self.made(f"q{number}")
+        self.assertEqual(self.page("?limit=2"), (["q0", "q1"], "q1"))
+        self.assertEqual(self.page("?limit=2&after=q1"), (["q2", "q3"], None))
+        self.assertEqual(self.page("?limit=4"), (["q0", "q1", "q2", "q3"], None))
+        self.assertEqual(self.page("?after=q"), (["q0", "q1", "q2", "q3"], None))
+        self.assertEqual(self.page("?after=q3"), ([], None))
+
+    def test_prefix(self) -> None:
+        """Only the names that begin so; it is part of the link."""
+        for name in ("a", "a&b", "a&c", "b"):
+            self.made(name)
+        self.assertEqual(self.page("?prefix=a%26"), (["a&b", "a&c"], None))
+        response = self.send("GET", "/queues?prefix=a&limit=1")
+        self.assertEqual(response.header("link"), '</v2/app/queues?prefix=a&after=a&limit=1>; rel="next"')
+        response = self.send("GET", "/queues?prefix=a&limit=1&after=a")
+        link = response.header("link") or ""
+        self.assertEqual(link, '</v2/app/queues?prefix=a&after=a%26b&limit=1>; rel="next"')
+        following = self.expect(200, self.ask("GET", link[1:].partition(">")[0]))
+        self.assertEqual([queue["name"] for queue in following["queues"]], ["a&c"])
+
+    def test_default_limit(self) -> None:
+        """A hundred."""
+        for number in range(101):
+            self.made(f"{number:03}")
+        names, next = self.page()
+        self.assertEqual((len(names), next), (100, "099"))
+        self.assertEqual(len(self.page("?limit=1000")[0]), 101)
+
+    def test_wrong(self) -> None:
+        """Each thing that is wrong is named."""
+        for query, name, text in (
+            ("limit=0", "limit", '"0" is not a whole number from 1 to 1000'),
+            ("limit=1001", "limit", '"1001" is not a whole number from 1 to 1000'),
+            ("limit=+1", "limit", '" 1" is not a whole number from 1 to 1000'),
+            ("limit=%D9%A1", "limit", '"\u0661" is not a whole number from 1 to 1000'),
+            ("limit=", "limit", "is empty; leave it out, or give it a value"),
+            ("prefix", "prefix", "is empty; leave it out, or give it a value"),
+            ("after=", "after", "is empty; leave it out, or give it a value"),
+            ("limit=1&limit=1", "limit", "is given more than once"),
+            ("offset=1", "offset", "is not known; known here: prefix, after, limit"),
+            ("after=%ff", "after", "is not UTF-8 text, percent-encoded"),
+            ("after=%zz", "after", "is not UTF-8 text, percent-encoded"),
+        ):
+            response = self.send("GET", f"/queues?{query}")
+            self.assertEqual(self.errors("invalid-parameters", response), {name: text}, query)
+        errors = self.errors("invalid-parameters", self.send("GET", "/queues?limit=x&Prefix=a&after="))
+        self.assertEqual(set(errors), {"limit", "Prefix", "after"})
+
+    def test_whose(self) -> None:
+        """The application's alone."""
+        self.problem("forbidden", self.send("GET", "/queues", None, OTHER))
+        self.problem("unauthorized", self.send("GET", "/queues", None, {}))

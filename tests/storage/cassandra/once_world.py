@@ -1,0 +1,366 @@
+"""Two front ends and a cluster in memory whose every answer is in the hands of a test: producers under one key, readers
+with cursors, and whatever may become of what they ask."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from queuey.errors import KeyInUse, Unavailable
+from queuey.model.message import Address, Content, NewMessage
+from queuey.model.once import Appended, Once
+from queuey.model.policy import Ack, WriteTerms
+from queuey.model.queue import Queue, QueueSettings
+from queuey.model.stable import Flight, PeerFrontEnd, Place, Wanted
+from queuey.model.stable import Limits as Lateness
+from queuey.model.timeid import MessageId
+from queuey.model.window import OLDEST, Merge, MergeSlice, Position
+from queuey.storage.cassandra.messages import Messages
+from queuey.storage.cassandra.port import Bound, ICQLSession, Kind, Level, Node, Row, Statement, Verdict
+from queuey.storage.memory import MemoryStore
+from tests.contracts.subject import Wall
+from tests.storage.cassandra.message_support import LIMITS, NODE, MemoryRegistry, SimpleTimes
+from tests.storage.cassandra.message_tables import MessageTables
+from tests.storage.subjects import CLOCK_SEQUENCE, random_bits, versions
+
+TERMS = WriteTerms(Ack.MAJORITY)
+KEY = Once(b"k" * 32, b"d" * 32, "note", 86_400)
+BATCH = [NewMessage(1, Content(b"a"), 3600), NewMessage(2, Content(b"b"), 3600), NewMessage(1, Content(b"c"), 700_000)]
+PARTITIONS = (1, 2)
+
+
+class PeerTimes(SimpleTimes):
+    """The times of one of many front ends, by the rules of queuey.model.stable."""
+
+    def __init__(self, wall: Callable[[], float], boot: Callable[[], float], bits: Callable[[int], int]) -> None:
+        super().__init__(wall)
+        self.age = Lateness().settle(False) / 2
+        self.boot = boot
+        self.front = PeerFrontEnd(Lateness(), bits)
+        self.front.serve(1e12)
+
+    def begin(self, wanted: Sequence[Wanted], slow: bool, weak: bool = False) -> Flight:
+        return self.front.begin(wanted, slow, self.boot(), self.now(), weak)
+
+    def landed(self, flight: Flight) -> None:
+        self.front.landed(flight, self.boot())
+
+    def lost(self, flight: Flight) -> None:
+        self.front.lost(flight, self.boot())
+
+    def stable(self, place: Place, slow: bool = False, weak: bool = False) -> MessageId:
+        return self.front.stable(place, self.boot(), self.now(), slow, weak)
+
+
+Answer = Callable[[], Deferred[Any]]
+
+
+@attrs.define(eq=False)
+class Asked:
+    """A statement on its way to the cluster.
+
+    :ivar run: does what it says.
+    """
+
+    run: Answer
+    answer: Deferred[Any]
+    read: bool
+
+    def served(self) -> None:
+        """All goes well."""
+        self._tell(self.run())
+
+    def lost(self) -> None:
+        """Nobody knows whether it was done, and it was not."""
+        self._tell(fail(Unavailable("lost", applied="unknown")))
+
+    def refused(self) -> None:
+        """It was not done, and that is known."""
+        self._tell(fail(Unavailable("refused")))
+
+    def unheard(self) -> None:
+        """It was done, and nobody knows."""
+        self.run().addErrback(lambda failure: None)
+        self.lost()
+
+    def _tell(self, result: Deferred[Any]) -> None:
+        if self.answer.called:
+            result.addErrback(lambda failure: None)
+        else:
+            result.chainDeferred(self.answer)
+
+
+@implementer(ICQLSession)
+class HeldSession:
+    """The session of one front end; what it is asked is held until the test says what becomes of it."""
+
+    def __init__(self, tables: MessageTables) -> None:
+        self._tables = tables
+        self.held: list[Asked] = []
+        self.free = False
+
+    def connect(self) -> Deferred[None]:
+        return succeed(None)
+
+    def nodes(self) -> Sequence[Node]:
+        return ()
+
+    def execute(self, statement: Statement, values: Sequence[Any], level: Level) -> Deferred[Sequence[Row]]:
+        return self._hold(lambda: self._tables.execute(statement, values, level), statement.kind is Kind.READ)
+
+    def execute_on(self, node: Node, statement: Statement, values: Sequence[Any]) -> Deferred[Sequence[Row]]:
+        raise NotImplementedError
+
+    def batch(self, bound: Sequence[Bound], level: Level, logged: bool) -> Deferred[None]:
+        return self._hold(lambda: self._tables.batch(bound, level, logged), False)
+
+    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[Verdict]:
+        return self._hold(lambda: self._tables.transact(statement, values), False)
+
+    def close(self) -> Deferred[None]:
+        return succeed(None)
+
+    def _hold(self, run: Answer, read: bool) -> Deferred[Any]:
+        if self.free:
+            return run()
+        asked = Asked(run, Deferred(), read)
+        self.held.append(asked)
+        return asked.answer
+
+
+@attrs.define(eq=False)
+class FrontEnd:
+    """One process; once it is dead nobody hears of it.
+
+    :ivar running: keyed calls that wait for it.
+    """
+
+    session: HeldSession
+    messages: Messages
+    dead: bool = False
+    running: int = 0
+
+
+@attrs.define(eq=False)
+class Reader:
+    """One that pages by cursor.
+
+    :ivar cursor: where it goes on.
+    :ivar shown: all that it was shown.
+    :ivar keyed: what of it was stored under a key.
+    :ivar front: whose page it waits for.
+    """
+
+    cursor: Position = OLDEST
+    shown: list[Address] = attrs.Factory(list)
+    keyed: set[Address] = attrs.Factory(set)
+    front: FrontEnd | None = None
+
+
+def keyed(page: MergeSlice) -> set[Address]:
+    """What of a page was stored under a key."""
+    return {Address(message.partition, message.id) for message in page.messages if message.content.body != b"plain"}
+
+
+class OnceWorld:
+    """All of it, and what was answered.
+
+    :param make_times: makes the times of a front end.
+    :ivar answered: what keyed calls were answered.
+    :ivar plain: where messages are that were stored without a key.
+    """
+
+    def __init__(self, seed: int, make_times: Callable[..., PeerTimes] = PeerTimes) -> None:
+        self.draw = random.Random(seed)
+        self.wall, self.clock = Wall(), Clock()
+        self.tables = MessageTables(self.wall)
+        self._make_times = make_times
+        self._queues = MemoryStore(self.clock, self.wall, 1 << 40, NODE, CLOCK_SEQUENCE, versions(), random_bits())
+        self._queues.open()
+        self.registry = MemoryRegistry(self._queues, 3600, bytes(8))
+        self.queue = self._new_queue()
+        self.fronts = [self.front(), self.front()]
+        self.readers = [Reader(), Reader()]
+        self.limbo: list[Asked] = []
+        self.answered: list[Appended] = []
+        self.failed: list[Exception] = []
+        self.plain: list[Address] = []
+
+    def _new_queue(self) -> Queue:
+        found: list[Queue] = []
+        settings = QueueSettings(partitions=max(PARTITIONS))
+        self._queues.create("app", "q", settings, None).addCallback(lambda made: found.append(made[0]))
+        return found[0]
+
+    def front(self) -> FrontEnd:
+        """A new process."""
+        session = HeldSession(self.tables)
+        times = self._make_times(self.wall, self.clock.seconds, self.draw.getrandbits)
+        rest = self.draw.randrange(256)
+        return FrontEnd(
+            session,
+            Messages(session, times, self.registry, lambda: LIMITS, False, "ks", self.clock, rest, ""),
+        )
+
+    # What clients do
+
+    def ask(self, front: FrontEnd) -> Deferred[Appended]:
+        """Store the batch under the key."""
+        return front.messages.append_once(self.queue, BATCH, TERMS, KEY)
+
+    def begin_keyed(self, front: FrontEnd) -> None:
+        front.running += 1
+        self.ask(front).addCallbacks(self._answered, self._failed, callbackArgs=(front,), errbackArgs=(front,))
+
+    def _answered(self, appended: Appended, front: FrontEnd) -> None:
+        front.running -= 1
+        if not front.dead:
+            self.answered.append(appended)
+
+    def _failed(self, failure: Failure, front: FrontEnd) -> None:
+        front.running -= 1
+        failure.trap(Unavailable, KeyInUse)
+        assert isinstance(failure.value, Exception)
+        self.failed.append(failure.value)
+
+    def begin_plain(self, front: FrontEnd) -> None:
+        partition = self.draw.choice(PARTITIONS)
+        answer = front.messages.append(self.queue, [NewMessage(partition, Content(b"plain"), 3600)], TERMS)
+
+        def stored(ids: tuple[MessageId, ...]) -> None:
+            if not front.dead:
+                self.plain.append(Address(partition, ids[0]))
+
+        answer.addCallbacks(stored, lambda failure: None if failure.check(Unavailable) else failure)
+
+    def begin_page(self, reader: Reader, front: FrontEnd) -> None:
+        if reader.front is not None and not reader.front.dead:
+            return
+        reader.front = front
+        merge = Merge(PARTITIONS, lower=reader.cursor, limit=self.draw.choice((1, 2, 100)))
+        answer = front.messages.merge(self.queue, merge, Ack.MAJORITY)
+
+        def came(page: MergeSlice) -> None:
+            if not front.dead:
+                reader.front = None
+                reader.cursor = page.position
+                reader.shown += [Address(message.partition, message.id) for message in page.messages]
+                reader.keyed |= keyed(page)
+
+        def failed(failure: Failure) -> None:
+            failure.trap(Unavailable)
+            if not front.dead:
+                reader.front = None
+
+        answer.addCallbacks(came, failed)
+
+    # What becomes of it
+
+    def advance(self, seconds: float) -> None:
+        self.wall.seconds += seconds
+        self.clock.advance(seconds)
+
+    def crash(self) -> None:
+        """A process dies; what it had sent is done, or not, now or later."""
+        dead = self.draw.choice(self.fronts)
+        dead.dead = True
+        self.fronts[self.fronts.index(dead)] = self.front()
+        for asked in dead.session.held:
+            if not asked.read and self.draw.random() < 0.5:
+                self.limbo.append(asked)
+        dead.session.held.clear()
+
+    def fate(self) -> None:
+        """Something becomes of something that was asked."""
+        fronts = [front for front in self.fronts if front.session.held]
+        if not fronts:
+            return
+        held = self.draw.choice(fronts).session.held
+        asked = held.pop(self.draw.randrange(len(held)))
+        draw = self.draw.random()
+        if draw < 0.86:
+            asked.served()
+        elif draw < 0.90:
+            asked.unheard()
+        elif draw < 0.93:
+            asked.refused()
+        else:
+            asked.lost()
+            if not asked.read and draw > 0.95:
+                self.limbo.append(asked)
+
+    def step(self) -> None:
+        """Something happens."""
+        draw, front = self.draw.random(), self.draw.choice(self.fronts)
+        if draw < 0.04 and sum(front.running for front in self.fronts) < 2:
+            self.begin_keyed(front)
+        elif draw < 0.06:
+            self.begin_plain(front)
+        elif draw < 0.12:
+            self.begin_page(self.draw.choice(self.readers), front)
+        elif draw < 0.22:
+            self.advance(self.draw.choice((0.01, 0.1, 0.6, 0.6, 2.6, 11)))
+        elif draw < 0.23:
+            self.crash()
+        elif draw < 0.26 and self.limbo:
+            self.limbo.pop(self.draw.randrange(len(self.limbo))).run().addErrback(lambda failure: None)
+        else:
+            self.fate()
+
+    # The end
+
+    def settle(self) -> None:
+        """Everything that waits comes to its end, the call is repeated until it is answered, and all is read."""
+        for front in self.fronts:
+            front.session.free = True
+            while front.session.held:
+                front.session.held.pop(0).served()
+        self.advance(11)
+        for asked in self.limbo:
+            asked.run().addErrback(lambda failure: None)
+        self._repeat()
+        for _ in range(30):
+            self.advance(3)
+            for reader in self.readers:
+                self.begin_page(reader, self.draw.choice(self.fronts))
+
+    def _repeat(self) -> None:
+        before = len(self.answered)
+        for _ in range(4):
+            self.begin_keyed(self.fronts[0])
+            if len(self.answered) > before:
+                return
+            self.advance(11)
+        raise AssertionError(self.failed)
+
+    def broken(self) -> str:
+        """What was promised and is not so; empty where all is."""
+        answers = {appended.addresses for appended in self.answered}
+        if len(answers) != 1:
+            return f"several answers: {answers}"
+        wanted = {*next(iter(answers)), *self.plain}
+        for reader in self.readers:
+            if len(set(reader.shown)) < len(reader.shown):
+                return "something was shown twice"
+            if wanted - set(reader.shown):
+                return f"passed over: {wanted - set(reader.shown)}"
+            if reader.keyed != set(next(iter(answers))):
+                return f"shown and not answered: {reader.keyed}"
+        return self._unexpected(next(iter(answers)))
+
+    def _unexpected(self, answer: tuple[Address, ...]) -> str:
+        """What is there of the batch beside what was answered: plain messages may be without having been answered."""
+        found: list[MergeSlice] = []
+        self.fronts[0].messages.merge(self.queue, Merge(PARTITIONS), Ack.MAJORITY).addCallback(found.append)
+        counted: list[int] = []
+        self.fronts[1].messages.count(self.queue, Ack.MAJORITY).addCallback(counted.append)
+        if keyed(found[0]) != set(answer):
+            return f"not what was answered: {keyed(found[0])}"
+        return "" if counted == [len(found[0].messages)] else "counted otherwise"
