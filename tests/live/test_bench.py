@@ -26,6 +26,11 @@ PROGRAMS: Final = {
     "backup": ("1 2000 1", "(at least 0.70)"),
     "slow_readers": ("1 0.5 3 5", "(at most 3.00)"),
     "million": ("2000 1 0.1", "names in one answer"),
+    "v2_post": ("1 0.1", "(at least 0.95)"),
+    "once": ("1 0.1", "(at most 1.30)"),
+    "ndjson": ("1 0.1", "(at least 0.70)"),
+    "cursors": ("5000 1", "(at most 1.20)"),
+    "waits": ("50 0.2", "(at most 1.00)"),
 }
 
 
