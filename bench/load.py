@@ -5,9 +5,9 @@ Run as a program of its own, so that it takes no time from the server's process:
     python -m bench.load PORT CONNECTIONS SECONDS [COUNT] < request
 
 Where the request has ``{NUMBER}`` in it, each is sent with another random number from 0 to COUNT less one there, of
-seven digits. SIGTERM lets the time be over. It prints one line of JSON: requests answered, the seconds that took, how
-many were no 2xx or were never answered, latencies in ms, and when it began, with how many answers came in each
-twentieth of a second since.
+seven digits; where it has ``{UNIQUE}``, with 32 hex digits that no other request has. SIGTERM lets the time be over. It
+prints one line of JSON: requests answered, the seconds that took, how many were no 2xx or were never answered,
+latencies in ms, and when it began, with how many answers came in each twentieth of a second since.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ import attrs
 
 NUMBER: Final = b"{NUMBER}"
 """Stands in a request for a random number."""
+
+UNIQUE: Final = b"{UNIQUE}"
+"""Stands in a request for what no other request has."""
 
 BUCKET: Final = 0.05
 """Seconds for which answers are counted together."""
@@ -117,6 +120,9 @@ def answer_end(received: bytes) -> int | None:
 
 def varied(request: bytes, count: int, choose: random.Random) -> Callable[[], bytes]:
     """What makes the next request."""
+    before, place, after = request.partition(UNIQUE)
+    if place:
+        return lambda: b"%s%032x%s" % (before, choose.getrandbits(128), after)
     before, place, after = request.partition(NUMBER)
     if not place:
         return lambda: request

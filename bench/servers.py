@@ -58,14 +58,14 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError("the server did not listen within 20 seconds")
 
 
-def queuey_command(folder: Path, port: int, storage: str = "") -> list[str]:
+def queuey_command(folder: Path, port: int, storage: str = "", server: str = "") -> list[str]:
     """The command that serves Queuey on a port, with its data and its log in a folder.
 
-    :param storage: more lines for ``[storage]``.
+    :param storage: more lines for ``[storage]``; and so ``server``.
     """
     ini = folder / "queuey.ini"
     ini.write_text(
-        f"[server]\nhttp = tcp:{port}:interface=127.0.0.1\n"
+        f"[server]\nhttp = tcp:{port}:interface=127.0.0.1\n{server}\n"
         f"[storage]\nbackend = sqlite\npath = {folder / 'data'}\n{storage}\n"
         f"[application_keys]\nbench = {KEY}\n"
         f"[logging]\nfile = {folder / 'queuey.log'}\n"

@@ -35,6 +35,11 @@ class LoadTests(SynchronousTestCase):
         following = varied(b"GET /q{NUMBER} HTTP/1.1", 3, random.Random(1))
         self.assertEqual({following() for _ in range(100)}, {b"GET /q000000%d HTTP/1.1" % n for n in range(3)})
 
+    def test_what_is_unique_differs_and_has_one_length(self) -> None:
+        following = varied(b'Key: "{UNIQUE}"', 1, random.Random(1))
+        found = [following() for _ in range(100)]
+        self.assertEqual((len(set(found)), {len(each) for each in found}), (100, {39}))
+
     def test_answers_are_counted_by_the_time_at_which_they_came(self) -> None:
         tally = Tally(100.0, 110.0)
         tally.answer(100.0, 100.0 + BUCKET / 2, True)
