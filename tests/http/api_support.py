@@ -173,13 +173,13 @@ def fields_of(given: dict[str, str]) -> dict[str, str]:
 
 
 class MessagesTestCase(V2TestCase):
-    """Messages of v2 in the queue ``q``, whose settings are ``queue``."""
+    """Messages of v2 in the queue ``q``."""
 
-    queue: dict[str, Any] = {}  # noqa: RUF012
+    partitions = 1
 
     def setUp(self) -> None:
         super().setUp()
-        self.make("q", **self.queue)
+        self.make("q", partitions=self.partitions)
 
     def make(self, name: str, **settings: Any) -> None:
         """Make a queue."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -23,6 +24,8 @@ HEAD: Final = (JSON, NO_STORE)
 
 _PLAIN_HEADERS: Final = "!#$&'()*+,-./:;<=>?@[]^_`{|}~"
 """What stands for itself in a Queuey-Headers field, besides letters and digits."""
+
+_OUTSIDE_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 
 _encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
@@ -137,7 +140,10 @@ def _headers_json(headers: bytes | None) -> str:
     """A message's own headers, which are stored as compact JSON, with everything outside ASCII escaped."""
     if headers is None:
         return "{}"
-    return headers.decode("ascii") if headers.isascii() else _encode(json.loads(headers))
+    if headers.isascii():
+        return headers.decode("ascii")
+    # They are not parsed, which may fail where they are deeper than the stack is now.
+    return _OUTSIDE_ASCII.sub(lambda some: _encode(some[0])[1:-1], headers.decode("utf-8"))
 
 
 def _body_json(body: bytes) -> str:
