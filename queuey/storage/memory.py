@@ -573,7 +573,8 @@ class MemoryStore:
         if self._room.short(room) or (limit is not None and self._over(application, more, limit)):
             self._sweep()
         if limit is not None and self._over(application, more, limit):
-            raise StorageFull(f"The application may keep {limit} bytes of messages, and this would exceed it.")
+            text = f"The application may keep {limit} bytes of messages, and this would exceed it."
+            raise StorageFull(text, limit="max_bytes")
         if self._room.short(room):
             raise self._room.error()
         self._charge(life, more, messages)
