@@ -102,7 +102,7 @@ class CheckerTests(SynchronousTestCase):
 
     def test_several_ids_are_answered(self) -> None:
         """Nobody was shown the other one."""
-        self.change_send(3, stored=(message(6), THREE))
+        self.change_send(3, stored=(attrs.evolve(message(6), body="m2"), THREE))
         self.assert_caught("several ids", "differing", "lost", "passed over", "disagree")
 
     def test_differing(self) -> None:

@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 
 from queuey.errors import NoSuchQueue, QueueyError
 from queuey.model.message import Address, Content, Message
+from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import MessageId, Ticks, ticks_of
@@ -204,6 +205,15 @@ class Checker:
             state = _result(self._store.states.read(key))
             if state is None or state.value != value:
                 yield f"the state {key} is another one"
+        yield from self._as_it_is_repeated(found)
+
+    def _as_it_is_repeated(self, found: World) -> Iterator[str]:
+        """Whoever asks again for what is done once is told where its messages are, and nothing is stored."""
+        for (incarnation, key), (_, addresses) in found.keys.items():
+            queue, asked = found.queues[incarnation], Once(key, key, "other", 60)
+            again = _result(self._store.append_once(queue, [new(b"again")], TERMS, asked))
+            if again != Appended(addresses, "note", True):
+                yield f"a repeat in {queue.name} is answered {again}"
 
     def _scanned(self, queue: Queue, partitions: tuple[int, ...]) -> list[Message]:
         found: list[Message] = self._run(read(self._store, queue, Window(partitions, limit=1 << 20)))
