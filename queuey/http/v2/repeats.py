@@ -44,7 +44,7 @@ def once(request: Request, caller: Set[str], key: str, note: str, lifetime: int)
     :param lifetime: seconds for which it is remembered.
     """
     # Only the body and what says how it is meant: proxies may add fields, and a retry has another id.
-    asked = [request.method, _canonical(request.line.query)]
+    asked = [request.method, digest(_parameters(request.line.query))]
     asked += [b"\n".join(request.fields.get(name, ())) for name in (b"content-type", b"queuey-headers")]
     return Once(scoped(caller, key), digest([*asked, request.body]), note, lifetime)
 
@@ -63,6 +63,6 @@ def digest(parts: Iterable[bytes]) -> bytes:
     return hashed.digest()
 
 
-def _canonical(query: bytes) -> bytes:
-    """A query without regard to the order and the encoding of its parameters, which are different ones."""
-    return b"&".join(sorted(unquote_to_bytes(part.replace(b"+", b" ")) for part in query.split(b"&")))
+def _parameters(query: bytes) -> list[bytes]:
+    """The parameters of a query, which are different ones, without regard to their order and their encoding."""
+    return sorted(unquote_to_bytes(part.replace(b"+", b" ")) for part in query.split(b"&"))
