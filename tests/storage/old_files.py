@@ -17,10 +17,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from queuey.model.message import MAX_TTL, Address, Content, NewMessage
-from queuey.model.queue import Consistency, QueueSettings, QueueType
+from queuey.model.once import Appended
+from queuey.model.policy import Ack
+from queuey.model.queue import Consistency, Guarantee, QueueSettings, QueueType
 from queuey.model.timeid import MessageId, to_v1_hex
 from queuey.storage.sqlite import SQLiteSettings, SQLiteStore, files
-from tests.contracts.reading import TERMS, foreign_id
+from tests.contracts.reading import TERMS, foreign_id, new, once
 from tests.contracts.subject import Wall
 from tests.storage.runners import Inline
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits, versions
@@ -30,6 +32,11 @@ SETTINGS = QueueSettings(QueueType.PUBLIC, 3, Consistency.WEAK, ("app:other", "b
 TEXTS = ("first", "zweite ✉", "third")
 FUTURE = foreign_id(3600)
 STATE = ("key", "1", b"\x00value")
+
+# What schema 2 has beside.
+CHOSEN = QueueSettings(partitions=2, guarantee=Guarantee.EXACTLY_ONCE, ttl=77)
+ONCE = once(b"once", lifetime=MAX_TTL)
+DELAY = 60
 
 
 def open_store(directory: Path, wall: Wall) -> SQLiteStore:
@@ -61,11 +68,11 @@ def fill(store: SQLiteStore) -> tuple[MessageId, ...]:
     queue, _ = result(store.create("app", "Queue é", SETTINGS, None))
     gone, _ = result(store.create("app", "gone", QueueSettings(), None))
     result(store.create("other", "empty", QueueSettings(), None))
-    new = [
+    messages = [
         NewMessage(number, Content(text.encode(), "text/plain; charset=utf-8" if number > 1 else None), MAX_TTL)
         for number, text in enumerate(TEXTS, 1)
     ]
-    ids: tuple[MessageId, ...] = result(store.append(queue, new, TERMS))
+    ids: tuple[MessageId, ...] = result(store.append(queue, messages, TERMS))
     result(store.append(queue, [NewMessage(1, Content(b"expired"), 1)], TERMS))
     result(store.append(gone, [NewMessage(1, Content(b"not swept yet"), MAX_TTL)], TERMS))
     result(store.replace(queue, [Address(2, FUTURE)], Content(b"future"), MAX_TTL, TERMS))
@@ -74,12 +81,24 @@ def fill(store: SQLiteStore) -> tuple[MessageId, ...]:
     return ids
 
 
+def fill_more(store: SQLiteStore) -> Appended:
+    """What came with schema 2: settings of a queue, a purge, a key whose messages are one of now and one delayed."""
+    queue, _ = result(store.create("second", "chosen", CHOSEN, None))
+    result(store.append(queue, [new(b"purged", ttl=MAX_TTL)], TERMS))
+    result(store.purge(queue, FUTURE, Ack.ONE))
+    pair = [new(b"now", ttl=MAX_TTL), new(b"delayed", 2, MAX_TTL, DELAY)]
+    appended: Appended = result(store.append_once(queue, pair, TERMS, ONCE))
+    return appended
+
+
 def main(name: str) -> None:
-    """Make a file, and print the ids of ``TEXTS`` for the test."""
+    """Make a file, and print the ids of ``TEXTS`` and of what came with schema 2 for the test."""
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(Path(folder), Wall())
         for id in fill(store):
             sys.stdout.write(f"{to_v1_hex(id)}\n")
+        for address in fill_more(store).addresses:
+            sys.stdout.write(f"{to_v1_hex(address.id)}\n")
         result(store.close())
         shutil.copyfile(Path(folder) / files.DATABASE, DATA / name)
 

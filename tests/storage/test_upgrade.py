@@ -10,21 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import QueueyError, Unavailable
-from queuey.model.message import Message
+from queuey.model.message import Address, Message
+from queuey.model.once import Appended
 from queuey.model.policy import Ack
-from queuey.model.timeid import from_v1_hex
-from queuey.model.window import Window
+from queuey.model.timeid import HIGHEST, LOWEST, MessageId, from_v1_hex
+from queuey.model.window import Merge, Window
 from queuey.storage.sqlite import SQLiteStore, files, schema
 from queuey.storage.sqlite.backup import back_up
-from tests.contracts.reading import TERMS, new
+from tests.contracts.reading import TERMS, bodies, new
 from tests.contracts.subject import START, Wall
-from tests.storage.old_files import DATA, FUTURE, SETTINGS, STATE, TEXTS, open_store
+from tests.storage.old_files import CHOSEN, DATA, DELAY, FUTURE, ONCE, SETTINGS, STATE, TEXTS, open_store
 from tests.storage.quick import quick_directory
 
 IDS = ("04afc001833b11ee92340123456789ab", "04afc002833b11ee92340123456789ab", "04afc003833b11ee92340123456789ab")
+MORE_IDS = ("04afc007833b11ee92340123456789ab", "28730608833b11eebca9d37952e6b438")
+"""What ``old_files`` printed when it made the files: of ``TEXTS``, and of what came with schema 2."""
 
 LATER: schema.Versions = {
     **schema.VERSIONS,
@@ -39,13 +43,15 @@ LATER: schema.Versions = {
 
 
 class OldFileCase(SynchronousTestCase):
-    """A folder with a file of schema 1, as the program of that time left it."""
+    """A folder with a file of an older schema, as the program of that time left it."""
+
+    version = 1
 
     def setUp(self) -> None:
         self.directory = quick_directory(self) / "data"
         self.directory.mkdir()
         self.path = self.directory / files.DATABASE
-        shutil.copyfile(DATA / "schema-1.sqlite", self.path)
+        shutil.copyfile(DATA / f"schema-{self.version}.sqlite", self.path)
 
     def copies(self) -> list[str]:
         """What else is in the folder."""
@@ -90,8 +96,27 @@ class OldFileTests(OldFileCase):
     def test_schema_1(self) -> None:
         store = open_store(self.directory, Wall())
         self.check_everything(store)
+        self.check_that_new_things_work(store)
         self.successResultOf(store.close())
         self.assertEqual(self.look(self.path, "PRAGMA integrity_check", "PRAGMA user_version"), ["ok", schema.CURRENT])
+        (copy,) = self.copies()
+        self.assertRegex(copy, r"\Aqueuey-schema-1-\d{8}T\d{6}Z\.sqlite\Z")
+        self.assertEqual(self.look(self.directory / copy, "PRAGMA user_version"), [1])
+
+    def check_that_new_things_work(self, store: SQLiteStore) -> None:
+        """What schema 1 had not: a queue of it takes other settings, keys and delays, and is purged."""
+        done: Callable[..., Any] = self.successResultOf
+        (queue,) = done(store.describe("app", ["Queue é"]))
+        changed = evolve(queue.settings, guarantee=CHOSEN.guarantee, ttl=CHOSEN.ttl)
+        self.assertEqual(done(store.update(queue, changed)).settings, changed)
+        first = done(store.append_once(queue, [new(b"x", delay=DELAY)], TERMS, ONCE))
+        again = done(store.append_once(queue, [new(b"x", delay=DELAY)], TERMS, ONCE))
+        self.assertEqual(again, evolve(first, duplicate=True))
+        self.assertEqual(done(store.merge(queue, Merge((1, 2, 3)), Ack.ONE)).purged, LOWEST)
+        done(store.purge(queue, HIGHEST, Ack.ONE))
+        page = done(store.merge(queue, Merge((1, 2, 3)), Ack.ONE))
+        self.assertEqual((page.messages, page.purged), ((), page.stable))
+        self.assertEqual(done(store.count(queue, Ack.ONE)), 2)
 
     def test_what_was_to_be_swept_is_swept(self) -> None:
         wall = Wall()
@@ -111,6 +136,40 @@ class OldFileTests(OldFileCase):
         store = open_store(target, Wall())
         self.check_everything(store)
         self.successResultOf(store.close())
+
+
+class CurrentFileTests(OldFileCase):
+    """A file of schema 2, which has in it what came with that."""
+
+    version = 2
+
+    def test_schema_2(self) -> None:
+        store = open_store(self.directory, Wall())
+        self.check_everything(store)
+        self.successResultOf(store.close())
+        self.assertEqual(self.look(self.path, "PRAGMA integrity_check", "PRAGMA user_version"), ["ok", schema.CURRENT])
+        self.assertEqual(self.copies(), [])
+
+    def test_what_came_with_it(self) -> None:
+        wall = Wall()
+        store = open_store(self.directory, wall)
+        done: Callable[..., Any] = self.successResultOf
+        (queue,) = done(store.describe("second", ["chosen"]))
+        self.assertEqual(queue.settings, CHOSEN)
+        again = done(store.append_once(queue, [new(b"x")], TERMS, evolve(ONCE, note="other")))
+        addresses = tuple(
+            Address(number, MessageId(from_v1_hex(text) or b"")) for number, text in enumerate(MORE_IDS, 1)
+        )
+        self.assertEqual(again, Appended(addresses, ONCE.note, True))
+        page = done(store.merge(queue, Merge((1, 2)), Ack.ONE))
+        self.assertEqual((bodies(page.messages), page.messages[0].id), ([b"now"], addresses[0].id))
+        self.assertTrue(LOWEST < page.purged < addresses[0].id)
+        wall.seconds = START + DELAY + 1
+        store._upkeep._begin()
+        store._upkeep.stop()
+        done(store.ping())
+        self.assertEqual(bodies(done(store.merge(queue, Merge((1, 2)), Ack.ONE)).messages), [b"now", b"delayed"])
+        done(store.close())
 
 
 class UpgradeTests(OldFileCase):
@@ -180,9 +239,10 @@ class UpgradeTests(OldFileCase):
     def test_no_room_for_the_copy(self) -> None:
         def full(connection: object, target: Path) -> None:
             target.write_bytes(b"half of it")
+            patch.restore()
             raise apsw.FullError("full")
 
-        self.patch(schema, "copy", full)
+        patch = self.patch(schema, "copy", full)
         self.refused("no copy of schema 1 could be kept before its upgrade: there is no room on the disk")
 
     def test_no_permission_for_the_copy(self) -> None:
