@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from queuey.model.timeid import MessageId, Ticks
-
-if TYPE_CHECKING:
-    from attrs import frozen
-else:
-    from functools import partial
-
-    from attrs import define
-
-    # Each message of a batch is four of these values. To make one that refuses changes as the program runs takes nearly
-    # three times as long as one that the type checker keeps from being changed, which was a tenth of all work.
-    frozen = partial(define, unsafe_hash=True)
+from queuey.model.values import frozen
 
 MAX_TTL: Final = 1 << 25
 """Seconds that a message may live at the most."""

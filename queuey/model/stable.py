@@ -26,6 +26,7 @@ from queuey.model.timeid import (
     ticks_of,
     upper_bound,
 )
+from queuey.model.values import frozen
 
 LONG_CLASS: Final = 1 << 40
 """The multicast bit of an id: set where the message is kept in the long table, and in no other id of ours."""
@@ -36,7 +37,7 @@ _LOW_BITS: Final = 8
 _NONE: Final = Ticks(0)
 
 
-@attrs.frozen
+@frozen
 class Place:
     """One partition of one life of a queue."""
 
@@ -44,7 +45,7 @@ class Place:
     partition: int
 
 
-@attrs.frozen
+@frozen
 class Wanted:
     """A message for which an id is wanted.
 

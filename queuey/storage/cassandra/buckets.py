@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 
 from queuey.deferreds import deferred
 from queuey.model.timeid import EPOCH, MAX_TICKS, SECOND, MessageId, Ticks, lower_bound, ticks_of
+from queuey.model.values import frozen
 from queuey.storage.cassandra.parallel import write_all
 from queuey.storage.cassandra.port import ICQLSession, Level
 from queuey.storage.cassandra.rows import Life
@@ -45,6 +46,11 @@ _FAR: Final = 16
 """Days left from which on the last day of a bucket is rounded up to a multiple of as many, so that there are not too
 many rows for one bucket."""
 
+_NODE: Final = 10
+"""Where the node's bytes begin in an id, with the one that has the mark of the long class."""
+
+_LONG_BIT: Final = LONG_CLASS >> 40
+
 _PAGE: Final = 1000
 _MOST_KNOWN: Final = 50_000
 
@@ -60,7 +66,7 @@ PARTITIONS: Final = range(1 << 15)
 """Partitions that can be in a table; there is nothing in others."""
 
 
-@attrs.frozen
+@frozen
 class Spot:
     """A partition of a table: what is in it is written and read together."""
 
@@ -71,7 +77,7 @@ class Spot:
 
 def class_of(id: MessageId) -> int:
     """The class of a message, which is told by its id alone."""
-    return LONG if int.from_bytes(id[10:], "big") & LONG_CLASS else NORMAL
+    return LONG if id[_NODE] & _LONG_BIT else NORMAL
 
 
 def is_long(ttl: int, delay: Ticks) -> bool:

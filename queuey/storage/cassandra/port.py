@@ -14,6 +14,8 @@ import attrs
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
+from queuey.model.values import frozen
+
 Row = tuple[Any, ...]
 
 
@@ -48,7 +50,7 @@ class Statement:
     kind: Kind
 
 
-@attrs.frozen
+@frozen
 class Bound:
     """A statement and its values."""
 

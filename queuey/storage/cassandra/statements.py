@@ -30,7 +30,7 @@ def _write(text: str) -> Statement:
     return Statement(text, Kind.WRITE)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Statements:
     """All of them, for one keyspace; those over messages take the class, whose table they name.
 

@@ -11,6 +11,7 @@ import attrs
 from queuey.errors import BodyTooLarge, InvalidRequest
 from queuey.model.message import Content, NewMessage
 from queuey.model.timeid import EPOCH, SECOND, MessageId, Ticks, from_seconds, ticks_of
+from queuey.model.values import frozen
 from queuey.storage.cassandra.buckets import Spot, spot_of
 from queuey.storage.cassandra.parallel import write_all
 from queuey.storage.cassandra.port import Bound, ICQLSession, Level
@@ -49,7 +50,7 @@ class Limits:
     skew: float
 
 
-@attrs.frozen
+@frozen
 class Fresh:
     """A new message that has its id, and is about to be stored.
 
@@ -76,7 +77,7 @@ def fresh(messages: Sequence[NewMessage], flight: Flight, now: Ticks) -> list[Fr
     return found
 
 
-@attrs.frozen
+@frozen
 class Written:
     """One message to be written.
 
