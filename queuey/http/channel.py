@@ -315,6 +315,8 @@ class Channel(protocol.Protocol):
             return
         if request.max_body is not None and body.declared > request.max_body:
             raise Refused(TOO_LARGE)
+        if in_pieces and self.site.draining:
+            raise Refused(STOPPING)
         if in_pieces:
             self._handle(request)
         else:
@@ -339,8 +341,9 @@ class Channel(protocol.Protocol):
         if self._stage is Stage.BODY:
             self._collect(request, body, piece)
         else:
-            self.deadline = inf
-            if piece:
+            # The beginning of a chunk is nothing that a handler waits for: who stops there is late as well.
+            if piece or body.done:
+                self.deadline = inf
                 self._out.spare()
             request.take(piece, last=body.done)
         if body.error is not None:

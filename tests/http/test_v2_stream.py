@@ -212,6 +212,22 @@ class TellingTests(StreamCase):
         told = self.stream(message("a") + message("x" * (size + 1)))
         self.assertEqual(("too-large", 2, "max_body"), (*self.problem(told[1]), told[1]["limit"]))
 
+    def test_path_in_other_letters(self) -> None:
+        """However the path is written, it is the same; only a body that is not read in pieces has the usual limit."""
+        path = PATH.replace("messages", "%6Dessages")
+        for headers, body in (
+            ({**OWNER, **TYPE}, message("a") * 2 + b"broken"),
+            (CHUNKED, encode_chunks([message("a"), message("a") + b"broken"])),
+        ):
+            connection = Connection(self.house.site).send(encode_request("POST", path, headers, body))
+            *told, last = self.lines(connection)
+            self.assertEqual(("invalid-body", 3), self.problem(told[2]))
+            self.assertEqual({"done": False, "stored": 2, "failed": 1}, last)
+        large = message("x" * 1000) * 1100
+        connection = Connection(self.house.site).send(encode_request("POST", path, {**OWNER, **TYPE}, large))
+        self.refuse(413, "too-large", connection.response())
+        self.assertEqual(["a"] * 4, self.stored())
+
     def test_failures_only(self) -> None:
         """Stored messages are not told of, if the client likes."""
         told = self.stream(message("a") + message("b", ttl=0) + message("c"), "?results=failures")
@@ -496,9 +512,39 @@ class ArrivingTests(StreamCase):
             connection = self.begin().send(chunk(message("a") + b'{"body":'))
             way(connection)
             _, problem, last = self.lines(connection)
-            self.assertEqual((code, False), (problem["code"], "line" in problem))
+            self.assertEqual((code, "partly", False), (problem["code"], problem["applied"], "line" in problem))
             self.assertEqual({"done": False, "stored": 1, "failed": 0}, last)
             self.assertTrue(connection.transport.half_closed)
+
+    def test_body_that_breaks_after_failures(self) -> None:
+        """The problem of the whole stream says what is known of all its lines."""
+        for error, applied in ((Unavailable("Who knows.", applied="unknown"), "unknown"), (StorageFull("No."), "no")):
+            self.held.errors = [error]
+            connection = self.begin().send(chunk(message("a"))).send(b"zz\r\n")
+            failed, problem, last = self.lines(connection)
+            self.assertEqual((applied, applied), (failed["applied"], problem["applied"]))
+            self.assertEqual({"done": False, "stored": 0, "failed": 1}, last)
+
+    def test_silent_within_the_framing(self) -> None:
+        """Who stops in the middle of what is around the chunks is silent as well."""
+        for begun in (b"5", b"0\r\n", b"0\r\nX-Trailer: 1\r\n"):
+            connection = self.begin().send(chunk(message("a"))).send(begun)
+            self.clock.pump([1] * 61)
+            self.assertEqual("request-timeout", self.lines(connection)[1]["code"], begun)
+        connection = self.begin().send(b"5")
+        self.clock.pump([1] * 61)
+        self.refuse(408, "request-timeout", connection.response())
+
+    def test_stop_before_a_stream(self) -> None:
+        """A stream is not begun when the server has come to its end: it could take any time."""
+        connection = Connection(self.house.site)
+        connection.send(encode_request("POST", PATH, {**OWNER, **TYPE}, message("a")))
+        self.house.site.drain()
+        connection.send(encode_request("POST", PATH, CHUNKED)).send(chunk(message("b")))
+        stored, refused = connection.responses(only_json=False)
+        self.assertEqual((200, 503), (stored.status, self.refuse(503, "overloaded", refused)["status"]))
+        self.assertEqual([1], self.held.sizes)
+        self.assertTrue(connection.transport.half_closed)
 
     def test_time_for_each_piece(self) -> None:
         """A stream may take as long as it likes, as long as something comes."""
@@ -538,6 +584,17 @@ class FailingTests(StreamCase):
         self.assertEqual([("no-such-queue", 2), ("no-such-queue", 3)], [self.problem(line) for line in told[1:3]])
         self.assertEqual({"done": False, "stored": 1, "failed": 2}, told[3])
         self.assertTrue(connection.transport.half_closed)
+
+    def test_deleted_queue_and_a_broken_line(self) -> None:
+        """Of what comes after the lines that failed nothing is told: the lines before it were dropped."""
+        held = self.hold()
+        connection = self.begin().send(chunk(message("a"))).send(chunk(message("b") + b"broken"))
+        connection.send(b"0\r\n\r\n")
+        held.pop().errback(NoSuchQueue("It is gone."))
+        problem, last = self.lines(connection)
+        self.assertEqual(("no-such-queue", 1), self.problem(problem))
+        self.assertEqual({"done": False, "stored": 0, "failed": 1}, last)
+        self.assertEqual([1], self.held.sizes)
 
     def test_found_out_while_the_client_is_silent(self) -> None:
         """What ends a stream is told at once, and not when the client sends more."""

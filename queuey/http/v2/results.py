@@ -34,6 +34,7 @@ class Results:
         self.failed = 0
         self._request = request
         self._begun = False
+        self._unstored = "no"
 
     async def tell(self, lines: Sequence[Line], outcomes: Sequence[Outcome]) -> None:
         """Tell what became of lines; returns once the client takes more."""
@@ -44,6 +45,8 @@ class Results:
                 self._take(texts, outcome)
             else:
                 self.failed += 1
+                if outcome.applied != "no":
+                    self._unstored = "unknown"
                 texts.append(self._problem(outcome, line.number))
         await self._send(texts)
 
@@ -64,6 +67,11 @@ class Results:
     def count(self) -> int:
         """How many lines became anything."""
         return self.stored + self.failed
+
+    @property
+    def applied(self) -> str:
+        """Whether anything of the stream is stored, as problems say it."""
+        return "partly" if self.stored else self._unstored
 
     def _take(self, texts: list[str], stored: str) -> None:
         texts.append(stored)

@@ -113,6 +113,9 @@ class _Stream:
             self._batches.stop()
             await self._batches.finish()
             raise
+        if self._batches.over:
+            # Lines before that one were dropped without a word: to number a later one would say that they are stored.
+            problem = line = None
         done = problem is None and not self._batches.over
         self._request.closing = self._request.closing or not done
         await self._results.end(done, problem, line)
@@ -133,7 +136,9 @@ class _Stream:
             await self._batches.finish()
             if not self._results.count:
                 raise
-            return of_refusal(broken.refusal), None
+            problem = of_refusal(broken.refusal)
+            problem.applied = self._results.applied
+            return problem, None
         return None, None
 
     async def _take(self, portions: Iterable[list[Line]]) -> None:
