@@ -148,6 +148,24 @@ class ReaderTests(SynchronousTestCase):
         self.setUp()
         self.assertEqual(1, len(self.read(b'{"body":"%b"}' % (b"x" * 89))[0]))
 
+    def test_many_things_wrong(self) -> None:
+        """What is said of a line does not grow with it."""
+        self.reader = Reader(100_000, Items(3, 60, keyed=True), Keys(frozenset(), 86_400))
+        line = json.dumps({"n" * 100 + str(place): place for place in range(800)} | {"ttl": 0}).encode()
+        (wrong,), broken = self.read(line)
+        assert wrong.problem is not None
+        self.assertIsNone(broken)
+        self.assertEqual(22, len(wrong.problem.errors))
+        self.assertLess(len(wrong.problem.detail), 10_000)
+
+    def test_number_of_many_digits(self) -> None:
+        """It is JSON, though Python reads no whole number of so many."""
+        self.reader = Reader(100_000, Items(3, 60, keyed=True), Keys(frozenset(), 86_400))
+        (wrong, _), broken = self.read(b'{"body":"x","ttl":' + b"9" * 5000 + b"}\n" + b'{"body":"x"}\n')
+        assert wrong.problem is not None
+        self.assertIsNone(broken)
+        self.assertEqual("invalid-body", wrong.problem.code)
+
     def test_portions(self) -> None:
         """Of many lines in one piece no more are read at a time than are handled at once."""
         data = b'{"body":""}\n' * (2 * MOST_LINES + 5)

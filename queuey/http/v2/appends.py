@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from queuey.http.problems import Problem
-from queuey.http.v2.items import BYTES, MAX_TYPE, Error, Items, encoded_headers, is_media_type
+from queuey.http.v2.items import BYTES, MAX_TYPE, MOST_TOLD, Error, Items, encoded_headers, is_media_type
 from queuey.http.v2.parameters import Query, bad_field, expect_type, field, pointer_part, strict_json
 from queuey.http.wire import Request
 from queuey.model.message import MAX_DELAY, MAX_TTL, Content, Draft
@@ -98,7 +98,7 @@ def _messages(document: Any) -> list[Any]:
     unknown = [name for name in document if name != "messages"]
     if unknown:
         detail = "is not known; known here: messages"
-        raise _invalid([{"pointer": f"/{pointer_part(name)}", "detail": detail} for name in unknown])
+        raise _invalid([{"pointer": f"/{pointer_part(name)}", "detail": detail} for name in unknown[:MOST_TOLD]])
     messages = document.get("messages")
     if not isinstance(messages, list):
         raise _invalid([{"pointer": "/messages", "detail": "is not a list of messages"}])

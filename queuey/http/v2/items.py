@@ -29,6 +29,9 @@ MAX_HEADERS: Final = 8192
 MAX_KEY: Final = 255
 """Characters of an Idempotency-Key at the most."""
 
+MOST_TOLD: Final = 20
+"""Unknown members of one message of which something is said; else the answer could be far larger than the request."""
+
 KEY: Final = "idempotency_key"
 """The member by which a message of a stream is stored once."""
 
@@ -136,9 +139,8 @@ class _Members:
 
     def only(self, known: Sequence[str], keyed: bool) -> None:
         """Refuse members that no message has."""
-        for name in self._item:
-            if name in known or (keyed and name == KEY):
-                continue
+        unknown = [name for name in self._item if name not in known and not (keyed and name == KEY)]
+        for name in unknown[:MOST_TOLD]:
             if name == KEY:
                 self.wrong(name, "is for streams; a batch has one Idempotency-Key in the header for all of it")
             else:

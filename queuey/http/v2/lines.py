@@ -191,7 +191,9 @@ class Reader:
 def _is_object(line: bytes) -> bool:
     """Whether a line is a JSON object, though it may be one that is not taken."""
     try:
-        return isinstance(json.loads(line.decode("utf-8"), parse_constant=_no_constant), dict)
+        # Numbers may have any number of digits, though Python reads none that have thousands.
+        found = json.loads(line.decode("utf-8"), parse_int=str, parse_constant=_no_constant)
+        return isinstance(found, dict)
     except (ValueError, RecursionError):
         return False
 
