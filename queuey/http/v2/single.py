@@ -71,6 +71,8 @@ class V2Single:
         query = Query(request, ("ttl",))
         ttl = query.number("ttl", 1, MAX_TTL) or admitted.ttl
         query.check()
+        if b"content-range" in request.fields:
+            raise bad_field("Content-Range", "is not taken; a message is overwritten as a whole")
         address = _own_address(queue, id)
         content = Content(request.body, type_of(request), headers_of(request))
         made = await self.exchange.put(queue, address, content, ttl, _condition(request))
