@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 import attrs
 
@@ -141,8 +142,8 @@ class Page:
     @property
     def truncated(self) -> bool:
         """Whether something that the reader has not seen may be gone."""
-        place, slice = self.wanted.start.position, self.slice
-        if not self.wanted.resumed:
+        place, slice, merge = self.wanted.start.position, self.slice, self.wanted.merge
+        if not self.wanted.resumed or merge.lower >= merge.upper:
             return False
         if place < Position(slice.purged):
             return True
@@ -176,7 +177,9 @@ def page(admitted: AdmittedToQueue, wanted: Wanted, slice: MergeSlice, now: Tick
 
     :param now: the time.
     """
-    return Page(wanted, slice, Ticks(max(0, now - admitted.ttl * SECOND)))
+    kept = Ticks(max(0, now - admitted.ttl * SECOND))
+    # A queue that is younger than that has lost nothing yet, however early a place its reader has.
+    return Page(wanted, slice, kept if kept > admitted.queue.created else Ticks(0))
 
 
 async def answer(request: Request, page: Page) -> None:
@@ -232,9 +235,13 @@ def _size(messages: Sequence[Message]) -> int:
 
 def _link(request: Request, next: str) -> bytes:
     """The link to the next page: the same read, after this one."""
-    parts = [part for part in request.line.query.split(b"&") if part and not part.startswith((b"after=", b"since="))]
+    parts = [part for part in request.line.query.split(b"&") if _name(part) not in (b"", b"after", b"since")]
     query = b"&".join([*parts, b"after=" + next.encode("ascii")])
     return b'<%b?%b>; rel="next"' % (request.path, query)
+
+
+def _name(part: bytes) -> bytes:
+    return unquote_to_bytes(part.partition(b"=")[0])
 
 
 def _prefers_lines(request: Request) -> bool:
