@@ -34,6 +34,10 @@ class SQLiteBodyTests(OnSQLite, test_v2_messages.BodyTests):
     pass
 
 
+class SQLiteRoomTests(OnSQLite, test_v2_messages.RoomTests):
+    pass
+
+
 class SQLiteWhoTests(OnSQLite, test_v2_messages.WhoTests):
     pass
 
@@ -139,8 +143,7 @@ class CassandraHeadersTests(OnCassandra, test_v2_messages.HeadersTests):
 
 
 class CassandraBodyTests(OnCassandra, test_v2_messages.BodyTests):
-    def test_storage(self) -> None:
-        """A cluster does not count what an application keeps; see test_v1_stores."""
+    pass
 
 
 class CassandraWhoTests(OnCassandra, test_v2_messages.WhoTests):
@@ -205,7 +208,7 @@ class CassandraCursorTests(OnCassandra, test_v2_cursors.CursorTests):
 
 class CassandraResumeTests(OnCassandra, test_v2_cursors.ResumeTests):
     def test_nothing_came(self) -> None:
-        """There the stable time goes on though nothing comes: who sleeps too long is told that he may have missed it."""
+        """There the stable time goes on though nothing comes: who sleeps for long may have missed something."""
         self.make("short", ttl=10)
         self.appended("a", queue="short")
         page = self.page(queue="short")

@@ -357,9 +357,13 @@ class BodyTests(MessagesTestCase):
         response = self.client.start("POST", "/v2/app/queues/q/messages", fields).response("POST")
         self.assertEqual(self.problem("too-large", response)["limit"], "max_body")
 
+
+class RoomTests(MessagesTestCase):
+    """How much an application may keep, where the store counts that."""
+
     def test_storage(self) -> None:
         """What the application may keep."""
-        self.use("[application:app]\nmax_bytes = 1KiB\n")
+        self.client = Client(self.make_house(SETTINGS + "[application:app]\nmax_bytes = 1KiB\n").site)
         self.expect(201, self.append(b"x" * 900, content_type="a/b"))
         problem = self.problem("storage-full", self.append(b"x" * 200))
         self.assertEqual((problem["limit"], problem["applied"], problem["retryable"]), ("max_bytes", "no", True))
