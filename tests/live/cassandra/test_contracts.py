@@ -16,8 +16,10 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from queuey.deferreds import bounded, deferred
-from queuey.errors import ConfigurationError, Unavailable
+from queuey.errors import ConfigurationError, NotPromised, Unavailable
 from queuey.interfaces import IStateStore, Outcome, State
+from queuey.model.once import Once
+from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
 from queuey.storage.cassandra.assembly import Known, new_version
 from queuey.storage.cassandra.facts import Facts, find_out, release_of
@@ -30,8 +32,10 @@ from queuey.storage.cassandra.session import CQLSession
 from queuey.storage.cassandra.settings import Host, SessionSettings
 from queuey.storage.cassandra.states import CassandraStates
 from queuey.storage.cassandra.store import CassandraStore, Parts
-from tests.contracts import merging, messages, once, putting, queues, states, timing
-from tests.contracts.subject import Contract, Wall
+from queuey.storage.cassandra.writes import GRACE
+from tests.contracts import merging, messages, once, putting, queues, reading, states, timing
+from tests.contracts.reading import new
+from tests.contracts.subject import Contract, Wall, contract
 from tests.live.cassandra.shared import cql_node, new_keyspace
 from tests.storage.cassandra.store_support import FACTS, FakeTimes
 
@@ -256,7 +260,33 @@ class PutTests(StoreCase, putting.PutContract):
 
 
 class OnceTests(StoreCase, once.OnceContract):
-    pass
+    @contract
+    async def test_it_is_forgotten_in_time(self) -> None:
+        """The clock of the node ends the row of a key: all its cells at the same time, and after all messages."""
+        queue = await self.make_queue()
+        late = [new(b"a"), new(b"b", ttl=1_000_000, delay=500)]
+        for batch, wanted in (([new(b"a")], 7200), (late, 1_000_500)):
+            asked = reading.once(secrets.token_bytes(32), lifetime=7200)
+            await self.append_once(queue, batch, asked)
+            ends = await self.ends(asked)
+            self.assertEqual(len(ends), 5)
+            self.assertLess(max(ends) - min(ends), 2)
+            self.assertTrue(wanted < min(ends) <= wanted + GRACE, ends)
+
+    async def ends(self, asked: Once) -> list[int]:
+        """Seconds that are left to the cells of a row."""
+        ends = ", ".join(f"TTL({name})" for name in ("txn", "digest", "done", "answer", "reserved"))
+        every = Statement(f"SELECT key, {ends} FROM {self.keyspace}.dedupe LIMIT 10000", Kind.READ)
+        rows = await self.session.execute(every, (), Level.QUORUM)
+        return [left for key, *found in rows if key.endswith(asked.key) for left in found]
+
+    @contract
+    async def test_a_weak_queue(self) -> None:
+        """What one replica has acknowledged is not sure to be read."""
+        queue = await self.make_queue()
+        answer = self.store.append_once(queue, [new(b"a")], WriteTerms(Ack.ONE), reading.once())
+        self.assertIn("weak queue", str(await self.fails(NotPromised, answer)))
+        self.assertEqual(await self.counted(queue), 0)
 
 
 class SchemaTests(TestCase):

@@ -6,13 +6,19 @@ import time
 import uuid
 from typing import Any, ClassVar
 
+from twisted.internet.defer import gatherResults
+
+from queuey.errors import NotPromised
+from queuey.interfaces import Outcome
+from queuey.model.policy import Ack, WriteTerms
 from queuey.storage.cassandra.assembly import NOT_OVER_THRIFT
 from queuey.storage.cassandra.facts import find_out, release_of
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.settings import Host, SessionSettings
 from queuey.storage.cassandra.thrift import ThriftSession
 from tests.contracts import merging, messages, putting, queues, states, timing
-from tests.contracts.subject import Contract
+from tests.contracts.reading import MessagesCase, new, once
+from tests.contracts.subject import Contract, contract
 from tests.live.cassandra import fronts, test_contracts, test_messages
 from tests.live.cassandra.load import Queue, working
 from tests.live.cassandra.shared import new_keyspace, thrift_node
@@ -50,7 +56,36 @@ class QueuesTests(ThriftCase, queues.QueuesContract):
 
 
 class StatesTests(ThriftCase, states.StatesContract):
-    pass
+    @contract
+    async def test_of_many_at_once_exactly_one_wins(self) -> None:
+        """This release may give up where several compete: then nobody knows who won, if no one does."""
+        for _ in range(5):
+            state = await self.states.read("key")
+            version = None if state is None else state.version
+            answers = [self.states.replace("key", version, b"%d" % number) for number in range(20)]
+            outcomes = await gatherResults(answers)
+            after = await self.states.read("key")
+            if after is None or after.version == version:
+                self.assertNotIn(Outcome.APPLIED, outcomes)
+                continue
+            self.assertLessEqual(outcomes.count(Outcome.APPLIED), 1)
+            won = outcomes.pop(int(after.value))
+            self.assertIn(won, (Outcome.APPLIED, Outcome.UNKNOWN))
+            self.assertNotIn(Outcome.APPLIED, outcomes)
+
+
+class OnceTests(ThriftCase, MessagesCase):
+    """Nothing is promised to be stored once."""
+
+    @contract
+    async def test_it_is_refused(self) -> None:
+        """The store says why, before anything is asked of the cluster; to weak queues as well."""
+        self.assertEqual(self.store.promises.not_once, NOT_OVER_THRIFT)
+        queue = await self.make_queue()
+        for ack in (Ack.ONE, Ack.MAJORITY):
+            answer = self.store.append_once(queue, [new(b"a")], WriteTerms(ack), once())
+            self.assertEqual(str(await self.fails(NotPromised, answer)), NOT_OVER_THRIFT)
+        self.assertEqual((await self.shown(queue), await self.counted(queue)), ([], 0))
 
 
 class AppendTests(ThriftCase, messages.AppendContract):

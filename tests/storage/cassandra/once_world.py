@@ -1,5 +1,5 @@
-"""Two front ends and a cluster in memory whose every answer is in the hands of a test: producers under one key, readers
-with cursors, and whatever may become of what they ask."""
+"""Two front ends and a cluster in memory whose every answer is in the hands of a test: producers under a few keys,
+readers with cursors, and whatever may become of what they ask."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from queuey.model.queue import Queue, QueueSettings
 from queuey.model.stable import Flight, PeerFrontEnd, Place, Wanted
 from queuey.model.stable import Limits as Lateness
 from queuey.model.timeid import MessageId
-from queuey.model.window import OLDEST, Merge, MergeSlice, Position
+from queuey.model.window import OLDEST, LookupSlice, Merge, MergeSlice, Position
 from queuey.storage.cassandra.messages import Messages
 from queuey.storage.cassandra.port import Bound, ICQLSession, Kind, Level, Node, Row, Statement, Verdict
 from queuey.storage.memory import MemoryStore
@@ -31,9 +31,15 @@ from tests.storage.cassandra.message_tables import MessageTables
 from tests.storage.subjects import CLOCK_SEQUENCE, random_bits, versions
 
 TERMS = WriteTerms(Ack.MAJORITY)
-KEY = Once(b"k" * 32, b"d" * 32, "note", 86_400)
 BATCH = [NewMessage(1, Content(b"a"), 3600), NewMessage(2, Content(b"b"), 3600), NewMessage(1, Content(b"c"), 700_000)]
 PARTITIONS = (1, 2)
+ENOUGH = 2
+"""Answers for one key, after which the next key is used as well."""
+
+
+def key(number: int) -> Once:
+    """One of the keys."""
+    return Once(b"%032d" % number, b"d" * 32, "note", 86_400)
 
 
 class PeerTimes(SimpleTimes):
@@ -173,8 +179,9 @@ class OnceWorld:
     """All of it, and what was answered.
 
     :param make_times: makes the times of a front end.
-    :ivar answered: what keyed calls were answered.
+    :ivar answered: what keyed calls were answered, by their keys.
     :ivar plain: where messages are that were stored without a key.
+    :ivar missed: what was answered for or shown, and was not there for who looked it up then.
     """
 
     def __init__(self, seed: int, make_times: Callable[..., PeerTimes] = PeerTimes) -> None:
@@ -189,9 +196,10 @@ class OnceWorld:
         self.fronts = [self.front(), self.front()]
         self.readers = [Reader(), Reader()]
         self.limbo: list[Asked] = []
-        self.answered: list[Appended] = []
+        self.answered: list[list[Appended]] = [[]]
         self.failed: list[Exception] = []
         self.plain: list[Address] = []
+        self.missed: list[Address] = []
 
     def _new_queue(self) -> Queue:
         found: list[Queue] = []
@@ -211,18 +219,20 @@ class OnceWorld:
 
     # What clients do
 
-    def ask(self, front: FrontEnd) -> Deferred[Appended]:
-        """Store the batch under the key."""
-        return front.messages.append_once(self.queue, BATCH, TERMS, KEY)
-
-    def begin_keyed(self, front: FrontEnd) -> None:
+    def begin_keyed(self, front: FrontEnd, number: int = 0) -> None:
+        """Store the batch under one of the keys."""
         front.running += 1
-        self.ask(front).addCallbacks(self._answered, self._failed, callbackArgs=(front,), errbackArgs=(front,))
+        answer = front.messages.append_once(self.queue, BATCH, TERMS, key(number))
+        answer.addCallbacks(self._answered, self._failed, callbackArgs=(front, number), errbackArgs=(front,))
 
-    def _answered(self, appended: Appended, front: FrontEnd) -> None:
+    def _answered(self, appended: Appended, front: FrontEnd, number: int) -> None:
         front.running -= 1
-        if not front.dead:
-            self.answered.append(appended)
+        if front.dead:
+            return
+        self._look_up(appended.addresses)
+        self.answered[number].append(appended)
+        if len(self.answered[-1]) == ENOUGH:
+            self.answered.append([])
 
     def _failed(self, failure: Failure, front: FrontEnd) -> None:
         front.running -= 1
@@ -240,18 +250,21 @@ class OnceWorld:
 
         answer.addCallbacks(stored, lambda failure: None if failure.check(Unavailable) else failure)
 
-    def begin_page(self, reader: Reader, front: FrontEnd) -> None:
+    def begin_page(self, reader: Reader, front: FrontEnd, limit: int = 0) -> None:
+        """Ask for the next page, unless the last one is waited for; where no limit is set it may be small."""
         if reader.front is not None and not reader.front.dead:
             return
         reader.front = front
-        merge = Merge(PARTITIONS, lower=reader.cursor, limit=self.draw.choice((1, 2, 100)))
+        merge = Merge(PARTITIONS, lower=reader.cursor, limit=limit or self.draw.choice((1, 2, 100)))
         answer = front.messages.merge(self.queue, merge, Ack.MAJORITY)
 
         def came(page: MergeSlice) -> None:
             if not front.dead:
+                shown = [Address(message.partition, message.id) for message in page.messages]
+                self._look_up(shown)
                 reader.front = None
                 reader.cursor = page.position
-                reader.shown += [Address(message.partition, message.id) for message in page.messages]
+                reader.shown += shown
                 reader.keyed |= keyed(page)
 
         def failed(failure: Failure) -> None:
@@ -260,6 +273,20 @@ class OnceWorld:
                 reader.front = None
 
         answer.addCallbacks(came, failed)
+
+    def _look_up(self, addresses: Sequence[Address]) -> None:
+        """See whether messages are there, which nobody removes."""
+        found: list[LookupSlice] = []
+        if addresses:
+            self._apart().messages.lookup(self.queue, addresses, Ack.MAJORITY).addCallback(found.append)
+            there = {Address(message.partition, message.id) for message in found[0].messages}
+            self.missed += [address for address in addresses if address not in there]
+
+    def _apart(self) -> FrontEnd:
+        """A process that is in nobody's hands."""
+        front = self.front()
+        front.session.free = True
+        return front
 
     # What becomes of it
 
@@ -299,17 +326,18 @@ class OnceWorld:
     def step(self) -> None:
         """Something happens."""
         draw, front = self.draw.random(), self.draw.choice(self.fronts)
-        if draw < 0.04 and sum(front.running for front in self.fronts) < 2:
-            self.begin_keyed(front)
-        elif draw < 0.06:
+        if draw < 0.06 and sum(front.running for front in self.fronts) < 3:
+            last = len(self.answered) - 1
+            self.begin_keyed(front, max(0, last - (self.draw.random() < 0.1)))
+        elif draw < 0.08:
             self.begin_plain(front)
-        elif draw < 0.12:
+        elif draw < 0.15:
             self.begin_page(self.draw.choice(self.readers), front)
-        elif draw < 0.22:
+        elif draw < 0.25:
             self.advance(self.draw.choice((0.01, 0.1, 0.6, 0.6, 2.6, 11)))
-        elif draw < 0.23:
+        elif draw < 0.26:
             self.crash()
-        elif draw < 0.26 and self.limbo:
+        elif draw < 0.29 and self.limbo:
             self.limbo.pop(self.draw.randrange(len(self.limbo))).run().addErrback(lambda failure: None)
         else:
             self.fate()
@@ -325,42 +353,55 @@ class OnceWorld:
         self.advance(11)
         for asked in self.limbo:
             asked.run().addErrback(lambda failure: None)
-        self._repeat()
+        for number in range(len(self.answered)):
+            self.repeat(self.fronts[0], number)
+        self.read_on()
+
+    def read_on(self) -> None:
+        """All readers read for as long as anything may be withheld from them."""
         for _ in range(30):
             self.advance(3)
             for reader in self.readers:
                 self.begin_page(reader, self.draw.choice(self.fronts))
 
-    def _repeat(self) -> None:
-        before = len(self.answered)
+    def repeat(self, front: FrontEnd, number: int = 0) -> None:
+        """Ask until there is an answer."""
+        answers = self.answered[number]
+        before = len(answers)
         for _ in range(4):
-            self.begin_keyed(self.fronts[0])
-            if len(self.answered) > before:
+            self.begin_keyed(front, number)
+            if len(answers) > before:
                 return
             self.advance(11)
         raise AssertionError(self.failed)
 
     def broken(self) -> str:
         """What was promised and is not so; empty where all is."""
-        answers = {appended.addresses for appended in self.answered}
-        if len(answers) != 1:
-            return f"several answers: {answers}"
-        wanted = {*next(iter(answers)), *self.plain}
+        answered: set[Address] = set()
+        for answers in self.answered:
+            told = {appended.addresses for appended in answers}
+            if len(told) > 1:
+                return f"several answers: {told}"
+            answered.update(*told)
+        wanted = {*answered, *self.plain}
         for reader in self.readers:
             if len(set(reader.shown)) < len(reader.shown):
                 return "something was shown twice"
             if wanted - set(reader.shown):
                 return f"passed over: {wanted - set(reader.shown)}"
-            if reader.keyed != set(next(iter(answers))):
-                return f"shown and not answered: {reader.keyed}"
-        return self._unexpected(next(iter(answers)))
+            if reader.keyed != answered:
+                return f"shown and not answered: {reader.keyed - answered}"
+        if self.missed:
+            return f"not found: {self.missed}"
+        return self._unexpected(answered)
 
-    def _unexpected(self, answer: tuple[Address, ...]) -> str:
-        """What is there of the batch beside what was answered: plain messages may be without having been answered."""
+    def _unexpected(self, answered: set[Address]) -> str:
+        """What is there under keys beside what was answered: plain messages may be without having been answered."""
+        front = self._apart()
         found: list[MergeSlice] = []
-        self.fronts[0].messages.merge(self.queue, Merge(PARTITIONS), Ack.MAJORITY).addCallback(found.append)
+        front.messages.merge(self.queue, Merge(PARTITIONS), Ack.MAJORITY).addCallback(found.append)
         counted: list[int] = []
-        self.fronts[1].messages.count(self.queue, Ack.MAJORITY).addCallback(counted.append)
-        if keyed(found[0]) != set(answer):
+        front.messages.count(self.queue, Ack.MAJORITY).addCallback(counted.append)
+        if keyed(found[0]) != answered:
             return f"not what was answered: {keyed(found[0])}"
         return "" if counted == [len(found[0].messages)] else "counted otherwise"
