@@ -71,7 +71,7 @@ def assemble(settings: Settings, reactor: Any, now: Callable[[], float], store: 
     v2 = (
         V2Application(store, settle(settings), lambda: limits(in_force.settings)),
         V2Queues(directory),
-        V2Messages(exchange, V2Stream(exchange), store.promises.survives_power_loss, now),
+        V2Messages(exchange, V2Stream(exchange), lambda: store.promises.survives_power_loss, now),
         V2Single(exchange),
     )
     root = make_root(

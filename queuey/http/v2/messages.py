@@ -28,13 +28,13 @@ _NOW: Final = "now"
 class V2Messages:
     """The handlers of a queue's messages.
 
-    :ivar durable: whether what is stored survives the loss of power.
+    :ivar durable: whether what is stored survives the loss of power, as far as that is known by then.
     :ivar now: the wall clock, in seconds since 1970.
     """
 
     exchange: MessageExchange
     stream: V2Stream
-    durable: bool
+    durable: Callable[[], bool]
     now: Callable[[], float]
 
     def routes(self) -> tuple[Route, ...]:
@@ -53,7 +53,7 @@ class V2Messages:
         queue = admitted.queue
         drafts = appends.drafts(request, queue.settings.partitions, admitted.ttl)
         key = repeats.key(request)
-        stored = stored_json(queue.settings.consistency, self.durable)
+        stored = stored_json(queue.settings.consistency, self.durable())
         if key is None:
             answer_stored(request, await self.exchange.append(queue, drafts), stored, duplicate=False)
             return
