@@ -28,6 +28,8 @@ SLOWEST: Final = 10
 
 OPTIONS: Final = (
     "--phases=examples,coverage,fuzzing",
+    # Without this the description itself would be left out.
+    "--include-path-regex=^/v2/",
     f"--max-examples={EXAMPLES}",
     f"--max-response-time={SLOWEST}",
     "--checks=all",
@@ -65,19 +67,20 @@ class ConformanceTests(LiveTestCase):
         )
         self.assertEqual(done.returncode, 0, f"{done.stdout}\n{done.stderr}")
 
-    def succeeded(self, log: str) -> dict[str, set[str]]:
-        """The methods that were answered 2xx, by path."""
-        found: defaultdict[str, set[str]] = defaultdict(set)
-        for method, path in re.findall(r" access 2\d\d ([A-Z]+) ([^ ?]+)", log):
+    def answered(self, log: str) -> dict[tuple[str, str], set[str]]:
+        """The statuses that there were, by method and path."""
+        found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        for status, method, path in re.findall(r" access (\d+) ([A-Z]+) ([^ ?]+)", log):
             name = re.sub(r"(?<=/messages/)[^/]+$", "{id}", re.sub(r"(?<=/queues/)[^/]+", "{queue}", path))
-            found[name.replace("/v2/queuey", "/v2/{application}")].add(method)
+            found[method, name.replace("/v2/queuey", "/v2/{application}")].add(status)
         return found
 
     def test_conformance(self) -> None:
-        """No answer differs from the description, and every operation succeeds at times."""
+        """No answer differs from the description, and each success that it has comes at times."""
         daemon = self.serve()
         self.ask_everything()
-        found = self.succeeded(daemon.output())
-        for method, path, _ in operations(document()):
-            self.assertIn(method, found[path], path)
+        found = self.answered(daemon.output())
+        for method, path, operation in operations(document()):
+            promised = {status for status in operation["responses"] if status < "4"}
+            self.assertEqual(promised - found[method, path], set(), f"{method} {path}")
         self.assertNotIn("Traceback", daemon.output())

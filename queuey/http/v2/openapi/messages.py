@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from queuey.http.v2.appends import BATCH
+from queuey.http.v2.items import MAX_KEY
 from queuey.http.v2.openapi.parts import Object, answer, header, media, operation, parameter, query, schema
 from queuey.http.v2.openapi.schemas import CURSOR, EXPIRES, ID, TIME
 from queuey.http.v2.openapi.shared import number, time_text
@@ -22,6 +23,7 @@ _PATH: Final = (
     "nothing-here",
     "method-not-allowed",
     "too-large",
+    "content-encoding",
 )
 _BYTES: Final = {"description": "Any bytes."}
 _PLACE: Final = {"id": ID, "partition": 1, "timestamp": TIME}
@@ -50,6 +52,10 @@ _MESSAGE_HEADERS: Final = (
     "Content-Security-Policy",
 )
 _ITEMS: Final = [{"body": "two apples", "key": "7"}, {"body_base64": "AAEC", "ttl": 60, "delay": 90}]
+_STREAM: Final = [{"body": "two apples", "idempotency_key": "order-4711"}, *_ITEMS]
+_RESULTS: Final = [{**_PLACE, "duplicate": False}, _PLACE, {"done": True, "stored": 2, "failed": 0}]
+_KEY: Final = rf'^"([ !#-\[\]-~]|\\["\\]){{1,{MAX_KEY}}}"$'
+"""An Idempotency-Key: printable ASCII in double quotes, in which those and backslashes have a backslash before them."""
 
 
 def paths() -> Object:
@@ -100,8 +106,9 @@ def _append() -> Object:
             ),
             header(
                 "Idempotency-Key",
-                "Quoted text of 1 to 255 characters: repeated with the same key, the request stores nothing more.",
-                {"type": "string", "pattern": '^"[!#-\\[\\]-~]{1,255}"$'},
+                f"Quoted text of 1 to {MAX_KEY} characters: repeated with the same key, the request stores nothing "
+                "more. Not for streams.",
+                {"type": "string", "pattern": _KEY},
                 '"order-4711"',
             ),
             parameter("Queuey-Headers"),
@@ -109,23 +116,26 @@ def _append() -> Object:
         body={
             "*/*": media(_BYTES),
             BATCH: media(schema("Batch"), {"messages": _ITEMS}),
-            LINES: media(_lines("Line"), _ITEMS),
+            LINES: media(_lines("Line"), _STREAM),
         },
         answers={
-            "200": answer("The results of a stream, a line each.", {LINES: media(_lines("Result"))}),
+            "200": answer("The results of a stream, a line each.", {LINES: media(_lines("Result"), _RESULTS)}),
             "201": answer(
-                "They are stored.", {JSON: media(schema("Stored"), _STORED)}, ["Location", "Idempotency-Replayed"]
+                "They are stored.",
+                {JSON: media(schema("Stored"), _STORED)},
+                perhaps={
+                    "Location": "Where the message is, if it is one.",
+                    "Idempotency-Replayed": "`true` where an earlier request with the same key is answered again.",
+                },
             ),
         },
         codes=(
             *_PATH,
             "invalid-body",
             "unsupported-media-type",
-            "content-encoding",
             "key-in-use",
             "key-reused",
             "not-promised",
-            "conflict",
             "storage-full",
         ),
     )
@@ -175,7 +185,8 @@ def _purge() -> Object:
         "purgeMessages",
         "messages",
         "Delete the oldest messages",
-        "Everything before a place is gone at once; cursors that stood before it are told `truncated`.",
+        "Everything before a place is gone at once, as far as it is stable: `now` is all that a reader can have seen. "
+        "Cursors that stood before the place are told `truncated`.",
         parameters=(
             query(
                 "before",
@@ -186,7 +197,7 @@ def _purge() -> Object:
             ),
         ),
         answers={"204": answer("They are gone.")},
-        codes=_PATH,
+        codes=(*_PATH, "storage-full"),
     )
 
 
@@ -195,12 +206,16 @@ def _get() -> Object:
         "getMessage",
         "messages",
         "Get the body of a message",
-        "With the type that it was sent with. Single byte ranges are served.",
+        "With the type that it was sent with. Single byte ranges are served; whoever asks for several gets the whole.",
         parameters=(
             parameter("If-Match"),
             parameter("If-None-Match"),
-            header("Range", "One range of bytes.", {"type": "string", "pattern": "^bytes=([0-9]+-[0-9]*|-[0-9]+)$"}),
-            header("If-Range", "An ETag: the range only if the message is still that one.", {"type": "string"}),
+            header("Range", "One range of bytes.", {"type": "string"}, "bytes=0-3"),
+            header(
+                "If-Range",
+                "An ETag: the range only if the message is still that one, else the whole.",
+                {"type": "string"},
+            ),
         ),
         answers={
             "200": answer("The body.", {"*/*": media(_BYTES)}, _MESSAGE_HEADERS),
@@ -217,17 +232,15 @@ def _put() -> Object:
         "putMessage",
         "messages",
         "Overwrite a message, or create one under an id of one's own",
-        "A new id has to be of now: above every id so far, and at most half a second ahead.",
+        "The body is one message, whatever its type. A new id has to be of now: above every id so far, and at most "
+        "half a second ahead.",
         parameters=(parameter("ttl"), parameter("If-Match"), parameter("If-None-Match"), parameter("Queuey-Headers")),
         body={"*/*": media(_BYTES)},
         answers={"201": answer("It is new.", None, ["Location"]), "204": answer("It is overwritten.")},
         codes=(
             *_PATH,
-            "unsupported-media-type",
-            "content-encoding",
             "precondition-failed",
             "id-out-of-range",
-            "conflict",
             "storage-full",
         ),
     )
@@ -238,7 +251,7 @@ def _remove() -> Object:
         "deleteMessage",
         "messages",
         "Delete a message",
-        "One that is not due yet is cancelled.",
+        "One that is not due yet is cancelled. `If-Match` and `If-None-Match` are refused.",
         answers={"204": answer("It is gone.")},
-        codes=(*_PATH, "no-such-message"),
+        codes=(*_PATH, "no-such-message", "storage-full"),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Final
 
 from queuey.http.problems import CODES
@@ -24,8 +25,23 @@ _ANYWHERE: Final = (
 )
 """Codes that any request may be answered with."""
 
-_HEADERS: Final[Mapping[int, Sequence[str]]] = {401: ("WWW-Authenticate",), 405: ("Allow",), 503: ("Retry-After",)}
+_HEADERS: Final[Mapping[int, Sequence[str]]] = {
+    401: ("WWW-Authenticate",),
+    405: ("Allow",),
+    416: ("Content-Range",),
+    503: ("Retry-After",),
+}
 """Header fields that a refusal of that status has."""
+
+_TYPES: Final = "Accept"
+"""The field that names the types which are taken, but for merge patches."""
+
+_OF_SOME: Final[Mapping[str, str]] = {
+    "key-in-use": "Retry-After",
+    "unsupported-media-type": _TYPES,
+    "content-encoding": "Accept-Encoding",
+}
+"""The header field that a refusal with that code has, though not every refusal of its status has it."""
 
 
 def schema(name: str) -> Object:
@@ -63,13 +79,20 @@ def sent_back(*names: str) -> Object:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def answer(text: str, content: Object | None = None, headers: Sequence[str] = ()) -> Object:
+def answer(
+    text: str,
+    content: Object | None = None,
+    headers: Sequence[str] = (),
+    perhaps: Mapping[str, str] = MappingProxyType({}),
+) -> Object:
     """An answer.
 
     :param content: by media type.
     :param headers: that it has besides those that every answer has.
+    :param perhaps: those that it has in some cases, and what they are then.
     """
-    found: Object = {"description": text, "headers": sent_back("X-Request-Id", "Cache-Control", *headers)}
+    some = {name: {"description": text, "schema": {"type": "string"}} for name, text in perhaps.items()}
+    found: Object = {"description": text, "headers": {**sent_back("X-Request-Id", "Cache-Control", *headers), **some}}
     return found if content is None else {**found, "content": content}
 
 
@@ -78,11 +101,14 @@ def media(of: Object, example: Any = None) -> Object:
     return {"schema": of} if example is None else {"schema": of, "example": example}
 
 
-def refusals(codes: Sequence[str]) -> Object:
-    """The answers that refuse, by status, each with the codes that it may have."""
+def refusals(codes: Sequence[str], told: str = _TYPES) -> Object:
+    """The answers that refuse, by status, each with the codes that it may have.
+
+    :param told: the header field that names the types which are taken.
+    """
     found = _by_status((*codes, *_ANYWHERE))
     return {
-        str(status): _shared(status) if some == _EVERYWHERE.get(status) else _refusal(status, some)
+        str(status): _shared(status) if some == _EVERYWHERE.get(status) else _refusal(status, some, told)
         for status, some in found.items()
     }
 
@@ -110,10 +136,13 @@ def _shared(status: int) -> Object:
     return {"$ref": f"#/components/responses/{_name(status)}"}
 
 
-def _refusal(status: int, codes: Sequence[str]) -> Object:
+def _refusal(status: int, codes: Sequence[str], told: str = _TYPES) -> Object:
     text = "; ".join(f"`{code}`: {CODES[code].title}" for code in codes)
     of = {"allOf": [schema("Problem"), {"properties": {"code": {"enum": list(codes)}}}]}
-    return answer(text, {PROBLEM: media(of)}, _HEADERS.get(status, ()))
+    perhaps = {_OF_SOME[code]: f"Where the code is `{code}`." for code in codes if code in _OF_SOME}
+    if _TYPES in perhaps:
+        perhaps[told] = perhaps.pop(_TYPES)
+    return answer(text, {PROBLEM: media(of)}, _HEADERS.get(status, ()), perhaps)
 
 
 def operation(
@@ -126,6 +155,7 @@ def operation(
     codes: Sequence[str],
     parameters: Sequence[Object] = (),
     body: Object | None = None,
+    told: str = _TYPES,
     anonymous: bool = False,
 ) -> Object:
     """What one method does at one path.
@@ -133,6 +163,7 @@ def operation(
     :param answers: those of success, by status.
     :param codes: of refusals, besides those that any request may meet.
     :param body: by media type.
+    :param told: the header field of a refusal that names the types which are taken.
     :param anonymous: whether there are cases that need no credentials.
     """
     found: Object = {
@@ -141,7 +172,7 @@ def operation(
         "summary": summary,
         "description": text,
         "parameters": list(parameters),
-        "responses": {**answers, **refusals(codes)},
+        "responses": {**answers, **refusals(codes, told)},
     }
     if body is not None:
         found["requestBody"] = {"content": body}

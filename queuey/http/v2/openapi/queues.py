@@ -10,10 +10,19 @@ from queuey.http.v2.openapi.shared import number
 from queuey.http.v2.parameters import JSON
 from queuey.http.v2.queues import DEFAULT_LIMIT, MAX_LIMIT, PATCH
 
-_APPLICATION: Final = ("unauthorized", "forbidden", "no-such-application", "nothing-here", "method-not-allowed")
+_KNOWN: Final = (
+    "unauthorized",
+    "no-such-application",
+    "nothing-here",
+    "method-not-allowed",
+    "too-large",
+    "content-encoding",
+)
+_APPLICATION: Final = (*_KNOWN, "forbidden")
 _QUEUE: Final = (*_APPLICATION, "no-such-queue")
-_BODY: Final = ("invalid-body", "too-large", "unsupported-media-type", "content-encoding")
-_CHANGE: Final = ("conflict", "partitions-shrink", "precondition-failed", "not-promised")
+_BODY: Final = ("invalid-body", "unsupported-media-type")
+_CHANGE: Final = ("conflict", "precondition-failed", "storage-full")
+_SETTINGS: Final = (*_BODY, *_CHANGE, "partitions-shrink", "not-promised")
 
 _EXAMPLE: Final = {
     "name": "orders",
@@ -51,7 +60,11 @@ def _description() -> Object:
         "description",
         "This description",
         "Needs no credentials, and may be read by pages of any origin.",
-        answers={"200": answer("The description.", {JSON: media({"type": "object"})}, ["ETag"])},
+        parameters=(parameter("If-None-Match"),),
+        answers={
+            "200": answer("The description.", {JSON: media({"type": "object"})}, ["ETag"]),
+            "304": answer("It is as it was.", None, ["ETag"]),
+        },
         codes=("method-not-allowed", "too-large"),
         anonymous=True,
     )
@@ -62,9 +75,9 @@ def _application() -> Object:
         "getApplication",
         "queues",
         "What the application is promised, and its limits",
-        "Features, guarantee, consistency and limits, as they are for this application now.",
+        "Features, guarantee, consistency and limits, as they are for it now. For everyone who has a key.",
         answers={"200": answer("The application.", {JSON: media(schema("Application"))})},
-        codes=(*_APPLICATION, "too-large"),
+        codes=_KNOWN,
     )
 
 
@@ -80,7 +93,7 @@ def _list() -> Object:
             query("limit", "How many at the most.", number(1, MAX_LIMIT, DEFAULT_LIMIT)),
         ),
         answers={"200": answer("A page of queues.", {JSON: media(schema("Queues"))}, ["Link"])},
-        codes=(*_APPLICATION, "too-large"),
+        codes=_APPLICATION,
     )
 
 
@@ -89,13 +102,13 @@ def _get() -> Object:
         "getQueue",
         "queues",
         "Get a queue",
-        "Without credentials a public queue is shown without its principals.",
+        "For the application and the queue's principals; everyone else is shown a public queue without its principals.",
         parameters=(parameter("If-None-Match"),),
         answers={
             "200": answer("The queue.", {JSON: media(schema("Queue"), _EXAMPLE)}, ["ETag"]),
             "304": answer("It is as it was.", None, ["ETag"]),
         },
-        codes=(*_QUEUE, "too-large"),
+        codes=_QUEUE,
         anonymous=True,
     )
 
@@ -112,7 +125,7 @@ def _put() -> Object:
             "200": answer("The queue, which was there.", {JSON: media(schema("Queue"), _EXAMPLE)}, ["ETag"]),
             "201": answer("The queue, which is new.", {JSON: media(schema("Queue"), _EXAMPLE)}, ["ETag", "Location"]),
         },
-        codes=(*_APPLICATION, *_BODY, *_CHANGE, "storage-full"),
+        codes=(*_APPLICATION, *_SETTINGS),
     )
 
 
@@ -125,7 +138,8 @@ def _patch() -> Object:
         parameters=(parameter("If-Match"), parameter("If-None-Match")),
         body={PATCH: media(schema("QueuePatch"))},
         answers={"200": answer("The queue as it is now.", {JSON: media(schema("Queue"), _EXAMPLE)}, ["ETag"])},
-        codes=(*_QUEUE, *_BODY, *_CHANGE),
+        codes=(*_QUEUE, *_SETTINGS),
+        told="Accept-Patch",
     )
 
 
@@ -137,5 +151,5 @@ def _delete() -> Object:
         "Its messages are gone at once, and Idempotency-Keys are forgotten; a new queue of its name starts empty.",
         parameters=(parameter("If-Match"), parameter("If-None-Match")),
         answers={"204": answer("It is gone.")},
-        codes=(*_QUEUE, "precondition-failed", "conflict", "too-large"),
+        codes=(*_QUEUE, *_CHANGE),
     )

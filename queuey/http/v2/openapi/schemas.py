@@ -19,7 +19,12 @@ EXPIRES: Final = "2025-11-29T12:14:43.1698736Z"
 CURSOR: Final = "AQAf0MrBfYKmc7FsOo8rnU4BAQgYe2bVJUvnTuqoGqs"
 
 _ID_PATTERN: Final = "^[0-9a-f]{12}6[0-9a-f]{3}[89ab][0-9a-f]{15}-([1-9][0-9]?|1[0-9][0-9]|200)$"
-_TYPE_PATTERN: Final = "^[a-z]+/[a-z0-9.+-]+(; ?[a-z]+=[a-z0-9.-]+)*$"
+_TOKEN: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_TYPE_PATTERN: Final = (
+    rf"^{_TOKEN}/{_TOKEN}"
+    rf'( *; *({_TOKEN}=({_TOKEN}|"([ !#-\[\]-~]|\\[ -~])*"))?)*$'
+)
+_PRINCIPAL_PATTERN: Final = r"^(app:[^\s,:/]+|bid:[^\s,@]+@[^\s,:/@.]+(\.[^\s,:/@.]+)+)$"
 _KEY_PATTERN: Final = f"^[ -~]{{1,{MAX_KEY}}}$"
 _EITHER: Final = {
     "oneOf": [{"required": ["body"]}, {"required": ["body_base64"]}],
@@ -61,6 +66,10 @@ _DELAY: Final = {
     "maximum": MAX_DELAY,
     "examples": [90],
 }
+_DUPLICATE: Final = {
+    "type": "boolean",
+    "description": "Of a line with a key: whether an earlier one with that key stored the message.",
+}
 _USER_HEADERS: Final = {
     "type": "object",
     "description": f"The sender's own headers, kept as they are: at most {MAX_HEADERS} bytes of compact JSON.",
@@ -80,7 +89,7 @@ def _members_of_queue(sent: bool) -> Object:
         "principals": {
             "type": "array",
             "description": "Who may read and delete in place of the application, if there are any.",
-            "items": {"type": "string", "pattern": "^(app|bid):[^\\s,]+$"},
+            "items": {"type": "string", "pattern": _PRINCIPAL_PATTERN},
             "examples": [["app:queuey"]],
         },
         "ttl": _number("Seconds that its messages live unless they say otherwise.", 1, MAX_TTL),
@@ -173,11 +182,15 @@ def _limits() -> Object:
 def _queues() -> Object:
     kept = "name type partitions consistency guarantee principals ttl created version"
     sent = _members_of_queue(sent=True)
-    patch = {name: {"anyOf": [of, {"type": "null"}]} for name, of in sent.items()}
+    nullable = {name: {"anyOf": [of, {"type": "null"}]} for name, of in sent.items()}
     return {
-        "QueueSettings": {**_only(**sent), "examples": [{"partitions": 4, "principals": ["app:queuey"]}]},
+        "QueueSettings": {
+            **_only(**nullable),
+            "description": "A member that is null is as good as left out.",
+            "examples": [{"partitions": 4, "principals": ["app:queuey"]}],
+        },
         "QueuePatch": {
-            **_only(**patch),
+            **_only(**nullable),
             "description": "A merge patch (RFC 7396): null brings a member to its default.",
             "examples": [{"partitions": 8, "ttl": None}],
         },
@@ -216,7 +229,11 @@ def _messages() -> Object:
         "Result": {
             "description": "What became of a line of a stream: where its message is, or why it was not stored; in the "
             "end, how it all went.",
-            "anyOf": [_object("id partition timestamp", **_place()), schema("Problem"), _end_of_stream()],
+            "anyOf": [
+                _object("id partition timestamp", **_place(), duplicate=_DUPLICATE),
+                schema("Problem"),
+                _end_of_stream(),
+            ],
         },
         "Message": _object("id partition timestamp expires content_type headers", **_message()),
         "PageLine": {

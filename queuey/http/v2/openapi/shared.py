@@ -5,21 +5,26 @@ from __future__ import annotations
 from typing import Any, Final
 
 from queuey.http.v2.items import MAX_HEADERS
-from queuey.http.v2.openapi.parts import Object, header, in_path, query, schema
+from queuey.http.v2.openapi.parts import Object, header, in_path, query
 from queuey.http.v2.openapi.schemas import EXPIRES, ID, TIME
 from queuey.model.message import MAX_TTL
 from queuey.model.queue import MAX_NAME
 
 _TIME_OR_SECONDS: Final = (
-    "^([0-9]{1,11}(\\.[0-9]{1,9})?"
-    "|[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?Z)$"
+    r"^([0-9]+(\.[0-9]*)?|\.[0-9]+"
+    r"|[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]+)?"
+    r"([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9]))$"
 )
-_ETAG: Final = '^(\\*|"[!#-~]*"(, *"[!#-~]*")*)$'
+_ETAG: Final = r'^(\*|(W/)?"[!#-~\x80-\xff]*"([ \t]*,[ \t]*(W/)?"[!#-~\x80-\xff]*")*)$'
+_ANY_CASE_ID: Final = "^[0-9a-fA-F]{12}6[0-9a-fA-F]{3}[89abAB][0-9a-fA-F]{15}-([1-9][0-9]?|1[0-9][0-9]|200)$"
+_SPACE: Final = r"([ \t]|%20|%09|%0[AaDd])*"
+_ENCODED_OBJECT: Final = rf"^({_SPACE}(\{{|%7[Bb]).*(\}}|%7[Dd]){_SPACE})?$"
+"""What a JSON object looks like from outside, percent-encoded; one that is empty is as good as none."""
 
 
 def time_text(description: str) -> Object:
     """A time as parameters take it."""
-    text = f"{description} RFC 3339 in UTC, or seconds since 1970 in decimal text."
+    text = f"{description} RFC 3339 with any offset, or seconds since 1970 in decimal text."
     return {"type": "string", "description": text, "pattern": _TIME_OR_SECONDS}
 
 
@@ -51,12 +56,14 @@ def parameters() -> Object:
             },
             "orders",
         ),
-        "id": in_path("id", "The message's id.", schema("MessageId"), ID),
+        "id": in_path(
+            "id", "The message's id; its digits may be of either case.", {"type": "string", "pattern": _ANY_CASE_ID}, ID
+        ),
         "ttl": query("ttl", "Seconds to live; what the queue says.", number(1, MAX_TTL), 3600),
         "Queuey-Headers": header(
             "Queuey-Headers",
             f"The sender's own headers: a JSON object of at most {MAX_HEADERS} bytes, percent-encoded.",
-            {"type": "string", "pattern": "^%7B(%22[a-z]{1,9}%22:%22[A-Za-z0-9]{0,9}%22)?%7D$"},
+            {"type": "string", "pattern": _ENCODED_OBJECT},
             "%7B%22trace%22%3A%227c2d%22%7D",
         ),
         "If-Match": header("If-Match", "Only if the ETag is one of these, or `*`: if it exists.", tag, '"7"'),
@@ -86,7 +93,6 @@ def headers() -> Object:
         "Allow": _field("The methods that the path takes."),
         "Retry-After": _field("Seconds after which a retry makes sense.", type="integer"),
         "WWW-Authenticate": _field("The kinds of credentials that are taken."),
-        "Idempotency-Replayed": _optional("`true` where an earlier request with the same key is answered again."),
     }
 
 
