@@ -1,109 +1,30 @@
-"""The core on the memory store: spreading, policies, changes that meet, writes that outlive their clients."""
+"""The core on the memory store: policies, changes that meet, writes that outlive their clients."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import count, cycle
-from random import Random
+from itertools import count
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.core.messages import MessageExchange
-from queuey.core.partitions import spread
-from queuey.core.policies import GivenPolicies
-from queuey.core.queues import PLANNED, QueueChanges, QueueDirectory, planned
-from queuey.core.waiting import Waits
+from queuey.core.queues import PLANNED, QueueChanges, planned
 from queuey.errors import (
-    Conflict,
     InvalidUpdate,
     NoSuchApplication,
     NoSuchQueue,
     NotPromised,
     PreconditionFailed,
+    StorageFull,
     Unavailable,
 )
 from queuey.interfaces import Promises
-from queuey.model.message import Content, Draft, NewMessage
-from queuey.model.once import Once
-from queuey.model.policy import Ack, Policy, WriteTerms
+from queuey.model.message import Content, Draft
+from queuey.model.once import Appended, Once
+from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
-from queuey.model.timeid import MessageId
 from queuey.model.window import Window
-from queuey.storage.memory import MemoryStore
-from queuey.storage.pages import Told
-
-
-class Recording(MemoryStore):
-    """A memory store that remembers on what terms it was asked, and can hold its answers back."""
-
-    terms: WriteTerms | None = None
-    ack: Ack | None = None
-    held: Deferred[None] | None = None
-    conflicts = 0
-
-    def append(
-        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
-    ) -> Deferred[tuple[MessageId, ...]]:
-        self.terms = terms
-        stored = super().append(queue, messages, terms)
-        if self.held is None:
-            return stored
-        return self.held.addCallback(lambda _: stored)
-
-    def count(self, queue: Queue, ack: Ack) -> Deferred[int]:
-        self.ack = ack
-        return super().count(queue, ack)
-
-    def update(self, queue: Queue, settings: QueueSettings) -> Deferred[Queue]:
-        if self.conflicts:
-            self.conflicts -= 1
-            return fail(Conflict("Somebody else was first."))
-        return super().update(queue, settings)
-
-
-POLICY = Policy("a", 1000, max_bytes=10_000, max_queues=5)
-
-
-class CoreTestCase(SynchronousTestCase):
-    """A core of its own."""
-
-    def setUp(self) -> None:
-        clock, versions = Clock(), count()
-        self.store = Recording(
-            clock, Told(clock.seconds), 1 << 24, 1 << 40, 1, lambda: f"v{next(versions)}", Random(1).getrandbits
-        )
-        self.store.open()
-        policies = GivenPolicies(lambda: {"a": POLICY})
-        turns = cycle(range(200))
-        waits = Waits(clock, self.store.watch)
-        self.exchange = MessageExchange(self.store, policies, lambda below: next(turns) % below, waits)
-        self.directory = QueueDirectory(self.store, policies)
-
-    def make(self, **changes: object) -> Queue:
-        queue, _ = self.successResultOf(
-            self.directory.create("a", "q", QueueChanges(**changes))  # type: ignore[arg-type]
-        )
-        return queue
-
-
-class SpreadTests(SynchronousTestCase):
-    """Messages over partitions."""
-
-    def test_spread(self) -> None:
-        """Each keeps its own partition, or gets the one that was chosen."""
-        asked: list[int] = []
-
-        def choose(below: int) -> int:
-            asked.append(below)
-            return below - 1
-
-        drafts = [Draft(Content(b"x"), 5, None), Draft(Content(b"y"), 6, 2)]
-        spread_out = spread(drafts, 3, choose)
-        self.assertEqual(spread_out, (NewMessage(3, Content(b"x"), 5), NewMessage(2, Content(b"y"), 6)))
-        self.assertEqual(asked, [3])
+from tests.core.support import POLICY, CoreTestCase
 
 
 class ExchangeTests(CoreTestCase):
@@ -147,6 +68,50 @@ class ExchangeTests(CoreTestCase):
         made = self.successResultOf(self.directory.find("a", "new"))
         found = self.successResultOf(self.exchange.read(made, Window((1,))))
         self.assertEqual([message.content.body for message in found.messages], [b"1", b"2"])
+
+    def test_once_where_it_cannot_be_promised(self) -> None:
+        """It is refused with the reason, no message is stored, and no queue is made."""
+        asked, drafts = Once(b"k" * 32, b"d" * 32, "", 60), [Draft(Content(b"x"), 5)]
+        weak = self.make(consistency=Consistency.WEAK)
+        failure = self.failureResultOf(self.exchange.append_once(weak, drafts, asked), NotPromised)
+        self.assertIn("weak consistency", failure.value.text)
+        strong = self.successResultOf(self.directory.change(weak, QueueChanges(consistency=Consistency.STRONG)))
+        self.store.promises = Promises("nothing", False, "It forgets.")
+        for queue in (strong, planned(POLICY, "new")):
+            failure = self.failureResultOf(self.exchange.append_once(queue, drafts, asked), NotPromised)
+            self.assertEqual(failure.value.text, "It forgets.")
+        self.failureResultOf(self.directory.find("a", "new"), NoSuchQueue)
+        self.assertEqual(self.successResultOf(self.store.count(strong, Ack.ONE)), 0)
+        self.store.promises = Promises("nothing", False)
+        self.assertFalse(self.successResultOf(self.exchange.append_once(strong, drafts, asked)).duplicate)
+
+    def test_once_on_the_terms_of_the_application(self) -> None:
+        """Its limit holds, and what did not fit may be tried again under its key."""
+        queue, asked = self.make(), Once(b"k" * 32, b"d" * 32, "", 60)
+        large = [Draft(Content(b"x" * 10_001), 5)]
+        self.failureResultOf(self.exchange.append_once(queue, large, asked), StorageFull)
+        self.assertFalse(
+            self.successResultOf(self.exchange.append_once(queue, [Draft(Content(b"x"), 5)], asked)).duplicate
+        )
+
+    def test_once_outlives_its_client(self) -> None:
+        """A repeat is told what the first one, whose client has gone, did all the same."""
+        queue, asked, drafts = self.make(partitions=9), Once(b"k" * 32, b"d" * 32, "", 60), [Draft(Content(b"x"), 5)]
+        append_once, gate = self.store.append_once, Deferred[None]()
+
+        def later(*arguments: Any) -> Deferred[Appended]:
+            stored = append_once(*arguments)
+            return gate.addCallback(lambda _: stored)
+
+        self.store.append_once = later  # type: ignore[method-assign, assignment]
+        waiting = self.exchange.append_once(queue, drafts, asked)
+        waiting.cancel()
+        self.failureResultOf(waiting)
+        gate.callback(None)
+        self.store.append_once = append_once  # type: ignore[method-assign]
+        again = self.successResultOf(self.exchange.append_once(queue, drafts, asked))
+        self.assertTrue(again.duplicate)
+        self.assertEqual(self.successResultOf(self.store.count(queue, Ack.ONE)), 1)
 
     def test_unknown_application(self) -> None:
         """Without a policy nothing is stored."""

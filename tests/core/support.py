@@ -1,0 +1,85 @@
+"""A core over a memory store, which tests can look into and hold back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count, cycle
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey.core.messages import MessageExchange
+from queuey.core.policies import GivenPolicies
+from queuey.core.queues import QueueChanges, QueueDirectory
+from queuey.core.waiting import Waits
+from queuey.errors import Conflict
+from queuey.model.message import NewMessage
+from queuey.model.policy import Ack, Policy, WriteTerms
+from queuey.model.queue import Queue, QueueSettings
+from queuey.model.timeid import MessageId
+from queuey.model.window import Merge, MergeSlice
+from queuey.storage.memory import MemoryStore
+from queuey.storage.pages import Told
+
+
+class Recording(MemoryStore):
+    """A memory store that remembers on what terms it was asked, and can hold its answers back."""
+
+    terms: WriteTerms | None = None
+    ack: Ack | None = None
+    held: Deferred[None] | None = None
+    conflicts = 0
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.merges: list[Merge] = []
+
+    def append(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
+    ) -> Deferred[tuple[MessageId, ...]]:
+        self.terms = terms
+        stored = super().append(queue, messages, terms)
+        if self.held is None:
+            return stored
+        return self.held.addCallback(lambda _: stored)
+
+    def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
+        self.merges.append(merge)
+        return super().merge(queue, merge, ack)
+
+    def count(self, queue: Queue, ack: Ack) -> Deferred[int]:
+        self.ack = ack
+        return super().count(queue, ack)
+
+    def update(self, queue: Queue, settings: QueueSettings) -> Deferred[Queue]:
+        if self.conflicts:
+            self.conflicts -= 1
+            return fail(Conflict("Somebody else was first."))
+        return super().update(queue, settings)
+
+
+POLICY = Policy("a", 1000, max_bytes=10_000, max_queues=5)
+
+
+class CoreTestCase(SynchronousTestCase):
+    """A core of its own."""
+
+    def setUp(self) -> None:
+        self.clock, versions = Clock(), count()
+        told, bits = Told(self.clock.seconds), Random(1).getrandbits
+        self.store = Recording(self.clock, told, 1 << 24, 1 << 40, 1, lambda: f"v{next(versions)}", bits)
+        self.waits = Waits(self.clock, self.store.watch)
+        self.store.open()
+        policies = GivenPolicies(lambda: {"a": POLICY})
+        turns = cycle(range(200))
+        self.exchange = MessageExchange(self.store, policies, lambda below: next(turns) % below, self.waits)
+        self.directory = QueueDirectory(self.store, policies)
+
+    def make(self, **changes: object) -> Queue:
+        queue, _ = self.successResultOf(
+            self.directory.create("a", "q", QueueChanges(**changes))  # type: ignore[arg-type]
+        )
+        return queue
