@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench import figures
+from bench.arguments import Number, run
 from bench.figures import MIB, Interval
 from bench.folders import fill_with_messages
 from bench.servers import ROOT, free_port, loading, make_queue, queuey_command, request, serving
@@ -55,8 +56,4 @@ def back_up(folder: Path, pause: float) -> Interval:
 
 
 if __name__ == "__main__":
-    main(
-        int(sys.argv[1]) if len(sys.argv) > 1 else 3,
-        int(sys.argv[2]) if len(sys.argv) > 2 else 400_000,
-        float(sys.argv[3]) if len(sys.argv) > 3 else 5.0,
-    )
+    run(main, backups=Number(3), count=Number(400_000), pause=Number(5.0))

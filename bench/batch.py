@@ -5,13 +5,13 @@ python -m bench.batch [ROUNDS [SECONDS]]
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from bench import figures
+from bench.arguments import ROUNDS, SECONDS, run
 from bench.servers import batch, free_port, make_queue, queuey_command, request, serving
 
 CONNECTIONS = 32
@@ -38,4 +38,4 @@ def main(rounds: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5, float(sys.argv[2]) if len(sys.argv) > 2 else 3.0)
+    run(main, rounds=ROUNDS, seconds=SECONDS)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import sys
 import tempfile
 import time
 from http.client import HTTPConnection
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import figures
+from bench.arguments import Number, run
 from bench.folders import fill_with_messages
 from bench.servers import KEY, free_port, queuey_command, serving
 
@@ -78,4 +78,4 @@ def tenths(moments: list[float]) -> list[float]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000, int(sys.argv[2]) if len(sys.argv) > 2 else 3)
+    run(main, count=Number(1_000_000, least=10 * PAGE), rounds=Number(3))

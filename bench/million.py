@@ -11,7 +11,6 @@ daemon keeps of the pages that it has answered.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from pathlib import Path
 import attrs
 
 from bench import figures
+from bench.arguments import SECONDS, Number, run
 from bench.figures import MIB
 from bench.folders import fill_with_queues
 from bench.servers import KEY, ask, free_port, make_queue, post_batch, queuey_command, request, serving
@@ -150,8 +150,4 @@ def count_names(port: int) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    main(
-        int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000,
-        int(sys.argv[2]) if len(sys.argv) > 2 else 3,
-        float(sys.argv[3]) if len(sys.argv) > 3 else 3.0,
-    )
+    run(main, count=Number(1_000_000, least=FEW), rounds=Number(3), seconds=SECONDS)

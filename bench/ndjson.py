@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import figures
+from bench.arguments import ROUNDS, SECONDS, run
 from bench.servers import ROOT, batch, free_port, make_queue, queuey_command, request, serving
 
 CONNECTIONS: Final = 32
@@ -62,4 +63,4 @@ def streams(port: int, connections: int, seconds: float) -> float:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5, float(sys.argv[2]) if len(sys.argv) > 2 else 3.0)
+    run(main, rounds=ROUNDS, seconds=SECONDS)

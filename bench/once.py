@@ -8,13 +8,13 @@ cassandra`` comes first): a key costs two lightweight transactions and a second 
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from bench import figures
+from bench.arguments import ROUNDS, SECONDS, run
 from bench.cassandra import front_end
 from bench.load import UNIQUE
 from bench.servers import free_port, make_queue, queuey_command, request, serving
@@ -53,5 +53,4 @@ def compare(what: str, port: int, rounds: int, seconds: float, at_most: float | 
 
 
 if __name__ == "__main__":
-    given = [argument for argument in sys.argv[1:] if argument != "--cassandra"]
-    main(int(given[0]) if given else 5, float(given[1]) if len(given) > 1 else 3.0, cassandra="--cassandra" in sys.argv)
+    run(main, "cassandra", rounds=ROUNDS, seconds=SECONDS)

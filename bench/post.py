@@ -14,6 +14,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from bench.arguments import ROUNDS, SECONDS, run
 from bench.servers import free_port, load, queuey_command, request, serving
 
 BODY = b"x" * 140
@@ -51,4 +52,4 @@ def main(rounds: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5, float(sys.argv[2]) if len(sys.argv) > 2 else 3.0)
+    run(main, rounds=ROUNDS, seconds=SECONDS)

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import figures
+from bench.arguments import ROUNDS, SECONDS, run
 from bench.servers import ask, free_port, make_queue, post_batch, queuey_command, request, serving
 
 PAGE = "/v1/bench/q?limit=100"
@@ -61,4 +62,4 @@ def page_size(port: int) -> int:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5, float(sys.argv[2]) if len(sys.argv) > 2 else 3.0)
+    run(main, rounds=ROUNDS, seconds=SECONDS)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import socket
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -19,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench import figures
+from bench.arguments import Number, run
 from bench.figures import MIB
 from bench.servers import ask, free_port, load, make_queue, post_batch, queuey_command, request, serving
 
@@ -134,9 +134,4 @@ def take_slowly(sockets: list[socket.socket], taken: list[int], stopped: threadi
 
 
 if __name__ == "__main__":
-    main(
-        int(sys.argv[1]) if len(sys.argv) > 1 else 3,
-        float(sys.argv[2]) if len(sys.argv) > 2 else 6.0,
-        int(sys.argv[3]) if len(sys.argv) > 3 else 50,
-        int(sys.argv[4]) if len(sys.argv) > 4 else 200,
-    )
+    run(main, rounds=Number(3), seconds=Number(6.0), readers=Number(50), partitions=Number(200, most=200))

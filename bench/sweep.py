@@ -8,7 +8,6 @@ The folder is filled through the store, with some queues whose messages all expi
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 import apsw
 
 from bench import figures
+from bench.arguments import Number, run
 from bench.figures import Interval
 from bench.folders import fill_with_messages
 from bench.servers import free_port, loading, make_queue, queuey_command, request, serving
@@ -79,8 +79,4 @@ def watch(database: apsw.Connection, moment: float) -> Interval:
 
 
 if __name__ == "__main__":
-    main(
-        int(sys.argv[1]) if len(sys.argv) > 1 else 3,
-        int(sys.argv[2]) if len(sys.argv) > 2 else 100_000,
-        float(sys.argv[3]) if len(sys.argv) > 3 else 8.0,
-    )
+    run(main, sweeps=Number(3), count=Number(100_000), pause=Number(8.0))

@@ -16,7 +16,6 @@ import os
 import resource
 import selectors
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -28,6 +27,7 @@ from typing import Final
 import attrs
 
 from bench import figures
+from bench.arguments import Number, run
 from bench.figures import MIB
 from bench.folders import fill_with_queues
 from bench.servers import KEY, ask, free_port, queuey_command, request, serving
@@ -182,4 +182,4 @@ def allow_files(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000, float(sys.argv[2]) if len(sys.argv) > 2 else 8.0)
+    run(main, count=Number(10_000), seconds=Number(8.0, most=WAIT / 2))

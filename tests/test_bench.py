@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import random
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench import figures
+from bench import arguments, figures
+from bench.arguments import Number
 from bench.figures import Interval
 from bench.load import BUCKET, Tally, answer_end, varied
 
@@ -46,6 +48,45 @@ class LoadTests(SynchronousTestCase):
         tally.answer(100.0, 100.0 + BUCKET * 2.5, False)
         self.assertEqual((tally.series, tally.answered, tally.refused), ([1, 0, 1], 2, 1))
         self.assertAlmostEqual(tally.latencies[1], BUCKET * 2.5)
+
+
+class ArgumentsTests(SynchronousTestCase):
+    """What benchmarks are told."""
+
+    def called(self, *given: str) -> list[Any]:
+        """What a program is called with."""
+        calls: list[Any] = []
+        self.patch(sys, "argv", ["program", *given])
+        arguments.run(lambda *told: calls.append(list(told)), "flag", one=Number(5, least=2, most=9), two=Number(3.0))
+        return list(*calls)
+
+    def test_what_is_left_out_is_as_usual(self) -> None:
+        for given, told in (
+            ((), [5, 3.0, False]),
+            (("9",), [9, 3.0, False]),
+            (("2", "0.5"), [2, 0.5, False]),
+            (("--flag",), [5, 3.0, True]),
+            (("7", "--flag", "4"), [7, 4.0, True]),
+        ):
+            self.assertEqual(self.called(*given), told)
+
+    def test_what_makes_no_sense_is_refused(self) -> None:
+        for given, said in (
+            (("1",), "argument ONE: 1 is not at least 2 and at most 9"),
+            (("10",), "argument ONE: 10 is not at least 2 and at most 9"),
+            (("5.5",), "argument ONE: '5.5' is not a whole number"),
+            (("",), "argument ONE: '' is not a whole number"),
+            (("5", "0"), "argument TWO: 0 is not above 0"),
+            (("5", "-1"), "argument TWO: -1 is not above 0"),
+            (("5", "nan"), "argument TWO: nan is not above 0"),
+            (("5", "inf"), "argument TWO: inf is not above 0"),
+            (("5", "x"), "argument TWO: 'x' is not a number"),
+            (("5", "1", "1"), "unrecognized arguments: 1"),
+            (("--flags",), "unrecognized arguments: --flags"),
+        ):
+            with contextlib.redirect_stderr(io.StringIO()) as told:
+                error = self.assertRaises(SystemExit, self.called, *given)
+            self.assertEqual((error.code, told.getvalue().splitlines()[-1].partition("error: ")[2]), (2, said))
 
 
 def result(series: list[int], **more: int) -> dict[str, Any]:

@@ -34,9 +34,9 @@ PROGRAMS: Final = {
 }
 
 
-def run(name: str) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end."""
-    command = [sys.executable, "-m", f"bench.{name}", *PROGRAMS[name][0].split()]
+def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, with other arguments than those above if there are any."""
+    command = [sys.executable, "-m", f"bench.{name}", *(arguments or PROGRAMS[name][0].split())]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
 
 
@@ -54,3 +54,9 @@ class BenchTests(SynchronousTestCase):
             for (name, (_, figure)), done in ends:
                 self.assertEqual(done.returncode, 0, f"{name}: {done.stdout}{done.stderr}")
                 self.assertIn(figure, done.stdout, name)
+
+    def test_each_refuses_what_makes_no_sense(self) -> None:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for name, done in zip(PROGRAMS, pool.map(lambda name: run(name, "0"), PROGRAMS), strict=True):
+                self.assertEqual((done.returncode, done.stdout), (2, ""), f"{name}: {done.stdout}{done.stderr}")
+                self.assertRegex(done.stderr, r"error: argument [A-Z]+: 0 is not ", name)
