@@ -104,6 +104,8 @@ class Client:
         try:
             self._connection.request(method, path, body, headers)
             answer = self._connection.getresponse()
+            if answer.length is None and not answer.chunked:
+                return Answer(process, 0)  # its head was cut, of which http.client makes one without these fields
             text, whole = _read(answer)
             lines = "ndjson" in answer.headers.get("Content-Type", "")
             if not lines and not whole:

@@ -38,9 +38,9 @@ class ProducersCase(FrontTestCase):
         self.record = Record()
         self.wrong: list[str] = []
 
-    def two(self, hosts: Sequence[str], port: int, **storage: object) -> list[Front]:
+    def two(self, hosts: Sequence[str], port: int, replication: int = 1) -> list[Front]:
         """Two that serve, and the queue."""
-        fronts = [self.front(name, hosts, port, frontends="many", **storage).start() for name in "ab"]
+        fronts = [self.front(name, hosts, port, frontends="many", replication=replication).start() for name in "ab"]
         for front in fronts:
             front.wait_until_it_serves(120)
         make_queue(fronts[0].port, LOG.name, partitions=LOG.partitions, consistency="strong")
@@ -106,7 +106,7 @@ class NodeTests(ProducersCase):
         """The same."""
         kills = 0
         with running(3, self.folder / "cluster") as cluster:
-            fronts = self.two(cluster.hosts, cluster.port, replication="3")
+            fronts = self.two(cluster.hosts, cluster.port, 3)
             with self.at_work(fronts) as until:
                 while time.monotonic() < until:
                     time.sleep(3)
