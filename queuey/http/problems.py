@@ -27,11 +27,13 @@ class Code:
 
     :ivar title: what it means, in a few words.
     :ivar retryable: whether the same request may succeed later.
+    :ivar unknown: whether nobody may know if anything of the request was stored; else nothing was.
     """
 
     status: int
     title: str
     retryable: bool = False
+    unknown: bool = False
 
 
 CODES: Final[Mapping[str, Code]] = MappingProxyType(
@@ -63,10 +65,10 @@ CODES: Final[Mapping[str, Code]] = MappingProxyType(
         "range-not-satisfiable": Code(416, "The range is outside the message"),
         "key-reused": Code(422, "The Idempotency-Key was used for another request"),
         "headers-too-large": Code(431, "The header fields are too large or too many"),
-        "internal": Code(500, "Something went wrong in the server"),
-        "unavailable": Code(503, "Storage does not answer", retryable=True),
+        "internal": Code(500, "Something went wrong in the server", unknown=True),
+        "unavailable": Code(503, "Storage does not answer", retryable=True, unknown=True),
         "overloaded": Code(503, "The server takes no more requests now", retryable=True),
-        "storage-full": Code(507, "There is no room left", retryable=True),
+        "storage-full": Code(507, "There is no room left", retryable=True, unknown=True),
     }
 )
 """Every code that a problem may have."""

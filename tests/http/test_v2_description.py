@@ -195,8 +195,13 @@ class PageTests(SynchronousTestCase):
         """The table of codes is that of the code."""
         table = self.text[self.text.index("\n.. _codes:") :]
         rows = re.findall(r"(?m)^([a-z-]+) +([45]\d\d) +(yes|no) +(no|unknown|no, unknown) +(\S.*)$", table)
-        found = {code: (int(status), retryable == "yes") for code, status, retryable, _, _ in rows}
-        self.assertEqual(found, {name: (code.status, code.retryable) for name, code in CODES.items()})
+        found = {code: (int(status), retryable == "yes", applied) for code, status, retryable, applied, _ in rows}
+        self.assertEqual(len(rows), len(found))
+        expected = {
+            name: (code.status, code.retryable, "no, unknown" if code.unknown else "no") for name, code in CODES.items()
+        }
+        self.assertEqual(found, expected)
+        self.assertEqual([row[0] for row in rows], list(CODES))
 
     def test_parameters(self) -> None:
         """Every parameter of a query has a line in the table below its heading."""
