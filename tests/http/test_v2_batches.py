@@ -68,12 +68,14 @@ class BatchesTests(SynchronousTestCase):
 
     def test_more_than_one_batch(self) -> None:
         """What is put at once may be several batches."""
-        waiting = self.batches.put(lines(1, 2 * MOST_LINES + 1))
+        waiting = self.batches.put(lines(1, 3 * MOST_LINES + 1))
+        self.assertNoResult(waiting)
+        self.done()
         self.assertNoResult(waiting)
         self.done()
         self.successResultOf(waiting)
         self.done()
-        self.assertEqual([MOST_LINES, MOST_LINES, 1], [len(batch) for batch in self.begun])
+        self.assertEqual([MOST_LINES, MOST_LINES, MOST_LINES, 1], [len(batch) for batch in self.begun])
 
     def test_bytes(self) -> None:
         """A batch ends with the line that fills it."""
@@ -84,6 +86,22 @@ class BatchesTests(SynchronousTestCase):
         self.batches.put(lines(6, 1, 3 * MOST_BYTES))
         self.done()
         self.assertEqual([5, 6], self.begun[2])
+
+    def test_as_many_bytes_as_one_batch_wait(self) -> None:
+        """So it is with few lines that are large."""
+        self.successResultOf(self.batches.put(lines(1, 1)))
+        self.successResultOf(self.batches.put(lines(2, 1, MOST_BYTES - 1)))
+        waiting = self.batches.put(lines(3, 1, 1))
+        self.assertNoResult(waiting)
+        self.done()
+        self.successResultOf(waiting)
+        self.assertEqual([2, 3], self.begun[1])
+
+    def test_nothing(self) -> None:
+        """No lines are no batch."""
+        self.successResultOf(self.batches.put([]))
+        self.successResultOf(self.batches.finish())
+        self.assertEqual([], self.begun)
 
     def test_keys(self) -> None:
         """Few lines with keys are in one batch, and of those with one key only one."""

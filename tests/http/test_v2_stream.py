@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
+from twisted.logger import capturedLogs
 
 from queuey.errors import NoSuchQueue, QueueyError, StorageFull, Unavailable
 from queuey.http.v2.lines import MOST_LINES
@@ -227,6 +228,15 @@ class TellingTests(StreamCase):
         connection = Connection(self.house.site).send(encode_request("POST", path, {**OWNER, **TYPE}, large))
         self.refuse(413, "too-large", connection.response())
         self.assertEqual(["a"] * 4, self.stored())
+
+    def test_queue_of_v1(self) -> None:
+        """A body for v1 is a message of any type, whatever its queue is called."""
+        self.make_queue("messages")
+        fields = {**OWNER, **TYPE, "Transfer-Encoding": "chunked"}
+        connection = Connection(self.house.site).send(encode_request("POST", "/v1/app/messages", fields))
+        connection.send(encode_chunks([message("a"), message("b")]))
+        self.assertEqual(201, connection.response().status)
+        self.assertEqual([(message("a") + message("b")).decode()], self.bodies("/v1/app/messages"))
 
     def test_failures_only(self) -> None:
         """Stored messages are not told of, if the client likes."""
@@ -487,7 +497,8 @@ class ArrivingTests(StreamCase):
         connection.hang_up()
         held.pop().callback(None)
         self.assertEqual(([1], ["a"]), (self.held.sizes, self.stored()))
-        self.begin().send(chunk(message("c")[:5])).hang_up()
+        self.begin().send(chunk(message("c")[:-1])).hang_up()
+        self.assertEqual([1], self.held.sizes)
         connection = self.begin("?results=failures")
         connection.transport.greedy = False
         connection.send(chunk(message("c", ttl=0) * 1000)).hang_up()
@@ -524,6 +535,16 @@ class ArrivingTests(StreamCase):
             failed, problem, last = self.lines(connection)
             self.assertEqual((applied, applied), (failed["applied"], problem["applied"]))
             self.assertEqual({"done": False, "stored": 0, "failed": 1}, last)
+
+    def test_body_that_breaks_while_its_lines_are_stored(self) -> None:
+        """What is being stored is waited for, so that nobody is told that nothing was."""
+        held = self.hold()
+        connection = self.begin().send(chunk(message("a"))).send(b"zz\r\n")
+        self.assertEqual(b"", connection.received)
+        held.pop().callback(None)
+        _, problem, last = self.lines(connection)
+        self.assertEqual("malformed-request", problem["code"])
+        self.assertEqual({"done": False, "stored": 1, "failed": 0}, last)
 
     def test_silent_within_the_framing(self) -> None:
         """Who stops in the middle of what is around the chunks is silent as well."""
@@ -574,6 +595,26 @@ class FailingTests(StreamCase):
         self.assertEqual(["unknown", "unknown", "no"], [line["applied"] for line in told[:3]])
         self.assertEqual({"done": True, "stored": 1, "failed": 3}, told[-1])
         self.assertEqual(["d"], self.stored())
+
+    def test_some_of_a_batch(self) -> None:
+        """Each line has its own outcome, though some of a batch are wrong, some fail, and some are stored."""
+        self.fail_with(Unavailable("It is away.", applied="unknown"))
+        told = self.stream(
+            message("a", ttl=0) + message("b") + message("c", ttl=0) + message("d", idempotency_key="1") + message("e")
+        )
+        self.assertEqual(
+            [("invalid-body", 1), ("unavailable", 2), ("invalid-body", 3)], [self.problem(line) for line in told[:3]]
+        )
+        self.assertEqual({"done": True, "stored": 2, "failed": 3}, told[5])
+        self.assertEqual(["d", "e"], self.stored())
+
+    def test_log(self) -> None:
+        """The log has what storage refused, and nothing of what is the client's."""
+        self.fail_with(Unavailable("It is away.", applied="unknown"), NoSuchQueue("It is gone."))
+        with capturedLogs() as events:
+            self.begin().send(chunk(message("a") + message("b", ttl=0))).send(chunk(message("c")))
+        refused = [event for event in events if event.get("event") == "refused"]
+        self.assertEqual([(503, "unknown")], [(event["status"], event["applied"]) for event in refused])
 
     def test_deleted_queue(self) -> None:
         """If the queue is deleted, what was sent since is told so, and the stream ends."""

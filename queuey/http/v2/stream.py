@@ -128,8 +128,7 @@ class _Stream:
         try:
             while piece := await self._next_piece():
                 await self._take(self._reader.feed(piece))
-            if not self._batches.over:
-                await self._take(self._reader.end())
+            await self._take(self._reader.end())
         except BrokenLine as broken:
             return broken.problem, broken.number
         except BrokenBody as broken:
