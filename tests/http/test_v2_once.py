@@ -34,6 +34,7 @@ class OnceTestCase(MessagesTestCase):
         """The ids of messages that are stored now."""
         answer = self.expect(201, response)
         self.assertEqual((answer["duplicate"], response.header("idempotency-replayed")), (False, None))
+        self.assertEqual(set(answer["stored"]), {"consistency", "durable"})
         return [message["id"] for message in answer["messages"]]
 
     def again(self, first: Response, response: Response) -> None:

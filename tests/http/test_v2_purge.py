@@ -58,7 +58,9 @@ class PurgeTests(ReadingTestCase):
         stamps = [message["timestamp"] for message in self.page()["messages"]]
         self.purged(stamps[2])
         self.assertEqual(self.ids(), ids[2:])
+        finer = f"{stamps[2][:-1]}1Z"
         for time, left in (
+            (finer, 3),
             ("1700000003.5", 4),
             ("2023-11-15T00:13:24.5+02:00", 5),
             ("2023-11-14T22:13:26Z", 6),

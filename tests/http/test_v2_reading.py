@@ -122,6 +122,8 @@ class PageTests(ReadingTestCase):
                      "2023-11-14t22:13:22.000z", "2023-11-14T18:13:22-04:00", "0001700000001.99999995"):  # fmt: skip
             self.assertEqual(self.ids(f"since={time}"), ids[2:], time)
             self.assertEqual(self.ids(f"until={time}"), ids[:2], time)
+        finer = f"{self.page()['messages'][2]['timestamp'][:-1]}5Z"
+        self.assertEqual((self.ids(f"since={finer}"), self.ids(f"until={finer}")), (ids[3:], ids[:3]))
         self.assertEqual(self.ids("since=0&until=99999999999999999999"), ids)
         self.assertEqual(self.ids("since=99999999999999999999"), [])
         self.assertEqual(self.ids("until=0"), [])
