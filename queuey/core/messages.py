@@ -110,6 +110,15 @@ class MessageExchange:
         return page
 
     @deferred
+    async def as_it_is(self, queue: Queue) -> Queue:
+        """A queue as it has become meanwhile; unchanged where it is gone.
+
+        Who read all partitions that it had, and then learns that it has no more by now, has passed none over.
+        """
+        (found,) = await self.store.describe(queue.application, (queue.name,))
+        return queue if found is None or found.incarnation != queue.incarnation else found
+
+    @deferred
     async def lookup(self, queue: Queue, addresses: Sequence[Address]) -> LookupSlice:
         """The first slice of the messages at these addresses that exist, and the addresses that are left."""
         policy = await self.policies.policy_for(queue.application)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
+from twisted.internet.defer import Deferred
+
 from queuey.model.timeid import from_seconds, make
 from tests.http.api_support import BATCH, NOW, OWNER
 from tests.http.test_v2_reading import ReadingTestCase
@@ -161,6 +163,36 @@ class CursorTests(ReadingTestCase):
         id = self.appended("new", "?partition=5")
         self.assertEqual(self.texts(f"after={page['next']}"), ["2", "new"])
         self.assertEqual(self.ids("partition=5"), [id])
+
+    def test_more_partitions_meanwhile(self) -> None:
+        """Nor does a read pass them over that had begun when they were added."""
+        merge = self.store.merge
+        held: Deferred[None] = Deferred()
+        self.store.merge = lambda *given: held.addCallback(lambda _: merge(*given))  # type: ignore[method-assign]
+        connection = self.client.start("GET", f"/v2/app{self.path()}", OWNER)
+        self.store.merge = merge  # type: ignore[method-assign]
+        self.expect(200, self.send("PUT", "/queues/q", {"partitions": 5}))
+        ids = [self.appended("new", "?partition=5"), self.appended("old", "?partition=1")]
+        held.callback(None)
+        page = self.expect(200, connection.response())
+        found = [message["id"] for message in page["messages"]]
+        self.assertEqual([*found, *self.ids(f"after={page['next']}")], ids)
+
+    def test_most_partitions(self) -> None:
+        """A cursor is short, however many partitions there are and are named."""
+        self.make("wide", partitions=200)
+        batch = {"messages": [{"body": "x"}] * 500}
+        stored = self.expect(201, self.send("POST", self.path(queue="wide"), batch, OWNER, BATCH))["messages"]
+        ids = [message["id"] for message in stored]
+        some = "&".join(f"partition={number}" for number in range(2, 201))
+        for query in ("order=asc", "order=desc", f"{some}&order=desc&since=1700000000", some):
+            rest, after, found = query.replace("&since=1700000000", ""), "", []
+            for _ in range(10):
+                page = self.page(f"{rest if after else query}&limit=99{after}", "wide")
+                found += [message["id"] for message in page["messages"]]
+                after = f"&after={page['next']}"
+            wanted = [id for id in ids if query.startswith("order") or not id.endswith("-1")]
+            self.assertEqual(found, sorted(wanted, reverse="desc" in query))
 
     def test_deleted_messages(self) -> None:
         """What is deleted while a reader goes on is not there; all else is, once."""

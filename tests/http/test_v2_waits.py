@@ -206,6 +206,25 @@ class WakingTests(WaitTestCase):
         self.assertEqual(self.texts(f"wait=20&after={cursor}"), ["a"])
         self.nothing_left()
 
+    def test_more_partitions(self) -> None:
+        """Partitions that are added while somebody waits are not passed over."""
+        connection = self.wait()
+        self.expect(200, self.send("PUT", "/queues/q", {"partitions": 5}))
+        self.appended("new", "?partition=5")
+        self.appended("old", "?partition=1")
+        self.pass_time(0.01)
+        page = self.answer(connection)
+        seen = [message["body"] for message in page["messages"]]
+        self.assertEqual([*seen, *self.texts(f"after={page['next']}")], ["new", "old"])
+        connection = self.wait(f"after={self.page()['next']}", seconds="1")
+        self.expect(200, self.send("PUT", "/queues/q", {"partitions": 6}))
+        self.appended("newer", "?partition=6")
+        self.pass_time(1.5)
+        page = self.answer(connection)
+        seen = [message["body"] for message in page["messages"]]
+        self.assertEqual([*seen, *self.texts(f"after={page['next']}")], ["newer"])
+        self.nothing_left()
+
     def test_lines(self) -> None:
         """In lines as well."""
         connection = self.wait(Accept=LINES)

@@ -62,6 +62,11 @@ class Wanted:
     resumed: bool
     wait: float
 
+    @property
+    def everything(self) -> bool:
+        """Whether it is about all partitions, however many there are."""
+        return self.start.partitions is None
+
 
 def address_of(text: str) -> Address | None:
     """The address that the id of a message is, as v2 shows it; ``None`` for anything else."""
