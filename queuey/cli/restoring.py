@@ -1,6 +1,7 @@
 """One queue of a backup, put into a daemon through its API: what is stored, and how, stays the daemon's affair.
 
-A queue is made through v2, which knows all its settings; messages are put through v1, which takes ids of any time.
+A queue is made through v2, which knows all its settings; messages are put through v1, which takes ids of any time. What
+v1 cannot keep is then put in their places through v2.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
 
-from queuey.model.message import MAX_TTL, Message
+from queuey.model.message import MAX_TTL, Content, Message
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import SECOND, from_seconds, to_v1_hex
 from queuey.storage.sqlite.backup import Archive
@@ -27,6 +28,9 @@ MOST_IDS: Final = 100
 
 MOST_BYTES: Final = 1 << 20
 """Bytes of bodies at which no more messages are looked up together."""
+
+PLACEHOLDER: Final = "Here queuey restore-queue is about to put a message."
+"""The body of a message whose own content is put in a second step."""
 
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -119,16 +123,34 @@ class Client:
         :param members: of the queue as v2 has them.
         :raise RestoringFailed: it was not made.
         """
-        path = f"{self._root}/v2/{quote(self.application, safe='')}/queues/{quote(name, safe='')}"
         headers = {"Content-Type": "application/json", "If-None-Match": "*"}
-        self._ask("PUT", path, json.dumps(members).encode(), headers)
+        self._ask("PUT", self._queue(name), json.dumps(members).encode(), headers)
+
+    def overwrite(self, name: str, message: Message, ttl: int) -> None:
+        """Put the content of a message in the place of what is there under its id.
+
+        :param name: of its queue.
+        :param ttl: seconds to live from now on.
+        :raise RestoringFailed: it was not written.
+        """
+        content, headers = message.content, {"If-Match": "*"}
+        if content.content_type is not None:
+            headers["Content-Type"] = content.content_type
+        if content.headers is not None:
+            headers["Queuey-Headers"] = quote(content.headers, safe="")
+        path = f"{self._queue(name)}/messages/{message.id.hex()}-{message.partition}?ttl={ttl}"
+        self._ask("PUT", path, content.body, headers)
+
+    def _queue(self, name: str) -> str:
+        return f"{self._root}/v2/{quote(self.application, safe='')}/queues/{quote(name, safe='')}"
 
     def _ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> dict[str, Any]:
         encoded = {name: value.encode() for name, value in headers.items()}
         try:
             self._connection.request(method, path, body, {**self._headers, **encoded})
             answer = self._connection.getresponse()
-            document = json.loads(answer.read())
+            text = answer.read()
+            document = {} if answer.status == 204 else json.loads(text)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise RestoringFailed(f"{self._url} does not answer: {error or type(error).__name__}") from error
         if not (200 <= answer.status < 300 and isinstance(document, dict)):
@@ -168,10 +190,12 @@ def restore_queue(archive: Archive, client: Client, name: str, new_name: str, no
     put = there = 0
     for some in _handfuls(archive.messages(queue, from_seconds(now()))):
         found = _present(client, path, some)
-        there += len(found)
         for message in some:
-            if _place(message) not in found:
-                put += _put(client, path, message, now)
+            body = found.get(_place(message))
+            if body is None or body == PLACEHOLDER:
+                put += _put(client, new_name, message, now)
+            else:
+                there += 1
     return Restored(put, there)
 
 
@@ -221,23 +245,37 @@ def _place(message: Message) -> str:
     return f"{message.partition}:{to_v1_hex(message.id)}"
 
 
-def _present(client: Client, path: str, messages: Iterable[Message]) -> set[str]:
-    """Which of these places the daemon has a message at."""
+def _present(client: Client, path: str, messages: Iterable[Message]) -> dict[str, str]:
+    """The bodies of what the daemon has at the places of these messages."""
     answer = client.ask("GET", f"{path}/{','.join(map(_place, messages))}", None, {})
-    return {f"{found['partition']}:{found['message_id']}" for found in answer["messages"]}
+    return {f"{found['partition']}:{found['message_id']}": found["body"] for found in answer["messages"]}
 
 
-def _put(client: Client, path: str, message: Message, now: Callable[[], float]) -> bool:
+def _put(client: Client, name: str, message: Message, now: Callable[[], float]) -> bool:
     """Put a message for what is left of its time; false, and nothing done, where nothing is left."""
     left = message.expires - from_seconds(now())
     if left <= 0:
         return False
-    content = message.content
-    if content.headers is not None:
-        raise RestoringFailed(f"The message {_place(message)} has headers, which the v1 API cannot keep.")
-    # Rounded up: v1 counts whole seconds, and nothing is to end too early.
-    headers = {"X-TTL": str(min(-(-left // SECOND), MAX_TTL))}
+    # Rounded up: the APIs count whole seconds, and nothing is to end too early.
+    ttl = min(-(-left // SECOND), MAX_TTL)
+    content, path = message.content, f"/{quote(name, safe='')}/{_place(message)}"
+    headers = {"X-TTL": str(ttl)}
+    if _is_beyond_v1(content):
+        client.ask("PUT", path, PLACEHOLDER.encode(), headers)
+        client.overwrite(name, message, ttl)
+        return True
     if content.content_type is not None:
         headers["Content-Type"] = content.content_type
-    client.ask("PUT", f"{path}/{_place(message)}", content.body, headers)
+    client.ask("PUT", path, content.body, headers)
     return True
+
+
+def _is_beyond_v1(content: Content) -> bool:
+    """Whether v1 cannot take a content: it has headers, is empty, or no text."""
+    if content.headers is not None or not content.body:
+        return True
+    try:
+        content.body.decode("utf-8")
+    except UnicodeDecodeError:
+        return True
+    return False
