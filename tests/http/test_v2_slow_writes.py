@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -114,6 +115,81 @@ class StableTests(SlowTestCase):
         self.clock.pump([0.1] * 15)
         page = self.expect(200, connection.response())
         self.assertEqual([m["body"] for m in page["messages"]], ["slow", "after"])
+
+
+class PurgeTests(SlowTestCase):
+    """Purges while something is being written."""
+
+    def test_purge(self) -> None:
+        """A purge ends where readers do: what is under way is not purged, nor what is newer."""
+        first = self.appended("first", "?partition=1")
+        cursor = self.page()["next"]
+        slow = self.slowly(b"slow", "?partition=1")
+        self.appended("newer", "?partition=1")
+        for before in ("now", "1800000000"):
+            self.assertEqual(self.send("DELETE", self.path(f"?before={before}")).status, 204)
+        self.gone(self.one(first))
+        self.release()
+        self.expect(201, slow.response())
+        self.assertEqual(self.texts(f"after={cursor}"), ["slow", "newer"])
+        self.assertEqual(self.texts(), ["slow", "newer"])
+
+
+class RandomTests(SlowTestCase):
+    """Writes that take any time, and readers beside them."""
+
+    def test_readers(self) -> None:
+        """Whatever was answered 2xx is read once by everybody, in order; nothing else is read."""
+        for seed in range(4):
+            self.one_run(Random(seed), f"run{seed}")
+
+    def one_run(self, random: Random, queue: str) -> None:
+        self.make(queue, partitions=3)
+        readers: list[tuple[list[str], list[str]]] = [([], [""]) for _ in range(4)]
+        writes: list[tuple[Connection, Deferred[None]]] = []
+        stored: list[str] = []
+        for turn in range(250):
+            choice = random.random()
+            if choice < 0.3:
+                writes.append(self.begin(random, queue, turn))
+            elif choice < 0.55 and writes:
+                stored += self.finish(*writes.pop(random.randrange(len(writes))))
+            else:
+                self.read_on(*random.choice(readers), random, queue)
+            self.clock.advance(random.choice((0, 0, 0.001, 0.1)))
+        for connection, held in writes:
+            stored += self.finish(connection, held)
+        self.clock.advance(1)
+        for seen, place in readers:
+            while self.read_on(seen, place, random, queue):
+                pass
+            self.assertEqual(seen, sorted(stored))
+
+    def begin(self, random: Random, queue: str, turn: int) -> tuple[Connection, Deferred[None]]:
+        """Begin to write one message or some, under a key or not; in one partition, whose write is one."""
+        self._holding = True
+        query = f"?partition={random.randrange(1, 4)}" + random.choice(("", "&delay=0.05"))
+        fields = {**OWNER, **({"Idempotency-Key": f'"{turn}"'} if random.random() < 0.3 else {})}
+        connection = self.client.start("POST", f"/v2/app{self.path(query, queue)}", fields, b"x")
+        self._holding = False
+        return connection, self.held.pop()
+
+    def finish(self, connection: Connection, held: Deferred[None]) -> list[str]:
+        """Let a write go on to its end; the ids that are answered."""
+        held.callback(None)
+        while self.held:
+            self.release()
+        messages = self.expect(201, connection.response())["messages"]
+        connection.hang_up()
+        return [message["id"] for message in messages]
+
+    def read_on(self, seen: list[str], place: list[str], random: Random, queue: str) -> bool:
+        """One page more; whether there was anything on it."""
+        after = f"&after={place[0]}" if place[0] else ""
+        page = self.page(f"limit={random.choice((1, 3, 100))}{after}", queue)
+        seen += [message["id"] for message in page["messages"]]
+        place[0] = page["next"]
+        return bool(page["messages"])
 
 
 class UnderWayTests(SlowTestCase):
