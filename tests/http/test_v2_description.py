@@ -14,6 +14,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.problems import CODES
 from queuey.http.v2.openapi import document
+from queuey.http.v2.openapi.schemas import CURSOR, ID, TIME
+from queuey.model.cursor import parse
+from queuey.model.timeid import LOWEST, from_hex, from_v1_hex, parse_time, ticks_of, to_rfc3339
+from queuey.model.window import Position
 from tests.http.api_support import ApiTestCase
 
 PAGE = Path(__file__).parents[2] / "docs" / "api-v2.rst"
@@ -211,6 +215,30 @@ class PageTests(SynchronousTestCase):
             for parameter in operation["parameters"]:
                 if parameter.get("in") == "query":
                     self.assertRegex(section, rf"\n{parameter['name']} |``{parameter['name']}[`=]", f"{method} {path}")
+
+
+class SampleTests(SynchronousTestCase):
+    """Ids and cursors in the documentation are such."""
+
+    def test_pages(self) -> None:
+        """Each id is of the time beside it, and of the partition, and each cursor can be read."""
+        for page in (PAGE, PAGE.with_name("quickstart.rst")):
+            text = page.read_text(encoding="utf-8")
+            messages = re.findall(r'"id": "(.*?)-(\d+)", "partition": (\d+),\s+"timestamp": "(.*?)"', text)
+            messages += re.findall(r'"(?:key|message_id)": "(.*?)"()(), "timestamp": "(.*?)"', text)
+            self.assertGreater(len(messages), 1)
+            for digits, in_id, partition, time in messages:
+                id = from_hex(digits) or from_v1_hex(digits)
+                assert id is not None, digits
+                self.assertEqual(ticks_of(id), parse_time(time, up=False), digits)
+                self.assertEqual(in_id, partition, digits)
+            for cursor in re.findall(r'"next": "(.*?)"', text):
+                parse(cursor)
+
+    def test_description(self) -> None:
+        """So are those in the description."""
+        self.assertEqual(parse(CURSOR).position, Position(from_hex(ID[:32]) or LOWEST, 1))
+        self.assertEqual(to_rfc3339(ticks_of(from_hex(ID[:32]) or LOWEST)), TIME)
 
 
 class EndpointTests(ApiTestCase):

@@ -16,7 +16,7 @@ from queuey.model.queue import MAX_NAME, MAX_PARTITIONS, Consistency, Guarantee,
 ID: Final = "1f0cac17d82a6730b16c3a8f2b9d4e01-1"
 TIME: Final = "2025-11-26T12:14:43.1698736Z"
 EXPIRES: Final = "2025-11-29T12:14:43.1698736Z"
-CURSOR: Final = "AQAf0MrBfYKmc7FsOo8rnU4BAQgYe2bVJUvnTuqoGqs"
+CURSOR: Final = "AQAfDKwX2CpnMLFsOo8rnU4BAQEBX-djpg"
 
 _ID_PATTERN: Final = "^[0-9a-f]{12}6[0-9a-f]{3}[89ab][0-9a-f]{15}-([1-9][0-9]?|1[0-9][0-9]|200)$"
 _TOKEN: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
