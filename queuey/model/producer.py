@@ -91,7 +91,8 @@ def reserve(row: Reservation | None, digest: bytes, now: Ticks, own: frozenset[b
 class Attempt:
     """How far one writer has come; each method tells how it goes on after what was done.
 
-    A change of the row is applied (``True``), refused (``False``), or nobody knows (``None``).
+    A change of the row is applied (``True``), refused (``False``), or nobody knows (``None``). A refusal is not relied
+    on: Cassandra may answer so where another node has completed the change, and the row tells.
 
     :ivar digest: the hash of what is asked for.
     :ivar step: what is to be done next.
@@ -141,7 +142,8 @@ class Attempt:
     def read(self, row: Reservation | None, now: Ticks) -> Attempt:
         """The row was read, since a change of it was not applied for certain."""
         if row is not None and row.txn == self.txn:
-            return self._stands(row.txn) if row.done else self._again(Step.COMMIT if self.checked else Step.WRITE)
+            known = attrs.evolve(self, named=True)
+            return known._stands(row.txn) if row.done else known._again(Step.COMMIT if self.checked else Step.WRITE)
         step = reserve(row, self.digest, now, self.own)
         # The row does not name this attempt, so no commit of it can be applied any more.
         known = attrs.evolve(self, seen=b"" if row is None else row.txn, unsure=False)
@@ -166,7 +168,7 @@ class Attempt:
         """The row was asked to be done."""
         if applied:
             return self._stands(self.txn)
-        return attrs.evolve(self, step=Step.READ, unsure=self.unsure or applied is None)
+        return attrs.evolve(self, step=Step.READ, unsure=True)
 
     def flagged(self) -> Attempt:
         """All messages are live."""

@@ -18,6 +18,8 @@ from queuey.model.timeid import SECOND, Ticks
 
 Judge = Callable[[bytes, Reservation | None, float], Verdict]
 
+DIGEST = b"digest"
+
 NOBODY = b""
 """Before every id."""
 
@@ -65,6 +67,9 @@ class Writer:
         return self.status, self.attempt.txn, self.attempt.stands, self.attempt.step.name, self.flying
 
 
+Change = tuple[str, bytes, bytes]
+"""A change of the row: the name of its step, the attempt that asks for it, and the one that it takes over."""
+
 Reader = tuple[bytes, tuple[bytes, ...]]
 """The last id that a reader has passed, and what it was shown."""
 
@@ -76,7 +81,7 @@ class Scene:
     :ivar stamped: how many ids there were.
     :ivar rows: what is stored of messages, by id.
     :ivar landing: writes that nobody waits for any more, and that are stored some time or never.
-    :ivar committing: the same for commits, by their attempts.
+    :ivar lingering: the same for changes of the row.
     :ivar expired: whether the row has ended by its time to live: the key may be used anew then.
     """
 
@@ -86,7 +91,7 @@ class Scene:
     writers: tuple[Writer, ...]
     readers: tuple[Reader, ...]
     landing: frozenset[bytes] = frozenset()
-    committing: frozenset[bytes] = frozenset()
+    lingering: frozenset[Change] = frozenset()
     expired: bool = False
 
 
@@ -96,8 +101,9 @@ class Faults:
 
     :ivar crash: a writer ends at any step; it may end the attempt that its row names first, or not.
     :ivar late: a write takes so long that readers do not wait for it, and lands some time or never.
-    :ivar unknown: nobody knows whether a change of the row was applied.
+    :ivar unknown: nobody knows whether a change of the row was applied; or it is said to be refused, and was applied.
     :ivar lingering: such a commit may be applied some time later.
+    :ivar reserving: such a reservation, too.
     :ivar unflagged: a writer that cannot mark its messages as live gives up.
     :ivar expiry: the row ends once no writer is at work.
     :ivar patient: whether as much time passes as anybody has to wait; else none does.
@@ -107,12 +113,13 @@ class Faults:
     late: bool = False
     unknown: bool = False
     lingering: bool = False
+    reserving: bool = False
     unflagged: bool = False
     expiry: bool = False
     patient: bool = True
 
 
-ALL = Faults(crash=True, late=True, unknown=True, lingering=True, unflagged=True, expiry=True)
+ALL = Faults(crash=True, late=True, unknown=True, lingering=True, reserving=True, unflagged=True, expiry=True)
 
 
 @attrs.frozen
@@ -146,7 +153,7 @@ class World:
 
     def beginning(self) -> Scene:
         """Where all begins."""
-        waiting = Writer(Status.WAITING, self.rules.attempt(b"digest", left=self.changes))
+        waiting = Writer(Status.WAITING, self.rules.attempt(DIGEST, left=self.changes))
         return Scene(0, None, (), (waiting,) * self.writers, ((NOBODY, ()),) * self.readers)
 
     def explore(self) -> Found:
@@ -208,10 +215,10 @@ class World:
         for id in scene.landing:
             after = attrs.evolve(scene, landing=scene.landing - {id})
             yield f"the late write of {shown_as(id)} lands", _stored(after, id, State.WRITTEN)
-        for txn in scene.committing:
-            after = attrs.evolve(scene, committing=scene.committing - {txn})
-            yield f"the late commit of {shown_as(txn)} arrives", self._commit(after, txn)[1]
-        busy = scene.committing or any(writer.status is Status.RUNNING for writer in scene.writers)
+        for change in scene.lingering:
+            after = attrs.evolve(scene, lingering=scene.lingering - {change})
+            yield f"a late {change[0]} of {shown_as(change[1])} arrives", self._change(after, change)[1]
+        busy = scene.lingering or any(writer.status is Status.RUNNING for writer in scene.writers)
         if self.faults.expiry and scene.row is not None and not busy:
             yield "the row expires", attrs.evolve(scene, row=None, expired=True)
 
@@ -243,10 +250,8 @@ class World:
             case Step.STAMP:
                 id = id_of(scene.stamped + 1)
                 yield f"stamps {shown_as(id)}", attempt.stamped(id), attrs.evolve(scene, stamped=scene.stamped + 1)
-            case Step.INSERT:
-                yield from self._changes("reserves", attempt.reserved, scene, *self._reserve(scene, attempt))
-            case Step.TAKE:
-                yield from self._changes("takes over", attempt.reserved, scene, *self._take(scene, attempt))
+            case Step.INSERT | Step.TAKE:
+                yield from self._changes(scene, attempt, attempt.reserved, self.faults.reserving)
             case Step.READ:
                 yield "reads the row", attempt.read(scene.row, self._now(scene.row)), scene
             case Step.WRITE:
@@ -254,48 +259,47 @@ class World:
             case Step.CHECK:
                 yield "checks", attempt.check(writer.flying), scene
             case Step.COMMIT:
-                applied, after = self._commit(scene, attempt.txn)
-                yield from self._changes("commits", attempt.committed, scene, applied, after)
-                if self.faults.lingering:
-                    later = attrs.evolve(scene, committing=scene.committing | {attempt.txn})
-                    yield "commits, some time", attempt.committed(None), later
+                yield from self._changes(scene, attempt, attempt.committed, self.faults.lingering)
             case Step.FLAG:
                 yield "flags", attempt.flagged(), _flagged(scene, attempt.stands)
                 if self.faults.unflagged:
                     yield "cannot flag", attrs.evolve(attempt, step=Step.GIVE_UP), scene
 
     def _changes(
-        self, label: str, then: Callable[[bool | None], Attempt], before: Scene, applied: bool, after: Scene
+        self, before: Scene, attempt: Attempt, then: Callable[[bool | None], Attempt], lingering: bool
     ) -> Iterator[tuple[str, Attempt, Scene]]:
         """A change of the row, whose outcome may be unknown."""
+        change = (attempt.step.name, attempt.txn, attempt.seen if attempt.step is Step.TAKE else NOBODY)
+        applied, after = self._change(before, change)
+        label = change[0]
         yield f"{label}: {'applied' if applied else 'refused'}", then(applied), after
         if self.faults.unknown:
             yield f"{label}: unknown, not applied", then(None), before
             if applied:
                 yield f"{label}: unknown, applied", then(None), after
+                yield f"{label}: refused, it says, and applied", then(False), after
+        if lingering:
+            yield f"{label}: some time", then(None), attrs.evolve(before, lingering=before.lingering | {change})
 
-    def _reserve(self, scene: Scene, attempt: Attempt) -> tuple[bool, Scene]:
-        if scene.row is not None:
-            return False, scene
-        return True, attrs.evolve(scene, row=_row(attempt))
-
-    def _take(self, scene: Scene, attempt: Attempt) -> tuple[bool, Scene]:
+    def _change(self, scene: Scene, change: Change) -> tuple[bool, Scene]:
+        """Whether a change of the row is applied, and what is then."""
+        step, txn, seen = change
         row = scene.row
-        if self.rules.compares and (row is None or row.txn != attempt.seen or row.done):
-            return False, scene
-        return True, attrs.evolve(scene, row=_row(attempt))
+        if step == Step.INSERT.name:
+            applied, changed = row is None, _row(txn)
+        elif step == Step.TAKE.name:
+            free = row is not None and row.txn == seen and not row.done
+            applied, changed = free or not self.rules.compares, _row(txn)
+        else:
+            applied = row is not None and row.txn == txn and not row.done
+            changed = attrs.evolve(_row(txn), done=True)
+        return applied, attrs.evolve(scene, row=changed) if applied else scene
 
     def _store(self, scene: Scene, attempt: Attempt) -> Iterator[tuple[str, Attempt, Scene]]:
         yield "writes", attempt.wrote(), _stored(scene, attempt.txn, State.WRITTEN)
         if self.faults.late:
             after = attrs.evolve(scene, landing=scene.landing | {attempt.txn})
             yield "has waited too long for its write", attempt.wrote().check(False), after
-
-    def _commit(self, scene: Scene, txn: bytes) -> tuple[bool, Scene]:
-        row = scene.row
-        if row is None or row.txn != txn or row.done:
-            return False, scene
-        return True, attrs.evolve(scene, row=attrs.evolve(row, done=True))
 
     def _now(self, row: Reservation | None) -> Ticks:
         return Ticks(int(PATIENCE * SECOND)) if row is not None and self.faults.patient else Ticks(0)
@@ -345,8 +349,8 @@ class Found:
     path: tuple[str, ...]
 
 
-def _row(attempt: Attempt) -> Reservation:
-    return Reservation(attempt.txn, attempt.digest, False, Ticks(0))
+def _row(txn: bytes) -> Reservation:
+    return Reservation(txn, DIGEST, False, Ticks(0))
 
 
 def _ended(writer: Writer) -> Writer:

@@ -107,6 +107,12 @@ class AttemptTests(SynchronousTestCase):
         self.assertIs(self.begun.reserved(None).read(self.mine, NOW).step, Step.WRITE)
         self.assertIs(self.begun.reserved(None).read(None, NOW).step, Step.STAMP)
 
+    def test_a_reservation_that_was_applied_and_said_to_be_refused(self) -> None:
+        found = self.begun.reserved(False).read(self.mine, NOW)
+        self.assertEqual((found.step, found.left_behind), (Step.WRITE, b"one"))
+        after = found.wrote().check(True).committed(None).read(attrs.evolve(ROW, reserved=ago(PATIENCE)), NOW)
+        self.assertEqual((after.step, after.seen), (Step.STAMP, b"other"))
+
     def test_a_late_write(self) -> None:
         after = self.written.check(False)
         self.assertEqual((after.step, after.seen, after.left_behind), (Step.STAMP, b"one", b"one"))
@@ -124,9 +130,9 @@ class AttemptTests(SynchronousTestCase):
 
     def test_a_commit_that_somebody_was_before(self) -> None:
         asked = self.written.check(True).committed(False)
-        self.assertEqual((asked.step, asked.unsure), (Step.READ, False))
+        self.assertEqual((asked.step, asked.unsure), (Step.READ, True))
         killed = asked.read(attrs.evolve(ROW, txn=KILLED), NOW)
-        self.assertEqual((killed.step, killed.seen), (Step.STAMP, KILLED))
+        self.assertEqual((killed.step, killed.seen, killed.unsure), (Step.STAMP, KILLED, False))
         self.assertIs(asked.read(ROW, NOW).step, Step.IN_USE)
         lost = asked.read(DONE, NOW)
         self.assertEqual((lost.step, lost.duplicate), (Step.FLAG, True))

@@ -22,7 +22,8 @@ LONG = bool(os.environ.get("QUEUEY_LONG"))
 CALM = Faults(patient=False)
 LATE = Faults(late=True)
 UNFLAGGED = Faults(crash=True, unflagged=True, expiry=True)
-UNKNOWN = Faults(unknown=True, lingering=True)
+UNKNOWN = Faults(unknown=True)
+RESERVING = Faults(unknown=True, lingering=True, reserving=True)
 
 
 def count(name: str, states: int) -> None:
@@ -49,13 +50,16 @@ class ExploredTests(SynchronousTestCase):
         self.holds(World(UNFLAGGED, readers=2 if LONG else 1), 10_000)
 
     def test_changes_of_unknown_outcome(self) -> None:
-        self.holds(World(Faults(unknown=True, lingering=LONG), readers=2 if LONG else 1), 10_000)
+        self.holds(World(attrs.evolve(UNKNOWN, lingering=LONG), readers=2 if LONG else 1), 10_000)
+
+    def test_changes_of_unknown_outcome_that_arrive_late(self) -> None:
+        self.holds(World(RESERVING, readers=1) if LONG else World(RESERVING, writers=1, changes=2), 10_000)
 
     def test_everything_at_once_to_one_writer_who_may_begin_anew_twice(self) -> None:
         self.holds(World(ALL, writers=1, changes=2), 20_000)
 
     def test_everything_at_once_to_two_writers(self) -> None:
-        world = World(ALL, readers=1, changes=1) if LONG else World(ALL, changes=0)
+        world = World(attrs.evolve(ALL, reserving=False), readers=1) if LONG else World(ALL, changes=0)
         self.holds(world, 10_000)
 
 
@@ -123,6 +127,20 @@ class TrustsUnknown(Attempt):
         return super().committed(applied is not False)
 
 
+class TrustsUnknownReservations(Attempt):
+    """Takes a reservation of which nobody knows for one that was applied."""
+
+    def reserved(self, applied: bool | None) -> Attempt:
+        return super().reserved(applied is not False)
+
+
+class TrustsRefusals(Attempt):
+    """Believes that it was never named where a reservation was said to be refused, although it finds its name."""
+
+    def read(self, row: Reservation | None, now: Ticks) -> Attempt:
+        return attrs.evolve(super().read(row, now), named=self.named)
+
+
 class Impatient(Attempt):
     """Takes over at once what somebody else has reserved."""
 
@@ -154,8 +172,8 @@ ANEW = "somebody who was not late had to begin anew"
 class MutantTests(SynchronousTestCase):
     """Each rule is needed: without it the exploration finds what is broken."""
 
-    def breaks(self, faults: Faults, rules: Rules, *broken: str) -> None:
-        found = World(faults, rules).explore()
+    def breaks(self, faults: Faults, rules: Rules, *broken: str, writers: int = 2, changes: int = 1) -> None:
+        found = World(faults, rules, writers=writers, changes=changes).explore()
         count(self.id().rpartition(".")[2], found.states)
         self.assertIn(found.broken, broken, found.path)
 
@@ -199,7 +217,14 @@ class MutantTests(SynchronousTestCase):
         self.breaks(Faults(), Rules(compares=False), ANSWERS, TWO, LOST)
 
     def test_a_writer_that_believes_in_a_commit_of_unknown_outcome(self) -> None:
-        self.breaks(Faults(unknown=True), Rules(TrustsUnknown), ANSWERS, TWO, LOST)
+        self.breaks(UNKNOWN, Rules(TrustsUnknown), ANSWERS, TWO, LOST)
+
+    def test_a_writer_that_believes_in_a_reservation_of_unknown_outcome(self) -> None:
+        self.breaks(RESERVING, Rules(TrustsUnknownReservations), LOST, TORN)
+
+    def test_a_writer_that_believes_in_every_refusal(self) -> None:
+        faults = attrs.evolve(UNKNOWN, lingering=True)
+        self.breaks(faults, Rules(TrustsRefusals), LOST, TORN, writers=1, changes=2)
 
     def test_a_writer_that_takes_over_at_once(self) -> None:
         self.breaks(CALM, Rules(Impatient), ANEW)

@@ -78,6 +78,7 @@ class Asked:
     run: Answer
     answer: Deferred[Any]
     read: bool
+    transaction: bool
 
     def served(self) -> None:
         """All goes well."""
@@ -95,6 +96,14 @@ class Asked:
         """It was done, and nobody knows."""
         self.run().addErrback(lambda failure: None)
         self.lost()
+
+    def denied(self) -> None:
+        """It was done, and a transaction is said to be refused: a node that completes it may leave that to another."""
+        if self.transaction:
+            self.run().addErrback(lambda failure: None)
+            self._tell(succeed(Verdict(False, {})))
+        else:
+            self.unheard()
 
     def _tell(self, result: Deferred[Any]) -> None:
         if self.answer.called:
@@ -119,24 +128,24 @@ class HeldSession:
         return ()
 
     def execute(self, statement: Statement, values: Sequence[Any], level: Level) -> Deferred[Sequence[Row]]:
-        return self._hold(lambda: self._tables.execute(statement, values, level), statement.kind is Kind.READ)
+        return self._hold(lambda: self._tables.execute(statement, values, level), statement.kind)
 
     def execute_on(self, node: Node, statement: Statement, values: Sequence[Any]) -> Deferred[Sequence[Row]]:
         raise NotImplementedError
 
     def batch(self, bound: Sequence[Bound], level: Level, logged: bool) -> Deferred[None]:
-        return self._hold(lambda: self._tables.batch(bound, level, logged), False)
+        return self._hold(lambda: self._tables.batch(bound, level, logged), Kind.WRITE)
 
     def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[Verdict]:
-        return self._hold(lambda: self._tables.transact(statement, values), False)
+        return self._hold(lambda: self._tables.transact(statement, values), Kind.TRANSACTION)
 
     def close(self) -> Deferred[None]:
         return succeed(None)
 
-    def _hold(self, run: Answer, read: bool) -> Deferred[Any]:
+    def _hold(self, run: Answer, kind: Kind) -> Deferred[Any]:
         if self.free:
             return run()
-        asked = Asked(run, Deferred(), read)
+        asked = Asked(run, Deferred(), kind is Kind.READ, kind is Kind.TRANSACTION)
         self.held.append(asked)
         return asked.answer
 
@@ -312,8 +321,10 @@ class OnceWorld:
         held = self.draw.choice(fronts).session.held
         asked = held.pop(self.draw.randrange(len(held)))
         draw = self.draw.random()
-        if draw < 0.86:
+        if draw < 0.85:
             asked.served()
+        elif draw < 0.87:
+            asked.denied()
         elif draw < 0.90:
             asked.unheard()
         elif draw < 0.93:

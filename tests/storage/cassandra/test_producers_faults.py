@@ -35,9 +35,10 @@ LATE: Final = 3.0
 GIVEN_UP: Final = max(PATIENCE, LIMIT) + 1
 """Seconds after which nobody waits for a call."""
 
-FATES: Final = ("refused", "lost", "lingers", "unheard", "late", "given up", "dies before", "dies after")
+FATES: Final = ("refused", "lost", "lingers", "unheard", "denied", "late", "given up", "dies before", "dies after")
 """What may become of a statement. It is known that it was not done; nobody knows, and it was not done, or is done some
-time later, or was done; it takes long, or very long; its process ends before it was done, or after."""
+time later, or was done; it was done, and is said to be refused; it takes long, or very long; its process ends before it
+was done, or after."""
 
 
 class Course:
@@ -98,6 +99,8 @@ class Course:
             self.world.limbo += [asked] if fate == "lingers" else []
         elif fate == "unheard":
             asked.unheard()
+        elif fate == "denied":
+            asked.denied()
         elif fate in ("dies before", "dies after"):
             self.front.dead = True
             if fate == "dies after":
@@ -236,7 +239,7 @@ class StepTests(SynchronousTestCase):
     def test_a_reader_whom_the_writer_comes_before(self) -> None:
         """A process stands still for so long that a reader ends its attempt, and goes on just before one of the
         reader's steps, which may fail besides."""
-        for stopped, steps, fate in product(range(1, LENGTH), (1, LENGTH), ("", *FATES[:4])):
+        for stopped, steps, fate in product(range(1, LENGTH), (1, LENGTH), ("", *FATES[:5])):
             for number in count():
                 course = Course({})
                 if not self.meet_a_reader(course, stopped, steps, {number: fate}):
