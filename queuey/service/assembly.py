@@ -72,7 +72,7 @@ def assemble(settings: Settings, reactor: Any, now: Callable[[], float], store: 
         V2Application(store, settle(settings), lambda: limits(in_force.settings)),
         V2Queues(directory),
         V2Messages(exchange, V2Stream(exchange), lambda: store.promises.survives_power_loss, now),
-        V2Single(exchange),
+        V2Single(exchange, now),
     )
     root = make_root(
         (*v1.routes(), *api.routes(v2)),

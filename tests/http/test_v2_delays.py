@@ -91,6 +91,25 @@ class DelayTests(ReadingTestCase):
         self.clock.advance(61)
         self.assertEqual(self.texts(), ["otherwise"])
 
+    def test_replace_ttl(self) -> None:
+        """The time to live of what is put in its place counts from when it is due, too: it never expires unseen."""
+        self.make("short", ttl=5)
+        short = self.appended("x", "?delay=60", queue="short")
+        ids = [self.later("60"), self.later("60.5")]
+        self.assertEqual(self.send("PUT", self.path(f"/{short}", "short"), b"otherwise", OWNER, None).status, 204)
+        for id in ids:
+            self.assertEqual(self.send("PUT", self.path(f"/{id}?ttl=10"), b"otherwise", OWNER, None).status, 204)
+        self.assertEqual((self.one(ids[0]).header("queuey-expires") or "")[:17], "2023-11-14T22:14:")
+        self.clock.advance(62)
+        self.assertEqual((self.texts(), self.texts(queue="short")), (["otherwise"] * 2, ["otherwise"]))
+        self.clock.advance(7)
+        self.assertEqual((self.texts(), self.texts(queue="short")), (["otherwise"] * 2, []))
+        self.assertEqual(self.send("PUT", self.path(f"/{ids[0]}?ttl=5"), b"again", OWNER, None).status, 204)
+        self.clock.advance(4)
+        self.assertEqual(self.texts(), ["again"])
+        self.clock.advance(2)
+        self.assertEqual(self.texts(), [])
+
     def test_others(self) -> None:
         """Their order, their ids and their cursors are not disturbed, though those of delayed ones are far ahead."""
         delayed = self.later("2592000")

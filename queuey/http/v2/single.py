@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -18,10 +19,11 @@ from queuey.http.v2.messages import MESSAGES
 from queuey.http.v2.pages import address_of
 from queuey.http.v2.parameters import Query, bad_field, tags
 from queuey.http.wire import Request
+from queuey.interfaces import AHEAD
 from queuey.model.access import Operation
-from queuey.model.message import MAX_TTL, Address, Condition, Content, Message, tag_of
+from queuey.model.message import MAX_DELAY, MAX_TTL, Address, Condition, Content, Message, tag_of
 from queuey.model.queue import Queue
-from queuey.model.timeid import ticks_of, to_rfc3339
+from queuey.model.timeid import SECOND, from_seconds, ticks_of, to_rfc3339
 
 MESSAGE: Final = f"{MESSAGES}/<id>"
 
@@ -36,9 +38,13 @@ _CACHE: Final[Field] = (b"Cache-Control", b"private, no-cache")
 
 @attrs.frozen
 class V2Single:
-    """The handlers of single messages."""
+    """The handlers of single messages.
+
+    :ivar now: the wall clock, in seconds since 1970.
+    """
 
     exchange: MessageExchange
+    now: Callable[[], float]
 
     def routes(self) -> tuple[Route, ...]:
         """What there is."""
@@ -75,8 +81,14 @@ class V2Single:
             raise bad_field("Content-Range", "is not taken; a message is overwritten as a whole")
         address = _own_address(queue, id)
         content = Content(request.body, type_of(request), headers_of(request))
-        made = await self.exchange.put(queue, address, content, ttl, _condition(request))
+        lives = ttl + self._seconds_until(address)
+        made = await self.exchange.put(queue, address, content, lives, _condition(request))
         request.answer(201 if made else 204, ((b"Location", request.path),) if made else (), b"")
+
+    def _seconds_until(self, address: Address) -> int:
+        """Seconds until a delayed message begins to live: when it is due."""
+        ahead = ticks_of(address.id) - from_seconds(self.now())
+        return -(-ahead // SECOND) if AHEAD < ahead <= MAX_DELAY * SECOND else 0
 
     async def remove(self, request: Request, admitted: AdmittedToQueue, id: str) -> None:
         """Delete a message; one that is not due yet never comes."""
