@@ -199,8 +199,9 @@ class Messages:
     async def merge(self, queue: Queue, merge: Merge, ack: Ack) -> MergeSlice:
         """See IMessageStore."""
         view = await self._view(queue, ack)
+        known = queue if view is None else view.life.queue
         partitions = sorted({number for number in merge.partitions if number in PARTITIONS[1:]})
-        stable = min((self._stable(queue, partition) for partition in partitions), default=self._stable(queue, 1))
+        stable = min((self._stable(known, partition) for partition in partitions), default=self._stable(known, 1))
         if view is None:
             return Merging(merge, self._times.now()).slice((), stable, LOWEST)
         shown = max(stable, upper_bound(view.sight.now)) if merge.fresh else stable

@@ -14,10 +14,11 @@ from queuey.model.message import Address, Content, Message, NewMessage
 from queuey.model.once import Once
 from queuey.model.policy import Ack
 from queuey.model.producer import PATIENCE
-from queuey.model.queue import QueueSettings
+from queuey.model.queue import Consistency, QueueSettings
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, ticks_of
 from queuey.model.window import OLDEST, Merge, MergeSlice, Position
 from queuey.storage.cassandra.merging import place_of
+from queuey.storage.cassandra.times import Place
 from tests.contracts.reading import TERMS, bodies, check_merged, foreign_id, rest_of
 from tests.storage.cassandra.message_support import MessagesSubject
 from tests.storage.cassandra.message_tables import Call
@@ -127,6 +128,24 @@ class StableTests(MergeCase):
         piece = self.first(ALL)
         self.assertEqual((piece.messages, piece.over, piece.purged), ((), True, LOWEST))
         self.assertEqual(self.first(BACK).position, OLDEST)
+
+    def test_the_stable_time_is_that_of_the_queue_as_it_is_now(self) -> None:
+        """Whoever found the queue may have done so before its consistency was changed."""
+        asked: list[tuple[bool, bool]] = []
+
+        def stable(place: Place, slow: bool = False, weak: bool = False) -> MessageId:
+            asked.append((slow, weak))
+            return LOWEST
+
+        self.patch(self.subject.times, "stable", stable)
+        for consistency, wanted in ((Consistency.VERY_STRONG, (True, False)), (Consistency.WEAK, (False, True))):
+            changed = attrs.evolve(self.queue.settings, consistency=consistency)
+            (found,) = self.successResultOf(self.store.describe("app", ["q"]))
+            assert found is not None
+            self.successResultOf(self.store.update(found, changed))
+            self.first(ALL)
+            self.assertEqual(set(asked), {wanted})
+            asked.clear()
 
     def test_no_partition(self) -> None:
         self.add(b"a")
