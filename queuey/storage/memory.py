@@ -337,7 +337,8 @@ class MemoryStore:
 
     def _stable(self) -> Ticks:
         """The last time that reads show: that of the last id made, or of a later one of the future that is due."""
-        for incarnation, _, id in self._future.due(self._ticks()):
+        # What later ids have passed shows already, though the clock may have been set back since.
+        for incarnation, _, id in self._future.due(max(self._ticks(), self._last)):
             self._last = max(self._last, ticks_of(id))
             self._arrived.add(incarnation)
         return self._last

@@ -421,6 +421,20 @@ class ArrivalContract(MessagesCase):
         self.assertEqual(await self.arrived(0.1), {queue.incarnation})
 
     @contract
+    async def test_what_later_ids_have_passed(self) -> None:
+        """The clock was ahead for a while: what is below the last id shows, and that is told."""
+        if self.subject.pause is not None:
+            return
+        queue, other = await self.make_queue(), await self.make_queue("other")
+        await self.store.append(queue, [new(b"x", delay=10)], TERMS)
+        self.subject.wall.seconds = START + 20
+        await self.put(other, b"y")
+        self.subject.wall.seconds = START
+        self.assertEqual(await self.shown(queue), [b"x"])
+        self.assertEqual(await self.arrived(1.5), {queue.incarnation})
+        self.assertEqual(await self.arrived(20), set())
+
+    @contract
     async def test_many_at_once(self) -> None:
         if self.subject.pause is not None:
             return

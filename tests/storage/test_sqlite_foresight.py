@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import apsw
+from twisted.internet.defer import Deferred
 
-from queuey.errors import NoSuchQueue
-from queuey.model.queue import QueueSettings, QueueType
+from queuey.errors import NoSuchQueue, Unavailable
+from queuey.model.once import Appended
+from queuey.model.queue import Queue, QueueSettings, QueueType
 from queuey.storage.sqlite import writer
 from queuey.storage.sqlite.reader import Reader
+from queuey.storage.sqlite.writer import Writer
+from tests.contracts.reading import TERMS, new, once
 from tests.storage.test_sqlite_writer import HeldCase
 
 
@@ -51,6 +55,54 @@ class WritesTests(HeldCase):
         self.failureResultOf(after, NoSuchQueue)
         self.successResultOf(spared)
         self.assertEqual((self.rows("tallies"), self.rows("dead")), (1, 1))
+
+    def test_keys_are_asked_for_once_a_pile(self) -> None:
+        """Those that are there, those that are not, and those that come twice."""
+        other = self.make("other")
+        known = [self.successResultOf(self.once(b"%d" % number)) for number in range(3)]
+        statements = watch(self.writer.connection)
+        self.subject.hold()
+        asked = [self.once(b"%d" % (number % 6)) for number in range(12)]
+        elsewhere = self.once(b"0", queue=other)
+        self.subject.release()
+        found = [self.successResultOf(answer) for answer in asked]
+        self.assertEqual([each.duplicate for each in found], [True] * 3 + [False] * 3 + [True] * 6)
+        self.assertEqual([each.addresses for each in found[:3]], [each.addresses for each in known])
+        self.assertEqual([each.addresses for each in found[:6]], [each.addresses for each in found[6:]])
+        self.assertFalse(self.successResultOf(elsewhere).duplicate)
+        # Seven keys are 4 + 2 + 1.
+        self.assertEqual(len([text for text in statements if "FROM keys" in text]), 3)
+        self.assertEqual((self.rows("keys"), self.rows("messages")), (7, 7))
+
+    def once(self, key: bytes, queue: Queue | None = None) -> Deferred[Appended]:
+        return self.store.append_once(queue or self.queue, [new(b"x")], TERMS, once(key))
+
+    def test_keys_of_a_pile_that_is_undone(self) -> None:
+        """What each call does alone is what it would have done first: nothing is remembered of what was undone."""
+        self.subject.hold()
+        first = [self.once(b"a"), self.once(b"a"), self.once(b"b")]
+        late = self.store.append(self.queue, [new(b"late", delay=5)], TERMS)
+        bad = self.store._writing.submit(self.break_down)
+        last = self.once(b"b")
+        self.subject.release()
+        self.failureResultOf(bad, Unavailable)
+        found = [self.successResultOf(answer) for answer in (*first, last)]
+        self.assertEqual([each.duplicate for each in found], [False, True, False, True])
+        self.assertEqual((found[0].addresses, found[2].addresses), (found[1].addresses, found[3].addresses))
+        self.successResultOf(late)
+        tables = ("keys", "messages", "future")
+        self.assertEqual(([self.rows(table) for table in tables], len(self.shown())), ([2, 3, 1], 2))
+
+    @staticmethod
+    def break_down(writer: Writer) -> None:
+        writer.connection.execute("SELECT nonsense")
+
+    def test_a_key_whose_commit_failed_is_free(self) -> None:
+        self.writer.connection.set_commit_hook(lambda: True)
+        self.failureResultOf(self.once(b"a"), Unavailable)
+        self.writer.connection.set_commit_hook(None)
+        self.assertFalse(self.successResultOf(self.once(b"a")).duplicate)
+        self.assertEqual((self.rows("keys"), self.rows("messages")), (1, 1))
 
     def test_more_queues_in_a_pile_than_are_known(self) -> None:
         self.patch(writer, "KNOWN", 2)

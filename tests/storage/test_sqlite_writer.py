@@ -11,12 +11,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import NoSuchQueue, StorageFull, Unavailable
 from queuey.model.message import Address, Content
+from queuey.model.once import Appended
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.window import Window
+from queuey.model.timeid import HIGHEST
+from queuey.model.window import Merge, Window
 from queuey.storage.sqlite import SQLiteStore, queues, reader, upkeep, writer, writes
 from queuey.storage.sqlite.writer import Writer
-from tests.contracts.reading import TERMS, bodies, foreign_id, new
+from tests.contracts.reading import TERMS, bodies, foreign_id, new, once
 from tests.storage.quick import quick_directory
 from tests.storage.subjects import HeldSubject
 
@@ -135,6 +137,29 @@ class PileTests(HeldCase):
         self.assertEqual(self.counted(), 3)
         self.successResultOf(self.store.purge(self.queue, foreign_id(1), Ack.ONE))
         self.assertEqual(self.counted(), 0)
+
+    def test_a_purge_whose_first_turn_was_undone_goes_no_further_than_is_stable(self) -> None:
+        """The ids that the undone pile had made are made again, and are not purged."""
+
+        def stamp_in_vain(writer: Writer) -> None:
+            writer.new_ids(1000)
+            if writer.alone:
+                raise ZeroDivisionError
+
+        self.successResultOf(self.append(b"a"))
+        self.subject.wall.seconds -= 10
+        self.subject.hold()
+        stamps = self.store._writing.submit(stamp_in_vain)
+        purge = self.store.purge(self.queue, HIGHEST, Ack.ONE)
+        bad = self.store._writing.submit(self.break_down)
+        self.subject.release()
+        self.failureResultOf(stamps, ZeroDivisionError)
+        self.failureResultOf(bad, Unavailable)
+        self.successResultOf(purge)
+        self.successResultOf(self.append(b"b"))
+        page = self.successResultOf(self.store.merge(self.queue, Merge((1,)), Ack.ONE))
+        self.assertEqual(bodies(page.messages), [b"b"])
+        self.assertLess(page.purged, page.messages[0].id)
 
     def test_a_commit_that_fails_leaves_no_trace_in_memory(self) -> None:
         (before,) = self.successResultOf(self.append(b"a"))
@@ -469,6 +494,47 @@ class SweepTests(HeldCase):
         self.successResultOf(self.subject.advance(1))
         self.assertEqual(self.rows("future"), 0)
 
+    def keep(self, number: int, lifetime: int, queue: Queue | None = None) -> None:
+        """Let keys be remembered, whose messages are gone."""
+        for each in range(number):
+            asked = once(b"%d %d" % (lifetime, each), lifetime=lifetime)
+            appended = self.store.append_once(queue or self.queue, [new(b"x")], TERMS, asked)
+            addresses = self.successResultOf(appended).addresses
+            self.successResultOf(self.store.remove(queue or self.queue, addresses, Ack.ONE))
+
+    def test_keys_that_are_over_in_steps(self) -> None:
+        self.keep(1234, 10)
+        self.keep(3, 100)
+        self.subject.wall.seconds += 10
+        for seconds, left in ((1, 737), (0, 237), (0, 3), (1, 3)):
+            self.one_turn(seconds)
+            self.assertEqual(self.rows("keys"), left)
+
+    def test_keys_of_dead_queues_in_steps_also_after_a_restart(self) -> None:
+        other = self.make("other")
+        self.keep(1234, 1000)
+        self.keep(3, 1000, other)
+        self.assertTrue(self.successResultOf(self.store.forget(self.queue)))
+        self.assertEqual([self.rows(table) for table in ("messages", "dead")], [0, 1])
+        self.one_turn(1)
+        self.assertEqual([self.rows(table) for table in ("keys", "dead")], [737, 1])
+        self.successResultOf(self.subject.reopen())
+        self.successResultOf(self.subject.advance(1))
+        self.assertEqual([self.rows(table) for table in ("keys", "dead")], [3, 0])
+        self.assertTrue(self.successResultOf(self.append_again(other)).duplicate)
+
+    def append_again(self, queue: Queue) -> Deferred[Appended]:
+        return self.store.append_once(queue, [new(b"x")], TERMS, once(b"1000 0", lifetime=1000))
+
+    def test_a_key_that_is_used_anew_before_it_is_swept(self) -> None:
+        self.keep(1, 10)
+        self.subject.wall.seconds += 10
+        self.keep(1, 10)
+        self.successResultOf(self.subject.advance(9))
+        self.assertEqual(self.rows("keys"), 1)
+        self.successResultOf(self.subject.advance(1))
+        self.assertEqual(self.rows("keys"), 0)
+
     def test_many_fall_due_at_once(self) -> None:
         places = [Address(1, foreign_id(number / 1000)) for number in range(1, 1301)]
         self.successResultOf(self.store.replace(self.queue, places, Content(b"x"), 600, TERMS))
@@ -492,6 +558,24 @@ class SweepTests(HeldCase):
             self.assertAlmostEqual(next_turn(), delay, places=5)
         self.successResultOf(self.subject.advance(0.25))
         self.assertAlmostEqual(next_turn(), 0.25, places=5)
+
+    def test_the_timer_is_set_for_what_is_delayed(self) -> None:
+        """Not for what comes with it, nor for what an earlier call has stored."""
+
+        def next_turn() -> float:
+            (call,) = self.subject.clock.getDelayedCalls()
+            return call.getTime() - self.subject.clock.seconds()
+
+        self.successResultOf(self.store.append(self.queue, [new(b"now"), new(b"x", delay=0.75)], TERMS))
+        self.assertAlmostEqual(next_turn(), 0.75, places=5)
+        late = [new(b"y", delay=0.5), new(b"now"), new(b"z", delay=0.25)]
+        self.successResultOf(self.store.append_once(self.queue, late, TERMS, once()))
+        self.assertAlmostEqual(next_turn(), 0.25, places=5)
+        self.successResultOf(self.subject.advance(0.3))
+        self.assertAlmostEqual(next_turn(), 0.2, places=5)
+        again = self.successResultOf(self.store.append_once(self.queue, late, TERMS, once()))
+        self.assertTrue(again.duplicate)
+        self.assertAlmostEqual(next_turn(), 0.2, places=5)
 
     def test_room_is_given_back_slowly(self) -> None:
         self.patch(upkeep, "SPARE_PAGES", 100)

@@ -148,21 +148,22 @@ class SQLiteStore:
     ) -> Deferred[tuple[MessageId, ...]]:
         """See IMessageStore."""
         stored = self._writing.submit(writes.append, queue, tuple(messages), terms.max_bytes)
-        return stored.addCallback(self._expect) if any(new.delay for new in messages) else stored
+        return stored.addCallback(self._expect, messages) if any(new.delay for new in messages) else stored
 
     def append_once(
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
     ) -> Deferred[Appended]:
         """See IMessageStore."""
         stored = self._writing.submit(writes.append_once, queue, once, tuple(messages), terms.max_bytes)
-        return stored.addCallback(self._expect_appended) if any(new.delay for new in messages) else stored
+        return stored.addCallback(self._expect_new, messages) if any(new.delay for new in messages) else stored
 
-    def _expect(self, ids: tuple[MessageId, ...]) -> tuple[MessageId, ...]:
-        self._upkeep.expect(min(map(ticks_of, ids)))
+    def _expect(self, ids: tuple[MessageId, ...], messages: Sequence[NewMessage]) -> tuple[MessageId, ...]:
+        self._upkeep.expect(min(ticks_of(id) for id, new in zip(ids, messages, strict=True) if new.delay))
         return ids
 
-    def _expect_appended(self, appended: Appended) -> Appended:
-        self._expect(tuple(address.id for address in appended.addresses))
+    def _expect_new(self, appended: Appended, messages: Sequence[NewMessage]) -> Appended:
+        if not appended.duplicate:
+            self._expect(tuple(address.id for address in appended.addresses), messages)
         return appended
 
     def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:

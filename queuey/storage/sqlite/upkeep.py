@@ -80,8 +80,9 @@ def turn(writer: Writer) -> Turn:
 
 
 def show_due(writer: Writer) -> list[int]:
-    """Raise the stable time to that of the last id that is due; the queue of each that is looked at no more."""
-    execute, bound = writer.connection.execute, upper_bound(writer.clock)
+    """Raise the stable time to that of the last id that is due, if it is not there yet; whose message each was."""
+    # What later ids have passed shows already, though the clock may have been set back since.
+    execute, bound = writer.connection.execute, upper_bound(max(writer.clock, writer.last))
     last = execute("SELECT max(id) FROM future WHERE id < ?", (bound,)).get
     if last is None:
         return []

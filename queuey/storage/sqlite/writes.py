@@ -221,8 +221,8 @@ class Purge:
         """Delete what is below a bound and below the stable time, ``STEP`` messages at a turn."""
         writer.require(queue)
         writer.settle()
-        if self._bound is None:
-            self._bound = min(before, writer.stable())
+        # It falls where a first turn was undone with its pile: the stable time has fallen with it.
+        self._bound = min(before if self._bound is None else self._bound, writer.stable())
         _note_purge(writer, queue, self._bound)
         return None if _delete_below(writer, queue, self._bound) else AGAIN
 
