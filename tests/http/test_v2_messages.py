@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from urllib.parse import quote
 
-from tests.http.api_support import BATCH, OTHER, OWNER, SETTINGS, MessagesTestCase
+from queuey.model.timeid import from_seconds, make
+from tests.http.api_support import BATCH, NOW, OTHER, OWNER, SETTINGS, MessagesTestCase
 from tests.http.wire_support import Client, Response, encode_chunks, encode_request
 
 EMPTY = "is empty; leave it out, or give it a value"
@@ -52,6 +53,22 @@ class AppendTests(MessagesTestCase):
         location = response.header("location") or ""
         self.assertTrue(location.startswith(f"/v2/app/queues/{name}/messages/"), location)
         self.assertEqual(self.raw("GET", location.removeprefix("/v2/app")).body, b"x")
+
+    def test_location_of_a_path_that_is_no_uri(self) -> None:
+        """Clients send some characters as they are; in fields they stand as in a URI, where links could break."""
+        self.make(quote('<a>"b\\|{}^`', safe=""))
+        raw = '/v2/app/queues/<a>"b\\|{}^`/messages'
+        encoded = "/v2/app/queues/%3Ca%3E%22b%5C%7C%7B%7D%5E%60/messages"
+        location = self.ask("POST", raw, OWNER, b"x").header("location") or ""
+        self.assertEqual(location.rpartition("/")[0], encoded)
+        self.ask("POST", raw, OWNER, b"y")
+        link = self.ask("GET", f"{raw}?limit=1").header("link") or ""
+        self.assertTrue(link.startswith(f"<{encoded}?limit=1&after="), link)
+        following = self.expect(200, self.ask("GET", link[1:].partition(">")[0]))
+        self.assertEqual([message["body"] for message in following["messages"]], ["y"])
+        self.clock.advance(1)
+        id = f"{make(from_seconds(NOW + 1.1), 1, 2).hex()}-1"
+        self.assertEqual(self.ask("PUT", f"{raw}/{id}", OWNER, b"z").header("location"), f"{encoded}/{id}")
 
     def test_any_bytes(self) -> None:
         """None too; text comes back as text, other bytes in base64."""

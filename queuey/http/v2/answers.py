@@ -25,6 +25,9 @@ HEAD: Final = (JSON, NO_STORE)
 _PLAIN_HEADERS: Final = "!#$&'()*+,-./:;<=>?@[]^_`{|}~"
 """What stands for itself in a Queuey-Headers field, besides letters and digits."""
 
+_URI: Final = "!$%&'()*+,-./:;=@_~"
+"""What stands for itself in the path of a URI, besides letters and digits; and the percent sign of what does not."""
+
 _OUTSIDE_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 
 _encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
@@ -55,6 +58,11 @@ def content_type_of(content: Content) -> str:
     return content.content_type if is_media_type(content.content_type) else BYTES
 
 
+def reference(request: Request) -> str:
+    """The path of a request as header fields may have it: clients also send characters that no URI has."""
+    return quote(request.path, safe=_URI)
+
+
 def headers_field(headers: bytes) -> bytes:
     """A message's own headers as the value of a field: JSON, percent-encoded."""
     return quote(headers, safe=_PLAIN_HEADERS).encode("ascii")
@@ -69,8 +77,8 @@ def answer_stored(request: Request, addresses: Sequence[Address], stored: str, d
     fields: list[Field] = list(HEAD)
     if len(addresses) == 1:
         (address,) = addresses
-        location = request.path + b"/" + id_text(address.id, address.partition).encode("ascii")
-        fields.append((b"Location", location))
+        location = f"{reference(request)}/{id_text(address.id, address.partition)}"
+        fields.append((b"Location", location.encode("ascii")))
     if duplicate:
         fields.append((b"Idempotency-Replayed", b"true"))
     messages = ",".join(addresses_json(addresses))

@@ -13,7 +13,7 @@ import attrs
 
 from queuey.errors import CursorMismatch, QueueReplaced
 from queuey.http.authorized import AdmittedToQueue
-from queuey.http.v2.answers import NO_STORE, Field, messages_json
+from queuey.http.v2.answers import NO_STORE, Field, messages_json, reference
 from queuey.http.v2.parameters import Query
 from queuey.http.wire import Request
 from queuey.model import cursor
@@ -242,7 +242,7 @@ def _link(request: Request, next: str) -> bytes:
     """The link to the next page: the same read, after this one."""
     parts = [part for part in request.line.query.split(b"&") if _name(part) not in (b"", b"after", b"since")]
     query = b"&".join([*parts, b"after=" + next.encode("ascii")])
-    return b'<%b?%b>; rel="next"' % (request.path, query)
+    return b'<%b?%b>; rel="next"' % (reference(request).encode("ascii"), query)
 
 
 def _name(part: bytes) -> bytes:

@@ -13,7 +13,7 @@ from queuey.http.authorized import AdmittedToQueue, Route
 from queuey.http.parameters import shown
 from queuey.http.problems import Problem
 from queuey.http.v2 import ranges
-from queuey.http.v2.answers import Field, content_type_of, headers_field, id_text
+from queuey.http.v2.answers import Field, content_type_of, headers_field, id_text, reference
 from queuey.http.v2.appends import headers_of, type_of
 from queuey.http.v2.messages import MESSAGES
 from queuey.http.v2.pages import address_of
@@ -83,7 +83,8 @@ class V2Single:
         content = Content(request.body, type_of(request), headers_of(request))
         lives = ttl + self._seconds_until(address)
         made = await self.exchange.put(queue, address, content, lives, _condition(request))
-        request.answer(201 if made else 204, ((b"Location", request.path),) if made else (), b"")
+        location = (b"Location", reference(request).encode("ascii"))
+        request.answer(201 if made else 204, (location,) if made else (), b"")
 
     def _seconds_until(self, address: Address) -> int:
         """Seconds until a delayed message begins to live: when it is due."""
