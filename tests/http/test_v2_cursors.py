@@ -268,6 +268,22 @@ class ResumeTests(ReadingTestCase):
             again = self.page(f"after={page[name]}", "short")
             self.assertEqual(([m["body"] for m in again["messages"]], again["resume"]), (texts, "exact"))
 
+    def test_first(self) -> None:
+        """The first that is left comes again from there, whichever the order and the partition."""
+        self.make("wide", partitions=200, ttl=10)
+        for partition in (1, 200, 1, 200):
+            self.appended(str(partition), f"?partition={partition}&ttl=1000", "wide")
+        for order, limits in (("asc", (1, 2, 3)), ("desc", (1, 2, 3))):
+            cursors = [self.page(f"order={order}&limit={limit}", "wide")["next"] for limit in limits]
+            self.clock.advance(100)
+            self.appended("new", "?ttl=1", "wide")
+            self.clock.advance(2)
+            for cursor in cursors:
+                page = self.page(f"order={order}&limit=1&after={cursor}", "wide")
+                self.assertEqual(page["resume"], "truncated")
+                again = self.page(f"order={order}&limit=1&after={page['first']}", "wide")
+                self.assertEqual(again["messages"], page["messages"])
+
     def test_nothing_came(self) -> None:
         """A cursor at the end of a log is good for ever: nothing was missed."""
         self.make("short", ttl=10)

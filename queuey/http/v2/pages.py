@@ -20,7 +20,7 @@ from queuey.model import cursor
 from queuey.model.cursor import Cursor
 from queuey.model.message import Address, Message
 from queuey.model.queue import MAX_PARTITIONS, Queue
-from queuey.model.timeid import SECOND, Ticks, from_hex, lower_bound, ticks_of, to_rfc3339
+from queuey.model.timeid import SECOND, Ticks, from_hex, lower_bound, successor, ticks_of, to_rfc3339
 from queuey.model.window import NEWEST, OLDEST, Merge, MergeSlice, Position
 
 NDJSON: Final = "application/x-ndjson"
@@ -161,8 +161,10 @@ class Page:
         """The place just before the first message that is left."""
         if not self.slice.messages:
             return self.next
-        message, step = self.slice.messages[0], 1 if self.wanted.start.descending else -1
-        return self._at(Position(message.id, message.partition + step))
+        message = self.slice.messages[0]
+        if self.wanted.start.descending:
+            return self._at(Position(successor(message.id)))
+        return self._at(Position(message.id, message.partition - 1))
 
     def members(self) -> str:
         """What stands beside the messages, as the members of an object."""
