@@ -116,6 +116,20 @@ class StableTests(SlowTestCase):
         page = self.expect(200, connection.response())
         self.assertEqual([m["body"] for m in page["messages"]], ["slow", "after"])
 
+    def test_waits_for_fresh(self) -> None:
+        """Who wants what is fresh is woken by it at once."""
+        slow = self.slowly(b"slow", "?partition=1")
+        connection = self.client.start("GET", f"/v2/app{self.path('?wait=5&fresh=true')}", OWNER)
+        self.clock.pump([0.1] * 5)
+        self.assertEqual(connection.received, b"")
+        self.appended("after", "?partition=1")
+        self.clock.pump([0.1] * 2)
+        page = self.expect(200, connection.response())
+        self.assertEqual([m["body"] for m in page["messages"]], ["after"])
+        self.release()
+        self.expect(201, slow.response())
+        self.assertEqual(self.texts(f"after={page['next']}"), ["slow", "after"])
+
 
 class PurgeTests(SlowTestCase):
     """Purges while something is being written."""

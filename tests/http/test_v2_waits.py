@@ -206,6 +206,19 @@ class WakingTests(WaitTestCase):
         self.assertEqual(self.texts(f"wait=20&after={cursor}"), ["a"])
         self.nothing_left()
 
+    def test_descending(self) -> None:
+        """Who reads backwards waits where there is nothing at all, and where there is nothing in the range."""
+        connection, later = self.wait("order=desc"), self.wait("order=desc&since=1700000005")
+        self.batch([{"body": "a"}, {"body": "b"}])
+        self.pass_time(1)
+        self.came(connection, "b", "a")
+        self.waiting(later)
+        self.pass_time(5)
+        self.appended("c")
+        self.pass_time(0.2)
+        self.came(later, "c")
+        self.nothing_left()
+
     def test_more_partitions(self) -> None:
         """Partitions that are added while somebody waits are not passed over."""
         connection = self.wait()
