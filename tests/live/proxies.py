@@ -203,6 +203,39 @@ class ProxyTestCase(LiveTestCase):
             self.assertEqual((status, list(answer["error_msg"])), (413, ["RequestTooLarge"]))
         self.assertEqual(len(self.connect().ask("GET", "/v1/queuey/q")[1]["messages"]), 1)
 
+    def stream(self, connection: Front, **headers: str) -> http.client.HTTPResponse:
+        """Begin a stream of messages, with its first line; the answer, which has begun."""
+        connection.putrequest("POST", "/v2/queuey/queues/q/messages")
+        for name, value in {**HEADERS, "Content-Type": "application/x-ndjson", **headers}.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        return http.client.HTTPResponse(connection.sock, method="POST")
+
+    def test_stream(self) -> None:
+        """A stream may be far longer than any other body, and is answered while it still comes."""
+        self.serve_behind()
+        connection = self.connect()
+        self.make_queue(connection, "q")
+        line = json.dumps({"body": "x" * 49_000}).encode() + b"\n"
+        chunk = b"%x\r\n%b\r\n" % (len(line), line)
+        answer = self.stream(connection, **{"Transfer-Encoding": "chunked"})
+        connection.send(chunk)
+        answer.begin()
+        self.assertEqual(json.loads(answer.readline())["partition"], 1)
+        connection.send(chunk * 59 + b"0\r\n\r\n")
+        self.assertEqual(json.loads(answer.read().splitlines()[-1]), {"done": True, "stored": 60, "failed": 0})
+
+    def test_stream_of_known_length(self) -> None:
+        """So may one whose length is told beforehand, as of a file."""
+        self.serve_behind()
+        connection = self.connect()
+        self.make_queue(connection, "q")
+        line = json.dumps({"body": "x" * 49_000}).encode() + b"\n"
+        answer = self.stream(connection, **{"Content-Length": str(60 * len(line))})
+        connection.send(line * 60)
+        answer.begin()
+        self.assertEqual(json.loads(answer.read().splitlines()[-1]), {"done": True, "stored": 60, "failed": 0})
+
     def clients(self, daemon: Daemon, path: str) -> list[str]:
         """The clients that the access lines of a path show."""
         pattern = rf" access 200 GET {re.escape(path)} client=(\S+) "
