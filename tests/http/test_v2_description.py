@@ -12,6 +12,7 @@ import jsonschema_rs
 import schemathesis
 from twisted.trial.unittest import SynchronousTestCase
 
+from queuey.http.cors import _ALLOWED_V2, _EXPOSED_V2
 from queuey.http.problems import CODES
 from queuey.http.v2.openapi import document
 from queuey.http.v2.openapi.schemas import CURSOR, ID, TIME
@@ -215,6 +216,36 @@ class PageTests(SynchronousTestCase):
             for parameter in operation["parameters"]:
                 if parameter.get("in") == "query":
                     self.assertRegex(section, rf"\n{parameter['name']} |``{parameter['name']}[`=]", f"{method} {path}")
+
+    def rows(self, first: str, title: str) -> list[str]:
+        """The names in the first column of the table that begins so, below a title."""
+        table = self.text[self.text.index(f"\n{title}\n") :]
+        lines = re.split(r"(?m)^=+(?: =+)+$", table[table.index(f"\n{first}\n") :])[1].splitlines()
+        names = [re.split("  +", line)[0] for line in lines if line and not line.startswith(" ")]
+        return [name for some in names for name in some.split(", ")]
+
+    def test_members(self) -> None:
+        """What an application tells, its limits, and what a queue takes, have a line each."""
+        schemas = document()["components"]["schemas"]
+        application = schemas["Application"]["properties"]
+        self.assertEqual(set(self.rows("limit", "Limits")), set(application["limits"]["properties"]))
+        title = "``GET /v2/{application}``"
+        told = set(self.rows("member", title)) | {"name", "consistency", "ttl", "durability"}
+        self.assertEqual(told, set(application))
+        for name in told - {"name"}:
+            self.assertRegex(self.text, rf"(?m)^{name} |``{name}``", name)
+        title = "``PUT /v2/{application}/queues/{queue}``"
+        read_only = {"name", "created", "version"}
+        self.assertEqual(set(self.rows("member", title)) | read_only, set(schemas["QueueSettings"]["properties"]))
+
+    def test_headers(self) -> None:
+        """Pages of other origins are told which header fields they may send, and may read those that are told of."""
+        section = self.text[self.text.index("\nPages of other origins\n") :]
+        sent, read = section[section.index("A page may send") : section.index("\nThe description\n")].split(
+            "It may\nread"
+        )
+        for told, coded in ((sent, _ALLOWED_V2), (read, _EXPOSED_V2)):
+            self.assertEqual(set(re.findall(r"``([A-Za-z-]+)``", told)), set(coded.decode("ascii").split(", ")))
 
 
 class SampleTests(SynchronousTestCase):
