@@ -326,9 +326,11 @@ class HeadersTests(MessagesTestCase):
     def test_bad(self) -> None:
         """Nothing but an object in JSON."""
         for value in ("x", "[]", "1", "null", '"a"', "{", "{} {}", "{'a': 1}", '{"a": NaN}', '{"a": 1, "a": 2}', "%",
-                      "%7B%ff%7D", '{"a": "\\ud800"}', '{"a":' * 4000 + "1" + "}" * 4000, "%00"):  # fmt: skip
+                      "%7B%ff%7D", '{"a": "\\ud800"}', "%00"):  # fmt: skip
             errors = self.errors("invalid-parameters", self.append(Queuey_Headers=value))
             self.assertEqual(errors, {"Queuey-Headers": BAD_HEADERS}, value[:20])
+        response = self.append(Queuey_Headers='{"a":' * 4000 + "1" + "}" * 4000)
+        self.assertEqual(list(self.errors("invalid-parameters", response)), ["Queuey-Headers"])
         fields = [*OWNER.items(), ("Queuey-Headers", "{}"), ("Queuey-Headers", "{}")]
         errors = self.errors("invalid-parameters", self.ask("POST", "/v2/app/queues/q/messages", fields, b"x"))
         self.assertEqual(errors, {"Queuey-Headers": "came more than once"})

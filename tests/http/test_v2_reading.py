@@ -335,8 +335,6 @@ class FormTests(ReadingTestCase):
         """HTTP/1.0 has no chunks: the end of the connection is that of the answer."""
         for _ in range(3):
             self.append(b"x" * 200_000)
-        connection = self.client.start("GET", "/v2/app", OWNER)
-        connection.hang_up()
         connection = self.client.start("OPTIONS", "/v2/app", {})
         connection.send(b"GET /v2/app/queues/q/messages HTTP/1.0\r\nHost: x\r\n" +
                         f"Authorization: {OWNER['Authorization']}\r\n\r\n".encode())  # fmt: skip

@@ -177,12 +177,13 @@ class BatchTests(MessagesTestCase):
             (b'{"messages": [], "messages": []}', "", 'The JSON has the name "messages" twice in one object.'),
             (b"[" * 100_000, "", "The body is not JSON."),
             (b'{"a":' * 100_000, "", "The body is not JSON."),
-            (b'{"messages":' + b"[" * 5000 + b"]" * 5000 + b"}", "", "The body is not JSON."),
             (b'{"messages": [{"body": "x", "ttl": ' + b"9" * 5000 + b"}]}", "", "The body is not JSON."),
         ):
             response = self.batch(body)
             found = self.errors("invalid-body", response)
             self.assertEqual((list(found), response.json["detail"]), ([pointer], detail), body[:40])
+        # How deep is too deep for JSON depends on the version of Python.
+        self.errors("invalid-body", self.batch(b'{"messages":' + b"[" * 5000 + b"]" * 5000 + b"}"))
         for document, errors in (
             ([{"body": "x"}], {"": 'is not {"messages": [...]}'}),
             ("x", {"": 'is not {"messages": [...]}'}),
