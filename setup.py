@@ -36,6 +36,8 @@ TEST = [
     "ruff>=0.11",
     # Asks a daemon everything that its own description allows, and what it forbids, and compares the answers.
     "schemathesis>=4.32,<5",
+    # What it holds values against their schemas with; so do tests of the description.
+    "jsonschema_rs",
     "setuptools>=77",
 ]
 DOCS = ["Sphinx>=8"]

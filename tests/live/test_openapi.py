@@ -1,17 +1,25 @@
-"""A daemon is asked what its own description allows and what it forbids, and each answer is held against it."""
+"""The description is valid; and a daemon is asked what its own allows and what it forbids, and each answer is held
+against it.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import jsonschema_rs
+import schemathesis
+from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.v2.openapi import document
-from tests.http.test_v2_description import operations
+from tests.http.test_v2_description import operations, resolved
 from tests.live.clients import KEY
 from tests.live.test_daemon import LiveTestCase
 
@@ -42,6 +50,76 @@ OPTIONS: Final = (
     "--no-color",
     "--seed=7",
 )
+
+
+def inline_schemas(value: Any) -> Iterator[Any]:
+    """Everything that is a schema because of where it stands."""
+    if isinstance(value, dict):
+        if "schema" in value:
+            yield value["schema"]
+        for member in value.values():
+            yield from inline_schemas(member)
+    elif isinstance(value, list):
+        for member in value:
+            yield from inline_schemas(member)
+
+
+def examples(value: Any) -> Iterator[tuple[Any, Any]]:
+    """A schema and an example of it, for each example that there is anywhere in a value."""
+    if isinstance(value, dict):
+        if "example" in value:
+            yield value["schema"], value["example"]
+        if isinstance(value.get("examples"), list):
+            for example in value["examples"]:
+                yield {name: member for name, member in value.items() if name != "examples"}, example
+        for name, member in value.items():
+            if name not in ("example", "examples"):
+                yield from examples(member)
+    elif isinstance(value, list):
+        for member in value:
+            yield from examples(member)
+
+
+class ValidityTests(SynchronousTestCase):
+    """The document is what it says it is."""
+
+    def setUp(self) -> None:
+        self.description = json.loads(json.dumps(document()))
+
+    def check(self, schema: Any, value: Any) -> None:
+        """Hold an example against its schema."""
+        whole = {**schema, "components": self.description["components"]}
+        jsonschema_rs.Draft202012Validator(whole, validate_formats=True).validate(value)
+
+    def test_openapi(self) -> None:
+        """It is OpenAPI 3.1, by the schema that the standard has; and that does find mistakes."""
+        self.assertEqual(self.description["openapi"], "3.1.0")
+        schemathesis.openapi.from_dict(self.description).validate()
+        del self.description["paths"]["/v2/{application}"]["get"]["responses"]["200"]["description"]
+        wrong = schemathesis.openapi.from_dict(self.description)
+        self.assertRaises(jsonschema_rs.ValidationError, wrong.validate)
+
+    def test_schemas(self) -> None:
+        """Every schema in it is one of JSON Schema 2020-12, as OpenAPI 3.1 has them."""
+        found = [*self.description["components"]["schemas"].values(), *inline_schemas(self.description)]
+        self.assertGreater(len(found), 50)
+        for schema in found:
+            jsonschema_rs.meta.validate(schema)
+
+    def test_examples(self) -> None:
+        """Every example is as its schema has it."""
+        found = list(examples(self.description))
+        self.assertGreater(len(found), 40)
+        for schema, value in found:
+            self.check(schema, value)
+        self.assertRaises(jsonschema_rs.ValidationError, self.check, {"$ref": "#/components/schemas/Page"}, {})
+
+    def test_paths(self) -> None:
+        """What stands in braces in a path is described there, and nothing else is."""
+        for path, item in self.description["paths"].items():
+            given = [resolved(self.description, each["$ref"]) for each in item.get("parameters", ())]
+            names = [each["name"] for each in given if each["in"] == "path"]
+            self.assertEqual(re.findall(r"{(\w+)}", path), names)
 
 
 class ConformanceTests(LiveTestCase):
