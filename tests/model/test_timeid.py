@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime, timedelta
 from fractions import Fraction
 
 from hypothesis import given, settings
@@ -191,3 +192,126 @@ class SecondsTests(SynchronousTestCase):
     @given(st.integers(0, 1 << 33))
     def test_whole_seconds_are_exact(self, seconds: int) -> None:
         self.assertEqual(timeid.from_seconds(float(seconds)), seconds * SECOND + EPOCH)
+
+
+class Rfc3339Tests(SynchronousTestCase):
+    """Times as text with a date."""
+
+    @quick
+    @given(TICKS)
+    def test_there_and_back(self, ticks: Ticks) -> None:
+        text = timeid.to_rfc3339(ticks)
+        self.assertRegex(text, r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{7}Z\Z")
+        for up in (False, True):
+            self.assertEqual(timeid.parse_time(text, up=up), ticks)
+            self.assertEqual(timeid.parse_time(text.lower(), up=up), ticks)
+        if ticks < MAX_TICKS:
+            self.assertLess(text, timeid.to_rfc3339(Ticks(ticks + 1)))
+
+    def test_known_times(self) -> None:
+        for text, ticks in (
+            ("1582-10-15T00:00:00Z", 0),
+            ("1970-01-01T00:00:00Z", EPOCH),
+            ("2024-02-29T12:00:00.5Z", EPOCH + 1_709_208_000 * SECOND + SECOND // 2),
+            ("2024-02-29T12:00:00.0000001Z", EPOCH + 1_709_208_000 * SECOND + 1),
+            ("5236-03-31T21:21:00.6846975Z", MAX_TICKS),
+        ):
+            self.assertEqual(timeid.parse_time(text, up=True), ticks, text)
+
+    @quick
+    @given(st.datetimes(datetime(1700, 1, 1), datetime(3000, 1, 1)), st.integers(-23 * 60 - 59, 23 * 60 + 59))
+    def test_any_offset(self, moment: datetime, minutes: int) -> None:
+        sign, (hours, rest) = "-" if minutes < 0 else "+", divmod(abs(minutes), 60)
+        text = f"{moment.isoformat(timespec='microseconds')}{sign}{hours:02d}:{rest:02d}"
+        expected = (moment - timedelta(minutes=minutes)).isoformat(timespec="microseconds") + "Z"
+        self.assertEqual(timeid.parse_time(text, up=False), timeid.parse_time(expected, up=False))
+
+    def test_what_is_finer_than_a_tick(self) -> None:
+        for fraction, down, up in (("00000001", 0, 1), ("00000010", 1, 1), ("00000019", 1, 2), ("99999999", 0, 0)):
+            text = f"1970-01-01T00:00:00.{fraction}Z"
+            if fraction[0] == "9":
+                down, up = SECOND - 1, SECOND
+            self.assertEqual(timeid.parse_time(text, up=False), EPOCH + down, text)
+            self.assertEqual(timeid.parse_time(text, up=True), EPOCH + up, text)
+        self.assertEqual(timeid.parse_time("1970-01-01T00:00:00." + "0" * 5000 + "1Z", up=True), EPOCH + 1)
+
+    def test_a_leap_second(self) -> None:
+        """It is the first of the next minute."""
+        self.assertEqual(
+            timeid.parse_time("2016-12-31T23:59:60.25Z", up=True), timeid.parse_time("2017-01-01T00:00:00.25Z", up=True)
+        )
+
+    def test_beyond_the_ends(self) -> None:
+        """A bound below every id, or above."""
+        for text in ("0001-01-01T00:00:00Z", "1582-10-14T23:59:59Z", "1582-10-15T00:00:00+00:01"):
+            self.assertEqual(timeid.parse_time(text, up=True), 0, text)
+        for text in ("9999-12-31T23:59:59Z", "5236-03-31T21:21:00.6846976Z"):
+            self.assertEqual(timeid.parse_time(text, up=True), MAX_TICKS + 1, text)
+
+    def test_seconds_are_taken_too(self) -> None:
+        self.assertEqual(timeid.parse_time("1.5", up=True), EPOCH + SECOND * 3 // 2)
+
+    def test_what_is_no_time(self) -> None:
+        for text in (
+            "",
+            "now",
+            "2024-02-30T00:00:00Z",
+            "2023-02-29T00:00:00Z",
+            "0000-01-01T00:00:00Z",
+            "2024-13-01T00:00:00Z",
+            "2024-01-01T24:00:00Z",
+            "2024-01-01T00:60:00Z",
+            "2024-01-01T00:00:61Z",
+            "2024-01-01T00:00:00",
+            "2024-01-01T00:00Z",
+            "2024-01-01",
+            "2024-01-01 00:00:00Z",
+            "2024-01-01T00:00:00.Z",
+            "2024-01-01T00:00:00,5Z",
+            "2024-01-01T00:00:00+24:00",
+            "2024-01-01T00:00:00+01:60",
+            "2024-01-01T00:00:00+0100",
+            "2024-01-01T00:00:00+01",
+            "2024-01-01T00:00:00ZZ",
+            "2024-01-01T00:00:00Z\n",
+            " 2024-01-01T00:00:00Z",
+            "20240101T000000Z",
+            "12024-01-01T00:00:00Z",
+            "\u0662024-01-01T00:00:00Z",
+        ):
+            self.assertIsNone(timeid.parse_time(text, up=True), text)
+
+
+class HexTests(SynchronousTestCase):
+    """Ids as the v2 API has them."""
+
+    @quick
+    @given(IDS)
+    def test_there_and_back(self, id: MessageId) -> None:
+        self.assertEqual(timeid.from_hex(id.hex()), id)
+        self.assertEqual(timeid.from_hex(id.hex().upper()), id)
+
+    @quick
+    @given(UUIDS)
+    def test_those_of_v1_are_none(self, given: uuid.UUID) -> None:
+        self.assertIsNone(timeid.from_hex(given.hex))
+
+    def test_what_is_none(self) -> None:
+        good = timeid.make(Ticks(1), 0, 0).hex()
+        for text in (
+            "",
+            good[:-1],
+            good + "0",
+            good[:-1] + "g",
+            good[:12] + "7" + good[13:],
+            good[:16] + "c" + good[17:],
+        ):
+            self.assertIsNone(timeid.from_hex(text), text)
+
+    @quick
+    @given(TICKS, st.integers(0, (1 << timeid.RANDOM_BITS) - 1))
+    def test_one_that_nobody_foresees(self, ticks: Ticks, random: int) -> None:
+        """It has its time, and all of the bits that were drawn."""
+        id = timeid.make_random(ticks, random)
+        self.assertEqual((timeid.from_hex(id.hex()), timeid.ticks_of(id)), (id, ticks))
+        self.assertEqual(int.from_bytes(id[8:], "big") & ((1 << timeid.RANDOM_BITS) - 1), random)
