@@ -17,6 +17,7 @@ from twisted.trial.unittest import TestCase
 
 from queuey.deferreds import deferred
 from queuey.storage.cassandra.port import Kind, Level, Statement
+from queuey.storage.cassandra.scripts import scripts
 from queuey.storage.cassandra.session import CQLSession
 from queuey.storage.cassandra.settings import Host, SessionSettings
 from tests.live.cassandra.shared import cql_node, new_keyspace
@@ -150,7 +151,8 @@ class SchemaCommandTests(StartCase):
         for _ in range(2):
             done = self.queuey("schema", "--config", "queuey.ini", "--apply")
             self.assertEqual((done.returncode, done.stderr), (0, ""))
-            self.assertEqual(done.stdout, f"the keyspace {self.keyspace} has the tables of version 1\n")
+            text = f"the keyspace {self.keyspace} has the tables of version {scripts()[-1].number}\n"
+            self.assertEqual(done.stdout, text)
         daemon.wait_until_it_serves(self.port)
         self.assertEqual(daemon.signal(signal.SIGTERM), 0)
 
