@@ -10,11 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.errors import StorageFull
 from queuey.interfaces import Outcome
 from queuey.model.message import Address, Content
+from queuey.model.once import Appended
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue, QueueSettings
 from queuey.storage.memory import OVERHEAD, MemoryStore
 from tests.contracts import merging, messages, once, putting, queues, states, timing
 from tests.contracts.reading import TERMS, foreign_id, new
+from tests.contracts.reading import once as of_key
 from tests.contracts.subject import Contract
 from tests.storage.subjects import MemorySubject
 
@@ -95,7 +97,9 @@ class BoundTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.subject = MemorySubject(self.LIMIT)
-        self.store = self.subject.store
+        store = self.subject.store
+        assert isinstance(store, MemoryStore)
+        self.store = store
 
     def make(self) -> Queue:
         queue, _ = self.successResultOf(self.store.create("app", "queue", QueueSettings(), None))
@@ -129,6 +133,43 @@ class BoundTests(SynchronousTestCase):
             queue = self.make()
             self.successResultOf(self.store.append(queue, [new(b"x", ttl=1 << 25)] * 8, TERMS))
             self.assertTrue(self.successResultOf(self.store.forget(queue)))
+
+    def test_answers_that_are_remembered(self) -> None:
+        """They take room beside their messages, and give it back when they are over."""
+        queue = self.make()
+        for number in range(4):
+            self.once(queue, b"%d" % number, ttl=3600)
+        self.full(self.store.append_once(queue, [new(b"")], TERMS, of_key(b"4", note="", lifetime=10)))
+        self.full(self.store.append(queue, [new(b"")], TERMS))
+        self.assertTrue(self.once(queue, b"0").duplicate)
+        self.subject.wall.seconds += 10
+        self.assertFalse(self.once(queue, b"4").duplicate)
+        self.assertEqual(self.successResultOf(self.store.count(queue, Ack.ONE)), 5)
+        self.successResultOf(self.store.append(queue, [new(b"")] * 2, TERMS))
+        self.full(self.store.append(queue, [new(b"")], TERMS))
+
+    def once(self, queue: Queue, key: bytes, ttl: int = 1) -> Appended:
+        asked = of_key(key, note="", lifetime=10)
+        return self.successResultOf(self.store.append_once(queue, [new(b"", ttl=ttl)], TERMS, asked))
+
+    def test_nothing_is_left_of_what_is_over(self) -> None:
+        """Deleted, expired, forgotten, used anew, or refused: the room is what it was, to the byte."""
+        room = self.store._room
+        queue = self.make()
+        before = room.used
+        for key in (b"a", b"b", b"a"):
+            self.once(queue, key)
+        self.full(self.store.append_once(queue, [new(b"x" * self.LIMIT)], TERMS, of_key(b"c")))
+        self.subject.wall.seconds += 10
+        self.once(queue, b"a")
+        self.successResultOf(self.subject.advance(11))
+        self.assertEqual(room.used, before)
+        self.successResultOf(self.store.append(queue, [new(b"late", delay=1000), new(b"now")], TERMS))
+        self.once(queue, b"a", ttl=3600)
+        self.assertTrue(self.successResultOf(self.store.forget(queue)))
+        self.assertEqual(room.used, 0)
+        self.successResultOf(self.subject.advance(2000))
+        self.assertEqual((room.used, len(self.store._forgetting), len(self.store._future)), (0, 0, 0))
 
     def test_states(self) -> None:
         replace = self.store.states.replace
