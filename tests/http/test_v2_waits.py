@@ -76,7 +76,7 @@ class WaitTestCase(ReadingTestCase):
 
     def nothing_left(self) -> None:
         """Nobody waits, and no timer is left of anybody."""
-        self.assertEqual(self.waits.waiting, 0)
+        self.assertEqual((self.waits.waiting, self.waits._queues), (0, {}))
         self.assertLessEqual(len(self.clock.getDelayedCalls()), self.timers)
 
 
