@@ -331,6 +331,15 @@ class FormTests(ReadingTestCase):
         self.assertEqual({"messages": messages, **last}, page)
         self.assertEqual(self.raw("HEAD", self.path(query)).status, 200)
 
+    def test_pieces_of_headers(self) -> None:
+        """Also where it is the headers that are large."""
+        headers = {"a": "x" * 8000}
+        for _ in range(2):
+            self.expect(201, self.batch([{"body": "", "headers": headers}] * 100))
+        response = self.send("GET", self.path("?limit=1000"))
+        self.assertEqual((response.status, response.header("transfer-encoding")), (200, "chunked"))
+        self.assertEqual([m["headers"] for m in response.json["messages"]], [headers] * 200)
+
     def test_old_clients(self) -> None:
         """HTTP/1.0 has no chunks: the end of the connection is that of the answer."""
         for _ in range(3):

@@ -38,7 +38,7 @@ MAX_WAIT: Final = 20
 _NAMES: Final = ("after", "since", "until", "order", "limit", "max_bytes", "partition", "wait", "fresh")
 _ID: Final = re.compile(r"([0-9a-fA-F]{32})-([1-9][0-9]{0,2})", re.ASCII)
 _WHOLE: Final = 256 * 1024
-"""Bytes of bodies up to which a page is answered at once, and by which a larger one is cut into pieces."""
+"""Bytes of messages up to which a page is answered at once, and by which a larger one is cut into pieces."""
 
 
 class Order(Enum):
@@ -225,10 +225,10 @@ def _lines(page: Page) -> Iterator[str]:
 
 
 def _portions(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
-    """Messages in portions that end with the message which brings their bodies to a size."""
+    """Messages in portions that end with the message which brings them to a size."""
     start = size = 0
     for place, message in enumerate(messages, 1):
-        size += len(message.content.body)
+        size += message.content.size
         if size >= _WHOLE:
             yield messages[start:place]
             start, size = place, 0
@@ -237,7 +237,7 @@ def _portions(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
 
 
 def _size(messages: Sequence[Message]) -> int:
-    return sum([len(message.content.body) for message in messages])
+    return sum([message.content.size for message in messages])
 
 
 def _link(request: Request, next: str) -> bytes:
