@@ -158,6 +158,13 @@ class PutTests(QueueTestCase):
             errors = self.errors("invalid-body", self.put("q", {"principals": value}))
             self.assertEqual(errors, {"/principals": "is not a list"})
 
+    def test_very_wrong(self) -> None:
+        """The answer stays small, however much is wrong."""
+        for body in ({"principals": ["x"] * 100_000}, {f"x{number}": 1 for number in range(50_000)}):
+            response = self.put("q", body)
+            self.assertEqual(len(self.problem("invalid-body", response)["errors"]), 20)
+            self.assertLess(len(response.body), 10_000)
+
     def test_unknown_members(self) -> None:
         """A misspelt one is refused, with the known ones named."""
         known = "type, partitions, consistency, guarantee, principals, ttl, name, created, version"

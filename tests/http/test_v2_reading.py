@@ -254,6 +254,14 @@ class PageTests(ReadingTestCase):
         errors = self.errors("invalid-parameters", self.send("GET", self.path(f"?{query}")))
         self.assertEqual(set(errors), {part.partition("=")[0] for part in query.split("&")})
 
+    def test_very_bad(self) -> None:
+        """Some of what is wrong is named, and the answer stays small, whatever is sent."""
+        many = "&".join(f"x{number}" for number in range(9000))
+        for query in ("&" * 60_000, "a&" * 30_000, "limit=1&" * 7000, many, "&".join(["partition=9"] * 5000)):
+            response = self.send("GET", self.path(f"?{query}"))
+            self.assertLessEqual(len(self.problem("invalid-parameters", response)["errors"]), 20)
+            self.assertLess(len(response.body), 10_000)
+
 
 class FormTests(ReadingTestCase):
     """The forms of a page."""

@@ -6,8 +6,8 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from queuey.http.problems import Problem
-from queuey.http.v2.items import BYTES, MAX_TYPE, MOST_TOLD, Error, Items, encoded_headers, is_media_type
-from queuey.http.v2.parameters import Query, bad_field, expect_type, field, pointer_part, strict_json
+from queuey.http.v2.items import BYTES, MAX_TYPE, Error, Items, encoded_headers, is_media_type
+from queuey.http.v2.parameters import MOST_TOLD, Query, bad_field, expect_type, field, pointer_part, strict_json
 from queuey.http.wire import Request
 from queuey.model.message import MAX_DELAY, MAX_TTL, Content, Draft
 

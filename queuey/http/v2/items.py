@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import attrs
 
-from queuey.http.v2.parameters import pointer_part
+from queuey.http.v2.parameters import MOST_TOLD, pointer_part
 from queuey.model.message import MAX_DELAY, MAX_TTL, Content, Draft
 from queuey.model.timeid import SECOND, Ticks
 
@@ -28,9 +28,6 @@ MAX_HEADERS: Final = 8192
 
 MAX_KEY: Final = 255
 """Characters of an Idempotency-Key at the most."""
-
-MOST_TOLD: Final = 20
-"""Unknown members of one message of which something is said; else the answer could be far larger than the request."""
 
 KEY: Final = "idempotency_key"
 """The member by which a message of a stream is stored once."""

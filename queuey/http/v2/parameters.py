@@ -23,6 +23,9 @@ E = TypeVar("E", bound=Enum)
 
 JSON: Final = "application/json"
 
+MOST_TOLD: Final = 20
+"""Mistakes of one kind of which something is said; else the answer could be far larger than the request."""
+
 _SECONDS: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?", re.ASCII)
 _BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -48,8 +51,9 @@ class _Checked:
         self._errors: list[dict[str, str]] = []
 
     def wrong(self, name: str, text: str) -> None:
-        """Note what is wrong with a value."""
-        self._errors.append({self.place: self.named(name), "detail": text})
+        """Note what is wrong with a value, unless enough is wrong already."""
+        if len(self._errors) < MOST_TOLD:
+            self._errors.append({self.place: self.named(name), "detail": text})
 
     def named(self, name: str) -> str:
         """How a client is told of a value's place."""
@@ -87,6 +91,8 @@ class Query(_Checked):
         if not query:
             return
         for part in query.split(b"&"):
+            if len(self._errors) == MOST_TOLD:
+                break
             self._take(part, names, repeatable)
 
     def _take(self, part: bytes, names: Collection[str], repeatable: Collection[str]) -> None:
@@ -267,7 +273,7 @@ def refuse_unknown(given: Mapping[str, Any], allowed: Iterable[str], where: str 
     unknown = [name for name in given if name not in known]
     if unknown:
         detail = f"is not known; known here: {', '.join(known)}"
-        found = tuple({"pointer": f"{where}/{pointer_part(name)}", "detail": detail} for name in unknown)
+        found = tuple({"pointer": f"{where}/{pointer_part(name)}", "detail": detail} for name in unknown[:MOST_TOLD])
         raise Problem("invalid-body", f"{found[0]['pointer']}: {detail}", errors=found)
 
 
