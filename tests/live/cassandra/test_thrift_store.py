@@ -22,6 +22,7 @@ from tests.contracts.subject import Contract, contract
 from tests.live.cassandra import fronts, test_contracts, test_messages
 from tests.live.cassandra.load import Queue, working
 from tests.live.cassandra.shared import new_keyspace, thrift_node
+from tests.live.clients import make_queue
 
 CONNECTIONS = 8
 
@@ -158,3 +159,19 @@ class DaemonTests(fronts.FrontTestCase):
             time.sleep(0.5)
         found = self.check([front], wanted, sole=True)
         self.assertGreater(len(found), 20)
+
+    def test_a_key_is_refused(self) -> None:
+        """By the v2 API, to queues of every consistency, saying why; without a key it serves all the same."""
+        host, port = thrift_node()
+        front = self.front("a", [host], port, protocol="thrift").serve()
+        self.assertEqual(front.ask("GET", "/v2/queuey")[1]["not_once"], NOT_OVER_THRIFT)
+        for consistency in ("weak", "strong", "very_strong"):
+            make_queue(front.port, consistency, consistency=consistency)
+            path = f"/v2/queuey/queues/{consistency}/messages"
+            status, document, _ = front.ask("POST", path, b"a", **{"Idempotency-Key": '"k"'})
+            self.assertEqual((status, document["code"], document["applied"]), (409, "not-promised", "no"))
+            self.assertIn(NOT_OVER_THRIFT, document["detail"])
+            status, told, _ = front.ask("POST", path, b"b")
+            self.assertEqual(status, 201, told)
+            status, page, _ = front.ask("GET", f"{path}?wait=5")
+            self.assertEqual([message["id"] for message in page["messages"]], [told["messages"][0]["id"]])
