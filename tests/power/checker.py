@@ -15,7 +15,7 @@ from queuey.model.message import Address, Content, Message
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.timeid import MessageId, Ticks, ticks_of
+from queuey.model.timeid import MessageId, Ticks, ticks_of, upper_bound
 from queuey.model.window import Window
 from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
 from queuey.storage.sqlite.writes import _decoded
@@ -66,6 +66,12 @@ INVARIANTS: Final = {
         ON m.queue = f.queue AND m.partition = f.partition AND m.id = f.id WHERE m.seq IS NULL
     """,
 }
+
+_FORGOTTEN: Final = """
+    SELECT m.queue, m.partition, m.id FROM messages m LEFT JOIN future f
+    ON m.queue = f.queue AND m.partition = f.partition AND m.id = f.id WHERE m.id >= ? AND f.id IS NULL
+"""
+"""Messages above the stable time of which nobody knows that they are to be shown one day."""
 
 _ROWS: Final = """
     SELECT queue, partition, id, expires, content_type, headers, body FROM messages
@@ -132,6 +138,9 @@ class Checker:
         for words, statement in INVARIANTS.items():
             if wrong := _execute(self._store, statement):
                 yield f"{words}: {wrong[:SHOWN]}"
+        bound = upper_bound(Ticks(_execute(self._store, "SELECT last FROM clock")[0][0]))
+        if wrong := _execute(self._store, _FORGOTTEN, (bound,)):
+            yield f"messages of the future that nobody waits for: {wrong[:SHOWN]}"
 
     # What is there
 

@@ -141,6 +141,17 @@ class KeysFirst(OtherWriter):
     make_writer = KeysFirstWriter
 
 
+class UnawaitedWriter(Writer):
+    """A writer that does not store which messages are to be shown later."""
+
+    def expect(self, id: MessageId, incarnation: int, partition: int) -> None:
+        pass
+
+
+class Unawaited(OtherWriter):
+    make_writer = UnawaitedWriter
+
+
 class Piecemeal(SQLiteStore):
     """A store that stores a batch message by message."""
 

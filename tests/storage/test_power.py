@@ -13,7 +13,17 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.storage.sqlite import SQLiteStore, files, upkeep, writes
-from tests.power.stores import Careless, Forgetful, Hasty, KeysFirst, KeysLast, NeverSynced, Piecemeal, maker
+from tests.power.stores import (
+    Careless,
+    Forgetful,
+    Hasty,
+    KeysFirst,
+    KeysLast,
+    NeverSynced,
+    Piecemeal,
+    Unawaited,
+    maker,
+)
 from tests.power.trial import Figures, Loss, Trial
 from tests.storage.quick import quick_directory
 
@@ -144,6 +154,10 @@ class MutantTests(PowerCase):
     def test_keys_in_a_transaction_before_that_of_their_messages(self) -> None:
         """A repeat would be told of messages that are not there."""
         self.find("keys that differ", KeysFirst)
+
+    def test_delays_that_are_not_stored(self) -> None:
+        """Messages would never fall due."""
+        self.find("messages of the future that nobody waits for", Unawaited)
 
     def test_tallies_in_another_transaction(self) -> None:
         self.find("tallies do not fit the messages", Careless)
