@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
 from types import TracebackType
@@ -69,9 +70,9 @@ class Waits:
         """
         queue = self._queues.get(incarnation)
         if queue is None:
-            queue = _Awaited(self._clock, look, self._look_every, lambda: self._queues.pop(incarnation))
+            queue = _Awaited(self._clock, look, self._look_every, partial(self._queues.pop, incarnation))
             self._queues[incarnation] = queue
-        waiter = Waiter(self._clock, queue, frozenset(partitions), fresh, self._deadlines)
+        waiter = Waiter(self._clock, queue, partitions, fresh, self._deadlines)
         queue.add(waiter)
         self._deadlines.add(waiter, self._clock.seconds() + seconds)
         return waiter
@@ -83,7 +84,7 @@ class Waiter:
     __slots__ = ("_clock", "_deadlines", "_expired", "_queue", "_told", "_waiting", "fresh", "number", "partitions")
 
     def __init__(
-        self, clock: IReactorTime, queue: _Awaited, partitions: frozenset[int], fresh: bool, deadlines: _Deadlines
+        self, clock: IReactorTime, queue: _Awaited, partitions: Sequence[int], fresh: bool, deadlines: _Deadlines
     ) -> None:
         self.partitions = partitions
         self.fresh = fresh
@@ -161,7 +162,7 @@ class _Awaited:
         self._look_every = look_every
         self._nobody = nobody
         self._waiters: dict[Waiter, None] = {}
-        self._partitions: set[int] = set()
+        self._partitions: frozenset[int] = frozenset()
         self._everywhere = False
         self._telling: IDelayedCall | None = None
         self._seen = NEWEST
@@ -199,7 +200,7 @@ class _Awaited:
 
     def _tell(self) -> None:
         everywhere, partitions = self._everywhere, self._partitions
-        self._telling, self._everywhere, self._partitions = None, False, set()
+        self._telling, self._everywhere, self._partitions = None, False, frozenset()
         for waiter in list(self._waiters):
             if everywhere or not partitions.isdisjoint(waiter.partitions):
                 waiter.tell()

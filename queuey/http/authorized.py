@@ -83,7 +83,8 @@ class Gate:
             raise BodyTooLarge(f"A body of this application has at most {policy.max_body} bytes.")
         caller: frozenset[str] = frozenset()
         for credential in credentials(request):
-            caller |= await self.authenticator.authenticate(credential)
+            proven = await self.authenticator.authenticate(credential)
+            caller = caller | proven if caller else proven
         return policy, caller
 
 

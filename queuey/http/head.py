@@ -150,7 +150,11 @@ def parse_fields(section: bytes) -> Fields:
         name, colon, value = line.partition(b":")
         if not colon or not name or name.translate(None, _TOKEN):
             raise bad_request("A line of the header is not a header field.")
-        fields.setdefault(name.lower(), []).append(value.strip(b" \t"))
+        name, value = name.lower(), value.strip(b" \t")
+        if name in fields:
+            fields[name].append(value)
+        else:
+            fields[name] = [value]
     return fields
 
 

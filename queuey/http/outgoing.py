@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from math import inf
 from typing import Final, Protocol
@@ -65,7 +64,7 @@ class Outgoing:
         self._transport = transport
         self._clock = clock
         self._free = free
-        self._parts: deque[bytes] = deque()
+        self._parts: list[bytes] = []
         self._waiting: list[Deferred[None]] = []
         self._registered = True
         transport.registerProducer(self, True)
@@ -91,7 +90,7 @@ class Outgoing:
 
     def _pump(self) -> None:
         while self._parts and not self.full:
-            self._transport.write(self._parts.popleft())
+            self._transport.write(self._parts.pop(0))
 
     def writable(self) -> Deferred[None]:
         """Wait until more is wanted.

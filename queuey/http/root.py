@@ -164,10 +164,14 @@ class Root(Resource):
     def _serve(self, request: Request, handler: Handler, names: dict[str, str]) -> None:
         """Run a handler as Klein does: an error is answered, a client that hangs up cancels it."""
         serving = Deferred.fromCoroutine(handler(request, **names))
-
-        def failed(failure: Failure) -> None:
-            self._errors.answer(request, failure)
-
-        serving.addErrback(failed).addCallback(lambda _: request.finish())
+        serving.addErrback(_failed, self._errors, request).addCallback(_finished, request)
         if not serving.called:
-            request.notifyFinish().addErrback(lambda _: serving.cancel())
+            request.served_by(serving)
+
+
+def _failed(failure: Failure, errors: ErrorAnswers, request: Request) -> None:
+    errors.answer(request, failure)
+
+
+def _finished(result: None, request: Request) -> None:
+    request.finish()

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from klein.interfaces import IKleinRequest
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.components import Componentized
 from twisted.spread.pb import Copyable
 from twisted.trial.unittest import SynchronousTestCase
@@ -87,6 +88,24 @@ class ContractTests(SynchronousTestCase):
         request.finish()
         response = self.connection.response()
         self.assertEqual((404, "a=b", "b c"), (response.status, *map(response.header, ("Set-Cookie", "X-A"))))
+
+    def test_size(self) -> None:
+        """Waiting requests are many: with few attributes they have no dictionary (see Request)."""
+        self.assertLess(len(vars(self.request)), 28)
+
+    def test_served(self) -> None:
+        """What serves a request is cancelled when its client hangs up, and is left alone once it has its answer."""
+        for answered in (False, True):
+            self.setUp()
+            serving: Deferred[None] = Deferred()
+            self.request.served_by(serving)
+            if answered:
+                self.request.answer(200, (), b"{}")
+            self.connection.hang_up()
+            if answered:
+                self.assertNoResult(serving)
+            else:
+                self.failureResultOf(serving, CancelledError)
 
     def test_secure(self) -> None:
         """Nothing in memory is TLS, unless a proxy's word for it was taken."""
