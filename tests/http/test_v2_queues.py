@@ -165,6 +165,13 @@ class PutTests(QueueTestCase):
             self.assertEqual(len(self.problem("invalid-body", response)["errors"]), 20)
             self.assertLess(len(response.body), 10_000)
 
+    def test_long_type(self) -> None:
+        """A type that is none is found to be none at once, however long it is."""
+        for kind in (f"application/json{';  ' * 10_000}=", f"application/json{'; a=b' * 5000};c"):
+            response = self.send("PUT", "/queues/q", {}, OWNER, kind)
+            self.assertEqual(list(self.errors("invalid-parameters", response)), ["Content-Type"])
+        self.assertEqual(self.send("PUT", "/queues/q", {}, OWNER, f"application/json{';  ' * 1000}").status, 201)
+
     def test_unknown_members(self) -> None:
         """A misspelt one is refused, with the known ones named."""
         known = "type, partitions, consistency, guarantee, principals, ttl, name, created, version"
