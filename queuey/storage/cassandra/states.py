@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -64,7 +64,7 @@ class CassandraStates:
                 if error.applied != "unknown":
                     raise
             else:
-                return Outcome.APPLIED if verdict.applied else Outcome.REFUSED
+                return Outcome.APPLIED if verdict.applied else await self._refused(key, fresh, value, verdict.found)
             outcome = await self._settle(key, version, fresh)
             if outcome is not None:
                 return outcome
@@ -75,6 +75,18 @@ class CassandraStates:
         if version is None:
             return (self._remove_nothing if value is None else self._make), values
         return (self._remove if value is None else self._set), [*values, version]
+
+    async def _refused(self, key: str, fresh: str, value: bytes | None, found: Mapping[str, Any]) -> Outcome:
+        """What became of a change that was refused: it may stand all the same, where another node completed it, or an
+        attempt of it that nobody heard of came through just before."""
+        version = found.get("version")
+        if version is None and value is not None and found.get("value") == value:
+            try:
+                row = await self._row(key)
+            except Unavailable:
+                return Outcome.UNKNOWN
+            version = None if row is None else row[0]
+        return Outcome.APPLIED if version == fresh else Outcome.REFUSED
 
     async def _settle(self, key: str, version: str | None, fresh: str) -> Outcome | None:
         """What became of a change; ``None``: certainly nothing, so that it may be tried again.

@@ -53,7 +53,8 @@ class RowTables:
 
     :ivar asked: the texts of all statements, with the level of each or ``None`` for transactions.
     :ivar faults: what becomes of the next transactions: ``"before"`` and ``"after"`` leave it unknown, not applied and
-        applied; ``"no"`` is refused; ``""`` goes well, as all do once the list is empty.
+        applied; ``"denied"`` is applied, and said to be refused; ``"no"`` is refused; ``""`` goes well, as all do once
+        the list is empty.
     :ivar refuse: makes the failure of a read, or ``None``.
     """
 
@@ -159,6 +160,8 @@ class RowTables:
         answer = self._answer(lambda: self._transact(statement.text, values))
         if fault == "after":
             return answer.addCallback(_lose)
+        if fault == "denied":
+            return answer.addCallback(lambda verdict: self._transact(statement.text, values))
         return answer
 
     def _transact(self, text: str, values: Sequence[Any]) -> Verdict:

@@ -39,6 +39,23 @@ class LostTests(SynchronousTestCase):
             self.assertIs(self.replace(self.version(), None), Outcome.APPLIED)
             self.assertIsNone(self.successResultOf(self.states.read("key")))
 
+    def test_applied_and_said_to_be_refused(self) -> None:
+        """Another node completed it, or an attempt of which nobody had heard came through just before the next one."""
+        for faults in (["denied"], ["before", "denied"]):
+            self.session.faults = [*faults]
+            self.assertIs(self.replace(None, b"one"), Outcome.APPLIED)
+            self.session.faults = [*faults]
+            self.assertIs(self.replace(self.version(), b"two"), Outcome.APPLIED)
+            self.assertIs(self.replace(None, b"two"), Outcome.REFUSED)
+            self.assertIs(self.replace(None, None), Outcome.REFUSED)
+            self.assertIs(self.replace("other", b"two"), Outcome.REFUSED)
+            self.session.faults = [*faults]
+            self.assertIs(self.replace(self.version(), None), Outcome.APPLIED)
+            self.assertIsNone(self.successResultOf(self.states.read("key")))
+        self.session.faults = ["denied"]
+        self.session.refuse = lambda statement, level: Unavailable("silent")
+        self.assertIs(self.replace(None, b"one"), Outcome.UNKNOWN)
+
     def test_another_came_in_between(self) -> None:
         self.replace(None, b"one")
         version = self.version()
