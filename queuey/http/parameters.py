@@ -11,7 +11,8 @@ from queuey.errors import InvalidRequest
 
 E = TypeVar("E", bound=Enum)
 
-_NUMBER: Final = re.compile(r"([+-]?)0*([0-9]+)", re.ASCII)
+_NUMBER: Final = re.compile(r"([+-]?)(?=[0-9])0*+([0-9]*+)", re.ASCII)
+"""Nothing is given back: otherwise what is no number takes a time that grows as the square of its zeros."""
 _MOST_DIGITS: Final = 40
 _LONGEST_SHOWN: Final = 100
 _BOOLEANS: Final = {
@@ -35,7 +36,7 @@ def whole_number(text: str) -> int | None:
     if match is None:
         return None
     sign, digits = match.groups()
-    value = int(digits) if len(digits) <= _MOST_DIGITS else 10**_MOST_DIGITS
+    value = int(digits or "0") if len(digits) <= _MOST_DIGITS else 10**_MOST_DIGITS
     return -value if sign == "-" else value
 
 

@@ -36,6 +36,9 @@ class WholeNumberTests(SynchronousTestCase):
         self.assertEqual(whole_number("9" * 100_000), 10**40)
         self.assertEqual(whole_number("-" + "9" * 100_000), -(10**40))
         self.assertEqual(whole_number("0" * 100_000 + "7"), 7)
+        self.assertEqual((whole_number("0" * 100_000), whole_number("-0")), (0, 0))
+        for text in ("0" * 60_000 + "x", "0" * 30_000 + "1" * 30_000 + "x", "+" + "0" * 60_000 + "."):
+            self.assertIsNone(whole_number(text))
 
 
 class ParametersTests(SynchronousTestCase):
