@@ -182,6 +182,8 @@ class BatchTests(MessagesTestCase):
             response = self.batch(body)
             found = self.errors("invalid-body", response)
             self.assertEqual((list(found), response.json["detail"]), ([pointer], detail), body[:40])
+        names = ",".join(f'"{number}": 1' for number in range(70_000))
+        self.errors("invalid-body", self.batch(f'{{"messages": [{{{names}, "69999": 1}}]}}'.encode()))
         # How deep is too deep for JSON depends on the version of Python.
         self.errors("invalid-body", self.batch(b'{"messages":' + b"[" * 5000 + b"]" * 5000 + b"}"))
         for document, errors in (

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import Enum
 from typing import Any, Final, NoReturn, TypeVar
@@ -316,8 +317,8 @@ class _Doubled(Exception):
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _Doubled(shown(next(name for name in names if names.count(name) > 1)))
+        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise _Doubled(shown(name))
     return found
 
 
