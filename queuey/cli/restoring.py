@@ -15,9 +15,9 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
 
-from queuey.model.message import MAX_TTL, Content, Message
+from queuey.model.message import MAX_DELAY, MAX_TTL, Content, Message
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.timeid import SECOND, from_seconds, to_v1_hex
+from queuey.model.timeid import SECOND, Ticks, from_seconds, ticks_of, to_v1_hex
 from queuey.storage.sqlite.backup import Archive
 
 TIMEOUT: Final = 60.0
@@ -130,7 +130,7 @@ class Client:
         """Put the content of a message in the place of what is there under its id.
 
         :param name: of its queue.
-        :param ttl: seconds to live from now on.
+        :param ttl: seconds to live, from now on or from when it is due.
         :raise RestoringFailed: it was not written.
         """
         content, headers = message.content, {"If-Match": "*"}
@@ -253,21 +253,27 @@ def _present(client: Client, path: str, messages: Iterable[Message]) -> dict[str
 
 def _put(client: Client, name: str, message: Message, now: Callable[[], float]) -> bool:
     """Put a message for what is left of its time; false, and nothing done, where nothing is left."""
-    left = message.expires - from_seconds(now())
-    if left <= 0:
+    time = from_seconds(now())
+    if message.expires <= time:
         return False
-    # Rounded up: the APIs count whole seconds, and nothing is to end too early.
-    ttl = min(-(-left // SECOND), MAX_TTL)
     content, path = message.content, f"/{quote(name, safe='')}/{_place(message)}"
-    headers = {"X-TTL": str(ttl)}
+    headers = {"X-TTL": str(_seconds(time, message.expires))}
     if _is_beyond_v1(content):
         client.ask("PUT", path, PLACEHOLDER.encode(), headers)
-        client.overwrite(name, message, ttl)
+        # To v2 a delayed message lives from when it is due; one that is almost due may be due to the daemon.
+        due = ticks_of(message.id)
+        begins = due if SECOND < due - time <= MAX_DELAY * SECOND else time
+        client.overwrite(name, message, _seconds(begins, message.expires))
         return True
     if content.content_type is not None:
         headers["Content-Type"] = content.content_type
     client.ask("PUT", path, content.body, headers)
     return True
+
+
+def _seconds(begins: Ticks, ends: Ticks) -> int:
+    """A time to live in whole seconds, as the APIs count it; rounded up, since nothing is to end too early."""
+    return max(1, min(-(-(ends - begins) // SECOND), MAX_TTL))
 
 
 def _is_beyond_v1(content: Content) -> bool:
