@@ -291,8 +291,11 @@ class Registry:
         for _ in range(_ATTEMPTS):
             verdict, found = await self._transact(name, self._say.end, values)
             if verdict is not None and not verdict.applied:
-                return False
-            if verdict is not None or not standing(found, key):
+                # Refused, and yet ours: an attempt before it came through, or another node completed it.
+                found = await self._read(name, Level.SERIAL)
+                if found is None or found.version != mark:
+                    return False
+            if not standing(found, key):
                 self._counted(name[0], -1)
                 await self._wait()
                 await self._sweep(name, mark)

@@ -111,11 +111,11 @@ class LostTests(RegistryCase):
     """What is not known of a transaction is read at SERIAL."""
 
     def test_create(self) -> None:
-        for number, fault in enumerate(("before", "after")):
+        for number, fault in enumerate(("before", "after", "denied")):
             self.session.faults = [fault]
             queue = self.make(f"{number}")
             self.assertEqual(self.described(self.there, f"{number}"), queue)
-        self.assertEqual([level for text, level in self.session.asked if level], [Level.SERIAL, Level.SERIAL])
+        self.assertEqual([level for text, level in self.session.asked if level], [Level.SERIAL] * 3)
 
     def test_create_that_was_changed_by_another_before_it_was_read(self) -> None:
         self.session.faults = ["after"]
@@ -131,7 +131,7 @@ class LostTests(RegistryCase):
 
     def test_update(self) -> None:
         queue = self.make()
-        for fault in ("before", "after"):
+        for fault in ("before", "after", "denied"):
             self.session.faults = [fault]
             queue = self.successResultOf(self.registry.update(queue, OTHER))
             self.assertEqual(self.described(self.there), queue)
@@ -147,9 +147,9 @@ class LostTests(RegistryCase):
         self.failureResultOf(self.registry.update(changed, OTHER), NoSuchQueue)
 
     def test_forget(self) -> None:
-        for fault in ("before", "after"):
+        for faults in (["before"], ["after"], ["denied"], ["before", "denied"]):
             queue = self.make()
-            self.session.faults = [fault]
+            self.session.faults = faults
             self.assertTrue(self.successResultOf(self.registry.forget(queue)))
             self.assertIsNone(self.described(self.there))
             self.assertFalse(self.successResultOf(self.registry.forget(queue)))
@@ -171,7 +171,7 @@ class LostTests(RegistryCase):
 
     def test_set_purged(self) -> None:
         queue = self.make()
-        for at, fault in enumerate(("before", "after")):
+        for at, fault in enumerate(("before", "after", "denied")):
             self.session.faults = [fault]
             self.assertTrue(self.successResultOf(self.registry.set_purged(queue, {1: MIDDLE}, at)))
             life = self.successResultOf(self.front("c").registry.current(queue))
