@@ -132,6 +132,26 @@ class SameDataTests(MessagesTestCase):
         self.clock.advance(61)
         self.assertEqual([m["id"] for m in self.page()["messages"]], [f"{old.hex()}-1", now, f"{new.hex()}-1"])
 
+    def test_ends_of_time(self) -> None:
+        """Also at the first and the last time that an id can have."""
+        first, last = "00000000000060008000000000000000-1", "ffffffffffff6fffbfffffffffffffff-1"
+        for id in ("00000000000010008000000000000000", "ffffffffffff1fffbfffffffffffffff"):
+            self.expect(200, self.ask("PUT", f"{V1}/{id}", OWNER, b"end"))
+        self.assertEqual(self.one(first).header("queuey-timestamp"), "1582-10-15T00:00:00.0000000Z")
+        self.assertEqual((self.one(last).header("queuey-timestamp") or "")[:5], "5236-")
+        now = self.appended("now")
+        for query, ids in (("", [first, now]), ("order=desc", [now, first]), (f"after={first}", [now]),
+                           (f"after={last}", []), (f"order=desc&after={last}", [now, first]),
+                           (f"order=desc&after={first}", []), ("since=1582-10-15T00:00:00Z", [first, now]),
+                           ("until=1582-10-15T00:00:00Z", []), ("since=9999-12-31T23:59:59Z", [])):  # fmt: skip
+            page = self.page(query)
+            self.assertEqual([message["id"] for message in page["messages"]], ids, query)
+            again = "order=desc" if "desc" in query else query if "until" in query else "order=asc"
+            self.assertEqual(self.page(f"{again}&after={page['next']}")["messages"], [], query)
+        self.assertEqual(self.send("PUT", self.path(f"/{last}"), b"x", OWNER, None).status, 204)
+        self.assertEqual(self.send("DELETE", self.path(f"?before={last}")).status, 204)
+        self.assertEqual((self.texts(), self.one(last).body), ([], b"x"))
+
     def test_delayed(self) -> None:
         """v1 sees a delayed message when v2 does, and by its id before."""
         self.appended("later", "?delay=60&partition=1")
