@@ -19,6 +19,7 @@ from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, ticks_of
 from queuey.model.window import OLDEST, Merge, MergeSlice, Position
 from queuey.storage.cassandra.merging import place_of
 from queuey.storage.cassandra.times import Place
+from queuey.storage.cassandra.undecided import MOST_KEYS
 from tests.contracts.reading import TERMS, bodies, check_merged, foreign_id, rest_of
 from tests.storage.cassandra.message_support import MessagesSubject
 from tests.storage.cassandra.message_tables import Call
@@ -288,6 +289,26 @@ class DoubtTests(MergeCase):
         self.leave()
         piece = self.first(attrs.evolve(ALL, limit=2))
         self.assertEqual((bodies(piece.messages), piece.over), ([b"a", b"b"], False))
+
+    def test_of_many_some_are_decided_at_a_time(self) -> None:
+        """They were committed, and nobody could say so on them: the first reader does, for all after it."""
+        session = self.subject.session
+        silent = Unavailable("silent", applied="unknown")
+        session.messages.refuse = lambda call: silent if "SET live = true" in call.text else None
+        wanted = [b"%d" % number for number in range(MOST_KEYS + 20)]
+        for body in wanted:
+            once = Once(body.rjust(32), bytes(32), "", 86_400)
+            answer = self.store.append_once(self.queue, [NewMessage(2, Content(body), 3600)], TERMS, once)
+            self.assertEqual(self.failureResultOf(answer, Unavailable).value.applied, "unknown")
+        session.messages.refuse = lambda call: None
+        session.rows.asked.clear()
+        for _ in range(2):
+            self.assertEqual(self.shown(Merge((2,), limit=1000)), wanted)
+            self.assertEqual(self.keys_asked(), len(wanted))
+
+    def keys_asked(self) -> int:
+        """How many rows of keys were read."""
+        return sum("dedupe" in text for text, _ in self.subject.session.rows.asked)
 
 
 class StartTests(MergeCase):
