@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from queuey.errors import Conflict, IdOutOfRange, KeyReused, NoSuchQueue, PreconditionFailed, StorageFull
 from queuey.interfaces import AHEAD, IStore, Outcome
-from queuey.model.message import MAX_TTL, Address, Condition, Content, NewMessage, tag_of
+from queuey.model.message import ANYWAY, MAX_TTL, Address, Condition, Content, NewMessage, tag_of
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
@@ -52,7 +52,7 @@ SETTINGS = st.builds(
 PARTITIONS = st.sampled_from([1, 1, 1, 2, 3])
 TTLS = st.sampled_from([60, 60, 60, 8, 5, 2, 1])
 DELAYS = st.sampled_from([0, 0, 0, 1, SECOND, 3 * SECOND, 9 * SECOND]).map(Ticks)
-CONDITIONS = st.sampled_from(["any", "any", "absent", "present", "these", "others"])
+CONDITIONS = st.sampled_from(["any", "any", "absent", "present", "these", "others", "not these", "not others"])
 LIFETIMES = st.sampled_from([3600, 3600, 10, 3])
 CONTENTS = st.builds(
     Content, st.binary(max_size=12), st.none() | st.text("a\u00e9", max_size=4), st.none() | st.binary(max_size=3)
@@ -396,10 +396,16 @@ class StoreMachine(RuleBasedStateMachine):
         """A condition of a kind; ``these`` is the message that is there now."""
         life = self.model.of(queue)
         message = life.messages.get(address) if life else None
-        if kind == "these":
-            return Condition(tags=frozenset({tag_of(message)} if message else ()))
-        tags = frozenset({"x"}) if kind == "others" else None
-        return Condition(kind == "absent", kind == "present", tags)
+        these = frozenset({tag_of(message)} if message else ())
+        conditions = {
+            "absent": Condition(absent=True),
+            "present": Condition(present=True),
+            "these": Condition(tags=these),
+            "others": Condition(tags=frozenset({"x"})),
+            "not these": Condition(others=these),
+            "not others": Condition(others=frozenset({"x"})),
+        }
+        return conditions.get(kind, ANYWAY)
 
     def may_be_new(self, id: MessageId) -> bool | None:
         """Whether a new message may have an id; ``None`` where that hangs on what is not known of the stable time."""

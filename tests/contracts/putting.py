@@ -121,6 +121,20 @@ class PutContract(MessagesCase):
         self.assertEqual(await self.shown(queue), [b"c"])
 
     @contract
+    async def test_only_if_it_is_another_one(self) -> None:
+        queue = await self.make_queue()
+        address = Address(1, (await self.put(queue, b"a"))[0])
+        seen = tag_of(await self.message(queue, address))
+        text = await self.refused(queue, address, Condition(others=frozenset({"x", seen})))
+        self.assertIn("must not have", text)
+        self.assertFalse(await self.put_at(queue, address, b"b", Condition(others=frozenset({"x"}))))
+        self.assertFalse(await self.put_at(queue, address, b"c", Condition(others=frozenset({seen}))))
+        self.assertTrue(
+            await self.put_at(queue, Address(2, near(address.id, SLACK)), b"d", Condition(others=frozenset({seen})))
+        )
+        self.assertEqual(await self.shown(queue), [b"c"])
+
+    @contract
     async def test_the_same_content_again_is_another_write(self) -> None:
         queue = await self.make_queue()
         address = Address(1, (await self.put(queue, b"a"))[0])
