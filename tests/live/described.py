@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import count
 from random import Random
 from typing import Any, Final
 
@@ -26,15 +28,20 @@ APPLICATION: Final = "queuey"
 QUEUES: Final = ("narrow", "wide queue ü")
 SETTINGS: Final[Sequence[dict[str, int]]] = ({}, {"partitions": 200})
 LONGEST_WAIT: Final = 0.01
-SENSIBLE: Final = {
-    "Queuey-Headers": ("%7B%22trace%22%3A%227c2d%22%7D", "{}", "%7b%7D"),
-    "If-None-Match": ("*", "*", '"a", W/"b"'),
-    "Range": ("bytes=0-3", "bytes=2-", "bytes=-2", "bytes=0-1,4-5", "bytes=9-", "pages=1-2"),
-}
-"""Values of header fields of which a schema does not say what makes them right."""
+HEADER_FIELDS: Final = ("%7B%22trace%22%3A%227c2d%22%7D", "{}", "%7b%7D")
+"""Values of Queuey-Headers that are right, of which a schema does not say what makes them so."""
 
-CONDITIONS: Final = ("If-Match", "If-None-Match", "If-Range")
-"""They rarely hold where they are drawn by lot."""
+CONDITIONAL: Final = ("If-Match", "If-None-Match", "If-Range", "Range")
+CONDITIONS: Final[Sequence[dict[str, str]]] = (
+    {},
+    {"If-Match": "*"},
+    {"If-None-Match": "*"},
+    {"If-None-Match": '"a", W/"b"'},
+    {"Range": "bytes=2-"},
+    {"Range": "bytes=0-1,4-5"},
+    {"Range": "bytes=9-"},
+)
+"""What makes each of the answers; hardly any does that is drawn by lot."""
 
 FOR_ONE: Final = ("ttl", "partition", "key", "delay", "Queuey-Headers")
 """Options that a message by itself may have, and batches and streams may not."""
@@ -42,6 +49,7 @@ FOR_ONE: Final = ("ttl", "partition", "key", "delay", "Queuey-Headers")
 BASE: Final = os.environ.get("QUEUEY_ASKED", "")
 _random: Final = Random(7)
 _session: Final = requests.Session()
+_turns: Final[defaultdict[str, Iterator[int]]] = defaultdict(count)
 
 
 @schemathesis.serializer(LINES)
@@ -78,7 +86,8 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     _shorten(case)
     _make_sense(case)
     names = case.path_parameters
-    if "application" not in names or _random.random() < 0.1:
+    # One that has the name of a real queue was asked before, and is asked once more with other credentials.
+    if "application" not in names or (names.get("queue") not in QUEUES and _random.random() < 0.1):
         return
     names["application"] = APPLICATION
     if "queue" in names:
@@ -100,22 +109,27 @@ def after_call(context: HookContext, case: Case[Any], response: Response) -> Non
 
 
 def _make_sense(case: Case[Any]) -> None:
-    """Let most header fields that may be right be so."""
-    if case.meta is None or case.meta.generation.mode.is_negative:
+    """Let most of what may be right be so."""
+    if case.meta is None or case.meta.generation.mode.is_negative or _random.random() < 0.1:
         return
-    for name, values in SENSIBLE.items():
-        if name in case.headers and _random.random() < 0.8:
-            case.headers[name] = _random.choice(values)
-    left_out = list(CONDITIONS) if case.path_parameters and _random.random() < 0.7 else []
-    if case.media_type in (BATCH, LINES):
-        left_out += FOR_ONE
-    if case.media_type == LINES:
-        left_out.append("Idempotency-Key")
-    elif case.media_type is not None:
-        left_out.append("results")
-    for name in left_out if _random.random() < 0.9 else ():
+    if "Queuey-Headers" in case.headers:
+        case.headers["Queuey-Headers"] = _random.choice(HEADER_FIELDS)
+    _set_conditions(case)
+    left_out = list(FOR_ONE) if case.media_type in (BATCH, LINES) else []
+    left_out.append("Idempotency-Key" if case.media_type == LINES else "results")
+    for name in left_out:
         case.query.pop(name, None)
         case.headers.pop(name, None)
+
+
+def _set_conditions(case: Case[Any]) -> None:
+    """Put others in the place of the conditions that were drawn, as a rule: each has its turn."""
+    taken = {parameter.name for parameter in case.operation.headers}
+    fit = [conditions for conditions in CONDITIONS if taken.issuperset(conditions)]
+    if not taken.isdisjoint(CONDITIONAL) and _random.random() < 0.9:
+        for name in CONDITIONAL:
+            case.headers.pop(name, None)
+        case.headers.update(fit[next(_turns[case.operation.label]) % len(fit)])
 
 
 def _shorten(case: Case[Any]) -> None:
@@ -141,7 +155,7 @@ def _make_message(queue: str) -> str:
 
 def _new_id() -> str:
     """An id of now, which no message has."""
-    return f"{make_random(from_seconds(time.time() + 0.2), _random.getrandbits(RANDOM_BITS)).hex()}-1"
+    return f"{make_random(from_seconds(time.time() + 0.4), _random.getrandbits(RANDOM_BITS)).hex()}-1"
 
 
 def _page(queue: str) -> Any:
