@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.cors import _ALLOWED_V2, _EXPOSED_V2
 from queuey.http.problems import CODES
+from queuey.http.v2.items import is_media_type
 from queuey.http.v2.openapi import document
 from queuey.http.v2.openapi.schemas import CURSOR, ID, TIME
+from queuey.http.v2.pages import address_of
+from queuey.http.v2.parameters import _tag_list
+from queuey.http.v2.repeats import _QUOTED
 from queuey.model.cursor import parse
+from queuey.model.queue import is_principal
 from queuey.model.timeid import LOWEST, from_hex, from_v1_hex, parse_time, ticks_of, to_rfc3339
 from queuey.model.window import Position
 from tests.http.api_support import ApiTestCase
@@ -110,6 +117,82 @@ class DescriptionTests(SynchronousTestCase):
             if method != "GET":
                 expected |= {"storage-full", "forbidden"}
             self.assertEqual(expected - codes, set(), f"{method} {path}")
+
+
+class PatternTests(SynchronousTestCase):
+    """A validator that goes by the description lets everything through that the code takes, and little else."""
+
+    def setUp(self) -> None:
+        components = document()["components"]
+        self.parameters = {name: given["schema"] for name, given in components["parameters"].items()}
+        self.schemas = components["schemas"]
+
+    def compare(self, pattern: str, pieces: Sequence[str], taken: Callable[[str], bool], *, exact: bool) -> None:
+        """Put texts together of pieces by lot, and hold what the pattern says of each against the code.
+
+        :param exact: whether the two have to agree; else the pattern may let through what the code does not take.
+        """
+        random, found = Random(7), Counter[bool]()
+        for _ in range(20_000):
+            text = "".join(random.choices(pieces, k=random.randrange(1, 7)))
+            matches, takes = re.search(pattern, text) is not None, taken(text)
+            found[takes] += 1
+            self.assertTrue(matches == takes or (matches and not exact), text)
+        self.assertGreater(min(found[True], found[False]), 100)
+
+    def test_media_type(self) -> None:
+        """Of a message in a batch."""
+        pattern = self.schemas["NewMessage"]["properties"]["content_type"]["pattern"]
+        pieces = ("a/b", "a/b", " ", ";", "c=d", 'c="\\""', '"', "ü", "=")
+        self.compare(pattern, pieces, is_media_type, exact=True)
+        self.assertIsNone(re.search(pattern, "a/b" + " ;" * 500 + "!"))
+
+    def test_principal(self) -> None:
+        """Of a queue."""
+        pattern = self.schemas["Queue"]["properties"]["principals"]["items"]["pattern"]
+        self.compare(pattern, ("app:", "bid:", "a", "@", ".", ":", "/", " "), is_principal, exact=True)
+
+    def test_time(self) -> None:
+        """In a query; not every day that can be written is one."""
+        pattern = self.schema_of("readMessages", "since")["pattern"]
+        pieces = ("2026-02-", "29", "28", "T10:00:0", "0", ".5", "Z", "+01:00", "t23:59:60", "1", "-24:00")
+        self.compare(pattern, pieces, lambda text: parse_time(text, up=True) is not None, exact=False)
+
+    def test_tags(self) -> None:
+        """In a condition."""
+        pieces = ("*", '"a"', '""', "W/", ",", " ", "\xe4", '"')
+        self.compare(
+            self.parameters["If-Match"]["pattern"],
+            pieces,
+            lambda text: text == "*" or (text.strip() == text and bool(_tag_list(text))),
+            exact=False,
+        )
+
+    def test_key(self) -> None:
+        """The Idempotency-Key."""
+        pattern = self.schema_of("appendMessages", "Idempotency-Key")["pattern"]
+        pieces = ('"', '"', "a", " ", "\\", '\\"', "ü", '"abc"')
+
+        def taken(text: str) -> bool:
+            match = _QUOTED.fullmatch(text)
+            return match is not None and bool(match[1])
+
+        self.compare(pattern, pieces, taken, exact=True)
+
+    def test_id(self) -> None:
+        """In a path."""
+        pieces = (ID, ID[:-1], ID[:31].upper(), "0", "1", "-", "200", "201")
+        self.compare(self.parameters["id"]["pattern"], pieces, lambda text: address_of(text) is not None, exact=True)
+
+    def schema_of(self, operation: str, parameter: str) -> Any:
+        """The schema of a parameter that one operation alone has."""
+        (found,) = [
+            given["schema"]
+            for _, _, each in operations(document())
+            for given in each["parameters"]
+            if each["operationId"] == operation and given.get("name") == parameter
+        ]
+        return found
 
 
 class PageTests(SynchronousTestCase):

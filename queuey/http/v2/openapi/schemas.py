@@ -20,10 +20,9 @@ CURSOR: Final = "AQAfDKwX2CpnMLFsOo8rnU4BAQEBX-djpg"
 
 _ID_PATTERN: Final = "^[0-9a-f]{12}6[0-9a-f]{3}[89ab][0-9a-f]{15}-([1-9][0-9]?|1[0-9][0-9]|200)$"
 _TOKEN: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_TYPE_PATTERN: Final = (
-    rf"^{_TOKEN}/{_TOKEN}"
-    rf'( *; *({_TOKEN}=({_TOKEN}|"([ !#-\[\]-~]|\\[ -~])*"))?)*$'
-)
+_PARAMETER: Final = rf'{_TOKEN}=({_TOKEN}|"([ !#-\[\]-~]|\\[ -~])*")'
+# Spaces between two semicolons can be shared in one way only: whoever validates with it is not kept busy for ever.
+_TYPE_PATTERN: Final = rf"^{_TOKEN}/{_TOKEN}( *;( *{_PARAMETER})?)*( *; *)?$"
 _PRINCIPAL_PATTERN: Final = r"^(app:[^\s,:/]+|bid:[^\s,@]+@[^\s,:/@.]+(\.[^\s,:/@.]+)+)$"
 _KEY_PATTERN: Final = f"^[ -~]{{1,{MAX_KEY}}}$"
 _EITHER: Final = {
