@@ -45,6 +45,7 @@ class Waits:
         self._queues: dict[int, _Awaited] = {}
         self._deadlines = _Deadlines(clock)
         self._look_every = watch(self.wake)
+        self._ended = False
 
     @property
     def waiting(self) -> int:
@@ -75,7 +76,14 @@ class Waits:
         waiter = Waiter(self._clock, queue, partitions, fresh, self._deadlines)
         queue.add(waiter)
         self._deadlines.add(waiter, self._clock.seconds() + seconds)
+        if self._ended:
+            waiter.expire()
         return waiter
+
+    def end(self) -> None:
+        """Let nobody wait any longer, from now on: everybody is told that the time is over."""
+        self._ended = True
+        self._deadlines.expire_all()
 
 
 class Waiter:
@@ -271,6 +279,11 @@ class _Deadlines:
         if not self._waiters:
             self._heap.clear()
             self._set_timer()
+
+    def expire_all(self) -> None:
+        """Let every deadline be now."""
+        for waiter in list(self._waiters.values()):
+            waiter.expire()
 
     def _set_timer(self) -> None:
         """Be called no later than at the first deadline; a little too early does no harm."""

@@ -41,6 +41,7 @@ class House:
     in_force: InForce
     store: IStore
     site: Site
+    waits: Waits
     log: LogObserver
 
     def use(self, settings: Settings) -> None:
@@ -64,7 +65,8 @@ def assemble(settings: Settings, reactor: Any, now: Callable[[], float], store: 
     random = Random()
     policies = GivenPolicies(lambda: in_force.policies)
     directory = QueueDirectory(store, policies)
-    exchange = MessageExchange(store, policies, random.randrange, Waits(reactor, store.watch))
+    waits = Waits(reactor, store.watch)
+    exchange = MessageExchange(store, policies, random.randrange, waits)
     gate = Gate(policies, ApplicationKeys(lambda: in_force.digests), directory)
     cors = Cors(in_force.origins)
     v1 = V1(directory, exchange, lambda: uuid.uuid4().hex)
@@ -100,7 +102,7 @@ def assemble(settings: Settings, reactor: Any, now: Callable[[], float], store: 
         before_head=before_head,
         streams=stream.wants,
     )
-    return House(in_force, store, site, log)
+    return House(in_force, store, site, waits, log)
 
 
 def settle(settings: Settings) -> float:

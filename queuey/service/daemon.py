@@ -159,6 +159,7 @@ class QueueyService(Service):
         """
         _log.info("stopping", "finishing what is under way")
         await self._listeners.stop()
+        self._house.waits.end()
         limit = self._house.in_force.settings.server.stop_timeout
         if not await self._ends_within(limit, self._house.site.drain()):
             _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)

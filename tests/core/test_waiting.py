@@ -122,6 +122,14 @@ class DeadlineTests(WaitsCase):
             self.clock.advance(1)
         self.assert_nothing_left()
 
+    def test_the_end_of_all_waiting(self) -> None:
+        waiting = [self.wait(number, seconds=20) for number in (1, 1, 2)]
+        self.waits.end()
+        self.assertEqual([self.successResultOf(told) for told in waiting], [False] * 3)
+        later = self.wait(seconds=20)
+        self.assertIs(self.successResultOf(later), False)
+        self.assert_nothing_left()
+
     def test_one_timer_for_all(self) -> None:
         waiting = [self.wait(number % 100, seconds=20 - number % 7) for number in range(2000)]
         self.assertEqual((self.timers(), self.waits.waiting), (1, 2000))

@@ -246,6 +246,22 @@ class StopTests(LiveTestCase):
             self.check_now(posters)
             self.assertEqual(daemon.signal(signal.SIGTERM), 0)
 
+    def test_waiting_readers(self) -> None:
+        """A read that waits is answered when the daemon is to stop, long before stop_timeout would cut it off."""
+        self.replace_settings("[server]", "[server]\nstop_timeout = 5")
+        daemon = self.serve()
+        make_queue(self.port, "q")
+        fields = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "x", **HEADERS}.items())
+        head = f"GET /v2/queuey/queues/q/messages?wait=20 HTTP/1.1\r\n{fields}\r\n"
+        with socket.create_connection(("127.0.0.1", self.port), LIMIT) as waiting:
+            waiting.sendall(head.encode("ascii"))
+            time.sleep(0.5)
+            self.assertEqual(daemon.signal(signal.SIGTERM), 0)
+            answer = b"".join(iter(lambda: waiting.recv(65536), b""))
+        self.assertTrue(answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer)
+        self.assertIn(b'{"messages":[],"next":', answer)
+        self.assertNotIn(" cut ", daemon.output())
+
     def test_stop_timeout(self) -> None:
         """A request that does not end is cut off after stop_timeout, and the status is 0 all the same."""
         self.replace_settings("[server]", "[server]\nstop_timeout = 1")
