@@ -188,8 +188,13 @@ def _unauthorized(error: errors.QueueyError) -> Problem:
     return Problem("unauthorized", error.text, headers=CHALLENGES)
 
 
-def _malformed(error: errors.InvalidRequest) -> Problem:
-    return Problem("malformed-request", " ".join(error.problems.values()))
+def _invalid(error: errors.InvalidRequest) -> Problem:
+    detail = " ".join(error.problems.values())
+    # What is no parameter's fault stands under a word of v1, which begins with a capital.
+    if any(name[:1].isupper() for name in error.problems):
+        return Problem("malformed-request", detail)
+    found = tuple({"parameter": name, "detail": text} for name, text in error.problems.items())
+    return Problem("invalid-parameters", detail, errors=found)
 
 
 def _key_in_use(error: errors.KeyInUse) -> Problem:
@@ -213,7 +218,7 @@ def _unavailable(error: errors.Unavailable) -> Problem:
 
 
 _PROBLEMS: Final[Mapping[type[errors.QueueyError], Callable[[Any], Problem]]] = {
-    errors.InvalidRequest: _malformed,
+    errors.InvalidRequest: _invalid,
     errors.InvalidUpdate: _plain("partitions-shrink"),
     errors.BodyTooLarge: _too_large,
     errors.NoSuchApplication: _plain("no-such-application"),

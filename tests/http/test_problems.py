@@ -83,6 +83,9 @@ class TableTests(SynchronousTestCase):
         unavailable = of(ERRORS[errors.Unavailable])
         self.assertEqual((unavailable.headers, unavailable.applied), (((b"Retry-After", b"3"),), "unknown"))
         self.assertEqual(of(errors.NeedsCredentials("x")).headers, ((b"WWW-Authenticate", b"Application, Bearer"),))
+        invalid = of(errors.InvalidRequest({"ttl": "is too long"}))
+        self.assertEqual((invalid.code, invalid.detail), ("invalid-parameters", "is too long"))
+        self.assertEqual(invalid.errors, ({"parameter": "ttl", "detail": "is too long"},))
 
     def test_every_refusal_of_the_door(self) -> None:
         """Each has a code of the same status."""
