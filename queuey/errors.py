@@ -43,7 +43,14 @@ class InvalidUpdate(QueueyError):
 
 
 class BodyTooLarge(QueueyError):
-    """A body is over the limit of its application."""
+    """A body is over the limit of its application, or more than the store takes at once.
+
+    :ivar limit: which one: ``"max_body"`` or ``"storage"``.
+    """
+
+    def __init__(self, text: str, *, limit: str = "max_body") -> None:
+        super().__init__(text)
+        self.limit = limit
 
 
 class NoSuchApplication(QueueyError):

@@ -206,7 +206,7 @@ def _replaced(error: errors.QueueReplaced) -> Problem:
 
 
 def _too_large(error: errors.BodyTooLarge) -> Problem:
-    return Problem("too-large", error.text, members={"limit": "max_body"})
+    return Problem("too-large", error.text, members={"limit": error.limit})
 
 
 def _full(error: errors.StorageFull) -> Problem:

@@ -80,6 +80,7 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(dict(of(ERRORS[errors.StorageFull]).members), {"limit": "max_bytes"})
         self.assertEqual(dict(of(errors.StorageFull("text")).members), {"limit": "storage"})
         self.assertEqual(dict(of(errors.BodyTooLarge("text")).members), {"limit": "max_body"})
+        self.assertEqual(dict(of(errors.BodyTooLarge("text", limit="storage")).members), {"limit": "storage"})
         unavailable = of(ERRORS[errors.Unavailable])
         self.assertEqual((unavailable.headers, unavailable.applied), (((b"Retry-After", b"3"),), "unknown"))
         self.assertEqual(of(errors.NeedsCredentials("x")).headers, ((b"WWW-Authenticate", b"Application, Bearer"),))

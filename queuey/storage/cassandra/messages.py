@@ -181,7 +181,7 @@ class Messages:
         try:
             return await self._producers.append_once(queue, life, messages, terms, once)
         except TooLarge as error:
-            raise BodyTooLarge(error.text) from error
+            raise BodyTooLarge(error.text, limit="storage") from error
 
     # Reading
 
@@ -353,7 +353,7 @@ class Messages:
         try:
             return await self._turns.take([(queue.incarnation, address) for address in addresses], work)
         except TooLarge as error:
-            raise BodyTooLarge(error.text) from error
+            raise BodyTooLarge(error.text, limit="storage") from error
 
     def _stable(self, queue: Queue, partition: int) -> MessageId:
         consistency = queue.settings.consistency
@@ -390,4 +390,4 @@ def _too_slow() -> Unavailable:
 
 
 def _as_word(error: BaseException) -> BaseException:
-    return BodyTooLarge(error.text) if isinstance(error, TooLarge) else error
+    return BodyTooLarge(error.text, limit="storage") if isinstance(error, TooLarge) else error

@@ -130,10 +130,11 @@ class Writer:
         limit = self.limits().mutation_bytes
         if limit is not None and size > limit:
             what = "commitlog_segment_size (of which it is half) or max_mutation_size"
-            raise BodyTooLarge(_too_large(len(messages), size, limit, what))
+            raise BodyTooLarge(_too_large(len(messages), size, limit, what), limit="storage")
         limit = self.limits().batch_bytes
         if limit is not None and size > limit and len({spot for spot, _ in messages}) > 1:
-            raise BodyTooLarge(_too_large(len(messages), size, limit, "batch_size_fail_threshold"))
+            text = _too_large(len(messages), size, limit, "batch_size_fail_threshold")
+            raise BodyTooLarge(text, limit="storage")
 
     def insert(self, life: Life, new: Fresh, once: tuple[bytes, bytes] | None = None) -> Written:
         """A new message, as of the time of its stamp: sent late, it changes nothing that is newer.

@@ -259,7 +259,9 @@ class LimitTests(ChangesCase):
 
     def refused(self, answer: Deferred[Any], word: str) -> None:
         calls = len(self.session.calls)
-        text = str(self.failureResultOf(answer, BodyTooLarge).value)
+        error = self.failureResultOf(answer, BodyTooLarge).value
+        text = str(error)
+        self.assertEqual(error.limit, "storage")
         self.assertIn(word, text)
         self.assertEqual(len(self.session.calls), calls)
 
@@ -290,8 +292,8 @@ class LimitTests(ChangesCase):
 
     def test_what_the_session_finds_too_large(self) -> None:
         self.session.refuse = lambda call: TooLarge("too large", 0, 0)
-        self.failureResultOf(self.append(b"a"), BodyTooLarge)
-        self.failureResultOf(self.replace(foreign_id(0)), BodyTooLarge)
+        for answer in (self.append(b"a"), self.replace(foreign_id(0))):
+            self.assertEqual(self.failureResultOf(answer, BodyTooLarge).value.limit, "storage")
 
     def test_into_2038(self) -> None:
         self.subject.wall.seconds = (LAST - from_seconds(0)) / 10**7 - 100
