@@ -198,7 +198,6 @@ _MOVE: Final = struct.Struct(">HBH")
 
 _LETTER: Final = struct.Struct(">B16s")
 _INWARD: Final = 0x80
-_ID: Final = 16
 
 
 def _sealed(data: bytes) -> bytes:
@@ -275,14 +274,9 @@ class _Reader:
         self._at += size
         return piece
 
-    def ids(self, count: int) -> list[MessageId]:
+    def ids(self, count: int) -> tuple[MessageId, ...]:
         """The next ids."""
-        return self.pieces(count)  # type: ignore[return-value]
-
-    def pieces(self, count: int) -> list[bytes]:
-        """The next pieces of 16 bytes."""
-        data = self.take(count * _ID)
-        return [data[at : at + _ID] for at in range(0, len(data), _ID)]
+        return struct.unpack("16s" * count, self.take(16 * count))
 
     def unpack(self, layout: str) -> tuple[int, ...]:
         """The next numbers."""
@@ -307,10 +301,10 @@ def _decoded(reader: _Reader) -> GroupState:
         last,
         dict(zip(ids, _entries(columns, open_), strict=True)),
         reader.unpack(f">{acked}Q"),
-        tuple(reader.ids(aside)),
+        reader.ids(aside),
         set_aside,
-        tokens=tuple(reader.pieces(tokens)),
-        claims={key: Claim(*rest) for key, *rest in _CLAIM.iter_unpack(reader.take(claims * _CLAIM.size))},
+        tokens=struct.unpack(f"{TOKEN}s" * tokens, reader.take(TOKEN * tokens)),
+        claims={row[0]: Claim._make(row[1:]) for row in _CLAIM.iter_unpack(reader.take(claims * _CLAIM.size))},
         moves=_read_moves(reader, ids, moves, targets),
     )
     reader.end()

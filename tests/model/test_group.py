@@ -233,6 +233,18 @@ class KeyTests(GroupTests):
         self.assertEqual(again, (attrs.evolve(one.taken[1], until=Ticks(late + SECOND)),))
         self.assertIsNone(group.repeated(state, b"o" * TOKEN, ENDED))
 
+    def test_a_lease_that_is_made_shorter(self) -> None:
+        """The claim lives as long as the longest of its leases."""
+        one = claimed(self.empty, ids(1, 2), key=self.KEY)
+        state = settled(one.state, Action.EXTEND, receipts(one)[:1]).state
+        self.assertEqual(group.repeated(state, self.KEY, Ticks(NOW + SECOND)), one.taken[1:])
+
+    def test_an_extended_lease_that_is_of_no_claim_under_a_key(self) -> None:
+        one = claimed(self.empty, ids(1, 2), key=self.KEY)
+        other = claimed(one.state, ids(3, 3))
+        state = settled(other.state, Action.EXTEND, receipts(other), now=ENDED).state
+        self.assertIsNone(group.repeated(state, self.KEY, ENDED))
+
     def test_a_claim_that_found_nothing_is_not_remembered(self) -> None:
         self.assertEqual(claimed(self.empty, (), key=self.KEY).state.claims, {})
 
@@ -334,6 +346,8 @@ class SettleTests(GroupTests):
         self.assertEqual(settled(one.state, Action.ACK, those).outcomes, wanted)
         those = [receipts(one)[0], receipt(id_of(1), 7), receipts(one)[0]]
         self.assertEqual(settled(one.state, Action.ACK, those).outcomes, (wanted[0], wanted[3], wanted[2]))
+        those = [receipt(id_of(1), 7), receipts(one)[0], receipts(one)[0]]
+        self.assertEqual(settled(one.state, Action.ACK, those).outcomes, (wanted[3], wanted[0], wanted[2]))
 
     def test_as_many_acks_as_are_remembered(self) -> None:
         state, first = self.empty, receipt(id_of(1), 1)
@@ -418,7 +432,8 @@ class MoveTests(GroupTests):
         self.assertEqual((state.open[id_of(1)].number, state.open[id_of(1)].kind), (3, MARKED))
         self.assertEqual(claimed(state, (), self.TERMS, now=ENDED).taken[0].id, id_of(2))
         self.assertEqual(settled(state, Action.ACK, [receipt(id_of(1), 3)]).outcomes, (Outcome.STALE,))
-        self.assertEqual(list(group.drop(state, ids(1, 2)).open), ids(1, 1))
+        left = group.drop(state, ids(1, 2))
+        self.assertEqual((list(left.open), group.next_due(left, NOW)), (ids(1, 1), None))
 
     def test_it_ends_once(self) -> None:
         state = self.moving()
