@@ -109,6 +109,7 @@ class ReaderTests(SynchronousTestCase):
             assert wrong.problem is not None, text
             self.assertEqual("invalid-body", wrong.problem.code)
             self.assertEqual([pointer], [error["pointer"] for error in wrong.problem.errors], text)
+            self.assertTrue(wrong.problem.detail.startswith(pointer or ("the message", "The JSON")), text)
             self.assertEqual((None, None), (wrong.draft, good.problem))
 
     def test_broken_lines(self) -> None:

@@ -13,6 +13,7 @@ from twisted.logger import capturedLogs
 
 from queuey.errors import NoSuchQueue, QueueyError, StorageFull, Unavailable
 from queuey.http.v2.lines import MOST_LINES
+from queuey.http.v2.results import MOST_UNREAD
 from queuey.interfaces import IStore
 from queuey.model.message import NewMessage
 from queuey.model.policy import WriteTerms
@@ -473,6 +474,16 @@ class ArrivingTests(StreamCase):
         told = self.lines(connection)
         self.assertEqual({"done": True, "stored": 200, "failed": 2000}, told[-1])
         self.assertEqual(2001, len(told))
+
+    def test_more_failures_than_are_kept_for_who_reads(self) -> None:
+        """Who reads them gets all, however many they are."""
+        connection = self.begin("?results=failures")
+        for _ in range(60):
+            connection.send(chunk(message("b", ttl=0) * 100))
+        connection.send(b"0\r\n\r\n")
+        self.assertGreater(len(connection.received), MOST_UNREAD)
+        *told, last = self.lines(connection)
+        self.assertEqual((6000, {"done": True, "stored": 0, "failed": 6000}), (len(told), last))
 
     def test_more_failures_than_are_kept(self) -> None:
         """Failures that nobody reads have a limit; then they are counted, and the client is told so."""
