@@ -1,4 +1,7 @@
-"""Producers that retry, through proxies that cut, before front ends and nodes that are killed."""
+"""Producers that retry, through proxies that cut, before front ends and nodes that are killed.
+
+``QUEUEY_LONG=1`` goes on for much longer, and also kills the only front end of ``frontends = one``.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +41,10 @@ class ProducersCase(FrontTestCase):
         self.record = Record()
         self.wrong: list[str] = []
 
-    def two(self, hosts: Sequence[str], port: int, replication: int = 1) -> list[Front]:
-        """Two that serve, and the queue."""
-        fronts = [self.front(name, hosts, port, frontends="many", replication=replication).start() for name in "ab"]
+    def begin(self, hosts: Sequence[str], port: int, names: str = "ab", **storage: str) -> list[Front]:
+        """Some front ends that serve, two if not told otherwise, and the queue."""
+        storage = {"frontends": "many", **storage}
+        fronts = [self.front(name, hosts, port, (), **storage).start() for name in names]
         for front in fronts:
             front.wait_until_it_serves(120)
         make_queue(fronts[0].port, LOG.name, partitions=LOG.partitions, consistency="strong")
@@ -64,7 +68,7 @@ class ProducersCase(FrontTestCase):
         self.check_all(fronts)
         for proxy in proxies:
             self.say(f"connections cut at {proxy.process}: {proxy.summary()}")
-            self.assertEqual([cut for cut in Cut if not proxy.cuts[cut]], [])
+        self.assertEqual([cut for cut in Cut if not any(proxy.cuts[cut] for proxy in proxies)], [])
 
     def check_all(self, fronts: Sequence[Front]) -> None:
         """What producers and readers know fits together, and every front end shows the same."""
@@ -84,7 +88,7 @@ class FrontEndTests(ProducersCase):
     def test_kills(self) -> None:
         """No key has two ids, no cursor passes a message over or comes upon it twice, and no second body is taken."""
         host, port = cql_node()
-        fronts = self.two([host], port)
+        fronts = self.begin([host], port)
         kills = 0
         with self.at_work(fronts) as until:
             while time.monotonic() < until:
@@ -99,6 +103,24 @@ class FrontEndTests(ProducersCase):
         self.say(f"{kills} kills of a front end")
 
 
+if LONG:
+
+    class SoleTests(ProducersCase):
+        """The only front end is killed, and started again: it waits for the lease that it left."""
+
+        def test_kills(self) -> None:
+            """The same."""
+            host, port = cql_node()
+            (front,) = fronts = self.begin([host], port, "a", frontends="one")
+            with self.at_work(fronts) as until:
+                while time.monotonic() < until:
+                    time.sleep(self.random.uniform(3, 8))
+                    self.wrong += self.defects(front)
+                    front.kill()
+                    front.start()
+                    front.wait_until_it_serves(60)
+
+
 class NodeTests(ProducersCase):
     """One of three nodes is killed, again and again."""
 
@@ -106,7 +128,7 @@ class NodeTests(ProducersCase):
         """The same."""
         kills = 0
         with running(3, self.folder / "cluster") as cluster:
-            fronts = self.two(cluster.hosts, cluster.port, 3)
+            fronts = self.begin(cluster.hosts, cluster.port, replication="3")
             with self.at_work(fronts) as until:
                 while time.monotonic() < until:
                     time.sleep(3)
