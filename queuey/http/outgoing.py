@@ -53,6 +53,10 @@ class Outgoing:
     :ivar stall: when the client has gone too long without taking anything, in seconds of the clock.
     """
 
+    __slots__ = (
+        "_clock", "_free", "_parts", "_registered", "_transport", "_waiting", "full", "patience", "stall"
+    )  # fmt: skip
+
     def __init__(self, transport: Transport, clock: Callable[[], float], free: Callable[[], None]) -> None:
         """Begin with a new connection.
 
