@@ -12,6 +12,7 @@ from itertools import combinations
 
 import attrs
 
+from queuey.model.timeid import SECOND, ticks_of
 from queuey.model.window import OLDEST, Position
 from tests.histories.record import Record
 from tests.live.cassandra.histories import SHOWN, Outcome, Spot, Stored
@@ -70,6 +71,15 @@ def shown_twice(record: Record) -> Iterator[str]:
         for body, number in Counter(message.body for message in shown).items():
             if number > 1:
                 yield f"shown twice: {body}, {number} times to {reader}"
+
+
+def early(record: Record) -> Iterator[str]:
+    """Shown before it was due, which is the time of its id."""
+    for page in record.pages:
+        for message in page.found:
+            if ticks_of(message.id) > page.clock:
+                seconds = (ticks_of(message.id) - page.clock) / SECOND
+                yield f"early: {_told(message)} was shown to {page.reader} {seconds:.3f} s before it was due"
 
 
 def passed_over(record: Record) -> Iterator[str]:
@@ -149,6 +159,7 @@ def problems(record: Record, found: Sequence[Stored]) -> list[str]:
         "new again": new_again(record),
         "lost": lost(record, found),
         "shown twice": shown_twice(record),
+        "early": early(record),
         "passed over": passed_over(record),
         "left behind": left_behind(record),
         "unordered": unordered(record),

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any, Final
 
 from queuey.model.cursor import parse
+from queuey.model.timeid import from_seconds
 from tests.histories.clients import PATIENCE, Answer, Client, Log, Worker, rest, stored
 from tests.histories.record import Page, Record
 from tests.live.cassandra.histories import Stored
@@ -17,6 +18,9 @@ WAIT: Final = 1
 """Seconds that a page may wait for a message."""
 
 LINES: Final = "application/x-ndjson"
+
+SLACK: Final = 0.01
+"""Seconds by which the time of a message may be ahead: ids of one moment are made one after another."""
 
 
 class Reader(Worker):
@@ -83,9 +87,9 @@ class Reader(Worker):
         self._after = end["next"]
         self._check(end, answer)
         partitions = self._partitions or tuple(range(1, self._log.partitions + 1))
-        times = (invoked, time.monotonic())
+        times, clock = (invoked, time.monotonic()), from_seconds(time.time() + SLACK)
         position = parse(self._after).position
-        return Page(self._name, answer.process, self._log.name, partitions, *times, found, position, end["more"])
+        return Page(self._name, answer.process, self._log.name, partitions, *times, found, position, end["more"], clock)
 
     def _check(self, end: dict[str, Any], answer: Answer) -> None:
         if end["resume"] != "exact":

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from queuey.model.timeid import Ticks
 from queuey.model.window import Position
 from tests.live.cassandra.histories import Outcome, Stored
 
@@ -48,6 +49,7 @@ class Page:
     :ivar partitions: those that the reader reads.
     :ivar position: how far its cursor says that the reader has come.
     :ivar more: whether there was more to read just then.
+    :ivar clock: the time by the clock of this machine when it was answered, with a little added for what clocks do.
     """
 
     reader: str
@@ -59,6 +61,7 @@ class Page:
     found: tuple[Stored, ...]
     position: Position
     more: bool
+    clock: Ticks
 
 
 class Record:

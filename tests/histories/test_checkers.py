@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.model.timeid import Ticks, make
+from queuey.model.timeid import MAX_TICKS, Ticks, make, ticks_of
 from queuey.model.window import Position
 from tests.histories.checkers import problems
 from tests.histories.record import Page, Record, Send
@@ -37,7 +37,7 @@ def page(
 ) -> Page:
     """A page whose cursor is at its last message, or beyond."""
     position = Position(message(upto).id, 0) if upto is not None else _place(messages[-1])
-    return Page(reader, "a", "q", partitions, at, at + 0.1, messages, position, False)
+    return Page(reader, "a", "q", partitions, at, at + 0.1, messages, position, False, MAX_TICKS)
 
 
 def _place(one: Stored) -> Position:
@@ -146,6 +146,15 @@ class CheckerTests(SynchronousTestCase):
         """The message of the page before comes again."""
         self.change_page(3, THREE, FOUR, FIVE)
         self.assert_caught("times to r", "out of order for r")
+
+    def test_early(self) -> None:
+        """The clock has not come to the time of a message yet."""
+        for due, told in ((4, 1), (5, 0)):
+            self.record.pages[5] = attrs.evolve(self.record.pages[5], clock=ticks_of(message(due).id))
+            self.assertEqual(len(self.problems()), told)
+        self.record.pages[5] = attrs.evolve(self.record.pages[5], clock=Ticks(ticks_of(FIVE.id) - 5_000_000))
+        self.assert_caught("early: m5")
+        self.assertIn("to s 0.500 s before", self.problems()[0])
 
     def test_passed_over(self) -> None:
         """A message appears below a cursor: its reader alone does not see it."""
