@@ -26,9 +26,9 @@ def merge_fields(first: Sequence[Field], second: Headers, cookies: Sequence[byte
     fields = list(first)
     given = {name.title() for name, _ in first}
     for name, values in second.getAllRawHeaders():
-        if name not in _FRAMING and name.title() not in given:
+        if name not in _FRAMING and (titled := name.title()) not in given:
             fields += [(name, value) for value in values]
-            given.add(name.title())
+            given.add(titled)
     fields += [(b"Set-Cookie", value) for value in cookies]
     if body_type and b"Content-Type" not in given:
         fields.append((b"Content-Type", body_type))
