@@ -110,10 +110,10 @@ def run_session(host: str, port: int, what: str, seconds: float, layers: bool) -
     from twisted.internet.defer import Deferred, gatherResults
     from twisted.internet.threads import deferToThread
 
-    from queuey.storage.cassandra.layers import Bounds, Limits, layered
-    from queuey.storage.cassandra.port import Kind, Level, Statement
-    from queuey.storage.cassandra.session import CQLSession
-    from queuey.storage.cassandra.settings import Host, SessionSettings
+    from queuey.storage.cassandra.cluster.cql.session import CQLSession
+    from queuey.storage.cassandra.cluster.layers import Bounds, Limits, layered
+    from queuey.storage.cassandra.cluster.port import Kind, Level, Statement
+    from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
 
     reactor: Any = chosen
     settings = SessionSettings((Host(host, port),))

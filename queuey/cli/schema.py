@@ -16,8 +16,8 @@ from queuey.config import CassandraStorage
 from queuey.deferreds import bounded, deferred
 from queuey.errors import ConfigurationError, Unavailable
 from queuey.storage.cassandra.assembly import make_session, schema_settings, where
-from queuey.storage.cassandra.facts import release_of
-from queuey.storage.cassandra.port import AccessRefused
+from queuey.storage.cassandra.cluster.facts import release_of
+from queuey.storage.cassandra.cluster.port import AccessRefused
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.scripts import scripts, whole
 

@@ -11,7 +11,16 @@ from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from queuey.errors import Unavailable
-from queuey.storage.cassandra.port import Bound, ICQLSession, Kind, Level, Row, Statement, StatementRefused, Verdict
+from queuey.storage.cassandra.cluster.port import (
+    Bound,
+    ICQLSession,
+    Kind,
+    Level,
+    Row,
+    Statement,
+    StatementRefused,
+    Verdict,
+)
 
 MIB = 1024 * 1024
 

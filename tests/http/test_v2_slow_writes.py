@@ -15,7 +15,7 @@ from tests.http.wire_support import Connection
 from tests.storage.cassandra.store_support import StoreSubject
 
 TOO_SLOW = 11
-"""Seconds after which a write under a key is given up; see queuey.storage.cassandra.producers."""
+"""Seconds after which a write under a key is given up; see queuey.storage.cassandra.messages.producers."""
 
 
 class SlowTestCase(ReadingTestCase):

@@ -17,20 +17,20 @@ from queuey.errors import ConfigurationError
 from queuey.interfaces import IStore
 from queuey.model.lease import Terms
 from queuey.model.stable import Limits as Lateness
-from queuey.storage.cassandra.clocks import ClockWatch
-from queuey.storage.cassandra.facts import Facts
-from queuey.storage.cassandra.layers import Bounds, layered
-from queuey.storage.cassandra.layers import Limits as CallLimits
-from queuey.storage.cassandra.lease import LeaseKeeper
-from queuey.storage.cassandra.messages import Messages
-from queuey.storage.cassandra.port import ICQLSession
-from queuey.storage.cassandra.registry import Registry
+from queuey.storage.cassandra.cluster.facts import Facts
+from queuey.storage.cassandra.cluster.layers import Bounds, layered
+from queuey.storage.cassandra.cluster.layers import Limits as CallLimits
+from queuey.storage.cassandra.cluster.port import ICQLSession
+from queuey.storage.cassandra.cluster.settings import Check, Host, SessionSettings, TLSSettings
+from queuey.storage.cassandra.messages.store import Messages
+from queuey.storage.cassandra.messages.writes import Limits
+from queuey.storage.cassandra.queues.registry import Registry
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
-from queuey.storage.cassandra.settings import Check, Host, SessionSettings, TLSSettings
 from queuey.storage.cassandra.states import CassandraStates
 from queuey.storage.cassandra.store import CassandraStore, Parts
-from queuey.storage.cassandra.times import Identity, MachineClock, OwnClock, Times
-from queuey.storage.cassandra.writes import Limits
+from queuey.storage.cassandra.times.base import Identity, MachineClock, OwnClock, Times
+from queuey.storage.cassandra.times.clocks import ClockWatch
+from queuey.storage.cassandra.times.lease import LeaseKeeper
 
 PORTS: Final = {"cql": 9042, "thrift": 9160}
 """Where nodes answer, by protocol."""
@@ -118,10 +118,10 @@ def bare_session(settings: CassandraStorage, reactor: Any) -> ICQLSession:
     told = session_settings(settings)
     try:
         if settings.protocol == "thrift":
-            from queuey.storage.cassandra.thrift import ThriftSession
+            from queuey.storage.cassandra.cluster.thrift.session import ThriftSession
 
             return ThriftSession(told, min(CONNECTIONS, settings.in_flight), reactor)
-        from queuey.storage.cassandra.session import CQLSession
+        from queuey.storage.cassandra.cluster.cql.session import CQLSession
     except ImportError as error:
         extra = "thrift" if settings.protocol == "thrift" else "cassandra"
         text = f"[storage] backend: needs more to be installed ({error.name}): pip install queuey[{extra}]"

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 
 from queuey.config.clusters import Replication
 from queuey.errors import ConfigurationError, Unavailable
-from queuey.storage.cassandra.port import ICQLSession, Kind, Level, Statement, StatementRefused
+from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Statement, StatementRefused
 from queuey.storage.cassandra.scripts import (
     STATE_TABLE,
     Script,

@@ -11,7 +11,7 @@ from zope.interface import implementer
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import MAX_STATE, IStateStore, Outcome, State
-from queuey.storage.cassandra.port import ICQLSession, Kind, Level, Row, Statement
+from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Row, Statement
 
 _ATTEMPTS: Final = 3
 """How often a change is tried of which it is certain that it was not applied."""

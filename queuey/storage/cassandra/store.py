@@ -22,13 +22,13 @@ from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import MessageId
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
-from queuey.storage.cassandra.facts import Facts, find_out, release_of
-from queuey.storage.cassandra.port import AccessRefused, ICQLSession, Kind, Level, Statement
-from queuey.storage.cassandra.registry import Registry
+from queuey.storage.cassandra.cluster.facts import Facts, find_out, release_of
+from queuey.storage.cassandra.cluster.port import AccessRefused, ICQLSession, Kind, Level, Statement
+from queuey.storage.cassandra.queues.registry import Registry
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.scripts import STATE_TABLE
-from queuey.storage.cassandra.times import SHORTEST, Pace, Times
-from queuey.storage.cassandra.waiting import growing
+from queuey.storage.cassandra.times.base import SHORTEST, Pace, Times
+from queuey.storage.cassandra.times.waiting import growing
 
 T = TypeVar("T")
 

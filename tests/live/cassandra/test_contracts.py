@@ -22,17 +22,17 @@ from queuey.model.once import Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
 from queuey.storage.cassandra.assembly import Known, new_version
-from queuey.storage.cassandra.facts import Facts, find_out, release_of
-from queuey.storage.cassandra.messages import Messages
-from queuey.storage.cassandra.port import Kind, Level, Statement
-from queuey.storage.cassandra.registry import Registry
+from queuey.storage.cassandra.cluster.cql.session import CQLSession
+from queuey.storage.cassandra.cluster.facts import Facts, find_out, release_of
+from queuey.storage.cassandra.cluster.port import Kind, Level, Statement
+from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
+from queuey.storage.cassandra.messages.store import Messages
+from queuey.storage.cassandra.messages.writes import GRACE
+from queuey.storage.cassandra.queues.registry import Registry
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.scripts import names, replication_cql, scripts, whole
-from queuey.storage.cassandra.session import CQLSession
-from queuey.storage.cassandra.settings import Host, SessionSettings
 from queuey.storage.cassandra.states import CassandraStates
 from queuey.storage.cassandra.store import CassandraStore, Parts
-from queuey.storage.cassandra.writes import GRACE
 from tests.contracts import merging, messages, once, putting, queues, reading, states, timing
 from tests.contracts.reading import new
 from tests.contracts.subject import Contract, Wall, contract

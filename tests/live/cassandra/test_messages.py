@@ -13,10 +13,10 @@ from twisted.internet.threads import blockingCallFromThread, deferToThread
 from twisted.trial.unittest import TestCase
 
 from queuey.interfaces import IStore
-from queuey.storage.cassandra.port import Kind, Level, Statement
+from queuey.storage.cassandra.cluster.cql.session import CQLSession
+from queuey.storage.cassandra.cluster.port import Kind, Level, Statement
+from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
 from queuey.storage.cassandra.scripts import names, replication_cql, scripts
-from queuey.storage.cassandra.session import CQLSession
-from queuey.storage.cassandra.settings import Host, SessionSettings
 from tests.contracts import machine
 from tests.live.cassandra.shared import cql_node, new_keyspace
 from tests.storage.cassandra.message_support import MessagesSubject

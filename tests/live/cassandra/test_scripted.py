@@ -14,8 +14,9 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from queuey.errors import Unavailable
-from queuey.storage.cassandra.layers import Bounds, Limits, Sample, layered
-from queuey.storage.cassandra.port import (
+from queuey.storage.cassandra.cluster.cql.session import CQLSession
+from queuey.storage.cassandra.cluster.layers import Bounds, Limits, Sample, layered
+from queuey.storage.cassandra.cluster.port import (
     AccessRefused,
     Bound,
     Kind,
@@ -26,8 +27,7 @@ from queuey.storage.cassandra.port import (
     TooLarge,
     Verdict,
 )
-from queuey.storage.cassandra.session import CQLSession
-from queuey.storage.cassandra.settings import Host, SessionSettings
+from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
 from tests.live.cassandra.scripted import (
     BLOB,
     BOOLEAN,

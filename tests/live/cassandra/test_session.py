@@ -21,9 +21,9 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from queuey.errors import Unavailable
-from queuey.storage.cassandra.port import AccessRefused, Kind, Level, Statement
-from queuey.storage.cassandra.session import CQLSession
-from queuey.storage.cassandra.settings import Check, Host, SessionSettings, TLSSettings
+from queuey.storage.cassandra.cluster.cql.session import CQLSession
+from queuey.storage.cassandra.cluster.port import AccessRefused, Kind, Level, Statement
+from queuey.storage.cassandra.cluster.settings import Check, Host, SessionSettings, TLSSettings
 from tests.contracts import sessions
 from tests.live.cassandra.nodes import Cluster, needs
 from tests.live.cassandra.shared import cql_node, new_keyspace

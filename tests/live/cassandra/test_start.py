@@ -16,10 +16,10 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from queuey.deferreds import deferred
-from queuey.storage.cassandra.port import Kind, Level, Statement
+from queuey.storage.cassandra.cluster.cql.session import CQLSession
+from queuey.storage.cassandra.cluster.port import Kind, Level, Statement
+from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
 from queuey.storage.cassandra.scripts import scripts
-from queuey.storage.cassandra.session import CQLSession
-from queuey.storage.cassandra.settings import Host, SessionSettings
 from tests.live.cassandra.shared import cql_node, new_keyspace
 from tests.live.running import Daemon, free_port
 

@@ -16,11 +16,11 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from queuey.errors import Unavailable
-from queuey.storage.cassandra.port import AccessRefused, Bound, Kind, Level, Row, Statement, TooLarge
+from queuey.storage.cassandra.cluster.port import AccessRefused, Bound, Kind, Level, Row, Statement, TooLarge
+from queuey.storage.cassandra.cluster.settings import Check, Host, SessionSettings, TLSSettings
+from queuey.storage.cassandra.cluster.thrift.session import ThriftSession
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.scripts import table_id
-from queuey.storage.cassandra.settings import Check, Host, SessionSettings, TLSSettings
-from queuey.storage.cassandra.thrift import ThriftSession
 from tests.contracts import sessions
 from tests.live.cassandra.nodes import THRIFT, Cluster, needs
 from tests.live.cassandra.shared import new_keyspace, thrift_node

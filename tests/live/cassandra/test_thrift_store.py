@@ -12,10 +12,10 @@ from queuey.errors import NotPromised
 from queuey.interfaces import Outcome
 from queuey.model.policy import Ack, WriteTerms
 from queuey.storage.cassandra.assembly import NOT_OVER_THRIFT
-from queuey.storage.cassandra.facts import find_out, release_of
+from queuey.storage.cassandra.cluster.facts import find_out, release_of
+from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
+from queuey.storage.cassandra.cluster.thrift.session import ThriftSession
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
-from queuey.storage.cassandra.settings import Host, SessionSettings
-from queuey.storage.cassandra.thrift import ThriftSession
 from tests.contracts import merging, messages, putting, queues, states, timing
 from tests.contracts.reading import MessagesCase, new, once
 from tests.contracts.subject import Contract, contract

@@ -17,13 +17,13 @@ from queuey.errors import Unavailable
 from queuey.model.lease import Terms
 from queuey.model.stable import Limits, Place, Wanted
 from queuey.model.timeid import MessageId
-from queuey.storage.cassandra.clocks import ClockWatch
-from queuey.storage.cassandra.lease import LeaseKeeper
-from queuey.storage.cassandra.port import Kind, Level, Statement
+from queuey.storage.cassandra.cluster.cql.session import CQLSession
+from queuey.storage.cassandra.cluster.port import Kind, Level, Statement
+from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
 from queuey.storage.cassandra.scripts import names, replication_cql, scripts
-from queuey.storage.cassandra.session import CQLSession
-from queuey.storage.cassandra.settings import Host, SessionSettings
-from queuey.storage.cassandra.times import Identity, Keeper, MachineClock
+from queuey.storage.cassandra.times.base import Identity, Keeper, MachineClock
+from queuey.storage.cassandra.times.clocks import ClockWatch
+from queuey.storage.cassandra.times.lease import LeaseKeeper
 from tests.live.cassandra.shared import cql_node, new_keyspace
 
 reactor: Any = _reactor

@@ -19,10 +19,10 @@ from queuey.model.queue import Queue, QueueSettings
 from queuey.model.stable import Stamps
 from queuey.model.timeid import MessageId, Ticks, from_seconds, ticks_of, upper_bound
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
-from queuey.storage.cassandra.messages import Messages
-from queuey.storage.cassandra.rows import Life
-from queuey.storage.cassandra.times import Flight, Place, Wanted
-from queuey.storage.cassandra.writes import Limits
+from queuey.storage.cassandra.messages.store import Messages
+from queuey.storage.cassandra.messages.writes import Limits
+from queuey.storage.cassandra.queues.rows import Life
+from queuey.storage.cassandra.times.base import Flight, Place, Wanted
 from queuey.storage.memory import MemoryStore
 from tests.contracts.subject import Wall
 from tests.storage.cassandra.message_tables import MessageTables

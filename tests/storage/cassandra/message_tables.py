@@ -10,7 +10,7 @@ import attrs
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from zope.interface import implementer
 
-from queuey.storage.cassandra.port import Bound, ICQLSession, Kind, Level, Node, Row, Statement, Verdict
+from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Kind, Level, Node, Row, Statement, Verdict
 from tests.storage.cassandra.row_tables import RowTables
 
 INSERT = re.compile(r"INSERT INTO ks\.(\w+) \((.*?)\) VALUES \([?, ]+\) USING TIMESTAMP \? AND TTL \?")

@@ -22,8 +22,8 @@ from queuey.model.stable import Flight, PeerFrontEnd, Place, Wanted
 from queuey.model.stable import Limits as Lateness
 from queuey.model.timeid import MessageId
 from queuey.model.window import OLDEST, LookupSlice, Merge, MergeSlice, Position
-from queuey.storage.cassandra.messages import Messages
-from queuey.storage.cassandra.port import Bound, ICQLSession, Kind, Level, Node, Row, Statement, Verdict
+from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Kind, Level, Node, Row, Statement, Verdict
+from queuey.storage.cassandra.messages.store import Messages
 from queuey.storage.memory import MemoryStore
 from tests.contracts.subject import Wall
 from tests.storage.cassandra.message_support import LIMITS, NODE, MemoryRegistry, SimpleTimes

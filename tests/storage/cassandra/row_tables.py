@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from queuey.errors import Unavailable
-from queuey.storage.cassandra.port import (
+from queuey.storage.cassandra.cluster.port import (
     Bound,
     ICQLSession,
     Kind,

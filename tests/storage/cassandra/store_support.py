@@ -12,10 +12,10 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from queuey.deferreds import deferred
-from queuey.storage.cassandra.facts import Facts
-from queuey.storage.cassandra.messages import Messages
-from queuey.storage.cassandra.port import Bound, ICQLSession, Level, Node, Row, Statement, Verdict
-from queuey.storage.cassandra.registry import Registry
+from queuey.storage.cassandra.cluster.facts import Facts
+from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Level, Node, Row, Statement, Verdict
+from queuey.storage.cassandra.messages.store import Messages
+from queuey.storage.cassandra.queues.registry import Registry
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.states import CassandraStates
 from queuey.storage.cassandra.store import CassandraStore, Parts

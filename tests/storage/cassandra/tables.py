@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from queuey.errors import Unavailable
 from queuey.model.timeid import Ticks, from_seconds
-from queuey.storage.cassandra.port import Bound, ICQLSession, Level, Node, Row, Statement, Verdict
+from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Level, Node, Row, Statement, Verdict
 
 ROW_LIFE = 30.0
 """Seconds that a row of ``frontends`` lives."""

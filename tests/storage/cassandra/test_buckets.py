@@ -12,7 +12,8 @@ from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import HIGHEST, LOWEST, MAX_TICKS, SECOND, MessageId, Ticks, from_seconds, make, successor
 from queuey.model.window import Window
-from queuey.storage.cassandra.buckets import (
+from queuey.storage.cassandra.cluster.port import Level
+from queuey.storage.cassandra.messages.buckets import (
     DAY,
     EARLY,
     LONG,
@@ -26,9 +27,8 @@ from queuey.storage.cassandra.buckets import (
     is_long,
     spot_of,
 )
-from queuey.storage.cassandra.port import Level
-from queuey.storage.cassandra.rows import Life
-from queuey.storage.cassandra.times import LONG_CLASS
+from queuey.storage.cassandra.queues.rows import Life
+from queuey.storage.cassandra.times.base import LONG_CLASS
 from tests.contracts.reading import TERMS, foreign_id
 from tests.contracts.subject import START
 from tests.storage.cassandra.message_support import MessagesSubject

@@ -23,11 +23,11 @@ from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import QueueSettings
 from queuey.model.timeid import HIGHEST, SECOND, MessageId, Ticks, from_seconds, make, successor, ticks_of
 from queuey.model.window import Window
-from queuey.storage.cassandra.changes import RESIDUES, Stamps
-from queuey.storage.cassandra.messages import Messages
-from queuey.storage.cassandra.port import StatementRefused, TooLarge
-from queuey.storage.cassandra.turns import ManyTurns
-from queuey.storage.cassandra.writes import LAST, Limits, microseconds
+from queuey.storage.cassandra.cluster.port import StatementRefused, TooLarge
+from queuey.storage.cassandra.messages.changes import RESIDUES, Stamps
+from queuey.storage.cassandra.messages.store import Messages
+from queuey.storage.cassandra.messages.writes import LAST, Limits, microseconds
+from queuey.storage.cassandra.queues.turns import ManyTurns
 from tests.contracts.reading import TERMS, foreign_id
 from tests.contracts.subject import START, Wall
 from tests.storage.cassandra.message_support import LIMIT, MemoryRegistry, MessagesSubject, SimpleTimes

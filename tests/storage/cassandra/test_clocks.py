@@ -12,9 +12,9 @@ from queuey.errors import Unavailable
 from queuey.model.lease import Terms
 from queuey.model.stable import Limits, Place, Wanted
 from queuey.model.timeid import SECOND, MessageId, from_seconds, ticks_of
-from queuey.storage.cassandra.clocks import ClockWatch
-from queuey.storage.cassandra.lease import LeaseKeeper
-from queuey.storage.cassandra.times import Identity, MachineClock, Times
+from queuey.storage.cassandra.times.base import Identity, MachineClock, Times
+from queuey.storage.cassandra.times.clocks import ClockWatch
+from queuey.storage.cassandra.times.lease import LeaseKeeper
 from tests.storage.cassandra.tables import Tables, TableSession
 from tests.storage.cassandra.times_support import WALL, TimesCase
 

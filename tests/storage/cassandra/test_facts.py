@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
-from queuey.storage.cassandra.facts import Facts, find_out
-from queuey.storage.cassandra.port import Level, Node, Row, Statement, StatementRefused
+from queuey.storage.cassandra.cluster.facts import Facts, find_out
+from queuey.storage.cassandra.cluster.port import Level, Node, Row, Statement, StatementRefused
 from tests.storage.cassandra.row_tables import RowTables
 
 FACTS = Facts("5.0.8", 1, frozenset({"batch"}), 4 << 20, 1 << 20, False)

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from queuey.errors import Unavailable
-from queuey.storage.cassandra.layers import (
+from queuey.storage.cassandra.cluster.layers import (
     Bounded,
     Bounds,
     Limits,
@@ -21,7 +21,7 @@ from queuey.storage.cassandra.layers import (
     Timed,
     layered,
 )
-from queuey.storage.cassandra.port import Bound, ICQLSession, Kind, Level, Statement, StatementRefused, Verdict
+from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Kind, Level, Statement, StatementRefused, Verdict
 from tests.storage.cassandra.fakes import NODE, Asked, FakeSession
 
 READ = Statement("SELECT", Kind.READ)

@@ -11,8 +11,8 @@ from queuey.model.message import Address, Content, NewMessage
 from queuey.model.policy import Ack, Policy
 from queuey.model.queue import Consistency, QueueSettings
 from queuey.model.window import Window
-from queuey.storage.cassandra.levels import Levels
-from queuey.storage.cassandra.port import Level
+from queuey.storage.cassandra.cluster.levels import Levels
+from queuey.storage.cassandra.cluster.port import Level
 from tests.storage.cassandra.message_support import MessagesSubject
 
 POLICY = Policy("app", 1 << 20)

@@ -10,10 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Conflict, NoSuchQueue, StorageFull, Unavailable
 from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings
-from queuey.storage.cassandra.listing import Listing
-from queuey.storage.cassandra.port import Kind, Level, Statement
-from queuey.storage.cassandra.registry import Registry, merged
-from queuey.storage.cassandra.rows import SHARDS, Statements
+from queuey.storage.cassandra.cluster.port import Kind, Level, Statement
+from queuey.storage.cassandra.queues.listing import Listing
+from queuey.storage.cassandra.queues.registry import Registry, merged
+from queuey.storage.cassandra.queues.rows import SHARDS, Statements
 from tests.contracts.subject import Wall
 from tests.storage.cassandra.row_tables import Cell, RowTables
 from tests.storage.cassandra.store_support import FakeTimes, lives

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import ConfigurationError, Unavailable
-from queuey.storage.cassandra.port import Kind, Level, Row, Statement, StatementRefused
+from queuey.storage.cassandra.cluster.port import Kind, Level, Row, Statement, StatementRefused
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.scripts import column_added, replication_cql, scripts, table_id, whole
 from tests.storage.cassandra.row_tables import Cell, RowTables

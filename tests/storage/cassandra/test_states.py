@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
 from queuey.interfaces import Outcome
-from queuey.storage.cassandra.port import Level
+from queuey.storage.cassandra.cluster.port import Level
 from queuey.storage.cassandra.states import CassandraStates
 from tests.contracts.subject import Wall
 from tests.storage.cassandra.row_tables import RowTables

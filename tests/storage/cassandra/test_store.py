@@ -11,10 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import ConfigurationError, Unavailable
 from queuey.model.queue import QueueSettings
-from queuey.storage.cassandra.facts import Facts
-from queuey.storage.cassandra.messages import Messages
-from queuey.storage.cassandra.port import AccessRefused, Node, Row, Statement
-from queuey.storage.cassandra.registry import Registry
+from queuey.storage.cassandra.cluster.facts import Facts
+from queuey.storage.cassandra.cluster.port import AccessRefused, Node, Row, Statement
+from queuey.storage.cassandra.messages.store import Messages
+from queuey.storage.cassandra.queues.registry import Registry
 from queuey.storage.cassandra.schema import Schema
 from queuey.storage.cassandra.states import CassandraStates
 from queuey.storage.cassandra.store import CassandraStore, Parts

@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
-from queuey.storage.cassandra.port import (
+from queuey.storage.cassandra.cluster.port import (
     AccessRefused,
     Bound,
     Kind,
@@ -21,9 +21,9 @@ from queuey.storage.cassandra.port import (
     TooLarge,
     Verdict,
 )
-from queuey.storage.cassandra.settings import Host, SessionSettings
-from queuey.storage.cassandra.thrift import ThriftSession
-from queuey.storage.cassandra.thrift_calls import api
+from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
+from queuey.storage.cassandra.cluster.thrift.calls import api
+from queuey.storage.cassandra.cluster.thrift.session import ThriftSession
 from tests.storage.cassandra.thrift_support import (
     BOOLEAN,
     HALF,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.storage.cassandra.port import Bound, Kind, Statement, StatementRefused
-from queuey.storage.cassandra.thrift_batches import (
+from queuey.storage.cassandra.cluster.port import Bound, Kind, Statement, StatementRefused
+from queuey.storage.cassandra.cluster.thrift.batches import (
     MOST_PREPARED,
     SIZES,
     grouped,

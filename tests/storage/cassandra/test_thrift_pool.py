@@ -11,13 +11,13 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
-from queuey.storage.cassandra.port import AccessRefused, Kind, Level, Node, Statement
-from queuey.storage.cassandra.settings import Host, SessionSettings
-from queuey.storage.cassandra.thrift import ThriftSession
-from queuey.storage.cassandra.thrift_calls import api
-from queuey.storage.cassandra.thrift_errors import of_connecting
-from queuey.storage.cassandra.thrift_pool import REFRESH, delay, nodes_of
-from queuey.storage.cassandra.thrift_wire import Lost
+from queuey.storage.cassandra.cluster.port import AccessRefused, Kind, Level, Node, Statement
+from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
+from queuey.storage.cassandra.cluster.thrift.calls import api
+from queuey.storage.cassandra.cluster.thrift.errors import of_connecting
+from queuey.storage.cassandra.cluster.thrift.pool import REFRESH, delay, nodes_of
+from queuey.storage.cassandra.cluster.thrift.session import ThriftSession
+from queuey.storage.cassandra.cluster.thrift.wire import Lost
 from tests.storage.cassandra.thrift_support import HALF, HANG_UP, INVALID, PORT, SILENCE, Network, Peer, rows
 
 READ = Statement("SELECT a FROM k.t WHERE b = ?", Kind.READ)

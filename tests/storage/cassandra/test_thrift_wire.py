@@ -11,9 +11,9 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.storage.cassandra.port import Level
-from queuey.storage.cassandra.thrift_calls import Garbled, cluster_name, execute, execute_prepared, login
-from queuey.storage.cassandra.thrift_wire import Lost, Wire
+from queuey.storage.cassandra.cluster.port import Level
+from queuey.storage.cassandra.cluster.thrift.calls import Garbled, cluster_name, execute, execute_prepared, login
+from queuey.storage.cassandra.cluster.thrift.wire import Lost, Wire
 from tests.storage.cassandra.thrift_support import LATE, answer
 
 LIMIT = 3.0

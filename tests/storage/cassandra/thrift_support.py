@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IProtocol
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
-from queuey.storage.cassandra.thrift_calls import api
+from queuey.storage.cassandra.cluster.thrift.calls import api
 
 PORT = 9160
 

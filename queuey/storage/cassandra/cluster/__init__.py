@@ -1,0 +1,1 @@
+"""The way to a cluster: one port, whichever protocol a session speaks."""

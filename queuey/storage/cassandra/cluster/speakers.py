@@ -1,0 +1,22 @@
+"""What speaks TLS to the nodes, where that is asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from queuey.storage.cassandra.cluster.settings import TLSSettings
+    from queuey.storage.cassandra.cluster.tls import Creators
+
+
+def speakers(settings: TLSSettings | None) -> tuple[Creators | None, tuple[type[BaseException], ...]]:
+    """What speaks TLS to the nodes, and what it ends with where that fails; nothing where it is not asked for.
+
+    :raise AccessRefused: where the files cannot be used.
+    """
+    if settings is None:
+        return None, ()
+    # Not before it is asked for: pyOpenSSL need not be installed.
+    from queuey.storage.cassandra.cluster import tls
+
+    return tls.creators(settings), tls.ERRORS

@@ -1,0 +1,1 @@
+"""The session over Thrift, for clusters up to 3.11."""

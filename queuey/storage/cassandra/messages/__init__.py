@@ -1,0 +1,1 @@
+"""The messages: how they are written, read, and written once."""

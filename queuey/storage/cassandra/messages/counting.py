@@ -1,0 +1,98 @@
+"""Counting the messages of a queue, and finding their ids: everything is looked at, so there is an end to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+
+from queuey.deferreds import deferred
+from queuey.model.message import Address
+from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, successor, ticks_of
+from queuey.storage.cassandra.cluster.parallel import read_all
+from queuey.storage.cassandra.messages.buckets import EARLY, Bucket, implied
+from queuey.storage.cassandra.messages.reads import Range, Reads, View
+from queuey.storage.cassandra.messages.stored import EXPIRES, WRITTEN, is_open
+
+PAGE: Final = 5000
+"""Ids in one page: some 200 KiB."""
+
+
+class Everything:
+    """Walks through all messages of a queue that are there, those of the future included.
+
+    :param stable: the bound that readers of scans stop at: ids of ours may be ahead of the clock.
+    :param most: messages to look at at the most, expired and removed ones included.
+    """
+
+    def __init__(self, reads: Reads, view: View, stable: MessageId, most: int) -> None:
+        self._reads = reads
+        self._view = view
+        last = Ticks(max(view.sight.now, ticks_of(stable)) + EARLY)
+        self._implied = implied(view.life, view.sight.now, last)
+        self._left = most
+
+    async def count(self, partitions: Sequence[int], most: int) -> int:
+        """How many there are in these partitions, and not more than ``most``."""
+        counted = 0
+
+        def seen(addresses: list[Address]) -> bool:
+            nonlocal counted
+            counted += len(addresses)
+            return counted < most
+
+        await self._walk(partitions, HIGHEST, seen)
+        return min(counted, most)
+
+    async def below(self, partition: int, bound: MessageId) -> list[Address]:
+        """The messages of a partition that are below a bound."""
+        found: list[Address] = []
+
+        def seen(addresses: list[Address]) -> bool:
+            found.extend(addresses)
+            return True
+
+        await self._walk([partition], bound, seen)
+        return found
+
+    async def _walk(self, partitions: Sequence[int], upper: MessageId, seen: Callable[[list[Address]], bool]) -> None:
+        buckets = await read_all([partial(self._buckets, partition, upper) for partition in partitions])
+        await read_all(
+            [
+                partial(self._walk_one, partition, bucket, upper, seen)
+                for partition, some in zip(partitions, buckets, strict=True)
+                for bucket in some
+            ]
+        )
+
+    @deferred
+    async def _buckets(self, partition: int, upper: MessageId) -> list[Bucket]:
+        view = self._view
+        registered = await self._reads.registrations.read(view.life, partition, view.sight.now, view.level)
+        return [bucket for bucket in {*self._implied, *registered} if bucket.start < upper]
+
+    @deferred
+    async def _walk_one(
+        self, partition: int, bucket: Bucket, upper: MessageId, seen: Callable[[list[Address]], bool]
+    ) -> None:
+        statement = self._reads.statements.ids(bucket.kind)
+        lower, upper = max(bucket.start, LOWEST), min(bucket.end, upper)
+        while self._left > 0:
+            asked = Range(bucket, partition, lower, upper)
+            rows = await self._execute(statement, asked)
+            self._left -= len(rows)
+            shown = [
+                Address(partition, MessageId(row[0]))
+                for row in rows
+                if not is_open(row) and self._view.sight.shows(partition, row[0], row[EXPIRES], row[WRITTEN])
+            ]
+            if not seen(shown):
+                self._left = 0
+            if len(rows) < PAGE:
+                return
+            lower = successor(MessageId(rows[-1][0]))
+
+    def _execute(self, statement: Any, asked: Range) -> Deferred[Sequence[Any]]:
+        return self._reads.session.execute(statement, asked.values(self._view.life, PAGE), self._view.level)

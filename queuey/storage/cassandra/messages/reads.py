@@ -1,0 +1,83 @@
+"""What every read of messages needs, and the reads of one bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from queuey.model.message import Address
+from queuey.model.timeid import MessageId
+from queuey.storage.cassandra.cluster.port import ICQLSession, Row, Statement
+from queuey.storage.cassandra.messages.buckets import Bucket, Registrations, Spot, spot_of
+from queuey.storage.cassandra.messages.statements import MOST_IDS, Statements
+from queuey.storage.cassandra.messages.stored import Sizes, View
+from queuey.storage.cassandra.messages.undecided import Undecided
+from queuey.storage.cassandra.queues.rows import Life
+
+__all__ = ["Group", "Range", "Reads", "View", "gathered", "padded"]
+
+
+@attrs.frozen
+class Reads:
+    """What reads share, whatever they are of."""
+
+    session: ICQLSession
+    statements: Statements
+    registrations: Registrations
+    sizes: Sizes
+    undecided: Undecided
+
+
+@attrs.frozen
+class Range:
+    """A range of ids of one bucket."""
+
+    bucket: Bucket
+    partition: int
+    lower: MessageId
+    upper: MessageId
+
+    def values(self, life: Life, rows: int) -> tuple[object, ...]:
+        """What is bound to a statement for a page of it."""
+        return (life.key, self.partition, self.bucket.number, self.lower, self.upper, rows)
+
+
+def padded(ids: Sequence[MessageId]) -> tuple[MessageId, ...]:
+    """Ids, the last of them repeated to make a power of two: so there are few statements, each prepared once."""
+    wanted = 1 << (len(ids) - 1).bit_length()
+    return (*ids, *[ids[-1]] * (wanted - len(ids)))
+
+
+@attrs.frozen
+class Group:
+    """Ids of one bucket that are read together."""
+
+    spot: Spot
+    ids: tuple[MessageId, ...]
+
+    def find(self, reads: Reads, view: View) -> Deferred[Sequence[Row]]:
+        """Read the messages."""
+        return self._ask(reads.statements.find, reads, view)
+
+    def stamps(self, reads: Reads, view: View) -> Deferred[Sequence[Row]]:
+        """Read when they end and were written."""
+        return self._ask(reads.statements.stamps, reads, view)
+
+    def _ask(self, statement: Callable[[int, int], Statement], reads: Reads, view: View) -> Deferred[Sequence[Row]]:
+        ids = padded(self.ids)
+        values = (view.life.key, self.spot.partition, self.spot.bucket, *ids)
+        return reads.session.execute(statement(self.spot.kind, len(ids)), values, view.level)
+
+
+def gathered(life: Life, addresses: Sequence[Address], most: int = MOST_IDS) -> list[Group]:
+    """Different addresses by their buckets, at most so many in each group."""
+    by_spot: dict[Spot, list[MessageId]] = {}
+    for address in addresses:
+        by_spot.setdefault(spot_of(life, address.partition, address.id), []).append(address.id)
+    return [
+        Group(spot, tuple(ids[start : start + most]))
+        for spot, ids in by_spot.items()
+        for start in range(0, len(ids), most)
+    ]

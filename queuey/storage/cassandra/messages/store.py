@@ -1,0 +1,393 @@
+"""Messages on Cassandra: :class:`queuey.interfaces.IMessageStore` without the queues."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from queuey.deferreds import bounded, deferred, shield
+from queuey.errors import BodyTooLarge, InvalidRequest, NoSuchQueue, NotPromised, Unavailable
+from queuey.interfaces import IMessageStore
+from queuey.model.message import Address, Condition, Content, NewMessage
+from queuey.model.once import Appended, Once
+from queuey.model.policy import Ack, WriteTerms
+from queuey.model.queue import Consistency, Queue
+from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, upper_bound
+from queuey.model.window import LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
+from queuey.storage.cassandra.cluster.levels import Levels
+from queuey.storage.cassandra.cluster.port import ICQLSession, TooLarge
+from queuey.storage.cassandra.messages.buckets import PARTITIONS, Registrations, entries, is_long, spot_of
+from queuey.storage.cassandra.messages.changes import Changes, Stamps
+from queuey.storage.cassandra.messages.counting import Everything
+from queuey.storage.cassandra.messages.ledger import Ledger
+from queuey.storage.cassandra.messages.merging import Extent, MergeRead
+from queuey.storage.cassandra.messages.producers import Producers, Shop
+from queuey.storage.cassandra.messages.reads import Reads, View
+from queuey.storage.cassandra.messages.slices import LookupRead, WindowRead
+from queuey.storage.cassandra.messages.statements import Statements
+from queuey.storage.cassandra.messages.stored import Sight, Sizes
+from queuey.storage.cassandra.messages.undecided import Undecided
+from queuey.storage.cassandra.messages.writes import Fresh, Limits, Writer, fresh, microseconds
+from queuey.storage.cassandra.queues.rows import Life
+from queuey.storage.cassandra.queues.turns import ManyTurns
+from queuey.storage.cassandra.times.base import Flight, Place, Times, Wanted
+from queuey.storage.refusals import check_condition, check_new_id
+
+T = TypeVar("T")
+
+EXAMINED: Final = 4
+"""Rows that a count looks at, for each message that it may count."""
+
+AT_A_TIME: Final = 500
+"""Messages that a purge removes in one turn, where it has to."""
+
+_WEAK: Final = (
+    "A weak queue cannot promise to store anything once: a write that one replica has acknowledged is not sure to be "
+    "read."
+)
+
+
+class Registry(Protocol):
+    """What messages ask of the registry of queues."""
+
+    def current(self, queue: Queue) -> Deferred[Life | None]:
+        """The life of a queue, or ``None`` where it has ended. Fails with ``Unavailable``."""
+
+    def set_purged(self, queue: Queue, bounds: Mapping[int, bytes], at: int) -> Deferred[bool]:
+        """Purge by partition what is below a bound and was written at ``at`` or before, in microseconds since 1970.
+
+        :return: fires with whether the queue is still there, once every front end goes by it.
+        """
+
+
+@implementer(IMessageStore)
+class Messages:
+    """The messages of all queues.
+
+    ``max_bytes`` of write terms is not held here: there is nothing that several front ends could add up exactly
+    without asking one another before each write. Start-up refuses applications that ask for it.
+
+    :param limits: what the cluster takes, as far as it is known now: that is found out when it is reached.
+    :param multi_dc: whether the cluster spans several data centres.
+    :param clock: whose timers the limits of writes go by.
+    :param rest: a number from 0 to 255 that other front ends probably do not have.
+    :param not_once: why nothing can be promised to be stored once; empty where it can.
+    """
+
+    def __init__(
+        self,
+        session: ICQLSession,
+        times: Times,
+        registry: Registry,
+        limits: Callable[[], Limits],
+        multi_dc: bool,
+        keyspace: str,
+        clock: IReactorTime,
+        rest: int,
+        not_once: str,
+    ) -> None:
+        statements = Statements(keyspace)
+        self._times = times
+        self._registry = registry
+        self._limits = limits
+        self._levels = Levels(multi_dc)
+        self._clock = clock
+        self._registrations = Registrations(session, statements, times)
+        self._writer = Writer(session, statements, limits)
+        ledger = Ledger(session, keyspace)
+        self._reads = Reads(session, statements, self._registrations, Sizes(), Undecided(ledger, self._writer, clock))
+        self._stamps = Stamps(rest)
+        self._producers = Producers(
+            Shop(ledger, self._reads, self._writer, self._stamps, times, registry.current, self._levels, clock)
+        )
+        self._changes = Changes(self._reads, self._writer, times, self._stamps)
+        self._turns = ManyTurns()
+        self._not_once = not_once
+
+    # New messages
+
+    def append(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
+    ) -> Deferred[tuple[MessageId, ...]]:
+        """See IMessageStore; once begun it is finished, whoever waits."""
+        return shield(self._append(queue, messages, terms))
+
+    @deferred
+    async def _append(self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms) -> tuple[MessageId, ...]:
+        life = await self._life(queue)
+        if not messages:
+            return ()
+        self._check(messages)
+        now = self._times.now()
+        wanted = [Wanted(_place(queue, new.partition), is_long(new.ttl, new.delay), new.delay) for new in messages]
+        return await self._fly(wanted, terms, lambda flight: self._send(life, fresh(messages, flight, now), terms.ack))
+
+    async def _fly(
+        self, wanted: Sequence[Wanted], terms: WriteTerms, send: Callable[[Flight], Deferred[None]]
+    ) -> tuple[MessageId, ...]:
+        """Do a write, of which readers are promised that they miss nothing.
+
+        :param send: does it, given the ids that were made for it.
+        :return: these, once it is acknowledged in time.
+        """
+        flight = self._times.begin(wanted, terms.ack is Ack.EVERY_CENTRE, terms.ack is Ack.ONE)
+        try:
+            await bounded(shield(send(flight)), flight.limit, self._clock, _too_slow)
+        except BaseException as error:
+            self._times.lost(flight)
+            raise _as_word(error) from error
+        self._times.landed(flight)
+        return flight.ids
+
+    @deferred
+    async def _send(self, life: Life, messages: Sequence[Fresh], ack: Ack) -> None:
+        level, now = self._levels.write(ack), self._times.now()
+        written = [self._writer.insert(life, message) for message in messages]
+        found = entries(life, [(new.partition, new.id, new.expires) for new in messages], now)
+        await self._registrations.add(life, found, now, level)
+        self._stamps.used(*(message.bound.values[-2] for message in written))
+        await self._writer.write(written, level)
+        self._reads.sizes.seen(life.key, len(messages), sum(len(message.content.body) for message in messages))
+
+    def _check(self, messages: Sequence[NewMessage]) -> None:
+        """Refuse what the cluster would refuse. Batches in several classes or partitions have the limit of those."""
+        now = self._times.now()
+        for new in messages:
+            self._writer.check_expiry(Ticks(now + new.delay + new.ttl * SECOND))
+            _check_partition(new.partition)
+        self._writer.check_size([((new.partition, is_long(new.ttl, new.delay)), new.content.size) for new in messages])
+
+    def append_once(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
+    ) -> Deferred[Appended]:
+        """See IMessageStore; once begun it is finished, whoever waits."""
+        return shield(self._append_once(queue, messages, terms, once))
+
+    @deferred
+    async def _append_once(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
+    ) -> Appended:
+        if self._not_once:
+            raise NotPromised(self._not_once)
+        if terms.ack is Ack.ONE:
+            raise NotPromised(_WEAK)
+        life = await self._life(queue)
+        self._check(messages)
+        try:
+            return await self._producers.append_once(queue, life, messages, terms, once)
+        except TooLarge as error:
+            raise BodyTooLarge(error.text, limit="storage") from error
+
+    # Reading
+
+    @deferred
+    async def scan(self, queue: Queue, window: Window, ack: Ack) -> WindowSlice:
+        """See IMessageStore."""
+        view = await self._view(queue, ack)
+        if view is None:
+            return WindowSlice((), None)
+        partitions = {partition for partition in window.partitions if partition in PARTITIONS}
+        stable = {partition: self._stable(view.life.queue, partition) for partition in partitions}
+        return await WindowRead(self._reads, view, stable).slice(window)
+
+    @deferred
+    async def merge(self, queue: Queue, merge: Merge, ack: Ack) -> MergeSlice:
+        """See IMessageStore."""
+        view = await self._view(queue, ack)
+        known = queue if view is None else view.life.queue
+        partitions = sorted({number for number in merge.partitions if number in PARTITIONS[1:]})
+        stable = min((self._stable(known, partition) for partition in partitions), default=self._stable(known, 1))
+        if view is None:
+            return Merging(merge, self._times.now()).slice((), stable, LOWEST)
+        shown = max(stable, upper_bound(view.sight.now)) if merge.fresh else stable
+        purged = max((bound for bound, _ in view.life.purged.values()), default=LOWEST)
+        extent = Extent(stable, shown, MessageId(purged))
+        return await MergeRead(self._reads, view, extent, merge, partitions).slice()
+
+    @deferred
+    async def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> LookupSlice:
+        """See IMessageStore."""
+        view = await self._view(queue, ack)
+        if view is None:
+            return LookupSlice((), None)
+        return await LookupRead(self._reads, view).slice(tuple(addresses))
+
+    @deferred
+    async def count(self, queue: Queue, ack: Ack) -> int:
+        """See IMessageStore; where there are more than ``Limits.count``, it fires with that number."""
+        view = await self._view(queue, ack)
+        if view is None:
+            return 0
+        return await self._everything(view).count(self._partitions(queue, view.life), self._limits().count)
+
+    # Changes
+
+    @deferred
+    async def replace(
+        self, queue: Queue, addresses: Sequence[Address], content: Content, ttl: int, terms: WriteTerms
+    ) -> None:
+        """See IMessageStore."""
+        wanted = list(dict.fromkeys(addresses))
+        life = await self._life(queue)
+        self._writer.check_expiry(Ticks(self._times.now() + ttl * SECOND))
+        for address in wanted:
+            _check_partition(address.partition)
+        self._writer.check_size([(spot_of(life, at.partition, at.id), content.size) for at in wanted])
+
+        @deferred
+        async def work() -> None:
+            view = await self._changing(queue, terms.ack)
+            await self._replace(view, wanted, content, ttl, terms)
+
+        await self._in_turn(queue, wanted, work)
+
+    @deferred
+    async def put(
+        self, queue: Queue, address: Address, content: Content, ttl: int, condition: Condition, terms: WriteTerms
+    ) -> bool:
+        """See IMessageStore.
+
+        The condition and the write are one step for everybody who asks this front end. Two that change one message at
+        the same time through two front ends may both find what they expected.
+        """
+        life = await self._life(queue)
+        self._writer.check_expiry(Ticks(self._times.now() + ttl * SECOND))
+        _check_partition(address.partition)
+        self._writer.check_size([(spot_of(life, address.partition, address.id), content.size)])
+
+        @deferred
+        async def work() -> bool:
+            view = await self._changing(queue, terms.ack)
+            (found,) = (await LookupRead(self._reads, view).slice((address,))).messages or (None,)
+            check_condition(condition, found)
+            change = partial(self._replace, view, [address], content, ttl, terms)
+            if found is None:
+                await self._make(queue, address, terms, change)
+            else:
+                await change()
+            return found is None
+
+        return await self._in_turn(queue, [address], work)
+
+    async def _make(
+        self, queue: Queue, address: Address, terms: WriteTerms, change: Callable[[], Deferred[None]]
+    ) -> None:
+        """Store a message under a client's own id, for which readers wait as for one of ours."""
+
+        def send(flight: Flight) -> Deferred[None]:
+            check_new_id(address.id, Ticks(flight.stamps[0] - 1))
+            return change()
+
+        await self._fly([Wanted(_place(queue, address.partition))], terms, send)
+
+    @deferred
+    async def _replace(
+        self, view: View, addresses: Sequence[Address], content: Content, ttl: int, terms: WriteTerms
+    ) -> None:
+        for address in addresses:
+            self._times.put(address.id)
+        await self._changes.replace(view, addresses, content, ttl, self._levels.write(terms.ack))
+
+    @deferred
+    async def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> int:
+        """See IMessageStore."""
+        wanted = list(dict.fromkeys(addresses))
+
+        @deferred
+        async def work() -> int:
+            view = await self._changing(queue, ack)
+            return await self._changes.remove(view, wanted, self._levels.write(ack))
+
+        return await self._in_turn(queue, wanted, work)
+
+    @deferred
+    async def purge(self, queue: Queue, before: MessageId, ack: Ack) -> None:
+        """See IMessageStore.
+
+        What is below the bound, and was written until now, is passed over from now on; nothing is looked at. Where a
+        higher bound stands already, what was put below this one since then is removed message by message.
+        """
+        life = await self._life(queue)
+        bounds = {number: min(before, self._stable(queue, number)) for number in self._partitions(queue, life)}
+        await self._raise_bounds(queue, life, bounds)
+        view = await self._changing(queue, ack)
+        for number, bound in bounds.items():
+            if view.life.purged.get(number, (b"", 0))[0] > bound:
+                left = await self._everything(view).below(number, bound)
+                for start in range(0, len(left), AT_A_TIME):
+                    await self.remove(queue, left[start : start + AT_A_TIME], ack)
+
+    async def _raise_bounds(self, queue: Queue, life: Life, bounds: dict[int, MessageId]) -> None:
+        """Purge what was written until now by any front end, or after an earlier purge."""
+        now = Ticks(self._times.now() + int(self._limits().skew * SECOND))
+        at = max(microseconds(now), self._stamps.latest, *(at for _, at in life.purged.values()), 0)
+        if not await self._registry.set_purged(queue, bounds, at):
+            raise _ended(queue)
+
+    # What all of them need
+
+    async def _life(self, queue: Queue) -> Life:
+        life = await self._registry.current(queue)
+        if life is None:
+            raise _ended(queue)
+        return life
+
+    async def _view(self, queue: Queue, ack: Ack) -> View | None:
+        """A life to read; ``None`` where it has ended."""
+        life = await self._registry.current(queue)
+        return None if life is None else self._view_of(life, ack)
+
+    async def _changing(self, queue: Queue, ack: Ack) -> View:
+        """A life to change, as it is when it is its turn."""
+        return self._view_of(await self._life(queue), ack)
+
+    def _view_of(self, life: Life, ack: Ack) -> View:
+        return View(life, self._levels.read(ack), Sight(self._times.now(), life.purged))
+
+    async def _in_turn(self, queue: Queue, addresses: Sequence[Address], work: Callable[[], Deferred[T]]) -> T:
+        try:
+            return await self._turns.take([(queue.incarnation, address) for address in addresses], work)
+        except TooLarge as error:
+            raise BodyTooLarge(error.text, limit="storage") from error
+
+    def _stable(self, queue: Queue, partition: int) -> MessageId:
+        consistency = queue.settings.consistency
+        return self._times.stable(
+            _place(queue, partition),
+            slow=consistency is Consistency.VERY_STRONG,
+            weak=consistency is Consistency.WEAK,
+        )
+
+    def _everything(self, view: View) -> Everything:
+        stable = self._stable(view.life.queue, 1)
+        return Everything(self._reads, view, stable, self._limits().count * EXAMINED)
+
+    def _partitions(self, queue: Queue, life: Life) -> Sequence[int]:
+        """The partitions of a queue: those that it had for whoever asks, and those that it has now."""
+        return range(1, max(queue.settings.partitions, life.queue.settings.partitions) + 1)
+
+
+def _place(queue: Queue, partition: int) -> Place:
+    return Place(queue.incarnation, partition)
+
+
+def _ended(queue: Queue) -> NoSuchQueue:
+    return NoSuchQueue(f'The queue "{queue.name}" was deleted.')
+
+
+def _check_partition(partition: int) -> None:
+    if partition not in PARTITIONS:
+        raise InvalidRequest({"partition": f"There can be no partition {partition}."})
+
+
+def _too_slow() -> Unavailable:
+    return Unavailable("The write took too long to be promised.", applied="unknown")
+
+
+def _as_word(error: BaseException) -> BaseException:
+    return BodyTooLarge(error.text, limit="storage") if isinstance(error, TooLarge) else error

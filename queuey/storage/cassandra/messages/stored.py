@@ -1,0 +1,133 @@
+"""What is read of messages, and which of it shows."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+from queuey.model.message import Content, Message
+from queuey.model.timeid import MessageId, Ticks
+from queuey.model.window import SLICE_BYTES, SLICE_ROWS
+from queuey.storage.cassandra.cluster.port import Level, Row
+from queuey.storage.cassandra.queues.rows import Life
+
+UNKNOWN_ROWS: Final = 32
+"""Messages to ask for where nothing is known of their size: any may have a mebibyte."""
+
+MOST_ROWS: Final = 128
+"""Messages to ask for at once at the most: they may have grown since."""
+
+_MOST_QUEUES: Final = 10_000
+
+EXPIRES: Final = -6
+WRITTEN: Final = -5
+GONE: Final = -4
+TXN: Final = -3
+LIVE: Final = -2
+DKEY: Final = -1
+"""Where rows of messages, full or brief, have what they all have: when they end, when their bodies were written, and
+when they were removed; and what was written under an Idempotency-Key its attempt, whether it counts, and its key."""
+
+
+def is_open(row: Row) -> bool:
+    """Whether a row is none that shows until it is decided that it counts: see queuey.model.producer."""
+    return row[TXN] is not None and not row[LIVE]
+
+
+@attrs.frozen
+class Sight:
+    """What one read may see of a life of a queue.
+
+    :ivar now: what has expired by then is not there.
+    :ivar purged: by partition the bound below which messages were purged, and when, in microseconds since 1970.
+    """
+
+    now: Ticks
+    purged: Mapping[int, tuple[bytes, int]]
+
+    def shows(self, partition: int, id: bytes, expires: int | None, written: int | None) -> bool:
+        """Whether there is a message.
+
+        :param written: when its body was written, in microseconds since 1970; ``None`` where it has none.
+        """
+        if written is None or expires is None or expires <= self.now:
+            return False
+        bound, at = self.purged.get(partition, (b"", 0))
+        return id >= bound or written > at
+
+    def asks(self, partition: int, row: Row) -> bool:
+        """Whether a row would show, were it decided that it counts."""
+        return is_open(row) and self.shows(partition, row[0], row[EXPIRES], row[WRITTEN])
+
+    def message(self, partition: int, row: Row) -> Message | None:
+        """The message of a row of ``Statements.page`` and ``find``, if it shows."""
+        id, body, content_type, headers, expires, written, *_ = row
+        if body is None or is_open(row) or not self.shows(partition, id, expires, written):
+            return None
+        return Message(partition, MessageId(id), Content(body, content_type, headers), Ticks(expires))
+
+
+@attrs.frozen
+class View:
+    """A life of a queue as one call reads it."""
+
+    life: Life
+    level: Level
+    sight: Sight
+
+
+class Sizes:
+    """How large the messages of each queue are, about, so that a page of them fits in memory.
+
+    It rises at once and falls slowly, since a page of more bytes is worse than one more page.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[bytes, float] = OrderedDict()
+
+    def seen(self, key: bytes, count: int, size: int) -> None:
+        """So many messages of a life had so many bytes together."""
+        if not count:
+            return
+        mean = size / count
+        self._known[key] = max(mean, 0.75 * self._known.get(key, mean) + 0.25 * mean)
+        self._known.move_to_end(key)
+        if len(self._known) > _MOST_QUEUES:
+            self._known.popitem(last=False)
+
+    def rows(self, key: bytes, bytes_left: int) -> int:
+        """How many messages to ask for where so many bytes are wanted."""
+        mean = self._known.get(key)
+        if mean is None:
+            return UNKNOWN_ROWS
+        return int(max(1, min(MOST_ROWS, bytes_left / max(mean, 1) + 1)))
+
+
+class Taking:
+    """One slice in the making."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self._bytes = 0
+
+    @property
+    def rows_left(self) -> int:
+        """Messages that the slice may still take."""
+        return SLICE_ROWS - len(self.messages)
+
+    @property
+    def bytes_left(self) -> int:
+        """Bytes of bodies until the slice ends."""
+        return SLICE_BYTES - self._bytes
+
+    def full(self) -> bool:
+        """Whether the slice ends here."""
+        return self.rows_left <= 0 or self.bytes_left <= 0
+
+    def take(self, message: Message) -> None:
+        """Add a message."""
+        self.messages.append(message)
+        self._bytes += len(message.content.body)

@@ -1,0 +1,1 @@
+"""The queues of all front ends: their rows and their names."""

@@ -1,0 +1,433 @@
+"""The registry of queues: which life a name has, made, changed and ended by lightweight transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from zope.interface import implementer
+
+from queuey.deferreds import Question, Turns, deferred, shield
+from queuey.errors import Conflict, NoSuchQueue, StorageFull, Unavailable
+from queuey.interfaces import IQueueStore
+from queuey.model.queue import Queue, QueueSettings
+from queuey.model.timeid import Ticks
+from queuey.storage.cassandra.cluster.parallel import read_all
+from queuey.storage.cassandra.cluster.port import ICQLSession, Level, Statement, Verdict
+from queuey.storage.cassandra.queues.listing import Listing
+from queuey.storage.cassandra.queues.rows import (
+    BUCKET_SECONDS,
+    SHARDS,
+    Life,
+    Memory,
+    Name,
+    Purged,
+    Statements,
+    Stored,
+    first,
+    key_of,
+    key_of_life,
+    shard,
+    standing,
+    stored,
+    values_of,
+)
+from queuey.storage.cassandra.times.base import Times
+
+__all__ = ["Life", "Registry"]
+
+T = TypeVar("T")
+
+_REMEMBERED: Final = 4096
+"""Lives that are kept at hand, some 4 MiB of them."""
+
+_ATTEMPTS: Final = 8
+"""How often a change is tried anew where others came in between; those of this process take turns."""
+
+_MARK: Final = 60
+"""Seconds that the mark of an ended life stays by itself, where whoever made it could not take it away."""
+
+_MORE: Final = 1.01
+"""By how much a wait is longer than others remember: two clocks do not go alike."""
+
+_MOST_NAMES: Final = 100
+"""Names that one statement asks for."""
+
+
+@implementer(IQueueStore)
+class Registry:
+    """The queues of all applications, with what is remembered of them.
+
+    With one front end nobody else changes them, and they are remembered as long as there is room. With many, each
+    remembers them for :meth:`Times.registry_age` seconds, and whoever changes one waits for that long before it
+    answers: nobody goes by the old settings then, writes to a life that has ended, or reads what was purged. But weak
+    queues go on where no majority answers, as this front end last knew them.
+
+    ``max_queues`` is exact with one front end. With many, each knows the number of queues as it was within that time,
+    so an application may get as many more as others make for it at the same moment.
+
+    :param keyspace: that of the tables.
+    :param clock: whose timers the waits go by.
+    :param new_version: makes a text that was never there before.
+    :param new_life: makes 16 bytes that were never there before.
+    """
+
+    def __init__(
+        self,
+        session: ICQLSession,
+        times: Times,
+        keyspace: str,
+        clock: IReactorTime,
+        new_version: Callable[[], str],
+        new_life: Callable[[], bytes],
+    ) -> None:
+        self._session = session
+        self._times = times
+        self._clock = clock
+        self._new_version = new_version
+        self._new_life = new_life
+        self._say = Statements.of(keyspace)
+        self._listing = Listing(session, self._say)
+        self._memory = Memory(_REMEMBERED, times.now, times.registry_age, lambda: times.tenure)
+        self._turns = Turns()
+        self._questions: dict[Name, Question[Life | None]] = {}
+        self._doubtful: set[Name] = set()
+        self._cut_off: set[Name] = set()
+        self._counts: dict[str, _Count] = {}
+
+    # Reading
+
+    def current(self, queue: Queue) -> Deferred[Life | None]:
+        """The life of a queue, if it is still the one that the name has.
+
+        :return: may be cancelled. Fails with ``Unavailable``.
+        """
+        life = self._memory.get((queue.application, queue.name))
+        if life is not None and life.queue.incarnation == queue.incarnation:
+            return succeed(life)
+        return self._ask_current(queue)
+
+    @deferred
+    async def _ask_current(self, queue: Queue) -> Life | None:
+        life = await self._find((queue.application, queue.name))
+        return life if life is not None and life.queue.incarnation == queue.incarnation else None
+
+    def _find(self, name: Name) -> Deferred[Life | None]:
+        """The life of a name, as the cluster has it, which is then remembered.
+
+        Whoever asks while the same is being asked waits for that answer, and hears it in turn. Where the cluster did
+        not answer the last time, a weak queue is used as it was known, and asked for all the same.
+        """
+        known = self._memory.weak(name) if name in self._cut_off else None
+        question = self._questions.get(name)
+        begun = question is None
+        if question is None:
+            question = self._questions[name] = Question()
+        answer: Deferred[Life | None] = question.join() if known is None else succeed(known)
+        if begun:
+            self._ask(name, question).addBoth(question.answered)
+        return answer
+
+    @deferred
+    async def _ask(self, name: Name, question: Question[Life | None]) -> Life | None:
+        try:
+            for _ in range(_ATTEMPTS):
+                since, life = self._times.now(), await self._ask_once(name)
+                if self._memory.fresh(since):
+                    self._cut_off.discard(name)
+                    return life
+            raise Unavailable("The cluster answers too slowly to tell which queues there are.")
+        except Unavailable:
+            self._cut_off.discard(name)
+            known = self._memory.weak(name)
+            if known is None:
+                raise
+            self._cut_off.add(name)
+            return known
+        finally:
+            if self._questions.get(name) is question:
+                del self._questions[name]
+
+    async def _ask_once(self, name: Name) -> Life | None:
+        asking = self._memory.begin(name)
+        life = None
+        try:
+            # What a change left in doubt is settled by a read at SERIAL, which ends it or shows it.
+            found = await self._read(name, Level.SERIAL if name in self._doubtful else Level.QUORUM)
+            life = found.life if found else None
+            if life is None:
+                self._memory.ended(name)
+        finally:
+            self._memory.end(asking, life)
+        return life
+
+    async def _read(self, name: Name, level: Level) -> Stored | None:
+        rows = await self._session.execute(self._say.read, key_of(*name), level)
+        if level is Level.SERIAL:
+            self._doubtful.discard(name)
+        return first(name[0], rows)
+
+    @deferred
+    async def describe(self, application: str, names: Sequence[str]) -> tuple[Queue | None, ...]:
+        """See IQueueStore; one name is answered from memory where that is young enough."""
+        if len(names) == 1:
+            name = (application, names[0])
+            life = self._memory.get(name) or await self._find(name)
+            return (life.queue if life else None,)
+        found = await self._describe_many(application, set(names))
+        return tuple(found.get(name) for name in names)
+
+    async def _describe_many(self, application: str, names: set[str]) -> Mapping[str, Queue]:
+        """Pages of names are not remembered: they would push out what is asked for again and again."""
+        shards: dict[int, list[str]] = {}
+        for name in sorted(names):
+            shards.setdefault(shard(name), []).append(name)
+        questions = [
+            (application, number, some[start : start + _MOST_NAMES])
+            for number, some in shards.items()
+            for start in range(0, len(some), _MOST_NAMES)
+        ]
+        asked = [partial(self._session.execute, self._say.read_many, values, Level.QUORUM) for values in questions]
+        answers = await read_all(asked, at_once=SHARDS)
+        lives = [stored(application, row) for rows in answers for row in rows]
+        return {each.life.queue.name: each.life.queue for each in lives if each and each.life}
+
+    @deferred
+    async def names(self, application: str, start: str, limit: int, prefix: str) -> tuple[str, ...]:
+        """See IQueueStore."""
+        return await self._listing.page(application, start, limit, prefix)
+
+    # Changing
+
+    def create(
+        self, application: str, name: str, settings: QueueSettings, max_queues: int | None
+    ) -> Deferred[tuple[Queue, bool]]:
+        """See IQueueStore; where the name's last life ended just now, it waits until all front ends know that."""
+        life = self._memory.get((application, name))
+        if life is not None:
+            return succeed((life.queue, False))
+        return self._change((application, name), lambda: self._make_in_turn((application, name), settings, max_queues))
+
+    def _make_in_turn(self, name: Name, settings: QueueSettings, most: int | None) -> Deferred[tuple[Queue, bool]]:
+        if most is None:
+            return self._make(name, settings, None)
+        return self._turns.take(name[0], lambda: self._make(name, settings, most))
+
+    @deferred
+    async def _make(self, name: Name, settings: QueueSettings, most: int | None) -> tuple[Queue, bool]:
+        found = await self._read(name, Level.QUORUM) if most is not None else None
+        for _ in range(_ATTEMPTS):
+            if found is not None and found.life is not None:
+                return found.life.queue, False
+            if found is not None:
+                await self._wait()
+            if most is not None and await self._count(name[0]) >= most:
+                raise StorageFull(f"The application may have {most} queues, and has them.", limit="max_queues")
+            queue, found = await self._try_to_make(name, settings, found)
+            if queue is not None:
+                self._counted(name[0], 1)
+                return queue, True
+        raise _contended()
+
+    async def _try_to_make(
+        self, name: Name, settings: QueueSettings, mark: Stored | None
+    ) -> tuple[Queue | None, Stored | None]:
+        """Make a queue where nothing is, or where a mark is; where something else is, tell what."""
+        key, version, now = self._new_life(), self._new_version(), self._times.now()
+        values: tuple[Any, ...] = (key, now, version, *values_of(settings), BUCKET_SECONDS, *key_of(*name))
+        statement = self._say.create
+        if mark is not None:
+            statement, values = self._say.replace, (*values, mark.version)
+        verdict, found = await self._transact(name, statement, values)
+        queue = Queue(*name, settings, int.from_bytes(key, "big"), version, now)
+        if verdict is not None and verdict.applied:
+            return queue, None
+        if verdict is not None:
+            found = await self._read(name, Level.SERIAL)
+        if standing(found, key):
+            return queue, None
+        return None, found
+
+    def update(self, queue: Queue, settings: QueueSettings) -> Deferred[Queue]:
+        """See IQueueStore; with many front ends it fires once no other remembers the old settings."""
+        return self._change((queue.application, queue.name), lambda: self._update(queue, settings))
+
+    @deferred
+    async def _update(self, queue: Queue, settings: QueueSettings) -> Queue:
+        name, key = (queue.application, queue.name), key_of_life(queue)
+        version = self._new_version()
+        values = (*values_of(settings), version, *key_of(*name), key, queue.version)
+        for _ in range(_ATTEMPTS):
+            verdict, found = await self._transact(name, self._say.update, values)
+            if verdict is not None and not verdict.applied:
+                found = await self._read(name, Level.SERIAL)
+            if (verdict is not None and verdict.applied) or (found is not None and found.version == version):
+                await self._wait()
+                return Queue(*name, settings, queue.incarnation, version, queue.created)
+            if found is None or not standing(found, key):
+                raise NoSuchQueue(f'The queue "{queue.name}" was deleted.')
+            if found.version != queue.version:
+                raise Conflict(f'The queue "{queue.name}" was changed meanwhile.')
+        raise _contended()
+
+    def forget(self, queue: Queue) -> Deferred[bool]:
+        """See IQueueStore; with many front ends it fires once none writes to that life any more.
+
+        Where the cluster could not say what became of it, and somebody made the name anew before that could be read,
+        it is told to have been there.
+        """
+        return self._change((queue.application, queue.name), lambda: self._forget(queue))
+
+    @deferred
+    async def _forget(self, queue: Queue) -> bool:
+        name, key = (queue.application, queue.name), key_of_life(queue)
+        mark = self._new_version()
+        values = (self._mark_seconds(), mark, self._times.now(), *key_of(*name), key)
+        for _ in range(_ATTEMPTS):
+            verdict, found = await self._transact(name, self._say.end, values)
+            if verdict is not None and not verdict.applied:
+                # Refused, and yet ours: an attempt before it came through, or another node completed it.
+                found = await self._read(name, Level.SERIAL)
+                if found is None or found.version != mark:
+                    return False
+            if not standing(found, key):
+                self._counted(name[0], -1)
+                await self._wait()
+                await self._sweep(name, mark)
+                return True
+        raise _contended()
+
+    def _mark_seconds(self) -> int:
+        return max(_MARK, int(4 * (self._times.registry_age() or 0)))
+
+    async def _sweep(self, name: Name, mark: str) -> None:
+        """Delete a mark, which becomes one tombstone; where that fails it expires, and becomes several."""
+        try:
+            await self._session.transact(self._say.sweep, (*key_of(*name), mark))
+        except Unavailable:
+            return
+
+    def set_purged(self, queue: Queue, bounds: Mapping[int, bytes], at: int) -> Deferred[bool]:
+        """Purge the messages below a bound, by partition; a bound that is there already and higher stays.
+
+        :param at: the write time, in microseconds, until which messages are purged.
+        :return: fires with whether the queue is still there, once no front end remembers the old bounds. Fails with
+            ``Unavailable``.
+        """
+        return self._change((queue.application, queue.name), lambda: self._set_purged(queue, bounds, at))
+
+    @deferred
+    async def _set_purged(self, queue: Queue, bounds: Mapping[int, bytes], at: int) -> bool:
+        name, key = (queue.application, queue.name), key_of_life(queue)
+        for _ in range(_ATTEMPTS):
+            life = standing(await self._read(name, Level.SERIAL), key)
+            if life is None:
+                return False
+            old, new = life.purged, merged(life.purged, bounds, at)
+            if new == old or await self._try_to_purge(name, key, old, new):
+                await self._wait()
+                return True
+        raise _contended()
+
+    async def _try_to_purge(self, name: Name, key: bytes, old: Purged, new: Purged) -> bool:
+        """Whether new bounds took the place of the old ones; what is in doubt is seen when they are read anew."""
+        values: tuple[Any, ...] = (dict(new), *key_of(*name), key)
+        statement, values = (self._say.purge, (*values, dict(old))) if old else (self._say.purge_first, values)
+        try:
+            return (await self._session.transact(statement, values)).applied
+        except Unavailable as error:
+            if error.applied != "unknown":
+                raise
+            self._doubtful.add(name)
+            return False
+
+    def _change(self, name: Name, work: Callable[[], Deferred[T]]) -> Deferred[T]:
+        """Change what a name stands for when it is its turn; whoever waits may go, and the change goes on."""
+
+        def begin() -> Deferred[T]:
+            self._changed(name)
+            return work().addBoth(over)
+
+        def over(result: T) -> T:
+            self._changed(name)
+            return result
+
+        return shield(self._turns.take(name, begin))
+
+    def _changed(self, name: Name) -> None:
+        """Forget what was known: whoever asks from now on is not told of the time before."""
+        self._memory.change(name)
+        self._questions.pop(name, None)
+
+    async def _transact(
+        self, name: Name, statement: Statement, values: Sequence[Any]
+    ) -> tuple[Verdict | None, Stored | None]:
+        """Execute a lightweight transaction; where its outcome is unknown, tell instead what stands there now.
+
+        Fails with ``Unavailable`` of unknown outcome where that cannot be read either.
+        """
+        try:
+            return await self._session.transact(statement, values), None
+        except Unavailable as error:
+            if error.applied != "unknown":
+                raise
+        self._doubtful.add(name)
+        try:
+            return None, await self._read(name, Level.SERIAL)
+        except Unavailable as error:
+            self._counts.pop(name[0], None)
+            raise Unavailable(error.text, applied="unknown", retry_after=error.retry_after) from None
+
+    def _wait(self) -> Deferred[None]:
+        """Wait until no front end remembers what was before."""
+        age = self._times.registry_age()
+        return succeed(None) if age is None else deferLater(self._clock, age * _MORE)
+
+    # Counting
+
+    async def _count(self, application: str) -> int:
+        """How many queues an application has, as it was known within the time that queues are remembered."""
+        known, now = self._counts.get(application), self._times.now()
+        if known is not None and known.tenure == self._times.tenure and self._memory.fresh(known.since):
+            return known.number
+        tenure = self._times.tenure
+        questions = [
+            partial(self._session.execute, self._say.count, (application, number), Level.QUORUM)
+            for number in range(SHARDS)
+        ]
+        number: int = sum(all - ended for ((all, ended),) in await read_all(questions))
+        self._counts[application] = _Count(number, now, tenure)
+        return number
+
+    def _counted(self, application: str, more: int) -> None:
+        known = self._counts.get(application)
+        if known is not None:
+            self._counts[application] = attrs.evolve(known, number=known.number + more)
+
+
+@attrs.frozen
+class _Count:
+    """How many queues an application had at a time, and in which tenure of this front end."""
+
+    number: int
+    since: Ticks
+    tenure: int
+
+
+def merged(old: Purged, bounds: Mapping[int, bytes], at: int) -> Purged:
+    """The bounds after a purge: the higher one of each partition, with its write time."""
+    new = dict(old)
+    for partition, bound in bounds.items():
+        there, until = old.get(partition, (b"", 0))
+        if bound >= there:
+            new[partition] = (bound, max(at, until))
+    return new
+
+
+def _contended() -> Unavailable:
+    return Unavailable("The queue is being changed by others at the same time.")

@@ -1,0 +1,270 @@
+"""The rows of the table ``queues``: how they are read and written in CQL, and how long they are remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+from zlib import crc32
+
+import attrs
+
+from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
+from queuey.model.timeid import SECOND, Ticks
+from queuey.storage.cassandra.cluster.port import Kind, Row, Statement
+
+SHARDS: Final = 16
+"""Parts that the queues of an application are spread over, so that a million of them are no single partition."""
+
+BUCKET_SECONDS: Final = 21_600
+"""Seconds of ids in one partition of messages of a queue that is made now; each queue keeps its own for life."""
+
+Name = tuple[str, str]
+"""An application, and the name of a queue in it."""
+
+Purged = Mapping[int, tuple[bytes, int]]
+"""By partition: the bound below which messages are purged, and until which write time, in microseconds."""
+
+
+@attrs.frozen
+class Life:
+    """One life of a queue, with what only this back end knows of it.
+
+    :ivar key: the life, as rows name it.
+    :ivar bucket_seconds: of its messages; fixed as long as it lives.
+    """
+
+    queue: Queue
+    key: bytes
+    bucket_seconds: int
+    purged: Purged
+
+
+@attrs.frozen
+class Stored:
+    """What stands under a name: a life, or the mark that one has ended and that the name has to wait.
+
+    :ivar version: of what stands there, in either case.
+    """
+
+    version: str
+    life: Life | None
+
+
+def key_of_life(queue: Queue) -> bytes:
+    """The life of a queue, as rows name it."""
+    return queue.incarnation.to_bytes(16, "big")
+
+
+def standing(found: Stored | None, key: bytes) -> Life | None:
+    """The life with this key, if it is the one that stands under its name."""
+    life = None if found is None else found.life
+    return life if life is not None and life.key == key else None
+
+
+def shard(name: str) -> int:
+    """The shard of a queue."""
+    return crc32(name.encode()) % SHARDS
+
+
+_COLUMNS: Final = (
+    "name, life, created, version, type, partitions, consistency, principals, guarantee, ttl, bucket_seconds, purged, "
+    "ended"
+)
+_KEY: Final = "WHERE app = ? AND shard = ? AND name = ?"
+_SETTINGS: Final = "type = ?, partitions = ?, consistency = ?, principals = ?, guarantee = ?, ttl = ?"
+
+
+@attrs.frozen
+class Statements:
+    """What is said to the cluster of queues.
+
+    A row is made by UPDATE, which leaves no marker of the row itself: it ends with its cells, so that a mark that ends
+    a life can expire.
+    """
+
+    read: Statement
+    read_many: Statement
+    count: Statement
+    create: Statement
+    replace: Statement
+    update: Statement
+    end: Statement
+    sweep: Statement
+    purge: Statement
+    purge_first: Statement
+    names: Statement
+    names_below: Statement
+
+    @classmethod
+    def of(cls, keyspace: str) -> Statements:
+        """Those for the tables of a keyspace."""
+        table = f"{keyspace}.queues"
+        make = (
+            f"UPDATE {table} SET life = ?, created = ?, version = ?, {_SETTINGS}, bucket_seconds = ?, "
+            f"purged = null, ended = null {_KEY}"
+        )
+        end = (
+            f"UPDATE {table} USING TTL ? SET version = ?, ended = ?, life = null, created = null, type = null, "
+            "partitions = null, consistency = null, principals = null, guarantee = null, ttl = null, "
+            f"bucket_seconds = null, purged = null {_KEY} IF life = ?"
+        )
+        listing = f"SELECT name, ended FROM {table} WHERE app = ? AND shard = ? AND name >= ?"
+        return cls(
+            read=Statement(f"SELECT {_COLUMNS} FROM {table} {_KEY}", Kind.READ),
+            read_many=Statement(f"SELECT {_COLUMNS} FROM {table} WHERE app = ? AND shard = ? AND name IN ?", Kind.READ),
+            count=Statement(f"SELECT count(*), count(ended) FROM {table} WHERE app = ? AND shard = ?", Kind.READ),
+            create=Statement(f"{make} IF version = null", Kind.TRANSACTION),
+            replace=Statement(f"{make} IF version = ?", Kind.TRANSACTION),
+            update=Statement(
+                f"UPDATE {table} SET {_SETTINGS}, version = ? {_KEY} IF life = ? AND version = ?", Kind.TRANSACTION
+            ),
+            end=Statement(end, Kind.TRANSACTION),
+            sweep=Statement(f"DELETE FROM {table} {_KEY} IF version = ?", Kind.TRANSACTION),
+            purge=Statement(f"UPDATE {table} SET purged = ? {_KEY} IF life = ? AND purged = ?", Kind.TRANSACTION),
+            purge_first=Statement(
+                f"UPDATE {table} SET purged = ? {_KEY} IF life = ? AND purged = null", Kind.TRANSACTION
+            ),
+            names=Statement(f"{listing} LIMIT ?", Kind.READ),
+            names_below=Statement(f"{listing} AND name < ? LIMIT ?", Kind.READ),
+        )
+
+
+def key_of(application: str, name: str) -> tuple[str, int, str]:
+    """The values of a row's key."""
+    return application, shard(name), name
+
+
+def values_of(settings: QueueSettings) -> tuple[str, int, str, list[str], str, int]:
+    """The values of settings, in the order of the statements; what the application decides is empty, or 0."""
+    return (
+        settings.type.value,
+        settings.partitions,
+        settings.consistency.value,
+        list(settings.principals),
+        settings.guarantee.value if settings.guarantee else "",
+        settings.ttl or 0,
+    )
+
+
+def _settings(
+    type: str,
+    partitions: int,
+    consistency: str,
+    principals: Sequence[str] | None,
+    guarantee: str | None,
+    ttl: int | None,
+) -> QueueSettings:
+    """The settings of such values; the last two are missing where the row is older than these columns."""
+    return QueueSettings(
+        QueueType(type),
+        partitions,
+        Consistency(consistency),
+        tuple(principals or ()),
+        Guarantee(guarantee) if guarantee else None,
+        ttl or None,
+    )
+
+
+def stored(application: str, row: Row) -> Stored | None:
+    """What a row says; ``None`` for a rest of one that is about to expire."""
+    name, key, created, version, *settings, seconds, purged, ended = row
+    if version is None:
+        return None
+    if key is None or ended is not None:
+        return Stored(version, None)
+    queue = Queue(application, name, _settings(*settings), int.from_bytes(key, "big"), version, Ticks(created))
+    return Stored(version, Life(queue, key, seconds, _purged(purged)))
+
+
+def _purged(value: Any) -> Purged:
+    return {int(partition): (bytes(bound), int(at)) for partition, (bound, at) in (value or {}).items()}
+
+
+def first(application: str, rows: Sequence[Row]) -> Stored | None:
+    """What the one row of a name says, if there is one."""
+    return stored(application, rows[0]) if rows else None
+
+
+@attrs.frozen
+class _Remembered:
+    life: Life
+    since: Ticks
+
+
+class Memory:
+    """Lives by the names of their queues; absence is never remembered.
+
+    Whoever asks the cluster and puts in what was answered does so within ``begin`` and ``end``: what was changed
+    meanwhile is not put in, for the answer may be from before the change. An answer is as old as its question.
+
+    :param size: lives at the most; the least recently used make room.
+    :param now: the time, by a clock that never jumps.
+    :param age: seconds that a life may be remembered, ``None`` for as long as there is room.
+    :param tenure: another number once all that is remembered is worth nothing.
+    """
+
+    def __init__(
+        self, size: int, now: Callable[[], Ticks], age: Callable[[], float | None], tenure: Callable[[], int]
+    ) -> None:
+        self._size = size
+        self._now = now
+        self._age = age
+        self._tenure = tenure
+        self._seen = tenure()
+        self._lives: dict[Name, _Remembered] = {}
+        self._asking: dict[object, tuple[Name, Ticks]] = {}
+
+    def get(self, name: Name) -> Life | None:
+        """A life, which is then the most recently used."""
+        self._look()
+        found = self._lives.get(name)
+        if found is None or not self.fresh(found.since):
+            return None
+        del self._lives[name]
+        self._lives[name] = found
+        return found.life
+
+    def weak(self, name: Name) -> Life | None:
+        """The life of a weak queue, however long ago it was learnt; ``None`` for any other."""
+        self._look()
+        found = self._lives.get(name)
+        return found.life if found and found.life.queue.settings.consistency is Consistency.WEAK else None
+
+    def ended(self, name: Name) -> None:
+        """The cluster has no such life."""
+        self._lives.pop(name, None)
+
+    def fresh(self, since: Ticks) -> bool:
+        """Whether what was asked then may still be gone by."""
+        age = self._age()
+        return age is None or self._now() - since < age * SECOND
+
+    def begin(self, name: Name) -> object:
+        """Begin to ask the cluster; returns what ``end`` takes."""
+        self._look()
+        asking = object()
+        self._asking[asking] = (name, self._now())
+        return asking
+
+    def end(self, asking: object, life: Life | None) -> None:
+        """Put in what was answered; nothing where the question failed."""
+        self._look()
+        name, since = self._asking.pop(asking, (None, Ticks(0)))
+        if life is None or name is None:
+            return
+        self._lives.pop(name, None)
+        self._lives[name] = _Remembered(life, since)
+        if len(self._lives) > self._size:
+            del self._lives[next(iter(self._lives))]
+
+    def change(self, name: Name) -> None:
+        """Forget a life: its change begins, or is over."""
+        self._lives.pop(name, None)
+        for asking in [asking for asking, (asked, _) in self._asking.items() if asked == name]:
+            del self._asking[asking]
+
+    def _look(self) -> None:
+        if self._tenure() != self._seen:
+            self._seen = self._tenure()
+            self._lives.clear()
+            self._asking.clear()
