@@ -7,6 +7,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from functools import cache
+from string import ascii_letters, digits
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -28,6 +29,9 @@ _PLAIN_HEADERS: Final = "!#$&'()*+,-./:;<=>?@[]^_`{|}~"
 
 _URI: Final = "!$%&'()*+,-./:;=@_~"
 """What stands for itself in the path of a URI, besides letters and digits; and the percent sign of what does not."""
+
+_AS_THEY_ARE: Final = (ascii_letters + digits + _URI).encode("ascii")
+"""All of that: most paths have nothing else, which is sooner seen than quoted."""
 
 _OUTSIDE_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 
@@ -61,7 +65,8 @@ def content_type_of(content: Content) -> str:
 
 def reference(request: Request) -> str:
     """The path of a request as header fields may have it: clients also send characters that no URI has."""
-    return quote(request.path, safe=_URI)
+    path = request.path
+    return quote(path, safe=_URI) if path.translate(None, _AS_THEY_ARE) else path.decode("ascii")
 
 
 def headers_field(headers: bytes) -> bytes:
