@@ -74,10 +74,11 @@ def main(count: int, seconds: float) -> None:
             daemon = Daemon(port, process.pid)
             # The first round of connections is not measured: what it leaves in memory is used again by the others.
             idle(daemon, count)
+            # The daemon has heard of all queues before: what it remembers of them is not what waiting costs.
+            cursors = ends(port, range(count))
             alone = daemon.memory()
             beside_idle = idle(daemon, count)
             print(f"{count} connections that do nothing: {(beside_idle - alone) / MIB:.1f} MiB more than without")
-            cursors = ends(port, range(count))
             one_queue(daemon, alone, cursors[:1] * count, seconds)
             many_queues(daemon, alone, cursors, seconds)
 

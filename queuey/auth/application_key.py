@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from hashlib import sha256
 
 import attrs
@@ -36,4 +37,10 @@ class ApplicationKeys:
         application = self.in_force().get(digest)
         if application is None:
             return fail(BadCredentials("Invalid application key"))
-        return succeed(frozenset((f"app:{application}",)))
+        return succeed(_principals(application))
+
+
+@cache
+def _principals(application: str) -> frozenset[str]:
+    """The principal of an application, the same object for all of its requests."""
+    return frozenset((f"app:{application}",))

@@ -16,6 +16,7 @@ from queuey.errors import NotPromised
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.message import Address, Condition, Content, Draft, Message, NewMessage
 from queuey.model.once import Appended, Once
+from queuey.model.policy import Ack
 from queuey.model.queue import Consistency, Queue
 from queuey.model.timeid import MessageId
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Position, Window, WindowSlice
@@ -82,20 +83,17 @@ class MessageExchange:
         policy = await self.policies.policy_for(queue.application)
         return await self.store.scan(queue, window, policy.read_ack(queue.settings.consistency))
 
-    @deferred
     async def page(self, queue: Queue, merge: Merge, wait: float) -> MergeSlice:
         """The first part of a range that is read as one log, up to its limits.
 
+        It is a coroutine, since ten thousand may wait in it: a Deferred around each would take a tenth of the memory.
+
         :param wait: seconds to wait at the most where there is nothing, and something may come.
-        :return: fires with it, or when the time is over with one that is empty. It may be empty although more follows,
-            where much has expired. May be cancelled.
+        :return: it, or when the time is over one that is empty. It may be empty although more follows, where much has
+            expired. May be cancelled.
         """
         policy = await self.policies.policy_for(queue.application)
-        ack = policy.read_ack(queue.settings.consistency)
-
-        def look(part: Merge) -> Deferred[MergeSlice]:
-            return self.store.merge(queue, part, ack)
-
+        look = _Look(self.store, queue, policy.read_ack(queue.settings.consistency))
         if not wait:
             return await _page(look, merge)
         with self.waits.join(queue.incarnation, merge.partitions, wait, look, fresh=merge.fresh) as waiter:
@@ -175,6 +173,18 @@ class MessageExchange:
             return result
 
         return shield(writing.addCallback(done))
+
+
+@attrs.frozen
+class _Look:
+    """Reads a queue at the consistency that its policy asks for."""
+
+    store: IStore
+    queue: Queue
+    ack: Ack
+
+    def __call__(self, merge: Merge) -> Deferred[MergeSlice]:
+        return self.store.merge(self.queue, merge, self.ack)
 
 
 def _at_the_end(merge: Merge, page: MergeSlice) -> bool:

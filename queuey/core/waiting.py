@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
 from types import TracebackType
@@ -34,6 +33,9 @@ class Waits:
     There is one timer for the deadlines of all. Where the store does not tell of everything that comes, there is one
     more for each queue that is waited for, and at each of its turns one read of one message, for all who wait there:
     it begins at the earliest place that one of them has not looked at, and if it finds something, all look.
+
+    :ivar clock: whose timers are used.
+    :ivar look_every: seconds between two turns of such a timer; ``None`` where the store tells of everything.
     """
 
     def __init__(self, clock: IReactorTime, watch: Callable[[Callable[[int], None]], float | None]) -> None:
@@ -41,10 +43,10 @@ class Waits:
         :param clock: whose timers are used.
         :param watch: the store's own; see IStore.
         """
-        self._clock = clock
+        self.clock = clock
         self._queues: dict[int, _Awaited] = {}
         self._deadlines = _Deadlines(clock)
-        self._look_every = watch(self.wake)
+        self.look_every = watch(self.wake)
         self._ended = False
 
     @property
@@ -71,14 +73,17 @@ class Waits:
         """
         queue = self._queues.get(incarnation)
         if queue is None:
-            queue = _Awaited(self._clock, look, self._look_every, partial(self._queues.pop, incarnation))
-            self._queues[incarnation] = queue
-        waiter = Waiter(self._clock, queue, partitions, fresh, self._deadlines)
+            self._queues[incarnation] = queue = _Awaited(self, incarnation, look)
+        waiter = Waiter(self.clock, queue, partitions, fresh, self._deadlines)
         queue.add(waiter)
-        self._deadlines.add(waiter, self._clock.seconds() + seconds)
+        self._deadlines.add(waiter, self.clock.seconds() + seconds)
         if self._ended:
             waiter.expire()
         return waiter
+
+    def forget(self, incarnation: int) -> None:
+        """Learn that nobody waits for a queue any more."""
+        del self._queues[incarnation]
 
     def end(self) -> None:
         """Let nobody wait any longer, from now on: everybody is told that the time is over."""
@@ -157,18 +162,17 @@ class _Awaited:
     """A queue while somebody waits for it."""
 
     __slots__ = (
-        "_clock", "_everywhere", "_look", "_look_every", "_looking", "_looks", "_nobody", "_partitions", "_seen",
-        "_telling", "_waiters",
+        "_everywhere", "_incarnation", "_look", "_looking", "_looks", "_partitions", "_seen", "_telling", "_waiters",
+        "_waits",
     )  # fmt: skip
 
-    def __init__(self, clock: IReactorTime, look: Look, look_every: float | None, nobody: Callable[[], object]) -> None:
+    def __init__(self, waits: Waits, incarnation: int, look: Look) -> None:
         """
-        :param nobody: is called when nobody waits any more; then this is of no more use.
+        :param waits: forgets it when nobody waits any more.
         """
-        self._clock = clock
+        self._waits = waits
+        self._incarnation = incarnation
         self._look = look
-        self._look_every = look_every
-        self._nobody = nobody
         self._waiters: dict[Waiter, None] = {}
         self._partitions: frozenset[int] = frozenset()
         self._everywhere = False
@@ -188,7 +192,7 @@ class _Awaited:
         del self._waiters[waiter]
         if self._waiters:
             return
-        self._nobody()
+        self._waits.forget(self._incarnation)
         for timer in (self._telling, self._looks):
             if timer is not None:
                 timer.cancel()
@@ -204,7 +208,7 @@ class _Awaited:
         else:
             return
         if self._telling is None:
-            self._telling = self._clock.callLater(0, self._tell)
+            self._telling = self._waits.clock.callLater(0, self._tell)
 
     def _tell(self) -> None:
         everywhere, partitions = self._everywhere, self._partitions
@@ -218,8 +222,8 @@ class _Awaited:
         self._seen = min(self._seen, seen)
 
     def _look_later(self) -> None:
-        if self._look_every is not None:
-            self._looks = self._clock.callLater(self._look_every, self._look_now)
+        if self._waits.look_every is not None:
+            self._looks = self._waits.clock.callLater(self._waits.look_every, self._look_now)
 
     def _look_now(self) -> None:
         self._looks = None

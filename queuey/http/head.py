@@ -135,6 +135,15 @@ def check_host(host: bytes) -> None:
         raise bad_request("The Host field is not a host, with or without a port.")
 
 
+_FREQUENT: Final = (
+    b"Accept", b"Accept-Encoding", b"Accept-Language", b"Authorization", b"Connection", b"Content-Length",
+    b"Content-Type", b"Host", b"Idempotency-Key", b"Origin", b"Referer", b"User-Agent", b"X-Request-Id",
+)  # fmt: skip
+_NAMES: Final = {way: name.lower() for name in _FREQUENT for way in (name, name.lower())}
+"""The names of fields that most requests have, in lower case, by how they are mostly written: to have one object for
+each takes less time and less memory."""
+
+
 def parse_fields(section: bytes) -> Fields:
     """Take the lines of a header apart; they have been found to be of legal characters.
 
@@ -150,7 +159,7 @@ def parse_fields(section: bytes) -> Fields:
         name, colon, value = line.partition(b":")
         if not colon or not name or name.translate(None, _TOKEN):
             raise bad_request("A line of the header is not a header field.")
-        name, value = name.lower(), value.strip(b" \t")
+        name, value = _NAMES.get(name) or name.lower(), value.strip(b" \t")
         if name in fields:
             fields[name].append(value)
         else:

@@ -164,14 +164,12 @@ class Root(Resource):
     def _serve(self, request: Request, handler: Handler, names: dict[str, str]) -> None:
         """Run a handler as Klein does: an error is answered, a client that hangs up cancels it."""
         serving = Deferred.fromCoroutine(handler(request, **names))
-        serving.addErrback(_failed, self._errors, request).addCallback(_finished, request)
+        serving.addBoth(_served, self._errors, request)
         if not serving.called:
             request.served_by(serving)
 
 
-def _failed(failure: Failure, errors: ErrorAnswers, request: Request) -> None:
-    errors.answer(request, failure)
-
-
-def _finished(result: None, request: Request) -> None:
+def _served(result: Failure | None, errors: ErrorAnswers, request: Request) -> None:
+    if result is not None:
+        errors.answer(request, result)
     request.finish()

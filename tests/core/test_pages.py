@@ -50,10 +50,10 @@ class PageTestCase(CoreTestCase):
 
     def page(self, merge: Merge = ALL) -> MergeSlice:
         """What is there, without waiting."""
-        return self.successResultOf(self.exchange.page(self.queue, merge, 0))
+        return self.successResultOf(Deferred.fromCoroutine(self.exchange.page(self.queue, merge, 0)))
 
     def wait(self, merge: Merge = ALL, seconds: float = 20) -> Deferred[MergeSlice]:
-        return self.exchange.page(self.queue, merge, seconds)
+        return Deferred.fromCoroutine(self.exchange.page(self.queue, merge, seconds))
 
     def after(self, page: MergeSlice, merge: Merge = ALL) -> Merge:
         return attrs.evolve(merge, lower=page.position)
@@ -185,10 +185,11 @@ class SlicesTests(PageTestCase):
         self.store.merge = noting  # type: ignore[method-assign, assignment]
         weak = self.successResultOf(self.directory.change(self.queue, QueueChanges(consistency=Consistency.WEAK)))
         for queue in (self.queue, weak):
-            self.successResultOf(self.exchange.page(queue, ALL, 0))
+            self.successResultOf(Deferred.fromCoroutine(self.exchange.page(queue, ALL, 0)))
         self.assertEqual(acks, [Ack.MAJORITY, Ack.ONE])
         unknown = attrs.evolve(self.queue, application="b")
-        self.failureResultOf(self.exchange.page(unknown, ALL, 5), NoSuchApplication)
+        asked = Deferred.fromCoroutine(self.exchange.page(unknown, ALL, 5))
+        self.failureResultOf(asked, NoSuchApplication)
         self.assert_nothing_left()
 
 

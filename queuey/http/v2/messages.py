@@ -12,15 +12,12 @@ from queuey.http.authorized import AdmittedToQueue, Route
 from queuey.http.parameters import shown
 from queuey.http.v2 import appends, pages, repeats
 from queuey.http.v2.answers import answer_stored, stored_json
-from queuey.http.v2.pages import Wanted
 from queuey.http.v2.parameters import Query
 from queuey.http.v2.queues import QUEUE
 from queuey.http.v2.stream import V2Stream, is_stream
 from queuey.http.wire import Request
 from queuey.model.access import Operation
-from queuey.model.queue import Queue
 from queuey.model.timeid import HIGHEST, MessageId, from_seconds, lower_bound, parse_time
-from queuey.model.window import MergeSlice
 
 MESSAGES: Final = f"{QUEUE}/messages"
 
@@ -66,11 +63,7 @@ class V2Messages:
 
     async def read(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Read a page; its partitions are one log."""
-        wanted, slice = await self._page(request, admitted.queue)
-        await pages.answer(request, pages.page(admitted, wanted, slice, from_seconds(self.now())))
-
-    async def _page(self, request: Request, queue: Queue) -> tuple[Wanted, MergeSlice]:
-        """What a request asks for, and that."""
+        queue = admitted.queue
         wanted = pages.wanted(request, queue)
         slice = await self.exchange.page(queue, wanted.merge, wanted.wait)
         while wanted.everything:
@@ -80,7 +73,7 @@ class V2Messages:
             # Partitions were added meanwhile, and what they have may be before the place where the page goes on.
             queue, wanted = now, pages.wanted(request, now)
             slice = await self.exchange.page(queue, wanted.merge, 0)
-        return wanted, slice
+        await pages.answer(request, pages.page(admitted, wanted, slice, from_seconds(self.now())))
 
     async def purge(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Delete what is before a place in the log."""
