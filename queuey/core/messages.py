@@ -12,7 +12,7 @@ from queuey.core.partitions import spread
 from queuey.core.queues import PLANNED, standing
 from queuey.core.waiting import Look, Waits
 from queuey.deferreds import deferred, shield
-from queuey.errors import NotPromised
+from queuey.errors import NoSuchQueue, NotPromised
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.message import Address, Condition, Content, Draft, Message, NewMessage
 from queuey.model.once import Appended, Once
@@ -36,12 +36,15 @@ class MessageExchange:
 
     :ivar choose: a random whole number from 0 to one less than its argument.
     :ivar waits: those who wait for messages; they are told of every write.
+    :ivar settles: whether what is written to a queue that is not weak shows only after a while, which those who wait
+        for it find out by looking.
     """
 
     store: IStore
     policies: IPolicies
     choose: Callable[[int], int]
     waits: Waits
+    settles: bool
 
     @deferred
     async def append(self, queue: Queue, drafts: Sequence[Draft]) -> tuple[Address, ...]:
@@ -100,21 +103,31 @@ class MessageExchange:
             page = await _page(look, merge)
             while _at_the_end(merge, page):
                 merge = _onwards(merge, page)
-                if not await waiter.told(max(merge.lower, Position(page.stable))):
+                in_time = await waiter.told(max(merge.lower, Position(page.stable)))
+                if not in_time and self.waits.look_every is None:
                     break
+                # Where others write too, also when the time is over: the place to go on from is then one of now.
                 page = await _page(look, merge)
+                if not in_time:
+                    break
                 if _at_the_end(merge, page):
                     await waiter.rest()
         return page
 
     @deferred
     async def as_it_is(self, queue: Queue) -> Queue:
-        """A queue as it has become meanwhile; unchanged where it is gone.
+        """A queue as it has become meanwhile; one that is only planned is as it was.
 
         Who read all partitions that it had, and then learns that it has no more by now, has passed none over.
+
+        :return: fires with it. Fails with ``NoSuchQueue`` where it was deleted, or ``Unavailable``.
         """
+        if queue.incarnation == PLANNED:
+            return queue
         (found,) = await self.store.describe(queue.application, (queue.name,))
-        return queue if found is None or found.incarnation != queue.incarnation else found
+        if found is None or found.incarnation != queue.incarnation:
+            raise NoSuchQueue(f'The queue "{queue.name}" was deleted.')
+        return found
 
     @deferred
     async def lookup(self, queue: Queue, addresses: Sequence[Address]) -> LookupSlice:
@@ -169,7 +182,8 @@ class MessageExchange:
         """Shield a write, and tell those who wait once it is done, also where nobody is left to be answered."""
 
         def done(result: T) -> T:
-            self.waits.wake(queue.incarnation, written)
+            later = self.settles and queue.settings.consistency is not Consistency.WEAK
+            self.waits.wake(queue.incarnation, written, only_fresh=later)
             return result
 
         return shield(writing.addCallback(done))

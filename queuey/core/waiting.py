@@ -54,13 +54,14 @@ class Waits:
         """How many wait."""
         return len(self._deadlines)
 
-    def wake(self, incarnation: int, written: Sequence[NewMessage] = ()) -> None:
+    def wake(self, incarnation: int, written: Sequence[NewMessage] = (), *, only_fresh: bool = False) -> None:
         """Tell those who wait for a queue that something has come; soon, whoever tells it goes on first.
 
         :param written: what has come; none: anything, anywhere.
+        :param only_fresh: whether it is only of use to those who want to see what is not stable yet.
         """
         queue = self._queues.get(incarnation)
-        if queue is not None:
+        if queue is not None and (not only_fresh or queue.fresh):
             queue.tell({message.partition for message in written if not message.delay} if written else None)
 
     def join(self, incarnation: int, partitions: Sequence[int], seconds: float, look: Look, *, fresh: bool) -> Waiter:
@@ -181,6 +182,11 @@ class _Awaited:
         self._looks: IDelayedCall | None = None
         self._looking: Deferred[None] | None = None
 
+    @property
+    def fresh(self) -> bool:
+        """Whether anybody wants to see what is not stable yet."""
+        return any(waiter.fresh for waiter in self._waiters)
+
     def add(self, waiter: Waiter) -> None:
         """Let one more wait."""
         self._waiters[waiter] = None
@@ -231,8 +237,7 @@ class _Awaited:
             self._look_later()  # all are looking for themselves
             return
         partitions = set[int]().union(*(waiter.partitions for waiter in self._waiters))
-        fresh = any(waiter.fresh for waiter in self._waiters)
-        asked = Merge(tuple(sorted(partitions)), self._seen, limit=1, max_bytes=0, fresh=fresh)
+        asked = Merge(tuple(sorted(partitions)), self._seen, limit=1, max_bytes=0, fresh=self.fresh)
         self._looking = self._look(asked).addCallback(self._looked, asked).addErrback(_missed).addBoth(self._go_on)
 
     def _looked(self, slice: MergeSlice, asked: Merge) -> None:

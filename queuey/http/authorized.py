@@ -55,7 +55,7 @@ class Gate:
     async def admit(self, request: Request, application: str, operation: Operation) -> Admitted:
         """Let a request on an application in, or raise why not."""
         policy, caller = await self._identify(request, application)
-        _permit(operation, caller, application, None)
+        permit(operation, caller, application, None)
         return Admitted(policy, caller)
 
     async def admit_to_queue(
@@ -73,7 +73,7 @@ class Gate:
             if not new_message or not _makes_queues(policy, caller) or name_problem(name) is not None:
                 raise
             queue = planned(policy, name)
-        _permit(operation, caller, application, queue)
+        permit(operation, caller, application, queue)
         return AdmittedToQueue(policy, caller, queue)
 
     async def _identify(self, request: Request, application: str) -> tuple[Policy, frozenset[str]]:
@@ -88,7 +88,11 @@ class Gate:
         return policy, caller
 
 
-def _permit(operation: Operation, caller: frozenset[str], application: str, queue: Queue | None) -> None:
+def permit(operation: Operation, caller: frozenset[str], application: str, queue: Queue | None) -> None:
+    """Refuse what a caller may not do; see ``model.access``.
+
+    :raise Forbidden: saying so.
+    """
     if not allowed(operation, caller, application, queue):
         kind = Forbidden if caller else NeedsCredentials
         raise kind(f"Access was denied: this caller may not {operation.value}.")

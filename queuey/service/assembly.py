@@ -66,7 +66,7 @@ def assemble(settings: Settings, reactor: Any, now: Callable[[], float], store: 
     policies = GivenPolicies(lambda: in_force.policies)
     directory = QueueDirectory(store, policies)
     waits = Waits(reactor, store.watch)
-    exchange = MessageExchange(store, policies, random.randrange, waits)
+    exchange = MessageExchange(store, policies, random.randrange, waits, settle(settings) > 0)
     gate = Gate(policies, ApplicationKeys(lambda: in_force.digests), directory)
     cors = Cors(in_force.origins)
     v1 = V1(directory, exchange, lambda: uuid.uuid4().hex)

@@ -75,7 +75,9 @@ class CoreTestCase(SynchronousTestCase):
         self.store.open()
         policies = GivenPolicies(lambda: {"a": POLICY})
         turns = cycle(range(200))
-        self.exchange = MessageExchange(self.store, policies, lambda below: next(turns) % below, self.waits)
+        self.exchange = MessageExchange(
+            self.store, policies, lambda below: next(turns) % below, self.waits, settles=False
+        )
         self.directory = QueueDirectory(self.store, policies)
 
     def make(self, **changes: object) -> Queue:

@@ -212,6 +212,17 @@ class WakingTests(WaitsCase):
         self.assertNoResult(later)
         self.assertNoResult(elsewhere)
 
+    def test_what_only_those_see_who_want_what_is_fresh(self) -> None:
+        settled, fresh = self.join(), self.join(2, fresh=True)
+        told = [settled.told(OLDEST), fresh.told(OLDEST)]
+        for queue in (QUEUE, 2):
+            self.waits.wake(queue, only_fresh=True)
+        self.clock.advance(0)
+        self.assertNoResult(told[0])
+        self.assertIs(self.successResultOf(told[1]), True)
+        for waiter in (settled, fresh):
+            waiter.__exit__(None, None, None)
+
     def test_anything_anywhere(self) -> None:
         waiting = [self.wait(partitions=(number,)) for number in range(1, 4)]
         self.waits.wake(QUEUE)

@@ -88,6 +88,9 @@ class StableTests(SlowTestCase):
         page = self.page("fresh=true&limit=2")
         self.assertEqual([m["body"] for m in page["messages"]], ["0", "1"])
         stuck = page["next"]
+        self.assertTrue(page["more"])
+        again = self.page(f"fresh=true&limit=2&after={stuck}")
+        self.assertEqual((again["next"], again["more"]), (stuck, False))
         self.assertEqual(self.texts(f"fresh=true&limit=2&after={stuck}"), ["0", "1"])
         self.release()
         self.expect(201, slow.response())
@@ -115,6 +118,24 @@ class StableTests(SlowTestCase):
         self.clock.pump([0.1] * 15)
         page = self.expect(200, connection.response())
         self.assertEqual([m["body"] for m in page["messages"]], ["slow", "after"])
+
+    def test_place_after_a_wait(self) -> None:
+        """Who has waited in vain goes on from where it is certain by then that there is nothing."""
+        connection = self.client.start("GET", f"/v2/app{self.path('?wait=5')}", OWNER)
+        before = self.page()["next"]
+        self.clock.pump([0.1] * 51)
+        page = self.expect(200, connection.response())
+        self.assertEqual((page["messages"], page["next"]), ([], self.page()["next"]))
+        self.assertNotEqual(page["next"], before)
+
+    def test_short_lives(self) -> None:
+        """A wait that is longer than messages live has missed nothing."""
+        patch = "application/merge-patch+json"
+        self.assertEqual(self.send("PATCH", "/queues/q", {"ttl": 4}, content_type=patch).status, 200)
+        after = self.page()["next"]
+        connection = self.client.start("GET", f"/v2/app{self.path(f'?wait=8&after={after}')}", OWNER)
+        self.clock.pump([0.1] * 81)
+        self.assertEqual(self.expect(200, connection.response())["resume"], "exact")
 
     def test_waits_for_fresh(self) -> None:
         """Who wants what is fresh is woken by it at once."""

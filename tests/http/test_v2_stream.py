@@ -627,6 +627,27 @@ class FailingTests(StreamCase):
         refused = [event for event in events if event.get("event") == "refused"]
         self.assertEqual([(503, "unknown")], [(event["status"], event["applied"]) for event in refused])
 
+    def change(self, **settings: Any) -> None:
+        headers = {**OWNER, "Content-Type": "application/merge-patch+json"}
+        answer = self.ask("PATCH", "/v2/app/queues/q", headers, json.dumps(settings).encode())
+        self.assertEqual(200, answer.status, answer.body)
+
+    def test_changed_queue(self) -> None:
+        """Each line goes by the queue as it is when the line comes, however old the stream is."""
+        connection = self.begin().send(chunk(message("a", partition=2) + message("b", idempotency_key="b")))
+        self.change(partitions=2, ttl=50, consistency="weak")
+        connection.send(chunk(message("c", partition=2) + message("d", idempotency_key="d")))
+        self.change(consistency="strong")
+        connection.send(chunk(message("e", idempotency_key="e"))).send(b"0\r\n\r\n")
+        told = self.lines(connection)
+        self.assertEqual([("invalid-body", 1), ("not-promised", 4)], [self.problem(told[at]) for at in (0, 3)])
+        self.assertEqual(2, told[2]["partition"])
+        self.assertEqual({"done": True, "stored": 3, "failed": 2}, told[5])
+        page = self.ask("GET", PATH).json["messages"]
+        lives = {each["body"]: each["expires"][:19] for each in page}
+        self.assertEqual(lives["c"], lives["e"])
+        self.assertLess(lives["c"], lives["b"])
+
     def test_deleted_queue(self) -> None:
         """If the queue is deleted, what was sent since is told so, and the stream ends."""
         connection = self.begin().send(chunk(message("a")))

@@ -353,14 +353,26 @@ class EndTests(WaitTestCase):
             self.nothing_left()
         self.assertEqual(self.flushLoggedErrors(), [])
 
+    def test_rights_taken_away(self) -> None:
+        """Who may not read any more when something comes is not shown it."""
+        patch = "application/merge-patch+json"
+        self.assertEqual(self.send("PATCH", "/queues/q", {"type": "public"}, content_type=patch).status, 200)
+        path = f"/v2/app{self.path('?wait=20')}"
+        anonymous, owner = self.client.start("GET", path, {}), self.client.start("GET", path, OWNER)
+        self.assertEqual(self.send("PATCH", "/queues/q", {"type": "user"}, content_type=patch).status, 200)
+        self.waiting(anonymous, owner)
+        self.appended("secret")
+        self.pass_time(0.2)
+        self.problem("unauthorized", anonymous.response())
+        self.came(owner, "secret")
+        self.nothing_left()
+
     def test_deleted_queue(self) -> None:
-        """Its readers are answered, at the latest when their time is over."""
+        """Its readers are told, at the latest when their time is over."""
         connection = self.wait(seconds="5")
         self.assertEqual(self.send("DELETE", "/queues/q").status, 204)
         self.pass_time(6)
-        response = connection.response()
-        self.assertIn(response.status, (200, 404))
-        connection.hang_up()
+        self.problem("no-such-queue", connection.response())
         self.nothing_left()
 
     def test_purged_queue(self) -> None:

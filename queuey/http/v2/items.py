@@ -141,7 +141,8 @@ class _Members:
             if name == KEY:
                 self.wrong(name, "is for streams; a batch has one Idempotency-Key in the header for all of it")
             else:
-                self.wrong(name, f"is not known; known here: {', '.join(known)}")
+                names = (*known, KEY) if keyed else known
+                self.wrong(name, f"is not known; known here: {', '.join(names)}")
 
     def body(self) -> bytes:
         """The bytes, from either of the two members that may have them."""

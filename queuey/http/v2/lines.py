@@ -135,6 +135,10 @@ class Reader:
         self._keys = keys
         self._number = 0
 
+    def follow(self, messages: items.Items) -> None:
+        """Make drafts by other rules from the next line on."""
+        self._messages = messages
+
     def feed(self, piece: bytes) -> Iterator[list[Line]]:
         """What the lines are that end in a piece, no more of them at a time than are handled at once.
 

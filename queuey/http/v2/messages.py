@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 
 from queuey.core.messages import MessageExchange
-from queuey.http.authorized import AdmittedToQueue, Route
+from queuey.http.authorized import AdmittedToQueue, Route, permit
 from queuey.http.parameters import shown
 from queuey.http.v2 import appends, pages, repeats
 from queuey.http.v2.answers import answer_stored, stored_json
@@ -64,16 +64,17 @@ class V2Messages:
     async def read(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Read a page; its partitions are one log."""
         queue = admitted.queue
-        wanted = pages.wanted(request, queue)
+        wanted, began = pages.wanted(request, queue), from_seconds(self.now())
         slice = await self.exchange.page(queue, wanted.merge, wanted.wait)
-        while wanted.everything:
+        while wanted.everything or wanted.wait:
             now = await self.exchange.as_it_is(queue)
-            if now.settings.partitions <= queue.settings.partitions:
+            permit(Operation.READ_MESSAGES, admitted.caller, now.application, now)
+            if not wanted.everything or now.settings.partitions <= queue.settings.partitions:
                 break
             # Partitions were added meanwhile, and what they have may be before the place where the page goes on.
             queue, wanted = now, pages.wanted(request, now)
             slice = await self.exchange.page(queue, wanted.merge, 0)
-        await pages.answer(request, pages.page(admitted, wanted, slice, from_seconds(self.now())))
+        await pages.answer(request, pages.page(admitted, wanted, slice, began))
 
     async def purge(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Delete what is before a place in the log."""

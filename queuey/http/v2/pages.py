@@ -145,6 +145,11 @@ class Page:
         return self._at(self.slice.position)
 
     @property
+    def more(self) -> bool:
+        """Whether to go on at once: what is not stable yet comes again, and who asks for it may stand still."""
+        return not self.slice.over and not (self.wanted.merge.fresh and self.next == self.wanted.start.text())
+
+    @property
     def truncated(self) -> bool:
         """Whether something that the reader has not seen may be gone."""
         place, slice, merge = self.wanted.start.position, self.slice, self.wanted.merge
@@ -170,7 +175,7 @@ class Page:
         """What stands beside the messages, as the members of an object."""
         found = {
             "next": self.next,
-            "more": not self.slice.over,
+            "more": self.more,
             "stable_until": to_rfc3339(ticks_of(self.slice.stable)),
             "resume": "truncated" if self.truncated else "exact",
         }
@@ -182,7 +187,7 @@ class Page:
 def page(admitted: AdmittedToQueue, wanted: Wanted, slice: MergeSlice, now: Ticks) -> Page:
     """The page that was read.
 
-    :param now: the time.
+    :param now: the time, as it was when the page was asked for.
     """
     kept = Ticks(max(0, now - admitted.ttl * SECOND))
     # A queue that is younger than that has lost nothing yet, however early a place its reader has.
@@ -193,7 +198,7 @@ async def answer(request: Request, page: Page) -> None:
     """Write the answer to a read, in pieces where it is large, which leave as fast as the client takes them."""
     lines = _prefers_lines(request)
     fields: list[Field] = [(b"Content-Type", (NDJSON if lines else _JSON).encode("ascii")), NO_STORE]
-    if not page.slice.over:
+    if page.more:
         fields.append((b"Link", _link(request, page.next)))
     pieces = _lines(page) if lines else _document(page)
     if _size(page.slice.messages) <= _WHOLE:

@@ -7,6 +7,7 @@ either, unless it has asked for failures alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from enum import Enum
 from http import HTTPStatus
 from typing import Final
@@ -66,9 +67,8 @@ class V2Stream:
         """Store the messages of a stream, and tell of each line what became of it."""
         results = (Failures if _wanted(request) is Wanted.FAILURES else Results)(request)
         policy, queue = admitted.policy, admitted.queue
-        items = Items(queue.settings.partitions, admitted.ttl, keyed=True)
-        reader = Reader(policy.max_body, items, Keys(admitted.caller, policy.idempotency_ttl))
-        await _Stream(self.exchange, request, queue, reader, results).run()
+        reader = Reader(policy.max_body, _items(queue, policy.ttl), Keys(admitted.caller, policy.idempotency_ttl))
+        await _Stream(self.exchange, request, queue, policy.ttl, reader, results).run()
 
 
 def _wanted(request: Request) -> Wanted:
@@ -90,11 +90,15 @@ class _Stream:
     """One stream on its way into a queue."""
 
     def __init__(
-        self, exchange: MessageExchange, request: Request, queue: Queue, reader: Reader, results: Results
+        self, exchange: MessageExchange, request: Request, queue: Queue, ttl: int, reader: Reader, results: Results
     ) -> None:
+        """
+        :param ttl: seconds that messages live where neither they nor the queue say otherwise.
+        """
         self._exchange = exchange
         self._request = request
         self._queue = queue
+        self._ttl = ttl
         self._reader = reader
         self._results = results
         self._batches = Batches(self._work, self._stop_reading)
@@ -127,6 +131,8 @@ class _Stream:
         """
         try:
             while piece := await self._next_piece():
+                with suppress(QueueyError):  # which the next write meets as well
+                    await self._look_again()
                 await self._take(self._reader.feed(piece))
             await self._take(self._reader.end())
         except BrokenLine as broken:
@@ -162,12 +168,26 @@ class _Stream:
     @deferred
     async def _work(self, lines: Sequence[Line]) -> None:
         """Store a batch, and tell of it."""
-        writes = [self._write(some) for some in _apart(lines)]
-        stored = iter([outcome for write in writes for outcome in await write])
-        outcomes = [line.problem or next(stored) for line in lines]
+        outcomes: list[Outcome]
+        try:
+            await self._look_again()
+        except QueueyError as error:
+            problem = self._failed(error)
+            outcomes = [line.problem or problem for line in lines]
+        else:
+            writes = [self._write(some) for some in _apart(lines)]
+            stored = iter([outcome for write in writes for outcome in await write])
+            outcomes = [line.problem or next(stored) for line in lines]
         if self._lost:
             self._batches.stop()
         await self._results.tell(lines, outcomes)
+
+    async def _look_again(self) -> None:
+        """Go by the queue as it is now: a stream may last for days, and what is promised of a write hangs on it."""
+        now = await self._exchange.as_it_is(self._queue)
+        if now.settings != self._queue.settings:
+            self._reader.follow(_items(now, self._ttl))
+        self._queue = now
 
     @deferred
     async def _write(self, lines: Sequence[Line]) -> list[Outcome]:
@@ -190,6 +210,10 @@ class _Stream:
         if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log_refused(self._request, problem.status, problem.detail, problem.applied)
         return problem
+
+
+def _items(queue: Queue, ttl: int) -> Items:
+    return Items(queue.settings.partitions, queue.settings.ttl or ttl, keyed=True)
 
 
 def _apart(lines: Sequence[Line]) -> list[list[Line]]:
