@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.python import log
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests.checks import Checks, Part, Processes, cassandra_parts, chosen, counted, live_suites, suites
+from tests.checks import EXPLORED, ROOT, Checks, Part, Processes, cassandra_parts, chosen, counted, live_suites, suites
 from tests.counting import CountingReporter, Counts, count
 
 
@@ -127,6 +127,16 @@ class PartsTests(SynchronousTestCase):
         self.assertIn("tests.test_checks", suites())
         self.assertIn("tests.contracts", suites())
         self.assertNotIn("tests.live", suites())
+
+    def test_suites_without_some(self) -> None:
+        """What is left out is there otherwise, and nothing else is missing."""
+        names = suites(EXPLORED)
+        self.assertIn("tests.contracts", names)
+        self.assertIn("tests.storage.cassandra.test_store", names)
+        self.assertNotIn("tests.model", names)
+        whole = {f"{folder}.{path.stem}" for folder in ("tests.model", "tests.storage", "tests.storage.cassandra")
+                 for path in (ROOT / folder.replace(".", "/")).glob("test_*.py")}  # fmt: skip
+        self.assertEqual(whole - set(names), set(EXPLORED))
 
     def test_live_suites(self) -> None:
         """All but what needs Cassandra, which is a part of its own."""
