@@ -1,7 +1,7 @@
 # Every command of a developer, and of whoever tries Queuey from a checkout; `make help` lists them.
 #
 # What `make test` runs, and what each part needs (tests/checks.py says more):
-#   unit, live             a Python of 3.11-3.13; live also Debian's Chromium, see `make browser`
+#   unit, explored, live   a Python of 3.11-3.13; live also Debian's Chromium, see `make browser`
 #   coverage               unit, run before it
 #   cassandra              Java 17 and Maven; skipped where they are missing
 #   ruff, format, imports,

@@ -4,8 +4,9 @@ Run from the root by the Python of the development environment. The parts, in th
 which the one with Cassandra waits more than it works (two cores are what a small machine has):
 
 =============  ========================================================================================
-unit           every test outside of ``tests/live``, with branch coverage measured
+unit           every test outside of ``tests/live`` but those of ``explored``, with branch coverage measured
 coverage       the floor of ``.coveragerc``, of what ``unit`` measured
+explored       the tests that walk through every course of some rules, at full speed
 live           ``tests/live``: real sockets, processes, signals and files
 cassandra      ``tests/live/cassandra``: the same with real nodes of Cassandra, of which two are started for all
 ruff, format   the linter, and the one way of laying out code
@@ -253,8 +254,8 @@ EXPLORED = (
     "tests.model.test_stable_simulated",
     "tests.storage.cassandra.test_producers_faults",
 )
-"""The modules that walk through every course of some rules. Whether these hold does not hang on the version of Python,
-so one is enough; everything that the rules are written in is tested under all of them."""
+"""The modules that walk through every course of some rules. To measure coverage would take several times as long, and
+whether the rules hold does not hang on the version of Python; what they are written in is tested under all of them."""
 
 
 def suites(without: Sequence[str] = ()) -> list[str]:
@@ -297,7 +298,7 @@ def suite(python: str, folder: Path, names: Sequence[str], *more: str, run: Sequ
 
 
 def python_part(version: str, python: str, folder: Path) -> Part:
-    """The unit and contract suites under another Python, less what one Python is enough for."""
+    """The tests of ``unit`` under another Python."""
     name = f"python{version}"
     home = ROOT / ".venvs" / version
     steps = (
@@ -320,8 +321,11 @@ def test_parts(folder: Path, long: bool) -> list[Part]:
     more = order(long)
     run = ("-m", "coverage", "run", data, "-m")
     return [
-        Part("unit", (suite(own, folder / "unit", suites(), *more, run=run),), counted=True, limit=1800),
+        Part("unit", (suite(own, folder / "unit", suites(EXPLORED), *more, run=run),), counted=True, limit=1800),
         Part("coverage", ((own, "-m", "coverage", "report", data),)),
+        Part(
+            "explored", (suite(own, folder / "explored", EXPLORED, *more),), counted=True, limit=7200 if long else 1800
+        ),
         Part("live", (suite(own, folder / "live", live_suites()),), counted=True, limit=7200 if long else 1800),
     ]
 
