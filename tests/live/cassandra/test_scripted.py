@@ -550,8 +550,8 @@ class ReactorTests(ScriptedCase):
                         await deferLater(self.reactor, 0.02)
 
         workers = gatherResults([Deferred.fromCoroutine(worker(number)) for number in range(100)])
-        for _ in range(self.rounds):
-            await deferLater(self.reactor, 0.3)
+        for enough in range(100, 100 * self.rounds + 1, 100):
+            await self.until(lambda: sum(sample.outcome == "ok" for sample in samples) > enough)  # noqa: B023
             self.nodes.script.extend([SILENCE, HANG_UP, UNPREPARED, write_timeout("SIMPLE"), HALF, OVERLOADED] * 10)
             await deferLater(self.reactor, 0.3)
             await self.nodes.nodes[1].stop()
@@ -562,7 +562,6 @@ class ReactorTests(ScriptedCase):
             await self.until(lambda: len(self.session.nodes()) == 2)
         stopped[0] = True
         await workers
-        self.assertGreater([sample.outcome for sample in samples].count("ok"), 200)
         self.assertGreater([sample.outcome for sample in samples].count("no"), 10)
         await session.close()
         self.assertEqual(waits.found, [])
