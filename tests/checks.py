@@ -47,6 +47,9 @@ import attrs
 from tests.counting import Counts
 from tests.live.cassandra.nodes import why_not
 
+LIMIT = 3600
+"""Seconds that a suite may take: twice of what it takes where all three lanes share two cores."""
+
 ROOT = Path(__file__).parent.parent
 VERSIONS = ("3.11", "3.12", "3.13")
 #: Seconds between asking a part to end and ending it.
@@ -306,7 +309,7 @@ def python_part(version: str, python: str, folder: Path) -> Part:
         suite(str(home / "bin" / "python"), folder / name, suites(EXPLORED)),
     )
     missing = "" if python else f"no Python {version} here that can make a virtual environment"
-    return Part(name, steps, counted=True, limit=1800, missing=missing)
+    return Part(name, steps, counted=True, limit=LIMIT, missing=missing)
 
 
 def order(long: bool) -> tuple[str, ...]:
@@ -321,12 +324,12 @@ def test_parts(folder: Path, long: bool) -> list[Part]:
     more = order(long)
     run = ("-m", "coverage", "run", data, "-m")
     return [
-        Part("unit", (suite(own, folder / "unit", suites(EXPLORED), *more, run=run),), counted=True, limit=1800),
+        Part("unit", (suite(own, folder / "unit", suites(EXPLORED), *more, run=run),), counted=True, limit=LIMIT),
         Part("coverage", ((own, "-m", "coverage", "report", data),)),
         Part(
-            "explored", (suite(own, folder / "explored", EXPLORED, *more),), counted=True, limit=7200 if long else 1800
+            "explored", (suite(own, folder / "explored", EXPLORED, *more),), counted=True, limit=7200 if long else LIMIT
         ),
-        Part("live", (suite(own, folder / "live", live_suites()),), counted=True, limit=7200 if long else 1800),
+        Part("live", (suite(own, folder / "live", live_suites()),), counted=True, limit=7200 if long else LIMIT),
     ]
 
 
@@ -337,7 +340,7 @@ def cassandra_parts(folder: Path, long: bool, missing: str) -> list[Part]:
     """
     serve = (sys.executable, "-m", "tests.live.cassandra.serve")
     tests = suite(sys.executable, folder / "cassandra", ["tests.live.cassandra"], *order(long))
-    return [Part("cassandra", ((*serve, *tests),), counted=True, limit=7200 if long else 1800, missing=missing)]
+    return [Part("cassandra", ((*serve, *tests),), counted=True, limit=7200 if long else LIMIT, missing=missing)]
 
 
 def house_parts(folder: Path) -> list[Part]:
