@@ -163,8 +163,8 @@ class _Awaited:
     """A queue while somebody waits for it."""
 
     __slots__ = (
-        "_everywhere", "_incarnation", "_look", "_looking", "_looks", "_partitions", "_seen", "_telling", "_waiters",
-        "_waits",
+        "_everywhere", "_fresh", "_incarnation", "_look", "_looking", "_looks", "_partitions", "_seen", "_telling",
+        "_waiters", "_waits",
     )  # fmt: skip
 
     def __init__(self, waits: Waits, incarnation: int, look: Look) -> None:
@@ -175,6 +175,7 @@ class _Awaited:
         self._incarnation = incarnation
         self._look = look
         self._waiters: dict[Waiter, None] = {}
+        self._fresh = 0
         self._partitions: frozenset[int] = frozenset()
         self._everywhere = False
         self._telling: IDelayedCall | None = None
@@ -185,17 +186,19 @@ class _Awaited:
     @property
     def fresh(self) -> bool:
         """Whether anybody wants to see what is not stable yet."""
-        return any(waiter.fresh for waiter in self._waiters)
+        return self._fresh > 0
 
     def add(self, waiter: Waiter) -> None:
         """Let one more wait."""
         self._waiters[waiter] = None
+        self._fresh += waiter.fresh
         if self._looks is None and self._looking is None:
             self._look_later()
 
     def remove(self, waiter: Waiter) -> None:
         """Let one wait no more."""
         del self._waiters[waiter]
+        self._fresh -= waiter.fresh
         if self._waiters:
             return
         self._waits.forget(self._incarnation)
