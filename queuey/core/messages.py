@@ -16,7 +16,7 @@ from queuey.errors import NoSuchQueue, NotPromised
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.message import Address, Condition, Content, Draft, Message, NewMessage
 from queuey.model.once import Appended, Once
-from queuey.model.policy import Ack
+from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Consistency, Queue
 from queuey.model.timeid import MessageId
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Position, Window, WindowSlice
@@ -55,10 +55,7 @@ class MessageExchange:
         if not drafts:
             return ()
         messages = spread(drafts, queue.settings.partitions, self.choose)
-        policy = await self.policies.policy_for(queue.application)
-        if queue.incarnation == PLANNED:
-            queue = await standing(self.store, queue, policy)
-        terms = policy.write_terms(queue.settings.consistency)
+        queue, terms = await self._ready(queue)
         ids = await self._write(queue, self.store.append(queue, messages, terms), messages)
         return tuple([Address(message.partition, id) for message, id in zip(messages, ids, strict=True)])
 
@@ -74,10 +71,7 @@ class MessageExchange:
         if queue.settings.consistency is Consistency.WEAK:
             raise NotPromised("A queue of weak consistency does not promise to store anything only once.")
         messages = spread(drafts, queue.settings.partitions, self.choose)
-        policy = await self.policies.policy_for(queue.application)
-        if queue.incarnation == PLANNED:
-            queue = await standing(self.store, queue, policy)
-        terms = policy.write_terms(queue.settings.consistency)
+        queue, terms = await self._ready(queue)
         return await self._write(queue, self.store.append_once(queue, messages, terms, once), messages)
 
     @deferred
@@ -177,6 +171,13 @@ class MessageExchange:
         policy = await self.policies.policy_for(queue.application)
         ack = policy.write_terms(queue.settings.consistency).ack
         await shield(self.store.purge(queue, before, ack))
+
+    async def _ready(self, queue: Queue) -> tuple[Queue, WriteTerms]:
+        """The queue, which is made now if it was only planned, and the terms of writes to it."""
+        policy = await self.policies.policy_for(queue.application)
+        if queue.incarnation == PLANNED:
+            queue = await standing(self.store, queue, policy)
+        return queue, policy.write_terms(queue.settings.consistency)
 
     def _write(self, queue: Queue, writing: Deferred[T], written: Sequence[NewMessage] = ()) -> Deferred[T]:
         """Shield a write, and tell those who wait once it is done, also where nobody is left to be answered."""
