@@ -35,6 +35,7 @@ _EXAMPLE: Final = {
     "created": TIME,
     "version": "7",
 }
+_SHOWN: Final = {JSON: media(schema("Queue"), _EXAMPLE)}
 
 
 def paths() -> Object:
@@ -105,7 +106,7 @@ def _get() -> Object:
         "For the application and the queue's principals; everyone else is shown a public queue without its principals.",
         parameters=(parameter("If-None-Match"),),
         answers={
-            "200": answer("The queue.", {JSON: media(schema("Queue"), _EXAMPLE)}, ["ETag"]),
+            "200": answer("The queue.", _SHOWN, ["ETag"]),
             "304": answer("It is as it was.", None, ["ETag"]),
         },
         codes=_QUEUE,
@@ -122,8 +123,8 @@ def _put() -> Object:
         parameters=(parameter("If-Match"), parameter("If-None-Match")),
         body={JSON: media(schema("QueueSettings"))},
         answers={
-            "200": answer("The queue, which was there.", {JSON: media(schema("Queue"), _EXAMPLE)}, ["ETag"]),
-            "201": answer("The queue, which is new.", {JSON: media(schema("Queue"), _EXAMPLE)}, ["ETag", "Location"]),
+            "200": answer("The queue, which was there.", _SHOWN, ["ETag"]),
+            "201": answer("The queue, which is new.", _SHOWN, ["ETag", "Location"]),
         },
         codes=(*_APPLICATION, *_SETTINGS),
     )
@@ -137,7 +138,7 @@ def _patch() -> Object:
         "Members that are left out stay as they are; null brings one to its default.",
         parameters=(parameter("If-Match"), parameter("If-None-Match")),
         body={PATCH: media(schema("QueuePatch"))},
-        answers={"200": answer("The queue as it is now.", {JSON: media(schema("Queue"), _EXAMPLE)}, ["ETag"])},
+        answers={"200": answer("The queue as it is now.", _SHOWN, ["ETag"])},
         codes=(*_QUEUE, *_SETTINGS),
         told="Accept-Patch",
     )
