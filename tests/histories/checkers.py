@@ -15,7 +15,7 @@ import attrs
 from queuey.model.timeid import SECOND, ticks_of
 from queuey.model.window import OLDEST, Position
 from tests.histories.record import Record
-from tests.live.cassandra.histories import SHOWN, Outcome, Spot, Stored
+from tests.live.cassandra.histories import Outcome, Spot, Stored, found_by
 
 KEY_WAS_USED = (0, 409, 422, 503)
 """Statuses of requests under a key of something else; each but 422 is tried again."""
@@ -168,13 +168,7 @@ def problems(record: Record, found: Sequence[Stored]) -> list[str]:
         "disagreeing": disagreeing(record),
         "reuse missed": reuse_missed(record),
     }
-    wrong = []
-    for name, lines in checks.items():
-        told = list(lines)
-        wrong += told[:SHOWN]
-        if len(told) > SHOWN:
-            wrong.append(f"{name}: {len(told)} in all")
-    return wrong
+    return found_by(checks)
 
 
 @attrs.frozen

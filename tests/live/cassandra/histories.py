@@ -322,6 +322,11 @@ def problems(history: History, found: Sequence[Stored], *, sole: bool, delays: M
         "altered": altered(history, found),
         "falling": falling(history, sole),
     }
+    return found_by(checks)
+
+
+def found_by(checks: Mapping[str, Iterable[str]]) -> list[str]:
+    """What checks have found, the first of each, and how much there is of it."""
     wrong = []
     for name, lines in checks.items():
         told = list(lines)
