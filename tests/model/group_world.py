@@ -7,7 +7,6 @@ what can go wrong: a front end may end between any two of its steps, and may not
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from enum import IntEnum
 from functools import lru_cache
@@ -235,23 +234,6 @@ class World:
         log = frozenset(range(1, self.messages + 1))
         shown = 0 if self.faults.arrivals else self.messages
         return Scene(value, 0, log, shown, (), Past((0,) * (self.messages + 1)))
-
-    def explore(self) -> Explored:
-        """Go through all states, nearest first, up to the first that breaks a promise."""
-        first = self.beginning()
-        seen: dict[Scene, tuple[Scene, str] | None] = {first: None}
-        waiting = deque([first])
-        while waiting:
-            scene = waiting.popleft()
-            for label, after in self.steps(scene):
-                if after in seen:
-                    continue
-                seen[after] = scene, label
-                broken = self.broken(after)
-                if broken:
-                    return Explored(len(seen), broken, _path(seen, after))
-                waiting.append(after)
-        return Explored(len(seen), "", ())
 
     # What must never be
 
@@ -625,20 +607,6 @@ TOO_EARLY = "a claim was answered before its change was made"
 OTHERS_UNDER_KEY = "a claim repeated under its key gave something else"
 
 
-@attrs.frozen
-class Explored:
-    """What came of an exploration.
-
-    :ivar states: how many there are; up to the first that breaks a promise.
-    :ivar broken: which promise that is; empty where none is broken.
-    :ivar path: how the world came to that.
-    """
-
-    states: int
-    broken: str
-    path: tuple[str, ...]
-
-
 def _letter(move: Move) -> int:
     """The dead letter that a move takes back."""
     return number_of(move.letter) if isinstance(move, In) else 0
@@ -671,12 +639,3 @@ def _with(scene: Scene, hands: tuple[Hand, ...], *more: Hand) -> Scene:
     if not wanted.issuperset(state.tokens):
         value = encode(attrs.evolve(state, tokens=tuple(one for one in state.tokens if one in wanted)))
     return attrs.evolve(scene, hands=found, value=value)
-
-
-def _path(seen: dict[Scene, tuple[Scene, str] | None], scene: Scene) -> tuple[str, ...]:
-    path: list[str] = []
-    before = seen[scene]
-    while before is not None:
-        path.append(before[1])
-        before = seen[before[0]]
-    return tuple(reversed(path))

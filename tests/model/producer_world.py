@@ -7,7 +7,6 @@ that has to be patient is so for as long as it is not its turn.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from enum import IntEnum
 
@@ -155,23 +154,6 @@ class World:
         """Where all begins."""
         waiting = Writer(Status.WAITING, self.rules.attempt(DIGEST, left=self.changes))
         return Scene(0, None, (), (waiting,) * self.writers, ((NOBODY, ()),) * self.readers)
-
-    def explore(self) -> Found:
-        """Go through all states, nearest first, up to the first that breaks a promise."""
-        first = self.beginning()
-        seen: dict[Scene, tuple[Scene, str] | None] = {first: None}
-        waiting = deque([first])
-        while waiting:
-            scene = waiting.popleft()
-            for label, after in self.steps(scene):
-                if after in seen:
-                    continue
-                seen[after] = scene, label
-                broken = self.broken(after)
-                if broken:
-                    return Found(len(seen), broken, _path(seen, after))
-                waiting.append(after)
-        return Found(len(seen), "", ())
 
     # What must never be
 
@@ -335,20 +317,6 @@ class World:
             yield f"kills {shown_as(id)}", reader, killed
 
 
-@attrs.frozen
-class Found:
-    """What came of an exploration.
-
-    :ivar states: how many there are; up to the first that breaks a promise.
-    :ivar broken: which promise that is; empty where none is broken.
-    :ivar path: how the world came to that.
-    """
-
-    states: int
-    broken: str
-    path: tuple[str, ...]
-
-
 def _row(txn: bytes) -> Reservation:
     return Reservation(txn, DIGEST, False, Ticks(0))
 
@@ -374,12 +342,3 @@ def _flagged(scene: Scene, id: bytes) -> Scene:
 
 def _name(writer: Writer) -> str:
     return f"writer {shown_as(writer.attempt.txn)}"
-
-
-def _path(seen: dict[Scene, tuple[Scene, str] | None], scene: Scene) -> tuple[str, ...]:
-    path: list[str] = []
-    before = seen[scene]
-    while before is not None:
-        path.append(before[1])
-        before = seen[before[0]]
-    return tuple(reversed(path))

@@ -7,18 +7,17 @@ the rules.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable
 from typing import Any
 
 import attrs
-from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.model import group
 from queuey.model.group import Action, Claimed, Found, Look, Order, Result, Settled, Settlement, Terms, Wanted
 from queuey.model.group_state import LEASED, WAITING, Entry, GroupState
 from queuey.model.timeid import HIGHEST, MessageId, Ticks
 from tests.model import group_world
+from tests.model.exploring import ExploringCase
 from tests.model.group_world import DEAD_LETTERS, Faults, Rules, Stage, World
 
 LONG = bool(os.environ.get("QUEUEY_LONG"))
@@ -36,19 +35,8 @@ MOVES = World(CRASH, terms=DEAD, messages=1, limit=1, leases=6, ends=2, redrives
 """One message, that is delivered, moved to the dead-letter queue, taken back, delivered, and so on."""
 
 
-def count(name: str, states: int) -> None:
-    """Say how many states there were, where somebody reads it."""
-    sys.stdout.write(f"{name}: {states} states ")
-
-
-class ExploredTests(SynchronousTestCase):
+class ExploredTests(ExploringCase):
     """Nothing that is promised is broken."""
-
-    def holds(self, world: World, least: int) -> None:
-        found = world.explore()
-        count(self.id().rpartition(".")[2], found.states)
-        self.assertEqual((found.broken, found.path), ("", ()))
-        self.assertGreater(found.states, least)
 
     def test_leases_that_end(self) -> None:
         self.holds(World(CRASH, leases=5 if LONG else 4, ends=2 if LONG else 1), 5_000)
@@ -225,12 +213,11 @@ def trusting(applied: bool, current: bool) -> Stage:
     return Stage.ANSWER
 
 
-class MutantTests(SynchronousTestCase):
+class MutantTests(ExploringCase):
     """Each rule is needed: without it the exploration finds what is broken."""
 
     def breaks(self, world: World, rules: Rules, *broken: str) -> None:
-        found = attrs.evolve(world, rules=rules).explore()
-        count(self.id().rpartition(".")[2], found.states)
+        found = self.explored(attrs.evolve(world, rules=rules))
         self.assertIn(found.broken, broken, found.path)
 
     def test_a_number_that_is_no_fence(self) -> None:

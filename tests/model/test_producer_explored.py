@@ -7,14 +7,13 @@ not without any of its rules.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 
 import attrs
-from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.model.producer import PATIENCE, Attempt, Reservation, Step, Verdict, judge
 from queuey.model.timeid import SECOND, Ticks
+from tests.model.exploring import ExploringCase
 from tests.model.producer_world import ALL, Faults, Rules, World
 
 LONG = bool(os.environ.get("QUEUEY_LONG"))
@@ -26,19 +25,8 @@ UNKNOWN = Faults(unknown=True)
 RESERVING = Faults(unknown=True, lingering=True, reserving=True)
 
 
-def count(name: str, states: int) -> None:
-    """Say how many states there were, where somebody reads it."""
-    sys.stdout.write(f"{name}: {states} states ")
-
-
-class ExploredTests(SynchronousTestCase):
+class ExploredTests(ExploringCase):
     """Nothing that is promised is broken."""
-
-    def holds(self, world: World, least: int) -> None:
-        found = world.explore()
-        count(self.id().rpartition(".")[2], found.states)
-        self.assertEqual((found.broken, found.path), ("", ()))
-        self.assertGreater(found.states, least)
 
     def test_nobody_is_disturbed_who_is_not_late(self) -> None:
         self.holds(World(CALM), 100)
@@ -169,12 +157,11 @@ ANSWERS = "two answers for one key"
 ANEW = "somebody who was not late had to begin anew"
 
 
-class MutantTests(SynchronousTestCase):
+class MutantTests(ExploringCase):
     """Each rule is needed: without it the exploration finds what is broken."""
 
     def breaks(self, faults: Faults, rules: Rules, *broken: str, writers: int = 2, changes: int = 1) -> None:
-        found = World(faults, rules, writers=writers, changes=changes).explore()
-        count(self.id().rpartition(".")[2], found.states)
+        found = self.explored(World(faults, rules, writers=writers, changes=changes))
         self.assertIn(found.broken, broken, found.path)
 
     def test_a_reader_that_shows_before_it_flags(self) -> None:
