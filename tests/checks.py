@@ -171,9 +171,17 @@ def end_group(child: subprocess.Popen[bytes]) -> str:
     signal_group(child.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(GRACE)
-    signal_group(child.pid, signal.SIGKILL)
+    kill_group(child.pid)
     child.wait()
     return ""
+
+
+def kill_group(group: int) -> None:
+    """End a process group, and wait until it is gone: a signal is obeyed when its process next runs."""
+    signal_group(group, signal.SIGKILL)
+    deadline = time.monotonic() + GRACE
+    while any(members(group)) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def end_leftovers(child: subprocess.Popen[bytes]) -> str:
@@ -182,7 +190,7 @@ def end_leftovers(child: subprocess.Popen[bytes]) -> str:
     while (left := list(members(child.pid))) and time.monotonic() < deadline:
         time.sleep(0.05)
     if left:
-        signal_group(child.pid, signal.SIGKILL)
+        kill_group(child.pid)
         return f"left processes running: {', '.join(left)}"
     return ""
 
