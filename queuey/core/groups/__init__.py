@@ -1,0 +1,1 @@
+"""Consumer groups: who gets which message, and what becomes of it."""
