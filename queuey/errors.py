@@ -73,6 +73,10 @@ class NeedsCredentials(Forbidden):
     """The caller is anonymous, and may not do this."""
 
 
+class NoSuchGroup(QueueyError):
+    """The queue has no consumer group of that name, or the group was deleted meanwhile."""
+
+
 class NoSuchMessage(QueueyError):
     """The queue has no message of that id."""
 

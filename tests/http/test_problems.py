@@ -31,6 +31,7 @@ EXPECTED = {
     errors.BodyTooLarge: (413, "too-large"),
     errors.NoSuchApplication: (404, "no-such-application"),
     errors.NoSuchQueue: (404, "no-such-queue"),
+    errors.NoSuchGroup: (404, "no-such-group"),
     errors.NoSuchMessage: (404, "no-such-message"),
     errors.BadCredentials: (401, "unauthorized"),
     errors.NeedsCredentials: (401, "unauthorized"),

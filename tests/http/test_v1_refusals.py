@@ -336,7 +336,7 @@ class TableTests(SynchronousTestCase):
     def test_every_error_has_a_status(self) -> None:
         """But for those that never reach a client of v1."""
         inside = {"ConfigurationError", "Conflict"}
-        inside |= {"PreconditionFailed", "IdOutOfRange", "KeyReused", "KeyInUse", "NoSuchMessage"}
+        inside |= {"PreconditionFailed", "IdOutOfRange", "KeyReused", "KeyInUse", "NoSuchGroup", "NoSuchMessage"}
         inside |= {"BadCursor", "CursorMismatch", "QueueReplaced"}
         kinds: Sequence[type[QueueyError]] = QueueyError.__subclasses__()
         self.assertEqual({kind for kind in kinds if kind.__name__ not in inside}, set(STATUS))
