@@ -10,18 +10,18 @@ from urllib.parse import quote, urlencode
 import attrs
 
 from queuey.core.queues import Judge, QueueChanges, QueueDirectory, QueuePage, resolved
-from queuey.errors import PreconditionFailed
 from queuey.http.authorized import Admitted, AdmittedToQueue, Route
 from queuey.http.parameters import shown
 from queuey.http.problems import Problem
 from queuey.http.v2.answers import HEAD, consistency_word, encoded
-from queuey.http.v2.parameters import Members, Query, Tags, members, tags
+from queuey.http.v2.conditions import check_read_only, conditions
+from queuey.http.v2.parameters import Members, Query, members, tags
 from queuey.http.wire import Request
 from queuey.model.access import Operation, is_application
 from queuey.model.message import MAX_TTL
 from queuey.model.policy import Policy
 from queuey.model.queue import MAX_PARTITIONS, Consistency, Guarantee, Queue, QueueType, is_principal, name_problem
-from queuey.model.timeid import Ticks, parse_time, to_rfc3339
+from queuey.model.timeid import to_rfc3339
 
 QUEUES: Final = "/v2/<application>/queues"
 QUEUE: Final = "/v2/<application>/queues/<queue>"
@@ -33,7 +33,7 @@ DEFAULT_LIMIT: Final = 100
 
 _SETTINGS: Final = ("type", "partitions", "consistency", "guarantee", "principals", "ttl")
 _READ_ONLY: Final = ("name", "created", "version")
-_NO_QUEUE: Final = "there is no such queue yet"
+_KIND: Final = "queue"
 
 
 class Word(Enum):
@@ -133,11 +133,11 @@ class V2Queues:
     async def delete(self, request: Request, admitted: AdmittedToQueue) -> None:
         """End a queue and its messages."""
         Query(request, ()).check()
-        conditions = _conditions(request)
-        if conditions == (None, None):
-            await self.directory.delete(admitted.queue)
+        asked = conditions(request, _KIND)
+        if asked:
+            await self.directory.delete_if(admitted.queue, asked.meet)
         else:
-            await self.directory.delete_if(admitted.queue, lambda queue: _meet(queue, *conditions))
+            await self.directory.delete(admitted.queue)
         request.answer(204, (), b"")
 
 
@@ -178,50 +178,13 @@ def _principals(asked: Members) -> tuple[str, ...] | None:
 
 def _judge(request: Request, name: str, given: Mapping[str, Any]) -> Judge:
     """What a queue has to be for a request to change it: what its conditions say, and its read-only members."""
-    conditions = _conditions(request)
+    asked = conditions(request, _KIND)
 
     def judge(queue: Queue | None) -> None:
-        _meet(queue, *conditions)
-        _check_read_only(queue, name, given)
+        asked.meet(queue)
+        check_read_only(given, _KIND, name, queue)
 
     return judge
-
-
-def _conditions(request: Request) -> tuple[Tags | None, Tags | None]:
-    return tags(request, b"if-match"), tags(request, b"if-none-match")
-
-
-def _meet(queue: Queue | None, match: Tags | None, none_match: Tags | None) -> None:
-    """Hold a queue, or that there is none, against If-Match and If-None-Match (RFC 9110, section 13.2.2)."""
-    if match is not None:
-        if queue is None:
-            raise PreconditionFailed("There is no such queue.")
-        if not match.any and queue.version not in match.strong:
-            raise PreconditionFailed(f'The queue has the ETag "{queue.version}", which If-Match does not name.')
-    if none_match is not None and queue is not None:
-        if none_match.any:
-            raise PreconditionFailed("There is such a queue.")
-        if queue.version in none_match.strong | none_match.weak:
-            raise PreconditionFailed(f'The queue has the ETag "{queue.version}", which If-None-Match names.')
-
-
-def _check_read_only(queue: Queue | None, name: str, given: Mapping[str, Any]) -> None:
-    """Refuse members that only the server sets, unless they are what it has set."""
-    asked = Members(given)
-    if asked.value("name") not in (None, name):
-        asked.wrong("name", f'is read-only, and the path names the queue "{name}"')
-    created, version = asked.value("created"), asked.value("version")
-    if created is not None and (queue is None or not _is_time(created, queue.created)):
-        said = f'is "{to_rfc3339(queue.created)}"' if queue else _NO_QUEUE
-        asked.wrong("created", f"is read-only, and {said}")
-    if version is not None and (queue is None or version != queue.version):
-        said = f'is "{queue.version}"' if queue else _NO_QUEUE
-        asked.wrong("version", f"is read-only, and {said}")
-    asked.check()
-
-
-def _is_time(value: Any, ticks: Ticks) -> bool:
-    return isinstance(value, str) and parse_time(value, up=False) == ticks
 
 
 def _answer(
