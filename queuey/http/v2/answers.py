@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from string import ascii_letters, digits
 from typing import Any, Final
@@ -23,6 +23,9 @@ JSON: Final[Field] = (b"Content-Type", b"application/json")
 NO_STORE: Final[Field] = (b"Cache-Control", b"no-store")
 HEAD: Final = (JSON, NO_STORE)
 """The fields of every answer in JSON."""
+
+_WHOLE: Final = 256 * 1024
+"""Bytes of messages up to which an answer is written at once, and by which a larger one is cut into pieces."""
 
 _PLAIN_HEADERS: Final = "!#$&'()*+,-./:;<=>?@[]^_`{|}~"
 """What stands for itself in a Queuey-Headers field, besides letters and digits."""
@@ -172,3 +175,38 @@ def _body_json(body: bytes) -> str:
         return f'"body":{_encode(body.decode("utf-8"))}'
     except UnicodeDecodeError:
         return f'"body_base64":"{b64encode(body).decode("ascii")}"'
+
+
+def size_of(messages: Iterable[Message]) -> int:
+    """The bytes of messages."""
+    return sum([message.content.size for message in messages])
+
+
+def portions(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+    """Messages in portions that end with the message which brings them to a size."""
+    start = size = 0
+    for place, message in enumerate(messages, 1):
+        size += message.content.size
+        if size >= _WHOLE:
+            yield messages[start:place]
+            start, size = place, 0
+    if start < len(messages):
+        yield messages[start:]
+
+
+async def answer_in_pieces(request: Request, fields: Sequence[Field], pieces: Iterable[str], size: int) -> None:
+    """Write an answer, in pieces where it is large, which leave as fast as the client takes them.
+
+    :param pieces: in ASCII.
+    :param size: bytes of the messages in them.
+    """
+    if size <= _WHOLE:
+        request.answer(200, fields, "".join(pieces).encode("ascii"))
+        return
+    request.setResponseCode(200)
+    for name, value in fields:
+        request.setHeader(name, value)
+    for piece in pieces:
+        await request.send(piece.encode("ascii"))
+        if request.method == b"HEAD":
+            return

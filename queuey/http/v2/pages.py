@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from enum import Enum
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -13,12 +13,20 @@ import attrs
 
 from queuey.errors import CursorMismatch, QueueReplaced
 from queuey.http.authorized import AdmittedToQueue
-from queuey.http.v2.answers import NO_STORE, Field, messages_json, reference
+from queuey.http.v2.answers import (
+    NO_STORE,
+    Field,
+    answer_in_pieces,
+    messages_json,
+    portions,
+    reference,
+    size_of,
+)
 from queuey.http.v2.parameters import Query
 from queuey.http.wire import Request
 from queuey.model import cursor
 from queuey.model.cursor import Cursor
-from queuey.model.message import Address, Message
+from queuey.model.message import Address
 from queuey.model.queue import MAX_PARTITIONS, Queue
 from queuey.model.timeid import SECOND, Ticks, from_hex, lower_bound, successor, ticks_of, to_rfc3339
 from queuey.model.window import NEWEST, OLDEST, Merge, MergeSlice, Position
@@ -37,8 +45,6 @@ MAX_WAIT: Final = 20
 
 _NAMES: Final = ("after", "since", "until", "order", "limit", "max_bytes", "partition", "wait", "fresh")
 _ID: Final = re.compile(r"([0-9a-fA-F]{32})-([1-9][0-9]{0,2})", re.ASCII)
-_WHOLE: Final = 256 * 1024
-"""Bytes of messages up to which a page is answered at once, and by which a larger one is cut into pieces."""
 
 
 class Order(Enum):
@@ -201,22 +207,13 @@ async def answer(request: Request, page: Page) -> None:
     if page.more:
         fields.append((b"Link", _link(request, page.next)))
     pieces = _lines(page) if lines else _document(page)
-    if _size(page.slice.messages) <= _WHOLE:
-        request.answer(200, fields, "".join(pieces).encode("ascii"))
-        return
-    request.setResponseCode(200)
-    for name, value in fields:
-        request.setHeader(name, value)
-    for piece in pieces:
-        await request.send(piece.encode("ascii"))
-        if request.method == b"HEAD":
-            return
+    await answer_in_pieces(request, fields, pieces, size_of(page.slice.messages))
 
 
 def _document(page: Page) -> Iterator[str]:
     """A page as one object."""
     separator = '{"messages":['
-    for some in _portions(page.slice.messages):
+    for some in portions(page.slice.messages):
         yield separator + ",".join(messages_json(some))
         separator = ","
     yield f"{'' if page.slice.messages else separator}],{page.members()}}}"
@@ -224,25 +221,9 @@ def _document(page: Page) -> Iterator[str]:
 
 def _lines(page: Page) -> Iterator[str]:
     """A page as lines: the messages, and in the end what else there is."""
-    for some in _portions(page.slice.messages):
+    for some in portions(page.slice.messages):
         yield "".join([f"{message}\n" for message in messages_json(some)])
     yield f"{{{page.members()}}}\n"
-
-
-def _portions(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
-    """Messages in portions that end with the message which brings them to a size."""
-    start = size = 0
-    for place, message in enumerate(messages, 1):
-        size += message.content.size
-        if size >= _WHOLE:
-            yield messages[start:place]
-            start, size = place, 0
-    if start < len(messages):
-        yield messages[start:]
-
-
-def _size(messages: Sequence[Message]) -> int:
-    return sum([message.content.size for message in messages])
 
 
 def _link(request: Request, next: str) -> bytes:
