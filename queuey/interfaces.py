@@ -188,12 +188,13 @@ class IStateStore(Interface):
         :return: fires with ``None`` where there is none. May be cancelled. Fails with ``Unavailable``.
         """
 
-    def replace(key: str, version: str | None, value: bytes | None) -> Deferred[Outcome]:
-        """Set a value if its version is still the one that was read.
+    def replace(key: str, version: str | None, value: bytes | None, fresh: str) -> Deferred[Outcome]:
+        """Set a value if its version is still the one that was seen.
 
         :param version: the version seen; ``None``: there was no value.
         :param value: the new value, of at most ``MAX_STATE`` bytes (more is ``ValueError``, raised at once); ``None``
-            removes it. Each change has a fresh version that was never there before.
+            removes it.
+        :param fresh: the version that it has from then on: a text that no other change has ever had.
         :return: fires with the outcome; ``UNKNOWN`` is settled by reading. Fails with ``Unavailable`` or
             ``StorageFull``, and then nothing was changed.
         """
@@ -206,11 +207,13 @@ class Promises:
     :ivar durable: what an acknowledged write survives, in words for operators and clients.
     :ivar survives_power_loss: whether that includes the loss of power.
     :ivar not_once: why nothing can be promised to be stored once, in one sentence; empty where it can.
+    :ivar no_groups: why there can be no consumer groups, in one sentence; empty where there can.
     """
 
     durable: str
     survives_power_loss: bool
     not_once: str = ""
+    no_groups: str = ""
 
 
 class IStore(IMessageStore, IQueueStore):

@@ -191,9 +191,8 @@ class Room:
 class MemoryStates:
     """Values under compare-and-set in a dict."""
 
-    def __init__(self, room: Room, new_version: Callable[[], str]) -> None:
+    def __init__(self, room: Room) -> None:
         self._room = room
-        self._new_version = new_version
         self._states: dict[str, State] = {}
         self.open = False
 
@@ -201,15 +200,15 @@ class MemoryStates:
         """See IStateStore."""
         return succeed(self._states.get(key)) if self.open else fail(closed())
 
-    def replace(self, key: str, version: str | None, value: bytes | None) -> Deferred[Outcome]:
+    def replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Deferred[Outcome]:
         """See IStateStore."""
         if value is not None and len(value) > MAX_STATE:
             raise ValueError(f"a state has at most {MAX_STATE} bytes")
         if not self.open:
             return fail(closed())
-        return maybeDeferred(self._replace, key, version, value)
+        return maybeDeferred(self._replace, key, version, value, fresh)
 
-    def _replace(self, key: str, version: str | None, value: bytes | None) -> Outcome:
+    def _replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Outcome:
         old = self._states.get(key)
         if (old.version if old else None) != version:
             return Outcome.REFUSED
@@ -218,7 +217,7 @@ class MemoryStates:
             raise self._room.error()
         self._room.used += more
         if value is not None:
-            self._states[key] = State(value, self._new_version())
+            self._states[key] = State(value, fresh)
         else:
             self._states.pop(key, None)
         return Outcome.APPLIED
@@ -267,7 +266,7 @@ class MemoryStore:
         self._new_version = new_version
         self._bits = bits
         self._room = Room(max_bytes)
-        self.states = MemoryStates(self._room, new_version)
+        self.states = MemoryStates(self._room)
         self._lives: dict[int, Life] = {}
         self._queues: dict[str, dict[str, int]] = {}
         self._names: dict[str, list[str]] = {}

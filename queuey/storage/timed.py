@@ -100,10 +100,10 @@ class TimedStates:
         return self._deadlines.read(self._states.read(key))
 
     @deferred
-    async def replace(self, key: str, version: str | None, value: bytes | None) -> Outcome:
+    async def replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Outcome:
         """See IStateStore."""
         try:
-            return await self._deadlines.write(self._states.replace(key, version, value))
+            return await self._deadlines.write(self._states.replace(key, version, value, fresh))
         except Unavailable as error:
             if error.applied == "unknown":
                 return Outcome.UNKNOWN

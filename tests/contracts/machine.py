@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from queuey.errors import Conflict, IdOutOfRange, KeyReused, NoSuchQueue, PreconditionFailed, StorageFull
-from queuey.interfaces import AHEAD, IStore, Outcome
+from queuey.interfaces import AHEAD, IStore, Outcome, State
 from queuey.model.message import ANYWAY, MAX_TTL, Address, Condition, Content, NewMessage, tag_of
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -451,6 +451,8 @@ class StoreMachine(RuleBasedStateMachine):
         version = state.version if state else None
         if stale:
             version = "x" if version is None else None
+        fresh = f"state {len(self.model.versions)}"
+        self.fresh(fresh)
 
         def check(result: Any) -> None:
             state = self.model.states.get(key)
@@ -460,13 +462,11 @@ class StoreMachine(RuleBasedStateMachine):
             assert result is Outcome.APPLIED
             self.model.states.pop(key, None)
             if value is not None:
-                new = self.result(self.store.states.read(key))
-                self.fresh(new.version)
-                assert new.value == value
-                self.model.states[key] = new
+                self.model.states[key] = State(value, fresh)
+                assert self.result(self.store.states.read(key)) == self.model.states[key]
 
         self.let_go()
-        self.write(self.store.states.replace(key, version, value), check)
+        self.write(self.store.states.replace(key, version, value, fresh), check)
 
     # The clock, and restarts
 

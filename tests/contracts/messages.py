@@ -538,7 +538,7 @@ class LifeContract(MessagesCase):
             store.names("app", "", 10, ""),
             store.describe("app", ["queue"]),
             store.states.read("key"),
-            store.states.replace("key", None, b"value"),
+            store.states.replace("key", None, b"value", "1"),
             store.ping(),
         ):
             failure = await self.fails(Unavailable, answer)

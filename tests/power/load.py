@@ -292,11 +292,11 @@ class Load:
 
     def _compare_and_set(self) -> None:
         key = self.random.choice(KEYS)
-        state = self._states[key]
+        state, fresh = self._states[key], self.random.randbytes(16).hex()
         value = None if state and self.random.random() < 0.2 else self._content().body
         self.history.watch(
             f"compare and set {key}",
-            lambda: self.store.states.replace(key, state.version if state else None, value),
+            lambda: self.store.states.replace(key, state.version if state else None, value, fresh),
             state_replaced(key, value),
         )
 

@@ -76,7 +76,7 @@ def fill(store: SQLiteStore) -> tuple[MessageId, ...]:
     result(store.append(queue, [NewMessage(1, Content(b"expired"), 1)], TERMS))
     result(store.append(gone, [NewMessage(1, Content(b"not swept yet"), MAX_TTL)], TERMS))
     result(store.replace(queue, [Address(2, FUTURE)], Content(b"future"), MAX_TTL, TERMS))
-    result(store.states.replace(STATE[0], None, STATE[2]))
+    result(store.states.replace(STATE[0], None, STATE[2], STATE[1]))
     result(store.forget(gone))
     return ids
 

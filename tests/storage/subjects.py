@@ -137,7 +137,7 @@ class SQLiteSubject:
 
     async def _wait_for_writes(self) -> None:
         """Wait until everything that was put on the writing pile is answered, the store's own turns included."""
-        await self.store.states.replace("a key that nobody has", "a version that it never had", None)
+        await self.store.states.replace("a key that nobody has", "a version that it never had", None, "")
 
     @deferred
     async def reopen(self) -> None:

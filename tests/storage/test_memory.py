@@ -117,7 +117,7 @@ class BoundTests(SynchronousTestCase):
         self.successResultOf(self.store.append(queue, [new(b"")], TERMS))
         self.full(self.store.replace(queue, [Address(1, ids[0])], Content(b"x"), 9, TERMS))
         self.full(self.store.create("app", "other", QueueSettings(), None))
-        self.full(self.store.states.replace("key", None, b""))
+        self.full(self.store.states.replace("key", None, b"", "1"))
         self.assertEqual(self.successResultOf(self.store.count(queue, Ack.ONE)), 9)
         self.successResultOf(self.store.remove(queue, [Address(1, ids[0])], Ack.ONE))
         self.successResultOf(self.store.append(queue, [new(b"")], TERMS))
@@ -173,12 +173,12 @@ class BoundTests(SynchronousTestCase):
 
     def test_states(self) -> None:
         replace = self.store.states.replace
-        self.assertIs(self.successResultOf(replace("k", None, b"x" * (9 * OVERHEAD - 1))), Outcome.APPLIED)
+        self.assertIs(self.successResultOf(replace("k", None, b"x" * (9 * OVERHEAD - 1), "1")), Outcome.APPLIED)
         state = self.successResultOf(self.store.states.read("k"))
         assert state is not None
-        self.full(self.store.states.replace("l", None, b""))
-        self.assertIs(self.successResultOf(replace("k", state.version, None)), Outcome.APPLIED)
-        self.assertIs(self.successResultOf(replace("l", None, b"x" * (9 * OVERHEAD - 1))), Outcome.APPLIED)
+        self.full(self.store.states.replace("l", None, b"", "2"))
+        self.assertIs(self.successResultOf(replace("k", state.version, None, "3")), Outcome.APPLIED)
+        self.assertIs(self.successResultOf(replace("l", None, b"x" * (9 * OVERHEAD - 1), "4")), Outcome.APPLIED)
 
 
 class LeakTests(SynchronousTestCase):

@@ -90,7 +90,7 @@ class PileTests(HeldCase):
         bad = self.append(b"x", queue=dead)
         full = self.append(b"12345", terms=WriteTerms(Ack.ONE, 6))
         good.append(self.append(b"c"))
-        state = self.store.states.replace("key", "x", b"")
+        state = self.store.states.replace("key", "x", b"", "1")
         self.subject.release()
         for answer in good:
             self.successResultOf(answer)
@@ -436,7 +436,7 @@ class SweepTests(HeldCase):
         for seconds, left in ((1, 737), (0, 237), (0, 3), (1, 3)):
             self.subject.hold()
             self.subject.clock.advance(seconds)
-            between = self.store.states.replace(f"{left} {seconds}", None, b"")
+            between = self.store.states.replace(f"{left} {seconds}", None, b"", "1")
             self.subject.release()
             self.successResultOf(between)
             self.assertEqual(self.rows("messages"), left)

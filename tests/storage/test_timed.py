@@ -116,7 +116,7 @@ class TimedTests(SynchronousTestCase):
 
     def test_compare_and_set(self) -> None:
         """One that is late is unknown."""
-        answer = self.store.states.replace("k", None, b"x")
+        answer = self.store.states.replace("k", None, b"x", "1")
         self.pass_time(10.5)
         self.assertIs(self.successResultOf(answer), Outcome.UNKNOWN)
 

@@ -83,7 +83,7 @@ def assemble(settings: CassandraStorage, session: ICQLSession, clock: OwnClock, 
     )
     schema = schema_settings(settings)
     return CassandraStore(
-        Parts(session, times, registry, CassandraStates(session, keyspace, new_version), messages),
+        Parts(session, times, registry, CassandraStates(session, keyspace), messages),
         schema,
         where(settings),
         lambda sleep, says: Schema(session, schema, identity.id, sleep, says),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -16,6 +16,9 @@ from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Row,
 _ATTEMPTS: Final = 3
 """How often a change is tried of which it is certain that it was not applied."""
 
+_REMOVAL: Final = "removed "
+"""Comes before the version of a removal."""
+
 _REMOVED: Final = 86_400
 """Seconds that a removed value leaves its version, by which whoever removed it can tell what became of that."""
 
@@ -24,15 +27,12 @@ _REMOVED: Final = 86_400
 class CassandraStates:
     """The states of a keyspace.
 
-    A removed value leaves a row without a value for some time. Whoever makes the value anew names no version, and so
-    asks for a row without a value; a version that was removed is never told.
-
-    :param new_version: makes a text that was never there before.
+    A removed value leaves a row without a value for some time, with a version that no value has. Whoever makes the
+    value anew names none, and so asks for a row without a value.
     """
 
-    def __init__(self, session: ICQLSession, keyspace: str, new_version: Callable[[], str]) -> None:
+    def __init__(self, session: ICQLSession, keyspace: str) -> None:
         self._session = session
-        self._new_version = new_version
         table = f"{keyspace}.states"
         self._read = Statement(f"SELECT version, value FROM {table} WHERE key = ?", Kind.READ)
         self._make = _transaction(f"UPDATE {table} SET version = ?, value = ? WHERE key = ? IF value = null")
@@ -47,15 +47,14 @@ class CassandraStates:
         row = await self._row(_key(key))
         return None if row is None or row[1] is None else State(bytes(row[1]), row[0])
 
-    def replace(self, key: str, version: str | None, value: bytes | None) -> Deferred[Outcome]:
+    def replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Deferred[Outcome]:
         """See IStateStore."""
         if value is not None and len(value) > MAX_STATE:
             raise ValueError(f"a state has at most {MAX_STATE} bytes")
-        return self._replace(_key(key), version, value)
+        return self._replace(_key(key), version, value, fresh if value is not None else _REMOVAL + fresh)
 
     @deferred
-    async def _replace(self, key: str, version: str | None, value: bytes | None) -> Outcome:
-        fresh = self._new_version()
+    async def _replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Outcome:
         statement, values = self._change(key, version, value, fresh)
         for _ in range(_ATTEMPTS):
             try:

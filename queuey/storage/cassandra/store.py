@@ -89,9 +89,9 @@ class _States:
         """See IStateStore."""
         return self._door.enter(lambda: self._states.read(key))
 
-    def replace(self, key: str, version: str | None, value: bytes | None) -> Deferred[Outcome]:
+    def replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Deferred[Outcome]:
         """See IStateStore."""
-        return self._door.enter(lambda: self._states.replace(key, version, value))
+        return self._door.enter(lambda: self._states.replace(key, version, value, fresh))
 
 
 @attrs.frozen

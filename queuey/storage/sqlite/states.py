@@ -23,11 +23,11 @@ class SQLiteStates:
         """See IStateStore."""
         return self._reading.submit(read, key)
 
-    def replace(self, key: str, version: str | None, value: bytes | None) -> Deferred[Outcome]:
+    def replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Deferred[Outcome]:
         """See IStateStore."""
         if value is not None and len(value) > MAX_STATE:
             raise ValueError(f"a state has at most {MAX_STATE} bytes")
-        return self._writing.submit(replace, key, version, value)
+        return self._writing.submit(replace, key, version, value, fresh)
 
 
 def read(reader: Reader, key: str) -> State | None:
@@ -36,7 +36,7 @@ def read(reader: Reader, key: str) -> State | None:
     return None if row is None else State(*row)
 
 
-def replace(writer: Writer, key: str, version: str | None, value: bytes | None) -> Outcome:
+def replace(writer: Writer, key: str, version: str | None, value: bytes | None, fresh: str) -> Outcome:
     """Set or remove a value if its version is still the one named."""
     execute = writer.connection.execute
     if execute("SELECT version FROM states WHERE key = ?", (key,)).get != version:
@@ -44,7 +44,7 @@ def replace(writer: Writer, key: str, version: str | None, value: bytes | None) 
     if value is None:
         execute("DELETE FROM states WHERE key = ?", (key,))
     elif version is None:
-        execute("INSERT INTO states (key, version, value) VALUES (?, ?, ?)", (key, writer.new_version(), value))
+        execute("INSERT INTO states (key, version, value) VALUES (?, ?, ?)", (key, fresh, value))
     else:
-        execute("UPDATE states SET version = ?, value = ? WHERE key = ?", (writer.new_version(), value, key))
+        execute("UPDATE states SET version = ?, value = ? WHERE key = ?", (fresh, value, key))
     return Outcome.APPLIED

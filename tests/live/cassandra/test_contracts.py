@@ -65,8 +65,8 @@ class ApartStates:
     def read(self, key: str) -> Deferred[State | None]:
         return self._inner.read(self._mark + key)
 
-    def replace(self, key: str, version: str | None, value: bytes | None) -> Deferred[Outcome]:
-        return self._inner.replace(self._mark + key, version, value)
+    def replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Deferred[Outcome]:
+        return self._inner.replace(self._mark + key, version, value, fresh)
 
 
 class ApartRegistry(Registry):
@@ -137,7 +137,7 @@ class NodeSubject:
         known = Known(0.5)
         registry = ApartRegistry(session, self._times, keyspace, reactor, new_version, lambda: secrets.token_bytes(16))
         registry.mark = self._mark
-        stored = ApartStates(CassandraStates(session, keyspace, new_version), self._mark)
+        stored = ApartStates(CassandraStates(session, keyspace), self._mark)
         put = Messages(
             session, self._times, registry, lambda: known.limits, False, keyspace, reactor, 77, self._not_once
         )

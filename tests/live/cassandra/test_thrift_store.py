@@ -63,7 +63,7 @@ class StatesTests(ThriftCase, states.StatesContract):
         for _ in range(5):
             state = await self.states.read("key")
             version = None if state is None else state.version
-            answers = [self.states.replace("key", version, b"%d" % number) for number in range(20)]
+            answers = [self.states.replace("key", version, b"%d" % number, self.fresh()) for number in range(20)]
             outcomes = await gatherResults(answers)
             after = await self.states.read("key")
             if after is None or after.version == version:

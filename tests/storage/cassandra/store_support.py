@@ -116,7 +116,7 @@ class StoreSubject:
             self.session,
             self.times,
             registry,
-            CassandraStates(self.session, "ks", self._versions),
+            CassandraStates(self.session, "ks"),
             Messages(self.session, self.times, registry, lambda: LIMITS, False, "ks", self.clock, 77, ""),
         )
         self.store = StoreOfParts(parts, SETTINGS, "a cluster", self._schema, self.clock, lambda facts: None, "")

@@ -17,12 +17,12 @@ class LostTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.wall = Wall()
         self.session = RowTables(self.wall)
-        fresh = versions()
-        self.states = CassandraStates(self.session, "ks", fresh)
-        self.other = CassandraStates(RowTables(self.wall, self.session.tables), "ks", lambda: "other" + fresh())
+        self.fresh = versions()
+        self.states = CassandraStates(self.session, "ks")
+        self.other = CassandraStates(RowTables(self.wall, self.session.tables), "ks")
 
     def replace(self, version: str | None, value: bytes | None) -> Outcome:
-        return self.successResultOf(self.states.replace("key", version, value))
+        return self.successResultOf(self.states.replace("key", version, value, self.fresh()))
 
     def version(self) -> str:
         state = self.successResultOf(self.states.read("key"))
@@ -61,12 +61,12 @@ class LostTests(SynchronousTestCase):
         version = self.version()
         self.session.hold = True
         self.session.faults = ["after"]
-        answer = self.states.replace("key", version, b"two")
+        answer = self.states.replace("key", version, b"two", self.fresh())
         self.session.turn()
         state = self.successResultOf(self.other.read("key"))
         assert state is not None
         self.assertEqual(state.value, b"two")
-        self.successResultOf(self.other.replace("key", state.version, b"three"))
+        self.successResultOf(self.other.replace("key", state.version, b"three", self.fresh()))
         self.session.turn()
         self.assertIs(self.successResultOf(answer), Outcome.UNKNOWN)
 
@@ -78,10 +78,10 @@ class LostTests(SynchronousTestCase):
 
     def test_refused_for_certain(self) -> None:
         self.session.faults = ["no"]
-        error = self.failureResultOf(self.states.replace("key", None, b"one"), Unavailable).value
+        error = self.failureResultOf(self.states.replace("key", None, b"one", self.fresh()), Unavailable).value
         self.assertEqual(error.applied, "no")
         self.session.faults = ["before"] * 3
-        error = self.failureResultOf(self.states.replace("key", None, b"one"), Unavailable).value
+        error = self.failureResultOf(self.states.replace("key", None, b"one", self.fresh()), Unavailable).value
         self.assertEqual(error.applied, "no")
 
     def test_what_is_left_of_a_removed_value_goes_by_itself(self) -> None:

@@ -88,7 +88,7 @@ class StoreTests(SynchronousTestCase):
             self.session,
             self.times,
             registry,
-            CassandraStates(self.session, "ks", versions()),
+            CassandraStates(self.session, "ks"),
             Messages(self.session, self.times, registry, lambda: LIMITS, False, "ks", self.clock, 77, ""),
         )
         self.store = CassandraStore(parts, SETTINGS, "127.0.0.1:9042", self.schema, self.clock, self.found.append, "")
