@@ -24,7 +24,9 @@ TLS = ["Twisted[tls]"]
 # Our connection class uses what the driver keeps for its own, so each new minor version is tried before it is allowed.
 CASSANDRA = ["cassandra-driver>=3.30,<3.31"]
 THRIFT = [*CASSANDRA, "thriftpy2>=0.7,<0.8"]
-UNIT = ["hypothesis>=6.100", *THRIFT]
+# Who users are: what asks verifiers and issuers, and what checks signatures of tokens.
+IDENTITIES = ["treq>=25.5", "PyJWT[crypto]>=2.12,<3"]
+UNIT = ["hypothesis>=6.100", *IDENTITIES, *THRIFT]
 TEST = [
     *UNIT,
     *TLS,
@@ -71,6 +73,7 @@ setup(
         "docs": DOCS,
         "cassandra": CASSANDRA,
         "thrift": THRIFT,
+        "identities": IDENTITIES,
         "dev": [*TEST, *DOCS, "towncrier>=24.8"],
     },
     entry_points={"console_scripts": ["queuey = queuey.cli:run"]},

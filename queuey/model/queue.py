@@ -17,7 +17,11 @@ MAX_NAME: Final = 50
 
 MAX_PARTITIONS: Final = 200
 
-_PRINCIPAL: Final = re.compile(r"app:[^\s,:/]+|bid:[^\s,@]+@[^\s,:/@.]+(?:\.[^\s,:/@.]+)+")
+_PRINCIPAL: Final = re.compile(
+    r"app:[^\s,:/]+"
+    r"|bid:[^\s,@]+@[^\s,:/@.]+(?:\.[^\s,:/@.]+)+"
+    r"|sub:https?://[A-Za-z0-9\[][!\"$-+\--~]{0,254}#[!-+\--~]{1,255}"
+)
 
 
 class QueueType(Enum):
@@ -89,7 +93,11 @@ def name_problem(name: str) -> str | None:
 
 
 def is_principal(text: str) -> bool:
-    """Whether text names a principal: ``app:<application>`` or ``bid:<e-mail address>``."""
+    """Whether text names a principal: ``app:<application>``, ``bid:<e-mail address>`` or ``sub:<issuer>#<subject>``.
+
+    An issuer is a URL without a fragment, so that the first ``#`` ends it; a subject is 1 to 255 visible characters of
+    ASCII, as OpenID Connect has it. Commas part principals, and stand in none.
+    """
     return _PRINCIPAL.fullmatch(text) is not None
 
 

@@ -150,7 +150,8 @@ class PatternTests(SynchronousTestCase):
     def test_principal(self) -> None:
         """Of a queue."""
         pattern = self.schemas["Queue"]["properties"]["principals"]["items"]["pattern"]
-        self.compare(pattern, ("app:", "bid:", "a", "@", ".", ":", "/", " "), is_principal, exact=True)
+        pieces = ("app:", "bid:", "sub:https://", "a", "@", ".", ":", "/", " ", "#", ",", "#a", "sub:http://a")
+        self.compare(pattern, pieces, is_principal, exact=True)
 
     def test_time(self) -> None:
         """In a query; not every day that can be written is one."""

@@ -29,6 +29,18 @@ class PrincipalTests(SynchronousTestCase):
         for text in ("app:queuey", "app:my-app.2", "bid:a@b.org", "bid:first.last+tag@mail-1.example.co.uk"):
             self.assertTrue(is_principal(text), text)
 
+    def test_subjects(self) -> None:
+        """Subjects of issuers: a URL of visible ASCII, the first number sign, and what the issuer calls the user."""
+        for text in ("sub:https://id.example.org#248289", "sub:https://a.example/realms/b#auth0|1", "sub:http://a#b#c",
+                     "sub:http://[::1]:8000#x", "sub:https://a#" + "x" * 255):  # fmt: skip
+            self.assertTrue(is_principal(text), text)
+        for text in ("sub:", "sub:x", "sub:https://a", "sub:https://a#", "sub:https://#b", "sub:ftp://a#b",
+                     "sub:https:///a#b", "sub:https://a#b c", "sub:https://a,b#c", "sub:https://a#b,c",
+                     "sub:https://a#b\n", "sub:https://a#\u00e9", "sub:https://\u00e9#b", "sub:https://a b#c",
+                     "Sub:https://a#b", "sub:https://a#" + "x" * 256, "sub:https://" + "x" * 256 + "#y",
+                     "sub:https://?a#b", "sub:javascript:alert(1)#b"):  # fmt: skip
+            self.assertFalse(is_principal(text), text)
+
     def test_bad(self) -> None:
         """Anything else."""
         for text in ("", "app:", "queuey", "bid:", "bid:a", "bid:a@b", "bid:@b.org", "bid:a@b.", "bid:a@@b.org",

@@ -172,7 +172,8 @@ def _principals(asked: Members) -> tuple[str, ...] | None:
     for at, each in enumerate(given):
         if not isinstance(each, str) or not is_principal(each):
             said = f'"{shown(each)}"' if isinstance(each, str) else "this"
-            asked.wrong(f"principals/{at}", f"{said} is neither app:<application> nor bid:<e-mail address>")
+            forms = "app:<application>, bid:<e-mail address> or sub:<issuer>#<subject>"
+            asked.wrong(f"principals/{at}", f"{said} is none of {forms}")
     return tuple(dict.fromkeys(each for each in given if isinstance(each, str)))
 
 

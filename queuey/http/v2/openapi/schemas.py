@@ -23,7 +23,10 @@ _TOKEN: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PARAMETER: Final = rf'{_TOKEN}=({_TOKEN}|"([ !#-\[\]-~]|\\[ -~])*")'
 # Spaces between two semicolons can be shared in one way only: whoever validates with it is not kept busy for ever.
 _TYPE_PATTERN: Final = rf"^{_TOKEN}/{_TOKEN}( *;( *{_PARAMETER})?)*( *; *)?$"
-_PRINCIPAL_PATTERN: Final = r"^(app:[^\s,:/]+|bid:[^\s,@]+@[^\s,:/@.]+(\.[^\s,:/@.]+)+)$"
+_PRINCIPAL_PATTERN: Final = (
+    r"^(app:[^\s,:/]+|bid:[^\s,@]+@[^\s,:/@.]+(\.[^\s,:/@.]+)+"
+    r"|sub:https?://[A-Za-z0-9\[][!\"$-+\--~]{0,254}#[!-+\--~]{1,255})$"
+)
 _KEY_PATTERN: Final = f"^[ -~]{{1,{MAX_KEY}}}$"
 _EITHER: Final = {
     "oneOf": [{"required": ["body"]}, {"required": ["body_base64"]}],
