@@ -13,13 +13,10 @@ import attrs
 from queuey.config import clusters, values
 from queuey.config.endpoints import endpoints
 from queuey.model.message import DEFAULT_TTL, MAX_TTL
-from queuey.model.policy import DEFAULT_IDEMPOTENCY_TTL
+from queuey.model.policy import DEFAULT_IDEMPOTENCY_TTL, MAX_IDEMPOTENCY_TTL, MIN_IDEMPOTENCY_TTL
 from queuey.model.queue import Consistency, Guarantee
 
 T = TypeVar("T")
-
-MIN_IDEMPOTENCY_TTL: Final = 60
-MAX_IDEMPOTENCY_TTL: Final = 2_592_000
 
 RELOAD: Final = "SIGHUP"
 """A change is taken over when the daemon is sent SIGHUP."""

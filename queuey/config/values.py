@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from queuey.config.mistakes import Mistake, each, nearest, shown
+from queuey.model import origins as origin
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
@@ -28,8 +29,6 @@ _BOOLEANS: Final = {
 _SIZE: Final = re.compile(r"([0-9]{1,15}) ?([A-Za-z]*)")
 _INTEGER: Final = re.compile(r"[0-9]{1,15}")
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?")
-_ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
-_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 
 def size(low: int, high: int) -> Read[int]:
@@ -144,15 +143,10 @@ def origins(text: str, base: Path) -> tuple[str, ...]:
 
 
 def _origin(text: str) -> str:
-    match = _ORIGIN.fullmatch(text)
-    if match is None:
-        bare = text.lower().rstrip("/")
-        raise Mistake(f"{shown(text)} is no origin", bare if _ORIGIN.fullmatch(bare) else "")
-    scheme, host, port = match.groups()
-    if port is not None and _DEFAULT_PORTS.get(scheme) == port:
-        raise Mistake(f"{shown(text)} names the port that browsers leave out", f"{scheme}://{host}")
-    if port is not None and not 0 < int(port) < 65536:
-        raise Mistake(f"{shown(text)} has a port that is none")
+    found = origin.problem(text)
+    if found is not None:
+        what, meant = found
+        raise Mistake(f"{shown(text)} {what}", meant)
     return text
 
 

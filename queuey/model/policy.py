@@ -13,6 +13,9 @@ from queuey.model.queue import Consistency, Guarantee
 DEFAULT_IDEMPOTENCY_TTL: Final = 86_400
 """Seconds for which an Idempotency-Key is remembered unless the application says otherwise: a day."""
 
+MIN_IDEMPOTENCY_TTL: Final = 60
+MAX_IDEMPOTENCY_TTL: Final = 2_592_000
+
 
 class Ack(Enum):
     """Whose word a read or a write waits for; an embedded store has one replica, and all mean the same."""
