@@ -17,7 +17,9 @@ import json
 import os
 import random
 import sys
+import time
 import warnings
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,17 +59,21 @@ class CountingReporter(Reporter):
         super().__init__(*arguments)
         self.succeeded: list[str] = []
         self._running: Any = None
+        self._began = 0.0
+        self.seconds: dict[str, float] = defaultdict(float)
         log.addObserver(self._saw)
 
     def startTest(self, method: Any) -> None:
         """Keep the test, to blame it for what is logged before it stops."""
         super().startTest(method)
         self._running = method
+        self._began = time.monotonic()
 
     def stopTest(self, method: Any) -> None:
         """What is logged from here on is nobody's."""
         super().stopTest(method)
         self._running = None
+        self.seconds[method.id().rpartition(".")[0]] += time.monotonic() - self._began
 
     def addSuccess(self, test: Any) -> None:
         """Keep the name, since an error after the test's end may still come."""
@@ -119,6 +125,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.counting")
     parser.add_argument("--temp-directory", type=Path, required=True, help="a new folder to run in")
     parser.add_argument("--random", type=int, metavar="SEED", help="run in a random order")
+    parser.add_argument("--slowest", type=int, default=0, metavar="N", help="name the classes that took most time")
     parser.add_argument("--force-gc", action="store_true", help="collect garbage after each test: errors show there")
     parser.add_argument("names", nargs="+", help="packages, modules, classes or methods")
     return parser.parse_args(arguments)
@@ -137,6 +144,8 @@ def main() -> int:
     assert isinstance(result, CountingReporter)
     for name in sorted(expected_failures(result)):
         print(f"{name}: a test that is expected to fail is not allowed here")
+    for name, seconds in sorted(result.seconds.items(), key=lambda one: -one[1])[: told.slowest]:
+        print(f"{seconds:8.1f} s  {name}")
     counts = count(result)
     print(counts)
     if target:
