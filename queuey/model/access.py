@@ -20,10 +20,20 @@ class Operation(Enum):
     WRITE_MESSAGES = "write messages"
     READ_MESSAGES = "read messages"
     DELETE_MESSAGES = "delete messages"
+    SEE_GROUPS = "see consumer groups"
+    CHANGE_GROUPS = "make, change, move or delete consumer groups"
+    CLAIM_MESSAGES = "claim messages"
+    SETTLE_MESSAGES = "settle messages"
 
 
-_SHARED = (Operation.READ_MESSAGES, Operation.DELETE_MESSAGES)
+_SHARED = (
+    Operation.READ_MESSAGES,
+    Operation.DELETE_MESSAGES,
+    Operation.CLAIM_MESSAGES,
+    Operation.SETTLE_MESSAGES,
+)
 _OPEN = (Operation.READ_MESSAGES, Operation.SEE_QUEUE)
+_SEEN = (Operation.SEE_QUEUE, Operation.SEE_GROUPS)
 
 
 def allowed(operation: Operation, caller: Set[str], application: str, queue: Queue | None) -> bool:
@@ -40,7 +50,7 @@ def allowed(operation: Operation, caller: Set[str], application: str, queue: Que
             return True
         if operation in _SHARED and queue.settings.principals:
             return not caller.isdisjoint(queue.settings.principals)
-        if operation is Operation.SEE_QUEUE and not caller.isdisjoint(queue.settings.principals):
+        if operation in _SEEN and not caller.isdisjoint(queue.settings.principals):
             return True
     return is_application(caller, application)
 

@@ -51,12 +51,29 @@ SEE = {
     "public shared": EVERYONE,
 }
 
+WORK = {
+    "plain": OWNER,
+    "public": OWNER,
+    "shared": {"other", "user", "owner and user"},
+    "public shared": {"user", "owner and user"},
+}
+
+LOOK = {
+    "plain": OWNER,
+    "public": OWNER,
+    "shared": {"owner", "other", "user", "owner and user"},
+    "public shared": {"owner", "user", "owner and user"},
+}
+
 KNOWN = dict.fromkeys(QUEUES, EVERYONE - {"anonymous"})
 
 EXPECTED = {
     Operation.READ_MESSAGES: READ,
     Operation.DELETE_MESSAGES: DELETE,
     Operation.SEE_QUEUE: SEE,
+    Operation.SEE_GROUPS: LOOK,
+    Operation.CLAIM_MESSAGES: WORK,
+    Operation.SETTLE_MESSAGES: WORK,
     Operation.DESCRIBE: KNOWN,
 }
 
