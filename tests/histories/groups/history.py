@@ -89,16 +89,22 @@ class Claimed:
 class Asked:
     """What was asked for one receipt, and what that was answered.
 
-    :ivar given: whose receipt it is, or, where that was ``forged``, was before.
+    :ivar given: whose receipt it is.
     :ivar span: seconds of a retry's delay, or of the lease that an extension asks for.
+    :ivar forged: a receipt that was sent in place of its own; empty where that was sent.
     :ivar outcome: the word; ``None`` where the answer is not known.
     """
 
     action: str
     given: Given
-    span: float = 0.0
-    forged: bool = False
+    span: int = 0
+    forged: str = ""
     outcome: str | None = None
+
+    @property
+    def receipt(self) -> str:
+        """What was sent."""
+        return self.forged or self.given.receipt or ""
 
 
 @attrs.frozen

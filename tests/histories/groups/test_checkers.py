@@ -381,10 +381,10 @@ class FenceTests(CheckerCase):
 
     def test_forged(self) -> None:
         """It is refused whatever it would be good for."""
-        self.history.add(settled("g", 30, ack(gave(2, 2, 0), "invalid", forged=True)))
+        self.history.add(settled("g", 30, ack(gave(2, 2, 0), "invalid", forged="x")))
         self.assertEqual(self.problems(), [])
         for word in ("acked", "stale", "already-acked"):
-            self.history.operations[-1] = settled("g", 30, ack(gave(2, 2, 0), word, forged=True))
+            self.history.operations[-1] = settled("g", 30, ack(gave(2, 2, 0), word, forged="x"))
             self.assert_caught("not refused in g: a forged receipt")
 
     def test_disowned(self) -> None:

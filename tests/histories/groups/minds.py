@@ -1,0 +1,376 @@
+"""What the clients of groups do next: the generator of histories, the same in process and over HTTP.
+
+A mind says what it wants, is told what came of that, and says what it wants then. Everything random comes from one
+``Random`` of its own, so that a seed names a course as far as answers come in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Final, Protocol
+
+import attrs
+
+from queuey.model.group import Order
+from queuey.model.group_settings import GroupSettings
+from tests.histories.groups.history import Asked, Claimed, Given, Operation, Plan, Settled, forged
+from tests.histories.groups.view import DRAIN
+from tests.live.cassandra.histories import Outcome
+
+KEYED: Final = 0.5
+REPEATED: Final = 0.12
+HELD: Final = 0.06
+OLD: Final = 0.15
+FORGED: Final = 0.05
+PATIENT: Final = 0.15
+SMALL: Final = 0.1
+"""How often each of these happens, of 1."""
+
+PERSISTENT: Final = 0.9
+"""How often whoever has no answer asks again."""
+
+ACTIONS: Final = ("ack",) * 14 + ("retry",) * 2 + ("extend",) * 2
+"""What is done about a message, as often as it stands here."""
+
+LONGEST: Final = 3
+"""Seconds of the longest lease, and of the longest delay of a retry."""
+
+QUIET: Final = 2.0 * LONGEST
+"""Seconds for which a group that is emptied has to give nothing."""
+
+DEAD: Final = "dead"
+"""The queue of dead letters."""
+
+PLANS: Final = (
+    Plan("plain", GroupSettings(lease=2)),
+    Plan("dead", GroupSettings(lease=1, max_deliveries=3, dead_letter=DEAD), rejects=True),
+    Plan("aside", GroupSettings(lease=1, max_deliveries=2), rejects=True),
+    Plan("row", GroupSettings(lease=1, order=Order.PARTITION)),
+    Plan("once", GroupSettings(), at_most_once=True),
+    Plan("sought", GroupSettings(lease=2), seeks=True),
+)
+"""The groups that every history has; the guarantee of the one that is at most once is set by whoever makes it."""
+
+
+# What a mind wants
+
+
+@attrs.frozen
+class ToClaim:
+    """:ivar lease: ``None`` is the group's; ``max_bytes``: ``None`` is not to say."""
+
+    limit: int
+    lease: int | None = None
+    wait: int = 0
+    max_bytes: int | None = None
+    key: str | None = None
+
+
+@attrs.frozen
+class ToSettle:
+    """:ivar asked: without outcomes."""
+
+    asked: tuple[Asked, ...]
+
+
+@attrs.frozen
+class ToSeek:
+    """:ivar ago: seconds before now, where it is no word."""
+
+    to: str | None
+    ago: int = 0
+
+
+@attrs.frozen
+class ToRedrive:
+    """:ivar ago: only what became a dead letter in so many seconds; ``None``: all."""
+
+    ago: int | None = None
+    after: str | None = None
+
+
+@attrs.frozen
+class Rest:
+    """To wait so many seconds."""
+
+    seconds: float
+
+
+Intent = ToClaim | ToSettle | ToSeek | ToRedrive
+NOTHING: Final = Rest(0.0)
+
+
+@attrs.frozen
+class Told:
+    """What came of it.
+
+    :ivar next: where a redrive has to go on.
+    """
+
+    operation: Operation
+    next: str | None = None
+
+    @property
+    def unknown(self) -> bool:
+        """Whether nobody knows."""
+        return self.operation.outcome is Outcome.UNKNOWN
+
+
+class Mind(Protocol):
+    """Whoever does one thing after another to one group.
+
+    :ivar over: whether nothing is left to be done.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def over(self) -> bool: ...
+
+    def next(self, now: float) -> Intent | Rest:
+        """What it wants.
+
+        :param now: in seconds by a clock that nobody sets.
+        """
+
+    def heard(self, intent: Intent, told: Told) -> None:
+        """Learn what came of that."""
+
+
+class Pool:
+    """Receipts of one group that were given to anybody, to be used when that is not right any more."""
+
+    def __init__(self, size: int = 40) -> None:
+        self._kept: list[Given | None] = [None] * size
+        self._next = 0
+
+    def add(self, given: Given) -> None:
+        """Keep one, in place of the oldest."""
+        self._kept[self._next % len(self._kept)] = given
+        self._next += 1
+
+    def any(self, random: Random) -> Given | None:
+        """One of them."""
+        return random.choice(self._kept)
+
+
+class WorkerMind:
+    """Claims and settles: mostly as it should, sometimes late, twice, or with receipts that do not hold."""
+
+    over = False
+
+    def __init__(self, name: str, plan: Plan, pool: Pool, random: Random) -> None:
+        self.name = name
+        self.plan = plan
+        self._pool = pool
+        self._random = random
+        self._held: dict[str, Given] = {}
+        self._again: Intent | None = None
+        self._claim: ToClaim | None = None
+        self._keys = 0
+        self._actions = ACTIONS + (("reject",) if plan.rejects else ())
+
+    def next(self, now: float) -> Intent | Rest:
+        """See Mind."""
+        again, self._again = self._again, None
+        if again is not None:
+            return again
+        if self._held and self._chance(HELD):
+            return Rest(self._random.uniform(0.5, 1.6) * self.plan.settings.lease)
+        if self._claim is not None and self._chance(REPEATED):
+            return self._claim
+        if self._held and self._chance(0.75):
+            return self._settlement()
+        return self._new_claim()
+
+    def heard(self, intent: Intent, told: Told) -> None:
+        """See Mind."""
+        if told.unknown:
+            repeatable = isinstance(intent, ToSettle) or (isinstance(intent, ToClaim) and intent.key is not None)
+            if repeatable and self._chance(PERSISTENT):
+                self._again = intent
+        elif isinstance(told.operation, Claimed):
+            self._has_claimed(intent, told.operation)
+        elif isinstance(told.operation, Settled) and told.operation.outcome is Outcome.OK:
+            self._has_settled(told.operation)
+
+    def _has_claimed(self, intent: Intent, claimed: Claimed) -> None:
+        for given in claimed.given:
+            if given.receipt is not None:
+                self._held[given.receipt] = given
+                self._pool.add(given)
+        if isinstance(intent, ToClaim) and intent.key is not None and claimed.given:
+            self._claim = intent
+
+    def _has_settled(self, settled: Settled) -> None:
+        for asked in settled.asked:
+            if not asked.forged and asked.outcome != "extended":
+                self._held.pop(asked.given.receipt or "", None)
+
+    def _new_claim(self) -> ToClaim:
+        key = None
+        if not self.plan.at_most_once and self._chance(KEYED):
+            self._keys += 1
+            key = f"{self.name}-{self._keys}"
+        return ToClaim(
+            self._random.randint(1, 8),
+            self._random.choice((None, None, 1, 2, LONGEST)),
+            self._random.randint(1, 2) if self._chance(PATIENT) else 0,
+            1 if self._chance(SMALL) else None,
+            key,
+        )
+
+    def _settlement(self) -> ToSettle:
+        some = self._random.sample(list(self._held.values()), self._random.randint(1, len(self._held)))
+        asked = {given.receipt: self._asked(given) for given in some[:10]}
+        old = self._pool.any(self._random)
+        if old is not None and self._chance(OLD):
+            asked[old.receipt] = self._asked(old)
+        if self._chance(FORGED):
+            text = forged(some[0].receipt or "", self._random.choice((-1, 1, 2, 5)))
+            if text not in asked:
+                asked[text] = Asked("ack", some[0], forged=text)
+        return ToSettle(tuple(asked.values()))
+
+    def _asked(self, given: Given) -> Asked:
+        action = self._random.choice(self._actions)
+        spans = {"retry": self._random.choice((0, 0, 1)), "extend": self._random.randint(1, LONGEST)}
+        return Asked(action, given, spans.get(action, 0))
+
+    def _chance(self, share: float) -> bool:
+        return self._random.random() < share
+
+
+class SeekerMind:
+    """Moves its group now and then, forward and back."""
+
+    over = False
+
+    def __init__(self, name: str, plan: Plan, random: Random, pause: float) -> None:
+        """:param pause: seconds between two seeks."""
+        self.name = name
+        self.plan = plan
+        self._random = random
+        self._pause = pause
+        self._again: Intent | None = None
+        self._rested = False
+
+    def next(self, now: float) -> Intent | Rest:
+        """See Mind."""
+        again, self._again = self._again, None
+        if again is not None:
+            return again
+        self._rested = not self._rested
+        if self._rested:
+            return Rest(self._random.uniform(0.5, 1.5) * self._pause)
+        return self._random.choice(
+            (ToSeek("oldest"), ToSeek("oldest"), ToSeek("newest"), ToSeek(None, self._random.randint(1, 5)))
+        )
+
+    def heard(self, intent: Intent, told: Told) -> None:
+        """See Mind."""
+        if told.unknown and self._random.random() < PERSISTENT:
+            self._again = intent
+
+
+class RedriverMind:
+    """Takes dead letters back now and then, and goes on where it is told to."""
+
+    over = False
+
+    def __init__(self, name: str, plan: Plan, random: Random, pause: float) -> None:
+        """:param pause: seconds between two redrives."""
+        self.name = name
+        self.plan = plan
+        self._random = random
+        self._pause = pause
+        self._again: Intent | None = None
+        self._rested = False
+
+    def next(self, now: float) -> Intent | Rest:
+        """See Mind."""
+        again, self._again = self._again, None
+        if again is not None:
+            return again
+        self._rested = not self._rested
+        if self._rested:
+            return Rest(self._random.uniform(0.5, 1.5) * self._pause)
+        return ToRedrive(self._random.choice((None, 5)))
+
+    def heard(self, intent: Intent, told: Told) -> None:
+        """See Mind."""
+        if not isinstance(intent, ToRedrive):
+            return
+        if told.next is not None:
+            self._again = attrs.evolve(intent, after=told.next)
+        elif told.unknown and self._random.random() < PERSISTENT:
+            self._again = intent
+
+
+class DrainMind:
+    """Empties a group once nothing is broken any more: acks whatever it is given, until it is given nothing for long.
+
+    A group that was moved it takes to its beginning before.
+    """
+
+    name = DRAIN
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.over = False
+        self._again: Intent | None = ToSeek("oldest") if plan.seeks else None
+        self._since: float | None = None
+
+    def next(self, now: float) -> Intent | Rest:
+        """See Mind."""
+        again, self._again = self._again, None
+        if again is not None:
+            return again
+        if self._since is None:
+            self._since = now
+        if now - self._since > QUIET:
+            self.over = True
+            return NOTHING
+        return ToClaim(100, 5 * LONGEST, wait=1)
+
+    def heard(self, intent: Intent, told: Told) -> None:
+        """See Mind."""
+        operation = told.operation
+        if operation.outcome is not Outcome.OK:
+            self._since = None
+            if not isinstance(intent, ToClaim):
+                self._again = intent
+        elif isinstance(operation, Claimed) and operation.given:
+            self._since = None
+            self._again = _acks(operation.given)
+
+
+def _acks(given: Sequence[Given]) -> ToSettle | None:
+    asked = tuple(Asked("ack", one) for one in given if one.receipt is not None)
+    return ToSettle(asked) if asked else None
+
+
+def minds(plans: Sequence[Plan], seed: int, workers: int, pause: float) -> list[Mind]:
+    """Some who work on each group, and its owners.
+
+    :param workers: for each group.
+    :param pause: seconds between two seeks, or redrives.
+    """
+    found: list[Mind] = []
+    for plan in plans:
+        pool = Pool()
+        for number in range(workers):
+            name = f"{plan.name}-w{number}"
+            found.append(WorkerMind(name, plan, pool, Random(f"{name} of {seed}")))
+        if plan.seeks:
+            name = f"{plan.name}-seeker"
+            found.append(SeekerMind(name, plan, Random(f"{name} of {seed}"), 2 * pause))
+        if plan.gives_up:
+            name = f"{plan.name}-redriver"
+            found.append(RedriverMind(name, plan, Random(f"{name} of {seed}"), pause))
+    return found
