@@ -208,12 +208,15 @@ class Promises:
     :ivar survives_power_loss: whether that includes the loss of power.
     :ivar not_once: why nothing can be promised to be stored once, in one sentence; empty where it can.
     :ivar no_groups: why there can be no consumer groups, in one sentence; empty where there can.
+    :ivar apart: whether it is spread over data centres, where only queues of very strong consistency are read as they
+        are everywhere: groups need one.
     """
 
     durable: str
     survives_power_loss: bool
     not_once: str = ""
     no_groups: str = ""
+    apart: bool = False
 
 
 class IStore(IMessageStore, IQueueStore):

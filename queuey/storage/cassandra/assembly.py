@@ -14,7 +14,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from queuey.config import CassandraStorage, ClusterTLS
 from queuey.errors import ConfigurationError
-from queuey.interfaces import IStore
+from queuey.interfaces import IStore, Promises
 from queuey.model.lease import Terms
 from queuey.model.stable import Limits as Lateness
 from queuey.storage.cassandra.cluster.facts import Facts
@@ -47,6 +47,12 @@ NOT_OVER_THRIFT: Final = (
 )
 """Why no Idempotency-Key is taken there."""
 
+NO_GROUPS_OVER_THRIFT: Final = (
+    "Over Thrift there are no consumer groups: the lightweight transactions of Cassandra 3.11 and before give up where "
+    "two compete."
+)
+"""Why no group can be made there."""
+
 
 class Known:
     """What is known of the cluster, for who writes messages; nothing before it was asked."""
@@ -76,10 +82,10 @@ def assemble(settings: CassandraStorage, session: ICQLSession, clock: OwnClock, 
     identity = Identity(uuid.uuid4(), socket.gethostname())
     times = _times(settings, session, identity, clock, timer)
     registry = Registry(session, times, keyspace, timer, new_version, lambda: secrets.token_bytes(16))
-    not_once = NOT_OVER_THRIFT if settings.protocol == "thrift" else ""
+    promised = promises_of(settings)
     rest = secrets.randbelow(256)
     messages = Messages(
-        session, times, registry, lambda: known.limits, settings.multi_dc, keyspace, timer, rest, not_once
+        session, times, registry, lambda: known.limits, settings.multi_dc, keyspace, timer, rest, promised.not_once
     )
     schema = schema_settings(settings)
     return CassandraStore(
@@ -89,8 +95,16 @@ def assemble(settings: CassandraStorage, session: ICQLSession, clock: OwnClock, 
         lambda sleep, says: Schema(session, schema, identity.id, sleep, says),
         timer,
         known.learn,
-        not_once,
+        promised,
     )
+
+
+def promises_of(settings: CassandraStorage) -> Promises:
+    """What the settings alone say of what can be promised."""
+    unknown = "What an acknowledged write survives is known once Cassandra has been asked."
+    if settings.protocol == "thrift":
+        return Promises(unknown, False, NOT_OVER_THRIFT, NO_GROUPS_OVER_THRIFT, settings.multi_dc)
+    return Promises(unknown, False, apart=settings.multi_dc)
 
 
 def _times(settings: CassandraStorage, session: ICQLSession, identity: Identity, clock: OwnClock, timer: Any) -> Times:

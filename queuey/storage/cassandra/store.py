@@ -32,8 +32,6 @@ from queuey.storage.cassandra.times.waiting import growing
 
 T = TypeVar("T")
 
-_UNKNOWN: Final = Promises("What an acknowledged write survives is known once Cassandra has been asked.", False)
-
 _LONGEST_WAIT: Final = 3.0
 """Seconds between two attempts to reach the cluster at the most."""
 
@@ -115,7 +113,7 @@ class CassandraStore:
     :param make_schema: makes the keeper of the tables, from what waits some seconds and what is told of waiting.
     :param timer: whose timers the waits go by.
     :param found: is told what the cluster is like, before anything is served.
-    :param not_once: why nothing can be promised to be stored once; empty where it can.
+    :param promises: what is known of that before the cluster was asked.
     """
 
     _log = EventLog(Logger(namespace="queuey.storage"))
@@ -128,7 +126,7 @@ class CassandraStore:
         make_schema: Callable[[Callable[[float], Deferred[None]], Callable[[str], None]], Schema],
         timer: IReactorTime,
         found: Callable[[Facts], None],
-        not_once: str,
+        promises: Promises,
     ) -> None:
         self._parts = parts
         self._keyspace = settings.keyspace
@@ -146,8 +144,7 @@ class CassandraStore:
         self._waiters: list[Deferred[None]] = []
         self._end: Deferred[None] | None = None
         self.states: IStateStore = _States(parts.states, self._door)
-        self._not_once = not_once
-        self.promises = attrs.evolve(_UNKNOWN, not_once=not_once)
+        self.promises = promises
 
     # The store as a whole
 
@@ -172,7 +169,10 @@ class CassandraStore:
     async def _come_up(self) -> None:
         facts = await self._until_it_answers()
         self._found(facts)
-        self.promises = attrs.evolve(facts.promises(), not_once=self._not_once)
+        found = facts.promises()
+        self.promises = attrs.evolve(
+            self.promises, durable=found.durable, survives_power_loss=found.survives_power_loss
+        )
         self._wait_for(_GETS_READY)
         self._door.shut = self._why_not_ready
         self._times_started = True

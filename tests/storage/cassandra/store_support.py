@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from queuey.deferreds import deferred
+from queuey.interfaces import Promises
 from queuey.storage.cassandra.cluster.facts import Facts
 from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Level, Node, Row, Statement, Verdict
 from queuey.storage.cassandra.messages.store import Messages
@@ -26,6 +27,7 @@ from tests.storage.cassandra.row_tables import KEYS, RowTables
 from tests.storage.subjects import versions
 
 SETTINGS = SchemaSettings("ks", 1, True)
+PROMISES = Promises("Nobody has asked the cluster.", False)
 FACTS = Facts("5.0.8", 3, frozenset({"batch"}), 4 << 20, 4 << 20, False)
 
 
@@ -119,7 +121,7 @@ class StoreSubject:
             CassandraStates(self.session, "ks"),
             Messages(self.session, self.times, registry, lambda: LIMITS, False, "ks", self.clock, 77, ""),
         )
-        self.store = StoreOfParts(parts, SETTINGS, "a cluster", self._schema, self.clock, lambda facts: None, "")
+        self.store = StoreOfParts(parts, SETTINGS, "a cluster", self._schema, self.clock, lambda facts: None, PROMISES)
         self.store.open()
 
     def _schema(self, sleep: Callable[[float], Deferred[None]], says: Callable[[str], None]) -> Schema:

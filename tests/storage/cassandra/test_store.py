@@ -9,8 +9,11 @@ from uuid import UUID
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
+from queuey.config.settings import CassandraStorage
 from queuey.errors import ConfigurationError, Unavailable
+from queuey.interfaces import Promises
 from queuey.model.queue import QueueSettings
+from queuey.storage.cassandra.assembly import NO_GROUPS_OVER_THRIFT, NOT_OVER_THRIFT, promises_of
 from queuey.storage.cassandra.cluster.facts import Facts
 from queuey.storage.cassandra.cluster.port import AccessRefused, Node, Row, Statement
 from queuey.storage.cassandra.messages.store import Messages
@@ -24,6 +27,8 @@ from tests.storage.cassandra.test_schema import Cluster, Session
 from tests.storage.subjects import versions
 
 PLAIN = QueueSettings()
+WHERE = "127.0.0.1:9042"
+PROMISES = Promises("Nobody has asked.", False, "No transactions.", "None here.", True)
 
 
 class Whole(Session):
@@ -76,6 +81,27 @@ class WaitingTimes(FakeTimes):
         return succeed(None)
 
 
+class PromisesTests(SynchronousTestCase):
+    """What the settings alone decide."""
+
+    def promises(self, protocol: str, multi_dc: bool) -> Promises:
+        hosts, none = (), None
+        return promises_of(
+            CassandraStorage(
+                hosts, "ks", 1, none, multi_dc, none, none, protocol, True, "one", 2.0, 0.5, 0.0, 5.0, 256, none
+            )
+        )
+
+    def test_over_cql(self) -> None:
+        promises = self.promises("cql", False)
+        self.assertEqual((promises.not_once, promises.no_groups, promises.apart), ("", "", False))
+        self.assertTrue(self.promises("cql", True).apart)
+
+    def test_over_thrift(self) -> None:
+        promises = self.promises("thrift", False)
+        self.assertEqual((promises.not_once, promises.no_groups), (NOT_OVER_THRIFT, NO_GROUPS_OVER_THRIFT))
+
+
 class StoreTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.cluster = Cluster()
@@ -91,7 +117,7 @@ class StoreTests(SynchronousTestCase):
             CassandraStates(self.session, "ks"),
             Messages(self.session, self.times, registry, lambda: LIMITS, False, "ks", self.clock, 77, ""),
         )
-        self.store = CassandraStore(parts, SETTINGS, "127.0.0.1:9042", self.schema, self.clock, self.found.append, "")
+        self.store = CassandraStore(parts, SETTINGS, WHERE, self.schema, self.clock, self.found.append, PROMISES)
 
     def schema(self, sleep: Callable[[float], Deferred[None]], says: Callable[[str], None]) -> Schema:
         return Schema(self.session, SETTINGS, UUID(int=1), sleep, says)
@@ -118,6 +144,11 @@ class StoreTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(self.store.opened()))
         self.assertEqual(self.found[0].mutation_bytes, 4 << 20)
         self.assertIn("on the disks", self.store.promises.durable)
+        self.assertTrue(self.store.promises.survives_power_loss)
+        self.assertEqual(
+            (self.store.promises.not_once, self.store.promises.no_groups, self.store.promises.apart),
+            (PROMISES.not_once, PROMISES.no_groups, PROMISES.apart),
+        )
         self.successResultOf(self.store.ping())
         _, made = self.successResultOf(self.store.create("app", "queue", PLAIN, None))
         self.assertTrue(made)
