@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import cached_property
 from typing import Final
 
 import attrs
 
 from queuey.model.message import DEFAULT_TTL
 from queuey.model.queue import Consistency, Guarantee
+from queuey.model.rates import Rates, rate, rates
 
 DEFAULT_IDEMPOTENCY_TTL: Final = 86_400
 """Seconds for which an Idempotency-Key is remembered unless the application says otherwise: a day."""
@@ -36,25 +38,44 @@ _WRITE: Final = {
 class WriteTerms:
     """The terms on which a message is written.
 
+    What a limit counts includes what expired and is not yet swept; ``None`` is no limit.
+
     :ivar ack: whose word to wait for.
-    :ivar max_bytes: what the application's messages may take in all, or ``None``.
+    :ivar max_bytes: what the application's messages may take in all.
+    :ivar max_messages: how many of them there may be.
+    :ivar max_queue_bytes: what the messages of the queue may take.
+    :ivar max_queue_messages: how many of them there may be.
     """
 
     ack: Ack
     max_bytes: int | None = None
+    max_messages: int | None = None
+    max_queue_bytes: int | None = None
+    max_queue_messages: int | None = None
 
 
 @attrs.frozen
 class Policy:
-    """What one application is promised and allowed.
+    """What one application is promised and allowed. Where a limit is ``None`` there is none.
+
+    Rates and waits are counted by each process for itself. A rate is so many a second, with a burst of so many at once,
+    by default as many as come in a second.
 
     :ivar ttl: seconds that its messages live by default.
-    :ivar max_queues: queues it may have, or ``None``.
-    :ivar max_bytes: bytes its messages may take, those included that expired and are not yet swept, or ``None``.
+    :ivar max_queues: queues it may have.
+    :ivar max_bytes: bytes its messages may take, those included that expired and are not yet swept.
+    :ivar max_messages: messages it may have, counted in the same way.
+    :ivar max_queue_bytes: bytes that the messages of one queue may take, and so ``max_queue_messages``.
+    :ivar max_groups: consumer groups that one queue may have.
+    :ivar max_waits: requests that may wait for messages at once; and for those of one queue, ``max_queue_waits``.
+    :ivar request_rate: of its requests, with ``request_burst``; and of those on one queue, ``queue_request_rate``.
+    :ivar message_rate: of the messages that they bring, with ``message_burst``; to one queue, ``queue_message_rate``.
     :ivar max_body: bytes of one request's body.
     :ivar cors_origins: origins whose pages may call; ``*`` is all of them.
     :ivar create_on_write: whether a message to a queue that does not exist makes that queue.
     :ivar idempotency_ttl: seconds for which an Idempotency-Key is remembered.
+    :ivar identities: the names of those who are believed who its users are.
+    :ivar signed_urls: whether what its keys have signed is taken in the place of a key.
     """
 
     application: str
@@ -64,14 +85,45 @@ class Policy:
     ttl: int = DEFAULT_TTL
     max_queues: int | None = None
     max_bytes: int | None = None
+    max_messages: int | None = None
+    max_queue_bytes: int | None = None
+    max_queue_messages: int | None = None
+    max_groups: int | None = None
+    max_waits: int | None = None
+    max_queue_waits: int | None = None
+    request_rate: float | None = None
+    request_burst: int | None = None
+    message_rate: float | None = None
+    message_burst: int | None = None
+    queue_request_rate: float | None = None
+    queue_request_burst: int | None = None
+    queue_message_rate: float | None = None
+    queue_message_burst: int | None = None
     cors_origins: tuple[str, ...] = ()
     create_on_write: bool = False
     idempotency_ttl: int = DEFAULT_IDEMPOTENCY_TTL
+    identities: tuple[str, ...] = ()
+    signed_urls: bool = False
 
     def write_terms(self, consistency: Consistency) -> WriteTerms:
         """The terms of a write to a queue of that consistency."""
-        return WriteTerms(_WRITE[consistency], self.max_bytes)
+        return WriteTerms(
+            _WRITE[consistency], self.max_bytes, self.max_messages, self.max_queue_bytes, self.max_queue_messages
+        )
 
     def read_ack(self, consistency: Consistency) -> Ack:
         """Whose word a read of a queue of that consistency waits for."""
         return Ack.ONE if consistency is Consistency.WEAK else Ack.MAJORITY
+
+    @cached_property
+    def rates(self) -> Rates | None:
+        """The rates of the application as a whole; ``None`` where it has none."""
+        return rates(rate(self.request_rate, self.request_burst), rate(self.message_rate, self.message_burst))
+
+    @cached_property
+    def queue_rates(self) -> Rates | None:
+        """The rates of each of its queues; ``None`` where they have none."""
+        return rates(
+            rate(self.queue_request_rate, self.queue_request_burst),
+            rate(self.queue_message_rate, self.queue_message_burst),
+        )

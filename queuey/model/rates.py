@@ -1,0 +1,120 @@
+"""Rates: how often something may be done, by token buckets. Nothing here does I/O, and time is handed in.
+
+A bucket holds at most ``burst`` tokens, begins full, and gains ``per_second`` of them every second. To do something
+takes tokens out; where there are too few, nothing is done and none is taken. In any time of ``t`` seconds at most
+``burst + per_second * t`` are taken: the rule of token buckets in RFC 2215, section 3.6, reckoned as RFC 2697,
+section 3, does it, from what is left and the time since.
+"""
+
+from __future__ import annotations
+
+from math import ceil, floor
+from typing import Final
+
+import attrs
+
+_GRAIN: Final = 1e-9
+"""Tokens that may be missing: who waited as long as he was told is not to be sent away by the rounding of a float."""
+
+
+@attrs.frozen
+class Rate:
+    """How often something may be done.
+
+    :ivar per_second: in the long run.
+    :ivar burst: at once, after a rest.
+    """
+
+    per_second: float
+    burst: int
+
+    @property
+    def window(self) -> float:
+        """Seconds in which an empty bucket fills."""
+        return self.burst / self.per_second
+
+
+def rate(per_second: float | None, burst: int | None) -> Rate | None:
+    """A rate as settings have it: without a burst it is what comes in a second, and at least one."""
+    if per_second is None:
+        return None
+    return Rate(per_second, max(1, ceil(per_second)) if burst is None else burst)
+
+
+@attrs.frozen
+class Rates:
+    """The rates of an application, or of one of its queues; ``None`` is no limit.
+
+    :ivar requests: of its requests.
+    :ivar messages: of the messages that they bring.
+    """
+
+    requests: Rate | None
+    messages: Rate | None
+
+
+def rates(requests: Rate | None, messages: Rate | None) -> Rates | None:
+    """Both rates, or ``None`` where there is no limit at all."""
+    return None if requests is None and messages is None else Rates(requests, messages)
+
+
+class Bucket:
+    """A bucket, which is full at first. Times are seconds of one clock.
+
+    A clock that goes back is one that stood still: nothing is gained by it.
+
+    :ivar rate: what it is filled by.
+    """
+
+    __slots__ = ("_at", "_level", "rate")
+
+    def __init__(self, rate: Rate, now: float) -> None:
+        self.rate = rate
+        self._level: float = rate.burst
+        self._at = now
+
+    def level(self, now: float) -> float:
+        """The tokens in it."""
+        if now != self._at:
+            gained = max(0.0, now - self._at) * self.rate.per_second
+            self._level = min(self.rate.burst, self._level + gained)
+            self._at = now
+        return self._level
+
+    def full(self, now: float) -> bool:
+        """Whether it is as one that was never used, and may be forgotten."""
+        return self.level(now) >= self.rate.burst
+
+    def left(self, now: float) -> int:
+        """How many whole tokens are in it."""
+        return max(0, floor(self.level(now) + _GRAIN))
+
+    def wait(self, count: int, now: float) -> float:
+        """Seconds until so many can be taken; 0 where that is now. They may not be more than the burst."""
+        missing = count - self.level(now)
+        return 0.0 if missing <= _GRAIN else missing / self.rate.per_second
+
+    def until_more(self, now: float) -> float | None:
+        """Seconds until there is one more; ``None`` where it is full."""
+        level = self.level(now)
+        if level >= self.rate.burst:
+            return None
+        return min(floor(level + _GRAIN) + 1 - level, self.rate.burst - level) / self.rate.per_second
+
+    def take(self, count: int, now: float) -> None:
+        """Take so many, which are there, as ``wait`` has said."""
+        self._level = self.level(now) - count
+
+    def give_back(self, count: int, now: float) -> None:
+        """Put back what was taken for something that was not done after all."""
+        self._level = min(self.rate.burst, self.level(now) + count)
+
+    def follow(self, rate: Rate, now: float) -> None:
+        """Be filled by another rate from now on. What is left stays, as far as it fits: a new limit is no new burst."""
+        if rate is not self.rate:
+            self._level = min(rate.burst, self.level(now))
+            self.rate = rate
+
+    def lower_to(self, level: float, now: float) -> None:
+        """Hold no more than this."""
+        self._level = min(self.level(now), level)
