@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from heapq import heapify, heappop, heappush
 from itertools import count
 from types import TracebackType
-from typing import Final
+from typing import Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -25,6 +25,21 @@ _SPARE: Final = 64
 
 Look = Callable[[Merge], Deferred[MergeSlice]]
 """Reads the first part of a range of the queue that is waited for."""
+
+Listener = Callable[[Set[int] | None], None]
+"""Is told of the partitions to which something has come; ``None``: to any."""
+
+
+class Expiring(Protocol):
+    """Whoever waits until a deadline.
+
+    :ivar number: is given by who watches the deadlines.
+    """
+
+    number: int
+
+    def expire(self) -> None:
+        """Learn that the deadline has come."""
 
 
 class Waits:
@@ -45,6 +60,7 @@ class Waits:
         """
         self.clock = clock
         self._queues: dict[int, _Awaited] = {}
+        self._listeners: dict[int, dict[Listener, None]] = {}
         self._deadlines = _Deadlines(clock)
         self.look_every = watch(self.wake)
         self._ended = False
@@ -61,8 +77,38 @@ class Waits:
         :param only_fresh: whether it is only of use to those who want to see what is not stable yet.
         """
         queue = self._queues.get(incarnation)
-        if queue is not None and (not only_fresh or queue.fresh):
-            queue.tell({message.partition for message in written if not message.delay} if written else None)
+        if queue is not None and only_fresh and not queue.fresh:
+            queue = None
+        listeners = None if only_fresh else self._listeners.get(incarnation)
+        if queue is None and listeners is None:
+            return
+        partitions = {message.partition for message in written if not message.delay} if written else None
+        if queue is not None:
+            queue.tell(partitions)
+        if listeners is not None and partitions != set():
+            for listener in list(listeners):
+                listener(partitions)
+
+    def listen(self, incarnation: int, listener: Listener) -> None:
+        """Tell somebody at once of all that has come to a queue and is stable, until ``leave``."""
+        self._listeners.setdefault(incarnation, {})[listener] = None
+
+    def leave(self, incarnation: int, listener: Listener) -> None:
+        """Tell a listener nothing more."""
+        listeners = self._listeners[incarnation]
+        del listeners[listener]
+        if not listeners:
+            del self._listeners[incarnation]
+
+    def watch(self, waiter: Expiring, seconds: float) -> None:
+        """Tell somebody when so many seconds are over, or all waiting ends; until ``drop``."""
+        self._deadlines.add(waiter, self.clock.seconds() + seconds)
+        if self._ended:
+            waiter.expire()
+
+    def drop(self, waiter: Expiring) -> None:
+        """Watch a deadline no more."""
+        self._deadlines.remove(waiter)
 
     def join(self, incarnation: int, partitions: Sequence[int], seconds: float, look: Look, *, fresh: bool) -> Waiter:
         """Begin to wait; to be called before the first read, so that nothing comes unnoticed between the two.
@@ -77,9 +123,7 @@ class Waits:
             self._queues[incarnation] = queue = _Awaited(self, incarnation, look)
         waiter = Waiter(self.clock, queue, partitions, fresh, self._deadlines)
         queue.add(waiter)
-        self._deadlines.add(waiter, self.clock.seconds() + seconds)
-        if self._ended:
-            waiter.expire()
+        self.watch(waiter, seconds)
         return waiter
 
     def forget(self, incarnation: int) -> None:
@@ -268,21 +312,21 @@ class _Deadlines:
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._numbers = count(1)
-        self._waiters: dict[int, Waiter] = {}
+        self._waiters: dict[int, Expiring] = {}
         self._heap: list[tuple[float, int]] = []
         self._timer: IDelayedCall | None = None
 
     def __len__(self) -> int:
         return len(self._waiters)
 
-    def add(self, waiter: Waiter, when: float) -> None:
+    def add(self, waiter: Expiring, when: float) -> None:
         """Hear of a waiter, and of its deadline in seconds of the clock."""
         waiter.number = next(self._numbers)
         self._waiters[waiter.number] = waiter
         heappush(self._heap, (when, waiter.number))
         self._set_timer()
 
-    def remove(self, waiter: Waiter) -> None:
+    def remove(self, waiter: Expiring) -> None:
         """Forget a waiter."""
         self._waiters.pop(waiter.number, None)
         if len(self._heap) > 2 * len(self._waiters) + _SPARE:

@@ -14,7 +14,7 @@ replace. Whoever meets a move in ``state.moves`` may carry it out: all of that c
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Final
 
@@ -164,11 +164,15 @@ class Claimed:
 
     :ivar taken: oldest first.
     :ivar blocked: whether it got nothing since too many messages, or claims under a key, are in flight.
+    :ivar again: whether that was given under its key before.
+    :ivar elsewhere: the partition to go to, since what it had under its key is, or will be, there.
     """
 
     state: GroupState
     taken: tuple[Taken, ...]
     blocked: bool = False
+    again: bool = False
+    elsewhere: int | None = None
 
 
 def repeated(state: GroupState, key: bytes, now: Ticks) -> tuple[Taken, ...] | None:
@@ -176,8 +180,8 @@ def repeated(state: GroupState, key: bytes, now: Ticks) -> tuple[Taken, ...] | N
 
     :return: ``None`` where there is nothing of the kind: it is a new claim.
     """
-    claim = state.claims.get(key)
-    if claim is None or claim.until <= now:
+    claim = _living(state, key, now)
+    if claim is None:
         return None
     numbers = range(claim.first, claim.first + claim.size)
     return tuple(
@@ -185,6 +189,40 @@ def repeated(state: GroupState, key: bytes, now: Ticks) -> tuple[Taken, ...] | N
         for id, entry in state.open.items()
         if entry.kind == LEASED and entry.number in numbers and entry.due > now
     )
+
+
+def _living(state: GroupState, key: bytes, now: Ticks) -> Claim | None:
+    claim = state.claims.get(key)
+    return None if claim is None or claim.until <= now else claim
+
+
+@attrs.frozen
+class Pointed:
+    """What came of pointing.
+
+    :ivar claim: what the key has here: a pointer, or a claim that was made before; ``None`` where too many claims
+        under a key are in flight.
+    """
+
+    state: GroupState
+    claim: Claim | None
+
+
+def point(state: GroupState, key: bytes, partition: int, until: Ticks, now: Ticks) -> Pointed:
+    """Note that a claim under a key is about to be made in another partition, before it is.
+
+    Where a pointer is there already it stays, and lives no shorter than this one would; and so does a claim.
+
+    :param until: the leases of that claim end no later.
+    """
+    before = _living(state, key, now)
+    if before is not None and (before.size or before.until >= until):
+        return Pointed(state, before)
+    state = _without_ended_claims(state, now)
+    if before is None and len(state.claims) >= MAX_CLAIMS:
+        return Pointed(state, None)
+    claim = Claim(partition, 0, until) if before is None else before._replace(until=until)
+    return Pointed(attrs.evolve(state, claims={**state.claims, key: claim}), claim)
 
 
 def expire(state: GroupState, terms: Terms, now: Ticks) -> GroupState:
@@ -256,9 +294,11 @@ def claim(state: GroupState, wanted: Wanted, found: Found, terms: Terms, now: Ti
     """Take messages, oldest first; those without a message are settled by that."""
     state = expire(drop(state, found.gone), terms, now)
     if wanted.key is not None:
-        before = repeated(state, wanted.key, now)
+        before = _living(state, wanted.key, now)
+        if before is not None and not before.size:
+            return Claimed(state, (), elsewhere=before.first)
         if before is not None:
-            return Claimed(state, before)
+            return Claimed(state, repeated(state, wanted.key, now) or (), again=True)
         state = _without_ended_claims(state, now)
         if len(state.claims) >= MAX_CLAIMS:
             return Claimed(state, (), blocked=True)
@@ -323,6 +363,17 @@ def _leased(state: GroupState, ids: Sequence[MessageId], reach: MessageId, wante
     return Claimed(after, tuple(taken))
 
 
+def give_back(state: GroupState, taken: Iterable[Taken], now: Ticks) -> GroupState:
+    """Undo a claim whose answer nobody will see: what is still under its leases can be claimed at once, and that time
+    does not count as a delivery."""
+    draft = _Draft(state)
+    for one in taken:
+        entry = draft.open.get(one.id)
+        if entry is not None and entry.number == one.number and entry.kind == LEASED:
+            draft.put(one.id, entry._replace(due=now, deliveries=entry.deliveries - 1, kind=WAITING))
+    return draft.done()
+
+
 def _without_ended_claims(state: GroupState, now: Ticks) -> GroupState:
     if all(claim.until > now for claim in state.claims.values()):
         return state
@@ -361,10 +412,12 @@ class Settled:
     """What came of settlements.
 
     :ivar outcomes: in their order. Whoever is told ``MOVING`` carries out the move that ``state.moves`` has then.
+    :ivar keys: of claims that live longer by that, and until when; the pointers to them have to as well.
     """
 
     state: GroupState
     outcomes: tuple[Outcome, ...]
+    keys: Mapping[bytes, Ticks] = attrs.field(factory=dict)
 
 
 def settle(state: GroupState, settlements: Iterable[Settlement], terms: Terms, now: Ticks) -> Settled:
@@ -374,7 +427,7 @@ def settle(state: GroupState, settlements: Iterable[Settlement], terms: Terms, n
     """
     draft = _Draft(state)
     outcomes = tuple(_settle(draft, one, terms, now) for one in settlements)
-    return Settled(draft.done(), outcomes)
+    return Settled(draft.done(), outcomes, draft.prolonged)
 
 
 def _settle(draft: _Draft, one: Settlement, terms: Terms, now: Ticks) -> Outcome:
@@ -597,6 +650,7 @@ class _Draft:
         self._set_aside = state.set_aside
         self._claims = dict(state.claims)
         self._firsts: list[tuple[int, bytes]] | None = None
+        self.prolonged: dict[bytes, Ticks] = {}
         self._sorted = True
         self._changed = False
 
@@ -643,13 +697,14 @@ class _Draft:
         """Its lease ends later, or sooner; the claim under a key that it is of lives no shorter than it."""
         self.put(id, entry._replace(due=until, kind=LEASED))
         if self._firsts is None:
-            self._firsts = [(claim.first, key) for key, claim in self._claims.items()]
+            self._firsts = [(claim.first, key) for key, claim in self._claims.items() if claim.size]
         at = bisect_right(self._firsts, entry.number, key=lambda one: one[0])
         if at:
             key = self._firsts[at - 1][1]
             one = self._claims[key]
             if entry.number < one.first + one.size and until > one.until:
                 self._claims[key] = one._replace(until=until)
+                self.prolonged[key] = until
         return Outcome.EXTENDED
 
     def give_up(self, id: MessageId, entry: Entry, terms: Terms, reason: str) -> Outcome:

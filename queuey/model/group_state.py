@@ -125,9 +125,10 @@ Move = Out | In
 
 
 class Claim(NamedTuple):
-    """What was given under a key: messages with ``size`` lease numbers from ``first`` on.
+    """What was given under a key: messages with ``size`` lease numbers from ``first`` on; or, where ``size`` is 0,
+    a pointer: what was given under it is in the partition ``first``.
 
-    :ivar until: the end of the last of those leases.
+    :ivar until: the end of the last of those leases; of a pointer, they end no later.
     """
 
     first: int
@@ -204,10 +205,6 @@ def _sealed(data: bytes) -> bytes:
     return data + _CHECK.pack(zlib.crc32(data))
 
 
-GONE: Final = _sealed(bytes((_FORMAT,)))
-"""What stands in place of the state of a group that was deleted, so that nobody who is late makes it anew."""
-
-
 def encode(state: GroupState) -> bytes:
     """A state as bytes; as long as its lists keep to their bounds, they are less than 64 KiB."""
     targets = _targets(state.moves.values())
@@ -239,8 +236,8 @@ def encode(state: GroupState) -> bytes:
     return _sealed(b"".join(parts))
 
 
-def decode(value: bytes) -> GroupState | None:
-    """The state that bytes are; ``None`` for that of a group that was deleted.
+def decode(value: bytes) -> GroupState:
+    """The state that bytes are.
 
     :raise UnreadableState: they are damaged, or of a later version.
     """
@@ -251,8 +248,6 @@ def decode(value: bytes) -> GroupState | None:
     data = value[: -_CHECK.size]
     if not data or value != _sealed(data):
         raise UnreadableState("The state of a group is damaged: its checksum is not that of its bytes.")
-    if value == GONE:
-        return None
     try:
         return _decoded(_Reader(data))
     except (struct.error, ValueError, IndexError) as problem:

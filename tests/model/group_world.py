@@ -46,9 +46,7 @@ def generation(number: int) -> bytes:
 @lru_cache(maxsize=1 << 16)
 def read(value: bytes) -> GroupState:
     """The state that is stored."""
-    state = decode(value)
-    assert state is not None
-    return state
+    return decode(value)
 
 
 @attrs.frozen(cache_hash=True)

@@ -10,13 +10,12 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from queuey.deferreds import deferred
 from queuey.errors import QueueyError, Unavailable
-from queuey.interfaces import IStateStore, Outcome
+from queuey.interfaces import IStateStore, Outcome, State
 from queuey.model.group_state import TOKEN, GroupState, decode, encode, stamped
 
-AT_HAND: Final = 4096
-"""States that are kept at hand, at the most, while nothing is done to them."""
+AT_HAND: Final = 1024
+"""States that are kept at hand, at the most."""
 
 _GATHERED: Final = 256
 """Steps that are carried out as one change, at the most."""
@@ -71,12 +70,6 @@ class Cell:
         self._steps: list[tuple[Step[Any], Deferred[Any]]] = []
         self._running = False
 
-    @property
-    def busy(self) -> bool:
-        """Whether something is being done to the state."""
-        return self._running
-
-    @deferred
     async def read(self) -> GroupState:
         """The state as it is at hand, which may be old; it is read where it is not.
 
@@ -85,7 +78,7 @@ class Cell:
         held = self._held
         if held is None:
             held = await self._load()
-            if not self._running:
+            if self._held is None and not self._running:
                 self._held = held
         return held.state
 
@@ -93,6 +86,10 @@ class Cell:
         """Read the state before it is used again."""
         if not self._running:
             self._held = None
+
+    def let_go(self) -> None:
+        """Learn that others may get another cell of this state from now on: what is at hand here may become old."""
+        self._alone = False
 
     def change(self, step: Step[T]) -> Deferred[T]:
         """Do something to the state; it goes on though whoever waits for it is cancelled.
@@ -108,75 +105,95 @@ class Cell:
         return waiting
 
     async def _run(self) -> None:
-        try:
-            while self._steps:
-                steps, self._steps = self._steps[:_GATHERED], self._steps[_GATHERED:]
-                results: list[Any]
-                try:
-                    results = await self._carry_out([step for step, _ in steps])
-                except BaseException:
-                    self._held = None
-                    results = [Failure()] * len(steps)
-                for (_, waiting), result in zip(steps, results, strict=True):
-                    if not waiting.called:
-                        waiting.callback(result)
-        finally:
-            self._running = False
+        while self._steps:
+            steps, self._steps = self._steps[:_GATHERED], self._steps[_GATHERED:]
+            results: list[Any]
+            try:
+                results = await self._carry_out([step for step, _ in steps])
+            except Exception:
+                self._held = None
+                results = [Failure()] * len(steps)
+            for (_, waiting), result in zip(steps, results, strict=True):
+                if not waiting.called:
+                    waiting.callback(result)
+        self._running = False
 
     async def _carry_out(self, steps: list[Step[Any]]) -> list[Any]:
         sure = self._alone
         for _ in range(_ATTEMPTS):
-            if self._held is None:
-                self._held = await self._load()
-                sure = True
             held = self._held
+            if held is None:
+                self._held = held = await self._load()
+                sure = True
             state, results = _after(held.state, steps)
-            if state is held.state:
-                if sure:
+            if state is not held.state:
+                if await self._replace(held, state):
                     return results
-                self._held = None
-            elif await self._replace(held, state):
+            elif sure or await self._is_newest(held):
                 return results
+            sure = True
         raise Unavailable("The group is being changed by others at the same time.")
 
     async def _replace(self, held: _Held, state: GroupState) -> bool:
-        """Whether a state was stored in place of another; if not, that is no longer there."""
+        """Whether a state was stored in place of another; if not, what is there instead is at hand."""
         token = self._new_token(TOKEN)
         state, version = stamped(state, token), token.hex()
         value = encode(state)
-        while True:
-            self._held = None
-            outcome = await self._states.replace(self._source.key, held.version, value, version)
-            if outcome is Outcome.UNKNOWN:
-                found = await self._found()
-                if found is not None and token in found.state.tokens:
-                    outcome = Outcome.APPLIED
-                elif (None if found is None else found.version) == held.version:
-                    continue
-                else:
-                    outcome = Outcome.REFUSED
-            if outcome is Outcome.REFUSED:
+        unknown = False
+        for _ in range(_ATTEMPTS):
+            try:
+                outcome = await self._states.replace(self._source.key, held.version, value, version)
+                if outcome is Outcome.APPLIED:
+                    self._held = _Held(state, version)
+                    break
+                unknown = unknown or outcome is Outcome.UNKNOWN
+                self._held = found = await self._found()
+            except QueueyError as error:
+                raise _unknown() if unknown else error from None
+            # A refusal can be one of ourselves: an earlier attempt, of which nobody heard, came through.
+            if found is not None and token in found.state.tokens:
+                break
+            if outcome is Outcome.REFUSED or (None if found is None else found.version) != held.version:
                 return False
-            if held.version is None:
-                await self._made(version)
-            self._held = _Held(state, version)
-            return True
+        else:
+            raise _unknown()
+        if held.version is None:
+            await self._made(version)
+        return True
 
     async def _made(self, version: str) -> None:
         """Take the first state back if its group was deleted meanwhile."""
         try:
             await self._source.stands()
-        except QueueyError:
-            await self._states.replace(self._source.key, version, None, self._new_token(TOKEN).hex())
-            raise
+        except QueueyError as error:
+            try:
+                outcome = await self._states.replace(self._source.key, version, None, self._new_token(TOKEN).hex())
+            except QueueyError:
+                outcome = Outcome.UNKNOWN
+            raise error if outcome is Outcome.APPLIED else _unknown() from None
+
+    async def _is_newest(self, held: _Held) -> bool:
+        """Whether what is at hand is what is stored; if not, that is at hand then."""
+        stored = await self._states.read(self._source.key)
+        if (None if stored is None else stored.version) == held.version:
+            return True
+        self._held = _read(stored)
+        return False
 
     async def _load(self) -> _Held:
         found = await self._found()
         return _Held(await self._source.begin(), None) if found is None else found
 
     async def _found(self) -> _Held | None:
-        stored = await self._states.read(self._source.key)
-        return None if stored is None else _Held(decode(stored.value), stored.version)
+        return _read(await self._states.read(self._source.key))
+
+
+def _read(stored: State | None) -> _Held | None:
+    return None if stored is None else _Held(decode(stored.value), stored.version)
+
+
+def _unknown() -> Unavailable:
+    return Unavailable("Nobody knows whether the group was changed.", applied="unknown")
 
 
 def _after(state: GroupState, steps: list[Step[Any]]) -> tuple[GroupState, list[Any]]:
@@ -211,6 +228,6 @@ class Cells:
         return cell
 
     def _tidy(self) -> None:
-        for key in list(self._cells)[: len(self._cells) - AT_HAND]:
-            if not self._cells[key].busy:
-                del self._cells[key]
+        while len(self._cells) > AT_HAND:
+            _, cell = self._cells.popitem(last=False)
+            cell.let_go()
