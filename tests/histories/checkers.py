@@ -17,7 +17,7 @@ from queuey.model.window import OLDEST, Position
 from tests.histories.record import Record
 from tests.live.cassandra.histories import Outcome, Spot, Stored, found_by
 
-KEY_WAS_USED = (0, 409, 422, 503)
+KEY_WAS_USED = (0, 409, 422, 503, 507)
 """Statuses of requests under a key of something else; each but 422 is tried again."""
 
 

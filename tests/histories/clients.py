@@ -110,7 +110,7 @@ class Client:
             lines = "ndjson" in answer.headers.get("Content-Type", "")
             if not lines and not whole:
                 return Answer(process, 0)
-            documents = _lines(text) if lines else (json.loads(text),)
+            documents = _lines(text) if lines else (json.loads(text) if text else None,)
         except (OSError, http.client.HTTPException):
             return Answer(process, 0)
         return Answer(process, answer.status, documents, dict(answer.headers), whole)

@@ -26,7 +26,7 @@ REPEATED: Final = 0.2
 REUSED: Final = 0.08
 """How often each of these happens, of 1."""
 
-AGAIN: Final = ("key-in-use", "unavailable", "overloaded")
+AGAIN: Final = ("key-in-use", "unavailable", "overloaded", "storage-full")
 """Codes of problems that a later try may not have."""
 
 
@@ -135,7 +135,7 @@ class Producer(Worker):
         deadline = time.monotonic() + PATIENCE
         while left and time.monotonic() < deadline:
             answer = self._send_lines(left)
-            if answer.status not in (0, 200, 503):
+            if answer.status not in (0, 200, 503, 507):
                 self._record.wrong(f"a stream: {answer.status} {answer.documents}")
                 return
             lines = answer.documents if answer.status == 200 else ()

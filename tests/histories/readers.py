@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Final
 
@@ -40,11 +40,13 @@ class Reader(Worker):
         limit: int = 7,
         lines: bool = False,
         wait: int = WAIT,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """
         :param partitions: all, if none is named.
         :param lines: whether to ask for lines of JSON.
         :param wait: seconds.
+        :param clock: the greatest time that any server's clock can have come to.
         """
         super().__init__(client, record, 0.0)
         self._name = name
@@ -52,6 +54,7 @@ class Reader(Worker):
         self._partitions = partitions
         self._headers = {"Accept": LINES} if lines else {}
         self._query = "&".join([f"limit={limit}", f"wait={wait}", *(f"partition={number}" for number in partitions)])
+        self._clock = clock
         self._after = ""
         self._ended = False
         self._deadline = 0.0
@@ -87,7 +90,7 @@ class Reader(Worker):
         self._after = end["next"]
         self._check(end, answer)
         partitions = self._partitions or tuple(range(1, self._log.partitions + 1))
-        times, clock = (invoked, time.monotonic()), from_seconds(time.time() + SLACK)
+        times, clock = (invoked, time.monotonic()), from_seconds(self._clock() + SLACK)
         position = parse(self._after).position
         return Page(self._name, answer.process, self._log.name, partitions, *times, found, position, end["more"], clock)
 
@@ -111,7 +114,9 @@ def read_all(target: Target, log: Log) -> list[Stored]:
     return [message for page in record.pages for message in page.found]
 
 
-def readers(targets: Sequence[Target], log: Log, record: Record, seed: int) -> list[Worker]:
+def readers(
+    targets: Sequence[Target], log: Log, record: Record, seed: int, clock: Callable[[], float] = time.time
+) -> list[Worker]:
     """Some of all partitions, and some of a few, of a queue that has three; they go to any of the places."""
     kinds: list[tuple[tuple[int, ...], int, bool]] = [
         ((), 20, False),
@@ -122,5 +127,6 @@ def readers(targets: Sequence[Target], log: Log, record: Record, seed: int) -> l
     found: list[Worker] = []
     for place, (partitions, limit, lines) in enumerate(kinds):
         client = Client(targets, record, Random(f"reader {place} of {seed}"))
-        found.append(Reader(f"r{place}", client, log, record, partitions=partitions, limit=limit, lines=lines))
+        more: dict[str, Any] = {"partitions": partitions, "limit": limit, "lines": lines, "clock": clock}
+        found.append(Reader(f"r{place}", client, log, record, **more))
     return found

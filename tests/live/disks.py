@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Protocol
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+
+class Case(Protocol):
+    """A test, or whoever else cleans up at its end."""
+
+    def addCleanup(self, function: Callable[..., Any], /, *arguments: Any) -> Any: ...
 
 
 class Disk:
@@ -16,7 +24,7 @@ class Disk:
     :raise SkipTest: this user, or this container, may not mount anything.
     """
 
-    def __init__(self, case: SynchronousTestCase, path: Path, size: str) -> None:
+    def __init__(self, case: Case, path: Path, size: str) -> None:
         if os.geteuid() != 0:
             raise SkipTest("only root can mount the small disk of this test")
         path.mkdir()

@@ -14,6 +14,7 @@ import attrs
 
 from queuey.model.group_settings import GroupSettings
 from queuey.model.group_state import GENERATION
+from queuey.model.queue import Guarantee
 from queuey.model.timeid import MessageId
 from tests.histories.record import Page, Record, Send
 from tests.live.cassandra.histories import Outcome, Stored
@@ -32,9 +33,13 @@ class Plan:
 
     name: str
     settings: GroupSettings
-    at_most_once: bool = False
     rejects: bool = False
     seeks: bool = False
+
+    @property
+    def at_most_once(self) -> bool:
+        """Whether what it is given is settled by that."""
+        return self.settings.guarantee is Guarantee.AT_MOST_ONCE
 
     @property
     def gives_up(self) -> bool:
@@ -150,12 +155,13 @@ class Redriven:
 class Fault:
     """Something that was broken on purpose.
 
-    :ivar at: when, by the clock of the operations.
+    :ivar at: when, by the clock of the operations, and ``until`` when that was over.
     :ivar sets_clock: whether leases may end sooner for it than they say.
     """
 
     kind: str
     at: float
+    until: float
     sets_clock: bool = False
 
 
@@ -171,6 +177,12 @@ class Letter:
     origin: str
     body: str
     deliveries: int
+
+
+def letter_of(headers: Mapping[str, Any], body: str) -> Letter:
+    """A dead letter, as it is found."""
+    origin = headers["queuey-dead-letter"]
+    return Letter(origin["group"], origin["queue"], origin["id"], body, origin["deliveries"])
 
 
 @attrs.frozen

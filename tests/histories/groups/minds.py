@@ -14,8 +14,10 @@ import attrs
 
 from queuey.model.group import Order
 from queuey.model.group_settings import GroupSettings
+from queuey.model.queue import Guarantee
 from tests.histories.groups.history import Asked, Claimed, Given, Operation, Plan, Settled, forged
 from tests.histories.groups.view import DRAIN
+from tests.histories.record import Send
 from tests.live.cassandra.histories import Outcome
 
 KEYED: Final = 0.5
@@ -37,20 +39,20 @@ LONGEST: Final = 3
 """Seconds of the longest lease, and of the longest delay of a retry."""
 
 QUIET: Final = 2.0 * LONGEST
-"""Seconds for which a group that is emptied has to give nothing."""
+"""Seconds for which a group that is emptied has to give nothing: longer than any lease, or delay, that may be left."""
 
 DEAD: Final = "dead"
 """The queue of dead letters."""
 
 PLANS: Final = (
-    Plan("plain", GroupSettings(lease=2)),
+    Plan("plain", GroupSettings(lease=2, guarantee=Guarantee.EXACTLY_ONCE)),
     Plan("dead", GroupSettings(lease=1, max_deliveries=3, dead_letter=DEAD), rejects=True),
     Plan("aside", GroupSettings(lease=1, max_deliveries=2), rejects=True),
     Plan("row", GroupSettings(lease=1, order=Order.PARTITION)),
-    Plan("once", GroupSettings(), at_most_once=True),
+    Plan("once", GroupSettings(guarantee=Guarantee.AT_MOST_ONCE)),
     Plan("sought", GroupSettings(lease=2), seeks=True),
 )
-"""The groups that every history has; the guarantee of the one that is at most once is set by whoever makes it."""
+"""The groups that every history has."""
 
 
 # What a mind wants
@@ -97,7 +99,15 @@ class Rest:
     seconds: float
 
 
-Intent = ToClaim | ToSettle | ToSeek | ToRedrive
+@attrs.frozen
+class ToPost:
+    """:ivar bodies: of messages that are stored together, under one key."""
+
+    key: str
+    bodies: tuple[str, ...]
+
+
+Intent = ToClaim | ToSettle | ToSeek | ToRedrive | ToPost
 NOTHING: Final = Rest(0.0)
 
 
@@ -108,7 +118,7 @@ class Told:
     :ivar next: where a redrive has to go on.
     """
 
-    operation: Operation
+    operation: Operation | Send
     next: str | None = None
 
     @property
@@ -118,8 +128,9 @@ class Told:
 
 
 class Mind(Protocol):
-    """Whoever does one thing after another to one group.
+    """Whoever does one thing after another.
 
+    :ivar plan: of the group that it is done to, if it is done to one.
     :ivar over: whether nothing is left to be done.
     """
 
@@ -127,7 +138,7 @@ class Mind(Protocol):
     def name(self) -> str: ...
 
     @property
-    def plan(self) -> Plan: ...
+    def plan(self) -> Plan | None: ...
 
     @property
     def over(self) -> bool: ...
@@ -246,6 +257,41 @@ class WorkerMind:
         return self._random.random() < share
 
 
+class SenderMind:
+    """Posts some messages under a key until it is told that they are stored; then others."""
+
+    plan = None
+    over = False
+
+    def __init__(self, name: str, random: Random, pause: float) -> None:
+        """:param pause: seconds between two posts, in the mean."""
+        self.name = name
+        self._random = random
+        self._pause = pause
+        self._again: ToPost | None = None
+        self._number = 0
+        self._rested = True
+
+    def next(self, now: float) -> Intent | Rest:
+        """See Mind."""
+        again, self._again = self._again, None
+        if again is not None:
+            return again
+        self._rested = not self._rested
+        if self._rested:
+            return Rest(self._random.uniform(0, 2 * self._pause))
+        self._number += 1
+        key = f"{self.name}-{self._number}"
+        return ToPost(key, tuple(f"{key}/{place}" for place in range(self._random.choice((1, 1, 1, 2, 4)))))
+
+    def heard(self, intent: Intent, told: Told) -> None:
+        """See Mind."""
+        if isinstance(intent, ToPost) and (
+            told.operation.outcome is not Outcome.OK or self._random.random() < REPEATED
+        ):
+            self._again = intent
+
+
 class SeekerMind:
     """Moves its group now and then, forward and back."""
 
@@ -320,9 +366,10 @@ class DrainMind:
 
     name = DRAIN
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, quiet: float = QUIET) -> None:
         self.plan = plan
         self.over = False
+        self._quiet = quiet
         self._again: Intent | None = ToSeek("oldest") if plan.seeks else None
         self._since: float | None = None
 
@@ -333,7 +380,7 @@ class DrainMind:
             return again
         if self._since is None:
             self._since = now
-        if now - self._since > QUIET:
+        if now - self._since > self._quiet:
             self.over = True
             return NOTHING
         return ToClaim(100, 5 * LONGEST, wait=1)

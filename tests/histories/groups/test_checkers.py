@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.model.group import Order
 from queuey.model.group_settings import GroupSettings
+from queuey.model.queue import Guarantee
 from queuey.model.receipts import Receipt, Receipts
 from queuey.model.timeid import Ticks, make
 from tests.histories.groups.checkers import CHECKERS, judge, problems
@@ -41,7 +42,7 @@ PLANS = (
     Plan("dead", GroupSettings(max_deliveries=3, dead_letter="dead")),
     Plan("aside", GroupSettings(max_deliveries=2), rejects=True),
     Plan("row", GroupSettings(order=Order.PARTITION)),
-    Plan("once", GroupSettings(), at_most_once=True),
+    Plan("once", GroupSettings(guarantee=Guarantee.AT_MOST_ONCE)),
     Plan("sought", GroupSettings(), seeks=True),
 )
 ONE = b"1" * 8
@@ -311,9 +312,9 @@ class RegisterTests(CheckerCase):
         one = gave(1, 1, 10.5)
         self.redo("g", settled("g", 12, told(1)), *self.worked_off(PLANS[0])[2:])
         self.history.add(claim("g", 10, one, key="k"), claim("g", 10.6, key="k"))
-        self.history.broken(Fault("clock", 10.55))
+        self.history.broken(Fault("clock", 10.55, 10.56))
         self.assert_caught("not repeated: k of g gave m1")
-        self.history.broken(Fault("clock", 10.55, sets_clock=True))
+        self.history.broken(Fault("clock", 10.55, 10.56, sets_clock=True))
         self.assertEqual(self.problems(), [])
 
     def test_one_number_for_two(self) -> None:
@@ -451,7 +452,7 @@ class HistoryTests(CheckerCase):
 
     def test_lines(self) -> None:
         self.redo("g", claim("g", 1, outcome=Outcome.UNKNOWN), settled("g", 2, told(1), outcome=Outcome.OK))
-        self.history.broken(Fault("kill", 3))
+        self.history.broken(Fault("kill", 3, 4))
         for plan in PLANS[1:]:
             self.redo(plan.name)
         self.assertEqual(
@@ -461,7 +462,7 @@ class HistoryTests(CheckerCase):
 
     def test_saved(self) -> None:
         """Each operation as it began and as it ended, in the order of time, and the faults."""
-        self.history.broken(Fault("kill", 15))
+        self.history.broken(Fault("kill", 15, 16))
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "history")
             self.history.save(path)

@@ -109,7 +109,8 @@ class View:
 
     def leapt(self, since: float, until: float) -> bool:
         """Whether the clock was set between two times, so that leases may have ended early."""
-        return any(since <= fault.at <= until for fault in self.history.faults if fault.sets_clock)
+        faults = (fault for fault in self.history.faults if fault.sets_clock)
+        return any(fault.at <= until and fault.until >= since for fault in faults)
 
 
 class Known:

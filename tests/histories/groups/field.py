@@ -1,0 +1,123 @@
+"""Clients of one queue and its groups over HTTP, before servers that somebody else breaks meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import attrs
+
+from tests.histories import checkers as plain
+from tests.histories.clients import Client, Log, Worker, working
+from tests.histories.groups.checkers import Verdict, judge
+from tests.histories.groups.crew import ServerClock, ask_until, crew, dead_letters, path_of, set_aside, set_up
+from tests.histories.groups.history import End, GroupHistory, Plan
+from tests.histories.groups.minds import PLANS, QUIET, DrainMind, minds
+from tests.histories.groups.view import View
+from tests.histories.producers import producers
+from tests.histories.readers import read_all, readers
+from tests.live.cassandra.histories import SHOWN
+from tests.live.cassandra.load import Target
+
+LOG: Final = Log("q", 3)
+
+
+@attrs.frozen
+class Load:
+    """How much clients do.
+
+    :ivar workers: of each group.
+    :ivar pause: seconds between two things that a producer sends.
+    :ivar owners: seconds between two redrives; seeks are half as frequent.
+    :ivar jumps: seconds by which a server's clock is set back at the most: leases last so much longer.
+    """
+
+    workers: int = 2
+    producers: int = 2
+    pause: float = 0.25
+    owners: float = 5.0
+    jumps: float = 0.0
+
+
+class Field:
+    """A history in the making.
+
+    :param targets: where clients go.
+    :ivar clock: that of the servers; whoever sets theirs tells it.
+    """
+
+    def __init__(
+        self, targets: Sequence[Target], seed: int, load: Load, plans: Sequence[Plan] = PLANS, log: Log = LOG
+    ) -> None:
+        self.history = GroupHistory()
+        self.clock = ServerClock()
+        self.verdicts: list[Verdict] = []
+        self._targets = tuple(targets)
+        self._seed = seed
+        self._load = load
+        self._plans = tuple(plans)
+        self._log = log
+
+    def _client(self, target: Target) -> Client:
+        return Client([target], self.history, Random(0))
+
+    def set_up(self, target: Target, consistency: str = "strong") -> None:
+        """Make the queues and the groups."""
+        set_up(self._client(target), self._log, self._plans, consistency)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Let producers, readers, workers and owners work meanwhile."""
+        load, seed = self._load, self._seed
+        with working(readers(self._targets, self._log, self.history, seed, self.clock.latest)):
+            hands: list[Worker] = producers(load.producers, self._targets, self._log, self.history, seed, load.pause)
+            some = minds(self._plans, seed, load.workers, load.owners)
+            hands += crew(some, self._targets, self._log, self.history, self.clock, seed)
+            with working(hands):
+                yield
+
+    def judge(self, target: Target) -> list[str]:
+        """Empty all groups, with nothing broken any more, and hold all of it together.
+
+        :return: what is wrong.
+        """
+        drains = [DrainMind(plan, QUIET + self._load.jumps) for plan in self._plans]
+        hands = crew(drains, [target], self._log, self.history, self.clock, self._seed)
+        for hand in hands:
+            hand.start()
+        for hand in hands:
+            hand.join()
+        view = View(self.history, self._end(target), self._plans)
+        self.verdicts = judge(view)
+        wrong = plain.problems(self.history, view.end.found)
+        for verdict in self.verdicts:
+            wrong += verdict.wrong[:SHOWN]
+            if len(verdict.wrong) > SHOWN:
+                wrong.append(f"{verdict.checker}: {len(verdict.wrong)} in all")
+        return wrong + list(self._lags(target))
+
+    def _end(self, target: Target) -> End:
+        client = self._client(target)
+        return End(read_all(target, self._log), dead_letters(client), set_aside(client, self._log, self._plans))
+
+    def _lags(self, target: Target) -> Iterator[str]:
+        """A group that was emptied says that it is behind."""
+        for plan in self._plans:
+            for one in ask_until(self._client(target), "GET", path_of(self._log, plan.name))["lag"]:
+                if one["in_flight"] or one["waiting"] or one["behind"]["count"]:
+                    yield f"{plan.name} was emptied, and says of itself: {one}"
+
+    def report(self) -> Iterator[str]:
+        """What was done, and what each checker looked at."""
+        yield f"QUEUEY_SEED={self._seed}"
+        yield self.history.summary()
+        yield from self.history.lines()
+        for verdict in self.verdicts:
+            yield f"checker {verdict.checker}: looked at {verdict.looked}, found {len(verdict.wrong)}"
+
+    def save(self, path: Path) -> None:
+        """Write the history to a file."""
+        self.history.save(path)

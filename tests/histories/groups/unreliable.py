@@ -1,0 +1,182 @@
+"""A store whose calls wait for their turn, and fail, or are done without an answer, as a seed decides."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from enum import Enum
+from random import Random
+from typing import Any, Final
+
+import attrs
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from queuey.errors import Unavailable
+from queuey.interfaces import IStateStore, IStore, Outcome, State
+
+
+class Kind(Enum):
+    """What a call does, which decides what may be said of it."""
+
+    READ = "read"
+    WRITE = "write"
+    SWAP = "compare-and-set"
+
+
+class Fate(Enum):
+    """What becomes of a call."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    LOST = "lost before it was done"
+    UNANSWERED = "done, and not answered"
+    LATE = "done after it was said not to be known"
+
+
+FATES: Final = {
+    Kind.READ: ((Fate.DONE, 97), (Fate.REFUSED, 3)),
+    Kind.WRITE: ((Fate.DONE, 90), (Fate.REFUSED, 4), (Fate.LOST, 3), (Fate.UNANSWERED, 3)),
+    Kind.SWAP: ((Fate.DONE, 84), (Fate.REFUSED, 4), (Fate.LOST, 4), (Fate.UNANSWERED, 4), (Fate.LATE, 4)),
+}
+"""How often each comes about, of 100."""
+
+WRITES: Final = frozenset(("append", "append_once", "replace", "put", "remove", "purge"))
+"""The calls of messages that change something; those of queues are read here only."""
+
+
+@attrs.define(eq=False)
+class _Held:
+    """One call that waits."""
+
+    front: int
+    kind: Kind
+    begin: Callable[[], Deferred[Any]]
+    answer: Deferred[Any]
+
+
+class Calls:
+    """All calls that are under way.
+
+    :ivar broken: whether calls may fail.
+    :ivar fates: how often each came about that is not what is wanted.
+    """
+
+    def __init__(self, random: Random) -> None:
+        self.broken = True
+        self.fates: Counter[Fate] = Counter()
+        self._random = random
+        self._held: list[_Held] = []
+        self._late: list[Callable[[], Deferred[Any]]] = []
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._held)
+
+    def hold(self, front: int, kind: Kind, begin: Callable[[], Deferred[Any]]) -> Deferred[Any]:
+        """Let a call wait for its turn; cancelled before that, it is not begun."""
+        answer: Deferred[Any] = Deferred()
+        self._held.append(_Held(front, kind, begin, answer))
+        return answer
+
+    def release(self) -> None:
+        """It is some call's turn."""
+        held = self._held.pop(self._random.randrange(len(self._held)))
+        if held.answer.called:
+            return
+        if held.kind is Kind.SWAP:
+            self._be_done_late()
+        self._meet(held, self._fate(held.kind))
+
+    def kill(self, front: int) -> None:
+        """A front end ends: what it has under way is done, or not, and nobody is told."""
+        mine = [held for held in self._held if held.front == front]
+        self._held = [held for held in self._held if held.front != front]
+        for held in mine:
+            if held.kind is not Kind.READ and not held.answer.called and self._random.random() < 0.5:
+                held.begin().addErrback(_passed_over)
+
+    def calm(self) -> None:
+        """Let nothing fail any more."""
+        self.broken = False
+        self._be_done_late()
+
+    def _fate(self, kind: Kind) -> Fate:
+        fates = FATES[kind]
+        (fate,) = self._random.choices([one for one, _ in fates], [share for _, share in fates])
+        if fate is Fate.DONE or not self.broken:
+            return Fate.DONE
+        self.fates[fate] += 1
+        return fate
+
+    def _be_done_late(self) -> None:
+        """Writes are done one after another: what is late is done before the next."""
+        while self._late:
+            self._late.pop(0)().addErrback(_passed_over)
+
+    def _meet(self, held: _Held, fate: Fate) -> None:
+        if fate is Fate.DONE:
+            held.begin().addCallbacks(held.answer.callback, held.answer.errback)
+            return
+        if fate is Fate.UNANSWERED:
+            held.begin().addErrback(_passed_over)
+        elif fate is Fate.LATE:
+            self._late.append(held.begin)
+        if fate is Fate.REFUSED:
+            held.answer.errback(Unavailable("The store refuses this, for a test.", applied="no"))
+        elif held.kind is Kind.SWAP:
+            held.answer.callback(Outcome.UNKNOWN)
+        else:
+            held.answer.errback(Unavailable("The store does not say, for a test.", applied="unknown"))
+
+
+def _passed_over(_: object) -> None:
+    """Nobody is told."""
+
+
+@implementer(IStateStore)
+class UnreliableStates:
+    """Its states."""
+
+    def __init__(self, states: IStateStore, calls: Calls, front: int) -> None:
+        self._states = states
+        self._calls = calls
+        self._front = front
+
+    def read(self, key: str) -> Deferred[State | None]:
+        """See IStateStore."""
+        return self._calls.hold(self._front, Kind.READ, lambda: self._states.read(key))
+
+    def replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Deferred[Outcome]:
+        """See IStateStore."""
+        return self._calls.hold(self._front, Kind.SWAP, lambda: self._states.replace(key, version, value, fresh))
+
+
+class UnreliableStore:
+    """One front end's way to the store: every other method of it is the store's own, held back.
+
+    :param store: as it is now; it may be opened anew.
+    """
+
+    def __init__(self, store: Callable[[], IStore], calls: Calls, front: int) -> None:
+        self._store = store
+        self._calls = calls
+        self._front = front
+        self.promises = store().promises
+
+    @property
+    def states(self) -> IStateStore:
+        """See IStore."""
+        return UnreliableStates(self._store().states, self._calls, self._front)
+
+    def watch(self, arrived: Callable[[int], None]) -> float | None:
+        """See IStore; others write too."""
+        return 0.25
+
+    def __getattr__(self, name: str) -> Callable[..., Deferred[Any]]:
+        kind = Kind.WRITE if name in WRITES else Kind.READ
+
+        def call(*arguments: Any) -> Deferred[Any]:
+            return self._calls.hold(self._front, kind, lambda: getattr(self._store(), name)(*arguments))
+
+        return call
