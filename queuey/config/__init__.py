@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from queuey.config import sections
-from queuey.config.applications import applications, digest_line, name_is_good, refuse_max_bytes
+from queuey.config.applications import applications, digest_line, refuse_max_bytes
 from queuey.config.legacy import passed_over, take_server_main, warn_of_passed_over
 from queuey.config.mistakes import Report, shown_path
 from queuey.config.reading import Section, parse, read_text
@@ -20,6 +20,7 @@ from queuey.config.settings import (
     ClusterTLS,
     LoggingSettings,
     MemoryStorage,
+    OpsSettings,
     ServerSettings,
     Settings,
     SQLiteStorage,
@@ -27,6 +28,7 @@ from queuey.config.settings import (
     needs_restart,
     with_reloadable,
 )
+from queuey.model.application import name_is_good
 
 __all__ = [
     "DEVELOPMENT_APPLICATION",
@@ -36,6 +38,7 @@ __all__ = [
     "ClusterTLS",
     "LoggingSettings",
     "MemoryStorage",
+    "OpsSettings",
     "SQLiteStorage",
     "ServerSettings",
     "Settings",
@@ -97,8 +100,9 @@ def _settings(text: str, source: Path | None, shown: str, base: Path) -> Setting
     if "metadata" in found:
         sections.metadata(reader("metadata"), backend)
     logging = sections.logging(reader("logging"))
+    max_age = sections.applications(reader("applications"))
     named = applications(found, server.max_body, base, report)
     if backend == "cassandra":
         refuse_max_bytes(named, report)
     report.stop_if_wrong()
-    return Settings(source, server, storage, named, logging, tuple(report.warnings))
+    return Settings(source, server, storage, named, logging, max_age, tuple(report.warnings))

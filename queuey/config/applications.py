@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,28 +13,19 @@ from queuey.config.reading import Section
 from queuey.config.sections import APPLICATION_KEYS, APPLICATION_PREFIX, Reader
 from queuey.config.settings import ApplicationSettings
 from queuey.config.values import size_text
+from queuey.model.application import ALLOWED_NAME, digest_of, name_is_good
 from queuey.model.policy import Policy
-
-MAX_NAME: Final = 50
-"""Characters of an application's name, as of a queue's."""
 
 MIN_KEY: Final = 8
 """Characters below which a key is warned of."""
 
-_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 _DIGEST: Final = re.compile(r"sha256:([0-9A-Fa-f]{64})")
 _UNSENDABLE: Final = re.compile(r"[^!-~]|[;,]")
-_ALLOWED_NAME: Final = f"1 to {MAX_NAME} letters, digits, dots, underscores and hyphens"
-
-
-def name_is_good(name: str) -> bool:
-    """Whether an application may have that name: it stands in URLs, and in ``app:NAME``."""
-    return len(name) <= MAX_NAME and name not in (".", "..") and _NAME.fullmatch(name) is not None
 
 
 def digest_line(name: str, key: str) -> str:
     """The line of an ini file that lets an application in by a key, without telling the key."""
-    return f"{name} = sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+    return f"{name} = sha256:{digest_of(key).hex()}"
 
 
 def applications(
@@ -76,7 +66,7 @@ def _readers(sections: Mapping[str, Section], base: Path, report: Report) -> lis
         reader = Reader(title, section.values, base, report)
         reader.refuse_unknown(known)
         if not name_is_good(name):
-            report.problem(f"[{plain(title)}]", "is no name of an application", allowed=_ALLOWED_NAME)
+            report.problem(f"[{plain(title)}]", "is no name of an application", allowed=ALLOWED_NAME)
         elif name in found:
             report.problem(f"[{plain(title)}]", f"is the same application as [{found[name].name}]")
         else:
@@ -89,7 +79,7 @@ def _application_keys(sections: Mapping[str, Section], report: Report) -> list[t
     for name in section.values:
         if not name_is_good(name):
             place = f"[{APPLICATION_KEYS}] {plain(name)}"
-            report.problem(place, "is no name of an application", allowed=_ALLOWED_NAME)
+            report.problem(place, "is no name of an application", allowed=ALLOWED_NAME)
     return [(name, text) for name, text in section.values.items() if name_is_good(name)]
 
 
@@ -132,7 +122,7 @@ def _digest(key: str) -> bytes:
         raise Mistake("a digest is not 64 hex digits after sha256:")
     if _UNSENDABLE.search(key) is not None:
         raise Mistake("a key has a space, a comma, a semicolon or a character outside ASCII, and cannot be sent")
-    return hashlib.sha256(key.encode()).digest()
+    return digest_of(key)
 
 
 def _refuse_shared_keys(digests: Mapping[str, set[bytes]], report: Report) -> None:
@@ -148,4 +138,4 @@ def _warn_of_missing_keys(digests: Mapping[str, set[bytes]], report: Report) -> 
         if not digests[name]:
             report.warn(f"application {name}", "has no key, so that nobody can write to it")
     if not digests:
-        report.warn(f"[{APPLICATION_KEYS}]", "names no application, so that nobody can use the daemon")
+        report.warn(f"[{APPLICATION_KEYS}]", "names no application, so that only those in the store can use the daemon")

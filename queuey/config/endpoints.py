@@ -63,6 +63,33 @@ def endpoint(text: str, base: Path) -> str:
     return _join(description.kind, first, checked)
 
 
+def operators(text: str, base: Path) -> tuple[str, ...]:
+    """Endpoint descriptions for operators, as :func:`endpoints` reads them; a socket is the daemon's own user's.
+
+    :raise ExceptionGroup: of a :class:`Mistake` for each description that is wrong.
+    """
+    return tuple([f"{one}:mode=600" if _is_open_socket(_parse(one)) else one for one in endpoints(text, base)])
+
+
+def _is_open_socket(description: _Description) -> bool:
+    return description.kind == "unix" and "mode" not in description.named
+
+
+def local(text: str) -> bool:
+    """Whether only this machine reaches an endpoint, and through a socket not every user of it.
+
+    :param text: a description that was checked.
+    """
+    description = _parse(text)
+    named = description.named
+    if description.kind == "unix":
+        return int(named.get("mode", "666"), 8) & 0o007 == 0
+    if description.kind == "systemd":
+        return False
+    interface = named.get("interface", "")
+    return bool(interface) and ipaddress.ip_address(interface).is_loopback
+
+
 def tcp(port: str, host: str) -> str:
     """The description of a TCP endpoint on a port and an address, as the first version's settings name them.
 

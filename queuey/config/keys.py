@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 import attrs
 
 from queuey.config import clusters, values
-from queuey.config.endpoints import endpoints
+from queuey.config.endpoints import endpoints, operators
 from queuey.model.message import DEFAULT_TTL, MAX_TTL
 from queuey.model.policy import DEFAULT_IDEMPOTENCY_TTL, MAX_IDEMPOTENCY_TTL, MIN_IDEMPOTENCY_TTL
 from queuey.model.queue import Consistency, Guarantee
@@ -76,6 +76,22 @@ FORWARDED: Final = Key(
     RELOAD,
     values.networks,
 )
+
+OPS: Final = Key("server", "ops", "", HTTP.allowed, RESTART, operators)
+OPS_TOKEN: Final = Key(
+    "server",
+    "ops_token",
+    "",
+    "16 or more characters, plain or as sha256: and 64 hex digits",
+    RELOAD,
+    values.optional(values.token),
+)
+OPS_HOSTS: Final = Key(
+    "server", "ops_hosts", "", "names and addresses, separated by spaces, commas or lines", RELOAD, values.hosts
+)
+OPS_BACKUPS: Final = Key("server", "ops_backups", "", "a folder", RELOAD, values.optional(values.path))
+
+MAX_AGE: Final = Key("applications", "max_age", "1", "0 to 1 seconds", RELOAD, values.seconds(0, 1))
 
 BACKEND: Final = Key("storage", "backend", "sqlite", "sqlite, memory, cassandra", RESTART, _text)
 PATH: Final = Key("storage", "path", "./queuey-data", "a folder", RESTART, values.path)
@@ -210,6 +226,10 @@ SERVER: Final[tuple[Key[Any], ...]] = (
     MAX_CONNECTIONS,
     STOP_TIMEOUT,
     FORWARDED,
+    OPS,
+    OPS_TOKEN,
+    OPS_HOSTS,
+    OPS_BACKUPS,
 )
 STORAGE: Final[dict[str, tuple[Key[Any], ...]]] = {
     "sqlite": (BACKEND, PATH, DURABILITY, CACHE),
@@ -252,6 +272,7 @@ APPLICATION: Final[tuple[Key[Any], ...]] = (
     MAX_BYTES,
     APPLICATION_MAX_BODY,
 )
+APPLICATIONS: Final[tuple[Key[Any], ...]] = (MAX_AGE,)
 LOGGING: Final[tuple[Key[Any], ...]] = (LOG_FILE, LOG_FORMAT, LOG_LEVEL)
 
 TABLE: Final[tuple[Key[Any], ...]] = (
@@ -262,6 +283,7 @@ TABLE: Final[tuple[Key[Any], ...]] = (
     METADATA,
     APPLICATION_KEYS,
     *APPLICATION,
+    *APPLICATIONS,
     *LOGGING,
 )
 """Every key."""

@@ -9,14 +9,16 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from queuey.config import keys, legacy
+from queuey.config.endpoints import local
 from queuey.config.keys import Key
-from queuey.config.mistakes import Mistake, Report, nearest, plain
+from queuey.config.mistakes import Mistake, Report, nearest, plain, shown
 from queuey.config.reading import Section
 from queuey.config.settings import (
     CassandraStorage,
     ClusterTLS,
     LoggingSettings,
     MemoryStorage,
+    OpsSettings,
     ServerSettings,
     SQLiteStorage,
     Storage,
@@ -26,9 +28,10 @@ T = TypeVar("T")
 
 APPLICATION_PREFIX: Final = "application:"
 APPLICATION_KEYS: Final = "application_keys"
-KNOWN: Final = ("server", "storage", "metadata", APPLICATION_KEYS, "application:NAME", "logging")
+KNOWN: Final = ("server", "storage", "metadata", APPLICATION_KEYS, "application:NAME", "applications", "logging")
 
 _BACKENDS: Final = tuple(keys.STORAGE)
+_NEEDS_TOKEN: Final = "may be reached by others than operators of this machine, and needs an ops_token"
 _NO_USE: Final = "is passed over: the memory backend has no use for it"
 
 
@@ -90,11 +93,7 @@ def server(reader: Reader, endpoint: str) -> ServerSettings:
 
     :param endpoint: listened on where the section names none.
     """
-    if "ops" in reader.values:
-        reader.report.problem(reader.place("ops"), "is not supported by this version")
-    known = _names(keys.SERVER)
-    left = {name: text for name, text in reader.values.items() if name != "ops"}
-    attrs.evolve(reader, values=left).refuse_unknown(known)
+    reader.refuse_unknown(_names(keys.SERVER))
     http = reader.value(keys.HTTP)
     return ServerSettings(
         http=http if reader.values.get("http") or not endpoint else (endpoint,),
@@ -106,7 +105,28 @@ def server(reader: Reader, endpoint: str) -> ServerSettings:
         max_connections=reader.value(keys.MAX_CONNECTIONS),
         stop_timeout=reader.value(keys.STOP_TIMEOUT),
         forwarded=reader.value(keys.FORWARDED),
+        ops=_ops(reader),
     )
+
+
+def _ops(reader: Reader) -> OpsSettings:
+    ops = OpsSettings(
+        reader.value(keys.OPS),
+        reader.value(keys.OPS_TOKEN),
+        reader.value(keys.OPS_HOSTS),
+        reader.value(keys.OPS_BACKUPS),
+    )
+    if ops.token is None and not reader.values.get(keys.OPS_TOKEN.name):
+        for one in ops.listen:
+            if not local(one):
+                reader.report.problem(reader.place(keys.OPS.name), f"{shown(one)} {_NEEDS_TOKEN}")
+    return ops
+
+
+def applications(reader: Reader) -> float:
+    """The ``[applications]`` section: seconds."""
+    reader.refuse_unknown(_names(keys.APPLICATIONS))
+    return reader.value(keys.MAX_AGE)
 
 
 def backend(reader: Reader) -> str | None:

@@ -15,6 +15,22 @@ from queuey.model.policy import Policy
 
 
 @attrs.frozen
+class OpsSettings:
+    """The operators' port.
+
+    :ivar listen: endpoint descriptions as Twisted reads them; none is no port.
+    :ivar token: the SHA-256 digest of the token that has to be shown, or ``None``.
+    :ivar hosts: names of this machine by which it may be asked for, besides those of loopback.
+    :ivar backups: the folder in which backups are made, or ``None``: none are.
+    """
+
+    listen: tuple[str, ...] = ()
+    token: bytes | None = attrs.field(default=None, repr=False)
+    hosts: tuple[str, ...] = ()
+    backups: Path | None = None
+
+
+@attrs.frozen
 class ServerSettings:
     """The door.
 
@@ -26,6 +42,7 @@ class ServerSettings:
     :ivar idle_timeout: seconds that a connection may be idle between requests.
     :ivar stop_timeout: seconds for what is under way when the daemon is to stop.
     :ivar forwarded: proxies whose ``X-Forwarded-For`` is believed.
+    :ivar ops: the operators' port.
     """
 
     http: tuple[str, ...]
@@ -37,6 +54,7 @@ class ServerSettings:
     max_connections: int
     stop_timeout: float
     forwarded: tuple[Network, ...]
+    ops: OpsSettings = OpsSettings()
 
 
 @attrs.frozen
@@ -146,6 +164,7 @@ class Settings:
 
     :ivar source: the file they are from, ``None`` for the built-in ones.
     :ivar applications: by name.
+    :ivar max_age: seconds for which what is known of applications in the store is in force without another look.
     :ivar warnings: one line each, of what the file's owner should know.
     """
 
@@ -154,12 +173,14 @@ class Settings:
     storage: Storage
     applications: tuple[ApplicationSettings, ...]
     logging: LoggingSettings
+    max_age: float
     warnings: tuple[str, ...] = ()
 
     def describe(self) -> list[str]:
         """The settings in force, as lines of an ini file; keys are shown by their digests only."""
         lines = _section("server", _server(self.server))
         lines += ["", *_section("storage", _storage(self.storage))]
+        lines += ["", *_section("applications", [(keys.MAX_AGE, seconds_text(self.max_age))])]
         lines += ["", *_section("logging", _logging(self.logging))]
         for application in self.applications:
             lines += ["", *_section(f"application:{application.name}", _application(application))]
@@ -195,6 +216,16 @@ def _server(server: ServerSettings) -> Pairs:
         (keys.MAX_CONNECTIONS, str(server.max_connections)),
         (keys.STOP_TIMEOUT, seconds_text(server.stop_timeout)),
         (keys.FORWARDED, " ".join(map(str, server.forwarded))),
+        *_ops(server.ops),
+    ]
+
+
+def _ops(ops: OpsSettings) -> Pairs:
+    return [
+        (keys.OPS, _lines(ops.listen)),
+        (keys.OPS_TOKEN, f"sha256:{ops.token.hex()}" if ops.token else ""),
+        (keys.OPS_HOSTS, " ".join(ops.hosts)),
+        (keys.OPS_BACKUPS, str(ops.backups or "")),
     ]
 
 
@@ -292,7 +323,9 @@ def with_reloadable(old: Settings, new: Settings) -> Settings:
     """The settings that a running daemon has once it has taken over of ``new`` all that it can."""
     return attrs.evolve(
         new,
-        server=attrs.evolve(new.server, http=old.server.http),
+        server=attrs.evolve(
+            new.server, http=old.server.http, ops=attrs.evolve(new.server.ops, listen=old.server.ops.listen)
+        ),
         storage=old.storage,
         logging=attrs.evolve(old.logging, level=new.logging.level),
     )

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from enum import Enum
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -26,6 +27,10 @@ _BOOLEANS: Final = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
 }
+_DIGEST: Final = re.compile(r"sha256:([0-9A-Fa-f]{64})")
+_UNSENDABLE: Final = re.compile(r"[^!-~]")
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]")
+_MIN_TOKEN: Final = 16
 _SIZE: Final = re.compile(r"([0-9]{1,15}) ?([A-Za-z]*)")
 _INTEGER: Final = re.compile(r"[0-9]{1,15}")
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?")
@@ -148,6 +153,31 @@ def _origin(text: str) -> str:
         what, meant = found
         raise Mistake(f"{shown(text)} {what}", meant)
     return text
+
+
+def token(text: str, base: Path) -> bytes:
+    """The SHA-256 digest of a token, or one that is given. What is wrong is said without it: lines end up in logs."""
+    match = _DIGEST.fullmatch(text)
+    if match is not None:
+        return bytes.fromhex(match[1])
+    if text.lower().startswith("sha256:"):
+        raise Mistake("the digest is not 64 hex digits after sha256:")
+    if _UNSENDABLE.search(text) is not None:
+        raise Mistake("the token has a character outside visible ASCII, and cannot be sent")
+    if len(text) < _MIN_TOKEN:
+        raise Mistake(f"the token has fewer than {_MIN_TOKEN} characters, and can be guessed")
+    return sha256(text.encode()).digest()
+
+
+def hosts(text: str, base: Path) -> tuple[str, ...]:
+    """Names and addresses of this machine, in lower case and without ports."""
+    return each(items(text), _host)
+
+
+def _host(text: str) -> str:
+    if _HOST.fullmatch(text) is None:
+        raise Mistake(f"{shown(text)} is no name or address of a host", text.partition(":")[0])
+    return text.lower()
 
 
 def items(text: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Where the policies of applications come from while they stand in the settings."""
+"""Where the policies of applications come from: the settings, or the store."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from queuey.errors import NoSuchApplication
+from queuey.core.applications.stored import Snapshot, StoredApplications
+from queuey.errors import NoSuchApplication, Unavailable
 from queuey.interfaces import IPolicies
+from queuey.model.members import policy
 from queuey.model.policy import Policy
 
 
@@ -26,6 +28,73 @@ class GivenPolicies:
     def policy_for(self, application: str) -> Deferred[Policy]:
         """The policy of an application; fails with ``NoSuchApplication``."""
         policy = self.in_force().get(application)
-        if policy is None:
-            return fail(NoSuchApplication("No application of that name is served here."))
-        return succeed(policy)
+        return fail(_none()) if policy is None else succeed(policy)
+
+
+@implementer(IPolicies)
+class StoredPolicies:
+    """The policies of the applications that stand in the store.
+
+    :param max_body: bytes that a request's body may have at the most, as it is now.
+    """
+
+    def __init__(self, stored: StoredApplications, max_body: Callable[[], int]) -> None:
+        self._stored = stored
+        self._max_body = max_body
+        self._made: dict[str, Policy] = {}
+        self._made_of: tuple[Snapshot, int] | None = None
+
+    def policy_for(self, application: str) -> Deferred[Policy]:
+        """The policy of an application; fails with ``NoSuchApplication``, or ``Unavailable``."""
+        snapshot = self._stored.at_hand()
+        if snapshot is None:
+            return self._stored.current().addCallback(self._policy, application)
+        try:
+            return succeed(self._policy(snapshot, application))
+        except (NoSuchApplication, Unavailable):
+            return fail()
+
+    def known(self, application: str) -> Policy | None:
+        """The policy as it was last known, if it was."""
+        try:
+            return self._policy(self._stored.known, application)
+        except (NoSuchApplication, Unavailable):
+            return None
+
+    def _policy(self, snapshot: Snapshot, application: str) -> Policy:
+        of = (snapshot, self._max_body())
+        if of != self._made_of:
+            self._made, self._made_of = {}, of
+        found = self._made.get(application)
+        if found is None:
+            stored = snapshot.applications.get(application)
+            if stored is None:
+                raise _none()
+            try:
+                found = self._made[application] = policy(application, stored.members, of[1])
+            except ValueError as error:
+                raise Unavailable(f"What the store says of {application} cannot be read: {error}.") from None
+        return found
+
+
+@implementer(IPolicies)
+@attrs.frozen
+class Policies:
+    """The policies of the settings, and of the store for applications that the settings do not name."""
+
+    given: GivenPolicies
+    stored: StoredPolicies
+
+    def policy_for(self, application: str) -> Deferred[Policy]:
+        """The policy of an application; fails with ``NoSuchApplication``, or ``Unavailable``."""
+        found = self.given.in_force().get(application)
+        return self.stored.policy_for(application) if found is None else succeed(found)
+
+    def origins(self, application: str) -> tuple[str, ...]:
+        """The origins whose pages may call an application, as far as it is known now; this does no I/O."""
+        found = self.given.in_force().get(application) or self.stored.known(application)
+        return found.cors_origins if found else ()
+
+
+def _none() -> NoSuchApplication:
+    return NoSuchApplication("No application of that name is served here.")

@@ -12,8 +12,10 @@ from twisted.logger import globalLogPublisher
 
 from queuey.auth.application_key import ApplicationKeys
 from queuey.config import CassandraStorage, Settings
+from queuey.core.applications.owners import KeyOwners
+from queuey.core.applications.stored import StoredApplications
 from queuey.core.messages import MessageExchange
-from queuey.core.policies import GivenPolicies
+from queuey.core.policies import GivenPolicies, Policies, StoredPolicies
 from queuey.core.queues import QueueDirectory
 from queuey.core.waiting import Waits
 from queuey.http.authorized import Gate
@@ -63,12 +65,19 @@ def assemble(settings: Settings, reactor: Any, now: Callable[[], float], store: 
     """
     in_force = InForce(settings)
     random = Random()
-    policies = GivenPolicies(lambda: in_force.policies)
+    stored = StoredApplications(
+        store.states, reactor.seconds, lambda: in_force.settings.max_age, lambda: uuid.uuid4().hex
+    )
+    owners = KeyOwners(lambda: in_force.digests, lambda name: name in in_force.policies, stored, now)
+    policies = Policies(
+        GivenPolicies(lambda: in_force.policies),
+        StoredPolicies(stored, lambda: in_force.settings.server.max_body),
+    )
     directory = QueueDirectory(store, policies)
     waits = Waits(reactor, store.watch)
     exchange = MessageExchange(store, policies, random.randrange, waits, settle(settings) > 0)
-    gate = Gate(policies, ApplicationKeys(lambda: in_force.digests), directory)
-    cors = Cors(in_force.origins)
+    gate = Gate(policies, ApplicationKeys(owners.owner), directory)
+    cors = Cors(policies.origins)
     v1 = V1(directory, exchange, lambda: uuid.uuid4().hex)
     v2 = (
         V2Application(store, settle(settings), lambda: limits(in_force.settings)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from queuey.config import Settings
+from queuey.core.applications.registry import Given
 from queuey.model.policy import Policy
 
 
@@ -30,7 +31,6 @@ class InForce:
         self.policies = {each.name: each.policy for each in settings.applications}
         self.digests = {digest: each.name for each in settings.applications for digest in each.digests}
 
-    def origins(self, application: str) -> tuple[str, ...]:
-        """The origins whose pages may call an application; none for one that does not exist."""
-        policy = self.policies.get(application)
-        return policy.cors_origins if policy else ()
+    def given(self) -> Given:
+        """What the settings say of applications, as it is now."""
+        return Given(self.policies, self.digests, self.settings.server.max_body)

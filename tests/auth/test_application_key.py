@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from twisted.internet.defer import fail, succeed
+
 from queuey.auth.application_key import ApplicationKeys
-from queuey.errors import BadCredentials
+from queuey.errors import BadCredentials, Unavailable
 from queuey.interfaces import Credential, IAuthenticator
 from tests.contracts.authenticators import Contracts
 
@@ -23,7 +25,7 @@ class ApplicationKeyTests(Contracts.Authenticator):
 
     def make(self) -> IAuthenticator:
         self.in_force = {digest("a-good-key"): "a", digest("another-key"): "a", digest("ключ"): "b"}
-        return ApplicationKeys(lambda: self.in_force)
+        return ApplicationKeys(lambda found: succeed(self.in_force.get(found)))
 
     def test_several_keys(self) -> None:
         """Each proves its application."""
@@ -41,3 +43,8 @@ class ApplicationKeyTests(Contracts.Authenticator):
         keys = self.make()
         self.in_force = {}
         self.failureResultOf(keys.authenticate(self.good), BadCredentials)
+
+    def test_nobody_knows(self) -> None:
+        """Where it cannot be found out, nothing is proven and nothing is false."""
+        keys = ApplicationKeys(lambda found: fail(Unavailable("The store is away.")))
+        self.failureResultOf(keys.authenticate(self.good), Unavailable)

@@ -48,7 +48,7 @@ class ValueTests(SettingsTestCase):
         self.assertEqual(settings.server, DEFAULT_SERVER)
         self.assertEqual(settings.storage, SQLiteStorage(self.folder / "queuey-data", "full", 16 << 20))
         self.assertEqual(settings.logging, LoggingSettings(None, "text", "info"))
-        policy = Policy("app", 1 << 20, Guarantee.AT_LEAST_ONCE, Consistency.STRONG, 259_200, None, None, ())
+        policy = Policy("app", 1 << 20, Guarantee.AT_LEAST_ONCE, Consistency.STRONG, 259_200)
         self.assertEqual(settings.applications, (ApplicationSettings("app", frozenset({digest(KEY)}), policy),))
         self.assertEqual(settings.warnings, ())
 
@@ -105,7 +105,18 @@ class ValueTests(SettingsTestCase):
         origins = ("https://a.example", "http://b:81", "http://[::1]:5", "moz-extension://0a-1")
         self.assertEqual(
             b.policy,
-            Policy("b", 1024, Guarantee.AT_LEAST_ONCE, Consistency.VERY_STRONG, 9, 3, 1 << 40, origins, True, 60),
+            Policy(
+                "b",
+                1024,
+                Guarantee.AT_LEAST_ONCE,
+                Consistency.VERY_STRONG,
+                9,
+                max_queues=3,
+                max_bytes=1 << 40,
+                cors_origins=origins,
+                create_on_write=True,
+                idempotency_ttl=60,
+            ),
         )
 
     def test_all_origins(self) -> None:
@@ -164,13 +175,13 @@ ORIGINS = "allowed: origins as scheme://host[:port], separated by spaces, commas
 NETWORKS = "allowed: addresses and networks, separated by spaces, commas or lines"
 SERVER_KEYS = (
     "allowed: http, max_body, max_header, header_timeout, request_timeout, idle_timeout, max_connections, "
-    "stop_timeout, forwarded"
+    "stop_timeout, forwarded, ops, ops_token, ops_hosts, ops_backups"
 )
 APPLICATION_KEYS = (
     "allowed: guarantee, consistency, create_queues, ttl, idempotency_ttl, cors_origins, keys, max_queues, max_bytes, "
     "max_body"
 )
-SECTIONS = "allowed: [server], [storage], [metadata], [application_keys], [application:NAME], [logging]"
+SECTIONS = "allowed: [server], [storage], [metadata], [application_keys], [application:NAME], [applications], [logging]"
 CLUSTER = "allowed: " + ", ".join(key.name for key in keys.STORAGE["cassandra"])
 NODES = "allowed: nodes as host or host:port, separated by commas"
 COPIES = "allowed: 1 to 100, or one for each data centre as dc1:3, dc2:3"
@@ -189,7 +200,6 @@ MISTAKES = (
         f"[server] durability: is not known; {SERVER_KEYS}; did you mean [storage] durability?",
     ),
     ("[server]\nzzz = 1", f"[server] zzz: is not known; {SERVER_KEYS}"),
-    ("[server]\nops = tcp:5001", "[server] ops: is not supported by this version"),
     ("[server]\nmax_body = 0", "[server] max_body: '0' is out of range; allowed: 1 byte to 256MiB"),
     ("[server]\nmax_body = 257MiB", "[server] max_body: '257MiB' is out of range; allowed: 1 byte to 256MiB"),
     ("[server]\nmax_body = -1", "[server] max_body: '-1' is not a size; allowed: 1 byte to 256MiB"),
@@ -456,7 +466,7 @@ class WarningTests(SettingsTestCase):
     def test_no_application(self) -> None:
         self.assertEqual(
             self.warned(self.load("")),
-            ["[application_keys]: names no application, so that nobody can use the daemon"],
+            ["[application_keys]: names no application, so that only those in the store can use the daemon"],
         )
 
     def test_short_keys(self) -> None:
@@ -477,3 +487,49 @@ class ReprTests(SynchronousTestCase):
             self.assertNotIn(DEVELOPMENT_KEY, shown)
             self.assertNotIn(repr(digest(DEVELOPMENT_KEY)), shown)
             self.assertNotIn(digest(DEVELOPMENT_KEY).hex(), shown)
+
+
+class OpsTests(SettingsTestCase):
+    """The operators' port."""
+
+    def line(self, text: str) -> str:
+        """The only thing that is wrong."""
+        (line,) = self.problems(text)
+        return line
+
+    def test_local(self) -> None:
+        ops = self.load(
+            "[server]\nops = unix:ops.sock\n  tcp:5001:interface=127.0.0.1\n  tcp6:1:interface=\\:\\:1\n"
+        ).server.ops
+        self.assertEqual(ops.listen[0], f"unix:{self.folder}/ops.sock:mode=600")
+        self.assertEqual((len(ops.listen), ops.token, ops.hosts, ops.backups), (3, None, (), None))
+
+    def test_others(self) -> None:
+        for one in (
+            "tcp:5001",
+            "tcp:5001:interface=192.0.2.1",
+            "tcp6:5001",
+            "tcp6:5001:interface=\\:\\:",
+            "unix:ops.sock:mode=666",
+            "unix:ops.sock:mode=602",
+            "systemd:domain=UNIX:name=ops",
+        ):
+            self.assertIn("needs an ops_token", self.line(f"[server]\nops = {one}\n"))
+            settings = self.load(f"[server]\nops = {one}\nops_token = a-token-of-16-and\n")
+            self.assertEqual(settings.server.ops.token, digest("a-token-of-16-and"))
+            self.assertNotIn("a-token-of-16-and", repr(settings) + "\n".join(settings.describe()))
+            self.assertNotIn(digest("a-token-of-16-and").hex(), repr(settings))
+
+    def test_a_digest_of_a_token(self) -> None:
+        token = f"sha256:{digest('t').hex()}"
+        ops = self.load(f"[server]\nops = tcp:1\nops_token = {token}\nops_hosts = Q.Example, [::2]\n").server.ops
+        self.assertEqual((ops.token, ops.hosts), (digest("t"), ("q.example", "[::2]")))
+
+    def test_bad_tokens_and_hosts(self) -> None:
+        for token in ("short-secret", "a secret with spaces", "sha256:12secret", "secret-\u00fc-long-enough"):
+            said = self.line(f"[server]\nops = tcp:5001\nops_token = {token}\n")
+            self.assertIn("[server] ops_token: the ", said)
+            self.assertNotIn("secret", said)
+            self.assertNotIn("needs an ops_token", said)
+        for host in ("http://a", "a:5001", "::1"):
+            self.assertIn("is no name or address of a host", self.line(f"[server]\nops_hosts = {host}\n"))

@@ -1,0 +1,83 @@
+"""Whose a key is, and when it was last used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from twisted.internet.defer import Deferred, succeed
+
+from queuey.core.applications.stored import Snapshot, StoredApplications
+
+GRAIN: Final = 60
+"""Seconds to which the last use of a key is told."""
+
+
+class KeyOwners:
+    """Finds the application of a key's digest: the settings come first, and no key of the store lets in to theirs.
+
+    :param given: the application of each digest in the settings, as they are now.
+    :param named: whether the settings name an application.
+    :param now: the wall clock, in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        given: Callable[[], Mapping[bytes, str]],
+        named: Callable[[str], bool],
+        stored: StoredApplications,
+        now: Callable[[], float],
+    ) -> None:
+        self._given = given
+        self._named = named
+        self._stored = stored
+        self._now = now
+        self._used: dict[bytes, int] = {}
+
+    def owner(self, digest: bytes) -> Deferred[str | None]:
+        """The application that a digest lets in to.
+
+        :return: fires with ``None`` where there is none. Fails with ``Unavailable``.
+        """
+        found = self._given().get(digest)
+        if found is not None:
+            self._use(digest)
+            return succeed(found)
+        snapshot = self._stored.at_hand()
+        if snapshot is None:
+            return self._stored.current().addCallback(self._of, digest)
+        return succeed(self._of(snapshot, digest))
+
+    def digests(self, application: str) -> Deferred[tuple[bytes, ...]]:
+        """The digests of an application's keys.
+
+        :return: fails with ``Unavailable``.
+        """
+        if self._named(application):
+            return succeed(tuple([digest for digest, name in self._given().items() if name == application]))
+        snapshot = self._stored.at_hand()
+        if snapshot is None:
+            return self._stored.current().addCallback(_digests, application)
+        return succeed(_digests(snapshot, application))
+
+    def last_used(self, digest: bytes) -> int | None:
+        """When a key was last used in this process, in seconds since 1970, to within ``GRAIN``; ``None``: not yet."""
+        return self._used.get(digest)
+
+    def _of(self, snapshot: Snapshot, digest: bytes) -> str | None:
+        found = snapshot.owners.get(digest)
+        if found is None or self._named(found):
+            self._used.pop(digest, None)
+            return None
+        self._use(digest)
+        return found
+
+    def _use(self, digest: bytes) -> None:
+        now = int(self._now())
+        self._used[digest] = now - now % GRAIN
+
+
+def _digests(snapshot: Snapshot, application: str) -> tuple[bytes, ...]:
+    found = snapshot.applications.get(application)
+    keys = () if found is None else found.keys
+    return tuple([key.digest for key in keys if snapshot.owners.get(key.digest) == application])

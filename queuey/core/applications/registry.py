@@ -1,0 +1,264 @@
+"""What operators see of applications, and what they may change: those of the store, while the daemon serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import attrs
+
+from queuey.core.applications.owners import KeyOwners
+from queuey.core.applications.stored import Change, Snapshot, StoredApplications
+from queuey.core.queues import check_promise, defaults
+from queuey.deferreds import deferred
+from queuey.errors import (
+    Conflict,
+    Forbidden,
+    InvalidRequest,
+    NoSuchApplication,
+    NotPromised,
+    PreconditionFailed,
+    StorageFull,
+    Unavailable,
+)
+from queuey.interfaces import IStore
+from queuey.model.application import ALLOWED_NAME, MAX_KEYS, Application, Key, digest_of, key_id, name_is_good
+from queuey.model.members import Members, changed, policy, problems
+from queuey.model.policy import Policy
+
+SETTINGS: Final = "settings"
+STORE: Final = "store"
+
+
+@attrs.frozen
+class Given:
+    """What the settings say of applications.
+
+    :ivar policies: of each application.
+    :ivar digests: the application of each key's digest.
+    :ivar max_body: bytes of a request's body, which no application exceeds.
+    """
+
+    policies: Mapping[str, Policy]
+    digests: Mapping[bytes, str] = attrs.field(repr=False)
+    max_body: int
+
+
+@attrs.frozen
+class ShownKey:
+    """A key as operators see it.
+
+    :ivar made: in seconds since 1970; ``None`` for one of the settings. ``used`` is when it was last used here.
+    """
+
+    id: str
+    made: int | None
+    used: int | None
+
+
+@attrs.frozen
+class Shown:
+    """An application as operators see it.
+
+    :ivar source: where it stands, ``SETTINGS`` or ``STORE``; ``made``, ``changed``, ``revision``: only there.
+    """
+
+    source: str
+    policy: Policy
+    keys: tuple[ShownKey, ...]
+    made: int | None = None
+    changed: int | None = None
+    revision: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.policy.application
+
+
+@attrs.frozen
+class Registry:
+    """The applications of this deployment.
+
+    Every Deferred may fail with ``Unavailable``; a change also with ``Forbidden`` for an application of the settings,
+    with ``Conflict`` where others change it at the same time, and with ``StorageFull``.
+
+    :ivar given: what the settings say, as it is now.
+    :ivar counts_bytes: whether the store can hold an application to its ``max_bytes``.
+    :ivar now: the wall clock, in seconds since 1970.
+    :ivar new_key: makes a key that nobody can guess.
+    """
+
+    stored: StoredApplications
+    owners: KeyOwners
+    store: IStore
+    given: Callable[[], Given]
+    counts_bytes: bool
+    now: Callable[[], float]
+    new_key: Callable[[], str]
+
+    @deferred
+    async def names(self) -> tuple[str, ...]:
+        """The names of all applications, in order."""
+        snapshot = await self.stored.current()
+        return tuple(sorted({*self.given().policies, *snapshot.applications}))
+
+    @deferred
+    async def find(self, name: str) -> Shown:
+        """An application. Fails with ``NoSuchApplication``."""
+        given = self.given()
+        if name in given.policies:
+            keys = [
+                ShownKey(key_id(d), None, self.owners.last_used(d)) for d, of in given.digests.items() if of == name
+            ]
+            return Shown(SETTINGS, given.policies[name], tuple(sorted(keys, key=lambda key: key.id)))
+        found = (await self.stored.current()).applications.get(name)
+        return self.shown(_there(found))
+
+    def shown(self, application: Application) -> Shown:
+        """An application of the store as operators see it."""
+        return Shown(
+            STORE,
+            _policy(application, self.given().max_body),
+            tuple([ShownKey(key.id, key.made, self.owners.last_used(key.digest)) for key in application.keys]),
+            application.made,
+            application.changed,
+            application.revision,
+        )
+
+    @deferred
+    async def set(self, name: str, members: Members, revision: int | None, make: bool) -> Change:
+        """Say something of an application.
+
+        :param members: what to say; ``None`` is the default. What is not there stays.
+        :param revision: the one that it has to have, 0 if it must not be there; ``None``: whichever.
+        :param make: whether to make it where it is not there.
+        :return: fires with the change, once it is in force here. Fails with ``InvalidRequest``, ``NotPromised``,
+            ``NoSuchApplication``, or ``PreconditionFailed``.
+        """
+        self._check_name(name)
+        wrong = problems(members)
+        max_body = self.given().max_body
+        if not wrong and (members.get("max_body") or 0) > max_body:
+            wrong["max_body"] = f"is above that of [server], which is {max_body}"
+        if wrong:
+            raise InvalidRequest(wrong)
+
+        def step(application: Application | None) -> Application:
+            _check_revision(application, revision)
+            now = int(self.now())
+            base = application or Application(name, {}, (), now, now, 0)
+            if application is None and not make:
+                raise _none()
+            said = changed(base.members, members)
+            self._check_promises(policy(name, said, max_body))
+            if application is not None and said == application.members:
+                return application
+            return attrs.evolve(base, members=said, changed=now, revision=base.revision + 1)
+
+        return await self.stored.change(name, step)
+
+    @deferred
+    async def remove(self, name: str, revision: int | None, keep_queues: bool) -> Change:
+        """Remove an application and its keys; its queues stay where they are, for another one of that name.
+
+        :param keep_queues: whether to do so although it has queues.
+        :return: fires with the change, once it is in force here. Fails with ``NoSuchApplication`` or
+            ``PreconditionFailed``.
+        """
+        self._check_name(name)
+        if not keep_queues and await self.store.names(name, "", 1, ""):
+            raise PreconditionFailed("The application has queues. Remove them first, or ask to keep them.")
+
+        def step(application: Application | None) -> None:
+            _check_revision(_there(application), revision)
+
+        return await self.stored.change(name, step)
+
+    @deferred
+    async def add_key(self, name: str, digest: bytes | None) -> tuple[Change, Key, str | None]:
+        """Let an application in by another key.
+
+        :param digest: of the key; ``None``: a new one is made.
+        :return: fires with the change, the key, and what is to be sent of it where it was made here: nobody is told
+            that again. Fails with ``NoSuchApplication``, or ``Conflict`` where there is such a key already.
+        """
+        self._check_name(name)
+        text = None
+        if digest is None:
+            text = self.new_key()
+            digest = digest_of(text)
+        snapshot = await self.stored.current()
+        self._check_new(digest, snapshot)
+        key = Key(digest, int(self.now()))
+
+        def step(application: Application | None) -> Application:
+            found = _there(application)
+            if key.id in [other.id for other in found.keys]:
+                raise Conflict("The application has that key already.")
+            if len(found.keys) >= MAX_KEYS:
+                text = f"An application has at most {MAX_KEYS} keys. Revoke one first."
+                raise StorageFull(text, limit="keys")
+            return self._with_keys(found, (*found.keys, key))
+
+        return await self.stored.change(name, step), key, text
+
+    @deferred
+    async def revoke_key(self, name: str, id: str) -> Change:
+        """Let an application in by a key no more.
+
+        :return: fires with the change, once it is in force here. Fails with ``NoSuchApplication``, or
+            ``InvalidRequest`` where it has no such key.
+        """
+        self._check_name(name)
+
+        def step(application: Application | None) -> Application:
+            found = _there(application)
+            left = tuple([key for key in found.keys if key.id != id])
+            if len(left) == len(found.keys):
+                raise InvalidRequest({"id": "names no key of this application"})
+            return self._with_keys(found, left)
+
+        return await self.stored.change(name, step)
+
+    def _with_keys(self, application: Application, keys: tuple[Key, ...]) -> Application:
+        revision = application.revision + 1
+        return attrs.evolve(application, keys=keys, changed=int(self.now()), revision=revision)
+
+    def _check_name(self, name: str) -> None:
+        if not name_is_good(name):
+            raise InvalidRequest({"name": f"is no name of an application; allowed: {ALLOWED_NAME}"})
+        if name in self.given().policies:
+            raise Forbidden(f"{name} stands in the settings, and only they change it.")
+
+    def _check_promises(self, policy: Policy) -> None:
+        check_promise(defaults(policy), policy, self.store.promises)
+        if policy.max_bytes is not None and not self.counts_bytes:
+            raise NotPromised("A cluster does not count bytes exactly, so there is no max_bytes.")
+
+    def _check_new(self, digest: bytes, snapshot: Snapshot) -> None:
+        if digest in self.given().digests or snapshot.owners.get(digest) is not None:
+            raise Conflict("There is an application that has that key already.")
+
+
+def _policy(application: Application, max_body: int) -> Policy:
+    try:
+        return policy(application.name, application.members, max_body)
+    except ValueError as error:
+        raise Unavailable(f"What the store says of {application.name} cannot be read: {error}.") from None
+
+
+def _there(application: Application | None) -> Application:
+    if application is None:
+        raise _none()
+    return application
+
+
+def _check_revision(application: Application | None, revision: int | None) -> None:
+    found = 0 if application is None else application.revision
+    if revision is not None and revision != found:
+        raise PreconditionFailed(f"The application has revision {found}, and not {revision}.")
+
+
+def _none() -> NoSuchApplication:
+    return NoSuchApplication("There is no application of that name.")

@@ -1,0 +1,284 @@
+"""The applications of the store, at hand in this process, and changed by compare-and-set.
+
+They are kept in shards, by their names, and an index tells the version of each shard. A change reads its shard, writes
+the version that the shard is about to have into the index, and then the shard, if that is as it was read. So an index
+that names the version at hand proves that no change came after it; one that names another one asks for a look, and
+costs no more than that where the change never came. Whoever has read the index once knows all there is, and that there
+is no more: strangers do not make the store busy, whatever names and keys they try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
+from twisted.python.failure import Failure
+
+from queuey.deferreds import Question, Turns, deferred, shield
+from queuey.errors import Conflict, StorageFull, Unavailable
+from queuey.interfaces import MAX_STATE, IStateStore, Outcome
+from queuey.model.application import (
+    Application,
+    Shard,
+    Unreadable,
+    decode_index,
+    decode_shard,
+    encode_index,
+    encode_shard,
+    shard_of,
+)
+
+INDEX: Final = "applications"
+"""The key of the index; that of a shard has its two digits behind a slash."""
+
+MAX_APPLICATIONS: Final = 2000
+"""Applications in the store: all of them are at hand in every process."""
+
+_ATTEMPTS: Final = 10
+"""How often a change is tried anew where another front end came in between; those of this one take turns."""
+
+_AT_ONCE: Final = 16
+"""Shards that are read at the same time."""
+
+_EARLY: Final = 0.5
+"""The part of the time for which things are at hand, after which they are read anew while they still serve."""
+
+T = TypeVar("T")
+Step = Callable[[Application | None], Application | None]
+"""What is to become of an application; it raises where nothing is to. It may be called several times."""
+
+
+@attrs.frozen
+class Change:
+    """What an application was before a change and after it; ``None`` is none."""
+
+    before: Application | None
+    after: Application | None
+
+
+@attrs.frozen(eq=False)
+class Snapshot:
+    """All applications of the store, as they were at one moment or between two.
+
+    :ivar owners: the application of each key's digest. A key that two of them have lets in to neither.
+    """
+
+    applications: Mapping[str, Application]
+    owners: Mapping[bytes, str]
+
+
+@attrs.frozen
+class _Kept:
+    """A shard and its version; an empty version is that of one that is not there."""
+
+    version: str
+    shard: Shard
+
+
+_NOTHING: Final = _Kept("", {})
+_EMPTY: Final = Snapshot({}, {})
+
+
+class StoredApplications:
+    """The applications of a store.
+
+    :param seconds: a clock that nobody sets.
+    :param max_age: seconds for which what was read is at hand, as they are now.
+    :param new_version: makes a version that nothing has had.
+    """
+
+    def __init__(
+        self,
+        states: IStateStore,
+        seconds: Callable[[], float],
+        max_age: Callable[[], float],
+        new_version: Callable[[], str],
+    ) -> None:
+        self._states = states
+        self._seconds = seconds
+        self._max_age = max_age
+        self._new_version = new_version
+        self._turns = Turns()
+        self._shards: dict[str, _Kept] = {}
+        self._snapshot = _EMPTY
+        self._read_at: float | None = None
+        self._changes = 0
+        self._asking: Question[Snapshot] | None = None
+
+    @property
+    def known(self) -> Snapshot:
+        """What was read last, however old it is; nothing, before anything was read."""
+        return self._snapshot
+
+    def at_hand(self) -> Snapshot | None:
+        """What is at hand, or ``None`` where it has to be read."""
+        if self._read_at is None:
+            return None
+        age, limit = self._seconds() - self._read_at, self._max_age()
+        if age >= limit:
+            return None
+        if age >= limit * _EARLY and self._asking is None:
+            self.current(anew=True).addErrback(_forget)
+        return self._snapshot
+
+    def current(self, anew: bool = False) -> Deferred[Snapshot]:
+        """The applications as they are, or were within ``max_age``.
+
+        :param anew: whether to read what is at hand as well.
+        :return: may be cancelled; fails with ``Unavailable``.
+        """
+        snapshot = None if anew else self.at_hand()
+        if snapshot is not None:
+            return succeed(snapshot)
+        if self._asking is None:
+            asking: Question[Snapshot] = Question()
+            self._asking = asking
+            waiting = asking.join()
+            self._refresh().addBoth(self._answer, asking)
+            return waiting
+        return self._asking.join()
+
+    def _answer(self, answer: Snapshot | Failure, asking: Question[Snapshot]) -> None:
+        self._asking = None
+        asking.answered(answer)
+
+    @deferred
+    async def _refresh(self) -> Snapshot:
+        while True:
+            changes, began = self._changes, self._seconds()
+            state = await self._states.read(INDEX)
+            versions = {} if state is None else _readable(INDEX, decode_index, state.value)
+            differ = [name for name, version in versions.items() if self._shard(name).version != version]
+            found = await self._read_shards(differ)
+            # What this process has changed meanwhile is not undone by what was read before.
+            if changes == self._changes:
+                break
+        if any(self._shard(name).version != kept.version for name, kept in found.items()):
+            self._shards.update(found)
+            self._snapshot = _snapshot(self._shards.values())
+        self._read_at = began
+        return self._snapshot
+
+    def _shard(self, name: str) -> _Kept:
+        return self._shards.get(name, _NOTHING)
+
+    async def _read_shards(self, names: Sequence[str]) -> dict[str, _Kept]:
+        found: dict[str, _Kept] = {}
+        for at in range(0, len(names), _AT_ONCE):
+            some = names[at : at + _AT_ONCE]
+            try:
+                read = await gatherResults([self._read_shard(name) for name in some], consumeErrors=True)
+            except FirstError as first:
+                first.subFailure.raiseException()
+            found.update(zip(some, read, strict=True))
+        return found
+
+    @deferred
+    async def _read_shard(self, name: str) -> _Kept:
+        key = _key(name)
+        state = await self._states.read(key)
+        return _NOTHING if state is None else _Kept(state.version, _readable(key, decode_shard, state.value))
+
+    def change(self, name: str, step: Step) -> Deferred[Change]:
+        """Change an application; those of one shard take turns. Once begun it is finished.
+
+        :param step: says what is to become of it.
+        :return: fires with the change, once it is stored and in force in this process. Fails with what ``step``
+            raises, with ``StorageFull``, or with ``Unavailable``, whose ``applied`` is true.
+        """
+        shard = shard_of(name)
+        return shield(self._turns.take(shard, lambda: self._change(shard, name, step)))
+
+    @deferred
+    async def _change(self, shard: str, name: str, step: Step) -> Change:
+        for _ in range(_ATTEMPTS):
+            kept = await self._read_shard(shard)
+            change = Change(kept.shard.get(name), step(kept.shard.get(name)))
+            if change.before == change.after:
+                return change
+            others = {other: one for other, one in kept.shard.items() if other != name}
+            changed = others if change.after is None else {**others, name: change.after}
+            value = encode_shard(changed)
+            if change.before is None:
+                await self._check_number()
+            if len(value) > MAX_STATE:
+                raise StorageFull("There is no room for more of this application.", limit="applications")
+            version = self._new_version()
+            await self._announce(shard, version)
+            if await self._store(shard, kept.version or None, value, version):
+                await self._in_force()
+                return change
+        raise Conflict("The application is being changed by others at the same time.")
+
+    async def _check_number(self) -> None:
+        if len((await self.current()).applications) >= MAX_APPLICATIONS:
+            raise StorageFull(f"There are {MAX_APPLICATIONS} applications in the store already.", limit="applications")
+
+    async def _announce(self, shard: str, version: str) -> None:
+        """Tell the index which version a shard is about to have."""
+        for _ in range(_ATTEMPTS):
+            state = await self._states.read(INDEX)
+            versions = {} if state is None else _readable(INDEX, decode_index, state.value)
+            if versions.get(shard) == version:
+                return
+            value = encode_index({**versions, shard: version})
+            seen = None if state is None else state.version
+            if await self._states.replace(INDEX, seen, value, self._new_version()) is Outcome.APPLIED:
+                return
+        raise Conflict("Applications are being changed by others at the same time.")
+
+    async def _store(self, shard: str, seen: str | None, value: bytes, version: str) -> bool:
+        """Whether a shard was stored; if not, it is another one by now."""
+        outcome = await self._states.replace(_key(shard), seen, value, version)
+        if outcome is Outcome.UNKNOWN:
+            self._changes += 1
+            self._read_at = None
+            if await self._version(shard) != version:
+                raise Unavailable("Nobody knows whether the change was stored.", applied="unknown")
+        return outcome is not Outcome.REFUSED
+
+    async def _version(self, shard: str) -> str | None:
+        try:
+            state = await self._states.read(_key(shard))
+        except Unavailable:
+            return None
+        return None if state is None else state.version
+
+    async def _in_force(self) -> None:
+        """Let nothing older be in force here."""
+        self._changes += 1
+        self._read_at = None
+        try:
+            await self.current()
+        except Unavailable:
+            # It is stored, and whatever is asked from now on waits for what is.
+            return
+
+
+def _key(shard: str) -> str:
+    return f"{INDEX}/{shard}"
+
+
+def _readable(key: str, decode: Callable[[bytes], T], value: bytes) -> T:
+    try:
+        return decode(value)
+    except Unreadable as error:
+        raise Unavailable(f"What the store has under {key} cannot be read: {error}.") from None
+
+
+def _snapshot(shards: Iterable[_Kept]) -> Snapshot:
+    applications = {name: one for kept in shards for name, one in kept.shard.items()}
+    owners: dict[bytes, str] = {}
+    shared: set[bytes] = set()
+    for name, application in applications.items():
+        for key in application.keys:
+            if owners.setdefault(key.digest, name) != name:
+                shared.add(key.digest)
+    return Snapshot(applications, {digest: name for digest, name in owners.items() if digest not in shared})
+
+
+def _forget(failure: Failure) -> None:
+    """Leave it to whoever needs it next to meet the same."""
+    failure.trap(Unavailable)
