@@ -65,6 +65,10 @@ class BadCredentials(QueueyError):
     """Credentials were given, and they are false."""
 
 
+class BadIdentity(BadCredentials):
+    """What was given to prove who a user is, or what a URL allows, and it is false."""
+
+
 class Forbidden(QueueyError):
     """The caller is known, or anonymous, and may not do this."""
 
@@ -132,9 +136,10 @@ class Conflict(QueueyError):
 
 
 class StorageFull(QueueyError):
-    """There is no room: the disk, the memory bound, or the application's own limit is reached.
+    """There is no room: the disk, the memory bound, or a limit of the application or the queue is reached.
 
-    :ivar limit: which one: ``"storage"``, or the application's ``"max_bytes"`` or ``"max_queues"``.
+    :ivar limit: which one: ``"storage"``, the application's ``"max_bytes"`` or ``"max_queues"``, or the queue's
+        ``"max_groups"``.
     """
 
     def __init__(self, text: str, *, limit: str = "storage") -> None:
@@ -151,4 +156,21 @@ class Unavailable(QueueyError):
     def __init__(self, text: str, *, applied: str = "no", retry_after: int = 1) -> None:
         super().__init__(text)
         self.applied = applied
+        self.retry_after = retry_after
+
+
+class IdentityUnavailable(Unavailable):
+    """Whoever knows if a user's credentials are true does not answer, or not in time."""
+
+
+class TooManyRequests(QueueyError):
+    """More was asked for than may be asked in that time.
+
+    :ivar retry_after: seconds after which a retry makes sense.
+    :ivar limit: which one was met.
+    """
+
+    def __init__(self, text: str, *, limit: str, retry_after: int = 1) -> None:
+        super().__init__(text)
+        self.limit = limit
         self.retry_after = retry_after

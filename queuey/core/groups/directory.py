@@ -1,0 +1,360 @@
+"""The directory of groups: finding, making, changing, listing and ending them, and what each of them stands on."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from queuey.core.groups.cells import Source
+from queuey.core.groups.rows import GroupRows, contended, in_parallel
+from queuey.deferreds import Turns, deferred, shield
+from queuey.errors import InvalidRequest, NoSuchGroup, NoSuchQueue, NotPromised, QueueyError
+from queuey.interfaces import IPolicies, IStore
+from queuey.model.group import Order, Terms
+from queuey.model.group_rows import state_key
+from queuey.model.group_settings import Group, GroupSettings, Start
+from queuey.model.group_state import GENERATION, GroupState, Target
+from queuey.model.policy import Policy
+from queuey.model.queue import Consistency, Guarantee, Queue
+from queuey.model.timeid import HIGHEST, LOWEST, SECOND, MessageId, Ticks, lower_bound
+from queuey.model.window import Merge, Position
+
+AT_HAND: Final = Ticks(SECOND)
+"""How long a group is taken for what it was when it was read; changes of this process are known at once."""
+
+MOST_AT_HAND: Final = 4096
+"""Groups that are kept at hand, at the most."""
+
+_GID: Final = 16
+_SECRET: Final = 32
+_ATTEMPTS: Final = 10
+"""How often a change is tried anew when one of another process came in between; those of this one take turns."""
+
+Judge = Callable[[Group | None], None]
+"""Raises where a group, or that there is none, is not what its changer takes it for."""
+
+
+@attrs.frozen
+class GroupChanges:
+    """What an owner asks of a group; ``None`` is "as it is", or the default for a new group.
+
+    :ivar reset: names of the settings that go to their defaults, unless they are given.
+    """
+
+    start: Start | Ticks | None = None
+    lease: int | None = None
+    max_deliveries: int | None = None
+    dead_letter: str | None = None
+    order: Order | None = None
+    guarantee: Guarantee | None = None
+    reset: frozenset[str] = frozenset()
+
+    def applied_to(self, settings: GroupSettings) -> GroupSettings:
+        """The settings after the changes."""
+        usual = GroupSettings()
+        given: dict[str, Any] = {name: getattr(usual, name) for name in self.reset}
+        for name, value in attrs.asdict(self, recurse=False).items():
+            if value is not None and name != "reset":
+                given[name] = value
+        return attrs.evolve(settings, **given)
+
+
+@attrs.frozen
+class _Kept:
+    """A group that is at hand, and since when."""
+
+    group: Group
+    since: Ticks
+
+
+class GroupDirectory:
+    """The groups of all queues.
+
+    Every change is finished once it is begun, whether or not its client is still there. Every Deferred may fail with
+    ``Unavailable``, besides what is named. Changes of one group take turns.
+
+    :param now: the wall clock.
+    :param new_bytes: makes so many bytes that nobody can guess.
+    """
+
+    def __init__(
+        self,
+        store: IStore,
+        policies: IPolicies,
+        now: Callable[[], Ticks],
+        new_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._store = store
+        self._policies = policies
+        self._now = now
+        self._new_bytes = new_bytes
+        self._rows = GroupRows(store.states, new_bytes)
+        self._turns = Turns()
+        self._at_hand: OrderedDict[tuple[int, str], _Kept] = OrderedDict()
+        self._ending: set[bytes] = set()
+        self._changes = 0
+
+    # Finding
+
+    @deferred
+    async def find(self, queue: Queue, name: str) -> Group:
+        """The group of that name, as it is or was within ``AT_HAND``. Fails with ``NoSuchGroup``."""
+        kept = self._at_hand.get((queue.incarnation, name))
+        if kept is not None and 0 <= self._now() - kept.since < AT_HAND:
+            return kept.group
+        return await self._read(queue, name)
+
+    async def _read(self, queue: Queue, name: str) -> Group:
+        """The group of that name as it is now."""
+        now, changes = self._now(), self._changes
+        found = await self._rows.read(queue.incarnation, name)
+        if found is None or found.ended:
+            self._drop(queue, name)
+            if found is not None:
+                self._end(queue, found)
+            raise no_such_group()
+        if changes == self._changes:
+            self._keep(found, now)
+        return found
+
+    @deferred
+    async def names(self, queue: Queue) -> tuple[Group, ...]:
+        """All groups of a queue, by name."""
+        names = sorted(await self._rows.names(queue.incarnation))
+        found = await in_parallel(names, lambda name: self._rows.read(queue.incarnation, name))
+        return tuple(group for group in found if group is not None and not group.ended)
+
+    def _keep(self, group: Group, since: Ticks) -> None:
+        place = (group.queue, group.name)
+        self._at_hand[place] = _Kept(group, since)
+        self._at_hand.move_to_end(place)
+        if len(self._at_hand) > MOST_AT_HAND:
+            self._at_hand.popitem(last=False)
+
+    def _drop(self, queue: Queue, name: str) -> None:
+        self._at_hand.pop((queue.incarnation, name), None)
+
+    def _changed(self, group: Group) -> None:
+        """Know at once what this process has changed, and not what was read before."""
+        self._changes += 1
+        self._keep(group, self._now())
+
+    # Changing
+
+    def put(self, queue: Queue, name: str, changes: GroupChanges, judge: Judge) -> Deferred[tuple[Group, bool]]:
+        """Make a group, or change the one of that name to what is wanted; where it is stays as it is.
+
+        :param judge: is shown what is made or changed, just before; what it raises ends this.
+        :return: fires with the group, and whether it was made here. Fails with ``InvalidRequest``, ``NotPromised``,
+            ``StorageFull`` and ``NoSuchQueue``.
+        """
+        return self._in_turn(queue, name, lambda: self._put(queue, name, changes, judge))
+
+    @deferred
+    async def _put(self, queue: Queue, name: str, changes: GroupChanges, judge: Judge) -> tuple[Group, bool]:
+        policy = await self._policies.policy_for(queue.application)
+        for _ in range(_ATTEMPTS):
+            found = await self._rows.read(queue.incarnation, name)
+            if found is not None and found.ended:
+                await self._rows.remove(found, queue.settings.partitions)
+                continue
+            judge(found)
+            if found is None:
+                made = await self._make(queue, name, changes.applied_to(GroupSettings()), policy)
+                if made is not None:
+                    return made, True
+                continue
+            await self._rows.enlist(queue.incarnation, name)
+            changed = await self._change_once(queue, found, changes, policy)
+            if changed is not None:
+                return changed, False
+        raise contended()
+
+    async def _make(self, queue: Queue, name: str, settings: GroupSettings, policy: Policy) -> Group | None:
+        """Make a group; ``None`` where somebody else has done so."""
+        await self._check(queue, settings, None, policy)
+        place = await self._place(queue, settings.start, policy)
+        gid, secret = self._new_bytes(_GID), self._new_bytes(_SECRET)
+        group = Group(queue.incarnation, name, gid, secret, settings, place, self._now(), "")
+        await self._rows.enlist(queue.incarnation, name)
+        made = await self._rows.write(group)
+        if made is not None:
+            # Whoever took the name out meanwhile, for there was no such group, has not seen this one.
+            await self._rows.enlist(queue.incarnation, name)
+            await self._check_life(queue, made)
+            self._changed(made)
+        return made
+
+    async def _check_life(self, queue: Queue, group: Group) -> None:
+        """Take a group back whose queue was deleted while it was made.
+
+        :raise NoSuchQueue: it was.
+        """
+        (found,) = await self._store.describe(queue.application, (queue.name,))
+        if found is None or found.incarnation != queue.incarnation:
+            await self._rows.remove(group, queue.settings.partitions)
+            raise NoSuchQueue(f'The queue "{queue.name}" was deleted.')
+
+    def change(self, queue: Queue, group: Group, changes: GroupChanges, judge: Judge) -> Deferred[Group]:
+        """Change a group's settings.
+
+        :param judge: is shown what is changed, just before; what it raises ends this.
+        :return: fires with the group as it is then. Fails with ``NoSuchGroup``, ``InvalidRequest``, ``NotPromised``.
+        """
+        return self._in_turn(queue, group.name, lambda: self._change(queue, group, changes, judge))
+
+    @deferred
+    async def _change(self, queue: Queue, group: Group, changes: GroupChanges, judge: Judge) -> Group:
+        policy = await self._policies.policy_for(queue.application)
+        for _ in range(_ATTEMPTS):
+            found = await self._stands(queue, group)
+            judge(found)
+            changed = await self._change_once(queue, found, changes, policy)
+            if changed is not None:
+                return changed
+        raise contended()
+
+    async def _change_once(self, queue: Queue, group: Group, changes: GroupChanges, policy: Policy) -> Group | None:
+        """The group after a change; ``None`` where somebody else came in between."""
+        settings = changes.applied_to(group.settings)
+        changed: Group | None = group
+        if _resolved(settings, queue, policy) != _resolved(group.settings, queue, policy):
+            await self._check(queue, settings, group.settings, policy)
+            changed = await self._rows.write(attrs.evolve(group, settings=settings))
+        if changed is not None:
+            self._changed(changed)
+        return changed
+
+    def delete(self, queue: Queue, group: Group, judge: Judge) -> Deferred[None]:
+        """End a group; its messages stay.
+
+        :param judge: is shown the group, just before; what it raises ends this.
+        :return: fails with ``NoSuchGroup``.
+        """
+        return self._in_turn(queue, group.name, lambda: self._delete(queue, group, judge))
+
+    @deferred
+    async def _delete(self, queue: Queue, group: Group, judge: Judge) -> None:
+        for _ in range(_ATTEMPTS):
+            found = await self._stands(queue, group)
+            judge(found)
+            ended = await self._rows.write(attrs.evolve(found, ended=True))
+            if ended is not None:
+                self._changes += 1
+                self._drop(queue, group.name)
+                return await self._rows.remove(ended, queue.settings.partitions)
+        raise contended()
+
+    def _end(self, queue: Queue, group: Group) -> None:
+        """Finish what whoever deletes a group has begun, and may not be there to finish."""
+        if group.gid in self._ending:
+            return
+        self._ending.add(group.gid)
+
+        def over(result: object) -> None:
+            self._ending.discard(group.gid)
+            if isinstance(result, Failure):
+                result.trap(QueueyError)  # whoever meets it next tries again
+
+        self._rows.remove(group, queue.settings.partitions).addBoth(over)
+
+    @deferred
+    async def _stands(self, queue: Queue, group: Group) -> Group:
+        """The group as the store has it now; fails with ``NoSuchGroup`` where it was deleted."""
+        found = await self._read(queue, group.name)
+        if found.gid != group.gid:
+            raise no_such_group()
+        return found
+
+    def _in_turn(self, queue: Queue, name: str, work: Callable[[], Deferred[Any]]) -> Deferred[Any]:
+        return self._turns.take((queue.incarnation, name), lambda: shield(work()))
+
+    # What a group may be
+
+    async def _check(self, queue: Queue, settings: GroupSettings, before: GroupSettings | None, policy: Policy) -> None:
+        """Refuse settings that promise what cannot be kept, or that cannot be acted on.
+
+        :param before: what they were, which nobody asks for anew.
+        """
+        promises = self._store.promises
+        consistency = queue.settings.consistency
+        if promises.no_groups:
+            raise NotPromised(promises.no_groups)
+        if promises.apart and consistency is not Consistency.VERY_STRONG:
+            raise NotPromised("Over several data centres a group needs a queue whose consistency is very_strong.")
+        if _guarantee(settings, queue, policy) is Guarantee.EXACTLY_ONCE:
+            if promises.not_once:
+                raise NotPromised(f"Exactly once cannot be promised here. {promises.not_once}")
+            if consistency is Consistency.WEAK:
+                raise NotPromised("Exactly once cannot be promised for a group of a queue whose consistency is weak.")
+        if settings.dead_letter is not None and (before is None or before.dead_letter != settings.dead_letter):
+            await self._check_dead_letter(queue, settings.dead_letter)
+
+    async def _check_dead_letter(self, queue: Queue, name: str) -> None:
+        if name == queue.name:
+            raise InvalidRequest({"dead_letter": "A group's dead letters cannot go to the queue that they come from."})
+        (found,) = await self._store.describe(queue.application, (name,))
+        if found is None:
+            raise InvalidRequest({"dead_letter": "The application has no queue of that name for dead letters."})
+        if self._store.promises.not_once:
+            raise NotPromised(f"Dead letters cannot be kept from being doubled. {self._store.promises.not_once}")
+        if found.settings.consistency is Consistency.WEAK:
+            raise NotPromised("A queue whose consistency is weak cannot keep dead letters from being doubled.")
+
+    async def _place(self, queue: Queue, start: Start | Ticks, policy: Policy) -> MessageId:
+        """The bound at which a new group begins."""
+        if start is Start.OLDEST:
+            return LOWEST
+        if start is Start.NEWEST:
+            return await self.newest(queue, policy)
+        return lower_bound(start)
+
+    async def newest(self, queue: Queue, policy: Policy) -> MessageId:
+        """The stable time of all partitions of a queue: what is at or above it comes later."""
+        every = tuple(range(1, queue.settings.partitions + 1))
+        nothing = Merge(every, Position(HIGHEST), limit=1, max_bytes=0)
+        slice = await self._store.merge(queue, nothing, policy.read_ack(queue.settings.consistency))
+        return slice.stable
+
+    # What a group stands on
+
+    def source(self, queue: Queue, group: Group, partition: int) -> Source:
+        """Where the state of a group in a partition comes from."""
+
+        @deferred
+        async def begin() -> GroupState:
+            found = await self._stands(queue, group)
+            return GroupState(self._new_bytes(GENERATION), found.place)
+
+        key = state_key(queue.incarnation, group.gid, partition)
+        return Source(key, begin, lambda: self._stands(queue, group))
+
+    @deferred
+    async def terms(self, queue: Queue, group: Group) -> Terms:
+        """What of a group's settings the rules ask for, and the dead-letter queue as it is now."""
+        policy = await self._policies.policy_for(queue.application)
+        settings, target = group.settings, None
+        if settings.dead_letter is not None:
+            (found,) = await self._store.describe(queue.application, (settings.dead_letter,))
+            target = Target(settings.dead_letter, 0 if found is None else found.incarnation)
+        at_most_once = _guarantee(settings, queue, policy) is Guarantee.AT_MOST_ONCE
+        return Terms(settings.order, settings.max_deliveries, target, at_most_once)
+
+
+def _guarantee(settings: GroupSettings, queue: Queue, policy: Policy) -> Guarantee:
+    return settings.guarantee or queue.settings.guarantee or policy.guarantee
+
+
+def _resolved(settings: GroupSettings, queue: Queue, policy: Policy) -> GroupSettings:
+    """Settings with what the queue has in place of what was not chosen."""
+    return attrs.evolve(settings, guarantee=_guarantee(settings, queue, policy))
+
+
+def no_such_group() -> NoSuchGroup:
+    """What is said where there is no group."""
+    return NoSuchGroup("The queue has no group of that name.")

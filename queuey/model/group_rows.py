@@ -1,0 +1,132 @@
+"""What is kept of the groups of a queue, as bytes: one row for each group, and an index of their names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, Final
+
+from queuey.model.group import Order
+from queuey.model.group_settings import Group, GroupSettings, Start
+from queuey.model.queue import Guarantee
+from queuey.model.timeid import MessageId, Ticks
+
+MAX_GROUPS: Final = 1000
+"""Groups that a queue may have: the index of so many names is one state."""
+
+_FORMAT: Final = 1
+
+
+class UnreadableGroup(Exception):
+    """The bytes are no row of ours: they are damaged, or a later version of Queuey wrote them. The text says which."""
+
+
+def groups_key(incarnation: int) -> str:
+    """Where the index of a queue's groups is."""
+    return f"{states_prefix(incarnation)}groups"
+
+
+def group_key(incarnation: int, name: str) -> str:
+    """Where the row of a group is."""
+    return f"{states_prefix(incarnation)}group/{name}"
+
+
+def state_key(incarnation: int, gid: bytes, partition: int) -> str:
+    """Where the state of a group in a partition is."""
+    return f"{states_prefix(incarnation)}state/{gid.hex()}/{partition}"
+
+
+def states_prefix(incarnation: int) -> str:
+    """What all keys begin with that are of one life of a queue."""
+    return f"{incarnation:032x}/"
+
+
+def encode_group(group: Group) -> bytes:
+    """A group as bytes; its queue and its version are not in them, as whoever reads them knows those."""
+    settings = group.settings
+    row = {
+        "format": _FORMAT,
+        "name": group.name,
+        "gid": group.gid.hex(),
+        "secret": group.secret.hex(),
+        "start": settings.start.value if isinstance(settings.start, Start) else settings.start,
+        "lease": settings.lease,
+        "max_deliveries": settings.max_deliveries,
+        "dead_letter": settings.dead_letter,
+        "order": settings.order.value,
+        "guarantee": settings.guarantee and settings.guarantee.value,
+        "place": group.place.hex(),
+        "created": group.created,
+        "ended": group.ended,
+    }
+    return json.dumps(row, separators=(",", ":")).encode("ascii")
+
+
+def decode_group(value: bytes, queue: int, version: str) -> Group:
+    """The group that bytes are.
+
+    :param queue: the incarnation of its queue.
+    :param version: of the bytes.
+    :raise UnreadableGroup: they are damaged, or of a later version.
+    """
+    row = _object(value)
+    try:
+        start, guarantee = row["start"], row["guarantee"]
+        return Group(
+            queue,
+            row["name"],
+            bytes.fromhex(row["gid"]),
+            bytes.fromhex(row["secret"]),
+            GroupSettings(
+                Ticks(start) if isinstance(start, int) else Start(start),
+                row["lease"],
+                row["max_deliveries"],
+                row["dead_letter"],
+                Order(row["order"]),
+                None if guarantee is None else Guarantee(guarantee),
+            ),
+            MessageId(bytes.fromhex(row["place"])),
+            Ticks(row["created"]),
+            version,
+            row["ended"],
+        )
+    except (KeyError, TypeError, ValueError) as problem:
+        raise UnreadableGroup(f"What is kept of a group is damaged: {problem!r}.") from None
+
+
+def _object(value: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(value)
+        found = row["format"]
+    except (ValueError, KeyError, TypeError):
+        raise UnreadableGroup("What is kept of a group is damaged: it is no JSON of ours.") from None
+    _check_format(found)
+    return dict(row)
+
+
+def _check_format(found: object) -> None:
+    if not isinstance(found, int):
+        raise UnreadableGroup("What is kept of a group is damaged: its format is no number.")
+    if found != _FORMAT:
+        raise UnreadableGroup(
+            f"What is kept of a group has format {found}, of another version of Queuey; this one reads {_FORMAT}."
+        )
+
+
+def encode_names(names: Iterable[str]) -> bytes:
+    """An index; that of ``MAX_GROUPS`` names of 64 characters has less than 64 KiB."""
+    return "\n".join((str(_FORMAT), *sorted(names))).encode("ascii")
+
+
+def decode_names(value: bytes) -> frozenset[str]:
+    """The names of an index.
+
+    :raise UnreadableGroup: it is damaged, or of a later version.
+    """
+    try:
+        form, *names = value.decode("ascii").split("\n")
+        found = int(form)
+    except ValueError:
+        raise UnreadableGroup("The index of a queue's groups is damaged.") from None
+    _check_format(found)
+    return frozenset(names)
