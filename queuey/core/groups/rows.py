@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredList
@@ -191,9 +191,8 @@ async def in_parallel(these: Sequence[A], work: Callable[[A], Deferred[T]], at_o
     """
     done: list[T] = []
     for start in range(0, len(these), at_once):
-        for succeeded, result in await DeferredList(
-            [work(one) for one in these[start : start + at_once]], consumeErrors=True
-        ):
+        begun: list[Deferred[Any]] = [work(one) for one in these[start : start + at_once]]
+        for succeeded, result in await DeferredList(begun, consumeErrors=True):
             if not succeeded:
                 result.raiseException()
             done.append(result)

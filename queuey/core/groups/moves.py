@@ -1,0 +1,180 @@
+"""Moves: messages on their way to a dead-letter queue, and back from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+
+import attrs
+
+from queuey.core.groups.cells import Cell
+from queuey.core.groups.rows import in_parallel
+from queuey.core.waiting import Waits
+from queuey.deferreds import deferred, shield
+from queuey.errors import BodyTooLarge, NoSuchQueue, NotPromised, QueueyError, StorageFull
+from queuey.interfaces import IPolicies, IStore
+from queuey.model.group import Result, finish
+from queuey.model.group_settings import Group
+from queuey.model.group_state import GroupState, In, Move, Out, Target
+from queuey.model.letters import Letter, copy_for, copy_key, dead_letter, is_only_for_another, letter_key
+from queuey.model.message import Address, Content, Message, NewMessage
+from queuey.model.once import Once
+from queuey.model.queue import Consistency, Queue
+from queuey.model.timeid import MessageId, Ticks
+
+
+def is_for_others(message: Message, gid: bytes) -> bool:
+    """Whether a message is a copy that another group is given, and not this one."""
+    return is_only_for_another(message.content, gid)
+
+
+@attrs.frozen
+class _Marked:
+    """One move as it stands in a state."""
+
+    id: MessageId
+    number: int
+    move: Move
+    deliveries: int
+
+
+class Moves:
+    """Carries out moves that are marked in states; all of it may be done twice, by several processes at once.
+
+    :param waits: those who wait; they are told of what is written.
+    :param now: the wall clock.
+    """
+
+    def __init__(self, store: IStore, policies: IPolicies, waits: Waits, now: Callable[[], Ticks]) -> None:
+        self._store = store
+        self._policies = policies
+        self._waits = waits
+        self._now = now
+
+    @deferred
+    async def carry_out(self, queue: Queue, group: Group, partition: int, cell: Cell) -> None:
+        """Finish all moves that are marked in a state as it is now.
+
+        :return: fails as the first of those did that could not be finished, once the others are.
+        """
+        cell.forget()  # what is at hand may be old, and a dead letter of then may have been taken back since
+        state = await cell.read()
+        marked = [
+            _Marked(id, state.open[id].number, move, state.open[id].deliveries) for id, move in state.moves.items()
+        ]
+        if not marked:
+            return
+        ended: dict[_Marked, Result] = {}
+        problems: list[QueueyError] = []
+
+        @deferred
+        async def carry(one: _Marked) -> None:
+            try:
+                ended[one] = await self._write(queue, group, partition, one)
+            except QueueyError as problem:
+                problems.append(problem)
+
+        await in_parallel(marked, carry)
+        if ended:
+            await cell.change(partial(_finished, ended, self._now()))
+        if problems:
+            raise problems[0]
+
+    async def _write(self, queue: Queue, group: Group, partition: int, one: _Marked) -> Result:
+        """The write to the other queue."""
+        address = Address(partition, one.id)
+        if isinstance(one.move, Out):
+            return await self._out(queue, group, address, one, one.move)
+        return await self._in(queue, group, address, one.move)
+
+    async def _out(self, queue: Queue, group: Group, address: Address, one: _Marked, move: Out) -> Result:
+        original = await self.find_one(queue, address)
+        if original is None:
+            return Result.GONE
+        to = await self.target(queue.application, move.target)
+        if to is None:
+            return Result.MISSING
+        letter = Letter(queue.name, address, group.name, group.gid, one.deliveries, move.reason)
+        key = letter_key(group.gid, address, one.number)
+        place = (address.partition - 1) % to.settings.partitions + 1
+        try:
+            await self._append(to, place, dead_letter(original.content, letter), key)
+        except (NoSuchQueue, NotPromised, BodyTooLarge, StorageFull):
+            return Result.MISSING  # it cannot be written there now: the message is left alone for a while
+        return Result.DONE
+
+    async def _in(self, queue: Queue, group: Group, address: Address, move: In) -> Result:
+        source = await self.target(queue.application, move.source)
+        place = Address(move.partition, move.letter)
+        letter = None if source is None else await self.find_one(source, place)
+        if source is None or letter is None:
+            return Result.DONE  # whoever has removed it has left the message to be given
+        if await self.find_one(queue, address) is None:
+            await self.copy(queue, group, address.partition, source, letter)
+            await self.remove(source, (place,))
+            return Result.GONE
+        await self.remove(source, (place,))
+        return Result.DONE
+
+    # What moves and whoever marks them do with messages
+
+    async def target(self, application: str, target: Target) -> Queue | None:
+        """A queue in the life that is meant; ``None`` where that has ended."""
+        (found,) = await self._store.describe(application, (target.name,))
+        return found if found is not None and found.incarnation == target.incarnation else None
+
+    async def find_one(self, queue: Queue, address: Address) -> Message | None:
+        """The message at an address, if there is one."""
+        return (await self.find(queue, (address,))).get(address)
+
+    async def find(self, queue: Queue, addresses: Iterable[Address]) -> Mapping[Address, Message]:
+        """The messages that are at some addresses; all together they are to fit into memory."""
+        policy = await self._policies.policy_for(queue.application)
+        ack = policy.read_ack(queue.settings.consistency)
+        rest: Sequence[Address] | None = tuple(addresses)
+        found: dict[Address, Message] = {}
+        while rest:
+            slice = await self._store.lookup(queue, rest, ack)
+            found.update((Address(message.partition, message.id), message) for message in slice.messages)
+            rest = slice.rest
+        return found
+
+    async def copy(self, queue: Queue, group: Group, partition: int, source: Queue, letter: Message) -> None:
+        """Append a copy of a dead letter for one group, in place of the message that is no more.
+
+        :param partition: of the message.
+        :param source: the queue that has the dead letter.
+        """
+        weak = queue.settings.consistency is Consistency.WEAK
+        key = copy_key(group.gid, source.incarnation, Address(letter.partition, letter.id))
+        await self._append(queue, partition, copy_for(letter.content, group.gid), None if weak else key)
+
+    async def _append(self, queue: Queue, partition: int, content: Content, key: bytes | None) -> None:
+        """Append a message that lives as long as others of its queue.
+
+        :param key: under which that is done once; ``None`` where the queue does not promise such a thing.
+        """
+        policy = await self._policies.policy_for(queue.application)
+        terms, ttl = policy.write_terms(queue.settings.consistency), queue.settings.ttl or policy.ttl
+        new = NewMessage(partition, content, ttl)
+        if key is None:
+            await shield(self._store.append(queue, (new,), terms))
+        else:
+            once = Once(key, key, "", max(ttl, policy.idempotency_ttl))
+            await shield(self._store.append_once(queue, (new,), terms, once))
+        self._waits.wake(queue.incarnation, (new,))
+
+    async def remove(self, queue: Queue, addresses: Sequence[Address]) -> None:
+        """Delete messages, of a queue that may be no more."""
+        policy = await self._policies.policy_for(queue.application)
+        ack = policy.write_terms(queue.settings.consistency).ack
+        try:
+            await shield(self._store.remove(queue, addresses, ack))
+        except NoSuchQueue:
+            return
+
+
+def _finished(ended: Mapping[_Marked, Result], now: Ticks, state: GroupState) -> tuple[GroupState, None]:
+    for one, result in ended.items():
+        state = finish(state, one.id, one.number, result, now)
+    return state, None

@@ -1,0 +1,129 @@
+"""What headers say of messages that a group has moved: dead letters, and copies that are for one group alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from queuey.model.message import Address, Content
+from queuey.model.timeid import MessageId
+
+LETTER: Final = "queuey-dead-letter"
+"""The member of a dead letter's headers that tells where it comes from."""
+
+ONLY: Final = "queuey-only"
+"""The member of a copy's headers that names the one group that is given it."""
+
+_ONLY: Final = f'"{ONLY}"'.encode()
+_LETTER: Final = f'"{LETTER}"'.encode()
+
+_compact: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+@attrs.frozen
+class Letter:
+    """Where a dead letter comes from.
+
+    :ivar queue: the name of the queue that had the message, and ``address`` where it was in there.
+    :ivar group: the name of the group that gave it up, and ``gid`` which of that name.
+    :ivar deliveries: how often it was given.
+    :ivar reason: that of who rejected it; empty where it was delivered too often.
+    """
+
+    queue: str
+    address: Address
+    group: str
+    gid: bytes
+    deliveries: int
+    reason: str
+
+
+def dead_letter(content: Content, letter: Letter) -> Content:
+    """What a message carries once it is a dead letter: the same, and where it comes from."""
+    told = {
+        "queue": letter.queue,
+        "id": f"{letter.address.id.hex()}-{letter.address.partition}",
+        "group": letter.group,
+        "gid": letter.gid.hex(),
+        "deliveries": letter.deliveries,
+        "reason": letter.reason,
+    }
+    return _with(content, {**_own(content), LETTER: told})
+
+
+def copy_for(content: Content, gid: bytes) -> Content:
+    """What a copy of a dead letter carries: the same as the message did, and for which group it is."""
+    return _with(content, {**_own(content), ONLY: gid.hex()})
+
+
+def letter_of(content: Content) -> Letter | None:
+    """Where a dead letter comes from; ``None`` where it is none."""
+    if content.headers is None or _LETTER not in content.headers:
+        return None
+    told: Any = _headers(content).get(LETTER)
+    try:
+        id, _, partition = told["id"].partition("-")
+        return Letter(
+            str(told["queue"]),
+            Address(int(partition), MessageId(bytes.fromhex(id))),
+            str(told["group"]),
+            bytes.fromhex(told["gid"]),
+            int(told["deliveries"]),
+            str(told["reason"]),
+        )
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return None
+
+
+def is_only_for_another(content: Content, gid: bytes) -> bool:
+    """Whether a message is a copy that another group is given, and not this one."""
+    if content.headers is None or _ONLY not in content.headers:
+        return False
+    only = _headers(content).get(ONLY)
+    return isinstance(only, str) and only != gid.hex()
+
+
+def letter_key(gid: bytes, address: Address, number: int) -> bytes:
+    """The key under which a dead letter is written, so that it is written once.
+
+    :param number: of the mark that its move has.
+    """
+    return _hash(b"queuey dead letter\0", gid, _place(address), number.to_bytes(8, "big"))
+
+
+def copy_key(gid: bytes, incarnation: int, letter: Address) -> bytes:
+    """The key under which a copy of a dead letter is written, so that it is written once.
+
+    :param incarnation: of the queue that has the dead letter.
+    """
+    return _hash(b"queuey redrive\0", gid, incarnation.to_bytes(16, "big"), _place(letter))
+
+
+def _place(address: Address) -> bytes:
+    return bytes((address.partition,)) + address.id
+
+
+def _hash(*parts: bytes) -> bytes:
+    return hashlib.blake2b(b"".join(parts), digest_size=32).digest()
+
+
+def _headers(content: Content) -> dict[str, Any]:
+    """A message's headers; none where it has none, or what is no object."""
+    try:
+        headers = json.loads(content.headers or b"{}")
+    except ValueError:
+        return {}
+    return headers if isinstance(headers, dict) else {}
+
+
+def _own(content: Content) -> dict[str, Any]:
+    """The headers that a message's sender gave it."""
+    return {name: value for name, value in _headers(content).items() if name not in (LETTER, ONLY)}
+
+
+def _with(content: Content, headers: Mapping[str, Any]) -> Content:
+    return Content(content.body, content.content_type, _compact(headers).encode("utf-8"))
