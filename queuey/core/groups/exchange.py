@@ -1,0 +1,111 @@
+"""The exchange of consumer groups: all that can be asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from twisted.internet.defer import Deferred
+
+from queuey.core.groups.cells import Cells
+from queuey.core.groups.claiming import Claims
+from queuey.core.groups.directory import GroupChanges, GroupDirectory, Judge
+from queuey.core.groups.lines import Lines
+from queuey.core.groups.moves import Moves
+from queuey.core.groups.settling import Settlements
+from queuey.core.groups.values import Claiming, Delivered, Settling
+from queuey.core.waiting import Waits
+from queuey.deferreds import shield
+from queuey.errors import NoSuchGroup
+from queuey.interfaces import IPolicies, IStore
+from queuey.model.group import Outcome
+from queuey.model.group_settings import Group
+from queuey.model.queue import Queue
+from queuey.model.timeid import Ticks, from_seconds
+
+
+class GroupExchange:
+    """The consumer groups of all queues.
+
+    Every change is finished once it is begun, whether or not its client is still there. Every Deferred may fail with
+    ``Unavailable``, ``NoSuchGroup`` and ``NoSuchQueue``, besides what is named.
+
+    :param waits: those who wait; claims that wait are told by it of what is written.
+    :param now: the wall clock, in seconds since 1970.
+    :param new_bytes: makes so many bytes that nobody can guess.
+    """
+
+    def __init__(
+        self,
+        store: IStore,
+        policies: IPolicies,
+        waits: Waits,
+        now: Callable[[], float],
+        new_bytes: Callable[[int], bytes],
+    ) -> None:
+        def ticks() -> Ticks:
+            return from_seconds(now())
+
+        self._directory = GroupDirectory(store, policies, ticks, new_bytes)
+        self._lines = Lines(waits, ticks)
+        cells = Cells(store.states, waits.look_every is None, new_bytes)
+        moves = Moves(store, policies, waits, ticks)
+        self._claims = Claims(store, policies, self._directory, cells, moves, self._lines, ticks)
+        self._settlements = Settlements(self._claims, ticks)
+
+    def find(self, queue: Queue, name: str) -> Deferred[Group]:
+        """The group of that name. Fails with ``NoSuchGroup``."""
+        return self._directory.find(queue, name)
+
+    def names(self, queue: Queue) -> Deferred[tuple[Group, ...]]:
+        """All groups of a queue, by name."""
+        return self._directory.names(queue)
+
+    def put(self, queue: Queue, name: str, changes: GroupChanges, judge: Judge) -> Deferred[tuple[Group, bool]]:
+        """Make a group, or change the one of that name to what is wanted.
+
+        :param judge: is shown what is changed, or ``None``, just before; what it raises ends this.
+        :return: fires with the group, and whether it was made here.
+        """
+        return self._directory.put(queue, name, changes, judge)
+
+    def change(self, queue: Queue, group: Group, changes: GroupChanges, judge: Judge) -> Deferred[Group]:
+        """Change a group's settings; see ``put``."""
+        return self._directory.change(queue, group, changes, judge)
+
+    async def delete(self, queue: Queue, group: Group, judge: Judge) -> None:
+        """End a group; its receipts are void, and whoever waits in it is told that it is no more."""
+        await self._directory.delete(queue, group, judge)
+        self._claims.forget(queue, group)
+        self._lines.tell(group)
+
+    async def claim(self, queue: Queue, group: Group, claiming: Claiming) -> Delivered:
+        """Take messages under a lease, or for good where they are given at most once.
+
+        It is a coroutine, since ten thousand may wait in it.
+
+        :return: what was got, which may be nothing. Whoever is cancelled takes nothing, or gives it back where that
+            can be.
+        """
+        partitions = claiming.partitions or tuple(range(1, queue.settings.partitions + 1))
+        if not claiming.wait:
+            return await self._claims.take(queue, group, claiming, partitions)
+
+        async def attempt(claiming: Claiming, partitions: tuple[int, ...]) -> Delivered:
+            found = await self._directory.find(queue, group.name)
+            if found.gid != group.gid:
+                raise NoSuchGroup("The group was deleted.")
+            return await self._claims.take(queue, found, claiming, partitions)
+
+        with self._lines.join(group, partitions, attempt) as line:
+            news = line.news
+            delivered = await self._claims.take(queue, group, claiming, partitions)
+            if not delivered.deliveries:
+                delivered = await line.wait(claiming, news, delivered)
+        return delivered
+
+    def settle(self, queue: Queue, group: Group, settlings: Sequence[Settling]) -> Deferred[tuple[Outcome, ...]]:
+        """Say what became of messages.
+
+        :return: fires with the outcome of each, in their order.
+        """
+        return shield(self._settlements.settle(queue, group, settlings))

@@ -1,0 +1,273 @@
+"""Claims that wait: those that wait for the same partitions of a group stand in one line, first come, first served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Set
+from itertools import islice
+from types import TracebackType
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from queuey.core.groups.values import Claiming, Delivered
+from queuey.core.waiting import Waits
+from queuey.errors import Unavailable
+from queuey.model.group import next_due
+from queuey.model.group_settings import Group
+from queuey.model.group_state import GroupState
+from queuey.model.timeid import SECOND, Ticks
+
+_FIRST: Final = 4
+"""Claims of a line that are tried at once when it was woken; if all got something, so many times as many are next."""
+
+_MOST: Final = 16
+"""Claims of a line that are tried at once, at the most."""
+
+_SOONEST: Final = 0.001
+"""Seconds until a lease is taken for ended at the least: the clocks that measure it are two."""
+
+Attempt = Callable[[Claiming, tuple[int, ...]], Coroutine[Deferred[Any], Any, Delivered]]
+"""Tries a claim once, in some partitions."""
+
+NOTHING: Final = Delivered(())
+
+
+class Lines:
+    """All lines.
+
+    :param now: the wall clock.
+    """
+
+    def __init__(self, waits: Waits, now: Callable[[], Ticks]) -> None:
+        self.waits = waits
+        self.now = now
+        self._lines: dict[bytes, dict[tuple[int, ...], Line]] = {}
+
+    def join(self, group: Group, partitions: tuple[int, ...], attempt: Attempt) -> Line:
+        """The line for some partitions of a group; whoever joins it, as a context manager, leaves it at the end.
+
+        It is joined before the first attempt, so that nothing comes unnoticed between the two.
+        """
+        lines = self._lines.setdefault(group.gid, {})
+        line = lines.get(partitions)
+        if line is None:
+            lines[partitions] = line = Line(self, group, partitions)
+        line.attempt = attempt
+        return line
+
+    def forget(self, line: Line) -> None:
+        """Learn that nobody is in a line any more."""
+        lines = self._lines[line.group.gid]
+        del lines[line.partitions]
+        if not lines:
+            del self._lines[line.group.gid]
+
+    def changed(self, group: Group, partition: int, state: GroupState) -> None:
+        """Learn of a state as it is now: those that wait are woken when its next message falls due."""
+        lines = self._lines.get(group.gid)
+        if lines is not None:
+            due = next_due(state, self.now())
+            for line in list(lines.values()):
+                line.due(partition, due)
+
+    def tell(self, group: Group, partition: int | None = None) -> None:
+        """Learn that messages of a partition, or of any, may be claimed by now."""
+        for line in list(self._lines.get(group.gid, {}).values()):
+            line.tell(None if partition is None else {partition})
+
+
+class Line:
+    """Claims that wait for the same partitions.
+
+    :ivar attempt: that of who joined last, who knows the queue as it is.
+    :ivar news: how often it was told of something.
+    """
+
+    attempt: Attempt
+
+    def __init__(self, lines: Lines, group: Group, partitions: tuple[int, ...]) -> None:
+        self.group = group
+        self.partitions = partitions
+        self.news = 0
+        self._lines = lines
+        self._joined = 0
+        self._waiters: dict[_Waiter, None] = {}
+        self._told: set[int] = set()
+        self._everywhere = False
+        self._serving = False
+        self._starting: IDelayedCall | None = None
+        self._dues: dict[int, Ticks] = {}
+        self._timer: IDelayedCall | None = None
+        self._looks: IDelayedCall | None = None
+        lines.waits.listen(group.queue, self.tell)
+
+    def __enter__(self) -> Line:
+        self._joined += 1
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._joined -= 1
+        if self._joined:
+            return
+        self._lines.forget(self)
+        self._lines.waits.leave(self.group.queue, self.tell)
+        for timer in (self._starting, self._timer, self._looks):
+            if timer is not None:
+                timer.cancel()
+
+    def wait(self, claiming: Claiming, news: int, got: Delivered) -> Deferred[Delivered]:
+        """Stand in line.
+
+        :param news: what ``news`` was before the first attempt.
+        :param got: what that got, which is nothing.
+        :return: fires with what was got, which is nothing where the time is over. Fails as an attempt does. May be
+            cancelled.
+        """
+        waiter = _Waiter(self, claiming, got)
+        self._waiters[waiter] = None
+        self._lines.waits.watch(waiter, claiming.wait)
+        if self.news != news:
+            self.tell(None)
+        self._set_timer()
+        if self._looks is None:
+            self._look_later()
+        return waiter.done
+
+    def tell(self, partitions: Set[int] | None) -> None:
+        """Learn that something may have come to some partitions, or to any; whoever tells it goes on first."""
+        if partitions is None:
+            self._everywhere = True
+        elif partitions.isdisjoint(self.partitions):
+            return
+        else:
+            self._told |= partitions
+        self.news += 1
+        if self._waiters and self._starting is None and not self._serving:
+            self._starting = self._lines.waits.clock.callLater(0, self._start)
+
+    def due(self, partition: int, due: Ticks | None) -> None:
+        """Learn when the next message of a partition falls due."""
+        if partition not in self.partitions:
+            return
+        if due is None:
+            self._dues.pop(partition, None)
+        else:
+            self._dues[partition] = due
+        self._set_timer()
+
+    def leave(self, waiter: _Waiter) -> None:
+        """Let one wait no more."""
+        if waiter in self._waiters:
+            del self._waiters[waiter]
+            self._lines.waits.drop(waiter)
+
+    def _start(self) -> None:
+        self._starting = None
+        self._serving = True
+        Deferred.fromCoroutine(self._serve())
+
+    async def _serve(self) -> None:
+        """Try the first claims in line, until one of them gets nothing and nothing else has come."""
+        most = _FIRST
+        while self._waiters and (self._told or self._everywhere):
+            partitions = self.partitions
+            if not self._everywhere:
+                partitions = tuple([number for number in partitions if number in self._told])
+            told, everywhere = self._told, self._everywhere
+            self._told, self._everywhere = set(), False
+            first = list(islice(self._waiters, most))
+            got = await gatherResults([waiter.attempt(partitions) for waiter in first])
+            if all(got):
+                self._told |= told
+                self._everywhere = self._everywhere or everywhere
+                most = min(_MOST, most * _FIRST)
+        self._serving = False
+
+    def _set_timer(self) -> None:
+        """Be called when the first message falls due."""
+        if not self._waiters or not self._dues:
+            return
+        clock = self._lines.waits.clock
+        pause = max(_SOONEST, (min(self._dues.values()) - self._lines.now()) / SECOND)
+        if self._timer is None:
+            self._timer = clock.callLater(pause, self._fall_due)
+        elif clock.seconds() + pause < self._timer.getTime():
+            self._timer.reset(pause)
+
+    def _fall_due(self) -> None:
+        self._timer = None
+        now = self._lines.now()
+        due = {partition for partition, when in self._dues.items() if when <= now}
+        for partition in due:
+            del self._dues[partition]
+        if due:
+            self.tell(due)
+        self._set_timer()
+
+    def _look_later(self) -> None:
+        every = self._lines.waits.look_every
+        if every is not None and self._waiters:
+            self._looks = self._lines.waits.clock.callLater(every, self._look)
+
+    def _look(self) -> None:
+        """Look although nobody told anything: others write too."""
+        self._looks = None
+        self.tell(None)
+        self._look_later()
+
+
+class _Waiter:
+    """One claim in a line.
+
+    :ivar done: fires with what it got.
+    """
+
+    __slots__ = ("_attempt", "_claiming", "_expired", "_got", "_line", "done", "number")
+
+    def __init__(self, line: Line, claiming: Claiming, got: Delivered) -> None:
+        self.number = 0
+        self.done: Deferred[Delivered] = Deferred(self._cancelled)
+        self._line = line
+        self._claiming = claiming
+        self._got = got
+        self._expired = False
+        self._attempt: Deferred[Delivered] | None = None
+
+    def attempt(self, partitions: tuple[int, ...]) -> Deferred[bool]:
+        """Try the claim; under a key it has to see all partitions of its line.
+
+        :return: fires, and never fails, with whether it waits no more, and others may get something as well.
+        """
+        if self._claiming.key is not None:
+            partitions = self._line.partitions
+        self._attempt = Deferred.fromCoroutine(self._line.attempt(self._claiming, partitions))
+        return self._attempt.addCallbacks(self._answered, self._failed)
+
+    def expire(self) -> None:
+        """Learn that the deadline has come."""
+        self._expired = True
+        if self._attempt is None:
+            self._fire(self._got)
+
+    def _answered(self, got: Delivered) -> bool:
+        self._attempt, self._got = None, got
+        if got.deliveries or self._expired:
+            self._fire(got)
+        return bool(got.deliveries)
+
+    def _failed(self, failure: Failure) -> bool:
+        self._attempt = None
+        self._fire(failure)
+        return not failure.check(Unavailable)
+
+    def _fire(self, result: Delivered | Failure) -> None:
+        self._line.leave(self)
+        if not self.done.called:
+            self.done.callback(result)
+
+    def _cancelled(self, done: Deferred[Delivered]) -> None:
+        self._line.leave(self)
+        if self._attempt is not None:
+            self._attempt.cancel()

@@ -1,0 +1,399 @@
+"""Claims that wait: first come, first served, woken by whatever may be for them, and each answered at its deadline."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey.core.groups.lines import Line, Lines
+from queuey.core.groups.values import Claiming, Delivered, Delivery
+from queuey.core.waiting import Waits
+from queuey.errors import NoSuchGroup, Unavailable
+from queuey.model.group_settings import Group, GroupSettings
+from queuey.model.group_state import LEASED, MARKED, WAITING, Entry, GroupState
+from queuey.model.message import Content, Message, NewMessage
+from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, from_seconds
+
+QUEUE = 7
+NOTHING = Delivered(())
+BLOCKED = Delivered((), blocked=True)
+
+
+def some(number: int = 1) -> Delivered:
+    message = Message(1, MessageId(number.to_bytes(16, "big")), Content(b"x"), Ticks(0))
+    return Delivered((Delivery(message, "r", 1, 30, Ticks(0)),))
+
+
+def group(gid: bytes = b"g" * 16) -> Group:
+    return Group(QUEUE, "g", gid, b"s" * 32, GroupSettings(), LOWEST, Ticks(0), "v")
+
+
+@attrs.define(eq=False)
+class Tried:
+    """One attempt, which the test answers."""
+
+    claiming: Claiming
+    partitions: tuple[int, ...]
+    answer: Deferred[Delivered]
+
+
+class LinesCase(SynchronousTestCase):
+    """Lines whose attempts a test sees, and answers at once or later."""
+
+    look_every: float | None = None
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1000)
+        self.waits = Waits(self.clock, lambda arrived: self.look_every)
+        self.lines = Lines(self.waits, self.now)
+        self.tried: list[Tried] = []
+        self.at_once: list[Delivered | Exception] = []
+        self.later = False
+        self.group = group()
+
+    def now(self) -> Ticks:
+        return from_seconds(self.clock.seconds())
+
+    def after(self, seconds: float) -> Ticks:
+        return from_seconds(self.clock.seconds() + seconds)
+
+    async def attempt(self, claiming: Claiming, partitions: tuple[int, ...]) -> Delivered:
+        tried = Tried(claiming, partitions, Deferred())
+        self.tried.append(tried)
+        if not self.later:
+            answer = self.at_once.pop(0) if self.at_once else NOTHING
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        return await tried.answer
+
+    def wait(
+        self, seconds: float = 20, partitions: tuple[int, ...] = (1,), key: bytes | None = None, limit: int = 10
+    ) -> Deferred[Delivered]:
+        """A claim that got nothing at first, and waits."""
+        return Deferred.fromCoroutine(self._wait(Claiming(limit, None, seconds, 1, None, key), partitions))
+
+    async def _wait(self, claiming: Claiming, partitions: tuple[int, ...]) -> Delivered:
+        with self.lines.join(self.group, partitions, self.attempt) as line:
+            return await line.wait(claiming, line.news, NOTHING)
+
+    def state(self, *entries: tuple[float, int]) -> GroupState:
+        """A state of messages that are due in so many seconds, by their kinds."""
+        open = {
+            MessageId(at.to_bytes(16, "big")): Entry(at, self.after(seconds), 1, kind)
+            for at, (seconds, kind) in enumerate(entries, 1)
+        }
+        return GroupState(b"12345678", LOWEST, open=open)
+
+    def arrives(self, *partitions: int, delay: float = 0, queue: int = QUEUE) -> None:
+        """Messages arrive, and everybody hears of it."""
+        new = [NewMessage(number, Content(b"x"), 60, Ticks(int(delay * SECOND))) for number in partitions]
+        self.waits.wake(queue, new)
+        self.clock.advance(0)
+
+    def limits(self) -> list[int]:
+        """Those that were tried, told apart by their limits."""
+        return [tried.claiming.limit for tried in self.tried]
+
+    def assert_nothing_left(self) -> None:
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual((self.lines._lines, self.waits._listeners, self.waits.waiting), ({}, {}, 0))
+
+
+class WakingTests(LinesCase):
+    """What wakes those who wait."""
+
+    def test_a_message(self) -> None:
+        waiting = self.wait()
+        self.assertEqual(self.tried, [])
+        self.at_once = [some()]
+        self.arrives(1)
+        self.assertEqual(self.successResultOf(waiting), some())
+        self.assert_nothing_left()
+
+    def test_nothing_of_other_places(self) -> None:
+        waiting = self.wait(partitions=(1, 3))
+        self.arrives(2)
+        self.arrives(1, queue=8)
+        self.arrives(1, delay=5)
+        self.waits.wake(QUEUE, only_fresh=True)
+        self.lines.tell(group(b"o" * 16))
+        self.lines.tell(self.group, 2)
+        self.clock.advance(0)
+        self.assertEqual(self.tried, [])
+        self.at_once = [some()]
+        self.arrives(2, 3)
+        self.assertEqual((self.successResultOf(waiting), self.tried[0].partitions), (some(), (3,)))
+        self.assert_nothing_left()
+
+    def test_what_falls_due_anywhere(self) -> None:
+        waiting = self.wait(partitions=(1, 2))
+        self.at_once = [some()]
+        self.waits.wake(QUEUE)
+        self.assertNoResult(waiting)
+        self.clock.advance(0)
+        self.assertEqual((self.successResultOf(waiting), self.tried[0].partitions), (some(), (1, 2)))
+
+    def test_a_settlement(self) -> None:
+        waiting = self.wait(partitions=(1, 2))
+        self.at_once = [some()]
+        self.lines.tell(self.group, 2)
+        self.clock.advance(0)
+        self.assertEqual((self.successResultOf(waiting), self.tried[0].partitions), (some(), (2,)))
+        self.assert_nothing_left()
+
+    def test_the_whole_group(self) -> None:
+        waiting = [self.wait(partitions=(1, 2)), self.wait(partitions=(2,)), self.wait(partitions=(1,))]
+        self.at_once = [some(), some(), some()]
+        self.lines.tell(self.group)
+        self.clock.advance(0)
+        self.assertEqual([self.successResultOf(one) for one in waiting], [some()] * 3)
+        self.assert_nothing_left()
+
+    def test_a_lease_that_ends(self) -> None:
+        waiting = self.wait()
+        self.lines.changed(self.group, 1, self.state((7, LEASED), (5, LEASED), (1, MARKED)))
+        self.clock.advance(4.99)
+        self.assertEqual(self.tried, [])
+        self.at_once = [some()]
+        self.clock.advance(0.02)
+        self.clock.advance(0)
+        self.assertEqual(self.successResultOf(waiting), some())
+        self.assert_nothing_left()
+
+    def test_a_retry_that_comes_sooner_than_was_known(self) -> None:
+        waiting = self.wait()
+        self.lines.changed(self.group, 1, self.state((10, LEASED)))
+        self.clock.advance(1)
+        self.lines.changed(self.group, 1, self.state((2, WAITING)))
+        self.at_once = [some()]
+        self.clock.advance(2)
+        self.clock.advance(0)
+        self.assertEqual(self.successResultOf(waiting), some())
+
+    def test_a_lease_that_is_extended(self) -> None:
+        """The timer is called too early then, and nothing is tried before it is time."""
+        self.wait()
+        self.lines.changed(self.group, 1, self.state((2, LEASED)))
+        self.lines.changed(self.group, 1, self.state((6, LEASED)))
+        self.clock.pump([1] * 5)
+        self.assertEqual(self.tried, [])
+        self.clock.pump([1, 0])
+        self.assertEqual(len(self.tried), 1)
+
+    def test_what_is_settled_is_waited_for_no_more(self) -> None:
+        self.wait()
+        self.lines.changed(self.group, 1, self.state((2, LEASED)))
+        self.lines.changed(self.group, 1, self.state())
+        self.clock.pump([1] * 10)
+        self.assertEqual(self.tried, [])
+
+    def test_leases_of_several_partitions(self) -> None:
+        self.wait(partitions=(1, 2, 3))
+        for number in (1, 2, 3):
+            self.lines.changed(self.group, number, self.state((number, LEASED)))
+        self.lines.changed(self.group, 4, self.state((0.5, LEASED)))
+        for number in (1, 2, 3):
+            self.clock.pump([1, 0])
+            self.assertEqual([tried.partitions for tried in self.tried], [(each,) for each in range(1, number + 1)])
+
+    def test_what_came_before_it_stood_in_line(self) -> None:
+        """Between the first attempt and the wait nothing is missed."""
+        with self.lines.join(self.group, (1,), self.attempt) as line:
+            news = line.news
+            self.arrives(1)
+            self.assertEqual(self.tried, [])
+            self.at_once = [some()]
+            waiting = line.wait(Claiming(wait=20), news, NOTHING)
+            self.clock.advance(0)
+            self.assertEqual(self.successResultOf(waiting), some())
+        self.assert_nothing_left()
+
+    def test_what_comes_while_one_tries(self) -> None:
+        self.later = True
+        waiting = self.wait()
+        self.arrives(1)
+        self.arrives(1)
+        self.assertEqual(len(self.tried), 1)
+        self.tried[0].answer.callback(NOTHING)
+        self.assertEqual(len(self.tried), 2)
+        self.tried[1].answer.callback(some())
+        self.assertEqual(self.successResultOf(waiting), some())
+        self.assert_nothing_left()
+
+
+class OrderTests(LinesCase):
+    """First come, first served; and no more are tried than is worth it."""
+
+    def test_first_come_first_served(self) -> None:
+        waiting = [self.wait(limit=limit) for limit in range(1, 7)]
+        self.at_once = [some(1), some(2)]
+        self.arrives(1)
+        self.assertEqual([one.called for one in waiting], [True, True] + [False] * 4)
+        self.assertEqual(self.limits(), [1, 2, 3, 4])
+        self.at_once = [some(3)]
+        self.arrives(1)
+        self.assertEqual([one.called for one in waiting], [True] * 3 + [False] * 3)
+        self.assertEqual(self.limits()[4:], [3, 4, 5, 6])
+
+    def test_as_many_as_there_is_something_for(self) -> None:
+        self.later = True
+        waiting = [self.wait(limit=limit) for limit in range(1, 101)]
+        self.arrives(1)
+        rounds: list[int] = []
+        while len(self.tried) > sum(rounds):
+            first = sum(rounds)
+            rounds.append(len(self.tried) - first)
+            for tried in self.tried[first:]:
+                tried.answer.callback(some() if tried.claiming.limit <= 50 else NOTHING)
+        self.assertEqual(rounds, [4, 16, 16, 16])
+        self.assertEqual([one.called for one in waiting], [True] * 50 + [False] * 50)
+
+    def test_one_under_a_key_sees_all_partitions(self) -> None:
+        self.wait(partitions=(1, 2), key=b"k" * 16)
+        self.wait(partitions=(1, 2))
+        self.arrives(2)
+        self.assertEqual([tried.partitions for tried in self.tried], [(1, 2), (2,)])
+
+    def test_a_failure_is_of_those_that_were_tried(self) -> None:
+        waiting = [self.wait() for _ in range(6)]
+        self.at_once = [Unavailable("It does not answer.")] * 4
+        self.arrives(1)
+        for one in waiting[:4]:
+            self.failureResultOf(one, Unavailable)
+        self.assertEqual([one.called for one in waiting[4:]], [False] * 2)
+
+    def test_a_group_that_is_no_more(self) -> None:
+        waiting = [self.wait() for _ in range(40)]
+        self.at_once = [NoSuchGroup("It was deleted.")] * 40
+        self.lines.tell(self.group)
+        self.clock.advance(0)
+        for one in waiting:
+            self.failureResultOf(one, NoSuchGroup)
+        self.assert_nothing_left()
+
+    def test_the_latest_way_to_try(self) -> None:
+        """Who joined last knows the queue and the group as they are."""
+        used: list[int] = []
+
+        def way(number: int) -> Callable[[Claiming, tuple[int, ...]], Any]:
+            async def attempt(claiming: Claiming, partitions: tuple[int, ...]) -> Delivered:
+                used.append(number)
+                return NOTHING
+
+            return attempt
+
+        lines: Sequence[Line] = [self.lines.join(self.group, (1,), way(number)) for number in (1, 2)]
+        self.assertIs(*lines)
+        with lines[0] as line:
+            line.wait(Claiming(wait=20), line.news, NOTHING)
+            self.arrives(1)
+            self.assertEqual(used, [2])
+
+
+class EndTests(LinesCase):
+    """Waiting has an end."""
+
+    def test_its_deadline(self) -> None:
+        first, second = self.wait(5), self.wait(9)
+        self.clock.advance(4.99)
+        self.assertNoResult(first)
+        self.clock.advance(0.01)
+        self.assertEqual((self.successResultOf(first), self.tried), (NOTHING, []))
+        self.clock.advance(4)
+        self.assertEqual(self.successResultOf(second), NOTHING)
+        self.assert_nothing_left()
+
+    def test_it_is_told_why_it_got_nothing(self) -> None:
+        waiting = self.wait(5)
+        self.at_once = [BLOCKED]
+        self.arrives(1)
+        self.clock.advance(5)
+        self.assertEqual(self.successResultOf(waiting), BLOCKED)
+
+    def test_its_deadline_while_it_tries(self) -> None:
+        self.later = True
+        waiting = [self.wait(5), self.wait(5)]
+        self.arrives(1)
+        self.clock.advance(6)
+        self.assertEqual([one.called for one in waiting], [False, False])
+        self.tried[0].answer.callback(some())
+        self.tried[1].answer.callback(NOTHING)
+        self.assertEqual([self.successResultOf(one) for one in waiting], [some(), NOTHING])
+        self.assert_nothing_left()
+
+    def test_the_end_of_all_waiting(self) -> None:
+        self.later = True
+        waiting = [self.wait(), self.wait(partitions=(2,))]
+        self.arrives(1)
+        self.waits.end()
+        self.assertEqual(self.successResultOf(waiting[1]), NOTHING)
+        self.tried[0].answer.callback(NOTHING)
+        self.assertEqual(self.successResultOf(waiting[0]), NOTHING)
+        self.assertEqual(self.successResultOf(self.wait()), NOTHING)
+        self.assert_nothing_left()
+
+    def test_one_that_hangs_up(self) -> None:
+        waiting = [self.wait(limit=limit) for limit in (1, 2)]
+        waiting[0].cancel()
+        self.failureResultOf(waiting[0], CancelledError)
+        self.at_once = [some()]
+        self.arrives(1)
+        self.assertEqual((self.limits(), self.successResultOf(waiting[1])), ([2], some()))
+        self.assert_nothing_left()
+
+    def test_one_that_hangs_up_while_it_tries(self) -> None:
+        self.later = True
+        waiting = [self.wait(limit=limit) for limit in (1, 2)]
+        self.arrives(1)
+        waiting[0].cancel()
+        self.failureResultOf(waiting[0], CancelledError)
+        self.assertTrue(self.tried[0].answer.called)
+        self.tried[1].answer.callback(some())
+        self.assertEqual(self.successResultOf(waiting[1]), some())
+        self.assert_nothing_left()
+
+    def test_idle_ones_are_small(self) -> None:
+        """Ten thousand of them take less than a third of what they may, with one timer for all."""
+        gc.collect()
+        tracemalloc.start()
+        try:
+            waiting = [self.wait() for _ in range(1000)]
+            taken, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        self.assertLess(taken / 1000, 3_000)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        for one in waiting:
+            one.cancel()
+            self.failureResultOf(one, CancelledError)
+        self.assert_nothing_left()
+
+
+class OthersTests(LinesCase):
+    """Where others write too, it is looked for every so often."""
+
+    look_every = 1.0
+
+    def test_it_looks(self) -> None:
+        waiting = self.wait()
+        self.clock.pump([1, 0, 1, 0])
+        self.assertEqual(len(self.tried), 2)
+        self.at_once = [some()]
+        self.clock.pump([1, 0])
+        self.assertEqual(self.successResultOf(waiting), some())
+        self.assert_nothing_left()
+
+    def test_one_look_for_all_in_line(self) -> None:
+        for _ in range(100):
+            self.wait()
+        self.clock.pump([1, 0, 1, 0])
+        self.assertEqual(len(self.tried), 8)
