@@ -1,0 +1,288 @@
+"""Redrive: dead letters, and what was set aside, are taken back by the group that gave them up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import attrs
+
+from queuey.core.groups.cells import Cell
+from queuey.core.groups.moves import Moves
+from queuey.core.groups.rows import contended
+from queuey.core.groups.values import Redriven, Redriving
+from queuey.deferreds import deferred
+from queuey.errors import InvalidRequest
+from queuey.interfaces import IPolicies, IStore
+from queuey.model.group import Redrive, drop, redrive, reopen
+from queuey.model.group_settings import Group
+from queuey.model.group_state import GroupState, In, Target
+from queuey.model.letters import letter_of
+from queuey.model.message import Address, Message
+from queuey.model.queue import Queue
+from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, lower_bound
+from queuey.model.window import NEWEST, SLICE_ROWS, Merge, Position
+
+MOST: Final = 100
+"""Messages that one call takes back, at the most."""
+
+_ATTEMPTS: Final = 10
+"""How often it is looked anew where a state was changed by others in between."""
+
+_PLACE: Final = re.compile(r"(?:aside-([0-9]{1,3})|letters-([0-9a-f]{32})-([0-9]{1,3})|ids-([0-9]{1,4}))")
+
+
+@attrs.frozen
+class _Letter:
+    """A dead letter of the group, and the message that it was."""
+
+    message: Message
+    original: Address
+
+    @property
+    def address(self) -> Address:
+        """Where the dead letter is."""
+        return Address(self.message.partition, self.message.id)
+
+
+@attrs.frozen
+class _Place:
+    """Where a call goes on: among what was set aside in a partition, among the dead letters, or in a list of ids."""
+
+    aside: int = 0
+    letters: Position | None = None
+    ids: int = 0
+
+    def text(self) -> str:
+        """As it is told."""
+        if self.letters is not None:
+            return f"letters-{self.letters.id.hex()}-{self.letters.partition}"
+        return f"aside-{self.aside}" if self.aside else f"ids-{self.ids}"
+
+
+def _parse(text: str | None, by_ids: bool) -> _Place:
+    """The place that is meant by ``Redriving.after``.
+
+    :raise InvalidRequest: it is none.
+    """
+    if text is None:
+        return _Place() if by_ids else _Place(aside=1)
+    match = _PLACE.fullmatch(text)
+    if match is None or (match[4] is not None) != by_ids:
+        raise InvalidRequest({"after": "This is not what an earlier call with the same choice has told as next."})
+    if match[2] is not None:
+        return _Place(letters=Position(MessageId(bytes.fromhex(match[2])), int(match[3])))
+    return _Place(ids=int(match[4])) if by_ids else _Place(aside=int(match[1]))
+
+
+@attrs.frozen
+class _Some:
+    """What came of some messages.
+
+    :ivar moved: how many can be claimed again.
+    :ivar full: whether there was no room for more.
+    """
+
+    moved: int = 0
+    full: bool = False
+
+    def __add__(self, other: _Some) -> _Some:
+        return _Some(self.moved + other.moved, self.full or other.full)
+
+
+@attrs.frozen
+class Redrives:
+    """Takes back what groups have given up.
+
+    :ivar cell: gives the state of a group in a partition.
+    :ivar now: the wall clock.
+    """
+
+    store: IStore
+    policies: IPolicies
+    moves: Moves
+    cell: Callable[[Queue, Group, int], Cell]
+    now: Callable[[], Ticks]
+
+    @deferred
+    async def redrive(self, queue: Queue, group: Group, asked: Redriving) -> Redriven:
+        """Take back ``MOST`` messages at the most: the dead letters in the queue that the group has for them now, and
+        what was set aside.
+
+        Whatever becomes of it, it can be asked for again: nothing is taken back twice. Where there is no room for
+        more messages in flight it ends, with a place to go on from.
+
+        :return: fails with ``InvalidRequest`` where ``after`` is nothing that it has told, ``NoSuchGroup``,
+            ``NoSuchQueue`` or ``Unavailable``.
+        """
+        place = _parse(asked.after, asked.addresses is not None)
+        letters = await self._letter_queue(queue, group)
+        if asked.addresses is not None:
+            return await self._by_address(queue, group, letters, asked.addresses, place.ids)
+        done = _Some()
+        if place.letters is None:
+            done, left = await self._aside(queue, group, asked, place.aside)
+            if left is not None or letters is None:
+                return Redriven(done.moved, None if left is None else left.text())
+            place = _Place(letters=Position(lower_bound(asked.since or Ticks(0))))
+        if letters is None or place.letters is None:
+            return Redriven(done.moved, None)
+        return await self._by_time(queue, group, letters, asked, place.letters, done)
+
+    async def _letter_queue(self, queue: Queue, group: Group) -> Queue | None:
+        name = group.settings.dead_letter
+        return None if name is None else (await self.store.describe(queue.application, (name,)))[0]
+
+    # By their addresses
+
+    async def _by_address(
+        self, queue: Queue, group: Group, letters: Queue | None, addresses: Sequence[Address], first: int
+    ) -> Redriven:
+        some = addresses[first : first + MOST]
+        found = {} if letters is None else await self.moves.find(letters, some)
+        ours = _ours(found.values(), queue, group)
+        done = _Some() if letters is None else await self._take_back(queue, group, letters, ours)
+        taken = {letter.address for letter in ours}
+        aside: dict[int, list[MessageId]] = {}
+        for address in some:
+            if address not in taken and 1 <= address.partition <= queue.settings.partitions:
+                aside.setdefault(address.partition, []).append(address.id)
+        for partition, ids in aside.items():
+            done += await self._reopen(queue, group, partition, ids)
+        if done.full:
+            return Redriven(done.moved, _Place(ids=first).text())
+        end = first + len(some)
+        return Redriven(done.moved, None if end >= len(addresses) else _Place(ids=end).text())
+
+    # By time
+
+    async def _aside(self, queue: Queue, group: Group, asked: Redriving, first: int) -> tuple[_Some, _Place | None]:
+        """Take back what was set aside, and where to go on if that is not all of it."""
+        lower = LOWEST if asked.since is None else lower_bound(asked.since)
+        upper = HIGHEST if asked.until is None else lower_bound(asked.until)
+        done = _Some()
+        for partition in range(first, queue.settings.partitions + 1):
+            if done.moved >= MOST:
+                return done, _Place(aside=partition)
+            state = await self.cell(queue, group, partition).read()
+            done += await self._reopen(queue, group, partition, [id for id in state.aside if lower <= id < upper])
+            if done.full:
+                return done, _Place(aside=partition)
+        return done, None
+
+    async def _by_time(
+        self, queue: Queue, group: Group, letters: Queue, asked: Redriving, place: Position, done: _Some
+    ) -> Redriven:
+        policy = await self.policies.policy_for(queue.application)
+        upper = NEWEST if asked.until is None else Position(lower_bound(asked.until))
+        every = tuple(range(1, letters.settings.partitions + 1))
+        merge = Merge(every, place, max(place, upper), limit=SLICE_ROWS)
+        slice = await self.store.merge(letters, merge, policy.read_ack(letters.settings.consistency))
+        ours = _ours(slice.messages, queue, group)
+        next, over = slice.position, slice.over
+        if len(ours) > MOST:
+            ours, over = ours[:MOST], False
+            next = Position(ours[-1].message.id, ours[-1].message.partition)
+        done += await self._take_back(queue, group, letters, ours)
+        if done.full:
+            return Redriven(done.moved, _Place(letters=place).text())
+        return Redriven(done.moved, None if over else _Place(letters=next).text())
+
+    # Dead letters
+
+    async def _take_back(self, queue: Queue, group: Group, letters: Queue, ours: Sequence[_Letter]) -> _Some:
+        by_partition: dict[int, list[_Letter]] = {}
+        for letter in ours:
+            by_partition.setdefault(letter.original.partition, []).append(letter)
+        done = _Some()
+        for partition, some in by_partition.items():
+            done += await self._take_back_to(queue, group, letters, partition, some)
+        return done
+
+    async def _take_back_to(
+        self, queue: Queue, group: Group, letters: Queue, partition: int, some: Sequence[_Letter]
+    ) -> _Some:
+        """Take back dead letters whose messages were in one partition.
+
+        The state is read before they are looked up, and has to be the same when they are marked: else somebody may
+        have taken one back, and the group may be done with it since.
+        """
+        cell, done = self.cell(queue, group, partition), _Some()
+        for _ in range(_ATTEMPTS):
+            state = await cell.read()
+            there = await self.moves.find(letters, [letter.address for letter in some])
+            some = [letter for letter in some if letter.address in there]
+            originals = await self.moves.find(queue, [letter.original for letter in some])
+            for letter in [letter for letter in some if letter.original not in originals]:
+                await self.moves.copy(queue, group, partition, letters, letter.message)
+                await self.moves.remove(letters, (letter.address,))
+                done += _Some(1)
+            some = [letter for letter in some if letter.original in originals]
+            if not some:
+                return done
+            verdicts = await cell.change(self._marking(some, Target(letters.name, letters.incarnation), state))
+            if verdicts is None:
+                continue
+            needless = [letter.address for letter, verdict in verdicts if verdict is Redrive.NEEDLESS]
+            if needless:
+                await self.moves.remove(letters, needless)
+            found = [verdict for _, verdict in verdicts]
+            if Redrive.MARKED in found or Redrive.LATER in found:
+                await self.moves.carry_out(queue, group, partition, cell)
+            done += _Some(len(needless) + found.count(Redrive.MARKED), Redrive.FULL in found)
+            some = [letter for letter, verdict in verdicts if verdict is Redrive.LATER]
+            if done.full or not some:
+                return done
+        raise contended()
+
+    def _marking(
+        self, some: Sequence[_Letter], source: Target, seen: GroupState
+    ) -> Callable[[GroupState], tuple[GroupState, list[tuple[_Letter, Redrive]] | None]]:
+        """Marks the messages of dead letters that were looked up after a state was seen, if it is the same still."""
+
+        def step(state: GroupState) -> tuple[GroupState, list[tuple[_Letter, Redrive]] | None]:
+            if state.tokens[-1:] != seen.tokens[-1:]:
+                return state, None
+            verdicts = []
+            for letter in some:
+                move = In(source, letter.message.partition, letter.message.id)
+                redriven = redrive(state, letter.original.id, move, self.now())
+                state = redriven.state
+                verdicts.append((letter, redriven.verdict))
+            return state, verdicts
+
+        return step
+
+    # What was set aside
+
+    async def _reopen(self, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId]) -> _Some:
+        """Take back messages that were set aside; those that are no more are dropped."""
+        if not ids:
+            return _Some()
+        cell = self.cell(queue, group, partition)
+        aside = frozenset((await cell.read()).aside)
+        ids = [id for id in ids if id in aside]
+        found = await self.moves.find(queue, [Address(partition, id) for id in ids])
+        there = [id for id in ids if Address(partition, id) in found]
+        gone = [id for id in ids if Address(partition, id) not in found]
+
+        def step(state: GroupState) -> tuple[GroupState, _Some]:
+            reopened = reopen(drop(state, gone), there, self.now())
+            left = reopened.state.aside
+            return reopened.state, _Some(len(reopened.ids), any(id in left for id in there))
+
+        return await cell.change(step)
+
+
+def _ours(messages: Iterable[Message], queue: Queue, group: Group) -> list[_Letter]:
+    """The dead letters of a group."""
+    ours = []
+    for message in messages:
+        letter = letter_of(message.content)
+        if letter is None or letter.gid != group.gid:
+            continue
+        address = letter.address
+        if len(address.id) == len(LOWEST) and 1 <= address.partition <= queue.settings.partitions:
+            ours.append(_Letter(message, address))
+    return ours

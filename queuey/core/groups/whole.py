@@ -1,0 +1,154 @@
+"""What is done to, and asked of, a group in all its partitions: to go to another place, and to tell where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import attrs
+
+from queuey.core.groups.cells import Cell
+from queuey.core.groups.directory import GroupDirectory
+from queuey.core.groups.moves import Moves, is_for_others
+from queuey.core.groups.rows import contended, in_parallel
+from queuey.core.groups.values import PartitionLag
+from queuey.deferreds import deferred
+from queuey.interfaces import IPolicies, IStore
+from queuey.model.group import lag, seek
+from queuey.model.group_settings import Group, Start
+from queuey.model.group_state import GENERATION, GroupState
+from queuey.model.policy import Policy
+from queuey.model.queue import Queue
+from queuey.model.timeid import LOWEST, MessageId, Ticks, lower_bound
+from queuey.model.window import SLICE_ROWS, Merge, Position
+
+COUNTED: Final = 1000
+"""Messages that were never given and are counted in each partition; where there are more, it is said that there are."""
+
+_SLICES: Final = 4
+"""Slices that are read for that: of large messages so many megabytes."""
+
+_AT_ONCE: Final = 4
+"""Partitions that are looked at, or moved, at the same time."""
+
+_ATTEMPTS: Final = 10
+"""How often moves are finished before a group goes elsewhere, where others mark more of them meanwhile."""
+
+
+@attrs.frozen
+class Whole:
+    """Moves groups to other places, and tells where they are.
+
+    :ivar cell: gives the state of a group in a partition.
+    :ivar now: the wall clock.
+    :ivar new_bytes: makes so many random bytes.
+    """
+
+    store: IStore
+    policies: IPolicies
+    directory: GroupDirectory
+    moves: Moves
+    cell: Callable[[Queue, Group, int], Cell]
+    now: Callable[[], Ticks]
+    new_bytes: Callable[[int], bytes]
+
+    @deferred
+    async def seek(
+        self,
+        queue: Queue,
+        group: Group,
+        to: Start | Ticks | Mapping[int, MessageId],
+        partitions: tuple[int, ...] | None,
+    ) -> None:
+        """Go on from another place, in one partition after another; no receipt of before holds any more.
+
+        What is asked of a partition that is there already, and where nothing was given since, changes nothing.
+
+        :param to: for all partitions, or the first id or bound of each.
+        :param partitions: ``None`` is all of the queue.
+        :return: fails with ``NoSuchGroup`` or ``Unavailable``; then some partitions may be there, and it can be asked
+            for again.
+        """
+        policy = await self.policies.policy_for(queue.application)
+        every = tuple(range(1, queue.settings.partitions + 1))
+        bounds = await self._bounds(queue, to, every if partitions is None else partitions, policy)
+        for partition, bound in bounds.items():
+            await self._seek(queue, group, partition, bound)
+
+    async def _bounds(
+        self,
+        queue: Queue,
+        to: Start | Ticks | Mapping[int, MessageId],
+        partitions: tuple[int, ...],
+        policy: Policy,
+    ) -> Mapping[int, MessageId]:
+        if isinstance(to, Mapping):
+            return {partition: to[partition] for partition in partitions}
+        if to is Start.OLDEST:
+            bound = LOWEST
+        elif to is Start.NEWEST:
+            bound = await self.directory.newest(queue, policy)
+        else:
+            bound = lower_bound(to)
+        return dict.fromkeys(partitions, bound)
+
+    async def _seek(self, queue: Queue, group: Group, partition: int, bound: MessageId) -> None:
+        cell, generation = self.cell(queue, group, partition), self.new_bytes(GENERATION)
+
+        def step(state: GroupState) -> tuple[GroupState, bool]:
+            if state.reach == bound and not (state.open or state.acked or state.claims):
+                return state, True
+            moved = seek(state, bound, generation)
+            return (state, False) if moved is None else (moved, True)
+
+        for _ in range(_ATTEMPTS):
+            if await cell.change(step):
+                return
+            await self.moves.carry_out(queue, group, partition, cell)
+        raise contended()
+
+    @deferred
+    async def lag(self, queue: Queue, group: Group) -> tuple[PartitionLag, ...]:
+        """Where a group is in each partition.
+
+        :return: fails with ``NoSuchGroup`` or ``Unavailable``.
+        """
+        every = range(1, queue.settings.partitions + 1)
+        found = await in_parallel(every, lambda partition: self._lag(queue, group, partition), _AT_ONCE)
+        return tuple(found)
+
+    @deferred
+    async def _lag(self, queue: Queue, group: Group, partition: int) -> PartitionLag:
+        cell = self.cell(queue, group, partition)
+        cell.forget()
+        told = lag(await cell.read(), self.now())
+        beyond, exact, first = await self._beyond(queue, group, partition, told.reach)
+        return PartitionLag(
+            partition,
+            told.settled_through,
+            told.in_flight,
+            told.waiting,
+            told.set_aside,
+            told.behind(beyond),
+            exact,
+            told.oldest or first,
+        )
+
+    async def _beyond(
+        self, queue: Queue, group: Group, partition: int, reach: MessageId
+    ) -> tuple[int, bool, MessageId | None]:
+        """How many messages were never given, as far as they are counted; whether that is all; the first of them."""
+        policy = await self.policies.policy_for(queue.application)
+        ack = policy.read_ack(queue.settings.consistency)
+        count, first = 0, None
+        merge = Merge((partition,), Position(reach), limit=SLICE_ROWS)
+        for _ in range(_SLICES):
+            slice = await self.store.merge(queue, merge, ack)
+            for message in slice.messages:
+                if not is_for_others(message, group.gid):
+                    count += 1
+                    first = first or message.id
+            if slice.over or count >= COUNTED:
+                return count, slice.over, first
+            merge = attrs.evolve(merge, lower=slice.position, limit=min(SLICE_ROWS, COUNTED - count))
+        return count, False, first
