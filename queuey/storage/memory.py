@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from queuey.errors import Conflict, NoSuchQueue, StorageFull, Unavailable
 from queuey.interfaces import MAX_STATE, IStateStore, IStore, Outcome, Promises, State
+from queuey.model.group_rows import states_prefix
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -189,16 +190,19 @@ class Room:
 
 @implementer(IStateStore)
 class MemoryStates:
-    """Values under compare-and-set in a dict."""
+    """Values under compare-and-set in dicts, by the first part of their keys and by the whole."""
 
     def __init__(self, room: Room) -> None:
         self._room = room
-        self._states: dict[str, State] = {}
+        self._states: dict[str, dict[str, State]] = {}
         self.open = False
 
     def read(self, key: str) -> Deferred[State | None]:
         """See IStateStore."""
-        return succeed(self._states.get(key)) if self.open else fail(closed())
+        return succeed(self._find(key)) if self.open else fail(closed())
+
+    def _find(self, key: str) -> State | None:
+        return self._states.get(_first_part(key), {}).get(key)
 
     def replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Deferred[Outcome]:
         """See IStateStore."""
@@ -209,21 +213,34 @@ class MemoryStates:
         return maybeDeferred(self._replace, key, version, value, fresh)
 
     def _replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Outcome:
-        old = self._states.get(key)
+        old = self._find(key)
         if (old.version if old else None) != version:
             return Outcome.REFUSED
         more = self._cost(key, value) - self._cost(key, old.value if old else None)
         if self._room.short(more):
             raise self._room.error()
         self._room.used += more
+        first = _first_part(key)
         if value is not None:
-            self._states[key] = State(value, fresh)
-        else:
-            self._states.pop(key, None)
+            self._states.setdefault(first, {})[key] = State(value, fresh)
+        elif old is not None:
+            del self._states[first][key]
+            if not self._states[first]:
+                del self._states[first]
         return Outcome.APPLIED
+
+    def forget(self, incarnation: int) -> None:
+        """Remove what belongs to a life of a queue that has ended."""
+        for key, state in self._states.pop(_first_part(states_prefix(incarnation)), {}).items():
+            self._room.used -= self._cost(key, state.value)
 
     def _cost(self, key: str, value: bytes | None) -> int:
         return 0 if value is None else OVERHEAD + len(key) + len(value)
+
+
+def _first_part(key: str) -> str:
+    """What comes before the first slash of a key: of all that belong to a life of a queue it is the same."""
+    return key.partition("/")[0]
 
 
 def _nothing(incarnation: int) -> None:
@@ -637,6 +654,7 @@ class MemoryStore:
         for key, kept in life.keys.items():
             self._forgetting.drop((queue.incarnation, key))
             self._room.used -= kept.bytes
+        self.states.forget(queue.incarnation)
         del self._lives[queue.incarnation]
         del self._queues[life.queue.application][life.queue.name]
         names = self._names[life.queue.application]

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import StorageFull
 from queuey.interfaces import Outcome
+from queuey.model.group_rows import states_prefix
 from queuey.model.message import Address, Content
 from queuey.model.once import Appended
 from queuey.model.policy import Ack
@@ -179,6 +180,17 @@ class BoundTests(SynchronousTestCase):
         self.full(self.store.states.replace("l", None, b"", "2"))
         self.assertIs(self.successResultOf(replace("k", state.version, None, "3")), Outcome.APPLIED)
         self.assertIs(self.successResultOf(replace("l", None, b"x" * (9 * OVERHEAD - 1), "4")), Outcome.APPLIED)
+
+    def test_states_of_a_queue_go_with_it(self) -> None:
+        queue, replace = self.make(), self.store.states.replace
+        keys = [f"{states_prefix(number)}{rest}" for number in (queue.incarnation, 77) for rest in ("a", "b/c")]
+        for key in (*keys, "d"):
+            self.assertIs(self.successResultOf(replace(key, None, b"x", "1")), Outcome.APPLIED)
+        used = self.store._room.used
+        self.assertTrue(self.successResultOf(self.store.forget(queue)))
+        self.assertEqual(used - self.store._room.used, 3 * OVERHEAD + len("".join(keys[:2])) + 2)
+        kept = [self.successResultOf(self.store.states.read(key)) is not None for key in (*keys, "d")]
+        self.assertEqual(kept, [False, False, True, True, True])
 
 
 class LeakTests(SynchronousTestCase):

@@ -10,6 +10,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import NoSuchQueue, StorageFull, Unavailable
+from queuey.model.group_rows import states_prefix
 from queuey.model.message import Address, Content
 from queuey.model.once import Appended
 from queuey.model.policy import Ack, WriteTerms
@@ -17,6 +18,7 @@ from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import HIGHEST
 from queuey.model.window import Merge, Window
 from queuey.storage.sqlite import SQLiteStore, queues, reader, upkeep, writer, writes
+from queuey.storage.sqlite.upkeep import STATES
 from queuey.storage.sqlite.writer import Writer
 from tests.contracts.reading import TERMS, bodies, foreign_id, new, once
 from tests.storage.quick import quick_directory
@@ -457,6 +459,30 @@ class SweepTests(HeldCase):
         self.successResultOf(self.subject.advance(1))
         self.assertEqual([self.rows(table) for table in ("messages", "dead", "future", "tallies")], [2, 0, 0, 1])
         self.assertEqual(self.shown(other), [b"x"] * 2)
+
+    def keep_states(self, queue: Queue, count: int) -> None:
+        for number in range(count):
+            key = f"{states_prefix(queue.incarnation)}{number}"
+            self.successResultOf(self.store.states.replace(key, None, b"x", "1"))
+
+    def test_states_of_dead_queues_also_after_a_restart(self) -> None:
+        """Those of others stay, of queues whose numbers have the same beginning too; no turn takes long."""
+        others = [self.make(f"q{number}") for number in range(20)]
+        for other in others:
+            self.keep_states(other, 1)
+        self.successResultOf(self.store.states.replace("applications", None, b"x", "1"))
+        dead = others[0]
+        self.keep_states(self.queue, 2 * STATES + 10)
+        for queue in (self.queue, dead):
+            self.assertTrue(self.successResultOf(self.store.forget(queue)))
+        self.assertEqual(self.rows("states"), 2 * STATES + 31)
+        self.one_turn(1)
+        self.assertEqual(self.rows("states"), STATES + 31)
+        self.successResultOf(self.subject.reopen())
+        self.successResultOf(self.subject.advance(1))
+        self.assertEqual([self.rows(table) for table in ("states", "dead")], [20, 0])
+        self.assertIsNotNone(self.successResultOf(self.store.states.read("applications")))
+        self.assertIsNone(self.successResultOf(self.store.states.read(f"{states_prefix(dead.incarnation)}0")))
 
     def test_a_queue_that_was_empty_leaves_nothing_to_sweep(self) -> None:
         self.assertTrue(self.successResultOf(self.store.forget(self.queue)))

@@ -12,6 +12,7 @@ import apsw
 from queuey.errors import Conflict, NoSuchQueue, StorageFull
 from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType, end_of_prefix
 from queuey.model.timeid import Ticks
+from queuey.storage.sqlite import states
 from queuey.storage.sqlite.parts import SIZES, parts
 from queuey.storage.sqlite.piles import Job
 from queuey.storage.sqlite.reader import Reader
@@ -31,6 +32,9 @@ _CREATE: Final = """
 _UPDATE: Final = """
     UPDATE queues
     SET type = ?, partitions = ?, consistency = ?, principals = ?, guarantee = ?, ttl = ?, version = ? WHERE queue = ?
+"""
+_HAS_MORE: Final = """
+    SELECT EXISTS (SELECT 1 FROM keys WHERE queue = ?) OR EXISTS (SELECT 1 FROM states WHERE key >= ? AND key < ?)
 """
 _NAMES: Final = "SELECT name FROM queues WHERE application = ? AND name >= ? ORDER BY name LIMIT ?"
 _NAMES_BELOW: Final = "SELECT name FROM queues WHERE application = ? AND name >= ? AND name < ? ORDER BY name LIMIT ?"
@@ -103,7 +107,7 @@ def forget(writer: Writer, queue: Queue) -> bool:
     messages, size = execute("SELECT messages, bytes FROM tallies WHERE queue = ?", key).get
     execute("DELETE FROM queues WHERE queue = ?", key)
     execute("DELETE FROM tallies WHERE queue = ?", key)
-    if messages or execute("SELECT 1 FROM keys WHERE queue = ? LIMIT 1", key).get is not None:
+    if messages or execute(_HAS_MORE, (queue.incarnation, *states.span(queue.incarnation))).get:
         execute("INSERT INTO dead (queue) VALUES (?)", key)
     writer.spend(application, -1, -size)
     writer.bury(queue.incarnation)

@@ -6,6 +6,8 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from queuey.interfaces import MAX_STATE, IStateStore, Outcome, State
+from queuey.model.group_rows import states_prefix
+from queuey.model.queue import end_of_prefix
 from queuey.storage.sqlite.piles import Pile
 from queuey.storage.sqlite.reader import Reader
 from queuey.storage.sqlite.writer import Writer
@@ -28,6 +30,12 @@ class SQLiteStates:
         if value is not None and len(value) > MAX_STATE:
             raise ValueError(f"a state has at most {MAX_STATE} bytes")
         return self._writing.submit(replace, key, version, value, fresh)
+
+
+def span(incarnation: int) -> tuple[str, str]:
+    """The keys that belong to a life of a queue: those at or above the first, and below the second."""
+    prefix = states_prefix(incarnation)
+    return prefix, end_of_prefix(prefix) or prefix
 
 
 def read(reader: Reader, key: str) -> State | None:

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from queuey.errors import QueueyError
 from queuey.logs import EventLog
 from queuey.model.timeid import Ticks, ticks_of, to_seconds, upper_bound
+from queuey.storage.sqlite import states
 from queuey.storage.sqlite.writer import Writer
 from queuey.storage.sqlite.writes import STEP
 
@@ -25,6 +26,9 @@ SOONEST: Final = 0.001
 
 SPARE_PAGES: Final = 4096
 """Free pages that the file keeps for what comes next: 16 MB."""
+
+STATES: Final = 64
+"""States that one turn removes at the most: each may have 64 KiB."""
 
 GIVEN_BACK: Final = 256
 """Free pages that one turn gives back to the disk: 1 MB."""
@@ -43,6 +47,10 @@ _FORGET_EXPIRED: Final = (
     "DELETE FROM keys WHERE seq IN (SELECT seq FROM keys WHERE expires <= ? ORDER BY expires LIMIT ?)"
 )
 _FORGET_DEAD: Final = "DELETE FROM keys WHERE seq IN (SELECT seq FROM keys WHERE queue = ? LIMIT ?)"
+
+_FORGET_STATES: Final = (
+    "DELETE FROM states WHERE key IN (SELECT key FROM states WHERE key >= ? AND key < ? ORDER BY key LIMIT ?)"
+)
 
 _SHOW: Final = (
     "DELETE FROM future WHERE (id, queue, partition) IN "
@@ -114,7 +122,7 @@ def sweep_expired(writer: Writer) -> bool:
 
 
 def sweep_dead(writer: Writer) -> bool:
-    """Delete messages of a queue that was deleted; whether there may be more."""
+    """Delete what is left of a queue that was deleted: messages, answers, states; whether there may be more."""
     execute = writer.connection.execute
     queue = execute("SELECT min(queue) FROM dead").get
     if queue is None:
@@ -124,7 +132,9 @@ def sweep_dead(writer: Writer) -> bool:
     execute(_REMOVE_DEAD, (queue, STEP))
     removed = writer.connection.changes()
     execute(_FORGET_DEAD, (queue, STEP))
-    if max(removed, writer.connection.changes()) < STEP:
+    removed = max(removed, writer.connection.changes())
+    execute(_FORGET_STATES, (*states.span(queue), STATES))
+    if removed < STEP and writer.connection.changes() < STATES:
         execute("DELETE FROM dead WHERE queue = ?", (queue,))
     return True
 
