@@ -137,6 +137,9 @@ class IQueueStore(Interface):
     def forget(queue: Queue) -> Deferred[bool]:
         """End this life of a queue, and that of every message in it, at once.
 
+        Where the store can find them by their keys, it removes the states that begin with ``states_prefix`` of the
+        incarnation too, sooner or later; whoever keeps such states removes them as well.
+
         :return: fires with whether it was still there. Fails with ``Unavailable``.
         """
 

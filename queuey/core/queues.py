@@ -7,9 +7,11 @@ from typing import Any, Final
 
 import attrs
 from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.python.failure import Failure
 
+from queuey.core.groups.rows import GroupRows
 from queuey.deferreds import Turns, deferred, shield
-from queuey.errors import Conflict, InvalidUpdate, NoSuchQueue, NotPromised, Unavailable
+from queuey.errors import Conflict, InvalidUpdate, NoSuchQueue, NotPromised, QueueyError, Unavailable
 from queuey.interfaces import IPolicies, IStore, Promises
 from queuey.model.policy import Policy
 from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
@@ -121,10 +123,13 @@ class QueueDirectory:
     Every write is shielded: once begun it is finished, whether or not its client is still there. Every Deferred may
     fail with ``Unavailable``, besides what is named. Changes of one queue take turns, so that many at once do not keep
     each other from it.
+
+    :ivar groups: what is kept of consumer groups, which ends with their queue.
     """
 
     store: IStore
     policies: IPolicies
+    groups: GroupRows
     _turns: Turns = attrs.field(factory=Turns, init=False, repr=False)
 
     def find(self, application: str, name: str) -> Deferred[Queue]:
@@ -188,12 +193,14 @@ class QueueDirectory:
 
     @deferred
     async def delete(self, queue: Queue) -> None:
-        """End a queue with all its messages. Fails with ``NoSuchQueue`` where somebody else has done so."""
+        """End a queue with all its messages and groups. Fails with ``NoSuchQueue`` where somebody else has done so."""
         if not await shield(self.store.forget(queue)):
             raise NoSuchQueue("Queue of that name was not found.")
+        # Nobody can ask for them any more, and there may be many: no answer waits for that.
+        self.groups.remove_all(queue).addErrback(_left)
 
     def delete_if(self, queue: Queue, judge: Judge) -> Deferred[None]:
-        """End a queue with all its messages, unless its state is another one than its remover takes it for.
+        """End a queue with all its messages and groups, unless its state is another one than its remover takes it for.
 
         :param judge: is shown the queue; what it raises ends this.
         :return: fails as ``delete`` does.
@@ -265,6 +272,11 @@ def check_promise(settings: QueueSettings, policy: Policy, promises: Promises) -
         raise NotPromised(f"Exactly once cannot be promised here. {promises.not_once}")
     if settings.consistency is Consistency.WEAK:
         raise NotPromised("Exactly once cannot be promised for a queue whose consistency is weak.")
+
+
+def _left(failure: Failure) -> None:
+    """Leave at what it is what could not be removed of a queue that is no more."""
+    failure.trap(QueueyError)
 
 
 def _contended() -> Unavailable:

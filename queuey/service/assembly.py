@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable
 from random import Random
@@ -14,6 +15,7 @@ from queuey.auth.application_key import ApplicationKeys
 from queuey.config import CassandraStorage, Settings
 from queuey.core.applications.owners import KeyOwners
 from queuey.core.applications.stored import StoredApplications
+from queuey.core.groups.rows import GroupRows
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import GivenPolicies, Policies, StoredPolicies
 from queuey.core.queues import QueueDirectory
@@ -73,7 +75,7 @@ def assemble(settings: Settings, reactor: Any, now: Callable[[], float], store: 
         GivenPolicies(lambda: in_force.policies),
         StoredPolicies(stored, lambda: in_force.settings.server.max_body),
     )
-    directory = QueueDirectory(store, policies)
+    directory = QueueDirectory(store, policies, GroupRows(store.states, os.urandom))
     waits = Waits(reactor, store.watch)
     exchange = MessageExchange(store, policies, random.randrange, waits, settle(settings) > 0)
     gate = Gate(policies, ApplicationKeys(owners.owner), directory)

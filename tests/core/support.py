@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from queuey.core.groups.rows import GroupRows
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import GivenPolicies
 from queuey.core.queues import QueueChanges, QueueDirectory
@@ -78,7 +79,7 @@ class CoreTestCase(SynchronousTestCase):
         self.exchange = MessageExchange(
             self.store, policies, lambda below: next(turns) % below, self.waits, settles=False
         )
-        self.directory = QueueDirectory(self.store, policies)
+        self.directory = QueueDirectory(self.store, policies, GroupRows(self.store.states, Random(2).randbytes))
 
     def make(self, **changes: object) -> Queue:
         queue, _ = self.successResultOf(
