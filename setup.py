@@ -63,6 +63,8 @@ setup(
         "multipart>=2,<3",
         # The door uses private names of twisted.web, so each new major version is tried before it is allowed.
         "Twisted>=26.10,<27",
+        # We replace a part of its only resource, so each new version is tried before it is allowed.
+        "txJSON-RPC>=0.5,<0.6",
         "Werkzeug>=3.1,<4",
         "zope.interface>=7",
     ],

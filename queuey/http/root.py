@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 import attrs
@@ -17,11 +18,12 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 from queuey.http.authorized import Gate, Handler, OpenRoute, Route
 from queuey.http.cors import Cors
 from queuey.http.errors import ErrorAnswers
-from queuey.http.wire import Request
+from queuey.http.wire import Refusal, Request
 from queuey.http.writing import ok
 from queuey.interfaces import IStore
 
 HEARTBEAT = "/__heartbeat__"
+DRAINING: Final = Refusal(503, "draining", "This front end is being drained; ask another one.")
 
 
 def make_root(
@@ -31,12 +33,14 @@ def make_root(
     cors: Cors,
     store: IStore,
     errors: ErrorAnswers,
+    draining: Callable[[], bool],
 ) -> IResource:
     """The resource that serves every API.
 
     :param routes: the lines of the APIs that are about applications.
     :param open_routes: those that are for everybody.
     :param store: whose answer the heartbeat asks for.
+    :param draining: whether the heartbeat says that this front end is to be left out.
     """
     app = Klein()
     app.url_map.merge_slashes = False
@@ -52,6 +56,9 @@ def make_root(
 
     @app.route(HEARTBEAT, methods=["GET"], strict_slashes=False)
     async def heartbeat(request: Request) -> None:
+        if draining():
+            request.refuse(DRAINING, close=False)
+            return
         await store.ping()
         ok(request)
 

@@ -19,6 +19,7 @@ from queuey.logs.file import LogFile
 from queuey.logs.styles import ACCESS, STYLES, AccessLine, Event, Style, printable
 
 __all__ = [
+    "ALWAYS",
     "LEVELS",
     "STYLES",
     "AccessLine",
@@ -30,12 +31,20 @@ __all__ = [
     "printable",
 ]
 
+ALWAYS: Final = "log_always"
+"""The field of an event that no level hides."""
+
 LEVELS: Final = ("debug", "info", "warn", "error")
 
 
 @implementer(ILogObserver)
 class LogObserver:
-    """Writes the events of twisted.logger, from a level upwards."""
+    """Writes the events of twisted.logger, from a level upwards; those with ``ALWAYS`` whatever their level is.
+
+    :ivar level: the level; see :meth:`set_level`.
+    """
+
+    level: str
 
     def __init__(self, file: LogFile, style: Style, level: str, clock: Callable[[], float]) -> None:
         """
@@ -51,12 +60,13 @@ class LogObserver:
 
     def set_level(self, level: str) -> None:
         """From now on, write what is at that level or above; one of ``LEVELS``."""
+        self.level = level
         lowest = LogLevel.levelWithName(level)
         self._hidden = frozenset(one for one in LogLevel.iterconstants() if one < lowest)
 
     def __call__(self, event: Event) -> None:
         """Write an event. Never raises."""
-        if event.get("log_level") in self._hidden:
+        if event.get("log_level") in self._hidden and not event.get(ALWAYS):
             return
         try:
             line = self._style.line(event)

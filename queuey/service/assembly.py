@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable
 from random import Random
@@ -14,8 +13,8 @@ from twisted.logger import globalLogPublisher
 from queuey.auth.application_key import ApplicationKeys
 from queuey.config import CassandraStorage, Settings
 from queuey.core.applications.owners import KeyOwners
+from queuey.core.applications.registry import Registry
 from queuey.core.applications.stored import StoredApplications
-from queuey.core.groups.rows import GroupRows
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import GivenPolicies, Policies, StoredPolicies
 from queuey.core.queues import QueueDirectory
@@ -35,7 +34,9 @@ from queuey.http.v2.stream import V2Stream
 from queuey.http.wire import Limits, Request, Site
 from queuey.interfaces import IStore
 from queuey.logs import LogObserver, access_logger
+from queuey.ops.methods.daemon import Draining
 from queuey.service.in_force import InForce
+from queuey.service.operators import new_key, operators_site
 
 
 @attrs.frozen
@@ -47,6 +48,7 @@ class House:
     site: Site
     waits: Waits
     log: LogObserver
+    ops: Site
 
     def use(self, settings: Settings) -> None:
         """Put other settings in force, all at once."""
@@ -75,7 +77,7 @@ def assemble(settings: Settings, reactor: Any, now: Callable[[], float], store: 
         GivenPolicies(lambda: in_force.policies),
         StoredPolicies(stored, lambda: in_force.settings.server.max_body),
     )
-    directory = QueueDirectory(store, policies, GroupRows(store.states, os.urandom))
+    directory = QueueDirectory(store, policies)
     waits = Waits(reactor, store.watch)
     exchange = MessageExchange(store, policies, random.randrange, waits, settle(settings) > 0)
     gate = Gate(policies, ApplicationKeys(owners.owner), directory)
@@ -87,6 +89,7 @@ def assemble(settings: Settings, reactor: Any, now: Callable[[], float], store: 
         V2Messages(exchange, V2Stream(exchange), lambda: store.promises.survives_power_loss, now),
         V2Single(exchange, now),
     )
+    draining = Draining()
     root = make_root(
         (*v1.routes(), *api.routes(v2)),
         api.open_routes(Description()),
@@ -94,6 +97,7 @@ def assemble(settings: Settings, reactor: Any, now: Callable[[], float], store: 
         cors,
         store,
         ErrorAnswers(lambda: uuid.uuid4().hex),
+        lambda: draining.on,
     )
 
     def before_head(request: Request) -> None:
@@ -113,7 +117,23 @@ def assemble(settings: Settings, reactor: Any, now: Callable[[], float], store: 
         before_head=before_head,
         streams=stream.wants,
     )
-    return House(in_force, store, site, waits, log)
+    registry = Registry(
+        stored, owners, store, in_force.given, not isinstance(settings.storage, CassandraStorage), now, new_key
+    )
+    ops = operators_site(
+        in_force,
+        reactor,
+        now,
+        store,
+        log,
+        registry,
+        policies,
+        directory,
+        exchange,
+        draining,
+        lambda: {"connections": site.connections, "requests": site.busy},
+    )
+    return House(in_force, store, site, waits, log, ops)
 
 
 def settle(settings: Settings) -> float:

@@ -98,8 +98,10 @@ class QueueyService(Service):
 
     def privilegedStartService(self) -> None:
         """Listen, while ports below 1024 may still be had; nothing is accepted before the reactor runs."""
+        server = self._house.in_force.settings.server
         try:
-            self._listeners.listen(self._reactor, self._house.in_force.settings.server.http, self._house.site)
+            self._listeners.listen(self._reactor, server.http, self._house.site)
+            self._listeners.listen(self._reactor, server.ops.listen, self._house.ops)
         except QueueyError as error:
             self._refuse_start(error)
 
@@ -164,6 +166,7 @@ class QueueyService(Service):
         if not await self._ends_within(limit, self._house.site.drain()):
             _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)
             self._house.site.abort()
+        self._house.ops.abort()
         if not await self._ends_within(limit, self._house.store.close()):
             # What was acknowledged is stored; what hangs in a thread of the store ends with the process.
             _log.error("store-stuck", "the store was not closed within {limit} s", limit=limit)
@@ -209,6 +212,8 @@ class QueueyService(Service):
 
     def _announce(self) -> None:
         settings = self._house.in_force.settings
+        addresses = self._listeners.addresses()
+        served, ops = addresses[: len(settings.server.http)], addresses[len(settings.server.http) :]
         for warning in (*settings.warnings, *_few_descriptors(settings.server.max_connections)):
             _log.warn("settings", "{warning}", warning=warning)
         _log.info(
@@ -216,10 +221,12 @@ class QueueyService(Service):
             "queuey {version} serves {applications} on {addresses}",
             version=__version__,
             applications=", ".join(each.name for each in settings.applications) or "no application",
-            addresses=", ".join(self._listeners.addresses()),
+            addresses=", ".join(served),
         )
+        if ops:
+            _log.info("operators", "operators are served on {addresses}", addresses=", ".join(ops))
         if settings.source is None:
-            self._starter.tell(*welcome(settings, self._listeners.addresses(), self._place))
+            self._starter.tell(*welcome(settings, served, self._place))
 
     def _tell_why(self, error: QueueyError) -> None:
         told = self._starter.listens

@@ -1,0 +1,67 @@
+"""One line of the log for each change that an operator asked for, whatever the level of the log is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.logger import LogLevel
+
+from queuey.logs import ALWAYS
+from queuey.logs.styles import Event
+
+
+@attrs.frozen
+class Audited:
+    """What was asked for.
+
+    :ivar who: the user of this machine or the address, and the id of the request.
+    :ivar method: that was called.
+    :ivar about: the parameters, but for those that let somebody in.
+    :ivar before: what was changed, as it was; ``None`` where it was nothing, or nobody knows; and so ``after``.
+    :ivar outcome: ``done``, or the code of what it failed with and whether it was applied.
+    """
+
+    who: str
+    method: str
+    about: Any
+    before: Any
+    after: Any
+    outcome: str
+
+
+Audit = Callable[[Audited], None]
+
+
+def audit_logger(observer: Callable[[Event], None], clock: Callable[[], float]) -> Audit:
+    """What is told of each change.
+
+    :param observer: takes the events; the publisher of twisted.logger.
+    :param clock: gives seconds since 1970.
+    """
+
+    def log(audited: Audited) -> None:
+        observer(
+            {
+                "log_level": LogLevel.info,
+                ALWAYS: True,
+                "log_namespace": "queuey.ops",
+                "log_time": clock(),
+                "log_format": "{who} {method} {about}: {before} -> {after} ({outcome})",
+                "event": "audit",
+                "who": audited.who,
+                "method": audited.method,
+                "about": _shown(audited.about),
+                "before": _shown(audited.before),
+                "after": _shown(audited.after),
+                "outcome": audited.outcome,
+            }
+        )
+
+    return log
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)

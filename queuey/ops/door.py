@@ -1,0 +1,126 @@
+"""Who may come in: nobody whom a web page sends, and only who shows the token where one is asked for."""
+
+from __future__ import annotations
+
+import json
+import pwd
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Any, Final
+
+from twisted.web.resource import IResource, Resource
+
+from queuey.http.limits import Refusal
+from queuey.http.wire import Request
+from queuey.ops import faults
+from queuey.ops.faults import Failed
+
+RPC: Final = b"/rpc"
+
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Names by which the port may always be asked for: no page of another origin has them."""
+
+_CREDENTIALS: Final = struct.Struct("3i")
+"""What Linux tells of the other end of a local socket: process, user, group."""
+
+_BROWSERS: Final = (b"origin", b"sec-fetch-site", b"referer")
+"""What browsers send with what a page asks for, and nobody else does."""
+
+
+class Door(Resource):
+    """The root of the operators' port.
+
+    :param pages: what there is, by its path.
+    :param hosts: names by which the port may be asked for besides those of loopback, as they are now.
+    :param token: the SHA-256 digest of what has to be shown, as it is now, or ``None``.
+    """
+
+    isLeaf = True
+
+    def __init__(
+        self,
+        pages: Mapping[bytes, IResource],
+        hosts: Callable[[], tuple[str, ...]],
+        token: Callable[[], bytes | None],
+    ) -> None:
+        super().__init__()
+        self._pages = pages
+        self._hosts = hosts
+        self._token = token
+
+    def render(self, request: Request) -> Any:
+        """Let a request in, or say why not."""
+        if any(name in request.fields for name in _BROWSERS) or not self._is_ours(request):
+            return _refuse(request, 403, "forbidden", "This port is not for browsers, and has other names.")
+        if not self._shows_token(request):
+            headers = ((b"WWW-Authenticate", b"Bearer"),)
+            return _refuse(request, 401, "unauthorized", "The operators' token is missing, or false.", headers)
+        page = self._pages.get(request.path)
+        if page is None:
+            return _refuse(request, 404, "nothing-here", "There is nothing at this path.")
+        if request.method != b"POST":
+            text = "This path takes POST."
+            return _refuse(request, 405, "method-not-allowed", text, ((b"Allow", b"POST"),))
+        if not _is_json(request):
+            return _refuse(request, 415, "unsupported-media-type", "The body is application/json.")
+        return page.render(request)
+
+    def _is_ours(self, request: Request) -> bool:
+        host = request.getRequestHostname().decode("latin-1").lower()
+        return host in LOOPBACK or host in [name.strip("[]") for name in self._hosts()]
+
+    def _shows_token(self, request: Request) -> bool:
+        wanted = self._token()
+        if wanted is None:
+            return True
+        shown = request.fields.get(b"authorization", [b""])
+        scheme, _, value = shown[0].partition(b" ")
+        # Digests are compared, in a time that does not depend on them; what is shown cannot steer its own.
+        same = compare_digest(sha256(value.strip()).digest(), wanted)
+        return same and len(shown) == 1 and scheme.lower() == b"bearer"
+
+
+def _is_json(request: Request) -> bool:
+    kinds = request.fields.get(b"content-type", [])
+    if len(kinds) != 1 or b"content-encoding" in request.fields:
+        return False
+    kind, _, parameters = kinds[0].lower().partition(b";")
+    return kind.strip() == b"application/json" and parameters.strip() in (b"", b"charset=utf-8", b'charset="utf-8"')
+
+
+def _refuse(
+    request: Request, status: int, word: str, text: str, headers: tuple[tuple[bytes, bytes], ...] = ()
+) -> bytes:
+    fields, body = _refusal(Failed(faults.INVALID_REQUEST, word, text))
+    request.setResponseCode(status)
+    for name, value in (*headers, *((name.encode(), value.encode()) for name, value in fields.items())):
+        request.setHeader(name, value)
+    return body
+
+
+def render_refusal(request: Request | None, refusal: Refusal) -> tuple[Mapping[str, str], bytes]:
+    """The answer to a request that is refused before it comes here: too large, too late, or malformed."""
+    return _refusal(Failed(faults.INVALID_REQUEST, "malformed-request", refusal.text))
+
+
+def _refusal(failed: Failed) -> tuple[Mapping[str, str], bytes]:
+    document = {"jsonrpc": "2.0", "error": failed.document, "id": None}
+    return {"Content-Type": "application/json"}, json.dumps(document, separators=(",", ":")).encode("ascii")
+
+
+def who(request: Request) -> str:
+    """Who sent a request: the user of this machine, or the address that it came from."""
+    try:
+        handle = request.connection.transport.getHandle()  # type: ignore[attr-defined]
+        if handle.family != socket.AF_UNIX:
+            return request.client_host
+        _, user, _ = _CREDENTIALS.unpack(handle.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    except (AttributeError, OSError):
+        return request.client_host
+    try:
+        return f"user {pwd.getpwuid(user).pw_name}"
+    except KeyError:
+        return f"user {user}"

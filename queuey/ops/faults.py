@@ -1,0 +1,78 @@
+"""What a call that fails is answered: JSON-RPC's own codes, and in ``data`` the stable words of the second API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from queuey import errors
+from queuey.http import problems
+
+PARSE_ERROR: Final = -32700
+INVALID_REQUEST: Final = -32600
+METHOD_NOT_FOUND: Final = -32601
+INVALID_PARAMS: Final = -32602
+INTERNAL_ERROR: Final = -32603
+REFUSED: Final = -32000
+"""Of everything that has a word of ours, which says more."""
+
+Members = Mapping[str, Any]
+
+
+class Failed(Exception):
+    """A call that failed, as its caller is told.
+
+    :ivar code: of JSON-RPC.
+    :ivar word: the stable code of ours.
+    :ivar members: what else ``data`` has.
+    """
+
+    def __init__(self, code: int, word: str, text: str, members: Members = {}) -> None:  # noqa: B006
+        super().__init__(text)
+        self.code = code
+        self.word = word
+        self.text = text
+        self.members = members
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The error object."""
+        return {"code": self.code, "message": self.text, "data": {"code": self.word, "applied": "no", **self.members}}
+
+
+def parse_error(text: str) -> Failed:
+    """What was sent is no JSON."""
+    return Failed(PARSE_ERROR, "malformed-request", text)
+
+
+def invalid_request(text: str) -> Failed:
+    """What was sent is no call."""
+    return Failed(INVALID_REQUEST, "malformed-request", text)
+
+
+def no_such_method(name: str) -> Failed:
+    """There is no such method; long names are not said again."""
+    shown = name if len(name) <= 60 else f"{name[:60]}..."
+    return Failed(METHOD_NOT_FOUND, "no-such-method", f"There is no method {shown!a}; system.listMethods names them.")
+
+
+def invalid_params(wrong: Mapping[str, str]) -> Failed:
+    """Parameters are wrong, each with what is wrong with it."""
+    text = "; ".join(f"{name} {what}" for name, what in wrong.items())
+    found = [{"parameter": name, "detail": what} for name, what in wrong.items()]
+    return Failed(INVALID_PARAMS, "invalid-parameters", text, {"errors": found})
+
+
+def internal(incident: str) -> Failed:
+    """A defect of ours, which the log has."""
+    text = f"Something went wrong here; the log has it as incident {incident}."
+    return Failed(INTERNAL_ERROR, "internal", text, {"applied": "unknown", "incident": incident})
+
+
+def of(error: errors.QueueyError) -> Failed:
+    """What is said of an error."""
+    if isinstance(error, errors.InvalidRequest):
+        return invalid_params(error.problems)
+    problem = problems.of(error)
+    members = {"applied": problem.applied, "retryable": problems.CODES[problem.code].retryable, **problem.members}
+    return Failed(REFUSED, problem.code, problem.detail, members)

@@ -1,0 +1,1 @@
+"""The methods of the operators' port, a module for each thing that they are about."""

@@ -1,0 +1,162 @@
+"""Applications, their keys, policies and limits: ``applications.*``, ``keys.*``, ``policies.*`` and ``limits.*``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from queuey.core.applications.registry import Registry
+from queuey.model import members
+from queuey.model.application import ALLOWED_NAME
+from queuey.model.members import Member
+from queuey.ops.methods import shown
+from queuey.ops.parameters import BOOLEAN, DIGEST, TEXT, Kind, Parameter, any_of, whole
+from queuey.ops.rpc import Call, Methods, method
+
+MAX_LIMIT: Final = 1000
+"""Things that are listed in one answer."""
+
+_NAME: Final = Kind("string", ALLOWED_NAME, TEXT.read)
+APPLICATION: Final = Parameter("application", _NAME, needed=True)
+_OWN_NAME: Final = Parameter("name", _NAME, needed=True)
+_REVISION: Final = Parameter("revision", whole(0, 1 << 53))
+
+
+def _members(limits: bool | None) -> Sequence[Parameter]:
+    return [_member(member) for member in members.named(limits)]
+
+
+def _member(member: Member) -> Parameter:
+    return Parameter(member.name, any_of(member.type, f"{member.allowed}; null for the default"), null=True)
+
+
+class Applications(Methods):
+    """``applications.*``."""
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__()
+        self._registry = registry
+
+    @method("object", Parameter("prefix", TEXT), Parameter("after", TEXT), Parameter("limit", whole(1, MAX_LIMIT)))
+    async def jsonrpc_list(
+        self, call: Call, prefix: str = "", after: str = "", limit: int = MAX_LIMIT
+    ) -> dict[str, Any]:
+        """The applications of the settings and of the store, by name; `next` is the name to go on after."""
+        names = [name for name in await self._registry.names() if name > after and name.startswith(prefix)]
+        found = [await self._registry.find(name) for name in names[:limit]]
+        listed = [{**shown.application(one), "keys": len(one.keys)} for one in found]
+        brief = ("name", "source", "keys", "made", "changed", "revision")
+        return {
+            "applications": [{name: one[name] for name in brief} for one in listed],
+            "next": names[limit - 1] if len(names) > limit else None,
+        }
+
+    @method("object", _OWN_NAME)
+    async def jsonrpc_get(self, call: Call, name: str) -> dict[str, Any]:
+        """An application: its policy, its limits, and its keys without what lets anybody in."""
+        return shown.application(await self._registry.find(name))
+
+    @method("object", _OWN_NAME, _REVISION, *_members(None), changes=True)
+    async def jsonrpc_set(self, call: Call, name: str, revision: int | None = None, **said: Any) -> dict[str, Any]:
+        """Make an application in the store, or change it; what is left out stays. With `revision` only if it has that
+        one, 0 if there is to be none."""
+        change = await self._registry.set(name, said, revision, make=True)
+        call.note(*shown.sides(change))
+        return shown.after(self._registry, change)
+
+    @method("boolean", _OWN_NAME, _REVISION, Parameter("keep_queues", BOOLEAN), changes=True)
+    async def jsonrpc_remove(
+        self, call: Call, name: str, revision: int | None = None, keep_queues: bool = False
+    ) -> bool:
+        """Remove an application of the store with its keys. One that has queues is refused, unless they are to be kept
+        for another one of that name."""
+        change = await self._registry.remove(name, revision, keep_queues)
+        call.note(*shown.sides(change))
+        return True
+
+
+class Keys(Methods):
+    """``keys.*``."""
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__()
+        self._registry = registry
+
+    @method("array", APPLICATION)
+    async def jsonrpc_list(self, call: Call, application: str) -> list[dict[str, Any]]:
+        """The keys of an application: their ids, when each was made, and when it was last used here, to the minute."""
+        return shown.keys(await self._registry.find(application))
+
+    @method("object", APPLICATION, Parameter("digest", DIGEST), changes=True, hidden=("digest",))
+    async def jsonrpc_add(self, call: Call, application: str, digest: bytes | None = None) -> dict[str, Any]:
+        """Let an application in by another key. Without the `digest` of one, a key is made, and told in this answer
+        and never again."""
+        change, key, text = await self._registry.add_key(application, digest)
+        call.note(*shown.sides(change))
+        found = {"id": key.id, "made": shown.moment(key.made)}
+        return found if text is None else {**found, "key": text}
+
+    @method("boolean", APPLICATION, Parameter("id", TEXT, needed=True), changes=True)
+    async def jsonrpc_revoke(self, call: Call, application: str, id: str) -> bool:
+        """Let nobody in by a key any more: here at once, on other front ends within `max_age`."""
+        change = await self._registry.revoke_key(application, id)
+        call.note(*shown.sides(change))
+        return True
+
+
+class _Said(Methods):
+    """A part of what is said of an application.
+
+    :cvar limits: whether it is the limits.
+    """
+
+    limits: bool
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__()
+        self._registry = registry
+
+    async def _get(self, application: str) -> dict[str, Any]:
+        return members.shown((await self._registry.find(application)).policy, self.limits)
+
+    async def _set(self, call: Call, application: str, revision: int | None, said: dict[str, Any]) -> dict[str, Any]:
+        change = await self._registry.set(application, said, revision, make=False)
+        call.note(*shown.sides(change))
+        assert change.after is not None
+        return members.shown(self._registry.shown(change.after).policy, self.limits)
+
+
+class Policies(_Said):
+    """``policies.*``."""
+
+    limits = False
+
+    @method("object", APPLICATION)
+    async def jsonrpc_get(self, call: Call, application: str) -> dict[str, Any]:
+        """What an application is promised and allowed."""
+        return await self._get(application)
+
+    @method("object", APPLICATION, _REVISION, *_members(False), changes=True)
+    async def jsonrpc_set(
+        self, call: Call, application: str, revision: int | None = None, **said: Any
+    ) -> dict[str, Any]:
+        """Change what an application of the store is promised and allowed; what is left out stays."""
+        return await self._set(call, application, revision, said)
+
+
+class Limits(_Said):
+    """``limits.*``."""
+
+    limits = True
+
+    @method("object", APPLICATION)
+    async def jsonrpc_get(self, call: Call, application: str) -> dict[str, Any]:
+        """The limits of an application; null is none."""
+        return await self._get(application)
+
+    @method("object", APPLICATION, _REVISION, *_members(True), changes=True)
+    async def jsonrpc_set(
+        self, call: Call, application: str, revision: int | None = None, **said: Any
+    ) -> dict[str, Any]:
+        """Change the limits of an application of the store; what is left out stays."""
+        return await self._set(call, application, revision, said)

@@ -1,0 +1,98 @@
+"""The daemon itself: ``status``, ``drain``, ``undrain`` and ``log.level``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import attrs
+
+from queuey.errors import QueueyError
+from queuey.interfaces import IStore
+from queuey.logs import LEVELS
+from queuey.ops.parameters import Parameter, word
+from queuey.ops.rpc import Call, Methods, method
+
+
+@attrs.define
+class Draining:
+    """Whether whoever spreads requests over several front ends is to leave this one out."""
+
+    on: bool = False
+
+
+class Log(Protocol):
+    """The log.
+
+    :ivar level: below which nothing is written.
+    """
+
+    level: str
+
+    def set_level(self, level: str) -> None:
+        """Write what is at that level or above."""
+
+
+class Daemon(Methods):
+    """The methods whose names have no dot.
+
+    :param facts: what else there is to be told of the daemon, as it is now.
+    """
+
+    def __init__(self, store: IStore, draining: Draining, facts: Callable[[], Mapping[str, Any]]) -> None:
+        super().__init__()
+        self._store = store
+        self._draining = draining
+        self._facts = facts
+
+    @method("object")
+    async def jsonrpc_status(self, call: Call) -> dict[str, Any]:
+        """How the daemon is: what it serves, for how long, how much is under way, and whether its store answers."""
+        try:
+            await self._store.ping()
+            store = "answers"
+        except QueueyError as error:
+            store = error.text
+        promises = self._store.promises
+        return {
+            **self._facts(),
+            "draining": self._draining.on,
+            "store": store,
+            "durability": promises.durable,
+            "not_once": promises.not_once or None,
+        }
+
+    @method("boolean", changes=True)
+    async def jsonrpc_drain(self, call: Call) -> bool:
+        """Let the heartbeat answer 503, so that whoever spreads requests leaves this front end out; it goes on
+        serving."""
+        return self._set(call, True)
+
+    @method("boolean", changes=True)
+    async def jsonrpc_undrain(self, call: Call) -> bool:
+        """Let the heartbeat tell again how things are."""
+        return self._set(call, False)
+
+    def _set(self, call: Call, on: bool) -> bool:
+        call.note(self._draining.on, on)
+        self._draining.on = on
+        return on
+
+
+class Logging(Methods):
+    """``log.*``."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    @method("string", Parameter("level", word(*LEVELS)), changes=True)
+    async def jsonrpc_level(self, call: Call, level: str | None = None) -> str:
+        """The level below which nothing is logged; with `level`, another one until the settings are read anew."""
+        before = self._log.level
+        if level is None:
+            call.silent = True
+            return before
+        self._log.set_level(level)
+        call.note(before, level)
+        return level

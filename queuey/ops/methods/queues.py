@@ -1,0 +1,81 @@
+"""The queues of any application: ``queues.*``."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from queuey.core.messages import MessageExchange
+from queuey.core.queues import QueueDirectory
+from queuey.errors import NoSuchQueue
+from queuey.interfaces import IPolicies
+from queuey.model.queue import Queue
+from queuey.model.timeid import HIGHEST, MessageId, lower_bound, parse_time
+from queuey.ops.faults import invalid_params
+from queuey.ops.methods import shown
+from queuey.ops.methods.applications import APPLICATION, MAX_LIMIT
+from queuey.ops.parameters import TEXT, Kind, Parameter, whole
+from queuey.ops.rpc import Call, Methods, method
+
+QUEUE: Final = Parameter("queue", Kind("string", "the name of a queue", TEXT.read), needed=True)
+_TIME: Final = Kind("string", "a time, such as 2026-01-31T12:00:00Z, or seconds since 1970", TEXT.read)
+
+
+class Queues(Methods):
+    """``queues.*``."""
+
+    def __init__(self, policies: IPolicies, directory: QueueDirectory, exchange: MessageExchange) -> None:
+        super().__init__()
+        self._policies = policies
+        self._directory = directory
+        self._exchange = exchange
+
+    @method(
+        "object",
+        APPLICATION,
+        Parameter("prefix", TEXT),
+        Parameter("after", TEXT),
+        Parameter("limit", whole(1, MAX_LIMIT)),
+    )
+    async def jsonrpc_list(
+        self, call: Call, application: str, prefix: str = "", after: str = "", limit: int = 100
+    ) -> dict[str, Any]:
+        """The queues of an application, by name; `next` is the name to go on after."""
+        await self._policies.policy_for(application)
+        page = await self._directory.page(application, prefix, after, limit)
+        return {"queues": [shown.queue(found) for found in page.queues], "next": page.next}
+
+    @method("object", APPLICATION, QUEUE)
+    async def jsonrpc_describe(self, call: Call, application: str, queue: str) -> dict[str, Any]:
+        """A queue, and how many messages it has, those that are not due yet included."""
+        found = await self._find(application, queue)
+        listing = await self._directory.listing(application, found.name, 1, details=True, counts=True)
+        for listed in listing.queues:
+            if listed.name == found.name and listed.queue is not None:
+                return {**shown.queue(listed.queue), "messages": listed.count}
+        raise NoSuchQueue("Queue of that name was not found.")
+
+    @method("boolean", APPLICATION, QUEUE, Parameter("before", _TIME), changes=True)
+    async def jsonrpc_purge(self, call: Call, application: str, queue: str, before: str | None = None) -> bool:
+        """Delete the messages of a queue: those from before a time, or all that any reader can have seen."""
+        bound = HIGHEST if before is None else _bound(before)
+        await self._exchange.purge(await self._find(application, queue), bound)
+        return True
+
+    @method("boolean", APPLICATION, QUEUE, changes=True)
+    async def jsonrpc_remove(self, call: Call, application: str, queue: str) -> bool:
+        """Remove a queue with its messages and its consumer groups."""
+        found = await self._find(application, queue)
+        await self._directory.delete(found)
+        call.note(shown.queue(found), None)
+        return True
+
+    async def _find(self, application: str, queue: str) -> Queue:
+        """A queue, also of an application that is no more."""
+        return await self._directory.find(application, queue)
+
+
+def _bound(text: str) -> MessageId:
+    time = parse_time(text, up=True)
+    if time is None:
+        raise invalid_params({"before": f"is no time; allowed: {_TIME.allowed}"})
+    return lower_bound(time)

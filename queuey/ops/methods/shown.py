@@ -1,0 +1,77 @@
+"""How things are shown to operators: as JSON, with times in words."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from queuey.core.applications.registry import Registry, Shown, ShownKey
+from queuey.core.applications.stored import Change
+from queuey.model import members
+from queuey.model.application import Application
+from queuey.model.queue import Queue
+from queuey.model.timeid import to_rfc3339
+
+
+def moment(seconds: float | None) -> str | None:
+    """A time in seconds since 1970 in words, UTC; ``None`` stays so."""
+    return None if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def application(shown: Shown) -> dict[str, Any]:
+    """An application."""
+    return {
+        "name": shown.name,
+        "source": shown.source,
+        "policy": members.shown(shown.policy, limits=False),
+        "limits": members.shown(shown.policy, limits=True),
+        "keys": keys(shown),
+        "made": moment(shown.made),
+        "changed": moment(shown.changed),
+        "revision": shown.revision,
+    }
+
+
+def keys(shown: Shown) -> list[dict[str, Any]]:
+    """The keys of an application; never what lets anybody in."""
+    return [_key(key) for key in shown.keys]
+
+
+def _key(key: ShownKey) -> dict[str, Any]:
+    return {"id": key.id, "made": moment(key.made), "used": moment(key.used)}
+
+
+def sides(change: Change) -> tuple[Any, Any]:
+    """What a change was made of, and what it made, for the log."""
+    return _side(change.before), _side(change.after)
+
+
+def _side(application: Application | None) -> Any:
+    if application is None:
+        return None
+    return {
+        "members": dict(application.members),
+        "keys": [key.id for key in application.keys],
+        "revision": application.revision,
+    }
+
+
+def queue(found: Queue) -> dict[str, Any]:
+    """A queue."""
+    settings = found.settings
+    return {
+        "name": found.name,
+        "type": settings.type.value,
+        "partitions": settings.partitions,
+        "consistency": settings.consistency.value,
+        "guarantee": settings.guarantee.value if settings.guarantee else None,
+        "principals": list(settings.principals),
+        "ttl": settings.ttl,
+        "created": to_rfc3339(found.created),
+    }
+
+
+def after(registry: Registry, change: Change) -> dict[str, Any]:
+    """An application as a change left it."""
+    assert change.after is not None
+    return application(registry.shown(change.after))

@@ -1,0 +1,151 @@
+"""The parameters of methods: what each may be, and how what was sent becomes values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from queuey.model.application import digest_of
+from queuey.ops.faults import invalid_params
+
+MAX_TEXT: Final = 1000
+"""Characters of a text."""
+
+_DIGEST: Final = "sha256:"
+
+
+@attrs.frozen
+class Kind:
+    """What a parameter may be.
+
+    :ivar type: of JSON, as signatures name it.
+    :ivar allowed: in words.
+    :ivar read: makes a value of it, or raises ``ValueError`` with what is wrong.
+    """
+
+    type: str
+    allowed: str
+    read: Callable[[Any], Any] = attrs.field(repr=False, eq=False)
+
+
+@attrs.frozen
+class Parameter:
+    """One parameter.
+
+    :ivar needed: whether it cannot be left out; where it can, ``null`` is as good as nothing.
+    :ivar null: whether ``null`` has a meaning of its own.
+    """
+
+    name: str
+    kind: Kind
+    needed: bool = False
+    null: bool = False
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("is no string")
+    if len(value) > MAX_TEXT:
+        raise ValueError(f"is longer than {MAX_TEXT} characters")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("has half of a character")
+    return value
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("is no boolean")
+    return value
+
+
+def _array(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError("is no array")
+    return value
+
+
+def _digest(value: Any) -> bytes:
+    text = _text(value)
+    try:
+        found = bytes.fromhex(text.removeprefix(_DIGEST))
+    except ValueError:
+        found = b""
+    if not text.startswith(_DIGEST) or len(found) != len(digest_of("")) or text != f"{_DIGEST}{found.hex()}":
+        raise ValueError("is no digest of a key")
+    return found
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+TEXT: Final = Kind("string", f"at most {MAX_TEXT} characters", _text)
+BOOLEAN: Final = Kind("boolean", "true or false", _boolean)
+ARRAY: Final = Kind("array", "an array", _array)
+DIGEST: Final = Kind("string", "sha256: and 64 hex digits in lower case", _digest)
+
+
+def whole(low: int, high: int) -> Kind:
+    """A whole number."""
+
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError("is no whole number")
+        if not low <= value <= high:
+            raise ValueError("is out of range")
+        return value
+
+    return Kind("number", f"{low} to {high}", read)
+
+
+def word(*words: str) -> Kind:
+    """One of some words."""
+
+    def read(value: Any) -> str:
+        if _text(value) not in words:
+            raise ValueError("is not known")
+        return str(value)
+
+    return Kind("string", ", ".join(words), read)
+
+
+def any_of(type: str, allowed: str) -> Kind:
+    """What somebody else looks at."""
+    return Kind(type, allowed, _as_it_is)
+
+
+def read(parameters: Sequence[Parameter], given: Any) -> dict[str, Any]:
+    """The values of parameters by name; those that were left out are not there.
+
+    :param given: an array, in the order of the parameters, or an object.
+    :raise Failed: naming all that is wrong.
+    """
+    named = given if isinstance(given, dict) else _by_place(parameters, given)
+    known = {parameter.name: parameter for parameter in parameters}
+    wrong = {_shown(name): "is no parameter of this method" for name in named if name not in known}
+    found: dict[str, Any] = {}
+    for name, parameter in known.items():
+        if name not in named or (named[name] is None and not parameter.null):
+            if parameter.needed:
+                wrong[name] = "is missing"
+            continue
+        value = named[name]
+        try:
+            found[name] = None if value is None else parameter.kind.read(value)
+        except ValueError as error:
+            wrong[name] = f"{error}; allowed: {parameter.kind.allowed}"
+    if wrong:
+        raise invalid_params(wrong)
+    return found
+
+
+def _by_place(parameters: Sequence[Parameter], given: Sequence[Any]) -> Mapping[str, Any]:
+    if len(given) > len(parameters):
+        raise invalid_params({"params": f"has {len(given)} values, and this method takes {len(parameters)}"})
+    return {parameter.name: value for parameter, value in zip(parameters, given, strict=False)}
+
+
+def _shown(name: str) -> str:
+    return ascii(name if len(name) <= 60 else f"{name[:60]}...")

@@ -1,0 +1,324 @@
+"""JSON-RPC 2.0 over HTTP by txJSON-RPC 0.5: the only module that knows it, with all that has to be mended in it.
+
+Its way of finding methods and of describing them is used as it is. Its way of reading requests and of writing answers
+is replaced: it writes requests into the log, headers as text, and answers without UTF-8; it answers GET, and wraps
+answers as scripts for pages of others; it knows neither batches nor notifications; bad JSON is a traceback, a wrong
+parameter an exception of Python's, whose text it gives away, as it does that of every other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import NOT_DONE_YET
+from txjsonrpc.jsonrpc import BaseSubhandler, Introspection
+from txjsonrpc.jsonrpclib import NoSuchFunction
+from txjsonrpc.web.jsonrpc import JSONRPC
+
+from queuey.deferreds import shield
+from queuey.errors import QueueyError
+from queuey.http.wire import Request
+from queuey.logs import EventLog
+from queuey.ops import faults
+from queuey.ops.audit import Audit, Audited
+from queuey.ops.faults import Failed
+from queuey.ops.parameters import TEXT, Parameter, read
+
+MAX_BATCH: Final = 100
+"""Calls in one request."""
+
+MAX_DEPTH: Final = 32
+"""Levels of arrays and objects in a request."""
+
+VERSION: Final = "2.0"
+HEADERS: Final = ((b"Content-Type", b"application/json"), (b"Cache-Control", b"no-store"))
+
+_log = EventLog(Logger(namespace="queuey.ops"))
+
+Function = TypeVar("Function", bound=Callable[..., Coroutine[Deferred[Any], Any, Any]])
+
+
+@attrs.define
+class Call:
+    """One call of a method that changes something, for the method to say what.
+
+    :ivar who: calls.
+    :ivar silent: whether it turned out to change nothing, so that there is nothing to be written.
+    """
+
+    who: str
+    before: Any = None
+    after: Any = None
+    silent: bool = False
+
+    def note(self, before: Any, after: Any) -> None:
+        """Say what was changed."""
+        self.before, self.after = before, after
+
+
+class Methods(BaseSubhandler):  # type: ignore[misc]
+    """Some methods: those whose names begin with ``jsonrpc_``. Each is marked by :func:`method`."""
+
+    def __init__(self) -> None:
+        BaseSubhandler.__init__(self)
+
+
+def method(
+    returns: str, *parameters: Parameter, changes: bool = False, hidden: tuple[str, ...] = ()
+) -> Callable[[Function], Function]:
+    """Mark a coroutine function as a method, which is called with a :class:`Call` and the parameters that were given.
+
+    :param returns: the type of JSON that it returns.
+    :param changes: whether what it does is written to the log.
+    :param hidden: parameters that are not.
+    """
+    needed = sum(parameter.needed for parameter in parameters)
+    types = [parameter.kind.type for parameter in parameters]
+
+    def mark(function: Function) -> Function:
+        marked: Any = function
+        marked.signature = [[returns, *types[:count]] for count in range(needed, len(types) + 1)]
+        marked.help = _help(function.__doc__ or "", parameters)
+        marked.parameters = parameters
+        marked.returns = returns
+        marked.changes = changes
+        marked.hidden = hidden
+        return function
+
+    return mark
+
+
+def _help(text: str, parameters: Sequence[Parameter]) -> str:
+    lines = [" ".join(text.split())]
+    for parameter in parameters:
+        optional = "" if parameter.needed else ", may be left out"
+        lines.append(f"{parameter.name} ({parameter.kind.type}{optional}): {parameter.kind.allowed}")
+    return "\n".join(lines)
+
+
+class System(Introspection):  # type: ignore[misc]
+    """What methods there are."""
+
+    @method("array")
+    async def jsonrpc_listMethods(self, call: Call) -> list[str]:
+        """The names of all methods."""
+        names: list[str] = Introspection.jsonrpc_listMethods(self)
+        return names
+
+    @method("string", Parameter("method", TEXT, needed=True))
+    async def jsonrpc_methodHelp(self, call: Call, method: str) -> str:
+        """What a method does, and what its parameters may be."""
+        return str(Introspection.jsonrpc_methodHelp(self, method))
+
+    @method("array", Parameter("method", TEXT, needed=True))
+    async def jsonrpc_methodSignature(self, call: Call, method: str) -> list[list[str]]:
+        """The types that a method returns and takes, for each number of parameters that it may be given."""
+        signature: list[list[str]] = Introspection.jsonrpc_methodSignature(self, method)
+        return signature
+
+
+class RPC(JSONRPC):  # type: ignore[misc]
+    """The resource that answers calls.
+
+    :param top: the methods whose names have no dot.
+    :param groups: the others, by what stands before the dot.
+    :param who: says who sent a request.
+    :param audit: is told of each change.
+    :param incident_id: makes the id by which a defect is found in the log.
+    """
+
+    def __init__(
+        self,
+        top: Methods,
+        groups: Mapping[str, Methods],
+        who: Callable[[Request], str],
+        audit: Audit,
+        incident_id: Callable[[], str],
+    ) -> None:
+        JSONRPC.__init__(self)
+        self._top = top
+        self._who = who
+        self._audit = audit
+        self._incident_id = incident_id
+        for prefix, group in groups.items():
+            self.putSubHandler(prefix, group)
+        self.putSubHandler("system", System(self))
+
+    def _getFunction(self, functionPath: str) -> Any:
+        """A method by its name. Nothing but what is listed is one."""
+        prefix, dot, rest = functionPath.partition(".")
+        owner = self.getSubHandler(prefix) if dot else self._top
+        name = rest if dot else prefix
+        if owner is None or name not in owner._listFunctions():
+            raise faults.no_such_method(functionPath)
+        try:
+            return owner._getFunction(name)
+        except NoSuchFunction:
+            raise faults.no_such_method(functionPath) from None
+
+    def _listFunctions(self) -> list[str]:
+        found: list[str] = self._top._listFunctions()
+        return found
+
+    def render(self, request: Request) -> int:
+        """Answer a request; what was begun goes on though its client hangs up."""
+        answering = Deferred.fromCoroutine(self._answer(request))
+        answering.addErrback(request.processingFailed).addErrback(_said)
+        return NOT_DONE_YET
+
+    async def _answer(self, request: Request) -> None:
+        who = f"{self._who(request)} {request.request_id}"
+        try:
+            found = await shield(Deferred.fromCoroutine(self._answers(request.body, who)))
+        except Failed as failed:
+            found = _error(None, failed)
+        if found is None:
+            request.answer(204, (), b"")
+        else:
+            request.answer(200, HEADERS, _encoded(found))
+
+    async def _answers(self, body: bytes, who: str) -> Any:
+        document = parse(body)
+        if not isinstance(document, list):
+            return await self._call(document, who)
+        if not document:
+            raise faults.invalid_request("A batch has at least one call.")
+        if len(document) > MAX_BATCH:
+            raise faults.invalid_request(f"A batch has at most {MAX_BATCH} calls.")
+        answers = [await self._call(one, who) for one in document]
+        return [answer for answer in answers if answer is not None] or None
+
+    async def _call(self, document: Any, who: str) -> dict[str, Any] | None:
+        """Do one call, and make its answer; ``None`` for a notification."""
+        try:
+            id, name, params = _parts(document)
+        except Failed as failed:
+            return _error(_id(document), failed)
+        try:
+            answer = {"jsonrpc": VERSION, "result": await self._run(name, params, who), "id": id}
+        except Failed as failed:
+            answer = _error(id, failed)
+        return answer if "id" in document else None
+
+    async def _run(self, name: str, params: Any, who: str) -> Any:
+        function = self._getFunction(name)
+        values = read(function.parameters, params)
+        call = Call(who)
+        try:
+            result = await function(call, **values)
+        except Exception as error:
+            failed = self._failed(error)
+            self._tell(function, name, values, call, f"{failed.word}, applied: {failed.document['data']['applied']}")
+            raise failed from None
+        self._tell(function, name, values, call, "done")
+        return result
+
+    def _failed(self, error: Exception) -> Failed:
+        if isinstance(error, Failed):
+            return error
+        if isinstance(error, QueueyError):
+            return faults.of(error)
+        incident = self._incident_id()
+        _log.failure("incident", "incident {incident} of an operator", Failure(error), incident=incident)
+        return faults.internal(incident)
+
+    def _tell(self, function: Any, name: str, values: Mapping[str, Any], call: Call, outcome: str) -> None:
+        if function.changes and not call.silent:
+            about = {key: value for key, value in values.items() if key not in function.hidden}
+            self._audit(Audited(call.who, name, about, call.before, call.after, outcome))
+
+
+def _said(failure: Failure) -> None:
+    """Nothing is to be done about what was answered and logged."""
+
+
+def parse(body: bytes) -> Any:
+    """The JSON that was sent; strictly, since what two readers understand differently is how mistakes pass.
+
+    :raise Failed: where it is none, or nested too deeply.
+    """
+    try:
+        document = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
+    except UnicodeDecodeError:
+        raise faults.parse_error("The body is not UTF-8.") from None
+    except RecursionError:
+        raise faults.parse_error(_TOO_DEEP) from None
+    except ValueError as error:
+        text = error.msg if isinstance(error, json.JSONDecodeError) else str(error)[:100]
+        raise faults.parse_error(f"The body is not JSON: {text}.") from None
+    if _depth(document) > MAX_DEPTH:
+        raise faults.parse_error(_TOO_DEEP)
+    return document
+
+
+_TOO_DEEP: Final = f"The body is nested more deeply than {MAX_DEPTH} levels."
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands twice in an object")
+    return found
+
+
+def _constant(text: str) -> Any:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _depth(document: Any) -> int:
+    """How many levels there are, up to one more than there may be; each level costs no stack."""
+    depth, level = 0, [document]
+    while level and depth <= MAX_DEPTH:
+        level = [one for each in level for one in _inside(each)]
+        depth += 1
+    return depth
+
+
+def _inside(value: Any) -> Sequence[Any]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def _id(document: Any) -> Any:
+    """The id of what may be no call."""
+    id = document.get("id") if isinstance(document, dict) else None
+    return id if _is_id(id) else None
+
+
+def _is_id(id: Any) -> bool:
+    return id is None or (isinstance(id, str | int | float) and not isinstance(id, bool))
+
+
+def _parts(document: Any) -> tuple[Any, str, Any]:
+    """The id, the method and the parameters of a call.
+
+    :raise Failed: where it is none.
+    """
+    if not isinstance(document, dict):
+        raise faults.invalid_request("A call is an object.")
+    unknown = sorted(set(document) - {"jsonrpc", "id", "method", "params"})
+    if unknown:
+        raise faults.invalid_request("A call has jsonrpc, method, params and id, and nothing else.")
+    if document.get("jsonrpc") != VERSION:
+        raise faults.invalid_request(f'A call has "jsonrpc": "{VERSION}".')
+    if not _is_id(document.get("id")):
+        raise faults.invalid_request("An id is a string, a number or null.")
+    name, params = document.get("method"), document.get("params", {})
+    if not isinstance(name, str):
+        raise faults.invalid_request("A call has the name of a method, which is a string.")
+    if not isinstance(params, dict | list):
+        raise faults.invalid_request("Parameters are an object or an array.")
+    return document.get("id"), name, params
+
+
+def _error(id: Any, failed: Failed) -> dict[str, Any]:
+    return {"jsonrpc": VERSION, "error": failed.document, "id": id}
+
+
+def _encoded(document: Any) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode("ascii")

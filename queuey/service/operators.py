@@ -1,0 +1,122 @@
+"""The operators' port, put together."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import globalLogPublisher
+
+from queuey import __version__
+from queuey.config import SQLiteStorage
+from queuey.core.applications.registry import Registry
+from queuey.core.messages import MessageExchange
+from queuey.core.queues import QueueDirectory
+from queuey.http.wire import Limits, Site
+from queuey.interfaces import IPolicies, IStore
+from queuey.logs import LogObserver, access_logger
+from queuey.ops.audit import audit_logger
+from queuey.ops.door import RPC as RPC_PATH
+from queuey.ops.door import Door, render_refusal, who
+from queuey.ops.methods.applications import Applications, Keys, Policies
+from queuey.ops.methods.applications import Limits as LimitsMethods
+from queuey.ops.methods.daemon import Daemon, Draining, Logging
+from queuey.ops.methods.queues import Queues
+from queuey.ops.methods.shown import moment
+from queuey.ops.methods.store import Care, Store
+from queuey.ops.rpc import RPC
+from queuey.service.in_force import InForce
+
+KEY_BYTES: Final = 32
+"""Random bytes in a new key: as many as in its digest, since more would add nothing."""
+
+LIMITS: Final = Limits(
+    max_body=1 << 20,
+    max_header=64 << 10,
+    header_timeout=10,
+    request_timeout=60,
+    idle_timeout=75,
+    max_connections=100,
+)
+"""Of the operators' port: no setting changes them, so that none shuts operators out."""
+
+
+def new_key() -> str:
+    """A key that nobody can guess."""
+    return secrets.token_urlsafe(KEY_BYTES)
+
+
+def operators_site(
+    in_force: InForce,
+    reactor: Any,
+    now: Callable[[], float],
+    store: IStore,
+    log: LogObserver,
+    registry: Registry,
+    policies: IPolicies,
+    directory: QueueDirectory,
+    exchange: MessageExchange,
+    draining: Draining,
+    busy: Callable[[], Mapping[str, int]],
+) -> Site:
+    """The door of the operators' port, and what is behind it.
+
+    :param busy: what is under way in the other one, in numbers.
+    """
+    started = now()
+
+    def facts() -> dict[str, Any]:
+        settings = in_force.settings
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "settings": str(settings.source) if settings.source else "built-in settings",
+            "backend": type(settings.storage).__name__.removesuffix("Storage").lower(),
+            "started": moment(started),
+            "uptime": int(now() - started),
+            "log_level": log.level,
+            **busy(),
+        }
+
+    groups = {
+        "applications": Applications(registry),
+        "keys": Keys(registry),
+        "policies": Policies(registry),
+        "limits": LimitsMethods(registry),
+        "queues": Queues(policies, directory, exchange),
+        "store": Store(store, care(in_force, reactor), lambda: in_force.settings.server.ops.backups, now),
+        "log": Logging(log),
+    }
+    rpc = RPC(
+        Daemon(store, draining, facts),
+        groups,
+        who,
+        audit_logger(globalLogPublisher, now),
+        lambda: uuid.uuid4().hex,
+    )
+    return Site(
+        resource=Door(
+            {RPC_PATH: rpc}, lambda: in_force.settings.server.ops.hosts, lambda: in_force.settings.server.ops.token
+        ),
+        limits=LIMITS,
+        reactor=reactor,
+        now=now,
+        new_id=lambda: uuid.uuid4().hex,
+        forwarded=(),
+        access=access_logger(globalLogPublisher, now),
+        render=render_refusal,
+    )
+
+
+def care(in_force: InForce, reactor: Any) -> Care | None:
+    """What can be done to the store as a whole."""
+    storage = in_force.settings.storage
+    if not isinstance(storage, SQLiteStorage):
+        return None
+    from queuey.storage.sqlite.care import SQLiteCare
+
+    return SQLiteCare(storage.path, lambda work: deferToThreadPool(reactor, reactor.getThreadPool(), work))

@@ -1,0 +1,60 @@
+"""What is done to the whole of a store while it is served, beside its own threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+import attrs
+from twisted.internet.defer import Deferred
+
+from queuey.errors import Unavailable
+from queuey.storage.sqlite.backup import Backup, back_up, open_to_read
+from queuey.storage.sqlite.files import DATABASE
+
+_CHECK: Final = "PRAGMA integrity_check(1)"
+
+
+@attrs.frozen
+class SQLiteCare:
+    """Checks and copies a store.
+
+    :ivar folder: of the store.
+    :ivar in_thread: calls a function in a thread; fires with what it returns, or fails with what it raises.
+    """
+
+    folder: Path
+    in_thread: Callable[[Callable[[], Any]], Deferred[Any]]
+
+    def check(self) -> Deferred[str]:
+        """Read all of the database.
+
+        :return: fires with ``ok``, or what is wrong with it. Fails with ``Unavailable``.
+        """
+        return self.in_thread(lambda: _check(self.folder))
+
+    def back_up(self, target: Path) -> Deferred[Backup]:
+        """Copy the database as it is now into a new folder; see :func:`queuey.storage.sqlite.backup.back_up`."""
+        return self.in_thread(lambda: _back_up(self.folder, target))
+
+
+def _back_up(folder: Path, target: Path) -> Backup:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"The folder {target.parent} cannot be made: {error.strerror}.") from None
+    return back_up(folder, target)
+
+
+def _check(folder: Path) -> str:
+    connection = open_to_read(folder)
+    try:
+        return str(connection.execute(_CHECK).get)
+    except apsw.CorruptError:
+        return "the database is damaged"
+    except apsw.Error as error:
+        raise Unavailable(f"The database {folder / DATABASE} cannot be read: {error}.") from None
+    finally:
+        connection.close(True)
