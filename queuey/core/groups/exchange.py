@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from twisted.internet.defer import Deferred
 
@@ -11,16 +11,18 @@ from queuey.core.groups.claiming import Claims
 from queuey.core.groups.directory import GroupChanges, GroupDirectory, Judge
 from queuey.core.groups.lines import Lines
 from queuey.core.groups.moves import Moves
+from queuey.core.groups.redriving import Redrives
 from queuey.core.groups.settling import Settlements
-from queuey.core.groups.values import Claiming, Delivered, Settling
+from queuey.core.groups.values import Claiming, Delivered, PartitionLag, Redriven, Redriving, Settling
+from queuey.core.groups.whole import Whole
 from queuey.core.waiting import Waits
 from queuey.deferreds import shield
 from queuey.errors import NoSuchGroup
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.group import Outcome
-from queuey.model.group_settings import Group
+from queuey.model.group_settings import Group, Start
 from queuey.model.queue import Queue
-from queuey.model.timeid import Ticks, from_seconds
+from queuey.model.timeid import MessageId, Ticks, from_seconds
 
 
 class GroupExchange:
@@ -51,6 +53,9 @@ class GroupExchange:
         moves = Moves(store, policies, waits, ticks)
         self._claims = Claims(store, policies, self._directory, cells, moves, self._lines, ticks)
         self._settlements = Settlements(self._claims, ticks)
+        cell = self._claims.cell
+        self._whole = Whole(store, policies, self._directory, moves, cell, ticks, new_bytes)
+        self._redrives = Redrives(store, policies, moves, cell, ticks)
 
     def find(self, queue: Queue, name: str) -> Deferred[Group]:
         """The group of that name. Fails with ``NoSuchGroup``."""
@@ -109,3 +114,27 @@ class GroupExchange:
         :return: fires with the outcome of each, in their order.
         """
         return shield(self._settlements.settle(queue, group, settlings))
+
+    async def seek(
+        self,
+        queue: Queue,
+        group: Group,
+        to: Start | Ticks | Mapping[int, MessageId],
+        partitions: tuple[int, ...] | None,
+    ) -> None:
+        """Go on from another place; no receipt of before holds any more. See ``Whole.seek``."""
+        try:
+            await shield(self._whole.seek(queue, group, to, partitions))
+        finally:
+            self._lines.tell(group)
+
+    async def redrive(self, queue: Queue, group: Group, redriving: Redriving) -> Redriven:
+        """Let the group be given what it gave up. See ``Redrives.redrive``."""
+        try:
+            return await shield(self._redrives.redrive(queue, group, redriving))
+        finally:
+            self._lines.tell(group)
+
+    def lag(self, queue: Queue, group: Group) -> Deferred[tuple[PartitionLag, ...]]:
+        """Where the group is in each partition."""
+        return self._whole.lag(queue, group)
