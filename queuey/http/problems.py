@@ -28,12 +28,14 @@ class Code:
     :ivar title: what it means, in a few words.
     :ivar retryable: whether the same request may succeed later.
     :ivar unknown: whether nobody may know if anything of the request was stored; else nothing was.
+    :ivar partly: whether a part of the request may have been done all the same.
     """
 
     status: int
     title: str
     retryable: bool = False
     unknown: bool = False
+    partly: bool = False
 
 
 CODES: Final[Mapping[str, Code]] = MappingProxyType(
@@ -55,6 +57,7 @@ CODES: Final[Mapping[str, Code]] = MappingProxyType(
         "partitions-shrink": Code(409, "A queue cannot have fewer partitions than before"),
         "id-out-of-range": Code(409, "A new message cannot have this id"),
         "key-in-use": Code(409, "A request with this Idempotency-Key is under way", retryable=True),
+        "stale-receipts": Code(409, "Some receipts hold no more, or never did", partly=True),
         "not-promised": Code(409, "This cannot be promised here"),
         "conflict": Code(409, "Somebody else changed the same meanwhile", retryable=True),
         "queue-replaced": Code(410, "The queue that the cursor is of was deleted"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable
 from random import Random
@@ -15,6 +16,8 @@ from queuey.config import CassandraStorage, Settings
 from queuey.core.applications.owners import KeyOwners
 from queuey.core.applications.registry import Registry
 from queuey.core.applications.stored import StoredApplications
+from queuey.core.groups.exchange import GroupExchange
+from queuey.core.groups.rows import GroupRows
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import GivenPolicies, Policies, StoredPolicies
 from queuey.core.queues import QueueDirectory
@@ -26,9 +29,13 @@ from queuey.http.root import make_root
 from queuey.http.v1 import V1
 from queuey.http.v2 import api, stream
 from queuey.http.v2.application import V2Application
+from queuey.http.v2.claims import V2Claims
 from queuey.http.v2.description import Description
+from queuey.http.v2.groups import V2Groups
 from queuey.http.v2.messages import V2Messages
+from queuey.http.v2.moving import V2Moving
 from queuey.http.v2.queues import V2Queues
+from queuey.http.v2.settlements import V2Settlements
 from queuey.http.v2.single import V2Single
 from queuey.http.v2.stream import V2Stream
 from queuey.http.wire import Limits, Request, Site
@@ -77,9 +84,10 @@ def assemble(settings: Settings, reactor: Any, now: Callable[[], float], store: 
         GivenPolicies(lambda: in_force.policies),
         StoredPolicies(stored, lambda: in_force.settings.server.max_body),
     )
-    directory = QueueDirectory(store, policies)
+    directory = QueueDirectory(store, policies, GroupRows(store.states, os.urandom))
     waits = Waits(reactor, store.watch)
     exchange = MessageExchange(store, policies, random.randrange, waits, settle(settings) > 0)
+    groups = GroupExchange(store, policies, waits, now, os.urandom)
     gate = Gate(policies, ApplicationKeys(owners.owner), directory)
     cors = Cors(policies.origins)
     v1 = V1(directory, exchange, lambda: uuid.uuid4().hex)
@@ -88,6 +96,10 @@ def assemble(settings: Settings, reactor: Any, now: Callable[[], float], store: 
         V2Queues(directory),
         V2Messages(exchange, V2Stream(exchange), lambda: store.promises.survives_power_loss, now),
         V2Single(exchange, now),
+        V2Groups(groups, now),
+        V2Claims(groups, exchange),
+        V2Settlements(groups),
+        V2Moving(groups),
     )
     draining = Draining()
     root = make_root(

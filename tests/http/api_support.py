@@ -152,7 +152,7 @@ class V2TestCase(ApiTestCase):
             (kind.status, kind.status, kind.title, kind.retryable, f"urn:queuey:problem:{code}"),
         )
         self.assertEqual(document["instance"], response.header("x-request-id"))
-        self.assertIn(document["applied"], ("no", "unknown") if kind.unknown else ("no",))
+        self.assertIn(document["applied"], ("no", *["unknown"] * kind.unknown, *["partly"] * kind.partly))
         self.assertTrue(document["detail"])
         self.assertEqual((response.header("cache-control"), response.header("vary")), ("no-store", "Origin, Accept"))
         if kind.status == 503:

@@ -16,12 +16,16 @@ from queuey.http.root import Shortcuts, strict
 from queuey.http.v1 import APPLICATION, MESSAGES, QUEUE, V1
 from queuey.http.v2 import api, queues
 from queuey.http.v2.application import V2Application
+from queuey.http.v2.claims import V2Claims
+from queuey.http.v2.groups import V2Groups
+from queuey.http.v2.moving import V2Moving
 from queuey.http.v2.queues import V2Queues
+from queuey.http.v2.settlements import V2Settlements
 from queuey.model.access import Operation
 
 SEGMENTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/"), max_size=6)
-WORDS = ["v1", "v2", "app", "queues", "queue", "messages", "openapi.json", ".", "..", "", "%"]
-PATHS = st.lists(st.one_of(SEGMENTS, st.sampled_from(WORDS)), max_size=6)
+WORDS = ["v1", "v2", "app", "queues", "queue", "messages", "groups", "claims", "openapi.json", ".", "..", "", "%"]
+PATHS = st.lists(st.one_of(SEGMENTS, st.sampled_from(WORDS)), max_size=7)
 METHODS = st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"])
 
 
@@ -32,7 +36,8 @@ async def nothing(*_: object, **__: object) -> None:
 def all_routes() -> tuple[Route, ...]:
     """The real routes, whose handlers are not called, and some that have words of the API further behind."""
     unused: Any = None
-    v2 = api.routes((V2Application(unused, 0.0, unused), V2Queues(unused)))
+    groups = (V2Groups(unused, unused), V2Claims(unused, unused), V2Settlements(unused), V2Moving(unused))
+    v2 = api.routes((V2Application(unused, 0.0, unused), V2Queues(unused), *groups))
     messages = (
         Route("POST", f"{queues.QUEUE}/messages", Operation.WRITE_MESSAGES, nothing),
         Route("GET", f"{queues.QUEUE}/messages/<id>", Operation.READ_MESSAGES, nothing),

@@ -16,10 +16,11 @@ from queuey.http.cors import _ALLOWED_V2, _EXPOSED_V2
 from queuey.http.problems import CODES
 from queuey.http.v2.items import is_media_type
 from queuey.http.v2.openapi import document
-from queuey.http.v2.openapi.schemas import CURSOR, ID, TIME
+from queuey.http.v2.openapi.schemas import CURSOR, ID, RECEIPT, TIME
 from queuey.http.v2.pages import address_of
 from queuey.http.v2.parameters import _tag_list
 from queuey.http.v2.repeats import _QUOTED
+from queuey.model import receipts
 from queuey.model.cursor import parse
 from queuey.model.queue import is_principal
 from queuey.model.timeid import LOWEST, from_hex, from_v1_hex, parse_time, ticks_of, to_rfc3339
@@ -171,7 +172,7 @@ class PatternTests(SynchronousTestCase):
 
     def test_key(self) -> None:
         """The Idempotency-Key."""
-        pattern = self.schema_of("appendMessages", "Idempotency-Key")["pattern"]
+        pattern = self.parameters["Idempotency-Key"]["pattern"]
         pieces = ('"', '"', "a", " ", "\\", '\\"', "ü", '"abc"')
 
         def taken(text: str) -> bool:
@@ -211,11 +212,12 @@ class PageTests(SynchronousTestCase):
     def test_codes(self) -> None:
         """The table of codes is that of the code."""
         table = self.text[self.text.index("\n.. _codes:") :]
-        rows = re.findall(r"(?m)^([a-z-]+) +([45]\d\d) +(yes|no) +(no|unknown|no, unknown) +(\S.*)$", table)
+        rows = re.findall(r"(?m)^([a-z-]+) +([45]\d\d) +(yes|no) +(no|unknown|no, unknown|no, partly) +(\S.*)$", table)
         found = {code: (int(status), retryable == "yes", applied) for code, status, retryable, applied, _ in rows}
         self.assertEqual(len(rows), len(found))
         expected = {
-            name: (code.status, code.retryable, "no, unknown" if code.unknown else "no") for name, code in CODES.items()
+            name: (code.status, code.retryable, "no" + ", unknown" * code.unknown + ", partly" * code.partly)
+            for name, code in CODES.items()
         }
         self.assertEqual(found, expected)
         self.assertEqual([row[0] for row in rows], list(CODES))
@@ -250,6 +252,27 @@ class PageTests(SynchronousTestCase):
         read_only = {"name", "created", "version"}
         self.assertEqual(set(self.rows("member", title)) | read_only, set(schemas["QueueSettings"]["properties"]))
 
+    def test_groups(self) -> None:
+        """So have the settings of a group, what is asked of it, and what it tells."""
+        schemas = document()["components"]["schemas"]
+        group = "/v2/{application}/queues/{queue}/groups/{group}"
+        for first, title, name, more in (
+            ("member", f"PUT {group}", "GroupSettings", {"name", "created", "version", "lag"}),
+            ("member", f"POST {group}/claims", "Claim", set()),
+            ("member", f"POST {group}/settlements", "Settlement", set()),
+        ):
+            rows = set(self.rows(first, f"``{title}``"))
+            self.assertEqual(rows | more, set(schemas[name]["properties"]), title)
+        outcomes = schemas["Outcome"]["properties"]["outcome"]["enum"]
+        self.assertEqual(set(self.rows("outcome", f"``POST {group}/settlements``")), set(outcomes))
+        lag = schemas["GroupWithLag"]["properties"]["lag"]["items"]["properties"]
+        told = set(self.rows("member of lag", f"``GET {group}``")) | {"partition", "oldest_age"}
+        self.assertEqual(told, set(lag))
+        for title, name in ((f"POST {group}/seek", "Seek"), (f"POST {group}/redrive", "Redrive")):
+            section = self.text[self.text.index(f"``{title}``") :]
+            for member in schemas[name]["properties"]:
+                self.assertRegex(section, rf'``"?{member}["`]', title)
+
     def test_headers(self) -> None:
         """Pages of other origins are told which header fields they may send, and may read those that are told of."""
         section = self.text[self.text.index("\nPages of other origins\n") :]
@@ -279,9 +302,13 @@ class SampleTests(SynchronousTestCase):
                 parse(cursor)
 
     def test_description(self) -> None:
-        """So are those in the description."""
+        """So are those in the description, and the receipt."""
         self.assertEqual(parse(CURSOR).position, Position(from_hex(ID[:32]) or LOWEST, 1))
         self.assertEqual(to_rfc3339(ticks_of(from_hex(ID[:32]) or LOWEST)), TIME)
+        self.assertEqual(len(RECEIPT), receipts.RECEIPT)
+        for page in (PAGE, PAGE.with_name("quickstart.rst")):
+            found = set(re.findall(r'"receipt": "(.*?)"', page.read_text(encoding="utf-8")))
+            self.assertLessEqual(found, {RECEIPT})
 
 
 class EndpointTests(ApiTestCase):

@@ -348,13 +348,14 @@ class ApplicationTests(FrameTestCase):
             answer,
             {
                 "name": "app",
-                "features": ["batches", "cursors", "delays", "idempotency-keys", "ndjson", "ranges", "waits"],
+                "features": ["batches", "cursors", "delays", "groups", "idempotency-keys", "ndjson", "ranges", "waits"],
                 "guarantee": "at-least-once",
                 "consistency": "strong",
                 "create_queues": "explicit",
                 "durable": False,
                 "durability": self.store.promises.durable,
                 "not_once": None,
+                "no_groups": None,
                 "ttl": 259200,
                 "idempotency_ttl": 86400,
                 "settle": 0.0,
@@ -381,6 +382,14 @@ class ApplicationTests(FrameTestCase):
                 "max_name": 50,
                 "max_partitions": 200,
                 "max_ahead": 0.5,
+                "max_groups": 1000,
+                "max_group_name": 64,
+                "max_lease": 43200,
+                "max_deliveries": 1000,
+                "max_in_flight": 1000,
+                "max_keyed_claims": 256,
+                "max_receipts": 1000,
+                "max_reason": 256,
             },
         )
 
@@ -404,10 +413,11 @@ class ApplicationTests(FrameTestCase):
     def test_what_the_store_cannot(self) -> None:
         """It says why, and is not among the features."""
         store: Any = self.store
-        store.promises = Promises("on paper", True, "No transactions.")
+        store.promises = Promises("on paper", True, "No transactions.", "No states.")
         answer = V2Application(store, 2.5, lambda: self.house.site.limits)._document(Policy("a", 1), store.promises)
         self.assertEqual((answer["not_once"], answer["durable"], answer["settle"]), ("No transactions.", True, 2.5))
-        self.assertNotIn("idempotency-keys", answer["features"])
+        self.assertEqual(answer["no_groups"], "No states.")
+        self.assertTrue({"idempotency-keys", "groups"}.isdisjoint(answer["features"]))
 
     def test_settle(self) -> None:
         """What readers wait for, with one front end and with many."""

@@ -19,10 +19,26 @@ from tests.http.wire_support import Connection, Response, encode_request
 
 ID = "1ee83399-4000-6000-8000-000000000000".replace("-", "") + "-1"
 
+RECEIPT = "A" * 88
+
 METHODS = st.sampled_from(["GET", "GET", "HEAD", "PUT", "PATCH", "DELETE", "POST", "POST", "OPTIONS"])
 TARGETS = st.one_of(
     st.sampled_from(["", "/queues", "/queues/q", "/queues/new", "/queues/q/messages", f"/queues/q/messages/{ID}"]),
-    st.lists(garbage.SEGMENTS | st.sampled_from(["queues", "messages", ID]), max_size=5).map(
+    st.sampled_from(
+        [
+            "",
+            "/g",
+            "/new",
+            "/g/claims",
+            "/g/claims",
+            "/new/claims",
+            "/g/settlements",
+            "/g/settlements",
+            "/g/seek",
+            "/g/redrive",
+        ]
+    ).map("/queues/q/groups".__add__),
+    st.lists(garbage.SEGMENTS | st.sampled_from(["queues", "messages", "groups", "claims", ID]), max_size=6).map(
         lambda parts: "".join("/" + part for part in parts)
     ),
 )
@@ -53,7 +69,9 @@ TYPES = st.sampled_from(
 )  # fmt: skip
 _MEMBERS = st.sampled_from(
     ["type", "partitions", "consistency", "guarantee", "principals", "ttl", "name", "created", "version", "x",
-     "messages", "body", "body_base64", "delay", "headers", "idempotency_key"]
+     "messages", "body", "body_base64", "delay", "headers", "idempotency_key", "start", "lease", "max_deliveries",
+     "dead_letter", "order", "lag", "limit", "wait", "max_bytes", "ack", "retry", "extend", "reject", "receipt",
+     "reason", "to", "ids", "since", "until", "all", "after"]
 )  # fmt: skip
 _JSON = st.recursive(
     st.none()
@@ -61,7 +79,7 @@ _JSON = st.recursive(
     | st.integers()
     | st.floats()
     | st.text(max_size=5)
-    | st.sampled_from(["public", "q", "app:a"]),
+    | st.sampled_from(["public", "q", "app:a", "dead", "oldest", "newest", ID, "1700000000", RECEIPT]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_MEMBERS, inner, max_size=4),
     max_leaves=8,
 )
@@ -122,6 +140,8 @@ class V2FuzzTests(SynchronousTestCase):
         """Requests of every kind."""
         api = Api2(Path(self.mktemp()), {"application:app": {"create_queues": create}})
         api.send(encode_request("PUT", "/v2/app/queues/q", OWNER, b""), "PUT")
+        api.send(encode_request("PUT", "/v2/app/queues/dead", OWNER, b""), "PUT")
+        api.send(encode_request("PUT", "/v2/app/queues/q/groups/g", OWNER, b""), "PUT")
         api.send(encode_request("POST", "/v1/app/q", OWNER, b"x"), "POST")
         for each in requests:
             assert api.send(each.encoded(), each.method), "a whole request without an answer"

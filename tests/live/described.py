@@ -1,6 +1,7 @@
 """What schemathesis has to know beside the description: a module of hooks, which it imports.
 
-Most names and ids that it draws are of nothing. So queues that it asks for are there, as a rule, and messages are.
+Most names and ids that it draws are of nothing. So queues that it asks for are there, as a rule, and so are groups and
+messages; receipts are such, and so are places in the log.
 ``QUEUEY_ASKED`` has the base URL.
 """
 
@@ -26,6 +27,7 @@ from tests.live.clients import HEADERS
 LINES: Final = "application/x-ndjson"
 APPLICATION: Final = "queuey"
 QUEUES: Final = ("narrow", "wide queue ü")
+GROUP: Final = "workers"
 SETTINGS: Final[Sequence[dict[str, int]]] = ({}, {"partitions": 200})
 LONGEST_WAIT: Final = 0.01
 HEADER_FIELDS: Final = ("%7B%22trace%22%3A%227c2d%22%7D", "{}", "%7b%7D")
@@ -94,11 +96,31 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
         place = _random.randrange(len(QUEUES))
         names["queue"] = QUEUES[place]
         _make_queue(place)
+    if "group" in names:
+        names["group"] = GROUP
+        _make_group(names["queue"], anew=case.method == "PUT" and _random.random() < 0.3)
     if "id" in names:
         new = case.method == "PUT" and _random.random() < 0.3
         names["id"] = _new_id() if new else _make_message(names["queue"])
     if "queue" in names and "after" in case.query:
         case.query["after"] = _page(names["queue"])["next"]
+    if "group" in names and isinstance(case.body, dict) and _is_sensible(case):
+        _fill_in(case.body, names["queue"])
+
+
+def _fill_in(body: dict[str, Any], queue: str) -> None:
+    """Put what there is in the place of what was drawn for a group, where that has to be something in particular."""
+    if isinstance(body.get("dead_letter"), str):
+        body["dead_letter"] = next(name for name in QUEUES if name != queue)
+    if "to" in body:
+        body["to"] = _random.choice(["oldest", "newest", "0", _page(queue)["next"]])
+    for action in ("ack", "retry", "extend", "reject"):
+        if body.get(action):
+            body[action] = [_receipt(queue)]
+    if "ids" in body:
+        body["ids"] = [_make_message(queue)]
+    for name in ("partitions", "after"):
+        body.pop(name, None)
 
 
 @schemathesis.hook
@@ -110,7 +132,7 @@ def after_call(context: HookContext, case: Case[Any], response: Response) -> Non
 
 def _make_sense(case: Case[Any]) -> None:
     """Let most of what may be right be so."""
-    if case.meta is None or case.meta.generation.mode.is_negative or _random.random() < 0.1:
+    if not _is_sensible(case) or _random.random() < 0.1:
         return
     if "Queuey-Headers" in case.headers:
         case.headers["Queuey-Headers"] = _random.choice(HEADER_FIELDS)
@@ -120,6 +142,11 @@ def _make_sense(case: Case[Any]) -> None:
     for name in left_out:
         case.query.pop(name, None)
         case.headers.pop(name, None)
+
+
+def _is_sensible(case: Case[Any]) -> bool:
+    """Whether a request is meant to be right."""
+    return case.meta is not None and not case.meta.generation.mode.is_negative
 
 
 def _set_conditions(case: Case[Any]) -> None:
@@ -134,9 +161,11 @@ def _set_conditions(case: Case[Any]) -> None:
 
 def _shorten(case: Case[Any]) -> None:
     """Wait for nothing, where there is no mistake in the time to wait."""
-    wait = case.query.get("wait")
-    if isinstance(wait, int | float) and LONGEST_WAIT < wait <= 20:
-        case.query["wait"] = LONGEST_WAIT
+    for given in (case.query, case.body):
+        if isinstance(given, dict):
+            wait = given.get("wait")
+            if isinstance(wait, int | float) and LONGEST_WAIT < wait <= 20:
+                given["wait"] = LONGEST_WAIT
 
 
 def _url(queue: str) -> str:
@@ -146,6 +175,23 @@ def _url(queue: str) -> str:
 def _make_queue(place: int) -> None:
     new = {**HEADERS, "If-None-Match": "*"}
     _session.put(_url(QUEUES[place]), json=SETTINGS[place], headers=new, timeout=20)
+
+
+def _make_group(queue: str, *, anew: bool) -> None:
+    """Make the group, unless it is there; or end it, so that it is new."""
+    group = f"{_url(queue)}/groups/{GROUP}"
+    if anew:
+        _session.delete(group, headers=HEADERS, timeout=20)
+    else:
+        _session.put(group, headers={**HEADERS, "If-None-Match": "*"}, timeout=20)
+
+
+def _receipt(queue: str) -> str:
+    """The receipt of a message that is claimed now."""
+    _make_message(queue)
+    claims = f"{_url(queue)}/groups/{GROUP}/claims"
+    (message,) = _session.post(claims, json={"limit": 1}, headers=HEADERS, timeout=20).json()["messages"]
+    return str(message["receipt"])
 
 
 def _make_message(queue: str) -> str:

@@ -150,6 +150,7 @@ class ConformanceTests(LiveTestCase):
         found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         for status, method, path in re.findall(r" access (\d+) ([A-Z]+) ([^ ?]+)", log):
             name = re.sub(r"(?<=/messages/)[^/]+$", "{id}", re.sub(r"(?<=/queues/)[^/]+", "{queue}", path))
+            name = re.sub(r"(?<=/groups/)[^/]+", "{group}", name)
             found[method, name.replace("/v2/queuey", "/v2/{application}")].add(status)
         return found
 

@@ -11,11 +11,16 @@ from queuey.http.authorized import Admitted, Route
 from queuey.http.v2 import pages
 from queuey.http.v2.answers import HEAD, consistency_word, encoded
 from queuey.http.v2.appends import MOST_MESSAGES
+from queuey.http.v2.groups import MAX_GROUP_NAME
 from queuey.http.v2.items import MAX_HEADERS, MAX_KEY
 from queuey.http.v2.parameters import Query
+from queuey.http.v2.settlements import MOST_RECEIPTS
 from queuey.http.wire import Limits, Request
 from queuey.interfaces import AHEAD, IStore, Promises
 from queuey.model.access import Operation
+from queuey.model.group_rows import MAX_GROUPS
+from queuey.model.group_settings import MAX_DELIVERIES, MAX_LEASE
+from queuey.model.group_state import MAX_CLAIMS, MAX_OPEN, MAX_REASON
 from queuey.model.message import MAX_DELAY, MAX_TTL
 from queuey.model.policy import Policy
 from queuey.model.queue import MAX_NAME, MAX_PARTITIONS
@@ -35,11 +40,20 @@ _OF_EVERY_APPLICATION: Final = {
     "max_name": MAX_NAME,
     "max_partitions": MAX_PARTITIONS,
     "max_ahead": AHEAD / SECOND,
+    "max_groups": MAX_GROUPS,
+    "max_group_name": MAX_GROUP_NAME,
+    "max_lease": MAX_LEASE,
+    "max_deliveries": MAX_DELIVERIES,
+    "max_in_flight": MAX_OPEN,
+    "max_keyed_claims": MAX_CLAIMS,
+    "max_receipts": MOST_RECEIPTS,
+    "max_reason": MAX_REASON,
 }
 """Limits that no setting changes; times are in seconds."""
 
 _FEATURES: Final = ("batches", "cursors", "delays", "ndjson", "ranges", "waits")
 _ONCE: Final = "idempotency-keys"
+_GROUPS: Final = "groups"
 
 
 @attrs.frozen
@@ -66,13 +80,14 @@ class V2Application:
     def _document(self, policy: Policy, promises: Promises) -> dict[str, Any]:
         return {
             "name": policy.application,
-            "features": sorted([*_FEATURES, *([] if promises.not_once else [_ONCE])]),
+            "features": _features(promises),
             "guarantee": policy.guarantee.value,
             "consistency": consistency_word(policy.consistency),
             "create_queues": "on-write" if policy.create_on_write else "explicit",
             "durable": promises.survives_power_loss,
             "durability": promises.durable,
             "not_once": promises.not_once or None,
+            "no_groups": promises.no_groups or None,
             "ttl": policy.ttl,
             "idempotency_ttl": policy.idempotency_ttl,
             "settle": self.settle,
@@ -91,3 +106,9 @@ class V2Application:
             "request_timeout": door.request_timeout,
             "idle_timeout": door.idle_timeout,
         }
+
+
+def _features(promises: Promises) -> list[str]:
+    """What is to be had of this store."""
+    perhaps = {_ONCE: promises.not_once, _GROUPS: promises.no_groups}
+    return sorted([*_FEATURES, *(name for name, why_not in perhaps.items() if not why_not)])

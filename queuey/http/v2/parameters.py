@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -206,13 +206,37 @@ class Members(_Checked):
     place = "pointer"
     whole = "the body"
 
-    def __init__(self, given: Mapping[str, Any]) -> None:
+    def __init__(self, given: Mapping[str, Any], pointer: str = "") -> None:
+        """
+        :param pointer: where the object stands.
+        """
         super().__init__()
         self._given = given
+        self._pointer = pointer
 
     def named(self, name: str) -> str:
-        """The JSON pointer of a member; a name with a slash in it goes deeper."""
-        return f"/{name}"
+        """The JSON pointer of a member; a name with a slash in it goes deeper, an empty one is the whole."""
+        return f"{self._pointer}/{name}" if name else self._pointer
+
+    def within(self, name: str, given: Mapping[str, Any]) -> Members:
+        """The members of an object that stands in this one; what is wrong with them is noted here."""
+        inner = Members(given, self.named(name))
+        inner._errors = self._errors
+        return inner
+
+    def only(self, known: Sequence[str]) -> None:
+        """Note the members that nobody knows."""
+        for name in self._given:
+            if name not in known:
+                self.wrong(pointer_part(name), f"is not known; known here: {', '.join(known)}")
+
+    def time(self, name: str) -> Ticks | None:
+        """A moment, as text: RFC 3339, or seconds since 1970 in decimal."""
+        raw = self.text(name)
+        found = None if raw is None else parse_time(raw, up=True)
+        if raw is not None and found is None:
+            self.wrong(name, f'"{shown(raw)}" is neither a time as in RFC 3339 nor seconds since 1970 in decimal')
+        return found
 
     def __contains__(self, name: str) -> bool:
         return name in self._given
@@ -237,6 +261,16 @@ class Members(_Checked):
         if type(value) in (int, float) and low <= value <= high and value == int(value):
             return int(value)  # JSON has one kind of numbers: 5.0 is 5
         self.wrong(name, f"is not a whole number from {low} to {high}")
+        return None
+
+    def seconds(self, name: str, high: int) -> float | None:
+        """A span of time in seconds, from 0 on."""
+        value = self.value(name)
+        if value is None:
+            return None
+        if type(value) in (int, float) and 0 <= value <= high:
+            return float(value)
+        self.wrong(name, f"is not a number of seconds from 0 to {high}")
         return None
 
     def choice(self, name: str, among: type[E]) -> E | None:

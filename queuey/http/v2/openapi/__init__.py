@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queuey
-from queuey.http.v2.openapi import messages, parts, queues, schemas, shared
+from queuey.http.v2.openapi import groups, messages, parts, queues, schemas, shared
 from queuey.http.v2.openapi.parts import Object
 
 _TEXT = """\
@@ -25,9 +25,10 @@ def document() -> Object:
         "tags": [
             {"name": "queues", "description": "Queues and their settings."},
             {"name": "messages", "description": "Messages, one or many."},
+            {"name": "groups", "description": "Consumer groups: messages for one of many workers at a time."},
             {"name": "description", "description": "What machines read about the API."},
         ],
-        "paths": {**queues.paths(), **messages.paths()},
+        "paths": {**queues.paths(), **messages.paths(), **groups.paths()},
         "components": {
             "schemas": schemas.components(),
             "parameters": shared.parameters(),

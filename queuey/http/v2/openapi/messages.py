@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from queuey.http.v2.appends import BATCH
-from queuey.http.v2.items import MAX_KEY
 from queuey.http.v2.openapi.parts import Object, answer, header, media, operation, parameter, query, schema
 from queuey.http.v2.openapi.schemas import CURSOR, EXPIRES, ID, TIME
 from queuey.http.v2.openapi.shared import number, time_text
@@ -54,8 +53,6 @@ _MESSAGE_HEADERS: Final = (
 _ITEMS: Final = [{"body": "two apples", "key": "7"}, {"body_base64": "AAEC", "ttl": 60, "delay": 90}]
 _STREAM: Final = [{"body": "two apples", "idempotency_key": "order-4711"}, *_ITEMS]
 _RESULTS: Final = [{**_PLACE, "duplicate": False}, _PLACE, {"done": True, "stored": 2, "failed": 0}]
-_KEY: Final = rf'^"([ !#-\[\]-~]|\\["\\]){{1,{MAX_KEY}}}"$'
-"""An Idempotency-Key: printable ASCII in double quotes, in which those and backslashes have a backslash before them."""
 
 
 def paths() -> Object:
@@ -104,13 +101,7 @@ def _append() -> Object:
                 "What a stream is answered: a line for each message, or for each that failed only.",
                 {"enum": ["all", "failures"], "default": "all"},
             ),
-            header(
-                "Idempotency-Key",
-                f"Quoted text of 1 to {MAX_KEY} characters: repeated with the same key, the request stores nothing "
-                "more. Not for streams.",
-                {"type": "string", "pattern": _KEY},
-                '"order-4711"',
-            ),
+            parameter("Idempotency-Key"),
             parameter("Queuey-Headers"),
         ),
         body={

@@ -7,18 +7,44 @@ from typing import Any, Final
 
 from queuey.http.problems import CODES, TYPE
 from queuey.http.v2.appends import MOST_MESSAGES
+from queuey.http.v2.claims import DEFAULT_LIMIT as CLAIMED
+from queuey.http.v2.groups import MAX_GROUP_NAME
 from queuey.http.v2.items import MAX_HEADERS, MAX_KEY, MAX_TYPE
+from queuey.http.v2.moving import MOST_IDS
 from queuey.http.v2.openapi.parts import Object, schema
+from queuey.http.v2.pages import DEFAULT_BYTES, MAX_BYTES, MAX_LIMIT, MAX_WAIT
+from queuey.http.v2.settlements import MOST_RECEIPTS
 from queuey.model.cursor import MAX_CURSOR
+from queuey.model.group import Order, Outcome
+from queuey.model.group_settings import MAX_DELIVERIES, MAX_LEASE
+from queuey.model.group_state import MAX_REASON
 from queuey.model.message import MAX_DELAY, MAX_TTL
 from queuey.model.queue import MAX_NAME, MAX_PARTITIONS, Consistency, Guarantee, QueueType
 
 ID: Final = "1f0cac17d82a6730b16c3a8f2b9d4e01-1"
 TIME: Final = "2025-11-26T12:14:43.1698736Z"
 EXPIRES: Final = "2025-11-29T12:14:43.1698736Z"
+LEASED_UNTIL: Final = "2025-11-26T12:15:13.5000000Z"
+RECEIPT: Final = "AVqS87DNbkHwobIAFj4MfwFsB7HzotlOWAEfDKwX2CpnMLFsOo8rnU4BAAAAAAAAEmdCw9Od0LY67R3KB8tFarTw"
 CURSOR: Final = "AQAfDKwX2CpnMLFsOo8rnU4BAQEBX-djpg"
 
+TIME_OR_SECONDS: Final = (
+    r"^([0-9]+(\.[0-9]*)?|\.[0-9]+"
+    r"|[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]+)?"
+    r"([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9]))$"
+)
 _ID_PATTERN: Final = "^[0-9a-f]{12}6[0-9a-f]{3}[89ab][0-9a-f]{15}-([1-9][0-9]?|1[0-9][0-9]|200)$"
+OUTCOMES: Final = [outcome.value for outcome in Outcome if outcome not in (Outcome.MOVING, Outcome.LATER)]
+LAG: Final = {
+    "partition": 1,
+    "settled_through": CURSOR,
+    "in_flight": 1,
+    "waiting": 0,
+    "set_aside": 0,
+    "behind": {"count": 42, "exact": True},
+    "oldest": ID,
+    "oldest_age": 8.5,
+}
 _TOKEN: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PARAMETER: Final = rf'{_TOKEN}=({_TOKEN}|"([ !#-\[\]-~]|\\[ -~])*")'
 # Spaces between two semicolons can be shared in one way only: whoever validates with it is not kept busy for ever.
@@ -59,6 +85,11 @@ def _number(description: str, low: int, high: int | None = None, **more: Any) ->
     return found if high is None else {**found, "maximum": high}
 
 
+def _or_null(of: Object) -> Object:
+    """What may be null, which is as good as left out."""
+    return {"anyOf": [of, {"type": "null"}]}
+
+
 _TTL: Final = _number("Seconds to live.", 1, MAX_TTL, examples=[3600])
 _PARTITION: Final = _number("The number of a partition.", 1, MAX_PARTITIONS, examples=[1])
 _DELAY: Final = {
@@ -68,6 +99,16 @@ _DELAY: Final = {
     "maximum": MAX_DELAY,
     "examples": [90],
 }
+_PARTITIONS: Final = _or_null(
+    {
+        "type": "array",
+        "description": "Only these partitions; all.",
+        "items": {"type": "integer", "minimum": 1, "maximum": MAX_PARTITIONS},
+        "minItems": 1,
+        "maxItems": MAX_PARTITIONS,
+        "uniqueItems": True,
+    }
+)
 _DUPLICATE: Final = {
     "type": "boolean",
     "description": "Of a line with a key: whether an earlier one with that key stored the message.",
@@ -127,7 +168,7 @@ def _place() -> Object:
 
 def components() -> Object:
     """All shared schemas."""
-    return {**_values(), "Application": _application(), **_queues(), **_messages(), "Problem": _problem()}
+    return {**_values(), "Application": _application(), **_queues(), **_messages(), **_groups(), "Problem": _problem()}
 
 
 def _values() -> Object:
@@ -145,8 +186,8 @@ def _values() -> Object:
 
 def _application() -> Object:
     return _object(
-        "name features guarantee consistency create_queues durable durability not_once ttl idempotency_ttl settle "
-        "limits",
+        "name features guarantee consistency create_queues durable durability not_once no_groups ttl idempotency_ttl "
+        "settle limits",
         name=_text("Its name."),
         features={"type": "array", "items": {"type": "string"}, "description": "What is to be had here."},
         guarantee={"enum": words(Guarantee), "description": "What queues have that do not say."},
@@ -161,6 +202,10 @@ def _application() -> Object:
             "type": ["string", "null"],
             "description": "Why no Idempotency-Key is taken here; null where they are.",
         },
+        no_groups={
+            "type": ["string", "null"],
+            "description": "Why there are no consumer groups here; null where there are.",
+        },
         ttl=_TTL,
         idempotency_ttl=_number("Seconds for which an Idempotency-Key is remembered.", 1),
         settle={"type": "number", "minimum": 0, "description": "Seconds by which `stable_until` is behind the clock."},
@@ -170,8 +215,9 @@ def _application() -> Object:
 
 def _limits() -> Object:
     counted = "max_batch max_limit max_page_bytes max_ttl max_key max_headers max_name max_partitions max_body"
-    counted += " max_header max_connections"
-    timed = "max_wait max_delay max_ahead request_timeout idle_timeout"
+    counted += " max_header max_connections max_groups max_group_name max_deliveries max_in_flight max_keyed_claims"
+    counted += " max_receipts max_reason"
+    timed = "max_wait max_delay max_ahead max_lease request_timeout idle_timeout"
     perhaps = "max_queues max_bytes"
     return _object(
         f"{counted} {timed} {perhaps}",
@@ -184,7 +230,7 @@ def _limits() -> Object:
 def _queues() -> Object:
     kept = "name type partitions consistency guarantee principals ttl created version"
     sent = _members_of_queue(sent=True)
-    nullable = {name: {"anyOf": [of, {"type": "null"}]} for name, of in sent.items()}
+    nullable = {name: _or_null(of) for name, of in sent.items()}
     return {
         "QueueSettings": {
             **_only(**nullable),
@@ -285,6 +331,205 @@ def _end_of_page() -> Object:
     }
 
 
+def _members_of_group(sent: bool) -> Object:
+    """The settings of a group, as they are sent and as they are answered."""
+    kept = {"readOnly": True} if sent else {}
+    return {
+        "name": _text("Its name; accepted if it is this group's.", minLength=1, maxLength=MAX_GROUP_NAME, **kept),
+        "start": _text(
+            "Where it begins when it is made: `oldest`, `newest`, or a time.",
+            examples=["oldest", TIME],
+            **({"pattern": f"^(oldest|newest)$|{TIME_OR_SECONDS}"} if sent else {}),
+        ),
+        "lease": _number("Seconds that a claim has its messages for, unless it says otherwise.", 1, MAX_LEASE),
+        "max_deliveries": _number("How often a message is given; 0: there is no limit.", 0, MAX_DELIVERIES),
+        "dead_letter": {
+            "type": "string" if sent else ["string", "null"],
+            "description": "The queue of the same application that takes what is given up; null: it is set aside.",
+        },
+        "order": {
+            "enum": words(Order),
+            "description": "`partition`: the next message of a partition only after the one before it is settled.",
+        },
+        "guarantee": {"enum": words(Guarantee), "description": "What is promised of deliveries; what the queue has."},
+        "created": _text("When it was made; accepted if equal.", format="date-time", examples=[TIME], **kept),
+        "version": _text("Another one after each change; accepted if equal. The ETag has it too.", **kept),
+    }
+
+
+def _groups() -> Object:
+    kept = "name start lease max_deliveries dead_letter order guarantee created version"
+    group = _members_of_group(sent=False)
+    lag = {"type": "array", "description": "Where it is, partition by partition.", "items": _lag()}
+    sent = {**_members_of_group(sent=True), "lag": {"readOnly": True, "description": "Passed over.", "type": "array"}}
+    nullable = {name: _or_null(of) for name, of in sent.items()}
+    return {
+        "GroupSettings": {
+            **_only(**nullable),
+            "description": "A member that is null is as good as left out.",
+            "examples": [{"lease": 60, "max_deliveries": 5}],
+        },
+        "GroupPatch": {
+            **_only(**nullable),
+            "description": "A merge patch (RFC 7396): null brings a member to its default.",
+            "examples": [{"lease": 60, "max_deliveries": None}],
+        },
+        "Group": _object(kept, **group),
+        "GroupWithLag": _object(f"{kept} lag", **group, lag=lag),
+        "Groups": _object("groups", groups={"type": "array", "items": schema("Group")}),
+        **_claims(),
+        **_settlements(),
+        **_moves(),
+    }
+
+
+def _lag() -> Object:
+    """Where a group is in one partition."""
+    count = {"type": "integer", "minimum": 0}
+    return {
+        **_object(
+            "partition settled_through in_flight waiting set_aside behind oldest oldest_age",
+            partition=_PARTITION,
+            settled_through={
+                **schema("Cursor"),
+                "description": "Everything before it is settled: a cursor for reads of this partition.",
+            },
+            in_flight={**count, "description": "Messages that somebody has a lease of."},
+            waiting={**count, "description": "Messages that were given, and will be again."},
+            set_aside={**count, "description": "Messages that were given up without a dead-letter queue."},
+            behind=_object(
+                "count exact",
+                count={**count, "description": "Messages that are not settled."},
+                exact={"type": "boolean", "description": "Whether there are just so many, and not more."},
+            ),
+            oldest={
+                "anyOf": [schema("MessageId"), {"type": "null"}],
+                "description": "The oldest message that is not settled.",
+            },
+            oldest_age={"type": ["number", "null"], "minimum": 0, "description": "Its age in seconds."},
+        ),
+        "examples": [LAG],
+    }
+
+
+def _claims() -> Object:
+    given = "id partition timestamp expires content_type headers deliveries"
+    return {
+        "Claim": {
+            **_only(
+                limit=_or_null(_number("How many at the most.", 1, MAX_LIMIT, default=CLAIMED)),
+                lease=_or_null(_number("Seconds of the lease; what the group has.", 1, MAX_LEASE)),
+                wait=_or_null(
+                    {
+                        "type": "number",
+                        "description": "Seconds to wait for a message where there is none.",
+                        "minimum": 0,
+                        "maximum": MAX_WAIT,
+                        "default": 0,
+                    }
+                ),
+                max_bytes=_or_null(
+                    _number(
+                        "Bytes of bodies at the most; a message that is larger comes alone.",
+                        1,
+                        MAX_BYTES,
+                        default=DEFAULT_BYTES,
+                    )
+                ),
+                partitions=_PARTITIONS,
+            ),
+            "description": "A member that is null is as good as left out.",
+        },
+        "Given": _object(
+            given,
+            **_message(),
+            receipt=schema("Receipt"),
+            deliveries=_number("How often it was given, this time included.", 1),
+            lease=_number("Seconds of the lease.", 1, MAX_LEASE),
+            lease_until={**schema("Timestamp"), "description": "When the lease ends."},
+        ),
+        "Claimed": _object(
+            "messages",
+            messages={"type": "array", "items": schema("Given"), "description": "Oldest first."},
+            blocked={"enum": ["in-flight-limit"], "description": "Why there are none, where that is the only reason."},
+        ),
+        "Receipt": _text("What a message is settled by, without any meaning for clients.", examples=[RECEIPT]),
+    }
+
+
+def _settlements() -> Object:
+    def receipts(text: str, **option: Any) -> Object:
+        """Receipts, each by itself or with what is said of it."""
+        said = {**_only(receipt={"type": "string"}, **option), "required": ["receipt"]}
+        return {
+            "type": "array",
+            "description": text,
+            "maxItems": MOST_RECEIPTS,
+            "items": {"anyOf": [{"type": "string"}, said]},
+        }
+
+    delay = {"type": "number", "description": "Seconds until then.", "minimum": 0, "maximum": MAX_DELAY, "default": 0}
+    return {
+        "Settlement": _only(
+            ack=receipts("These are done."),
+            retry=receipts("These are to be given again.", delay=_or_null(delay)),
+            extend=receipts(
+                "The lease of these is to end later.",
+                lease=_or_null(_number("Seconds of the lease from now on; what the group has.", 1, MAX_LEASE)),
+            ),
+            reject=receipts(
+                "These are given up: moved to the dead-letter queue, or set aside.",
+                reason=_or_null(_text("Why, kept with the dead letter.", maxLength=MAX_REASON)),
+            ),
+        ),
+        "Settled": _object("outcomes", outcomes={"type": "array", "items": schema("Outcome")}),
+        "Outcome": _object(
+            "receipt outcome",
+            receipt=_text("As it was sent."),
+            outcome={"enum": OUTCOMES, "description": "`stale` and `invalid` ones changed nothing."},
+        ),
+    }
+
+
+def _moves() -> Object:
+    time = {"type": "string", "pattern": TIME_OR_SECONDS}
+    return {
+        "Seek": {
+            **_only(
+                to=_text("`oldest`, `newest`, a time, a cursor of an ascending read, or an id, itself excluded."),
+                partitions=_PARTITIONS,
+            ),
+            "required": ["to"],
+            "description": "Null partitions are as good as left out: all, or those of the cursor.",
+        },
+        "Redrive": {
+            **_only(
+                ids={
+                    "type": "array",
+                    "description": "Ids of dead letters, or of messages that were set aside.",
+                    "minItems": 1,
+                    "maxItems": MOST_IDS,
+                    "items": _text("An id.", examples=[ID]),
+                },
+                since={**time, "description": "Those from this time on."},
+                until={**time, "description": "Those before this time."},
+                all={"const": True, "description": "All of them."},
+                after=_or_null(_text("Where to go on: what `next` was.")),
+            ),
+            "oneOf": [
+                {"required": ["ids"]},
+                {"required": ["all"]},
+                {"anyOf": [{"required": ["since"]}, {"required": ["until"]}]},
+            ],
+        },
+        "Redriven": _object(
+            "moved next",
+            moved=_number("How many messages can be claimed again.", 0),
+            next={"type": ["string", "null"], "description": "What `after` is for the rest, if there is any."},
+        ),
+    }
+
+
 def _problem() -> Object:
     """RFC 9457, with what programs act on."""
     found = _object(
@@ -296,6 +541,11 @@ def _problem() -> Object:
         instance=_text("The id of the request, which the log has too."),
         code={"enum": list(CODES), "description": "What programs go by."},
         retryable={"type": "boolean", "description": "Whether the same request may succeed later."},
+        outcomes={
+            "type": "array",
+            "description": "Where `stale-receipts`: what became of each, in the order asked.",
+            "items": schema("Outcome"),
+        },
         applied={"enum": ["no", "yes", "partly", "unknown"], "description": "Whether anything was stored."},
         errors={
             "type": "array",

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from queuey.http.v2.items import MAX_HEADERS
+from queuey.http.v2.groups import MAX_GROUP_NAME
+from queuey.http.v2.items import MAX_HEADERS, MAX_KEY
 from queuey.http.v2.openapi.parts import Object, header, in_path, query
-from queuey.http.v2.openapi.schemas import EXPIRES, ID, TIME
+from queuey.http.v2.openapi.schemas import EXPIRES, ID, TIME, TIME_OR_SECONDS
 from queuey.model.message import MAX_TTL
 from queuey.model.queue import MAX_NAME
 
-_TIME_OR_SECONDS: Final = (
-    r"^([0-9]+(\.[0-9]*)?|\.[0-9]+"
-    r"|[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]+)?"
-    r"([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9]))$"
-)
 _ETAG: Final = r'^(\*|(W/)?"[!#-~\x80-\xff]*"([ \t]*,[ \t]*(W/)?"[!#-~\x80-\xff]*")*)$'
 _ANY_CASE_ID: Final = "^[0-9a-fA-F]{12}6[0-9a-fA-F]{3}[89abAB][0-9a-fA-F]{15}-([1-9][0-9]?|1[0-9][0-9]|200)$"
+_KEY: Final = rf'^"([ !#-\[\]-~]|\\["\\]){{1,{MAX_KEY}}}"$'
+"""An Idempotency-Key: printable ASCII in double quotes, in which those and backslashes have a backslash before them."""
+
 _SPACE: Final = r"([ \t]|%20|%09|%0[AaDd])*"
 _ENCODED_OBJECT: Final = rf"^({_SPACE}(\{{|%7[Bb]).*(\}}|%7[Dd]){_SPACE})?$"
 """What a JSON object looks like from outside, percent-encoded; one that is empty is as good as none."""
@@ -25,7 +24,7 @@ _ENCODED_OBJECT: Final = rf"^({_SPACE}(\{{|%7[Bb]).*(\}}|%7[Dd]){_SPACE})?$"
 def time_text(description: str) -> Object:
     """A time as parameters take it."""
     text = f"{description} RFC 3339 with any offset, or seconds since 1970 in decimal text."
-    return {"type": "string", "description": text, "pattern": _TIME_OR_SECONDS}
+    return {"type": "string", "description": text, "pattern": TIME_OR_SECONDS}
 
 
 def number(low: int, high: int, default: int | None = None) -> Object:
@@ -58,6 +57,19 @@ def parameters() -> Object:
         ),
         "id": in_path(
             "id", "The message's id; its digits may be of either case.", {"type": "string", "pattern": _ANY_CASE_ID}, ID
+        ),
+        "group": in_path(
+            "group",
+            "The group's name.",
+            {"type": "string", "pattern": rf"^[A-Za-z0-9._~-]{{1,{MAX_GROUP_NAME}}}$", "not": {"enum": [".", ".."]}},
+            "billing",
+        ),
+        "Idempotency-Key": header(
+            "Idempotency-Key",
+            f"Quoted text of 1 to {MAX_KEY} characters: what was answered to a request with the same key is answered "
+            "again, and nothing more is done. Not for streams.",
+            {"type": "string", "pattern": _KEY},
+            '"order-4711"',
         ),
         "ttl": query("ttl", "Seconds to live; what the queue says.", number(1, MAX_TTL), 3600),
         "Queuey-Headers": header(

@@ -1,0 +1,149 @@
+"""Claims over v2: messages that are taken under a lease, by one of many workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+import attrs
+
+from queuey.core.groups.directory import GroupChanges
+from queuey.core.groups.exchange import GroupExchange
+from queuey.core.groups.values import Claiming, Delivered, Delivery
+from queuey.core.messages import MessageExchange
+from queuey.errors import NoSuchGroup
+from queuey.http.authorized import AdmittedToQueue, Route, permit
+from queuey.http.v2 import repeats
+from queuey.http.v2.answers import HEAD, answer_in_pieces, messages_json, portions, size_of
+from queuey.http.v2.groups import GROUP, check_name, guarantee_of, named
+from queuey.http.v2.pages import DEFAULT_BYTES, MAX_BYTES, MAX_LIMIT, MAX_WAIT
+from queuey.http.v2.parameters import Members, Query, bad_field, members
+from queuey.http.wire import Request
+from queuey.model.access import Operation, is_application
+from queuey.model.group_settings import MAX_LEASE, Group
+from queuey.model.group_state import TOKEN
+from queuey.model.queue import Guarantee, Queue
+from queuey.model.timeid import to_rfc3339
+
+CLAIMS: Final = f"{GROUP}/claims"
+
+DEFAULT_LIMIT: Final = 10
+
+_NAMES: Final = ("limit", "lease", "wait", "max_bytes", "partitions")
+_BLOCKED: Final = "in-flight-limit"
+
+
+@attrs.frozen
+class V2Claims:
+    """The handler of claims."""
+
+    groups: GroupExchange
+    exchange: MessageExchange
+
+    def routes(self) -> tuple[Route, ...]:
+        """What there is."""
+        return (Route("POST", CLAIMS, Operation.CLAIM_MESSAGES, self.claim),)
+
+    async def claim(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
+        """Take messages; for the application's key, of a group that is made now if it is not there."""
+        Query(request, ()).check()
+        queue = admitted.queue
+        found = await self._found(admitted, group)
+        claiming = wanted(request, admitted)
+        if found is None:
+            check_name(group)
+            found, _ = await self.groups.put(queue, group, GroupChanges(), lambda _: None)
+        if claiming.key is not None and guarantee_of(found, admitted) is Guarantee.AT_MOST_ONCE:
+            raise bad_field("Idempotency-Key", "is not taken by a group that is given each message at most once")
+        await _answer(request, await self._delivered(admitted, found, claiming))
+
+    async def _delivered(self, admitted: AdmittedToQueue, group: Group, claiming: Claiming) -> Delivered:
+        """What the group is given; after a wait only if its caller may still have it."""
+        queue = admitted.queue
+        try:
+            delivered = await self.groups.claim(queue, group, claiming)
+        except NoSuchGroup:
+            await self.exchange.as_it_is(queue)  # whoever deletes a queue deletes its groups
+            raise
+        if claiming.wait:
+            now = await self.exchange.as_it_is(queue)
+            permit(Operation.CLAIM_MESSAGES, admitted.caller, now.application, now)
+        return delivered
+
+    async def _found(self, admitted: AdmittedToQueue, name: str) -> Group | None:
+        """The group; ``None`` where the claim is to make it."""
+        try:
+            return await named(self.groups, admitted.queue, name)
+        except NoSuchGroup:
+            if is_application(admitted.caller, admitted.queue.application):
+                return None
+            raise
+
+
+def wanted(request: Request, admitted: AdmittedToQueue) -> Claiming:
+    """What a claim asks for.
+
+    :raise Problem: naming everything that is wrong.
+    """
+    key = repeats.key(request)
+    asked = Members(members(request, _NAMES))
+    claiming = Claiming(
+        limit=asked.number("limit", 1, MAX_LIMIT) or DEFAULT_LIMIT,
+        lease=asked.number("lease", 1, MAX_LEASE),
+        wait=asked.seconds("wait", MAX_WAIT) or 0.0,
+        max_bytes=asked.number("max_bytes", 1, MAX_BYTES) or DEFAULT_BYTES,
+        partitions=partitions(asked, admitted.queue),
+        key=None if key is None else repeats.scoped(admitted.caller, key)[:TOKEN],
+    )
+    asked.check()
+    return claiming
+
+
+def partitions(asked: Members, queue: Queue) -> tuple[int, ...] | None:
+    """The partitions that a body names, each once; ``None`` where it is about all of them."""
+    given, most = asked.value("partitions"), queue.settings.partitions
+    if given is None:
+        return None
+    if not isinstance(given, list) or not given:
+        asked.wrong("partitions", "is not a list of partitions")
+        return None
+    found: list[int] = []
+    for at, each in enumerate(given):
+        if type(each) not in (int, float) or not 1 <= each <= most or each != int(each):
+            asked.wrong(f"partitions/{at}", f"is not a whole number from 1 to {most}")
+        elif each in found:
+            asked.wrong(f"partitions/{at}", f"names partition {int(each)} once more")
+        else:
+            found.append(int(each))
+    return tuple(found)
+
+
+async def _answer(request: Request, delivered: Delivered) -> None:
+    """Write what a claim is given."""
+    size = size_of(delivery.message for delivery in delivered.deliveries)
+    await answer_in_pieces(request, HEAD, _document(delivered), size)
+
+
+def _document(delivered: Delivered) -> Iterator[str]:
+    """The answer as one object."""
+    messages = [delivery.message for delivery in delivered.deliveries]
+    left = iter(delivered.deliveries)
+    separator = '{"messages":['
+    for some in portions(messages):
+        yield separator + ",".join([_message_json(text, next(left)) for text in messages_json(some)])
+        separator = ","
+    blocked = f',"blocked":"{_BLOCKED}"' if delivered.blocked else ""
+    yield f"{'' if messages else separator}]{blocked}}}"
+
+
+def _message_json(text: str, delivery: Delivery) -> str:
+    """A message that is given.
+
+    :param text: the message as JSON.
+    """
+    given: dict[str, Any] = {"deliveries": delivery.deliveries}
+    if delivery.receipt is not None and delivery.until is not None:
+        lease = {"lease": delivery.lease, "lease_until": to_rfc3339(delivery.until)}
+        given = {"receipt": delivery.receipt, **given, **lease}
+    return f"{text[:-1]},{json.dumps(given, separators=(',', ':'))[1:]}"

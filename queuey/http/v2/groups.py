@@ -1,0 +1,245 @@
+"""Consumer groups over v2: their settings as JSON, changed on conditions, and where each of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+import attrs
+
+from queuey.core.groups.directory import GroupChanges, Judge
+from queuey.core.groups.exchange import GroupExchange
+from queuey.core.groups.values import PartitionLag
+from queuey.errors import InvalidRequest, NoSuchGroup
+from queuey.http.authorized import AdmittedToQueue, Route
+from queuey.http.parameters import shown
+from queuey.http.problems import Problem
+from queuey.http.v2.answers import HEAD, encoded, id_text
+from queuey.http.v2.conditions import check_read_only, conditions
+from queuey.http.v2.parameters import Members, Query, members
+from queuey.http.v2.queues import PATCH, QUEUE
+from queuey.http.wire import Request
+from queuey.model.access import Operation
+from queuey.model.cursor import Cursor
+from queuey.model.group import Order
+from queuey.model.group_settings import MAX_DELIVERIES, MAX_LEASE, Group, Start, group_name_problem
+from queuey.model.queue import Guarantee, Queue, name_problem
+from queuey.model.timeid import SECOND, Ticks, from_seconds, parse_time, ticks_of, to_rfc3339
+from queuey.model.window import Position
+
+GROUPS: Final = f"{QUEUE}/groups"
+GROUP: Final = f"{GROUPS}/<group>"
+
+MAX_GROUP_NAME: Final = 64
+"""Characters of a group's name."""
+
+_SETTINGS: Final = ("start", "lease", "max_deliveries", "dead_letter", "order", "guarantee")
+_READ_ONLY: Final = ("name", "created", "version", "lag")
+_KIND: Final = "group"
+
+
+def guarantee_of(group: Group, admitted: AdmittedToQueue) -> Guarantee:
+    """What is promised of a group's deliveries."""
+    return group.settings.guarantee or admitted.queue.settings.guarantee or admitted.policy.guarantee
+
+
+def start_text(start: Start | Ticks) -> str:
+    """Where a group began, as v2 writes it."""
+    return start.value if isinstance(start, Start) else to_rfc3339(start)
+
+
+def group_json(group: Group, admitted: AdmittedToQueue) -> dict[str, Any]:
+    """A group as JSON, with what its queue has where nothing was chosen."""
+    settings = group.settings
+    return {
+        "name": group.name,
+        "start": start_text(settings.start),
+        "lease": settings.lease,
+        "max_deliveries": settings.max_deliveries,
+        "dead_letter": settings.dead_letter,
+        "order": settings.order.value,
+        "guarantee": guarantee_of(group, admitted).value,
+        "created": to_rfc3339(group.created),
+        "version": group.version,
+    }
+
+
+def check_name(name: str) -> None:
+    """Refuse the name of a group that is to be made, unless groups may have it.
+
+    :raise Problem: saying why.
+    """
+    problem = group_name_problem(name)
+    if problem is not None:
+        raise Problem("invalid-parameters", problem, errors=({"parameter": "group", "detail": problem},))
+
+
+async def named(groups: GroupExchange, queue: Queue, name: str) -> Group:
+    """The group of that name.
+
+    :raise NoSuchGroup: where there is none.
+    """
+    if group_name_problem(name) is not None:
+        raise NoSuchGroup("No group has such a name.")
+    return await groups.find(queue, name)
+
+
+@attrs.frozen
+class V2Groups:
+    """The handlers of groups.
+
+    :ivar now: the wall clock, in seconds since 1970.
+    """
+
+    groups: GroupExchange
+    now: Callable[[], float]
+
+    def routes(self) -> tuple[Route, ...]:
+        """What there is."""
+        return (
+            Route("GET", GROUPS, Operation.SEE_GROUPS, self.list_groups),
+            Route("GET", GROUP, Operation.SEE_GROUPS, self.show),
+            Route("PUT", GROUP, Operation.CHANGE_GROUPS, self.put),
+            Route("PATCH", GROUP, Operation.CHANGE_GROUPS, self.patch),
+            Route("DELETE", GROUP, Operation.CHANGE_GROUPS, self.delete),
+        )
+
+    async def list_groups(self, request: Request, admitted: AdmittedToQueue) -> None:
+        """All groups of a queue, by name."""
+        Query(request, ()).check()
+        found = await self.groups.names(admitted.queue)
+        request.answer(200, HEAD, encoded({"groups": [group_json(group, admitted) for group in found]}))
+
+    async def show(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
+        """One group, and where it is in each partition; always the whole, since that changes all the time."""
+        Query(request, ()).check()
+        found = await named(self.groups, admitted.queue, group)
+        lag = await self.groups.lag(admitted.queue, found)
+        now = from_seconds(self.now())
+        document = {**group_json(found, admitted), "lag": [_lag_json(one, admitted.queue, now) for one in lag]}
+        request.answer(200, (*HEAD, _tag(found)), encoded(document))
+
+    async def put(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
+        """Make a group, or bring the one of that name to what is given; the rest goes to its defaults."""
+        Query(request, ()).check()
+        check_name(group)
+        given = members(request, (*_SETTINGS, *_READ_ONLY))
+        wanted = changes(given, frozenset(_SETTINGS), admitted.queue)
+        judge = _judge(request, group, given)
+        try:
+            found, made = await self.groups.put(admitted.queue, group, wanted, judge)
+        except InvalidRequest as error:
+            raise in_body(error) from None
+        headers = ((b"Location", _path(admitted.queue, found)),) if made else ()
+        request.answer(201 if made else 200, (*HEAD, _tag(found), *headers), encoded(group_json(found, admitted)))
+
+    async def patch(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
+        """Change what is given; null brings a member to its default."""
+        Query(request, ()).check()
+        found = await named(self.groups, admitted.queue, group)
+        given = members(request, (*_SETTINGS, *_READ_ONLY), PATCH, b"Accept-Patch")
+        reset = frozenset(name for name in _SETTINGS if name in given and given[name] is None)
+        wanted = changes(given, reset, admitted.queue)
+        judge = _judge(request, group, given)
+        try:
+            changed = await self.groups.change(admitted.queue, found, wanted, judge)
+        except InvalidRequest as error:
+            raise in_body(error) from None
+        request.answer(200, (*HEAD, _tag(changed)), encoded(group_json(changed, admitted)))
+
+    async def delete(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
+        """End a group; its messages stay."""
+        Query(request, ()).check()
+        asked = conditions(request, _KIND)
+        found = await named(self.groups, admitted.queue, group)
+        await self.groups.delete(admitted.queue, found, asked.meet)
+        request.answer(204, (), b"")
+
+
+def changes(given: Mapping[str, Any], reset: frozenset[str], queue: Queue) -> GroupChanges:
+    """The settings that a body asks for.
+
+    :param reset: those that go to their defaults where they are not given.
+    :param queue: that of the group.
+    :raise Problem: naming everything that is wrong.
+    """
+    asked = Members(given)
+    wanted = GroupChanges(
+        start=_start(asked),
+        lease=asked.number("lease", 1, MAX_LEASE),
+        max_deliveries=asked.number("max_deliveries", 0, MAX_DELIVERIES),
+        dead_letter=_dead_letter(asked, queue),
+        order=asked.choice("order", Order),
+        guarantee=asked.choice("guarantee", Guarantee),
+        reset=reset,
+    )
+    asked.check()
+    return wanted
+
+
+def _start(asked: Members) -> Start | Ticks | None:
+    raw = asked.text("start")
+    if raw is None:
+        return None
+    for word in Start:
+        if word.value == raw:
+            return word
+    found = parse_time(raw, up=True)
+    if found is None:
+        asked.wrong("start", f'"{shown(raw)}" is neither "oldest" nor "newest" nor a time')
+    return found
+
+
+def _dead_letter(asked: Members, queue: Queue) -> str | None:
+    name = asked.text("dead_letter")
+    if name is not None and name_problem(name) is not None:
+        asked.wrong("dead_letter", f'"{shown(name)}" is not the name of a queue')
+    elif name == queue.name:
+        asked.wrong("dead_letter", "is the very queue that the group is of")
+    return name
+
+
+def in_body(error: InvalidRequest) -> Problem:
+    """What a client is told of members of a body that turn out to be wrong only where they are acted on."""
+    found = tuple({"pointer": f"/{name}", "detail": text} for name, text in error.problems.items())
+    return Problem("invalid-body", " ".join(error.problems.values()), errors=found)
+
+
+def _judge(request: Request, name: str, given: Mapping[str, Any]) -> Judge:
+    """What a group has to be for a request to change it: what its conditions say, and its read-only members."""
+    asked = conditions(request, _KIND)
+
+    def judge(group: Group | None) -> None:
+        asked.meet(group)
+        check_read_only(given, _KIND, name, group)
+
+    return judge
+
+
+def _tag(group: Group) -> tuple[bytes, bytes]:
+    return b"ETag", f'"{group.version}"'.encode("ascii")
+
+
+def _path(queue: Queue, group: Group) -> bytes:
+    parts = (queue.application, "queues", queue.name, "groups", group.name)
+    return "/".join(["/v2", *(quote(part, safe="") for part in parts)]).encode("ascii")
+
+
+def _lag_json(lag: PartitionLag, queue: Queue, now: Ticks) -> dict[str, Any]:
+    """Where a group is in one partition.
+
+    How far it has come is told as a cursor: who reads the partition from there on sees what is not settled.
+    """
+    place = Cursor(queue.incarnation, Position(lag.settled_through), partitions=(lag.partition,))
+    oldest = lag.oldest
+    return {
+        "partition": lag.partition,
+        "settled_through": place.text(),
+        "in_flight": lag.in_flight,
+        "waiting": lag.waiting,
+        "set_aside": lag.set_aside,
+        "behind": {"count": lag.behind, "exact": lag.exact},
+        "oldest": None if oldest is None else id_text(oldest, lag.partition),
+        "oldest_age": None if oldest is None else max(0, now - ticks_of(oldest)) / SECOND,
+    }

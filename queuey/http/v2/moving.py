@@ -1,0 +1,160 @@
+"""Moving a consumer group over v2: to another place of the log, and dead letters back to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+from queuey.core.groups.exchange import GroupExchange
+from queuey.core.groups.values import Redriving
+from queuey.errors import BadCursor, CursorMismatch, InvalidRequest, QueueReplaced
+from queuey.http.authorized import AdmittedToQueue, Route
+from queuey.http.parameters import shown
+from queuey.http.v2.answers import HEAD, encoded
+from queuey.http.v2.claims import partitions
+from queuey.http.v2.groups import GROUP, in_body, named
+from queuey.http.v2.pages import address_of
+from queuey.http.v2.parameters import Members, Query, members
+from queuey.http.wire import Request
+from queuey.model import cursor
+from queuey.model.access import Operation
+from queuey.model.cursor import Cursor
+from queuey.model.group_settings import Start
+from queuey.model.message import Address
+from queuey.model.queue import Queue
+from queuey.model.timeid import MessageId, Ticks, parse_time
+from queuey.model.window import OLDEST, Merge, Position
+
+SEEK: Final = f"{GROUP}/seek"
+REDRIVE: Final = f"{GROUP}/redrive"
+
+MOST_IDS: Final = 1000
+"""Dead letters that one redrive names, at the most."""
+
+_WHICH: Final = "has to say which dead letters in one way: by ids, by since and until, or by all"
+
+
+@attrs.frozen
+class V2Moving:
+    """The handlers of seek and redrive."""
+
+    groups: GroupExchange
+
+    def routes(self) -> tuple[Route, ...]:
+        """What there is."""
+        return (
+            Route("POST", SEEK, Operation.CHANGE_GROUPS, self.seek),
+            Route("POST", REDRIVE, Operation.CHANGE_GROUPS, self.redrive),
+        )
+
+    async def seek(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
+        """Go on from another place."""
+        Query(request, ()).check()
+        queue = admitted.queue
+        found = await named(self.groups, queue, group)
+        asked = Members(members(request, ("to", "partitions")))
+        some = partitions(asked, queue)
+        to = _place(asked, queue)
+        asked.check()
+        if isinstance(to, Cursor):
+            bounds = _bounds(to, queue, some)
+            await self.groups.seek(queue, found, bounds, tuple(bounds))
+        else:
+            await self.groups.seek(queue, found, to, some)
+        request.answer(204, (), b"")
+
+    async def redrive(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
+        """Take dead letters back."""
+        Query(request, ()).check()
+        found = await named(self.groups, admitted.queue, group)
+        asked = _redriving(request)
+        try:
+            redriven = await self.groups.redrive(admitted.queue, found, asked)
+        except InvalidRequest as error:
+            raise in_body(error) from None
+        request.answer(200, HEAD, encoded({"moved": redriven.moved, "next": redriven.next}))
+
+
+def _place(asked: Members, queue: Queue) -> Start | Ticks | Cursor:
+    """Where a seek goes to; anything where that is wrong, which ``asked`` is told."""
+    raw = asked.text("to")
+    if raw is None:
+        if "to" not in asked or asked.value("to") is None:
+            asked.wrong("to", 'is missing; it is "oldest", "newest", a time, a cursor or an id')
+        return Start.OLDEST
+    for word in Start:
+        if word.value == raw:
+            return word
+    time, address = parse_time(raw, up=True), address_of(raw)
+    if time is not None:
+        return time
+    if address is not None:
+        return Cursor(queue.incarnation, Position(address.id, address.partition))
+    try:
+        return cursor.parse(raw)
+    except BadCursor:
+        asked.wrong("to", f'"{shown(raw)}" is neither "oldest" nor "newest", nor a time, a whole cursor or an id')
+        return Start.OLDEST
+
+
+def _bounds(to: Cursor, queue: Queue, some: tuple[int, ...] | None) -> Mapping[int, MessageId]:
+    """The first id that is to be given of each partition, for a group to go on where a reader would.
+
+    :param some: the partitions that are asked for.
+    """
+    if to.incarnation != queue.incarnation:
+        text = "The cursor is of an earlier life of this queue, or of another one; oldest goes on in the present one."
+        raise QueueReplaced(text, Cursor(queue.incarnation, OLDEST).text())
+    if to.descending:
+        raise CursorMismatch("The cursor is of a read from the newest on; a group goes the other way.")
+    every = range(1, queue.settings.partitions + 1)
+    of = every if to.partitions is None else to.partitions
+    wanted = of if some is None else some
+    if not set(wanted) <= {*of} & {*every}:
+        raise CursorMismatch("The cursor is of a read of other partitions.")
+    place = to.position if to.floor is None else max(to.position, Position(to.floor))
+    return {partition: Merge((partition,), place).bounds(partition)[0] for partition in wanted}
+
+
+def _redriving(request: Request) -> Redriving:
+    """Which dead letters a body asks for.
+
+    :raise Problem: naming what is wrong.
+    """
+    asked = Members(members(request, ("ids", "since", "until", "all", "after")))
+    if ("ids" in asked) + ("since" in asked or "until" in asked) + ("all" in asked) != 1:
+        asked.wrong("", _WHICH)
+    if "all" in asked and asked.value("all") is not True:
+        asked.wrong("all", "is not true")
+    redriving = Redriving(
+        addresses=_addresses(asked) if "ids" in asked else None,
+        since=_moment(asked, "since"),
+        until=_moment(asked, "until"),
+        after=asked.text("after"),
+    )
+    asked.check()
+    return redriving
+
+
+def _moment(asked: Members, name: str) -> Ticks | None:
+    if name in asked and asked.value(name) is None:
+        asked.wrong(name, "is null; leave it out, or give a time")
+    return asked.time(name)
+
+
+def _addresses(asked: Members) -> tuple[Address, ...]:
+    """Where dead letters are that a body names, each once."""
+    ids = asked.value("ids")
+    if not isinstance(ids, list) or not 1 <= len(ids) <= MOST_IDS:
+        asked.wrong("ids", f"is not a list of 1 to {MOST_IDS} ids")
+        return ()
+    found: dict[Address, None] = {}
+    for at, each in enumerate(ids):
+        address = address_of(each) if isinstance(each, str) else None
+        if address is None:
+            asked.wrong(f"ids/{at}", "is not the id of a message")
+        else:
+            found[address] = None
+    return tuple(found)

@@ -1,0 +1,121 @@
+"""Settlements over v2: what became of the messages that somebody has a receipt of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from queuey.core.groups.exchange import GroupExchange
+from queuey.core.groups.values import Settling
+from queuey.http.authorized import AdmittedToQueue, Route
+from queuey.http.problems import Problem
+from queuey.http.v2.answers import HEAD, encoded
+from queuey.http.v2.groups import GROUP, named
+from queuey.http.v2.parameters import Members, Query, members
+from queuey.http.wire import Request
+from queuey.model.access import Operation
+from queuey.model.group import Action, Outcome
+from queuey.model.group_settings import MAX_LEASE
+from queuey.model.group_state import MAX_REASON
+from queuey.model.message import MAX_DELAY
+
+SETTLEMENTS: Final = f"{GROUP}/settlements"
+
+MOST_RECEIPTS: Final = 1000
+"""Receipts in a settlement at the most."""
+
+
+_ACTIONS: Final = tuple(action.value for action in Action)
+_OPTIONS: Final = {Action.RETRY: "delay", Action.EXTEND: "lease", Action.REJECT: "reason"}
+"""What may be said beside a receipt, by what is asked for it."""
+
+_FAILED: Final = frozenset({Outcome.STALE, Outcome.INVALID})
+_UNCHANGED: Final = _FAILED | {Outcome.ALREADY_ACKED}
+
+
+@attrs.frozen
+class V2Settlements:
+    """The handler of settlements."""
+
+    groups: GroupExchange
+
+    def routes(self) -> tuple[Route, ...]:
+        """What there is."""
+        return (Route("POST", SETTLEMENTS, Operation.SETTLE_MESSAGES, self.settle),)
+
+    async def settle(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
+        """Ack, retry, extend and reject."""
+        Query(request, ()).check()
+        found = await named(self.groups, admitted.queue, group)
+        asked = settlings(members(request, _ACTIONS))
+        outcomes = await self.groups.settle(admitted.queue, found, asked) if asked else ()
+        told = _told(asked, outcomes)
+        failed = sum(outcome in _FAILED for outcome in outcomes)
+        if failed:
+            text = f"Of {len(outcomes)} receipts {failed} changed nothing: outcomes says which, and why."
+            applied = "no" if _UNCHANGED.issuperset(outcomes) else "partly"
+            raise Problem("stale-receipts", text, applied=applied, members={"outcomes": told})
+        request.answer(200, HEAD, encoded({"outcomes": told}))
+
+
+def _told(asked: Sequence[Settling], outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
+    """What became of each receipt, in the order asked."""
+    return [{"receipt": one.receipt, "outcome": outcome.value} for one, outcome in zip(asked, outcomes, strict=True)]
+
+
+def settlings(given: Mapping[str, Any]) -> tuple[Settling, ...]:
+    """What a body asks for, in the order in which it stands there.
+
+    :param given: lists of receipts by what is asked for them.
+    :raise Problem: naming what is wrong.
+    """
+    asked, found, seen = Members(given), list[Settling](), set[str]()
+    if sum(len(listed) for listed in given.values() if isinstance(listed, list)) > MOST_RECEIPTS:
+        asked.wrong("", f"has more than {MOST_RECEIPTS} receipts")
+        asked.check()
+    for name, listed in given.items():
+        if not isinstance(listed, list):
+            asked.wrong(name, "is not a list of receipts")
+            continue
+        for at, item in enumerate(listed):
+            one = _settling(Action(name), item, f"{name}/{at}", asked)
+            if one.receipt in seen:
+                asked.wrong(f"{name}/{at}", "is a receipt that stands there before")
+            if one.receipt:
+                seen.add(one.receipt)
+            found.append(one)
+    asked.check()
+    return tuple(found)
+
+
+def _settling(action: Action, item: Any, place: str, asked: Members) -> Settling:
+    """What is asked for one receipt.
+
+    :param place: where it stands in the body.
+    :param asked: is told what is wrong.
+    """
+    if isinstance(item, str):
+        return Settling(action, item)
+    if not isinstance(item, dict):
+        asked.wrong(place, "is neither a receipt nor an object that has one")
+        return Settling(action, "")
+    option = _OPTIONS.get(action)
+    inner = asked.within(place, item)
+    inner.only(("receipt",) if option is None else ("receipt", option))
+    receipt = inner.text("receipt")
+    if item.get("receipt") is None:
+        inner.wrong("receipt", "is missing")
+    span = inner.seconds("delay", MAX_DELAY) if action is Action.RETRY else None
+    if action is Action.EXTEND:
+        span = inner.number("lease", 1, MAX_LEASE)
+    return Settling(action, receipt or "", span, _reason(inner) if action is Action.REJECT else "")
+
+
+def _reason(asked: Members) -> str:
+    reason = asked.text("reason") or ""
+    size = len(reason.encode("utf-8"))
+    if size > MAX_REASON:
+        asked.wrong("reason", f"has {size} bytes in UTF-8, and not at most {MAX_REASON}")
+    return reason
