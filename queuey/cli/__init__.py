@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import secrets
 import signal
@@ -15,9 +16,11 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from queuey import __version__, config
+from queuey.cli import ops
 from queuey.cli.restoring import Client, RestoringFailed, connect, restore_queue
 from queuey.config import CassandraStorage, MemoryStorage
 from queuey.errors import ConfigurationError, QueueyError
+from queuey.logs import printable
 from queuey.model.timeid import lower_bound, timestamp
 from queuey.storage.sqlite.backup import Archive, back_up
 
@@ -74,10 +77,12 @@ def main(argv: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
             return _restore_queue(arguments, stdout)
         if arguments.command == "schema":
             return _schema(arguments, stdout)
+        if arguments.command == "ops":
+            return _ops(arguments, stdout, stderr)
         return _new_key(arguments.name, stdout, stderr)
     except ConfigurationError as error:
         lines = error.problems
-    except (QueueyError, RestoringFailed) as error:
+    except (QueueyError, RestoringFailed, ops.CallFailed) as error:
         lines = (str(error),)
     for line in lines:
         print(line, file=stderr)
@@ -102,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     _backup_parser(commands)
     _restore_parser(commands)
     _schema_parser(commands)
+    _ops_parser(commands)
     keys = commands.add_parser("keys", help="make keys of applications", description="Make keys of applications.")
     actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
     new = actions.add_parser(
@@ -153,6 +159,44 @@ def _schema_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     )
     schema.add_argument("--config", type=Path, metavar="FILE", help="the settings; without it, the defaults")
     schema.add_argument("--apply", action="store_true", help="make them, or bring them up to date, instead")
+
+
+def _ops_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "ops",
+        help="ask a running daemon, or tell it to do something",
+        description="Call a method of the operators' port of a running daemon: system.listMethods has their names, and "
+        "system.methodHelp method=NAME what one does. A value that is JSON, such as 60, true, null or [1,2], is taken "
+        "for that, any other for text. The exit status is 1 where the daemon refuses, or does not answer.",
+        allow_abbrev=False,
+    )
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--config", type=Path, metavar="FILE", help="the settings of the daemon")
+    where.add_argument("--to", metavar="ADDRESS", help="unix:PATH, or a URL such as http://127.0.0.1:5001")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="has the operators' token")
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+    parser.add_argument("method", metavar="METHOD")
+    parser.add_argument("parameters", nargs="*", metavar="KEY=VALUE")
+
+
+def _ops(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int:
+    params = ops.parameters(arguments.parameters)
+    to = arguments.to or ops.place(config.load(arguments.config).server.ops, str(arguments.config))
+    token = None if arguments.token_file is None else _key(arguments.token_file)
+    connection = ops.connect(to)
+    try:
+        result = ops.call(connection, arguments.method, params, token)
+    except ops.Fault as fault:
+        if arguments.json:
+            print(json.dumps(fault.error, indent=2), file=stdout)
+        else:
+            print("\n".join(map(printable, fault.lines)), file=stderr)
+        return 1
+    finally:
+        connection.close()
+    for line in [json.dumps(result, indent=2)] if arguments.json else ops.shown(result):
+        print(line, file=stdout)
+    return 0
 
 
 def _check(file: Path, stdout: TextIO, stderr: TextIO) -> int:

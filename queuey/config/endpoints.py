@@ -75,6 +75,15 @@ def _is_open_socket(description: _Description) -> bool:
     return description.kind == "unix" and "mode" not in description.named
 
 
+def arguments(text: str) -> tuple[str, Mapping[str, str]]:
+    """The kind of an endpoint, and all of its arguments by name.
+
+    :param text: a description that was checked.
+    """
+    description = _parse(text)
+    return description.kind, _arguments(description, _FIRST[description.kind])
+
+
 def local(text: str) -> bool:
     """Whether only this machine reaches an endpoint, and through a socket not every user of it.
 

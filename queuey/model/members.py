@@ -6,6 +6,7 @@ The settings say the same in an ini file; what an application has in the store i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any, Final
@@ -20,6 +21,13 @@ from queuey.model.queue import Consistency, Guarantee
 MAX_ORIGINS: Final = 20
 """Origins that one application may have in the store."""
 
+MAX_IDENTITIES: Final = 20
+"""Who may be believed who the users of one application in the store are."""
+
+MIN_RATE: Final = 0.001
+MAX_RATE: Final = 1_000_000
+
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,50}")
 _MAX_ORIGIN: Final = 300
 _ON_WRITE: Final = "on-write"
 
@@ -106,9 +114,45 @@ def _words(kind: type[Enum]) -> str:
     return ", ".join(str(one.value) for one in kind)
 
 
+def _number(low: float, high: float) -> Callable[[Any], float]:
+    def read(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError("is no number")
+        if not low <= value <= high:
+            raise ValueError("is out of range")
+        return float(value)
+
+    return read
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("is no boolean")
+    return value
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) and _NAME.fullmatch(one) for one in value):
+        raise ValueError("is no array of names")
+    if len(value) > MAX_IDENTITIES or len(set(value)) < len(value):
+        raise ValueError("is too long, or has one twice")
+    return tuple(value)
+
+
+def _most(name: str, high: int, what: str = "") -> Member:
+    """A limit that is a whole number."""
+    return Member(name, name, True, "number", f"1 to {high}{what}", _whole(1, high), _as_it_is)
+
+
+def _rate(name: str) -> Member:
+    """A limit that is so many a second."""
+    allowed = f"{MIN_RATE:g} to {MAX_RATE} a second"
+    return Member(name, name, True, "number", allowed, _number(MIN_RATE, MAX_RATE), _as_it_is)
+
+
 _MOST_BYTES: Final = 1 << 50
 _MOST_BODY: Final = 256 << 20
-_MOST_QUEUES: Final = 1_000_000_000
+_MOST: Final = 1_000_000_000
 
 MEMBERS: Final = (
     Member("guarantee", "guarantee", False, "string", _words(Guarantee), _word(Guarantee), _value),
@@ -141,8 +185,32 @@ MEMBERS: Final = (
         _origins,
         list,
     ),
-    Member("max_queues", "max_queues", True, "number", f"1 to {_MOST_QUEUES}", _whole(1, _MOST_QUEUES), _as_it_is),
-    Member("max_bytes", "max_bytes", True, "number", f"1 to {_MOST_BYTES} bytes", _whole(1, _MOST_BYTES), _as_it_is),
+    Member(
+        "identities",
+        "identities",
+        False,
+        "array",
+        f"at most {MAX_IDENTITIES} names: browserid, and those of [jwt:NAME]",
+        _names,
+        list,
+    ),
+    Member("signed_urls", "signed_urls", False, "boolean", "true, false", _boolean, _as_it_is),
+    _most("max_queues", _MOST),
+    _most("max_bytes", _MOST_BYTES, " bytes"),
+    _most("max_messages", _MOST_BYTES),
+    _most("max_queue_bytes", _MOST_BYTES, " bytes"),
+    _most("max_queue_messages", _MOST_BYTES),
+    _most("max_groups", _MOST),
+    _most("max_waits", _MOST),
+    _most("max_queue_waits", _MOST),
+    _rate("request_rate"),
+    _most("request_burst", MAX_RATE),
+    _rate("message_rate"),
+    _most("message_burst", MAX_RATE),
+    _rate("queue_request_rate"),
+    _most("queue_request_burst", MAX_RATE),
+    _rate("queue_message_rate"),
+    _most("queue_message_burst", MAX_RATE),
     Member(
         "max_body", "max_body", True, "number", "1 byte to the max_body of [server]", _whole(1, _MOST_BODY), _as_it_is
     ),

@@ -142,6 +142,7 @@ def assemble(settings: Settings, reactor: Any, now: Callable[[], float], store: 
         policies,
         directory,
         exchange,
+        groups,
         draining,
         lambda: {"connections": site.connections, "requests": site.busy},
     )

@@ -14,6 +14,7 @@ from twisted.logger import globalLogPublisher
 from queuey import __version__
 from queuey.config import SQLiteStorage
 from queuey.core.applications.registry import Registry
+from queuey.core.groups.exchange import GroupExchange
 from queuey.core.messages import MessageExchange
 from queuey.core.queues import QueueDirectory
 from queuey.http.wire import Limits, Site
@@ -25,6 +26,7 @@ from queuey.ops.door import Door, render_refusal, who
 from queuey.ops.methods.applications import Applications, Keys, Policies
 from queuey.ops.methods.applications import Limits as LimitsMethods
 from queuey.ops.methods.daemon import Daemon, Draining, Logging
+from queuey.ops.methods.groups import Groups
 from queuey.ops.methods.queues import Queues
 from queuey.ops.methods.shown import moment
 from queuey.ops.methods.store import Care, Store
@@ -60,6 +62,7 @@ def operators_site(
     policies: IPolicies,
     directory: QueueDirectory,
     exchange: MessageExchange,
+    groups: GroupExchange,
     draining: Draining,
     busy: Callable[[], Mapping[str, int]],
 ) -> Site:
@@ -82,18 +85,19 @@ def operators_site(
             **busy(),
         }
 
-    groups = {
+    methods = {
         "applications": Applications(registry),
         "keys": Keys(registry),
         "policies": Policies(registry),
         "limits": LimitsMethods(registry),
         "queues": Queues(policies, directory, exchange),
+        "groups": Groups(directory, groups),
         "store": Store(store, care(in_force, reactor), lambda: in_force.settings.server.ops.backups, now),
         "log": Logging(log),
     }
     rpc = RPC(
         Daemon(store, draining, facts),
-        groups,
+        methods,
         who,
         audit_logger(globalLogPublisher, now),
         lambda: uuid.uuid4().hex,

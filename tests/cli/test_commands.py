@@ -42,7 +42,9 @@ class CheckTests(SynchronousTestCase):
         status, out, err = run("check", str(path))
         self.assertEqual(status, 0)
         self.assertEqual(
-            err, f"warning: {path}: [application_keys]: names no application, so that nobody can use the daemon\n"
+            err,
+            f"warning: {path}: [application_keys]: names no application, so that only those in the store can use the "
+            "daemon\n",
         )
         self.assertTrue(out)
 

@@ -21,7 +21,7 @@ class ProtocolTests(OpsTestCase):
 
     def broken(self, code: int, body: Any, id: Any = None) -> str:
         """The text of the one error that a body is answered with."""
-        answer = self.expect(200, self.post(body))
+        answer = self.expect(200, self.send(body))
         self.assertEqual((answer["id"], answer["error"]["code"]), (id, code), answer)
         return str(self.error(answer)["message"])
 
@@ -80,15 +80,15 @@ class ProtocolTests(OpsTestCase):
 
     def test_ids_come_back(self) -> None:
         for id in (0, -1, 1.5, "", "x", None, "\u2028"):
-            answer = self.expect(200, self.post(call("log.level", id=id)))
+            answer = self.expect(200, self.send(call("log.level", id=id)))
             self.assertEqual(answer, {"jsonrpc": "2.0", "result": "info", "id": id})
 
     def test_notifications_are_done_and_not_answered(self) -> None:
-        answer = self.post(call("drain"))
+        answer = self.send(call("drain"))
         self.assertEqual((answer.status, answer.body), (204, b""))
         self.assertTrue(self.call("status")["draining"])
         for wrong in (call("no.such"), call("applications.get", {"name": 7}), call("applications.get", ["nobody"])):
-            self.assertEqual(self.post(wrong).status, 204)
+            self.assertEqual(self.send(wrong).status, 204)
 
     def test_batches(self) -> None:
         batch = [
@@ -98,16 +98,16 @@ class ProtocolTests(OpsTestCase):
             7,
             call("no.such", id=3),
         ]
-        first, second, third, fourth = self.expect(200, self.post(batch))
+        first, second, third, fourth = self.expect(200, self.send(batch))
         self.assertEqual((first["id"], first["result"]["policy"]["ttl"]), (1, 5))
         self.assertEqual((second["id"], second["result"]["ttl"]), ("two", 5))
         self.assertEqual((third["id"], third["error"]["code"]), (None, faults.INVALID_REQUEST))
         self.assertEqual((fourth["id"], fourth["error"]["code"]), (3, faults.METHOD_NOT_FOUND))
-        self.assertEqual(self.post([call("log.level")] * 3).status, 204)
+        self.assertEqual(self.send([call("log.level")] * 3).status, 204)
 
     def test_batches_are_bounded(self) -> None:
         self.broken(faults.INVALID_REQUEST, [])
-        found = self.expect(200, self.post([call("log.level", id=n) for n in range(MAX_BATCH)]))
+        found = self.expect(200, self.send([call("log.level", id=n) for n in range(MAX_BATCH)]))
         self.assertEqual([one["id"] for one in found], list(range(MAX_BATCH)))
         text = self.broken(faults.INVALID_REQUEST, [call("drain", id=n) for n in range(MAX_BATCH + 1)])
         self.assertIn(str(MAX_BATCH), text)
@@ -115,7 +115,7 @@ class ProtocolTests(OpsTestCase):
         self.assertFalse(self.call("status")["draining"])
 
     def test_bodies_are_bounded(self) -> None:
-        answer = self.post(b" " * ((1 << 20) + 1))
+        answer = self.send(b" " * ((1 << 20) + 1))
         self.assertEqual((answer.status, self.error(answer.json)["data"]["code"]), (413, "malformed-request"))
 
     def test_methods_that_are_not_there(self) -> None:
@@ -150,7 +150,7 @@ class ProtocolTests(OpsTestCase):
         self.assertEqual(sorted(named), ["'colour'", "application", "digest"])
         wrong: list[list[Any]] = [[], ["a", "b"], [None], [["a"]], [{}], [1.5], [True], ["\ud800"], ["x" * 1001]]
         for params in wrong:
-            answer = self.expect(200, self.post(call("applications.get", params, id=1)))
+            answer = self.expect(200, self.send(call("applications.get", params, id=1)))
             self.assertEqual(answer["error"]["code"], faults.INVALID_PARAMS, params)
         self.assertEqual(self.fault("applications.list", limit=True)["code"], faults.INVALID_PARAMS)
         self.assertEqual(self.fault("log.level", level="loud")["code"], faults.INVALID_PARAMS)

@@ -29,6 +29,9 @@ from queuey.model.policy import Policy
 SETTINGS: Final = "settings"
 STORE: Final = "store"
 
+_COUNTED: Final = ("max_bytes", "max_messages", "max_queue_bytes", "max_queue_messages")
+"""Limits that hold what a store counts exactly."""
+
 
 @attrs.frozen
 class Given:
@@ -84,7 +87,7 @@ class Registry:
     with ``Conflict`` where others change it at the same time, and with ``StorageFull``.
 
     :ivar given: what the settings say, as it is now.
-    :ivar counts_bytes: whether the store can hold an application to its ``max_bytes``.
+    :ivar counts_bytes: whether the store can hold an application to what its messages may take.
     :ivar now: the wall clock, in seconds since 1970.
     :ivar new_key: makes a key that nobody can guess.
     """
@@ -233,8 +236,9 @@ class Registry:
 
     def _check_promises(self, policy: Policy) -> None:
         check_promise(defaults(policy), policy, self.store.promises)
-        if policy.max_bytes is not None and not self.counts_bytes:
-            raise NotPromised("A cluster does not count bytes exactly, so there is no max_bytes.")
+        counted = [name for name in _COUNTED if getattr(policy, name) is not None]
+        if counted and not self.counts_bytes:
+            raise NotPromised(f"A cluster does not count exactly what it has, so there is no {', '.join(counted)}.")
 
     def _check_new(self, digest: bytes, snapshot: Snapshot) -> None:
         if digest in self.given().digests or snapshot.owners.get(digest) is not None:

@@ -1,0 +1,218 @@
+"""Calls of the operators' port from the shell, and their answers as tables."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+import attrs
+
+from queuey.config import OpsSettings
+from queuey.config.endpoints import arguments
+from queuey.logs import printable
+
+TIMEOUT: Final = 3600.0
+"""Seconds that one answer may take: a check reads all of a store."""
+
+PATH: Final = "/rpc"
+NOTHING: Final = "-"
+"""Stands for what is not there in a table."""
+
+_NO_PORT: Final = "names no ops in [server] that can be called from here; --to says where else"
+
+
+class CallFailed(Exception):
+    """There is no answer to the call; the text is one line."""
+
+
+@attrs.frozen
+class Fault(Exception):
+    """The daemon refused the call.
+
+    :ivar error: as JSON-RPC has it.
+    """
+
+    error: Mapping[str, Any]
+
+    @property
+    def lines(self) -> list[str]:
+        """What is wrong, a line each."""
+        data = self.error.get("data") or {}
+        details = [f"{one['parameter']} {one['detail']}" for one in data.get("errors", ())]
+        return [f"{line} ({data.get('code', self.error.get('code'))})" for line in details or [self.error["message"]]]
+
+
+class Connection(Protocol):
+    """A connection as ``http.client`` has it."""
+
+    def request(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> None:
+        """Send a request."""
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        """Wait for its answer."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class _SocketConnection(http.client.HTTPConnection):
+    """A connection over a local socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        """Open it."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(TIMEOUT)
+        self.sock.connect(self._path)
+
+
+def connect(to: str) -> Connection:
+    """A connection that is opened with its request.
+
+    :param to: ``unix:PATH``, or a URL.
+    :raise CallFailed: it is neither.
+    """
+    if to.startswith("unix:"):
+        return _SocketConnection(to.removeprefix("unix:"))
+    try:
+        parts = urlsplit(to)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or parts.path.strip("/") or parts.query:
+        raise CallFailed(f"{to} is neither unix:PATH nor a URL such as http://127.0.0.1:5001")
+    if parts.scheme == "http":
+        return http.client.HTTPConnection(host, port or 80, timeout=TIMEOUT)
+    return http.client.HTTPSConnection(host, port or 443, timeout=TIMEOUT, context=ssl.create_default_context())
+
+
+def place(ops: OpsSettings, file: str) -> str:
+    """Where settings let operators in, as :func:`connect` takes it.
+
+    :param file: of the settings, for who has to be told that there is no such place.
+    :raise CallFailed: nowhere.
+    """
+    for description in ops.listen:
+        kind, named = arguments(description)
+        if kind == "unix":
+            return f"unix:{named['address']}"
+        if kind in ("tcp", "tcp6"):
+            host = named.get("interface") or ("::1" if kind == "tcp6" else "127.0.0.1")
+            return f"http://[{host}]:{named['port']}" if ":" in host else f"http://{host}:{named['port']}"
+        if kind == "ssl" and ops.hosts:
+            return f"https://{ops.hosts[0]}:{named['port']}"
+    raise CallFailed(f"{file}: {_NO_PORT}")
+
+
+def parameters(words: Sequence[str]) -> dict[str, Any]:
+    """The parameters of a call from ``key=value``; a value that is JSON is taken for that, any other for text.
+
+    :raise CallFailed: where a word is none.
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name or name in found:
+            raise CallFailed(f"{printable(word)} is not key=value, or stands twice")
+        found[name] = _value(text)
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except ValueError:
+        return text
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(text)
+
+
+def call(connection: Connection, method: str, params: Mapping[str, Any], token: str | None) -> Any:
+    """What a method returns.
+
+    :raise Fault: the daemon refused the call.
+    :raise CallFailed: there is no answer.
+    """
+    headers = {"Content-Type": "application/json"}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+    try:
+        connection.request("POST", PATH, body, headers)
+        answer = connection.getresponse()
+        document = json.loads(answer.read())
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise CallFailed(f"the daemon does not answer: {reason}") from None
+    except ValueError:
+        raise CallFailed("what answers there is no operators' port of Queuey") from None
+    if not isinstance(document, dict) or not document.keys() & {"error", "result"}:
+        raise CallFailed("what answers there is no operators' port of Queuey")
+    if "error" in document:
+        raise Fault(document["error"])
+    return document["result"]
+
+
+def shown(result: Any) -> list[str]:
+    """A result as lines for people: tables where there are rows."""
+    if isinstance(result, dict):
+        return _object(result)
+    if isinstance(result, list):
+        return _rows(result) if _is_table(result) else [_cell(one) for one in result]
+    return str(result).split("\n") if isinstance(result, str) else [_cell(result)]
+
+
+def _object(found: Mapping[str, Any]) -> list[str]:
+    flat = _flat(found)
+    pairs = [(name, value) for name, value in flat if not _is_table(value)]
+    tables = [(name, value) for name, value in flat if _is_table(value)]
+    if len(tables) == 1 and all(value is None for _, value in pairs):
+        return _rows(tables[0][1])
+    width = max([len(name) for name, _ in pairs], default=0)
+    lines = [f"{name:{width}}  {_cell(value)}" for name, value in pairs]
+    for name, value in tables:
+        lines += ["", f"{name}:", *_rows(value)]
+    return lines
+
+
+def _flat(found: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = []
+    for name, value in found.items():
+        if isinstance(value, dict):
+            pairs += _flat(value, f"{prefix}{name}.")
+        else:
+            pairs.append((f"{prefix}{name}", value))
+    return pairs
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
+
+
+def _rows(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = list(dict.fromkeys(name for one in found for name in one))
+    rows = [names, *([_cell(one.get(name)) for name in names] for one in found)]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(names))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _cell(value: Any) -> str:
+    if value is None or value == []:
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return printable(" ".join(value))
+    return printable(json.dumps(value, ensure_ascii=False))

@@ -1,0 +1,110 @@
+"""The consumer groups of any queue: ``groups.*``."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from queuey.core.groups.exchange import GroupExchange
+from queuey.core.groups.values import PartitionLag
+from queuey.core.queues import QueueDirectory
+from queuey.model.group_settings import Group, Start
+from queuey.model.queue import MAX_PARTITIONS
+from queuey.model.timeid import LOWEST, MessageId, Ticks, parse_time, timestamp, to_rfc3339
+from queuey.ops.faults import invalid_params
+from queuey.ops.methods.applications import APPLICATION
+from queuey.ops.methods.queues import QUEUE
+from queuey.ops.parameters import ARRAY, TEXT, Kind, Parameter
+from queuey.ops.rpc import Call, Methods, method
+
+GROUP: Final = Parameter("group", Kind("string", "the name of a group", TEXT.read), needed=True)
+_PLACE: Final = Kind("string", "oldest, newest, a time such as 2026-01-31T12:00:00Z, or seconds since 1970", TEXT.read)
+_PARTITIONS: Final = Kind("array", "numbers of partitions, each once", ARRAY.read)
+
+
+class Groups(Methods):
+    """``groups.*``."""
+
+    def __init__(self, directory: QueueDirectory, groups: GroupExchange) -> None:
+        super().__init__()
+        self._directory = directory
+        self._groups = groups
+
+    @method("array", APPLICATION, QUEUE)
+    async def jsonrpc_list(self, call: Call, application: str, queue: str) -> list[dict[str, Any]]:
+        """The consumer groups of a queue, by name."""
+        found = await self._directory.find(application, queue)
+        return [_group(group) for group in await self._groups.names(found)]
+
+    @method("object", APPLICATION, QUEUE, GROUP)
+    async def jsonrpc_describe(self, call: Call, application: str, queue: str, group: str) -> dict[str, Any]:
+        """A consumer group, and where it is in each partition."""
+        found = await self._directory.find(application, queue)
+        its = await self._groups.find(found, group)
+        lags = await self._groups.lag(found, its)
+        return {**_group(its), "partitions": [_lag(lag) for lag in lags]}
+
+    @method(
+        "boolean",
+        APPLICATION,
+        QUEUE,
+        GROUP,
+        Parameter("to", _PLACE, needed=True),
+        Parameter("partitions", _PARTITIONS),
+        changes=True,
+    )
+    async def jsonrpc_seek(
+        self, call: Call, application: str, queue: str, group: str, to: str, partitions: list[Any] | None = None
+    ) -> bool:
+        """Let a consumer group go on from another place, in all partitions or in some."""
+        found = await self._directory.find(application, queue)
+        its = await self._groups.find(found, group)
+        some = None if partitions is None else _numbers(partitions, found.settings.partitions)
+        await self._groups.seek(found, its, _place(to), some)
+        return True
+
+
+def _numbers(partitions: list[Any], most: int) -> tuple[int, ...]:
+    good = [one for one in partitions if isinstance(one, int) and not isinstance(one, bool) and 1 <= one <= most]
+    if not partitions or good != partitions or len(set(good)) < len(good) or len(good) > MAX_PARTITIONS:
+        raise invalid_params({"partitions": f"are not some of the partitions of the queue, which are 1 to {most}"})
+    return tuple(good)
+
+
+def _place(text: str) -> Start | Ticks:
+    for word in Start:
+        if word.value == text:
+            return word
+    time = parse_time(text, up=True)
+    if time is None:
+        raise invalid_params({"to": f"is no place; allowed: {_PLACE.allowed}"})
+    return time
+
+
+def _group(group: Group) -> dict[str, Any]:
+    settings = group.settings
+    return {
+        "name": group.name,
+        "lease": settings.lease,
+        "max_deliveries": settings.max_deliveries,
+        "dead_letter": settings.dead_letter,
+        "order": settings.order.value,
+        "guarantee": settings.guarantee.value if settings.guarantee else None,
+        "created": to_rfc3339(group.created),
+    }
+
+
+def _lag(lag: PartitionLag) -> dict[str, Any]:
+    return {
+        "partition": lag.partition,
+        "behind": lag.behind,
+        "exact": lag.exact,
+        "in_flight": lag.in_flight,
+        "waiting": lag.waiting,
+        "set_aside": lag.set_aside,
+        "oldest": _time(lag.oldest),
+        "settled_through": _time(lag.settled_through),
+    }
+
+
+def _time(id: MessageId | None) -> str | None:
+    return None if id is None or id == LOWEST else timestamp(id)

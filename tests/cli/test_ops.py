@@ -1,0 +1,166 @@
+"""Calls from the shell: where they go, what they say, and how answers look."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey.cli import ops
+from queuey.cli.ops import CallFailed, Fault
+from queuey.config import OpsSettings, load
+from tests.cli.test_commands import run
+
+
+class Answering:
+    """A connection that answers what a test says."""
+
+    def __init__(self, answer: bytes | OSError) -> None:
+        self.answer = answer
+        self.asked: list[tuple[str, str, Any, Mapping[str, str]]] = []
+
+    def request(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> None:
+        if isinstance(self.answer, OSError):
+            raise self.answer
+        self.asked.append((method, url, json.loads(body), headers))
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        assert isinstance(self.answer, bytes)
+        data = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(self.answer), self.answer)
+
+        class Socket:
+            def makefile(self, mode: str) -> BytesIO:
+                return BytesIO(data)
+
+        answer = http.client.HTTPResponse(Socket())  # type: ignore[arg-type]
+        answer.begin()
+        return answer
+
+    def close(self) -> None:
+        pass
+
+
+class CallTests(SynchronousTestCase):
+    """One call."""
+
+    def test_what_is_sent(self) -> None:
+        connection = Answering(b'{"jsonrpc":"2.0","id":1,"result":[7]}')
+        self.assertEqual(ops.call(connection, "keys.list", {"application": "shop"}, "secret"), [7])
+        body = {"jsonrpc": "2.0", "id": 1, "method": "keys.list", "params": {"application": "shop"}}
+        headers = {"Content-Type": "application/json", "Authorization": "Bearer secret"}
+        self.assertEqual(connection.asked, [("POST", "/rpc", body, headers)])
+        ops.call(connection, "status", {}, None)
+        self.assertNotIn("Authorization", connection.asked[1][3])
+
+    def test_what_goes_wrong(self) -> None:
+        for answer, said in (
+            (ConnectionRefusedError(111, "Connection refused"), "the daemon does not answer: Connection refused"),
+            (b"<html>", "no operators' port"),
+            (b"[]", "no operators' port"),
+            (b'{"status":"ok"}', "no operators' port"),
+        ):
+            error = self.assertRaises(CallFailed, ops.call, Answering(answer), "status", {}, None)
+            self.assertIn(said, str(error))
+
+    def test_refusals(self) -> None:
+        errors = [{"parameter": "ttl", "detail": "is out of range"}, {"parameter": "x", "detail": "is no parameter"}]
+        refused = {"code": -32602, "message": "ttl is", "data": {"code": "invalid-parameters", "errors": errors}}
+        answer = json.dumps({"jsonrpc": "2.0", "id": 1, "error": refused}).encode()
+        fault = self.assertRaises(Fault, ops.call, Answering(answer), "limits.set", {}, None)
+        expected = ["ttl is out of range (invalid-parameters)", "x is no parameter (invalid-parameters)"]
+        self.assertEqual(fault.lines, expected)
+        self.assertEqual(Fault({"code": 7, "message": "No."}).lines, ["No. (7)"])
+
+
+class WordsTests(SynchronousTestCase):
+    """What is typed."""
+
+    def test_values(self) -> None:
+        given = ["name=shop", "ttl=60", "on=true", "none=null", 'text="60"', "many=[1,2]", "a=b=c", "empty=", "nan=NaN"]
+        self.assertEqual(
+            ops.parameters(given),
+            {
+                "name": "shop",
+                "ttl": 60,
+                "on": True,
+                "none": None,
+                "text": "60",
+                "many": [1, 2],
+                "a": "b=c",
+                "empty": "",
+                "nan": "NaN",
+            },
+        )
+        for wrong in (["name"], ["=x"], ["a=1", "a=2"], [""]):
+            self.assertRaises(CallFailed, ops.parameters, wrong)
+
+    def test_places(self) -> None:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        file = folder / "q.ini"
+        for text, found in (
+            ("unix:/run/ops.sock", "unix:/run/ops.sock"),
+            ("tcp:5001:interface=127.0.0.1", "http://127.0.0.1:5001"),
+            ("tcp6:5001:interface=\\:\\:1", "http://[::1]:5001"),
+        ):
+            file.write_text(f"[server]\nops = {text}\n")
+            self.assertEqual(ops.place(load(file).server.ops, "q.ini"), found)
+        error = self.assertRaises(CallFailed, ops.place, OpsSettings(), "q.ini")
+        self.assertIn("q.ini: names no ops", str(error))
+
+    def test_addresses(self) -> None:
+        for wrong in ("", "localhost", "ftp://a", "http://", "http://[::1", "http://a:b", "http://a/rpc", "http://a?b"):
+            self.assertRaises(CallFailed, ops.connect, wrong)
+        for good in ("unix:/run/ops.sock", "http://127.0.0.1:5001", "https://ops.example/", "http://[::1]:1"):
+            ops.connect(good).close()
+
+    def test_the_command(self) -> None:
+        socket = Path(self.mktemp()).name
+        self.assertEqual(
+            run("ops", "--to", f"unix:{socket}", "status"),
+            (1, "", "the daemon does not answer: No such file or directory\n"),
+        )
+        self.assertEqual(run("ops", "status")[0], 2)
+        self.assertEqual(run("ops", "--to", "unix:x", "status", "word")[0], 1)
+
+
+class ShownTests(SynchronousTestCase):
+    """Answers as people see them."""
+
+    def shown(self, result: Any, *lines: str) -> None:
+        self.assertEqual(ops.shown(result), list(lines))
+
+    def test_simple_things(self) -> None:
+        self.shown(True, "yes")
+        self.shown(None, "-")
+        self.shown(7, "7")
+        self.shown("two\nlines", "two", "lines")
+        self.shown(["a", "b"], "a", "b")
+        self.shown([])
+
+    def test_an_object(self) -> None:
+        self.shown(
+            {"name": "shop", "policy": {"ttl": 60, "cors_origins": []}, "keys": [{"id": "ab", "used": None}]},
+            "name                 shop",
+            "policy.ttl           60",
+            "policy.cors_origins  -",
+            "",
+            "keys:",
+            "id  used",
+            "ab  -",
+        )
+
+    def test_rows(self) -> None:
+        found = [{"name": "a", "keys": 2}, {"name": "longer", "more": ["x", "y"]}]
+        lines = ("name    keys  more", "a       2     -", "longer  -     x y")
+        self.shown(found, *lines)
+        self.shown({"applications": found, "next": None}, *lines)
+        self.shown({"applications": found, "next": "longer"}, "next  longer", "", "applications:", *lines)
+
+    def test_nothing_moves_the_cursor(self) -> None:
+        self.shown({"name": "a\x1b[2Jb"}, "name  a\\u001b[2Jb")
