@@ -320,10 +320,29 @@ class BirthTests(CellCase):
         self.assertEqual(self.store.states, {})
 
     def test_it_could_not_be_taken_back(self) -> None:
-        for answer in (away, unknown_and_not, full):
+        for answer in (away, full):
             self.stood, self.store.script = [NoSuchGroup("It was deleted.")], [apply, answer]
             self.assertEqual(self.failed(counting, Unavailable).applied, "unknown")
             self.store.states.clear()
+
+    def test_nobody_knows_whether_it_was_taken_back(self) -> None:
+        for answer in (unknown_and_applied, unknown_and_not, unknown_and_late):
+            self.stood, self.store.script = [NoSuchGroup("It was deleted.")], [apply, answer]
+            self.failed(counting, NoSuchGroup)
+            self.assertEqual(self.store.states, {})
+
+    def test_others_went_on_with_it(self) -> None:
+        """What they made of it goes too, where the group is no more, and stays, where that is not known."""
+        for error, kind in ((NoSuchGroup("It was deleted."), NoSuchGroup), (Unavailable("Not now."), Unavailable)):
+            self.stood, self.store.script = [error], [apply, self.gone_on_with]
+            self.failed(counting, kind)
+            self.assertEqual(len(self.store.states), int(kind is Unavailable))
+            self.store.states.clear()
+
+    @staticmethod
+    def gone_on_with(store: Scripted, key: str, version: str | None, value: bytes | None, fresh: str) -> Outcome:
+        store.states[key] = attrs.evolve(store.states[key], version="another")
+        return store.set(key, version, value, fresh)
 
     def test_somebody_else_made_it(self) -> None:
         other = self.other_cell(alone=False)

@@ -10,7 +10,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from queuey.errors import QueueyError, Unavailable
+from queuey.errors import NoSuchGroup, QueueyError, Unavailable
 from queuey.interfaces import IStateStore, Outcome, State
 from queuey.model.group_state import TOKEN, GroupState, decode, encode, stamped
 
@@ -167,10 +167,27 @@ class Cell:
             await self._source.stands()
         except QueueyError as error:
             try:
-                outcome = await self._states.replace(self._source.key, version, None, self._new_token(TOKEN).hex())
+                removed = await self._remove(version, whatever=isinstance(error, NoSuchGroup))
             except QueueyError:
-                outcome = Outcome.UNKNOWN
-            raise error if outcome is Outcome.APPLIED else _unknown() from None
+                removed = False
+            raise error if removed else _unknown() from None
+
+    async def _remove(self, version: str | None, whatever: bool) -> bool:
+        """Remove what is stored; whether nothing is any more.
+
+        :param whatever: whether to remove also what others have made of it.
+        """
+        for _ in range(_ATTEMPTS):
+            outcome = await self._states.replace(self._source.key, version, None, self._new_token(TOKEN).hex())
+            if outcome is Outcome.APPLIED:
+                return True
+            stored = await self._states.read(self._source.key)
+            if stored is None:
+                return True
+            if stored.version != version and not whatever:
+                return False
+            version = stored.version
+        return False
 
     async def _is_newest(self, held: _Held) -> bool:
         """Whether what is at hand is what is stored; if not, that is at hand then."""

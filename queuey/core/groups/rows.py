@@ -119,14 +119,22 @@ class GroupRows:
 
     @deferred
     async def remove_all(self, queue: Queue) -> None:
-        """Remove all groups of a queue that was deleted."""
-        partitions = queue.settings.partitions
+        """Remove all groups of a queue that was deleted; it can be begun anew where somebody has not finished it."""
         for name in sorted(await self.names(queue.incarnation)):
-            group = await self.read(queue.incarnation, name)
+            group = await self._ended(queue.incarnation, name)
             if group is not None:
+                await self._remove_states(group, queue.settings.partitions)
                 await self._clear(group_key(queue.incarnation, name))
-                await self._remove_states(group, partitions)
         await self._clear(groups_key(queue.incarnation))
+
+    async def _ended(self, incarnation: int, name: str) -> Group | None:
+        """A group that has been ended by now, so that no states of it are made any more; ``None`` where none is."""
+        for _ in range(_ATTEMPTS):
+            group = await self.read(incarnation, name)
+            if group is None or group.ended:
+                return group
+            await self.write(attrs.evolve(group, ended=True))
+        raise contended()
 
     async def _remove_states(self, group: Group, partitions: int) -> None:
         keys = [state_key(group.queue, group.gid, number) for number in range(1, partitions + 1)]
