@@ -6,7 +6,7 @@ which the one with Cassandra waits more than it works (two cores are what a smal
 =============  ========================================================================================
 unit           every test outside of ``tests/live`` but those of ``explored``, with branch coverage measured
 coverage       the floor of ``.coveragerc``, of what ``unit`` measured
-explored       the tests that walk through every course of some rules, at full speed
+explored       the tests that walk through every course of some rules, or very many, at full speed
 live           ``tests/live``: real sockets, processes, signals and files
 cassandra      ``tests/live/cassandra``: the same with real nodes of Cassandra, of which two are started for all
 ruff, format   the linter, and the one way of laying out code
@@ -260,13 +260,19 @@ def counted(file: Path, problem: str) -> Counts:
 
 
 EXPLORED = (
+    "tests.http.test_api_fuzz",
+    "tests.http.test_smuggling",
+    "tests.http.test_v2_fuzz",
     "tests.model.test_group_explored",
+    "tests.model.test_pointers_explored",
     "tests.model.test_producer_explored",
     "tests.model.test_stable_simulated",
     "tests.storage.cassandra.test_producers_faults",
+    "tests.storage.test_power",
 )
-"""The modules that walk through every course of some rules. To measure coverage would take several times as long, and
-whether the rules hold does not hang on the version of Python; what they are written in is tested under all of them."""
+"""The modules that walk through every course of some rules, or through very many at random. To measure coverage would
+take several times as long, and whether the rules hold does not hang on the version of Python; what they are written in
+is tested under all of them."""
 
 
 def suites(without: Sequence[str] = ()) -> list[str]:

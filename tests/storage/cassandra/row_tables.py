@@ -121,17 +121,21 @@ class RowTables:
         columns, _, table, where, limit = match.groups()
         given = iter(values)
         terms = [(name, operator, literal(text, given)) for name, operator, text in TERM.findall(where)]
-        rows = [row for _, row in sorted(self._rows(table, terms)) if all(_holds(row, term) for term in terms)]
+        rows = [row for _, row in self._rows(table, terms) if all(_holds(row, term) for term in terms)]
         if columns.startswith("count("):
             return [(len(rows), sum(row.get("ended") is not None for row in rows))]
         most = len(rows) if limit is None else literal(limit, given)
         return [tuple(row.get(column) for column in columns.split(", ")) for row in rows[:most]]
 
     def _rows(self, table: str, terms: Sequence[Term] = ()) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
-        """Rows that may be meant: the one that is named by its whole key, or all."""
+        """Rows whose keys are as they may be, in the order of those."""
         named = {name: value for name, operator, value in terms if operator == "="}
-        whole = all(name in named for name in KEYS[table])
-        keys = [tuple(named[name] for name in KEYS[table])] if whole else list(self._table(table))
+        if all(name in named for name in KEYS[table]):
+            keys = [tuple(named[name] for name in KEYS[table])]
+        else:
+            places = {name: place for place, name in enumerate(KEYS[table])}
+            of_keys = [(places[name], operator, value) for name, operator, value in terms if name in places]
+            keys = sorted(key for key in self._table(table) if all(_is(key[at], sign, to) for at, sign, to in of_keys))
         rows = [(key, self._row(table, key)) for key in keys]
         return [(key, row) for key, row in rows if row is not None]
 
@@ -193,7 +197,10 @@ class RowTables:
 
 def _holds(row: dict[str, Any], term: tuple[str, str, Any]) -> bool:
     name, operator, value = term
-    found = row[name]
+    return _is(row[name], operator, value)
+
+
+def _is(found: Any, operator: str, value: Any) -> bool:
     if operator == "IN":
         return found in value
     return bool(found == value if operator == "=" else found >= value if operator == ">=" else found < value)
