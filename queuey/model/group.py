@@ -196,6 +196,12 @@ def _living(state: GroupState, key: bytes, now: Ticks) -> Claim | None:
     return None if claim is None or claim.until <= now else claim
 
 
+def pointed(state: GroupState, key: bytes, now: Ticks) -> int | None:
+    """The partition in which a claim under a key was, or is about to be made, if that is another one."""
+    claim = _living(state, key, now)
+    return None if claim is None or claim.size else claim.first
+
+
 @attrs.frozen
 class Pointed:
     """What came of pointing.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from itertools import count
 from typing import Final
 
@@ -10,7 +10,7 @@ import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from queuey.core.groups.cells import Cell, Cells
+from queuey.core.groups.cells import Cell, Cells, Step
 from queuey.core.groups.directory import GroupDirectory
 from queuey.core.groups.lines import Lines
 from queuey.core.groups.moves import Moves, is_for_others
@@ -371,26 +371,26 @@ class Claims:
         for number in partitions:
             state = await self.cell(queue, group, number).read()
             quiet = not state.moves and rules.expire(state, terms, now) is state
-            near = ticks_of(state.reach) + _LAG > now
-            if quiet and near and rules.look(state, 1, terms, now) == Look(room=1):
+            if quiet and rules.look(state, 1, terms, now) == Look(room=1):
                 reaches[number] = state.reach
         found = await self._glance(queue, reaches)
-        return [number for number in partitions if number not in reaches or found is None or number in found]
+        return [number for number in partitions if number not in reaches or number in found]
 
-    async def _glance(self, queue: Queue, reaches: Mapping[int, MessageId]) -> set[int] | None:
-        """Partitions in which there is something at or above a bound of each; ``None`` where that is not plain."""
-        found: set[int] = set()
+    async def _glance(self, queue: Queue, reaches: Mapping[int, MessageId]) -> Set[int]:
+        """Partitions in which there may be something at or above a bound of each, or the bound of which is so far
+        behind that it is to be set anew; all, where it is not plain after a few looks."""
         if not reaches:
-            return found
+            return set()
         ack = await self.read_ack(queue)
         merge = Merge(tuple(sorted(reaches)), Position(min(reaches.values())), limit=_GLANCE, max_bytes=_GLANCE_BYTES)
         for _ in range(_GLANCES):
             slice = await self.store.merge(queue, merge, ack)
-            found |= {message.partition for message in slice.messages if message.id >= reaches[message.partition]}
+            found = {message.partition for message in slice.messages if message.id >= reaches[message.partition]}
             if slice.over or found:
-                return found
+                behind = ticks_of(slice.stable) - _LAG
+                return found | {number for number, reach in reaches.items() if ticks_of(reach) < behind}
             merge = attrs.evolve(merge, lower=slice.position)
-        return None
+        return reaches.keys()
 
     def at(self, queue: Queue, group: Group, number: int) -> _Partition:
         """A partition, to claim there."""
@@ -505,12 +505,13 @@ class _Taking:
         the one where it claims, if that is another one."""
         queue, group, lease = self._queue, self._group, Ticks(self._lease * SECOND)
         home = home_of(key, queue)
-        elsewhere: int | None = None
         if home in partitions:
             claimed = await self._of_one(home, lease, key)
             if claimed.taken or claimed.again:
                 return
             elsewhere = claimed.elsewhere
+        else:
+            elsewhere = await self._claims.cell(queue, group, home).change(self._pointer(key))
         if elsewhere is None:
             others = [number for number in self._claims.in_turn(partitions) if number != home]
             elsewhere = await self._first_with_something(others)
@@ -530,6 +531,14 @@ class _Taking:
             await self._of_one(home, lease, key)
         else:
             await self._of_one(claim.first, Ticks(claim.until - now), key)
+
+    def _pointer(self, key: bytes) -> Step[int | None]:
+        """Looks where a claim under a key was made, if it was made elsewhere."""
+
+        def step(state: GroupState) -> tuple[GroupState, int | None]:
+            return state, rules.pointed(state, key, self._claims.now())
+
+        return step
 
     async def _first_with_something(self, partitions: Iterable[int]) -> int | None:
         for number in partitions:

@@ -1,0 +1,241 @@
+"""Consumer groups over a real store, of which a test counts what is asked, and holds back or changes the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from itertools import count, cycle
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from twisted.internet.defer import Deferred, fail
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from queuey.core.groups.directory import GroupChanges
+from queuey.core.groups.exchange import GroupExchange
+from queuey.core.groups.rows import GroupRows
+from queuey.core.groups.values import Claiming, Delivered, Settling
+from queuey.core.messages import MessageExchange
+from queuey.core.policies import GivenPolicies
+from queuey.core.queues import QueueChanges, QueueDirectory
+from queuey.core.waiting import Waits
+from queuey.errors import QueueyError, Unavailable
+from queuey.interfaces import IStateStore, IStore, Outcome, State
+from queuey.model.group import Action
+from queuey.model.group import Outcome as Settled
+from queuey.model.group_settings import Group
+from queuey.model.message import Address, Content, Draft, Message
+from queuey.model.policy import Ack, Policy
+from queuey.model.queue import Queue
+from queuey.model.timeid import SECOND, Ticks
+from queuey.model.window import LookupSlice, Merge, MergeSlice
+from tests.storage.runners import Inline
+from tests.storage.subjects import MemorySubject, SQLiteSubject
+
+T = TypeVar("T")
+
+POLICY = Policy("a", 1 << 20)
+
+Change = Callable[[Outcome], Outcome]
+"""What a test makes of the outcome of a replace."""
+
+
+class Held:
+    """Answers that a test holds back, in the order in which they were asked for."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.waiting: list[Deferred[None]] = []
+
+    def turn(self, answer: Callable[[], Deferred[T]]) -> Deferred[T]:
+        """Ask now, or when the test lets it."""
+        if not self.on:
+            return answer()
+        begun: Deferred[None] = Deferred()
+        self.waiting.append(begun)
+        return begun.addCallback(lambda _: answer())
+
+    def release(self, how_many: int = 1) -> None:
+        """Let some go on."""
+        for _ in range(how_many):
+            self.waiting.pop(0).callback(None)
+
+    def let_all_go(self) -> None:
+        """Hold back nothing any more."""
+        self.on = False
+        self.release(len(self.waiting))
+
+
+@implementer(IStateStore)
+class SpiedStates:
+    """The states of a store.
+
+    :ivar changes: what is made of the next outcomes.
+    :ivar failing: what the next changes fail with; nothing is changed by them.
+    """
+
+    def __init__(self, states: IStateStore) -> None:
+        self._states = states
+        self.reads = 0
+        self.replaces = 0
+        self.held = Held()
+        self.changes: list[Change] = []
+        self.failing: list[QueueyError] = []
+        self.unreadable = 0
+
+    def read(self, key: str) -> Deferred[State | None]:
+        self.reads += 1
+        if self.unreadable:
+            self.unreadable -= 1
+            return fail(away())
+        return self._states.read(key)
+
+    def replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Deferred[Outcome]:
+        self.replaces += 1
+        if self.failing:
+            return fail(self.failing.pop(0))
+
+        def changed(outcome: Outcome) -> Outcome:
+            return self.changes.pop(0)(outcome) if self.changes else outcome
+
+        replace = self._states.replace
+        return self.held.turn(lambda: replace(key, version, value, fresh)).addCallback(changed)
+
+
+class Spied:
+    """A store of which a test sees the reads; all else goes through."""
+
+    def __init__(self, store: IStore) -> None:
+        self._store = store
+        self.states = SpiedStates(store.states)
+        self.merges: list[Merge] = []
+        self.lookups: list[Sequence[Address]] = []
+        self.held = Held()
+        self.broken: set[int] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
+        self.merges.append(merge)
+        if self.broken.intersection(merge.partitions):
+            return fail(away())
+        return self.held.turn(lambda: self._store.merge(queue, merge, ack))
+
+    def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[LookupSlice]:
+        self.lookups.append(addresses)
+        return self._store.lookup(queue, addresses, ack)
+
+
+def away() -> QueueyError:
+    """What a store says that does not answer."""
+    return Unavailable("It does not answer.")
+
+
+class GroupCase(SynchronousTestCase):
+    """A front end on a memory store; a queue "q", and a group "g" of it.
+
+    :ivar look_every: as ``IStore.watch`` tells it, where the test says otherwise.
+    """
+
+    look_every: float | None = None
+    partitions = 1
+
+    def subject(self) -> MemorySubject | SQLiteSubject:
+        return MemorySubject()
+
+    def setUp(self) -> None:
+        self.under = self.subject()
+        self.addCleanup(lambda: self.successResultOf(self.under.close()))
+        self.clock = self.under.clock
+        self.spied = Spied(self.under.store)
+        self.store = cast(IStore, self.spied)
+        self.waits = Waits(self.clock, self.watch)
+        self.policies = {"a": POLICY}
+        given, turns = GivenPolicies(lambda: self.policies), cycle(range(200))
+        self.messages = MessageExchange(self.store, given, lambda below: next(turns) % below, self.waits, settles=False)
+        numbers = count(1)
+
+        def new_bytes(size: int) -> bytes:
+            return next(numbers).to_bytes(size, "big")
+
+        self.queues = QueueDirectory(self.store, given, GroupRows(self.store.states, new_bytes))
+        self.groups = GroupExchange(self.store, given, self.waits, self.under.wall, new_bytes)
+        self.queue = self.make_queue("q", partitions=self.partitions)
+        self.group = self.make_group()
+
+    def watch(self, arrived: Callable[[int], None]) -> float | None:
+        self.tell = arrived
+        return self.look_every
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and the store tell of what fell due."""
+        told = len(self.under.arrived)
+        self.successResultOf(self.under.advance(seconds))
+        for incarnation in self.under.arrived[told:]:
+            self.tell(incarnation)
+        self.clock.advance(0)
+
+    def make_queue(self, name: str, **changes: Any) -> Queue:
+        queue, _ = self.successResultOf(self.queues.create("a", name, QueueChanges(**changes)))
+        return queue
+
+    def make_group(self, name: str = "g", **changes: Any) -> Group:
+        group, _ = self.successResultOf(self.groups.put(self.queue, name, GroupChanges(**changes), lambda _: None))
+        return group
+
+    def post(
+        self, *bodies: bytes, partition: int | None = 1, delay: float = 0, ttl: int = 86_400, queue: Queue | None = None
+    ) -> list[Address]:
+        """Messages, in one write each."""
+        found: list[Address] = []
+        for body in bodies:
+            draft = Draft(Content(body), ttl, partition, delay=Ticks(int(delay * SECOND)))
+            addresses = self.successResultOf(self.messages.append(queue or self.queue, [draft]))
+            found += addresses
+        return found
+
+    def claiming(self, group: Group | None = None, **asked: Any) -> Deferred[Delivered]:
+        """A claim that may take its time."""
+        return begun(self.groups.claim(self.queue, group or self.group, Claiming(**asked)))
+
+    def claim(self, group: Group | None = None, **asked: Any) -> Delivered:
+        """A claim that is answered at once."""
+        return self.successResultOf(self.claiming(group, **asked))
+
+    def bodies(self, group: Group | None = None, **asked: Any) -> list[bytes]:
+        """What a claim is given."""
+        return bodies(self.claim(group, **asked))
+
+    def settle(self, action: Action, *receipts: str, group: Group | None = None, **more: Any) -> tuple[Settled, ...]:
+        asked = [Settling(action, receipt, **more) for receipt in receipts]
+        return self.successResultOf(self.groups.settle(self.queue, group or self.group, asked))
+
+    def read(self, queue: Queue) -> list[Message]:
+        """All messages of a queue, as a reader sees them."""
+        every = Merge(tuple(range(1, queue.settings.partitions + 1)), limit=1000)
+        return list(self.successResultOf(begun(self.messages.page(queue, every, 0))).messages)
+
+
+class SQLiteGroupCase(GroupCase):
+    """The same on SQLite."""
+
+    def subject(self) -> MemorySubject | SQLiteSubject:
+        return SQLiteSubject(Path(self.mktemp()), Inline)
+
+
+def begun(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
+    """A coroutine that is on its way."""
+    return Deferred.fromCoroutine(work)
+
+
+def bodies(delivered: Delivered) -> list[bytes]:
+    """What was given."""
+    return [delivery.message.content.body for delivery in delivered.deliveries]
+
+
+def receipts(delivered: Delivered) -> list[str]:
+    """Its receipts."""
+    found = [delivery.receipt for delivery in delivered.deliveries if delivery.receipt is not None]
+    assert len(found) == len(delivered.deliveries)
+    return found
