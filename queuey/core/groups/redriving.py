@@ -13,7 +13,7 @@ from queuey.core.groups.moves import Moves
 from queuey.core.groups.rows import contended
 from queuey.core.groups.values import Redriven, Redriving
 from queuey.deferreds import deferred
-from queuey.errors import InvalidRequest
+from queuey.errors import InvalidRequest, Unavailable
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.group import Redrive, drop, redrive, reopen
 from queuey.model.group_settings import Group
@@ -114,10 +114,20 @@ class Redrives:
         more messages in flight it ends, with a place to go on from.
 
         :return: fails with ``InvalidRequest`` where ``after`` is nothing that it has told, ``NoSuchGroup``,
-            ``NoSuchQueue`` or ``Unavailable``.
+            ``NoSuchQueue`` or ``Unavailable``, whose ``applied`` is of all messages together.
         """
         place = _parse(asked.after, asked.addresses is not None)
         letters = await self._letter_queue(queue, group)
+        try:
+            return await self._from(queue, group, letters, asked, place)
+        except Unavailable as error:
+            if error.applied == "no":
+                error.applied = "unknown"  # what was taken back before it, or marked, comes back all the same
+            raise
+
+    async def _from(
+        self, queue: Queue, group: Group, letters: Queue | None, asked: Redriving, place: _Place
+    ) -> Redriven:
         if asked.addresses is not None:
             return await self._by_address(queue, group, letters, asked.addresses, place.ids)
         done = _Some()

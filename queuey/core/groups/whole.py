@@ -13,6 +13,7 @@ from queuey.core.groups.moves import Moves, is_for_others
 from queuey.core.groups.rows import contended, in_parallel
 from queuey.core.groups.values import PartitionLag
 from queuey.deferreds import deferred
+from queuey.errors import Unavailable
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.group import lag, seek
 from queuey.model.group_settings import Group, Start
@@ -66,14 +67,21 @@ class Whole:
 
         :param to: for all partitions, or the first id or bound of each.
         :param partitions: ``None`` is all of the queue.
-        :return: fails with ``NoSuchGroup`` or ``Unavailable``; then some partitions may be there, and it can be asked
-            for again.
+        :return: fails with ``NoSuchGroup`` or ``Unavailable``; then some partitions may be there, as its ``applied``
+            says, and it can be asked for again.
         """
         policy = await self.policies.policy_for(queue.application)
         every = tuple(range(1, queue.settings.partitions + 1))
         bounds = await self._bounds(queue, to, every if partitions is None else partitions, policy)
+        moved = False
         for partition, bound in bounds.items():
-            await self._seek(queue, group, partition, bound)
+            try:
+                await self._seek(queue, group, partition, bound)
+            except Unavailable as error:
+                if moved and error.applied == "no":
+                    error.applied = "partly"
+                raise
+            moved = True
 
     async def _bounds(
         self,

@@ -45,7 +45,7 @@ class Load:
 class Field:
     """A history in the making.
 
-    :param targets: where clients go.
+    :ivar targets: where clients go.
     :ivar clock: that of the servers; whoever sets theirs tells it.
     """
 
@@ -55,7 +55,7 @@ class Field:
         self.history = GroupHistory()
         self.clock = ServerClock()
         self.verdicts: list[Verdict] = []
-        self._targets = tuple(targets)
+        self.targets = tuple(targets)
         self._seed = seed
         self._load = load
         self._plans = tuple(plans)
@@ -72,10 +72,10 @@ class Field:
     def at_work(self) -> Iterator[None]:
         """Let producers, readers, workers and owners work meanwhile."""
         load, seed = self._load, self._seed
-        with working(readers(self._targets, self._log, self.history, seed, self.clock.latest)):
-            hands: list[Worker] = producers(load.producers, self._targets, self._log, self.history, seed, load.pause)
+        with working(readers(self.targets, self._log, self.history, seed, self.clock.latest)):
+            hands: list[Worker] = producers(load.producers, self.targets, self._log, self.history, seed, load.pause)
             some = minds(self._plans, seed, load.workers, load.owners)
-            hands += crew(some, self._targets, self._log, self.history, self.clock, seed)
+            hands += crew(some, self.targets, self._log, self.history, self.clock, seed)
             with working(hands):
                 yield
 
@@ -117,6 +117,16 @@ class Field:
         yield from self.history.lines()
         for verdict in self.verdicts:
             yield f"checker {verdict.checker}: looked at {verdict.looked}, found {len(verdict.wrong)}"
+
+    def idle(self) -> list[str]:
+        """What no checker looked at, and what was never done or never happened, though it should have been."""
+        counts = self.history.counts()
+        words = {asked.outcome for one in self.history.settlements for asked in one.asked}
+        return [
+            *(verdict.checker for verdict in self.verdicts if not verdict.looked),
+            *(kind for kind in ("claim", "settle", "seek", "redrive", "post", "read") if not counts[kind, "ok"]),
+            *sorted({"acked", "already-acked", "retrying", "extended", "stale", "invalid"} - words),
+        ]
 
     def save(self, path: Path) -> None:
         """Write the history to a file."""

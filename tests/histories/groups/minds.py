@@ -184,7 +184,7 @@ class WorkerMind:
         self._again: Intent | None = None
         self._claim: ToClaim | None = None
         self._keys = 0
-        self._actions = ACTIONS + (("reject",) if plan.rejects else ())
+        self._actions = ACTIONS + (("reject",) * 4 if plan.rejects else ())
 
     def next(self, now: float) -> Intent | Rest:
         """See Mind."""
@@ -258,7 +258,10 @@ class WorkerMind:
 
 
 class SenderMind:
-    """Posts some messages under a key until it is told that they are stored; then others."""
+    """Posts some messages under a key until it is told that they are stored, and now and then once more; then others.
+
+    Where it is told that nothing is stored it may leave it at that.
+    """
 
     plan = None
     over = False
@@ -286,9 +289,8 @@ class SenderMind:
 
     def heard(self, intent: Intent, told: Told) -> None:
         """See Mind."""
-        if isinstance(intent, ToPost) and (
-            told.operation.outcome is not Outcome.OK or self._random.random() < REPEATED
-        ):
+        shares = {Outcome.OK: REPEATED, Outcome.FAILED: 0.5, Outcome.UNKNOWN: 1.0}
+        if isinstance(intent, ToPost) and self._random.random() < shares[told.operation.outcome]:
             self._again = intent
 
 

@@ -67,6 +67,7 @@ class Calls:
         self.fates: Counter[Fate] = Counter()
         self._random = random
         self._held: list[_Held] = []
+        self._dead: set[int] = set()
         self._late: list[Callable[[], Deferred[Any]]] = []
 
     def __bool__(self) -> bool:
@@ -74,9 +75,10 @@ class Calls:
         return bool(self._held)
 
     def hold(self, front: int, kind: Kind, begin: Callable[[], Deferred[Any]]) -> Deferred[Any]:
-        """Let a call wait for its turn; cancelled before that, it is not begun."""
+        """Let a call wait for its turn; cancelled before that, it is not begun. Those of the dead wait for ever."""
         answer: Deferred[Any] = Deferred()
-        self._held.append(_Held(front, kind, begin, answer))
+        if front not in self._dead:
+            self._held.append(_Held(front, kind, begin, answer))
         return answer
 
     def release(self) -> None:
@@ -90,6 +92,7 @@ class Calls:
 
     def kill(self, front: int) -> None:
         """A front end ends: what it has under way is done, or not, and nobody is told."""
+        self._dead.add(front)
         mine = [held for held in self._held if held.front == front]
         self._held = [held for held in self._held if held.front != front]
         for held in mine:

@@ -1,0 +1,427 @@
+"""The same minds in one process, on a store whose calls wait for their turn, in an order that a seed decides.
+
+Everything that may come in between two calls comes in between. There are front ends that share nothing but the store;
+one may end at any moment, with what it has under way done or not, and never answered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Coroutine, Sequence
+from hashlib import blake2b
+from itertools import count
+from random import Random
+from typing import Any, Final, Protocol, TypeVar, cast
+
+import attrs
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from queuey.core.groups.directory import GroupChanges
+from queuey.core.groups.exchange import GroupExchange
+from queuey.core.groups.rows import GroupRows
+from queuey.core.groups.values import Claiming, Delivery, Redriving, Settling
+from queuey.core.messages import MessageExchange
+from queuey.core.policies import GivenPolicies
+from queuey.core.queues import QueueChanges, QueueDirectory
+from queuey.core.waiting import Waits
+from queuey.errors import KeyInUse, QueueyError, Unavailable
+from queuey.interfaces import IStore
+from queuey.model.group import Action
+from queuey.model.group_settings import Group, Start
+from queuey.model.message import Content, Draft, Message
+from queuey.model.once import Once
+from queuey.model.policy import Ack, Policy
+from queuey.model.queue import Guarantee, Queue
+from queuey.model.timeid import from_seconds, to_seconds
+from queuey.model.window import Merge
+from tests.contracts.subject import Subject
+from tests.histories.groups.history import (
+    Claimed,
+    End,
+    Fault,
+    Given,
+    GroupHistory,
+    Operation,
+    Plan,
+    Redriven,
+    Settled,
+    Sought,
+    given,
+    letter_of,
+)
+from tests.histories.groups.minds import (
+    DEAD,
+    PLANS,
+    DrainMind,
+    Intent,
+    Mind,
+    Rest,
+    SenderMind,
+    ToClaim,
+    Told,
+    ToPost,
+    ToRedrive,
+    ToSeek,
+    ToSettle,
+    minds,
+)
+from tests.histories.groups.unreliable import Calls, Fate, UnreliableStore
+from tests.histories.groups.view import View
+from tests.histories.record import Send
+from tests.live.cassandra.histories import Outcome, Spot, Stored
+
+APPLICATION: Final = "a"
+QUEUE: Final = "q"
+PARTITIONS: Final = 2
+POLICY: Final = Policy(APPLICATION, 1 << 20, Guarantee.EXACTLY_ONCE)
+
+STEP: Final = 1e-6
+"""Seconds between two things that happen one after another, as they are noted."""
+
+STEPS_TO_DRAIN: Final = 200_000
+"""Steps that it may take to empty all groups."""
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Front:
+    """One front end.
+
+    :ivar number: which no other has, and none has had.
+    """
+
+    number: int
+    messages: MessageExchange
+    groups: GroupExchange
+
+
+@attrs.define(eq=False)
+class Hand:
+    """A client: a mind, and what it is doing.
+
+    :ivar front: the place of the front end that it asks.
+    :ivar busy: what was begun, and when; ``None``: nothing.
+    :ivar rests: until when it rests.
+    """
+
+    mind: Mind
+    front: int
+    busy: tuple[Intent, float] | None = None
+    rests: float = 0.0
+
+
+class ClockedSubject(Subject, Protocol):
+    """A store under test, and the clock whose timers it uses."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+
+class World:
+    """One queue, its groups, two front ends, and all clients.
+
+    :param subject: whose store it is; it answers at once.
+    :ivar history: what the clients did and saw.
+    """
+
+    def __init__(self, subject: ClockedSubject, seed: int, plans: Sequence[Plan] = PLANS, fronts: int = 2) -> None:
+        self.history = GroupHistory()
+        self._subject = subject
+        self._plans = plans
+        self._seed = seed
+        self._random = Random(seed)
+        self._calls = Calls(self._random)
+        self._steps = 0
+        self._groups: dict[str, Group] = {}
+        self._numbers = count()
+        self._fronts = [self._front() for _ in range(fronts)]
+        self._hands = [Hand(mind, 0) for mind in minds(plans, seed, 2, 2.0)]
+        self._hands += [Hand(SenderMind(f"p{n}", Random(f"p{n} of {seed}"), 0.3), 0) for n in range(2)]
+        self._queue = self._make()
+
+    @property
+    def fates(self) -> Counter[Fate]:
+        """How often each came about of what is not wanted."""
+        return self._calls.fates
+
+    # Time
+
+    def now(self) -> float:
+        """By a clock that nobody sets; no two things happen at one time."""
+        self._steps += 1
+        return self._subject.clock.seconds() + self._steps * STEP
+
+    def wall(self) -> float:
+        return self._subject.wall.seconds
+
+    # What there is
+
+    def _front(self) -> Front:
+        number = next(self._numbers)
+        store = cast(IStore, UnreliableStore(lambda: self._subject.store, self._calls, number))
+        policies = GivenPolicies(lambda: {APPLICATION: POLICY})
+        waits = Waits(self._subject.clock, store.watch)
+        random = Random(f"front end {number} of {self._seed}")  # of its own: some of it may go on after its end
+        messages = MessageExchange(store, policies, random.randrange, waits, settles=False)
+        groups = GroupExchange(store, policies, waits, self.wall, random.randbytes)
+        return Front(number, messages, groups)
+
+    def _make(self) -> Queue:
+        """The queue, that of dead letters, and the groups."""
+        self._calls.broken = False
+        policies = GivenPolicies(lambda: {APPLICATION: POLICY})
+        store = self._subject.store
+        directory = QueueDirectory(store, policies, GroupRows(store.states, self._random.randbytes))
+        queue, _ = result_of(directory.create(APPLICATION, QUEUE, QueueChanges(partitions=PARTITIONS)))
+        result_of(directory.create(APPLICATION, DEAD, QueueChanges()))
+        for plan in self._plans:
+            made = self._fronts[0].groups.put(queue, plan.name, _changes(plan), lambda _: None)
+            self._groups[plan.name], _ = self._finish(made)
+        self._calls.broken = True
+        return queue
+
+    def _finish(self, waiting: Deferred[T] | Coroutine[Deferred[Any], Any, T]) -> T:
+        """Let calls take their turns until this is answered."""
+        found: list[Any] = []
+        ensureDeferred(waiting).addBoth(found.append)
+        while not found:
+            self._calls.release() if self._calls else self._pass_time(0.5)
+        if isinstance(found[0], Failure):
+            found[0].raiseException()
+        return cast(T, found[0])
+
+    # One step after another
+
+    def run(self, steps: int) -> View:
+        """So many steps with everything that may go wrong; then the groups are emptied.
+
+        :return: the history, to be judged.
+        """
+        for _ in range(steps):
+            self._step()
+            if self._random.random() < 0.002:
+                self._kill(self._random.randrange(len(self._fronts)))
+        self._calls.calm()
+        self._hands = [hand for hand in self._hands if hand.busy]
+        self._work_off()
+        self._hands = [Hand(DrainMind(plan), place % 2) for place, plan in enumerate(self._plans)]
+        self._work_off()
+        return View(self.history, self._end(), self._plans)
+
+    def _work_off(self) -> None:
+        """Until nobody wants anything more; who is no drainer begins nothing new."""
+        for _ in range(STEPS_TO_DRAIN):
+            if not self._hands:
+                return
+            self._step()
+            self._hands = [
+                hand for hand in self._hands if hand.busy or (isinstance(hand.mind, DrainMind) and not hand.mind.over)
+            ]
+        self.history.wrong(f"{[hand.mind.name for hand in self._hands]} did not come to an end")
+
+    def _step(self) -> None:
+        now = self._subject.clock.seconds()
+        ready = [hand for hand in self._hands if hand.busy is None and hand.rests <= now and not hand.mind.over]
+        choice = self._random.random()
+        if self._calls and (choice < 0.7 or not ready):
+            self._calls.release()
+        elif ready and choice < 0.95:
+            self._begin(self._random.choice(ready))
+        else:
+            self._pass_time(self._random.uniform(0.0, 0.2))
+
+    def _pass_time(self, seconds: float) -> None:
+        result_of(self._subject.advance(seconds))
+
+    def _kill(self, place: int) -> None:
+        """A front end ends, and another one takes its place: whoever asked it does not know what became of that."""
+        at = self.now()
+        self.history.broken(Fault("kill", at, at))
+        self._calls.kill(self._fronts[place].number)
+        self._fronts[place] = self._front()
+        for hand in self._hands:
+            if hand.busy is not None and hand.front == place:
+                intent, invoked = hand.busy
+                self._over(hand, intent, self._unknown(hand, intent, invoked, Outcome.UNKNOWN))
+
+    # What clients do
+
+    def _begin(self, hand: Hand) -> None:
+        intent = hand.mind.next(self._subject.clock.seconds())
+        if isinstance(intent, Rest):
+            hand.rests = self._subject.clock.seconds() + intent.seconds
+            return
+        hand.front = self._random.randrange(len(self._fronts))
+        hand.busy = busy = (intent, self.now())
+
+        def over(result: Told | Failure) -> None:
+            if hand.busy is busy:
+                told = self._failed(hand, intent, busy[1], result) if isinstance(result, Failure) else result
+                self._over(hand, intent, told)
+
+        doing = _Doing(self, hand, self._fronts[hand.front], self._queue, busy[1])
+        Deferred.fromCoroutine(doing.do(intent)).addBoth(over)
+
+    def _over(self, hand: Hand, intent: Intent, told: Told) -> None:
+        hand.busy = None
+        self.history.add(told.operation)
+        hand.mind.heard(intent, told)
+
+    def _failed(self, hand: Hand, intent: Intent, invoked: float, failure: Failure) -> Told:
+        error = failure.value
+        if not isinstance(error, QueueyError):
+            self.history.wrong(f"{hand.mind.name}: {failure.getTraceback()}")
+        elif error.applied == "no":
+            if not isinstance(error, Unavailable | KeyInUse):
+                self.history.wrong(f"{hand.mind.name}: {error!r} of {intent}")
+            return self._unknown(hand, intent, invoked, Outcome.FAILED)
+        return self._unknown(hand, intent, invoked, Outcome.UNKNOWN)
+
+    def _unknown(self, hand: Hand, intent: Intent, invoked: float, outcome: Outcome) -> Told:
+        """What is noted of what has no answer, or a bad one."""
+        doing = _Doing(self, hand, self._fronts[hand.front], self._queue, invoked)
+        return Told(doing.operation(intent, outcome))
+
+    # The end
+
+    def _end(self) -> End:
+        found = [_stored(message) for message in self._all(self._queue, PARTITIONS)]
+        (dead,) = result_of(self._subject.store.describe(APPLICATION, (DEAD,)))
+        assert dead is not None
+        letters = [
+            letter_of(json.loads(message.content.headers or b"{}"), message.content.body.decode())
+            for message in self._all(dead, 1)
+        ]
+        aside = {
+            name: sum(one.set_aside for one in self._finish(self._fronts[0].groups.lag(self._queue, group)))
+            for name, group in self._groups.items()
+        }
+        return End(found, letters, aside)
+
+    def _all(self, queue: Queue, partitions: int) -> list[Message]:
+        found: list[Message] = []
+        merge = Merge(tuple(range(1, partitions + 1)), limit=1000)
+        while True:
+            slice = result_of(self._subject.store.merge(queue, merge, Ack.MAJORITY))
+            found += slice.messages
+            if slice.over:
+                return found
+            merge = attrs.evolve(merge, lower=slice.position)
+
+
+class _Doing:
+    """One thing that a client asks of a front end."""
+
+    def __init__(self, world: World, hand: Hand, front: Front, queue: Queue, invoked: float) -> None:
+        self._world = world
+        self._hand = hand
+        self._front = front
+        self._queue = queue
+        self._invoked = invoked
+
+    async def do(self, intent: Intent) -> Told:
+        """Ask.
+
+        :return: what came of it.
+        """
+        if isinstance(intent, ToPost):
+            return await self._post(intent)
+        plan = self._hand.mind.plan
+        assert plan is not None
+        group = await self._front.groups.find(self._queue, plan.name)
+        if isinstance(intent, ToClaim):
+            return await self._claim(group, intent)
+        if isinstance(intent, ToSettle):
+            return await self._settle(group, intent)
+        if isinstance(intent, ToSeek):
+            return await self._seek(group, intent)
+        return await self._redrive(group, intent)
+
+    def operation(self, intent: Intent, outcome: Outcome) -> Operation | Send:
+        """What is noted of it, as it ends now."""
+        mind, process = self._hand.mind, f"f{self._hand.front}"
+        told: dict[str, Any] = {"invoked": self._invoked, "ended": self._world.now(), "outcome": outcome}
+        if isinstance(intent, ToPost):
+            return Send(process, QUEUE, intent.key, intent.bodies, reuse=False, status=0, **told)
+        assert mind.plan is not None
+        told |= {"client": mind.name, "process": process, "group": mind.plan.name}
+        if isinstance(intent, ToClaim):
+            return Claimed(**told, key=intent.key, limit=intent.limit, clock=self._world.wall())
+        if isinstance(intent, ToSettle):
+            return Settled(**told, asked=intent.asked)
+        if isinstance(intent, ToSeek):
+            return Sought(**told, to=intent.to or f"{intent.ago} s ago")
+        return Redriven(**told)
+
+    def _ok(self, intent: Intent, **found: Any) -> Told:
+        """It went well, and this is the answer."""
+        return Told(attrs.evolve(self.operation(intent, Outcome.OK), **found))
+
+    async def _post(self, intent: ToPost) -> Told:
+        drafts = [Draft(Content(body.encode()), 3600) for body in intent.bodies]
+        digest = blake2b("\0".join(intent.bodies).encode(), digest_size=32).digest()
+        once = Once(blake2b(intent.key.encode(), digest_size=32).digest(), digest, "", 3600)
+        done = await self._front.messages.append_once(self._queue, drafts, once)
+        stored = tuple(
+            Stored(Spot(QUEUE, address.partition), address.id, body)
+            for address, body in zip(done.addresses, intent.bodies, strict=True)
+        )
+        return self._ok(intent, status=201, stored=stored, duplicate=done.duplicate)
+
+    async def _claim(self, group: Group, intent: ToClaim) -> Told:
+        claiming = Claiming(
+            limit=intent.limit,
+            lease=intent.lease,
+            wait=float(intent.wait),
+            max_bytes=intent.max_bytes or 1 << 20,
+            key=blake2b(intent.key.encode(), digest_size=16).digest() if intent.key else None,
+        )
+        answer = await self._front.groups.claim(self._queue, group, claiming)
+        gifts = tuple(map(_given, answer.deliveries))
+        return self._ok(intent, given=gifts, blocked=answer.blocked)
+
+    async def _settle(self, group: Group, intent: ToSettle) -> Told:
+        asked = [
+            Settling(Action(one.action), one.receipt, float(one.span) if one.action in ("retry", "extend") else None)
+            for one in intent.asked
+        ]
+        outcomes = await self._front.groups.settle(self._queue, group, asked)
+        answered = [attrs.evolve(one, outcome=got.value) for one, got in zip(intent.asked, outcomes, strict=True)]
+        return self._ok(intent, asked=tuple(answered))
+
+    async def _seek(self, group: Group, intent: ToSeek) -> Told:
+        to = Start(intent.to) if intent.to else from_seconds(self._world.wall() - intent.ago)
+        await self._front.groups.seek(self._queue, group, to, None)
+        return self._ok(intent)
+
+    async def _redrive(self, group: Group, intent: ToRedrive) -> Told:
+        since = None if intent.ago is None else from_seconds(self._world.wall() - intent.ago)
+        answer = await self._front.groups.redrive(self._queue, group, Redriving(since=since, after=intent.after))
+        return Told(self._ok(intent, moved=answer.moved).operation, answer.next)
+
+
+def _changes(plan: Plan) -> GroupChanges:
+    return GroupChanges(**attrs.asdict(plan.settings, recurse=False))
+
+
+def _given(one: Delivery) -> Given:
+    until = 0.0 if one.until is None else to_seconds(one.until)
+    return given(_stored(one.message), one.receipt, one.deliveries, one.lease, until)
+
+
+def _stored(message: Message) -> Stored:
+    return Stored(Spot(QUEUE, message.partition), message.id, message.content.body.decode())
+
+
+def result_of(waiting: Deferred[T]) -> T:
+    """What a Deferred has fired with; whatever is asked of these stores themselves is answered at once."""
+    found: list[T | Failure] = []
+    waiting.addBoth(found.append)
+    (result,) = found
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result

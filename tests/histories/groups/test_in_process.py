@@ -1,0 +1,74 @@
+"""Random histories in one process, on each kind of store, with everything that may go wrong below."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.histories.groups.checkers import judge, problems
+from tests.histories.groups.in_process import ClockedSubject, World
+from tests.histories.groups.unreliable import Fate
+from tests.histories.groups.view import View
+from tests.storage.cassandra.store_support import StoreSubject
+from tests.storage.quick import quick_directory
+from tests.storage.runners import Inline
+from tests.storage.subjects import MemorySubject, SQLiteSubject
+
+LONG = bool(os.environ.get("QUEUEY_LONG"))
+
+SEEDS = int(os.environ.get("QUEUEY_SEED") or 0)
+"""The first of those that are tried."""
+
+STEPS = 10_000 if LONG else 2500
+"""Steps of a history in which things go wrong."""
+
+
+class HistoryTests(SynchronousTestCase):
+    """Two front ends that end at any moment, calls that are lost, refused or late: all checkers find all well."""
+
+    def holds(self, make_subject: Callable[[], ClockedSubject], first: int, histories: int) -> None:
+        """So many histories are right, and together every checker has looked at something.
+
+        :param first: seed.
+        """
+        looked: dict[str, int] = {}
+        for seed in range(SEEDS + first, SEEDS + first + (20 * histories if LONG else histories)):
+            subject = make_subject()
+            world = World(subject, seed)
+            view = world.run(STEPS)
+            self.successResultOf(subject.close())
+            wrong = problems(view)
+            self.assertEqual(wrong, [], "\n".join([f"QUEUEY_SEED={seed}", *wrong]))
+            self.assertEqual([fate for fate in Fate if fate is not Fate.DONE and not world.fates[fate]], [])
+            for verdict in judge(view):
+                looked[verdict.checker] = looked.get(verdict.checker, 0) + verdict.looked
+            self.say(seed, view)
+        self.assertEqual([checker for checker, number in looked.items() if not number], [])
+
+    def say(self, seed: int, view: View) -> None:
+        """Print what was done."""
+        sys.stdout.write(f"seed {seed}: {'; '.join(view.history.lines())}\n")
+
+    def test_memory(self) -> None:
+        self.holds(MemorySubject, 0, 3)
+
+    def test_sqlite(self) -> None:
+        directory = quick_directory(self)
+        names = iter(range(1 << 20))
+        self.holds(lambda: SQLiteSubject(directory / str(next(names)), Inline), 1000, 2)
+
+    def test_cassandra(self) -> None:
+        self.holds(StoreSubject, 2000, 2)
+
+    def test_a_seed_names_a_history(self) -> None:
+        """The same once more, to the last event."""
+        histories = []
+        for _ in range(2):
+            subject = MemorySubject()
+            histories.append(list(World(subject, 7).run(300).history.events()))
+            self.successResultOf(subject.close())
+        self.assertEqual(*histories)
+        self.assertGreater(len(histories[0]), 100)
