@@ -29,7 +29,9 @@ class SettleTests(GroupCase):
         self.receipts = receipts(self.given)
 
     def mixed(self, *asked: tuple[Action, str]) -> list[Outcome]:
-        return list(self.successResultOf(self.groups.settle(self.queue, self.group, [Settling(*one) for one in asked])))
+        settling = self.groups.settle(self.queue, self.group, [Settling(*one) for one in asked])
+        outcomes = self.successResultOf(settling)
+        return list(outcomes)
 
     def test_each_kind_in_the_order_asked(self) -> None:
         one, two, three, four, five, _ = self.receipts
