@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
+import json
 import random
 import sys
 from collections.abc import Callable
+from itertools import islice, repeat
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,6 +18,8 @@ from bench import arguments, figures
 from bench.arguments import Number
 from bench.figures import Interval
 from bench.load import BUCKET, Tally, answer_end, varied
+from bench.workers import Tally as WorkersTally
+from bench.workers import Worker, groups_at, requests_to, share
 
 
 class LoadTests(SynchronousTestCase):
@@ -48,6 +53,80 @@ class LoadTests(SynchronousTestCase):
         tally.answer(100.0, 100.0 + BUCKET * 2.5, False)
         self.assertEqual((tally.series, tally.answered, tally.refused), ([1, 0, 1], 2, 1))
         self.assertAlmostEqual(tally.latencies[1], BUCKET * 2.5)
+
+
+class Wire(asyncio.Transport):
+    """Where a worker's requests go; their bodies are kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[Any] = []
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        head, _, body = bytes(data).partition(b"\r\n\r\n")
+        self.asked.append((head.split(b" ")[1], json.loads(body)))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class WorkersTests(SynchronousTestCase):
+    """What workers of a group ask for, and what they count."""
+
+    def setUp(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.addCleanup(self.loop.close)
+        self.tally = WorkersTally(until=float("inf"))
+        self.done: asyncio.Future[None] = self.loop.create_future()
+        self.wire = Wire()
+        self.worker = Worker(repeat(requests_to("/g", 2)), self.tally, self.done)
+        self.worker.connection_made(self.wire)
+
+    def answered(self, body: bytes, status: bytes = b"200 OK") -> None:
+        text = b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
+        for at in range(0, len(text), 7):
+            self.worker.data_received(text[at : at + 7])
+
+    def test_receipts_are_acked_and_the_next_messages_claimed(self) -> None:
+        self.answered(b'{"messages":[{"body":"x","receipt":"r1","lease":30},{"body":"y","receipt": "r2"}]}')
+        self.answered(b'{"outcomes":[]}')
+        claim, ack = (b"/g/claims", {"limit": 2}), (b"/g/settlements", {"ack": ["r1", "r2"]})
+        self.assertEqual(self.wire.asked, [claim, ack, claim])
+        self.assertEqual((self.tally.messages, self.tally.answered, self.tally.refused), (2, 2, 0))
+
+    def test_nothing_left_is_the_end(self) -> None:
+        self.answered(b'{"messages":[]}')
+        self.worker.connection_lost(None)
+        self.assertEqual(
+            (self.wire.closed, self.tally.dry, self.tally.refused, self.done.done()), (True, True, 0, True)
+        )
+
+    def test_refusals_and_silence_are_counted(self) -> None:
+        self.answered(b'{"messages":[{"receipt":"r1"}]}')
+        self.answered(b'{"code":"stale-receipts"}', b"409 Conflict")
+        self.assertEqual((self.wire.closed, self.tally.messages, self.tally.refused), (True, 0, 1))
+        silent = Worker(repeat(requests_to("/g", 2)), self.tally, self.done)
+        silent.connection_made(Wire())
+        silent.connection_lost(None)
+        self.assertEqual(self.tally.refused, 2)
+
+    def test_the_time_is_over_after_an_ack(self) -> None:
+        self.tally.until = 0.0
+        self.answered(b'{"messages":[{"receipt":"r1"}]}')
+        self.assertFalse(self.wire.closed)
+        self.answered(b"{}")
+        self.assertEqual((self.wire.closed, self.tally.messages), (True, 1))
+
+    def test_each_has_a_share_of_the_groups(self) -> None:
+        groups = groups_at("/q{NUMBER}/g", 1, 4)
+        for worker, numbers in ((0, (0, 2, 0)), (1, (1, 3, 1))):
+            paths = [one.claim.split(b" ")[1] for one in islice(share(groups, worker, 2), 3)]
+            self.assertEqual(paths, [b"/q000000%d/g/claims" % number for number in numbers])
+
+    def test_one_group_is_everybodys(self) -> None:
+        groups = groups_at("/q/g", 1, 1)
+        self.assertEqual({next(share(groups, worker, 8)) for worker in range(8)}, {groups[0]})
 
 
 class ArgumentsTests(SynchronousTestCase):

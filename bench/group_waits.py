@@ -1,0 +1,126 @@
+"""Ten thousand claims that wait for a message: of one group, and of as many groups, each of a queue of its own.
+
+Printed is what they cost in memory beside the same daemon without them, and beside as many connections that do
+nothing; what processor time the daemon takes while nothing comes; how soon a message that comes has been given to one
+of them, and how soon five hundred that come together have been given to as many.
+
+    python -m bench.group_waits [COUNT [SECONDS]]
+
+The daemon is looked at for SECONDS while all wait, which is less than the 20 s for which they do.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import tempfile
+import time
+from collections.abc import Sequence
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Final
+
+from bench.arguments import Number, run
+from bench.figures import MIB
+from bench.folders import fill_with_queues
+from bench.servers import KEY, ask, batch, free_port, queuey_command, request, serving
+from bench.waits import LIMIT, OTHER_FILES, WAIT, Daemon, allow_files, connected, idle, look
+
+TOGETHER: Final = 500
+"""Messages that come together; fewer than may be in flight."""
+
+
+def main(count: int, seconds: float) -> None:
+    """Measure and print."""
+    allow_files(count)
+    with tempfile.TemporaryDirectory(prefix="queuey-bench-") as name:
+        folder = Path(name)
+        fill_with_queues(folder, count, 140)
+        port = free_port()
+        command = queuey_command(folder, port, server=f"max_connections = {count + OTHER_FILES}\nidle_timeout = 300\n")
+        with serving(command, port, folder / "servers.log") as process:
+            daemon = Daemon(port, process.pid)
+            # The first round of connections is not measured: what it leaves in memory is used again by the others.
+            idle(daemon, count)
+            # All groups are there before, and at their ends: what is remembered of them is not what waiting costs.
+            settle_all(port, count)
+            alone = daemon.memory()
+            beside_idle = idle(daemon, count)
+            print(f"{count} connections that do nothing: {(beside_idle - alone) / MIB:.1f} MiB more than without")
+            one_group(daemon, alone, count, seconds)
+            many_groups(daemon, alone, count, seconds)
+
+
+def one_group(daemon: Daemon, alone: int, count: int, seconds: float) -> None:
+    """All wait for the messages of one queue."""
+    with connected(daemon.port, [waiting_claim(0)] * count) as sockets:
+        look(f"{count} waiting claims of one group", daemon, alone, seconds)
+        for messages in (1, min(TOGETHER, count - 1)):
+            began = time.perf_counter()
+            ask(daemon.port, "POST", f"/v1/bench/{queue(0)}", batch(messages, 140), "application/json")
+            sockets = unanswered(sockets, messages)
+            took = time.perf_counter() - began
+            print(f"{messages} come: as many claims have one after {took:.4f} s", flush=True)
+
+
+def many_groups(daemon: Daemon, alone: int, count: int, seconds: float) -> None:
+    """Each waits for the messages of a queue of its own, and one comes to the last."""
+    with connected(daemon.port, [waiting_claim(number) for number in range(count)]) as sockets:
+        look(f"{count} waiting claims of as many groups", daemon, alone, seconds)
+        began = time.perf_counter()
+        ask(daemon.port, "POST", f"/v1/bench/{queue(count - 1)}", batch(1, 140), "application/json")
+        unanswered(sockets[-1:], 1)
+        print(f"1 comes: its claim has it after {time.perf_counter() - began:.4f} s", flush=True)
+
+
+def queue(number: int) -> str:
+    """The name of a queue."""
+    return f"q{number:07d}"
+
+
+def claims(number: int) -> str:
+    """Where the group of a queue is claimed from."""
+    return f"/v2/bench/queues/{queue(number)}/groups/g/claims"
+
+
+def waiting_claim(number: int) -> bytes:
+    """The request that waits for one message of a queue."""
+    body = b'{"limit":1,"lease":3600,"wait":%d}' % WAIT
+    return request("POST", claims(number), body, Content_Type="application/json")
+
+
+def settle_all(port: int, count: int) -> None:
+    """Bring the groups of all queues to their ends: what is there is given away, for longer than this takes."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    fields = {"Authorization": f"Application {KEY}", "Content-Type": "application/json"}
+    for number in range(count):
+        connection.request("POST", claims(number), b'{"lease":43200}', fields)
+        answer = connection.getresponse()
+        if answer.read() and answer.status != 200:
+            raise SystemExit(f"a claim was answered {answer.status}")
+    connection.close()
+
+
+def unanswered(sockets: Sequence[socket.socket], answers: int) -> list[socket.socket]:
+    """Wait for so many answers, whoever gets them; each is a 200 with a message.
+
+    :return: those that still wait.
+    """
+    poll, waiting = select.poll(), {each.fileno(): each for each in sockets}
+    for number in waiting:
+        poll.register(number, select.POLLIN)
+    deadline = time.monotonic() + LIMIT
+    while len(waiting) > len(sockets) - answers:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{answers} claims were not answered in {LIMIT:.0f} s")
+        for number, _ in poll.poll(1000):
+            answer = waiting[number].recv(65536)
+            if not answer.startswith(b"HTTP/1.1 200 ") or b'"receipt"' not in answer:
+                raise SystemExit(f"a claim was answered {answer[:500]!r}")
+            poll.unregister(number)
+            del waiting[number]
+    return list(waiting.values())
+
+
+if __name__ == "__main__":
+    run(main, count=Number(10_000, least=2), seconds=Number(8.0, most=WAIT / 2))
