@@ -31,6 +31,7 @@ PROGRAMS: Final = {
     "ndjson": ("1 0.1", "(at least 0.70)"),
     "cursors": ("5000 1", "(at most 1.20)"),
     "waits": ("50 0.2", "(at most 1.00)"),
+    "policies": ("1 0.1", "(at least 0.90)"),
     "groups": ("1 0.1 20 2000", "(at least 0.50)"),
     "group_waits": ("50 0.2", "(at most 1.00)"),
 }

@@ -1,0 +1,70 @@
+"""One durable POST of 140 bytes for an application that stands in the store, against one of the settings; one daemon.
+
+What is known of the first is looked for anew once a second, while requests go on.
+
+    python -m bench.policies [ROUNDS [SECONDS]]
+"""
+
+from __future__ import annotations
+
+import tempfile
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from bench import figures
+from bench.arguments import ROUNDS, SECONDS, run
+from bench.servers import KEY, free_port, make_queue, queuey_command, request, serving
+from queuey.cli import ops
+
+CONNECTIONS: Final = 32
+STORED: Final = "a-key-of-the-store"
+BODY: Final = b"x" * 140
+LIMITS: Final = {"ttl": 86_400, "max_queues": 1000, "max_bytes": 1 << 40, "max_body": 1 << 19}
+
+
+def main(rounds: int, seconds: float) -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory(prefix="queuey-bench-") as name:
+        folder = Path(name)
+        port = free_port()
+        command = queuey_command(folder, port, server=f"ops = unix:{folder}/ops.sock")
+        # Both have the same limits, so that both are held to as much.
+        with (folder / "queuey.ini").open("a") as settings:
+            settings.write("[application:bench]\n" + "".join(f"{key} = {value}\n" for key, value in LIMITS.items()))
+        with serving(command, port, folder / "servers.log"):
+            make_queue(port, "q")
+            add(f"unix:{folder}/ops.sock")
+            asked = {
+                "of the settings": post("bench"),
+                "of the store": post("stored").replace(KEY.encode(), STORED.encode()),
+            }
+            sides = {
+                name: partial(figures.rate, name, port, CONNECTIONS, seconds, text) for name, text in asked.items()
+            }
+            given, stored = figures.alternating(rounds, sides).values()
+            figures.show("POSTs of an application of the store / of the settings", stored / given, at_least=0.9)
+
+
+def post(application: str) -> bytes:
+    """The bytes of a POST."""
+    return request("POST", f"/v2/{application}/queues/q/messages", BODY, Content_Type="text/plain")
+
+
+def add(to: str) -> None:
+    """Let an application in that stands in the store."""
+    digest = f"sha256:{sha256(STORED.encode()).hexdigest()}"
+    for method, params in (
+        ("applications.set", {"name": "stored", "create_queues": "on-write", **LIMITS}),
+        ("keys.add", {"application": "stored", "digest": digest}),
+    ):
+        connection = ops.connect(to)
+        try:
+            ops.call(connection, method, params, None)
+        finally:
+            connection.close()
+
+
+if __name__ == "__main__":
+    run(main, rounds=ROUNDS, seconds=SECONDS)
