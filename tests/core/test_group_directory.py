@@ -674,7 +674,7 @@ class RacingTests(GroupCase):
         """The names of groups, each of which is listed if and only if it can be found."""
         directory = self.world.front().directory
         listed = [group.name for group in self.successResultOf(directory.names(self.queue))]
-        there = [name for name in ("g", "h") if self.world.run(found(self.world.front(), self.queue, name))]
+        there = [name for name in "ghi" if self.world.run(found(self.world.front(), self.queue, name))]
         self.assertEqual(listed, there)
         return listed
 
@@ -688,6 +688,29 @@ class RacingTests(GroupCase):
             self.assertEqual([made for _, made in results[:2]].count(True), 1, seed)
             self.assertEqual(len({group.gid for group, _ in results[:2]}), 1)
             self.assertEqual(self.rest(), ["g", "h"])
+            self.clear()
+
+    def test_making_in_place_of_what_is_no_more(self) -> None:
+        """Whoever makes room in the index by what has no row may take out what has none yet."""
+        self.patch(rows, "MAX_GROUPS", 2)
+        listed = GroupRows(self.world.store.states, self.world.random)
+        for seed in range(100):
+            self.successResultOf(listed.enlist(self.queue.incarnation, "dead"))
+            results = self.race(seed, self.put("g", 1), self.put("h", 2))
+            self.assertEqual([made for _, made in results], [True, True], seed)
+            self.assertEqual(self.rest(), ["g", "h"])
+            self.clear()
+
+    def test_making_more_than_there_may_be(self) -> None:
+        """Whoever is refused has made nothing, and there are never too many."""
+        self.patch(rows, "MAX_GROUPS", 2)
+        listed = GroupRows(self.world.store.states, self.world.random)
+        for seed in range(150):
+            self.successResultOf(listed.enlist(self.queue.incarnation, "dead"))
+            results = self.race(seed, self.put("g", 1), self.put("h", 2), self.put("i", 3))
+            made = [name for name, result in zip("ghi", results, strict=True) if isinstance(result, tuple)]
+            self.assertTrue(all(isinstance(one, tuple | StorageFull) for one in results), (seed, results))
+            self.assertEqual((self.rest(), len(made) <= 2), (made, True), seed)
             self.clear()
 
     def clear(self) -> None:

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from queuey.core.groups.cells import Source
 from queuey.core.groups.rows import GroupRows, contended, in_parallel
 from queuey.deferreds import Turns, deferred, shield
-from queuey.errors import InvalidRequest, NoSuchGroup, NoSuchQueue, NotPromised, QueueyError
+from queuey.errors import InvalidRequest, NoSuchGroup, NoSuchQueue, NotPromised, QueueyError, StorageFull
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.group import Order, Terms
 from queuey.model.group_rows import state_key
@@ -184,20 +184,19 @@ class GroupDirectory:
         await self._rows.enlist(queue.incarnation, name)
         made = await self._rows.write(group)
         if made is not None:
-            # Whoever took the name out meanwhile, for there was no such group, has not seen this one.
-            await self._rows.enlist(queue.incarnation, name)
-            await self._check_life(queue, made)
+            try:
+                await self._rows.enlist(queue.incarnation, name, anew=True)
+                await self._check_life(queue)
+            except (StorageFull, NoSuchQueue):
+                await self._rows.remove(made, queue.settings.partitions)
+                raise
             self._changed(made)
         return made
 
-    async def _check_life(self, queue: Queue, group: Group) -> None:
-        """Take a group back whose queue was deleted while it was made.
-
-        :raise NoSuchQueue: it was.
-        """
+    async def _check_life(self, queue: Queue) -> None:
+        """Fail with ``NoSuchQueue`` where a queue was deleted by now."""
         (found,) = await self._store.describe(queue.application, (queue.name,))
         if found is None or found.incarnation != queue.incarnation:
-            await self._rows.remove(group, queue.settings.partitions)
             raise NoSuchQueue(f'The queue "{queue.name}" was deleted.')
 
     def change(self, queue: Queue, group: Group, changes: GroupChanges, judge: Judge) -> Deferred[Group]:

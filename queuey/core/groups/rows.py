@@ -76,18 +76,20 @@ class GroupRows:
         return (await self._index(incarnation))[0]
 
     @deferred
-    async def enlist(self, incarnation: int, name: str) -> None:
+    async def enlist(self, incarnation: int, name: str, *, anew: bool = False) -> None:
         """Take a name into the index.
 
+        :param anew: whether to write it in any case, so that whoever is about to take the name out, since there was no
+            such group when he looked, has to look again.
         :return: fails with ``StorageFull`` where the queue has as many groups as it may have.
         """
         for _ in range(_ATTEMPTS):
             names, version = await self._index(incarnation)
-            if name in names:
+            if name in names and not anew:
                 return
-            if len(names) >= MAX_GROUPS:
+            if len(names | {name}) > MAX_GROUPS:
                 names = await self._living(incarnation, names)
-            if len(names) >= MAX_GROUPS:
+            if len(names | {name}) > MAX_GROUPS:
                 raise StorageFull(f"A queue may have {MAX_GROUPS} groups, and this one has them.", limit="max_groups")
             if await self._swap(groups_key(incarnation), version, encode_names(names | {name})) is not None:
                 return
