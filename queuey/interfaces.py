@@ -6,9 +6,9 @@ Each interface has a contract suite in ``tests/contracts`` that every provider p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -18,6 +18,7 @@ from queuey.model.message import Address, Condition, Content, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, Policy, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
+from queuey.model.signing import Grant
 from queuey.model.timeid import SECOND, MessageId, Ticks
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
 
@@ -279,6 +280,61 @@ class IAuthenticator(Interface):
 
         :return: fires with them; the empty set is "not mine". Fails with ``BadCredentials`` for "mine, and false",
             ``Unavailable`` where that cannot be found out now.
+        """
+
+
+@attrs.frozen
+class Accepted:
+    """What one application takes as a proof of who calls.
+
+    :ivar challenge: the schemes that are taken, as an answer names them.
+    """
+
+    authenticator: IAuthenticator
+    challenge: bytes
+
+
+@attrs.frozen
+class Signature:
+    """What a URL brings that was signed.
+
+    :ivar grant: what it says it is signed for.
+    :ivar key: what the key is called that it says has signed.
+    :ivar value: the signature; whoever has it may use the URL.
+    """
+
+    grant: Grant
+    key: str
+    value: str = attrs.field(repr=False)
+
+
+class NotHad(Exception):
+    """A document could not be had; the text says why, for the log."""
+
+
+class IWeb(Interface):
+    """Asks others for documents of JSON over the web, and follows nobody to another place."""
+
+    def get(url: str, seconds: float) -> Deferred[dict[str, Any]]:
+        """The object at a URL.
+
+        :param seconds: until it has to be there.
+        :return: fails with ``NotHad``.
+        """
+
+    def post(url: str, form: Mapping[str, str], seconds: float) -> Deferred[dict[str, Any]]:
+        """The object that a URL answers a form with; as ``get``."""
+
+
+class ISignatures(Interface):
+    """Finds out what a signed URL allows."""
+
+    def check(signature: Signature) -> Deferred[frozenset[str]]:
+        """The principals that a signature proves; see ``model.access.by_url``.
+
+        :return: fires with them. Fails with ``BadIdentity`` where it proves nothing, or nothing any more;
+            ``TooManyRequests`` where it is used more often than it was signed for; ``Unavailable`` where that cannot
+            be found out now.
         """
 
 

@@ -11,13 +11,17 @@ from typing import Final
 
 from queuey.config import sections
 from queuey.config.applications import applications, digest_line, refuse_max_bytes
+from queuey.config.identities import identities, refuse_unknown_identities
 from queuey.config.legacy import passed_over, take_server_main, warn_of_passed_over
 from queuey.config.mistakes import Report, shown_path
 from queuey.config.reading import Section, parse, read_text
 from queuey.config.settings import (
     ApplicationSettings,
+    BrowserIDSettings,
     CassandraStorage,
     ClusterTLS,
+    IdentitySettings,
+    IssuerSettings,
     LoggingSettings,
     MemoryStorage,
     OpsSettings,
@@ -34,8 +38,11 @@ __all__ = [
     "DEVELOPMENT_APPLICATION",
     "DEVELOPMENT_KEY",
     "ApplicationSettings",
+    "BrowserIDSettings",
     "CassandraStorage",
     "ClusterTLS",
+    "IdentitySettings",
+    "IssuerSettings",
     "LoggingSettings",
     "MemoryStorage",
     "OpsSettings",
@@ -104,5 +111,7 @@ def _settings(text: str, source: Path | None, shown: str, base: Path) -> Setting
     named = applications(found, server.max_body, base, report)
     if backend == "cassandra":
         refuse_max_bytes(named, report)
+    users = identities(found, base, report)
+    refuse_unknown_identities(named, users.names, report)
     report.stop_if_wrong()
-    return Settings(source, server, storage, named, logging, max_age, tuple(report.warnings))
+    return Settings(source, server, storage, named, logging, max_age, tuple(report.warnings), users)

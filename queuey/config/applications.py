@@ -99,6 +99,8 @@ def _policy(name: str, reader: Reader, max_body: int) -> Policy:
         cors_origins=reader.value(keys.CORS_ORIGINS),
         create_on_write=reader.value(keys.CREATE_QUEUES) == "on-write",
         idempotency_ttl=reader.value(keys.IDEMPOTENCY_TTL),
+        identities=reader.value(keys.IDENTITIES),
+        signed_urls=reader.value(keys.SIGNED_URLS),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
-from queuey.config import clusters, values
+from queuey.config import clusters, urls, values
 from queuey.config.endpoints import endpoints, operators
 from queuey.model.message import DEFAULT_TTL, MAX_TTL
 from queuey.model.policy import DEFAULT_IDEMPOTENCY_TTL, MAX_IDEMPOTENCY_TTL, MIN_IDEMPOTENCY_TTL
@@ -20,6 +20,20 @@ T = TypeVar("T")
 
 RELOAD: Final = "SIGHUP"
 """A change is taken over when the daemon is sent SIGHUP."""
+
+ALL_ALGORITHMS: Final = (
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
+)
+"""By which tokens may be signed: those whose keys have a public half, which alone is at hand here."""
 
 RESTART: Final = "restart"
 """A change is taken over when the daemon is started anew."""
@@ -143,6 +157,44 @@ TLS_CHECK: Final = Key(
 )
 METADATA: Final = Key("metadata", "backend", "", "the backend of [storage]", RESTART, _text)
 
+_SERVICE: Final = "a URL of https, or of http on this machine"
+VERIFIER: Final = Key("browserid", "verifier", "", _SERVICE, RELOAD, values.optional(urls.service))
+BROWSERID_AUDIENCE: Final = Key(
+    "browserid", "audience", "", "an origin, as assertions name it", RELOAD, values.optional(_text)
+)
+BROWSERID_ISSUERS: Final = Key(
+    "browserid",
+    "issuers",
+    "",
+    "hosts, separated by spaces, commas or lines",
+    RELOAD,
+    lambda text, base: values.items(text),
+)
+BROWSERID_TIMEOUT: Final = Key("browserid", "timeout", "5", "0.1 to 60 seconds", RELOAD, values.seconds(0.1, 60))
+BROWSERID_REMEMBER: Final = Key("browserid", "remember", "300", "0 to 86400 seconds", RELOAD, values.seconds(0, 86400))
+ISSUER: Final = Key("jwt:NAME", "issuer", "", _SERVICE, RELOAD, values.optional(urls.issuer))
+AUDIENCE: Final = Key(
+    "jwt:NAME",
+    "audience",
+    "",
+    "what tokens name as their audience, one or several, separated by spaces, commas or lines",
+    RELOAD,
+    lambda text, base: values.items(text),
+)
+ALGORITHMS: Final = Key(
+    "jwt:NAME",
+    "algorithms",
+    "RS256",
+    f"one or several of {', '.join(ALL_ALGORITHMS)}",
+    RELOAD,
+    values.several(*ALL_ALGORITHMS),
+)
+PRINCIPAL: Final = Key("jwt:NAME", "principal", "sub", "sub, email", RELOAD, values.word("sub", "email"))
+LEEWAY: Final = Key("jwt:NAME", "leeway", "30", "0 to 300 seconds", RELOAD, values.seconds(0, 300))
+ISSUER_TIMEOUT: Final = Key("jwt:NAME", "timeout", "5", "0.1 to 60 seconds", RELOAD, values.seconds(0.1, 60))
+ISSUER_KEYS: Final = Key("jwt:NAME", "keys_for", "3600", "60 to 86400 seconds", RELOAD, values.seconds(60, 86400))
+ISSUER_REMEMBER: Final = Key("jwt:NAME", "remember", "300", "0 to 3600 seconds", RELOAD, values.seconds(0, 3600))
+
 GUARANTEE: Final = Key(
     "application:NAME",
     "guarantee",
@@ -181,6 +233,15 @@ CORS_ORIGINS: Final = Key(
     RELOAD,
     values.origins,
 )
+IDENTITIES: Final = Key(
+    "application:NAME",
+    "identities",
+    "",
+    "browserid and names of [jwt:NAME], separated by spaces, commas or lines",
+    RELOAD,
+    lambda text, base: values.items(text),
+)
+SIGNED_URLS: Final = Key("application:NAME", "signed_urls", "false", "true, false", RELOAD, values.boolean)
 KEYS: Final = Key(
     "application:NAME",
     "keys",
@@ -260,6 +321,23 @@ STORAGE: Final[dict[str, tuple[Key[Any], ...]]] = {
 }
 """The keys of ``[storage]``, for each backend."""
 
+BROWSERID: Final[tuple[Key[Any], ...]] = (
+    VERIFIER,
+    BROWSERID_AUDIENCE,
+    BROWSERID_ISSUERS,
+    BROWSERID_TIMEOUT,
+    BROWSERID_REMEMBER,
+)
+JWT: Final[tuple[Key[Any], ...]] = (
+    ISSUER,
+    AUDIENCE,
+    ALGORITHMS,
+    PRINCIPAL,
+    LEEWAY,
+    ISSUER_TIMEOUT,
+    ISSUER_KEYS,
+    ISSUER_REMEMBER,
+)
 APPLICATION: Final[tuple[Key[Any], ...]] = (
     GUARANTEE,
     CONSISTENCY,
@@ -267,6 +345,8 @@ APPLICATION: Final[tuple[Key[Any], ...]] = (
     TTL,
     IDEMPOTENCY_TTL,
     CORS_ORIGINS,
+    IDENTITIES,
+    SIGNED_URLS,
     KEYS,
     MAX_QUEUES,
     MAX_BYTES,
@@ -281,6 +361,8 @@ TABLE: Final[tuple[Key[Any], ...]] = (
     MEMORY_MAX_BYTES,
     *STORAGE["cassandra"][1:],
     METADATA,
+    *BROWSERID,
+    *JWT,
     APPLICATION_KEYS,
     *APPLICATION,
     *APPLICATIONS,

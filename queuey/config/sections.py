@@ -27,8 +27,19 @@ from queuey.config.settings import (
 T = TypeVar("T")
 
 APPLICATION_PREFIX: Final = "application:"
+ISSUER_PREFIX: Final = "jwt:"
 APPLICATION_KEYS: Final = "application_keys"
-KNOWN: Final = ("server", "storage", "metadata", APPLICATION_KEYS, "application:NAME", "applications", "logging")
+KNOWN: Final = (
+    "server",
+    "storage",
+    "metadata",
+    APPLICATION_KEYS,
+    "application:NAME",
+    "applications",
+    "browserid",
+    "jwt:NAME",
+    "logging",
+)
 
 _BACKENDS: Final = tuple(keys.STORAGE)
 _NEEDS_TOKEN: Final = "may be reached by others than operators of this machine, and needs an ops_token"
@@ -81,7 +92,7 @@ def refuse_unknown_sections(sections: Mapping[str, Section], report: Report) -> 
     """Report every section that this program has no use for."""
     for name in sections:
         known = name in KNOWN or name == legacy.SERVER_MAIN or legacy.passed_over(name)
-        if known or name.startswith(APPLICATION_PREFIX):
+        if known or name.startswith((APPLICATION_PREFIX, ISSUER_PREFIX)):
             continue
         near = nearest(name, KNOWN)
         allowed = ", ".join(f"[{one}]" for one in KNOWN)

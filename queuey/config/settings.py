@@ -147,6 +147,63 @@ class LoggingSettings:
 
 
 @attrs.frozen
+class BrowserIDSettings:
+    """How assertions of users are looked at. Times are in seconds.
+
+    :ivar verifier: the URL of what verifies them.
+    :ivar audience: whom they have to be meant for.
+    :ivar issuers: hosts that are trusted with all addresses; others are with their own.
+    :ivar timeout: for an answer of the verifier.
+    :ivar remember: for which an assertion that was true is not looked at again.
+    """
+
+    verifier: str
+    audience: str
+    issuers: tuple[str, ...]
+    timeout: float
+    remember: float
+
+
+@attrs.frozen
+class IssuerSettings:
+    """An issuer of tokens. Times are in seconds.
+
+    :ivar name: what applications name it by.
+    :ivar issuer: its URL.
+    :ivar audience: whom its tokens may be meant for.
+    :ivar algorithms: by which they may be signed.
+    :ivar principal: ``email`` or ``sub``: what of a token says who the user is.
+    :ivar leeway: by which its clock may differ from ours.
+    :ivar timeout: for each of its documents.
+    :ivar keys: for which its keys are used until they are fetched anew.
+    :ivar remember: for which a token that was true is not looked at again.
+    """
+
+    name: str
+    issuer: str
+    audience: tuple[str, ...]
+    algorithms: tuple[str, ...]
+    principal: str
+    leeway: float
+    timeout: float
+    keys: float
+    remember: float
+
+
+@attrs.frozen
+class IdentitySettings:
+    """Who is asked about users."""
+
+    browserid: BrowserIDSettings | None = None
+    issuers: tuple[IssuerSettings, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What applications may name."""
+        return (*(("browserid",) if self.browserid else ()), *(issuer.name for issuer in self.issuers))
+
+
+@attrs.frozen
 class ApplicationSettings:
     """One application.
 
@@ -166,6 +223,7 @@ class Settings:
     :ivar applications: by name.
     :ivar max_age: seconds for which what is known of applications in the store is in force without another look.
     :ivar warnings: one line each, of what the file's owner should know.
+    :ivar identities: who is asked about users.
     """
 
     source: Path | None
@@ -175,6 +233,7 @@ class Settings:
     logging: LoggingSettings
     max_age: float
     warnings: tuple[str, ...] = ()
+    identities: IdentitySettings = IdentitySettings()
 
     def describe(self) -> list[str]:
         """The settings in force, as lines of an ini file; keys are shown by their digests only."""
@@ -182,6 +241,7 @@ class Settings:
         lines += ["", *_section("storage", _storage(self.storage))]
         lines += ["", *_section("applications", [(keys.MAX_AGE, seconds_text(self.max_age))])]
         lines += ["", *_section("logging", _logging(self.logging))]
+        lines += _identities(self.identities)
         for application in self.applications:
             lines += ["", *_section(f"application:{application.name}", _application(application))]
         return lines
@@ -288,6 +348,36 @@ def _logging(logging: LoggingSettings) -> Pairs:
     ]
 
 
+def _identities(identities: IdentitySettings) -> list[str]:
+    lines: list[str] = []
+    browserid = identities.browserid
+    if browserid is not None:
+        pairs: Pairs = [
+            (keys.VERIFIER, browserid.verifier),
+            (keys.BROWSERID_AUDIENCE, browserid.audience),
+            (keys.BROWSERID_ISSUERS, " ".join(browserid.issuers)),
+            (keys.BROWSERID_TIMEOUT, seconds_text(browserid.timeout)),
+            (keys.BROWSERID_REMEMBER, seconds_text(browserid.remember)),
+        ]
+        lines += ["", *_section("browserid", pairs)]
+    for issuer in identities.issuers:
+        lines += ["", *_section(f"jwt:{issuer.name}", _issuer(issuer))]
+    return lines
+
+
+def _issuer(issuer: IssuerSettings) -> Pairs:
+    return [
+        (keys.ISSUER, issuer.issuer),
+        (keys.AUDIENCE, " ".join(issuer.audience)),
+        (keys.ALGORITHMS, " ".join(issuer.algorithms)),
+        (keys.PRINCIPAL, issuer.principal),
+        (keys.LEEWAY, seconds_text(issuer.leeway)),
+        (keys.ISSUER_TIMEOUT, seconds_text(issuer.timeout)),
+        (keys.ISSUER_KEYS, seconds_text(issuer.keys)),
+        (keys.ISSUER_REMEMBER, seconds_text(issuer.remember)),
+    ]
+
+
 def _application(application: ApplicationSettings) -> Pairs:
     policy = application.policy
     return [
@@ -297,6 +387,8 @@ def _application(application: ApplicationSettings) -> Pairs:
         (keys.TTL, str(policy.ttl)),
         (keys.IDEMPOTENCY_TTL, str(policy.idempotency_ttl)),
         (keys.CORS_ORIGINS, " ".join(policy.cors_origins)),
+        (keys.IDENTITIES, " ".join(policy.identities)),
+        (keys.SIGNED_URLS, _boolean(policy.signed_urls)),
         (keys.MAX_QUEUES, "" if policy.max_queues is None else str(policy.max_queues)),
         (keys.MAX_BYTES, "" if policy.max_bytes is None else size_text(policy.max_bytes)),
         (keys.APPLICATION_MAX_BODY, size_text(policy.max_body)),

@@ -102,6 +102,16 @@ def word(*words: str, later: tuple[str, ...] = ()) -> Read[str]:
     return read
 
 
+def several(*words: str) -> Read[tuple[str, ...]]:
+    """One or several words, separated by spaces, commas or lines."""
+    read_word = word(*words)
+
+    def read(text: str, base: Path) -> tuple[str, ...]:
+        return each(items(text), lambda one: read_word(one, base))
+
+    return read
+
+
 def member(*members: E, later: tuple[E, ...] = ()) -> Read[E]:
     """One of several members of an enumeration, by their values."""
     by_value = {str(each_one.value): each_one for each_one in members}

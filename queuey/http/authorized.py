@@ -11,8 +11,9 @@ from twisted.internet.defer import Deferred
 from queuey.core.queues import QueueDirectory, planned
 from queuey.errors import BodyTooLarge, Forbidden, NeedsCredentials, NoSuchQueue
 from queuey.http.reading import credentials
+from queuey.http.signed import may_be_signed, take_signature
 from queuey.http.wire import Request
-from queuey.interfaces import IAuthenticator, IPolicies
+from queuey.interfaces import Accepted, IPolicies, ISignatures
 from queuey.model.access import Operation, allowed, is_application
 from queuey.model.policy import Policy
 from queuey.model.queue import MAX_NAME, Queue, name_problem
@@ -46,15 +47,19 @@ class AdmittedToQueue(Admitted):
 
 @attrs.frozen
 class Gate:
-    """Decides who comes in; the order of refusals is part of the APIs."""
+    """Decides who comes in; the order of refusals is part of the APIs.
+
+    :ivar accepted: what the application of a policy takes as a proof of who calls.
+    """
 
     policies: IPolicies
-    authenticator: IAuthenticator
+    accepted: Callable[[Policy], Accepted]
+    signatures: ISignatures
     directory: QueueDirectory
 
     async def admit(self, request: Request, application: str, operation: Operation) -> Admitted:
         """Let a request on an application in, or raise why not."""
-        policy, caller = await self._identify(request, application)
+        policy, caller = await self._identify(request, application, None)
         permit(operation, caller, application, None)
         return Admitted(policy, caller)
 
@@ -62,7 +67,7 @@ class Gate:
         self, request: Request, application: str, name: str, operation: Operation
     ) -> AdmittedToQueue:
         """Let a request on a queue in, or raise why not."""
-        policy, caller = await self._identify(request, application)
+        policy, caller = await self._identify(request, application, name)
         if len(name) > MAX_NAME:
             raise NoSuchQueue(f"Queue name longer than {MAX_NAME} characters.")
         request.queue = name
@@ -76,15 +81,22 @@ class Gate:
         permit(operation, caller, application, queue)
         return AdmittedToQueue(policy, caller, queue)
 
-    async def _identify(self, request: Request, application: str) -> tuple[Policy, frozenset[str]]:
+    async def _identify(self, request: Request, application: str, queue: str | None) -> tuple[Policy, frozenset[str]]:
         policy = await self.policies.policy_for(application)
         request.application = application
         if len(request.body) > policy.max_body:
             raise BodyTooLarge(f"A body of this application has at most {policy.max_body} bytes.")
+        accepted = self.accepted(policy)
+        if accepted.challenge != request.challenge:
+            request.challenge = accepted.challenge
         caller: frozenset[str] = frozenset()
         for credential in credentials(request):
-            proven = await self.authenticator.authenticate(credential)
+            proven = await accepted.authenticator.authenticate(credential)
             caller = caller | proven if caller else proven
+        if policy.signed_urls and may_be_signed(request):
+            signature = take_signature(request, application, queue)
+            if signature is not None:
+                caller |= await self.signatures.check(signature)
         return policy, caller
 
 

@@ -27,11 +27,14 @@ STATUS: Final[dict[type[errors.QueueyError], tuple[int, str]]] = {
     errors.InvalidUpdate: (400, "InvalidUpdate"),
     errors.NotPromised: (400, "NotPromised"),
     errors.BadCredentials: (401, "InvalidApplicationKey"),
+    errors.BadIdentity: (401, "InvalidCredentials"),
     errors.Forbidden: (403, "Forbidden"),
     errors.NoSuchApplication: (404, "InvalidApplication"),
     errors.NoSuchQueue: (404, "InvalidQueueName"),
     errors.BodyTooLarge: (413, "RequestTooLarge"),
+    errors.TooManyRequests: (429, "TooManyRequests"),
     errors.Unavailable: (503, "storage"),
+    errors.IdentityUnavailable: (503, "identity"),
     errors.StorageFull: (507, "storage-full"),
 }
 """What v1 answers: the status of each error, and the key that stands for it in ``error_msg``.
@@ -84,10 +87,10 @@ class ErrorAnswers:
             return
         status, key = STATUS[next(kind for kind in type(error).__mro__ if kind in STATUS)]
         headers: tuple[tuple[bytes, bytes], ...] = ()
-        if isinstance(error, errors.Unavailable):
+        if isinstance(error, errors.Unavailable | errors.TooManyRequests):
             headers = ((b"Retry-After", b"%d" % error.retry_after),)
         elif isinstance(error, errors.BadCredentials):
-            headers = ((b"WWW-Authenticate", b"Application"),)
+            headers = ((b"WWW-Authenticate", request.challenge),)
         if status >= 500:
             log_refused(request, status, error.text, error.applied)
         found = error.problems if isinstance(error, errors.InvalidRequest) else {key: error.text}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -68,9 +69,10 @@ CODES: Final[Mapping[str, Code]] = MappingProxyType(
         "content-encoding": Code(415, "The body is encoded in a way that is not taken here"),
         "range-not-satisfiable": Code(416, "The range is outside the message"),
         "key-reused": Code(422, "The Idempotency-Key was used for another request"),
+        "too-many-requests": Code(429, "More was asked for than may be in that time", retryable=True),
         "headers-too-large": Code(431, "The header fields are too large or too many"),
         "internal": Code(500, "Something went wrong in the server", unknown=True),
-        "unavailable": Code(503, "Storage does not answer", retryable=True, unknown=True),
+        "unavailable": Code(503, "Storage, or who knows the caller, does not answer", retryable=True, unknown=True),
         "overloaded": Code(503, "The server takes no more requests now", retryable=True),
         "storage-full": Code(507, "There is no room left", retryable=True, unknown=True),
     }
@@ -144,7 +146,8 @@ def document(problem: Problem, instance: str) -> dict[str, Any]:
 
 def answer(request: Request, problem: Problem) -> None:
     """Write a whole answer that tells of a problem."""
-    headers = ((b"Content-Type", MEDIA_TYPE.encode("ascii")), *problem.headers)
+    challenge = ((b"WWW-Authenticate", request.challenge),) if problem.status == HTTPStatus.UNAUTHORIZED else ()
+    headers = ((b"Content-Type", MEDIA_TYPE.encode("ascii")), *problem.headers, *challenge)
     request.answer(problem.status, headers, encoded(document(problem, request.request_id)))
 
 
@@ -175,8 +178,6 @@ _REFUSALS: Final = {
 }
 """The code of each refusal of the door, and the limit that was met."""
 
-CHALLENGES: Final = ((b"WWW-Authenticate", b"Application, Bearer"),)
-
 
 def _plain(code: str) -> Callable[[Any], Problem]:
     """An error that has nothing but its text."""
@@ -186,10 +187,6 @@ def _plain(code: str) -> Callable[[Any], Problem]:
 def retry_after(seconds: int) -> tuple[Header, ...]:
     """The field that tells when a retry makes sense."""
     return ((b"Retry-After", b"%d" % seconds),)
-
-
-def _unauthorized(error: errors.QueueyError) -> Problem:
-    return Problem("unauthorized", error.text, headers=CHALLENGES)
 
 
 def _invalid(error: errors.InvalidRequest) -> Problem:
@@ -217,6 +214,11 @@ def _full(error: errors.StorageFull) -> Problem:
     return Problem("storage-full", error.text, applied=error.applied, members={"limit": error.limit})
 
 
+def _too_many(error: errors.TooManyRequests) -> Problem:
+    headers = retry_after(error.retry_after)
+    return Problem("too-many-requests", error.text, headers=headers, members={"limit": error.limit})
+
+
 def _unavailable(error: errors.Unavailable) -> Problem:
     return Problem("unavailable", error.text, applied=error.applied, headers=retry_after(error.retry_after))
 
@@ -229,8 +231,8 @@ _PROBLEMS: Final[Mapping[type[errors.QueueyError], Callable[[Any], Problem]]] = 
     errors.NoSuchQueue: _plain("no-such-queue"),
     errors.NoSuchGroup: _plain("no-such-group"),
     errors.NoSuchMessage: _plain("no-such-message"),
-    errors.BadCredentials: _unauthorized,
-    errors.NeedsCredentials: _unauthorized,
+    errors.BadCredentials: _plain("unauthorized"),
+    errors.NeedsCredentials: _plain("unauthorized"),
     errors.Forbidden: _plain("forbidden"),
     errors.PreconditionFailed: _plain("precondition-failed"),
     errors.IdOutOfRange: _plain("id-out-of-range"),
@@ -242,6 +244,7 @@ _PROBLEMS: Final[Mapping[type[errors.QueueyError], Callable[[Any], Problem]]] = 
     errors.QueueReplaced: _replaced,
     errors.Conflict: _plain("conflict"),
     errors.StorageFull: _full,
+    errors.TooManyRequests: _too_many,
     errors.Unavailable: _unavailable,
 }
 """What each error is as a problem. Errors of the settings are none: no request meets one."""

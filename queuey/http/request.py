@@ -24,6 +24,7 @@ from queuey.http.forwarded import Network, client_behind
 from queuey.http.head import Fields, Head, RequestLine
 from queuey.http.limits import AccessLine, Refusal, render_refusal
 from queuey.http.pieces import BrokenBody, ClientGone, Pieces, Source
+from queuey.http.targets import without_secrets
 from queuey.logs import EventLog
 
 _MAX_LOGGED: Final = 1024
@@ -90,6 +91,8 @@ class Request(server.Request):
     :ivar body: the whole body, unless the handler reads it in pieces.
     :ivar max_body: bytes that the body may have, or ``None``; may be changed before the body is read.
     :ivar application: what it is about, for the access log; set by handlers; and so ``queue``.
+    :ivar challenge: the schemes of credentials that are taken where it was sent, for an answer that asks for some.
+    :ivar signed: the part of its query that was a signature, and what it is of; ``line.query`` has the rest then.
     :ivar closing: whether the connection is to be closed after the answer.
     :ivar bytes_in: bytes read for it so far.
     """
@@ -101,6 +104,8 @@ class Request(server.Request):
     # What few requests have is an attribute of theirs only then: up to thirty attributes need no dictionary, which is
     # a tenth of all that a waiting read takes.
     body = b""
+    challenge = b"Application"
+    signed = b""
     _bytes_out = 0
     _gone = False
     _hooked = False
@@ -552,7 +557,7 @@ class Request(server.Request):
                 self.request_id,
                 self.client_host,
                 self.method.decode("ascii"),
-                self.line.target[:_MAX_LOGGED].decode("ascii", "replace"),
+                without_secrets(self.line.target)[:_MAX_LOGGED].decode("ascii", "replace"),
                 status,
                 self.bytes_in,
                 self._bytes_out,

@@ -46,6 +46,9 @@ def allowed(operation: Operation, caller: Set[str], application: str, queue: Que
     if operation is Operation.DESCRIBE:
         return bool(caller)
     if queue is not None:
+        if by_url(operation) in caller:
+            # The application's key has signed for this, and signs for no more than it may itself.
+            caller = {*caller, f"app:{application}"}
         if operation in _OPEN and queue.settings.type is QueueType.PUBLIC:
             return True
         if operation in _SHARED and queue.settings.principals:
@@ -53,6 +56,11 @@ def allowed(operation: Operation, caller: Set[str], application: str, queue: Que
         if operation in _SEEN and not caller.isdisjoint(queue.settings.principals):
             return True
     return is_application(caller, application)
+
+
+def by_url(operation: Operation) -> str:
+    """What proves that the URL of a request was signed for an operation, on the queue that it names."""
+    return f"url:{operation.name}"
 
 
 def is_application(caller: Set[str], application: str) -> bool:

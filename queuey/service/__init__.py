@@ -12,6 +12,7 @@ from twisted.application.service import IService
 from twisted.python.usage import Options as UsageOptions
 
 from queuey import __version__, config
+from queuey.auth.users import make_web
 from queuey.config import Settings
 from queuey.errors import ConfigurationError
 from queuey.logs import LogObserver, open_log
@@ -56,7 +57,7 @@ def makeService(options: Options) -> IService:
     except ConfigurationError as error:
         starter.tell(*error.problems)
         sys.exit(1)
-    house = assemble(settings, reactor, time.time, store, log)
+    house = assemble(settings, reactor, time.time, store, log, lambda: make_web(reactor))
     sys.excepthook = _quiet_about_refusals
     return QueueyService(reactor, house, Listeners(), place, starter)
 

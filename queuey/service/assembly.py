@@ -12,6 +12,9 @@ import attrs
 from twisted.logger import globalLogPublisher
 
 from queuey.auth.application_key import ApplicationKeys
+from queuey.auth.buckets import Buckets
+from queuey.auth.signed_urls import MOST_RATES, SignedURLs
+from queuey.auth.users import Users
 from queuey.config import CassandraStorage, Settings
 from queuey.core.applications.owners import KeyOwners
 from queuey.core.applications.registry import Registry
@@ -39,7 +42,7 @@ from queuey.http.v2.settlements import V2Settlements
 from queuey.http.v2.single import V2Single
 from queuey.http.v2.stream import V2Stream
 from queuey.http.wire import Limits, Request, Site
-from queuey.interfaces import IStore
+from queuey.interfaces import IStore, IWeb
 from queuey.logs import LogObserver, access_logger
 from queuey.ops.methods.daemon import Draining
 from queuey.service.in_force import InForce
@@ -51,6 +54,7 @@ class House:
     """Everything that was put together, complete."""
 
     in_force: InForce
+    users: Users
     store: IStore
     site: Site
     waits: Waits
@@ -60,12 +64,20 @@ class House:
     def use(self, settings: Settings) -> None:
         """Put other settings in force, all at once."""
         self.in_force.use(settings)
+        self.users.use(settings.identities)
         self.site.limits = limits(settings)
         self.site.forwarded = settings.server.forwarded
         self.log.set_level(settings.logging.level)
 
 
-def assemble(settings: Settings, reactor: Any, now: Callable[[], float], store: IStore, log: LogObserver) -> House:
+def assemble(
+    settings: Settings,
+    reactor: Any,
+    now: Callable[[], float],
+    store: IStore,
+    log: LogObserver,
+    web: Callable[[], IWeb],
+) -> House:
     """Put the house together.
 
     :param settings: what to begin with.
@@ -73,6 +85,7 @@ def assemble(settings: Settings, reactor: Any, now: Callable[[], float], store: 
     :param now: the wall clock, in seconds since 1970.
     :param store: the back end, not open yet.
     :param log: where the log goes.
+    :param web: makes what asks verifiers and issuers, if anybody is to be asked.
     """
     in_force = InForce(settings)
     random = Random()
@@ -88,7 +101,9 @@ def assemble(settings: Settings, reactor: Any, now: Callable[[], float], store: 
     waits = Waits(reactor, store.watch)
     exchange = MessageExchange(store, policies, random.randrange, waits, settle(settings) > 0)
     groups = GroupExchange(store, policies, waits, now, os.urandom)
-    gate = Gate(policies, ApplicationKeys(owners.owner), directory)
+    users = Users(ApplicationKeys(owners.owner), settings.identities, web, reactor, now)
+    signatures = SignedURLs(owners.digests, now, Buckets(reactor.seconds, MOST_RATES))
+    gate = Gate(policies, users.accepted, signatures, directory)
     cors = Cors(policies.origins)
     v1 = V1(directory, exchange, lambda: uuid.uuid4().hex)
     v2 = (
@@ -146,7 +161,7 @@ def assemble(settings: Settings, reactor: Any, now: Callable[[], float], store: 
         draining,
         lambda: {"connections": site.connections, "requests": site.busy},
     )
-    return House(in_force, store, site, waits, log, ops)
+    return House(in_force, users, store, site, waits, log, ops)
 
 
 def settle(settings: Settings) -> float:

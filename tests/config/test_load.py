@@ -178,10 +178,13 @@ SERVER_KEYS = (
     "stop_timeout, forwarded, ops, ops_token, ops_hosts, ops_backups"
 )
 APPLICATION_KEYS = (
-    "allowed: guarantee, consistency, create_queues, ttl, idempotency_ttl, cors_origins, keys, max_queues, max_bytes, "
-    "max_body"
+    "allowed: guarantee, consistency, create_queues, ttl, idempotency_ttl, cors_origins, identities, signed_urls, "
+    "keys, max_queues, max_bytes, max_body"
 )
-SECTIONS = "allowed: [server], [storage], [metadata], [application_keys], [application:NAME], [applications], [logging]"
+SECTIONS = (
+    "allowed: [server], [storage], [metadata], [application_keys], [application:NAME], [applications], [browserid], "
+    "[jwt:NAME], [logging]"
+)
 CLUSTER = "allowed: " + ", ".join(key.name for key in keys.STORAGE["cassandra"])
 NODES = "allowed: nodes as host or host:port, separated by commas"
 COPIES = "allowed: 1 to 100, or one for each data centre as dc1:3, dc2:3"

@@ -30,6 +30,18 @@ CHANGES = {
     "ttl": "1",
     "idempotency_ttl": "60",
     "cors_origins": "*",
+    "verifier": "https://v.example.org/2",
+    "issuer": "https://i.example.org/2",
+    "audience": "https://a.example.org/2",
+    "issuers": "b.example.org",
+    "algorithms": "ES256",
+    "principal": "email",
+    "leeway": "1",
+    "timeout": "1",
+    "keys_for": "60",
+    "remember": "1",
+    "identities": "browserid",
+    "signed_urls": "yes",
     "keys": "another-long-key",
     "max_queues": "1",
     "max_bytes": "1MiB",
@@ -73,14 +85,24 @@ WITH = {
 }
 """What some of them need beside them."""
 
+NEEDED = {
+    "browserid": {"verifier": "https://v.example.org", "audience": "https://a.example.org"},
+    "jwt:app": {"issuer": "https://i.example.org", "audience": "a"},
+}
+"""What some sections cannot be without."""
+
+BROWSERID = "[browserid]\nverifier = https://v.example.org\naudience = https://a.example.org\n"
+
 ONLY_ONE = {"backend", "guarantee", "NAME"}
 
 
 class ReloadTests(SettingsTestCase):
     def settings(self, key: keys.Key[object], value: str) -> Settings:
         section = key.section.replace("NAME", "app")
-        backend = "backend = memory\n" if key is keys.MEMORY_MAX_BYTES else ""
-        return self.load(f"[{section}]\n{backend}{key.name} = {value}\n{APPLICATION}")
+        given = {"backend": "memory"} if key is keys.MEMORY_MAX_BYTES else dict(NEEDED.get(section, {}))
+        given[key.name] = value or given.get(key.name, "")
+        lines = "".join(f"{name} = {text}\n" for name, text in given.items())
+        return self.load(f"[{section}]\n{lines}{APPLICATION}{BROWSERID if key is keys.IDENTITIES else ''}")
 
     def test_every_key(self) -> None:
         for key in keys.TABLE:

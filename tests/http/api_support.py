@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey import config
 from queuey.http.problems import CODES
-from queuey.interfaces import IStore
+from queuey.interfaces import IStore, IWeb
 from queuey.logs import open_log
 from queuey.service.assembly import House, assemble
 from queuey.storage.caching import CachedStore
@@ -41,6 +41,11 @@ other = {OTHER_KEY}
 """
 
 
+def no_web() -> IWeb:
+    """What asks verifiers and issuers, where nobody is to be asked."""
+    raise AssertionError("nobody is to be asked")
+
+
 class ApiTestCase(SynchronousTestCase):
     """Sends requests to a house of its own."""
 
@@ -59,12 +64,16 @@ class ApiTestCase(SynchronousTestCase):
         store = MemoryStore(self.clock, told, 1 << 28, 1 << 40, 7, lambda: f"v{next(numbers)}", Random(7).getrandbits)
         return CachedStore(store, told, 100, 1 << 20)
 
+    def make_web(self) -> IWeb:
+        """What asks verifiers and issuers."""
+        return no_web()
+
     def make_house(self, settings: str) -> House:
         file = Path(self.mktemp())
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(settings)
         log = open_log(None, "text", "info", 2, self.clock.seconds)
-        return assemble(config.load(file), self.clock, self.clock.seconds, self.store, log)
+        return assemble(config.load(file), self.clock, self.clock.seconds, self.store, log, self.make_web)
 
     def ask(self, method: str, path: str, headers: Fields = OWNER, body: bytes | None = None) -> Response:
         """Send a request; its answer must be JSON."""

@@ -22,7 +22,7 @@ from queuey.logs import open_log
 from queuey.service.assembly import assemble
 from queuey.storage.memory import MemoryStore
 from tests.http import garbage
-from tests.http.api_support import KEY, NOW, OTHER_KEY
+from tests.http.api_support import KEY, NOW, OTHER_KEY, no_web
 from tests.http.garbage import ID, Garbage
 from tests.http.wire_support import Client, Connection, Response, encode_request
 
@@ -62,7 +62,7 @@ class Api:
         self._log_file.unlink(missing_ok=True)
         self._log = open_log(self._log_file, "json", "debug", 2, self.clock.seconds)
         settings = config.load(self._write(folder / "queuey.ini", sections))
-        self.house = assemble(settings, self.clock, self.clock.seconds, self.store, self._log)
+        self.house = assemble(settings, self.clock, self.clock.seconds, self.store, self._log, no_web)
         globalLogPublisher.addObserver(self._log)
         self.client = Client(self.house.site)
         self.answers = 0

@@ -21,6 +21,7 @@ ERRORS: dict[type[QueueyError], QueueyError] = {
     errors.KeyInUse: errors.KeyInUse("text", retry_after=2),
     errors.QueueReplaced: errors.QueueReplaced("text", "the-oldest"),
     errors.StorageFull: errors.StorageFull("text", limit="max_bytes"),
+    errors.TooManyRequests: errors.TooManyRequests("text", limit="rate", retry_after=4),
     errors.Unavailable: errors.Unavailable("text", applied="unknown", retry_after=3),
 }
 """Those that are made of more than a text."""
@@ -34,6 +35,7 @@ EXPECTED = {
     errors.NoSuchGroup: (404, "no-such-group"),
     errors.NoSuchMessage: (404, "no-such-message"),
     errors.BadCredentials: (401, "unauthorized"),
+    errors.BadIdentity: (401, "unauthorized"),
     errors.NeedsCredentials: (401, "unauthorized"),
     errors.Forbidden: (403, "forbidden"),
     errors.PreconditionFailed: (412, "precondition-failed"),
@@ -46,7 +48,9 @@ EXPECTED = {
     errors.QueueReplaced: (410, "queue-replaced"),
     errors.Conflict: (409, "conflict"),
     errors.StorageFull: (507, "storage-full"),
+    errors.TooManyRequests: (429, "too-many-requests"),
     errors.Unavailable: (503, "unavailable"),
+    errors.IdentityUnavailable: (503, "unavailable"),
 }
 
 
@@ -75,7 +79,7 @@ class TableTests(SynchronousTestCase):
             self.assertEqual((problem.status, problem.code, problem.detail), (status, code, "text"), kind)
 
     def test_what_some_errors_say_too(self) -> None:
-        """When to come again, what was met, where to go on, who may come in."""
+        """When to come again, what was met, where to go on."""
         self.assertEqual(of(ERRORS[errors.KeyInUse]).headers, ((b"Retry-After", b"2"),))
         self.assertEqual(dict(of(ERRORS[errors.QueueReplaced]).members), {"oldest": "the-oldest"})
         self.assertEqual(dict(of(ERRORS[errors.StorageFull]).members), {"limit": "max_bytes"})
@@ -84,7 +88,8 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(dict(of(errors.BodyTooLarge("text", limit="storage")).members), {"limit": "storage"})
         unavailable = of(ERRORS[errors.Unavailable])
         self.assertEqual((unavailable.headers, unavailable.applied), (((b"Retry-After", b"3"),), "unknown"))
-        self.assertEqual(of(errors.NeedsCredentials("x")).headers, ((b"WWW-Authenticate", b"Application, Bearer"),))
+        too_many = of(ERRORS[errors.TooManyRequests])
+        self.assertEqual((too_many.headers, dict(too_many.members)), (((b"Retry-After", b"4"),), {"limit": "rate"}))
         invalid = of(errors.InvalidRequest({"ttl": "is too long"}))
         self.assertEqual((invalid.code, invalid.detail), ("invalid-parameters", "is too long"))
         self.assertEqual(invalid.errors, ({"parameter": "ttl", "detail": "is too long"},))

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from queuey.errors import QueueyError, StorageFull, Unavailable
+from queuey.errors import BadIdentity, IdentityUnavailable, QueueyError, StorageFull, Unavailable
 from queuey.http.errors import STATUS
 from queuey.interfaces import IStore
 from queuey.model.policy import Ack
@@ -338,5 +338,5 @@ class TableTests(SynchronousTestCase):
         inside = {"ConfigurationError", "Conflict"}
         inside |= {"PreconditionFailed", "IdOutOfRange", "KeyReused", "KeyInUse", "NoSuchGroup", "NoSuchMessage"}
         inside |= {"BadCursor", "CursorMismatch", "QueueReplaced"}
-        kinds: Sequence[type[QueueyError]] = QueueyError.__subclasses__()
+        kinds: Sequence[type[QueueyError]] = [*QueueyError.__subclasses__(), BadIdentity, IdentityUnavailable]
         self.assertEqual({kind for kind in kinds if kind.__name__ not in inside}, set(STATUS))

@@ -134,7 +134,7 @@ class CallerTests(FrameTestCase):
                                  ("PATCH", "/queues/q"), ("DELETE", "/queues/q")):  # fmt: skip
                 response = self.send(method, path, None, headers)
                 self.problem("unauthorized", response)
-                self.assertEqual(response.header("www-authenticate"), "Application, Bearer")
+                self.assertEqual(response.header("www-authenticate"), "Application")
 
     def test_forbidden(self) -> None:
         """Another application may see what this one is promised, and no more."""

@@ -398,7 +398,7 @@ class WhoTests(MessagesTestCase):
             self.problem("forbidden", self.send("POST", self.path(queue=queue), b"x", OTHER, None))
             response = self.send("POST", self.path(queue=queue), b"x", {}, None)
             self.problem("unauthorized", response)
-            self.assertEqual(response.header("www-authenticate"), "Application, Bearer")
+            self.assertEqual(response.header("www-authenticate"), "Application")
         self.problem("no-such-queue", self.send("POST", self.path(queue="nope"), b"x", OWNER, None))
         self.problem("no-such-application", self.ask("POST", "/v2/nope/queues/q/messages", OWNER, b"x"))
         self.assertEqual(self.texts(), [])

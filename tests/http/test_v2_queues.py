@@ -131,7 +131,7 @@ class PutTests(QueueTestCase):
             self.put("q", {"type": "x", "partitions": 201, "consistency": "very_strong", "guarantee": 5, "ttl": True,
                            "principals": ["app:app", "fred", 7, "app:"]}),
         )  # fmt: skip
-        neither = "neither app:<application> nor bid:<e-mail address>"
+        neither = "none of app:<application>, bid:<e-mail address> or sub:<issuer>#<subject>"
         self.assertEqual(
             errors,
             {
@@ -410,7 +410,7 @@ class GetTests(QueueTestCase):
         self.assertEqual(response.header("etag"), f'W/"{queue["version"]}"')
         response = self.send("GET", "/queues/private", None, {})
         self.problem("unauthorized", response)
-        self.assertEqual(response.header("www-authenticate"), "Application, Bearer")
+        self.assertEqual(response.header("www-authenticate"), "Application")
         self.problem("forbidden", self.send("GET", "/queues/plain", None, OTHER))
 
     def test_absent(self) -> None:

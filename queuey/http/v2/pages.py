@@ -227,9 +227,10 @@ def _lines(page: Page) -> Iterator[str]:
 
 
 def _link(request: Request, next: str) -> bytes:
-    """The link to the next page: the same read, after this one."""
+    """The link to the next page: the same read, after this one, signed as this one was."""
     parts = [part for part in request.line.query.split(b"&") if _name(part) not in (b"", b"after", b"since")]
-    query = b"&".join([*parts, b"after=" + next.encode("ascii")])
+    signed = [request.signed] if request.signed else []
+    query = b"&".join([*parts, *signed, b"after=" + next.encode("ascii")])
     return b'<%b?%b>; rel="next"' % (reference(request).encode("ascii"), query)
 
 

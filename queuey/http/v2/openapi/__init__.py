@@ -21,7 +21,7 @@ def document() -> Object:
         "openapi": "3.1.0",
         "info": {"title": "Queuey", "version": queuey.__version__, "description": _TEXT},
         "servers": [{"url": "/"}],
-        "security": [{"application": []}],
+        "security": [{"application": []}, {"bearer": []}],
         "tags": [
             {"name": "queues", "description": "Queues and their settings."},
             {"name": "messages", "description": "Messages, one or many."},

@@ -18,6 +18,7 @@ _ANYWHERE: Final = (
     "invalid-parameters",
     "request-timeout",
     "uri-too-long",
+    "too-many-requests",
     "headers-too-large",
     "internal",
     "unavailable",
@@ -29,6 +30,7 @@ _HEADERS: Final[Mapping[int, Sequence[str]]] = {
     401: ("WWW-Authenticate",),
     405: ("Allow",),
     416: ("Content-Range",),
+    429: ("Retry-After",),
     503: ("Retry-After",),
 }
 """Header fields that a refusal of that status has."""
@@ -177,5 +179,5 @@ def operation(
     if body is not None:
         found["requestBody"] = {"content": body}
     if anonymous:
-        found["security"] = [{}, {"application": []}]
+        found["security"] = [{}, {"application": []}, {"bearer": []}]
     return found

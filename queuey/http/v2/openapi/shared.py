@@ -125,6 +125,15 @@ def security_schemes() -> Object:
             "type": "apiKey",
             "in": "header",
             "name": "Authorization",
-            "description": "`Application <key>`: a key of the application that the path names.",
-        }
+            "description": "`Application <key>`: a key of the application that the path names. Where the settings say "
+            "so, users show who they are in the same field, by `BrowserID <assertion>`, and what a key has signed may "
+            "stand in the query of a queue's paths instead, as `signed_by`, `signed_for`, `signed_until`, "
+            "`signed_rate` and `signature`.",
+        },
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "A token of an OpenID Connect issuer that the application's settings name.",
+        },
     }

@@ -1,0 +1,40 @@
+"""How often each of many things is done, in this process alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from queuey.model.rates import Bucket, Rate
+
+
+class Buckets:
+    """A bucket for each of some keys."""
+
+    def __init__(self, seconds: Callable[[], float], most: int) -> None:
+        """
+        :param seconds: a clock that nobody sets.
+        :param most: buckets at the most; the one that was used the longest ago goes first, and is full when it is
+            used again.
+        """
+        self._seconds = seconds
+        self._most = most
+        self._buckets: dict[bytes, Bucket] = {}
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def take(self, key: bytes, rate: Rate) -> float:
+        """Take a token out of a bucket.
+
+        :param rate: what a bucket that is new is filled by.
+        :return: 0 if there was one; else the seconds until there is, and nothing was taken.
+        """
+        now = self._seconds()
+        bucket = self._buckets.pop(key, None) or Bucket(rate, now)
+        if len(self._buckets) >= self._most:
+            del self._buckets[next(iter(self._buckets))]
+        self._buckets[key] = bucket
+        wait = bucket.wait(1, now)
+        if not wait:
+            bucket.take(1, now)
+        return wait

@@ -1,0 +1,1 @@
+"""Users whom an OpenID Connect issuer vouches for, by JSON web tokens (RFC 7519)."""

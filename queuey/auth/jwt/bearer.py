@@ -1,0 +1,54 @@
+"""Users, known by tokens of any of the issuers that the settings name."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+import attrs
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
+
+from queuey.auth.jwt.issuer import Issuer
+from queuey.auth.jwt.tokens import read, refused
+from queuey.deferreds import deferred
+from queuey.errors import BadIdentity
+from queuey.interfaces import Credential, IAuthenticator
+
+SCHEME: Final = "bearer"
+
+
+@implementer(IAuthenticator)
+@attrs.frozen
+class BearerTokens:
+    """Proves who a user is by a token of one of some issuers.
+
+    :ivar issuers: those whose tokens are taken; several may be the same one, with audiences of their own.
+    """
+
+    issuers: tuple[Issuer, ...]
+
+    def authenticate(self, credential: Credential) -> Deferred[frozenset[str]]:
+        """The user's principal; fails with ``BadIdentity`` or ``IdentityUnavailable``."""
+        if credential.scheme != SCHEME:
+            return succeed(frozenset())
+        for issuer in self.issuers:
+            proof = issuer.proofs.known(credential.value)
+            if proof is not None:
+                return succeed(proof.principals)
+        return self._prove(credential.value)
+
+    @deferred
+    async def _prove(self, value: str) -> frozenset[str]:
+        token = read(value)
+        refusal = refused("is of an issuer that is not accepted here")
+        for issuer in self.issuers:
+            if issuer.settings.issuer != token.issuer:
+                continue
+            try:
+                proof = await issuer.proofs.find(value, partial(issuer.prove, token))
+            except BadIdentity as error:
+                refusal = error
+            else:
+                return proof.principals
+        raise refusal

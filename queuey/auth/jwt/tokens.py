@@ -1,0 +1,116 @@
+"""A token as it was sent, read strictly and not believed yet."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Any, Final
+
+import attrs
+
+from queuey.auth.objects import json_object, moment
+from queuey.errors import BadIdentity
+
+MAX_TOKEN: Final = 16 << 10
+"""Characters of a token."""
+
+_COMPACT: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", re.ASCII)
+_ENCRYPTED: Final = 4
+"""Points in an encrypted token (RFC 7516)."""
+
+_TYPES: Final = ("jwt", "at+jwt")
+"""What a token may say that it is: ID tokens and access tokens. Others, as those that log users out, are not for us."""
+
+_MAX_KEY_ID: Final = 256
+
+
+@attrs.frozen
+class Token:
+    """What a token says, its signature not looked at.
+
+    :ivar text: all of it.
+    :ivar key_id: which of the issuer's keys it names, if it names one.
+    """
+
+    text: str = attrs.field(repr=False)
+    algorithm: str
+    key_id: str | None
+    claims: dict[str, Any] = attrs.field(repr=False)
+
+    @property
+    def issuer(self) -> str:
+        """Who it says has signed it."""
+        issuer = self.claims.get("iss")
+        if not isinstance(issuer, str):
+            raise refused("names no issuer")
+        return issuer
+
+    def time(self, name: str) -> float | None:
+        """A claim that is a time, in seconds since 1970; ``None`` where it is absent.
+
+        :raise BadIdentity: where it is no number.
+        """
+        if name not in self.claims:
+            return None
+        found = moment(self.claims[name])
+        if found is None:
+            raise refused(f"has a claim {name} that is no time")
+        return found
+
+
+def refused(what: str) -> BadIdentity:
+    """The refusal of a token; it is told what is wrong, and nothing of what it says."""
+    return BadIdentity(f"The token {what}.")
+
+
+def read(text: str) -> Token:
+    """Read a token.
+
+    Keys that a token brings along, or says where to get (``jwk``, ``jku``, ``x5c``, ``x5u``), are never looked at.
+
+    :raise BadIdentity: where it is none, or one that nobody here may understand in part.
+    """
+    if len(text) > MAX_TOKEN:
+        raise refused(f"has more than {MAX_TOKEN} characters")
+    match = _COMPACT.fullmatch(text)
+    if match is None:
+        if text.count(".") == _ENCRYPTED:
+            raise refused("is encrypted, which is not taken here")
+        raise refused("is no signed JSON web token")
+    header, claims = _object(match[1]), _object(match[2])
+    _decoded(match[3])
+    algorithm, key_id = header.get("alg"), header.get("kid")
+    if not isinstance(algorithm, str):
+        raise refused("names no algorithm")
+    if "crit" in header or "b64" in header:
+        raise refused("has extensions that are not understood here")
+    _check_type(header)
+    if key_id is not None and not (isinstance(key_id, str) and len(key_id) <= _MAX_KEY_ID):
+        raise refused("has a kid that is no name of a key")
+    return Token(text, algorithm, key_id, claims)
+
+
+def _check_type(header: dict[str, Any]) -> None:
+    kind = header.get("typ")
+    if kind is None and "typ" not in header:
+        return
+    if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in _TYPES:
+        raise refused("is of another type than JWT")
+
+
+def _object(part: str) -> dict[str, Any]:
+    try:
+        return json_object(_decoded(part))
+    except ValueError:
+        raise refused("is not made of JSON objects without doubled names") from None
+
+
+def _decoded(part: str) -> bytes:
+    """Bytes of base64url without padding, in the one way to write them."""
+    try:
+        data = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except ValueError:
+        raise refused("is not base64url") from None
+    if base64.urlsafe_b64encode(data).rstrip(b"=") != part.encode("ascii"):
+        raise refused("is not base64url")
+    return data

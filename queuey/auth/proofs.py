@@ -1,0 +1,85 @@
+"""What was proven is remembered for as long as it holds: to ask anew at every request would take too long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Final
+
+import attrs
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
+
+from queuey.deferreds import Question
+
+MOST: Final = 20_000
+"""Proofs that are remembered at the most, some 10 MiB of them; the one that came first goes first."""
+
+
+@attrs.frozen
+class Proof:
+    """Who a user is.
+
+    :ivar principals: what was proven.
+    :ivar until: when it ends, in seconds since 1970.
+    """
+
+    principals: frozenset[str]
+    until: float
+
+
+class Proofs:
+    """Remembers what one verifier or issuer has proven, by digests of what was sent: what was sent is nowhere kept."""
+
+    def __init__(self, now: Callable[[], float], most: int = MOST) -> None:
+        """
+        :param now: the wall clock, in seconds since 1970.
+        :param most: how many to remember.
+        """
+        self._now = now
+        self._most = most
+        self._known: dict[bytes, Proof] = {}
+        self._asked: dict[bytes, Question[Proof]] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def known(self, value: str) -> Proof | None:
+        """What a value proves, as far as that is remembered and holds."""
+        proof = self._known.get(_digest(value))
+        return proof if proof is not None and self._now() < proof.until else None
+
+    def find(self, value: str, prove: Callable[[], Deferred[Proof]]) -> Deferred[Proof]:
+        """What a value proves; it is asked once for all who want to know it meanwhile.
+
+        :param prove: finds it out; it goes on where those who asked are cancelled.
+        :return: fails as ``prove`` does, of which nothing is remembered.
+        """
+        digest = _digest(value)
+        proof = self._known.get(digest)
+        if proof is not None and self._now() < proof.until:
+            return succeed(proof)
+        question = self._asked.get(digest)
+        if question is not None:
+            return question.join()
+        question = self._asked[digest] = Question()
+        answer = question.join()
+        prove().addBoth(self._answered, digest, question)
+        return answer
+
+    def forget(self) -> None:
+        """Forget all that was proven so far."""
+        self._known.clear()
+
+    def _answered(self, result: Proof | Failure, digest: bytes, question: Question[Proof]) -> None:
+        del self._asked[digest]
+        if isinstance(result, Proof):
+            self._known.pop(digest, None)
+            while len(self._known) >= self._most:
+                del self._known[next(iter(self._known))]
+            self._known[digest] = result
+        question.answered(result)
+
+
+def _digest(value: str) -> bytes:
+    return sha256(value.encode("utf-8", "surrogateescape")).digest()

@@ -1,0 +1,69 @@
+"""URLs that an application's key has signed."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from queuey.auth.buckets import Buckets
+from queuey.deferreds import deferred
+from queuey.errors import BadIdentity, TooManyRequests
+from queuey.interfaces import ISignatures, Signature
+from queuey.model.application import key_id
+from queuey.model.rates import Rate
+from queuey.model.signing import is_signed
+
+MOST_RATES: Final = 20_000
+"""URLs with a rate whose use is counted."""
+
+LIMIT: Final = "signed_rate"
+"""What the limit of a URL is called."""
+
+_SIGNATURE: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+@implementer(ISignatures)
+@attrs.frozen
+class SignedURLs:
+    """Proves what a URL allows by the signature in it.
+
+    :ivar digests: fires with the SHA-256 digests of an application's keys, as they are now; fails with ``Unavailable``.
+    :ivar now: the wall clock, in seconds since 1970.
+    :ivar buckets: count the use of URLs that have a rate, in this process.
+    """
+
+    digests: Callable[[str], Deferred[tuple[bytes, ...]]]
+    now: Callable[[], float]
+    buckets: Buckets
+
+    def check(self, signature: Signature) -> Deferred[frozenset[str]]:
+        """The principals of a signature's holder; see ``ISignatures``."""
+        return self._check(signature)
+
+    @deferred
+    async def _check(self, signature: Signature) -> frozenset[str]:
+        grant = signature.grant
+        problem = grant.problem()
+        if problem is not None:
+            raise BadIdentity(f"The URL {problem}.")
+        digests = [one for one in await self.digests(grant.application) if key_id(one) == signature.key]
+        if _SIGNATURE.fullmatch(signature.value) is None or not is_signed(digests, grant, signature.value):
+            raise BadIdentity("The signature of the URL is false.")
+        if self.now() >= int(grant.until):
+            raise BadIdentity("The signature of the URL has expired.")
+        if grant.rate:
+            self._count(signature)
+        return grant.principals(signature.value)
+
+    def _count(self, signature: Signature) -> None:
+        rate = int(signature.grant.rate)
+        wait = self.buckets.take(bytes.fromhex(signature.value), Rate(rate, rate))
+        if wait > 0:
+            text = f"The URL is signed for {signature.grant.rate} requests a second."
+            raise TooManyRequests(text, limit=LIMIT, retry_after=math.ceil(wait))

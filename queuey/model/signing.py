@@ -1,0 +1,87 @@
+"""URLs that a key has signed: what they allow, and what is signed, to the byte."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Final
+
+import attrs
+
+from queuey.model.access import Operation, by_url
+
+WORDS: Final[Mapping[str, frozenset[Operation]]] = MappingProxyType(
+    {
+        "claim": frozenset((Operation.CLAIM_MESSAGES, Operation.SETTLE_MESSAGES)),
+        "delete": frozenset((Operation.DELETE_MESSAGES,)),
+        "read": frozenset((Operation.READ_MESSAGES,)),
+        "write": frozenset((Operation.WRITE_MESSAGES,)),
+    }
+)
+"""What a URL may be signed for."""
+
+_PURPOSE: Final = b"queuey signed URL"
+"""Tells the key that signs URLs from whatever else may be made of the same digest one day."""
+
+_UNTIL: Final = re.compile(r"[1-9][0-9]{0,11}", re.ASCII)
+_RATE: Final = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
+
+
+@attrs.frozen
+class Grant:
+    """What a URL allows, as it is written there.
+
+    :ivar words: some of ``WORDS``, in the order of the alphabet, separated by commas.
+    :ivar until: when it ends, in whole seconds since 1970.
+    :ivar rate: requests a second, or empty: any number.
+    """
+
+    application: str
+    queue: str
+    words: str
+    until: str
+    rate: str = ""
+
+    def problem(self) -> str | None:
+        """What is wrong with the way it is written, or ``None``; there is one way to write each grant."""
+        words = self.words.split(",")
+        if words != sorted(set(words)) or not WORDS.keys() >= set(words):
+            return f"is signed for something else than {', '.join(WORDS)}, in this order and without spaces"
+        if _UNTIL.fullmatch(self.until) is None:
+            return "is not signed until a whole number of seconds since 1970"
+        if self.rate and _RATE.fullmatch(self.rate) is None:
+            return "is not signed for a rate from 1 to 999999"
+        return None
+
+    def text(self) -> bytes:
+        """What is signed: five lines, of which no part can have a line's end in it."""
+        return "\n".join((self.application, self.queue, self.words, self.until, self.rate)).encode("utf-8")
+
+    def principals(self, signature: str) -> frozenset[str]:
+        """What whoever has the URL is known by: what it allows, and a name that only its holders share."""
+        holder = f"url:{sha256(signature.encode('ascii')).hexdigest()[:32]}"
+        return frozenset((holder, *(by_url(one) for word in self.words.split(",") for one in WORDS[word])))
+
+
+def sign(digest: bytes, grant: Grant) -> str:
+    """The signature of a grant: 64 hex digits.
+
+    :param digest: the SHA-256 of the key that signs.
+    """
+    return hmac.new(_signing_key(digest), grant.text(), sha256).hexdigest()
+
+
+def is_signed(digests: Iterable[bytes], grant: Grant, signature: str) -> bool:
+    """Whether one of some keys has signed a grant; they are compared in constant time.
+
+    :param digests: the SHA-256 of each key.
+    """
+    found = [hmac.compare_digest(sign(digest, grant), signature) for digest in digests]
+    return True in found
+
+
+def _signing_key(digest: bytes) -> bytes:
+    return hmac.new(digest, _PURPOSE, sha256).digest()
