@@ -133,6 +133,7 @@ class Front:
         """Claim as a client would, without what is marked being carried out."""
         terms, now = await self.directory.terms(queue, group), self._world.now()
         cell = self.cell(queue, group, partition)
+        cell.forget()
         state = rules.expire(await cell.read(), terms, now)
         look = rules.look(state, limit, terms, now)
         looked = [Address(partition, id) for id in (*look.due, *look.blocking)]

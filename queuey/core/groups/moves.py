@@ -11,7 +11,7 @@ from queuey.core.groups.cells import Cell
 from queuey.core.groups.rows import in_parallel
 from queuey.core.waiting import Waits
 from queuey.deferreds import deferred, shield
-from queuey.errors import BodyTooLarge, NoSuchQueue, NotPromised, QueueyError, StorageFull
+from queuey.errors import BodyTooLarge, KeyInUse, NoSuchQueue, NotPromised, QueueyError, StorageFull, Unavailable
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.group import Result, finish
 from queuey.model.group_settings import Group
@@ -55,7 +55,8 @@ class Moves:
     async def carry_out(self, queue: Queue, group: Group, partition: int, cell: Cell) -> None:
         """Finish all moves that are marked in a state as it is now.
 
-        :return: fails as the first of those did that could not be finished, once the others are.
+        :return: fails as the first of those did that could not be finished, once the others are: with
+            ``Unavailable``, also where another process is at it.
         """
         cell.forget()  # what is at hand may be old, and a dead letter of then may have been taken back since
         state = await cell.read()
@@ -161,7 +162,11 @@ class Moves:
             await shield(self._store.append(queue, (new,), terms))
         else:
             once = Once(key, key, "", max(ttl, policy.idempotency_ttl))
-            await shield(self._store.append_once(queue, (new,), terms, once))
+            try:
+                await shield(self._store.append_once(queue, (new,), terms, once))
+            except KeyInUse as error:
+                text = "Another process is moving the same message."
+                raise Unavailable(text, retry_after=error.retry_after) from None
         self._waits.wake(queue.incarnation, (new,))
 
     async def remove(self, queue: Queue, addresses: Sequence[Address]) -> None:
