@@ -19,7 +19,8 @@ from tests.http.wire_support import Connection, Response, encode_request
 
 ID = "1ee83399-4000-6000-8000-000000000000".replace("-", "") + "-1"
 
-RECEIPT = "A" * 88
+RECEIPT = "R" * 88
+"""Stands for a receipt that a claim has given."""
 
 METHODS = st.sampled_from(["GET", "GET", "HEAD", "PUT", "PATCH", "DELETE", "POST", "POST", "OPTIONS"])
 TARGETS = st.one_of(
@@ -96,6 +97,46 @@ REQUESTS = st.builds(
 )  # fmt: skip
 
 
+_RECEIPTS = st.sampled_from([RECEIPT, RECEIPT, RECEIPT[:-1], "A" * 88, ""])
+_SECONDS = st.sampled_from([1, 1, 5, 20, 43200, None, 0, 0.5, -1, 43201, "1"])
+_ANYTHING = _JSON | st.none()
+
+
+def _some(**members: st.SearchStrategy[object]) -> st.SearchStrategy[bytes]:
+    """Documents that have some of these members, each mostly as it may be."""
+    return st.fixed_dictionaries({}, optional=members).map(lambda found: json.dumps(found).encode())
+
+
+_ITEMS = st.lists(
+    _RECEIPTS
+    | st.fixed_dictionaries(
+        {"receipt": _RECEIPTS}, optional={"delay": _SECONDS, "lease": _SECONDS, "reason": st.sampled_from(["", "no"])}
+    ),
+    max_size=3,
+)
+_PLACES = st.sampled_from([[1], [1], [1.0], None, [], [1, 1], [2], [0], ["1"]])
+_TIMES = st.sampled_from(["oldest", "newest", "0", "1700000000", "2023-11-14T22:13:20Z", ID, "x", "", 5, None])
+GROUP_REQUESTS = st.one_of(
+    st.tuples(st.just("POST"), st.just("/claims"), _some(limit=st.sampled_from([1, 1, 2, 1000, 0]), lease=_SECONDS,
+                                                         wait=st.sampled_from([0, 0, 0, 0.5, 21]), partitions=_PLACES,
+                                                         max_bytes=st.sampled_from([1, 9, 99, 1 << 24, 0]))),
+    st.tuples(st.just("POST"), st.just("/settlements"), _some(ack=_ITEMS, retry=_ITEMS, extend=_ITEMS, reject=_ITEMS)),
+    st.tuples(st.just("POST"), st.just("/seek"), _some(to=_TIMES, partitions=_PLACES)),
+    st.tuples(st.just("POST"), st.just("/redrive"), _some(
+        ids=st.lists(st.sampled_from([ID, "x"]), max_size=2), since=_TIMES, until=_TIMES,
+        all=st.sampled_from([True, True, False]),
+        after=st.sampled_from([None, None, "aside-1", "ids-5", "x", f"letters-{ID}"]),
+    )),
+    st.tuples(st.just("PUT"), st.just(""), _some(
+        start=_TIMES, lease=_SECONDS, max_deliveries=st.sampled_from([0, 1, 2, 1001]),
+        dead_letter=st.sampled_from([None, "dead", "q", "nope"]), order=st.sampled_from(["none", "partition", "x"]),
+        guarantee=st.sampled_from(["at-most-once", "at-least-once", "exactly-once", "x"]), lag=_ANYTHING,
+    )),
+    st.tuples(st.sampled_from(["GET", "GET", "GET", "DELETE"]), st.just(""), st.just(b"")),
+)  # fmt: skip
+KEYS = st.sampled_from([(), (), (("Idempotency-Key", '"k"'),), (("Idempotency-Key", "k"),)])
+
+
 class Api2(Api):
     """The whole API, asked by way of v2."""
 
@@ -145,6 +186,33 @@ class V2FuzzTests(SynchronousTestCase):
         api.send(encode_request("POST", "/v1/app/q", OWNER, b"x"), "POST")
         for each in requests:
             assert api.send(each.encoded(), each.method), "a whole request without an answer"
+        api.check_alive()
+        api.close()
+        self.assertEqual([], self.flushLoggedErrors())
+
+    @bounded(EXAMPLES)
+    @given(st.lists(st.tuples(GROUP_REQUESTS, KEYS, st.sampled_from([0, 0, 1, 40])), min_size=1, max_size=8))
+    def test_groups(self, requests: list[tuple[tuple[str, str, bytes], tuple[tuple[str, str], ...], int]]) -> None:
+        """Requests about one group, most of which may be; in the end others are given what there is."""
+        api = Api2(Path(self.mktemp()), {})
+        for name in ("q", "dead"):
+            api.send(encode_request("PUT", f"/v2/app/queues/{name}", OWNER, b""), "PUT")
+        path, receipt = "/v2/app/queues/q/groups/g", RECEIPT
+        for body in (b"a", b"b", b"c"):
+            api.send(encode_request("POST", "/v2/app/queues/q/messages", OWNER, body), "POST")
+        api.send(encode_request("PUT", path, OWNER, b""), "PUT")
+        for (method, rest, body), key, pause in requests:
+            fields = (*OWNER.items(), ("Content-Type", "application/json"), *key)
+            asked = encode_request(method, path + rest, fields, body.replace(RECEIPT.encode(), receipt.encode()))
+            (answer,) = api.send(asked, method)
+            if rest == "/claims" and answer.status == 200:
+                receipt = next((one.get("receipt", receipt) for one in answer.json["messages"]), receipt)
+            api.clock.pump([1.0] * pause)
+        (read,) = api.send(encode_request("GET", "/v2/app/queues/q/messages", OWNER), "GET")
+        (given,) = api.send(encode_request("POST", "/v2/app/queues/q/groups/other/claims", OWNER, b""), "POST")
+        own = [one["id"] for one in given.json["messages"]]
+        self.assertEqual(own, [one["id"] for one in read.json["messages"] if one["body"] in "abc"][: len(own)])
+        self.assertEqual(len(own), 3)
         api.check_alive()
         api.close()
         self.assertEqual([], self.flushLoggedErrors())

@@ -1,0 +1,169 @@
+"""What is answered about consumer groups when storage fails, or a defect shows; and that nothing is half done then."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred, fail
+
+from queuey.errors import QueueyError, StorageFull, Unavailable
+from queuey.interfaces import IStateStore, IStore, Outcome, State
+from tests.http.api_support import OWNER
+from tests.http.group_support import GroupTestCase
+from tests.http.test_v1_refusals import Failing
+
+EVERYTHING = (
+    ("GET", "", None),
+    ("GET", "/g", None),
+    ("PUT", "/g", {"lease": 5}),
+    ("PATCH", "/g", None),
+    ("DELETE", "/g", None),
+    ("POST", "/g/claims", None),
+    ("POST", "/g/seek", {"to": "oldest"}),
+    ("POST", "/g/redrive", {"all": True}),
+)
+
+
+class States:
+    """States of which reading or changing fails, or nobody knows what became of a change.
+
+    :ivar reading: what reads fail with.
+    :ivar changing: what changes fail with.
+    :ivar unknown: whether changes are done without anybody's being told.
+    :ivar then: what reads fail with after a change.
+    """
+
+    def __init__(self, states: IStateStore) -> None:
+        self._states = states
+        self.reading: Exception | None = None
+        self.changing: Exception | None = None
+        self.unknown = False
+        self.then: Exception | None = None
+
+    def read(self, key: str) -> Deferred[State | None]:
+        return self._states.read(key) if self.reading is None else fail(self.reading)
+
+    def replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Deferred[Outcome]:
+        if self.changing is not None:
+            return fail(self.changing)
+        done = self._states.replace(key, version, value, fresh)
+        self.reading = self.then
+        return done.addCallback(lambda _: Outcome.UNKNOWN) if self.unknown else done
+
+
+class GroupFailureTests(GroupTestCase):
+    """Requests about groups while the store fails."""
+
+    def make_store(self) -> IStore:
+        self.failing = Failing(super().make_store())
+        self.states = States(self.failing.states)  # type: ignore[arg-type]
+        self.failing.states = self.states  # type: ignore[attr-defined]
+        return self.failing
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.appended("a")
+        self.made()
+
+    def later(self) -> None:
+        """Let time pass, so that nothing is at hand any more that was read before."""
+        self.clock.advance(5)
+
+    def test_reading(self) -> None:
+        """503 says when to come again, and that nothing was done."""
+        self.later()
+        self.states.reading = Unavailable("Away.", retry_after=4)
+        for method, path, body in EVERYTHING:
+            kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+            response = self.send(method, f"/queues/q/groups{path}", body, OWNER, kind)
+            problem = self.problem("unavailable", response)
+            self.assertEqual((problem["applied"], problem["detail"]), ("no", "Away."), (method, path))
+            self.assertEqual(response.header("retry-after"), "4")
+        self.states.reading = None
+        self.later()
+        self.assertEqual((self.given(), self.get()["lease"]), (["a"], 30))
+
+    def test_changing(self) -> None:
+        """Where there is no room, or the store does not answer, nothing is taken, and nothing settled."""
+        receipt = self.receipt()
+        self.appended("b")
+        errors: tuple[tuple[QueueyError, str], ...] = (
+            (StorageFull("Full."), "storage-full"),
+            (Unavailable("Away."), "unavailable"),
+        )
+        for error, code in errors:
+            self.states.changing = error
+            for response in (self.ask_claim(), self.ask_settle({"ack": [receipt]}), self.put(None, "other"),
+                             self.seek("oldest")):  # fmt: skip
+                self.assertEqual(self.problem(code, response)["applied"], "no")
+        self.states.changing = None
+        (message,) = self.claimed()
+        self.assertEqual((message["body"], message["deliveries"]), ("b", 1))
+        self.assertEqual(self.settled(ack=[receipt]), ["acked"])
+        self.problem("no-such-group", self.send("GET", self.group("", "other")))
+
+    def test_unknown(self) -> None:
+        """A change of which nobody is told is looked up, and then known."""
+        self.states.unknown = True
+        receipt = self.receipt()
+        self.assertEqual(self.settled(ack=[receipt]), ["acked"])
+        self.assertEqual(self.settled(ack=[receipt]), ["already-acked"])
+        self.made("other", lease=7)
+        self.assertEqual(self.get("other")["lease"], 7)
+
+    def test_unknown_for_good(self) -> None:
+        """Where that cannot be looked up, the answer says so; under a key the messages are given again."""
+        self.receipt()
+        self.appended("b")
+        self.states.unknown = True
+        self.states.then = Unavailable("Away.")
+        problem = self.problem("unavailable", self.ask_claim(None, Idempotency_Key='"k"'))
+        self.assertEqual(problem["applied"], "unknown")
+        self.states.reading, self.states.then, self.states.unknown = None, None, False
+        (message,) = self.claimed(key="k")
+        self.assertEqual((message["body"], message["deliveries"]), ("b", 1))
+
+    def test_at_most_once(self) -> None:
+        """Where it stays unknown whether messages were settled, none of them is handed out, then or later."""
+        self.made("once", guarantee="at-most-once")
+        self.assertEqual(self.given("once"), ["a"])
+        self.appended("b")
+        self.states.unknown = True
+        self.states.then = Unavailable("Away.")
+        response = self.ask_claim(None, "once")
+        self.assertEqual(self.problem("unavailable", response)["applied"], "unknown")
+        self.assertNotIn(b'"body"', response.body)
+        self.states.reading, self.states.then, self.states.unknown = None, None, False
+        self.assertEqual(self.given("once"), [])
+
+    def test_waiting(self) -> None:
+        """Who waits while the store fails is told so, and takes nothing."""
+        self.receipt()
+        connection = self.start()
+        self.pass_time(1)
+        self.failing.error, self.failing.methods = Unavailable("Away."), frozenset({"merge"})
+        self.appended("b")
+        self.pass_time(21)
+        self.assertEqual(self.problem("unavailable", connection.response("POST"))["applied"], "no")
+        self.failing.error = None
+        (message,) = self.claimed()
+        self.assertEqual((message["body"], message["deliveries"]), ("b", 1))
+
+    def test_messages_away(self) -> None:
+        """Where messages cannot be read, nothing is taken."""
+        self.failing.error, self.failing.methods = Unavailable("Away."), frozenset({"merge"})
+        self.assertEqual(self.problem("unavailable", self.ask_claim())["applied"], "no")
+        self.failing.error = None
+        (message,) = self.claimed()
+        self.assertEqual((message["body"], message["deliveries"]), ("a", 1))
+
+    def test_defect(self) -> None:
+        """500 has an incident id and no detail."""
+        self.later()
+        self.states.reading = ZeroDivisionError("secret")
+        for method, path, body in EVERYTHING:
+            kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+            response = self.send(method, f"/queues/q/groups{path}", body, OWNER, kind)
+            problem = self.problem("internal", response)
+            self.assertIn(problem["incident"], problem["detail"])
+            self.assertNotIn(b"secret", response.body)
+            self.assertGreaterEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.flushLoggedErrors(), [])
