@@ -45,7 +45,7 @@ class InvalidUpdate(QueueyError):
 class BodyTooLarge(QueueyError):
     """A body is over the limit of its application, or more than the store takes at once.
 
-    :ivar limit: which one: ``"max_body"`` or ``"storage"``.
+    :ivar limit: which one: ``"max_body"``, ``"storage"``, ``"message_burst"`` or ``"queue_message_burst"``.
     """
 
     def __init__(self, text: str, *, limit: str = "max_body") -> None:
@@ -138,8 +138,8 @@ class Conflict(QueueyError):
 class StorageFull(QueueyError):
     """There is no room: the disk, the memory bound, or a limit of the application or the queue is reached.
 
-    :ivar limit: which one: ``"storage"``, the application's ``"max_bytes"`` or ``"max_queues"``, or the queue's
-        ``"max_groups"``.
+    :ivar limit: which one: ``"storage"``, the application's ``"max_queues"``, ``"max_bytes"`` or ``"max_messages"``, or
+        the queue's ``"max_queue_bytes"``, ``"max_queue_messages"`` or ``"max_groups"``.
     """
 
     def __init__(self, text: str, *, limit: str = "storage") -> None:

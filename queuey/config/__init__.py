@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from queuey.config import sections
-from queuey.config.applications import applications, digest_line, refuse_max_bytes
+from queuey.config.applications import applications, digest_line, refuse_counting
 from queuey.config.identities import identities, refuse_unknown_identities
 from queuey.config.legacy import passed_over, take_server_main, warn_of_passed_over
 from queuey.config.mistakes import Report, shown_path
@@ -110,7 +110,7 @@ def _settings(text: str, source: Path | None, shown: str, base: Path) -> Setting
     max_age = sections.applications(reader("applications"))
     named = applications(found, server.max_body, base, report)
     if backend == "cassandra":
-        refuse_max_bytes(named, report)
+        refuse_counting(named, report)
     users = identities(found, base, report)
     refuse_unknown_identities(named, users.names, report)
     report.stop_if_wrong()

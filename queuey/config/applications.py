@@ -14,7 +14,7 @@ from queuey.config.sections import APPLICATION_KEYS, APPLICATION_PREFIX, Reader
 from queuey.config.settings import ApplicationSettings
 from queuey.config.values import size_text
 from queuey.model.application import ALLOWED_NAME, digest_of, name_is_good
-from queuey.model.policy import Policy
+from queuey.model.policy import COUNTED, Policy
 
 MIN_KEY: Final = 8
 """Characters below which a key is warned of."""
@@ -48,12 +48,16 @@ def applications(
     return tuple(ApplicationSettings(name, frozenset(digests[name]), found[name]) for name in sorted(found))
 
 
-def refuse_max_bytes(named: Iterable[ApplicationSettings], report: Report) -> None:
-    """Report every application whose bytes would have to be counted, for a backend that cannot."""
+def refuse_counting(named: Iterable[ApplicationSettings], report: Report) -> None:
+    """Report every application whose messages would have to be counted, for a backend that cannot."""
     for one in named:
-        if one.policy.max_bytes is not None:
-            place = f"[{APPLICATION_PREFIX}{one.name}] {keys.MAX_BYTES.name}"
-            report.problem(place, "cannot be had with backend = cassandra: a cluster does not count bytes exactly")
+        for name in COUNTED:
+            if getattr(one.policy, name) is not None:
+                place = f"[{APPLICATION_PREFIX}{one.name}] {name}"
+                counted = "bytes" if name.endswith("bytes") else "messages"
+                report.problem(
+                    place, f"cannot be had with backend = cassandra: a cluster does not count {counted} exactly"
+                )
 
 
 def _readers(sections: Mapping[str, Section], base: Path, report: Report) -> list[tuple[str, Reader]]:
@@ -88,19 +92,21 @@ def _policy(name: str, reader: Reader, max_body: int) -> Policy:
     if own_max_body is not None and own_max_body > max_body:
         what = f"is above that of [server], which is {size_text(max_body)}"
         reader.report.problem(reader.place("max_body"), what, allowed=keys.APPLICATION_MAX_BODY.allowed)
+    for rate, burst in keys.BURSTS:
+        if reader.values.get(burst.name) and not reader.values.get(rate.name):
+            reader.report.problem(reader.place(burst.name), f"is of no use without {rate.name}")
     return Policy(
         application=name,
         max_body=max_body if own_max_body is None else own_max_body,
         guarantee=reader.value(keys.GUARANTEE),
         consistency=reader.value(keys.CONSISTENCY),
         ttl=reader.value(keys.TTL),
-        max_queues=reader.value(keys.MAX_QUEUES),
-        max_bytes=reader.value(keys.MAX_BYTES),
         cors_origins=reader.value(keys.CORS_ORIGINS),
         create_on_write=reader.value(keys.CREATE_QUEUES) == "on-write",
         idempotency_ttl=reader.value(keys.IDEMPOTENCY_TTL),
         identities=reader.value(keys.IDENTITIES),
         signed_urls=reader.value(keys.SIGNED_URLS),
+        **{limit.name: reader.value(limit) for limit in keys.LIMITS},
     )
 
 

@@ -12,9 +12,11 @@ import attrs
 
 from queuey.config import clusters, urls, values
 from queuey.config.endpoints import endpoints, operators
+from queuey.model.group_rows import MAX_GROUPS as MOST_GROUPS
 from queuey.model.message import DEFAULT_TTL, MAX_TTL
 from queuey.model.policy import DEFAULT_IDEMPOTENCY_TTL, MAX_IDEMPOTENCY_TTL, MIN_IDEMPOTENCY_TTL
 from queuey.model.queue import Consistency, Guarantee
+from queuey.model.rates import LEAST_RATE, MOST_BURST, MOST_RATE
 
 T = TypeVar("T")
 
@@ -63,6 +65,11 @@ class Key(Generic[T]):
 
 def _text(text: str, base: Path) -> str:
     return text
+
+
+def _limit(name: str, read: values.Read[T], allowed: str) -> Key[T | None]:
+    """A limit of an application, which it does not have unless it is given."""
+    return Key("application:NAME", name, "", allowed, RELOAD, values.optional(read))
 
 
 HTTP: Final = Key(
@@ -261,6 +268,23 @@ MAX_QUEUES: Final = Key(
 MAX_BYTES: Final = Key(
     "application:NAME", "max_bytes", "", "1 byte to 1024TiB", RELOAD, values.optional(values.size(1, 1 << 50))
 )
+MAX_MESSAGES: Final = _limit("max_messages", values.integer(1, 1_000_000_000_000), "1 to 1000000000000")
+MAX_QUEUE_BYTES: Final = _limit("max_queue_bytes", values.size(1, 1 << 50), MAX_BYTES.allowed)
+MAX_QUEUE_MESSAGES: Final = _limit("max_queue_messages", values.integer(1, 1_000_000_000_000), MAX_MESSAGES.allowed)
+MAX_GROUPS: Final = _limit("max_groups", values.integer(1, MOST_GROUPS), f"1 to {MOST_GROUPS}")
+MAX_WAITS: Final = _limit("max_waits", values.integer(1, 1_000_000), "1 to 1000000")
+MAX_QUEUE_WAITS: Final = _limit("max_queue_waits", values.integer(1, 1_000_000), MAX_WAITS.allowed)
+_RATE: Final = f"{LEAST_RATE} to {MOST_RATE} a second"
+REQUEST_RATE: Final = _limit(
+    "request_rate", values.rate(LEAST_RATE, MOST_RATE), f"{LEAST_RATE} to {MOST_RATE} a second"
+)
+REQUEST_BURST: Final = _limit("request_burst", values.integer(1, MOST_BURST), f"1 to {MOST_BURST}")
+MESSAGE_RATE: Final = _limit("message_rate", values.rate(LEAST_RATE, MOST_RATE), _RATE)
+MESSAGE_BURST: Final = _limit("message_burst", values.integer(1, MOST_BURST), REQUEST_BURST.allowed)
+QUEUE_REQUEST_RATE: Final = _limit("queue_request_rate", values.rate(LEAST_RATE, MOST_RATE), _RATE)
+QUEUE_REQUEST_BURST: Final = _limit("queue_request_burst", values.integer(1, MOST_BURST), REQUEST_BURST.allowed)
+QUEUE_MESSAGE_RATE: Final = _limit("queue_message_rate", values.rate(LEAST_RATE, MOST_RATE), _RATE)
+QUEUE_MESSAGE_BURST: Final = _limit("queue_message_burst", values.integer(1, MOST_BURST), REQUEST_BURST.allowed)
 APPLICATION_MAX_BODY: Final = Key(
     "application:NAME",
     "max_body",
@@ -338,6 +362,30 @@ JWT: Final[tuple[Key[Any], ...]] = (
     ISSUER_KEYS,
     ISSUER_REMEMBER,
 )
+SIZES: Final[tuple[Key[Any], ...]] = (MAX_BYTES, MAX_QUEUE_BYTES)
+"""The limits of an application that are bytes."""
+
+BURSTS: Final[tuple[tuple[Key[Any], Key[Any]], ...]] = (
+    (REQUEST_RATE, REQUEST_BURST),
+    (MESSAGE_RATE, MESSAGE_BURST),
+    (QUEUE_REQUEST_RATE, QUEUE_REQUEST_BURST),
+    (QUEUE_MESSAGE_RATE, QUEUE_MESSAGE_BURST),
+)
+"""Each rate, and what goes with it."""
+
+LIMITS: Final[tuple[Key[Any], ...]] = (
+    MAX_QUEUES,
+    MAX_BYTES,
+    MAX_MESSAGES,
+    MAX_QUEUE_BYTES,
+    MAX_QUEUE_MESSAGES,
+    MAX_GROUPS,
+    MAX_WAITS,
+    MAX_QUEUE_WAITS,
+    *(key for pair in BURSTS for key in pair),
+)
+"""The limits of an application; a policy has each of them under the same name."""
+
 APPLICATION: Final[tuple[Key[Any], ...]] = (
     GUARANTEE,
     CONSISTENCY,
@@ -348,8 +396,7 @@ APPLICATION: Final[tuple[Key[Any], ...]] = (
     IDENTITIES,
     SIGNED_URLS,
     KEYS,
-    MAX_QUEUES,
-    MAX_BYTES,
+    *LIMITS,
     APPLICATION_MAX_BODY,
 )
 APPLICATIONS: Final[tuple[Key[Any], ...]] = (MAX_AGE,)

@@ -389,11 +389,16 @@ def _application(application: ApplicationSettings) -> Pairs:
         (keys.CORS_ORIGINS, " ".join(policy.cors_origins)),
         (keys.IDENTITIES, " ".join(policy.identities)),
         (keys.SIGNED_URLS, _boolean(policy.signed_urls)),
-        (keys.MAX_QUEUES, "" if policy.max_queues is None else str(policy.max_queues)),
-        (keys.MAX_BYTES, "" if policy.max_bytes is None else size_text(policy.max_bytes)),
+        *((limit, _limit(limit, getattr(policy, limit.name))) for limit in keys.LIMITS),
         (keys.APPLICATION_MAX_BODY, size_text(policy.max_body)),
         (keys.KEYS, _lines(sorted(f"sha256:{digest.hex()}" for digest in application.digests))),
     ]
+
+
+def _limit(limit: keys.Key[Any], value: float | None) -> str:
+    if value is None:
+        return ""
+    return size_text(int(value)) if limit in keys.SIZES else seconds_text(value)
 
 
 def needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:

@@ -84,6 +84,19 @@ def seconds(low: float, high: float) -> Read[float]:
     return read
 
 
+def rate(low: float, high: float) -> Read[float]:
+    """How often a second something may be, in decimal, a fraction allowed."""
+
+    def read(text: str, base: Path) -> float:
+        if _SECONDS.fullmatch(text) is None:
+            raise Mistake(f"{shown(text)} is not a number")
+        if not low <= float(text) <= high:
+            raise Mistake(f"{shown(text)} is out of range")
+        return float(text)
+
+    return read
+
+
 def optional(read: Read[T]) -> Read[T | None]:
     """What may be left out: an empty text is ``None``."""
     return lambda text, base: read(text, base) if text else None

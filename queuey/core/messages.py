@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 
 from queuey.core.partitions import spread
 from queuey.core.queues import PLANNED, standing
+from queuey.core.rates import RateLimits
 from queuey.core.waiting import Look, Waits
 from queuey.deferreds import deferred, shield
 from queuey.errors import NoSuchQueue, NotPromised
@@ -36,6 +37,7 @@ class MessageExchange:
 
     :ivar choose: a random whole number from 0 to one less than its argument.
     :ivar waits: those who wait for messages; they are told of every write.
+    :ivar rates: what applications and queues may write in a time. What is refused by them changes nothing.
     :ivar settles: whether what is written to a queue that is not weak shows only after a while, which those who wait
         for it find out by looking.
     """
@@ -44,25 +46,30 @@ class MessageExchange:
     policies: IPolicies
     choose: Callable[[int], int]
     waits: Waits
+    rates: RateLimits
     settles: bool
 
     @deferred
-    async def append(self, queue: Queue, drafts: Sequence[Draft]) -> tuple[Address, ...]:
+    async def append(self, queue: Queue, drafts: Sequence[Draft], *, counted: bool = False) -> tuple[Address, ...]:
         """Store messages, all or none.
 
+        :param counted: whether the rates know of them already.
         :return: fires with where each of them is, in their order, once they are stored as the policy asks.
         """
         if not drafts:
             return ()
         messages = spread(drafts, queue.settings.partitions, self.choose)
-        queue, terms = await self._ready(queue)
+        queue, terms = await self._ready(queue, 0 if counted else len(drafts))
         ids = await self._write(queue, self.store.append(queue, messages, terms), messages)
         return tuple([Address(message.partition, id) for message, id in zip(messages, ids, strict=True)])
 
     @deferred
-    async def append_once(self, queue: Queue, drafts: Sequence[Draft], once: Once) -> Appended:
+    async def append_once(
+        self, queue: Queue, drafts: Sequence[Draft], once: Once, *, counted: bool = False
+    ) -> Appended:
         """Store messages as ``append`` does, unless that was done before under the same key.
 
+        :param counted: whether the rates know of them already.
         :return: fires with where they are, once they are stored as the policy asks. Fails with ``NotPromised`` where
             the store or the queue cannot promise this.
         """
@@ -71,7 +78,7 @@ class MessageExchange:
         if queue.settings.consistency is Consistency.WEAK:
             raise NotPromised("A queue of weak consistency does not promise to store anything only once.")
         messages = spread(drafts, queue.settings.partitions, self.choose)
-        queue, terms = await self._ready(queue)
+        queue, terms = await self._ready(queue, 0 if counted else len(drafts))
         return await self._write(queue, self.store.append_once(queue, messages, terms, once), messages)
 
     @deferred
@@ -93,7 +100,10 @@ class MessageExchange:
         look = _Look(self.store, queue, policy.read_ack(queue.settings.consistency))
         if not wait:
             return await _page(look, merge)
-        with self.waits.join(queue.incarnation, merge.partitions, wait, look, fresh=merge.fresh) as waiter:
+        with (
+            self.waits.seats.take(policy, queue.name),
+            self.waits.join(queue.incarnation, merge.partitions, wait, look, fresh=merge.fresh) as waiter,
+        ):
             page = await _page(look, merge)
             while _at_the_end(merge, page):
                 merge = _onwards(merge, page)
@@ -136,8 +146,7 @@ class MessageExchange:
         :param ttl: seconds to live, anew from this write.
         :return: fires once that is stored as the policy asks.
         """
-        policy = await self.policies.policy_for(queue.application)
-        terms = policy.write_terms(queue.settings.consistency)
+        _, terms = await self._ready(queue, len(addresses))
         await self._write(queue, self.store.replace(queue, addresses, content, ttl, terms))
 
     @deferred
@@ -148,8 +157,7 @@ class MessageExchange:
         :return: fires with whether there was none before, once that is stored as the policy asks. Fails with
             ``PreconditionFailed`` where the condition does not hold, and with ``IdOutOfRange``.
         """
-        policy = await self.policies.policy_for(queue.application)
-        terms = policy.write_terms(queue.settings.consistency)
+        _, terms = await self._ready(queue, 1)
         return await self._write(queue, self.store.put(queue, address, content, ttl, condition, terms))
 
     @deferred
@@ -172,9 +180,14 @@ class MessageExchange:
         ack = policy.write_terms(queue.settings.consistency).ack
         await shield(self.store.purge(queue, before, ack))
 
-    async def _ready(self, queue: Queue) -> tuple[Queue, WriteTerms]:
-        """The queue, which is made now if it was only planned, and the terms of writes to it."""
+    async def _ready(self, queue: Queue, count: int) -> tuple[Queue, WriteTerms]:
+        """The queue, which is made now if it was only planned, and the terms of writes to it.
+
+        :param count: how many messages the rates have to hear of.
+        """
         policy = await self.policies.policy_for(queue.application)
+        if count:
+            self.rates.messages(policy, queue.name, count)
         if queue.incarnation == PLANNED:
             queue = await standing(self.store, queue, policy)
         return queue, policy.write_terms(queue.settings.consistency)

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from queuey.core.seats import Seats
 from queuey.errors import QueueyError
 from queuey.model.message import NewMessage
 from queuey.model.window import NEWEST, Merge, MergeSlice, Position
@@ -50,6 +51,7 @@ class Waits:
     it begins at the earliest place that one of them has not looked at, and if it finds something, all look.
 
     :ivar clock: whose timers are used.
+    :ivar seats: how many may wait; whoever begins takes one first.
     :ivar look_every: seconds between two turns of such a timer; ``None`` where the store tells of everything.
     """
 
@@ -59,6 +61,7 @@ class Waits:
         :param watch: the store's own; see IStore.
         """
         self.clock = clock
+        self.seats = Seats()
         self._queues: dict[int, _Awaited] = {}
         self._listeners: dict[int, dict[Listener, None]] = {}
         self._deadlines = _Deadlines(clock)

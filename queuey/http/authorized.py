@@ -9,6 +9,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from queuey.core.queues import QueueDirectory, planned
+from queuey.core.rates import RateLimits
 from queuey.errors import BodyTooLarge, Forbidden, NeedsCredentials, NoSuchQueue
 from queuey.http.reading import credentials
 from queuey.http.signed import may_be_signed, take_signature
@@ -49,6 +50,8 @@ class AdmittedToQueue(Admitted):
 class Gate:
     """Decides who comes in; the order of refusals is part of the APIs.
 
+    Against the rates of an application counts what its own key asks for, and what others may ask for: nobody uses them
+    up who has no business there.
     :ivar accepted: what the application of a policy takes as a proof of who calls.
     """
 
@@ -56,11 +59,13 @@ class Gate:
     accepted: Callable[[Policy], Accepted]
     signatures: ISignatures
     directory: QueueDirectory
+    rates: RateLimits
 
     async def admit(self, request: Request, application: str, operation: Operation) -> Admitted:
         """Let a request on an application in, or raise why not."""
         policy, caller = await self._identify(request, application, None)
         permit(operation, caller, application, None)
+        request.use = self.rates.request(policy)
         return Admitted(policy, caller)
 
     async def admit_to_queue(
@@ -71,6 +76,9 @@ class Gate:
         if len(name) > MAX_NAME:
             raise NoSuchQueue(f"Queue name longer than {MAX_NAME} characters.")
         request.queue = name
+        own = is_application(caller, application)
+        if own:
+            request.use = self.rates.request(policy)
         try:
             queue = await self.directory.find(application, name)
         except NoSuchQueue:
@@ -79,6 +87,10 @@ class Gate:
                 raise
             queue = planned(policy, name)
         permit(operation, caller, application, queue)
+        if not own:
+            request.use = self.rates.request(policy)
+        if request.use is not None:
+            request.use.enter(name)
         return AdmittedToQueue(policy, caller, queue)
 
     async def _identify(self, request: Request, application: str, queue: str | None) -> tuple[Policy, frozenset[str]]:

@@ -10,7 +10,7 @@ import attrs
 from queuey.http import problems
 from queuey.http.wire import Request
 
-_EXPOSED: Final = b"Allow, Date, Retry-After, WWW-Authenticate, X-Request-Id"
+_EXPOSED: Final = b"Allow, Date, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, X-Request-Id"
 _EXPOSED_V2: Final = (
     b"Accept-Patch, Allow, Content-Range, Date, ETag, Idempotency-Replayed, Link, Location, Queuey-Expires, "
     b"Queuey-Headers, Queuey-Id, Queuey-Partition, Queuey-Timestamp, RateLimit, RateLimit-Policy, Retry-After, "

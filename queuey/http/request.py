@@ -19,6 +19,7 @@ from twisted.web.error import UnsupportedMethod
 from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource, getChildForRequest
 
+from queuey.core.rates import Use
 from queuey.http.answering import BODILESS, Field, make_head, merge_fields
 from queuey.http.forwarded import Network, client_behind
 from queuey.http.head import Fields, Head, RequestLine
@@ -93,6 +94,7 @@ class Request(server.Request):
     :ivar application: what it is about, for the access log; set by handlers; and so ``queue``.
     :ivar challenge: the schemes of credentials that are taken where it was sent, for an answer that asks for some.
     :ivar signed: the part of its query that was a signature, and what it is of; ``line.query`` has the rest then.
+    :ivar use: what is counted for it, where its application has rates; set by handlers.
     :ivar closing: whether the connection is to be closed after the answer.
     :ivar bytes_in: bytes read for it so far.
     """
@@ -106,6 +108,7 @@ class Request(server.Request):
     body = b""
     challenge = b"Application"
     signed = b""
+    use: Use | None = None
     _bytes_out = 0
     _gone = False
     _hooked = False

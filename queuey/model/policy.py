@@ -19,6 +19,10 @@ MIN_IDEMPOTENCY_TTL: Final = 60
 MAX_IDEMPOTENCY_TTL: Final = 2_592_000
 
 
+COUNTED: Final = ("max_bytes", "max_messages", "max_queue_bytes", "max_queue_messages")
+"""The limits that need a store which counts what it holds."""
+
+
 class Ack(Enum):
     """Whose word a read or a write waits for; an embedded store has one replica, and all mean the same."""
 
@@ -53,6 +57,16 @@ class WriteTerms:
     max_queue_bytes: int | None = None
     max_queue_messages: int | None = None
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is any limit."""
+        return not (
+            self.max_bytes is None
+            and self.max_messages is None
+            and self.max_queue_bytes is None
+            and self.max_queue_messages is None
+        )
+
 
 @attrs.frozen
 class Policy:
@@ -85,6 +99,11 @@ class Policy:
     ttl: int = DEFAULT_TTL
     max_queues: int | None = None
     max_bytes: int | None = None
+    cors_origins: tuple[str, ...] = ()
+    create_on_write: bool = False
+    idempotency_ttl: int = DEFAULT_IDEMPOTENCY_TTL
+    identities: tuple[str, ...] = ()
+    signed_urls: bool = False
     max_messages: int | None = None
     max_queue_bytes: int | None = None
     max_queue_messages: int | None = None
@@ -99,11 +118,6 @@ class Policy:
     queue_request_burst: int | None = None
     queue_message_rate: float | None = None
     queue_message_burst: int | None = None
-    cors_origins: tuple[str, ...] = ()
-    create_on_write: bool = False
-    idempotency_ttl: int = DEFAULT_IDEMPOTENCY_TTL
-    identities: tuple[str, ...] = ()
-    signed_urls: bool = False
 
     def write_terms(self, consistency: Consistency) -> WriteTerms:
         """The terms of a write to a queue of that consistency."""

@@ -13,6 +13,11 @@ from typing import Final
 
 import attrs
 
+LEAST_RATE: Final = 0.001
+MOST_RATE: Final = 1_000_000
+MOST_BURST: Final = 1_000_000
+"""What a rate may be, a second, and at once."""
+
 _GRAIN: Final = 1e-9
 """Tokens that may be missing: who waited as long as he was told is not to be sent away by the rounding of a float."""
 

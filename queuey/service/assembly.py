@@ -24,7 +24,9 @@ from queuey.core.groups.rows import GroupRows
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import GivenPolicies, Policies, StoredPolicies
 from queuey.core.queues import QueueDirectory
+from queuey.core.rates import RateLimits
 from queuey.core.waiting import Waits
+from queuey.http import rates
 from queuey.http.authorized import Gate
 from queuey.http.cors import Cors
 from queuey.http.errors import ErrorAnswers, render
@@ -99,11 +101,12 @@ def assemble(
     )
     directory = QueueDirectory(store, policies, GroupRows(store.states, os.urandom))
     waits = Waits(reactor, store.watch)
-    exchange = MessageExchange(store, policies, random.randrange, waits, settle(settings) > 0)
+    rate_limits = RateLimits(policies, reactor)
+    exchange = MessageExchange(store, policies, random.randrange, waits, rate_limits, settle(settings) > 0)
     groups = GroupExchange(store, policies, waits, now, os.urandom)
     users = Users(ApplicationKeys(owners.owner), settings.identities, web, reactor, now)
     signatures = SignedURLs(owners.digests, now, Buckets(reactor.seconds, MOST_RATES))
-    gate = Gate(policies, users.accepted, signatures, directory)
+    gate = Gate(policies, users.accepted, signatures, directory, rate_limits)
     cors = Cors(policies.origins)
     v1 = V1(directory, exchange, lambda: uuid.uuid4().hex)
     v2 = (
@@ -130,6 +133,7 @@ def assemble(
     def before_head(request: Request) -> None:
         api.add_headers(request)
         cors.add_headers(request)
+        rates.add_headers(request)
 
     site = Site(
         resource=root,

@@ -35,7 +35,7 @@ from queuey.model.timeid import (
 )
 from queuey.model.window import SLICE_BYTES, SLICE_ROWS, LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
 from queuey.storage.agenda import Agenda, Place
-from queuey.storage.refusals import check_condition, check_new_id, key_reused
+from queuey.storage.refusals import NOTHING, Held, check_condition, check_new_id, check_room, key_reused
 
 OVERHEAD: Final = 768
 """Bytes that a message, a queue, a state or a remembered answer takes beside its own, as they count for the bound."""
@@ -101,6 +101,7 @@ class Life:
 
     :ivar keys: what was answered to writes that are done once, by their keys.
     :ivar purged: the bound up to which it was purged.
+    :ivar held: its messages, those included that expired and are not swept.
     """
 
     def __init__(self, queue: Queue) -> None:
@@ -108,6 +109,7 @@ class Life:
         self.partitions: dict[int, Partition] = {}
         self.keys: dict[bytes, Kept] = {}
         self.purged = LOWEST
+        self.held = NOTHING
 
     def partition(self, number: int) -> Partition:
         """A partition to write to."""
@@ -287,7 +289,7 @@ class MemoryStore:
         self._lives: dict[int, Life] = {}
         self._queues: dict[str, dict[str, int]] = {}
         self._names: dict[str, list[str]] = {}
-        self._usage: dict[str, int] = {}
+        self._usage: dict[str, Held] = {}
         self._expiry: Agenda[Place] = Agenda()
         self._future: Agenda[Place] = Agenda()
         self._forgetting: Agenda[tuple[int, bytes]] = Agenda()
@@ -381,7 +383,7 @@ class MemoryStore:
     ) -> tuple[MessageId, ...]:
         """Store messages, if they have room with so many bytes beside them."""
         life = self._life(queue)
-        self._reserve(life, sum(new.content.size for new in messages), len(messages), terms.max_bytes, beside)
+        self._reserve(life, sum(new.content.size for new in messages), len(messages), terms, beside)
         now = self._ticks()
         fresh = max(self._last, now) + 1
         return tuple(self._add(life, new, now, Ticks(fresh + place)) for place, new in enumerate(messages))
@@ -492,7 +494,7 @@ class MemoryStore:
         addresses = tuple(dict.fromkeys(addresses))
         old = [message for address in addresses if (message := life.find(address))]
         more = content.size * len(addresses) - sum(message.content.size for message in old)
-        self._reserve(life, more, len(addresses) - len(old), terms.max_bytes)
+        self._reserve(life, more, len(addresses) - len(old), terms)
         for address in addresses:
             self._set(life, address, content, ttl)
 
@@ -520,7 +522,7 @@ class MemoryStore:
         check_condition(condition, old)
         if old is None:
             check_new_id(address.id, max(self._last, self._ticks()))
-        self._reserve(life, content.size - (old.content.size if old else 0), 0 if old else 1, terms.max_bytes)
+        self._reserve(life, content.size - (old.content.size if old else 0), 0 if old else 1, terms)
         self._set(life, address, content, ttl)
         return old is None
 
@@ -581,27 +583,25 @@ class MemoryStore:
         self._charge(life, -sum(message.content.size for message in taken), -len(taken))
         return taken
 
-    def _reserve(self, life: Life, more: int, messages: int, limit: int | None, beside: int = 0) -> None:
+    def _reserve(self, life: Life, more: int, messages: int, terms: WriteTerms, beside: int = 0) -> None:
         """Count what is about to be stored, or refuse it.
 
         :param beside: bytes that count for the store alone, and not for its application.
         """
-        application, room = life.queue.application, more + messages * OVERHEAD + beside
-        if self._room.short(room) or (limit is not None and self._over(application, more, limit)):
+        room, asked = more + messages * OVERHEAD + beside, Held(messages, more)
+        if self._room.short(room) or terms.limited:
             self._sweep()
-        if limit is not None and self._over(application, more, limit):
-            text = f"The application may keep {limit} bytes of messages, and this would exceed it."
-            raise StorageFull(text, limit="max_bytes")
+        check_room(terms, self._usage.get(life.queue.application, NOTHING), life.held, asked)
         if self._room.short(room):
             raise self._room.error()
         self._charge(life, more, messages)
         self._room.used += beside
 
-    def _over(self, application: str, more: int, limit: int) -> bool:
-        return more > 0 and self._usage.get(application, 0) + more > limit
-
     def _charge(self, life: Life, more: int, messages: int) -> None:
-        self._usage[life.queue.application] = self._usage.get(life.queue.application, 0) + more
+        application = life.queue.application
+        before = self._usage.get(application, NOTHING)
+        self._usage[application] = Held(before.messages + messages, before.bytes + more)
+        life.held = Held(life.held.messages + messages, life.held.bytes + more)
         self._room.used += more + messages * OVERHEAD
 
     # Queues

@@ -2,10 +2,43 @@
 
 from __future__ import annotations
 
-from queuey.errors import IdOutOfRange, KeyReused, PreconditionFailed
+from typing import Final, NamedTuple
+
+from queuey.errors import IdOutOfRange, KeyReused, PreconditionFailed, StorageFull
 from queuey.interfaces import AHEAD
 from queuey.model.message import Condition, Message
+from queuey.model.policy import WriteTerms
 from queuey.model.timeid import MessageId, Ticks, ticks_of, to_rfc3339
+
+
+class Held(NamedTuple):
+    """What an application or a queue holds, or what it is to hold more."""
+
+    messages: int = 0
+    bytes: int = 0
+
+
+NOTHING: Final = Held()
+
+
+def check_room(terms: WriteTerms, application: Held, queue: Held, more: Held) -> None:
+    """See to it that no limit is passed; what makes a number smaller never passes its limit.
+
+    :param application: what it holds in all; and so ``queue``.
+    :param more: what is to come.
+    :raise StorageFull: one would be passed, saying which.
+    """
+    _check("max_bytes", terms.max_bytes, application.bytes, more.bytes)
+    _check("max_messages", terms.max_messages, application.messages, more.messages)
+    _check("max_queue_bytes", terms.max_queue_bytes, queue.bytes, more.bytes)
+    _check("max_queue_messages", terms.max_queue_messages, queue.messages, more.messages)
+
+
+def _check(name: str, limit: int | None, held: int, more: int) -> None:
+    if limit is not None and more > 0 and held + more > limit:
+        whose = "A queue of the application" if "queue" in name else "The application"
+        what = "bytes of messages" if "bytes" in name else "messages"
+        raise StorageFull(f"{whose} may keep {limit} {what}, and this would exceed it.", limit=name)
 
 
 def key_reused() -> KeyReused:

@@ -177,9 +177,13 @@ SERVER_KEYS = (
     "allowed: http, max_body, max_header, header_timeout, request_timeout, idle_timeout, max_connections, "
     "stop_timeout, forwarded, ops, ops_token, ops_hosts, ops_backups"
 )
+RATES = "allowed: 0.001 to 1000000 a second"
 APPLICATION_KEYS = (
     "allowed: guarantee, consistency, create_queues, ttl, idempotency_ttl, cors_origins, identities, signed_urls, "
-    "keys, max_queues, max_bytes, max_body"
+    "keys, max_queues, max_bytes, "
+    "max_messages, max_queue_bytes, max_queue_messages, max_groups, max_waits, max_queue_waits, request_rate, "
+    "request_burst, message_rate, message_burst, queue_request_rate, queue_request_burst, queue_message_rate, "
+    "queue_message_burst, max_body"
 )
 SECTIONS = (
     "allowed: [server], [storage], [metadata], [application_keys], [application:NAME], [applications], [browserid], "
@@ -403,6 +407,18 @@ MISTAKES = (
     (
         "[application:app]\ncors_origins = *, http://a",
         f"[application:app] cors_origins: * is all origins, and stands alone; {ORIGINS}",
+    ),
+    (
+        "[application:app]\nrequest_rate = 0",
+        "[application:app] request_rate: '0' is out of range; allowed: 0.001 to 1000000 a second",
+    ),
+    (
+        "[application:app]\nrequest_rate = 1e3",
+        "[application:app] request_rate: '1e3' is not a number; allowed: 0.001 to 1000000 a second",
+    ),
+    (
+        "[application:app]\nqueue_message_burst = 5",
+        "[application:app] queue_message_burst: is of no use without queue_message_rate",
     ),
     ("[application:app]\nkey = x", f"[application:app] key: is not known; {APPLICATION_KEYS}; did you mean keys?"),
     ("[application:a b]", f"[application:a b]: is no name of an application; {NAMES}"),

@@ -45,6 +45,20 @@ CHANGES = {
     "keys": "another-long-key",
     "max_queues": "1",
     "max_bytes": "1MiB",
+    "max_messages": "1",
+    "max_queue_bytes": "1MiB",
+    "max_queue_messages": "1",
+    "max_groups": "1",
+    "max_waits": "1",
+    "max_queue_waits": "1",
+    "request_rate": "1.5",
+    "request_burst": "1",
+    "message_rate": "1",
+    "message_burst": "1",
+    "queue_request_rate": "0.001",
+    "queue_request_burst": "1",
+    "queue_message_rate": "1",
+    "queue_message_burst": "1",
     "file": "other.log",
     "format": "json",
     "level": "debug",
@@ -76,6 +90,7 @@ CLUSTER = {
 """Two values of each setting of a cluster."""
 
 WITH = {
+    **{burst.name: f"{rate.name} = 1\n" for rate, burst in keys.BURSTS},
     "username": "password = x\n",
     "password": "username = x\n",
     "tls_authorities": "tls = true\n",
@@ -100,6 +115,7 @@ class ReloadTests(SettingsTestCase):
     def settings(self, key: keys.Key[object], value: str) -> Settings:
         section = key.section.replace("NAME", "app")
         given = {"backend": "memory"} if key is keys.MEMORY_MAX_BYTES else dict(NEEDED.get(section, {}))
+        given |= {rate.name: "1" for rate, burst in keys.BURSTS if key is burst}
         given[key.name] = value or given.get(key.name, "")
         lines = "".join(f"{name} = {text}\n" for name, text in given.items())
         return self.load(f"[{section}]\n{lines}{APPLICATION}{BROWSERID if key is keys.IDENTITIES else ''}")

@@ -18,6 +18,7 @@ from queuey.core.groups.values import Claiming, Delivered, Settling
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import GivenPolicies
 from queuey.core.queues import QueueChanges, QueueDirectory
+from queuey.core.rates import RateLimits
 from queuey.core.waiting import Waits
 from queuey.errors import QueueyError, Unavailable
 from queuey.interfaces import IStateStore, IStore, Outcome, State
@@ -153,7 +154,10 @@ class GroupCase(SynchronousTestCase):
         self.waits = Waits(self.clock, self.watch)
         self.policies = {"a": POLICY}
         given, turns = GivenPolicies(lambda: self.policies), cycle(range(200))
-        self.messages = MessageExchange(self.store, given, lambda below: next(turns) % below, self.waits, settles=False)
+        rates = RateLimits(given, self.clock)
+        self.messages = MessageExchange(
+            self.store, given, lambda below: next(turns) % below, self.waits, rates, settles=False
+        )
         numbers = count(1)
 
         def new_bytes(size: int) -> bytes:

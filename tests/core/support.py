@@ -15,6 +15,7 @@ from queuey.core.groups.rows import GroupRows
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import GivenPolicies
 from queuey.core.queues import QueueChanges, QueueDirectory
+from queuey.core.rates import RateLimits
 from queuey.core.waiting import Waits
 from queuey.errors import Conflict
 from queuey.model.message import NewMessage
@@ -77,7 +78,12 @@ class CoreTestCase(SynchronousTestCase):
         policies = GivenPolicies(lambda: {"a": POLICY})
         turns = cycle(range(200))
         self.exchange = MessageExchange(
-            self.store, policies, lambda below: next(turns) % below, self.waits, settles=False
+            self.store,
+            policies,
+            lambda below: next(turns) % below,
+            self.waits,
+            RateLimits(policies, self.clock),
+            settles=False,
         )
         self.directory = QueueDirectory(self.store, policies, GroupRows(self.store.states, Random(2).randbytes))
 

@@ -30,6 +30,7 @@ EXPECTED = {
     errors.InvalidRequest: (400, "malformed-request"),
     errors.InvalidUpdate: (409, "partitions-shrink"),
     errors.BodyTooLarge: (413, "too-large"),
+    errors.TooManyRequests: (429, "too-many-requests"),
     errors.NoSuchApplication: (404, "no-such-application"),
     errors.NoSuchQueue: (404, "no-such-queue"),
     errors.NoSuchGroup: (404, "no-such-group"),
@@ -86,6 +87,8 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(dict(of(errors.StorageFull("text")).members), {"limit": "storage"})
         self.assertEqual(dict(of(errors.BodyTooLarge("text")).members), {"limit": "max_body"})
         self.assertEqual(dict(of(errors.BodyTooLarge("text", limit="storage")).members), {"limit": "storage"})
+        too_many = of(ERRORS[errors.TooManyRequests])
+        self.assertEqual((too_many.headers, dict(too_many.members)), (((b"Retry-After", b"4"),), {"limit": "rate"}))
         unavailable = of(ERRORS[errors.Unavailable])
         self.assertEqual((unavailable.headers, unavailable.applied), (((b"Retry-After", b"3"),), "unknown"))
         too_many = of(ERRORS[errors.TooManyRequests])

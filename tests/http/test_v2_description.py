@@ -234,8 +234,8 @@ class PageTests(SynchronousTestCase):
     def rows(self, first: str, title: str) -> list[str]:
         """The names in the first column of the table that begins so, below a title."""
         table = self.text[self.text.index(f"\n{title}\n") :]
-        lines = re.split(r"(?m)^=+(?: =+)+$", table[table.index(f"\n{first}\n") :])[1].splitlines()
-        names = [re.split("  +", line)[0] for line in lines if line and not line.startswith(" ")]
+        width, lines = re.split(r"(?m)^(=+)(?: =+)+$", table[table.index(f"\n{first}\n") :])[1:3]
+        names = [line[: len(width)].rstrip() for line in lines.splitlines() if line and not line.startswith(" ")]
         return [name for some in names for name in some.split(", ")]
 
     def test_members(self) -> None:

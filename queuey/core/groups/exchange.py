@@ -48,6 +48,8 @@ class GroupExchange:
             return from_seconds(now())
 
         self._directory = GroupDirectory(store, policies, ticks, new_bytes)
+        self._policies = policies
+        self._seats = waits.seats
         self._lines = Lines(waits, ticks)
         cells = Cells(store.states, waits.look_every is None, new_bytes)
         moves = Moves(store, policies, waits, ticks)
@@ -101,7 +103,8 @@ class GroupExchange:
                 raise NoSuchGroup("The group was deleted.")
             return await self._claims.take(queue, found, claiming, partitions)
 
-        with self._lines.join(group, partitions, attempt) as line:
+        policy = await self._policies.policy_for(queue.application)
+        with self._seats.take(policy, queue.name), self._lines.join(group, partitions, attempt) as line:
             news = line.news
             delivered = await self._claims.take(queue, group, claiming, partitions)
             if not delivered.deliveries:

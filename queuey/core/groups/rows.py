@@ -76,9 +76,10 @@ class GroupRows:
         return (await self._index(incarnation))[0]
 
     @deferred
-    async def enlist(self, incarnation: int, name: str, *, anew: bool = False) -> None:
+    async def enlist(self, incarnation: int, name: str, most: int = MAX_GROUPS, *, anew: bool = False) -> None:
         """Take a name into the index.
 
+        :param most: names that may stand there.
         :param anew: whether to write it in any case, so that whoever is about to take the name out, since there was no
             such group when he looked, has to look again.
         :return: fails with ``StorageFull`` where the queue has as many groups as it may have.
@@ -87,10 +88,10 @@ class GroupRows:
             names, version = await self._index(incarnation)
             if name in names and not anew:
                 return
-            if len(names | {name}) > MAX_GROUPS:
+            if len(names | {name}) > most:
                 names = await self._living(incarnation, names)
-            if len(names | {name}) > MAX_GROUPS:
-                raise StorageFull(f"A queue may have {MAX_GROUPS} groups, and this one has them.", limit="max_groups")
+            if len(names | {name}) > most:
+                raise StorageFull(f"A queue may have {most} groups, and this one has them.", limit="max_groups")
             if await self._swap(groups_key(incarnation), version, encode_names(names | {name})) is not None:
                 return
         raise contended()

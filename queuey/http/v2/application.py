@@ -24,6 +24,7 @@ from queuey.model.group_state import MAX_CLAIMS, MAX_OPEN, MAX_REASON
 from queuey.model.message import MAX_DELAY, MAX_TTL
 from queuey.model.policy import Policy
 from queuey.model.queue import MAX_NAME, MAX_PARTITIONS
+from queuey.model.rates import Rates
 from queuey.model.timeid import SECOND
 
 APPLICATION: Final = "/v2/<application>"
@@ -40,7 +41,6 @@ _OF_EVERY_APPLICATION: Final = {
     "max_name": MAX_NAME,
     "max_partitions": MAX_PARTITIONS,
     "max_ahead": AHEAD / SECOND,
-    "max_groups": MAX_GROUPS,
     "max_group_name": MAX_GROUP_NAME,
     "max_lease": MAX_LEASE,
     "max_deliveries": MAX_DELIVERIES,
@@ -91,6 +91,7 @@ class V2Application:
             "ttl": policy.ttl,
             "idempotency_ttl": policy.idempotency_ttl,
             "settle": self.settle,
+            "rate_scope": "process",
             "limits": {**_OF_EVERY_APPLICATION, **self._own_limits(policy)},
         }
 
@@ -101,6 +102,14 @@ class V2Application:
             "max_body": policy.max_body,
             "max_queues": policy.max_queues,
             "max_bytes": policy.max_bytes,
+            "max_messages": policy.max_messages,
+            "max_queue_bytes": policy.max_queue_bytes,
+            "max_queue_messages": policy.max_queue_messages,
+            "max_groups": min(policy.max_groups or MAX_GROUPS, MAX_GROUPS),
+            "max_waits": policy.max_waits,
+            "max_queue_waits": policy.max_queue_waits,
+            **_rates("", policy.rates),
+            **_rates("queue_", policy.queue_rates),
             "max_header": door.max_header,
             "max_connections": door.max_connections,
             "request_timeout": door.request_timeout,
@@ -112,3 +121,13 @@ def _features(promises: Promises) -> list[str]:
     """What is to be had of this store."""
     perhaps = {_ONCE: promises.not_once, _GROUPS: promises.no_groups}
     return sorted([*_FEATURES, *(name for name, why_not in perhaps.items() if not why_not)])
+
+
+def _rates(prefix: str, rates: Rates | None) -> dict[str, Any]:
+    """Rates by their names, with their bursts."""
+    rates = rates or Rates(None, None)
+    found: dict[str, Any] = {}
+    for name, rate in (("request", rates.requests), ("message", rates.messages)):
+        found[f"{prefix}{name}_rate"] = None if rate is None else rate.per_second
+        found[f"{prefix}{name}_burst"] = None if rate is None else rate.burst
+    return found

@@ -1,7 +1,8 @@
 """Appending messages that come one a line, in a stream of any length: they are stored while it arrives.
 
 No more of a stream is kept than two batches. A client that does not read what became of its lines is not read from
-either, unless it has asked for failures alone.
+either, unless it has asked for failures alone. Nor is one that sends more than the rates of its application let pass:
+no line is refused for that, they wait.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from http import HTTPStatus
 from typing import Final
 
 import attrs
-from twisted.internet.defer import CancelledError, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 
 from queuey.core.messages import MessageExchange
 from queuey.deferreds import deferred
@@ -101,8 +102,9 @@ class _Stream:
         self._ttl = ttl
         self._reader = reader
         self._results = results
-        self._batches = Batches(self._work, self._stop_reading)
+        self._batches = Batches(self._work, self._stop_waiting)
         self._piece = succeed(b"")
+        self._allowing: Deferred[int] = succeed(0)
         self._lost = False
 
     async def run(self) -> None:
@@ -162,25 +164,41 @@ class _Stream:
                 return b""
             raise
 
-    def _stop_reading(self) -> None:
+    def _stop_waiting(self) -> None:
         self._piece.cancel()
+        self._allowing.cancel()
 
     @deferred
     async def _work(self, lines: Sequence[Line]) -> None:
-        """Store a batch, and tell of it."""
-        outcomes: list[Outcome]
-        try:
-            await self._look_again()
-        except QueueyError as error:
-            problem = self._failed(error)
-            outcomes = [line.problem or problem for line in lines]
-        else:
-            writes = [self._write(some) for some in _apart(lines)]
-            stored = iter([outcome for write in writes for outcome in await write])
-            outcomes = [line.problem or next(stored) for line in lines]
-        if self._lost:
-            self._batches.stop()
-        await self._results.tell(lines, outcomes)
+        """Store a batch, as much of it at once as the rates let pass, and tell of it."""
+        rest = lines
+        while rest and not self._batches.over:
+            some = rest
+            outcomes: list[Outcome]
+            try:
+                await self._look_again()
+                some = await self._allowed(rest)
+            except QueueyError as error:
+                problem = self._failed(error)
+                outcomes = [line.problem or problem for line in some]
+            else:
+                writes = [self._write(written) for written in _apart(some)]
+                stored = iter([outcome for write in writes for outcome in await write])
+                outcomes = [line.problem or next(stored) for line in some]
+            if self._lost:
+                self._batches.stop()
+            await self._results.tell(some, outcomes)
+            rest = rest[len(some) :]
+
+    async def _allowed(self, lines: Sequence[Line]) -> Sequence[Line]:
+        """The first lines, with as many messages among them as may be written now, once that is any."""
+        messages = [place for place, line in enumerate(lines) if line.draft is not None]
+        if not messages:
+            return lines
+        rates, queue = self._exchange.rates, self._queue
+        self._allowing = Deferred.fromCoroutine(rates.some_messages(queue.application, queue.name, len(messages)))
+        count = await self._allowing
+        return lines if count == len(messages) else lines[: messages[count]]
 
     async def _look_again(self) -> None:
         """Go by the queue as it is now: a stream may last for days, and what is promised of a write hangs on it."""
@@ -196,8 +214,8 @@ class _Stream:
         once = lines[0].once
         try:
             if once is None:
-                return [*addresses_json(await self._exchange.append(self._queue, drafts))]
-            appended = await self._exchange.append_once(self._queue, drafts, once)
+                return [*addresses_json(await self._exchange.append(self._queue, drafts, counted=True))]
+            appended = await self._exchange.append_once(self._queue, drafts, once, counted=True)
         except QueueyError as error:
             return [self._failed(error)] * len(lines)
         duplicate = "true" if appended.duplicate else "false"

@@ -80,7 +80,7 @@ def create(
     writer.connection.execute(_CREATE, (application, name, *_columns(settings), version, writer.clock))
     number = writer.connection.last_insert_rowid()
     writer.connection.execute("INSERT INTO tallies (queue, messages, bytes) VALUES (?, 0, 0)", (number,))
-    writer.spend(application, 1, 0)
+    writer.spend(application, 1, 0, 0)
     return Queue(application, name, settings, number, version, writer.clock), True
 
 
@@ -109,7 +109,7 @@ def forget(writer: Writer, queue: Queue) -> bool:
     execute("DELETE FROM tallies WHERE queue = ?", key)
     if messages or execute(_HAS_MORE, (queue.incarnation, *states.span(queue.incarnation))).get:
         execute("INSERT INTO dead (queue) VALUES (?)", key)
-    writer.spend(application, -1, -size)
+    writer.spend(application, -1, -messages, -size)
     writer.bury(queue.incarnation)
     return True
 

@@ -147,14 +147,14 @@ class SQLiteStore:
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
     ) -> Deferred[tuple[MessageId, ...]]:
         """See IMessageStore."""
-        stored = self._writing.submit(writes.append, queue, tuple(messages), terms.max_bytes)
+        stored = self._writing.submit(writes.append, queue, tuple(messages), terms)
         return stored.addCallback(self._expect, messages) if any(new.delay for new in messages) else stored
 
     def append_once(
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
     ) -> Deferred[Appended]:
         """See IMessageStore."""
-        stored = self._writing.submit(writes.append_once, queue, once, tuple(messages), terms.max_bytes)
+        stored = self._writing.submit(writes.append_once, queue, once, tuple(messages), terms)
         return stored.addCallback(self._expect_new, messages) if any(new.delay for new in messages) else stored
 
     def _expect(self, ids: tuple[MessageId, ...], messages: Sequence[NewMessage]) -> tuple[MessageId, ...]:
@@ -182,7 +182,7 @@ class SQLiteStore:
         self, queue: Queue, addresses: Sequence[Address], content: Content, ttl: int, terms: WriteTerms
     ) -> Deferred[None]:
         """See IMessageStore."""
-        due = self._writing.submit(writes.replace, queue, tuple(addresses), content, ttl, terms.max_bytes)
+        due = self._writing.submit(writes.replace, queue, tuple(addresses), content, ttl, terms)
         return due.addCallback(self._upkeep.expect)
 
     @deferred
@@ -190,7 +190,7 @@ class SQLiteStore:
         self, queue: Queue, address: Address, content: Content, ttl: int, condition: Condition, terms: WriteTerms
     ) -> bool:
         """See IMessageStore."""
-        done = await self._writing.submit(writes.put, queue, address, content, ttl, condition, terms.max_bytes)
+        done = await self._writing.submit(writes.put, queue, address, content, ttl, condition, terms)
         self._upkeep.expect(done.due)
         return done.created
 

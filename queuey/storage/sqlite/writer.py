@@ -11,9 +11,10 @@ import attrs
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from queuey.errors import NoSuchQueue, QueueyError, StorageFull
+from queuey.errors import NoSuchQueue, QueueyError
 from queuey.logs import EventLog
 from queuey.model.once import Once
+from queuey.model.policy import WriteTerms
 from queuey.model.queue import Queue
 from queuey.model.timeid import (
     RANDOM_BITS,
@@ -25,6 +26,7 @@ from queuey.model.timeid import (
     make_run,
     upper_bound,
 )
+from queuey.storage.refusals import NOTHING, Held, check_room
 from queuey.storage.sqlite.files import BUSY, CHECKPOINT_PAGES, translated
 from queuey.storage.sqlite.parts import SIZES, parts
 from queuey.storage.sqlite.piles import Job
@@ -72,6 +74,12 @@ USE: Final = _statements(
 )
 
 Value = int | str | bytes | None
+
+_COUNT_ALL: Final = """
+    SELECT coalesce(sum(messages), 0) FROM queues JOIN tallies USING (queue) WHERE application = ?
+"""
+_TALLY_OF: Final = "SELECT messages, bytes FROM tallies WHERE queue = ?"
+_NOTHING_SPENT: Final = (0, 0, 0)
 
 
 @attrs.frozen
@@ -128,12 +136,13 @@ class Writer:
         self._stored_last = self.last
         self._applications: dict[int, str] = {}
         self._usage: dict[str, tuple[int, int]] = {}
+        self._messages: dict[str, int] = {}
         self._rows: list[Value] = []
         self._awaited: list[Value] = []
         self._kept: dict[tuple[int, bytes], Kept | None] = {}
         self._keys: list[Value] = []
         self._tallies: dict[int, tuple[int, int]] = {}
-        self._spent: dict[str, tuple[int, int]] = {}
+        self._spent: dict[str, tuple[int, int, int]] = {}
         self._log_pages = 0
         self._stuck = False
 
@@ -214,13 +223,15 @@ class Writer:
     def _commit(self) -> None:
         self.settle()
         if self._spent:
-            self._insert(USE, 3, list(chain.from_iterable((name, *more) for name, more in self._spent.items())))
+            self._insert(USE, 3, list(chain.from_iterable((name, *_used(more)) for name, more in self._spent.items())))
         if self.last != self._stored_last:
             self.connection.execute("UPDATE clock SET last = ?", (self.last,))
         self.connection.execute("COMMIT")
         self._stored_last = self.last
         self._kept = {}
-        for application, (queues, size) in self._spent.items():
+        for application, (queues, messages, size) in self._spent.items():
+            if application in self._messages:
+                self._messages[application] += messages
             if application in self._usage:
                 before = self._usage[application]
                 self._usage[application] = before[0] + queues, before[1] + size
@@ -348,30 +359,50 @@ class Writer:
         """Know no longer that a queue lives."""
         self._applications.pop(incarnation, None)
 
-    def check_bytes(self, application: str, more: int, limit: int | None) -> None:
-        """Refuse what would go over an application's limit; what makes it smaller never does."""
-        if limit is not None and more > 0 and self.usage(application)[1] + more > limit:
-            text = f"The application may keep {limit} bytes of messages, and this would exceed it."
-            raise StorageFull(text, limit="max_bytes")
+    def check_room(self, queue: Queue, messages: int, size: int, terms: WriteTerms) -> None:
+        """Refuse what would go over a limit of the terms; see :func:`queuey.storage.refusals.check_room`."""
+        if not terms.limited:
+            return
+        application, held = NOTHING, NOTHING
+        if terms.max_bytes is not None or terms.max_messages is not None:
+            counted = 0 if terms.max_messages is None else self._messages_of(queue.application)
+            application = Held(counted, self.usage(queue.application)[1])
+        if terms.max_queue_bytes is not None or terms.max_queue_messages is not None:
+            held = self._held_by(queue.incarnation)
+        check_room(terms, application, held, Held(messages, size))
+
+    def _messages_of(self, application: str) -> int:
+        """How many messages an application has; they are counted once, and then what comes and goes."""
+        more = self._spent.get(application, _NOTHING_SPENT)[1]
+        if application not in self._messages:
+            self.settle()
+            self._messages[application] = self.connection.execute(_COUNT_ALL, (application,)).get - more
+        return self._messages[application] + more
+
+    def _held_by(self, incarnation: int) -> Held:
+        """What a living queue holds."""
+        messages, size = self.connection.execute(_TALLY_OF, (incarnation,)).get
+        more = self._tallies.get(incarnation, (0, 0))
+        return Held(messages + more[0], size + more[1])
 
     def usage(self, application: str) -> tuple[int, int]:
         """How many queues an application has, and how many bytes they hold, as of this moment."""
         if application not in self._usage:
             row = self.connection.execute("SELECT queues, bytes FROM usage WHERE application = ?", (application,)).get
             self._usage[application] = row or (0, 0)
-        (queues, size), more = self._usage[application], self._spent.get(application, (0, 0))
-        return queues + more[0], size + more[1]
+        (queues, size), more = self._usage[application], self._spent.get(application, _NOTHING_SPENT)
+        return queues + more[0], size + more[2]
 
     def tally(self, application: str, incarnation: int, messages: int, size: int) -> None:
         """Count messages of a living queue, or with negative numbers count them no longer."""
         before = self._tallies.get(incarnation, (0, 0))
         self._tallies[incarnation] = before[0] + messages, before[1] + size
-        self.spend(application, 0, size)
+        self.spend(application, 0, messages, size)
 
-    def spend(self, application: str, queues: int, size: int) -> None:
-        """Count queues and bytes of an application."""
-        before = self._spent.get(application, (0, 0))
-        self._spent[application] = before[0] + queues, before[1] + size
+    def spend(self, application: str, queues: int, messages: int, size: int) -> None:
+        """Count queues of an application, and messages in them with their bytes."""
+        before = self._spent.get(application, _NOTHING_SPENT)
+        self._spent[application] = before[0] + queues, before[1] + messages, before[2] + size
 
     # Between piles
 
@@ -412,6 +443,12 @@ class Writer:
         except apsw.Error as error:
             self._log.warn("last-checkpoint-failed", "the next start makes up for it: {error}", error=error)
         self.connection.close(True)
+
+
+def _used(spent: tuple[int, int, int]) -> tuple[int, int]:
+    """What of it is kept for an application: queues, and bytes."""
+    queues, _, size = spent
+    return queues, size
 
 
 def _keys(jobs: Sequence[Job[Writer]]) -> Iterator[tuple[int, bytes]]:

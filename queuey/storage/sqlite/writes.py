@@ -10,6 +10,7 @@ import attrs
 
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
+from queuey.model.policy import WriteTerms
 from queuey.model.queue import Queue
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, ticks_of
 from queuey.storage.refusals import check_condition, check_new_id, key_reused
@@ -49,14 +50,12 @@ _ADDRESS: Final = struct.Struct(">H16s")
 """A message in a remembered answer: its partition and its id."""
 
 
-def append(
-    writer: Writer, queue: Queue, messages: Sequence[NewMessage], max_bytes: int | None
-) -> tuple[MessageId, ...]:
+def append(writer: Writer, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms) -> tuple[MessageId, ...]:
     """Store messages under new ids."""
     writer.require(queue)
     sizes = [new.content.size for new in messages]
     total = sum(sizes)
-    writer.check_bytes(queue.application, total, max_bytes)
+    writer.check_room(queue, len(messages), total, terms)
     incarnation, now = queue.incarnation, writer.clock
     ids = _ids(writer, incarnation, messages)
     insert = writer.insert
@@ -93,7 +92,7 @@ def _free_id(writer: Writer, incarnation: int, new: NewMessage, fresh: Ticks) ->
 
 
 def append_once(
-    writer: Writer, queue: Queue, once: Once, messages: Sequence[NewMessage], max_bytes: int | None
+    writer: Writer, queue: Queue, once: Once, messages: Sequence[NewMessage], terms: WriteTerms
 ) -> Appended:
     """Store messages under new ids, unless that was done before under the same key."""
     writer.require(queue)
@@ -102,7 +101,7 @@ def append_once(
         if kept.digest != once.digest:
             raise key_reused()
         return Appended(_decoded(kept.answer), kept.note, True)
-    ids = append(writer, queue, messages, max_bytes)
+    ids = append(writer, queue, messages, terms)
     addresses = tuple(Address(new.partition, id) for new, id in zip(messages, ids, strict=True))
     expires = Ticks(writer.clock + once.lifetime * SECOND)
     writer.keep(queue.incarnation, once.key, Kept(once.digest, _encoded(addresses), once.note, expires))
@@ -118,7 +117,7 @@ def _decoded(answer: bytes) -> tuple[Address, ...]:
 
 
 def replace(
-    writer: Writer, queue: Queue, addresses: Sequence[Address], content: Content, ttl: int, max_bytes: int | None
+    writer: Writer, queue: Queue, addresses: Sequence[Address], content: Content, ttl: int, terms: WriteTerms
 ) -> Ticks | None:
     """Store one content under given ids.
 
@@ -129,10 +128,10 @@ def replace(
     places = [(queue.incarnation, address.partition, address.id) for address in dict.fromkeys(addresses)]
     execute = writer.connection.execute
     old = [size for place in places if (size := execute(_SIZE, place).get) is not None]
-    more = content.size * len(places) - sum(old)
-    writer.check_bytes(queue.application, more, max_bytes)
+    new, more = len(places) - len(old), content.size * len(places) - sum(old)
+    writer.check_room(queue, new, more, terms)
     dues = [_set(writer, queue, address, content, ttl) for address in dict.fromkeys(addresses)]
-    writer.tally(queue.application, queue.incarnation, len(places) - len(old), more)
+    writer.tally(queue.application, queue.incarnation, new, more)
     return min((due for due in dues if due is not None), default=None)
 
 
@@ -169,7 +168,7 @@ def put(
     content: Content,
     ttl: int,
     condition: Condition,
-    max_bytes: int | None,
+    terms: WriteTerms,
 ) -> Put:
     """Store a message under a given id if a condition holds."""
     writer.require(queue)
@@ -181,7 +180,7 @@ def put(
     if old is None:
         check_new_id(address.id, Ticks(writer.fresh() - 1))
     more = content.size - (0 if row is None else row[0])
-    writer.check_bytes(queue.application, more, max_bytes)
+    writer.check_room(queue, int(row is None), more, terms)
     due = _set(writer, queue, address, content, ttl)
     writer.tally(queue.application, queue.incarnation, int(row is None), more)
     return Put(old is None, due)

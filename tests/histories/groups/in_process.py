@@ -26,6 +26,7 @@ from queuey.core.groups.values import Claiming, Delivery, Redriving, Settling
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import GivenPolicies
 from queuey.core.queues import QueueChanges, QueueDirectory
+from queuey.core.rates import RateLimits
 from queuey.core.waiting import Waits
 from queuey.errors import KeyInUse, QueueyError, Unavailable
 from queuey.interfaces import IStore
@@ -166,7 +167,8 @@ class World:
         policies = GivenPolicies(lambda: {APPLICATION: POLICY})
         waits = Waits(self._subject.clock, store.watch)
         random = Random(f"front end {number} of {self._seed}")  # of its own: some of it may go on after its end
-        messages = MessageExchange(store, policies, random.randrange, waits, settles=False)
+        rates = RateLimits(policies, self._subject.clock)
+        messages = MessageExchange(store, policies, random.randrange, waits, rates, settles=False)
         groups = GroupExchange(store, policies, waits, self.wall, random.randbytes)
         return Front(number, messages, groups)
 

@@ -35,6 +35,9 @@ _HEADERS: Final[Mapping[int, Sequence[str]]] = {
 }
 """Header fields that a refusal of that status has."""
 
+_ALWAYS: Final = ("X-Request-Id", "Cache-Control", "RateLimit", "RateLimit-Policy")
+"""Header fields that any answer may have."""
+
 _TYPES: Final = "Accept"
 """The field that names the types which are taken, but for merge patches."""
 
@@ -90,11 +93,11 @@ def answer(
     """An answer.
 
     :param content: by media type.
-    :param headers: that it has besides those that every answer has.
+    :param headers: that it has besides those that any answer may have.
     :param perhaps: those that it has in some cases, and what they are then.
     """
     some = {name: {"description": text, "schema": {"type": "string"}} for name, text in perhaps.items()}
-    found: Object = {"description": text, "headers": {**sent_back("X-Request-Id", "Cache-Control", *headers), **some}}
+    found: Object = {"description": text, "headers": {**sent_back(*_ALWAYS, *headers), **some}}
     return found if content is None else {**found, "content": content}
 
 

@@ -187,7 +187,7 @@ def _values() -> Object:
 def _application() -> Object:
     return _object(
         "name features guarantee consistency create_queues durable durability not_once no_groups ttl idempotency_ttl "
-        "settle limits",
+        "settle rate_scope limits",
         name=_text("Its name."),
         features={"type": "array", "items": {"type": "string"}, "description": "What is to be had here."},
         guarantee={"enum": words(Guarantee), "description": "What queues have that do not say."},
@@ -209,6 +209,7 @@ def _application() -> Object:
         ttl=_TTL,
         idempotency_ttl=_number("Seconds for which an Idempotency-Key is remembered.", 1),
         settle={"type": "number", "minimum": 0, "description": "Seconds by which `stable_until` is behind the clock."},
+        rate_scope={"enum": ["process"], "description": "Who counts for rates and waits: each process for itself."},
         limits=_limits(),
     )
 
@@ -218,12 +219,15 @@ def _limits() -> Object:
     counted += " max_header max_connections max_groups max_group_name max_deliveries max_in_flight max_keyed_claims"
     counted += " max_receipts max_reason"
     timed = "max_wait max_delay max_ahead max_lease request_timeout idle_timeout"
-    perhaps = "max_queues max_bytes"
+    perhaps = "max_queues max_bytes max_messages max_queue_bytes max_queue_messages max_waits max_queue_waits"
+    perhaps += " request_burst message_burst queue_request_burst queue_message_burst"
+    rates = "request_rate message_rate queue_request_rate queue_message_rate"
     return _object(
-        f"{counted} {timed} {perhaps}",
+        f"{counted} {timed} {perhaps} {rates}",
         **{name: {"type": "integer"} for name in counted.split()},
         **{name: {"type": "number", "description": "Seconds."} for name in timed.split()},
         **{name: {"type": ["integer", "null"], "description": "null is no limit."} for name in perhaps.split()},
+        **{name: {"type": ["number", "null"], "description": "A second; null is no limit."} for name in rates.split()},
     )
 
 

@@ -1,0 +1,301 @@
+"""The rates of applications and of their queues, as this process holds them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from math import ceil
+from typing import Final
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from queuey.errors import BodyTooLarge, TooManyRequests
+from queuey.interfaces import IPolicies
+from queuey.model.policy import Policy
+from queuey.model.rates import Bucket, Rate, Rates
+
+MOST_QUEUES: Final = 10_000
+"""Queues of one application whose buckets are kept, at the most."""
+
+_MOST_IDLE: Final = 1_000
+"""Applications up to which nobody looks whether the buckets of some are full again."""
+
+_PAUSE: Final = 0.05
+"""Seconds for which a stream waits at the least: so much comes together that it is worth a write."""
+
+REQUESTS: Final = "request_rate"
+MESSAGES: Final = "message_rate"
+QUEUE_REQUESTS: Final = "queue_request_rate"
+QUEUE_MESSAGES: Final = "queue_message_rate"
+
+
+@attrs.frozen
+class Standing:
+    """How far one rate is used up.
+
+    :ivar name: as the settings have it.
+    :ivar left: what may be done at once.
+    :ivar more_in: seconds until that is one more; ``None`` where it is all that it can be.
+    """
+
+    name: str
+    rate: Rate
+    left: int
+    more_in: float | None
+
+
+class _Buckets:
+    """The buckets of an application, or of a queue: one of requests, and one of messages."""
+
+    __slots__ = ("messages", "requests")
+
+    def __init__(self) -> None:
+        self.requests: Bucket | None = None
+        self.messages: Bucket | None = None
+
+    def follow(self, rates: Rates | None, now: float) -> None:
+        """Be as the rates are now."""
+        self.requests = _followed(self.requests, None if rates is None else rates.requests, now)
+        self.messages = _followed(self.messages, None if rates is None else rates.messages, now)
+
+    def full(self, now: float) -> bool:
+        """Whether they are as those that were never used."""
+        return all(bucket is None or bucket.full(now) for bucket in (self.requests, self.messages))
+
+    def lower_to(self, others: _Buckets, now: float) -> None:
+        """Hold no more than others do."""
+        for bucket, other in ((self.requests, others.requests), (self.messages, others.messages)):
+            if bucket is not None and other is not None:
+                bucket.lower_to(other.level(now), now)
+
+
+def _followed(bucket: Bucket | None, rate: Rate | None, now: float) -> Bucket | None:
+    if rate is None:
+        return None
+    if bucket is None:
+        return Bucket(rate, now)
+    bucket.follow(rate, now)
+    return bucket
+
+
+class _Application:
+    """The buckets of one application and of its queues.
+
+    A queue is known by its name, so that to delete it and make it anew wins nothing. Of those that are not full, the
+    longest unused are let go where there are too many; one that comes again then begins with as little as the least
+    that any of them had.
+    """
+
+    __slots__ = ("_let_go", "_most", "_queues", "own")
+
+    def __init__(self, most: int) -> None:
+        self.own = _Buckets()
+        self._most = most
+        self._queues: OrderedDict[str, _Buckets] = OrderedDict()
+        self._let_go: _Buckets | None = None
+
+    def queue(self, name: str, rates: Rates | None, now: float) -> _Buckets | None:
+        """The buckets of a queue; ``None`` where queues have none."""
+        if rates is None:
+            return None
+        found = self._queues.get(name)
+        if found is None:
+            found = self._new(name, rates, now)
+        else:
+            self._queues.move_to_end(name)
+            found.follow(rates, now)
+        return found
+
+    def _new(self, name: str, rates: Rates, now: float) -> _Buckets:
+        while self._queues and (len(self._queues) >= self._most or next(iter(self._queues.values())).full(now)):
+            _, oldest = self._queues.popitem(last=False)
+            if not oldest.full(now):
+                if self._let_go is not None:
+                    oldest.lower_to(self._let_go, now)
+                self._let_go = oldest
+        found = self._queues[name] = _Buckets()
+        found.follow(rates, now)
+        if self._let_go is not None:
+            self._let_go.follow(rates, now)
+            found.lower_to(self._let_go, now)
+        return found
+
+    def full(self, now: float) -> bool:
+        """Whether nothing is lost where all of it is forgotten."""
+        kept = (self.own, *self._queues.values(), *(() if self._let_go is None else (self._let_go,)))
+        return all(buckets.full(now) for buckets in kept)
+
+
+class RateLimits:
+    """Counts requests and messages against the rates of applications and of their queues.
+
+    Each process counts for itself, and by the clock that nobody sets. What is refused takes nothing from any bucket. An
+    application without rates costs a look at its policy.
+    """
+
+    def __init__(self, policies: IPolicies, clock: IReactorTime, most_queues: int = MOST_QUEUES) -> None:
+        """:param most_queues: see :data:`MOST_QUEUES`."""
+        self._policies = policies
+        self._clock = clock
+        self._most_queues = most_queues
+        self._applications: dict[str, _Application] = {}
+        self._look_at = _MOST_IDLE
+
+    def request(self, policy: Policy) -> Use | None:
+        """Count a request on an application.
+
+        :return: what is counted for it; ``None`` where there is nothing to count.
+        :raise TooManyRequests: there were too many.
+        """
+        if policy.rates is None and policy.queue_rates is None:
+            return None
+        use = Use(self._application(policy), policy, self._clock.seconds)
+        use.begin()
+        return use
+
+    def messages(self, policy: Policy, queue: str, count: int) -> None:
+        """Count messages that are to be written to a queue, all or none.
+
+        :param queue: its name.
+        :raise TooManyRequests: there were too many.
+        :raise BodyTooLarge: there are more than the rate ever lets pass at once.
+        """
+        if policy.rates is None and policy.queue_rates is None:
+            return
+        now = self._clock.seconds()
+        counted = list(self._of_messages(policy, queue, now))
+        for name, bucket in counted:
+            if count > bucket.rate.burst:
+                raise _never(name, bucket.rate, count)
+        for name, bucket in counted:
+            wait = bucket.wait(count, now)
+            if wait > 0:
+                raise _refused(name, bucket.rate, wait)
+        for _, bucket in counted:
+            bucket.take(count, now)
+
+    async def some_messages(self, application: str, queue: str, most: int) -> int:
+        """Count messages that come in a stream: as many as may be written now, once there is one.
+
+        :param queue: its name.
+        :param most: how many there are.
+        :return: how many may be. It may be cancelled. Fails as ``policy_for`` does.
+        """
+        while True:
+            policy = await self._policies.policy_for(application)
+            if policy.rates is None and policy.queue_rates is None:
+                return most
+            now = self._clock.seconds()
+            buckets = [bucket for _, bucket in self._of_messages(policy, queue, now)]
+            count = min([most, *(bucket.left(now) for bucket in buckets)])
+            if count > 0:
+                for bucket in buckets:
+                    bucket.take(count, now)
+                return count
+            await deferLater(self._clock, max(_PAUSE, *(bucket.wait(1, now) for bucket in buckets)))
+
+    def _of_messages(self, policy: Policy, queue: str, now: float) -> Iterator[tuple[str, Bucket]]:
+        found = self._application(policy)
+        found.own.follow(policy.rates, now)
+        if found.own.messages is not None:
+            yield MESSAGES, found.own.messages
+        buckets = found.queue(queue, policy.queue_rates, now)
+        if buckets is not None and buckets.messages is not None:
+            yield QUEUE_MESSAGES, buckets.messages
+
+    def _application(self, policy: Policy) -> _Application:
+        found = self._applications.get(policy.application)
+        if found is None:
+            if len(self._applications) >= self._look_at:
+                now = self._clock.seconds()
+                kept = {name: each for name, each in self._applications.items() if not each.full(now)}
+                self._applications, self._look_at = kept, max(_MOST_IDLE, 2 * len(kept))
+            found = self._applications[policy.application] = _Application(self._most_queues)
+        return found
+
+
+class Use:
+    """What is counted for one request."""
+
+    __slots__ = ("_application", "_policy", "_queue", "_seconds")
+
+    def __init__(self, application: _Application, policy: Policy, seconds: Callable[[], float]) -> None:
+        self._application = application
+        self._policy = policy
+        self._seconds = seconds
+        self._queue: str | None = None
+
+    def begin(self) -> None:
+        """Count it for the application.
+
+        :raise TooManyRequests: there were too many.
+        """
+        now = self._seconds()
+        self._application.own.follow(self._policy.rates, now)
+        _take(REQUESTS, self._application.own.requests, now)
+
+    def enter(self, queue: str) -> None:
+        """Count it for a queue too, or not at all.
+
+        :param queue: its name.
+        :raise TooManyRequests: there were too many.
+        """
+        self._queue, now = queue, self._seconds()
+        buckets = self._application.queue(queue, self._policy.queue_rates, now)
+        if buckets is None:
+            return
+        try:
+            _take(QUEUE_REQUESTS, buckets.requests, now)
+        except TooManyRequests:
+            own = self._application.own.requests
+            if own is not None:
+                own.give_back(1, now)
+            raise
+
+    def standings(self) -> list[Standing]:
+        """How far each rate that is about the request is used up now."""
+        now = self._seconds()
+        own = self._application.own
+        queue = self._queue and self._application.queue(self._queue, self._policy.queue_rates, now)
+        found = [(REQUESTS, own.requests), (MESSAGES, own.messages)]
+        if queue:
+            found += [(QUEUE_REQUESTS, queue.requests), (QUEUE_MESSAGES, queue.messages)]
+        return [
+            Standing(name, bucket.rate, bucket.left(now), bucket.until_more(now))
+            for name, bucket in found
+            if bucket is not None
+        ]
+
+
+def _take(name: str, bucket: Bucket | None, now: float) -> None:
+    if bucket is None:
+        return
+    wait = bucket.wait(1, now)
+    if wait > 0:
+        raise _refused(name, bucket.rate, wait)
+    bucket.take(1, now)
+
+
+_WHAT: Final = {
+    REQUESTS: ("The application may make", "requests"),
+    MESSAGES: ("The application may write", "messages"),
+    QUEUE_REQUESTS: ("The application may make", "requests on one queue"),
+    QUEUE_MESSAGES: ("The application may write", "messages to one queue"),
+}
+
+
+def _allowed(name: str, rate: Rate) -> str:
+    may, what = _WHAT[name]
+    return f"{may} {rate.per_second:.15g} {what} a second, and {rate.burst} at once"
+
+
+def _refused(name: str, rate: Rate, wait: float) -> TooManyRequests:
+    seconds = max(1, ceil(wait))
+    return TooManyRequests(f"{_allowed(name, rate)}; these are used up.", limit=name, retry_after=seconds)
+
+
+def _never(name: str, rate: Rate, count: int) -> BodyTooLarge:
+    text = f"{_allowed(name, rate)}; {count} never pass, and have to be sent in parts."
+    return BodyTooLarge(text, limit=name.replace("rate", "burst"))
