@@ -57,6 +57,7 @@ class Users:
         """
         self._keys = keys
         self._make_web = web
+        self._made_web: IWeb | None = None
         self._clock = clock
         self._now = now
         self._settings = _NO_IDENTITIES
@@ -99,7 +100,7 @@ class Users:
         from queuey.auth.browserid import BrowserID
         from queuey.auth.proofs import Proofs
 
-        return BrowserID(settings.browserid, self._make_web(), self._now, Proofs(self._now))
+        return BrowserID(settings.browserid, self._web(), self._now, Proofs(self._now))
 
     def _make_issuers(self, settings: IdentitySettings) -> dict[str, Issuer]:
         kept = {name: issuer for name, issuer in self._issuers.items() if issuer.settings in settings.issuers}
@@ -108,7 +109,12 @@ class Users:
     def _make_issuer(self, settings: IssuerSettings) -> Issuer:
         from queuey.auth.jwt.issuer import make_issuer
 
-        return make_issuer(settings, self._make_web(), self._clock, self._now)
+        return make_issuer(settings, self._web(), self._clock, self._now)
+
+    def _web(self) -> IWeb:
+        if self._made_web is None:
+            self._made_web = self._make_web()
+        return self._made_web
 
 
 def make_web(reactor: Any) -> IWeb:

@@ -33,6 +33,9 @@ from queuey.model.window import Window
 MAX_LIMIT: Final = 1000
 DEFAULT_LIMIT: Final = 100
 
+MAX_CREDENTIALS: Final = 8
+"""In one request: each may cost a question to somebody elsewhere."""
+
 _JSON: Final = "application/json"
 _DIGITS: Final = re.compile(r"[0-9]+", re.ASCII)
 _ID_LENGTH: Final = 32
@@ -62,6 +65,8 @@ def credentials(request: Request) -> list[Credential]:
     """The credentials of the Authorization header, several of which may stand there, separated by semicolons.
 
     Bytes that are no UTF-8 are kept as surrogates, which no key has.
+
+    :raise InvalidRequest: where there are more than ``MAX_CREDENTIALS``.
     """
     header = single_header(request, "Authorization", "surrogateescape")
     found = []
@@ -69,6 +74,8 @@ def credentials(request: Request) -> list[Credential]:
         scheme, _, value = part.strip().partition(" ")
         if scheme and value.strip():
             found.append(Credential(scheme.lower(), value.strip()))
+    if len(found) > MAX_CREDENTIALS:
+        raise InvalidRequest({"BadRequest": f"The header Authorization has more than {MAX_CREDENTIALS} credentials."})
     return found
 
 

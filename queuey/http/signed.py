@@ -47,8 +47,10 @@ def take_signature(request: Request, application: str, queue: str | None) -> Sig
     if missing:
         raise BadIdentity(f"The URL has a signature, and lacks {' and '.join(missing)}.")
     if queue is None:
-        raise BadIdentity("A URL is signed for a queue, and this path names none.")
-    request.line = attrs.evolve(request.line, query=b"&".join(rest))
+        raise BadIdentity("A URL is signed for what is done with a queue that exists, and not for this path.")
+    # An ampersand without a parameter beside it stays, for whoever refuses such.
+    query = b"&" if rest == [b""] else b"&".join(rest)
+    request.line = attrs.evolve(request.line, query=query)
     request.signed = b"&".join(signed)
     grant = Grant(application, queue, given["signed_for"], given["signed_until"], given.get("signed_rate", ""))
     return Signature(grant, given["signed_by"], given[_SIGNATURE])

@@ -1,0 +1,390 @@
+"""Users and signed URLs through both APIs: who is let in, who is not, and what they are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from queuey import config
+from queuey.http.targets import without_secrets
+from queuey.interfaces import IWeb, NotHad
+from queuey.model.application import digest_of, key_id
+from queuey.model.signing import Grant, sign
+from tests.auth.test_browserid import ASSERTION, AUDIENCE, VERIFIER, okay
+from tests.auth.web_support import ISSUER, JWKS, FakeWeb, jwk, rsa_key, token
+from tests.http.api_support import KEY, NOW, OTHER, OTHER_KEY, OWNER, SPARE_KEY, MessagesTestCase
+from tests.http.wire_support import Fields, Response
+
+STRANGERS = "https://strangers.example.org"
+SUBJECT = f"sub:{ISSUER}#ann"
+SETTINGS = f"""
+[storage]
+backend = memory
+[application_keys]
+app = {KEY}
+    {SPARE_KEY}
+other = {OTHER_KEY}
+[application:app]
+identities = company browserid
+signed_urls = true
+create_queues = on-write
+[application:other]
+identities = strangers
+[browserid]
+verifier = {VERIFIER}
+audience = {AUDIENCE}
+issuers = login.persona.org
+[jwt:company]
+issuer = {ISSUER}
+audience = queuey
+[jwt:strangers]
+issuer = {STRANGERS}
+audience = queuey
+principal = email
+"""
+ALL = "Application, Bearer, BrowserID"
+
+
+def bearer(text: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {text}"}
+
+
+USER = bearer(token())
+
+
+class IdentitiesTestCase(MessagesTestCase):
+    settings = SETTINGS
+
+    def make_web(self) -> IWeb:
+        self.web = FakeWeb()
+        self.web.publish(jwk(rsa_key()))
+        self.web.publish(jwk(rsa_key("b")), issuer=STRANGERS, place=STRANGERS + "/keys")
+        self.web.pages[VERIFIER] = okay()
+        return self.web
+
+    def allow(self, *principals: str, queue: str = "q") -> None:
+        self.expect(200, self.send("PATCH", f"/queues/{queue}", {"principals": list(principals)}, OWNER, PATCH))
+
+    def status(self, headers: Fields, path: str = "/queues/q/messages", method: str = "GET") -> int:
+        return self.send(method, path, None, headers).status
+
+
+PATCH = "application/merge-patch+json"
+
+
+class UserTests(IdentitiesTestCase):
+    def test_what_users_may(self) -> None:
+        """What the principals of a queue may, and nothing else."""
+        self.appended("for ann")
+        self.assertEqual(self.status(USER), 403)
+        self.allow(SUBJECT, "bid:ann@example.org")
+        self.assertEqual(self.status(USER), 200)
+        self.assertEqual(self.status({"Authorization": f"BrowserID {ASSERTION}"}), 200)
+        self.assertEqual(self.status(OWNER), 403)
+        self.assertEqual(self.status(USER, method="POST"), 403)
+        self.assertEqual(self.status(USER, "/queues"), 403)
+        self.assertEqual(self.status(USER, ""), 200)
+        self.assertEqual(self.ask("GET", "/v1/app/q", USER).status, 200)
+        self.assertEqual(self.ask("GET", "/v1/app/q", {"Authorization": f"BrowserID {ASSERTION}"}).status, 200)
+
+    def test_application_and_user_together(self) -> None:
+        """In one field, in either order; the caller is both."""
+        self.allow(SUBJECT)
+        for value in (f"Application {KEY}; {USER['Authorization']}", f"{USER['Authorization']};application {KEY}"):
+            both = {"Authorization": value}
+            self.assertEqual(self.status(both), 200)
+            posted = self.send("POST", "/queues/q/messages", b"x", both, None)
+            self.assertEqual(posted.status, 201)
+            self.assertEqual(self.ask("POST", "/v1/app/q", both, b"x").status, 201)
+
+    def test_one_false_among_several(self) -> None:
+        """401, whichever it is."""
+        false = token(rsa_key("false"))
+        for value in (f"Application {KEY}; Bearer {false}", f"Bearer {token()}; Application nobodys-key",
+                      f"Bearer {token()}; Bearer {false}", f"BrowserID a b; Application {KEY}"):  # fmt: skip
+            response = self.send("GET", "/queues/q/messages", None, {"Authorization": value})
+            self.problem("unauthorized", response)
+            self.assertEqual(response.header("www-authenticate"), ALL)
+            v1 = self.ask("GET", "/v1/app/q", {"Authorization": value})
+            self.assertEqual((v1.status, v1.header("www-authenticate")), (401, ALL))
+
+    def test_several_fields(self) -> None:
+        """Credentials stand in one field; of several, programs do not agree on which counts."""
+        fields = [("Authorization", f"Application {KEY}"), ("Authorization", USER["Authorization"])]
+        self.assertEqual(self.client.request("GET", "/v2/app/queues/q/messages", fields, None).status, 400)
+
+    def test_words_of_refusals(self) -> None:
+        """In v1 what is false of a user has a key of its own."""
+        refused = self.refused(401, self.ask("GET", "/v1/app/q", bearer(token(rsa_key("false")))))
+        self.assertEqual(refused, {"InvalidCredentials": "The token has a signature that is false."})
+        refused = self.refused(401, self.ask("GET", "/v1/app/q", {"Authorization": "Application x"}))
+        self.assertEqual(refused, {"InvalidApplicationKey": "Invalid application key"})
+        problem = self.problem("unauthorized", self.send("GET", "", None, bearer(token(exp=1))))
+        self.assertEqual(problem["detail"], "The token has expired.")
+
+    def test_only_whom_the_application_names(self) -> None:
+        """The same issuer is believed by one application, and by another it is not."""
+        stranger = bearer(token(rsa_key("b"), iss=STRANGERS, email="ann@example.org", email_verified=True))
+        self.allow("bid:ann@example.org", SUBJECT, f"sub:{STRANGERS}#ann")
+        why = self.problem("unauthorized", self.send("GET", "/queues/q/messages", None, stranger))
+        self.assertEqual(why["detail"], "The token is of an issuer that is not accepted here.")
+        self.assertEqual(self.ask("GET", "/v2/other", stranger).status, 200)
+        self.assertEqual(self.ask("GET", "/v2/other", USER).status, 401)
+        # And once it is remembered, by one application, the other one still does not believe it.
+        self.assertEqual(self.send("GET", "/queues/q/messages", None, stranger).status, 401)
+
+    def test_schemes_that_are_not_taken(self) -> None:
+        """Count as none, as in the first version."""
+        for value in (f"BrowserID {ASSERTION}", "Basic eA==", "Signature x"):
+            response = self.ask("GET", "/v2/other", {"Authorization": value})
+            self.problem("unauthorized", response)
+            self.assertEqual(response.header("www-authenticate"), "Application, Bearer")
+        self.assertEqual(self.web.asked, [])
+
+    def test_who_is_to_be_asked_is_away(self) -> None:
+        """503, and not 401, and least of all 200."""
+        self.allow(SUBJECT, "bid:ann@example.org")
+        self.web.pages[JWKS] = NotHad("away")
+        self.web.pages[VERIFIER] = NotHad("away")
+        for value in (USER["Authorization"], f"BrowserID {ASSERTION}"):
+            response = self.send("GET", "/queues/q/messages", None, {"Authorization": value})
+            problem = self.problem("unavailable", response)
+            self.assertEqual((problem["applied"], problem["retryable"]), ("no", True))
+            self.assertEqual(
+                set(self.refused(503, self.ask("GET", "/v1/app/q", {"Authorization": value}))), {"identity"}
+            )
+        self.assertEqual(self.send("POST", "/queues/q/messages", b"x", OWNER, None).status, 201)
+
+    def test_too_many(self) -> None:
+        """Credentials in one field: each may cost a question to somebody else."""
+        many = "; ".join(f"BrowserID a~{number}" for number in range(9))
+        self.assertEqual(self.ask("GET", "/v1/app/q", {"Authorization": many}).status, 400)
+        self.problem("malformed-request", self.send("GET", "", None, {"Authorization": many}))
+        self.assertEqual(self.web.asked, [])
+
+    def test_other_settings(self) -> None:
+        """Are in force at once; whoever is still asked keeps what is known."""
+        self.allow(SUBJECT)
+        self.assertEqual(self.status(USER), 200)
+        asked = len(self.web.asked)
+        self.use(
+            SETTINGS.replace("[jwt:strangers]", "[jwt:strangers]\nleeway = 1").replace("timeout = 5", "timeout = 6")
+        )
+        self.assertEqual(self.status(USER), 200)
+        self.assertEqual(len(self.web.asked), asked)
+        self.use(SETTINGS.replace("identities = company browserid", "identities = browserid"))
+        self.assertEqual(self.status(USER), 401)  # this scheme is not taken any more, so that nobody asks
+        self.use(SETTINGS.replace("audience = queuey", "audience = another"))
+        response = self.send("GET", "/queues/q/messages", None, USER)
+        self.assertEqual(response.json["detail"], "The token is meant for another audience.")
+        self.use(SETTINGS)
+        self.assertEqual(self.status(USER), 200)
+
+    def use(self, text: str) -> None:
+        file = Path(self.mktemp())
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        self.house.use(config.load(file))
+
+
+class SignedTests(IdentitiesTestCase):
+    def signed(
+        self,
+        words: str = "read",
+        key: str = KEY,
+        queue: str = "q",
+        until: int | None = None,
+        rate: str = "",
+        /,
+        **more: str,
+    ) -> str:
+        """The query of a URL that is signed."""
+        grant = Grant("app", queue, words, str(int(NOW) + 60 if until is None else until), rate)
+        digest = digest_of(key)
+        given: dict[str, Any] = {
+            "signed_by": key_id(digest),
+            "signed_for": words,
+            "signed_until": grant.until,
+            **({"signed_rate": rate} if rate else {}),
+            "signature": sign(digest, grant),
+            **more,
+        }
+        return urlencode({name: value for name, value in given.items() if value is not None})
+
+    def get(self, query: str, path: str = "/v2/app/queues/q/messages", method: str = "GET", **how: Any) -> Response:
+        return self.ask(method, f"{path}?{query}", how.pop("headers", {}), how.pop("body", None))
+
+    def test_read(self) -> None:
+        """With the request's own parameters beside it, before it, or behind it."""
+        self.appended("x")
+        self.appended("y")
+        for key in (KEY, SPARE_KEY):
+            url = self.signed("read", key)
+            for query in (url, f"limit=1&{url}", f"{url}&limit=1", url.replace("&", "&limit=1&", 1)):
+                page = self.expect(200, self.get(query))
+                self.assertEqual(len(page["messages"]), 1 if "limit" in query else 2)
+            self.assertEqual(self.expect(200, self.get(f"{url}&limit=1", "/v1/app/q"))["messages"][0]["body"], "x")
+
+    def test_parameters_are_as_strict_as_ever(self) -> None:
+        self.errors("invalid-parameters", self.get(self.signed() + "&colour=red"))
+        self.problem("invalid-parameters", self.get(self.signed() + "&"))
+        self.errors("invalid-parameters", self.get(self.signed() + "&limit="))
+
+    def test_the_next_page(self) -> None:
+        """Is where the link says, without another word."""
+        for text in "abc":
+            self.appended(text)
+        response = self.get(f"limit=2&{self.signed()}")
+        link = response.header("link") or ""
+        following = self.ask("GET", link.partition("<")[2].partition(">")[0], {})
+        self.assertEqual([message["body"] for message in self.expect(200, following)["messages"]], ["c"])
+
+    def test_each_operation(self) -> None:
+        """What a URL was signed for, and nothing else."""
+        messages = "/v2/app/queues/q/messages"
+        tries = {"write": ("POST", "", 201), "read": ("GET", "", 200), "delete": ("DELETE", "/{id}", 204)}
+        for word, (method, below, expected) in tries.items():
+            for signed in ("write", "read", "delete", "delete,read,write"):
+                path = messages + below.format(id=self.appended("x"))
+                connection = self.client.start(
+                    method, f"{path}?{self.signed(signed)}", {}, b"x" if below == "" else None
+                )
+                response = connection.response(method, only_json=False)
+                self.assertEqual(response.status, expected if word in signed.split(",") else 403, (word, signed))
+        every = self.signed("claim,delete,read,write")
+        for method, path in (("GET", "/v2/app/queues/q"), ("DELETE", "/v2/app/queues/q"),
+                             ("GET", "/v2/app/queues/q/groups"), ("PUT", "/v2/app/queues/q/groups/g"),
+                             ("DELETE", "/v1/app/q"), ("PUT", "/v1/app/q")):  # fmt: skip
+            self.assertEqual(self.get(every, path, method).status, 403, path)
+        self.assertEqual(self.get(every, "/v2/app/queues/q", "PUT").status, 401)
+
+    def test_claims(self) -> None:
+        """Of groups that exist."""
+        self.appended("x")
+        groups = "/v2/app/queues/q/groups/g"
+        typed = {"Content-Type": "application/json"}
+        url = self.signed("claim")
+        self.assertEqual(self.get(url, f"{groups}/claims", "POST", headers=typed, body=b"{}").status, 404)
+        self.expect(201, self.send("PUT", "/queues/q/groups/g", {}))
+        claimed = self.expect(200, self.get(url, f"{groups}/claims", "POST", headers=typed, body=b"{}"))["messages"]
+        body = b'{"ack": ["%b"]}' % claimed[0]["receipt"].encode()
+        self.expect(200, self.get(url, f"{groups}/settlements", "POST", headers=typed, body=body))
+        self.assertEqual(
+            self.get(self.signed("read"), f"{groups}/claims", "POST", headers=typed, body=b"{}").status, 403
+        )
+
+    def test_another_place(self) -> None:
+        """Another queue, application, or a path without a queue."""
+        self.make("p")
+        url = self.signed("delete,read,write")
+        self.problem("unauthorized", self.get(url, "/v2/app/queues/p/messages"))
+        self.problem("unauthorized", self.get(url, "/v2/app/queues"))
+        self.problem("unauthorized", self.get(url, "/v2/app"))
+        self.assertEqual(self.get(url, "/v1/app").status, 401)
+        self.assertEqual(self.get(url, "/v1/app/p").status, 401)
+        # This application takes none: to it they are parameters that nobody knows.
+        self.ask("PUT", "/v2/other/queues/q", OTHER)
+        self.problem("unauthorized", self.get(url, "/v2/other/queues/q/messages"))
+        self.errors("invalid-parameters", self.get(url, "/v2/other/queues/q/messages", headers=OTHER))
+
+    def test_names_of_queues(self) -> None:
+        """As they are, and not as they are encoded."""
+        for name in ("a b", "\u00e9\u4f60", "a%2Fb", "q?x=1&signature=2", "a+b"):
+            path = quote(name, safe="")
+            self.expect(201, self.send("PUT", f"/queues/{path}"))
+            self.expect(200, self.get(self.signed("read", KEY, name), f"/v2/app/queues/{path}/messages"))
+
+    def test_changed(self) -> None:
+        """Whatever of it is changed, left out, or there twice."""
+        good = self.signed("read", KEY, "q", None, "5")
+        self.expect(200, self.get(good))
+        for name, value in (("signed_for", "write"), ("signed_until", "9999999999"), ("signed_rate", "6"),
+                            ("signed_by", key_id(digest_of(SPARE_KEY))), ("signature", "0" * 64)):  # fmt: skip
+            changed = self.signed("read", KEY, "q", None, "5", **{name: value})
+            self.problem("unauthorized", self.get(changed))
+            self.problem("unauthorized", self.get(f"{good}&{name}={value}"))
+            if name != "signature":
+                without = "&".join(part for part in good.split("&") if not part.startswith(name))
+                self.problem("unauthorized", self.get(without))
+
+    def test_without_a_signature(self) -> None:
+        """The other parameters are none of anybody's."""
+        rest = self.signed().partition("&signature")[0]
+        self.problem("unauthorized", self.get(rest))
+        self.errors("invalid-parameters", self.get(rest, headers=OWNER))
+
+    def test_expired(self) -> None:
+        self.clock.advance(60)
+        problem = self.problem("unauthorized", self.get(self.signed()))
+        self.assertEqual(problem["detail"], "The signature of the URL has expired.")
+
+    def test_rate(self) -> None:
+        url = self.signed("read", KEY, "q", None, "2")
+        for path in ("/v2/app/queues/q/messages", "/v1/app/q"):
+            self.expect(200, self.get(url, path))
+        response = self.get(url)
+        problem = self.problem("too-many-requests", response)
+        self.assertEqual((problem["limit"], response.header("retry-after")), ("signed_rate", "1"))
+        v1 = self.get(url, "/v1/app/q")
+        self.assertEqual((set(self.refused(429, v1)), v1.header("retry-after")), ({"TooManyRequests"}, "1"))
+        self.expect(200, self.get(self.signed()))
+        self.clock.advance(0.5)
+        self.expect(200, self.get(url))
+
+    def test_no_more_than_the_key(self) -> None:
+        """A queue that is somebody's own is not opened by whoever made it."""
+        self.allow("bid:ann@example.org")
+        self.assertEqual(self.get(self.signed()).status, 403)
+        both = self.get(
+            self.signed("write"), method="POST", headers={"Authorization": f"BrowserID {ASSERTION}"}, body=b"x"
+        )
+        self.assertEqual(both.status, 201)
+
+    def test_makes_no_queues(self) -> None:
+        """Though messages that come with the key do."""
+        url = self.signed("write", KEY, "new")
+        self.problem("no-such-queue", self.get(url, "/v2/app/queues/new/messages", "POST", body=b"x"))
+        self.assertEqual(self.get(url, "/v1/app/new", "POST", body=b"x").status, 404)
+
+    def test_idempotency_keys_are_its_own(self) -> None:
+        """Who has a URL meets no keys of the application, nor of another URL; a repeat under the same URL is one."""
+        named = {"Idempotency-Key": '"a"'}
+        first = self.get(self.signed("write"), method="POST", headers=named, body=b"x")
+        again = self.get(self.signed("write"), method="POST", headers=named, body=b"x")
+        self.assertEqual(self.expect(201, first)["messages"], self.expect(201, again)["messages"])
+        self.assertTrue(again.json["duplicate"])
+        other = self.get(self.signed("write", SPARE_KEY), method="POST", headers=named, body=b"y")
+        own = self.send("POST", "/queues/q/messages", b"z", {**OWNER, **named}, None)
+        self.assertEqual((other.status, own.status, len(self.texts())), (201, 201, 3))
+
+    def test_escaped_names(self) -> None:
+        """A name may be percent-encoded, as every other."""
+        self.expect(200, self.get(self.signed().replace("signature", "s%69gnature")))
+
+    def test_what_is_no_text(self) -> None:
+        for value in ("%ff", "%00", "%", "%zz", "%0A", "%F0%9F%98%80"):
+            url = self.signed().partition("&signature=")[0]
+            self.problem("unauthorized", self.get(f"{url}&signature={value}"))
+            self.problem("unauthorized", self.get(self.signed().replace("signed_for=read", f"signed_for={value}")))
+
+
+class TargetTests(IdentitiesTestCase):
+    """What the log shows of a request."""
+
+    def test_no_signature(self) -> None:
+        for target, shown in (
+            (b"/v2/a?signature=abc", b"/v2/a?signature=..."),
+            (b"/v2/a?x=1&signature=abc&y=2", b"/v2/a?x=1&signature=...&y=2"),
+            (b"/v2/a?s%69gnature=abc", b"/v2/a?s%69gnature=..."),
+            (b"/v2/a?SIGNATURE=abc", b"/v2/a?SIGNATURE=..."),
+            (b"/v2/a?access_token=abc", b"/v2/a?access_token=..."),
+            (b"/v2/a?signature", b"/v2/a?signature=..."),
+            (b"http://h/v2/a?signature=abc", b"http://h/v2/a?signature=..."),
+            (b"/v2/a?signature=a?signature=b", b"/v2/a?signature=..."),
+            (b"/v2/a?signed_for=read&limit=1", b"/v2/a?signed_for=read&limit=1"),
+            (b"/v2/signature", b"/v2/signature"),
+            (b"/v2/a?limit=%31", b"/v2/a?limit=%31"),
+            (b"/v2/a", b"/v2/a"),
+        ):
+            self.assertEqual(without_secrets(target), shown)
