@@ -412,6 +412,52 @@ class QuotaTests(LimitsTestCase):
         self.expect(201, self.append(b"d"))
 
 
+class GroupTests(LimitsTestCase):
+    """Consumer groups."""
+
+    limits = "max_groups = 2\nmax_queue_waits = 1\nqueue_request_rate = 1\nqueue_request_burst = 20\n"
+
+    def group(self, name: str, queue: str = "q") -> Response:
+        return self.send("PUT", f"/queues/{queue}/groups/{name}", {})
+
+    def claim(self, wait: int) -> Connection:
+        body = json.dumps({"wait": wait}).encode()
+        path = "/v2/app/queues/q/groups/a/claims"
+        return self.client.start("POST", path, {**OWNER, "Content-Type": "application/json"}, body)
+
+    def test_no_more_than_may_be(self) -> None:
+        """In each queue; one that is there is no more; claims make none either."""
+        self.assertEqual([self.group(name).status for name in "aba"], [201, 201, 200])
+        problem = self.problem("storage-full", self.group("c"))
+        self.assertEqual((problem["limit"], problem["applied"]), ("max_groups", "no"))
+        self.problem("storage-full", self.send("POST", "/queues/q/groups/d/claims", {}))
+        self.assertEqual(self.send("DELETE", "/queues/q/groups/a").status, 204)
+        self.assertEqual(self.group("c").status, 201)
+        self.assertEqual(self.expect(200, self.ask("GET", "/v2/app"))["limits"]["max_groups"], 2)
+        self.use("")
+        self.assertEqual(self.expect(200, self.ask("GET", "/v2/app"))["limits"]["max_groups"], 1000)
+        self.assertEqual(self.group("d").status, 201)
+
+    def test_claims_that_wait(self) -> None:
+        """They count as reads that wait do; without a wait they are answered."""
+        self.group("a")
+        waiting = self.claim(20)
+        self.assertEqual(waiting.received, b"")
+        for other in (self.claim(5), self.client.start("GET", "/v2/app/queues/q/messages?wait=5", OWNER)):
+            (response,) = other.responses()
+            self.met("max_queue_waits", 1, response)
+        (response,) = self.claim(0).responses()
+        self.assertEqual(response.status, 200)
+        waiting.hang_up()
+        self.assertEqual(self.claim(5).received, b"")
+
+    def test_requests_on_groups_are_requests_on_their_queue(self) -> None:
+        """Claims as all others."""
+        self.group("a")
+        statuses = [self.claim(0).responses()[0].status for _ in range(20)]
+        self.assertEqual(statuses, 19 * [200] + [429])
+
+
 class WaitTests(LimitsTestCase):
     """Who may wait."""
 

@@ -16,7 +16,7 @@ from queuey.deferreds import Turns, deferred, shield
 from queuey.errors import InvalidRequest, NoSuchGroup, NoSuchQueue, NotPromised, QueueyError, StorageFull
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.group import Order, Terms
-from queuey.model.group_rows import MAX_GROUPS, state_key
+from queuey.model.group_rows import state_key
 from queuey.model.group_settings import Group, GroupSettings, Start
 from queuey.model.group_state import GENERATION, GroupState, Target
 from queuey.model.policy import Policy
@@ -181,7 +181,7 @@ class GroupDirectory:
         place = await self._place(queue, settings.start, policy)
         gid, secret = self._new_bytes(_GID), self._new_bytes(_SECRET)
         group = Group(queue.incarnation, name, gid, secret, settings, place, self._now(), "")
-        await self._rows.enlist(queue.incarnation, name, min(policy.max_groups or MAX_GROUPS, MAX_GROUPS))
+        await self._rows.enlist(queue.incarnation, name, policy.max_groups)
         made = await self._rows.write(group)
         if made is not None:
             try:

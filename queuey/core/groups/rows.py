@@ -76,14 +76,15 @@ class GroupRows:
         return (await self._index(incarnation))[0]
 
     @deferred
-    async def enlist(self, incarnation: int, name: str, most: int = MAX_GROUPS, *, anew: bool = False) -> None:
+    async def enlist(self, incarnation: int, name: str, limit: int | None = None, *, anew: bool = False) -> None:
         """Take a name into the index.
 
-        :param most: names that may stand there.
+        :param limit: names that may stand there, if they are fewer than ``MAX_GROUPS``.
         :param anew: whether to write it in any case, so that whoever is about to take the name out, since there was no
             such group when he looked, has to look again.
         :return: fails with ``StorageFull`` where the queue has as many groups as it may have.
         """
+        most = MAX_GROUPS if limit is None else min(limit, MAX_GROUPS)
         for _ in range(_ATTEMPTS):
             names, version = await self._index(incarnation)
             if name in names and not anew:
