@@ -21,13 +21,22 @@ from queuey.model.group_state import GENERATION, GroupState
 from queuey.model.policy import Policy
 from queuey.model.queue import Queue
 from queuey.model.timeid import LOWEST, MessageId, Ticks, lower_bound
-from queuey.model.window import SLICE_ROWS, Merge, Position
+from queuey.model.window import Merge, Position
 
-COUNTED: Final = 1000
-"""Messages that were never given and are counted in each partition; where there are more, it is said that there are."""
+COUNTED: Final = 10_000
+"""Messages that were never given and are counted, of all partitions together; where there are more, it is said so."""
 
-_SLICES: Final = 4
-"""Slices that are read for that: of large messages so many megabytes."""
+_MOST: Final = 1000
+"""The same of one partition."""
+
+_BYTES: Final = 1 << 22
+"""Bytes of bodies that are read for that, of all partitions together."""
+
+_FEWEST_BYTES: Final = 1 << 16
+"""Bytes that are read in each partition at the least, where there are many."""
+
+_SLICES: Final = 16
+"""Slices that are read for that in each partition, at the most: where much has expired, they are empty."""
 
 _AT_ONCE: Final = 4
 """Partitions that are looked at, or moved, at the same time."""
@@ -122,15 +131,18 @@ class Whole:
         :return: fails with ``NoSuchGroup`` or ``Unavailable``.
         """
         every = range(1, queue.settings.partitions + 1)
-        found = await in_parallel(every, lambda partition: self._lag(queue, group, partition), _AT_ONCE)
+        limits = min(_MOST, COUNTED // len(every)), max(_FEWEST_BYTES, _BYTES // len(every))
+        found = await in_parallel(every, lambda partition: self._lag(queue, group, partition, *limits), _AT_ONCE)
         return tuple(found)
 
     @deferred
-    async def _lag(self, queue: Queue, group: Group, partition: int) -> PartitionLag:
+    async def _lag(self, queue: Queue, group: Group, partition: int, limit: int, max_bytes: int) -> PartitionLag:
         cell = self.cell(queue, group, partition)
         cell.forget()
         told = lag(await cell.read(), self.now())
-        beyond, exact, first = await self._beyond(queue, group, partition, told.reach)
+        beyond, exact, first = await self._beyond(
+            queue, group, Merge((partition,), Position(told.reach), limit=limit, max_bytes=max_bytes)
+        )
         return PartitionLag(
             partition,
             told.settled_through,
@@ -142,21 +154,20 @@ class Whole:
             told.oldest or first,
         )
 
-    async def _beyond(
-        self, queue: Queue, group: Group, partition: int, reach: MessageId
-    ) -> tuple[int, bool, MessageId | None]:
-        """How many messages were never given, as far as they are counted; whether that is all; the first of them."""
+    async def _beyond(self, queue: Queue, group: Group, merge: Merge) -> tuple[int, bool, MessageId | None]:
+        """How many messages there are in a range, up to its limits; whether that is all; the first of them."""
         policy = await self.policies.policy_for(queue.application)
         ack = policy.read_ack(queue.settings.consistency)
         count, first = 0, None
-        merge = Merge((partition,), Position(reach), limit=SLICE_ROWS)
         for _ in range(_SLICES):
             slice = await self.store.merge(queue, merge, ack)
             for message in slice.messages:
                 if not is_for_others(message, group.gid):
                     count += 1
                     first = first or message.id
-            if slice.over or count >= COUNTED:
+            size = sum(len(message.content.body) for message in slice.messages)
+            limit, max_bytes = merge.limit - len(slice.messages), merge.max_bytes - size
+            if slice.over or limit <= 0 or max_bytes <= 0 or slice.position == merge.lower:
                 return count, slice.over, first
-            merge = attrs.evolve(merge, lower=slice.position, limit=min(SLICE_ROWS, COUNTED - count))
+            merge = attrs.evolve(merge, lower=slice.position, limit=limit, max_bytes=max_bytes, owed=False)
         return count, False, first
