@@ -112,12 +112,12 @@ class SeekTests(Case):
     def test_repeated_after_an_ack(self) -> None:
         """A receipt that was good is not good any more."""
         self.world.post(self.queue, b"a")
-        self.seek({1: LOWEST, 2: LOWEST})
-        taken = self.claim()
-        self.settle(Action.ACK, taken)
-        self.seek({1: successor(taken[0].id), 2: LOWEST})
-        state = self.world.state(self.queue, self.group)
-        self.assertEqual((state.acked, state.open), ((), {}))
+        self.settle(Action.ACK, self.claim())
+        before = self.world.state(self.queue, self.group)
+        self.seek({1: before.reach}, (1,))
+        after = self.world.state(self.queue, self.group)
+        self.assertEqual((after.reach, after.acked, after.open), (before.reach, (), {}))
+        self.assertNotEqual(after.generation, before.generation)
 
     def test_moves_are_finished_first(self) -> None:
         self.world.post(self.queue, b"a", b"b")

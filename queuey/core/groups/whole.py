@@ -169,5 +169,5 @@ class Whole:
             limit, max_bytes = merge.limit - len(slice.messages), merge.max_bytes - size
             if slice.over or limit <= 0 or max_bytes <= 0 or slice.position == merge.lower:
                 return count, slice.over, first
-            merge = attrs.evolve(merge, lower=slice.position, limit=limit, max_bytes=max_bytes, owed=False)
+            merge = attrs.evolve(merge, lower=slice.position, limit=limit, max_bytes=max_bytes)
         return count, False, first
