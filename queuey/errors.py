@@ -12,7 +12,7 @@ class QueueyError(Exception):
     """The base of all errors of this package.
 
     :ivar text: one sentence for whoever sent the request.
-    :ivar applied: whether the change asked for was stored: ``"no"``, ``"yes"`` or ``"unknown"``.
+    :ivar applied: whether the change asked for was stored: ``"no"``, ``"yes"``, ``"partly"`` or ``"unknown"``.
     """
 
     applied: str = "no"

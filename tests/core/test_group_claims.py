@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
 from twisted.internet.defer import CancelledError
@@ -39,8 +39,9 @@ class ClaimTests(GroupCase):
         self.assertEqual((self.bodies(), self.bodies()), ([b"4"], []))
 
     def test_nothing_is_there(self) -> None:
+        replaces = self.spied.states.replaces
         self.assertEqual(self.claim(), Delivered(()))
-        self.assertEqual(self.spied.states.replaces, 2)  # of the group itself
+        self.assertEqual(self.spied.states.replaces, replaces)
 
     def test_a_lease_that_ends(self) -> None:
         self.post(b"1", b"2")
@@ -830,6 +831,52 @@ class OthersTests(GroupCase):
         self.at(self.there)
         self.successResultOf(begun(self.here.delete(self.queue, self.group, lambda _: None)))
         self.failureResultOf(begun(self.there.claim(self.queue, self.group, Claiming())), NoSuchGroup)
+
+
+class OthersPartitionsTests(GroupCase):
+    """Many partitions, which other front ends claim of too."""
+
+    partitions = 10
+    look_every = 1.0
+
+    def test_what_was_seen_a_moment_ago_is_trusted(self) -> None:
+        self.post(b"1", partition=1)
+        self.claim(lease=1000)
+        reads = self.spied.states.reads
+        self.assertEqual(self.bodies(), [])
+        self.assertLessEqual(self.spied.states.reads - reads, 1)
+        self.advance(6)
+        self.assertEqual(self.bodies(), [])
+        self.assertEqual(self.spied.states.reads - reads, 11)
+
+    def test_places_are_brought_up_a_few_at_a_time(self) -> None:
+        self.post(b"1", partition=1)
+        self.claim(lease=1000)
+        self.under.wall.seconds += 100
+        self.post(b"1", partition=1)
+        replaces = self.spied.states.replaces
+        self.assertEqual(self.bodies(partitions=(1,)), [b"1"])
+        written = []
+        for _ in range(5):
+            self.bodies()
+            written.append(self.spied.states.replaces - replaces)
+        self.assertEqual(written[-1], 10)
+        self.assertLessEqual(max(after - before for before, after in pairwise(written)), 5)
+
+
+class LongTests(GroupCase):
+    """Much that cannot be claimed."""
+
+    def test_it_is_gone_through(self) -> None:
+        other = self.make_group("other")
+        drafts = [Draft(copy_for(Content(b"copy"), other.gid), 86_400, 1) for _ in range(300)]
+        self.successResultOf(self.messages.append(self.queue, drafts))
+        self.post(b"1")
+        replaces = self.spied.states.replaces
+        self.assertEqual(self.bodies(limit=1), [b"1"])
+        self.assertEqual(len(self.spied.merges), 301)
+        self.assertGreater(self.spied.states.replaces, replaces + 1)
+        self.assertEqual(self.bodies(limit=1), [])
 
 
 class FullStoreTests(GroupCase):

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from queuey.errors import NoSuchGroup, QueueyError, Unavailable
 from queuey.interfaces import IStateStore, Outcome, State
 from queuey.model.group_state import TOKEN, GroupState, decode, encode, stamped
+from queuey.model.timeid import Ticks
 
 AT_HAND: Final = 1024
 """States that are kept at hand, at the most."""
@@ -59,7 +60,10 @@ class Cell:
     :param alone: whether only this process changes states; else what is at hand may be old, and before it is said that
         nothing is to be changed, the state is read.
     :param new_token: makes ``TOKEN`` random bytes.
+    :ivar seen: when it was last made sure, by whoever sets this, that what is at hand is what is stored.
     """
+
+    seen = Ticks(0)
 
     def __init__(self, states: IStateStore, source: Source, alone: bool, new_token: Callable[[int], bytes]) -> None:
         self._states = states
@@ -81,6 +85,10 @@ class Cell:
             if self._held is None and not self._running:
                 self._held = held
         return held.state
+
+    def is_newer_than(self, time: int) -> bool:
+        """Whether what is at hand is known to have been what is stored later than a time, in ticks."""
+        return self._alone or self.seen > time
 
     def forget(self) -> None:
         """Read the state before it is used again."""

@@ -17,7 +17,7 @@ from queuey.core.groups.moves import Moves, is_for_others
 from queuey.core.groups.values import Claiming, Delivered, Delivery
 from queuey.deferreds import Turns, shield
 from queuey.errors import QueueyError, StorageFull, Unavailable
-from queuey.interfaces import IPolicies, IStore
+from queuey.interfaces import IStore
 from queuey.model import group as rules
 from queuey.model.group import Claimed, Found, Look, Taken, Terms, Wanted
 from queuey.model.group_settings import Group
@@ -26,11 +26,15 @@ from queuey.model.message import Address, Message
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue
 from queuey.model.receipts import Receipt, Receipts
-from queuey.model.timeid import SECOND, MessageId, Ticks, ticks_of
+from queuey.model.timeid import SECOND, MessageId, Ticks, lower_bound, ticks_of
 from queuey.model.window import Merge, MergeSlice, Position
 
 MOST_BYTES: Final = 1 << 24
 """Bytes of bodies that are read for one round of claims, at the most."""
+
+READ: Final = Ack.MAJORITY
+"""Whose word a claim's reads wait for, of weak queues too: what is not found is settled by that, and the state of the
+group needs a majority anyway."""
 
 _MOST_SLICES: Final = 64
 """Slices that are read for one round, at the most."""
@@ -51,6 +55,12 @@ _GLANCE: Final = 16
 _GLANCE_BYTES: Final = 1 << 16
 _GLANCES: Final = 4
 """Such looks for one claim, at the most."""
+
+_BEHIND: Final = 4
+"""Places far behind the end of the log that are brought up after one look, at the most."""
+
+_TRUSTED: Final = Ticks(5 * SECOND)
+"""For how long what is at hand of a state is trusted to tell that there is nothing, where others change it too."""
 
 
 @attrs.define(eq=False)
@@ -86,10 +96,14 @@ class Share:
 
 @attrs.frozen
 class _Seen:
-    """What was found in a partition."""
+    """What was found in a partition.
+
+    :ivar more: whether there was nothing but what cannot be claimed, and it goes on after that.
+    """
 
     found: Found
     messages: Mapping[MessageId, Message]
+    more: bool
 
 
 class _Partition:
@@ -123,6 +137,8 @@ class _Partition:
     async def _run(self) -> None:
         while self._waiting:
             asked = self._next()
+            if not asked:
+                break
             results: Sequence[Share | BaseException]
             try:
                 results = await self._serve(asked)
@@ -153,12 +169,14 @@ class _Partition:
         return asked
 
     async def _serve(self, asked: Sequence[_Asked]) -> list[Share | BaseException]:
-        claims, moved = self._claims, False
-        for _ in range(_ROUNDS):
+        claims, moved, rounds = self._claims, False, _ROUNDS
+        while rounds:
             terms = await claims.directory.terms(self.queue, self.group)
             state = await self.cell.read()
             seen = await self._look(state, sum(one.limit for one in asked), sum(one.max_bytes for one in asked), terms)
+            now = claims.now()
             saw, claimed, after = await self.cell.change(self._step(asked, seen, terms))
+            self.cell.seen = now
             some = any(one is not None and (one.taken or one.again or one.elsewhere) for one in claimed)
             if after.moves and (some or moved):
                 claims.begin_moves(self.queue, self.group, self.number, self.cell)
@@ -166,8 +184,9 @@ class _Partition:
                 moved = True
                 if await claims.moved(self.queue, self.group, self.number, self.cell):
                     continue
-            if some or saw is state:
+            if some or (saw is state and not seen.more):
                 break
+            rounds -= not seen.more
         claims.lines.changed(self.group, self.number, after)
         generation = after.generation
         return [await self._share(one, got, seen, generation) for one, got in zip(asked, claimed, strict=True)]
@@ -227,22 +246,24 @@ class _Partition:
         present = tuple(messages)
         start = end = None
         scanned: list[MessageId] = []
+        more = False
         if asked.room and (size < max_bytes or not present):
             start = state.reach
-            end, scanned = await self._scan(start, asked.room, max_bytes - size, messages)
-        return _Seen(Found(present, gone, scanned, start, end), messages)
+            end, scanned, over = await self._scan(start, asked.room, max_bytes - size, messages)
+            more = not (over or messages)
+        return _Seen(Found(present, gone, scanned, start, end), messages, more)
 
     async def _find(
         self, ids: Sequence[MessageId], max_bytes: int
     ) -> tuple[dict[MessageId, Message], list[MessageId], int]:
         """The messages of ids in their order, up to so many bytes; the ids of those that are gone; their bytes."""
-        store, ack = self._claims.store, await self._claims.read_ack(self.queue)
+        store = self._claims.store
         rest: Sequence[Address] | None = [Address(self.number, id) for id in ids]
         found: dict[MessageId, Message] = {}
         gone: list[MessageId] = []
         size = 0
         while rest and size < max_bytes:
-            slice = await store.lookup(self.queue, rest, ack)
+            slice = await store.lookup(self.queue, rest, READ)
             for message in slice.messages:
                 found[message.id] = message
                 size += len(message.content.body)
@@ -253,13 +274,14 @@ class _Partition:
 
     async def _scan(
         self, start: MessageId, room: int, max_bytes: int, messages: dict[MessageId, Message]
-    ) -> tuple[MessageId, list[MessageId]]:
-        """Read on; how far that was, and the ids that can be claimed, whose messages are put with the others."""
-        store, ack = self._claims.store, await self._claims.read_ack(self.queue)
+    ) -> tuple[MessageId, list[MessageId], bool]:
+        """Read on; how far that was, the ids that can be claimed, whose messages are put with the others, and whether
+        that is the end of the log."""
+        store = self._claims.store
         scanned: list[MessageId] = []
         merge = Merge((self.number,), Position(start), limit=room, max_bytes=max_bytes, owed=not messages)
         for _ in range(_MOST_SLICES):
-            slice: MergeSlice = await store.merge(self.queue, merge, ack)
+            slice: MergeSlice = await store.merge(self.queue, merge, READ)
             for message in slice.messages:
                 max_bytes -= len(message.content.body)
                 if not is_for_others(message, self.group.gid):
@@ -277,7 +299,7 @@ class _Partition:
                 break
         end, _ = merge.bounds(self.number)
         near = slice.over and not scanned and ticks_of(end) < ticks_of(start) + _LAG
-        return start if near else end, scanned
+        return start if near else end, scanned, slice.over
 
 
 def _claim(state: GroupState, asked: _Asked, seen: _Seen, terms: Terms, now: Ticks) -> Claimed:
@@ -316,7 +338,6 @@ class Claims:
     def __init__(
         self,
         store: IStore,
-        policies: IPolicies,
         directory: GroupDirectory,
         cells: Cells,
         moves: Moves,
@@ -327,7 +348,6 @@ class Claims:
         self.directory = directory
         self.lines = lines
         self.now = now
-        self._policies = policies
         self._cells = cells
         self._moves = moves
         self._partitions: dict[tuple[bytes, int], _Partition] = {}
@@ -361,15 +381,18 @@ class Claims:
     async def promising(self, queue: Queue, group: Group, partitions: Sequence[int]) -> list[int]:
         """Of some partitions those to claim of next, in their order; none where there is nothing in any of them.
 
-        Where there are many, one look at all of them is cheaper than one at each; but where others change states too,
-        what is at hand of them may be old.
+        Where there are many, one look at all of them is cheaper than one at each. Where others change states too, what
+        is at hand of them is trusted for a while.
         """
-        if len(partitions) < _FEW or self.lines.waits.look_every is not None:
+        if len(partitions) < _FEW:
             return list(partitions)
         terms, now = await self.directory.terms(queue, group), self.now()
         reaches: dict[int, MessageId] = {}
         for number in partitions:
-            state = await self.cell(queue, group, number).read()
+            cell = self.cell(queue, group, number)
+            state = await cell.read()
+            if not cell.is_newer_than(now - _TRUSTED):
+                continue
             quiet = not state.moves and rules.expire(state, terms, now) is state
             if quiet and rules.look(state, 1, terms, now) == Look(room=1):
                 reaches[number] = state.reach
@@ -377,18 +400,18 @@ class Claims:
         return [number for number in partitions if number not in reaches or number in found]
 
     async def _glance(self, queue: Queue, reaches: Mapping[int, MessageId]) -> Set[int]:
-        """Partitions in which there may be something at or above a bound of each, or the bound of which is so far
-        behind that it is to be set anew; all, where it is not plain after a few looks."""
+        """Partitions in which there may be something at or above a bound of each, and some of those the bounds of which
+        are so far behind that they are to be set anew; all, where it is not plain after a few looks."""
         if not reaches:
             return set()
-        ack = await self.read_ack(queue)
         merge = Merge(tuple(sorted(reaches)), Position(min(reaches.values())), limit=_GLANCE, max_bytes=_GLANCE_BYTES)
         for _ in range(_GLANCES):
-            slice = await self.store.merge(queue, merge, ack)
+            slice = await self.store.merge(queue, merge, READ)
             found = {message.partition for message in slice.messages if message.id >= reaches[message.partition]}
             if slice.over or found:
-                behind = ticks_of(slice.stable) - _LAG
-                return found | {number for number, reach in reaches.items() if ticks_of(reach) < behind}
+                bound = lower_bound(Ticks(ticks_of(slice.stable) - _LAG))
+                behind = [number for number, reach in reaches.items() if reach < bound]
+                return found.union(sorted(behind, key=reaches.__getitem__)[:_BEHIND])
             merge = attrs.evolve(merge, lower=slice.position)
         return reaches.keys()
 
@@ -413,11 +436,6 @@ class Claims:
     def cell(self, queue: Queue, group: Group, partition: int) -> Cell:
         """The state of a group in a partition."""
         return self._cells.at(self.directory.source(queue, group, partition))
-
-    async def read_ack(self, queue: Queue) -> Ack:
-        """Whose word reads of a queue wait for."""
-        policy = await self._policies.policy_for(queue.application)
-        return policy.read_ack(queue.settings.consistency)
 
     def give_back(self, queue: Queue, group: Group, partition: int, taken: Sequence[Taken]) -> None:
         """Undo a claim whose answer nobody will see, if that can be."""

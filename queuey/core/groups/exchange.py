@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -23,6 +24,8 @@ from queuey.model.group import Outcome
 from queuey.model.group_settings import Group, Start
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId, Ticks, from_seconds
+
+T = TypeVar("T")
 
 
 class GroupExchange:
@@ -53,7 +56,7 @@ class GroupExchange:
         self._lines = Lines(waits, ticks)
         cells = Cells(store.states, waits.look_every is None, new_bytes)
         moves = Moves(store, policies, waits, ticks)
-        self._claims = Claims(store, policies, self._directory, cells, moves, self._lines, ticks)
+        self._claims = Claims(store, self._directory, cells, moves, self._lines, ticks)
         self._settlements = Settlements(self._claims, ticks)
         cell = self._claims.cell
         self._whole = Whole(store, policies, self._directory, moves, cell, ticks, new_bytes)
@@ -81,9 +84,12 @@ class GroupExchange:
 
     async def delete(self, queue: Queue, group: Group, judge: Judge) -> None:
         """End a group; its receipts are void, and whoever waits in it is told that it is no more."""
-        await self._directory.delete(queue, group, judge)
-        self._claims.forget(queue, group)
-        self._lines.tell(group)
+
+        def deleted(_: None) -> None:
+            self._claims.forget(queue, group)
+            self._lines.tell(group)
+
+        await shield(self._directory.delete(queue, group, judge).addCallback(deleted))
 
     async def claim(self, queue: Queue, group: Group, claiming: Claiming) -> Delivered:
         """Take messages under a lease, or for good where they are given at most once.
@@ -126,17 +132,16 @@ class GroupExchange:
         partitions: tuple[int, ...] | None,
     ) -> None:
         """Go on from another place; no receipt of before holds any more. See ``Whole.seek``."""
-        try:
-            await shield(self._whole.seek(queue, group, to, partitions))
-        finally:
-            self._lines.tell(group)
+        await shield(self._whole.seek(queue, group, to, partitions).addBoth(self._told, group))
 
     async def redrive(self, queue: Queue, group: Group, redriving: Redriving) -> Redriven:
         """Let the group be given what it gave up. See ``Redrives.redrive``."""
-        try:
-            return await shield(self._redrives.redrive(queue, group, redriving))
-        finally:
-            self._lines.tell(group)
+        return await shield(self._redrives.redrive(queue, group, redriving).addBoth(self._told, group))
+
+    def _told(self, result: T, group: Group) -> T:
+        """Tell those who wait in a group that there may be something, whatever came of a change."""
+        self._lines.tell(group)
+        return result
 
     def lag(self, queue: Queue, group: Group) -> Deferred[tuple[PartitionLag, ...]]:
         """Where the group is in each partition."""

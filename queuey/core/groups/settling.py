@@ -118,7 +118,8 @@ class _Part:
                 raise Unavailable("Too many messages are on their way to dead-letter queues.")
         except Unavailable as error:
             raise error if applied == "no" else _partly(error) from None
-        claims.lines.tell(self._group, self._number)
+        finally:
+            claims.lines.tell(self._group, self._number)
         return self._outcomes
 
     def _step(self, state: GroupState) -> tuple[GroupState, _Done]:
