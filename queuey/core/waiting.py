@@ -88,9 +88,8 @@ class Waits:
         partitions = {message.partition for message in written if not message.delay} if written else None
         if queue is not None:
             queue.tell(partitions)
-        if listeners is not None and partitions != set():
-            for listener in list(listeners):
-                listener(partitions)
+        for listener in list(listeners or ()):
+            listener(partitions)
 
     def listen(self, incarnation: int, listener: Listener) -> None:
         """Tell somebody at once of all that has come to a queue and is stable, until ``leave``."""

@@ -269,7 +269,7 @@ class OrderTests(LinesCase):
         self.arrives(1)
         for one in waiting[:4]:
             self.failureResultOf(one, Unavailable)
-        self.assertEqual([one.called for one in waiting[4:]], [False] * 2)
+        self.assertEqual(([one.called for one in waiting[4:]], len(self.tried)), ([False] * 2, 4))
 
     def test_a_group_that_is_no_more(self) -> None:
         waiting = [self.wait() for _ in range(40)]
