@@ -260,6 +260,8 @@ def counted(file: Path, problem: str) -> Counts:
 
 
 EXPLORED = (
+    "tests.histories.groups.test_in_process",
+    "tests.histories.groups.test_mutants",
     "tests.http.test_api_fuzz",
     "tests.http.test_smuggling",
     "tests.http.test_v2_fuzz",

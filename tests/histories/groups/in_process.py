@@ -82,9 +82,6 @@ POLICY: Final = Policy(APPLICATION, 1 << 20, Guarantee.EXACTLY_ONCE)
 STEP: Final = 1e-6
 """Seconds between two things that happen one after another, as they are noted."""
 
-STEPS_TO_DRAIN: Final = 200_000
-"""Steps that it may take to empty all groups."""
-
 T = TypeVar("T")
 
 
@@ -209,14 +206,17 @@ class World:
                 self._kill(self._random.randrange(len(self._fronts)))
         self._calls.calm()
         self._hands = [hand for hand in self._hands if hand.busy]
-        self._work_off()
+        self._work_off(steps)
         self._hands = [Hand(DrainMind(plan), place % 2) for place, plan in enumerate(self._plans)]
-        self._work_off()
+        self._work_off(2000 + 3 * steps)
         return View(self.history, self._end(), self._plans)
 
-    def _work_off(self) -> None:
-        """Until nobody wants anything more; who is no drainer begins nothing new."""
-        for _ in range(STEPS_TO_DRAIN):
+    def _work_off(self, steps: int) -> None:
+        """Until nobody wants anything more; who is no drainer begins nothing new.
+
+        :param steps: that it may take.
+        """
+        for _ in range(steps):
             if not self._hands:
                 return
             self._step()

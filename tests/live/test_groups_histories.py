@@ -1,0 +1,58 @@
+"""Consumer groups before a daemon that is killed, paused, set in time and left without room, for less than a minute.
+
+``make histories`` goes on for longer.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.histories.clients import new_seed
+from tests.histories.groups.daemons import FARTHEST, OneDaemon
+from tests.histories.groups.field import Field, Load
+from tests.histories.proxy import Cut
+from tests.live.faults import LONG
+
+ROUNDS = 12 if LONG else 2
+"""How often each thing happens."""
+
+CALM = 2.0
+"""Seconds between two of them."""
+
+
+class HistoryTests(SynchronousTestCase):
+    """Producers, readers, workers, seekers and redrivers, and everything that can happen to one daemon."""
+
+    def test_one_daemon(self) -> None:
+        """Nothing acknowledged is lost, nothing is given that should not be, and no lease that passed on holds."""
+        seed = new_seed()
+        ends = ExitStack()
+        self.addCleanup(ends.close)
+        folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="queuey-test-")))
+        field = Field([], seed, Load(jumps=FARTHEST))
+        daemon = OneDaemon(folder, seed, field.history, field.clock, ends)
+        daemon.start()
+        field.targets = (daemon.proxy,)
+        field.set_up(daemon)
+        with field.at_work():
+            for _ in range(ROUNDS):
+                for happen in (daemon.kill, daemon.pause, daemon.set_clock, daemon.fill):
+                    time.sleep(CALM)
+                    happen()
+            daemon.set_clock(0.0)
+            time.sleep(CALM)
+        daemon.proxy.calm()
+        wrong = field.judge(daemon)
+        daemon.stop()
+        for line in field.report():
+            sys.stdout.write(f"{line}\n")
+        sys.stdout.write(f"cut: {daemon.proxy.summary()}; {daemon.why_no_disk or 'the disk was filled'}\n")
+        self.assertEqual(wrong + list(daemon.defects()), [], "\n".join(wrong))
+        self.assertEqual([cut for cut in Cut if not daemon.proxy.cuts[cut]], [])
+        self.assertEqual(field.idle(), [])
