@@ -227,6 +227,25 @@ class OutTests(Case):
             self.world.advance(1)
         self.assertEqual(sorted(self.world.bodies(self.dead)), sorted([b"a", b"b", b"c"] * 3))
 
+    def test_what_is_not_found_is_asked_of_a_majority(self) -> None:
+        """Of weak queues too: it is settled by that."""
+        self.queue = self.world.make("weak", consistency=Consistency.WEAK)
+        self.group = self.world.group(self.queue, dead_letter="dead")
+        self.reject(b"a")
+        asked: list[Ack] = []
+        store = self.front.moves._store
+        lookup = store.lookup
+
+        def noted(queue: Queue, addresses: Any, ack: Ack) -> Any:
+            asked.append(ack)
+            return lookup(queue, addresses, ack)
+
+        store.__dict__["lookup"] = noted
+        self.carry_out()
+        self.assertEqual(set(asked), {Ack.MAJORITY})
+        self.world.advance(1)
+        self.assertEqual(self.world.bodies(self.dead), [b"a"])
+
     def test_whoever_waits_for_dead_letters_is_told(self) -> None:
         woken: list[int] = []
         self.patch(self.front.waits, "wake", lambda incarnation, written: woken.append(incarnation))

@@ -19,6 +19,7 @@ from queuey.model.group_state import GroupState, In, Move, Out, Target
 from queuey.model.letters import Letter, copy_for, copy_key, dead_letter, is_only_for_another, letter_key
 from queuey.model.message import Address, Content, Message, NewMessage
 from queuey.model.once import Once
+from queuey.model.policy import Ack
 from queuey.model.queue import Consistency, Queue
 from queuey.model.timeid import MessageId, Ticks
 
@@ -129,13 +130,14 @@ class Moves:
         return (await self.find(queue, (address,))).get(address)
 
     async def find(self, queue: Queue, addresses: Iterable[Address]) -> Mapping[Address, Message]:
-        """The messages that are at some addresses; all together they are to fit into memory."""
-        policy = await self._policies.policy_for(queue.application)
-        ack = policy.read_ack(queue.settings.consistency)
+        """The messages that are at some addresses; all together they are to fit into memory.
+
+        A majority is asked also where the queue is weak: what is not found is taken for gone.
+        """
         rest: Sequence[Address] | None = tuple(addresses)
         found: dict[Address, Message] = {}
         while rest:
-            slice = await self._store.lookup(queue, rest, ack)
+            slice = await self._store.lookup(queue, rest, Ack.MAJORITY)
             found.update((Address(message.partition, message.id), message) for message in slice.messages)
             rest = slice.rest
         return found
