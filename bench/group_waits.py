@@ -16,16 +16,22 @@ import socket
 import tempfile
 import time
 from collections.abc import Sequence
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final
 
+from bench import figures
 from bench.arguments import Number, run
 from bench.figures import MIB
 from bench.folders import fill_with_queues
-from bench.servers import KEY, ask, batch, free_port, queuey_command, request, serving
-from bench.waits import LIMIT, OTHER_FILES, WAIT, Daemon, allow_files, connected, idle, look
+from bench.load import NUMBER
+from bench.servers import ask, batch, free_port, queuey_command, request, serving
+from bench.waits import OTHER_FILES, WAIT, Daemon, allow_files, connected, idle, look
+from bench.workers import work
 
+LIMIT: Final = 300.0
+"""Seconds in which all groups have to be made, and in which claims have to be answered."""
+
+WORKERS: Final = 8
 TOGETHER: Final = 500
 """Messages that come together; fewer than may be in flight."""
 
@@ -90,15 +96,10 @@ def waiting_claim(number: int) -> bytes:
 
 
 def settle_all(port: int, count: int) -> None:
-    """Bring the groups of all queues to their ends: what is there is given away, for longer than this takes."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=60)
-    fields = {"Authorization": f"Application {KEY}", "Content-Type": "application/json"}
-    for number in range(count):
-        connection.request("POST", claims(number), b'{"lease":43200}', fields)
-        answer = connection.getresponse()
-        if answer.read() and answer.status != 200:
-            raise SystemExit(f"a claim was answered {answer.status}")
-    connection.close()
+    """Bring the groups of all queues to their ends, each of which is made by that."""
+    result = work(port, WORKERS, LIMIT, 1, f"/v2/bench/queues/q{NUMBER.decode()}/groups/g", count)
+    if figures.good("queuey", result)["messages"] != count:
+        raise SystemExit(f"{result['messages']} of {count} messages were settled in {LIMIT:.0f} s")
 
 
 def unanswered(sockets: Sequence[socket.socket], answers: int) -> list[socket.socket]:
