@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
@@ -52,12 +51,12 @@ def dead_letter(content: Content, letter: Letter) -> Content:
         "deliveries": letter.deliveries,
         "reason": letter.reason,
     }
-    return _with(content, {**_own(content), LETTER: told})
+    return _with(content, LETTER, told)
 
 
 def copy_for(content: Content, gid: bytes) -> Content:
     """What a copy of a dead letter carries: the same as the message did, and for which group it is."""
-    return _with(content, {**_own(content), ONLY: gid.hex()})
+    return _with(content, ONLY, gid.hex())
 
 
 def letter_of(content: Content) -> Letter | None:
@@ -115,7 +114,7 @@ def _headers(content: Content) -> dict[str, Any]:
     """A message's headers; none where it has none, or what is no object."""
     try:
         headers = json.loads(content.headers or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return headers if isinstance(headers, dict) else {}
 
@@ -125,5 +124,10 @@ def _own(content: Content) -> dict[str, Any]:
     return {name: value for name, value in _headers(content).items() if name not in (LETTER, ONLY)}
 
 
-def _with(content: Content, headers: Mapping[str, Any]) -> Content:
-    return Content(content.body, content.content_type, _compact(headers).encode("utf-8"))
+def _with(content: Content, name: str, value: object) -> Content:
+    """The same with one more member in its headers; without its own, where those cannot be written."""
+    try:
+        headers = _compact({**_own(content), name: value}).encode("utf-8")
+    except (ValueError, RecursionError):
+        headers = _compact({name: value}).encode("utf-8")
+    return Content(content.body, content.content_type, headers)
