@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import attrs
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, ResponseDone
@@ -53,7 +53,7 @@ class Web:
 
     @deferred
     async def _ask(self, method: str, url: str, form: dict[str, str] | None) -> dict[str, Any]:
-        client = HTTPClient(_Plain(self.agent))
+        client = HTTPClient(_Plain(self.agent), data_to_body_producer=_Whole)
         clock: Any = self.clock
         try:
             response = await client.request(
@@ -113,6 +113,29 @@ def _plain(response: IResponse) -> IResponse:
         response.deliverBody(_Body(0))
         raise NotHad("the answer is encoded")
     return response
+
+
+@implementer(IBodyProducer)
+class _Whole:
+    """A short body, written at once; treq's own producer takes its turns from the reactor of the process."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.length = len(body)
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """Write it."""
+        consumer.write(self._body)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """Nothing is left to write."""
+
+    def resumeProducing(self) -> None:
+        """Nothing is left to write."""
+
+    def stopProducing(self) -> None:
+        """Nothing is left to write."""
 
 
 def _read(response: IResponse) -> Deferred[bytes]:
