@@ -375,6 +375,14 @@ class ReadTests(CellCase):
         self.store.held.pop().callback(None)
         self.assertEqual((self.successResultOf(waiting), self.read(), self.store.reads), (2, 2, 1))
 
+    def test_it_cannot_be_read(self) -> None:
+        """It is said what is wrong, and left as it is."""
+        for value, text in ((encode(FIRST)[:-1], "damaged"), (b"\x02 later", "later version")):
+            self.store.states["k"] = State(value, "1")
+            for answer in (self.cell.change(counting), Deferred.fromCoroutine(self.cell.read())):
+                self.assertIn(text, str(self.failureResultOf(answer, Unavailable).value))
+            self.assertEqual(self.store.states["k"].value, value)
+
     def test_there_is_none(self) -> None:
         self.assertEqual((self.read(), self.store.states), (0, {}))
 

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from queuey.errors import NoSuchGroup, QueueyError, Unavailable
 from queuey.interfaces import IStateStore, Outcome, State
-from queuey.model.group_state import TOKEN, GroupState, decode, encode, stamped
+from queuey.model.group_state import TOKEN, GroupState, UnreadableState, decode, encode, stamped
 from queuey.model.timeid import Ticks
 
 AT_HAND: Final = 1024
@@ -214,7 +214,12 @@ class Cell:
 
 
 def _read(stored: State | None) -> _Held | None:
-    return None if stored is None else _Held(decode(stored.value), stored.version)
+    if stored is None:
+        return None
+    try:
+        return _Held(decode(stored.value), stored.version)
+    except UnreadableState as problem:
+        raise Unavailable(str(problem)) from None
 
 
 def _unknown() -> Unavailable:
