@@ -25,6 +25,12 @@ _MOST_IDLE: Final = 1_000
 _PAUSE: Final = 0.05
 """Seconds for which a stream waits at the least: so much comes together that it is worth a write."""
 
+HOLD: Final = 1.0
+"""Seconds for which a refusal is held back."""
+
+PROMPT: Final = Rate(20, 20)
+"""How many refusals of one application are not."""
+
 REQUESTS: Final = "request_rate"
 MESSAGES: Final = "message_rate"
 QUEUE_REQUESTS: Final = "queue_request_rate"
@@ -88,10 +94,11 @@ class _Application:
     that any of them had.
     """
 
-    __slots__ = ("_let_go", "_most", "_queues", "own")
+    __slots__ = ("_let_go", "_most", "_queues", "own", "refusals")
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, now: float) -> None:
         self.own = _Buckets()
+        self.refusals = Bucket(PROMPT, now)
         self._most = most
         self._queues: OrderedDict[str, _Buckets] = OrderedDict()
         self._let_go: _Buckets | None = None
@@ -125,7 +132,7 @@ class _Application:
     def full(self, now: float) -> bool:
         """Whether nothing is lost where all of it is forgotten."""
         kept = (self.own, *self._queues.values(), *(() if self._let_go is None else (self._let_go,)))
-        return all(buckets.full(now) for buckets in kept)
+        return self.refusals.full(now) and all(buckets.full(now) for buckets in kept)
 
 
 class RateLimits:
@@ -151,7 +158,7 @@ class RateLimits:
         """
         if policy.rates is None and policy.queue_rates is None:
             return None
-        use = Use(self._application(policy), policy, self._clock.seconds)
+        use = Use(self._application(policy.application), policy, self._clock.seconds)
         use.begin()
         return use
 
@@ -196,8 +203,20 @@ class RateLimits:
                 return count
             await deferLater(self._clock, max(_PAUSE, *(bucket.wait(1, now) for bucket in buckets)))
 
+    async def hold(self, application: str) -> None:
+        """Wait before a refusal is answered, where the application has been given many of late.
+
+        Whoever asks on without a pause would otherwise be refused as often as he can ask, and that takes time from
+        others. It may be cancelled.
+        """
+        now, refusals = self._clock.seconds(), self._application(application).refusals
+        if refusals.wait(1, now) == 0:
+            refusals.take(1, now)
+        else:
+            await deferLater(self._clock, HOLD)
+
     def _of_messages(self, policy: Policy, queue: str, now: float) -> Iterator[tuple[str, Bucket]]:
-        found = self._application(policy)
+        found = self._application(policy.application)
         found.own.follow(policy.rates, now)
         if found.own.messages is not None:
             yield MESSAGES, found.own.messages
@@ -205,14 +224,14 @@ class RateLimits:
         if buckets is not None and buckets.messages is not None:
             yield QUEUE_MESSAGES, buckets.messages
 
-    def _application(self, policy: Policy) -> _Application:
-        found = self._applications.get(policy.application)
+    def _application(self, name: str) -> _Application:
+        found = self._applications.get(name)
         if found is None:
+            now = self._clock.seconds()
             if len(self._applications) >= self._look_at:
-                now = self._clock.seconds()
-                kept = {name: each for name, each in self._applications.items() if not each.full(now)}
+                kept = {kept_name: each for kept_name, each in self._applications.items() if not each.full(now)}
                 self._applications, self._look_at = kept, max(_MOST_IDLE, 2 * len(kept))
-            found = self._applications[policy.application] = _Application(self._most_queues)
+            found = self._applications[name] = _Application(self._most_queues, now)
         return found
 
 

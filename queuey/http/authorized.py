@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from queuey.core.queues import QueueDirectory, planned
 from queuey.core.rates import RateLimits
-from queuey.errors import BodyTooLarge, Forbidden, NeedsCredentials, NoSuchQueue
+from queuey.errors import BodyTooLarge, Forbidden, NeedsCredentials, NoSuchQueue, TooManyRequests
 from queuey.http.reading import credentials
 from queuey.http.signed import may_be_signed, take_signature
 from queuey.http.wire import Request
@@ -160,14 +160,22 @@ class Route:
         """The handler, reached through the gate; it takes the request and what the path names."""
 
         async def on_application(request: Request, application: str, **rest: str) -> None:
-            admitted = await gate.admit(request, application, self.operation)
-            self.check(request)
-            await self.handler(request, admitted, **rest)
+            try:
+                admitted = await gate.admit(request, application, self.operation)
+                self.check(request)
+                await self.handler(request, admitted, **rest)
+            except TooManyRequests:
+                await gate.rates.hold(application)
+                raise
 
         async def on_queue(request: Request, application: str, queue: str, **rest: str) -> None:
-            admitted = await gate.admit_to_queue(request, application, queue, self.operation)
-            self.check(request)
-            await self.handler(request, admitted, **rest)
+            try:
+                admitted = await gate.admit_to_queue(request, application, queue, self.operation)
+                self.check(request)
+                await self.handler(request, admitted, **rest)
+            except TooManyRequests:
+                await gate.rates.hold(application)
+                raise
 
         is_there = "queue" in self.names and self.operation is not Operation.CREATE_QUEUE
         return on_queue if is_there else on_application

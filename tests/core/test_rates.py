@@ -127,6 +127,22 @@ class RequestTests(RatesTestCase):
         self.assertEqual([self.asked(BOTH, queue, times) for queue, times in (("a", 2), ("b", 1), ("c", 1))], [2, 1, 1])
         self.assertEqual([self.asked(BOTH, "d"), self.asked(BOTH, "e")], [0, 0])
 
+    def test_refusals(self) -> None:
+        """Some are given at once, and more after a second; those of others are not held back for that."""
+        held = [Deferred.fromCoroutine(self.limits.hold("both")) for _ in range(25)]
+        self.assertEqual([self.successResultOf(each) for each in held[:20]], 20 * [None])
+        self.successResultOf(Deferred.fromCoroutine(self.limits.hold("free")))
+        self.clock.advance(0.5)
+        self.successResultOf(Deferred.fromCoroutine(self.limits.hold("both")))
+        held[20].cancel()
+        self.failureResultOf(held[20], CancelledError)
+        for each in held[21:]:
+            self.assertNoResult(each)
+        self.clock.advance(0.5)
+        for each in held[21:]:
+            self.successResultOf(each)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_full_ones_make_room_first(self) -> None:
         """They are as those that never were, and cost nobody anything."""
         self.assertEqual([self.asked(BOTH, queue) for queue in "abc"], [2, 2, 2])

@@ -170,6 +170,23 @@ class RequestTests(LimitsTestCase):
         self.assertEqual(statuses, [200, 200, 200, 429, 429])
         self.assertEqual(self.ask("GET", "/v2/app").header("ratelimit"), '"request_rate";r=5;t=1')
 
+    def test_who_does_not_stop_is_told_later(self) -> None:
+        """Of what is refused; whoever is let in is answered at once, and who hangs up leaves nothing behind."""
+        path = "/v2/app/queues/q/messages"
+        connections = [self.client.start("GET", path, OWNER) for _ in range(26)]
+        told = [connection for connection in connections if connection.received]
+        self.assertEqual((told, len(told)), (connections[:23], 23))
+        connections[23].hang_up()
+        self.assertEqual(len(self.get(OTHER, "/v2/other/queues/q/messages").body) > 0, True)
+        self.clock.advance(0.999)
+        self.assertEqual(connections[24].received, b"")
+        self.clock.advance(0.002)
+        for connection in connections[24:]:
+            (response,) = connection.responses()
+            self.assertEqual(response.status, 429)
+        self.assertEqual(connections[23].received, b"")
+        self.assertEqual(self.flushLoggedErrors(), [])
+
     def test_a_connection_goes_on(self) -> None:
         """Refusals leave it as it is."""
         connection = self.client.start("GET", "/v1/app/q", OWNER)
