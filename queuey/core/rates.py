@@ -150,17 +150,11 @@ class RateLimits:
         self._applications: dict[str, _Application] = {}
         self._look_at = _MOST_IDLE
 
-    def request(self, policy: Policy) -> Use | None:
-        """Count a request on an application.
-
-        :return: what is counted for it; ``None`` where there is nothing to count.
-        :raise TooManyRequests: there were too many.
-        """
+    def use(self, policy: Policy) -> Use | None:
+        """What is to be counted for a request on an application; ``None`` where there is nothing to count."""
         if policy.rates is None and policy.queue_rates is None:
             return None
-        use = Use(self._application(policy.application), policy, self._clock.seconds)
-        use.begin()
-        return use
+        return Use(self._application(policy.application), policy, self._clock.seconds)
 
     def messages(self, policy: Policy, queue: str, count: int) -> None:
         """Count messages that are to be written to a queue, all or none.

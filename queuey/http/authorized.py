@@ -65,7 +65,7 @@ class Gate:
         """Let a request on an application in, or raise why not."""
         policy, caller = await self._identify(request, application, None)
         permit(operation, caller, application, None)
-        request.use = self.rates.request(policy)
+        self._count(request, policy)
         return Admitted(policy, caller)
 
     async def admit_to_queue(
@@ -78,7 +78,7 @@ class Gate:
         request.queue = name
         own = is_application(caller, application)
         if own:
-            request.use = self.rates.request(policy)
+            self._count(request, policy)
         try:
             queue = await self.directory.find(application, name)
         except NoSuchQueue:
@@ -88,10 +88,15 @@ class Gate:
             queue = planned(policy, name)
         permit(operation, caller, application, queue)
         if not own:
-            request.use = self.rates.request(policy)
+            self._count(request, policy)
         if request.use is not None:
             request.use.enter(name)
         return AdmittedToQueue(policy, caller, queue)
+
+    def _count(self, request: Request, policy: Policy) -> None:
+        request.use = use = self.rates.use(policy)
+        if use is not None:
+            use.begin()
 
     async def _identify(self, request: Request, application: str, queue: str | None) -> tuple[Policy, frozenset[str]]:
         policy = await self.policies.policy_for(application)

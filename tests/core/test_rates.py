@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.core.policies import GivenPolicies
-from queuey.core.rates import MESSAGES, QUEUE_MESSAGES, QUEUE_REQUESTS, REQUESTS, RateLimits, Standing
+from queuey.core.rates import MESSAGES, QUEUE_MESSAGES, QUEUE_REQUESTS, REQUESTS, RateLimits, Standing, Use
 from queuey.core.seats import Seats
 from queuey.errors import BodyTooLarge, NoSuchApplication, TooManyRequests
 from queuey.model.policy import Policy
@@ -27,12 +27,17 @@ class RatesTestCase(SynchronousTestCase):
         self.policies = {policy.application: policy for policy in (FREE, BOTH, WRITES)}
         self.limits = RateLimits(GivenPolicies(lambda: self.policies), self.clock)
 
+    def begin(self, policy: Policy) -> Use:
+        """Make a request on an application that has rates."""
+        use = self.limits.use(policy)
+        assert use is not None
+        use.begin()
+        return use
+
     def ask(self, policy: Policy, queue: str) -> str | None:
         """Make a request on a queue; the limit that refuses it."""
         try:
-            use = self.limits.request(policy)
-            if use is not None:
-                use.enter(queue)
+            self.begin(policy).enter(queue)
         except TooManyRequests as refused:
             return refused.limit
         return None
@@ -43,8 +48,7 @@ class RatesTestCase(SynchronousTestCase):
 
     def left(self, policy: Policy, queue: str | None = None) -> dict[str, int]:
         """What is left of each rate after one more request."""
-        use = self.limits.request(policy)
-        assert use is not None
+        use = self.begin(policy)
         if queue is not None:
             use.enter(queue)
         return {standing.name: standing.left for standing in use.standings()}
@@ -55,7 +59,7 @@ class RequestTests(RatesTestCase):
 
     def test_without_limits(self) -> None:
         """Nothing is counted, and nothing is kept."""
-        self.assertIsNone(self.limits.request(FREE))
+        self.assertIsNone(self.limits.use(FREE))
         self.limits.messages(FREE, "q", 1_000_000)
         self.assertEqual(self.successResultOf(self.some(FREE, 7)), 7)
         self.assertEqual(self.limits._applications, {})
@@ -80,18 +84,17 @@ class RequestTests(RatesTestCase):
     def test_what_is_told(self) -> None:
         """The limit, what it is, and when to come again."""
         slow = evolve(BOTH, application="slow", request_rate=0.25, request_burst=1)
-        self.limits.request(slow)
+        self.begin(slow)
         self.clock.advance(1)
         with self.assertRaises(TooManyRequests) as met:
-            self.limits.request(slow)
+            self.begin(slow)
         self.assertEqual((met.exception.limit, met.exception.retry_after), (REQUESTS, 3))
         text = "The application may make 0.25 requests a second, and 1 at once; these are used up."
         self.assertEqual(met.exception.text, text)
 
     def test_standings(self) -> None:
         """Of the application, and of the queue once it is known."""
-        use = self.limits.request(BOTH)
-        assert use is not None
+        use = self.begin(BOTH)
         self.assertEqual(use.standings(), [Standing(REQUESTS, Rate(1, 10), 9, 1.0)])
         use.enter("q")
         self.clock.advance(0.5)
@@ -154,15 +157,15 @@ class RequestTests(RatesTestCase):
         """When there are many; others are not."""
         limits = self.limits
         for number in range(1000):
-            limits.request(evolve(BOTH, application=f"a{number}"))
+            self.begin(evolve(BOTH, application=f"a{number}"))
         self.clock.advance(0.5)
-        limits.request(evolve(BOTH, application="late"))
+        self.begin(evolve(BOTH, application="late"))
         self.assertEqual(len(limits._applications), 1001)
         self.clock.advance(0.75)
         for number in range(999):
-            limits.request(evolve(BOTH, application=f"b{number}"))
+            self.begin(evolve(BOTH, application=f"b{number}"))
         self.assertEqual(len(limits._applications), 2000)
-        limits.request(evolve(BOTH, application="one more"))
+        self.begin(evolve(BOTH, application="one more"))
         self.assertEqual(len(limits._applications), 1001, "those called b, the late one, and this")
 
 

@@ -109,7 +109,9 @@ class RequestTests(LimitsTestCase):
         self.assertEqual(self.ask("GET", "/v2/app").header("ratelimit"), '"request_rate";r=6;t=1')
         for _ in range(6):
             self.assertEqual(self.ask("GET", "/v1/app").status, 200)
-        self.met("request_rate", 1, self.ask("GET", "/v2/app"))
+        response = self.ask("GET", "/v2/app")
+        self.met("request_rate", 1, response)
+        self.assertEqual(self.fields(response), ('"request_rate";q=10;w=10', '"request_rate";r=0;t=1'))
         self.met("request_rate", 1, self.get())
         self.clock.advance(2)
         self.assertEqual([self.get().status for _ in range(3)], [200, 200, 429])

@@ -32,6 +32,8 @@ PROGRAMS: Final = {
     "cursors": ("5000 1", "(at most 1.20)"),
     "waits": ("50 0.2", "(at most 1.00)"),
     "policies": ("1 0.1", "(at least 0.90)"),
+    "limits": ("1 0.1", "(at least 0.90)"),
+    "noisy": ("1 0.1 8", "(at most 2.00)"),
     "groups": ("1 0.1 20 2000", "(at least 0.50)"),
     "group_waits": ("50 0.2", "(at most 1.00)"),
     "identities": ("1 0.1", "(at least 0.95)"),
