@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from queuey.config import sections
-from queuey.config.applications import applications, digest_line, refuse_counting
+from queuey.config.applications import applications, digest_line, refuse_counting, refuse_guarantees
 from queuey.config.identities import identities, refuse_unknown_identities
 from queuey.config.legacy import passed_over, take_server_main, warn_of_passed_over
 from queuey.config.mistakes import Report, shown_path
@@ -111,6 +111,7 @@ def _settings(text: str, source: Path | None, shown: str, base: Path) -> Setting
     named = applications(found, server.max_body, base, report)
     if backend == "cassandra":
         refuse_counting(named, report)
+    refuse_guarantees(named, storage, report)
     users = identities(found, base, report)
     refuse_unknown_identities(named, users.names, report)
     report.stop_if_wrong()

@@ -11,10 +11,11 @@ from queuey.config import keys
 from queuey.config.mistakes import Mistake, Report, each, plain
 from queuey.config.reading import Section
 from queuey.config.sections import APPLICATION_KEYS, APPLICATION_PREFIX, Reader
-from queuey.config.settings import ApplicationSettings
+from queuey.config.settings import ApplicationSettings, CassandraStorage, Storage
 from queuey.config.values import size_text
 from queuey.model.application import ALLOWED_NAME, digest_of, name_is_good
 from queuey.model.policy import COUNTED, Policy
+from queuey.model.queue import Consistency, Guarantee
 
 MIN_KEY: Final = 8
 """Characters below which a key is warned of."""
@@ -58,6 +59,29 @@ def refuse_counting(named: Iterable[ApplicationSettings], report: Report) -> Non
                 report.problem(
                     place, f"cannot be had with backend = cassandra: a cluster does not count {counted} exactly"
                 )
+
+
+def refuse_guarantees(named: Iterable[ApplicationSettings], storage: Storage, report: Report) -> None:
+    """Report every application that promises more than the storage can keep, or than its own queues can."""
+    for one in named:
+        reason = _not_kept(one.policy, storage)
+        if reason:
+            place = f"[{APPLICATION_PREFIX}{one.name}] guarantee"
+            report.problem(place, f"{one.policy.guarantee.value} cannot be kept {reason}")
+
+
+def _not_kept(policy: Policy, storage: Storage) -> str:
+    """Why a guarantee cannot be kept; nothing where it can."""
+    if policy.guarantee is Guarantee.AT_LEAST_ONCE:
+        return ""
+    if isinstance(storage, CassandraStorage):
+        if storage.protocol == "thrift":
+            return "with protocol = thrift, over which there are no consumer groups"
+        if storage.multi_dc and policy.consistency is not Consistency.VERY_STRONG:
+            return "with multi_dc unless consistency = very_strong"
+    if policy.guarantee is Guarantee.EXACTLY_ONCE and policy.consistency is Consistency.WEAK:
+        return "with consistency = weak"
+    return ""
 
 
 def _readers(sections: Mapping[str, Section], base: Path, report: Report) -> list[tuple[str, Reader]]:

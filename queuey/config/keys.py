@@ -206,9 +206,9 @@ GUARANTEE: Final = Key(
     "application:NAME",
     "guarantee",
     "at-least-once",
-    "at-least-once",
+    "at-most-once, at-least-once, exactly-once",
     RELOAD,
-    values.member(Guarantee.AT_LEAST_ONCE, later=(Guarantee.AT_MOST_ONCE, Guarantee.EXACTLY_ONCE)),
+    values.member(*Guarantee),
 )
 CONSISTENCY: Final = Key(
     "application:NAME", "consistency", "strong", "weak, strong, very_strong", RELOAD, values.member(*Consistency)

@@ -102,12 +102,10 @@ def optional(read: Read[T]) -> Read[T | None]:
     return lambda text, base: read(text, base) if text else None
 
 
-def word(*words: str, later: tuple[str, ...] = ()) -> Read[str]:
-    """One of several words; those that are ``later`` are known, and not supported yet."""
+def word(*words: str) -> Read[str]:
+    """One of several words."""
 
     def read(text: str, base: Path) -> str:
-        if text in later:
-            raise Mistake(f"{text} is not supported by this version")
         if text not in words:
             raise Mistake(f"{shown(text)} is not known", nearest(text, words))
         return text
@@ -125,10 +123,10 @@ def several(*words: str) -> Read[tuple[str, ...]]:
     return read
 
 
-def member(*members: E, later: tuple[E, ...] = ()) -> Read[E]:
+def member(*members: E) -> Read[E]:
     """One of several members of an enumeration, by their values."""
     by_value = {str(each_one.value): each_one for each_one in members}
-    read_word = word(*by_value, later=tuple(str(each_one.value) for each_one in later))
+    read_word = word(*by_value)
     return lambda text, base: by_value[read_word(text, base)]
 
 

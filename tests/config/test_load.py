@@ -91,6 +91,16 @@ class ValueTests(SettingsTestCase):
         settings = self.load("[logging]\nfile = log/q\nformat = json\nlevel = debug\n")
         self.assertEqual(settings.logging, LoggingSettings(self.folder / "log/q", "json", "debug"))
 
+    def test_guarantees(self) -> None:
+        cluster = "[storage]\nbackend = cassandra\nmulti_dc = true\nlocal_dc = a\nreplication = a:3, b:3\n"
+        for storage in ("", "[storage]\nbackend = memory\n", cluster):
+            for guarantee in Guarantee:
+                text = f"[application:app]\nguarantee = {guarantee.value}\nconsistency = very_strong\n"
+                (application,) = self.load(f"{storage}{text}[application_keys]\napp = a-long-key\n").applications
+                self.assertIs(application.policy.guarantee, guarantee)
+        weak = self.load("[application:app]\nguarantee = at-most-once\nconsistency = weak\n" + APPLICATION)
+        self.assertIn(Guarantee.AT_MOST_ONCE, [one.policy.guarantee for one in weak.applications])
+
     def test_application(self) -> None:
         settings = self.load(
             "[application:b]\nguarantee = at-least-once\nconsistency = very_strong\ncreate_queues = on-write\nttl = 9\n"
@@ -343,16 +353,27 @@ MISTAKES = (
     ("[logging]\nformat = xml", "[logging] format: 'xml' is not known; allowed: text, json"),
     ("[logging]\nfle = x", "[logging] fle: is not known; allowed: file, format, level; did you mean file?"),
     (
-        "[application:app]\nguarantee = exactly-once",
-        "[application:app] guarantee: exactly-once is not supported by this version; allowed: at-least-once",
+        "[application:app]\nguarantee = exactly-once\nconsistency = weak",
+        "[application:app] guarantee: exactly-once cannot be kept with consistency = weak",
     ),
     (
-        "[application:app]\nguarantee = at-most-once",
-        "[application:app] guarantee: at-most-once is not supported by this version; allowed: at-least-once",
+        "[storage]\nbackend = cassandra\nprotocol = thrift\n[application:app]\nguarantee = exactly-once",
+        "[application:app] guarantee: exactly-once cannot be kept with protocol = thrift, over which there are no "
+        "consumer groups",
+    ),
+    (
+        "[storage]\nbackend = cassandra\nprotocol = thrift\n[application:app]\nguarantee = at-most-once",
+        "[application:app] guarantee: at-most-once cannot be kept with protocol = thrift, over which there are no "
+        "consumer groups",
+    ),
+    (
+        "[storage]\nbackend = cassandra\nmulti_dc = true\n[application:app]\nguarantee = at-most-once",
+        "[application:app] guarantee: at-most-once cannot be kept with multi_dc unless consistency = very_strong",
     ),
     (
         "[application:app]\nguarantee = at-least",
-        "[application:app] guarantee: 'at-least' is not known; allowed: at-least-once; did you mean at-least-once?",
+        "[application:app] guarantee: 'at-least' is not known; allowed: at-most-once, at-least-once, exactly-once; did "
+        "you mean at-least-once?",
     ),
     (
         "[application:app]\nconsistency = very-strong",

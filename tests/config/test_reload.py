@@ -25,6 +25,7 @@ CHANGES = {
     "path": "other",
     "durability": "relaxed",
     "cache": "1MiB",
+    "guarantee": "exactly-once",
     "consistency": "weak",
     "create_queues": "on-write",
     "ttl": "1",
@@ -108,7 +109,7 @@ NEEDED = {
 
 BROWSERID = "[browserid]\nverifier = https://v.example.org\naudience = https://a.example.org\n"
 
-ONLY_ONE = {"backend", "guarantee", "NAME"}
+ONLY_ONE = {"backend", "NAME"}
 
 
 class ReloadTests(SettingsTestCase):

@@ -113,8 +113,14 @@ class StartTests(LiveTestCase):
         (line,) = self.refused_start()
         self.assertIn(str(self.folder / "data"), line)
 
-    def test_not_supported_yet(self) -> None:
-        """Stores and guarantees of later versions are refused by name."""
+    def test_guarantee(self) -> None:
+        """One that the settings cannot keep is refused, with the reason."""
+        self.add_settings("[application:queuey]\nguarantee = exactly-once\nconsistency = weak\n")
+        (line,) = self.refused_start()
+        self.assertIn("[application:queuey] guarantee: exactly-once cannot be kept with consistency = weak", line)
+
+    def test_settings_of_another_store(self) -> None:
+        """What is left of one backend is refused with the other."""
         self.replace_settings("backend = sqlite", "backend = cassandra")
         lines = self.refused_start()
         self.assertEqual(len(lines), 1, lines)
