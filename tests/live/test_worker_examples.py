@@ -114,6 +114,32 @@ class CommandsTests(LiveTestCase):
         self.assertEqual(told["outcomes"][0]["outcome"], "already-acked")
 
 
+class SettingsTests(LiveTestCase):
+    """What is written into the settings there is what a group has that asks for nothing."""
+
+    def check(self, guarantee: str) -> None:
+        """Serve with the settings of a page."""
+        shown = program(text(guarantee), "ini")
+        self.assertIn("[application:shop]", shown)
+        self.add_settings(shown.replace("shop", "queuey"))
+        self.serve()
+        self.assertEqual(ask(self.port, "PUT", "/v2/queuey/queues/q")[0], 201)
+        status, group = ask(self.port, "PUT", "/v2/queuey/queues/q/groups/g")
+        self.assertEqual((status, group["guarantee"]), (201, guarantee))
+        ask(self.port, "POST", "/v2/queuey/queues/q/messages", b"x")
+        (message,) = ask(self.port, "POST", "/v2/queuey/queues/q/groups/g/claims")[1]["messages"]
+        self.assertEqual("receipt" in message, guarantee != "at-most-once")
+
+    def test_at_most_once(self) -> None:
+        self.check("at-most-once")
+
+    def test_at_least_once(self) -> None:
+        self.check("at-least-once")
+
+    def test_exactly_once(self) -> None:
+        self.check("exactly-once")
+
+
 class WorkersTests(LiveTestCase):
     """The programs print what is said."""
 
