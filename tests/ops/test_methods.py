@@ -13,9 +13,11 @@ from twisted.logger import ILogObserver, globalLogPublisher
 
 from queuey.errors import StorageFull, Unavailable
 from queuey.http.root import HEARTBEAT
+from queuey.logs import open_log
 from queuey.model import members
 from queuey.model.application import digest_of
 from queuey.model.policy import Policy
+from queuey.ops.audit import Audited, audit_logger
 from queuey.ops.methods.store import Store
 from queuey.ops.rpc import Call
 from queuey.service.operators import new_key
@@ -142,6 +144,13 @@ class ApplicationsTests(AuditedTestCase):
             text = repr(line)
             for secret in (key["key"], digest_of(key["key"]).hex(), digest_of("own").hex()):
                 self.assertNotIn(secret, text)
+
+    def test_no_level_of_the_log_hides_a_change(self) -> None:
+        file = Path(self.mktemp())
+        log = open_log(file, "text", "error", 2, self.clock.seconds)
+        self.addCleanup(log.close)
+        audit_logger(log, lambda: NOW)(Audited("me", "drain", {}, False, True, "done"))
+        self.assertEqual(file.read_text(), "2023-11-14T22:13:20.000Z info audit me drain {}: false -> true (done)\n")
 
     def test_pages_may_call_what_is_let_in_at_run_time(self) -> None:
         origin = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}

@@ -130,8 +130,18 @@ class StoredApplications:
         :return: may be cancelled; fails with ``Unavailable``.
         """
         snapshot = None if anew else self.at_hand()
-        if snapshot is not None:
-            return succeed(snapshot)
+        return self._read_since(self._seconds() - self._max_age()) if snapshot is None else succeed(snapshot)
+
+    @deferred
+    async def _read_since(self, moment: float) -> Snapshot:
+        """The applications, read after a moment: a look that somebody else began before it may take long."""
+        while True:
+            snapshot = await self._asked()
+            if self._read_at is not None and self._read_at >= moment:
+                return snapshot
+
+    def _asked(self) -> Deferred[Snapshot]:
+        """Read them, or wait for whoever does."""
         if self._asking is None:
             asking: Question[Snapshot] = Question()
             self._asking = asking
