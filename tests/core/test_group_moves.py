@@ -445,6 +445,41 @@ class RedriveTests(Case):
         self.world.advance(100)
         self.assertEqual(self.claimed(), [])
 
+    def test_while_others_are_busy(self) -> None:
+        """Each time that the dead letters are looked up, another message is claimed and acked meanwhile."""
+        self.move_out(b"a")
+        find, busy, left = self.front.moves.find, self.world.front(), [20]
+        self.world.post(self.queue, *[b"%d" % number for number in range(left[0])])
+
+        async def found(queue: Queue, addresses: Any) -> Any:
+            seen = await find(queue, addresses)
+            if queue == self.dead and left[0]:
+                left[0] -= 1
+                taken = await busy.claim(self.queue, self.group, limit=1)
+                await busy.settle(self.queue, self.group, Action.ACK, taken)
+            return seen
+
+        self.front.moves.find = found  # type: ignore[method-assign]
+        self.assertEqual((self.redrive(), left), (1, [0]))
+        self.assertEqual(self.claimed(), [1])
+
+    def test_while_others_are_too_busy(self) -> None:
+        """It says so, and nothing is done."""
+        self.move_out(b"a")
+        self.patch(redriving, "_LOOKS", 3)
+        find, busy = self.front.moves.find, self.world.front()
+
+        async def found(queue: Queue, addresses: Any) -> Any:
+            seen = await find(queue, addresses)
+            self.world.post(self.queue, b"x")
+            await busy.claim(self.queue, self.group)
+            return seen
+
+        self.front.moves.find = found  # type: ignore[method-assign]
+        answer = self.front.redrives.redrive(self.queue, self.group, EVERYTHING)
+        self.assertEqual(self.failureResultOf(answer, Unavailable).value.applied, "unknown")
+        self.assertEqual((self.world.bodies(self.dead), self.state().moves), ([b"a"], {}))
+
     def test_the_queue_is_gone(self) -> None:
         self.move_out(b"a")
         self.successResultOf(self.world.store.forget(self.dead))

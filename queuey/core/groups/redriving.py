@@ -27,8 +27,14 @@ from queuey.model.window import NEWEST, SLICE_ROWS, Merge, Position
 MOST: Final = 100
 """Messages that one call takes back, at the most."""
 
+_AT_ONCE: Final = 16
+"""Dead letters that are looked up together where they are named: each may be large."""
+
 _ATTEMPTS: Final = 10
-"""How often it is looked anew where a state was changed by others in between."""
+"""How often moves that others have marked are finished first."""
+
+_LOOKS: Final = 50
+"""How often dead letters are looked up anew, where a state is changed by others all the time."""
 
 _PLACE: Final = re.compile(r"(?:aside-([0-9]{1,3})|letters-([0-9a-f]{32})-([0-9]{1,3})|ids-([0-9]{1,4}))")
 
@@ -149,21 +155,25 @@ class Redrives:
     async def _by_address(
         self, queue: Queue, group: Group, letters: Queue | None, addresses: Sequence[Address], first: int
     ) -> Redriven:
-        some = addresses[first : first + MOST]
-        found = {} if letters is None else await self.moves.find(letters, some)
+        done, end = _Some(), min(first + MOST, len(addresses))
+        for start in range(first, end, _AT_ONCE):
+            done += await self._those_at(queue, group, letters, addresses[start : min(start + _AT_ONCE, end)])
+            if done.full:
+                return Redriven(done.moved, _Place(ids=start).text())
+        return Redriven(done.moved, None if end >= len(addresses) else _Place(ids=end).text())
+
+    async def _those_at(self, queue: Queue, group: Group, letters: Queue | None, addresses: Sequence[Address]) -> _Some:
+        found = {} if letters is None else await self.moves.find(letters, addresses)
         ours = _ours(found.values(), queue, group)
         done = _Some() if letters is None else await self._take_back(queue, group, letters, ours)
         taken = {letter.address for letter in ours}
         aside: dict[int, list[MessageId]] = {}
-        for address in some:
+        for address in addresses:
             if address not in taken and 1 <= address.partition <= queue.settings.partitions:
                 aside.setdefault(address.partition, []).append(address.id)
         for partition, ids in aside.items():
             done += await self._reopen(queue, group, partition, ids)
-        if done.full:
-            return Redriven(done.moved, _Place(ids=first).text())
-        end = first + len(some)
-        return Redriven(done.moved, None if end >= len(addresses) else _Place(ids=end).text())
+        return done
 
     # By time
 
@@ -213,27 +223,15 @@ class Redrives:
     async def _take_back_to(
         self, queue: Queue, group: Group, letters: Queue, partition: int, some: Sequence[_Letter]
     ) -> _Some:
-        """Take back dead letters whose messages were in one partition.
-
-        The state is read before they are looked up, and has to be the same when they are marked: else somebody may
-        have taken one back, and the group may be done with it since.
-        """
+        """Take back dead letters whose messages were in one partition."""
         cell, done = self.cell(queue, group, partition), _Some()
         for _ in range(_ATTEMPTS):
-            state = await cell.read()
-            there = await self.moves.find(letters, [letter.address for letter in some])
-            some = [letter for letter in some if letter.address in there]
             originals = await self.moves.find(queue, [letter.original for letter in some])
-            for letter in [letter for letter in some if letter.original not in originals]:
-                await self.moves.copy(queue, group, partition, letters, letter.message)
-                await self.moves.remove(letters, (letter.address,))
-                done += _Some(1)
+            for letter in some:
+                if letter.original not in originals:
+                    done += await self._copy(queue, group, partition, letters, letter)
             some = [letter for letter in some if letter.original in originals]
-            if not some:
-                return done
-            verdicts = await cell.change(self._marking(some, Target(letters.name, letters.incarnation), state))
-            if verdicts is None:
-                continue
+            verdicts = await self._mark(cell, letters, some)
             needless = [letter.address for letter, verdict in verdicts if verdict is Redrive.NEEDLESS]
             if needless:
                 await self.moves.remove(letters, needless)
@@ -244,6 +242,30 @@ class Redrives:
             some = [letter for letter, verdict in verdicts if verdict is Redrive.LATER]
             if done.full or not some:
                 return done
+        raise contended()
+
+    async def _copy(self, queue: Queue, group: Group, partition: int, letters: Queue, letter: _Letter) -> _Some:
+        """Append a copy for the group in place of a message that is no more, if its dead letter is there still."""
+        if await self.moves.find_one(letters, letter.address) is None:
+            return _Some()
+        await self.moves.copy(queue, group, partition, letters, letter.message)
+        await self.moves.remove(letters, (letter.address,))
+        return _Some(1)
+
+    async def _mark(self, cell: Cell, letters: Queue, some: Sequence[_Letter]) -> list[tuple[_Letter, Redrive]]:
+        """Mark the messages of dead letters that are there.
+
+        The state is read before they are looked up, and has to be the same when they are marked: else somebody may
+        have taken one back, and the group may be done with it since.
+        """
+        source = Target(letters.name, letters.incarnation)
+        for _ in range(_LOOKS):
+            state = await cell.read()
+            there = await self.moves.find(letters, [letter.address for letter in some])
+            some = [letter for letter in some if letter.address in there]
+            verdicts = await cell.change(self._marking(some, source, state)) if some else []
+            if verdicts is not None:
+                return verdicts
         raise contended()
 
     def _marking(
