@@ -20,7 +20,7 @@ from queuey.model.group_state import MAX_OPEN
 from queuey.model.letters import copy_for
 from queuey.model.message import Address, Content, Draft
 from queuey.model.queue import Guarantee
-from queuey.model.timeid import SECOND, Ticks, from_seconds
+from queuey.model.timeid import SECOND, Ticks, from_seconds, to_seconds
 from tests.core.group_support import GroupCase, SQLiteGroupCase, away, begun, bodies, receipts
 
 KEY, OTHER = b"k" * 16, b"o" * 16
@@ -603,6 +603,23 @@ class KeysOfPartitionsTests(GroupCase):
         self.post(b"2", partition=self.home)
         self.advance(30)
         self.assertEqual(self.bodies(key=KEY), [b"2"])
+
+    def test_one_that_takes_long(self) -> None:
+        """What it takes after its pointer was left it has for no longer than that."""
+        self.post(b"1", partition=self.others[2])
+        held = self.spied.states.held
+        held.on = True
+        waiting = self.claiming(key=KEY, lease=60)
+        while held.waiting:
+            self.advance(1)
+            held.release()
+        held.on = False
+        first = self.successResultOf(waiting)
+        self.post(b"2", partition=self.home)
+        until = first.deliveries[0].until
+        assert until is not None
+        self.advance(to_seconds(until) - self.under.wall() - 0.1)
+        self.assertEqual(receipts(self.claim(key=KEY)), receipts(first))
 
     def test_an_extension(self) -> None:
         self.post(b"1", partition=self.others[2])

@@ -67,12 +67,14 @@ _TRUSTED: Final = Ticks(5 * SECOND)
 class _Asked:
     """What one claim asks of one partition.
 
+    :ivar lease: how long it is; ``until``: no longer than up to then, as what points to the claim lives no longer.
     :ivar owed: whether the first message is given although it alone is larger than ``max_bytes``.
     :ivar gone: whether nobody waits for it any more.
     """
 
     limit: int
     lease: Ticks
+    until: Ticks | None
     max_bytes: int
     owed: bool
     key: bytes | None
@@ -118,7 +120,9 @@ class _Partition:
         self._waiting: list[_Asked] = []
         self._running = False
 
-    def take(self, limit: int, lease: Ticks, max_bytes: int, owed: bool, key: bytes | None) -> Deferred[Share]:
+    def take(
+        self, limit: int, lease: Ticks, until: Ticks | None, max_bytes: int, owed: bool, key: bytes | None
+    ) -> Deferred[Share]:
         """Claim; whoever is cancelled takes nothing, or gives it back where that can be.
 
         :return: fails as ``Cell.change`` does, or with ``Unavailable``.
@@ -127,7 +131,7 @@ class _Partition:
         def cancelled(_: Deferred[Share]) -> None:
             asked.gone = True
 
-        asked = _Asked(limit, lease, max_bytes, owed, key, Deferred(cancelled))
+        asked = _Asked(limit, lease, until, max_bytes, owed, key, Deferred(cancelled))
         self._waiting.append(asked)
         if not self._running:
             self._running = True
@@ -304,9 +308,13 @@ class _Partition:
 
 def _claim(state: GroupState, asked: _Asked, seen: _Seen, terms: Terms, now: Ticks) -> Claimed:
     """Take as many messages as were asked for, and as fit."""
-    limit = asked.limit
+    limit, lease = asked.limit, asked.lease
+    if asked.until is not None:
+        lease = Ticks(min(lease, asked.until - now))
+        if lease <= 0:
+            return Claimed(state, ())
     while True:
-        wanted = Wanted(limit, asked.lease, None if terms.at_most_once else asked.key)
+        wanted = Wanted(limit, lease, None if terms.at_most_once else asked.key)
         claimed = rules.claim(state, wanted, seen.found, terms, now)
         if claimed.again or not claimed.taken:
             return claimed
@@ -537,18 +545,18 @@ class _Taking:
             return
         to = elsewhere
 
-        def step(state: GroupState) -> tuple[GroupState, tuple[Claim | None, Ticks]]:
+        def step(state: GroupState) -> tuple[GroupState, Claim | None]:
             now = self._claims.now()
             pointed = rules.point(state, key, to, Ticks(now + lease), now)
-            return pointed.state, (pointed.claim, now)
+            return pointed.state, pointed.claim
 
-        claim, now = await self._claims.cell(queue, group, home).change(step)
+        claim = await self._claims.cell(queue, group, home).change(step)
         if claim is None:
             self._blocked = True
         elif claim.size:
             await self._of_one(home, lease, key)
         else:
-            await self._of_one(claim.first, Ticks(claim.until - now), key)
+            await self._of_one(claim.first, lease, key, claim.until)
 
     def _pointer(self, key: bytes) -> Step[int | None]:
         """Looks where a claim under a key was made, if it was made elsewhere."""
@@ -564,9 +572,9 @@ class _Taking:
                 return number
         return None
 
-    async def _of_one(self, number: int, lease: Ticks, key: bytes | None = None) -> Claimed:
+    async def _of_one(self, number: int, lease: Ticks, key: bytes | None = None, until: Ticks | None = None) -> Claimed:
         partition = self._claims.at(self._queue, self._group, number)
-        share = await partition.take(self._limit, lease, self._bytes, not self._shares, key)
+        share = await partition.take(self._limit, lease, until, self._bytes, not self._shares, key)
         claimed = share.claimed
         self._blocked = self._blocked or claimed.blocked
         if claimed.taken:
