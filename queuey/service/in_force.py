@@ -33,4 +33,4 @@ class InForce:
 
     def given(self) -> Given:
         """What the settings say of applications, as it is now."""
-        return Given(self.policies, self.digests, self.settings.server.max_body)
+        return Given(self.policies, self.digests, self.settings.server.max_body, self.settings.identities.names)

@@ -102,7 +102,7 @@ class FrontEnd:
             self.stored,
             self.owners,
             self.store,
-            lambda: Given(self.given, self.digests, self.max_body),
+            lambda: Given(self.given, self.digests, self.max_body, ("browserid",)),
             counts_bytes,
             lambda: NOW,
             lambda: f"made-key-{next(self.new_keys)}",
@@ -369,6 +369,24 @@ class ChangingTests(ApplicationsCase):
     def test_a_body_above_that_of_the_server_is_refused(self) -> None:
         failure = self.failureResultOf(self.a.registry.set("shop", {"max_body": 1001}, None, True), InvalidRequest)
         self.assertIn("max_body", failure.value.problems)
+
+    def test_who_is_asked_about_users_stands_in_the_settings(self) -> None:
+        self.set(self.a, identities=["browserid"], signed_urls=True)
+        policy = self.policy(self.a)
+        self.assertEqual((policy.identities, policy.signed_urls), (("browserid",), True))
+        for wrong in (["accounts"], ["browserid", "accounts"], "browserid", [7], ["browserid"] * 2):
+            failure = self.failureResultOf(
+                self.a.registry.set("shop", {"identities": wrong}, None, True), InvalidRequest
+            )
+            self.assertEqual(list(failure.value.problems), ["identities"], wrong)
+
+    def test_rates(self) -> None:
+        self.set(self.a, request_rate=0.5, request_burst=3)
+        policy = self.policy(self.a)
+        self.assertEqual((policy.request_rate, policy.request_burst), (0.5, 3))
+        for wrong in (0, -1, True, "1", 1e9):
+            change = self.a.registry.set("shop", {"request_rate": wrong}, None, True)
+            self.failureResultOf(change, InvalidRequest)
 
     def test_bad_names(self) -> None:
         for name in ("", ".", "..", "a/b", "ü", "x" * 51, "a b"):

@@ -40,11 +40,13 @@ class Given:
     :ivar policies: of each application.
     :ivar digests: the application of each key's digest.
     :ivar max_body: bytes of a request's body, which no application exceeds.
+    :ivar identities: the names of those who can be asked who users are.
     """
 
     policies: Mapping[str, Policy]
     digests: Mapping[bytes, str] = attrs.field(repr=False)
     max_body: int
+    identities: tuple[str, ...]
 
 
 @attrs.frozen
@@ -140,12 +142,8 @@ class Registry:
             ``NoSuchApplication``, or ``PreconditionFailed``.
         """
         self._check_name(name)
-        wrong = problems(members)
         max_body = self.given().max_body
-        if not wrong and (members.get("max_body") or 0) > max_body:
-            wrong["max_body"] = f"is above that of [server], which is {max_body}"
-        if wrong:
-            raise InvalidRequest(wrong)
+        self._check_members(members)
 
         def step(application: Application | None) -> Application:
             _check_revision(application, revision)
@@ -233,6 +231,16 @@ class Registry:
             raise InvalidRequest({"name": f"is no name of an application; allowed: {ALLOWED_NAME}"})
         if name in self.given().policies:
             raise Forbidden(f"{name} stands in the settings, and only they change it.")
+
+    def _check_members(self, members: Members) -> None:
+        given, wrong = self.given(), problems(members)
+        if not wrong and (members.get("max_body") or 0) > given.max_body:
+            wrong["max_body"] = f"is above that of [server], which is {given.max_body}"
+        unknown = [] if wrong else [one for one in members.get("identities") or () if one not in given.identities]
+        if unknown:
+            wrong["identities"] = f"names what the settings do not: {', '.join(unknown)}"
+        if wrong:
+            raise InvalidRequest(wrong)
 
     def _check_promises(self, policy: Policy) -> None:
         check_promise(defaults(policy), policy, self.store.promises)
