@@ -425,6 +425,15 @@ class WaitTests(GroupTestCase):
                 self.make("q")
                 self.made()
 
+    def test_queue_deleted_with_a_lease(self) -> None:
+        """It is the queue that is missing, also where the end of a lease has the group looked for."""
+        self.appended("a")
+        self.receipt(lease=3)
+        connection = self.start()
+        self.assertEqual(self.send("DELETE", "/queues/q").status, 204)
+        self.pass_time(4)
+        self.problem("no-such-queue", connection.response("POST"))
+
     def test_group_deleted(self) -> None:
         """Who waits for it gets nothing of it."""
         connection = self.start()

@@ -29,6 +29,7 @@ class States:
     :ivar changing: what changes fail with.
     :ivar unknown: whether changes are done without anybody's being told.
     :ivar then: what reads fail with after a change.
+    :ivar keys: those that were read.
     """
 
     def __init__(self, states: IStateStore) -> None:
@@ -37,8 +38,10 @@ class States:
         self.changing: Exception | None = None
         self.unknown = False
         self.then: Exception | None = None
+        self.keys: list[str] = []
 
     def read(self, key: str) -> Deferred[State | None]:
+        self.keys.append(key)
         return self._states.read(key) if self.reading is None else fail(self.reading)
 
     def replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Deferred[Outcome]:
@@ -133,6 +136,17 @@ class GroupFailureTests(GroupTestCase):
         self.assertNotIn(b'"body"', response.body)
         self.states.reading, self.states.then, self.states.unknown = None, None, False
         self.assertEqual(self.given("once"), [])
+
+    def test_names(self) -> None:
+        """What no group can be named is not looked for."""
+        self.states.keys.clear()
+        for name in ("x" * 65, "x" * 20_000, "a%20b", "%C3%BC"):
+            for method, rest in (("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/claims"), ("POST", "/seek")):
+                self.assertIn(self.send(method, self.group(rest, name)).status, (400, 404))
+        self.assertEqual([key for key in self.states.keys if "/group" in key], [])
+        self.later()
+        self.get()
+        self.assertNotEqual([key for key in self.states.keys if "/group" in key], [])
 
     def test_waiting(self) -> None:
         """Who waits while the store fails is told so, and takes nothing."""

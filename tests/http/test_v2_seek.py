@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from queuey.model.cursor import Cursor, parse
+from queuey.model.window import OLDEST
 from tests.http.group_support import GroupTestCase
 
 
@@ -73,6 +75,16 @@ class SeekTests(GroupTestCase):
         self.problem("cursor-mismatch", self.seek(place, partitions=[1, 2]))
         self.sought(self.page("limit=1")["next"], partitions=[1])
         self.assertEqual(self.given(), ["c"])
+
+    def test_floor(self) -> None:
+        """A cursor that begins at a time, and has not come so far, does so for a group as well."""
+        self.spread("a", "b", "c", "d")
+        after = parse(self.page()["next"])
+        floor = parse(self.page("since=1700000015&limit=1")["next"]).floor
+        self.assertIsNotNone(floor)
+        place = Cursor(after.incarnation, OLDEST, floor=floor).text()
+        self.sought(place)
+        self.assertEqual((self.given(), self.texts(f"after={place}")), (["c", "d"], ["c", "d"]))
 
     def test_settled_through(self) -> None:
         """Where a group has come to is a place to seek to."""
