@@ -19,9 +19,6 @@ from tests.histories.groups.history import Asked, Given
 from tests.histories.groups.view import Known, Place, Take, View
 from tests.live.cassandra.histories import SHOWN, Outcome, Stored
 
-SLACK: Final = 0.6
-"""Seconds by which the clocks of two front ends may be apart, and what a test notes of them may be late."""
-
 CHANGED: Final = frozenset(("acked", "retrying", "extended", "dead-lettered", "set-aside"))
 """What a settlement is answered that did something."""
 
@@ -174,12 +171,12 @@ def repeats(view: View) -> Findings:
             continue
         again = {given.receipt for given in other.given}
         for given in one.given:
-            if given.until - SLACK < other.clock or given.receipt in again:
+            if given.until - view.slack < other.clock or given.receipt in again:
                 yield None
             elif not _asked(view, one.group, given, other.ended):
                 yield f"not repeated: {one.key} of {one.group} gave {_told(given.message)}, and then did not"
         before = {given.receipt for given in one.given}
-        live = one.given and max(given.until for given in one.given) - SLACK > other.clock
+        live = one.given and max(given.until for given in one.given) - view.slack > other.clock
         for given in other.given:
             more = live and given.receipt not in before
             yield f"not repeated: {one.key} of {one.group} then gave {_told(given.message)} too" if more else None
@@ -218,9 +215,11 @@ def together(view: View) -> Findings:
         for one, other in pairwise(view.first_takes(takes)):
             if not one.given.number or view.leapt(one.claim.invoked, other.claim.ended):
                 continue
-            granted = other.given.until - other.given.lease
+            # A lease under a key may be shorter than it says: it ends with what points to its claim.
+            lease = other.given.until - other.given.lease
+            granted = lease if other.claim.key is None else other.claim.clock
             excused = (
-                granted >= one.given.until - SLACK
+                granted >= one.given.until - view.slack
                 or _asked(view, place.group, one.given, other.claim.ended)
                 or view.sought(place.group, one.claim.invoked, other.claim.ended)
             )

@@ -76,7 +76,7 @@ from tests.live.cassandra.histories import Outcome, Spot, Stored
 
 APPLICATION: Final = "a"
 QUEUE: Final = "q"
-PARTITIONS: Final = 2
+PARTITIONS: Final = 3
 POLICY: Final = Policy(APPLICATION, 1 << 20, Guarantee.EXACTLY_ONCE)
 
 STEP: Final = 1e-6
@@ -209,7 +209,7 @@ class World:
         self._work_off(steps)
         self._hands = [Hand(DrainMind(plan), place % 2) for place, plan in enumerate(self._plans)]
         self._work_off(2000 + 3 * steps)
-        return View(self.history, self._end(), self._plans)
+        return View(self.history, self._end(), self._plans, slack=0.0)
 
     def _work_off(self, steps: int) -> None:
         """Until nobody wants anything more; who is no drainer begins nothing new.
@@ -234,7 +234,8 @@ class World:
         elif ready and choice < 0.95:
             self._begin(self._random.choice(ready))
         else:
-            self._pass_time(self._random.uniform(0.0, 0.2))
+            stands_still = self._random.random() < 0.2
+            self._pass_time(self._random.uniform(0.5, 1.5) if stands_still else self._random.uniform(0.0, 0.2))
 
     def _pass_time(self, seconds: float) -> None:
         result_of(self._subject.advance(seconds))

@@ -21,7 +21,7 @@ from tests.histories.record import Send
 from tests.live.cassandra.histories import Outcome
 
 KEYED: Final = 0.5
-REPEATED: Final = 0.12
+REPEATED: Final = 0.15
 HELD: Final = 0.06
 OLD: Final = 0.15
 FORGED: Final = 0.05
@@ -194,7 +194,7 @@ class WorkerMind:
         if self._held and self._chance(HELD):
             return Rest(self._random.uniform(0.5, 1.6) * self.plan.settings.lease)
         if self._claim is not None and self._chance(REPEATED):
-            return self._claim
+            return self._repeat(self._claim)
         if self._held and self._chance(0.75):
             return self._settlement()
         return self._new_claim()
@@ -222,6 +222,13 @@ class WorkerMind:
         for asked in settled.asked:
             if not asked.forged and asked.outcome != "extended":
                 self._held.pop(asked.given.receipt or "", None)
+
+    def _repeat(self, claim: ToClaim) -> ToClaim | Rest:
+        """Ask once more for what it was given, at once, or when its lease is about to end."""
+        if self._chance(0.3):
+            return claim
+        self._again = claim
+        return Rest(self._random.uniform(0.6, 1.0) * (claim.lease or self.plan.settings.lease))
 
     def _new_claim(self) -> ToClaim:
         key = None

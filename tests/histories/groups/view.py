@@ -15,6 +15,9 @@ from tests.live.cassandra.histories import Outcome, Spot, Stored
 DRAIN: Final = "drain"
 """How the client is called who empties a group at the end."""
 
+SLACK: Final = 0.6
+"""Seconds by which clocks may be apart where front ends are processes: what Cassandra's allow for, and a little."""
+
 
 class Place(NamedTuple):
     """One message, as one group sees it."""
@@ -41,13 +44,15 @@ class Wish(NamedTuple):
 class View:
     """One history.
 
+    :param slack: seconds by which the clocks of two front ends may be apart, and what is noted of them may be late.
     :ivar takes: of each message, in the order in which they were asked for.
     :ivar wishes: the same of settlements, those with forged receipts left out.
     :ivar shared: what was given in each partition of each group.
     """
 
-    def __init__(self, history: GroupHistory, end: End, plans: Iterable[Plan]) -> None:
+    def __init__(self, history: GroupHistory, end: End, plans: Iterable[Plan], slack: float = SLACK) -> None:
         self.history = history
+        self.slack = slack
         self.end = end
         self.plans: Mapping[str, Plan] = {plan.name: plan for plan in plans}
         self.acknowledged: Sequence[Stored] = list(history.acknowledged())
