@@ -304,6 +304,8 @@ class SignedTests(IdentitiesTestCase):
             changed = self.signed("read", KEY, "q", None, "5", **{name: value})
             self.problem("unauthorized", self.get(changed))
             self.problem("unauthorized", self.get(f"{good}&{name}={value}"))
+            again = next(part for part in good.split("&") if part.startswith(name))
+            self.problem("unauthorized", self.get(f"{good}&{again}"))
             if name != "signature":
                 without = "&".join(part for part in good.split("&") if not part.startswith(name))
                 self.problem("unauthorized", self.get(without))

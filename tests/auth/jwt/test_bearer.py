@@ -11,10 +11,12 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from jwt.algorithms import RSAAlgorithm
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.auth.jwt.bearer import BearerTokens
+from queuey.auth.jwt.tokens import read
 from queuey.errors import BadIdentity, IdentityUnavailable
 from queuey.interfaces import Credential, IAuthenticator
 from tests.auth.web_support import (
@@ -314,6 +316,9 @@ class HostileTokens(TokenTestCase):
             text = self.signed({"alg": "RS256", "kid": "k1"}, {**claims(), "iss": odd})
             self.refused(text, "names no issuer")
         self.assertEqual(self.web.asked, [])
+        # And an issuer that is handed a token of another one does not take it for its own.
+        found = issuer(self.web, self.clock).prove(read(token(iss="https://evil.example")))
+        self.assertEqual(self.failureResultOf(found, BadIdentity).value.text, "The token is of another issuer.")
 
     def test_odd_subjects(self) -> None:
         """Whom a principal cannot name, and whoever would be named as somebody else."""
@@ -439,7 +444,7 @@ class HostileTokens(TokenTestCase):
     def test_weak_keys(self) -> None:
         """Keys that can be broken, that tell their private half, or that are for something else, are no keys."""
         small = rsa_key("small", 1024)
-        private = {**jwk(rsa_key()), "d": "AQAB"}
+        private = {**RSAAlgorithm.to_jwk(rsa_key(), as_dict=True), "kid": "k1", "key_ops": ["sign", "verify"]}
         for published in (jwk(small), private, jwk(rsa_key(), use="enc"), jwk(rsa_key(), key_ops=["encrypt"]),
                           jwk(rsa_key(), alg="RS512"), {**jwk(rsa_key()), "n": ""}, {"kty": "RSA", "kid": "k1"},
                           {**jwk(rsa_key()), "kid": 7}):  # fmt: skip
