@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 from queuey.config.urls import url_problem
 from tests.config.support import APPLICATION, SettingsTestCase
 
+ROOT = Path(__file__).parents[2]
 JWT = "[jwt:idp]\nissuer = https://id.example.org/realm\naudience = queuey\n"
 BROWSERID = "[browserid]\nverifier = https://v.example.org/v2\naudience = https://q.example.org\n"
 SERVICE = "allowed: a URL of https, or of http on this machine"
@@ -117,3 +122,32 @@ class IdentityTests(SettingsTestCase):
         self.assertIn("'https://a/?x' has a query, which an issuer has not", line)
         (line,) = self.problems("[jwt:idp]\nissuer = http://a/\naudience = q\n" + APPLICATION)
         self.assertIn("[jwt:idp] issuer: 'http://a/' is not of https, which only a service on this machine", line)
+
+
+class LibraryTests(SettingsTestCase):
+    """The libraries that identities need are an extra, and nobody else needs them."""
+
+    def run_without(self, text: str, missing: str) -> subprocess.CompletedProcess[str]:
+        """What ``queuey check`` says of a file where a library is not installed."""
+        self.file.write_text(text)
+        program = f"import sys; sys.modules[{missing!r}] = None; from queuey.cli import run; sys.exit(run())"
+        command = [sys.executable, "-c", program, "check", str(self.file)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    def test_missing(self) -> None:
+        for missing in ("treq", "jwt", "cryptography"):
+            done = self.run_without(JWT + APPLICATION, missing)
+            self.assertEqual(done.returncode, 1, done.stdout)
+            self.assertIn(
+                "[browserid] and [jwt:NAME]: need libraries that are not installed", done.stderr + done.stdout
+            )
+            self.assertNotIn("Traceback", done.stderr)
+        self.assertEqual(self.run_without(APPLICATION, "jwt").returncode, 0)
+
+    def test_not_imported(self) -> None:
+        """Where nobody is asked, a daemon does not carry them about."""
+        program = (
+            "import sys; from queuey.service import assembly; import queuey.auth.users; "
+            "sys.exit(bool({'treq', 'jwt'} & set(sys.modules)))"
+        )
+        self.assertEqual(subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=60).returncode, 0)
