@@ -8,8 +8,11 @@ from twisted.internet.defer import Deferred
 
 from queuey.core.groups import whole
 from queuey.core.groups.directory import GroupChanges
+from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.moves import Moves
-from queuey.core.groups.values import PartitionLag
+from queuey.core.groups.values import Claiming, PartitionLag, Settling
+from queuey.core.policies import GivenPolicies
+from queuey.core.waiting import Waits
 from queuey.errors import NoSuchGroup, Unavailable
 from queuey.model.group import Action, Outcome, Taken
 from queuey.model.group_settings import Group, Start
@@ -318,4 +321,61 @@ class LagOnSQLiteTests(OnSQLite, LagTests):
 
 
 class LagOnCassandraTests(OnCassandra, LagTests):
+    """The same on a cluster."""
+
+
+class ReceiptTests(Case):
+    """Receipts through the exchange: those of another life are invalid, whoever reads them."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.exchanges = [self.exchange(), self.exchange()]
+        self.world.post(self.queue, b"a", b"b")
+
+    def exchange(self) -> GroupExchange:
+        policies = GivenPolicies(lambda: {"app": self.world.policy})
+        waits = Waits(self.world.clock, lambda arrived: 1.0)
+        return GroupExchange(self.world.store, policies, waits, self.world.subject.wall, self.world.random)
+
+    def receipts(self, of: GroupExchange) -> list[str]:
+        delivered = self.world.run(of.claim(self.queue, self.group, Claiming(partitions=(1,))))
+        return [delivery.receipt for delivery in delivered.deliveries if delivery.receipt is not None]
+
+    def outcomes(self, receipts: list[str]) -> set[Outcome]:
+        """What both processes say to acks."""
+        settlings = [Settling(Action.ACK, receipt) for receipt in receipts]
+        found: set[Outcome] = set()
+        for exchange in self.exchanges:
+            outcomes = self.successResultOf(exchange.settle(self.queue, self.group, settlings))
+            found.update(outcomes)
+        return found
+
+    def test_of_a_group_of_before(self) -> None:
+        receipts = self.receipts(self.exchanges[0])
+        self.assertEqual(len(receipts), 2)
+        self.world.run(self.exchanges[1].delete(self.queue, self.group, lambda group: None))
+        self.group = self.world.group(self.queue)
+        self.assertEqual(self.outcomes(receipts), {Outcome.INVALID})
+        self.assertEqual(len(self.receipts(self.exchanges[1])), 2)
+
+    def test_of_before_a_seek(self) -> None:
+        receipts = self.receipts(self.exchanges[0])
+        self.world.run(self.exchanges[1].seek(self.queue, self.group, Start.OLDEST, None))
+        self.assertEqual(self.outcomes(receipts), {Outcome.INVALID})
+        again = self.receipts(self.exchanges[0])
+        self.assertEqual(self.outcomes(again), {Outcome.ACKED, Outcome.ALREADY_ACKED})
+
+    def test_of_a_queue_of_before(self) -> None:
+        receipts = self.receipts(self.exchanges[0])
+        self.successResultOf(self.world.store.forget(self.queue))
+        self.queue = self.world.make(partitions=2)
+        self.group = self.world.group(self.queue)
+        self.assertEqual(self.outcomes(receipts), {Outcome.INVALID})
+
+
+class ReceiptsOnSQLiteTests(OnSQLite, ReceiptTests):
+    """The same on the embedded store."""
+
+
+class ReceiptsOnCassandraTests(OnCassandra, ReceiptTests):
     """The same on a cluster."""
