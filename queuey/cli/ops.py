@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
-import attrs
-
 from queuey.config import OpsSettings
 from queuey.config.endpoints import arguments
 from queuey.logs import printable
@@ -30,14 +28,15 @@ class CallFailed(Exception):
     """There is no answer to the call; the text is one line."""
 
 
-@attrs.frozen
 class Fault(Exception):
     """The daemon refused the call.
 
     :ivar error: as JSON-RPC has it.
     """
 
-    error: Mapping[str, Any]
+    def __init__(self, error: Mapping[str, Any]) -> None:
+        super().__init__(error)
+        self.error = error
 
     @property
     def lines(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from queuey import errors
@@ -27,7 +28,7 @@ class Failed(Exception):
     :ivar members: what else ``data`` has.
     """
 
-    def __init__(self, code: int, word: str, text: str, members: Members = {}) -> None:  # noqa: B006
+    def __init__(self, code: int, word: str, text: str, members: Members = MappingProxyType({})) -> None:
         super().__init__(text)
         self.code = code
         self.word = word

@@ -65,9 +65,6 @@ class Call:
 class Methods(BaseSubhandler):  # type: ignore[misc]
     """Some methods: those whose names begin with ``jsonrpc_``. Each is marked by :func:`method`."""
 
-    def __init__(self) -> None:
-        BaseSubhandler.__init__(self)
-
 
 def method(
     returns: str, *parameters: Parameter, changes: bool = False, hidden: tuple[str, ...] = ()
