@@ -13,7 +13,7 @@ SHELL = /bin/sh
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: all run test test-one test-long browser cassandra cassandra-3.11 cassandra-trio cassandra-test run-cassandra
-.PHONY: docs bench clean help
+.PHONY: histories docs bench clean help
 
 # The programs of bench/ that measure; the rest there helps them.
 BENCHES := post read batch sweep backup slow_readers million v2_post once ndjson cursors waits policies limits noisy groups group_waits identities
@@ -61,6 +61,11 @@ test-one: $(READY) ## one module, class or method: make test-one T=tests.http.te
 test-long: $(READY) $(BROWSER) $(SERVERS) ## prove everything, with much more of what is random
 	@exec env QUEUEY_LONG=1 $(BIN)/python -m tests.checks --long $(ONLY)
 
+histories: $(READY) ## break servers below consumer groups, and check all answers: STORE=sqlite|cassandra MINUTES=10 SEED=1
+	@[ "$(STORE)" != cassandra ] || $(MAKE) --no-print-directory cassandra
+	@exec $(BIN)/python -m tests.histories $(if $(STORE),--store $(STORE)) \
+	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
 browser: ## Debian's Chromium, for the tests in a browser: installed where this is Debian and root
 	@sh tests/live/browser/install.sh
 
@@ -101,7 +106,7 @@ bench: $(READY) cassandra ## every benchmark
 	@set -e; for program in $(BENCHES) $(CASSANDRA_BENCHES); do echo "== $$program"; $(BIN)/python -m bench.$$program; done
 
 clean: ## remove all that was made here, but no data
-	rm -rf $(VENV) .venvs .cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage _trial_temp*
+	rm -rf $(VENV) .venvs .cache .histories .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage _trial_temp*
 	rm -rf bin build dist docs/_build queuey.egg-info twisted/plugins/dropin.cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -12,7 +12,6 @@ Where something is wrong it says what, keeps the whole history in a file, and it
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -117,10 +116,9 @@ def main() -> int:
     if not wrong:
         say("nothing is wrong")
         return 0
-    kept = Path(told.keep) / f"history-{told.store}-{seed}.jsonl"
-    field.save(kept)
+    kept = field.keep(told.store)
     say("\n".join(wrong))
-    say(f"{len(wrong)} lines of what is wrong; the history is in {os.fspath(kept)}")
+    say(f"{len(wrong)} lines of what is wrong; the history is in {kept}")
     return 1
 
 

@@ -53,6 +53,8 @@ class HistoryTests(SynchronousTestCase):
         for line in field.report():
             sys.stdout.write(f"{line}\n")
         sys.stdout.write(f"cut: {daemon.proxy.summary()}; {daemon.why_no_disk or 'the disk was filled'}\n")
-        self.assertEqual(wrong + list(daemon.defects()), [], "\n".join(wrong))
+        wrong += daemon.defects()
+        if wrong:
+            self.fail("\n".join([*wrong, f"the history is in {field.keep('sqlite')}"]))
         self.assertEqual([cut for cut in Cut if not daemon.proxy.cuts[cut]], [])
         self.assertEqual(field.idle(), [])

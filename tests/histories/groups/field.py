@@ -24,6 +24,9 @@ from tests.live.cassandra.load import Target
 
 LOG: Final = Log("q", 3)
 
+KEPT: Final = Path(__file__).parents[3] / ".histories"
+"""Where histories are kept in which something is wrong."""
+
 
 @attrs.frozen
 class Load:
@@ -128,6 +131,12 @@ class Field:
             *sorted({"acked", "already-acked", "retrying", "extended", "stale", "invalid"} - words),
         ]
 
-    def save(self, path: Path) -> None:
-        """Write the history to a file."""
+    def keep(self, store: str) -> Path:
+        """Keep the history, in which something is wrong, for whoever looks for the reason.
+
+        :return: the file.
+        """
+        KEPT.mkdir(exist_ok=True)
+        path = KEPT / f"{store}-{self._seed}.jsonl"
         self.history.save(path)
+        return path
