@@ -17,6 +17,9 @@ LETTER: Final = "queuey-dead-letter"
 ONLY: Final = "queuey-only"
 """The member of a copy's headers that names the one group that is given it."""
 
+ORIGIN: Final = "queuey-origin"
+"""The member of a copy's headers that has the id of the message that it stands for, as APIs have ids."""
+
 _ONLY: Final = f'"{ONLY}"'.encode()
 _LETTER: Final = f'"{LETTER}"'.encode()
 
@@ -43,7 +46,7 @@ class Letter:
 
 def dead_letter(content: Content, letter: Letter) -> Content:
     """What a message carries once it is a dead letter: the same, and where it comes from."""
-    told = {
+    told: dict[str, Any] = {
         "queue": letter.queue,
         "id": f"{letter.address.id.hex()}-{letter.address.partition}",
         "group": letter.group,
@@ -51,12 +54,16 @@ def dead_letter(content: Content, letter: Letter) -> Content:
         "deliveries": letter.deliveries,
         "reason": letter.reason,
     }
-    return _with(content, LETTER, told)
+    origin = _headers(content).get(ORIGIN)
+    return _with(content, {LETTER: told if origin is None else {**told, "origin": origin}})
 
 
 def copy_for(content: Content, gid: bytes) -> Content:
-    """What a copy of a dead letter carries: the same as the message did, and for which group it is."""
-    return _with(content, ONLY, gid.hex())
+    """What a copy of a dead letter carries: the same as the message did, for which group it is, and the id of that
+    message; of the first one, where that was a copy itself."""
+    told = _headers(content).get(LETTER)
+    origin = told.get("origin", told.get("id")) if isinstance(told, dict) else None
+    return _with(content, {ONLY: gid.hex()} if origin is None else {ONLY: gid.hex(), ORIGIN: origin})
 
 
 def letter_of(content: Content) -> Letter | None:
@@ -121,13 +128,13 @@ def _headers(content: Content) -> dict[str, Any]:
 
 def _own(content: Content) -> dict[str, Any]:
     """The headers that a message's sender gave it."""
-    return {name: value for name, value in _headers(content).items() if name not in (LETTER, ONLY)}
+    return {name: value for name, value in _headers(content).items() if name not in (LETTER, ONLY, ORIGIN)}
 
 
-def _with(content: Content, name: str, value: object) -> Content:
-    """The same with one more member in its headers; without its own, where those cannot be written."""
+def _with(content: Content, more: dict[str, Any]) -> Content:
+    """The same with more members in its headers; without its own, where those cannot be written."""
     try:
-        headers = _compact({**_own(content), name: value}).encode("utf-8")
+        headers = _compact({**_own(content), **more}).encode("utf-8")
     except (ValueError, RecursionError):
-        headers = _compact({name: value}).encode("utf-8")
+        headers = _compact(more).encode("utf-8")
     return Content(content.body, content.content_type, headers)

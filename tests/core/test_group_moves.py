@@ -16,7 +16,7 @@ from queuey.model import group as rules
 from queuey.model.group import Action, Outcome
 from queuey.model.group_settings import Group
 from queuey.model.group_state import MARKED, WAITING, GroupState
-from queuey.model.letters import LETTER, ONLY, letter_of
+from queuey.model.letters import LETTER, ONLY, ORIGIN, letter_of
 from queuey.model.message import Address, Content, Message
 from queuey.model.policy import Ack
 from queuey.model.queue import Consistency, Queue
@@ -537,11 +537,13 @@ class ExpiredTests(Case):
 
     def test_a_copy(self) -> None:
         self.move_out()
+        origin = json.loads(self.world.shown(self.dead)[0].content.headers or b"")[LETTER]["id"]
         self.assertEqual((self.redrive(), self.redrive()), (1, 0))
         self.world.advance(1)
         (copy,) = self.world.shown(self.queue)
         self.assertEqual((copy.content.body, copy.content.content_type, copy.partition), (b"body", "text/plain", 1))
-        self.assertEqual(json.loads(copy.content.headers or b""), {"own": 1, ONLY: self.group.gid.hex()})
+        ours = {ONLY: self.group.gid.hex(), ORIGIN: origin}
+        self.assertEqual(json.loads(copy.content.headers or b""), {"own": 1, **ours})
         self.assertEqual(lifetime(copy), 3600)
         self.assertEqual((is_for_others(copy, self.group.gid), is_for_others(copy, self.other.gid)), (False, True))
         self.assertEqual((self.world.bodies(self.dead), self.claimed()), ([], [1]))

@@ -98,6 +98,7 @@ class ReaderTests(SynchronousTestCase):
             ('{"body":5}', "/body"),
             ('{"body_base64":"a"}', "/body_base64"),
             ("{}", ""),
+            ('{"body":"x","headers":{"queuey-only":"x"}}', "/headers"),
             ('{"body":"x","idempotency_key":""}', "/idempotency_key"),
             ('{"body":"x","idempotency_key":null}', "/idempotency_key"),
             ('{"body":"x","body":"y"}', ""),

@@ -13,6 +13,7 @@ EMPTY = "is empty; leave it out, or give it a value"
 TWICE = "is given more than once"
 BAD_TYPE = "is not a media type of at most 1024 ASCII characters"
 BAD_HEADERS = "is not a JSON object, percent-encoded"
+OURS = 'has a name that begins with "queuey-" in some case of letters, as only those of Queuey itself do'
 
 
 class AppendTests(MessagesTestCase):
@@ -335,6 +336,15 @@ class HeadersTests(MessagesTestCase):
         errors = self.errors("invalid-parameters", self.ask("POST", "/v2/app/queues/q/messages", fields, b"x"))
         self.assertEqual(errors, {"Queuey-Headers": "came more than once"})
         self.assertEqual(self.texts(), [])
+
+    def test_names_of_ours(self) -> None:
+        """Nobody else can say what Queuey says: that a message is for one group, or a dead letter."""
+        for name in ("queuey-only", "queuey-dead-letter", "queuey-", "Queuey-Origin", "QUEUEY-x"):
+            response = self.append(Queuey_Headers=json.dumps({"a": 1, name: "x"}))
+            self.assertEqual(self.errors("invalid-parameters", response), {"Queuey-Headers": OURS}, name)
+        self.assertEqual(self.texts(), [])
+        given = {"queuey": 1, "x-queuey-only": 2, "queuey_only": 3, "a": {"queuey-only": 4}}
+        self.assertEqual(self.headers(json.dumps(given)), given)
 
     def test_nested(self) -> None:
         """However deep headers may go, who can store them can read them, also where more calls lead there."""

@@ -238,6 +238,7 @@ class RedriveTests(GroupTestCase):
         (message,) = self.claimed()
         self.assertEqual((message["body"], message["deliveries"]), ("a", 1))
         self.assertNotEqual(message["id"], id)
+        self.assertEqual(message["headers"]["queuey-origin"], id)
         self.assertEqual(self.given("other"), [])
         self.assertEqual(self.settled(ack=[message["receipt"]]), ["acked"])
 

@@ -251,6 +251,8 @@ class PutTests(SingleTestCase):
         ):
             response = self.send("PUT", self.path(f"/{id}"), b"y", {**OWNER, name: value}, None)
             self.assertEqual(list(self.errors("invalid-parameters", response)), [name])
+        response = self.put(id, Queuey_Headers='{"queuey-only":"x"}')
+        self.assertIn('begins with "queuey-"', self.errors("invalid-parameters", response)["Queuey-Headers"])
         self.problem("content-encoding", self.put(id, Content_Encoding="gzip"))
         self.assertEqual(self.texts(), ["x"])
 

@@ -9,6 +9,7 @@ from tests.http.api_support import BATCH, OWNER, SETTINGS, MessagesTestCase
 from tests.http.wire_support import Client
 
 MEMBERS = "body, body_base64, content_type, ttl, partition, key, delay, headers"
+BAD_NAME = 'has a name that begins with "queuey-" in some case of letters, as only those of Queuey itself do'
 BAD_TYPE = "is not a media type of at most 1024 ASCII characters"
 BAD_BASE64 = "is not text in base64 (RFC 4648, section 4), padded and without line ends"
 NO_BODY = "has neither body nor body_base64"
@@ -108,6 +109,7 @@ class BatchTests(MessagesTestCase):
             "x",
             None,
             [{"body": "x"}],
+            {"body": "x", "headers": {"Queuey-dead-letter": {}}},
         ]
         text = json.dumps({"messages": batch}).replace("Infinity", "1e400").encode()
         response = self.batch(text)
@@ -150,6 +152,7 @@ class BatchTests(MessagesTestCase):
             "24": "is not an object",
             "25": "is not an object",
             "26": "is not an object",
+            "27/headers": BAD_NAME,
         }
         self.assertEqual(
             self.errors("invalid-body", response), {f"/messages/{place}": text for place, text in places.items()}

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.model.letters import (
     LETTER,
     ONLY,
+    ORIGIN,
     Letter,
     copy_for,
     copy_key,
@@ -36,7 +37,7 @@ LETTERS = st.builds(
     st.text(max_size=256),
 )
 VALUES = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=3)
-HEADERS = st.none() | st.dictionaries(st.text() | st.sampled_from([LETTER, ONLY]), VALUES).map(
+HEADERS = st.none() | st.dictionaries(st.text() | st.sampled_from(["from", "Queuey"]), VALUES).map(
     lambda headers: json.dumps(headers, ensure_ascii=False).encode("utf-8", "replace")
 )
 
@@ -48,7 +49,7 @@ def content(headers: bytes | None) -> Content:
 def own(of: Content) -> dict[str, Any]:
     """The headers without what is of ours."""
     found = json.loads(of.headers or b"{}")
-    return {name: value for name, value in found.items() if name not in (LETTER, ONLY)}
+    return {name: value for name, value in found.items() if name not in (LETTER, ONLY, ORIGIN)}
 
 
 class LetterTests(SynchronousTestCase):
@@ -59,7 +60,7 @@ class LetterTests(SynchronousTestCase):
         self.assertEqual(letter_of(after), letter)
         self.assertEqual((after.body, after.content_type, own(after)), (b"body", "text/plain", own(before)))
         again = dead_letter(copy_for(after, GID), letter)
-        self.assertEqual(again, after)
+        self.assertEqual((letter_of(again), own(again)), (letter, own(before)))
 
     @given(HEADERS | st.binary(max_size=40))
     def test_what_is_none(self, headers: bytes | None) -> None:
@@ -98,6 +99,16 @@ class CopyTests(SynchronousTestCase):
         self.assertEqual(own(copy), own(before))
         self.assertFalse(is_only_for_another(copy, GID))
         self.assertTrue(is_only_for_another(copy, bytes(16)))
+
+    @given(HEADERS, st.lists(LETTERS, min_size=1, max_size=3))
+    def test_origin(self, headers: bytes | None, letters: list[Letter]) -> None:
+        """However often a message becomes a dead letter and a copy, who goes by ids knows it by its first one."""
+        now = content(headers)
+        for letter in letters:
+            now = copy_for(dead_letter(now, letter), GID)
+        first = letters[0].address
+        self.assertEqual(json.loads(now.headers or b"")[ORIGIN], f"{first.id.hex()}-{first.partition}")
+        self.assertNotIn(LETTER, json.loads(now.headers or b""))
 
     @given(st.binary(max_size=40))
     def test_any_headers(self, headers: bytes) -> None:

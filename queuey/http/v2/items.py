@@ -29,6 +29,9 @@ MAX_HEADERS: Final = 8192
 MAX_KEY: Final = 255
 """Characters of an Idempotency-Key at the most."""
 
+RESERVED: Final = "queuey-"
+"""What the names of a message's own headers do not begin with, in any case of letters: Queuey's own do."""
+
 KEY: Final = "idempotency_key"
 """The member by which a message of a stream is stored once."""
 
@@ -59,6 +62,8 @@ def encoded_headers(headers: Any) -> bytes | str:
     """A message's own headers as they are stored, or in words what is wrong with them."""
     if type(headers) is not dict:
         return "is not an object"
+    if any(name[: len(RESERVED)].lower() == RESERVED for name in headers):
+        return f'has a name that begins with "{RESERVED}" in some case of letters, as only those of Queuey itself do'
     try:
         encoded = _compact(headers).encode("utf-8")
     except (ValueError, RecursionError):

@@ -9,7 +9,7 @@ from queuey.http.problems import CODES, TYPE
 from queuey.http.v2.appends import MOST_MESSAGES
 from queuey.http.v2.claims import DEFAULT_LIMIT as CLAIMED
 from queuey.http.v2.groups import MAX_GROUP_NAME
-from queuey.http.v2.items import MAX_HEADERS, MAX_KEY, MAX_TYPE
+from queuey.http.v2.items import MAX_HEADERS, MAX_KEY, MAX_TYPE, RESERVED
 from queuey.http.v2.moving import MOST_IDS
 from queuey.http.v2.openapi.parts import Object, schema
 from queuey.http.v2.pages import DEFAULT_BYTES, MAX_BYTES, MAX_LIMIT, MAX_WAIT
@@ -115,9 +115,12 @@ _DUPLICATE: Final = {
 }
 _USER_HEADERS: Final = {
     "type": "object",
-    "description": f"The sender's own headers, kept as they are: at most {MAX_HEADERS} bytes of compact JSON.",
+    "description": f"The sender's own headers, kept as they are: at most {MAX_HEADERS} bytes of compact JSON; and what "
+    f"Queuey adds, under names that begin with `{RESERVED}`.",
     "examples": [{"trace": "7c2d"}],
 }
+
+_USER_NAME: Final = "^(?!" + "".join(f"[{letter.upper()}{letter}]" for letter in RESERVED[:-1]) + "-)"
 
 
 def _members_of_queue(sent: bool) -> Object:
@@ -153,7 +156,7 @@ def _new_message() -> Object:
         "partition": _PARTITION,
         "key": _text("Messages of one key go to one partition.", minLength=1),
         "delay": _DELAY,
-        "headers": _USER_HEADERS,
+        "headers": {**_USER_HEADERS, "propertyNames": {"pattern": _USER_NAME}},
     }
 
 
@@ -365,7 +368,7 @@ def _groups() -> Object:
     kept = "name start lease max_deliveries dead_letter order guarantee created version"
     group = _members_of_group(sent=False)
     lag = {"type": "array", "description": "Where it is, partition by partition.", "items": _lag()}
-    sent = {**_members_of_group(sent=True), "lag": {"readOnly": True, "description": "Passed over.", "type": "array"}}
+    sent = {**_members_of_group(sent=True), "lag": {"readOnly": True, "description": "Passed over, whatever it is."}}
     nullable = {name: _or_null(of) for name, of in sent.items()}
     return {
         "GroupSettings": {

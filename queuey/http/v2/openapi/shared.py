@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from queuey.http.v2.groups import MAX_GROUP_NAME
-from queuey.http.v2.items import MAX_HEADERS, MAX_KEY
+from queuey.http.v2.items import MAX_HEADERS, MAX_KEY, RESERVED
 from queuey.http.v2.openapi.parts import Object, header, in_path, query
 from queuey.http.v2.openapi.schemas import EXPIRES, ID, TIME, TIME_OR_SECONDS
 from queuey.model.message import MAX_TTL
@@ -74,7 +74,8 @@ def parameters() -> Object:
         "ttl": query("ttl", "Seconds to live; what the queue says.", number(1, MAX_TTL), 3600),
         "Queuey-Headers": header(
             "Queuey-Headers",
-            f"The sender's own headers: a JSON object of at most {MAX_HEADERS} bytes, percent-encoded.",
+            f"The sender's own headers: a JSON object of at most {MAX_HEADERS} bytes, percent-encoded. No name "
+            f"begins with `{RESERVED}`, in any case of letters: those are Queuey's own.",
             {"type": "string", "pattern": _ENCODED_OBJECT},
             "%7B%22trace%22%3A%227c2d%22%7D",
         ),
