@@ -263,6 +263,18 @@ class KeyTests(GroupTestCase):
             self.assertEqual([message["body"] for message in answer["messages"]], [body])
         self.assertEqual(self.given("h", "shared", "k", limit=1), ["a"])
 
+    def test_many(self) -> None:
+        """A partition takes so many keys at a time; claims without one go on, and a lease that ends makes room."""
+        self.batch([{"body": f"{number}"} for number in range(300)])
+        for number in range(256):
+            self.assertEqual(self.given(key=f"{number}", limit=1, lease=60), [f"{number}"])
+        answer = self.expect(200, self.ask_claim(None, Idempotency_Key='"one more"'))
+        self.assertEqual(answer, {"messages": [], "blocked": "in-flight-limit"})
+        self.assertEqual(self.given(limit=1, lease=600), ["256"])
+        self.assertEqual(self.given(key="7"), ["7"])
+        self.clock.advance(61)
+        self.assertEqual(self.given(key="one more", limit=1), ["0"])
+
     def test_syntax(self) -> None:
         """As with appending."""
         for key in ("k", '"', '""', '"' + "k" * 256 + '"', '"ü"'):
