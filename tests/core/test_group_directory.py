@@ -543,6 +543,68 @@ class UnknownTests(Case):
         self.assertEqual(error.applied, "no")
 
 
+class ContendedTests(Case):
+    """Others come in between again and again."""
+
+    def test_changes_of_rows(self) -> None:
+        group, _ = self.put()
+        self.patch(GroupRows, "write", lambda rows, group: succeed(None))
+        changes = GroupChanges(lease=5)
+        for answer in (
+            self.here.put(self.queue, "other", changes, anyhow),
+            self.here.put(self.queue, "g", changes, anyhow),
+            self.here.change(self.queue, group, changes, anyhow),
+            self.here.delete(self.queue, group, anyhow),
+            GroupRows(self.world.store.states, self.world.random).remove_all(self.queue),
+        ):
+            self.assertIn("by others", self.refused(Unavailable, answer))
+
+    def test_changes_of_all_else(self) -> None:
+        """Of the index, and of states."""
+        group, _ = self.put()
+        self.world.post(self.queue, b"x")
+        self.world.run(self.world.front().claim(self.queue, group))
+
+        async def never(*_: object) -> None:
+            """Somebody else was first."""
+
+        self.patch(GroupRows, "_swap", never)
+        found = GroupRows(self.world.store.states, self.world.random)
+        for answer in (found.enlist(self.queue.incarnation, "h"), found.remove(group, 2), found.remove(group, 0)):
+            self.assertIn("by others", self.refused(Unavailable, answer))
+
+    def test_an_end_that_cannot_be_finished_yet(self) -> None:
+        """Whoever asks for the group is told that there is none; the next one finishes it."""
+        group, _ = self.put()
+        rows = GroupRows(self.world.store.states, self.world.random)
+        self.successResultOf(rows.write(attrs.evolve(group, ended=True)))
+        states = Vague(self.world.store.states, "fk")
+        self.patch(self.there, "_rows", GroupRows(cast(IStateStore, states), self.world.random))
+        self.refused(NoSuchGroup, self.there.find(self.queue, "g"))
+        self.assertIsNotNone(self.successResultOf(rows.read(self.queue.incarnation, "g")))
+        self.refused(NoSuchGroup, self.there.find(self.queue, "g"))
+        self.assertIsNone(self.successResultOf(rows.read(self.queue.incarnation, "g")))
+
+    def test_an_end_that_is_being_finished(self) -> None:
+        """It is not begun a second time by the same process."""
+        group, _ = self.put()
+        rows = GroupRows(self.world.store.states, self.world.random)
+        self.successResultOf(rows.write(attrs.evolve(group, ended=True)))
+        begun: list[Deferred[None]] = []
+
+        def remove(*_: object) -> Deferred[None]:
+            begun.append(Deferred())
+            return begun[-1]
+
+        self.patch(GroupRows, "remove", remove)
+        for _ in range(3):
+            self.refused(NoSuchGroup, self.there.find(self.queue, "g"))
+        self.assertEqual(len(begun), 1)
+        begun[0].callback(None)
+        self.refused(NoSuchGroup, self.there.find(self.queue, "g"))
+        self.assertEqual(len(begun), 2)
+
+
 class DyingTests(GroupCase):
     """A process dies in the middle: whoever comes next finds nothing half done, or finishes it."""
 
