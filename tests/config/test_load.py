@@ -306,6 +306,11 @@ MISTAKES = (
         "[application:app] max_bytes: cannot be had with backend = cassandra: a cluster does not count bytes exactly",
     ),
     (
+        "[storage]\nbackend = cassandra\n[application:app]\nmax_queue_messages = 5",
+        "[application:app] max_queue_messages: cannot be had with backend = cassandra: a cluster does not count "
+        "messages exactly",
+    ),
+    (
         "[storage]\nbackend = queuey.storage.memory.MemoryQueuBackend",
         "[storage] backend: queuey.storage.memory.MemoryQueuBackend is not known; allowed: sqlite, memory, cassandra; "
         "did you mean queuey.storage.memory.MemoryQueueBackend?",
