@@ -9,7 +9,8 @@ import attrs
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.python.failure import Failure
 
-from queuey.core.groups.rows import GroupRows
+from queuey.core.groups.directory import check_group
+from queuey.core.groups.rows import GroupRows, in_parallel
 from queuey.deferreds import Turns, deferred, shield
 from queuey.errors import Conflict, InvalidUpdate, NoSuchQueue, NotPromised, QueueyError, Unavailable
 from queuey.interfaces import IPolicies, IStore, Promises
@@ -189,7 +190,23 @@ class QueueDirectory:
         if resolved(settings, policy) == resolved(queue.settings, policy):
             return queue
         check_promise(settings, policy, self.store.promises)
+        if settings.consistency is not queue.settings.consistency:
+            await self._check_groups(queue, settings, policy)
         return await shield(self.store.update(queue, settings))
+
+    async def _check_groups(self, queue: Queue, settings: QueueSettings, policy: Policy) -> None:
+        """Refuse settings of a queue by which one of its groups would promise what it cannot keep."""
+        promises = self.store.promises
+        lasting = Consistency.VERY_STRONG if promises.apart else Consistency.STRONG
+        if promises.no_groups or settings.consistency in (lasting, Consistency.VERY_STRONG):
+            return
+        names = sorted(await self.groups.names(queue.incarnation))
+        for group in await in_parallel(names, lambda name: self.groups.read(queue.incarnation, name)):
+            if group is not None and not group.ended:
+                try:
+                    check_group(group.settings, settings, policy, promises)
+                except NotPromised as problem:
+                    raise NotPromised(f'The group "{group.name}" is in the way. {problem.text}') from None
 
     @deferred
     async def delete(self, queue: Queue) -> None:

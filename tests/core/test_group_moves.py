@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from random import Random
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred
 
 from queuey.core.groups import redriving
@@ -21,7 +23,8 @@ from queuey.model.message import Address, Content, Message
 from queuey.model.policy import Ack
 from queuey.model.queue import Consistency, Queue
 from queuey.model.timeid import SECOND, Ticks, ticks_of
-from tests.core.group_fronts import Front, GroupCase, OnCassandra, OnSQLite, World
+from tests.core.group_fronts import Cut, Front, GroupCase, OnCassandra, OnSQLite, World
+from tests.histories.groups.unreliable import Calls, UnreliableStore
 
 EVERYTHING = Redriving()
 
@@ -260,6 +263,23 @@ class OutOnSQLiteTests(OnSQLite, OutTests):
 
 class OutOnCassandraTests(OnCassandra, OutTests):
     """The same on a cluster."""
+
+    def test_the_queue_becomes_weak(self) -> None:
+        """It cannot keep dead letters from being doubled: the message waits until it can again."""
+        self.reject(b"a")
+        weak = attrs.evolve(self.dead.settings, consistency=Consistency.WEAK)
+        self.dead = self.successResultOf(self.world.store.update(self.dead, weak))
+        self.carry_out()
+        (entry,) = self.world.state(self.queue, self.group).open.values()
+        self.assertEqual((entry.kind, entry.setbacks), (WAITING, 1))
+        self.assertEqual(self.world.bodies(self.dead), [])
+        strong = attrs.evolve(weak, consistency=Consistency.STRONG)
+        self.dead = self.successResultOf(self.world.store.update(self.dead, strong))
+        self.world.advance(5)
+        self.mark()
+        self.carry_out()
+        self.world.advance(1)
+        self.assertEqual(self.world.bodies(self.dead), [b"a"])
 
 
 def failing(front: Front, error: Exception, at: int) -> None:
@@ -810,3 +830,71 @@ class DyingOnSQLiteTests(OnSQLite, DyingTests):
 
 class DyingOnCassandraTests(OnCassandra, DyingTests):
     """The same on a cluster."""
+
+
+class RacingTests(Case):
+    """Several processes at once, whose calls take turns in any order, and fail, or are done though nobody knows."""
+
+    def race(self, seed: int, broken: bool) -> list[str]:
+        """What was acked, by its body: two processes carry out what is marked, two take back all there is, and two
+        claim and ack; then one does all that until nothing is left."""
+        world = self.new_world()
+        queue, dead, group = self.prepare(world)
+        front = world.front()
+        bodies = [b"%d" % number for number in range(4)]
+        world.post(queue, *bodies)
+        taken = world.run(front.claim(queue, group))
+        world.run(front.settle(queue, group, Action.REJECT, taken))
+        calls, acked = Calls(Random(seed)), list[str]()
+        calls.broken = broken
+        names = {one.id: body.decode() for one, body in zip(taken, bodies, strict=True)}
+
+        async def carry(front: Front) -> None:
+            for _ in range(2):
+                await front.carry_out(queue, group)
+
+        async def back(front: Front) -> None:
+            for _ in range(3):
+                await front.redrive(queue, group, EVERYTHING)
+
+        async def work(front: Front) -> None:
+            for _ in range(3):
+                taken = await front.claim(queue, group)
+                try:
+                    outcomes = await front.settle(queue, group, Action.ACK, taken)
+                except Unavailable as error:
+                    acked.extend(f"{names[one.id]}?" for one in taken if error.applied != "no")
+                    raise
+                acked.extend(
+                    names[one.id] for one, outcome in zip(taken, outcomes, strict=True) if outcome is Outcome.ACKED
+                )
+
+        for number, act in enumerate((carry, carry, back, back, work, work)):
+            front = Front(world, Cut(), lambda store, number=number: UnreliableStore(lambda: store, calls, number))
+            Deferred.fromCoroutine(act(front)).addErrback(lambda failure: failure.trap(Unavailable, KeyInUse))
+        while calls:
+            calls.release()
+            if calls:
+                world.advance(0.01)
+        calls.calm()
+        front = world.front()
+        for _ in range(3):
+            world.advance(60)
+            world.run(front.carry_out(queue, group))
+            world.run(front.redrive(queue, group, EVERYTHING))
+            world.run(work(front))
+        self.assertEqual((world.bodies(dead), world.state(queue, group).open), ([], {}), seed)
+        return sorted(acked)
+
+    def test_all_goes_well(self) -> None:
+        """Each message is acked, and once."""
+        for seed in range(100):
+            self.assertEqual(self.race(seed, broken=False), ["0", "1", "2", "3"], seed)
+
+    def test_much_goes_wrong(self) -> None:
+        """Each message is acked once, or nobody knows."""
+        for seed in range(300):
+            acked = self.race(seed, broken=True)
+            self.assertEqual({one[0] for one in acked}, {"0", "1", "2", "3"}, (seed, acked))
+            for name in "0123":
+                self.assertLessEqual(acked.count(name), 1, (seed, acked))

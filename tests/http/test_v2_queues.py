@@ -258,6 +258,33 @@ class PromiseTests(QueueTestCase):
         self.assertEqual(list(errors), ["NotPromised"])
         self.assertEqual(self.get("q"), queue)
 
+    def test_weak_under_groups(self) -> None:
+        """A queue does not become weak under a group that promises exactly once, whichever face it is asked through."""
+        queue, group = self.made("q"), "/queues/q/groups/ledger"
+        self.expect(201, self.send("PUT", "/queues/q/groups/a"))
+        self.expect(201, self.send("PUT", group, {"guarantee": "exactly-once"}))
+        problem = self.problem("not-promised", self.change("q", {"consistency": "weak"}))
+        self.assertIn('The group "ledger" is in the way.', problem["detail"])
+        self.problem("not-promised", self.put("q", {"consistency": "weak"}))
+        errors = self.refused(400, self.form("PUT", "/v1/app/q", OWNER, consistency="weak"))
+        self.assertEqual(list(errors), ["NotPromised"])
+        self.assertEqual(self.get("q"), queue)
+        self.expect(200, self.change("q", {"consistency": "very-strong"}))
+        self.assertEqual(self.send("DELETE", group).status, 204)
+        self.expect(200, self.change("q", {"consistency": "weak"}))
+        self.problem("not-promised", self.send("PUT", group, {"guarantee": "exactly-once"}))
+        self.expect(200, self.change("q", {"ttl": 60}))
+
+    def test_weaker_over_data_centres(self) -> None:
+        """Where groups need queues that are very strong, those stay so that have some."""
+        self.made("q", consistency="very-strong")
+        self.made("bare", consistency="very-strong")
+        self.expect(201, self.send("PUT", "/queues/q/groups/g"))
+        store: Any = self.store
+        store.promises = attrs.evolve(store.promises, apart=True)
+        self.assertIn('"g"', self.problem("not-promised", self.change("q", {"consistency": "strong"}))["detail"])
+        self.expect(200, self.change("bare", {"consistency": "strong"}))
+
     def test_a_store_that_cannot(self) -> None:
         """What the store says why is passed on."""
         self.store.promises = Promises("nothing", False, "Thrift has no transactions.")

@@ -14,13 +14,13 @@ from queuey.core.groups.cells import Source
 from queuey.core.groups.rows import GroupRows, contended, in_parallel
 from queuey.deferreds import Turns, deferred, shield
 from queuey.errors import InvalidRequest, NoSuchGroup, NoSuchQueue, NotPromised, QueueyError, StorageFull
-from queuey.interfaces import IPolicies, IStore
+from queuey.interfaces import IPolicies, IStore, Promises
 from queuey.model.group import Order, Terms
 from queuey.model.group_rows import state_key
 from queuey.model.group_settings import Group, GroupSettings, Start
 from queuey.model.group_state import GENERATION, GroupState, Target
 from queuey.model.policy import Policy
-from queuey.model.queue import Consistency, Guarantee, Queue
+from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings
 from queuey.model.timeid import HIGHEST, LOWEST, SECOND, MessageId, Ticks, lower_bound
 from queuey.model.window import Merge, Position
 
@@ -280,17 +280,7 @@ class GroupDirectory:
 
         :param before: what they were, which nobody asks for anew.
         """
-        promises = self._store.promises
-        consistency = queue.settings.consistency
-        if promises.no_groups:
-            raise NotPromised(promises.no_groups)
-        if promises.apart and consistency is not Consistency.VERY_STRONG:
-            raise NotPromised("Over several data centres a group needs a queue whose consistency is very_strong.")
-        if _guarantee(settings, queue, policy) is Guarantee.EXACTLY_ONCE:
-            if promises.not_once:
-                raise NotPromised(f"Exactly once cannot be promised here. {promises.not_once}")
-            if consistency is Consistency.WEAK:
-                raise NotPromised("Exactly once cannot be promised for a group of a queue whose consistency is weak.")
+        check_group(settings, queue.settings, policy, self._store.promises)
         if settings.dead_letter is not None and (before is None or before.dead_letter != settings.dead_letter):
             await self._check_dead_letter(queue, settings.dead_letter)
 
@@ -341,17 +331,33 @@ class GroupDirectory:
         if settings.dead_letter is not None:
             (found,) = await self._store.describe(queue.application, (settings.dead_letter,))
             target = Target(settings.dead_letter, 0 if found is None else found.incarnation)
-        at_most_once = _guarantee(settings, queue, policy) is Guarantee.AT_MOST_ONCE
+        at_most_once = _guarantee(settings, queue.settings, policy) is Guarantee.AT_MOST_ONCE
         return Terms(settings.order, settings.max_deliveries, target, at_most_once)
 
 
-def _guarantee(settings: GroupSettings, queue: Queue, policy: Policy) -> Guarantee:
-    return settings.guarantee or queue.settings.guarantee or policy.guarantee
+def check_group(settings: GroupSettings, queue: QueueSettings, policy: Policy, promises: Promises) -> None:
+    """Refuse a group that promises what cannot be kept in a queue that has these settings.
+
+    :raise NotPromised: saying why.
+    """
+    if promises.no_groups:
+        raise NotPromised(promises.no_groups)
+    if promises.apart and queue.consistency is not Consistency.VERY_STRONG:
+        raise NotPromised("Over several data centres a group needs a queue whose consistency is very_strong.")
+    if _guarantee(settings, queue, policy) is Guarantee.EXACTLY_ONCE:
+        if promises.not_once:
+            raise NotPromised(f"Exactly once cannot be promised here. {promises.not_once}")
+        if queue.consistency is Consistency.WEAK:
+            raise NotPromised("Exactly once cannot be promised for a group of a queue whose consistency is weak.")
+
+
+def _guarantee(settings: GroupSettings, queue: QueueSettings, policy: Policy) -> Guarantee:
+    return settings.guarantee or queue.guarantee or policy.guarantee
 
 
 def _resolved(settings: GroupSettings, queue: Queue, policy: Policy) -> GroupSettings:
     """Settings with what the queue has in place of what was not chosen."""
-    return attrs.evolve(settings, guarantee=_guarantee(settings, queue, policy))
+    return attrs.evolve(settings, guarantee=_guarantee(settings, queue.settings, policy))
 
 
 def no_such_group() -> NoSuchGroup:
