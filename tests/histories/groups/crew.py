@@ -87,7 +87,13 @@ class _Asking:
         return self._redrive(intent)
 
     def _claim(self, intent: ToClaim) -> tuple[Told, Answer]:
-        wanted = {"limit": intent.limit, "lease": intent.lease, "wait": intent.wait, "max_bytes": intent.max_bytes}
+        wanted: dict[str, Any] = {
+            "limit": intent.limit,
+            "lease": intent.lease,
+            "wait": intent.wait,
+            "max_bytes": intent.max_bytes,
+            "partitions": intent.partitions,
+        }
         headers = {} if intent.key is None else {"Idempotency-Key": f'"{intent.key}"'}
         answer = self._post("claims", {name: value for name, value in wanted.items() if value is not None}, headers)
         told = self._told(answer)

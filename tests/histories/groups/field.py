@@ -15,14 +15,14 @@ from tests.histories.clients import Client, Log, Worker, working
 from tests.histories.groups.checkers import Verdict, judge
 from tests.histories.groups.crew import ServerClock, ask_until, crew, dead_letters, path_of, set_aside, set_up
 from tests.histories.groups.history import End, GroupHistory, Plan
-from tests.histories.groups.minds import PLANS, QUIET, DrainMind, minds
+from tests.histories.groups.minds import PARTITIONS, PLANS, QUIET, DrainMind, minds
 from tests.histories.groups.view import View
 from tests.histories.producers import producers
 from tests.histories.readers import read_all, readers
 from tests.live.cassandra.histories import SHOWN
 from tests.live.cassandra.load import Target
 
-LOG: Final = Log("q", 3)
+LOG: Final = Log("q", PARTITIONS)
 
 KEPT: Final = Path(__file__).parents[3] / ".histories"
 """Where histories are kept in which something is wrong."""

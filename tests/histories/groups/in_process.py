@@ -55,7 +55,9 @@ from tests.histories.groups.history import (
 )
 from tests.histories.groups.minds import (
     DEAD,
+    PARTITIONS,
     PLANS,
+    QUIET,
     DrainMind,
     Intent,
     Mind,
@@ -76,8 +78,14 @@ from tests.live.cassandra.histories import Outcome, Spot, Stored
 
 APPLICATION: Final = "a"
 QUEUE: Final = "q"
-PARTITIONS: Final = 3
 POLICY: Final = Policy(APPLICATION, 1 << 20, Guarantee.EXACTLY_ONCE)
+
+KILLS: Final = 0.002
+JUMPS: Final = 0.001
+"""How often a front end ends, and how often the wall clock is set, of 1, at each step."""
+
+FARTHEST: Final = 5.0
+"""Seconds by which it is set back at the most."""
 
 STEP: Final = 1e-6
 """Seconds between two things that happen one after another, as they are noted."""
@@ -118,6 +126,9 @@ class ClockedSubject(Subject, Protocol):
     @property
     def clock(self) -> Clock: ...
 
+    @property
+    def clock_goes_back(self) -> bool: ...
+
 
 class World:
     """One queue, its groups, two front ends, and all clients.
@@ -134,6 +145,7 @@ class World:
         self._random = Random(seed)
         self._calls = Calls(self._random)
         self._steps = 0
+        self._ahead = 0.0
         self._groups: dict[str, Group] = {}
         self._numbers = count()
         self._fronts = [self._front() for _ in range(fronts)]
@@ -202,12 +214,14 @@ class World:
         """
         for _ in range(steps):
             self._step()
-            if self._random.random() < 0.002:
+            if self._random.random() < KILLS:
                 self._kill(self._random.randrange(len(self._fronts)))
+            if self._random.random() < JUMPS and self._subject.clock_goes_back:
+                self._set_clock(self._random.choice((-2.0, 0.0, 1.0, 3.0)))
         self._calls.calm()
         self._hands = [hand for hand in self._hands if hand.busy]
         self._work_off(steps)
-        self._hands = [Hand(DrainMind(plan), place % 2) for place, plan in enumerate(self._plans)]
+        self._hands = [Hand(DrainMind(plan, QUIET + FARTHEST), place % 2) for place, plan in enumerate(self._plans)]
         self._work_off(2000 + 3 * steps)
         return View(self.history, self._end(), self._plans, slack=0.0)
 
@@ -250,6 +264,13 @@ class World:
             if hand.busy is not None and hand.front == place:
                 intent, invoked = hand.busy
                 self._over(hand, intent, self._unknown(hand, intent, invoked, Outcome.UNKNOWN))
+
+    def _set_clock(self, ahead: float) -> None:
+        """The wall clock is set, so many seconds off from where it began to be."""
+        self._subject.wall.seconds += ahead - self._ahead
+        self._ahead = ahead
+        at = self.now()
+        self.history.broken(Fault("clock set", at, at, sets_clock=True))
 
     # What clients do
 
@@ -381,6 +402,7 @@ class _Doing:
             lease=intent.lease,
             wait=float(intent.wait),
             max_bytes=intent.max_bytes or 1 << 20,
+            partitions=intent.partitions,
             key=blake2b(intent.key.encode(), digest_size=16).digest() if intent.key else None,
         )
         answer = await self._front.groups.claim(self._queue, group, claiming)

@@ -27,6 +27,7 @@ OLD: Final = 0.15
 FORGED: Final = 0.05
 PATIENT: Final = 0.15
 SMALL: Final = 0.1
+PARTIAL: Final = 0.1
 """How often each of these happens, of 1."""
 
 PERSISTENT: Final = 0.9
@@ -40,6 +41,9 @@ LONGEST: Final = 3
 
 QUIET: Final = 2.0 * LONGEST
 """Seconds for which a group that is emptied has to give nothing: longer than any lease, or delay, that may be left."""
+
+PARTITIONS: Final = 3
+"""Of the queue that the groups are of."""
 
 DEAD: Final = "dead"
 """The queue of dead letters."""
@@ -60,12 +64,13 @@ PLANS: Final = (
 
 @attrs.frozen
 class ToClaim:
-    """:ivar lease: ``None`` is the group's; ``max_bytes``: ``None`` is not to say."""
+    """:ivar lease: ``None`` is the group's; ``max_bytes`` and ``partitions``: ``None`` is not to say."""
 
     limit: int
     lease: int | None = None
     wait: int = 0
     max_bytes: int | None = None
+    partitions: tuple[int, ...] | None = None
     key: str | None = None
 
 
@@ -240,6 +245,7 @@ class WorkerMind:
             self._random.choice((None, None, 1, 2, LONGEST)),
             self._random.randint(1, 2) if self._chance(PATIENT) else 0,
             1 if self._chance(SMALL) else None,
+            self._random.choice(((1,), (3,), (2, 3), (3, 1))) if self._chance(PARTIAL) else None,
             key,
         )
 
