@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 from queuey.config.urls import url_problem
-from tests.config.support import APPLICATION, SettingsTestCase
+from tests.config.support import APPLICATION, KEY, SettingsTestCase
 
 ROOT = Path(__file__).parents[2]
 JWT = "[jwt:idp]\nissuer = https://id.example.org/realm\naudience = queuey\n"
@@ -122,6 +124,21 @@ class IdentityTests(SettingsTestCase):
         self.assertIn("'https://a/?x' has a query, which an issuer has not", line)
         (line,) = self.problems("[jwt:idp]\nissuer = http://a/\naudience = q\n" + APPLICATION)
         self.assertIn("[jwt:idp] issuer: 'http://a/' is not of https, which only a service on this machine", line)
+
+
+class PageTests(SettingsTestCase):
+    """docs/identities.rst."""
+
+    def test_settings(self) -> None:
+        """What is shown there loads, and believes whom it says."""
+        text = (ROOT / "docs" / "identities.rst").read_text(encoding="utf-8")
+        blocks = re.findall(r"(?m)^\.\. code-block:: ini\n((?:\n|   .*\n)+)", text)
+        known = []
+        for block in blocks:
+            settings = self.load(f"[application_keys]\nletters = {KEY}\n{textwrap.dedent(block)}")
+            (application,) = settings.applications
+            known.append((settings.identities.names, application.policy.identities, settings.warnings))
+        self.assertEqual(known, [(("company",), ("company",), ()), (("browserid",), ("browserid",), ())])
 
 
 class LibraryTests(SettingsTestCase):
