@@ -110,13 +110,14 @@ class CutStore:
 class Front:
     """One process.
 
+    :param through: how it sees the store.
     :ivar cut: where it dies.
     """
 
-    def __init__(self, world: World, cut: Cut) -> None:
+    def __init__(self, world: World, cut: Cut, through: Callable[[IStore], Any] = lambda store: store) -> None:
         self.cut = cut
         self._world = world
-        self._store = store = cast(IStore, CutStore(world.subject.store, cut))
+        self._store = store = cast(IStore, through(cast(IStore, CutStore(world.subject.store, cut))))
         policies = GivenPolicies(lambda: {"app": world.policy})
         self.waits = Waits(world.clock, lambda arrived: 1.0)
         self.directory = GroupDirectory(store, policies, world.now, world.random)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -14,6 +15,7 @@ from queuey.core.groups.directory import GroupChanges
 from queuey.core.groups.moves import is_for_others
 from queuey.core.groups.values import Redriving
 from queuey.errors import InvalidRequest, KeyInUse, StorageFull, Unavailable
+from queuey.interfaces import IStore
 from queuey.model import group as rules
 from queuey.model.group import Action, Outcome
 from queuey.model.group_settings import Group
@@ -870,7 +872,7 @@ class RacingTests(Case):
                 )
 
         for number, act in enumerate((carry, carry, back, back, work, work)):
-            front = Front(world, Cut(), lambda store, number=number: UnreliableStore(lambda: store, calls, number))
+            front = Front(world, Cut(), partial(_unreliable, calls, number))
             Deferred.fromCoroutine(act(front)).addErrback(lambda failure: failure.trap(Unavailable, KeyInUse))
         while calls:
             calls.release()
@@ -898,3 +900,8 @@ class RacingTests(Case):
             self.assertEqual({one[0] for one in acked}, {"0", "1", "2", "3"}, (seed, acked))
             for name in "0123":
                 self.assertLessEqual(acked.count(name), 1, (seed, acked))
+
+
+def _unreliable(calls: Calls, number: int, store: IStore) -> UnreliableStore:
+    """One front end's way to a store."""
+    return UnreliableStore(lambda: store, calls, number)
