@@ -113,6 +113,7 @@ class Spied:
         self.lookups: list[Sequence[Address]] = []
         self.held = Held()
         self.broken: set[int] = set()
+        self.unreadable = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -125,6 +126,9 @@ class Spied:
 
     def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[LookupSlice]:
         self.lookups.append(addresses)
+        if self.unreadable:
+            self.unreadable -= 1
+            return fail(away())
         return self._store.lookup(queue, addresses, ack)
 
 

@@ -16,7 +16,7 @@ from queuey.errors import NoSuchGroup, StorageFull, Unavailable
 from queuey.interfaces import Outcome as Swapped
 from queuey.model.group import Action, Order, Outcome
 from queuey.model.group_settings import GroupSettings, Start
-from queuey.model.group_state import MAX_OPEN
+from queuey.model.group_state import MAX_CLAIMS, MAX_OPEN
 from queuey.model.letters import copy_for
 from queuey.model.message import Address, Content, Draft
 from queuey.model.queue import Guarantee
@@ -474,6 +474,27 @@ class HangingUpTests(GroupCase):
         self.group = self.make_group(max_deliveries=1)
         self.test_while_it_is_stored()
 
+    def test_all_of_a_round(self) -> None:
+        self.spied.held.on = True
+        first = self.claiming(limit=1)
+        for _ in range(2):
+            self.hung_up(limit=1)
+        merges = len(self.spied.merges)
+        self.spied.held.let_all_go()
+        self.assertEqual((bodies(self.successResultOf(first)), len(self.spied.merges)), ([b"1"], merges))
+        self.assertEqual(self.bodies(), [b"2"])
+
+    def test_it_cannot_be_given_back(self) -> None:
+        """The lease ends by itself then."""
+        self.spied.states.held.on = True
+        self.hung_up(lease=5)
+        self.spied.states.held.on = False
+        self.spied.states.failing = [away()]
+        self.spied.states.held.let_all_go()
+        self.assertEqual(self.bodies(), [])
+        self.advance(5)
+        self.assertEqual(self.bodies(), [b"1", b"2"])
+
     def test_what_others_take_in_the_same_round(self) -> None:
         self.spied.held.on = True
         first = self.claiming(limit=1)
@@ -546,6 +567,12 @@ class KeyTests(GroupCase):
         self.spied.states.held.let_all_go()
         self.assertEqual(self.bodies(limit=2), [b"3", b"4"])
         self.assertEqual(self.bodies(limit=2, key=KEY), [b"1", b"2"])
+
+    def test_a_repeat_that_cannot_be_read(self) -> None:
+        first = self.claim(limit=2, key=KEY)
+        self.spied.unreadable = 1
+        self.failureResultOf(self.claiming(limit=2, key=KEY), Unavailable)
+        self.assertEqual(self.claim(limit=2, key=KEY), first)
 
     def test_two_at_the_same_time(self) -> None:
         self.spied.held.on = True
@@ -636,6 +663,49 @@ class KeysOfPartitionsTests(GroupCase):
         self.post(b"2", partition=self.others[0])
         first = self.claim(key=KEY, partitions=tuple(self.others))
         self.assertEqual((bodies(first), self.claim(key=KEY, partitions=tuple(self.others))), ([b"2"], first))
+
+    def test_one_that_takes_longer_than_its_lease(self) -> None:
+        """It gets nothing, since the pointer to it has ended; nobody has a lease of anything then."""
+        self.post(b"0", partition=self.home)
+        self.claim(lease=1000)  # from now on the group is near the end of the log, and its places are not written down
+        self.post(b"1", partition=self.others[2])
+        self.spied.states.held.on = True
+        waiting = self.claiming(key=KEY, lease=5)
+        self.spied.held.on = True
+        self.spied.states.held.release()
+        self.advance(6)
+        self.spied.held.let_all_go()
+        self.spied.states.held.let_all_go()
+        self.assertEqual(self.successResultOf(waiting), Delivered(()))
+        self.assertEqual(self.bodies(), [b"1"])
+
+    def test_a_message_at_home_before_the_pointer_is_left(self) -> None:
+        """Of two that ask for the same at once, the other one has got it at home meanwhile: it is answered the same."""
+        self.post(b"1", partition=self.others[2])
+        self.spied.held.on = True
+        first = self.claiming(key=KEY)
+        self.spied.held.release()
+        self.post(b"2", partition=self.home)
+        second = self.claiming(key=KEY)
+        self.spied.held.waiting.pop().callback(None)  # of the second one, at home
+        given = self.successResultOf(second)
+        self.assertEqual(bodies(given), [b"2"])
+        for _ in range(20):
+            if self.spied.held.waiting:
+                self.spied.held.release()
+        self.assertEqual(self.successResultOf(first), given)
+
+    def test_too_many_claims_under_a_key(self) -> None:
+        number = self.others[2]
+        self.post(*[b"x"] * (MAX_CLAIMS + 1), partition=number)
+        size = 0
+        for place in range(2000):
+            key = place.to_bytes(8, "big") * 2
+            if home_of(key, self.queue) == self.home and size < MAX_CLAIMS:
+                self.assertEqual(len(self.bodies(limit=1, key=key)), 1)
+                size += 1
+        self.assertEqual(self.claim(limit=1, key=KEY), Delivered((), blocked=True))
+        self.assertEqual(self.bodies(limit=1), [b"x"])
 
     def test_nothing_anywhere(self) -> None:
         replaces = self.spied.states.replaces
@@ -761,6 +831,13 @@ class WaitingTests(GroupCase):
     def test_a_group_that_is_deleted(self) -> None:
         waiting = self.claiming(wait=20)
         self.successResultOf(begun(self.groups.delete(self.queue, self.group, lambda _: None)))
+        self.clock.advance(0)
+        self.failureResultOf(waiting, NoSuchGroup)
+
+    def test_a_group_that_is_made_anew(self) -> None:
+        waiting = self.claiming(wait=20)
+        self.successResultOf(begun(self.groups.delete(self.queue, self.group, lambda _: None)))
+        self.make_group()
         self.clock.advance(0)
         self.failureResultOf(waiting, NoSuchGroup)
 

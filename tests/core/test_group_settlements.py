@@ -6,6 +6,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 from twisted.internet.defer import CancelledError
 
+from queuey.core.groups import settling
 from queuey.core.groups.directory import GroupChanges
 from queuey.core.groups.values import Settling
 from queuey.errors import NoSuchGroup, QueueyError, StorageFull, Unavailable
@@ -279,6 +280,17 @@ class DeadLetterTests(GroupCase):
         self.assertEqual(self.bodies(), [])
         self.assertEqual([message.content.body for message in self.read(self.dead)], [b"1"])
         self.assertEqual(self.settle(Action.ACK, *self.receipts), (STALE, Outcome.ALREADY_ACKED))
+
+    def test_there_is_no_end_of_what_is_on_its_way(self) -> None:
+        """Others mark as many as are finished; what was settled before that is said to be."""
+        drafts = [Draft(Content(b"x"), 600, 1) for _ in range(MAX_MOVES)]
+        self.successResultOf(self.messages.append(self.queue, drafts))
+        some = [*self.receipts, *receipts(self.claim(limit=1000))]
+        self.patch(settling, "_PASSES", 1)
+        asked = [Settling(Action.REJECT, text) for text in some]
+        error = self.failureResultOf(self.groups.settle(self.queue, self.group, asked), Unavailable).value
+        self.assertEqual((error.applied, len(self.read(self.dead))), ("partly", MAX_MOVES))
+        self.assertEqual(self.settle(Action.REJECT, *some).count(Outcome.DEAD_LETTERED), 2)
 
     def test_a_claim_finishes_what_was_begun(self) -> None:
         self.group = self.make_group(dead_letter="dead", max_deliveries=1)

@@ -110,13 +110,14 @@ class _Part:
                 applied = "yes"
                 claims.lines.changed(self._group, self._number, done.state)
                 marks = self._sort_out(done)
-                if not (marks or self._left):
+                if marks or self._left:
+                    await claims.finish_moves(self._queue, self._group, self._number, cell)
+                    self._look_after(marks, await cell.read())
+                if not self._left:
                     break
-                await claims.finish_moves(self._queue, self._group, self._number, cell)
-                self._look_after(marks, await cell.read())
             else:
                 raise Unavailable("Too many messages are on their way to dead-letter queues.")
-        except Unavailable as error:
+        except QueueyError as error:
             raise error if applied == "no" else _partly(error) from None
         finally:
             claims.lines.tell(self._group, self._number)
