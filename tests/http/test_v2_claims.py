@@ -334,6 +334,9 @@ class AtMostOnceTests(GroupTestCase):
         """The guarantee may be the queue's."""
         self.make("once", guarantee="at-most-once")
         self.appended("a", queue="once")
+        response = self.ask_claim(None, "g", "once", Idempotency_Key='"k"')
+        self.assertEqual(list(self.errors("invalid-parameters", response)), ["Idempotency-Key"])
+        self.problem("no-such-group", self.send("GET", self.group("", "g", "once")))
         (message,) = self.claimed(queue="once")
         self.assertNotIn("receipt", message)
         response = self.ask_claim(None, "g", "once", Idempotency_Key='"k"')

@@ -21,7 +21,7 @@ from queuey.http.v2.pages import DEFAULT_BYTES, MAX_BYTES, MAX_LIMIT, MAX_WAIT
 from queuey.http.v2.parameters import Members, Query, bad_field, members
 from queuey.http.wire import Request
 from queuey.model.access import Operation, is_application
-from queuey.model.group_settings import MAX_LEASE, Group
+from queuey.model.group_settings import MAX_LEASE, Group, GroupSettings
 from queuey.model.group_state import TOKEN
 from queuey.model.queue import Guarantee, Queue
 from queuey.model.timeid import to_rfc3339
@@ -51,11 +51,12 @@ class V2Claims:
         queue = admitted.queue
         found = await self._found(admitted, group)
         claiming = wanted(request, admitted)
+        settings = GroupSettings() if found is None else found.settings
+        if claiming.key is not None and guarantee_of(settings, admitted) is Guarantee.AT_MOST_ONCE:
+            raise bad_field("Idempotency-Key", "is not taken by a group that is given each message at most once")
         if found is None:
             check_name(group)
             found, _ = await self.groups.put(queue, group, GroupChanges(), lambda _: None)
-        if claiming.key is not None and guarantee_of(found, admitted) is Guarantee.AT_MOST_ONCE:
-            raise bad_field("Idempotency-Key", "is not taken by a group that is given each message at most once")
         await _answer(request, await self._delivered(admitted, found, claiming))
 
     async def _delivered(self, admitted: AdmittedToQueue, group: Group, claiming: Claiming) -> Delivered:

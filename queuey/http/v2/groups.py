@@ -23,7 +23,7 @@ from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.cursor import Cursor
 from queuey.model.group import Order
-from queuey.model.group_settings import MAX_DELIVERIES, MAX_LEASE, Group, Start, group_name_problem
+from queuey.model.group_settings import MAX_DELIVERIES, MAX_LEASE, Group, GroupSettings, Start, group_name_problem
 from queuey.model.queue import Guarantee, Queue, name_problem
 from queuey.model.timeid import SECOND, Ticks, from_seconds, parse_time, ticks_of, to_rfc3339
 from queuey.model.window import Position
@@ -39,9 +39,9 @@ _READ_ONLY: Final = ("name", "created", "version", "lag")
 _KIND: Final = "group"
 
 
-def guarantee_of(group: Group, admitted: AdmittedToQueue) -> Guarantee:
-    """What is promised of a group's deliveries."""
-    return group.settings.guarantee or admitted.queue.settings.guarantee or admitted.policy.guarantee
+def guarantee_of(settings: GroupSettings, admitted: AdmittedToQueue) -> Guarantee:
+    """What is promised of the deliveries of a group with such settings."""
+    return settings.guarantee or admitted.queue.settings.guarantee or admitted.policy.guarantee
 
 
 def start_text(start: Start | Ticks) -> str:
@@ -59,7 +59,7 @@ def group_json(group: Group, admitted: AdmittedToQueue) -> dict[str, Any]:
         "max_deliveries": settings.max_deliveries,
         "dead_letter": settings.dead_letter,
         "order": settings.order.value,
-        "guarantee": guarantee_of(group, admitted).value,
+        "guarantee": guarantee_of(settings, admitted).value,
         "created": to_rfc3339(group.created),
         "version": group.version,
     }

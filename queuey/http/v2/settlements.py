@@ -26,7 +26,6 @@ SETTLEMENTS: Final = f"{GROUP}/settlements"
 MOST_RECEIPTS: Final = 1000
 """Receipts in a settlement at the most."""
 
-
 _ACTIONS: Final = tuple(action.value for action in Action)
 _OPTIONS: Final = {Action.RETRY: "delay", Action.EXTEND: "lease", Action.REJECT: "reason"}
 """What may be said beside a receipt, by what is asked for it."""
