@@ -21,14 +21,12 @@ from queuey.cli.restoring import Client, RestoringFailed, connect, restore_queue
 from queuey.config import CassandraStorage, MemoryStorage
 from queuey.errors import ConfigurationError, QueueyError
 from queuey.logs import printable
+from queuey.model.application import KEY_BYTES
 from queuey.model.timeid import lower_bound, timestamp
 from queuey.storage.sqlite.backup import Archive, back_up
 
 _LEAST_PRIORITY: Final = 19
 """Of a process, as nice(1) counts."""
-
-KEY_BYTES: Final = 32
-"""Random bytes in a new key: as many as in its digest, since more would add nothing."""
 
 
 def run() -> int:

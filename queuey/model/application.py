@@ -23,6 +23,9 @@ ALLOWED_NAME: Final = f"1 to {MAX_NAME} letters, digits, dots, underscores and h
 MAX_KEYS: Final = 8
 """Keys that let one application in at once."""
 
+KEY_BYTES: Final = 32
+"""Random bytes in a new key: as many as in its digest, since more would add nothing."""
+
 _ID: Final = 12
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 

@@ -20,6 +20,7 @@ from queuey.core.queues import QueueDirectory
 from queuey.http.wire import Limits, Site
 from queuey.interfaces import IPolicies, IStore
 from queuey.logs import LogObserver, access_logger
+from queuey.model.application import KEY_BYTES
 from queuey.ops.audit import audit_logger
 from queuey.ops.door import RPC as RPC_PATH
 from queuey.ops.door import Door, render_refusal, who
@@ -32,9 +33,6 @@ from queuey.ops.methods.shown import moment
 from queuey.ops.methods.store import Care, Store
 from queuey.ops.rpc import RPC
 from queuey.service.in_force import InForce
-
-KEY_BYTES: Final = 32
-"""Random bytes in a new key: as many as in its digest, since more would add nothing."""
 
 LIMITS: Final = Limits(
     max_body=1 << 20,

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from queuey.core.applications import stored as kept
 from queuey.core.applications.owners import KeyOwners
 from queuey.core.applications.registry import SETTINGS, STORE, Given, Registry
-from queuey.core.applications.stored import INDEX, StoredApplications
+from queuey.core.applications.stored import INDEX, Change, StoredApplications
 from queuey.core.policies import GivenPolicies, Policies, StoredPolicies
 from queuey.errors import (
     Conflict,
@@ -437,6 +437,24 @@ class ChangingTests(ApplicationsCase):
         self.assertEqual(failure.value.limit, "keys")
         self.failureResultOf(self.a.registry.revoke_key("shop", "0" * 12), InvalidRequest)
         self.failureResultOf(self.a.registry.add_key("nobody", None), NoSuchApplication)
+
+    def test_what_is_kept_together_has_an_end_too(self) -> None:
+        """A state has a limit; what does not fit changes nothing, and what was there goes on."""
+        origins = [f"https://{'x' * 250}{number}.example" for number in range(20)]
+        names = (name for name in (f"n{number}" for number in count()) if shard_of(name) == shard_of("n0"))
+        made: list[str] = []
+        while len(made) < 20:
+            name = next(names)
+            change = self.a.registry.set(name, {"cors_origins": origins}, None, True)
+            if isinstance(change.result, Change):
+                made.append(name)
+                continue
+            self.assertEqual(self.failureResultOf(change, StorageFull).value.limit, "applications")
+            break
+        self.assertIn(len(made), range(8, 20))
+        self.unknown(self.a, name)
+        self.set(self.a, made[0], cors_origins=None)
+        self.set(self.a, name, cors_origins=origins)
 
     def test_there_is_an_end_to_applications(self) -> None:
         self.patch(kept, "MAX_APPLICATIONS", 3)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import attrs
+
 from queuey.ops import faults
 from queuey.ops.rpc import MAX_BATCH, MAX_DEPTH
 from tests.http.wire_support import Connection, encode_request
@@ -240,6 +242,13 @@ class TokenTests(DoorTests):
         for host in ("ops.example", "OPS.example:5001", "[::2]:1", "localhost"):
             self.assertEqual(self.status({**JSON, "Host": host}), 200, host)
         self.assertEqual(self.status({**JSON, "Host": "evil.example"}), 403)
+
+    def test_settings_that_are_read_anew(self) -> None:
+        settings = self.house.in_force.settings
+        ops = attrs.evolve(settings.server.ops, token=None, hosts=("new.example",))
+        self.house.use(attrs.evolve(settings, server=attrs.evolve(settings.server, ops=ops)))
+        self.assertEqual(super().status({**JSON, "Host": "new.example"}), 200)
+        self.assertEqual(super().status({**JSON, "Host": "ops.example"}), 403)
 
     def test_tokens(self) -> None:
         token = self.TOKEN
