@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import attrs
-from jwt import PyJWS
+from jwt import PyJWK, PyJWS
 from jwt.exceptions import PyJWTError
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -17,6 +18,8 @@ from queuey.config import IssuerSettings
 from queuey.deferreds import deferred
 from queuey.interfaces import IWeb
 from queuey.model.queue import is_principal
+
+_LIBRARY: Final = PyJWS()
 
 
 @attrs.frozen
@@ -90,9 +93,9 @@ class Issuer:
         return principal
 
 
-def _signed(token: Token, key: object) -> bool:
+def _signed(token: Token, key: PyJWK) -> bool:
     try:
-        PyJWS(algorithms=[token.algorithm]).decode_complete(token.text, key, [token.algorithm])  # type: ignore[arg-type]
+        _LIBRARY.decode_complete(token.text, key, [token.algorithm])
     except PyJWTError:
         return False
     return True

@@ -451,8 +451,12 @@ class HostileTokens(TokenTestCase):
             web = FakeWeb()
             web.publish(published, jwk(ec_key(), "k2"))
             signer = small if published.get("n") == jwk(small)["n"] else rsa_key()
-            why = "is signed with a key that its issuer does not have"
-            self.refused(token(signer), why, bearer(web, self.clock))
+            text = by_hand(
+                {"alg": "RS256", "kid": "k1"},
+                claims(),
+                lambda data, signer=signer: signer.sign(data, padding.PKCS1v15(), hashes.SHA256()),  # type: ignore[misc]
+            )
+            self.refused(text, "is signed with a key that its issuer does not have", bearer(web, self.clock))
 
     def test_rsa_without_a_check(self) -> None:
         """A signature that is a number as it is, for keys whose exponent is small."""
