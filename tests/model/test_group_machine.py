@@ -92,6 +92,7 @@ class GroupMachine(RuleBasedStateMachine):
         self.keyed: dict[bytes, Keyed] = {}
         self.receipts: list[tuple[int, int, int]] = []
         self.found: Found | None = None
+        self.taken: tuple[group.Taken, ...] = ()
         self.given: set[int] = set()
         self.given_once: set[int] = set()
 
@@ -164,6 +165,7 @@ class GroupMachine(RuleBasedStateMachine):
         self.expect_dropped(map(number_of, found.gone))
         self.expect_expired()
         taken = [(number_of(one.id), one.number, one.deliveries, one.until) for one in claimed.taken]
+        self.taken = claimed.taken
         assert not claimed.blocked
         if key is not None and key in self.keyed and self.keyed[key].until > self.now:
             assert taken == self.expect_repeated(key)
@@ -267,6 +269,19 @@ class GroupMachine(RuleBasedStateMachine):
                 self.open.pop(message, None)
                 if message in self.aside:
                     self.aside.remove(message)
+
+    @precondition(lambda self: self.taken)
+    @rule()
+    def give_back(self) -> None:
+        """Nobody has seen what was claimed last."""
+        before = self.state
+        self.changed(group.give_back(self.state, self.taken, Ticks(self.now)))
+        some = False
+        for one in self.taken:
+            known = self.open.get(number_of(one.id))
+            if known is not None and known.number == one.number and known.kind == LEASED:
+                known.kind, known.due, known.deliveries, some = WAITING, self.now, known.deliveries - 1, True
+        assert some or self.state is before
 
     # Settlements
 
