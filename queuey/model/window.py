@@ -139,7 +139,7 @@ class MergeSlice:
         it is never above the stable time, nor below the lower end of the range.
     :ivar over: whether the end of the range was reached, as far as it can be seen now.
     :ivar stable: the bound that readers stop at: what is below it is complete.
-    :ivar purged: what is below it was purged; ``LOWEST`` where nothing ever was.
+    :ivar purged: what was below it in one of the partitions, at least, was purged; ``LOWEST`` where nothing ever was.
     """
 
     messages: tuple[Message, ...]

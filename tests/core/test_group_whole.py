@@ -311,6 +311,18 @@ class LagTests(Case):
         self.world.advance(10)
         self.assertEqual(self.lag()[0], PartitionLag(1, LOWEST, 0, 0, 0, 1, True, ids[1]))
 
+    def test_a_purge(self) -> None:
+        """What is gone is not in flight, nor waits, though no claim has come upon that yet."""
+        ids = self.world.post(self.queue, b"a", b"b", b"c", b"d", b"e")
+        taken = self.world.run(self.front.claim(self.queue, self.group, 1, 3))
+        self.world.run(self.front.settle(self.queue, self.group, Action.RETRY, taken[:1]))
+        self.assertEqual(self.lag()[0], PartitionLag(1, ids[0], 2, 1, 0, 5, True, ids[0]))
+        self.successResultOf(self.world.store.purge(self.queue, ids[2], Ack.MAJORITY))
+        self.assertEqual(self.lag()[0], PartitionLag(1, ids[2], 1, 0, 0, 3, True, ids[2]))
+        self.successResultOf(self.world.store.purge(self.queue, ids[4], Ack.MAJORITY))
+        self.assertEqual(self.lag()[0], PartitionLag(1, ids[4], 0, 0, 0, 1, True, ids[4]))
+        self.assertEqual(len(self.world.state(self.queue, self.group).open), 3)
+
     def test_a_group_that_is_no_more(self) -> None:
         self.successResultOf(self.front.directory.delete(self.queue, self.group, lambda group: None))
         self.failureResultOf(self.front.whole.lag(self.queue, self.group), NoSuchGroup)
@@ -322,6 +334,15 @@ class LagOnSQLiteTests(OnSQLite, LagTests):
 
 class LagOnCassandraTests(OnCassandra, LagTests):
     """The same on a cluster."""
+
+    def test_a_purge_of_each_partition(self) -> None:
+        """It may have come less far in one of them than in another."""
+        _, second = self.world.post(self.queue, b"a", b"b")
+        self.world.run(self.front.claim(self.queue, self.group))
+        store = cast(Any, self.world.store)._parts.messages
+        bounds = {1: second, 2: successor(second)}
+        self.assertTrue(self.successResultOf(store._registry.set_purged(self.queue, bounds, store._stamps.latest)))
+        self.assertEqual((self.lag()[0].in_flight, self.lag()[0].oldest), (1, second))
 
 
 class ReceiptTests(Case):

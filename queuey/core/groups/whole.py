@@ -15,7 +15,7 @@ from queuey.core.groups.values import PartitionLag
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import IPolicies, IStore
-from queuey.model.group import lag, seek
+from queuey.model.group import lag, purge, seek
 from queuey.model.group_settings import Group, Start
 from queuey.model.group_state import GENERATION, GroupState
 from queuey.model.policy import Policy
@@ -139,10 +139,11 @@ class Whole:
     async def _lag(self, queue: Queue, group: Group, partition: int, limit: int, max_bytes: int) -> PartitionLag:
         cell = self.cell(queue, group, partition)
         cell.forget()
-        told = lag(await cell.read(), self.now())
-        beyond, exact, first = await self._beyond(
-            queue, group, Merge((partition,), Position(told.reach), limit=limit, max_bytes=max_bytes)
+        state = await cell.read()
+        beyond, exact, first, purged = await self._beyond(
+            queue, group, Merge((partition,), Position(state.reach), limit=limit, max_bytes=max_bytes)
         )
+        told = lag(purge(state, purged), self.now())
         return PartitionLag(
             partition,
             told.settled_through,
@@ -154,8 +155,9 @@ class Whole:
             told.oldest or first,
         )
 
-    async def _beyond(self, queue: Queue, group: Group, merge: Merge) -> tuple[int, bool, MessageId | None]:
-        """How many messages there are in a range, up to its limits; whether that is all; the first of them."""
+    async def _beyond(self, queue: Queue, group: Group, merge: Merge) -> tuple[int, bool, MessageId | None, MessageId]:
+        """How many messages there are in a range, up to its limits; whether that is all; the first of them; and the
+        bound up to which its partition was purged."""
         policy = await self.policies.policy_for(queue.application)
         ack = policy.read_ack(queue.settings.consistency)
         count, first = 0, None
@@ -168,6 +170,6 @@ class Whole:
             size = sum(len(message.content.body) for message in slice.messages)
             limit, max_bytes = merge.limit - len(slice.messages), merge.max_bytes - size
             if slice.over or limit <= 0 or max_bytes <= 0 or slice.position == merge.lower:
-                return count, slice.over, first
+                return count, slice.over, first, slice.purged
             merge = attrs.evolve(merge, lower=slice.position, limit=limit, max_bytes=max_bytes)
-        return count, False, first
+        return count, False, first, slice.purged

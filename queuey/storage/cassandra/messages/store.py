@@ -205,8 +205,8 @@ class Messages:
         if view is None:
             return Merging(merge, self._times.now()).slice((), stable, LOWEST)
         shown = max(stable, upper_bound(view.sight.now)) if merge.fresh else stable
-        purged = max((bound for bound, _ in view.life.purged.values()), default=LOWEST)
-        extent = Extent(stable, shown, MessageId(purged))
+        bounds = [bound for number, (bound, _) in view.life.purged.items() if number in partitions]
+        extent = Extent(stable, shown, MessageId(max(bounds, default=LOWEST)))
         return await MergeRead(self._reads, view, extent, merge, partitions).slice()
 
     @deferred
