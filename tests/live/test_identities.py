@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -60,13 +61,15 @@ class IdentitiesCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="queuey-users-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
-        self.issuer, self.verifier = Issuer(), Verifier()
+        self.environment: dict[str, str] = {}
+        tls = self.tls()
+        self.issuer, self.verifier = Issuer(tls), Verifier(tls)
         self.addCleanup(self.verifier.stop)
         self.addCleanup(self.issuer.stop)
         self.port = free_port()
         self.settings = self.folder / "queuey.ini"
         self.write(SETTINGS)
-        self.daemon = Daemon(TWISTD, ["--config", str(self.settings)], self.folder, {})
+        self.daemon = Daemon(TWISTD, ["--config", str(self.settings)], self.folder, self.environment)
         self.addCleanup(self.daemon.kill)
         self.daemon.wait_until_it_serves(self.port)
         self.base = f"http://127.0.0.1:{self.port}"
@@ -74,6 +77,10 @@ class IdentitiesCase(SynchronousTestCase):
         self.own = {"Authorization": f"Application {KEY}"}
         principals = [f"sub:{self.issuer.url}#ann", "bid:ann@example.org"]
         self.assertEqual(self.ask("PUT", self.queue, self.own, {"principals": principals})[0], 201)
+
+    def tls(self) -> ssl.SSLContext | None:
+        """What those who vouch for users serve TLS with, where they do."""
+        return None
 
     def write(self, text: str) -> None:
         values = {"key": KEY, "issuer": self.issuer.url, "verifier": self.verifier.url, "audience": AUDIENCE}
@@ -266,6 +273,56 @@ class UserTests(IdentitiesCase):
             if credential is not None:
                 self.assertNotIn(credential.split()[1], text)
             self.assertNotIn(url.rpartition("=")[2] if "=" in url else KEY, text)
+
+
+class TLSCase(IdentitiesCase):
+    """Those who vouch for users serve TLS, with a certificate that signs itself."""
+
+    name = "IP:127.0.0.1"
+    trusted = True
+
+    def tls(self) -> ssl.SSLContext:
+        if shutil.which("openssl") is None:
+            raise SkipTest("there is no openssl to make a certificate with")
+        key, certificate = self.folder / "key.pem", self.folder / "certificate.pem"
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=vouching",
+                   "-addext", f"subjectAltName={self.name}", "-keyout", str(key), "-out", str(certificate)]  # fmt: skip
+        subprocess.run(command, check=True, capture_output=True, timeout=LIMIT)
+        if self.trusted:
+            self.environment["SSL_CERT_FILE"] = str(certificate)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        return context
+
+    def believed(self) -> list[int]:
+        return [self.by(f"Bearer {self.issuer.token()}"), self.by(self.assertion())]
+
+
+class TrustedTests(TLSCase):
+    def test_asked(self) -> None:
+        """Whom the system trusts, or ``SSL_CERT_FILE`` names."""
+        self.assertEqual(self.believed(), [200, 200])
+        self.stop()
+
+
+class StrangerTests(TLSCase):
+    trusted = False
+
+    def test_not_asked(self) -> None:
+        """Whoever else answers at that address: it is told nothing, and nothing that it says is believed."""
+        self.assertEqual(self.believed(), [503, 503])
+        self.assertEqual(self.issuer.asked + self.verifier.asked, [])
+        self.stop()
+
+
+class OtherNameTests(TLSCase):
+    name = "DNS:id.example.org"
+
+    def test_not_asked(self) -> None:
+        """Whoever is trusted, but as somebody else."""
+        self.assertEqual(self.believed(), [503, 503])
+        self.assertEqual(self.issuer.asked + self.verifier.asked, [])
+        self.stop()
 
 
 def sample(page: Path, language: str) -> str:

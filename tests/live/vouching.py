@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -38,7 +39,8 @@ class Server:
     :ivar asked: the path of each request.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        """:param tls: what it serves TLS with, if it does."""
         self.misbehave: Callable[[], tuple[int, dict[str, str], bytes]] | None = None
         self.asked: list[str] = []
         serve = self._serve
@@ -51,16 +53,25 @@ class Server:
                 form = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 serve(self, {name: values[0] for name, values in parse_qs(form, strict_parsing=True).items()})
 
+            def handle(self) -> None:
+                with suppress(ConnectionError, ssl.SSLError):  # whoever does not trust us has gone
+                    super().handle()
+
             def log_message(self, format: str, *args: Any) -> None:
                 """Say nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._scheme = "http"
+        if tls is not None:
+            self._scheme = "https"
+            # The handshake is made where the request is handled: one that fails is nobody else's.
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         self._thread.start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def stop(self) -> None:
         self._server.shutdown()
@@ -89,8 +100,8 @@ class Server:
 class Issuer(Server):
     """An OpenID Connect issuer (OpenID Connect Discovery 1.0)."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls)
         self.keys = {"first": new_key()}
 
     def document(self, path: str, form: dict[str, str]) -> dict[str, Any] | None:
@@ -119,8 +130,8 @@ class Verifier(Server):
 
     HOST = "login.example.org"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls)
         self._key, self._user = new_key(), new_key()
 
     def assertion(self, email: str, audience: str, seconds: float = 120, key: rsa.RSAPrivateKey | None = None) -> str:
