@@ -9,6 +9,7 @@ from queuey.interfaces import IStateStore, IStore, Outcome, State
 from tests.http.api_support import OWNER
 from tests.http.group_support import GroupTestCase
 from tests.http.test_v1_refusals import Failing
+from tests.http.wire_support import Client
 
 EVERYTHING = (
     ("GET", "", None),
@@ -30,6 +31,7 @@ class States:
     :ivar unknown: whether changes are done without anybody's being told.
     :ivar then: what reads fail with after a change.
     :ivar keys: those that were read.
+    :ivar damaged: what has this in its key is read as nobody has written it.
     """
 
     def __init__(self, states: IStateStore) -> None:
@@ -39,10 +41,14 @@ class States:
         self.unknown = False
         self.then: Exception | None = None
         self.keys: list[str] = []
+        self.damaged: str | None = None
 
     def read(self, key: str) -> Deferred[State | None]:
         self.keys.append(key)
-        return self._states.read(key) if self.reading is None else fail(self.reading)
+        if self.reading is not None:
+            return fail(self.reading)
+        found = self._states.read(key)
+        return found.addCallback(_damaged) if self.damaged is not None and self.damaged in key else found
 
     def replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Deferred[Outcome]:
         if self.changing is not None:
@@ -50,6 +56,10 @@ class States:
         done = self._states.replace(key, version, value, fresh)
         self.reading = self.then
         return done.addCallback(lambda _: Outcome.UNKNOWN) if self.unknown else done
+
+
+def _damaged(state: State | None) -> State | None:
+    return None if state is None else State(state.value[:-1] + bytes((state.value[-1] ^ 1,)), state.version)
 
 
 class GroupFailureTests(GroupTestCase):
@@ -181,3 +191,15 @@ class GroupFailureTests(GroupTestCase):
             self.assertNotIn(b"secret", response.body)
             self.assertGreaterEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_damaged(self) -> None:
+        """A state or a group that cannot be read is no empty one: 503, and nothing is written over it."""
+        receipt = self.receipt()
+        for part in ("/state/", "/group/"):
+            self.states.damaged = part
+            self.client = Client(self.make_house(self.settings).site)
+            for response in (self.ask_claim(), self.ask_settle({"ack": [receipt]}), self.send("GET", self.group())):
+                self.assertIn("damaged", self.problem("unavailable", response)["detail"])
+        self.states.damaged = None
+        self.client = Client(self.make_house(self.settings).site)
+        self.assertEqual(self.settled(ack=[receipt]), ["acked"])
