@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+import time
 from collections import Counter
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,6 +53,7 @@ def main(rounds: int, seconds: float, connections: int) -> None:
             for _ in range(rounds):
                 alone.append(p99(load(port, QUIET, seconds, quiet)))
                 with loading(port, connections, seconds + 60, noise) as neighbour:
+                    wait_until_refused(port)
                     beside.append(p99(load(port, QUIET, seconds, quiet)))
                     heard = neighbour.stop()
                 told.update({name: heard[name] for name in ("answered", "refused")})
@@ -59,6 +63,23 @@ def main(rounds: int, seconds: float, connections: int) -> None:
             print(f"the neighbour, at {RATE} a second: {served} served, {told['refused']} refused", flush=True)
             ratio = statistics.median(beside) / statistics.median(alone)
             figures.show("99th percentile beside a noisy neighbour / alone", ratio, at_most=2.0)
+
+
+def wait_until_refused(port: int) -> None:
+    """Return once the neighbour is over its rate.
+
+    :raise RuntimeError: if it is not within 30 seconds.
+    """
+    for _ in range(300):
+        connection = HTTPConnection("127.0.0.1", port, timeout=60)
+        try:
+            connection.request("GET", "/v2/noisy", headers={"Authorization": f"Application {NOISY}"})
+            if connection.getresponse().status == HTTPStatus.TOO_MANY_REQUESTS:
+                return
+        finally:
+            connection.close()
+        time.sleep(0.1)
+    raise RuntimeError("the neighbour was not refused within 30 seconds")
 
 
 def p99(result: dict[str, Any]) -> float:

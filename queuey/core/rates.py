@@ -25,8 +25,13 @@ _MOST_IDLE: Final = 1_000
 _PAUSE: Final = 0.05
 """Seconds for which a stream waits at the least: so much comes together that it is worth a write."""
 
-HOLD: Final = 1.0
-"""Seconds for which a refusal is held back."""
+LEAST_HOLD: Final = 0.5
+MOST_HOLD: Final = 1.5
+"""Seconds for which a refusal is held back, at the least and at the most: evenly spread, so that those who are refused
+together do not come again together."""
+
+_STEP: Final = (5**0.5 - 1) / 2
+"""The golden ratio: multiples of it, but for the whole numbers in them, lie evenly between 0 and 1, however many."""
 
 PROMPT: Final = Rate(20, 20)
 """How many refusals of one application are not."""
@@ -149,6 +154,7 @@ class RateLimits:
         self._most_queues = most_queues
         self._applications: dict[str, _Application] = {}
         self._look_at = _MOST_IDLE
+        self._spread = 0.0
 
     def use(self, policy: Policy) -> Use | None:
         """What is to be counted for a request on an application; ``None`` where there is nothing to count."""
@@ -207,7 +213,8 @@ class RateLimits:
         if refusals.wait(1, now) == 0:
             refusals.take(1, now)
         else:
-            await deferLater(self._clock, HOLD)
+            self._spread = (self._spread + _STEP) % 1
+            await deferLater(self._clock, LEAST_HOLD + (MOST_HOLD - LEAST_HOLD) * self._spread)
 
     def _of_messages(self, policy: Policy, queue: str, now: float) -> Iterator[tuple[str, Bucket]]:
         found = self._application(policy.application)

@@ -152,8 +152,8 @@ class NoisyTests(LiveTestCase):
         self.assertEqual(sum(noisy.statuses.values()), served + refused, noisy.statuses)
         self.assertGreaterEqual(served, BURST)
         self.assertLessEqual(served, BURST + RATE * seconds)
-        # What is refused is told at once twenty times a second, and else after a second.
-        self.assertLessEqual(refused, 20 + 20 * seconds + CONNECTIONS * (seconds + 1))
+        # What is refused is told at once twenty times a second, and else after half a second at the least.
+        self.assertLessEqual(refused, 20 + 20 * seconds + CONNECTIONS * (2 * seconds + 1))
         self.assertEqual((self.stored("noisy", NOISY), self.stored("quiet", QUIET)), (served, 4 * POSTS))
         self.stop(daemon)
         self.assertEqual((self.lines(201), self.lines(429)), (served, refused))
