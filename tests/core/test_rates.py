@@ -105,6 +105,7 @@ class RequestTests(RatesTestCase):
     def test_another_policy(self) -> None:
         """It holds from then on, and gives nothing away."""
         self.assertEqual(self.asked(BOTH, "q"), 2)
+        self.assertEqual(self.asked(evolve(BOTH), "q"), 0, "the same once more, as the store gives it")
         larger = evolve(BOTH, request_burst=100, queue_request_rate=10, queue_request_burst=100)
         self.assertEqual(self.asked(larger, "q"), 0)
         self.clock.advance(1)
