@@ -30,6 +30,7 @@ from queuey.model.policy import Ack, Policy
 from queuey.model.queue import Queue
 from queuey.model.timeid import SECOND, Ticks
 from queuey.model.window import LookupSlice, Merge, MergeSlice
+from tests.storage.cassandra.store_support import StoreSubject
 from tests.storage.runners import Inline
 from tests.storage.subjects import MemorySubject, SQLiteSubject
 
@@ -137,6 +138,15 @@ def away() -> QueueyError:
     return Unavailable("It does not answer.")
 
 
+class CassandraSubject(StoreSubject):
+    """A store on tables of Cassandra, which tells nothing of what falls due."""
+
+    arrived: Sequence[int] = ()
+
+
+Subject = MemorySubject | SQLiteSubject | CassandraSubject
+
+
 class GroupCase(SynchronousTestCase):
     """A front end on a memory store; a queue "q", and a group "g" of it.
 
@@ -146,7 +156,7 @@ class GroupCase(SynchronousTestCase):
     look_every: float | None = None
     partitions = 1
 
-    def subject(self) -> MemorySubject | SQLiteSubject:
+    def subject(self) -> Subject:
         return MemorySubject()
 
     def setUp(self) -> None:
@@ -228,8 +238,17 @@ class GroupCase(SynchronousTestCase):
 class SQLiteGroupCase(GroupCase):
     """The same on SQLite."""
 
-    def subject(self) -> MemorySubject | SQLiteSubject:
+    def subject(self) -> Subject:
         return SQLiteSubject(Path(self.mktemp()), Inline)
+
+
+class CassandraGroupCase(GroupCase):
+    """The same on tables of Cassandra in memory, where others may write too."""
+
+    look_every = 1.0
+
+    def subject(self) -> Subject:
+        return CassandraSubject()
 
 
 def begun(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:

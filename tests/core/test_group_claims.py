@@ -21,7 +21,7 @@ from queuey.model.letters import copy_for
 from queuey.model.message import Address, Content, Draft
 from queuey.model.queue import Guarantee
 from queuey.model.timeid import SECOND, Ticks, from_seconds, to_seconds
-from tests.core.group_support import GroupCase, SQLiteGroupCase, away, begun, bodies, receipts
+from tests.core.group_support import CassandraGroupCase, GroupCase, SQLiteGroupCase, away, begun, bodies, receipts
 
 KEY, OTHER = b"k" * 16, b"o" * 16
 
@@ -39,6 +39,7 @@ class ClaimTests(GroupCase):
         self.assertEqual((self.bodies(), self.bodies()), ([b"4"], []))
 
     def test_nothing_is_there(self) -> None:
+        self.assertEqual(self.claim(), Delivered(()))
         replaces = self.spied.states.replaces
         self.assertEqual(self.claim(), Delivered(()))
         self.assertEqual(self.spied.states.replaces, replaces)
@@ -96,16 +97,6 @@ class ClaimTests(GroupCase):
         again = self.make_group()
         self.assertEqual(self.bodies(again), [b"1"])
 
-    def test_an_idle_group_writes_and_reads_nothing_of_its_own(self) -> None:
-        self.post(b"1")
-        self.claim(lease=1000)
-        replaces, reads = self.spied.states.replaces, self.spied.states.reads
-        for _ in range(50):
-            self.advance(0.3)
-            self.assertEqual(self.bodies(), [])
-        self.assertEqual((self.spied.states.replaces, len(self.spied.lookups)), (replaces, 0))
-        self.assertLessEqual(self.spied.states.reads, reads + 1)
-
     def test_a_group_that_is_idle_for_long(self) -> None:
         """How far it has come is written down once in a while, so that nobody reads the same emptiness for ever."""
         self.post(b"1")
@@ -117,6 +108,27 @@ class ClaimTests(GroupCase):
         self.assertLessEqual(self.spied.states.replaces - replaces, 5)
         start = self.spied.merges[-1].lower.id
         self.assertGreater(start, self.spied.merges[0].lower.id)
+
+
+class IdleTests(GroupCase):
+    """Where a store tells of all that comes, nothing is asked of it meanwhile."""
+
+    def test_an_idle_group_writes_and_reads_nothing_of_its_own(self) -> None:
+        self.post(b"1")
+        self.claim(lease=1000)
+        replaces, reads = self.spied.states.replaces, self.spied.states.reads
+        for _ in range(50):
+            self.advance(0.3)
+            self.assertEqual(self.bodies(), [])
+        self.assertEqual((self.spied.states.replaces, len(self.spied.lookups)), (replaces, 0))
+        self.assertLessEqual(self.spied.states.reads, reads + 1)
+
+    def test_idle_claims_ask_nothing(self) -> None:
+        for _ in range(50):
+            self.claiming(wait=20)
+        asked = (len(self.spied.merges), self.spied.states.reads, len(self.spied.lookups))
+        self.advance(19)
+        self.assertEqual((len(self.spied.merges), self.spied.states.reads, len(self.spied.lookups)), asked)
 
 
 class BytesTests(GroupCase):
@@ -334,7 +346,6 @@ class FullTests(GroupCase):
 
     def test_one_that_was_deleted_makes_room(self) -> None:
         self.successResultOf(self.messages.remove(self.queue, self.addresses[:1]))
-        self.claim()
         self.assertEqual(self.bodies(), [b"1000"])
 
     def test_who_waits_is_told_at_the_end(self) -> None:
@@ -425,7 +436,6 @@ class InOrderTests(GroupCase):
         given = self.claim(partitions=(1,))
         place = given.deliveries[0].message
         self.successResultOf(self.messages.remove(self.queue, [Address(1, place.id)]))
-        self.claim(partitions=(1,))
         self.assertEqual(self.bodies(partitions=(1,)), [b"2"])
 
     def test_who_waits_gets_the_next(self) -> None:
@@ -708,6 +718,7 @@ class KeysOfPartitionsTests(GroupCase):
         self.assertEqual(self.bodies(limit=1), [b"x"])
 
     def test_nothing_anywhere(self) -> None:
+        self.claim()
         replaces = self.spied.states.replaces
         self.assertEqual(self.bodies(key=KEY), [])
         self.assertEqual(self.spied.states.replaces, replaces)
@@ -853,13 +864,6 @@ class WaitingTests(GroupCase):
         self.post(b"1")
         self.clock.advance(0)
         self.assertEqual(self.bodies(), [b"1"])
-
-    def test_idle_claims_ask_nothing(self) -> None:
-        for _ in range(50):
-            self.claiming(wait=20)
-        asked = (len(self.spied.merges), self.spied.states.reads, len(self.spied.lookups))
-        self.advance(19)
-        self.assertEqual((len(self.spied.merges), self.spied.states.reads, len(self.spied.lookups)), asked)
 
     def test_a_message_for_many(self) -> None:
         waiting = [self.claiming(wait=20) for _ in range(50)]
@@ -1042,3 +1046,27 @@ class SQLiteWaitingTests(SQLiteGroupCase, WaitingTests):
 
 class SQLiteHangingUpTests(SQLiteGroupCase, HangingUpTests):
     """The same on SQLite."""
+
+
+class CassandraClaimTests(CassandraGroupCase, ClaimTests):
+    """The same on tables of Cassandra in memory."""
+
+
+class CassandraPartitionTests(CassandraGroupCase, PartitionTests):
+    """The same on tables of Cassandra in memory."""
+
+
+class CassandraOnceTests(CassandraGroupCase, OnceTests):
+    """The same on tables of Cassandra in memory."""
+
+
+class CassandraKeysOfPartitionsTests(CassandraGroupCase, KeysOfPartitionsTests):
+    """The same on tables of Cassandra in memory."""
+
+
+class CassandraWaitingTests(CassandraGroupCase, WaitingTests):
+    """The same on tables of Cassandra in memory."""
+
+
+class CassandraHangingUpTests(CassandraGroupCase, HangingUpTests):
+    """The same on tables of Cassandra in memory."""

@@ -17,7 +17,7 @@ from queuey.model.group_state import MAX_MOVES
 from queuey.model.letters import letter_of
 from queuey.model.message import Address, Content, Draft
 from queuey.model.receipts import Receipts
-from tests.core.group_support import GroupCase, SQLiteGroupCase, away, begun, bodies, receipts
+from tests.core.group_support import CassandraGroupCase, GroupCase, SQLiteGroupCase, away, begun, bodies, receipts
 
 ACKED, STALE, INVALID = Outcome.ACKED, Outcome.STALE, Outcome.INVALID
 
@@ -314,3 +314,11 @@ class SQLitePartitionsTests(SQLiteGroupCase, PartitionsTests):
 
 class SQLiteDeadLetterTests(SQLiteGroupCase, DeadLetterTests):
     """The same on SQLite."""
+
+
+class CassandraSettleTests(CassandraGroupCase, SettleTests):
+    """The same on tables of Cassandra in memory."""
+
+
+class CassandraDeadLetterTests(CassandraGroupCase, DeadLetterTests):
+    """The same on tables of Cassandra in memory."""
