@@ -17,7 +17,7 @@ from queuey.errors import BadIdentity, TooManyRequests
 from queuey.interfaces import ISignatures, Signature
 from queuey.model.application import key_id
 from queuey.model.rates import Rate
-from queuey.model.signing import is_signed
+from queuey.model.signing import signed_by
 
 MOST_RATES: Final = 20_000
 """URLs with a rate whose use is counted."""
@@ -34,11 +34,13 @@ class SignedURLs:
     """Proves what a URL allows by the signature in it.
 
     :ivar digests: fires with the SHA-256 digests of an application's keys, as they are now; fails with ``Unavailable``.
+    :ivar used: is told of the digest of each key whose signature was right.
     :ivar now: the wall clock, in seconds since 1970.
     :ivar buckets: count the use of URLs that have a rate, in this process.
     """
 
     digests: Callable[[str], Deferred[tuple[bytes, ...]]]
+    used: Callable[[bytes], None]
     now: Callable[[], float]
     buckets: Buckets
 
@@ -53,8 +55,10 @@ class SignedURLs:
         if problem is not None:
             raise BadIdentity(f"The URL {problem}.")
         digests = [one for one in await self.digests(grant.application) if key_id(one) == signature.key]
-        if _SIGNATURE.fullmatch(signature.value) is None or not is_signed(digests, grant, signature.value):
+        signer = None if _SIGNATURE.fullmatch(signature.value) is None else signed_by(digests, grant, signature.value)
+        if signer is None:
             raise BadIdentity("The signature of the URL is false.")
+        self.used(signer)
         if self.now() >= int(grant.until):
             raise BadIdentity("The signature of the URL has expired.")
         if grant.rate:

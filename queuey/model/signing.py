@@ -74,13 +74,16 @@ def sign(digest: bytes, grant: Grant) -> str:
     return hmac.new(_signing_key(digest), grant.text(), sha256).hexdigest()
 
 
-def is_signed(digests: Iterable[bytes], grant: Grant, signature: str) -> bool:
-    """Whether one of some keys has signed a grant; they are compared in constant time.
+def signed_by(digests: Iterable[bytes], grant: Grant, signature: str) -> bytes | None:
+    """Which of some keys has signed a grant, or ``None``; signatures are compared in constant time.
 
     :param digests: the SHA-256 of each key.
     """
-    found = [hmac.compare_digest(sign(digest, grant), signature) for digest in digests]
-    return True in found
+    found = None
+    for digest in digests:
+        if hmac.compare_digest(sign(digest, grant), signature):
+            found = digest
+    return found
 
 
 def _signing_key(digest: bytes) -> bytes:

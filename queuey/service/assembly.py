@@ -105,7 +105,7 @@ def assemble(
     exchange = MessageExchange(store, policies, random.randrange, waits, rate_limits, settle(settings) > 0)
     groups = GroupExchange(store, policies, waits, now, os.urandom)
     users = Users(ApplicationKeys(owners.owner), settings.identities, web, reactor, now)
-    signatures = SignedURLs(owners.digests, now, Buckets(reactor.seconds, MOST_RATES))
+    signatures = SignedURLs(owners.digests, owners.use, now, Buckets(reactor.seconds, MOST_RATES))
     gate = Gate(policies, users.accepted, signatures, directory, rate_limits)
     cors = Cors(policies.origins)
     v1 = V1(directory, exchange, lambda: uuid.uuid4().hex)

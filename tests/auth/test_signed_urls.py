@@ -33,8 +33,12 @@ class SignedURLTests(SynchronousTestCase):
         self.keys: dict[str, Deferred[tuple[bytes, ...]]] = {}
         self.digests = {"shop": (OTHER, DIGEST), "blog": (sha256(b"the-key-of-blog").digest(),)}
         self.buckets = Buckets(self.clock.seconds, 2)
+        self.used: list[bytes] = []
         self.urls = SignedURLs(
-            lambda name: self.keys.get(name) or succeed(self.digests.get(name, ())), wall(self.clock), self.buckets
+            lambda name: self.keys.get(name) or succeed(self.digests.get(name, ())),
+            self.used.append,
+            wall(self.clock),
+            self.buckets,
         )
 
     def proven(self, one: Signature) -> frozenset[str]:
@@ -49,6 +53,7 @@ class SignedURLTests(SynchronousTestCase):
     def test_good(self) -> None:
         for digest in (DIGEST, OTHER):
             self.assertIn(by_url(Operation.READ_MESSAGES), self.proven(signature(digest=digest)))
+        self.assertEqual(self.used, [DIGEST, OTHER])
 
     def test_changed(self) -> None:
         """Whatever of it is changed: nothing of it holds any more."""
@@ -71,6 +76,7 @@ class SignedURLTests(SynchronousTestCase):
     def test_keys(self) -> None:
         """Only a key of the application signs for it, and it is the one that is named."""
         good = signature()
+        self.addCleanup(lambda: self.assertEqual(self.used, []))
         for key in ("", key_id(OTHER), DIGEST.hex(), key_id(DIGEST).upper(), key_id(DIGEST)[:-1], "*"):
             self.refused(attrs.evolve(good, key=key))
         (blog,) = self.digests["blog"]

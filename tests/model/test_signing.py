@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.model.access import Operation, allowed
 from queuey.model.queue import Queue, QueueSettings, is_principal
-from queuey.model.signing import WORDS, Grant, is_signed, sign
+from queuey.model.signing import WORDS, Grant, sign, signed_by
 from queuey.model.timeid import Ticks
 
 DIGEST = sha256(b"a-key-of-some-length").digest()
@@ -33,9 +33,10 @@ class SignTests(SynchronousTestCase):
 
     def test_one_of_several_keys(self) -> None:
         signature = sign(DIGEST, GRANT)
-        self.assertTrue(is_signed([sha256(b"other").digest(), DIGEST], GRANT, signature))
-        self.assertFalse(is_signed([sha256(b"other").digest()], GRANT, signature))
-        self.assertFalse(is_signed([], GRANT, signature))
+        self.assertEqual(signed_by([sha256(b"other").digest(), DIGEST], GRANT, signature), DIGEST)
+        self.assertEqual(signed_by([DIGEST, sha256(b"other").digest()], GRANT, signature), DIGEST)
+        self.assertIsNone(signed_by([sha256(b"other").digest()], GRANT, signature))
+        self.assertIsNone(signed_by([], GRANT, signature))
 
     @given(st.lists(st.text("ab\u00e9,1", max_size=2), min_size=10, max_size=10))
     def test_every_part_is_signed(self, parts: list[str]) -> None:

@@ -41,7 +41,7 @@ class KeyOwners:
         """
         found = self._given().get(digest)
         if found is not None:
-            self._use(digest)
+            self.use(digest)
             return succeed(found)
         snapshot = self._stored.at_hand()
         if snapshot is None:
@@ -60,6 +60,11 @@ class KeyOwners:
             return self._stored.current().addCallback(_digests, application)
         return succeed(_digests(snapshot, application))
 
+    def use(self, digest: bytes) -> None:
+        """Note that a key is used now: it was shown, or what it signed was."""
+        now = int(self._now())
+        self._used[digest] = now - now % GRAIN
+
     def last_used(self, digest: bytes) -> int | None:
         """When a key was last used in this process, in seconds since 1970, to within ``GRAIN``; ``None``: not yet."""
         return self._used.get(digest)
@@ -69,12 +74,8 @@ class KeyOwners:
         if found is None or self._named(found):
             self._used.pop(digest, None)
             return None
-        self._use(digest)
+        self.use(digest)
         return found
-
-    def _use(self, digest: bytes) -> None:
-        now = int(self._now())
-        self._used[digest] = now - now % GRAIN
 
 
 def _digests(snapshot: Snapshot, application: str) -> tuple[bytes, ...]:
