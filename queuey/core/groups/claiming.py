@@ -237,23 +237,31 @@ class _Partition:
         return bool(seen.found.present or seen.found.scanned)
 
     async def _look(self, state: GroupState, limit: int, max_bytes: int, terms: Terms) -> _Seen:
-        """Look for what can be claimed."""
+        """Look for what can be claimed; where only what is gone was found, that has made room, and it is looked again."""
         now = self._claims.now()
         limit, max_bytes = min(limit, MAX_OPEN), min(max_bytes, MOST_BYTES)
-        asked = rules.look(rules.expire(state, terms, now), limit, terms, now)
         messages: dict[MessageId, Message] = {}
         gone: list[MessageId] = []
-        size = 0
-        looked = asked.due or asked.blocking
-        if looked:
-            messages, gone, size = await self._find(looked, max_bytes)
+        size, most = 0, limit
+        while True:
+            asked = rules.look(rules.expire(rules.drop(state, gone), terms, now), most, terms, now)
+            looked = asked.due or asked.blocking
+            if not looked:
+                break
+            found, lost, found_size = await self._find(looked, max_bytes)
+            gone += lost
+            if asked.due:
+                messages, size = found, found_size
+            if messages or not lost:
+                break
+            most = min(2 * most, MAX_OPEN)
         present = tuple(messages)
         start = end = None
         scanned: list[MessageId] = []
         more = False
         if asked.room and (size < max_bytes or not present):
             start = state.reach
-            end, scanned, over = await self._scan(start, asked.room, max_bytes - size, messages)
+            end, scanned, over = await self._scan(start, min(asked.room, limit), max_bytes - size, messages)
             more = not (over or messages)
         return _Seen(Found(present, gone, scanned, start, end), messages, more)
 
