@@ -6,10 +6,12 @@ import os
 import secrets
 import uuid
 from collections.abc import Callable, Mapping
+from threading import Thread
 from typing import Any, Final
 
-from twisted.internet.threads import deferToThreadPool
+from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
+from twisted.python.failure import Failure
 
 from queuey import __version__
 from queuey.config import SQLiteStorage
@@ -121,4 +123,22 @@ def care(in_force: InForce, reactor: Any) -> Care | None:
         return None
     from queuey.storage.sqlite.care import SQLiteCare
 
-    return SQLiteCare(storage.path, lambda work: deferToThreadPool(reactor, reactor.getThreadPool(), work))
+    return SQLiteCare(storage.path, lambda work: _in_thread(reactor, work))
+
+
+def _in_thread(reactor: Any, work: Callable[[], Any]) -> Deferred[Any]:
+    """Call a function in a thread of its own, which ends with the process: nobody waits for a copy when it stops.
+
+    :return: fires with what it returns, or fails with what it raises.
+    """
+    done: Deferred[Any] = Deferred()
+
+    def run() -> None:
+        try:
+            result = work()
+        except BaseException:
+            result = Failure()
+        reactor.callFromThread(done.callback, result)
+
+    Thread(target=run, name="queuey-care", daemon=True).start()
+    return done
