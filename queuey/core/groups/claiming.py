@@ -237,7 +237,7 @@ class _Partition:
         return bool(seen.found.present or seen.found.scanned)
 
     async def _look(self, state: GroupState, limit: int, max_bytes: int, terms: Terms) -> _Seen:
-        """Look for what can be claimed; where only what is gone was found, that has made room, and it is looked again."""
+        """Look for what can be claimed; again, where only what is gone was found: that has made room."""
         now = self._claims.now()
         limit, max_bytes = min(limit, MAX_OPEN), min(max_bytes, MOST_BYTES)
         messages: dict[MessageId, Message] = {}
