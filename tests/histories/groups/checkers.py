@@ -7,7 +7,7 @@ of the promises in the design.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -17,7 +17,7 @@ from queuey.model.group import Order
 from queuey.model.timeid import LOWEST
 from tests.histories.groups.history import Asked, Given
 from tests.histories.groups.view import Known, Place, Take, View
-from tests.live.cassandra.histories import SHOWN, Outcome, Stored
+from tests.live.cassandra.histories import Outcome, Stored, found_by
 
 CHANGED: Final = frozenset(("acked", "retrying", "extended", "dead-lettered", "set-aside"))
 """What a settlement is answered that did something."""
@@ -421,12 +421,12 @@ def judge(view: View) -> list[Verdict]:
 
 def problems(view: View) -> list[str]:
     """All that is wrong, some lines of each kind, that which clients noted first."""
-    wrong = list(view.history.problems[:SHOWN])
-    for verdict in judge(view):
-        wrong += verdict.wrong[:SHOWN]
-        if len(verdict.wrong) > SHOWN:
-            wrong.append(f"{verdict.checker}: {len(verdict.wrong)} in all")
-    return wrong
+    return found_by({"answers": view.history.problems, **told(judge(view))})
+
+
+def told(verdicts: Iterable[Verdict]) -> dict[str, Sequence[str]]:
+    """What is wrong, by the names of the checkers."""
+    return {verdict.checker: verdict.wrong for verdict in verdicts}
 
 
 def _number(message: Stored) -> int:

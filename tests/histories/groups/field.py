@@ -12,14 +12,14 @@ import attrs
 
 from tests.histories import checkers as plain
 from tests.histories.clients import Client, Log, Worker, working
-from tests.histories.groups.checkers import Verdict, judge
+from tests.histories.groups.checkers import Verdict, judge, told
 from tests.histories.groups.crew import ServerClock, ask_until, crew, dead_letters, path_of, set_aside, set_up
 from tests.histories.groups.history import End, GroupHistory, Plan
 from tests.histories.groups.minds import PARTITIONS, PLANS, QUIET, DrainMind, minds
 from tests.histories.groups.view import View
 from tests.histories.producers import producers
 from tests.histories.readers import read_all, readers
-from tests.live.cassandra.histories import SHOWN
+from tests.live.cassandra.histories import found_by
 from tests.live.cassandra.load import Target
 
 LOG: Final = Log("q", PARTITIONS)
@@ -95,12 +95,8 @@ class Field:
             hand.join()
         view = View(self.history, self._end(target), self._plans)
         self.verdicts = judge(view)
-        wrong = plain.problems(self.history, view.end.found)
-        for verdict in self.verdicts:
-            wrong += verdict.wrong[:SHOWN]
-            if len(verdict.wrong) > SHOWN:
-                wrong.append(f"{verdict.checker}: {len(verdict.wrong)} in all")
-        return wrong + list(self._lags(target))
+        both = plain.problems(self.history, view.end.found) + found_by(told(self.verdicts))
+        return both + list(self._lags(target))
 
     def _end(self, target: Target) -> End:
         client = self._client(target)
