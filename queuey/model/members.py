@@ -14,18 +14,17 @@ from typing import Any, Final
 import attrs
 
 from queuey.model import origins
+from queuey.model.group_rows import MAX_GROUPS
 from queuey.model.message import MAX_TTL
 from queuey.model.policy import MAX_IDEMPOTENCY_TTL, MIN_IDEMPOTENCY_TTL, Policy
 from queuey.model.queue import Consistency, Guarantee
+from queuey.model.rates import LEAST_RATE, MOST_BURST, MOST_RATE
 
 MAX_ORIGINS: Final = 20
 """Origins that one application may have in the store."""
 
 MAX_IDENTITIES: Final = 20
 """Who may be believed who the users of one application in the store are."""
-
-MIN_RATE: Final = 0.001
-MAX_RATE: Final = 1_000_000
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,50}")
 _MAX_ORIGIN: Final = 300
@@ -146,13 +145,15 @@ def _most(name: str, high: int, what: str = "") -> Member:
 
 def _rate(name: str) -> Member:
     """A limit that is so many a second."""
-    allowed = f"{MIN_RATE:g} to {MAX_RATE} a second"
-    return Member(name, name, True, "number", allowed, _number(MIN_RATE, MAX_RATE), _as_it_is)
+    allowed = f"{LEAST_RATE} to {MOST_RATE} a second"
+    return Member(name, name, True, "number", allowed, _number(LEAST_RATE, MOST_RATE), _as_it_is)
 
 
 _MOST_BYTES: Final = 1 << 50
 _MOST_BODY: Final = 256 << 20
-_MOST: Final = 1_000_000_000
+_MOST_QUEUES: Final = 1_000_000_000
+_MOST_MESSAGES: Final = 1_000_000_000_000
+_MOST_WAITS: Final = 1_000_000
 
 MEMBERS: Final = (
     Member("guarantee", "guarantee", False, "string", _words(Guarantee), _word(Guarantee), _value),
@@ -195,27 +196,30 @@ MEMBERS: Final = (
         list,
     ),
     Member("signed_urls", "signed_urls", False, "boolean", "true, false", _boolean, _as_it_is),
-    _most("max_queues", _MOST),
+    _most("max_queues", _MOST_QUEUES),
     _most("max_bytes", _MOST_BYTES, " bytes"),
-    _most("max_messages", _MOST_BYTES),
+    _most("max_messages", _MOST_MESSAGES),
     _most("max_queue_bytes", _MOST_BYTES, " bytes"),
-    _most("max_queue_messages", _MOST_BYTES),
-    _most("max_groups", _MOST),
-    _most("max_waits", _MOST),
-    _most("max_queue_waits", _MOST),
+    _most("max_queue_messages", _MOST_MESSAGES),
+    _most("max_groups", MAX_GROUPS),
+    _most("max_waits", _MOST_WAITS),
+    _most("max_queue_waits", _MOST_WAITS),
     _rate("request_rate"),
-    _most("request_burst", MAX_RATE),
+    _most("request_burst", MOST_BURST),
     _rate("message_rate"),
-    _most("message_burst", MAX_RATE),
+    _most("message_burst", MOST_BURST),
     _rate("queue_request_rate"),
-    _most("queue_request_burst", MAX_RATE),
+    _most("queue_request_burst", MOST_BURST),
     _rate("queue_message_rate"),
-    _most("queue_message_burst", MAX_RATE),
+    _most("queue_message_burst", MOST_BURST),
     Member(
         "max_body", "max_body", True, "number", "1 byte to the max_body of [server]", _whole(1, _MOST_BODY), _as_it_is
     ),
 )
 """Every member."""
+
+BURSTS: Final = tuple((f"{of}_rate", f"{of}_burst") for of in ("request", "message", "queue_request", "queue_message"))
+"""Each rate, and its burst, which is of no use without it."""
 
 _BY_NAME: Final = {member.name: member for member in MEMBERS}
 

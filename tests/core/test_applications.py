@@ -384,6 +384,9 @@ class ChangingTests(ApplicationsCase):
         self.set(self.a, request_rate=0.5, request_burst=3)
         policy = self.policy(self.a)
         self.assertEqual((policy.request_rate, policy.request_burst), (0.5, 3))
+        self.failureResultOf(self.a.registry.set("shop", {"request_rate": None}, None, True), InvalidRequest)
+        self.failureResultOf(self.a.registry.set("shop", {"message_burst": 3}, None, True), InvalidRequest)
+        self.set(self.a, request_rate=None, request_burst=None)
         for wrong in (0, -1, True, "1", 1e9):
             change = self.a.registry.set("shop", {"request_rate": wrong}, None, True)
             self.failureResultOf(change, InvalidRequest)
@@ -400,6 +403,13 @@ class ChangingTests(ApplicationsCase):
         self.assertEqual(self.policy(self.a).guarantee, Guarantee.EXACTLY_ONCE)
         self.store.promises = Promises("nothing", False, "This store has no keys.")
         self.failureResultOf(self.a.registry.set("mill", {"guarantee": "exactly-once"}, None, True), NotPromised)
+        self.store.promises = Promises("nothing", False, no_groups="There are none.")
+        for guarantee in ("exactly-once", "at-most-once"):
+            self.failureResultOf(self.a.registry.set("mill", {"guarantee": guarantee}, None, True), NotPromised)
+        self.store.promises = Promises("nothing", False, apart=True)
+        weak = {"guarantee": "at-most-once"}
+        self.failureResultOf(self.a.registry.set("mill", weak, None, True), NotPromised)
+        self.set(self.a, "mill", guarantee="at-most-once", consistency="very_strong")
         cluster = self.a.make_registry(counts_bytes=False)
         self.failureResultOf(cluster.set("mill", {"max_bytes": 5}, None, True), NotPromised)
 

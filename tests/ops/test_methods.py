@@ -11,6 +11,9 @@ import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import ILogObserver, globalLogPublisher
 
+from queuey.config import keys
+from queuey.config.mistakes import Mistake
+from queuey.config.values import size_text
 from queuey.errors import StorageFull, Unavailable
 from queuey.http.root import HEARTBEAT
 from queuey.logs import open_log
@@ -171,6 +174,23 @@ class ApplicationsTests(AuditedTestCase):
         """Whoever adds one to policies adds it here too."""
         fields = {field.name for field in attrs.fields(Policy)} - {"application"}
         self.assertEqual({member.field for member in members.MEMBERS}, fields)
+
+    def test_members_are_those_of_the_settings(self) -> None:
+        """With the same names and the same bounds, whichever way they are said."""
+        table = {key.name: key for key in keys.APPLICATION if key is not keys.KEYS}
+        self.assertEqual({member.name for member in members.MEMBERS}, set(table))
+        for member in members.MEMBERS:
+            if member.type != "number":
+                continue
+            text = member.allowed.replace("the max_body of [server]", str(256 << 20))
+            low, high = (json.loads(number) for number in re.findall(r"[0-9.]+", text)[:2])
+            is_size = member.name.endswith(("_bytes", "_body"))
+            for good in (low, high):
+                said = size_text(good) if is_size else str(good)
+                self.assertEqual(table[member.name].read(said, Path()), member.read(good), member.name)
+            for wrong in (low * 0.9 if isinstance(low, float) else low - 1, high + 1):
+                self.assertRaises(ValueError, member.read, wrong)
+                self.assertRaises(Mistake, table[member.name].read, str(wrong), Path())
 
 
 class QueuesTests(AuditedTestCase):

@@ -23,8 +23,9 @@ from queuey.errors import (
 )
 from queuey.interfaces import IStore
 from queuey.model.application import ALLOWED_NAME, MAX_KEYS, Application, Key, digest_of, key_id, name_is_good
-from queuey.model.members import Members, changed, policy, problems
+from queuey.model.members import BURSTS, Members, changed, policy, problems
 from queuey.model.policy import Policy
+from queuey.model.queue import Consistency, Guarantee
 
 SETTINGS: Final = "settings"
 STORE: Final = "store"
@@ -153,6 +154,7 @@ class Registry:
                 raise _none()
             said = changed(base.members, members)
             self._check_promises(policy(name, said, max_body))
+            _check_bursts(said)
             if application is not None and said == application.members:
                 return application
             return attrs.evolve(base, members=said, changed=now, revision=base.revision + 1)
@@ -243,7 +245,13 @@ class Registry:
             raise InvalidRequest(wrong)
 
     def _check_promises(self, policy: Policy) -> None:
-        check_promise(defaults(policy), policy, self.store.promises)
+        promises = self.store.promises
+        check_promise(defaults(policy), policy, promises)
+        if policy.guarantee is not Guarantee.AT_LEAST_ONCE:
+            if promises.no_groups:
+                raise NotPromised(f"This store keeps no guarantee but at-least-once. {promises.no_groups}")
+            if promises.apart and policy.consistency is not Consistency.VERY_STRONG:
+                raise NotPromised("With several data centres this guarantee needs consistency = very_strong.")
         counted = [name for name in _COUNTED if getattr(policy, name) is not None]
         if counted and not self.counts_bytes:
             raise NotPromised(f"A cluster does not count exactly what it has, so there is no {', '.join(counted)}.")
@@ -251,6 +259,12 @@ class Registry:
     def _check_new(self, digest: bytes, snapshot: Snapshot) -> None:
         if digest in self.given().digests or snapshot.owners.get(digest) is not None:
             raise Conflict("There is an application that has that key already.")
+
+
+def _check_bursts(said: Members) -> None:
+    alone = [rate for rate, burst in BURSTS if burst in said and rate not in said]
+    if alone:
+        raise InvalidRequest({rate.replace("_rate", "_burst"): f"is of no use without {rate}" for rate in alone})
 
 
 def _policy(application: Application, max_body: int) -> Policy:
