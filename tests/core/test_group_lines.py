@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-from collections.abc import Callable, Sequence
-from typing import Any
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.core.groups.lines import Line, Lines
+from queuey.core.groups.lines import Lines
 from queuey.core.groups.values import Claiming, Delivered, Delivery
 from queuey.core.waiting import Waits
 from queuey.errors import NoSuchGroup, Unavailable
 from queuey.model.group_settings import Group, GroupSettings
 from queuey.model.group_state import LEASED, MARKED, WAITING, Entry, GroupState
 from queuey.model.message import Content, Message, NewMessage
+from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, from_seconds
 
 QUEUE = 7
@@ -53,10 +52,11 @@ class LinesCase(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(1000)
         self.waits = Waits(self.clock, lambda arrived: self.look_every)
-        self.lines = Lines(self.waits, self.now)
+        self.lines = Lines(self.waits, self.now, self.attempt)
         self.tried: list[Tried] = []
         self.at_once: list[Delivered | Exception] = []
         self.later = False
+        self.queue = Queue("a", "q", QueueSettings(), QUEUE, "v", Ticks(0))
         self.group = group()
 
     def now(self) -> Ticks:
@@ -65,7 +65,8 @@ class LinesCase(SynchronousTestCase):
     def after(self, seconds: float) -> Ticks:
         return from_seconds(self.clock.seconds() + seconds)
 
-    async def attempt(self, claiming: Claiming, partitions: tuple[int, ...]) -> Delivered:
+    async def attempt(self, queue: Queue, group: Group, claiming: Claiming, partitions: tuple[int, ...]) -> Delivered:
+        self.used = queue, group
         tried = Tried(claiming, partitions, Deferred())
         self.tried.append(tried)
         if not self.later:
@@ -82,7 +83,7 @@ class LinesCase(SynchronousTestCase):
         return Deferred.fromCoroutine(self._wait(Claiming(limit, None, seconds, 1, None, key), partitions))
 
     async def _wait(self, claiming: Claiming, partitions: tuple[int, ...]) -> Delivered:
-        with self.lines.join(self.group, partitions, self.attempt) as line:
+        with self.lines.join(self.queue, self.group, partitions) as line:
             return await line.wait(claiming, line.news, NOTHING)
 
     def state(self, *entries: tuple[float, int]) -> GroupState:
@@ -207,7 +208,7 @@ class WakingTests(LinesCase):
 
     def test_what_came_before_it_stood_in_line(self) -> None:
         """Between the first attempt and the wait nothing is missed."""
-        with self.lines.join(self.group, (1,), self.attempt) as line:
+        with self.lines.join(self.queue, self.group, (1,)) as line:
             news = line.news
             self.arrives(1)
             self.assertEqual(self.tried, [])
@@ -280,23 +281,15 @@ class OrderTests(LinesCase):
             self.failureResultOf(one, NoSuchGroup)
         self.assert_nothing_left()
 
-    def test_the_latest_way_to_try(self) -> None:
-        """Who joined last knows the queue and the group as they are."""
-        used: list[int] = []
-
-        def way(number: int) -> Callable[[Claiming, tuple[int, ...]], Any]:
-            async def attempt(claiming: Claiming, partitions: tuple[int, ...]) -> Delivered:
-                used.append(number)
-                return NOTHING
-
-            return attempt
-
-        lines: Sequence[Line] = [self.lines.join(self.group, (1,), way(number)) for number in (1, 2)]
-        self.assertIs(*lines)
-        with lines[0] as line:
+    def test_the_queue_and_the_group_as_they_are(self) -> None:
+        """Who joined last knows them."""
+        first = self.lines.join(self.queue, self.group, (1,))
+        queue, group = attrs.evolve(self.queue, version="w"), attrs.evolve(self.group, version="w")
+        self.assertIs(self.lines.join(queue, group, (1,)), first)
+        with first as line:
             line.wait(Claiming(wait=20), line.news, NOTHING)
             self.arrives(1)
-            self.assertEqual(used, [2])
+            self.assertEqual(self.used, (queue, group))
 
 
 class EndTests(LinesCase):

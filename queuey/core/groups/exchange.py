@@ -53,7 +53,7 @@ class GroupExchange:
         self._directory = GroupDirectory(store, policies, ticks, new_bytes)
         self._policies = policies
         self._seats = waits.seats
-        self._lines = Lines(waits, ticks)
+        self._lines = Lines(waits, ticks, self._attempt)
         cells = Cells(store.states, waits.look_every is None, new_bytes)
         moves = Moves(store, policies, waits, ticks)
         self._claims = Claims(store, self._directory, cells, moves, self._lines, ticks)
@@ -103,19 +103,20 @@ class GroupExchange:
         if not claiming.wait:
             return await self._claims.take(queue, group, claiming, partitions)
 
-        async def attempt(claiming: Claiming, partitions: tuple[int, ...]) -> Delivered:
-            found = await self._directory.find(queue, group.name)
-            if found.gid != group.gid:
-                raise NoSuchGroup("The group was deleted.")
-            return await self._claims.take(queue, found, claiming, partitions)
-
         policy = await self._policies.policy_for(queue.application)
-        with self._seats.take(policy, queue.name), self._lines.join(group, partitions, attempt) as line:
-            news = line.news
+        with self._seats.take(policy, queue.name), self._lines.join(queue, group, partitions) as line:
+            news, partitions = line.news, line.partitions  # one tuple for all in line
             delivered = await self._claims.take(queue, group, claiming, partitions)
             if not delivered.deliveries:
                 delivered = await line.wait(claiming, news, delivered)
         return delivered
+
+    async def _attempt(self, queue: Queue, group: Group, claiming: Claiming, partitions: tuple[int, ...]) -> Delivered:
+        """Try a claim that has waited, of the group as it is by now."""
+        found = await self._directory.find(queue, group.name)
+        if found.gid != group.gid:
+            raise NoSuchGroup("The group was deleted.")
+        return await self._claims.take(queue, found, claiming, partitions)
 
     def settle(self, queue: Queue, group: Group, settlings: Sequence[Settling]) -> Deferred[tuple[Outcome, ...]]:
         """Say what became of messages.

@@ -17,6 +17,7 @@ from queuey.errors import Unavailable
 from queuey.model.group import next_due
 from queuey.model.group_settings import Group
 from queuey.model.group_state import GroupState
+from queuey.model.queue import Queue
 from queuey.model.timeid import SECOND, Ticks
 
 _FIRST: Final = 4
@@ -28,8 +29,8 @@ _MOST: Final = 16
 _SOONEST: Final = 0.001
 """Seconds until a lease is taken for ended at the least: the clocks that measure it are two."""
 
-Attempt = Callable[[Claiming, tuple[int, ...]], Coroutine[Deferred[Any], Any, Delivered]]
-"""Tries a claim once, in some partitions."""
+Attempt = Callable[[Queue, Group, Claiming, tuple[int, ...]], Coroutine[Deferred[Any], Any, Delivered]]
+"""Tries a claim of a group once, in some partitions."""
 
 NOTHING: Final = Delivered(())
 
@@ -38,14 +39,16 @@ class Lines:
     """All lines.
 
     :param now: the wall clock.
+    :param attempt: tries what waits, when there may be something.
     """
 
-    def __init__(self, waits: Waits, now: Callable[[], Ticks]) -> None:
+    def __init__(self, waits: Waits, now: Callable[[], Ticks], attempt: Attempt) -> None:
         self.waits = waits
         self.now = now
+        self.attempt = attempt
         self._lines: dict[bytes, dict[tuple[int, ...], Line]] = {}
 
-    def join(self, group: Group, partitions: tuple[int, ...], attempt: Attempt) -> Line:
+    def join(self, queue: Queue, group: Group, partitions: tuple[int, ...]) -> Line:
         """The line for some partitions of a group; whoever joins it, as a context manager, leaves it at the end.
 
         It is joined before the first attempt, so that nothing comes unnoticed between the two.
@@ -53,8 +56,8 @@ class Lines:
         lines = self._lines.setdefault(group.gid, {})
         line = lines.get(partitions)
         if line is None:
-            lines[partitions] = line = Line(self, group, partitions)
-        line.attempt = attempt
+            lines[partitions] = line = Line(self, queue, group, partitions)
+        line.queue, line.group = queue, group
         return line
 
     def forget(self, line: Line) -> None:
@@ -81,13 +84,17 @@ class Lines:
 class Line:
     """Claims that wait for the same partitions.
 
-    :ivar attempt: that of who joined last, who knows the queue as it is.
+    :ivar queue: as who joined last knows it, and so ``group``.
     :ivar news: how often it was told of something.
     """
 
-    attempt: Attempt
+    __slots__ = (
+        "_dues", "_everywhere", "_joined", "_lines", "_looks", "_serving", "_starting", "_timer", "_told", "_waiters",
+        "group", "news", "partitions", "queue",
+    )  # fmt: skip
 
-    def __init__(self, lines: Lines, group: Group, partitions: tuple[int, ...]) -> None:
+    def __init__(self, lines: Lines, queue: Queue, group: Group, partitions: tuple[int, ...]) -> None:
+        self.queue = queue
         self.group = group
         self.partitions = partitions
         self.news = 0
@@ -156,6 +163,10 @@ class Line:
         else:
             self._dues[partition] = due
         self._set_timer()
+
+    def attempt(self, claiming: Claiming, partitions: tuple[int, ...]) -> Coroutine[Deferred[Any], Any, Delivered]:
+        """Try a claim."""
+        return self._lines.attempt(self.queue, self.group, claiming, partitions)
 
     def leave(self, waiter: _Waiter) -> None:
         """Let one wait no more."""
