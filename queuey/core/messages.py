@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Final, TypeVar
 
 import attrs
@@ -168,7 +168,8 @@ class MessageExchange:
         """
         policy = await self.policies.policy_for(queue.application)
         ack = policy.write_terms(queue.settings.consistency).ack
-        return await shield(self.store.remove(queue, addresses, ack))
+        partitions = {address.partition for address in addresses}
+        return await shield(self.store.remove(queue, addresses, ack).addBoth(self._removed, queue, partitions))
 
     @deferred
     async def purge(self, queue: Queue, before: MessageId) -> None:
@@ -178,7 +179,12 @@ class MessageExchange:
         """
         policy = await self.policies.policy_for(queue.application)
         ack = policy.write_terms(queue.settings.consistency).ack
-        await shield(self.store.purge(queue, before, ack))
+        await shield(self.store.purge(queue, before, ack).addBoth(self._removed, queue, None))
+
+    def _removed(self, result: T, queue: Queue, partitions: Set[int] | None) -> T:
+        """Tell those who may have waited for messages to be over, whatever is known of what became of them."""
+        self.waits.removed(queue.incarnation, partitions)
+        return result
 
     async def _ready(self, queue: Queue, count: int) -> tuple[Queue, WriteTerms]:
         """The queue, which is made now if it was only planned, and the terms of writes to it.

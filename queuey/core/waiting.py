@@ -28,7 +28,7 @@ Look = Callable[[Merge], Deferred[MergeSlice]]
 """Reads the first part of a range of the queue that is waited for."""
 
 Listener = Callable[[Set[int] | None], None]
-"""Is told of the partitions to which something has come; ``None``: to any."""
+"""Is told of the partitions to which something has come, or where something is gone; ``None``: any."""
 
 
 class Expiring(Protocol):
@@ -91,8 +91,16 @@ class Waits:
         for listener in list(listeners or ()):
             listener(partitions)
 
+    def removed(self, incarnation: int, partitions: Set[int] | None) -> None:
+        """Tell listeners that something is gone: they may have waited for it to be over.
+
+        :param partitions: of a queue, where that was; ``None``: in any.
+        """
+        for listener in list(self._listeners.get(incarnation, ())):
+            listener(partitions)
+
     def listen(self, incarnation: int, listener: Listener) -> None:
-        """Tell somebody at once of all that has come to a queue and is stable, until ``leave``."""
+        """Tell somebody at once of all that has come to a queue and is stable, or is gone, until ``leave``."""
         self._listeners.setdefault(incarnation, {})[listener] = None
 
     def leave(self, incarnation: int, listener: Listener) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from queuey.model.group import Order
 from queuey.model.group_state import MAX_OPEN
 from queuey.model.message import Address, Content, Draft
+from queuey.model.timeid import successor
 from tests.core.group_support import CassandraGroupCase, GroupCase, bodies
 
 
@@ -61,6 +62,18 @@ class InOrderTests(GroupCase):
         given = self.claim(partitions=(1,))
         self.successResultOf(self.messages.remove(self.queue, [Address(1, given.deliveries[0].message.id)]))
         self.assertEqual(self.bodies(partitions=(1,)), [b"later"])
+
+    def test_who_waits_for_it(self) -> None:
+        """It is told once the message is gone, by a deletion or a purge, and is given the next."""
+        given = self.claim(partitions=(1, 2)).deliveries
+        one, other = (self.claiming(wait=20, partitions=(number,)) for number in (1, 2))
+        self.successResultOf(self.messages.remove(self.queue, [Address(1, given[0].message.id)]))
+        self.clock.advance(0)
+        self.assertEqual(bodies(self.successResultOf(one)), [b"later"])
+        self.assertNoResult(other)
+        self.successResultOf(self.messages.purge(self.queue, successor(given[1].message.id)))
+        self.clock.advance(0)
+        self.assertEqual(bodies(self.successResultOf(other)), [b"later"])
 
     def test_under_a_key(self) -> None:
         """A partition in which somebody is at work is passed over for one that has something."""
