@@ -26,7 +26,9 @@ MAX_KEYS: Final = 8
 KEY_BYTES: Final = 32
 """Random bytes in a new key: as many as in its digest, since more would add nothing."""
 
-_ID: Final = 12
+ID_DIGITS: Final = 12
+"""Hex digits of a key's id."""
+
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -42,7 +44,7 @@ def digest_of(key: str) -> bytes:
 
 def key_id(digest: bytes) -> str:
     """What a key is called: the beginning of its digest."""
-    return digest.hex()[:_ID]
+    return digest.hex()[:ID_DIGITS]
 
 
 @attrs.frozen

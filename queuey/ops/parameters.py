@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 
-from queuey.model.application import digest_of
+from queuey.model.application import ID_DIGITS, digest_of
 from queuey.ops.faults import invalid_params
 
 MAX_TEXT: Final = 1000
 """Characters of a text."""
 
 _DIGEST: Final = "sha256:"
+_KEY_ID: Final = re.compile(rf"[0-9a-f]{{{ID_DIGITS}}}")
 
 
 @attrs.frozen
@@ -77,6 +79,13 @@ def _digest(value: Any) -> bytes:
     return found
 
 
+def _key_id(value: Any) -> str:
+    text = _text(value)
+    if _KEY_ID.fullmatch(text) is None:
+        raise ValueError("is no id of a key")
+    return text
+
+
 def _as_it_is(value: Any) -> Any:
     return value
 
@@ -85,6 +94,8 @@ TEXT: Final = Kind("string", f"at most {MAX_TEXT} characters", _text)
 BOOLEAN: Final = Kind("boolean", "true or false", _boolean)
 ARRAY: Final = Kind("array", "an array", _array)
 DIGEST: Final = Kind("string", "sha256: and 64 hex digits in lower case", _digest)
+KEY_ID: Final = Kind("string", f"{ID_DIGITS} hex digits in lower case", _key_id)
+"""The id of a key; a key that somebody takes for its id is none, and so gets into no line of the log."""
 
 
 def whole(low: int, high: int) -> Kind:

@@ -9,6 +9,7 @@ parameter an exception of Python's, whose text it gives away, as it does that of
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
@@ -35,6 +36,9 @@ MAX_BATCH: Final = 100
 
 MAX_DEPTH: Final = 32
 """Levels of arrays and objects in a request."""
+
+MAX_DIGITS: Final = 30
+"""Digits of a whole number in a request."""
 
 VERSION: Final = "2.0"
 HEADERS: Final = ((b"Content-Type", b"application/json"), (b"Cache-Control", b"no-store"))
@@ -241,7 +245,7 @@ def parse(body: bytes) -> Any:
     :raise Failed: where it is none, or nested too deeply.
     """
     try:
-        document = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
+        document = _decoder.decode(body.decode("utf-8"))
     except UnicodeDecodeError:
         raise faults.parse_error("The body is not UTF-8.") from None
     except RecursionError:
@@ -266,6 +270,24 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(text: str) -> Any:
     raise ValueError(f"{text} is no number of JSON")
+
+
+def _whole(text: str) -> int:
+    if len(text.lstrip("-")) > MAX_DIGITS:
+        raise ValueError(f"a number is longer than {MAX_DIGITS} digits")
+    return int(text)
+
+
+def _fraction(text: str) -> float:
+    found = float(text)
+    if math.isinf(found):
+        raise ValueError("a number is too large")
+    return found
+
+
+_decoder: Final = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_constant, parse_int=_whole, parse_float=_fraction
+)
 
 
 def _depth(document: Any) -> int:

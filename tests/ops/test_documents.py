@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from queuey.model import members
-from queuey.ops.rpc import MAX_BATCH, MAX_DEPTH, Methods
+from queuey.ops.rpc import MAX_BATCH, MAX_DEPTH, MAX_DIGITS, Methods
 from tests.ops.support import OpsTestCase
 
 PAGE = Path(__file__).parents[2] / "docs" / "rpc.rst"
@@ -60,5 +60,5 @@ class RPCPageTests(OpsTestCase):
 
     def test_numbers(self) -> None:
         text = PAGE.read_text(encoding="utf-8")
-        for said in (f"at most {MAX_BATCH} calls", f"more deeply than {MAX_DEPTH} levels"):
+        for said in (f"at most {MAX_BATCH} calls", f"more deeply than {MAX_DEPTH} levels", f"than {MAX_DIGITS} digits"):
             self.assertIn(said, text)

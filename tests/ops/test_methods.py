@@ -20,6 +20,7 @@ from queuey.logs import open_log
 from queuey.model import members
 from queuey.model.application import digest_of
 from queuey.model.policy import Policy
+from queuey.ops import faults
 from queuey.ops.audit import Audited, audit_logger
 from queuey.ops.methods.store import Store
 from queuey.ops.rpc import Call
@@ -75,6 +76,18 @@ class ApplicationsTests(AuditedTestCase):
         self.assertTrue(self.call("applications.remove", name="shop"))
         self.assertEqual(self.post_as("shop", "own"), 404)
         self.assertEqual(self.fault("applications.get", name="shop")["data"]["code"], "no-such-application")
+
+    def test_a_key_in_the_place_of_its_id_is_not_written_down(self) -> None:
+        self.call("applications.set", name="shop")
+        key = self.call("keys.add", application="shop")["key"]
+        self.assertEqual(len(self.audited()), 2)
+        error = self.fault("keys.revoke", application="shop", id=key)
+        self.assertEqual(
+            error["data"]["errors"][0]["detail"], "is no id of a key; allowed: 12 hex digits in lower case"
+        )
+        self.assertNotIn(key, str(error))
+        self.assertEqual(self.audited(), [])
+        self.assertEqual(self.fault("keys.revoke", application="shop", id="0" * 12)["code"], faults.INVALID_PARAMS)
 
     def test_listing(self) -> None:
         for name in ("shop", "shed", "mill"):

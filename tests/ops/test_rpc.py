@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from queuey.ops import faults
-from queuey.ops.rpc import MAX_BATCH, MAX_DEPTH
+from queuey.ops.rpc import MAX_BATCH, MAX_DEPTH, MAX_DIGITS
 from tests.http.wire_support import Connection, encode_request
 from tests.ops.support import JSON, OpsTestCase
 
@@ -40,6 +40,12 @@ class ProtocolTests(OpsTestCase):
             b'{"id": ' + b"9" * 5000 + b"}",
         ):
             self.broken(faults.PARSE_ERROR, body)
+
+    def test_numbers_that_no_answer_could_have(self) -> None:
+        for number in ("1e999", "-1e999", "9" * (MAX_DIGITS + 1), "-" + "9" * (MAX_DIGITS + 1)):
+            text = self.broken(faults.PARSE_ERROR, b'{"jsonrpc": "2.0", "method": "drain", "id": %s}' % number.encode())
+            self.assertRegex(text, r"^The body is not JSON: a number is (too large|longer than 30 digits)\.$")
+        self.assertFalse(self.call("status")["draining"])
 
     def test_what_is_nested_too_deeply(self) -> None:
         for body in (

@@ -10,7 +10,7 @@ from queuey.model import members
 from queuey.model.application import ALLOWED_NAME
 from queuey.model.members import Member
 from queuey.ops.methods import shown
-from queuey.ops.parameters import BOOLEAN, DIGEST, TEXT, Kind, Parameter, any_of, whole
+from queuey.ops.parameters import BOOLEAN, DIGEST, KEY_ID, TEXT, Kind, Parameter, any_of, whole
 from queuey.ops.rpc import Call, Methods, method
 
 MAX_LIMIT: Final = 1000
@@ -96,7 +96,7 @@ class Keys(Methods):
         found = {"id": key.id, "made": shown.moment(key.made)}
         return found if text is None else {**found, "key": text}
 
-    @method("boolean", APPLICATION, Parameter("id", TEXT, needed=True), changes=True)
+    @method("boolean", APPLICATION, Parameter("id", KEY_ID, needed=True), changes=True)
     async def jsonrpc_revoke(self, call: Call, application: str, id: str) -> bool:
         """Let nobody in by a key any more: here at once, on other front ends within `max_age`."""
         change = await self._registry.revoke_key(application, id)
