@@ -36,9 +36,11 @@ class AdmittedToQueue(Admitted):
     """A request that may go on.
 
     :ivar queue: the queue that it means; where the application's messages make their queues, one that is only planned.
+    :ivar gate: through which it came.
     """
 
     queue: Queue
+    gate: Gate = attrs.field(repr=False, eq=False)
 
     @property
     def ttl(self) -> int:
@@ -91,7 +93,11 @@ class Gate:
             self._count(request, policy)
         if request.use is not None:
             request.use.enter(name)
-        return AdmittedToQueue(policy, caller, queue)
+        return AdmittedToQueue(policy, caller, queue, self)
+
+    async def look_again(self, request: Request, application: str) -> None:
+        """Raise why not where what the caller showed lets in no more; for what may go on for long."""
+        await self._proven(request, await self.policies.policy_for(application))
 
     def _count(self, request: Request, policy: Policy) -> None:
         request.use = use = self.rates.use(policy)
@@ -103,6 +109,15 @@ class Gate:
         request.application = application
         if len(request.body) > policy.max_body:
             raise BodyTooLarge(f"A body of this application has at most {policy.max_body} bytes.")
+        caller = await self._proven(request, policy)
+        if policy.signed_urls and may_be_signed(request):
+            signature = take_signature(request, application, queue)
+            if signature is not None:
+                caller |= await self.signatures.check(signature)
+        return policy, caller
+
+    async def _proven(self, request: Request, policy: Policy) -> frozenset[str]:
+        """What the header of a request proves."""
         accepted = self.accepted(policy)
         if accepted.challenge != request.challenge:
             request.challenge = accepted.challenge
@@ -110,11 +125,7 @@ class Gate:
         for credential in credentials(request):
             proven = await accepted.authenticator.authenticate(credential)
             caller = caller | proven if caller else proven
-        if policy.signed_urls and may_be_signed(request):
-            signature = take_signature(request, application, queue)
-            if signature is not None:
-                caller |= await self.signatures.check(signature)
-        return policy, caller
+        return caller
 
 
 def permit(operation: Operation, caller: frozenset[str], application: str, queue: Queue | None) -> None:

@@ -8,6 +8,7 @@ from itertools import count
 from random import Random
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
 
@@ -657,6 +658,19 @@ class FailingTests(StreamCase):
         self.assertEqual([("no-such-queue", 2), ("no-such-queue", 3)], [self.problem(line) for line in told[1:3]])
         self.assertEqual({"done": False, "stored": 1, "failed": 2}, told[3])
         self.assertTrue(connection.transport.half_closed)
+
+    def test_revoked_key(self) -> None:
+        """A key that lets in no more lets a stream go on no longer: what was sent since is told so, and it ends."""
+        connection = self.begin().send(chunk(message("a")))
+        settings = self.house.in_force.settings
+        without = [attrs.evolve(one, digests=frozenset()) for one in settings.applications]
+        self.house.use(attrs.evolve(settings, applications=tuple(without)))
+        connection.send(chunk(message("b") + message("c"))).send(chunk(message("d")))
+        told = self.lines(connection)
+        self.assertEqual([("unauthorized", 2), ("unauthorized", 3)], [self.problem(line) for line in told[1:3]])
+        self.assertEqual({"done": False, "stored": 1, "failed": 2}, told[3])
+        self.assertTrue(connection.transport.half_closed)
+        self.assertEqual([1], self.held.sizes)
 
     def test_deleted_queue_and_a_broken_line(self) -> None:
         """Of what comes after the lines that failed nothing is told: the lines before it were dropped."""

@@ -7,18 +7,18 @@ no line is refused for that, they wait.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from enum import Enum
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, succeed
 
 from queuey.core.messages import MessageExchange
 from queuey.deferreds import deferred
-from queuey.errors import NoSuchApplication, NoSuchQueue, QueueyError
+from queuey.errors import BadCredentials, NoSuchApplication, NoSuchQueue, QueueyError
 from queuey.http.authorized import AdmittedToQueue
 from queuey.http.errors import log_refused
 from queuey.http.problems import Problem, of, of_refusal
@@ -69,7 +69,11 @@ class V2Stream:
         results = (Failures if _wanted(request) is Wanted.FAILURES else Results)(request)
         policy, queue = admitted.policy, admitted.queue
         reader = Reader(policy.max_body, _items(queue, policy.ttl), Keys(admitted.caller, policy.idempotency_ttl))
-        await _Stream(self.exchange, request, queue, policy.ttl, reader, results).run()
+
+        def again() -> Coroutine[Deferred[Any], Any, None]:
+            return admitted.gate.look_again(request, policy.application)
+
+        await _Stream(self.exchange, request, queue, policy.ttl, again, reader, results).run()
 
 
 def _wanted(request: Request) -> Wanted:
@@ -91,15 +95,24 @@ class _Stream:
     """One stream on its way into a queue."""
 
     def __init__(
-        self, exchange: MessageExchange, request: Request, queue: Queue, ttl: int, reader: Reader, results: Results
+        self,
+        exchange: MessageExchange,
+        request: Request,
+        queue: Queue,
+        ttl: int,
+        again: Callable[[], Coroutine[Deferred[Any], Any, None]],
+        reader: Reader,
+        results: Results,
     ) -> None:
         """
         :param ttl: seconds that messages live where neither they nor the queue say otherwise.
+        :param again: raises where the caller would not be let in any more.
         """
         self._exchange = exchange
         self._request = request
         self._queue = queue
         self._ttl = ttl
+        self._again = again
         self._reader = reader
         self._results = results
         self._batches = Batches(self._work, self._stop_waiting)
@@ -201,7 +214,9 @@ class _Stream:
         return lines if count == len(messages) else lines[: messages[count]]
 
     async def _look_again(self) -> None:
-        """Go by the queue as it is now: a stream may last for days, and what is promised of a write hangs on it."""
+        """Go by the queue as it is now, and by who may write to it: a stream may last for days, and what is promised of
+        a write hangs on that; and a key may be revoked meanwhile."""
+        await self._again()
         now = await self._exchange.as_it_is(self._queue)
         if now.settings != self._queue.settings:
             self._reader.follow(_items(now, self._ttl))
@@ -224,7 +239,7 @@ class _Stream:
     def _failed(self, error: QueueyError) -> Problem:
         """What is told of the lines that a write was about which failed."""
         problem = of(error)
-        self._lost = self._lost or isinstance(error, (NoSuchQueue, NoSuchApplication))
+        self._lost = self._lost or isinstance(error, (NoSuchQueue, NoSuchApplication, BadCredentials))
         if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log_refused(self._request, problem.status, problem.detail, problem.applied)
         return problem
