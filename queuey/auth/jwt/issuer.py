@@ -49,6 +49,8 @@ class Issuer:
             raise refused("is signed by an algorithm that is not taken here")
         if token.issuer != self.settings.issuer:
             raise refused("is of another issuer")
+        if "events" in token.claims:
+            raise refused("tells of an event, and not who a user is")
         self._check_audience(token)
         expires = self._check_times(token)
         principal = self._principal(token)

@@ -430,6 +430,12 @@ class HostileTokens(TokenTestCase):
         for kind in ("logout+jwt", "secevent+jwt", "dpop+jwt", "JWE", "", 7, None, ["JWT"], "jwt ", "application/x"):
             self.refused(self.signed({"alg": "RS256", "kid": "k1", "typ": kind}), "is of another type than JWT")
 
+    def test_events(self) -> None:
+        """A token that logs a user out, or tells of another event (RFC 8417), from an issuer that gives no type."""
+        logout = {"http://schemas.openid.net/event/backchannel-logout": {}}
+        for events in (logout, {}, 7):
+            self.refused(token(events=events), "tells of an event, and not who a user is")
+
     def test_encrypted(self) -> None:
         """A JWE, or what has as many parts."""
         jwe = ".".join([b64('{"alg":"RSA-OAEP","enc":"A128GCM"}'), *[b64(b"x" * 12)] * 4])
