@@ -432,7 +432,7 @@ class HostileTokens(TokenTestCase):
 
     def test_events(self) -> None:
         """A token that logs a user out, or tells of another event (RFC 8417), from an issuer that gives no type."""
-        logout = {"http://schemas.openid.net/event/backchannel-logout": {}}
+        logout: dict[str, Any] = {"http://schemas.openid.net/event/backchannel-logout": {}}
         for events in (logout, {}, 7):
             self.refused(token(events=events), "tells of an event, and not who a user is")
 
