@@ -12,6 +12,7 @@ Where something is wrong it says what, keeps the whole history in a file, and it
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -103,6 +104,7 @@ def main() -> int:
         "--keep", default=".", metavar="FOLDER", help="where a history goes in which something is wrong"
     )
     told = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     seed = new_seed() if told.seed is None else told.seed
     say(f"store {told.store}, {told.minutes:g} minutes, seed {seed}")
     run = on_sqlite if told.store == "sqlite" else on_cassandra

@@ -219,7 +219,10 @@ class Checker:
     def _as_it_is_repeated(self, found: World) -> Iterator[str]:
         """Whoever asks again for what is done once is told where its messages are, and nothing is stored."""
         for (incarnation, key), (_, addresses) in found.keys.items():
-            queue, asked = found.queues[incarnation], Once(key, key, "other", 60)
+            queue, asked = found.queues.get(incarnation), Once(key, key, "other", 60)
+            if queue is None:
+                yield f"a key is remembered of {incarnation}, and there is no such queue"
+                continue
             again = _result(self._store.append_once(queue, [new(b"again")], TERMS, asked))
             if again != Appended(addresses, "note", True):
                 yield f"a repeat in {queue.name} is answered {again}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import apsw
@@ -341,6 +342,18 @@ class LogTests(HeldCase):
         for _ in range(60):
             self.successResultOf(self.append(b"x" * 20 * PAGE))
         self.assertLess(self.log_bytes(), 200 * PAGE)
+
+    def test_it_is_copied_after_a_kill(self) -> None:
+        """It does not grow from one to the next, where each of many is killed before its own is long."""
+        self.successResultOf(self.append(b"x" * 60 * PAGE))
+        left = quick_directory(self)
+        for name in ("queuey.sqlite", "queuey.sqlite-wal"):
+            shutil.copy(self.subject.directory / name, left)
+        self.assertLess((left / "queuey.sqlite").stat().st_size, 60 * PAGE)
+        following = HeldSubject(left)
+        self.addCleanup(lambda: self.successResultOf(following.close()))
+        self.successResultOf(following.store.create("app", "other", QueueSettings(), None))
+        self.assertGreater((left / "queuey.sqlite").stat().st_size, 60 * PAGE)
 
     def test_a_checkpoint_that_fails_is_told_once_and_tried_again(self) -> None:
         def fail(mode: int) -> int:

@@ -143,7 +143,8 @@ class Writer:
         self._keys: list[Value] = []
         self._tallies: dict[int, tuple[int, int]] = {}
         self._spent: dict[str, tuple[int, int, int]] = {}
-        self._log_pages = 0
+        # A process that was killed may have left a long log: it is copied as soon as there is time.
+        self._log_pages = CHECKPOINT_PAGES
         self._stuck = False
 
     # Transactions
