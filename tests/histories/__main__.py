@@ -58,7 +58,7 @@ def on_sqlite(folder: Path, minutes: float, seed: int, ends: ExitStack) -> tuple
 
     :return: the history, and what is wrong.
     """
-    field = Field([], seed, Load(jumps=FARTHEST))
+    field = Field([], seed, Load(workers=3, pause=0.5, jumps=FARTHEST))
     daemon = OneDaemon(folder, seed, field.history, field.clock, ends)
     if daemon.why_no_disk:
         say(f"no disk is filled: {daemon.why_no_disk}")
@@ -77,7 +77,7 @@ def on_sqlite(folder: Path, minutes: float, seed: int, ends: ExitStack) -> tuple
 def on_cassandra(folder: Path, minutes: float, seed: int, ends: ExitStack) -> tuple[Field, list[str]]:
     """Two front ends on three nodes; the same."""
     needs()
-    field = Field([], seed, Load(pause=0.5))
+    field = Field([], seed, Load(workers=3, pause=1.0))
     cluster = ends.enter_context(running(3, folder / "cluster"))
     both = TwoFrontEnds(
         folder, cluster.hosts, cluster.port, seed, field.history, ends, cluster=cluster, replication="3"

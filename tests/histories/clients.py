@@ -172,9 +172,9 @@ class Worker:
         """Begin nothing more, and finish what was begun."""
         self._stopped.set()
 
-    def join(self) -> None:
-        """Wait for the end."""
-        self._thread.join(2 * PATIENCE)
+    def join(self, seconds: float = 2 * PATIENCE) -> None:
+        """Wait for the end, so long at the most."""
+        self._thread.join(seconds)
         assert not self._thread.is_alive()
 
     def _run(self) -> None:

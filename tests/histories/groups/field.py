@@ -24,6 +24,9 @@ from tests.live.cassandra.load import Target
 
 LOG: Final = Log("q", PARTITIONS)
 
+EMPTIED: Final = 1800.0
+"""Seconds that it may take to empty a group, which may be hours behind."""
+
 KEPT: Final = Path(__file__).parents[3] / ".histories"
 """Where histories are kept in which something is wrong."""
 
@@ -92,7 +95,7 @@ class Field:
         for hand in hands:
             hand.start()
         for hand in hands:
-            hand.join()
+            hand.join(EMPTIED)
         view = View(self.history, self._end(target), self._plans)
         self.verdicts = judge(view)
         both = plain.problems(self.history, view.end.found) + found_by(told(self.verdicts))
