@@ -123,6 +123,18 @@ class IdleTests(GroupCase):
         self.assertEqual((self.spied.states.replaces, len(self.spied.lookups)), (replaces, 0))
         self.assertLessEqual(self.spied.states.reads, reads + 1)
 
+    def test_many_that_come_at_once_look_once(self) -> None:
+        waiting = [self.claiming(wait=20) for _ in range(50)]
+        self.assertEqual(len(self.spied.merges), 1)
+        self.claiming(wait=20, key=KEY)
+        self.assertEqual(len(self.spied.merges), 2)
+        self.post(b"1", b"2")
+        self.clock.advance(0)
+        self.assertEqual([one.called for one in waiting], [True] * 1 + [False] * 49)
+        self.assertEqual(bodies(self.successResultOf(waiting[0])), [b"1", b"2"])
+        self.post(b"3")
+        self.assertEqual(self.bodies(wait=20), [b"3"])
+
     def test_idle_claims_ask_nothing(self) -> None:
         for _ in range(50):
             self.claiming(wait=20)

@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.core.groups.lines import Lines
+from queuey.core.groups.lines import Line, Lines
 from queuey.core.groups.values import Claiming, Delivered, Delivery
 from queuey.core.waiting import Waits
 from queuey.errors import NoSuchGroup, Unavailable
@@ -292,6 +292,63 @@ class OrderTests(LinesCase):
             self.assertEqual(self.used, (queue, group))
 
 
+class QuietTests(LinesCase):
+    """Who comes right after one that got nothing need not look."""
+
+    def after_one(self, got: Delivered = NOTHING, key: bytes | None = None) -> Line:
+        """The line in which one waits that has got nothing."""
+        line = self.lines.join(self.queue, self.group, (1, 2))
+        line.__enter__()
+        self.addCleanup(line.__exit__, None, None, None)
+        self.assertIsNone(line.nothing())
+        line.wait(Claiming(wait=20, key=key), line.news, got)
+        return line
+
+    def test_a_moment(self) -> None:
+        line = self.after_one(BLOCKED)
+        self.clock.advance(0.9)
+        self.assertIs(line.nothing(), BLOCKED)
+        self.clock.advance(0.1)
+        self.assertIsNone(line.nothing())
+
+    def test_it_is_not_made_longer_by_those_who_did_not_look(self) -> None:
+        line = self.after_one()
+        self.clock.advance(0.9)
+        line.wait(Claiming(wait=20), line.news, line.nothing() or BLOCKED)
+        self.clock.advance(0.2)
+        self.assertIsNone(line.nothing())
+
+    def test_until_something_comes(self) -> None:
+        for news in (
+            lambda: self.waits.wake(QUEUE),
+            lambda: self.lines.tell(self.group, 2),
+            lambda: self.lines.tell(self.group),
+        ):
+            line = self.after_one()
+            news()
+            self.assertIsNone(line.nothing())
+            self.doCleanups()
+
+    def test_until_a_lease_ends(self) -> None:
+        line = self.after_one()
+        self.lines.changed(self.group, 1, self.state((0.5, LEASED)))
+        self.clock.advance(0.4)
+        self.assertIsNotNone(line.nothing())
+        self.clock.advance(0.1)
+        self.assertIsNone(line.nothing())
+
+    def test_what_comes_while_one_looks(self) -> None:
+        line = self.lines.join(self.queue, self.group, (1,))
+        with line:
+            news = line.news
+            self.arrives(1)
+            line.wait(Claiming(wait=20), news, NOTHING)
+            self.assertIsNone(line.nothing())
+
+    def test_one_under_a_key_may_have_looked_at_one_partition(self) -> None:
+        self.assertIsNone(self.after_one(key=b"k" * 16).nothing())
+
+
 class EndTests(LinesCase):
     """Waiting has an end."""
 
@@ -384,6 +441,11 @@ class OthersTests(LinesCase):
         self.clock.pump([1, 0])
         self.assertEqual(self.successResultOf(waiting), some())
         self.assert_nothing_left()
+
+    def test_nobody_knows_that_there_is_nothing(self) -> None:
+        with self.lines.join(self.queue, self.group, (1,)) as line:
+            line.wait(Claiming(wait=20), line.news, NOTHING)
+            self.assertIsNone(line.nothing())
 
     def test_one_look_for_all_in_line(self) -> None:
         for _ in range(100):

@@ -106,7 +106,9 @@ class GroupExchange:
         policy = await self._policies.policy_for(queue.application)
         with self._seats.take(policy, queue.name), self._lines.join(queue, group, partitions) as line:
             news, partitions = line.news, line.partitions  # one tuple for all in line
-            delivered = await self._claims.take(queue, group, claiming, partitions)
+            delivered = line.nothing() if claiming.key is None else None
+            if delivered is None:
+                delivered = await self._claims.take(queue, group, claiming, partitions)
             if not delivered.deliveries:
                 delivered = await line.wait(claiming, news, delivered)
         return delivered

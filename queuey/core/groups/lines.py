@@ -29,6 +29,9 @@ _MOST: Final = 16
 _SOONEST: Final = 0.001
 """Seconds until a lease is taken for ended at the least: the clocks that measure it are two."""
 
+_MOMENT: Final = 1.0
+"""Seconds for which those that come after one that got nothing need not look themselves."""
+
 Attempt = Callable[[Queue, Group, Claiming, tuple[int, ...]], Coroutine[Deferred[Any], Any, Delivered]]
 """Tries a claim of a group once, in some partitions."""
 
@@ -89,8 +92,8 @@ class Line:
     """
 
     __slots__ = (
-        "_dues", "_everywhere", "_joined", "_lines", "_looks", "_serving", "_starting", "_timer", "_told", "_waiters",
-        "group", "news", "partitions", "queue",
+        "_dues", "_everywhere", "_joined", "_lines", "_looks", "_nothing", "_serving", "_starting", "_timer", "_told",
+        "_until", "_waiters", "group", "news", "partitions", "queue",
     )  # fmt: skip
 
     def __init__(self, lines: Lines, queue: Queue, group: Group, partitions: tuple[int, ...]) -> None:
@@ -108,6 +111,8 @@ class Line:
         self._dues: dict[int, Ticks] = {}
         self._timer: IDelayedCall | None = None
         self._looks: IDelayedCall | None = None
+        self._nothing: Delivered | None = None
+        self._until = 0.0
         lines.waits.listen(group.queue, self.tell)
 
     def __enter__(self) -> Line:
@@ -124,6 +129,12 @@ class Line:
             if timer is not None:
                 timer.cancel()
 
+    def nothing(self) -> Delivered | None:
+        """What a claim without a key would get, if somebody has got nothing a moment ago, and nothing has come since;
+        where others write too, nobody knows that."""
+        quiet = self._nothing is not None and self._lines.waits.clock.seconds() < self._until
+        return self._nothing if quiet else None
+
     def wait(self, claiming: Claiming, news: int, got: Delivered) -> Deferred[Delivered]:
         """Stand in line.
 
@@ -137,6 +148,8 @@ class Line:
         self._lines.waits.watch(waiter, claiming.wait)
         if self.news != news:
             self.tell(None)
+        elif claiming.key is None and self._nothing is not got and self._lines.waits.look_every is None:
+            self._nothing, self._until = got, self._lines.waits.clock.seconds() + _MOMENT
         self._set_timer()
         if self._looks is None:
             self._look_later()
@@ -151,6 +164,7 @@ class Line:
         else:
             self._told |= partitions
         self.news += 1
+        self._nothing = None
         if self._waiters and self._starting is None and not self._serving:
             self._starting = self._lines.waits.clock.callLater(0, self._start)
 
