@@ -63,7 +63,7 @@ class Waits:
         self.clock = clock
         self.seats = Seats()
         self._queues: dict[int, _Awaited] = {}
-        self._listeners: dict[int, dict[Listener, None]] = {}
+        self._listeners: dict[int, tuple[Listener, ...]] = {}
         self._deadlines = _Deadlines(clock)
         self.look_every = watch(self.wake)
         self._ended = False
@@ -88,7 +88,7 @@ class Waits:
         partitions = {message.partition for message in written if not message.delay} if written else None
         if queue is not None:
             queue.tell(partitions)
-        for listener in list(listeners or ()):
+        for listener in listeners or ():
             listener(partitions)
 
     def removed(self, incarnation: int, partitions: Set[int] | None) -> None:
@@ -101,13 +101,14 @@ class Waits:
 
     def listen(self, incarnation: int, listener: Listener) -> None:
         """Tell somebody at once of all that has come to a queue and is stable, or is gone, until ``leave``."""
-        self._listeners.setdefault(incarnation, {})[listener] = None
+        self._listeners[incarnation] = (*self._listeners.get(incarnation, ()), listener)
 
     def leave(self, incarnation: int, listener: Listener) -> None:
         """Tell a listener nothing more."""
-        listeners = self._listeners[incarnation]
-        del listeners[listener]
-        if not listeners:
+        left = tuple([other for other in self._listeners[incarnation] if other != listener])
+        if left:
+            self._listeners[incarnation] = left
+        else:
             del self._listeners[incarnation]
 
     def watch(self, waiter: Expiring, seconds: float) -> None:

@@ -49,38 +49,39 @@ class Lines:
         self.waits = waits
         self.now = now
         self.attempt = attempt
-        self._lines: dict[bytes, dict[tuple[int, ...], Line]] = {}
+        self._lines: dict[bytes, tuple[Line, ...]] = {}
 
     def join(self, queue: Queue, group: Group, partitions: tuple[int, ...]) -> Line:
         """The line for some partitions of a group; whoever joins it, as a context manager, leaves it at the end.
 
         It is joined before the first attempt, so that nothing comes unnoticed between the two.
         """
-        lines = self._lines.setdefault(group.gid, {})
-        line = lines.get(partitions)
+        lines = self._lines.get(group.gid, ())
+        line = next((line for line in lines if line.partitions == partitions), None)
         if line is None:
-            lines[partitions] = line = Line(self, queue, group, partitions)
+            line = Line(self, queue, group, partitions)
+            self._lines[group.gid] = (*lines, line)
         line.queue, line.group = queue, group
         return line
 
     def forget(self, line: Line) -> None:
         """Learn that nobody is in a line any more."""
-        lines = self._lines[line.group.gid]
-        del lines[line.partitions]
-        if not lines:
-            del self._lines[line.group.gid]
+        gid = line.group.gid
+        self._lines[gid] = tuple([other for other in self._lines[gid] if other is not line])
+        if not self._lines[gid]:
+            del self._lines[gid]
 
     def changed(self, group: Group, partition: int, state: GroupState) -> None:
         """Learn of a state as it is now: those that wait are woken when its next message falls due."""
         lines = self._lines.get(group.gid)
         if lines is not None:
             due = next_due(state, self.now())
-            for line in list(lines.values()):
+            for line in lines:
                 line.due(partition, due)
 
     def tell(self, group: Group, partition: int | None = None) -> None:
         """Learn that messages of a partition, or of any, may be claimed by now."""
-        for line in list(self._lines.get(group.gid, {}).values()):
+        for line in self._lines.get(group.gid, ()):
             line.tell(None if partition is None else {partition})
 
 
@@ -104,7 +105,7 @@ class Line:
         self._lines = lines
         self._joined = 0
         self._waiters: dict[_Waiter, None] = {}
-        self._told: set[int] = set()
+        self._told: frozenset[int] = frozenset()
         self._everywhere = False
         self._serving = False
         self._starting: IDelayedCall | None = None
@@ -201,7 +202,7 @@ class Line:
             if not self._everywhere:
                 partitions = tuple([number for number in partitions if number in self._told])
             told, everywhere = self._told, self._everywhere
-            self._told, self._everywhere = set(), False
+            self._told, self._everywhere = frozenset(), False
             first = list(islice(self._waiters, most))
             got = await gatherResults([waiter.attempt(partitions) for waiter in first])
             if all(got):
