@@ -16,7 +16,7 @@ from queuey.core.groups.cells import Cell, Cells, Source, Step
 from queuey.errors import InvalidUpdate, NoSuchGroup, QueueyError, StorageFull, Unavailable
 from queuey.interfaces import IStateStore, Outcome, State
 from queuey.model.group_state import GroupState, decode, encode
-from queuey.model.timeid import LOWEST
+from queuey.model.timeid import LOWEST, Ticks
 
 E = TypeVar("E", bound=QueueyError)
 
@@ -217,6 +217,14 @@ class OthersTests(CellCase):
         self.done(counting)
         reads = self.store.reads
         self.assertEqual((self.done(looking), self.store.reads), (1, reads))
+
+    def test_what_was_seen_a_moment_ago(self) -> None:
+        """Where the clock was set back since, nobody knows when that was."""
+        self.assertTrue(self.cell.is_of(5, 10))
+        cell = self.other_cell(alone=False)
+        self.assertFalse(cell.is_of(5, 10))
+        cell.seen = Ticks(8)
+        self.assertEqual([cell.is_of(now - 5, now) for now in (7, 8, 12, 13)], [False, True, True, False])
 
     def test_one_that_was_let_go_is_not_alone_any_more(self) -> None:
         self.done(counting)

@@ -86,9 +86,12 @@ class Cell:
                 self._held = held
         return held.state
 
-    def is_newer_than(self, time: int) -> bool:
-        """Whether what is at hand is known to have been what is stored later than a time, in ticks."""
-        return self._alone or self.seen > time
+    def is_of(self, since: int, until: int) -> bool:
+        """Whether what is at hand is known to have been what is stored between two times, in ticks.
+
+        :param until: now; what is later than that was seen before the clock was set back, whoever knows when.
+        """
+        return self._alone or since < self.seen <= until
 
     def forget(self) -> None:
         """Read the state before it is used again."""

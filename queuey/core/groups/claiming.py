@@ -407,7 +407,7 @@ class Claims:
         for number in partitions:
             cell = self.cell(queue, group, number)
             state = await cell.read()
-            if not cell.is_newer_than(now - _TRUSTED):
+            if not cell.is_of(now - _TRUSTED, now):
                 continue
             quiet = not state.moves and rules.expire(state, terms, now) is state
             if quiet and rules.look(state, 1, terms, now) == Look(room=1):
