@@ -329,9 +329,10 @@ class IWeb(Interface):
 class ISignatures(Interface):
     """Finds out what a signed URL allows."""
 
-    def check(signature: Signature) -> Deferred[frozenset[str]]:
+    def check(signature: Signature, again: bool = False) -> Deferred[frozenset[str]]:
         """The principals that a signature proves; see ``model.access.by_url``.
 
+        :param again: whether this use of it was checked before, and so is not counted again.
         :return: fires with them. Fails with ``BadIdentity`` where it proves nothing, or nothing any more;
             ``TooManyRequests`` where it is used more often than it was signed for; ``Unavailable`` where that cannot
             be found out now.

@@ -44,12 +44,12 @@ class SignedURLs:
     now: Callable[[], float]
     buckets: Buckets
 
-    def check(self, signature: Signature) -> Deferred[frozenset[str]]:
+    def check(self, signature: Signature, again: bool = False) -> Deferred[frozenset[str]]:
         """The principals of a signature's holder; see ``ISignatures``."""
-        return self._check(signature)
+        return self._check(signature, again)
 
     @deferred
-    async def _check(self, signature: Signature) -> frozenset[str]:
+    async def _check(self, signature: Signature, again: bool) -> frozenset[str]:
         grant = signature.grant
         problem = grant.problem()
         if problem is not None:
@@ -61,7 +61,7 @@ class SignedURLs:
         self.used(signer)
         if self.now() >= int(grant.until):
             raise BadIdentity("The signature of the URL has expired.")
-        if grant.rate:
+        if grant.rate and not again:
             self._count(signature)
         return grant.principals(signature.value)
 

@@ -14,7 +14,7 @@ from queuey.errors import BodyTooLarge, Forbidden, NeedsCredentials, NoSuchQueue
 from queuey.http.reading import credentials
 from queuey.http.signed import may_be_signed, take_signature
 from queuey.http.wire import Request
-from queuey.interfaces import Accepted, IPolicies, ISignatures
+from queuey.interfaces import Accepted, IPolicies, ISignatures, Signature
 from queuey.model.access import Operation, allowed, is_application
 from queuey.model.policy import Policy
 from queuey.model.queue import MAX_NAME, Queue, name_problem
@@ -36,10 +36,12 @@ class AdmittedToQueue(Admitted):
     """A request that may go on.
 
     :ivar queue: the queue that it means; where the application's messages make their queues, one that is only planned.
+    :ivar signature: that its URL has, if it has one.
     :ivar gate: through which it came.
     """
 
     queue: Queue
+    signature: Signature | None
     gate: Gate = attrs.field(repr=False, eq=False)
 
     @property
@@ -65,7 +67,7 @@ class Gate:
 
     async def admit(self, request: Request, application: str, operation: Operation) -> Admitted:
         """Let a request on an application in, or raise why not."""
-        policy, caller = await self._identify(request, application, None)
+        policy, caller, _ = await self._identify(request, application, None)
         permit(operation, caller, application, None)
         self._count(request, policy)
         return Admitted(policy, caller)
@@ -74,7 +76,7 @@ class Gate:
         self, request: Request, application: str, name: str, operation: Operation
     ) -> AdmittedToQueue:
         """Let a request on a queue in, or raise why not."""
-        policy, caller = await self._identify(request, application, name)
+        policy, caller, signature = await self._identify(request, application, name)
         if len(name) > MAX_NAME:
             raise NoSuchQueue(f"Queue name longer than {MAX_NAME} characters.")
         request.queue = name
@@ -93,28 +95,38 @@ class Gate:
             self._count(request, policy)
         if request.use is not None:
             request.use.enter(name)
-        return AdmittedToQueue(policy, caller, queue, self)
+        return AdmittedToQueue(policy, caller, queue, signature, self)
 
-    async def look_again(self, request: Request, application: str) -> None:
-        """Raise why not where what the caller showed lets in no more; for what may go on for long."""
-        await self._proven(request, await self.policies.policy_for(application))
+    async def look_again(self, request: Request, admitted: AdmittedToQueue, operation: Operation, queue: Queue) -> None:
+        """Raise why not where what the caller showed lets in no more; for what may go on for long.
+
+        :param queue: as it is now.
+        """
+        policy = await self.policies.policy_for(queue.application)
+        caller = await self._proven(request, policy)
+        if policy.signed_urls and admitted.signature is not None:
+            caller |= await self.signatures.check(admitted.signature, again=True)
+        permit(operation, caller, queue.application, queue)
 
     def _count(self, request: Request, policy: Policy) -> None:
         request.use = use = self.rates.use(policy)
         if use is not None:
             use.begin()
 
-    async def _identify(self, request: Request, application: str, queue: str | None) -> tuple[Policy, frozenset[str]]:
+    async def _identify(
+        self, request: Request, application: str, queue: str | None
+    ) -> tuple[Policy, frozenset[str], Signature | None]:
         policy = await self.policies.policy_for(application)
         request.application = application
         if len(request.body) > policy.max_body:
             raise BodyTooLarge(f"A body of this application has at most {policy.max_body} bytes.")
         caller = await self._proven(request, policy)
+        signature = None
         if policy.signed_urls and may_be_signed(request):
             signature = take_signature(request, application, queue)
             if signature is not None:
                 caller |= await self.signatures.check(signature)
-        return policy, caller
+        return policy, caller, signature
 
     async def _proven(self, request: Request, policy: Policy) -> frozenset[str]:
         """What the header of a request proves."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import attrs
+
 from queuey import config
+from queuey.config import ApplicationSettings
 from queuey.http.targets import without_secrets
 from queuey.interfaces import IWeb, NotHad
 from queuey.model.application import digest_of, key_id
@@ -14,7 +19,7 @@ from queuey.model.signing import Grant, sign
 from tests.auth.test_browserid import ASSERTION, AUDIENCE, VERIFIER, okay
 from tests.auth.web_support import ISSUER, JWKS, FakeWeb, jwk, rsa_key, token
 from tests.http.api_support import KEY, NOW, OTHER, OTHER_KEY, OWNER, SPARE_KEY, MessagesTestCase
-from tests.http.wire_support import Fields, Response
+from tests.http.wire_support import Connection, Fields, Response, encode_request
 
 STRANGERS = "https://strangers.example.org"
 SUBJECT = f"sub:{ISSUER}#ann"
@@ -43,6 +48,10 @@ issuer = {STRANGERS}
 audience = queuey
 principal = email
 """
+_TEXT = b'{"body": "x"}\n'
+LINE = b"%x\r\n%b\r\n" % (len(_TEXT), _TEXT)
+"""A line of a stream, in a chunk of its own."""
+
 ALL = "Application, Bearer, BrowserID"
 
 
@@ -359,6 +368,65 @@ class SignedTests(IdentitiesTestCase):
         other = self.get(self.signed("write", SPARE_KEY), method="POST", headers=named, body=b"y")
         own = self.send("POST", "/queues/q/messages", b"z", {**OWNER, **named}, None)
         self.assertEqual((other.status, own.status, len(self.texts())), (201, 201, 3))
+
+    def begin(self, url: str) -> Connection:
+        """Begin a stream, of which one line is sent."""
+        fields = {"Content-Type": "application/x-ndjson", "Transfer-Encoding": "chunked"}
+        request = encode_request("POST", f"/v2/app/queues/q/messages?{url}", fields)
+        return Connection(self.house.site).send(request).send(LINE)
+
+    def told(self, connection: Connection) -> list[Any]:
+        """The code of each line that was not stored, and how many were."""
+        response = connection.response("POST", only_json=False)
+        lines = [json.loads(line) for line in response.body.splitlines()]
+        return [*(line["code"] for line in lines if "code" in line), lines[-1]["stored"]]
+
+    def put_in_force(self, change: Callable[[ApplicationSettings], ApplicationSettings]) -> None:
+        settings = self.house.in_force.settings
+        self.house.use(attrs.evolve(settings, applications=tuple(map(change, settings.applications))))
+
+    def revoke(self, key: str) -> None:
+        self.put_in_force(lambda one: attrs.evolve(one, digests=one.digests - {digest_of(key)}))
+
+    def test_streams_end_with_it(self) -> None:
+        """When it expires, its key is revoked, or URLs are taken no more."""
+        expires = self.begin(self.signed("write", SPARE_KEY, "q", int(NOW) + 30))
+        revoked, refused = self.begin(self.signed("write")), self.begin(self.signed("write", SPARE_KEY))
+        self.clock.advance(29)
+        for connection in (expires, revoked, refused):
+            connection.send(LINE)
+        self.clock.advance(1)
+        self.assertEqual(self.told(expires.send(LINE)), ["unauthorized", 2])
+        self.revoke(KEY)
+        self.assertEqual(self.told(revoked.send(LINE)), ["unauthorized", 2])
+        self.put_in_force(lambda one: attrs.evolve(one, policy=attrs.evolve(one.policy, signed_urls=False)))
+        self.assertEqual(self.told(refused.send(LINE)), ["unauthorized", 2])
+
+    def test_a_stream_is_one_use(self) -> None:
+        stream = self.begin(self.signed("write", KEY, "q", None, "1"))
+        for _ in range(9):
+            stream.send(LINE)
+        self.assertEqual(self.told(stream.send(b"0\r\n\r\n")), [10])
+
+    def test_waits_are_given_nothing_after_it(self) -> None:
+        """Nor are those of a key, or of a user, who are let in no more."""
+        self.expect(201, self.send("PUT", "/queues/q/groups/g", {}))
+        read, groups = "/v2/app/queues/q/messages?wait=20", "/v2/app/queues/q/groups/g/claims"
+        typed, body = {"Content-Type": "application/json"}, b'{"wait": 20}'
+        waiting = [
+            ("GET", self.client.start("GET", f"{read}&{self.signed('read')}", {})),
+            ("GET", self.client.start("GET", read, OWNER)),
+            ("POST", self.client.start("POST", f"{groups}?{self.signed('claim')}", typed, body)),
+            ("POST", self.client.start("POST", groups, {**OWNER, **typed}, body)),
+        ]
+        self.revoke(KEY)
+        spare = {"Authorization": f"Application {SPARE_KEY}"}
+        self.expect(201, self.send("POST", "/queues/q/messages", b"secret", spare, None))
+        self.clock.pump([0.1] * 5)
+        for method, connection in waiting[:3]:
+            self.problem("unauthorized", connection.response(method))
+        self.clock.pump([1] * 21)
+        self.problem("unauthorized", waiting[3][1].response("POST"))
 
     def test_escaped_names(self) -> None:
         """A name may be percent-encoded, as every other."""

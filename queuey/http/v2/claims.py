@@ -13,7 +13,7 @@ from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.values import Claiming, Delivered, Delivery
 from queuey.core.messages import MessageExchange
 from queuey.errors import NoSuchGroup
-from queuey.http.authorized import AdmittedToQueue, Route, permit
+from queuey.http.authorized import AdmittedToQueue, Route
 from queuey.http.v2 import repeats
 from queuey.http.v2.answers import HEAD, answer_in_pieces, messages_json, portions, size_of
 from queuey.http.v2.groups import GROUP, check_name, guarantee_of, named
@@ -57,9 +57,11 @@ class V2Claims:
         if found is None:
             check_name(group)
             found, _ = await self.groups.put(queue, group, GroupChanges(), lambda _: None)
-        await _answer(request, await self._delivered(admitted, found, claiming))
+        await _answer(request, await self._delivered(request, admitted, found, claiming))
 
-    async def _delivered(self, admitted: AdmittedToQueue, group: Group, claiming: Claiming) -> Delivered:
+    async def _delivered(
+        self, request: Request, admitted: AdmittedToQueue, group: Group, claiming: Claiming
+    ) -> Delivered:
         """What the group is given; after a wait only if its caller may still have it."""
         queue = admitted.queue
         try:
@@ -69,7 +71,7 @@ class V2Claims:
             raise
         if claiming.wait:
             now = await self.exchange.as_it_is(queue)
-            permit(Operation.CLAIM_MESSAGES, admitted.caller, now.application, now)
+            await admitted.gate.look_again(request, admitted, Operation.CLAIM_MESSAGES, now)
         return delivered
 
     async def _found(self, admitted: AdmittedToQueue, name: str) -> Group | None:

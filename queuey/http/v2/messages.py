@@ -68,7 +68,10 @@ class V2Messages:
         slice = await self.exchange.page(queue, wanted.merge, wanted.wait)
         while wanted.everything or wanted.wait:
             now = await self.exchange.as_it_is(queue)
-            permit(Operation.READ_MESSAGES, admitted.caller, now.application, now)
+            if wanted.wait:
+                await admitted.gate.look_again(request, admitted, Operation.READ_MESSAGES, now)
+            else:
+                permit(Operation.READ_MESSAGES, admitted.caller, now.application, now)
             if not wanted.everything or now.settings.partitions <= queue.settings.partitions:
                 break
             # Partitions were added meanwhile, and what they have may be before the place where the page goes on.

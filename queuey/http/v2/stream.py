@@ -18,7 +18,7 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 
 from queuey.core.messages import MessageExchange
 from queuey.deferreds import deferred
-from queuey.errors import BadCredentials, NoSuchApplication, NoSuchQueue, QueueyError
+from queuey.errors import BadCredentials, Forbidden, NoSuchApplication, NoSuchQueue, QueueyError
 from queuey.http.authorized import AdmittedToQueue
 from queuey.http.errors import log_refused
 from queuey.http.problems import Problem, of, of_refusal
@@ -29,9 +29,13 @@ from queuey.http.v2.items import Items
 from queuey.http.v2.lines import BrokenLine, Keys, Line, Reader
 from queuey.http.v2.results import NDJSON, Failures, Outcome, Results
 from queuey.http.wire import BrokenBody, Request
+from queuey.model.access import Operation
 from queuey.model.queue import Queue
 
 _TYPE: Final = NDJSON.encode("ascii")
+
+_ENDS: Final = (NoSuchQueue, NoSuchApplication, BadCredentials, Forbidden)
+"""After these no line can be stored any more."""
 
 _MEMBERS_INSTEAD: Final = {"Idempotency-Key": "an idempotency_key", "Queuey-Headers": "headers"}
 """The fields that a single message may have, and what lines have instead."""
@@ -70,8 +74,8 @@ class V2Stream:
         policy, queue = admitted.policy, admitted.queue
         reader = Reader(policy.max_body, _items(queue, policy.ttl), Keys(admitted.caller, policy.idempotency_ttl))
 
-        def again() -> Coroutine[Deferred[Any], Any, None]:
-            return admitted.gate.look_again(request, policy.application)
+        def again(now: Queue) -> Coroutine[Deferred[Any], Any, None]:
+            return admitted.gate.look_again(request, admitted, Operation.WRITE_MESSAGES, now)
 
         await _Stream(self.exchange, request, queue, policy.ttl, again, reader, results).run()
 
@@ -100,13 +104,13 @@ class _Stream:
         request: Request,
         queue: Queue,
         ttl: int,
-        again: Callable[[], Coroutine[Deferred[Any], Any, None]],
+        again: Callable[[Queue], Coroutine[Deferred[Any], Any, None]],
         reader: Reader,
         results: Results,
     ) -> None:
         """
         :param ttl: seconds that messages live where neither they nor the queue say otherwise.
-        :param again: raises where the caller would not be let in any more.
+        :param again: raises where the caller would not be let in to the queue, as it is now, any more.
         """
         self._exchange = exchange
         self._request = request
@@ -216,8 +220,8 @@ class _Stream:
     async def _look_again(self) -> None:
         """Go by the queue as it is now, and by who may write to it: a stream may last for days, and what is promised of
         a write hangs on that; and a key may be revoked meanwhile."""
-        await self._again()
         now = await self._exchange.as_it_is(self._queue)
+        await self._again(now)
         if now.settings != self._queue.settings:
             self._reader.follow(_items(now, self._ttl))
         self._queue = now
@@ -239,7 +243,7 @@ class _Stream:
     def _failed(self, error: QueueyError) -> Problem:
         """What is told of the lines that a write was about which failed."""
         problem = of(error)
-        self._lost = self._lost or isinstance(error, (NoSuchQueue, NoSuchApplication, BadCredentials))
+        self._lost = self._lost or isinstance(error, _ENDS)
         if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log_refused(self._request, problem.status, problem.detail, problem.applied)
         return problem
