@@ -154,7 +154,7 @@ class Line:
         self._set_timer()
         if self._looks is None:
             self._look_later()
-        return waiter.done
+        return waiter
 
     def tell(self, partitions: Set[int] | None) -> None:
         """Learn that something may have come to some partitions, or to any; whoever tells it goes on first."""
@@ -244,17 +244,15 @@ class Line:
         self._look_later()
 
 
-class _Waiter:
-    """One claim in a line.
+class _Waiter(Deferred[Delivered]):
+    """One claim in a line, which fires with what it got; an object less than one that has a Deferred.
 
-    :ivar done: fires with what it got.
+    :ivar number: of its deadline.
     """
 
-    __slots__ = ("_attempt", "_claiming", "_expired", "_got", "_line", "done", "number")
-
     def __init__(self, line: Line, claiming: Claiming, got: Delivered) -> None:
+        super().__init__(_hung_up)
         self.number = 0
-        self.done: Deferred[Delivered] = Deferred(self._cancelled)
         self._line = line
         self._claiming = claiming
         self._got = got
@@ -290,10 +288,16 @@ class _Waiter:
 
     def _fire(self, result: Delivered | Failure) -> None:
         self._line.leave(self)
-        if not self.done.called:
-            self.done.callback(result)
+        if not self.called:
+            self.callback(result)
 
-    def _cancelled(self, done: Deferred[Delivered]) -> None:
+    def hang_up(self) -> None:
+        """Learn that nobody waits for it any more."""
         self._line.leave(self)
         if self._attempt is not None:
             self._attempt.cancel()
+
+
+def _hung_up(waiter: Deferred[Any]) -> None:
+    assert isinstance(waiter, _Waiter)
+    waiter.hang_up()
