@@ -77,12 +77,12 @@ class Gate:
     ) -> AdmittedToQueue:
         """Let a request on a queue in, or raise why not."""
         policy, caller, signature = await self._identify(request, application, name)
-        if len(name) > MAX_NAME:
-            raise NoSuchQueue(f"Queue name longer than {MAX_NAME} characters.")
-        request.queue = name
         own = is_application(caller, application)
         if own:
             self._count(request, policy)
+        if len(name) > MAX_NAME:
+            raise NoSuchQueue(f"Queue name longer than {MAX_NAME} characters.")
+        request.queue = name
         try:
             queue = await self.directory.find(application, name)
         except NoSuchQueue:
@@ -109,17 +109,18 @@ class Gate:
         permit(operation, caller, queue.application, queue)
 
     def _count(self, request: Request, policy: Policy) -> None:
+        """Count a request that comes from somebody who has business here, and look whether it is too large."""
         request.use = use = self.rates.use(policy)
         if use is not None:
             use.begin()
+        if len(request.body) > policy.max_body:
+            raise BodyTooLarge(f"A body of this application has at most {policy.max_body} bytes.")
 
     async def _identify(
         self, request: Request, application: str, queue: str | None
     ) -> tuple[Policy, frozenset[str], Signature | None]:
         policy = await self.policies.policy_for(application)
         request.application = application
-        if len(request.body) > policy.max_body:
-            raise BodyTooLarge(f"A body of this application has at most {policy.max_body} bytes.")
         caller = await self._proven(request, policy)
         signature = None
         if policy.signed_urls and may_be_signed(request):

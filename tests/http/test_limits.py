@@ -144,6 +144,20 @@ class RequestTests(LimitsTestCase):
         self.assertEqual((response.status, response.body, response.header("retry-after")), (429, b"", "1"))
         self.assertIn("queue_request_rate", self.fields(response)[1] or "")
 
+    def test_what_is_refused_counts(self) -> None:
+        """Whatever it is refused for, where it comes with the key."""
+        self.use(f"max_body = 10\n{self.limits}")
+        for method, path, body, status in (
+            ("POST", "/v2/app/queues/q/messages", b"x" * 11, 413),
+            ("POST", "/v1/app/q", b"x" * 11, 413),
+            ("PUT", "/v2/app/queues/new", b"x" * 11, 413),
+            ("GET", f"/v2/app/queues/{'x' * 51}/messages", None, 404),
+            ("GET", "/v1/app/nope", None, 404),
+        ):
+            self.clock.advance(3600)
+            statuses = [self.ask(method, path, OWNER, body).status for _ in range(11)]
+            self.assertEqual((statuses[0], statuses[-1]), (status, 429), path)
+
     def test_pages_of_other_origins(self) -> None:
         """They may read all of it; their preflight requests are not counted."""
         origin = {"Origin": "https://a.example"}

@@ -236,10 +236,10 @@ class LimitTests(ApiTestCase):
         self.assertEqual(self.bodies(queue), ["x" * 60, "z" * 40])
 
     def test_max_body(self) -> None:
-        """A body over the application's limit is too large, before anything else of it is looked at."""
+        """A body over the application's limit is too large, before anything of it is looked at."""
         queue = self.make_queue()
         self.posted(queue, "x" * 60)
-        errors = self.refused(413, self.post(queue, b"\xff" * 61, {}))
+        errors = self.refused(413, self.post(queue, b"\xff" * 61))
         self.assertEqual(errors, {"RequestTooLarge": "A body of this application has at most 60 bytes."})
 
     def test_defaults(self) -> None:
