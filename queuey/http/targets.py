@@ -9,6 +9,8 @@ _SECRETS: Final = (b"signature", b"access_token")
 """Parameters that let in whoever has them: ours, and the one in which some clients send tokens (RFC 6750)."""
 
 _HIDDEN: Final = b"=..."
+_UNCLEAR: Final = b"..."
+"""Stands for what has a secret in it that is not parted from others as it should be."""
 
 
 def without_secrets(target: bytes) -> bytes:
@@ -21,4 +23,7 @@ def without_secrets(target: bytes) -> bytes:
 
 def _shown(part: bytes) -> bytes:
     name = part.partition(b"=")[0]
-    return name + _HIDDEN if unquote_to_bytes(name).lower() in _SECRETS else part
+    if unquote_to_bytes(name).lower() in _SECRETS:
+        return name + _HIDDEN
+    plain = unquote_to_bytes(part).lower()
+    return _UNCLEAR if any(secret + b"=" in plain for secret in _SECRETS) else part
