@@ -52,10 +52,12 @@ class Door(Resource):
         self._token = token
 
     def render(self, request: Request) -> Any:
-        """Let a request in, or say why not."""
+        """Let a request in, or say why not; strangers keep no connection, of which there are few."""
         if any(name in request.fields for name in _BROWSERS) or not self._is_ours(request):
+            request.closing = True
             return _refuse(request, 403, "forbidden", "This port is not for browsers, and has other names.")
         if not self._shows_token(request):
+            request.closing = True
             headers = ((b"WWW-Authenticate", b"Bearer"),)
             return _refuse(request, 401, "unauthorized", "The operators' token is missing, or false.", headers)
         page = self._pages.get(request.path)

@@ -203,6 +203,8 @@ class DoorTests(OpsTestCase):
         response = self.ops.request(method, path, headers, body)
         if response.status != 200 and method != "HEAD":
             self.error(response.json)
+        if response.status in (401, 403):
+            self.assertEqual(response.header("connection"), "close", "no stranger keeps one of the connections")
         self.assertIsNone(response.header("access-control-allow-origin"))
         return response.status
 
