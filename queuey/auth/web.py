@@ -59,7 +59,7 @@ class Web:
             response = await client.request(
                 method,
                 url,
-                headers=Headers({"Accept": ["application/json"]}),
+                headers=Headers({b"Accept": [b"application/json"]}),
                 data=form,
                 allow_redirects=False,
                 unbuffered=True,

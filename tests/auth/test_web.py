@@ -28,7 +28,7 @@ class Page(Resource):
     def __init__(self) -> None:
         super().__init__()
         self.status, self.body = 200, b'{"a": 1}'
-        self.headers: dict[str, str] = {}
+        self.headers: dict[bytes, bytes] = {}
         self.waits = False
         self.requests: list[Any] = []
         self.forms: list[bytes] = []
@@ -70,9 +70,9 @@ class WebTests(SynchronousTestCase):
         self.assertEqual(self.had(self.get()), {"a": 1})
         (request,) = self.page.requests
         self.assertEqual((request.method, request.uri), (b"GET", b"/x?y=1"))
-        self.assertEqual(request.getHeader("accept"), "application/json")
-        self.assertEqual(request.getHeader("accept-encoding"), "identity")
-        self.assertIsNone(request.getHeader("cookie"))
+        self.assertEqual(request.getHeader(b"accept"), b"application/json")
+        self.assertEqual(request.getHeader(b"accept-encoding"), b"identity")
+        self.assertIsNone(request.getHeader(b"cookie"))
 
     def test_post(self) -> None:
         found = self.web.post("https://v.example.org/verify", {"assertion": "a~b", "audience": "https://q&r"}, 5)
@@ -80,18 +80,18 @@ class WebTests(SynchronousTestCase):
         self.had(found)
         (request,) = self.page.requests
         self.assertEqual(request.method, b"POST")
-        self.assertEqual(request.getHeader("content-type"), "application/x-www-form-urlencoded")
+        self.assertEqual(request.getHeader(b"content-type"), b"application/x-www-form-urlencoded")
         self.assertEqual(self.page.forms, [b"assertion=a~b&audience=https%3A%2F%2Fq%26r"])
 
     def test_no_cookies_are_kept(self) -> None:
-        self.page.headers = {"Set-Cookie": "a=b"}
+        self.page.headers = {b"Set-Cookie": b"a=b"}
         self.had(self.get())
         self.had(self.get())
-        self.assertIsNone(self.page.requests[1].getHeader("cookie"))
+        self.assertIsNone(self.page.requests[1].getHeader(b"cookie"))
 
     def test_other_statuses(self) -> None:
         """Only 200 is an answer, and nothing is followed elsewhere."""
-        self.page.headers = {"Location": "https://evil.example/"}
+        self.page.headers = {b"Location": b"https://evil.example/"}
         for status in (201, 204, 301, 302, 303, 307, 308, 400, 401, 404, 500, 503):
             self.page.status = status
             self.page.body = b"" if status == 204 else b'{"a": 1}'
@@ -116,9 +116,9 @@ class WebTests(SynchronousTestCase):
         """A small answer that would be any size."""
         self.page.body = zlib.compress(b"{" + b" " * 100_000 + b"}")
         for encoding in ("gzip", "deflate", "br", "identity, gzip", "GZIP"):
-            self.page.headers = {"Content-Encoding": encoding}
+            self.page.headers = {b"Content-Encoding": encoding.encode()}
             self.not_had("the answer is encoded")
-        self.page.headers = {"Content-Encoding": "identity"}
+        self.page.headers = {b"Content-Encoding": b"identity"}
         self.page.body = b"{}"
         self.assertEqual(self.had(self.get()), {})
 
@@ -148,7 +148,7 @@ class WebTests(SynchronousTestCase):
 
     def test_cut_off(self) -> None:
         """In the middle of a body."""
-        self.page.headers = {"Content-Length": "100"}
+        self.page.headers = {b"Content-Length": b"100"}
         self.page.waits = True
         found = self.get()
         self.page.requests[0].transport.loseConnection()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,8 +20,9 @@ class SettingsTestCase(SynchronousTestCase):
     """Writes a file ``q.ini`` in a folder of its own, and loads it."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp()).absolute()
-        self.folder.mkdir(parents=True)
+        # The path of a socket has 107 bytes at the most, which trial's own folders may be longer than.
+        self.folder = Path(tempfile.mkdtemp(prefix="queuey-"))
+        self.addCleanup(shutil.rmtree, self.folder)
         self.file = self.folder / "q.ini"
 
     def load(self, text: str | bytes) -> Settings:
