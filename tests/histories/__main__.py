@@ -77,7 +77,7 @@ def on_sqlite(folder: Path, minutes: float, seed: int, ends: ExitStack) -> tuple
 def on_cassandra(folder: Path, minutes: float, seed: int, ends: ExitStack) -> tuple[Field, list[str]]:
     """Two front ends on three nodes; the same."""
     needs()
-    field = Field([], seed, Load(workers=3, pause=1.0))
+    field = Field([], seed, Load(workers=3, pause=1.0, settles=SETTLES))
     cluster = ends.enter_context(running(3, folder / "cluster"))
     both = TwoFrontEnds(
         folder, cluster.hosts, cluster.port, seed, field.history, ends, cluster=cluster, replication="3"
@@ -88,7 +88,6 @@ def on_cassandra(folder: Path, minutes: float, seed: int, ends: ExitStack) -> tu
     with field.at_work():
         break_for(minutes, seed, both.break_something)
         both.calm()
-        time.sleep(SETTLES)
     wrong = field.judge(both.fronts[0])
     both.stop()
     return field, wrong + list(both.defects())

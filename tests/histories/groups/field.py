@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,7 @@ class Load:
     :ivar pause: seconds between two things that a producer sends.
     :ivar owners: seconds between two redrives; seeks are half as frequent.
     :ivar jumps: seconds by which a server's clock is set back at the most: leases last so much longer.
+    :ivar settles: seconds after which readers are shown what was posted at the latest.
     """
 
     workers: int = 2
@@ -46,6 +48,7 @@ class Load:
     pause: float = 0.25
     owners: float = 5.0
     jumps: float = 0.0
+    settles: float = 0.0
 
 
 class Field:
@@ -84,6 +87,7 @@ class Field:
             hands += crew(some, self.targets, self._log, self.history, self.clock, seed)
             with working(hands):
                 yield
+            time.sleep(load.settles)
 
     def judge(self, target: Target) -> list[str]:
         """Empty all groups, with nothing broken any more, and hold all of it together.

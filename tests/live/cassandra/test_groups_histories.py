@@ -39,7 +39,7 @@ class HistoryTests(SynchronousTestCase):
         ends = ExitStack()
         self.addCleanup(ends.close)
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="queuey-test-")))
-        field = Field([], seed, Load(pause=0.5))
+        field = Field([], seed, Load(pause=0.5, settles=DUE))
         both = TwoFrontEnds(folder, [host], port, seed, field.history, ends)
         both.start()
         field.targets = tuple(both.proxies)
@@ -50,7 +50,6 @@ class HistoryTests(SynchronousTestCase):
                     time.sleep(CALM)
                     happen()
             both.calm()
-            time.sleep(DUE)
         wrong = field.judge(both.fronts[1])
         both.stop()
         for line in field.report():
