@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -70,12 +70,13 @@ class Field:
         self._plans = tuple(plans)
         self._log = log
 
-    def _client(self, target: Target) -> Client:
-        return Client([target], self.history, Random(0))
+    def _client(self, target: Target) -> closing[Client]:
+        return closing(Client([target], self.history, Random(0)))
 
     def set_up(self, target: Target, consistency: str = "strong") -> None:
         """Make the queues and the groups."""
-        set_up(self._client(target), self._log, self._plans, consistency)
+        with self._client(target) as client:
+            set_up(client, self._log, self._plans, consistency)
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -106,15 +107,16 @@ class Field:
         return both + list(self._lags(target))
 
     def _end(self, target: Target) -> End:
-        client = self._client(target)
-        return End(read_all(target, self._log), dead_letters(client), set_aside(client, self._log, self._plans))
+        with self._client(target) as client:
+            return End(read_all(target, self._log), dead_letters(client), set_aside(client, self._log, self._plans))
 
     def _lags(self, target: Target) -> Iterator[str]:
         """A group that was emptied says that it is behind."""
-        for plan in self._plans:
-            for one in ask_until(self._client(target), "GET", path_of(self._log, plan.name))["lag"]:
-                if one["in_flight"] or one["waiting"] or one["behind"]["count"]:
-                    yield f"{plan.name} was emptied, and says of itself: {one}"
+        with self._client(target) as client:
+            for plan in self._plans:
+                for one in ask_until(client, "GET", path_of(self._log, plan.name))["lag"]:
+                    if one["in_flight"] or one["waiting"] or one["behind"]["count"]:
+                        yield f"{plan.name} was emptied, and says of itself: {one}"
 
     def report(self) -> Iterator[str]:
         """What was done, and what each checker looked at."""
