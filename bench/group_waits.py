@@ -13,19 +13,15 @@ from __future__ import annotations
 
 import select
 import socket
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from bench import figures
 from bench.arguments import Number, run
-from bench.figures import MIB
-from bench.folders import fill_with_queues
 from bench.load import NUMBER
-from bench.servers import ask, batch, free_port, queuey_command, request, serving
-from bench.waits import OTHER_FILES, WAIT, Daemon, allow_files, connected, idle, look
+from bench.servers import ask, batch, request
+from bench.waits import WAIT, Daemon, connected, daemon_of_many, look
 from bench.workers import work
 
 LIMIT: Final = 300.0
@@ -38,23 +34,10 @@ TOGETHER: Final = 500
 
 def main(count: int, seconds: float) -> None:
     """Measure and print."""
-    allow_files(count)
-    with tempfile.TemporaryDirectory(prefix="queuey-bench-") as name:
-        folder = Path(name)
-        fill_with_queues(folder, count, 140)
-        port = free_port()
-        command = queuey_command(folder, port, server=f"max_connections = {count + OTHER_FILES}\nidle_timeout = 300\n")
-        with serving(command, port, folder / "servers.log") as process:
-            daemon = Daemon(port, process.pid)
-            # The first round of connections is not measured: what it leaves in memory is used again by the others.
-            idle(daemon, count)
-            # All groups are there before, and at their ends: what is remembered of them is not what waiting costs.
-            settle_all(port, count)
-            alone = daemon.memory()
-            beside_idle = idle(daemon, count)
-            print(f"{count} connections that do nothing: {(beside_idle - alone) / MIB:.1f} MiB more than without")
-            one_group(daemon, alone, count, seconds)
-            many_groups(daemon, alone, count, seconds)
+    # All groups are there before, and at their ends.
+    with daemon_of_many(count, lambda port: settle_all(port, count)) as (daemon, alone, _):
+        one_group(daemon, alone, count, seconds)
+        many_groups(daemon, alone, count, seconds)
 
 
 def one_group(daemon: Daemon, alone: int, count: int, seconds: float) -> None:

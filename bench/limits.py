@@ -12,11 +12,10 @@ from typing import Final
 
 from bench import figures
 from bench.arguments import ROUNDS, SECONDS, run
-from bench.servers import KEY, free_port, make_queue, queuey_command, request, serving
+from bench.servers import free_port, make_queue, post_to, queuey_command, serving
 
 CONNECTIONS: Final = 32
 LIMITED: Final = "a-key-of-who-is-limited"
-BODY: Final = b"x" * 140
 
 SETTINGS: Final = f"""
 [application:limited]
@@ -41,25 +40,18 @@ def main(rounds: int, seconds: float) -> None:
     with tempfile.TemporaryDirectory(prefix="queuey-bench-") as name:
         folder = Path(name)
         port = free_port()
-        command = queuey_command(folder, port)
-        with (folder / "queuey.ini").open("a") as settings:
-            settings.write(SETTINGS)
+        command = queuey_command(folder, port, more=SETTINGS)
         with serving(command, port, folder / "servers.log"):
             make_queue(port, "q")
             asked = {
-                "without limits": post("bench"),
-                "with limits": post("limited").replace(KEY.encode(), LIMITED.encode()),
+                "without limits": post_to("bench"),
+                "with limits": post_to("limited", LIMITED),
             }
             sides = {
                 name: partial(figures.rate, name, port, CONNECTIONS, seconds, text) for name, text in asked.items()
             }
             free, limited = figures.alternating(rounds, sides).values()
             figures.show("POSTs with limits / without", limited / free, at_least=0.9)
-
-
-def post(application: str) -> bytes:
-    """The bytes of a POST."""
-    return request("POST", f"/v2/{application}/queues/q/messages", BODY, Content_Type="text/plain")
 
 
 if __name__ == "__main__":

@@ -19,14 +19,13 @@ from typing import Any, Final
 
 from bench import figures
 from bench.arguments import ROUNDS, SECONDS, Number, run
-from bench.servers import KEY, free_port, load, loading, make_queue, queuey_command, request, serving
+from bench.servers import free_port, load, loading, make_queue, post_to, queuey_command, serving
 
 QUIET: Final = 8
 """Connections of who is measured."""
 
 NOISY: Final = "a-key-of-who-is-noisy"
 RATE: Final = 50
-BODY: Final = b"x" * 140
 
 SETTINGS: Final = f"""
 [application:noisy]
@@ -41,12 +40,10 @@ def main(rounds: int, seconds: float, connections: int) -> None:
     with tempfile.TemporaryDirectory(prefix="queuey-bench-") as name:
         folder = Path(name)
         port = free_port()
-        command = queuey_command(folder, port)
-        with (folder / "queuey.ini").open("a") as settings:
-            settings.write(SETTINGS)
+        command = queuey_command(folder, port, more=SETTINGS)
         with serving(command, port, folder / "servers.log"):
             make_queue(port, "q")
-            quiet, noise = post("bench"), post("noisy").replace(KEY.encode(), NOISY.encode())
+            quiet, noise = post_to("bench"), post_to("noisy", NOISY)
             alone: list[float] = []
             beside: list[float] = []
             told: Counter[str] = Counter()
@@ -90,11 +87,6 @@ def p99(result: dict[str, Any]) -> float:
 def show(name: str, values: list[float]) -> None:
     """Print some times."""
     print(f"{name}: {statistics.median(values):.1f} ms of {[round(value, 1) for value in values]}", flush=True)
-
-
-def post(application: str) -> bytes:
-    """The bytes of a POST."""
-    return request("POST", f"/v2/{application}/queues/q/messages", BODY, Content_Type="text/plain")
 
 
 if __name__ == "__main__":

@@ -15,12 +15,11 @@ from typing import Final
 
 from bench import figures
 from bench.arguments import ROUNDS, SECONDS, run
-from bench.servers import KEY, free_port, make_queue, queuey_command, request, serving
+from bench.servers import free_port, make_queue, post_to, queuey_command, serving
 from queuey.cli import ops
 
 CONNECTIONS: Final = 32
 STORED: Final = "a-key-of-the-store"
-BODY: Final = b"x" * 140
 LIMITS: Final = {"ttl": 86_400, "max_queues": 1000, "max_bytes": 1 << 40, "max_body": 1 << 19}
 
 
@@ -29,27 +28,21 @@ def main(rounds: int, seconds: float) -> None:
     with tempfile.TemporaryDirectory(prefix="queuey-bench-") as name:
         folder = Path(name)
         port = free_port()
-        command = queuey_command(folder, port, server=f"ops = unix:{folder}/ops.sock")
         # Both have the same limits, so that both are held to as much.
-        with (folder / "queuey.ini").open("a") as settings:
-            settings.write("[application:bench]\n" + "".join(f"{key} = {value}\n" for key, value in LIMITS.items()))
+        more = "[application:bench]\n" + "".join(f"{key} = {value}\n" for key, value in LIMITS.items())
+        command = queuey_command(folder, port, server=f"ops = unix:{folder}/ops.sock", more=more)
         with serving(command, port, folder / "servers.log"):
             make_queue(port, "q")
             add(f"unix:{folder}/ops.sock")
             asked = {
-                "of the settings": post("bench"),
-                "of the store": post("stored").replace(KEY.encode(), STORED.encode()),
+                "of the settings": post_to("bench"),
+                "of the store": post_to("stored", STORED),
             }
             sides = {
                 name: partial(figures.rate, name, port, CONNECTIONS, seconds, text) for name, text in asked.items()
             }
             given, stored = figures.alternating(rounds, sides).values()
             figures.show("POSTs of an application of the store / of the settings", stored / given, at_least=0.9)
-
-
-def post(application: str) -> bytes:
-    """The bytes of a POST."""
-    return request("POST", f"/v2/{application}/queues/q/messages", BODY, Content_Type="text/plain")
 
 
 def add(to: str) -> None:

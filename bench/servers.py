@@ -58,20 +58,27 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError("the server did not listen within 20 seconds")
 
 
-def queuey_command(folder: Path, port: int, storage: str = "", server: str = "") -> list[str]:
+def queuey_command(folder: Path, port: int, storage: str = "", server: str = "", more: str = "") -> list[str]:
     """The command that serves Queuey on a port, with its data and its log in a folder.
 
     :param storage: more lines for ``[storage]``; and so ``server``.
+    :param more: more sections.
     """
     ini = folder / "queuey.ini"
     ini.write_text(
         f"[server]\nhttp = tcp:{port}:interface=127.0.0.1\n{server}\n"
         f"[storage]\nbackend = sqlite\npath = {folder / 'data'}\n{storage}\n"
         f"[application_keys]\nbench = {KEY}\n"
-        f"[logging]\nfile = {folder / 'queuey.log'}\n"
+        f"[logging]\nfile = {folder / 'queuey.log'}\n{more}"
     )
     twistd = str(Path(sys.executable).parent / "twistd")
     return [twistd, "--nodaemon", f"--pidfile={folder / 'twistd.pid'}", "queuey", "--config", str(ini)]
+
+
+def post_to(application: str, key: str = KEY) -> bytes:
+    """The bytes of a POST of 140 bytes through v2, to the queue ``q`` of an application."""
+    raw = request("POST", f"/v2/{application}/queues/q/messages", b"x" * 140, Content_Type="text/plain")
+    return raw.replace(KEY.encode(), key.encode())
 
 
 @contextmanager

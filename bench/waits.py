@@ -18,11 +18,11 @@ import selectors
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import attrs
 
@@ -31,6 +31,8 @@ from bench.arguments import Number, run
 from bench.figures import MIB
 from bench.folders import fill_with_queues
 from bench.servers import KEY, ask, free_port, queuey_command, request, serving
+
+T = TypeVar("T")
 
 WAIT: Final = 20
 """Seconds for which a read may wait."""
@@ -62,8 +64,14 @@ class Daemon:
         return figures.memory(self.pid).resident
 
 
-def main(count: int, seconds: float) -> None:
-    """Measure and print."""
+@contextmanager
+def daemon_of_many(count: int, prepare: Callable[[int], T]) -> Iterator[tuple[Daemon, int, T]]:
+    """A daemon with many queues of one message each.
+
+    :param prepare: is given the port before anything is measured, and lets the daemon hear of all queues: what it
+        remembers of them is not what waiting costs.
+    :return: the daemon, its memory then, and what ``prepare`` returned.
+    """
     allow_files(count)
     with tempfile.TemporaryDirectory(prefix="queuey-bench-") as name:
         folder = Path(name)
@@ -74,13 +82,18 @@ def main(count: int, seconds: float) -> None:
             daemon = Daemon(port, process.pid)
             # The first round of connections is not measured: what it leaves in memory is used again by the others.
             idle(daemon, count)
-            # The daemon has heard of all queues before: what it remembers of them is not what waiting costs.
-            cursors = ends(port, range(count))
+            prepared = prepare(port)
             alone = daemon.memory()
             beside_idle = idle(daemon, count)
             print(f"{count} connections that do nothing: {(beside_idle - alone) / MIB:.1f} MiB more than without")
-            one_queue(daemon, alone, cursors[:1] * count, seconds)
-            many_queues(daemon, alone, cursors, seconds)
+            yield daemon, alone, prepared
+
+
+def main(count: int, seconds: float) -> None:
+    """Measure and print."""
+    with daemon_of_many(count, lambda port: ends(port, range(count))) as (daemon, alone, cursors):
+        one_queue(daemon, alone, cursors[:1] * count, seconds)
+        many_queues(daemon, alone, cursors, seconds)
 
 
 def one_queue(daemon: Daemon, alone: int, cursors: Sequence[str], seconds: float) -> None:
