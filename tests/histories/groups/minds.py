@@ -307,13 +307,13 @@ class SenderMind:
             self._again = intent
 
 
-class SeekerMind:
-    """Moves its group now and then, forward and back."""
+class OwnerMind:
+    """Does something to its group now and then."""
 
     over = False
 
     def __init__(self, name: str, plan: Plan, random: Random, pause: float) -> None:
-        """:param pause: seconds between two seeks."""
+        """:param pause: seconds between two things that it does."""
         self.name = name
         self.plan = plan
         self._random = random
@@ -329,6 +329,17 @@ class SeekerMind:
         self._rested = not self._rested
         if self._rested:
             return Rest(self._random.uniform(0.5, 1.5) * self._pause)
+        return self._fresh()
+
+    def _fresh(self) -> Intent:
+        """What it does next."""
+        raise NotImplementedError
+
+
+class SeekerMind(OwnerMind):
+    """Moves its group now and then, forward and back."""
+
+    def _fresh(self) -> Intent:
         return self._random.choice(
             (ToSeek("oldest"), ToSeek("oldest"), ToSeek("newest"), ToSeek(None, self._random.randint(1, 5)))
         )
@@ -339,28 +350,10 @@ class SeekerMind:
             self._again = intent
 
 
-class RedriverMind:
+class RedriverMind(OwnerMind):
     """Takes dead letters back now and then, and goes on where it is told to."""
 
-    over = False
-
-    def __init__(self, name: str, plan: Plan, random: Random, pause: float) -> None:
-        """:param pause: seconds between two redrives."""
-        self.name = name
-        self.plan = plan
-        self._random = random
-        self._pause = pause
-        self._again: Intent | None = None
-        self._rested = False
-
-    def next(self, now: float) -> Intent | Rest:
-        """See Mind."""
-        again, self._again = self._again, None
-        if again is not None:
-            return again
-        self._rested = not self._rested
-        if self._rested:
-            return Rest(self._random.uniform(0.5, 1.5) * self._pause)
+    def _fresh(self) -> Intent:
         return ToRedrive(self._random.choice((None, 5)))
 
     def heard(self, intent: Intent, told: Told) -> None:
