@@ -16,6 +16,7 @@ from queuey.model import origins as origin
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
+N = TypeVar("N", int, float)
 
 Read = Callable[[str, Path], T]
 """Makes a value of its text. Raises a :class:`Mistake`, or a group of them."""
@@ -60,39 +61,27 @@ def _near_unit(number: str, unit: str) -> str:
 
 def integer(low: int, high: int) -> Read[int]:
     """A whole number in decimal."""
-
-    def read(text: str, base: Path) -> int:
-        if _INTEGER.fullmatch(text) is None:
-            raise Mistake(f"{shown(text)} is not a whole number")
-        if not low <= int(text) <= high:
-            raise Mistake(f"{shown(text)} is out of range")
-        return int(text)
-
-    return read
+    return _number(int, _INTEGER, low, high, "a whole number")
 
 
 def seconds(low: float, high: float) -> Read[float]:
     """Seconds in decimal, a fraction allowed."""
-
-    def read(text: str, base: Path) -> float:
-        if _SECONDS.fullmatch(text) is None:
-            raise Mistake(f"{shown(text)} is not a number of seconds")
-        if not low <= float(text) <= high:
-            raise Mistake(f"{shown(text)} is out of range")
-        return float(text)
-
-    return read
+    return _number(float, _SECONDS, low, high, "a number of seconds")
 
 
 def rate(low: float, high: float) -> Read[float]:
     """How often a second something may be, in decimal, a fraction allowed."""
+    return _number(float, _SECONDS, low, high, "a number")
 
-    def read(text: str, base: Path) -> float:
-        if _SECONDS.fullmatch(text) is None:
-            raise Mistake(f"{shown(text)} is not a number")
-        if not low <= float(text) <= high:
+
+def _number(kind: Callable[[str], N], form: re.Pattern[str], low: float, high: float, what: str) -> Read[N]:
+    def read(text: str, base: Path) -> N:
+        if form.fullmatch(text) is None:
+            raise Mistake(f"{shown(text)} is not {what}")
+        number = kind(text)
+        if not low <= number <= high:
             raise Mistake(f"{shown(text)} is out of range")
-        return float(text)
+        return number
 
     return read
 

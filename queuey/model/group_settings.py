@@ -21,7 +21,10 @@ DEFAULT_LEASE: Final = 30
 MAX_DELIVERIES: Final = 1000
 """The greatest limit of deliveries that a group may have."""
 
-_NAME: Final = re.compile(r"[A-Za-z0-9._~-]{1,64}")
+MAX_GROUP_NAME: Final = 64
+"""Characters of a group's name."""
+
+_NAME: Final = re.compile(rf"[A-Za-z0-9._~-]{{1,{MAX_GROUP_NAME}}}")
 
 
 class Start(Enum):
@@ -78,5 +81,5 @@ def group_name_problem(name: str) -> str | None:
     if name in (".", ".."):
         return '"." and ".." are no names, since URL parsers drop them.'
     if _NAME.fullmatch(name) is None:
-        return "A group's name has 1 to 64 characters of A-Z a-z 0-9 . _ ~ -"
+        return f"A group's name has 1 to {MAX_GROUP_NAME} characters of A-Z a-z 0-9 . _ ~ -"
     return None

@@ -56,7 +56,9 @@ class Member:
     show: Callable[[Any], Any] = attrs.field(repr=False, eq=False)
 
 
-def _whole(low: int, high: int) -> Callable[[Any], int]:
+def whole(low: int, high: int) -> Callable[[Any], int]:
+    """Reads a whole number of JSON; raises ``ValueError`` with what is wrong."""
+
     def read(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValueError("is no whole number")
@@ -140,7 +142,7 @@ def _names(value: Any) -> tuple[str, ...]:
 
 def _most(name: str, high: int, what: str = "") -> Member:
     """A limit that is a whole number."""
-    return Member(name, name, True, "number", f"1 to {high}{what}", _whole(1, high), _as_it_is)
+    return Member(name, name, True, "number", f"1 to {high}{what}", whole(1, high), _as_it_is)
 
 
 def _rate(name: str) -> Member:
@@ -167,14 +169,14 @@ MEMBERS: Final = (
         _create_queues,
         lambda value: _ON_WRITE if value else "explicit",
     ),
-    Member("ttl", "ttl", False, "number", f"1 to {MAX_TTL} seconds", _whole(1, MAX_TTL), _as_it_is),
+    Member("ttl", "ttl", False, "number", f"1 to {MAX_TTL} seconds", whole(1, MAX_TTL), _as_it_is),
     Member(
         "idempotency_ttl",
         "idempotency_ttl",
         False,
         "number",
         f"{MIN_IDEMPOTENCY_TTL} to {MAX_IDEMPOTENCY_TTL} seconds",
-        _whole(MIN_IDEMPOTENCY_TTL, MAX_IDEMPOTENCY_TTL),
+        whole(MIN_IDEMPOTENCY_TTL, MAX_IDEMPOTENCY_TTL),
         _as_it_is,
     ),
     Member(
@@ -213,7 +215,7 @@ MEMBERS: Final = (
     _rate("queue_message_rate"),
     _most("queue_message_burst", MOST_BURST),
     Member(
-        "max_body", "max_body", True, "number", "1 byte to the max_body of [server]", _whole(1, _MOST_BODY), _as_it_is
+        "max_body", "max_body", True, "number", "1 byte to the max_body of [server]", whole(1, _MOST_BODY), _as_it_is
     ),
 )
 """Every member."""

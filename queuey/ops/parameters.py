@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import attrs
 
+from queuey.model import members
 from queuey.model.application import ID_DIGITS, digest_of
 from queuey.ops.faults import invalid_params
 
@@ -100,15 +101,7 @@ KEY_ID: Final = Kind("string", f"{ID_DIGITS} hex digits in lower case", _key_id)
 
 def whole(low: int, high: int) -> Kind:
     """A whole number."""
-
-    def read(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError("is no whole number")
-        if not low <= value <= high:
-            raise ValueError("is out of range")
-        return value
-
-    return Kind("number", f"{low} to {high}", read)
+    return Kind("number", f"{low} to {high}", members.whole(low, high))
 
 
 def word(*words: str) -> Kind:

@@ -6,8 +6,7 @@ from itertools import product
 from typing import Any
 from urllib.parse import quote
 
-from queuey.http.v2.groups import MAX_GROUP_NAME
-from queuey.model.group_settings import group_name_problem
+from queuey.model.group_settings import MAX_GROUP_NAME, group_name_problem
 from tests.http.api_support import OTHER, OWNER, SETTINGS
 from tests.http.group_support import PATCH, GroupTestCase
 from tests.http.wire_support import Client

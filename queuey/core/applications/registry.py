@@ -24,14 +24,11 @@ from queuey.errors import (
 from queuey.interfaces import IStore
 from queuey.model.application import ALLOWED_NAME, MAX_KEYS, Application, Key, digest_of, key_id, name_is_good
 from queuey.model.members import BURSTS, Members, changed, policy, problems
-from queuey.model.policy import Policy
+from queuey.model.policy import COUNTED, Policy
 from queuey.model.queue import Consistency, Guarantee
 
 SETTINGS: Final = "settings"
 STORE: Final = "store"
-
-_COUNTED: Final = ("max_bytes", "max_messages", "max_queue_bytes", "max_queue_messages")
-"""Limits that hold what a store counts exactly."""
 
 
 @attrs.frozen
@@ -252,7 +249,7 @@ class Registry:
                 raise NotPromised(f"This store keeps no guarantee but at-least-once. {promises.no_groups}")
             if promises.apart and policy.consistency is not Consistency.VERY_STRONG:
                 raise NotPromised("With several data centres this guarantee needs consistency = very_strong.")
-        counted = [name for name in _COUNTED if getattr(policy, name) is not None]
+        counted = [name for name in COUNTED if getattr(policy, name) is not None]
         if counted and not self.counts_bytes:
             raise NotPromised(f"A cluster does not count exactly what it has, so there is no {', '.join(counted)}.")
 

@@ -11,7 +11,6 @@ from queuey.http.authorized import Admitted, Route
 from queuey.http.v2 import pages
 from queuey.http.v2.answers import HEAD, consistency_word, encoded
 from queuey.http.v2.appends import MOST_MESSAGES
-from queuey.http.v2.groups import MAX_GROUP_NAME
 from queuey.http.v2.items import MAX_HEADERS, MAX_KEY
 from queuey.http.v2.parameters import Query
 from queuey.http.v2.settlements import MOST_RECEIPTS
@@ -19,7 +18,7 @@ from queuey.http.wire import Limits, Request
 from queuey.interfaces import AHEAD, IStore, Promises
 from queuey.model.access import Operation
 from queuey.model.group_rows import MAX_GROUPS
-from queuey.model.group_settings import MAX_DELIVERIES, MAX_LEASE
+from queuey.model.group_settings import MAX_DELIVERIES, MAX_GROUP_NAME, MAX_LEASE
 from queuey.model.group_state import MAX_CLAIMS, MAX_OPEN, MAX_REASON
 from queuey.model.message import MAX_DELAY, MAX_TTL
 from queuey.model.policy import Policy

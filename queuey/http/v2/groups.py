@@ -31,9 +31,6 @@ from queuey.model.window import Position
 GROUPS: Final = f"{QUEUE}/groups"
 GROUP: Final = f"{GROUPS}/<group>"
 
-MAX_GROUP_NAME: Final = 64
-"""Characters of a group's name."""
-
 _SETTINGS: Final = ("start", "lease", "max_deliveries", "dead_letter", "order", "guarantee")
 _READ_ONLY: Final = ("name", "created", "version", "lag")
 _KIND: Final = "group"

@@ -7,22 +7,13 @@ from typing import Final
 from queuey.http.v2.claims import DEFAULT_LIMIT
 from queuey.http.v2.openapi.parts import Object, answer, media, operation, parameter, schema
 from queuey.http.v2.openapi.schemas import EXPIRES, ID, LAG, LEASED_UNTIL, RECEIPT, TIME
+from queuey.http.v2.openapi.shared import ON_QUEUE
 from queuey.http.v2.parameters import JSON
 from queuey.http.v2.queues import PATCH
 from queuey.http.v2.settlements import MOST_RECEIPTS
 from queuey.model.group_settings import DEFAULT_LEASE
 
-_QUEUE: Final = (
-    "unauthorized",
-    "forbidden",
-    "no-such-application",
-    "no-such-queue",
-    "nothing-here",
-    "method-not-allowed",
-    "too-large",
-    "content-encoding",
-)
-_GROUP: Final = (*_QUEUE, "no-such-group")
+_GROUP: Final = (*ON_QUEUE, "no-such-group")
 _BODY: Final = ("invalid-body", "unsupported-media-type", "storage-full")
 _CHANGE: Final = ("conflict", "precondition-failed")
 _PROMISE: Final = "not-promised"
@@ -83,7 +74,7 @@ def _list() -> Object:
         "List the groups of a queue",
         "All of them, by name. For the application and the queue's principals.",
         answers={"200": answer("The groups.", {JSON: media(schema("Groups"), {"groups": [_EXAMPLE]})})},
-        codes=_QUEUE,
+        codes=ON_QUEUE,
     )
 
 
@@ -113,7 +104,7 @@ def _put() -> Object:
             "200": answer("The group, which was there.", _SHOWN, ["ETag"]),
             "201": answer("The group, which is new.", _SHOWN, ["ETag", "Location"]),
         },
-        codes=(*_QUEUE, *_BODY, *_CHANGE, _PROMISE),
+        codes=(*ON_QUEUE, *_BODY, *_CHANGE, _PROMISE),
     )
 
 

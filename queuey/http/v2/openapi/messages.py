@@ -7,23 +7,13 @@ from typing import Final
 from queuey.http.v2.appends import BATCH
 from queuey.http.v2.openapi.parts import Object, answer, header, media, operation, parameter, query, schema
 from queuey.http.v2.openapi.schemas import CURSOR, EXPIRES, ID, TIME
-from queuey.http.v2.openapi.shared import number, time_text
+from queuey.http.v2.openapi.shared import ON_QUEUE, number, time_text
 from queuey.http.v2.pages import DEFAULT_BYTES, DEFAULT_LIMIT, MAX_BYTES, MAX_LIMIT, MAX_WAIT
 from queuey.http.v2.parameters import JSON
 from queuey.http.v2.results import NDJSON as LINES
 from queuey.model.message import MAX_DELAY
 from queuey.model.queue import MAX_PARTITIONS
 
-_PATH: Final = (
-    "unauthorized",
-    "forbidden",
-    "no-such-application",
-    "no-such-queue",
-    "nothing-here",
-    "method-not-allowed",
-    "too-large",
-    "content-encoding",
-)
 _BYTES: Final = {"description": "Any bytes."}
 _PLACE: Final = {"id": ID, "partition": 1, "timestamp": TIME}
 _MESSAGE: Final = {
@@ -121,7 +111,7 @@ def _append() -> Object:
             ),
         },
         codes=(
-            *_PATH,
+            *ON_QUEUE,
             "invalid-body",
             "unsupported-media-type",
             "key-in-use",
@@ -166,7 +156,7 @@ def _read() -> Object:
         answers={
             "200": answer("A page.", {JSON: media(schema("Page"), _PAGE), LINES: media(_lines("PageLine"))}, ["Link"])
         },
-        codes=(*_PATH, "invalid-cursor", "cursor-mismatch", "queue-replaced"),
+        codes=(*ON_QUEUE, "invalid-cursor", "cursor-mismatch", "queue-replaced"),
         anonymous=True,
     )
 
@@ -188,7 +178,7 @@ def _purge() -> Object:
             ),
         ),
         answers={"204": answer("They are gone.")},
-        codes=(*_PATH, "storage-full"),
+        codes=(*ON_QUEUE, "storage-full"),
     )
 
 
@@ -213,7 +203,7 @@ def _get() -> Object:
             "206": answer("A part of the body.", {"*/*": media(_BYTES)}, (*_MESSAGE_HEADERS, "Content-Range")),
             "304": answer("It is as it was.", None, ["ETag"]),
         },
-        codes=(*_PATH, "no-such-message", "precondition-failed", "range-not-satisfiable"),
+        codes=(*ON_QUEUE, "no-such-message", "precondition-failed", "range-not-satisfiable"),
         anonymous=True,
     )
 
@@ -229,7 +219,7 @@ def _put() -> Object:
         body={"*/*": media(_BYTES)},
         answers={"201": answer("It is new.", None, ["Location"]), "204": answer("It is overwritten.")},
         codes=(
-            *_PATH,
+            *ON_QUEUE,
             "precondition-failed",
             "id-out-of-range",
             "storage-full",
@@ -244,5 +234,5 @@ def _remove() -> Object:
         "Delete a message",
         "One that is not due yet is cancelled. `If-Match` and `If-None-Match` are refused.",
         answers={"204": answer("It is gone.")},
-        codes=(*_PATH, "no-such-message", "storage-full"),
+        codes=(*ON_QUEUE, "no-such-message", "storage-full"),
     )

@@ -8,7 +8,6 @@ from typing import Any, Final
 from queuey.http.problems import CODES, TYPE
 from queuey.http.v2.appends import MOST_MESSAGES
 from queuey.http.v2.claims import DEFAULT_LIMIT as CLAIMED
-from queuey.http.v2.groups import MAX_GROUP_NAME
 from queuey.http.v2.items import MAX_HEADERS, MAX_KEY, MAX_TYPE, RESERVED
 from queuey.http.v2.moving import MOST_IDS
 from queuey.http.v2.openapi.parts import Object, schema
@@ -16,7 +15,7 @@ from queuey.http.v2.pages import DEFAULT_BYTES, MAX_BYTES, MAX_LIMIT, MAX_WAIT
 from queuey.http.v2.settlements import MOST_RECEIPTS
 from queuey.model.cursor import MAX_CURSOR
 from queuey.model.group import Order, Outcome
-from queuey.model.group_settings import MAX_DELIVERIES, MAX_LEASE
+from queuey.model.group_settings import MAX_DELIVERIES, MAX_GROUP_NAME, MAX_LEASE
 from queuey.model.group_state import MAX_REASON
 from queuey.model.message import MAX_DELAY, MAX_TTL
 from queuey.model.queue import MAX_NAME, MAX_PARTITIONS, Consistency, Guarantee, QueueType

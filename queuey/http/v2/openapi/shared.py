@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from queuey.http.v2.groups import MAX_GROUP_NAME
 from queuey.http.v2.items import MAX_HEADERS, MAX_KEY, RESERVED
 from queuey.http.v2.openapi.parts import Object, header, in_path, query
 from queuey.http.v2.openapi.schemas import EXPIRES, ID, TIME, TIME_OR_SECONDS
+from queuey.model.group_settings import MAX_GROUP_NAME
 from queuey.model.message import MAX_TTL
 from queuey.model.queue import MAX_NAME
 
@@ -19,6 +19,19 @@ _KEY: Final = rf'^"([ !#-\[\]-~]|\\["\\]){{1,{MAX_KEY}}}"$'
 _SPACE: Final = r"([ \t]|%20|%09|%0[AaDd])*"
 _ENCODED_OBJECT: Final = rf"^({_SPACE}(\{{|%7[Bb]).*(\}}|%7[Dd]){_SPACE})?$"
 """What a JSON object looks like from outside, percent-encoded; one that is empty is as good as none."""
+
+
+ON_QUEUE: Final = (
+    "unauthorized",
+    "forbidden",
+    "no-such-application",
+    "no-such-queue",
+    "nothing-here",
+    "method-not-allowed",
+    "too-large",
+    "content-encoding",
+)
+"""Codes that any request on a queue that is there may be answered."""
 
 
 def time_text(description: str) -> Object:
