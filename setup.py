@@ -61,6 +61,7 @@ setup(
         "attrs>=24.2",
         "klein>=24.8,<25",
         "multipart>=2,<3",
+        "prometheus-client>=0.25,<1",
         # The door uses private names of twisted.web, so each new major version is tried before it is allowed.
         "Twisted>=26.10,<27",
         # We replace a part of its only resource, so each new version is tried before it is allowed.

@@ -11,6 +11,7 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import Any, Final
 
+import attrs
 from twisted.web.resource import IResource, Resource
 
 from queuey.http.limits import Refusal
@@ -30,6 +31,21 @@ _BROWSERS: Final = (b"origin", b"sec-fetch-site", b"referer")
 """What browsers send with what a page asks for, and nobody else does."""
 
 
+@attrs.frozen
+class Page:
+    """What there is at a path.
+
+    :ivar methods: those that it takes; one that takes ``POST`` takes JSON alone.
+    """
+
+    resource: IResource
+    methods: tuple[bytes, ...]
+
+
+READ: Final = (b"GET", b"HEAD")
+CALL: Final = (b"POST",)
+
+
 class Door(Resource):
     """The root of the operators' port.
 
@@ -42,7 +58,7 @@ class Door(Resource):
 
     def __init__(
         self,
-        pages: Mapping[bytes, IResource],
+        pages: Mapping[bytes, Page],
         hosts: Callable[[], tuple[str, ...]],
         token: Callable[[], bytes | None],
     ) -> None:
@@ -63,12 +79,13 @@ class Door(Resource):
         page = self._pages.get(request.path)
         if page is None:
             return _refuse(request, 404, "nothing-here", "There is nothing at this path.")
-        if request.method != b"POST":
-            text = "This path takes POST."
-            return _refuse(request, 405, "method-not-allowed", text, ((b"Allow", b"POST"),))
-        if not _is_json(request):
+        if request.method not in page.methods:
+            allow = b", ".join(page.methods)
+            text = f"This path takes {allow.decode()}."
+            return _refuse(request, 405, "method-not-allowed", text, ((b"Allow", allow),))
+        if request.method == b"POST" and not _is_json(request):
             return _refuse(request, 415, "unsupported-media-type", "The body is application/json.")
-        return page.render(request)
+        return page.resource.render(request)
 
     def _is_ours(self, request: Request) -> bool:
         host = request.getRequestHostname().decode("latin-1").lower()

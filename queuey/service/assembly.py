@@ -46,14 +46,20 @@ from queuey.http.v2.stream import V2Stream
 from queuey.http.wire import Limits, Request, Site
 from queuey.interfaces import IStore, IWeb
 from queuey.logs import LogObserver, access_logger
+from queuey.model.counts import Metric, forget
 from queuey.ops.methods.daemon import Draining
+from queuey.ops.metrics.page import MetricsPage
 from queuey.service.in_force import InForce
+from queuey.service.metering import of_the_daemon, of_the_door
 from queuey.service.operators import new_key, operators_site
 
 
 @attrs.frozen
 class House:
-    """Everything that was put together, complete."""
+    """Everything that was put together, complete.
+
+    :ivar metrics: what is counted.
+    """
 
     in_force: InForce
     users: Users
@@ -62,6 +68,7 @@ class House:
     waits: Waits
     log: LogObserver
     ops: Site
+    metrics: tuple[Metric, ...]
 
     def use(self, settings: Settings) -> None:
         """Put other settings in force, all at once."""
@@ -151,6 +158,11 @@ def assemble(
     registry = Registry(
         stored, owners, store, in_force.given, not isinstance(settings.storage, CassandraStorage), now, new_key
     )
+    metrics = (*of_the_daemon(draining), *of_the_door(site))
+
+    def let_go() -> None:
+        forget(metrics, "application", lambda name: name in in_force.policies or name in stored.known.applications)
+
     ops = operators_site(
         in_force,
         reactor,
@@ -164,8 +176,9 @@ def assemble(
         groups,
         draining,
         lambda: {"connections": site.connections, "requests": site.busy},
+        MetricsPage(metrics, reactor, let_go),
     )
-    return House(in_force, users, store, site, waits, log, ops)
+    return House(in_force, users, store, site, waits, log, ops, metrics)
 
 
 def settle(settings: Settings) -> float:

@@ -24,8 +24,8 @@ from queuey.interfaces import IPolicies, IStore
 from queuey.logs import LogObserver, access_logger
 from queuey.model.application import KEY_BYTES
 from queuey.ops.audit import audit_logger
+from queuey.ops.door import CALL, READ, Door, Page, render_refusal, who
 from queuey.ops.door import RPC as RPC_PATH
-from queuey.ops.door import Door, render_refusal, who
 from queuey.ops.methods.applications import Applications, Keys, Policies
 from queuey.ops.methods.applications import Limits as LimitsMethods
 from queuey.ops.methods.daemon import Daemon, Draining, Logging
@@ -33,6 +33,8 @@ from queuey.ops.methods.groups import Groups
 from queuey.ops.methods.queues import Queues
 from queuey.ops.methods.shown import moment
 from queuey.ops.methods.store import Care, Store
+from queuey.ops.metrics.page import PATH as METRICS_PATH
+from queuey.ops.metrics.page import MetricsPage
 from queuey.ops.rpc import RPC
 from queuey.service.in_force import InForce
 
@@ -65,6 +67,7 @@ def operators_site(
     groups: GroupExchange,
     draining: Draining,
     busy: Callable[[], Mapping[str, int]],
+    metrics: MetricsPage,
 ) -> Site:
     """The door of the operators' port, and what is behind it.
 
@@ -104,7 +107,9 @@ def operators_site(
     )
     return Site(
         resource=Door(
-            {RPC_PATH: rpc}, lambda: in_force.settings.server.ops.hosts, lambda: in_force.settings.server.ops.token
+            {RPC_PATH: Page(rpc, CALL), METRICS_PATH: Page(metrics, READ)},
+            lambda: in_force.settings.server.ops.hosts,
+            lambda: in_force.settings.server.ops.token,
         ),
         limits=LIMITS,
         reactor=reactor,

@@ -45,7 +45,7 @@ class RPCPageTests(OpsTestCase):
 
         door = self.house.ops.hooks.resource
         assert isinstance(door, Door)
-        return door._pages[b"/rpc"]._getFunction(name)  # type: ignore[attr-defined, no-any-return]
+        return door._pages[b"/rpc"].resource._getFunction(name)  # type: ignore[attr-defined, no-any-return]
 
     def test_methods(self) -> None:
         self.assertEqual(rows(PAGE.read_text(encoding="utf-8"), 4), list(self.methods().values()))
