@@ -24,6 +24,7 @@ from queuey.config.settings import (
     IssuerSettings,
     LoggingSettings,
     MemoryStorage,
+    MetricsSettings,
     OpsSettings,
     ServerSettings,
     Settings,
@@ -45,6 +46,7 @@ __all__ = [
     "IssuerSettings",
     "LoggingSettings",
     "MemoryStorage",
+    "MetricsSettings",
     "OpsSettings",
     "SQLiteStorage",
     "ServerSettings",
@@ -107,6 +109,7 @@ def _settings(text: str, source: Path | None, shown: str, base: Path) -> Setting
     if "metadata" in found:
         sections.metadata(reader("metadata"), backend)
     logging = sections.logging(reader("logging"))
+    metrics = sections.metrics(reader("metrics"))
     max_age = sections.applications(reader("applications"))
     named = applications(found, server.max_body, base, report)
     if backend == "cassandra":
@@ -115,4 +118,4 @@ def _settings(text: str, source: Path | None, shown: str, base: Path) -> Setting
     users = identities(found, base, report)
     refuse_unknown_identities(named, users.names, report)
     report.stop_if_wrong()
-    return Settings(source, server, storage, named, logging, max_age, tuple(report.warnings), users)
+    return Settings(source, server, storage, named, logging, max_age, tuple(report.warnings), users, metrics)

@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
-from queuey.config import clusters, urls, values
+from queuey.config import clusters, statsd, urls, values
 from queuey.config.endpoints import endpoints, operators
 from queuey.model.group_rows import MAX_GROUPS as MOST_GROUPS
 from queuey.model.message import DEFAULT_TTL, MAX_TTL
@@ -301,6 +301,25 @@ LOG_LEVEL: Final = Key(
     "logging", "level", "info", "debug, info, warn, error", RELOAD, values.word("debug", "info", "warn", "error")
 )
 
+METERING: Final = Key("metrics", "enabled", "true", "true, false", RESTART, values.boolean)
+STATSD: Final = Key(
+    "metrics",
+    "statsd",
+    "",
+    "host:port, or unix: and the path of a socket",
+    RESTART,
+    values.optional(statsd.address),
+)
+STATSD_PREFIX: Final = Key(
+    "metrics",
+    "statsd_prefix",
+    "queuey",
+    "1 to 100 letters, digits, dots, underscores and hyphens",
+    RESTART,
+    statsd.prefix,
+)
+STATSD_EVERY: Final = Key("metrics", "statsd_every", "10", "1 to 3600 seconds", RESTART, values.seconds(1, 3600))
+
 SERVER: Final[tuple[Key[Any], ...]] = (
     HTTP,
     MAX_BODY,
@@ -401,6 +420,7 @@ APPLICATION: Final[tuple[Key[Any], ...]] = (
 )
 APPLICATIONS: Final[tuple[Key[Any], ...]] = (MAX_AGE,)
 LOGGING: Final[tuple[Key[Any], ...]] = (LOG_FILE, LOG_FORMAT, LOG_LEVEL)
+METRICS: Final[tuple[Key[Any], ...]] = (METERING, STATSD, STATSD_PREFIX, STATSD_EVERY)
 
 TABLE: Final[tuple[Key[Any], ...]] = (
     *SERVER,
@@ -414,5 +434,6 @@ TABLE: Final[tuple[Key[Any], ...]] = (
     *APPLICATION,
     *APPLICATIONS,
     *LOGGING,
+    *METRICS,
 )
 """Every key."""

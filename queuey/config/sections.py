@@ -18,6 +18,7 @@ from queuey.config.settings import (
     ClusterTLS,
     LoggingSettings,
     MemoryStorage,
+    MetricsSettings,
     OpsSettings,
     ServerSettings,
     SQLiteStorage,
@@ -39,6 +40,7 @@ KNOWN: Final = (
     "browserid",
     "jwt:NAME",
     "logging",
+    "metrics",
 )
 
 _BACKENDS: Final = tuple(keys.STORAGE)
@@ -266,3 +268,17 @@ def logging(reader: Reader) -> LoggingSettings:
     """The ``[logging]`` section."""
     reader.refuse_unknown(_names(keys.LOGGING))
     return LoggingSettings(reader.value(keys.LOG_FILE), reader.value(keys.LOG_FORMAT), reader.value(keys.LOG_LEVEL))
+
+
+def metrics(reader: Reader) -> MetricsSettings:
+    """The ``[metrics]`` section."""
+    reader.refuse_unknown(_names(keys.METRICS))
+    found = MetricsSettings(
+        enabled=reader.value(keys.METERING),
+        statsd=reader.value(keys.STATSD),
+        prefix=reader.value(keys.STATSD_PREFIX),
+        every=reader.value(keys.STATSD_EVERY),
+    )
+    if found.statsd is not None and not found.enabled:
+        reader.report.problem(reader.place(keys.STATSD.name), "is of no use without enabled = true")
+    return found

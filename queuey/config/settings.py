@@ -10,6 +10,7 @@ import attrs
 
 from queuey.config import keys
 from queuey.config.clusters import NodeAddress, Replication, nodes_text, replication_text
+from queuey.config.statsd import StatsdAddress, address_text
 from queuey.config.values import Network, seconds_text, size_text
 from queuey.model.policy import Policy
 
@@ -147,6 +148,22 @@ class LoggingSettings:
 
 
 @attrs.frozen
+class MetricsSettings:
+    """What is counted, and told.
+
+    :ivar enabled: whether anything is.
+    :ivar statsd: where lines are sent besides; ``None``: nowhere.
+    :ivar prefix: what their names begin with.
+    :ivar every: seconds between two times.
+    """
+
+    enabled: bool = True
+    statsd: StatsdAddress | None = None
+    prefix: str = keys.STATSD_PREFIX.default
+    every: float = float(keys.STATSD_EVERY.default)
+
+
+@attrs.frozen
 class BrowserIDSettings:
     """How assertions of users are looked at. Times are in seconds.
 
@@ -234,6 +251,7 @@ class Settings:
     max_age: float
     warnings: tuple[str, ...] = ()
     identities: IdentitySettings = IdentitySettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     def describe(self) -> list[str]:
         """The settings in force, as lines of an ini file; keys are shown by their digests only."""
@@ -241,6 +259,7 @@ class Settings:
         lines += ["", *_section("storage", _storage(self.storage))]
         lines += ["", *_section("applications", [(keys.MAX_AGE, seconds_text(self.max_age))])]
         lines += ["", *_section("logging", _logging(self.logging))]
+        lines += ["", *_section("metrics", _metrics(self.metrics))]
         lines += _identities(self.identities)
         for application in self.applications:
             lines += ["", *_section(f"application:{application.name}", _application(application))]
@@ -348,6 +367,15 @@ def _logging(logging: LoggingSettings) -> Pairs:
     ]
 
 
+def _metrics(metrics: MetricsSettings) -> Pairs:
+    return [
+        (keys.METERING, _boolean(metrics.enabled)),
+        (keys.STATSD, address_text(metrics.statsd)),
+        (keys.STATSD_PREFIX, metrics.prefix),
+        (keys.STATSD_EVERY, seconds_text(metrics.every)),
+    ]
+
+
 def _identities(identities: IdentitySettings) -> list[str]:
     lines: list[str] = []
     browserid = identities.browserid
@@ -410,6 +438,7 @@ def needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:
 
 def _fixed(settings: Settings) -> dict[keys.Key[Any], str]:
     pairs = _server(settings.server) + _storage(settings.storage) + _logging(settings.logging)
+    pairs += _metrics(settings.metrics)
     found = {key: text for key, text in pairs if key.change == keys.RESTART}
     if isinstance(settings.storage, CassandraStorage):
         found[keys.PASSWORD] = settings.storage.password or ""
@@ -425,4 +454,5 @@ def with_reloadable(old: Settings, new: Settings) -> Settings:
         ),
         storage=old.storage,
         logging=attrs.evolve(old.logging, level=new.logging.level),
+        metrics=old.metrics,
     )

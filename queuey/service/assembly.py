@@ -58,7 +58,7 @@ from queuey.service.operators import new_key, operators_site
 class House:
     """Everything that was put together, complete.
 
-    :ivar metrics: what is counted.
+    :ivar metrics: what is counted; nothing where the settings say so.
     """
 
     in_force: InForce
@@ -158,7 +158,7 @@ def assemble(
     registry = Registry(
         stored, owners, store, in_force.given, not isinstance(settings.storage, CassandraStorage), now, new_key
     )
-    metrics = (*of_the_daemon(draining), *of_the_door(site))
+    metrics = (*of_the_daemon(draining), *of_the_door(site)) if settings.metrics.enabled else ()
 
     def let_go() -> None:
         forget(metrics, "application", lambda name: name in in_force.policies or name in stored.known.applications)
@@ -176,7 +176,7 @@ def assemble(
         groups,
         draining,
         lambda: {"connections": site.connections, "requests": site.busy},
-        MetricsPage(metrics, reactor, let_go),
+        MetricsPage(metrics, reactor, let_go) if metrics else None,
     )
     return House(in_force, users, store, site, waits, log, ops, metrics)
 

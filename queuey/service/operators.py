@@ -67,11 +67,12 @@ def operators_site(
     groups: GroupExchange,
     draining: Draining,
     busy: Callable[[], Mapping[str, int]],
-    metrics: MetricsPage,
+    metrics: MetricsPage | None,
 ) -> Site:
     """The door of the operators' port, and what is behind it.
 
     :param busy: what is under way in the other one, in numbers.
+    :param metrics: the page that has them, if there is one.
     """
     started = now()
 
@@ -107,7 +108,7 @@ def operators_site(
     )
     return Site(
         resource=Door(
-            {RPC_PATH: Page(rpc, CALL), METRICS_PATH: Page(metrics, READ)},
+            {RPC_PATH: Page(rpc, CALL), **({} if metrics is None else {METRICS_PATH: Page(metrics, READ)})},
             lambda: in_force.settings.server.ops.hosts,
             lambda: in_force.settings.server.ops.token,
         ),

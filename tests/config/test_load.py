@@ -14,6 +14,7 @@ from queuey.config import (
     ApplicationSettings,
     LoggingSettings,
     MemoryStorage,
+    MetricsSettings,
     ServerSettings,
     SQLiteStorage,
     development,
@@ -90,6 +91,19 @@ class ValueTests(SettingsTestCase):
     def test_logging(self) -> None:
         settings = self.load("[logging]\nfile = log/q\nformat = json\nlevel = debug\n")
         self.assertEqual(settings.logging, LoggingSettings(self.folder / "log/q", "json", "debug"))
+
+    def test_metrics(self) -> None:
+        self.assertEqual(self.load("").metrics, MetricsSettings(True, None, "queuey", 10.0))
+        more = "statsd_prefix = q.eu-1\nstatsd_every = 2.5\n"
+        for text, address in (
+            ("[::1]:8125", ("::1", 8125)),
+            ("stats.example:1", ("stats.example", 1)),
+            ("unix:s", self.folder / "s"),
+        ):
+            settings = self.load(f"[metrics]\nstatsd = {text}\n{more}")
+            self.assertEqual(settings.metrics, MetricsSettings(True, address, "q.eu-1", 2.5))
+            shown = text if isinstance(address, tuple) else f"unix:{address}"
+            self.assertIn(f"statsd = {shown}", settings.describe())
 
     def test_guarantees(self) -> None:
         cluster = "[storage]\nbackend = cassandra\nmulti_dc = true\nlocal_dc = a\nreplication = a:3, b:3\n"
@@ -197,11 +211,12 @@ APPLICATION_KEYS = (
 )
 SECTIONS = (
     "allowed: [server], [storage], [metadata], [application_keys], [application:NAME], [applications], [browserid], "
-    "[jwt:NAME], [logging]"
+    "[jwt:NAME], [logging], [metrics]"
 )
 CLUSTER = "allowed: " + ", ".join(key.name for key in keys.STORAGE["cassandra"])
 NODES = "allowed: nodes as host or host:port, separated by commas"
 COPIES = "allowed: 1 to 100, or one for each data centre as dc1:3, dc2:3"
+STATSD = "allowed: host:port, or unix: and the path of a socket"
 NAMES = "allowed: 1 to 50 letters, digits, dots, underscores and hyphens"
 KEYS = "allowed: keys, one a line, plain or as sha256: and 64 hex digits"
 
@@ -355,6 +370,20 @@ MISTAKES = (
         "[logging]\nlevel = warning",
         "[logging] level: 'warning' is not known; allowed: debug, info, warn, error; did you mean warn?",
     ),
+    ("[metrics]\nenabled = maybe", "[metrics] enabled: 'maybe' is neither true nor false; allowed: true, false"),
+    (
+        "[metrics]\nstatsd = localhost",
+        f"[metrics] statsd: 'localhost' has no port; {STATSD}; did you mean localhost:8125?",
+    ),
+    ("[metrics]\nstatsd = a:1 b:2", f"[metrics] statsd: 'a:1 b:2' is neither host:port nor unix: and a path; {STATSD}"),
+    ("[metrics]\nstatsd = x:99999", f"[metrics] statsd: 'x:99999' is neither host:port nor unix: and a path; {STATSD}"),
+    ("[metrics]\nstatsd = unix:", f"[metrics] statsd: 'unix:' has no path; {STATSD}"),
+    ("[metrics]\nenabled = no\nstatsd = a:1", "[metrics] statsd: is of no use without enabled = true"),
+    (
+        "[metrics]\nstatsd_prefix = a b",
+        "[metrics] statsd_prefix: 'a b' is no prefix; allowed: 1 to 100 letters, digits, dots, underscores and hyphens",
+    ),
+    ("[metrics]\nstatsd_every = 0", "[metrics] statsd_every: '0' is out of range; allowed: 1 to 3600 seconds"),
     ("[logging]\nformat = xml", "[logging] format: 'xml' is not known; allowed: text, json"),
     ("[logging]\nfle = x", "[logging] fle: is not known; allowed: file, format, level; did you mean file?"),
     (

@@ -110,6 +110,16 @@ class TokenTests(PageCase):
         self.assertEqual(self.scrape({"Authorization": f"Bearer {TOKEN}"}).status, 200)
 
 
+class OffTests(PageCase):
+    """Where nothing is to be counted."""
+
+    settings = f"{SETTINGS}[metrics]\nenabled = false\n"
+
+    def test_there_is_no_such_page(self) -> None:
+        self.assertEqual(self.scrape().status, 404)
+        self.assertEqual(self.house.metrics, ())
+
+
 class PiecesTests(SynchronousTestCase):
     """Metrics as pieces of text."""
 
