@@ -85,6 +85,7 @@ class AccessLine:
     :ivar bytes_out: bytes written for it, head and framing included.
     :ivar seconds: from the first byte read to the last byte handed to the transport.
     :ivar application: the application that it was about, where a handler found that out; and so for the queue.
+    :ivar trace: the id of the trace that it is of, where there is one.
     """
 
     request_id: str
@@ -97,3 +98,4 @@ class AccessLine:
     seconds: float
     application: str | None
     queue: str | None
+    trace: str | None = None

@@ -27,6 +27,7 @@ from queuey.http.limits import AccessLine, Refusal, render_refusal
 from queuey.http.pieces import BrokenBody, ClientGone, Pieces, Source
 from queuey.http.targets import without_secrets
 from queuey.logs import EventLog
+from queuey.model.trace import TraceContext, context_of
 
 _MAX_LOGGED: Final = 1024
 _MAX_JOINED: Final = 32 * 1024
@@ -180,6 +181,12 @@ class Request(server.Request):
         if forwarded_for is None or not connection.believed:
             return connection.peer
         return client_behind(connection.peer, forwarded_for, connection.forwarded)
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """The trace that the client says it is of (W3C Trace Context)."""
+        parents = self.fields.get(b"traceparent")
+        return None if parents is None else context_of(parents, self.fields.get(b"tracestate", ()))
 
     @property
     def uri(self) -> bytes:  # type: ignore[override]
@@ -555,6 +562,7 @@ class Request(server.Request):
 
     def _tell(self, status: int) -> None:
         hooks = self.connection.hooks
+        trace = self.trace
         hooks.access(
             AccessLine(
                 self.request_id,
@@ -567,5 +575,6 @@ class Request(server.Request):
                 hooks.reactor.seconds() - self.started,
                 self.application,
                 self.queue,
+                None if trace is None else trace.trace_id,
             )
         )

@@ -77,6 +77,10 @@ class AccessLine(Protocol):
     def queue(self) -> str | None:
         """The queue, where there is one."""
 
+    @property
+    def trace(self) -> str | None:
+        """The id of the trace that it is of, where there is one."""
+
 
 class Style(Protocol):
     """How lines look."""
@@ -172,6 +176,8 @@ def _access_text(line: AccessLine) -> str:
         text += f" app={_value(line.application)}"
     if line.queue is not None:
         text += f" queue={_value(line.queue)}"
+    if line.trace is not None:
+        text += f" trace={line.trace}"
     return f"{text} id={_value(line.request_id)}"
 
 
@@ -189,6 +195,8 @@ def _access_fields(line: AccessLine) -> dict[str, object]:
         fields["app"] = _cut(line.application, MAX_VALUE)
     if line.queue is not None:
         fields["queue"] = _cut(line.queue, MAX_VALUE)
+    if line.trace is not None:
+        fields["trace"] = line.trace
     fields["id"] = _cut(line.request_id, MAX_VALUE)
     return fields
 

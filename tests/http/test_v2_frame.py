@@ -276,7 +276,7 @@ class CorsTests(FrameTestCase):
     def test_preflight(self) -> None:
         """Before authentication, whether or not the queue is there; fields by name."""
         asked = {"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "If-Range", "Range",
-                 "traceparent", "Queuey-Headers"}  # fmt: skip
+                 "traceparent", "tracestate", "Queuey-Headers"}  # fmt: skip
         for path, methods in (("", "GET, HEAD, OPTIONS"), ("/queues/nope", QUEUE_METHODS)):
             response = self.send("OPTIONS", path, None, PREFLIGHT)
             self.assertEqual((response.status, response.body), (204, b""))

@@ -12,6 +12,7 @@ from tests.http import (
     test_v2_ranges,
     test_v2_reading,
     test_v2_single,
+    test_v2_traces,
     test_v2_waits,
     test_v2_whole_batches,
 )
@@ -59,6 +60,10 @@ class SQLiteNotRememberedTests(OnSQLite, test_v2_once.NotRememberedTests):
 
 
 class SQLiteUnderWayTests(OnSQLite, test_v2_once.UnderWayTests):
+    pass
+
+
+class SQLiteTraceTests(OnSQLite, test_v2_traces.TraceTests):
     pass
 
 
@@ -167,6 +172,10 @@ class CassandraNotRememberedTests(OnCassandra, test_v2_once.NotRememberedTests):
 
 
 class CassandraUnderWayTests(OnCassandra, test_v2_once.UnderWayTests):
+    pass
+
+
+class CassandraTraceTests(OnCassandra, test_v2_traces.TraceTests):
     pass
 
 

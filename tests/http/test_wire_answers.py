@@ -225,6 +225,15 @@ class AccessTests(SynchronousTestCase):
         )
         self.assertEqual([expected], self.lines)
 
+    def test_trace(self) -> None:
+        """The id of the client's trace is told, where what it says is as it should be."""
+        self.handler.handle = lambda request: request.answer(200, JSON, b"{}")
+        site, trace = self.site(), "4bf92f3577b34da6a3ce929d0e0e4736"
+        parent = f"00-{trace}-00f067aa0ba902b7-01"
+        for fields in ([("TraceParent", parent)], [("traceparent", f"{parent}-x")], [("traceparent", parent)] * 2):
+            site.start("GET", "/", fields)
+        self.assertEqual([line.trace for line in self.lines], [trace, None, None])
+
     def test_hang_ups(self) -> None:
         """Hang-ups are told wherever they happen, unless nothing had come yet."""
         self.handler.handle = keep_waiting

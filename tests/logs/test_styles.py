@@ -37,6 +37,7 @@ class Line:
     seconds: float = 0.00042
     application: str | None = "app"
     queue: str | None = "queue"
+    trace: str | None = None
 
 
 def access(line: Line) -> Event:
@@ -78,6 +79,7 @@ class AccessTests(SynchronousTestCase):
     def test_without_application_and_queue(self) -> None:
         line = Line(application=None, queue=None)
         self.assertTrue(text(line).endswith(" ms=0.42 id=6f1c"))
+        self.assertNotIn("trace", json.loads(JSONStyle().line(access(line))))
         self.assertNotIn("app", json.loads(JSONStyle().line(access(attrs.evolve(line, path="/")))))
 
     def test_quotes(self) -> None:
@@ -91,6 +93,12 @@ class AccessTests(SynchronousTestCase):
         self.assertIn(f' "{cut}" ', text(Line(path=long)))
         self.assertEqual(json.loads(JSONStyle().line(access(Line(path=long))))["path"], cut)
         self.assertIn(f" /{'x' * (MAX_VALUE - 1)} ", text(Line(path=long[:MAX_VALUE])))
+
+    def test_trace(self) -> None:
+        """Where there is one."""
+        trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+        self.assertTrue(text(Line(trace=trace)).endswith(f" queue=queue trace={trace} id=6f1c"))
+        self.assertEqual(json.loads(JSONStyle().line(access(Line(trace=trace))))["trace"], trace)
 
     @given(st.text(max_size=50), st.text(max_size=50), st.text(max_size=50), st.text(max_size=50))
     def test_whatever_comes_can_be_read_back(self, method: str, path: str, queue: str, id: str) -> None:

@@ -6,10 +6,11 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from queuey.http.problems import Problem
-from queuey.http.v2.items import BYTES, MAX_TYPE, Error, Items, encoded_headers, is_media_type
+from queuey.http.v2.items import BYTES, MAX_HEADERS, MAX_TYPE, Error, Items, encoded_headers, is_media_type
 from queuey.http.v2.parameters import MOST_TOLD, Query, bad_field, expect_type, field, pointer_part, strict_json
 from queuey.http.wire import Request
 from queuey.model.message import MAX_DELAY, MAX_TTL, Content, Draft
+from queuey.model.trace import with_context
 
 BATCH: Final = "application/vnd.queuey.messages+json"
 """The type of a batch."""
@@ -29,7 +30,7 @@ def drafts(request: Request, partitions: int, ttl: int) -> list[Draft]:
     """
     content_type = type_of(request)
     if content_type.partition(";")[0].rstrip(" ").lower() == BATCH:
-        return _batch(request, Items(partitions, ttl))
+        return _batch(request, Items(partitions, ttl, trace=request.trace))
     content = Content(request.body, content_type, headers_of(request))
     if not request.line.query:
         return [Draft(content, ttl)]
@@ -57,12 +58,16 @@ def type_of(request: Request) -> str:
 
 
 def headers_of(request: Request) -> bytes | None:
-    """The message's own headers that a request brings, as they are stored.
+    """The message's own headers that a request brings, and the trace that it is of, as they are stored.
 
-    :raise Problem: where they are not a JSON object, percent-encoded, or are too large.
+    :raise Problem: where the headers are not a JSON object, percent-encoded, or are too large.
     """
-    if b"queuey-headers" not in request.fields:
-        return None
+    headers = _given_headers(request) if b"queuey-headers" in request.fields else None
+    trace = request.trace
+    return headers if trace is None else with_context(headers, trace, MAX_HEADERS)
+
+
+def _given_headers(request: Request) -> bytes | None:
     raw = field(request, b"queuey-headers")
     if raw is None:
         return None

@@ -13,6 +13,7 @@ import attrs
 from queuey.http.v2.parameters import MOST_TOLD, pointer_part
 from queuey.model.message import MAX_DELAY, MAX_TTL, Content, Draft
 from queuey.model.timeid import SECOND, Ticks
+from queuey.model.trace import TraceContext, with_context
 
 TEXT: Final = "text/plain;charset=utf-8"
 """The type of a message that is text and says no other."""
@@ -80,11 +81,19 @@ class Items:
     :ivar partitions: how many the queue has.
     :ivar ttl: seconds to live for those that do not say.
     :ivar keyed: whether each may have an ``idempotency_key``; see :func:`idempotency_key`.
+    :ivar trace: of the request; that of those that do not say.
     """
 
     partitions: int
     ttl: int
     keyed: bool = False
+    trace: TraceContext | None = None
+    _bare: bytes | None = attrs.field(init=False)
+
+    @_bare.default
+    def _headers_of_most(self) -> bytes | None:
+        """The headers of those that have none of their own."""
+        return None if self.trace is None else with_context(None, self.trace, MAX_HEADERS)
 
     def draft(self, item: Any, pointer: str, errors: list[Error]) -> Draft:
         """The draft of one message; nothing to go by where something was wrong.
@@ -96,7 +105,7 @@ class Items:
         if type(item) is dict and len(item) == 1 and type(body := item.get("body")) is str:
             try:
                 # Most messages are so, and nothing else can be wrong with them.
-                return Draft(Content(body.encode("utf-8"), TEXT), self.ttl)
+                return Draft(Content(body.encode("utf-8"), TEXT, self._bare), self.ttl)
             except UnicodeEncodeError:
                 pass
         if type(item) is not dict:
@@ -104,9 +113,12 @@ class Items:
             return Draft(Content(b""), self.ttl)
         return self._checked(_Members(item, pointer, errors))
 
+    def _traced(self, headers: bytes | None) -> bytes | None:
+        return headers if self.trace is None else with_context(headers, self.trace, MAX_HEADERS)
+
     def _checked(self, members: _Members) -> Draft:
         members.only(_MEMBERS, self.keyed)
-        content = Content(members.body(), members.content_type(), members.headers())
+        content = Content(members.body(), members.content_type(), self._traced(members.headers()))
         ttl = members.whole("ttl", MAX_TTL) or self.ttl
         partition, key = members.whole("partition", self.partitions), members.key()
         return Draft(content, ttl, partition, key, members.delay())

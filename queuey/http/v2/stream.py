@@ -72,7 +72,8 @@ class V2Stream:
         """Store the messages of a stream, and tell of each line what became of it."""
         results = (Failures if _wanted(request) is Wanted.FAILURES else Results)(request)
         policy, queue = admitted.policy, admitted.queue
-        reader = Reader(policy.max_body, _items(queue, policy.ttl), Keys(admitted.caller, policy.idempotency_ttl))
+        items = _items(queue, policy.ttl, request)
+        reader = Reader(policy.max_body, items, Keys(admitted.caller, policy.idempotency_ttl))
 
         def again(now: Queue) -> Coroutine[Deferred[Any], Any, None]:
             return admitted.gate.look_again(request, admitted, Operation.WRITE_MESSAGES, now)
@@ -223,7 +224,7 @@ class _Stream:
         now = await self._exchange.as_it_is(self._queue)
         await self._again(now)
         if now.settings != self._queue.settings:
-            self._reader.follow(_items(now, self._ttl))
+            self._reader.follow(_items(now, self._ttl, self._request))
         self._queue = now
 
     @deferred
@@ -249,8 +250,8 @@ class _Stream:
         return problem
 
 
-def _items(queue: Queue, ttl: int) -> Items:
-    return Items(queue.settings.partitions, queue.settings.ttl or ttl, keyed=True)
+def _items(queue: Queue, ttl: int, request: Request) -> Items:
+    return Items(queue.settings.partitions, queue.settings.ttl or ttl, keyed=True, trace=request.trace)
 
 
 def _apart(lines: Sequence[Line]) -> list[list[Line]]:

@@ -93,6 +93,8 @@ def _append() -> Object:
             ),
             parameter("Idempotency-Key"),
             parameter("Queuey-Headers"),
+            parameter("traceparent"),
+            parameter("tracestate"),
         ),
         body={
             "*/*": media(_BYTES),
@@ -215,7 +217,14 @@ def _put() -> Object:
         "Overwrite a message, or create one under an id of one's own",
         "The body is one message, whatever its type. A new id has to be of now: above every id so far, and at most "
         "half a second ahead.",
-        parameters=(parameter("ttl"), parameter("If-Match"), parameter("If-None-Match"), parameter("Queuey-Headers")),
+        parameters=(
+            parameter("ttl"),
+            parameter("If-Match"),
+            parameter("If-None-Match"),
+            parameter("Queuey-Headers"),
+            parameter("traceparent"),
+            parameter("tracestate"),
+        ),
         body={"*/*": media(_BYTES)},
         answers={"201": answer("It is new.", None, ["Location"]), "204": answer("It is overwritten.")},
         codes=(

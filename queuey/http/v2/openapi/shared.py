@@ -92,6 +92,19 @@ def parameters() -> Object:
             {"type": "string", "pattern": _ENCODED_OBJECT},
             "%7B%22trace%22%3A%227c2d%22%7D",
         ),
+        "traceparent": header(
+            "traceparent",
+            "The trace that the request is of (W3C Trace Context). Each message that says none in its own headers has "
+            "it there from then on. What is no traceparent is ignored.",
+            {"type": "string"},
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ),
+        "tracestate": header(
+            "tracestate",
+            "What goes with the traceparent, and is kept with it; ignored without one.",
+            {"type": "string"},
+            "congo=t61rcWkgMzE",
+        ),
         "If-Match": header("If-Match", "Only if the ETag is one of these, or `*`: if it exists.", tag, '"7"'),
         "If-None-Match": header(
             "If-None-Match", "Only if the ETag is none of these, or `*`: if it does not exist.", tag, "*"
