@@ -343,7 +343,8 @@ class IPolicies(Interface):
     """What each application is promised and allowed."""
 
     def policy_for(application: str) -> Deferred[Policy]:
-        """The policy of an application, as it is in force now.
+        """The policy of an application, as it is in force now: the same object until something of it, or of its keys,
+        was changed.
 
         :return: fails with ``NoSuchApplication``, or ``Unavailable``.
         """

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from queuey.core.queues import QueueDirectory, planned
 from queuey.core.rates import RateLimits
 from queuey.errors import BodyTooLarge, Forbidden, NeedsCredentials, NoSuchQueue, TooManyRequests
+from queuey.http.ongoing import Ongoing
 from queuey.http.reading import credentials
 from queuey.http.signed import may_be_signed, take_signature
 from queuey.http.wire import Request
@@ -57,6 +58,7 @@ class Gate:
     Against the rates of an application counts what its own key asks for, and what others may ask for: nobody uses them
     up who has no business there.
     :ivar accepted: what the application of a policy takes as a proof of who calls.
+    :ivar ongoing: requests that go on for long, which end when they would not be let in any more.
     """
 
     policies: IPolicies
@@ -64,6 +66,7 @@ class Gate:
     signatures: ISignatures
     directory: QueueDirectory
     rates: RateLimits
+    ongoing: Ongoing
 
     async def admit(self, request: Request, application: str, operation: Operation) -> Admitted:
         """Let a request on an application in, or raise why not."""
@@ -100,7 +103,7 @@ class Gate:
     async def look_again(self, request: Request, admitted: AdmittedToQueue, operation: Operation, queue: Queue) -> None:
         """Raise why not where what the caller showed lets in no more; for what may go on for long.
 
-        :param queue: as it is now.
+        :param queue: as it is now, or as it was at the beginning.
         """
         policy = await self.policies.policy_for(queue.application)
         caller = await self._proven(request, policy)

@@ -59,6 +59,8 @@ class ErrorAnswers:
     def answer(self, request: Request, failure: Failure) -> None:
         """Answer a request whose handler failed; nothing is to be done for one whose client has gone."""
         error = failure.value
+        if isinstance(error, CancelledError) and request.ended is not None:
+            error = request.ended
         if isinstance(error, Problem):
             self.problem(request, error)
         elif isinstance(error, errors.QueueyError):

@@ -20,6 +20,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource, getChildForRequest
 
 from queuey.core.rates import Use
+from queuey.errors import QueueyError
 from queuey.http.answering import BODILESS, Field, make_head, merge_fields
 from queuey.http.forwarded import Network, client_behind
 from queuey.http.head import Fields, Head, RequestLine
@@ -96,6 +97,7 @@ class Request(server.Request):
     :ivar challenge: the schemes of credentials that are taken where it was sent, for an answer that asks for some.
     :ivar signed: the part of its query that was a signature, and what it is of; ``line.query`` has the rest then.
     :ivar use: what is counted for it, where its application has rates; set by handlers.
+    :ivar ended: why what serves it was cancelled, where it was not the client that hung up.
     :ivar closing: whether the connection is to be closed after the answer.
     :ivar bytes_in: bytes read for it so far.
     """
@@ -110,6 +112,7 @@ class Request(server.Request):
     challenge = b"Application"
     signed = b""
     use: Use | None = None
+    ended: QueueyError | None = None
     _bytes_out = 0
     _gone = False
     _hooked = False
@@ -307,6 +310,12 @@ class Request(server.Request):
     def served_by(self, serving: Deferred[None]) -> None:
         """Cancel what serves it if the client hangs up before it has its answer; needs less than notifyFinish."""
         self._serving = serving
+
+    def end(self, error: QueueyError) -> None:
+        """Cancel what serves it, and let its client be told why."""
+        if self._serving is not None:
+            self.ended = error
+            self._serving.cancel()
 
     @property
     def gone(self) -> bool:

@@ -30,6 +30,7 @@ from queuey.http import rates
 from queuey.http.authorized import Gate
 from queuey.http.cors import Cors
 from queuey.http.errors import ErrorAnswers, render
+from queuey.http.ongoing import Ongoing
 from queuey.http.root import make_root
 from queuey.http.v1 import V1
 from queuey.http.v2 import api, stream
@@ -113,7 +114,7 @@ def assemble(
     groups = GroupExchange(store, policies, waits, now, os.urandom)
     users = Users(ApplicationKeys(owners.owner), settings.identities, web, reactor, now)
     signatures = SignedURLs(owners.digests, owners.use, now, Buckets(reactor.seconds, MOST_RATES))
-    gate = Gate(policies, users.accepted, signatures, directory, rate_limits)
+    gate = Gate(policies, users.accepted, signatures, directory, rate_limits, Ongoing(policies, reactor))
     cors = Cors(policies.origins)
     v1 = V1(directory, exchange, lambda: uuid.uuid4().hex)
     v2 = (

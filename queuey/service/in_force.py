@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import attrs
+
 from queuey.config import Settings
 from queuey.core.applications.registry import Given
 from queuey.model.policy import Policy
@@ -13,7 +15,7 @@ class InForce:
     """What is read from the settings at every request.
 
     :ivar settings: all of them.
-    :ivar policies: the policy of each application.
+    :ivar policies: the policy of each application; after each change another object, even if it says the same.
     :ivar digests: the application of each key's SHA-256 digest.
     """
 
@@ -28,7 +30,7 @@ class InForce:
     def use(self, settings: Settings) -> None:
         """Put other settings in force."""
         self.settings = settings
-        self.policies = {each.name: each.policy for each in settings.applications}
+        self.policies = {each.name: attrs.evolve(each.policy) for each in settings.applications}
         self.digests = {digest: each.name for each in settings.applications for digest in each.digests}
 
     def given(self) -> Given:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from itertools import count, pairwise
 from typing import Any
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 
 from queuey.core.groups.claiming import home_of
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.values import Claiming, Delivered, Redriving, Settling
 from queuey.core.policies import GivenPolicies
 from queuey.core.waiting import Waits
-from queuey.errors import NoSuchGroup, StorageFull, Unavailable
+from queuey.errors import Forbidden, NoSuchGroup, StorageFull, Unavailable
 from queuey.interfaces import Outcome as Swapped
 from queuey.model.group import Action, Order, Outcome
 from queuey.model.group_settings import GroupSettings, Start
@@ -43,6 +43,26 @@ class ClaimTests(GroupCase):
         replaces = self.spied.states.replaces
         self.assertEqual(self.claim(), Delivered(()))
         self.assertEqual(self.spied.states.replaces, replaces)
+
+    def test_a_caller_who_may_have_nothing_any_more(self) -> None:
+        """What was taken meanwhile is given back, as if nobody had claimed it; others get it at once."""
+        asked: list[int] = []
+
+        async def may() -> None:
+            asked.append(1)
+            if len(asked) > 1:
+                raise Forbidden("No more.")
+
+        claiming = Claiming(wait=20)
+        waiting = Deferred.fromCoroutine(self.groups.claim(self.queue, self.group, claiming, may))
+        self.post(b"1", b"2")
+        self.advance(0)
+        self.failureResultOf(waiting, Forbidden)
+        self.assertEqual(len(asked), 2)
+        given = self.claim()
+        self.assertEqual(
+            [(one.message.content.body, one.deliveries) for one in given.deliveries], [(b"1", 1), (b"2", 1)]
+        )
 
     def test_a_lease_that_ends(self) -> None:
         self.post(b"1", b"2")

@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.core.groups.lines import Line, Lines
+from queuey.core.groups.lines import Line, Lines, May
 from queuey.core.groups.values import Claiming, Delivered, Delivery
 from queuey.core.waiting import Waits
 from queuey.errors import NoSuchGroup, Unavailable
@@ -65,7 +65,9 @@ class LinesCase(SynchronousTestCase):
     def after(self, seconds: float) -> Ticks:
         return from_seconds(self.clock.seconds() + seconds)
 
-    async def attempt(self, queue: Queue, group: Group, claiming: Claiming, partitions: tuple[int, ...]) -> Delivered:
+    async def attempt(
+        self, queue: Queue, group: Group, claiming: Claiming, partitions: tuple[int, ...], may: May | None
+    ) -> Delivered:
         self.used = queue, group
         tried = Tried(claiming, partitions, Deferred())
         self.tried.append(tried)

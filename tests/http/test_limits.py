@@ -365,7 +365,8 @@ class StreamTests(LimitsTestCase):
         connection = self.stream(30)
         timers = len(self.clock.getDelayedCalls())
         connection.hang_up()
-        self.assertEqual(len(self.clock.getDelayedCalls()), timers - 1)
+        # That of the rates, and that by which streams are looked at.
+        self.assertEqual(len(self.clock.getDelayedCalls()), timers - 2)
         self.clock.advance(60)
         self.assertEqual(len(self.expect(200, self.get())["messages"]), 8)
         self.assertEqual(self.flushLoggedErrors(), [])

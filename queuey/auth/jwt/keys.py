@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from math import ceil
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -67,7 +68,7 @@ class IssuerKeys:
         self._changed = changed
         self._source: Any = None
         self._keys: Keys = {}
-        self._fetched = -float("inf")
+        self._began = self._fetched = -float("inf")
         self._next = -float("inf")
         self._asking: Question[None] | None = None
         self._away = False
@@ -76,8 +77,10 @@ class IssuerKeys:
     async def candidates(self, token: Token) -> tuple[PyJWK, ...]:
         """The keys that a token may be signed with.
 
-        :return: fails with ``BadIdentity`` where there is none, ``IdentityUnavailable`` where that is not known now.
+        :return: fails with ``BadIdentity`` where the issuer, asked after the token came, has none;
+            ``IdentityUnavailable`` where that is not known now.
         """
+        came = self._clock.seconds()
         if self._age() >= self._settings.keys:
             await self._refresh()
         elif self._age() >= self._settings.keys / 2 and self._may_ask():
@@ -86,6 +89,9 @@ class IssuerKeys:
         if not found and self._may_ask():
             await self._refresh()
             found = self._candidates(token)
+        if not found and self._began < came:
+            text = f"The token is signed with a key that is not known, and its issuer is asked once in {PAUSE:g} s."
+            raise self._unavailable(text)
         if not found:
             raise refused("is signed with a key that its issuer does not have")
         return found
@@ -131,11 +137,13 @@ class IssuerKeys:
         self._away = False
         question.answered(None)
 
-    def _unavailable(self) -> IdentityUnavailable:
-        return IdentityUnavailable("The issuer of the token cannot be asked for its keys now.", retry_after=int(PAUSE))
+    def _unavailable(self, text: str = "The issuer of the token cannot be asked for its keys now.") -> Exception:
+        wait = self._next - self._clock.seconds()
+        return IdentityUnavailable(text, retry_after=ceil(wait if wait > 0 else PAUSE))
 
     @deferred
     async def _fetch(self) -> None:
+        began = self._clock.seconds()
         about = await self._web.get(self._settings.issuer.rstrip("/") + DISCOVERY, self._settings.timeout)
         if about.get("issuer") != self._settings.issuer:
             raise NotHad("its document is of another issuer")
@@ -155,6 +163,7 @@ class IssuerKeys:
                 count=sum(map(len, keys.values())),
             )
             self._changed()
+        self._began = began
         self._fetched = self._clock.seconds()
 
 

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from queuey.core.groups.cells import Cell, Cells, Step
 from queuey.core.groups.directory import GroupDirectory
-from queuey.core.groups.lines import Lines
+from queuey.core.groups.lines import Lines, May
 from queuey.core.groups.moves import Moves, is_for_others
 from queuey.core.groups.values import Claiming, Delivered, Delivery
 from queuey.deferreds import Turns, shield
@@ -371,9 +371,12 @@ class Claims:
         self._turns = Turns()
         self._begun = count()
 
-    async def take(self, queue: Queue, group: Group, claiming: Claiming, partitions: Sequence[int]) -> Delivered:
+    async def take(
+        self, queue: Queue, group: Group, claiming: Claiming, partitions: Sequence[int], may: May | None = None
+    ) -> Delivered:
         """Claim messages of some partitions, once; whoever is cancelled takes nothing, or gives it back.
 
+        :param may: raises where what was got is not to be given to whoever asks; it is given back then too.
         :return: what was got, which may be nothing. Fails as a change of a state does, if nothing was got.
         """
         taking = _Taking(self, queue, group, claiming)
@@ -382,6 +385,8 @@ class Claims:
                 await taking.under_key(claiming.key, partitions)
             else:
                 await taking.of(self.in_turn(partitions))
+            if may is not None and taking.some:
+                await may()
         except BaseException:
             taking.give_back()
             raise
@@ -590,6 +595,11 @@ class _Taking:
             self._limit -= len(claimed.taken)
             self._bytes -= sum(len(message.content.body) for message in share.messages if message is not None)
         return claimed
+
+    @property
+    def some(self) -> bool:
+        """Whether anything was got."""
+        return bool(self._shares)
 
     def give_back(self) -> None:
         """Undo what was taken so far, since nobody will be told; but under a key it is given again."""

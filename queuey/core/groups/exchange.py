@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from queuey.core.groups.cells import Cells
 from queuey.core.groups.claiming import Claims
 from queuey.core.groups.directory import GroupChanges, GroupDirectory, Judge
-from queuey.core.groups.lines import Lines
+from queuey.core.groups.lines import Lines, May
 from queuey.core.groups.moves import Moves
 from queuey.core.groups.redriving import Redrives
 from queuey.core.groups.settling import Settlements
@@ -91,11 +91,12 @@ class GroupExchange:
 
         await shield(self._directory.delete(queue, group, judge).addCallback(deleted))
 
-    async def claim(self, queue: Queue, group: Group, claiming: Claiming) -> Delivered:
+    async def claim(self, queue: Queue, group: Group, claiming: Claiming, may: May | None = None) -> Delivered:
         """Take messages under a lease, or for good where they are given at most once.
 
         It is a coroutine, since ten thousand may wait in it.
 
+        :param may: raises where a caller who has waited may have nothing any more; what was got is given back then.
         :return: what was got, which may be nothing. Whoever is cancelled takes nothing, or gives it back where that
             can be.
         """
@@ -110,15 +111,20 @@ class GroupExchange:
             if delivered is None:
                 delivered = await self._claims.take(queue, group, claiming, partitions)
             if not delivered.deliveries:
-                delivered = await line.wait(claiming, news, delivered)
+                delivered = await line.wait(claiming, news, delivered, may)
         return delivered
 
-    async def _attempt(self, queue: Queue, group: Group, claiming: Claiming, partitions: tuple[int, ...]) -> Delivered:
-        """Try a claim that has waited, of the group as it is by now."""
+    async def _attempt(
+        self, queue: Queue, group: Group, claiming: Claiming, partitions: tuple[int, ...], may: May | None
+    ) -> Delivered:
+        """Try a claim that has waited, of the group as it is by now. What is given at most once cannot be given back,
+        so it is asked before too whether the caller may have anything."""
+        if may is not None:
+            await may()
         found = await self._directory.find(queue, group.name)
         if found.gid != group.gid:
             raise NoSuchGroup("The group was deleted.")
-        return await self._claims.take(queue, found, claiming, partitions)
+        return await self._claims.take(queue, found, claiming, partitions, may)
 
     def settle(self, queue: Queue, group: Group, settlings: Sequence[Settling]) -> Deferred[tuple[Outcome, ...]]:
         """Say what became of messages.

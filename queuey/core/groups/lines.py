@@ -32,7 +32,10 @@ _SOONEST: Final = 0.001
 _MOMENT: Final = 1.0
 """Seconds for which those that come after one that got nothing need not look themselves."""
 
-Attempt = Callable[[Queue, Group, Claiming, tuple[int, ...]], Coroutine[Deferred[Any], Any, Delivered]]
+May = Callable[[], Coroutine[Deferred[Any], Any, None]]
+"""Raises where whoever claims may have nothing any more."""
+
+Attempt = Callable[[Queue, Group, Claiming, tuple[int, ...], May | None], Coroutine[Deferred[Any], Any, Delivered]]
 """Tries a claim of a group once, in some partitions."""
 
 NOTHING: Final = Delivered(())
@@ -136,15 +139,16 @@ class Line:
         quiet = self._nothing is not None and self._lines.waits.clock.seconds() < self._until
         return self._nothing if quiet else None
 
-    def wait(self, claiming: Claiming, news: int, got: Delivered) -> Deferred[Delivered]:
+    def wait(self, claiming: Claiming, news: int, got: Delivered, may: May | None = None) -> Deferred[Delivered]:
         """Stand in line.
 
         :param news: what ``news`` was before the first attempt.
         :param got: what that got, which is nothing.
+        :param may: is asked at each attempt from now on.
         :return: fires with what was got, which is nothing where the time is over. Fails as an attempt does. May be
             cancelled.
         """
-        waiter = _Waiter(self, claiming, got)
+        waiter = _Waiter(self, claiming, got, may)
         self._waiters[waiter] = None
         self._lines.waits.watch(waiter, claiming.wait)
         if self.news != news:
@@ -179,9 +183,11 @@ class Line:
             self._dues[partition] = due
         self._set_timer()
 
-    def attempt(self, claiming: Claiming, partitions: tuple[int, ...]) -> Coroutine[Deferred[Any], Any, Delivered]:
+    def attempt(
+        self, claiming: Claiming, partitions: tuple[int, ...], may: May | None
+    ) -> Coroutine[Deferred[Any], Any, Delivered]:
         """Try a claim."""
-        return self._lines.attempt(self.queue, self.group, claiming, partitions)
+        return self._lines.attempt(self.queue, self.group, claiming, partitions, may)
 
     def leave(self, waiter: _Waiter) -> None:
         """Let one wait no more."""
@@ -250,12 +256,13 @@ class _Waiter(Deferred[Delivered]):
     :ivar number: of its deadline.
     """
 
-    def __init__(self, line: Line, claiming: Claiming, got: Delivered) -> None:
+    def __init__(self, line: Line, claiming: Claiming, got: Delivered, may: May | None) -> None:
         super().__init__(_hung_up)
         self.number = 0
         self._line = line
         self._claiming = claiming
         self._got = got
+        self._may = may
         self._expired = False
         self._attempt: Deferred[Delivered] | None = None
 
@@ -266,7 +273,7 @@ class _Waiter(Deferred[Delivered]):
         """
         if self._claiming.key is not None:
             partitions = self._line.partitions
-        self._attempt = Deferred.fromCoroutine(self._line.attempt(self._claiming, partitions))
+        self._attempt = Deferred.fromCoroutine(self._line.attempt(self._claiming, partitions, self._may))
         return self._attempt.addCallbacks(self._answered, self._failed)
 
     def expire(self) -> None:

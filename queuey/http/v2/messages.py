@@ -65,7 +65,11 @@ class V2Messages:
         """Read a page; its partitions are one log."""
         queue = admitted.queue
         wanted, began = pages.wanted(request, queue), from_seconds(self.now())
-        slice = await self.exchange.page(queue, wanted.merge, wanted.wait)
+        if wanted.wait:
+            with admitted.gate.ongoing.during(request, admitted, Operation.READ_MESSAGES):
+                slice = await self.exchange.page(queue, wanted.merge, wanted.wait)
+        else:
+            slice = await self.exchange.page(queue, wanted.merge, 0)
         while wanted.everything or wanted.wait:
             now = await self.exchange.as_it_is(queue)
             if wanted.wait:

@@ -78,7 +78,9 @@ class V2Stream:
         def again(now: Queue) -> Coroutine[Deferred[Any], Any, None]:
             return admitted.gate.look_again(request, admitted, Operation.WRITE_MESSAGES, now)
 
-        await _Stream(self.exchange, request, queue, policy.ttl, again, reader, results).run()
+        stream = _Stream(self.exchange, request, queue, policy.ttl, again, reader, results)
+        with admitted.gate.ongoing.during(request, admitted, Operation.WRITE_MESSAGES, stream.end):
+            await stream.run()
 
 
 def _wanted(request: Request) -> Wanted:
@@ -123,7 +125,15 @@ class _Stream:
         self._batches = Batches(self._work, self._stop_waiting)
         self._piece = succeed(b"")
         self._allowing: Deferred[int] = succeed(0)
+        self._waited = False
         self._lost = False
+        self._ended: QueueyError | None = None
+
+    def end(self, error: QueueyError) -> None:
+        """Store nothing more: what waits is told why, and where nothing does, the end of the answer has it."""
+        if not self._batches.over:
+            self._ended = error
+            self._batches.stop()
 
     async def run(self) -> None:
         """Store all that comes, and answer it.
@@ -139,10 +149,18 @@ class _Stream:
             raise
         if self._batches.over:
             # Lines before that one were dropped without a word: to number a later one would say that they are stored.
-            problem = line = None
+            problem, line = self._why(), None
         done = problem is None and not self._batches.over
         self._request.closing = self._request.closing or not done
         await self._results.end(done, problem, line)
+
+    def _why(self) -> Problem | None:
+        """Why it was ended, where no line of it was told that."""
+        if self._ended is None:
+            return None
+        problem = of(self._ended)
+        problem.applied = self._results.applied
+        return problem
 
     async def _take_all(self) -> tuple[Problem | None, int | None]:
         """Take the stream to its end.
@@ -196,6 +214,8 @@ class _Stream:
             try:
                 await self._look_again()
                 some = await self._allowed(rest)
+                if self._waited:
+                    await self._look_again()
             except QueueyError as error:
                 problem = self._failed(error)
                 outcomes = [line.problem or problem for line in some]
@@ -215,7 +235,14 @@ class _Stream:
             return lines
         rates, queue = self._exchange.rates, self._queue
         self._allowing = Deferred.fromCoroutine(rates.some_messages(queue.application, queue.name, len(messages)))
-        count = await self._allowing
+        self._waited = not self._allowing.called
+        try:
+            count = await self._allowing
+        except CancelledError:
+            error, self._ended = self._ended, None
+            if error is None:
+                raise
+            raise error from None
         return lines if count == len(messages) else lines[: messages[count]]
 
     async def _look_again(self) -> None:

@@ -1,0 +1,129 @@
+"""Requests that go on for long end when what let them in does so no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from queuey.deferreds import deferred
+from queuey.errors import QueueyError, Unavailable
+from queuey.interfaces import IPolicies
+from queuey.model.access import Operation
+from queuey.model.policy import Policy
+
+if TYPE_CHECKING:
+    from queuey.http.authorized import AdmittedToQueue
+    from queuey.http.wire import Request
+
+EVERY: Final = 0.5
+"""Seconds between two looks: with ``max_age``, and the time that a store takes, less than two in all."""
+
+End = Callable[[QueueyError], None]
+"""Ends a request, and tells its client why."""
+
+
+class Ongoing:
+    """All requests that wait, and streams.
+
+    While there are any, it is looked twice a second whether their applications are as they were. A policy is another
+    object after any change of an application, its keys included; then each request of it is held against what it shows.
+    """
+
+    def __init__(self, policies: IPolicies, clock: IReactorTime) -> None:
+        self._policies = policies
+        self._clock = clock
+        self._entries: dict[str, dict[Entry, None]] = {}
+        self._timer: IDelayedCall | None = None
+
+    def during(
+        self, request: Request, admitted: AdmittedToQueue, operation: Operation, end: End | None = None
+    ) -> Entry:
+        """A context, for as long as which a request may be ended.
+
+        :param end: ends it; ``None``: its handler is cancelled, and the client is told why.
+        """
+        return Entry(self, request, admitted, operation, end or request.end)
+
+    def add(self, entry: Entry) -> None:
+        """Look at one more."""
+        self._entries.setdefault(entry.application, {})[entry] = None
+        if self._timer is None:
+            self._timer = self._clock.callLater(EVERY, self._look)
+
+    def remove(self, entry: Entry) -> None:
+        """Look at one no more."""
+        entries = self._entries[entry.application]
+        del entries[entry]
+        if not entries:
+            del self._entries[entry.application]
+        if not self._entries and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def has(self, entry: Entry) -> bool:
+        """Whether one goes on."""
+        return entry in self._entries.get(entry.application, ())
+
+    def _look(self) -> None:
+        self._timer = self._clock.callLater(EVERY, self._look)
+        for application in list(self._entries):
+            self._look_at(application)
+
+    @deferred
+    async def _look_at(self, application: str) -> None:
+        policy: Policy | None = None
+        try:
+            policy = await self._policies.policy_for(application)
+        except Unavailable:
+            return
+        except QueueyError:
+            """There is no such application any more."""
+        for entry in list(self._entries.get(application, ())):
+            if entry.policy is None or entry.policy is not policy:
+                entry.look(policy)
+
+
+class Entry:
+    """One request while it goes on.
+
+    :ivar policy: by which it was let in the last time; ``None``: that is not known.
+    """
+
+    __slots__ = ("_admitted", "_all", "_end", "_operation", "_request", "policy")
+
+    def __init__(
+        self, all: Ongoing, request: Request, admitted: AdmittedToQueue, operation: Operation, end: End
+    ) -> None:
+        self.policy: Policy | None = admitted.policy
+        self._all = all
+        self._request = request
+        self._admitted = admitted
+        self._operation = operation
+        self._end = end
+
+    @property
+    def application(self) -> str:
+        """What it is about."""
+        return self._admitted.queue.application
+
+    def __enter__(self) -> None:
+        self._all.add(self)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._all.remove(self)
+
+    @deferred
+    async def look(self, policy: Policy | None) -> None:
+        """End it where what it shows does not let it in any more; where that cannot be known now, it goes on."""
+        self.policy = policy
+        admitted = self._admitted
+        try:
+            await admitted.gate.look_again(self._request, admitted, self._operation, admitted.queue)
+        except Unavailable:
+            self.policy = None
+        except QueueyError as error:
+            if self._all.has(self):
+                self._end(error)
