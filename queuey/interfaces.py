@@ -266,10 +266,16 @@ class IStore(IMessageStore, IQueueStore):
 
 @attrs.frozen
 class Credential:
-    """One scheme and value of an Authorization header; the scheme is in lower case, the value never shown."""
+    """One scheme and value of an Authorization header; the scheme is in lower case, the value never shown.
+
+    :ivar application: which it was sent to.
+    :ivar address: from where.
+    """
 
     scheme: str
     value: str = attrs.field(repr=False)
+    application: str = ""
+    address: str = ""
 
 
 class IAuthenticator(Interface):

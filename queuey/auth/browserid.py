@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from queuey.auth.objects import moment
+from queuey.auth.places import Places
 from queuey.auth.proofs import Proof, Proofs
 from queuey.config import BrowserIDSettings
 from queuey.deferreds import deferred
@@ -24,7 +25,7 @@ MAX_ASSERTION: Final = 16 << 10
 """Characters of an assertion."""
 
 AT_ONCE: Final = 64
-"""Questions to the verifier that may be under way."""
+"""Questions to the verifier that may be under way; see :class:`queuey.auth.places.Places`."""
 
 _ASSERTION: Final = re.compile(r"[A-Za-z0-9_.=~-]+", re.ASCII)
 
@@ -45,7 +46,7 @@ class BrowserID:
         self._web = web
         self._now = now
         self._proofs = proofs
-        self._under_way = 0
+        self._places = Places(AT_ONCE)
         self._away = False
 
     def authenticate(self, credential: Credential) -> Deferred[frozenset[str]]:
@@ -58,25 +59,28 @@ class BrowserID:
             return succeed(proof.principals)
         if len(value) > MAX_ASSERTION or _ASSERTION.fullmatch(value) is None:
             return fail(_refused("is none"))
-        return self._proofs.find(value, lambda: self._prove(value)).addCallback(lambda proof: proof.principals)
+        return self._proofs.find(value, lambda: self._prove(credential)).addCallback(lambda proof: proof.principals)
 
     @deferred
-    async def _prove(self, assertion: str) -> Proof:
-        if self._under_way >= AT_ONCE:
-            raise IdentityUnavailable("Too many assertions wait for their verifier.")
-        self._under_way += 1
+    async def _prove(self, credential: Credential) -> Proof:
         settings = self._settings
+        asking: list[Deferred[dict[str, Any]]] = []
+        place = self._places.take(credential.application, credential.address, lambda: asking[0].cancel())
+        if place is None:
+            raise _too_many()
         try:
-            form = {"assertion": assertion, "audience": settings.audience}
-            said = await self._web.post(settings.verifier, form, settings.timeout)
-            proof = self._judge(said)
+            form = {"assertion": credential.value, "audience": settings.audience}
+            asking.append(self._web.post(settings.verifier, form, settings.timeout))
+            proof = self._judge(await asking[0])
+        except CancelledError:
+            raise _too_many() from None
         except NotHad as error:
             if not self._away:
                 _log.warn("verifier-away", "the verifier of BrowserID: {reason}", reason=str(error))
             self._away = True
             raise IdentityUnavailable("The verifier of assertions does not answer as it should.") from None
         finally:
-            self._under_way -= 1
+            self._places.free(place)
         if self._away:
             _log.info("verifier-back", "the verifier of BrowserID answers again")
         self._away = False
@@ -107,6 +111,10 @@ class BrowserID:
         if not is_principal(principal):
             return _refused("is of an address that cannot be a principal")
         return Proof(frozenset((principal,)), min(until, self._now() + self._settings.remember))
+
+
+def _too_many() -> IdentityUnavailable:
+    return IdentityUnavailable("Too many assertions wait for their verifier.")
 
 
 def _refused(what: str) -> BadIdentity:

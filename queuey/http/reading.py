@@ -73,7 +73,7 @@ def credentials(request: Request) -> list[Credential]:
     for part in header.split(";") if header else ():
         scheme, _, value = part.strip().partition(" ")
         if scheme and value.strip():
-            found.append(Credential(scheme.lower(), value.strip()))
+            found.append(Credential(scheme.lower(), value.strip(), request.application or "", request.client_host))
     if len(found) > MAX_CREDENTIALS:
         raise InvalidRequest({"BadRequest": f"The header Authorization has more than {MAX_CREDENTIALS} credentials."})
     return found

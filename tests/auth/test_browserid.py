@@ -213,3 +213,26 @@ class OutageTests(BrowserIDTestCase):
         self.assertEqual(len(self.web.asked), AT_ONCE)
         for each in waiting:
             self.assertNoResult(each)
+
+    def test_strangers_make_room(self) -> None:
+        """However many there are, another application and another address are not shut out by them."""
+
+        def ask(number: int, application: str, address: str) -> Deferred[frozenset[str]]:
+            self.web.pages[VERIFIER] = Deferred()
+            return self.users.authenticate(Credential("browserid", f"a~{number}", application, address))
+
+        strangers = [ask(number, "shop", "192.0.2.1") for number in range(AT_ONCE)]
+        team, known = ask(100, "letters", "198.51.100.1"), ask(101, "shop", "198.51.100.2")
+        self.failureResultOf(ask(102, "shop", "192.0.2.1"), IdentityUnavailable)
+        for each in strangers[-2:]:
+            self.assertEqual(self.failureResultOf(each, IdentityUnavailable).value.retry_after, 1)
+        for each in (*strangers[:-2], team, known):
+            self.assertNoResult(each)
+        self.assertEqual((len(self.web.asked), self.words()), (AT_ONCE + 2, []))
+
+    def test_places_are_given_back(self) -> None:
+        for number in range(2 * AT_ONCE):
+            self.web.pages[VERIFIER] = waiting = Deferred[dict[str, Any]]()
+            asked = self.ask(f"a~{number}")
+            waiting.callback(okay())
+            self.assertEqual(self.successResultOf(asked), ANN)
