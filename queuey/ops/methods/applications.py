@@ -84,7 +84,8 @@ class Keys(Methods):
 
     @method("array", APPLICATION)
     async def jsonrpc_list(self, call: Call, application: str) -> list[dict[str, Any]]:
-        """The keys of an application: their ids, when each was made, and when it was last used here, to the minute."""
+        """The keys of an application: their ids, when each was made, and as `used_here` when it was last used, to the
+        minute, by what this process has seen since its start."""
         return shown.keys(await self._registry.find(application))
 
     @method("object", APPLICATION, Parameter("digest", DIGEST), changes=True, hidden=("digest",))

@@ -38,7 +38,7 @@ def keys(shown: Shown) -> list[dict[str, Any]]:
 
 
 def _key(key: ShownKey) -> dict[str, Any]:
-    return {"id": key.id, "made": moment(key.made), "used": moment(key.used)}
+    return {"id": key.id, "made": moment(key.made), "used_here": moment(key.used)}
 
 
 def sides(change: Change) -> tuple[Any, Any]:
