@@ -82,7 +82,7 @@ def _portions(items: Sequence[int]) -> Iterator[Sequence[int]]:
 
 def main(reactor: Any, data: str, what: str, *arguments: str) -> Deferred[None]:
     """Open the store, fill it, and close it."""
-    store = make_store(SQLiteStorage(Path(data), "relaxed", CACHE), reactor, time.time)
+    store = make_store(SQLiteStorage(Path(data), "relaxed", CACHE), reactor, time.time, False)
     store.open()
     fill: Coroutine[Any, Any, None]
     if what == "queues":

@@ -119,7 +119,7 @@ def run_session(host: str, port: int, what: str, seconds: float, layers: bool) -
     settings = SessionSettings((Host(host, port),))
     session: Any = CQLSession(settings, reactor, deferToThread)
     if layers:
-        session = layered(session, reactor, Bounds(), Limits(), random.random, None)
+        session = layered(session, reactor, Bounds(), Limits(), random.random)
     insert, select = Statement(INSERT, Kind.WRITE), Statement(SELECT, Kind.READ)
     keys = [uuid.uuid4() for _ in range(1000)]
     gaps: list[float] = []

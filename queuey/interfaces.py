@@ -14,6 +14,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from queuey.model.counts import Metric
 from queuey.model.message import Address, Condition, Content, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, Policy, WriteTerms
@@ -228,6 +229,7 @@ class IStore(IMessageStore, IQueueStore):
 
     states: IStateStore = Attribute("The :class:`IStateStore` of this back end.")
     promises: Promises = Attribute("What this back end can promise; as it is known once it has opened.")
+    metrics: Sequence[Metric] = Attribute("What is counted of it, each under a name of its own.")
 
     def open() -> None:
         """Begin; called once, in the process that serves.

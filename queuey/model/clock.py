@@ -74,11 +74,15 @@ class Verdict:
     :ivar right: whether our clock is surely close enough to the middle of the others.
     :ivar text: one sentence that says so, or what is wrong.
     :ivar off: the other clocks that are surely too far from the middle, with the seconds by which they are ahead of it.
+    :ivar ahead: seconds by which our clock is ahead of the middle; ``None`` where that is not known closely enough.
+    :ivar others: the other clocks, with the seconds by which each is ahead of ours, at the least.
     """
 
     right: bool
     text: str
     off: tuple[tuple[str, float], ...]
+    ahead: float | None = None
+    others: tuple[tuple[str, float], ...] = ()
 
 
 class OtherClocks:
@@ -109,9 +113,10 @@ class OtherClocks:
     def compare(self, boot: float, offset: float) -> Verdict:
         """Hold our clock, which is CLOCK_BOOTTIME plus ``offset`` now, against the others."""
         known = {name: bounds for name in list(self._seen) if (bounds := self._bounds(name, boot, offset))}
+        others = tuple((name, min(max(bounds[0], 0.0), bounds[1])) for name, bounds in sorted(known.items()))
         close = [bounds for bounds in known.values() if bounds[1] - bounds[0] <= self._skew]
         if not close:
-            return Verdict(False, "No clock could be compared closely enough with ours.", ())
+            return Verdict(False, "No clock could be compared closely enough with ours.", (), None, others)
         low, high = median(bounds[0] for bounds in close), median(bounds[1] for bounds in close)
         allowed = self._skew / 2
         off = tuple(
@@ -120,7 +125,8 @@ class OtherClocks:
             if bounds[0] - high > allowed or low - bounds[1] > allowed
         )
         right = low >= -allowed and high <= allowed
-        return Verdict(right, self._text(right, (low + high) / 2, (high - low) / 2, close, off), off)
+        text = self._text(right, (low + high) / 2, (high - low) / 2, close, off)
+        return Verdict(right, text, off, -(low + high) / 2, others)
 
     def _bounds(self, name: str, boot: float, offset: float) -> tuple[float, float] | None:
         """By how many seconds a clock is ahead of ours."""

@@ -195,6 +195,13 @@ class Flights:
             self._drop(number)
         return None
 
+    def oldest(self, boot: float) -> MessageId | None:
+        """The least id that was stamped for any write in flight."""
+        for number, (deadline, places) in self._flights.items():
+            if boot < deadline and places:
+                return min(self._places[place][number] for place in places)
+        return None
+
     def forget(self) -> None:
         """All of them come too late."""
         self._flights.clear()
@@ -245,6 +252,10 @@ class FrontEnd:
 
     def rest(self) -> None:
         """Serve no more for now: nothing in flight can be promised."""
+        raise NotImplementedError
+
+    def age(self, boot: float, now: Ticks) -> float | None:
+        """Seconds from W of strong queues, wherever that is furthest behind, to now; ``None`` where it is not known."""
         raise NotImplementedError
 
     def greatest(self, now: Ticks) -> Ticks:
@@ -357,6 +368,14 @@ class SoleFrontEnd(FrontEnd):
             bound = min(bound, lower_bound(self._held(self._limits.base, now)))
         return bound
 
+    def age(self, boot: float, now: Ticks) -> float | None:
+        """See FrontEnd."""
+        if not self.fit(boot):
+            return None
+        oldest = self._flights.oldest(boot)
+        waited = 0.0 if oldest is None else (now - ticks_of(oldest)) / SECOND
+        return max(waited, self._limits.base)
+
     def _fresh(self, now: Ticks) -> MessageId:
         """A bound that later ids are above, also those of whoever has the lease after us."""
         last = Ticks(min(self.greatest(now), self.highest()))
@@ -405,3 +424,10 @@ class PeerFrontEnd(FrontEnd):
         if weak:
             return upper_bound(self._held(base, self.greatest(now)))
         return lower_bound(self._held(self._limits.settle(slow) + base, now))
+
+    def age(self, boot: float, now: Ticks) -> float | None:
+        """See FrontEnd."""
+        if not self.fit(boot):
+            return None
+        waits = self._limits.settle(False) + self._limits.base
+        return min(waits, (now - self._shown.get(waits, Ticks(0))) / SECOND)

@@ -53,7 +53,7 @@ def makeService(options: Options) -> IService:
         # Timers go by a clock that nobody sets. By the wall clock, an hour back no limit is held, an hour on all are
         # over.
         reactor.seconds = time.monotonic  # type: ignore[method-assign]
-        store = make_store(settings.storage, reactor, time.time)
+        store = make_store(settings.storage, reactor, time.time, settings.metrics.enabled)
     except ConfigurationError as error:
         starter.tell(*error.problems)
         sys.exit(1)

@@ -159,7 +159,7 @@ def assemble(
     registry = Registry(
         stored, owners, store, in_force.given, not isinstance(settings.storage, CassandraStorage), now, new_key
     )
-    metrics = (*of_the_daemon(draining), *of_the_door(site)) if settings.metrics.enabled else ()
+    metrics = (*of_the_daemon(draining), *of_the_door(site), *store.metrics) if settings.metrics.enabled else ()
 
     def let_go() -> None:
         forget(metrics, "application", lambda name: name in in_force.policies or name in stored.known.applications)

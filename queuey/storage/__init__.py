@@ -11,6 +11,7 @@ from typing import Any
 from queuey.config import CassandraStorage, MemoryStorage, Storage
 from queuey.interfaces import IStore
 from queuey.storage.caching import CachedStore
+from queuey.storage.metered import MeteredStore
 from queuey.storage.pages import Told
 from queuey.storage.timed import TimedStore
 
@@ -33,13 +34,19 @@ _PING_LIMIT = 3.0
 """Seconds after which the heartbeat says so."""
 
 
-def make_store(settings: Storage, reactor: Any, now: Callable[[], float]) -> IStore:
+def make_store(settings: Storage, reactor: Any, now: Callable[[], float], metered: bool) -> IStore:
     """The back end that the settings ask for, not open yet; only its own room is imported.
 
     :param reactor: whose timers it uses, and in which its threads answer.
     :param now: the wall clock, in seconds since 1970; threads call it.
+    :param metered: whether its calls are counted.
     :raise ConfigurationError: where what it needs is not installed.
     """
+    store = _bare_store(settings, reactor, now)
+    return MeteredStore(store, reactor) if metered else store
+
+
+def _bare_store(settings: Storage, reactor: Any, now: Callable[[], float]) -> IStore:
     if isinstance(settings, CassandraStorage):
         from queuey.storage.cassandra.assembly import make_cassandra_store
 

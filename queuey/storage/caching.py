@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from queuey.deferreds import shield
 from queuey.interfaces import IStateStore, IStore, Promises
+from queuey.model.counts import Metric
 from queuey.model.message import Address, Condition, Content, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -86,6 +87,7 @@ class CachedStore:
         self._pages = Pages(pages)
         self.states: IStateStore = store.states
         self.promises: Promises = store.promises
+        self.metrics: Sequence[Metric] = store.metrics
         self._closed = False
 
     def open(self) -> None:

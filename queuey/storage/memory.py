@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from queuey.errors import Conflict, NoSuchQueue, StorageFull, Unavailable
 from queuey.interfaces import MAX_STATE, IStateStore, IStore, Outcome, Promises, State
+from queuey.model.counts import Metric
 from queuey.model.group_rows import states_prefix
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
@@ -35,6 +36,7 @@ from queuey.model.timeid import (
 )
 from queuey.model.window import SLICE_BYTES, SLICE_ROWS, LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
 from queuey.storage.agenda import Agenda, Place
+from queuey.storage.gauges import stable_time_age
 from queuey.storage.refusals import NOTHING, Held, check_condition, check_new_id, check_room, key_reused
 
 OVERHEAD: Final = 768
@@ -298,6 +300,7 @@ class MemoryStore:
         self._tell: Callable[[int], None] = _nothing
         self._arrived: set[int] = set()
         self._timer: IDelayedCall | None = None
+        self.metrics: Sequence[Metric] = (stable_time_age(self._stable_age),)
 
     # The store as a whole
 
@@ -322,6 +325,10 @@ class MemoryStore:
             self._timer.cancel()
             self._timer = None
         return succeed(None)
+
+    def _stable_age(self) -> float:
+        """Everything that is stored shows at once; only a clock that was set back falls behind what was stored."""
+        return min(0.0, self._now() - to_seconds(self._last))
 
     def ping(self) -> Deferred[None]:
         """See IStore."""

@@ -13,6 +13,7 @@ from zope.interface import implementer
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import IStateStore, IStore, Outcome, Promises, State
+from queuey.model.counts import Metric
 from queuey.model.message import Address, Condition, Content, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -123,6 +124,7 @@ class TimedStore:
         self._deadlines = Deadlines(clock, limit)
         self._pings = Deadlines(clock, ping_limit)
         self.states: IStateStore = TimedStates(store.states, self._deadlines)
+        self.metrics: Sequence[Metric] = store.metrics
 
     @property
     def promises(self) -> Promises:

@@ -18,7 +18,7 @@ from tests.http.api_support import no_web
 from tests.ops.test_documents import Row, rows
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.rst"
-BACKENDS = ("memory", "sqlite", "cassandra")
+BACKENDS = ("memory", "sqlite", "cassandra", "cassandra\nfrontends = many")
 SUFFIXES = {"counter": "_total", "info": "_info"}
 
 
@@ -40,7 +40,7 @@ class MetricsPageTests(SynchronousTestCase):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"[storage]\nbackend = {backend}\n")
         settings = config.load(file)
-        store = make_store(settings.storage, clock, clock.seconds)
+        store = make_store(settings.storage, clock, clock.seconds, settings.metrics.enabled)
         log = open_log(None, "text", "info", 2, clock.seconds)
         return assemble(settings, clock, clock.seconds, store, log, no_web)
 

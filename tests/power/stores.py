@@ -55,7 +55,13 @@ class OtherWriter(SQLiteStore):
     def _connect(self, lock: Lock) -> _Open:
         open = super()._connect(lock)
         writer = type(self).make_writer(
-            open.writer.connection, self._now, self._node, self._clock_sequence, self._new_version, self._bits
+            open.writer.connection,
+            self._now,
+            self._node,
+            self._clock_sequence,
+            self._new_version,
+            self._bits,
+            self._commits,
         )
         return evolve(open, writer=writer)
 

@@ -28,7 +28,7 @@ from queuey.storage.cassandra.queues.registry import Registry
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.states import CassandraStates
 from queuey.storage.cassandra.store import CassandraStore, Parts
-from queuey.storage.cassandra.times.base import Identity, MachineClock, OwnClock, Times
+from queuey.storage.cassandra.times.base import Identity, MachineClock, OwnClock
 from queuey.storage.cassandra.times.clocks import ClockWatch
 from queuey.storage.cassandra.times.lease import LeaseKeeper
 
@@ -87,9 +87,9 @@ def assemble(settings: CassandraStorage, session: ICQLSession, clock: OwnClock, 
     messages = Messages(
         session, times, registry, lambda: known.limits, settings.multi_dc, keyspace, timer, rest, promised.not_once
     )
-    schema = schema_settings(settings)
+    schema, metrics = schema_settings(settings), (*times.metrics, *session.metrics)
     return CassandraStore(
-        Parts(session, times, registry, CassandraStates(session, keyspace), messages),
+        Parts(session, times, registry, CassandraStates(session, keyspace), messages, metrics),
         schema,
         where(settings),
         lambda sleep, says: Schema(session, schema, identity.id, sleep, says),
@@ -107,8 +107,10 @@ def promises_of(settings: CassandraStorage) -> Promises:
     return Promises(unknown, False, apart=settings.multi_dc)
 
 
-def _times(settings: CassandraStorage, session: ICQLSession, identity: Identity, clock: OwnClock, timer: Any) -> Times:
-    keeper = LeaseKeeper if settings.frontends == "one" else ClockWatch
+def _times(
+    settings: CassandraStorage, session: ICQLSession, identity: Identity, clock: OwnClock, timer: Any
+) -> LeaseKeeper | ClockWatch:
+    keeper: type[LeaseKeeper | ClockWatch] = LeaseKeeper if settings.frontends == "one" else ClockWatch
     lateness = Lateness(write=settings.write_timeout, skew=settings.clock_skew, base=settings.base_delay)
     return keeper(
         session, settings.keyspace, identity, lateness, Terms(), timer, clock, time.monotonic, secrets.randbits
@@ -121,7 +123,7 @@ def make_session(settings: CassandraStorage, reactor: Any) -> ICQLSession:
     :raise ConfigurationError: where what it needs is not installed.
     """
     bounds = Bounds(count=settings.in_flight)
-    return layered(bare_session(settings, reactor), reactor, bounds, CallLimits(), random.random, None)
+    return layered(bare_session(settings, reactor), reactor, bounds, CallLimits(), random.random)
 
 
 def bare_session(settings: CassandraStorage, reactor: Any) -> ICQLSession:

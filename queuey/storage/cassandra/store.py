@@ -16,6 +16,7 @@ from queuey.deferreds import deferred, shield
 from queuey.errors import ConfigurationError, QueueyError, Unavailable
 from queuey.interfaces import IMessageStore, IStateStore, IStore, Outcome, Promises, State
 from queuey.logs import EventLog
+from queuey.model.counts import Metric
 from queuey.model.message import Address, Condition, Content, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -94,13 +95,17 @@ class _States:
 
 @attrs.frozen
 class Parts:
-    """What the store consists of."""
+    """What the store consists of.
+
+    :ivar metrics: what is counted of all these.
+    """
 
     session: ICQLSession
     times: Times
     registry: Registry
     states: IStateStore
     messages: IMessageStore
+    metrics: Sequence[Metric] = ()
 
 
 @implementer(IStore)
@@ -145,6 +150,7 @@ class CassandraStore:
         self._end: Deferred[None] | None = None
         self.states: IStateStore = _States(parts.states, self._door)
         self.promises = promises
+        self.metrics: Sequence[Metric] = parts.metrics
 
     # The store as a whole
 

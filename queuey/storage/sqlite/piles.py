@@ -110,6 +110,7 @@ class Pile(Generic[C]):
 
     :param runner: who works.
     :param most: jobs in one pile; those that come late may double that.
+    :ivar waiting: jobs that are not answered yet.
     """
 
     _log = EventLog(Logger(namespace="queuey.storage"))
@@ -122,6 +123,7 @@ class Pile(Generic[C]):
         self._gathered: list[Job[C]] = []
         self._waiting: SimpleQueue[list[Job[C]]] = SimpleQueue()
         self._closed = True
+        self.waiting = 0
         self._finish: Callable[[], None] = _nothing
         self._end: Job[C] = Job(_nothing, (), {})
 
@@ -147,6 +149,7 @@ class Pile(Generic[C]):
             return fail(Unavailable("The store is closed."))
         job: Job[C] = Job(function, args, kwargs)
         self._gathered.append(job)
+        self.waiting += 1
         if len(self._gathered) == 1:
             self._runner.gathered(self)
         return job.answer
@@ -223,6 +226,7 @@ class Pile(Generic[C]):
         What gathered meanwhile is handed over first, so that the worker has it while the answers are made.
         """
         self.hand_over()
+        self.waiting -= len(jobs)
         _fire(jobs)
 
     def _repeat(self, jobs: list[Job[C]]) -> None:

@@ -13,13 +13,15 @@ from zope.interface import implementer
 
 from queuey.deferreds import deferred, shield
 from queuey.interfaces import IStateStore, IStore, Promises
+from queuey.model.counts import Metric, gauge
 from queuey.model.message import Address, Condition, Content, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.timeid import MessageId, ticks_of
+from queuey.model.timeid import MessageId, ticks_of, to_seconds
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
-from queuey.storage.sqlite import files, queues, reader, upkeep, writes
+from queuey.storage.gauges import stable_time_age
+from queuey.storage.sqlite import counts, files, queues, reader, upkeep, writes
 from queuey.storage.sqlite.files import Lock, SQLiteSettings
 from queuey.storage.sqlite.piles import Pile, Runner
 from queuey.storage.sqlite.reader import Reader
@@ -81,10 +83,19 @@ class SQLiteStore:
         self._writing: Pile[Writer] = Pile(runner, MOST_WRITES)
         self._reading: Pile[Reader] = Pile(runner, MOST_READS)
         self._upkeep = upkeep.Upkeep(clock, now, lambda: self._writing.submit(upkeep.turn))
+        self._rooms = counts.Rooms(clock, lambda: self._reading.submit(lambda reader: counts.look(directory)))
+        self._commits = counts.Commits(clock.seconds)
         self._open: _Open | None = None
         self._end: Deferred[None] | None = None
         self.states: IStateStore = SQLiteStates(self._reading, self._writing)
         self.promises = RELAXED if settings.relaxed else FULL
+        self.metrics: Sequence[Metric] = (
+            *self._commits.metrics,
+            gauge("queuey_sqlite_waiting_writes", "Writes that are not answered yet.", lambda: self._writing.waiting),
+            gauge("queuey_sqlite_waiting_reads", "Reads that are not answered yet.", lambda: self._reading.waiting),
+            *self._rooms.metrics,
+            stable_time_age(self._stable_age),
+        )
 
     # The store as a whole
 
@@ -101,6 +112,7 @@ class SQLiteStore:
         self._writing.open(self._open.writer.work, self._open.writer.rest)
         self._reading.open(self._open.reader.work, self._open.reader.rest)
         self._upkeep.start()
+        self._rooms.start()
 
     def _connect(self, lock: Lock) -> _Open:
         path, cache, vfs = self._directory / files.DATABASE, self._settings.cache_bytes, self._settings.vfs
@@ -110,7 +122,9 @@ class SQLiteStore:
         except BaseException:
             connection.close(True)
             raise
-        writer = Writer(connection, self._now, self._node, self._clock_sequence, self._new_version, self._bits)
+        writer = Writer(
+            connection, self._now, self._node, self._clock_sequence, self._new_version, self._bits, self._commits
+        )
         return _Open(lock, writer, Reader(reading, self._now, queues.foresee))
 
     def opened(self) -> Deferred[None]:
@@ -131,9 +145,14 @@ class SQLiteStore:
     @deferred
     async def _close(self, open: _Open) -> None:
         self._upkeep.stop()
+        self._rooms.stop()
         await gatherResults([self._reading.close(open.reader.close), self._writing.close(lambda: None)])
         open.writer.close()
         open.lock.release()
+
+    def _stable_age(self) -> float | None:
+        """Everything that is stored shows at once; only a clock that was set back falls behind what was stored."""
+        return None if self._open is None else min(0.0, self._now() - to_seconds(self._open.writer.last))
 
     @deferred
     async def ping(self) -> None:

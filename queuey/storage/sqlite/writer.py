@@ -27,6 +27,7 @@ from queuey.model.timeid import (
     upper_bound,
 )
 from queuey.storage.refusals import NOTHING, Held, check_room
+from queuey.storage.sqlite.counts import Commits
 from queuey.storage.sqlite.files import BUSY, CHECKPOINT_PAGES, translated
 from queuey.storage.sqlite.parts import SIZES, parts
 from queuey.storage.sqlite.piles import Job
@@ -108,6 +109,7 @@ class Writer:
     :param node: 48 bits that the ids of this process carry, and ``clock_sequence`` 14 more.
     :param new_version: makes a text that was never there before.
     :param bits: makes as many random bits as it is asked for.
+    :param commits: is told of each one that changes something.
     :ivar clock: the time of the transaction.
     :ivar last: the stable time: that of the last id made, or of a later one of the future that is due.
     :ivar alone: whether the operation has the transaction for itself.
@@ -123,6 +125,7 @@ class Writer:
         clock_sequence: int,
         new_version: Callable[[], str],
         bits: Callable[[int], int],
+        commits: Commits,
     ) -> None:
         self.connection = connection
         self.new_version = new_version
@@ -133,6 +136,9 @@ class Writer:
         self._node = node
         self._clock_sequence = clock_sequence
         self._bits = bits
+        self._commits = commits
+        self._together = 0
+        self._changes = connection.total_changes()
         self._stored_last = self.last
         self._applications: dict[int, str] = {}
         self._usage: dict[str, tuple[int, int]] = {}
@@ -160,6 +166,7 @@ class Writer:
             return
         try:
             self._foresee(jobs)
+            self._together = len(jobs)
             for job in jobs:
                 try:
                     job.run(self)
@@ -176,6 +183,7 @@ class Writer:
         self.alone = True
         try:
             self._begin()
+            self._together = 1
             job.run(self)
             self._commit()
         except Exception as error:
@@ -227,7 +235,11 @@ class Writer:
             self._insert(USE, 3, list(chain.from_iterable((name, *_used(more)) for name, more in self._spent.items())))
         if self.last != self._stored_last:
             self.connection.execute("UPDATE clock SET last = ?", (self.last,))
+        began = self._commits.seconds()
         self.connection.execute("COMMIT")
+        changes, self._changes = self._changes, self.connection.total_changes()
+        if changes != self._changes:
+            self._commits.committed(self._together, began)
         self._stored_last = self.last
         self._kept = {}
         for application, (queues, messages, size) in self._spent.items():

@@ -15,7 +15,7 @@ from twisted.trial.unittest import TestCase
 
 from queuey.errors import Unavailable
 from queuey.storage.cassandra.cluster.cql.session import CQLSession
-from queuey.storage.cassandra.cluster.layers import Bounds, Limits, Sample, layered
+from queuey.storage.cassandra.cluster.layers import Bounds, Limits, layered
 from queuey.storage.cassandra.cluster.port import (
     AccessRefused,
     Bound,
@@ -28,6 +28,7 @@ from queuey.storage.cassandra.cluster.port import (
     Verdict,
 )
 from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
+from tests.counted import counted
 from tests.live.cassandra.scripted import (
     BLOB,
     BOOLEAN,
@@ -531,10 +532,15 @@ class ReactorTests(ScriptedCase):
 
     async def test_under_load_with_nodes_that_come_and_go(self) -> None:
         waits = Waits(self)
-        samples: list[Sample] = []
         bounds, limits = Bounds(count=64), Limits(call=5.0, first_pause=0.02, attempts=2.0)
-        session: Any = layered(self.session, self.reactor, bounds, limits, lambda: 0.5, samples.append)
+        session: Any = layered(self.session, self.reactor, bounds, limits, lambda: 0.5)
         stopped = [False]
+
+        def errors() -> float:
+            return sum(counted(session.metrics, "queuey_cassandra_errors_total").values())
+
+        def successes() -> float:
+            return sum(counted(session.metrics, "queuey_cassandra_request_duration_seconds").values()) - errors()
 
         async def worker(number: int) -> None:
             while not stopped[0]:
@@ -551,7 +557,7 @@ class ReactorTests(ScriptedCase):
 
         workers = gatherResults([Deferred.fromCoroutine(worker(number)) for number in range(100)])
         for enough in range(100, 100 * self.rounds + 1, 100):
-            await self.until(lambda: sum(sample.outcome == "ok" for sample in samples) > enough)  # noqa: B023
+            await self.until(lambda: successes() > enough)  # noqa: B023
             self.nodes.script.extend([SILENCE, HANG_UP, UNPREPARED, write_timeout("SIMPLE"), HALF, OVERLOADED] * 10)
             await deferLater(self.reactor, 0.3)
             await self.nodes.nodes[1].stop()
@@ -562,7 +568,7 @@ class ReactorTests(ScriptedCase):
             await self.until(lambda: len(self.session.nodes()) == 2)
         stopped[0] = True
         await workers
-        self.assertGreater([sample.outcome for sample in samples].count("no"), 10)
+        self.assertGreater(errors(), 10)
         await session.close()
         self.assertEqual(waits.found, [])
 

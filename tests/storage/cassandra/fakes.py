@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from queuey.errors import Unavailable
+from queuey.model.counts import Metric
 from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Level, Node, Row, Statement, Verdict
 
 NODE = Node("127.0.0.1", "datacenter1")
@@ -42,6 +43,8 @@ class FakeSession:
     :ivar cancelled: how many of those were cancelled.
     :ivar closed: whether its end was asked for.
     """
+
+    metrics: Sequence[Metric] = ()
 
     def __init__(self, *script: Any) -> None:
         self.script = deque(script)

@@ -12,6 +12,7 @@ from zope.interface import implementer
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import IStore, Promises
+from queuey.model.counts import Metric
 from queuey.model.message import Address, Condition, Content, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -124,6 +125,8 @@ LIMITS = Limits(batch_bytes=4 << 20, mutation_bytes=4 << 20, far_expiry=False, c
 @implementer(IStore)
 class MessageStore:
     """Messages on tables, with all else in memory."""
+
+    metrics: Sequence[Metric] = ()
 
     def __init__(self, messages: Messages, queues: MemoryStore, not_once: str) -> None:
         self.messages = messages

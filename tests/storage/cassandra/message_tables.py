@@ -10,6 +10,7 @@ import attrs
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from zope.interface import implementer
 
+from queuey.model.counts import Metric
 from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Kind, Level, Node, Row, Statement, Verdict
 from tests.storage.cassandra.row_tables import RowTables
 
@@ -63,6 +64,8 @@ class MessageTables:
     :ivar refuse: makes the failure of a call, or ``None``.
     :ivar rows: the table of keys, which transactions change.
     """
+
+    metrics: Sequence[Metric] = ()
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.now = now

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from queuey.errors import KeyInUse, Unavailable
+from queuey.model.counts import Metric
 from queuey.model.message import Address, Content, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -115,6 +116,8 @@ class Asked:
 @implementer(ICQLSession)
 class HeldSession:
     """The session of one front end; what it is asked is held until the test says what becomes of it."""
+
+    metrics: Sequence[Metric] = ()
 
     def __init__(self, tables: MessageTables) -> None:
         self._tables = tables

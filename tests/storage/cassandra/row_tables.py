@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from queuey.errors import Unavailable
+from queuey.model.counts import Metric
 from queuey.storage.cassandra.cluster.port import (
     Bound,
     ICQLSession,
@@ -57,6 +58,8 @@ class RowTables:
         the list is empty.
     :ivar refuse: makes the failure of a read, or ``None``.
     """
+
+    metrics: Sequence[Metric] = ()
 
     def __init__(self, now: Callable[[], float], data: dict[str, Any] | None = None) -> None:
         self.now = now

@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from queuey.deferreds import deferred
 from queuey.interfaces import Promises
+from queuey.model.counts import Metric
 from queuey.storage.cassandra.cluster.facts import Facts
 from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Level, Node, Row, Statement, Verdict
 from queuey.storage.cassandra.messages.store import Messages
@@ -57,6 +58,8 @@ class FakeTimes(SimpleTimes):
 @implementer(ICQLSession)
 class AllTables:
     """A session with a node that has all tables."""
+
+    metrics: Sequence[Metric] = ()
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.rows = RowTables(now)

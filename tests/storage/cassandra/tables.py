@@ -13,6 +13,7 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from queuey.errors import Unavailable
+from queuey.model.counts import Metric
 from queuey.model.timeid import Ticks, from_seconds
 from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Level, Node, Row, Statement, Verdict
 
@@ -105,6 +106,8 @@ class TableSession:
     :ivar skews: seconds by which the clock of each node is ahead of the true time.
     :ivar round_trip: seconds that a question for a node's clock takes.
     """
+
+    metrics: Sequence[Metric] = ()
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables

@@ -9,18 +9,21 @@ from uuid import UUID
 from twisted.internet.task import Clock
 
 from queuey.errors import Unavailable
+from queuey.model.counts import Gauge
 from queuey.model.lease import Terms
 from queuey.model.stable import Limits, Place, Wanted
 from queuey.model.timeid import SECOND, MessageId, from_seconds, ticks_of
 from queuey.storage.cassandra.times.base import Identity, MachineClock, Times
 from queuey.storage.cassandra.times.clocks import ClockWatch
 from queuey.storage.cassandra.times.lease import LeaseKeeper
+from tests.counted import counted, value
 from tests.storage.cassandra.tables import Tables, TableSession
 from tests.storage.cassandra.times_support import WALL, TimesCase
 
 HERE = Place(7, 1)
 TICK = 0.25
 SETTLE = 2.5
+AGE = "queuey_stable_time_age_seconds"
 
 
 class Front:
@@ -361,3 +364,71 @@ class ModesTests(WatchCase):
         self.pass_time(30)
         self.assertIn("host9", str(front.keeper.reason))
         sole.stamp()
+
+
+class CountsTests(WatchCase):
+    """What is counted of clocks, and of W."""
+
+    def peers(self, front: Front) -> dict[str, float]:
+        (metric,) = [one for one in front.keeper.metrics if one.name == "queuey_clock_peer_offset_seconds"]
+        assert isinstance(metric, Gauge)
+        return {labels[0]: round(seconds, 3) for labels, seconds in metric.read().items()}
+
+    def offset(self, front: Front) -> float | None:
+        return value(front.keeper.metrics, "queuey_clock_offset_seconds")
+
+    def test_offsets(self) -> None:
+        front = self.make(1, 0.125)
+        self.assertEqual((self.offset(front), self.peers(front)), (None, {}))
+        front.begin()
+        self.assertAlmostEqual(self.offset(front) or 0, 0.125, 5)
+        self.assertEqual(self.peers(front), {"node 10.0.0.1": -0.125})
+
+    def test_one_that_is_off_is_told(self) -> None:
+        front = self.make(1, 3)
+        front.begin()
+        self.assertAlmostEqual(self.offset(front) or 0, 3, 5)
+        self.assertIsNone(value(front.keeper.metrics, AGE))
+
+    def test_what_was_known_is_forgotten(self) -> None:
+        front = self.serving(1, 0.125)
+        front.session.away = True
+        self.pass_time(30)
+        self.assertIsNotNone(self.offset(front))
+        self.pass_time(40)
+        self.assertEqual((self.offset(front), self.peers(front)), (None, {}))
+
+    def test_other_front_ends(self) -> None:
+        """Their rows tell their clocks to some seconds, of which the least that is possible is shown."""
+        front = self.serving()
+        for seconds in range(0, 60, 5):
+            for number, ahead in ((2, 8), (3, 0)):
+                row = UUID(int=number), f"host{number}", "many", from_seconds(WALL + seconds + ahead), 0
+                self.tables.run("INSERT INTO queuey.frontends", ("frontend", *row))
+            self.pass_time(5)
+        right, off = (f"front end on host{number} ({UUID(int=number)})" for number in (3, 2))
+        peers = self.peers(front)
+        self.assertEqual(sorted(peers), [off, right, "node 10.0.0.1"])
+        self.assertEqual((peers[right], peers["node 10.0.0.1"]), (0, 0))
+        self.assertApproximates(peers[off], 3, 0.1)
+
+    def test_the_age_of_w(self) -> None:
+        """It is what a write may take, whatever is in flight."""
+        front = self.make(1)
+        self.assertIsNone(value(front.keeper.metrics, AGE))
+        front = self.serving()
+        self.assertEqual(value(front.keeper.metrics, AGE), SETTLE)
+        front.keeper.begin([Wanted(HERE)], True)
+        self.pass_time(1)
+        self.assertEqual(value(front.keeper.metrics, AGE), SETTLE)
+
+    def test_late_writes(self) -> None:
+        front = self.serving()
+        flight = front.keeper.begin([Wanted(HERE)], False)
+        self.pass_time(2.25)
+        self.refuses(lambda: front.keeper.landed(flight), "unknown")
+        self.assertEqual(counted(front.keeper.metrics, "queuey_late_writes_total"), {(): 1})
+
+    def test_no_lease(self) -> None:
+        names = [metric.name for metric in self.make(1).keeper.metrics]
+        self.assertEqual([name for name in names if "lease" in name], [])

@@ -11,17 +11,18 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from queuey.errors import Unavailable
+from queuey.model.counts import Histogram
 from queuey.storage.cassandra.cluster.layers import (
     Bounded,
     Bounds,
     Limits,
     Metered,
     Retrying,
-    Sample,
     Timed,
     layered,
 )
 from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Kind, Level, Statement, StatementRefused, Verdict
+from tests.counted import counted
 from tests.storage.cassandra.fakes import NODE, Asked, FakeSession
 
 READ = Statement("SELECT", Kind.READ)
@@ -51,8 +52,7 @@ class EveryLayerTests(LayerCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.samples: list[Sample] = []
-        self.session = layered(self.inner, self.clock, Bounds(), LIMITS, lambda: 0.5, self.samples.append)
+        self.session = layered(self.inner, self.clock, Bounds(), LIMITS, lambda: 0.5)
 
     def test_they_provide_the_interface(self) -> None:
         verifyObject(ICQLSession, self.session)
@@ -75,7 +75,12 @@ class EveryLayerTests(LayerCase):
                 Asked("transact", ("INSERT IF NOT EXISTS",), (("b",),), None),
             ],
         )
-        self.assertEqual([sample.outcome for sample in self.samples], ["ok"] * 4)
+        metrics = self.session.metrics
+        self.assertEqual(
+            counted(metrics, "queuey_cassandra_request_duration_seconds"),
+            {("read",): 2, ("write",): 1, ("transaction",): 1},
+        )
+        self.assertEqual(counted(metrics, "queuey_cassandra_errors_total"), {})
 
     def test_the_ends_are_handed_on(self) -> None:
         self.successResultOf(self.session.connect())
@@ -266,6 +271,7 @@ class RetryingTests(LayerCase):
             self.clock.advance(0.02)
             self.assertEqual(self.successResultOf(answer), "done")
             self.assertEqual(self.inner.asked[-1], self.inner.asked[-2])
+        self.assertEqual(counted(self.session.metrics, "queuey_cassandra_retries_total"), {(): 3})
 
     def test_pauses_grow_up_to_a_second(self) -> None:
         self.inner.script.extend(gone() for _ in range(20))
@@ -352,15 +358,26 @@ class RetryingTests(LayerCase):
 
 class MeteredTests(LayerCase):
     def test_what_is_told(self) -> None:
-        samples: list[Sample] = []
-        session = Metered(self.inner, self.clock, samples.append)
-        ends: list[Any] = [[], gone("no"), gone("unknown"), StatementRefused("x"), ValueError("x")]
+        session = Metered(self.inner, self.clock)
+        ends: list[Any] = [[], gone("no"), gone("no"), gone("unknown"), StatementRefused("x"), ValueError("x")]
         for end in ends:
             answer = session.execute(READ, (), Level.QUORUM)
             self.clock.advance(0.25)
             self.inner.answer(end)
             answer.addErrback(lambda failure: None)
         session.transact(CLAIM, ()).addErrback(lambda failure: None).cancel()
-        outcomes = ["ok", "no", "unknown", "refused", "defect"]
-        expected = [Sample(Kind.READ, Level.QUORUM, outcome, 0.25) for outcome in outcomes]
-        self.assertEqual(samples, [*expected, Sample(Kind.TRANSACTION, None, "cancelled", 0.0)])
+        self.assertEqual(
+            counted(session.metrics, "queuey_cassandra_errors_total"),
+            {
+                ("read", "unavailable"): 2,
+                ("read", "unknown"): 1,
+                ("read", "refused"): 1,
+                ("read", "defect"): 1,
+                ("transaction", "cancelled"): 1,
+            },
+        )
+        self.assertEqual(
+            counted(session.metrics, "queuey_cassandra_request_duration_seconds"), {("read",): 6, ("transaction",): 1}
+        )
+        (durations,) = [metric for metric in session.metrics if isinstance(metric, Histogram)]
+        self.assertEqual(durations.of(("read",)).sum, 6 * 0.25)

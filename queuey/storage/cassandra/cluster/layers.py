@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from queuey.errors import Unavailable
+from queuey.model.counts import SECONDS, Counter, Histogram, Metric, gauge
 from queuey.storage.cassandra.cluster.port import (
     AccessRefused,
     Bound,
@@ -73,20 +74,6 @@ class Limits:
     attempts: float = 5.0
 
 
-@attrs.frozen
-class Sample:
-    """One call that is over.
-
-    :ivar level: ``None`` for a lightweight transaction.
-    :ivar outcome: ``ok``, ``no`` or ``unknown`` of what is Unavailable, ``refused``, ``cancelled``, or ``defect``.
-    """
-
-    kind: Kind
-    level: Level | None
-    outcome: str
-    seconds: float
-
-
 class Request:
     """One call, as the layers look at it."""
 
@@ -109,10 +96,9 @@ def layered(
     bounds: Bounds,
     limits: Limits,
     random: Callable[[], float],
-    count: Callable[[Sample], None] | None,
 ) -> ICQLSession:
-    """A session with all layers around it; that which counts only where somebody does."""
-    counted: ICQLSession = session if count is None else Metered(session, clock, count)
+    """A session with all layers around it."""
+    counted: ICQLSession = Metered(session, clock)
     layered: ICQLSession = Timed(Bounded(Retrying(counted, clock, limits, random), bounds), clock, limits)
     return layered
 
@@ -123,6 +109,7 @@ class Layer:
 
     def __init__(self, inner: ICQLSession) -> None:
         self._inner = inner
+        self.metrics: Sequence[Metric] = inner.metrics
 
     def _pass(self, request: Request, send: Send) -> Deferred[Any]:
         return send()
@@ -204,6 +191,11 @@ class Bounded(Layer):
         self._queue: deque[_Waiting] = deque()
         self._waiting = self._waiting_size = 0
         self._draining = False
+        self.metrics = (
+            gauge("queuey_cassandra_requests_in_flight", "Requests to Cassandra under way.", lambda: self._count),
+            gauge("queuey_cassandra_requests_waiting", "Requests that wait for their turn.", lambda: self._waiting),
+            *inner.metrics,
+        )
 
     def _pass(self, request: Request, send: Send) -> Deferred[Any]:
         size = request.size()
@@ -279,6 +271,8 @@ class Retrying(Layer):
         self._random = random
         self._closed = False
         self._pauses: set[Deferred[Any]] = set()
+        self._retries = Counter("queuey_cassandra_retries_total", "Further attempts at requests to Cassandra.")
+        self.metrics = (self._retries, *inner.metrics)
 
     def _pass(self, request: Request, send: Send) -> Deferred[Any]:
         if not request.again or request.kind not in (Kind.READ, Kind.WRITE):
@@ -296,8 +290,12 @@ class Retrying(Layer):
             return fail(Unavailable(error.text, applied=applied, retry_after=error.retry_after))
         wait = deferLater(self._clock, pause, lambda: None)
         self._pauses.add(wait)
-        wait.addBoth(self._waited, wait).addCallback(lambda none: send())
+        wait.addBoth(self._waited, wait).addCallback(lambda none: self._send_again(send))
         return wait.addErrback(self._failed, send, attempts)
+
+    def _send_again(self, send: Send) -> Deferred[Any]:
+        self._retries.add()
+        return send()
 
     def _waited(self, result: Any, wait: Deferred[Any]) -> Any:
         self._pauses.discard(wait)
@@ -328,29 +326,48 @@ class _Attempts:
 
 
 class Metered(Layer):
-    """Tells how each call went, and how long it took.
+    """Counts how each attempt went, and how long it took."""
 
-    :param count: takes the samples; it must not raise.
-    """
-
-    def __init__(self, inner: ICQLSession, clock: IReactorTime, count: Callable[[Sample], None]) -> None:
+    def __init__(self, inner: ICQLSession, clock: IReactorTime) -> None:
         super().__init__(inner)
         self._clock = clock
-        self._count = count
+        self._errors = Counter(
+            "queuey_cassandra_errors_total",
+            "Attempts at requests to Cassandra that failed: what was asked, and how it failed.",
+            ("request", "kind"),
+        )
+        self._durations = Histogram(
+            "queuey_cassandra_request_duration_seconds",
+            "Seconds that attempts at requests to Cassandra took, whatever came of them.",
+            SECONDS,
+            ("request",),
+        )
+        self.metrics = (self._errors, self._durations, *inner.metrics)
 
     def _pass(self, request: Request, send: Send) -> Deferred[Any]:
         return send().addBoth(self._over, request, self._clock.seconds())
 
     def _over(self, result: T, request: Request, began: float) -> T:
-        outcome = _outcome(result) if isinstance(result, Failure) else "ok"
-        self._count(Sample(request.kind, request.level, outcome, self._clock.seconds() - began))
+        name = _NAMES[request.kind]
+        if isinstance(result, Failure):
+            self._errors.add((name, _kind(result)))
+        self._durations.observe(self._clock.seconds() - began, (name,))
         return result
 
 
-def _outcome(failure: Failure) -> str:
+_NAMES: Final = {
+    Kind.READ: "read",
+    Kind.WRITE: "write",
+    Kind.TRANSACTION: "transaction",
+    Kind.DEFINITION: "definition",
+}
+
+
+def _kind(failure: Failure) -> str:
+    """How a request failed: ``unavailable`` is certainly not done, and nobody knows of what is ``unknown``."""
     error = failure.value
     if isinstance(error, Unavailable):
-        return error.applied
+        return "unavailable" if error.applied == "no" else "unknown"
     if isinstance(error, CancelledError):
         return "cancelled"
     return "refused" if isinstance(error, (StatementRefused, AccessRefused)) else "defect"

@@ -6,14 +6,15 @@ Values go in and come out as plain Python values: ``int``, ``str``, ``bytes``, `
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
+from queuey.model.counts import Gauge, Metric
 from queuey.model.values import frozen
 
 Row = tuple[Any, ...]
@@ -96,6 +97,8 @@ class ICQLSession(Interface):
     :class:`StatementRefused`, which is a defect of this room, and one whose values are too large with
     :class:`TooLarge`. Where the cluster takes our rights away meanwhile, any may fail with :class:`AccessRefused`.
     """
+
+    metrics: Sequence[Metric] = Attribute("What is counted of it, each under a name of its own.")
 
     def connect() -> Deferred[None]:
         """Find the cluster, and open connections to it; may be called again after it failed.
@@ -187,3 +190,14 @@ class AccessRefused(Exception):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
+
+
+def connection_gauge(read: Callable[[], Mapping[str, int]]) -> Gauge:
+    """How many connections a session has.
+
+    :param read: how many to each node, by its address; 0 to those that it has none to and would have.
+    """
+    text = "Connections to a node of Cassandra."
+    return Gauge(
+        "queuey_cassandra_connections", text, ("node",), lambda: {(node,): count for node, count in read().items()}
+    )

@@ -19,10 +19,12 @@ from queuey.deferreds import bounded, deferred
 from queuey.errors import QueueyError, Unavailable
 from queuey.logs import EventLog
 from queuey.model.clock import SteadyClock
+from queuey.model.counts import Counter, Metric, gauge
 from queuey.model.stable import LONG_CLASS, Flight, FrontEnd, Limits, Place, Wanted
 from queuey.model.timeid import MessageId, Ticks
 from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Statement
 from queuey.storage.cassandra.times.waiting import growing
+from queuey.storage.gauges import stable_time_age
 
 __all__ = ["LONG_CLASS", "Flight", "Limits", "Place", "Times", "Wanted"]
 
@@ -149,17 +151,21 @@ class MachineClock:
 
 
 class Follower:
-    """Keeps our clock after that of the machine, and says where somebody set that one."""
+    """Keeps our clock after that of the machine, and says where somebody set that one.
+
+    :ivar ahead: seconds by which that of the machine was ahead of ours when it was last looked at.
+    """
 
     _log = EventLog(Logger(namespace="queuey.storage"))
 
     def __init__(self, clock: OwnClock) -> None:
         self._clock = clock
         self._said = False
+        self.ahead: float | None = None
 
     def follow(self, step: bool) -> None:
         """See OwnClock."""
-        ahead = self._clock.follow(step)
+        self.ahead = ahead = self._clock.follow(step)
         if abs(ahead) > NOTABLE and not self._said:
             self._log.warn(
                 "clock-set",
@@ -313,6 +319,7 @@ class Keeper:
     :param timer: whose timers it uses.
     :ivar pace: of everything that the front end does by itself.
     :ivar tenure: see Times.
+    :ivar metrics: what is counted of all this.
     """
 
     def __init__(
@@ -334,6 +341,16 @@ class Keeper:
         self._trouble = Trouble()
         self._ready: Deferred[None] = Deferred()
         self._running: list[Deferred[None]] = []
+        self._late = Counter("queuey_late_writes_total", "Writes that were acknowledged too late to be promised.")
+        self.metrics: tuple[Metric, ...] = (
+            stable_time_age(lambda: rules.age(*clock.read())),
+            self._late,
+            gauge(
+                "queuey_clock_machine_offset_seconds",
+                "Seconds by which the clock of the machine is ahead of the time that this front end serves by.",
+                lambda: self._follower.ahead,
+            ),
+        )
 
     def now(self) -> Ticks:
         """See Times."""
@@ -345,7 +362,11 @@ class Keeper:
 
     def landed(self, flight: Flight) -> None:
         """See Times."""
-        self._front.landed(flight, self._clock.read()[0])
+        try:
+            self._front.landed(flight, self._clock.read()[0])
+        except Unavailable:
+            self._late.add()
+            raise
 
     def lost(self, flight: Flight) -> None:
         """See Times."""

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from queuey.errors import Unavailable
 from queuey.logs import EventLog
+from queuey.model.counts import Counter, gauge
 from queuey.model.lease import Beat, Lease, LeaseRow, Terms
 from queuey.model.stable import Limits, Place, SoleFrontEnd
 from queuey.model.timeid import MessageId, Ticks
@@ -36,6 +37,10 @@ AGAIN: Final = 0.5
 """Seconds after a beat that failed."""
 
 KEY: Final = "lease"
+
+TAKEN: Final = ("taken",)
+LOST: Final = ("lost",)
+RELEASED: Final = ("released",)
 
 
 class LeaseTable:
@@ -122,6 +127,18 @@ class LeaseKeeper(Keeper):
         self._table = LeaseTable(session, keyspace, self.pace)
         self._announced = Trouble()
         self._waits_for = ""
+        self._changes = Counter(
+            "queuey_lease_changes_total", "How often this front end took, lost or released the lease.", ("change",)
+        )
+        self.metrics = (
+            *self.metrics,
+            gauge(
+                "queuey_lease_held",
+                "Whether this front end holds the lease.",
+                lambda: self._rules.lease.holds(self._clock.read()[0]),
+            ),
+            self._changes,
+        )
 
     def stable(self, place: Place, slow: bool = False, weak: bool = False) -> MessageId:
         """See Times; the consistency of the queue makes no difference here."""
@@ -203,6 +220,7 @@ class LeaseKeeper(Keeper):
         self._rules.why = "This front end could not renew its lease of the cluster in time."
         self._rules.serve()
         self.tenure += 1
+        self._changes.add(TAKEN)
         self._waits_for = ""
         self._log.info("lease-taken", "this front end holds the lease of the cluster, and serves")
         self.be_ready()
@@ -217,6 +235,7 @@ class LeaseKeeper(Keeper):
             pause = await self._beat()
             if pause < 0:
                 break
+        self._changes.add(LOST)
         self._log.warn("lease-lost", "the lease of the cluster was not renewed in time; it is taken anew")
         self._trouble.afresh()
 
@@ -268,6 +287,7 @@ class LeaseKeeper(Keeper):
     async def _release(self) -> None:
         beat = self._rules.release()
         if beat is not None:
+            self._changes.add(RELEASED)
             await self._table.change(beat)
 
     async def _announce(self) -> None:

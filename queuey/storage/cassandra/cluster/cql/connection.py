@@ -262,6 +262,11 @@ class ReactorConnection(Connection):  # type: ignore[misc]
     def _reach(self, host: str, port: int) -> Deferred[Any]:
         return self.loop.endpoint(host, port, self.connect_timeout).connect(_Once(_Wire(self)))
 
+    @property
+    def is_made(self) -> bool:
+        """Whether the node has taken it, and it has not ended."""
+        return self._transport is not None
+
     def made(self, transport: Any) -> None:
         """There is a connection."""
         self._transport = transport

@@ -7,13 +7,13 @@ in the reactor's thread, where the answers arrive too.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from cassandra import ConsistencyLevel
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
-from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionPolicy, TokenAwarePolicy
+from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionPolicy, HostDistance, TokenAwarePolicy
 from cassandra.pool import Host
 from cassandra.query import BatchStatement, BatchType, PreparedStatement, SimpleStatement
 from twisted.internet.defer import Deferred, DeferredLock, fail
@@ -25,6 +25,7 @@ from zope.interface import implementer
 from queuey.deferreds import Question, deferred
 from queuey.errors import Unavailable
 from queuey.logs import EventLog
+from queuey.model.counts import Metric
 from queuey.storage.cassandra.cluster.cql.connection import Loop, connection_class
 from queuey.storage.cassandra.cluster.cql.errors import Attempts, of_connecting, of_request
 from queuey.storage.cassandra.cluster.port import (
@@ -41,6 +42,7 @@ from queuey.storage.cassandra.cluster.port import (
     Verdict,
     check_size,
     check_values,
+    connection_gauge,
 )
 from queuey.storage.cassandra.cluster.settings import SessionSettings
 from queuey.storage.cassandra.cluster.speakers import speakers
@@ -86,6 +88,7 @@ class CQLSession:
         self._prepared: dict[str, PreparedStatement] = {}
         self._preparing: dict[str, Question[PreparedStatement]] = {}
         self._under_way = _UnderWay()
+        self.metrics: Sequence[Metric] = (connection_gauge(self._connections),)
 
     # Beginning and end
 
@@ -145,6 +148,19 @@ class CQLSession:
         session = self._session
         pools = [] if session is None else list(session.get_pools())
         return sorted((pool.host for pool in pools if pool.host.is_up and not pool.is_shutdown), key=_place)
+
+    def _connections(self) -> Mapping[str, int]:
+        """How many connections there are to each node that may be asked, and to others that have one."""
+        if self._cluster is None or self._loop is None:
+            return {}
+        distance = self._cluster.profile_manager.distance
+        known = [host for host in self._cluster.metadata.all_hosts() if distance(host) != HostDistance.IGNORED]
+        found = dict.fromkeys([host.address for host in known], 0)
+        for connection in self._loop.open:
+            if connection.is_made:
+                address = connection.endpoint.address
+                found[address] = found.get(address, 0) + 1
+        return found
 
     # Requests
 

@@ -303,6 +303,10 @@ class Pool:
         """Those that there is a connection to."""
         return tuple(node.node for _, node in sorted(self._nodes.items()) if node.wires)
 
+    def connections(self) -> Mapping[str, int]:
+        """How many connections there are to each node."""
+        return {address: len(node.wires) for address, node in sorted(self._nodes.items())}
+
     def choose(self, tried: Collection[str]) -> tuple[ThriftNode, Wire] | None:
         """The connection with the least to do, of a node that was not tried before if there is one."""
         self._turn += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, TypeVar
 
@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
+from queuey.model.counts import Metric
 from queuey.storage.cassandra.cluster.port import (
     Bound,
     ICQLSession,
@@ -27,6 +28,7 @@ from queuey.storage.cassandra.cluster.port import (
     Verdict,
     check_size,
     check_values,
+    connection_gauge,
 )
 from queuey.storage.cassandra.cluster.settings import SessionSettings
 from queuey.storage.cassandra.cluster.speakers import speakers
@@ -111,6 +113,7 @@ class ThriftSession:
         self._connected = False
         self._closed = False
         self._calls: set[Deferred[Any]] = set()
+        self.metrics: Sequence[Metric] = (connection_gauge(self._counted),)
 
     # Beginning and end
 
@@ -141,6 +144,10 @@ class ThriftSession:
             call.cancel()
         if self._pool is not None:
             await self._pool.close()
+
+    def _counted(self) -> Mapping[str, int]:
+        """How many connections there are to each node."""
+        return self._pool.connections() if self._pool is not None and self._connected else {}
 
     # Requests
 
