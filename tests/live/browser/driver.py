@@ -92,8 +92,8 @@ class PageServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, page: bytes) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, page: bytes, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.page = page
         self.results: queue.Queue[bytes] = queue.Queue()
 
@@ -104,12 +104,13 @@ class PageServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(page: str | None = None) -> Iterator[PageServer]:
+def serving(page: str | None = None, port: int = 0) -> Iterator[PageServer]:
     """Serve a page until the block ends.
 
     :param page: its HTML; without it, what is in ``page.html``.
+    :param port: 0 is any that is free.
     """
-    with PageServer((HERE / "page.html").read_bytes() if page is None else page.encode("utf-8")) as server:
+    with PageServer((HERE / "page.html").read_bytes() if page is None else page.encode("utf-8"), port) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:
@@ -120,13 +121,14 @@ def serving(page: str | None = None) -> Iterator[PageServer]:
 
 
 @contextmanager
-def browsing(chromium: str, url: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def browsing(chromium: str, url: str, folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     """Open an address in a browser that knows nothing yet, and end all of it with the block.
 
     :param folder: an empty one, for its profile and its output.
+    :param options: more of them; the last one of a name counts.
     """
     environment = {**os.environ, "HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)}
-    command = [chromium, *OPTIONS, f"--user-data-dir={folder / 'profile'}", url]
+    command = [chromium, *OPTIONS, *options, f"--user-data-dir={folder / 'profile'}", url]
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -164,13 +166,23 @@ def visit(chromium: str, server: PageServer, query: str, folder: Path) -> Any:
     :param query: what the page is told, urlencoded.
     :raise AssertionError: where no result comes, with what the browser printed.
     """
-    deadline = time.monotonic() + LIMIT
     with browsing(chromium, f"{server.origin}/?{query}", folder) as process:
-        while time.monotonic() < deadline:
-            try:
-                return json.loads(server.results.get(timeout=0.2))
-            except queue.Empty:
-                if process.poll() is not None:
-                    break
+        return result(process, server, folder)
+
+
+def result(process: subprocess.Popen[bytes], server: PageServer, folder: Path) -> Any:
+    """Wait for what a page has to tell.
+
+    :param server: that it tells it.
+    :param folder: that the browser writes to.
+    :raise AssertionError: where no result comes, with what the browser printed.
+    """
+    deadline = time.monotonic() + LIMIT
+    while time.monotonic() < deadline:
+        try:
+            return json.loads(server.results.get(timeout=0.2))
+        except queue.Empty:
+            if process.poll() is not None:
+                break
     output = (folder / "output").read_text(encoding="utf-8", errors="replace")
     raise AssertionError(f"no result from the browser, whose exit status is {process.returncode}:\n{output}")
