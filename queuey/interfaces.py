@@ -253,6 +253,13 @@ class IStore(IMessageStore, IQueueStore):
             look for himself.
         """
 
+    def troubles() -> Mapping[str, str]:
+        """What keeps this front end from serving though the store may answer, from what is known already.
+
+        :return: a sentence for each of ``clock`` (ours is too far from those of the others) and ``lease`` (another
+            front end has the store to itself) that is in the way; nothing where none is.
+        """
+
     def close() -> Deferred[None]:
         """End: what was accepted is finished, what comes later fails with ``Unavailable``.
 

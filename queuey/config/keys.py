@@ -89,6 +89,8 @@ REQUEST_TIMEOUT: Final = Key(
 IDLE_TIMEOUT: Final = Key("server", "idle_timeout", "75", "0.1 to 86400 seconds", RELOAD, values.seconds(0.1, 86400))
 MAX_CONNECTIONS: Final = Key("server", "max_connections", "10000", "1 to 1000000", RELOAD, values.integer(1, 1_000_000))
 STOP_TIMEOUT: Final = Key("server", "stop_timeout", "30", "0 to 3600 seconds", RELOAD, values.seconds(0, 3600))
+DRAIN_PAUSE: Final = Key("server", "drain_pause", "0", "0 to 3600 seconds", RELOAD, values.seconds(0, 3600))
+DISK_FLOOR: Final = Key("server", "disk_floor", "64MiB", "1 byte to 1024TiB", RELOAD, values.size(1, 1 << 50))
 FORWARDED: Final = Key(
     "server",
     "forwarded",
@@ -329,6 +331,8 @@ SERVER: Final[tuple[Key[Any], ...]] = (
     IDLE_TIMEOUT,
     MAX_CONNECTIONS,
     STOP_TIMEOUT,
+    DRAIN_PAUSE,
+    DISK_FLOOR,
     FORWARDED,
     OPS,
     OPS_TOKEN,

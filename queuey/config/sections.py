@@ -117,6 +117,8 @@ def server(reader: Reader, endpoint: str) -> ServerSettings:
         idle_timeout=reader.value(keys.IDLE_TIMEOUT),
         max_connections=reader.value(keys.MAX_CONNECTIONS),
         stop_timeout=reader.value(keys.STOP_TIMEOUT),
+        drain_pause=reader.value(keys.DRAIN_PAUSE),
+        disk_floor=reader.value(keys.DISK_FLOOR),
         forwarded=reader.value(keys.FORWARDED),
         ops=_ops(reader),
     )

@@ -42,6 +42,8 @@ class ServerSettings:
     :ivar request_timeout: seconds for a whole request to arrive.
     :ivar idle_timeout: seconds that a connection may be idle between requests.
     :ivar stop_timeout: seconds for what is under way when the daemon is to stop.
+    :ivar drain_pause: seconds for which it goes on accepting before that, though it says that it is not ready.
+    :ivar disk_floor: bytes that are free where the data is, or it is not ready.
     :ivar forwarded: proxies whose ``X-Forwarded-For`` is believed.
     :ivar ops: the operators' port.
     """
@@ -54,6 +56,8 @@ class ServerSettings:
     idle_timeout: float
     max_connections: int
     stop_timeout: float
+    drain_pause: float
+    disk_floor: int
     forwarded: tuple[Network, ...]
     ops: OpsSettings = OpsSettings()
 
@@ -294,6 +298,8 @@ def _server(server: ServerSettings) -> Pairs:
         (keys.IDLE_TIMEOUT, seconds_text(server.idle_timeout)),
         (keys.MAX_CONNECTIONS, str(server.max_connections)),
         (keys.STOP_TIMEOUT, seconds_text(server.stop_timeout)),
+        (keys.DRAIN_PAUSE, seconds_text(server.drain_pause)),
+        (keys.DISK_FLOOR, size_text(server.disk_floor)),
         (keys.FORWARDED, " ".join(map(str, server.forwarded))),
         *_ops(server.ops),
     ]

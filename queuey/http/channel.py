@@ -26,6 +26,9 @@ READ_AHEAD: Final = 64 * 1024
 DRAIN_SECONDS: Final = 0.5
 """How long a connection without a request is still kept when the server comes to its end."""
 
+NEWCOMER_SECONDS: Final = 2.0
+"""How long a new connection is kept then: its client is about to ask, and has no other connection to ask on."""
+
 LINGER_SECONDS: Final = 2.0
 LINGER_BYTES: Final = 1024 * 1024
 """How long, and how much, is still read and thrown away after a refusal: a connection that is closed with bytes unread
@@ -38,6 +41,7 @@ class House(Protocol):
     hooks: Hooks
     limits: Limits
     forwarded: Sequence[Network]
+    leaving: bool
     draining: bool
 
     def arrived(self, channel: Channel) -> None:
@@ -85,6 +89,7 @@ class Channel(protocol.Protocol):
         self._limits = site.limits
         self._reader: HeadReader | None = None
         self._started = 0.0
+        self._new = True
         self._request: Request | None = None
         self._body: Body | None = None
         self._collected = bytearray()
@@ -143,7 +148,7 @@ class Channel(protocol.Protocol):
     @property
     def ending(self) -> bool:
         """Whether no other request can come after the one at hand."""
-        return self._body is not None or self.site.draining
+        return self._body is not None or self.site.leaving
 
     def drain(self) -> None:
         """Close after the request at hand, or after one that is on its way; if none comes, in a moment.
@@ -154,6 +159,8 @@ class Channel(protocol.Protocol):
         """
         if self._stage is Stage.WAITING:
             self._rest()
+            if self._new:
+                self.deadline = max(self.deadline, self._started + NEWCOMER_SECONDS)
         elif self._stage is Stage.HANDLING and self._body is not None:
             self._break_body(STOPPING)
 
@@ -289,6 +296,7 @@ class Channel(protocol.Protocol):
 
     def _meet(self, head: Head, reader: HeadReader) -> None:
         """Begin with a request whose head is complete."""
+        self._new = False
         self._request = request = Request(self, head, head.line, self._started)
         request.bytes_in = reader.size
         request.max_body = self._limits.max_body
@@ -434,7 +442,7 @@ class Channel(protocol.Protocol):
         self._expects_continue = False
         if self._stage is Stage.CLOSING:
             return
-        if request.closing or incomplete or self.site.draining:
+        if request.closing or incomplete or self.site.leaving:
             self._end(linger=incomplete or self._ahead_size > 0)
             return
         self._rest()

@@ -50,6 +50,7 @@ class Site(ServerFactory[Channel]):
 
     :ivar limits: may be replaced at any time; requests that have begun keep those that they began with.
     :ivar forwarded: the proxies whose X-Forwarded-For is believed; may be replaced, for new connections.
+    :ivar leaving: whether each connection ends with its next answer, which says so; may be set. New ones are taken.
     :ivar draining: whether nothing new is begun any more.
     """
 
@@ -87,6 +88,7 @@ class Site(ServerFactory[Channel]):
         self.limits = limits
         self._now = now
         self.forwarded = forwarded
+        self.leaving = False
         self.draining = False
         self.hooks = Hooks(reactor, resource, new_id, access, render, before_head, streams)
         self._channels: set[Channel] = set()
@@ -147,7 +149,7 @@ class Site(ServerFactory[Channel]):
 
         :return: fires when no connection is left; :meth:`abort` hastens that. May be cancelled, which changes nothing.
         """
-        self.draining = True
+        self.leaving = self.draining = True
         for channel in list(self._channels):
             channel.drain()
         drained: Deferred[None] = Deferred(self._drained_remove)

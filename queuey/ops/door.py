@@ -18,8 +18,11 @@ from queuey.http.limits import Refusal
 from queuey.http.wire import Request
 from queuey.ops import faults
 from queuey.ops.faults import Failed
+from queuey.ops.health import HealthPage
 
 RPC: Final = b"/rpc"
+LIVE: Final = b"/live"
+READY: Final = b"/ready"
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 """Names by which the port may always be asked for: no page of another origin has them."""
@@ -50,6 +53,8 @@ class Door(Resource):
     """The root of the operators' port.
 
     :param pages: what there is, by its path.
+    :param health: pages that everybody may ask for, by any name of the port and without the token: whoever watches many
+        daemons has neither. Those who would be let in are told more.
     :param hosts: names by which the port may be asked for besides those of loopback, as they are now.
     :param token: the SHA-256 digest of what has to be shown, as it is now, or ``None``.
     """
@@ -59,19 +64,24 @@ class Door(Resource):
     def __init__(
         self,
         pages: Mapping[bytes, Page],
+        health: Mapping[bytes, HealthPage],
         hosts: Callable[[], tuple[str, ...]],
         token: Callable[[], bytes | None],
     ) -> None:
         super().__init__()
         self._pages = pages
+        self._health = health
         self._hosts = hosts
         self._token = token
 
     def render(self, request: Request) -> Any:
         """Let a request in, or say why not; strangers keep no connection, of which there are few."""
-        if any(name in request.fields for name in _BROWSERS) or not self._is_ours(request):
-            request.closing = True
-            return _refuse(request, 403, "forbidden", "This port is not for browsers, and has other names.")
+        if any(name in request.fields for name in _BROWSERS):
+            return self._forbid(request)
+        if request.path in self._health:
+            return self._tell(request, self._health[request.path])
+        if not self._is_ours(request):
+            return self._forbid(request)
         if not self._shows_token(request):
             request.closing = True
             headers = ((b"WWW-Authenticate", b"Bearer"),)
@@ -80,12 +90,22 @@ class Door(Resource):
         if page is None:
             return _refuse(request, 404, "nothing-here", "There is nothing at this path.")
         if request.method not in page.methods:
-            allow = b", ".join(page.methods)
-            text = f"This path takes {allow.decode()}."
-            return _refuse(request, 405, "method-not-allowed", text, ((b"Allow", allow),))
+            return _refuse_method(request, page.methods)
         if request.method == b"POST" and not _is_json(request):
             return _refuse(request, 415, "unsupported-media-type", "The body is application/json.")
         return page.resource.render(request)
+
+    @staticmethod
+    def _forbid(request: Request) -> bytes:
+        request.closing = True
+        return _refuse(request, 403, "forbidden", "This port is not for browsers, and has other names.")
+
+    def _tell(self, request: Request, page: HealthPage) -> Any:
+        if request.method not in READ:
+            return _refuse_method(request, READ)
+        known = self._is_ours(request) and self._shows_token(request)
+        request.closing = request.closing or not known
+        return page.tell(request, reasons=known)
 
     def _is_ours(self, request: Request) -> bool:
         host = request.getRequestHostname().decode("latin-1").lower()
@@ -108,6 +128,12 @@ def _is_json(request: Request) -> bool:
         return False
     kind, _, parameters = kinds[0].lower().partition(b";")
     return kind.strip() == b"application/json" and parameters.strip() in (b"", b"charset=utf-8", b'charset="utf-8"')
+
+
+def _refuse_method(request: Request, methods: tuple[bytes, ...]) -> bytes:
+    allow = b", ".join(methods)
+    text = f"This path takes {allow.decode()}."
+    return _refuse(request, 405, "method-not-allowed", text, ((b"Allow", allow),))
 
 
 def _refuse(

@@ -20,6 +20,7 @@ from queuey.service.assembly import assemble
 from queuey.service.daemon import QueueyService, Starter, StartRefused
 from queuey.service.listening import Listeners
 from queuey.service.places import LogPlace, log_place
+from queuey.service.supervision import own_supervisor
 from queuey.storage import make_store
 
 _STANDARD_ERROR = 2
@@ -59,7 +60,7 @@ def makeService(options: Options) -> IService:
         sys.exit(1)
     house = assemble(settings, reactor, time.time, store, log, lambda: make_web(reactor))
     sys.excepthook = _quiet_about_refusals
-    return QueueyService(reactor, house, Listeners(), place, starter)
+    return QueueyService(reactor, house, Listeners(), Listeners(), place, starter, own_supervisor(reactor))
 
 
 def _open_log(settings: Settings, place: LogPlace) -> LogObserver:

@@ -48,11 +48,14 @@ from queuey.http.wire import Limits, Request, Site
 from queuey.interfaces import IStore, IWeb
 from queuey.logs import LogObserver, access_logger
 from queuey.model.counts import Metric, forget
-from queuey.ops.methods.daemon import Draining
+from queuey.ops.draining import Draining
+from queuey.ops.health import Health
 from queuey.ops.metrics.page import MetricsPage
+from queuey.service.health import free_bytes, liveness, readiness
 from queuey.service.in_force import InForce
 from queuey.service.metering import of_the_daemon, of_the_door
-from queuey.service.operators import new_key, operators_site
+from queuey.service.operators import in_thread, new_key, operators_site
+from queuey.service.pulse import Pulse
 
 
 @attrs.frozen
@@ -70,6 +73,9 @@ class House:
     log: LogObserver
     ops: Site
     metrics: tuple[Metric, ...]
+    draining: Draining
+    ready: Health
+    pulse: Pulse
 
     def use(self, settings: Settings) -> None:
         """Put other settings in force, all at once."""
@@ -127,7 +133,15 @@ def assemble(
         V2Settlements(groups),
         V2Moving(groups),
     )
-    draining = Draining()
+    draining = Draining(reactor.seconds)
+    pulse = Pulse(reactor)
+    ready = readiness(
+        store,
+        draining,
+        lambda: in_force.settings,
+        lambda folder: in_thread(reactor, lambda: free_bytes(folder)),
+        reactor,
+    )
     root = make_root(
         (*v1.routes(), *api.routes(v2)),
         api.open_routes(Description()),
@@ -176,10 +190,12 @@ def assemble(
         exchange,
         groups,
         draining,
+        liveness(pulse, reactor),
+        ready,
         lambda: {"connections": site.connections, "requests": site.busy},
         MetricsPage(metrics, reactor, let_go) if metrics else None,
     )
-    return House(in_force, users, store, site, waits, log, ops, metrics)
+    return House(in_force, users, store, site, waits, log, ops, metrics, draining, ready, pulse)
 
 
 def settle(settings: Settings) -> float:

@@ -24,6 +24,7 @@ from queuey.service import signals
 from queuey.service.assembly import House
 from queuey.service.listening import Listeners
 from queuey.service.places import LogPlace, welcome
+from queuey.service.supervision import Supervisor
 
 _GC_THRESHOLDS: Final = (20_000, 20, 20)
 """Objects made before the youngest are looked through, and how much more seldom each older generation is."""
@@ -75,20 +76,37 @@ class QueueyService(Service):
 
     name = "queuey"
 
-    def __init__(self, reactor: Any, house: House, listeners: Listeners, place: LogPlace, starter: Starter) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        house: House,
+        listeners: Listeners,
+        ops_listeners: Listeners,
+        place: LogPlace,
+        starter: Starter,
+        supervisor: Supervisor,
+    ) -> None:
         """
         :param reactor: the reactor that will run.
         :param house: everything that was put together from the settings.
-        :param listeners: what will listen.
+        :param listeners: what will listen for clients.
+        :param ops_listeners: what will listen for operators, and does so to the end.
         :param place: where the log goes.
         :param starter: whoever starts the daemon.
+        :param supervisor: the service manager.
         """
         self._reactor = reactor
         self._house = house
         self._listeners = listeners
         self._place = place
+        self._ops_listeners = ops_listeners
         self._starter = starter
+        self._supervisor = supervisor
+        self._standing = ""
+        self._pausing: Deferred[None] | None = None
+        self._hurry = False
         self._stopping = False
+        self._leaves = False
 
     def setServiceParent(self, parent: Any) -> None:
         """Join an application, and let it log as the settings say."""
@@ -101,16 +119,19 @@ class QueueyService(Service):
         server = self._house.in_force.settings.server
         try:
             self._listeners.listen(self._reactor, server.http, self._house.site)
-            self._listeners.listen(self._reactor, server.ops.listen, self._house.ops)
+            self._ops_listeners.listen(self._reactor, server.ops.listen, self._house.ops)
         except QueueyError as error:
+            self._listeners.stop()
             self._refuse_start(error)
 
     def startService(self) -> None:
         """Open the store, in the process that serves, and say what is served."""
+        self._supervisor.status("opens the store")
         try:
             self._house.store.open()
         except QueueyError as error:
             self._listeners.stop()
+            self._ops_listeners.stop()
             self._refuse_start(error)
         super().startService()
         _collect_less()
@@ -123,12 +144,14 @@ class QueueyService(Service):
                 signal.SIGUSR1: self._house.log.reopen,
             },
         )
+        self._house.pulse.start()
+        self._supervisor.beat()
         self._announce()
         self._wait_for_store()
 
     def _wait_for_store(self) -> None:
         """Serve once the store does; a store that is elsewhere may be away for long, and others need not wait then."""
-        leaving = self._reactor.callLater(_STARTER_WAITS, self._starter.leave)
+        leaving = self._reactor.callLater(_STARTER_WAITS, self._started, "waits for its store")
 
         def settled(result: Failure | None) -> None:
             if isinstance(result, Failure):
@@ -137,9 +160,19 @@ class QueueyService(Service):
                 _log.info("durability", "{durable}", durable=self._house.store.promises.durable)
             if leaving.active():
                 leaving.cancel()
+            if isinstance(result, Failure):
                 self._starter.leave()
+            else:
+                self._started("serves")
 
         self._house.store.opened().addBoth(settled)
+
+    def _started(self, status: str) -> None:
+        """Let whoever started the daemon go on."""
+        self._starter.leave()
+        if not self._stopping:
+            self._standing = status
+            self._supervisor.ready(status)
 
     def _give_up(self, failure: Failure) -> None:
         """The store will never serve: say why, and end with status 1."""
@@ -151,14 +184,20 @@ class QueueyService(Service):
             _log.failure("start-refused", "the store failed to open", failure)
             self._starter.tell("queuey: the store failed to open; the log says why")
         _end_badly()
+        self._hurry = True
         self._reactor.callWhenRunning(self._stop)
 
     @deferred
     async def stopService(self) -> None:
-        """Stop accepting, finish what is under way, commit, close.
+        """Say that this is the end, wait for ``drain_pause``, stop accepting, finish what is under way, commit, close.
 
         :return: fires when everything is closed; what is still under way after ``stop_timeout`` is cut off.
         """
+        self._house.draining.stop()
+        self._supervisor.stopping("is about to stop")
+        await self._pause()
+        self._leaves = True
+        self._supervisor.status("finishes what is under way")
         _log.info("stopping", "finishing what is under way")
         await self._listeners.stop()
         self._house.waits.end()
@@ -166,12 +205,32 @@ class QueueyService(Service):
         if not await self._ends_within(limit, self._house.site.drain()):
             _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)
             self._house.site.abort()
-        self._house.ops.abort()
+        self._supervisor.status("closes the store")
         if not await self._ends_within(limit, self._house.store.close()):
             # What was acknowledged is stored; what hangs in a thread of the store ends with the process.
             _log.error("store-stuck", "the store was not closed within {limit} s", limit=limit)
+        # Operators see it through to the end.
+        await self._ops_listeners.stop()
+        self._house.ops.abort()
+        self._house.pulse.stop()
+        self._supervisor.end()
         _log.info("stopped", "queuey {version} has stopped", version=__version__)
         Service.stopService(self)
+
+    async def _pause(self) -> None:
+        """Serve on until whoever spreads requests knows that this front end is to be left out, or is asked again."""
+        seconds = self._house.in_force.settings.server.drain_pause - self._house.draining.lasted
+        if seconds <= 0 or self._hurry:
+            return
+        _log.info("draining", "not ready any more; goes on accepting for {seconds} s", seconds=f"{seconds:g}")
+        self._supervisor.status("is drained, and goes on accepting for a while")
+        self._house.site.leaving = True
+        self._pausing = Deferred()
+        timer = self._reactor.callLater(seconds, self._pausing.callback, None)
+        await self._pausing
+        self._pausing = None
+        if timer.active():
+            timer.cancel()
 
     async def _ends_within(self, seconds: float, work: Deferred[None]) -> bool:
         try:
@@ -182,13 +241,20 @@ class QueueyService(Service):
 
     def reload(self) -> None:
         """Read keys, policies, origins, limits and certificates anew, as one: all of them, or nothing."""
+        if self._standing:
+            self._supervisor.reloading()
+        self._reload()
+        if self._standing and not self._stopping:
+            self._supervisor.ready(self._standing)
+
+    def _reload(self) -> None:
         in_force = self._house.in_force
         if in_force.settings.source is None:
             _log.warn("reload-refused", "nothing to read anew: the built-in settings are in force")
             return
         try:
             fresh = config.load(in_force.settings.source)
-            certificates = self._listeners.renewed()
+            certificates = [*self._listeners.renewed(), *self._ops_listeners.renewed()]
         except ConfigurationError as error:
             _log.error("reload-refused", "settings stay as they were: {problems}", problems="; ".join(error.problems))
             return
@@ -203,17 +269,20 @@ class QueueyService(Service):
             _log.warn("restart-needed", "these take a restart: {settings}", settings=", ".join(restart))
 
     def _stop(self) -> None:
-        """Stop; asked a second time, stop waiting for what is under way."""
-        if self._stopping:
+        """Stop; asked again, go on at once to what comes next: to accept nothing more, and to cut what is under way."""
+        if not self._stopping:
+            self._stopping = True
+            self._reactor.stop()
+        elif self._leaves:
             self._house.site.abort()
-            return
-        self._stopping = True
-        self._reactor.stop()
+        else:
+            self._hurry = True
+            if self._pausing is not None and not self._pausing.called:
+                self._pausing.callback(None)
 
     def _announce(self) -> None:
         settings = self._house.in_force.settings
-        addresses = self._listeners.addresses()
-        served, ops = addresses[: len(settings.server.http)], addresses[len(settings.server.http) :]
+        served, ops = self._listeners.addresses(), self._ops_listeners.addresses()
         for warning in (*settings.warnings, *_few_descriptors(settings.server.max_connections)):
             _log.warn("settings", "{warning}", warning=warning)
         _log.info(

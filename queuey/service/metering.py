@@ -5,7 +5,7 @@ from __future__ import annotations
 from queuey import __version__
 from queuey.http.wire import Site
 from queuey.model.counts import Gauge, Labels, Metric, gauge
-from queuey.ops.methods.daemon import Draining
+from queuey.ops.draining import Draining
 
 
 def of_the_daemon(draining: Draining) -> tuple[Metric, ...]:

@@ -24,11 +24,13 @@ from queuey.interfaces import IPolicies, IStore
 from queuey.logs import LogObserver, access_logger
 from queuey.model.application import KEY_BYTES
 from queuey.ops.audit import audit_logger
-from queuey.ops.door import CALL, READ, Door, Page, render_refusal, who
+from queuey.ops.door import CALL, LIVE, READ, READY, Door, Page, render_refusal, who
 from queuey.ops.door import RPC as RPC_PATH
+from queuey.ops.draining import Draining
+from queuey.ops.health import Health, HealthPage
 from queuey.ops.methods.applications import Applications, Keys, Policies
 from queuey.ops.methods.applications import Limits as LimitsMethods
-from queuey.ops.methods.daemon import Daemon, Draining, Logging
+from queuey.ops.methods.daemon import Daemon, Logging
 from queuey.ops.methods.groups import Groups
 from queuey.ops.methods.queues import Queues
 from queuey.ops.methods.shown import moment
@@ -66,6 +68,8 @@ def operators_site(
     exchange: MessageExchange,
     groups: GroupExchange,
     draining: Draining,
+    live: Health,
+    ready: Health,
     busy: Callable[[], Mapping[str, int]],
     metrics: MetricsPage | None,
 ) -> Site:
@@ -109,6 +113,7 @@ def operators_site(
     return Site(
         resource=Door(
             {RPC_PATH: Page(rpc, CALL), **({} if metrics is None else {METRICS_PATH: Page(metrics, READ)})},
+            {LIVE: HealthPage(live), READY: HealthPage(ready)},
             lambda: in_force.settings.server.ops.hosts,
             lambda: in_force.settings.server.ops.token,
         ),
@@ -129,10 +134,10 @@ def care(in_force: InForce, reactor: Any) -> Care | None:
         return None
     from queuey.storage.sqlite.care import SQLiteCare
 
-    return SQLiteCare(storage.path, lambda work: _in_thread(reactor, work))
+    return SQLiteCare(storage.path, lambda work: in_thread(reactor, work))
 
 
-def _in_thread(reactor: Any, work: Callable[[], Any]) -> Deferred[Any]:
+def in_thread(reactor: Any, work: Callable[[], Any]) -> Deferred[Any]:
     """Call a function in a thread of its own, which ends with the process: nobody waits for a copy when it stops.
 
     :return: fires with what it returns, or fails with what it raises.
@@ -146,5 +151,5 @@ def _in_thread(reactor: Any, work: Callable[[], Any]) -> Deferred[Any]:
             result = Failure()
         reactor.callFromThread(done.callback, result)
 
-    Thread(target=run, name="queuey-care", daemon=True).start()
+    Thread(target=run, name="queuey-aside", daemon=True).start()
     return done

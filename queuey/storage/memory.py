@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import merge as merged
 from typing import Final, TypeVar
 
@@ -317,6 +317,10 @@ class MemoryStore:
         """See IStore."""
         self._tell = arrived
         return None
+
+    def troubles(self) -> Mapping[str, str]:
+        """See IStore: nobody else writes here."""
+        return {}
 
     def close(self) -> Deferred[None]:
         """See IStore; nothing waits, so it is over at once."""

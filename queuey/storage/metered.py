@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -155,6 +155,10 @@ class MeteredStore:
     def watch(self, arrived: Callable[[int], None]) -> float | None:
         """See IStore."""
         return self._store.watch(arrived)
+
+    def troubles(self) -> Mapping[str, str]:
+        """See IStore."""
+        return self._store.troubles()
 
     def close(self) -> Deferred[None]:
         """See IStore."""

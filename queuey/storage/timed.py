@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -142,6 +142,10 @@ class TimedStore:
     def watch(self, arrived: Callable[[int], None]) -> float | None:
         """See IStore."""
         return self._store.watch(arrived)
+
+    def troubles(self) -> Mapping[str, str]:
+        """See IStore."""
+        return self._store.troubles()
 
     def close(self) -> Deferred[None]:
         """See IStore; how long that may take is its caller's business."""

@@ -34,6 +34,8 @@ DEFAULT_SERVER = ServerSettings(
     idle_timeout=75.0,
     max_connections=10_000,
     stop_timeout=30.0,
+    drain_pause=0.0,
+    disk_floor=64 << 20,
     forwarded=(),
 )
 
@@ -68,11 +70,13 @@ class ValueTests(SettingsTestCase):
         settings = self.load(
             "[server]\nhttp = tcp:80\n  tcp6:80\nmax_body = 5\nmax_header = 2 KiB\nheader_timeout = 0.5\n"
             "request_timeout = 100.25\nidle_timeout = 7\nmax_connections = 3\nstop_timeout = 0\n"
+            "drain_pause = 4.5\ndisk_floor = 1GiB\n"
             "forwarded = 10.0.0.0/8, ::1\n  192.0.2.1\n" + APPLICATION
         )
         forwarded = tuple(map(ip_network, ("10.0.0.0/8", "::1", "192.0.2.1")))
         self.assertEqual(
-            settings.server, ServerSettings(("tcp:80", "tcp6:80"), 5, 2048, 0.5, 100.25, 7.0, 3, 0.0, forwarded)
+            settings.server,
+            ServerSettings(("tcp:80", "tcp6:80"), 5, 2048, 0.5, 100.25, 7.0, 3, 0.0, 4.5, 1 << 30, forwarded),
         )
         self.assertEqual(settings.applications[0].policy.max_body, 5)
 
@@ -173,6 +177,8 @@ BOUNDS = (
     ("server", "idle_timeout", "0.1", "86400"),
     ("server", "max_connections", "1", "1000000"),
     ("server", "stop_timeout", "0", "3600"),
+    ("server", "drain_pause", "0", "3600"),
+    ("server", "disk_floor", "1", "1024TiB"),
     ("storage", "cache", "1MiB", "64GiB"),
     ("storage", "backend = memory\nmax_bytes", "1KiB", "1TiB"),
     ("application:a", "ttl", "1", "33554432"),
@@ -199,7 +205,7 @@ ORIGINS = "allowed: origins as scheme://host[:port], separated by spaces, commas
 NETWORKS = "allowed: addresses and networks, separated by spaces, commas or lines"
 SERVER_KEYS = (
     "allowed: http, max_body, max_header, header_timeout, request_timeout, idle_timeout, max_connections, "
-    "stop_timeout, forwarded, ops, ops_token, ops_hosts, ops_backups"
+    "stop_timeout, drain_pause, disk_floor, forwarded, ops, ops_token, ops_hosts, ops_backups"
 )
 RATES = "allowed: 0.001 to 1000000 a second"
 APPLICATION_KEYS = (

@@ -16,6 +16,8 @@ CHANGES = {
     "idle_timeout": "1",
     "max_connections": "1",
     "stop_timeout": "1",
+    "drain_pause": "1",
+    "disk_floor": "1",
     "forwarded": "::1",
     "ops": "unix:ops.sock",
     "ops_token": "another-long-token",

@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from queuey.http.channel import NEWCOMER_SECONDS
 from queuey.http.limits import AccessLine
 from queuey.http.wire import TICK
 from tests.http.wire_support import LIMITS, Connection, Handler, answer_ok, encode_request, keep_waiting, make_site
@@ -172,20 +173,50 @@ class DrainTests(SynchronousTestCase):
         self.successResultOf(self.site.drain())
 
     def test_idle(self) -> None:
-        """Connections that wait for a request, the first or another, are closed in a moment."""
-        new, old = Connection(self.site), Connection(self.site)
+        """Connections that wait for a request are closed in a moment; new ones have a little longer for their first."""
+        quiet, old = Connection(self.site), Connection(self.site)
         self.handler.handle = answer_ok
         old.send(GET)
+        self.clock.pump([TICK] * round(NEWCOMER_SECONDS / TICK))
+        new = Connection(self.site)
         drained = self.site.drain()
-        for connection in (new, old):
+        for connection in (quiet, old, new):
             connection.settle()
             self.assertTrue(connection.open)
         self.assertNoResult(drained)
         self.clock.pump([TICK, TICK])
-        for connection in (new, old):
+        for connection in (quiet, old):
             connection.settle()
             self.assertFalse(connection.open or connection.transport.aborted)
+        self.assertNoResult(drained)
+        self.assertTrue(new.send(GET).response().closes)
+        late = Connection(self.site)
+        self.assertEqual(503, late.response().status)
         self.successResultOf(drained)
+
+    def test_new(self) -> None:
+        """A new connection on which nothing comes is closed too."""
+        new = Connection(self.site)
+        drained = self.site.drain()
+        self.clock.pump([TICK] * round(NEWCOMER_SECONDS / TICK - 1))
+        self.assertNoResult(drained)
+        self.clock.pump([TICK] * 2)
+        new.settle()
+        self.assertFalse(new.open or new.transport.aborted)
+        self.successResultOf(drained)
+
+    def test_leaving(self) -> None:
+        """Before that, each connection ends with its next answer, which says so; new ones are taken."""
+        self.handler.handle = answer_ok
+        kept = Connection(self.site).send(GET)
+        self.assertFalse(kept.response().closes)
+        self.site.leaving = True
+        self.clock.pump([TICK] * 8)
+        for connection in (kept, Connection(self.site)):
+            self.assertTrue(connection.open)
+            response = connection.send(GET).responses()[-1]
+            self.assertEqual((200, True), (response.status, response.closes))
+            self.assertFalse(connection.open)
 
     def test_on_its_way(self) -> None:
         """A request that was sent before its client could know is answered, and is the last."""

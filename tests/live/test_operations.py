@@ -35,7 +35,8 @@ class RecipeTests(LiveTestCase):
 
     def here(self, text: str) -> str:
         """The same of this test's folder and port, and without the group that only an installed machine has."""
-        moved = re.sub(r"(?<![\w.])/(?=(etc|var)/)", f"{self.folder}/", text.replace("/opt/queuey", str(ENVIRONMENT)))
+        text = text.replace("/opt/queuey", str(ENVIRONMENT))
+        moved = re.sub(r"(?<![\w.])/(?=(etc|run|var)/)", f"{self.folder}/", text)
         return moved.replace(" -g queuey ", " ").replace(":5000", f":{self.port}")
 
     def run_all(self, typed: list[str]) -> str:
@@ -53,7 +54,7 @@ class RecipeTests(LiveTestCase):
 
     def install(self, typed: list[str]) -> Path:
         """Do what comes before the start, and what the page says in words; the settings."""
-        for folder in ("etc/systemd/system", "etc/logrotate.d", "var/lib", "var/log/queuey"):
+        for folder in ("etc/systemd/system", "etc/logrotate.d", "run/queuey", "var/lib", "var/log/queuey"):
             (self.folder / folder).mkdir(parents=True)
         told = self.run_all(typed)
         (line,) = re.findall(r"(?m)^shop = sha256:[0-9a-f]{64}$", told)
@@ -61,6 +62,7 @@ class RecipeTests(LiveTestCase):
         self.assertEqual(settings.stat().st_mode & 0o777, 0o640)
         text = self.here(settings.read_text()).replace("tcp:5000:", f"tcp:{self.port}:")
         text = text.replace("[application_keys]", f"[application_keys]\n{line}")
+        text = text.replace("#ops =\n", f"ops = unix:{self.folder}/run/queuey/ops.sock\n")
         settings.write_text(text + "\n[global]\nlogger = a section that gives a warning\n")
         return settings
 
@@ -74,6 +76,7 @@ class RecipeTests(LiveTestCase):
         told = self.run_all(typed[start:] + commands((ROOT / "docs" / "log.rst").read_text(encoding="utf-8")))
         self.assertIn('{"status":"ok"}', told)
         self.assertIn(" warn settings ", told)
+        self.assertIn('{"ready":true,"checks":{"store":{"ok":true,', told)
         wait_until(lambda: " reloaded " in log.read_text(), "not reloaded")
         self.check_blocks()
         self.assertEqual(daemon.signal(signal.SIGTERM), 0)

@@ -5,20 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-import attrs
-
 from queuey.errors import QueueyError
 from queuey.interfaces import IStore
 from queuey.logs import LEVELS
+from queuey.ops.draining import Draining
 from queuey.ops.parameters import Parameter, word
 from queuey.ops.rpc import Call, Methods, method
-
-
-@attrs.define
-class Draining:
-    """Whether whoever spreads requests over several front ends is to leave this one out."""
-
-    on: bool = False
 
 
 class Log(Protocol):
@@ -64,19 +56,20 @@ class Daemon(Methods):
 
     @method("boolean", changes=True)
     async def jsonrpc_drain(self, call: Call) -> bool:
-        """Let the heartbeat answer 503, so that whoever spreads requests leaves this front end out; it goes on
-        serving."""
+        """Let the heartbeat and /ready answer 503, so that whoever spreads requests leaves this front end out; it goes
+        on serving."""
         return self._set(call, True)
 
     @method("boolean", changes=True)
     async def jsonrpc_undrain(self, call: Call) -> bool:
-        """Let the heartbeat tell again how things are."""
+        """Let the heartbeat and /ready tell again how things are; a daemon that is about to stop stays drained."""
         return self._set(call, False)
 
     def _set(self, call: Call, on: bool) -> bool:
-        call.note(self._draining.on, on)
-        self._draining.on = on
-        return on
+        before = self._draining.on
+        self._draining.ask(on)
+        call.note(before, self._draining.on)
+        return self._draining.on
 
 
 class Logging(Methods):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import attrs
@@ -235,6 +235,10 @@ class CassandraStore:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.callback(result)
+
+    def troubles(self) -> Mapping[str, str]:
+        """See IStore; before the cluster was found, its silence is all that is known."""
+        return self._parts.times.troubles() if self._times_started else {}
 
     def close(self) -> Deferred[None]:
         """See IStore; the cluster learns that this front end is gone, if it answers."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -135,6 +135,10 @@ class SQLiteStore:
         """See IStore."""
         self._upkeep.watch(arrived)
         return None
+
+    def troubles(self) -> Mapping[str, str]:
+        """See IStore: nobody else writes here."""
+        return {}
 
     def close(self) -> Deferred[None]:
         """See IStore."""

@@ -84,6 +84,9 @@ class SimpleTimes:
     def reason(self) -> str | None:
         return None
 
+    def troubles(self) -> Mapping[str, str]:
+        return {} if self.reason is None else {"clock": self.reason}
+
     def start(self) -> Deferred[None]:
         return succeed(None)
 
@@ -143,6 +146,9 @@ class MessageStore:
 
     def watch(self, arrived: Callable[[int], None]) -> float | None:
         return 1.0
+
+    def troubles(self) -> Mapping[str, str]:
+        return {}
 
     def close(self) -> Deferred[None]:
         self._open = False

@@ -5,7 +5,7 @@ The rules are ``queuey.model.stable``'s; ``lease`` (one front end) and ``clocks`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
@@ -99,6 +99,9 @@ class Times(Protocol):
     @property
     def reason(self) -> str | None:
         """One sentence: why this front end cannot serve now; ``None`` where it can."""
+
+    def troubles(self) -> Mapping[str, str]:
+        """The same sentence under what it is about, ``clock`` or ``lease``; empty where this front end can serve."""
 
     def start(self) -> Deferred[None]:
         """Make ready to serve, however long the cluster is away or another front end in the way.
@@ -380,6 +383,15 @@ class Keeper:
     def reason(self) -> str | None:
         """See Times."""
         return None if self._front.fit(self._clock.read()[0]) else self._front.why
+
+    def troubles(self) -> Mapping[str, str]:
+        """See Times."""
+        reason = self.reason
+        return {} if reason is None else {self.lacking(): reason}
+
+    def lacking(self) -> str:
+        """What a front end that cannot serve has not got: ``clock`` or ``lease``."""
+        raise NotImplementedError
 
     def start(self) -> Deferred[None]:
         """See Times."""

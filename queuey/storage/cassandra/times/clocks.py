@@ -151,6 +151,10 @@ class ClockWatch(Keeper):
         """See Keeper."""
         return [self._run()]
 
+    def lacking(self) -> str:
+        """See Keeper: it may wait for the holder of a lease too."""
+        return "lease" if self._said == "mode" else "clock"
+
     async def leave(self) -> None:
         """See Keeper."""
         try:

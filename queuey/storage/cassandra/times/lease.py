@@ -152,6 +152,10 @@ class LeaseKeeper(Keeper):
         """See Keeper."""
         return [self._run(), self._announce()]
 
+    def lacking(self) -> str:
+        """See Keeper."""
+        return "lease"
+
     async def leave(self) -> None:
         """See Keeper: leave the lease to whoever waits for it."""
         try:

@@ -1,0 +1,109 @@
+"""What has to be well for a front end to be alive, and for it to be ready."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from queuey.config import Settings, SQLiteStorage
+from queuey.deferreds import deferred
+from queuey.errors import Unavailable
+from queuey.interfaces import IStore
+from queuey.ops.draining import Draining
+from queuey.ops.health import Check, Health
+from queuey.service.pulse import Pulse
+
+LATE: Final = 5.0
+"""Seconds by which the reactor may be late; nothing that it does should take a tenth of a second."""
+
+_MEBIBYTE: Final = 1 << 20
+
+Free = Callable[[Path], Deferred[int]]
+"""Gives the bytes that are free in a folder; fails with ``OSError``."""
+
+
+def liveness(pulse: Pulse, clock: IReactorTime) -> Health:
+    """Whether the daemon is alive: a word about the reactor alone.
+
+    The store does not come into it. Whoever asks starts a daemon anew that is not alive, and that mends no disk and no
+    cluster: it only ends what waits for them.
+    """
+
+    def reactor() -> str:
+        if pulse.late > LATE:
+            raise Unavailable(f"The reactor is {pulse.late:.1f} s late.")
+        return "The reactor turns."
+
+    return Health("live", [Check("reactor", lambda: maybeDeferred(reactor), clock)])
+
+
+def readiness(
+    store: IStore, draining: Draining, settings: Callable[[], Settings], free: Free, clock: IReactorTime
+) -> Health:
+    """Whether requests are to be sent here.
+
+    :param settings: those in force.
+    :param free: asks the file system, without holding anybody up.
+    """
+
+    @deferred
+    async def answers() -> str:
+        await store.ping()
+        return "The store answers."
+
+    def trouble(name: str, well: str) -> Check:
+        def ask() -> str:
+            why = store.troubles().get(name)
+            if why is not None:
+                raise Unavailable(why)
+            return well
+
+        return Check(name, lambda: maybeDeferred(ask), clock)
+
+    def drained() -> str:
+        if draining.stopping:
+            raise Unavailable("The daemon is about to stop.")
+        if draining.asked:
+            raise Unavailable("An operator drains this front end.")
+        return "Nobody drains this front end."
+
+    return Health(
+        "ready",
+        [
+            Check("store", answers, clock),
+            trouble("clock", "The clock is within bounds, or compared with no other."),
+            trouble("lease", "This front end holds the lease of the store, or needs none."),
+            Check("draining", lambda: maybeDeferred(drained), clock),
+            Check("disk", lambda: _room(settings(), free), clock),
+        ],
+    )
+
+
+def _room(settings: Settings, free: Free) -> Deferred[str]:
+    storage = settings.storage
+    if not isinstance(storage, SQLiteStorage):
+        return succeed("No messages are kept on this machine.")
+    return _above(storage.path, settings.server.disk_floor, free)
+
+
+@deferred
+async def _above(folder: Path, floor: int, free: Free) -> str:
+    try:
+        found = await free(folder)
+    except OSError as error:
+        raise Unavailable(f"The file system of {folder} cannot be asked: {error.strerror}.") from None
+    text = f"{found / _MEBIBYTE:.1f} MiB are free in {folder}"
+    if found < floor:
+        raise Unavailable(f"{text}, and disk_floor is {floor / _MEBIBYTE:g} MiB.")
+    return f"{text}."
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that are free for the daemon's user where a folder is; may take as long as the file system does."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize

@@ -1,0 +1,45 @@
+"""How late the reactor is: what only runs when it turns tells whether it does."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+BEAT: Final = 1.0
+"""Seconds between two beats."""
+
+
+class Pulse:
+    """A timer that looks at how late it is.
+
+    :param clock: the reactor, whose time nobody sets.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._due: float | None = None
+        self._was_late = 0.0
+        self._call: IDelayedCall | None = None
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._due = self._clock.seconds() + BEAT
+        self._call = self._clock.callLater(BEAT, self._beat)
+
+    def stop(self) -> None:
+        """Beat no more."""
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = self._due = None
+        self._was_late = 0.0
+
+    @property
+    def late(self) -> float:
+        """Seconds by which the last beat was late, or the next one is already."""
+        overdue = 0.0 if self._due is None else self._clock.seconds() - self._due
+        return max(self._was_late, overdue)
+
+    def _beat(self) -> None:
+        self._was_late = 0.0 if self._due is None else self._clock.seconds() - self._due
+        self.start()

@@ -1,0 +1,115 @@
+"""What a service manager is told, in the datagrams of sd_notify(3) and sd_watchdog_enabled(3).
+
+The protocol is a line of ``NAME=value`` for each thing that is told, in one datagram to the socket that the environment
+names; one whose name begins with ``@`` is abstract. Nothing is told where it names none.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from queuey.logs import EventLog
+
+LONGEST: Final = 10.0
+"""Seconds between two beats at the most."""
+
+EXTENSION: Final = 3 * LONGEST
+"""Seconds for which the manager is asked to wait longer, with each beat of a daemon that stops."""
+
+_log = EventLog(Logger(namespace="queuey.service"))
+
+
+class Supervisor:
+    """A service manager, if there is one.
+
+    It is told by the reactor alone, so that it hears nothing from one that does not turn. The store has no part in the
+    watchdog: a new start mends neither a disk nor a cluster, and ends what waits for them; ``/ready`` tells of it.
+
+    :param environment: where the manager says how it is told.
+    :param pid: of this process.
+    """
+
+    def __init__(self, clock: IReactorTime, environment: Mapping[str, str], pid: int) -> None:
+        self._clock = clock
+        self._address = environment.get("NOTIFY_SOCKET", "")
+        if self._address.startswith("@"):
+            self._address = f"\0{self._address[1:]}"
+        watchdog = _watchdog(environment, pid) if self._address else None
+        self._watchdog = watchdog is not None
+        # Half of the time, as the manual advises: a beat may be late.
+        self._pause = LONGEST if watchdog is None else min(LONGEST, watchdog / 2)
+        self._call: IDelayedCall | None = None
+        self._stopping = False
+        self._complained = False
+
+    def ready(self, status: str) -> None:
+        """The daemon serves."""
+        self._tell("READY=1", f"STATUS={status}")
+
+    def status(self, status: str) -> None:
+        """How it is, in one line."""
+        self._tell(f"STATUS={status}")
+
+    def reloading(self) -> None:
+        """It reads its settings anew; :meth:`ready` says that this is over."""
+        self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self, status: str) -> None:
+        """It comes to its end, which may take long; every beat asks for more time as long as the reactor turns."""
+        self._stopping = True
+        self._tell("STOPPING=1", f"STATUS={status}")
+        self._rest()
+        self.beat()
+
+    def beat(self) -> None:
+        """Show that the reactor turns, now and from now on."""
+        lines = ["WATCHDOG=1"] if self._watchdog else []
+        if self._stopping:
+            lines.append(f"EXTEND_TIMEOUT_USEC={round(EXTENSION * 1e6)}")
+        if lines:
+            self._tell(*lines)
+        self._call = self._clock.callLater(self._pause, self.beat)
+
+    def end(self) -> None:
+        """Tell nothing more by itself."""
+        self._rest()
+
+    def _rest(self) -> None:
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = None
+
+    def _tell(self, *lines: str) -> None:
+        if not self._address:
+            return
+        text = "\n".join(line.replace("\n", " ") for line in lines)
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as told:
+                told.sendto(text.encode("utf-8", "replace"), self._address)
+        except OSError as error:
+            self._complain(error)
+
+    def _complain(self, error: OSError) -> None:
+        if not self._complained:
+            self._complained = True
+            _log.warn("manager-deaf", "the service manager cannot be told anything: {error}", error=error.strerror)
+
+
+def _watchdog(environment: Mapping[str, str], pid: int) -> float | None:
+    """Seconds within which a beat is waited for; ``None`` where none is, or one of another process."""
+    if environment.get("WATCHDOG_PID", str(pid)) != str(pid):
+        return None
+    text = environment.get("WATCHDOG_USEC", "")
+    return int(text) / 1e6 if text.isascii() and text.isdigit() and int(text) else None
+
+
+def own_supervisor(clock: IReactorTime) -> Supervisor:
+    """The manager of this process."""
+    return Supervisor(clock, os.environ, os.getpid())
