@@ -15,7 +15,8 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from queuey.model.counts import Metric
-from queuey.model.message import Address, Condition, Content, NewMessage
+from queuey.model.holdings import Heads, KeptAnswer, Page, Reach, Size, Standing
+from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, Policy, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
@@ -270,6 +271,105 @@ class IStore(IMessageStore, IQueueStore):
         """Whether the store answers.
 
         :return: fires if so. Fails with ``Unavailable``.
+        """
+
+
+class IHoldings(Interface):
+    """All that a store holds, as it is, for who copies the store while others may serve from it.
+
+    What is read is what was there at some moment of the reading. Only where nobody serves is it all of one moment.
+    """
+
+    def seal() -> Deferred[bool]:
+        """Keep everybody from serving, from now on until ``close``.
+
+        :return: fires with whether nobody serves; with ``False`` where somebody does, and then nothing has changed.
+            Fails with ``Unavailable``.
+        """
+
+    def size() -> Deferred[Size]:
+        """How much there is, for whoever waits. Fails with ``Unavailable``."""
+
+    def queues(rest: str | None, limit: int) -> Deferred[Page[Standing]]:
+        """Living queues of all applications, in an order of the store's own.
+
+        :param rest: of the page before; ``None`` for the first.
+        :param limit: how many at the most.
+        :return: fails with ``Unavailable``.
+        """
+
+    def find(application: str, name: str) -> Deferred[Standing | None]:
+        """The queue of a name, if there is one. Fails with ``Unavailable``."""
+
+    def heads(queue: Queue, partition: int, start: MessageId, limit: int) -> Deferred[Heads]:
+        """The messages of a partition that have not expired, those of the future included.
+
+        :param start: those at or above it.
+        :param limit: how many are looked at, at the most.
+        :return: fires with none, and no rest, where the life has ended. Fails with ``Unavailable``.
+        """
+
+    def lookup(queue: Queue, addresses: Sequence[Address]) -> Deferred[LookupSlice]:
+        """Messages by address; as ``IMessageStore.lookup``."""
+
+    def answers(rest: str | None, limit: int) -> Deferred[Page[KeptAnswer]]:
+        """What is remembered of writes that are done once, as ``queues`` has it; some may be of ended queues."""
+
+    def state_keys(rest: str | None, limit: int) -> Deferred[Page[tuple[str, str]]]:
+        """The keys of states with their versions, as ``queues`` has it; without those of ended queues as far as that
+        can be told, and without the mark of a copy."""
+
+    def state(key: str) -> Deferred[State | None]:
+        """The value of a state; as ``IStateStore.read``."""
+
+    def reach() -> Deferred[Reach]:
+        """What the store has given out. Fails with ``Unavailable``."""
+
+    def close() -> Deferred[None]:
+        """Let go of the store; fires when that is done."""
+
+
+class IKeeper(IHoldings):
+    """A store that nobody serves from, and that takes in what another one holds.
+
+    All of it may be repeated: what is there already is not there twice.
+    """
+
+    states: IStateStore = Attribute("The :class:`IStateStore` of this back end.")
+
+    def opened() -> Deferred[None]:
+        """Whether the store can be written to; see ``IStore.opened``."""
+
+    def keep_queue(standing: Standing) -> Deferred[bool]:
+        """Have a queue as it is said to be, in this very life; another life of its name ends.
+
+        :return: fires with whether it was not there. Fails with ``Unavailable``, or ``InvalidRequest`` where this
+            store cannot have it.
+        """
+
+    def end_queue(queue: Queue) -> Deferred[bool]:
+        """End the life of a queue; as ``IQueueStore.forget``."""
+
+    def keep(queue: Queue, messages: Sequence[Message]) -> Deferred[None]:
+        """Have messages under their ids with their contents, until they expire, and nothing else in their places.
+
+        :return: fires once they are stored. Fails with ``NoSuchQueue``, ``Unavailable``, ``StorageFull``, or another
+            ``QueueyError`` where the store can never have them.
+        """
+
+    def remove(queue: Queue, addresses: Sequence[Address]) -> Deferred[int]:
+        """Delete messages; as ``IMessageStore.remove``."""
+
+    def keep_answers(answers: Sequence[KeptAnswer]) -> Deferred[int]:
+        """Remember what writes were answered, those that are not remembered.
+
+        :return: fires with how many those were. Fails with ``Unavailable``.
+        """
+
+    def keep_reach(reach: Reach) -> Deferred[None]:
+        """Give out nothing from now on that the other store has given; may wait until the clock has come as far.
+
+        :return: fails with ``Unavailable``.
         """
 
 

@@ -73,6 +73,8 @@ def main(argv: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
             return _back_up(arguments, stdout)
         if arguments.command == "restore-queue":
             return _restore_queue(arguments, stdout)
+        if arguments.command == "copy":
+            return _copy(arguments, stdout)
         if arguments.command == "schema":
             return _schema(arguments, stdout)
         if arguments.command == "ops":
@@ -104,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("file", type=Path, metavar="FILE")
     _backup_parser(commands)
     _restore_parser(commands)
+    _copy_parser(commands)
     _schema_parser(commands)
     _ops_parser(commands)
     keys = commands.add_parser("keys", help="make keys of applications", description="Make keys of applications.")
@@ -145,6 +148,24 @@ def _restore_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser
     restore.add_argument("--to", required=True, metavar="URL", help="of the daemon, such as http://127.0.0.1:5000")
     restore.add_argument("--key-file", required=True, type=Path, metavar="FILE", help="has the application's key")
     restore.add_argument("--as", dest="name", metavar="NAME", help="another name for the queue")
+
+
+def _copy_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    copy = commands.add_parser(
+        "copy",
+        help="copy one store into another, while daemons serve from the first",
+        description="Copy everything that the store of one settings file holds into that of another, which is empty or "
+        "an unfinished copy of the first. Daemons may serve from the first meanwhile; none can serve from the second "
+        "before the copy is complete. Ends when little is left. Whatever interrupts it, the same command goes on.",
+        allow_abbrev=False,
+    )
+    copy.add_argument(
+        "--finish",
+        action="store_true",
+        help="go on until the daemons of the first are stopped, copy what is left, and let the second be served from",
+    )
+    copy.add_argument("source", type=Path, metavar="FROM.ini", help="the settings of the store that is served from")
+    copy.add_argument("target", type=Path, metavar="TO.ini", help="the settings of the store to make")
 
 
 def _schema_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -233,6 +254,13 @@ def _schema(arguments: argparse.Namespace, stdout: TextIO) -> int:
         print(schema.apply(storage), file=stdout)
     else:
         print(schema.text(storage), file=stdout, end="")
+    return 0
+
+
+def _copy(arguments: argparse.Namespace, stdout: TextIO) -> int:
+    from queuey.cli import copying
+
+    copying.copy(copying.order(arguments.source, arguments.target, arguments.finish), stdout)
     return 0
 
 

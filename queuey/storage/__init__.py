@@ -6,14 +6,27 @@ import secrets
 import uuid
 from collections.abc import Callable
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from queuey.config import CassandraStorage, MemoryStorage, Storage
-from queuey.interfaces import IStore
+from queuey.config import CassandraStorage, MemoryStorage, SQLiteStorage, Storage
+from queuey.errors import ConfigurationError
+from queuey.interfaces import IHoldings, IKeeper, IStore
 from queuey.storage.caching import CachedStore
 from queuey.storage.metered import MeteredStore
 from queuey.storage.pages import Told
 from queuey.storage.timed import TimedStore
+
+if TYPE_CHECKING:
+    from queuey.storage.sqlite import SQLiteStore, Threads
+
+_ONLY_IN_MEMORY: Final = (
+    "what is kept in memory is known to its own daemon alone, and ends with it: it is neither copied nor copied to"
+)
+
+_NOT_FROM_A_CLUSTER: Final = (
+    "a cluster is not copied from: an embedded store has no room for the numbers that lives of queues have there, "
+    "which cursors and receipts name; nodetool makes snapshots of a cluster"
+)
 
 _MULTICAST = 1 << 40
 """The bit that tells a random node from the address of a network card (RFC 9562, section 6.10)."""
@@ -52,30 +65,76 @@ def _bare_store(settings: Storage, reactor: Any, now: Callable[[], float]) -> IS
 
         return TimedStore(make_cassandra_store(settings, reactor, now), reactor, _CLUSTER_LIMIT, _PING_LIMIT)
     told = Told(now)
-    node, clock_sequence = secrets.randbits(48) | _MULTICAST, secrets.randbits(14)
     if isinstance(settings, MemoryStorage):
         from queuey.storage.memory import MemoryStore
 
+        node, clock_sequence = secrets.randbits(48) | _MULTICAST, secrets.randbits(14)
         memory = MemoryStore(reactor, told, settings.max_bytes, node, clock_sequence, _new_version, secrets.randbits)
         return CachedStore(memory, told, _CACHED_QUEUES, _CACHED_PAGES)
-    from queuey.storage.sqlite import SQLiteSettings, SQLiteStore, Threads
+    cached = CachedStore(_embedded(settings, reactor, told, False), told, _CACHED_QUEUES, _CACHED_PAGES)
+    return TimedStore(cached, reactor, _LIMIT, _PING_LIMIT)
 
-    store = SQLiteStore(
+
+def make_holdings(settings: Storage, reactor: Any, now: Callable[[], float]) -> IHoldings:
+    """What a back end holds, to be copied, whether or not somebody serves from it; see ``make_store``.
+
+    :raise ConfigurationError: it is of a kind that is not copied.
+    :raise Unavailable: it cannot be read.
+    """
+    if isinstance(settings, SQLiteStorage):
+        from queuey.storage.sqlite.holdings import SQLiteHoldings
+
+        return SQLiteHoldings(settings.path, now, _threads(reactor))
+    if isinstance(settings, MemoryStorage):
+        raise ConfigurationError((f"[storage] backend: {_ONLY_IN_MEMORY}",))
+    raise ConfigurationError((f"[storage] backend: {_NOT_FROM_A_CLUSTER}",))
+
+
+def make_keeper(settings: Storage, reactor: Any, now: Callable[[], float]) -> IKeeper:
+    """A back end that nobody serves from, open, to take in what another one holds; see ``make_store``.
+
+    :raise ConfigurationError: it is of a kind that is not copied to.
+    :raise Unavailable: it cannot be used.
+    """
+    if isinstance(settings, CassandraStorage):
+        from queuey.storage.cassandra.assembly import make_keeper as make_cassandra_keeper
+
+        return make_cassandra_keeper(settings, reactor, now)
+    if isinstance(settings, MemoryStorage):
+        raise ConfigurationError((f"[storage] backend: {_ONLY_IN_MEMORY}",))
+    store = _embedded(settings, reactor, now, True)
+    store.open()
+    return store.keeper()
+
+
+def _embedded(settings: SQLiteStorage, reactor: Any, now: Callable[[], float], filling: bool) -> SQLiteStore:
+    """The embedded store, not open yet.
+
+    :param filling: whether it may be a copy that is not whole yet.
+    """
+    from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
+
+    return SQLiteStore(
         settings.path,
-        SQLiteSettings(settings.durability == "relaxed", settings.cache_bytes),
+        SQLiteSettings(settings.durability == "relaxed", settings.cache_bytes, filling=filling),
         reactor,
-        told,
-        Threads(
-            lambda work: Thread(target=work, name="queuey-store", daemon=True).start(),
-            reactor.callFromThread,
-            lambda call: reactor.callLater(0, call),
-        ),
-        node,
-        clock_sequence,
+        now,
+        _threads(reactor),
+        secrets.randbits(48) | _MULTICAST,
+        secrets.randbits(14),
         _new_version,
         secrets.randbits,
     )
-    return TimedStore(CachedStore(store, told, _CACHED_QUEUES, _CACHED_PAGES), reactor, _LIMIT, _PING_LIMIT)
+
+
+def _threads(reactor: Any) -> Threads:
+    from queuey.storage.sqlite import Threads
+
+    return Threads(
+        lambda work: Thread(target=work, name="queuey-store", daemon=True).start(),
+        reactor.callFromThread,
+        lambda call: reactor.callLater(0, call),
+    )
 
 
 def _new_version() -> str:

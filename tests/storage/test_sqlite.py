@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.contracts import merging, messages, once, putting, queues, states, timing
+from queuey.interfaces import IKeeper
+from queuey.storage.sqlite import SQLiteStore
+from tests.contracts import keeping, merging, messages, once, putting, queues, states, timing
 from tests.contracts.subject import Contract
 from tests.storage.quick import quick_directory
 from tests.storage.runners import Inline
@@ -76,3 +78,11 @@ class QueuesTests(SQLiteCase, queues.QueuesContract):
 
 class StatesTests(SQLiteCase, states.StatesContract):
     pass
+
+
+class KeeperTests(SQLiteCase, keeping.KeeperContract):
+    @property
+    def keeper(self) -> IKeeper:
+        store = self.store
+        assert isinstance(store, SQLiteStore)
+        return store.keeper()

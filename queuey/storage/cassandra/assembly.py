@@ -10,6 +10,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Final
 
+import attrs
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 
 from queuey.config import CassandraStorage, ClusterTLS
@@ -22,13 +24,14 @@ from queuey.storage.cassandra.cluster.layers import Bounds, layered
 from queuey.storage.cassandra.cluster.layers import Limits as CallLimits
 from queuey.storage.cassandra.cluster.port import ICQLSession
 from queuey.storage.cassandra.cluster.settings import Check, Host, SessionSettings, TLSSettings
+from queuey.storage.cassandra.holdings import CassandraKeeper, Tables
 from queuey.storage.cassandra.messages.store import Messages
 from queuey.storage.cassandra.messages.writes import Limits
 from queuey.storage.cassandra.queues.registry import Registry
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.states import CassandraStates
 from queuey.storage.cassandra.store import CassandraStore, Parts
-from queuey.storage.cassandra.times.base import Identity, MachineClock, OwnClock
+from queuey.storage.cassandra.times.base import Identity, MachineClock, OwnClock, Times
 from queuey.storage.cassandra.times.clocks import ClockWatch
 from queuey.storage.cassandra.times.lease import LeaseKeeper
 
@@ -76,8 +79,33 @@ def make_cassandra_store(settings: CassandraStorage, reactor: Any, now: Callable
     return assemble(settings, make_session(settings, reactor), clock, reactor)
 
 
+def make_keeper(settings: CassandraStorage, reactor: Any, now: Callable[[], float]) -> CassandraKeeper:
+    """The store on a cluster, not open yet, to take in what another one holds; nobody else serves meanwhile.
+
+    :param now: the wall clock, in seconds since 1970.
+    :raise ConfigurationError: where what it needs is not installed, or it cannot hold what others do.
+    """
+    if settings.protocol == "thrift":
+        text = "[storage] protocol: thrift: what it can hold is less than what is copied; copy over cql"
+        raise ConfigurationError((text,))
+    clock = MachineClock(now, lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
+    alone = attrs.evolve(settings, frontends="one")
+    session = make_session(alone, reactor)
+    store, messages, registry, times = _assembled(alone, session, clock, reactor, True)
+    store.open()
+    tables = Tables(session, settings.keyspace)
+    return CassandraKeeper(store, tables, messages, registry, times, lambda seconds: deferLater(reactor, seconds))
+
+
 def assemble(settings: CassandraStorage, session: ICQLSession, clock: OwnClock, timer: Any) -> CassandraStore:
     """The store over a session."""
+    return _assembled(settings, session, clock, timer, False)[0]
+
+
+def _assembled(
+    settings: CassandraStorage, session: ICQLSession, clock: OwnClock, timer: Any, filling: bool
+) -> tuple[CassandraStore, Messages, Registry, Times]:
+    """The store with those of its parts that whoever fills it needs."""
     keyspace, known = settings.keyspace, Known(settings.clock_skew)
     identity = Identity(uuid.uuid4(), socket.gethostname())
     times = _times(settings, session, identity, clock, timer)
@@ -88,7 +116,7 @@ def assemble(settings: CassandraStorage, session: ICQLSession, clock: OwnClock, 
         session, times, registry, lambda: known.limits, settings.multi_dc, keyspace, timer, rest, promised.not_once
     )
     schema, metrics = schema_settings(settings), (*times.metrics, *session.metrics)
-    return CassandraStore(
+    store = CassandraStore(
         Parts(session, times, registry, CassandraStates(session, keyspace), messages, metrics),
         schema,
         where(settings),
@@ -96,7 +124,9 @@ def assemble(settings: CassandraStorage, session: ICQLSession, clock: OwnClock, 
         timer,
         known.learn,
         promised,
+        filling,
     )
+    return store, messages, registry, times
 
 
 def promises_of(settings: CassandraStorage) -> Promises:

@@ -113,3 +113,8 @@ def _transaction(text: str) -> Statement:
 def _key(key: str) -> str:
     """A key as rows have it: Cassandra takes no empty one."""
     return f":{key}"
+
+
+def name_of(stored: str) -> str:
+    """The key that a row has."""
+    return stored[1:]

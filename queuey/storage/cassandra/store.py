@@ -17,6 +17,7 @@ from queuey.errors import ConfigurationError, QueueyError, Unavailable
 from queuey.interfaces import IMessageStore, IStateStore, IStore, Outcome, Promises, State
 from queuey.logs import EventLog
 from queuey.model.counts import Metric
+from queuey.model.holdings import MARK_KEY, refusal
 from queuey.model.message import Address, Condition, Content, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -119,6 +120,7 @@ class CassandraStore:
     :param timer: whose timers the waits go by.
     :param found: is told what the cluster is like, before anything is served.
     :param promises: what is known of that before the cluster was asked.
+    :param filling: whether to open it although it is a copy that is not whole yet, for who completes it.
     """
 
     _log = EventLog(Logger(namespace="queuey.storage"))
@@ -132,8 +134,10 @@ class CassandraStore:
         timer: IReactorTime,
         found: Callable[[Facts], None],
         promises: Promises,
+        filling: bool = False,
     ) -> None:
         self._parts = parts
+        self._filling = filling
         self._keyspace = settings.keyspace
         self._where = where
         self._found = found
@@ -205,11 +209,19 @@ class CassandraStore:
             self._connected = True
         release = await release_of(session)
         await self._schema.ensure(release)
+        await self._check_whole()
         facts = await find_out(session, release, self._keyspace)
         refusal = facts.refusal(self._keyspace)
         if refusal is not None:
             raise ConfigurationError((refusal,))
         return facts
+
+    async def _check_whole(self) -> None:
+        """Refuse a copy that is not whole yet, unless it is about to be completed."""
+        mark = None if self._filling else await self._parts.states.read(MARK_KEY)
+        why = refusal(None if mark is None else mark.value)
+        if why is not None:
+            raise ConfigurationError((f"The keyspace {self._keyspace} {why}.",))
 
     def _why_not_ready(self) -> str:
         """What a front end waits for that has found the cluster: mostly another front end."""

@@ -189,8 +189,10 @@ class SQLiteSettings:
     :ivar cache_bytes: of the database, kept in memory by each of the two connections.
     :ivar vfs: the layer of SQLite that reads and writes files, by the name it is registered under; ``None`` is its own.
         Tests put one there that loses power.
+    :ivar filling: whether to open it although it is a copy that is not whole yet, for who completes it.
     """
 
     relaxed: bool = False
     cache_bytes: int = 16 << 20
     vfs: str | None = None
+    filling: bool = False

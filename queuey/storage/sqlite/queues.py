@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import apsw
 
-from queuey.errors import Conflict, NoSuchQueue, StorageFull
+from queuey.errors import Conflict, InvalidRequest, NoSuchQueue, StorageFull
+from queuey.model.holdings import Page, Standing
 from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType, end_of_prefix
-from queuey.model.timeid import Ticks
+from queuey.model.timeid import LOWEST, MessageId, Ticks
 from queuey.storage.sqlite import states
 from queuey.storage.sqlite.parts import SIZES, parts
 from queuey.storage.sqlite.piles import Job
@@ -33,9 +34,17 @@ _UPDATE: Final = """
     UPDATE queues
     SET type = ?, partitions = ?, consistency = ?, principals = ?, guarantee = ?, ttl = ?, version = ? WHERE queue = ?
 """
+_KEEP: Final = """
+    INSERT INTO queues (queue, application, name, type, partitions, consistency, principals, guarantee, ttl, version,
+        created, purged)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_KEEP_PURGED: Final = "UPDATE queues SET purged = ? WHERE queue = ?"
 _HAS_MORE: Final = """
     SELECT EXISTS (SELECT 1 FROM keys WHERE queue = ?) OR EXISTS (SELECT 1 FROM states WHERE key >= ? AND key < ?)
 """
+_PAGE: Final = f"SELECT {_COLUMNS}, purged FROM queues WHERE queue > ? ORDER BY queue LIMIT ?"
+_STANDING: Final = f"SELECT {_COLUMNS}, purged FROM queues WHERE application = ? AND name = ?"
 _NAMES: Final = "SELECT name FROM queues WHERE application = ? AND name >= ? ORDER BY name LIMIT ?"
 _NAMES_BELOW: Final = "SELECT name FROM queues WHERE application = ? AND name >= ? AND name < ? ORDER BY name LIMIT ?"
 
@@ -112,6 +121,42 @@ def forget(writer: Writer, queue: Queue) -> bool:
     writer.spend(application, -1, -messages, -size)
     writer.bury(queue.incarnation)
     return True
+
+
+def keep(writer: Writer, standing: Standing) -> bool:
+    """Have a queue in the life that it has elsewhere; whether it was not there."""
+    queue, purged = standing.queue, None if standing.purged == LOWEST else standing.purged
+    execute, number = writer.connection.execute, queue.incarnation
+    if number not in INT64:
+        text = "The number of its life is larger than numbers of an embedded store are: it comes from Cassandra."
+        raise InvalidRequest({"queue": f'The queue "{queue.name}" cannot be kept. {text}'})
+    row = execute(_BY_NUMBER, (number,)).get
+    if row is not None:
+        if _queue(row) != queue:
+            execute(_UPDATE, (*_columns(queue.settings), queue.version, number))
+        execute(_KEEP_PURGED, (purged, number))
+        return False
+    other = execute(_BY_NAME, (queue.application, queue.name)).get
+    if other is not None:
+        forget(writer, _queue(other))
+    values = (*_columns(queue.settings), queue.version, queue.created, purged)
+    execute(_KEEP, (number, queue.application, queue.name, *values))
+    execute("INSERT INTO tallies (queue, messages, bytes) VALUES (?, 0, 0)", (number,))
+    writer.spend(queue.application, 1, 0, 0)
+    return True
+
+
+def page(reader: Reader, rest: str | None, limit: int) -> Page[Standing]:
+    """Queues by their numbers."""
+    rows: list[Any] = reader.connection.execute(_PAGE, (int(rest or 0), limit)).fetchall()
+    found = tuple(Standing(_queue(row), MessageId(purged or LOWEST)) for *row, purged in rows)
+    return Page(found, str(rows[-1][0]) if len(rows) == limit else None)
+
+
+def standing(reader: Reader, application: str, name: str) -> Standing | None:
+    """The queue of a name, with what was purged."""
+    row = reader.connection.execute(_STANDING, (application, name)).get
+    return None if row is None else Standing(_queue(row[:-1]), MessageId(row[-1] or LOWEST))
 
 
 def names(reader: Reader, application: str, start: str, limit: int, prefix: str) -> tuple[str, ...]:

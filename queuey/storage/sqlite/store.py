@@ -6,14 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import apsw
 import attrs
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from queuey.deferreds import deferred, shield
+from queuey.errors import Unavailable
 from queuey.interfaces import IStateStore, IStore, Promises
 from queuey.model.counts import Metric, gauge
+from queuey.model.holdings import MARK_KEY, refusal
 from queuey.model.message import Address, Condition, Content, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -23,6 +26,7 @@ from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSl
 from queuey.storage.gauges import stable_time_age
 from queuey.storage.sqlite import counts, files, queues, reader, upkeep, writes
 from queuey.storage.sqlite.files import Lock, SQLiteSettings
+from queuey.storage.sqlite.holdings import SQLiteKeeper
 from queuey.storage.sqlite.piles import Pile, Runner
 from queuey.storage.sqlite.reader import Reader
 from queuey.storage.sqlite.states import SQLiteStates
@@ -118,6 +122,7 @@ class SQLiteStore:
         path, cache, vfs = self._directory / files.DATABASE, self._settings.cache_bytes, self._settings.vfs
         connection = files.connect(path, "NORMAL" if self._settings.relaxed else "FULL", cache, vfs)
         try:
+            self._check_whole(connection)
             reading = files.connect_reader(path, cache, vfs)
         except BaseException:
             connection.close(True)
@@ -126,6 +131,17 @@ class SQLiteStore:
             connection, self._now, self._node, self._clock_sequence, self._new_version, self._bits, self._commits
         )
         return _Open(lock, writer, Reader(reading, self._now, queues.foresee))
+
+    def _check_whole(self, connection: apsw.Connection) -> None:
+        """Refuse a copy that is not whole yet, unless it is about to be completed."""
+        value = connection.execute("SELECT value FROM states WHERE key = ?", (MARK_KEY,)).get
+        why = None if self._settings.filling else refusal(value)
+        if why is not None:
+            raise Unavailable(f"The store in {self._directory} {why}.")
+
+    def keeper(self) -> SQLiteKeeper:
+        """The store, to take in what another one holds."""
+        return SQLiteKeeper(self._reading, self._writing, self.states, self._upkeep.expect, self.close)
 
     def opened(self) -> Deferred[None]:
         """See IStore."""

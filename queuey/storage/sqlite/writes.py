@@ -8,6 +8,7 @@ from typing import Final
 
 import attrs
 
+from queuey.model.holdings import KeptAnswer
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import WriteTerms
@@ -15,7 +16,7 @@ from queuey.model.queue import Queue
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, ticks_of
 from queuey.storage.refusals import check_condition, check_new_id, key_reused
 from queuey.storage.sqlite.piles import AGAIN, Again
-from queuey.storage.sqlite.writer import Kept, Writer
+from queuey.storage.sqlite.writer import KEYS, Kept, Writer
 
 STEP: Final = 500
 """Rows that are deleted in one transaction, so that others need not wait long."""
@@ -130,15 +131,15 @@ def replace(
     old = [size for place in places if (size := execute(_SIZE, place).get) is not None]
     new, more = len(places) - len(old), content.size * len(places) - sum(old)
     writer.check_room(queue, new, more, terms)
-    dues = [_set(writer, queue, address, content, ttl) for address in dict.fromkeys(addresses)]
+    expires = Ticks(writer.clock + ttl * SECOND)
+    dues = [_set(writer, queue, address, content, expires) for address in dict.fromkeys(addresses)]
     writer.tally(queue.application, queue.incarnation, new, more)
     return min((due for due in dues if due is not None), default=None)
 
 
-def _set(writer: Writer, queue: Queue, address: Address, content: Content, ttl: int) -> Ticks | None:
+def _set(writer: Writer, queue: Queue, address: Address, content: Content, expires: Ticks) -> Ticks | None:
     """Store a message under a given id; when it falls due, if that is of the future."""
     place = queue.incarnation, address.partition, address.id
-    expires = writer.clock + ttl * SECOND
     writer.connection.execute(
         _REPLACE, (*place, expires, content.size, content.content_type, content.headers, content.body)
     )
@@ -147,6 +148,42 @@ def _set(writer: Writer, queue: Queue, address: Address, content: Content, ttl: 
         return None
     writer.expect(address.id, queue.incarnation, address.partition)
     return ticks
+
+
+def keep(writer: Writer, queue: Queue, messages: Sequence[Message]) -> Ticks | None:
+    """Store messages as they are, without limits; the earliest time at which one falls due, if any is of the future."""
+    writer.require(queue)
+    writer.settle()
+    dues = []
+    for message in messages:
+        if message.expires > writer.clock:
+            address, content = Address(message.partition, message.id), message.content
+            old = writer.connection.execute(_SIZE, (queue.incarnation, address.partition, address.id)).get
+            dues.append(_set(writer, queue, address, content, message.expires))
+            writer.tally(queue.application, queue.incarnation, int(old is None), content.size - (old or 0))
+    return min((due for due in dues if due is not None), default=None)
+
+
+def keep_answers(writer: Writer, answers: Sequence[KeptAnswer]) -> int:
+    """Remember answers that are not remembered; how many those were."""
+    writer.settle()
+    added = 0
+    for answer in answers:
+        place = answer.incarnation, answer.key
+        kept = Kept(answer.digest, _encoded(answer.addresses), answer.note, answer.expires)
+        row = (*place, kept.digest, kept.answer, kept.note, kept.expires)
+        # One that has ended may still be there while its key was used anew.
+        known = kept.expires <= writer.clock or writer.connection.execute(KEYS[1], place).get == row
+        if not known and writer.application_of(answer.incarnation) is not None:
+            writer.keep(*place, kept)
+            added += 1
+    return added
+
+
+def answered(row: tuple[int, bytes, bytes, bytes, str, int]) -> KeptAnswer:
+    """The answer that a row of the table ``keys`` has, from its queue on."""
+    queue, key, digest, answer, note, expires = row
+    return KeptAnswer(queue, key, digest, _decoded(answer), note, Ticks(expires))
 
 
 @attrs.frozen
@@ -181,7 +218,7 @@ def put(
         check_new_id(address.id, Ticks(writer.fresh() - 1))
     more = content.size - (0 if row is None else row[0])
     writer.check_room(queue, int(row is None), more, terms)
-    due = _set(writer, queue, address, content, ttl)
+    due = _set(writer, queue, address, content, Ticks(writer.clock + ttl * SECOND))
     writer.tally(queue.application, queue.incarnation, int(row is None), more)
     return Put(old is None, due)
 

@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from queuey.errors import Unavailable
-from queuey.model.message import Address, Content
+from queuey.model.message import Address, Content, Message
 from queuey.model.timeid import SECOND, MessageId, Ticks
 from queuey.storage.cassandra.cluster.parallel import read_all
 from queuey.storage.cassandra.cluster.port import Level, Row
@@ -88,6 +88,25 @@ class Changes:
         found = entries(view.life, [(at.partition, at.id, expires) for at in addresses], now)
         await self._registrations.add(view.life, found, now, level)
         await self._writer.write(written, level)
+
+    async def keep(self, view: View, messages: Sequence[Message], level: Level) -> None:
+        """Store messages as they are, each bucket for itself; nobody else writes.
+
+        :param messages: of which none has the place of another.
+        """
+        known = await self._known(view, [Address(one.partition, one.id) for one in messages], decide=False)
+        now = self._times.now()
+        written, places = [], []
+        for one in messages:
+            if one.expires > now:
+                address, left = Address(one.partition, one.id), -(-(one.expires - now) // SECOND)
+                stamp = self._stamp(view, address, known.get(address), now)
+                put = self._writer.put(view.life, one.partition, one.id, one.content, one.expires, left, stamp)
+                written.append(put)
+                places.append((one.partition, one.id, one.expires))
+        await self._registrations.add(view.life, entries(view.life, places, now), now, level)
+        if written:
+            await self._writer.write_each(written, level)
 
     async def remove(self, view: View, addresses: Sequence[Address], level: Level) -> int:
         """Remove the messages at these addresses, which differ; how many there were."""

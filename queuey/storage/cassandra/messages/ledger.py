@@ -77,6 +77,8 @@ class Ledger:
         ours = f"UPDATE {table} USING TTL ? SET txn = ?, digest = ?, reserved = ?, done = false, answer = null"
         done = f"UPDATE {table} USING TTL ? SET txn = ?, digest = ?, reserved = ?, done = true, answer = ?"
         unless_done = "WHERE key = ? IF txn = ? AND done = false"
+        self._keep_anew = Statement(f"{done} WHERE key = ? IF txn = ?", Kind.TRANSACTION)
+        self._keep = Statement(f"{done} WHERE key = ? IF txn = null", Kind.TRANSACTION)
         self._read = Statement(f"SELECT txn, digest, reserved, done, answer FROM {table} WHERE key = ?", Kind.READ)
         self._insert = Statement(f"{ours} WHERE key = ? IF txn = null", Kind.TRANSACTION)
         self._take = Statement(f"{ours} {unless_done}", Kind.TRANSACTION)
@@ -89,6 +91,21 @@ class Ledger:
         if txn is None:
             return None
         return Reservation(bytes(txn), bytes(digest), bool(done), Ticks(reserved), bytes(answer or b""))
+
+    async def keep(self, key: bytes, row: Reservation, seconds: int) -> bool | None:
+        """Have a row that is done, and lives for so many seconds; ``False`` where it is there.
+
+        It is looked for at a majority first, which costs less than a lightweight transaction, and is enough where
+        nobody else makes rows.
+        """
+        rows = await self._session.execute(self._read, (key,), Level.QUORUM)
+        found = await self.read(key) if rows else None
+        if found is not None and (found.digest, found.done, found.answer) == (row.digest, True, row.answer):
+            return False
+        values = (seconds, row.txn, row.digest, row.reserved, row.answer, key)
+        if found is None:
+            return await self._transact(self._keep, values)
+        return await self._transact(self._keep_anew, (*values, found.txn))
 
     async def insert(self, key: bytes, row: Reservation, seconds: int) -> bool | None:
         """Make a row that lives for so many seconds, if there is none."""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
 
+from queuey.model.holdings import Head
 from queuey.model.message import Message
-from queuey.model.timeid import MessageId, Ticks, successor, ticks_of
+from queuey.model.timeid import HIGHEST, MessageId, Ticks, successor, ticks_of
 from queuey.storage.cassandra.cluster.parallel import read_all
-from queuey.storage.cassandra.cluster.port import Row
-from queuey.storage.cassandra.messages.buckets import Bucket, implied
+from queuey.storage.cassandra.cluster.port import Row, Statement
+from queuey.storage.cassandra.messages.buckets import EARLY, Bucket, implied
 from queuey.storage.cassandra.messages.reads import Range, Reads, View
+from queuey.storage.cassandra.messages.stored import EXPIRES, WRITTEN, is_open
 from queuey.storage.cassandra.messages.undecided import Decided
+
+F = TypeVar("F")
 
 MOST_BUCKETS: Final = 16
 """Buckets of one partition that are read at once."""
@@ -30,7 +34,7 @@ class Page:
     full: bool
 
 
-class PartitionScan:
+class Scan(Generic[F]):
     """A range of one partition, read round by round.
 
     Each round reads, at the same time, the buckets at the position that was reached and some that follow. The normal
@@ -69,6 +73,18 @@ class PartitionScan:
         self.passed = 0
         self.blocked = False
 
+    def _statement(self, kind: int) -> Statement:
+        """What asks for a page of a class."""
+        raise NotImplementedError
+
+    def _seen(self, rows: list[Row]) -> None:
+        """Learn from what was read."""
+        raise NotImplementedError
+
+    def _found(self, row: Row) -> F | None:
+        """What a row is, if it shows."""
+        raise NotImplementedError
+
     @property
     def position(self) -> MessageId:
         """The bound at which it goes on, in place of the lower one, or descending of the upper one."""
@@ -87,7 +103,7 @@ class PartitionScan:
     async def begin(self, rows: int) -> None:
         """Find out which buckets there are; the first that is read in any case is asked for messages meanwhile."""
         now = self._view.sight.now
-        own = self._ordered(implied(self._view.life, now, Ticks(ticks_of(self._upper) | 0xFFF)))
+        own = self._ordered(self._implied(now))
         makers: list[Callable[[], Deferred[Any]]] = [
             partial(self._reads.registrations.read, self._view.life, self._partition, now, self._view.level)
         ]
@@ -96,6 +112,10 @@ class PartitionScan:
         registered, *pages = await read_all(makers)
         self._early = pages[0] if pages else None
         self._left = self._ordered({*own, *registered})
+
+    def _implied(self, now: Ticks) -> list[Bucket]:
+        """The buckets that are looked into by themselves."""
+        return implied(self._view.life, now, Ticks(ticks_of(self._upper) | 0xFFF))
 
     def _ordered(self, buckets: set[Bucket] | list[Bucket]) -> list[Bucket]:
         """The buckets that the range touches, in the order of the window."""
@@ -107,8 +127,8 @@ class PartitionScan:
     def _touches(self, bucket: Bucket) -> bool:
         return self._lower < self._upper and bucket.start < self._upper and bucket.end > self._lower
 
-    async def next(self, rows: int) -> list[Message]:
-        """The messages of the next round, which asks each bucket for so many."""
+    async def next(self, rows: int) -> list[F]:
+        """What is found in the next round, which asks each bucket for so many."""
         self.rounds += 1
         lower, upper, chosen = self._descend() if self._descending else self._ascend()
         asked = [self._clip(bucket, lower, upper) for bucket in chosen]
@@ -169,8 +189,8 @@ class PartitionScan:
         return self._page(asked, rows)
 
     def _page(self, asked: Range, rows: int) -> Deferred[Page]:
-        statement = self._reads.statements.page(asked.bucket.kind, self._descending)
-        answer = self._reads.session.execute(statement, asked.values(self._view.life, rows), self._view.level)
+        values = asked.values(self._view.life, rows)
+        answer = self._reads.session.execute(self._statement(asked.bucket.kind), values, self._view.level)
         return answer.addCallback(lambda found: Page(asked, found, len(found) >= rows))
 
     def _rows(self, pages: list[Page], lower: MessageId, upper: MessageId) -> list[Row]:
@@ -178,8 +198,7 @@ class PartitionScan:
         rows = [row for page in pages for row in page.rows if lower <= row[0] < upper]
         if len(pages) > 1:
             rows.sort(key=lambda row: row[0], reverse=self._descending)
-        sizes = [len(row[1]) for row in rows if row[1] is not None]
-        self._reads.sizes.seen(self._view.life.key, len(sizes), sum(sizes))
+        self._seen(rows)
         return rows
 
     async def _decided(self, rows: list[Row]) -> Decided:
@@ -197,9 +216,46 @@ class PartitionScan:
         """The part of a range that comes before an id."""
         return (successor(id), upper) if self._descending else (lower, id)
 
-    def _shown(self, rows: list[Row], read: int) -> list[Message]:
-        """The messages of these rows, of so many that were read."""
-        sight = self._view.sight
-        shown = [message for row in rows if (message := sight.message(self._partition, row)) is not None]
+    def _shown(self, rows: list[Row], read: int) -> list[F]:
+        """What these rows are, of so many that were read."""
+        shown = [found for row in rows if (found := self._found(row)) is not None]
         self.passed = read - len(shown)
         return shown
+
+
+class PartitionScan(Scan[Message]):
+    """Finds messages."""
+
+    def _statement(self, kind: int) -> Statement:
+        return self._reads.statements.page(kind, self._descending)
+
+    def _seen(self, rows: list[Row]) -> None:
+        sizes = [len(row[1]) for row in rows if row[1] is not None]
+        self._reads.sizes.seen(self._view.life.key, len(sizes), sum(sizes))
+
+    def _found(self, row: Row) -> Message | None:
+        return self._view.sight.message(self._partition, row)
+
+
+class HeadScan(Scan[Head]):
+    """Finds what is there, ascending, without contents, that of the future included.
+
+    :param start: ids at or above it.
+    """
+
+    def __init__(self, reads: Reads, view: View, partition: int, start: MessageId) -> None:
+        super().__init__(reads, view, partition, start, HIGHEST, False)
+
+    def _implied(self, now: Ticks) -> list[Bucket]:
+        return implied(self._view.life, now, Ticks(now + EARLY))
+
+    def _statement(self, kind: int) -> Statement:
+        return self._reads.statements.ids(kind)
+
+    def _seen(self, rows: list[Row]) -> None:
+        """Nothing: there are no contents."""
+
+    def _found(self, row: Row) -> Head | None:
+        if is_open(row) or not self._view.sight.shows(self._partition, row[0], row[EXPIRES], row[WRITTEN]):
+            return None
+        return Head(MessageId(row[0]), Ticks(row[EXPIRES]))

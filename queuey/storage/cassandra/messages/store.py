@@ -8,31 +8,36 @@ from typing import Final, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from queuey.deferreds import bounded, deferred, shield
 from queuey.errors import BodyTooLarge, InvalidRequest, NoSuchQueue, NotPromised, Unavailable
 from queuey.interfaces import IMessageStore
-from queuey.model.message import Address, Condition, Content, NewMessage
+from queuey.model.holdings import Head, Heads, KeptAnswer
+from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
+from queuey.model.producer import Reservation
 from queuey.model.queue import Consistency, Queue
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, upper_bound
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
 from queuey.storage.cassandra.cluster.levels import Levels
+from queuey.storage.cassandra.cluster.parallel import read_all
 from queuey.storage.cassandra.cluster.port import ICQLSession, TooLarge
 from queuey.storage.cassandra.messages.buckets import PARTITIONS, Registrations, entries, is_long, spot_of
 from queuey.storage.cassandra.messages.changes import Changes, Stamps
 from queuey.storage.cassandra.messages.counting import Everything
-from queuey.storage.cassandra.messages.ledger import Ledger
+from queuey.storage.cassandra.messages.ledger import Answer, Ledger, Placed
 from queuey.storage.cassandra.messages.merging import Extent, MergeRead
 from queuey.storage.cassandra.messages.producers import Producers, Shop
 from queuey.storage.cassandra.messages.reads import Reads, View
+from queuey.storage.cassandra.messages.scanning import HeadScan
 from queuey.storage.cassandra.messages.slices import LookupRead, WindowRead
 from queuey.storage.cassandra.messages.statements import Statements
 from queuey.storage.cassandra.messages.stored import Sight, Sizes
 from queuey.storage.cassandra.messages.undecided import Undecided
-from queuey.storage.cassandra.messages.writes import Fresh, Limits, Writer, fresh, microseconds
+from queuey.storage.cassandra.messages.writes import GRACE, Fresh, Limits, Writer, fresh, microseconds
 from queuey.storage.cassandra.queues.rows import Life
 from queuey.storage.cassandra.queues.turns import ManyTurns
 from queuey.storage.cassandra.times.base import Flight, Place, Times, Wanted
@@ -45,6 +50,12 @@ EXAMINED: Final = 4
 
 AT_A_TIME: Final = 500
 """Messages that a purge removes in one turn, where it has to."""
+
+_UNDECIDED: Final = 1.0
+"""Seconds after which it is asked again whether a message counts."""
+
+_NO_MESSAGE: Final = LOWEST[:-1] + b"\1"
+"""The first id of an attempt that stored nothing, elsewhere."""
 
 _WEAK: Final = (
     "A weak queue cannot promise to store anything once: a write that one replica has acknowledged is not sure to be "
@@ -99,7 +110,7 @@ class Messages:
         self._clock = clock
         self._registrations = Registrations(session, statements, times)
         self._writer = Writer(session, statements, limits)
-        ledger = Ledger(session, keyspace)
+        self._ledger = ledger = Ledger(session, keyspace)
         self._reads = Reads(session, statements, self._registrations, Sizes(), Undecided(ledger, self._writer, clock))
         self._stamps = Stamps(rest)
         self._producers = Producers(
@@ -304,6 +315,61 @@ class Messages:
             return await self._changes.remove(view, wanted, self._levels.write(ack))
 
         return await self._in_turn(queue, wanted, work)
+
+    @deferred
+    async def heads(self, queue: Queue, partition: int, start: MessageId, limit: int) -> Heads:
+        """What there is in a partition from an id on; see ``IHoldings.heads``.
+
+        Where nobody knows yet whether a message counts, it waits until that is so.
+        """
+        found: list[Head] = []
+        rest: MessageId | None = start
+        while rest is not None and len(found) < limit:
+            view = await self._view(queue, Ack.MAJORITY)
+            if view is None or partition not in PARTITIONS:
+                return Heads((), None)
+            scan = HeadScan(self._reads, view, partition, rest)
+            await scan.begin(limit)
+            while not scan.ended and len(found) < limit:
+                found += await scan.next(limit)
+            rest = None if scan.over else scan.position
+            if scan.blocked:
+                await deferLater(self._clock, _UNDECIDED)
+        return Heads(tuple(found), rest)
+
+    @deferred
+    async def keep(self, queue: Queue, messages: Sequence[Message], ack: Ack) -> None:
+        """Have messages as they are; see ``IKeeper.keep``."""
+        for message in messages:
+            self._writer.check_expiry(message.expires)
+            _check_partition(message.partition)
+        view = await self._changing(queue, ack)
+        try:
+            await self._changes.keep(view, messages, self._levels.write(ack))
+        except TooLarge as error:
+            raise BodyTooLarge(error.text, limit="storage") from error
+
+    @deferred
+    async def keep_answers(self, answers: Sequence[KeptAnswer]) -> int:
+        """Remember answers; see ``IKeeper.keep_answers``."""
+        now = self._times.now()
+        made = await read_all([partial(self._keep_answer, answer, now) for answer in answers])
+        return sum(made)
+
+    @deferred
+    async def _keep_answer(self, answer: KeptAnswer, now: Ticks) -> bool:
+        left = -(-(answer.expires - now) // SECOND)
+        if left <= 0:
+            return False
+        # Its messages are live already: as ones that ended long ago, nobody marks them so.
+        placed = tuple(Placed(address, Ticks(0)) for address in answer.addresses)
+        txn = answer.addresses[0].id if answer.addresses else _NO_MESSAGE
+        row = Reservation(txn, answer.digest, True, now, Answer(placed, answer.note).encoded())
+        key = answer.incarnation.to_bytes(16, "big") + answer.key
+        made = await self._ledger.keep(key, row, left + GRACE)
+        if made is None:
+            raise Unavailable("Nobody knows whether an answer was kept.", applied="unknown")
+        return made
 
     @deferred
     async def purge(self, queue: Queue, before: MessageId, ack: Ack) -> None:

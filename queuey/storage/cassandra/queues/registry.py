@@ -15,8 +15,9 @@ from zope.interface import implementer
 from queuey.deferreds import Question, Turns, deferred, shield
 from queuey.errors import Conflict, NoSuchQueue, StorageFull, Unavailable
 from queuey.interfaces import IQueueStore
+from queuey.model.holdings import Standing
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.timeid import Ticks
+from queuey.model.timeid import LOWEST, Ticks
 from queuey.storage.cassandra.cluster.parallel import read_all
 from queuey.storage.cassandra.cluster.port import ICQLSession, Level, Statement, Verdict
 from queuey.storage.cassandra.queues.listing import Listing
@@ -311,6 +312,47 @@ class Registry:
             await self._session.transact(self._say.sweep, (*key_of(*name), mark))
         except Unavailable:
             return
+
+    @deferred
+    async def find(self, application: str, name: str) -> Life | None:
+        """The life that a name has, as a majority of the nodes has it. Fails with ``Unavailable``."""
+        found = await self._read((application, name), Level.QUORUM)
+        return None if found is None else found.life
+
+    def keep(self, standing: Standing) -> Deferred[bool]:
+        """Have a queue as it is said to be; see ``IKeeper.keep_queue``."""
+        queue = standing.queue
+        return self._change((queue.application, queue.name), lambda: self._keep(standing))
+
+    @deferred
+    async def _keep(self, standing: Standing) -> bool:
+        queue, made = standing.queue, False
+        name, key = (queue.application, queue.name), key_of_life(queue)
+        for _ in range(_ATTEMPTS):
+            found = await self._read(name, Level.SERIAL)
+            if found is not None and found.life is not None and found.life.key != key:
+                await self._forget(found.life.queue)
+            elif found is None or found.life is None:
+                made = True
+                await self._keep_new(queue, found)
+            elif found.version != queue.version:
+                values = (*values_of(queue.settings), queue.version, *key_of(*name), key, found.version)
+                await self._transact(name, self._say.update, values)
+            elif standing.purged > max((bound for bound, _ in found.life.purged.values()), default=LOWEST):
+                # Purged there, and so not here: what is kept shows, whenever that is written.
+                bounds = dict.fromkeys(range(1, queue.settings.partitions + 1), standing.purged)
+                await self._set_purged(queue, bounds, 0)
+            else:
+                return made
+        raise _contended()
+
+    async def _keep_new(self, queue: Queue, mark: Stored | None) -> None:
+        key, name = key_of_life(queue), (queue.application, queue.name)
+        values: tuple[Any, ...] = (key, queue.created, queue.version, *values_of(queue.settings), BUCKET_SECONDS)
+        statement, values = self._say.create, (*values, *key_of(*name))
+        if mark is not None:
+            statement, values = self._say.replace, (*values, mark.version)
+        await self._transact(name, statement, values)
 
     def set_purged(self, queue: Queue, bounds: Mapping[int, bytes], at: int) -> Deferred[bool]:
         """Purge the messages below a bound, by partition; a bound that is there already and higher stays.

@@ -1,0 +1,189 @@
+"""``queuey copy``: one store is copied into another while daemons serve from the first, and takes its place."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall, deferLater, react
+from twisted.python.failure import Failure
+
+from queuey import config
+from queuey.config import CassandraStorage, MemoryStorage, Storage
+from queuey.core.copying import Copying, Tally
+from queuey.deferreds import deferred
+from queuey.errors import ConfigurationError
+from queuey.interfaces import IHoldings, IKeeper
+from queuey.model.holdings import Size
+from queuey.storage import make_holdings, make_keeper
+
+LINES: Final = 3.0
+"""Seconds between two lines that tell how far a pass has come."""
+
+FEW: Final = 1000
+"""Changes in one pass that are few: the next one would have about as many."""
+
+SHORT: Final = 10.0
+"""Seconds of a pass that is short, however many changes it found."""
+
+POLL: Final = 1.0
+"""Seconds between two passes while it is waited for the source to be stopped."""
+
+
+@attrs.frozen
+class Order:
+    """What is to be copied.
+
+    :ivar finish: whether to complete the copy once nobody serves from the source.
+    """
+
+    source: Storage
+    target: Storage
+    finish: bool
+    files: tuple[Path, Path]
+
+
+def order(source: Path, target: Path, finish: bool) -> Order:
+    """What two files of settings say.
+
+    :raise ConfigurationError: where they have mistakes, or name the same store.
+    """
+    stores = config.load(source).storage, config.load(target).storage
+    for file, storage in zip((source, target), stores, strict=True):
+        if isinstance(storage, MemoryStorage):
+            text = "what is kept in memory is known to its own daemon alone, and is neither copied nor copied to"
+            raise ConfigurationError((f"{file}: [storage] backend: {text}",))
+    if name_of(stores[0]) == name_of(stores[1]):
+        raise ConfigurationError((f"{target}: [storage]: names the same store as {source}",))
+    return Order(*stores, finish, (source, target))
+
+
+def name_of(storage: Storage) -> str:
+    """A store in words that differ from store to store."""
+    if isinstance(storage, CassandraStorage):
+        return f"the keyspace {storage.keyspace}"
+    assert not isinstance(storage, MemoryStorage)
+    return f"the store in {storage.path.resolve()}"
+
+
+def copy(order: Order, stdout: TextIO) -> None:
+    """Copy one store into another, as far as is asked for.
+
+    :raise QueueyError: where that cannot be done; what was copied until then stays, and the same command goes on.
+    """
+    ended: list[Failure | None] = []
+
+    def main(reactor: Any) -> Deferred[None]:
+        return _Run(order, reactor, stdout).run().addBoth(ended.append)
+
+    with suppress(SystemExit):  # which is how it says that the work is over
+        react(main)
+    if not ended:
+        raise KeyboardInterrupt
+    if ended[0] is not None:
+        ended[0].raiseException()
+
+
+class _Run:
+    """One call of the command."""
+
+    def __init__(self, order: Order, reactor: Any, stdout: TextIO) -> None:
+        self._order = order
+        self._reactor = reactor
+        self._stdout = stdout
+        self._name = name_of(order.source)
+        self._number = 0
+
+    @deferred
+    async def run(self) -> None:
+        """Do it."""
+        source = make_holdings(self._order.source, self._reactor, time.time)
+        try:
+            target = make_keeper(self._order.target, self._reactor, time.time)
+            try:
+                await target.opened()
+                await self._copy(source, target)
+            finally:
+                await target.close()
+        finally:
+            await source.close()
+
+    async def _copy(self, source: IHoldings, target: IKeeper) -> None:
+        copying = Copying(source, target, self._sleep, lambda: uuid.uuid4().hex)
+        await copying.begin(self._name)
+        await self._follow(copying)
+        if not self._order.finish:
+            self._say(
+                f"what is left is little: stop the daemons of {self._order.files[0]} and type "
+                f"queuey copy --finish {self._order.files[0]} {self._order.files[1]}"
+            )
+            return
+        waited = False
+        while not await source.seal():
+            if not waited:
+                self._say(f"the copy follows; it is completed once the daemons of {self._order.files[0]} are stopped")
+            waited = True
+            await self._sleep(POLL)
+            await self._pass(copying)
+        self._say("nobody serves from the source any more; what is left is copied")
+        passes = await self._told(copying, lambda: copying.complete(self._name))
+        tally = copying.tally
+        self._say(
+            f"complete: {tally.queues} queues and {tally.looked} messages are the same on both sides, as pass {passes} "
+            f"has found; daemons may be started on {self._order.files[1]}"
+        )
+
+    async def _follow(self, copying: Copying) -> None:
+        """Make passes until little is left."""
+        while True:
+            began = self._reactor.seconds()
+            await self._pass(copying)
+            if copying.tally.changes <= FEW or self._reactor.seconds() - began <= SHORT:
+                return
+
+    async def _pass(self, copying: Copying) -> None:
+        await self._told(copying, copying.run_pass)
+        self._number += 1
+        if copying.tally.changes or self._number == 1:
+            self._say(f"pass {self._number}: {described(copying.tally)}")
+
+    async def _told(self, copying: Copying, work: Callable[[], Deferred[Any]]) -> Any:
+        """Do some work, and tell meanwhile how far it has come."""
+        began = self._reactor.seconds()
+        lines = LoopingCall(lambda: self._say(progress(copying.tally, copying.size, self._reactor.seconds() - began)))
+        lines.clock = self._reactor
+        lines.start(LINES, now=False)
+        try:
+            return await work()
+        finally:
+            lines.stop()
+
+    def _sleep(self, seconds: float) -> Deferred[None]:
+        return deferLater(self._reactor, seconds)
+
+    def _say(self, text: str) -> None:
+        print(text, file=self._stdout, flush=True)
+
+
+def described(tally: Tally) -> str:
+    """What a pass has done, in words."""
+    return (
+        f"{tally.queues} queues, {tally.looked} messages looked at, {tally.messages} copied, {tally.removed} removed, "
+        f"{tally.others} queues, states and keys changed"
+    )
+
+
+def progress(tally: Tally, size: Size, seconds: float) -> str:
+    """How far a pass has come after so many seconds, in words."""
+    rate = tally.looked / max(seconds, 0.001)
+    text = f"{tally.queues} queues, {tally.looked} messages looked at, {tally.messages} copied, {rate:.0f} messages/s"
+    if size.messages is None or not rate:
+        return text
+    left = max(size.messages - tally.looked, 0)
+    return f"{text}, about {left} left ({left / rate:.0f} s)"

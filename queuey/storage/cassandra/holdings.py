@@ -1,0 +1,255 @@
+"""What a keyspace holds, as it is: read beside the front ends that serve from it, and written where none does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import attrs
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
+
+from queuey.deferreds import deferred
+from queuey.errors import Unavailable
+from queuey.interfaces import IKeeper, IStateStore, State
+from queuey.model.holdings import MARK_KEY, Heads, KeptAnswer, Page, Reach, Size, Standing
+from queuey.model.message import Address, Message
+from queuey.model.policy import Ack
+from queuey.model.queue import Consistency, Queue
+from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, ticks_of
+from queuey.model.window import LookupSlice
+from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Row, Statement
+from queuey.storage.cassandra.messages.ledger import Answer
+from queuey.storage.cassandra.messages.store import Messages
+from queuey.storage.cassandra.queues.registry import Registry
+from queuey.storage.cassandra.queues.rows import Life, stored
+from queuey.storage.cassandra.states import name_of
+from queuey.storage.cassandra.store import CassandraStore
+from queuey.storage.cassandra.times.base import Place, Times
+
+_FIRST: Final = -(1 << 63)
+"""Below the token of every partition."""
+
+_SHARDS: Final = 1000
+"""Parts of the table of queues that are asked for at once."""
+
+_APART: Final = 1.0
+"""Seconds by which clocks of front ends may differ, or more."""
+
+_AHEAD: Final = 60.0
+"""Seconds that the clock is waited for at the most."""
+
+_LIFE: Final = 16
+"""Bytes in the key of an answer that say of which life of a queue it is."""
+
+
+@attrs.frozen
+class Tables:
+    """The walks through whole tables, in the order of their tokens, which is no order of anything else."""
+
+    session: ICQLSession
+    keyspace: str
+
+    async def shards(self) -> list[tuple[str, int]]:
+        """The parts that the table of queues is in."""
+        found: list[tuple[str, int]] = []
+        after = _FIRST
+        text = (
+            f"SELECT DISTINCT app, shard, token(app, shard) FROM {self.keyspace}.queues "
+            "WHERE token(app, shard) > ? LIMIT ?"
+        )
+        while True:
+            rows = await self._ask(text, after, _SHARDS)
+            found += [(application, shard) for application, shard, _ in rows]
+            if len(rows) < _SHARDS:
+                return found
+            after = rows[-1][2]
+
+    async def queues(self, application: str, shard: int, after: str, limit: int) -> Sequence[Row]:
+        """Rows of queues of a part, their names first, with the marks of ended ones."""
+        text = (
+            "SELECT name, life, created, version, type, partitions, consistency, principals, guarantee, ttl, "
+            f"bucket_seconds, purged, ended FROM {self.keyspace}.queues "
+            "WHERE app = ? AND shard = ? AND name > ? LIMIT ?"
+        )
+        return await self._ask(text, application, shard, after, limit)
+
+    async def states(self, after: int, limit: int) -> Sequence[Row]:
+        """Key, version, write time of the value, token."""
+        text = (
+            f"SELECT key, version, WRITETIME(value), token(key) FROM {self.keyspace}.states "
+            "WHERE token(key) > ? LIMIT ?"
+        )
+        return await self._ask(text, after, limit)
+
+    async def answers(self, after: int, limit: int) -> Sequence[Row]:
+        """Key, digest, whether it is done, answer, seconds that it lives, token."""
+        text = (
+            f"SELECT key, digest, done, answer, TTL(answer), token(key) FROM {self.keyspace}.dedupe "
+            "WHERE token(key) > ? LIMIT ?"
+        )
+        return await self._ask(text, after, limit)
+
+    def _ask(self, text: str, *values: Any) -> Deferred[Sequence[Row]]:
+        return self.session.execute(Statement(text, Kind.READ), values, Level.QUORUM)
+
+
+def standing(life: Life) -> Standing:
+    """A queue, with the highest of the bounds that its partitions were purged to."""
+    return Standing(life.queue, MessageId(max((bound for bound, _ in life.purged.values()), default=LOWEST)))
+
+
+class Listing:
+    """Pages of queues: part after part, and the names in each."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._shards: list[tuple[str, int]] = []
+
+    async def page(self, rest: str | None, limit: int) -> Page[Standing]:
+        """See ``IHoldings.queues``; the parts are those that there were when the first page was asked for."""
+        if rest is None:
+            self._shards = await self._tables.shards()
+        number, after = (0, "") if rest is None else json.loads(rest)
+        found: list[Standing] = []
+        while number < len(self._shards):
+            application, shard = self._shards[number]
+            rows = await self._tables.queues(application, shard, after, limit)
+            some = [stored(application, row) for row in rows]
+            found += [standing(one.life) for one in some if one is not None and one.life is not None]
+            number, after = (number + 1, "") if len(rows) < limit else (number, rows[-1][0])
+            if len(found) >= limit:
+                return Page(tuple(found), json.dumps([number, after]))
+        return Page(tuple(found), None)
+
+
+@implementer(IKeeper)
+class CassandraKeeper:
+    """The store of a keyspace that this process alone has the lease of.
+
+    :param sleep: waits some seconds.
+    """
+
+    def __init__(
+        self,
+        store: CassandraStore,
+        tables: Tables,
+        messages: Messages,
+        registry: Registry,
+        times: Times,
+        sleep: Callable[[float], Deferred[None]],
+    ) -> None:
+        self._store = store
+        self._tables = tables
+        self._messages = messages
+        self._registry = registry
+        self._times = times
+        self._sleep = sleep
+        self._listing = Listing(tables)
+        self.states: IStateStore = store.states
+
+    def opened(self) -> Deferred[None]:
+        """See IKeeper."""
+        return self._store.opened()
+
+    def seal(self) -> Deferred[bool]:
+        """See IHoldings; the lease of the keyspace is held."""
+        return succeed(True)
+
+    def size(self) -> Deferred[Size]:
+        """See IHoldings; a cluster counts nothing by itself."""
+        return succeed(Size(None, None))
+
+    @deferred
+    async def queues(self, rest: str | None, limit: int) -> Page[Standing]:
+        """See IHoldings."""
+        return await self._listing.page(rest, limit)
+
+    @deferred
+    async def find(self, application: str, name: str) -> Standing | None:
+        """See IHoldings."""
+        life = await self._registry.find(application, name)
+        return None if life is None else standing(life)
+
+    def heads(self, queue: Queue, partition: int, start: MessageId, limit: int) -> Deferred[Heads]:
+        """See IHoldings."""
+        return self._messages.heads(queue, partition, start, limit)
+
+    def lookup(self, queue: Queue, addresses: Sequence[Address]) -> Deferred[LookupSlice]:
+        """See IHoldings."""
+        return self._messages.lookup(queue, addresses, Ack.MAJORITY)
+
+    @deferred
+    async def answers(self, rest: str | None, limit: int) -> Page[KeptAnswer]:
+        """See IHoldings."""
+        now = self._times.now()
+        rows = await self._tables.answers(int(rest or _FIRST), limit)
+        found = []
+        for key, digest, done, answer, seconds, _ in rows:
+            if done and seconds is not None:
+                said = Answer.decoded(bytes(answer))
+                life, expires = int.from_bytes(key[:_LIFE], "big"), Ticks(now + seconds * SECOND)
+                addresses = tuple(placed.address for placed in said.placed)
+                found.append(KeptAnswer(life, bytes(key[_LIFE:]), bytes(digest), addresses, said.note, expires))
+        return Page(tuple(found), str(rows[-1][-1]) if len(rows) == limit else None)
+
+    @deferred
+    async def state_keys(self, rest: str | None, limit: int) -> Page[tuple[str, str]]:
+        """See IHoldings; what is left of removed states has no value."""
+        rows = await self._tables.states(int(rest or _FIRST), limit)
+        found = tuple(
+            (name_of(key), version)
+            for key, version, written, _ in rows
+            if written is not None and name_of(key) != MARK_KEY
+        )
+        return Page(found, str(rows[-1][-1]) if len(rows) == limit else None)
+
+    def state(self, key: str) -> Deferred[State | None]:
+        """See IHoldings."""
+        return self.states.read(key)
+
+    @deferred
+    async def reach(self) -> Reach:
+        """See IHoldings."""
+        return Reach(ticks_of(self._times.stable(Place(0, 1))))
+
+    def keep_queue(self, standing: Standing) -> Deferred[bool]:
+        """See IKeeper."""
+        return self._registry.keep(standing)
+
+    def end_queue(self, queue: Queue) -> Deferred[bool]:
+        """See IKeeper."""
+        return self._store.forget(queue)
+
+    def keep(self, queue: Queue, messages: Sequence[Message]) -> Deferred[None]:
+        """See IKeeper."""
+        return self._messages.keep(queue, messages, _ack(queue))
+
+    def remove(self, queue: Queue, addresses: Sequence[Address]) -> Deferred[int]:
+        """See IKeeper."""
+        return self._store.remove(queue, addresses, _ack(queue))
+
+    def keep_answers(self, answers: Sequence[KeptAnswer]) -> Deferred[int]:
+        """See IKeeper."""
+        return self._messages.keep_answers(answers)
+
+    @deferred
+    async def keep_reach(self, reach: Reach) -> None:
+        """See IKeeper; front ends go by their clocks, which have to have come as far."""
+        ahead = (reach.stable - self._times.now()) / SECOND + _APART
+        if ahead > _AHEAD:
+            raise Unavailable(
+                f"The source has given ids of times that come in {ahead:.0f} s only, for its clock was set back: "
+                "wait until then, and finish."
+            )
+        await self._sleep(max(0.0, ahead))
+
+    def close(self) -> Deferred[None]:
+        """See IHoldings."""
+        return self._store.close()
+
+
+def _ack(queue: Queue) -> Ack:
+    """Whose word a write waits for: a copy is never less sure than a queue of strong consistency."""
+    return Ack.EVERY_CENTRE if queue.settings.consistency is Consistency.VERY_STRONG else Ack.MAJORITY

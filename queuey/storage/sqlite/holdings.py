@@ -1,0 +1,236 @@
+"""What an embedded store holds, as it is: read beside the daemon that serves it, and written where none does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
+
+from queuey.deferreds import deferred
+from queuey.errors import Unavailable
+from queuey.interfaces import IHoldings, IKeeper, IStateStore, State
+from queuey.model.holdings import MARK_KEY, Head, Heads, KeptAnswer, Page, Reach, Size, Standing
+from queuey.model.message import Address, Message
+from queuey.model.queue import Queue
+from queuey.model.timeid import MessageId, Ticks, successor
+from queuey.model.window import LookupSlice
+from queuey.storage.sqlite import queues, reader, schema, states, writes
+from queuey.storage.sqlite.backup import open_to_read
+from queuey.storage.sqlite.files import Lock
+from queuey.storage.sqlite.piles import Pile, Runner
+from queuey.storage.sqlite.reader import Reader
+from queuey.storage.sqlite.writer import Writer
+
+MOST_READS: Final = 32
+"""Reads in one pile at the most."""
+
+_HEADS: Final = """
+    SELECT id, expires FROM messages WHERE queue = ? AND partition = ? AND id >= ? ORDER BY id LIMIT ?
+"""
+_ANSWERS: Final = """
+    SELECT seq, queue, key, digest, answer, note, expires FROM keys
+    WHERE seq > ? AND EXISTS (SELECT 1 FROM queues WHERE queues.queue = keys.queue) ORDER BY seq LIMIT ?
+"""
+_STATES: Final = "SELECT key, version FROM states WHERE key > ? ORDER BY key LIMIT ?"
+_SIZE: Final = "SELECT count(*), coalesce(sum(messages), 0) FROM tallies"
+_REACH: Final = """
+    SELECT last, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'queues'), 0) FROM clock
+"""
+_COUNT_ON: Final = "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'queues'"
+_COUNT_FIRST: Final = """
+    INSERT INTO sqlite_sequence (name, seq)
+    SELECT 'queues', ? WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'queues')
+"""
+_LIFE: Final = 32
+"""Digits in the key of a state that say of which life of a queue it is."""
+
+
+def heads(reader: Reader, queue: Queue, partition: int, start: MessageId, limit: int) -> Heads:
+    """The messages of a partition from an id on."""
+    if reader.held(queue) is None:
+        return Heads((), None)
+    rows: list[Any] = reader.connection.execute(_HEADS, (queue.incarnation, partition, start, limit)).fetchall()
+    found = tuple(Head(id, expires) for id, expires in rows if expires > reader.clock)
+    return Heads(found, successor(rows[-1][0]) if len(rows) == limit else None)
+
+
+def answers(reader: Reader, rest: str | None, limit: int) -> Page[KeptAnswer]:
+    """Answers in the order in which they came."""
+    rows: list[Any] = reader.connection.execute(_ANSWERS, (int(rest or 0), limit)).fetchall()
+    found = tuple(answer for _, *row in rows if (answer := writes.answered(tuple(row))).expires > reader.clock)
+    return Page(found, str(rows[-1][0]) if len(rows) == limit else None)
+
+
+def state_keys(reader: Reader, rest: str | None, limit: int) -> Page[tuple[str, str]]:
+    """The keys of states in their order, with their versions."""
+    execute = reader.connection.execute
+    rows: list[Any] = execute(_STATES, (rest or "", limit)).fetchall()
+    dead = {f"{queue:0{_LIFE}x}/" for (queue,) in execute("SELECT queue FROM dead")}
+    found = tuple((key, version) for key, version in rows if key != MARK_KEY and key[: _LIFE + 1] not in dead)
+    return Page(found, rows[-1][0] if len(rows) == limit else None)
+
+
+def size(reader: Reader) -> Size:
+    """How many queues and messages there are, what expired and is not swept included."""
+    count, messages = reader.connection.execute(_SIZE).get
+    return Size(count, messages)
+
+
+def reach(reader: Reader) -> Reach:
+    """The last id, and the last number of a queue."""
+    last, number = reader.connection.execute(_REACH).get
+    return Reach(Ticks(last), number)
+
+
+def keep_reach(writer: Writer, reach: Reach) -> None:
+    """Let ids, and numbers of queues, be greater from now on."""
+    writer.last = max(writer.last, reach.stable)
+    writer.connection.execute(_COUNT_ON, (reach.incarnation,))
+    writer.connection.execute(_COUNT_FIRST, (reach.incarnation,))
+
+
+class _Reading:
+    """What is read alike in either role."""
+
+    def __init__(self, reading: Pile[Reader]) -> None:
+        self._reading = reading
+
+    def size(self) -> Deferred[Size]:
+        """See IHoldings."""
+        return self._reading.submit(size)
+
+    def queues(self, rest: str | None, limit: int) -> Deferred[Page[Standing]]:
+        """See IHoldings."""
+        return self._reading.submit(queues.page, rest, limit)
+
+    def find(self, application: str, name: str) -> Deferred[Standing | None]:
+        """See IHoldings."""
+        return self._reading.submit(queues.standing, application, name)
+
+    def heads(self, queue: Queue, partition: int, start: MessageId, limit: int) -> Deferred[Heads]:
+        """See IHoldings."""
+        return self._reading.submit(heads, queue, partition, start, limit)
+
+    def lookup(self, queue: Queue, addresses: Sequence[Address]) -> Deferred[LookupSlice]:
+        """See IHoldings."""
+        return self._reading.submit(reader.lookup, queue, tuple(addresses))
+
+    def answers(self, rest: str | None, limit: int) -> Deferred[Page[KeptAnswer]]:
+        """See IHoldings."""
+        return self._reading.submit(answers, rest, limit)
+
+    def state_keys(self, rest: str | None, limit: int) -> Deferred[Page[tuple[str, str]]]:
+        """See IHoldings."""
+        return self._reading.submit(state_keys, rest, limit)
+
+    def state(self, key: str) -> Deferred[State | None]:
+        """See IHoldings."""
+        return self._reading.submit(states.read, key)
+
+    def reach(self) -> Deferred[Reach]:
+        """See IHoldings."""
+        return self._reading.submit(reach)
+
+
+@implementer(IHoldings)
+class SQLiteHoldings(_Reading):
+    """A store that others may serve from: it is read through a connection that cannot write, without its lock.
+
+    :param now: the wall clock, in seconds since 1970; a thread calls it.
+    :param runner: runs the pile.
+    :raise Unavailable: it cannot be read by this program.
+    """
+
+    def __init__(self, directory: Path, now: Callable[[], float], runner: Runner) -> None:
+        connection = open_to_read(directory)
+        version = connection.pragma("user_version")
+        if version != schema.CURRENT:
+            connection.close(True)
+            raise Unavailable(
+                f"The store in {directory} has schema {version}, and stores of schema {schema.CURRENT} are copied: "
+                "let a daemon of this version serve from it once."
+            )
+        self._directory = directory
+        self._lock: Lock | None = None
+        self._reader = Reader(connection, now, queues.foresee)
+        super().__init__(Pile(runner, MOST_READS))
+        self._reading.open(self._reader.work, self._reader.rest)
+
+    def seal(self) -> Deferred[bool]:
+        """See IHoldings; it takes the lock that a daemon would hold."""
+        if self._lock is None:
+            try:
+                self._lock = Lock(self._directory)
+            except Unavailable:
+                return succeed(False)
+        return succeed(True)
+
+    @deferred
+    async def close(self) -> None:
+        """See IHoldings."""
+        await self._reading.close(self._reader.close)
+        if self._lock is not None:
+            self._lock.release()
+
+
+@implementer(IKeeper)
+class SQLiteKeeper(_Reading):
+    """A store that this process alone has open.
+
+    :param expect: hears when the next message falls due.
+    :param close: closes the store.
+    """
+
+    def __init__(
+        self,
+        reading: Pile[Reader],
+        writing: Pile[Writer],
+        states: IStateStore,
+        expect: Callable[[Ticks | None], None],
+        close: Callable[[], Deferred[None]],
+    ) -> None:
+        super().__init__(reading)
+        self._writing = writing
+        self._expect = expect
+        self._close = close
+        self.states = states
+
+    def opened(self) -> Deferred[None]:
+        """See IKeeper."""
+        return succeed(None)
+
+    def seal(self) -> Deferred[bool]:
+        """See IHoldings; the store's lock is held."""
+        return succeed(True)
+
+    def keep_queue(self, standing: Standing) -> Deferred[bool]:
+        """See IKeeper."""
+        return self._writing.submit(queues.keep, standing)
+
+    def end_queue(self, queue: Queue) -> Deferred[bool]:
+        """See IKeeper."""
+        return self._writing.submit(queues.forget, queue)
+
+    def keep(self, queue: Queue, messages: Sequence[Message]) -> Deferred[None]:
+        """See IKeeper."""
+        return self._writing.submit(writes.keep, queue, tuple(messages)).addCallback(self._expect)
+
+    def remove(self, queue: Queue, addresses: Sequence[Address]) -> Deferred[int]:
+        """See IKeeper."""
+        return self._writing.submit(writes.remove, queue, tuple(addresses))
+
+    def keep_answers(self, answers: Sequence[KeptAnswer]) -> Deferred[int]:
+        """See IKeeper."""
+        return self._writing.submit(writes.keep_answers, tuple(answers))
+
+    @deferred
+    async def keep_reach(self, reach: Reach) -> None:
+        """See IKeeper; the store goes on from there whatever the clock shows."""
+        await self._writing.submit(keep_reach, reach)
+
+    def close(self) -> Deferred[None]:
+        """See IHoldings."""
+        return self._close()

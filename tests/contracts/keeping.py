@@ -1,0 +1,201 @@
+"""The contract of IKeeper: a store takes in what another one holds, as it is, and tells what it holds itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from zope.interface.verify import verifyObject
+
+from queuey.interfaces import IKeeper, Outcome
+from queuey.model.holdings import MARK_KEY, Head, KeptAnswer, Page, Reach, Standing
+from queuey.model.message import Address, Content, Message
+from queuey.model.policy import Ack
+from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
+from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, from_seconds, lower_bound, successor, ticks_of
+from tests.contracts.reading import TERMS, MessagesCase, foreign_id, look_up, new, once
+from tests.contracts.subject import START, contract
+
+T = TypeVar("T")
+
+CHOSEN = QueueSettings(QueueType.PUBLIC, 3, Consistency.STRONG, ("app:other",), Guarantee.EXACTLY_ONCE, 77)
+LIFE = 4711
+
+
+def queue(name: str = "kept", life: int = LIFE, version: str = "a", settings: QueueSettings = CHOSEN) -> Queue:
+    """A queue as another store may have it."""
+    return Queue("app", name, settings, life, version, from_seconds(START - 60))
+
+
+class KeeperContract(MessagesCase):
+    """What every store promises that others are copied to. Its clock need not stand at that of the suites."""
+
+    @property
+    def keeper(self) -> IKeeper:
+        """The store under test, in this role."""
+        raise NotImplementedError
+
+    def at(self, seconds: float) -> MessageId:
+        """An id of a time in seconds from now."""
+        return foreign_id(self.subject.wall.seconds - START + seconds)
+
+    def message(self, id: MessageId, body: bytes = b"body", partition: int = 1, lives: float = 3600) -> Message:
+        """A message that ends in so many seconds, and a part of one."""
+        expires = Ticks(from_seconds(self.subject.wall.seconds) + int(lives * SECOND) + 7)
+        return Message(partition, id, Content(body, "text/x-test", b"\0head"), expires)
+
+    async def all(self, pages: Callable[[str | None, int], Deferred[Page[T]]], limit: int) -> list[T]:
+        """Everything, in pages of so many."""
+        found: list[T] = []
+        page = await pages(None, limit)
+        while True:
+            self.assertLessEqual(len(page.items), limit)
+            found += page.items
+            if page.rest is None:
+                return found
+            page = await pages(page.rest, limit)
+
+    async def kept(self, kept: Queue, *messages: Message) -> None:
+        await self.keeper.keep_queue(Standing(kept))
+        await self.keeper.keep(kept, messages)
+
+    async def there(self, kept: Queue, *messages: Message) -> list[Message]:
+        return await look_up(self.store, kept, [Address(one.partition, one.id) for one in messages])
+
+    def test_it_provides_the_interface(self) -> None:
+        verifyObject(IKeeper, self.keeper)
+
+    @contract
+    async def test_a_queue_has_the_life_that_it_had(self) -> None:
+        standing = Standing(queue(), self.at(-3))
+        self.assertTrue(await self.keeper.keep_queue(standing))
+        self.assertFalse(await self.keeper.keep_queue(standing))
+        self.assertEqual(await self.store.describe("app", ["kept"]), (standing.queue,))
+        self.assertEqual(await self.keeper.find("app", "kept"), standing)
+        self.assertIsNone(await self.keeper.find("app", "other"))
+        changed = Standing(queue(version="b", settings=QueueSettings(partitions=4)), self.at(-2))
+        self.assertFalse(await self.keeper.keep_queue(changed))
+        self.assertEqual(await self.keeper.find("app", "kept"), changed)
+
+    @contract
+    async def test_another_life_ends_the_one_before(self) -> None:
+        message = self.message(self.at(-5))
+        await self.kept(queue(), message)
+        self.assertTrue(await self.keeper.keep_queue(Standing(queue(life=LIFE + 1))))
+        self.assertEqual(await self.there(queue(), message), [])
+        self.assertEqual((await self.keeper.heads(queue(), 1, LOWEST, 10)).heads, ())
+        self.assertEqual(await self.there(queue(life=LIFE + 1), message), [])
+        self.assertTrue(await self.keeper.end_queue(queue(life=LIFE + 1)))
+        self.assertIsNone(await self.keeper.find("app", "kept"))
+
+    @contract
+    async def test_messages_are_as_they_were(self) -> None:
+        """Of any time, delayed ones too, with contents of any kind; and what has expired is not taken in."""
+        old, due, later = self.message(self.at(-86_400)), self.message(self.at(-1), b"", 2), self.message(self.at(300))
+        bare = Message(3, self.at(-2), Content(b"\0" * 3000), later.expires)
+        ended = self.message(self.at(-3), lives=-1)
+        await self.kept(queue(), old, due, later, bare, ended)
+        self.assertEqual(await self.there(queue(), old, due, later, bare, ended), [old, due, later, bare])
+        self.assertEqual(await self.store.count(queue(), Ack.MAJORITY), 4)
+
+    @contract
+    async def test_it_may_be_repeated_and_takes_the_place_of_what_is_there(self) -> None:
+        first = self.message(self.at(-5), b"first")
+        second = evolve(first, content=Content(b"second, which is longer"), expires=Ticks(first.expires + 1))
+        await self.kept(queue(), first)
+        await self.kept(queue(), second)
+        await self.kept(queue(), second)
+        self.assertEqual(await self.there(queue(), first), [second])
+        self.assertEqual(await self.keeper.remove(queue(), [Address(1, first.id)]), 1)
+        self.assertEqual(await self.there(queue(), first), [])
+        await self.kept(queue(), first)
+        self.assertEqual(await self.there(queue(), first), [first])
+        self.assertEqual(await self.store.count(queue(), Ack.MAJORITY), 1)
+
+    @contract
+    async def test_heads_are_told_in_pages(self) -> None:
+        messages = [self.message(self.at(seconds)) for seconds in (-90_000, -20, -10, -5, 400, 900_000)]
+        await self.kept(queue(), *messages, self.message(self.at(-7), partition=2))
+        for limit in (1, 2, 3, 6, 100):
+            found: list[Head] = []
+            start: MessageId | None = LOWEST
+            while start is not None:
+                heads = await self.keeper.heads(queue(), 1, start, limit)
+                bound = heads.rest
+                self.assertTrue(all(head.id >= start and (bound is None or head.id < bound) for head in heads.heads))
+                found += heads.heads
+                start = bound
+            self.assertEqual(found, [Head(one.id, one.expires) for one in messages])
+        rest = await self.keeper.heads(queue(), 1, successor(messages[3].id), 100)
+        self.assertEqual([head.id for head in rest.heads], [one.id for one in messages[4:]])
+        found_ones = await self.keeper.lookup(queue(), [Address(1, one.id) for one in messages])
+        self.assertEqual(found_ones.messages, tuple(messages))
+
+    @contract
+    async def test_a_write_that_was_answered_is_answered_so_again(self) -> None:
+        await self.keeper.keep_queue(Standing(queue()))
+        message, asked = self.message(self.at(-5)), once(note="another")
+        answer = KeptAnswer(
+            LIFE, asked.key, asked.digest, (Address(1, message.id),), "note", self.message(LOWEST).expires
+        )
+        await self.keeper.keep(queue(), [message])
+        self.assertEqual([await self.keeper.keep_answers([answer]) for _ in range(2)], [1, 0])
+        self.assertEqual(await self.keeper.keep_answers([evolve(answer, key=b"ended", expires=Ticks(1))]), 0)
+        again = await self.store.append_once(queue(), [new(b"x")], TERMS, asked)
+        self.assertEqual((again.addresses, again.note, again.duplicate), (answer.addresses, "note", True))
+        self.assertEqual(await self.store.count(queue(), Ack.MAJORITY), 1)
+        (told,) = await self.all(self.keeper.answers, 10)
+        self.assertEqual(evolve(told, expires=answer.expires), answer)
+        self.assertLess(abs(told.expires - answer.expires), 70 * SECOND)
+
+    @contract
+    async def test_all_queues_are_told(self) -> None:
+        names = [f"queue-{number}" for number in range(7)]
+        lives = [queue(name, LIFE + number) for number, name in enumerate(names)]
+        for each in lives:
+            await self.keeper.keep_queue(Standing(each))
+        await self.keeper.end_queue(lives.pop(3))
+        for limit in (1, 2, 100):
+            found = await self.all_queues(limit)
+            self.assertEqual(sorted(each.name for each in found), [each.name for each in lives])
+            self.assertEqual(sorted(found, key=lambda each: each.name), lives)
+
+    async def all_queues(self, limit: int) -> list[Queue]:
+        """Those of the application of this suite; a page may have a few more than it was asked for."""
+        found: list[Queue] = []
+        rest: str | None = None
+        while True:
+            page = await self.keeper.queues(rest, limit)
+            found += [standing.queue for standing in page.items if standing.queue.application == "app"]
+            if page.rest is None:
+                return found
+            rest = page.rest
+
+    @contract
+    async def test_all_states_are_told(self) -> None:
+        states = self.keeper.states
+        keys = {f"key {number}": f"version {number}" for number in range(7)}
+        for key, version in keys.items():
+            self.assertIs(await states.replace(key, None, b"value", version), Outcome.APPLIED)
+        self.assertIs(await states.replace("key 3", keys.pop("key 3"), None, "removed"), Outcome.APPLIED)
+        self.assertIs(await states.replace(MARK_KEY, None, b"value", "mark"), Outcome.APPLIED)
+        for limit in (1, 2, 100):
+            found = await self.all(self.keeper.state_keys, limit)
+            self.assertEqual((dict(found), len(found)), (keys, len(keys)))
+        state = await self.keeper.state("key 1")
+        assert state is not None
+        self.assertEqual((state.value, state.version), (b"value", "version 1"))
+
+    @contract
+    async def test_ids_go_on_from_where_they_were(self) -> None:
+        await self.keeper.keep_queue(Standing(queue()))
+        ahead = Ticks(from_seconds(self.subject.wall.seconds) + SECOND // 2)
+        await self.keeper.keep_reach(Reach(ahead, LIFE + 10))
+        (id,) = await self.store.append(queue(), [new(b"x")], TERMS)
+        self.assertGreater(id, lower_bound(ahead))
+        self.assertGreaterEqual((await self.keeper.reach()).stable, ticks_of(id))
+        self.assertTrue(await self.keeper.seal())
+        made, _ = await self.store.create("app", "new", CHOSEN, None)
+        self.assertGreater(made.incarnation, LIFE + 10)

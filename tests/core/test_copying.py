@@ -1,0 +1,418 @@
+"""A store is copied beside whoever uses it, pass by pass, until the copy is what the store was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey.core.copying import BATCH, HEADS, WAITS, Copying
+from queuey.errors import InvalidUpdate, StorageFull, Unavailable
+from queuey.interfaces import IHoldings, IKeeper
+from queuey.model.group_rows import state_key
+from queuey.model.holdings import MARK_KEY, Heads, Mark, Page
+from queuey.model.message import Address, Content, Message
+from queuey.model.policy import Ack
+from queuey.model.queue import Queue, QueueSettings
+from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, lower_bound
+from queuey.model.window import Merge
+from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
+from queuey.storage.sqlite.holdings import SQLiteHoldings
+from tests.contracts.reading import TERMS, bodies, foreign_id, new, once
+from tests.contracts.subject import START, Wall
+from tests.storage.quick import quick_directory
+from tests.storage.runners import Inline
+from tests.storage.subjects import random_bits, versions
+
+SETTINGS = QueueSettings(partitions=2)
+NAME = "the store in a test"
+
+
+def open_store(directory: Path, wall: Wall, filling: bool, node: int) -> SQLiteStore:
+    """A store that does all its work at once."""
+    settings = SQLiteSettings(relaxed=True, filling=filling)
+    made = versions()
+    store = SQLiteStore(
+        directory, settings, Clock(), wall, Inline(), node, node, lambda: f"{node} {made()}", random_bits()
+    )
+    store.open()
+    return store
+
+
+class CopyCase(SynchronousTestCase):
+    """A store that is in use, and an empty one beside it."""
+
+    def setUp(self) -> None:
+        self.directory, self.wall = quick_directory(self), Wall()
+        self.slept: list[float] = []
+        self.store = self.open("source", False, 1)
+        self.source = SQLiteHoldings(self.directory / "source", self.wall, Inline())
+        self.addCleanup(lambda: self.result(self.source.close()))
+        self.filled = self.open("target", True, 2)
+        self.target: IKeeper = self.filled.keeper()
+        self.queue = self.make("queue")
+
+    def open(self, name: str, filling: bool, node: int) -> SQLiteStore:
+        store = open_store(self.directory / name, self.wall, filling, node)
+        self.addCleanup(lambda: self.result(store.close()))
+        return store
+
+    def result(self, answer: Deferred[Any]) -> Any:
+        return self.successResultOf(answer)
+
+    def make(self, name: str) -> Queue:
+        return cast(Queue, self.result(self.store.create("app", name, SETTINGS, None))[0])
+
+    def append(self, *texts: bytes, delay: float = 0, partition: int = 1) -> tuple[MessageId, ...]:
+        messages = [new(text, partition, delay=delay) for text in texts]
+        return cast(tuple[MessageId, ...], self.result(self.store.append(self.queue, messages, TERMS)))
+
+    def copying(self, source: IHoldings | None = None, target: IKeeper | None = None) -> Copying:
+        def sleep(seconds: float) -> Deferred[None]:
+            self.slept.append(seconds)
+            return succeed(None)
+
+        self.pass_on()
+        copying = Copying(source or self.source, target or self.target, sleep, versions())
+        self.result(copying.begin(NAME))
+        return copying
+
+    def run_pass(self, copying: Copying | None = None) -> Copying:
+        copying = copying or self.copying()
+        self.result(copying.run_pass())
+        return copying
+
+    def pass_on(self) -> None:
+        """Ids that were made at one moment are of the moments after it: let these be past."""
+        self.wall.seconds += 1
+
+    def seal(self) -> None:
+        """Nobody serves from the source any more."""
+        self.pass_on()
+        self.assertFalse(self.result(self.source.seal()))
+        self.result(self.store.close())
+        self.assertTrue(self.result(self.source.seal()))
+
+    def finish(self, copying: Copying | None = None) -> int:
+        self.seal()
+        return cast(int, self.result((copying or self.copying()).complete(NAME)))
+
+    def rows(self, store: str) -> dict[str, list[Any]]:
+        """Everything that a store holds, in no order, without the mark of the copy."""
+        path = self.directory / store
+        found = SQLiteHoldings(path, self.wall, Inline())
+        try:
+            execute = found._reader.connection.execute
+            messages = "queue, partition, id, expires, size, content_type, headers, body"
+            return {
+                "queues": execute("SELECT * FROM queues ORDER BY queue").fetchall(),
+                "messages": execute(f"SELECT {messages} FROM messages ORDER BY 1, 2, 3").fetchall(),
+                "future": execute("SELECT * FROM future ORDER BY id").fetchall(),
+                "tallies": execute("SELECT * FROM tallies ORDER BY queue").fetchall(),
+                "usage": execute("SELECT * FROM usage WHERE queues > 0 ORDER BY application").fetchall(),
+                "keys": execute("SELECT queue, key, digest, answer, note, expires FROM keys ORDER BY 1, 2").fetchall(),
+                "states": execute("SELECT * FROM states WHERE key != ? ORDER BY key", (MARK_KEY,)).fetchall(),
+            }
+        finally:
+            self.result(found.close())
+
+    def check_alike(self) -> None:
+        source, target = self.rows("source"), self.rows("target")
+        for table, rows in source.items():
+            self.assertEqual(target[table], rows, table)
+
+    def fill(self) -> None:
+        """Something of everything."""
+        self.append(*(b"%d" % number for number in range(2 * BATCH + 3)))
+        self.append(b"delayed", delay=600, partition=2)
+        self.result(self.store.append_once(self.queue, [new(b"once")], TERMS, once()))
+        content = Content(b"\0\xff", "text/plain", b"\0head")
+        self.result(self.store.replace(self.queue, [Address(2, foreign_id(-9000))], content, 500, TERMS))
+        for key in ("applications/3", state_key(self.queue.incarnation, b"g" * 16, 1)):
+            self.result(self.store.states.replace(key, None, b"value of " + key.encode(), f"version of {key}"))
+        self.result(self.store.forget(self.make("ended")))
+
+
+class CopyTests(CopyCase):
+    """What a copy is."""
+
+    def test_a_pass_copies_everything_and_the_next_finds_nothing(self) -> None:
+        self.fill()
+        copying = self.run_pass()
+        self.assertEqual((copying.tally.queues, copying.tally.messages, copying.tally.removed), (1, 206, 0))
+        self.assertEqual((copying.size.queues, copying.size.messages), (1, 206))
+        self.run_pass(copying)
+        self.assertEqual((copying.tally.looked, copying.tally.changes), (206, 0))
+        self.assertEqual(self.finish(), 1)
+        self.check_alike()
+
+    def test_what_has_changed_since_is_seen_to(self) -> None:
+        """Writes, overwriting, deletes, purges, settings, states that change and go, queues that end and begin anew."""
+        self.fill()
+        ids = self.append(b"goes", b"changes", b"stays")
+        gone, anew = self.make("gone"), self.make("anew")
+        self.result(self.store.append(anew, [new(b"old life")], TERMS))
+        copying = self.run_pass()
+        self.result(self.store.remove(self.queue, [Address(1, ids[0])], Ack.MAJORITY))
+        self.result(self.store.replace(self.queue, [Address(1, ids[1])], Content(b"changed"), 50, TERMS))
+        self.append(b"more", partition=2)
+        self.result(self.store.purge(self.queue, MessageId(lower_bound(from_seconds(START - 10))), Ack.MAJORITY))
+        self.result(self.store.forget(gone))
+        self.result(self.store.forget(anew))
+        anew = self.make("anew")
+        self.queue = self.result(self.store.update(self.queue, QueueSettings(partitions=5)))
+        states = self.store.states
+        self.result(states.replace("applications/3", "version of applications/3", None, "x"))
+        key = state_key(self.queue.incarnation, b"g" * 16, 1)
+        self.result(states.replace(key, f"version of {key}", b"acked", "next"))
+        self.result(self.store.append_once(self.queue, [new(b"twice")], TERMS, once(b"another")))
+        self.assertEqual(self.finish(copying), 2)
+        self.check_alike()
+        self.assertEqual(self.rows("target")["states"], [(key, "next", b"acked")])
+
+    def test_ids_cursors_and_repeats_go_on(self) -> None:
+        """Who reads on from a position misses nothing and sees nothing twice; a repeat is one; no id comes again."""
+        self.fill()
+        appended = self.result(self.store.append_once(self.queue, [new(b"first")], TERMS, once(b"repeated")))
+        whole = self.result(self.store.merge(self.queue, Merge((1, 2), limit=1000), Ack.MAJORITY))
+        half = self.result(self.store.merge(self.queue, Merge((1, 2), limit=100), Ack.MAJORITY))
+        ended = self.make("number")
+        self.result(self.store.forget(ended))
+        self.finish()
+        self.result(self.filled.close())
+        served = self.open("target", False, 3)
+        rest = self.result(served.merge(self.queue, Merge((1, 2), half.position, limit=1000), Ack.MAJORITY))
+        self.assertEqual(half.messages + rest.messages, whole.messages)
+        again = self.result(served.append_once(self.queue, [new(b"first")], TERMS, once(b"repeated")))
+        self.assertEqual((again.addresses, again.duplicate), (appended.addresses, True))
+        self.wall.seconds -= 3600
+        (id,) = self.result(served.append(self.queue, [new(b"after")], TERMS))
+        self.assertGreater(id, whole.messages[-1].id)
+        after = self.result(served.merge(self.queue, Merge((1, 2), whole.position, limit=1000), Ack.MAJORITY))
+        self.assertEqual(bodies(after.messages), [b"after"])
+        made, _ = self.result(served.create("app", "later", SETTINGS, None))
+        self.assertGreater(made.incarnation, ended.incarnation)
+
+    def test_what_is_delayed_shows_when_it_is_due(self) -> None:
+        self.append(b"later", delay=60)
+        self.finish()
+        self.result(self.filled.close())
+        self.wall.seconds += 61
+        served = self.open("target", False, 3)
+        cast(Any, served)._upkeep._clock.advance(1)
+        found = self.result(served.merge(self.queue, Merge((1,), limit=10), Ack.MAJORITY))
+        self.assertEqual(bodies(found.messages), [b"later"])
+
+    def test_what_expires_meanwhile_is_no_difference(self) -> None:
+        self.result(self.store.append(self.queue, [new(b"short", ttl=5), new(b"long")], TERMS))
+        copying = self.run_pass()
+        self.wall.seconds += 5
+        self.assertEqual(self.finish(copying), 1)
+        heads = self.result(self.target.heads(self.queue, 1, MessageId(bytes(16)), 10)).heads
+        self.assertEqual(len(heads), 1)
+
+    def test_large_partitions_are_compared_piece_by_piece(self) -> None:
+        ids = [self.append(*[b"x"] * 1000) for _ in range(2 * HEADS // 1000 + 1)]
+        copying = self.run_pass()
+        self.assertEqual(copying.tally.messages, 1000 * len(ids))
+        gone = [Address(1, id) for some in ids[:-1] for id in some[::2]]
+        self.result(self.store.remove(self.queue, gone, Ack.MAJORITY))
+        self.run_pass(copying)
+        self.assertEqual((copying.tally.messages, copying.tally.removed), (0, len(gone)))
+        self.finish(copying)
+        self.check_alike()
+
+
+class BeginTests(CopyCase):
+    """What may be copied to, and what may be served from."""
+
+    def refused(self, begun: Deferred[None], *words: str) -> None:
+        text = str(self.failureResultOf(begun, InvalidUpdate).value)
+        for word in words:
+            self.assertIn(word, text)
+
+    def begin(self, name: str = NAME) -> Deferred[None]:
+        return Copying(self.source, self.target, lambda _: succeed(None), versions()).begin(name)
+
+    def test_only_what_is_empty(self) -> None:
+        self.result(self.filled.create("app", "theirs", SETTINGS, None))
+        self.refused(self.begin(), "holds something already")
+        self.assertIsNone(self.result(self.filled.states.read(MARK_KEY)))
+
+    def test_states_alone_are_something(self) -> None:
+        self.result(self.filled.states.replace("applications/1", None, b"x", "1"))
+        self.refused(self.begin(), "holds something already")
+
+    def test_a_copy_of_another_store(self) -> None:
+        self.result(self.begin("another"))
+        self.refused(self.begin(), "is a copy of another, and not of " + NAME)
+
+    def test_a_copy_that_is_complete(self) -> None:
+        self.finish()
+        self.refused(self.begin(), "was completed")
+
+    def test_marks_that_cannot_be_read(self) -> None:
+        for value in (b"{}", b"\xff", b"[]", b'{"format":2,"source":"x","whole":true}'):
+            seen = self.result(self.filled.states.read(MARK_KEY))
+            self.result(self.filled.states.replace(MARK_KEY, seen and seen.version, value, value.hex()))
+            self.refused(self.begin(), "The mark of a copy is")
+        self.result(self.filled.close())
+        failure = self.assertRaises(Unavailable, self.open, "target", False, 3)
+        self.assertIn("mark of a copy is of another version", str(failure))
+
+    def test_nobody_serves_from_it_before_it_is_complete(self) -> None:
+        self.fill()
+        self.run_pass()
+        self.result(self.filled.close())
+        failure = self.assertRaises(Unavailable, self.open, "target", False, 3)
+        self.assertIn(f"is an unfinished copy of {NAME}: finish it by queuey copy --finish", str(failure))
+        self.filled = self.open("target", True, 2)
+        self.target = self.filled.keeper()
+        self.finish()
+        self.result(self.filled.close())
+        self.open("target", False, 3)
+
+    def test_marks_are_read_as_they_were_written(self) -> None:
+        self.result(self.begin())
+        state = self.result(self.filled.states.read(MARK_KEY))
+        self.assertEqual(state.value, Mark(NAME).encoded())
+
+
+class Cut(Exception):
+    """The copy is interrupted here."""
+
+
+class Interrupted:
+    """A keeper that changes nothing any more after so many writes."""
+
+    def __init__(self, keeper: IKeeper, left: int, error: Callable[[], Exception] = Cut) -> None:
+        self._keeper = keeper
+        self._left = left
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("keep", "keep_queue", "keep_answers", "remove", "end_queue"):
+            if not self._left:
+                return lambda *_: fail(self._error())
+            self._left -= 1
+        return getattr(self._keeper, name)
+
+
+class Forgetful:
+    """A keeper, or holdings, with one defect."""
+
+    def __init__(self, wrapped: Any, **defects: Callable[..., Any]) -> None:
+        self._wrapped = wrapped
+        self._defects = defects
+
+    def __getattr__(self, name: str) -> Any:
+        return self._defects.get(name) or getattr(self._wrapped, name)
+
+
+class InterruptedTests(CopyCase):
+    """Wherever a copy is cut off, another one goes on."""
+
+    def test_at_every_write(self) -> None:
+        self.fill()
+        ended = 0
+        for left in range(100):
+            copying = self.copying(target=cast(IKeeper, Interrupted(self.target, left)))
+            work = copying.run_pass()
+            ended = left
+            if isinstance(work.result, type(None)):
+                break
+            self.failureResultOf(work, Cut)
+            if left % 2:
+                self.append(b"meanwhile")
+        self.assertGreater(ended, 2)
+        self.finish()
+        self.check_alike()
+
+    def test_a_store_that_does_not_answer_is_asked_again(self) -> None:
+        self.append(b"one")
+        silent = 3
+
+        def keep(queue: Queue, messages: Sequence[Message]) -> Deferred[None]:
+            nonlocal silent
+            if silent:
+                silent -= 1
+                return fail(Unavailable("Nobody is there."))
+            return self.target.keep(queue, messages)
+
+        copying = self.copying(target=cast(IKeeper, Forgetful(self.target, keep=keep)))
+        self.result(copying.run_pass())
+        self.assertEqual(self.slept, list(WAITS[:3]))
+        self.assertEqual(copying.tally.messages, 1)
+
+    def test_in_the_end_it_is_given_up(self) -> None:
+        self.append(b"one")
+        gone = cast(IKeeper, Interrupted(self.target, 0, lambda: Unavailable("Nobody is there.")))
+        copying = self.copying(target=gone)
+        self.failureResultOf(copying.run_pass(), Unavailable)
+        self.assertEqual(self.slept, list(WAITS))
+
+    def test_what_the_target_can_never_have_is_told_at_once(self) -> None:
+        self.append(b"one")
+        full = cast(IKeeper, Interrupted(self.target, 1, lambda: StorageFull("It is full.")))
+        self.failureResultOf(self.copying(target=full).run_pass(), StorageFull)
+        self.assertEqual(self.slept, [])
+
+
+class MutantTests(CopyCase):
+    """What the checks above find of copies that are not quite right."""
+
+    def check_caught(self, source: Any = None, target: Any = None) -> None:
+        copying = self.copying(source, target)
+        self.result(copying.run_pass())
+        with self.assertRaises(self.failureException):
+            self.seal()
+            done = copying.complete(NAME)
+            if isinstance(done.result, int):
+                self.check_alike()
+            else:
+                self.failureResultOf(done, InvalidUpdate)
+                self.fail("it says itself that it does not become like its source")
+
+    def test_remaining_time_is_forgotten(self) -> None:
+        self.append(b"one")
+
+        def keep(queue: Queue, messages: Sequence[Message]) -> Deferred[None]:
+            later = [evolve(one, expires=Ticks(one.expires + 60 * SECOND)) for one in messages]
+            return self.target.keep(queue, later)
+
+        self.check_caught(target=Forgetful(self.target, keep=keep))
+
+    def test_states_of_groups_are_forgotten(self) -> None:
+        self.fill()
+
+        def state_keys(rest: str | None, limit: int) -> Deferred[Page[tuple[str, str]]]:
+            return succeed(Page((), None))
+
+        self.check_caught(source=Forgetful(self.source, state_keys=state_keys))
+
+    def test_deletes_are_forgotten(self) -> None:
+        first, _ = self.append(b"one", b"two")
+        self.run_pass()
+        self.result(self.store.remove(self.queue, [Address(1, first)], Ack.MAJORITY))
+
+        def heads(queue: Queue, partition: int, start: MessageId, limit: int) -> Deferred[Heads]:
+            return succeed(Heads((), None))
+
+        self.check_caught(target=Forgetful(self.target, heads=heads))
+
+    def test_it_starts_from_scratch_under_new_ids(self) -> None:
+        self.append(b"one")
+
+        def keep(queue: Queue, messages: Sequence[Message]) -> Deferred[Any]:
+            return self.filled.append(queue, [new(one.content.body) for one in messages], TERMS)
+
+        self.check_caught(target=Forgetful(self.target, keep=keep))
+
+    def test_answers_are_forgotten(self) -> None:
+        self.fill()
+        self.check_caught(target=Forgetful(self.target, keep_answers=lambda answers: succeed(0)))
