@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import attrs
 from twisted.internet.defer import Deferred
 
+from queuey.core.counting import Received
 from queuey.core.partitions import spread
 from queuey.core.queues import PLANNED, standing
 from queuey.core.rates import RateLimits
@@ -40,6 +41,7 @@ class MessageExchange:
     :ivar rates: what applications and queues may write in a time. What is refused by them changes nothing.
     :ivar settles: whether what is written to a queue that is not weak shows only after a while, which those who wait
         for it find out by looking.
+    :ivar received: where what is stored is counted, if it is.
     """
 
     store: IStore
@@ -48,6 +50,7 @@ class MessageExchange:
     waits: Waits
     rates: RateLimits
     settles: bool
+    received: Received | None = None
 
     @deferred
     async def append(self, queue: Queue, drafts: Sequence[Draft], *, counted: bool = False) -> tuple[Address, ...]:
@@ -60,7 +63,7 @@ class MessageExchange:
             return ()
         messages = spread(drafts, queue.settings.partitions, self.choose)
         queue, terms = await self._ready(queue, 0 if counted else len(drafts))
-        ids = await self._write(queue, self.store.append(queue, messages, terms), messages)
+        ids = await self._write(queue, self.store.append(queue, messages, terms), _contents(messages), messages)
         return tuple([Address(message.partition, id) for message, id in zip(messages, ids, strict=True)])
 
     @deferred
@@ -79,7 +82,8 @@ class MessageExchange:
             raise NotPromised("A queue of weak consistency does not promise to store anything only once.")
         messages = spread(drafts, queue.settings.partitions, self.choose)
         queue, terms = await self._ready(queue, 0 if counted else len(drafts))
-        return await self._write(queue, self.store.append_once(queue, messages, terms, once), messages)
+        writing = self.store.append_once(queue, messages, terms, once)
+        return await self._write(queue, writing, _contents(messages), messages)
 
     @deferred
     async def read(self, queue: Queue, window: Window) -> WindowSlice:
@@ -147,7 +151,8 @@ class MessageExchange:
         :return: fires once that is stored as the policy asks.
         """
         _, terms = await self._ready(queue, len(addresses))
-        await self._write(queue, self.store.replace(queue, addresses, content, ttl, terms))
+        writing = self.store.replace(queue, addresses, content, ttl, terms)
+        await self._write(queue, writing, [content] * len(addresses))
 
     @deferred
     async def put(self, queue: Queue, address: Address, content: Content, ttl: int, condition: Condition) -> bool:
@@ -158,7 +163,7 @@ class MessageExchange:
             ``PreconditionFailed`` where the condition does not hold, and with ``IdOutOfRange``.
         """
         _, terms = await self._ready(queue, 1)
-        return await self._write(queue, self.store.put(queue, address, content, ttl, condition, terms))
+        return await self._write(queue, self.store.put(queue, address, content, ttl, condition, terms), [content])
 
     @deferred
     async def remove(self, queue: Queue, addresses: Sequence[Address]) -> int:
@@ -198,15 +203,27 @@ class MessageExchange:
             queue = await standing(self.store, queue, policy)
         return queue, policy.write_terms(queue.settings.consistency)
 
-    def _write(self, queue: Queue, writing: Deferred[T], written: Sequence[NewMessage] = ()) -> Deferred[T]:
-        """Shield a write, and tell those who wait once it is done, also where nobody is left to be answered."""
+    def _write(
+        self, queue: Queue, writing: Deferred[T], contents: Sequence[Content], written: Sequence[NewMessage] = ()
+    ) -> Deferred[T]:
+        """Shield a write, count it once it is done, and tell those who wait, also where nobody is left to be answered.
+
+        :param contents: of the messages that it stores.
+        :param written: the messages, where they are new ones.
+        """
 
         def done(result: T) -> T:
+            if self.received is not None and not (isinstance(result, Appended) and result.duplicate):
+                self.received.count(queue.application, contents)
             later = self.settles and queue.settings.consistency is not Consistency.WEAK
             self.waits.wake(queue.incarnation, written, only_fresh=later)
             return result
 
         return shield(writing.addCallback(done))
+
+
+def _contents(messages: Sequence[NewMessage]) -> list[Content]:
+    return [message.content for message in messages]
 
 
 @attrs.frozen

@@ -73,6 +73,11 @@ class Waits:
         """How many wait."""
         return len(self._deadlines)
 
+    @property
+    def reading(self) -> int:
+        """How many of them read; the others claim."""
+        return sum([queue.readers for queue in self._queues.values()])
+
     def wake(self, incarnation: int, written: Sequence[NewMessage] = (), *, only_fresh: bool = False) -> None:
         """Tell those who wait for a queue that something has come; soon, whoever tells it goes on first.
 
@@ -237,6 +242,11 @@ class _Awaited:
         self._seen = NEWEST
         self._looks: IDelayedCall | None = None
         self._looking: Deferred[None] | None = None
+
+    @property
+    def readers(self) -> int:
+        """How many wait for it."""
+        return len(self._waiters)
 
     @property
     def fresh(self) -> bool:

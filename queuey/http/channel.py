@@ -85,6 +85,7 @@ class Channel(protocol.Protocol):
         self.believed = False
         self.deadline = inf
         self._seconds = site.hooks.reactor.seconds
+        self._counts = site.hooks.counts
         self._stage = Stage.WAITING
         self._limits = site.limits
         self._reader: HeadReader | None = None
@@ -110,7 +111,7 @@ class Channel(protocol.Protocol):
         self._peer_address = self._wire.getPeer()
         self._host_address = self._wire.getHost()
         self._know_peer()
-        self._out = Outgoing(self._wire, self._seconds, self._sent)
+        self._out = Outgoing(self._wire, self._seconds, self._sent, self._counts)
         self._out.patience = self._limits.idle_timeout
         self._started = self._seconds()
         self.deadline = self._started + self._limits.header_timeout
@@ -195,6 +196,8 @@ class Channel(protocol.Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the client sent."""
+        if self._counts is not None:
+            self._counts.received(len(data))
         if self._stage is Stage.CLOSING:
             return
         if self._consuming or not self._hungry():
@@ -335,7 +338,7 @@ class Channel(protocol.Protocol):
         """Tell a client that waits for it to send its body."""
         if self._expects_continue:
             self._expects_continue = False
-            self._wire.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._out.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _read_body(self, body: Body, data: bytes) -> bytes:
         request = self._request

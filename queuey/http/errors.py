@@ -78,6 +78,7 @@ class ErrorAnswers:
             return
         if problem.status >= 500:
             log_refused(request, problem.status, problem.detail, problem.applied)
+        request.count_refused(problem.code)
         problems.answer(request, problem)
 
     def known(self, request: Request, error: errors.QueueyError) -> None:
@@ -95,6 +96,7 @@ class ErrorAnswers:
             headers = ((b"WWW-Authenticate", request.challenge),)
         if status >= 500:
             log_refused(request, status, error.text, error.applied)
+        request.count_refused(problems.of(error).code)
         found = error.problems if isinstance(error, errors.InvalidRequest) else {key: error.text}
         refuse(request, status, found, *headers)
 
@@ -109,6 +111,7 @@ class ErrorAnswers:
             allow = ", ".join(sorted(error.valid_methods or ()))
             status, key, code, text = 405, "MethodNotAllowed", "method-not-allowed", f"This path takes {allow}."
             headers = ((b"Allow", allow.encode("ascii")),)
+        request.count_refused(code)
         if problems.wanted(request):
             problems.answer(request, Problem(code, text, headers=headers))
         else:
@@ -124,8 +127,11 @@ class ErrorAnswers:
             incident=incident,
             request_id=request.request_id,
         )
+        if request.counts is not None:
+            request.counts.incident()
         if _cut(request):
             return
+        request.count_refused("internal")
         text = f"Something went wrong here; the log has it as incident {incident}."
         if problems.wanted(request):
             applied = "no" if request.method in (b"GET", b"HEAD") else "unknown"

@@ -10,6 +10,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IPushProducer
 from zope.interface import implementer
 
+from queuey.http.counting import Counts
+
 PIECE: Final = 64 * 1024
 """Bytes that are handed to the transport at once: a client that takes one piece in time is not stalled."""
 
@@ -54,19 +56,23 @@ class Outgoing:
     """
 
     __slots__ = (
-        "_clock", "_free", "_parts", "_registered", "_transport", "_waiting", "full", "patience", "stall"
+        "_clock", "_counts", "_free", "_parts", "_registered", "_transport", "_waiting", "full", "patience", "stall"
     )  # fmt: skip
 
-    def __init__(self, transport: Transport, clock: Callable[[], float], free: Callable[[], None]) -> None:
+    def __init__(
+        self, transport: Transport, clock: Callable[[], float], free: Callable[[], None], counts: Counts | None
+    ) -> None:
         """Begin with a new connection.
 
         :param free: is called whenever everything has been handed over and more is wanted.
+        :param counts: is told of what is handed over.
         """
         self.full = False
         self.stall = inf
         self.patience = inf
         self._transport = transport
         self._clock = clock
+        self._counts = counts
         self._free = free
         self._parts: list[bytes] = []
         self._waiting: list[Deferred[None]] = []
@@ -86,7 +92,7 @@ class Outgoing:
     def write(self, data: bytes) -> None:
         """Send bytes."""
         if not self.full and not self._parts and len(data) <= PIECE:
-            self._transport.write(data)
+            self._hand_over(data)
         else:
             # Copies, so that what has been handed over is free again while the rest waits for a slow client.
             self._parts.extend(data[at : at + PIECE] for at in range(0, len(data), PIECE))
@@ -94,7 +100,12 @@ class Outgoing:
 
     def _pump(self) -> None:
         while self._parts and not self.full:
-            self._transport.write(self._parts.pop(0))
+            self._hand_over(self._parts.pop(0))
+
+    def _hand_over(self, data: bytes) -> None:
+        if self._counts is not None:
+            self._counts.sent(len(data))
+        self._transport.write(data)
 
     def writable(self) -> Deferred[None]:
         """Wait until more is wanted.

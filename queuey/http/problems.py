@@ -166,6 +166,11 @@ def of_refusal(refusal: Refusal) -> Problem:
     return Problem(code, refusal.text, applied=applied, members={"limit": limit} if limit else {})
 
 
+def code_of(refusal: Refusal) -> str:
+    """The code of what a client is told where the door refuses a request."""
+    return _REFUSALS[refusal.key][0]
+
+
 _REFUSALS: Final = {
     "BadRequest": ("malformed-request", ""),
     "MethodNotAllowed": ("method-not-allowed", ""),
@@ -174,6 +179,7 @@ _REFUSALS: Final = {
     "URITooLong": ("uri-too-long", "max_header"),
     "HeadersTooLarge": ("headers-too-large", "max_header"),
     "Overloaded": ("overloaded", ""),
+    "draining": ("unavailable", ""),
     "error": ("internal", ""),
 }
 """The code of each refusal of the door, and the limit that was met."""

@@ -22,6 +22,7 @@ from twisted.web.resource import IResource, getChildForRequest
 from queuey.core.rates import Use
 from queuey.errors import QueueyError
 from queuey.http.answering import BODILESS, Field, make_head, merge_fields
+from queuey.http.counting import NOWHERE, Counts
 from queuey.http.forwarded import Network, client_behind
 from queuey.http.head import Fields, Head, RequestLine
 from queuey.http.limits import AccessLine, Refusal, render_refusal
@@ -52,6 +53,7 @@ class Hooks:
     render: Render
     before_head: Callable[[Request], None] | None
     streams: Callable[[Request], bool] | None
+    counts: Counts | None
 
 
 class Connection(Source, Protocol):
@@ -98,6 +100,7 @@ class Request(server.Request):
     :ivar signed: the part of its query that was a signature, and what it is of; ``line.query`` has the rest then.
     :ivar use: what is counted for it, where its application has rates; set by handlers.
     :ivar ended: why what serves it was cancelled, where it was not the client that hung up.
+    :ivar route: the template of its path, where a route was found for it.
     :ivar closing: whether the connection is to be closed after the answer.
     :ivar bytes_in: bytes read for it so far.
     """
@@ -113,6 +116,7 @@ class Request(server.Request):
     signed = b""
     use: Use | None = None
     ended: QueueyError | None = None
+    route = NOWHERE
     _bytes_out = 0
     _gone = False
     _hooked = False
@@ -303,6 +307,8 @@ class Request(server.Request):
             self.refuse(reason.value.refusal)
         else:
             self.log.failure("request-failed", "request {request_id} failed", reason, request_id=self.request_id)
+            if self.counts is not None:
+                self.counts.incident()
             text = f"Something went wrong here; the log has it under {self.request_id}."
             self.refuse(Refusal(500, "error", text), close=False)
         return reason
@@ -316,6 +322,27 @@ class Request(server.Request):
         if self._serving is not None:
             self.ended = error
             self._serving.cancel()
+
+    @property
+    def counts(self) -> Counts | None:
+        """Where things are counted, if they are."""
+        return self.connection.hooks.counts
+
+    def count_refused(self, code: str) -> None:
+        """Count that it is answered with a problem, unless nobody is there to be answered."""
+        if self.counts is not None and not self._gone:
+            self.counts.refused(self.application, code)
+
+    def count_messages(self, number: int, size: int) -> None:
+        """Count messages that were written with the answer, once they are handed over to the transport.
+
+        :param size: bytes of their bodies.
+        """
+        counts, application = self.counts, self.application
+        if counts is None or application is None or self._gone or not number or self.method == b"HEAD":
+            return
+        handed_over = self.connection.writable()
+        handed_over.addCallbacks(lambda _: counts.messages(application, number, size), _hung_up)
 
     @property
     def gone(self) -> bool:
@@ -572,6 +599,9 @@ class Request(server.Request):
     def _tell(self, status: int) -> None:
         hooks = self.connection.hooks
         trace = self.trace
+        seconds = hooks.reactor.seconds() - self.started
+        if hooks.counts is not None:
+            hooks.counts.request(self.route, self.method, status, seconds)
         hooks.access(
             AccessLine(
                 self.request_id,
@@ -581,9 +611,14 @@ class Request(server.Request):
                 status,
                 self.bytes_in,
                 self._bytes_out,
-                hooks.reactor.seconds() - self.started,
+                seconds,
                 self.application,
                 self.queue,
                 None if trace is None else trace.trace_id,
             )
         )
+
+
+def _hung_up(failure: Failure) -> None:
+    """Nobody has taken them."""
+    failure.trap(ClientGone)

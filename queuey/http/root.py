@@ -50,12 +50,14 @@ def make_root(
         *((each.method, each.path, each.handler) for each in open_routes),
         *((route.method, route.path, route.behind(gate)) for route in routes),
     ):
-        app.route(path, methods=[method], endpoint=f"{method} {path}", strict_slashes=strict(path))(handler)
+        handle = noted(path, handler)
+        app.route(path, methods=[method], endpoint=f"{method} {path}", strict_slashes=strict(path))(handle)
         shortcuts.add(method, path, handler)
     _mount_options(app, routes, gate, cors)
 
     @app.route(HEARTBEAT, methods=["GET"], strict_slashes=False)
     async def heartbeat(request: Request) -> None:
+        request.route = HEARTBEAT
         if draining():
             request.refuse(DRAINING, close=False)
             return
@@ -63,6 +65,16 @@ def make_root(
         ok(request)
 
     return Root(app, shortcuts, errors)
+
+
+def noted(path: str, handler: Handler) -> Handler:
+    """A handler that notes on the request which path it was found by."""
+
+    async def handle(request: Request, **names: str) -> None:
+        request.route = path
+        await handler(request, **names)
+
+    return handle
 
 
 def strict(path: str) -> bool:
@@ -77,8 +89,8 @@ def _mount_options(app: Klein, routes: Sequence[Route], gate: Gate, cors: Cors) 
         methods[route.path].append(route.method)
     for path, taken in methods.items():
         allow = ", ".join(sorted({*taken, "OPTIONS", *(["HEAD"] if "GET" in taken else [])}))
-        options = _Options(allow, gate, cors)
-        app.route(path, methods=["OPTIONS"], endpoint=f"OPTIONS {path}", strict_slashes=strict(path))(options.answer)
+        answer = noted(path, _Options(allow, gate, cors).answer)
+        app.route(path, methods=["OPTIONS"], endpoint=f"OPTIONS {path}", strict_slashes=strict(path))(answer)
 
 
 @attrs.frozen
@@ -97,8 +109,8 @@ class _Options:
         request.answer(204, (), b"")
 
 
-_Shortcut = tuple[Handler, tuple[tuple[int, str], ...], tuple[tuple[int, bytes], ...]]
-"""A handler, and what a path has at each of its parts: names, and words of the API."""
+_Shortcut = tuple[Handler, str, tuple[tuple[int, str], ...], tuple[tuple[int, bytes], ...]]
+"""A handler, its path, and what that has at each of its parts: names, and words of the API."""
 
 
 class Shortcuts:
@@ -116,10 +128,10 @@ class Shortcuts:
         names = tuple((at, part.strip("<>")) for at, part in enumerate(parts) if part.startswith("<"))
         words = tuple((at, part.encode("ascii")) for at, part in enumerate(parts) if not part.startswith("<"))
         key = (method.encode("ascii"), version.encode("ascii"), len(parts))
-        self._handlers.setdefault(key, []).append((handler, names, words))
+        self._handlers.setdefault(key, []).append((handler, path, names, words))
 
-    def find(self, method: bytes, path: bytes) -> tuple[Handler, dict[str, str]] | None:
-        """The handler for a path, and what the path names.
+    def find(self, method: bytes, path: bytes) -> tuple[Handler, str, dict[str, str]] | None:
+        """The handler for a path, the route, and what the path names.
 
         :param path: as it came; percent-encoded UTF-8.
         """
@@ -127,11 +139,11 @@ class Shortcuts:
         found = self._handlers.get((method, version, len(segments)))
         if found is None or b"" in segments:
             return None
-        for handler, names, words in found:
+        for handler, route, names, words in found:
             if all(segments[at] == word for at, word in words):
                 if b"%" in path:
                     segments = [unquote_to_bytes(segment) for segment in segments]
-                return handler, {name: str(segments[at], "utf-8") for at, name in names}
+                return handler, route, {name: str(segments[at], "utf-8") for at, name in names}
         return None
 
 
@@ -156,7 +168,8 @@ class Root(Resource):
         """Serve a request."""
         found = self._shortcuts.find(request.method, request.path)
         if found is not None:
-            self._serve(request, *found)
+            handler, request.route, names = found
+            self._serve(request, handler, names)
             return NOT_DONE_YET
         if b"%2f" in request.path.lower():
             text = 'No name here has a "/" in it, so there is nothing at this path.'

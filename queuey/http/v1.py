@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final
 
 import attrs
 
@@ -14,15 +14,12 @@ from queuey.http.authorized import Admitted, AdmittedToQueue, Route
 from queuey.http.texts import Texts
 from queuey.http.wire import Request
 from queuey.model.access import Operation
-from queuey.model.window import Slice
 
 APPLICATION: Final = "/v1/<application>"
 QUEUE: Final = "/v1/<application>/<queue>"
 MESSAGES: Final = "/v1/<application>/<queue>/<ids>"
 
 _NAMES_A_PAGE: Final = 1000
-
-Rest = TypeVar("Rest")
 
 
 @attrs.frozen
@@ -56,13 +53,13 @@ class V1:
         query = reading.list_query(request)
         application, left = admitted.policy.application, query.limit
 
-        async def page(start: str) -> tuple[list[str], str | None]:
+        async def page(start: str) -> writing.Piece[str]:
             nonlocal left
             limit = _NAMES_A_PAGE if left is None else min(left, _NAMES_A_PAGE)
             listing: Listing = await self.directory.listing(application, start, limit, query.details, query.counts)
             if left is not None:
                 left -= limit
-            return writing.listed_json(listing.queues), None if left == 0 else listing.next
+            return writing.Piece(writing.listed_json(listing.queues), None if left == 0 else listing.next)
 
         await writing.stream(request, "queues", await page(query.start), page)
 
@@ -98,8 +95,8 @@ class V1:
         await writing.stream(
             request,
             "messages",
-            self._piece(await self.exchange.read(queue, window)),
-            lambda rest: self.exchange.read(queue, rest).addCallback(self._piece),
+            self._texts.of(await self.exchange.read(queue, window)),
+            lambda rest: self.exchange.read(queue, rest).addCallback(self._texts.of),
         )
 
     async def lookup(self, request: Request, admitted: AdmittedToQueue, ids: str) -> None:
@@ -108,8 +105,8 @@ class V1:
         await writing.stream(
             request,
             "messages",
-            self._piece(await self.exchange.lookup(queue, reading.addresses(ids))),
-            lambda rest: self.exchange.lookup(queue, rest).addCallback(self._piece),
+            self._texts.of(await self.exchange.lookup(queue, reading.addresses(ids))),
+            lambda rest: self.exchange.lookup(queue, rest).addCallback(self._texts.of),
         )
 
     async def replace(self, request: Request, admitted: AdmittedToQueue, ids: str) -> None:
@@ -125,6 +122,3 @@ class V1:
         queue = admitted.queue
         await self.exchange.remove(queue, reading.addresses(ids))
         writing.ok(request)
-
-    def _piece(self, slice: Slice[Rest]) -> writing.Piece[Rest]:
-        return self._texts.of(slice), slice.rest

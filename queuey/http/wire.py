@@ -23,6 +23,7 @@ from twisted.web.resource import IResource
 from zope.interface import implementer
 
 from queuey.http.channel import Channel
+from queuey.http.counting import Counts
 from queuey.http.forwarded import Network
 from queuey.http.limits import OVERLOADED, STOPPING, AccessLine, Limits, Refusal, render_refusal
 from queuey.http.pieces import BrokenBody, ClientGone
@@ -69,6 +70,7 @@ class Site(ServerFactory[Channel]):
         render: Render = render_refusal,
         before_head: Callable[[Request], None] | None = None,
         streams: Callable[[Request], bool] | None = None,
+        counts: Counts | None = None,
     ) -> None:
         """Open a door.
 
@@ -84,13 +86,14 @@ class Site(ServerFactory[Channel]):
         :param streams: tells whether a request with a body is handled from the end of its header on, the handler
             reading the body in pieces. It may set ``request.max_body`` for either way; if it does not, what is read in
             pieces has no limit, and the rest that of ``limits``.
+        :param counts: where requests and bytes are counted, if they are.
         """
         self.limits = limits
         self._now = now
         self.forwarded = forwarded
         self.leaving = False
         self.draining = False
-        self.hooks = Hooks(reactor, resource, new_id, access, render, before_head, streams)
+        self.hooks = Hooks(reactor, resource, new_id, access, render, before_head, streams, counts)
         self._channels: set[Channel] = set()
         self._ticking = False
         self._drained: list[Deferred[None]] = []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
+
+import attrs
 
 from queuey.core.queues import Listed
 from queuey.http.wire import Request
@@ -15,7 +17,22 @@ from queuey.model.timeid import EPOCH, SECOND, MessageId, ticks_of, timestamp, t
 JSON: Final = (b"Content-Type", b"application/json")
 
 Rest = TypeVar("Rest")
-Piece = tuple[list[str], Rest | None]
+
+
+@attrs.frozen
+class Piece(Generic[Rest]):
+    """JSON texts of items, and what is left after them.
+
+    :ivar texts: each of one item or of several.
+    :ivar messages: how many messages are in it, where the items are such.
+    :ivar size: bytes of their bodies.
+    """
+
+    texts: list[str]
+    rest: Rest | None
+    messages: int = 0
+    size: int = 0
+
 
 _encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
@@ -41,35 +58,37 @@ async def stream(
     """Write ``{"status": "ok", <name>: [...]}``, whole where the first piece is all there is.
 
     Otherwise each further piece is asked for only when the client has taken the one before, so that an answer of any
-    length needs the memory of one piece. Nothing here refers to a piece while it waits for the client, but what sends
-    it; callers keep none either.
+    length needs the memory of one piece. Nothing here refers to the texts of a piece while it waits for the client, but
+    what sends them; callers keep none either.
 
-    :param first: JSON texts of items, and what is left after them.
     :param more: gets the next piece.
     """
-    items, rest = first
+    piece, head = first, f'{{"status":"ok","{name}":['
     del first
-    head = f'{{"status":"ok","{name}":['
-    if rest is None:
-        request.answer(200, (JSON,), f"{head}{','.join(items)}]}}".encode("ascii"))
+    if piece.rest is None:
+        request.answer(200, (JSON,), f"{head}{','.join(piece.texts)}]}}".encode("ascii"))
+        request.count_messages(piece.messages, piece.size)
         return
     request.setResponseCode(200)
     request.setHeader(*JSON)
     if request.method == b"HEAD":
         await request.send(b"")
         return
-    separate = bool(items)
-    sent = request.send((head + ",".join(items)).encode("ascii"))
-    items.clear()
-    await sent
-    while rest is not None:
-        items, rest = await more(rest)
-        if items:
-            sent = request.send((("," if separate else "") + ",".join(items)).encode("ascii"))
-            items.clear()
-            await sent
+    separate = bool(piece.texts)
+    await _send(request, head, piece)
+    while piece.rest is not None:
+        piece = await more(piece.rest)
+        if piece.texts:
+            await _send(request, "," if separate else "", piece)
             separate = True
     await request.send(b"]}")
+
+
+async def _send(request: Request, before: str, piece: Piece[Rest]) -> None:
+    sent = request.send((before + ",".join(piece.texts)).encode("ascii"))
+    piece.texts.clear()
+    await sent
+    request.count_messages(piece.messages, piece.size)
 
 
 def messages_json(messages: Iterable[Message]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import RLock
 from typing import Any, Final
 
 from twisted.logger import ILogObserver, Logger, LogLevel
@@ -17,6 +18,7 @@ from zope.interface import implementer
 from queuey.errors import ConfigurationError
 from queuey.logs.file import LogFile
 from queuey.logs.styles import ACCESS, STYLES, AccessLine, Event, Style, printable
+from queuey.model.counts import Counter, Metric
 
 __all__ = [
     "ALWAYS",
@@ -56,7 +58,16 @@ class LogObserver:
         self._style = style
         self._clock = clock
         self._lost = 0
+        # Lines are counted in the threads that log, one of which may be interrupted by a line of its own.
+        self._lock = RLock()
+        self._lines = Counter("queuey_log_lines_total", "Lines that were written to the log.", ("level",))
+        self._lines_lost = Counter("queuey_log_lines_lost_total", "Lines of the log that could not be written.")
         self.set_level(level)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What is counted of lines."""
+        return (self._lines, self._lines_lost)
 
     def set_level(self, level: str) -> None:
         """From now on, write what is at that level or above; one of ``LEVELS``."""
@@ -68,12 +79,14 @@ class LogObserver:
         """Write an event. Never raises."""
         if event.get("log_level") in self._hidden and not event.get(ALWAYS):
             return
+        level = event.get("log_level", LogLevel.info)
         try:
             line = self._style.line(event)
         except Exception as error:
+            level = LogLevel.error
             line = self._own(LogLevel.error, "log-unformattable", f"An event cannot be shown: {type(error).__name__}")
         if line:
-            self._put(line)
+            self._put(line, level)
 
     def reopen(self) -> None:
         """Open the file of this name anew; what goes wrong is logged to the old one."""
@@ -81,21 +94,33 @@ class LogObserver:
             self._file.reopen()
         except OSError as error:
             text = f"The log file {self._file.path} cannot be opened anew, the old one is kept: {error.strerror}"
-            self._put(self._own(LogLevel.error, "log-reopen-failed", text))
+            self._put(self._own(LogLevel.error, "log-reopen-failed", text), LogLevel.error)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def _put(self, line: str) -> None:
+    def _put(self, line: str, level: Any) -> None:
         if self._lost:
             text = f"{self._lost} lines of the log could not be written"
-            if not self._file.write(_encoded(self._own(LogLevel.warn, "log-lines-lost", text))):
-                self._lost += 1
+            if not self._write(self._own(LogLevel.warn, "log-lines-lost", text), LogLevel.warn):
+                self._lose()
                 return
             self._lost = 0
+        if not self._write(line, level):
+            self._lose()
+
+    def _write(self, line: str, level: Any) -> bool:
         if not self._file.write(_encoded(line)):
-            self._lost += 1
+            return False
+        with self._lock:
+            self._lines.add((getattr(level, "name", "info"),))
+        return True
+
+    def _lose(self) -> None:
+        self._lost += 1
+        with self._lock:
+            self._lines_lost.add()
 
     def _own(self, level: Any, word: str, text: str) -> str:
         event = {"log_level": level, "log_namespace": __name__, "log_time": self._clock(), "event": word, "own": text}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 
 from queuey.auth.application_key import ApplicationKeys
@@ -19,6 +20,7 @@ from queuey.config import CassandraStorage, Settings
 from queuey.core.applications.owners import KeyOwners
 from queuey.core.applications.registry import Registry
 from queuey.core.applications.stored import StoredApplications
+from queuey.core.counting import Received
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.rows import GroupRows
 from queuey.core.messages import MessageExchange
@@ -29,8 +31,10 @@ from queuey.core.waiting import Waits
 from queuey.http import rates
 from queuey.http.authorized import Gate
 from queuey.http.cors import Cors
+from queuey.http.counting import NOWHERE, Counts
 from queuey.http.errors import ErrorAnswers, render
 from queuey.http.ongoing import Ongoing
+from queuey.http.problems import code_of
 from queuey.http.root import make_root
 from queuey.http.v1 import V1
 from queuey.http.v2 import api, stream
@@ -44,7 +48,7 @@ from queuey.http.v2.queues import V2Queues
 from queuey.http.v2.settlements import V2Settlements
 from queuey.http.v2.single import V2Single
 from queuey.http.v2.stream import V2Stream
-from queuey.http.wire import Limits, Request, Site
+from queuey.http.wire import Limits, Refusal, Request, Site
 from queuey.interfaces import IStore, IWeb
 from queuey.logs import LogObserver, access_logger
 from queuey.model.counts import Metric, forget
@@ -53,7 +57,7 @@ from queuey.ops.health import Health
 from queuey.ops.metrics.page import MetricsPage
 from queuey.service.health import free_bytes, liveness, readiness
 from queuey.service.in_force import InForce
-from queuey.service.metering import of_the_daemon, of_the_door
+from queuey.service.metering import Readiness, of_the_daemon, of_the_door
 from queuey.service.operators import in_thread, new_key, operators_site
 from queuey.service.pulse import Pulse
 
@@ -116,7 +120,8 @@ def assemble(
     directory = QueueDirectory(store, policies, GroupRows(store.states, os.urandom))
     waits = Waits(reactor, store.watch)
     rate_limits = RateLimits(policies, reactor)
-    exchange = MessageExchange(store, policies, random.randrange, waits, rate_limits, settle(settings) > 0)
+    counts, received = (Counts(), Received()) if settings.metrics.enabled else (None, None)
+    exchange = MessageExchange(store, policies, random.randrange, waits, rate_limits, settle(settings) > 0, received)
     groups = GroupExchange(store, policies, waits, now, os.urandom)
     users = Users(ApplicationKeys(owners.owner), settings.identities, web, reactor, now)
     signatures = SignedURLs(owners.digests, owners.use, now, Buckets(reactor.seconds, MOST_RATES))
@@ -157,6 +162,11 @@ def assemble(
         cors.add_headers(request)
         rates.add_headers(request)
 
+    def refused(request: Request | None, refusal: Refusal) -> tuple[Mapping[str, str], bytes]:
+        if counts is not None:
+            counts.refused(None if request is None else request.application, code_of(refusal))
+        return render(request, refusal)
+
     site = Site(
         resource=root,
         limits=limits(settings),
@@ -166,17 +176,32 @@ def assemble(
         new_id=lambda: f"{random.getrandbits(128):032x}",
         forwarded=settings.server.forwarded,
         access=access_logger(globalLogPublisher, now),
-        render=render,
+        render=refused,
         before_head=before_head,
         streams=stream.wants,
+        counts=counts,
     )
     registry = Registry(
         stored, owners, store, in_force.given, not isinstance(settings.storage, CassandraStorage), now, new_key
     )
-    metrics = (*of_the_daemon(draining), *of_the_door(site), *store.metrics) if settings.metrics.enabled else ()
+    readiness_seen = Readiness(ready)
+    metrics: tuple[Metric, ...] = ()
+    if counts is not None and received is not None:
+        metrics = (
+            *of_the_daemon(draining),
+            readiness_seen.metric,
+            *of_the_door(site, waits),
+            *counts.metrics,
+            *received.metrics,
+            pulse.delays,
+            *log.metrics,
+            *store.metrics,
+        )
 
-    def let_go() -> None:
-        forget(metrics, "application", lambda name: name in in_force.policies or name in stored.known.applications)
+    def look_around() -> Deferred[None]:
+        there = {NOWHERE, *in_force.policies, *stored.known.applications}
+        forget(metrics, "application", there.__contains__)
+        return readiness_seen.look()
 
     ops = operators_site(
         in_force,
@@ -193,7 +218,7 @@ def assemble(
         liveness(pulse, reactor),
         ready,
         lambda: {"connections": site.connections, "requests": site.busy},
-        MetricsPage(metrics, reactor, let_go) if metrics else None,
+        MetricsPage(metrics, reactor, look_around) if metrics else None,
     )
     return House(in_force, users, store, site, waits, log, ops, metrics, draining, ready, pulse)
 

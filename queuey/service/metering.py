@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 from queuey import __version__
+from queuey.core.waiting import Waits
+from queuey.deferreds import deferred, shield
 from queuey.http.wire import Site
 from queuey.model.counts import Gauge, Labels, Metric, gauge
 from queuey.ops.draining import Draining
+from queuey.ops.health import Health
+
+
+class Readiness:
+    """Whether this front end is ready, as it was found to be by the last look."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+        self._found: bool | None = None
+        self.metric = gauge("queuey_ready", "Whether /ready of the operators' port says so.", lambda: self._found)
+
+    @deferred
+    async def look(self) -> None:
+        """Look anew.
+
+        :return: fires when that is done, and never fails.
+        """
+        self._found = all(finding.ok for finding in await shield(self._health.look()))
 
 
 def of_the_daemon(draining: Draining) -> tuple[Metric, ...]:
@@ -17,9 +37,11 @@ def of_the_daemon(draining: Draining) -> tuple[Metric, ...]:
     )
 
 
-def of_the_door(site: Site) -> tuple[Metric, ...]:
-    """What there is to tell of connections and requests."""
+def of_the_door(site: Site, waits: Waits) -> tuple[Metric, ...]:
+    """What there is to tell of connections and requests that are under way."""
     return (
         gauge("queuey_http_connections", "Open connections.", lambda: site.connections),
         gauge("queuey_http_requests_in_progress", "Requests that have begun and are not over.", lambda: site.busy),
+        gauge("queuey_waiting_reads", "Reads that wait for messages to come.", lambda: waits.reading),
+        gauge("queuey_waiting_claims", "Claims that wait.", lambda: waits.waiting - waits.reading),
     )

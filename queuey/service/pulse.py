@@ -6,6 +6,8 @@ from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from queuey.model.counts import SECONDS, Histogram
+
 BEAT: Final = 1.0
 """Seconds between two beats."""
 
@@ -14,9 +16,13 @@ class Pulse:
     """A timer that looks at how late it is.
 
     :param clock: the reactor, whose time nobody sets.
+    :ivar delays: how late the beats were.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
+        self.delays = Histogram(
+            "queuey_reactor_delay_seconds", "Seconds by which a call that was due once a second was late.", SECONDS
+        )
         self._clock = clock
         self._due: float | None = None
         self._was_late = 0.0
@@ -42,4 +48,5 @@ class Pulse:
 
     def _beat(self) -> None:
         self._was_late = 0.0 if self._due is None else self._clock.seconds() - self._due
+        self.delays.observe(self._was_late)
         self.start()

@@ -75,7 +75,11 @@ class ShortcutTests(SynchronousTestCase):
 
     def by_shortcut(self, method: str, path: str) -> tuple[str, dict[str, str]] | None:
         found = self.shortcuts.find(method.encode(), quote(path).encode())
-        return None if found is None else (self.routes[found[0]], found[1])
+        if found is None:
+            return None
+        handler, route, names = found
+        self.assertEqual(f"{method} {route}", self.routes[handler])
+        return self.routes[handler], names
 
     @given(METHODS, PATHS)
     def test_random_paths(self, method: str, segments: list[str]) -> None:

@@ -24,15 +24,17 @@ class TextsTests(SynchronousTestCase):
 
     def test_a_slice_that_lasts_is_rendered_once(self) -> None:
         texts, slice = Texts(), WindowSlice(MESSAGES, None, Lasting())
-        (first,), (second,) = texts.of(slice), texts.of(slice)
+        pieces = texts.of(slice), texts.of(slice)
+        (first,), (second,) = [piece.texts for piece in pieces]
         self.assertIs(first, second)
+        self.assertEqual([(piece.messages, piece.size) for piece in pieces], [(4, 1 + 4 + 8 + 1)] * 2)
         self.assertEqual(first, ",".join(messages_json(MESSAGES)))
 
     def test_slices_are_told_apart_by_their_marks(self) -> None:
         texts, mark = Texts(), Lasting()
         texts.of(WindowSlice(MESSAGES[:1], None, mark))
-        self.assertEqual(texts.of(WindowSlice(MESSAGES[1:2], None, Lasting())), messages_json(MESSAGES[1:2]))
-        self.assertEqual(texts.of(WindowSlice(MESSAGES[2:], None)), messages_json(MESSAGES[2:]))
+        self.assertEqual(texts.of(WindowSlice(MESSAGES[1:2], None, Lasting())).texts, messages_json(MESSAGES[1:2]))
+        self.assertEqual(texts.of(WindowSlice(MESSAGES[2:], None)).texts, messages_json(MESSAGES[2:]))
 
     def test_a_text_goes_with_its_slice(self) -> None:
         texts, slice = Texts(), WindowSlice(MESSAGES, None, Lasting())

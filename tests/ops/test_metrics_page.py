@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey import __version__
 from queuey.model.counts import Counter, Gauge, Histogram, gauge
 from queuey.ops.metrics.text import OPENMETRICS, PIECE, PLAIN, pieces, registry
+from queuey.service.pulse import BEAT
 from tests.http.api_support import SETTINGS
 from tests.http.wire_support import Connection, Fields, Response
 from tests.ops.support import OpsTestCase
@@ -38,10 +39,12 @@ class PageCase(OpsTestCase):
         return response
 
     def values(self) -> dict[tuple[str, tuple[str, ...]], float]:
-        """Each value, by the name of its line and the values of its labels."""
+        """Each value, by the name of its line and the values of its labels, which are sorted by their names."""
         text = self.scrape().body.decode()
         samples = [sample for family in read_text(text) for sample in family.samples]
-        found = {(each.name, tuple(each.labels.values())): each.value for each in samples}
+        found = {
+            (each.name, tuple(each.labels[label] for label in sorted(each.labels))): each.value for each in samples
+        }
         self.assertEqual(len(found), len(samples))
         return found
 
@@ -51,6 +54,17 @@ class PageTests(PageCase):
 
     def test_what_it_says(self) -> None:
         self.assertEqual(self.values()["queuey_build_info", (__version__,)], 1)
+
+    def test_whether_it_is_ready_and_in_time(self) -> None:
+        self.house.pulse.start()
+        self.clock.advance(BEAT + 0.3)
+        values = self.values()
+        self.assertEqual((values["queuey_ready", ()], values["queuey_draining", ()]), (1, 0))
+        self.assertAlmostEqual(values["queuey_reactor_delay_seconds_sum", ()], 0.3)
+        self.call("drain")
+        values = self.values()
+        self.assertEqual((values["queuey_ready", ()], values["queuey_draining", ()]), (0, 1))
+        self.house.pulse.stop()
 
     def test_formats(self) -> None:
         for accept, kind in (

@@ -19,6 +19,9 @@ from queuey.model.timeid import EPOCH, SECOND, MessageId, Ticks, ticks_of, to_rf
 
 Field = tuple[bytes, bytes]
 
+Piece = tuple[str, Sequence[Message]]
+"""A piece of an answer, in ASCII, and the messages that are in it."""
+
 JSON: Final[Field] = (b"Content-Type", b"application/json")
 NO_STORE: Final[Field] = (b"Cache-Control", b"no-store")
 HEAD: Final = (JSON, NO_STORE)
@@ -194,19 +197,27 @@ def portions(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
         yield messages[start:]
 
 
-async def answer_in_pieces(request: Request, fields: Sequence[Field], pieces: Iterable[str], size: int) -> None:
+async def answer_in_pieces(request: Request, fields: Sequence[Field], pieces: Iterable[Piece], size: int) -> None:
     """Write an answer, in pieces where it is large, which leave as fast as the client takes them.
 
-    :param pieces: in ASCII.
     :param size: bytes of the messages in them.
     """
     if size <= _WHOLE:
-        request.answer(200, fields, "".join(pieces).encode("ascii"))
+        texts, messages = zip(*pieces, strict=True)
+        request.answer(200, fields, "".join(texts).encode("ascii"))
+        for some in messages:
+            count_sent(request, some)
         return
     request.setResponseCode(200)
     for name, value in fields:
         request.setHeader(name, value)
-    for piece in pieces:
-        await request.send(piece.encode("ascii"))
+    for text, some in pieces:
+        await request.send(text.encode("ascii"))
         if request.method == b"HEAD":
             return
+        count_sent(request, some)
+
+
+def count_sent(request: Request, messages: Sequence[Message]) -> None:
+    """Count messages that were written."""
+    request.count_messages(len(messages), sum([len(message.content.body) for message in messages]))

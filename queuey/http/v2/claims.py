@@ -15,7 +15,7 @@ from queuey.core.messages import MessageExchange
 from queuey.errors import NoSuchGroup
 from queuey.http.authorized import AdmittedToQueue, Route
 from queuey.http.v2 import repeats
-from queuey.http.v2.answers import HEAD, answer_in_pieces, messages_json, portions, size_of
+from queuey.http.v2.answers import HEAD, Piece, answer_in_pieces, messages_json, portions, size_of
 from queuey.http.v2.groups import GROUP, check_name, guarantee_of, named
 from queuey.http.v2.pages import DEFAULT_BYTES, MAX_BYTES, MAX_LIMIT, MAX_WAIT
 from queuey.http.v2.parameters import Members, Query, bad_field, members
@@ -135,16 +135,16 @@ async def _answer(request: Request, delivered: Delivered) -> None:
     await answer_in_pieces(request, HEAD, _document(delivered), size)
 
 
-def _document(delivered: Delivered) -> Iterator[str]:
+def _document(delivered: Delivered) -> Iterator[Piece]:
     """The answer as one object."""
     messages = [delivery.message for delivery in delivered.deliveries]
     left = iter(delivered.deliveries)
     separator = '{"messages":['
     for some in portions(messages):
-        yield separator + ",".join([_message_json(text, next(left)) for text in messages_json(some)])
+        yield separator + ",".join([_message_json(text, next(left)) for text in messages_json(some)]), some
         separator = ","
     blocked = f',"blocked":"{_BLOCKED}"' if delivered.blocked else ""
-    yield f"{'' if messages else separator}]{blocked}}}"
+    yield f"{'' if messages else separator}]{blocked}}}", ()
 
 
 def _message_json(text: str, delivery: Delivery) -> str:

@@ -16,6 +16,7 @@ from queuey.http.authorized import AdmittedToQueue
 from queuey.http.v2.answers import (
     NO_STORE,
     Field,
+    Piece,
     answer_in_pieces,
     messages_json,
     portions,
@@ -210,20 +211,20 @@ async def answer(request: Request, page: Page) -> None:
     await answer_in_pieces(request, fields, pieces, size_of(page.slice.messages))
 
 
-def _document(page: Page) -> Iterator[str]:
+def _document(page: Page) -> Iterator[Piece]:
     """A page as one object."""
     separator = '{"messages":['
     for some in portions(page.slice.messages):
-        yield separator + ",".join(messages_json(some))
+        yield separator + ",".join(messages_json(some)), some
         separator = ","
-    yield f"{'' if page.slice.messages else separator}],{page.members()}}}"
+    yield f"{'' if page.slice.messages else separator}],{page.members()}}}", ()
 
 
-def _lines(page: Page) -> Iterator[str]:
+def _lines(page: Page) -> Iterator[Piece]:
     """A page as lines: the messages, and in the end what else there is."""
     for some in portions(page.slice.messages):
-        yield "".join([f"{message}\n" for message in messages_json(some)])
-    yield f"{{{page.members()}}}\n"
+        yield "".join([f"{message}\n" for message in messages_json(some)]), some
+    yield f"{{{page.members()}}}\n", ()
 
 
 def _link(request: Request, next: str) -> bytes:

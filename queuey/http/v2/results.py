@@ -83,6 +83,7 @@ class Results:
         return {}
 
     def _problem(self, problem: Problem, line: int | None) -> str:
+        self._request.count_refused(problem.code)
         found = document(problem, self._request.request_id)
         if line is not None:
             found["line"] = line

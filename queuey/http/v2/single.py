@@ -67,9 +67,11 @@ class V2Single:
         part = ranges.wanted(request, tag, len(body))
         if part is None:
             request.answer(200, fields, body)
+            request.count_messages(1, len(body))
             return
         place = b"bytes %d-%d/%d" % (part.start, part.end - 1, len(body))
         request.answer(206, (*fields, (b"Content-Range", place)), body[part.start : part.end])
+        request.count_messages(1, part.end - part.start)
 
     async def put(self, request: Request, admitted: AdmittedToQueue, id: str) -> None:
         """Overwrite a message, or create one under an id of now."""

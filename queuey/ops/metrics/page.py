@@ -24,12 +24,12 @@ class MetricsPage(Resource):
 
     :param metrics: what was counted; no two have the same name.
     :param clock: whose turns the text is made in, a piece in each, so that others are served between them.
-    :param before: is called before each answer is made.
+    :param before: is called before each answer is made, and waited for.
     """
 
     isLeaf = True
 
-    def __init__(self, metrics: Sequence[Metric], clock: IReactorTime, before: Callable[[], None]) -> None:
+    def __init__(self, metrics: Sequence[Metric], clock: IReactorTime, before: Callable[[], Deferred[None]]) -> None:
         super().__init__()
         self._registry = registry(metrics)
         self._clock = clock
@@ -44,7 +44,7 @@ class MetricsPage(Resource):
         return NOT_DONE_YET
 
     async def _answer(self, request: Request) -> None:
-        self._before()
+        await self._before()
         format = wanted(request)
         text = []
         for piece in pieces(self._registry, format):

@@ -1,0 +1,103 @@
+"""What is counted at the door: requests, how long they take, bytes, what is refused, and messages that are sent."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+from queuey.model.counts import NONE, SECONDS, Counter, Histogram, Metric
+
+NOWHERE: Final = "-"
+"""The route of a request that none was found for, and the application of one that is about none that there is."""
+
+_METHODS: Final = {
+    name: name.decode("ascii")
+    for name in (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", NOWHERE.encode("ascii"))
+}
+_OTHER: Final = "other"
+"""Stands for every other method: clients may make up as many as they like."""
+
+_STATUSES: Final = {status.value: str(status.value) for status in HTTPStatus}
+
+
+class Counts:
+    """What is counted at one door. No label has a value that strangers choose."""
+
+    def __init__(self) -> None:
+        self._requests = Counter(
+            "queuey_http_requests_total",
+            "Requests that are over, by the status of the answer; 499 where the client hung up before one began.",
+            ("route", "method", "status"),
+        )
+        self._durations = Histogram(
+            "queuey_http_request_duration_seconds",
+            "Time from the first byte of a request to the last one of its answer; waiting for messages is part of it.",
+            SECONDS,
+            ("route",),
+        )
+        self._received = Counter("queuey_http_received_bytes_total", "Bytes read from connections.")
+        self._sent = Counter("queuey_http_sent_bytes_total", "Bytes written to connections.")
+        self._refused = Counter(
+            "queuey_refused_total",
+            "Requests, and lines of streams, that were answered with a problem, by its code.",
+            ("application", "code"),
+        )
+        self._incidents = Counter(
+            "queuey_incidents_total", "Requests that failed by a defect of Queuey; the log has a traceback of each."
+        )
+        self._messages = Counter(
+            "queuey_messages_sent_total", "Messages that were sent to clients, claims included.", ("application",)
+        )
+        self._message_bytes = Counter(
+            "queuey_message_sent_bytes_total", "Bytes of the bodies of messages that were sent.", ("application",)
+        )
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """All of it."""
+        return (
+            self._requests,
+            self._durations,
+            self._received,
+            self._sent,
+            self._refused,
+            self._incidents,
+            self._messages,
+            self._message_bytes,
+        )
+
+    def request(self, route: str, method: bytes, status: int, seconds: float) -> None:
+        """Count a request that is over.
+
+        :param route: the template of its path, or ``NOWHERE``.
+        """
+        code = _STATUSES.get(status) or str(status)
+        self._requests.add((route, _METHODS.get(method, _OTHER), code))
+        self._durations.observe(seconds, (route,))
+
+    def received(self, size: int) -> None:
+        """Count bytes that were read."""
+        self._received.add(NONE, size)
+
+    def sent(self, size: int) -> None:
+        """Count bytes that were written."""
+        self._sent.add(NONE, size)
+
+    def refused(self, application: str | None, code: str) -> None:
+        """Count what was answered with a problem.
+
+        :param application: one that there is.
+        """
+        self._refused.add((application or NOWHERE, code))
+
+    def incident(self) -> None:
+        """Count a defect of ours."""
+        self._incidents.add()
+
+    def messages(self, application: str, number: int, size: int) -> None:
+        """Count messages that were sent.
+
+        :param size: bytes of their bodies.
+        """
+        self._messages.add((application,), number)
+        self._message_bytes.add((application,), size)
