@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
 
 from queuey.deferreds import deferred
 from queuey.errors import QueueyError, Unavailable
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 EVERY: Final = 0.5
 """Seconds between two looks: with ``max_age``, and the time that a store takes, less than two in all."""
+
+AT_ONCE: Final = 100
+"""Requests that are looked at in one turn of the reactor: there may be ten thousand, and others wait meanwhile."""
 
 End = Callable[[QueueyError], None]
 """Ends a request, and tells its client why."""
@@ -81,9 +85,15 @@ class Ongoing:
             return
         except QueueyError:
             """There is no such application any more."""
-        for entry in list(self._entries.get(application, ())):
-            if entry.policy is None or entry.policy is not policy:
-                entry.look(policy)
+        entries = [
+            entry for entry in self._entries.get(application, ()) if entry.policy is None or entry.policy is not policy
+        ]
+        for at in range(0, len(entries), AT_ONCE):
+            if at:
+                await deferLater(self._clock, 0)
+            for entry in entries[at : at + AT_ONCE]:
+                if self.has(entry) and (policy is None or entry.policy is not policy):
+                    entry.look(policy)
 
 
 class Entry:

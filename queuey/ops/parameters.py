@@ -87,10 +87,6 @@ def _key_id(value: Any) -> str:
     return text
 
 
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
 TEXT: Final = Kind("string", f"at most {MAX_TEXT} characters", _text)
 BOOLEAN: Final = Kind("boolean", "true or false", _boolean)
 ARRAY: Final = Kind("array", "an array", _array)
@@ -113,11 +109,6 @@ def word(*words: str) -> Kind:
         return str(value)
 
     return Kind("string", ", ".join(words), read)
-
-
-def any_of(type: str, allowed: str) -> Kind:
-    """What somebody else looks at."""
-    return Kind(type, allowed, _as_it_is)
 
 
 def read(parameters: Sequence[Parameter], given: Any) -> dict[str, Any]:

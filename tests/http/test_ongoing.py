@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, Final
 
 import attrs
@@ -15,7 +16,7 @@ from zope.interface import implementer
 from queuey.config import ApplicationSettings
 from queuey.errors import BadCredentials, QueueyError, Unavailable
 from queuey.http.authorized import AdmittedToQueue
-from queuey.http.ongoing import EVERY, Ongoing
+from queuey.http.ongoing import AT_ONCE, EVERY, Entry, Ongoing
 from queuey.interfaces import IPolicies
 from queuey.model.access import Operation
 from queuey.model.application import digest_of
@@ -132,12 +133,18 @@ class WaitTests(OngoingTestCase):
 
 @attrs.define
 class FakeGate:
-    """Lets in, or fails as it is told to."""
+    """Lets in, or fails as it is told to.
+
+    :ivar first: is called when it is asked for the first time.
+    """
 
     answer: QueueyError | None = None
     asked: int = 0
+    first: Callable[[], object] = lambda: None
 
     async def look_again(self, *_: Any) -> None:
+        if not self.asked:
+            self.first()
         self.asked += 1
         if self.answer is not None:
             raise self.answer
@@ -160,11 +167,14 @@ class LookTests(SynchronousTestCase):
         self.policies, self.gate = FakePolicies(Policy("app", 100)), FakeGate()
         self.ongoing = Ongoing(self.policies, self.clock)
         self.ended: list[QueueyError] = []
+        self.entry = self.during()
+
+    def during(self) -> Entry:
         queue = Queue("app", "q", QueueSettings(), 1, "v", Ticks(0))
         gate: Any = self.gate
         request: Any = None
         admitted = AdmittedToQueue(Policy("app", 100), frozenset(), queue, None, gate)
-        self.entry = self.ongoing.during(request, admitted, Operation.READ_MESSAGES, self.ended.append)
+        return self.ongoing.during(request, admitted, Operation.READ_MESSAGES, self.ended.append)
 
     def test_only_after_a_change(self) -> None:
         with self.entry:
@@ -174,6 +184,17 @@ class LookTests(SynchronousTestCase):
             self.clock.pump([EVERY] * 3)
             self.assertEqual(self.gate.asked, 2)
         self.assertEqual((self.ended, self.clock.getDelayedCalls()), ([], []))
+
+    def test_not_all_in_one_turn(self) -> None:
+        """However many wait, others are served meanwhile."""
+        with ExitStack() as many:
+            for _ in range(2 * AT_ONCE + 1):
+                many.enter_context(self.during())
+            self.policies.answer = Policy("app", 100)
+            served: list[int] = []
+            self.gate.first = lambda: self.clock.callLater(0, lambda: served.append(self.gate.asked))
+            self.clock.advance(EVERY)
+            self.assertEqual((served, self.gate.asked), ([AT_ONCE], 2 * AT_ONCE + 1))
 
     def test_while_nobody_can_say(self) -> None:
         """Nobody is ended because something is broken; it is looked again until it is known."""

@@ -21,6 +21,8 @@ IN_FORCE: Final = 2.0
 TIMEOUT: Final = 60.0
 APPLICATION: Final = "shop"
 QUEUE: Final = f"/v2/{APPLICATION}/queues/q/messages"
+QUIET: Final = f"/v2/{APPLICATION}/queues/quiet"
+"""A queue to which nobody posts while others wait there."""
 
 
 def call(to: str, method: str, /, **params: Any) -> Any:
@@ -36,15 +38,16 @@ def ask(port: int, key: str, method: str, path: str, body: bytes | None = None) 
     """One request of the application, on a connection of its own."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
     try:
-        connection.request(method, path, body, _headers(key))
+        kind = "text/plain" if path.endswith("/messages") else "application/json"
+        connection.request(method, path, body, _headers(key, kind))
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read())
     finally:
         connection.close()
 
 
-def _headers(key: str) -> dict[str, str]:
-    return {"Authorization": f"Application {key}", "Content-Type": "text/plain"}
+def _headers(key: str, kind: str = "text/plain") -> dict[str, str]:
+    return {"Authorization": f"Application {key}", "Content-Type": kind}
 
 
 def in_force(probe: Callable[[], bool], since: float) -> float:
@@ -123,6 +126,44 @@ class Clients:
             connection.close()
 
 
+class Wait:
+    """A request that waits, in a thread of its own.
+
+    :ivar status: of its answer, and ``body``.
+    :ivar ended: when that was there, by the monotonic clock.
+    """
+
+    def __init__(self, port: int, key: str, method: str, path: str, body: bytes | None) -> None:
+        self._asked = port, key, method, path, body
+        self.status = 0
+        self.body: Any = None
+        self.ended = 0.0
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        self.status, self.body = ask(*self._asked)
+        self.ended = time.monotonic()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it waits."""
+        return self._thread.is_alive()
+
+    def finish(self) -> None:
+        """Wait for its answer."""
+        self._thread.join(TIMEOUT)
+        assert not self.goes_on, self._asked
+
+
+def waits(port: int, key: str) -> list[Wait]:
+    """A read and a claim that wait."""
+    return [
+        Wait(port, key, "GET", f"{QUIET}/messages?wait=20", None),
+        Wait(port, key, "POST", f"{QUIET}/groups/g/claims", b'{"wait": 20, "limit": 1}'),
+    ]
+
+
 def rotate(to: str, ports: Sequence[int], number: int, pause: float, say: Callable[[str], None]) -> list[str]:
     """Make an application; while its clients post change its key, its policy and its limits, and revoke the old key.
 
@@ -136,6 +177,8 @@ def rotate(to: str, ports: Sequence[int], number: int, pause: float, say: Callab
     times = [in_force(lambda port=port: ask(port, old, "GET", f"/v2/{APPLICATION}")[0] == 200, since) for port in ports]  # type: ignore[misc]
     say(f"an application is known after {', '.join(f'{one:.2f}' for one in times)} s")
     assert ask(ports[0], old, "POST", QUEUE, b"first")[0] == 201
+    assert ask(ports[0], old, "PUT", QUIET, b"{}")[0] == 201
+    assert ask(ports[0], old, "PUT", f"{QUIET}/groups/g", b"{}")[0] == 201
 
     clients = Clients(ports, number, old, pause)
     clients.start()
@@ -162,11 +205,25 @@ def rotate(to: str, ports: Sequence[int], number: int, pause: float, say: Callab
         clients.each_posts(3)
 
         (first, _) = call(to, "keys.list", application=APPLICATION)
+        cut = [wait for port in ports for wait in waits(port, old)]
+        others = [wait for port in ports for wait in waits(port, new)]
+        time.sleep(1)  # for all of them to wait; one that came later would be refused as well
         call(to, "keys.revoke", application=APPLICATION, id=first["id"])
         since = time.monotonic()
         for port in ports:
             took = in_force(lambda port=port: ask(port, old, "GET", f"/v2/{APPLICATION}")[0] == 401, since)  # type: ignore[misc]
             say(f"a revoked key is refused after {took:.2f} s")
+        for wait in cut:
+            wait.finish()
+        say(f"what waits is told after {max(wait.ended for wait in cut) - since:.2f} s")
+        assert [wait.status for wait in cut] == [401] * len(cut), [(wait.status, wait.body) for wait in cut]
+        assert all(wait.goes_on for wait in others), [(wait.status, wait.body) for wait in others]
+        for port in ports:
+            # One claim takes one message, whichever front end it waits at.
+            assert ask(port, new, "POST", f"{QUIET}/messages", b"for those who waited")[0] == 201
+        for wait in others:
+            wait.finish()
+        assert [wait.status for wait in others] == [200] * len(others), [(wait.status, wait.body) for wait in others]
         clients.each_posts(3)
     finally:
         clients.finish()

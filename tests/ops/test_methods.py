@@ -121,6 +121,13 @@ class ApplicationsTests(AuditedTestCase):
             self.fault("limits.set", application="shop", revision=1)["data"]["code"], "precondition-failed"
         )
 
+    def test_all_that_is_wrong_at_once(self) -> None:
+        """Members, other parameters, and names that are neither."""
+        error = self.fault("applications.set", name=7, ttl="7", max_queues=-1, request_rate=True, cors_origins=1, foo=1)
+        wrong = [one["parameter"] for one in error["data"]["errors"]]
+        self.assertEqual(wrong, ["'foo'", "name", "ttl", "cors_origins", "max_queues", "request_rate"])
+        self.assertIn("max_queues is out of range; allowed: 1 to 1000000000; null for the default", error["message"])
+
     def test_the_settings_are_read_only(self) -> None:
         shown = self.call("applications.get", name="app")
         self.assertEqual((shown["source"], shown["revision"], len(shown["keys"])), ("settings", None, 2))
@@ -383,6 +390,9 @@ class GroupsTests(AuditedTestCase):
         described = self.call("groups.describe", application="app", queue="q", group="workers")
         first, second = described["partitions"]
         self.assertEqual((first["behind"], first["in_flight"], second["behind"]), (3, 1, 0))
+        for time in (first["oldest"], first["settled_through"]):
+            self.assertRegex(time, r"\A20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:.]{16}Z\Z")
+        self.assertIsNone(second["oldest"])
         self.assertEqual(set(listed), set(described) - {"partitions"})
         self.clock.advance(1)
         self.call("groups.seek", application="app", queue="q", group="workers", to="newest", partitions=[1])

@@ -10,7 +10,7 @@ from queuey.model import members
 from queuey.model.application import ALLOWED_NAME
 from queuey.model.members import Member
 from queuey.ops.methods import shown
-from queuey.ops.parameters import BOOLEAN, DIGEST, KEY_ID, TEXT, Kind, Parameter, any_of, whole
+from queuey.ops.parameters import BOOLEAN, DIGEST, KEY_ID, TEXT, Kind, Parameter, whole
 from queuey.ops.rpc import Call, Methods, method
 
 MAX_LIMIT: Final = 1000
@@ -27,7 +27,13 @@ def _members(limits: bool | None) -> Sequence[Parameter]:
 
 
 def _member(member: Member) -> Parameter:
-    return Parameter(member.name, any_of(member.type, f"{member.allowed}; null for the default"), null=True)
+    """A member as a parameter: looked at with all others, and handed on as it came."""
+
+    def read(value: Any) -> Any:
+        member.read(value)
+        return value
+
+    return Parameter(member.name, Kind(member.type, f"{member.allowed}; null for the default", read), null=True)
 
 
 class Applications(Methods):

@@ -9,7 +9,7 @@ from queuey.core.groups.values import PartitionLag
 from queuey.core.queues import QueueDirectory
 from queuey.model.group_settings import Group, Start
 from queuey.model.queue import MAX_PARTITIONS
-from queuey.model.timeid import LOWEST, MessageId, Ticks, parse_time, timestamp, to_rfc3339
+from queuey.model.timeid import LOWEST, MessageId, Ticks, parse_time, ticks_of, to_rfc3339
 from queuey.ops.faults import invalid_params
 from queuey.ops.methods.applications import APPLICATION
 from queuey.ops.methods.queues import QUEUE
@@ -107,4 +107,4 @@ def _lag(lag: PartitionLag) -> dict[str, Any]:
 
 
 def _time(id: MessageId | None) -> str | None:
-    return None if id is None or id == LOWEST else timestamp(id)
+    return None if id is None or id == LOWEST else to_rfc3339(ticks_of(id))
