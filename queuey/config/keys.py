@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
-from queuey.config import clusters, statsd, urls, values
+from queuey.config import clusters, groups, statsd, urls, values
 from queuey.config.endpoints import endpoints, operators
 from queuey.model.group_rows import MAX_GROUPS as MOST_GROUPS
 from queuey.model.message import DEFAULT_TTL, MAX_TTL
@@ -321,6 +321,10 @@ STATSD_PREFIX: Final = Key(
     statsd.prefix,
 )
 STATSD_EVERY: Final = Key("metrics", "statsd_every", "10", "1 to 3600 seconds", RESTART, values.seconds(1, 3600))
+FOLLOWED_GROUPS: Final = Key(
+    "metrics", "groups", "", "patterns as application/queue/group, one a line", RELOAD, groups.patterns
+)
+GROUP_LIMIT: Final = Key("metrics", "group_limit", "100", "1 to 10000", RELOAD, values.integer(1, 10_000))
 
 SERVER: Final[tuple[Key[Any], ...]] = (
     HTTP,
@@ -424,7 +428,7 @@ APPLICATION: Final[tuple[Key[Any], ...]] = (
 )
 APPLICATIONS: Final[tuple[Key[Any], ...]] = (MAX_AGE,)
 LOGGING: Final[tuple[Key[Any], ...]] = (LOG_FILE, LOG_FORMAT, LOG_LEVEL)
-METRICS: Final[tuple[Key[Any], ...]] = (METERING, STATSD, STATSD_PREFIX, STATSD_EVERY)
+METRICS: Final[tuple[Key[Any], ...]] = (METERING, STATSD, STATSD_PREFIX, STATSD_EVERY, FOLLOWED_GROUPS, GROUP_LIMIT)
 
 TABLE: Final[tuple[Key[Any], ...]] = (
     *SERVER,

@@ -280,7 +280,10 @@ def metrics(reader: Reader) -> MetricsSettings:
         statsd=reader.value(keys.STATSD),
         prefix=reader.value(keys.STATSD_PREFIX),
         every=reader.value(keys.STATSD_EVERY),
+        groups=reader.value(keys.FOLLOWED_GROUPS),
+        group_limit=reader.value(keys.GROUP_LIMIT),
     )
-    if found.statsd is not None and not found.enabled:
-        reader.report.problem(reader.place(keys.STATSD.name), "is of no use without enabled = true")
+    for key, given in ((keys.STATSD, found.statsd), (keys.FOLLOWED_GROUPS, found.groups)):
+        if given and not found.enabled:
+            reader.report.problem(reader.place(key.name), "is of no use without enabled = true")
     return found

@@ -12,6 +12,7 @@ from queuey.config import keys
 from queuey.config.clusters import NodeAddress, Replication, nodes_text, replication_text
 from queuey.config.statsd import StatsdAddress, address_text
 from queuey.config.values import Network, seconds_text, size_text
+from queuey.model.group_pattern import GroupPattern
 from queuey.model.policy import Policy
 
 
@@ -159,12 +160,15 @@ class MetricsSettings:
     :ivar statsd: where lines are sent besides; ``None``: nowhere.
     :ivar prefix: what their names begin with.
     :ivar every: seconds between two times.
+    :ivar groups: which consumer groups are followed, and ``group_limit`` how many at the most.
     """
 
     enabled: bool = True
     statsd: StatsdAddress | None = None
     prefix: str = keys.STATSD_PREFIX.default
     every: float = float(keys.STATSD_EVERY.default)
+    groups: tuple[GroupPattern, ...] = ()
+    group_limit: int = int(keys.GROUP_LIMIT.default)
 
 
 @attrs.frozen
@@ -379,6 +383,8 @@ def _metrics(metrics: MetricsSettings) -> Pairs:
         (keys.STATSD, address_text(metrics.statsd)),
         (keys.STATSD_PREFIX, metrics.prefix),
         (keys.STATSD_EVERY, seconds_text(metrics.every)),
+        (keys.FOLLOWED_GROUPS, _lines(map(str, metrics.groups))),
+        (keys.GROUP_LIMIT, str(metrics.group_limit)),
     ]
 
 
@@ -460,5 +466,5 @@ def with_reloadable(old: Settings, new: Settings) -> Settings:
         ),
         storage=old.storage,
         logging=attrs.evolve(old.logging, level=new.logging.level),
-        metrics=old.metrics,
+        metrics=attrs.evolve(old.metrics, groups=new.metrics.groups, group_limit=new.metrics.group_limit),
     )

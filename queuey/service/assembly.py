@@ -22,6 +22,7 @@ from queuey.core.applications.registry import Registry
 from queuey.core.applications.stored import StoredApplications
 from queuey.core.counting import Received
 from queuey.core.groups.exchange import GroupExchange
+from queuey.core.groups.following import Following
 from queuey.core.groups.rows import GroupRows
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import GivenPolicies, Policies, StoredPolicies
@@ -55,6 +56,7 @@ from queuey.model.counts import Metric, forget
 from queuey.ops.draining import Draining
 from queuey.ops.health import Health
 from queuey.ops.metrics.page import MetricsPage
+from queuey.service.following import following
 from queuey.service.health import free_bytes, liveness, readiness
 from queuey.service.in_force import InForce
 from queuey.service.metering import Readiness, of_the_daemon, of_the_door
@@ -67,6 +69,7 @@ class House:
     """Everything that was put together, complete.
 
     :ivar metrics: what is counted; nothing where the settings say so.
+    :ivar following: looks at groups for that.
     """
 
     in_force: InForce
@@ -80,6 +83,7 @@ class House:
     draining: Draining
     ready: Health
     pulse: Pulse
+    following: Following
 
     def use(self, settings: Settings) -> None:
         """Put other settings in force, all at once."""
@@ -184,6 +188,7 @@ def assemble(
     registry = Registry(
         stored, owners, store, in_force.given, not isinstance(settings.storage, CassandraStorage), now, new_key
     )
+    follows = following(in_force, store, groups, registry.names, reactor, now)
     readiness_seen = Readiness(ready)
     metrics: tuple[Metric, ...] = ()
     if counts is not None and received is not None:
@@ -196,6 +201,7 @@ def assemble(
             pulse.delays,
             *log.metrics,
             *store.metrics,
+            *follows.metrics,
         )
 
     def look_around() -> Deferred[None]:
@@ -220,7 +226,7 @@ def assemble(
         lambda: {"connections": site.connections, "requests": site.busy},
         MetricsPage(metrics, reactor, look_around) if metrics else None,
     )
-    return House(in_force, users, store, site, waits, log, ops, metrics, draining, ready, pulse)
+    return House(in_force, users, store, site, waits, log, ops, metrics, draining, ready, pulse, follows)
 
 
 def settle(settings: Settings) -> float:

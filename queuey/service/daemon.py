@@ -148,6 +148,7 @@ class QueueyService(Service):
         self._supervisor.beat()
         self._announce()
         self._wait_for_store()
+        self._house.following.start()
 
     def _wait_for_store(self) -> None:
         """Serve once the store does; a store that is elsewhere may be away for long, and others need not wait then."""
@@ -201,6 +202,7 @@ class QueueyService(Service):
         _log.info("stopping", "finishing what is under way")
         await self._listeners.stop()
         self._house.waits.end()
+        self._house.following.stop()
         limit = self._house.in_force.settings.server.stop_timeout
         if not await self._ends_within(limit, self._house.site.drain()):
             _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)

@@ -21,6 +21,7 @@ from queuey.config import (
     keys,
     name_is_good,
 )
+from queuey.model.group_pattern import GroupPattern
 from queuey.model.policy import Policy
 from queuey.model.queue import Consistency, Guarantee
 from tests.config.support import APPLICATION, KEY, SettingsTestCase
@@ -108,6 +109,13 @@ class ValueTests(SettingsTestCase):
             self.assertEqual(settings.metrics, MetricsSettings(True, address, "q.eu-1", 2.5))
             shown = text if isinstance(address, tuple) else f"unix:{address}"
             self.assertIn(f"statsd = {shown}", settings.describe())
+
+    def test_groups_to_follow(self) -> None:
+        settings = self.load("[metrics]\ngroups =\n    shop/*/mail[a-c]\n    b/letters to x/g\ngroup_limit = 7\n")
+        patterns = GroupPattern("shop", "*", "mail[a-c]"), GroupPattern("b", "letters to x", "g")
+        self.assertEqual(settings.metrics, MetricsSettings(groups=patterns, group_limit=7))
+        shown = "\n".join(settings.describe())
+        self.assertIn("groups = \n    shop/*/mail[a-c]\n    b/letters to x/g\ngroup_limit = 7", shown)
 
     def test_guarantees(self) -> None:
         cluster = "[storage]\nbackend = cassandra\nmulti_dc = true\nlocal_dc = a\nreplication = a:3, b:3\n"
@@ -389,6 +397,13 @@ MISTAKES = (
         "[metrics]\nstatsd_prefix = a b",
         "[metrics] statsd_prefix: 'a b' is no prefix; allowed: 1 to 100 letters, digits, dots, underscores and hyphens",
     ),
+    ("[metrics]\nenabled = no\ngroups = a/b/c", "[metrics] groups: is of no use without enabled = true"),
+    (
+        "[metrics]\ngroups = shop/orders",
+        "[metrics] groups: 'shop/orders' is not application/queue/group; "
+        "allowed: patterns as application/queue/group, one a line",
+    ),
+    ("[metrics]\ngroup_limit = 0", "[metrics] group_limit: '0' is out of range; allowed: 1 to 10000"),
     ("[metrics]\nstatsd_every = 0", "[metrics] statsd_every: '0' is out of range; allowed: 1 to 3600 seconds"),
     ("[logging]\nformat = xml", "[logging] format: 'xml' is not known; allowed: text, json"),
     ("[logging]\nfle = x", "[logging] fle: is not known; allowed: file, format, level; did you mean file?"),

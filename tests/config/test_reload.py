@@ -28,6 +28,8 @@ CHANGES = {
     "statsd": "127.0.0.1:8125",
     "statsd_prefix": "other",
     "statsd_every": "1",
+    "groups": "a/*/g",
+    "group_limit": "7",
     "path": "other",
     "durability": "relaxed",
     "cache": "1MiB",
