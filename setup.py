@@ -60,6 +60,7 @@ setup(
         "apsw>=3.51.3.0",
         "attrs>=24.2",
         "klein>=24.8,<25",
+        "msgspec>=0.20,<1",
         "multipart>=2,<3",
         "prometheus-client>=0.25,<1",
         # The door uses private names of twisted.web, so each new major version is tried before it is allowed.

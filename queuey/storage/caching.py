@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -24,6 +25,18 @@ Name = tuple[str, str]
 T = TypeVar("T")
 
 
+@attrs.frozen
+class Change:
+    """What somebody is about to change.
+
+    :ivar names: the application and the name of a queue whose settings, or whose life.
+    :ivar pages: the incarnation of a queue whose messages, other than by appending to it.
+    """
+
+    names: Name | None = None
+    pages: int | None = None
+
+
 class Memory:
     """Queues by name, the least used of which make room for new ones, and none of which is older than a change.
 
@@ -35,6 +48,7 @@ class Memory:
         self._size = size
         self._queues: dict[Name, Queue] = {}
         self._asking: dict[object, set[Name]] = {}
+        self._held: dict[Name, int] = {}
 
     def get(self, name: Name) -> Queue | None:
         """A queue, which is then the most recently used."""
@@ -49,6 +63,18 @@ class Memory:
         for changed in self._asking.values():
             changed.add(name)
 
+    def hold(self, name: Name) -> None:
+        """Remember a queue no more, until as many calls of ``release``."""
+        self._held[name] = self._held.get(name, 0) + 1
+        self.change(name)
+
+    def release(self, name: Name) -> None:
+        """Let a queue be remembered again, by who asks for it from now on."""
+        self.change(name)
+        left = self._held.pop(name) - 1
+        if left:
+            self._held[name] = left
+
     def begin(self) -> object:
         """Begin to ask the store; returns what ``end`` takes."""
         asking = object()
@@ -59,8 +85,11 @@ class Memory:
         """Put in what the store answered; nothing where it failed."""
         changed = self._asking.pop(asking)
         for queue in queues:
-            if queue is not None and (queue.application, queue.name) not in changed:
-                self._put((queue.application, queue.name), queue)
+            if queue is None:
+                continue
+            name = (queue.application, queue.name)
+            if name not in changed and name not in self._held:
+                self._put(name, queue)
 
     def _put(self, name: Name, queue: Queue) -> None:
         self._queues.pop(name, None)
@@ -73,7 +102,7 @@ class Memory:
 class CachedStore:
     """Any store, with the queues it described last and the pages it gave last kept in the reactor.
 
-    It must be the only way to the store: what others change in it would not be seen.
+    It must be the only way to the store, or be told of all that others change in it: see ``change_elsewhere``.
 
     :param told: the store's own wall clock.
     :param queues: how many to remember at the most.
@@ -115,6 +144,20 @@ class CachedStore:
     def ping(self) -> Deferred[None]:
         """See IStore."""
         return self._store.ping()
+
+    def change_elsewhere(self, change: Change) -> None:
+        """Let go of what somebody else is about to change, and keep none of it until ``changed_elsewhere``."""
+        if change.names is not None:
+            self._memory.hold(change.names)
+        if change.pages is not None:
+            self._pages.change(change.pages)
+
+    def changed_elsewhere(self, change: Change) -> None:
+        """Learn that such a change is over."""
+        if change.names is not None:
+            self._memory.release(change.names)
+        if change.pages is not None:
+            self._pages.changed(change.pages)
 
     # Messages
 

@@ -1,0 +1,142 @@
+"""What goes over the socket: frames of many items, so that what comes in one turn of the reactor costs one write.
+
+A frame is four bytes with its length and a list in MessagePack (https://msgpack.org). Each item is a number, a kind and
+a body, which only who knows the kind can read. Both ends are one version of one program.
+"""
+
+from __future__ import annotations
+
+from socket import AF_UNIX, socket
+from typing import Any, Final
+
+import attrs
+import msgspec
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from queuey.model.window import Lasting
+
+HEADER: Final = 4
+"""Bytes before each frame, its length in the order of the network."""
+
+
+_LEAST: Final = -(1 << 63)
+_MOST: Final = (1 << 63) - 1
+
+
+def _unsent(value: object) -> None:
+    """Whether a page is kept at the other end is of no use at this one."""
+    if not isinstance(value, Lasting):
+        raise TypeError(f"a {type(value).__name__} is not sent")
+
+
+_encode: Final = msgspec.msgpack.Encoder(enc_hook=_unsent).encode
+_decode: Final = msgspec.msgpack.Decoder(list[tuple[int, int, msgspec.Raw]]).decode
+
+
+def encoded(body: Any) -> msgspec.Raw:
+    """A body as it is sent.
+
+    Whole numbers beyond 64 bits, which clients may give for a partition or a limit, are sent as the last that fit: no
+    partition has such a number, and no queue as many messages.
+    """
+    try:
+        return msgspec.Raw(_encode(body))
+    except OverflowError:
+        return msgspec.Raw(_encode(_clamped(body)))
+
+
+def _clamped(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return max(_LEAST, min(value, _MOST))
+    if isinstance(value, tuple | list):
+        return [_clamped(each) for each in value]
+    if attrs.has(type(value)):
+        return type(value)(*[_clamped(getattr(value, field.name)) for field in attrs.fields(type(value))])
+    return value
+
+
+class Frames(Protocol):
+    """One end of the socket; who inherits it gets each item in ``received``, and the end in ``ended``."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        """:param clock: the reactor, by whose turns items are gathered."""
+        self._clock = clock
+        self._items: list[tuple[int, int, msgspec.Raw]] = []
+        self._buffer = bytearray()
+        self._lost = False
+
+    @property
+    def lost(self) -> bool:
+        """Whether the socket is closed, or about to be."""
+        return self._lost
+
+    def send(self, number: int, kind: int, body: Any) -> None:
+        """Send an item with all others of this turn."""
+        if self._lost:
+            return
+        self._items.append((number, kind, encoded(body)))
+        if len(self._items) == 1:
+            self._clock.callLater(0, self._flush)
+
+    def close(self) -> None:
+        """Send what has been gathered, and close the socket."""
+        if not self._lost and self.transport is not None:
+            self._flush()
+            self._lost = True
+            self.transport.loseConnection()
+
+    def _flush(self) -> None:
+        items, self._items = self._items, []
+        if items and not self._lost and self.transport is not None:
+            frame = _encode(items)
+            self.transport.writeSequence((len(frame).to_bytes(HEADER, "big"), frame))
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take bytes; frames that are whole are read."""
+        buffer = self._buffer
+        buffer += data
+        start = 0
+        while len(buffer) - start >= HEADER:
+            end = start + HEADER + int.from_bytes(buffer[start : start + HEADER], "big")
+            if len(buffer) < end:
+                break
+            frame, start = bytes(buffer[start + HEADER : end]), end
+            for number, kind, body in _decode(frame):
+                self.received(number, kind, body)
+        if start:
+            del buffer[:start]
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Learn that the other end is gone."""
+        self._lost = True
+        self._items.clear()
+        self.ended()
+
+    def received(self, number: int, kind: int, body: msgspec.Raw) -> None:
+        """Take one item."""
+        raise NotImplementedError
+
+    def ended(self) -> None:
+        """Learn that the socket is closed; called once."""
+        raise NotImplementedError
+
+
+class _One(Factory):
+    """Makes the protocol of the one connection there is."""
+
+    noisy = False
+
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+
+    def buildProtocol(self, addr: IAddress | None) -> Frames:
+        """The one."""
+        return self._frames
+
+
+def connect(end: socket, frames: Frames, reactor: Any) -> None:
+    """Let one end of a socket pair be served by a reactor; the socket itself is closed, its connection stays."""
+    reactor.adoptStreamConnection(end.fileno(), AF_UNIX, _One(frames))
+    end.close()

@@ -1,0 +1,196 @@
+"""The process that owns a store, and those that reach it through there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any, Final
+
+import msgspec
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from queuey.deferreds import bounded
+from queuey.errors import QueueyError, Unavailable
+from queuey.interfaces import IStore
+from queuey.logs import EventLog
+from queuey.storage.caching import Change
+from queuey.storage.shared.announced import AnnouncedStore
+from queuey.storage.shared.calls import CALLS, Call, FromOwner, FromWorker, tell
+from queuey.storage.shared.client import STATE_CALLS, STORE_CALLS
+from queuey.storage.shared.frames import Frames
+
+PATIENCE: Final = 5.0
+"""Seconds in which a process has to say that it has let go of what is about to be changed."""
+
+_SHOWING: Final = frozenset({"append", "append_once", "replace", "put"})
+"""Calls after which somebody who waits may find a message."""
+
+
+class Hub:
+    """All processes that reach a store through this one, which owns it.
+
+    What they keep of it at hand is never older than a change: before one begins, each of them has let go of what is to
+    be changed, and keeps none of it until the change is over.
+    """
+
+    def __init__(self, store: IStore, clock: IReactorTime, log: EventLog) -> None:
+        """
+        :param store: the store, of which this process keeps nothing at hand that it would not let go of by itself.
+        :param clock: the reactor.
+        """
+        self._clock = clock
+        self._log = log
+        self._ends: dict[OwnerEnd, None] = {}
+        self._changes: list[Change] = []
+        self.store = AnnouncedStore(store, self)
+
+    def watch(self, store: IStore) -> None:
+        """Tell all processes of what falls due; called before the store is opened."""
+        store.watch(self.arrived)
+
+    def join(self, stuck: Callable[[], None]) -> OwnerEnd:
+        """The owner's end of the socket to one more process.
+
+        :param stuck: is called where it does not answer: it has to be ended, for what it keeps at hand may be old.
+        """
+        return OwnerEnd(self, self._clock, self._log, stuck)
+
+    def opened(self, end: OwnerEnd) -> None:
+        """Learn that a process is connected; it keeps nothing at hand yet of what is being changed."""
+        self._ends[end] = None
+        for change in self._changes:
+            end.let_go(change)
+
+    def closed(self, end: OwnerEnd) -> None:
+        """Learn that it is not any more."""
+        self._ends.pop(end, None)
+
+    def arrived(self, incarnation: int, besides: OwnerEnd | None = None) -> None:
+        """Tell all processes, or all but one, that there may be more in a queue."""
+        for end in self._ends:
+            if end is not besides:
+                end.arrived(incarnation)
+
+    def begin(self, change: Change) -> Deferred[None]:
+        """Begin a change.
+
+        :return: fires, and never fails, once no process keeps anything of it at hand.
+        """
+        self._changes.append(change)
+        if not self._ends:
+            return succeed(None)
+        return gatherResults([end.let_go(change) for end in tuple(self._ends)]).addCallback(lambda _: None)
+
+    def end(self, change: Change) -> None:
+        """End a change."""
+        self._changes.remove(change)
+        for end in self._ends:
+            end.send(0, FromOwner.CHANGED, change)
+
+
+class OwnerEnd(Frames):
+    """The owner's end of the socket to one process.
+
+    :ivar other: takes what has to do with no store, whose kinds are from ``CONTROL`` on, and below ``CALLS``.
+    """
+
+    def __init__(self, hub: Hub, clock: IReactorTime, log: EventLog, stuck: Callable[[], None]) -> None:
+        super().__init__(clock)
+        self._hub = hub
+        self._log = log
+        self._stuck = stuck
+        self.other: Callable[[int, int, msgspec.Raw], None] = _ignore
+        self._reads: dict[int, Deferred[Any]] = {}
+        self._numbers = count(1)
+        self._letting_go: dict[int, Deferred[None]] = {}
+        self._arrived: dict[int, None] = {}
+
+    def arrived(self, incarnation: int) -> None:
+        """Tell the process that there may be more in a queue; once a turn."""
+        self._arrived[incarnation] = None
+        if len(self._arrived) == 1:
+            self._clock.callLater(0, self._tell_arrived)
+
+    def _tell_arrived(self) -> None:
+        arrived, self._arrived = self._arrived, {}
+        self.send(0, FromOwner.ARRIVED, list(arrived))
+
+    def let_go(self, change: Change) -> Deferred[None]:
+        """Let the process let go of something.
+
+        :return: fires, and never fails, once it has, or is gone.
+        """
+        number = next(self._numbers)
+        answer: Deferred[None] = Deferred()
+        self._letting_go[number] = answer
+        self.send(number, FromOwner.CHANGING, change)
+        return bounded(answer, PATIENCE, self._clock, lambda: Unavailable("")).addErrback(self._is_stuck)
+
+    def _is_stuck(self, failure: Failure) -> None:
+        failure.trap(Unavailable)
+        self._stuck()
+        if self.transport is not None:
+            self.transport.abortConnection()  # type: ignore[attr-defined]
+
+    def received(self, number: int, kind: int, body: msgspec.Raw) -> None:
+        """Take a call, or what goes with one."""
+        if kind == FromWorker.CANCEL:
+            read = self._reads.pop(number, None)
+            if read is not None:
+                read.cancel()
+        elif kind == FromWorker.READY:
+            answer = self._letting_go.pop(number, None)
+            if answer is not None and not answer.called:
+                answer.callback(None)
+        elif kind == FromWorker.JOIN:
+            self._hub.opened(self)
+        elif kind < CALLS:
+            self.other(number, kind, body)
+        else:
+            self._call(number, _CALLS[kind], body)
+
+    def _call(self, number: int, call: Call, body: msgspec.Raw) -> None:
+        arguments = call.arguments(body)
+        target = self._hub.store.states if call.kind in _OF_STATES else self._hub.store
+        try:
+            answer = getattr(target, call.name)(*arguments)
+        except Exception:
+            self._failed(Failure(), number)
+            return
+        self._reads[number] = answer
+        answer.addCallbacks(self._answered, self._failed, callbackArgs=(number, call, arguments), errbackArgs=(number,))
+
+    def _answered(self, result: Any, number: int, call: Call, arguments: Sequence[Any]) -> None:
+        self._reads.pop(number, None)
+        try:
+            self.send(number, FromOwner.ANSWER, result)
+        except Exception:
+            self._failed(Failure(), number)
+        if call.name in _SHOWING and call.kind not in _OF_STATES:
+            self._hub.arrived(arguments[0].incarnation, self)
+
+    def _failed(self, failure: Failure, number: int) -> None:
+        self._reads.pop(number, None)
+        if failure.check(QueueyError):
+            self.send(number, FromOwner.ERROR, tell(failure.value))  # type: ignore[arg-type]
+        elif not failure.check(CancelledError):
+            self._log.failure("store-defect", "a call from another process failed", failure)
+            self.send(number, FromOwner.DEFECT, failure.getErrorMessage())
+
+    def ended(self) -> None:
+        """Count the process out; what it wrote goes on, what it read is of no use any more."""
+        self._hub.closed(self)
+        letting_go, self._letting_go = self._letting_go, {}
+        for answer in letting_go.values():
+            if not answer.called:
+                answer.callback(None)
+
+
+def _ignore(number: int, kind: int, body: msgspec.Raw) -> None:
+    pass
+
+
+_CALLS: Final = {call.kind: call for call in (*STORE_CALLS.values(), *STATE_CALLS.values())}
+_OF_STATES: Final = frozenset(call.kind for call in STATE_CALLS.values())

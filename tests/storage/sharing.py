@@ -1,0 +1,159 @@
+"""Stores that are reached through a socket: here one in memory, through which everything goes at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITransport
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from queuey.deferreds import deferred
+from queuey.interfaces import IStore
+from queuey.logs import EventLog
+from queuey.storage.caching import CachedStore
+from queuey.storage.pages import Told
+from queuey.storage.shared import Hub, SharedStore
+from queuey.storage.shared.client import Link
+from queuey.storage.shared.hub import OwnerEnd
+from tests.storage.subjects import SOME_PAGES, HeldSubject, MemorySubject
+
+LOG = EventLog(Logger(namespace="queuey.storage"))
+
+
+def _nothing() -> None:
+    pass
+
+
+class Instant(Clock):
+    """A clock that calls at once what should be called in the next turn."""
+
+    def callLater(self, delay: float, callable: Callable[..., object], *args: object, **kw: object) -> IDelayedCall:
+        if delay:
+            return super().callLater(delay, callable, *args, **kw)
+        callable(*args, **kw)
+        return super().callLater(1e9, _nothing)
+
+
+@implementer(ITransport)
+class Pipe:
+    """One direction of a connection.
+
+    :ivar held: whether what is written waits until ``let_through``.
+    """
+
+    def __init__(self, end: Protocol) -> None:
+        self._end = end
+        self.held = False
+        self._delivering = False
+        self._waiting: list[bytes] = []
+        self.other: Pipe
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        if self.closed:
+            return
+        self._waiting.append(data)
+        if not self.held:
+            self.let_through()
+
+    def writeSequence(self, data: Any) -> None:
+        self.write(b"".join(data))
+
+    def let_through(self) -> None:
+        self.held = False
+        if self._delivering:
+            return
+        self._delivering = True
+        while self._waiting and not self.held:
+            self._end.dataReceived(self._waiting.pop(0))
+        self._delivering = False
+
+    def loseConnection(self) -> None:
+        self.abortConnection()
+
+    def abortConnection(self) -> None:
+        if self.closed:
+            return
+        self.closed = self.other.closed = True
+        for pipe in (self, self.other):
+            pipe._end.connectionLost(Failure(ConnectionDone()))
+
+    def getPeer(self) -> Any:
+        raise NotImplementedError
+
+    def getHost(self) -> Any:
+        raise NotImplementedError
+
+
+class Worker:
+    """A process that reaches a store through its owner.
+
+    :ivar raw: the store, of which it keeps nothing at hand.
+    :ivar store: the same, with some queues and pages at hand.
+    :ivar ended: whether it was told that the owner is gone.
+    :ivar stuck: how often the owner gave it up.
+    """
+
+    def __init__(self, hub: Hub, owned: IStore, clock: IReactorTime, told: Told) -> None:
+        self.ended = False
+        self.stuck = 0
+        self.arrived: list[int] = []
+        self.link = Link(clock, self._end)
+        self.end: OwnerEnd = hub.join(self._is_stuck)
+        self.calls, self.answers = Pipe(self.end), Pipe(self.link)
+        self.calls.other, self.answers.other = self.answers, self.calls
+        self.end.makeConnection(self.answers)
+        self.link.makeConnection(self.calls)
+        self.raw = SharedStore(self.link, owned.promises)
+        self.store = CachedStore(self.raw, told, 3, SOME_PAGES)
+        self.link.keeps = self.store
+        self.pause = self.store.watch(self.arrived.append)
+        self.store.open()
+
+    def _end(self) -> None:
+        self.ended = True
+
+    def _is_stuck(self) -> None:
+        self.stuck += 1
+
+
+class SharedMemorySubject(MemorySubject):
+    """A memory store that is reached through its owner, which may forget it as any other."""
+
+    def __init__(self, max_bytes: int = 1 << 40) -> None:
+        super().__init__(max_bytes)
+        self.owned = self.store
+        self.instant = Instant()
+        self.hub = Hub(self.owned, self.instant, LOG)
+        self.hub.watch(self.owned)
+        self.worker = Worker(self.hub, self.owned, self.instant, self.told)
+        self.store = self.worker.store
+        self.arrived, self.pause = self.worker.arrived, self.worker.pause
+
+    def close(self) -> Deferred[None]:
+        return self.store.close().addCallback(lambda _: self.owned.close())
+
+
+class SharedHeldSubject(HeldSubject):
+    """A SQLite store that is reached through its owner."""
+
+    def _make(self) -> IStore:
+        self.owned = super()._make()
+        instant = Instant()
+        hub = Hub(CachedStore(self.owned, self.told, 3, SOME_PAGES), instant, LOG)
+        return Worker(hub, self.owned, instant, self.told).store
+
+    @deferred
+    async def reopen(self) -> None:
+        await self.owned.close()
+        await super().reopen()
+
+    def close(self) -> Deferred[None]:
+        return self.store.close().addCallback(lambda _: self.owned.close())

@@ -1,0 +1,378 @@
+"""The store that another process owns: the contract, and what several such processes see of each other."""
+
+from __future__ import annotations
+
+import socket
+from itertools import count
+from typing import Any
+
+from twisted.internet import reactor  # noqa: TID251
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface.interface import InterfaceClass
+from zope.interface.verify import verifyObject
+
+from queuey.errors import KeyInUse, NoSuchQueue, StorageFull, Unavailable
+from queuey.interfaces import IStateStore, IStore, Outcome
+from queuey.model.message import ANYWAY, Address, Content, NewMessage
+from queuey.model.policy import Ack, WriteTerms
+from queuey.model.queue import Queue, QueueSettings
+from queuey.model.timeid import LOWEST, MessageId
+from queuey.model.window import Window
+from queuey.storage.memory import MemoryStore
+from queuey.storage.pages import Told
+from queuey.storage.shared import Hub, SharedStore
+from queuey.storage.shared.client import STATE_CALLS, STORE_CALLS, Defect, Link
+from queuey.storage.shared.frames import connect
+from queuey.storage.shared.hub import PATIENCE
+from tests.contracts import machine, merging, messages, once, putting, queues, states, timing
+from tests.contracts.subject import Contract, Wall
+from tests.storage.quick import quick_directory
+from tests.storage.sharing import LOG, Instant, SharedHeldSubject, SharedMemorySubject, Worker
+from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits, versions
+
+PLAIN, OTHER = QueueSettings(), QueueSettings(partitions=9)
+TERMS = WriteTerms(Ack.MAJORITY)
+MESSAGE = NewMessage(1, Content(b"x"), 60)
+
+
+class SharedCase(Contract):
+    def make_subject(self) -> SharedMemorySubject:
+        return SharedMemorySubject()
+
+
+class QueuesTests(SharedCase, queues.QueuesContract):
+    pass
+
+
+class StatesTests(SharedCase, states.StatesContract):
+    pass
+
+
+class AppendTests(SharedCase, messages.AppendContract):
+    pass
+
+
+class ScanTests(SharedCase, messages.ScanContract):
+    pass
+
+
+class ReplaceTests(SharedCase, messages.ReplaceContract):
+    pass
+
+
+class DelayTests(SharedCase, timing.DelayContract):
+    pass
+
+
+class MergeTests(SharedCase, merging.MergeContract):
+    pass
+
+
+class OnceTests(SharedCase, once.OnceContract):
+    pass
+
+
+class PutTests(SharedCase, putting.PutContract):
+    pass
+
+
+class ExpiryTests(SharedCase, timing.ExpiryContract):
+    pass
+
+
+class FutureTests(SharedCase, timing.FutureContract):
+    pass
+
+
+class LifeTests(SharedCase, messages.LifeContract):
+    pass
+
+
+class MachineTests(SynchronousTestCase):
+    def test_memory(self) -> None:
+        machine.run(SharedMemorySubject, examples=50)
+
+    def test_sqlite(self) -> None:
+        directory = quick_directory(self)
+        numbers = count()
+        machine.run(lambda: SharedHeldSubject(directory / str(next(numbers))), examples=30)
+
+
+class SeveralCase(SynchronousTestCase):
+    """Two processes and the owner of a store in memory."""
+
+    def setUp(self) -> None:
+        self.clock = Instant()
+        self.told = Told(Wall())
+        self.owned = MemoryStore(self.clock, self.told, 1 << 30, NODE, CLOCK_SEQUENCE, versions(), random_bits())
+        self.hub = Hub(self.owned, self.clock, LOG)
+        self.hub.watch(self.owned)
+        self.owned.open()
+        self.addCleanup(self.owned.close)
+        self.one, self.two = self.worker(), self.worker()
+        self.queue, _ = self.successResultOf(self.one.store.create("app", "q", PLAIN, None))
+
+    def worker(self) -> Worker:
+        return Worker(self.hub, self.owned, self.clock, self.told)
+
+    def described(self, worker: Worker) -> Queue | None:
+        (queue,) = self.successResultOf(worker.store.describe("app", ["q"]))
+        return queue
+
+    def page(self, worker: Worker, queue: Queue | None = None) -> list[bytes]:
+        """The bodies of a page of two, which is kept where it is full."""
+        answer = worker.store.scan(queue or self.queue, Window((1,), limit=2), Ack.MAJORITY)
+        return [message.content.body for message in self.successResultOf(answer).messages]
+
+    def fill(self) -> tuple[MessageId, ...]:
+        messages = [NewMessage(1, Content(body), 60) for body in (b"a", b"b")]
+        return self.successResultOf(self.one.store.append(self.queue, messages, TERMS))
+
+
+class CoherenceTests(SeveralCase):
+    """What one changes, the others see at once, whatever they keep at hand."""
+
+    def test_settings(self) -> None:
+        self.described(self.two)
+        new = self.successResultOf(self.one.store.update(self.queue, OTHER))
+        self.assertEqual(self.described(self.two), new)
+
+    def test_what_the_owner_changes_itself(self) -> None:
+        self.described(self.two)
+        new = self.successResultOf(self.hub.store.update(self.queue, OTHER))
+        self.assertEqual(self.described(self.two), new)
+
+    def test_the_end_of_a_queue(self) -> None:
+        self.described(self.two)
+        self.successResultOf(self.one.store.forget(self.queue))
+        self.assertIsNone(self.described(self.two))
+        self.failureResultOf(self.two.store.append(self.queue, [MESSAGE], TERMS), NoSuchQueue)
+
+    def test_pages(self) -> None:
+        ids = self.fill()
+        address = Address(1, ids[0])
+        changes: list[Any] = [
+            lambda: self.one.store.replace(self.queue, [address], Content(b"c"), 60, TERMS),
+            lambda: self.one.store.put(self.queue, address, Content(b"d"), 60, ANYWAY, TERMS),
+            lambda: self.one.store.remove(self.queue, [address], Ack.MAJORITY),
+            lambda: self.one.store.purge(self.queue, ids[1], Ack.MAJORITY),
+        ]
+        for change, bodies in zip(changes, ([b"c", b"b"], [b"d", b"b"], [b"b"], [b"b"]), strict=True):
+            self.page(self.two)
+            self.successResultOf(change())
+            self.assertEqual(self.page(self.two), bodies)
+
+    def test_nothing_is_changed_before_all_have_let_go(self) -> None:
+        ids = self.fill()
+        self.assertEqual(self.page(self.two), [b"a", b"b"])
+        self.two.answers.held = True
+        changed = self.one.store.replace(self.queue, [Address(1, ids[0])], Content(b"c"), 60, TERMS)
+        self.assertNoResult(changed)
+        self.assertEqual(self.page(self.one), [b"a", b"b"])
+        self.two.answers.let_through()
+        self.successResultOf(changed)
+        self.assertEqual(self.page(self.two), [b"c", b"b"])
+
+    def test_nothing_is_kept_while_a_change_is_under_way(self) -> None:
+        """What is read meanwhile is true, and not asked for again only after the end of the change."""
+        self.two.calls.held = True
+        changed = self.one.store.update(self.queue, OTHER)
+        self.assertNoResult(changed)
+        asked = self.two.store.describe("app", ["q"])
+        late = self.worker()
+        self.assertEqual(self.described(late), self.queue)
+        self.two.calls.let_through()
+        new = self.successResultOf(changed)
+        self.successResultOf(asked)
+        self.assertEqual([self.described(worker) for worker in (self.one, self.two, late)], [new] * 3)
+
+    def test_nobody_is_behind_who_has_not_heard_of_the_end_of_a_change(self) -> None:
+        go_on: Deferred[None] = Deferred()
+        update = self.owned.update
+        self.patch(self.owned, "update", lambda *settings: go_on.addCallback(lambda _: update(*settings)))
+        changed = self.one.store.update(self.queue, OTHER)
+        self.assertEqual(self.described(self.two), self.queue)
+        self.two.answers.held = True
+        go_on.callback(None)
+        new = self.successResultOf(changed)
+        asked = self.two.store.describe("app", ["q"])
+        self.assertNoResult(asked)
+        self.two.answers.let_through()
+        self.assertEqual(self.successResultOf(asked), (new,))
+
+    def test_one_that_does_not_let_go_is_ended(self) -> None:
+        self.two.answers.held = True
+        changed = self.one.store.update(self.queue, OTHER)
+        self.clock.advance(PATIENCE - 0.1)
+        self.assertNoResult(changed)
+        self.clock.advance(0.2)
+        self.successResultOf(changed)
+        self.assertEqual((self.one.stuck, self.two.stuck), (0, 1))
+        self.assertTrue(self.two.ended)
+
+    def test_one_that_ends_is_not_waited_for(self) -> None:
+        self.two.answers.held = True
+        changed = self.one.store.update(self.queue, OTHER)
+        self.assertNoResult(changed)
+        self.two.calls.abortConnection()
+        self.successResultOf(changed)
+        self.assertEqual(self.two.stuck, 0)
+
+    def test_a_change_goes_on_without_its_caller(self) -> None:
+        self.two.answers.held = True
+        changed = self.one.raw.update(self.queue, OTHER)
+        changed.cancel()
+        self.failureResultOf(changed, CancelledError)
+        self.two.answers.let_through()
+        described = self.described(self.two)
+        assert described is not None
+        self.assertEqual(described.settings, OTHER)
+
+
+class ArrivalTests(SeveralCase):
+    """Who waits in another process is told."""
+
+    def test_what_one_writes_the_others_are_told(self) -> None:
+        self.fill()
+        self.assertEqual((self.one.arrived, self.two.arrived), ([], [self.queue.incarnation]))
+        self.assertEqual(self.one.pause, 1.0)
+
+    def test_what_falls_due_all_are_told(self) -> None:
+        delayed = NewMessage(1, Content(b"x"), 60, 10_000_000)  # type: ignore[arg-type]
+        self.successResultOf(self.one.store.append(self.queue, [delayed], TERMS))
+        del self.two.arrived[:]
+        self.told._now.seconds += 2  # type: ignore[attr-defined]
+        self.clock.advance(2)
+        self.assertEqual((self.one.arrived, self.two.arrived), ([self.queue.incarnation],) * 2)
+
+
+class EndTests(SeveralCase):
+    """What becomes of calls when either side ends."""
+
+    def test_interfaces(self) -> None:
+        self.assertTrue(verifyObject(IStore, self.one.raw))
+        self.assertTrue(verifyObject(IStore, self.hub.store))
+        self.assertTrue(verifyObject(IStateStore, self.one.raw.states))
+
+    def test_every_method_of_a_store_is_a_call(self) -> None:
+        local = {"open", "opened", "watch", "close", "troubles"}
+        methods = {
+            name for name in InterfaceClass.names(IStore, all=True) if name not in ("states", "promises", "metrics")
+        }
+        self.assertEqual(set(STORE_CALLS), methods - local)
+        self.assertEqual(set(STATE_CALLS), set(InterfaceClass.names(IStateStore, all=True)))
+
+    def test_the_owner_is_gone(self) -> None:
+        self.one.calls.held = True
+        read = self.one.store.count(self.queue, Ack.MAJORITY)
+        write = self.one.store.append(self.queue, [MESSAGE], TERMS)
+        state = self.one.store.states.replace("k", None, b"v", "1")
+        self.one.calls.abortConnection()
+        self.assertEqual(self.failureResultOf(read, Unavailable).value.applied, "no")
+        self.assertEqual(self.failureResultOf(write, Unavailable).value.applied, "unknown")
+        self.assertIs(self.successResultOf(state), Outcome.UNKNOWN)
+        self.assertTrue(self.one.ended)
+        for later in (self.one.store.ping(), self.one.store.append(self.queue, [MESSAGE], TERMS)):
+            self.assertEqual(self.failureResultOf(later, Unavailable).value.applied, "no")
+        self.failureResultOf(self.one.store.states.replace("k", None, b"v", "1"), Unavailable)
+
+    def test_who_closes_is_answered_first(self) -> None:
+        self.one.answers.held = True
+        written = self.one.store.append(self.queue, [MESSAGE], TERMS)
+        closed = self.one.store.close()
+        self.assertNoResult(closed)
+        self.failureResultOf(self.one.store.ping(), Unavailable)
+        self.one.answers.let_through()
+        self.assertEqual(len(self.successResultOf(written)), 1)
+        self.successResultOf(closed)
+
+    def test_what_is_cancelled_is_not_waited_for(self) -> None:
+        self.one.answers.held = True
+        read = self.one.store.count(self.queue, Ack.MAJORITY)
+        closed = self.one.store.close()
+        read.cancel()
+        self.failureResultOf(read, CancelledError)
+        self.successResultOf(closed)
+
+
+class Broken:
+    """A store that fails as the test says."""
+
+    promises = None
+    metrics = ()
+
+    def __init__(self, failure: Exception) -> None:
+        self.states = self
+        self._failure = failure
+
+    def ping(self) -> Deferred[None]:
+        raise self._failure
+
+    def count(self, *arguments: object) -> Deferred[int]:
+        answer: Deferred[int] = Deferred()
+        answer.errback(self._failure)
+        return answer
+
+
+class FailureTests(SynchronousTestCase):
+    """What goes wrong at the owner is told as it is there."""
+
+    def fails(self, failure: Exception, kind: type[Exception], method: str = "count") -> Exception:
+        clock, store = Instant(), Broken(failure)
+        worker = Worker(Hub(store, clock, LOG), store, clock, Told(Wall()))  # type: ignore[arg-type]
+        arguments = (Queue("a", "q", PLAIN, 1, "v", 0), Ack.ONE) if method == "count" else ()  # type: ignore[arg-type]
+        error: Exception = self.failureResultOf(getattr(worker.raw, method)(*arguments), kind).value
+        self.assertIs(type(error), kind)
+        self.assertEqual(str(error), str(failure))
+        return error
+
+    def test_errors(self) -> None:
+        for error in (
+            Unavailable("away", applied="unknown", retry_after=7),
+            StorageFull("full", limit="max_bytes"),
+            KeyInUse("in use", retry_after=3),
+            NoSuchQueue("none"),
+        ):
+            self.assertEqual(vars(self.fails(error, type(error))), vars(error))
+
+    def test_defects(self) -> None:
+        for method in ("count", "ping"):
+            self.fails(KeyError("surprise"), Defect, method)
+            self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+
+class SocketTests(TestCase):
+    """Over a real socket, in pieces of any size."""
+
+    def test_large_and_many(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.large_and_many())
+
+    async def large_and_many(self) -> None:
+        clock: Any = reactor
+        owned = MemoryStore(clock, Wall(), 1 << 30, NODE, CLOCK_SEQUENCE, versions(), random_bits())
+        owned.open()
+        hub = Hub(owned, clock, LOG)
+        ours, theirs = socket.socketpair()
+        gone: Deferred[None] = Deferred()
+        link = Link(clock, lambda: gone.callback(None))
+        connect(ours, hub.join(self.fail), clock)
+        connect(theirs, link, clock)
+        store = SharedStore(link, owned.promises)
+        store.open()
+        queue, _ = await store.create("app", "q", PLAIN, None)
+        bodies = [bytes([number]) * (1 << 20) for number in range(8)]
+        written = [store.append(queue, [NewMessage(1, Content(body), 60)], TERMS) for body in bodies]
+        written += [store.append(queue, [MESSAGE], TERMS) for _ in range(1000)]
+        ids = [(await each)[0] for each in written]
+        self.assertEqual(ids, sorted(ids))
+        self.assertEqual(await store.count(queue, Ack.ONE), 1008)
+        found, window = [], Window((1,), LOWEST, limit=8)
+        while window is not None:
+            slice = await store.scan(queue, window, Ack.ONE)
+            found += [message.content.body for message in slice.messages]
+            window = slice.rest  # type: ignore[assignment]
+        self.assertEqual(found, bodies)
+        await store.close()
+        await gone
+        await owned.close()
