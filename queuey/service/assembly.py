@@ -56,10 +56,11 @@ from queuey.model.counts import Metric, forget
 from queuey.ops.draining import Draining
 from queuey.ops.health import Health
 from queuey.ops.metrics.page import MetricsPage
+from queuey.ops.metrics.statsd import Statsd
 from queuey.service.following import following
 from queuey.service.health import free_bytes, liveness, readiness
 from queuey.service.in_force import InForce
-from queuey.service.metering import Readiness, of_the_daemon, of_the_door
+from queuey.service.metering import Readiness, of_the_daemon, of_the_door, statsd_of
 from queuey.service.operators import in_thread, new_key, operators_site
 from queuey.service.pulse import Pulse
 
@@ -70,6 +71,7 @@ class House:
 
     :ivar metrics: what is counted; nothing where the settings say so.
     :ivar following: looks at groups for that.
+    :ivar statsd: what sends it as lines, if anything does.
     """
 
     in_force: InForce
@@ -84,6 +86,7 @@ class House:
     ready: Health
     pulse: Pulse
     following: Following
+    statsd: Statsd | None
 
     def use(self, settings: Settings) -> None:
         """Put other settings in force, all at once."""
@@ -226,7 +229,8 @@ def assemble(
         lambda: {"connections": site.connections, "requests": site.busy},
         MetricsPage(metrics, reactor, look_around) if metrics else None,
     )
-    return House(in_force, users, store, site, waits, log, ops, metrics, draining, ready, pulse, follows)
+    statsd = statsd_of(settings.metrics, metrics, reactor, look_around)
+    return House(in_force, users, store, site, waits, log, ops, metrics, draining, ready, pulse, follows, statsd)
 
 
 def settle(settings: Settings) -> float:

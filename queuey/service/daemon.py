@@ -145,6 +145,8 @@ class QueueyService(Service):
             },
         )
         self._house.pulse.start()
+        if self._house.statsd is not None:
+            self._house.statsd.start()
         self._supervisor.beat()
         self._announce()
         self._wait_for_store()
@@ -215,6 +217,8 @@ class QueueyService(Service):
         await self._ops_listeners.stop()
         self._house.ops.abort()
         self._house.pulse.stop()
+        if self._house.statsd is not None:
+            self._house.statsd.stop()
         self._supervisor.end()
         _log.info("stopped", "queuey {version} has stopped", version=__version__)
         Service.stopService(self)

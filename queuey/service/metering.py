@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
 from queuey import __version__
+from queuey.config import MetricsSettings
 from queuey.core.waiting import Waits
 from queuey.deferreds import deferred, shield
 from queuey.http.wire import Site
 from queuey.model.counts import Gauge, Labels, Metric, gauge
 from queuey.ops.draining import Draining
 from queuey.ops.health import Health
+from queuey.ops.metrics.statsd import Lines, Statsd, place_of
+from queuey.service.operators import in_thread
 
 
 class Readiness:
@@ -45,3 +53,17 @@ def of_the_door(site: Site, waits: Waits) -> tuple[Metric, ...]:
         gauge("queuey_waiting_reads", "Reads that wait for messages to come.", lambda: waits.reading),
         gauge("queuey_waiting_claims", "Claims that wait.", lambda: waits.waiting - waits.reading),
     )
+
+
+def statsd_of(
+    settings: MetricsSettings, metrics: tuple[Metric, ...], reactor: Any, before: Callable[[], Deferred[None]]
+) -> Statsd | None:
+    """What sends the metrics to a statsd server, if the settings name one.
+
+    :param before: is called each time, and waited for.
+    """
+    address = settings.statsd
+    if address is None:
+        return None
+    lines = Lines(metrics, settings.prefix)
+    return Statsd(lines, lambda: in_thread(reactor, lambda: place_of(address)), settings.every, reactor, before)
