@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 
@@ -14,6 +15,7 @@ from queuey.errors import QueueyError, Unavailable
 from queuey.interfaces import IPolicies
 from queuey.model.access import Operation
 from queuey.model.policy import Policy
+from queuey.model.queue import Queue
 
 if TYPE_CHECKING:
     from queuey.http.authorized import AdmittedToQueue
@@ -36,7 +38,12 @@ class Ongoing:
     object after any change of an application, its keys included; then each request of it is held against what it shows.
     """
 
-    def __init__(self, policies: IPolicies, clock: IReactorTime) -> None:
+    def __init__(self, policies: IPolicies, clock: IReactorTime, as_it_is: Callable[[Queue], Deferred[Queue]]) -> None:
+        """
+        :param clock: whose timers are used.
+        :param as_it_is: finds a queue as it has become; see ``MessageExchange``.
+        """
+        self.as_it_is = as_it_is
         self._policies = policies
         self._clock = clock
         self._entries: dict[str, dict[Entry, None]] = {}
@@ -49,7 +56,7 @@ class Ongoing:
 
         :param end: ends it; ``None``: its handler is cancelled, and the client is told why.
         """
-        return Entry(self, request, admitted, operation, end or request.end)
+        return Entry(self, request, admitted, operation, end)
 
     def add(self, entry: Entry) -> None:
         """Look at one more."""
@@ -97,7 +104,7 @@ class Ongoing:
 
 
 class Entry:
-    """One request while it goes on.
+    """One request while it goes on; there may be ten thousand, so that it is one object for all that is asked of it.
 
     :ivar policy: by which it was let in the last time; ``None``: that is not known.
     """
@@ -105,7 +112,7 @@ class Entry:
     __slots__ = ("_admitted", "_all", "_end", "_operation", "_request", "policy")
 
     def __init__(
-        self, all: Ongoing, request: Request, admitted: AdmittedToQueue, operation: Operation, end: End
+        self, all: Ongoing, request: Request, admitted: AdmittedToQueue, operation: Operation, end: End | None
     ) -> None:
         self.policy: Policy | None = admitted.policy
         self._all = all
@@ -119,11 +126,18 @@ class Entry:
         """What it is about."""
         return self._admitted.queue.application
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Entry:
         self._all.add(self)
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._all.remove(self)
+
+    async def __call__(self) -> None:
+        """Raise why not where its caller would not be let in any more to its queue, as that is by now."""
+        admitted = self._admitted
+        now = await self._all.as_it_is(admitted.queue)
+        await admitted.gate.look_again(self._request, admitted, self._operation, now)
 
     @deferred
     async def look(self, policy: Policy | None) -> None:
@@ -136,4 +150,4 @@ class Entry:
             self.policy = None
         except QueueyError as error:
             if self._all.has(self):
-                self._end(error)
+                (self._end or self._request.end)(error)

@@ -132,7 +132,9 @@ def assemble(
     groups = GroupExchange(store, policies, waits, now, os.urandom)
     users = Users(ApplicationKeys(owners.owner), settings.identities, web, reactor, now)
     signatures = SignedURLs(owners.digests, owners.use, now, Buckets(reactor.seconds, MOST_RATES))
-    gate = Gate(policies, users.accepted, signatures, directory, rate_limits, Ongoing(policies, reactor))
+    gate = Gate(
+        policies, users.accepted, signatures, directory, rate_limits, Ongoing(policies, reactor, exchange.as_it_is)
+    )
     cors = Cors(policies.origins)
     v1 = V1(directory, exchange, lambda: uuid.uuid4().hex)
     v2 = (

@@ -165,7 +165,7 @@ class LookTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.policies, self.gate = FakePolicies(Policy("app", 100)), FakeGate()
-        self.ongoing = Ongoing(self.policies, self.clock)
+        self.ongoing = Ongoing(self.policies, self.clock, succeed)
         self.ended: list[QueueyError] = []
         self.entry = self.during()
 

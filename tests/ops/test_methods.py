@@ -77,6 +77,15 @@ class ApplicationsTests(AuditedTestCase):
         self.assertEqual(self.post_as("shop", "own"), 404)
         self.assertEqual(self.fault("applications.get", name="shop")["data"]["code"], "no-such-application")
 
+    def test_queues_that_were_kept(self) -> None:
+        """They can be found and ended though their application is no more."""
+        self.call("applications.set", name="shop", create_queues="on-write")
+        self.assertEqual(self.post_as("shop", self.call("keys.add", application="shop")["key"]), 201)
+        self.assertTrue(self.call("applications.remove", name="shop", keep_queues=True))
+        self.assertEqual([one["name"] for one in self.call("queues.list", application="shop")["queues"]], ["q"])
+        self.assertTrue(self.call("queues.remove", application="shop", queue="q"))
+        self.assertEqual(self.fault("queues.list", application="shop")["data"]["code"], "no-such-application")
+
     def test_a_key_in_the_place_of_its_id_is_not_written_down(self) -> None:
         self.call("applications.set", name="shop")
         key = self.call("keys.add", application="shop")["key"]

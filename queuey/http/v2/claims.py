@@ -64,15 +64,10 @@ class V2Claims:
     ) -> Delivered:
         """What the group is given; after a wait only if its caller may still have it."""
         queue = admitted.queue
-
-        async def may() -> None:
-            now = await self.exchange.as_it_is(queue)
-            await admitted.gate.look_again(request, admitted, Operation.CLAIM_MESSAGES, now)
-
         try:
             if not claiming.wait:
                 return await self.groups.claim(queue, group, claiming)
-            with admitted.gate.ongoing.during(request, admitted, Operation.CLAIM_MESSAGES):
+            with admitted.gate.ongoing.during(request, admitted, Operation.CLAIM_MESSAGES) as may:
                 delivered = await self.groups.claim(queue, group, claiming, may)
         except NoSuchGroup:
             await self.exchange.as_it_is(queue)  # whoever deletes a queue deletes its groups

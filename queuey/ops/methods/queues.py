@@ -39,9 +39,11 @@ class Queues(Methods):
     async def jsonrpc_list(
         self, call: Call, application: str, prefix: str = "", after: str = "", limit: int = 100
     ) -> dict[str, Any]:
-        """The queues of an application, by name; `next` is the name to go on after."""
-        await self._policies.policy_for(application)
+        """The queues of an application, by name, also those that were kept when it was removed; `next` is the name to
+        go on after."""
         page = await self._directory.page(application, prefix, after, limit)
+        if not page.queues:
+            await self._policies.policy_for(application)
         return {"queues": [shown.queue(found) for found in page.queues], "next": page.next}
 
     @method("object", APPLICATION, QUEUE)
