@@ -26,7 +26,9 @@ CASSANDRA = ["cassandra-driver>=3.30,<3.31"]
 THRIFT = [*CASSANDRA, "thriftpy2>=0.7,<0.8"]
 # Who users are: what asks verifiers and issuers, and what checks signatures of tokens.
 IDENTITIES = ["treq>=25.5", "PyJWT[crypto]>=2.12,<3"]
-UNIT = ["hypothesis>=6.100", *IDENTITIES, *THRIFT]
+# What exports traces; the exporter is made for one minor version of the SDK.
+OTEL = ["opentelemetry-sdk>=1.40,<2", "opentelemetry-exporter-otlp-proto-http>=1.40,<2"]
+UNIT = ["hypothesis>=6.100", *IDENTITIES, *OTEL, *THRIFT]
 TEST = [
     *UNIT,
     *TLS,
@@ -78,6 +80,7 @@ setup(
         "cassandra": CASSANDRA,
         "thrift": THRIFT,
         "identities": IDENTITIES,
+        "otel": OTEL,
         "dev": [*TEST, *DOCS, "towncrier>=24.8"],
     },
     entry_points={"console_scripts": ["queuey = queuey.cli:run"]},

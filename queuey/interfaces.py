@@ -20,6 +20,7 @@ from queuey.model.message import Address, Condition, Content, Message, NewMessag
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, Policy, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
+from queuey.model.served import Served
 from queuey.model.signing import Grant
 from queuey.model.timeid import SECOND, MessageId, Ticks
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
@@ -439,6 +440,25 @@ class IWeb(Interface):
 
     def post(url: str, form: Mapping[str, str], seconds: float) -> Deferred[dict[str, Any]]:
         """The object that a URL answers a form with; as ``get``."""
+
+
+class ITraces(Interface):
+    """Tells somebody what requests were about, and how long what they did took."""
+
+    def start() -> None:
+        """Begin to tell, in the process that serves."""
+
+    def served(served: Served) -> str | None:
+        """Take note of a request that is over. Never fails, and waits for nobody.
+
+        :return: the id of the trace under which it is told, or ``None`` where it is not.
+        """
+
+    def stop() -> Deferred[None]:
+        """Tell what is left.
+
+        :return: fires once that is done, or given up.
+        """
 
 
 class ISignatures(Interface):

@@ -30,9 +30,11 @@ from queuey.config.settings import (
     Settings,
     SQLiteStorage,
     Storage,
+    TracingSettings,
     needs_restart,
     with_reloadable,
 )
+from queuey.config.tracing import tracing
 from queuey.model.application import name_is_good
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "Storage",
+    "TracingSettings",
     "defaults",
     "development",
     "digest_line",
@@ -110,6 +113,7 @@ def _settings(text: str, source: Path | None, shown: str, base: Path) -> Setting
         sections.metadata(reader("metadata"), backend)
     logging = sections.logging(reader("logging"))
     metrics = sections.metrics(reader("metrics"))
+    traces = tracing(reader("tracing"))
     max_age = sections.applications(reader("applications"))
     named = applications(found, server.max_body, base, report)
     if backend == "cassandra":
@@ -118,4 +122,4 @@ def _settings(text: str, source: Path | None, shown: str, base: Path) -> Setting
     users = identities(found, base, report)
     refuse_unknown_identities(named, users.names, report)
     report.stop_if_wrong()
-    return Settings(source, server, storage, named, logging, max_age, tuple(report.warnings), users, metrics)
+    return Settings(source, server, storage, named, logging, max_age, tuple(report.warnings), users, metrics, traces)

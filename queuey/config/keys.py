@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
-from queuey.config import clusters, groups, statsd, urls, values
+from queuey.config import clusters, collectors, groups, statsd, urls, values
 from queuey.config.endpoints import endpoints, operators
 from queuey.model.group_rows import MAX_GROUPS as MOST_GROUPS
 from queuey.model.message import DEFAULT_TTL, MAX_TTL
@@ -326,6 +326,25 @@ FOLLOWED_GROUPS: Final = Key(
 )
 GROUP_LIMIT: Final = Key("metrics", "group_limit", "100", "1 to 10000", RELOAD, values.integer(1, 10_000))
 
+TRACES: Final = Key(
+    "tracing",
+    "endpoint",
+    "",
+    "a URL of https or http, such as http://127.0.0.1:4318/v1/traces",
+    RESTART,
+    values.optional(collectors.endpoint),
+)
+TRACE_HEADERS: Final = Key(
+    "tracing", "headers", "", "header fields as name: value, one a line", RESTART, collectors.headers
+)
+SERVICE_NAME: Final = Key(
+    "tracing", "service_name", "queuey", "1 to 100 characters of printable ASCII", RESTART, collectors.name
+)
+RATIO: Final = Key("tracing", "ratio", "1", "0 to 1", RESTART, values.rate(0, 1))
+MAX_SPANS: Final = Key("tracing", "max_spans", "8192", "1 to 1000000", RESTART, values.integer(1, 1_000_000))
+EXPORT_TIMEOUT: Final = Key("tracing", "export_timeout", "10", "0.1 to 60 seconds", RESTART, values.seconds(0.1, 60))
+FLUSH_TIMEOUT: Final = Key("tracing", "flush_timeout", "5", "0.1 to 60 seconds", RESTART, values.seconds(0.1, 60))
+
 SERVER: Final[tuple[Key[Any], ...]] = (
     HTTP,
     MAX_BODY,
@@ -429,6 +448,15 @@ APPLICATION: Final[tuple[Key[Any], ...]] = (
 APPLICATIONS: Final[tuple[Key[Any], ...]] = (MAX_AGE,)
 LOGGING: Final[tuple[Key[Any], ...]] = (LOG_FILE, LOG_FORMAT, LOG_LEVEL)
 METRICS: Final[tuple[Key[Any], ...]] = (METERING, STATSD, STATSD_PREFIX, STATSD_EVERY, FOLLOWED_GROUPS, GROUP_LIMIT)
+TRACING: Final[tuple[Key[Any], ...]] = (
+    TRACES,
+    TRACE_HEADERS,
+    SERVICE_NAME,
+    RATIO,
+    MAX_SPANS,
+    EXPORT_TIMEOUT,
+    FLUSH_TIMEOUT,
+)
 
 TABLE: Final[tuple[Key[Any], ...]] = (
     *SERVER,
@@ -443,5 +471,6 @@ TABLE: Final[tuple[Key[Any], ...]] = (
     *APPLICATIONS,
     *LOGGING,
     *METRICS,
+    *TRACING,
 )
 """Every key."""

@@ -41,6 +41,7 @@ KNOWN: Final = (
     "jwt:NAME",
     "logging",
     "metrics",
+    "tracing",
 )
 
 _BACKENDS: Final = tuple(keys.STORAGE)

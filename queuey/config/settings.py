@@ -172,6 +172,28 @@ class MetricsSettings:
 
 
 @attrs.frozen
+class TracingSettings:
+    """Where traces are exported to. Times are in seconds.
+
+    :ivar endpoint: the URL of a collector; ``None``: nothing is traced.
+    :ivar headers: fields of each request to it.
+    :ivar service_name: what the spans are of.
+    :ivar ratio: of the traces that begin here, how many are recorded.
+    :ivar max_spans: that wait for their export at the most.
+    :ivar export_timeout: for one export.
+    :ivar flush_timeout: for what is left when the daemon stops.
+    """
+
+    endpoint: str | None = None
+    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
+    service_name: str = keys.SERVICE_NAME.default
+    ratio: float = float(keys.RATIO.default)
+    max_spans: int = int(keys.MAX_SPANS.default)
+    export_timeout: float = float(keys.EXPORT_TIMEOUT.default)
+    flush_timeout: float = float(keys.FLUSH_TIMEOUT.default)
+
+
+@attrs.frozen
 class BrowserIDSettings:
     """How assertions of users are looked at. Times are in seconds.
 
@@ -260,6 +282,7 @@ class Settings:
     warnings: tuple[str, ...] = ()
     identities: IdentitySettings = IdentitySettings()
     metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
 
     def describe(self) -> list[str]:
         """The settings in force, as lines of an ini file; keys are shown by their digests only."""
@@ -268,6 +291,7 @@ class Settings:
         lines += ["", *_section("applications", [(keys.MAX_AGE, seconds_text(self.max_age))])]
         lines += ["", *_section("logging", _logging(self.logging))]
         lines += ["", *_section("metrics", _metrics(self.metrics))]
+        lines += ["", *_section("tracing", _tracing(self.tracing))]
         lines += _identities(self.identities)
         for application in self.applications:
             lines += ["", *_section(f"application:{application.name}", _application(application))]
@@ -388,6 +412,18 @@ def _metrics(metrics: MetricsSettings) -> Pairs:
     ]
 
 
+def _tracing(tracing: TracingSettings) -> Pairs:
+    return [
+        (keys.TRACES, tracing.endpoint or ""),
+        (keys.TRACE_HEADERS, _lines(f"{name}: {HIDDEN}" for name, _ in tracing.headers)),
+        (keys.SERVICE_NAME, tracing.service_name),
+        (keys.RATIO, seconds_text(tracing.ratio)),
+        (keys.MAX_SPANS, str(tracing.max_spans)),
+        (keys.EXPORT_TIMEOUT, seconds_text(tracing.export_timeout)),
+        (keys.FLUSH_TIMEOUT, seconds_text(tracing.flush_timeout)),
+    ]
+
+
 def _identities(identities: IdentitySettings) -> list[str]:
     lines: list[str] = []
     browserid = identities.browserid
@@ -450,10 +486,11 @@ def needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:
 
 def _fixed(settings: Settings) -> dict[keys.Key[Any], str]:
     pairs = _server(settings.server) + _storage(settings.storage) + _logging(settings.logging)
-    pairs += _metrics(settings.metrics)
+    pairs += _metrics(settings.metrics) + _tracing(settings.tracing)
     found = {key: text for key, text in pairs if key.change == keys.RESTART}
     if isinstance(settings.storage, CassandraStorage):
         found[keys.PASSWORD] = settings.storage.password or ""
+    found[keys.TRACE_HEADERS] = str(settings.tracing.headers)
     return found
 
 
@@ -467,4 +504,5 @@ def with_reloadable(old: Settings, new: Settings) -> Settings:
         storage=old.storage,
         logging=attrs.evolve(old.logging, level=new.logging.level),
         metrics=attrs.evolve(old.metrics, groups=new.metrics.groups, group_limit=new.metrics.group_limit),
+        tracing=old.tracing,
     )

@@ -192,6 +192,7 @@ class Route:
         """The handler, reached through the gate; it takes the request and what the path names."""
 
         async def on_application(request: Request, application: str, **rest: str) -> None:
+            request.note()
             try:
                 admitted = await gate.admit(request, application, self.operation)
                 self.check(request)
@@ -201,6 +202,7 @@ class Route:
                 raise
 
         async def on_queue(request: Request, application: str, queue: str, **rest: str) -> None:
+            request.note()
             try:
                 admitted = await gate.admit_to_queue(request, application, queue, self.operation)
                 self.check(request)

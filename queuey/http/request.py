@@ -28,7 +28,10 @@ from queuey.http.head import Fields, Head, RequestLine
 from queuey.http.limits import AccessLine, Refusal, render_refusal
 from queuey.http.pieces import BrokenBody, ClientGone, Pieces, Source
 from queuey.http.targets import without_secrets
+from queuey.http.traced import UNTRACED, Traced, Untraced
+from queuey.interfaces import ITraces
 from queuey.logs import EventLog
+from queuey.model.served import Served
 from queuey.model.trace import TraceContext, context_of
 
 _MAX_LOGGED: Final = 1024
@@ -54,6 +57,7 @@ class Hooks:
     before_head: Callable[[Request], None] | None
     streams: Callable[[Request], bool] | None
     counts: Counts | None
+    traces: ITraces | None
 
 
 class Connection(Source, Protocol):
@@ -101,6 +105,7 @@ class Request(server.Request):
     :ivar use: what is counted for it, where its application has rates; set by handlers.
     :ivar ended: why what serves it was cancelled, where it was not the client that hung up.
     :ivar route: the template of its path, where a route was found for it.
+    :ivar traced: what is noted for whoever traces requests.
     :ivar closing: whether the connection is to be closed after the answer.
     :ivar bytes_in: bytes read for it so far.
     """
@@ -117,6 +122,7 @@ class Request(server.Request):
     use: Use | None = None
     ended: QueueyError | None = None
     route = NOWHERE
+    traced: Untraced = UNTRACED
     _bytes_out = 0
     _gone = False
     _hooked = False
@@ -312,6 +318,14 @@ class Request(server.Request):
             text = f"Something went wrong here; the log has it under {self.request_id}."
             self.refuse(Refusal(500, "error", text), close=False)
         return reason
+
+    def note(self) -> None:
+        """Note from here on what is done for it, where requests are traced."""
+        if self.connection.hooks.traces is not None:
+            self.traced = Traced(self._seconds)
+
+    def _seconds(self) -> float:
+        return self.connection.hooks.reactor.seconds() - self.started
 
     def served_by(self, serving: Deferred[None]) -> None:
         """Cancel what serves it if the client hangs up before it has its answer; needs less than notifyFinish."""
@@ -598,8 +612,7 @@ class Request(server.Request):
 
     def _tell(self, status: int) -> None:
         hooks = self.connection.hooks
-        trace = self.trace
-        seconds = hooks.reactor.seconds() - self.started
+        seconds = self._seconds()
         if hooks.counts is not None:
             hooks.counts.request(self.route, self.method, status, seconds)
         hooks.access(
@@ -614,8 +627,34 @@ class Request(server.Request):
                 seconds,
                 self.application,
                 self.queue,
-                None if trace is None else trace.trace_id,
+                self._trace_id(status, seconds),
             )
+        )
+
+    def _trace_id(self, status: int, seconds: float) -> str | None:
+        """The trace that it is of, once whoever traces requests has been told of it."""
+        parent, traces = self.trace, self.connection.hooks.traces
+        if traces is not None and self.traced is not UNTRACED:
+            told = traces.served(self._served(status, seconds, parent))
+            if told is not None:
+                return told
+        return None if parent is None else parent.trace_id
+
+    def _served(self, status: int, seconds: float, parent: TraceContext | None) -> Served:
+        return Served(
+            self.request_id,
+            self.method.decode("ascii"),
+            self.route.replace("<", "{").replace(">", "}"),
+            self.path[:_MAX_LOGGED].decode("ascii", "replace"),
+            "https" if self.isSecure() else "http",
+            "1.1" if self.line.persistent else "1.0",
+            self.client_host,
+            status,
+            seconds,
+            self.application,
+            self.queue,
+            parent,
+            self.traced.work,
         )
 
 

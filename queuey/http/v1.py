@@ -13,7 +13,10 @@ from queuey.http import reading, writing
 from queuey.http.authorized import Admitted, AdmittedToQueue, Route
 from queuey.http.texts import Texts
 from queuey.http.wire import Request
+from queuey.http.writing import Piece, Rest
 from queuey.model.access import Operation
+from queuey.model.served import RECEIVE, SEND
+from queuey.model.window import Slice
 
 APPLICATION: Final = "/v1/<application>"
 QUEUE: Final = "/v1/<application>/<queue>"
@@ -83,7 +86,10 @@ class V1:
         """Store one message, or a batch of them."""
         queue = admitted.queue
         drafts = reading.drafts(request, queue.settings.partitions, admitted.ttl)
-        writing.stored(request, await self.exchange.append(queue, drafts))
+        request.traced.begin(SEND)
+        addresses = await self.exchange.append(queue, drafts)
+        request.traced.sent(drafts, addresses, single=len(drafts) == 1)
+        writing.stored(request, addresses)
 
     async def read(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Read a range, partition by partition."""
@@ -92,21 +98,23 @@ class V1:
         if window is None:
             writing.ok(request, messages=[])
             return
+        request.traced.begin(RECEIVE)
         await writing.stream(
             request,
             "messages",
-            self._texts.of(await self.exchange.read(queue, window)),
-            lambda rest: self.exchange.read(queue, rest).addCallback(self._texts.of),
+            self._piece(await self.exchange.read(queue, window), request),
+            lambda rest: self.exchange.read(queue, rest).addCallback(self._piece, request),
         )
 
     async def lookup(self, request: Request, admitted: AdmittedToQueue, ids: str) -> None:
         """Read messages by id, in the order asked."""
-        queue = admitted.queue
+        queue, addresses = admitted.queue, reading.addresses(ids)
+        request.traced.begin(RECEIVE)
         await writing.stream(
             request,
             "messages",
-            self._texts.of(await self.exchange.lookup(queue, reading.addresses(ids))),
-            lambda rest: self.exchange.lookup(queue, rest).addCallback(self._texts.of),
+            self._piece(await self.exchange.lookup(queue, addresses), request),
+            lambda rest: self.exchange.lookup(queue, rest).addCallback(self._piece, request),
         )
 
     async def replace(self, request: Request, admitted: AdmittedToQueue, ids: str) -> None:
@@ -122,3 +130,7 @@ class V1:
         queue = admitted.queue
         await self.exchange.remove(queue, reading.addresses(ids))
         writing.ok(request)
+
+    def _piece(self, slice: Slice[Rest], request: Request) -> Piece[Rest]:
+        request.traced.received(slice.messages)
+        return self._texts.of(slice)

@@ -28,6 +28,7 @@ from queuey.http.forwarded import Network
 from queuey.http.limits import OVERLOADED, STOPPING, AccessLine, Limits, Refusal, render_refusal
 from queuey.http.pieces import BrokenBody, ClientGone
 from queuey.http.request import Hooks, Render, Request
+from queuey.interfaces import ITraces
 
 __all__ = [
     "AccessLine",
@@ -71,6 +72,7 @@ class Site(ServerFactory[Channel]):
         before_head: Callable[[Request], None] | None = None,
         streams: Callable[[Request], bool] | None = None,
         counts: Counts | None = None,
+        traces: ITraces | None = None,
     ) -> None:
         """Open a door.
 
@@ -87,13 +89,14 @@ class Site(ServerFactory[Channel]):
             reading the body in pieces. It may set ``request.max_body`` for either way; if it does not, what is read in
             pieces has no limit, and the rest that of ``limits``.
         :param counts: where requests and bytes are counted, if they are.
+        :param traces: is told about each request that has a route, if anybody wants to know.
         """
         self.limits = limits
         self._now = now
         self.forwarded = forwarded
         self.leaving = False
         self.draining = False
-        self.hooks = Hooks(reactor, resource, new_id, access, render, before_head, streams, counts)
+        self.hooks = Hooks(reactor, resource, new_id, access, render, before_head, streams, counts, traces)
         self._channels: set[Channel] = set()
         self._ticking = False
         self._drained: list[Deferred[None]] = []

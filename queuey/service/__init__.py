@@ -22,6 +22,7 @@ from queuey.service.listening import Listeners
 from queuey.service.places import LogPlace, log_place
 from queuey.service.supervision import own_supervisor
 from queuey.storage import make_store
+from queuey.tracing import make_traces
 
 _STANDARD_ERROR = 2
 
@@ -55,10 +56,11 @@ def makeService(options: Options) -> IService:
         # over.
         reactor.seconds = time.monotonic  # type: ignore[method-assign]
         store = make_store(settings.storage, reactor, time.time, settings.metrics.enabled)
+        traces = make_traces(settings.tracing, reactor)
     except ConfigurationError as error:
         starter.tell(*error.problems)
         sys.exit(1)
-    house = assemble(settings, reactor, time.time, store, log, lambda: make_web(reactor))
+    house = assemble(settings, reactor, time.time, store, log, lambda: make_web(reactor), traces)
     sys.excepthook = _quiet_about_refusals
     return QueueyService(reactor, house, Listeners(), Listeners(), place, starter, own_supervisor(reactor))
 

@@ -50,7 +50,7 @@ from queuey.http.v2.settlements import V2Settlements
 from queuey.http.v2.single import V2Single
 from queuey.http.v2.stream import V2Stream
 from queuey.http.wire import Limits, Refusal, Request, Site
-from queuey.interfaces import IStore, IWeb
+from queuey.interfaces import IStore, ITraces, IWeb
 from queuey.logs import LogObserver, access_logger
 from queuey.model.counts import Metric, forget
 from queuey.ops.draining import Draining
@@ -69,6 +69,7 @@ from queuey.service.pulse import Pulse
 class House:
     """Everything that was put together, complete.
 
+    :ivar traces: who is told of requests, if anybody is.
     :ivar metrics: what is counted; nothing where the settings say so.
     :ivar following: looks at groups for that.
     :ivar statsd: what sends it as lines, if anything does.
@@ -87,6 +88,7 @@ class House:
     pulse: Pulse
     following: Following
     statsd: Statsd | None
+    traces: ITraces | None
 
     def use(self, settings: Settings) -> None:
         """Put other settings in force, all at once."""
@@ -104,6 +106,7 @@ def assemble(
     store: IStore,
     log: LogObserver,
     web: Callable[[], IWeb],
+    traces: ITraces | None = None,
 ) -> House:
     """Put the house together.
 
@@ -113,6 +116,7 @@ def assemble(
     :param store: the back end, not open yet.
     :param log: where the log goes.
     :param web: makes what asks verifiers and issuers, if anybody is to be asked.
+    :param traces: who is told of requests, if anybody is.
     """
     in_force = InForce(settings)
     random = Random()
@@ -189,6 +193,7 @@ def assemble(
         before_head=before_head,
         streams=stream.wants,
         counts=counts,
+        traces=traces,
     )
     registry = Registry(
         stored, owners, store, in_force.given, not isinstance(settings.storage, CassandraStorage), now, new_key
@@ -232,7 +237,9 @@ def assemble(
         MetricsPage(metrics, reactor, look_around) if metrics else None,
     )
     statsd = statsd_of(settings.metrics, metrics, reactor, look_around)
-    return House(in_force, users, store, site, waits, log, ops, metrics, draining, ready, pulse, follows, statsd)
+    return House(
+        in_force, users, store, site, waits, log, ops, metrics, draining, ready, pulse, follows, statsd, traces
+    )
 
 
 def settle(settings: Settings) -> float:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 
@@ -134,6 +134,8 @@ class QueueyService(Service):
             self._ops_listeners.stop()
             self._refuse_start(error)
         super().startService()
+        if self._house.traces is not None:
+            self._house.traces.start()
         _collect_less()
         signals.install(
             self._reactor,
@@ -209,10 +211,12 @@ class QueueyService(Service):
         if not await self._ends_within(limit, self._house.site.drain()):
             _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)
             self._house.site.abort()
+        flushed = succeed(None) if self._house.traces is None else self._house.traces.stop()
         self._supervisor.status("closes the store")
         if not await self._ends_within(limit, self._house.store.close()):
             # What was acknowledged is stored; what hangs in a thread of the store ends with the process.
             _log.error("store-stuck", "the store was not closed within {limit} s", limit=limit)
+        await flushed
         # Operators see it through to the end.
         await self._ops_listeners.stop()
         self._house.ops.abort()

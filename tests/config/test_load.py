@@ -225,11 +225,14 @@ APPLICATION_KEYS = (
 )
 SECTIONS = (
     "allowed: [server], [storage], [metadata], [application_keys], [application:NAME], [applications], [browserid], "
-    "[jwt:NAME], [logging], [metrics]"
+    "[jwt:NAME], [logging], [metrics], [tracing]"
 )
 CLUSTER = "allowed: " + ", ".join(key.name for key in keys.STORAGE["cassandra"])
 NODES = "allowed: nodes as host or host:port, separated by commas"
 COPIES = "allowed: 1 to 100, or one for each data centre as dc1:3, dc2:3"
+ENDPOINT = "allowed: a URL of https or http, such as http://127.0.0.1:4318/v1/traces"
+FIELDS = "allowed: header fields as name: value, one a line"
+NO_FIELD = f"is not a name, a colon and a value of visible ASCII; {FIELDS}"
 STATSD = "allowed: host:port, or unix: and the path of a socket"
 NAMES = "allowed: 1 to 50 letters, digits, dots, underscores and hyphens"
 KEYS = "allowed: keys, one a line, plain or as sha256: and 64 hex digits"
@@ -404,6 +407,32 @@ MISTAKES = (
         "allowed: patterns as application/queue/group, one a line",
     ),
     ("[metrics]\ngroup_limit = 0", "[metrics] group_limit: '0' is out of range; allowed: 1 to 10000"),
+    ("[tracing]\nendpoint = collector:4318", f"[tracing] endpoint: 'collector:4318' is no URL of https; {ENDPOINT}"),
+    (
+        "[tracing]\nendpoint = http://collector:4318/",
+        f"[tracing] endpoint: 'http://collector:4318/' has no path; {ENDPOINT}; "
+        "did you mean http://collector:4318/v1/traces?",
+    ),
+    (
+        "[tracing]\nendpoint = https://c.example.org/t?key=x",
+        "[tracing] endpoint: 'https://c.example.org/t?key=x' has a query, which would stand in the log; headers are "
+        f"the place for a key; {ENDPOINT}",
+    ),
+    ("[tracing]\nheaders = X-Key a-secret", f"[tracing] headers: field 1 {NO_FIELD}"),
+    ("[tracing]\nheaders =\n  A: b\n  X-Key: a-secr\u00e9t", f"[tracing] headers: field 2 {NO_FIELD}"),
+    (
+        "[tracing]\nheaders =\n  A: b\n  a: a-secret",
+        f"[tracing] headers: field 2 has a name that stands there before; {FIELDS}",
+    ),
+    (
+        "[tracing]\nservice_name = \u00e9",
+        "[tracing] service_name: '\u00e9' is no name of a service; allowed: 1 to 100 characters of printable ASCII",
+    ),
+    ("[tracing]\nratio = 1.1", "[tracing] ratio: '1.1' is out of range; allowed: 0 to 1"),
+    ("[tracing]\nratio = all", "[tracing] ratio: 'all' is not a number; allowed: 0 to 1"),
+    ("[tracing]\nmax_spans = 0", "[tracing] max_spans: '0' is out of range; allowed: 1 to 1000000"),
+    ("[tracing]\nexport_timeout = 61", "[tracing] export_timeout: '61' is out of range; allowed: 0.1 to 60 seconds"),
+    ("[tracing]\nflush_timeout = 0", "[tracing] flush_timeout: '0' is out of range; allowed: 0.1 to 60 seconds"),
     ("[metrics]\nstatsd_every = 0", "[metrics] statsd_every: '0' is out of range; allowed: 1 to 3600 seconds"),
     ("[logging]\nformat = xml", "[logging] format: 'xml' is not known; allowed: text, json"),
     ("[logging]\nfle = x", "[logging] fle: is not known; allowed: file, format, level; did you mean file?"),

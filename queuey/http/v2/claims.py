@@ -24,6 +24,7 @@ from queuey.model.access import Operation, is_application
 from queuey.model.group_settings import MAX_LEASE, Group, GroupSettings
 from queuey.model.group_state import TOKEN
 from queuey.model.queue import Guarantee, Queue
+from queuey.model.served import RECEIVE
 from queuey.model.timeid import to_rfc3339
 
 CLAIMS: Final = f"{GROUP}/claims"
@@ -57,7 +58,10 @@ class V2Claims:
         if found is None:
             check_name(group)
             found, _ = await self.groups.put(queue, group, GroupChanges(), lambda _: None)
-        await _answer(request, await self._delivered(request, admitted, found, claiming))
+        request.traced.begin(RECEIVE, group)
+        delivered = await self._delivered(request, admitted, found, claiming)
+        request.traced.received([delivery.message for delivery in delivered.deliveries])
+        await _answer(request, delivered)
 
     async def _delivered(
         self, request: Request, admitted: AdmittedToQueue, group: Group, claiming: Claiming

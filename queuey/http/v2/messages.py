@@ -17,6 +17,7 @@ from queuey.http.v2.queues import QUEUE
 from queuey.http.v2.stream import V2Stream, is_stream
 from queuey.http.wire import Request
 from queuey.model.access import Operation
+from queuey.model.served import RECEIVE, SEND
 from queuey.model.timeid import HIGHEST, MessageId, from_seconds, lower_bound, parse_time
 
 MESSAGES: Final = f"{QUEUE}/messages"
@@ -54,17 +55,22 @@ class V2Messages:
         drafts = appends.drafts(request, queue.settings.partitions, admitted.ttl)
         key = repeats.key(request)
         stored = stored_json(queue.settings.consistency, self.durable())
+        request.traced.begin(SEND)
         if key is None:
-            answer_stored(request, await self.exchange.append(queue, drafts), stored, duplicate=False)
+            addresses = await self.exchange.append(queue, drafts)
+            request.traced.sent(drafts, addresses, single=len(drafts) == 1)
+            answer_stored(request, addresses, stored, duplicate=False)
             return
         once = repeats.once(request, admitted.caller, key, stored, admitted.policy.idempotency_ttl)
         appended = await self.exchange.append_once(queue, drafts, once)
+        request.traced.sent(drafts, appended.addresses, single=len(drafts) == 1)
         answer_stored(request, appended.addresses, appended.note, appended.duplicate)
 
     async def read(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Read a page; its partitions are one log."""
         queue = admitted.queue
         wanted, began = pages.wanted(request, queue), from_seconds(self.now())
+        request.traced.begin(RECEIVE)
         if wanted.wait:
             with admitted.gate.ongoing.during(request, admitted, Operation.READ_MESSAGES):
                 slice = await self.exchange.page(queue, wanted.merge, wanted.wait)
@@ -81,6 +87,7 @@ class V2Messages:
             # Partitions were added meanwhile, and what they have may be before the place where the page goes on.
             queue, wanted = now, pages.wanted(request, now)
             slice = await self.exchange.page(queue, wanted.merge, 0)
+        request.traced.received(slice.messages)
         await pages.answer(request, pages.page(admitted, wanted, slice, began))
 
     async def purge(self, request: Request, admitted: AdmittedToQueue) -> None:

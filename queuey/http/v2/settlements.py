@@ -20,6 +20,7 @@ from queuey.model.group import Action, Outcome
 from queuey.model.group_settings import MAX_LEASE
 from queuey.model.group_state import MAX_REASON
 from queuey.model.message import MAX_DELAY
+from queuey.model.served import SETTLE
 
 SETTLEMENTS: Final = f"{GROUP}/settlements"
 
@@ -49,7 +50,9 @@ class V2Settlements:
         Query(request, ()).check()
         found = await named(self.groups, admitted.queue, group)
         asked = settlings(members(request, _ACTIONS))
+        request.traced.begin(SETTLE, group)
         outcomes = await self.groups.settle(admitted.queue, found, asked) if asked else ()
+        request.traced.settled(len(asked))
         told = _told(asked, outcomes)
         failed = sum(outcome in _FAILED for outcome in outcomes)
         if failed:

@@ -21,8 +21,9 @@ from queuey.http.v2.parameters import Query, bad_field, tags
 from queuey.http.wire import Request
 from queuey.interfaces import AHEAD
 from queuey.model.access import Operation
-from queuey.model.message import MAX_DELAY, MAX_TTL, Address, Condition, Content, Message, tag_of
+from queuey.model.message import MAX_DELAY, MAX_TTL, Address, Condition, Content, Draft, Message, tag_of
 from queuey.model.queue import Queue
+from queuey.model.served import RECEIVE, SEND
 from queuey.model.timeid import SECOND, from_seconds, ticks_of, to_rfc3339
 
 MESSAGE: Final = f"{MESSAGES}/<id>"
@@ -57,7 +58,9 @@ class V2Single:
     async def show(self, request: Request, admitted: AdmittedToQueue, id: str) -> None:
         """The body itself, or a range of it."""
         Query(request, ()).check()
+        request.traced.begin(RECEIVE)
         message = await self._find(admitted.queue, _address(admitted.queue, id))
+        request.traced.received((message,), single=True)
         tag, body = tag_of(message), message.content.body
         known: tuple[Field, ...] = ((b"ETag", f'"{tag}"'.encode("ascii")), _CACHE)
         if _is_known(request, tag):
@@ -84,7 +87,9 @@ class V2Single:
         address = _own_address(queue, id)
         content = Content(request.body, type_of(request), headers_of(request))
         lives = ttl + self._seconds_until(address)
+        request.traced.begin(SEND)
         made = await self.exchange.put(queue, address, content, lives, _condition(request))
+        request.traced.sent((Draft(content, lives),), (address,), single=True)
         location = (b"Location", reference(request).encode("ascii"))
         request.answer(201 if made else 204, (location,) if made else (), b"")
 

@@ -31,6 +31,7 @@ from queuey.http.v2.results import NDJSON, Failures, Outcome, Results
 from queuey.http.wire import BrokenBody, Request
 from queuey.model.access import Operation
 from queuey.model.queue import Queue
+from queuey.model.served import SEND
 
 _TYPE: Final = NDJSON.encode("ascii")
 
@@ -140,6 +141,7 @@ class _Stream:
 
         A client that hangs up ends it: what was begun is finished, and nothing more is begun.
         """
+        self._request.traced.begin(SEND)
         try:
             problem, line = await self._take_all()
             await self._batches.finish()
@@ -261,8 +263,11 @@ class _Stream:
         once = lines[0].once
         try:
             if once is None:
-                return [*addresses_json(await self._exchange.append(self._queue, drafts, counted=True))]
+                addresses = await self._exchange.append(self._queue, drafts, counted=True)
+                self._request.traced.sent(drafts, addresses)
+                return [*addresses_json(addresses)]
             appended = await self._exchange.append_once(self._queue, drafts, once, counted=True)
+            self._request.traced.sent(drafts, appended.addresses)
         except QueueyError as error:
             return [self._failed(error)] * len(lines)
         duplicate = "true" if appended.duplicate else "false"

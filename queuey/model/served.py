@@ -1,0 +1,75 @@
+"""What is told of a request that was answered, for whoever traces requests."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from queuey.model.trace import TraceContext
+from queuey.model.values import frozen
+
+MOST_CARRIED: Final = 128
+"""Messages of one piece of work whose contexts are told, at the most: as many links has a span of OpenTelemetry."""
+
+SEND: Final = "send"
+RECEIVE: Final = "receive"
+SETTLE: Final = "settle"
+
+
+@frozen
+class Carried:
+    """A message that may have a context of its own.
+
+    :ivar id: as the second API has it.
+    :ivar headers: the message's own, as they are stored.
+    """
+
+    id: str
+    headers: bytes | None
+
+
+@frozen
+class Work:
+    """What a request did with messages. Times are in seconds from the beginning of the request.
+
+    :ivar operation: ``SEND``, ``RECEIVE`` or ``SETTLE``.
+    :ivar count: messages, or receipts; ``None`` where it is about one message only.
+    :ivar group: the consumer group, where it is about one.
+    :ivar carried: that one message, or those of several that have said something of a trace.
+    """
+
+    operation: str
+    began: float
+    ended: float
+    count: int | None
+    group: str | None
+    carried: tuple[Carried, ...]
+
+
+@frozen
+class Served:
+    """A request that was answered, or whose client hung up.
+
+    :ivar route: its path with names in ``{}`` for what differs.
+    :ivar path: without its query.
+    :ivar scheme: ``http`` or ``https``.
+    :ivar version: of HTTP, as ``1.1``.
+    :ivar client: the client's address.
+    :ivar status: of the answer; 499 where the client hung up before one began.
+    :ivar seconds: that it took, until now.
+    :ivar parent: the context that the client sent.
+    :ivar work: what it did with messages, where that was begun.
+    """
+
+    request_id: str
+    method: str
+    route: str
+    path: str
+    scheme: str
+    version: str
+    client: str
+    status: int
+    seconds: float
+    application: str | None
+    queue: str | None
+    parent: TraceContext | None
+    work: Work | None

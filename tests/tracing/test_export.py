@@ -1,0 +1,111 @@
+"""What becomes of spans that cannot be exported: they are counted, and it is said once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from twisted.logger import globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey.tracing.export import Losses, Reasons, _Bounded, _Counted
+from tests.logs.support import Events
+
+
+class Exporter(SpanExporter):
+    """Does with spans what it is told to.
+
+    :ivar result: what becomes of them; ``None``: it fails.
+    """
+
+    def __init__(self) -> None:
+        self.result: SpanExportResult | None = SpanExportResult.SUCCESS
+        self.closed = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        if self.result is None:
+            raise OSError("no")
+        return self.result
+
+    def shutdown(self) -> None:
+        self.closed = True
+
+
+class Keeping(SpanProcessor):
+    """Keeps spans."""
+
+    def __init__(self) -> None:
+        self.spans: list[ReadableSpan] = []
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.spans.append(span)
+
+
+class LossTests(SynchronousTestCase):
+    """Words in the log."""
+
+    def setUp(self) -> None:
+        self.events = Events()
+        globalLogPublisher.addObserver(self.events)
+        self.addCleanup(globalLogPublisher.removeObserver, self.events)
+        self.losses = Losses()
+
+    def words(self) -> list[str]:
+        """The event words since this was asked last."""
+        found, self.events.all = [event["event"] for event in self.events.all if "event" in event], []
+        return found
+
+    def test_said_once(self) -> None:
+        """Until none is lost from one export to the next."""
+        self.losses.exported()
+        self.assertEqual(self.words(), [])
+        for _ in range(3):
+            self.losses.lost(2, "away")
+        self.assertEqual([event["reason"] for event in self.events.all], ["away"])
+        self.assertEqual(self.words(), ["traces-lost"])
+        self.losses.exported()
+        self.assertEqual(self.words(), [])
+        self.losses.lost(1, "away")
+        self.losses.exported()
+        self.assertEqual(self.words(), [])
+        self.losses.exported()
+        self.assertEqual([event["total"] for event in self.events.all], [7])
+        self.assertEqual(self.words(), ["traces-back"])
+        self.losses.exported()
+        self.losses.lost(1, "away")
+        self.assertEqual(self.words(), ["traces-lost"])
+        self.assertEqual(self.losses.total, 8)
+
+    def test_failed_exports(self) -> None:
+        """What was not taken is lost, with what the SDK said of it."""
+        inner, reasons = Exporter(), Reasons()
+        counted = _Counted(inner, self.losses, reasons)
+        spans = [ReadableSpan("a"), ReadableSpan("b")]
+        self.assertEqual(counted.export(spans), SpanExportResult.SUCCESS)
+        inner.result = SpanExportResult.FAILURE
+        reasons.handle(logging.makeLogRecord({"msg": "status %s", "args": (503,), "levelno": logging.ERROR}))
+        self.assertEqual(counted.export(spans), SpanExportResult.FAILURE)
+        inner.result = None
+        self.assertRaises(OSError, counted.export, spans)
+        self.assertEqual((counted.taken, self.losses.total), (6, 4))
+        self.assertEqual([event["reason"] for event in self.events.all], ["status 503"])
+        counted.shutdown()
+        self.assertTrue(inner.closed)
+
+    def test_no_more_wait_than_may(self) -> None:
+        """What comes beyond is lost, until some were taken."""
+        counted, keeping = _Counted(Exporter(), self.losses, Reasons()), Keeping()
+        bounded = _Bounded(keeping, counted, 3, self.losses)
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(bounded)
+        tracer = provider.get_tracer("test")
+        for _ in range(5):
+            tracer.start_span("a").end()
+        self.assertEqual((len(keeping.spans), bounded.waiting, self.losses.total), (3, 3, 2))
+        counted.export(keeping.spans[:2])
+        for _ in range(3):
+            tracer.start_span("a").end()
+        self.assertEqual((len(keeping.spans), bounded.waiting, self.losses.total), (5, 3, 3))
+        self.assertEqual(self.words(), ["traces-lost"])
