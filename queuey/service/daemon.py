@@ -232,7 +232,7 @@ class QueueyService(Service):
         seconds = self._house.in_force.settings.server.drain_pause - self._house.draining.lasted
         if seconds <= 0 or self._hurry:
             return
-        _log.info("draining", "not ready any more; goes on accepting for {seconds} s", seconds=f"{seconds:g}")
+        _log.info("draining", "not ready any more; goes on accepting for {seconds} s", seconds=f"{seconds:.1f}")
         self._supervisor.status("is drained, and goes on accepting for a while")
         self._house.site.leaving = True
         self._pausing = Deferred()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IOpenSSLServerConnectionCreator, IProtocolFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from queuey.errors import Unavailable
+from queuey.service import held
 
 if TYPE_CHECKING:  # installed with the extra ``tls``
     from OpenSSL.SSL import Connection
@@ -111,12 +113,17 @@ class Listeners:
             return self._listen_tls(reactor, description, factory)
         found: list[Any] = []
         try:
-            serverFromString(reactor, description).listen(factory).addBoth(found.append)
+            endpoint: Any = serverFromString(reactor, description)
+            if isinstance(endpoint, AdoptedStreamServerEndpoint) and endpoint.addressFamily == socket.AF_UNIX:
+                return held.adopt(endpoint.fileno, factory, reactor)
+            endpoint.listen(factory).addBoth(found.append)
         except (ValueError, LookupError, OSError) as error:  # a systemd socket that this process was not given
             raise Unavailable(f"cannot listen on {description}: {error}") from None
         (port,) = found
         if isinstance(port, Failure):
             raise Unavailable(f"cannot listen on {description}: {_reason(port.value or OSError())}")
+        if isinstance(endpoint, AdoptedStreamServerEndpoint):
+            port.socket.listen(held.BACKLOG)
         return port  # type: ignore[no-any-return]
 
     def _listen_tls(self, reactor: Any, description: str, factory: IProtocolFactory) -> IListeningPort:

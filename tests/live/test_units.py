@@ -19,6 +19,7 @@ from pathlib import Path
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from queuey import config
+from queuey.service.health import LATE
 from tests.live.clients import HEADERS, Poster, ask, make_queue
 from tests.live.running import LIMIT, Daemon, answers
 from tests.live.samples import ROOT, sample
@@ -26,6 +27,7 @@ from tests.live.test_daemon import TWISTD, LiveTestCase, wait_until
 
 ENVIRONMENT = Path(sys.executable).parent.parent
 SERVICE, SOCKET = "systemd/queuey.service", "systemd/queuey.socket"
+TEMPLATE = "systemd/queuey@.service"
 
 
 def program(name: str) -> str:
@@ -48,7 +50,8 @@ class VerifiedTests(SynchronousTestCase):
         """Run systemd-analyze beside the units, which then name the programs of this environment; its output."""
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
-        (folder / "queuey.service").write_text(sample(SERVICE, {"/opt/queuey": str(ENVIRONMENT)}))
+        for unit in (SERVICE, TEMPLATE):
+            (folder / Path(unit).name).write_text(sample(unit, {"/opt/queuey": str(ENVIRONMENT)}))
         (folder / "queuey.socket").write_text(sample(SOCKET, {}))
         command = [program("systemd-analyze"), "--no-pager", *arguments]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT)
@@ -60,12 +63,43 @@ class VerifiedTests(SynchronousTestCase):
 
     def test_no_mistake(self) -> None:
         """Every directive is known, and every program is there; of other units there may be something to say."""
-        told = self.analyze("verify", "./queuey.service", "./queuey.socket")
-        self.assertEqual([line for line in told.splitlines() if "queuey." in line], [])
+        told = self.analyze("verify", "./queuey.service", "./queuey@a.service", "./queuey.socket")
+        self.assertEqual([line for line in told.splitlines() if re.search(r"queuey(@\w*)?\.", line)], [])
 
     def test_little_exposure(self) -> None:
-        """The service may do little else but serve: at most 2 of 10 points of exposure."""
+        """The services may do little else but serve: at most 2 of 10 points of exposure."""
         self.analyze("security", "--offline=true", "--threshold=20", "./queuey.service")
+        self.analyze("security", "--offline=true", "--threshold=20", "./queuey@a.service")
+
+    def test_user(self) -> None:
+        """The user and the group are those of the units."""
+        found = program("systemd-sysusers")
+        command = [
+            found,
+            "--dry-run",
+            f"--root={Path(self.mktemp()).absolute()}",
+            str(ROOT / "etc/sysusers.d/queuey.conf"),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
+        if "unrecognized option" in done.stderr:
+            raise SkipTest("this systemd-sysusers is too old")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for unit in (SERVICE, TEMPLATE):
+            for name, kind in (("User", "user"), ("Group", "group")):
+                self.assertIn(f"Creating {kind} '{values(unit, name)[0]}'", done.stdout + done.stderr)
+
+    def test_folders_of_tmpfiles(self) -> None:
+        """They are made as they are described, by their own program."""
+        found, root = program("systemd-tmpfiles"), Path(self.mktemp()).absolute()
+        root.mkdir()
+        rules = root / "queuey.conf"
+        user, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
+        text = sample("tmpfiles.d/queuey.conf", {"queuey queuey": f"{user} {group}", "root queuey": f"{user} {group}"})
+        rules.write_text(text.replace(" /", f" {root}/"))
+        done = subprocess.run([found, "--create", str(rules)], capture_output=True, text=True, timeout=LIMIT)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        modes = {name: (root / name).stat().st_mode & 0o777 for name in ("etc/queuey", "run/queuey")}
+        self.assertEqual(modes, {"etc/queuey": 0o750, "run/queuey": 0o755})
 
 
 class MatchTests(SynchronousTestCase):
@@ -84,6 +118,32 @@ class MatchTests(SynchronousTestCase):
         self.assertEqual([f"/var/log/{name}" for name in values(SERVICE, "LogsDirectory")], [str(log.parent)])
         self.assertIn(f"\n{log} {{\n", sample("logrotate/queuey", {}))
 
+    def test_template(self) -> None:
+        """It differs from the service in what several front ends have together or apart, and in nothing else."""
+        lines = {unit: {*sample(unit, {}).partition("[Unit]")[2].splitlines()} for unit in (SERVICE, TEMPLATE)}
+        own = {line.replace("%i.ini", "queuey.ini") for line in lines[TEMPLATE]} - lines[SERVICE]
+        self.assertEqual(
+            own,
+            {
+                "Description=Queuey, a message queue over HTTP, front end %i",
+                "Sockets=queuey.socket",
+                "ReadWritePaths=/run/queuey",
+            },
+        )
+        missing = {
+            line.partition("=")[0]
+            for line in lines[SERVICE]
+            if line.replace("queuey.ini", "%i.ini") not in lines[TEMPLATE]
+        }
+        state = {"StateDirectory", "StateDirectoryMode", "RuntimeDirectory", "RuntimeDirectoryMode"}
+        self.assertEqual(missing, {"Description", *state})
+
+    def test_supervised(self) -> None:
+        """The manager waits for the daemon's word, and for its reactor's."""
+        for unit in (SERVICE, TEMPLATE):
+            self.assertEqual((values(unit, "Type"), values(unit, "NotifyAccess")), (["notify"], ["main"]))
+            self.assertGreater(int(values(unit, "WatchdogSec")[0]), 2 * LATE)
+
     def test_limits(self) -> None:
         """The daemon is given more time than it takes, and more descriptors than it opens."""
         (seconds,), (descriptors,) = values(SERVICE, "TimeoutStopSec"), values(SERVICE, "LimitNOFILE")
@@ -97,6 +157,7 @@ class MatchTests(SynchronousTestCase):
         self.assertEqual(self.settings.server.http, (f"tcp:{port}:interface={host}",))
         endpoint = f"systemd:domain=INET:name={name}"
         self.assertIn(f"#   http = {endpoint}\n", sample(SOCKET, {}))
+        self.assertIn(f"#   http = {endpoint}\n", sample(TEMPLATE, {}))
         self.assertIn(endpoint, (ROOT / "etc" / "queuey.ini").read_text())
 
 

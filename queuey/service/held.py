@@ -1,0 +1,73 @@
+"""Sockets that somebody else has opened and keeps: a service manager, for this process and for those after it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.unix import Port
+from twisted.python.failure import Failure
+
+BACKLOG: Final = 65535
+"""Connections that may wait to be accepted, as far as the kernel allows (``net.core.somaxconn``).
+
+To adopt a socket Twisted listens on it anew, with a backlog of 50, which then holds for all who have the socket. They
+wait there while one daemon makes room for the next; how many may, is the business of who opened it, whose number is not
+to be had.
+"""
+
+
+class HeldPort(Port):
+    """A local socket that is not ours.
+
+    A port of Twisted's takes the file for its own: it gives it the mode 666, removes it at its end, and shuts the
+    socket down for all who have it.
+
+    :param held: listened on by whoever opened it.
+    """
+
+    def __init__(self, held: socket.socket, factory: IProtocolFactory, reactor: Any) -> None:
+        super().__init__(held.getsockname(), factory, reactor=reactor)
+        self._held = held
+        self._served: Any = factory
+
+    def startListening(self) -> None:
+        """Accept connections."""
+        self._held.setblocking(False)
+        self._served.doStart()
+        self.socket = self._held
+        self.fileno = self._held.fileno  # type: ignore[method-assign]
+        self.connected = True
+        self.numberAccepts = 100
+        self.startReading()
+
+    def stopListening(self) -> Deferred[None]:  # type: ignore[override]
+        """Accept no more; those that wait are for others who have the socket, or for the next daemon."""
+        if self.connected:
+            self.connected = False
+            self.stopReading()
+            self._held.close()
+            self._served.doStop()
+        return succeed(None)
+
+    loseConnection = stopListening  # type: ignore[assignment]
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor ends."""
+        self.stopListening()
+
+
+def adopt(fileno: int, factory: IProtocolFactory, reactor: Any) -> HeldPort:
+    """Listen on a local socket that was inherited.
+
+    :param fileno: is closed for it.
+    :raise OSError: where it is none.
+    """
+    held = socket.socket(fileno=os.dup(fileno))
+    os.close(fileno)
+    port = HeldPort(held, factory, reactor)
+    port.startListening()
+    return port
