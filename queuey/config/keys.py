@@ -325,6 +325,7 @@ FOLLOWED_GROUPS: Final = Key(
     "metrics", "groups", "", "patterns as application/queue/group, one a line", RELOAD, groups.patterns
 )
 GROUP_LIMIT: Final = Key("metrics", "group_limit", "100", "1 to 10000", RELOAD, values.integer(1, 10_000))
+GROUP_EVERY: Final = Key("metrics", "group_every", "10", "1 to 3600 seconds", RELOAD, values.seconds(1, 3600))
 
 TRACES: Final = Key(
     "tracing",
@@ -447,7 +448,15 @@ APPLICATION: Final[tuple[Key[Any], ...]] = (
 )
 APPLICATIONS: Final[tuple[Key[Any], ...]] = (MAX_AGE,)
 LOGGING: Final[tuple[Key[Any], ...]] = (LOG_FILE, LOG_FORMAT, LOG_LEVEL)
-METRICS: Final[tuple[Key[Any], ...]] = (METERING, STATSD, STATSD_PREFIX, STATSD_EVERY, FOLLOWED_GROUPS, GROUP_LIMIT)
+METRICS: Final[tuple[Key[Any], ...]] = (
+    METERING,
+    STATSD,
+    STATSD_PREFIX,
+    STATSD_EVERY,
+    FOLLOWED_GROUPS,
+    GROUP_LIMIT,
+    GROUP_EVERY,
+)
 TRACING: Final[tuple[Key[Any], ...]] = (
     TRACES,
     TRACE_HEADERS,

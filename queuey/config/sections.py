@@ -283,6 +283,7 @@ def metrics(reader: Reader) -> MetricsSettings:
         every=reader.value(keys.STATSD_EVERY),
         groups=reader.value(keys.FOLLOWED_GROUPS),
         group_limit=reader.value(keys.GROUP_LIMIT),
+        group_every=reader.value(keys.GROUP_EVERY),
     )
     for key, given in ((keys.STATSD, found.statsd), (keys.FOLLOWED_GROUPS, found.groups)):
         if given and not found.enabled:

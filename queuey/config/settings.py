@@ -161,6 +161,7 @@ class MetricsSettings:
     :ivar prefix: what their names begin with.
     :ivar every: seconds between two times.
     :ivar groups: which consumer groups are followed, and ``group_limit`` how many at the most.
+    :ivar group_every: seconds from the begin of one round of looks at them to that of the next.
     """
 
     enabled: bool = True
@@ -169,6 +170,7 @@ class MetricsSettings:
     every: float = float(keys.STATSD_EVERY.default)
     groups: tuple[GroupPattern, ...] = ()
     group_limit: int = int(keys.GROUP_LIMIT.default)
+    group_every: float = float(keys.GROUP_EVERY.default)
 
 
 @attrs.frozen
@@ -409,6 +411,7 @@ def _metrics(metrics: MetricsSettings) -> Pairs:
         (keys.STATSD_EVERY, seconds_text(metrics.every)),
         (keys.FOLLOWED_GROUPS, _lines(map(str, metrics.groups))),
         (keys.GROUP_LIMIT, str(metrics.group_limit)),
+        (keys.GROUP_EVERY, seconds_text(metrics.group_every)),
     ]
 
 
@@ -503,6 +506,11 @@ def with_reloadable(old: Settings, new: Settings) -> Settings:
         ),
         storage=old.storage,
         logging=attrs.evolve(old.logging, level=new.logging.level),
-        metrics=attrs.evolve(old.metrics, groups=new.metrics.groups, group_limit=new.metrics.group_limit),
+        metrics=attrs.evolve(
+            old.metrics,
+            groups=new.metrics.groups,
+            group_limit=new.metrics.group_limit,
+            group_every=new.metrics.group_every,
+        ),
         tracing=old.tracing,
     )

@@ -34,7 +34,7 @@ def following(
 
     def followed() -> Followed:
         settings = in_force.settings.metrics
-        return Followed(settings.groups, settings.group_limit)
+        return Followed(settings.groups, settings.group_limit, settings.group_every)
 
     def defect(failure: Failure) -> None:
         _log.failure("following-failed", "groups could not be looked at, which is tried again", failure)

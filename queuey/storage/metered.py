@@ -37,9 +37,9 @@ class Meter:
     def __init__(self, name: str, operations: Counter, durations: Histogram, seconds: Callable[[], float]) -> None:
         self._name = name
         self._ok = (name, "ok")
-        operations.add(self._ok, 0)
         self._add = operations.add
-        self._observe = durations.of((name,)).observe
+        self._labels = (name,)
+        self._observe = durations.observe
         self._seconds = seconds
 
     def __call__(self, answer: Deferred[T]) -> Deferred[T]:
@@ -47,7 +47,7 @@ class Meter:
         return answer.addBoth(self._over, self._seconds())
 
     def _over(self, result: T, began: float) -> T:
-        self._observe(self._seconds() - began)
+        self._observe(self._seconds() - began, self._labels)
         if isinstance(result, Failure):
             self._add((self._name, _outcome(result.value)))
         elif isinstance(result, Outcome):

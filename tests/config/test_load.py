@@ -111,11 +111,11 @@ class ValueTests(SettingsTestCase):
             self.assertIn(f"statsd = {shown}", settings.describe())
 
     def test_groups_to_follow(self) -> None:
-        settings = self.load("[metrics]\ngroups =\n    shop/*/mail[a-c]\n    b/letters to x/g\ngroup_limit = 7\n")
+        text = "\n    shop/*/mail[a-c]\n    b/letters to x/g\ngroup_limit = 7\ngroup_every = 2.5"
+        settings = self.load(f"[metrics]\ngroups = {text}\n")
         patterns = GroupPattern("shop", "*", "mail[a-c]"), GroupPattern("b", "letters to x", "g")
-        self.assertEqual(settings.metrics, MetricsSettings(groups=patterns, group_limit=7))
-        shown = "\n".join(settings.describe())
-        self.assertIn("groups = \n    shop/*/mail[a-c]\n    b/letters to x/g\ngroup_limit = 7", shown)
+        self.assertEqual(settings.metrics, MetricsSettings(groups=patterns, group_limit=7, group_every=2.5))
+        self.assertIn(f"groups = {text}", "\n".join(settings.describe()))
 
     def test_guarantees(self) -> None:
         cluster = "[storage]\nbackend = cassandra\nmulti_dc = true\nlocal_dc = a\nreplication = a:3, b:3\n"

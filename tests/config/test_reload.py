@@ -30,6 +30,7 @@ CHANGES = {
     "statsd_every": "1",
     "groups": "a/*/g",
     "group_limit": "7",
+    "group_every": "3",
     "endpoint": "http://collector.example.org:4318/v1/traces",
     "headers": "X-Key: a-key",
     "service_name": "other",

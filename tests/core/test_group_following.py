@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.core.groups.directory import GroupChanges
-from queuey.core.groups.following import EVERY, LONGEST, PAGE, RESTS, Followed, Following
+from queuey.core.groups.following import LONGEST, PAGE, RESTS, Followed, Following
 from queuey.core.queues import QueueChanges
 from queuey.errors import Unavailable
 from queuey.model.counts import Gauge
@@ -23,6 +23,7 @@ from tests.core.group_support import CassandraGroupCase, GroupCase, SQLiteGroupC
 from tests.counted import value
 
 LAG = "queuey_group_lag_messages"
+EVERY = 10.0
 OLDEST = "queuey_group_oldest_unsettled_seconds"
 
 
@@ -61,7 +62,7 @@ class FollowingCase(GroupCase):
     def setUp(self) -> None:
         super().setUp()
         self.policies["b"] = Policy("b", 1 << 20)
-        self.followed = Followed((GroupPattern("*", "*", "*"),), 100)
+        self.followed = Followed((GroupPattern("*", "*", "*"),), 100, EVERY)
         self.defects: list[Failure] = []
         self.asked: Callable[[], Deferred[tuple[str, ...]]] = lambda: succeed(self.applications)
         self.following = Following(
@@ -76,7 +77,7 @@ class FollowingCase(GroupCase):
         self.addCleanup(self.following.stop)
 
     def follow(self, *patterns: str, limit: int = 100) -> None:
-        self.followed = Followed(tuple(GroupPattern(*text.split("/")) for text in patterns), limit)
+        self.followed = Followed(tuple(GroupPattern(*text.split("/")) for text in patterns), limit, EVERY)
 
     def told(self, name: str = LAG) -> dict[str, float]:
         (metric,) = [one for one in self.following.metrics if one.name == name]

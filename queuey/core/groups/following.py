@@ -21,9 +21,6 @@ from queuey.model.group_settings import Group
 from queuey.model.queue import Queue
 from queuey.model.timeid import SECOND, Ticks, ticks_of
 
-EVERY: Final = 10.0
-"""Seconds from the begin of a round, which looks at each group once, to that of the next one at the least."""
-
 RESTS: Final = 9
 """How many times as long as it took a look is followed by a rest: so the store is at work for this a tenth of the time
 at the most."""
@@ -50,10 +47,12 @@ class Followed:
     """Which groups are followed.
 
     :ivar limit: how many at the most; those that come first by the order of the patterns and of their names.
+    :ivar every: seconds from the begin of a round, which looks at each once, to that of the next one at the least.
     """
 
-    patterns: tuple[GroupPattern, ...] = ()
-    limit: int = 0
+    patterns: tuple[GroupPattern, ...]
+    limit: int
+    every: float
 
 
 @attrs.frozen
@@ -148,7 +147,7 @@ class Following:
                 pass  # nobody knows which groups there are: what was known is told until somebody does
             except Exception:
                 self._defect(Failure())
-            await self._rest(began + EVERY - self._clock.seconds())
+            await self._rest(began + self._followed().every - self._clock.seconds())
 
     async def _rest(self, seconds: float) -> None:
         if self._running and seconds > 0:

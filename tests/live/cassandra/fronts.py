@@ -49,6 +49,7 @@ STEP: Final = 4
 SETTINGS: Final = """\
 [server]
 http = tcp:{port}:interface=127.0.0.1
+ops = tcp:{ops}:interface=127.0.0.1
 max_body = 16MiB
 
 [application_keys]
@@ -69,7 +70,7 @@ class Front:
         :param twistd: what to run in place of twistd.
         """
         self.name = name
-        self.port = free_port()
+        self.port, self.ops = free_port(), free_port()
         self.folder = folder
         self.folder.mkdir()
         self._runs = 0
@@ -80,7 +81,7 @@ class Front:
     def configure(self, storage: dict[str, object]) -> None:
         """Write its settings."""
         lines = "".join(f"{key} = {value}\n" for key, value in storage.items())
-        (self.folder / "queuey.ini").write_text(SETTINGS.format(port=self.port) + lines, encoding="utf-8")
+        (self.folder / "queuey.ini").write_text(SETTINGS.format(port=self.port, ops=self.ops) + lines, encoding="utf-8")
 
     @property
     def process(self) -> str:

@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 from random import Random
 
-from tests.live.cassandra.fronts import LONG, SETTLE, Front, FrontTestCase
+from tests.live.cassandra.fronts import FLIGHT, LONG, SETTLE, Front, FrontTestCase
 from tests.live.cassandra.load import Queue, wait_until, working
 from tests.live.cassandra.nodes import running
 from tests.live.cassandra.shared import cql_node
+from tests.live.scraping import Metrics, scrape, until
 
 PATIENCE = 12.0
 """Seconds that a front end waits for one that holds the lease and is silent."""
@@ -18,8 +19,21 @@ PATIENCE = 12.0
 ROUND = 2.5
 """Seconds that it takes to look at the lease again and to take it, on a slow machine."""
 
+POSTS = 20
+OPERATIONS = "queuey_store_operations_total"
+DURATIONS = "queuey_store_operation_duration_seconds_count"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 QUEUES = (Queue("q"), Queue("spread", 3))
+
+
+def written(metrics: Metrics) -> float:
+    """How many writes were sent to the cluster."""
+    return metrics.get(("queuey_cassandra_request_duration_seconds_count", "write"), 0)
+
+
+def changes(metrics: Metrics) -> dict[str, float]:
+    """How often the lease was taken, lost and released."""
+    return {name[1]: value for name, value in metrics.items() if name[0] == "queuey_lease_changes_total"}
 
 
 class OneCase(FrontTestCase):
@@ -86,6 +100,37 @@ class OneTests(OneCase):
                 self.assertEqual([one["message_id"] for one in document["messages"]], [key])
             wait_until(lambda: sum(1 for _ in self.history.acknowledged()) > 50, 60, lambda: "The others wrote little.")
         self.check([front], QUEUES, sole=True)
+
+    def test_what_is_counted(self) -> None:
+        """The store's calls, the connections and the lease, as they are, of one that serves and one that waits."""
+        first = self.one("a").serve()
+        self.make(first, *QUEUES)
+        second = self.waiting("b")
+        before = scrape(first.ops)
+        for number in range(POSTS):
+            self.assertEqual(first.ask("POST", "/v1/queuey/q", b"%d" % number)[0], 201)
+        found = until(first.ops, lambda metrics: metrics["queuey_cassandra_requests_in_flight",] == 0)
+        for name, more in ((OPERATIONS, ("append", "ok")), (DURATIONS, ("append",))):
+            self.assertEqual(found[(name, *more)] - before.get((name, *more), 0), POSTS)
+        self.assertGreaterEqual(written(found) - written(before), POSTS)
+        self.assertGreaterEqual(found["queuey_cassandra_connections", self.hosts[0]], 1)
+        self.assertEqual([name for name in found if name[0] == "queuey_cassandra_errors_total"], [])
+        for name, expected in (
+            ("queuey_cassandra_requests_waiting", 0),
+            ("queuey_cassandra_retries_total", 0),
+            ("queuey_late_writes_total", 0),
+            ("queuey_lease_held", 1),
+            ("queuey_store_up", 1),
+        ):
+            self.assertEqual((name, found[name,]), (name, expected))
+        self.assertLess(found["queuey_stable_time_age_seconds",], FLIGHT["very_strong"])
+        self.assertEqual(changes(found), {"taken": 1})
+        waits = scrape(second.ops)
+        self.assertEqual((waits["queuey_lease_held",], waits["queuey_store_up",], changes(waits)), (0, 0, {}))
+        self.assertNotIn(("queuey_stable_time_age_seconds",), waits)
+        first.stop()
+        found = until(second.ops, lambda metrics: metrics["queuey_store_up",] == 1)
+        self.assertEqual((found["queuey_lease_held",], changes(found)), (1, {"taken": 1}))
 
     def test_modes_do_not_mix(self) -> None:
         """Neither serves while one of the other mode does; each says so, and serves once that one has stopped."""
@@ -156,11 +201,20 @@ class ManyTests(ManyCase):
         def shows(front: Front) -> bool:
             return bool(front.ask("GET", "/v1/queuey/q")[1]["messages"])
 
+        self.clocks(second)
         self.assertFalse(shows(second))
         wait_until(lambda: shows(second), SETTLE + 2, second.news)
         took = time.monotonic() - written
         self.assertGreater(took, SETTLE - 1)
         self.say(f"shown by the other front end {took:.2f} s after it was acknowledged")
+
+    def clocks(self, front: Front) -> None:
+        """What is told of clocks: they are all that of this machine."""
+        found = scrape(front.ops)
+        self.assertLess(abs(found["queuey_clock_offset_seconds",]), 0.25)
+        self.assertLess(abs(found["queuey_clock_peer_offset_seconds", f"node {self.hosts[0]}"]), 0.25)
+        self.assertEqual(found["queuey_stable_time_age_seconds",], SETTLE)
+        self.assertNotIn(("queuey_lease_held",), found)
 
     def test_clock_is_off(self) -> None:
         """One whose clock is 3 s ahead or behind says so and whose it is, and serves nothing; others go on."""
