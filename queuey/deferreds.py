@@ -29,16 +29,75 @@ def deferred(function: Callable[P, Coroutine[Deferred[Any], Any, T]]) -> Callabl
     return call
 
 
-def shield(inner: Deferred[T]) -> Deferred[T]:
+class Running:
+    """A coroutine on its way, for one who only wants to hear of its end.
+
+    It runs at once up to where it has to wait. ``Deferred.fromCoroutine`` does the same for one who needs a Deferred,
+    which took a tenth of the time of a POST.
+    """
+
+    __slots__ = ("_coroutine", "_over", "_waits_for")
+
+    def __init__(self, coroutine: Coroutine[Deferred[Any], Any, None], over: Callable[[Failure | None], None]) -> None:
+        """
+        :param coroutine: what it awaits are Deferreds, or coroutines of that kind.
+        :param over: is called with what it failed with, or with ``None``.
+        """
+        self._coroutine = coroutine
+        self._over = over
+        self._waits_for: Deferred[Any] | None = None
+        self._go(None)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._waits_for is not None
+
+    def cancel(self) -> None:
+        """Cancel what it waits for, if it does."""
+        if self._waits_for is not None:
+            self._waits_for.cancel()
+
+    def _go(self, result: Any) -> None:
+        self._waits_for = None
+        try:
+            waits_for = self._coroutine.send(result)
+        except StopIteration:
+            self._over(None)
+        except BaseException:
+            self._over(Failure())
+        else:
+            self._wait(waits_for)
+
+    def _fail(self, failure: Failure) -> None:
+        self._waits_for = None
+        try:
+            waits_for = failure.throwExceptionIntoGenerator(self._coroutine)
+        except StopIteration:
+            self._over(None)
+        except BaseException:
+            self._over(Failure())
+        else:
+            self._wait(waits_for)
+
+    def _wait(self, waits_for: Deferred[Any]) -> None:
+        self._waits_for = waits_for
+        waits_for.addCallbacks(self._go, self._fail)
+
+
+def shield(inner: Deferred[T], done: Callable[[T], None] | None = None) -> Deferred[T]:
     """Let a write outlive whoever waits for it: cancelling the answer leaves ``inner`` alone.
 
     :param inner: the Deferred of a write that has begun.
+    :param done: is called with what it fires with, whether or not anybody waits for that then.
     :return: a Deferred that fires or fails as ``inner`` does; when it is cancelled it fails with
         ``CancelledError``, and ``inner`` goes on, its later result being dropped.
     """
     outer: Deferred[T] = Deferred()
 
     def succeeded(value: T) -> None:
+        if done is not None:
+            done(value)
         if not outer.called:
             outer.callback(value)
 

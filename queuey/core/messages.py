@@ -59,6 +59,10 @@ class MessageExchange:
         :param counted: whether the rates know of them already.
         :return: fires with where each of them is, in their order, once they are stored as the policy asks.
         """
+        return await self.add(queue, drafts, counted=counted)
+
+    async def add(self, queue: Queue, drafts: Sequence[Draft], *, counted: bool = False) -> tuple[Address, ...]:
+        """What ``append`` does, for who awaits it at once: most requests are this, and need no Deferred of it."""
         if not drafts:
             return ()
         messages = spread(drafts, queue.settings.partitions, self.choose)
@@ -212,14 +216,13 @@ class MessageExchange:
         :param written: the messages, where they are new ones.
         """
 
-        def done(result: T) -> T:
+        def done(result: T) -> None:
             if self.received is not None and not (isinstance(result, Appended) and result.duplicate):
                 self.received.count(queue.application, contents)
             later = self.settles and queue.settings.consistency is not Consistency.WEAK
             self.waits.wake(queue.incarnation, written, only_fresh=later)
-            return result
 
-        return shield(writing.addCallback(done))
+        return shield(writing, done)
 
 
 def _contents(messages: Sequence[NewMessage]) -> list[Content]:

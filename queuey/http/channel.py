@@ -282,8 +282,7 @@ class Channel(protocol.Protocol):
         head = reader.feed(data)
         if head is not None:
             self._reader = None
-            self._meet(head, reader)
-            return reader.rest
+            return self._meet(head, reader)
         if self._stage is Stage.WAITING and reader.pending:
             self._stage = Stage.HEAD
             self.deadline = self._started + self._limits.header_timeout
@@ -297,8 +296,8 @@ class Channel(protocol.Protocol):
         patience = DRAIN_SECONDS if self.site.draining else self.site.limits.idle_timeout
         self.deadline = inf if self._out.blocked else self._seconds() + patience
 
-    def _meet(self, head: Head, reader: HeadReader) -> None:
-        """Begin with a request whose head is complete."""
+    def _meet(self, head: Head, reader: HeadReader) -> bytes:
+        """Begin with a request whose head is complete; what is left is given back."""
         self._new = False
         self._request = request = Request(self, head, head.line, self._started)
         request.bytes_in = reader.size
@@ -309,23 +308,29 @@ class Channel(protocol.Protocol):
         length = body_length(head)
         if length == 0:
             self._handle(request)
-        else:
-            asks = request.line.persistent and b"100-continue" in map(bytes.lower, head.fields.get(b"expect", ()))
-            self._expects_continue = asks and not reader.rest
-            self._expect_body(request, ChunkedBody() if length is None else FixedBody(length))
+            return reader.rest
+        asks = request.line.persistent and b"100-continue" in map(bytes.lower, head.fields.get(b"expect", ()))
+        self._expects_continue = asks and not reader.rest
+        return self._expect_body(request, length, reader.rest)
 
-    def _expect_body(self, request: Request, body: Body) -> None:
-        """Wait for a body, or let the handler do so."""
-        self._body = body
+    def _expect_body(self, request: Request, length: int | None, rest: bytes) -> bytes:
+        """Wait for a body, or let the handler do so; where all of it is there, nobody has to wait."""
+        self._body = body = ChunkedBody() if length is None else FixedBody(length)
         try:
             in_pieces = request.choose_reading()
         except Exception:
             self._stage = Stage.HANDLING
             self._body = LostBody()
             request.processingFailed(Failure())
-            return
+            return rest
         if request.max_body is not None and body.declared > request.max_body:
             raise Refused(TOO_LARGE)
+        if not in_pieces and length is not None and len(rest) >= length:
+            self._body = None
+            request.bytes_in += length
+            request.body = rest[:length]
+            self._handle(request)
+            return rest[length:]
         if in_pieces and self.site.draining:
             raise Refused(STOPPING)
         if in_pieces:
@@ -333,6 +338,7 @@ class Channel(protocol.Protocol):
         else:
             self.deadline = self._started + self._limits.request_timeout
             self._continue()
+        return rest
 
     def _continue(self) -> None:
         """Tell a client that waits for it to send its body."""

@@ -37,12 +37,12 @@ class Cors:
         """Set the headers of an answer that is about to be written."""
         second = problems.wanted(request)
         if second:
-            request.responseHeaders.addRawHeader(b"Vary", b"Origin, Accept")
+            request.add_field(b"Vary", b"Origin, Accept")
         origins = self.origins(_application(request))
         if not origins:
             return
         if not second:
-            request.responseHeaders.addRawHeader(b"Vary", b"Origin")
+            request.add_field(b"Vary", b"Origin")
         origin = _origin(request)
         if origin is None or not ("*" in origins or origin in origins):
             return

@@ -9,9 +9,8 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-import attrs
-
 from queuey.http.limits import HEADERS_TOO_LARGE, TOO_LARGE, URI_TOO_LONG, Refused, bad_request
+from queuey.model.values import frozen
 
 MAX_FIELDS: Final = 100
 """Header fields that one request may have."""
@@ -47,7 +46,7 @@ def _illegal() -> Refused:
     return bad_request("The head of the request has a control character, or a line that does not end with CR LF.")
 
 
-@attrs.frozen
+@frozen
 class RequestLine:
     """The first line of a request.
 
@@ -66,7 +65,7 @@ class RequestLine:
     persistent: bool
 
 
-@attrs.frozen
+@frozen
 class Head:
     """A whole head."""
 

@@ -8,6 +8,8 @@ from typing import Final
 
 import attrs
 
+from queuey.model.values import frozen
+
 
 @attrs.frozen
 class Limits:
@@ -73,7 +75,7 @@ def render_refusal(request: object, refusal: Refusal) -> tuple[Mapping[str, str]
     return {"Content-Type": "application/json"}, json.dumps(document, separators=(",", ":")).encode("ascii")
 
 
-@attrs.frozen
+@frozen
 class AccessLine:
     """What the log says about one request.
 

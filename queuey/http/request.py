@@ -60,6 +60,13 @@ class Hooks:
     traces: ITraces | None
 
 
+class Cancellable(Protocol):
+    """What may be told that nobody waits for it any more."""
+
+    def cancel(self) -> None:
+        """Learn that."""
+
+
 class Connection(Source, Protocol):
     """What a request needs of the connection that it came on, besides what twisted.web's Request does.
 
@@ -123,7 +130,16 @@ class Request(server.Request):
     ended: QueueyError | None = None
     route = NOWHERE
     traced: Untraced = UNTRACED
+    application: str | None = None
+    queue: str | None = None
+    hostname: bytes | None = None
+    max_body: int | None = None
+    bytes_in = 0
+    _added: tuple[Field, ...] = ()
     _bytes_out = 0
+    _theirs = False
+    _headers: Headers | None = None
+    _serving: Cancellable | None = None
     _gone = False
     _hooked = False
     _held: bytes | None = None
@@ -139,28 +155,28 @@ class Request(server.Request):
         :param line: the request line, which may have been read although the rest failed.
         :param started: when its first byte came, in seconds of the reactor.
         """
-        super().__init__(connection, parsePOSTFormSubmission=False)
-        self._headers: Headers | None = None
         line = line or _MALFORMED
+        self.connection = connection
+        self.channel = connection  # type: ignore[assignment]
         self.line = line
         self.method = line.method
         self.path = line.path
         self.fields: Fields = {} if head is None else head.fields
         self.request_id = self._choose_id()
         self.started = started
-        self.application: str | None = None
-        self.queue: str | None = None
-        self.hostname: bytes | None = None
-        self.max_body: int | None = None
-        self.bytes_in = 0
-        self._serving: Deferred[None] | None = None
         # What comes behind a CONNECT may have been meant for the tunnel that there is not.
         self.closing = not line.persistent or line.method == b"CONNECT" or self._asks_to_close()
 
-    @property
-    def connection(self) -> Connection:
-        """What it came on."""
-        return self.channel  # type: ignore[return-value]
+    def __getattr__(self, name: str) -> Any:
+        """Set what twisted.web's own constructor sets, once anybody asks for some of it: most requests need none of it,
+        and to make it is a twentieth of the time of a POST."""
+        if self._theirs:
+            raise AttributeError(f"A request has no {name}.")
+        self._theirs = True
+        ours = {"_headers": None, **vars(self)}
+        super().__init__(self.channel, parsePOSTFormSubmission=False)
+        vars(self).update(ours)
+        return getattr(self, name)
 
     # What came with it
 
@@ -327,7 +343,7 @@ class Request(server.Request):
     def _seconds(self) -> float:
         return self.connection.hooks.reactor.seconds() - self.started
 
-    def served_by(self, serving: Deferred[None]) -> None:
+    def served_by(self, serving: Cancellable) -> None:
         """Cancel what serves it if the client hangs up before it has its answer; needs less than notifyFinish."""
         self._serving = serving
 
@@ -453,8 +469,19 @@ class Request(server.Request):
             raise RuntimeError("This request has been answered.")
         if self._gone:
             return
-        self.setResponseCode(status)
+        self.code = status
         self._whole(headers, body)
+
+    def add_field(self, name: bytes, value: bytes) -> None:
+        """Add a field to the answer, besides those that :meth:`answer` and ``setHeader`` are given.
+
+        Where ``answer`` is given one of that name, this one is left out.
+        """
+        self._added += ((name, value),)
+
+    def has_field(self, name: bytes) -> bool:
+        """Whether the answer has a field of that name so far."""
+        return self._theirs and self.responseHeaders.hasHeader(name)
 
     def _whole(self, headers: Sequence[Field], body: bytes) -> None:
         head = self._head(headers, len(body))
@@ -559,14 +586,18 @@ class Request(server.Request):
         self._call_before_head()
         has_body = length != 0 and self.code not in BODILESS
         body_type = self.defaultContentType if has_body else None
-        fields = merge_fields(headers, self.responseHeaders, self.cookies, body_type or b"")
+        if self._theirs:
+            fields = merge_fields(headers, self._added, self.responseHeaders, self.cookies, body_type or b"")
+            wishes = self.responseHeaders.getRawHeaders(b"Connection", ())
+            self.closing = self.closing or b"close" in wishes
+        else:
+            fields = merge_fields(headers, self._added, None, (), body_type or b"")
         framing = b""
         if length is not None and self.code not in BODILESS:
             framing = b"Content-Length: %d\r\n" % length
         elif self.chunked:
             framing = b"Transfer-Encoding: chunked\r\n"
-        wishes = self.responseHeaders.getRawHeaders(b"Connection", ())
-        self.closing = self.closing or self.connection.ending or b"close" in wishes
+        self.closing = self.closing or self.connection.ending
         return make_head(self.code, self.connection.date(), self.request_id, fields, framing, self.closing)
 
     def _call_before_head(self) -> None:
@@ -607,20 +638,24 @@ class Request(server.Request):
         self._tell(self.code if self.startedWriting else 499)
 
     def _notifications(self) -> list[Deferred[None]]:
+        if not self._theirs:
+            return []
         waiting, self.notifications = self.notifications, []
         return waiting
 
     def _tell(self, status: int) -> None:
-        hooks = self.connection.hooks
+        hooks, target = self.connection.hooks, self.line.target
         seconds = self._seconds()
         if hooks.counts is not None:
             hooks.counts.request(self.route, self.method, status, seconds)
+        if b"?" in target:
+            target = without_secrets(target)
         hooks.access(
             AccessLine(
                 self.request_id,
                 self.client_host,
-                self.method.decode("ascii"),
-                without_secrets(self.line.target)[:_MAX_LOGGED].decode("ascii", "replace"),
+                str(self.method, "ascii"),
+                str(target[:_MAX_LOGGED], "ascii", "replace"),
                 status,
                 self.bytes_in,
                 self._bytes_out,

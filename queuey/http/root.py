@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 import attrs
 from klein import Klein
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
+from queuey.deferreds import Running
 from queuey.http.authorized import Gate, Handler, OpenRoute, Route
 from queuey.http.cors import Cors
 from queuey.http.errors import ErrorAnswers
@@ -140,7 +141,10 @@ class Shortcuts:
         if found is None or b"" in segments:
             return None
         for handler, route, names, words in found:
-            if all(segments[at] == word for at, word in words):
+            for at, word in words:
+                if segments[at] != word:
+                    break
+            else:
                 if b"%" in path:
                     segments = [unquote_to_bytes(segment) for segment in segments]
                 return handler, route, {name: str(segments[at], "utf-8") for at, name in names}
@@ -183,13 +187,12 @@ class Root(Resource):
 
     def _serve(self, request: Request, handler: Handler, names: dict[str, str]) -> None:
         """Run a handler as Klein does: an error is answered, a client that hangs up cancels it."""
-        serving = Deferred.fromCoroutine(handler(request, **names))
-        serving.addBoth(_served, self._errors, request)
-        if not serving.called:
+        serving = Running(handler(request, **names), partial(_served, self._errors, request))
+        if serving.waits:
             request.served_by(serving)
 
 
-def _served(result: Failure | None, errors: ErrorAnswers, request: Request) -> None:
-    if result is not None:
-        errors.answer(request, result)
+def _served(errors: ErrorAnswers, request: Request, failure: Failure | None) -> None:
+    if failure is not None:
+        errors.answer(request, failure)
     request.finish()

@@ -87,7 +87,7 @@ class V1:
         queue = admitted.queue
         drafts = reading.drafts(request, queue.settings.partitions, admitted.ttl)
         request.traced.begin(SEND)
-        addresses = await self.exchange.append(queue, drafts)
+        addresses = await self.exchange.add(queue, drafts)
         request.traced.sent(drafts, addresses, single=len(drafts) == 1)
         writing.stored(request, addresses)
 

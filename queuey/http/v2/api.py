@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 import attrs
 
@@ -13,8 +13,6 @@ from queuey.http.problems import Problem
 from queuey.http.v2 import description
 from queuey.http.v2.description import Description
 from queuey.http.wire import Request
-
-_NO_STORE: Final = [b"no-store"]
 
 
 class Part(Protocol):
@@ -47,6 +45,5 @@ def refuse_encoding(request: Request) -> None:
 
 def add_headers(request: Request) -> None:
     """Keep an answer that is about to be written out of caches, unless it says itself how it may be kept."""
-    headers = request.responseHeaders
-    if problems.wanted(request) and not headers.hasHeader(b"Cache-Control"):
-        headers.setRawHeaders(b"Cache-Control", _NO_STORE)
+    if problems.wanted(request) and not request.has_field(b"Cache-Control"):
+        request.add_field(b"Cache-Control", b"no-store")

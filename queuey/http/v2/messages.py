@@ -57,7 +57,7 @@ class V2Messages:
         stored = stored_json(queue.settings.consistency, self.durable())
         request.traced.begin(SEND)
         if key is None:
-            addresses = await self.exchange.append(queue, drafts)
+            addresses = await self.exchange.add(queue, drafts)
             request.traced.sent(drafts, addresses, single=len(drafts) == 1)
             answer_stored(request, addresses, stored, duplicate=False)
             return
