@@ -19,6 +19,7 @@ from queuey.http.limits import STOPPING, TIMEOUT, TOO_LARGE, Limits, Refusal, Re
 from queuey.http.outgoing import Outgoing, Transport
 from queuey.http.pieces import ClientGone
 from queuey.http.request import Hooks, Request
+from queuey.http.sending import Turn, quickest
 
 READ_AHEAD: Final = 64 * 1024
 """Bytes that may wait for a handler before no more are read."""
@@ -43,6 +44,7 @@ class House(Protocol):
     forwarded: Sequence[Network]
     leaving: bool
     draining: bool
+    turn: Turn
 
     def arrived(self, channel: Channel) -> None:
         """Learn that it is open."""
@@ -107,7 +109,7 @@ class Channel(protocol.Protocol):
         """Greet a new connection."""
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
-        self._wire = cast(Transport, self.transport)
+        self._wire = quickest(cast(Transport, self.transport), self.site.turn)
         self._peer_address = self._wire.getPeer()
         self._host_address = self._wire.getHost()
         self._know_peer()

@@ -69,11 +69,14 @@ def credentials(request: Request) -> list[Credential]:
     :raise InvalidRequest: where there are more than ``MAX_CREDENTIALS``.
     """
     header = single_header(request, "Authorization", "surrogateescape")
+    if header is None:
+        return []
     found = []
-    for part in header.split(";") if header else ():
+    for part in header.split(";"):
         scheme, _, value = part.strip().partition(" ")
-        if scheme and value.strip():
-            found.append(Credential(scheme.lower(), value.strip(), request.application or "", request.client_host))
+        value = value.strip()
+        if scheme and value:
+            found.append(Credential(scheme.lower(), value, request.application or "", request.client_host))
     if len(found) > MAX_CREDENTIALS:
         raise InvalidRequest({"BadRequest": f"The header Authorization has more than {MAX_CREDENTIALS} credentials."})
     return found
@@ -159,8 +162,11 @@ def drafts(request: Request, partitions: int, ttl: int) -> list[Draft]:
     media_type, _, options = (content_type or "").partition(";")
     if media_type.strip().lower() == _JSON:
         return _batch(request.body, options, partitions, ttl)
+    body, plain = request.body, b"x-ttl" not in request.fields and b"x-partition" not in request.fields
+    if plain and body and body.isascii():
+        return [Draft(Content(body, content_type), ttl)]  # most are so, and nothing can be wrong with them
     given = _headers(request)
-    content = _content(given, request.body, content_type)
+    content = _content(given, body, content_type)
     draft = Draft(content, given.number("ttl", 1, MAX_TTL) or ttl, given.number("partition", 1, partitions))
     given.check()
     return [draft]

@@ -28,6 +28,7 @@ from queuey.http.forwarded import Network
 from queuey.http.limits import OVERLOADED, STOPPING, AccessLine, Limits, Refusal, render_refusal
 from queuey.http.pieces import BrokenBody, ClientGone
 from queuey.http.request import Hooks, Render, Request
+from queuey.http.sending import Turn
 from queuey.interfaces import ITraces
 
 __all__ = [
@@ -54,6 +55,7 @@ class Site(ServerFactory[Channel]):
     :ivar forwarded: the proxies whose X-Forwarded-For is believed; may be replaced, for new connections.
     :ivar leaving: whether each connection ends with its next answer, which says so; may be set. New ones are taken.
     :ivar draining: whether nothing new is begun any more.
+    :ivar turn: what is to be done at the end of the reactor's turn.
     """
 
     noisy = False
@@ -96,6 +98,7 @@ class Site(ServerFactory[Channel]):
         self.forwarded = forwarded
         self.leaving = False
         self.draining = False
+        self.turn = Turn(reactor)
         self.hooks = Hooks(reactor, resource, new_id, access, render, before_head, streams, counts, traces)
         self._channels: set[Channel] = set()
         self._ticking = False

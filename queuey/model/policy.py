@@ -121,9 +121,13 @@ class Policy:
 
     def write_terms(self, consistency: Consistency) -> WriteTerms:
         """The terms of a write to a queue of that consistency."""
-        return WriteTerms(
-            _WRITE[consistency], self.max_bytes, self.max_messages, self.max_queue_bytes, self.max_queue_messages
-        )
+        return self._terms[consistency]
+
+    @cached_property
+    def _terms(self) -> dict[Consistency, WriteTerms]:
+        """The terms of writes to queues of each consistency: they are asked for with every message."""
+        limits = (self.max_bytes, self.max_messages, self.max_queue_bytes, self.max_queue_messages)
+        return {consistency: WriteTerms(ack, *limits) for consistency, ack in _WRITE.items()}
 
     def read_ack(self, consistency: Consistency) -> Ack:
         """Whose word a read of a queue of that consistency waits for."""

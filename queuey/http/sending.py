@@ -1,0 +1,135 @@
+"""Sending what a turn of the reactor has made of answers, at its end, without a detour through the reactor.
+
+A transport of Twisted keeps what is written, asks the kernel to be told when the socket takes something, sends, and
+asks to be told no more: two calls of the kernel and a turn of the loop, which for small answers cost more than to send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from twisted.internet.interfaces import IAddress, IPushProducer, IReactorTime
+from twisted.internet.tcp import Connection
+
+from queuey.http.outgoing import Transport
+
+MOST: Final = 64 * 1024
+"""Bytes that are gathered for one connection; more is left to its transport, which asks to pause."""
+
+
+class Turn:
+    """What is to be done at the end of the reactor's turn; it costs one timer, however much that is."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._calls: list[Callable[[], None]] = []
+
+    def at_its_end(self, call: Callable[[], None]) -> None:
+        """Let something be done; it does not fail."""
+        if not self._calls:
+            self._clock.callLater(0, self._end)
+        self._calls.append(call)
+
+    def _end(self) -> None:
+        calls, self._calls = self._calls, []
+        for call in calls:
+            call()
+
+
+class Direct:
+    """A plain socket's transport, which gets only what the socket does not take at once.
+
+    Once the transport has had something of ours, all that follows goes that way as well, so that nothing overtakes it.
+    """
+
+    __slots__ = ("_behind", "_parts", "_size", "_transport", "_turn")
+
+    def __init__(self, transport: Connection, turn: Turn) -> None:
+        self._transport = transport
+        self._turn = turn
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._behind = False
+
+    def write(self, data: bytes) -> None:
+        """See Transport."""
+        if not self._behind:
+            self._size += len(data)
+            if not self._parts:
+                self._turn.at_its_end(self.send)
+            self._parts.append(data)
+            if self._size > MOST:
+                self._behind = True
+                self.send()
+        else:
+            self._transport.write(data)
+
+    def send(self) -> None:
+        """Send what was gathered."""
+        if not self._parts:
+            return
+        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts.clear()
+        self._size = 0
+        transport = self._transport
+        if self._behind or not transport.connected:
+            transport.write(data)
+            return
+        sent = transport.writeSomeData(data)
+        if sent != len(data):
+            # What went wrong, if anything did, the transport finds out as well, and ends the connection.
+            self._behind = True
+            transport.write(data[sent:] if isinstance(sent, int) and sent > 0 else data)
+
+    def loseConnection(self) -> None:
+        """See Transport."""
+        self._leave()
+        self._transport.loseConnection()
+
+    def loseWriteConnection(self) -> None:
+        """Close this side once everything is sent."""
+        self._leave()
+        self._transport.loseWriteConnection()
+
+    def abortConnection(self) -> None:
+        """See Transport."""
+        self._parts.clear()
+        self._behind = True
+        self._transport.abortConnection()
+
+    def _leave(self) -> None:
+        """Send what was gathered, and leave it to the transport what becomes of all that is written from now on."""
+        self.send()
+        self._behind = True
+
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
+        """See Transport."""
+        self._transport.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """See Transport."""
+        self._transport.unregisterProducer()
+
+    def pauseProducing(self) -> None:
+        """See Transport."""
+        self._transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """See Transport."""
+        self._transport.resumeProducing()
+
+    def getPeer(self) -> IAddress:
+        """See Transport."""
+        return self._transport.getPeer()  # type: ignore[no-any-return]
+
+    def getHost(self) -> IAddress:
+        """See Transport."""
+        return self._transport.getHost()  # type: ignore[no-any-return]
+
+
+def quickest(transport: Transport, turn: Turn) -> Transport:
+    """The quickest way to write to a transport; what is no plain socket, or is TLS, has only its own."""
+    if isinstance(transport, Connection) and not transport.TLS:
+        return Direct(transport, turn)
+    return transport

@@ -1,0 +1,154 @@
+"""What is sent at the end of a turn, and in which order, whatever a socket takes at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import repeat
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.error import ConnectionLost
+from twisted.internet.main import CONNECTION_LOST
+from twisted.internet.task import Clock
+from twisted.internet.tcp import Connection
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey.http.sending import MOST, Direct, Turn, quickest
+
+
+class Socket(Connection):
+    """A socket in memory, which takes so many bytes each time, and what its transport would do.
+
+    :ivar sent: what the socket has taken.
+    :ivar left: what the transport was given.
+    :ivar calls: all that was done, in its order.
+    """
+
+    connected = 1
+
+    def __init__(self, room: Iterator[int | ConnectionLost]) -> None:
+        self.room = room
+        self.sent = b""
+        self.left = b""
+        self.calls: list[str] = []
+
+    def writeSomeData(self, data: bytes) -> int | ConnectionLost:
+        self.calls.append("send")
+        room = next(self.room)
+        if isinstance(room, ConnectionLost):
+            return room
+        self.sent += data[:room]
+        return min(room, len(data))
+
+    def write(self, data: bytes) -> None:
+        self.calls.append("write")
+        self.left += data
+
+    def loseConnection(self) -> None:
+        self.calls.append("lose")
+
+    def loseWriteConnection(self) -> None:
+        self.calls.append("half")
+
+    def abortConnection(self) -> None:
+        self.calls.append("abort")
+
+
+class DirectTests(SynchronousTestCase):
+    def make(self, *room: int | ConnectionLost) -> None:
+        self.clock = Clock()
+        self.socket = Socket(iter(room) if room else repeat(1 << 30))
+        self.direct = Direct(self.socket, Turn(self.clock))
+
+    def test_one_send_a_turn(self) -> None:
+        """What comes in one turn is one send at its end."""
+        self.make()
+        for turn in (b"ab", b"cd"):
+            self.direct.write(turn[:1])
+            self.direct.write(turn[1:])
+            self.assertFalse(self.socket.sent.endswith(turn))
+            self.clock.advance(0)
+            self.assertTrue(self.socket.sent.endswith(turn))
+        self.assertEqual((self.socket.sent, self.socket.left, self.socket.calls), (b"abcd", b"", ["send", "send"]))
+
+    def test_many_connections_of_one_turn(self) -> None:
+        """One timer serves all of them."""
+        clock = Clock()
+        turn, sockets = Turn(clock), [Socket(repeat(1)) for _ in range(5)]
+        for socket in sockets:
+            Direct(socket, turn).write(b"x")
+        self.assertEqual(len(clock.getDelayedCalls()), 1)
+        clock.advance(0)
+        self.assertEqual([socket.sent for socket in sockets], [b"x"] * 5)
+
+    def test_a_socket_that_is_full(self) -> None:
+        """What it does not take is the transport's, and so is all that follows."""
+        for room in (0, 1, 2):
+            self.make(room)
+            self.direct.write(b"abc")
+            self.clock.advance(0)
+            self.direct.write(b"def")
+            self.clock.advance(0)
+            self.assertEqual((self.socket.sent, self.socket.left), (b"abc"[:room], b"abcdef"[room:]))
+
+    def test_a_socket_that_is_broken(self) -> None:
+        """The transport is given everything, and finds out for itself."""
+        self.make(CONNECTION_LOST)
+        self.direct.write(b"abc")
+        self.clock.advance(0)
+        self.assertEqual((self.socket.sent, self.socket.left), (b"", b"abc"))
+
+    def test_a_connection_that_is_lost(self) -> None:
+        """Nothing is sent on it: its number may be another's by then."""
+        self.make()
+        self.direct.write(b"abc")
+        self.socket.connected = 0
+        self.clock.advance(0)
+        self.assertEqual((self.socket.sent, self.socket.calls), (b"", ["write"]))
+
+    def test_much(self) -> None:
+        """Of much that comes in one turn nothing is kept: the transport has it, and asks to pause."""
+        self.make()
+        self.direct.write(b"a")
+        self.direct.write(b"b" * MOST)
+        self.direct.write(b"c")
+        self.assertEqual((self.socket.sent, self.socket.left), (b"", b"a" + b"b" * MOST + b"c"))
+
+    def test_the_end(self) -> None:
+        """Whoever closes has sent everything before, and nothing is sent past the transport after that."""
+        for close, called in ((Direct.loseConnection, "lose"), (Direct.loseWriteConnection, "half")):
+            self.make()
+            self.direct.write(b"abc")
+            close(self.direct)
+            self.direct.write(b"late")
+            self.clock.advance(0)
+            self.assertEqual((self.socket.sent, self.socket.calls), (b"abc", ["send", called, "write"]))
+
+    def test_cut(self) -> None:
+        """Whoever cuts a connection sends nothing more."""
+        self.make()
+        self.direct.write(b"abc")
+        self.direct.abortConnection()
+        self.direct.write(b"late")
+        self.clock.advance(0)
+        self.assertEqual((self.socket.sent, self.socket.calls), (b"", ["abort", "write"]))
+
+    @given(st.lists(st.tuples(st.binary(max_size=9), st.booleans())), st.lists(st.integers(0, 12)))
+    def test_order(self, written: list[tuple[bytes, bool]], room: list[int]) -> None:
+        """Whatever is written, and whatever the socket takes, arrives in its order."""
+        self.make(*room, *repeat(0, len(written) + 1))
+        for data, ends in written:
+            self.direct.write(data)
+            if ends:
+                self.clock.advance(0)
+        self.clock.advance(0)
+        self.assertEqual(self.socket.sent + self.socket.left, b"".join(data for data, _ in written))
+
+    def test_whose_sockets(self) -> None:
+        """Only a plain socket's own transport: what is wrapped around one, as TLS is, does more than to send."""
+        turn, plain, secure, other = Turn(Clock()), Socket(repeat(1)), Socket(repeat(1)), StringTransport()
+        secure.TLS = True
+        self.assertIsInstance(quickest(plain, turn), Direct)
+        self.assertIs(quickest(secure, turn), secure)
+        self.assertIs(quickest(other, turn), other)
