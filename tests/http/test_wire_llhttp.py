@@ -1,0 +1,115 @@
+"""The door beside llhttp, the parser of Node.js, by httptools: another strict reader, which nobody here has written.
+
+What both take for requests must be the same ones, however the bytes come. Which of them refuses more is not the same:
+where llhttp reads on behind what the door has refused, that is the door's strictness, and where llhttp ends first
+nothing is smuggled either.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.http.corpus import CASES, CHUNKED, END, HOST, SMUGGLED, Outcome, Seen, post
+from tests.http.test_smuggling import PIECES, SPLINTERS, DoorOfTargets
+
+FIELDS = st.sampled_from(
+    [HOST, b"A: b\r\n", b"A:\tb c \r\n", b"Content-Length: 5\r\n", b"content-length:0\r\n", CHUNKED, b"Expect: x\r\n",
+     b"Connection: close\r\n", b"connection: Keep-Alive, x\r\n", b"X-Long: " + b"y" * 300 + b"\r\n"]
+)  # fmt: skip
+LINES = st.sampled_from(
+    [b"GET / HTTP/1.1\r\n", b"POST /a?b=c%20d HTTP/1.1\r\n", b"HEAD /h HTTP/1.0\r\n", b"PUT http://a/b HTTP/1.1\r\n",
+     b"OPTIONS * HTTP/1.1\r\n", b"DELETE /\xc3 HTTP/1.1\r\n", b"PATCH /%C3%A4 HTTP/1.1\r\n"]
+)  # fmt: skip
+BODIES = st.sampled_from([b"", b"hello", b"5\r\nhello\r\n" + END, b"2;x=y\r\nhi\r\n3\r\nyou\r\n" + END, END])
+REQUESTS = st.builds(
+    lambda line, fields, body: line + b"".join(fields) + b"\r\n" + body, LINES, st.lists(FIELDS, max_size=5), BODIES
+)
+STREAMS = st.lists(st.one_of(REQUESTS, PIECES, SPLINTERS), max_size=6).map(b"".join)
+
+
+class Reader:
+    """What llhttp makes of a connection.
+
+    :ivar seen: the requests that came to their end.
+    :ivar ended: whether it reads no more.
+    """
+
+    def __init__(self) -> None:
+        self.seen: list[Seen] = []
+        self.ended = False
+        self._parser = HttpRequestParser(self)
+        self._target = self._body = b""
+
+    def read(self, data: bytes) -> None:
+        """Take what has come."""
+        if not self.ended:
+            try:
+                self._parser.feed_data(data)
+            except HttpParserUpgrade:
+                # It leaves the connection to another protocol, which the door never does, and takes no body before.
+                self.seen.pop()
+                self.ended = True
+            except HttpParserError:
+                self.ended = True
+
+    def on_message_begin(self) -> None:
+        self._target = self._body = b""
+
+    def on_url(self, part: bytes) -> None:
+        self._target += part
+
+    def on_body(self, part: bytes) -> None:
+        self._body += part
+
+    def on_message_complete(self) -> None:
+        self.seen.append((self._parser.get_method(), self._target, self._body))
+
+
+def by_llhttp(*pieces: bytes) -> Reader:
+    """What llhttp makes of bytes that come in pieces."""
+    reader = Reader()
+    for piece in pieces:
+        reader.read(piece)
+    return reader
+
+
+class SameRequestsTests(SynchronousTestCase):
+    def check(self, data: bytes, theirs: Reader) -> int:
+        """The requests that both have read are the same ones; how many that were."""
+        ours, _ = DoorOfTargets().see(data)
+        both = min(len(ours), len(theirs.seen))
+        self.assertEqual(list(ours[:both]), theirs.seen[:both], repr(data))
+        return both
+
+    def test_corpus(self) -> None:
+        """The smuggling corpus; of what the door takes whole, llhttp takes nearly all too, so that much is compared."""
+        taken = agreed = 0
+        for case in CASES:
+            both = self.check(case.data, by_llhttp(case.data))
+            if case.outcome is Outcome.KEPT:
+                taken += 1
+                agreed += both == len(case.seen)
+        self.assertGreater(taken, 20)
+        self.assertGreater(agreed, taken * 0.8)
+
+    @given(STREAMS, st.lists(st.integers(min_value=0, max_value=600), max_size=6))
+    def test_random_streams(self, data: bytes, cuts: list[int]) -> None:
+        """Requests good and bad, in any order, which llhttp reads in pieces."""
+        places = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
+        self.check(data, by_llhttp(*(data[start:stop] for start, stop in pairwise(places))))
+
+    def test_good_requests(self) -> None:
+        """Requests that nobody doubts are read to the end by both."""
+        good = [SMUGGLED, post(b"Content-Length: 5\r\n", b"hello"), post(CHUNKED, b"5\r\nhello\r\n" + END), SMUGGLED]
+        self.assertEqual(self.check(b"".join(good), by_llhttp(*good)), len(good))
+
+    def test_a_reader_that_is_fooled(self) -> None:
+        """A reader that finds another request where the door finds a body would be noticed."""
+        data = post(b"Content-Length: %d\r\n" % len(SMUGGLED), SMUGGLED)
+        fooled = by_llhttp(data.replace(b"Content-Length", b"Content-Xength"))
+        self.assertRaises(self.failureException, self.check, data, fooled)
