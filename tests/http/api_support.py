@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey import config
 from queuey.http.problems import CODES
-from queuey.interfaces import IStore, IWeb
+from queuey.interfaces import IStore, ITraces, IWeb
 from queuey.logs import open_log
 from queuey.service.assembly import House, assemble
 from queuey.storage.caching import CachedStore
@@ -50,6 +50,7 @@ class ApiTestCase(SynchronousTestCase):
     """Sends requests to a house of its own."""
 
     settings = SETTINGS
+    traces: ITraces | None = None
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -73,7 +74,7 @@ class ApiTestCase(SynchronousTestCase):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(settings)
         log = open_log(None, "text", "info", 2, self.clock.seconds)
-        return assemble(config.load(file), self.clock, self.clock.seconds, self.store, log, self.make_web)
+        return assemble(config.load(file), self.clock, self.clock.seconds, self.store, log, self.make_web, self.traces)
 
     def ask(self, method: str, path: str, headers: Fields = OWNER, body: bytes | None = None) -> Response:
         """Send a request; its answer must be JSON."""

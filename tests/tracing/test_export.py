@@ -7,10 +7,15 @@ from collections.abc import Sequence
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
 
-from queuey.tracing.export import Losses, Reasons, _Bounded, _Counted
+from queuey.config import TracingSettings
+from queuey.interfaces import ITraces
+from queuey.tracing import make_traces
+from queuey.tracing.export import Export, Exporting, Losses, Reasons, _Bounded, _Counted
 from tests.logs.support import Events
 
 
@@ -41,6 +46,21 @@ class Keeping(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         self.spans.append(span)
+
+
+class ExportTests(SynchronousTestCase):
+    """What the rest of the house sees of it."""
+
+    def test_it_is_what_is_promised(self) -> None:
+        """It has the methods of its interface, and shows no header field of the collector's."""
+        settings = Exporting("http://127.0.0.1:4318/v1/traces", (("X-Key", "a-secret"),), "queuey", 1.0, 10, 1.0, 1.0)
+        self.assertTrue(verifyObject(ITraces, Export(settings, Clock())))
+        self.assertNotIn("a-secret", repr(settings))
+
+    def test_only_where_it_is_asked_for(self) -> None:
+        """Without an endpoint there is nothing."""
+        self.assertIsNone(make_traces(TracingSettings(), Clock()))
+        self.assertIsInstance(make_traces(TracingSettings(endpoint="http://127.0.0.1:1/t"), Clock()), Export)
 
 
 class LossTests(SynchronousTestCase):
