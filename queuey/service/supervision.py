@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Mapping
 from typing import Final
 
@@ -22,6 +23,9 @@ LONGEST: Final = 10.0
 
 EXTENSION: Final = 3 * LONGEST
 """Seconds for which the manager is asked to wait longer, with each beat of a daemon that stops."""
+
+MOST_UNSENT: Final = 20
+"""Datagrams that wait for a manager that is busy; of more, the oldest are of no use any more."""
 
 _log = EventLog(Logger(namespace="queuey.service"))
 
@@ -48,6 +52,7 @@ class Supervisor:
         self._call: IDelayedCall | None = None
         self._stopping = False
         self._complained = False
+        self._unsent: deque[bytes] = deque(maxlen=MOST_UNSENT)
 
     def ready(self, status: str) -> None:
         """The daemon serves."""
@@ -75,6 +80,8 @@ class Supervisor:
             lines.append(f"EXTEND_TIMEOUT_USEC={round(EXTENSION * 1e6)}")
         if lines:
             self._tell(*lines)
+        elif self._unsent:
+            self._send()
         self._call = self._clock.callLater(self._pause, self.beat)
 
     def end(self) -> None:
@@ -87,13 +94,22 @@ class Supervisor:
         self._call = None
 
     def _tell(self, *lines: str) -> None:
-        if not self._address:
-            return
-        text = "\n".join(line.replace("\n", " ") for line in lines)
+        if self._address:
+            text = "\n".join(line.replace("\n", " ") for line in lines)
+            self._unsent.append(text.encode("utf-8", "replace"))
+            self._send()
+
+    def _send(self) -> None:
+        """Send what was not sent yet; a manager that is busy has no room for it, and gets it with the next beat."""
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as told:
-                told.sendto(text.encode("utf-8", "replace"), self._address)
+                while self._unsent:
+                    told.sendto(self._unsent[0], self._address)
+                    self._unsent.popleft()
+        except BlockingIOError:
+            return
         except OSError as error:
+            self._unsent.clear()
             self._complain(error)
 
     def _complain(self, error: OSError) -> None:
