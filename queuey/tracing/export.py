@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from threading import Lock, Thread
@@ -100,12 +101,18 @@ class Reasons(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.last = "the collector does not take them"
+        # That all retries are over is said last, and what they failed with before.
+        self._said: deque[str] = deque(maxlen=2)
+
+    @property
+    def last(self) -> str:
+        """What was said last."""
+        return " ".join(self._said) or "the collector does not take them"
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep it."""
         with suppress(Exception):
-            self.last = record.getMessage()[:_REASON]
+            self._said.append(record.getMessage()[:_REASON])
 
 
 class _Counted(SpanExporter):

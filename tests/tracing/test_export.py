@@ -105,12 +105,15 @@ class LossTests(SynchronousTestCase):
         spans = [ReadableSpan("a"), ReadableSpan("b")]
         self.assertEqual(counted.export(spans), SpanExportResult.SUCCESS)
         inner.result = SpanExportResult.FAILURE
-        reasons.handle(logging.makeLogRecord({"msg": "status %s", "args": (503,), "levelno": logging.ERROR}))
+        self.assertEqual(reasons.last, "the collector does not take them")
+        for text in ("Away.", "Refused.", "All is over: %s"):
+            arguments = (503,) if "%" in text else ()
+            reasons.handle(logging.makeLogRecord({"msg": text, "args": arguments, "levelno": logging.ERROR}))
         self.assertEqual(counted.export(spans), SpanExportResult.FAILURE)
         inner.result = None
         self.assertRaises(OSError, counted.export, spans)
         self.assertEqual((counted.taken, self.losses.total), (6, 4))
-        self.assertEqual([event["reason"] for event in self.events.all], ["status 503"])
+        self.assertEqual([event["reason"] for event in self.events.all], ["Refused. All is over: 503"])
         counted.shutdown()
         self.assertTrue(inner.closed)
 
