@@ -164,6 +164,13 @@ def _copy_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="store_true",
         help="go on until the daemons of the first are stopped, copy what is left, and let the second be served from",
     )
+    copy.add_argument(
+        "--wait",
+        type=float,
+        default=180.0,
+        metavar="SECONDS",
+        help="how long a cluster may take to answer and to be ready (180: its tables may have to be made)",
+    )
     copy.add_argument("source", type=Path, metavar="FROM.ini", help="the settings of the store that is served from")
     copy.add_argument("target", type=Path, metavar="TO.ini", help="the settings of the store to make")
 
@@ -260,7 +267,7 @@ def _schema(arguments: argparse.Namespace, stdout: TextIO) -> int:
 def _copy(arguments: argparse.Namespace, stdout: TextIO) -> int:
     from queuey.cli import copying
 
-    copying.copy(copying.order(arguments.source, arguments.target, arguments.finish), stdout)
+    copying.copy(copying.order(arguments.source, arguments.target, arguments.finish, arguments.wait), stdout)
     return 0
 
 

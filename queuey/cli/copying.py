@@ -17,10 +17,10 @@ from twisted.python.failure import Failure
 from queuey import config
 from queuey.config import CassandraStorage, MemoryStorage, Storage
 from queuey.core.copying import Copying, Tally
-from queuey.deferreds import deferred
-from queuey.errors import ConfigurationError
+from queuey.deferreds import bounded, deferred
+from queuey.errors import ConfigurationError, Unavailable
 from queuey.interfaces import IHoldings, IKeeper
-from queuey.model.holdings import Size
+from queuey.model.holdings import MARK_KEY, Size
 from queuey.storage import make_holdings, make_keeper
 
 LINES: Final = 3.0
@@ -41,15 +41,17 @@ class Order:
     """What is to be copied.
 
     :ivar finish: whether to complete the copy once nobody serves from the source.
+    :ivar wait: seconds that the target may take to be ready.
     """
 
     source: Storage
     target: Storage
     finish: bool
+    wait: float
     files: tuple[Path, Path]
 
 
-def order(source: Path, target: Path, finish: bool) -> Order:
+def order(source: Path, target: Path, finish: bool, wait: float) -> Order:
     """What two files of settings say.
 
     :raise ConfigurationError: where they have mistakes, or name the same store.
@@ -61,7 +63,7 @@ def order(source: Path, target: Path, finish: bool) -> Order:
             raise ConfigurationError((f"{file}: [storage] backend: {text}",))
     if name_of(stores[0]) == name_of(stores[1]):
         raise ConfigurationError((f"{target}: [storage]: names the same store as {source}",))
-    return Order(*stores, finish, (source, target))
+    return Order(*stores, finish, wait, (source, target))
 
 
 def name_of(storage: Storage) -> str:
@@ -107,16 +109,27 @@ class _Run:
         try:
             target = make_keeper(self._order.target, self._reactor, time.time)
             try:
-                await target.opened()
+                await self._opened(target)
                 await self._copy(source, target)
             finally:
                 await target.close()
         finally:
             await source.close()
 
+    async def _opened(self, target: IKeeper) -> None:
+        """Wait until the target can be written to, for so long and no longer."""
+        try:
+            await bounded(target.opened(), self._order.wait, self._reactor, lambda: TimeoutError())
+        except TimeoutError:
+            try:
+                await target.state(MARK_KEY)  # which says what it waits for
+            except Unavailable as error:
+                raise Unavailable(f"{self._order.files[1]}: {error.text}") from None
+
     async def _copy(self, source: IHoldings, target: IKeeper) -> None:
         copying = Copying(source, target, self._sleep, lambda: uuid.uuid4().hex)
         await copying.begin(self._name)
+        self._say(f"copying {self._name} into {name_of(self._order.target)}")
         await self._follow(copying)
         if not self._order.finish:
             self._say(
@@ -132,7 +145,7 @@ class _Run:
             await self._sleep(POLL)
             await self._pass(copying)
         self._say("nobody serves from the source any more; what is left is copied")
-        passes = await self._told(copying, lambda: copying.complete(self._name))
+        passes = self._number + await self._told(copying, lambda: copying.complete(self._name))
         tally = copying.tally
         self._say(
             f"complete: {tally.queues} queues and {tally.looked} messages are the same on both sides, as pass {passes} "

@@ -24,13 +24,23 @@ CHOSEN = QueueSettings(QueueType.PUBLIC, 3, Consistency.STRONG, ("app:other",), 
 LIFE = 4711
 
 
-def queue(name: str = "kept", life: int = LIFE, version: str = "a", settings: QueueSettings = CHOSEN) -> Queue:
-    """A queue as another store may have it."""
-    return Queue("app", name, settings, life, version, from_seconds(START - 60))
-
-
 class KeeperContract(MessagesCase):
     """What every store promises that others are copied to. Its clock need not stand at that of the suites."""
+
+    application = "app"
+    life = LIFE
+
+    def apart(self, number: int) -> None:
+        """Use an application, lives and keys that no other test of the same store has."""
+        self.application, self.life = f"app-{number}", number * LIFE
+
+    def queue(self, name: str = "kept", life: int = 0, version: str = "a", settings: QueueSettings = CHOSEN) -> Queue:
+        """A queue as another store may have it.
+
+        :param life: how many lives after the first of this test.
+        """
+        created = from_seconds(self.subject.wall.seconds - 60)
+        return Queue(self.application, name, settings, self.life + life, version, created)
 
     @property
     def keeper(self) -> IKeeper:
@@ -69,26 +79,26 @@ class KeeperContract(MessagesCase):
 
     @contract
     async def test_a_queue_has_the_life_that_it_had(self) -> None:
-        standing = Standing(queue(), self.at(-3))
+        standing = Standing(self.queue(), self.at(-3))
         self.assertTrue(await self.keeper.keep_queue(standing))
         self.assertFalse(await self.keeper.keep_queue(standing))
-        self.assertEqual(await self.store.describe("app", ["kept"]), (standing.queue,))
-        self.assertEqual(await self.keeper.find("app", "kept"), standing)
-        self.assertIsNone(await self.keeper.find("app", "other"))
-        changed = Standing(queue(version="b", settings=QueueSettings(partitions=4)), self.at(-2))
+        self.assertEqual(await self.store.describe(self.application, ["kept"]), (standing.queue,))
+        self.assertEqual(await self.keeper.find(self.application, "kept"), standing)
+        self.assertIsNone(await self.keeper.find(self.application, "other"))
+        changed = Standing(self.queue(version="b", settings=QueueSettings(partitions=4)), self.at(-2))
         self.assertFalse(await self.keeper.keep_queue(changed))
-        self.assertEqual(await self.keeper.find("app", "kept"), changed)
+        self.assertEqual(await self.keeper.find(self.application, "kept"), changed)
 
     @contract
     async def test_another_life_ends_the_one_before(self) -> None:
         message = self.message(self.at(-5))
-        await self.kept(queue(), message)
-        self.assertTrue(await self.keeper.keep_queue(Standing(queue(life=LIFE + 1))))
-        self.assertEqual(await self.there(queue(), message), [])
-        self.assertEqual((await self.keeper.heads(queue(), 1, LOWEST, 10)).heads, ())
-        self.assertEqual(await self.there(queue(life=LIFE + 1), message), [])
-        self.assertTrue(await self.keeper.end_queue(queue(life=LIFE + 1)))
-        self.assertIsNone(await self.keeper.find("app", "kept"))
+        await self.kept(self.queue(), message)
+        self.assertTrue(await self.keeper.keep_queue(Standing(self.queue(life=1))))
+        self.assertEqual(await self.there(self.queue(), message), [])
+        self.assertEqual((await self.keeper.heads(self.queue(), 1, LOWEST, 10)).heads, ())
+        self.assertEqual(await self.there(self.queue(life=1), message), [])
+        self.assertTrue(await self.keeper.end_queue(self.queue(life=1)))
+        self.assertIsNone(await self.keeper.find(self.application, "kept"))
 
     @contract
     async def test_messages_are_as_they_were(self) -> None:
@@ -96,64 +106,64 @@ class KeeperContract(MessagesCase):
         old, due, later = self.message(self.at(-86_400)), self.message(self.at(-1), b"", 2), self.message(self.at(300))
         bare = Message(3, self.at(-2), Content(b"\0" * 3000), later.expires)
         ended = self.message(self.at(-3), lives=-1)
-        await self.kept(queue(), old, due, later, bare, ended)
-        self.assertEqual(await self.there(queue(), old, due, later, bare, ended), [old, due, later, bare])
-        self.assertEqual(await self.store.count(queue(), Ack.MAJORITY), 4)
+        await self.kept(self.queue(), old, due, later, bare, ended)
+        self.assertEqual(await self.there(self.queue(), old, due, later, bare, ended), [old, due, later, bare])
+        self.assertEqual(await self.store.count(self.queue(), Ack.MAJORITY), 4)
 
     @contract
     async def test_it_may_be_repeated_and_takes_the_place_of_what_is_there(self) -> None:
         first = self.message(self.at(-5), b"first")
         second = evolve(first, content=Content(b"second, which is longer"), expires=Ticks(first.expires + 1))
-        await self.kept(queue(), first)
-        await self.kept(queue(), second)
-        await self.kept(queue(), second)
-        self.assertEqual(await self.there(queue(), first), [second])
-        self.assertEqual(await self.keeper.remove(queue(), [Address(1, first.id)]), 1)
-        self.assertEqual(await self.there(queue(), first), [])
-        await self.kept(queue(), first)
-        self.assertEqual(await self.there(queue(), first), [first])
-        self.assertEqual(await self.store.count(queue(), Ack.MAJORITY), 1)
+        await self.kept(self.queue(), first)
+        await self.kept(self.queue(), second)
+        await self.kept(self.queue(), second)
+        self.assertEqual(await self.there(self.queue(), first), [second])
+        self.assertEqual(await self.keeper.remove(self.queue(), [Address(1, first.id)]), 1)
+        self.assertEqual(await self.there(self.queue(), first), [])
+        await self.kept(self.queue(), first)
+        self.assertEqual(await self.there(self.queue(), first), [first])
+        self.assertEqual(await self.store.count(self.queue(), Ack.MAJORITY), 1)
 
     @contract
     async def test_heads_are_told_in_pages(self) -> None:
         messages = [self.message(self.at(seconds)) for seconds in (-90_000, -20, -10, -5, 400, 900_000)]
-        await self.kept(queue(), *messages, self.message(self.at(-7), partition=2))
+        await self.kept(self.queue(), *messages, self.message(self.at(-7), partition=2))
         for limit in (1, 2, 3, 6, 100):
             found: list[Head] = []
             start: MessageId | None = LOWEST
             while start is not None:
-                heads = await self.keeper.heads(queue(), 1, start, limit)
+                heads = await self.keeper.heads(self.queue(), 1, start, limit)
                 bound = heads.rest
                 self.assertTrue(all(head.id >= start and (bound is None or head.id < bound) for head in heads.heads))
                 found += heads.heads
                 start = bound
             self.assertEqual(found, [Head(one.id, one.expires) for one in messages])
-        rest = await self.keeper.heads(queue(), 1, successor(messages[3].id), 100)
+        rest = await self.keeper.heads(self.queue(), 1, successor(messages[3].id), 100)
         self.assertEqual([head.id for head in rest.heads], [one.id for one in messages[4:]])
-        found_ones = await self.keeper.lookup(queue(), [Address(1, one.id) for one in messages])
+        found_ones = await self.keeper.lookup(self.queue(), [Address(1, one.id) for one in messages])
         self.assertEqual(found_ones.messages, tuple(messages))
 
     @contract
     async def test_a_write_that_was_answered_is_answered_so_again(self) -> None:
-        await self.keeper.keep_queue(Standing(queue()))
+        await self.keeper.keep_queue(Standing(self.queue()))
         message, asked = self.message(self.at(-5)), once(note="another")
         answer = KeptAnswer(
-            LIFE, asked.key, asked.digest, (Address(1, message.id),), "note", self.message(LOWEST).expires
+            self.life, asked.key, asked.digest, (Address(1, message.id),), "note", self.message(LOWEST).expires
         )
-        await self.keeper.keep(queue(), [message])
+        await self.keeper.keep(self.queue(), [message])
         self.assertEqual([await self.keeper.keep_answers([answer]) for _ in range(2)], [1, 0])
         self.assertEqual(await self.keeper.keep_answers([evolve(answer, key=b"ended", expires=Ticks(1))]), 0)
-        again = await self.store.append_once(queue(), [new(b"x")], TERMS, asked)
+        again = await self.store.append_once(self.queue(), [new(b"x")], TERMS, asked)
         self.assertEqual((again.addresses, again.note, again.duplicate), (answer.addresses, "note", True))
-        self.assertEqual(await self.store.count(queue(), Ack.MAJORITY), 1)
-        (told,) = await self.all(self.keeper.answers, 10)
+        self.assertEqual(await self.store.count(self.queue(), Ack.MAJORITY), 1)
+        (told,) = [one for one in await self.all(self.keeper.answers, 10) if one.incarnation == self.life]
         self.assertEqual(evolve(told, expires=answer.expires), answer)
         self.assertLess(abs(told.expires - answer.expires), 70 * SECOND)
 
     @contract
     async def test_all_queues_are_told(self) -> None:
         names = [f"queue-{number}" for number in range(7)]
-        lives = [queue(name, LIFE + number) for number, name in enumerate(names)]
+        lives = [self.queue(name, number) for number, name in enumerate(names)]
         for each in lives:
             await self.keeper.keep_queue(Standing(each))
         await self.keeper.end_queue(lives.pop(3))
@@ -168,7 +178,7 @@ class KeeperContract(MessagesCase):
         rest: str | None = None
         while True:
             page = await self.keeper.queues(rest, limit)
-            found += [standing.queue for standing in page.items if standing.queue.application == "app"]
+            found += [standing.queue for standing in page.items if standing.queue.application == self.application]
             if page.rest is None:
                 return found
             rest = page.rest
@@ -176,26 +186,30 @@ class KeeperContract(MessagesCase):
     @contract
     async def test_all_states_are_told(self) -> None:
         states = self.keeper.states
-        keys = {f"key {number}": f"version {number}" for number in range(7)}
+        keys = {f"{self.life} key {number}": f"version {number}" for number in range(7)}
         for key, version in keys.items():
             self.assertIs(await states.replace(key, None, b"value", version), Outcome.APPLIED)
-        self.assertIs(await states.replace("key 3", keys.pop("key 3"), None, "removed"), Outcome.APPLIED)
+        self.assertIs(
+            await states.replace(f"{self.life} key 3", keys.pop(f"{self.life} key 3"), None, "removed"), Outcome.APPLIED
+        )
         self.assertIs(await states.replace(MARK_KEY, None, b"value", "mark"), Outcome.APPLIED)
         for limit in (1, 2, 100):
             found = await self.all(self.keeper.state_keys, limit)
-            self.assertEqual((dict(found), len(found)), (keys, len(keys)))
-        state = await self.keeper.state("key 1")
+            mine = [item for item in found if item[0].startswith(f"{self.life} ")]
+            self.assertEqual((dict(mine), len(mine)), (keys, len(keys)))
+            self.assertNotIn(MARK_KEY, dict(found))
+        state = await self.keeper.state(f"{self.life} key 1")
         assert state is not None
         self.assertEqual((state.value, state.version), (b"value", "version 1"))
 
     @contract
     async def test_ids_go_on_from_where_they_were(self) -> None:
-        await self.keeper.keep_queue(Standing(queue()))
+        await self.keeper.keep_queue(Standing(self.queue()))
         ahead = Ticks(from_seconds(self.subject.wall.seconds) + SECOND // 2)
-        await self.keeper.keep_reach(Reach(ahead, LIFE + 10))
-        (id,) = await self.store.append(queue(), [new(b"x")], TERMS)
+        await self.keeper.keep_reach(Reach(ahead, self.life + 10))
+        (id,) = await self.store.append(self.queue(), [new(b"x")], TERMS)
         self.assertGreater(id, lower_bound(ahead))
         self.assertGreaterEqual((await self.keeper.reach()).stable, ticks_of(id))
         self.assertTrue(await self.keeper.seal())
-        made, _ = await self.store.create("app", "new", CHOSEN, None)
-        self.assertGreater(made.incarnation, LIFE + 10)
+        made, _ = await self.store.create(self.application, "new", CHOSEN, None)
+        self.assertGreater(made.incarnation, self.life + 10)
