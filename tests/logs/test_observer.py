@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
+from threading import Thread
 
 from twisted.logger import ILogObserver, Logger, LogLevel, LogPublisher
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from queuey.errors import ConfigurationError
 from queuey.logs import LEVELS, STYLES, EventLog, LogFile, LogObserver, open_log
+from queuey.model.counts import Counter
 from tests.logs.support import Events
 
 
@@ -224,6 +228,58 @@ class LossTests(LogTestCase):
     def test_a_descriptor_that_is_none(self) -> None:
         _, log = self.observer(LogFile(None, -1))
         log.info("lost", "x")
+
+
+class CountTests(LogTestCase):
+    """Lines are counted by their levels, as they are written or lost."""
+
+    def counted(self, observer: LogObserver) -> tuple[dict[tuple[str, ...], float], float]:
+        """The lines of each level, and those that were lost."""
+        lines, lost = observer.metrics
+        assert isinstance(lines, Counter)
+        assert isinstance(lost, Counter)
+        return lines.values, lost.values[()]
+
+    def test_what_is_written(self) -> None:
+        observer, log = self.open("info")
+        for _ in range(2):
+            log.info("one", "x")
+        log.debug("hidden", "x")
+        log.warn("two", "x")
+        log.failure("three", "x", Failure(ValueError()))
+        log.info("four", "{nothing}")
+        observer({"log_format": "without a level", "log_time": 0.0})
+        found, lost = self.counted(observer)
+        self.assertEqual((found[("warn",)], lost), (1, 0))
+        self.assertGreaterEqual(found[("info",)], 3)
+        self.assertEqual(sum(found.values()), len(re.findall(r"(?m)^[0-9]{4}-", self.path.read_text())))
+
+    def test_what_is_lost(self) -> None:
+        file = StingyFile()
+        observer = LogObserver(file, STYLES["text"](), "info", lambda: 0.0)
+        log = EventLog(Logger("queuey.test", observer=observer))
+        file.room = 0
+        for _ in range(3):
+            log.info("lost", "x")
+        self.assertEqual(self.counted(observer), ({}, 3))
+        file.room = None
+        log.error("found", "x")
+        self.assertEqual(self.counted(observer), ({("warn",): 1, ("error",): 1}, 3))
+
+    def test_from_many_threads(self) -> None:
+        observer = LogObserver(StingyFile(), STYLES["text"](), "info", lambda: 0.0)
+        log = EventLog(Logger("queuey.test", observer=observer))
+
+        def work() -> None:
+            for _ in range(500):
+                log.info("one", "x")
+
+        threads = [Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(self.counted(observer), ({("info",): 2000}, 0))
 
 
 class PublisherTests(LogTestCase):
