@@ -14,6 +14,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from queuey.errors import Unavailable
+from queuey.model.counts import Gauge
 from queuey.storage.cassandra.cluster.cql.session import CQLSession
 from queuey.storage.cassandra.cluster.layers import Bounds, Limits, layered
 from queuey.storage.cassandra.cluster.port import (
@@ -394,14 +395,28 @@ class TrioTests(ScriptedCase):
             self.assertEqual((await self.fails(Unavailable, self.write())).applied, "unknown")
             self.nodes.script.clear()
 
+    def connections(self) -> dict[str, float]:
+        """As they are counted; one to one of the nodes is the driver's own, by which it hears of the others."""
+        (metric,) = self.session.metrics
+        assert isinstance(metric, Gauge)
+        return {labels[0]: number for labels, number in metric.read().items()}
+
     async def test_a_node_that_has_gone(self) -> None:
+        every = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+        await self.until(lambda: sorted(self.connections().values()) == [1, 1, 2])
+        self.assertEqual(sorted(self.connections()), every)
         await self.nodes.nodes[1].stop()
+        await self.until(lambda: self.connections()["127.0.0.2"] == 0)
+        self.assertEqual(sorted(self.connections()), every)
         for _ in range(12):
             await self.write()
         await self.until(lambda: len(self.session.nodes()) == 2)
         self.assertNotIn(2, self.asked_nodes())
         self.nodes.nodes[1].start()
         await self.until(lambda: len(self.session.nodes()) == 3)
+        await self.until(lambda: self.connections()["127.0.0.2"] > 0)
+        await self.session.close()
+        self.assertEqual(self.connections(), {})
 
 
 class ConnectingTests(ScriptedCase):

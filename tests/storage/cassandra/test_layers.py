@@ -22,7 +22,7 @@ from queuey.storage.cassandra.cluster.layers import (
     layered,
 )
 from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Kind, Level, Statement, StatementRefused, Verdict
-from tests.counted import counted
+from tests.counted import counted, value
 from tests.storage.cassandra.fakes import NODE, Asked, FakeSession
 
 READ = Statement("SELECT", Kind.READ)
@@ -157,9 +157,16 @@ class BoundedTests(LayerCase):
     def numbers(self) -> list[Any]:
         return [asked.values[0][0] for asked in self.inner.asked]
 
+    def counts(self) -> tuple[float | None, float | None]:
+        """How many are under way, and how many wait, as it is told."""
+        metrics = self.session.metrics
+        names = "queuey_cassandra_requests_in_flight", "queuey_cassandra_requests_waiting"
+        return value(metrics, names[0]), value(metrics, names[1])
+
     def test_so_many_are_under_way_and_the_next_ones_wait_in_order(self) -> None:
+        self.assertEqual(self.counts(), (0, 0))
         answers = [self.ask(number=number) for number in range(5)]
-        self.assertEqual(self.numbers(), [0, 1])
+        self.assertEqual((self.numbers(), self.counts()), ([0, 1], (2, 3)))
         self.inner.answer("first")
         self.assertEqual(self.successResultOf(answers[0]), "first")
         self.assertEqual(self.numbers(), [0, 1, 2])
@@ -169,7 +176,7 @@ class BoundedTests(LayerCase):
         while self.inner.waiting:
             self.inner.answer("others")
         self.assertEqual([self.successResultOf(answer) for answer in answers[2:]], ["others"] * 3)
-        self.assertEqual(self.numbers(), [0, 1, 2, 3, 4])
+        self.assertEqual((self.numbers(), self.counts()), ([0, 1, 2, 3, 4], (0, 0)))
 
     def test_more_than_may_wait_are_refused(self) -> None:
         for _ in range(5):

@@ -11,6 +11,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
+from queuey.model.counts import Gauge
 from queuey.storage.cassandra.cluster.port import AccessRefused, Kind, Level, Node, Statement
 from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
 from queuey.storage.cassandra.cluster.thrift.calls import api
@@ -47,6 +48,12 @@ class PoolTests(SynchronousTestCase):
 
     def lines(self) -> list[int]:
         return [len(peer.lines) for peer in self.peers]
+
+    def connections(self, session: ThriftSession) -> dict[str, float]:
+        """As they are counted."""
+        (metric,) = session.metrics
+        assert isinstance(metric, Gauge)
+        return {labels[0]: number for labels, number in metric.read().items()}
 
     def addresses(self, session: ThriftSession) -> list[str]:
         return [node.address for node in session.nodes()]
@@ -171,9 +178,11 @@ class PoolTests(SynchronousTestCase):
 
     def test_a_node_that_dies_is_not_asked(self) -> None:
         session = self.connected()
+        self.assertEqual(self.connections(session), dict.fromkeys(["10.0.0.1", "10.0.0.2", "10.0.0.3"], CONNECTIONS))
         self.first.die()
         self.network.settle()
         self.assertEqual(self.addresses(session), ["10.0.0.2", "10.0.0.3"])
+        self.assertEqual(self.connections(session), {"10.0.0.1": 0, "10.0.0.2": CONNECTIONS, "10.0.0.3": CONNECTIONS})
         for _ in range(20):
             answer = session.execute(READ, (b"x",), Level.ONE)
             self.network.settle()
