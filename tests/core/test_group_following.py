@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.core.groups.directory import GroupChanges
 from queuey.core.groups.following import LONGEST, PAGE, RESTS, Followed, Following
 from queuey.core.queues import QueueChanges
-from queuey.errors import Unavailable
+from queuey.errors import NoSuchGroup, Unavailable
 from queuey.model.counts import Gauge
 from queuey.model.group import Action
 from queuey.model.group_pattern import GroupPattern, beginning, literal, matches, parse
@@ -226,6 +226,14 @@ class FailingTests(FollowingCase):
         self.post(b"2")
         self.round()
         self.assertEqual(self.told(), {"a/q/g": 2, "b/other/x": 0})
+
+    def test_one_that_ends_before_it_is_looked_at(self) -> None:
+        """Its lines go, though its name was still there."""
+        self.following.start()
+        self.assertEqual(self.told(), {"a/q/g": 0})
+        self.groups.lag = lambda queue, group: fail(NoSuchGroup("gone"))  # type: ignore[method-assign]
+        self.round()
+        self.assertEqual(self.told(), {})
 
     def test_defects(self) -> None:
         self.asked = lambda: fail(ZeroDivisionError("x"))

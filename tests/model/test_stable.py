@@ -108,6 +108,14 @@ class FlightsTests(Case):
         self.assertTrue(self.flights.end(second, 1))
         self.assertEqual((self.flights.least(B, 1), len(self.flights)), (None, 0))
 
+    def test_the_least_of_all(self) -> None:
+        self.assertIsNone(self.flights.oldest(1))
+        first = self.flights.begin([B, A], self.ids[:2], 0, 2)
+        self.flights.begin([A], self.ids[2:3], 0, 9)
+        self.assertEqual([self.flights.oldest(boot) for boot in (1, 2, 9)], [self.ids[0], self.ids[2], None])
+        self.flights.end(first, 1)
+        self.assertEqual(self.flights.oldest(1), self.ids[2])
+
     def test_a_write_that_is_over_twice(self) -> None:
         flight = self.flights.begin([A], self.ids[:1], 0, 2)
         self.assertEqual([self.flights.end(flight, 1), self.flights.end(flight, 1)], [True, False])

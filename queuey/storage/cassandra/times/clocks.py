@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from queuey.errors import Unavailable
 from queuey.logs import EventLog
-from queuey.model.clock import MEMORY, OtherClocks, Verdict
+from queuey.model.clock import OtherClocks, Verdict
 from queuey.model.counts import Gauge, Labels, gauge
 from queuey.model.lease import Lease, Terms
 from queuey.model.stable import Limits, PeerFrontEnd, Place
@@ -116,13 +116,12 @@ class ClockWatch(Keeper):
         self._said = ""
         self._off: frozenset[str] = frozenset()
         self._verdict = Verdict(False, "", ())
-        self._compared = 0.0
         self.metrics = (
             *self.metrics,
             gauge(
                 "queuey_clock_offset_seconds",
                 "Seconds by which the clock of this front end is ahead of the middle of the others.",
-                lambda: self._known().ahead,
+                lambda: self._verdict.ahead,
             ),
             Gauge(
                 "queuey_clock_peer_offset_seconds",
@@ -136,12 +135,8 @@ class ClockWatch(Keeper):
         """See Times."""
         return self._rules.stable(place, *self._clock.read(), slow, weak)
 
-    def _known(self) -> Verdict:
-        """What is known of the clocks, which is nothing after a while."""
-        return self._verdict if self._clock.read()[0] - self._compared <= MEMORY else Verdict(False, "", ())
-
     def _peers(self) -> Mapping[Labels, float]:
-        return {(name,): seconds for name, seconds in self._known().others}
+        return {(name,): seconds for name, seconds in self._verdict.others}
 
     def registry_age(self) -> float | None:
         """See Times."""
@@ -179,7 +174,7 @@ class ClockWatch(Keeper):
         await self._sightings.of_nodes()
         compared, now = self._clock.read()
         verdict = self._others.compare(compared, to_seconds(now) - compared)
-        self._verdict, self._compared = verdict, compared
+        self._verdict = verdict
         self._tell_of_others(verdict)
         if not verdict.right:
             self._rules.rest()
