@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.unix import Port
 from twisted.python.failure import Failure
 
-BACKLOG: Final = 65535
-"""Connections that may wait to be accepted, as far as the kernel allows (``net.core.somaxconn``).
-
-To adopt a socket Twisted listens on it anew, with a backlog of 50, which then holds for all who have the socket. They
-wait there while one daemon makes room for the next; how many may, is the business of who opened it, whose number is not
-to be had.
-"""
-
 
 class HeldPort(Port):
     """A local socket that is not ours.
 
-    A port of Twisted's takes the file for its own: it gives it the mode 666, removes it at its end, and shuts the
-    socket down for all who have it.
+    A port of Twisted's takes it for its own: it gives its file the mode 666 and removes it at its end, lets no more
+    than 50 connections wait from then on, and shuts the socket down for all who have it.
 
     :param held: listened on by whoever opened it.
     """

@@ -122,8 +122,6 @@ class Listeners:
         (port,) = found
         if isinstance(port, Failure):
             raise Unavailable(f"cannot listen on {description}: {_reason(port.value or OSError())}")
-        if isinstance(endpoint, AdoptedStreamServerEndpoint):
-            port.socket.listen(held.BACKLOG)
         return port  # type: ignore[no-any-return]
 
     def _listen_tls(self, reactor: Any, description: str, factory: IProtocolFactory) -> IListeningPort:

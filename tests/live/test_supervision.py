@@ -161,6 +161,9 @@ class NotifyTests(ManagedCase):
         """Nobody is told that it serves."""
         with socket.create_server(("127.0.0.1", self.port)):
             self.assertEqual(self.start().wait(), 1)
+        (self.folder / "data").write_text("this is no folder")
+        self.assertEqual(self.start().wait(), 1)
+        self.assertEqual(self.manager.values("STATUS"), ["opens the store"])
         self.assertEqual(self.manager.values("READY"), [])
 
 
