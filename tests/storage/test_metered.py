@@ -14,8 +14,10 @@ from zope.interface.verify import verifyObject
 from queuey.errors import NoSuchQueue, StorageFull, Unavailable
 from queuey.interfaces import IStateStore, IStore, Outcome, Promises
 from queuey.model.counts import Histogram, Metric, gauge
+from queuey.model.queue import QueueSettings
 from queuey.storage.metered import PING, MeteredStore
 from tests.contracts import merging, messages, once, putting, queues, states, timing
+from tests.contracts.reading import TERMS, new
 from tests.contracts.subject import Contract
 from tests.counted import counted, value
 from tests.storage.subjects import HeldSubject, MemorySubject
@@ -257,3 +259,19 @@ class UpTests(SynchronousTestCase):
         self.inner.answers[-1].callback(None)
         self.store.close()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class AgeTests(SynchronousTestCase):
+    """The stable time of a memory store."""
+
+    def test_a_clock_that_is_set_back(self) -> None:
+        """It falls behind what was stored; otherwise everything shows at once, however long ago it was."""
+        subject = MeteredMemorySubject()
+        self.addCleanup(subject.close)
+        queue, _ = self.successResultOf(subject.store.create("app", "q", QueueSettings(), None))
+        self.successResultOf(subject.store.append(queue, [new(b"x")], TERMS))
+        ages = []
+        for seconds in (100, -130):
+            subject.wall.seconds += seconds
+            ages.append(round(value(subject.store.metrics, "queuey_stable_time_age_seconds") or 0, 3))
+        self.assertEqual(ages, [0, -30])
