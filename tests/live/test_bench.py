@@ -38,6 +38,7 @@ PROGRAMS: Final = {
     "group_waits": ("50 0.2", "(at most 1.00)"),
     "identities": ("1 0.1", "(at least 0.95)"),
     "metering": ("1 0.1 20", "(at least 0.90)"),
+    "copy": ("2000", "messages/s copied"),
 }
 
 
