@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.python.failure import Failure
 
 from queuey.deferreds import deferred
-from queuey.errors import InvalidUpdate, NoSuchQueue, Unavailable
+from queuey.errors import BodyTooLarge, InvalidRequest, InvalidUpdate, NoSuchQueue, Unavailable
 from queuey.interfaces import IHoldings, IKeeper, Outcome
 from queuey.model.holdings import MARK_KEY, Mark, Page, Size, Standing, UnreadableMark, decode_mark
 from queuey.model.message import Address, Message
@@ -226,13 +226,28 @@ class Copying:
         while rest:
             part = await self._surely(partial(self._source.lookup, queue, rest))
             for batch in _batches(part.messages):
-                await self._surely(partial(self._target.keep, queue, batch))
+                await self._keep(queue, batch)
                 self.tally.messages += len(batch)
             rest = part.rest
         for start in range(0, len(changed.gone), BATCH):
             gone = changed.gone[start : start + BATCH]
             await self._surely(partial(self._target.remove, queue, gone))
             self.tally.removed += len(gone)
+
+    async def _keep(self, queue: Queue, batch: Sequence[Message]) -> None:
+        """Write some messages, one by one where together they are too much.
+
+        :raise InvalidUpdate: naming the one that the target can never have.
+        """
+        try:
+            await self._surely(partial(self._target.keep, queue, batch))
+        except (BodyTooLarge, InvalidRequest) as error:
+            if len(batch) == 1:
+                (one,) = batch
+                which = f'message {one.id.hex()}-{one.partition} of the queue "{queue.name}" of {queue.application}'
+                raise InvalidUpdate(f"The target cannot have the {which}: {error}") from error
+            for one in batch:
+                await self._keep(queue, [one])
 
     # States and answers
 

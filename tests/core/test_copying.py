@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.core.copying import BATCH, HEADS, WAITS, Copying
-from queuey.errors import InvalidUpdate, StorageFull, Unavailable
+from queuey.errors import BodyTooLarge, InvalidUpdate, StorageFull, Unavailable
 from queuey.interfaces import IHoldings, IKeeper
 from queuey.model.group_rows import state_key
 from queuey.model.holdings import MARK_KEY, Heads, Mark, Page
@@ -361,6 +361,23 @@ class InterruptedTests(CopyCase):
         full = cast(IKeeper, Interrupted(self.target, 1, lambda: StorageFull("It is full.")))
         self.failureResultOf(self.copying(target=full).run_pass(), StorageFull)
         self.assertEqual(self.slept, [])
+
+    def test_the_message_that_the_target_can_never_have_is_named(self) -> None:
+        """What is too much together only is written one by one."""
+        ids = self.append(b"one", b"large", b"two")
+        allowed = 1
+
+        def keep(queue: Queue, messages: Sequence[Message]) -> Deferred[None]:
+            if len(messages) > allowed or b"large" in bodies(messages):
+                return fail(BodyTooLarge("It is too large."))
+            return self.target.keep(queue, messages)
+
+        copying = self.copying(target=cast(IKeeper, Forgetful(self.target, keep=keep)))
+        text = str(self.failureResultOf(copying.run_pass(), InvalidUpdate).value)
+        self.assertIn(f'the message {ids[1].hex()}-1 of the queue "queue" of app: It is too large.', text)
+        self.result(self.store.remove(self.queue, [Address(1, ids[1])], Ack.MAJORITY))
+        self.finish(copying)
+        self.check_alike()
 
 
 class MutantTests(CopyCase):

@@ -86,7 +86,10 @@ class Ledger:
 
     async def read(self, key: bytes) -> Reservation | None:
         """The row of a key, the newest that was ever applied. Fails with ``Unavailable``."""
-        rows = await self._session.execute(self._read, (key,), Level.SERIAL)
+        return await self._row(key, Level.SERIAL)
+
+    async def _row(self, key: bytes, level: Level) -> Reservation | None:
+        rows = await self._session.execute(self._read, (key,), level)
         txn, digest, reserved, done, answer = rows[0] if rows else (None,) * 5
         if txn is None:
             return None
@@ -98,8 +101,7 @@ class Ledger:
         It is looked for at a majority first, which costs less than a lightweight transaction, and is enough where
         nobody else makes rows.
         """
-        rows = await self._session.execute(self._read, (key,), Level.QUORUM)
-        found = await self.read(key) if rows else None
+        found = await self._row(key, Level.QUORUM)
         if found is not None and (found.digest, found.done, found.answer) == (row.digest, True, row.answer):
             return False
         values = (seconds, row.txn, row.digest, row.reserved, row.answer, key)
