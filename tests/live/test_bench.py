@@ -39,6 +39,9 @@ PROGRAMS: Final = {
     "identities": ("1 0.1", "(at least 0.95)"),
     "metering": ("1 0.1 20", "(at least 0.90)"),
     "copy": ("2000", "messages/s copied"),
+    "processor": ("1 0.2 4", "(at least 1.60)"),
+    "lone": ("1 0.1", "(at most 1.30)"),
+    "idle": ("50", "(at most 1.00)"),
 }
 
 
