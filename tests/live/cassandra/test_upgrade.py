@@ -52,13 +52,15 @@ class UpgradeTests(FrontTestCase):
         self.assertIsNone(daemon.process.poll(), daemon.output())
         return daemon, ops
 
-    def ready(self, ops: int) -> bool:
+    @staticmethod
+    def ready(ops: int) -> bool:
+        """Whether a front end says that it is; one that is not there is not."""
         connection = http.client.HTTPConnection("127.0.0.1", ops, timeout=TIMEOUT)
         try:
             connection.request("GET", "/ready")
             answer = connection.getresponse()
             return bool(json.loads(answer.read())["ready"])
-        except ConnectionRefusedError:
+        except (OSError, http.client.HTTPException):
             return False
         finally:
             connection.close()
@@ -92,6 +94,7 @@ class UpgradeTests(FrontTestCase):
 
     @staticmethod
     def accepted(daemon: Managed) -> bool:
+        """Whether a front end has stored something."""
         return " access 201 POST /v1/queuey/q " in daemon.output()
 
     def check_stored(self, bodies: list[str]) -> None:
