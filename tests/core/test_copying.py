@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from shutil import copyfile
 from typing import Any, cast
 
 from attrs import evolve
@@ -11,8 +12,9 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from queuey.config import CassandraStorage, MemoryStorage, defaults
 from queuey.core.copying import BATCH, HEADS, WAITS, Copying
-from queuey.errors import BodyTooLarge, InvalidUpdate, StorageFull, Unavailable
+from queuey.errors import BodyTooLarge, ConfigurationError, InvalidUpdate, StorageFull, Unavailable
 from queuey.interfaces import IHoldings, IKeeper
 from queuey.model.group_rows import state_key
 from queuey.model.holdings import MARK_KEY, Heads, Mark, Page
@@ -21,10 +23,12 @@ from queuey.model.policy import Ack
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, lower_bound
 from queuey.model.window import Merge
-from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
+from queuey.storage import make_holdings, make_keeper
+from queuey.storage.sqlite import SQLiteSettings, SQLiteStore, files
 from queuey.storage.sqlite.holdings import SQLiteHoldings
 from tests.contracts.reading import TERMS, bodies, foreign_id, new, once
 from tests.contracts.subject import START, Wall
+from tests.storage.old_files import DATA
 from tests.storage.quick import quick_directory
 from tests.storage.runners import Inline
 from tests.storage.subjects import random_bits, versions
@@ -281,6 +285,32 @@ class BeginTests(CopyCase):
         self.result(self.begin())
         state = self.result(self.filled.states.read(MARK_KEY))
         self.assertEqual(state.value, Mark(NAME).encoded())
+
+
+class SourceTests(SynchronousTestCase):
+    """What can be copied."""
+
+    def test_a_store_of_an_older_schema(self) -> None:
+        folder = quick_directory(self)
+        copyfile(DATA / "schema-1.sqlite", folder / files.DATABASE)
+        error = self.assertRaises(Unavailable, SQLiteHoldings, folder, Wall(), Inline())
+        self.assertIn("has schema 1, and stores of schema 2 are copied: let a daemon of this version", str(error))
+
+    def test_no_store(self) -> None:
+        error = self.assertRaises(Unavailable, SQLiteHoldings, quick_directory(self), Wall(), Inline())
+        self.assertIn("is no store of Queuey", str(error))
+
+    def test_kinds_of_stores(self) -> None:
+        memory = MemoryStorage(1 << 20)
+        for make in (make_holdings, make_keeper):
+            error = self.assertRaises(ConfigurationError, make, memory, Clock(), Wall())
+            self.assertIn("kept in memory is known to its own daemon alone", str(error))
+        cluster = cast(CassandraStorage, defaults("cassandra"))
+        error = self.assertRaises(ConfigurationError, make_holdings, cluster, Clock(), Wall())
+        self.assertIn("a cluster is not copied from", str(error))
+        old = evolve(cluster, protocol="thrift")
+        error = self.assertRaises(ConfigurationError, make_keeper, old, Clock(), Wall())
+        self.assertIn("copy over cql", str(error))
 
 
 class Cut(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -28,7 +29,9 @@ KEYS = {"queues": ("app", "shard", "name"), "states": ("key",), "schema_state": 
 UPDATE = re.compile(r"UPDATE (\w+)\.(\w+)(?: USING TTL (\S+))? SET (.*?) WHERE (.*?) IF (.*)")
 DELETE = re.compile(r"DELETE FROM (\w+)\.(\w+) WHERE (.*?) IF (.*)")
 SELECT = re.compile(r"SELECT (.*?) FROM (\w+)\.(\w+) WHERE (.*?)(?: LIMIT (\S+))?")
-TERM = re.compile(r"(\w+) (=|>=|<|IN) (\S+)")
+WALK = re.compile(r"SELECT (?:DISTINCT )?(.*), token\((.*?)\) FROM \w+\.(\w+) WHERE token\(.*?\) > \? LIMIT \?")
+OF_CELL = re.compile(r"(WRITETIME|TTL)\((\w+)\)")
+TERM = re.compile(r"(\w+) (=|>=|>|<|IN) (\S+)")
 LITERALS = {"null": None, "true": True, "false": False}
 
 Term = tuple[str, str, Any]
@@ -119,6 +122,8 @@ class RowTables:
         error = self.refuse(statement, level)
         if error is not None:
             raise error
+        if walk := WALK.fullmatch(statement.text):
+            return self._walk(walk[1].split(", "), walk[2].split(", "), walk[3], *values)
         match = SELECT.fullmatch(statement.text)
         assert match is not None, statement.text
         columns, _, table, where, limit = match.groups()
@@ -129,6 +134,24 @@ class RowTables:
             return [(len(rows), sum(row.get("ended") is not None for row in rows))]
         most = len(rows) if limit is None else literal(limit, given)
         return [tuple(row.get(column) for column in columns.split(", ")) for row in rows[:most]]
+
+    def _walk(self, columns: list[str], keys: list[str], table: str, after: int, most: int) -> Sequence[Row]:
+        """Rows in the order of the tokens of some of their keys, each token once, as those of whole partitions are."""
+        found: dict[int, Row] = {}
+        for key, row in self._rows(table):
+            token = _token(*(row[name] for name in keys))
+            if token > after:
+                found[token] = (*(self._told(table, key, row, column) for column in columns), token)
+        return [found[token] for token in sorted(found)[:most]]
+
+    def _told(self, table: str, key: tuple[Any, ...], row: dict[str, Any], column: str) -> Any:
+        match = OF_CELL.fullmatch(column)
+        if match is None:
+            return row.get(column)
+        cell = self._table(table)[key].get(match[2])
+        if cell is None or row.get(match[2]) is None:
+            return None
+        return 1 if match[1] == "WRITETIME" or cell.ends is None else int(cell.ends - self.now())
 
     def _rows(self, table: str, terms: Sequence[Term] = ()) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
         """Rows whose keys are as they may be, in the order of those."""
@@ -206,7 +229,14 @@ def _holds(row: dict[str, Any], term: tuple[str, str, Any]) -> bool:
 def _is(found: Any, operator: str, value: Any) -> bool:
     if operator == "IN":
         return found in value
+    if operator == ">":
+        return bool(found > value)
     return bool(found == value if operator == "=" else found >= value if operator == ">=" else found < value)
+
+
+def _token(*key: Any) -> int:
+    """Where a partition is on the ring: anywhere, and always there."""
+    return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def _lose(verdict: Verdict) -> Verdict:

@@ -117,7 +117,7 @@ class StoreSubject:
     def _make(self) -> None:
         self.times = FakeTimes(self._now)
         registry = Registry(self.session, self.times, "ks", self.clock, self._versions, self._lives)
-        parts = Parts(
+        self.parts = parts = Parts(
             self.session,
             self.times,
             registry,

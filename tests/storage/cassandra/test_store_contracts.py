@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.contracts import machine, merging, messages, once, putting, queues, states, timing
+from queuey.storage.cassandra.holdings import CassandraKeeper, Tables
+from queuey.storage.cassandra.messages.store import Messages
+from tests.contracts import keeping, machine, merging, messages, once, putting, queues, states, timing
 from tests.contracts.subject import Contract
 from tests.storage.cassandra.store_support import StoreSubject
 
@@ -12,6 +16,19 @@ from tests.storage.cassandra.store_support import StoreSubject
 class StoreCase(Contract):
     def make_subject(self) -> StoreSubject:
         return StoreSubject()
+
+
+class KeeperTests(StoreCase, keeping.KeeperContract):
+    def make_subject(self) -> StoreSubject:
+        subject = StoreSubject()
+        tables, messages = Tables(subject.session, "ks"), cast(Messages, subject.parts.messages)
+        parts = subject.parts
+        self._keeper = CassandraKeeper(subject.store, tables, messages, parts.registry, subject.times, subject.advance)
+        return subject
+
+    @property
+    def keeper(self) -> CassandraKeeper:
+        return self._keeper
 
 
 class QueuesTests(StoreCase, queues.QueuesContract):
