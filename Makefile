@@ -1,7 +1,7 @@
 # Every command of a developer, and of whoever tries Queuey from a checkout; `make help` lists them.
 #
 # What `make test` runs, and what each part needs (tests/checks.py says more):
-#   unit, explored, live   a Python of 3.11-3.13; live also Debian's Chromium, see `make browser`
+#   unit, explored, live   a Python of 3.11-3.13; live also Debian's Chromium, see `make browser`, and `make promtool`
 #   coverage               unit, run before it
 #   cassandra              Java 17 and Maven; skipped where they are missing
 #   ruff, format, imports,
@@ -13,7 +13,7 @@ SHELL = /bin/sh
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: all run test test-one test-long browser cassandra cassandra-3.11 cassandra-trio cassandra-test run-cassandra
-.PHONY: histories docs bench clean help
+.PHONY: promtool histories docs bench clean help
 
 # The programs of bench/ that measure; the rest there helps them.
 BENCHES := post read batch sweep backup slow_readers million v2_post once ndjson cursors waits policies limits noisy groups group_waits identities metering copy processor lone idle
@@ -22,6 +22,9 @@ CASSANDRA_BENCHES := cassandra session
 
 # What `make test` installs besides: a browser, where the part that needs it is to run.
 BROWSER := $(if $(ONLY),$(if $(filter live,$(ONLY)),browser),browser)
+
+# The same for what evaluates alerts, which both parts need that make them fire.
+PROMTOOL := $(if $(ONLY),$(if $(filter live cassandra,$(ONLY)),promtool),promtool)
 
 # The same for servers of Cassandra.
 SERVERS := $(if $(ONLY),$(if $(filter cassandra,$(ONLY)),cassandra-test),cassandra-test)
@@ -50,7 +53,7 @@ $(READY): setup.py constraints.txt
 run: $(READY) ## serve the API with the built-in development settings; Ctrl-C stops it
 	@exec $(BIN)/twistd --nodaemon --pidfile= queuey
 
-test: $(READY) $(BROWSER) $(SERVERS) ## prove everything (ONLY="unit mypy" runs those parts alone)
+test: $(READY) $(BROWSER) $(PROMTOOL) $(SERVERS) ## prove everything (ONLY="unit mypy" runs those parts alone)
 	@exec $(BIN)/python -m tests.checks $(ONLY)
 
 test-one: $(READY) ## one module, class or method: make test-one T=tests.http.test_v1_queues
@@ -58,7 +61,7 @@ test-one: $(READY) ## one module, class or method: make test-one T=tests.http.te
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	    $(BIN)/python -b -m twisted.trial --temp-directory "$$folder/trial" $(T)
 
-test-long: $(READY) $(BROWSER) $(SERVERS) ## prove everything, with much more of what is random
+test-long: $(READY) $(BROWSER) $(PROMTOOL) $(SERVERS) ## prove everything, with much more of what is random
 	@exec env QUEUEY_LONG=1 $(BIN)/python -m tests.checks --long $(ONLY)
 
 histories: $(READY) ## break servers below consumer groups, and check all answers: STORE=sqlite|cassandra MINUTES=10 SEED=1
@@ -68,6 +71,9 @@ histories: $(READY) ## break servers below consumer groups, and check all answer
 
 browser: ## Debian's Chromium, for the tests in a browser: installed where this is Debian and root
 	@sh tests/live/browser/install.sh
+
+promtool: ## Prometheus' promtool, for the tests of alerts: fetched where this is Debian and root
+	@sh tests/live/alerts/install.sh
 
 # What it is set up from; the folder of the other version is none of these files.
 CASSANDRA := $(wildcard etc/cassandra/*.* etc/cassandra/cassandra etc/cassandra/nodetool etc/cassandra/trio)

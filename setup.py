@@ -38,12 +38,16 @@ TEST = [
     "mypy>=1.15",
     "mypy-zope>=1.0.11",
     "packaging>=24",
+    # Reads the expressions of alerts and of the dashboard, and the file that has the alerts.
+    "promql-parser>=0.12,<0.13",
+    "PyYAML>=6",
     "ruff>=0.11",
     # Asks a daemon everything that its own description allows, and what it forbids, and compares the answers.
     "schemathesis>=4.32,<5",
     # What it holds values against their schemas with; so do tests of the description.
     "jsonschema_rs",
     "setuptools>=77",
+    "types-PyYAML",
 ]
 DOCS = ["Sphinx>=8"]
 

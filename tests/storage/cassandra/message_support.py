@@ -66,7 +66,7 @@ class SimpleTimes:
         if self.late is not None:
             raise self.late
 
-    def lost(self, flight: Flight) -> None:
+    def lost(self, flight: Flight, late: bool = False) -> None:
         del self._flights[flight.number]
 
     def put(self, id: MessageId) -> None:

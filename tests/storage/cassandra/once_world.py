@@ -59,7 +59,7 @@ class PeerTimes(SimpleTimes):
     def landed(self, flight: Flight) -> None:
         self.front.landed(flight, self.boot())
 
-    def lost(self, flight: Flight) -> None:
+    def lost(self, flight: Flight, late: bool = False) -> None:
         self.front.lost(flight, self.boot())
 
     def stable(self, place: Place, slow: bool = False, weak: bool = False) -> MessageId:

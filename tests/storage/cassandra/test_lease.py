@@ -452,6 +452,8 @@ class CountsTests(Bench):
             self.refuses(lambda: front.keeper.landed(flight), "unknown")  # noqa: B023
         front.keeper.lost(front.keeper.begin([Wanted(HERE)], False))
         self.assertEqual(counted(front.keeper.metrics, "queuey_late_writes_total"), {(): 2})
+        front.keeper.lost(front.keeper.begin([Wanted(HERE)], False), late=True)
+        self.assertEqual(counted(front.keeper.metrics, "queuey_late_writes_total"), {(): 3})
 
     def test_a_clock_that_is_set(self) -> None:
         front = self.serving()

@@ -147,10 +147,17 @@ class Messages:
         :return: these, once it is acknowledged in time.
         """
         flight = self._times.begin(wanted, terms.ack is Ack.EVERY_CENTRE, terms.ack is Ack.ONE)
+        late = False
+
+        def give_up() -> Unavailable:
+            nonlocal late
+            late = True
+            return Unavailable("The write took too long to be promised.", applied="unknown")
+
         try:
-            await bounded(shield(send(flight)), flight.limit, self._clock, _too_slow)
+            await bounded(shield(send(flight)), flight.limit, self._clock, give_up)
         except BaseException as error:
-            self._times.lost(flight)
+            self._times.lost(flight, late)
             raise _as_word(error) from error
         self._times.landed(flight)
         return flight.ids
@@ -449,10 +456,6 @@ def _ended(queue: Queue) -> NoSuchQueue:
 def _check_partition(partition: int) -> None:
     if partition not in PARTITIONS:
         raise InvalidRequest({"partition": f"There can be no partition {partition}."})
-
-
-def _too_slow() -> Unavailable:
-    return Unavailable("The write took too long to be promised.", applied="unknown")
 
 
 def _as_word(error: BaseException) -> BaseException:

@@ -70,8 +70,11 @@ class Times(Protocol):
         :raise Unavailable: with ``applied="unknown"`` where that came too late to be promised.
         """
 
-    def lost(self, flight: Flight) -> None:
-        """The write failed, or nobody knows: it will not be answered as stored."""
+    def lost(self, flight: Flight, late: bool = False) -> None:
+        """The write failed, or nobody knows: it will not be answered as stored.
+
+        :param late: whether it was given up since it had taken too long.
+        """
 
     def put(self, id: MessageId) -> None:
         """A client stores a message under an id of its own: no id of ours may equal it, and where its time has come
@@ -344,7 +347,7 @@ class Keeper:
         self._trouble = Trouble()
         self._ready: Deferred[None] = Deferred()
         self._running: list[Deferred[None]] = []
-        self._late = Counter("queuey_late_writes_total", "Writes that were acknowledged too late to be promised.")
+        self._late = Counter("queuey_late_writes_total", "Writes that took too long to be promised.")
         self.metrics: tuple[Metric, ...] = (
             stable_time_age(lambda: rules.age(*clock.read())),
             self._late,
@@ -371,8 +374,10 @@ class Keeper:
             self._late.add()
             raise
 
-    def lost(self, flight: Flight) -> None:
+    def lost(self, flight: Flight, late: bool = False) -> None:
         """See Times."""
+        if late:
+            self._late.add()
         self._front.lost(flight, self._clock.read()[0])
 
     def put(self, id: MessageId) -> None:
