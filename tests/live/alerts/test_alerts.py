@@ -146,9 +146,11 @@ class DaemonAlertTests(DaemonCase):
         self.check_alert("QueueyFewDescriptors", calm, [few])
 
         self.assertTrue(call(self.to, "drain"))
-        self.check_alert("QueueyDrainLeftOn", calm, [scrape(self.ops)])
-        self.assertFalse(self.is_raised("QueueyNotReady", [*calm, scrape(self.ops)]))
+        drained = self.wait_for(lambda now: now.total("queuey_ready") == 0, "it is ready though it is drained")
+        self.check_alert("QueueyDrainLeftOn", calm, [drained])
+        self.assertFalse(self.is_raised("QueueyNotReady", [*calm, drained]))
         call(self.to, "undrain")
+        self.wait_for(lambda now: now.total("queuey_ready") == 1, "it is not ready though nobody drains it")
 
         self.replace_settings("[server]\n", "[server]\ndisk_floor = 1024TiB\n")
         self.reload()
