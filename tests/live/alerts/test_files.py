@@ -123,11 +123,14 @@ class RunbookTests(SynchronousTestCase):
             self.assertRegex(text, r"(?m)^   \$ \S", path.name)
 
     def test_pages_name_only_what_there_is(self) -> None:
-        """Metrics, and words of the log."""
+        """Metrics, words of the log, and methods of the operators' port."""
         there = known().metrics
         words = set(re.findall(r"(?m)^   \* - ``(.*)``$", (ROOT / "docs" / "log.rst").read_text(encoding="utf-8")))
+        methods = {row[0].strip("`") for row in rows((ROOT / "docs" / "rpc.rst").read_text(encoding="utf-8"), 4)}
         for path in self.pages():
             text = path.read_text(encoding="utf-8")
+            asked = set(re.findall(r"queuey ops\s(?:\s*--config \S+\s)?\s*([a-z][a-zA-Z.]+)", text))
+            self.assertEqual(asked - methods, set(), path)
             named = set(re.findall(r"\b(?:queuey|process|python)_[a-z0-9_]+\b", text))
             self.assertEqual({name for name in named if not any(one.startswith(name) for one in there)}, set(), path)
             grepped = {word for found in re.findall(r"grep -E ' \(([a-z|-]+)\) ' ", text) for word in found.split("|")}
