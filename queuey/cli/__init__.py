@@ -18,7 +18,8 @@ from typing import Final, TextIO
 from queuey import __version__, config
 from queuey.cli import ops
 from queuey.cli.restoring import Client, RestoringFailed, connect, restore_queue
-from queuey.config import CassandraStorage, MemoryStorage
+from queuey.config import CassandraStorage, MemoryStorage, values
+from queuey.config.mistakes import Mistake
 from queuey.errors import ConfigurationError, QueueyError
 from queuey.logs import printable
 from queuey.model.application import KEY_BYTES
@@ -27,6 +28,9 @@ from queuey.storage.sqlite.backup import Archive, back_up
 
 _LEAST_PRIORITY: Final = 19
 """Of a process, as nice(1) counts."""
+
+_LONGEST_WAIT: Final = 86400
+"""Seconds that a cluster may be waited for."""
 
 
 def run() -> int:
@@ -166,13 +170,20 @@ def _copy_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     copy.add_argument(
         "--wait",
-        type=float,
+        type=_wait,
         default=180.0,
         metavar="SECONDS",
         help="how long a cluster may take to answer and to be ready (180: its tables may have to be made)",
     )
     copy.add_argument("source", type=Path, metavar="FROM.ini", help="the settings of the store that is served from")
     copy.add_argument("target", type=Path, metavar="TO.ini", help="the settings of the store to make")
+
+
+def _wait(text: str) -> float:
+    try:
+        return values.seconds(0, _LONGEST_WAIT)(text, Path())
+    except Mistake as mistake:
+        raise argparse.ArgumentTypeError(f"{mistake}; allowed: 0 to {_LONGEST_WAIT} seconds") from None
 
 
 def _schema_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -21,7 +21,7 @@ from queuey.deferreds import bounded, deferred
 from queuey.errors import ConfigurationError, Unavailable
 from queuey.interfaces import IHoldings, IKeeper
 from queuey.model.holdings import MARK_KEY, Size
-from queuey.storage import make_holdings, make_keeper
+from queuey.storage import NOT_FROM_A_CLUSTER, ONLY_IN_MEMORY, make_holdings, make_keeper
 
 LINES: Final = 3.0
 """Seconds between two lines that tell how far a pass has come."""
@@ -54,13 +54,14 @@ class Order:
 def order(source: Path, target: Path, finish: bool, wait: float) -> Order:
     """What two files of settings say.
 
-    :raise ConfigurationError: where they have mistakes, or name the same store.
+    :raise ConfigurationError: where they have mistakes, name the same store, or stores that have no part in a copy.
     """
     stores = config.load(source).storage, config.load(target).storage
     for file, storage in zip((source, target), stores, strict=True):
         if isinstance(storage, MemoryStorage):
-            text = "what is kept in memory is known to its own daemon alone, and is neither copied nor copied to"
-            raise ConfigurationError((f"{file}: [storage] backend: {text}",))
+            raise ConfigurationError((f"{file}: [storage] backend: {ONLY_IN_MEMORY}",))
+    if isinstance(stores[0], CassandraStorage):
+        raise ConfigurationError((f"{source}: [storage] backend: {NOT_FROM_A_CLUSTER}",))
     if name_of(stores[0]) == name_of(stores[1]):
         raise ConfigurationError((f"{target}: [storage]: names the same store as {source}",))
     return Order(*stores, finish, wait, (source, target))

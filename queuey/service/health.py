@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from queuey.config import Settings, SQLiteStorage
+from queuey.config.values import size_text
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import IStore
@@ -99,7 +100,7 @@ async def _above(folder: Path, floor: int, free: Free) -> str:
         raise Unavailable(f"The file system of {folder} cannot be asked: {error.strerror}.") from None
     text = f"{found / _MEBIBYTE:.1f} MiB are free in {folder}"
     if found < floor:
-        raise Unavailable(f"{text}, and disk_floor is {floor / _MEBIBYTE:g} MiB.")
+        raise Unavailable(f"{text}, and disk_floor is {size_text(floor)}.")
     return f"{text}."
 
 

@@ -19,14 +19,16 @@ from queuey.storage.timed import TimedStore
 if TYPE_CHECKING:
     from queuey.storage.sqlite import SQLiteStore, Threads
 
-_ONLY_IN_MEMORY: Final = (
+ONLY_IN_MEMORY: Final = (
     "what is kept in memory is known to its own daemon alone, and ends with it: it is neither copied nor copied to"
 )
+"""Why such a store has no part in a copy."""
 
-_NOT_FROM_A_CLUSTER: Final = (
+NOT_FROM_A_CLUSTER: Final = (
     "a cluster is not copied from: an embedded store has no room for the numbers that lives of queues have there, "
     "which cursors and receipts name; nodetool makes snapshots of a cluster"
 )
+"""Why no copy is made from there."""
 
 _MULTICAST = 1 << 40
 """The bit that tells a random node from the address of a network card (RFC 9562, section 6.10)."""
@@ -86,8 +88,8 @@ def make_holdings(settings: Storage, reactor: Any, now: Callable[[], float]) -> 
 
         return SQLiteHoldings(settings.path, now, _threads(reactor))
     if isinstance(settings, MemoryStorage):
-        raise ConfigurationError((f"[storage] backend: {_ONLY_IN_MEMORY}",))
-    raise ConfigurationError((f"[storage] backend: {_NOT_FROM_A_CLUSTER}",))
+        raise ConfigurationError((f"[storage] backend: {ONLY_IN_MEMORY}",))
+    raise ConfigurationError((f"[storage] backend: {NOT_FROM_A_CLUSTER}",))
 
 
 def make_keeper(settings: Storage, reactor: Any, now: Callable[[], float]) -> IKeeper:
@@ -101,7 +103,7 @@ def make_keeper(settings: Storage, reactor: Any, now: Callable[[], float]) -> IK
 
         return make_cassandra_keeper(settings, reactor, now)
     if isinstance(settings, MemoryStorage):
-        raise ConfigurationError((f"[storage] backend: {_ONLY_IN_MEMORY}",))
+        raise ConfigurationError((f"[storage] backend: {ONLY_IN_MEMORY}",))
     store = _embedded(settings, reactor, now, True)
     store.open()
     return store.keeper()

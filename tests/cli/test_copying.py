@@ -51,6 +51,27 @@ class OrderTests(SynchronousTestCase):
             status, out, err = run("copy", str(source), str(target))
             self.assertEqual((status, out, err), (1, "", f"{error}\n"))
 
+    def test_cluster_is_no_source(self) -> None:
+        cluster = self.file("a.ini", "backend = cassandra")
+        target = self.file("b.ini", "backend = sqlite\npath = b")
+        error = self.assertRaises(ConfigurationError, order, cluster, target, False, 1.0)
+        self.assertTrue(
+            str(error).startswith(f"{cluster}: [storage] backend: a cluster is not copied from"), str(error)
+        )
+
+    def test_wait(self) -> None:
+        one, other = self.file("a.ini", "backend = sqlite\npath = a"), self.file("b.ini", "backend = sqlite\npath = b")
+        for wait, what in (
+            ("nan", "is not a number of seconds"),
+            ("inf", "is not a number of seconds"),
+            ("-1", "is not a number of seconds"),
+            ("86401", "is out of range"),
+        ):
+            status, out, err = run("copy", f"--wait={wait}", str(one), str(other))
+            self.assertEqual((status, out), (2, ""), wait)
+            words = f"argument --wait: '{wait}' {what}; allowed: 0 to 86400 seconds"
+            self.assertEqual(err.splitlines()[-1], f"queuey copy: error: {words}")
+
 
 class WordsTests(SynchronousTestCase):
     """Lines for whoever waits."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -253,7 +254,17 @@ class DiskAndTroubleTests(SynchronousTestCase):
             self.free = succeed(free)
             self.assertEqual(list(self.look()), ["disk"] if low else [], free)
         self.assertEqual(
-            self.look()["disk"].reason, f"0.0 MiB are free in {self.folder / 'data'}, and disk_floor is 3 MiB."
+            self.look()["disk"].reason, f"0.0 MiB are free in {self.folder / 'data'}, and disk_floor is 3MiB."
+        )
+
+    def test_floor_of_a_large_disk(self) -> None:
+        self.settings = attrs.evolve(
+            self.settings, server=attrs.evolve(self.settings.server, disk_floor=(4 << 40) + (1 << 20))
+        )
+        self.free = succeed(1 << 40)
+        self.assertEqual(
+            self.look()["disk"].reason,
+            f"1048576.0 MiB are free in {self.folder / 'data'}, and disk_floor is 4194305MiB.",
         )
 
     def test_disk_that_does_not_answer(self) -> None:

@@ -231,7 +231,7 @@ class CassandraStore:
         """Tell clients and, once, the log what is waited for."""
         if self._pace.stopped:
             return
-        self._door.shut = f"Storage is not ready: {text}."
+        self._door.shut = f"Storage is not ready: {text.removesuffix('.')}."
         kind = text.split(":")[0]
         if kind != self._told:
             self._told = kind

@@ -159,6 +159,7 @@ class StoreTests(SynchronousTestCase):
         opened = self.store.opened()
         self.go_on(1000)
         self.assertIn("waiting for Cassandra at 127.0.0.1:9042: Connection refused.", self.why())
+        self.assertNotIn("..", self.why())
         self.session.problem = None
         self.go_on(25)
         self.successResultOf(opened)
