@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.logger import globalLogPublisher
 
 from queuey.auth.application_key import ApplicationKeys
-from queuey.auth.buckets import Buckets
-from queuey.auth.signed_urls import MOST_RATES, SignedURLs
 from queuey.auth.users import Users
 from queuey.config import CassandraStorage, Settings
 from queuey.core.applications.owners import KeyOwners
@@ -29,34 +26,16 @@ from queuey.core.policies import GivenPolicies, Policies, StoredPolicies
 from queuey.core.queues import QueueDirectory
 from queuey.core.rates import RateLimits
 from queuey.core.waiting import Waits
-from queuey.http import rates
-from queuey.http.authorized import Gate
-from queuey.http.cors import Cors
 from queuey.http.counting import NOWHERE, Counts
-from queuey.http.errors import ErrorAnswers, render
-from queuey.http.ongoing import Ongoing
-from queuey.http.problems import code_of
-from queuey.http.root import make_root
-from queuey.http.v1 import V1
-from queuey.http.v2 import api, stream
-from queuey.http.v2.application import V2Application
-from queuey.http.v2.claims import V2Claims
-from queuey.http.v2.description import Description
-from queuey.http.v2.groups import V2Groups
-from queuey.http.v2.messages import V2Messages
-from queuey.http.v2.moving import V2Moving
-from queuey.http.v2.queues import V2Queues
-from queuey.http.v2.settlements import V2Settlements
-from queuey.http.v2.single import V2Single
-from queuey.http.v2.stream import V2Stream
-from queuey.http.wire import Limits, Refusal, Request, Site
+from queuey.http.wire import Site
 from queuey.interfaces import IStore, ITraces, IWeb
-from queuey.logs import LogObserver, access_logger
+from queuey.logs import LogObserver
 from queuey.model.counts import Metric, forget
 from queuey.ops.draining import Draining
 from queuey.ops.health import Health
 from queuey.ops.metrics.page import MetricsPage
 from queuey.ops.metrics.statsd import Statsd
+from queuey.service.clients import clients_site, limits, settle
 from queuey.service.following import following
 from queuey.service.health import free_bytes, liveness, readiness
 from queuey.service.in_force import InForce
@@ -135,22 +114,6 @@ def assemble(
     exchange = MessageExchange(store, policies, random.randrange, waits, rate_limits, settle(settings) > 0, received)
     groups = GroupExchange(store, policies, waits, now, os.urandom)
     users = Users(ApplicationKeys(owners.owner), settings.identities, web, reactor, now)
-    signatures = SignedURLs(owners.digests, owners.use, now, Buckets(reactor.seconds, MOST_RATES))
-    gate = Gate(
-        policies, users.accepted, signatures, directory, rate_limits, Ongoing(policies, reactor, exchange.as_it_is)
-    )
-    cors = Cors(policies.origins)
-    v1 = V1(directory, exchange, lambda: uuid.uuid4().hex)
-    v2 = (
-        V2Application(store, settle(settings), lambda: limits(in_force.settings)),
-        V2Queues(directory),
-        V2Messages(exchange, V2Stream(exchange), lambda: store.promises.survives_power_loss, now),
-        V2Single(exchange, now),
-        V2Groups(groups, now),
-        V2Claims(groups, exchange),
-        V2Settlements(groups),
-        V2Moving(groups),
-    )
     draining = Draining(reactor.seconds)
     pulse = Pulse(reactor)
     ready = readiness(
@@ -160,40 +123,22 @@ def assemble(
         lambda folder: in_thread(reactor, lambda: free_bytes(folder)),
         reactor,
     )
-    root = make_root(
-        (*v1.routes(), *api.routes(v2)),
-        api.open_routes(Description()),
-        gate,
-        cors,
+    site = clients_site(
+        in_force,
+        reactor,
+        now,
+        random,
         store,
-        ErrorAnswers(lambda: uuid.uuid4().hex),
-        lambda: draining.on,
-    )
-
-    def before_head(request: Request) -> None:
-        api.add_headers(request)
-        cors.add_headers(request)
-        rates.add_headers(request)
-
-    def refused(request: Request | None, refusal: Refusal) -> tuple[Mapping[str, str], bytes]:
-        if counts is not None:
-            counts.refused(None if request is None else request.application, code_of(refusal))
-        return render(request, refusal)
-
-    site = Site(
-        resource=root,
-        limits=limits(settings),
-        reactor=reactor,
-        now=now,
-        # Nobody needs to be kept from guessing these, and true randomness takes a call of the kernel each time.
-        new_id=lambda: f"{random.getrandbits(128):032x}",
-        forwarded=settings.server.forwarded,
-        access=access_logger(globalLogPublisher, now),
-        render=refused,
-        before_head=before_head,
-        streams=stream.wants,
-        counts=counts,
-        traces=traces,
+        owners,
+        policies,
+        users,
+        directory,
+        exchange,
+        groups,
+        rate_limits,
+        draining,
+        counts,
+        traces,
     )
     registry = Registry(
         stored, owners, store, in_force.given, not isinstance(settings.storage, CassandraStorage), now, new_key
@@ -239,26 +184,4 @@ def assemble(
     statsd = statsd_of(settings.metrics, metrics, reactor, look_around)
     return House(
         in_force, users, store, site, waits, log, ops, metrics, draining, ready, pulse, follows, statsd, traces
-    )
-
-
-def settle(settings: Settings) -> float:
-    """Seconds for which messages of a strong queue wait until readers of a range see them."""
-    storage = settings.storage
-    if not isinstance(storage, CassandraStorage):
-        return 0.0
-    wait = storage.write_timeout + storage.clock_skew if storage.frontends == "many" else 0.0
-    return wait + storage.base_delay
-
-
-def limits(settings: Settings) -> Limits:
-    """The limits of the door."""
-    server = settings.server
-    return Limits(
-        max_body=server.max_body,
-        max_header=server.max_header,
-        header_timeout=server.header_timeout,
-        request_timeout=server.request_timeout,
-        idle_timeout=server.idle_timeout,
-        max_connections=server.max_connections,
     )

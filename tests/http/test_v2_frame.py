@@ -13,7 +13,7 @@ from queuey.errors import StorageFull, Unavailable
 from queuey.http.v2.application import V2Application
 from queuey.interfaces import Promises
 from queuey.model.policy import Policy
-from queuey.service.assembly import settle
+from queuey.service.clients import settle
 from tests.http.api_support import KEY, OTHER, OWNER, SETTINGS, V2TestCase
 from tests.http.test_v1_refusals import Failing
 from tests.http.wire_support import Client, Connection, Response, encode_request
