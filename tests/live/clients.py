@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+from contextlib import closing
 from typing import Any
 from urllib.parse import urlencode
 
@@ -84,7 +85,10 @@ class Poster:
         return self
 
     def _run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)) as connection:
+            self._post_over(connection)
+
+    def _post_over(self, connection: http.client.HTTPConnection) -> None:
         number = 0
         while not self.stopped.is_set():
             body = f"{self.name}-{number}"
@@ -102,4 +106,3 @@ class Poster:
                 self.acknowledged.append((body, document["messages"][0]["key"]))
             else:
                 self.refused.append(answer.status)
-        connection.close()
