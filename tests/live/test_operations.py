@@ -23,8 +23,9 @@ from tests.live.test_readme import commands
 
 ENVIRONMENT = Path(sys.executable).parent.parent
 PAGE = ROOT / "docs" / "operations.rst"
-#: What changes the whole machine; test_wheel installs, and test_units does what systemd would.
-NOT_RUN = ("python3 -m venv ", "/opt/queuey/bin/pip ", "chown ", "systemctl ", "systemd-")
+#: What changes the whole machine, or is no part of Queuey; test_wheel installs, test_units does what systemd would, and
+#: tests.live.alerts read what promtool would.
+NOT_RUN = ("python3 -m venv ", "/opt/queuey/bin/pip ", "chown ", "systemctl ", "systemd-", "promtool ")
 #: The command at which the daemon starts.
 START = "systemctl enable --now queuey.service"
 MARK = "-- ended with "
@@ -34,10 +35,11 @@ class RecipeTests(LiveTestCase):
     """The commands, on a machine that is a folder."""
 
     def here(self, text: str) -> str:
-        """The same of this test's folder and port, and without the group that only an installed machine has."""
+        """The same of this test's folder and port, and without users and groups that only an installed machine has."""
         text = text.replace("/opt/queuey", str(ENVIRONMENT))
         moved = re.sub(r"(?<![\w.])/(?=(etc|run|var)/)", f"{self.folder}/", text)
-        return moved.replace(" -g queuey ", " ").replace(":5000", f":{self.port}")
+        moved = re.sub(r"( -[go] (queuey|prometheus))+ ", " ", moved).replace("runuser -u queuey -- ", "")
+        return moved.replace(":5000", f":{self.port}")
 
     def run_all(self, typed: list[str]) -> str:
         """Run commands in one shell; what they printed."""
@@ -54,7 +56,14 @@ class RecipeTests(LiveTestCase):
 
     def install(self, typed: list[str]) -> Path:
         """Do what comes before the start, and what the page says in words; the settings."""
-        for folder in ("etc/systemd/system", "etc/logrotate.d", "run/queuey", "var/lib", "var/log/queuey"):
+        for folder in (
+            "etc/systemd/system",
+            "etc/logrotate.d",
+            "etc/prometheus",
+            "run/queuey",
+            "var/lib",
+            "var/log/queuey",
+        ):
             (self.folder / folder).mkdir(parents=True)
         told = self.run_all(typed)
         (line,) = re.findall(r"(?m)^shop = sha256:[0-9a-f]{64}$", told)
@@ -88,10 +97,10 @@ class RecipeTests(LiveTestCase):
         chain = self.folder / "etc/queuey/chain.pem"
         chain.write_text((self.folder / "etc/queuey/certificate.pem").read_text())
         blocks = re.findall(r"(?m)^\.\. code-block:: ini\n\n((?:   .*\n|\n)+)", PAGE.read_text(encoding="utf-8"))
-        self.assertEqual(len(blocks), 2)
+        self.assertEqual(len(blocks), 4)
         for number, block in enumerate(blocks):
             file = self.folder / f"block{number}.ini"
-            file.write_text(re.sub(r"(?m)^   ", "", self.here(block)))
+            file.write_text(re.sub(r"(?m)^   ", "", self.here(block)).replace("sha256:...", f"sha256:{'0' * 64}"))
             self.assertEqual(len(config.load(file).server.http), 1)
 
 
