@@ -43,7 +43,9 @@ class Fault(Exception):
         """What is wrong, a line each."""
         data = self.error.get("data") or {}
         details = [f"{one['parameter']} {one['detail']}" for one in data.get("errors", ())]
-        return [f"{line} ({data.get('code', self.error.get('code'))})" for line in details or [self.error["message"]]]
+        code = data.get("code", self.error.get("code"))
+        lines = [f"{line} ({code})" for line in details or [self.error["message"]]]
+        return [*lines, "--token-file names the file that has it"] if code == "unauthorized" else lines
 
 
 class Connection(Protocol):

@@ -75,6 +75,8 @@ class CallTests(SynchronousTestCase):
         expected = ["ttl is out of range (invalid-parameters)", "x is no parameter (invalid-parameters)"]
         self.assertEqual(fault.lines, expected)
         self.assertEqual(Fault({"code": 7, "message": "No."}).lines, ["No. (7)"])
+        no_token = Fault({"code": -32600, "message": "No token.", "data": {"code": "unauthorized", "applied": "no"}})
+        self.assertEqual(no_token.lines, ["No token. (unauthorized)", "--token-file names the file that has it"])
 
 
 class WordsTests(SynchronousTestCase):
