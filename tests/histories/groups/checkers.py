@@ -322,11 +322,20 @@ def first_order(view: View) -> Findings:
                 firsts[take.given.generation].append(take.given)
         for several in firsts.values():
             for one, other in pairwise(several):
-                right = one.message.id < other.message.id
+                right = one.message.id < other.message.id or _given_back(view, group, partition, one, other, several)
                 told = f"{_told(other.message)} after {_told(one.message)}"
                 yield None if right else f"out of order in {group}, partition {partition}: {told}"
     yield from _orders_of_answers(view)
     yield from _orders_at_most_once(view)
+
+
+def _given_back(view: View, group: str, partition: int, one: Given, other: Given, several: Sequence[Given]) -> bool:
+    """Whether the second may have been taken before the first, by a claim of which nobody knows, and given back.
+
+    A claim whose client hung up gives back what it took, and that counts as no delivery; its number nobody is told.
+    """
+    before = max((given.number for given in several if given.message.id < other.message.id), default=0)
+    return any(number not in view.numbers[group, partition] for number in range(before + 1, one.number))
 
 
 def _orders_of_answers(view: View) -> Findings:

@@ -21,7 +21,7 @@ PAUSED: Final = (2.5, 5.0)
 DOWN: Final = (2.0, 6.0)
 """Seconds for which a node is killed or paused."""
 
-STARTS: Final = 120.0
+STARTS: Final = 600.0
 """Seconds that a front end may take to serve, with everything else on the same machine."""
 
 DEFECTS: Final = (" critical ", "Traceback", "Unhandled error")

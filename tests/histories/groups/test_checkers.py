@@ -411,6 +411,12 @@ class OrderTests(CheckerCase):
         self.history.add(Redriven("r", "a", "g", 15, 16, Outcome.OK))
         self.assertEqual(self.problems(), [])
 
+    def test_given_back(self) -> None:
+        """Who hung up had it first, and gave it back: of that number nobody is told."""
+        one, two = gave(2, 2, 10.5), gave(1, 3, 20.5)
+        self.redo("g", claim("g", 10, one, client=DRAIN), claim("g", 20, two), settled("g", 21, ack(one), ack(two)))
+        self.assertEqual(self.problems(), [])
+
     def test_within_an_answer(self) -> None:
         one, two = gave(2, 2, 10.5), gave(1, 1, 10.5)
         self.redo("g", claim("g", 10, one, two, client=DRAIN), settled("g", 21, ack(one), ack(two)))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
+from math import inf
 from typing import Final, NamedTuple
 
 from queuey.model.timeid import MessageId
@@ -48,6 +49,7 @@ class View:
     :ivar takes: of each message, in the order in which they were asked for.
     :ivar wishes: the same of settlements, those with forged receipts left out.
     :ivar shared: what was given in each partition of each group.
+    :ivar numbers: of the leases that anybody was told of, likewise.
     """
 
     def __init__(self, history: GroupHistory, end: End, plans: Iterable[Plan], slack: float = SLACK) -> None:
@@ -59,6 +61,7 @@ class View:
         self.takes: dict[Place, list[Take]] = defaultdict(list)
         self.wishes: dict[Place, list[Wish]] = defaultdict(list)
         self.shared: dict[tuple[str, int], list[Take]] = defaultdict(list)
+        self.numbers: dict[tuple[str, int], set[int]] = defaultdict(set)
         self.claims = sorted(history.claims, key=lambda claim: claim.invoked)
         self._firsts: dict[tuple[str, str], Claimed] = {}
         for claim in self.claims:
@@ -68,6 +71,8 @@ class View:
                 take = Take(claim, given)
                 self.takes[_place(claim.group, given)].append(take)
                 self.shared[claim.group, given.message.spot.partition].append(take)
+                self.numbers[claim.group, given.message.spot.partition].add(given.number)
+        self._redrives, self._seeks = _spans(history.redrives), _spans(history.seeks)
         for request in sorted(history.settlements, key=lambda request: request.invoked):
             for asked in request.asked:
                 if not asked.forged:
@@ -106,11 +111,11 @@ class View:
 
     def redriven(self, group: str, since: float, until: float) -> bool:
         """Whether messages of a group may have been taken back between two times."""
-        return any(_within(one, group, since, until) for one in self.history.redrives)
+        return group in self._redrives and self._redrives[group].any(since, until)
 
     def sought(self, group: str, since: float, until: float) -> bool:
         """Whether a group may have been moved between two times."""
-        return any(_within(one, group, since, until) for one in self.history.seeks)
+        return group in self._seeks and self._seeks[group].any(since, until)
 
     def leapt(self, since: float, until: float) -> bool:
         """Whether the clock was set between two times, so that leases may have ended early."""
@@ -135,9 +140,31 @@ class Known:
         return self._greatest[place - 1] if place else 0
 
 
-def _within(one: Sought | Redriven, group: str, since: float, until: float) -> bool:
-    open = one.outcome is Outcome.UNKNOWN or one.ended >= since
-    return one.group == group and one.outcome is not Outcome.FAILED and open and one.invoked <= until
+class Spans:
+    """When things were under way; what became of one that nobody knows of may still come.
+
+    :param asked: none of those that have failed.
+    """
+
+    def __init__(self, asked: Iterable[Sought | Redriven]) -> None:
+        begun = sorted(asked, key=lambda one: one.invoked)
+        self._times = [one.invoked for one in begun]
+        ends = (inf if one.outcome is Outcome.UNKNOWN else one.ended for one in begun)
+        self._latest = list(accumulate(ends, max))
+
+    def any(self, since: float, until: float) -> bool:
+        """Whether one was under way between two times."""
+        place = bisect_right(self._times, until)
+        return place > 0 and self._latest[place - 1] >= since
+
+
+def _spans(asked: Iterable[Sought | Redriven]) -> dict[str, Spans]:
+    """The same by group."""
+    groups: dict[str, list[Sought | Redriven]] = defaultdict(list)
+    for one in asked:
+        if one.outcome is not Outcome.FAILED:
+            groups[one.group].append(one)
+    return {group: Spans(found) for group, found in groups.items()}
 
 
 def _place(group: str, given: Given) -> Place:
