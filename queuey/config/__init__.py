@@ -119,6 +119,7 @@ def _settings(text: str, source: Path | None, shown: str, base: Path) -> Setting
     if backend == "cassandra":
         refuse_counting(named, report)
     refuse_guarantees(named, storage, report)
+    sections.refuse_lone_workers(server, storage, report)
     users = identities(found, base, report)
     refuse_unknown_identities(named, users.names, report)
     report.stop_if_wrong()

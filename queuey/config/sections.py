@@ -119,6 +119,7 @@ def server(reader: Reader, endpoint: str) -> ServerSettings:
         max_connections=reader.value(keys.MAX_CONNECTIONS),
         stop_timeout=reader.value(keys.STOP_TIMEOUT),
         drain_pause=reader.value(keys.DRAIN_PAUSE),
+        workers=reader.value(keys.WORKERS),
         disk_floor=reader.value(keys.DISK_FLOOR),
         forwarded=reader.value(keys.FORWARDED),
         ops=_ops(reader),
@@ -289,3 +290,11 @@ def metrics(reader: Reader) -> MetricsSettings:
         if given and not found.enabled:
             reader.report.problem(reader.place(key.name), "is of no use without enabled = true")
     return found
+
+
+def refuse_lone_workers(server: ServerSettings, storage: Storage | None, report: Report) -> None:
+    """Each worker is a front end of its own to a cluster, which has to expect several."""
+    if server.workers > 1 and isinstance(storage, CassandraStorage) and storage.frontends == "one":
+        report.problem(
+            f"[server] {keys.WORKERS.name}", "are several front ends of the cluster: they need frontends = many"
+        )

@@ -47,6 +47,7 @@ class ServerSettings:
     :ivar disk_floor: bytes that are free where the data is, or it is not ready.
     :ivar forwarded: proxies whose ``X-Forwarded-For`` is believed.
     :ivar ops: the operators' port.
+    :ivar workers: processes that serve requests; 1: the daemon itself does.
     """
 
     http: tuple[str, ...]
@@ -61,6 +62,7 @@ class ServerSettings:
     disk_floor: int
     forwarded: tuple[Network, ...]
     ops: OpsSettings = OpsSettings()
+    workers: int = 1
 
 
 @attrs.frozen
@@ -329,6 +331,7 @@ def _server(server: ServerSettings) -> Pairs:
         (keys.MAX_CONNECTIONS, str(server.max_connections)),
         (keys.STOP_TIMEOUT, seconds_text(server.stop_timeout)),
         (keys.DRAIN_PAUSE, seconds_text(server.drain_pause)),
+        (keys.WORKERS, str(server.workers)),
         (keys.DISK_FLOOR, size_text(server.disk_floor)),
         (keys.FORWARDED, " ".join(map(str, server.forwarded))),
         *_ops(server.ops),
@@ -502,7 +505,10 @@ def with_reloadable(old: Settings, new: Settings) -> Settings:
     return attrs.evolve(
         new,
         server=attrs.evolve(
-            new.server, http=old.server.http, ops=attrs.evolve(new.server.ops, listen=old.server.ops.listen)
+            new.server,
+            http=old.server.http,
+            workers=old.server.workers,
+            ops=attrs.evolve(new.server.ops, listen=old.server.ops.listen),
         ),
         storage=old.storage,
         logging=attrs.evolve(old.logging, level=new.logging.level),

@@ -9,22 +9,30 @@ from types import TracebackType
 from typing import ClassVar, NoReturn
 
 from twisted.application.service import IService
+from twisted.logger import Logger
 from twisted.python.usage import Options as UsageOptions
 
 from queuey import __version__, config
 from queuey.auth.users import make_web
-from queuey.config import Settings
+from queuey.config import CassandraStorage, Settings
 from queuey.errors import ConfigurationError
-from queuey.logs import LogObserver, open_log
+from queuey.logs import EventLog, LogObserver, open_log
 from queuey.service.assembly import assemble
 from queuey.service.daemon import QueueyService, Starter, StartRefused
 from queuey.service.listening import Listeners
 from queuey.service.places import LogPlace, log_place
 from queuey.service.supervision import own_supervisor
+from queuey.service.workers import Workers
 from queuey.storage import make_store
+from queuey.storage.shared import Hub
 from queuey.tracing import make_traces
 
 _STANDARD_ERROR = 2
+
+_NOT_WITH_WORKERS = (
+    "[server] workers: more than 1 write the log that [logging] describes; leave out twistd's --logfile, --syslog and "
+    "--logger"
+)
 
 
 class Options(UsageOptions):
@@ -51,6 +59,8 @@ def makeService(options: Options) -> IService:
     try:
         settings = _settings(options["config"])
         place = log_place(settings.logging.file, options.parent or {})
+        if settings.server.workers > 1 and not place.ours:
+            raise ConfigurationError((_NOT_WITH_WORKERS,))
         log = _open_log(settings, place)
         # Timers go by a clock that nobody sets. By the wall clock, an hour back no limit is held, an hour on all are
         # over.
@@ -60,7 +70,12 @@ def makeService(options: Options) -> IService:
     except ConfigurationError as error:
         starter.tell(*error.problems)
         sys.exit(1)
-    house = assemble(settings, reactor, time.time, store, log, lambda: make_web(reactor), traces)
+    workers = None
+    if settings.server.workers > 1:
+        hub = Hub(store, reactor, EventLog(Logger(namespace="queuey.storage")))
+        store = store if isinstance(settings.storage, CassandraStorage) else hub.store
+        workers = Workers(reactor, hub, place.file)
+    house = assemble(settings, reactor, time.time, store, log, lambda: make_web(reactor), traces, workers)
     sys.excepthook = _quiet_about_refusals
     return QueueyService(reactor, house, Listeners(), Listeners(), place, starter, own_supervisor(reactor))
 

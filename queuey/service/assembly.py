@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred
 
 from queuey.auth.application_key import ApplicationKeys
 from queuey.auth.users import Users
@@ -26,6 +25,7 @@ from queuey.core.policies import GivenPolicies, Policies, StoredPolicies
 from queuey.core.queues import QueueDirectory
 from queuey.core.rates import RateLimits
 from queuey.core.waiting import Waits
+from queuey.deferreds import deferred
 from queuey.http.counting import NOWHERE, Counts
 from queuey.http.wire import Site
 from queuey.interfaces import IStore, ITraces, IWeb
@@ -36,12 +36,14 @@ from queuey.ops.health import Health
 from queuey.ops.metrics.page import MetricsPage
 from queuey.ops.metrics.statsd import Statsd
 from queuey.service.clients import clients_site, limits, settle
+from queuey.service.counting import Sums
 from queuey.service.following import following
 from queuey.service.health import free_bytes, liveness, readiness
 from queuey.service.in_force import InForce
 from queuey.service.metering import Readiness, of_the_daemon, of_the_door, statsd_of
 from queuey.service.operators import in_thread, new_key, operators_site
 from queuey.service.pulse import Pulse
+from queuey.service.workers import Workers
 
 
 @attrs.frozen
@@ -50,8 +52,10 @@ class House:
 
     :ivar traces: who is told of requests, if anybody is.
     :ivar metrics: what is counted; nothing where the settings say so.
+    :ivar let_go: forgets what was counted for applications that are no more.
     :ivar following: looks at groups for that.
     :ivar statsd: what sends it as lines, if anything does.
+    :ivar workers: the processes that serve in place of this one, if there are any.
     """
 
     in_force: InForce
@@ -62,12 +66,14 @@ class House:
     log: LogObserver
     ops: Site
     metrics: tuple[Metric, ...]
+    let_go: Callable[[], None]
     draining: Draining
     ready: Health
     pulse: Pulse
     following: Following
     statsd: Statsd | None
     traces: ITraces | None
+    workers: Workers | None
 
     def use(self, settings: Settings) -> None:
         """Put other settings in force, all at once."""
@@ -76,6 +82,8 @@ class House:
         self.site.limits = limits(settings)
         self.site.forwarded = settings.server.forwarded
         self.log.set_level(settings.logging.level)
+        if self.workers is not None:
+            self.workers.use()
 
 
 def assemble(
@@ -86,6 +94,7 @@ def assemble(
     log: LogObserver,
     web: Callable[[], IWeb],
     traces: ITraces | None = None,
+    workers: Workers | None = None,
 ) -> House:
     """Put the house together.
 
@@ -96,6 +105,7 @@ def assemble(
     :param log: where the log goes.
     :param web: makes what asks verifiers and issuers, if anybody is to be asked.
     :param traces: who is told of requests, if anybody is.
+    :param workers: the processes that serve in place of this one, if there are any.
     """
     in_force = InForce(settings)
     random = Random()
@@ -159,10 +169,26 @@ def assemble(
             *follows.metrics,
         )
 
-    def look_around() -> Deferred[None]:
+    def let_go() -> None:
         there = {NOWHERE, *in_force.policies, *stored.known.applications}
         forget(metrics, "application", there.__contains__)
-        return readiness_seen.look()
+
+    shown = metrics
+    sums = Sums((*metrics, *workers.metrics)) if workers is not None and metrics else None
+    if sums is not None:
+        shown = sums.metrics
+
+    @deferred
+    async def look_around() -> None:
+        let_go()
+        if workers is not None and sums is not None:
+            await workers.count()
+            sums.look(workers.counted())
+        await readiness_seen.look()
+
+    def under_way() -> Mapping[str, int]:
+        here = {"connections": site.connections, "requests": site.busy}
+        return here if workers is None else workers.under_way()
 
     ops = operators_site(
         in_force,
@@ -178,10 +204,25 @@ def assemble(
         draining,
         liveness(pulse, reactor),
         ready,
-        lambda: {"connections": site.connections, "requests": site.busy},
-        MetricsPage(metrics, reactor, look_around) if metrics else None,
+        under_way,
+        MetricsPage(shown, reactor, look_around) if shown else None,
     )
-    statsd = statsd_of(settings.metrics, metrics, reactor, look_around)
+    statsd = statsd_of(settings.metrics, shown, reactor, look_around)
     return House(
-        in_force, users, store, site, waits, log, ops, metrics, draining, ready, pulse, follows, statsd, traces
+        in_force,
+        users,
+        store,
+        site,
+        waits,
+        log,
+        ops,
+        metrics,
+        let_go,
+        draining,
+        ready,
+        pulse,
+        follows,
+        statsd,
+        traces,
+        workers,
     )

@@ -17,12 +17,14 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 
 from queuey import __version__, config
+from queuey.config import CassandraStorage
 from queuey.deferreds import bounded, deferred
 from queuey.errors import ConfigurationError, QueueyError, Unavailable
 from queuey.logs import EventLog
 from queuey.service import signals
 from queuey.service.assembly import House
 from queuey.service.listening import Listeners
+from queuey.service.orders import Standing
 from queuey.service.places import LogPlace, welcome
 from queuey.service.supervision import Supervisor
 
@@ -31,6 +33,9 @@ _GC_THRESHOLDS: Final = (20_000, 20, 20)
 
 _STARTER_WAITS: Final = 10.0
 """Seconds that whoever starts the daemon may be kept waiting to hear that the store will never serve."""
+
+_WORKERS_END: Final = 5.0
+"""Seconds that workers may take to end once nothing is under way in them any more."""
 
 _OTHER_DESCRIPTORS: Final = 100
 """Files that the process has open besides connections, with room to spare."""
@@ -136,14 +141,14 @@ class QueueyService(Service):
         super().startService()
         if self._house.traces is not None:
             self._house.traces.start()
-        _collect_less()
+        collect_less()
         signals.install(
             self._reactor,
             {
                 signal.SIGTERM: self._stop,
                 signal.SIGINT: self._stop,
                 signal.SIGHUP: self.reload,
-                signal.SIGUSR1: self._house.log.reopen,
+                signal.SIGUSR1: self._reopen,
             },
         )
         self._house.pulse.start()
@@ -151,8 +156,32 @@ class QueueyService(Service):
             self._house.statsd.start()
         self._supervisor.beat()
         self._announce()
+        self._start_workers()
         self._wait_for_store()
         self._house.following.start()
+
+    def _start_workers(self) -> None:
+        """Let others accept, where the settings want that."""
+        house = self._house
+        if house.workers is None:
+            return
+        shared = not isinstance(house.in_force.settings.storage, CassandraStorage)
+        house.workers.start(
+            self._listeners.hand_over(),
+            lambda: house.in_force.settings,
+            house.store.promises if shared else None,
+            lambda: Standing(house.draining.on, house.site.leaving, house.log.level),
+        )
+
+    def _tell_workers(self) -> None:
+        """Let them know at once how the daemon stands."""
+        if self._house.workers is not None:
+            self._house.workers.look()
+
+    def _reopen(self) -> None:
+        self._house.log.reopen()
+        if self._house.workers is not None:
+            self._house.workers.reopen()
 
     def _wait_for_store(self) -> None:
         """Serve once the store does; a store that is elsewhere may be away for long, and others need not wait then."""
@@ -199,6 +228,7 @@ class QueueyService(Service):
         :return: fires when everything is closed; what is still under way after ``stop_timeout`` is cut off.
         """
         self._house.draining.stop()
+        self._tell_workers()
         self._supervisor.stopping("is about to stop")
         await self._pause()
         self._leaves = True
@@ -208,9 +238,13 @@ class QueueyService(Service):
         self._house.waits.end()
         self._house.following.stop()
         limit = self._house.in_force.settings.server.stop_timeout
+        workers = self._house.workers
         if not await self._ends_within(limit, self._house.site.drain()):
             _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)
             self._house.site.abort()
+        if workers is not None and not await self._ends_within(limit + _WORKERS_END, workers.stop(limit)):
+            _log.warn("cut", "workers have not ended after {limit} s, and are killed", limit=limit + _WORKERS_END)
+            workers.kill()
         flushed = succeed(None) if self._house.traces is None else self._house.traces.stop()
         self._supervisor.status("closes the store")
         if not await self._ends_within(limit, self._house.store.close()):
@@ -235,6 +269,7 @@ class QueueyService(Service):
         _log.info("draining", "not ready any more; goes on accepting for {seconds} s", seconds=f"{seconds:.1f}")
         self._supervisor.status("is drained, and goes on accepting for a while")
         self._house.site.leaving = True
+        self._tell_workers()
         self._pausing = Deferred()
         timer = self._reactor.callLater(seconds, self._pausing.callback, None)
         await self._pausing
@@ -285,6 +320,8 @@ class QueueyService(Service):
             self._reactor.stop()
         elif self._leaves:
             self._house.site.abort()
+            if self._house.workers is not None:
+                self._house.workers.kill()
         else:
             self._hurry = True
             if self._pausing is not None and not self._pausing.called:
@@ -329,7 +366,7 @@ def _exit_with_1() -> None:
     os._exit(1)
 
 
-def _collect_less() -> None:
+def collect_less() -> None:
     """Let the garbage collector pass over what the program consists of, and look for cycles more seldom.
 
     Requests leave few. Under load a fifth of the time of a POST went into looking at all modules again and again.

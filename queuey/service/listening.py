@@ -85,6 +85,37 @@ class Listeners:
             self.stop()
             raise
 
+    def hand_over(self) -> list[socket.socket]:
+        """Accept nothing here: others do, on the sockets that are given, which stay those of this process."""
+        for port in self._ports:
+            port.stopReading()  # type: ignore[attr-defined]
+        return [port.socket for port in self._ports]  # type: ignore[attr-defined]
+
+    def take_over(
+        self, reactor: Any, descriptions: Sequence[str], sockets: Sequence[tuple[int, int]], factory: IProtocolFactory
+    ) -> None:
+        """Accept on sockets that another process listens on.
+
+        :param sockets: the descriptor and the family of each, in the order of the descriptions.
+        """
+        for description, (descriptor, family) in zip(descriptions, sockets, strict=True):
+            accepted = factory
+            if description.startswith("ssl:"):
+                from twisted.protocols.tls import TLSMemoryBIOFactory
+
+                certificate = _RenewableCertificate(description, _tls_arguments(description).context)
+                self._certificates.append(certificate)
+                accepted = TLSMemoryBIOFactory(certificate, False, factory)
+            if family == socket.AF_UNIX:
+                self._ports.append(held.adopt(descriptor, accepted, reactor))
+            else:
+                self._ports.append(reactor.adoptStreamPort(descriptor, family, accepted))
+
+    def pause(self) -> None:
+        """Accept nothing more, and leave the sockets to who listens on them."""
+        for port in self._ports:
+            port.stopReading()  # type: ignore[attr-defined]
+
     def addresses(self) -> list[str]:
         """Where is listened, as people write it."""
         return [_shown(port) for port in self._ports]

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from queuey.config import CassandraStorage, MemoryStorage, SQLiteStorage, Storage
 from queuey.errors import ConfigurationError
-from queuey.interfaces import IHoldings, IKeeper, IStore
+from queuey.interfaces import IHoldings, IKeeper, IStore, Promises
 from queuey.storage.caching import CachedStore
 from queuey.storage.metered import MeteredStore
 from queuey.storage.pages import Told
+from queuey.storage.shared import SharedStore
+from queuey.storage.shared.client import Link
 from queuey.storage.timed import TimedStore
 
 if TYPE_CHECKING:
@@ -59,6 +61,17 @@ def make_store(settings: Storage, reactor: Any, now: Callable[[], float], metere
     """
     store = _bare_store(settings, reactor, now)
     return MeteredStore(store, reactor) if metered else store
+
+
+def share_store(link: Link, promises: Promises, reactor: Any, now: Callable[[], float]) -> IStore:
+    """An embedded store that another process has, not open yet.
+
+    :param link: the socket to that process.
+    :param promises: of its store.
+    """
+    cached = CachedStore(SharedStore(link, promises), Told(now), _CACHED_QUEUES, _CACHED_PAGES)
+    link.keeps = cached
+    return TimedStore(cached, reactor, _LIMIT, _PING_LIMIT)
 
 
 def _bare_store(settings: Storage, reactor: Any, now: Callable[[], float]) -> IStore:

@@ -56,6 +56,7 @@ SERVER = st.fixed_dictionaries(
         "header_timeout": st.integers(100, 1_000_000).map(lambda number: number / 1000),
         "stop_timeout": st.integers(0, 3600),
         "drain_pause": st.integers(0, 3600),
+        "workers": st.integers(1, 64),
         "disk_floor": SIZES,
         "forwarded": st.sampled_from(["", "::1", "10.0.0.0/8 192.0.2.7"]),
     }

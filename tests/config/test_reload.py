@@ -17,6 +17,7 @@ CHANGES = {
     "max_connections": "1",
     "stop_timeout": "1",
     "drain_pause": "1",
+    "workers": "2",
     "disk_floor": "1",
     "forwarded": "::1",
     "ops": "unix:ops.sock",

@@ -24,6 +24,7 @@ from typing import Final
 
 from tests.histories.clients import new_seed
 from tests.histories.groups.daemons import FARTHEST, OneDaemon
+from tests.histories.groups.daemons import SETTLES as DUE
 from tests.histories.groups.field import Field, Load
 from tests.histories.groups.frontends import TwoFrontEnds
 from tests.live.cassandra.fronts import LEEWAY, SETTLE
@@ -58,7 +59,7 @@ def on_sqlite(folder: Path, minutes: float, seed: int, ends: ExitStack) -> tuple
 
     :return: the history, and what is wrong.
     """
-    field = Field([], seed, Load(workers=3, pause=0.5, jumps=FARTHEST))
+    field = Field([], seed, Load(workers=3, pause=0.5, jumps=FARTHEST, settles=DUE))
     daemon = OneDaemon(folder, seed, field.history, field.clock, ends)
     if daemon.why_no_disk:
         say(f"no disk is filled: {daemon.why_no_disk}")

@@ -58,7 +58,7 @@ class Poster:
 
     :ivar acknowledged: the body and the id of each message that was answered 201.
     :ivar refused: statuses that were answered instead.
-    :ivar unknown: bodies that were sent and never answered.
+    :ivar unknown: bodies that were sent and never answered, or answered 503, which may have been stored.
     """
 
     port: int
@@ -106,3 +106,5 @@ class Poster:
                 self.acknowledged.append((body, document["messages"][0]["key"]))
             else:
                 self.refused.append(answer.status)
+                if answer.status == 503:
+                    self.unknown.append(body)

@@ -14,10 +14,14 @@ from pathlib import Path
 #: Seconds that a daemon may take to serve, and to stop.
 LIMIT = 60.0
 
+#: How many workers the daemons of these tests have; QUEUEY_WORKERS in the environment sets it for all of them.
+WORKERS = int(os.environ.get("QUEUEY_WORKERS", "1"))
+
 #: The settings of these tests: one application with the key of the built-in settings, on another port.
 SETTINGS = """\
 [server]
 http = tcp:{port}:interface=127.0.0.1
+workers = {workers}
 
 [storage]
 backend = sqlite
@@ -36,10 +40,15 @@ def free_port() -> int:
         return port
 
 
-def write_settings(folder: Path, port: int) -> Path:
+def children(pid: int) -> list[int]:
+    """The processes that one has started, as the kernel lists them."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def write_settings(folder: Path, port: int, workers: int = WORKERS) -> Path:
     """Write a file of settings for a daemon whose data is in the same folder."""
     target = folder / "queuey.ini"
-    target.write_text(SETTINGS.format(port=port, data=folder / "data"), encoding="utf-8")
+    target.write_text(SETTINGS.format(port=port, data=folder / "data", workers=workers), encoding="utf-8")
     return target
 
 

@@ -22,7 +22,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.config.test_legacy import FIRST
 from tests.live.clients import HEADERS, Poster, ask, make_queue, read_all
-from tests.live.running import LIMIT, Daemon, free_port, write_settings
+from tests.live.running import LIMIT, WORKERS, Daemon, free_port, write_settings
 
 TWISTD = Path(sys.executable).parent / "twistd"
 
@@ -123,7 +123,7 @@ class StartTests(LiveTestCase):
         """What is left of one backend is refused with the other."""
         self.replace_settings("backend = sqlite", "backend = cassandra")
         lines = self.refused_start()
-        self.assertEqual(len(lines), 1, lines)
+        self.assertEqual(len(lines), 1 if WORKERS == 1 else 2, lines)
         self.assertIn("cassandra", lines[0])
 
 
@@ -158,6 +158,8 @@ class DaemonizedTests(LiveTestCase):
 
     def test_twistds_own_log(self) -> None:
         """Where twistd was told where to log, it does, in its own words."""
+        if WORKERS > 1:
+            raise SkipTest("several workers write the log of the settings")
         self.assertEqual(self.twistd("--logfile", "elsewhere.log").returncode, 0)
         pid = int((self.folder / "twistd.pid").read_text())
         self.addCleanup(end, pid)

@@ -14,10 +14,11 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.histories.clients import new_seed
-from tests.histories.groups.daemons import FARTHEST, OneDaemon
+from tests.histories.groups.daemons import FARTHEST, SETTLES, OneDaemon
 from tests.histories.groups.field import Field, Load
 from tests.histories.proxy import Cut
 from tests.live.faults import LONG
+from tests.live.running import WORKERS
 
 ROUNDS = 12 if LONG else 2
 """How often each thing happens."""
@@ -31,18 +32,27 @@ class HistoryTests(SynchronousTestCase):
 
     def test_one_daemon(self) -> None:
         """Nothing acknowledged is lost, nothing is given that should not be, and no lease that passed on holds."""
+        self.run_history(WORKERS)
+
+    def test_workers(self) -> None:
+        """The same of a daemon of which several processes serve, and of which some are killed."""
+        self.run_history(2)
+
+    def run_history(self, workers: int) -> None:
+        """Run one, and judge it."""
         seed = new_seed()
         ends = ExitStack()
         self.addCleanup(ends.close)
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="queuey-test-")))
-        field = Field([], seed, Load(jumps=FARTHEST))
-        daemon = OneDaemon(folder, seed, field.history, field.clock, ends)
+        field = Field([], seed, Load(jumps=FARTHEST, settles=SETTLES))
+        daemon = OneDaemon(folder, seed, field.history, field.clock, ends, workers)
         daemon.start()
         field.targets = (daemon.proxy,)
         field.set_up(daemon)
+        own = daemon.set_clock if workers == 1 else daemon.kill_worker
         with field.at_work():
             for _ in range(ROUNDS):
-                for happen in (daemon.kill, daemon.pause, daemon.set_clock, daemon.fill):
+                for happen in (daemon.kill, daemon.pause, own, daemon.fill):
                     time.sleep(CALM)
                     happen()
             daemon.set_clock(0.0)

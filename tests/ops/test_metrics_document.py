@@ -7,13 +7,17 @@ from pathlib import Path
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from twisted.internet.task import Clock
+from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey import config
-from queuey.logs import open_log
+from queuey.logs import EventLog, open_log
 from queuey.ops.metrics.text import OPENMETRICS, pieces, registry
 from queuey.service.assembly import House, assemble
+from queuey.service.counting import Sums
+from queuey.service.workers import Workers
 from queuey.storage import make_store
+from queuey.storage.shared import Hub
 from tests.http.api_support import no_web
 from tests.ops.test_documents import Row, rows
 
@@ -45,8 +49,10 @@ class MetricsPageTests(SynchronousTestCase):
         return assemble(settings, clock, clock.seconds, store, log, no_web)
 
     def shown(self, backend: str) -> dict[str, Row]:
-        """What a daemon with this backend shows, by name."""
-        metrics = self.house(backend).metrics
+        """What a daemon with this backend, and workers, shows, by name."""
+        house = self.house(backend)
+        workers = Workers(Clock(), Hub(house.store, Clock(), EventLog(Logger())), None)
+        metrics = Sums((*house.metrics, *workers.metrics)).metrics
         labels = {metric.name: metric.labels for metric in metrics}
         text = b"".join(pieces(registry(metrics), OPENMETRICS)).decode()
         found: dict[str, Row] = {}

@@ -132,7 +132,7 @@ class SharedMemorySubject(MemorySubject):
         self.owned = self.store
         self.instant = Instant()
         self.hub = Hub(self.owned, self.instant, LOG)
-        self.hub.watch(self.owned)
+        self.hub.store.watch(lambda incarnation: None)
         self.worker = Worker(self.hub, self.owned, self.instant, self.told)
         self.store = self.worker.store
         self.arrived, self.pause = self.worker.arrived, self.worker.pause

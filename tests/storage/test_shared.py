@@ -107,7 +107,7 @@ class SeveralCase(SynchronousTestCase):
         self.told = Told(Wall())
         self.owned = MemoryStore(self.clock, self.told, 1 << 30, NODE, CLOCK_SEQUENCE, versions(), random_bits())
         self.hub = Hub(self.owned, self.clock, LOG)
-        self.hub.watch(self.owned)
+        self.hub.store.watch(lambda incarnation: None)
         self.owned.open()
         self.addCleanup(self.owned.close)
         self.one, self.two = self.worker(), self.worker()

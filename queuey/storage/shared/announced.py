@@ -31,6 +31,9 @@ class Audience(Protocol):
     def end(self, change: Change) -> None:
         """Let it be kept at hand again."""
 
+    def arrived(self, incarnation: int) -> None:
+        """Learn that there may be more in a queue."""
+
 
 @implementer(IStore)
 class AnnouncedStore:
@@ -60,8 +63,13 @@ class AnnouncedStore:
         return self._store.opened()
 
     def watch(self, arrived: Callable[[int], None]) -> float | None:
-        """See IStore."""
-        return self._store.watch(arrived)
+        """See IStore; the audience is told too."""
+
+        def tell(incarnation: int) -> None:
+            self._audience.arrived(incarnation)
+            arrived(incarnation)
+
+        return self._store.watch(tell)
 
     def close(self) -> Deferred[None]:
         """See IStore."""

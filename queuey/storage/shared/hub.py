@@ -46,10 +46,6 @@ class Hub:
         self._changes: list[Change] = []
         self.store = AnnouncedStore(store, self)
 
-    def watch(self, store: IStore) -> None:
-        """Tell all processes of what falls due; called before the store is opened."""
-        store.watch(self.arrived)
-
     def join(self, stuck: Callable[[], None]) -> OwnerEnd:
         """The owner's end of the socket to one more process.
 

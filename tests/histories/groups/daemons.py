@@ -19,7 +19,7 @@ from tests.histories.groups.history import Fault, GroupHistory
 from tests.histories.proxy import Proxy
 from tests.live import set_clock
 from tests.live.disks import Disk
-from tests.live.running import Daemon, free_port, write_settings
+from tests.live.running import WORKERS, Daemon, children, free_port, write_settings
 
 ROOT: Final = Path(__file__).parents[3]
 
@@ -28,6 +28,9 @@ JUMPS: Final = (3.0, -2.0, 1.0, 0.0)
 
 FARTHEST: Final = 5.0
 """Seconds by which it is set back at the most."""
+
+SETTLES: Final = FARTHEST + 2.0
+"""Seconds after which everything that was posted shows: what is due, by a clock that is set back."""
 
 PAUSED: Final = (0.5, 2.5)
 """Seconds for which it is paused: longer than the leases of some groups."""
@@ -48,11 +51,21 @@ class OneDaemon:
 
     process = "daemon"
 
-    def __init__(self, folder: Path, seed: int, history: GroupHistory, clock: ServerClock, ends: ExitStack) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        history: GroupHistory,
+        clock: ServerClock,
+        ends: ExitStack,
+        workers: int = WORKERS,
+    ) -> None:
         """Start nothing yet.
 
         :param ends: ends all that was begun.
+        :param workers: processes that serve for it; its clock is set only where there is one, since each has its own.
         """
+        self._workers = workers
         self.port = free_port()
         self.why_no_disk = ""
         self.proxy = Proxy("daemon", self.port, Random(f"proxy of {seed}"))
@@ -87,7 +100,7 @@ class OneDaemon:
     def start(self) -> None:
         """Start it on a port of its own, and wait until it serves."""
         self.port = free_port()
-        settings = write_settings(self._folder, self.port)
+        settings = write_settings(self._folder, self.port, self._workers)
         settings.write_text(settings.read_text().replace(str(self._folder / "data"), str(self.data)))
         twistd = [sys.executable, set_clock.__file__, str(self._offset)]
         (self._folder / "output").unlink(missing_ok=True)
@@ -121,7 +134,8 @@ class OneDaemon:
 
     def break_something(self) -> None:
         """Any of it, and all is well again."""
-        self._random.choice((self.kill, self.kill, self.pause, self.set_clock, self.fill))()
+        own = self.set_clock if self._workers == 1 else self.kill_worker
+        self._random.choice((self.kill, self.kill, self.pause, own, self.fill))()
 
     def kill(self) -> None:
         """kill -9, and another one over the same folder."""
@@ -129,6 +143,11 @@ class OneDaemon:
             self.daemon.kill()
             self._outputs += self.daemon.output()
             self.start()
+
+    def kill_worker(self) -> None:
+        """kill -9 of one of its workers, in whose place it starts another one."""
+        with self._noted("kill -9 of a worker"):
+            os.kill(self._random.choice(children(self.daemon.pid)), signal.SIGKILL)
 
     def pause(self) -> None:
         """SIGSTOP, and SIGCONT after some time."""

@@ -1,0 +1,117 @@
+"""What several processes count, added up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import attrs
+
+from queuey.model.counts import Counter, Gauge, Histogram, Labels, Metric
+
+SUMMED: Final = frozenset(
+    {
+        "queuey_http_connections",
+        "queuey_http_requests_in_progress",
+        "queuey_waiting_reads",
+        "queuey_waiting_claims",
+    }
+)
+"""Gauges of which each process has a part; the others are the daemon's own."""
+
+
+@attrs.frozen
+class Snapshot:
+    """What a process has counted by now, by the names of metrics and the values of labels.
+
+    :ivar histograms: the counts of each distribution, and the sum.
+    """
+
+    counters: Mapping[str, Mapping[Labels, float]] = {}
+    histograms: Mapping[str, Mapping[Labels, tuple[list[int], float]]] = {}
+    gauges: Mapping[str, Mapping[Labels, float]] = {}
+
+
+def snapshot(metrics: Iterable[Metric]) -> Snapshot:
+    """What was counted by now."""
+    counters, histograms, gauges = {}, {}, {}
+    for metric in metrics:
+        if isinstance(metric, Counter):
+            counters[metric.name] = dict(metric.values)
+        elif isinstance(metric, Histogram):
+            histograms[metric.name] = {
+                labels: (list(found.counts), found.sum) for labels, found in metric.values.items()
+            }
+        elif metric.name in SUMMED:
+            gauges[metric.name] = dict(metric.read())
+    return Snapshot(counters, histograms, gauges)
+
+
+class Sums:
+    """The same metrics, each as the sum of what this process and others had counted at the last look.
+
+    :param own: those of this process.
+    :ivar metrics: the sums.
+    """
+
+    def __init__(self, own: Sequence[Metric]) -> None:
+        self._own = own
+        self._gauges: dict[str, dict[Labels, float]] = {name: {} for name in SUMMED}
+        self.metrics: tuple[Metric, ...] = tuple(self._sum_of(metric) for metric in own)
+
+    def _sum_of(self, metric: Metric) -> Metric:
+        if isinstance(metric, Counter):
+            return Counter(metric.name, metric.text, metric.labels)
+        if isinstance(metric, Histogram):
+            return Histogram(metric.name, metric.text, metric.bounds, metric.labels)
+        if metric.name not in SUMMED:
+            return metric
+        values = self._gauges[metric.name]
+        return Gauge(metric.name, metric.text, metric.labels, lambda: values)
+
+    def look(self, others: Iterable[Snapshot]) -> None:
+        """Add up what was counted by now.
+
+        :param others: what the others had counted.
+        """
+        parts = (snapshot(self._own), *others)
+        for metric in self.metrics:
+            if isinstance(metric, Counter):
+                _add_up(metric.values, [part.counters.get(metric.name, {}) for part in parts])
+            elif isinstance(metric, Histogram):
+                _add_up_histogram(metric, [part.histograms.get(metric.name, {}) for part in parts])
+            elif metric.name in SUMMED:
+                _add_up(self._gauges[metric.name], [part.gauges.get(metric.name, {}) for part in parts])
+
+
+def _add_up(values: dict[Labels, float], parts: Iterable[Mapping[Labels, float]]) -> None:
+    values.clear()
+    for part in parts:
+        for labels, value in part.items():
+            values[labels] = values.get(labels, 0) + value
+
+
+def _add_up_histogram(metric: Histogram, parts: Iterable[Mapping[Labels, tuple[list[int], float]]]) -> None:
+    metric.values.clear()
+    for part in parts:
+        for labels, (counts, total) in part.items():
+            found = metric.of(labels)
+            found.counts = [one + other for one, other in zip(found.counts, counts, strict=True)]
+            found.sum += total
+
+
+def past(earlier: Snapshot, ended: Snapshot) -> Snapshot:
+    """What processes that have ended had counted, and what one more has."""
+    counters: dict[str, dict[Labels, float]] = {}
+    histograms: dict[str, dict[Labels, tuple[list[int], float]]] = {}
+    for part in (earlier, ended):
+        for name, values in part.counters.items():
+            kept = counters.setdefault(name, {})
+            for labels, value in values.items():
+                kept[labels] = kept.get(labels, 0) + value
+        for name, found in part.histograms.items():
+            sums = histograms.setdefault(name, {})
+            for labels, (counts, total) in found.items():
+                before, so_far = sums.get(labels, ([0] * len(counts), 0.0))
+                sums[labels] = ([one + other for one, other in zip(before, counts, strict=True)], so_far + total)
+    return Snapshot(counters, histograms)

@@ -1,0 +1,86 @@
+"""What a daemon and its workers tell each other beside calls of the store."""
+
+from __future__ import annotations
+
+import pickle
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+import msgspec
+
+from queuey.config import Settings
+from queuey.interfaces import Promises
+from queuey.storage.shared.calls import CONTROL
+
+LINK: int = 3
+"""The descriptor of the socket to the daemon, in a worker; those that it accepts on come after it."""
+
+T = TypeVar("T")
+
+
+class Order(IntEnum):
+    """What a worker is told."""
+
+    SET_UP = CONTROL
+    USE = CONTROL + 1
+    STAND = CONTROL + 2
+    REOPEN = CONTROL + 3
+    COUNT = CONTROL + 4
+    STOP = CONTROL + 5
+
+
+class Word(IntEnum):
+    """What a worker says."""
+
+    UP = CONTROL
+    COUNTS = CONTROL + 1
+
+
+@attrs.frozen
+class SetUp:
+    """All that a worker has to know to begin.
+
+    :ivar families: of the sockets that it accepts on, in the order of the endpoints of the settings.
+    :ivar log: the file of the log; ``None`` is standard error.
+    :ivar promises: of the store, where the daemon has it.
+    """
+
+    settings: Settings
+    families: tuple[int, ...]
+    log: Path | None
+    promises: Promises | None
+
+
+@attrs.frozen
+class Standing:
+    """How the daemon stands.
+
+    :ivar drained: whether whoever spreads requests is to leave it out.
+    :ivar leaving: whether clients are to come back to another one.
+    :ivar level: of the log.
+    """
+
+    drained: bool = False
+    leaving: bool = False
+    level: str = "info"
+
+
+def packed(value: Any) -> bytes:
+    """A value of this program for the other end, which is the same program, started by this one."""
+    return pickle.dumps(value)
+
+
+def unpacked(body: msgspec.Raw, kind: type[T]) -> T:
+    """The value that was packed.
+
+    :param kind: what it is.
+    """
+    value = pickle.loads(_bytes(body))
+    if not isinstance(value, kind):
+        raise TypeError(f"a {type(value).__name__} in place of a {kind.__name__}")
+    return value
+
+
+_bytes = msgspec.msgpack.Decoder(bytes).decode

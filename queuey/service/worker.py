@@ -1,0 +1,144 @@
+"""A worker: a process that serves requests for a daemon that has the sockets, and, where it is embedded, the store.
+
+It is started by :mod:`queuey.service.workers`, and is told everything over the socket that it finds as descriptor 3. It
+ends when the daemon says so, or is gone. Signals are the daemon's business: they are passed over here.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import time
+from typing import Any, Final
+
+import msgspec
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger, globalLogBeginner
+
+from queuey.auth.users import make_web
+from queuey.deferreds import bounded, deferred
+from queuey.errors import Unavailable
+from queuey.logs import EventLog, open_log
+from queuey.service.assembly import House, assemble
+from queuey.service.counting import snapshot
+from queuey.service.daemon import collect_less
+from queuey.service.listening import Listeners
+from queuey.service.orders import LINK, Order, SetUp, Standing, Word, packed, unpacked
+from queuey.storage import make_store, share_store
+from queuey.storage.shared.client import Link
+from queuey.storage.shared.frames import connect
+from queuey.tracing import make_traces
+
+_STANDARD_ERROR: Final = 2
+_PASSED_OVER: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+
+_log = EventLog(Logger(namespace="queuey.service"))
+
+
+class Worker:
+    """The process, from the first word of the daemon to the last.
+
+    :ivar status: what the process ends with.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._link = Link(reactor, self._orphaned)
+        self._link.other = self._ordered
+        self._listeners = Listeners()
+        self._house: House
+        self._stopping = False
+        self.status = 0
+
+    def begin(self, descriptor: int) -> None:
+        """Listen to the daemon."""
+        connect(socket.socket(fileno=descriptor), self._link, self._reactor)
+
+    def _ordered(self, number: int, kind: int, body: msgspec.Raw) -> None:
+        if kind == Order.SET_UP:
+            self._set_up(unpacked(body, SetUp))
+        elif kind == Order.USE:
+            self._house.use(unpacked(body, SetUp).settings)
+            self._listeners.use(self._listeners.renewed())
+        elif kind == Order.STAND:
+            self._stand(unpacked(body, Standing))
+        elif kind == Order.REOPEN:
+            self._house.log.reopen()
+        elif kind == Order.COUNT:
+            self._house.let_go()
+            self._link.send(number, Word.COUNTS, packed(snapshot(self._house.metrics)))
+        elif kind == Order.STOP and not self._stopping:
+            self._stop(unpacked(body, float))
+
+    def _set_up(self, told: SetUp) -> None:
+        settings = told.settings
+        log = open_log(told.log, settings.logging.format, settings.logging.level, _STANDARD_ERROR, time.time)
+        globalLogBeginner.beginLoggingTo([log], redirectStandardIO=False)
+        if told.promises is None:
+            store = make_store(settings.storage, self._reactor, time.time, settings.metrics.enabled)
+        else:
+            store = share_store(self._link, told.promises, self._reactor, time.time)
+        traces = make_traces(settings.tracing, self._reactor)
+        self._house = assemble(settings, self._reactor, time.time, store, log, lambda: make_web(self._reactor), traces)
+        store.open()
+        if traces is not None:
+            traces.start()
+        collect_less()
+        self._house.pulse.start()
+        sockets = [(LINK + 1 + number, family) for number, family in enumerate(told.families)]
+        self._listeners.take_over(self._reactor, settings.server.http, sockets, self._house.site)
+        self._link.send(0, Word.UP, None)
+
+    def _stand(self, standing: Standing) -> None:
+        self._house.draining.ask(standing.drained)
+        self._house.site.leaving = standing.leaving
+        self._house.log.set_level(standing.level)
+
+    @deferred
+    async def _stop(self, limit: float) -> None:
+        self._stopping = True
+        self._listeners.pause()
+        self._house.waits.end()
+        if not await self._ends_within(limit, self._house.site.drain()):
+            _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)
+            self._house.site.abort()
+        flushed = succeed(None) if self._house.traces is None else self._house.traces.stop()
+        await self._ends_within(limit, self._house.store.close())
+        await flushed
+        self._house.pulse.stop()
+        self._reactor.stop()
+
+    async def _ends_within(self, seconds: float, work: Deferred[None]) -> bool:
+        try:
+            await bounded(work, seconds, self._reactor, lambda: Unavailable("stop_timeout"))
+        except Unavailable:
+            return False
+        return True
+
+    def _orphaned(self) -> None:
+        """The daemon is gone without a word: end at once, as if this process had been killed with it.
+
+        Without a store nothing can be done for those who wait, and whoever starts the daemon anew needs its ports.
+        """
+        if not self._stopping:
+            _log.error("worker-orphaned", "the daemon is gone; ending too")
+            self.status = 1
+            self._reactor.stop()
+
+
+def main() -> None:
+    """Be a worker."""
+    from twisted.internet import reactor
+
+    for number in _PASSED_OVER:
+        signal.signal(number, signal.SIG_IGN)
+    reactor.seconds = time.monotonic  # type: ignore[method-assign]
+    worker = Worker(reactor)
+    worker.begin(LINK)
+    reactor.run(installSignalHandlers=False)  # type: ignore[call-arg]
+    sys.exit(worker.status)
+
+
+if __name__ == "__main__":
+    main()

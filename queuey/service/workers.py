@@ -1,0 +1,314 @@
+"""The processes that serve requests for the daemon: they are started, told what changes, started again, and ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from queuey.config import Settings
+from queuey.deferreds import bounded
+from queuey.errors import Unavailable
+from queuey.interfaces import Promises
+from queuey.logs import EventLog
+from queuey.model.counts import Counter, Metric, gauge
+from queuey.service.counting import Snapshot, past
+from queuey.service.orders import LINK, Order, SetUp, Standing, Word, packed, unpacked
+from queuey.storage.shared import Hub
+from queuey.storage.shared.frames import connect
+
+PROGRAM: Final = "queuey.service.worker"
+
+STAND: Final = 0.5
+"""Seconds between two looks at whether workers have to be told how the daemon stands."""
+
+COUNT: Final = 10
+"""How many such looks there are between two questions for what was counted; who asks for metrics asks anew."""
+
+PATIENCE: Final = 2.0
+"""Seconds in which a worker has to say what it has counted."""
+
+LIVED: Final = 10.0
+"""Seconds after which a worker that ends is started again at once; others wait, twice as long each time."""
+
+LONGEST: Final = 30.0
+"""Seconds that a worker waits for that at the most."""
+
+_log = EventLog(Logger(namespace="queuey.service"))
+
+
+class Worker(ProcessProtocol):
+    """One place for a worker, and the process that has it now.
+
+    :ivar counted: what the process had counted when it was last asked.
+    """
+
+    def __init__(self, workers: Workers, number: int) -> None:
+        self._workers = workers
+        self._number = number
+        self._reactor = workers.reactor
+        self._began = 0.0
+        self._pause = 0.0
+        self._again: IDelayedCall | None = None
+        self._ended: list[Deferred[None]] = []
+        self._asked: Deferred[None] | None = None
+        self.counted = Snapshot()
+        self.up = False
+
+    def start(self) -> None:
+        """Start a process."""
+        self._again = None
+        self._began = self._reactor.seconds()
+        ours, theirs = socket.socketpair()
+        self._end = self._workers.hub.join(self._is_stuck)
+        self._end.other = self._told
+        connect(ours, self._end, self._reactor)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        descriptors = {0: nothing, 1: 1, 2: 2, LINK: theirs.fileno()}
+        for at, listening in enumerate(self._workers.sockets):
+            descriptors[LINK + 1 + at] = listening.fileno()
+        self._reactor.spawnProcess(
+            self, sys.executable, [sys.executable, "-P", "-m", PROGRAM], env=_environment(), childFDs=descriptors
+        )
+        theirs.close()
+        os.close(nothing)
+        self.tell(Order.SET_UP, self._workers.set_up())
+        self.tell(Order.STAND, self._workers.standing())
+
+    def tell(self, order: Order, value: Any = None) -> None:
+        """Tell the process something."""
+        self._end.send(0, order, packed(value))
+
+    def _told(self, number: int, kind: int, body: msgspec.Raw) -> None:
+        if kind == Word.UP:
+            self.up = True
+            _log.info("worker-up", "worker {number} accepts, pid {pid}", number=self._number, pid=self._pid)
+        elif kind == Word.COUNTS:
+            self.counted = unpacked(body, Snapshot)
+            asked, self._asked = self._asked, None
+            if asked is not None and not asked.called:
+                asked.callback(None)
+
+    def count(self) -> Deferred[None]:
+        """Ask what it has counted; fires, and never fails, once it has said so or has had time for it."""
+        if not self.up or self._asked is not None:
+            return succeed(None)
+        self._asked = Deferred()
+        self.tell(Order.COUNT)
+        return bounded(self._asked, PATIENCE, self._reactor, lambda: Unavailable("")).addErrback(self._says_nothing)
+
+    def _says_nothing(self, failure: Failure) -> None:
+        failure.trap(Unavailable)
+        self._asked = None
+
+    def stop(self, limit: float) -> Deferred[None]:
+        """End the process, and start none again.
+
+        :param limit: seconds for what is under way.
+        :return: fires once it has ended.
+        """
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        if self._pid is None:
+            return succeed(None)
+        self.tell(Order.STOP, limit)
+        ended: Deferred[None] = Deferred()
+        self._ended.append(ended)
+        return ended
+
+    def kill(self) -> None:
+        """End the process at once."""
+        if self._pid is not None:
+            os.kill(self._pid, signal.SIGKILL)
+
+    @property
+    def _pid(self) -> int | None:
+        return None if self.transport is None else self.transport.pid
+
+    def _is_stuck(self) -> None:
+        _log.error("worker-stuck", "worker {number} does not answer, and is killed", number=self._number)
+        self.kill()
+
+    def processEnded(self, reason: Failure) -> None:
+        """Start another one, unless the daemon stops."""
+        self.up = False
+        self._workers.has_ended(self.counted)
+        self.counted = Snapshot()
+        asked, self._asked = self._asked, None
+        if asked is not None and not asked.called:
+            asked.callback(None)
+        ended, self._ended = self._ended, []
+        for each in ended:
+            each.callback(None)
+        if self._workers.stopping:
+            return
+        lived = self._reactor.seconds() - self._began
+        self._pause = 0.0 if lived >= LIVED else min(LONGEST, max(1.0, 2 * self._pause))
+        _log.error(
+            "worker-ended",
+            "worker {number} has ended ({reason}); another one starts in {pause:g} s",
+            number=self._number,
+            reason=_how(reason),
+            pause=self._pause,
+        )
+        self._again = self._reactor.callLater(self._pause, self.start)
+
+
+class Workers:
+    """All workers of a daemon.
+
+    :param hub: where they reach the store, and the daemon.
+    :param log: the file of the log; ``None`` is standard error.
+    """
+
+    _settings: Callable[[], Settings]
+    _promises: Promises | None
+
+    def __init__(self, reactor: Any, hub: Hub, log: Path | None) -> None:
+        self.reactor = reactor
+        self.hub = hub
+        self._log = log
+        self.standing: Callable[[], Standing] = Standing
+        self.sockets: Sequence[socket.socket] = ()
+        self.stopping = False
+        self._workers: list[Worker] = []
+        self._stood = Standing()
+        self._looking = LoopingCall(self._turn)
+        self._looking.clock = reactor
+        self._turns = 0
+        self._past = Snapshot()
+        self._restarts = Counter("queuey_worker_restarts_total", "Workers that ended before the daemon did.")
+        self.metrics: tuple[Metric, ...] = (
+            gauge(
+                "queuey_workers",
+                "Workers that accept; there are none where the daemon serves itself.",
+                lambda: sum(worker.up for worker in self._workers),
+            ),
+            self._restarts,
+        )
+
+    def start(
+        self,
+        sockets: Sequence[socket.socket],
+        settings: Callable[[], Settings],
+        promises: Promises | None,
+        standing: Callable[[], Standing],
+    ) -> None:
+        """Start all.
+
+        :param sockets: which they accept on.
+        :param settings: those in force.
+        :param promises: of the store that they reach through the daemon; ``None`` where each has its own.
+        :param standing: how the daemon stands.
+        """
+        self.sockets = sockets
+        self._settings = settings
+        self._promises = promises
+        self.standing = standing
+        self._stood = standing()
+        self._workers = [Worker(self, number) for number in range(1, self._settings().server.workers + 1)]
+        for worker in self._workers:
+            worker.start()
+        self._looking.start(STAND, now=False)
+
+    def set_up(self) -> SetUp:
+        """What a worker has to know now."""
+        return SetUp(self._settings(), tuple(each.family for each in self.sockets), self._log, self._promises)
+
+    def has_ended(self, counted: Snapshot) -> None:
+        """Keep what a worker had counted."""
+        self._past = past(self._past, counted)
+        if not self.stopping:
+            self._restarts.add()
+
+    def use(self) -> None:
+        """Let other settings be in force."""
+        for worker in self._workers:
+            if worker.up:
+                worker.tell(Order.USE, self.set_up())
+
+    def reopen(self) -> None:
+        """Open the log anew."""
+        for worker in self._workers:
+            if worker.up:
+                worker.tell(Order.REOPEN)
+
+    def _turn(self) -> None:
+        """Look, and ask now and then what was counted."""
+        self._turns += 1
+        if self._turns % COUNT == 0:
+            self.count()
+        self.look()
+
+    def look(self) -> None:
+        """Tell how the daemon stands, if that is another way than before."""
+        now = self.standing()
+        if now != self._stood:
+            self._stood = now
+            for worker in self._workers:
+                if worker.up:
+                    worker.tell(Order.STAND, now)
+
+    def count(self) -> Deferred[None]:
+        """Ask all what they have counted; fires, and never fails."""
+        return gatherResults([worker.count() for worker in self._workers]).addCallback(lambda _: None)
+
+    def counted(self) -> list[Snapshot]:
+        """What they had counted when they were last asked, and those before them."""
+        return [self._past, *(worker.counted for worker in self._workers)]
+
+    def under_way(self) -> Mapping[str, int]:
+        """What was under way when they were last asked."""
+        return {
+            shown: int(sum(sum(each.gauges.get(name, {}).values()) for each in self.counted()))
+            for shown, name in (
+                ("connections", "queuey_http_connections"),
+                ("requests", "queuey_http_requests_in_progress"),
+            )
+        }
+
+    def stop(self, limit: float) -> Deferred[None]:
+        """End all.
+
+        :param limit: seconds for what is under way.
+        :return: fires once they have ended.
+        """
+        self.stopping = True
+        if self._looking.running:
+            self._looking.stop()
+        return gatherResults([worker.stop(limit) for worker in self._workers]).addCallback(lambda _: None)
+
+    def kill(self) -> None:
+        """End all at once."""
+        for worker in self._workers:
+            worker.kill()
+
+
+def _environment() -> dict[str, str]:
+    """That of this process, with the places where it finds its modules, and without what is told of it alone."""
+    kept = {name: value for name, value in os.environ.items() if name not in _ITS_OWN}
+    return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+_ITS_OWN: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
+
+
+def _how(reason: Failure) -> str:
+    """How a process ended."""
+    status = getattr(reason.value, "status", None)
+    if status is not None and os.WIFSIGNALED(status):
+        return signal.Signals(os.WTERMSIG(status)).name
+    return f"status {getattr(reason.value, 'exitCode', None)}"

@@ -1,0 +1,318 @@
+"""A daemon with several workers: what one changes all see, one that dies costs nothing, and all end together."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.live.clients import HEADERS, TIMEOUT, Poster, ask, make_queue, read_all
+from tests.live.running import LIMIT, Daemon, children, free_port
+from tests.live.test_daemon import TWISTD, LiveTestCase, wait_until
+
+WORKERS = 3
+CONNECTIONS = 24
+"""So many that no worker gets none of them."""
+
+CHANGES = 30
+
+
+class WorkersCase(LiveTestCase):
+    """A daemon with some workers, and an operators' port."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.ops = free_port()
+        text = self.settings.read_text()
+        text = re.sub(r"(?m)^workers = .*$", f"workers = {WORKERS}\nops = tcp:{self.ops}:interface=127.0.0.1", text)
+        self.settings.write_text(text)
+        self.daemon = self.serve()
+        self.wait_for_workers(WORKERS)
+
+    def pids(self) -> list[int]:
+        """The workers that run now."""
+        return children(self.daemon.pid)
+
+    def wait_for_workers(self, ups: int) -> None:
+        wait_until(lambda: self.daemon.output().count(" worker-up ") >= ups, f"not {ups} workers were up")
+
+    def metrics(self) -> dict[str, float]:
+        """The metrics of the daemon, by their names and labels."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.ops, timeout=TIMEOUT)
+        connection.request("GET", "/metrics")
+        lines = connection.getresponse().read().decode().splitlines()
+        connection.close()
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
+
+    def call(self, method: str, **parameters: object) -> Any:
+        """A method of the operators' port."""
+        document = {"jsonrpc": "2.0", "method": method, "params": parameters, "id": 1}
+        connection = http.client.HTTPConnection("127.0.0.1", self.ops, timeout=TIMEOUT)
+        connection.request("POST", "/rpc", json.dumps(document), {"Content-Type": "application/json"})
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        return answer["result"]
+
+    def connections(self) -> list[http.client.HTTPConnection]:
+        """Connections that are open, over all workers."""
+        made = [http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT) for _ in range(CONNECTIONS)]
+        for connection in made:
+            self.addCleanup(connection.close)
+            self.assertEqual(over(connection, "GET", "/__heartbeat__")[0], 200)
+        return made
+
+
+def over(
+    connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None, **headers: str
+) -> tuple[int, Any]:
+    """A request over a connection that stays open."""
+    connection.request(method, path, body, {**HEADERS, **headers})
+    answer = connection.getresponse()
+    text = answer.read()
+    return answer.status, json.loads(text) if text else None
+
+
+def runs(pid: int) -> bool:
+    """Whether a process runs, and is not only remembered."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class TogetherTests(WorkersCase):
+    """Several processes are one daemon."""
+
+    def test_one_daemon(self) -> None:
+        self.connections_are_spread()
+        self.what_one_changes_the_others_see()
+        self.a_reader_waits_at_another_worker()
+        self.groups_are_shared()
+        self.counts_add_up()
+        self.all_are_drained()
+        self.all_read_the_settings_anew()
+        self.all_open_the_log_anew()
+        self.assertEqual(self.daemon.signal(signal.SIGTERM), 0)
+        output = self.daemon.output()
+        for word in ("incident", "store-defect", "worker-ended", "worker-orphaned", "Traceback"):
+            self.assertNotIn(word, output)
+
+    def connections_are_spread(self) -> None:
+        """Each worker has some of the connections, and all are the daemon's."""
+        self.opened = self.connections()
+        self.assertGreaterEqual(self.metrics()["queuey_http_connections"], CONNECTIONS)
+        self.assertEqual(self.metrics()["queuey_workers"], WORKERS)
+        self.assertEqual(len(self.pids()), WORKERS)
+
+    def what_one_changes_the_others_see(self) -> None:
+        """Settings, and messages on pages that are kept at hand: never older than an answer."""
+        path = "/v2/queuey/queues/shared"
+        self.assertEqual(over(self.opened[0], "PUT", path, b"{}", **{"Content-Type": "application/json"})[0], 201)
+        for connection in self.opened:
+            self.assertEqual(over(connection, "GET", path)[1]["partitions"], 1)
+        for number in range(CHANGES):
+            one, other = self.opened[number % CONNECTIONS], self.opened[(7 * number + 3) % CONNECTIONS]
+            ttl = json.dumps({"ttl": 1000 + number}).encode()
+            status, _ = over(one, "PATCH", path, ttl, **{"Content-Type": "application/merge-patch+json"})
+            self.assertEqual(status, 200)
+            self.assertEqual(over(other, "GET", path)[1]["ttl"], 1000 + number)
+        _, made = over(self.opened[0], "POST", f"{path}/messages", b"0")
+        message = f"{path}/messages/{made['messages'][0]['id']}"
+        for number in range(CHANGES):
+            one, other = self.opened[number % CONNECTIONS], self.opened[(5 * number + 2) % CONNECTIONS]
+            over(other, "GET", f"{path}/messages?limit=1")
+            body = b"%d" % number
+            self.assertIn(over(one, "PUT", message, body, **{"Content-Type": "text/plain"})[0], (200, 204))
+            page = over(other, "GET", f"{path}/messages?limit=1")[1]
+            self.assertEqual([each["body"] for each in page["messages"]], [str(number)])
+        self.assertEqual(over(self.opened[1], "DELETE", path)[0], 204)
+        self.assertEqual({over(connection, "GET", path)[0] for connection in self.opened}, {404})
+
+    def a_reader_waits_at_another_worker(self) -> None:
+        """Whoever waits is told of what comes through any worker, long before the time is over."""
+        make_queue(self.port, "waited")
+        path = "/v2/queuey/queues/waited/messages"
+        waiting = self.opened[: CONNECTIONS // 2]
+        for connection in waiting:
+            connection.request("GET", f"{path}?wait=20", None, HEADERS)
+        wait_until(lambda: self.metrics()["queuey_waiting_reads"] == len(waiting), "not all readers wait")
+        began = time.monotonic()
+        self.assertEqual(over(self.opened[-1], "POST", path, b"x")[0], 201)
+        for connection in waiting:
+            page = json.loads(connection.getresponse().read())
+            self.assertEqual([each["body"] for each in page["messages"]], ["x"])
+        self.assertLess(time.monotonic() - began, 20)
+
+    def groups_are_shared(self) -> None:
+        """Claims through all workers get each message once, and what one has claimed another may ack."""
+        make_queue(self.port, "work")
+        path = "/v2/queuey/queues/work"
+        for number in range(60):
+            self.assertEqual(
+                over(self.opened[number % CONNECTIONS], "POST", f"{path}/messages", b"%d" % number)[0], 201
+            )
+        got: list[str] = []
+        as_json = {"Content-Type": "application/json"}
+        for number in range(60):
+            claim = over(
+                self.opened[number % CONNECTIONS], "POST", f"{path}/groups/g/claims", b'{"limit":1}', **as_json
+            )
+            (message,) = claim[1]["messages"]
+            got.append(message["body"])
+            ack = json.dumps({"ack": [message["receipt"]]}).encode()
+            other = self.opened[(number + 5) % CONNECTIONS]
+            self.assertEqual(over(other, "POST", f"{path}/groups/g/settlements", ack, **as_json)[0], 200)
+        self.assertEqual(sorted(got, key=int), [str(number) for number in range(60)])
+
+    def counts_add_up(self) -> None:
+        """What all workers have counted is one sum, to the last request."""
+        key = 'queuey_http_requests_total{method="GET",route="/v2/<application>",status="200"}'
+        before = self.metrics().get(key, 0)
+        for connection in self.opened:
+            self.assertEqual(over(connection, "GET", "/v2/queuey")[0], 200)
+        self.assertEqual(self.metrics()[key] - before, CONNECTIONS)
+
+    def all_are_drained(self) -> None:
+        """The heartbeat of each asks to leave the daemon out, and no more after that."""
+        self.assertTrue(self.call("drain"))
+        self.heartbeats(503)
+        self.assertFalse(self.call("undrain"))
+        self.heartbeats(200)
+
+    def heartbeats(self, status: int) -> None:
+        wait_until(
+            lambda: {over(connection, "GET", "/__heartbeat__")[0] for connection in self.opened} == {status},
+            f"not every worker answers {status}",
+        )
+
+    def all_read_the_settings_anew(self) -> None:
+        """A key that is added holds everywhere."""
+        self.add_settings("[application:other]\nkeys = another-key-of-it\n")
+        os.kill(self.daemon.pid, signal.SIGHUP)
+        key = "Application another-key-of-it"
+        wait_until(
+            lambda: {over(connection, "GET", "/v2/other", Authorization=key)[0] for connection in self.opened} == {200},
+            "not every worker knows the key",
+        )
+
+    def all_open_the_log_anew(self) -> None:
+        """SIGUSR1 ends nobody."""
+        os.kill(self.daemon.pid, signal.SIGUSR1)
+        self.heartbeats(200)
+        self.assertEqual(len(self.pids()), WORKERS)
+
+
+class EndTests(WorkersCase):
+    """Processes that end."""
+
+    def test_a_worker_is_killed_under_load(self) -> None:
+        """Nothing acknowledged is lost, those at other workers notice nothing, and another worker takes its place."""
+        make_queue(self.port, "q")
+        posters: list[Poster] = []
+
+        def busy() -> bool:
+            return all(len(poster.acknowledged) > 5 or poster.unknown for poster in posters)
+
+        for round in range(2):
+            posters += [Poster(self.port, "q", f"r{round}p{number}").start() for number in range(8)]
+            wait_until(busy, "nothing is acknowledged")
+            victim = self.pids()[0]
+            os.kill(victim, signal.SIGKILL)
+            self.wait_for_workers(WORKERS + round + 1)
+            self.assertNotIn(victim, self.pids())
+        for poster in posters:
+            poster.finish()
+            self.assertEqual(poster.refused, [])
+        self.assertGreater(sum(not poster.unknown for poster in posters), 0)
+        stored = {message["body"]: message["message_id"] for message in read_all(self.port, "q")}
+        acknowledged = dict(pair for poster in posters for pair in poster.acknowledged)
+        self.assertEqual({body: stored.get(body) for body in acknowledged}, acknowledged)
+        unknown = {body for poster in posters for body in poster.unknown}
+        self.assertEqual(set(stored) - set(acknowledged) - unknown, set())
+        self.assertEqual(self.metrics()["queuey_worker_restarts_total"], 2)
+        self.assertEqual(self.daemon.signal(signal.SIGTERM), 0)
+
+    def test_the_daemon_is_killed(self) -> None:
+        """Its workers end at once, and another daemon finds the port and the data free."""
+        make_queue(self.port, "q")
+        workers = self.pids()
+        self.assertEqual(self.daemon.signal(signal.SIGKILL), -signal.SIGKILL)
+        wait_until(lambda: not any(runs(pid) for pid in workers), "workers have not ended")
+        self.assertEqual(self.daemon.output().count(" worker-orphaned "), WORKERS)
+        again = self.serve()
+        self.assertEqual(ask(self.port, "POST", "/v1/queuey/q", b"x")[0], 201)
+        self.assertEqual(again.signal(signal.SIGTERM), 0)
+
+    def test_a_worker_that_stands_still_is_ended(self) -> None:
+        """A change waits for it no longer than five seconds, and is answered; what it kept at hand nobody sees."""
+        make_queue(self.port, "q")
+        for connection in self.connections():
+            over(connection, "GET", "/v2/queuey/queues/q")
+        victim = self.pids()[0]
+        os.kill(victim, signal.SIGSTOP)
+        statuses: list[int] = []
+
+        def change() -> None:
+            statuses.append(self.changed())
+
+        changing = [threading.Thread(target=change) for _ in range(WORKERS)]
+        for thread in changing:
+            thread.start()
+        wait_until(lambda: not runs(victim), "it was not ended")
+        for thread in changing:
+            thread.join(LIMIT)
+        self.assertIn(200, statuses)
+        self.wait_for_workers(WORKERS + 1)
+        self.assertIn(" worker-stuck ", self.daemon.output())
+        self.assertEqual(self.daemon.signal(signal.SIGTERM), 0)
+
+    def changed(self) -> int:
+        """The status of a change; 0 where the worker that was asked was the one that was ended."""
+        try:
+            path, kind = "/v2/queuey/queues/q", {"Content-Type": "application/merge-patch+json"}
+            return ask(self.port, "PATCH", path, b'{"ttl":77}', **kind)[0]
+        except (OSError, http.client.HTTPException):
+            return 0
+
+
+class SettingsTests(LiveTestCase):
+    """What does not go together."""
+
+    def test_a_log_that_is_twistds(self) -> None:
+        """Workers write the log that the settings describe."""
+        self.settings.write_text(re.sub(r"(?m)^workers = .*$", "workers = 2", self.settings.read_text()))
+        log = self.folder / "twistd.log"
+        daemon = Daemon(
+            [str(TWISTD), "--logfile", str(log)],
+            ["--config", str(self.settings)],
+            self.folder,
+            {},
+        )
+        self.addCleanup(daemon.kill)
+        self.assertEqual(daemon.wait(), 1)
+        self.assertIn("[server] workers: more than 1 write the log", daemon.output())
+
+    def test_a_unix_socket(self) -> None:
+        """Workers accept on it too; it keeps its mode, and is gone at the end."""
+        path = self.folder / "queuey.sock"
+        mode = 0o640
+        text = re.sub(r"(?m)^workers = .*$", f"    unix:{path}:mode={mode:o}\nworkers = 2", self.settings.read_text())
+        self.settings.write_text(text)
+        daemon = self.serve()
+        wait_until(lambda: daemon.output().count(" worker-up ") == 2, "not both workers were up")
+        self.assertEqual(path.stat().st_mode & 0o777, mode)
+        for _ in range(8):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(TIMEOUT)
+                client.connect(str(path))
+                client.sendall(b"GET /__heartbeat__ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                self.assertTrue(b"".join(iter(lambda: client.recv(65536), b"")).startswith(b"HTTP/1.1 200 "))
+        self.assertEqual(daemon.signal(signal.SIGTERM), 0)
+        self.assertFalse(path.exists())
