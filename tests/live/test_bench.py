@@ -37,12 +37,12 @@ PROGRAMS: Final = {
     "groups": ("1 0.1 20 2000", "(at least 0.50)"),
     "group_waits": ("50 0.2", "(at most 1.00)"),
     "identities": ("1 0.1", "(at least 0.95)"),
-    "cores": ("2 1 0.1", "128 connections: "),
     "metering": ("1 0.1 20", "(at least 0.90)"),
     "copy": ("2000", "messages/s copied"),
     "processor": ("1 0.2 4", "(at least 1.60)"),
     "lone": ("1 0.1", "(at most 1.30)"),
     "idle": ("50", "(at most 1.00)"),
+    "cores": ("2 1 0.1", "128 connections: "),
 }
 
 
