@@ -239,15 +239,15 @@ class QueueyService(Service):
         self._house.following.stop()
         limit = self._house.in_force.settings.server.stop_timeout
         workers = self._house.workers
-        if not await self._ends_within(limit, self._house.site.drain()):
+        if not await ends_within(limit, self._house.site.drain(), self._reactor):
             _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)
             self._house.site.abort()
-        if workers is not None and not await self._ends_within(limit + _WORKERS_END, workers.stop(limit)):
+        if workers is not None and not await ends_within(limit + _WORKERS_END, workers.stop(limit), self._reactor):
             _log.warn("cut", "workers have not ended after {limit} s, and are killed", limit=limit + _WORKERS_END)
             workers.kill()
         flushed = succeed(None) if self._house.traces is None else self._house.traces.stop()
         self._supervisor.status("closes the store")
-        if not await self._ends_within(limit, self._house.store.close()):
+        if not await ends_within(limit, self._house.store.close(), self._reactor):
             # What was acknowledged is stored; what hangs in a thread of the store ends with the process.
             _log.error("store-stuck", "the store was not closed within {limit} s", limit=limit)
         await flushed
@@ -276,13 +276,6 @@ class QueueyService(Service):
         self._pausing = None
         if timer.active():
             timer.cancel()
-
-    async def _ends_within(self, seconds: float, work: Deferred[None]) -> bool:
-        try:
-            await bounded(work, seconds, self._reactor, lambda: Unavailable("stop_timeout"))
-        except Unavailable:
-            return False
-        return True
 
     def reload(self) -> None:
         """Read keys, policies, origins, limits and certificates anew, as one: all of them, or nothing."""
@@ -353,6 +346,15 @@ class QueueyService(Service):
     def _refuse_start(self, error: QueueyError) -> NoReturn:
         self._tell_why(error)
         raise StartRefused("what is wrong has been said")
+
+
+async def ends_within(seconds: float, work: Deferred[None], reactor: Any) -> bool:
+    """Wait for some work; whether it was done in so many seconds."""
+    try:
+        await bounded(work, seconds, reactor, lambda: Unavailable("stop_timeout"))
+    except Unavailable:
+        return False
+    return True
 
 
 def _end_badly() -> None:

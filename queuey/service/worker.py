@@ -13,16 +13,15 @@ import time
 from typing import Any, Final
 
 import msgspec
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import succeed
 from twisted.logger import Logger, globalLogBeginner
 
 from queuey.auth.users import make_web
-from queuey.deferreds import bounded, deferred
-from queuey.errors import Unavailable
+from queuey.deferreds import deferred
 from queuey.logs import EventLog, open_log
 from queuey.service.assembly import House, assemble
 from queuey.service.counting import snapshot
-from queuey.service.daemon import collect_less
+from queuey.service.daemon import collect_less, ends_within
 from queuey.service.listening import Listeners
 from queuey.service.orders import LINK, Order, SetUp, Standing, Word, packed, unpacked
 from queuey.storage import make_store, share_store
@@ -100,21 +99,14 @@ class Worker:
         self._stopping = True
         self._listeners.pause()
         self._house.waits.end()
-        if not await self._ends_within(limit, self._house.site.drain()):
+        if not await ends_within(limit, self._house.site.drain(), self._reactor):
             _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)
             self._house.site.abort()
         flushed = succeed(None) if self._house.traces is None else self._house.traces.stop()
-        await self._ends_within(limit, self._house.store.close())
+        await ends_within(limit, self._house.store.close(), self._reactor)
         await flushed
         self._house.pulse.stop()
         self._reactor.stop()
-
-    async def _ends_within(self, seconds: float, work: Deferred[None]) -> bool:
-        try:
-            await bounded(work, seconds, self._reactor, lambda: Unavailable("stop_timeout"))
-        except Unavailable:
-            return False
-        return True
 
     def _orphaned(self) -> None:
         """The daemon is gone without a word: end at once, as if this process had been killed with it.
