@@ -132,6 +132,7 @@ def assemble(
         lambda: in_force.settings,
         lambda folder: in_thread(reactor, lambda: free_bytes(folder)),
         reactor,
+        None if workers is None else workers.accepting,
     )
     site = clients_site(
         in_force,

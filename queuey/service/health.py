@@ -44,12 +44,18 @@ def liveness(pulse: Pulse, clock: IReactorTime) -> Health:
 
 
 def readiness(
-    store: IStore, draining: Draining, settings: Callable[[], Settings], free: Free, clock: IReactorTime
+    store: IStore,
+    draining: Draining,
+    settings: Callable[[], Settings],
+    free: Free,
+    clock: IReactorTime,
+    accepting: Callable[[], int] | None = None,
 ) -> Health:
     """Whether requests are to be sent here.
 
     :param settings: those in force.
     :param free: asks the file system, without holding anybody up.
+    :param accepting: how many workers accept; ``None`` where there are none to be.
     """
 
     @deferred
@@ -73,16 +79,22 @@ def readiness(
             raise Unavailable("An operator drains this front end.")
         return "Nobody drains this front end."
 
-    return Health(
-        "ready",
-        [
-            Check("store", answers, clock),
-            trouble("clock", "The clock is within bounds, or compared with no other."),
-            trouble("lease", "This front end holds the lease of the store, or needs none."),
-            Check("draining", lambda: maybeDeferred(drained), clock),
-            Check("disk", lambda: _room(settings(), free), clock),
-        ],
-    )
+    checks = [
+        Check("store", answers, clock),
+        trouble("clock", "The clock is within bounds, or compared with no other."),
+        trouble("lease", "This front end holds the lease of the store, or needs none."),
+        Check("draining", lambda: maybeDeferred(drained), clock),
+        Check("disk", lambda: _room(settings(), free), clock),
+    ]
+    if accepting is not None:
+        checks.append(Check("workers", lambda: maybeDeferred(_some, accepting), clock))
+    return Health("ready", checks)
+
+
+def _some(accepting: Callable[[], int]) -> str:
+    if not accepting():
+        raise Unavailable("No worker accepts.")
+    return f"{accepting()} workers accept."
 
 
 def _room(settings: Settings, free: Free) -> Deferred[str]:

@@ -195,7 +195,7 @@ class Workers:
             gauge(
                 "queuey_workers",
                 "Workers that accept; there are none where the daemon serves itself.",
-                lambda: sum(worker.up for worker in self._workers),
+                self.accepting,
             ),
             self._restarts,
         )
@@ -223,6 +223,10 @@ class Workers:
         for worker in self._workers:
             worker.start()
         self._looking.start(STAND, now=False)
+
+    def accepting(self) -> int:
+        """How many accept."""
+        return sum(worker.up for worker in self._workers)
 
     def set_up(self) -> SetUp:
         """What a worker has to know now."""

@@ -60,6 +60,14 @@ class WorkersCase(LiveTestCase):
         connection.close()
         return answer["result"]
 
+    def ready(self) -> Any:
+        """What the daemon says of whether it is ready."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.ops, timeout=TIMEOUT)
+        connection.request("GET", "/ready")
+        found = json.loads(connection.getresponse().read())
+        connection.close()
+        return found
+
     def connections(self) -> list[http.client.HTTPConnection]:
         """Connections that are open, over all workers."""
         made = [http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT) for _ in range(CONNECTIONS)]
@@ -110,6 +118,8 @@ class TogetherTests(WorkersCase):
         self.assertGreaterEqual(self.metrics()["queuey_http_connections"], CONNECTIONS)
         self.assertEqual(self.metrics()["queuey_workers"], WORKERS)
         self.assertEqual(len(self.pids()), WORKERS)
+        ready = self.ready()["checks"]["workers"]
+        self.assertEqual(ready, {"ok": True, "reason": f"{WORKERS} workers accept."})
 
     def what_one_changes_the_others_see(self) -> None:
         """Settings, and messages on pages that are kept at hand: never older than an answer."""

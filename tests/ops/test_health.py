@@ -228,6 +228,7 @@ class DiskAndTroubleTests(SynchronousTestCase):
         self.folder.mkdir(parents=True)
         self.free: Deferred[int] = succeed(1 << 40)
         self.troubles_: dict[str, str] = {}
+        self.workers = 2
         (self.folder / "ini").write_text("[server]\ndisk_floor = 3MiB\n[storage]\npath = data\n")
         self.settings = config.load(self.folder / "ini")
         self.clock = Clock()
@@ -241,10 +242,17 @@ class DiskAndTroubleTests(SynchronousTestCase):
     def look(self) -> dict[str, Finding]:
         """What is found, with this test for a store."""
         store: Any = self
-        health = readiness(store, Draining(self.clock.seconds), lambda: self.settings, lambda _: self.free, self.clock)
+        draining = Draining(self.clock.seconds)
+        health = readiness(
+            store, draining, lambda: self.settings, lambda _: self.free, self.clock, lambda: self.workers
+        )
         found = health.look()
         self.clock.advance(LIMIT)
         return {each.name: each for each in self.successResultOf(found) if not each.ok}
+
+    def test_no_worker(self) -> None:
+        self.workers = 0
+        self.assertEqual(self.look()["workers"].reason, "No worker accepts.")
 
     def test_well(self) -> None:
         self.assertEqual(self.look(), {})
