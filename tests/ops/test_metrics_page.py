@@ -116,7 +116,8 @@ class PageTests(PageCase):
 class TokenTests(PageCase):
     """Where the port has a token."""
 
-    settings = SETTINGS.replace("[storage]", f"[server]\nops = unix:x\nops_token = {TOKEN}\n[storage]")
+    server = f"[server]\nops = tcp:5001:interface=127.0.0.1\nops_token = {TOKEN}\n"
+    settings = SETTINGS.replace("[storage]", f"{server}[storage]")
 
     def test_it_has_to_be_shown(self) -> None:
         for shown in ((), {"Authorization": "Bearer another-token-of-16-characters"}):

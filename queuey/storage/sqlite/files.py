@@ -121,19 +121,20 @@ def opening(path: Path, vfs: str | None = None) -> Iterator[apsw.Connection]:
     try:
         connection = apsw.Connection(str(path), vfs=vfs)
     except apsw.Error as error:
-        raise _cannot(path, error) from error
+        raise cannot(path, error) from error
     try:
         connection.set_busy_timeout(BUSY)
         yield connection
     except (apsw.Error, Unavailable) as error:
         connection.close(True)
-        raise _cannot(path, error) from error
+        raise cannot(path, error) from error
     except BaseException:
         connection.close(True)
         raise
 
 
-def _cannot(path: Path, error: Exception) -> QueueyError:
+def cannot(path: Path, error: Exception) -> QueueyError:
+    """Why a database cannot be used, in a sentence."""
     if isinstance(error, apsw.NotADBError):
         why = "it is no database"
     elif isinstance(error, apsw.CorruptError):

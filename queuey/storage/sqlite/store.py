@@ -124,6 +124,9 @@ class SQLiteStore:
         try:
             self._check_whole(connection)
             reading = files.connect_reader(path, cache, vfs)
+        except apsw.Error as error:
+            connection.close(True)
+            raise files.cannot(path, error) from error
         except BaseException:
             connection.close(True)
             raise
