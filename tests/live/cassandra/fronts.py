@@ -105,7 +105,7 @@ class Front:
     def serve(self) -> Front:
         """Start it, and wait until it serves."""
         self.start()
-        self.wait_until_it_serves(60)
+        self.wait_until_it_serves(300)
         return self
 
     def log(self) -> str:

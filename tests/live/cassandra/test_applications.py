@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from queuey.model.application import digest_of
@@ -21,14 +22,14 @@ class RotationTests(FrontTestCase):
         """A front end with an operators' port, and where that is."""
         front = self.front(name, [host], port, frontends="many")
         settings: Path = front.folder / "queuey.ini"
-        settings.write_text(settings.read_text().replace("[server]\n", "[server]\nops = unix:ops.sock\n"))
+        settings.write_text(re.sub(r"(?m)^ops = .*$", "ops = unix:ops.sock", settings.read_text()))
         return front.start(), f"unix:{front.folder}/ops.sock"
 
     def test_no_request_fails(self) -> None:
         host, port = cql_node()
         (first, to), (second, other) = [self.serving(name, host, port) for name in "ab"]
         for front in (first, second):
-            front.wait_until_it_serves(120)
+            front.wait_until_it_serves(300)
         keys = rotate(to, [second.port, first.port], CLIENTS, PAUSE, self.say)
         self.assertEqual(len(call(other, "keys.list", application="shop")), 1)
         for front in (first, second):

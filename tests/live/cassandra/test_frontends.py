@@ -165,7 +165,7 @@ class ManyCase(FrontTestCase):
         """Two that serve, and the queues."""
         first, second = self.many("a").start(), self.many("b").start()
         for front in (first, second):
-            front.wait_until_it_serves(60)
+            front.wait_until_it_serves(300)
         self.make(first, *QUEUES)
         return first, second
 
@@ -278,7 +278,7 @@ class NodeTests(FrontTestCase):
             for front in fronts:
                 front.start()
             for front in fronts:
-                front.wait_until_it_serves(60)
+                front.wait_until_it_serves(300)
             self.make(fronts[0], *QUEUES)
             clients = [client for front in fronts for client in self.posters(front, QUEUES, 3)]
             clients += [client for front in fronts for client in self.readers(front, QUEUES)]

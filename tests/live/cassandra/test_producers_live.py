@@ -46,7 +46,7 @@ class ProducersCase(FrontTestCase):
         storage = {"frontends": "many", **storage}
         fronts = [self.front(name, hosts, port, (), **storage).start() for name in names]
         for front in fronts:
-            front.wait_until_it_serves(120)
+            front.wait_until_it_serves(300)
         make_queue(fronts[0].port, LOG.name, partitions=LOG.partitions, consistency="strong")
         return fronts
 
@@ -99,7 +99,7 @@ class FrontEndTests(ProducersCase):
                 kills += 1
                 time.sleep(self.random.uniform(0, 1))
                 front.start()
-                front.wait_until_it_serves(60)
+                front.wait_until_it_serves(300)
         self.say(f"{kills} kills of a front end")
 
 
@@ -118,7 +118,7 @@ if LONG:
                     self.wrong += self.defects(front)
                     front.kill()
                     front.start()
-                    front.wait_until_it_serves(60)
+                    front.wait_until_it_serves(300)
 
 
 class NodeTests(ProducersCase):

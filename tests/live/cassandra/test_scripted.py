@@ -597,6 +597,8 @@ class ReactorTests(ScriptedCase):
         self.nodes.script.clear()
         await self.until(lambda: len(self.session.nodes()) > 0)
         await self.until(lambda: self.session._under_way.sent == 0)
+        # The node is known to be up before the connection that takes the place of the one given up has been made.
+        await self.until(lambda: any(self.session._connections().values()))
         await self.write()
         self.assertEqual(waits.found, [])
 

@@ -35,7 +35,7 @@ class TrioTests(FrontTestCase):
             for front in (first, second):
                 front.start()
             for front in (first, second):
-                front.wait_until_it_serves(120)
+                front.wait_until_it_serves(300)
             self.make(first, *QUEUES, WEAK)
             clients = [client for front in (first, second) for client in self.posters(front, QUEUES, 3)]
             clients += [client for front in (first, second) for client in self.readers(front, QUEUES)]
@@ -109,7 +109,7 @@ class TrioTests(FrontTestCase):
             front.kill()
             time.sleep(5 if LONG else 2)
             front.start()
-            front.wait_until_it_serves(60)
+            front.wait_until_it_serves(300)
 
     def levels(self, cluster: Cluster, front: Front) -> None:
         """With two of three nodes down, for longer than what front ends keep in the cluster may be relied on."""

@@ -38,8 +38,16 @@ class Bridge:
     def promises(self) -> Any:
         return self._store.promises
 
+    @property
+    def metrics(self) -> Any:
+        return self._store.metrics
+
     def open(self) -> None:
         """It is open."""
+
+    def troubles(self) -> Any:
+        """What is known already needs no other thread."""
+        return self._store.troubles()
 
     def __getattr__(self, name: str) -> Callable[..., Deferred[Any]]:
         method = getattr(self._store, name)
