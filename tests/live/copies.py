@@ -73,14 +73,14 @@ class Copy:
 
 
 def killed_again_and_again(source: Path, target: Path, times: int, random: Random, longest: float) -> int:
-    """Begin copies, and kill each some time after it has got to work.
+    """Begin copies, which go on for as long as somebody serves, and kill each some time after it has got to work.
 
     :param longest: seconds after which one is killed.
     :return: how many were killed before their end.
     """
     killed = 0
     for _ in range(times):
-        copy = Copy(source, target)
+        copy = Copy(source, target, "--finish")
         copy.wait_until_it_says("copying ")
         time.sleep(random.random() * longest)
         killed += copy.end() == -signal.SIGKILL

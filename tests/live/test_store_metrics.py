@@ -13,7 +13,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.live.clients import ask, make_queue
-from tests.live.running import SETTINGS, Daemon, free_port
+from tests.live.running import Daemon, free_port, write_settings
 from tests.live.scraping import Metrics, scrape, until
 
 TWISTD = Path(sys.executable).parent / "twistd"
@@ -30,11 +30,10 @@ class StoreMetricsTests(SynchronousTestCase):
         self.folder = Path(tempfile.mkdtemp(prefix="queuey-metrics-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.port, self.ops = free_port(), free_port()
-        text = SETTINGS.format(port=self.port, data=self.folder / "data")
         ops = f"[server]\nops = tcp:{self.ops}:interface=127.0.0.1\n"
         metrics = "[metrics]\ngroups =\n    */letters/*\n    queuey/nothing/nobody\ngroup_every = 1\n"
-        settings = self.folder / "queuey.ini"
-        settings.write_text(text.replace("[server]\n", ops) + metrics)
+        settings = write_settings(self.folder, self.port)
+        settings.write_text(settings.read_text().replace("[server]\n", ops) + metrics)
         self.daemon = Daemon(TWISTD, ["--config", str(settings)], self.folder, {})
         self.addCleanup(self.daemon.kill)
         self.daemon.wait_until_it_serves(self.port)
