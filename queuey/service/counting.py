@@ -74,44 +74,44 @@ class Sums:
 
         :param others: what the others had counted.
         """
-        parts = (snapshot(self._own), *others)
+        total = added((snapshot(self._own), *others))
         for metric in self.metrics:
             if isinstance(metric, Counter):
-                _add_up(metric.values, [part.counters.get(metric.name, {}) for part in parts])
+                _replace(metric.values, total.counters.get(metric.name, {}))
             elif isinstance(metric, Histogram):
-                _add_up_histogram(metric, [part.histograms.get(metric.name, {}) for part in parts])
+                metric.values.clear()
+                for labels, (counts, sum_of_all) in total.histograms.get(metric.name, {}).items():
+                    found = metric.of(labels)
+                    found.counts, found.sum = counts, sum_of_all
             elif metric.name in SUMMED:
-                _add_up(self._gauges[metric.name], [part.gauges.get(metric.name, {}) for part in parts])
+                _replace(self._gauges[metric.name], total.gauges.get(metric.name, {}))
 
 
-def _add_up(values: dict[Labels, float], parts: Iterable[Mapping[Labels, float]]) -> None:
+def _replace(values: dict[Labels, float], by: Mapping[Labels, float]) -> None:
     values.clear()
-    for part in parts:
-        for labels, value in part.items():
-            values[labels] = values.get(labels, 0) + value
+    values.update(by)
 
 
-def _add_up_histogram(metric: Histogram, parts: Iterable[Mapping[Labels, tuple[list[int], float]]]) -> None:
-    metric.values.clear()
+def added(parts: Iterable[Snapshot]) -> Snapshot:
+    """What several have counted, added up."""
+    counters: dict[str, dict[Labels, float]] = {}
+    gauges: dict[str, dict[Labels, float]] = {}
+    histograms: dict[str, dict[Labels, tuple[list[int], float]]] = {}
     for part in parts:
-        for labels, (counts, total) in part.items():
-            found = metric.of(labels)
-            found.counts = [one + other for one, other in zip(found.counts, counts, strict=True)]
-            found.sum += total
+        for sums, counted in ((counters, part.counters), (gauges, part.gauges)):
+            for name, values in counted.items():
+                kept = sums.setdefault(name, {})
+                for labels, value in values.items():
+                    kept[labels] = kept.get(labels, 0) + value
+        for name, found in part.histograms.items():
+            distributions = histograms.setdefault(name, {})
+            for labels, (counts, total) in found.items():
+                before, so_far = distributions.get(labels, ([0] * len(counts), 0.0))
+                both = [one + other for one, other in zip(before, counts, strict=True)]
+                distributions[labels] = (both, so_far + total)
+    return Snapshot(counters, histograms, gauges)
 
 
 def past(earlier: Snapshot, ended: Snapshot) -> Snapshot:
-    """What processes that have ended had counted, and what one more has."""
-    counters: dict[str, dict[Labels, float]] = {}
-    histograms: dict[str, dict[Labels, tuple[list[int], float]]] = {}
-    for part in (earlier, ended):
-        for name, values in part.counters.items():
-            kept = counters.setdefault(name, {})
-            for labels, value in values.items():
-                kept[labels] = kept.get(labels, 0) + value
-        for name, found in part.histograms.items():
-            sums = histograms.setdefault(name, {})
-            for labels, (counts, total) in found.items():
-                before, so_far = sums.get(labels, ([0] * len(counts), 0.0))
-                sums[labels] = ([one + other for one, other in zip(before, counts, strict=True)], so_far + total)
-    return Snapshot(counters, histograms)
+    """What processes that have ended had counted, and what one more has; nothing of it is under way any more."""
+    return added((earlier, Snapshot(ended.counters, ended.histograms)))

@@ -97,9 +97,7 @@ class Worker(ProcessProtocol):
             _log.info("worker-up", "worker {number} accepts, pid {pid}", number=self._number, pid=self._pid)
         elif kind == Word.COUNTS:
             self.counted = unpacked(body, Snapshot)
-            asked, self._asked = self._asked, None
-            if asked is not None and not asked.called:
-                asked.callback(None)
+            self._heard()
 
     def count(self) -> Deferred[None]:
         """Ask what it has counted; fires, and never fails, once it has said so or has had time for it."""
@@ -108,6 +106,12 @@ class Worker(ProcessProtocol):
         self._asked = Deferred()
         self.tell(Order.COUNT)
         return bounded(self._asked, PATIENCE, self._reactor, lambda: Unavailable("")).addErrback(self._says_nothing)
+
+    def _heard(self) -> None:
+        """Let whoever asked what was counted wait no more."""
+        asked, self._asked = self._asked, None
+        if asked is not None and not asked.called:
+            asked.callback(None)
 
     def _says_nothing(self, failure: Failure) -> None:
         failure.trap(Unavailable)
@@ -147,9 +151,7 @@ class Worker(ProcessProtocol):
         self.up = False
         self._workers.has_ended(self.counted)
         self.counted = Snapshot()
-        asked, self._asked = self._asked, None
-        if asked is not None and not asked.called:
-            asked.callback(None)
+        self._heard()
         ended, self._ended = self._ended, []
         for each in ended:
             each.callback(None)

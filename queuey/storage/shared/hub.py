@@ -98,7 +98,7 @@ class OwnerEnd(Frames):
         self._log = log
         self._stuck = stuck
         self.other: Callable[[int, int, msgspec.Raw], None] = _ignore
-        self._reads: dict[int, Deferred[Any]] = {}
+        self._under_way: dict[int, Deferred[Any]] = {}
         self._numbers = count(1)
         self._letting_go: dict[int, Deferred[None]] = {}
         self._arrived: dict[int, None] = {}
@@ -133,9 +133,9 @@ class OwnerEnd(Frames):
     def received(self, number: int, kind: int, body: msgspec.Raw) -> None:
         """Take a call, or what goes with one."""
         if kind == FromWorker.CANCEL:
-            read = self._reads.pop(number, None)
-            if read is not None:
-                read.cancel()
+            call = self._under_way.pop(number, None)
+            if call is not None:
+                call.cancel()
         elif kind == FromWorker.READY:
             answer = self._letting_go.pop(number, None)
             if answer is not None and not answer.called:
@@ -155,11 +155,11 @@ class OwnerEnd(Frames):
         except Exception:
             self._failed(Failure(), number)
             return
-        self._reads[number] = answer
+        self._under_way[number] = answer
         answer.addCallbacks(self._answered, self._failed, callbackArgs=(number, call, arguments), errbackArgs=(number,))
 
     def _answered(self, result: Any, number: int, call: Call, arguments: Sequence[Any]) -> None:
-        self._reads.pop(number, None)
+        self._under_way.pop(number, None)
         try:
             self.send(number, FromOwner.ANSWER, result)
         except Exception:
@@ -168,7 +168,7 @@ class OwnerEnd(Frames):
             self._hub.arrived(arguments[0].incarnation, self)
 
     def _failed(self, failure: Failure, number: int) -> None:
-        self._reads.pop(number, None)
+        self._under_way.pop(number, None)
         if failure.check(QueueyError):
             self.send(number, FromOwner.ERROR, tell(failure.value))  # type: ignore[arg-type]
         elif not failure.check(CancelledError):
