@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from twisted.trial.unittest import SkipTest
-
-from tests.live.browser.driver import find_chromium, serving, visit, why_not
+from tests.live.browser.driver import needed_chromium, serving, visit
 from tests.live.clients import KEY, ask, make_queue
 from tests.live.test_daemon import LiveTestCase
 
@@ -47,13 +45,7 @@ class BrowserTests(LiveTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        chromium = find_chromium()
-        if chromium is None:
-            reason = why_not()
-            if reason:
-                raise SkipTest(reason)
-            self.fail("This machine can install Chromium, and it is not there: make browser")
-        self.chromium = chromium
+        self.chromium = needed_chromium()
 
     def visit(self, origins: str) -> dict[str, Any]:
         """Serve a queue that everyone may read, and let the page call; what each of its steps saw.

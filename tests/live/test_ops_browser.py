@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
-from tests.live.browser.driver import HERE, LIMIT, browsing, find_chromium, result, serving, why_not
+from tests.live.browser.driver import HERE, LIMIT, browsing, needed_chromium, result, serving
 from tests.live.rotating import call
 from tests.live.running import Daemon, free_port
 
@@ -39,13 +39,7 @@ class OpsBrowserTests(SynchronousTestCase):
     """Chromium opens a page by a name that leads to the operators' port a moment later."""
 
     def setUp(self) -> None:
-        chromium = find_chromium()
-        if chromium is None:
-            reason = why_not()
-            if reason:
-                raise SkipTest(reason)
-            self.fail("This machine can install Chromium, and it is not there: make browser")
-        self.chromium = chromium
+        self.chromium = needed_chromium()
         self.folder = Path(tempfile.mkdtemp(prefix="queuey-page-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.port, self.ops = free_port(), free_port()

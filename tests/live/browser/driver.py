@@ -20,6 +20,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
+from twisted.trial.unittest import SkipTest
+
 from tests.checks import members, signal_group
 
 HERE: Final = Path(__file__).parent
@@ -57,6 +59,21 @@ def why_not() -> str:
     """Why this machine cannot install it; empty where it can."""
     done = subprocess.run(["sh", HERE / "install.sh", "why-not"], capture_output=True, text=True, timeout=60)
     return done.stdout.strip() or done.stderr.strip()
+
+
+def needed_chromium() -> str:
+    """The program, for a test that needs it.
+
+    :raise SkipTest: where this machine cannot have it, saying why.
+    :raise AssertionError: where it could.
+    """
+    chromium = find_chromium()
+    if chromium is not None:
+        return chromium
+    reason = why_not()
+    if reason:
+        raise SkipTest(reason)
+    raise AssertionError("This machine can install Chromium, and it is not there: make browser")
 
 
 class _Handler(BaseHTTPRequestHandler):
