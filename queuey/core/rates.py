@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import ceil
 from typing import Final
 
@@ -52,7 +52,6 @@ class Standing:
     """
 
     name: str
-    rate: Rate
     left: int
     more_in: float | None
 
@@ -60,16 +59,19 @@ class Standing:
 class _Buckets:
     """The buckets of an application, or of a queue: one of requests, and one of messages."""
 
-    __slots__ = ("messages", "requests")
+    __slots__ = ("_rates", "messages", "requests")
 
     def __init__(self) -> None:
         self.requests: Bucket | None = None
         self.messages: Bucket | None = None
+        self._rates: Rates | None = None
 
     def follow(self, rates: Rates | None, now: float) -> None:
         """Be as the rates are now."""
-        self.requests = _followed(self.requests, None if rates is None else rates.requests, now)
-        self.messages = _followed(self.messages, None if rates is None else rates.messages, now)
+        if rates is not self._rates:
+            self._rates = rates
+            self.requests = _followed(self.requests, None if rates is None else rates.requests, now)
+            self.messages = _followed(self.messages, None if rates is None else rates.messages, now)
 
     def full(self, now: float) -> bool:
         """Whether they are as those that were never used."""
@@ -108,10 +110,8 @@ class _Application:
         self._queues: OrderedDict[str, _Buckets] = OrderedDict()
         self._let_go: _Buckets | None = None
 
-    def queue(self, name: str, rates: Rates | None, now: float) -> _Buckets | None:
-        """The buckets of a queue; ``None`` where queues have none."""
-        if rates is None:
-            return None
+    def queue(self, name: str, rates: Rates, now: float) -> _Buckets:
+        """The buckets of a queue."""
         found = self._queues.get(name)
         if found is None:
             found = self._new(name, rates, now)
@@ -172,7 +172,7 @@ class RateLimits:
         if policy.rates is None and policy.queue_rates is None:
             return
         now = self._clock.seconds()
-        counted = list(self._of_messages(policy, queue, now))
+        counted = self._of_messages(policy, queue, now)
         for name, bucket in counted:
             if count > bucket.rate.burst:
                 raise _never(name, bucket.rate, count)
@@ -216,14 +216,17 @@ class RateLimits:
             self._spread = (self._spread + _STEP) % 1
             await deferLater(self._clock, LEAST_HOLD + (MOST_HOLD - LEAST_HOLD) * self._spread)
 
-    def _of_messages(self, policy: Policy, queue: str, now: float) -> Iterator[tuple[str, Bucket]]:
-        found = self._application(policy.application)
-        found.own.follow(policy.rates, now)
-        if found.own.messages is not None:
-            yield MESSAGES, found.own.messages
-        buckets = found.queue(queue, policy.queue_rates, now)
-        if buckets is not None and buckets.messages is not None:
-            yield QUEUE_MESSAGES, buckets.messages
+    def _of_messages(self, policy: Policy, queue: str, now: float) -> list[tuple[str, Bucket]]:
+        application = self._application(policy.application)
+        application.own.follow(policy.rates, now)
+        found = []
+        if application.own.messages is not None:
+            found.append((MESSAGES, application.own.messages))
+        if policy.queue_rates is not None:
+            buckets = application.queue(queue, policy.queue_rates, now)
+            if buckets.messages is not None:
+                found.append((QUEUE_MESSAGES, buckets.messages))
+        return found
 
     def _application(self, name: str) -> _Application:
         found = self._applications.get(name)
@@ -252,9 +255,10 @@ class Use:
 
         :raise TooManyRequests: there were too many.
         """
-        now = self._seconds()
-        self._application.own.follow(self._policy.rates, now)
-        _take(REQUESTS, self._application.own.requests, now)
+        now, own = self._seconds(), self._application.own
+        own.follow(self._policy.rates, now)
+        if own.requests is not None and not own.requests.take_one(now):
+            raise _used_up(REQUESTS, own.requests, now)
 
     def enter(self, queue: str) -> None:
         """Count it for a queue too, or not at all.
@@ -262,40 +266,45 @@ class Use:
         :param queue: its name.
         :raise TooManyRequests: there were too many.
         """
-        self._queue, now = queue, self._seconds()
-        buckets = self._application.queue(queue, self._policy.queue_rates, now)
-        if buckets is None:
+        self._queue = queue
+        if self._policy.queue_rates is None:
             return
-        try:
-            _take(QUEUE_REQUESTS, buckets.requests, now)
-        except TooManyRequests:
+        now = self._seconds()
+        buckets = self._application.queue(queue, self._policy.queue_rates, now)
+        if buckets.requests is not None and not buckets.requests.take_one(now):
             own = self._application.own.requests
             if own is not None:
                 own.give_back(1, now)
-            raise
+            raise _used_up(QUEUE_REQUESTS, buckets.requests, now)
+
+    @property
+    def rates(self) -> Rates | None:
+        """Those of the application."""
+        return self._policy.rates
+
+    @property
+    def queue_rates(self) -> Rates | None:
+        """Those of the queue that the request is about."""
+        return None if self._queue is None else self._policy.queue_rates
 
     def standings(self) -> list[Standing]:
-        """How far each rate that is about the request is used up now."""
-        now = self._seconds()
-        own = self._application.own
-        queue = self._queue and self._application.queue(self._queue, self._policy.queue_rates, now)
-        found = [(REQUESTS, own.requests), (MESSAGES, own.messages)]
-        if queue:
-            found += [(QUEUE_REQUESTS, queue.requests), (QUEUE_MESSAGES, queue.messages)]
-        return [
-            Standing(name, bucket.rate, bucket.left(now), bucket.until_more(now))
-            for name, bucket in found
-            if bucket is not None
-        ]
+        """How far each rate that is about the request is used up now, in the order of :func:`named`."""
+        now, own = self._seconds(), self._application.own
+        kinds = [(REQUESTS, own.requests), (MESSAGES, own.messages)]
+        if self._queue is not None and self._policy.queue_rates is not None:
+            queue = self._application.queue(self._queue, self._policy.queue_rates, now)
+            kinds += [(QUEUE_REQUESTS, queue.requests), (QUEUE_MESSAGES, queue.messages)]
+        return [Standing(name, *bucket.standing(now)) for name, bucket in kinds if bucket is not None]
 
 
-def _take(name: str, bucket: Bucket | None, now: float) -> None:
-    if bucket is None:
-        return
-    wait = bucket.wait(1, now)
-    if wait > 0:
-        raise _refused(name, bucket.rate, wait)
-    bucket.take(1, now)
+def named(rates: Rates | None, queue_rates: Rates | None) -> list[tuple[str, Rate]]:
+    """The rates that there are, with their names."""
+    found = []
+    if rates is not None:
+        found += [(REQUESTS, rates.requests), (MESSAGES, rates.messages)]
+    if queue_rates is not None:
+        found += [(QUEUE_REQUESTS, queue_rates.requests), (QUEUE_MESSAGES, queue_rates.messages)]
+    return [(name, rate) for name, rate in found if rate is not None]
 
 
 _WHAT: Final = {
@@ -309,6 +318,10 @@ _WHAT: Final = {
 def _allowed(name: str, rate: Rate) -> str:
     may, what = _WHAT[name]
     return f"{may} {rate.per_second:.15g} {what} a second, and {rate.burst} at once"
+
+
+def _used_up(name: str, bucket: Bucket, now: float) -> TooManyRequests:
+    return _refused(name, bucket.rate, bucket.wait(1, now))
 
 
 def _refused(name: str, rate: Rate, wait: float) -> TooManyRequests:

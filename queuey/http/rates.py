@@ -8,26 +8,34 @@ without it they would be requests.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import ceil
 from typing import Final
 
-from queuey.core.rates import MESSAGES, QUEUE_MESSAGES, Standing
+from queuey.core.rates import MESSAGES, QUEUE_MESSAGES, Standing, named
 from queuey.http.wire import Request
+from queuey.model.rates import Rate, Rates
 
 _OF_MESSAGES: Final = (MESSAGES, QUEUE_MESSAGES)
 
 
 def add_headers(request: Request) -> None:
-    """Set the fields of an answer that is about to be written, where the application has rates."""
-    standings = request.use.standings() if request.use is not None else ()
-    if standings:
-        request.setHeader(b"RateLimit-Policy", ", ".join(map(_policy, standings)).encode("ascii"))
-        request.setHeader(b"RateLimit", ", ".join(map(_left, standings)).encode("ascii"))
+    """Add the fields to an answer that is about to be written, where the application has rates."""
+    use = request.use
+    standings = () if use is None else use.standings()
+    if use is not None and standings:
+        request.add_field(b"RateLimit-Policy", _policy(use.rates, use.queue_rates))
+        request.add_field(b"RateLimit", ", ".join([_left(standing) for standing in standings]).encode("ascii"))
 
 
-def _policy(standing: Standing) -> str:
-    unit = ';qu="messages"' if standing.name in _OF_MESSAGES else ""
-    return f'"{standing.name}";q={standing.rate.burst}{unit};w={max(1, ceil(standing.rate.window))}'
+@lru_cache(maxsize=1024)
+def _policy(rates: Rates | None, queue_rates: Rates | None) -> bytes:
+    return ", ".join([_line(name, rate) for name, rate in named(rates, queue_rates)]).encode("ascii")
+
+
+def _line(name: str, rate: Rate) -> str:
+    unit = ';qu="messages"' if name in _OF_MESSAGES else ""
+    return f'"{name}";q={rate.burst}{unit};w={max(1, ceil(rate.window))}'
 
 
 def _left(standing: Standing) -> str:

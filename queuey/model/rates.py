@@ -22,7 +22,7 @@ _GRAIN: Final = 1e-9
 """Tokens that may be missing: who waited as long as he was told is not to be sent away by the rounding of a float."""
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Rate:
     """How often something may be done.
 
@@ -46,7 +46,7 @@ def rate(per_second: float | None, burst: int | None) -> Rate | None:
     return Rate(per_second, max(1, ceil(per_second)) if burst is None else burst)
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Rates:
     """The rates of an application, or of one of its queues; ``None`` is no limit.
 
@@ -81,8 +81,9 @@ class Bucket:
     def level(self, now: float) -> float:
         """The tokens in it."""
         if now != self._at:
-            gained = max(0.0, now - self._at) * self.rate.per_second
-            self._level = min(self.rate.burst, self._level + gained)
+            if now > self._at:
+                level, burst = self._level + (now - self._at) * self.rate.per_second, self.rate.burst
+                self._level = level if level < burst else burst
             self._at = now
         return self._level
 
@@ -99,16 +100,24 @@ class Bucket:
         missing = count - self.level(now)
         return 0.0 if missing <= _GRAIN else missing / self.rate.per_second
 
-    def until_more(self, now: float) -> float | None:
-        """Seconds until there is one more; ``None`` where it is full."""
-        level = self.level(now)
-        if level >= self.rate.burst:
-            return None
-        return min(floor(level + _GRAIN) + 1 - level, self.rate.burst - level) / self.rate.per_second
+    def standing(self, now: float) -> tuple[int, float | None]:
+        """How many whole tokens are in it, and the seconds until that is one more; ``None`` where it is full."""
+        level, burst = self.level(now), self.rate.burst
+        whole = floor(level + _GRAIN)
+        more_in = None if level >= burst else min(whole + 1 - level, burst - level) / self.rate.per_second
+        return max(0, whole), more_in
 
     def take(self, count: int, now: float) -> None:
         """Take so many, which are there, as ``wait`` has said."""
         self._level = self.level(now) - count
+
+    def take_one(self, now: float) -> bool:
+        """Take one if it is there; whether it was."""
+        level = self.level(now)
+        if level < 1 - _GRAIN:
+            return False
+        self._level = level - 1
+        return True
 
     def give_back(self, count: int, now: float) -> None:
         """Put back what was taken for something that was not done after all."""

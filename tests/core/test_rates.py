@@ -12,7 +12,6 @@ from queuey.core.rates import MESSAGES, QUEUE_MESSAGES, QUEUE_REQUESTS, REQUESTS
 from queuey.core.seats import Seats
 from queuey.errors import BodyTooLarge, NoSuchApplication, TooManyRequests
 from queuey.model.policy import Policy
-from queuey.model.rates import Rate
 
 FREE = Policy("free", 1)
 BOTH = Policy("both", 1, request_rate=1, request_burst=10, queue_request_rate=1, queue_request_burst=2)
@@ -95,12 +94,12 @@ class RequestTests(RatesTestCase):
     def test_standings(self) -> None:
         """Of the application, and of the queue once it is known."""
         use = self.begin(BOTH)
-        self.assertEqual(use.standings(), [Standing(REQUESTS, Rate(1, 10), 9, 1.0)])
+        self.assertEqual(use.standings(), [Standing(REQUESTS, 9, 1.0)])
         use.enter("q")
         self.clock.advance(0.5)
-        self.assertEqual(use.standings()[1], Standing(QUEUE_REQUESTS, Rate(1, 2), 1, 0.5))
+        self.assertEqual(use.standings()[1], Standing(QUEUE_REQUESTS, 1, 0.5))
         self.clock.advance(5)
-        self.assertEqual(use.standings()[1], Standing(QUEUE_REQUESTS, Rate(1, 2), 2, None))
+        self.assertEqual(use.standings()[1], Standing(QUEUE_REQUESTS, 2, None))
 
     def test_another_policy(self) -> None:
         """It holds from then on, and gives nothing away."""

@@ -91,10 +91,10 @@ class BucketTests(SynchronousTestCase):
 
     def test_what_is_left(self) -> None:
         """It begins full, fills by its rate, and never more than that."""
-        self.assertEqual((self.bucket.left(100.0), self.bucket.until_more(100.0)), (10, None))
+        self.assertEqual(self.bucket.standing(100.0), (10, None))
         self.bucket.take(10, 100.0)
-        self.assertEqual((self.bucket.left(100.0), self.bucket.until_more(100.0)), (0, 0.25))
-        self.assertEqual((self.bucket.left(100.375), self.bucket.until_more(100.375)), (1, 0.125))
+        self.assertEqual(self.bucket.standing(100.0), (0, 0.25))
+        self.assertEqual(self.bucket.standing(100.375), (1, 0.125))
         self.assertFalse(self.bucket.full(102.0))
         self.assertTrue(self.bucket.full(102.5))
         self.assertEqual(self.bucket.left(1000.0), 10)
