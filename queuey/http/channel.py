@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from queuey.http.body import Body, ChunkedBody, FixedBody, LostBody
 from queuey.http.forwarded import Network, is_trusted, parse_address
-from queuey.http.head import Head, HeadReader, body_length, settle_host
+from queuey.http.head import Head, HeadReader
 from queuey.http.limits import STOPPING, TIMEOUT, TOO_LARGE, Limits, Refusal, Refused
 from queuey.http.outgoing import Outgoing, Transport
 from queuey.http.pieces import ClientGone
@@ -29,6 +29,11 @@ DRAIN_SECONDS: Final = 0.5
 
 NEWCOMER_SECONDS: Final = 2.0
 """How long a new connection is kept then: its client is about to ask, and has no other connection to ask on."""
+
+REMEMBERED: Final = 2048
+REMEMBERED_FIELDS: Final = 32
+"""Up to how many bytes and fields a head is remembered: a connection's next request mostly begins with the very same
+bytes, and nothing has to be found out twice then. What an idle connection keeps stays small."""
 
 LINGER_SECONDS: Final = 2.0
 LINGER_BYTES: Final = 1024 * 1024
@@ -91,6 +96,8 @@ class Channel(protocol.Protocol):
         self._stage = Stage.WAITING
         self._limits = site.limits
         self._reader: HeadReader | None = None
+        self._last = b""
+        self._last_head: Head | None = None
         self._started = 0.0
         self._new = True
         self._request: Request | None = None
@@ -137,6 +144,7 @@ class Channel(protocol.Protocol):
         self._stage = Stage.CLOSING
         self.deadline = inf
         self._request = self._body = self._reader = None
+        self._forget_head()
         self._ahead.clear()
         if request is not None:
             request.connectionLost(reason)
@@ -279,12 +287,21 @@ class Channel(protocol.Protocol):
         if self._stage is Stage.WAITING:
             self._started = self._seconds()
         if reader is None:
-            self._limits = self.site.limits
+            if self._limits is not self.site.limits:
+                self._limits = self.site.limits
+                self._forget_head()
+            if self._last_head is not None and data.startswith(self._last):
+                size = len(self._last)
+                return self._meet(self._last_head, size, data[size:])
             self._reader = reader = HeadReader(self._limits.max_header)
+        in_one_piece = not reader.size
         head = reader.feed(data)
         if head is not None:
             self._reader = None
-            return self._meet(head, reader)
+            rest = self._meet(head, reader.size, reader.rest)
+            if in_one_piece and self._stage is not Stage.CLOSING:
+                self._remember(head, data[: reader.size])
+            return rest
         if self._stage is Stage.WAITING and reader.pending:
             self._stage = Stage.HEAD
             self.deadline = self._started + self._limits.header_timeout
@@ -292,28 +309,39 @@ class Channel(protocol.Protocol):
             self._rest()
         return b""
 
+    def _remember(self, head: Head, data: bytes) -> None:
+        """Keep a head for the next request that begins with the same bytes."""
+        if len(data) <= REMEMBERED and len(head.fields) <= REMEMBERED_FIELDS:
+            self._last, self._last_head = data, head
+
+    def _forget_head(self) -> None:
+        self._last, self._last_head = b"", None
+
     def _rest(self) -> None:
         """Wait for a request; the time for that begins once the answer before has left."""
         self._stage = Stage.WAITING
         patience = DRAIN_SECONDS if self.site.draining else self.site.limits.idle_timeout
         self.deadline = inf if self._out.blocked else self._seconds() + patience
 
-    def _meet(self, head: Head, reader: HeadReader) -> bytes:
-        """Begin with a request whose head is complete; what is left is given back."""
+    def _meet(self, head: Head, size: int, rest: bytes) -> bytes:
+        """Begin with a request whose head is complete; what is left is given back.
+
+        :param size: bytes of the head.
+        :param rest: what came behind it.
+        """
         self._new = False
         self._request = request = Request(self, head, head.line, self._started)
-        request.bytes_in = reader.size
+        request.bytes_in = size
         request.max_body = self._limits.max_body
         self._out.patience = self._limits.idle_timeout
         self._stage = Stage.BODY
-        request.hostname = settle_host(head)
-        length = body_length(head)
-        if length == 0:
+        if head is not self._last_head:
+            head.settle()
+        if head.length == 0:
             self._handle(request)
-            return reader.rest
-        asks = request.line.persistent and b"100-continue" in map(bytes.lower, head.fields.get(b"expect", ()))
-        self._expects_continue = asks and not reader.rest
-        return self._expect_body(request, length, reader.rest)
+            return rest
+        self._expects_continue = head.asks and not rest
+        return self._expect_body(request, head.length, rest)
 
     def _expect_body(self, request: Request, length: int | None, rest: bytes) -> bytes:
         """Wait for a body, or let the handler do so; where all of it is there, nobody has to wait."""

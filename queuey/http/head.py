@@ -5,8 +5,9 @@ however the bytes were cut into pieces on their way. Nothing here does I/O.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from ipaddress import AddressValueError, IPv6Address
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from queuey.http.limits import HEADERS_TOO_LARGE, TOO_LARGE, URI_TOO_LONG, Refused, bad_request
@@ -27,8 +28,9 @@ _HOST: Final = re.compile(
 _BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _MAX_DIGITS: Final = 18
 
-Fields = dict[bytes, list[bytes]]
-"""Header fields: their names in lower case, their values in the order received."""
+Fields = Mapping[bytes, Sequence[bytes]]
+"""Header fields: their names in lower case, their values in the order received. Nobody changes them, since one head may
+be that of many requests."""
 
 
 def legal_text(line: bytes | bytearray) -> bool:
@@ -65,12 +67,44 @@ class RequestLine:
     persistent: bool
 
 
-@frozen
 class Head:
-    """A whole head."""
+    """A whole head, and what follows from it alone; one may be the head of many requests.
 
-    line: RequestLine
-    fields: Fields
+    :ivar closes: whether the connection is to be closed after the answer.
+    :ivar host: the host that is meant, once :meth:`settle` has found it; ``None`` where HTTP/1.0 names none.
+    :ivar length: bytes of the body, once that was found, too; ``None`` for a chunked one.
+    :ivar asks: whether the client waits for 100 (Continue) before it sends the body.
+    :ivar plan: what was found out from this head alone, by whoever handles it; it lives as long as the head.
+    """
+
+    __slots__ = ("asks", "closes", "fields", "host", "length", "line", "plan")
+
+    def __init__(self, line: RequestLine, fields: Fields) -> None:
+        self.line = line
+        self.fields = fields
+        # What comes behind a CONNECT may have been meant for the tunnel that there is not.
+        self.closes = not line.persistent or line.method == b"CONNECT" or _asks_to_close(fields)
+        self.host: bytes | None = None
+        self.length: int | None = 0
+        self.asks = False
+        self.plan: Any = None
+
+    def settle(self) -> None:
+        """Find the host and the length of the body.
+
+        :raise Refused: where they cannot be told for certain.
+        """
+        self.host = settle_host(self)
+        self.length = body_length(self)
+        expected = self.fields.get(b"expect")
+        self.asks = expected is not None and self.line.persistent and b"100-continue" in map(bytes.lower, expected)
+
+
+def _asks_to_close(fields: Fields) -> bool:
+    values = fields.get(b"connection")
+    if values is None:
+        return False
+    return b"close" in [token.strip(b" \t") for token in b",".join(values).lower().split(b",")]
 
 
 def parse_request_line(line: bytes) -> RequestLine:
@@ -148,7 +182,7 @@ def parse_fields(section: bytes) -> Fields:
 
     :raise Refused: where one is not a header field, or where they are too many.
     """
-    fields: Fields = {}
+    fields: dict[bytes, list[bytes]] = {}
     if not section:
         return fields
     lines = section.split(b"\r\n")

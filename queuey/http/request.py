@@ -24,7 +24,7 @@ from queuey.errors import QueueyError
 from queuey.http.answering import BODILESS, Field, make_head, merge_fields
 from queuey.http.counting import NOWHERE, Counts
 from queuey.http.forwarded import Network, client_behind
-from queuey.http.head import Fields, Head, RequestLine
+from queuey.http.head import Head, RequestLine
 from queuey.http.limits import AccessLine, Refusal, render_refusal
 from queuey.http.pieces import BrokenBody, ClientGone, Pieces, Source
 from queuey.http.targets import without_secrets
@@ -103,6 +103,7 @@ class Connection(Source, Protocol):
 class Request(server.Request):
     """A request, and the answer to it.
 
+    :ivar head: what was read of it; where that failed, what is known instead. It may be that of other requests, too.
     :ivar request_id: the client's own id for it, if that is sane, or a new one; answered always.
     :ivar body: the whole body, unless the handler reads it in pieces.
     :ivar max_body: bytes that the body may have, or ``None``; may be changed before the body is read.
@@ -132,7 +133,6 @@ class Request(server.Request):
     traced: Untraced = UNTRACED
     application: str | None = None
     queue: str | None = None
-    hostname: bytes | None = None
     max_body: int | None = None
     bytes_in = 0
     _added: tuple[Field, ...] = ()
@@ -155,17 +155,17 @@ class Request(server.Request):
         :param line: the request line, which may have been read although the rest failed.
         :param started: when its first byte came, in seconds of the reactor.
         """
-        line = line or _MALFORMED
+        head = head or Head(line or _MALFORMED, {})
         self.connection = connection
         self.channel = connection  # type: ignore[assignment]
-        self.line = line
+        self.head = head
+        self.line = line = head.line
         self.method = line.method
         self.path = line.path
-        self.fields: Fields = {} if head is None else head.fields
+        self.fields = head.fields
         self.request_id = self._choose_id()
         self.started = started
-        # What comes behind a CONNECT may have been meant for the tunnel that there is not.
-        self.closing = not line.persistent or line.method == b"CONNECT" or self._asks_to_close()
+        self.closing = head.closes
 
     def __getattr__(self, name: str) -> Any:
         """Set what twisted.web's own constructor sets, once anybody asks for some of it: most requests need none of it,
@@ -195,12 +195,6 @@ class Request(server.Request):
         if given is not None and len(given) == 1 and _SANE_ID.fullmatch(given[0]) is not None:
             return given[0].decode("ascii")
         return self.connection.hooks.new_id()
-
-    def _asks_to_close(self) -> bool:
-        values = self.fields.get(b"connection")
-        if values is None:
-            return False
-        return b"close" in [token.strip(b" \t") for token in b",".join(values).lower().split(b",")]
 
     @property
     def client_host(self) -> str:
@@ -262,7 +256,7 @@ class Request(server.Request):
 
     def getRequestHostname(self) -> bytes:
         """The host that was asked for, without its port."""
-        host = self.hostname or b"localhost"
+        host = self.head.host or b"localhost"
         return host[1:].partition(b"]")[0] if host.startswith(b"[") else host.partition(b":")[0]
 
     # Being handled

@@ -1,0 +1,171 @@
+"""Heads that are remembered: a request that begins with the very bytes of the one before it has the same head."""
+
+from __future__ import annotations
+
+import attrs
+from klein import Klein
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey.http.channel import REMEMBERED, REMEMBERED_FIELDS
+from queuey.http.head import Head
+from queuey.http.request import Request
+from tests.http.wire_support import LIMITS, Connection, Handler, answer_ok, encode_request, keep_waiting, make_site
+
+POST = encode_request("POST", "/a?b=c", {"X-A": "1", "Content-Length": "2"})
+
+
+class RememberedHeadsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.handler = Handler(answer_ok)
+        self.site = make_site(self.handler)
+        self.connection = Connection(self.site)
+
+    @property
+    def heads(self) -> list[Head]:
+        return [request.head for request in self.handler.requests]
+
+    def one_head(self) -> bool:
+        """Whether the last two requests have the same head."""
+        return self.heads[-1] is self.heads[-2]
+
+    def test_same_bytes(self) -> None:
+        """The same head with another body is the same head, and all else is the request's own."""
+        self.connection.send(POST + b"ab").send(POST + b"cd")
+        first, second = self.handler.requests
+        self.assertTrue(self.one_head())
+        self.assertEqual([b"ab", b"cd"], [first.body, second.body])
+        self.assertEqual([len(POST) + 2] * 2, [first.bytes_in, second.bytes_in])
+        self.assertEqual(["id-1", "id-2"], [each.header("x-request-id") for each in self.connection.responses("POST")])
+
+    def test_pipelined(self) -> None:
+        """So it is where they come together, or the second in pieces behind its head."""
+        self.connection.send(POST + b"ab" + POST + b"cd" + POST).send(b"e").send(b"f")
+        self.assertEqual([b"ab", b"cd", b"ef"], [each.body for each in self.handler.requests])
+        self.assertEqual(1, len(set(self.heads)))
+
+    def test_what_was_found_out(self) -> None:
+        """Whoever handles requests may note something about the head."""
+        self.connection.send(POST + b"ab")
+        self.assertIsNone(self.heads[0].plan)
+        self.heads[0].plan = "found"
+        self.connection.send(POST + b"ab").send(POST.replace(b"X-A", b"X-B") + b"ab")
+        self.assertEqual(["found", None], [head.plan for head in self.heads[1:]])
+
+    def test_other_bytes(self) -> None:
+        """Any other byte makes another head: in the line, in a field, at the end of a field."""
+        for old, new in ((b"POST", b"PUT"), (b"c ", b"d "), (b"X-A", b"x-a"), (b": 1", b":  1"), (b"2\r\n", b"2 \r\n")):
+            self.connection.send(POST + b"ab").send(POST.replace(old, new) + b"ab")
+            self.assertFalse(self.one_head(), (old, new))
+            self.assertEqual(b"ab", self.handler.requests[-1].body)
+
+    def test_more_fields(self) -> None:
+        """A head that begins like the last one and has another field is another, and so is one that ends before."""
+        self.connection.send(POST + b"ab").send(POST[:-2] + b"X-B: 2\r\n\r\nab").send(POST + b"ab")
+        self.assertEqual([False, True, False], [b"x-b" in head.fields for head in self.heads])
+
+    def test_in_pieces(self) -> None:
+        """A head that comes in pieces is read anew, and is not remembered."""
+        for at in range(1, len(POST)):
+            self.connection.send(POST[:at]).send(POST[at:] + b"ab")
+        self.assertEqual(len(POST) - 1, len(set(self.heads)))
+
+    def test_empty_line_before(self) -> None:
+        """The empty line that may stand before a request is part of what is compared."""
+        self.connection.send(b"\r\n" + POST + b"ab").send(POST + b"ab").send(b"\r\n" + POST + b"ab").send(POST + b"ab")
+        self.assertEqual(4, len(set(self.heads)))
+        self.assertEqual([len(POST) + 4, len(POST) + 2] * 2, [request.bytes_in for request in self.handler.requests])
+
+    def test_large(self) -> None:
+        """A head that is large, or has many fields, is not remembered."""
+        for size, remembered in ((REMEMBERED, True), (REMEMBERED + 1, False)):
+            begin = encode_request("GET", "/", {"X": ""})
+            data = begin[:-4] + b"x" * (size - len(begin)) + begin[-4:]
+            self.connection.send(data).send(data)
+            self.assertIs(remembered, self.one_head())
+        for number, remembered in ((REMEMBERED_FIELDS, True), (REMEMBERED_FIELDS + 1, False)):
+            data = encode_request("GET", "/", [("Host", "a"), *((f"X-{n}", "") for n in range(number - 1))])
+            self.connection.send(data).send(data)
+            self.assertIs(remembered, self.one_head())
+
+    def test_refused(self) -> None:
+        """What is refused is refused again, with the same words."""
+        bodies = []
+        for _ in range(2):
+            connection = Connection(self.site).send(POST + b"ab").send(POST.replace(b"Host", b"Post"))
+            bodies.append(connection.responses("POST", "POST")[1].body)
+        self.assertEqual(1, len(set(bodies)))
+        self.assertIn(b"no Host field", bodies[0])
+
+    def test_too_large_a_body(self) -> None:
+        """How large a body may be is looked at each time."""
+        self.connection.send(POST + b"ab")
+        self.site.limits = attrs.evolve(LIMITS, max_body=1)
+        self.connection.send(POST + b"ab")
+        self.assertEqual([200, 413], [each.status for each in self.connection.responses("POST", "POST")])
+
+    def test_new_limits(self) -> None:
+        """A head that has become too large is refused, also where another was read since."""
+        for between in (b"", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"):
+            self.site.limits = LIMITS
+            connection = Connection(self.site).send(POST + b"ab")
+            self.site.limits = attrs.evolve(LIMITS, max_header=30)
+            connection.send(between[:5]).send(between[5:]).send(POST + b"ab")
+            self.assertEqual(431, connection.responses("POST", "POST")[-1].status)
+
+    def test_other_connections(self) -> None:
+        """Nothing is remembered from one connection to the next, nor when it has ended."""
+        self.connection.send(POST + b"ab")
+        Connection(self.site).send(POST + b"ab")
+        self.assertFalse(self.one_head())
+        self.connection.hang_up()
+        self.assertIsNone(self.connection.channel._last_head)
+        self.assertEqual(b"", self.connection.channel._last)
+
+    def test_closing(self) -> None:
+        """A head that asks to close is none that could be remembered."""
+        self.connection.send(encode_request("GET", "/", {"Connection": "close"}))
+        self.assertFalse(self.connection.open)
+        self.assertIsNone(self.connection.channel._last_head)
+
+    def test_expectations(self) -> None:
+        """A client that waits for 100 (Continue) gets it each time, unless its body is there already."""
+        data = encode_request("PUT", "/", {"Expect": "100-continue", "Content-Length": "2"})
+        self.connection.send(data).send(b"ab").send(data).send(b"cd").send(data + b"ef")
+        self.assertEqual(1, len(set(self.heads)))
+        self.assertEqual([100, 200, 100, 200, 200], [each.status for each in self.connection.responses(*["PUT"] * 3)])
+
+    def test_time(self) -> None:
+        """Each request has its own time."""
+        self.handler.handle = keep_waiting
+        clock = self.site.hooks.reactor
+        assert hasattr(clock, "advance")
+        for _ in range(2):
+            self.connection.send(POST + b"ab")
+            clock.advance(1)
+            answer_ok(self.handler.requests[-1])
+        self.assertEqual([0, 1], [request.started for request in self.handler.requests])
+
+
+class UnchangedFieldsTests(SynchronousTestCase):
+    """What handlers are given of a head stays as it was read, whatever they do with it."""
+
+    def test_headers_of_twisted(self) -> None:
+        """twisted.web's headers are a copy."""
+        app = Klein()
+
+        @app.route("/", methods=["GET"])
+        def root(request: Request) -> bytes:
+            request.requestHeaders.addRawHeader(b"X-A", b"2")
+            request.requestHeaders.setRawHeaders(b"X-B", [b"3"])
+            values = request.requestHeaders.getRawHeaders(b"x-c")
+            assert isinstance(values, list)
+            values.append(b"4")
+            request.requestHeaders.removeHeader(b"X-D")
+            seen.append(dict(request.fields))
+            return b'{"status": "ok"}'
+
+        seen: list[object] = []
+        data = encode_request("GET", "/", {"Host": "a", "X-A": "1", "X-C": "1", "X-D": "1"})
+        Connection(make_site(app.resource())).send(data).send(data)
+        fields = {b"host": [b"a"], b"x-a": [b"1"], b"x-c": [b"1"], b"x-d": [b"1"]}
+        self.assertEqual([fields, fields], seen)
