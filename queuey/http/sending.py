@@ -18,11 +18,19 @@ MOST: Final = 64 * 1024
 """Bytes that are gathered for one connection; more is left to its transport, which asks to pause."""
 
 
-class Turn:
-    """What is to be done at the end of the reactor's turn; it costs one timer, however much that is."""
+def _nothing() -> None:
+    """Do nothing."""
 
-    def __init__(self, clock: IReactorTime) -> None:
+
+class Turn:
+    """What is to be done at the end of the reactor's turn; it costs one timer, however much that is.
+
+    :ivar before: what is done before anything is sent at the end of a turn, or sooner; it does not fail.
+    """
+
+    def __init__(self, clock: IReactorTime, before: Callable[[], None] = _nothing) -> None:
         self._clock = clock
+        self.before = before
         self._calls: list[Callable[[], None]] = []
 
     def at_its_end(self, call: Callable[[], None]) -> None:
@@ -33,6 +41,7 @@ class Turn:
 
     def _end(self) -> None:
         calls, self._calls = self._calls, []
+        self.before()
         for call in calls:
             call()
 
@@ -61,6 +70,7 @@ class Direct:
             self._parts.append(data)
             if self._size > MOST:
                 self._behind = True
+                self._turn.before()
                 self.send()
         else:
             self._transport.write(data)
@@ -100,6 +110,7 @@ class Direct:
 
     def _leave(self) -> None:
         """Send what was gathered, and leave it to the transport what becomes of all that is written from now on."""
+        self._turn.before()
         self.send()
         self._behind = True
 

@@ -75,6 +75,7 @@ class Site(ServerFactory[Channel]):
         streams: Callable[[Request], bool] | None = None,
         counts: Counts | None = None,
         traces: ITraces | None = None,
+        turn: Turn | None = None,
     ) -> None:
         """Open a door.
 
@@ -92,13 +93,14 @@ class Site(ServerFactory[Channel]):
             pieces has no limit, and the rest that of ``limits``.
         :param counts: where requests and bytes are counted, if they are.
         :param traces: is told about each request that has a route, if anybody wants to know.
+        :param turn: what is to be done at the end of the reactor's turn, where it is not for this door alone.
         """
         self.limits = limits
         self._now = now
         self.forwarded = forwarded
         self.leaving = False
         self.draining = False
-        self.turn = Turn(reactor)
+        self.turn = Turn(reactor) if turn is None else turn
         self.hooks = Hooks(reactor, resource, new_id, access, render, before_head, streams, counts, traces)
         self._channels: set[Channel] = set()
         self._ticking = False

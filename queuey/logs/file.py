@@ -43,10 +43,10 @@ class LogFile:
         """
         return cls(path, _open(path))
 
-    def write(self, data: bytes) -> bool:
+    def write(self, data: bytes) -> int:
         """Write lines, each with its newline.
 
-        :return: whether all of it was written.
+        :return: how many bytes of them were written.
         """
         with self._lock:
             whole = b"\n" + data if self._torn else data
@@ -58,7 +58,7 @@ class LogFile:
                 pass
             if written:
                 self._torn = written < len(whole)
-            return written == len(whole)
+            return max(0, written - (len(whole) - len(data)))
 
     def _put(self, data: bytes) -> int:
         if self._ready is None:
@@ -66,7 +66,9 @@ class LogFile:
         self._stuck = not self._ready.poll(0 if self._stuck else _PATIENCE * 1000)
         if self._stuck:
             raise BlockingIOError
-        return os.write(self._descriptor, data[:_PIPE_PIECE])
+        piece = data[:_PIPE_PIECE]
+        # Whole lines: a pipe may have several writers, between whose pieces others may come.
+        return os.write(self._descriptor, piece[: piece.rfind(b"\n") + 1] or piece)
 
     def reopen(self) -> None:
         """Open the file of this name anew, after it was moved away; the old one is kept where that fails.

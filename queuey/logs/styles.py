@@ -31,6 +31,11 @@ ACCESS: Final = "access_line"
 _PLAIN: Final = re.compile(r"[!#-\[\]-~]+")
 """Values that need no quotes: visible ASCII without the quote and the backslash."""
 
+_SHORT: Final = re.compile(r"[!#-\[\]-~]{1,1024}")
+"""The same where they are not cut either."""
+
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 _WORD: Final = re.compile(r"[a-z][a-z0-9-]*")
 _RESERVED: Final = frozenset({"time", "level", "event", "namespace", "text", "traceback"})
 
@@ -89,6 +94,12 @@ class Style(Protocol):
     def line(self, event: Event) -> str:
         """An event as a line without its newline, or as nothing where the event says nothing."""
 
+    def access(self, line: AccessLine, seconds: float | None) -> str:
+        """The line of a request that is over, without its newline.
+
+        :param seconds: since 1970.
+        """
+
 
 class TextStyle:
     """``TIME LEVEL EVENT TEXT``, a traceback on lines that begin with spaces and a bar."""
@@ -98,10 +109,10 @@ class TextStyle:
 
     def line(self, event: Event) -> str:
         """See :class:`Style`."""
-        head = self._times.text(event.get("log_time"))
         access = event.get(ACCESS)
         if access is not None:
-            return f"{head} info access {_access_text(access)}"
+            return self.access(access, event.get("log_time"))
+        head = self._times.text(event.get("log_time"))
         text, traceback = _text(event), _traceback(event)
         if not text and not traceback:
             return ""
@@ -109,20 +120,29 @@ class TextStyle:
         line = f"{head} {_level(event)} {word} {printable(_cut(text, MAX_TEXT))}"
         return "\n".join([line, *(f"    | {printable(part)}" for part in traceback.split("\n") if part)])
 
+    def access(self, line: AccessLine, seconds: float | None) -> str:
+        """See :class:`Style`."""
+        of, about = _shown(line.method, line.path, line.client, line.application, line.queue)
+        id = line.request_id
+        return (
+            f"{self._times.text(seconds)} info access {line.status} {of} in={line.bytes_in} out={line.bytes_out}"
+            f" ms={line.seconds * 1000:.2f}{about}{'' if line.trace is None else f' trace={line.trace}'}"
+            f" id={id if _SHORT.fullmatch(id) is not None else _value(id)}"
+        )
+
 
 class JSONStyle:
     """One object a line."""
 
     def __init__(self) -> None:
         self._times = _Times()
-        self._encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
     def line(self, event: Event) -> str:
         """See :class:`Style`."""
-        head = {"time": self._times.text(event.get("log_time")), "level": _level(event)}
         access = event.get(ACCESS)
         if access is not None:
-            return printable(self._encode({**head, "event": "access", **_access_fields(access)}))
+            return self.access(access, event.get("log_time"))
+        head = {"time": self._times.text(event.get("log_time")), "level": _level(event)}
         text, traceback = _text(event), _traceback(event)
         if not text and not traceback:
             return ""
@@ -132,7 +152,20 @@ class JSONStyle:
         fields = {"namespace": str(event.get("log_namespace")), "text": _cut(text, MAX_TEXT), **_fields(event)}
         if traceback:
             fields["traceback"] = traceback
-        return printable(self._encode({**head, **fields}))
+        return printable(_encode({**head, **fields}))
+
+    def access(self, line: AccessLine, seconds: float | None) -> str:
+        """See :class:`Style`."""
+        of, about = _shown_as_json(line.method, line.path, line.client, line.application, line.queue)
+        id = line.request_id
+        if _SHORT.fullmatch(id) is None:
+            id = printable(_encode(_cut(id, MAX_VALUE)))[1:-1]
+        return (
+            f'{{"time":"{self._times.text(seconds)}","level":"info","event":"access","status":{line.status},{of}'
+            f'"in":{line.bytes_in},"out":{line.bytes_out},"ms":{round(line.seconds * 1000, 2)},{about}'
+            f"{'' if line.trace is None else _member('trace', line.trace)}"
+            f'"id":"{id}"}}'
+        )
 
 
 STYLES: Final[Mapping[str, Callable[[], Style]]] = {"text": TextStyle, "json": JSONStyle}
@@ -164,46 +197,33 @@ def _value(text: str) -> str:
     return f'"{printable(escaped)}"'
 
 
-_frequent: Final = lru_cache(1024)(_value)
-"""The same for what comes again and again: to look each value of each line through takes a third of making the line."""
-
-
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:length]}... ({len(text)} characters)"
 
 
-def _access_text(line: AccessLine) -> str:
-    text = (
-        f"{line.status} {_frequent(line.method)} {_frequent(line.path)} client={_frequent(line.client)}"
-        f" in={line.bytes_in} out={line.bytes_out} ms={line.seconds * 1000:.2f}"
-    )
-    if line.application is not None:
-        text += f" app={_frequent(line.application)}"
-    if line.queue is not None:
-        text += f" queue={_frequent(line.queue)}"
-    if line.trace is not None:
-        text += f" trace={line.trace}"
-    return f"{text} id={_value(line.request_id)}"
+@lru_cache(1024)
+def _shown(method: str, path: str, client: str, application: str | None, queue: str | None) -> tuple[str, str]:
+    """What comes again and again in access lines: what stands before their numbers, and what behind.
+
+    To look all of it through for each line takes most of the time of making the line.
+    """
+    about = "" if application is None else f" app={_value(application)}"
+    if queue is not None:
+        about += f" queue={_value(queue)}"
+    return f"{_value(method)} {_value(path)} client={_value(client)}", about
 
 
-def _access_fields(line: AccessLine) -> dict[str, object]:
-    fields: dict[str, object] = {
-        "status": line.status,
-        "method": _cut(line.method, MAX_VALUE),
-        "path": _cut(line.path, MAX_VALUE),
-        "client": line.client,
-        "in": line.bytes_in,
-        "out": line.bytes_out,
-        "ms": round(line.seconds * 1000, 2),
-    }
-    if line.application is not None:
-        fields["app"] = _cut(line.application, MAX_VALUE)
-    if line.queue is not None:
-        fields["queue"] = _cut(line.queue, MAX_VALUE)
-    if line.trace is not None:
-        fields["trace"] = line.trace
-    fields["id"] = _cut(line.request_id, MAX_VALUE)
-    return fields
+@lru_cache(1024)
+def _shown_as_json(method: str, path: str, client: str, application: str | None, queue: str | None) -> tuple[str, str]:
+    """The same as members of an object, each with its comma."""
+    about = "" if application is None else _member("app", application)
+    if queue is not None:
+        about += _member("queue", queue)
+    return _member("method", method) + _member("path", path) + _member("client", client), about
+
+
+def _member(name: str, value: str) -> str:
+    return f'"{name}":{printable(_encode(_cut(value, MAX_VALUE)))},'
 
 
 class _Times:

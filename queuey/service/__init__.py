@@ -75,7 +75,7 @@ def makeService(options: Options) -> IService:
         hub = Hub(store, reactor, EventLog(Logger(namespace="queuey.storage")))
         store = store if isinstance(settings.storage, CassandraStorage) else hub.store
         workers = Workers(reactor, hub, place.file)
-    house = assemble(settings, reactor, time.time, store, log, lambda: make_web(reactor), traces, workers)
+    house = assemble(settings, reactor, time.time, store, log, lambda: make_web(reactor), traces, workers, place.ours)
     sys.excepthook = _quiet_about_refusals
     return QueueyService(reactor, house, Listeners(), Listeners(), place, starter, own_supervisor(reactor))
 

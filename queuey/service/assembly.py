@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import attrs
+from twisted.logger import globalLogPublisher
 
 from queuey.auth.application_key import ApplicationKeys
 from queuey.auth.users import Users
@@ -27,9 +28,10 @@ from queuey.core.rates import RateLimits
 from queuey.core.waiting import Waits
 from queuey.deferreds import deferred
 from queuey.http.counting import NOWHERE, Counts
+from queuey.http.sending import Turn
 from queuey.http.wire import Site
 from queuey.interfaces import IStore, ITraces, IWeb
-from queuey.logs import LogObserver
+from queuey.logs import LogObserver, access_logger
 from queuey.model.counts import Metric, forget
 from queuey.ops.draining import Draining
 from queuey.ops.health import Health
@@ -95,6 +97,7 @@ def assemble(
     web: Callable[[], IWeb],
     traces: ITraces | None = None,
     workers: Workers | None = None,
+    alone: bool = False,
 ) -> House:
     """Put the house together.
 
@@ -106,6 +109,7 @@ def assemble(
     :param web: makes what asks verifiers and issuers, if anybody is to be asked.
     :param traces: who is told of requests, if anybody is.
     :param workers: the processes that serve in place of this one, if there are any.
+    :param alone: whether nobody but the log is told of events, so that access lines may take the short way to it.
     """
     in_force = InForce(settings)
     random = Random()
@@ -134,6 +138,11 @@ def assemble(
         reactor,
         None if workers is None else workers.accepting,
     )
+    turn = Turn(reactor, log.write_gathered)
+    access = access_logger(globalLogPublisher, now)
+    if alone:
+        log.gather(turn.at_its_end)
+        access = log.access
     site = clients_site(
         in_force,
         reactor,
@@ -150,6 +159,8 @@ def assemble(
         draining,
         counts,
         traces,
+        access,
+        turn,
     )
     registry = Registry(
         stored, owners, store, in_force.given, not isinstance(settings.storage, CassandraStorage), now, new_key
@@ -207,6 +218,8 @@ def assemble(
         ready,
         under_way,
         MetricsPage(shown, reactor, look_around) if shown else None,
+        access,
+        turn,
     )
     statsd = statsd_of(settings.metrics, shown, reactor, look_around)
     return House(

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
-from twisted.logger import globalLogPublisher
-
 from queuey.auth.buckets import Buckets
 from queuey.auth.signed_urls import MOST_RATES, SignedURLs
 from queuey.auth.users import Users
@@ -27,6 +25,7 @@ from queuey.http.errors import ErrorAnswers, render
 from queuey.http.ongoing import Ongoing
 from queuey.http.problems import code_of
 from queuey.http.root import make_root
+from queuey.http.sending import Turn
 from queuey.http.v1 import V1
 from queuey.http.v2 import api, stream
 from queuey.http.v2.application import V2Application
@@ -39,9 +38,8 @@ from queuey.http.v2.queues import V2Queues
 from queuey.http.v2.settlements import V2Settlements
 from queuey.http.v2.single import V2Single
 from queuey.http.v2.stream import V2Stream
-from queuey.http.wire import Limits, Refusal, Request, Site
+from queuey.http.wire import AccessLine, Limits, Refusal, Request, Site
 from queuey.interfaces import IStore, ITraces
-from queuey.logs import access_logger
 from queuey.ops.draining import Draining
 from queuey.service.in_force import InForce
 
@@ -62,6 +60,8 @@ def clients_site(
     draining: Draining,
     counts: Counts | None,
     traces: ITraces | None,
+    access: Callable[[AccessLine], None],
+    turn: Turn,
 ) -> Site:
     """The door of the clients' port, and what is behind it.
 
@@ -69,6 +69,8 @@ def clients_site(
     :param users: who says who a caller is; ``owners`` says whose a key is.
     :param counts: where requests are counted, if they are.
     :param traces: who is told of requests, if anybody is.
+    :param access: takes the line of each request.
+    :param turn: what is to be done at the end of the reactor's turn.
     """
     signatures = SignedURLs(owners.digests, owners.use, now, Buckets(reactor.seconds, MOST_RATES))
     gate = Gate(
@@ -114,12 +116,13 @@ def clients_site(
         # Nobody needs to be kept from guessing these, and true randomness takes a call of the kernel each time.
         new_id=lambda: f"{random.getrandbits(128):032x}",
         forwarded=in_force.settings.server.forwarded,
-        access=access_logger(globalLogPublisher, now),
+        access=access,
         render=refused,
         before_head=before_head,
         streams=stream.wants,
         counts=counts,
         traces=traces,
+        turn=turn,
     )
 
 

@@ -19,9 +19,10 @@ from queuey.core.applications.registry import Registry
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.messages import MessageExchange
 from queuey.core.queues import QueueDirectory
-from queuey.http.wire import Limits, Site
+from queuey.http.sending import Turn
+from queuey.http.wire import AccessLine, Limits, Site
 from queuey.interfaces import IPolicies, IStore
-from queuey.logs import LogObserver, access_logger
+from queuey.logs import LogObserver
 from queuey.model.application import KEY_BYTES
 from queuey.ops.audit import audit_logger
 from queuey.ops.door import CALL, LIVE, READ, READY, Door, Page, render_refusal, who
@@ -72,11 +73,15 @@ def operators_site(
     ready: Health,
     busy: Callable[[], Mapping[str, int]],
     metrics: MetricsPage | None,
+    access: Callable[[AccessLine], None],
+    turn: Turn,
 ) -> Site:
     """The door of the operators' port, and what is behind it.
 
     :param busy: what is under way in the other one, in numbers.
     :param metrics: the page that has them, if there is one.
+    :param access: takes the line of each request.
+    :param turn: what is to be done at the end of the reactor's turn.
     """
     started = now()
 
@@ -122,8 +127,9 @@ def operators_site(
         now=now,
         new_id=lambda: uuid.uuid4().hex,
         forwarded=(),
-        access=access_logger(globalLogPublisher, now),
+        access=access,
         render=render_refusal,
+        turn=turn,
     )
 
 

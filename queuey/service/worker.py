@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -79,7 +80,8 @@ class Worker:
         else:
             store = share_store(self._link, told.promises, self._reactor, time.time)
         traces = make_traces(settings.tracing, self._reactor)
-        self._house = assemble(settings, self._reactor, time.time, store, log, lambda: make_web(self._reactor), traces)
+        web = partial(make_web, self._reactor)
+        self._house = assemble(settings, self._reactor, time.time, store, log, web, traces, alone=True)
         store.open()
         if traces is not None:
             traces.start()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import repeat
 
 from hypothesis import given
@@ -81,6 +82,24 @@ class DirectTests(SynchronousTestCase):
         self.assertEqual(len(clock.getDelayedCalls()), 1)
         clock.advance(0)
         self.assertEqual([socket.sent for socket in sockets], [b"x"] * 5)
+
+    def test_what_comes_before(self) -> None:
+        """Nothing leaves before what has to be done first, be it the end of a turn, too much, or the end of all."""
+        ways: list[Callable[[Direct], None]] = [
+            lambda direct: None,
+            Direct.loseConnection,
+            Direct.loseWriteConnection,
+            lambda direct: direct.write(b"x" * MOST),
+        ]
+        for sooner in ways:
+            clock, socket = Clock(), Socket(repeat(1 << 30))
+            direct = Direct(socket, Turn(clock, partial(socket.calls.append, "before")))
+            direct.write(b"abc")
+            self.assertEqual(socket.calls, [])
+            sooner(direct)
+            clock.advance(0)
+            self.assertEqual(socket.calls[0], "before")
+            self.assertEqual((socket.sent + socket.left)[:3], b"abc")
 
     def test_a_socket_that_is_full(self) -> None:
         """What it does not take is the transport's, and so is all that follows."""

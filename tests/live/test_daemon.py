@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -21,7 +22,7 @@ import apsw
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.config.test_legacy import FIRST
-from tests.live.clients import HEADERS, Poster, ask, make_queue, read_all
+from tests.live.clients import HEADERS, TIMEOUT, Poster, ask, make_queue, read_all
 from tests.live.running import LIMIT, WORKERS, Daemon, free_port, write_settings
 
 TWISTD = Path(sys.executable).parent / "twistd"
@@ -413,6 +414,27 @@ class ReloadTests(LiveTestCase):
         lines = (self.folder / "queuey.log.1").read_text() + self.log.read_text()
         self.assertEqual(lines.count("access 201 POST /v1/queuey/q "), len(poster.acknowledged))
         self.assertIn("access 201", self.log.read_text())
+
+    def test_what_a_client_saw_is_logged(self) -> None:
+        """Whoever has an answer finds its line in the log at once, also where the daemon is killed then; be it that the
+        connection goes on, ends with the answer, or had several requests in one piece."""
+        daemon = self.serve()
+        make_queue(self.port, "q")
+        for fields in ({}, {"Connection": "close"}) * 10:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
+            connection.request("POST", "/v1/queuey/q", b"x", {**HEADERS, **fields})
+            answer = connection.getresponse()
+            answer.read()
+            self.assertIn(f" id={answer.headers['X-Request-Id']}\n", self.log.read_text())
+            connection.close()
+        request = "GET /v1/queuey/q?limit=1 HTTP/1.1\r\nHost: a\r\nX-Request-Id: number-%d\r\nAuthorization: %s\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", self.port), TIMEOUT) as plain, plain.makefile("rb") as answers:
+            plain.sendall("".join(request % (number, HEADERS["Authorization"]) for number in range(20)).encode())
+            while b"number-19" not in answers.readline():
+                pass
+            daemon.kill()
+        found = [int(number) for number in re.findall(r" id=number-(\d+)\n", self.log.read_text())]
+        self.assertEqual(found, list(range(20)))
 
     def test_what_is_not_logged(self) -> None:
         """No key and no body, in either format; an access line has what operators look for."""
