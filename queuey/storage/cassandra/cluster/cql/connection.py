@@ -238,6 +238,7 @@ class ReactorConnection(Connection):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._transport: Any = None
         self._connecting: Deferred[Any] | None = None
+        self._given_up = False
         self.loop.run(self._connect)
 
     @property
@@ -248,6 +249,7 @@ class ReactorConnection(Connection):  # type: ignore[misc]
     @orphaned_threshold_reached.setter
     def orphaned_threshold_reached(self, reached: bool) -> None:
         # The driver sets it while it holds a lock and counts; so the connection is ended in a turn of its own.
+        self._given_up = True
         problem = ConnectionException("The node leaves too many requests without an answer", self.endpoint)
         self.loop.reactor.callFromThread(self.defunct, problem)
 
@@ -264,8 +266,8 @@ class ReactorConnection(Connection):  # type: ignore[misc]
 
     @property
     def is_made(self) -> bool:
-        """Whether the node has taken it, and it has not ended."""
-        return self._transport is not None
+        """Whether the node has taken it, and it is not about to end."""
+        return self._transport is not None and not self._given_up and not self.is_closed
 
     def made(self, transport: Any) -> None:
         """There is a connection."""
