@@ -20,6 +20,7 @@ from queuey.http.outgoing import Outgoing, Transport
 from queuey.http.pieces import ClientGone
 from queuey.http.request import Hooks, Request
 from queuey.http.sending import Turn, quickest
+from queuey.model.counts import NONE
 
 READ_AHEAD: Final = 64 * 1024
 """Bytes that may wait for a handler before no more are read."""
@@ -92,7 +93,7 @@ class Channel(protocol.Protocol):
         self.believed = False
         self.deadline = inf
         self._seconds = site.hooks.reactor.seconds
-        self._counts = site.hooks.counts
+        self._read = None if site.hooks.counts is None else site.hooks.counts.read
         self._stage = Stage.WAITING
         self._limits = site.limits
         self._reader: HeadReader | None = None
@@ -120,7 +121,7 @@ class Channel(protocol.Protocol):
         self._peer_address = self._wire.getPeer()
         self._host_address = self._wire.getHost()
         self._know_peer()
-        self._out = Outgoing(self._wire, self._seconds, self._sent, self._counts)
+        self._out = Outgoing(self._wire, self._seconds, self._sent, self.hooks.counts)
         self._out.patience = self._limits.idle_timeout
         self._started = self._seconds()
         self.deadline = self._started + self._limits.header_timeout
@@ -206,16 +207,32 @@ class Channel(protocol.Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the client sent."""
-        if self._counts is not None:
-            self._counts.received(len(data))
-        if self._stage is Stage.CLOSING:
-            return
-        if self._consuming or not self._hungry():
-            self._ahead.append(data)
-            self._ahead_size += len(data)
-            self.read_some()
-        else:
+        if self._read is not None:
+            self._read[NONE] += len(data)
+        if self._stage is Stage.WAITING and not self._consuming and not self._out.full:
+            self._begin(data)
+        elif self._stage is not Stage.CLOSING:
+            if self._consuming or not self._hungry():
+                self._ahead.append(data)
+                self._ahead_size += len(data)
+                self.read_some()
+            else:
+                self._consume(data)
+
+    def _begin(self, data: bytes) -> None:
+        """Read a request; mostly all of it has come, and nothing but it, so that this is all that there is to do."""
+        self._consuming = True
+        try:
+            data = self._read_head(data)
+        except Refused as refused:
+            self._refused(refused.refusal)
+            data = b""
+        finally:
+            self._consuming = False
+        if data:
             self._consume(data)
+        elif self._ahead or self._paused:
+            self._resume()
 
     def _hungry(self) -> bool:
         """Whether what comes can be worked on now, or must wait for an answer to be made or to leave."""
@@ -260,15 +277,19 @@ class Channel(protocol.Protocol):
             if self._stage is Stage.WAITING or self._stage is Stage.HEAD:
                 return self._read_head(data)
         except Refused as refused:
-            if self._stage is Stage.HANDLING:
-                self._break_body(refused.refusal)
-            else:
-                self._refuse(refused.refusal)
+            self._refused(refused.refusal)
             return b""
         self._discarded += len(data)
         if self._stage is Stage.LINGERING and self._discarded > LINGER_BYTES and not self._out.blocked:
             self._close()
         return b""
+
+    def _refused(self, refusal: Refusal) -> None:
+        """Learn that what came cannot be read on."""
+        if self._stage is Stage.HANDLING:
+            self._break_body(refusal)
+        else:
+            self._refuse(refusal)
 
     def read_some(self) -> None:
         """Let the transport read as long as not too much waits."""
@@ -288,8 +309,7 @@ class Channel(protocol.Protocol):
             self._started = self._seconds()
         if reader is None:
             if self._limits is not self.site.limits:
-                self._limits = self.site.limits
-                self._forget_head()
+                self._take_limits()
             if self._last_head is not None and data.startswith(self._last):
                 size = len(self._last)
                 return self._meet(self._last_head, size, data[size:])
@@ -317,6 +337,12 @@ class Channel(protocol.Protocol):
     def _forget_head(self) -> None:
         self._last, self._last_head = b"", None
 
+    def _take_limits(self) -> None:
+        """Hold to limits that are new; a head that was within the old ones may not be within these."""
+        self._limits = self.site.limits
+        self._out.patience = self._limits.idle_timeout
+        self._forget_head()
+
     def _rest(self) -> None:
         """Wait for a request; the time for that begins once the answer before has left."""
         self._stage = Stage.WAITING
@@ -330,22 +356,16 @@ class Channel(protocol.Protocol):
         :param rest: what came behind it.
         """
         self._new = False
-        self._request = request = Request(self, head, head.line, self._started)
+        self._request = request = Request(self, head, None, self._started)
         request.bytes_in = size
         request.max_body = self._limits.max_body
-        self._out.patience = self._limits.idle_timeout
         self._stage = Stage.BODY
         if head is not self._last_head:
             head.settle()
-        if head.length == 0:
+        length = head.length
+        if length == 0:
             self._handle(request)
             return rest
-        self._expects_continue = head.asks and not rest
-        return self._expect_body(request, head.length, rest)
-
-    def _expect_body(self, request: Request, length: int | None, rest: bytes) -> bytes:
-        """Wait for a body, or let the handler do so; where all of it is there, nobody has to wait."""
-        self._body = body = ChunkedBody() if length is None else FixedBody(length)
         try:
             in_pieces = request.choose_reading()
         except Exception:
@@ -353,22 +373,30 @@ class Channel(protocol.Protocol):
             self._body = LostBody()
             request.processingFailed(Failure())
             return rest
-        if request.max_body is not None and body.declared > request.max_body:
+        if length is None:
+            self._expect_body(request, head, ChunkedBody(), rest, in_pieces)
+            return rest
+        if request.max_body is not None and length > request.max_body:
             raise Refused(TOO_LARGE)
-        if not in_pieces and length is not None and len(rest) >= length:
-            self._body = None
+        if not in_pieces and len(rest) >= length:
             request.bytes_in += length
             request.body = rest[:length]
             self._handle(request)
             return rest[length:]
-        if in_pieces and self.site.draining:
-            raise Refused(STOPPING)
-        if in_pieces:
-            self._handle(request)
-        else:
+        self._expect_body(request, head, FixedBody(length), rest, in_pieces)
+        return rest
+
+    def _expect_body(self, request: Request, head: Head, body: Body, rest: bytes, in_pieces: bool) -> None:
+        """Wait for a body of which not all is there, or let the handler do so."""
+        self._body = body
+        self._expects_continue = head.asks and not rest
+        if not in_pieces:
             self.deadline = self._started + self._limits.request_timeout
             self._continue()
-        return rest
+        elif self.site.draining:
+            raise Refused(STOPPING)
+        else:
+            self._handle(request)
 
     def _continue(self) -> None:
         """Tell a client that waits for it to send its body."""
@@ -485,7 +513,8 @@ class Channel(protocol.Protocol):
             self._end(linger=incomplete or self._ahead_size > 0)
             return
         self._rest()
-        self._resume()
+        if self._ahead or self._paused:
+            self._resume()
 
     def _end(self, *, linger: bool) -> None:
         """Close, once everything is written; or then read on for a while, so that the client sees the answer."""

@@ -21,7 +21,10 @@ _STATUSES: Final = {status.value: str(status.value) for status in HTTPStatus}
 
 
 class Counts:
-    """What is counted at one door. No label has a value that strangers choose."""
+    """What is counted at one door. No label has a value that strangers choose.
+
+    :ivar read: bytes that were read, under ``NONE``; they are added where they come, since there is nothing more to it.
+    """
 
     def __init__(self) -> None:
         self._requests = Counter(
@@ -36,6 +39,7 @@ class Counts:
             ("route",),
         )
         self._received = Counter("queuey_http_received_bytes_total", "Bytes read from connections.")
+        self.read = self._received.values
         self._sent = Counter("queuey_http_sent_bytes_total", "Bytes written to connections.")
         self._refused = Counter(
             "queuey_refused_total",
@@ -74,10 +78,6 @@ class Counts:
         code = _STATUSES.get(status) or str(status)
         self._requests.add((route, _METHODS.get(method, _OTHER), code))
         self._durations.observe(seconds, (route,))
-
-    def received(self, size: int) -> None:
-        """Count bytes that were read."""
-        self._received.add(NONE, size)
 
     def sent(self, size: int) -> None:
         """Count bytes that were written."""
