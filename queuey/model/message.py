@@ -34,7 +34,12 @@ class Content:
     @property
     def size(self) -> int:
         """Bytes that count against an application's limit."""
-        return len(self.body) + len(self.content_type or "") + len(self.headers or b"")
+        size = len(self.body)
+        if self.content_type is not None:
+            size += len(self.content_type)
+        if self.headers is not None:
+            size += len(self.headers)
+        return size
 
 
 @frozen

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import apsw
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
+from queuey.storage.sqlite.files import PREPARED
+from queuey.storage.sqlite.parts import SIZES, parts
 from queuey.storage.sqlite.piles import AGAIN, Again, Job, Pile, Threads
+from queuey.storage.sqlite.writer import INSERT, REMEMBER
 from tests.storage.runners import Inline, Manual
 
 
@@ -206,3 +210,62 @@ class ThreadsTests(SynchronousTestCase):
             function(*arguments)
         self.assertEqual([self.successResultOf(answer) for answer in answers], ["A", "B"])
         self.successResultOf(closed)
+
+    def test_one_that_is_alone_is_handed_over_at_once(self) -> None:
+        """The first is not: whether others come with it is not known before one was answered alone."""
+        soon: list[Callable[[], None]] = []
+        calls: list[tuple[Any, ...]] = []
+        worker = Worker()
+        pile: Pile[Worker] = Pile(Threads(lambda work: None, lambda *call: calls.append(call), soon.append), 9)
+        pile.open(worker.work, worker.rest)
+
+        def work() -> None:
+            """What the thread and the reactor do until nothing is left to do."""
+            while soon or calls or not pile._waiting.empty():
+                if soon:
+                    soon.pop(0)()
+                if not pile._waiting.empty():
+                    pile._take(pile._waiting.get())
+                while calls:
+                    function, *arguments = calls.pop(0)
+                    function(*arguments)
+
+        pile.submit(note, "a")
+        self.assertEqual(len(soon), 1)
+        work()
+        pile.submit(note, "b")
+        self.assertEqual((len(soon), pile._waiting.qsize()), (0, 1))
+        pile.submit(note, "c")  # which comes while that one is under way
+        self.assertEqual((len(soon), pile._waiting.qsize()), (1, 1))
+        work()
+        self.assertEqual((worker.piles, worker.done), ([1, 2], ["a", "b", "c"]))
+        pile.submit(note, "d")
+        self.assertEqual((len(soon), pile._waiting.qsize()), (1, 0), "two were answered together before it")
+        work()
+        closed = pile.close(lambda: None)
+        self.assertEqual(len(soon), 1)
+        work()
+        self.successResultOf(closed)
+
+
+class PartsTests(SynchronousTestCase):
+    def test_all_rows_and_each_once(self) -> None:
+        for rows in (*range(200), 511, 512, 1000, 3200):
+            place = 0
+            for size, start in parts(rows):
+                self.assertEqual(start, place)
+                self.assertIn(size, SIZES)
+                place += size
+            self.assertEqual(place, rows)
+
+    def test_how_many_statements(self) -> None:
+        most = {rows: len(list(parts(rows))) for rows in range(1, 1025)}
+        self.assertEqual({most[rows] for rows in range(1, 17)}, {1})
+        self.assertLessEqual(max(most[rows] for rows in range(1, 41)), 2)
+        self.assertLessEqual(max(most.values()), 8)
+
+    def test_statements_stay_prepared(self) -> None:
+        """What is longer than this, a connection prepares anew each time."""
+        connection = apsw.Connection(":memory:", statementcachesize=PREPARED)
+        longest = max(len(text) for statements in (INSERT, REMEMBER) for text in statements.values())
+        self.assertLess(longest, connection.cache_stats(False)["max_cacheable_bytes"])

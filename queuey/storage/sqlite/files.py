@@ -26,6 +26,10 @@ PAGE: Final = 4096
 CHECKPOINT_PAGES: Final = 8000
 """Pages of the write-ahead log at which it is copied into the database: some 32 MB."""
 
+PREPARED: Final = 256
+"""Statements that a connection keeps prepared: all that piles of any size take, which are some dozens in each of a few
+sizes."""
+
 BUSY: Final = 5000
 """Milliseconds to wait for a lock that another program holds on the database, such as one that makes a backup."""
 
@@ -119,7 +123,7 @@ def _tune(connection: apsw.Connection, cache_bytes: int) -> None:
 def opening(path: Path, vfs: str | None = None) -> Iterator[apsw.Connection]:
     """A connection that is closed again if anything goes wrong, which is then said with the path."""
     try:
-        connection = apsw.Connection(str(path), vfs=vfs)
+        connection = apsw.Connection(str(path), vfs=vfs, statementcachesize=PREPARED)
     except apsw.Error as error:
         raise cannot(path, error) from error
     try:

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-SIZES: Final = (64, 32, 16, 8, 4, 2, 1)
-"""Rows that there is a statement for."""
+SIZES: Final = (512, 128, 64, 48, 32, 24, *range(16, 0, -1))
+"""Rows that there is a statement for.
+
+Up to forty rows take two statements at the most. One of more than 512 would be longer than those that connections keep
+prepared."""
 
 
 def parts(rows: int) -> Iterator[tuple[int, int]]:
@@ -20,3 +23,5 @@ def parts(rows: int) -> Iterator[tuple[int, int]]:
         while rows - start >= size:
             yield size, start
             start += size
+        if start == rows:
+            return

@@ -190,7 +190,10 @@ class SQLiteStore:
     ) -> Deferred[tuple[MessageId, ...]]:
         """See IMessageStore."""
         stored = self._writing.submit(writes.append, queue, tuple(messages), terms)
-        return stored.addCallback(self._expect, messages) if any(new.delay for new in messages) else stored
+        for new in messages:
+            if new.delay:
+                return stored.addCallback(self._expect, messages)
+        return stored
 
     def append_once(
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once

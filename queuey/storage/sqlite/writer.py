@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 import apsw
 import attrs
@@ -169,7 +169,7 @@ class Writer:
             self._together = len(jobs)
             for job in jobs:
                 try:
-                    job.run(self)
+                    job.result = job.function(self, *job.arguments, **job.named)  # job.run, without a call more
                 except QueueyError as error:
                     job.error = error
             self._commit()
@@ -193,24 +193,31 @@ class Writer:
             self.alone = False
 
     def _foresee(self, jobs: Sequence[Job[Writer]]) -> None:
-        """Learn together what the jobs of a pile would each ask for."""
-        self._foresee_queues(jobs)
-        self._foresee_keys(jobs)
-
-    def _foresee_queues(self, jobs: Sequence[Job[Writer]]) -> None:
-        asked: dict[int, str] = {}
+        """Learn together what jobs would each ask for: which queues live, and what their keys stand for."""
+        queues: dict[int, str] = {}
+        keys: dict[tuple[int, bytes], None] = {}
         for job in jobs:
-            queue = job.arguments[0] if job.arguments else None
-            if isinstance(queue, Queue) and queue.incarnation not in self._applications:
-                asked[queue.incarnation] = queue.application
+            arguments: tuple[Any, ...] = (*job.arguments, None, None)
+            queue, once = arguments[0], arguments[1]
+            if type(queue) is Queue:
+                if queue.incarnation not in self._applications:
+                    queues[queue.incarnation] = queue.application
+                if type(once) is Once:
+                    keys[queue.incarnation, once.key] = None
+        if queues:
+            self._foresee_queues(queues)
+        if keys:
+            self._foresee_keys(keys)
+
+    def _foresee_queues(self, asked: Mapping[int, str]) -> None:
         numbers = list(asked)
         for size, start in parts(len(numbers)):
             for (number,) in self.connection.execute(LIVING[size], numbers[start : start + size]):
                 self._know(number, asked[number])
 
-    def _foresee_keys(self, jobs: Sequence[Job[Writer]]) -> None:
-        asked = list(dict.fromkeys(_keys(jobs)))
-        self._kept = dict.fromkeys(asked)
+    def _foresee_keys(self, keys: dict[tuple[int, bytes], None]) -> None:
+        asked = list(keys)
+        self._kept.update(keys)
         values: list[Value] = list(chain.from_iterable(asked))
         for size, start in parts(len(asked)):
             for queue, key, *kept in self.connection.execute(KEYS[size], values[2 * start : 2 * (start + size)]):
@@ -322,9 +329,12 @@ class Writer:
         first: MessageId | None = self.connection.execute("SELECT min(id) FROM future").get
         return first
 
-    def insert(self, row: tuple[int, int, MessageId, int, int, str | None, bytes | None, bytes]) -> None:
-        """Let a new message be stored with the pile."""
-        self._rows += row
+    def insert(self, rows: Sequence[Value]) -> None:
+        """Let new messages be stored with the pile.
+
+        :param rows: what stands in the columns of ``messages`` from ``queue`` on, one message after another.
+        """
+        self._rows += rows
 
     def expect(self, id: MessageId, incarnation: int, partition: int) -> None:
         """Let a message be shown when its time comes."""
@@ -408,9 +418,9 @@ class Writer:
 
     def tally(self, application: str, incarnation: int, messages: int, size: int) -> None:
         """Count messages of a living queue, or with negative numbers count them no longer."""
-        before = self._tallies.get(incarnation, (0, 0))
-        self._tallies[incarnation] = before[0] + messages, before[1] + size
-        self.spend(application, 0, messages, size)
+        held, spent = self._tallies.get(incarnation, (0, 0)), self._spent.get(application, _NOTHING_SPENT)
+        self._tallies[incarnation] = held[0] + messages, held[1] + size
+        self._spent[application] = spent[0], spent[1] + messages, spent[2] + size
 
     def spend(self, application: str, queues: int, messages: int, size: int) -> None:
         """Count queues of an application, and messages in them with their bytes."""
@@ -462,10 +472,3 @@ def _used(spent: tuple[int, int, int]) -> tuple[int, int]:
     """What of it is kept for an application: queues, and bytes."""
     queues, _, size = spent
     return queues, size
-
-
-def _keys(jobs: Sequence[Job[Writer]]) -> Iterator[tuple[int, bytes]]:
-    """The keys that jobs have, each with its queue before it."""
-    for job in jobs:
-        if len(job.arguments) > 1 and isinstance(job.arguments[1], Once):
-            yield job.arguments[0].incarnation, job.arguments[1].key

@@ -16,7 +16,7 @@ from queuey.model.queue import Queue
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, ticks_of
 from queuey.storage.refusals import check_condition, check_new_id, key_reused
 from queuey.storage.sqlite.piles import AGAIN, Again
-from queuey.storage.sqlite.writer import KEYS, Kept, Writer
+from queuey.storage.sqlite.writer import KEYS, Kept, Value, Writer
 
 STEP: Final = 500
 """Rows that are deleted in one transaction, so that others need not wait long."""
@@ -54,26 +54,40 @@ _ADDRESS: Final = struct.Struct(">H16s")
 def append(writer: Writer, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms) -> tuple[MessageId, ...]:
     """Store messages under new ids."""
     writer.require(queue)
+    if len(messages) == 1 and not (terms.limited or writer.alone or messages[0].delay):
+        return (_append_one(writer, queue, messages[0]),)  # as most writes are
     sizes = [new.content.size for new in messages]
     total = sum(sizes)
     writer.check_room(queue, len(messages), total, terms)
     incarnation, now = queue.incarnation, writer.clock
     ids = _ids(writer, incarnation, messages)
-    insert = writer.insert
+    rows: list[Value] = []
     for new, id, size in zip(messages, ids, sizes, strict=True):
         content, born = new.content, now
         if new.delay:
             born = ticks_of(id)
             writer.expect(id, incarnation, new.partition)
         expires = born + new.ttl * SECOND
-        insert((incarnation, new.partition, id, expires, size, content.content_type, content.headers, content.body))
+        rows += (incarnation, new.partition, id, expires, size, content.content_type, content.headers, content.body)
+    writer.insert(rows)
     writer.tally(queue.application, incarnation, len(ids), total)
     return tuple(ids)
 
 
+def _append_one(writer: Writer, queue: Queue, new: NewMessage) -> MessageId:
+    """What ``append`` does with one message that has no delay, and of which nothing needs to be looked up."""
+    content, incarnation, id = new.content, queue.incarnation, writer.new_id()
+    size = content.size
+    values = (content.content_type, content.headers, content.body)
+    writer.insert((incarnation, new.partition, id, writer.clock + new.ttl * SECOND, size, *values))
+    writer.tally(queue.application, incarnation, 1, size)
+    return id
+
+
 def _ids(writer: Writer, incarnation: int, messages: Sequence[NewMessage]) -> list[MessageId]:
     """New ids, each of the time at which its message is due; those that are delayed keep their order too."""
-    if not writer.alone and not any(new.delay for new in messages):
+    delayed = [new for new in messages if new.delay]
+    if not (delayed or writer.alone):
         return writer.new_ids(len(messages))
     fresh = writer.fresh()
     return [_free_id(writer, incarnation, new, Ticks(fresh + place)) for place, new in enumerate(messages)]
