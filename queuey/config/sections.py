@@ -120,6 +120,7 @@ def server(reader: Reader, endpoint: str) -> ServerSettings:
         stop_timeout=reader.value(keys.STOP_TIMEOUT),
         drain_pause=reader.value(keys.DRAIN_PAUSE),
         workers=reader.value(keys.WORKERS),
+        channel=reader.value(keys.CHANNEL),
         disk_floor=reader.value(keys.DISK_FLOOR),
         forwarded=reader.value(keys.FORWARDED),
         ops=_ops(reader),

@@ -48,6 +48,7 @@ class ServerSettings:
     :ivar forwarded: proxies whose ``X-Forwarded-For`` is believed.
     :ivar ops: the operators' port.
     :ivar workers: processes that serve requests; 1: the daemon itself does.
+    :ivar channel: what reads the heads of requests that come whole: ``llhttp``, or ``python``, which reads all others.
     """
 
     http: tuple[str, ...]
@@ -63,6 +64,7 @@ class ServerSettings:
     forwarded: tuple[Network, ...]
     ops: OpsSettings = OpsSettings()
     workers: int = 1
+    channel: str = "llhttp"
 
 
 @attrs.frozen
@@ -332,6 +334,7 @@ def _server(server: ServerSettings) -> Pairs:
         (keys.STOP_TIMEOUT, seconds_text(server.stop_timeout)),
         (keys.DRAIN_PAUSE, seconds_text(server.drain_pause)),
         (keys.WORKERS, str(server.workers)),
+        (keys.CHANNEL, server.channel),
         (keys.DISK_FLOOR, size_text(server.disk_floor)),
         (keys.FORWARDED, " ".join(map(str, server.forwarded))),
         *_ops(server.ops),
@@ -508,6 +511,7 @@ def with_reloadable(old: Settings, new: Settings) -> Settings:
             new.server,
             http=old.server.http,
             workers=old.server.workers,
+            channel=old.server.channel,
             ops=attrs.evolve(new.server.ops, listen=old.server.ops.listen),
         ),
         storage=old.storage,

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from queuey.http.body import Body, ChunkedBody, FixedBody, LostBody
 from queuey.http.forwarded import Network, is_trusted, parse_address
-from queuey.http.head import Head, HeadReader
+from queuey.http.head import Head, HeadReader, Whole
 from queuey.http.limits import STOPPING, TIMEOUT, TOO_LARGE, Limits, Refusal, Refused
 from queuey.http.outgoing import Outgoing, Transport
 from queuey.http.pieces import ClientGone
@@ -47,6 +47,7 @@ class House(Protocol):
 
     hooks: Hooks
     limits: Limits
+    whole: Whole | None
     forwarded: Sequence[Network]
     leaving: bool
     draining: bool
@@ -96,6 +97,7 @@ class Channel(protocol.Protocol):
         self._read = None if site.hooks.counts is None else site.hooks.counts.read
         self._stage = Stage.WAITING
         self._limits = site.limits
+        self._whole = site.whole
         self._reader: HeadReader | None = None
         self._last = b""
         self._last_head: Head | None = None
@@ -313,15 +315,17 @@ class Channel(protocol.Protocol):
             if self._last_head is not None and data.startswith(self._last):
                 size = len(self._last)
                 return self._meet(self._last_head, size, data[size:])
+            found = None if self._whole is None else self._whole(data, self._limits.max_header)
+            if found is not None:
+                return self._meet_whole(*found, data)
             self._reader = reader = HeadReader(self._limits.max_header)
         in_one_piece = not reader.size
         head = reader.feed(data)
         if head is not None:
             self._reader = None
-            rest = self._meet(head, reader.size, reader.rest)
-            if in_one_piece and self._stage is not Stage.CLOSING:
-                self._remember(head, data[: reader.size])
-            return rest
+            if in_one_piece:
+                return self._meet_whole(head, reader.size, data)
+            return self._meet(head, reader.size, reader.rest)
         if self._stage is Stage.WAITING and reader.pending:
             self._stage = Stage.HEAD
             self.deadline = self._started + self._limits.header_timeout
@@ -329,10 +333,12 @@ class Channel(protocol.Protocol):
             self._rest()
         return b""
 
-    def _remember(self, head: Head, data: bytes) -> None:
-        """Keep a head for the next request that begins with the same bytes."""
-        if len(data) <= REMEMBERED and len(head.fields) <= REMEMBERED_FIELDS:
-            self._last, self._last_head = data, head
+    def _meet_whole(self, head: Head, size: int, data: bytes) -> bytes:
+        """Begin with a request whose head came in one piece, and keep the head for the next that begins with it."""
+        rest = self._meet(head, size, data[size:])
+        if size <= REMEMBERED and len(head.fields) <= REMEMBERED_FIELDS and self._stage is not Stage.CLOSING:
+            self._last, self._last_head = data[:size], head
+        return rest
 
     def _forget_head(self) -> None:
         self._last, self._last_head = b"", None

@@ -5,7 +5,7 @@ however the bytes were cut into pieces on their way. Nothing here does I/O.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import AddressValueError, IPv6Address
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -100,6 +100,11 @@ class Head:
         self.asks = expected is not None and self.line.persistent and b"100-continue" in map(bytes.lower, expected)
 
 
+Whole = Callable[[bytes, int], tuple[Head, int] | None]
+"""Reads the head that some bytes begin with: of up to as many bytes, at least. Gives it and its size; ``None`` where it
+is not all there, or is left to :class:`HeadReader`."""
+
+
 def _asks_to_close(fields: Fields) -> bool:
     values = fields.get(b"connection")
     if values is None:
@@ -116,6 +121,15 @@ def parse_request_line(line: bytes) -> RequestLine:
     if match is None:
         raise bad_request("The first line of the request is not a request line of HTTP/1.1 or HTTP/1.0.")
     method, target, minor = match.groups()
+    return take_target(method, target, minor == b"1")
+
+
+def take_target(method: bytes, target: bytes, persistent: bool) -> RequestLine:
+    """Take the target of a request apart; it is known to have visible characters only.
+
+    :param persistent: whether this is HTTP/1.1.
+    :raise Refused: where it is malformed.
+    """
     authority = None
     local = target
     if target[0] != 0x2F:
@@ -125,7 +139,7 @@ def parse_request_line(line: bytes) -> RequestLine:
         raise bad_request("The request target has a fragment.")
     if b"%" in path:
         _check_escapes(path)
-    return RequestLine(method, target, path, query, authority, minor == b"1")
+    return RequestLine(method, target, path, query, authority, persistent)
 
 
 def _local_target(method: bytes, target: bytes) -> tuple[bytes | None, bytes]:
@@ -172,7 +186,7 @@ _FREQUENT: Final = (
     b"Accept", b"Accept-Encoding", b"Accept-Language", b"Authorization", b"Connection", b"Content-Length",
     b"Content-Type", b"Host", b"Idempotency-Key", b"Origin", b"Referer", b"User-Agent", b"X-Request-Id",
 )  # fmt: skip
-_NAMES: Final = {way: name.lower() for name in _FREQUENT for way in (name, name.lower())}
+NAMES: Final = {way: name.lower() for name in _FREQUENT for way in (name, name.lower())}
 """The names of fields that most requests have, in lower case, by how they are mostly written: to have one object for
 each takes less time and less memory."""
 
@@ -192,7 +206,7 @@ def parse_fields(section: bytes) -> Fields:
         name, colon, value = line.partition(b":")
         if not colon or not name or name.translate(None, _TOKEN):
             raise bad_request("A line of the header is not a header field.")
-        name, value = _NAMES.get(name) or name.lower(), value.strip(b" \t")
+        name, value = NAMES.get(name) or name.lower(), value.strip(b" \t")
         if name in fields:
             fields[name].append(value)
         else:

@@ -12,7 +12,7 @@ by that class. **Private names of twisted.web used here: none.** What is used of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -25,13 +25,16 @@ from zope.interface import implementer
 from queuey.http.channel import Channel
 from queuey.http.counting import Counts
 from queuey.http.forwarded import Network
+from queuey.http.head import Whole
 from queuey.http.limits import OVERLOADED, STOPPING, AccessLine, Limits, Refusal, render_refusal
+from queuey.http.llhttp import read_head
 from queuey.http.pieces import BrokenBody, ClientGone
 from queuey.http.request import Hooks, Render, Request
 from queuey.http.sending import Turn
 from queuey.interfaces import ITraces
 
 __all__ = [
+    "CHANNELS",
     "AccessLine",
     "BrokenBody",
     "ClientGone",
@@ -41,6 +44,9 @@ __all__ = [
     "Site",
     "render_refusal",
 ]
+
+CHANNELS: Final[Mapping[str, Whole | None]] = {"llhttp": read_head, "python": None}
+"""What is asked first where a head begins, by the setting ``channel``."""
 
 TICK: Final = 0.5
 """Seconds between two looks at the clock: a time-out may be late by as much. One timer for all connections, because
@@ -75,6 +81,7 @@ class Site(ServerFactory[Channel]):
         streams: Callable[[Request], bool] | None = None,
         counts: Counts | None = None,
         traces: ITraces | None = None,
+        whole: Whole | None = None,
         turn: Turn | None = None,
     ) -> None:
         """Open a door.
@@ -93,9 +100,11 @@ class Site(ServerFactory[Channel]):
             pieces has no limit, and the rest that of ``limits``.
         :param counts: where requests and bytes are counted, if they are.
         :param traces: is told about each request that has a route, if anybody wants to know.
+        :param whole: is asked first where a head begins, since it takes less time; the strict reader has the last word.
         :param turn: what is to be done at the end of the reactor's turn, where it is not for this door alone.
         """
         self.limits = limits
+        self.whole = whole
         self._now = now
         self.forwarded = forwarded
         self.leaving = False

@@ -38,7 +38,7 @@ from queuey.http.v2.queues import V2Queues
 from queuey.http.v2.settlements import V2Settlements
 from queuey.http.v2.single import V2Single
 from queuey.http.v2.stream import V2Stream
-from queuey.http.wire import AccessLine, Limits, Refusal, Request, Site
+from queuey.http.wire import CHANNELS, AccessLine, Limits, Refusal, Request, Site
 from queuey.interfaces import IStore, ITraces
 from queuey.ops.draining import Draining
 from queuey.service.in_force import InForce
@@ -122,6 +122,7 @@ def clients_site(
         streams=stream.wants,
         counts=counts,
         traces=traces,
+        whole=CHANNELS[in_force.settings.server.channel],
         turn=turn,
     )
 

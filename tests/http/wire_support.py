@@ -24,11 +24,14 @@ from twisted.web.server import NOT_DONE_YET
 from queuey.http.channel import Channel
 from queuey.http.forwarded import Network
 from queuey.http.limits import AccessLine
-from queuey.http.wire import Limits, Refusal, Request, Site, render_refusal
+from queuey.http.wire import CHANNELS, Limits, Refusal, Request, Site, render_refusal
 
 LIMITS = Limits(
     max_body=1000, max_header=64 * 1024, header_timeout=10, request_timeout=60, idle_timeout=75, max_connections=100
 )
+
+CHANNEL = "llhttp"
+"""The channel on which tests of the wire are run; ``test_wire_python`` runs them once more on the other."""
 
 Fields = Mapping[str, str] | Sequence[tuple[str, str]]
 
@@ -341,8 +344,12 @@ def make_site(
     render: Callable[[Request | None, Refusal], tuple[Mapping[str, str], bytes]] = render_refusal,
     before_head: Callable[[Request], None] | None = None,
     streams: Callable[[Request], bool] | None = None,
+    channel: str = "",
 ) -> Site:
-    """A site with small limits, ids that count up, and nobody who is told about requests."""
+    """A site with small limits, ids that count up, and nobody who is told about requests.
+
+    :param channel: as in the settings; empty for the one on which these tests are run.
+    """
     numbers = count(1)
     reactor = reactor or Clock()
     return Site(
@@ -356,6 +363,7 @@ def make_site(
         render=render,
         before_head=before_head,
         streams=streams,
+        whole=CHANNELS[channel or CHANNEL],
     )
 
 
