@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
 from queuey.core.queues import Listed
+from queuey.http.escapes import ascii_texts_json
 from queuey.http.wire import Request
 from queuey.model.message import Address, Message
 from queuey.model.queue import Queue
@@ -33,6 +34,9 @@ class Piece(Generic[Rest]):
     messages: int = 0
     size: int = 0
 
+
+_LEAST_DIGITS: Final = 8
+"""Characters of a time in ticks up to which its seconds may be a zero that is not among them."""
 
 _encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
@@ -91,14 +95,25 @@ async def _send(request: Request, before: str, piece: Piece[Rest]) -> None:
     request.count_messages(piece.messages, piece.size)
 
 
-def messages_json(messages: Iterable[Message]) -> list[str]:
+def messages_json(messages: Sequence[Message]) -> list[str]:
     """Stored messages, each as JSON text; bytes that are no UTF-8 show as U+FFFD."""
     # Only the body needs to be looked at for what JSON escapes; to encode it alone takes half of the time.
-    return [
-        f'{{"message_id":"{to_v1_hex(message.id)}","timestamp":"{timestamp(message.id)}",'
-        f'"body":{_encode(message.content.body.decode("utf-8", "replace"))},"partition":{message.partition}}}'
-        for message in messages
-    ]
+    bodies = [message.content.body for message in messages]
+    texts = ascii_texts_json(bodies)
+    if texts is None:
+        texts = [_encode(body.decode("utf-8", "replace"))[1:-1] for body in bodies]
+    items = []
+    for message, text in zip(messages, texts, strict=True):
+        # What to_v1_hex and timestamp say, without a call for each, which would take half as long again.
+        digits = message.id.hex()
+        ticks = digits[:12] + digits[13:16]
+        time = str(int(ticks, 16) - EPOCH)
+        time = f"{time[:-7]}.{time[-7:]}" if len(time) > _LEAST_DIGITS else timestamp(message.id)
+        items.append(
+            f'{{"message_id":"{ticks[7:]}{ticks[3:7]}1{ticks[:3]}{digits[16:]}","timestamp":"{time}",'
+            f'"body":"{text}","partition":{message.partition}}}'
+        )
+    return items
 
 
 def stored(request: Request, addresses: Iterable[Address]) -> None:

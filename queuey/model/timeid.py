@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, NewType
 
 Ticks = NewType("Ticks", int)
@@ -165,7 +166,13 @@ _RFC3339: Final = re.compile(
 def to_rfc3339(ticks: Ticks) -> str:
     """A time as RFC 3339 has it, in UTC, with seven decimals."""
     seconds, rest = divmod(ticks - EPOCH, SECOND)
-    return f"{(_UNIX_DAY_TOLD + timedelta(seconds=seconds)).isoformat()}.{rest:07d}Z"
+    return f"{second_text(seconds)}.{rest:07d}Z"
+
+
+@lru_cache(maxsize=256)
+def second_text(seconds: int) -> str:
+    """A second since 1970 as ``to_rfc3339`` begins; times that are told one after another have few."""
+    return (_UNIX_DAY_TOLD + timedelta(seconds=seconds)).isoformat()
 
 
 def parse_time(text: str, *, up: bool) -> Ticks | None:

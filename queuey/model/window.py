@@ -7,7 +7,7 @@ from typing import Final, Generic, TypeVar
 import attrs
 
 from queuey.model.message import Address, Message
-from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, successor
+from queuey.model.timeid import HIGHEST, LOWEST, MAX_TICKS, MessageId, Ticks, successor
 
 SLICE_ROWS: Final = 1000
 """Messages in one slice, at the most."""
@@ -110,6 +110,7 @@ class Merge:
     :ivar owed: whether the first message is given although it alone is larger than ``max_bytes``.
     :ivar fresh: whether to show, ascending or descending, what is not stable yet: a reader that goes on may see it
         again, and may miss what comes before it.
+    :ivar kept: whether the answer may be one that was kept, with the stable time of when it was read.
     """
 
     partitions: tuple[int, ...]
@@ -120,6 +121,7 @@ class Merge:
     max_bytes: int = SLICE_BYTES
     owed: bool = True
     fresh: bool = False
+    kept: bool = False
 
     def bounds(self, partition: int) -> tuple[MessageId, MessageId]:
         """The range in one partition: ids at or above the first, and below the second."""
@@ -140,6 +142,8 @@ class MergeSlice:
     :ivar over: whether the end of the range was reached, as far as it can be seen now.
     :ivar stable: the bound that readers stop at: what is below it is complete.
     :ivar purged: what was below it in one of the partitions, at least, was purged; ``LOWEST`` where nothing ever was.
+    :ivar expires: when the first of all messages that were looked at expires, those that were not taken included.
+    :ivar lasting: its mark, where whoever gave it keeps it.
     """
 
     messages: tuple[Message, ...]
@@ -147,6 +151,8 @@ class MergeSlice:
     over: bool
     stable: MessageId
     purged: MessageId = LOWEST
+    expires: Ticks = attrs.field(default=MAX_TICKS, eq=False)
+    lasting: Lasting | None = attrs.field(default=None, eq=False, repr=False)
 
 
 class Merging:
@@ -162,7 +168,9 @@ class Merging:
         self._left = merge.limit
         self._rows = SLICE_ROWS
         self._bytes = 0
-        self._position = merge.upper if merge.descending else merge.lower
+        self._most = min(merge.max_bytes, SLICE_BYTES)
+        self._place: tuple[MessageId, int] | None = None
+        self._expires = MAX_TICKS
         self.full = False
 
     def take(self, id: MessageId, partition: int, expires: Ticks, size: int) -> bool:
@@ -171,30 +179,36 @@ class Merging:
         :param size: bytes of its body.
         """
         taken = expires > self._now
-        if self._rows == 0 or (taken and not (self._left > 0 and self._has_room(size))):
+        if expires < self._expires:
+            self._expires = expires
+        if self._rows == 0 or (taken and (self._left <= 0 or not self._has_room(size))):
             self.full = True
             return False
         self._rows -= 1
-        self._position = Position(id, partition)
+        self._place = id, partition
         if taken:
             self._left -= 1
             self._bytes += size
         return taken
 
     def _has_room(self, size: int) -> bool:
-        if self._left == self._merge.limit:
-            return self._merge.owed or size <= self._merge.max_bytes
-        return self._bytes + size <= min(self._merge.max_bytes, SLICE_BYTES)
+        if self._bytes + size <= self._most:
+            return True
+        return self._left == self._merge.limit and (self._merge.owed or size <= self._merge.max_bytes)
 
     def slice(self, messages: tuple[Message, ...], stable: MessageId, purged: MessageId) -> MergeSlice:
         """The part; unless it is full, everything of the range was shown.
 
         :param messages: those that were taken.
         """
-        position, merge = self._position, self._merge
-        if not self.full:
+        merge = self._merge
+        if self.full and self._place is not None:
+            position = Position(*self._place)
+        elif self.full:
+            position = merge.upper if merge.descending else merge.lower
+        else:
             position = merge.lower if merge.descending else max(merge.lower, min(merge.upper, Position(stable)))
-        return MergeSlice(messages, position, not self.full, stable, purged)
+        return MergeSlice(messages, position, not self.full, stable, purged, self._expires)
 
 
 WindowSlice = Slice[Window]

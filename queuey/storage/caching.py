@@ -18,8 +18,8 @@ from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import MessageId, from_seconds
-from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
-from queuey.storage.pages import Pages, Told
+from queuey.model.window import LookupSlice, Merge, MergeSlice, Slice, Window, WindowSlice
+from queuey.storage.pages import Pages, Range, SomeSlice, Told
 
 Name = tuple[str, str]
 T = TypeVar("T")
@@ -174,27 +174,34 @@ class CachedStore:
         return self._store.append_once(queue, messages, terms, once)
 
     def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
-        """See IMessageStore."""
-        return self._store.merge(queue, merge, ack)
+        """See IMessageStore; a page that is kept is answered at once, where the reader is glad of one."""
+        if self._closed or not merge.kept:
+            return self._store.merge(queue, merge, ack)
+        page = self._pages.get(queue.incarnation, merge, from_seconds(self._told.latest()))
+        if isinstance(page, MergeSlice):
+            return succeed(page)
+        return self._ask_for_page(queue, merge, lambda: self._store.merge(queue, merge, ack))
 
     def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         """See IMessageStore; a page that is kept is answered at once."""
         if self._closed:
             return self._store.scan(queue, window, ack)
         page = self._pages.get(queue.incarnation, window, from_seconds(self._told.latest()))
-        return succeed(page) if page is not None else self._ask_for_page(queue, window, ack)
+        if isinstance(page, Slice):
+            return succeed(page)
+        return self._ask_for_page(queue, window, lambda: self._store.scan(queue, window, ack))
 
-    def _ask_for_page(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
-        question = self._pages.begin(queue.incarnation, window)
+    def _ask_for_page(self, queue: Queue, range: Range, ask: Callable[[], Deferred[SomeSlice]]) -> Deferred[SomeSlice]:
+        question = self._pages.begin(queue.incarnation, range)
 
-        def answered(slice: WindowSlice) -> WindowSlice:
+        def answered(slice: SomeSlice) -> SomeSlice:
             return self._pages.end(question, slice)
 
         def failed(failure: Failure) -> Failure:
             self._pages.give_up(question)
             return failure
 
-        return self._store.scan(queue, window, ack).addCallbacks(answered, failed)
+        return ask().addCallbacks(answered, failed)
 
     def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[LookupSlice]:
         """See IMessageStore."""

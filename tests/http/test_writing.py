@@ -1,4 +1,4 @@
-"""Where messages are, as the answer to their POST says it."""
+"""Where messages are, as the answer to their POST says it; and messages, whatever is in them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.writing import addresses_json
-from queuey.model.message import Address
-from queuey.model.timeid import EPOCH, MAX_TICKS, SECOND, Ticks, make, timestamp, to_v1_hex
+from queuey.http.escapes import ascii_texts_json
+from queuey.http.v2 import answers
+from queuey.http.writing import addresses_json, messages_json
+from queuey.model.message import Address, Content, Message
+from queuey.model.timeid import EPOCH, MAX_TICKS, SECOND, Ticks, make, ticks_of, timestamp, to_rfc3339, to_v1_hex
 
 NOW = EPOCH + 1_800_000_001 * SECOND
 STEPS = st.lists(st.tuples(st.integers(0, 2000), st.sampled_from([1, 2]), st.sampled_from([3, 4])), max_size=20)
@@ -31,3 +33,66 @@ class AddressTests(SynchronousTestCase):
             [json.loads(text) for text in addresses_json(addresses)],
             [{"key": to_v1_hex(a.id), "timestamp": timestamp(a.id), "partition": a.partition} for a in addresses],
         )
+
+
+# Whatever is special to JSON, to what joins texts, or to one of the two ways to write it; mostly ASCII.
+_ODD = st.sampled_from(
+    [bytes([number]) for number in range(128)] + [b"\\u001e", b'",', "\u2028\u00e9".encode(), b"\xff"]
+)
+BODIES = st.lists(st.lists(_ODD, max_size=4).map(b"".join), max_size=5)
+TIMES = st.integers(0, 4).map(lambda n: EPOCH + n) | st.integers(0, MAX_TICKS) | st.just(NOW) | st.just(EPOCH - 1)
+HEADERS = st.sampled_from([None, b'{"a":"b"}', '{"a":"\u00e9"}'.encode()])
+TYPES = st.sampled_from([None, "text/plain", 'a/b;c="d"', "no type", "\u00e9"])
+
+
+class MessagesTests(SynchronousTestCase):
+    """Messages are written as ``json`` would write them, byte for byte."""
+
+    @settings(deadline=None, database=None)
+    @given(BODIES)
+    def test_texts(self, bodies: list[bytes]) -> None:
+        found = ascii_texts_json(bodies)
+        if found is not None:
+            self.assertEqual([f'"{text}"' for text in found], [json.dumps(body.decode()) for body in bodies])
+
+    def test_only_what_is_plain_is_written_at_once(self) -> None:
+        for number in range(128):
+            alone = ascii_texts_json([bytes([number])])
+            self.assertEqual(alone is None, number in (0x1E, 0x7F), number)
+        self.assertIsNone(ascii_texts_json([b"a", "\u00e9".encode()]))
+        self.assertIsNone(ascii_texts_json([b"a", b"\\u001e"]))
+        self.assertEqual(ascii_texts_json([b"a\\", b'",', b""]), ["a" + "\\" * 2, '\\",', ""])
+
+    @settings(deadline=None, database=None)
+    @given(BODIES, TIMES, st.integers(1, 256), HEADERS, TYPES)
+    def test_messages(
+        self, bodies: list[bytes], time: int, partition: int, headers: bytes | None, kind: str | None
+    ) -> None:
+        messages = [
+            Message(partition, make(Ticks(time), 3, number), Content(body, kind, headers), Ticks(time + SECOND))
+            for number, body in enumerate(bodies)
+        ]
+        self.assertEqual(
+            [json.dumps(json.loads(text), separators=(",", ":")) for text in messages_json(messages)],
+            messages_json(messages),
+        )
+        self.assertEqual(
+            [json.loads(text) for text in messages_json(messages)],
+            [
+                {
+                    "message_id": to_v1_hex(message.id),
+                    "timestamp": timestamp(message.id),
+                    "body": message.content.body.decode("utf-8", "replace"),
+                    "partition": partition,
+                }
+                for message in messages
+            ],
+        )
+        for message, text in zip(messages, answers.messages_json(messages), strict=True):
+            shown = json.loads(text)
+            self.assertEqual(json.dumps(shown, separators=(",", ":")), text)
+            self.assertEqual(shown["id"], f"{message.id.hex()}-{partition}")
+            self.assertEqual(shown["timestamp"], to_rfc3339(ticks_of(message.id)))
+            self.assertEqual(shown["expires"], to_rfc3339(message.expires))
+            self.assertEqual(shown["content_type"], answers.content_type_of(message.content))
+            self.assertEqual(shown["headers"], json.loads(headers or b"{}"))

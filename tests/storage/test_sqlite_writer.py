@@ -414,6 +414,7 @@ class PlanTests(HeldCase):
             }
             texts.update({f"scan {down}": text for down, text in reader.SCAN.items()})
             texts.update({f"heads {down}": text for down, text in reader.HEADS.items()})
+            texts.update({f"whole {down}": text for down, text in reader.WHOLE.items()})
             texts |= {"contents": reader.CONTENTS[64], "keys": writer.KEYS[64]}
             texts |= {"many names": queues._BY_NAMES[64], "living": writer.LIVING[64]}
             for name, text in texts.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import merge as merged
 from typing import Any, Final
 
@@ -25,10 +25,12 @@ _EXPIRED = "SELECT queue, count(*) FROM messages INDEXED BY expiry WHERE expires
 # Bodies of what has expired are not fetched; what has expired is passed over here and not in the database, so that no
 # statement runs on through a million messages that are not swept yet.
 _COLUMNS = "id, expires, content_type, headers, CASE WHEN expires > ? THEN body END"
+Row = tuple[MessageId, Ticks, str | None, bytes | None, bytes]
 _RANGE = f"SELECT {_COLUMNS} FROM messages WHERE queue = ? AND partition = ? AND id >= ? AND id < ? ORDER BY id"
 SCAN: Final = {False: f"{_RANGE} LIMIT ?", True: f"{_RANGE} DESC LIMIT ?"}
 
-# A merge looks at the next message of each partition, of which it takes few: their bodies are fetched afterwards.
+# A merge of several partitions looks at the next message of each, of which it takes few: their bodies are fetched
+# afterwards. Of one partition it takes all but the last.
 _HEADS = "SELECT id, partition, seq, expires, length(body) FROM messages"
 _HEADS = f"{_HEADS} WHERE queue = ? AND partition = ? AND id >= ? AND id < ? ORDER BY id"
 HEADS: Final = {False: _HEADS, True: f"{_HEADS} DESC"}
@@ -36,6 +38,7 @@ CONTENTS: Final = {
     size: f"SELECT seq, content_type, headers, body FROM messages WHERE seq IN ({', '.join('?' * size)})"
     for size in SIZES
 }
+WHOLE: Final = {False: _RANGE, True: f"{_RANGE} DESC"}
 _PURGED = "SELECT purged FROM queues WHERE queue = ?"
 LOOKUP: Final = f"SELECT {_COLUMNS} FROM messages WHERE queue = ? AND partition = ? AND id = ?"
 
@@ -143,15 +146,23 @@ class Taking:
         """Whether the slice ends here."""
         return self.rows <= 0 or self.bytes <= 0
 
-    def look_at(self, partition: int, row: tuple[MessageId, Ticks, str | None, bytes | None, bytes]) -> bool:
-        """Take a row unless it has expired; whether it was taken."""
-        id, expires, content_type, headers, body = row
-        self.rows -= 1
-        if expires <= self._now:
-            return False
-        self.messages.append(Message(partition, id, Content(body, content_type, headers), expires))
-        self.bytes -= len(body)
-        return True
+    def take(self, partition: int, rows: Iterable[Row], limit: int) -> tuple[int, MessageId | None]:
+        """Take rows that have not expired, until there are as many as wanted, or the slice ends.
+
+        :return: how many were taken, and the id of the row with which the slice ended before that.
+        """
+        messages, before, now = self.messages, len(self.messages), self._now
+        end = before + limit
+        for id, expires, content_type, headers, body in rows:
+            self.rows -= 1
+            if expires > now:
+                messages.append(Message(partition, id, Content(body, content_type, headers), expires))
+                self.bytes -= len(body)
+                if len(messages) == end:
+                    break
+            if self.rows <= 0 or self.bytes <= 0:
+                return len(messages) - before, id
+        return len(messages) - before, None
 
 
 def scan(reader: Reader, queue: Queue, window: Window) -> WindowSlice:
@@ -167,15 +178,12 @@ def _scan_first(reader: Reader, queue: Queue, window: Window, taking: Taking) ->
     """Read on in the first partition of a window; what is left of the window."""
     partition = window.partitions[0]
     lower, upper, limit = window.first()
-    taken, before = 0, taking.rows
+    before = taking.rows
     if limit > 0 and partition in INT64:
         bounds = (reader.clock, queue.incarnation, partition, lower, min(upper, reader.stable), taking.rows)
-        for row in reader.connection.execute(SCAN[window.descending], bounds):
-            taken += taking.look_at(partition, row)
-            if taken == limit:
-                break
-            if taking.full():
-                return window.after(row[0], taken)
+        taken, last = taking.take(partition, reader.connection.execute(SCAN[window.descending], bounds), limit)
+        if last is not None:
+            return window.after(last, taken)
     if taking.rows == before:
         taking.rows -= 1  # an empty partition costs something too
     return window.next_partition()
@@ -187,8 +195,35 @@ Head = tuple[MessageId, int, int, Ticks, int]
 
 def merge(reader: Reader, queue: Queue, asked: Merge) -> MergeSlice:
     """The first slice of a merged range."""
-    merging, taken = Merging(asked, reader.clock), []
-    cursors = _cursors(reader, queue, asked) if reader.held(queue) else []
+    merging = Merging(asked, reader.clock)
+    purged = reader.connection.execute(_PURGED, (queue.incarnation,)).get
+    messages: Sequence[Message] = ()
+    if reader.held(queue):
+        read = _merge_one if len(asked.partitions) == 1 else _merge_several
+        messages = read(reader, queue, asked, merging)
+    return merging.slice(tuple(messages), reader.stable, LOWEST if purged is None else purged)
+
+
+def _merge_one(reader: Reader, queue: Queue, asked: Merge, merging: Merging) -> list[Message]:
+    """The messages of a merged range of one partition."""
+    (partition,), taken, take = asked.partitions, [], merging.take
+    if partition not in INT64:
+        return []
+    lower, upper = asked.bounds(partition)
+    bounds = (reader.clock, queue.incarnation, partition, lower, min(upper, reader.stable))
+    rows = reader.connection.execute(WHOLE[asked.descending], bounds)
+    for id, expires, content_type, headers, body in rows:
+        if take(id, partition, expires, len(body or b"")):
+            taken.append(Message(partition, id, Content(body, content_type, headers), expires))
+        elif merging.full:
+            break
+    rows.close()
+    return taken
+
+
+def _merge_several(reader: Reader, queue: Queue, asked: Merge, merging: Merging) -> list[Message]:
+    """The messages of a merged range of several partitions."""
+    taken, cursors = [], _cursors(reader, queue, asked)
     try:
         for head in merged(*cursors, reverse=asked.descending):
             id, partition, _, expires, size = head
@@ -199,8 +234,7 @@ def merge(reader: Reader, queue: Queue, asked: Merge) -> MergeSlice:
     finally:
         for cursor in cursors:
             cursor.close()
-    purged = reader.connection.execute(_PURGED, (queue.incarnation,)).get
-    return merging.slice(_fetch(reader, taken), reader.stable, LOWEST if purged is None else purged)
+    return _fetch(reader, taken)
 
 
 def _cursors(reader: Reader, queue: Queue, asked: Merge) -> list[apsw.Cursor]:
@@ -214,7 +248,7 @@ def _cursors(reader: Reader, queue: Queue, asked: Merge) -> list[apsw.Cursor]:
     return cursors
 
 
-def _fetch(reader: Reader, heads: Sequence[Head]) -> tuple[Message, ...]:
+def _fetch(reader: Reader, heads: Sequence[Head]) -> list[Message]:
     """The messages that have these heads."""
     numbers = [seq for _, _, seq, _, _ in heads]
     contents: dict[int, Content] = {}
@@ -223,7 +257,7 @@ def _fetch(reader: Reader, heads: Sequence[Head]) -> tuple[Message, ...]:
             CONTENTS[size], numbers[start : start + size]
         ):
             contents[seq] = Content(body, content_type, headers)
-    return tuple(Message(partition, id, contents[seq], expires) for id, partition, seq, expires, _ in heads)
+    return [Message(partition, id, contents[seq], expires) for id, partition, seq, expires, _ in heads]
 
 
 def lookup(reader: Reader, queue: Queue, addresses: Sequence[Address]) -> LookupSlice:
@@ -237,7 +271,7 @@ def lookup(reader: Reader, queue: Queue, addresses: Sequence[Address]) -> Lookup
             key = (reader.clock, queue.incarnation, address.partition, address.id)
             for row in reader.connection.execute(LOOKUP, key):
                 taking.rows += 1
-                taking.look_at(address.partition, row)
+                taking.take(address.partition, (row,), 1)
     return LookupSlice(tuple(taking.messages), None)
 
 
