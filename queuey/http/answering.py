@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -13,22 +15,36 @@ BODILESS: Final = frozenset({204, 304})
 
 Field = tuple[bytes, bytes]
 
+Room = tuple[bytes, bytes | None]
+"""A field, or room for one whose value is not known yet."""
+
+BY_LENGTH: Final = b"Content-Length: %d\r\n"
+IN_CHUNKS: Final = b"Transfer-Encoding: chunked\r\n"
+"""The fields that say how long a body is, as lines; the first with room for the length."""
+
 _FRAMING: Final = frozenset({b"Content-Length", b"Transfer-Encoding", b"Connection", b"Date", b"X-Request-Id"})
+_BREAK: Final = re.compile(rb"[\r\n\0]")
 _STATUS_LINES: Final = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode("ascii") for s in HTTPStatus}
 
 
 def merge_fields(
-    first: Sequence[Field], added: Sequence[Field], second: Headers | None, cookies: Sequence[bytes], body_type: bytes
-) -> list[Field]:
+    first: Sequence[Field],
+    own: Sequence[bytes],
+    added: Sequence[Field],
+    second: Headers | None,
+    cookies: Sequence[bytes],
+    body_type: bytes,
+) -> list[Room]:
     """The fields of an answer, but for those that frame it, which are the door's.
 
     :param first: fields that take the place of others with the same name.
+    :param own: the names of more fields of that kind, for whose values there is to be room.
     :param added: fields that come besides those of ``second``.
     :param body_type: the type of a body where no field says one; empty for none.
     """
-    fields = list(first)
-    given = {name.title() for name, _ in first}
-    fields += [field for field in added if field[0] not in given]
+    fields: list[Room] = [*first, *((name, None) for name in own)]
+    given = {name.title() for name, _ in fields}
+    fields += [field for field in added if field[0].title() not in given]
     for name, values in () if second is None else second.getAllRawHeaders():
         if name not in _FRAMING and (titled := name.title()) not in given:
             fields += [(name, value) for value in values]
@@ -39,23 +55,57 @@ def merge_fields(
     return fields
 
 
-def make_head(status: int, date: bytes, request_id: str, fields: Sequence[Field], framing: bytes, close: bool) -> bytes:
-    """The status line and the header.
+def make_template(status: int, fields: Sequence[Room], framing: bytes, close: bool) -> bytes:
+    """The status line and the header, with room for what no two answers have in common.
 
-    :param date: the Date field, as a line.
-    :param framing: the field that says how long the body is, as a line.
+    That is, in this order: the Date field, as a line; the id of the request; the values that are not known yet; and the
+    length of the body, where the framing has room for it.
+
+    :param framing: the field that says how long the body is, as a line; empty for none.
     :param close: whether the connection is closed afterwards.
     :raise ValueError: where a field would end its line early.
     """
-    parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status, date]
-    parts += [b"X-Request-Id: ", request_id.encode("ascii", "replace"), b"\r\n"]
+    parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status, b"%bX-Request-Id: %b\r\n"]
     for name, value in fields:
-        parts += (name, b": ", value, b"\r\n")
+        shown = b"%b" if value is None else value.replace(b"%", b"%%")
+        parts += (name.replace(b"%", b"%%"), b": ", shown, b"\r\n")
     parts.append(framing)
     parts.append(b"Connection: close\r\n\r\n" if close else b"\r\n")
     head = b"".join(parts)
     # One look at all of it is quicker than one at each value.
-    lines = 4 + len(fields) + bool(framing) + close
+    lines = 3 + len(fields) + bool(framing) + close
     if not (head.count(b"\n") == head.count(b"\r") == lines) or b"\0" in head:
-        raise ValueError(f"a line end in one of the header fields {[name for name, _ in fields]!r}")
+        raise _line_end(fields)
     return head
+
+
+@lru_cache(512)
+def template_of(
+    status: int,
+    fields: tuple[Field, ...],
+    own: tuple[bytes, ...],
+    added: tuple[Field, ...],
+    body_type: bytes,
+    framing: bytes,
+    close: bool,
+) -> bytes:
+    """The same for fields as they come; most answers have what others had, so that there is nothing to be put together.
+
+    The parameters are those of :func:`merge_fields` and :func:`make_template`.
+    """
+    return make_template(status, merge_fields(fields, own, added, None, (), body_type), framing, close)
+
+
+def check_own(fields: Sequence[Field]) -> tuple[bytes, ...]:
+    """The names of fields whose values take their room in a template.
+
+    :raise ValueError: where one of them would end its line early.
+    """
+    for _, value in fields:
+        if _BREAK.search(value) is not None:
+            raise _line_end(fields)
+    return tuple([name for name, _ in fields])
+
+
+def _line_end(fields: Sequence[Room]) -> ValueError:
+    return ValueError(f"a line end in one of the header fields {[name for name, _ in fields]!r}")

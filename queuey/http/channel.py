@@ -59,9 +59,6 @@ class House(Protocol):
     def left(self, channel: Channel) -> None:
         """Learn that it is closed."""
 
-    def date(self) -> bytes:
-        """The Date field for now."""
-
 
 class Stage(Enum):
     """What a connection is about."""
@@ -488,6 +485,11 @@ class Channel(protocol.Protocol):
 
     # Writing
 
+    @property
+    def blocked(self) -> bool:
+        """Whether something waits to be handed over, or the transport has enough."""
+        return self._out.blocked
+
     def write(self, data: bytes) -> None:
         """Hand over a part of an answer."""
         self._out.write(data)
@@ -580,7 +582,3 @@ class Channel(protocol.Protocol):
 
     def unregisterProducer(self) -> None:
         """There is none."""
-
-    def date(self) -> bytes:
-        """The Date field of an answer that is written now."""
-        return self.site.date()

@@ -33,12 +33,15 @@ class Cors:
 
     origins: Callable[[str], tuple[str, ...]]
 
-    def add_headers(self, request: Request) -> None:
-        """Set the headers of an answer that is about to be written."""
-        second = problems.wanted(request)
+    def add_headers(self, request: Request, second: bool) -> None:
+        """Add the headers to an answer that is about to be written.
+
+        :param second: whether it is one of the second API.
+        """
+        application = request.application
+        origins = self.origins(_application(request) if application is None else application)
         if second:
             request.add_field(b"Vary", b"Origin, Accept")
-        origins = self.origins(_application(request))
         if not origins:
             return
         if not second:
@@ -46,8 +49,8 @@ class Cors:
         origin = _origin(request)
         if origin is None or not ("*" in origins or origin in origins):
             return
-        request.setHeader(b"Access-Control-Allow-Origin", b"*" if "*" in origins else origin.encode("latin-1"))
-        request.setHeader(b"Access-Control-Expose-Headers", _EXPOSED_V2 if second else _EXPOSED)
+        request.add_field(b"Access-Control-Allow-Origin", b"*" if "*" in origins else origin.encode("latin-1"))
+        request.add_field(b"Access-Control-Expose-Headers", _EXPOSED_V2 if second else _EXPOSED)
 
     def preflight(self, request: Request, methods: str) -> bool:
         """Set the headers that answer a preflight request; tell whether it was one, of an origin that may call.

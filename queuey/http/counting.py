@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
-from queuey.model.counts import NONE, SECONDS, Counter, Histogram, Metric
+from queuey.model.counts import SECONDS, Counter, Distribution, Histogram, Labels, Metric
 
 NOWHERE: Final = "-"
 """The route of a request that none was found for, and the application of one that is about none that there is."""
@@ -24,9 +24,11 @@ class Counts:
     """What is counted at one door. No label has a value that strangers choose.
 
     :ivar read: bytes that were read, under ``NONE``; they are added where they come, since there is nothing more to it.
+    :ivar written: the same of bytes that were written.
     """
 
     def __init__(self) -> None:
+        self._known: dict[tuple[str, bytes, int], tuple[Labels, Distribution]] = {}
         self._requests = Counter(
             "queuey_http_requests_total",
             "Requests that are over, by the status of the answer; 499 where the client hung up before one began.",
@@ -41,6 +43,7 @@ class Counts:
         self._received = Counter("queuey_http_received_bytes_total", "Bytes read from connections.")
         self.read = self._received.values
         self._sent = Counter("queuey_http_sent_bytes_total", "Bytes written to connections.")
+        self.written = self._sent.values
         self._refused = Counter(
             "queuey_refused_total",
             "Requests, and lines of streams, that were answered with a problem, by its code.",
@@ -75,13 +78,19 @@ class Counts:
 
         :param route: the template of its path, or ``NOWHERE``.
         """
-        code = _STATUSES.get(status) or str(status)
-        self._requests.add((route, _METHODS.get(method, _OTHER), code))
-        self._durations.observe(seconds, (route,))
+        try:
+            labels, durations = self._known[route, method, status]
+        except KeyError:
+            labels, durations = self._labels(route, method, status)
+        self._requests.add(labels)
+        durations.observe(seconds)
 
-    def sent(self, size: int) -> None:
-        """Count bytes that were written."""
-        self._sent.add(NONE, size)
+    def _labels(self, route: str, method: bytes, status: int) -> tuple[Labels, Distribution]:
+        labels = (route, _METHODS.get(method, _OTHER), _STATUSES.get(status) or str(status))
+        found = labels, self._durations.of((route,))
+        if method in _METHODS:
+            self._known[route, method, status] = found
+        return found
 
     def refused(self, application: str | None, code: str) -> None:
         """Count what was answered with a problem.

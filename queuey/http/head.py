@@ -11,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from queuey.http.limits import HEADERS_TOO_LARGE, TOO_LARGE, URI_TOO_LONG, Refused, bad_request
+from queuey.model.trace import context_of
 from queuey.model.values import frozen
 
 MAX_FIELDS: Final = 100
@@ -26,6 +27,7 @@ _HOST: Final = re.compile(
     rb"(?::(?P<port>[0-9]{0,5}))?"
 )
 _BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_SANE_ID: Final = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
 _MAX_DIGITS: Final = 18
 
 Fields = Mapping[bytes, Sequence[bytes]]
@@ -74,10 +76,13 @@ class Head:
     :ivar host: the host that is meant, once :meth:`settle` has found it; ``None`` where HTTP/1.0 names none.
     :ivar length: bytes of the body, once that was found, too; ``None`` for a chunked one.
     :ivar asks: whether the client waits for 100 (Continue) before it sends the body.
+    :ivar request_id: the client's own id for the request, if that is sane.
+    :ivar trace: the trace that the client says it is of (W3C Trace Context).
+    :ivar shown: the method and the target as the log has them, once it has had them.
     :ivar plan: what was found out from this head alone, by whoever handles it; it lives as long as the head.
     """
 
-    __slots__ = ("asks", "closes", "fields", "host", "length", "line", "plan")
+    __slots__ = ("asks", "closes", "fields", "host", "length", "line", "plan", "request_id", "shown", "trace")
 
     def __init__(self, line: RequestLine, fields: Fields) -> None:
         self.line = line
@@ -87,6 +92,10 @@ class Head:
         self.host: bytes | None = None
         self.length: int | None = 0
         self.asks = False
+        self.request_id = _sane_id(fields)
+        parents = fields.get(b"traceparent")
+        self.trace = None if parents is None else context_of(parents, fields.get(b"tracestate", ()))
+        self.shown: tuple[str, str] | None = None
         self.plan: Any = None
 
     def settle(self) -> None:
@@ -103,6 +112,13 @@ class Head:
 Whole = Callable[[bytes, int], tuple[Head, int] | None]
 """Reads the head that some bytes begin with: of up to as many bytes, at least. Gives it and its size; ``None`` where it
 is not all there, or is left to :class:`HeadReader`."""
+
+
+def _sane_id(fields: Fields) -> str | None:
+    given = fields.get(b"x-request-id")
+    if given is not None and len(given) == 1 and _SANE_ID.fullmatch(given[0]) is not None:
+        return given[0].decode("ascii")
+    return None
 
 
 def _asks_to_close(fields: Fields) -> bool:

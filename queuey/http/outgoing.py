@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IAddress, IPushProducer
 from zope.interface import implementer
 
 from queuey.http.counting import Counts
+from queuey.model.counts import NONE
 
 PIECE: Final = 64 * 1024
 """Bytes that are handed to the transport at once: a client that takes one piece in time is not stalled."""
@@ -56,7 +57,7 @@ class Outgoing:
     """
 
     __slots__ = (
-        "_clock", "_counts", "_free", "_parts", "_registered", "_transport", "_waiting", "full", "patience", "stall"
+        "_clock", "_free", "_parts", "_registered", "_transport", "_waiting", "_written", "full", "patience", "stall"
     )  # fmt: skip
 
     def __init__(
@@ -65,14 +66,14 @@ class Outgoing:
         """Begin with a new connection.
 
         :param free: is called whenever everything has been handed over and more is wanted.
-        :param counts: is told of what is handed over.
+        :param counts: where it is counted what is handed over, if it is.
         """
         self.full = False
         self.stall = inf
         self.patience = inf
         self._transport = transport
         self._clock = clock
-        self._counts = counts
+        self._written = None if counts is None else counts.written
         self._free = free
         self._parts: list[bytes] = []
         self._waiting: list[Deferred[None]] = []
@@ -91,21 +92,22 @@ class Outgoing:
 
     def write(self, data: bytes) -> None:
         """Send bytes."""
-        if not self.full and not self._parts and len(data) <= PIECE:
-            self._hand_over(data)
+        size = len(data)
+        if not self.full and not self._parts and size <= PIECE:
+            if self._written is not None:
+                self._written[NONE] += size
+            self._transport.write(data)
         else:
             # Copies, so that what has been handed over is free again while the rest waits for a slow client.
-            self._parts.extend(data[at : at + PIECE] for at in range(0, len(data), PIECE))
+            self._parts.extend(data[at : at + PIECE] for at in range(0, size, PIECE))
             self._pump()
 
     def _pump(self) -> None:
         while self._parts and not self.full:
-            self._hand_over(self._parts.pop(0))
-
-    def _hand_over(self, data: bytes) -> None:
-        if self._counts is not None:
-            self._counts.sent(len(data))
-        self._transport.write(data)
+            data = self._parts.pop(0)
+            if self._written is not None:
+                self._written[NONE] += len(data)
+            self._transport.write(data)
 
     def writable(self) -> Deferred[None]:
         """Wait until more is wanted.

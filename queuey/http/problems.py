@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
 import attrs
 
@@ -117,9 +119,12 @@ class Problem(Exception):
 
 def wanted(request: Request) -> bool:
     """Whether a request is told what is wrong with it by problem documents: its path is one of v2."""
-    path = request.path
-    if b"%" in path:
-        path = request.decoded_path().encode("utf-8")
+    return _of_v2(request.path)
+
+
+@lru_cache(1024)
+def _of_v2(path: bytes) -> bool:
+    path = unquote_to_bytes(path)
     return path.startswith(b"/v2/") or path == b"/v2"
 
 

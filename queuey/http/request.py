@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from http import HTTPStatus
 from io import BytesIO
@@ -21,7 +20,16 @@ from twisted.web.resource import IResource, getChildForRequest
 
 from queuey.core.rates import Use
 from queuey.errors import QueueyError
-from queuey.http.answering import BODILESS, Field, make_head, merge_fields
+from queuey.http.answering import (
+    BODILESS,
+    BY_LENGTH,
+    IN_CHUNKS,
+    Field,
+    check_own,
+    make_template,
+    merge_fields,
+    template_of,
+)
 from queuey.http.counting import NOWHERE, Counts
 from queuey.http.forwarded import Network, client_behind
 from queuey.http.head import Head, RequestLine
@@ -32,12 +40,11 @@ from queuey.http.traced import UNTRACED, Traced, Untraced
 from queuey.interfaces import ITraces
 from queuey.logs import EventLog
 from queuey.model.served import Served
-from queuey.model.trace import TraceContext, context_of
+from queuey.model.trace import TraceContext
 
 _MAX_LOGGED: Final = 1024
 _MAX_JOINED: Final = 32 * 1024
 """Up to this size, joining data to what stands before it is cheaper than handing over two pieces."""
-_SANE_ID: Final = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
 _MALFORMED: Final = RequestLine(b"-", b"-", b"", b"", None, True)
 
 
@@ -55,6 +62,7 @@ class Hooks:
     access: Callable[[AccessLine], None]
     render: Render
     before_head: Callable[[Request], None] | None
+    date: Callable[[], bytes]
     streams: Callable[[Request], bool] | None
     counts: Counts | None
     traces: ITraces | None
@@ -84,8 +92,9 @@ class Connection(Source, Protocol):
     def ending(self) -> bool:
         """Whether the connection cannot take another request after this one."""
 
-    def date(self) -> bytes:
-        """The Date field of an answer that is written now."""
+    @property
+    def blocked(self) -> bool:
+        """Whether something waits to be handed over, or the transport has enough."""
 
     def write(self, data: bytes) -> None:
         """Send bytes."""
@@ -136,6 +145,7 @@ class Request(server.Request):
     max_body: int | None = None
     bytes_in = 0
     _added: tuple[Field, ...] = ()
+    _own: tuple[Field, ...] = ()
     _bytes_out = 0
     _theirs = False
     _headers: Headers | None = None
@@ -163,7 +173,7 @@ class Request(server.Request):
         self.method = line.method
         self.path = line.path
         self.fields = head.fields
-        self.request_id = self._choose_id()
+        self.request_id = head.request_id or connection.hooks.new_id()
         self.started = started
         self.closing = head.closes
 
@@ -190,12 +200,6 @@ class Request(server.Request):
         """The version of HTTP that the client speaks."""
         return b"HTTP/1.1" if self.line.persistent else b"HTTP/1.0"
 
-    def _choose_id(self) -> str:
-        given = self.fields.get(b"x-request-id")
-        if given is not None and len(given) == 1 and _SANE_ID.fullmatch(given[0]) is not None:
-            return given[0].decode("ascii")
-        return self.connection.hooks.new_id()
-
     @property
     def client_host(self) -> str:
         """The address of the client, as far as that can be believed; ``unix`` for a local socket."""
@@ -208,8 +212,7 @@ class Request(server.Request):
     @property
     def trace(self) -> TraceContext | None:
         """The trace that the client says it is of (W3C Trace Context)."""
-        parents = self.fields.get(b"traceparent")
-        return None if parents is None else context_of(parents, self.fields.get(b"tracestate", ()))
+        return self.head.trace
 
     @property
     def uri(self) -> bytes:  # type: ignore[override]
@@ -365,6 +368,9 @@ class Request(server.Request):
         counts, application = self.counts, self.application
         if counts is None or application is None or self._gone or not number or self.method == b"HEAD":
             return
+        if not self.connection.blocked:
+            counts.messages(application, number, size)
+            return
         handed_over = self.connection.writable()
         handed_over.addCallbacks(lambda _: counts.messages(application, number, size), _hung_up)
 
@@ -454,17 +460,18 @@ class Request(server.Request):
 
     # The answer
 
-    def answer(self, status: int, headers: Sequence[Field], body: bytes) -> None:
+    def answer(self, status: int, headers: Sequence[Field], body: bytes, own: Field | None = None) -> None:
         """Answer, all at once; nothing happens if the client has hung up.
 
         :param headers: in addition to what ``setHeader`` was told, and instead of it where the names are the same.
+        :param own: one more of them, whose value is that of no other answer: the others are put together once for many.
         """
         if self.finished or self.startedWriting:
             raise RuntimeError("This request has been answered.")
         if self._gone:
             return
         self.code = status
-        self._whole(headers, body)
+        self._whole(headers, body, own)
 
     def add_field(self, name: bytes, value: bytes) -> None:
         """Add a field to the answer, besides those that :meth:`answer` and ``setHeader`` are given.
@@ -473,12 +480,16 @@ class Request(server.Request):
         """
         self._added += ((name, value),)
 
+    def add_own_field(self, name: bytes, value: bytes) -> None:
+        """Add a field whose value is seldom that of another answer; no other way says one of that name."""
+        self._own += ((name, value),)
+
     def has_field(self, name: bytes) -> bool:
         """Whether the answer has a field of that name so far."""
         return self._theirs and self.responseHeaders.hasHeader(name)
 
-    def _whole(self, headers: Sequence[Field], body: bytes) -> None:
-        head = self._head(headers, len(body))
+    def _whole(self, headers: Sequence[Field], body: bytes, own: Field | None = None) -> None:
+        head = self._head(headers, len(body), own)
         self.startedWriting = 1
         if self.method == b"HEAD" or self.code in BODILESS:
             self._put(head)
@@ -572,32 +583,47 @@ class Request(server.Request):
         self._bytes_out += len(data)
         self.connection.write(data)
 
-    def _head(self, headers: Sequence[Field], length: int | None) -> bytes:
+    def _head(self, headers: Sequence[Field], length: int | None, its_own: Field | None = None) -> bytes:
         """The status line and the header.
 
         :param length: of the body; ``None`` if it is not known.
+        :param its_own: as for :meth:`answer`.
         """
-        self._call_before_head()
-        has_body = length != 0 and self.code not in BODILESS
-        body_type = self.defaultContentType if has_body else None
-        if self._theirs:
-            fields = merge_fields(headers, self._added, self.responseHeaders, self.cookies, body_type or b"")
-            wishes = self.responseHeaders.getRawHeaders(b"Connection", ())
-            self.closing = self.closing or b"close" in wishes
-        else:
-            fields = merge_fields(headers, self._added, None, (), body_type or b"")
+        connection, code = self.connection, self.code
+        if not self._hooked:
+            self._call_before_head()
+        has_body = length != 0 and code not in BODILESS
+        body_type = self.defaultContentType if has_body else b""
         framing = b""
-        if length is not None and self.code not in BODILESS:
-            framing = b"Content-Length: %d\r\n" % length
+        if length is not None and code not in BODILESS:
+            framing = BY_LENGTH
         elif self.chunked:
-            framing = b"Transfer-Encoding: chunked\r\n"
-        self.closing = self.closing or self.connection.ending
-        return make_head(self.code, self.connection.date(), self.request_id, fields, framing, self.closing)
+            framing = IN_CHUNKS
+        own = self._own if its_own is None else (its_own, *self._own)
+        names = check_own(own) if own else ()
+        if self._theirs:
+            template = self._their_template(headers, names, body_type, framing)
+        else:
+            self.closing = closing = self.closing or connection.ending
+            template = template_of(code, tuple(headers), names, self._added, body_type, framing, closing)
+        values: tuple[bytes | int, ...] = (connection.hooks.date(), self.request_id.encode("ascii", "replace"))
+        if own:
+            values += tuple([value for _, value in own])
+        return template % ((*values, length) if framing is BY_LENGTH else values)
+
+    def _their_template(
+        self, headers: Sequence[Field], names: tuple[bytes, ...], body_type: bytes, framing: bytes
+    ) -> bytes:
+        """The template of an answer of which twisted.web's own attributes may have something."""
+        fields = merge_fields(headers, names, self._added, self.responseHeaders, self.cookies, body_type)
+        wishes = self.responseHeaders.getRawHeaders(b"Connection", ())
+        self.closing = self.closing or b"close" in wishes or self.connection.ending
+        return make_template(self.code, fields, framing, self.closing)
 
     def _call_before_head(self) -> None:
+        self._hooked = True
         hook = self.connection.hooks.before_head
-        if hook is not None and self.known and not self._hooked:
-            self._hooked = True
+        if hook is not None and self.known:
             try:
                 hook(self)
             except Exception:
@@ -614,8 +640,9 @@ class Request(server.Request):
         self.finished = 1
         if self._pieces is not None:
             self._pieces.end(ClientGone())
-        for waiting in self._notifications():
-            waiting.callback(None)
+        if self._theirs:
+            for waiting in self._notifications():
+                waiting.callback(None)
         self._tell(self.code)
         self.connection.done()
 
@@ -638,27 +665,36 @@ class Request(server.Request):
         return waiting
 
     def _tell(self, status: int) -> None:
-        hooks, target = self.connection.hooks, self.line.target
-        seconds = self._seconds()
+        connection, head = self.connection, self.head
+        hooks = connection.hooks
+        seconds = hooks.reactor.seconds() - self.started
         if hooks.counts is not None:
             hooks.counts.request(self.route, self.method, status, seconds)
-        if b"?" in target:
-            target = without_secrets(target)
+        if head.shown is None:
+            head.shown = self._shown()
+        method, target = head.shown
         hooks.access(
             AccessLine(
                 self.request_id,
-                self.client_host,
-                str(self.method, "ascii"),
-                str(target[:_MAX_LOGGED], "ascii", "replace"),
+                self.client_host if connection.believed else connection.peer,
+                method,
+                target,
                 status,
                 self.bytes_in,
                 self._bytes_out,
                 seconds,
                 self.application,
                 self.queue,
-                self._trace_id(status, seconds),
+                None if head.trace is None and self.traced is UNTRACED else self._trace_id(status, seconds),
             )
         )
+
+    def _shown(self) -> tuple[str, str]:
+        """The method and the target as the log has them."""
+        target = self.line.target
+        if b"?" in target:
+            target = without_secrets(target)
+        return str(self.method, "ascii"), str(target[:_MAX_LOGGED], "ascii", "replace")
 
     def _trace_id(self, status: int, seconds: float) -> str | None:
         """The trace that it is of, once whoever traces requests has been told of it."""

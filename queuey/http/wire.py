@@ -110,7 +110,7 @@ class Site(ServerFactory[Channel]):
         self.leaving = False
         self.draining = False
         self.turn = Turn(reactor) if turn is None else turn
-        self.hooks = Hooks(reactor, resource, new_id, access, render, before_head, streams, counts, traces)
+        self.hooks = Hooks(reactor, resource, new_id, access, render, before_head, self.date, streams, counts, traces)
         self._channels: set[Channel] = set()
         self._ticking = False
         self._drained: list[Deferred[None]] = []

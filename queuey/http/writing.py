@@ -13,9 +13,10 @@ from queuey.http.escapes import ascii_texts_json
 from queuey.http.wire import Request
 from queuey.model.message import Address, Message
 from queuey.model.queue import Queue
-from queuey.model.timeid import EPOCH, SECOND, MessageId, ticks_of, timestamp, to_seconds, to_v1_hex
+from queuey.model.timeid import EPOCH, SECOND, MessageId, ticks_of, timestamp, to_seconds
 
 JSON: Final = (b"Content-Type", b"application/json")
+_JSON_ALONE: Final = (JSON,)
 
 Rest = TypeVar("Rest")
 
@@ -116,10 +117,19 @@ def messages_json(messages: Sequence[Message]) -> list[str]:
     return items
 
 
-def stored(request: Request, addresses: Iterable[Address]) -> None:
+def stored(request: Request, addresses: Sequence[Address]) -> None:
     """Write the whole answer to a POST of messages: where each of them is."""
-    items = ",".join(addresses_json(addresses))
-    request.answer(201, (JSON,), f'{{"status":"ok","messages":[{items}]}}'.encode("ascii"))
+    items = _address_json(addresses[0]) if len(addresses) == 1 else ",".join(addresses_json(addresses))
+    request.answer(201, _JSON_ALONE, f'{{"status":"ok","messages":[{items}]}}'.encode("ascii"))
+
+
+def _address_json(address: Address) -> str:
+    digits = address.id.hex()
+    time = digits[:12] + digits[13:16]
+    ticks = int(time, 16) - EPOCH
+    told = f"{ticks // SECOND}.{ticks % SECOND:07d}" if ticks >= 0 else timestamp(address.id)
+    key = f"{time[7:]}{time[3:7]}1{time[:3]}{digits[16:]}"
+    return f'{{"key":"{key}","timestamp":"{told}","partition":{address.partition}}}'
 
 
 def addresses_json(addresses: Iterable[Address]) -> list[str]:
@@ -136,7 +146,7 @@ def addresses_json(addresses: Iterable[Address]) -> list[str]:
             high, low = id[:6], id[8:]
             template, fraction = _template(id)
         if template is None:
-            items.append(f'{{"key":"{to_v1_hex(id)}","timestamp":"{timestamp(id)}","partition":{address.partition}}}')
+            items.append(_address_json(address))
         else:
             ticks = (id[6] & 0xF) << 8 | id[7]
             items.append(template % (ticks, fraction + ticks, address.partition))

@@ -42,7 +42,10 @@ class Counter:
 
     def add(self, labels: Labels = NONE, amount: float = 1) -> None:
         """Count something."""
-        self.values[labels] = self.values.get(labels, 0) + amount
+        try:
+            self.values[labels] += amount
+        except KeyError:
+            self.values[labels] = amount
 
 
 class Distribution:

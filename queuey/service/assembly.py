@@ -147,7 +147,7 @@ def assemble(
         in_force,
         reactor,
         now,
-        random,
+        os.urandom,
         store,
         owners,
         policies,

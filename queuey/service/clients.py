@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
-from random import Random
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
 from queuey.auth.buckets import Buckets
 from queuey.auth.signed_urls import MOST_RATES, SignedURLs
@@ -17,7 +16,7 @@ from queuey.core.messages import MessageExchange
 from queuey.core.policies import Policies
 from queuey.core.queues import QueueDirectory
 from queuey.core.rates import RateLimits
-from queuey.http import rates
+from queuey.http import problems, rates
 from queuey.http.authorized import Gate
 from queuey.http.cors import Cors
 from queuey.http.counting import Counts
@@ -43,12 +42,15 @@ from queuey.interfaces import IStore, ITraces
 from queuey.ops.draining import Draining
 from queuey.service.in_force import InForce
 
+_BLOCK: Final = 4096
+"""Random bytes that are fetched at once."""
+
 
 def clients_site(
     in_force: InForce,
     reactor: Any,
     now: Callable[[], float],
-    random: Random,
+    random: Callable[[int], bytes],
     store: IStore,
     owners: KeyOwners,
     policies: Policies,
@@ -65,7 +67,7 @@ def clients_site(
 ) -> Site:
     """The door of the clients' port, and what is behind it.
 
-    :param random: makes the ids of requests.
+    :param random: gives so many bytes that nobody can guess, for the ids of requests.
     :param users: who says who a caller is; ``owners`` says whose a key is.
     :param counts: where requests are counted, if they are.
     :param traces: who is told of requests, if anybody is.
@@ -99,9 +101,12 @@ def clients_site(
     )
 
     def before_head(request: Request) -> None:
-        api.add_headers(request)
-        cors.add_headers(request)
-        rates.add_headers(request)
+        second = problems.wanted(request)
+        if second:
+            api.add_headers(request)
+        cors.add_headers(request, second)
+        if request.use is not None:
+            rates.add_headers(request)
 
     def refused(request: Request | None, refusal: Refusal) -> tuple[Mapping[str, str], bytes]:
         if counts is not None:
@@ -113,8 +118,7 @@ def clients_site(
         limits=limits(in_force.settings),
         reactor=reactor,
         now=now,
-        # Nobody needs to be kept from guessing these, and true randomness takes a call of the kernel each time.
-        new_id=lambda: f"{random.getrandbits(128):032x}",
+        new_id=request_ids(random).__next__,
         forwarded=in_force.settings.server.forwarded,
         access=access,
         render=refused,
@@ -125,6 +129,14 @@ def clients_site(
         whole=CHANNELS[in_force.settings.server.channel],
         turn=turn,
     )
+
+
+def request_ids(random: Callable[[int], bytes]) -> Iterator[str]:
+    """An id for each request: 128 random bits. They are fetched in blocks, since that takes a call of the kernel."""
+    while True:
+        digits = random(_BLOCK).hex()
+        for at in range(0, len(digits), 32):
+            yield digits[at : at + 32]
 
 
 def settle(settings: Settings) -> float:

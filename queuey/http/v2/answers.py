@@ -27,6 +27,7 @@ JSON: Final[Field] = (b"Content-Type", b"application/json")
 NO_STORE: Final[Field] = (b"Cache-Control", b"no-store")
 HEAD: Final = (JSON, NO_STORE)
 """The fields of every answer in JSON."""
+_HEAD_AGAIN: Final = (*HEAD, (b"Idempotency-Replayed", b"true"))
 
 _WHOLE: Final = 256 * 1024
 """Bytes of messages up to which an answer is written at once, and by which a larger one is cut into pieces."""
@@ -76,7 +77,11 @@ def _media_type(content_type: str | None) -> str:
 
 def reference(request: Request) -> str:
     """The path of a request as header fields may have it: clients also send characters that no URI has."""
-    path = request.path
+    return _reference(request.path)
+
+
+@lru_cache(1024)
+def _reference(path: bytes) -> str:
     return quote(path, safe=_URI) if path.translate(None, _AS_THEY_ARE) else path.decode("ascii")
 
 
@@ -91,16 +96,17 @@ def answer_stored(request: Request, addresses: Sequence[Address], stored: str, d
     :param stored: how they are stored, as JSON.
     :param duplicate: whether an earlier request stored them.
     """
-    fields: list[Field] = list(HEAD)
+    location: Field | None = None
     if len(addresses) == 1:
-        (address,) = addresses
-        location = f"{reference(request)}/{id_text(address.id, address.partition)}"
-        fields.append((b"Location", location.encode("ascii")))
-    if duplicate:
-        fields.append((b"Idempotency-Replayed", b"true"))
-    messages = ",".join(addresses_json(addresses))
+        address = addresses[0]
+        id = f"{address.id.hex()}-{address.partition}"
+        location = (b"Location", f"{_reference(request.path)}/{id}".encode("ascii"))
+        messages = _address_json(address)
+    else:
+        messages = ",".join(addresses_json(addresses))
     said = "true" if duplicate else "false"
-    request.answer(201, fields, f'{{"messages":[{messages}],"stored":{stored},"duplicate":{said}}}'.encode("ascii"))
+    body = f'{{"messages":[{messages}],"stored":{stored},"duplicate":{said}}}'.encode("ascii")
+    request.answer(201, _HEAD_AGAIN if duplicate else HEAD, body, location)
 
 
 @cache
@@ -136,8 +142,9 @@ def addresses_json(addresses: Sequence[Address]) -> list[str]:
 
 
 def _address_json(address: Address) -> str:
-    id, partition = address.id, address.partition
-    return f'{{"id":"{id_text(id, partition)}","partition":{partition},"timestamp":"{to_rfc3339(ticks_of(id))}"}}'
+    digits, partition = address.id.hex(), address.partition
+    told = to_rfc3339(Ticks(int(digits[:12] + digits[13:16], 16)))
+    return f'{{"id":"{digits}-{partition}","partition":{partition},"timestamp":"{told}"}}'
 
 
 def _template(id: MessageId) -> tuple[str | None, int]:

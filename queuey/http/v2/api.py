@@ -7,7 +7,6 @@ from typing import Protocol
 
 import attrs
 
-from queuey.http import problems
 from queuey.http.authorized import OpenRoute, Route
 from queuey.http.problems import Problem
 from queuey.http.v2 import description
@@ -44,6 +43,6 @@ def refuse_encoding(request: Request) -> None:
 
 
 def add_headers(request: Request) -> None:
-    """Keep an answer that is about to be written out of caches, unless it says itself how it may be kept."""
-    if problems.wanted(request) and not request.has_field(b"Cache-Control"):
+    """Keep an answer of this API out of caches that is about to be written, unless it says itself who may keep it."""
+    if not request.has_field(b"Cache-Control"):
         request.add_field(b"Cache-Control", b"no-store")
