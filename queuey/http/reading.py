@@ -14,6 +14,7 @@ from queuey.core.queues import QueueChanges
 from queuey.errors import InvalidRequest
 from queuey.http.forms import CHARSETS, parse_form, parse_query
 from queuey.http.parameters import Parameters, shown, whole_number
+from queuey.http.plain import batch_bodies
 from queuey.http.wire import Request
 from queuey.interfaces import Credential
 from queuey.model.message import MAX_TTL, Address, Content, Draft
@@ -202,7 +203,11 @@ def _content(given: Parameters, body: bytes, content_type: str | None) -> Conten
 
 
 def _batch(body: bytes, options: str, partitions: int, ttl: int) -> list[Draft]:
-    items = _batch_items(body, options)
+    _check_charset(options)
+    bodies = batch_bodies(body)
+    if bodies is not None and all(bodies):
+        return [Draft(Content(each), ttl) for each in bodies]
+    items = _batch_items(body)
     problems: dict[str, str] = {}
     found = [_batch_item(item, index, problems, partitions, ttl) for index, item in enumerate(items)]
     if problems:
@@ -210,10 +215,13 @@ def _batch(body: bytes, options: str, partitions: int, ttl: int) -> list[Draft]:
     return found
 
 
-def _batch_items(body: bytes, options: str) -> list[Any]:
+def _check_charset(options: str) -> None:
     charset = re.search(r'charset\s*=\s*"?([^\s;"]+)', options, re.IGNORECASE)
     if charset is not None and charset[1].lower() not in CHARSETS:
         raise _no_batch(f"JSON is UTF-8 text, not {charset[1]}.")
+
+
+def _batch_items(body: bytes) -> list[Any]:
     try:
         decoded = json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_float=_Number, parse_int=_Number)
     except (ValueError, RecursionError):

@@ -1,9 +1,15 @@
-"""Messages: as they come, as they are stored, and where they are."""
+"""Messages: as they come, as they are stored, and where they are.
+
+Each message of a batch is several of these values. Those that msgspec makes take less than half the time of a class
+that is written in Python, and the collector of cyclic garbage, for which they hold nothing, leaves them alone.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from typing import Final
+
+import msgspec
 
 from queuey.model.timeid import MessageId, Ticks
 from queuey.model.values import frozen
@@ -18,8 +24,7 @@ DEFAULT_TTL: Final = 259_200
 """Seconds that a message lives unless its sender or its application says otherwise: three days."""
 
 
-@frozen
-class Content:
+class Content(msgspec.Struct, frozen=True, gc=False):
     """What a message carries.
 
     :ivar body: any bytes.
@@ -42,8 +47,7 @@ class Content:
         return size
 
 
-@frozen
-class Draft:
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """A message as its sender gave it; without a partition any will do.
 
     :ivar key: messages of one key go to one partition; not given beside a partition.
@@ -71,8 +75,7 @@ class NewMessage:
     delay: Ticks = Ticks(0)
 
 
-@frozen
-class Address:
+class Address(msgspec.Struct, frozen=True, gc=False):
     """Where a message is within its queue."""
 
     partition: int

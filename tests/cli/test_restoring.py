@@ -6,7 +6,7 @@ import http.client
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
+import msgspec
 
 from queuey.cli import restoring
 from queuey.cli.restoring import Client, Restored, RestoringFailed, restore_queue
@@ -199,7 +199,7 @@ class RestoringTests(ApiTestCase):
         self.assertEqual((made.settings.guarantee, made.settings.ttl), (Guarantee.EXACTLY_ONCE, 77))
         found = self.stored(name, *[Address(message.partition, message.id) for message in messages])
         expected = [message.content for message in messages]
-        expected[4] = attrs.evolve(expected[4], content_type="application/octet-stream")
+        expected[4] = msgspec.structs.replace(expected[4], content_type="application/octet-stream")
         self.assertEqual([message.content for message in found], expected)
         for message, before in zip(found, messages, strict=True):
             self.assertTrue(0 <= message.expires - before.expires <= 2 * SECOND, message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
+from queuey.http.plain import batch_bodies
 from queuey.http.problems import Problem
 from queuey.http.v2.items import BYTES, MAX_HEADERS, MAX_TYPE, Error, Items, encoded_headers, is_media_type
 from queuey.http.v2.parameters import MOST_TOLD, Query, bad_field, expect_type, field, pointer_part, strict_json
@@ -88,6 +89,9 @@ def _batch(request: Request, items: Items) -> list[Draft]:
     expect_type(request, (BATCH,))
     if b"queuey-headers" in request.fields:
         raise bad_field("Queuey-Headers", "is for one message; those of a batch have headers as a member")
+    bodies = batch_bodies(request.body)
+    if bodies is not None and 1 <= len(bodies) <= MOST_MESSAGES:
+        return items.plain(bodies)
     errors: list[Error] = []
     messages = _messages(strict_json(request.body))
     found = [items.draft(item, f"/messages/{place}", errors) for place, item in enumerate(messages)]

@@ -104,6 +104,12 @@ class Batches:
 
     def _take(self) -> list[Line]:
         """The lines of the next batch; of those with one key there is only one, since it has to be stored first."""
+        few = len(self._lines) <= MOST_LINES and self._size <= MOST_BYTES
+        if few and not [line for line in self._lines if line.once is not None]:
+            lines = list(self._lines)
+            self._lines.clear()
+            self._size = 0
+            return lines
         batch: list[Line] = []
         keys: set[bytes] = set()
         size = 0

@@ -113,6 +113,11 @@ class Items:
             return Draft(Content(b""), self.ttl)
         return self._checked(_Members(item, pointer, errors))
 
+    def plain(self, bodies: Sequence[bytes]) -> list[Draft]:
+        """The drafts of messages that have a body, which is text, and nothing else."""
+        bare, ttl = self._bare, self.ttl
+        return [Draft(Content(body, TEXT, bare), ttl) for body in bodies]
+
     def _traced(self, headers: bytes | None) -> bytes | None:
         return headers if self.trace is None else with_context(headers, self.trace, MAX_HEADERS)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, NoReturn
+from itertools import count
+from typing import Any, Final, NoReturn
 
 import attrs
+import msgspec
 
+from queuey.http.plain import line_bodies
 from queuey.http.problems import Problem
 from queuey.http.v2 import items, parameters
 from queuey.http.v2.repeats import digest, scoped
@@ -23,7 +26,7 @@ BLANK: Final = b" \t\r"
 """What may stand around the JSON of a line, and alone makes a line that says nothing."""
 
 
-class Line(NamedTuple):
+class Line(msgspec.Struct, frozen=True, gc=False):
     """One line of a stream, as far as it was understood; there are too many of them for values that are made slowly.
 
     :ivar number: its place in the stream, counted from 1.
@@ -159,9 +162,14 @@ class Reader:
 
     def _portions(self, lines: Sequence[bytes]) -> Iterator[list[Line]]:
         for start in range(0, len(lines), MOST_LINES):
+            some = lines[start : start + MOST_LINES]
+            bodies = line_bodies(some)
+            if bodies is not None:
+                yield self._plain(some, bodies)
+                continue
             portion: list[Line] = []
             try:
-                for line in lines[start : start + MOST_LINES]:
+                for line in some:
                     self._number += 1
                     if line.strip(BLANK):
                         portion.append(self._read(line))
@@ -169,6 +177,12 @@ class Reader:
                 yield portion
                 raise
             yield portion
+
+    def _plain(self, lines: Sequence[bytes], bodies: Sequence[bytes]) -> list[Line]:
+        first = self._number + 1
+        self._number += len(lines)
+        drafts = self._messages.plain(bodies)
+        return [Line(*each) for each in zip(count(first), map(len, lines), drafts, strict=False)]
 
     def _read(self, line: bytes) -> Line:
         number, size = self._number, len(line)

@@ -38,11 +38,15 @@ class Results:
 
     async def tell(self, lines: Sequence[Line], outcomes: Sequence[Outcome]) -> None:
         """Tell what became of lines; returns once the client takes more."""
+        stored = [outcome for outcome in outcomes if type(outcome) is str]
+        self.stored += len(stored)
+        if len(stored) == len(lines):
+            await self._send(self._told(stored))
+            return
         texts: list[str] = []
         for line, outcome in zip(lines, outcomes, strict=True):
             if isinstance(outcome, str):
-                self.stored += 1
-                self._take(texts, outcome)
+                texts += self._told([outcome])
             else:
                 self.failed += 1
                 if outcome.applied != "no":
@@ -73,8 +77,9 @@ class Results:
         """Whether anything of the stream is stored, as problems say it."""
         return "partly" if self.stored else self._unstored
 
-    def _take(self, texts: list[str], stored: str) -> None:
-        texts.append(stored)
+    def _told(self, stored: list[str]) -> list[str]:
+        """What is told of messages that are stored."""
+        return stored
 
     async def _send(self, texts: list[str]) -> None:
         await self._write(texts)
@@ -94,7 +99,7 @@ class Results:
             self._begun = True
             self._request.setResponseCode(200)
             self._request.setHeader(b"Content-Type", NDJSON.encode("ascii"))
-        return self._request.send("".join([f"{text}\n" for text in texts]).encode("ascii"))
+        return self._request.send("\n".join([*texts, ""]).encode("ascii"))
 
 
 class Failures(Results):
@@ -116,8 +121,9 @@ class Failures(Results):
         await self._sent
         await super().end(done, problem, line)
 
-    def _take(self, texts: list[str], stored: str) -> None:
+    def _told(self, stored: list[str]) -> list[str]:
         """Stored messages are not told of."""
+        return []
 
     async def _send(self, texts: list[str]) -> None:
         for text in texts:

@@ -288,11 +288,12 @@ def _items(queue: Queue, ttl: int, request: Request) -> Items:
 
 def _apart(lines: Sequence[Line]) -> list[list[Line]]:
     """The lines that are messages, by the writes that they become: those with a key are alone, the others together."""
+    messages = [line for line in lines if line.draft is not None]
+    if messages and not [line for line in messages if line.once is not None]:
+        return [messages]
     found: list[list[Line]] = []
     joins = False
-    for line in lines:
-        if line.draft is None:
-            continue
+    for line in messages:
         if joins and line.once is None:
             found[-1].append(line)
         else:

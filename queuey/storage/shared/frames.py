@@ -52,6 +52,8 @@ def _clamped(value: Any) -> Any:
         return max(_LEAST, min(value, _MOST))
     if isinstance(value, tuple | list):
         return [_clamped(each) for each in value]
+    if isinstance(value, msgspec.Struct):
+        return type(value)(*[_clamped(each) for each in msgspec.structs.astuple(value)])
     if attrs.has(type(value)):
         return type(value)(*[_clamped(getattr(value, field.name)) for field in attrs.fields(type(value))])
     return value

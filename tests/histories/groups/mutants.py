@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 import attrs
+import msgspec
 from twisted.internet.defer import Deferred, succeed
 
 from queuey.core.groups import cells, moves, settling, whole
@@ -195,7 +196,7 @@ async def for_good(self: moves.Moves, queue: Queue, group: Group, address: Addre
 
 def of_another(content: Content, letter: Letter) -> Content:
     """Names another partition than that which the message was in."""
-    address = attrs.evolve(letter.address, partition=letter.address.partition + 1)
+    address = msgspec.structs.replace(letter.address, partition=letter.address.partition + 1)
     return dead_letter(content, attrs.evolve(letter, address=address))
 
 

@@ -1,0 +1,69 @@
+"""Batches and lines whose messages have a body and nothing else, as most have: read without a look at each.
+
+msgspec reads them into values that it makes itself, in a fraction of the time of a dictionary for each. Whatever is not
+exactly so is left to who reads any message, and says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+
+class _Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    body: str
+
+
+class _Batch(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    messages: list[_Message]
+
+
+_NAME: Final = b'"body"'
+_STARTS: Final = (b'{"body":"', b'{"body": "')
+"""How a line begins that a program writes, by the two habits there are."""
+
+_batch: Final = msgspec.json.Decoder(_Batch).decode
+_lines: Final = msgspec.json.Decoder(_Message).decode_lines
+
+
+def batch_bodies(data: bytes) -> list[bytes] | None:
+    """The bodies of a batch, ``{"messages": [{"body": text}, ...]}``.
+
+    :return: ``None`` where it is anything else, or may have a name twice in one object.
+    """
+    try:
+        found = _batch(data).messages
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return _encoded(found) if data.count(b'"messages"') == 1 and _each_once(data, len(found)) else None
+
+
+def line_bodies(lines: Sequence[bytes]) -> list[bytes] | None:
+    """The bodies of lines, ``{"body": text}`` each.
+
+    :return: ``None`` where one of them is anything else, or may have a name twice.
+    """
+    data = b"\n".join(lines)
+    start = _STARTS[data.startswith(_STARTS[1])]
+    # Where each begins in this way none can be a part of another one, nor have two messages unless another has none.
+    if not data.startswith(start) or data.count(b"\n" + start) != len(lines) - 1:
+        return None
+    try:
+        found = _lines(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return _encoded(found) if len(found) == len(lines) and _each_once(data, len(found)) else None
+
+
+def _each_once(data: bytes, count: int) -> bool:
+    """Whether so many messages surely have the name of their one member once each.
+
+    A letter of a name can be written in one other way only, which begins with a backslash and a u.
+    """
+    return data.count(_NAME) == count and b"\\u" not in data
+
+
+def _encoded(messages: Sequence[_Message]) -> list[bytes]:
+    return [message.body.encode("utf-8") for message in messages]
