@@ -198,6 +198,9 @@ class ThreeNodesTests(NodesTestCase):
         """The others know each other, serve without it, and have it back."""
         cluster = self.start(3)
         self.assertEqual(cluster.hosts, ["127.0.0.1", "127.0.0.2", "127.0.0.3"])
+        for node in map(cluster.node, range(3)):
+            # Another node that forgets a slow one while it starts never again asks it for changes of the tables.
+            self.assertNotIn("removing from gossip", node.log())
         with Wire.connect("127.0.0.1", cluster.port) as wire:
             for statement in (keyspace("k", 3), TABLE):
                 wire.query(statement)
