@@ -1,7 +1,8 @@
 # Every command of a developer, and of whoever tries Queuey from a checkout; `make help` lists them.
 #
 # What `make test` runs, and what each part needs (tests/checks.py says more):
-#   unit, explored, live   a Python of 3.11-3.13; live also Debian's Chromium, see `make browser`, and `make promtool`
+#   unit, explored, live   a Python of 3.11-3.13; live also what `make browser`,
+#                          `make promtool` and `make samples` install on Debian
 #   coverage               unit, run before it
 #   cassandra              Java 17 and Maven; skipped where they are missing
 #   ruff, format, imports,
@@ -13,7 +14,7 @@ SHELL = /bin/sh
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: all run test test-one test-long browser cassandra cassandra-3.11 cassandra-trio cassandra-test run-cassandra
-.PHONY: promtool histories docs bench clean help
+.PHONY: promtool samples histories docs bench bench-peers clean help
 
 # The programs of bench/ that measure; the rest there helps them.
 BENCHES := post read batch sweep backup slow_readers million v2_post once ndjson cursors waits policies limits noisy groups group_waits identities metering copy processor heads lone idle cores
@@ -25,6 +26,9 @@ BROWSER := $(if $(ONLY),$(if $(filter live,$(ONLY)),browser),browser)
 
 # The same for what evaluates alerts, which both parts need that make them fire.
 PROMTOOL := $(if $(ONLY),$(if $(filter live cassandra,$(ONLY)),promtool),promtool)
+
+# The same for the programs that the samples in etc/ are of.
+SAMPLES := $(if $(ONLY),$(if $(filter live,$(ONLY)),samples),samples)
 
 # The same for servers of Cassandra.
 SERVERS := $(if $(ONLY),$(if $(filter cassandra,$(ONLY)),cassandra-test),cassandra-test)
@@ -53,7 +57,7 @@ $(READY): setup.py constraints.txt
 run: $(READY) ## serve the API with the built-in development settings; Ctrl-C stops it
 	@exec $(BIN)/twistd --nodaemon --pidfile= queuey
 
-test: $(READY) $(BROWSER) $(PROMTOOL) $(SERVERS) ## prove everything (ONLY="unit mypy" runs those parts alone)
+test: $(READY) $(BROWSER) $(PROMTOOL) $(SAMPLES) $(SERVERS) ## prove everything (ONLY="unit mypy" runs those parts alone)
 	@exec $(BIN)/python -m tests.checks $(ONLY)
 
 test-one: $(READY) ## one module, class or method: make test-one T=tests.http.test_v1_queues
@@ -61,7 +65,7 @@ test-one: $(READY) ## one module, class or method: make test-one T=tests.http.te
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	    $(BIN)/python -b -m twisted.trial --temp-directory "$$folder/trial" $(T)
 
-test-long: $(READY) $(BROWSER) $(PROMTOOL) $(SERVERS) ## prove everything, with much more of what is random
+test-long: $(READY) $(BROWSER) $(PROMTOOL) $(SAMPLES) $(SERVERS) ## prove everything, with much more of what is random
 	@exec env QUEUEY_LONG=1 $(BIN)/python -m tests.checks --long $(ONLY)
 
 histories: $(READY) ## break servers below consumer groups, and check all answers: STORE=sqlite|cassandra MINUTES=10 SEED=1
@@ -74,6 +78,9 @@ browser: ## Debian's Chromium, for the tests in a browser: installed where this 
 
 promtool: ## Prometheus' promtool, for the tests of alerts: fetched where this is Debian and root
 	@sh tests/live/alerts/install.sh
+
+samples: ## nginx, HAProxy and logrotate, for the tests of samples: installed where this is Debian and root
+	@sh tests/packages.sh 'the test of samples' nginx=nginx haproxy=haproxy logrotate=logrotate
 
 # What it is set up from; the folder of the other version is none of these files.
 CASSANDRA := $(wildcard etc/cassandra/*.* etc/cassandra/cassandra etc/cassandra/nodetool etc/cassandra/trio)
@@ -110,6 +117,14 @@ docs: $(READY) ## the documentation, in docs/_build
 
 bench: $(READY) cassandra ## every benchmark
 	@set -e; for program in $(BENCHES) $(CASSANDRA_BENCHES); do echo "== $$program"; $(BIN)/python -m bench.$$program; done
+
+# The module is no program, so it is looked for by its path.
+PEERS := nginx=nginx /usr/lib/nginx/modules/ngx_nchan_module.so=libnginx-mod-nchan
+PEERS += redis-server=redis-server webdis=webdis rabbitmq-server=rabbitmq-server
+
+bench-peers: $(READY) ## nchan, webdis and RabbitMQ beside Queuey; installed where this is Debian and root
+	@sh tests/packages.sh 'the benchmark' $(PEERS)
+	@exec $(BIN)/python -m bench.peers
 
 clean: ## remove all that was made here, but no data
 	rm -rf $(VENV) .venvs .cache .histories .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage _trial_temp*

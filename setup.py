@@ -28,7 +28,9 @@ THRIFT = [*CASSANDRA, "thriftpy2>=0.7,<0.8"]
 IDENTITIES = ["treq>=25.5", "PyJWT[crypto]>=2.12,<3"]
 # What exports traces; the exporter is made for one minor version of the SDK.
 OTEL = ["opentelemetry-sdk>=1.40,<2", "opentelemetry-exporter-otlp-proto-http>=1.40,<2"]
-UNIT = ["hypothesis>=6.100", *IDENTITIES, *OTEL, *THRIFT]
+# What publishes to RabbitMQ, in the benchmark of peers.
+BENCH = ["pika>=1.4,<2"]
+UNIT = ["hypothesis>=6.100", *BENCH, *IDENTITIES, *OTEL, *THRIFT]
 TEST = [
     *UNIT,
     *TLS,

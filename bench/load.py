@@ -145,7 +145,15 @@ async def run(port: int, connections: int, seconds: float, request: bytes, count
         waits.append(done)
         await loop.create_connection(partial(Connection, following, tally, done), "127.0.0.1", port)
     await asyncio.wait_for(asyncio.gather(*waits), seconds + 30)
-    took = time.perf_counter() - began
+    return summary(tally, began_at)
+
+
+def summary(tally: Tally, began_at: float) -> dict[str, Any]:
+    """What is printed of a run that has just ended.
+
+    :param began_at: in seconds since 1970.
+    """
+    took = time.perf_counter() - tally.began
     latencies = sorted(tally.latencies) or [0.0]
     return {
         "answered": tally.answered,

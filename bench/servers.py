@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -28,34 +29,47 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(command: list[str], port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def serving(
+    command: list[str], port: int, log: Path, limit: float = 20.0, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the block ends, once it accepts connections.
 
-    :raise RuntimeError: if it does not within 20 seconds.
+    :param limit: seconds that it may take to start, and again to end; then all that it has started is killed.
+    :param environment: its own, in place of ours.
+    :raise RuntimeError: if it does not start within that time.
     """
     with log.open("ab") as output:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            start_new_session=True,
+        )
     try:
-        _wait_for(port, process)
+        _wait_for(port, process, limit)
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(limit)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(200):
+def _wait_for(port: int, process: subprocess.Popen[bytes], limit: float) -> None:
+    until = time.monotonic() + limit
+    while time.monotonic() < until:
         if process.poll() is not None:
             raise RuntimeError(f"the server ended at once with status {process.returncode}")
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.1)
-    raise RuntimeError("the server did not listen within 20 seconds")
+    raise RuntimeError(f"the server did not listen within {limit:g} seconds")
 
 
 def queuey_command(folder: Path, port: int, storage: str = "", server: str = "", more: str = "") -> list[str]:
