@@ -96,15 +96,16 @@ def template_of(
     return make_template(status, merge_fields(fields, own, added, None, (), body_type), framing, close)
 
 
-def check_own(fields: Sequence[Field]) -> tuple[bytes, ...]:
-    """The names of fields whose values take their room in a template.
+def check_own(fields: Sequence[Field]) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """The names of fields whose values take their room in a template, and the values.
 
     :raise ValueError: where one of them would end its line early.
     """
-    for _, value in fields:
+    names, values = zip(*fields, strict=True)
+    for value in values:
         if _BREAK.search(value) is not None:
             raise _line_end(fields)
-    return tuple([name for name, _ in fields])
+    return names, values
 
 
 def _line_end(fields: Sequence[Room]) -> ValueError:

@@ -22,6 +22,8 @@ _ALLOWED_V2: Final = (
     b"X-Request-Id, traceparent, tracestate"
 )
 _MAX_AGE: Final = b"600"
+_VARY: Final = ((b"Vary", b"Origin"),)
+_VARY_V2: Final = ((b"Vary", b"Origin, Accept"),)
 
 
 @attrs.frozen
@@ -40,17 +42,18 @@ class Cors:
         """
         application = request.application
         origins = self.origins(_application(request) if application is None else application)
-        if second:
-            request.add_field(b"Vary", b"Origin, Accept")
+        if second or origins:
+            request.added += _VARY_V2 if second else _VARY
         if not origins:
             return
-        if not second:
-            request.add_field(b"Vary", b"Origin")
         origin = _origin(request)
         if origin is None or not ("*" in origins or origin in origins):
             return
-        request.add_field(b"Access-Control-Allow-Origin", b"*" if "*" in origins else origin.encode("latin-1"))
-        request.add_field(b"Access-Control-Expose-Headers", _EXPOSED_V2 if second else _EXPOSED)
+        allowed = b"*" if "*" in origins else origin.encode("latin-1")
+        request.added += (
+            (b"Access-Control-Allow-Origin", allowed),
+            (b"Access-Control-Expose-Headers", _EXPOSED_V2 if second else _EXPOSED),
+        )
 
     def preflight(self, request: Request, methods: str) -> bool:
         """Set the headers that answer a preflight request; tell whether it was one, of an origin that may call.

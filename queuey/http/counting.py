@@ -34,6 +34,7 @@ class Counts:
             "Requests that are over, by the status of the answer; 499 where the client hung up before one began.",
             ("route", "method", "status"),
         )
+        self._counted = self._requests.values
         self._durations = Histogram(
             "queuey_http_request_duration_seconds",
             "Time from the first byte of a request to the last one of its answer; waiting for messages is part of it.",
@@ -82,12 +83,13 @@ class Counts:
             labels, durations = self._known[route, method, status]
         except KeyError:
             labels, durations = self._labels(route, method, status)
-        self._requests.add(labels)
+        self._counted[labels] += 1
         durations.observe(seconds)
 
     def _labels(self, route: str, method: bytes, status: int) -> tuple[Labels, Distribution]:
         labels = (route, _METHODS.get(method, _OTHER), _STATUSES.get(status) or str(status))
         found = labels, self._durations.of((route,))
+        self._counted.setdefault(labels, 0)
         if method in _METHODS:
             self._known[route, method, status] = found
         return found

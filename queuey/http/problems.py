@@ -119,11 +119,12 @@ class Problem(Exception):
 
 def wanted(request: Request) -> bool:
     """Whether a request is told what is wrong with it by problem documents: its path is one of v2."""
-    return _of_v2(request.path)
+    return is_v2(request.path)
 
 
 @lru_cache(1024)
-def _of_v2(path: bytes) -> bool:
+def is_v2(path: bytes) -> bool:
+    """Whether a path is one of the second API; percent-encoded or not."""
     path = unquote_to_bytes(path)
     return path.startswith(b"/v2/") or path == b"/v2"
 

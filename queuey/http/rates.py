@@ -24,7 +24,7 @@ def add_headers(request: Request) -> None:
     use = request.use
     standings = () if use is None else use.standings()
     if use is not None and standings:
-        request.add_field(b"RateLimit-Policy", _policy(use.rates, use.queue_rates))
+        request.added += ((b"RateLimit-Policy", _policy(use.rates, use.queue_rates)),)
         request.add_own_field(b"RateLimit", ", ".join([_left(standing) for standing in standings]).encode("ascii"))
 
 

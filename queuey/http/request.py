@@ -124,6 +124,8 @@ class Request(server.Request):
     :ivar route: the template of its path, where a route was found for it.
     :ivar traced: what is noted for whoever traces requests.
     :ivar closing: whether the connection is to be closed after the answer.
+    :ivar added: fields of the answer besides those that :meth:`answer` and ``setHeader`` are given; where ``answer`` is
+        given one of that name, this one is left out.
     :ivar bytes_in: bytes read for it so far.
     """
 
@@ -144,7 +146,7 @@ class Request(server.Request):
     queue: str | None = None
     max_body: int | None = None
     bytes_in = 0
-    _added: tuple[Field, ...] = ()
+    added: tuple[Field, ...] = ()
     _own: tuple[Field, ...] = ()
     _bytes_out = 0
     _theirs = False
@@ -473,13 +475,6 @@ class Request(server.Request):
         self.code = status
         self._whole(headers, body, own)
 
-    def add_field(self, name: bytes, value: bytes) -> None:
-        """Add a field to the answer, besides those that :meth:`answer` and ``setHeader`` are given.
-
-        Where ``answer`` is given one of that name, this one is left out.
-        """
-        self._added += ((name, value),)
-
     def add_own_field(self, name: bytes, value: bytes) -> None:
         """Add a field whose value is seldom that of another answer; no other way says one of that name."""
         self._own += ((name, value),)
@@ -489,11 +484,12 @@ class Request(server.Request):
         return self._theirs and self.responseHeaders.hasHeader(name)
 
     def _whole(self, headers: Sequence[Field], body: bytes, own: Field | None = None) -> None:
-        head = self._head(headers, len(body), own)
+        size = len(body)
+        head = self._head(headers, size, own)
         self.startedWriting = 1
         if self.method == b"HEAD" or self.code in BODILESS:
             self._put(head)
-        elif len(body) <= _MAX_JOINED:
+        elif size <= _MAX_JOINED:
             self._put(head + body)
         else:
             self._put(head)
@@ -590,8 +586,13 @@ class Request(server.Request):
         :param its_own: as for :meth:`answer`.
         """
         connection, code = self.connection, self.code
-        if not self._hooked:
-            self._call_before_head()
+        hook = connection.hooks.before_head
+        if hook is not None and not self._hooked and self.line is not _MALFORMED:
+            self._hooked = True
+            try:
+                hook(self)
+            except Exception:
+                self._hook_failed()
         has_body = length != 0 and code not in BODILESS
         body_type = self.defaultContentType if has_body else b""
         framing = b""
@@ -600,39 +601,31 @@ class Request(server.Request):
         elif self.chunked:
             framing = IN_CHUNKS
         own = self._own if its_own is None else (its_own, *self._own)
-        names = check_own(own) if own else ()
+        names, values = check_own(own) if own else ((), ())
         if self._theirs:
             template = self._their_template(headers, names, body_type, framing)
         else:
             self.closing = closing = self.closing or connection.ending
-            template = template_of(code, tuple(headers), names, self._added, body_type, framing, closing)
-        values: tuple[bytes | int, ...] = (connection.hooks.date(), self.request_id.encode("ascii", "replace"))
-        if own:
-            values += tuple([value for _, value in own])
-        return template % ((*values, length) if framing is BY_LENGTH else values)
+            template = template_of(code, tuple(headers), names, self.added, body_type, framing, closing)
+        date, id = connection.hooks.date(), self.request_id.encode("ascii", "replace")
+        return template % ((date, id, *values, length) if framing is BY_LENGTH else (date, id, *values))
 
     def _their_template(
         self, headers: Sequence[Field], names: tuple[bytes, ...], body_type: bytes, framing: bytes
     ) -> bytes:
         """The template of an answer of which twisted.web's own attributes may have something."""
-        fields = merge_fields(headers, names, self._added, self.responseHeaders, self.cookies, body_type)
+        fields = merge_fields(headers, names, self.added, self.responseHeaders, self.cookies, body_type)
         wishes = self.responseHeaders.getRawHeaders(b"Connection", ())
         self.closing = self.closing or b"close" in wishes or self.connection.ending
         return make_template(self.code, fields, framing, self.closing)
 
-    def _call_before_head(self) -> None:
-        self._hooked = True
-        hook = self.connection.hooks.before_head
-        if hook is not None and self.known:
-            try:
-                hook(self)
-            except Exception:
-                self.log.failure(
-                    "headers-failed",
-                    "no headers were added to the answer to {request_id}",
-                    Failure(),
-                    request_id=self.request_id,
-                )
+    def _hook_failed(self) -> None:
+        self.log.failure(
+            "headers-failed",
+            "no headers were added to the answer to {request_id}",
+            Failure(),
+            request_id=self.request_id,
+        )
 
     # The end
 
@@ -676,7 +669,7 @@ class Request(server.Request):
         hooks.access(
             AccessLine(
                 self.request_id,
-                self.client_host if connection.believed else connection.peer,
+                self.client_host if connection.believed and b"x-forwarded-for" in head.fields else connection.peer,
                 method,
                 target,
                 status,

@@ -52,45 +52,54 @@ class Direct:
     Once the transport has had something of ours, all that follows goes that way as well, so that nothing overtakes it.
     """
 
-    __slots__ = ("_behind", "_parts", "_size", "_transport", "_turn")
+    __slots__ = ("_behind", "_first", "_more", "_size", "_transport", "_turn")
 
     def __init__(self, transport: Connection, turn: Turn) -> None:
         self._transport = transport
         self._turn = turn
-        self._parts: list[bytes] = []
+        self._first = b""
+        self._more: list[bytes] = []
         self._size = 0
         self._behind = False
 
     def write(self, data: bytes) -> None:
         """See Transport."""
-        if not self._behind:
-            self._size += len(data)
-            if not self._parts:
-                self._turn.at_its_end(self.send)
-            self._parts.append(data)
-            if self._size > MOST:
-                self._behind = True
-                self._turn.before()
-                self.send()
-        else:
+        if self._behind:
             self._transport.write(data)
+            return
+        if self._size:
+            self._more.append(data)
+        else:
+            self._first = data
+            self._turn.at_its_end(self.send)
+        self._size += len(data)
+        if self._size > MOST:
+            self._behind = True
+            self._turn.before()
+            self.send()
 
     def send(self) -> None:
         """Send what was gathered."""
-        if not self._parts:
+        data, size, transport = self._first, self._size, self._transport
+        if not size:
             return
-        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        self._parts.clear()
-        self._size = 0
-        transport = self._transport
+        if self._more:
+            data = b"".join([data, *self._more])
+        self._forget()
         if self._behind or not transport.connected:
             transport.write(data)
             return
         sent = transport.writeSomeData(data)
-        if sent != len(data):
+        if sent != size:
             # What went wrong, if anything did, the transport finds out as well, and ends the connection.
             self._behind = True
             transport.write(data[sent:] if isinstance(sent, int) and sent > 0 else data)
+
+    def _forget(self) -> None:
+        self._first = b""
+        self._size = 0
+        if self._more:
+            self._more = []
 
     def loseConnection(self) -> None:
         """See Transport."""
@@ -104,7 +113,7 @@ class Direct:
 
     def abortConnection(self) -> None:
         """See Transport."""
-        self._parts.clear()
+        self._forget()
         self._behind = True
         self._transport.abortConnection()
 

@@ -101,7 +101,7 @@ def clients_site(
     )
 
     def before_head(request: Request) -> None:
-        second = problems.wanted(request)
+        second = problems.is_v2(request.path)
         if second:
             api.add_headers(request)
         cors.add_headers(request, second)

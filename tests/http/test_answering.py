@@ -67,7 +67,7 @@ class TemplateTests(SynchronousTestCase):
             (b"", b"", ()),
         ):
             for _ in range(2):
-                template = template_of(status, first, check_own(own), added, kind, framing, close)
+                template = template_of(status, first, check_own(own)[0] if own else (), added, kind, framing, close)
                 self.assertEqual(template % (*values, *more), spelled(status, fields, line, close))
 
     def test_line_ends(self) -> None:

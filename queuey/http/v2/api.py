@@ -10,6 +10,7 @@ import attrs
 from queuey.http.authorized import OpenRoute, Route
 from queuey.http.problems import Problem
 from queuey.http.v2 import description
+from queuey.http.v2.answers import NO_STORE
 from queuey.http.v2.description import Description
 from queuey.http.wire import Request
 
@@ -45,4 +46,4 @@ def refuse_encoding(request: Request) -> None:
 def add_headers(request: Request) -> None:
     """Keep an answer of this API out of caches that is about to be written, unless it says itself who may keep it."""
     if not request.has_field(b"Cache-Control"):
-        request.add_field(b"Cache-Control", b"no-store")
+        request.added = (NO_STORE, *request.added)

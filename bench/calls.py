@@ -1,0 +1,275 @@
+"""How many functions are called for a request: a whole daemon in one process, without sockets and threads.
+
+That says nothing of time, and does not depend on the machine, nor on what else it does: a layer that somebody adds
+shows at once. Calls are told apart by the part of the daemon that they are in; those of functions that are written in C
+belong to the part that calls them.
+
+    python -m bench.calls [ROUNDS]
+"""
+
+from __future__ import annotations
+
+import pstats
+import secrets
+import tempfile
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from cProfile import Profile
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+from twisted.internet.address import IPv4Address
+from twisted.internet.task import Clock
+from twisted.internet.tcp import Connection
+
+from bench.arguments import Number, run
+from bench.servers import batch, queuey_command, request
+from queuey import config
+from queuey.config import SQLiteStorage
+from queuey.http.channel import Channel
+from queuey.interfaces import IStore
+from queuey.logs import open_log
+from queuey.service.assembly import assemble
+from queuey.storage.caching import CachedStore
+from queuey.storage.metered import MeteredStore
+from queuey.storage.pages import Told
+from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
+from queuey.storage.sqlite.piles import Job, Pile
+from queuey.storage.timed import TimedStore
+
+CONNECTIONS: Final = 32
+BEGIN: Final = 1_800_000_000.0
+TURN: Final = 0.001
+"""Seconds from one turn to the next."""
+
+_DOOR: Final = "wire channel head llhttp body sending outgoing"
+_ANSWER: Final = "request answering counting traced cors problems rates writing limits"
+
+PARTS: Final = (
+    ("the door", tuple(f"http/{name}.py" for name in _DOOR.split())),
+    ("the answer", (*(f"http/{name}.py" for name in _ANSWER.split()), "http/v2/answers.py", "service/")),
+    ("the log", ("logs/",)),
+    ("who asks, and for what", ("http/", "auth/")),
+    ("the core", ("core/", "interfaces", "model/")),
+    ("the store", ("storage/",)),
+)
+"""The parts, each with the beginnings of its modules' names; the first that fits is it."""
+
+DEFERREDS: Final = "Deferreds and coroutines"
+OTHER: Final = "Twisted and Python"
+
+POSTS: Final = {
+    "v1": request("POST", "/v1/bench/q", b"x" * 140, Content_Type="text/plain"),
+    "v2": request("POST", "/v2/bench/queues/q/messages", b"x" * 140, Content_Type="text/plain"),
+}
+PAGES: Final = {
+    "v1": request("GET", "/v1/bench/full?limit=100"),
+    "v2": request("GET", "/v2/bench/queues/full/messages?limit=100"),
+}
+
+
+class Piles:
+    """Who runs the store's piles: nobody, until a turn is over."""
+
+    def __init__(self) -> None:
+        self._woken: deque[Pile[Any]] = deque()
+
+    def start(self, pile: Pile[Any]) -> None:
+        """See Runner."""
+
+    def gathered(self, pile: Pile[Any]) -> None:
+        """See Runner."""
+        self._woken.append(pile)
+
+    left = gathered
+
+    def answer(self, function: Callable[[Sequence[Job[Any]]], None], jobs: Sequence[Job[Any]]) -> None:
+        """See Runner."""
+        function(jobs)
+
+    def take(self) -> None:
+        """Do everything that waits."""
+        while self._woken:
+            self._woken.popleft().take()
+
+
+class Wire(Connection):
+    """A socket that takes everything; what it was sent is kept."""
+
+    connected = 1
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def writeSomeData(self, data: bytes) -> int:
+        """Take it."""
+        self.sent.append(data)
+        return len(data)
+
+    def write(self, data: bytes) -> None:
+        """Take it."""
+        self.sent.append(data)
+
+    def getPeer(self) -> IPv4Address:
+        """The other end."""
+        return IPv4Address("TCP", "127.0.0.1", 40000)
+
+    getHost = getPeer
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Nothing is ever delayed."""
+
+    def registerProducer(self, producer: object, streaming: bool) -> None:
+        """It never asks anybody to pause."""
+
+
+class Daemon:
+    """A daemon in this process; its time goes on with its turns alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self._clock = Clock()
+        self._clock.rightNow = BEGIN
+        self._piles = Piles()
+        queuey_command(folder, 1)
+        settings = config.load(folder / "queuey.ini")
+        log = open_log(settings.logging.file, settings.logging.format, settings.logging.level, 2, self._now)
+        assert isinstance(settings.storage, SQLiteStorage)
+        store = self._store(settings.storage)
+        self.house = assemble(settings, self._clock, self._now, store, log, _no_web, alone=True)
+        self._close = log.close
+        store.open()
+        form = "application/x-www-form-urlencoded"
+        self.ask(1, request("POST", "/v1/bench", b"queue_name=q", Content_Type=form))
+        self.ask(1, request("POST", "/v1/bench", b"queue_name=full", Content_Type=form))
+        self.ask(1, request("POST", "/v1/bench/full", batch(101, 140), Content_Type="application/json"))
+
+    def _now(self) -> float:
+        return self._clock.rightNow
+
+    def _store(self, settings: SQLiteStorage) -> IStore:
+        told = Told(self._now)
+        node, sequence = secrets.randbits(48), secrets.randbits(14)
+        sqlite = SQLiteStore(
+            settings.path,
+            SQLiteSettings(),
+            self._clock,
+            told,
+            self._piles,
+            node,
+            sequence,
+            lambda: uuid.uuid4().hex,
+            secrets.randbits,
+        )
+        cached = CachedStore(sqlite, told, 4096, 32 << 20)
+        return MeteredStore(TimedStore(cached, self._clock, 10.0, 3.0), self._clock)
+
+    def connect(self) -> tuple[Channel, Wire]:
+        """Open a connection."""
+        channel, wire = self.house.site.buildProtocol(None), Wire()
+        channel.makeConnection(wire)
+        return channel, wire
+
+    def turn(self) -> None:
+        """Let the store work, and the reactor's turn end."""
+        self._piles.take()
+        self._clock.advance(TURN)
+
+    def ask(self, rounds: int, asked: bytes, profile: Profile | None = None) -> None:
+        """Send a request again and again over as many connections as there are.
+
+        :raise RuntimeError: where one is not answered as it should be.
+        """
+        connections = [self.connect() for _ in range(CONNECTIONS if profile else 1)]
+        self._rounds(1, asked, connections)
+        if profile is not None:
+            self._rounds(2, asked, connections)
+            profile.enable()
+            self._rounds(rounds, asked, connections)
+            profile.disable()
+
+    def _rounds(self, rounds: int, asked: bytes, connections: Sequence[tuple[Channel, Wire]]) -> None:
+        for _ in range(rounds):
+            for channel, _ in connections:
+                channel.dataReceived(asked)
+            self.turn()
+            for _, wire in connections:
+                if not wire.sent or not wire.sent[0].startswith(b"HTTP/1.1 20"):
+                    raise RuntimeError(f"{asked[:60]!r} was answered {wire.sent!r}")
+                wire.sent.clear()
+
+    def close(self) -> None:
+        """Close its files."""
+        self.house.store.close()
+        self._piles.take()
+        self._close()
+
+
+def _no_web() -> Any:
+    raise AssertionError("nobody is to be asked")
+
+
+@attrs.frozen
+class Calls:
+    """The calls of functions for one request, by part."""
+
+    parts: dict[str, float]
+
+    @property
+    def all(self) -> float:
+        """All of them."""
+        return sum(self.parts.values())
+
+
+def counted(daemon: Daemon, rounds: int, asked: bytes) -> Calls:
+    """The calls for one of many equal requests."""
+    profile = Profile()
+    daemon.ask(rounds, asked, profile)
+    parts: Counter[str] = Counter()
+    for (file, _, name), (_, calls, _, _, callers) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
+        if file == __file__:
+            continue
+        if file != "~":
+            parts[part(file, name)] += calls
+            continue
+        for (caller, _, its_name), (_, some, _, _) in callers.items():
+            if caller != __file__:
+                parts[part(caller, its_name)] += some
+    return Calls({name: calls / (rounds * CONNECTIONS) for name, calls in parts.items()})
+
+
+def part(file: str, name: str) -> str:
+    """The part that a function is in."""
+    if "queuey.deferreds" in file or file.endswith(("queuey/deferreds.py", "internet/defer.py")):
+        return DEFERREDS
+    if file.startswith("<attrs generated"):
+        # Its last word is that of the class.
+        file = file.partition("queuey.")[2].rpartition(".")[0].replace(".", "/") + ".py"
+    elif "/queuey/" in file:
+        file = file.rpartition("/queuey/")[2]
+    else:
+        return OTHER
+    return next((told for told, beginnings in PARTS if file.startswith(beginnings)), OTHER)
+
+
+def show(what: str, calls: Calls) -> None:
+    """Print how many calls there are, by part."""
+    print(f"{what}: {calls.all:.1f} calls of functions")
+    for name, number in sorted(calls.parts.items(), key=lambda item: -item[1]):
+        print(f"    {number:6.1f}  {name}", flush=True)
+
+
+def main(rounds: int) -> None:
+    """Count and print."""
+    with tempfile.TemporaryDirectory(prefix="queuey-bench-") as folder:
+        daemon = Daemon(Path(folder))
+        for api, asked in POSTS.items():
+            show(f"POST of one message through {api}", counted(daemon, rounds, asked))
+        for api, asked in PAGES.items():
+            show(f"page of 100 messages through {api}", counted(daemon, rounds, asked))
+        daemon.close()
+
+
+if __name__ == "__main__":
+    run(main, rounds=Number(20))

@@ -1,0 +1,85 @@
+"""How many functions a request calls: a layer that somebody adds to the way of every request shows here.
+
+These are counts, and the same on every machine; the bounds leave room for what a change may need, and not for a habit.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from bench.calls import PAGES, POSTS, Calls, Daemon, counted, part
+from queuey.http import writing
+from queuey.http.request import Request
+from queuey.model.message import Address
+
+
+class CallsTests(SynchronousTestCase):
+    """A daemon in this process answers requests like those of ``bench.calls``."""
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory(prefix="queuey-test-")
+        self.addCleanup(folder.cleanup)
+        self.daemon = Daemon(Path(folder.name))
+        self.addCleanup(self.daemon.close)
+
+    def check(self, calls: Calls, most: int, answer: int) -> None:
+        """No more than so many calls, of which the answer and its line in the log have so many."""
+        self.assertLessEqual(calls.all, most, calls.parts)
+        self.assertLessEqual(calls.parts["the answer"], answer, calls.parts)
+        self.assertLessEqual(calls.parts["the log"], 10, calls.parts)
+        # Were nothing counted, anything would be little.
+        self.assertGreater(calls.all, 50)
+
+    def test_posts(self) -> None:
+        for api, most, answer in (("v1", 350, 40), ("v2", 385, 48)):
+            self.check(counted(self.daemon, 3, POSTS[api]), most, answer)
+
+    def test_pages(self) -> None:
+        """A full page that was asked for before."""
+        self.check(counted(self.daemon, 3, PAGES["v1"]), 360, 40)
+
+    def test_counts_do_not_depend_on_how_often(self) -> None:
+        """What is counted is calls for each request."""
+        few, many = (counted(self.daemon, rounds, POSTS["v1"]).all for rounds in (2, 6))
+        self.assertAlmostEqual(few, many, delta=3)
+
+    def test_a_layer_more(self) -> None:
+        """One call more for each request is one call more."""
+        before = counted(self.daemon, 2, POSTS["v1"])
+        stored = writing.stored
+
+        def layer(request: Request, addresses: Sequence[Address]) -> None:
+            stored(request, addresses)
+
+        self.patch(writing, "stored", layer)
+        after = counted(self.daemon, 2, POSTS["v1"])
+        self.assertAlmostEqual(after.all, before.all + 1, delta=0.5)
+
+    def test_requests_that_are_not_answered(self) -> None:
+        """They are no figure."""
+        asked = POSTS["v1"].replace(b"/bench/q", b"/bench/nope")
+        self.assertRaises(RuntimeError, counted, self.daemon, 2, asked)
+
+
+class PartsTests(SynchronousTestCase):
+    """To which part a function belongs."""
+
+    def test_parts(self) -> None:
+        for file, told in (
+            ("/x/queuey/http/channel.py", "the door"),
+            ("/x/queuey/http/request.py", "the answer"),
+            ("/x/queuey/http/v2/answers.py", "the answer"),
+            ("/x/queuey/http/v1.py", "who asks, and for what"),
+            ("/x/queuey/logs/styles.py", "the log"),
+            ("/x/queuey/deferreds.py", "Deferreds and coroutines"),
+            ("/x/twisted/internet/defer.py", "Deferreds and coroutines"),
+            ("/x/queuey/storage/timed.py", "the store"),
+            ("<attrs generated methods queuey.http.limits.AccessLine>", "the answer"),
+            ("<attrs generated methods queuey.model.message.Draft>", "the core"),
+            ("/x/twisted/internet/task.py", "Twisted and Python"),
+        ):
+            self.assertEqual(part(file, "f"), told, file)
