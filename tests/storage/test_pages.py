@@ -20,10 +20,10 @@ from queuey.model.message import ANYWAY, Address, Content, Message, NewMessage
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import HIGHEST, LOWEST, SECOND, MessageId, Ticks, successor
-from queuey.model.window import Window, WindowSlice
+from queuey.model.window import OLDEST, Merge, MergeSlice, Position, Window, WindowSlice
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
-from queuey.storage.pages import CONTENT, MESSAGE, PAGE, Pages, Told, is_full
+from queuey.storage.pages import CONTENT, MESSAGE, PAGE, Pages, Range, Told, expiry, is_full
 from tests.contracts.machine import LONG
 from tests.contracts.reading import TERMS, TTL, bodies, foreign_id, new
 from tests.contracts.subject import START, Wall
@@ -145,6 +145,23 @@ class PagesTests(SynchronousTestCase):
         ):
             self.assertEqual(is_full(window, slice), expected, window)
 
+    def test_only_ascending_pages_of_one_log_after_which_there_is_more(self) -> None:
+        messages = page(7).messages
+
+        def merged(over: bool, some: tuple[Message, ...] = messages) -> MergeSlice:
+            return MergeSlice(some, Position(LOWEST, 1), over, HIGHEST, LOWEST, Ticks(6))
+
+        for range, slice, expected in (
+            (Merge((1,), limit=1), merged(over=False), 6),
+            (Merge((1,), limit=1), merged(over=True), None),
+            (Merge((1,), limit=1), merged(False, ()), None),
+            (Merge((1,), limit=1, descending=True), merged(over=False), None),
+            (Merge((1,), limit=1, fresh=True), merged(over=False), None),
+            (one(0), page(5), 5),
+            (one(0), page(), None),
+        ):
+            self.assertEqual(expiry(range, slice), expected, range)
+
 
 class ToldTests(SynchronousTestCase):
     """The clock that knows the latest time it has told."""
@@ -178,6 +195,10 @@ class Split:
     def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         self.scans += 1
         return self.call(self.inner.scan, (queue, window, ack))
+
+    def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
+        self.scans += 1
+        return self.call(self.inner.merge, (queue, merge, ack))
 
     def call(self, method: Callable[..., Deferred[T]], arguments: Sequence[object]) -> Deferred[T]:
         answer: Deferred[T] = Deferred()
@@ -250,6 +271,41 @@ class CachedStoreTests(SynchronousTestCase):
         self.assertEqual(self.asked([b"c", b"d"], lower=successor(self.ids[1]), limit=2), 1)
         self.assertIs(self.scan(limit=2), self.scan(limit=2))
         self.assertEqual(self.split.scans, 2)
+
+    def merged(self, expected: list[bytes], **options: Any) -> int:
+        """How often the store is asked for a page of one log that is read twice."""
+        before, asked = self.split.scans, Merge(**{"partitions": (1, 2), "kept": True, **options})
+        for _ in range(2):
+            slice = self.successResultOf(self.store.merge(self.queue, asked, Ack.ONE))
+            self.assertEqual(bodies(slice.messages), expected)
+        return self.split.scans - before
+
+    def test_a_page_of_one_log_is_asked_for_once_where_a_reader_is_glad_of_it(self) -> None:
+        self.assertEqual(self.merged([b"a", b"b"], limit=2), 1)
+        self.assertEqual(self.merged([b"a", b"b"], limit=2, kept=False), 2)
+        self.assertEqual(self.merged([b"a", b"b", b"c", b"d"], limit=4), 2)
+        self.assertEqual(self.merged([b"d", b"c"], limit=2, descending=True), 2)
+        self.append(b"e")
+        self.assertEqual(self.merged([b"a", b"b", b"c", b"d"], limit=4), 1)
+        self.successResultOf(self.store.remove(self.queue, [Address(1, self.ids[1])], Ack.ONE))
+        self.assertEqual(self.merged([b"a", b"c"], limit=2), 1)
+
+    def test_that_more_follows_lasts_as_long_as_what_follows(self) -> None:
+        self.append(b"e", ttl=5)
+        self.assertEqual(self.merged([b"a", b"b", b"c", b"d"], limit=4), 1)
+        self.house.wall.seconds += 5
+        slice = self.successResultOf(self.store.merge(self.queue, Merge((1, 2), limit=4, kept=True), Ack.ONE))
+        self.assertTrue(slice.over)
+
+    def test_nothing_that_has_expired_is_part_of_what_is_kept(self) -> None:
+        self.append(b"e", ttl=5)
+        self.append(b"f")
+        self.house.wall.seconds += 5
+        asked: dict[str, Any] = {"lower": Position(self.ids[3], 1), "limit": 1}
+        self.append(b"g")
+        self.assertEqual(self.merged([b"f"], **asked), 2)
+        self.house.advance(5)
+        self.assertEqual(self.merged([b"f"], **asked), 1)
 
     def test_what_may_become_more_is_not_kept(self) -> None:
         self.assertEqual(self.asked([b"a", b"b", b"c", b"d"], limit=5), 2)
@@ -337,6 +393,13 @@ LOWER = st.sampled_from([LOWEST, foreign_id(-6), foreign_id(0)])
 WINDOWS = st.builds(
     Window, st.sampled_from([(1,), (1,), (2, 1)]), LOWER, st.just(HIGHEST), st.just(False), st.integers(1, 5)
 )
+MERGES = st.builds(
+    Merge,
+    st.sampled_from([(1,), (1, 2)]),
+    st.sampled_from([OLDEST, Position(foreign_id(-6)), Position(foreign_id(0), 1)]),
+    limit=st.integers(1, 5),
+    kept=st.just(True),
+)
 PLACES = st.integers(0, 20)
 SELDOM = st.sampled_from([False] * 7 + [True])
 
@@ -350,6 +413,7 @@ class PagesMachine(RuleBasedStateMachine):
     """
 
     hits = 0
+    merged = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -357,7 +421,7 @@ class PagesMachine(RuleBasedStateMachine):
         self.split, self.store = self.house.split, self.house.store
         self.ids: list[MessageId] = [foreign_id(-3), foreign_id(-2), foreign_id(3)]
         self.queues = [self.make(name) for name in "ab"]
-        self.windows: list[tuple[Queue, Window]] = []
+        self.ranges: list[tuple[Queue, Range]] = []
         for queue in self.queues:
             some = [new(text, partition) for partition in (1, 2) for text in (b"x", b"y", b"z")]
             self.now(self.store.append(queue, some, TERMS).addCallback(self.ids.extend))
@@ -419,26 +483,35 @@ class PagesMachine(RuleBasedStateMachine):
     def advance(self, seconds: float) -> None:
         self.house.advance(seconds)
 
-    @rule(place=PLACES, window=WINDOWS)
-    def scan(self, place: int, window: Window) -> None:
-        queue = self.queues[place % 2]
-        self.windows.append((queue, window))
-        self.begin(self.store.scan(queue, window, Ack.ONE))
+    def read(self, store: Any, queue: Queue, range: Range) -> Deferred[Any]:
+        answer: Deferred[Any] = (store.merge if isinstance(range, Merge) else store.scan)(queue, range, Ack.ONE)
+        return answer
 
-    @rule(place=PLACES, window=WINDOWS)
-    def scan_at_rest(self, place: int, window: Window) -> None:
+    @rule(place=PLACES, range=WINDOWS | MERGES)
+    def scan(self, place: int, range: Range) -> None:
+        queue = self.queues[place % 2]
+        self.ranges.append((queue, range))
+        self.begin(self.read(self.store, queue, range))
+
+    @rule(place=PLACES, range=WINDOWS | MERGES)
+    def scan_at_rest(self, place: int, range: Range) -> None:
         """Let everything come to its end before and after."""
         self.split.finish()
-        self.scan(place, window)
+        self.scan(place, range)
         self.split.finish()
 
     @invariant()
     def kept_pages_are_as_the_store_has_them(self) -> None:
-        for queue, window in self.windows[-9:]:
-            answer = self.store.scan(queue, window, Ack.ONE)
+        for queue, range in self.ranges[-9:]:
+            answer = self.read(self.store, queue, range)
             if answer.called:
+                kept, asked = self.now(answer), self.now(self.read(self.split.inner, queue, range))
+                if isinstance(kept, MergeSlice):
+                    type(self).merged += 1
+                    assert kept.stable <= asked.stable
+                    kept = attrs.evolve(kept, stable=asked.stable)
                 type(self).hits += 1
-                assert self.now(answer) == self.now(self.split.inner.scan(queue, window, Ack.ONE))
+                assert kept == asked
             else:
                 self.split.undone.pop()
                 answer.cancel()
@@ -478,3 +551,4 @@ class RandomTests(SynchronousTestCase):
             ),
         )
         self.assertGreater(Machine.hits, 1000)
+        self.assertGreater(Machine.merged, 300)

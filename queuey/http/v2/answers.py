@@ -25,11 +25,14 @@ Piece = tuple[str, Sequence[Message]]
 
 JSON: Final[Field] = (b"Content-Type", b"application/json")
 NO_STORE: Final[Field] = (b"Cache-Control", b"no-store")
+ASK_AGAIN: Final[Field] = (b"Cache-Control", b"private, no-cache")
+"""Of what a client may keep that asks each time whether it still is so: anything can be deleted, or expire."""
+
 HEAD: Final = (JSON, NO_STORE)
 """The fields of every answer in JSON."""
 _HEAD_AGAIN: Final = (*HEAD, (b"Idempotency-Replayed", b"true"))
 
-_WHOLE: Final = 256 * 1024
+WHOLE: Final = 256 * 1024
 """Bytes of messages up to which an answer is written at once, and by which a larger one is cut into pieces."""
 
 _PLAIN_HEADERS: Final = "!#$&'()*+,-./:;<=>?@[]^_`{|}~"
@@ -210,12 +213,20 @@ def size_of(messages: Iterable[Message]) -> int:
     return sum([message.content.size for message in messages])
 
 
+def etag(tag: str) -> Field:
+    """The field that has an entity tag.
+
+    :param tag: without the quotes.
+    """
+    return b"ETag", b'"%b"' % tag.encode("ascii")
+
+
 def portions(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
     """Messages in portions that end with the message which brings them to a size."""
     start = size = 0
     for place, message in enumerate(messages, 1):
         size += message.content.size
-        if size >= _WHOLE:
+        if size >= WHOLE:
             yield messages[start:place]
             start, size = place, 0
     if start < len(messages):
@@ -227,7 +238,7 @@ async def answer_in_pieces(request: Request, fields: Sequence[Field], pieces: It
 
     :param size: bytes of the messages in them.
     """
-    if size <= _WHOLE:
+    if size <= WHOLE:
         texts, messages = zip(*pieces, strict=True)
         request.answer(200, fields, "".join(texts).encode("ascii"))
         for some in messages:

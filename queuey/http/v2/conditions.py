@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import attrs
 
 from queuey.errors import PreconditionFailed
+from queuey.http.problems import Problem
 from queuey.http.v2.parameters import Members, Tags, tags
 from queuey.http.wire import Request
 from queuey.model.timeid import Ticks, parse_time, to_rfc3339
@@ -67,6 +68,20 @@ def conditions(request: Request, kind: str) -> Conditions:
     :raise Problem: where they are not such.
     """
     return Conditions(kind, tags(request, b"if-match"), tags(request, b"if-none-match"))
+
+
+def is_known(request: Request, kind: str, tag: str | None) -> bool:
+    """Whether the client of a GET has what it asks for, as it is (RFC 9110, section 13.2.2).
+
+    :param kind: what it asks for, in a word.
+    :param tag: its entity tag, without the quotes, if it has one.
+    :raise Problem: where it asks for another one, or the fields are malformed.
+    """
+    match, none_match = tags(request, b"if-match"), tags(request, b"if-none-match")
+    if match is not None and not match.any and tag not in match.strong:
+        has = "no ETag" if tag is None else f'the ETag "{tag}"'
+        raise Problem("precondition-failed", f"The {kind} has {has}, which If-Match does not name.")
+    return none_match is not None and (none_match.any or tag in none_match.strong | none_match.weak)
 
 
 def check_read_only(given: Mapping[str, Any], kind: str, name: str, made: Made | None) -> None:

@@ -10,10 +10,11 @@ import attrs
 from queuey.core.messages import MessageExchange
 from queuey.http.authorized import AdmittedToQueue, Route, permit
 from queuey.http.parameters import shown
-from queuey.http.v2 import appends, pages, repeats
+from queuey.http.v2 import appends, pages, rendered, repeats
 from queuey.http.v2.answers import answer_stored, stored_json
 from queuey.http.v2.parameters import Query
 from queuey.http.v2.queues import QUEUE
+from queuey.http.v2.rendered import RenderedPages
 from queuey.http.v2.stream import V2Stream, is_stream
 from queuey.http.wire import Request
 from queuey.model.access import Operation
@@ -37,6 +38,7 @@ class V2Messages:
     stream: V2Stream
     durable: Callable[[], bool]
     now: Callable[[], float]
+    _rendered: RenderedPages = attrs.field(factory=RenderedPages, init=False)
 
     def routes(self) -> tuple[Route, ...]:
         """What there is."""
@@ -88,7 +90,7 @@ class V2Messages:
             queue, wanted = now, pages.wanted(request, now)
             slice = await self.exchange.page(queue, wanted.merge, 0)
         request.traced.received(slice.messages)
-        await pages.answer(request, pages.page(admitted, wanted, slice, began))
+        await rendered.answer(request, pages.page(admitted, wanted, slice, began), self._rendered)
 
     async def purge(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Delete what is before a place in the log."""

@@ -14,14 +14,10 @@ import attrs
 from queuey.errors import CursorMismatch, QueueReplaced
 from queuey.http.authorized import AdmittedToQueue
 from queuey.http.v2.answers import (
-    NO_STORE,
-    Field,
     Piece,
-    answer_in_pieces,
     messages_json,
     portions,
     reference,
-    size_of,
 )
 from queuey.http.v2.parameters import Query
 from queuey.http.wire import Request
@@ -33,7 +29,7 @@ from queuey.model.timeid import SECOND, Ticks, from_hex, lower_bound, successor,
 from queuey.model.window import NEWEST, OLDEST, Merge, MergeSlice, Position
 
 NDJSON: Final = "application/x-ndjson"
-_JSON: Final = "application/json"
+JSON: Final = "application/json"
 
 MAX_LIMIT: Final = 1000
 DEFAULT_LIMIT: Final = 100
@@ -105,7 +101,7 @@ def wanted(request: Request, queue: Queue) -> Wanted:
     start = asked if after is None else _start(after, asked)
     lower, upper = _bounds(start, NEWEST if until is None else Position(lower_bound(until)))
     read = partitions or tuple(range(1, queue.settings.partitions + 1))
-    merge = Merge(read, lower, upper, descending, limit, max_bytes, fresh=fresh)
+    merge = Merge(read, lower, upper, descending, limit, max_bytes, fresh=fresh, kept=True)
     return Wanted(merge, start, after is not None, wait / SECOND)
 
 
@@ -157,6 +153,17 @@ class Page:
         return not self.slice.over and not (self.wanted.merge.fresh and self.next == self.wanted.start.text())
 
     @property
+    def settled(self) -> bool:
+        """Whether it stays as it is until a message of it expires, or is put, deleted or purged."""
+        merge = self.wanted.merge
+        return not (self.slice.over or merge.descending or merge.fresh)
+
+    @property
+    def stable_until(self) -> Ticks:
+        """The time up to which the page is complete: that of a settled one ends with it, however late it is."""
+        return ticks_of(self.slice.position.id if self.settled else self.slice.stable)
+
+    @property
     def truncated(self) -> bool:
         """Whether something that the reader has not seen may be gone."""
         place, slice, merge = self.wanted.start.position, self.slice, self.wanted.merge
@@ -183,12 +190,26 @@ class Page:
         found = {
             "next": self.next,
             "more": self.more,
-            "stable_until": to_rfc3339(ticks_of(self.slice.stable)),
+            "stable_until": to_rfc3339(self.stable_until),
             "resume": "truncated" if self.truncated else "exact",
         }
         if self.truncated:
             found["first"] = self._first()
         return json.dumps(found, separators=(",", ":"))[1:-1]
+
+    def document(self) -> Iterator[Piece]:
+        """The page as one object."""
+        separator = '{"messages":['
+        for some in portions(self.slice.messages):
+            yield separator + ",".join(messages_json(some)), some
+            separator = ","
+        yield f"{'' if self.slice.messages else separator}],{self.members()}}}", ()
+
+    def lines(self) -> Iterator[Piece]:
+        """The page as lines: the messages, and in the end what else there is."""
+        for some in portions(self.slice.messages):
+            yield "".join([f"{message}\n" for message in messages_json(some)]), some
+        yield f"{{{self.members()}}}\n", ()
 
 
 def page(admitted: AdmittedToQueue, wanted: Wanted, slice: MergeSlice, now: Ticks) -> Page:
@@ -201,33 +222,7 @@ def page(admitted: AdmittedToQueue, wanted: Wanted, slice: MergeSlice, now: Tick
     return Page(wanted, slice, kept if kept > admitted.queue.created else Ticks(0))
 
 
-async def answer(request: Request, page: Page) -> None:
-    """Write the answer to a read, in pieces where it is large, which leave as fast as the client takes them."""
-    lines = _prefers_lines(request)
-    fields: list[Field] = [(b"Content-Type", (NDJSON if lines else _JSON).encode("ascii")), NO_STORE]
-    if page.more:
-        fields.append((b"Link", _link(request, page.next)))
-    pieces = _lines(page) if lines else _document(page)
-    await answer_in_pieces(request, fields, pieces, size_of(page.slice.messages))
-
-
-def _document(page: Page) -> Iterator[Piece]:
-    """A page as one object."""
-    separator = '{"messages":['
-    for some in portions(page.slice.messages):
-        yield separator + ",".join(messages_json(some)), some
-        separator = ","
-    yield f"{'' if page.slice.messages else separator}],{page.members()}}}", ()
-
-
-def _lines(page: Page) -> Iterator[Piece]:
-    """A page as lines: the messages, and in the end what else there is."""
-    for some in portions(page.slice.messages):
-        yield "".join([f"{message}\n" for message in messages_json(some)]), some
-    yield f"{{{page.members()}}}\n", ()
-
-
-def _link(request: Request, next: str) -> bytes:
+def link(request: Request, next: str) -> bytes:
     """The link to the next page: the same read, after this one, signed as this one was."""
     parts = [part for part in request.line.query.split(b"&") if _name(part) not in (b"", b"after", b"since")]
     signed = [request.signed] if request.signed else []
@@ -239,13 +234,13 @@ def _name(part: bytes) -> bytes:
     return unquote_to_bytes(part.partition(b"=")[0])
 
 
-def _prefers_lines(request: Request) -> bool:
+def prefers_lines(request: Request) -> bool:
     """Whether the client asks for lines, and not rather for one document."""
     accepted = request.fields.get(b"accept")
     if accepted is None or b"ndjson" not in accepted[0].lower() + b",".join(accepted[1:]).lower():
         return False
     qualities = dict(_qualities(b",".join(accepted).decode("latin-1")))
-    return 0 < qualities.get(NDJSON, 0) >= qualities.get(_JSON, 0)
+    return 0 < qualities.get(NDJSON, 0) >= qualities.get(JSON, 0)
 
 
 def _qualities(accept: str) -> Iterator[tuple[str, float]]:

@@ -13,8 +13,9 @@ from queuey.http.authorized import AdmittedToQueue, Route
 from queuey.http.parameters import shown
 from queuey.http.problems import Problem
 from queuey.http.v2 import ranges
-from queuey.http.v2.answers import Field, content_type_of, headers_field, id_text, reference
+from queuey.http.v2.answers import ASK_AGAIN, Field, content_type_of, etag, headers_field, id_text, reference
 from queuey.http.v2.appends import headers_of, type_of
+from queuey.http.v2.conditions import is_known
 from queuey.http.v2.messages import MESSAGES
 from queuey.http.v2.pages import address_of
 from queuey.http.v2.parameters import Query, bad_field, tags
@@ -33,8 +34,6 @@ _STRANGERS: Final[tuple[Field, ...]] = (
     (b"Content-Security-Policy", b"default-src 'none'; sandbox"),
 )
 """Keeps browsers from running what a stranger has sent as if it were ours."""
-
-_CACHE: Final[Field] = (b"Cache-Control", b"private, no-cache")
 
 
 @attrs.frozen
@@ -62,8 +61,8 @@ class V2Single:
         message = await self._find(admitted.queue, _address(admitted.queue, id))
         request.traced.received((message,), single=True)
         tag, body = tag_of(message), message.content.body
-        known: tuple[Field, ...] = ((b"ETag", f'"{tag}"'.encode("ascii")), _CACHE)
-        if _is_known(request, tag):
+        known: tuple[Field, ...] = (etag(tag), ASK_AGAIN)
+        if is_known(request, "message", tag):
             request.answer(304, known, b"")
             return
         fields = (*known, *_fields(message), *_STRANGERS)
@@ -144,17 +143,6 @@ def _own_address(queue: Queue, id: str) -> Address:
     else:
         return address
     raise Problem("invalid-parameters", f"id: {detail}", errors=({"parameter": "id", "detail": detail},))
-
-
-def _is_known(request: Request, tag: str) -> bool:
-    """Whether the client has the message as it is.
-
-    :raise Problem: where it asks for another one.
-    """
-    match, none_match = tags(request, b"if-match"), tags(request, b"if-none-match")
-    if match is not None and not match.any and tag not in match.strong:
-        raise Problem("precondition-failed", f'The message has the ETag "{tag}", which If-Match does not name.')
-    return none_match is not None and (none_match.any or tag in none_match.strong | none_match.weak)
 
 
 def _condition(request: Request) -> Condition:

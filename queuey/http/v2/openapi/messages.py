@@ -130,8 +130,12 @@ def _read() -> Object:
         "messages",
         "Read a page of messages",
         "The partitions are merged into one order, by time. Ask with `after` set to `next` for what follows: nothing "
-        "is passed over, and nothing comes twice. Nobody needs credentials for a public queue.",
+        "is passed over, and nothing comes twice. An ascending page after which there is more stays as it is until a "
+        "message of it is put, deleted, purged, or expires: it has an `ETag`, unless it is large or `fresh`. Nobody "
+        "needs credentials for a public queue.",
         parameters=(
+            parameter("If-Match"),
+            parameter("If-None-Match"),
             query("after", "Where to go on: a cursor, or an id, itself excluded.", {"type": "string", "minLength": 1}),
             query("since", "Where to begin, itself included; not beside `after`.", time_text("A time."), TIME),
             query("until", "Where to end, itself excluded.", time_text("A time."), TIME),
@@ -156,9 +160,15 @@ def _read() -> Object:
             query("fresh", "Whether to show what is not stable yet.", {"type": "boolean", "default": False}),
         ),
         answers={
-            "200": answer("A page.", {JSON: media(schema("Page"), _PAGE), LINES: media(_lines("PageLine"))}, ["Link"])
+            "200": answer(
+                "A page.",
+                {JSON: media(schema("Page"), _PAGE), LINES: media(_lines("PageLine"))},
+                ["Link"],
+                {"ETag": "If the page is settled: another one whenever a byte of it is."},
+            ),
+            "304": answer("It is as it was.", perhaps={"ETag": "If the page is settled: the one that was asked with."}),
         },
-        codes=(*ON_QUEUE, "invalid-cursor", "cursor-mismatch", "queue-replaced"),
+        codes=(*ON_QUEUE, "invalid-cursor", "cursor-mismatch", "queue-replaced", "precondition-failed"),
         anonymous=True,
     )
 

@@ -116,7 +116,7 @@ def headers() -> Object:
     """All header fields of answers."""
     return {
         "X-Request-Id": _field("The id of the request, which the log has too; a sane one of the client's is kept."),
-        "Cache-Control": _field("`no-store`, but for single messages.", examples=["no-store"]),
+        "Cache-Control": _field("`no-store`, but for single messages and settled pages.", examples=["no-store"]),
         "RateLimit": _optional("What is left of the rates of the application, and of the queue, where they have some."),
         "RateLimit-Policy": _optional("These rates: what may be done at once, and how soon that comes back."),
         "ETag": _field("Another one after each change.", examples=['"7"']),

@@ -1,0 +1,92 @@
+"""The answer to a read: a page as bytes, which are kept for those that last, since to render them takes longest.
+
+A settled page has an entity tag, by which a client that has it already is told so without being sent it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from weakref import WeakKeyDictionary
+
+import attrs
+
+from queuey.http.v2.answers import ASK_AGAIN, NO_STORE, WHOLE, Piece, answer_in_pieces, etag, size_of
+from queuey.http.v2.conditions import is_known
+from queuey.http.v2.pages import JSON, NDJSON, Page, link, prefers_lines
+from queuey.http.wire import Request
+from queuey.model.cursor import Cursor
+from queuey.model.window import Lasting
+
+_View = tuple[Cursor, bool, bool]
+"""What the bytes of a page depend on besides its slice: the reader's cursor, whether it is truncated, and lines."""
+
+
+@attrs.frozen
+class Rendered:
+    """A page that is sent at once.
+
+    :ivar tag: its entity tag, without the quotes: another one for other bytes.
+    :ivar next: the cursor to go on from.
+    :ivar count: how many messages are in it.
+    :ivar size: bytes of their bodies.
+    """
+
+    body: bytes = attrs.field(repr=False)
+    tag: str
+    next: str
+    count: int
+    size: int
+
+
+class RenderedPages:
+    """Settled pages, each rendered once for those who follow each other; whoever keeps the slices bounds both."""
+
+    def __init__(self) -> None:
+        self._kept: WeakKeyDictionary[Lasting, tuple[_View, Rendered]] = WeakKeyDictionary()
+
+    def of(self, page: Page, *, lines: bool) -> Rendered | None:
+        """A page, if it is settled, and not so large that it is sent in pieces.
+
+        :param lines: whether it is asked for as lines.
+        """
+        if not page.settled:
+            return None
+        view, lasting = (page.wanted.start, page.truncated, lines), page.slice.lasting
+        kept = self._kept.get(lasting) if lasting else None
+        if kept is not None and kept[0] == view:
+            return kept[1]
+        if size_of(page.slice.messages) > WHOLE:
+            return None
+        rendered = _rendered(page, page.lines() if lines else page.document())
+        if lasting is not None:
+            self._kept[lasting] = view, rendered
+        return rendered
+
+
+async def answer(request: Request, page: Page, pages: RenderedPages) -> None:
+    """Write the answer to a read, in pieces where it is large, which leave as fast as the client takes them.
+
+    :param pages: where what is rendered may be kept.
+    """
+    lines = prefers_lines(request)
+    rendered = pages.of(page, lines=lines)
+    tag, cached = (None, [NO_STORE]) if rendered is None else (rendered.tag, [etag(rendered.tag), ASK_AGAIN])
+    if is_known(request, "page", tag):
+        request.answer(304, cached, b"")
+        return
+    fields = [(b"Content-Type", (NDJSON if lines else JSON).encode("ascii")), *cached]
+    if rendered is not None:
+        fields.append((b"Link", link(request, rendered.next)))
+        request.answer(200, fields, rendered.body)
+        request.count_messages(rendered.count, rendered.size)
+        return
+    if page.more:
+        fields.append((b"Link", link(request, page.next)))
+    await answer_in_pieces(request, fields, page.lines() if lines else page.document(), size_of(page.slice.messages))
+
+
+def _rendered(page: Page, pieces: Iterable[Piece]) -> Rendered:
+    body, messages = "".join([text for text, _ in pieces]).encode("ascii"), page.slice.messages
+    tag = hashlib.blake2b(body, digest_size=16).hexdigest()
+    return Rendered(body, tag, page.next, len(messages), sum([len(message.content.body) for message in messages]))
