@@ -54,9 +54,11 @@ def read_head(data: bytes, limit: int) -> tuple[Head, int] | None:
         persistent = _PERSISTENT.get(whole[len(begin) : len(begin) + 3])
         if persistent is None or not whole.startswith(begin):
             return None
-        # Each line is one field, and CR ends it: whatever else ends a line, or goes on with one, is not for here.
+        # Each line is one field, and ends with CR LF: what does otherwise, or goes on with the next one, is not for here.
         lines = whole.count(b"\r") - 2
-        if lines > MAX_FIELDS or (lines != len(fields) and lines != sum(map(len, fields.values()))):
+        if lines > MAX_FIELDS or lines != whole.count(b"\n") - 2:
+            return None
+        if lines != len(fields) and lines != sum(map(len, fields.values())):
             return None
         return Head(take_target(method, target, persistent), fields), size
     except (HttpParserError, HttpParserUpgrade, Refused):
