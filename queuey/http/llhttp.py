@@ -54,7 +54,7 @@ def read_head(data: bytes, limit: int) -> tuple[Head, int] | None:
         persistent = _PERSISTENT.get(whole[len(begin) : len(begin) + 3])
         if persistent is None or not whole.startswith(begin):
             return None
-        # Each line is one field, and ends with CR LF: what does otherwise, or goes on with the next one, is not for here.
+        # Each line is one field, and ends with CR LF: whatever does otherwise, or is folded, is not for here.
         lines = whole.count(b"\r") - 2
         if lines > MAX_FIELDS or lines != whole.count(b"\n") - 2:
             return None

@@ -27,7 +27,8 @@ from twisted.trial.unittest import TestCase
 
 from queuey.deferreds import deferred
 from queuey.http.limits import AccessLine
-from queuey.http.wire import ClientGone, Request, Site
+from queuey.http.wire import CHANNELS, ClientGone, Request, Site
+from tests.http.corpus import CASES, Outcome
 from tests.http.wire_support import LIMITS, Handler, Response, answer_ok, encode_request, keep_waiting, parse_responses
 
 reactor: Any = _reactor
@@ -55,27 +56,38 @@ class LiveCase(TestCase):
     def setUp(self) -> None:
         self.handler = Handler(answer_ok)
         self.lines: list[AccessLine] = []
+        self.addCleanup(self.end_calls)
+        self.site, self.address = self.serve("llhttp", reactor.seconds)
+
+    def serve(self, channel: str, now: Callable[[], float]) -> tuple[Site, tuple[str, int]]:
+        """Serve on a port with one of the channels.
+
+        :param now: the time in the answers.
+        """
         numbers = count(1)
-        self.site = Site(
+        site = Site(
             self.handler,
             attrs.evolve(LIMITS, header_timeout=1, idle_timeout=1, request_timeout=2),
             reactor=reactor,
-            now=reactor.seconds,
+            now=now,
             new_id=lambda: f"id-{next(numbers)}",
             forwarded=(),
             access=self.lines.append,
             streams=lambda request: request.path == b"/stream",
+            whole=CHANNELS[channel],
         )
-        self.port = reactor.listenTCP(0, self.site, interface="127.0.0.1")
-        self.address = ("127.0.0.1", self.port.getHost().port)
-        self.addCleanup(self.stop)
+        port = reactor.listenTCP(0, site, interface="127.0.0.1")
+        self.addCleanup(self.stop, port, site)
+        return site, ("127.0.0.1", port.getHost().port)
 
     @deferred
-    async def stop(self) -> None:
-        await self.port.stopListening()
-        drained = self.site.drain()
-        self.site.abort()
+    async def stop(self, port: Any, site: Site) -> None:
+        await port.stopListening()
+        drained = site.drain()
+        site.abort()
         await drained
+
+    def end_calls(self) -> None:
         for call in reactor.getDelayedCalls():
             call.cancel()
 
@@ -253,6 +265,49 @@ class SocketTests(LiveCase):
             responses = await answer
             self.assertEqual([(200, True, 1_000_002)], [(r.status, r.closes, len(r.body)) for r in responses])
         await drained
+
+
+class BothChannelsTests(LiveCase):
+    @deferred
+    async def test_same_bytes(self) -> None:
+        """A sample of all kinds of streams, whole and cut, and each with one more request that ends the connection."""
+        now = 1_000_000_000.0
+        (one, llhttp), (other, python) = (self.serve(channel, lambda: now) for channel in ("llhttp", "python"))
+        one.limits = other.limits = LIMITS
+        end = encode_request("GET", "/", {"Connection": "close"})
+        post = encode_request("POST", "/", body=b"hello")
+        samples = [case.data for case in CASES if case.outcome is not Outcome.WAITING][::9]
+        samples += [
+            post * 3,
+            post + b"hello\r\n",
+            post.replace(b"POST", b"HELLO") * 2,
+            encode_request("PUT", "/stream"),
+        ]
+
+        def talked(address: tuple[str, int], pieces: list[bytes]) -> bytes:
+            received = b""
+            with socket.create_connection(address, timeout=PATIENCE) as connection:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                # What was sent behind the end of a connection has it reset, behind all that there was to read.
+                with contextlib.suppress(ConnectionError):
+                    for piece in pieces:
+                        connection.sendall(piece)
+                with contextlib.suppress(ConnectionError):
+                    while data := connection.recv(65536):
+                        received += data
+            return received
+
+        def work() -> list[tuple[bytes, bytes, bytes]]:
+            found = []
+            for data in samples:
+                for pieces in ([data + end], [data, end], [data[:40], data[40:], data, end]):
+                    found.append((data, talked(llhttp, pieces), talked(python, pieces)))
+            return found
+
+        found = await deferToThread(work)
+        self.assertEqual([], [each for each in found if each[1] != each[2]])
+        self.assertGreater(sum(b"HTTP/1.1 200" in answer for _, answer, _ in found), len(samples) // 2)
+        self.assertGreater(sum(b"HTTP/1.1 400" in answer for _, answer, _ in found), len(samples) // 2)
 
 
 class OtherTransportTests(LiveCase):
