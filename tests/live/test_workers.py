@@ -87,6 +87,17 @@ def over(
     return answer.status, json.loads(text) if text else None
 
 
+def page_over(connection: http.client.HTTPConnection, path: str, known: str) -> tuple[int, str | None, bytes]:
+    """The status, the entity tag and the body of a page.
+
+    :param known: the tag that the client has already, or nothing.
+    """
+    fields = {"If-None-Match": known} if known else {}
+    connection.request("GET", path, None, {**HEADERS, **fields})
+    answer = connection.getresponse()
+    return answer.status, answer.getheader("ETag"), answer.read()
+
+
 def runs(pid: int) -> bool:
     """Whether a process runs, and is not only remembered."""
     try:
@@ -101,6 +112,7 @@ class TogetherTests(WorkersCase):
     def test_one_daemon(self) -> None:
         self.connections_are_spread()
         self.what_one_changes_the_others_see()
+        self.settled_pages_are_the_same_everywhere()
         self.a_reader_waits_at_another_worker()
         self.groups_are_shared()
         self.counts_add_up()
@@ -144,6 +156,22 @@ class TogetherTests(WorkersCase):
             self.assertEqual([each["body"] for each in page["messages"]], [str(number)])
         self.assertEqual(over(self.opened[1], "DELETE", path)[0], 204)
         self.assertEqual({over(connection, "GET", path)[0] for connection in self.opened}, {404})
+
+    def settled_pages_are_the_same_everywhere(self) -> None:
+        """A page has one entity tag, whichever worker is asked; who has it is told 304 until somebody changes it."""
+        make_queue(self.port, "settled")
+        path = "/v2/queuey/queues/settled/messages"
+        ids = [over(self.opened[0], "POST", path, b"%d" % number)[1]["messages"][0]["id"] for number in range(3)]
+        for number in range(3):
+            whole = {page_over(connection, f"{path}?limit=2", "") for connection in self.opened}
+            ((status, tag, body),) = whole
+            self.assertEqual((status, len(json.loads(body)["messages"])), (200, 2))
+            known = {page_over(connection, f"{path}?limit=2", tag or "") for connection in self.opened}
+            self.assertEqual(known, {(304, tag, b"")})
+            one, other = self.opened[number], self.opened[-1 - number]
+            text = {"Content-Type": "text/plain"}
+            self.assertEqual(over(one, "PUT", f"{path}/{ids[0]}", b"new", **text)[0], 204)
+            self.assertEqual(page_over(other, f"{path}?limit=2", tag or "")[0], 200)
 
     def a_reader_waits_at_another_worker(self) -> None:
         """Whoever waits is told of what comes through any worker, long before the time is over."""

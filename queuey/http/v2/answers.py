@@ -32,7 +32,7 @@ HEAD: Final = (JSON, NO_STORE)
 """The fields of every answer in JSON."""
 _HEAD_AGAIN: Final = (*HEAD, (b"Idempotency-Replayed", b"true"))
 
-WHOLE: Final = 256 * 1024
+_WHOLE: Final = 256 * 1024
 """Bytes of messages up to which an answer is written at once, and by which a larger one is cut into pieces."""
 
 _PLAIN_HEADERS: Final = "!#$&'()*+,-./:;<=>?@[]^_`{|}~"
@@ -221,12 +221,17 @@ def etag(tag: str) -> Field:
     return b"ETag", b'"%b"' % tag.encode("ascii")
 
 
+def fits_at_once(messages: Iterable[Message]) -> bool:
+    """Whether an answer with these messages is written at once."""
+    return size_of(messages) <= _WHOLE
+
+
 def portions(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
     """Messages in portions that end with the message which brings them to a size."""
     start = size = 0
     for place, message in enumerate(messages, 1):
         size += message.content.size
-        if size >= WHOLE:
+        if size >= _WHOLE:
             yield messages[start:place]
             start, size = place, 0
     if start < len(messages):
@@ -238,7 +243,7 @@ async def answer_in_pieces(request: Request, fields: Sequence[Field], pieces: It
 
     :param size: bytes of the messages in them.
     """
-    if size <= WHOLE:
+    if size <= _WHOLE:
         texts, messages = zip(*pieces, strict=True)
         request.answer(200, fields, "".join(texts).encode("ascii"))
         for some in messages:

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
-from queuey.http.v2.answers import ASK_AGAIN, NO_STORE, WHOLE, Piece, answer_in_pieces, etag, size_of
+from queuey.http.v2.answers import ASK_AGAIN, NO_STORE, Piece, answer_in_pieces, etag, fits_at_once, size_of
 from queuey.http.v2.conditions import is_known
 from queuey.http.v2.pages import JSON, NDJSON, Page, link, prefers_lines
 from queuey.http.wire import Request
@@ -56,7 +56,7 @@ class RenderedPages:
         kept = self._kept.get(lasting) if lasting else None
         if kept is not None and kept[0] == view:
             return kept[1]
-        if size_of(page.slice.messages) > WHOLE:
+        if not fits_at_once(page.slice.messages):
             return None
         rendered = _rendered(page, page.lines() if lines else page.document())
         if lasting is not None:
