@@ -20,7 +20,6 @@ class _Batch(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     messages: list[_Message]
 
 
-_NAME: Final = b'"body"'
 _STARTS: Final = (b'{"body":"', b'{"body": "')
 """How a line begins that a program writes, by the two habits there are."""
 
@@ -37,7 +36,8 @@ def batch_bodies(data: bytes) -> list[bytes] | None:
         found = _batch(data).messages
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return _encoded(found) if data.count(b'"messages"') == 1 and _each_once(data, len(found)) else None
+    # Quotes stand around the name of the list, and around the name and the text of each message.
+    return _encoded(found) if _quotes(data) == 2 + 4 * len(found) else None
 
 
 def line_bodies(lines: Sequence[bytes]) -> list[bytes] | None:
@@ -54,15 +54,17 @@ def line_bodies(lines: Sequence[bytes]) -> list[bytes] | None:
         found = _lines(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return _encoded(found) if len(found) == len(lines) and _each_once(data, len(found)) else None
+    return _encoded(found) if len(found) == len(lines) and _quotes(data) == 4 * len(found) else None
 
 
-def _each_once(data: bytes, count: int) -> bool:
-    """Whether so many messages surely have the name of their one member once each.
+def _quotes(data: bytes) -> int:
+    """How many quotes stand around names and texts of JSON, which are more where a name comes twice.
 
-    A letter of a name can be written in one other way only, which begins with a backslash and a u.
+    Those within a text follow a backslash. Where backslashes are texts themselves, -1: it would take a look at each.
     """
-    return data.count(_NAME) == count and b"\\u" not in data
+    if b"\\" not in data:
+        return data.count(b'"')
+    return -1 if b"\\\\" in data else data.count(b'"') - data.count(b'\\"')
 
 
 def _encoded(messages: Sequence[_Message]) -> list[bytes]:
