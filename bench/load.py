@@ -6,7 +6,7 @@ Run as a program of its own, so that it takes no time from the server's process:
 
 Where the request has ``{NUMBER}`` in it, each is sent with another random number from 0 to COUNT less one there, of
 seven digits; where it has ``{UNIQUE}``, with 32 hex digits that no other request has. SIGTERM lets the time be over. It
-prints one line of JSON: requests answered, the seconds that took, how many were no 2xx or were never answered,
+prints one line of JSON: requests answered, the seconds that took, how many were neither 2xx nor 304 or never answered,
 latencies in ms, and when it began, with how many answers came in each twentieth of a second since.
 """
 
@@ -33,6 +33,9 @@ UNIQUE: Final = b"{UNIQUE}"
 
 BUCKET: Final = 0.05
 """Seconds for which answers are counted together."""
+
+GOOD: Final = (b"HTTP/1.1 2", b"HTTP/1.1 304")
+"""How answers begin that are as they should be."""
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 _CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
@@ -89,7 +92,7 @@ class Connection(asyncio.Protocol):
         self._received += data
         while (end := answer_end(self._received)) is not None:
             now = time.perf_counter()
-            self._tally.answer(self._sent_at, now, self._received.startswith(b"HTTP/1.1 2"))
+            self._tally.answer(self._sent_at, now, self._received.startswith(GOOD))
             self._received = self._received[end:]
             self._waits = False
             if now >= self._tally.until:

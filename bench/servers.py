@@ -30,18 +30,24 @@ def free_port() -> int:
 
 @contextmanager
 def serving(
-    command: list[str], port: int, log: Path, limit: float = 20.0, environment: Mapping[str, str] | None = None
+    command: list[str],
+    port: int,
+    log: Path,
+    limit: float = 20.0,
+    environment: Mapping[str, str] | None = None,
+    folder: Path = ROOT,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the block ends, once it accepts connections.
 
     :param limit: seconds that it may take to start, and again to end; then all that it has started is killed.
     :param environment: its own, in place of ours.
+    :param folder: where it is started, whose modules it takes first.
     :raise RuntimeError: if it does not start within that time.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -164,14 +170,18 @@ def ask(port: int, method: str, path: str, body: bytes = b"", content_type: str 
         connection.close()
     if answer.status // 100 != 2:
         raise RuntimeError(f"{method} {path} was answered {answer.status}: {text[:300]!r}")
-    return Answer(text)
+    return Answer(text, answer.getheader("ETag") or "")
 
 
 @attrs.frozen
 class Answer:
-    """The body of an answer."""
+    """An answer.
+
+    :ivar tag: its entity tag, in its quotes; empty without one.
+    """
 
     body: bytes
+    tag: str = ""
 
     @property
     def json(self) -> Any:
