@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 P = ParamSpec("P")
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -107,6 +108,58 @@ def shield(inner: Deferred[T], done: Callable[[T], None] | None = None) -> Defer
 
     inner.addCallbacks(succeeded, failed)
     return outer
+
+
+class Shielded(Generic[T]):
+    """A write that has begun, for one who only wants to hear of its end: it goes on whether or not he still does.
+
+    ``shield`` does the same for one who needs a Deferred, which takes twice the time.
+    """
+
+    __slots__ = ("_done", "_failed", "_told")
+
+    def __init__(
+        self,
+        inner: Deferred[S],
+        done: Callable[[S], T],
+        told: Callable[[T], None],
+        failed: Callable[[Failure], None],
+    ) -> None:
+        """
+        :param inner: the Deferred of the write.
+        :param done: is called with what it fires with, whether or not anybody wants to hear of that then.
+        :param told: is called with what ``done`` has made of it.
+        :param failed: is called with what went wrong, be it in ``told``.
+        """
+        self._done: Callable[[Any], T] = done
+        self._told: Callable[[T], None] | None = told
+        self._failed = failed
+        inner.addCallbacks(self._succeed, self._fail)
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody still wants to hear of it."""
+        return self._told is not None
+
+    def cancel(self) -> None:
+        """Tell now that nobody waits, and nothing later."""
+        self._fail(Failure(CancelledError()))
+
+    def _succeed(self, value: Any) -> None:
+        told, self._told = self._told, None
+        try:
+            result = self._done(value)
+            if told is not None:
+                told(result)
+        except Exception:
+            if told is None:
+                raise
+            self._failed(Failure())
+
+    def _fail(self, failure: Failure) -> None:
+        told, self._told = self._told, None
+        if told is not None:
+            self._failed(failure)
 
 
 class Question(Generic[T]):

@@ -162,6 +162,13 @@ class IQueueStore(Interface):
         :return: may be cancelled; fails with ``Unavailable``.
         """
 
+    def at_hand(application: str, name: str) -> Queue | None:
+        """What ``describe`` would say of one name, where that is known without asking: the same object until something
+        of the queue was changed.
+
+        :return: ``None``: it has to be asked for.
+        """
+
 
 AHEAD: Final = Ticks(SECOND // 2)
 """How far ahead of a fresh id a client's own new id may be."""
@@ -388,6 +395,17 @@ class Credential:
     address: str = ""
 
 
+@attrs.frozen
+class Lasting:
+    """What a credential proves to an application for as long as that has the same policy, the same object.
+
+    :ivar again: is called whenever the credential is shown again, and is not looked at since this is known of it.
+    """
+
+    principals: frozenset[str]
+    again: Callable[[], None]
+
+
 class IAuthenticator(Interface):
     """Finds out who a caller is."""
 
@@ -396,6 +414,13 @@ class IAuthenticator(Interface):
 
         :return: fires with them; the empty set is "not mine". Fails with ``BadCredentials`` for "mine, and false",
             ``Unavailable`` where that cannot be found out now.
+        """
+
+    def lasting(credential: Credential) -> Lasting | None:
+        """What a credential proves, where that is known without asking, and is so until something of the application
+        that it was sent to, or of its keys, is changed.
+
+        :return: ``None``: it has to be authenticated each time. What expires always has to be.
         """
 
 
@@ -482,4 +507,10 @@ class IPolicies(Interface):
         was changed.
 
         :return: fails with ``NoSuchApplication``, or ``Unavailable``.
+        """
+
+    def at_hand(application: str) -> Policy | None:
+        """What ``policy_for`` would say, where that is known without asking.
+
+        :return: ``None``: it has to be asked for, or there is no such application.
         """

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
+from typing import Protocol
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from queuey.errors import BadCredentials
-from queuey.interfaces import Credential, IAuthenticator
+from queuey.interfaces import Credential, IAuthenticator, Lasting
 from queuey.model.application import digest_of
 
 SCHEME = "application"
+
+
+class Owners(Protocol):
+    """Knows whose a key is, by its SHA-256 digest."""
+
+    def owner(self, digest: bytes) -> Deferred[str | None]:
+        """Fires with the application that has the key, or ``None``; fails with ``Unavailable``."""
+
+    def known(self, digest: bytes) -> str | None:
+        """The same, where it is known without asking."""
+
+    def use(self, digest: bytes) -> None:
+        """Learn that the key was shown."""
 
 
 @implementer(IAuthenticator)
@@ -23,18 +36,24 @@ class ApplicationKeys:
 
     Only digests of keys are kept. What is looked up is the digest of the key that was sent, which whoever sends it
     cannot steer, so the time of the look-up tells nothing of any key.
-
-    :ivar owner: fires with the application that has the key of a SHA-256 digest, or ``None``; fails with
-        ``Unavailable``.
     """
 
-    owner: Callable[[bytes], Deferred[str | None]]
+    owners: Owners
 
     def authenticate(self, credential: Credential) -> Deferred[frozenset[str]]:
         """The application's principal; fails with ``BadCredentials`` for a key that nobody has, or ``Unavailable``."""
         if credential.scheme != SCHEME:
             return succeed(frozenset())
-        return self.owner(digest_of(credential.value)).addCallback(_principals)
+        return self.owners.owner(digest_of(credential.value)).addCallback(_principals)
+
+    def lasting(self, credential: Credential) -> Lasting | None:
+        """See IAuthenticator; of another application's key nothing lasts as long as the policy of this one."""
+        if credential.scheme != SCHEME:
+            return None
+        digest = digest_of(credential.value)
+        if self.owners.known(digest) != credential.application:
+            return None
+        return Lasting(_proven(credential.application), partial(self.owners.use, digest))
 
 
 def _principals(application: str | None) -> frozenset[str]:

@@ -16,7 +16,7 @@ from queuey.auth.proofs import Proof, Proofs
 from queuey.config import BrowserIDSettings
 from queuey.deferreds import deferred
 from queuey.errors import BadIdentity, IdentityUnavailable
-from queuey.interfaces import Credential, IAuthenticator, IWeb, NotHad
+from queuey.interfaces import Credential, IAuthenticator, IWeb, Lasting, NotHad
 from queuey.logs import EventLog
 from queuey.model.queue import is_principal
 
@@ -60,6 +60,10 @@ class BrowserID:
         if len(value) > MAX_ASSERTION or _ASSERTION.fullmatch(value) is None:
             return fail(_refused("is none"))
         return self._proofs.find(value, lambda: self._prove(credential)).addCallback(lambda proof: proof.principals)
+
+    def lasting(self, credential: Credential) -> Lasting | None:
+        """See IAuthenticator; whatever it proves expires."""
+        return None
 
     @deferred
     async def _prove(self, credential: Credential) -> Proof:

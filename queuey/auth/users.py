@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from queuey.config import IdentitySettings, IssuerSettings
-from queuey.interfaces import Accepted, Credential, IAuthenticator, IWeb
+from queuey.interfaces import Accepted, Credential, IAuthenticator, IWeb, Lasting
 from queuey.model.policy import Policy
 
 if TYPE_CHECKING:
@@ -36,6 +36,11 @@ class BySchemes:
         """What the credential proves; of a scheme that nobody takes it is nothing."""
         authenticator = self.schemes.get(credential.scheme)
         return succeed(_NOBODY) if authenticator is None else authenticator.authenticate(credential)
+
+    def lasting(self, credential: Credential) -> Lasting | None:
+        """See IAuthenticator."""
+        authenticator = self.schemes.get(credential.scheme)
+        return None if authenticator is None else authenticator.lasting(credential)
 
 
 class Users:

@@ -28,6 +28,8 @@ class Received:
 
     def count(self, application: str, contents: Sequence[Content]) -> None:
         """Count messages that are stored."""
-        labels = (application,)
+        labels, size = (application,), 0
+        for content in contents:
+            size += len(content.body)
         self._messages.add(labels, len(contents))
-        self._bytes.add(labels, sum([len(content.body) for content in contents]))
+        self._bytes.add(labels, size)

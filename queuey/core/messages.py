@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
+from functools import partial
 from typing import Final, TypeVar
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 
 from queuey.core.counting import Received
 from queuey.core.partitions import spread
 from queuey.core.queues import PLANNED, standing
 from queuey.core.rates import RateLimits
 from queuey.core.waiting import Look, Waits
-from queuey.deferreds import deferred, shield
+from queuey.deferreds import Shielded, deferred, shield
 from queuey.errors import NoSuchQueue, NotPromised
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.message import Address, Condition, Content, Draft, Message, NewMessage
 from queuey.model.once import Appended, Once
-from queuey.model.policy import Ack, WriteTerms
+from queuey.model.policy import Ack, Policy, WriteTerms
 from queuey.model.queue import Consistency, Queue
 from queuey.model.timeid import MessageId
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Position, Window, WindowSlice
@@ -59,16 +61,41 @@ class MessageExchange:
         :param counted: whether the rates know of them already.
         :return: fires with where each of them is, in their order, once they are stored as the policy asks.
         """
-        return await self.add(queue, drafts, counted=counted)
-
-    async def add(self, queue: Queue, drafts: Sequence[Draft], *, counted: bool = False) -> tuple[Address, ...]:
-        """What ``append`` does, for who awaits it at once: most requests are this, and need no Deferred of it."""
         if not drafts:
             return ()
         messages = spread(drafts, queue.settings.partitions, self.choose)
         queue, terms = await self._ready(queue, 0 if counted else len(drafts))
         ids = await self._write(queue, self.store.append(queue, messages, terms), _contents(messages), messages)
-        return tuple([Address(message.partition, id) for message, id in zip(messages, ids, strict=True)])
+        return _addresses(messages, ids)
+
+    def post(
+        self,
+        queue: Queue,
+        drafts: Sequence[Draft],
+        policy: Policy,
+        told: Callable[[Sequence[Address]], None],
+        failed: Callable[[Failure], None],
+    ) -> Shielded[Sequence[Address]]:
+        """Store messages as ``append`` does, for who only wants to hear of it: most requests are this.
+
+        :param policy: of the application, as it is in force now.
+        :param told: is called with where each of them is, once they are stored.
+        :param failed: is called with what went wrong instead.
+        :return: what they wait for; to cancel it ends the wait, not the write.
+        :raise TooManyRequests: as ``append`` fails with it; and so ``BodyTooLarge``.
+        """
+        if not drafts or queue.incarnation == PLANNED:
+            return Shielded(self.append(queue, drafts), _as_it_is, told, failed)
+        if policy.rates is not None or policy.queue_rates is not None:
+            self.rates.messages(policy, queue.name, len(drafts))
+        settings = queue.settings
+        messages = spread(drafts, settings.partitions, self.choose)
+        writing = self.store.append(queue, messages, policy.write_terms(settings.consistency))
+        return Shielded(writing, partial(self._posted, queue, messages), told, failed)
+
+    def _posted(self, queue: Queue, messages: Sequence[NewMessage], ids: Sequence[MessageId]) -> Sequence[Address]:
+        self._stored(queue, _contents(messages), messages)
+        return _addresses(messages, ids)
 
     @deferred
     async def append_once(
@@ -126,16 +153,19 @@ class MessageExchange:
                     await waiter.rest()
         return page
 
-    @deferred
-    async def as_it_is(self, queue: Queue) -> Queue:
+    def as_it_is(self, queue: Queue) -> Deferred[Queue]:
         """A queue as it has become meanwhile; one that is only planned is as it was.
 
         Who read all partitions that it had, and then learns that it has no more by now, has passed none over.
 
         :return: fires with it. Fails with ``NoSuchQueue`` where it was deleted, or ``Unavailable``.
         """
-        if queue.incarnation == PLANNED:
-            return queue
+        if queue.incarnation == PLANNED or self.store.at_hand(queue.application, queue.name) is queue:
+            return succeed(queue)
+        return self._as_it_is(queue)
+
+    @deferred
+    async def _as_it_is(self, queue: Queue) -> Queue:
         (found,) = await self.store.describe(queue.application, (queue.name,))
         if found is None or found.incarnation != queue.incarnation:
             raise NoSuchQueue(f'The queue "{queue.name}" was deleted.')
@@ -217,16 +247,28 @@ class MessageExchange:
         """
 
         def done(result: T) -> None:
-            if self.received is not None and not (isinstance(result, Appended) and result.duplicate):
-                self.received.count(queue.application, contents)
-            later = self.settles and queue.settings.consistency is not Consistency.WEAK
-            self.waits.wake(queue.incarnation, written, only_fresh=later)
+            new = not (isinstance(result, Appended) and result.duplicate)
+            self._stored(queue, contents if new else (), written)
 
         return shield(writing, done)
+
+    def _stored(self, queue: Queue, contents: Sequence[Content], written: Sequence[NewMessage]) -> None:
+        if contents and self.received is not None:
+            self.received.count(queue.application, contents)
+        later = self.settles and queue.settings.consistency is not Consistency.WEAK
+        self.waits.wake(queue.incarnation, written, only_fresh=later)
 
 
 def _contents(messages: Sequence[NewMessage]) -> list[Content]:
     return [message.content for message in messages]
+
+
+def _addresses(messages: Sequence[NewMessage], ids: Sequence[MessageId]) -> tuple[Address, ...]:
+    return tuple([Address(message.partition, id) for message, id in zip(messages, ids, strict=True)])
+
+
+def _as_it_is(result: T) -> T:
+    return result
 
 
 @attrs.frozen

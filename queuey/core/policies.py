@@ -30,19 +30,29 @@ class GivenPolicies:
         policy = self.in_force().get(application)
         return fail(_none()) if policy is None else succeed(policy)
 
+    def at_hand(self, application: str) -> Policy | None:
+        """See IPolicies."""
+        return self.in_force().get(application)
+
 
 @implementer(IPolicies)
 class StoredPolicies:
     """The policies of the applications that stand in the store.
 
+    They are made anew when the settings change too: a key that these have lets in to nothing else.
+
     :param max_body: bytes that a request's body may have at the most, as it is now.
+    :param in_force: the policies of the settings; another object after each change of these.
     """
 
-    def __init__(self, stored: StoredApplications, max_body: Callable[[], int]) -> None:
+    def __init__(
+        self, stored: StoredApplications, max_body: Callable[[], int], in_force: Callable[[], Mapping[str, Policy]]
+    ) -> None:
         self._stored = stored
         self._max_body = max_body
+        self._in_force = in_force
         self._made: dict[str, Policy] = {}
-        self._made_of: tuple[Snapshot, int] | None = None
+        self._made_of: tuple[Snapshot, int, Mapping[str, Policy]] | None = None
 
     def policy_for(self, application: str) -> Deferred[Policy]:
         """The policy of an application; fails with ``NoSuchApplication``, or ``Unavailable``."""
@@ -54,24 +64,32 @@ class StoredPolicies:
         except (NoSuchApplication, Unavailable):
             return fail()
 
+    def at_hand(self, application: str) -> Policy | None:
+        """See IPolicies."""
+        snapshot = self._stored.at_hand()
+        return None if snapshot is None else self._known(snapshot, application)
+
     def known(self, application: str) -> Policy | None:
         """The policy as it was last known, if it was."""
+        return self._known(self._stored.known, application)
+
+    def _known(self, snapshot: Snapshot, application: str) -> Policy | None:
         try:
-            return self._policy(self._stored.known, application)
+            return self._policy(snapshot, application)
         except (NoSuchApplication, Unavailable):
             return None
 
     def _policy(self, snapshot: Snapshot, application: str) -> Policy:
-        of = (snapshot, self._max_body())
-        if of != self._made_of:
-            self._made, self._made_of = {}, of
+        of, now = self._made_of, (snapshot, self._max_body(), self._in_force())
+        if of is None or of[0] is not snapshot or of[1] != now[1] or of[2] is not now[2]:
+            self._made, self._made_of = {}, now
         found = self._made.get(application)
         if found is None:
             stored = snapshot.applications.get(application)
             if stored is None:
                 raise _none()
             try:
-                found = self._made[application] = policy(application, stored.members, of[1])
+                found = self._made[application] = policy(application, stored.members, now[1])
             except ValueError as error:
                 raise Unavailable(f"What the store says of {application} cannot be read: {error}.") from None
         return found
@@ -89,6 +107,11 @@ class Policies:
         """The policy of an application; fails with ``NoSuchApplication``, or ``Unavailable``."""
         found = self.given.in_force().get(application)
         return self.stored.policy_for(application) if found is None else succeed(found)
+
+    def at_hand(self, application: str) -> Policy | None:
+        """See IPolicies."""
+        found = self.given.in_force().get(application)
+        return self.stored.at_hand(application) if found is None else found
 
     def origins(self, application: str) -> tuple[str, ...]:
         """The origins whose pages may call an application, as far as it is known now; this does no I/O."""

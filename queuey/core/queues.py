@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Final
 
 import attrs
@@ -136,6 +137,11 @@ class QueueDirectory:
     def find(self, application: str, name: str) -> Deferred[Queue]:
         """The queue of that name. Fails with ``NoSuchQueue``."""
         return self.store.describe(application, (name,)).addCallback(_only)
+
+    @cached_property
+    def at_hand(self) -> Callable[[str, str], Queue | None]:
+        """What ``find`` would say of an application and a name, where that is known without asking."""
+        return self.store.at_hand
 
     def create(
         self, application: str, name: str, wanted: QueueChanges, judge: Judge = _anyhow

@@ -84,6 +84,8 @@ class Waits:
         :param written: what has come; none: anything, anywhere.
         :param only_fresh: whether it is only of use to those who want to see what is not stable yet.
         """
+        if not self._queues and not self._listeners:
+            return
         queue = self._queues.get(incarnation)
         if queue is not None and only_fresh and not queue.fresh:
             queue = None

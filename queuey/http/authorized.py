@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Sequence
+from functools import cached_property, partial
+from typing import Any, Final, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from queuey.core.queues import QueueDirectory, planned
 from queuey.core.rates import RateLimits
-from queuey.errors import BodyTooLarge, Forbidden, NeedsCredentials, NoSuchQueue, TooManyRequests
+from queuey.deferreds import Running
+from queuey.errors import BodyTooLarge, Forbidden, InvalidRequest, NeedsCredentials, NoSuchQueue
 from queuey.http.ongoing import Ongoing
 from queuey.http.reading import credentials
 from queuey.http.signed import may_be_signed, take_signature
@@ -45,7 +48,7 @@ class AdmittedToQueue(Admitted):
     signature: Signature | None
     gate: Gate = attrs.field(repr=False, eq=False)
 
-    @property
+    @cached_property
     def ttl(self) -> int:
         """Seconds that a message of the queue lives unless it says otherwise."""
         return self.queue.settings.ttl or self.policy.ttl
@@ -98,7 +101,67 @@ class Gate:
             self._count(request, policy)
         if request.use is not None:
             request.use.enter(name)
+        # To find out all this may have taken a while: what is done goes by the policy of now.
+        policy = await self.policies.policy_for(application)
         return AdmittedToQueue(policy, caller, queue, signature, self)
+
+    def admit_at_once(self, request: Request, plan: Plan, operation: Operation) -> AdmittedToQueue | None:
+        """Let a request on a queue in as ``admit_to_queue`` does, where all that decides about it is at hand.
+
+        A policy, and a queue, is another object after any change of it: what was found out of the same head holds for
+        as long as both are the same.
+
+        :return: ``None``: that has to be found out, or the request is to be refused.
+        :raise TooManyRequests: as ``admit_to_queue`` does; and so ``BodyTooLarge``.
+        """
+        application, name = plan.names["application"], plan.names["queue"]
+        policy = self.policies.at_hand(application)
+        queue = self.directory.at_hand(application, name)
+        if policy is None or queue is None:
+            return None
+        admitted = plan.admitted
+        if admitted is None or admitted.policy is not policy or admitted.queue is not queue:
+            admitted = self._look(request, plan, policy, queue, operation)
+            if admitted is None:
+                return None
+        for again in plan.again:
+            again()
+        request.application = application
+        request.challenge = plan.challenge
+        if plan.own:
+            self._count(request, policy)
+        request.queue = name
+        if not plan.own:
+            self._count(request, policy)
+        if request.use is not None:
+            request.use.enter(name)
+        return admitted
+
+    def _look(
+        self, request: Request, plan: Plan, policy: Policy, queue: Queue, operation: Operation
+    ) -> AdmittedToQueue | None:
+        """Find out how requests of a head are let in, where that lasts."""
+        plan.admitted = None
+        application = policy.application
+        accepted = self.accepted(policy)
+        if policy.signed_urls and may_be_signed(request):
+            return None
+        try:
+            proofs = [accepted.authenticator.lasting(one) for one in credentials(request, application)]
+        except InvalidRequest:
+            return None
+        caller: frozenset[str] = frozenset()
+        for proof in proofs:
+            if proof is None:
+                return None
+            caller = caller | proof.principals if caller else proof.principals
+        if not allowed(operation, caller, application, queue):
+            return None
+        plan.again = tuple([proof.again for proof in proofs if proof is not None])
+        plan.own = is_application(caller, application)
+        plan.challenge = accepted.challenge
+        plan.admitted = AdmittedToQueue(policy, caller, queue, None, self)
+        return plan.admitted
 
     async def look_again(self, request: Request, admitted: AdmittedToQueue, operation: Operation, queue: Queue) -> None:
         """Raise why not where what the caller showed lets in no more; for what may go on for long.
@@ -138,7 +201,7 @@ class Gate:
         if accepted.challenge != request.challenge:
             request.challenge = accepted.challenge
         caller: frozenset[str] = frozenset()
-        for credential in credentials(request):
+        for credential in credentials(request, policy.application):
             proven = await accepted.authenticator.authenticate(credential)
             caller = caller | proven if caller else proven
         return caller
@@ -162,6 +225,94 @@ def _makes_queues(policy: Policy, caller: frozenset[str]) -> bool:
 Handler = Callable[..., Coroutine[Deferred[Any], Any, None]]
 
 
+class Serving(Protocol):
+    """What serves a request.
+
+    :ivar waits: whether it waits for something.
+    """
+
+    @property
+    def waits(self) -> bool:
+        """See above."""
+
+    def cancel(self) -> None:
+        """Learn that nobody waits for the answer any more."""
+
+
+Over = Callable[[Request, Failure | None], None]
+"""Is called when a request was handled, with what that failed with; or with ``None``: then it was answered."""
+
+Plain = Callable[[Request, AdmittedToQueue, Over], Serving | None]
+"""A handler without a coroutine, for what is asked the most; ``None``: it has done nothing, this is for the other one.
+What it raises, it has failed with."""
+
+
+def awaited(plain: Plain) -> Handler:
+    """A plain handler as others are."""
+
+    async def handle(request: Request, admitted: AdmittedToQueue) -> None:
+        def cancelled(_: Deferred[Failure | None]) -> None:
+            if serving is not None:
+                serving.cancel()
+
+        def over(_: Request, failure: Failure | None) -> None:
+            done.callback(failure)
+
+        done: Deferred[Failure | None] = Deferred(cancelled)
+        serving = plain(request, admitted, over)
+        await done
+
+    return handle
+
+
+class Endpoint(Protocol):
+    """What serves a path.
+
+    :ivar path: its parts between ``<`` and ``>`` name something.
+    :ivar handle: takes a request, and what the path names.
+    """
+
+    @property
+    def path(self) -> str:
+        """See above."""
+
+    @property
+    def handle(self) -> Handler:
+        """See above."""
+
+    def begin(self, request: Request, plan: Plan, over: Over) -> Serving:
+        """Serve a request of which there is a plan.
+
+        :raise Exception: it could not be handled at all.
+        """
+
+
+class Plan:
+    """What follows from the head of a request; it lives as long as that, which may be the head of many requests.
+
+    :ivar endpoint: what serves its path.
+    :ivar names: what the path names.
+    :ivar admitted: how it was let in, where that holds for as long as its policy and its queue are the same objects.
+    :ivar own: whether the application itself has asked then.
+    :ivar challenge: the schemes of credentials that are taken.
+    :ivar again: what is called each time that the same credentials are gone by again.
+    :ivar checked: whether nothing is wrong with the head.
+    :ivar content: the type of the message that a body is, where the head says nothing else of it.
+    """
+
+    __slots__ = ("admitted", "again", "challenge", "checked", "content", "endpoint", "names", "own")
+
+    def __init__(self, endpoint: Endpoint, names: dict[str, str]) -> None:
+        self.endpoint = endpoint
+        self.names = names
+        self.admitted: AdmittedToQueue | None = None
+        self.own = False
+        self.challenge = b""
+        self.again: Sequence[Callable[[], None]] = ()
+        self.checked = False
+        self.content: tuple[str | None] | None = None
+
+
 def _nothing(request: Request) -> None:
     """Find nothing wrong with a request."""
 
@@ -174,13 +325,15 @@ class Route:
     queue is to be created), and whatever else the path names.
 
     :ivar path: its parts between ``<`` and ``>`` name something.
-    :ivar check: raises what is wrong with a request that may go on, before it is handled.
+    :ivar plain: handles what is asked the most, where there is such.
+    :ivar check: raises what is wrong with the head of a request that may go on, before it is handled.
     """
 
     method: str
     path: str
     operation: Operation
     handler: Handler
+    plain: Plain | None = None
     check: Callable[[Request], None] = _nothing
 
     @property
@@ -188,37 +341,77 @@ class Route:
         """What the path names, in its order."""
         return tuple(part.strip("<>") for part in self.path.split("/") if part.startswith("<"))
 
-    def behind(self, gate: Gate) -> Handler:
-        """The handler, reached through the gate; it takes the request and what the path names."""
-
-        async def on_application(request: Request, application: str, **rest: str) -> None:
-            request.note()
-            try:
-                admitted = await gate.admit(request, application, self.operation)
-                self.check(request)
-                await self.handler(request, admitted, **rest)
-            except TooManyRequests:
-                await gate.rates.hold(application)
-                raise
-
-        async def on_queue(request: Request, application: str, queue: str, **rest: str) -> None:
-            request.note()
-            try:
-                admitted = await gate.admit_to_queue(request, application, queue, self.operation)
-                self.check(request)
-                await self.handler(request, admitted, **rest)
-            except TooManyRequests:
-                await gate.rates.hold(application)
-                raise
-
+    def behind(self, gate: Gate) -> Served:
+        """The route, reached through the gate."""
         is_there = "queue" in self.names and self.operation is not Operation.CREATE_QUEUE
-        return on_queue if is_there else on_application
+        return (ServedOnQueue if is_there else Served)(self, gate)
 
 
-@attrs.frozen
+class Served:
+    """What serves the requests of a route: lets them in through the gate, and hands them to the handler."""
+
+    def __init__(self, route: Route, gate: Gate) -> None:
+        self._route = route
+        self._gate = gate
+        self.path = route.path
+
+    async def handle(self, request: Request, application: str, **rest: str) -> None:
+        """Serve a request, from the beginning; takes what the path names."""
+        request.note()
+        route = self._route
+        admitted = await self._gate.admit(request, application, route.operation)
+        route.check(request)
+        await route.handler(request, admitted, **rest)
+
+    def begin(self, request: Request, plan: Plan, over: Over) -> Serving:
+        """See :class:`Endpoint`."""
+        return Running(self.handle(request, **plan.names), partial(over, request))
+
+
+class ServedOnQueue(Served):
+    """The same, where the path names a queue.
+
+    A request of which all is at hand that decides whether it comes in goes to its handler at once. Whatever cannot be
+    known so, or is to be refused, takes the way from the beginning, where the order of refusals is.
+    """
+
+    async def handle(self, request: Request, application: str, queue: str, **rest: str) -> None:  # type: ignore[override]
+        """See :class:`Served`."""
+        request.note()
+        route = self._route
+        admitted = await self._gate.admit_to_queue(request, application, queue, route.operation)
+        route.check(request)
+        await route.handler(request, admitted, **rest)
+
+    def begin(self, request: Request, plan: Plan, over: Over) -> Serving:
+        """See :class:`Endpoint`."""
+        route = self._route
+        request.note()
+        admitted = self._gate.admit_at_once(request, plan, route.operation)
+        if admitted is None:
+            return Running(self.handle(request, **plan.names), partial(over, request))
+        if not plan.checked:
+            route.check(request)
+            plan.checked = True
+        if route.plain is not None:
+            serving = route.plain(request, admitted, over)
+            if serving is not None:
+                return serving
+        rest = {name: value for name, value in plan.names.items() if name not in _OF_GATE}
+        return Running(route.handler(request, admitted, **rest), partial(over, request))
+
+
+_OF_GATE: Final = frozenset({"application", "queue"})
+
+
+@attrs.frozen(eq=False)
 class OpenRoute:
     """A line of an API that is for everybody, and names nothing; its handler gets the request."""
 
     method: str
     path: str
-    handler: Handler
+    handle: Handler
+
+    def begin(self, request: Request, plan: Plan, over: Over) -> Serving:
+        """See :class:`Endpoint`."""
+        return Running(self.handle(request), partial(over, request))

@@ -62,11 +62,12 @@ class ListQuery:
     counts: bool
 
 
-def credentials(request: Request) -> list[Credential]:
+def credentials(request: Request, application: str) -> list[Credential]:
     """The credentials of the Authorization header, several of which may stand there, separated by semicolons.
 
     Bytes that are no UTF-8 are kept as surrogates, which no key has.
 
+    :param application: which they are sent to.
     :raise InvalidRequest: where there are more than ``MAX_CREDENTIALS``.
     """
     header = single_header(request, "Authorization", "surrogateescape")
@@ -77,7 +78,7 @@ def credentials(request: Request) -> list[Credential]:
         scheme, _, value = part.strip().partition(" ")
         value = value.strip()
         if scheme and value:
-            found.append(Credential(scheme.lower(), value, request.application or "", request.client_host))
+            found.append(Credential(scheme.lower(), value, application, request.client_host))
     if len(found) > MAX_CREDENTIALS:
         raise InvalidRequest({"BadRequest": f"The header Authorization has more than {MAX_CREDENTIALS} credentials."})
     return found
@@ -160,17 +161,26 @@ def drafts(request: Request, partitions: int, ttl: int) -> list[Draft]:
     :param ttl: seconds to live for those that do not say.
     """
     content_type = single_header(request, "Content-Type")
-    media_type, _, options = (content_type or "").partition(";")
-    if media_type.strip().lower() == _JSON:
+    media_type, options = _media_type(content_type)
+    if media_type == _JSON:
         return _batch(request.body, options, partitions, ttl)
-    body, plain = request.body, b"x-ttl" not in request.fields and b"x-partition" not in request.fields
-    if plain and body and body.isascii():
-        return [Draft(Content(body, content_type), ttl)]  # most are so, and nothing can be wrong with them
     given = _headers(request)
-    content = _content(given, body, content_type)
+    content = _content(given, request.body, content_type)
     draft = Draft(content, given.number("ttl", 1, MAX_TTL) or ttl, given.number("partition", 1, partitions))
     given.check()
     return [draft]
+
+
+def is_plain(request: Request) -> bool:
+    """Whether the head of a POST says of a message no more than its type."""
+    media_type, _ = _media_type(single_header(request, "Content-Type"))
+    return media_type != _JSON and b"x-ttl" not in request.fields and b"x-partition" not in request.fields
+
+
+def _media_type(content_type: str | None) -> tuple[str, str]:
+    """The type itself, and its parameters."""
+    media_type, _, options = (content_type or "").partition(";")
+    return media_type.strip().lower(), options
 
 
 def replacement(request: Request, addresses: Sequence[Address], partitions: int, ttl: int) -> tuple[Content, int]:

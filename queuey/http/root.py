@@ -15,8 +15,10 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
+from queuey.core.rates import RateLimits
 from queuey.deferreds import Running
-from queuey.http.authorized import Gate, Handler, OpenRoute, Route
+from queuey.errors import TooManyRequests
+from queuey.http.authorized import Endpoint, Gate, Handler, OpenRoute, Plan, Route
 from queuey.http.cors import Cors
 from queuey.http.errors import ErrorAnswers
 from queuey.http.wire import Refusal, Request
@@ -47,13 +49,13 @@ def make_root(
     app.url_map.merge_slashes = False
     errors.install(app)
     shortcuts = Shortcuts()
-    for method, path, handler in (
-        *((each.method, each.path, each.handler) for each in open_routes),
-        *((route.method, route.path, route.behind(gate)) for route in routes),
-    ):
-        handle = noted(path, handler)
+    everything: list[tuple[str, Endpoint]] = [(each.method, each) for each in open_routes]
+    everything += [(route.method, route.behind(gate)) for route in routes]
+    for method, endpoint in everything:
+        path = endpoint.path
+        handle = noted(path, held(endpoint.handle, gate.rates))
         app.route(path, methods=[method], endpoint=f"{method} {path}", strict_slashes=strict(path))(handle)
-        shortcuts.add(method, path, handler)
+        shortcuts.add(method, endpoint)
     _mount_options(app, routes, gate, cors)
 
     @app.route(HEARTBEAT, methods=["GET"], strict_slashes=False)
@@ -65,7 +67,7 @@ def make_root(
         await store.ping()
         ok(request)
 
-    return Root(app, shortcuts, errors)
+    return Root(app, shortcuts, errors, gate.rates)
 
 
 def noted(path: str, handler: Handler) -> Handler:
@@ -74,6 +76,19 @@ def noted(path: str, handler: Handler) -> Handler:
     async def handle(request: Request, **names: str) -> None:
         request.route = path
         await handler(request, **names)
+
+    return handle
+
+
+def held(handler: Handler, rates: RateLimits) -> Handler:
+    """A handler whose refusals for too much are held back; see ``RateLimits.hold``."""
+
+    async def handle(request: Request, **names: str) -> None:
+        try:
+            await handler(request, **names)
+        except TooManyRequests:
+            await rates.hold(names["application"])
+            raise
 
     return handle
 
@@ -110,8 +125,8 @@ class _Options:
         request.answer(204, (), b"")
 
 
-_Shortcut = tuple[Handler, str, tuple[tuple[int, str], ...], tuple[tuple[int, bytes], ...]]
-"""A handler, its path, and what that has at each of its parts: names, and words of the API."""
+_Shortcut = tuple[Endpoint, tuple[tuple[int, str], ...], tuple[tuple[int, bytes], ...]]
+"""What serves a path, and what that has at each of its parts: names, and words of the API."""
 
 
 class Shortcuts:
@@ -123,16 +138,16 @@ class Shortcuts:
     def __init__(self) -> None:
         self._handlers: dict[tuple[bytes, bytes, int], list[_Shortcut]] = {}
 
-    def add(self, method: str, path: str, handler: Handler) -> None:
+    def add(self, method: str, endpoint: Endpoint) -> None:
         """Take a route in. Of two that a path may be taken for, the one that is added first has it."""
-        _, version, *parts = path.split("/")
+        _, version, *parts = endpoint.path.split("/")
         names = tuple((at, part.strip("<>")) for at, part in enumerate(parts) if part.startswith("<"))
         words = tuple((at, part.encode("ascii")) for at, part in enumerate(parts) if not part.startswith("<"))
         key = (method.encode("ascii"), version.encode("ascii"), len(parts))
-        self._handlers.setdefault(key, []).append((handler, path, names, words))
+        self._handlers.setdefault(key, []).append((endpoint, names, words))
 
-    def find(self, method: bytes, path: bytes) -> tuple[Handler, str, dict[str, str]] | None:
-        """The handler for a path, the route, and what the path names.
+    def find(self, method: bytes, path: bytes) -> tuple[Endpoint, dict[str, str]] | None:
+        """What serves a path, and what the path names.
 
         :param path: as it came; percent-encoded UTF-8.
         """
@@ -140,14 +155,14 @@ class Shortcuts:
         found = self._handlers.get((method, version, len(segments)))
         if found is None or b"" in segments:
             return None
-        for handler, route, names, words in found:
+        for endpoint, names, words in found:
             for at, word in words:
                 if segments[at] != word:
                     break
             else:
                 if b"%" in path:
                     segments = [unquote_to_bytes(segment) for segment in segments]
-                return handler, route, {name: str(segments[at], "utf-8") for at, name in names}
+                return endpoint, {name: str(segments[at], "utf-8") for at, name in names}
         return None
 
 
@@ -161,19 +176,26 @@ class Root(Resource):
 
     isLeaf = True
 
-    def __init__(self, app: Klein, shortcuts: Shortcuts, errors: ErrorAnswers) -> None:
+    def __init__(self, app: Klein, shortcuts: Shortcuts, errors: ErrorAnswers, rates: RateLimits) -> None:
         super().__init__()
         self._app = app.resource()
         self._map = app.url_map.bind("")
         self._shortcuts = shortcuts
         self._errors = errors
+        self._rates = rates
 
     def render(self, request: Request) -> object:
         """Serve a request."""
-        found = self._shortcuts.find(request.method, request.path)
-        if found is not None:
-            handler, request.route, names = found
-            self._serve(request, handler, names)
+        plan: Plan | None = request.head.plan or self._plan(request)
+        if plan is not None:
+            request.route = plan.endpoint.path
+            try:
+                serving = plan.endpoint.begin(request, plan, self._over)
+            except Exception:
+                self._over(request, Failure())
+            else:
+                if serving.waits:
+                    request.served_by(serving)
             return NOT_DONE_YET
         if b"%2f" in request.path.lower():
             text = 'No name here has a "/" in it, so there is nothing at this path.'
@@ -185,14 +207,29 @@ class Root(Resource):
             return NOT_DONE_YET
         return self._app.render(request)
 
-    def _serve(self, request: Request, handler: Handler, names: dict[str, str]) -> None:
-        """Run a handler as Klein does: an error is answered, a client that hangs up cancels it."""
-        serving = Running(handler(request, **names), partial(_served, self._errors, request))
-        if serving.waits:
-            request.served_by(serving)
+    def _plan(self, request: Request) -> Plan | None:
+        """Find what serves a request, which the next one with the same head need not."""
+        found = self._shortcuts.find(request.method, request.path)
+        if found is None:
+            return None
+        request.head.plan = plan = Plan(*found)
+        return plan
 
+    def _over(self, request: Request, failure: Failure | None) -> None:
+        """End a request that was handled, as Klein does."""
+        if failure is not None and isinstance(failure.value, TooManyRequests):
+            holding = Running(self._hold(request, failure), partial(self._end, request))
+            if holding.waits:
+                request.served_by(holding)
+        else:
+            self._end(request, failure)
 
-def _served(errors: ErrorAnswers, request: Request, failure: Failure | None) -> None:
-    if failure is not None:
-        errors.answer(request, failure)
-    request.finish()
+    async def _hold(self, request: Request, failure: Failure) -> None:
+        await self._rates.hold(request.application or "")
+        failure.raiseException()
+
+    def _end(self, request: Request, failure: Failure | None) -> None:
+        if failure is not None:
+            self._errors.answer(request, failure)
+        if not request.finished:
+            request.finish()

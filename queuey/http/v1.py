@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import attrs
@@ -10,11 +11,12 @@ import attrs
 from queuey.core.messages import MessageExchange
 from queuey.core.queues import Listing, QueueDirectory
 from queuey.http import reading, writing
-from queuey.http.authorized import Admitted, AdmittedToQueue, Route
+from queuey.http.authorized import Admitted, AdmittedToQueue, Over, Route, Serving, awaited
 from queuey.http.texts import Texts
 from queuey.http.wire import Request
 from queuey.http.writing import Piece, Rest
 from queuey.model.access import Operation
+from queuey.model.message import Address, Content, Draft
 from queuey.model.served import RECEIVE, SEND
 from queuey.model.window import Slice
 
@@ -44,7 +46,7 @@ class V1:
             Route("POST", APPLICATION, Operation.CREATE_QUEUE, self.create_queue),
             Route("PUT", QUEUE, Operation.CHANGE_QUEUE, self.change_queue),
             Route("DELETE", QUEUE, Operation.DELETE_QUEUE, self.delete_queue),
-            Route("POST", QUEUE, Operation.WRITE_MESSAGES, self.append),
+            Route("POST", QUEUE, Operation.WRITE_MESSAGES, awaited(self.append), self.append),
             Route("GET", QUEUE, Operation.READ_MESSAGES, self.read),
             Route("GET", MESSAGES, Operation.READ_MESSAGES, self.lookup),
             Route("PUT", MESSAGES, Operation.WRITE_MESSAGES, self.replace),
@@ -82,14 +84,18 @@ class V1:
         await self.directory.delete(admitted.queue)
         writing.ok(request)
 
-    async def append(self, request: Request, admitted: AdmittedToQueue) -> None:
+    def append(self, request: Request, admitted: AdmittedToQueue, over: Over) -> Serving:
         """Store one message, or a batch of them."""
-        queue = admitted.queue
-        drafts = reading.drafts(request, queue.settings.partitions, admitted.ttl)
+        queue, plan = admitted.queue, request.head.plan
+        if plan is not None and plan.content is not None and request.body and request.body.isascii():
+            drafts = [Draft(Content(request.body, *plan.content), admitted.ttl)]
+        else:
+            drafts = reading.drafts(request, queue.settings.partitions, admitted.ttl)
+            if plan is not None and reading.is_plain(request):
+                plan.content = (drafts[0].content.content_type,)
         request.traced.begin(SEND)
-        addresses = await self.exchange.add(queue, drafts)
-        request.traced.sent(drafts, addresses, single=len(drafts) == 1)
-        writing.stored(request, addresses)
+        told = partial(_stored, request, drafts, over)
+        return self.exchange.post(queue, drafts, admitted.policy, told, partial(over, request))
 
     async def read(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Read a range, partition by partition."""
@@ -134,3 +140,9 @@ class V1:
     def _piece(self, slice: Slice[Rest], request: Request) -> Piece[Rest]:
         request.traced.received(slice.messages)
         return self._texts.of(slice)
+
+
+def _stored(request: Request, drafts: Sequence[Draft], over: Over, addresses: Sequence[Address]) -> None:
+    request.traced.sent(drafts, addresses, single=len(drafts) == 1)
+    writing.stored(request, addresses)
+    over(request, None)

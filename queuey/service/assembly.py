@@ -119,7 +119,7 @@ def assemble(
     owners = KeyOwners(lambda: in_force.digests, lambda name: name in in_force.policies, stored, now)
     policies = Policies(
         GivenPolicies(lambda: in_force.policies),
-        StoredPolicies(stored, lambda: in_force.settings.server.max_body),
+        StoredPolicies(stored, lambda: in_force.settings.server.max_body, lambda: in_force.policies),
     )
     directory = QueueDirectory(store, policies, GroupRows(store.states, os.urandom))
     waits = Waits(reactor, store.watch)
@@ -127,7 +127,7 @@ def assemble(
     counts, received = (Counts(), Received()) if settings.metrics.enabled else (None, None)
     exchange = MessageExchange(store, policies, random.randrange, waits, rate_limits, settle(settings) > 0, received)
     groups = GroupExchange(store, policies, waits, now, os.urandom)
-    users = Users(ApplicationKeys(owners.owner), settings.identities, web, reactor, now)
+    users = Users(ApplicationKeys(owners), settings.identities, web, reactor, now)
     draining = Draining(reactor.seconds)
     pulse = Pulse(reactor)
     ready = readiness(

@@ -286,6 +286,10 @@ class CachedStore:
                 return succeed((queue,))
         return self._ask(application, names)
 
+    def at_hand(self, application: str, name: str) -> Queue | None:
+        """See IQueueStore."""
+        return None if self._closed else self._memory.get((application, name))
+
     def _ask(self, application: str, names: Sequence[str]) -> Deferred[tuple[Queue | None, ...]]:
         asking = self._memory.begin()
 

@@ -689,6 +689,10 @@ class MemoryStore:
         """See IQueueStore."""
         return self._answer(lambda: self._describe(application, names))
 
+    def at_hand(self, application: str, name: str) -> Queue | None:
+        """See IQueueStore; nothing is kept here."""
+        return None
+
     def _describe(self, application: str, names: Sequence[str]) -> tuple[Queue | None, ...]:
         queues = self._queues.get(application, {})
         return tuple(self._lives[queues[name]].queue if name in queues else None for name in names)

@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from queuey.errors import QueueyError, Unavailable
 from queuey.interfaces import IStateStore, IStore, Outcome, Promises, State
-from queuey.model.counts import SECONDS, Counter, Histogram, Metric, gauge
+from queuey.model.counts import SECONDS, Counter, Distribution, Histogram, Metric, gauge
 from queuey.model.message import Address, Condition, Content, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -38,8 +38,8 @@ class Meter:
         self._name = name
         self._ok = (name, "ok")
         self._add = operations.add
-        self._labels = (name,)
-        self._observe = durations.observe
+        self._durations = durations
+        self._distribution: Distribution | None = None
         self._seconds = seconds
 
     def __call__(self, answer: Deferred[T]) -> Deferred[T]:
@@ -47,19 +47,27 @@ class Meter:
         began = self._seconds()
         if answer.called and not answer.paused and not isinstance(answer.result, Failure):
             # Answered from memory, as most looks at a queue are: a callback would cost more than the call.
-            self._over(answer.result, began)
+            self._succeeded(answer.result, began)
             return answer
-        return answer.addBoth(self._over, began)
+        times = (began,)
+        return answer.addCallbacks(self._succeeded, self._failed, times, {}, times)
 
-    def _over(self, result: T, began: float) -> T:
-        self._observe(self._seconds() - began, self._labels)
-        if isinstance(result, Failure):
-            self._add((self._name, _outcome(result.value)))
-        elif isinstance(result, Outcome):
-            self._add((self._name, _OUTCOMES[result]))
-        else:
-            self._add(self._ok)
+    def _succeeded(self, result: T, began: float) -> T:
+        self._observe(began)
+        self._add((self._name, _OUTCOMES[result]) if isinstance(result, Outcome) else self._ok)
         return result
+
+    def _failed(self, failure: Failure, began: float) -> Failure:
+        self._observe(began)
+        self._add((self._name, _outcome(failure.value)))
+        return failure
+
+    def _observe(self, began: float) -> None:
+        distribution = self._distribution
+        if distribution is None:
+            # What was never asked for is not shown.
+            distribution = self._distribution = self._durations.of((self._name,))
+        distribution.observe(self._seconds() - began)
 
 
 _OUTCOMES: Final = {Outcome.APPLIED: "ok", Outcome.REFUSED: "refused", Outcome.UNKNOWN: "unavailable"}
@@ -122,6 +130,7 @@ class MeteredStore:
             *store.metrics,
         )
         self.states: IStateStore = MeteredStates(store.states, self._meter)
+        self.at_hand = store.at_hand
         self._append = self._meter("append")
         self._append_once = self._meter("append_once")
         self._merge = self._meter("merge")

@@ -46,19 +46,13 @@ class Deadlines:
 
     def read(self, answer: Deferred[T]) -> Deferred[T]:
         """End a read in time; it is cancelled, and fails with ``Unavailable``."""
-        return self._watch(answer, "no")
+        return self.write(answer, "no")
 
-    def write(self, answer: Deferred[T]) -> Deferred[T]:
-        """End the wait for a write in time: it fails with ``Unavailable``, and nobody knows whether it will be done."""
-        return self._watch(answer, "unknown")
+    def write(self, answer: Deferred[T], applied: str = "unknown") -> Deferred[T]:
+        """End the wait for a write in time: it fails with ``Unavailable``, and nobody knows whether it will be done.
 
-    def stop(self) -> None:
-        """Look no more; what waits is the store's own to end."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _watch(self, answer: Deferred[T], applied: str) -> Deferred[T]:
+        :param applied: what is known of that.
+        """
         if answer.called:
             return answer
         self._waiting[answer] = (self._clock.seconds() + self._limit, applied)
@@ -66,11 +60,17 @@ class Deadlines:
             self._timer = self._clock.callLater(TICK, self._look)
         return answer.addBoth(self._over, answer)
 
+    def stop(self) -> None:
+        """Look no more; what waits is the store's own to end."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _over(self, result: T | Failure, answer: Deferred[T]) -> T | Failure:
-        self._waiting.pop(answer, None)
-        late = self._late.pop(answer, None)
-        if late is None:
+        if answer in self._waiting:
+            del self._waiting[answer]
             return result
+        late = self._late.pop(answer)
         if isinstance(result, Failure) and result.check(NotBegun):
             late.applied = "no"
         return Failure(late)
@@ -125,6 +125,7 @@ class TimedStore:
         self._pings = Deadlines(clock, ping_limit)
         self.states: IStateStore = TimedStates(store.states, self._deadlines)
         self.metrics: Sequence[Metric] = store.metrics
+        self.at_hand = store.at_hand
 
     @property
     def promises(self) -> Promises:

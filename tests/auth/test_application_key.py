@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from twisted.internet.defer import fail, succeed
+import attrs
+from twisted.internet.defer import Deferred, fail, succeed
 
 from queuey.auth.application_key import ApplicationKeys
 from queuey.errors import BadCredentials, Unavailable
@@ -16,6 +17,23 @@ def digest(key: str) -> bytes:
     return sha256(key.encode()).digest()
 
 
+@attrs.define
+class Owners:
+    """Keys that are in force; an error says that nobody can tell now."""
+
+    in_force: dict[bytes, str] | Unavailable
+    used: list[bytes] = attrs.field(factory=list)
+
+    def owner(self, digest: bytes) -> Deferred[str | None]:
+        return fail(self.in_force) if isinstance(self.in_force, Unavailable) else succeed(self.in_force.get(digest))
+
+    def known(self, digest: bytes) -> str | None:
+        return None if isinstance(self.in_force, Unavailable) else self.in_force.get(digest)
+
+    def use(self, digest: bytes) -> None:
+        self.used.append(digest)
+
+
 class ApplicationKeyTests(Contracts.Authenticator):
     """The contract, and what is particular to keys."""
 
@@ -24,8 +42,8 @@ class ApplicationKeyTests(Contracts.Authenticator):
     false = Credential("application", "a-false-key")
 
     def make(self) -> IAuthenticator:
-        self.in_force = {digest("a-good-key"): "a", digest("another-key"): "a", digest("ключ"): "b"}
-        return ApplicationKeys(lambda found: succeed(self.in_force.get(found)))
+        self.owners = Owners({digest("a-good-key"): "a", digest("another-key"): "a", digest("ключ"): "b"})
+        return ApplicationKeys(self.owners)
 
     def test_several_keys(self) -> None:
         """Each proves its application."""
@@ -41,10 +59,28 @@ class ApplicationKeyTests(Contracts.Authenticator):
     def test_taken_out_of_force(self) -> None:
         """A key that is no longer in force proves nothing at once."""
         keys = self.make()
-        self.in_force = {}
+        self.owners.in_force = {}
         self.failureResultOf(keys.authenticate(self.good), BadCredentials)
 
     def test_nobody_knows(self) -> None:
         """Where it cannot be found out, nothing is proven and nothing is false."""
-        keys = ApplicationKeys(lambda found: fail(Unavailable("The store is away.")))
+        keys = ApplicationKeys(Owners(Unavailable("The store is away.")))
         self.failureResultOf(keys.authenticate(self.good), Unavailable)
+        self.assertIsNone(keys.lasting(attrs.evolve(self.good, application="a")))
+
+    def test_lasting(self) -> None:
+        """What a key proves to its own application lasts; each time that it is gone by, the key counts as shown."""
+        found = self.make().lasting(Credential("application", "a-good-key", "a"))
+        assert found is not None
+        self.assertEqual((found.principals, self.owners.used), (self.principals, []))
+        found.again()
+        self.assertEqual(self.owners.used, [digest("a-good-key")])
+
+    def test_not_lasting(self) -> None:
+        """Nothing lasts of another application's key, of a false one, or of another scheme."""
+        for credential in (
+            Credential("application", "ключ", "a"),
+            Credential("application", "a-false-key", "a"),
+            Credential("bearer", "a-good-key", "a"),
+        ):
+            self.assertIsNone(self.make().lasting(credential))

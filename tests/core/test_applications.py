@@ -91,7 +91,7 @@ class FrontEnd:
         )
         named = self.given.__contains__
         self.owners = KeyOwners(lambda: self.digests, named, self.stored, lambda: NOW + clock.seconds())
-        self.stored_policies = StoredPolicies(self.stored, lambda: self.max_body)
+        self.stored_policies = StoredPolicies(self.stored, lambda: self.max_body, lambda: self.given)
         self.policies = Policies(GivenPolicies(lambda: self.given), self.stored_policies)
         self.store = store
         self.registry = self.make_registry(counts_bytes=True)

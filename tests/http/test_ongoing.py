@@ -158,6 +158,9 @@ class FakePolicies:
     def policy_for(self, application: str) -> Deferred[Policy]:
         return fail(self.answer) if isinstance(self.answer, QueueyError) else succeed(self.answer)
 
+    def at_hand(self, application: str) -> Policy | None:
+        return None if isinstance(self.answer, QueueyError) else self.answer
+
 
 class LookTests(SynchronousTestCase):
     """When it is looked, and what comes of it."""

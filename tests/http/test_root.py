@@ -11,7 +11,7 @@ from klein import Klein
 from twisted.trial.unittest import SynchronousTestCase
 from werkzeug.exceptions import HTTPException
 
-from queuey.http.authorized import Handler, OpenRoute, Route
+from queuey.http.authorized import Endpoint, OpenRoute, Route
 from queuey.http.root import Shortcuts, strict
 from queuey.http.v1 import APPLICATION, MESSAGES, QUEUE, V1
 from queuey.http.v2 import api, queues
@@ -56,14 +56,14 @@ class ShortcutTests(SynchronousTestCase):
         self.shortcuts = Shortcuts()
         app = Klein()
         app.url_map.merge_slashes = False
-        self.routes = {}
-        handlers = [(route, route.behind(None)) for route in all_routes()]  # type: ignore[arg-type]
-        everything: list[tuple[Route | OpenRoute, Handler]] = [(OPEN, OPEN.handler), *handlers]
-        for route, handler in everything:
+        self.routes: dict[Endpoint, str] = {}
+        behind = [(route, route.behind(None)) for route in all_routes()]  # type: ignore[arg-type]
+        everything: list[tuple[Route | OpenRoute, Endpoint]] = [(OPEN, OPEN), *behind]
+        for route, served in everything:
             endpoint = f"{route.method} {route.path}"
             app.route(route.path, methods=[route.method], endpoint=endpoint, strict_slashes=strict(route.path))(nothing)
-            self.routes[handler] = endpoint
-            self.shortcuts.add(route.method, route.path, handler)
+            self.routes[served] = endpoint
+            self.shortcuts.add(route.method, served)
         self.map = app.url_map.bind("")
 
     def by_klein(self, method: str, path: str) -> tuple[str, dict[str, str]] | None:
@@ -77,9 +77,9 @@ class ShortcutTests(SynchronousTestCase):
         found = self.shortcuts.find(method.encode(), quote(path).encode())
         if found is None:
             return None
-        handler, route, names = found
-        self.assertEqual(f"{method} {route}", self.routes[handler])
-        return self.routes[handler], names
+        served, names = found
+        self.assertEqual(f"{method} {served.path}", self.routes[served])
+        return self.routes[served], names
 
     @given(METHODS, PATHS)
     def test_random_paths(self, method: str, segments: list[str]) -> None:

@@ -256,7 +256,7 @@ class EndTests(SeveralCase):
         self.assertTrue(verifyObject(IStateStore, self.one.raw.states))
 
     def test_every_method_of_a_store_is_a_call(self) -> None:
-        local = {"open", "opened", "watch", "close", "troubles"}
+        local = {"open", "opened", "watch", "close", "troubles", "at_hand"}
         methods = {
             name for name in InterfaceClass.names(IStore, all=True) if name not in ("states", "promises", "metrics")
         }

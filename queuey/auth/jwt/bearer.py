@@ -13,7 +13,7 @@ from queuey.auth.jwt.issuer import Issuer
 from queuey.auth.jwt.tokens import read, refused
 from queuey.deferreds import deferred
 from queuey.errors import BadIdentity
-from queuey.interfaces import Credential, IAuthenticator
+from queuey.interfaces import Credential, IAuthenticator, Lasting
 
 SCHEME: Final = "bearer"
 
@@ -37,6 +37,10 @@ class BearerTokens:
             if proof is not None:
                 return succeed(proof.principals)
         return self._prove(credential.value)
+
+    def lasting(self, credential: Credential) -> Lasting | None:
+        """See IAuthenticator; whatever it proves expires."""
+        return None
 
     @deferred
     async def _prove(self, value: str) -> frozenset[str]:

@@ -48,6 +48,15 @@ class KeyOwners:
             return self._stored.current().addCallback(self._of, digest)
         return succeed(self._of(snapshot, digest))
 
+    def known(self, digest: bytes) -> str | None:
+        """What ``owner`` would say, where that is known without asking; nobody has shown the key by that."""
+        found = self._given().get(digest)
+        snapshot = self._stored.at_hand() if found is None else None
+        if snapshot is None:
+            return found
+        found = snapshot.owners.get(digest)
+        return None if found is None or self._named(found) else found
+
     def digests(self, application: str) -> Deferred[tuple[bytes, ...]]:
         """The digests of an application's keys.
 

@@ -22,6 +22,10 @@ MOST_MESSAGES: Final = 1000
 _OPTIONS: Final = ("ttl", "partition", "key", "delay")
 
 
+_SAYING: Final = frozenset({b"queuey-headers", b"idempotency-key", b"traceparent", b"content-encoding"})
+"""The fields that may say more of a message than its type, or more of how it is sent."""
+
+
 def drafts(request: Request, partitions: int, ttl: int) -> list[Draft]:
     """The messages that a POST brings.
 
@@ -43,6 +47,12 @@ def drafts(request: Request, partitions: int, ttl: int) -> list[Draft]:
     delay = query.seconds("delay", 0, MAX_DELAY)
     query.check()
     return [Draft(content, ttl, partition, key) if delay is None else Draft(content, ttl, partition, key, delay)]
+
+
+def is_plain(request: Request) -> bool:
+    """Whether the head of a POST of one message says nothing of it but its type."""
+    content_type = (field(request, b"content-type") or "").partition(";")[0].rstrip(" ").lower()
+    return content_type != BATCH and not request.line.query and _SAYING.isdisjoint(request.fields)
 
 
 def type_of(request: Request) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import attrs
 
 from queuey.core.messages import MessageExchange
-from queuey.http.authorized import AdmittedToQueue, Route, permit
+from queuey.http.authorized import AdmittedToQueue, Over, Plan, Route, Serving, awaited, permit
 from queuey.http.parameters import shown
 from queuey.http.v2 import appends, pages, rendered, repeats
 from queuey.http.v2.answers import answer_stored, stored_json
@@ -18,6 +19,7 @@ from queuey.http.v2.rendered import RenderedPages
 from queuey.http.v2.stream import V2Stream, is_stream
 from queuey.http.wire import Request
 from queuey.model.access import Operation
+from queuey.model.message import Address, Content, Draft
 from queuey.model.served import RECEIVE, SEND
 from queuey.model.timeid import HIGHEST, MessageId, from_seconds, lower_bound, parse_time
 
@@ -43,7 +45,7 @@ class V2Messages:
     def routes(self) -> tuple[Route, ...]:
         """What there is."""
         return (
-            Route("POST", MESSAGES, Operation.WRITE_MESSAGES, self.append),
+            Route("POST", MESSAGES, Operation.WRITE_MESSAGES, self.append, self.post),
             Route("GET", MESSAGES, Operation.READ_MESSAGES, self.read),
             Route("DELETE", MESSAGES, Operation.DELETE_MESSAGES, self.purge),
         )
@@ -52,17 +54,33 @@ class V2Messages:
         """Store one message, a batch of them, or a stream."""
         if is_stream(request):
             await self.stream.append(request, admitted)
-            return
+        elif b"idempotency-key" in request.fields:
+            await self._append_once(request, admitted)
+        else:
+            await awaited(self.post)(request, admitted)
+
+    def post(self, request: Request, admitted: AdmittedToQueue, over: Over) -> Serving | None:
+        """Store one message, or a batch of them, as often as it is asked for."""
+        plan: Plan | None = request.head.plan
+        if plan is not None and plan.content is not None:
+            drafts = [Draft(Content(request.body, *plan.content), admitted.ttl)]
+        elif is_stream(request) or b"idempotency-key" in request.fields:
+            return None
+        else:
+            drafts = appends.drafts(request, admitted.queue.settings.partitions, admitted.ttl)
+            if plan is not None and appends.is_plain(request):
+                plan.content = (drafts[0].content.content_type,)
+        stored = stored_json(admitted.queue.settings.consistency, self.durable())
+        request.traced.begin(SEND)
+        told = partial(_stored, request, drafts, stored, over)
+        return self.exchange.post(admitted.queue, drafts, admitted.policy, told, partial(over, request))
+
+    async def _append_once(self, request: Request, admitted: AdmittedToQueue) -> None:
         queue = admitted.queue
         drafts = appends.drafts(request, queue.settings.partitions, admitted.ttl)
-        key = repeats.key(request)
         stored = stored_json(queue.settings.consistency, self.durable())
+        key = repeats.given_key(request)
         request.traced.begin(SEND)
-        if key is None:
-            addresses = await self.exchange.add(queue, drafts)
-            request.traced.sent(drafts, addresses, single=len(drafts) == 1)
-            answer_stored(request, addresses, stored, duplicate=False)
-            return
         once = repeats.once(request, admitted.caller, key, stored, admitted.policy.idempotency_ttl)
         appended = await self.exchange.append_once(queue, drafts, once)
         request.traced.sent(drafts, appended.addresses, single=len(drafts) == 1)
@@ -96,6 +114,12 @@ class V2Messages:
         """Delete what is before a place in the log."""
         await self.exchange.purge(admitted.queue, _before(request))
         request.answer(204, (), b"")
+
+
+def _stored(request: Request, drafts: Sequence[Draft], stored: str, over: Over, addresses: Sequence[Address]) -> None:
+    request.traced.sent(drafts, addresses, single=len(drafts) == 1)
+    answer_stored(request, addresses, stored, duplicate=False)
+    over(request, None)
 
 
 def _before(request: Request) -> MessageId:

@@ -19,12 +19,15 @@ _ESCAPED: Final = re.compile(r"\\(.)")
 
 
 def key(request: Request) -> str | None:
-    """The key that a request has, if any.
+    """The key that a request has, if any; see :func:`given_key`."""
+    return given_key(request) if b"idempotency-key" in request.fields else None
+
+
+def given_key(request: Request) -> str:
+    """The key that a request with that field has.
 
     :raise Problem: where it is not a quoted string of 1 to 255 characters, or comes twice.
     """
-    if b"idempotency-key" not in request.fields:
-        return None
     raw = field(request, b"idempotency-key") or ""
     match = _QUOTED.fullmatch(raw)
     if match is None:

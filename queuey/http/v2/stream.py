@@ -57,7 +57,9 @@ def is_stream(request: Request) -> bool:
 
 def wants(request: Request) -> bool:
     """Whether a request is to be handled from the end of its head on; for :class:`queuey.http.wire.Site`."""
-    path = request.path
+    path, plan = request.path, request.head.plan
+    if plan is not None and plan.content is not None:
+        return False  # a message was posted with that head before
     if request.method != b"POST" or not path.startswith(b"/v2/"):
         return False
     return path.endswith(b"/messages") and is_stream(request)

@@ -354,6 +354,10 @@ class CassandraStore:
         """See IQueueStore."""
         return self._door.enter(lambda: self._parts.registry.describe(application, names))
 
+    def at_hand(self, application: str, name: str) -> Queue | None:
+        """See IQueueStore."""
+        return None if self._door.shut is not None else self._parts.registry.at_hand(application, name)
+
 
 def _closed() -> Unavailable:
     return Unavailable("The store is closed.")

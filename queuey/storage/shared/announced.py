@@ -165,6 +165,10 @@ class AnnouncedStore:
         """See IQueueStore."""
         return self._store.describe(application, names)
 
+    def at_hand(self, application: str, name: str) -> Queue | None:
+        """See IQueueStore."""
+        return self._store.at_hand(application, name)
+
     def _changing(self, change: Change, work: Callable[[], Deferred[T]]) -> Deferred[T]:
         """Do some work while nobody keeps at hand what it changes; it goes on when its caller goes."""
         return shield(self._change(change, work))

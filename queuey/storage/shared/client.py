@@ -302,6 +302,10 @@ class SharedStore:
         """See IQueueStore."""
         return self._read("describe", application, names)
 
+    def at_hand(self, application: str, name: str) -> Queue | None:
+        """See IQueueStore; nothing is kept here."""
+        return None
+
     def _read(self, name: str, *arguments: Any) -> Deferred[Any]:
         return self._link.ask(STORE_CALLS[name], arguments, False)
 

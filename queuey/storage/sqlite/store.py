@@ -275,6 +275,10 @@ class SQLiteStore:
         """See IQueueStore."""
         return self._reading.submit(queues.describe, application, tuple(names))
 
+    def at_hand(self, application: str, name: str) -> Queue | None:
+        """See IQueueStore; nothing is kept here."""
+        return None
+
 
 def _ping(worker: object) -> None:
     """That this runs at all is the answer."""

@@ -147,6 +147,9 @@ class MessageStore:
     def watch(self, arrived: Callable[[int], None]) -> float | None:
         return 1.0
 
+    def at_hand(self, application: str, name: str) -> Queue | None:
+        return self._queues.at_hand(application, name)
+
     def troubles(self) -> Mapping[str, str]:
         return {}
 

@@ -183,6 +183,11 @@ class Registry:
         found = await self._describe_many(application, set(names))
         return tuple(found.get(name) for name in names)
 
+    def at_hand(self, application: str, name: str) -> Queue | None:
+        """See IQueueStore."""
+        life = self._memory.get((application, name))
+        return None if life is None else life.queue
+
     async def _describe_many(self, application: str, names: set[str]) -> Mapping[str, Queue]:
         """Pages of names are not remembered: they would push out what is asked for again and again."""
         shards: dict[int, list[str]] = {}
