@@ -35,12 +35,12 @@ class CallsTests(SynchronousTestCase):
         self.assertGreater(calls.all, 50)
 
     def test_posts(self) -> None:
-        for api, most, answer in (("v1", 350, 40), ("v2", 385, 48)):
+        for api, most, answer in (("v1", 190, 34), ("v2", 205, 40)):
             self.check(counted(self.daemon, 3, POSTS[api]), most, answer)
 
     def test_pages(self) -> None:
         """A full page that was asked for before."""
-        self.check(counted(self.daemon, 3, PAGES["v1"]), 360, 40)
+        self.check(counted(self.daemon, 3, PAGES["v1"]), 260, 36)
 
     def test_counts_do_not_depend_on_how_often(self) -> None:
         """What is counted is calls for each request."""

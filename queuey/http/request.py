@@ -462,11 +462,11 @@ class Request(server.Request):
 
     # The answer
 
-    def answer(self, status: int, headers: Sequence[Field], body: bytes, own: Field | None = None) -> None:
+    def answer(self, status: int, headers: Sequence[Field], body: bytes, own: tuple[Field, ...] = ()) -> None:
         """Answer, all at once; nothing happens if the client has hung up.
 
         :param headers: in addition to what ``setHeader`` was told, and instead of it where the names are the same.
-        :param own: one more of them, whose value is that of no other answer: the others are put together once for many.
+        :param own: more of them, whose values are those of few other answers: the rest is put together once for many.
         """
         if self.finished or self.startedWriting:
             raise RuntimeError("This request has been answered.")
@@ -483,14 +483,16 @@ class Request(server.Request):
         """Whether the answer has a field of that name so far."""
         return self._theirs and self.responseHeaders.hasHeader(name)
 
-    def _whole(self, headers: Sequence[Field], body: bytes, own: Field | None = None) -> None:
+    def _whole(self, headers: Sequence[Field], body: bytes, own: tuple[Field, ...] = ()) -> None:
         size = len(body)
         head = self._head(headers, size, own)
         self.startedWriting = 1
         if self.method == b"HEAD" or self.code in BODILESS:
             self._put(head)
         elif size <= _MAX_JOINED:
-            self._put(head + body)
+            data = head + body
+            self._bytes_out += len(data)
+            self.connection.write(data)
         else:
             self._put(head)
             self._put(body)
@@ -579,11 +581,11 @@ class Request(server.Request):
         self._bytes_out += len(data)
         self.connection.write(data)
 
-    def _head(self, headers: Sequence[Field], length: int | None, its_own: Field | None = None) -> bytes:
+    def _head(self, headers: Sequence[Field], length: int | None, own: tuple[Field, ...] = ()) -> bytes:
         """The status line and the header.
 
         :param length: of the body; ``None`` if it is not known.
-        :param its_own: as for :meth:`answer`.
+        :param own: as for :meth:`answer`.
         """
         connection, code = self.connection, self.code
         hook = connection.hooks.before_head
@@ -600,7 +602,7 @@ class Request(server.Request):
             framing = BY_LENGTH
         elif self.chunked:
             framing = IN_CHUNKS
-        own = self._own if its_own is None else (its_own, *self._own)
+        own += self._own
         names, values = check_own(own) if own else ((), ())
         if self._theirs:
             template = self._their_template(headers, names, body_type, framing)

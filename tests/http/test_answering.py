@@ -90,7 +90,7 @@ class TemplateTests(SynchronousTestCase):
 class ConnectionTests(SynchronousTestCase):
     """One answer after the other on a connection whose requests have the same head."""
 
-    def ask(self, *answers: tuple[int, tuple[Field, ...], bytes, Field | None], more: str = "") -> list[Response]:
+    def ask(self, *answers: tuple[int, tuple[Field, ...], bytes, tuple[Field, ...]], more: str = "") -> list[Response]:
         """Have requests answered in this way, one after the other."""
         following = iter(answers)
         self.lines: list[AccessLine] = []
@@ -108,14 +108,14 @@ class ConnectionTests(SynchronousTestCase):
     def test_one_after_the_other(self) -> None:
         """Each has its own status, fields, length and id."""
         json, tagged = ((b"Content-Type", b"application/json"),), ((b"ETag", b'"1"'),)
-        asked: list[tuple[int, tuple[Field, ...], bytes, Field | None]] = [
-            (201, json, b'"first"', (b"Location", b"/one")),
-            (404, json, b"1", None),
-            (201, json, b'"third one"', (b"Location", b"/two")),
-            (204, (), b"", None),
-            (200, (*json, *tagged), b"{}", None),
-            (200, json, b"{}", (b"ETag", b'"2"')),
-            (200, json, b"", None),
+        asked: list[tuple[int, tuple[Field, ...], bytes, tuple[Field, ...]]] = [
+            (201, json, b'"first"', ((b"Location", b"/one"),)),
+            (404, json, b"1", ()),
+            (201, json, b'"third one"', ((b"Location", b"/two"),)),
+            (204, (), b"", ()),
+            (200, (*json, *tagged), b"{}", ()),
+            (200, json, b"{}", ((b"ETag", b'"2"'),)),
+            (200, json, b"", ()),
         ]
         found = self.ask(*asked)
         self.assertEqual([each.status for each in found], [201, 404, 201, 204, 200, 200, 200])
@@ -137,7 +137,7 @@ class ConnectionTests(SynchronousTestCase):
 
     def test_own_fields_with_line_ends(self) -> None:
         """They are a defect, and nothing of them is sent."""
-        site = make_site(Handler(lambda request: request.answer(200, (), b"1", (b"Location", b"/\r\nX-Evil: 1"))))
+        site = make_site(Handler(lambda request: request.answer(200, (), b"1", ((b"Location", b"/\r\nX-Evil: 1"),))))
         response = Connection(site).send(encode_request("GET", "/")).response()
         self.assertEqual(response.status, 500)
         self.assertIsNone(response.header("x-evil"))

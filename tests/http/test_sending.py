@@ -153,7 +153,11 @@ class DirectTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual((self.socket.sent, self.socket.calls), (b"", ["abort", "write"]))
 
-    @given(st.lists(st.tuples(st.binary(max_size=9), st.booleans())), st.lists(st.integers(0, 12)))
+    # Hypothesis itself compares what it drew, and that of b"" with 0 is a warning.
+    @given(
+        st.lists(st.tuples(st.binary(min_size=1, max_size=9).map(lambda data: data[1:]), st.booleans())),
+        st.lists(st.integers(0, 12)),
+    )
     def test_order(self, written: list[tuple[bytes, bool]], room: list[int]) -> None:
         """Whatever is written, and whatever the socket takes, arrives in its order."""
         self.make(*room, *repeat(0, len(written) + 1))

@@ -99,11 +99,11 @@ def answer_stored(request: Request, addresses: Sequence[Address], stored: str, d
     :param stored: how they are stored, as JSON.
     :param duplicate: whether an earlier request stored them.
     """
-    location: Field | None = None
+    location: tuple[Field, ...] = ()
     if len(addresses) == 1:
         address = addresses[0]
         id = f"{address.id.hex()}-{address.partition}"
-        location = (b"Location", f"{_reference(request.path)}/{id}".encode("ascii"))
+        location = ((b"Location", f"{_reference(request.path)}/{id}".encode("ascii")),)
         messages = _address_json(address)
     else:
         messages = ",".join(addresses_json(addresses))
@@ -238,19 +238,22 @@ def portions(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
         yield messages[start:]
 
 
-async def answer_in_pieces(request: Request, fields: Sequence[Field], pieces: Iterable[Piece], size: int) -> None:
+async def answer_in_pieces(
+    request: Request, fields: Sequence[Field], pieces: Iterable[Piece], size: int, own: tuple[Field, ...] = ()
+) -> None:
     """Write an answer, in pieces where it is large, which leave as fast as the client takes them.
 
     :param size: bytes of the messages in them.
+    :param own: more fields, as ``Request.answer`` has them.
     """
     if size <= _WHOLE:
         texts, messages = zip(*pieces, strict=True)
-        request.answer(200, fields, "".join(texts).encode("ascii"))
+        request.answer(200, fields, "".join(texts).encode("ascii"), own)
         for some in messages:
             count_sent(request, some)
         return
     request.setResponseCode(200)
-    for name, value in fields:
+    for name, value in (*fields, *own):
         request.setHeader(name, value)
     for text, some in pieces:
         await request.send(text.encode("ascii"))

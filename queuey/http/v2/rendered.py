@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from typing import Final
 from weakref import WeakKeyDictionary
 
 import attrs
@@ -17,6 +18,9 @@ from queuey.http.v2.pages import JSON, NDJSON, Page, link, prefers_lines
 from queuey.http.wire import Request
 from queuey.model.cursor import Cursor
 from queuey.model.window import Lasting
+
+_DOCUMENT: Final = (b"Content-Type", JSON.encode("ascii"))
+_LINES: Final = (b"Content-Type", NDJSON.encode("ascii"))
 
 _View = tuple[Cursor, bool, bool]
 """What the bytes of a page depend on besides its slice: the reader's cursor, whether it is truncated, and lines."""
@@ -71,19 +75,19 @@ async def answer(request: Request, page: Page, pages: RenderedPages) -> None:
     """
     lines = prefers_lines(request)
     rendered = pages.of(page, lines=lines)
-    tag, cached = (None, [NO_STORE]) if rendered is None else (rendered.tag, [etag(rendered.tag), ASK_AGAIN])
+    tag, cached = (None, NO_STORE) if rendered is None else (rendered.tag, ASK_AGAIN)
+    tagged = () if tag is None else (etag(tag),)
     if is_known(request, "page", tag):
-        request.answer(304, cached, b"")
+        request.answer(304, (cached,), b"", tagged)
         return
-    fields = [(b"Content-Type", (NDJSON if lines else JSON).encode("ascii")), *cached]
+    fields = (_LINES if lines else _DOCUMENT, cached)
     if rendered is not None:
-        fields.append((b"Link", link(request, rendered.next)))
-        request.answer(200, fields, rendered.body)
+        request.answer(200, fields, rendered.body, (*tagged, (b"Link", link(request, rendered.next))))
         request.count_messages(rendered.count, rendered.size)
         return
-    if page.more:
-        fields.append((b"Link", link(request, page.next)))
-    await answer_in_pieces(request, fields, page.lines() if lines else page.document(), size_of(page.slice.messages))
+    following = ((b"Link", link(request, page.next)),) if page.more else ()
+    pieces = page.lines() if lines else page.document()
+    await answer_in_pieces(request, fields, pieces, size_of(page.slice.messages), following)
 
 
 def _rendered(page: Page, pieces: Iterable[Piece]) -> Rendered:

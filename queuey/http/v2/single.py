@@ -35,6 +35,9 @@ _STRANGERS: Final[tuple[Field, ...]] = (
 )
 """Keeps browsers from running what a stranger has sent as if it were ours."""
 
+_KNOWN: Final = (ASK_AGAIN,)
+_WHOLE: Final = (ASK_AGAIN, *_STRANGERS)
+
 
 @attrs.frozen
 class V2Single:
@@ -61,18 +64,18 @@ class V2Single:
         message = await self._find(admitted.queue, _address(admitted.queue, id))
         request.traced.received((message,), single=True)
         tag, body = tag_of(message), message.content.body
-        known: tuple[Field, ...] = (etag(tag), ASK_AGAIN)
+        tagged = etag(tag)
         if is_known(request, "message", tag):
-            request.answer(304, known, b"")
+            request.answer(304, _KNOWN, b"", (tagged,))
             return
-        fields = (*known, *_fields(message), *_STRANGERS)
+        own = (tagged, *_fields(message))
         part = ranges.wanted(request, tag, len(body))
         if part is None:
-            request.answer(200, fields, body)
+            request.answer(200, _WHOLE, body, own)
             request.count_messages(1, len(body))
             return
         place = b"bytes %d-%d/%d" % (part.start, part.end - 1, len(body))
-        request.answer(206, (*fields, (b"Content-Range", place)), body[part.start : part.end])
+        request.answer(206, _WHOLE, body[part.start : part.end], (*own, (b"Content-Range", place)))
         request.count_messages(1, part.end - part.start)
 
     async def put(self, request: Request, admitted: AdmittedToQueue, id: str) -> None:
@@ -90,7 +93,7 @@ class V2Single:
         made = await self.exchange.put(queue, address, content, lives, _condition(request))
         request.traced.sent((Draft(content, lives),), (address,), single=True)
         location = (b"Location", reference(request).encode("ascii"))
-        request.answer(201 if made else 204, (location,) if made else (), b"")
+        request.answer(201 if made else 204, (), b"", (location,) if made else ())
 
     def _seconds_until(self, address: Address) -> int:
         """Seconds until a delayed message begins to live: when it is due."""
