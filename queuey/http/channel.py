@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from math import inf
 from typing import Final, Protocol, cast
@@ -80,8 +80,11 @@ class Channel(protocol.Protocol):
     :ivar peer: the address of the other end; ``unix`` for a local socket.
     :ivar forwarded: the proxies whose X-Forwarded-For is believed.
     :ivar believed: whether the other end is one of them.
+    :ivar write: hands over a part of an answer.
     :ivar deadline: when the stage has lasted too long, in seconds of the reactor.
     """
+
+    write: Callable[[bytes], None]
 
     def __init__(self, site: House) -> None:
         self.site = site
@@ -98,6 +101,7 @@ class Channel(protocol.Protocol):
         self._reader: HeadReader | None = None
         self._last = b""
         self._last_head: Head | None = None
+        self._again = -1
         self._started = 0.0
         self._new = True
         self._request: Request | None = None
@@ -122,6 +126,7 @@ class Channel(protocol.Protocol):
         self._know_peer()
         self._out = Outgoing(self._wire, self._seconds, self._sent, self.hooks.counts)
         self._out.patience = self._limits.idle_timeout
+        self.write = self._out.write
         self._started = self._seconds()
         self.deadline = self._started + self._limits.header_timeout
         self.site.arrived(self)
@@ -206,17 +211,34 @@ class Channel(protocol.Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the client sent."""
+        size = len(data)
         if self._read is not None:
-            self._read[NONE] += len(data)
+            self._read[NONE] += size
         if self._stage is Stage.WAITING and not self._consuming and not self._out.full:
-            self._begin(data)
+            head = self._last_head if size == self._again and self._reader is None else None
+            if head is not None and data.startswith(self._last) and self._limits is self.site.limits:
+                self._repeat(head, data, size)
+            else:
+                self._begin(data)
         elif self._stage is not Stage.CLOSING:
             if self._consuming or not self._hungry():
                 self._ahead.append(data)
-                self._ahead_size += len(data)
+                self._ahead_size += size
                 self.read_some()
             else:
                 self._consume(data)
+
+    def _repeat(self, head: Head, data: bytes, size: int) -> None:
+        """Handle a whole request, and nothing but it, whose head is that of the last one: all is known but the body."""
+        self._started = self._seconds()
+        self._request = request = Request(self, head, None, self._started)
+        request.bytes_in = size
+        request.max_body = head.max_body
+        if head.length:
+            request.body = data[-head.length :]
+        self._stage = Stage.HANDLING
+        self.deadline = inf
+        request.process()
 
     def _begin(self, data: bytes) -> None:
         """Read a request; mostly all of it has come, and nothing but it, so that this is all that there is to do."""
@@ -335,10 +357,11 @@ class Channel(protocol.Protocol):
         rest = self._meet(head, size, data[size:])
         if size <= REMEMBERED and len(head.fields) <= REMEMBERED_FIELDS and self._stage is not Stage.CLOSING:
             self._last, self._last_head = data[:size], head
+            self._again = size + head.length if head.whole and head.length is not None else -1
         return rest
 
     def _forget_head(self) -> None:
-        self._last, self._last_head = b"", None
+        self._last, self._last_head, self._again = b"", None, -1
 
     def _take_limits(self) -> None:
         """Hold to limits that are new; a head that was within the old ones may not be within these."""
@@ -350,7 +373,7 @@ class Channel(protocol.Protocol):
         """Wait for a request; the time for that begins once the answer before has left."""
         self._stage = Stage.WAITING
         patience = DRAIN_SECONDS if self.site.draining else self.site.limits.idle_timeout
-        self.deadline = inf if self._out.blocked else self._seconds() + patience
+        self.deadline = inf if self._out.full else self._seconds() + patience
 
     def _meet(self, head: Head, size: int, rest: bytes) -> bytes:
         """Begin with a request whose head is complete; what is left is given back.
@@ -367,6 +390,7 @@ class Channel(protocol.Protocol):
             head.settle()
         length = head.length
         if length == 0:
+            head.whole, head.max_body = True, request.max_body
             self._handle(request)
             return rest
         try:
@@ -376,6 +400,7 @@ class Channel(protocol.Protocol):
             self._body = LostBody()
             request.processingFailed(Failure())
             return rest
+        head.whole, head.max_body = not in_pieces, request.max_body
         if length is None:
             self._expect_body(request, head, ChunkedBody(), rest, in_pieces)
             return rest
@@ -489,10 +514,6 @@ class Channel(protocol.Protocol):
     def blocked(self) -> bool:
         """Whether something waits to be handed over, or the transport has enough."""
         return self._out.blocked
-
-    def write(self, data: bytes) -> None:
-        """Hand over a part of an answer."""
-        self._out.write(data)
 
     def writable(self) -> Deferred[None]:
         """Wait until more is wanted; fails with :class:`ClientGone`, may be cancelled."""

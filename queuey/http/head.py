@@ -76,13 +76,18 @@ class Head:
     :ivar host: the host that is meant, once :meth:`settle` has found it; ``None`` where HTTP/1.0 names none.
     :ivar length: bytes of the body, once that was found, too; ``None`` for a chunked one.
     :ivar asks: whether the client waits for 100 (Continue) before it sends the body.
+    :ivar whole: whether handlers are to have the body whole, once that was asked.
+    :ivar max_body: bytes that it may have then, or ``None``.
     :ivar request_id: the client's own id for the request, if that is sane.
     :ivar trace: the trace that the client says it is of (W3C Trace Context).
     :ivar shown: the method and the target as the log has them, once it has had them.
     :ivar plan: what was found out from this head alone, by whoever handles it; it lives as long as the head.
     """
 
-    __slots__ = ("asks", "closes", "fields", "host", "length", "line", "plan", "request_id", "shown", "trace")
+    __slots__ = (
+        "asks", "closes", "fields", "host", "length", "line", "max_body", "plan", "request_id", "shown", "trace",
+        "whole",
+    )  # fmt: skip
 
     def __init__(self, line: RequestLine, fields: Fields) -> None:
         self.line = line
@@ -92,6 +97,8 @@ class Head:
         self.host: bytes | None = None
         self.length: int | None = 0
         self.asks = False
+        self.whole = False
+        self.max_body: int | None = None
         self.request_id = _sane_id(fields)
         parents = fields.get(b"traceparent")
         self.trace = None if parents is None else context_of(parents, fields.get(b"tracestate", ()))

@@ -52,7 +52,7 @@ class Transport(Protocol):
 class Outgoing:
     """The bytes that leave on one connection; it is the producer that the transport asks to pause.
 
-    :ivar full: whether the transport has enough for now.
+    :ivar full: whether the transport has enough for now; nothing waits here unless it has.
     :ivar stall: when the client has gone too long without taking anything, in seconds of the clock.
     """
 

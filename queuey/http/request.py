@@ -96,7 +96,7 @@ class Connection(Source, Protocol):
     def blocked(self) -> bool:
         """Whether something waits to be handed over, or the transport has enough."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes, /) -> None:
         """Send bytes."""
 
     def writable(self) -> Deferred[None]:

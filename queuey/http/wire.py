@@ -95,9 +95,10 @@ class Site(ServerFactory[Channel]):
         :param render: makes the bodies of refusals.
         :param before_head: may set header fields of any answer whose request's path is known, just before it is
             written; it is called once for each.
-        :param streams: tells whether a request with a body is handled from the end of its header on, the handler
-            reading the body in pieces. It may set ``request.max_body`` for either way; if it does not, what is read in
-            pieces has no limit, and the rest that of ``limits``.
+        :param streams: tells by its head whether a request with a body is handled from the end of its header on, the
+            handler reading the body in pieces; it may not be asked again for the same head. It may set
+            ``request.max_body`` for either way; if it does not, what is read in pieces has no limit, and the rest that
+            of ``limits``.
         :param counts: where requests and bytes are counted, if they are.
         :param traces: is told about each request that has a route, if anybody wants to know.
         :param whole: is asked first where a head begins, since it takes less time; the strict reader has the last word.

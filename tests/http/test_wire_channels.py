@@ -158,7 +158,9 @@ class SameAnswersTests(SynchronousTestCase):
                 [send(data), drain, send(data), answer, advance(3)],
                 [send(data), answer, tighten, send(data), answer],
                 [send(data[:30]), advance(11)],
+                [send(data), answer, send(data), advance(80), answer, send(data)],
                 [send(data), hang_up],
+                [send(data), answer, send(b"\r\n"), send(data), answer, send(b"\r\n" + data), answer],
                 [send(data[: data.index(b"\r\n\r\n") + 4]), send(b"hel"), advance(61)],
             ):
                 self.check(script, data[:200])

@@ -6,6 +6,7 @@ import attrs
 from klein import Klein
 from twisted.trial.unittest import SynchronousTestCase
 
+from queuey.deferreds import deferred
 from queuey.http.channel import REMEMBERED, REMEMBERED_FIELDS
 from queuey.http.head import Head
 from queuey.http.request import Request
@@ -133,6 +134,40 @@ class RememberedHeadsTests(SynchronousTestCase):
         self.connection.send(data).send(b"ab").send(data).send(b"cd").send(data + b"ef")
         self.assertEqual(1, len(set(self.heads)))
         self.assertEqual([100, 200, 100, 200, 200], [each.status for each in self.connection.responses(*["PUT"] * 3)])
+
+    def test_ways_of_reading(self) -> None:
+        """How a body is read, and how much of it, is asked for once where handlers have it whole."""
+        asked: list[bytes] = []
+
+        def streams(request: Request) -> bool:
+            asked.append(request.path)
+            request.max_body = 5 if request.path == b"/whole" else 1
+            return request.path == b"/pieces"
+
+        site = make_site(self.handler, streams=streams)
+        for path, body, status in (("/whole", b"hello", 200), ("/whole", b"hello!", 413), ("/pieces", b"", 200)):
+            connection = Connection(site)
+            data = encode_request("PUT", path, body=body)
+            connection.send(data).send(data).send(data)
+            answers = connection.responses("PUT", "PUT", "PUT")
+            self.assertEqual([status] * (3 if status == 200 else 1), [each.status for each in answers])
+        self.assertEqual([b"/whole", b"/whole"], asked)
+        self.assertEqual([5] * 3, [request.max_body for request in self.handler.requests if request.body])
+
+    def test_read_in_pieces(self) -> None:
+        """A body that handlers read in pieces is read so each time."""
+        site = make_site(self.handler, streams=lambda request: True)
+        bodies: list[object] = []
+
+        @deferred
+        async def read(request: Request) -> None:
+            bodies.append((request.body, b"".join([piece async for piece in request.pieces()])))
+            answer_ok(request)
+
+        self.handler.handle = read
+        Connection(site).send(POST + b"ab").send(POST + b"cd").send(POST).send(b"ef")
+        self.assertEqual([(b"", b"ab"), (b"", b"cd"), (b"", b"ef")], bodies)
+        self.assertEqual(1, len(set(self.heads)))
 
     def test_time(self) -> None:
         """Each request has its own time."""
