@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.deferreds import Question, Turns, bounded, deferred, shield
+from queuey.deferreds import Question, Shielded, Turns, bounded, deferred, shield
 
 
 class DeferredTests(SynchronousTestCase):
@@ -33,6 +33,67 @@ class DeferredTests(SynchronousTestCase):
             """Do nothing."""
 
         self.assertEqual((named.__name__, named.__doc__), ("named", "Do nothing."))
+
+
+class ShieldedTests(SynchronousTestCase):
+    """A write that goes on, whoever is left to hear of it."""
+
+    def setUp(self) -> None:
+        self.writing: Deferred[int] = Deferred(lambda _: self.heard.append("the write was cancelled"))
+        self.heard: list[object] = []
+        self.wrong: Exception | None = None
+
+    def shield(self) -> Shielded[str]:
+        return Shielded(self.writing, self.done, self.told, lambda failure: self.heard.append(type(failure.value)))
+
+    def done(self, number: int) -> str:
+        self.heard.append(number)
+        return f"stored {number}"
+
+    def told(self, text: str) -> None:
+        if self.wrong is not None:
+            raise self.wrong
+        self.heard.append(text)
+
+    def test_told(self) -> None:
+        shielded = self.shield()
+        self.assertTrue(shielded.waits)
+        self.writing.callback(3)
+        self.assertEqual((self.heard, shielded.waits), ([3, "stored 3"], False))
+        shielded.cancel()
+        self.assertEqual(self.heard, [3, "stored 3"])
+
+    def test_done_at_once(self) -> None:
+        self.writing.callback(3)
+        self.assertFalse(self.shield().waits)
+        self.assertEqual(self.heard, [3, "stored 3"])
+
+    def test_failed(self) -> None:
+        shielded = self.shield()
+        self.writing.errback(ValueError("no"))
+        self.assertEqual((self.heard, shielded.waits), ([ValueError], False))
+
+    def test_cancelled(self) -> None:
+        """Whoever waits is told at once, and once; the write goes on, and what is done with it is done."""
+        shielded = self.shield()
+        shielded.cancel()
+        self.assertEqual((self.heard, shielded.waits), ([CancelledError], False))
+        shielded.cancel()
+        self.writing.callback(3)
+        self.assertEqual(self.heard, [CancelledError, 3])
+
+    def test_cancelled_before_it_fails(self) -> None:
+        """Nobody hears of that."""
+        self.shield().cancel()
+        self.writing.errback(ValueError("no"))
+        self.assertEqual(self.heard, [CancelledError])
+        self.assertIsNone(self.successResultOf(self.writing))
+
+    def test_who_is_told_fails(self) -> None:
+        self.wrong = KeyError("an answer that cannot be written")
+        self.shield()
+        self.writing.callback(3)
+        self.assertEqual(self.heard, [3, KeyError])
 
 
 class QuestionTests(SynchronousTestCase):
