@@ -119,6 +119,10 @@ class MessageExchange:
     @deferred
     async def read(self, queue: Queue, window: Window) -> WindowSlice:
         """The first slice of a range, and what is left of it."""
+        return await self.scan(queue, window)
+
+    async def scan(self, queue: Queue, window: Window) -> WindowSlice:
+        """What ``read`` does, for who awaits it at once: most pages are this, and need no Deferred of it."""
         policy = await self.policies.policy_for(queue.application)
         return await self.store.scan(queue, window, policy.read_ack(queue.settings.consistency))
 

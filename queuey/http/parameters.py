@@ -15,6 +15,10 @@ _NUMBER: Final = re.compile(r"([+-]?)(?=[0-9])0*+([0-9]*+)", re.ASCII)
 """Nothing is given back: otherwise what is no number takes a time that grows as the square of its zeros."""
 _MOST_DIGITS: Final = 40
 _LONGEST_SHOWN: Final = 100
+
+MOST_REMEMBERED: Final = 256
+"""Bytes of a query at the most of which is remembered what it asks for."""
+
 _BOOLEANS: Final = {
     "true": True, "1": True, "yes": True, "on": True,
     "false": False, "0": False, "no": False, "off": False,

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final, NoReturn
 
 import attrs
@@ -13,7 +14,7 @@ import attrs
 from queuey.core.queues import QueueChanges
 from queuey.errors import InvalidRequest
 from queuey.http.forms import CHARSETS, parse_form, parse_query
-from queuey.http.parameters import Parameters, shown, whole_number
+from queuey.http.parameters import MOST_REMEMBERED, Parameters, shown, whole_number
 from queuey.http.plain import batch_bodies
 from queuey.http.wire import Request
 from queuey.interfaces import Credential
@@ -309,7 +310,14 @@ def window(request: Request, partitions: int) -> Window | None:
 
     :param partitions: how many the queue has.
     """
-    given = Parameters(parse_query(request.uri.partition(b"?")[2]))
+    query = request.uri.partition(b"?")[2]
+    return (_window if len(query) <= MOST_REMEMBERED else _window.__wrapped__)(query, partitions)
+
+
+@lru_cache(maxsize=256)
+def _window(query: bytes, partitions: int) -> Window | None:
+    """The same of a query; readers ask for the same again and again."""
+    given = Parameters(parse_query(query))
     limit = given.number("limit", 1, MAX_LIMIT) or DEFAULT_LIMIT
     descending = given.choice("order", Order) is Order.DESCENDING
     wanted = [number for number in _partition_list(given) if 1 <= number <= partitions]

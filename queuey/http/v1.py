@@ -18,7 +18,7 @@ from queuey.http.writing import Piece, Rest
 from queuey.model.access import Operation
 from queuey.model.message import Address, Content, Draft
 from queuey.model.served import RECEIVE, SEND
-from queuey.model.window import Slice
+from queuey.model.window import Slice, Window
 
 APPLICATION: Final = "/v1/<application>"
 QUEUE: Final = "/v1/<application>/<queue>"
@@ -105,12 +105,11 @@ class V1:
             writing.ok(request, messages=[])
             return
         request.traced.begin(RECEIVE)
-        await writing.stream(
-            request,
-            "messages",
-            self._piece(await self.exchange.read(queue, window), request),
-            lambda rest: self.exchange.read(queue, rest).addCallback(self._piece, request),
-        )
+
+        async def page(window: Window) -> Piece[Window]:
+            return self._piece(await self.exchange.scan(queue, window), request)
+
+        await writing.stream(request, "messages", await page(window), page)
 
     async def lookup(self, request: Request, admitted: AdmittedToQueue, ids: str) -> None:
         """Read messages by id, in the order asked."""

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -13,6 +14,7 @@ import attrs
 
 from queuey.errors import CursorMismatch, QueueReplaced
 from queuey.http.authorized import AdmittedToQueue
+from queuey.http.parameters import MOST_REMEMBERED
 from queuey.http.v2.answers import (
     Piece,
     messages_json,
@@ -86,21 +88,33 @@ def wanted(request: Request, queue: Queue) -> Wanted:
     :raise Problem: where a parameter is wrong.
     :raise QueueyError: where a cursor is.
     """
-    query = Query(request, _NAMES, ("partition",))
+    query = request.line.query
+    read = _wanted if len(query) <= MOST_REMEMBERED else _wanted.__wrapped__
+    return read(query, queue.incarnation, queue.settings.partitions)
+
+
+@lru_cache(maxsize=256)
+def _wanted(text: bytes, incarnation: int, count: int) -> Wanted:
+    """The same of a query; readers ask for the same again and again.
+
+    :param incarnation: of the queue.
+    :param count: how many partitions it has.
+    """
+    query = Query(text, _NAMES, ("partition",))
     descending = query.choice("order", Order) is Order.DESCENDING
     after, since, until = query.text("after"), query.time("since", up=True), query.time("until", up=True)
     if after is not None and query.text("since") is not None:
         query.wrong("since", "is not given together with after")
     limit = query.number("limit", 1, MAX_LIMIT) or DEFAULT_LIMIT
     max_bytes = query.number("max_bytes", 1, MAX_BYTES) or DEFAULT_BYTES
-    partitions = query.many("partition", 1, queue.settings.partitions) or None
+    partitions = query.many("partition", 1, count) or None
     wait, fresh = query.seconds("wait", 0, MAX_WAIT) or 0, query.boolean("fresh") or False
     query.check()
     floor = None if since is None else lower_bound(since)
-    asked = Cursor(queue.incarnation, NEWEST if descending else OLDEST, descending, partitions, floor)
+    asked = Cursor(incarnation, NEWEST if descending else OLDEST, descending, partitions, floor)
     start = asked if after is None else _start(after, asked)
     lower, upper = _bounds(start, NEWEST if until is None else Position(lower_bound(until)))
-    read = partitions or tuple(range(1, queue.settings.partitions + 1))
+    read = partitions or tuple(range(1, count + 1))
     merge = Merge(read, lower, upper, descending, limit, max_bytes, fresh=fresh, kept=True)
     return Wanted(merge, start, after is not None, wait / SECOND)
 

@@ -81,15 +81,16 @@ class Query(_Checked):
     place = "parameter"
     whole = "the query"
 
-    def __init__(self, request: Request, names: Collection[str], repeatable: Collection[str] = ()) -> None:
+    def __init__(self, request: Request | bytes, names: Collection[str], repeatable: Collection[str] = ()) -> None:
         """Read the query; what is wrong with it is raised by ``check``, with what the getters find.
 
+        :param request: whose query it is, or the query itself.
         :param names: of every parameter that there may be.
         :param repeatable: those of them that may be given several times.
         """
         super().__init__()
         self._given: dict[str, list[str]] = {}
-        query = request.line.query
+        query = request if isinstance(request, bytes) else request.line.query
         if not query:
             return
         for part in query.split(b"&"):
