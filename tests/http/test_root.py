@@ -14,6 +14,7 @@ from klein import Klein
 from twisted.trial.unittest import SynchronousTestCase
 from werkzeug.exceptions import HTTPException
 
+from queuey.errors import NoSuchApplication
 from queuey.http.authorized import Endpoint, Handler, OpenRoute, Plan, Route
 from queuey.http.errors import ErrorAnswers
 from queuey.http.root import Shortcuts, make_root, strict
@@ -130,7 +131,11 @@ class Anyone:
     """A gate that lets everybody in, and tells the handler by which names."""
 
     def __init__(self) -> None:
-        self.rates = self
+        self.rates = self.policies = self
+
+    async def policy_for(self, application: str) -> None:
+        """What OPTIONS asks for."""
+        raise NoSuchApplication("There is none here.")
 
     async def admit(self, request: Request, application: str, operation: Operation) -> dict[str, str]:
         return {"application": application}
@@ -152,7 +157,7 @@ def all_escaped(text: str) -> str:
     return "".join([f"%{byte:02x}" for byte in text.encode()])
 
 
-PIECES = st.one_of(SEGMENTS, st.sampled_from([*WORDS, "V1", "Queues", "claims.", "__heartbeat__", "a/b", "ids"]))
+PIECES = st.one_of(SEGMENTS, st.sampled_from([*WORDS, "V1", "Queues", "claims.", "a/b", "ids"]))
 ESCAPED = st.builds(lambda text, way: way(text), PIECES, st.sampled_from([as_it_is, as_it_is, as_it_is, all_escaped]))
 VERBS = st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "FROB", "get", "Post"])
 SLASH = "\ue000"
@@ -196,6 +201,8 @@ class RootTests(SynchronousTestCase):
     def by_klein(self, method: str, path: str) -> tuple[str, dict[str, str]] | None:
         if not method.isupper() or method == "OPTIONS":
             return None  # Klein does not tell methods apart by case; and what answers OPTIONS is no route
+        if path.startswith("//"):
+            return None  # Klein drops empty segments there, and no route begins so
         plain = unquote(re.sub("%2f", SLASH, path, flags=re.IGNORECASE))
         try:
             endpoint, names = self.map.match(plain, method)
