@@ -6,6 +6,7 @@ An answer that is HTML, or has a body that is not the JSON it says it is, is an 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
@@ -30,8 +31,8 @@ LIMITS = Limits(
     max_body=1000, max_header=64 * 1024, header_timeout=10, request_timeout=60, idle_timeout=75, max_connections=100
 )
 
-CHANNEL = "llhttp"
-"""The channel on which tests of the wire are run; ``test_wire_python`` runs them once more on the other."""
+CHANNEL = os.environ.get("QUEUEY_CHANNEL", "llhttp")
+"""The channel of tests that do not name one; ``test_wire_python`` runs those of the wire on ``python`` besides."""
 
 Fields = Mapping[str, str] | Sequence[tuple[str, str]]
 
