@@ -148,7 +148,7 @@ def _threads(reactor: Any) -> Threads:
     return Threads(
         lambda work: Thread(target=work, name="queuey-store", daemon=True).start(),
         reactor.callFromThread,
-        lambda call: reactor.callLater(0, call),
+        reactor.callLater,
     )
 
 

@@ -10,7 +10,6 @@ import secrets
 import sys
 import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -33,10 +32,6 @@ def start_thread(work: Any) -> None:
     Thread(target=work, daemon=True).start()
 
 
-def call_soon(call: Callable[[], None]) -> None:
-    reactor.callLater(0, call)
-
-
 def make_store(directory: Path) -> SQLiteStore:
     """A store with real threads, the real clock and the real disk."""
     return SQLiteStore(
@@ -44,7 +39,7 @@ def make_store(directory: Path) -> SQLiteStore:
         SQLiteSettings(),
         reactor,
         time.time,
-        Threads(start_thread, reactor.callFromThread, call_soon),
+        Threads(start_thread, reactor.callFromThread, reactor.callLater),
         node=os.getpid(),
         clock_sequence=0,
         new_version=lambda: uuid.uuid4().hex,

@@ -25,7 +25,7 @@ from queuey.storage.sqlite import SQLiteStore, Threads, files
 from tests.contracts import messages, queues, states, timing
 from tests.contracts.reading import TERMS, look_up, new, read
 from tests.contracts.subject import Contract
-from tests.live.appender import call_soon, make_store, start_thread
+from tests.live.appender import make_store, start_thread
 from tests.storage.subjects import SQLiteSubject
 
 reactor: Any = _reactor
@@ -40,7 +40,7 @@ class LiveCase(TestCase, Contract):
 
     def make_subject(self) -> SQLiteSubject:
         return SQLiteSubject(
-            Path(self.mktemp()), lambda: Threads(start_thread, reactor.callFromThread, call_soon), relaxed=False
+            Path(self.mktemp()), lambda: Threads(start_thread, reactor.callFromThread, reactor.callLater), relaxed=False
         )
 
     def drive(self, steps: Coroutine[Deferred[Any], Any, None]) -> object:
@@ -131,7 +131,7 @@ class ThreadTests(TestCase):
             threads.append(Thread(target=work, daemon=True))
             threads[-1].start()
 
-        subject = SQLiteSubject(Path(self.mktemp()), lambda: Threads(start, reactor.callFromThread, call_soon))
+        subject = SQLiteSubject(Path(self.mktemp()), lambda: Threads(start, reactor.callFromThread, reactor.callLater))
         await subject.close()
         for thread in threads:
             thread.join(LIMIT)

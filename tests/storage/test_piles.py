@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.errors import Unavailable
 from queuey.storage.sqlite.files import PREPARED
 from queuey.storage.sqlite.parts import SIZES, parts
-from queuey.storage.sqlite.piles import AGAIN, Again, Job, Pile, Threads
+from queuey.storage.sqlite.piles import AGAIN, SHARE, Again, Job, Pile, Threads
 from queuey.storage.sqlite.writer import INSERT, REMEMBER
 from tests.storage.runners import Inline, Manual
 
@@ -197,7 +197,7 @@ class ThreadsTests(SynchronousTestCase):
         started: list[Callable[[], None]] = []
         calls: list[tuple[Any, ...]] = []
         worker = Worker()
-        pile: Pile[Worker] = Pile(Threads(started.append, lambda *call: calls.append(call), lambda call: call()), 9)
+        pile: Pile[Worker] = Pile(Threads(started.append, lambda *call: calls.append(call), lambda _, call: call()), 9)
         pile.open(worker.work, worker.rest)
         answers = [pile.submit(note, text) for text in "ab"]
         closed = pile.close(lambda: None)
@@ -211,40 +211,162 @@ class ThreadsTests(SynchronousTestCase):
         self.assertEqual([self.successResultOf(answer) for answer in answers], ["A", "B"])
         self.successResultOf(closed)
 
-    def test_one_that_is_alone_is_handed_over_at_once(self) -> None:
-        """The first is not: whether others come with it is not known before one was answered alone."""
-        soon: list[Callable[[], None]] = []
-        calls: list[tuple[Any, ...]] = []
-        worker = Worker()
-        pile: Pile[Worker] = Pile(Threads(lambda work: None, lambda *call: calls.append(call), soon.append), 9)
-        pile.open(worker.work, worker.rest)
 
-        def work() -> None:
-            """What the thread and the reactor do until nothing is left to do."""
-            while soon or calls or not pile._waiting.empty():
-                if soon:
-                    soon.pop(0)()
-                if not pile._waiting.empty():
-                    pile._take(pile._waiting.get())
-                while calls:
-                    function, *arguments = calls.pop(0)
-                    function(*arguments)
+class HandingOverTests(SynchronousTestCase):
+    """When a thread is given what has gathered: the thread and the reactor are the test."""
 
-        pile.submit(note, "a")
-        self.assertEqual(len(soon), 1)
-        work()
-        pile.submit(note, "b")
-        self.assertEqual((len(soon), pile._waiting.qsize()), (0, 1))
-        pile.submit(note, "c")  # which comes while that one is under way
-        self.assertEqual((len(soon), pile._waiting.qsize()), (1, 1))
-        work()
-        self.assertEqual((worker.piles, worker.done), ([1, 2], ["a", "b", "c"]))
-        pile.submit(note, "d")
-        self.assertEqual((len(soon), pile._waiting.qsize()), (1, 0), "two were answered together before it")
-        work()
-        closed = pile.close(lambda: None)
-        self.assertEqual(len(soon), 1)
-        work()
+    def setUp(self) -> None:
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+        self.calls: list[tuple[Any, ...]] = []
+        self.worker = Worker()
+        self.now = 0.0
+        self.took = 0.001
+        runner = Threads(lambda work: None, lambda *call: self.calls.append(call), self.call_later)
+        self.pile: Pile[Worker] = Pile(runner, 99, lambda: self.now)
+        self.pile.open(self.work, self.worker.rest)
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        self.timers.append((seconds, call))
+
+    def work(self, jobs: Sequence[Job[Worker]]) -> None:
+        self.now += self.took
+        self.worker.work(jobs)
+
+    def submit(self, texts: str) -> None:
+        for text in texts:
+            self.pile.submit(note, text)
+
+    @property
+    def handed_over(self) -> int:
+        return self.pile._waiting.qsize()
+
+    @property
+    def patience(self) -> list[float]:
+        """The timers that are set."""
+        return [seconds for seconds, _ in self.timers]
+
+    def tick(self) -> None:
+        """The next timer's time has come."""
+        self.timers.pop(0)[1]()
+
+    def run_pile(self) -> None:
+        """The thread takes what was handed over, and the reactor answers it."""
+        self.pile._take(self.pile._waiting.get())
+        self.answer()
+
+    def answer(self) -> None:
+        while self.calls:
+            function, *arguments = self.calls.pop(0)
+            function(*arguments)
+
+    def test_the_end_of_the_turn(self) -> None:
+        self.submit("abc")
+        self.assertEqual((self.patience, self.handed_over), ([0], 0))
+        self.tick()
+        self.run_pile()
+        self.submit("d")
+        self.assertEqual((self.patience, self.handed_over), ([0], 0), "three were answered together before it")
+
+    def test_one_that_is_alone(self) -> None:
+        """The first is not known to be: whether others come with it shows once it was answered alone."""
+        self.submit("a")
+        self.tick()
+        self.run_pile()
+        self.submit("b")
+        self.assertEqual((self.patience, self.handed_over), ([], 1))
+        self.submit("c")  # which comes while that one is under way
+        self.assertEqual((self.patience, self.handed_over), ([0], 1))
+        self.tick()
+        self.run_pile()
+        self.assertEqual(self.worker.piles, [1, 2])
+        closed = self.pile.close(lambda: None)
+        self.assertEqual(self.patience, [0])
+        self.tick()
+        self.run_pile()
+        self.successResultOf(closed)
+
+    def test_a_quick_disk_waits_for_nobody(self) -> None:
+        self.submit("abcd")
+        self.tick()
+        self.submit("e")
+        self.tick()
+        jobs = self.pile._waiting.get()
+        self.pile._take(jobs)
+        self.submit("f")
+        self.timers.clear()
+        self.answer()
+        self.assertEqual((self.patience, self.handed_over), ([], 1))
+
+    def slow(self) -> None:
+        """Three jobs on a slow disk, answered."""
+        self.took = 0.1
+        self.submit("abc")
+        self.tick()
+        self.run_pile()
+
+    def test_a_slow_one_waits_for_as_many_as_were_answered(self) -> None:
+        self.slow()
+        self.submit("de")
+        self.assertEqual((self.patience, self.handed_over), ([0.1 * SHARE], 0))
+        self.submit("f")
+        self.assertEqual(self.handed_over, 1)
+        self.run_pile()
+        self.assertEqual(self.worker.piles, [3, 3])
+
+    def test_a_slow_one_does_not_wait_for_long(self) -> None:
+        self.slow()
+        self.submit("d")
+        self.tick()
+        self.assertEqual(self.handed_over, 1)
+        self.run_pile()
+        self.submit("e")
+        self.assertEqual((self.patience, self.handed_over), ([], 1), "now it is alone")
+
+    def test_what_came_meanwhile_waits_for_those_that_were_under_way(self) -> None:
+        self.slow()
+        self.submit("def")
+        self.pile._take(self.pile._waiting.get())
+        self.timers.clear()
+        self.submit("g")
+        self.assertEqual((self.patience, self.handed_over), ([0.1], 0), "until the others are answered")
+        self.answer()
+        self.assertEqual((self.patience, self.handed_over), ([0.1, 0.1 * SHARE], 0))
+        self.submit("hi")
+        self.assertEqual(self.handed_over, 0)
+        self.submit("j")
+        self.assertEqual(self.handed_over, 1)
+        self.run_pile()
+        self.assertEqual(self.worker.piles, [3, 3, 4])
+
+    def test_two_who_take_turns_come_together(self) -> None:
+        self.took = 0.1
+        self.submit("a")
+        self.tick()
+        self.pile._take(self.pile._waiting.get())
+        self.submit("b")
+        self.answer()
+        self.assertEqual((self.patience, self.handed_over), ([0.1, 0.1 * SHARE], 0))
+        self.submit("c")
+        self.assertEqual(self.handed_over, 1)
+        self.run_pile()
+        self.assertEqual(self.worker.piles, [1, 2])
+
+    def test_if_more_came_meanwhile_they_go_on_at_once(self) -> None:
+        self.slow()
+        self.submit("def")
+        self.pile._take(self.pile._waiting.get())
+        self.submit("ghij")
+        self.answer()
+        self.assertEqual(self.handed_over, 1)
+        self.run_pile()
+        self.assertEqual(self.worker.piles, [3, 3, 4])
+
+    def test_the_end_waits_for_nobody(self) -> None:
+        self.slow()
+        closed = self.pile.close(lambda: None)
+        self.assertEqual(self.patience, [0])
+        self.tick()
+        self.run_pile()
         self.successResultOf(closed)
 
 

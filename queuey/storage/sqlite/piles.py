@@ -1,13 +1,15 @@
 """Piles: a thread that takes all that waits for it as one piece of work.
 
 Whatever gathers while one pile is being worked at makes the next, so a lone caller never waits for others, and many
-share the cost of one transaction.
+share the cost of one transaction. On a slow disk a few that come before the others would have a transaction for
+themselves, for which all others then wait: there they wait for as many as were answered together, for a short time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
+from time import monotonic
 from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -27,6 +29,13 @@ class Again:
 
 
 AGAIN: Final = Again()
+
+SLOW: Final = 0.004
+"""Seconds that a pile takes where it is worth while to wait for company. A quick disk is left no rest, since there the
+reactor takes longer than a transaction."""
+
+SHARE: Final = 0.25
+"""Of the time that a pile took, for which the next one waits at the most."""
 
 
 class Job(Generic[C]):
@@ -77,18 +86,18 @@ class Threads:
 
     :param start_thread: begins a thread with a function.
     :param call_in_reactor: the reactor's ``callFromThread``.
-    :param call_soon: calls a function in the reactor's next turn.
+    :param call_later: its ``callLater``.
     """
 
     def __init__(
         self,
         start_thread: Callable[[Callable[[], None]], object],
         call_in_reactor: Callable[..., object],
-        call_soon: Callable[[Callable[[], None]], object],
+        call_later: Callable[[float, Callable[[], None]], object],
     ) -> None:
         self._start_thread = start_thread
         self._call_in_reactor = call_in_reactor
-        self._call_soon = call_soon
+        self._call_later = call_later
 
     def start(self, pile: Pile[Any]) -> None:
         """See Runner."""
@@ -96,10 +105,11 @@ class Threads:
 
     def gathered(self, pile: Pile[Any]) -> None:
         """See Runner."""
-        if pile.lone:
+        seconds = pile.patience()
+        if seconds is None:
             pile.hand_over()
         else:
-            self._call_soon(pile.hand_over)
+            self._call_later(seconds, pile.hand_over)
 
     def left(self, pile: Pile[Any]) -> None:
         """See Runner; a thread goes on by itself."""
@@ -114,13 +124,15 @@ class Pile(Generic[C]):
 
     :param runner: who works.
     :param most: jobs in one pile; those that come late may double that.
+    :param seconds: a clock of which only differences matter; the worker calls it.
     :ivar waiting: jobs that are not answered yet.
     """
 
     _log = EventLog(Logger(namespace="queuey.storage"))
 
-    def __init__(self, runner: Runner, most: int) -> None:
+    def __init__(self, runner: Runner, most: int, seconds: Callable[[], float] = monotonic) -> None:
         self._runner = runner
+        self._seconds = seconds
         self._work: Callable[[Sequence[Job[C]]], None] = _nothing
         self._rest: Callable[[], None] = _nothing
         self._most = most
@@ -129,6 +141,8 @@ class Pile(Generic[C]):
         self._closed = True
         self.waiting = 0
         self._one_before = False
+        self._took = 0.0
+        self._expected = 0
         self._finish: Callable[[], None] = _nothing
         self._end: Job[C] = Job(_nothing, (), {})
 
@@ -158,16 +172,29 @@ class Pile(Generic[C]):
         self.waiting += 1
         if first:
             self._runner.gathered(self)
+        elif len(self._gathered) == self._expected:
+            self.hand_over()
         return job.answer
 
-    @property
-    def lone(self) -> bool:
-        """Whether the job that has just come is the only one, as the one before it was: no others are expected."""
-        return self._one_before and self.waiting == 1 and not self._closed
+    def patience(self) -> float | None:
+        """How long what begins to gather waits for more, in seconds; called by the runner.
+
+        :return: 0 for the end of the turn; ``None`` for a job that is the only one, as the one before it was: no others
+            are expected, and it does not wait even for that.
+        """
+        if self._closed:
+            return 0
+        if self._one_before and self.waiting == 1:
+            return None
+        if self._took < SLOW:
+            return 0
+        if self.waiting > len(self._gathered):
+            return self._took  # at the most: once the pile under way is answered, it is known what to wait for
+        return self._took * SHARE if len(self._gathered) < self._expected else 0
 
     def hand_over(self) -> None:
         """Give the worker what has gathered; called in the reactor."""
-        jobs, self._gathered = self._gathered, []
+        jobs, self._gathered, self._expected = self._gathered, [], 0
         for start in range(0, len(jobs), self._most):
             self._waiting.put(jobs[start : start + self._most])
 
@@ -216,6 +243,7 @@ class Pile(Generic[C]):
         return True
 
     def _run(self, jobs: list[Job[C]]) -> None:
+        began = self._seconds()
         try:
             self._work(jobs)
         except Exception as error:
@@ -225,6 +253,7 @@ class Pile(Generic[C]):
         done = [job for job in jobs if job.error is not None or job.result is not AGAIN]
         if len(done) < len(jobs):
             self._repeat(jobs)
+        self._took = self._seconds() - began
         self._runner.answer(self._answer, done)
         try:
             self._rest()
@@ -234,12 +263,19 @@ class Pile(Generic[C]):
     def _answer(self, jobs: Sequence[Job[C]]) -> None:
         """Answer jobs; called in the reactor.
 
-        What gathered meanwhile is handed over first, so that the worker has it while the answers are made.
+        What gathered meanwhile is handed over first, so that the worker has it while the answers are made; unless the
+        worker is slow, and no more came than were under way, who are likely to come again.
         """
-        self.hand_over()
         self.waiting -= len(jobs)
         self._one_before = len(jobs) == 1 and not self.waiting
+        few = self._took >= SLOW and len(self._gathered) <= len(jobs)
+        self._expected = len(jobs) + len(self._gathered) if few else 0
+        if not few:
+            self.hand_over()
+        waits = bool(self._gathered)
         _fire(jobs)
+        if waits and self._gathered:
+            self._runner.gathered(self)
 
     def _repeat(self, jobs: list[Job[C]]) -> None:
         again = [job for job in jobs if job.error is None and job.result is AGAIN]
