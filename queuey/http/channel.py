@@ -84,6 +84,14 @@ class Channel(protocol.Protocol):
     :ivar deadline: when the stage has lasted too long, in seconds of the reactor.
     """
 
+    # With more than thirty attributes each connection would have a dictionary of 1.5 KiB.
+    __slots__ = (
+        "_again", "_ahead", "_ahead_size", "_body", "_collected", "_consuming", "_discarded", "_expects_continue",
+        "_host_address", "_last", "_last_head", "_limits", "_new", "_out", "_paused", "_peer_address", "_read",
+        "_reader", "_request", "_seconds", "_stage", "_started", "_whole", "_wire", "believed", "deadline", "forwarded",
+        "hooks", "peer", "site", "write",
+    )  # fmt: skip
+
     write: Callable[[bytes], None]
 
     def __init__(self, site: House) -> None:

@@ -25,6 +25,12 @@ class PipeliningTests(SynchronousTestCase):
     def paths(self) -> list[bytes]:
         return [request.path for request in self.handler.requests]
 
+    def test_what_a_connection_takes(self) -> None:
+        """A connection has no dictionary of its own, but for what Twisted sets."""
+        self.handler.handle = answer_ok
+        channel = self.connection.send(GET).channel
+        self.assertLessEqual(set(vars(channel)), {"connected", "factory", "transport"})
+
     def test_one_at_a_time(self) -> None:
         """Requests that come together are handled one after the other, in their order."""
         data = b"".join(encode_request("PUT", f"/{n}", body=b"%d" % n) for n in range(3))
