@@ -94,8 +94,8 @@ class MessageExchange:
         return Shielded(writing, partial(self._posted, queue, messages), told, failed)
 
     def _posted(self, queue: Queue, messages: Sequence[NewMessage], ids: Sequence[MessageId]) -> Sequence[Address]:
-        self._stored(queue, _contents(messages), messages)
-        return _addresses(messages, ids)
+        self._stored(queue, [message.content for message in messages], messages)
+        return [Address(message.partition, id) for message, id in zip(messages, ids, strict=True)]
 
     @deferred
     async def append_once(

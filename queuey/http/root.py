@@ -217,19 +217,21 @@ class Root(Resource):
 
     def _over(self, request: Request, failure: Failure | None) -> None:
         """End a request that was handled, as Klein does."""
-        if failure is not None and isinstance(failure.value, TooManyRequests):
-            holding = Running(self._hold(request, failure), partial(self._end, request))
+        if failure is None:
+            if not request.finished:
+                request.finish()
+        elif isinstance(failure.value, TooManyRequests):
+            holding = Running(self._hold(request, failure), partial(self._refuse, request))
             if holding.waits:
                 request.served_by(holding)
         else:
-            self._end(request, failure)
+            self._refuse(request, failure)
 
     async def _hold(self, request: Request, failure: Failure) -> None:
         await self._rates.hold(request.application or "")
         failure.raiseException()
 
-    def _end(self, request: Request, failure: Failure | None) -> None:
+    def _refuse(self, request: Request, failure: Failure | None) -> None:
         if failure is not None:
             self._errors.answer(request, failure)
-        if not request.finished:
-            request.finish()
+        request.finish()

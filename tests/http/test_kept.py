@@ -7,12 +7,15 @@ from typing import Any
 from urllib.parse import urlencode
 
 import attrs
+from twisted.internet.defer import Deferred
 
 from queuey import config
+from queuey.errors import Unavailable
 from queuey.http.limits import AccessLine
 from queuey.model.application import digest_of, key_id
 from queuey.model.signing import Grant, sign
 from queuey.storage.caching import CachedStore, Change
+from tests.counted import counted
 from tests.http.api_support import BATCH, KEY, NOW, OTHER, OTHER_KEY, OWNER, SETTINGS, SPARE_KEY
 from tests.http.wire_support import Client, Connection, Fields, Response, encode_request
 from tests.ops.support import OpsTestCase
@@ -33,8 +36,12 @@ class Again:
     def __call__(self) -> Response:
         """The answer to one more."""
         answered = len(self._connection.responses())
-        (response,) = self._connection.send(self._data).responses()[answered:]
+        (response,) = self.begin().responses()[answered:]
         return response
+
+    def begin(self) -> Connection:
+        """Make one more, whose answer may take its time."""
+        return self._connection.send(self._data)
 
 
 class KeptTestCase(OpsTestCase):
@@ -339,3 +346,80 @@ class PlainTests(KeptTestCase):
         found = [self.expect(201, post()) for _ in range(3)]
         self.assertEqual([answer["duplicate"] for answer in found], [False, True, True])
         self.assertEqual(self.bodies("/v1/app/q"), ["x"])
+
+
+class HangUpTests(KeptTestCase):
+    """A client that goes while its write, or what refuses it, is under way."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.lines: list[AccessLine] = []
+        self.house.site.hooks = attrs.evolve(self.house.site.hooks, access=self.lines.append)
+
+    def hold(self) -> list[Deferred[None]]:
+        """Let writes wait for the test from now on."""
+        append, held = self.store.append, list[Deferred[None]]()
+
+        def later(*given: Any) -> Deferred[Any]:
+            held.append(Deferred())
+            return held[-1].addCallback(lambda _: append(*given))
+
+        self.patch(self.store, "append", later)
+        return held
+
+    def received(self) -> float:
+        return counted(self.house.metrics, "queuey_messages_received_total")[("app",)]
+
+    def test_a_write_goes_on(self) -> None:
+        """It is stored, it is counted, and those who wait for it are told."""
+        posts = self.posts()
+        stored, received = len(self.bodies("/v1/app/q")), self.received()
+        held = self.hold()
+        for post in posts:
+            post.begin().hang_up()
+        self.assertEqual([line.status for line in self.lines[-2:]], [499, 499])
+        newest = self.expect(200, self.ask("GET", QUEUES[1].format("app")))["next"]
+        waiting = self.client.start("GET", f"{QUEUES[1].format('app')}?after={newest}&wait=20", OWNER)
+        self.assertEqual((waiting.received, len(held)), (b"", 2))
+        for write in held:
+            write.callback(None)
+        self.clock.advance(0)
+        self.assertEqual(len(self.bodies("/v1/app/q")), stored + 2)
+        self.assertEqual(self.received(), received + 2)
+        self.assertTrue(self.expect(200, waiting.response())["messages"])
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_a_write_that_fails(self) -> None:
+        """Nobody is left to be told."""
+        posts = self.posts()
+        held = self.hold()
+        for post in posts:
+            post.begin().hang_up()
+        for write in held:
+            write.errback(Unavailable("The disk is gone."))
+        self.assertEqual([line.status for line in self.lines[-2:]], [499, 499])
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_an_answer_waits_for_the_write(self) -> None:
+        """And it is of the write, also where the same head has come before."""
+        posts = self.posts()
+        held = self.hold()
+        started = [post.begin() for post in posts]
+        answered = [len(connection.responses()) for connection in started]
+        held[1].errback(Unavailable("The disk is gone."))
+        held[0].callback(None)
+        found = [connection.responses()[before:] for connection, before in zip(started, answered, strict=True)]
+        self.assertEqual([[one.status for one in some] for some in found], [[201], [503]])
+
+    def test_a_refusal_that_is_held_back(self) -> None:
+        """Whoever does not wait for it leaves nothing behind."""
+        (post, _) = self.posts()
+        self.use(f"{SETTINGS}[application:app]\nrequest_rate = 1\nrequest_burst = 1\n")
+        for _ in range(21):
+            post()
+        timers = len(self.clock.getDelayedCalls())
+        connection = post.begin()
+        self.assertEqual(len(self.clock.getDelayedCalls()), timers + 1)
+        connection.hang_up()
+        self.assertEqual(len(self.clock.getDelayedCalls()), timers)
+        self.assertEqual(self.lines[-1].status, 499)
