@@ -114,9 +114,11 @@ class Shielded(Generic[T]):
     """A write that has begun, for one who only wants to hear of its end: it goes on whether or not he still does.
 
     ``shield`` does the same for one who needs a Deferred, which takes twice the time.
+
+    :ivar waits: whether he has not heard of it yet.
     """
 
-    __slots__ = ("_done", "_failed", "_told")
+    __slots__ = ("_done", "_failed", "_told", "waits")
 
     def __init__(
         self,
@@ -134,19 +136,15 @@ class Shielded(Generic[T]):
         self._done: Callable[[Any], T] = done
         self._told: Callable[[T], None] | None = told
         self._failed = failed
+        self.waits = True
         inner.addCallbacks(self._succeed, self._fail)
-
-    @property
-    def waits(self) -> bool:
-        """Whether somebody still wants to hear of it."""
-        return self._told is not None
 
     def cancel(self) -> None:
         """Tell now that nobody waits, and nothing later."""
         self._fail(Failure(CancelledError()))
 
     def _succeed(self, value: Any) -> None:
-        told, self._told = self._told, None
+        told, self._told, self.waits = self._told, None, False
         try:
             result = self._done(value)
             if told is not None:
@@ -157,7 +155,7 @@ class Shielded(Generic[T]):
             self._failed(Failure())
 
     def _fail(self, failure: Failure) -> None:
-        told, self._told = self._told, None
+        told, self._told, self.waits = self._told, None, False
         if told is not None:
             self._failed(failure)
 
