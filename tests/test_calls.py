@@ -35,17 +35,17 @@ class CallsTests(SynchronousTestCase):
         self.assertGreater(calls.all, 50)
 
     def test_posts(self) -> None:
-        for api, most, answer in (("v1", 190, 34), ("v2", 205, 40)):
+        for api, most, answer in (("v1", 180, 32), ("v2", 192, 38)):
             self.check(counted(self.daemon, 3, POSTS[api]), most, answer)
 
     def test_pages(self) -> None:
         """A full page that was asked for before."""
-        self.check(counted(self.daemon, 3, PAGES["v1"]), 260, 36)
+        self.check(counted(self.daemon, 3, PAGES["v1"]), 165, 36)
 
     def test_counts_do_not_depend_on_how_often(self) -> None:
         """What is counted is calls for each request."""
         few, many = (counted(self.daemon, rounds, POSTS["v1"]).all for rounds in (2, 6))
-        self.assertAlmostEqual(few, many, delta=3)
+        self.assertLess(abs(few - many), 3)
 
     def test_a_layer_more(self) -> None:
         """One call more for each request is one call more."""
@@ -57,7 +57,7 @@ class CallsTests(SynchronousTestCase):
 
         self.patch(writing, "stored", layer)
         after = counted(self.daemon, 2, POSTS["v1"])
-        self.assertAlmostEqual(after.all, before.all + 1, delta=0.5)
+        self.assertLess(abs(after.all - before.all - 1), 0.5)
 
     def test_requests_that_are_not_answered(self) -> None:
         """They are no figure."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, Generic, TypeVar
 
 import attrs
@@ -13,7 +14,7 @@ from queuey.http.escapes import ascii_texts_json
 from queuey.http.wire import Request
 from queuey.model.message import Address, Message
 from queuey.model.queue import Queue
-from queuey.model.timeid import EPOCH, SECOND, MessageId, ticks_of, timestamp, to_seconds
+from queuey.model.timeid import EPOCH, SECOND, timestamp, to_seconds, to_v1_hex
 
 JSON: Final = (b"Content-Type", b"application/json")
 _JSON_ALONE: Final = (JSON,)
@@ -124,18 +125,16 @@ def stored(request: Request, addresses: Sequence[Address]) -> None:
 
 
 def _address_json(address: Address) -> str:
-    digits = address.id.hex()
-    time = digits[:12] + digits[13:16]
-    ticks = int(time, 16) - EPOCH
-    told = f"{ticks // SECOND}.{ticks % SECOND:07d}" if ticks >= 0 else timestamp(address.id)
-    key = f"{time[7:]}{time[3:7]}1{time[:3]}{digits[16:]}"
-    return f'{{"key":"{key}","timestamp":"{told}","partition":{address.partition}}}'
+    id = address.id
+    template, fraction = _template(id[:6], id[8:])
+    if template is None:
+        return f'{{"key":"{to_v1_hex(id)}","timestamp":"{timestamp(id)}","partition":{address.partition}}}'
+    ticks = (id[6] & 0xF) << 8 | id[7]
+    return template % (ticks, fraction + ticks, address.partition)
 
 
 def addresses_json(addresses: Iterable[Address]) -> list[str]:
     """Where messages are, each as JSON text."""
-    # The ids of one write differ as a rule in the lowest 12 bits of their time alone: what is above them is rendered
-    # once, as a template for the others, which takes a third of the time.
     items = []
     high = low = b""
     template: str | None = None
@@ -144,7 +143,7 @@ def addresses_json(addresses: Iterable[Address]) -> list[str]:
         id = address.id
         if id[:6] != high or id[8:] != low:
             high, low = id[:6], id[8:]
-            template, fraction = _template(id)
+            template, fraction = _template(high, low)
         if template is None:
             items.append(_address_json(address))
         else:
@@ -153,18 +152,24 @@ def addresses_json(addresses: Iterable[Address]) -> list[str]:
     return items
 
 
-def _template(id: MessageId) -> tuple[str | None, int]:
+@lru_cache(16)
+def _template(high: bytes, low: bytes) -> tuple[str | None, int]:
     """How the addresses look that have the time of an id but for its lowest 12 bits, and all that follows its time.
 
+    The ids of one write, and of all writes that are stored together, differ as a rule in those bits alone: to render
+    what is above them once takes a third of the time.
+
+    :param high: the id's first six bytes.
+    :param low: its last eight.
     :return: a template for those bits, the ticks of the second, and the partition; and the ticks of the second where
         those bits are 0. No template where they lead into another second, or the time is before 1970.
     """
-    digits = id.hex()
-    ticks = (ticks_of(id) & ~0xFFF) - EPOCH
+    digits = high.hex()
+    ticks = (int(digits, 16) << 12) - EPOCH
     seconds, fraction = divmod(ticks, SECOND)
     if ticks < 0 or fraction + 0xFFF >= SECOND:
         return None, 0
-    key = f"{digits[7:12]}%03x{digits[3:7]}1{digits[:3]}{digits[16:]}"
+    key = f"{digits[7:12]}%03x{digits[3:7]}1{digits[:3]}{low.hex()}"
     return f'{{"key":"{key}","timestamp":"{seconds}.%07d","partition":%d}}', fraction
 
 

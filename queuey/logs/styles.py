@@ -241,7 +241,8 @@ class _Times:
             text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
             # One assignment, since threads share it.
             self._last = (whole, text)
-        return f"{text}.{int((seconds - whole) * 1000):03d}Z"
+        # It takes half the time that a literal with formats takes.
+        return "%s.%03dZ" % (text, (seconds - whole) * 1000)  # noqa: UP031
 
 
 def _level(event: Event) -> str:

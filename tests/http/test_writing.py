@@ -10,13 +10,22 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.escapes import ascii_texts_json
 from queuey.http.v2 import answers
-from queuey.http.writing import addresses_json, messages_json
+from queuey.http.writing import addresses_json, messages_json, stored
 from queuey.model.message import Address, Content, Message
 from queuey.model.timeid import EPOCH, MAX_TICKS, SECOND, Ticks, make, ticks_of, timestamp, to_rfc3339, to_v1_hex
 
 NOW = EPOCH + 1_800_000_001 * SECOND
 STEPS = st.lists(st.tuples(st.integers(0, 2000), st.sampled_from([1, 2]), st.sampled_from([3, 4])), max_size=20)
 STARTS = st.sampled_from([0, EPOCH - 3000, EPOCH, NOW, NOW - 3000, NOW - 5000, MAX_TICKS - 40_000])
+
+
+class _Asked:
+    """A request to ``/q``, and what it was answered."""
+
+    path = b"/q"
+
+    def answer(self, status: int, headers: object, body: bytes, own: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        self.answered, self.own = json.loads(body), own
 
 
 class AddressTests(SynchronousTestCase):
@@ -33,6 +42,35 @@ class AddressTests(SynchronousTestCase):
             [json.loads(text) for text in addresses_json(addresses)],
             [{"key": to_v1_hex(a.id), "timestamp": timestamp(a.id), "partition": a.partition} for a in addresses],
         )
+
+    @settings(deadline=None, database=None)
+    @given(STARTS, STEPS)
+    def test_one_answer_after_another(self, ticks: int, steps: list[tuple[int, int, int]]) -> None:
+        """Of messages that are posted singly, too, each is told as if it were alone, in both APIs."""
+        for number, (step, sequence, node) in enumerate(steps):
+            ticks += step
+            address = Address(number % 3 + 1, make(Ticks(ticks), sequence, node))
+            asked = _Asked()
+            stored(asked, (address,))  # type: ignore[arg-type]
+            self.assertEqual(
+                asked.answered,
+                {
+                    "status": "ok",
+                    "messages": [
+                        {
+                            "key": to_v1_hex(address.id),
+                            "timestamp": timestamp(address.id),
+                            "partition": address.partition,
+                        }
+                    ],
+                },
+            )
+            if ticks >= EPOCH:
+                answers.answer_stored(asked, (address,), "{}", duplicate=False)  # type: ignore[arg-type]
+                id = f"{address.id.hex()}-{address.partition}"
+                told = {"id": id, "partition": address.partition, "timestamp": to_rfc3339(ticks_of(address.id))}
+                self.assertEqual(asked.answered["messages"], [told])
+                self.assertEqual(asked.own, ((b"Location", f"/q/{id}".encode()),))
 
 
 # Whatever is special to JSON, to what joins texts, or to one of the two ways to write it; mostly ASCII.
