@@ -18,8 +18,9 @@ from queuey.http.head import Head, HeadReader, Whole
 from queuey.http.limits import STOPPING, TIMEOUT, TOO_LARGE, Limits, Refusal, Refused
 from queuey.http.outgoing import Outgoing, Transport
 from queuey.http.pieces import ClientGone
+from queuey.http.receiving import Receiver
 from queuey.http.request import Hooks, Request
-from queuey.http.sending import Turn, quickest
+from queuey.http.sending import Direct, Turn, quickest
 from queuey.model.counts import NONE
 
 READ_AHEAD: Final = 64 * 1024
@@ -52,6 +53,7 @@ class House(Protocol):
     leaving: bool
     draining: bool
     turn: Turn
+    receiver: Receiver | None
 
     def arrived(self, channel: Channel) -> None:
         """Learn that it is open."""
@@ -128,7 +130,7 @@ class Channel(protocol.Protocol):
         """Greet a new connection."""
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
-        self._wire = quickest(cast(Transport, self.transport), self.site.turn)
+        self._wire = quickest(cast(Transport, self.transport), self.site.turn, self.site.receiver, self.dataReceived)
         self._peer_address = self._wire.getPeer()
         self._host_address = self._wire.getHost()
         self._know_peer()
@@ -161,6 +163,8 @@ class Channel(protocol.Protocol):
         self._ahead.clear()
         if request is not None:
             request.connectionLost(reason)
+        if isinstance(self._wire, Direct):
+            self._wire.stop()
         self._out.lost(ClientGone())
         self.site.left(self)
 

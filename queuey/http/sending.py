@@ -1,4 +1,6 @@
-"""Sending what a turn of the reactor has made of answers, at its end, without a detour through the reactor.
+"""The quickest way to and from a socket.
+
+What a turn of the reactor has made of answers is sent at its end, without a detour through the reactor.
 
 A transport of Twisted keeps what is written, asks the kernel to be told when the socket takes something, sends, and
 asks to be told no more: two calls of the kernel and a turn of the loop, which for small answers cost more than to send.
@@ -11,8 +13,10 @@ from typing import Final
 
 from twisted.internet.interfaces import IAddress, IPushProducer, IReactorTime
 from twisted.internet.tcp import Connection
+from twisted.python.failure import Failure
 
 from queuey.http.outgoing import Transport
+from queuey.http.receiving import Receiver
 
 MOST: Final = 64 * 1024
 """Bytes that are gathered for one connection; more is left to its transport, which asks to pause."""
@@ -50,13 +54,26 @@ class Direct:
     """A plain socket's transport, which gets only what the socket does not take at once.
 
     Once the transport has had something of ours, all that follows goes that way as well, so that nothing overtakes it.
+    And where there is a :class:`Receiver`, that reads the socket for as long as data comes, and not the transport.
     """
 
-    __slots__ = ("_behind", "_first", "_more", "_size", "_transport", "_turn")
+    __slots__ = (
+        "_behind", "_first", "_more", "_receiver", "_size", "_transport", "_turn", "number", "receive", "take"
+    )  # fmt: skip
 
-    def __init__(self, transport: Connection, turn: Turn) -> None:
+    def __init__(
+        self, transport: Connection, turn: Turn, receiver: Receiver | None, take: Callable[[bytes], None]
+    ) -> None:
         self._transport = transport
         self._turn = turn
+        self._receiver = receiver
+        self.take = take
+        if receiver is not None:
+            socket = transport.getHandle()
+            self.number = socket.fileno()
+            self.receive = socket.recv
+            transport.pauseProducing()
+            receiver.add(self)
         self._first = b""
         self._more: list[bytes] = []
         self._size = 0
@@ -103,6 +120,7 @@ class Direct:
 
     def loseConnection(self) -> None:
         """See Transport."""
+        self.stop()
         self._leave()
         self._transport.loseConnection()
 
@@ -113,6 +131,7 @@ class Direct:
 
     def abortConnection(self) -> None:
         """See Transport."""
+        self.stop()
         self._forget()
         self._behind = True
         self._transport.abortConnection()
@@ -122,6 +141,20 @@ class Direct:
         self._turn.before()
         self.send()
         self._behind = True
+
+    def leave(self) -> None:
+        """See Receiving: let the transport read what is no data."""
+        self._receiver = None
+        self._transport.resumeProducing()
+
+    def lose(self, reason: Failure) -> None:
+        """See Receiving."""
+        self._transport.connectionLost(reason)
+
+    def stop(self) -> None:
+        """Learn that nothing is to be read any more, or nothing for now."""
+        if self._receiver is not None:
+            self._receiver.remove(self)
 
     def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
         """See Transport."""
@@ -133,11 +166,17 @@ class Direct:
 
     def pauseProducing(self) -> None:
         """See Transport."""
-        self._transport.pauseProducing()
+        if self._receiver is None:
+            self._transport.pauseProducing()
+        else:
+            self._receiver.remove(self)
 
     def resumeProducing(self) -> None:
         """See Transport."""
-        self._transport.resumeProducing()
+        if self._receiver is None:
+            self._transport.resumeProducing()
+        elif self._transport.connected and not self._transport.disconnecting:
+            self._receiver.add(self)
 
     def getPeer(self) -> IAddress:
         """See Transport."""
@@ -148,8 +187,12 @@ class Direct:
         return self._transport.getHost()  # type: ignore[no-any-return]
 
 
-def quickest(transport: Transport, turn: Turn) -> Transport:
-    """The quickest way to write to a transport; what is no plain socket, or is TLS, has only its own."""
+def quickest(transport: Transport, turn: Turn, receiver: Receiver | None, take: Callable[[bytes], None]) -> Transport:
+    """The quickest way to write to a transport; what is no plain socket, or is TLS, has only its own.
+
+    :param receiver: who reads plain sockets, if anybody does but their transports.
+    :param take: gets what has come then.
+    """
     if isinstance(transport, Connection) and not transport.TLS:
-        return Direct(transport, turn)
+        return Direct(transport, turn, receiver, take)
     return transport

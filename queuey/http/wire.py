@@ -29,6 +29,7 @@ from queuey.http.head import Whole
 from queuey.http.limits import OVERLOADED, STOPPING, AccessLine, Limits, Refusal, render_refusal
 from queuey.http.llhttp import read_head
 from queuey.http.pieces import BrokenBody, ClientGone
+from queuey.http.receiving import receiver
 from queuey.http.request import Hooks, Render, Request
 from queuey.http.sending import Turn
 from queuey.interfaces import ITraces
@@ -62,6 +63,7 @@ class Site(ServerFactory[Channel]):
     :ivar leaving: whether each connection ends with its next answer, which says so; may be set. New ones are taken.
     :ivar draining: whether nothing new is begun any more.
     :ivar turn: what is to be done at the end of the reactor's turn.
+    :ivar receiver: who reads all plain sockets, where the machine has what it takes.
     """
 
     noisy = False
@@ -111,6 +113,7 @@ class Site(ServerFactory[Channel]):
         self.leaving = False
         self.draining = False
         self.turn = Turn(reactor) if turn is None else turn
+        self.receiver = receiver(reactor)
         self.hooks = Hooks(reactor, resource, new_id, access, render, before_head, self.date, streams, counts, traces)
         self._channels: set[Channel] = set()
         self._ticking = False

@@ -56,11 +56,15 @@ class Socket(Connection):
         self.calls.append("abort")
 
 
+def nobody(data: bytes) -> None:
+    """Takes what comes, which is nothing here."""
+
+
 class DirectTests(SynchronousTestCase):
     def make(self, *room: int | ConnectionLost) -> None:
         self.clock = Clock()
         self.socket = Socket(iter(room) if room else repeat(1 << 30))
-        self.direct = Direct(self.socket, Turn(self.clock))
+        self.direct = Direct(self.socket, Turn(self.clock), None, nobody)
 
     def test_one_send_a_turn(self) -> None:
         """What comes in one turn is one send at its end."""
@@ -78,7 +82,7 @@ class DirectTests(SynchronousTestCase):
         clock = Clock()
         turn, sockets = Turn(clock), [Socket(repeat(1)) for _ in range(5)]
         for socket in sockets:
-            Direct(socket, turn).write(b"x")
+            Direct(socket, turn, None, nobody).write(b"x")
         self.assertEqual(len(clock.getDelayedCalls()), 1)
         clock.advance(0)
         self.assertEqual([socket.sent for socket in sockets], [b"x"] * 5)
@@ -93,7 +97,7 @@ class DirectTests(SynchronousTestCase):
         ]
         for sooner in ways:
             clock, socket = Clock(), Socket(repeat(1 << 30))
-            direct = Direct(socket, Turn(clock, partial(socket.calls.append, "before")))
+            direct = Direct(socket, Turn(clock, partial(socket.calls.append, "before")), None, nobody)
             direct.write(b"abc")
             self.assertEqual(socket.calls, [])
             sooner(direct)
@@ -172,6 +176,6 @@ class DirectTests(SynchronousTestCase):
         """Only a plain socket's own transport: what is wrapped around one, as TLS is, does more than to send."""
         turn, plain, secure, other = Turn(Clock()), Socket(repeat(1)), Socket(repeat(1)), StringTransport()
         secure.TLS = True
-        self.assertIsInstance(quickest(plain, turn), Direct)
-        self.assertIs(quickest(secure, turn), secure)
-        self.assertIs(quickest(other, turn), other)
+        self.assertIsInstance(quickest(plain, turn, None, nobody), Direct)
+        self.assertIs(quickest(secure, turn, None, nobody), secure)
+        self.assertIs(quickest(other, turn, None, nobody), other)
