@@ -1,10 +1,29 @@
-"""The tests. ``QUEUEY_LONG=1`` in the environment makes everything that is random try much more."""
+"""The tests.
+
+``QUEUEY_LONG=1`` in the environment makes everything that is random try much more. ``QUEUEY_FEW=1`` makes it try a
+fifth, which is for one more Python where another one tries all.
+"""
 
 import os
+from typing import Final
 
 from hypothesis import settings
 
+LONG: Final = bool(os.environ.get("QUEUEY_LONG"))
+FEW: Final = bool(os.environ.get("QUEUEY_FEW")) and not LONG
+
+
+def tried(count: int, long: int) -> int:
+    """How many examples a test tries.
+
+    :param count: as a rule.
+    :param long: in a long run.
+    """
+    if LONG:
+        return long
+    return max(1, count // 5) if FEW else count
+
+
 # No deadline for one example: on a busy machine it would fail what is right.
-settings.register_profile("quick", deadline=None)
-settings.register_profile("long", deadline=None, max_examples=2000)
-settings.load_profile("long" if os.environ.get("QUEUEY_LONG") else "quick")
+settings.register_profile("queuey", deadline=None, max_examples=tried(100, 2000))
+settings.load_profile("queuey")

@@ -1,7 +1,7 @@
 """All that ``make test`` proves, in one run: ``python -m tests.checks [--long] [PART...]``.
 
-Run from the root by the Python of the development environment. The parts, in three lanes that run side by side, of
-which the one with Cassandra waits more than it works (two cores are what a small machine has):
+Run from the root by the Python of the development environment. The parts, three of which run side by side, the longest
+first (two cores are what a small machine has, and tests with Cassandra wait more than they work):
 
 =============  ========================================================================================
 unit           every test outside of ``tests/live`` but those of ``explored``, with branch coverage measured
@@ -13,7 +13,8 @@ ruff, format   the linter, and the one way of laying out code
 imports        the layers of ``.importlinter``
 mypy           strict, tests and tools included
 docs           Sphinx, each warning an error
-python3.X      the tests of ``unit`` under every other Python of 3.11-3.13 that this machine has
+python3.X      the tests of ``unit`` under every other Python of 3.11-3.13 that this machine has, with a fifth of what
+               is random
 =============  ========================================================================================
 
 Tests are counted one by one, as trial counted them; every other part counts as one test. A suite that broke off, that
@@ -38,7 +39,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -48,7 +49,10 @@ from tests.counting import Counts
 from tests.live.cassandra.nodes import why_not
 
 LIMIT = 3600
-"""Seconds that a suite may take: twice of what it takes where all three lanes share two cores."""
+"""Seconds that a suite may take: twice of what it takes where three share two cores."""
+
+AT_ONCE = 3
+"""Lanes that run side by side."""
 
 ROOT = Path(__file__).parent.parent
 VERSIONS = ("3.11", "3.12", "3.13")
@@ -64,6 +68,7 @@ class Part:
     :ivar counted: whether its last step writes counts of tests; otherwise the part is one test.
     :ivar limit: seconds that each step may take.
     :ivar missing: why this machine cannot run it, or nothing.
+    :ivar environment: what is set for it alone.
     """
 
     name: str
@@ -71,6 +76,7 @@ class Part:
     counted: bool = False
     limit: float = 900
     missing: str = ""
+    environment: Mapping[str, str] = attrs.Factory(dict)
 
 
 @attrs.frozen
@@ -206,8 +212,8 @@ class Checks:
         self._counts = Counts()
 
     def run(self, lanes: Sequence[Sequence[Part]]) -> Counts:
-        """Run the lanes side by side, the parts of each one after another."""
-        with ThreadPoolExecutor(len(lanes)) as pool:
+        """Run the lanes in their order, some side by side, and the parts of each one after another."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             try:
                 for _ in pool.map(self._lane, lanes):
                     pass
@@ -233,16 +239,17 @@ class Checks:
         output = folder / "output"
         problem = ""
         for step in part.steps:
-            problem = problem or self._processes.run(step, output, self._environment(folder), part.limit)
+            problem = problem or self._processes.run(step, output, self._environment(part, folder), part.limit)
         counts = counted(folder / "counts", problem) if part.counted else Counts(int(not problem), int(bool(problem)))
         text = output.read_text(encoding="utf-8", errors="replace")
         return Result(part, counts, time.monotonic() - began, f"{text}\n{problem}")
 
-    def _environment(self, folder: Path) -> dict[str, str]:
+    def _environment(self, part: Part, folder: Path) -> dict[str, str]:
         more = {
             "TMPDIR": str(folder / "tmp"),
             "QUEUEY_COUNTS": str(folder / "counts"),
             "HYPOTHESIS_STORAGE_DIRECTORY": str(ROOT / ".hypothesis"),
+            **part.environment,
         }
         if self._long:
             more["QUEUEY_LONG"] = "1"
@@ -325,7 +332,8 @@ def python_part(version: str, python: str, folder: Path) -> Part:
         suite(str(home / "bin" / "python"), folder / name, suites(EXPLORED)),
     )
     missing = "" if python else f"no Python {version} here that can make a virtual environment"
-    return Part(name, steps, counted=True, limit=LIMIT, missing=missing)
+    few = {"QUEUEY_FEW": "1"}
+    return Part(name, steps, counted=True, limit=LIMIT, missing=missing, environment=few)
 
 
 def order(long: bool) -> tuple[str, ...]:
@@ -333,20 +341,28 @@ def order(long: bool) -> tuple[str, ...]:
     return ("--force-gc", "--random", str(random.randrange(2**32))) if long else ()
 
 
-def test_parts(folder: Path, long: bool) -> list[Part]:
-    """The lane of the tests of this Python."""
+def unit_parts(folder: Path, long: bool) -> list[Part]:
+    """The lane of the tests whose coverage is measured."""
     own = sys.executable
     data = f"--data-file={folder / 'measured'}"
-    more = order(long)
     run = ("-m", "coverage", "run", data, "-m")
+    tests = suite(own, folder / "unit", suites(EXPLORED), *order(long), run=run)
     return [
-        Part("unit", (suite(own, folder / "unit", suites(EXPLORED), *more, run=run),), counted=True, limit=LIMIT),
+        Part("unit", (tests,), counted=True, limit=LIMIT),
         Part("coverage", ((own, "-m", "coverage", "report", data),)),
-        Part(
-            "explored", (suite(own, folder / "explored", EXPLORED, *more),), counted=True, limit=7200 if long else LIMIT
-        ),
-        Part("live", (suite(own, folder / "live", live_suites()),), counted=True, limit=7200 if long else LIMIT),
     ]
+
+
+def explored_parts(folder: Path, long: bool) -> list[Part]:
+    """The lane of the tests that walk through very much."""
+    tests = suite(sys.executable, folder / "explored", EXPLORED, *order(long))
+    return [Part("explored", (tests,), counted=True, limit=7200 if long else LIMIT)]
+
+
+def live_parts(folder: Path, long: bool) -> list[Part]:
+    """The lane of the tests with daemons."""
+    tests = suite(sys.executable, folder / "live", live_suites())
+    return [Part("live", (tests,), counted=True, limit=7200 if long else LIMIT)]
 
 
 def cassandra_parts(folder: Path, long: bool, missing: str) -> list[Part]:
@@ -360,7 +376,7 @@ def cassandra_parts(folder: Path, long: bool, missing: str) -> list[Part]:
 
 
 def house_parts(folder: Path) -> list[Part]:
-    """The lane of what reads the code, and of the other Pythons."""
+    """The lane of what reads the code."""
     own = (sys.executable, "-m")
     layers = str(Path(sys.executable).parent / "lint-imports")
     target = str(folder / "docs" / "html")
@@ -371,7 +387,20 @@ def house_parts(folder: Path) -> list[Part]:
         Part("imports", ((layers, "--no-cache"),)),
         Part("mypy", ((*own, "mypy"),)),
         Part("docs", (sphinx,)),
-        *(python_part(version, python, folder) for version, python in other_pythons()),
+    ]
+
+
+def lanes(folder: Path, long: bool) -> list[list[Part]]:
+    """All lanes, the longest first, but for what reads the code, which soon says what it finds."""
+    others = [[python_part(version, python, folder)] for version, python in other_pythons()]
+    return [
+        cassandra_parts(folder, long, why_not()),
+        unit_parts(folder, long),
+        house_parts(folder),
+        *others[:1],
+        live_parts(folder, long),
+        *others[1:],
+        explored_parts(folder, long),
     ]
 
 
@@ -395,10 +424,9 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="queuey-checks-"))
     folder.chmod(0o711)  # servers that refuse to run as root are run by others, who come to what is theirs through here
     try:
-        cassandra = cassandra_parts(folder, told.long, why_not())
-        lanes = chosen([test_parts(folder, told.long), cassandra, house_parts(folder)], told.parts)
+        parts = chosen(lanes(folder, told.long), told.parts)
         began = time.monotonic()
-        counts = Checks(folder, Processes(), told.long).run(lanes)
+        counts = Checks(folder, Processes(), told.long).run(parts)
     except KeyboardInterrupt:
         print("interrupted")
         return 130

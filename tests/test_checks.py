@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 from twisted.python import log
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests.checks import EXPLORED, ROOT, Checks, Part, Processes, cassandra_parts, chosen, counted, live_suites, suites
+from tests.checks import (
+    EXPLORED,
+    ROOT,
+    VERSIONS,
+    Checks,
+    Part,
+    Processes,
+    cassandra_parts,
+    chosen,
+    counted,
+    lanes,
+    live_suites,
+    python_part,
+    suites,
+)
 from tests.counting import CountingReporter, Counts, count
 
 
@@ -108,6 +126,29 @@ class CountTests(SynchronousTestCase):
         self.assertEqual(count(result), Counts(0, 1, 0))
 
 
+class ExamplesTests(SynchronousTestCase):
+    """How much is tried of what is random."""
+
+    def tried(self, **environment: str) -> str:
+        """How many examples by default, and of a test that says how many."""
+        ours = {name: value for name, value in os.environ.items() if name not in ("QUEUEY_FEW", "QUEUEY_LONG")}
+        program = "import hypothesis, tests; print(hypothesis.settings().max_examples, tests.tried(60, 600))"
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(
+            command, cwd=ROOT, env={**ours, **environment}, capture_output=True, text=True, timeout=60
+        )
+        return done.stdout
+
+    def test_as_a_rule(self) -> None:
+        self.assertEqual(self.tried(), "100 60\n")
+
+    def test_few(self) -> None:
+        self.assertEqual(self.tried(QUEUEY_FEW="1"), "20 12\n")
+
+    def test_a_long_run_tries_much_whatever_else_is_said(self) -> None:
+        self.assertEqual(self.tried(QUEUEY_FEW="1", QUEUEY_LONG="1"), "2000 600\n")
+
+
 class PartsTests(SynchronousTestCase):
     """Which parts there are to run."""
 
@@ -150,6 +191,26 @@ class PartsTests(SynchronousTestCase):
         self.assertEqual(here[0].missing, "")
         self.assertIn("tests.live.cassandra", here[0].steps[0])
         self.assertEqual(there[0].missing, "no Java")
+
+    def test_all_parts(self) -> None:
+        """Each is in one lane, and what is measured is reported after it."""
+        found = [part.name for lane in lanes(Path("x"), False) for part in lane]
+        others = [f"python{version}" for version in VERSIONS if f"{version}." not in f"{platform.python_version()}."]
+        house = ["ruff", "format", "imports", "mypy", "docs"]
+        self.assertEqual(sorted(found), sorted(["unit", "coverage", "explored", "live", "cassandra", *house, *others]))
+        self.assertEqual(found.index("coverage"), found.index("unit") + 1)
+
+    def test_only_other_pythons_try_less_of_what_is_random(self) -> None:
+        parts = [part for lane in lanes(Path("x"), False) for part in lane]
+        fewer = {part.name for part in parts if "QUEUEY_FEW" in part.environment}
+        self.assertEqual(fewer, {part.name for part in parts if part.name.startswith("python")})
+
+    def test_environment_of_a_part(self) -> None:
+        """It is the part's alone."""
+        few, all_of_it = python_part("3.12", "", Path("x")), Part("unit", ())
+        checks = Checks(Path("x"), Processes(), long=False)
+        self.assertEqual(checks._environment(few, Path("x"))["QUEUEY_FEW"], "1")
+        self.assertEqual(checks._environment(all_of_it, Path("x")).get("QUEUEY_FEW"), os.environ.get("QUEUEY_FEW"))
 
     def test_missing(self) -> None:
         """A part that this machine cannot run is a skip, and says why."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -32,11 +31,10 @@ from queuey.model.timeid import (
     ticks_of,
 )
 from queuey.model.window import NEWEST, OLDEST, SLICE_BYTES, Merge, Position, Window
+from tests import tried
 from tests.contracts.model import Kept, Life, Model
 from tests.contracts.reading import check_merged, check_size, foreign_id, once, rest_of
 from tests.contracts.subject import START, Subject
-
-LONG = bool(os.environ.get("QUEUEY_LONG"))
 
 APPLICATIONS = st.sampled_from(["app", "app2"])
 NAMES = st.sampled_from(["a", "ab", "b", "\uffff", "\U00010000"])
@@ -641,7 +639,7 @@ def run(make: Callable[[], HoldableSubject], examples: int, steps: int = 50) -> 
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=examples * 50 if LONG else examples,
+            max_examples=tried(examples, examples * 50),
             stateful_step_count=steps,
             deadline=None,
             database=None,

@@ -6,7 +6,6 @@ another way: a few dictionaries by message.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import cast
 
@@ -34,8 +33,7 @@ from queuey.model.group_state import (
 )
 from queuey.model.receipts import Receipt
 from queuey.model.timeid import SECOND, MessageId, Ticks
-
-LONG = bool(os.environ.get("QUEUEY_LONG"))
+from tests import tried
 
 TARGETS = tuple(Target("dead", number) for number in range(MAX_TARGETS))
 KEYS = tuple(bytes((number,)) * TOKEN for number in (1, 2))
@@ -456,7 +454,7 @@ class MachineTests(SynchronousTestCase):
         run_state_machine_as_test(
             GroupMachine,
             settings=settings(
-                max_examples=3000 if LONG else 250,
+                max_examples=tried(250, 3000),
                 stateful_step_count=50,
                 deadline=None,
                 database=None,

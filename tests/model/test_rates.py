@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.model.policy import Policy
 from queuey.model.rates import Bucket, Rate, Rates, rate, rates
+from tests import tried
 
 RATES = st.builds(
     Rate,
@@ -23,7 +24,7 @@ PAUSES = st.one_of(st.just(0.0), st.floats(0, 0.01), st.floats(0, 100))
 class BoundTests(SynchronousTestCase):
     """What is taken in any time."""
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=tried(200, 4000))
     @given(
         limit=RATES,
         start=STARTS,
@@ -47,7 +48,7 @@ class BoundTests(SynchronousTestCase):
                 total += count
                 self.assertLessEqual(total, limit.burst + limit.per_second * (at - begin) + 1e-6)
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=tried(200, 4000))
     @given(
         limit=RATES,
         start=STARTS,
@@ -67,7 +68,7 @@ class BoundTests(SynchronousTestCase):
                 total += count
             self.assertLessEqual(total, limit.burst + limit.per_second * onwards + 1e-6)
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=tried(200, 4000))
     @given(limit=RATES, start=STARTS, count=st.integers(1, 10**6), used=st.integers(0, 10**6))
     def test_who_waits_as_told_is_served(self, limit: Rate, start: float, count: int, used: int) -> None:
         """And not before, but for what the clock itself cannot tell apart."""

@@ -24,7 +24,7 @@ from queuey.model.window import OLDEST, Merge, MergeSlice, Position, Window, Win
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
 from queuey.storage.pages import CONTENT, MESSAGE, PAGE, Pages, Range, Told, expiry, is_full
-from tests.contracts.machine import LONG
+from tests import LONG
 from tests.contracts.reading import TERMS, TTL, bodies, foreign_id, new
 from tests.contracts.subject import START, Wall
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits, versions

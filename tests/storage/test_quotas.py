@@ -16,6 +16,7 @@ from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import HIGHEST, MessageId
 from queuey.storage.sqlite import SQLiteStore
+from tests import tried
 from tests.contracts.reading import foreign_id, new, once
 from tests.storage.quick import quick_directory
 from tests.storage.subjects import HeldSubject, MemorySubject
@@ -142,7 +143,7 @@ class QuotaTests(SynchronousTestCase):
     def each(self) -> list[Callable[[], MemorySubject | HeldSubject]]:
         return [MemorySubject, lambda: HeldSubject(quick_directory(self))]
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=tried(60, 600))
     @given(TERMS, STEPS)
     def test_any_course(self, terms: WriteTerms, steps: list[Step]) -> None:
         """What a limit refuses is what would pass it, and nothing else."""

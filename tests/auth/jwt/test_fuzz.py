@@ -14,6 +14,7 @@ from queuey.auth.jwt.keys import usable_keys
 from queuey.auth.jwt.tokens import read
 from queuey.errors import BadIdentity
 from queuey.interfaces import Credential
+from tests import tried
 from tests.auth.web_support import SUBJECT, FakeWeb, b64, bearer, by_hand, ec_key, ed_key, jwk, rsa_key, token
 
 GOOD = token()
@@ -43,7 +44,7 @@ class TokenFuzz(SynchronousTestCase):
             self.failureResultOf(found, BadIdentity)
 
     @given(st.data())
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=tried(150, 3000))
     def test_one_character(self, data: st.DataObject) -> None:
         """Of a good token is another one, is left out, or stands there besides."""
         at = data.draw(st.integers(0, len(GOOD) - 1))
@@ -56,7 +57,7 @@ class TokenFuzz(SynchronousTestCase):
         self.judge(text)
 
     @given(HEADER, CLAIMS)
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=tried(150, 3000))
     def test_any_objects(self, header: dict[str, Any], claims: dict[str, Any]) -> None:
         self.judge(by_hand(json.dumps(header), json.dumps(claims), lambda _: b"x"))
 
@@ -73,7 +74,7 @@ class TokenFuzz(SynchronousTestCase):
 
 class KeysFuzz(SynchronousTestCase):
     @given(st.sampled_from(KEYS), st.dictionaries(st.sampled_from(MEMBERS), JSON, max_size=3))
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=tried(200, 4000))
     def test_one_that_is_none_spoils_no_other(self, key: dict[str, Any], changes: dict[str, Any]) -> None:
         """What an issuer publishes by mistake is passed over."""
         found = usable_keys([{**key, **changes}, jwk(rsa_key(), "good")], ALGORITHMS)
