@@ -181,7 +181,8 @@ class Merging:
         taken = expires > self._now
         if expires < self._expires:
             self._expires = expires
-        if self._rows == 0 or (taken and (self._left <= 0 or not self._has_room(size))):
+        fits = self._bytes + size <= self._most or self._comes_alone(size)
+        if self._rows == 0 or (taken and (self._left <= 0 or not fits)):
             self.full = True
             return False
         self._rows -= 1
@@ -191,9 +192,8 @@ class Merging:
             self._bytes += size
         return taken
 
-    def _has_room(self, size: int) -> bool:
-        if self._bytes + size <= self._most:
-            return True
+    def _comes_alone(self, size: int) -> bool:
+        """Whether a message may come alone that is larger than what is left."""
         return self._left == self._merge.limit and (self._merge.owed or size <= self._merge.max_bytes)
 
     def slice(self, messages: tuple[Message, ...], stable: MessageId, purged: MessageId) -> MergeSlice:

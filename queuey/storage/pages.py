@@ -11,7 +11,7 @@ import attrs
 from queuey.model.timeid import Ticks
 from queuey.model.window import Lasting, Merge, MergeSlice, Window, WindowSlice
 
-PAGE: Final = 1024
+PAGE: Final = 2048
 """Bytes that a page takes beside its messages."""
 
 MESSAGE: Final = 640
