@@ -59,17 +59,17 @@ class Standing:
 class _Buckets:
     """The buckets of an application, or of a queue: one of requests, and one of messages."""
 
-    __slots__ = ("_rates", "messages", "requests")
+    __slots__ = ("messages", "rates", "requests")
 
     def __init__(self) -> None:
         self.requests: Bucket | None = None
         self.messages: Bucket | None = None
-        self._rates: Rates | None = None
+        self.rates: Rates | None = None
 
     def follow(self, rates: Rates | None, now: float) -> None:
         """Be as the rates are now."""
-        if rates is not self._rates:
-            self._rates = rates
+        if rates is not self.rates:
+            self.rates = rates
             self.requests = _followed(self.requests, None if rates is None else rates.requests, now)
             self.messages = _followed(self.messages, None if rates is None else rates.messages, now)
 
@@ -117,7 +117,8 @@ class _Application:
             found = self._new(name, rates, now)
         else:
             self._queues.move_to_end(name)
-            found.follow(rates, now)
+            if rates is not found.rates:
+                found.follow(rates, now)
         return found
 
     def _new(self, name: str, rates: Rates, now: float) -> _Buckets:
@@ -248,7 +249,7 @@ class Use:
         self._application = application
         self._policy = policy
         self._seconds = seconds
-        self._queue: str | None = None
+        self._queue: _Buckets | None = None
 
     def begin(self) -> None:
         """Count it for the application.
@@ -266,11 +267,10 @@ class Use:
         :param queue: its name.
         :raise TooManyRequests: there were too many.
         """
-        self._queue = queue
         if self._policy.queue_rates is None:
             return
         now = self._seconds()
-        buckets = self._application.queue(queue, self._policy.queue_rates, now)
+        self._queue = buckets = self._application.queue(queue, self._policy.queue_rates, now)
         if buckets.requests is not None and not buckets.requests.take_one(now):
             own = self._application.own.requests
             if own is not None:
@@ -291,9 +291,8 @@ class Use:
         """How far each rate that is about the request is used up now, in the order of :func:`named`."""
         now, own = self._seconds(), self._application.own
         kinds = [(REQUESTS, own.requests), (MESSAGES, own.messages)]
-        if self._queue is not None and self._policy.queue_rates is not None:
-            queue = self._application.queue(self._queue, self._policy.queue_rates, now)
-            kinds += [(QUEUE_REQUESTS, queue.requests), (QUEUE_MESSAGES, queue.messages)]
+        if self._queue is not None:
+            kinds += [(QUEUE_REQUESTS, self._queue.requests), (QUEUE_MESSAGES, self._queue.messages)]
         return [Standing(name, *bucket.standing(now)) for name, bucket in kinds if bucket is not None]
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from math import ceil
 from typing import Final
 
-from queuey.core.rates import MESSAGES, QUEUE_MESSAGES, Standing, named
+from queuey.core.rates import MESSAGES, QUEUE_MESSAGES, named
 from queuey.http.wire import Request
 from queuey.model.rates import Rate, Rates
 
@@ -25,7 +25,13 @@ def add_headers(request: Request) -> None:
     standings = () if use is None else use.standings()
     if use is not None and standings:
         request.added += ((b"RateLimit-Policy", _policy(use.rates, use.queue_rates)),)
-        request.add_own_field(b"RateLimit", ", ".join([_left(standing) for standing in standings]).encode("ascii"))
+        left = [
+            f'"{each.name}";r={each.left}'
+            if each.more_in is None
+            else f'"{each.name}";r={each.left};t={max(1, ceil(each.more_in))}'
+            for each in standings
+        ]
+        request.add_own_field(b"RateLimit", ", ".join(left).encode("ascii"))
 
 
 @lru_cache(maxsize=1024)
@@ -36,8 +42,3 @@ def _policy(rates: Rates | None, queue_rates: Rates | None) -> bytes:
 def _line(name: str, rate: Rate) -> str:
     unit = ';qu="messages"' if name in _OF_MESSAGES else ""
     return f'"{name}";q={rate.burst}{unit};w={max(1, ceil(rate.window))}'
-
-
-def _left(standing: Standing) -> str:
-    again = "" if standing.more_in is None else f";t={max(1, ceil(standing.more_in))}"
-    return f'"{standing.name}";r={standing.left}{again}'

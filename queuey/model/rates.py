@@ -103,13 +103,15 @@ class Bucket:
     def standing(self, now: float) -> tuple[int, float | None]:
         """How many whole tokens are in it, and the seconds until that is one more; ``None`` where it is full."""
         level, burst = self.level(now), self.rate.burst
-        whole = floor(level + _GRAIN)
-        more_in = None if level >= burst else min(whole + 1 - level, burst - level) / self.rate.per_second
-        return max(0, whole), more_in
+        # No level is lower than the grain below zero.
+        whole = int(level + _GRAIN)
+        return whole, None if level >= burst else min(whole + 1 - level, burst - level) / self.rate.per_second
 
     def take(self, count: int, now: float) -> None:
         """Take so many, which are there, as ``wait`` has said."""
-        self._level = self.level(now) - count
+        if now != self._at:
+            self.level(now)
+        self._level -= count
 
     def take_one(self, now: float) -> bool:
         """Take one if it is there; whether it was."""

@@ -102,6 +102,23 @@ class PileTests(HeldCase):
         self.successResultOf(state)
         self.assertEqual(self.shown(), [b"a", b"b", b"c"])
 
+    def test_a_limit_of_a_queue_holds_within_a_pile(self) -> None:
+        """Whatever of the pile is in the database by then, and whatever is not."""
+        terms = WriteTerms(Ack.ONE, max_queue_messages=4)
+        self.successResultOf(self.append(b"a"))
+        self.subject.hold()
+        (place,) = self.successResultOf(self.store.scan(self.queue, Window((1,)), Ack.ONE)).messages
+        good = [self.append(b"b", terms=terms), self.append(b"c", terms=terms)]
+        # What removes something has all that came before written down.
+        removed = self.store.remove(self.queue, [Address(1, place.id)], Ack.ONE)
+        good += [self.append(b"d", terms=terms), self.append(b"e", terms=terms)]
+        full = self.append(b"f", terms=terms)
+        self.subject.release()
+        for answer in (*good, removed):
+            self.successResultOf(answer)
+        self.assertEqual(self.failureResultOf(full, StorageFull).value.limit, "max_queue_messages")
+        self.assertEqual(self.shown(), [b"b", b"c", b"d", b"e"])
+
     def test_a_failure_of_the_database_harms_no_other(self) -> None:
         other = self.make("other")
         self.subject.hold()

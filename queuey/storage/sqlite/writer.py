@@ -148,6 +148,7 @@ class Writer:
         self._kept: dict[tuple[int, bytes], Kept | None] = {}
         self._keys: list[Value] = []
         self._tallies: dict[int, tuple[int, int]] = {}
+        self._held: dict[int, tuple[int, int]] = {}
         self._spent: dict[str, tuple[int, int, int]] = {}
         # A process that was killed may have left a long log: it is copied as soon as there is time.
         self._log_pages = CHECKPOINT_PAGES
@@ -234,6 +235,7 @@ class Writer:
 
     def _begin(self) -> None:
         self.connection.execute("BEGIN IMMEDIATE")
+        self._held = {}
         self.clock = from_seconds(self._now())
 
     def _commit(self) -> None:
@@ -265,7 +267,7 @@ class Writer:
             self._log.failure("rollback-failed", "a transaction could not be rolled back", Failure())
         self.last = self._stored_last
         self._applications.clear()
-        self._rows, self._tallies, self._spent = [], {}, {}
+        self._rows, self._tallies, self._held, self._spent = [], {}, {}, {}
         self._awaited, self._kept, self._keys = [], {}, []
 
     def settle(self) -> None:
@@ -280,7 +282,7 @@ class Writer:
             keys, self._keys = self._keys, []
             self._insert(REMEMBER, KEY_COLUMNS, keys)
         if self._tallies:
-            tallies, self._tallies = sorted(self._tallies.items()), {}
+            tallies, self._tallies, self._held = sorted(self._tallies.items()), {}, {}
             self._insert(TALLY, 3, list(chain.from_iterable((queue, *more) for queue, more in tallies)))
 
     def _insert(self, statements: Mapping[int, str], columns: int, values: list[Value]) -> None:
@@ -403,9 +405,10 @@ class Writer:
         return self._messages[application] + more
 
     def _held_by(self, incarnation: int) -> Held:
-        """What a living queue holds."""
-        messages, size = self.connection.execute(_TALLY_OF, (incarnation,)).get
-        more = self._tallies.get(incarnation, (0, 0))
+        """What a living queue holds; the database is asked once a pile, and again once it was told of changes."""
+        if incarnation not in self._held:
+            self._held[incarnation] = self.connection.execute(_TALLY_OF, (incarnation,)).get
+        (messages, size), more = self._held[incarnation], self._tallies.get(incarnation, (0, 0))
         return Held(messages + more[0], size + more[1])
 
     def usage(self, application: str) -> tuple[int, int]:
