@@ -320,11 +320,61 @@ class PlainTests(KeptTestCase):
     def test_batches(self) -> None:
         headers = [*OWNER.items(), ("Content-Type", BATCH)]
         connection = Connection(self.client.site)
-        for body, status in ((b'{"messages": [{"body": "a"}]}', 201), (b'{"messages": [{"body": 12}]}', 400),
+        for body, status in ((b'{"messages": [{"body": "a"}]}', 201), (b'{"messages": [{"body": 123}]}', 400),
                              (b'{"messages": [{"body": "b"}]}', 201)):  # fmt: skip
             connection.send(encode_request("POST", "/v2/app/queues/q/messages", headers, body))
             self.assertEqual(connection.responses()[-1].status, status)
         self.assertEqual(self.bodies("/v1/app/q"), ["a", "b"])
+
+    def test_what_heads_say_of_messages(self) -> None:
+        """Each message is what it was when its head came for the first time."""
+        self.make_queue("q", partitions="3")
+        v1, v2 = self.paths()
+        batch = b'{"messages": [{"body": "x", "ttl": 7, "partition": 3}]}'
+        for path, fields, body, placed in (
+            (v1, {}, b"x", False),
+            (v1, {"X-TTL": "5"}, b"x", False),
+            (v1, {"X-Partition": "2"}, b"x", True),
+            (v1, {"Content-Type": "text/html"}, b"x", False),
+            (v1, {"Content-Type": "application/json; charset=utf-8"}, batch, True),
+            (v2, {}, b"x", False),
+            (v2, {"Content-Type": "application/json"}, batch, False),
+            (v2, {"Content-Type": BATCH}, batch, True),
+            (v2, {"Queuey-Headers": "%7B%22a%22%3A1%7D"}, b"x", False),
+            (v2, {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}, b"x", False),
+            (f"{v2}?ttl=5", {}, b"x", False),
+            (f"{v2}?partition=2", {}, b"x", True),
+            (f"{v2}?key=k", {}, b"x", True),
+        ):
+            before = self.messages()
+            post = self.again("POST", path, {**OWNER, **fields}, body)
+            for _ in range(3):
+                self.assertIn(post().status, (200, 201))
+            found = [message for id, message in self.messages().items() if id not in before]
+            if not placed:
+                for message in found:
+                    del message["partition"]
+            self.assertEqual(found, [found[0]] * 3, (path, fields))
+
+    def messages(self) -> dict[str, dict[str, Any]]:
+        """All messages by their ids, with whatever is the same in two that were posted in the same way."""
+        page = self.expect(200, self.ask("GET", f"{self.paths()[1]}?limit=1000"))
+        kept = dict.fromkeys(("id", "timestamp"))
+        return {message["id"]: {**message, **kept, "expires": message["expires"][:19]} for message in page["messages"]}
+
+    def test_what_is_wrong_with_a_head(self) -> None:
+        """It is refused as often as it comes."""
+        v1, v2 = self.paths()
+        for path, fields, status in (
+            (v2, {"Content-Encoding": "gzip"}, 415),
+            (v2, {"Content-Type": "no type"}, 400),
+            (v2, {"Queuey-Headers": "1"}, 400),
+            (f"{v2}?colour=red", {}, 400),
+            (v1, {"X-TTL": "0"}, 400),
+            (v1, {"X-Partition": "2"}, 400),
+        ):
+            post = self.again("POST", path, {**OWNER, **fields}, b"x")
+            self.assertEqual([post().status for _ in range(3)], [status] * 3, (path, fields))
 
     def test_planned_queues(self) -> None:
         """The first message makes the queue, and so does the first one after its end."""

@@ -22,8 +22,8 @@ MOST_MESSAGES: Final = 1000
 _OPTIONS: Final = ("ttl", "partition", "key", "delay")
 
 
-_SAYING: Final = frozenset({b"queuey-headers", b"idempotency-key", b"traceparent", b"content-encoding"})
-"""The fields that may say more of a message than its type, or more of how it is sent."""
+_SAYING: Final = frozenset({b"queuey-headers", b"traceparent"})
+"""The fields that say more of a message than its type."""
 
 
 def drafts(request: Request, partitions: int, ttl: int) -> list[Draft]:
