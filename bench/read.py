@@ -12,6 +12,7 @@ With ``--before`` another checkout of Queuey, in that folder, serves the same pa
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -65,7 +66,9 @@ def served(stack: ExitStack, folder: Path, log: Path, checkout: Path) -> int:
     """
     folder.mkdir()
     port = free_port()
-    stack.enter_context(serving(queuey_command(folder, port), port, log, folder=checkout))
+    # Our own modules are found by a path file, which comes after this.
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    stack.enter_context(serving(queuey_command(folder, port), port, log, environment=environment))
     for queue, batches in (("short", 1), ("long", 2)):
         make_queue(port, queue)
         for _ in range(batches):

@@ -30,24 +30,18 @@ def free_port() -> int:
 
 @contextmanager
 def serving(
-    command: list[str],
-    port: int,
-    log: Path,
-    limit: float = 20.0,
-    environment: Mapping[str, str] | None = None,
-    folder: Path = ROOT,
+    command: list[str], port: int, log: Path, limit: float = 20.0, environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the block ends, once it accepts connections.
 
     :param limit: seconds that it may take to start, and again to end; then all that it has started is killed.
     :param environment: its own, in place of ours.
-    :param folder: where it is started, whose modules it takes first.
     :raise RuntimeError: if it does not start within that time.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
-            cwd=folder,
+            cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
