@@ -184,14 +184,18 @@ class MessageTables:
             lower, upper, limit = more
             chosen = sorted((id for id in rows if lower <= id < upper), reverse="DESC" in rest)
         found: list[Row] = []
+        now = self.now()
         for id in chosen:
-            row = {name: cell for name, cell in rows[id].items() if self._lives(cell)}
-            if row and len(found) < limit:
+            if len(found) >= limit:
+                break
+            row = {name: cell for name, cell in rows[id].items() if self._lives(cell, now)}
+            if row:
                 found.append(tuple(self._column(id, row, column) for column in columns))
         return found
 
-    def _lives(self, cell: Cell) -> bool:
-        return cell.value is not None and (cell.ends is None or cell.ends > self.now())
+    @staticmethod
+    def _lives(cell: Cell, now: float) -> bool:
+        return cell.value is not None and (cell.ends is None or cell.ends > now)
 
     def _column(self, id: bytes, row: dict[str, Cell], column: str) -> Any:
         if column == "id":

@@ -160,8 +160,12 @@ class RowTables:
             keys = [tuple(named[name] for name in KEYS[table])]
         else:
             places = {name: place for place, name in enumerate(KEYS[table])}
-            of_keys = [(places[name], operator, value) for name, operator, value in terms if name in places]
-            keys = sorted(key for key in self._table(table) if all(_is(key[at], sign, to) for at, sign, to in of_keys))
+            keys = list(self._table(table))
+            for name, operator, value in terms:
+                if name in places:
+                    at = places[name]
+                    keys = [key for key in keys if _is(key[at], operator, value)]
+            keys.sort()
         rows = [(key, self._row(table, key)) for key in keys]
         return [(key, row) for key, row in rows if row is not None]
 
