@@ -399,11 +399,12 @@ class Credential:
 class Lasting:
     """What a credential proves to an application for as long as that has the same policy, the same object.
 
-    :ivar again: is called whenever the credential is shown again, and is not looked at since this is known of it.
+    :ivar again: is called whenever the credential is shown again, and is not looked at since this is known of it; tells
+        whether it is still so.
     """
 
     principals: frozenset[str]
-    again: Callable[[], None]
+    again: Callable[[], bool]
 
 
 class IAuthenticator(Interface):
@@ -420,7 +421,7 @@ class IAuthenticator(Interface):
         """What a credential proves, where that is known without asking, and is so until something of the application
         that it was sent to, or of its keys, is changed.
 
-        :return: ``None``: it has to be authenticated each time. What expires always has to be.
+        :return: ``None``: it has to be authenticated.
         """
 
 

@@ -53,7 +53,11 @@ class ApplicationKeys:
         digest = digest_of(credential.value)
         if self.owners.known(digest) != credential.application:
             return None
-        return Lasting(_proven(credential.application), partial(self.owners.use, digest))
+        return Lasting(_proven(credential.application), partial(self._use, digest))
+
+    def _use(self, digest: bytes) -> bool:
+        self.owners.use(digest)
+        return True
 
 
 def _principals(application: str | None) -> frozenset[str]:

@@ -49,6 +49,15 @@ class Proofs:
         proof = self._known.get(_digest(value))
         return proof if proof is not None and self._now() < proof.until else None
 
+    def holding(self, value: str, proof: Proof) -> Callable[[], bool]:
+        """What tells at any time whether a proof of a value is still remembered, and holds."""
+        known, now, digest = self._known, self._now, _digest(value)
+
+        def holds() -> bool:
+            return known.get(digest) is proof and now() < proof.until
+
+        return holds
+
     def find(self, value: str, prove: Callable[[], Deferred[Proof]]) -> Deferred[Proof]:
         """What a value proves; it is asked once for all who want to know it meanwhile.
 

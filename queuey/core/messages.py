@@ -107,6 +107,10 @@ class MessageExchange:
         :return: fires with where they are, once they are stored as the policy asks. Fails with ``NotPromised`` where
             the store or the queue cannot promise this.
         """
+        return await self.add_once(queue, drafts, once, counted=counted)
+
+    async def add_once(self, queue: Queue, drafts: Sequence[Draft], once: Once, *, counted: bool = False) -> Appended:
+        """What ``append_once`` does, for who awaits it at once."""
         if self.store.promises.not_once:
             raise NotPromised(self.store.promises.not_once)
         if queue.settings.consistency is Consistency.WEAK:

@@ -125,7 +125,8 @@ class Gate:
             if admitted is None:
                 return None
         for again in plan.again:
-            again()
+            if not again():
+                return None
         request.application = application
         request.challenge = plan.challenge
         if plan.own:
@@ -296,7 +297,7 @@ class Plan:
     :ivar admitted: how it was let in, where that holds for as long as its policy and its queue are the same objects.
     :ivar own: whether the application itself has asked then.
     :ivar challenge: the schemes of credentials that are taken.
-    :ivar again: what is called each time that the same credentials are gone by again.
+    :ivar again: what is called each time that the same credentials are gone by again; tells whether they still hold.
     :ivar checked: whether nothing is wrong with the head.
     :ivar content: the type of the message that a body is, where the head says nothing else of it.
     """
@@ -309,7 +310,7 @@ class Plan:
         self.admitted: AdmittedToQueue | None = None
         self.own = False
         self.challenge = b""
-        self.again: Sequence[Callable[[], None]] = ()
+        self.again: Sequence[Callable[[], bool]] = ()
         self.checked = False
         self.content: tuple[str | None] | None = None
 

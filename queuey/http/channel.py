@@ -366,6 +366,8 @@ class Channel(protocol.Protocol):
 
     def _meet_whole(self, head: Head, size: int, data: bytes) -> bytes:
         """Begin with a request whose head came in one piece, and keep the head for the next that begins with it."""
+        if self._last_head is not None:
+            head.follow(self._last_head)
         rest = self._meet(head, size, data[size:])
         if size <= REMEMBERED and len(head.fields) <= REMEMBERED_FIELDS and self._stage is not Stage.CLOSING:
             self._last, self._last_head = data[:size], head

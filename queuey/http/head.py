@@ -81,7 +81,8 @@ class Head:
     :ivar request_id: the client's own id for the request, if that is sane.
     :ivar trace: the trace that the client says it is of (W3C Trace Context).
     :ivar shown: the method and the target as the log has them, once it has had them.
-    :ivar plan: what was found out from this head alone, by whoever handles it; it lives as long as the head.
+    :ivar plan: what was found out from this head alone, by whoever handles it, whatever the values of fields are that
+        are new each time; it lives as long as the head, and goes on with the next one that is like it.
     """
 
     __slots__ = (
@@ -105,6 +106,19 @@ class Head:
         self.shown: tuple[str, str] | None = None
         self.plan: Any = None
 
+    def follow(self, last: Head) -> None:
+        """Take over what was found out of the head before, where this one differs only in what is new each time.
+
+        Nobody plans by that, but by whether it is there.
+        """
+        fields, before = self.fields, last.fields
+        if self.line != last.line or fields.keys() != before.keys():
+            return
+        for name, values in fields.items():
+            if values != before[name] and name not in _NEW_EACH_TIME:
+                return
+        self.plan, self.shown = last.plan, last.shown
+
     def settle(self) -> None:
         """Find the host and the length of the body.
 
@@ -115,6 +129,11 @@ class Head:
         expected = self.fields.get(b"expect")
         self.asks = expected is not None and self.line.persistent and b"100-continue" in map(bytes.lower, expected)
 
+
+_NEW_EACH_TIME: Final = frozenset(
+    (b"content-length", b"x-request-id", b"idempotency-key", b"traceparent", b"tracestate")
+)
+"""Fields whose values differ from request to request."""
 
 Whole = Callable[[bytes, int], tuple[Head, int] | None]
 """Reads the head that some bytes begin with: of up to as many bytes, at least. Gives it and its size; ``None`` where it

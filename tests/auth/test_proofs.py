@@ -36,6 +36,19 @@ class ProofsTests(SynchronousTestCase):
         self.successResultOf(self.find("a"))
         self.assertEqual(self.asked, 2)
 
+    def test_holding(self) -> None:
+        """For as long as it is remembered, in that place, and not longer than it is good."""
+        holds = self.proofs.holding("a", self.successResultOf(self.find("a")))
+        self.assertTrue(holds())
+        self.proofs.forget()
+        self.assertFalse(holds())
+        other = self.proofs.holding("a", self.successResultOf(self.find("a")))
+        self.assertEqual((holds(), other()), (False, True))
+        self.clock.advance(10)
+        self.assertFalse(other())
+        self.successResultOf(self.find("a", 20))
+        self.assertFalse(other())
+
     def test_bounded(self) -> None:
         """The one that came first goes first."""
         for value in "abcd":

@@ -190,6 +190,41 @@ class UserTests(IdentitiesTestCase):
         self.use(SETTINGS)
         self.assertEqual(self.status(USER), 200)
 
+    def test_the_same_again(self) -> None:
+        """A token on a connection that is kept lets in no longer than it is good, and than the queue is open to it."""
+        self.allow(SUBJECT)
+        connection = Connection(self.client.site)
+        ours = {"Authorization": f"{OWNER['Authorization']}; {USER['Authorization']}"}
+
+        def statuses(headers: Fields = USER) -> list[int]:
+            """How the same request is answered three times."""
+            before = len(connection.responses())
+            for _ in range(3):
+                connection.send(encode_request("GET", "/v2/app/queues/q/messages", headers))
+            return [response.status for response in connection.responses()[before:]]
+
+        self.assertEqual(statuses(), [200] * 3)
+        self.allow("bid:ann@example.org")
+        self.assertEqual(statuses(), [403] * 3)
+        self.allow(SUBJECT)
+        self.assertEqual(statuses(), [200] * 3)
+        self.assertEqual(statuses(ours), [200] * 3)
+        limits = self.house.site.limits
+        self.use(SETTINGS.replace("audience = queuey", "audience = another"))
+        # The door forgets heads where its limits may have changed; this must not need that.
+        self.house.site.limits = limits
+        self.assertEqual(statuses(), [401] * 3)
+        self.use(SETTINGS)
+        self.house.site.limits = limits
+        self.assertEqual(statuses(), [200] * 3)
+        # It is good for 600 seconds, and a little longer by clocks that are not quite right.
+        for _ in range(31):
+            self.clock.advance(20)
+            self.assertEqual(statuses(), [200] * 3)
+        self.clock.advance(20)
+        self.assertEqual(statuses(), [401] * 3)
+        self.assertEqual(statuses(ours), [401] * 3)
+
     def use(self, text: str) -> None:
         file = Path(self.mktemp())
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -362,6 +362,26 @@ class PlainTests(KeptTestCase):
         kept = dict.fromkeys(("id", "timestamp"))
         return {message["id"]: {**message, **kept, "expires": message["expires"][:19]} for message in page["messages"]}
 
+    def test_what_is_new_each_time(self) -> None:
+        """Ids, traces, keys and lengths are those of each request, though all else was found out of another."""
+        for path in self.paths():
+            connection = Connection(self.client.site)
+            for number in (1, 2, 3, 3):
+                trace = f"00-0af7651916cd43dd8448eb211c80319{number}-b7ad6b7169203331-01"
+                self.asked.clear()
+                own = {"X-Request-Id": f"r{number}", "traceparent": trace, "Idempotency-Key": f'"{number}"'}
+                connection.send(encode_request("POST", path, {**OWNER, **own}, b"x" * number))
+                response = connection.responses()[-1]
+                self.assertEqual((response.status, response.header("x-request-id")), (201, f"r{number}"))
+            self.assertEqual(self.asked, [])
+        found = [(message["body"], message["headers"]) for message in self.messages().values()]
+        traces = [
+            (body, headers["traceparent"][-21:-19]) for body, headers in found if headers and "traceparent" in headers
+        ]
+        # v1 knows no keys of writes, and keeps no traces.
+        self.assertEqual(sorted(body for body, _ in found), ["x", "x", "xx", "xx", *["xxx"] * 3])
+        self.assertEqual(traces, [("x", "1-"), ("xx", "2-"), ("xxx", "3-")])
+
     def test_what_is_wrong_with_a_head(self) -> None:
         """It is refused as often as it comes."""
         v1, v2 = self.paths()

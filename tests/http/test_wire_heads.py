@@ -52,6 +52,28 @@ class RememberedHeadsTests(SynchronousTestCase):
         self.connection.send(POST + b"ab").send(POST.replace(b"X-A", b"X-B") + b"ab")
         self.assertEqual(["found", None], [head.plan for head in self.heads[1:]])
 
+    def test_new_with_every_request(self) -> None:
+        """What was found out goes on with a head that differs in what is new each time, and with no other."""
+        new = ("X-Request-Id", "Idempotency-Key", "traceparent", "tracestate")
+        others = ("Authorization", "Content-Type", "Content-Encoding", "Queuey-Headers", "X-Forwarded-For", "X-TTL")
+        fields = dict.fromkeys((*new, *others), "a")
+
+        def plan(changed: dict[str, str | None], line: str = "/a?b=c", body: bytes = b"a") -> object:
+            """What a head has that comes after one of which something was found out."""
+            self.connection.send(encode_request("POST", "/a?b=c", fields, b"a"))
+            self.heads[-1].plan = "found"
+            given = {name: value for name, value in {**fields, **changed}.items() if value is not None}
+            self.connection.send(encode_request("POST", line, given, body))
+            self.assertFalse(self.one_head())
+            return self.heads[-1].plan
+
+        for name in fields:
+            self.assertEqual("found" if name in new else None, plan({name: "b"}), name)
+            self.assertIsNone(plan({name: None}), name)
+        self.assertEqual("found", plan({}, body=b"of another length"))
+        self.assertIsNone(plan({"X-B": "b"}))
+        self.assertIsNone(plan({}, "/a?b=d"))
+
     def test_other_bytes(self) -> None:
         """Any other byte makes another head: in the line, in a field, at the end of a field."""
         for old, new in ((b"POST", b"PUT"), (b"c ", b"d "), (b"X-A", b"x-a"), (b": 1", b":  1"), (b"2\r\n", b"2 \r\n")):

@@ -39,7 +39,12 @@ class BearerTokens:
         return self._prove(credential.value)
 
     def lasting(self, credential: Credential) -> Lasting | None:
-        """See IAuthenticator; whatever it proves expires."""
+        """See IAuthenticator; it lasts for as long as its proof is remembered, and holds."""
+        if credential.scheme == SCHEME:
+            for issuer in self.issuers:
+                proof = issuer.proofs.known(credential.value)
+                if proof is not None:
+                    return Lasting(proof.principals, issuer.proofs.holding(credential.value, proof))
         return None
 
     @deferred

@@ -82,7 +82,7 @@ class V2Messages:
         key = repeats.given_key(request)
         request.traced.begin(SEND)
         once = repeats.once(request, admitted.caller, key, stored, admitted.policy.idempotency_ttl)
-        appended = await self.exchange.append_once(queue, drafts, once)
+        appended = await self.exchange.add_once(queue, drafts, once)
         request.traced.sent(drafts, appended.addresses, single=len(drafts) == 1)
         answer_stored(request, appended.addresses, appended.note, appended.duplicate)
 

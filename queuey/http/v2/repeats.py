@@ -59,11 +59,8 @@ def scoped(caller: Set[str], key: str) -> bytes:
 
 def digest(parts: Iterable[bytes]) -> bytes:
     """The hash of bytes that come in parts, which tells the parts from each other: 32 bytes."""
-    hashed = hashlib.blake2b(digest_size=32)
-    for part in parts:
-        hashed.update(len(part).to_bytes(8, "big"))
-        hashed.update(part)
-    return hashed.digest()
+    framed = [piece for part in parts for piece in (len(part).to_bytes(8, "big"), part)]
+    return hashlib.blake2b(b"".join(framed), digest_size=32).digest()
 
 
 def _parameters(query: bytes) -> list[bytes]:
