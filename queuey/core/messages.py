@@ -107,18 +107,41 @@ class MessageExchange:
         :return: fires with where they are, once they are stored as the policy asks. Fails with ``NotPromised`` where
             the store or the queue cannot promise this.
         """
-        return await self.add_once(queue, drafts, once, counted=counted)
-
-    async def add_once(self, queue: Queue, drafts: Sequence[Draft], once: Once, *, counted: bool = False) -> Appended:
-        """What ``append_once`` does, for who awaits it at once."""
-        if self.store.promises.not_once:
-            raise NotPromised(self.store.promises.not_once)
-        if queue.settings.consistency is Consistency.WEAK:
-            raise NotPromised("A queue of weak consistency does not promise to store anything only once.")
+        self._check_once(queue)
         messages = spread(drafts, queue.settings.partitions, self.choose)
         queue, terms = await self._ready(queue, 0 if counted else len(drafts))
         writing = self.store.append_once(queue, messages, terms, once)
         return await self._write(queue, writing, _contents(messages), messages)
+
+    def post_once(
+        self,
+        queue: Queue,
+        drafts: Sequence[Draft],
+        once: Once,
+        policy: Policy,
+        told: Callable[[Appended], None],
+        failed: Callable[[Failure], None],
+    ) -> Shielded[Appended]:
+        """Store messages as ``append_once`` does, for who only wants to hear of it; the rest is as for ``post``."""
+        if queue.incarnation == PLANNED:
+            return Shielded(self.append_once(queue, drafts, once), _as_it_is, told, failed)
+        self._check_once(queue)
+        if policy.rates is not None or policy.queue_rates is not None:
+            self.rates.messages(policy, queue.name, len(drafts))
+        settings = queue.settings
+        messages = spread(drafts, settings.partitions, self.choose)
+        writing = self.store.append_once(queue, messages, policy.write_terms(settings.consistency), once)
+        return Shielded(writing, partial(self._posted_once, queue, messages), told, failed)
+
+    def _posted_once(self, queue: Queue, messages: Sequence[NewMessage], appended: Appended) -> Appended:
+        self._stored(queue, () if appended.duplicate else _contents(messages), messages)
+        return appended
+
+    def _check_once(self, queue: Queue) -> None:
+        if self.store.promises.not_once:
+            raise NotPromised(self.store.promises.not_once)
+        if queue.settings.consistency is Consistency.WEAK:
+            raise NotPromised("A queue of weak consistency does not promise to store anything only once.")
 
     @deferred
     async def read(self, queue: Queue, window: Window) -> WindowSlice:

@@ -428,13 +428,19 @@ class HangUpTests(KeptTestCase):
 
     def hold(self) -> list[Deferred[None]]:
         """Let writes wait for the test from now on."""
-        append, held = self.store.append, list[Deferred[None]]()
+        held = list[Deferred[None]]()
 
-        def later(*given: Any) -> Deferred[Any]:
-            held.append(Deferred())
-            return held[-1].addCallback(lambda _: append(*given))
+        def patch(name: str) -> None:
+            write = getattr(self.store, name)
 
-        self.patch(self.store, "append", later)
+            def later(*given: Any) -> Deferred[Any]:
+                held.append(Deferred())
+                return held[-1].addCallback(lambda _: write(*given))
+
+            self.patch(self.store, name, later)
+
+        for name in ("append", "append_once"):
+            patch(name)
         return held
 
     def received(self) -> float:
@@ -457,6 +463,22 @@ class HangUpTests(KeptTestCase):
         self.assertEqual(len(self.bodies("/v1/app/q")), stored + 2)
         self.assertEqual(self.received(), received + 2)
         self.assertTrue(self.expect(200, waiting.response())["messages"])
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_a_write_under_a_key_goes_on(self) -> None:
+        """It is stored and counted, once: its repeat is told where it is."""
+        post = self.again("POST", QUEUES[1].format("app"), {**OWNER, "Idempotency-Key": '"k"'}, b"x")
+        self.posts()
+        stored, received = len(self.bodies("/v1/app/q")), self.received()
+        held = self.hold()
+        post.begin().hang_up()
+        self.assertEqual(self.lines[-1].status, 499)
+        held[0].callback(None)
+        self.assertEqual((len(self.bodies("/v1/app/q")), self.received()), (stored + 1, received + 1))
+        repeat = Again(self.client, "POST", QUEUES[1].format("app"), {**OWNER, "Idempotency-Key": '"k"'}, b"x").begin()
+        held[1].callback(None)
+        self.assertTrue(self.expect(201, repeat.responses()[-1])["duplicate"])
+        self.assertEqual((len(self.bodies("/v1/app/q")), self.received()), (stored + 1, received + 1))
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_a_write_that_fails(self) -> None:

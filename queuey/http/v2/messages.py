@@ -20,6 +20,7 @@ from queuey.http.v2.stream import V2Stream, is_stream
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.message import Address, Content, Draft
+from queuey.model.once import Appended
 from queuey.model.served import RECEIVE, SEND
 from queuey.model.timeid import HIGHEST, MessageId, from_seconds, lower_bound, parse_time
 
@@ -54,18 +55,18 @@ class V2Messages:
         """Store one message, a batch of them, or a stream."""
         if is_stream(request):
             await self.stream.append(request, admitted)
-        elif b"idempotency-key" in request.fields:
-            await self._append_once(request, admitted)
         else:
             await awaited(self.post)(request, admitted)
 
     def post(self, request: Request, admitted: AdmittedToQueue, over: Over) -> Serving | None:
-        """Store one message, or a batch of them, as often as it is asked for."""
+        """Store one message, or a batch of them."""
         plan: Plan | None = request.head.plan
         if plan is not None and plan.content is not None:
             drafts = [Draft(Content(request.body, *plan.content), admitted.ttl)]
-        elif is_stream(request) or b"idempotency-key" in request.fields:
+        elif is_stream(request):
             return None
+        elif b"idempotency-key" in request.fields:
+            return self._post_once(request, admitted, over)
         else:
             drafts = appends.drafts(request, admitted.queue.settings.partitions, admitted.ttl)
             if plan is not None and appends.is_plain(request):
@@ -75,16 +76,15 @@ class V2Messages:
         told = partial(_stored, request, drafts, stored, over)
         return self.exchange.post(admitted.queue, drafts, admitted.policy, told, partial(over, request))
 
-    async def _append_once(self, request: Request, admitted: AdmittedToQueue) -> None:
+    def _post_once(self, request: Request, admitted: AdmittedToQueue, over: Over) -> Serving:
         queue = admitted.queue
         drafts = appends.drafts(request, queue.settings.partitions, admitted.ttl)
         stored = stored_json(queue.settings.consistency, self.durable())
         key = repeats.given_key(request)
         request.traced.begin(SEND)
         once = repeats.once(request, admitted.caller, key, stored, admitted.policy.idempotency_ttl)
-        appended = await self.exchange.add_once(queue, drafts, once)
-        request.traced.sent(drafts, appended.addresses, single=len(drafts) == 1)
-        answer_stored(request, appended.addresses, appended.note, appended.duplicate)
+        told = partial(_stored_once, request, drafts, over)
+        return self.exchange.post_once(queue, drafts, once, admitted.policy, told, partial(over, request))
 
     async def read(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Read a page; its partitions are one log."""
@@ -119,6 +119,12 @@ class V2Messages:
 def _stored(request: Request, drafts: Sequence[Draft], stored: str, over: Over, addresses: Sequence[Address]) -> None:
     request.traced.sent(drafts, addresses, single=len(drafts) == 1)
     answer_stored(request, addresses, stored, duplicate=False)
+    over(request, None)
+
+
+def _stored_once(request: Request, drafts: Sequence[Draft], over: Over, appended: Appended) -> None:
+    request.traced.sent(drafts, appended.addresses, single=len(drafts) == 1)
+    answer_stored(request, appended.addresses, appended.note, appended.duplicate)
     over(request, None)
 
 
