@@ -49,6 +49,10 @@ class Bridge:
         """What is known already needs no other thread."""
         return self._store.troubles()
 
+    def at_hand(self, application: str, name: str) -> Any:
+        """So it is with what is at hand."""
+        return self._store.at_hand(application, name)
+
     def __getattr__(self, name: str) -> Callable[..., Deferred[Any]]:
         method = getattr(self._store, name)
 
