@@ -1,8 +1,8 @@
 """What it takes to read a head: by llhttp, by the strict reader, and by both where llhttp leaves it to that one.
 
-python -m bench.heads
+python -m bench.heads [TURNS]
 
-Each figure is the least processor time of many turns, in which the readers alternate. There is no I/O.
+Each figure is the least processor time of so many turns, in which the readers alternate. There is no I/O.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Callable
 from time import thread_time_ns
 from typing import Final
 
+from bench.arguments import Number, run
 from queuey.http.head import Head, HeadReader
 from queuey.http.llhttp import read_head
 
-TURNS: Final = 200
 HEADS: Final = 100
 LIMIT: Final = 64 * 1024
 
@@ -51,7 +51,7 @@ def microseconds(read: Callable[[bytes], Head | None], data: bytes) -> float:
     return (thread_time_ns() - began) / HEADS / 1000
 
 
-def main() -> None:
+def main(turns: int) -> None:
     """Compare both for heads of some sizes."""
     for what, head in (
         ("a POST of a plain client", POST),
@@ -60,8 +60,8 @@ def main() -> None:
         ("one whose method llhttp does not know", POST.replace(b"POST", b"HELLO")),
     ):
         data = head + b"\r\n"
-        turns = [(microseconds(quick, data), microseconds(strict, data)) for _ in range(TURNS)]
-        by_llhttp, by_python = (min(times) for times in zip(*turns, strict=True))
+        taken = [(microseconds(quick, data), microseconds(strict, data)) for _ in range(turns)]
+        by_llhttp, by_python = (min(times) for times in zip(*taken, strict=True))
         print(
             f"{what} ({len(data)} bytes): llhttp {by_llhttp:.2f} us, python {by_python:.2f} us, "
             f"ratio {by_python / by_llhttp:.2f}"
@@ -69,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, turns=Number(200))

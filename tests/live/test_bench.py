@@ -40,9 +40,11 @@ PROGRAMS: Final = {
     "metering": ("1 0.1 20", "(at least 0.90)"),
     "copy": ("2000", "messages/s copied"),
     "processor": ("1 0.2 4", "(at least 1.60)"),
+    "heads": ("2", "ratio "),
     "lone": ("1 0.1", "(at most 1.30)"),
     "idle": ("50", "(at most 1.00)"),
     "cores": ("2 1 0.1", "128 connections: "),
+    "calls": ("1", "calls of functions"),
 }
 
 

@@ -57,17 +57,17 @@ class SlowFile(apsw.VFSFile):
 
 def break_appends(file: Path) -> None:
     """Put a defect into the way of every message, which is there as long as the file is."""
-    from queuey.core.messages import MessageExchange
+    from queuey.core import messages
 
-    exchange: Any = MessageExchange
-    whole = exchange._ready
+    exchange: Any = messages
+    whole = exchange.spread
 
-    def ready(self: Any, *arguments: Any) -> Any:
+    def spread(*arguments: Any) -> Any:
         if file.exists():
             raise ZeroDivisionError("a defect that a test has turned on")
-        return whole(self, *arguments)
+        return whole(*arguments)
 
-    exchange._ready = ready
+    exchange.spread = spread
 
 
 def hasten() -> None:
