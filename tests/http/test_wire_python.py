@@ -25,7 +25,7 @@ from tests.http import (
     test_wire_times,
     wire_support,
 )
-from tests.http.wire_support import Handler, answer_ok, make_site
+from tests.http.wire_support import CHANNEL, Handler, answer_ok, make_site
 
 if TYPE_CHECKING:
     _Case = SynchronousTestCase
@@ -92,4 +92,4 @@ class ChannelTests(SynchronousTestCase):
 
         Case().run(TestResult())
         self.assertEqual([None, None], seen)
-        self.assertIs(CHANNELS["llhttp"], make_site(Handler(answer_ok)).whole)
+        self.assertIs(CHANNELS[CHANNEL], make_site(Handler(answer_ok)).whole)
