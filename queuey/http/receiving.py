@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -70,7 +71,9 @@ class Receiver:
         if self._sockets.get(receiving.number) is not receiving:
             return
         del self._sockets[receiving.number]
-        self._poll.unregister(receiving.number)
+        # A socket that was closed is out of the poll already.
+        with suppress(OSError):
+            self._poll.unregister(receiving.number)
         if not self._sockets:
             self._reactor.removeReader(self)
 

@@ -116,6 +116,18 @@ class ReceiverTests(SynchronousTestCase):
         self.receiver.add(self.ends[0])
         self.assertEqual(self.told()[0], [b"a"])
 
+    def test_one_that_is_closed(self) -> None:
+        """Its transport may have closed it before it is removed."""
+        first, second, _ = self.ends
+        self.receiver.add(first)
+        self.receiver.add(second)
+        first.socket.close()
+        self.receiver.remove(first)
+        second.other.send(b"a")
+        self.assertEqual(self.told()[:2], [[], [b"a"]])
+        self.receiver.remove(second)
+        self.assertEqual(self.reactor.reads, [])
+
     def test_the_end_of_a_connection(self) -> None:
         """It is left to whoever knows what to make of it, after the data before it, and told once."""
         self.add_all()
