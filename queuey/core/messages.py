@@ -86,16 +86,18 @@ class MessageExchange:
         """
         if not drafts or queue.incarnation == PLANNED:
             return Shielded(self.append(queue, drafts), _as_it_is, told, failed)
-        if policy.rates is not None or policy.queue_rates is not None:
-            self.rates.messages(policy, queue.name, len(drafts))
-        settings = queue.settings
-        messages = spread(drafts, settings.partitions, self.choose)
-        writing = self.store.append(queue, messages, policy.write_terms(settings.consistency))
+        messages = self._counted(queue, drafts, policy)
+        writing = self.store.append(queue, messages, policy.write_terms(queue.settings.consistency))
         return Shielded(writing, partial(self._posted, queue, messages), told, failed)
 
     def _posted(self, queue: Queue, messages: Sequence[NewMessage], ids: Sequence[MessageId]) -> Sequence[Address]:
-        self._stored(queue, [message.content for message in messages], messages)
-        return [Address(message.partition, id) for message, id in zip(messages, ids, strict=True)]
+        self._stored(queue, _contents(messages), messages)
+        return _addresses(messages, ids)
+
+    def _counted(self, queue: Queue, drafts: Sequence[Draft], policy: Policy) -> Sequence[NewMessage]:
+        """The messages that drafts become in a queue, once the rates have heard of them."""
+        self.rates.messages(policy, queue.name, len(drafts))
+        return spread(drafts, queue.settings.partitions, self.choose)
 
     @deferred
     async def append_once(
@@ -126,11 +128,8 @@ class MessageExchange:
         if queue.incarnation == PLANNED:
             return Shielded(self.append_once(queue, drafts, once), _as_it_is, told, failed)
         self._check_once(queue)
-        if policy.rates is not None or policy.queue_rates is not None:
-            self.rates.messages(policy, queue.name, len(drafts))
-        settings = queue.settings
-        messages = spread(drafts, settings.partitions, self.choose)
-        writing = self.store.append_once(queue, messages, policy.write_terms(settings.consistency), once)
+        messages = self._counted(queue, drafts, policy)
+        writing = self.store.append_once(queue, messages, policy.write_terms(queue.settings.consistency), once)
         return Shielded(writing, partial(self._posted_once, queue, messages), told, failed)
 
     def _posted_once(self, queue: Queue, messages: Sequence[NewMessage], appended: Appended) -> Appended:

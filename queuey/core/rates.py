@@ -117,8 +117,7 @@ class _Application:
             found = self._new(name, rates, now)
         else:
             self._queues.move_to_end(name)
-            if rates is not found.rates:
-                found.follow(rates, now)
+            found.follow(rates, now)
         return found
 
     def _new(self, name: str, rates: Rates, now: float) -> _Buckets:

@@ -177,10 +177,9 @@ class Gate:
 
     def _count(self, request: Request, policy: Policy) -> None:
         """Count a request that comes from somebody who has business here, and look whether it is too large."""
-        if policy.rates is not None or policy.queue_rates is not None:
-            request.use = use = self.rates.use(policy)
-            if use is not None:
-                use.begin()
+        request.use = use = self.rates.use(policy)
+        if use is not None:
+            use.begin()
         if len(request.body) > policy.max_body:
             raise BodyTooLarge(f"A body of this application has at most {policy.max_body} bytes.")
 

@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from queuey.auth.jwt.issuer import Issuer
 from queuey.auth.jwt.tokens import read, refused
+from queuey.auth.proofs import Proof, Proofs
 from queuey.deferreds import deferred
 from queuey.errors import BadIdentity
 from queuey.interfaces import Credential, IAuthenticator, Lasting
@@ -32,19 +33,23 @@ class BearerTokens:
         """The user's principal; fails with ``BadIdentity`` or ``IdentityUnavailable``."""
         if credential.scheme != SCHEME:
             return succeed(frozenset())
-        for issuer in self.issuers:
-            proof = issuer.proofs.known(credential.value)
-            if proof is not None:
-                return succeed(proof.principals)
-        return self._prove(credential.value)
+        known = self._known(credential.value)
+        return self._prove(credential.value) if known is None else succeed(known[1].principals)
 
     def lasting(self, credential: Credential) -> Lasting | None:
         """See IAuthenticator; it lasts for as long as its proof is remembered, and holds."""
-        if credential.scheme == SCHEME:
-            for issuer in self.issuers:
-                proof = issuer.proofs.known(credential.value)
-                if proof is not None:
-                    return Lasting(proof.principals, issuer.proofs.holding(credential.value, proof))
+        known = self._known(credential.value) if credential.scheme == SCHEME else None
+        if known is None:
+            return None
+        proofs, proof = known
+        return Lasting(proof.principals, proofs.holding(credential.value, proof))
+
+    def _known(self, value: str) -> tuple[Proofs, Proof] | None:
+        """What a token proves, and who remembers that, if anybody does."""
+        for issuer in self.issuers:
+            proof = issuer.proofs.known(value)
+            if proof is not None:
+                return issuer.proofs, proof
         return None
 
     @deferred
