@@ -8,19 +8,21 @@ Where the request has ``{NUMBER}`` in it, each is sent with another random numbe
 seven digits; where it has ``{UNIQUE}``, with 32 hex digits that no other request has. SIGTERM lets the time be over. It
 prints one line of JSON: requests answered, the seconds that took, how many were neither 2xx nor 304 or never answered,
 latencies in ms, and when it began, with how many answers came in each twentieth of a second since.
+
+It shares the machine's cores with the server, so it has nothing on the way of a request but its socket.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import re
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
+from selectors import EVENT_READ, EVENT_WRITE, BaseSelector, DefaultSelector
 from typing import Any, Final
 
 import attrs
@@ -33,6 +35,9 @@ UNIQUE: Final = b"{UNIQUE}"
 
 BUCKET: Final = 0.05
 """Seconds for which answers are counted together."""
+
+RECEIVED: Final = 256 * 1024
+"""Bytes that are taken at once."""
 
 GOOD: Final = (b"HTTP/1.1 2", b"HTTP/1.1 304")
 """How answers begin that are as they should be."""
@@ -66,29 +71,62 @@ class Tally:
         self.series[bucket] += 1
 
 
-class Connection(asyncio.Protocol):
-    """Sends a request, waits for the whole answer, and sends the next one until the time is over."""
+class Connection:
+    """Sends a request, waits for the whole answer, and sends the next one until the time is over.
 
-    def __init__(self, request: Callable[[], bytes], tally: Tally, done: asyncio.Future[None]) -> None:
+    :param selector: tells when there is something to do; the connection is registered there as long as it lasts.
+    :param request: makes the next request.
+    """
+
+    def __init__(self, selector: BaseSelector, port: int, request: Callable[[], bytes], tally: Tally) -> None:
+        self._selector = selector
         self._request = request
         self._tally = tally
-        self._done = done
         self._received = b""
+        self._unsent = b""
         self._sent_at = 0.0
         self._waits = False
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.setblocking(False)
+        selector.register(self._socket, EVENT_READ, self)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._send()
-
-    def _send(self) -> None:
-        request = self._request()
+    def send(self) -> None:
+        """Send a request."""
+        self._unsent = self._request()
         self._waits = True
         self._sent_at = time.perf_counter()
-        self._transport.write(request)
+        self._go_on()
 
-    def data_received(self, data: bytes) -> None:
+    def _go_on(self) -> None:
+        try:
+            sent = self._socket.send(self._unsent)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(self._unsent):
+            self._unsent = self._unsent[sent:]
+            self._selector.modify(self._socket, EVENT_READ | EVENT_WRITE, self)
+            return
+        self._unsent = b""
+
+    def ready(self, events: int) -> None:
+        """Do what can be done now."""
+        try:
+            if events & EVENT_WRITE:
+                self._go_on()
+                if not self._unsent:
+                    self._selector.modify(self._socket, EVENT_READ, self)
+            if events & EVENT_READ:
+                self._receive(self._socket.recv(RECEIVED))
+        except BlockingIOError:
+            return
+        except OSError:
+            self._end()
+
+    def _receive(self, data: bytes) -> None:
+        if not data:
+            self._end()
+            return
         self._received += data
         while (end := answer_end(self._received)) is not None:
             now = time.perf_counter()
@@ -96,14 +134,14 @@ class Connection(asyncio.Protocol):
             self._received = self._received[end:]
             self._waits = False
             if now >= self._tally.until:
-                self._transport.close()
+                self._end()
                 return
-            self._send()
+            self.send()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def _end(self) -> None:
         self._tally.refused += self._waits
-        if not self._done.done():
-            self._done.set_result(None)
+        self._selector.unregister(self._socket)
+        self._socket.close()
 
 
 def answer_end(received: bytes) -> int | None:
@@ -132,22 +170,26 @@ def varied(request: bytes, count: int, choose: random.Random) -> Callable[[], by
     return lambda: b"%s%07d%s" % (before, choose.randrange(count), after)
 
 
-async def run(port: int, connections: int, seconds: float, request: bytes, count: int) -> dict[str, Any]:
+def run(port: int, connections: int, seconds: float, request: bytes, count: int) -> dict[str, Any]:
     """Put load on a server of this machine.
 
     :return: what the module's docstring says.
+    :raise TimeoutError: there are connections that wait for an answer half a minute after the time was over.
     """
-    loop = asyncio.get_running_loop()
     began_at, began = time.time(), time.perf_counter()
     tally = Tally(began, began + seconds)
-    loop.add_signal_handler(signal.SIGTERM, partial(setattr, tally, "until", began))
-    waits = []
+    signal.signal(signal.SIGTERM, lambda number, frame: setattr(tally, "until", began))
     following = varied(request, count, random.Random())
-    for _ in range(connections):
-        done: asyncio.Future[None] = loop.create_future()
-        waits.append(done)
-        await loop.create_connection(partial(Connection, following, tally, done), "127.0.0.1", port)
-    await asyncio.wait_for(asyncio.gather(*waits), seconds + 30)
+    with DefaultSelector() as selector:
+        for connection in [Connection(selector, port, following, tally) for _ in range(connections)]:
+            connection.send()
+        limit = began + seconds + 30
+        while selector.get_map():
+            left = limit - time.perf_counter()
+            if left <= 0:
+                raise TimeoutError("some were never answered")
+            for key, events in selector.select(left):
+                key.data.ready(events)
     return summary(tally, began_at)
 
 
@@ -173,7 +215,7 @@ def summary(tally: Tally, began_at: float) -> dict[str, Any]:
 def main(port: str, connections: str, seconds: str, count: str = "1") -> None:
     """Run, and print."""
     request = sys.stdin.buffer.read()
-    print(json.dumps(asyncio.run(run(int(port), int(connections), float(seconds), request, int(count)))))
+    print(json.dumps(run(int(port), int(connections), float(seconds), request, int(count))))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,10 @@ import contextlib
 import io
 import json
 import random
+import signal
+import socket
 import sys
+import threading
 from collections.abc import Callable
 from itertools import islice, repeat
 from typing import Any
@@ -17,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from bench import arguments, figures
 from bench.arguments import Number
 from bench.figures import Interval
-from bench.load import BUCKET, Tally, answer_end, varied
+from bench.load import BUCKET, Tally, answer_end, run, varied
 from bench.workers import Tally as WorkersTally
 from bench.workers import Worker, groups_at, requests_to, share
 
@@ -53,6 +56,50 @@ class LoadTests(SynchronousTestCase):
         tally.answer(100.0, 100.0 + BUCKET * 2.5, False)
         self.assertEqual((tally.series, tally.answered, tally.refused), ([1, 0, 1], 2, 1))
         self.assertAlmostEqual(tally.latencies[1], BUCKET * 2.5)
+
+
+class RunTests(SynchronousTestCase):
+    """A run of the load generator against a server of a few lines."""
+
+    def setUp(self) -> None:
+        self.addCleanup(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(self.listener.close)
+
+    def load(self, request: bytes, serve: Callable[[socket.socket], None]) -> dict[str, Any]:
+        """What comes of a request over one connection in no time at all."""
+
+        def accept() -> None:
+            client, _ = self.listener.accept()
+            client.settimeout(40)
+            with client:
+                serve(client)
+
+        server = threading.Thread(target=accept)
+        server.start()
+        self.addCleanup(server.join)
+        return run(self.listener.getsockname()[1], 1, 0.0, request, 1)
+
+    def test_a_request_larger_than_what_the_socket_takes_is_sent_to_its_end(self) -> None:
+        asked = random.Random(1).randbytes(16 << 20)
+        got = bytearray()
+
+        def serve(client: socket.socket) -> None:
+            while len(got) < len(asked):
+                got.extend(client.recv(1 << 20))
+            client.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\no")
+            client.sendall(b"k")
+
+        found = self.load(asked, serve)
+        self.assertEqual((bytes(got) == asked, found["answered"], found["refused"]), (True, 1, 0))
+
+    def test_an_answer_that_never_comes_whole_counts_as_refused(self) -> None:
+        def serve(client: socket.socket) -> None:
+            client.recv(100)
+            client.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\no")
+
+        found = self.load(b"GET /", serve)
+        self.assertEqual((found["answered"], found["refused"]), (0, 1))
 
 
 class Wire(asyncio.Transport):
