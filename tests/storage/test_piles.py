@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
+from queuey.storage.sqlite import small
 from queuey.storage.sqlite.files import PREPARED
 from queuey.storage.sqlite.parts import SIZES, parts
 from queuey.storage.sqlite.piles import AGAIN, SHARE, Again, Job, Pile, Threads
@@ -389,5 +390,5 @@ class PartsTests(SynchronousTestCase):
     def test_statements_stay_prepared(self) -> None:
         """What is longer than this, a connection prepares anew each time."""
         connection = apsw.Connection(":memory:", statementcachesize=PREPARED)
-        longest = max(len(text) for statements in (INSERT, REMEMBER) for text in statements.values())
+        longest = max(len(text) for statements in (INSERT, REMEMBER, small._PUT) for text in statements.values())
         self.assertLess(longest, connection.cache_stats(False)["max_cacheable_bytes"])

@@ -13,7 +13,7 @@ import apsw
 import attrs
 
 from queuey.errors import QueueyError, StorageFull, Unavailable
-from queuey.storage.sqlite import schema
+from queuey.storage.sqlite import schema, small
 
 DATABASE: Final = "queuey.sqlite"
 LOCK: Final = "queuey.lock"
@@ -98,6 +98,7 @@ def connect(path: Path, synchronous: str, cache_bytes: int, vfs: str | None = No
         connection.pragma("journal_size_limit", 2 * CHECKPOINT_PAGES * PAGE)
         _tune(connection, cache_bytes)
         schema.upgrade(connection, version)
+        small.prepare(connection)
         _keep_entry(path.parent)
     return connection
 

@@ -280,5 +280,6 @@ class SQLiteStore:
         return None
 
 
-def _ping(worker: object) -> None:
-    """That this runs at all is the answer."""
+def _ping(worker: Reader | Writer) -> None:
+    """That the database answers this thread is the answer; in the writing one, within a transaction that may write."""
+    worker.connection.execute("SELECT last FROM clock")

@@ -27,10 +27,12 @@ from queuey.model.timeid import (
     upper_bound,
 )
 from queuey.storage.refusals import NOTHING, Held, check_room
+from queuey.storage.sqlite import small
 from queuey.storage.sqlite.counts import Commits
 from queuey.storage.sqlite.files import BUSY, CHECKPOINT_PAGES, translated
 from queuey.storage.sqlite.parts import SIZES, parts
 from queuey.storage.sqlite.piles import Job
+from queuey.storage.sqlite.small import Value
 
 KNOWN: Final = 16_384
 """Living queues that the writer knows without asking the database."""
@@ -74,8 +76,6 @@ USE: Final = _statements(
     "ON CONFLICT (application) DO UPDATE SET queues = queues + excluded.queues, bytes = bytes + excluded.bytes",
 )
 
-Value = int | str | bytes | None
-
 _COUNT_ALL: Final = """
     SELECT coalesce(sum(messages), 0) FROM queues JOIN tallies USING (queue) WHERE application = ?
 """
@@ -103,7 +103,9 @@ class Writer:
     """Runs piles of writes; all of it belongs to the writing thread.
 
     An operation first checks everything, then writes: whatever it refuses with a word of ours has changed nothing.
-    Any other failure undoes the pile, whose operations then have a transaction each.
+    Any other failure undoes the pile, whose operations then have a transaction each. Most piles need nothing but what
+    the writer knows, and are written by one statement at their end, see :mod:`queuey.storage.sqlite.small`; others have
+    a transaction from the moment at which one of their operations turns to the database.
 
     :param now: the wall clock, in seconds since 1970.
     :param node: 48 bits that the ids of this process carry, and ``clock_sequence`` 14 more.
@@ -127,7 +129,9 @@ class Writer:
         bits: Callable[[int], int],
         commits: Commits,
     ) -> None:
-        self.connection = connection
+        self._connection = connection
+        self._awaits_begin = False
+        self._refused: apsw.Error | None = None
         self.new_version = new_version
         self.clock = Ticks(0)
         self.alone = False
@@ -156,16 +160,22 @@ class Writer:
 
     # Transactions
 
+    @property
+    def connection(self) -> apsw.Connection:
+        """The database, for operations: in a pile, whose transaction begins when it is first asked for."""
+        if self._awaits_begin:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+            except apsw.Error as error:
+                self._refused = error
+                raise
+            self._awaits_begin = False
+        return self._connection
+
     def work(self, jobs: Sequence[Job[Writer]]) -> None:
         """Run a pile; see ``Pile``."""
         try:
             self._begin()
-        except apsw.Error as error:
-            # Nothing has begun, and to wait once more for each of them would help nobody.
-            for job in jobs:
-                job.error = self._meaning(error, job)
-            return
-        try:
             self._foresee(jobs)
             self._together = len(jobs)
             for job in jobs:
@@ -174,10 +184,14 @@ class Writer:
                 except QueueyError as error:
                     job.error = error
             self._commit()
-        except Exception:
+        except Exception as error:
             self._roll_back()
             for job in jobs:
-                self._work_alone(job)
+                if error is self._refused:
+                    # Nothing has begun, and to wait once more for each of them would help nobody.
+                    job.error = job.error or self._meaning(error, job)
+                else:
+                    self._work_alone(job)
 
     def _work_alone(self, job: Job[Writer]) -> None:
         job.error = None
@@ -213,7 +227,7 @@ class Writer:
     def _foresee_queues(self, asked: Mapping[int, str]) -> None:
         numbers = list(asked)
         for size, start in parts(len(numbers)):
-            for (number,) in self.connection.execute(LIVING[size], numbers[start : start + size]):
+            for (number,) in self._connection.execute(LIVING[size], numbers[start : start + size]):
                 self._know(number, asked[number])
 
     def _foresee_keys(self, keys: dict[tuple[int, bytes], None]) -> None:
@@ -221,7 +235,7 @@ class Writer:
         self._kept.update(keys)
         values: list[Value] = list(chain.from_iterable(asked))
         for size, start in parts(len(asked)):
-            for queue, key, *kept in self.connection.execute(KEYS[size], values[2 * start : 2 * (start + size)]):
+            for queue, key, *kept in self._connection.execute(KEYS[size], values[2 * start : 2 * (start + size)]):
                 self._kept[queue, key] = Kept(*kept)
 
     def _meaning(self, error: Exception, job: Job[Writer]) -> Exception:
@@ -234,19 +248,27 @@ class Writer:
         return word
 
     def _begin(self) -> None:
-        self.connection.execute("BEGIN IMMEDIATE")
+        self._awaits_begin = True
+        self._refused = None
         self._held = {}
         self.clock = from_seconds(self._now())
 
     def _commit(self) -> None:
-        self.settle()
-        if self._spent:
+        last = None if self.last == self._stored_last else self.last
+        rows = self._small(last)
+        if rows is None:
+            self.settle()
             self._insert(USE, 3, list(chain.from_iterable((name, *_used(more)) for name, more in self._spent.items())))
-        if self.last != self._stored_last:
-            self.connection.execute("UPDATE clock SET last = ?", (self.last,))
-        began = self._commits.seconds()
-        self.connection.execute("COMMIT")
-        changes, self._changes = self._changes, self.connection.total_changes()
+            if last is not None:
+                self.connection.execute("UPDATE clock SET last = ?", (last,))
+            began = self._commits.seconds()
+        else:
+            began = self._commits.seconds()
+            self._put(rows)
+        if not self._awaits_begin:
+            self._connection.execute("COMMIT")
+        self._awaits_begin = False
+        changes, self._changes = self._changes, self._connection.total_changes()
         if changes != self._changes:
             self._commits.committed(self._together, began)
         self._stored_last = self.last
@@ -259,10 +281,35 @@ class Writer:
                 self._usage[application] = before[0] + queues, before[1] + size
         self._spent = {}
 
+    def _small(self, last: Ticks | None) -> list[Value] | None:
+        """What has gathered, with the stable time if it is another one, unless it has too many rows for one statement.
+
+        Delayed messages are rare, and have a statement for themselves.
+        """
+        sums = max(len(self._tallies), len(self._spent), last is not None)
+        rows = len(self._rows) // COLUMNS + len(self._keys) // KEY_COLUMNS + sums
+        if rows > small.ROWS or self._awaited:
+            return None
+        spent = [(application, _used(more)) for application, more in self._spent.items()]
+        values = self._rows + small.keys(self._keys) + small.sums(sorted(self._tallies.items()), spent, last)
+        self._rows, self._keys, self._tallies, self._held = [], [], {}, {}
+        return values
+
+    def _put(self, rows: list[Value]) -> None:
+        """Write them, in the transaction of the pile if it has one."""
+        if rows:
+            try:
+                small.put(self._connection, rows)
+            except apsw.BusyError as error:
+                if self._awaits_begin:
+                    self._refused = error
+                raise
+
     def _roll_back(self) -> None:
+        self._awaits_begin = False
         try:
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
         except apsw.Error:
             self._log.failure("rollback-failed", "a transaction could not be rolled back", Failure())
         self.last = self._stored_last
@@ -328,7 +375,7 @@ class Writer:
 
     def first_awaited(self) -> MessageId | None:
         """The first id of those whose time has not come, or has come and was not seen to yet."""
-        first: MessageId | None = self.connection.execute("SELECT min(id) FROM future").get
+        first: MessageId | None = self._connection.execute("SELECT min(id) FROM future").get
         return first
 
     def insert(self, rows: Sequence[Value]) -> None:
@@ -346,7 +393,7 @@ class Writer:
         """What is remembered under a key."""
         place = incarnation, once.key
         if place not in self._kept:
-            row = self.connection.execute(KEYS[1], place).get
+            row = self._connection.execute(KEYS[1], place).get
             self._kept[place] = None if row is None else Kept(*row[2:])
         kept = self._kept[place]
         return kept if kept is not None and kept.expires > self.clock else None
@@ -360,7 +407,7 @@ class Writer:
         """Whose a queue is; ``None`` where its life has ended."""
         known = self._applications.get(incarnation)
         if known is None:
-            known = self.connection.execute("SELECT application FROM queues WHERE queue = ?", (incarnation,)).get
+            known = self._connection.execute("SELECT application FROM queues WHERE queue = ?", (incarnation,)).get
             if known is not None:
                 self._know(incarnation, known)
         return known
@@ -376,7 +423,7 @@ class Writer:
         """Refuse a queue whose life has ended."""
         number = queue.incarnation
         if number not in self._applications:
-            if self.connection.execute(LIVING[1], (number,)).get is None:
+            if self._connection.execute(LIVING[1], (number,)).get is None:
                 raise NoSuchQueue(f'The queue "{queue.name}" was deleted.')
             self._know(number, queue.application)
 
@@ -401,20 +448,20 @@ class Writer:
         more = self._spent.get(application, _NOTHING_SPENT)[1]
         if application not in self._messages:
             self.settle()
-            self._messages[application] = self.connection.execute(_COUNT_ALL, (application,)).get - more
+            self._messages[application] = self._connection.execute(_COUNT_ALL, (application,)).get - more
         return self._messages[application] + more
 
     def _held_by(self, incarnation: int) -> Held:
         """What a living queue holds; the database is asked once a pile, and again once it was told of changes."""
         if incarnation not in self._held:
-            self._held[incarnation] = self.connection.execute(_TALLY_OF, (incarnation,)).get
+            self._held[incarnation] = self._connection.execute(_TALLY_OF, (incarnation,)).get
         (messages, size), more = self._held[incarnation], self._tallies.get(incarnation, (0, 0))
         return Held(messages + more[0], size + more[1])
 
     def usage(self, application: str) -> tuple[int, int]:
         """How many queues an application has, and how many bytes they hold, as of this moment."""
         if application not in self._usage:
-            row = self.connection.execute("SELECT queues, bytes FROM usage WHERE application = ?", (application,)).get
+            row = self._connection.execute("SELECT queues, bytes FROM usage WHERE application = ?", (application,)).get
             self._usage[application] = row or (0, 0)
         (queues, size), more = self._usage[application], self._spent.get(application, _NOTHING_SPENT)
         return queues + more[0], size + more[2]
@@ -437,14 +484,14 @@ class Writer:
 
         SQLite itself would do it inside a commit, before the pile is answered.
         """
-        self._log_pages += self.connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, True)[0]
+        self._log_pages += self._connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, True)[0]
         if self._log_pages < CHECKPOINT_PAGES:
             return
         try:
             self._log_pages = self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
             if self._log_pages >= 4 * CHECKPOINT_PAGES:
                 # Readers that are always there keep the log from starting over: it is worth a short wait for them.
-                self.connection.set_busy_timeout(PATIENCE)
+                self._connection.set_busy_timeout(PATIENCE)
                 self._log_pages = self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART)
             self._stuck = False
         except apsw.BusyError:
@@ -454,21 +501,21 @@ class Writer:
                 self._log.warn("checkpoint-failed", "a checkpoint failed, and is tried again: {error}", error=error)
             self._stuck = True
         finally:
-            self.connection.set_busy_timeout(BUSY)
+            self._connection.set_busy_timeout(BUSY)
 
     def _checkpoint(self, mode: int) -> int:
         """Copy the log; how many of its pages the next checkpoint will find again, as far as they are known."""
-        pages, copied = self.connection.wal_checkpoint("main", mode)
+        pages, copied = self._connection.wal_checkpoint("main", mode)
         return 0 if copied == pages else pages
 
     def close(self) -> None:
         """Leave one file with everything in it; called when nobody works any more."""
         try:
-            self.connection.set_busy_timeout(PATIENCE)
-            self.connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            self._connection.set_busy_timeout(PATIENCE)
+            self._connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)
         except apsw.Error as error:
             self._log.warn("last-checkpoint-failed", "the next start makes up for it: {error}", error=error)
-        self.connection.close(True)
+        self._connection.close(True)
 
 
 def _used(spent: tuple[int, int, int]) -> tuple[int, int]:

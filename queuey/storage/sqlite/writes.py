@@ -16,7 +16,8 @@ from queuey.model.queue import Queue
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, ticks_of
 from queuey.storage.refusals import check_condition, check_new_id, key_reused
 from queuey.storage.sqlite.piles import AGAIN, Again
-from queuey.storage.sqlite.writer import KEYS, Kept, Value, Writer
+from queuey.storage.sqlite.small import Value
+from queuey.storage.sqlite.writer import KEYS, Kept, Writer
 
 STEP: Final = 500
 """Rows that are deleted in one transaction, so that others need not wait long."""

@@ -1,0 +1,103 @@
+"""Small piles: all that one changes, whatever the table, as one statement, which is a transaction of its own.
+
+Each step of a statement gives the interpreter's lock away, and must win it back from a busy reactor: some 80 µs, which
+is more than the step itself takes. A pile of plain writes took six of them, with the two that begin and end its
+transaction. SQL has no statement that writes to several tables, but to insert into a view does what its triggers say:
+view and triggers are temporary, of the connection that writes, and the file knows nothing of them. A row that goes this
+way takes about a microsecond longer than by itself, so what is larger has a statement for each table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+from typing import Final
+
+import apsw
+
+Value = int | str | bytes | None
+
+ROWS: Final = 64
+"""Rows that are put by one statement at the most."""
+
+_SIZES: Final = (4, 8, 12, 16, 20, 24, 32, 40, 48, ROWS)
+_COLUMNS: Final = 8
+_ROW: Final = f"({', '.join('?' * _COLUMNS)})"
+_PUT: Final = {size: f"INSERT INTO temp.pile VALUES {', '.join([_ROW] * size)}" for size in _SIZES}
+
+# The fifth column says what a row is: the size of a message, or one of these. What it has none for is passed over.
+_SUM: Final = -1
+_KEY: Final = -2
+
+_PARTS: Final = (
+    """
+    CREATE TEMP VIEW IF NOT EXISTS pile (a, b, c, d, kind, e, f, g) AS
+    SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    """,
+    f"""
+    CREATE TEMP TRIGGER IF NOT EXISTS put_other INSTEAD OF INSERT ON pile WHEN new.kind < 0 BEGIN
+        INSERT OR REPLACE INTO keys (queue, key, expires, note, digest, answer)
+            SELECT new.a, new.c, new.d, new.e, new.f, new.g WHERE new.kind = {_KEY};
+        INSERT INTO tallies (queue, messages, bytes)
+            SELECT new.a, new.b, new.c WHERE new.kind = {_SUM} AND new.a IS NOT NULL
+            ON CONFLICT (queue) DO UPDATE SET messages = messages + excluded.messages, bytes = bytes + excluded.bytes;
+        INSERT INTO usage (application, queues, bytes)
+            SELECT new.e, new.f, new.g WHERE new.kind = {_SUM} AND new.e IS NOT NULL
+            ON CONFLICT (application) DO UPDATE SET queues = queues + excluded.queues, bytes = bytes + excluded.bytes;
+        UPDATE clock SET last = new.d WHERE new.kind = {_SUM} AND new.d IS NOT NULL;
+    END
+    """,
+    """
+    CREATE TEMP TRIGGER IF NOT EXISTS put_message INSTEAD OF INSERT ON pile WHEN new.kind >= 0 BEGIN
+        INSERT INTO messages (queue, partition, id, expires, size, content_type, headers, body)
+            VALUES (new.a, new.b, new.c, new.d, new.kind, new.e, new.f, new.g);
+    END
+    """,
+)
+
+
+def prepare(connection: apsw.Connection) -> None:
+    """Let a connection that writes put small piles."""
+    for part in _PARTS:
+        connection.execute(part)
+
+
+def sums(
+    tallies: Iterable[tuple[int, tuple[int, int]]], spent: Iterable[tuple[str, tuple[int, int]]], last: int | None
+) -> list[Value]:
+    """Rows that add up.
+
+    :param tallies: for queues, how many messages and bytes are to be added.
+    :param spent: for applications, how many queues and bytes.
+    :param last: the stable time, if it is another one.
+    """
+    rows: list[Value] = []
+    for tally, use in zip_longest(tallies, spent, fillvalue=(None, (None, None))):
+        (queue, (messages, size)), (application, (queues, used)) = tally, use
+        rows += (queue, messages, size, last, _SUM, application, queues, used)
+        last = None
+    if last is not None:
+        rows += (None, None, None, last, _SUM, None, None, None)
+    return rows
+
+
+def keys(rows: Sequence[Value]) -> list[Value]:
+    """Rows of answers that are to be remembered.
+
+    :param rows: what stands in the columns of ``keys`` from ``queue`` on, one answer after another.
+    """
+    found: list[Value] = []
+    for place in range(0, len(rows), 6):
+        queue, key, digest, answer, note, expires = rows[place : place + 6]
+        found += (queue, None, key, expires, _KEY, note, digest, answer)
+    return found
+
+
+def put(connection: apsw.Connection, rows: list[Value]) -> None:
+    """Write rows, of which there are ``ROWS`` at the most.
+
+    :param rows: messages as they stand in the columns of ``messages`` from ``queue`` on, keys, and sums.
+    """
+    number = len(rows) // _COLUMNS
+    size = next(size for size in _SIZES if size >= number)
+    connection.execute(_PUT[size], rows + [None] * ((size - number) * _COLUMNS))
