@@ -88,7 +88,7 @@ class Worker(ProcessProtocol):
         self.tell(Order.STAND, self._workers.standing())
 
     def tell(self, order: Order, value: Any = None) -> None:
-        """Tell the process something."""
+        """Tell the process something, be it that it has only begun: it hears of things in their order."""
         self._end.send(0, order, packed(value))
 
     def _told(self, number: int, kind: int, body: msgspec.Raw) -> None:
@@ -243,14 +243,12 @@ class Workers:
     def use(self) -> None:
         """Let other settings be in force."""
         for worker in self._workers:
-            if worker.up:
-                worker.tell(Order.USE, self.set_up())
+            worker.tell(Order.USE, self.set_up())
 
     def reopen(self) -> None:
         """Open the log anew."""
         for worker in self._workers:
-            if worker.up:
-                worker.tell(Order.REOPEN)
+            worker.tell(Order.REOPEN)
 
     def _turn(self) -> None:
         """Look, and ask now and then what was counted."""
@@ -265,8 +263,7 @@ class Workers:
         if now != self._stood:
             self._stood = now
             for worker in self._workers:
-                if worker.up:
-                    worker.tell(Order.STAND, now)
+                worker.tell(Order.STAND, now)
 
     def count(self) -> Deferred[None]:
         """Ask all what they have counted; fires, and never fails."""

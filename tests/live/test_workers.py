@@ -311,6 +311,35 @@ class EndTests(WorkersCase):
         self.assertIn(" worker-stuck ", self.daemon.output())
         self.assertEqual(self.daemon.signal(signal.SIGTERM), 0)
 
+    def test_what_changes_while_a_worker_begins(self) -> None:
+        """It is told of that too, and does not serve by what was so when it was started."""
+        before = self.pids()
+        os.kill(before[0], signal.SIGKILL)
+        wait_until(lambda: len(set(self.pids()) - set(before)) == 1, "no other worker was started")
+        (fresh,) = set(self.pids()) - set(before)
+        os.kill(fresh, signal.SIGSTOP)
+        self.assertEqual(self.daemon.output().count(" worker-up "), WORKERS)
+        self.add_settings("[application:other]\nkeys = another-key-of-it\n")
+        os.kill(self.daemon.pid, signal.SIGHUP)
+        wait_until(lambda: " reloaded " in self.daemon.output(), "the settings were not read anew")
+        self.assertTrue(self.call("drain"))
+        wait_until(lambda: 503 in self.asked("/__heartbeat__"), "nobody was told to drain")
+        os.kill(fresh, signal.SIGCONT)
+        self.wait_for_workers(WORKERS + 1)
+        wait_until(lambda: self.asked("/__heartbeat__") == {503}, "not every worker drains")
+        key = "Application another-key-of-it"
+        self.assertEqual(self.asked("/v2/other", Authorization=key), {200})
+        self.assertEqual(self.daemon.signal(signal.SIGTERM), 0)
+
+    def asked(self, path: str, **headers: str) -> set[int]:
+        """The statuses of a GET by new connections, more of them than workers."""
+        made = [http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT) for _ in range(CONNECTIONS)]
+        try:
+            return {over(connection, "GET", path, None, **headers)[0] for connection in made}
+        finally:
+            for connection in made:
+                connection.close()
+
     def changed(self) -> int:
         """The status of a change; 0 where the worker that was asked was the one that was ended."""
         try:
