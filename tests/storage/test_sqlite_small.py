@@ -14,7 +14,9 @@ from queuey.errors import Unavailable
 from queuey.model.message import Address
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import QueueSettings
-from queuey.storage.sqlite import small
+from queuey.model.timeid import ticks_of
+from queuey.storage.sqlite import small, writer
+from queuey.storage.sqlite.parts import parts
 from tests.contracts.reading import TERMS, new, once
 from tests.storage.test_sqlite_foresight import watch
 from tests.storage.test_sqlite_writer import HeldCase
@@ -90,6 +92,15 @@ class StatementTests(SmallCase):
         self.assertEqual([self.statements[0], self.statements[-1]], ["BEGIN IMMEDIATE", "COMMIT"])
         self.assertEqual(self.statements[-2], small._PUT[4])
 
+    def test_a_large_one_adds_up_by_one_more(self) -> None:
+        answers = self.one_pile(*[lambda: self.append(b"x")] * 100)
+        ids = [self.successResultOf(answer)[0] for answer in answers]
+        stored = [writer.INSERT[size] for size, _ in parts(100)]
+        self.assertEqual(self.statements, ["BEGIN IMMEDIATE", *stored, small._PUT[4], "COMMIT"])
+        self.assertEqual(
+            (self.counted(), self.writer.usage("app"), self.writer.last), (100, (1, 100), ticks_of(ids[-1]))
+        )
+
     def test_the_writer_is_asked_for_a_transaction_by_a_ping(self) -> None:
         self.one_pile(self.store.ping)
         self.assertEqual(self.statements[0], "BEGIN IMMEDIATE")
@@ -107,6 +118,14 @@ class SameTests(SmallCase):
             self.assertEqual(plain, number < small.ROWS, number)
         total = (small.ROWS + 2) * (small.ROWS + 3) // 2
         self.assertEqual((self.counted(), self.rows("messages"), self.writer.usage("app")), (total, total, (1, total)))
+
+    def test_more_queues_than_rows(self) -> None:
+        made = [self.make(f"q{number}") for number in range(small.ROWS + 9)]
+        for answer in self.one_pile(*(lambda queue=queue: self.append(b"x", queue=queue) for queue in made)):
+            self.successResultOf(answer)
+        self.assertEqual([row[1:] for row in self.tables()["tallies"]], [(0, 0), *[(1, 1)] * len(made)])
+        self.assertEqual(self.writer.usage("app"), (len(made) + 1, len(made)))
+        self.assertEqual(self.tables()["clock"], [(1, self.writer.last)])
 
     def test_random_piles(self) -> None:
         """Once with small ones as one statement, and once with none."""

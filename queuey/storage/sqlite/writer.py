@@ -255,16 +255,14 @@ class Writer:
 
     def _commit(self) -> None:
         last = None if self.last == self._stored_last else self.last
-        rows = self._small(last)
-        if rows is None:
-            self.settle()
-            self._insert(USE, 3, list(chain.from_iterable((name, *_used(more)) for name, more in self._spent.items())))
-            if last is not None:
-                self.connection.execute("UPDATE clock SET last = ?", (last,))
-            began = self._commits.seconds()
+        sums = max(len(self._tallies), len(self._spent), last is not None)
+        if self._awaited or len(self._rows) // COLUMNS + len(self._keys) // KEY_COLUMNS + sums > small.ROWS:
+            self._store()
+        began = self._commits.seconds()
+        if sums > small.ROWS:
+            self._add_up(last)
         else:
-            began = self._commits.seconds()
-            self._put(rows)
+            self._put(last)
         if not self._awaits_begin:
             self._connection.execute("COMMIT")
         self._awaits_begin = False
@@ -281,29 +279,25 @@ class Writer:
                 self._usage[application] = before[0] + queues, before[1] + size
         self._spent = {}
 
-    def _small(self, last: Ticks | None) -> list[Value] | None:
-        """What has gathered, with the stable time if it is another one, unless it has too many rows for one statement.
-
-        Delayed messages are rare, and have a statement for themselves.
-        """
-        sums = max(len(self._tallies), len(self._spent), last is not None)
-        rows = len(self._rows) // COLUMNS + len(self._keys) // KEY_COLUMNS + sums
-        if rows > small.ROWS or self._awaited:
-            return None
+    def _put(self, last: Ticks | None) -> None:
+        """Write what has gathered by one statement, with the stable time if it is another one."""
         spent = [(application, _used(more)) for application, more in self._spent.items()]
         values = self._rows + small.keys(self._keys) + small.sums(sorted(self._tallies.items()), spent, last)
         self._rows, self._keys, self._tallies, self._held = [], [], {}, {}
-        return values
-
-    def _put(self, rows: list[Value]) -> None:
-        """Write them, in the transaction of the pile if it has one."""
-        if rows:
+        if values:
             try:
-                small.put(self._connection, rows)
+                small.put(self._connection, values)
             except apsw.BusyError as error:
                 if self._awaits_begin:
                     self._refused = error
                 raise
+
+    def _add_up(self, last: Ticks | None) -> None:
+        """Write sums by a statement for each table."""
+        self.settle()
+        self._insert(USE, 3, list(chain.from_iterable((name, *_used(more)) for name, more in self._spent.items())))
+        if last is not None:
+            self.connection.execute("UPDATE clock SET last = ?", (last,))
 
     def _roll_back(self) -> None:
         self._awaits_begin = False
@@ -319,6 +313,13 @@ class Writer:
 
     def settle(self) -> None:
         """Write what has gathered, so that what follows finds it in the database."""
+        self._store()
+        if self._tallies:
+            tallies, self._tallies, self._held = sorted(self._tallies.items()), {}, {}
+            self._insert(TALLY, 3, list(chain.from_iterable((queue, *more) for queue, more in tallies)))
+
+    def _store(self) -> None:
+        """Write the rows that have gathered by a statement for each table."""
         if self._rows:
             rows, self._rows = self._rows, []
             self._insert(INSERT, COLUMNS, rows)
@@ -328,9 +329,6 @@ class Writer:
         if self._keys:
             keys, self._keys = self._keys, []
             self._insert(REMEMBER, KEY_COLUMNS, keys)
-        if self._tallies:
-            tallies, self._tallies, self._held = sorted(self._tallies.items()), {}, {}
-            self._insert(TALLY, 3, list(chain.from_iterable((queue, *more) for queue, more in tallies)))
 
     def _insert(self, statements: Mapping[int, str], columns: int, values: list[Value]) -> None:
         for size, start in parts(len(values) // columns):
