@@ -22,7 +22,7 @@ from queuey.deferreds import deferred
 from queuey.logs import EventLog, open_log
 from queuey.service.assembly import House, assemble
 from queuey.service.counting import snapshot
-from queuey.service.daemon import collect_less, ends_within
+from queuey.service.daemon import collect_less, ends_within, take_turns
 from queuey.service.listening import Listeners
 from queuey.service.orders import LINK, Order, SetUp, Standing, Word, packed, unpacked
 from queuey.storage import make_store, share_store
@@ -85,6 +85,7 @@ class Worker:
         store.open()
         if traces is not None:
             traces.start()
+        take_turns()
         collect_less()
         self._house.pulse.start()
         sockets = [(LINK + 1 + number, family) for number, family in enumerate(told.families)]

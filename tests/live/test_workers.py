@@ -24,6 +24,17 @@ CONNECTIONS = 24
 CHANGES = 30
 
 
+AT_EXIT = """
+import atexit, gc, os, sys
+
+@atexit.register
+def tell():
+    with open(f"{os.environ['TOLD']}/{os.getpid()}", "w") as file:
+        file.write(f"{sys.getswitchinterval():.4f} {gc.get_freeze_count() > 0}")
+"""
+"""What Python runs first in each process, which tells at its end how the interpreter was set."""
+
+
 class WorkersCase(LiveTestCase):
     """A daemon with some workers, and an operators' port."""
 
@@ -109,6 +120,16 @@ def runs(pid: int) -> bool:
 class TogetherTests(WorkersCase):
     """Several processes are one daemon."""
 
+    def begin(self) -> Daemon:
+        """Start it with what lets each process tell at its end how its interpreter was set."""
+        (self.folder / "sitecustomize.py").write_text(AT_EXIT)
+        self.told = self.folder / "told"
+        self.told.mkdir()
+        environment = {"PYTHONPATH": str(self.folder), "TOLD": str(self.told)}
+        daemon = Daemon(TWISTD, ["--config", str(self.settings)], self.folder, environment)
+        self.addCleanup(daemon.kill)
+        return daemon
+
     def test_one_daemon(self) -> None:
         self.connections_are_spread()
         self.what_one_changes_the_others_see()
@@ -119,10 +140,17 @@ class TogetherTests(WorkersCase):
         self.all_are_drained()
         self.all_read_the_settings_anew()
         self.all_open_the_log_anew()
+        pids = [self.daemon.pid, *self.pids()]
         self.assertEqual(self.daemon.signal(signal.SIGTERM), 0)
+        self.each_process_was_set_for_its_threads_and_its_objects(pids)
         output = self.daemon.output()
         for word in ("incident", "store-defect", "worker-ended", "worker-orphaned", "Traceback"):
             self.assertNotIn(word, output)
+
+    def each_process_was_set_for_its_threads_and_its_objects(self, pids: list[int]) -> None:
+        told = {int(file.name): file.read_text() for file in self.told.iterdir()}
+        self.assertEqual({pid: told.get(pid) for pid in pids}, dict.fromkeys(pids, "0.0001 True"))
+        self.assertEqual(len(pids), WORKERS + 1)
 
     def connections_are_spread(self) -> None:
         """Each worker has some of the connections, and all are the daemon's."""
