@@ -23,7 +23,7 @@ from queuey.service.listening import Listeners
 from queuey.service.places import LogPlace, log_place
 from queuey.service.supervision import own_supervisor
 from queuey.service.workers import Workers
-from queuey.storage import make_store
+from queuey.storage import count_calls, make_store
 from queuey.storage.shared import Hub
 from queuey.tracing import make_traces
 
@@ -65,7 +65,8 @@ def makeService(options: Options) -> IService:
         # Timers go by a clock that nobody sets. By the wall clock, an hour back no limit is held, an hour on all are
         # over.
         reactor.seconds = time.monotonic  # type: ignore[method-assign]
-        store = make_store(settings.storage, reactor, time.time, settings.metrics.enabled)
+        # Each process counts what it asks itself; what workers ask through this one is not counted twice.
+        store = make_store(settings.storage, reactor, time.time, metered=False)
         traces = make_traces(settings.tracing, reactor)
     except ConfigurationError as error:
         starter.tell(*error.problems)
@@ -75,6 +76,7 @@ def makeService(options: Options) -> IService:
         hub = Hub(store, reactor, EventLog(Logger(namespace="queuey.storage")))
         store = store if isinstance(settings.storage, CassandraStorage) else hub.store
         workers = Workers(reactor, hub, place.file)
+    store = count_calls(store, reactor, settings.metrics.enabled)
     house = assemble(settings, reactor, time.time, store, log, lambda: make_web(reactor), traces, workers, place.ours)
     sys.excepthook = _quiet_about_refusals
     return QueueyService(reactor, house, Listeners(), Listeners(), place, starter, own_supervisor(reactor))

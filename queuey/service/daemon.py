@@ -188,20 +188,29 @@ class QueueyService(Service):
             self._house.workers.reopen()
 
     def _wait_for_store(self) -> None:
-        """Serve once the store does; a store that is elsewhere may be away for long, and others need not wait then."""
+        """Serve once the store does and, where there are workers, one accepts.
+
+        A store that is elsewhere may be away for long, and others need not wait then.
+        """
         leaving = self._reactor.callLater(_STARTER_WAITS, self._started, "waits for its store")
+
+        def in_time() -> None:
+            if leaving.active():
+                leaving.cancel()
 
         def settled(result: Failure | None) -> None:
             if isinstance(result, Failure):
                 self._give_up(result)
-            else:
-                _log.info("durability", "{durable}", durable=self._house.store.promises.durable)
-            if leaving.active():
-                leaving.cancel()
-            if isinstance(result, Failure):
+                in_time()
                 self._starter.leave()
-            else:
-                self._started("serves")
+                return
+            _log.info("durability", "{durable}", durable=self._house.store.promises.durable)
+            workers = self._house.workers
+            (succeed(None) if workers is None else workers.accepts()).addCallback(serves)
+
+        def serves(_: None) -> None:
+            in_time()
+            self._started("serves")
 
         self._house.store.opened().addBoth(settled)
 

@@ -78,7 +78,7 @@ class Worker:
         if told.promises is None:
             store = make_store(settings.storage, self._reactor, time.time, settings.metrics.enabled)
         else:
-            store = share_store(self._link, told.promises, self._reactor, time.time)
+            store = share_store(self._link, told.promises, self._reactor, time.time, settings.metrics.enabled)
         traces = make_traces(settings.tracing, self._reactor)
         web = partial(make_web, self._reactor)
         self._house = assemble(settings, self._reactor, time.time, store, log, web, traces, alone=True)

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,10 +27,18 @@ from queuey.logs import EventLog
 from queuey.model.counts import Counter, Metric, gauge
 from queuey.service.counting import Snapshot, past
 from queuey.service.orders import LINK, Order, SetUp, Standing, Word, packed, unpacked
+from queuey.service.processes import Processes
 from queuey.storage.shared import Hub
 from queuey.storage.shared.frames import connect
 
 PROGRAM: Final = "queuey.service.worker"
+
+_START: Final = "import ctypes, runpy; ctypes.CDLL(None).prctl({}, {}); runpy.run_module({!r}, run_name='__main__')"
+"""Runs it. A worker that is still starting has the daemon's sockets and does not know yet when that is gone: until it
+passes the signal over, the kernel ends it then (prctl(2))."""
+
+_PARENT_DEATH_SIGNAL: Final = 1
+"""``PR_SET_PDEATHSIG`` of ``linux/prctl.h``."""
 
 STAND: Final = 0.5
 """Seconds between two looks at whether workers have to be told how the daemon stands."""
@@ -57,13 +66,14 @@ class Worker(ProcessProtocol):
 
     def __init__(self, workers: Workers, number: int) -> None:
         self._workers = workers
-        self._number = number
+        self.number = number
         self._reactor = workers.reactor
         self._began = 0.0
         self._pause = 0.0
         self._again: IDelayedCall | None = None
         self._ended: list[Deferred[None]] = []
-        self._asked: Deferred[None] | None = None
+        self._questions = count(1)
+        self._asked: dict[int, Deferred[None]] = {}
         self.counted = Snapshot()
         self.up = False
 
@@ -79,43 +89,47 @@ class Worker(ProcessProtocol):
         descriptors = {0: nothing, 1: 1, 2: 2, LINK: theirs.fileno()}
         for at, listening in enumerate(self._workers.sockets):
             descriptors[LINK + 1 + at] = listening.fileno()
-        self._reactor.spawnProcess(
-            self, sys.executable, [sys.executable, "-P", "-m", PROGRAM], env=_environment(), childFDs=descriptors
-        )
+        self._reactor.spawnProcess(self, sys.executable, _command(), env=_environment(), childFDs=descriptors)
         theirs.close()
         os.close(nothing)
         self.tell(Order.SET_UP, self._workers.set_up())
         self.tell(Order.STAND, self._workers.standing())
 
-    def tell(self, order: Order, value: Any = None) -> None:
-        """Tell the process something, be it that it has only begun: it hears of things in their order."""
-        self._end.send(0, order, packed(value))
+    def tell(self, order: Order, value: Any = None, question: int = 0) -> None:
+        """Tell the process something, be it that it has only begun: it hears of things in their order.
+
+        :param question: its number, where it is one.
+        """
+        self._end.send(question, order, packed(value))
 
     def _told(self, number: int, kind: int, body: msgspec.Raw) -> None:
         if kind == Word.UP:
             self.up = True
-            _log.info("worker-up", "worker {number} accepts, pid {pid}", number=self._number, pid=self._pid)
+            _log.info("worker-up", "worker {number} accepts, pid {pid}", number=self.number, pid=self.pid)
+            self._workers.is_up()
         elif kind == Word.COUNTS:
             self.counted = unpacked(body, Snapshot)
-            self._heard()
+            self._heard(number)
 
     def count(self) -> Deferred[None]:
-        """Ask what it has counted; fires, and never fails, once it has said so or has had time for it."""
-        if not self.up or self._asked is not None:
+        """Ask what it has counted by now; fires, and never fails, once it has said so or has had time for it."""
+        if not self.up:
             return succeed(None)
-        self._asked = Deferred()
-        self.tell(Order.COUNT)
-        return bounded(self._asked, PATIENCE, self._reactor, lambda: Unavailable("")).addErrback(self._says_nothing)
+        question = next(self._questions)
+        asked = self._asked[question] = Deferred()
+        self.tell(Order.COUNT, question=question)
+        told = bounded(asked, PATIENCE, self._reactor, lambda: Unavailable(""))
+        return told.addErrback(self._says_nothing, question)
 
-    def _heard(self) -> None:
+    def _heard(self, question: int) -> None:
         """Let whoever asked what was counted wait no more."""
-        asked, self._asked = self._asked, None
+        asked = self._asked.pop(question, None)
         if asked is not None and not asked.called:
             asked.callback(None)
 
-    def _says_nothing(self, failure: Failure) -> None:
+    def _says_nothing(self, failure: Failure, question: int) -> None:
         failure.trap(Unavailable)
-        self._asked = None
+        self._asked.pop(question, None)
 
     def stop(self, limit: float) -> Deferred[None]:
         """End the process, and start none again.
@@ -126,7 +140,7 @@ class Worker(ProcessProtocol):
         if self._again is not None:
             self._again.cancel()
             self._again = None
-        if self._pid is None:
+        if self.pid is None:
             return succeed(None)
         self.tell(Order.STOP, limit)
         ended: Deferred[None] = Deferred()
@@ -135,15 +149,16 @@ class Worker(ProcessProtocol):
 
     def kill(self) -> None:
         """End the process at once."""
-        if self._pid is not None:
-            os.kill(self._pid, signal.SIGKILL)
+        if self.pid is not None:
+            os.kill(self.pid, signal.SIGKILL)
 
     @property
-    def _pid(self) -> int | None:
+    def pid(self) -> int | None:
+        """The process, if there is one."""
         return None if self.transport is None else self.transport.pid
 
     def _is_stuck(self) -> None:
-        _log.error("worker-stuck", "worker {number} does not answer, and is killed", number=self._number)
+        _log.error("worker-stuck", "worker {number} does not answer, and is killed", number=self.number)
         self.kill()
 
     def processEnded(self, reason: Failure) -> None:
@@ -151,7 +166,8 @@ class Worker(ProcessProtocol):
         self.up = False
         self._workers.has_ended(self.counted)
         self.counted = Snapshot()
-        self._heard()
+        for question in tuple(self._asked):
+            self._heard(question)
         ended, self._ended = self._ended, []
         for each in ended:
             each.callback(None)
@@ -162,7 +178,7 @@ class Worker(ProcessProtocol):
         _log.error(
             "worker-ended",
             "worker {number} has ended ({reason}); another one starts in {pause:g} s",
-            number=self._number,
+            number=self.number,
             reason=_how(reason),
             pause=self._pause,
         )
@@ -192,6 +208,8 @@ class Workers:
         self._looking.clock = reactor
         self._turns = 0
         self._past = Snapshot()
+        self._first: Deferred[None] = Deferred()
+        self._processes = Processes(self._pids)
         self._restarts = Counter("queuey_worker_restarts_total", "Workers that ended before the daemon did.")
         self.metrics: tuple[Metric, ...] = (
             gauge(
@@ -200,6 +218,7 @@ class Workers:
                 self.accepting,
             ),
             self._restarts,
+            *self._processes.metrics,
         )
 
     def start(
@@ -229,6 +248,18 @@ class Workers:
     def accepting(self) -> int:
         """How many accept."""
         return sum(worker.up for worker in self._workers)
+
+    def accepts(self) -> Deferred[None]:
+        """Fires once one of them has begun to accept, and never fails; to be asked for once."""
+        return self._first
+
+    def is_up(self) -> None:
+        """Learn that one accepts."""
+        if not self._first.called:
+            self._first.callback(None)
+
+    def _pids(self) -> Mapping[int, int]:
+        return {worker.number: worker.pid for worker in self._workers if worker.pid is not None}
 
     def set_up(self) -> SetUp:
         """What a worker has to know now."""
@@ -266,7 +297,8 @@ class Workers:
                 worker.tell(Order.STAND, now)
 
     def count(self) -> Deferred[None]:
-        """Ask all what they have counted; fires, and never fails."""
+        """Ask all what they have counted, and look at what they take; fires, and never fails."""
+        self._processes.look()
         return gatherResults([worker.count() for worker in self._workers]).addCallback(lambda _: None)
 
     def counted(self) -> list[Snapshot]:
@@ -298,6 +330,10 @@ class Workers:
         """End all at once."""
         for worker in self._workers:
             worker.kill()
+
+
+def _command() -> list[str]:
+    return [sys.executable, "-P", "-c", _START.format(_PARENT_DEATH_SIGNAL, signal.SIGTERM.value, PROGRAM)]
 
 
 def _environment() -> dict[str, str]:

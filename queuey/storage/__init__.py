@@ -59,19 +59,24 @@ def make_store(settings: Storage, reactor: Any, now: Callable[[], float], metere
     :param metered: whether its calls are counted.
     :raise ConfigurationError: where what it needs is not installed.
     """
-    store = _bare_store(settings, reactor, now)
+    return count_calls(_bare_store(settings, reactor, now), reactor, metered)
+
+
+def count_calls(store: IStore, reactor: Any, metered: bool) -> IStore:
+    """The same store, of which all calls are counted, where they are to be."""
     return MeteredStore(store, reactor) if metered else store
 
 
-def share_store(link: Link, promises: Promises, reactor: Any, now: Callable[[], float]) -> IStore:
+def share_store(link: Link, promises: Promises, reactor: Any, now: Callable[[], float], metered: bool) -> IStore:
     """An embedded store that another process has, not open yet.
 
     :param link: the socket to that process.
     :param promises: of its store.
+    :param metered: whether the calls that are made here are counted.
     """
     cached = CachedStore(SharedStore(link, promises), Told(now), _CACHED_QUEUES, _CACHED_PAGES)
     link.keeps = cached
-    return TimedStore(cached, reactor, _LIMIT, _PING_LIMIT)
+    return count_calls(TimedStore(cached, reactor, _LIMIT, _PING_LIMIT), reactor, metered)
 
 
 def _bare_store(settings: Storage, reactor: Any, now: Callable[[], float]) -> IStore:

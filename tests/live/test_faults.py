@@ -277,7 +277,10 @@ class SweepTests(FaultTestCase):
             self.assertEqual(posted[0], 201)
 
     def test_a_sweep_goes_on_after_kills(self) -> None:
-        """The queue is gone at once, its messages step by step, and those of others stay."""
+        """The queue is gone at once, its messages step by step, and those of others stay.
+
+        Each kill comes as soon as something is swept, whether or not anybody accepts by then.
+        """
         daemon = self.serve()
         self.fill("gone", 20)
         self.fill(QUEUE, 1)
@@ -287,8 +290,9 @@ class SweepTests(FaultTestCase):
             wait_until(lambda: self.rows("messages") < left[-1] - 500, "nothing is swept")
             self.assertEqual(daemon.signal(signal.SIGKILL), -signal.SIGKILL)
             left.append(self.rows("messages"))
-            daemon = self.serve()
-            self.assertEqual(ask(self.port, "GET", "/v1/queuey/gone")[0], 404)
+            daemon = self.begin()
+        daemon.wait_until_it_serves(self.port)
+        self.assertEqual(ask(self.port, "GET", "/v1/queuey/gone")[0], 404)
         wait_until(lambda: self.rows("messages") == 2000, "it does not go on")
         wait_until(lambda: self.rows("dead") == 0, "the queue is still listed as dead")
         self.say(f"messages left after each kill: {left[1:]}")

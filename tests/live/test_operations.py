@@ -16,7 +16,7 @@ from twisted.trial.unittest import SkipTest
 
 from queuey import config
 from tests.live.clients import ask, make_queue
-from tests.live.running import LIMIT
+from tests.live.running import LIMIT, WORKERS, children
 from tests.live.samples import ROOT
 from tests.live.test_daemon import LiveTestCase, wait_until
 from tests.live.test_readme import commands
@@ -139,22 +139,29 @@ class MeasuredTests(LiveTestCase):
         self.assertEqual(daemon.signal(signal.SIGTERM), 0)
 
     def test_process(self) -> None:
-        """Descriptors and memory of a daemon that has just started, and what a connection adds."""
+        """Descriptors and memory of a daemon that has just started, and what workers and a connection add."""
         if not Path("/proc/self/fd").exists():
             raise SkipTest("there is no /proc")
         (descriptors,) = re.findall(r"\*Descriptors\.\* (\d+), and one for each connection", self.text)
+        (more,) = re.findall(r"for each worker (\d+)", self.text)
         (memory,) = re.findall(r"The process takes (\d+) MiB", self.text)
+        workers = WORKERS if WORKERS > 1 else 0
         daemon = self.serve()
-        opened = Path(f"/proc/{daemon.pid}/fd")
+        wait_until(lambda: daemon.output().count(" worker-up ") == workers, "not all workers are up")
+        processes = [daemon.pid, *children(daemon.pid)]
+
+        def opened() -> int:
+            return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in processes)
 
         def check(connections: int) -> None:
-            expected = int(descriptors) + connections
-            wait_until(lambda: abs(len(os.listdir(opened)) - expected) <= 2, f"not {expected} descriptors")
+            expected = int(descriptors) + workers * int(more) + connections
+            wait_until(lambda: abs(opened() - expected) <= 2, f"not {expected} descriptors")
 
         check(0)
-        status = Path(f"/proc/{daemon.pid}/status").read_text(encoding="ascii")
-        resident = int(re.findall(r"(?m)^VmRSS:\s+(\d+) kB$", status)[0]) / 1024
-        self.assertLess(abs(resident / int(memory) - 1), 0.25, resident)
+        for pid in processes:
+            status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+            resident = int(re.findall(r"(?m)^VmRSS:\s+(\d+) kB$", status)[0]) / 1024
+            self.assertLess(abs(resident / int(memory) - 1), 0.25, resident)
         with ExitStack() as stack:
             for _ in range(40):
                 stack.enter_context(socket.create_connection(("127.0.0.1", self.port), LIMIT))

@@ -23,7 +23,7 @@ from twisted.trial.unittest import SkipTest
 from queuey.ops.health import LIMIT as CHECK_LIMIT
 from tests.live.clients import HEADERS, TIMEOUT, ask, make_queue
 from tests.live.managing import TWISTD, Managed, Manager
-from tests.live.running import LIMIT, free_port
+from tests.live.running import LIMIT, WORKERS, free_port
 from tests.live.test_daemon import LiveTestCase, wait_until
 
 #: Runs twistd; SIGUSR2 holds the thread of the reactor up, and no other, for as long as a file is there.
@@ -268,8 +268,9 @@ class HandedDownTests(ManagedCase):
             daemon = self.serve(sockets=self.sockets)
             self.assertEqual(ask(self.port, "GET", "/__heartbeat__")[0], 200)
             self.assertEqual(self.get("http", "/__heartbeat__")[0], 200)
-            self.assertEqual(self.get("ops", "/ready"), (200, {"ready": True, "checks": {
-                name: {"ok": True} for name in ("store", "clock", "lease", "draining", "disk")}}))  # fmt: skip
+            names = ("store", "clock", "lease", "draining", "disk", *(["workers"] if WORKERS > 1 else []))
+            well = {"ready": True, "checks": {name: {"ok": True} for name in names}}
+            self.assertEqual(self.get("ops", "/ready"), (200, well))
             daemon.signal(signal.SIGTERM)
             self.assertEqual(daemon.wait(), 0, daemon.output())
             for name in ("http", "ops"):

@@ -158,6 +158,13 @@ class TogetherTests(WorkersCase):
         self.assertGreaterEqual(self.metrics()["queuey_http_connections"], CONNECTIONS)
         self.assertEqual(self.metrics()["queuey_workers"], WORKERS)
         self.assertEqual(len(self.pids()), WORKERS)
+        told = self.metrics()
+        for name in ("cpu_seconds_total", "resident_memory_bytes", "max_fds"):
+            for number in range(1, WORKERS + 1):
+                self.assertGreater(told[f'queuey_worker_{name}{{worker="{number}"}}'], 0)
+        opened = [told[f'queuey_worker_open_fds{{worker="{number}"}}'] for number in range(1, WORKERS + 1)]
+        self.assertGreater(sum(opened), CONNECTIONS)
+        self.assertLess(told["process_open_fds"], CONNECTIONS + min(opened))
         ready = self.ready()["checks"]["workers"]
         self.assertEqual(ready, {"ok": True, "reason": f"{WORKERS} workers accept."})
 
@@ -238,11 +245,18 @@ class TogetherTests(WorkersCase):
         self.assertEqual(sorted(got, key=int), [str(number) for number in range(60)])
 
     def counts_add_up(self) -> None:
-        """What all workers have counted is one sum, to the last request."""
+        """What all workers have counted is one sum, to the last request; and what all ask the store is counted once."""
         key = 'queuey_http_requests_total{method="GET",route="/v2/<application>",status="200"}'
         before = self.metrics().get(key, 0)
         for connection in self.opened:
             self.assertEqual(over(connection, "GET", "/v2/queuey")[0], 200)
+        self.assertEqual(self.metrics()[key] - before, CONNECTIONS)
+        path = "/v2/queuey/queues/counted/messages"
+        make_queue(self.port, "counted")
+        key = 'queuey_store_operations_total{operation="append",outcome="ok"}'
+        before = self.metrics()[key]
+        for connection in self.opened:
+            self.assertEqual(over(connection, "POST", path, b"x")[0], 201)
         self.assertEqual(self.metrics()[key] - before, CONNECTIONS)
 
     def all_are_drained(self) -> None:
@@ -315,6 +329,19 @@ class EndTests(WorkersCase):
         again = self.serve()
         self.assertEqual(ask(self.port, "POST", "/v1/queuey/q", b"x")[0], 201)
         self.assertEqual(again.signal(signal.SIGTERM), 0)
+
+    def test_the_daemon_is_killed_while_its_workers_start(self) -> None:
+        """Nobody is left who holds the port, and does not know yet that it is of no use."""
+        self.assertEqual(self.daemon.signal(signal.SIGTERM), 0)
+        daemon = self.begin()
+        wait_until(lambda: len(children(daemon.pid)) == WORKERS, "workers are not started")
+        starting = children(daemon.pid)
+        self.assertEqual(daemon.signal(signal.SIGKILL), -signal.SIGKILL)
+        wait_until(lambda: not any(runs(pid) for pid in starting), "workers have not ended")
+        self.assertNotIn(" worker-", daemon.output().rpartition(" stopped ")[2])
+        daemon = self.serve()
+        self.assertNotIn("Address already in use", daemon.output())
+        self.assertEqual(daemon.signal(signal.SIGTERM), 0)
 
     def test_a_worker_that_stands_still_is_ended(self) -> None:
         """A change waits for it no longer than five seconds, and is answered; what it kept at hand nobody sees."""

@@ -79,6 +79,12 @@ def registry(metrics: Sequence[Metric]) -> CollectorRegistry:
     return made
 
 
+def of_process(pid: int) -> dict[str, float]:
+    """What the library knows of another process, by the names of metrics; nothing of one that has ended."""
+    families = ProcessCollector(pid=lambda: pid, registry=None).collect()
+    return {sample.name: sample.value for family in families for sample in family.samples}
+
+
 def pieces(metrics: CollectorRegistry, format: Format) -> Iterator[bytes]:
     """The metrics as they are now, as pieces of text."""
     before = ""

@@ -7,7 +7,8 @@ The folder has a file for each of them, which is looked for whenever it matters:
 - ``defect``: whoever posts a message comes upon a defect of the program;
 - ``clock``: seconds by which the clock is off; it has to be there from the beginning, see :mod:`tests.live.set_clock`.
 
-What the daemon looks at every ten seconds, the room that its files take, it looks at every second.
+What the daemon looks at every ten seconds, the room that its files take, it looks at every second. Its workers have the
+faults that are theirs: see :mod:`tests.live.alerts.faulty_worker`.
 """
 
 from __future__ import annotations
@@ -70,6 +71,13 @@ def break_appends(file: Path) -> None:
     exchange.spread = spread
 
 
+def break_workers() -> None:
+    """Let workers have faults, too."""
+    from queuey.service import workers
+
+    workers.PROGRAM = "tests.live.alerts.faulty_worker"  # type: ignore[misc]
+
+
 def hasten() -> None:
     """Let the daemon look at its files often."""
     from queuey.storage.sqlite import counts
@@ -84,6 +92,7 @@ if __name__ == "__main__":
         set_clock(str(folder / "clock"))
     slow = SlowVFS(folder / "sync")
     break_appends(folder / "defect")
+    break_workers()
     hasten()
     from twisted.scripts.twistd import run
 

@@ -53,7 +53,14 @@ class Scrape:
 
     def total(self, name: str) -> float:
         """The sum of all series of this name."""
-        return sum(value for series, value in self.values.items() if series.startswith(f"{name}{{"))
+        return sum(self._all(name))
+
+    def most(self, name: str) -> float:
+        """The greatest value of the series of this name; 0 where there are none."""
+        return max(self._all(name), default=0.0)
+
+    def _all(self, name: str) -> list[float]:
+        return [value for series, value in self.values.items() if series.startswith(f"{name}{{")]
 
     def has(self, name: str) -> bool:
         """Whether there is a series of this name."""
