@@ -34,6 +34,13 @@ _PARTS: Final = (
     CREATE TEMP VIEW IF NOT EXISTS pile (a, b, c, d, kind, e, f, g) AS
     SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
     """,
+    # The one that was made last runs first, and messages are quicker where theirs is the last.
+    """
+    CREATE TEMP TRIGGER IF NOT EXISTS put_message INSTEAD OF INSERT ON pile WHEN new.kind >= 0 BEGIN
+        INSERT INTO messages (queue, partition, id, expires, size, content_type, headers, body)
+            VALUES (new.a, new.b, new.c, new.d, new.kind, new.e, new.f, new.g);
+    END
+    """,
     f"""
     CREATE TEMP TRIGGER IF NOT EXISTS put_other INSTEAD OF INSERT ON pile WHEN new.kind < 0 BEGIN
         INSERT OR REPLACE INTO keys (queue, key, expires, note, digest, answer)
@@ -45,12 +52,6 @@ _PARTS: Final = (
             SELECT new.e, new.f, new.g WHERE new.kind = {_SUM} AND new.e IS NOT NULL
             ON CONFLICT (application) DO UPDATE SET queues = queues + excluded.queues, bytes = bytes + excluded.bytes;
         UPDATE clock SET last = new.d WHERE new.kind = {_SUM} AND new.d IS NOT NULL;
-    END
-    """,
-    """
-    CREATE TEMP TRIGGER IF NOT EXISTS put_message INSTEAD OF INSERT ON pile WHEN new.kind >= 0 BEGIN
-        INSERT INTO messages (queue, partition, id, expires, size, content_type, headers, body)
-            VALUES (new.a, new.b, new.c, new.d, new.kind, new.e, new.f, new.g);
     END
     """,
 )
