@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from queuey.model.counts import Counter, Metric
-from queuey.model.message import Content
 
 
 class Received:
@@ -26,10 +25,8 @@ class Received:
         """All of it."""
         return (self._messages, self._bytes)
 
-    def count(self, application: str, contents: Sequence[Content]) -> None:
-        """Count messages that are stored."""
-        labels, size = (application,), 0
-        for content in contents:
-            size += len(content.body)
-        self._messages.add(labels, len(contents))
-        self._bytes.add(labels, size)
+    def count(self, application: str, bodies: Sequence[bytes]) -> None:
+        """Count messages that are stored, by their bodies."""
+        labels = (application,)
+        self._messages.add(labels, len(bodies))
+        self._bytes.add(labels, sum(map(len, bodies)))

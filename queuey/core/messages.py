@@ -18,6 +18,7 @@ from queuey.core.waiting import Look, Waits
 from queuey.deferreds import Shielded, deferred, shield
 from queuey.errors import NoSuchQueue, NotPromised
 from queuey.interfaces import IPolicies, IStore
+from queuey.model.batch import Addresses, NewMessages
 from queuey.model.message import Address, Condition, Content, Draft, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, Policy, WriteTerms
@@ -55,7 +56,7 @@ class MessageExchange:
     received: Received | None = None
 
     @deferred
-    async def append(self, queue: Queue, drafts: Sequence[Draft], *, counted: bool = False) -> tuple[Address, ...]:
+    async def append(self, queue: Queue, drafts: Sequence[Draft], *, counted: bool = False) -> Sequence[Address]:
         """Store messages, all or none.
 
         :param counted: whether the rates know of them already.
@@ -65,7 +66,7 @@ class MessageExchange:
             return ()
         messages = spread(drafts, queue.settings.partitions, self.choose)
         queue, terms = await self._ready(queue, 0 if counted else len(drafts))
-        ids = await self._write(queue, self.store.append(queue, messages, terms), _contents(messages), messages)
+        ids = await self._write(queue, self.store.append(queue, messages, terms), _bodies(messages), messages)
         return _addresses(messages, ids)
 
     def post(
@@ -91,7 +92,7 @@ class MessageExchange:
         return Shielded(writing, partial(self._posted, queue, messages), told, failed)
 
     def _posted(self, queue: Queue, messages: Sequence[NewMessage], ids: Sequence[MessageId]) -> Sequence[Address]:
-        self._stored(queue, _contents(messages), messages)
+        self._stored(queue, _bodies(messages), messages)
         return _addresses(messages, ids)
 
     def _counted(self, queue: Queue, drafts: Sequence[Draft], policy: Policy) -> Sequence[NewMessage]:
@@ -113,7 +114,7 @@ class MessageExchange:
         messages = spread(drafts, queue.settings.partitions, self.choose)
         queue, terms = await self._ready(queue, 0 if counted else len(drafts))
         writing = self.store.append_once(queue, messages, terms, once)
-        return await self._write(queue, writing, _contents(messages), messages)
+        return await self._write(queue, writing, _bodies(messages), messages)
 
     def post_once(
         self,
@@ -133,7 +134,7 @@ class MessageExchange:
         return Shielded(writing, partial(self._posted_once, queue, messages), told, failed)
 
     def _posted_once(self, queue: Queue, messages: Sequence[NewMessage], appended: Appended) -> Appended:
-        self._stored(queue, () if appended.duplicate else _contents(messages), messages)
+        self._stored(queue, () if appended.duplicate else _bodies(messages), messages)
         return appended
 
     def _check_once(self, queue: Queue) -> None:
@@ -216,7 +217,7 @@ class MessageExchange:
         """
         _, terms = await self._ready(queue, len(addresses))
         writing = self.store.replace(queue, addresses, content, ttl, terms)
-        await self._write(queue, writing, [content] * len(addresses))
+        await self._write(queue, writing, [content.body] * len(addresses))
 
     @deferred
     async def put(self, queue: Queue, address: Address, content: Content, ttl: int, condition: Condition) -> bool:
@@ -227,7 +228,7 @@ class MessageExchange:
             ``PreconditionFailed`` where the condition does not hold, and with ``IdOutOfRange``.
         """
         _, terms = await self._ready(queue, 1)
-        return await self._write(queue, self.store.put(queue, address, content, ttl, condition, terms), [content])
+        return await self._write(queue, self.store.put(queue, address, content, ttl, condition, terms), [content.body])
 
     @deferred
     async def remove(self, queue: Queue, addresses: Sequence[Address]) -> int:
@@ -268,32 +269,36 @@ class MessageExchange:
         return queue, policy.write_terms(queue.settings.consistency)
 
     def _write(
-        self, queue: Queue, writing: Deferred[T], contents: Sequence[Content], written: Sequence[NewMessage] = ()
+        self, queue: Queue, writing: Deferred[T], bodies: Sequence[bytes], written: Sequence[NewMessage] = ()
     ) -> Deferred[T]:
         """Shield a write, count it once it is done, and tell those who wait, also where nobody is left to be answered.
 
-        :param contents: of the messages that it stores.
+        :param bodies: of the messages that it stores.
         :param written: the messages, where they are new ones.
         """
 
         def done(result: T) -> None:
             new = not (isinstance(result, Appended) and result.duplicate)
-            self._stored(queue, contents if new else (), written)
+            self._stored(queue, bodies if new else (), written)
 
         return shield(writing, done)
 
-    def _stored(self, queue: Queue, contents: Sequence[Content], written: Sequence[NewMessage]) -> None:
-        if contents and self.received is not None:
-            self.received.count(queue.application, contents)
+    def _stored(self, queue: Queue, bodies: Sequence[bytes], written: Sequence[NewMessage]) -> None:
+        if bodies and self.received is not None:
+            self.received.count(queue.application, bodies)
         later = self.settles and queue.settings.consistency is not Consistency.WEAK
         self.waits.wake(queue.incarnation, written, only_fresh=later)
 
 
-def _contents(messages: Sequence[NewMessage]) -> list[Content]:
-    return [message.content for message in messages]
+def _bodies(messages: Sequence[NewMessage]) -> Sequence[bytes]:
+    if isinstance(messages, NewMessages):
+        return messages.drafts.bodies
+    return [message.content.body for message in messages]
 
 
-def _addresses(messages: Sequence[NewMessage], ids: Sequence[MessageId]) -> tuple[Address, ...]:
+def _addresses(messages: Sequence[NewMessage], ids: Sequence[MessageId]) -> Sequence[Address]:
+    if isinstance(messages, NewMessages):
+        return Addresses(messages.partitions, ids)
     return tuple([Address(message.partition, id) for message, id in zip(messages, ids, strict=True)])
 
 

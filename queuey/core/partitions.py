@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 
+from queuey.model.batch import Drafts, NewMessages
 from queuey.model.message import Draft, NewMessage
 
 
-def spread(drafts: Sequence[Draft], partitions: int, choose: Callable[[int], int]) -> tuple[NewMessage, ...]:
+def spread(drafts: Sequence[Draft], partitions: int, choose: Callable[[int], int]) -> Sequence[NewMessage]:
     """Give every message a partition: its own, or that of its key, or any where it has neither.
 
     :param partitions: how many the queue has.
     :param choose: a random whole number from 0 to one less than its argument.
     """
+    if isinstance(drafts, Drafts):
+        return NewMessages(drafts, [1 if partitions == 1 else choose(partitions) + 1 for _ in drafts.bodies])
     any_of_one = 1 if partitions == 1 else None
     return tuple(
         [

@@ -18,6 +18,7 @@ from queuey.http.parameters import MOST_REMEMBERED, Parameters, shown, whole_num
 from queuey.http.plain import batch_bodies
 from queuey.http.wire import Request
 from queuey.interfaces import Credential
+from queuey.model.batch import Drafts
 from queuey.model.message import MAX_TTL, Address, Content, Draft
 from queuey.model.queue import MAX_PARTITIONS, Consistency, QueueType, is_principal, name_problem
 from queuey.model.timeid import (
@@ -155,7 +156,7 @@ def _principals(given: Parameters) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def drafts(request: Request, partitions: int, ttl: int) -> list[Draft]:
+def drafts(request: Request, partitions: int, ttl: int) -> Sequence[Draft]:
     """The messages of ``POST /v1/{app}/{queue}``: a batch if it is JSON, otherwise one.
 
     :param partitions: how many the queue has.
@@ -213,11 +214,11 @@ def _content(given: Parameters, body: bytes, content_type: str | None) -> Conten
     return Content(body, content_type)
 
 
-def _batch(body: bytes, options: str, partitions: int, ttl: int) -> list[Draft]:
+def _batch(body: bytes, options: str, partitions: int, ttl: int) -> Sequence[Draft]:
     _check_charset(options)
     bodies = batch_bodies(body)
     if bodies is not None and all(bodies):
-        return [Draft(Content(each), ttl) for each in bodies]
+        return Drafts(bodies, ttl)
     items = _batch_items(body)
     problems: dict[str, str] = {}
     found = [_batch_item(item, index, problems, partitions, ttl) for index, item in enumerate(items)]

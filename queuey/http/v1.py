@@ -88,7 +88,7 @@ class V1:
         """Store one message, or a batch of them."""
         queue, plan = admitted.queue, request.head.plan
         if plan is not None and plan.content is not None and request.body and request.body.isascii():
-            drafts = [Draft(Content(request.body, *plan.content), admitted.ttl)]
+            drafts: Sequence[Draft] = [Draft(Content(request.body, *plan.content), admitted.ttl)]
         else:
             drafts = reading.drafts(request, queue.settings.partitions, admitted.ttl)
             if plan is not None and reading.is_plain(request):

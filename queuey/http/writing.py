@@ -11,6 +11,7 @@ import attrs
 
 from queuey.core.queues import Listed
 from queuey.http.escapes import ascii_texts_json
+from queuey.http.places import joined
 from queuey.http.wire import Request
 from queuey.model.message import Address, Message
 from queuey.model.queue import Queue
@@ -120,7 +121,8 @@ def messages_json(messages: Sequence[Message]) -> list[str]:
 
 def stored(request: Request, addresses: Sequence[Address]) -> None:
     """Write the whole answer to a POST of messages: where each of them is."""
-    items = _address_json(addresses[0]) if len(addresses) == 1 else ",".join(addresses_json(addresses))
+    one = len(addresses) == 1
+    items = _address_json(addresses[0]) if one else joined(addresses, ",", _template, addresses_json)
     request.answer(201, _JSON_ALONE, f'{{"status":"ok","messages":[{items}]}}'.encode("ascii"))
 
 

@@ -11,8 +11,21 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.http.escapes import ascii_texts_json
 from queuey.http.v2 import answers
 from queuey.http.writing import addresses_json, messages_json, stored
+from queuey.model.batch import Addresses
 from queuey.model.message import Address, Content, Message
-from queuey.model.timeid import EPOCH, MAX_TICKS, SECOND, Ticks, make, ticks_of, timestamp, to_rfc3339, to_v1_hex
+from queuey.model.timeid import (
+    EPOCH,
+    MAX_TICKS,
+    SECOND,
+    MessageId,
+    Ticks,
+    make,
+    make_run,
+    ticks_of,
+    timestamp,
+    to_rfc3339,
+    to_v1_hex,
+)
 
 NOW = EPOCH + 1_800_000_001 * SECOND
 STEPS = st.lists(st.tuples(st.integers(0, 2000), st.sampled_from([1, 2]), st.sampled_from([3, 4])), max_size=20)
@@ -71,6 +84,23 @@ class AddressTests(SynchronousTestCase):
                 told = {"id": id, "partition": address.partition, "timestamp": to_rfc3339(ticks_of(address.id))}
                 self.assertEqual(asked.answered["messages"], [told])
                 self.assertEqual(asked.own, ((b"Location", f"/q/{id}".encode()),))
+
+    @settings(deadline=None, database=None)
+    @given(STARTS, st.lists(st.tuples(st.integers(1, 1500), st.integers(0, 1), st.sampled_from([3, 4])), max_size=6))
+    def test_many_at_once(self, ticks: int, runs: list[tuple[int, int, int]]) -> None:
+        """Whole batches are told as if each message were alone, wherever their times break off."""
+        ids: list[MessageId] = []
+        for count, gap, node in runs:
+            ids += make_run(Ticks(ticks + gap), count, 1, node)
+            ticks += gap + count
+        addresses = Addresses([number % 3 + 1 for number in range(len(ids))], ids)
+        each = [Address(number % 3 + 1, id) for number, id in enumerate(ids)]
+        asked = _Asked()
+        if len(ids) > 1:
+            stored(asked, addresses)  # type: ignore[arg-type]
+            self.assertEqual(asked.answered["messages"], [json.loads(text) for text in addresses_json(each)])
+        if ticks >= EPOCH + 10_000:
+            self.assertEqual(answers.addresses_text(addresses, "\n"), "\n".join(answers.addresses_json(each)))
 
 
 # Whatever is special to JSON, to what joins texts, or to one of the two ways to write it; mostly ASCII.

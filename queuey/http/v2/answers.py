@@ -12,11 +12,12 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from queuey.http.escapes import ascii_texts_json
+from queuey.http.places import joined
 from queuey.http.v2.items import BYTES, TEXT, is_media_type
 from queuey.http.wire import Request
 from queuey.model.message import Address, Content, Message
 from queuey.model.queue import Consistency
-from queuey.model.timeid import EPOCH, SECOND, MessageId, Ticks, second_text, ticks_of, to_rfc3339
+from queuey.model.timeid import EPOCH, SECOND, MessageId, Ticks, second_text, to_rfc3339
 
 Field = tuple[bytes, bytes]
 
@@ -106,7 +107,7 @@ def answer_stored(request: Request, addresses: Sequence[Address], stored: str, d
         location = ((b"Location", f"{_reference(request.path)}/{id}".encode("ascii")),)
         messages = _address_json(address)
     else:
-        messages = ",".join(addresses_json(addresses))
+        messages = addresses_text(addresses, ",")
     said = "true" if duplicate else "false"
     body = f'{{"messages":[{messages}],"stored":{stored},"duplicate":{said}}}'.encode("ascii")
     request.answer(201, _HEAD_AGAIN if duplicate else HEAD, body, location)
@@ -119,6 +120,11 @@ def stored_json(consistency: Consistency, durable: bool) -> str:
     :param durable: whether they survive the loss of power.
     """
     return f'{{"consistency":"{consistency_word(consistency)}","durable":{"true" if durable else "false"}}}'
+
+
+def addresses_text(addresses: Sequence[Address], separator: str) -> str:
+    """Where messages are, each as JSON, with a separator between them."""
+    return joined(addresses, separator, _template, addresses_json)
 
 
 def addresses_json(addresses: Sequence[Address]) -> list[str]:
@@ -135,7 +141,7 @@ def addresses_json(addresses: Sequence[Address]) -> list[str]:
         id, partition = address.id, address.partition
         if id[:6] != high or id[8:] != low:
             high, low = id[:6], id[8:]
-            template, fraction = _template(id)
+            template, fraction = _template(high, low)
         if template is None:
             items.append(_address_json(address))
         else:
@@ -150,19 +156,21 @@ def _address_json(address: Address) -> str:
     return f'{{"id":"{digits}-{partition}","partition":{partition},"timestamp":"{told}"}}'
 
 
-def _template(id: MessageId) -> tuple[str | None, int]:
+def _template(high: bytes, low: bytes) -> tuple[str | None, int]:
     """How the addresses look that have the time of an id but for its lowest 12 bits, and all that follows its time.
 
+    :param high: the id's first six bytes.
+    :param low: its last eight.
     :return: a template for those bits, the partition twice, and the ticks of the second; and the ticks of the second
         where those bits are 0. No template where they lead into another second.
     """
-    digits = id.hex()
-    start = Ticks(ticks_of(id) & ~0xFFF)
+    digits = high.hex()
+    start = Ticks(int(digits, 16) << 12)
     fraction = (start - EPOCH) % SECOND
     if fraction + 0xFFF >= SECOND:
         return None, 0
     second = to_rfc3339(start)[:-8]
-    return f'{{"id":"{digits[:13]}%03x{digits[16:]}-%d","partition":%d,"timestamp":"{second}%07dZ"}}', fraction
+    return f'{{"id":"{digits}6%03x{low.hex()}-%d","partition":%d,"timestamp":"{second}%07dZ"}}', fraction
 
 
 def messages_json(messages: Sequence[Message]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -26,7 +27,7 @@ _SAYING: Final = frozenset({b"queuey-headers", b"traceparent"})
 """The fields that say more of a message than its type."""
 
 
-def drafts(request: Request, partitions: int, ttl: int) -> list[Draft]:
+def drafts(request: Request, partitions: int, ttl: int) -> Sequence[Draft]:
     """The messages that a POST brings.
 
     :param partitions: how many the queue has.
@@ -94,7 +95,7 @@ def _given_headers(request: Request) -> bytes | None:
     raise bad_field("Queuey-Headers", encoded)
 
 
-def _batch(request: Request, items: Items) -> list[Draft]:
+def _batch(request: Request, items: Items) -> Sequence[Draft]:
     Query(request, ()).check()
     expect_type(request, (BATCH,))
     if b"queuey-headers" in request.fields:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import attrs
 
 from queuey.http.v2.parameters import MOST_TOLD, pointer_part
+from queuey.model.batch import Drafts
 from queuey.model.message import MAX_DELAY, MAX_TTL, Content, Draft
 from queuey.model.timeid import SECOND, Ticks
 from queuey.model.trace import TraceContext, with_context
@@ -113,10 +114,9 @@ class Items:
             return Draft(Content(b""), self.ttl)
         return self._checked(_Members(item, pointer, errors))
 
-    def plain(self, bodies: Sequence[bytes]) -> list[Draft]:
+    def plain(self, bodies: Sequence[bytes]) -> Drafts:
         """The drafts of messages that have a body, which is text, and nothing else."""
-        bare, ttl = self._bare, self.ttl
-        return [Draft(Content(body, TEXT, bare), ttl) for body in bodies]
+        return Drafts(bodies, self.ttl, TEXT, self._bare)
 
     def _traced(self, headers: bytes | None) -> bytes | None:
         return headers if self.trace is None else with_context(headers, self.trace, MAX_HEADERS)

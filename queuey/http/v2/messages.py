@@ -62,7 +62,7 @@ class V2Messages:
         """Store one message, or a batch of them."""
         plan: Plan | None = request.head.plan
         if plan is not None and plan.content is not None:
-            drafts = [Draft(Content(request.body, *plan.content), admitted.ttl)]
+            drafts: Sequence[Draft] = [Draft(Content(request.body, *plan.content), admitted.ttl)]
         elif is_stream(request):
             return None
         elif b"idempotency-key" in request.fields:

@@ -234,13 +234,13 @@ class SharedStore:
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
     ) -> Deferred[tuple[MessageId, ...]]:
         """See IMessageStore."""
-        return self._write("append", queue, messages, terms)
+        return self._write("append", queue, tuple(messages), terms)
 
     def append_once(
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
     ) -> Deferred[Appended]:
         """See IMessageStore."""
-        return self._write("append_once", queue, messages, terms, once)
+        return self._write("append_once", queue, tuple(messages), terms, once)
 
     def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
         """See IMessageStore."""

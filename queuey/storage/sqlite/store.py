@@ -15,6 +15,7 @@ from zope.interface import implementer
 from queuey.deferreds import deferred, shield
 from queuey.errors import Unavailable
 from queuey.interfaces import IStateStore, IStore, Promises
+from queuey.model.batch import NewMessages
 from queuey.model.counts import Metric, gauge
 from queuey.model.holdings import MARK_KEY, refusal
 from queuey.model.message import Address, Condition, Content, NewMessage
@@ -189,6 +190,8 @@ class SQLiteStore:
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
     ) -> Deferred[tuple[MessageId, ...]]:
         """See IMessageStore."""
+        if isinstance(messages, NewMessages):
+            return self._writing.submit(writes.append, queue, messages, terms)
         stored = self._writing.submit(writes.append, queue, tuple(messages), terms)
         for new in messages:
             if new.delay:

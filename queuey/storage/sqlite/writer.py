@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -376,7 +376,7 @@ class Writer:
         first: MessageId | None = self._connection.execute("SELECT min(id) FROM future").get
         return first
 
-    def insert(self, rows: Sequence[Value]) -> None:
+    def insert(self, rows: Iterable[Value]) -> None:
         """Let new messages be stored with the pile.
 
         :param rows: what stands in the columns of ``messages`` from ``queue`` on, one message after another.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from itertools import chain, repeat
 from typing import Final
 
 import attrs
 
+from queuey.model.batch import NewMessages
 from queuey.model.holdings import KeptAnswer
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
@@ -57,6 +59,8 @@ def append(writer: Writer, queue: Queue, messages: Sequence[NewMessage], terms: 
     writer.require(queue)
     if len(messages) == 1 and not (terms.limited or writer.alone or messages[0].delay):
         return (_append_one(writer, queue, messages[0]),)  # as most writes are
+    if isinstance(messages, NewMessages) and not writer.alone:
+        return _append_alike(writer, queue, messages, terms)
     sizes = [new.content.size for new in messages]
     total = sum(sizes)
     writer.check_room(queue, len(messages), total, terms)
@@ -72,6 +76,31 @@ def append(writer: Writer, queue: Queue, messages: Sequence[NewMessage], terms: 
         rows += (incarnation, new.partition, id, expires, size, content.content_type, content.headers, content.body)
     writer.insert(rows)
     writer.tally(queue.application, incarnation, len(ids), total)
+    return tuple(ids)
+
+
+def _append_alike(writer: Writer, queue: Queue, messages: NewMessages, terms: WriteTerms) -> tuple[MessageId, ...]:
+    """What ``append`` does with messages that differ in their bodies alone, column by column."""
+    drafts, incarnation = messages.drafts, queue.incarnation
+    sizes = drafts.sizes()
+    total = sum(sizes)
+    writer.check_room(queue, len(sizes), total, terms)
+    ids = writer.new_ids(len(sizes))
+    expires = repeat(writer.clock + drafts.ttl * SECOND)
+    content_type, headers = repeat(drafts.content_type), repeat(drafts.headers)
+    rows = zip(
+        repeat(incarnation),
+        messages.partitions,
+        ids,
+        expires,
+        sizes,
+        content_type,
+        headers,
+        drafts.bodies,
+        strict=False,
+    )
+    writer.insert(chain.from_iterable(rows))
+    writer.tally(queue.application, incarnation, len(sizes), total)
     return tuple(ids)
 
 

@@ -205,7 +205,7 @@ def of_another(content: Content, letter: Letter) -> Content:
 
 async def as_if_new(self: MessageExchange, queue: Queue, drafts: Sequence[Draft], once: Once) -> Appended:
     """Takes each repeat of a producer for something new."""
-    return Appended(await self.append(queue, drafts), once.note, False)
+    return Appended(tuple(await self.append(queue, drafts)), once.note, False)
 
 
 def unsealed(self: Receipts, body: bytes) -> bytes:

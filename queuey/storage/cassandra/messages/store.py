@@ -126,7 +126,7 @@ class Messages:
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
     ) -> Deferred[tuple[MessageId, ...]]:
         """See IMessageStore; once begun it is finished, whoever waits."""
-        return shield(self._append(queue, messages, terms))
+        return shield(self._append(queue, tuple(messages), terms))
 
     @deferred
     async def _append(self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms) -> tuple[MessageId, ...]:
@@ -184,7 +184,7 @@ class Messages:
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
     ) -> Deferred[Appended]:
         """See IMessageStore; once begun it is finished, whoever waits."""
-        return shield(self._append_once(queue, messages, terms, once))
+        return shield(self._append_once(queue, tuple(messages), terms, once))
 
     @deferred
     async def _append_once(
