@@ -61,6 +61,7 @@ class House:
     """
 
     in_force: InForce
+    owners: KeyOwners
     users: Users
     store: IStore
     site: Site
@@ -224,6 +225,7 @@ def assemble(
     statsd = statsd_of(settings.metrics, shown, reactor, look_around)
     return House(
         in_force,
+        owners,
         users,
         store,
         site,

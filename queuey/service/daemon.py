@@ -175,6 +175,7 @@ class QueueyService(Service):
             lambda: house.in_force.settings,
             house.store.promises if shared else None,
             lambda: Standing(house.draining.on, house.site.leaving, house.log.level),
+            house.owners.used_elsewhere,
         )
 
     def _tell_workers(self) -> None:

@@ -36,6 +36,7 @@ class Word(IntEnum):
 
     UP = CONTROL
     COUNTS = CONTROL + 1
+    USED = CONTROL + 2
 
 
 @attrs.frozen

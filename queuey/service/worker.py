@@ -48,6 +48,7 @@ class Worker:
         self._link.other = self._ordered
         self._listeners = Listeners()
         self._house: House
+        self._told_used: dict[bytes, int] = {}
         self._stopping = False
         self.status = 0
 
@@ -66,6 +67,7 @@ class Worker:
         elif kind == Order.REOPEN:
             self._house.log.reopen()
         elif kind == Order.COUNT:
+            self._tell_used()
             self._house.let_go()
             self._link.send(number, Word.COUNTS, packed(snapshot(self._house.metrics)))
         elif kind == Order.STOP and not self._stopping:
@@ -91,6 +93,14 @@ class Worker:
         sockets = [(LINK + 1 + number, family) for number, family in enumerate(told.families)]
         self._listeners.take_over(self._reactor, settings.server.http, sockets, self._house.site)
         self._link.send(0, Word.UP, None)
+
+    def _tell_used(self) -> None:
+        """Tell which keys were used since this was told last: operators ask the daemon."""
+        used = self._house.owners.used()
+        news = {digest: time for digest, time in used.items() if self._told_used.get(digest) != time}
+        if news:
+            self._link.send(0, Word.USED, packed(news))
+        self._told_used = used
 
     def _stand(self, standing: Standing) -> None:
         self._house.draining.ask(standing.drained)

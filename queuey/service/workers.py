@@ -110,6 +110,8 @@ class Worker(ProcessProtocol):
         elif kind == Word.COUNTS:
             self.counted = unpacked(body, Snapshot)
             self._heard(number)
+        elif kind == Word.USED:
+            self._workers.used(unpacked(body, dict))
 
     def count(self) -> Deferred[None]:
         """Ask what it has counted by now; fires, and never fails, once it has said so or has had time for it."""
@@ -200,6 +202,7 @@ class Workers:
         self.hub = hub
         self._log = log
         self.standing: Callable[[], Standing] = Standing
+        self.used: Callable[[Mapping[bytes, int]], None] = _pass_over
         self.sockets: Sequence[socket.socket] = ()
         self.stopping = False
         self._workers: list[Worker] = []
@@ -227,6 +230,7 @@ class Workers:
         settings: Callable[[], Settings],
         promises: Promises | None,
         standing: Callable[[], Standing],
+        used: Callable[[Mapping[bytes, int]], None],
     ) -> None:
         """Start all.
 
@@ -234,7 +238,9 @@ class Workers:
         :param settings: those in force.
         :param promises: of the store that they reach through the daemon; ``None`` where each has its own.
         :param standing: how the daemon stands.
+        :param used: is told when keys, by their digests, were last used at one of them.
         """
+        self.used = used
         self.sockets = sockets
         self._settings = settings
         self._promises = promises
@@ -330,6 +336,10 @@ class Workers:
         """End all at once."""
         for worker in self._workers:
             worker.kill()
+
+
+def _pass_over(used: Mapping[bytes, int]) -> None:
+    """Nobody wants to know yet."""
 
 
 def _command() -> list[str]:

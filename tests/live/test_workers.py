@@ -137,6 +137,7 @@ class TogetherTests(WorkersCase):
         self.a_reader_waits_at_another_worker()
         self.groups_are_shared()
         self.counts_add_up()
+        self.uses_of_keys_are_told()
         self.all_are_drained()
         self.all_read_the_settings_anew()
         self.all_open_the_log_anew()
@@ -258,6 +259,16 @@ class TogetherTests(WorkersCase):
         for connection in self.opened:
             self.assertEqual(over(connection, "POST", path, b"x")[0], 201)
         self.assertEqual(self.metrics()[key] - before, CONNECTIONS)
+
+    def uses_of_keys_are_told(self) -> None:
+        """Who rotates a key sees that it is in use, whichever worker it was shown to."""
+        self.call("applications.set", name="rotating")
+        secret = self.call("keys.add", application="rotating")["key"]
+        (key,) = self.call("keys.list", application="rotating")
+        self.assertIsNone(key["used_here"])
+        shown = {"Authorization": f"Application {secret}"}
+        self.assertEqual(over(self.opened[0], "GET", "/v2/rotating", None, **shown)[0], 200)
+        wait_until(lambda: bool(self.call("keys.list", application="rotating")[0]["used_here"]), "it was not told")
 
     def all_are_drained(self) -> None:
         """The heartbeat of each asks to leave the daemon out, and no more after that."""

@@ -75,8 +75,17 @@ class KeyOwners:
         self._used[digest] = now - now % GRAIN
 
     def last_used(self, digest: bytes) -> int | None:
-        """When a key was last used in this process, in seconds since 1970, to within ``GRAIN``; ``None``: not yet."""
+        """When a key was last used, in seconds since 1970, to within ``GRAIN``; ``None``: not that anybody knows."""
         return self._used.get(digest)
+
+    def used(self) -> dict[bytes, int]:
+        """When each key was last used, as far as it is known."""
+        return dict(self._used)
+
+    def used_elsewhere(self, used: Mapping[bytes, int]) -> None:
+        """Learn when keys were last used in another process."""
+        for digest, time in used.items():
+            self._used[digest] = max(time, self._used.get(digest, time))
 
     def _of(self, snapshot: Snapshot, digest: bytes) -> str | None:
         found = snapshot.owners.get(digest)

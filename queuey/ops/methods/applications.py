@@ -91,7 +91,7 @@ class Keys(Methods):
     @method("array", APPLICATION)
     async def jsonrpc_list(self, call: Call, application: str) -> list[dict[str, Any]]:
         """The keys of an application: their ids, when each was made, and as `used_here` when it was last used, to the
-        minute, by what this process has seen since its start."""
+        minute, by what this process has seen since its start, and its workers up to five seconds ago."""
         return shown.keys(await self._registry.find(application))
 
     @method("object", APPLICATION, Parameter("digest", DIGEST), changes=True, hidden=("digest",))
