@@ -1,18 +1,21 @@
 """Runs tests by trial and counts them: ``python -b -m tests.counting --temp-directory DIR NAME...``.
 
-It differs from ``trial`` in four things that the checks need:
+It differs from ``trial`` in five things that the checks need:
 
 - the counts are written as JSON to the file that ``QUEUEY_COUNTS`` names, at the very end, so that a run that broke
   off leaves none;
 - what a test skipped is printed with its reason;
 - tests that are expected to fail are failures: whatever is known to be wrong is mended or is an issue;
 - a warning that nobody looked at is an error of the test that caused it, unless dependencies deprecate each other.
-  trial collects the warnings of a test and, after it, hands on those that were not flushed: they become log events.
+  trial collects the warnings of a test and, after it, hands on those that were not flushed: they become log events;
+- a test is let go of once it has run, with all that it kept in its attributes, and what was there before the first one
+  is no garbage: else each collection would look through all of that again.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import random
@@ -28,7 +31,7 @@ import attrs
 from twisted.python import log
 from twisted.python.failure import Failure
 from twisted.trial.reporter import Reporter
-from twisted.trial.runner import TestLoader, TestSuite, TrialRunner
+from twisted.trial.runner import DestructiveTestSuite, TestLoader, TestSuite, TrialRunner
 
 
 @attrs.frozen
@@ -117,6 +120,7 @@ def load(names: Sequence[str], seed: int | None) -> TestSuite:
     :param seed: decides a random order, or ``None`` for the alphabet's.
     """
     loader = TestLoader()
+    loader.suiteFactory = DestructiveTestSuite
     if seed is not None:
         print(f"random order, seed {seed} (again: --random {seed})")
         order = random.Random(seed)
@@ -143,6 +147,8 @@ def main() -> int:
     told = options(sys.argv[1:])
     suite = load(told.names, told.random)
     show_unheeded_warnings()
+    gc.collect()
+    gc.freeze()
     folder = str(told.temp_directory)
     result = TrialRunner(CountingReporter, workingDirectory=folder, forceGarbageCollection=told.force_gc).run(suite)
     assert isinstance(result, CountingReporter)

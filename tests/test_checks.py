@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
 import platform
 import subprocess
 import sys
+import weakref
 from pathlib import Path
+from types import ModuleType
 
 from twisted.python import log
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -28,7 +31,7 @@ from tests.checks import (
     python_part,
     suites,
 )
-from tests.counting import CountingReporter, Counts, count
+from tests.counting import CountingReporter, Counts, count, load
 
 
 class CountedTests(SynchronousTestCase):
@@ -124,6 +127,34 @@ class CountTests(SynchronousTestCase):
         result.addSuccess(self)
         result._saw({"warning": "careful", "filename": "x.py", "lineno": 1, "category": "UserWarning"})
         self.assertEqual(count(result), Counts(0, 1, 0))
+
+
+class MemoryTests(SynchronousTestCase):
+    """What a test keeps goes with it."""
+
+    def test_a_test_that_has_run(self) -> None:
+        """Neither the suite nor the counts hold it, so what hangs on it is gone before the next one runs."""
+        module = ModuleType("test_kept")
+        kept: list[weakref.ref[object]] = []
+        alive: list[int] = []
+
+        class KeptTests(SynchronousTestCase):
+            def test_first(self) -> None:
+                kept.append(weakref.ref(self))
+
+            test_second = test_first
+
+            def test_third(self) -> None:
+                gc.collect()
+                alive.append(sum(one() is not None for one in kept))
+
+        KeptTests.__module__ = module.__name__
+        vars(module)["KeptTests"] = KeptTests
+        self.patch(sys, "modules", {**sys.modules, module.__name__: module})
+        result = CountingReporter(io.StringIO(), "default", False, log)
+        self.addCleanup(log.removeObserver, result._saw)
+        load([f"{module.__name__}.KeptTests"], None).run(result)
+        self.assertEqual((count(result), alive), (Counts(3, 0, 0), [0]))
 
 
 class ExamplesTests(SynchronousTestCase):
