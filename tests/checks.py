@@ -267,16 +267,20 @@ def counted(file: Path, problem: str) -> Counts:
 
 
 EXPLORED = (
+    "tests.core.test_applications_together",
+    "tests.core.test_group_crowds",
     "tests.histories.groups.test_in_process",
     "tests.histories.groups.test_mutants",
     "tests.http.test_api_fuzz",
     "tests.http.test_smuggling",
     "tests.http.test_v2_fuzz",
     "tests.model.test_group_explored",
+    "tests.model.test_group_machine",
     "tests.model.test_pointers_explored",
     "tests.model.test_producer_explored",
     "tests.model.test_stable_simulated",
     "tests.storage.cassandra.test_producers_faults",
+    "tests.storage.test_machine",
     "tests.storage.test_power",
 )
 """The modules that walk through every course of some rules, or through very many at random. To measure coverage would

@@ -1,4 +1,4 @@
-"""The state machine drives each store."""
+"""The state machine drives each store, those that others share, and the one on Cassandra with its queues or without."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from itertools import count
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.contracts import machine
+from tests.storage.cassandra.message_support import MessagesSubject
+from tests.storage.cassandra.store_support import StoreSubject
 from tests.storage.quick import quick_directory
+from tests.storage.sharing import SharedHeldSubject, SharedMemorySubject
 from tests.storage.subjects import CachedHeldSubject, HeldSubject, MemorySubject
 
 
@@ -24,3 +27,18 @@ class MachineTests(SynchronousTestCase):
         directory = quick_directory(self)
         numbers = count()
         machine.run(lambda: CachedHeldSubject(directory / str(next(numbers))), examples=50)
+
+    def test_shared_memory(self) -> None:
+        machine.run(SharedMemorySubject, examples=50)
+
+    def test_shared_sqlite(self) -> None:
+        directory = quick_directory(self)
+        numbers = count()
+        machine.run(lambda: SharedHeldSubject(directory / str(next(numbers))), examples=30)
+
+    def test_messages_on_cassandra(self) -> None:
+        """On tables in memory, as is the next."""
+        machine.run(MessagesSubject, examples=75)
+
+    def test_cassandra(self) -> None:
+        machine.run(StoreSubject, examples=40)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from itertools import count
 from typing import Any
 
 from twisted.internet import reactor  # noqa: TID251
@@ -25,10 +24,9 @@ from queuey.storage.shared import Hub, SharedStore
 from queuey.storage.shared.client import STATE_CALLS, STORE_CALLS, Defect, Link
 from queuey.storage.shared.frames import connect
 from queuey.storage.shared.hub import PATIENCE
-from tests.contracts import machine, merging, messages, once, putting, queues, states, timing
+from tests.contracts import merging, messages, once, putting, queues, states, timing
 from tests.contracts.subject import Contract, Wall
-from tests.storage.quick import quick_directory
-from tests.storage.sharing import LOG, Instant, SharedHeldSubject, SharedMemorySubject, Worker
+from tests.storage.sharing import LOG, Instant, SharedMemorySubject, Worker
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits, versions
 
 PLAIN, OTHER = QueueSettings(), QueueSettings(partitions=9)
@@ -87,16 +85,6 @@ class FutureTests(SharedCase, timing.FutureContract):
 
 class LifeTests(SharedCase, messages.LifeContract):
     pass
-
-
-class MachineTests(SynchronousTestCase):
-    def test_memory(self) -> None:
-        machine.run(SharedMemorySubject, examples=50)
-
-    def test_sqlite(self) -> None:
-        directory = quick_directory(self)
-        numbers = count()
-        machine.run(lambda: SharedHeldSubject(directory / str(next(numbers))), examples=30)
 
 
 class SeveralCase(SynchronousTestCase):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from tests.contracts import machine, merging, messages, once, putting, timing
+from tests.contracts import merging, messages, once, putting, timing
 from tests.contracts.subject import Subject
 from tests.storage.cassandra.message_support import MessagesSubject
 
@@ -57,8 +55,3 @@ class PutTests(putting.PutContract):
 class OnceTests(once.OnceContract):
     def make_subject(self) -> Subject:
         return MessagesSubject()
-
-
-class MachineTests(SynchronousTestCase):
-    def test_machine(self) -> None:
-        machine.run(MessagesSubject, examples=75)

@@ -1,14 +1,12 @@
-"""The whole store on tables in memory passes every contract, and the state machine."""
+"""The whole store on tables in memory passes every contract."""
 
 from __future__ import annotations
 
 from typing import cast
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from queuey.storage.cassandra.holdings import CassandraKeeper, Tables
 from queuey.storage.cassandra.messages.store import Messages
-from tests.contracts import keeping, machine, merging, messages, once, putting, queues, states, timing
+from tests.contracts import keeping, merging, messages, once, putting, queues, states, timing
 from tests.contracts.subject import Contract
 from tests.storage.cassandra.store_support import StoreSubject
 
@@ -77,8 +75,3 @@ class PutTests(StoreCase, putting.PutContract):
 
 class OnceTests(StoreCase, once.OnceContract):
     pass
-
-
-class MachineTests(SynchronousTestCase):
-    def test_machine(self) -> None:
-        machine.run(StoreSubject, examples=40)
