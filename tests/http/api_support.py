@@ -21,6 +21,7 @@ from queuey.service.assembly import House, assemble
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
 from queuey.storage.pages import Told
+from tests.http.compiled import keep_what_is_compiled
 from tests.http.wire_support import CHANNEL, Client, Fields, Response
 
 NOW = 1_700_000_000.0
@@ -40,6 +41,8 @@ app = {KEY}
     {SPARE_KEY}
 other = {OTHER_KEY}
 """
+
+keep_what_is_compiled()
 
 
 def no_web() -> IWeb:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import Final
 
@@ -20,14 +21,19 @@ _EXPOSED: Final = (b"Access-Control-Expose-Headers", b"ETag, X-Request-Id")
 _ALLOW: Final = b"GET, HEAD, OPTIONS"
 
 
+@functools.cache
+def _rendered() -> bytes:
+    return encoded(document())
+
+
 @attrs.frozen
 class Description:
-    """Answers with the description, which is rendered once.
+    """Answers with the description, which is rendered once in a process.
 
     :ivar tag: its entity tag, without the quotes.
     """
 
-    body: bytes = attrs.field(factory=lambda: encoded(document()), repr=False)
+    body: bytes = attrs.field(factory=_rendered, repr=False)
     tag: str = attrs.field(init=False)
 
     @tag.default
