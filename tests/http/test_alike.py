@@ -154,8 +154,9 @@ class TakenTests(AlikeCase):
         batch = {"messages": [{"body": "a"}, {"body": "b"}]}
         self.expect(201, self.post_json("/v1/app/q0", batch))
         self.expect(201, self.send("POST", "/queues/q0/messages", batch, content_type=BATCH))
+        self.stream(b'{"body":"a"}\n{"body":"b"}\n')
         found = [(type(each), list(each.drafts.bodies)) for each in self.taken]
-        self.assertEqual(found, [(NewMessages, [b"a", b"b"])] * 2)
+        self.assertEqual(found, [(NewMessages, [b"a", b"b"])] * 3)
 
 
 def _none(*arguments: object) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Final
 
 from twisted.internet.defer import Deferred
 
 from queuey.deferreds import deferred
-from queuey.http.v2.lines import MOST_LINES, Line
+from queuey.http.v2.lines import MOST_LINES, Line, are_keyed, joined, size_of
 
 MOST_BYTES: Final = 1 << 20
-"""A batch ends with the line that brings it to this size."""
+"""A batch ends with the line that brings it to this size, if not before."""
 
 MOST_KEYS: Final = 64
 """Lines with an idempotency key in one batch, at the most: each of them is a write of its own."""
@@ -32,7 +33,8 @@ class Batches:
         self.over = False
         self._work = work
         self._ended = ended
-        self._lines: deque[Line] = deque()
+        self._portions: deque[tuple[Sequence[Line], int]] = deque()
+        self._count = 0
         self._size = 0
         self._error: Exception | None = None
         self._working = False
@@ -45,10 +47,9 @@ class Batches:
         :return: fires once there is room for more. Fails as the work does. May be cancelled.
         """
         if not self.over:
-            self._lines.extend(lines)
-            self._size += sum([line.size for line in lines])
+            self._add(lines)
             self._begin()
-        while not self.over and (len(self._lines) >= MOST_LINES or self._size >= MOST_BYTES):
+        while not self.over and (self._count >= MOST_LINES or self._size >= MOST_BYTES):
             await self._change()
         self._check()
 
@@ -65,7 +66,7 @@ class Batches:
     def stop(self) -> None:
         """Begin nothing more."""
         self.over = True
-        self._lines.clear()
+        self._portions.clear()
         self._ended()
 
     def _check(self) -> None:
@@ -79,14 +80,14 @@ class Batches:
         return waiting
 
     def _begin(self) -> None:
-        if self._lines and not self._working:
+        if self._portions and not self._working:
             self._working = True
             self._go_on()
 
     @deferred
     async def _go_on(self) -> None:
         try:
-            while self._lines:
+            while self._portions:
                 working = self._work(self._take())
                 self._tell()
                 await working
@@ -102,24 +103,43 @@ class Batches:
             if not each.called:
                 each.callback(None)
 
-    def _take(self) -> list[Line]:
-        """The lines of the next batch; of those with one key there is only one, since it has to be stored first."""
-        few = len(self._lines) <= MOST_LINES and self._size <= MOST_BYTES
-        if few and not [line for line in self._lines if line.once is not None]:
-            lines = list(self._lines)
-            self._lines.clear()
-            self._size = 0
-            return lines
+    def _add(self, lines: Sequence[Line]) -> None:
+        if lines:
+            size = size_of(lines)
+            self._portions.append((lines, size))
+            self._count += len(lines)
+            self._size += size
+
+    def _take(self) -> Sequence[Line]:
+        """The lines of the next batch."""
+        whole: list[Sequence[Line]] = []
+        count = size = 0
+        while self._portions:
+            lines, more = self._portions[0]
+            count, size = count + len(lines), size + more
+            if count > MOST_LINES or size - lines[-1].size >= MOST_BYTES or are_keyed(lines):
+                break
+            whole.append(lines)
+            self._portions.popleft()
+            self._count -= len(lines)
+            self._size -= more
+        return joined(whole) if whole else self._take_singly()
+
+    def _take_singly(self) -> Sequence[Line]:
+        """The same line by line; of those with one key there is only one, since it has to be stored first."""
+        lines = deque(chain.from_iterable([lines for lines, _ in self._portions]))
+        self._portions.clear()
+        self._count = self._size = 0
         batch: list[Line] = []
         keys: set[bytes] = set()
         size = 0
-        while self._lines and len(batch) < MOST_LINES and size < MOST_BYTES and len(keys) < MOST_KEYS:
-            once = self._lines[0].once
+        while lines and len(batch) < MOST_LINES and size < MOST_BYTES and len(keys) < MOST_KEYS:
+            once = lines[0].once
             if once is not None:
                 if once.key in keys:
                     break
                 keys.add(once.key)
-            size += self._lines[0].size
-            batch.append(self._lines.popleft())
-        self._size -= size
+            size += lines[0].size
+            batch.append(lines.popleft())
+        self._add(list(lines))
         return batch

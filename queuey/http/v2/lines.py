@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import count
-from typing import Any, Final, NoReturn
+from itertools import chain
+from typing import Any, Final, NoReturn, overload
 
 import attrs
 import msgspec
@@ -14,6 +14,7 @@ from queuey.http.plain import line_bodies
 from queuey.http.problems import Problem
 from queuey.http.v2 import items, parameters
 from queuey.http.v2.repeats import digest, scoped
+from queuey.model.batch import Drafts
 from queuey.model.message import Draft
 from queuey.model.once import Once
 
@@ -41,6 +42,59 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     draft: Draft | None = None
     once: Once | None = None
     problem: Problem | None = None
+
+
+@attrs.define(eq=False)
+class PlainLines(Sequence[Line]):
+    """Lines that are messages which differ in their bodies alone, column by column.
+
+    :ivar numbers: their places in the stream.
+    :ivar sizes: their bytes.
+    """
+
+    numbers: Sequence[int]
+    sizes: Sequence[int]
+    drafts: Drafts
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> Line: ...
+    @overload
+    def __getitem__(self, place: slice) -> PlainLines: ...
+    def __getitem__(self, place: int | slice) -> Line | PlainLines:
+        if isinstance(place, slice):
+            return PlainLines(self.numbers[place], self.sizes[place], self.drafts[place])
+        return Line(self.numbers[place], self.sizes[place], self.drafts[place])
+
+    def __iter__(self) -> Iterator[Line]:
+        return map(Line, self.numbers, self.sizes, self.drafts)
+
+
+def size_of(lines: Sequence[Line]) -> int:
+    """The bytes of lines."""
+    return sum(lines.sizes if isinstance(lines, PlainLines) else [line.size for line in lines])
+
+
+def are_keyed(lines: Sequence[Line]) -> bool:
+    """Whether one of them is stored once."""
+    return not isinstance(lines, PlainLines) and any(line.once is not None for line in lines)
+
+
+def joined(portions: Sequence[Sequence[Line]]) -> Sequence[Line]:
+    """Lines that came in portions, one after another."""
+    if len(portions) == 1:
+        return portions[0]
+    plain = [portion for portion in portions if isinstance(portion, PlainLines)]
+    drafts = [portion.drafts for portion in plain]
+    if len(plain) < len(portions) or len({(each.ttl, each.content_type, each.headers) for each in drafts}) > 1:
+        return list(chain.from_iterable(portions))
+    return PlainLines(
+        list(chain.from_iterable([portion.numbers for portion in plain])),
+        list(chain.from_iterable([portion.sizes for portion in plain])),
+        attrs.evolve(drafts[0], bodies=list(chain.from_iterable([each.bodies for each in drafts]))),
+    )
 
 
 class BrokenLine(Exception):
@@ -142,7 +196,7 @@ class Reader:
         """Make drafts by other rules from the next line on."""
         self._messages = messages
 
-    def feed(self, piece: bytes) -> Iterator[list[Line]]:
+    def feed(self, piece: bytes) -> Iterator[Sequence[Line]]:
         """What the lines are that end in a piece, no more of them at a time than are handled at once.
 
         :raise BrokenLine: after the lines that come before it.
@@ -152,7 +206,7 @@ class Reader:
             detail = f"This line has more than {self._limit} bytes; neither it nor anything after it was stored."
             raise BrokenLine(self._number + 1, Problem("too-large", detail, members={"limit": "max_body"}))
 
-    def end(self) -> Iterator[list[Line]]:
+    def end(self) -> Iterator[Sequence[Line]]:
         """What the last line is, if there is one without an end.
 
         :raise BrokenLine: if it is broken.
@@ -160,7 +214,7 @@ class Reader:
         last = self._cutter.last()
         return self._portions([last] if last else [])
 
-    def _portions(self, lines: Sequence[bytes]) -> Iterator[list[Line]]:
+    def _portions(self, lines: Sequence[bytes]) -> Iterator[Sequence[Line]]:
         for start in range(0, len(lines), MOST_LINES):
             some = lines[start : start + MOST_LINES]
             bodies = line_bodies(some)
@@ -178,11 +232,10 @@ class Reader:
                 raise
             yield portion
 
-    def _plain(self, lines: Sequence[bytes], bodies: Sequence[bytes]) -> list[Line]:
+    def _plain(self, lines: Sequence[bytes], bodies: Sequence[bytes]) -> PlainLines:
         first = self._number + 1
         self._number += len(lines)
-        drafts = self._messages.plain(bodies)
-        return [Line(*each) for each in zip(count(first), map(len, lines), drafts, strict=False)]
+        return PlainLines(range(first, first + len(lines)), list(map(len, lines)), self._messages.plain(bodies))
 
     def _read(self, line: bytes) -> Line:
         number, size = self._number, len(line)

@@ -21,6 +21,9 @@ MOST_UNREAD: Final = 1 << 20
 Outcome = str | Problem
 """What became of a line: where its message is, as JSON, or why it was not stored."""
 
+Outcomes = Sequence[Outcome] | str
+"""What became of lines, of each by itself; or where all their messages are, in one text of as many lines."""
+
 
 class Results:
     """Tells of every line, as fast as the client takes it.
@@ -36,8 +39,12 @@ class Results:
         self._begun = False
         self._unstored = "no"
 
-    async def tell(self, lines: Sequence[Line], outcomes: Sequence[Outcome]) -> None:
+    async def tell(self, lines: Sequence[Line], outcomes: Outcomes) -> None:
         """Tell what became of lines; returns once the client takes more."""
+        if isinstance(outcomes, str):
+            self.stored += len(lines)
+            await self._send(self._told([outcomes]))
+            return
         stored = [outcome for outcome in outcomes if type(outcome) is str]
         self.stored += len(stored)
         if len(stored) == len(lines):

@@ -23,13 +23,14 @@ from queuey.http.authorized import AdmittedToQueue
 from queuey.http.errors import log_refused
 from queuey.http.problems import Problem, of, of_refusal
 from queuey.http.v2 import parameters
-from queuey.http.v2.answers import addresses_json
+from queuey.http.v2.answers import addresses_json, addresses_text
 from queuey.http.v2.batches import Batches
 from queuey.http.v2.items import Items
-from queuey.http.v2.lines import BrokenLine, Keys, Line, Reader
-from queuey.http.v2.results import NDJSON, Failures, Outcome, Results
+from queuey.http.v2.lines import BrokenLine, Keys, Line, PlainLines, Reader
+from queuey.http.v2.results import NDJSON, Failures, Outcomes, Results
 from queuey.http.wire import BrokenBody, Request
 from queuey.model.access import Operation
+from queuey.model.message import Draft
 from queuey.model.queue import Queue
 from queuey.model.served import SEND
 
@@ -188,7 +189,7 @@ class _Stream:
             return problem, None
         return None, None
 
-    async def _take(self, portions: Iterable[list[Line]]) -> None:
+    async def _take(self, portions: Iterable[Sequence[Line]]) -> None:
         for portion in portions:
             await self._batches.put(portion)
 
@@ -214,7 +215,7 @@ class _Stream:
         rest = lines
         while rest and not self._batches.over:
             some = rest
-            outcomes: list[Outcome]
+            outcomes: Outcomes
             try:
                 await self._look_again()
                 some = await self._allowed(rest)
@@ -224,17 +225,24 @@ class _Stream:
                 problem = self._failed(error)
                 outcomes = [line.problem or problem for line in some]
             else:
-                writes = [self._write(written) for written in _apart(some)]
-                stored = iter([outcome for write in writes for outcome in await write])
-                outcomes = [line.problem or next(stored) for line in some]
+                outcomes = await self._store(some)
             if self._lost:
                 self._batches.stop()
             await self._results.tell(some, outcomes)
             rest = rest[len(some) :]
 
+    async def _store(self, lines: Sequence[Line]) -> Outcomes:
+        if isinstance(lines, PlainLines):
+            return await self._write(lines)
+        writes = [self._write(written) for written in _apart(lines)]
+        stored = iter([outcome for write in writes for outcome in await write])
+        return [line.problem or next(stored) for line in lines]
+
     async def _allowed(self, lines: Sequence[Line]) -> Sequence[Line]:
         """The first lines, with as many messages among them as may be written now, once that is any."""
-        messages = [place for place, line in enumerate(lines) if line.draft is not None]
+        messages: Sequence[int] = range(len(lines))
+        if not isinstance(lines, PlainLines):
+            messages = [place for place, line in enumerate(lines) if line.draft is not None]
         if not messages:
             return lines
         rates, queue = self._exchange.rates, self._queue
@@ -259,15 +267,18 @@ class _Stream:
         self._queue = now
 
     @deferred
-    async def _write(self, lines: Sequence[Line]) -> list[Outcome]:
-        """Store lines by one write; what became of each."""
-        drafts = [line.draft for line in lines if line.draft is not None]
-        once = lines[0].once
+    async def _write(self, lines: Sequence[Line]) -> Outcomes:
+        """Store lines by one write; what became of them."""
+        plain = isinstance(lines, PlainLines)
+        drafts: Sequence[Draft] = (
+            lines.drafts if isinstance(lines, PlainLines) else [line.draft for line in lines if line.draft is not None]
+        )
+        once = None if plain else lines[0].once
         try:
             if once is None:
                 addresses = await self._exchange.append(self._queue, drafts, counted=True)
                 self._request.traced.sent(drafts, addresses)
-                return [*addresses_json(addresses)]
+                return addresses_text(addresses, "\n") if plain else addresses_json(addresses)
             appended = await self._exchange.append_once(self._queue, drafts, once, counted=True)
             self._request.traced.sent(drafts, appended.addresses)
         except QueueyError as error:
