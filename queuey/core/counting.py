@@ -27,6 +27,12 @@ class Received:
 
     def count(self, application: str, bodies: Sequence[bytes]) -> None:
         """Count messages that are stored, by their bodies."""
-        labels = (application,)
-        self._messages.add(labels, len(bodies))
-        self._bytes.add(labels, sum(map(len, bodies)))
+        labels, messages, sizes = (application,), self._messages.values, self._bytes.values
+        number = len(bodies)
+        size = len(bodies[0]) if number == 1 else sum(map(len, bodies))
+        if labels in messages and labels in sizes:  # as nearly always; to add them without a call takes half the time
+            messages[labels] += number
+            sizes[labels] += size
+        else:
+            self._messages.add(labels, number)
+            self._bytes.add(labels, size)

@@ -87,18 +87,20 @@ class MessageExchange:
         """
         if not drafts or queue.incarnation == PLANNED:
             return Shielded(self.append(queue, drafts), _as_it_is, told, failed)
-        messages = self._counted(queue, drafts, policy)
-        writing = self.store.append(queue, messages, policy.write_terms(queue.settings.consistency))
+        if policy.rates is not None or policy.queue_rates is not None:
+            self.rates.messages(policy, queue.name, len(drafts))
+        settings = queue.settings
+        messages = spread(drafts, settings.partitions, self.choose)
+        writing = self.store.append(queue, messages, policy.write_terms(settings.consistency))
         return Shielded(writing, partial(self._posted, queue, messages), told, failed)
 
     def _posted(self, queue: Queue, messages: Sequence[NewMessage], ids: Sequence[MessageId]) -> Sequence[Address]:
-        self._stored(queue, _bodies(messages), messages)
-        return _addresses(messages, ids)
-
-    def _counted(self, queue: Queue, drafts: Sequence[Draft], policy: Policy) -> Sequence[NewMessage]:
-        """The messages that drafts become in a queue, once the rates have heard of them."""
-        self.rates.messages(policy, queue.name, len(drafts))
-        return spread(drafts, queue.settings.partitions, self.choose)
+        if len(messages) != 1:
+            self._stored(queue, _bodies(messages), messages)
+            return _addresses(messages, ids)
+        message = messages[0]
+        self._stored(queue, (message.content.body,), messages)
+        return (Address(message.partition, ids[0]),)
 
     @deferred
     async def append_once(
@@ -129,8 +131,11 @@ class MessageExchange:
         if queue.incarnation == PLANNED:
             return Shielded(self.append_once(queue, drafts, once), _as_it_is, told, failed)
         self._check_once(queue)
-        messages = self._counted(queue, drafts, policy)
-        writing = self.store.append_once(queue, messages, policy.write_terms(queue.settings.consistency), once)
+        if policy.rates is not None or policy.queue_rates is not None:
+            self.rates.messages(policy, queue.name, len(drafts))
+        settings = queue.settings
+        messages = spread(drafts, settings.partitions, self.choose)
+        writing = self.store.append_once(queue, messages, policy.write_terms(settings.consistency), once)
         return Shielded(writing, partial(self._posted_once, queue, messages), told, failed)
 
     def _posted_once(self, queue: Queue, messages: Sequence[NewMessage], appended: Appended) -> Appended:

@@ -18,6 +18,10 @@ def spread(drafts: Sequence[Draft], partitions: int, choose: Callable[[int], int
     if isinstance(drafts, Drafts):
         return NewMessages(drafts, [1 if partitions == 1 else choose(partitions) + 1 for _ in drafts.bodies])
     any_of_one = 1 if partitions == 1 else None
+    if len(drafts) == 1:  # as most writes are
+        draft = drafts[0]
+        partition = draft.partition or any_of_one or _partition(draft.key, partitions, choose)
+        return (NewMessage(partition, draft.content, draft.ttl, draft.delay),)
     return tuple(
         [
             NewMessage(

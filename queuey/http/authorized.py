@@ -129,6 +129,13 @@ class Gate:
                 return None
         request.application = application
         request.challenge = plan.challenge
+        if plan.limited or len(request.body) > policy.max_body:
+            self._enter(request, plan, policy, name)
+        request.queue = name
+        return admitted
+
+    def _enter(self, request: Request, plan: Plan, policy: Policy, name: str) -> None:
+        """Count a request where that is to be done, or refuse it, when it has got as far as those who may."""
         if plan.own:
             self._count(request, policy)
         request.queue = name
@@ -136,7 +143,6 @@ class Gate:
             self._count(request, policy)
         if request.use is not None:
             request.use.enter(name)
-        return admitted
 
     def _look(
         self, request: Request, plan: Plan, policy: Policy, queue: Queue, operation: Operation
@@ -160,6 +166,7 @@ class Gate:
             return None
         plan.again = tuple([proof.again for proof in proofs if proof is not None])
         plan.own = is_application(caller, application)
+        plan.limited = policy.rates is not None or policy.queue_rates is not None
         plan.challenge = accepted.challenge
         plan.admitted = AdmittedToQueue(policy, caller, queue, None, self)
         return plan.admitted
@@ -295,23 +302,29 @@ class Plan:
     :ivar names: what the path names.
     :ivar admitted: how it was let in, where that holds for as long as its policy and its queue are the same objects.
     :ivar own: whether the application itself has asked then.
+    :ivar limited: whether there are rates for it to be counted against.
     :ivar challenge: the schemes of credentials that are taken.
     :ivar again: what is called each time that the same credentials are gone by again; tells whether they still hold.
     :ivar checked: whether nothing is wrong with the head.
     :ivar content: the type of the message that a body is, where the head says nothing else of it.
+    :ivar stored: how messages are stored, as the answer says it, and of whom that was found out.
     """
 
-    __slots__ = ("admitted", "again", "challenge", "checked", "content", "endpoint", "names", "own")
+    __slots__ = (
+        "admitted", "again", "challenge", "checked", "content", "endpoint", "limited", "names", "own", "stored"
+    )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, names: dict[str, str]) -> None:
         self.endpoint = endpoint
         self.names = names
         self.admitted: AdmittedToQueue | None = None
         self.own = False
+        self.limited = False
         self.challenge = b""
         self.again: Sequence[Callable[[], bool]] = ()
         self.checked = False
         self.content: tuple[str | None] | None = None
+        self.stored: tuple[AdmittedToQueue, str] | None = None
 
 
 def _nothing(request: Request) -> None:

@@ -250,7 +250,13 @@ class Channel(protocol.Protocol):
             request.body = data[-head.length :]
         self._stage = Stage.HANDLING
         self.deadline = inf
-        request.process()
+        if head.serve is None:
+            request.process()
+            return
+        try:
+            head.serve(request)
+        except Exception:
+            request.processingFailed(Failure())
 
     def _begin(self, data: bytes) -> None:
         """Read a request; mostly all of it has come, and nothing but it, so that this is all that there is to do."""

@@ -83,11 +83,12 @@ class Head:
     :ivar shown: the method and the target as the log has them, once it has had them.
     :ivar plan: what was found out from this head alone, by whoever handles it, whatever the values of fields are that
         are new each time; it lives as long as the head, and goes on with the next one that is like it.
+    :ivar serve: serves a request of which there is a plan, in place of the door's resource; where there is one.
     """
 
     __slots__ = (
-        "asks", "closes", "fields", "host", "length", "line", "max_body", "plan", "request_id", "shown", "trace",
-        "whole",
+        "asks", "closes", "fields", "host", "length", "line", "max_body", "plan", "request_id", "serve", "shown",
+        "trace", "whole",
     )  # fmt: skip
 
     def __init__(self, line: RequestLine, fields: Fields) -> None:
@@ -105,6 +106,7 @@ class Head:
         self.trace = None if parents is None else context_of(parents, fields.get(b"tracestate", ()))
         self.shown: tuple[str, str] | None = None
         self.plan: Any = None
+        self.serve: Callable[[Any], None] | None = None
 
     def follow(self, last: Head) -> None:
         """Take over what was found out of the head before, where this one differs only in what is new each time.
@@ -117,7 +119,7 @@ class Head:
         for name, values in fields.items():
             if values != before[name] and name not in _NEW_EACH_TIME:
                 return
-        self.plan, self.shown = last.plan, last.shown
+        self.plan, self.serve, self.shown = last.plan, last.serve, last.shown
 
     def settle(self) -> None:
         """Find the host and the length of the body.

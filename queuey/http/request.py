@@ -120,6 +120,7 @@ class Request(server.Request):
     :ivar challenge: the schemes of credentials that are taken where it was sent, for an answer that asks for some.
     :ivar signed: the part of its query that was a signature, and what it is of; ``line.query`` has the rest then.
     :ivar use: what is counted for it, where its application has rates; set by handlers.
+    :ivar serving: what serves it, which is cancelled if the client hangs up before it has its answer; set by handlers.
     :ivar ended: why what serves it was cancelled, where it was not the client that hung up.
     :ivar route: the template of its path, where a route was found for it.
     :ivar traced: what is noted for whoever traces requests.
@@ -139,6 +140,7 @@ class Request(server.Request):
     challenge = b"Application"
     signed = b""
     use: Use | None = None
+    serving: Cancellable | None = None
     ended: QueueyError | None = None
     route = NOWHERE
     traced: Untraced = UNTRACED
@@ -151,7 +153,6 @@ class Request(server.Request):
     _bytes_out = 0
     _theirs = False
     _headers: Headers | None = None
-    _serving: Cancellable | None = None
     _gone = False
     _hooked = False
     _held: bytes | None = None
@@ -342,15 +343,11 @@ class Request(server.Request):
     def _seconds(self) -> float:
         return self.connection.hooks.reactor.seconds() - self.started
 
-    def served_by(self, serving: Cancellable) -> None:
-        """Cancel what serves it if the client hangs up before it has its answer; needs less than notifyFinish."""
-        self._serving = serving
-
     def end(self, error: QueueyError) -> None:
         """Cancel what serves it, and let its client be told why."""
-        if self._serving is not None:
+        if self.serving is not None:
             self.ended = error
-            self._serving.cancel()
+            self.serving.cancel()
 
     @property
     def counts(self) -> Counts | None:
@@ -473,21 +470,10 @@ class Request(server.Request):
         if self._gone:
             return
         self.code = status
-        self._whole(headers, body, own)
-
-    def add_own_field(self, name: bytes, value: bytes) -> None:
-        """Add a field whose value is seldom that of another answer; no other way says one of that name."""
-        self._own += ((name, value),)
-
-    def has_field(self, name: bytes) -> bool:
-        """Whether the answer has a field of that name so far."""
-        return self._theirs and self.responseHeaders.hasHeader(name)
-
-    def _whole(self, headers: Sequence[Field], body: bytes, own: tuple[Field, ...] = ()) -> None:
         size = len(body)
         head = self._head(headers, size, own)
         self.startedWriting = 1
-        if self.method == b"HEAD" or self.code in BODILESS:
+        if self.method == b"HEAD" or status in BODILESS:
             self._put(head)
         elif size <= _MAX_JOINED:
             data = head + body
@@ -497,6 +483,14 @@ class Request(server.Request):
             self._put(head)
             self._put(body)
         self._complete()
+
+    def add_own_field(self, name: bytes, value: bytes) -> None:
+        """Add a field whose value is seldom that of another answer; no other way says one of that name."""
+        self._own += ((name, value),)
+
+    def has_field(self, name: bytes) -> bool:
+        """Whether the answer has a field of that name so far."""
+        return self._theirs and self.responseHeaders.hasHeader(name)
 
     def send(self, data: bytes) -> Deferred[None]:
         """Write a piece of the answer, whose status and headers have been set before.
@@ -531,7 +525,7 @@ class Request(server.Request):
         if self.finished or self._gone:
             return
         if not self.startedWriting:
-            self._whole((), self._held or b"")
+            self.answer(self.code, (), self._held or b"")
         elif self._promised:
             self.log.error(
                 "answer-short",
@@ -633,6 +627,8 @@ class Request(server.Request):
 
     def _complete(self) -> None:
         self.finished = 1
+        # What serves it knows it in turn: each would keep the other until somebody looks for such garbage.
+        self.serving = None
         if self._pieces is not None:
             self._pieces.end(ClientGone())
         if self._theirs:
@@ -645,8 +641,9 @@ class Request(server.Request):
         """Learn from the connection that the client has hung up."""
         self._gone = True
         # First what cancels the handler: what it waits for then fails with a cancellation as well.
-        if self._serving is not None:
-            self._serving.cancel()
+        serving, self.serving = self.serving, None
+        if serving is not None:
+            serving.cancel()
         for waiting in self._notifications():
             waiting.errback(reason)
         if self._pieces is not None:

@@ -183,19 +183,13 @@ class Root(Resource):
         self._shortcuts = shortcuts
         self._errors = errors
         self._rates = rates
+        # One object for all heads that have it, and for all requests.
+        self._serve, self._over = self.serve, self.over
 
     def render(self, request: Request) -> object:
         """Serve a request."""
-        plan: Plan | None = request.head.plan or self._plan(request)
-        if plan is not None:
-            request.route = plan.endpoint.path
-            try:
-                serving = plan.endpoint.begin(request, plan, self._over)
-            except Exception:
-                self._over(request, Failure())
-            else:
-                if serving.waits:
-                    request.served_by(serving)
+        if request.head.plan is not None or self._plan(request):
+            self.serve(request)
             return NOT_DONE_YET
         if b"%2f" in request.path.lower():
             text = 'No name here has a "/" in it, so there is nothing at this path.'
@@ -207,15 +201,27 @@ class Root(Resource):
             return NOT_DONE_YET
         return self._app.render(request)
 
-    def _plan(self, request: Request) -> Plan | None:
-        """Find what serves a request, which the next one with the same head need not."""
+    def serve(self, request: Request) -> None:
+        """Serve a request of which there is a plan."""
+        plan: Plan = request.head.plan
+        request.route = plan.endpoint.path
+        try:
+            serving = plan.endpoint.begin(request, plan, self._over)
+        except Exception:
+            self.over(request, Failure())
+        else:
+            if serving.waits:
+                request.serving = serving
+
+    def _plan(self, request: Request) -> bool:
+        """Find what serves a request, which the next one with the same head need not; whether there is such."""
         found = self._shortcuts.find(request.method, request.path)
         if found is None:
-            return None
-        request.head.plan = plan = Plan(*found)
-        return plan
+            return False
+        request.head.plan, request.head.serve = Plan(*found), self._serve
+        return True
 
-    def _over(self, request: Request, failure: Failure | None) -> None:
+    def over(self, request: Request, failure: Failure | None) -> None:
         """End a request that was handled, as Klein does."""
         if failure is None:
             if not request.finished:
@@ -223,7 +229,7 @@ class Root(Resource):
         elif isinstance(failure.value, TooManyRequests):
             holding = Running(self._hold(request, failure), partial(self._refuse, request))
             if holding.waits:
-                request.served_by(holding)
+                request.serving = holding
         else:
             self._refuse(request, failure)
 

@@ -58,7 +58,7 @@ class Direct:
     """
 
     __slots__ = (
-        "_behind", "_first", "_more", "_receiver", "_size", "_transport", "_turn", "number", "receive", "take"
+        "_behind", "_first", "_more", "_receiver", "_send", "_size", "_transport", "_turn", "number", "receive", "take"
     )  # fmt: skip
 
     def __init__(
@@ -68,8 +68,9 @@ class Direct:
         self._turn = turn
         self._receiver = receiver
         self.take = take
+        socket = transport.getHandle()
+        self._send = socket.send
         if receiver is not None:
-            socket = transport.getHandle()
             self.number = socket.fileno()
             self.receive = socket.recv
             transport.pauseProducing()
@@ -100,23 +101,23 @@ class Direct:
         data, size, transport = self._first, self._size, self._transport
         if not size:
             return
+        self._size = 0
+        self._first = b""
         if self._more:
             data = b"".join([data, *self._more])
-        self._forget()
+            self._more = []
         if self._behind or not transport.connected:
             transport.write(data)
             return
-        sent = transport.writeSomeData(data)
+        try:
+            # The transport's own way to do this takes three times as many calls.
+            sent = self._send(data)
+        except OSError:
+            sent = 0
         if sent != size:
             # What went wrong, if anything did, the transport finds out as well, and ends the connection.
             self._behind = True
-            transport.write(data[sent:] if isinstance(sent, int) and sent > 0 else data)
-
-    def _forget(self) -> None:
-        self._first = b""
-        self._size = 0
-        if self._more:
-            self._more = []
+            transport.write(data[sent:] if sent else data)
 
     def loseConnection(self) -> None:
         """See Transport."""
@@ -132,7 +133,9 @@ class Direct:
     def abortConnection(self) -> None:
         """See Transport."""
         self.stop()
-        self._forget()
+        self._size = 0
+        self._first = b""
+        self._more = []
         self._behind = True
         self._transport.abortConnection()
 

@@ -13,6 +13,7 @@ from queuey.core.queues import Listing, QueueDirectory
 from queuey.http import reading, writing
 from queuey.http.authorized import Admitted, AdmittedToQueue, Over, Route, Serving, awaited
 from queuey.http.texts import Texts
+from queuey.http.traced import UNTRACED
 from queuey.http.wire import Request
 from queuey.http.writing import Piece, Rest
 from queuey.model.access import Operation
@@ -93,7 +94,8 @@ class V1:
             drafts = reading.drafts(request, queue.settings.partitions, admitted.ttl)
             if plan is not None and reading.is_plain(request):
                 plan.content = (drafts[0].content.content_type,)
-        request.traced.begin(SEND)
+        if request.traced is not UNTRACED:
+            request.traced.begin(SEND)
         told = partial(_stored, request, drafts, over)
         return self.exchange.post(queue, drafts, admitted.policy, told, partial(over, request))
 
@@ -142,6 +144,7 @@ class V1:
 
 
 def _stored(request: Request, drafts: Sequence[Draft], over: Over, addresses: Sequence[Address]) -> None:
-    request.traced.sent(drafts, addresses, single=len(drafts) == 1)
+    if request.traced is not UNTRACED:
+        request.traced.sent(drafts, addresses, single=len(drafts) == 1)
     writing.stored(request, addresses)
     over(request, None)

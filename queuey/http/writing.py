@@ -121,9 +121,29 @@ def messages_json(messages: Sequence[Message]) -> list[str]:
 
 def stored(request: Request, addresses: Sequence[Address]) -> None:
     """Write the whole answer to a POST of messages: where each of them is."""
-    one = len(addresses) == 1
-    items = _address_json(addresses[0]) if one else joined(addresses, ",", _template, addresses_json)
-    request.answer(201, _JSON_ALONE, f'{{"status":"ok","messages":[{items}]}}'.encode("ascii"))
+    if len(addresses) == 1:
+        address = addresses[0]
+        id = address.id
+        answer, fraction = _answer_template(id[:6], id[8:])
+        if answer is None:
+            body = _whole_answer(_address_json(address))
+        else:
+            ticks = (id[6] & 0xF) << 8 | id[7]
+            body = answer % (ticks, fraction + ticks, address.partition)
+    else:
+        body = _whole_answer(joined(addresses, ",", _template, addresses_json))
+    request.answer(201, _JSON_ALONE, body)
+
+
+def _whole_answer(items: str) -> bytes:
+    return f'{{"status":"ok","messages":[{items}]}}'.encode("ascii")
+
+
+@lru_cache(16)
+def _answer_template(high: bytes, low: bytes) -> tuple[bytes | None, int]:
+    """What ``_template`` says, as the whole answer to the POST of one message."""
+    template, fraction = _template(high, low)
+    return None if template is None else _whole_answer(template), fraction
 
 
 def _address_json(address: Address) -> str:

@@ -13,8 +13,7 @@ from zope.interface import implementer
 from queuey.deferreds import shield
 from queuey.interfaces import IStateStore, IStore, Promises
 from queuey.model.counts import Metric
-from queuey.model.message import Address, Condition, Content, NewMessage
-from queuey.model.once import Appended, Once
+from queuey.model.message import Address, Condition, Content
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import MessageId, from_seconds
@@ -118,6 +117,9 @@ class CachedStore:
         self.promises: Promises = store.promises
         self.metrics: Sequence[Metric] = store.metrics
         self._closed = False
+        # What only goes on to the store goes there at once.
+        self.append = store.append
+        self.append_once = store.append_once
 
     def open(self) -> None:
         """See IStore."""
@@ -160,18 +162,6 @@ class CachedStore:
             self._pages.changed(change.pages)
 
     # Messages
-
-    def append(
-        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
-    ) -> Deferred[tuple[MessageId, ...]]:
-        """See IMessageStore."""
-        return self._store.append(queue, messages, terms)
-
-    def append_once(
-        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
-    ) -> Deferred[Appended]:
-        """See IMessageStore."""
-        return self._store.append_once(queue, messages, terms, once)
 
     def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
         """See IMessageStore; a page that is kept is answered at once, where the reader is glad of one."""

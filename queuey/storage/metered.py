@@ -37,7 +37,7 @@ class Meter:
     def __init__(self, name: str, operations: Counter, durations: Histogram, seconds: Callable[[], float]) -> None:
         self._name = name
         self._ok = (name, "ok")
-        self._add = operations.add
+        self._add, self._counted = operations.add, operations.values
         self._durations = durations
         self._distribution: Distribution | None = None
         self._seconds = seconds
@@ -53,8 +53,14 @@ class Meter:
         return answer.addCallbacks(self._succeeded, self._failed, times, {}, times)
 
     def _succeeded(self, result: T, began: float) -> T:
-        self._observe(began)
-        self._add((self._name, _OUTCOMES[result]) if isinstance(result, Outcome) else self._ok)
+        distribution, labels = self._distribution, self._ok
+        if distribution is None or isinstance(result, Outcome) or labels not in self._counted:
+            self._observe(began)
+            self._add((self._name, _OUTCOMES[result]) if isinstance(result, Outcome) else labels)
+            return result
+        # As most calls are: without a call more.
+        distribution.observe(self._seconds() - began)
+        self._counted[labels] += 1
         return result
 
     def _failed(self, failure: Failure, began: float) -> Failure:

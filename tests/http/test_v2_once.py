@@ -368,10 +368,11 @@ class UnderWayTests(OnceTestCase):
 
     def test_hang_up(self) -> None:
         """A client that has gone finds out what became of its request by sending it again."""
+        append_once = self.store.append_once
         held = self.hold()
         self.start().hang_up()
         held.pop().callback(None)
-        del self.store.append_once
+        self.store.append_once = append_once  # type: ignore[method-assign]
         answer = self.expect(201, self.once("1"))
         self.assertTrue(answer["duplicate"])
         self.assertEqual([message["id"] for message in self.page()["messages"]], [answer["messages"][0]["id"]])

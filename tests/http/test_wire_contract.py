@@ -43,7 +43,7 @@ class ContractTests(SynchronousTestCase):
         for kind in (server.Request, http.Request, Componentized, Copyable):
             theirs |= {*private.findall(inspect.getsource(kind)), *vars(kind)}
         ours = set(private.findall(inspect.getsource(request.Request)))
-        self.assertIn("_whole", ours)
+        self.assertIn("_head", ours)
         self.assertIn("_disconnected", theirs)
         self.assertEqual(set(), ours & theirs)
 
@@ -98,7 +98,7 @@ class ContractTests(SynchronousTestCase):
         for answered in (False, True):
             self.setUp()
             serving: Deferred[None] = Deferred()
-            self.request.served_by(serving)
+            self.request.serving = serving
             if answered:
                 self.request.answer(200, (), b"{}")
             self.connection.hang_up()

@@ -79,10 +79,12 @@ class AddressTests(SynchronousTestCase):
                 },
             )
             if ticks >= EPOCH:
-                answers.answer_stored(asked, (address,), "{}", duplicate=False)  # type: ignore[arg-type]
+                answers.answer_stored(asked, (address,), '{"a":"%d%%"}', duplicate=number == 1)  # type: ignore[arg-type]
                 id = f"{address.id.hex()}-{address.partition}"
                 told = {"id": id, "partition": address.partition, "timestamp": to_rfc3339(ticks_of(address.id))}
-                self.assertEqual(asked.answered["messages"], [told])
+                self.assertEqual(
+                    asked.answered, {"messages": [told], "stored": {"a": "%d%%"}, "duplicate": number == 1}
+                )
                 self.assertEqual(asked.own, ((b"Location", f"/q/{id}".encode()),))
 
     @settings(deadline=None, database=None)

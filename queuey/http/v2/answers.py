@@ -79,14 +79,14 @@ def _media_type(content_type: str | None) -> str:
     return content_type if is_media_type(content_type) else BYTES
 
 
-def reference(request: Request) -> str:
+def reference(request: Request) -> bytes:
     """The path of a request as header fields may have it: clients also send characters that no URI has."""
     return _reference(request.path)
 
 
 @lru_cache(1024)
-def _reference(path: bytes) -> str:
-    return quote(path, safe=_URI) if path.translate(None, _AS_THEY_ARE) else path.decode("ascii")
+def _reference(path: bytes) -> bytes:
+    return quote(path, safe=_URI).encode("ascii") if path.translate(None, _AS_THEY_ARE) else path
 
 
 def headers_field(headers: bytes) -> bytes:
@@ -100,17 +100,45 @@ def answer_stored(request: Request, addresses: Sequence[Address], stored: str, d
     :param stored: how they are stored, as JSON.
     :param duplicate: whether an earlier request stored them.
     """
-    location: tuple[Field, ...] = ()
+    head = _HEAD_AGAIN if duplicate else HEAD
     if len(addresses) == 1:
         address = addresses[0]
-        id = f"{address.id.hex()}-{address.partition}"
-        location = ((b"Location", f"{_reference(request.path)}/{id}".encode("ascii")),)
-        messages = _address_json(address)
+        id, partition = address.id, address.partition
+        template = _answer_template(id[:6], id[8:], stored, duplicate)
+        ticks = (id[6] & 0xF) << 8 | id[7]
+        if template is None:
+            location = b"%b/%b-%d" % (_reference(request.path), id.hex().encode("ascii"), partition)
+            body = _whole_answer(_address_json(address), stored, duplicate)
+        else:
+            place, whole, fraction = template
+            location = place % (_reference(request.path), ticks, partition)
+            body = whole % (ticks, partition, partition, fraction + ticks)
+        request.answer(201, head, body, ((b"Location", location),))
     else:
-        messages = addresses_text(addresses, ",")
+        request.answer(201, head, _whole_answer(addresses_text(addresses, ","), stored, duplicate))
+
+
+def _whole_answer(messages: str, stored: str, duplicate: bool) -> bytes:
     said = "true" if duplicate else "false"
-    body = f'{{"messages":[{messages}],"stored":{stored},"duplicate":{said}}}'.encode("ascii")
-    request.answer(201, _HEAD_AGAIN if duplicate else HEAD, body, location)
+    return f'{{"messages":[{messages}],"stored":{stored},"duplicate":{said}}}'.encode("ascii")
+
+
+@lru_cache(16)
+def _answer_template(high: bytes, low: bytes, stored: str, duplicate: bool) -> tuple[bytes, bytes, int] | None:
+    """How answers to the POST of one message look; as a rule the lowest 12 bits of the time of their ids differ alone.
+
+    :param high: the id's first six bytes.
+    :param low: its last eight.
+    :return: templates of the place, for the path, those bits and the partition; and of the body, for those bits, the
+        partition twice, and the ticks of the second; and these ticks where those bits are 0. ``None`` where they lead
+        into another second.
+    """
+    template, fraction = _template(high, low)
+    if template is None:
+        return None
+    digits = high.hex().encode("ascii")
+    place = b"%%b/%b6%%03x%b-%%d" % (digits, low.hex().encode("ascii"))
+    return place, _whole_answer(template, stored.replace("%", "%%"), duplicate), fraction
 
 
 @cache

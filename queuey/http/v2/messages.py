@@ -11,6 +11,7 @@ import attrs
 from queuey.core.messages import MessageExchange
 from queuey.http.authorized import AdmittedToQueue, Over, Plan, Route, Serving, awaited, permit
 from queuey.http.parameters import shown
+from queuey.http.traced import UNTRACED
 from queuey.http.v2 import appends, pages, rendered, repeats
 from queuey.http.v2.answers import answer_stored, stored_json
 from queuey.http.v2.parameters import Query
@@ -71,10 +72,26 @@ class V2Messages:
             drafts = appends.drafts(request, admitted.queue.settings.partitions, admitted.ttl)
             if plan is not None and appends.is_plain(request):
                 plan.content = (drafts[0].content.content_type,)
-        stored = stored_json(admitted.queue.settings.consistency, self.durable())
-        request.traced.begin(SEND)
-        told = partial(_stored, request, drafts, stored, over)
+        if request.traced is not UNTRACED:
+            request.traced.begin(SEND)
+        told = partial(self._stored, request, admitted, drafts, over)
         return self.exchange.post(admitted.queue, drafts, admitted.policy, told, partial(over, request))
+
+    def _stored(
+        self, request: Request, admitted: AdmittedToQueue, drafts: Sequence[Draft], over: Over, at: Sequence[Address]
+    ) -> None:
+        plan: Plan | None = request.head.plan
+        if plan is None or plan.stored is None or plan.stored[0] is not admitted:
+            # What a store promises is known for good once it has stored something.
+            stored = stored_json(admitted.queue.settings.consistency, self.durable())
+            if plan is not None:
+                plan.stored = (admitted, stored)
+        else:
+            stored = plan.stored[1]
+        if request.traced is not UNTRACED:
+            request.traced.sent(drafts, at, single=len(drafts) == 1)
+        answer_stored(request, at, stored, duplicate=False)
+        over(request, None)
 
     def _post_once(self, request: Request, admitted: AdmittedToQueue, over: Over) -> Serving:
         queue = admitted.queue
@@ -114,12 +131,6 @@ class V2Messages:
         """Delete what is before a place in the log."""
         await self.exchange.purge(admitted.queue, _before(request))
         request.answer(204, (), b"")
-
-
-def _stored(request: Request, drafts: Sequence[Draft], stored: str, over: Over, addresses: Sequence[Address]) -> None:
-    request.traced.sent(drafts, addresses, single=len(drafts) == 1)
-    answer_stored(request, addresses, stored, duplicate=False)
-    over(request, None)
 
 
 def _stored_once(request: Request, drafts: Sequence[Draft], over: Over, appended: Appended) -> None:

@@ -241,7 +241,7 @@ def link(request: Request, next: str) -> bytes:
     parts = [part for part in request.line.query.split(b"&") if _name(part) not in (b"", b"after", b"since")]
     signed = [request.signed] if request.signed else []
     query = b"&".join([*parts, *signed, b"after=" + next.encode("ascii")])
-    return b'<%b?%b>; rel="next"' % (reference(request).encode("ascii"), query)
+    return b'<%b?%b>; rel="next"' % (reference(request), query)
 
 
 def _name(part: bytes) -> bytes:

@@ -92,7 +92,7 @@ class V2Single:
         request.traced.begin(SEND)
         made = await self.exchange.put(queue, address, content, lives, _condition(request))
         request.traced.sent((Draft(content, lives),), (address,), single=True)
-        location = (b"Location", reference(request).encode("ascii"))
+        location = (b"Location", reference(request))
         request.answer(201 if made else 204, (), b"", (location,) if made else ())
 
     def _seconds_until(self, address: Address) -> int:

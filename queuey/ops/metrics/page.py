@@ -40,7 +40,7 @@ class MetricsPage(Resource):
         answering = Deferred.fromCoroutine(self._answer(request))
         answering.addErrback(request.processingFailed).addErrback(_said)
         if not answering.called:
-            request.served_by(answering)
+            request.serving = answering
         return NOT_DONE_YET
 
     async def _answer(self, request: Request) -> None:
