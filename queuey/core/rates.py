@@ -7,7 +7,7 @@ from collections.abc import Callable
 from math import ceil
 from typing import Final
 
-import attrs
+import msgspec
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
@@ -42,8 +42,7 @@ QUEUE_REQUESTS: Final = "queue_request_rate"
 QUEUE_MESSAGES: Final = "queue_message_rate"
 
 
-@attrs.frozen
-class Standing:
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """How far one rate is used up.
 
     :ivar name: as the settings have it.
@@ -117,7 +116,8 @@ class _Application:
             found = self._new(name, rates, now)
         else:
             self._queues.move_to_end(name)
-            found.follow(rates, now)
+            if found.rates is not rates:
+                found.follow(rates, now)
         return found
 
     def _new(self, name: str, rates: Rates, now: float) -> _Buckets:
@@ -218,10 +218,12 @@ class RateLimits:
 
     def _of_messages(self, policy: Policy, queue: str, now: float) -> list[tuple[str, Bucket]]:
         application = self._application(policy.application)
-        application.own.follow(policy.rates, now)
+        own = application.own
+        if own.rates is not policy.rates:
+            own.follow(policy.rates, now)
         found = []
-        if application.own.messages is not None:
-            found.append((MESSAGES, application.own.messages))
+        if own.messages is not None:
+            found.append((MESSAGES, own.messages))
         if policy.queue_rates is not None:
             buckets = application.queue(queue, policy.queue_rates, now)
             if buckets.messages is not None:
@@ -255,8 +257,9 @@ class Use:
 
         :raise TooManyRequests: there were too many.
         """
-        now, own = self._seconds(), self._application.own
-        own.follow(self._policy.rates, now)
+        now, own, rates = self._seconds(), self._application.own, self._policy.rates
+        if own.rates is not rates:
+            own.follow(rates, now)
         if own.requests is not None and not own.requests.take_one(now):
             raise _used_up(REQUESTS, own.requests, now)
 

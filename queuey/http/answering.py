@@ -101,7 +101,11 @@ def check_own(fields: Sequence[Field]) -> tuple[tuple[bytes, ...], tuple[bytes, 
 
     :raise ValueError: where one of them would end its line early.
     """
-    names, values = zip(*fields, strict=True)
+    if len(fields) == 1:  # as mostly there are, where there are any; zip takes as long as all else here
+        ((name, value),) = fields
+        names, values = (name,), (value,)
+    else:
+        names, values = zip(*fields, strict=True)
     for value in values:
         if _BREAK.search(value) is not None:
             raise _line_end(fields)

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from queuey.http.body import Body, ChunkedBody, FixedBody, LostBody
 from queuey.http.forwarded import Network, is_trusted, parse_address
-from queuey.http.head import Head, HeadReader, Whole
+from queuey.http.head import Head, HeadReader, Pattern, Whole
 from queuey.http.limits import STOPPING, TIMEOUT, TOO_LARGE, Limits, Refusal, Refused
 from queuey.http.outgoing import Outgoing, Transport
 from queuey.http.pieces import ClientGone
@@ -89,9 +89,9 @@ class Channel(protocol.Protocol):
     # With more than thirty attributes each connection would have a dictionary of 1.5 KiB.
     __slots__ = (
         "_again", "_ahead", "_ahead_size", "_body", "_collected", "_consuming", "_discarded", "_expects_continue",
-        "_host_address", "_last", "_last_head", "_limits", "_new", "_out", "_paused", "_peer_address", "_read",
-        "_reader", "_request", "_seconds", "_stage", "_started", "_whole", "_wire", "believed", "deadline", "forwarded",
-        "hooks", "peer", "site", "write",
+        "_host_address", "_last", "_last_head", "_limits", "_new", "_out", "_pattern", "_paused", "_peer_address",
+        "_read", "_reader", "_request", "_seconds", "_stage", "_started", "_whole", "_wire", "believed", "deadline",
+        "forwarded", "hooks", "peer", "site", "write",
     )  # fmt: skip
 
     write: Callable[[bytes], None]
@@ -111,6 +111,7 @@ class Channel(protocol.Protocol):
         self._reader: HeadReader | None = None
         self._last = b""
         self._last_head: Head | None = None
+        self._pattern: Pattern | None = None
         self._again = -1
         self._started = 0.0
         self._new = True
@@ -230,7 +231,7 @@ class Channel(protocol.Protocol):
             head = self._last_head if size == self._again and self._reader is None else None
             if head is not None and data.startswith(self._last) and self._limits is self.site.limits:
                 self._repeat(head, data, size)
-            else:
+            elif self._pattern is None or not self._follow(self._pattern, data, size):
                 self._begin(data)
         elif self._stage is not Stage.CLOSING:
             if self._consuming or not self._hungry():
@@ -257,6 +258,22 @@ class Channel(protocol.Protocol):
             head.serve(request)
         except Exception:
             request.processingFailed(Failure())
+
+    def _follow(self, pattern: Pattern, data: bytes, size: int) -> bool:
+        """Handle a whole request, and nothing but it, whose head is like the last one; whether it is one."""
+        last, limits = self._last_head, self._limits
+        if last is None or self._reader is not None or limits is not self.site.limits:
+            return False
+        found = pattern.read(data, min(REMEMBERED, limits.max_header), last)
+        if found is None:
+            return False
+        head, at = found
+        length, most = head.length, head.max_body
+        if not head.whole or length is None or at + length != size or (most is not None and length > most):
+            return False
+        self._last, self._last_head, self._again = data[:at], head, size
+        self._repeat(head, data, size)
+        return True
 
     def _begin(self, data: bytes) -> None:
         """Read a request; mostly all of it has come, and nothing but it, so that this is all that there is to do."""
@@ -372,8 +389,9 @@ class Channel(protocol.Protocol):
 
     def _meet_whole(self, head: Head, size: int, data: bytes) -> bytes:
         """Begin with a request whose head came in one piece, and keep the head for the next that begins with it."""
-        if self._last_head is not None:
-            head.follow(self._last_head)
+        self._pattern = None
+        if self._last_head is not None and head.follow(self._last_head) and size <= REMEMBERED:
+            self._pattern = Pattern(data[:size])
         rest = self._meet(head, size, data[size:])
         if size <= REMEMBERED and len(head.fields) <= REMEMBERED_FIELDS and self._stage is not Stage.CLOSING:
             self._last, self._last_head = data[:size], head
@@ -382,6 +400,7 @@ class Channel(protocol.Protocol):
 
     def _forget_head(self) -> None:
         self._last, self._last_head, self._again = b"", None, -1
+        self._pattern = None
 
     def _take_limits(self) -> None:
         """Hold to limits that are new; a head that was within the old ones may not be within these."""

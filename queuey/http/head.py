@@ -5,7 +5,7 @@ however the bytes were cut into pieces on their way. Nothing here does I/O.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import AddressValueError, IPv6Address
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -108,18 +108,45 @@ class Head:
         self.plan: Any = None
         self.serve: Callable[[Any], None] | None = None
 
-    def follow(self, last: Head) -> None:
+    def follow(self, last: Head) -> bool:
         """Take over what was found out of the head before, where this one differs only in what is new each time.
 
         Nobody plans by that, but by whether it is there.
+
+        :return: whether it is so.
         """
         fields, before = self.fields, last.fields
         if self.line != last.line or fields.keys() != before.keys():
-            return
+            return False
         for name, values in fields.items():
             if values != before[name] and name not in _NEW_EACH_TIME:
-                return
+                return False
         self.plan, self.serve, self.shown = last.plan, last.serve, last.shown
+        return True
+
+    def varied(self, values: Iterable[tuple[bytes, bytes]]) -> Head:
+        """The head that differs from this one in the values of some fields that are new each time, and came once each.
+
+        :param values: by the names of the fields.
+        :raise Refused: where the length of the body cannot be told for certain.
+        """
+        before = self.fields
+        fields: dict[bytes, Sequence[bytes]] = dict(before)
+        for name, value in values:
+            if value != before[name][0]:
+                fields[name] = [value]
+        head = Head.__new__(Head)
+        head.line, head.fields, head.closes, head.host, head.asks = self.line, fields, self.closes, self.host, self.asks
+        head.whole, head.max_body, head.length = self.whole, self.max_body, self.length
+        head.request_id, head.trace = self.request_id, self.trace
+        head.plan, head.serve, head.shown = self.plan, self.serve, self.shown
+        if fields.get(b"content-length") is not before.get(b"content-length"):
+            head.length = body_length(head)
+        if fields.get(b"x-request-id") is not before.get(b"x-request-id"):
+            head.request_id = _sane_id(fields)
+        if b"traceparent" in fields:
+            head.trace = context_of(fields[b"traceparent"], fields.get(b"tracestate", ()))
+        return head
 
     def settle(self) -> None:
         """Find the host and the length of the body.
@@ -133,9 +160,66 @@ class Head:
 
 
 _NEW_EACH_TIME: Final = frozenset(
-    (b"content-length", b"x-request-id", b"idempotency-key", b"traceparent", b"tracestate")
+    (b"content-length", b"x-request-id", b"idempotency-key", b"traceparent", b"tracestate", b"x-forwarded-for")
 )
-"""Fields whose values differ from request to request."""
+"""Fields whose values differ from request to request. Nothing that lasts is proven by any of them."""
+
+
+class Pattern:
+    """The bytes of a head with gaps in the place of what is new each time, to read others that are like it.
+
+    What stands in a gap is taken as the strict reader takes it; whatever that would refuse is left to it.
+    """
+
+    __slots__ = ("_begin", "_rest")
+
+    def __init__(self, whole: bytes) -> None:
+        """:param whole: all bytes of a head that was read."""
+        parts: list[bytes] = []
+        names: list[bytes] = []
+        text = b""
+        for line in whole.split(b"\r\n")[:-2]:
+            name, colon, _ = line.partition(b":")
+            if colon and name.lower() in _NEW_EACH_TIME:
+                parts.append(text + name + colon)
+                names.append(name.lower())
+                text = b"\r\n"
+            else:
+                text += line + b"\r\n"
+        self._begin = parts[0] if parts else b""
+        self._rest = tuple(zip(names, [*parts[1:], text + b"\r\n"], strict=True)) if self._fits(names) else ()
+
+    @staticmethod
+    def _fits(names: Sequence[bytes]) -> bool:
+        """Whether each of the fields came once."""
+        return 0 < len(names) == len(set(names))
+
+    def read(self, data: bytes, limit: int, last: Head) -> tuple[Head, int] | None:
+        """Read the head that some bytes begin with.
+
+        :param limit: bytes that it may have.
+        :param last: a head that was read from bytes like those of the pattern.
+        :return: the head and its size; ``None`` where it is another one, or is for the strict reader.
+        """
+        if not self._rest or not data.startswith(self._begin):
+            return None
+        at, values = len(self._begin), []
+        for name, text in self._rest:
+            end = data.find(b"\r", at, limit)
+            if end < 0 or not data.startswith(text, end):
+                return None
+            value = data[at:end]
+            if value.translate(None, _TEXT):
+                return None
+            values.append((name, value.strip(b" \t")))
+            at = end + len(text)
+        if at > limit:
+            return None
+        try:
+            return last.varied(values), at
+        except Refused:
+            return None
+
 
 Whole = Callable[[bytes, int], tuple[Head, int] | None]
 """Reads the head that some bytes begin with: of up to as many bytes, at least. Gives it and its size; ``None`` where it

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import attrs
-
-from queuey.model.values import frozen
+import msgspec
 
 
 @attrs.frozen
@@ -75,8 +74,7 @@ def render_refusal(request: object, refusal: Refusal) -> tuple[Mapping[str, str]
     return {"Content-Type": "application/json"}, json.dumps(document, separators=(",", ":")).encode("ascii")
 
 
-@frozen
-class AccessLine:
+class AccessLine(msgspec.Struct, frozen=True, gc=False):
     """What the log says about one request.
 
     :ivar client: the client's address; ``unix`` for a local socket.

@@ -57,7 +57,7 @@ class WriteTerms:
     max_queue_bytes: int | None = None
     max_queue_messages: int | None = None
 
-    @property
+    @cached_property
     def limited(self) -> bool:
         """Whether there is any limit."""
         return not (

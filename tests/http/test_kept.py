@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -25,13 +26,16 @@ QUEUES = ("/v1/{0}/q", "/v2/{0}/queues/q/messages")
 
 NOBODY: dict[str, str] = {}
 
+NEW_ID = b"an-id-that-is-new"
+
 
 class Again:
-    """A request that is made again and again, in the same bytes on the same connection."""
+    """A request that is made again and again on the same connection, in the same bytes but for an id that is new."""
 
     def __init__(self, client: Client, method: str, path: str, headers: Fields = OWNER, body: bytes | None = None):
         self._connection = Connection(client.site)
         self._data = encode_request(method, path, headers, body)
+        self._number = 0
 
     def __call__(self) -> Response:
         """The answer to one more."""
@@ -41,13 +45,16 @@ class Again:
 
     def begin(self) -> Connection:
         """Make one more, whose answer may take its time."""
-        return self._connection.send(self._data)
+        self._number += 1
+        return self._connection.send(self._data.replace(NEW_ID, b"%d" % self._number))
 
 
 class KeptTestCase(OpsTestCase):
     """Requests of both APIs on a queue ``q`` of ``app``, each on a connection of its own that is kept."""
 
     store: CachedStore
+    new_ids = False
+    """Whether each request has an id of its own."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -77,7 +84,9 @@ class KeptTestCase(OpsTestCase):
         return [path.format(application) for path in QUEUES]
 
     def again(self, method: str, path: str, headers: Fields = OWNER, body: bytes | None = None) -> Again:
-        return Again(self.client, method, path, headers, body)
+        own = [("X-Request-Id", NEW_ID.decode())] if self.new_ids else []
+        given = headers.items() if isinstance(headers, Mapping) else headers
+        return Again(self.client, method, path, [*given, *own], body)
 
     def made(self, requests: list[Again], status: int) -> list[Again]:
         self.answered_by(requests, status)
@@ -306,6 +315,24 @@ class StoredTests(KeptTestCase):
         self.assertEqual(key["used_here"], "2023-11-14T22:14:00Z")
 
 
+class NewIdsQueueTests(QueueTests):
+    """The same, where each head has an id of its own."""
+
+    new_ids = True
+
+
+class NewIdsSettingsTests(SettingsTests):
+    """The same, where each head has an id of its own."""
+
+    new_ids = True
+
+
+class NewIdsStoredTests(StoredTests):
+    """The same, where each head has an id of its own."""
+
+    new_ids = True
+
+
 class PlainTests(KeptTestCase):
     """What a head does not say is looked at each time."""
 
@@ -381,6 +408,24 @@ class PlainTests(KeptTestCase):
         # v1 knows no keys of writes, and keeps no traces.
         self.assertEqual(sorted(body for body, _ in found), ["x", "x", "xx", "xx", *["xxx"] * 3])
         self.assertEqual(traces, [("x", "1-"), ("xx", "2-"), ("xxx", "3-")])
+
+    def test_heads_that_are_alike(self) -> None:
+        """The first two are read; then it is known what is new each time, until one comes that is another."""
+        read: list[bytes] = []
+
+        def leave(data: bytes, limit: int) -> None:
+            read.append(data)
+
+        self.house.site.whole = leave
+        for path in self.paths():
+            connection = Connection(self.client.site)
+            for number in (1, 2, 3, 14, 15):
+                own = {"X-Request-Id": f"r{number}", **({"Accept": "text/html"} if number == 15 else {})}
+                connection.send(encode_request("POST", path, {**OWNER, **own}, b"x" * number))
+                response = connection.responses()[-1]
+                self.assertEqual((response.status, response.header("x-request-id")), (201, f"r{number}"))
+            self.assertEqual([data[-3:] for data in read], [b"\r\nx", b"\nxx", b"xxx"])
+            read.clear()
 
     def test_what_is_wrong_with_a_head(self) -> None:
         """It is refused as often as it comes."""

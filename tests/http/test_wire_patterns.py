@@ -1,0 +1,130 @@
+"""Heads that are read by the pattern of one before: it says what the strict reader says, or nothing."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey.http.head import Head, HeadReader, Pattern
+from queuey.http.limits import Refused
+
+LIMIT = 2000
+PARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+_GAPS = (
+    b"Content-Length", b"x-request-id", b"Idempotency-Key", b"traceparent", b"TraceState", b"X-Forwarded-For"
+)  # fmt: skip
+_VALUES = (
+    b"0", b"3", b"007", b"+3", b"3, 3", b"", b" ", b"\t4 ", b'"a"', b"a b", b"a\tb", b"a\x00b", b"a\nb", b"a\rb",
+    b"a\r\nHost: other", b"a\r\n\r\n", b"\xff", b"1.2.3.4, 5.6.7.8", PARENT, PARENT[:-1] + b"0", b"k=v", b"x" * 99,
+    b":",
+)  # fmt: skip
+_OTHERS = (b"Host: a", b"Accept: */*", b"Expect: 100-continue", b"Connection: close", b"X: Idempotency-Key: 1")
+_LINES = st.one_of(
+    st.sampled_from(_OTHERS),
+    st.tuples(st.sampled_from(_GAPS), st.sampled_from(_VALUES)).map(lambda line: b"%b:%b" % line),
+)
+
+
+def whole(lines: list[bytes]) -> bytes:
+    """A head as bytes."""
+    return b"\r\n".join([b"POST /v2/a/queues/q/messages HTTP/1.1", *lines, b"", b""])
+
+
+def strictly(data: bytes) -> tuple[Head, int] | None:
+    """What the strict reader reads, and what follows from it; ``None`` where it is refused."""
+    reader = HeadReader(LIMIT)
+    try:
+        head = reader.feed(data)
+        if head is not None:
+            head.settle()
+    except Refused:
+        return None
+    return None if head is None else (head, reader.size)
+
+
+def told(head: Head) -> tuple[object, ...]:
+    """All that is said of a head."""
+    fields = {name: list(values) for name, values in head.fields.items()}
+    return head.line, fields, head.closes, head.host, head.length, head.asks, head.request_id, head.trace
+
+
+class PatternTests(SynchronousTestCase):
+    @settings(deadline=None, database=None)
+    @given(st.lists(_LINES, max_size=5, unique=True), st.lists(st.sampled_from(_VALUES), min_size=5, max_size=5))
+    @example([b"Content-Length:3"], [b"+3"] * 5)
+    @example([b"Idempotency-Key:1"], [b"a\nb"] * 5)
+    def test_the_strict_reader_says_the_same(self, lines: list[bytes], values: list[bytes]) -> None:
+        lines = [b"Host: a", *lines] if b"Host: a" not in lines else lines
+        first = strictly(whole(lines))
+        if first is None:
+            return
+        gaps = [name.lower() for name in _GAPS]
+        others = []
+        for line, value in zip(lines, [*values, b""], strict=False):
+            name, colon, _ = line.partition(b":")
+            others.append(name + colon + value if name.lower() in gaps else line)
+        data = whole(others)
+        read = Pattern(whole(lines)).read(data + b"body", LIMIT, first[0])
+        if read is not None:
+            expected = strictly(data)
+            assert expected is not None
+            self.assertEqual((told(read[0]), read[1]), (told(expected[0]), expected[1]))
+
+    def test_what_is_new_each_time(self) -> None:
+        """Each of it is read, in any spelling, alone and all together; and the next by what the last one was."""
+        values = (
+            (b"3", b"04"),
+            (b"a", b"b"),
+            (b'"1"', b'"2"'),
+            (PARENT, b"nothing"),
+            (b"k=v", b""),
+            (b"::1", b"1.1.1.1"),
+        )
+        for chosen in [*([each] for each in range(len(_GAPS))), [*range(len(_GAPS))]]:
+            heads = [
+                whole([b"Host: a", *(b"%b:  %b\t" % (_GAPS[at], values[at][turn]) for at in chosen), b"Accept: b"])
+                for turn in (0, 1, 0)
+            ]
+            found = strictly(heads[0])
+            assert found is not None
+            pattern, last = Pattern(heads[0]), found[0]
+            last.plan, last.whole, last.max_body = object(), True, 7
+            for _, data in pairwise(heads):
+                read, expected = pattern.read(data + b"more", LIMIT, last), strictly(data)
+                assert read is not None, data
+                assert expected is not None, data
+                self.assertEqual((told(read[0]), read[1]), (told(expected[0]), len(data)))
+                self.assertEqual((read[0].plan, read[0].whole, read[0].max_body), (last.plan, True, 7))
+                last = read[0]
+
+    def test_what_is_another_head(self) -> None:
+        """Whatever else differs, is missing, comes twice or is too large is for others to read."""
+        base = [b"Host: a", b"X-Request-Id: 1", b"Accept: b"]
+        found = strictly(whole(base))
+        assert found is not None
+        pattern = Pattern(whole(base))
+        for lines in (
+            base[:2],
+            [*base, b"X: y"],
+            [*base, base[1]],
+            [base[0], b"X-Request-Id : 1", base[2]],
+            [base[0], b"x-request-id: 1", base[2]],
+            [b"Host: b", *base[1:]],
+            [base[0], b"X-Request-Id: " + b"1" * LIMIT, base[2]],
+            [base[0], base[2]],
+        ):
+            self.assertIs(pattern.read(whole(lines), LIMIT, found[0]), None, lines)
+        self.assertIs(pattern.read(whole(base)[:-1], LIMIT, found[0]), None)
+        self.assertIs(pattern.read(whole(base), len(whole(base)) - 1, found[0]), None)
+        self.assertIsNot(pattern.read(whole(base), len(whole(base)), found[0]), None)
+
+    def test_no_gaps(self) -> None:
+        """A head that has nothing that is new, or has it twice, makes no pattern."""
+        for lines in ([b"Host: a"], [b"Host: a", b"X-Request-Id: 1", b"x-request-id: 2"]):
+            found = strictly(whole(lines))
+            assert found is not None
+            self.assertIs(Pattern(whole(lines)).read(whole(lines), LIMIT, found[0]), None)
