@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import json
 import os
 import platform
 import subprocess
 import sys
-import weakref
 from pathlib import Path
-from types import ModuleType
 
 from twisted.python import log
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -31,7 +28,7 @@ from tests.checks import (
     python_part,
     suites,
 )
-from tests.counting import CountingReporter, Counts, count, load
+from tests.counting import CountingReporter, Counts, count
 
 
 class CountedTests(SynchronousTestCase):
@@ -129,32 +126,39 @@ class CountTests(SynchronousTestCase):
         self.assertEqual(count(result), Counts(0, 1, 0))
 
 
+KEPT = """
+import gc
+import weakref
+from twisted.trial.unittest import SynchronousTestCase
+
+class KeptTests(SynchronousTestCase):
+    kept = []
+
+    def test_first(self):
+        self.itself = self
+        self.kept.append(weakref.ref(self))
+
+    test_second = test_first
+
+    def test_third(self):
+        gc.collect()
+        self.assertEqual([one() for one in self.kept], [None, None])
+"""
+
+
 class MemoryTests(SynchronousTestCase):
     """What a test keeps goes with it."""
 
     def test_a_test_that_has_run(self) -> None:
-        """Neither the suite nor the counts hold it, so what hangs on it is gone before the next one runs."""
-        module = ModuleType("test_kept")
-        kept: list[weakref.ref[object]] = []
-        alive: list[int] = []
-
-        class KeptTests(SynchronousTestCase):
-            def test_first(self) -> None:
-                kept.append(weakref.ref(self))
-
-            test_second = test_first
-
-            def test_third(self) -> None:
-                gc.collect()
-                alive.append(sum(one() is not None for one in kept))
-
-        KeptTests.__module__ = module.__name__
-        vars(module)["KeptTests"] = KeptTests
-        self.patch(sys, "modules", {**sys.modules, module.__name__: module})
-        result = CountingReporter(io.StringIO(), "default", False, log)
-        self.addCleanup(log.removeObserver, result._saw)
-        load([f"{module.__name__}.KeptTests"], None).run(result)
-        self.assertEqual((count(result), alive), (Counts(3, 0, 0), [0]))
+        """No suite holds it, and the collector finds it: it is gone before the next one runs."""
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir(parents=True)
+        (folder / "test_kept.py").write_text(KEPT, encoding="utf-8")
+        command = [sys.executable, "-m", "tests.counting", "--temp-directory", str(folder / "trial"), "test_kept"]
+        ours = {name: value for name, value in os.environ.items() if name != "QUEUEY_COUNTS"}
+        environment = {**ours, "PYTHONPATH": str(folder)}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        self.assertEqual(done.stdout.splitlines()[-1:], ["3 passed, 0 failed, 0 skipped"], done.stdout + done.stderr)
 
 
 class ExamplesTests(SynchronousTestCase):
