@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 
 from twisted.python import log
+from twisted.python.reflect import namedAny
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.checks import (
     EXPLORED,
+    IN_WORKERS,
     ROOT,
     VERSIONS,
     Checks,
@@ -25,6 +27,7 @@ from tests.checks import (
     counted,
     lanes,
     live_suites,
+    other_parts,
     python_part,
     suites,
 )
@@ -232,8 +235,24 @@ class PartsTests(SynchronousTestCase):
         found = [part.name for lane in lanes(Path("x"), False) for part in lane]
         others = [f"python{version}" for version in VERSIONS if f"{version}." not in f"{platform.python_version()}."]
         house = ["ruff", "format", "imports", "mypy", "docs"]
-        self.assertEqual(sorted(found), sorted(["unit", "coverage", "explored", "live", "cassandra", *house, *others]))
+        every = ["unit", "coverage", "explored", "live", "workers", "cassandra", *house, *others]
+        self.assertEqual(sorted(found), sorted(every))
         self.assertEqual(found.index("coverage"), found.index("unit") + 1)
+        long = [part.name for lane in lanes(Path("x"), True) for part in lane]
+        self.assertEqual(sorted(long), sorted([*every, "channel"]))
+
+    def test_daemons_that_are_set_up_in_another_way(self) -> None:
+        """Some tests in a run on any day, and all of them in a long one."""
+        ((some,),) = other_parts(Path("x"), False)
+        self.assertEqual(some.environment, {"QUEUEY_WORKERS": "2", "QUEUEY_CHANNEL": "python"})
+        for name in IN_WORKERS:
+            self.assertIn(name, some.steps[0])
+            self.assertTrue(callable(namedAny(name)) or name in live_suites(), name)
+        (workers,), (channel,) = other_parts(Path("x"), True)
+        self.assertEqual(workers.environment, {"QUEUEY_WORKERS": "2"})
+        self.assertEqual(channel.environment, {"QUEUEY_CHANNEL": "python"})
+        for part in (workers, channel):
+            self.assertLessEqual(set(live_suites()), set(part.steps[0]))
 
     def test_only_other_pythons_try_less_of_what_is_random(self) -> None:
         parts = [part for lane in lanes(Path("x"), False) for part in lane]
