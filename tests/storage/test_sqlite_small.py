@@ -59,7 +59,7 @@ class StatementTests(SmallCase):
 
     def test_a_lone_write_is_one(self) -> None:
         self.one_pile(lambda: self.append(b"a"))
-        self.assertEqual(self.statements, [small._PUT[4]])
+        self.assertEqual(self.statements, [small._PUT[2]])
 
     def test_writes_under_keys_are_looked_up_and_are_one(self) -> None:
         def write(key: bytes) -> Deferred[Any]:
@@ -69,7 +69,7 @@ class StatementTests(SmallCase):
         found = [self.successResultOf(answer) for answer in answers]
         self.assertEqual([each.duplicate for each in found], [False, False, True])
         self.assertEqual(len(self.statements), 2)
-        self.assertEqual(self.statements[-1], small._PUT[8])
+        self.assertEqual(self.statements[-1], small._PUT[6])
 
     def test_limits_are_looked_up_and_the_rest_is_one(self) -> None:
         terms = WriteTerms(Ack.ONE, max_queue_messages=2)
@@ -90,13 +90,13 @@ class StatementTests(SmallCase):
         for answer in answers:
             self.successResultOf(answer)
         self.assertEqual([self.statements[0], self.statements[-1]], ["BEGIN IMMEDIATE", "COMMIT"])
-        self.assertEqual(self.statements[-2], small._PUT[4])
+        self.assertEqual(self.statements[-2], small._PUT[2])
 
     def test_a_large_one_adds_up_by_one_more(self) -> None:
         answers = self.one_pile(*[lambda: self.append(b"x")] * 100)
         ids = [self.successResultOf(answer)[0] for answer in answers]
         stored = [writer.INSERT[size] for size, _ in parts(100)]
-        self.assertEqual(self.statements, ["BEGIN IMMEDIATE", *stored, small._PUT[4], "COMMIT"])
+        self.assertEqual(self.statements, ["BEGIN IMMEDIATE", *stored, small._PUT[2], "COMMIT"])
         self.assertEqual(
             (self.counted(), self.writer.usage("app"), self.writer.last), (100, (1, 100), ticks_of(ids[-1]))
         )
