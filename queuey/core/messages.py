@@ -296,13 +296,13 @@ class MessageExchange:
 
 
 def _bodies(messages: Sequence[NewMessage]) -> Sequence[bytes]:
-    if isinstance(messages, NewMessages):
+    if type(messages) is NewMessages:
         return messages.drafts.bodies
     return [message.content.body for message in messages]
 
 
 def _addresses(messages: Sequence[NewMessage], ids: Sequence[MessageId]) -> Sequence[Address]:
-    if isinstance(messages, NewMessages):
+    if type(messages) is NewMessages:
         return Addresses(messages.partitions, ids)
     return tuple([Address(message.partition, id) for message, id in zip(messages, ids, strict=True)])
 

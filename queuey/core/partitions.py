@@ -15,7 +15,7 @@ def spread(drafts: Sequence[Draft], partitions: int, choose: Callable[[int], int
     :param partitions: how many the queue has.
     :param choose: a random whole number from 0 to one less than its argument.
     """
-    if isinstance(drafts, Drafts):
+    if type(drafts) is Drafts:
         return NewMessages(drafts, [1 if partitions == 1 else choose(partitions) + 1 for _ in drafts.bodies])
     any_of_one = 1 if partitions == 1 else None
     if len(drafts) == 1:  # as most writes are

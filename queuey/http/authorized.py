@@ -307,11 +307,12 @@ class Plan:
     :ivar again: what is called each time that the same credentials are gone by again; tells whether they still hold.
     :ivar checked: whether nothing is wrong with the head.
     :ivar content: the type of the message that a body is, where the head says nothing else of it.
+    :ivar keyed: whether such a message is stored once, by a key that the head has.
     :ivar stored: how messages are stored, as the answer says it, and of whom that was found out.
     """
 
     __slots__ = (
-        "admitted", "again", "challenge", "checked", "content", "endpoint", "limited", "names", "own", "stored"
+        "admitted", "again", "challenge", "checked", "content", "endpoint", "keyed", "limited", "names", "own", "stored"
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, names: dict[str, str]) -> None:
@@ -324,6 +325,7 @@ class Plan:
         self.again: Sequence[Callable[[], bool]] = ()
         self.checked = False
         self.content: tuple[str | None] | None = None
+        self.keyed = False
         self.stored: tuple[AdmittedToQueue, str] | None = None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import repeat
-from typing import overload
+from typing import final, overload
 
 import attrs
 
@@ -17,6 +17,7 @@ from queuey.model.timeid import MessageId
 
 
 @attrs.define(eq=False)
+@final
 class Drafts(Sequence[Draft]):
     """Drafts that have neither a partition, a key nor a delay.
 
@@ -54,6 +55,7 @@ class Drafts(Sequence[Draft]):
 
 
 @attrs.define(eq=False)
+@final
 class NewMessages(Sequence[NewMessage]):
     """Such drafts, ready to be stored.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +20,11 @@ from tests.http.wire_support import Client, Response
 
 QUOTE_IT = 'a key is printable ASCII in double quotes, as in Idempotency-Key: "8e03978e-40d5"'
 DAY = 86400
+
+
+def hashed(*parts: bytes) -> bytes:
+    """The hash of parts, each after its length in eight bytes."""
+    return hashlib.blake2b(b"".join([len(part).to_bytes(8, "big") + part for part in parts]), digest_size=32).digest()
 
 
 class OnceTestCase(MessagesTestCase):
@@ -184,6 +190,23 @@ class ScopeTests(OnceTestCase):
         self.assertEqual(scoped(both, "k"), scoped(frozenset(sorted(both, reverse=True)), "k"))
         self.assertEqual(len({scoped(one, "k"), scoped(both, "k"), scoped(one, "bid:ann@example.orgk"),
                               scoped(frozenset(), "k"), scoped(one, "l")}), 5)  # fmt: skip
+
+    def test_what_is_kept(self) -> None:
+        """Keys that an earlier version has kept are known: what is hashed, and how, stays what it is."""
+        seen: list[Once] = []
+        append_once = self.store.append_once
+
+        def noted(queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once) -> Deferred[Appended]:
+            seen.append(once)
+            return append_once(queue, messages, terms, once)
+
+        self.store.append_once = noted  # type: ignore[method-assign]
+        for number, own in enumerate(({}, {"Queuey-Headers": "%7B%22a%22:1%7D"}, {})):
+            fields = {**OWNER, "Content-Type": "text/plain", "Idempotency-Key": f'"{number}"', **own}
+            self.new(self.send("POST", self.path(), b"x", fields, None))
+            about = [b"POST", hashed(b""), b"text/plain", own.get("Queuey-Headers", "").encode(), b"x"]
+            self.assertEqual(seen[-1].key, hashed(b"app:app", b"", b"%d" % number))
+            self.assertEqual(seen[-1].digest, hashed(*about))
 
     def test_keys(self) -> None:
         """They are told apart to the letter."""

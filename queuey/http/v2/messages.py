@@ -64,14 +64,17 @@ class V2Messages:
         plan: Plan | None = request.head.plan
         if plan is not None and plan.content is not None:
             drafts: Sequence[Draft] = [Draft(Content(request.body, *plan.content), admitted.ttl)]
+            if plan.keyed:
+                return self._post_once(request, admitted, drafts, over)
         elif is_stream(request):
             return None
-        elif b"idempotency-key" in request.fields:
-            return self._post_once(request, admitted, over)
         else:
+            keyed = b"idempotency-key" in request.fields
             drafts = appends.drafts(request, admitted.queue.settings.partitions, admitted.ttl)
             if plan is not None and appends.is_plain(request):
-                plan.content = (drafts[0].content.content_type,)
+                plan.content, plan.keyed = (drafts[0].content.content_type,), keyed
+            if keyed:
+                return self._post_once(request, admitted, drafts, over)
         if request.traced is not UNTRACED:
             request.traced.begin(SEND)
         told = partial(self._stored, request, admitted, drafts, over)
@@ -81,27 +84,45 @@ class V2Messages:
         self, request: Request, admitted: AdmittedToQueue, drafts: Sequence[Draft], over: Over, at: Sequence[Address]
     ) -> None:
         plan: Plan | None = request.head.plan
-        if plan is None or plan.stored is None or plan.stored[0] is not admitted:
-            # What a store promises is known for good once it has stored something.
-            stored = stored_json(admitted.queue.settings.consistency, self.durable())
-            if plan is not None:
-                plan.stored = (admitted, stored)
-        else:
-            stored = plan.stored[1]
+        known = None if plan is None else plan.stored
+        # What a store promises is known for good once it has stored something.
+        stored = known[1] if known is not None and known[0] is admitted else self._note(plan, admitted)
         if request.traced is not UNTRACED:
             request.traced.sent(drafts, at, single=len(drafts) == 1)
         answer_stored(request, at, stored, duplicate=False)
         over(request, None)
 
-    def _post_once(self, request: Request, admitted: AdmittedToQueue, over: Over) -> Serving:
-        queue = admitted.queue
-        drafts = appends.drafts(request, queue.settings.partitions, admitted.ttl)
-        stored = stored_json(queue.settings.consistency, self.durable())
+    def _note(self, plan: Plan | None, admitted: AdmittedToQueue) -> str:
+        """Find out how messages are stored, as JSON, for as long as the queue and the policy are what they are."""
+        stored = stored_json(admitted.queue.settings.consistency, self.durable())
+        if plan is not None:
+            plan.stored = (admitted, stored)
+        return stored
+
+    def _post_once(self, request: Request, admitted: AdmittedToQueue, drafts: Sequence[Draft], over: Over) -> Serving:
+        plan: Plan | None = request.head.plan
+        queue, known = admitted.queue, None if plan is None else plan.stored
+        if known is not None and known[0] is admitted:
+            stored = known[1]
+        else:
+            stored = stored_json(queue.settings.consistency, self.durable())
         key = repeats.given_key(request)
-        request.traced.begin(SEND)
+        if request.traced is not UNTRACED:
+            request.traced.begin(SEND)
         once = repeats.once(request, admitted.caller, key, stored, admitted.policy.idempotency_ttl)
-        told = partial(_stored_once, request, drafts, over)
+        told = partial(self._stored_once, request, admitted, drafts, over)
         return self.exchange.post_once(queue, drafts, once, admitted.policy, told, partial(over, request))
+
+    def _stored_once(
+        self, request: Request, admitted: AdmittedToQueue, drafts: Sequence[Draft], over: Over, appended: Appended
+    ) -> None:
+        plan: Plan | None = request.head.plan
+        if plan is not None and (plan.stored is None or plan.stored[0] is not admitted):
+            self._note(plan, admitted)
+        if request.traced is not UNTRACED:
+            request.traced.sent(drafts, appended.addresses, single=len(drafts) == 1)
+        answer_stored(request, appended.addresses, appended.note, appended.duplicate)
+        over(request, None)
 
     async def read(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Read a page; its partitions are one log."""
@@ -131,12 +152,6 @@ class V2Messages:
         """Delete what is before a place in the log."""
         await self.exchange.purge(admitted.queue, _before(request))
         request.answer(204, (), b"")
-
-
-def _stored_once(request: Request, drafts: Sequence[Draft], over: Over, appended: Appended) -> None:
-    request.traced.sent(drafts, appended.addresses, single=len(drafts) == 1)
-    answer_stored(request, appended.addresses, appended.note, appended.duplicate)
-    over(request, None)
 
 
 def _before(request: Request) -> MessageId:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
+import struct
 from collections.abc import Iterable, Set
+from functools import lru_cache
+from hashlib import blake2b as _blake2b
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -12,6 +14,9 @@ from queuey.http.v2.items import MAX_KEY, is_idempotency_key
 from queuey.http.v2.parameters import bad_field, field
 from queuey.http.wire import Request
 from queuey.model.once import Once
+
+_LENGTH: Final = struct.Struct(">Q").pack
+"""The length of a part, before it."""
 
 _NAME: Final = "Idempotency-Key"
 _QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*+)"', re.ASCII)
@@ -33,7 +38,9 @@ def given_key(request: Request) -> str:
     if match is None:
         what = "is not properly quoted" if raw.startswith('"') else "is not quoted"
         raise bad_field(_NAME, f'{what}: a key is printable ASCII in double quotes, as in {_NAME}: "8e03978e-40d5"')
-    found = _ESCAPED.sub(r"\1", match[1])
+    found = match[1]
+    if "\\" in found:
+        found = _ESCAPED.sub(r"\1", found)
     if not is_idempotency_key(found):
         raise bad_field(_NAME, f"has {len(found)} characters between its quotes, and not 1 to {MAX_KEY}")
     return found
@@ -47,20 +54,47 @@ def once(request: Request, caller: Set[str], key: str, note: str, lifetime: int)
     :param lifetime: seconds for which it is remembered.
     """
     # Only the body and what says how it is meant: proxies may add fields, and a retry has another id.
-    asked = [request.method, digest(_parameters(request.line.query))]
-    asked += [b"\n".join(request.fields.get(name, ())) for name in (b"content-type", b"queuey-headers")]
-    return Once(scoped(caller, key), digest([*asked, request.body]), note, lifetime)
+    fields = request.fields
+    types, headers = fields.get(b"content-type", ()), fields.get(b"queuey-headers", ())
+    if headers:
+        before = _framed([*_about(request.method, request.line.query, tuple(types)), b"\n".join(headers)])
+    else:
+        before = _framed_about(request.method, request.line.query, tuple(types))
+    body = request.body
+    digest = _blake2b(b"%b%b%b" % (before, _LENGTH(len(body)), body), digest_size=32).digest()
+    return Once(scoped(caller, key), digest, note, lifetime)
+
+
+def _about(method: bytes, query: bytes, types: tuple[bytes, ...]) -> list[bytes]:
+    """What is asked, but for the headers of the message and the body."""
+    return [method, digest(_parameters(query)), b"\n".join(types)]
+
+
+@lru_cache(64)
+def _framed_about(method: bytes, query: bytes, types: tuple[bytes, ...]) -> bytes:
+    """The same framed, for messages without headers: writers go on asking the same."""
+    return _framed([*_about(method, query, types), b""])
 
 
 def scoped(caller: Set[str], key: str) -> bytes:
     """The hash of a key in the scope of a caller: 32 bytes."""
-    return digest([*(principal.encode("utf-8") for principal in sorted(caller)), b"", key.encode("utf-8")])
+    bare = key.encode("utf-8")
+    return _blake2b(_framed_caller(frozenset(caller)) + _LENGTH(len(bare)) + bare, digest_size=32).digest()
+
+
+@lru_cache(256)
+def _framed_caller(caller: frozenset[str]) -> bytes:
+    return _framed([*[principal.encode("utf-8") for principal in sorted(caller)], b""])
 
 
 def digest(parts: Iterable[bytes]) -> bytes:
     """The hash of bytes that come in parts, which tells the parts from each other: 32 bytes."""
-    framed = [piece for part in parts for piece in (len(part).to_bytes(8, "big"), part)]
-    return hashlib.blake2b(b"".join(framed), digest_size=32).digest()
+    return _blake2b(_framed(parts), digest_size=32).digest()
+
+
+def _framed(parts: Iterable[bytes]) -> bytes:
+    """Parts as one, each after its length, so that the parts of no two lists are the same together."""
+    return b"".join([piece for part in parts for piece in (_LENGTH(len(part)), part)])
 
 
 def _parameters(query: bytes) -> list[bytes]:

@@ -190,7 +190,7 @@ class SQLiteStore:
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
     ) -> Deferred[tuple[MessageId, ...]]:
         """See IMessageStore."""
-        if isinstance(messages, NewMessages):
+        if type(messages) is NewMessages:
             return self._writing.submit(writes.append, queue, messages, terms)
         stored = self._writing.submit(writes.append, queue, tuple(messages), terms)
         for new in messages:
@@ -203,7 +203,10 @@ class SQLiteStore:
     ) -> Deferred[Appended]:
         """See IMessageStore."""
         stored = self._writing.submit(writes.append_once, queue, once, tuple(messages), terms)
-        return stored.addCallback(self._expect_new, messages) if any(new.delay for new in messages) else stored
+        for new in messages:
+            if new.delay:
+                return stored.addCallback(self._expect_new, messages)
+        return stored
 
     def _expect(self, ids: tuple[MessageId, ...], messages: Sequence[NewMessage]) -> tuple[MessageId, ...]:
         self._upkeep.expect(min(ticks_of(id) for id, new in zip(ids, messages, strict=True) if new.delay))

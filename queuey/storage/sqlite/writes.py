@@ -59,7 +59,7 @@ def append(writer: Writer, queue: Queue, messages: Sequence[NewMessage], terms: 
     writer.require(queue)
     if len(messages) == 1 and not (terms.limited or writer.alone or messages[0].delay):
         return (_append_one(writer, queue, messages[0]),)  # as most writes are
-    if isinstance(messages, NewMessages) and not writer.alone:
+    if type(messages) is NewMessages and not writer.alone:
         return _append_alike(writer, queue, messages, terms)
     sizes = [new.content.size for new in messages]
     total = sum(sizes)
@@ -147,14 +147,18 @@ def append_once(
             raise key_reused()
         return Appended(_decoded(kept.answer), kept.note, True)
     ids = append(writer, queue, messages, terms)
-    addresses = tuple(Address(new.partition, id) for new, id in zip(messages, ids, strict=True))
+    addresses: tuple[Address, ...]
+    if len(ids) == 1:  # as most writes are
+        addresses = (Address(messages[0].partition, ids[0]),)
+    else:
+        addresses = tuple([Address(new.partition, id) for new, id in zip(messages, ids, strict=True)])
     expires = Ticks(writer.clock + once.lifetime * SECOND)
     writer.keep(queue.incarnation, once.key, Kept(once.digest, _encoded(addresses), once.note, expires))
     return Appended(addresses, once.note, False)
 
 
 def _encoded(addresses: Sequence[Address]) -> bytes:
-    return b"".join(_ADDRESS.pack(address.partition, address.id) for address in addresses)
+    return b"".join([_ADDRESS.pack(address.partition, address.id) for address in addresses])
 
 
 def _decoded(answer: bytes) -> tuple[Address, ...]:
