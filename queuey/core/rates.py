@@ -242,22 +242,28 @@ class RateLimits:
 
 
 class Use:
-    """What is counted for one request."""
+    """What is counted for one request.
 
-    __slots__ = ("_application", "_policy", "_queue", "_seconds")
+    :ivar rates: those of the application.
+    :ivar queue_rates: those of the queue that the request is about, where it is about one.
+    """
+
+    __slots__ = ("_application", "_policy", "_queue", "_seconds", "queue_rates", "rates")
 
     def __init__(self, application: _Application, policy: Policy, seconds: Callable[[], float]) -> None:
         self._application = application
         self._policy = policy
         self._seconds = seconds
         self._queue: _Buckets | None = None
+        self.rates = policy.rates
+        self.queue_rates: Rates | None = None
 
     def begin(self) -> None:
         """Count it for the application.
 
         :raise TooManyRequests: there were too many.
         """
-        now, own, rates = self._seconds(), self._application.own, self._policy.rates
+        now, own, rates = self._seconds(), self._application.own, self.rates
         if own.rates is not rates:
             own.follow(rates, now)
         if own.requests is not None and not own.requests.take_one(now):
@@ -269,25 +275,17 @@ class Use:
         :param queue: its name.
         :raise TooManyRequests: there were too many.
         """
-        if self._policy.queue_rates is None:
+        rates = self._policy.queue_rates
+        if rates is None:
             return
         now = self._seconds()
-        self._queue = buckets = self._application.queue(queue, self._policy.queue_rates, now)
+        self._queue = buckets = self._application.queue(queue, rates, now)
+        self.queue_rates = rates
         if buckets.requests is not None and not buckets.requests.take_one(now):
             own = self._application.own.requests
             if own is not None:
                 own.give_back(1, now)
             raise _used_up(QUEUE_REQUESTS, buckets.requests, now)
-
-    @property
-    def rates(self) -> Rates | None:
-        """Those of the application."""
-        return self._policy.rates
-
-    @property
-    def queue_rates(self) -> Rates | None:
-        """Those of the queue that the request is about."""
-        return None if self._queue is None else self._policy.queue_rates
 
     def standings(self) -> list[Standing]:
         """How far each rate that is about the request is used up now, in the order of :func:`named`."""
