@@ -397,8 +397,8 @@ class Credential:
 
 @attrs.frozen
 class Lasting:
-    """What a credential proves to an application for as long as that has the same policy, the same object; from whatever
-    address it comes.
+    """What a credential proves to an application, from any address, for as long as that has the same policy,
+    the same object.
 
     :ivar again: is called whenever the credential is shown again, and is not looked at since this is known of it; tells
         whether it is still so.
