@@ -28,6 +28,8 @@ ROOT = Path(__file__).parent.parent.parent.parent
 SETUP = ROOT / "etc" / "cassandra" / "setup.sh"
 #: The servers below ``bin/``, by the names of their folders.
 CQL, THRIFT = "cassandra", "cassandra-3.11"
+#: More options of the JVM of every node: none lives for long enough to earn back what the second compiler costs.
+JVM = ("-XX:TieredStopAtLevel=1",)
 #: Seconds that a node may take to serve, with others doing the same and tests running beside it.
 LIMIT = 180.0
 #: Seconds that a node may take to stop when it is asked to.
@@ -347,7 +349,7 @@ def _make(
     text = (source / "cassandra.yaml").read_text(encoding="utf-8")
     (conf / "cassandra.yaml").write_text(changed(text, settings), encoding="utf-8")
     options = without_jmx((source / "jvm.options").read_text(encoding="utf-8"))
-    (conf / "jvm.options").write_text("\n".join([options, *jvm, ""]), encoding="utf-8")
+    (conf / "jvm.options").write_text("\n".join([options, *JVM, *jvm, ""]), encoding="utf-8")
     shutil.copy(source / "logback.xml", conf)
     tls = settings.get("client_encryption_options", {}).get("enabled")
     serves = [lambda: (answers_tls if tls else answers_cql)(address, ports.native)]
