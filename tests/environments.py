@@ -41,13 +41,17 @@ def make(python: str, folder: Path) -> None:
     state = fingerprint(python, needed)
     if mark.exists() and mark.read_text(encoding="ascii") == state:
         return
-    subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
+    subprocess.run([python, "-m", "venv", "--clear", "--without-pip", folder], check=True)
+    # The pip that runs here; and what nobody imports is not compiled.
     install: list[str | Path] = [
-        folder / "bin" / "python",
+        sys.executable,
         "-m",
         "pip",
+        "--python",
+        folder / "bin" / "python",
         "install",
         "--quiet",
+        "--no-compile",
         "-c",
         CONSTRAINTS,
         *needed,
