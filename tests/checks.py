@@ -1,7 +1,7 @@
 """All that ``make test`` proves, in one run: ``python -m tests.checks [--long] [PART...]``.
 
-Run from the root by the Python of the development environment. The parts, three of which run side by side, the longest
-first (two cores are what a small machine has, and tests with Cassandra wait more than they work):
+Run from the root by the Python of the development environment. The parts, four of which run side by side, the longest
+first (two cores are what a small machine has, and tests with daemons and with Cassandra also wait):
 
 =============  ========================================================================================
 unit           every test outside of ``tests/live`` but those of ``explored``, with branch coverage measured
@@ -51,9 +51,9 @@ from tests.counting import Counts
 from tests.live.cassandra.nodes import why_not
 
 LIMIT = 3600
-"""Seconds that a suite may take: twice of what it takes where three share two cores."""
+"""Seconds that a suite may take: twice of what it takes where four share two cores."""
 
-AT_ONCE = 3
+AT_ONCE = 4
 """Lanes that run side by side."""
 
 ROOT = Path(__file__).parent.parent
@@ -429,12 +429,11 @@ def lanes(folder: Path, long: bool) -> list[list[Part]]:
     others = [[python_part(version, python, folder)] for version, python in other_pythons()]
     return [
         cassandra_parts(folder, long, why_not()),
-        unit_parts(folder, long),
-        house_parts(folder),
-        *others[:1],
         live_parts(folder, long),
-        *others[1:],
+        house_parts(folder),
+        unit_parts(folder, long),
         explored_parts(folder, long),
+        *others,
         *other_parts(folder, long),
     ]
 
