@@ -160,6 +160,52 @@ class Shielded(Generic[T]):
             self._failed(failure)
 
 
+class Asked(Generic[T]):
+    """Something that one waits for who only wants to hear of it; if he does not want to any more, it is cancelled.
+
+    ``Running`` does the same for any number of waits, which takes longer.
+    """
+
+    __slots__ = ("_failed", "_further", "_inner", "_told")
+
+    def __init__(
+        self, inner: Deferred[T], told: Callable[[T], Running | None], failed: Callable[[Failure], None]
+    ) -> None:
+        """
+        :param inner: what is waited for.
+        :param told: is called with what it fires with, and returns what goes on then, if anything does.
+        :param failed: is called with what went wrong, be it in ``told``.
+        """
+        self._told = told
+        self._failed = failed
+        self._further: Running | None = None
+        self._inner: Deferred[T] | None = inner
+        inner.addCallbacks(self._succeed, self._fail)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._inner is not None or (self._further is not None and self._further.waits)
+
+    def cancel(self) -> None:
+        """Cancel what is waited for."""
+        if self._inner is not None:
+            self._inner.cancel()
+        elif self._further is not None:
+            self._further.cancel()
+
+    def _succeed(self, value: T) -> None:
+        self._inner = None
+        try:
+            self._further = self._told(value)
+        except Exception:
+            self._failed(Failure())
+
+    def _fail(self, failure: Failure) -> None:
+        self._inner = None
+        self._failed(failure)
+
+
 class Question(Generic[T]):
     """Something that is asked once, for all who want to know it meanwhile."""
 

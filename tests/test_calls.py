@@ -42,7 +42,7 @@ class CallsTests(SynchronousTestCase):
 
     def test_pages(self) -> None:
         """A full page that was asked for before."""
-        self.check(counted(self.daemon, 3, PAGES["v1"]), 165, 36)
+        self.check(counted(self.daemon, 3, PAGES["v1"]), 150, 36)
 
     def test_counts_do_not_depend_on_how_often(self) -> None:
         """What is counted is calls for each request."""

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.deferreds import Question, Shielded, Turns, bounded, deferred, shield
+from queuey.deferreds import Asked, Question, Running, Shielded, Turns, bounded, deferred, shield
 
 
 class DeferredTests(SynchronousTestCase):
@@ -94,6 +94,69 @@ class ShieldedTests(SynchronousTestCase):
         self.shield()
         self.writing.callback(3)
         self.assertEqual(self.heard, [3, KeyError])
+
+
+class AskedTests(SynchronousTestCase):
+    """Something that is waited for by one who can be told, and who can go."""
+
+    def setUp(self) -> None:
+        self.inner: Deferred[int] = Deferred()
+        self.heard: list[int | type[BaseException] | None] = []
+
+    def ask(self, further: Deferred[None] | None = None) -> Asked[int]:
+        """Wait, and go on with something more if there is such."""
+
+        async def go_on(more: Deferred[None]) -> None:
+            await more
+
+        def told(number: int) -> Running | None:
+            self.heard.append(1 // number)
+            return None if further is None else Running(go_on(further), self.failed)
+
+        return Asked(self.inner, told, self.failed)
+
+    def failed(self, failure: Failure | None) -> None:
+        self.heard.append(None if failure is None else failure.type)
+
+    def test_it_is_told(self) -> None:
+        asked = self.ask()
+        self.assertTrue(asked.waits)
+        self.inner.callback(1)
+        self.assertEqual((self.heard, asked.waits), ([1], False))
+        asked.cancel()
+        self.assertEqual(self.heard, [1])
+
+    def test_what_is_there_is_told_at_once(self) -> None:
+        self.inner.callback(1)
+        self.assertFalse(self.ask().waits)
+        self.assertEqual(self.heard, [1])
+
+    def test_it_fails(self) -> None:
+        asked = self.ask()
+        self.inner.errback(Failure(KeyError()))
+        self.assertEqual((self.heard, asked.waits), ([KeyError], False))
+
+    def test_whoever_is_told_may_fail(self) -> None:
+        self.ask()
+        self.inner.callback(0)
+        self.assertEqual(self.heard, [ZeroDivisionError])
+
+    def test_whoever_goes_cancels_it(self) -> None:
+        self.ask().cancel()
+        self.assertEqual(self.heard, [CancelledError])
+
+    def test_what_goes_on_then_is_waited_for_and_cancelled(self) -> None:
+        for ended in (True, False):
+            self.inner, self.heard = Deferred(), []
+            more: Deferred[None] = Deferred()
+            asked = self.ask(more)
+            self.inner.callback(1)
+            self.assertEqual((self.heard, asked.waits), ([1], True))
+            if ended:
+                more.callback(None)
+            else:
+                asked.cancel()
+            self.assertEqual((self.heard, asked.waits), ([1, None if ended else CancelledError], False))
 
 
 class QuestionTests(SynchronousTestCase):

@@ -19,6 +19,7 @@ from queuey.deferreds import Shielded, deferred, shield
 from queuey.errors import NoSuchQueue, NotPromised
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.batch import Addresses, NewMessages
+from queuey.model.columns import body_bytes
 from queuey.model.message import Address, Condition, Content, Draft, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, Policy, WriteTerms
@@ -151,12 +152,25 @@ class MessageExchange:
     @deferred
     async def read(self, queue: Queue, window: Window) -> WindowSlice:
         """The first slice of a range, and what is left of it."""
-        return await self.scan(queue, window)
+        return await self.scan(queue, window, await self.policies.policy_for(queue.application))
 
-    async def scan(self, queue: Queue, window: Window) -> WindowSlice:
-        """What ``read`` does, for who awaits it at once: most pages are this, and need no Deferred of it."""
-        policy = await self.policies.policy_for(queue.application)
-        return await self.store.scan(queue, window, policy.read_ack(queue.settings.consistency))
+    def scan(self, queue: Queue, window: Window, policy: Policy) -> Deferred[WindowSlice]:
+        """What ``read`` does, for who has the policy of the application that is in force: most pages are this."""
+        return self.store.scan(queue, window, policy.read_ack(queue.settings.consistency))
+
+    def first(self, queue: Queue, merge: Merge, policy: Policy) -> Deferred[MergeSlice]:
+        """The first slice of what ``page`` reads without a wait, which is all of it as a rule; see ``is_whole``.
+
+        :param policy: of the application, as it is in force now.
+        """
+        return self.store.merge(queue, merge, policy.read_ack(queue.settings.consistency))
+
+    async def filled(self, queue: Queue, merge: Merge, policy: Policy, slice: MergeSlice) -> MergeSlice:
+        """The page that begins with a first slice."""
+        if is_whole(merge, slice):
+            return slice
+        look = _Look(self.store, queue, policy.read_ack(queue.settings.consistency))
+        return await _filled(look, merge, slice)
 
     async def page(self, queue: Queue, merge: Merge, wait: float) -> MergeSlice:
         """The first part of a range that is read as one log, up to its limits.
@@ -196,9 +210,11 @@ class MessageExchange:
 
         :return: fires with it. Fails with ``NoSuchQueue`` where it was deleted, or ``Unavailable``.
         """
-        if queue.incarnation == PLANNED or self.store.at_hand(queue.application, queue.name) is queue:
-            return succeed(queue)
-        return self._as_it_is(queue)
+        return succeed(queue) if self.is_as_it_was(queue) else self._as_it_is(queue)
+
+    def is_as_it_was(self, queue: Queue) -> bool:
+        """Whether it is known that nothing of a queue has changed, or that it is only planned."""
+        return queue.incarnation == PLANNED or self.store.at_hand(queue.application, queue.name) is queue
 
     @deferred
     async def _as_it_is(self, queue: Queue) -> Queue:
@@ -333,11 +349,19 @@ def _onwards(merge: Merge, page: MergeSlice) -> Merge:
     return merge if merge.descending else attrs.evolve(merge, lower=page.position)
 
 
+def is_whole(merge: Merge, slice: MergeSlice) -> bool:
+    """Whether the first slice of a range is all of the page."""
+    return slice.over or len(slice.messages) == merge.limit
+
+
 async def _page(look: Look, merge: Merge) -> MergeSlice:
     """The slices of a range as one, until something of its limits is used up."""
     slice = await look(merge)
-    if slice.over or len(slice.messages) == merge.limit:
-        return slice
+    return slice if is_whole(merge, slice) else await _filled(look, merge, slice)
+
+
+async def _filled(look: Look, merge: Merge, slice: MergeSlice) -> MergeSlice:
+    """The same where there is more than the first slice."""
     page = _Page(merge, slice)
     for _ in range(MOST_SLICES - 1):
         rest = page.rest()
@@ -368,7 +392,7 @@ class _Page:
         self._moved = place != self._place
         self._place = place
         self._messages += slice.messages
-        self._bytes += sum([len(message.content.body) for message in slice.messages])
+        self._bytes += body_bytes(slice.messages)
         if not self._overtaken:
             self._position = slice.position
             # What is not stable yet comes again: whoever goes on goes on from here, however far this page reads.

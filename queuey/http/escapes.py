@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from json.encoder import encode_basestring_ascii
 from typing import Final
 
 import msgspec
 
-_BETWEEN: Final = b"\x1e"
+from queuey.model.columns import BETWEEN
+
 _BETWEEN_JSON: Final = "\\u001e"
+_BETWEEN_JSON_BYTES: Final = _BETWEEN_JSON.encode("ascii")
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -19,9 +22,29 @@ def ascii_texts_json(texts: Sequence[bytes]) -> list[str] | None:
     It is what ``json`` makes of them, byte for byte, with whatever it escapes: ``None``, too, where one of them has
     something that the two write differently, or what stands between texts here.
     """
-    joined = _BETWEEN.join(texts)
-    # ``json`` escapes the delete character, which JSON (RFC 8259, section 7) leaves as it is.
-    if not joined.isascii() or b"\x7f" in joined:
+    joined = BETWEEN.join(texts)
+    if not _is_plain(joined):
         return None
     found = _encode(joined.decode("ascii")).decode("ascii")[1:-1].split(_BETWEEN_JSON)
     return found if len(found) == len(texts) else None
+
+
+def joined_texts_json(joined: bytes, number: int, errors: str = "strict") -> list[bytes] | None:
+    """The same of UTF-8 texts that have come with ``BETWEEN`` between them, with everything outside ASCII escaped.
+
+    :param number: how many there are.
+    :param errors: what to do with bytes that are no UTF-8.
+    :return: ``None`` where they could not be told apart.
+    :raise UnicodeDecodeError: where one is no UTF-8, and that is an error.
+    """
+    if _is_plain(joined):
+        encoded = _encode(joined.decode("ascii"))
+    else:
+        encoded = encode_basestring_ascii(joined.decode("utf-8", errors)).encode("ascii")
+    found = encoded[1:-1].split(_BETWEEN_JSON_BYTES)
+    return found if len(found) == number else None
+
+
+def _is_plain(joined: bytes) -> bool:
+    # ``json`` escapes the delete character, which JSON (RFC 8259, section 7) leaves as it is.
+    return joined.isascii() and b"\x7f" not in joined

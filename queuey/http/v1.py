@@ -7,9 +7,11 @@ from functools import partial
 from typing import Final
 
 import attrs
+from twisted.internet.defer import succeed
 
 from queuey.core.messages import MessageExchange
 from queuey.core.queues import Listing, QueueDirectory
+from queuey.deferreds import Asked, Running
 from queuey.http import reading, writing
 from queuey.http.authorized import Admitted, AdmittedToQueue, Over, Route, Serving, awaited
 from queuey.http.texts import Texts
@@ -18,14 +20,16 @@ from queuey.http.wire import Request
 from queuey.http.writing import Piece, Rest
 from queuey.model.access import Operation
 from queuey.model.message import Address, Content, Draft
+from queuey.model.queue import Queue
 from queuey.model.served import RECEIVE, SEND
-from queuey.model.window import Slice, Window
+from queuey.model.window import Slice, Window, WindowSlice
 
 APPLICATION: Final = "/v1/<application>"
 QUEUE: Final = "/v1/<application>/<queue>"
 MESSAGES: Final = "/v1/<application>/<queue>/<ids>"
 
 _NAMES_A_PAGE: Final = 1000
+_NOTHING: Final = WindowSlice((), None)
 
 
 @attrs.frozen
@@ -48,7 +52,7 @@ class V1:
             Route("PUT", QUEUE, Operation.CHANGE_QUEUE, self.change_queue),
             Route("DELETE", QUEUE, Operation.DELETE_QUEUE, self.delete_queue),
             Route("POST", QUEUE, Operation.WRITE_MESSAGES, awaited(self.append), self.append),
-            Route("GET", QUEUE, Operation.READ_MESSAGES, self.read),
+            Route("GET", QUEUE, Operation.READ_MESSAGES, awaited(self.read), self.read),
             Route("GET", MESSAGES, Operation.READ_MESSAGES, self.lookup),
             Route("PUT", MESSAGES, Operation.WRITE_MESSAGES, self.replace),
             Route("DELETE", MESSAGES, Operation.DELETE_MESSAGES, self.remove),
@@ -99,19 +103,28 @@ class V1:
         told = partial(_stored, request, drafts, over)
         return self.exchange.post(queue, drafts, admitted.policy, told, partial(over, request))
 
-    async def read(self, request: Request, admitted: AdmittedToQueue) -> None:
+    def read(self, request: Request, admitted: AdmittedToQueue, over: Over) -> Serving | None:
         """Read a range, partition by partition."""
         queue = admitted.queue
         window = reading.window(request, queue.settings.partitions)
         if window is None:
-            writing.ok(request, messages=[])
-            return
+            return Asked(succeed(_NOTHING), partial(self._read, request, queue, over), partial(over, request))
         request.traced.begin(RECEIVE)
+        asked = self.exchange.scan(queue, window, admitted.policy)
+        return Asked(asked, partial(self._read, request, queue, over), partial(over, request))
+
+    def _read(self, request: Request, queue: Queue, over: Over, slice: WindowSlice) -> Running | None:
+        """Answer with a range, whole where the first slice is all there is."""
+        piece = self._piece(slice, request)
+        if piece.rest is None:
+            writing.whole(request, "messages", piece)
+            over(request, None)
+            return None
 
         async def page(window: Window) -> Piece[Window]:
-            return self._piece(await self.exchange.scan(queue, window), request)
+            return self._piece(await self.exchange.read(queue, window), request)
 
-        await writing.stream(request, "messages", await page(window), page)
+        return Running(writing.stream(request, "messages", piece, page), partial(over, request))
 
     async def lookup(self, request: Request, admitted: AdmittedToQueue, ids: str) -> None:
         """Read messages by id, in the order asked."""

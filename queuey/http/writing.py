@@ -10,9 +10,11 @@ from typing import Any, Final, Generic, TypeVar
 import attrs
 
 from queuey.core.queues import Listed
-from queuey.http.escapes import ascii_texts_json
+from queuey.http.columns import Ids, can_tell, interleaved
+from queuey.http.escapes import ascii_texts_json, joined_texts_json
 from queuey.http.places import joined
 from queuey.http.wire import Request
+from queuey.model.columns import BETWEEN, Columns
 from queuey.model.message import Address, Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import EPOCH, SECOND, timestamp, to_seconds, to_v1_hex
@@ -32,7 +34,7 @@ class Piece(Generic[Rest]):
     :ivar size: bytes of their bodies.
     """
 
-    texts: list[str]
+    texts: list[bytes]
     rest: Rest | None
     messages: int = 0
     size: int = 0
@@ -70,12 +72,11 @@ async def stream(
 
     :param more: gets the next piece.
     """
-    piece, head = first, f'{{"status":"ok","{name}":['
-    del first
-    if piece.rest is None:
-        request.answer(200, (JSON,), f"{head}{','.join(piece.texts)}]}}".encode("ascii"))
-        request.count_messages(piece.messages, piece.size)
+    if first.rest is None:
+        whole(request, name, first)
         return
+    piece, head = first, _head(name)
+    del first
     request.setResponseCode(200)
     request.setHeader(*JSON)
     if request.method == b"HEAD":
@@ -86,16 +87,57 @@ async def stream(
     while piece.rest is not None:
         piece = await more(piece.rest)
         if piece.texts:
-            await _send(request, "," if separate else "", piece)
+            await _send(request, b"," if separate else b"", piece)
             separate = True
     await request.send(b"]}")
 
 
-async def _send(request: Request, before: str, piece: Piece[Rest]) -> None:
-    sent = request.send((before + ",".join(piece.texts)).encode("ascii"))
+def whole(request: Request, name: str, piece: Piece[Rest]) -> None:
+    """Write the same where a piece is all there is."""
+    request.answer(200, _JSON_ALONE, b"%b%b]}" % (_head(name), b",".join(piece.texts)))
+    request.count_messages(piece.messages, piece.size)
+
+
+def _head(name: str) -> bytes:
+    return b'{"status":"ok","%b":[' % name.encode("ascii")
+
+
+async def _send(request: Request, before: bytes, piece: Piece[Rest]) -> None:
+    sent = request.send(before + b",".join(piece.texts))
     piece.texts.clear()
     await sent
     request.count_messages(piece.messages, piece.size)
+
+
+def joined_json(messages: Sequence[Message]) -> bytes:
+    """Stored messages as JSON, with commas between them."""
+    if isinstance(messages, Columns) and can_tell(messages):
+        return _columns_json(messages)
+    return ",".join(messages_json(messages)).encode("ascii")
+
+
+def _columns_json(columns: Columns) -> bytes:
+    ids, number = Ids(columns.ids), columns.number
+    texts = joined_texts_json(columns.bodies, number, "replace")
+    if texts is None:
+        texts = [_text_json(body).encode("ascii") for body in columns.bodies.split(BETWEEN)]
+    times = ids.times()
+    parts = (
+        b',{"message_id":"',
+        ids.v1_hex(),
+        b'","timestamp":"',
+        times.seconds,
+        b".",
+        times.decimals,
+        b'","body":"',
+        texts,
+        b'","partition":%d}' % columns.partition,
+    )
+    return interleaved(parts, number)[1:]
+
+
+def _text_json(body: bytes) -> str:
+    return _encode(body.decode("utf-8", "replace"))[1:-1]
 
 
 def messages_json(messages: Sequence[Message]) -> list[str]:
@@ -104,7 +146,7 @@ def messages_json(messages: Sequence[Message]) -> list[str]:
     bodies = [message.content.body for message in messages]
     texts = ascii_texts_json(bodies)
     if texts is None:
-        texts = [_encode(body.decode("utf-8", "replace"))[1:-1] for body in bodies]
+        texts = [_text_json(body) for body in bodies]
     items = []
     for message, text in zip(messages, texts, strict=True):
         # What to_v1_hex and timestamp say, without a call for each, which would take half as long again.
@@ -218,9 +260,9 @@ def changed_queue(queue: Queue) -> dict[str, Any]:
     }
 
 
-def listed_json(queues: Iterable[Listed]) -> list[str]:
+def listed_json(queues: Iterable[Listed]) -> list[bytes]:
     """Lines of a listing, each as JSON text."""
-    return [_encode(_listed(queue)) for queue in queues]
+    return [encoded(_listed(queue)) for queue in queues]
 
 
 def _listed(listed: Listed) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Final, Generic, TypeVar
 
 import attrs
 
+from queuey.model.columns import Columns
 from queuey.model.message import Address, Message
 from queuey.model.timeid import HIGHEST, LOWEST, MAX_TICKS, MessageId, Ticks, successor
 
@@ -14,6 +15,9 @@ SLICE_ROWS: Final = 1000
 
 SLICE_BYTES: Final = 1 << 20
 """A slice ends with the message that brings its bodies to this size."""
+
+Messages = tuple[Message, ...] | Columns
+"""Messages that were read."""
 
 Rest = TypeVar("Rest", covariant=True)
 
@@ -76,7 +80,7 @@ class Slice(Generic[Rest]):
     :ivar lasting: its mark, where whoever gave it keeps it.
     """
 
-    messages: tuple[Message, ...]
+    messages: Messages
     rest: Rest | None
     lasting: Lasting | None = attrs.field(default=None, eq=False, repr=False)
 
@@ -146,7 +150,7 @@ class MergeSlice:
     :ivar lasting: its mark, where whoever gave it keeps it.
     """
 
-    messages: tuple[Message, ...]
+    messages: Messages
     position: Position
     over: bool
     stable: MessageId
@@ -196,7 +200,16 @@ class Merging:
         """Whether a message may come alone that is larger than what is left."""
         return self._left == self._merge.limit and (self._merge.owed or size <= self._merge.max_bytes)
 
-    def slice(self, messages: tuple[Message, ...], stable: MessageId, purged: MessageId) -> MergeSlice:
+    def take_all(self, last: MessageId, partition: int, expires: Ticks, *, full: bool) -> None:
+        """Take all of one partition at once, where nothing has expired and all that was shown fits.
+
+        :param last: the id of the last of them.
+        :param expires: when the first of all that was shown expires.
+        :param full: whether one more was shown.
+        """
+        self._place, self._expires, self.full = (last, partition), expires, full
+
+    def slice(self, messages: Messages, stable: MessageId, purged: MessageId) -> MergeSlice:
         """The part; unless it is full, everything of the range was shown.
 
         :param messages: those that were taken.

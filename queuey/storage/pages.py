@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 import attrs
 
+from queuey.model.columns import content_bytes, first_expiry
 from queuey.model.timeid import Ticks
 from queuey.model.window import Lasting, Merge, MergeSlice, Window, WindowSlice
 
@@ -119,7 +120,7 @@ class Pages:
         expires = expiry(question.range, slice)
         if not self.give_up(question) or expires is None:
             return slice
-        size = PAGE + sum(MESSAGE + CONTENT * message.content.size for message in slice.messages)
+        size = PAGE + MESSAGE * len(slice.messages) + CONTENT * content_bytes(slice.messages)
         if size > self._size:
             return slice
         slice = attrs.evolve(slice, lasting=Lasting())
@@ -177,7 +178,7 @@ def expiry(range: Range, slice: WindowSlice | MergeSlice) -> Ticks | None:
         settled = isinstance(range, Merge) and slice.messages and not (slice.over or range.descending or range.fresh)
         return slice.expires if settled else None
     if isinstance(range, Window) and is_full(range, slice):
-        return min([message.expires for message in slice.messages])
+        return first_expiry(slice.messages)
     return None
 
 

@@ -9,7 +9,7 @@ from weakref import ref
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.texts import Texts
-from queuey.http.writing import messages_json
+from queuey.http.writing import joined_json
 from queuey.model.message import Content, Message
 from queuey.model.timeid import Ticks, make
 from queuey.model.window import Lasting, WindowSlice
@@ -28,13 +28,13 @@ class TextsTests(SynchronousTestCase):
         (first,), (second,) = [piece.texts for piece in pieces]
         self.assertIs(first, second)
         self.assertEqual([(piece.messages, piece.size) for piece in pieces], [(4, 1 + 4 + 8 + 1)] * 2)
-        self.assertEqual(first, ",".join(messages_json(MESSAGES)))
+        self.assertEqual(first, joined_json(MESSAGES))
 
     def test_slices_are_told_apart_by_their_marks(self) -> None:
         texts, mark = Texts(), Lasting()
         texts.of(WindowSlice(MESSAGES[:1], None, mark))
-        self.assertEqual(texts.of(WindowSlice(MESSAGES[1:2], None, Lasting())).texts, messages_json(MESSAGES[1:2]))
-        self.assertEqual(texts.of(WindowSlice(MESSAGES[2:], None)).texts, messages_json(MESSAGES[2:]))
+        self.assertEqual(texts.of(WindowSlice(MESSAGES[1:2], None, Lasting())).texts, [joined_json(MESSAGES[1:2])])
+        self.assertEqual(texts.of(WindowSlice(MESSAGES[2:], None)).texts, [joined_json(MESSAGES[2:])])
 
     def test_a_text_goes_with_its_slice(self) -> None:
         texts, slice = Texts(), WindowSlice(MESSAGES, None, Lasting())

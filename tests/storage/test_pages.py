@@ -20,7 +20,7 @@ from queuey.model.message import ANYWAY, Address, Content, Message, NewMessage
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import HIGHEST, LOWEST, SECOND, MessageId, Ticks, successor
-from queuey.model.window import OLDEST, Merge, MergeSlice, Position, Window, WindowSlice
+from queuey.model.window import OLDEST, Merge, MergeSlice, Messages, Position, Window, WindowSlice
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
 from queuey.storage.pages import CONTENT, MESSAGE, PAGE, Pages, Range, Told, expiry, is_full
@@ -148,7 +148,7 @@ class PagesTests(SynchronousTestCase):
     def test_only_ascending_pages_of_one_log_after_which_there_is_more(self) -> None:
         messages = page(7).messages
 
-        def merged(over: bool, some: tuple[Message, ...] = messages) -> MergeSlice:
+        def merged(over: bool, some: Messages = messages) -> MergeSlice:
             return MergeSlice(some, Position(LOWEST, 1), over, HIGHEST, LOWEST, Ticks(6))
 
         for range, slice, expected in (

@@ -11,18 +11,20 @@ from string import ascii_letters, digits
 from typing import Any, Final
 from urllib.parse import quote
 
-from queuey.http.escapes import ascii_texts_json
+from queuey.http.columns import Ids, can_tell, expiries, interleaved
+from queuey.http.escapes import ascii_texts_json, joined_texts_json
 from queuey.http.places import joined
 from queuey.http.v2.items import BYTES, TEXT, is_media_type
 from queuey.http.wire import Request
+from queuey.model.columns import BETWEEN, Columns, body_bytes, content_bytes
 from queuey.model.message import Address, Content, Message
 from queuey.model.queue import Consistency
 from queuey.model.timeid import EPOCH, SECOND, MessageId, Ticks, second_text, to_rfc3339
 
 Field = tuple[bytes, bytes]
 
-Piece = tuple[str, Sequence[Message]]
-"""A piece of an answer, in ASCII, and the messages that are in it."""
+Piece = tuple[bytes, Sequence[Message]]
+"""A piece of an answer, and the messages that are in it."""
 
 JSON: Final[Field] = (b"Content-Type", b"application/json")
 NO_STORE: Final[Field] = (b"Cache-Control", b"no-store")
@@ -33,7 +35,7 @@ HEAD: Final = (JSON, NO_STORE)
 """The fields of every answer in JSON."""
 _HEAD_AGAIN: Final = (*HEAD, (b"Idempotency-Replayed", b"true"))
 
-_WHOLE: Final = 256 * 1024
+WHOLE: Final = 256 * 1024
 """Bytes of messages up to which an answer is written at once, and by which a larger one is cut into pieces."""
 
 _PLAIN_HEADERS: Final = "!#$&'()*+,-./:;<=>?@[]^_`{|}~"
@@ -201,6 +203,48 @@ def _template(high: bytes, low: bytes) -> tuple[str | None, int]:
     return f'{{"id":"{digits}6%03x{low.hex()}-%d","partition":%d,"timestamp":"{second}%07dZ"}}', fraction
 
 
+def joined_json(messages: Sequence[Message], between: bytes = b",") -> bytes:
+    """Stored messages as JSON, with something between them."""
+    if isinstance(messages, Columns) and can_tell(messages):
+        return _columns_json(messages, between)
+    return between.decode("ascii").join(messages_json(messages)).encode("ascii")
+
+
+def _columns_json(columns: Columns, between: bytes) -> bytes:
+    ids, partition, number = Ids(columns.ids), b"%d" % columns.partition, columns.number
+    before, bodies, after = _bodies_json(columns)
+    times, ends = ids.times(), expiries(columns)
+    headers = "{}" if columns.headers is None else _headers_json(columns.headers)
+    described = f'"content_type":{_type_json(columns.content_type)},"headers":{headers},'.encode("ascii")
+    parts = (
+        between + b'{"id":"',
+        ids.hex(),
+        b'-%b","partition":%b,"timestamp":"' % (partition, partition),
+        times.told(),
+        b".",
+        times.decimals,
+        b'Z","expires":"',
+        ends.told(),
+        b".",
+        ends.decimals,
+        b'Z",' + described + before,
+        bodies,
+        after + b"}",
+    )
+    return interleaved(parts, number)[len(between) :]
+
+
+def _bodies_json(columns: Columns) -> tuple[bytes, list[bytes], bytes]:
+    """The members that have the bodies: what each begins with, the rest of each, and what each ends with."""
+    try:
+        texts = joined_texts_json(columns.bodies, columns.number)
+    except UnicodeDecodeError:
+        texts = None
+    if texts is not None:
+        return b'"body":"', texts, b'"'
+    return b"", [_body_json(body).encode("ascii") for body in columns.bodies.split(BETWEEN)], b""
+
+
 def messages_json(messages: Sequence[Message]) -> list[str]:
     """Stored messages, each as JSON."""
     # Only what a sender wrote needs to be looked at for what JSON escapes; to encode it alone takes half of the time.
@@ -244,13 +288,6 @@ def _body_json(body: bytes) -> str:
         return f'"body_base64":"{b64encode(body).decode("ascii")}"'
 
 
-def size_of(messages: Iterable[Message]) -> int:
-    """The bytes of messages."""
-    # What their content says of its size, without a call for each.
-    contents = [message.content for message in messages]
-    return sum([len(each.body) + len(each.content_type or "") + len(each.headers or b"") for each in contents])
-
-
 def etag(tag: str) -> Field:
     """The field that has an entity tag.
 
@@ -259,9 +296,9 @@ def etag(tag: str) -> Field:
     return b"ETag", b'"%b"' % tag.encode("ascii")
 
 
-def fits_at_once(messages: Iterable[Message]) -> bool:
+def fits_at_once(messages: Sequence[Message]) -> bool:
     """Whether an answer with these messages is written at once."""
-    return size_of(messages) <= _WHOLE
+    return content_bytes(messages) <= WHOLE
 
 
 def portions(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
@@ -272,11 +309,22 @@ def portions(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
     start = size = 0
     for place, message in enumerate(messages, 1):
         size += message.content.size
-        if size >= _WHOLE:
+        if size >= WHOLE:
             yield messages[start:place]
             start, size = place, 0
     if start < len(messages):
         yield messages[start:]
+
+
+def answer_at_once(
+    request: Request, fields: Sequence[Field], pieces: Iterable[Piece], own: tuple[Field, ...] = ()
+) -> None:
+    """Write an answer that is not large; the parameters are those of ``answer_in_pieces``."""
+    texts, messages = zip(*pieces, strict=True)
+    request.answer(200, fields, b"".join(texts), own)
+    for some in messages:
+        if some:
+            count_sent(request, some)
 
 
 async def answer_in_pieces(
@@ -287,17 +335,14 @@ async def answer_in_pieces(
     :param size: bytes of the messages in them.
     :param own: more fields, as ``Request.answer`` has them.
     """
-    if size <= _WHOLE:
-        texts, messages = zip(*pieces, strict=True)
-        request.answer(200, fields, "".join(texts).encode("ascii"), own)
-        for some in messages:
-            count_sent(request, some)
+    if size <= WHOLE:
+        answer_at_once(request, fields, pieces, own)
         return
     request.setResponseCode(200)
     for name, value in (*fields, *own):
         request.setHeader(name, value)
     for text, some in pieces:
-        await request.send(text.encode("ascii"))
+        await request.send(text)
         if request.method == b"HEAD":
             return
         count_sent(request, some)
@@ -305,4 +350,4 @@ async def answer_in_pieces(
 
 def count_sent(request: Request, messages: Sequence[Message]) -> None:
     """Count messages that were written."""
-    request.count_messages(len(messages), sum([len(message.content.body) for message in messages]))
+    request.count_messages(len(messages), body_bytes(messages))

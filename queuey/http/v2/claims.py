@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import attrs
@@ -15,14 +15,16 @@ from queuey.core.messages import MessageExchange
 from queuey.errors import NoSuchGroup
 from queuey.http.authorized import AdmittedToQueue, Route
 from queuey.http.v2 import repeats
-from queuey.http.v2.answers import HEAD, Piece, answer_in_pieces, messages_json, portions, size_of
+from queuey.http.v2.answers import HEAD, Piece, answer_in_pieces, messages_json, portions
 from queuey.http.v2.groups import GROUP, check_name, guarantee_of, named
 from queuey.http.v2.pages import DEFAULT_BYTES, MAX_BYTES, MAX_LIMIT, MAX_WAIT
 from queuey.http.v2.parameters import Members, Query, bad_field, members
 from queuey.http.wire import Request
 from queuey.model.access import Operation, is_application
+from queuey.model.columns import content_bytes
 from queuey.model.group_settings import MAX_LEASE, Group, GroupSettings
 from queuey.model.group_state import TOKEN
+from queuey.model.message import Message
 from queuey.model.queue import Guarantee, Queue
 from queuey.model.served import RECEIVE
 from queuey.model.timeid import to_rfc3339
@@ -130,20 +132,20 @@ def partitions(asked: Members, queue: Queue) -> tuple[int, ...] | None:
 
 async def _answer(request: Request, delivered: Delivered) -> None:
     """Write what a claim is given."""
-    size = size_of(delivery.message for delivery in delivered.deliveries)
-    await answer_in_pieces(request, HEAD, _document(delivered), size)
-
-
-def _document(delivered: Delivered) -> Iterator[Piece]:
-    """The answer as one object."""
     messages = [delivery.message for delivery in delivered.deliveries]
+    await answer_in_pieces(request, HEAD, _document(delivered, messages), content_bytes(messages))
+
+
+def _document(delivered: Delivered, messages: Sequence[Message]) -> Iterator[Piece]:
+    """The answer as one object."""
     left = iter(delivered.deliveries)
     separator = '{"messages":['
     for some in portions(messages):
-        yield separator + ",".join([_message_json(text, next(left)) for text in messages_json(some)]), some
+        text = ",".join([_message_json(text, next(left)) for text in messages_json(some)])
+        yield (separator + text).encode("ascii"), some
         separator = ","
     blocked = f',"blocked":"{_BLOCKED}"' if delivered.blocked else ""
-    yield f"{'' if messages else separator}]{blocked}}}", ()
+    yield f"{'' if messages else separator}]{blocked}}}".encode("ascii"), ()
 
 
 def _message_json(text: str, delivery: Delivery) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import attrs
+from twisted.internet.defer import Deferred
 
-from queuey.core.messages import MessageExchange
+from queuey.core.messages import MessageExchange, is_whole
+from queuey.deferreds import Asked, Running
 from queuey.http.authorized import AdmittedToQueue, Over, Plan, Route, Serving, awaited, permit
 from queuey.http.parameters import shown
 from queuey.http.traced import UNTRACED
 from queuey.http.v2 import appends, pages, rendered, repeats
 from queuey.http.v2.answers import answer_stored, stored_json
+from queuey.http.v2.pages import Wanted
 from queuey.http.v2.parameters import Query
 from queuey.http.v2.queues import QUEUE
 from queuey.http.v2.rendered import RenderedPages
@@ -23,7 +26,8 @@ from queuey.model.access import Operation
 from queuey.model.message import Address, Content, Draft
 from queuey.model.once import Appended
 from queuey.model.served import RECEIVE, SEND
-from queuey.model.timeid import HIGHEST, MessageId, from_seconds, lower_bound, parse_time
+from queuey.model.timeid import HIGHEST, MessageId, Ticks, from_seconds, lower_bound, parse_time
+from queuey.model.window import MergeSlice
 
 MESSAGES: Final = f"{QUEUE}/messages"
 
@@ -48,7 +52,7 @@ class V2Messages:
         """What there is."""
         return (
             Route("POST", MESSAGES, Operation.WRITE_MESSAGES, self.append, self.post),
-            Route("GET", MESSAGES, Operation.READ_MESSAGES, self.read),
+            Route("GET", MESSAGES, Operation.READ_MESSAGES, self.read, self.get),
             Route("DELETE", MESSAGES, Operation.DELETE_MESSAGES, self.purge),
         )
 
@@ -124,6 +128,35 @@ class V2Messages:
         answer_stored(request, appended.addresses, appended.note, appended.duplicate)
         over(request, None)
 
+    def get(self, request: Request, admitted: AdmittedToQueue, over: Over) -> Serving | None:
+        """Read a page for which nobody waits."""
+        wanted, began = pages.wanted(request, admitted.queue), from_seconds(self.now())
+        if wanted.wait:
+            return None
+        request.traced.begin(RECEIVE)
+        told = partial(self._got, request, admitted, wanted, began, over)
+        return Asked(self.exchange.first(admitted.queue, wanted.merge, admitted.policy), told, partial(over, request))
+
+    def _got(
+        self, request: Request, admitted: AdmittedToQueue, wanted: Wanted, began: Ticks, over: Over, slice: MergeSlice
+    ) -> Running | None:
+        """Answer with a page of which one slice was read, if that is all that has to be asked."""
+        writing: Coroutine[Deferred[Any], Any, None] | None
+        if not is_whole(wanted.merge, slice) or (wanted.everything and not self.exchange.is_as_it_was(admitted.queue)):
+            writing = self._go_on(request, admitted, wanted, began, slice)
+        else:
+            writing = self._answer(request, admitted, wanted, began, slice)
+        if writing is not None:
+            return Running(writing, partial(over, request))
+        over(request, None)
+        return None
+
+    async def _go_on(
+        self, request: Request, admitted: AdmittedToQueue, wanted: Wanted, began: Ticks, slice: MergeSlice
+    ) -> None:
+        slice = await self.exchange.filled(admitted.queue, wanted.merge, admitted.policy, slice)
+        await self._check(request, admitted, wanted, began, slice)
+
     async def read(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Read a page; its partitions are one log."""
         queue = admitted.queue
@@ -134,6 +167,13 @@ class V2Messages:
                 slice = await self.exchange.page(queue, wanted.merge, wanted.wait)
         else:
             slice = await self.exchange.page(queue, wanted.merge, 0)
+        await self._check(request, admitted, wanted, began, slice)
+
+    async def _check(
+        self, request: Request, admitted: AdmittedToQueue, wanted: Wanted, began: Ticks, slice: MergeSlice
+    ) -> None:
+        """Answer with a page, if its caller may still have it, and its queue has no more partitions by now."""
+        queue = admitted.queue
         while wanted.everything or wanted.wait:
             now = await self.exchange.as_it_is(queue)
             if wanted.wait:
@@ -145,8 +185,16 @@ class V2Messages:
             # Partitions were added meanwhile, and what they have may be before the place where the page goes on.
             queue, wanted = now, pages.wanted(request, now)
             slice = await self.exchange.page(queue, wanted.merge, 0)
+        writing = self._answer(request, admitted, wanted, began, slice)
+        if writing is not None:
+            await writing
+
+    def _answer(
+        self, request: Request, admitted: AdmittedToQueue, wanted: Wanted, began: Ticks, slice: MergeSlice
+    ) -> Coroutine[Deferred[Any], Any, None] | None:
+        """Answer with a page; what is returned has to be done for a large one."""
         request.traced.received(slice.messages)
-        await rendered.answer(request, pages.page(admitted, wanted, slice, began), self._rendered)
+        return rendered.answer(request, pages.page(admitted, wanted, slice, began), self._rendered)
 
     async def purge(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Delete what is before a place in the log."""

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from enum import Enum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -15,12 +15,7 @@ import attrs
 from queuey.errors import CursorMismatch, QueueReplaced
 from queuey.http.authorized import AdmittedToQueue
 from queuey.http.parameters import MOST_REMEMBERED
-from queuey.http.v2.answers import (
-    Piece,
-    messages_json,
-    portions,
-    reference,
-)
+from queuey.http.v2.answers import Piece, joined_json, portions, reference
 from queuey.http.v2.parameters import Query
 from queuey.http.wire import Request
 from queuey.model import cursor
@@ -156,7 +151,7 @@ class Page:
     slice: MergeSlice
     kept: Ticks
 
-    @property
+    @cached_property
     def next(self) -> str:
         """The cursor to go on from."""
         return self._at(self.slice.position)
@@ -177,7 +172,7 @@ class Page:
         """The time up to which the page is complete: that of a settled one ends with it, however late it is."""
         return ticks_of(self.slice.position.id if self.settled else self.slice.stable)
 
-    @property
+    @cached_property
     def truncated(self) -> bool:
         """Whether something that the reader has not seen may be gone."""
         place, slice, merge = self.wanted.start.position, self.slice, self.wanted.merge
@@ -188,7 +183,8 @@ class Page:
         return place < Position(min(slice.stable, lower_bound(self.kept)))
 
     def _at(self, position: Position) -> str:
-        return attrs.evolve(self.wanted.start, position=position).text()
+        start = self.wanted.start
+        return Cursor(start.incarnation, position, start.descending, start.partitions, start.floor).text()
 
     def _first(self) -> str:
         """The place just before the first message that is left."""
@@ -199,7 +195,7 @@ class Page:
             return self._at(Position(successor(message.id)))
         return self._at(Position(message.id, message.partition - 1))
 
-    def members(self) -> str:
+    def members(self) -> bytes:
         """What stands beside the messages, as the members of an object."""
         found = {
             "next": self.next,
@@ -209,21 +205,21 @@ class Page:
         }
         if self.truncated:
             found["first"] = self._first()
-        return json.dumps(found, separators=(",", ":"))[1:-1]
+        return json.dumps(found, separators=(",", ":"))[1:-1].encode("ascii")
 
     def document(self) -> Iterator[Piece]:
         """The page as one object."""
-        separator = '{"messages":['
+        separator = b'{"messages":['
         for some in portions(self.slice.messages):
-            yield separator + ",".join(messages_json(some)), some
-            separator = ","
-        yield f"{'' if self.slice.messages else separator}],{self.members()}}}", ()
+            yield separator + joined_json(some), some
+            separator = b","
+        yield b"%b],%b}" % (b"" if self.slice.messages else separator, self.members()), ()
 
     def lines(self) -> Iterator[Piece]:
         """The page as lines: the messages, and in the end what else there is."""
         for some in portions(self.slice.messages):
-            yield "".join([f"{message}\n" for message in messages_json(some)]), some
-        yield f"{{{self.members()}}}\n", ()
+            yield joined_json(some, b"\n") + b"\n", some
+        yield b"{%b}\n" % self.members(), ()
 
 
 def page(admitted: AdmittedToQueue, wanted: Wanted, slice: MergeSlice, now: Ticks) -> Page:

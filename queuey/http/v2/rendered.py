@@ -6,16 +6,27 @@ A settled page has an entity tag, by which a client that has it already is told 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Coroutine, Iterable
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import attrs
+from twisted.internet.defer import Deferred
 
-from queuey.http.v2.answers import ASK_AGAIN, NO_STORE, Piece, answer_in_pieces, etag, fits_at_once, size_of
+from queuey.http.v2.answers import (
+    ASK_AGAIN,
+    NO_STORE,
+    WHOLE,
+    Piece,
+    answer_at_once,
+    answer_in_pieces,
+    etag,
+    fits_at_once,
+)
 from queuey.http.v2.conditions import is_known
 from queuey.http.v2.pages import JSON, NDJSON, Page, link, prefers_lines
 from queuey.http.wire import Request
+from queuey.model.columns import body_bytes, content_bytes
 from queuey.model.cursor import Cursor
 from queuey.model.window import Lasting
 
@@ -68,10 +79,11 @@ class RenderedPages:
         return rendered
 
 
-async def answer(request: Request, page: Page, pages: RenderedPages) -> None:
-    """Write the answer to a read, in pieces where it is large, which leave as fast as the client takes them.
+def answer(request: Request, page: Page, pages: RenderedPages) -> Coroutine[Deferred[Any], Any, None] | None:
+    """Write the answer to a read.
 
     :param pages: where what is rendered may be kept.
+    :return: what writes it in pieces where it is large, which leave as fast as the client takes them.
     """
     lines = prefers_lines(request)
     rendered = pages.of(page, lines=lines)
@@ -79,18 +91,22 @@ async def answer(request: Request, page: Page, pages: RenderedPages) -> None:
     tagged = () if tag is None else (etag(tag),)
     if is_known(request, "page", tag):
         request.answer(304, (cached,), b"", tagged)
-        return
+        return None
     fields = (_LINES if lines else _DOCUMENT, cached)
     if rendered is not None:
         request.answer(200, fields, rendered.body, (*tagged, (b"Link", link(request, rendered.next))))
         request.count_messages(rendered.count, rendered.size)
-        return
+        return None
     following = ((b"Link", link(request, page.next)),) if page.more else ()
     pieces = page.lines() if lines else page.document()
-    await answer_in_pieces(request, fields, pieces, size_of(page.slice.messages), following)
+    size = content_bytes(page.slice.messages)
+    if size > WHOLE:
+        return answer_in_pieces(request, fields, pieces, size, following)
+    answer_at_once(request, fields, pieces, following)
+    return None
 
 
 def _rendered(page: Page, pieces: Iterable[Piece]) -> Rendered:
-    body, messages = "".join([text for text, _ in pieces]).encode("ascii"), page.slice.messages
+    body, messages = b"".join([text for text, _ in pieces]), page.slice.messages
     tag = hashlib.blake2b(body, digest_size=16).hexdigest()
-    return Rendered(body, tag, page.next, len(messages), sum([len(message.content.body) for message in messages]))
+    return Rendered(body, tag, page.next, len(messages), body_bytes(messages))

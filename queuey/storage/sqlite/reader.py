@@ -13,7 +13,17 @@ from queuey.logs import EventLog
 from queuey.model.message import Address, Content, Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import LOWEST, MessageId, Ticks, from_seconds, upper_bound
-from queuey.model.window import SLICE_BYTES, SLICE_ROWS, LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
+from queuey.model.window import (
+    SLICE_BYTES,
+    SLICE_ROWS,
+    LookupSlice,
+    Merge,
+    MergeSlice,
+    Merging,
+    Window,
+    WindowSlice,
+)
+from queuey.storage.sqlite.bulk import Bulk, Found, Range
 from queuey.storage.sqlite.files import translated
 from queuey.storage.sqlite.parts import SIZES, parts
 from queuey.storage.sqlite.piles import Job
@@ -53,6 +63,7 @@ class Reader:
     :param foresee: looks at a pile before it is run, and puts into ``foreseen`` what its reads will ask for.
     :ivar clock: the time of the snapshot.
     :ivar stable: the bound below which scans show messages.
+    :ivar bulk: reads what is of one partition.
     :ivar foreseen: queues by application and name, as they are in the snapshot.
     """
 
@@ -60,6 +71,7 @@ class Reader:
 
     def __init__(self, connection: apsw.Connection, now: Callable[[], float], foresee: Foresee) -> None:
         self.connection = connection
+        self.bulk = Bulk(connection)
         self.clock = Ticks(0)
         self.stable = MessageId(b"")
         self._now = now
@@ -167,6 +179,12 @@ class Taking:
 
 def scan(reader: Reader, queue: Queue, window: Window) -> WindowSlice:
     """One slice of a window."""
+    if len(window.partitions) == 1:
+        (partition,), (lower, upper, limit) = window.partitions, window.first()
+        asked = Range(queue.incarnation, partition, lower, min(upper, reader.stable), window.descending, limit)
+        found = reader.bulk.read(asked, reader.clock, one_more=False)
+        if found is not None and found.messages is not None:
+            return WindowSlice(found.messages, None)
     taking = Taking(reader.clock)
     rest: Window | None = window if window.partitions and reader.held(queue) else None
     while rest is not None and not taking.full():
@@ -196,12 +214,28 @@ Head = tuple[MessageId, int, int, Ticks, int]
 def merge(reader: Reader, queue: Queue, asked: Merge) -> MergeSlice:
     """The first slice of a merged range."""
     merging = Merging(asked, reader.clock)
-    purged = reader.connection.execute(_PURGED, (queue.incarnation,)).get
-    messages: Sequence[Message] = ()
-    if reader.held(queue):
+    found = _merge_at_once(reader, queue, asked, merging)
+    if found is None:
+        purged, lives = reader.connection.execute(_PURGED, (queue.incarnation,)).get, bool(reader.held(queue))
+        found = Found(lives, purged)
+    messages = found.messages
+    if messages is None:
         read = _merge_one if len(asked.partitions) == 1 else _merge_several
-        messages = read(reader, queue, asked, merging)
-    return merging.slice(tuple(messages), reader.stable, LOWEST if purged is None else purged)
+        messages = tuple(read(reader, queue, asked, merging)) if found.lives else ()
+    return merging.slice(messages, reader.stable, LOWEST if found.purged is None else found.purged)
+
+
+def _merge_at_once(reader: Reader, queue: Queue, asked: Merge, merging: Merging) -> Found | None:
+    """What there is in a merged range of one partition, where that is read in one row."""
+    if len(asked.partitions) != 1 or asked.max_bytes < SLICE_BYTES:
+        return None
+    (partition,) = asked.partitions
+    lower, upper = asked.bounds(partition)
+    range = Range(queue.incarnation, partition, lower, min(upper, reader.stable), asked.descending, asked.limit)
+    found = reader.bulk.read(range, reader.clock, one_more=True)
+    if found is not None and found.messages:
+        merging.take_all(found.last, partition, found.expires, full=found.more)
+    return found
 
 
 def _merge_one(reader: Reader, queue: Queue, asked: Merge, merging: Merging) -> list[Message]:

@@ -10,13 +10,13 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
-from queuey.model.message import Address, Content, Message, NewMessage
+from queuey.model.message import Address, Content, NewMessage
 from queuey.model.once import Once
 from queuey.model.policy import Ack
 from queuey.model.producer import PATIENCE
 from queuey.model.queue import Consistency, QueueSettings
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, ticks_of
-from queuey.model.window import OLDEST, Merge, MergeSlice, Position
+from queuey.model.window import OLDEST, Merge, MergeSlice, Messages, Position
 from queuey.storage.cassandra.messages.merging import place_of
 from queuey.storage.cassandra.messages.undecided import MOST_KEYS
 from queuey.storage.cassandra.times.base import Place
@@ -258,7 +258,7 @@ class DoubtTests(MergeCase):
         self.subject.session.rows.waiting = []
         self.subject.session.rows.hold = False
 
-    def messages(self, merge: Merge) -> tuple[Message, ...]:
+    def messages(self, merge: Merge) -> Messages:
         return self.first(merge).messages
 
     def test_the_log_ends_before_it_until_it_is_decided(self) -> None:

@@ -1,0 +1,174 @@
+"""A page in one row: all messages of a range in one partition, as columns that SQLite has joined.
+
+Whoever takes rows one after another gives the interpreter's lock away for each of them, and must win it back from a
+busy reactor: a hundred times for a page. What cannot be told apart here, or has expired, is left to that way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import apsw
+import attrs
+
+from queuey.model.columns import BETWEEN, DIGITS, EARLIEST, LATEST, Columns
+from queuey.model.message import Content, Message
+from queuey.model.timeid import EPOCH, LOWEST, MAX_TICKS, MessageId, Ticks
+from queuey.model.window import SLICE_BYTES, SLICE_ROWS, Messages
+from queuey.storage.sqlite.writes import INT64
+
+FEW: Final = 8
+"""Messages up to which rows are as quick."""
+
+PASSED_OVER: Final = 16
+"""Reads of a queue that are not tried here after one whose messages could not be told apart."""
+
+MOST_REMEMBERED: Final = 1000
+"""Queues of which that is remembered."""
+
+_GIVEN: Final = b"="
+"""Stands before a type, and before headers, where there are such."""
+
+_HEAD: Final = 16 + DIGITS
+
+_CONTENT = f"""
+    CAST(group_concat(CASE WHEN size <= ?6 THEN
+        ifnull(x'{_GIVEN.hex()}' || content_type, '') || x'{BETWEEN.hex()}' ||
+        ifnull(x'{_GIVEN.hex()}' || headers, '') || x'{BETWEEN.hex()}' || body
+    ELSE x'{(3 * BETWEEN).hex()}' END, x'{BETWEEN.hex()}') AS BLOB)
+"""
+_COLUMNS = f"""
+    SELECT (SELECT messages FROM tallies WHERE queue = ?1), (SELECT purged FROM queues WHERE queue = ?1),
+        min(expires), max(expires), CAST(group_concat(id || (expires - {EPOCH}), '') AS BLOB), {_CONTENT}
+    FROM messages INDEXED BY sqlite_autoindex_messages_1
+"""
+# The range ends where its limit does, which the index alone tells: that is quicker than a subquery with a limit, and
+# leaves the messages in the order of the index.
+_WHERE = "queue = ?1 AND partition = ?2 AND id >= ?3 AND id < ?4"
+_END = f"SELECT id FROM messages WHERE {_WHERE} ORDER BY id LIMIT 1 OFFSET ?5"
+_START = f"SELECT id FROM messages WHERE {_WHERE} ORDER BY id DESC LIMIT 1 OFFSET ?5 - 1"
+COLUMNS: Final = {
+    False: f"{_COLUMNS} WHERE queue = ?1 AND partition = ?2 AND id >= ?3 AND id < coalesce(({_END}), ?4)",
+    True: f"{_COLUMNS} WHERE queue = ?1 AND partition = ?2 AND id >= coalesce(({_START}), ?3) AND id < ?4",
+}
+
+
+@attrs.frozen
+class Range:
+    """Messages of one partition, with ids at or above one bound and below another.
+
+    :ivar queue: its incarnation.
+    :ivar limit: messages at the most.
+    """
+
+    queue: int
+    partition: int
+    lower: MessageId
+    upper: MessageId
+    descending: bool
+    limit: int
+
+
+@attrs.frozen
+class Found:
+    """What there is in a range.
+
+    :ivar lives: whether the queue does.
+    :ivar purged: the bound up to which it was purged, if it ever was.
+    :ivar messages: in the order asked; ``None`` where they have to be read one after another.
+    :ivar last: the id of the last of them.
+    :ivar expires: when the first of all that was looked at expires.
+    :ivar more: whether the range has more than the limit.
+    """
+
+    lives: bool
+    purged: MessageId | None
+    messages: Messages | None = None
+    last: MessageId = LOWEST
+    expires: Ticks = MAX_TICKS
+    more: bool = False
+
+
+class Bulk:
+    """Reads ranges of one partition, each in one row.
+
+    :param connection: of the reading thread.
+    """
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._passed_over: dict[int, int] = {}
+
+    def read(self, range: Range, now: Ticks, *, one_more: bool) -> Found | None:
+        """Read a range.
+
+        :param one_more: whether to look at the message after the limit as well.
+        :return: ``None`` where the range is none that is read so.
+        """
+        if range.partition not in INT64 or not FEW < range.limit <= SLICE_ROWS or self._passes_over(range.queue):
+            return None
+        count, most = range.limit + one_more, (SLICE_BYTES - 1) // range.limit
+        asked = (range.queue, range.partition, range.lower, range.upper, count, most)
+        lives, purged, first, last, heads, contents = self._connection.execute(COLUMNS[range.descending], asked).get
+        found = Found(bool(lives), purged)
+        if not lives or heads is None:
+            return attrs.evolve(found, messages=())
+        if not (max(EARLIEST, now + 1) <= first and last <= LATEST):
+            return found
+        page = _taken(range, heads, contents)
+        if page is None:
+            self._pass_over(range.queue)
+            return found
+        return Found(True, purged, *page, first, len(heads) > range.limit * _HEAD)
+
+    def _passes_over(self, queue: int) -> bool:
+        left = self._passed_over.pop(queue, 0)
+        if left > 1:
+            self._passed_over[queue] = left - 1
+        return left > 0
+
+    def _pass_over(self, queue: int) -> None:
+        if len(self._passed_over) >= MOST_REMEMBERED:
+            self._passed_over.clear()
+        self._passed_over[queue] = PASSED_OVER
+
+
+def _taken(asked: Range, heads: bytes, contents: bytes | None) -> tuple[Messages, MessageId] | None:
+    """The messages of a range, and the id of the last of them; ``None`` where they cannot be told apart."""
+    number = len(heads) // _HEAD
+    pieces: list[bytes] = [] if contents is None else contents.split(BETWEEN)
+    # Text has none of these, as a rule. Where one has, or a message is too large, there are more.
+    if len(pieces) != 3 * number:
+        return None
+    types, headers, bodies = pieces[0::3], pieces[1::3], pieces[2::3]
+    if asked.descending:
+        heads = b"".join([heads[at : at + _HEAD] for at in _places(heads)[::-1]])
+        types, headers, bodies = types[::-1], headers[::-1], bodies[::-1]
+    if number > asked.limit:
+        number = asked.limit
+        heads, types, headers, bodies = heads[:-_HEAD], types[:number], headers[:number], bodies[:number]
+    last = MessageId(heads[-_HEAD:-DIGITS])
+    if types.count(types[0]) == headers.count(headers[0]) == number:
+        same = _described(types[0], headers[0])
+        return Columns(asked.partition, heads, *same, BETWEEN.join(bodies), number), last
+    return _made(asked.partition, heads, zip(types, headers, bodies, strict=True)), last
+
+
+def _places(heads: bytes) -> range:
+    return range(0, len(heads), _HEAD)
+
+
+def _described(content_type: bytes, headers: bytes) -> tuple[str | None, bytes | None]:
+    """The type and the headers that stand before a body."""
+    return content_type[1:].decode("utf-8") if content_type else None, headers[1:] if headers else None
+
+
+def _made(partition: int, heads: bytes, contents: Iterable[tuple[bytes, bytes, bytes]]) -> tuple[Message, ...]:
+    """Messages of several types, or of headers of their own."""
+    found = []
+    for at, (content_type, headers, body) in zip(_places(heads), contents, strict=True):
+        content = Content(body, *_described(content_type, headers))
+        expires = Ticks(EPOCH + int(heads[at + 16 : at + _HEAD]))
+        found.append(Message(partition, MessageId(heads[at : at + 16]), content, expires))
+    return tuple(found)
