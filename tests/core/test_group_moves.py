@@ -25,6 +25,7 @@ from queuey.model.message import Address, Content, Message
 from queuey.model.policy import Ack
 from queuey.model.queue import Consistency, Queue
 from queuey.model.timeid import SECOND, Ticks, ticks_of
+from tests import tried
 from tests.core.group_fronts import Cut, Front, GroupCase, OnCassandra, OnSQLite, World
 from tests.histories.groups.unreliable import Calls, UnreliableStore
 
@@ -890,12 +891,12 @@ class RacingTests(Case):
 
     def test_all_goes_well(self) -> None:
         """Each message is acked, and once."""
-        for seed in range(100):
+        for seed in range(tried(100, 2000)):
             self.assertEqual(self.race(seed, broken=False), ["0", "1", "2", "3"], seed)
 
     def test_much_goes_wrong(self) -> None:
         """Each message is acked once, or nobody knows."""
-        for seed in range(150):
+        for seed in range(tried(150, 3000)):
             acked = self.race(seed, broken=True)
             self.assertEqual({one[0] for one in acked}, {"0", "1", "2", "3"}, (seed, acked))
             for name in "0123":

@@ -6,7 +6,6 @@ differently.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from io import BytesIO
@@ -25,6 +24,7 @@ from queuey.http import llhttp
 from queuey.http.head import Head, HeadReader
 from queuey.http.limits import Refused
 from queuey.http.llhttp import read_head
+from tests import tried
 from tests.http import garbage
 from tests.http.both_channels import (
     LARGE,
@@ -47,7 +47,6 @@ from tests.http.test_wire_fuzz import FRAGMENTS
 from tests.http.test_wire_llhttp import REQUESTS
 from tests.http.wire_support import LIMITS, encode_chunks, encode_request
 
-LONG = bool(os.environ.get("QUEUEY_LONG"))
 LIMIT = LIMITS.max_header
 
 EXPECTS = {"Expect": "100-continue", "Content-Length": "5"}
@@ -173,7 +172,7 @@ class SameAnswersTests(SynchronousTestCase):
             self.assertEqual((4, 1), (len(one.heads), len(set(one.heads))), data)
             self.assertEqual((4, 4), (len(other.heads), len(set(other.heads))), data)
 
-    @settings(max_examples=20_000 if LONG else 400)
+    @settings(max_examples=tried(400, 20_000))
     @given(scripts(), st.booleans())
     def test_scripts(self, script: list[Step], greedy: bool) -> None:
         """Anything."""
@@ -268,7 +267,7 @@ class SameHeadsTests(SynchronousTestCase):
             self.assertFalse(self.takes(line + b"\r\n" + HOST + b"\r\n"))
         self.assertTrue(self.takes(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"))
 
-    @settings(max_examples=20_000 if LONG else 500)
+    @settings(max_examples=tried(500, 20_000))
     @given(st.lists(st.one_of(PIECE, SPLINTERS), max_size=4).map(b"".join))
     def test_anything(self, data: bytes) -> None:
         """What llhttp takes of anything is right."""
