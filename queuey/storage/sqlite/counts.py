@@ -32,7 +32,9 @@ class Commits:
         self.seconds = seconds
         self._piles = Histogram("queuey_sqlite_pile_size", "Writes that were stored by one commit.", _PILES)
         self._syncs = Histogram(
-            "queuey_sqlite_sync_duration_seconds", "Seconds that a commit took, the sync of the disk included.", _SYNCS
+            "queuey_sqlite_sync_duration_seconds",
+            "Seconds that a commit took, with what it writes last and the sync of the disk.",
+            _SYNCS,
         )
         self.metrics: tuple[Metric, ...] = (self._piles, self._syncs)
 
