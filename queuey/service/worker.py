@@ -18,6 +18,7 @@ from twisted.internet.defer import succeed
 from twisted.logger import Logger, globalLogBeginner
 
 from queuey.auth.users import make_web
+from queuey.config import Settings
 from queuey.deferreds import deferred
 from queuey.logs import EventLog, open_log
 from queuey.service.assembly import House, assemble
@@ -60,8 +61,7 @@ class Worker:
         if kind == Order.SET_UP:
             self._set_up(unpacked(body, SetUp))
         elif kind == Order.USE:
-            self._house.use(unpacked(body, SetUp).settings)
-            self._listeners.use(self._listeners.renewed())
+            self._use(unpacked(body, SetUp).settings)
         elif kind == Order.STAND:
             self._stand(unpacked(body, Standing))
         elif kind == Order.REOPEN:
@@ -93,6 +93,13 @@ class Worker:
         sockets = [(LINK + 1 + number, family) for number, family in enumerate(told.families)]
         self._listeners.take_over(self._reactor, settings.server.http, sockets, self._house.site)
         self._link.send(0, Word.UP, None)
+
+    def _use(self, settings: Settings) -> None:
+        self._house.use(settings)
+        try:
+            self._listeners.use(self._listeners.renewed())
+        except Exception as error:  # the daemon could read them, but that was before
+            _log.error("reload-refused", "certificates stay as they were: {problem}", problem=str(error))
 
     def _tell_used(self) -> None:
         """Tell which keys were used since this was told last: operators ask the daemon."""

@@ -6,12 +6,16 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
 from pathlib import Path
 from typing import Any
+
+from twisted.trial.unittest import SkipTest
 
 from tests.live.clients import HEADERS, TIMEOUT, Poster, ask, make_queue, read_all
 from tests.live.running import LIMIT, Daemon, children, free_port
@@ -413,6 +417,36 @@ class EndTests(WorkersCase):
             return ask(self.port, "PATCH", path, b'{"ttl":77}', **kind)[0]
         except (OSError, http.client.HTTPException):
             return 0
+
+
+class CertificateTests(LiveTestCase):
+    """TLS at workers."""
+
+    def test_one_that_is_bad_by_then(self) -> None:
+        """A certificate that was good when the daemon looked, and is not when a worker does, ends nobody."""
+        openssl = shutil.which("openssl")
+        if openssl is None:
+            raise SkipTest("there is no openssl to make a certificate with")
+        command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=example.org"]
+        command += ["-keyout", str(self.folder / "key.pem"), "-out", str(self.folder / "cert.pem")]
+        subprocess.run(command, check=True, capture_output=True, timeout=LIMIT)
+        secure = f"    ssl:{free_port()}:privateKey=key.pem:certKey=cert.pem:interface=127.0.0.1"
+        text = re.sub(r"(?m)^workers = .*$", f"{secure}\nworkers = 2", self.settings.read_text())
+        self.settings.write_text(text)
+        daemon = self.serve()
+        wait_until(lambda: daemon.output().count(" worker-up ") == 2, "not both workers were up")
+        before = children(daemon.pid)
+        for pid in before:
+            os.kill(pid, signal.SIGSTOP)
+        os.kill(daemon.pid, signal.SIGHUP)
+        wait_until(lambda: " reloaded " in daemon.output(), "the settings were not read anew")
+        (self.folder / "cert.pem").write_text("no certificate")
+        for pid in before:
+            os.kill(pid, signal.SIGCONT)
+        wait_until(lambda: daemon.output().count(" reload-refused ") == 2, "not both workers have said so")
+        self.assertEqual(ask(self.port, "GET", "/__heartbeat__")[0], 200)
+        self.assertEqual(children(daemon.pid), before)
+        self.assertEqual(daemon.signal(signal.SIGTERM), 0)
 
 
 class SettingsTests(LiveTestCase):
