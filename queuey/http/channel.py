@@ -271,7 +271,6 @@ class Channel(protocol.Protocol):
         length, most = head.length, head.max_body
         if not head.whole or length is None or at + length != size or (most is not None and length > most):
             return False
-        self._last, self._last_head, self._again = data[:at], head, size
         self._repeat(head, data, size)
         return True
 

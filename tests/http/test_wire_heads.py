@@ -98,6 +98,35 @@ class RememberedHeadsTests(SynchronousTestCase):
         self.assertEqual(4, len(set(self.heads)))
         self.assertEqual([len(POST) + 4, len(POST) + 2] * 2, [request.bytes_in for request in self.handler.requests])
 
+    def alike(self, number: int, length: int) -> bytes:
+        """A head like others but for its id and the length of the body."""
+        return POST.replace(b"X-A: 1", b"X-Request-Id: %d" % number).replace(b"Length: 2", b"Length: %d" % length)
+
+    def test_bodies_of_heads_that_are_alike(self) -> None:
+        """Of a body that comes in pieces nothing is missing, and what comes behind it is the next request."""
+        for length in (0, 1, 3, 9):
+            connection = Connection(self.site)
+            for number in (1, 2):
+                connection.send(self.alike(number, 2) + b"ab")
+            whole, body = self.alike(3, length), b"abcdefghi"[:length]
+            self.handler.requests.clear()
+            connection.send(whole + body).send(whole + body[:1]).send(body[1:])
+            connection.send(whole + body + self.alike(4, 1) + b"x" + self.alike(5, 1)).send(b"y")
+            found = [(each.request_id, each.body) for each in self.handler.requests]
+            self.assertEqual([("3", body)] * 3 + [("4", b"x"), ("5", b"y")], found)
+
+    def test_large_bodies_of_heads_that_are_alike(self) -> None:
+        """They are refused as others are, by the limits of now."""
+        for limits, length in ((LIMITS, LIMITS.max_body + 1), (attrs.evolve(LIMITS, max_body=3), 4)):
+            self.site.limits = LIMITS
+            connection = Connection(self.site)
+            for number in (1, 2, 3):
+                connection.send(self.alike(number, 2) + b"ab")
+            self.site.limits = limits
+            connection.send(self.alike(4, length) + b"x" * length)
+            statuses = [each.status for each in connection.responses("POST", "POST", "POST", "POST")]
+            self.assertEqual([200, 200, 200, 413], statuses)
+
     def test_large(self) -> None:
         """A head that is large, or has many fields, is not remembered."""
         for size, remembered in ((REMEMBERED, True), (REMEMBERED + 1, False)):
