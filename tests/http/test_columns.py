@@ -174,6 +174,19 @@ class PagesTests(SynchronousTestCase):
         found = self.both(self.queue_of(odd), Window((2,), limit=1000))
         self.assertEqual([message.content for message in found.messages], odd)
 
+    def test_every_limit(self) -> None:
+        queue = self.queue_of([Content(b"%d" % number) for number in range(20)])
+        for limit in range(FEW + 1, 23):
+            for descending in (False, True):
+                merged = self.both(queue, Merge((2,), descending=descending, limit=limit))
+                assert isinstance(merged, MergeSlice)
+                scanned = self.both(queue, Window((2,), descending=descending, limit=limit))
+                numbers = list(range(20))[:: -1 if descending else 1][:limit]
+                for found in (merged, scanned):
+                    self.assertIsInstance(found.messages, Columns)
+                    self.assertEqual([int(each.content.body) for each in found.messages], numbers)
+                self.assertEqual(merged.over, limit >= 20)
+
     def test_what_has_expired_is_not_shown(self) -> None:
         queue = self.queue_of([Content(b"%d" % number) for number in range(20)], 60, 1)
         self.subject.wall.seconds += 5
