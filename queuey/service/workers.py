@@ -33,9 +33,14 @@ from queuey.storage.shared.frames import connect
 
 PROGRAM: Final = "queuey.service.worker"
 
-_START: Final = "import ctypes, runpy; ctypes.CDLL(None).prctl({}, {}); runpy.run_module({!r}, run_name='__main__')"
+_START: Final = """\
+import ctypes, os, runpy
+ctypes.CDLL(None).prctl({}, {})
+if os.getppid() == {}:
+    runpy.run_module({!r}, run_name="__main__")
+"""
 """Runs it. A worker that is still starting has the daemon's sockets and does not know yet when that is gone: until it
-passes the signal over, the kernel ends it then (prctl(2))."""
+passes the signal over, the kernel ends it then (prctl(2)), and a daemon that was gone before is not its parent."""
 
 _PARENT_DEATH_SIGNAL: Final = 1
 """``PR_SET_PDEATHSIG`` of ``linux/prctl.h``."""
@@ -343,7 +348,7 @@ def _pass_over(used: Mapping[bytes, int]) -> None:
 
 
 def _command() -> list[str]:
-    return [sys.executable, "-P", "-c", _START.format(_PARENT_DEATH_SIGNAL, signal.SIGTERM.value, PROGRAM)]
+    return [sys.executable, "-P", "-c", _START.format(_PARENT_DEATH_SIGNAL, signal.SIGTERM.value, os.getpid(), PROGRAM)]
 
 
 def _environment() -> dict[str, str]:

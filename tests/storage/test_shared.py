@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet import reactor  # noqa: TID251
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.interface import InterfaceClass
 from zope.interface.verify import verifyObject
@@ -281,6 +283,139 @@ class EndTests(SeveralCase):
         closed = self.one.store.close()
         read.cancel()
         self.failureResultOf(read, CancelledError)
+        self.successResultOf(closed)
+
+
+class Picky(MemoryStore):
+    """A store that counts appends, and takes some not, or none.
+
+    :ivar appended: the bodies of each append.
+    :ivar away: what each append fails with, if it does.
+    """
+
+    def __init__(self, clock: Any) -> None:
+        super().__init__(clock, Told(Wall()), 1 << 30, NODE, CLOCK_SEQUENCE, versions(), random_bits())
+        self.appended: list[list[bytes]] = []
+        self.away: Exception | None = None
+
+    def append(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
+    ) -> Deferred[tuple[MessageId, ...]]:
+        """See IMessageStore."""
+        bodies = [message.content.body for message in messages]
+        self.appended.append(bodies)
+        if self.away is not None:
+            return fail(self.away)
+        if b"raises" in bodies:
+            raise ZeroDivisionError("a defect")
+        if b"fails" in bodies:
+            return fail(StorageFull("full", limit="max_bytes"))
+        return super().append(queue, messages, terms)
+
+
+class TogetherTests(SynchronousTestCase):
+    """Messages that come alone in one turn of the reactor."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.owned = Picky(self.clock)
+        self.owned.open()
+        self.addCleanup(self.owned.close)
+        self.worker = Worker(Hub(self.owned, self.clock, LOG), self.owned, self.clock, Told(Wall()))
+        self.queue = self.make("q")
+
+    def make(self, name: str) -> Queue:
+        made = self.worker.store.create("app", name, PLAIN, None)
+        self.turn()
+        return self.successResultOf(made)[0]
+
+    def turn(self) -> None:
+        """Let turns go by until what was asked may have been answered."""
+        for _ in range(3):
+            self.clock.advance(0)
+
+    def append(self, *bodies: bytes, terms: WriteTerms = TERMS) -> list[Deferred[tuple[MessageId, ...]]]:
+        return [self.worker.store.append(self.queue, [NewMessage(1, Content(body), 60)], terms) for body in bodies]
+
+    def stored(self) -> dict[bytes, MessageId]:
+        """What the queue has, by the body."""
+        found = self.owned.scan(self.queue, Window((1,), limit=100), Ack.ONE)
+        return {message.content.body: message.id for message in self.successResultOf(found).messages}
+
+    def test_one_call(self) -> None:
+        """They are one append; each caller has the id of his message, and they are in the order of the calls."""
+        bodies = [b"%d" % number for number in range(10)]
+        answers = self.append(*bodies)
+        self.turn()
+        self.assertEqual(self.owned.appended, [bodies])
+        ids = [self.successResultOf(answer) for answer in answers]
+        self.assertEqual({body: (id,) for body, id in self.stored().items()}, dict(zip(bodies, ids, strict=True)))
+        self.assertEqual(ids, sorted(ids))
+
+    def test_not_too_many(self) -> None:
+        answers = self.append(*[b"x"] * 600)
+        self.turn()
+        self.assertEqual([len(bodies) for bodies in self.owned.appended], [256, 256, 88])
+        self.assertEqual(len({self.successResultOf(answer) for answer in answers}), 600)
+
+    def test_other_queues_and_terms(self) -> None:
+        """What goes elsewhere, is no lone message, or has limits, is asked by itself; all is asked in its order."""
+        other = self.make("other")
+        limited = WriteTerms(Ack.MAJORITY, max_queue_messages=100)
+        two = [NewMessage(1, Content(body), 60) for body in (b"c", b"d")]
+        answers = self.append(b"a", b"b")
+        answers.append(self.worker.store.append(self.queue, two, TERMS))
+        answers += self.append(b"e")
+        answers += self.append(b"f", terms=WriteTerms(Ack.ONE))
+        answers.append(self.worker.store.append(other, [NewMessage(1, Content(b"g"), 60)], WriteTerms(Ack.ONE)))
+        answers += self.append(b"h", b"i", terms=limited)
+        self.turn()
+        asked = [[b"a", b"b"], [b"c", b"d"], [b"e"], [b"f"], [b"g"], [b"h"], [b"i"]]
+        self.assertEqual(self.owned.appended, asked)
+        ids = [id for answer in answers for id in self.successResultOf(answer)]
+        self.assertEqual(ids, sorted(ids))
+
+    def test_what_is_wrong_with_one(self) -> None:
+        """Is no matter of the others."""
+        for wrong, kind in ((b"fails", StorageFull), (b"raises", Defect)):
+            first, second, third = self.append(b"1" + wrong, wrong, b"3" + wrong)
+            self.turn()
+            self.failureResultOf(second, kind)
+            ids = self.successResultOf(first) + self.successResultOf(third)
+            self.assertEqual(ids, (self.stored()[b"1" + wrong], self.stored()[b"3" + wrong]))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_a_store_that_is_away(self) -> None:
+        """Nothing is tried again of which nobody knows whether it is stored, and all are told."""
+        self.owned.away = Unavailable("away", applied="unknown")
+        answers = self.append(b"a", b"b")
+        self.turn()
+        self.assertEqual(self.owned.appended, [[b"a", b"b"]])
+        self.assertEqual([self.failureResultOf(answer, Unavailable).value.applied for answer in answers],
+                         ["unknown", "unknown"])  # fmt: skip
+
+    def test_one_that_goes(self) -> None:
+        """Whoever gives up waits no more, and the others have theirs."""
+        first, second = self.append(b"a", b"b")
+        first.cancel()
+        self.turn()
+        self.failureResultOf(first, CancelledError)
+        self.assertEqual(self.successResultOf(second), (self.stored()[b"b"],))
+
+    def test_the_end_of_the_owner(self) -> None:
+        """Nobody knows what became of those that were asked, and nothing more can be."""
+        answers = self.append(b"a", b"b")
+        self.worker.calls.abortConnection()
+        answers += self.append(b"c")
+        told = [self.failureResultOf(answer, Unavailable).value.applied for answer in answers]
+        self.assertEqual(told, ["unknown", "unknown", "no"])
+
+    def test_a_store_that_is_closed(self) -> None:
+        """What was asked before is answered."""
+        (answer,) = self.append(b"a")
+        closed = self.worker.store.close()
+        self.turn()
+        self.successResultOf(answer)
         self.successResultOf(closed)
 
 

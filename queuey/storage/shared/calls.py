@@ -29,6 +29,7 @@ class FromWorker(IntEnum):
     CANCEL = 0
     JOIN = 1
     READY = 2
+    APPEND = 3
 
 
 class FromOwner(IntEnum):
@@ -40,6 +41,7 @@ class FromOwner(IntEnum):
     ARRIVED = 3
     CHANGING = 4
     CHANGED = 5
+    APPENDED = 6
 
 
 @attrs.frozen

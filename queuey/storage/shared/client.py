@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, Final, Protocol
 
+import attrs
 import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -26,6 +27,9 @@ from queuey.storage.shared.frames import Frames
 
 LOOK_EVERY: Final = 1.0
 """Seconds after which whoever waits looks for himself: what others give back to a group, nobody tells."""
+
+_TOGETHER: Final = 256
+"""Messages that are appended by one call, at the most."""
 
 _ENDED: Final = "The process that has the storage has ended."
 
@@ -52,6 +56,19 @@ class _Nothing:
 
     def changed_elsewhere(self, change: Change) -> None:
         """See Keeps."""
+
+
+@attrs.frozen
+class _Lone:
+    """Messages that come alone, for one queue and on the same terms; they are one call for the owner.
+
+    :ivar numbers: of the calls that they are here.
+    """
+
+    queue: Queue
+    terms: WriteTerms
+    numbers: list[int] = attrs.field(factory=list)
+    messages: list[NewMessage] = attrs.field(factory=list)
 
 
 class _Pending:
@@ -84,6 +101,7 @@ class Link(Frames):
         self._ended = ended
         self._numbers = count(1)
         self._pending: dict[int, _Pending] = {}
+        self._lone: _Lone | None = None
         self._finishing: Deferred[None] | None = None
 
     def join(self) -> None:
@@ -95,8 +113,31 @@ class Link(Frames):
 
         :param writes: whether it changes something, so that nobody knows what became of it once the socket is closed.
         """
+        answer, number = self._asked(call, writes)
+        if number:
+            self.send(number, call.kind, arguments)
+        return answer
+
+    def append(self, call: Call, queue: Queue, message: NewMessage, terms: WriteTerms) -> Deferred[Any]:
+        """Append one message, together with others of this turn that go to the same queue, as most do under load.
+
+        :param terms: without limits, so that one is not refused for another.
+        """
+        answer, number = self._asked(call, True)
+        if number:
+            lone = self._lone
+            if lone is None or lone.queue is not queue or lone.terms != terms or len(lone.numbers) == _TOGETHER:
+                self._send_lone()
+                lone = self._lone = _Lone(queue, terms)
+            lone.numbers.append(number)
+            lone.messages.append(message)
+            self._send_soon()
+        return answer
+
+    def _asked(self, call: Call, writes: bool) -> tuple[Deferred[Any], int]:
+        """What comes of a call, and its number; 0 where none can be made any more."""
         if self.lost or self._finishing is not None:
-            return fail(Unavailable(_ENDED if self.lost else "The storage is closed."))
+            return fail(Unavailable(_ENDED if self.lost else "The storage is closed.")), 0
         number = next(self._numbers)
 
         def cancel(answer: Deferred[Any]) -> None:
@@ -106,12 +147,30 @@ class Link(Frames):
 
         answer: Deferred[Any] = Deferred(cancel)
         self._pending[number] = _Pending(call, writes, answer)
-        self.send(number, call.kind, arguments)
-        return answer
+        return answer, number
+
+    def send(self, number: int, kind: int, body: Any) -> None:
+        """See Frames; what was asked before is sent before."""
+        self._send_lone()
+        super().send(number, kind, body)
+
+    def _send_lone(self) -> None:
+        lone, self._lone = self._lone, None
+        if lone is not None:
+            super().send(0, FromWorker.APPEND, (lone.queue, lone.terms, lone.numbers, lone.messages))
+
+    def _flush(self) -> None:
+        self._send_lone()
+        super()._flush()
 
     def received(self, number: int, kind: int, body: msgspec.Raw) -> None:
         """Take an answer, or news."""
-        if kind == FromOwner.ARRIVED:
+        if kind == FromOwner.APPENDED:
+            for each, id in zip(*_appended(body), strict=True):
+                if (appended := self._pending.pop(each, None)) is not None:
+                    appended.answer.callback((id,))
+            self._finish()
+        elif kind == FromOwner.ARRIVED:
             for incarnation in _incarnations(body):
                 self.arrived(incarnation)
         elif kind == FromOwner.CHANGING:
@@ -151,6 +210,7 @@ class Link(Frames):
         self._ended()
 
 
+_appended: Final = msgspec.msgpack.Decoder(tuple[tuple[int, ...], tuple[MessageId, ...]]).decode
 _incarnations: Final = msgspec.msgpack.Decoder(list[int]).decode
 _change: Final = msgspec.msgpack.Decoder(Change).decode
 _told: Final = msgspec.msgpack.Decoder(Told).decode
@@ -234,6 +294,8 @@ class SharedStore:
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
     ) -> Deferred[tuple[MessageId, ...]]:
         """See IMessageStore."""
+        if len(messages) == 1 and not terms.limited:
+            return self._link.append(STORE_CALLS["append"], queue, messages[0], terms)
         return self._write("append", queue, tuple(messages), terms)
 
     def append_once(

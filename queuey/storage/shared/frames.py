@@ -6,13 +6,15 @@ a body, which only who knows the kind can read. Both ends are one version of one
 
 from __future__ import annotations
 
-from socket import AF_UNIX, socket
+from socket import socket
 from typing import Any, Final
 
 import attrs
 import msgspec
-from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from queuey.model.window import Lasting
@@ -20,6 +22,9 @@ from queuey.model.window import Lasting
 HEADER: Final = 4
 """Bytes before each frame, its length in the order of the network."""
 
+
+_SIZE: Final = 256 * 1024
+"""Bytes that are taken from the socket at once."""
 
 _LEAST: Final = -(1 << 63)
 _MOST: Final = (1 << 63) - 1
@@ -66,6 +71,7 @@ class Frames(Protocol):
         """:param clock: the reactor, by whose turns items are gathered."""
         self._clock = clock
         self._items: list[tuple[int, int, msgspec.Raw]] = []
+        self._sends = False
         self._buffer = bytearray()
         self._lost = False
 
@@ -79,7 +85,12 @@ class Frames(Protocol):
         if self._lost:
             return
         self._items.append((number, kind, encoded(body)))
-        if len(self._items) == 1:
+        self._send_soon()
+
+    def _send_soon(self) -> None:
+        """Send what has been gathered at the end of this turn."""
+        if not self._sends:
+            self._sends = True
             self._clock.callLater(0, self._flush)
 
     def close(self) -> None:
@@ -90,10 +101,11 @@ class Frames(Protocol):
             self.transport.loseConnection()
 
     def _flush(self) -> None:
+        self._sends = False
         items, self._items = self._items, []
         if items and not self._lost and self.transport is not None:
             frame = _encode(items)
-            self.transport.writeSequence((len(frame).to_bytes(HEADER, "big"), frame))
+            self.transport.write(len(frame).to_bytes(HEADER, "big") + frame)
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes; frames that are whole are read."""
@@ -125,20 +137,83 @@ class Frames(Protocol):
         raise NotImplementedError
 
 
-class _One(Factory):
-    """Makes the protocol of the one connection there is."""
+class _Wire(FileDescriptor):
+    """One end of a socket pair, as a transport.
 
-    noisy = False
+    What is written is sent at once, as far as the socket takes it. Twisted's own transport for such a socket asks the
+    kernel to be told when it takes something, sends in another turn of the reactor, and asks to be told no more; and it
+    receives by a call that could bring descriptors. That took as long as what is done with a small frame.
+    """
 
-    def __init__(self, frames: Frames) -> None:
+    def __init__(self, end: socket, frames: Frames, reactor: Any) -> None:
+        super().__init__(reactor)
+        self._later = reactor.callLater
+        self._end = end
         self._frames = frames
+        self._behind = False
+        self.connected = 1
 
-    def buildProtocol(self, addr: IAddress | None) -> Frames:
-        """The one."""
-        return self._frames
+    def fileno(self) -> int:
+        """The descriptor; below 0 once it is closed."""
+        return self._end.fileno()
+
+    def write(self, data: bytes) -> None:
+        """See ITransport."""
+        if not self._behind and self.connected:
+            sent = self.writeSomeData(data)
+            if sent == len(data):
+                return
+            # What went wrong, if anything did, is found out once more when it is tried again, and ends the connection.
+            self._behind = True
+            data = data[sent:] if isinstance(sent, int) else data
+        super().write(data)
+
+    def writeSomeData(self, data: bytes) -> int | Exception:
+        """Send as much as the socket takes; see FileDescriptor."""
+        try:
+            return self._end.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            return ConnectionLost(error)
+
+    def doWrite(self) -> Exception | int | None:
+        """See FileDescriptor; once nothing waits any more, what is written is sent at once again."""
+        result = super().doWrite()
+        self._behind = bool(self.dataBuffer or self._tempDataBuffer)
+        return result  # type: ignore[no-any-return]
+
+    def doRead(self) -> Exception | None:
+        """See IReadDescriptor."""
+        try:
+            data = self._end.recv(_SIZE)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            return ConnectionLost(error)
+        if not data:
+            return ConnectionDone()
+        self._frames.dataReceived(data)
+        return None
+
+    def abortConnection(self) -> None:
+        """Close it now, whatever waits to be sent."""
+        if self.connected and not self.disconnecting:
+            self.disconnecting = True
+            self.stopReading()
+            self.stopWriting()
+            self._later(0, self.connectionLost, Failure(ConnectionAborted()))
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See IReadDescriptor."""
+        super().connectionLost(reason)
+        self._end.close()
+        self._frames.connectionLost(reason)
 
 
 def connect(end: socket, frames: Frames, reactor: Any) -> None:
-    """Let one end of a socket pair be served by a reactor; the socket itself is closed, its connection stays."""
-    reactor.adoptStreamConnection(end.fileno(), AF_UNIX, _One(frames))
-    end.close()
+    """Let one end of a socket pair be served by a reactor, whose it is from now on."""
+    end.setblocking(False)
+    wire = _Wire(end, frames, reactor)
+    frames.makeConnection(wire)
+    wire.startReading()

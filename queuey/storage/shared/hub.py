@@ -15,6 +15,10 @@ from queuey.deferreds import bounded
 from queuey.errors import QueueyError, Unavailable
 from queuey.interfaces import IStore
 from queuey.logs import EventLog
+from queuey.model.message import NewMessage
+from queuey.model.policy import WriteTerms
+from queuey.model.queue import Queue
+from queuey.model.timeid import MessageId
 from queuey.storage.caching import Change
 from queuey.storage.shared.announced import AnnouncedStore
 from queuey.storage.shared.calls import CALLS, Call, FromOwner, FromWorker, tell
@@ -132,10 +136,12 @@ class OwnerEnd(Frames):
 
     def received(self, number: int, kind: int, body: msgspec.Raw) -> None:
         """Take a call, or what goes with one."""
-        if kind == FromWorker.CANCEL:
-            call = self._under_way.pop(number, None)
-            if call is not None:
-                call.cancel()
+        if kind == FromWorker.APPEND:
+            self._append(*_lone(body))
+        elif kind == FromWorker.CANCEL:
+            under_way = self._under_way.pop(number, None)
+            if under_way is not None:
+                under_way.cancel()
         elif kind == FromWorker.READY:
             answer = self._letting_go.pop(number, None)
             if answer is not None and not answer.called:
@@ -145,10 +151,42 @@ class OwnerEnd(Frames):
         elif kind < CALLS:
             self.other(number, kind, body)
         else:
-            self._call(number, _CALLS[kind], body)
+            call = _CALLS[kind]
+            self._call(number, call, call.arguments(body))
 
-    def _call(self, number: int, call: Call, body: msgspec.Raw) -> None:
-        arguments = call.arguments(body)
+    def _append(
+        self, queue: Queue, terms: WriteTerms, numbers: tuple[int, ...], messages: tuple[NewMessage, ...]
+    ) -> None:
+        """Append messages that came alone, at once: they take what one batch takes."""
+        others = (queue, terms, numbers, messages)
+        try:
+            stored = self._hub.store.append(queue, messages, terms)
+        except Exception:
+            self._append_each(Failure(), *others)
+            return
+        stored.addCallbacks(self._appended, self._append_each, (queue, numbers), {}, others)
+
+    def _appended(self, ids: tuple[MessageId, ...], queue: Queue, numbers: tuple[int, ...]) -> None:
+        self.send(0, FromOwner.APPENDED, (numbers, ids))
+        self._hub.arrived(queue.incarnation, self)
+
+    def _append_each(
+        self,
+        failure: Failure,
+        queue: Queue,
+        terms: WriteTerms,
+        numbers: tuple[int, ...],
+        messages: tuple[NewMessage, ...],
+    ) -> None:
+        """Append each by itself: what is wrong with one is no matter of the others, but that the store is away is."""
+        if len(numbers) == 1 or failure.check(Unavailable):
+            for number in numbers:
+                self._failed(failure, number)
+            return
+        for number, message in zip(numbers, messages, strict=True):
+            self._call(number, STORE_CALLS["append"], (queue, (message,), terms))
+
+    def _call(self, number: int, call: Call, arguments: tuple[Any, ...]) -> None:
         target = self._hub.store.states if call.kind in _OF_STATES else self._hub.store
         try:
             answer = getattr(target, call.name)(*arguments)
@@ -188,5 +226,6 @@ def _ignore(number: int, kind: int, body: msgspec.Raw) -> None:
     pass
 
 
+_lone: Final = msgspec.msgpack.Decoder(tuple[Queue, WriteTerms, tuple[int, ...], tuple[NewMessage, ...]]).decode
 _CALLS: Final = {call.kind: call for call in (*STORE_CALLS.values(), *STATE_CALLS.values())}
 _OF_STATES: Final = frozenset(call.kind for call in STATE_CALLS.values())
