@@ -164,6 +164,18 @@ class QueueTests(KeptTestCase):
         self.clock.advance(5)
         self.assertEqual(len(self.bodies("/v1/app/q")), before)
 
+    def test_another_consistency(self) -> None:
+        """How a message is stored is said as it is now, of one that has a key, too."""
+        _, path = self.paths()
+        key = {**OWNER, "Idempotency-Key": f'"{NEW_ID.decode()}"'}
+        posts = self.made([self.again("POST", path, own, b"x") for own in (OWNER, key)], 201)
+        headers = [*OWNER.items(), ("Content-Type", "application/merge-patch+json")]
+        for word in ("very-strong", "strong"):
+            body = b'{"consistency": "%b"}' % word.encode()
+            self.expect(200, self.ask("PATCH", "/v2/app/queues/q", headers, body))
+            for post in (*posts, *posts):
+                self.assertEqual(post().json["stored"]["consistency"], word)
+
     def test_changed_elsewhere(self) -> None:
         """While another worker changes it, nothing is gone by that was known before."""
         posts = self.posts()
