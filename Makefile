@@ -37,7 +37,7 @@ SERVERS := $(if $(ONLY),$(if $(filter cassandra,$(ONLY)),cassandra-test),cassand
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
-PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
 all: $(READY) ## the development environment, in .venv (PYTHON=... picks the interpreter)
 	@:
