@@ -64,6 +64,14 @@ POSTS: Final = {
     "v1": request("POST", "/v1/bench/q", b"x" * 140, Content_Type="text/plain"),
     "v2": request("POST", "/v2/bench/queues/q/messages", b"x" * 140, Content_Type="text/plain"),
 }
+BATCH: Final = 100
+LINES: Final = b'{"body":"%b"}\n' % (b"x" * 140) * BATCH
+_TYPE: Final = "application/vnd.queuey.messages+json"
+BATCHES: Final = {
+    "a batch through v1": request("POST", "/v1/bench/q", batch(BATCH, 140), Content_Type="application/json"),
+    "a batch through v2": request("POST", "/v2/bench/queues/q/messages", batch(BATCH, 140), Content_Type=_TYPE),
+    "a stream": request("POST", "/v2/bench/queues/q/messages", LINES, Content_Type="application/x-ndjson"),
+}
 PAGES: Final = {
     "v1": request("GET", "/v1/bench/full?limit=100"),
     "v2": request("GET", "/v2/bench/queues/full/messages?limit=100"),
@@ -270,6 +278,8 @@ def main(rounds: int) -> None:
         daemon = Daemon(Path(folder))
         for api, asked in POSTS.items():
             show(f"POST of one message through {api}", counted(daemon, rounds, asked))
+        for way, asked in BATCHES.items():
+            print(f"message of {BATCH} in {way}: {counted(daemon, rounds, asked).all / BATCH:.1f} calls of functions")
         for api, asked in PAGES.items():
             show(f"page of 100 messages through {api}", counted(daemon, rounds, asked))
         daemon.close()

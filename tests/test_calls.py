@@ -12,7 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench.calls import PAGES, POSTS, Calls, Daemon, counted, part
+from bench.calls import BATCH, BATCHES, PAGES, POSTS, Calls, Daemon, counted, part
 from queuey.deferreds import Running, Shielded
 from queuey.http import writing
 from queuey.http.request import Request
@@ -39,6 +39,13 @@ class CallsTests(SynchronousTestCase):
     def test_posts(self) -> None:
         for api, most, answer in (("v1", 145, 24), ("v2", 150, 26)):
             self.check(counted(self.daemon, 3, POSTS[api]), most, answer)
+
+    def test_batches(self) -> None:
+        """For a message, with its part of what is called for all of them; a value for each would be one call more."""
+        for way, asked in BATCHES.items():
+            calls = counted(self.daemon, 2, asked)
+            self.assertLess(calls.all / BATCH, 11.5 if way == "a stream" else 4.2, calls.parts)
+            self.assertGreater(calls.all / BATCH, 2)
 
     def test_pages(self) -> None:
         """A full page that was asked for before."""

@@ -13,7 +13,7 @@ from typing import Final
 
 from queuey.model.batch import Addresses
 from queuey.model.message import Address
-from queuey.model.timeid import MessageId
+from queuey.model.timeid import MessageId, run_bytes
 
 Template = Callable[[bytes, bytes], tuple[str | None, int]]
 """Makes of the first six bytes of an id, and of its last eight, how addresses look that have them.
@@ -23,11 +23,6 @@ the ticks of the second where those bits are 0. No template where they lead into
 
 _BITS: Final = range(0x1000)
 _HEX: Final = [f"{bits:03x}" for bits in _BITS]
-_HIGH: Final = bytes([0x60 | bits >> 8 for bits in _BITS])
-_LOW: Final = bytes([bits & 0xFF for bits in _BITS])
-"""The lowest bits of a time, as an id of version 6 has them in its bytes 6 and 7."""
-
-_ALIKE: Final = (*range(6), *range(8, 16))
 _SEVEN_DIGITS: Final = 1_000_000
 
 
@@ -58,10 +53,8 @@ def _bits(id: MessageId) -> int:
 def _run(addresses: Addresses, bits: int, separator: str, template: Template) -> str | None:
     """What is ``joined`` of addresses whose first has these lowest bits; ``None`` where others do not follow it."""
     ids = addresses.ids
-    count, end, bytes_of_all = len(ids), bits + len(ids), b"".join(ids)
-    if bytes_of_all[6::16] != _HIGH[bits:end] or bytes_of_all[7::16] != _LOW[bits:end]:
-        return None
-    if not all(bytes_of_all[place::16] == bytes_of_all[place : place + 1] * count for place in _ALIKE):
+    count, end = len(ids), bits + len(ids)
+    if b"".join(ids) != run_bytes(ids[0], count):
         return None
     look, ticks = template(ids[0][:6], ids[0][8:])
     if look is None:

@@ -68,4 +68,4 @@ def _quotes(data: bytes) -> int:
 
 
 def _encoded(messages: Sequence[_Message]) -> list[bytes]:
-    return [message.body.encode("utf-8") for message in messages]
+    return [message.body.encode() for message in messages]

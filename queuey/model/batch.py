@@ -51,7 +51,7 @@ class Drafts(Sequence[Draft]):
     def sizes(self) -> list[int]:
         """The bytes of each that count against limits."""
         beside = Content(b"", self.content_type, self.headers).size
-        return [len(body) + beside for body in self.bodies]
+        return list(map(beside.__add__, map(len, self.bodies)))
 
 
 @attrs.define(eq=False)

@@ -10,6 +10,7 @@ share that unit, so they can be compared without conversion.
 from __future__ import annotations
 
 import re
+import struct
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, NewType
@@ -31,6 +32,9 @@ LOWEST: Final = MessageId(bytes(16))
 
 HIGHEST: Final = MessageId(b"\xff" * 16)
 """A bound above every id."""
+
+_MIDDLES: Final = [(0x6000 | bits).to_bytes(2, "big") for bits in range(0x1000)]
+"""The bytes 6 and 7 of an id, by the lowest 12 bits of its time."""
 
 _HEX: Final = re.compile(r"[0-9a-fA-F]{32}", re.ASCII)
 _SECONDS: Final = re.compile(r"([0-9]*)(?:\.([0-9]*))?", re.ASCII)
@@ -91,19 +95,28 @@ def make_random(ticks: Ticks, random: int) -> MessageId:
 
 
 def make_run(first: Ticks, count: int, clock_sequence: int, node: int) -> list[MessageId]:
-    """As many ids as ``make`` gives for one tick after another; it takes a quarter of the time.
+    """As many ids as ``make`` gives for one tick after another; it takes a tenth of the time.
 
     :param first: the time of the first of them; that of the last is at most ``MAX_TICKS``.
     """
     found: list[MessageId] = []
     end = first + count
     while first < end:
-        # The lower 12 bits of the time stand apart from the rest: up to their end, ids are one tick apart as numbers.
+        # The lower 12 bits of the time stand apart from the rest, which is the same up to their end.
         some = min(end - first, 0x1000 - (first & 0xFFF))
-        number = int.from_bytes(make(first, clock_sequence, node), "big")
-        found += [id.to_bytes(16, "big") for id in range(number, number + (some << 64), 1 << 64)]  # type: ignore[misc]
+        found += struct.unpack("16s" * some, run_bytes(make(first, clock_sequence, node), some))
         first = Ticks(first + some)
     return found
+
+
+def run_bytes(first: MessageId, count: int) -> bytes:
+    """The bytes of ids whose times are one tick apart, one after another.
+
+    :param first: the first of them.
+    :param count: how many; no more than there are before the lowest 12 bits of their time are all ones.
+    """
+    bits, high, low = (first[6] & 0xF) << 8 | first[7], first[:6], first[8:]
+    return high + (low + high).join(_MIDDLES[bits : bits + count]) + low
 
 
 def lower_bound(ticks: Ticks) -> MessageId:

@@ -135,10 +135,9 @@ class Cutter:
         if lines:
             lines[0] = self._joined(lines[0])
         self._kept += rest
-        for place, line in enumerate(lines):
-            if len(line) > self._limit:
-                self.too_long = True
-                return lines[:place]
+        if max(map(len, lines), default=0) > self._limit:
+            self.too_long = True
+            return lines[: next(place for place, line in enumerate(lines) if len(line) > self._limit)]
         self.too_long = len(self._kept) > self._limit
         return lines
 
