@@ -9,7 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.deferreds import deferred
 from queuey.http.v2.batches import MOST_BYTES, MOST_KEYS, Batches
-from queuey.http.v2.lines import MOST_LINES, Line
+from queuey.http.v2.lines import MOST_LINES, Line, PlainLines, joined
+from queuey.model.batch import Drafts
 from queuey.model.message import Content, Draft
 from queuey.model.once import Once
 
@@ -20,6 +21,30 @@ def lines(first: int, count: int, size: int = 10) -> list[Line]:
 
 def keyed(number: int, key: bytes) -> Line:
     return Line(number, 10, Draft(Content(b""), 60), Once(key, b"", "", 60))
+
+
+def plain(first: int, ttl: int) -> PlainLines:
+    return PlainLines(range(first, first + 2), [10, 11], Drafts([b"a", b"b"], ttl))
+
+
+class JoinedTests(SynchronousTestCase):
+    """Lines that came in portions are the same lines together."""
+
+    def check(self, *portions: Sequence[Line]) -> Sequence[Line]:
+        found = joined(portions)
+        self.assertEqual(list(found), [line for portion in portions for line in portion])
+        self.assertEqual(list(found), [found[place] for place in range(len(found))])
+        return found
+
+    def test_columns(self) -> None:
+        self.assertIsInstance(self.check(plain(1, 5), plain(7, 5)), PlainLines)
+
+    def test_other_rules_meanwhile(self) -> None:
+        """Each is a message by the rules of when it came."""
+        self.assertIsInstance(self.check(plain(1, 5), plain(3, 6)), list)
+
+    def test_others_beside_them(self) -> None:
+        self.check(plain(1, 5), lines(3, 2), plain(5, 5))
 
 
 class BatchesTests(SynchronousTestCase):

@@ -11,6 +11,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import NoSuchQueue, StorageFull, Unavailable
+from queuey.model.batch import Drafts, NewMessages
 from queuey.model.group_rows import states_prefix
 from queuey.model.message import Address, Content
 from queuey.model.once import Appended
@@ -243,6 +244,16 @@ class PileTests(HeldCase):
         self.subject.release()
         ids = [self.successResultOf(answer)[0] for answer in answers]
         self.assertNotIn(taken, ids)
+        self.assertEqual(sorted(self.shown()), sorted([b"first", b"taken", b"0", b"1", b"2", b"3"]))
+
+    def test_a_clients_id_in_the_way_of_one_in_a_batch(self) -> None:
+        """Of messages that come as columns, too, each gets an id that is free."""
+        (id,) = self.successResultOf(self.append(b"first"))
+        taken = type(id)((int.from_bytes(id, "big") + (2 << 64)).to_bytes(16, "big"))
+        self.successResultOf(self.store.replace(self.queue, [Address(1, taken)], Content(b"taken"), 60, TERMS))
+        batch = NewMessages(Drafts([b"0", b"1", b"2", b"3"], 60), [1] * 4)
+        ids = self.successResultOf(self.store.append(self.queue, batch, TERMS))
+        self.assertEqual((len(ids), taken in ids), (4, False))
         self.assertEqual(sorted(self.shown()), sorted([b"first", b"taken", b"0", b"1", b"2", b"3"]))
 
     def test_what_came_before_in_the_pile_is_there(self) -> None:
