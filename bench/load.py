@@ -5,9 +5,10 @@ Run as a program of its own, so that it takes no time from the server's process:
     python -m bench.load PORT CONNECTIONS SECONDS [COUNT] < request
 
 Where the request has ``{NUMBER}`` in it, each is sent with another random number from 0 to COUNT less one there, of
-seven digits; where it has ``{UNIQUE}``, with 32 hex digits that no other request has. SIGTERM lets the time be over. It
-prints one line of JSON: requests answered, the seconds that took, how many were neither 2xx nor 304 or never answered,
-latencies in ms, and when it began, with how many answers came in each twentieth of a second since.
+seven digits; where it has ``{UNIQUE}``, with 32 hex digits that no other request has. The time begins once all
+connections are there; SIGTERM lets it be over. It prints one line of JSON: requests answered, the seconds that took,
+how many were neither 2xx nor 304 or never answered, latencies in ms, and when it began, with how many answers came in
+each twentieth of a second since.
 
 It shares the machine's cores with the server, so it has nothing on the way of a request but its socket.
 """
@@ -15,6 +16,7 @@ It shares the machine's cores with the server, so it has nothing on the way of a
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 import signal
@@ -176,12 +178,14 @@ def run(port: int, connections: int, seconds: float, request: bytes, count: int)
     :return: what the module's docstring says.
     :raise TimeoutError: there are connections that wait for an answer half a minute after the time was over.
     """
-    began_at, began = time.time(), time.perf_counter()
-    tally = Tally(began, began + seconds)
-    signal.signal(signal.SIGTERM, lambda number, frame: setattr(tally, "until", began))
+    tally = Tally(0.0, math.inf)
+    signal.signal(signal.SIGTERM, lambda number, frame: setattr(tally, "until", 0.0))
     following = varied(request, count, random.Random())
     with DefaultSelector() as selector:
-        for connection in [Connection(selector, port, following, tally) for _ in range(connections)]:
+        found = [Connection(selector, port, following, tally) for _ in range(connections)]
+        began_at, began = time.time(), time.perf_counter()
+        tally.began, tally.until = began, min(tally.until, began + seconds)
+        for connection in found:
             connection.send()
         limit = began + seconds + 30
         while selector.get_map():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 from twisted.internet.defer import Deferred, gatherResults
@@ -20,6 +21,12 @@ from queuey.service import held
 if TYPE_CHECKING:  # installed with the extra ``tls``
     from OpenSSL.SSL import Connection
     from twisted.protocols.tls import TLSMemoryBIOProtocol
+
+BACKLOG: Final = 1024
+"""Connections that may wait to be accepted, where a description does not say how many. After a restart more come at
+once than the 50 that Twisted has room for, and whoever finds none tries again after a second."""
+
+_SAYS_BACKLOG: Final = re.compile(r"(?<!\\):backlog=")
 
 
 @attrs.frozen
@@ -48,7 +55,7 @@ class _Recorder:
 
 def _tls_arguments(description: str) -> _TLSArguments:
     recorder = _Recorder()
-    serverFromString(recorder, description).listen(None)
+    serverFromString(recorder, _with_backlog(description)).listen(None)
     return recorder.arguments
 
 
@@ -144,7 +151,7 @@ class Listeners:
             return self._listen_tls(reactor, description, factory)
         found: list[Any] = []
         try:
-            endpoint: Any = serverFromString(reactor, description)
+            endpoint: Any = serverFromString(reactor, _with_backlog(description))
             if isinstance(endpoint, AdoptedStreamServerEndpoint) and endpoint.addressFamily == socket.AF_UNIX:
                 return held.adopt(endpoint.fileno, factory, reactor)
             endpoint.listen(factory).addBoth(found.append)
@@ -164,6 +171,12 @@ class Listeners:
             raise Unavailable(f"cannot listen on {description}: {_reason(error)}") from None
         self._certificates.append(certificate)
         return port  # type: ignore[no-any-return]
+
+
+def _with_backlog(description: str) -> str:
+    if description.startswith("systemd:") or _SAYS_BACKLOG.search(description):
+        return description
+    return f"{description}:backlog={BACKLOG}"
 
 
 def _stopped(port: IListeningPort) -> Deferred[None]:
