@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import apsw
+import attrs
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -198,7 +199,12 @@ class ThreadsTests(SynchronousTestCase):
         started: list[Callable[[], None]] = []
         calls: list[tuple[Any, ...]] = []
         worker = Worker()
-        pile: Pile[Worker] = Pile(Threads(started.append, lambda *call: calls.append(call), lambda _, call: call()), 9)
+
+        def at_once(seconds: float, call: Callable[[], None]) -> Due:
+            call()
+            return Due([], (seconds, call))
+
+        pile: Pile[Worker] = Pile(Threads(started.append, lambda *call: calls.append(call), at_once), 9)
         pile.open(worker.work, worker.rest)
         answers = [pile.submit(note, text) for text in "ab"]
         closed = pile.close(lambda: None)
@@ -211,6 +217,20 @@ class ThreadsTests(SynchronousTestCase):
             function(*arguments)
         self.assertEqual([self.successResultOf(answer) for answer in answers], ["A", "B"])
         self.successResultOf(closed)
+
+
+@attrs.frozen
+class Due:
+    """One of the timers that are set."""
+
+    _timers: list[tuple[float, Callable[[], None]]]
+    _timer: tuple[float, Callable[[], None]]
+
+    def active(self) -> bool:
+        return self._timer in self._timers
+
+    def cancel(self) -> None:
+        self._timers.remove(self._timer)
 
 
 class HandingOverTests(SynchronousTestCase):
@@ -226,8 +246,9 @@ class HandingOverTests(SynchronousTestCase):
         self.pile: Pile[Worker] = Pile(runner, 99, lambda: self.now)
         self.pile.open(self.work, self.worker.rest)
 
-    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+    def call_later(self, seconds: float, call: Callable[[], None]) -> Due:
         self.timers.append((seconds, call))
+        return Due(self.timers, (seconds, call))
 
     def work(self, jobs: Sequence[Job[Worker]]) -> None:
         self.now += self.took
@@ -331,7 +352,7 @@ class HandingOverTests(SynchronousTestCase):
         self.submit("g")
         self.assertEqual((self.patience, self.handed_over), ([0.1], 0), "until the others are answered")
         self.answer()
-        self.assertEqual((self.patience, self.handed_over), ([0.1, 0.1 * SHARE], 0))
+        self.assertEqual((self.patience, self.handed_over), ([0.1 * SHARE], 0))
         self.submit("hi")
         self.assertEqual(self.handed_over, 0)
         self.submit("j")
@@ -346,7 +367,7 @@ class HandingOverTests(SynchronousTestCase):
         self.pile._take(self.pile._waiting.get())
         self.submit("b")
         self.answer()
-        self.assertEqual((self.patience, self.handed_over), ([0.1, 0.1 * SHARE], 0))
+        self.assertEqual((self.patience, self.handed_over), ([0.1 * SHARE], 0))
         self.submit("c")
         self.assertEqual(self.handed_over, 1)
         self.run_pile()
@@ -361,6 +382,16 @@ class HandingOverTests(SynchronousTestCase):
         self.assertEqual(self.handed_over, 1)
         self.run_pile()
         self.assertEqual(self.worker.piles, [3, 3, 4])
+
+    def test_what_was_handed_over_leaves_no_timer(self) -> None:
+        self.slow()
+        self.submit("def")
+        self.assertEqual((self.patience, self.handed_over), ([], 1), "as many as were expected")
+        self.pile._take(self.pile._waiting.get())
+        self.submit("ghij")
+        self.assertEqual(self.patience, [0.1])
+        self.answer()
+        self.assertEqual((self.patience, self.handed_over), ([], 1), "more came meanwhile")
 
     def test_the_end_waits_for_nobody(self) -> None:
         self.slow()

@@ -61,6 +61,16 @@ class Job(Generic[C]):
         self.result = self.function(context, *self.arguments, **self.named)
 
 
+class Timer(Protocol):
+    """What is due at a time; the reactor's ``IDelayedCall``."""
+
+    def active(self) -> bool:
+        """Whether it is still to come."""
+
+    def cancel(self) -> None:
+        """Let it not come."""
+
+
 class Runner(Protocol):
     """Who runs piles: threads in a daemon, the caller itself in a test."""
 
@@ -93,7 +103,7 @@ class Threads:
         self,
         start_thread: Callable[[Callable[[], None]], object],
         call_in_reactor: Callable[..., object],
-        call_later: Callable[[float, Callable[[], None]], object],
+        call_later: Callable[[float, Callable[[], None]], Timer],
     ) -> None:
         self._start_thread = start_thread
         self._call_in_reactor = call_in_reactor
@@ -108,8 +118,10 @@ class Threads:
         seconds = pile.patience()
         if seconds is None:
             pile.hand_over()
+        elif seconds == 0:
+            self._call_later(0, pile.hand_over)
         else:
-            self._call_later(seconds, pile.hand_over)
+            pile.wait_for(self._call_later(seconds, pile.hand_over))
 
     def left(self, pile: Pile[Any]) -> None:
         """See Runner; a thread goes on by itself."""
@@ -143,6 +155,7 @@ class Pile(Generic[C]):
         self._one_before = False
         self._took = 0.0
         self._expected = 0
+        self._timer: Timer | None = None
         self._finish: Callable[[], None] = _nothing
         self._end: Job[C] = Job(_nothing, (), {})
 
@@ -192,8 +205,20 @@ class Pile(Generic[C]):
             return self._took  # at the most: once the pile under way is answered, it is known what to wait for
         return self._took * SHARE if len(self._gathered) < self._expected else 0
 
+    def wait_for(self, timer: Timer) -> None:
+        """Keep what has gathered until a timer hands it over, or something else does; called by the runner."""
+        self._stop_waiting()
+        self._timer = timer
+
+    def _stop_waiting(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
     def hand_over(self) -> None:
         """Give the worker what has gathered; called in the reactor."""
+        if self._timer is not None:
+            self._stop_waiting()
         jobs, self._gathered, self._expected = self._gathered, [], 0
         for start in range(0, len(jobs), self._most):
             self._waiting.put(jobs[start : start + self._most])
