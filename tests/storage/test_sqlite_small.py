@@ -10,7 +10,7 @@ import apsw
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
-from queuey.errors import Unavailable
+from queuey.errors import StorageFull, Unavailable
 from queuey.model.message import Address
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import QueueSettings
@@ -77,6 +77,11 @@ class StatementTests(SmallCase):
         self.successResultOf(answer)
         self.assertEqual(len(self.statements), 2)
         self.assertNotIn("BEGIN IMMEDIATE", self.statements)
+        (answer,) = self.one_pile(lambda: self.append(b"b", terms=terms))
+        self.successResultOf(answer)
+        self.assertEqual(self.statements, [small._PUT[2]], "what it holds is known")
+        (answer,) = self.one_pile(lambda: self.append(b"c", terms=terms))
+        self.failureResultOf(answer, StorageFull)
 
     def test_what_changes_nothing_costs_nothing(self) -> None:
         self.successResultOf(self.append(b"a"))

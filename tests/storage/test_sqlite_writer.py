@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from random import Random
 from typing import Any
 
 import apsw
@@ -306,6 +307,62 @@ class PileTests(HeldCase):
         self.failureResultOf(self.store.count(self.queue, Ack.ONE), Unavailable)
         connection.authorizer = None
         self.assertEqual(self.counted(), 0)
+
+
+class HeldByTests(HeldCase):
+    """What a queue holds is asked for once, and is true ever after."""
+
+    LIMITED = WriteTerms(Ack.ONE, max_queue_bytes=10_000, max_queue_messages=1_000)
+
+    def known(self) -> dict[int, Any]:
+        return dict(self.writer._held)
+
+    def told(self) -> dict[int, Any]:
+        """What the database says of the queues of which it is known."""
+        rows: list[Any] = self.writer.connection.execute("SELECT queue, messages, bytes FROM tallies").fetchall()
+        return {queue: (messages, size) for queue, messages, size in rows if queue in self.writer._held}
+
+    def check(self) -> None:
+        self.assertEqual(self.known(), self.told())
+
+    def test_whatever_happens_to_it(self) -> None:
+        random = Random(7)
+        queues, stored = [self.make(name) for name in "abc"], {name: list[Any]() for name in "abc"}
+        seen = set()
+        for _ in range(400):
+            place, kind = random.randrange(3), random.randrange(12)
+            queue = queues[place]
+            if kind < 6:
+                texts = [random.randbytes(random.randrange(9)) for _ in range(random.choice([1, 1, 3]))]
+                stored[queue.name] += self.successResultOf(self.append(*texts, queue=queue, terms=self.LIMITED))
+            elif kind < 8:
+                addresses = [Address(1, id) for id in stored[queue.name][-2:]]
+                self.successResultOf(self.store.remove(queue, addresses, Ack.ONE))
+            elif kind == 8:
+                addresses = [Address(1, id) for id in stored[queue.name][:2]]
+                writing = self.store.replace(queue, addresses, Content(b"other"), 10, self.LIMITED)
+                self.successResultOf(writing)
+            elif kind == 9:
+                commits = iter([True, False])  # the pile's fails, and that of the write alone does not
+                self.writer.connection.set_commit_hook(lambda commits=commits: next(commits))
+                stored[queue.name] += self.successResultOf(self.append(b"kept", queue=queue, terms=self.LIMITED))
+                self.writer.connection.set_commit_hook(None)
+            elif kind == 10:
+                self.subject.wall.seconds += random.choice([1, 60])
+                self.subject.clock.advance(1)
+            else:
+                self.successResultOf(self.store.forget(queue))
+                queues[place], stored[queue.name] = self.make(queue.name), []
+            self.check()
+            seen.add(len(self.known()))
+        self.assertEqual(seen, {0, 1, 2, 3})
+
+    def test_of_few_queues(self) -> None:
+        self.patch(writer, "KNOWN", 2)
+        for name in "abcde":
+            self.successResultOf(self.append(b"x", queue=self.make(name), terms=self.LIMITED))
+            self.assertLessEqual(len(self.known()), 2)
+            self.check()
 
 
 class FullTests(HeldCase):

@@ -35,7 +35,7 @@ from queuey.storage.sqlite.piles import Job
 from queuey.storage.sqlite.small import Value
 
 KNOWN: Final = 16_384
-"""Living queues that the writer knows without asking the database."""
+"""Living queues that the writer knows without asking the database, and queues of which it knows what they hold."""
 
 PATIENCE: Final = 100
 """Milliseconds that a checkpoint waits for readers, those of a backup among them."""
@@ -250,7 +250,6 @@ class Writer:
     def _begin(self) -> None:
         self._awaits_begin = True
         self._refused = None
-        self._held = {}
         self.clock = from_seconds(self._now())
 
     def _commit(self) -> None:
@@ -282,8 +281,8 @@ class Writer:
     def _put(self, last: Ticks | None) -> None:
         """Write what has gathered by one statement, with the stable time if it is another one."""
         spent = [(application, _used(more)) for application, more in self._spent.items()]
-        values = self._rows + small.keys(self._keys) + small.sums(sorted(self._tallies.items()), spent, last)
-        self._rows, self._keys, self._tallies, self._held = [], [], {}, {}
+        values = self._rows + small.keys(self._keys) + small.sums(self._taken_tallies(), spent, last)
+        self._rows, self._keys = [], []
         if values:
             try:
                 small.put(self._connection, values)
@@ -315,8 +314,17 @@ class Writer:
         """Write what has gathered, so that what follows finds it in the database."""
         self._store()
         if self._tallies:
-            tallies, self._tallies, self._held = sorted(self._tallies.items()), {}, {}
-            self._insert(TALLY, 3, list(chain.from_iterable((queue, *more) for queue, more in tallies)))
+            self._insert(TALLY, 3, list(chain.from_iterable((queue, *more) for queue, more in self._taken_tallies())))
+
+    def _taken_tallies(self) -> list[tuple[int, tuple[int, int]]]:
+        """What is to be added to the tallies of queues, which is about to be written."""
+        tallies, self._tallies = sorted(self._tallies.items()), {}
+        if self._held:
+            for queue, (messages, size) in tallies:
+                held = self._held.get(queue)
+                if held is not None:
+                    self._held[queue] = held[0] + messages, held[1] + size
+        return tallies
 
     def _store(self) -> None:
         """Write the rows that have gathered by a statement for each table."""
@@ -426,8 +434,9 @@ class Writer:
             self._know(number, queue.application)
 
     def bury(self, incarnation: int) -> None:
-        """Know no longer that a queue lives."""
+        """Know no longer that a queue lives, and what it holds."""
         self._applications.pop(incarnation, None)
+        self._held.pop(incarnation, None)
 
     def check_room(self, queue: Queue, messages: int, size: int, terms: WriteTerms) -> None:
         """Refuse what would go over a limit of the terms; see :func:`queuey.storage.refusals.check_room`."""
@@ -450,8 +459,10 @@ class Writer:
         return self._messages[application] + more
 
     def _held_by(self, incarnation: int) -> Held:
-        """What a living queue holds; the database is asked once a pile, and again once it was told of changes."""
+        """What a living queue holds; the database is asked once, and then what comes and goes is counted."""
         if incarnation not in self._held:
+            if len(self._held) >= KNOWN:
+                self._held.clear()
             self._held[incarnation] = self._connection.execute(_TALLY_OF, (incarnation,)).get
         (messages, size), more = self._held[incarnation], self._tallies.get(incarnation, (0, 0))
         return Held(messages + more[0], size + more[1])
