@@ -343,8 +343,8 @@ class HeldByTests(HeldCase):
                 writing = self.store.replace(queue, addresses, Content(b"other"), 10, self.LIMITED)
                 self.successResultOf(writing)
             elif kind == 9:
-                commits = iter([True, False])  # the pile's fails, and that of the write alone does not
-                self.writer.connection.set_commit_hook(lambda commits=commits: next(commits))
+                # That of the pile fails, and that of the write alone does not.
+                self.writer.connection.set_commit_hook(iter([True, False]).__next__)
                 stored[queue.name] += self.successResultOf(self.append(b"kept", queue=queue, terms=self.LIMITED))
                 self.writer.connection.set_commit_hook(None)
             elif kind == 10:
