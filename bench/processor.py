@@ -12,6 +12,7 @@ import os
 import statistics
 import sys
 import tempfile
+import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,8 +27,13 @@ BODY: Final = b"x" * 140
 _TICK: Final = 1_000_000 / os.sysconf("SC_CLK_TCK")
 
 
+def whole_time(pid: int) -> float:
+    """Microseconds that all threads of a process have taken so far, by the clock that clock_getcpuclockid(3) names."""
+    return time.clock_gettime_ns(~pid << 3 | 2) / 1000
+
+
 def processor_time(pid: int) -> dict[str, Counter[str]]:
-    """Microseconds that each thread of a process has taken so far, as a user and in the kernel.
+    """Microseconds that each thread of a process has taken so far, as a user and in the kernel, in ticks of the kernel.
 
     :return: by the place of the thread among those that the process has made, and by ``user`` and ``kernel``.
     """
@@ -68,15 +74,14 @@ def main(rounds: int, seconds: float, connections: int) -> None:
 
 def _measure(name: str, pid: int, port: int, asked: bytes, connections: int, seconds: float) -> float:
     """Put load on a side, and print and give what one request costs it, in microseconds."""
-    before = processor_time(pid)
+    began, before = whole_time(pid), processor_time(pid)
     answered = float(figures.good(name, load(port, connections, seconds, asked))["answered"])
+    whole = whole_time(pid) - began
     parts = []
-    whole = 0.0
     for thread, taken in processor_time(pid).items():
         spent = taken - before.get(thread, Counter())
         if spent.total() / answered >= 1:
             parts.append(f"{thread} {spent['user'] / answered:.1f} + {spent['kernel'] / answered:.1f}")
-        whole += spent.total()
     print(f"{name}: {answered:.0f} answers, µs as a user + in the kernel: {', '.join(parts)}", flush=True)
     return whole / answered
 

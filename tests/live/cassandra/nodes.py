@@ -214,14 +214,28 @@ class Node:
             self._process.wait(STOP_LIMIT)
 
     def pause(self) -> None:
-        """SIGSTOP: its connections stay open, and nothing is answered."""
+        """SIGSTOP: its connections stay open, and nothing is answered once all its threads have stopped."""
         assert self.running
         os.kill(self.pid, signal.SIGSTOP)
+        # One thread has to see the signal first, and the others go on until then, on a busy machine for a while.
+        until = time.monotonic() + LIMIT
+        while not _stopped(self.pid):
+            assert time.monotonic() < until, "the node has not stopped"
+            time.sleep(0.001)
 
     def resume(self) -> None:
         """SIGCONT: it goes on where it was."""
         assert self.running
         os.kill(self.pid, signal.SIGCONT)
+
+
+def _stopped(pid: int) -> bool:
+    """Whether all threads of a process are stopped by a signal."""
+    states = []
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            states.append((thread / "stat").read_text().rpartition(")")[2].split()[0])
+    return set(states) == {"T"}
 
 
 class Cluster:
