@@ -123,6 +123,15 @@ class StableTests(MergeCase):
             piece = self.first(attrs.evolve(ALL, lower=lower, fresh=fresh))
             self.assertEqual((piece.messages, piece.position, piece.over), ((), lower, True))
 
+    def test_of_no_partition_that_was_purged(self) -> None:
+        """As in the other stores, the queue was purged up to there."""
+        self.add(b"a")
+        (last,) = self.add(b"b")
+        self.successResultOf(self.store.purge(self.queue, last, Ack.MAJORITY))
+        for partitions in ((1,), (2, 3), (), (250,), (250, 1)):
+            piece = self.first(attrs.evolve(ALL, partitions=partitions))
+            self.assertEqual(piece.purged, last, partitions)
+
     def test_a_queue_that_has_ended(self) -> None:
         self.add(b"a")
         self.successResultOf(self.store.forget(self.queue))

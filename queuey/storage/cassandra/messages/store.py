@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
@@ -223,8 +223,7 @@ class Messages:
         if view is None:
             return Merging(merge, self._times.now()).slice((), stable, LOWEST)
         shown = max(stable, upper_bound(view.sight.now)) if merge.fresh else stable
-        bounds = [bound for number, (bound, _) in view.life.purged.items() if number in partitions]
-        extent = Extent(stable, shown, MessageId(max(bounds, default=LOWEST)))
+        extent = Extent(stable, shown, _purged(view.life, partitions))
         return await MergeRead(self._reads, view, extent, merge, partitions).slice()
 
     @deferred
@@ -447,6 +446,13 @@ class Messages:
 
 def _place(queue: Queue, partition: int) -> Place:
     return Place(queue.incarnation, partition)
+
+
+def _purged(life: Life, partitions: Collection[int]) -> MessageId:
+    """The bound up to which one of the partitions was purged, or any where none of them has one of its own."""
+    bounds = {number: bound for number, (bound, _) in life.purged.items()}
+    asked = [bounds[number] for number in partitions if number in bounds]
+    return MessageId(max(asked or bounds.values(), default=LOWEST))
 
 
 def _ended(queue: Queue) -> NoSuchQueue:
