@@ -304,6 +304,8 @@ class ManyTests(SlowTestCase):
 
     def test_too_many(self) -> None:
         """Those above max_connections are told so, those inside are served, and one that leaves makes room."""
+        if WORKERS > 1:
+            raise SkipTest("each worker has a limit of its own, and who accepts the next connection is not known")
         daemon = self.serve_with(max_connections=20)
         wait_until(lambda: self.refusal() is None, "the connections of the beginning are still there")
         held = [self.connect() for _ in range(20)]
@@ -352,7 +354,9 @@ class ReaderTests(SlowTestCase):
         """Fifty that take 64 KiB a second of maximal pages need the memory of what they are about to take.
 
         That is a slice each, which has a MiB of messages, and at the beginning, when all are read for at once, another.
+        A daemon with workers has each of these once more, as what it sends to a worker.
         """
+        allowed = READERS * (3 if WORKERS == 1 else 6) * MIB
         daemon = self.serve_with(idle_timeout=30)
         text = self.fill()
         self.read_whole(text)
@@ -375,8 +379,8 @@ class ReaderTests(SlowTestCase):
         )
         self.assertGreater(min(taken), 0)
         self.assertLess(max(early) + max(taken), self.PARTITIONS * self.SIZE)
-        self.assertLess(most - before, READERS * 3 * MIB)
-        self.assertLess(later - before, READERS * 3 * MIB)
+        self.assertLess(most - before, allowed)
+        self.assertLess(later - before, allowed)
         self.assertLess(later - most, 15 * MIB)
         self.stack.close()
         self.no_errors(daemon)
