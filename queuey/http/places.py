@@ -13,7 +13,7 @@ from typing import Final
 
 from queuey.model.batch import Addresses
 from queuey.model.message import Address
-from queuey.model.timeid import MessageId, run_bytes
+from queuey.model.timeid import low_bits, run_bytes
 
 Template = Callable[[bytes, bytes], tuple[str | None, int]]
 """Makes of the first six bytes of an id, and of its last eight, how addresses look that have them.
@@ -38,16 +38,12 @@ def joined(
     found = []
     start, ids = 0, addresses.ids
     while start < len(ids):
-        bits = _bits(ids[start])
+        bits = low_bits(ids[start])
         some = addresses[start : start + len(_BITS) - bits]
         text = _run(some, bits, separator, template)
         found.append(separator.join(each(some)) if text is None else text)
         start += len(some)
     return separator.join(found)
-
-
-def _bits(id: MessageId) -> int:
-    return (id[6] & 0xF) << 8 | id[7]
 
 
 def _run(addresses: Addresses, bits: int, separator: str, template: Template) -> str | None:

@@ -17,7 +17,7 @@ from queuey.http.wire import Request
 from queuey.model.columns import BETWEEN, Columns
 from queuey.model.message import Address, Message
 from queuey.model.queue import Queue
-from queuey.model.timeid import EPOCH, SECOND, timestamp, to_seconds, to_v1_hex
+from queuey.model.timeid import EPOCH, SECOND, low_bits, timestamp, to_seconds, to_v1_hex
 
 JSON: Final = (b"Content-Type", b"application/json")
 _JSON_ALONE: Final = (JSON,)
@@ -170,7 +170,7 @@ def stored(request: Request, addresses: Sequence[Address]) -> None:
         if answer is None:
             body = _whole_answer(_address_json(address))
         else:
-            ticks = (id[6] & 0xF) << 8 | id[7]
+            ticks = low_bits(id)
             body = answer % (ticks, fraction + ticks, address.partition)
     else:
         body = _whole_answer(joined(addresses, ",", _template, addresses_json))
@@ -193,7 +193,7 @@ def _address_json(address: Address) -> str:
     template, fraction = _template(id[:6], id[8:])
     if template is None:
         return f'{{"key":"{to_v1_hex(id)}","timestamp":"{timestamp(id)}","partition":{address.partition}}}'
-    ticks = (id[6] & 0xF) << 8 | id[7]
+    ticks = low_bits(id)
     return template % (ticks, fraction + ticks, address.partition)
 
 
@@ -211,7 +211,7 @@ def addresses_json(addresses: Iterable[Address]) -> list[str]:
         if template is None:
             items.append(_address_json(address))
         else:
-            ticks = (id[6] & 0xF) << 8 | id[7]
+            ticks = low_bits(id)
             items.append(template % (ticks, fraction + ticks, address.partition))
     return items
 

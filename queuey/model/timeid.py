@@ -109,13 +109,18 @@ def make_run(first: Ticks, count: int, clock_sequence: int, node: int) -> list[M
     return found
 
 
+def low_bits(id: MessageId) -> int:
+    """The lowest 12 bits of the time of an id, which stand behind its version."""
+    return (id[6] & 0xF) << 8 | id[7]
+
+
 def run_bytes(first: MessageId, count: int) -> bytes:
     """The bytes of ids whose times are one tick apart, one after another.
 
     :param first: the first of them.
     :param count: how many; no more than there are before the lowest 12 bits of their time are all ones.
     """
-    bits, high, low = (first[6] & 0xF) << 8 | first[7], first[:6], first[8:]
+    bits, high, low = low_bits(first), first[:6], first[8:]
     return high + (low + high).join(_MIDDLES[bits : bits + count]) + low
 
 

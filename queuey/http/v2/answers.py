@@ -19,7 +19,7 @@ from queuey.http.wire import Request
 from queuey.model.columns import BETWEEN, Columns, body_bytes, content_bytes
 from queuey.model.message import Address, Content, Message
 from queuey.model.queue import Consistency
-from queuey.model.timeid import EPOCH, SECOND, MessageId, Ticks, second_text, to_rfc3339
+from queuey.model.timeid import EPOCH, SECOND, MessageId, Ticks, low_bits, second_text, to_rfc3339
 
 Field = tuple[bytes, bytes]
 
@@ -107,7 +107,7 @@ def answer_stored(request: Request, addresses: Sequence[Address], stored: str, d
         address = addresses[0]
         id, partition = address.id, address.partition
         template = _answer_template(id[:6], id[8:], stored, duplicate)
-        ticks = (id[6] & 0xF) << 8 | id[7]
+        ticks = low_bits(id)
         if template is None:
             location = b"%b/%b-%d" % (_reference(request.path), id.hex().encode("ascii"), partition)
             body = _whole_answer(_address_json(address), stored, duplicate)
@@ -175,7 +175,7 @@ def addresses_json(addresses: Sequence[Address]) -> list[str]:
         if template is None:
             items.append(_address_json(address))
         else:
-            ticks = (id[6] & 0xF) << 8 | id[7]
+            ticks = low_bits(id)
             items.append(template % (ticks, partition, partition, fraction + ticks))
     return items
 

@@ -87,42 +87,40 @@ class V2Messages:
     def _stored(
         self, request: Request, admitted: AdmittedToQueue, drafts: Sequence[Draft], over: Over, at: Sequence[Address]
     ) -> None:
-        plan: Plan | None = request.head.plan
-        known = None if plan is None else plan.stored
-        # What a store promises is known for good once it has stored something.
-        stored = known[1] if known is not None and known[0] is admitted else self._note(plan, admitted)
+        stored = _known(request, admitted) or self._note(request, admitted)
         if request.traced is not UNTRACED:
             request.traced.sent(drafts, at, single=len(drafts) == 1)
         answer_stored(request, at, stored, duplicate=False)
         over(request, None)
 
-    def _note(self, plan: Plan | None, admitted: AdmittedToQueue) -> str:
-        """Find out how messages are stored, as JSON, for as long as the queue and the policy are what they are."""
-        stored = stored_json(admitted.queue.settings.consistency, self.durable())
+    def _told_stored(self, admitted: AdmittedToQueue) -> str:
+        """How messages are stored, as JSON."""
+        return stored_json(admitted.queue.settings.consistency, self.durable())
+
+    def _note(self, request: Request, admitted: AdmittedToQueue) -> str:
+        """The same, and keep it for as long as the queue and the policy are what they are.
+
+        What a store promises is known for good once it has stored something.
+        """
+        stored, plan = self._told_stored(admitted), request.head.plan
         if plan is not None:
             plan.stored = (admitted, stored)
         return stored
 
     def _post_once(self, request: Request, admitted: AdmittedToQueue, drafts: Sequence[Draft], over: Over) -> Serving:
-        plan: Plan | None = request.head.plan
-        queue, known = admitted.queue, None if plan is None else plan.stored
-        if known is not None and known[0] is admitted:
-            stored = known[1]
-        else:
-            stored = stored_json(queue.settings.consistency, self.durable())
+        stored = _known(request, admitted) or self._told_stored(admitted)
         key = repeats.given_key(request)
         if request.traced is not UNTRACED:
             request.traced.begin(SEND)
         once = repeats.once(request, admitted.caller, key, stored, admitted.policy.idempotency_ttl)
         told = partial(self._stored_once, request, admitted, drafts, over)
-        return self.exchange.post_once(queue, drafts, once, admitted.policy, told, partial(over, request))
+        return self.exchange.post_once(admitted.queue, drafts, once, admitted.policy, told, partial(over, request))
 
     def _stored_once(
         self, request: Request, admitted: AdmittedToQueue, drafts: Sequence[Draft], over: Over, appended: Appended
     ) -> None:
-        plan: Plan | None = request.head.plan
-        if plan is not None and (plan.stored is None or plan.stored[0] is not admitted):
-            self._note(plan, admitted)
+        if _known(request, admitted) is None:
+            self._note(request, admitted)
         if request.traced is not UNTRACED:
             request.traced.sent(drafts, appended.addresses, single=len(drafts) == 1)
         answer_stored(request, appended.addresses, appended.note, appended.duplicate)
@@ -200,6 +198,13 @@ class V2Messages:
         """Delete what is before a place in the log."""
         await self.exchange.purge(admitted.queue, _before(request))
         request.answer(204, (), b"")
+
+
+def _known(request: Request, admitted: AdmittedToQueue) -> str | None:
+    """How messages are stored, as JSON, where that was found out of such a head, for this queue and policy."""
+    plan: Plan | None = request.head.plan
+    known = None if plan is None else plan.stored
+    return known[1] if known is not None and known[0] is admitted else None
 
 
 def _before(request: Request) -> MessageId:

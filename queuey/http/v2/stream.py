@@ -269,16 +269,14 @@ class _Stream:
     @deferred
     async def _write(self, lines: Sequence[Line]) -> Outcomes:
         """Store lines by one write; what became of them."""
-        plain = isinstance(lines, PlainLines)
-        drafts: Sequence[Draft] = (
-            lines.drafts if isinstance(lines, PlainLines) else [line.draft for line in lines if line.draft is not None]
-        )
-        once = None if plain else lines[0].once
+        plain = lines.drafts if isinstance(lines, PlainLines) else None
+        drafts: Sequence[Draft] = plain or [line.draft for line in lines if line.draft is not None]
+        once = lines[0].once
         try:
             if once is None:
                 addresses = await self._exchange.append(self._queue, drafts, counted=True)
                 self._request.traced.sent(drafts, addresses)
-                return addresses_text(addresses, "\n") if plain else addresses_json(addresses)
+                return addresses_json(addresses) if plain is None else addresses_text(addresses, "\n")
             appended = await self._exchange.append_once(self._queue, drafts, once, counted=True)
             self._request.traced.sent(drafts, appended.addresses)
         except QueueyError as error:

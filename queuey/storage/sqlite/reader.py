@@ -13,16 +13,7 @@ from queuey.logs import EventLog
 from queuey.model.message import Address, Content, Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import LOWEST, MessageId, Ticks, from_seconds, upper_bound
-from queuey.model.window import (
-    SLICE_BYTES,
-    SLICE_ROWS,
-    LookupSlice,
-    Merge,
-    MergeSlice,
-    Merging,
-    Window,
-    WindowSlice,
-)
+from queuey.model.window import SLICE_BYTES, SLICE_ROWS, LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
 from queuey.storage.sqlite.bulk import Bulk, Found, Range
 from queuey.storage.sqlite.files import translated
 from queuey.storage.sqlite.parts import SIZES, parts
