@@ -15,7 +15,7 @@ SHELL = /bin/sh
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: all run test test-one test-long browser cassandra cassandra-3.11 cassandra-trio cassandra-test run-cassandra
-.PHONY: promtool samples histories docs bench bench-peers clean help
+.PHONY: promtool samples histories docs bench bench-peers bench-claims clean help
 
 # The programs of bench/ that measure; the rest there helps them.
 BENCHES := post read batch sweep backup slow_readers million v2_post once ndjson cursors waits policies limits noisy groups group_waits identities metering copy processor heads lone idle cores calls
@@ -126,6 +126,11 @@ PEERS += redis-server=redis-server webdis=webdis rabbitmq-server=rabbitmq-server
 bench-peers: $(READY) ## nchan, webdis and RabbitMQ beside Queuey; installed where this is Debian and root
 	@sh tests/packages.sh 'the benchmark' $(PEERS)
 	@exec $(BIN)/python -m bench.peers
+
+bench-claims: $(READY) ## PostgreSQL, beanstalkd and Redis streams beside claims; installed where this is Debian and root
+	@sh tests/packages.sh 'the benchmark' beanstalkd=beanstalkd redis-server=redis-server \
+	    /usr/share/postgresql-common=postgresql psql=postgresql-client
+	@exec $(BIN)/python -m bench.claims
 
 clean: ## remove all that was made here, but no data
 	rm -rf $(VENV) .venvs .cache .histories .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage _trial_temp*

@@ -80,7 +80,8 @@ def waiting_claim(number: int) -> bytes:
 
 def settle_all(port: int, count: int) -> None:
     """Bring the groups of all queues to their ends, each of which is made by that."""
-    result = work(port, WORKERS, LIMIT, 1, f"/v2/bench/queues/q{NUMBER.decode()}/groups/g", count)
+    group = f"/v2/bench/queues/q{NUMBER.decode()}/groups/g"
+    result = work("queuey", port, WORKERS, LIMIT, group=group, claim=1, fused=False, count=count)
     if figures.good("queuey", result)["messages"] != count:
         raise SystemExit(f"{result['messages']} of {count} messages were settled in {LIMIT:.0f} s")
 

@@ -119,7 +119,7 @@ def far_behind(port: int, rounds: int, seconds: float, behind: int) -> None:
 def group_of_behind(port: int, seconds: float, group: str) -> float:
     """Messages that a group of the queue ``behind`` takes in a second."""
     fill(port, ["behind"], round(seconds * MOST))
-    return rate(work(port, WORKERS, seconds, CLAIM, f"/v2/bench/queues/behind/groups/{group}"))
+    return rate(take(port, seconds, CLAIM, f"/v2/bench/queues/behind/groups/{group}"))
 
 
 def make_groups(port: int, name: str, queues: int) -> None:
@@ -127,7 +127,7 @@ def make_groups(port: int, name: str, queues: int) -> None:
     for queue in names(name, queues):
         make_queue(port, queue)
     fill(port, names(name, queues), 0)
-    result = work(port, WORKERS, LIMIT, CLAIM, groups_of(name), queues)
+    result = take(port, LIMIT, CLAIM, groups_of(name), queues)
     if not figures.good("queuey", result)["dry"]:
         raise SystemExit(f"{queues} queues were not emptied in {LIMIT:.0f} s")
 
@@ -140,10 +140,15 @@ def groups_of(name: str) -> str:
 def claims(port: int, seconds: float, name: str, queues: int, claim: int, messages: int, seen: Load) -> float:
     """Messages that are claimed and acked in a second, of queues that are filled before."""
     fill(port, names(name, queues), messages)
-    result = work(port, WORKERS, seconds, claim, groups_of(name), queues)
+    result = take(port, seconds, claim, groups_of(name), queues)
     seen.shares.append(result["cpu"] / result["seconds"])
     seen.asked.append(result["asked_rate"])
     return rate(result)
+
+
+def take(port: int, seconds: float, claim: int, group: str, queues: int = 1) -> dict[str, Any]:
+    """Let workers claim so many messages at once and ack them, of one group or of many."""
+    return work("queuey", port, WORKERS, seconds, group=group, claim=claim, fused=False, count=queues)
 
 
 def rate(result: dict[str, Any]) -> float:

@@ -1,48 +1,46 @@
-"""Workers of consumer groups: each claims, reads the receipts, acks all of them at once, and claims again.
+"""Workers that share a queue: each takes messages, acknowledges them, and takes the next ones.
 
 Run as a program of its own, so that it takes no time from the server's process:
 
-    python -m bench.workers PORT WORKERS SECONDS CLAIM COUNT GROUP
+    python -m bench.workers KIND PORT WORKERS SECONDS [OPTIONS]
 
-CLAIM is how many messages are claimed at once, GROUP the path of the group. Where that has ``{NUMBER}`` in it, there
-are COUNT groups, with a number of seven digits there, and each worker goes through a share of them, which is its own
-where COUNT is a multiple of WORKERS. A worker ends when its time is over, or when a claim gives it nothing. It prints
-one line of JSON: messages that were acked, the seconds until the last of them was, claims and settlements that were
-answered, how many were no 2xx or were never answered, whether the messages came to an end, and the processor time that
-all of this took here.
+KIND is one of ``bench.protocols.KINDS``, OPTIONS a JSON object with the arguments of that protocol. A worker ends when
+the time is over and all that it has taken is acknowledged, or when there was no message for it. The time begins when
+all workers are connected. The program prints one line of JSON: messages that were acknowledged, the seconds until the
+last of them was, that rate, requests that were answered, how many answers were wrong or never came, whether a worker
+found no message, and the processor time that all of this took here.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-import re
+import math
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from functools import partial
-from itertools import count as counting
+from selectors import EVENT_READ, BaseSelector, DefaultSelector
 from typing import Any, Final
 
 import attrs
 
-from bench.load import NUMBER, answer_end
-from bench.servers import ROOT, request
+from bench.protocols import IProtocol, Unexpected, protocol
+from bench.servers import ROOT
 
-_RECEIPT: Final = re.compile(rb'"receipt": ?"([^"]+)"')
+RECEIVED: Final = 256 * 1024
+"""Bytes that are received by one call."""
 
 
 @attrs.define
 class Tally:
     """What came of a run.
 
-    :ivar until: when the time is over, of the clock that counts on, and ``last`` when the last message was acked.
-    :ivar answered: claims and settlements.
-    :ivar dry: whether a claim got nothing.
+    :ivar until: when the time is over, by ``time.perf_counter``; ``last``: when the last message was acknowledged.
+    :ivar answered: requests.
+    :ivar refused: wrong answers, and answers that never came.
+    :ivar dry: whether a worker found no message.
     """
 
-    until: float
+    until: float = math.inf
     last: float = 0.0
     messages: int = 0
     answered: int = 0
@@ -50,114 +48,94 @@ class Tally:
     dry: bool = False
 
 
-@attrs.frozen
-class Requests:
-    """What is asked of a group.
+class Worker:
+    """Takes and acknowledges messages in turn, on a connection of its own."""
 
-    :ivar claim: the whole request.
-    """
-
-    claim: bytes
-    _settlements: str
-
-    def ack(self, receipts: list[bytes]) -> bytes:
-        """The request that acks messages."""
-        body = b'{"ack":["%s"]}' % b'","'.join(receipts)
-        return request("POST", self._settlements, body, Content_Type="application/json")
-
-
-def requests_to(group: str, claim: int) -> Requests:
-    """What is asked of the group at a path, so many messages at once."""
-    body = b'{"limit":%d}' % claim
-    return Requests(request("POST", f"{group}/claims", body, Content_Type="application/json"), f"{group}/settlements")
-
-
-def groups_at(path: str, claim: int, count: int) -> list[Requests]:
-    """What is asked of each of the groups at a path with a place for their numbers."""
-    place = NUMBER.decode()
-    return [requests_to(path.replace(place, f"{number:07d}"), claim) for number in range(count)]
-
-
-def share(groups: Sequence[Requests], worker: int, workers: int) -> Iterator[Requests]:
-    """The groups that one of some workers goes through, without an end."""
-    return (groups[number % len(groups)] for number in counting(worker, workers))
-
-
-class Worker(asyncio.Protocol):
-    """Claims and acks by turns until the time is over, or there is nothing left."""
-
-    def __init__(self, groups: Iterator[Requests], tally: Tally, done: asyncio.Future[None]) -> None:
-        self._groups = groups
+    def __init__(self, selector: BaseSelector, port: int, protocol: IProtocol, tally: Tally) -> None:
+        self._selector = selector
+        self._protocol = protocol
         self._tally = tally
-        self._done = done
         self._received = b""
         self._held: list[bytes] = []
-        self._waits = False
+        self._takes = True
+        self._socket = protocol.connect(port)
+        selector.register(self._socket, EVENT_READ, self)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._claim()
+    def start(self) -> None:
+        """Send the first request."""
+        self._socket.sendall(self._protocol.take())
 
-    def _claim(self) -> None:
-        self._requests = next(self._groups)
-        self._send(self._requests.claim)
-
-    def _send(self, text: bytes) -> None:
-        self._waits = True
-        self._transport.write(text)
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        if answer_end(self._received) is None:
-            return
-        answer, self._received, self._waits = self._received, b"", False
-        self._tally.answered += 1
-        if not answer.startswith(b"HTTP/1.1 2"):
+    def ready(self) -> None:
+        """Read what has come. Requests are small, so that sending them does not wait."""
+        try:
+            data = self._socket.recv(RECEIVED)
+            if not data:
+                raise Unexpected(self._received)
+            self._received += data
+            end = self._protocol.end(self._received)
+            if end is not None:
+                answer, self._received = self._received[:end], self._received[end:]
+                self._answered(answer)
+        except (OSError, Unexpected) as error:
+            print(f"wrong: {error}"[:1000], file=sys.stderr)
             self._tally.refused += 1
-            self._transport.close()
-        elif self._held:
-            self._acked()
+            self._close()
+
+    def _answered(self, answer: bytes) -> None:
+        self._tally.answered += 1
+        if self._takes:
+            taken = self._protocol.taken(answer)
+            if self._held:
+                self._count()
+            self._held = taken
         else:
-            self._claimed(_RECEIPT.findall(answer))
+            self._protocol.acked(answer)
+            self._count()
+        self._next()
 
-    def _claimed(self, receipts: list[bytes]) -> None:
-        if not receipts:
-            self._tally.dry = True
-            self._transport.close()
-            return
-        self._held = receipts
-        self._send(self._requests.ack(receipts))
-
-    def _acked(self) -> None:
+    def _count(self) -> None:
         self._tally.messages += len(self._held)
         self._tally.last = time.perf_counter()
         self._held = []
-        if self._tally.last >= self._tally.until:
-            self._transport.close()
+
+    def _next(self) -> None:
+        over = time.perf_counter() >= self._tally.until
+        if not self._held and (self._takes or over):
+            self._tally.dry |= self._takes and not over
+            self._close()
+        elif not self._held:
+            self._takes = True
+            self._socket.sendall(self._protocol.take())
+        elif self._protocol.fused and not over:
+            self._socket.sendall(self._protocol.take(self._held))
         else:
-            self._claim()
+            self._takes = False
+            self._socket.sendall(self._protocol.ack(self._held))
 
-    def connection_lost(self, error: Exception | None) -> None:
-        self._tally.refused += self._waits
-        if not self._done.done():
-            self._done.set_result(None)
+    def _close(self) -> None:
+        self._selector.unregister(self._socket)
+        self._socket.close()
 
 
-async def run(port: int, workers: int, seconds: float, groups: Sequence[Requests]) -> dict[str, Any]:
+def run(kind: str, port: int, workers: int, seconds: float, options: dict[str, Any]) -> dict[str, Any]:
     """Let workers work on a server of this machine.
 
     :return: what the module's docstring says.
+    :raise TimeoutError: a worker still waits for an answer half a minute after the time was over.
     """
-    loop = asyncio.get_running_loop()
-    began, busy = time.perf_counter(), time.process_time()
-    tally = Tally(began + seconds, began)
-    waits = []
-    for number in range(workers):
-        done: asyncio.Future[None] = loop.create_future()
-        waits.append(done)
-        await loop.create_connection(partial(Worker, share(groups, number, workers), tally, done), "127.0.0.1", port)
-    await asyncio.wait_for(asyncio.gather(*waits), seconds + 30)
+    tally = Tally()
+    with DefaultSelector() as selector:
+        found = [Worker(selector, port, protocol(kind, number, workers, options), tally) for number in range(workers)]
+        began, busy = time.perf_counter(), time.process_time()
+        tally.until = began + seconds
+        for worker in found:
+            worker.start()
+        while selector.get_map():
+            left = tally.until + 30 - time.perf_counter()
+            if left <= 0:
+                raise TimeoutError("a worker was never answered")
+            for key, _ in selector.select(left):
+                key.data.ready()
     took = max(tally.last - began, 1e-9)
     return {
         "messages": tally.messages,
@@ -171,13 +149,13 @@ async def run(port: int, workers: int, seconds: float, groups: Sequence[Requests
     }
 
 
-def work(port: int, workers: int, seconds: float, claim: int, group: str, count: int = 1) -> dict[str, Any]:
-    """Let workers work, in a process of their own, and wait for their end; what that prints.
+def work(kind: str, port: int, workers: int, seconds: float, **options: Any) -> dict[str, Any]:
+    """Let workers work in a process of their own, and wait for its end; what that process prints.
 
     :raise RuntimeError: if it broke off.
     """
-    numbers = [str(number) for number in (port, workers, seconds, claim, count)]
-    command = [sys.executable, "-m", "bench.workers", *numbers, group]
+    numbers = [str(number) for number in (port, workers, seconds)]
+    command = [sys.executable, "-m", "bench.workers", kind, *numbers, json.dumps(options)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, timeout=seconds + 60)
     if done.returncode:
         raise RuntimeError(f"the workers ended with status {done.returncode}")
@@ -185,10 +163,9 @@ def work(port: int, workers: int, seconds: float, claim: int, group: str, count:
     return result
 
 
-def main(port: str, workers: str, seconds: str, claim: str, count: str, group: str) -> None:
+def main(kind: str, port: str, workers: str, seconds: str, options: str = "{}") -> None:
     """Run, and print."""
-    groups = groups_at(group, int(claim), int(count))
-    print(json.dumps(asyncio.run(run(int(port), int(workers), float(seconds), groups))))
+    print(json.dumps(run(kind, int(port), int(workers), float(seconds), json.loads(options))))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import io
 import json
@@ -12,17 +11,15 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from itertools import islice, repeat
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench import arguments, figures
+from bench import arguments, figures, workers
 from bench.arguments import Number
 from bench.figures import Interval
 from bench.load import BUCKET, Tally, answer_end, run, varied
-from bench.workers import Tally as WorkersTally
-from bench.workers import Worker, groups_at, requests_to, share
+from bench.protocols import Queuey
 
 
 class LoadTests(SynchronousTestCase):
@@ -102,78 +99,69 @@ class RunTests(SynchronousTestCase):
         self.assertEqual((found["answered"], found["refused"]), (0, 1))
 
 
-class Wire(asyncio.Transport):
-    """Where a worker's requests go; their bodies are kept."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: list[Any] = []
-        self.closed = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        head, _, body = bytes(data).partition(b"\r\n\r\n")
-        self.asked.append((head.split(b" ")[1], json.loads(body)))
-
-    def close(self) -> None:
-        self.closed = True
-
-
 class WorkersTests(SynchronousTestCase):
-    """What workers of a group ask for, and what they count."""
+    """Workers against a server of a few lines, which answers each request with what is next."""
 
     def setUp(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.addCleanup(self.loop.close)
-        self.tally = WorkersTally(until=float("inf"))
-        self.done: asyncio.Future[None] = self.loop.create_future()
-        self.wire = Wire()
-        self.worker = Worker(repeat(requests_to("/g", 2)), self.tally, self.done)
-        self.worker.connection_made(self.wire)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(self.listener.close)
+        self.asked: list[Any] = []
 
-    def answered(self, body: bytes, status: bytes = b"200 OK") -> None:
-        text = b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
-        for at in range(0, len(text), 7):
-            self.worker.data_received(text[at : at + 7])
+    def work(self, answers: list[bytes], seconds: float = 0.0, fused: bool = False) -> dict[str, Any]:
+        """What comes of one worker."""
 
-    def test_receipts_are_acked_and_the_next_messages_claimed(self) -> None:
-        self.answered(b'{"messages":[{"body":"x","receipt":"r1","lease":30},{"body":"y","receipt": "r2"}]}')
-        self.answered(b'{"outcomes":[]}')
-        claim, ack = (b"/g/claims", {"limit": 2}), (b"/g/settlements", {"ack": ["r1", "r2"]})
-        self.assertEqual(self.wire.asked, [claim, ack, claim])
-        self.assertEqual((self.tally.messages, self.tally.answered, self.tally.refused), (2, 2, 0))
+        def serve() -> None:
+            client, _ = self.listener.accept()
+            client.settimeout(40)
+            with client:
+                for answer in answers:
+                    head, _, body = client.recv(65536).partition(b"\r\n\r\n")
+                    self.asked.append((head.split(b" ")[1].decode(), json.loads(body)))
+                    client.sendall(answer[:20])
+                    client.sendall(answer[20:])
 
-    def test_nothing_left_is_the_end(self) -> None:
-        self.answered(b'{"messages":[]}')
-        self.worker.connection_lost(None)
-        self.assertEqual(
-            (self.wire.closed, self.tally.dry, self.tally.refused, self.done.done()), (True, True, 0, True)
-        )
+        server = threading.Thread(target=serve)
+        server.start()
+        self.addCleanup(server.join)
+        port = self.listener.getsockname()[1]
+        with contextlib.redirect_stderr(io.StringIO()):
+            return workers.run("queuey", port, 1, seconds, {"group": "/g", "claim": 2, "fused": fused})
+
+    @staticmethod
+    def answer(body: bytes, status: bytes = b"200 OK") -> bytes:
+        return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
+
+    def test_messages_are_acked_and_the_next_ones_claimed(self) -> None:
+        given = b'{"messages":[{"body":"x","receipt":"r1","lease":30},{"body":"y","receipt": "r2"}]}'
+        acked = b'{"outcomes":["acked","acked"]}'
+        found = self.work([self.answer(given), self.answer(acked), self.answer(b'{"messages":[]}')], 60.0)
+        claim, ack = ("/g/claims", {"limit": 2}), ("/g/settlements", {"ack": ["r1", "r2"]})
+        self.assertEqual(self.asked, [claim, ack, claim])
+        self.assertEqual([found[name] for name in ("messages", "answered", "refused", "dry")], [2, 3, 0, True])
+
+    def test_a_claim_settles_what_was_given_before(self) -> None:
+        given, last = b'{"messages":[{"receipt":"r1"}]}', b'{"outcomes":["acked"],"messages":[]}'
+        found = self.work([self.answer(given), self.answer(last)], 60.0, fused=True)
+        self.assertEqual(self.asked[1], ("/g/claims", {"limit": 2, "settle": {"ack": ["r1"]}}))
+        self.assertEqual([found[name] for name in ("messages", "refused", "dry")], [1, 0, True])
+
+    def test_the_time_is_over_when_all_is_acked(self) -> None:
+        given, acked = b'{"messages":[{"receipt":"r1"}]}', b'{"outcomes":["acked"]}'
+        for fused in (False, True):
+            found = self.work([self.answer(given), self.answer(acked)], fused=fused)
+            self.assertEqual([found[name] for name in ("messages", "refused", "dry")], [1, 0, False])
 
     def test_refusals_and_silence_are_counted(self) -> None:
-        self.answered(b'{"messages":[{"receipt":"r1"}]}')
-        self.answered(b'{"code":"stale-receipts"}', b"409 Conflict")
-        self.assertEqual((self.wire.closed, self.tally.messages, self.tally.refused), (True, 0, 1))
-        silent = Worker(repeat(requests_to("/g", 2)), self.tally, self.done)
-        silent.connection_made(Wire())
-        silent.connection_lost(None)
-        self.assertEqual(self.tally.refused, 2)
+        given, stale = b'{"messages":[{"receipt":"r1"}]}', self.answer(b'{"outcomes":["stale"]}', b"409 Conflict")
+        for answers in ([self.answer(given), stale], [self.answer(given), self.answer(b'{"outcomes":["stale"]}')], []):
+            found = self.work(answers)
+            self.assertEqual([found[name] for name in ("messages", "refused")], [0, 1], answers)
 
-    def test_the_time_is_over_after_an_ack(self) -> None:
-        self.tally.until = 0.0
-        self.answered(b'{"messages":[{"receipt":"r1"}]}')
-        self.assertFalse(self.wire.closed)
-        self.answered(b"{}")
-        self.assertEqual((self.wire.closed, self.tally.messages), (True, 1))
-
-    def test_each_has_a_share_of_the_groups(self) -> None:
-        groups = groups_at("/q{NUMBER}/g", 1, 4)
-        for worker, numbers in ((0, (0, 2, 0)), (1, (1, 3, 1))):
-            paths = [one.claim.split(b" ")[1] for one in islice(share(groups, worker, 2), 3)]
+    def test_each_worker_has_a_share_of_the_groups(self) -> None:
+        for number, numbers in ((0, (0, 2, 0)), (1, (1, 3, 1))):
+            worker = Queuey("/q{NUMBER}/g", 1, False, number, 2, 4)
+            paths = [worker.take().split(b" ")[1] for _ in range(3)]
             self.assertEqual(paths, [b"/q000000%d/g/claims" % number for number in numbers])
-
-    def test_one_group_is_everybodys(self) -> None:
-        groups = groups_at("/q/g", 1, 1)
-        self.assertEqual({next(share(groups, worker, 8)) for worker in range(8)}, {groups[0]})
 
 
 class ArgumentsTests(SynchronousTestCase):
