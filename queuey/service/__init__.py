@@ -18,9 +18,10 @@ from queuey.config import CassandraStorage, Settings
 from queuey.errors import ConfigurationError
 from queuey.logs import EventLog, LogObserver, open_log
 from queuey.service.assembly import assemble
-from queuey.service.daemon import QueueyService, Starter, StartRefused
+from queuey.service.daemon import QueueyService
 from queuey.service.listening import Listeners
-from queuey.service.places import LogPlace, log_place
+from queuey.service.places import LogPlace, log_place, wrong_folders
+from queuey.service.starter import Starter, StartRefused
 from queuey.service.supervision import own_supervisor
 from queuey.service.workers import Workers
 from queuey.storage import count_calls, make_store
@@ -55,10 +56,13 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
-    starter = Starter(_STANDARD_ERROR)
+    twistd = options.parent or {}
+    starter = Starter(_STANDARD_ERROR, forks=not twistd.get("nodaemon"))
     try:
+        if wrong := wrong_folders(twistd):
+            raise ConfigurationError(wrong)
         settings = _settings(options["config"])
-        place = log_place(settings.logging.file, options.parent or {})
+        place = log_place(settings.logging.file, twistd)
         if settings.server.workers > 1 and not place.ours:
             raise ConfigurationError((_NOT_WITH_WORKERS,))
         log = _open_log(settings, place)

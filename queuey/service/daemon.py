@@ -8,7 +8,6 @@ import os
 import resource
 import signal
 import sys
-from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 from twisted.application.service import Service
@@ -26,6 +25,7 @@ from queuey.service.assembly import House
 from queuey.service.listening import Listeners
 from queuey.service.orders import Standing
 from queuey.service.places import LogPlace, welcome
+from queuey.service.starter import Starter, StartRefused
 from queuey.service.supervision import Supervisor
 
 _GC_THRESHOLDS: Final = (20_000, 20, 20)
@@ -35,7 +35,7 @@ _TURN: Final = 0.0001
 """Seconds for which a thread waits for the interpreter's lock before it asks for it."""
 
 _STARTER_WAITS: Final = 10.0
-"""Seconds that whoever starts the daemon may be kept waiting to hear that the store will never serve."""
+"""Seconds that the process that starts the daemon waits at most until the store serves, or is refused."""
 
 _WORKERS_END: Final = 5.0
 """Seconds that workers may take to end once nothing is under way in them any more."""
@@ -44,39 +44,6 @@ _OTHER_DESCRIPTORS: Final = 100
 """Files that the process has open besides connections, with room to spare."""
 
 _log = EventLog(Logger(namespace="queuey.service"))
-
-
-class StartRefused(Exception):
-    """The daemon cannot start; whoever started it has been told why, in one line."""
-
-
-class Starter:
-    """Whoever starts the daemon, and reads its standard error until it has started.
-
-    A daemonized twistd closes standard error, and reports no more than the first 100 bytes of what went wrong.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        """:param descriptor: of standard error, before it is closed."""
-        self._descriptor: int | None = os.dup(descriptor)
-
-    @property
-    def listens(self) -> bool:
-        """Whether anybody may still read what it is told."""
-        return self._descriptor is not None
-
-    def tell(self, *lines: str) -> None:
-        """Write lines; where nobody reads them any more, that is no error."""
-        if self._descriptor is None:
-            return
-        with suppress(OSError):
-            os.write(self._descriptor, "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
-
-    def leave(self) -> None:
-        """Let whoever it was go on, now that the daemon has started or will not."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
 
 
 class QueueyService(Service):
@@ -100,7 +67,7 @@ class QueueyService(Service):
         :param listeners: what will listen for clients.
         :param ops_listeners: what will listen for operators, and does so to the end.
         :param place: where the log goes.
-        :param starter: whoever starts the daemon.
+        :param starter: the process that starts the daemon.
         :param supervisor: the service manager.
         """
         self._reactor = reactor
@@ -231,6 +198,7 @@ class QueueyService(Service):
         else:
             _log.failure("start-refused", "the store failed to open", failure)
             self._starter.tell("queuey: the store failed to open; the log says why")
+        self._starter.refuse()
         _end_badly()
         self._hurry = True
         self._reactor.callWhenRunning(self._stop)
@@ -359,7 +327,8 @@ class QueueyService(Service):
 
     def _refuse_start(self, error: QueueyError) -> NoReturn:
         self._tell_why(error)
-        raise StartRefused("what is wrong has been said")
+        self._starter.refuse()
+        raise StartRefused(error.text)
 
 
 async def ends_within(seconds: float, work: Deferred[None], reactor: Any) -> bool:
@@ -402,14 +371,22 @@ def collect_less() -> None:
 
 
 def _few_descriptors(max_connections: int) -> list[str]:
-    """Allow this process as many files and connections as it may need, and tell where that is more than it may have."""
+    """Raise the soft limit of open files as far as needed and allowed; warn if ``max_connections`` cannot be reached.
+
+    Connections above ``max_connections`` are answered 503, up to as many again, if there are descriptors left for that.
+    If not, those are closed without an answer; every connection that the settings allow is served, so nothing is said.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Connections over the limit are answered too, up to as many again.
-    wanted = 2 * max_connections + _OTHER_DESCRIPTORS
+    wanted, needed = 2 * max_connections + _OTHER_DESCRIPTORS, max_connections + _OTHER_DESCRIPTORS
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return []
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    if allowed == wanted:
+    if allowed >= needed:
         return []
-    return [f"this process may open {allowed} files; max_connections = {max_connections} may need {wanted}"]
+    fits = max(1, allowed - _OTHER_DESCRIPTORS)
+    return [
+        f"this process may open {allowed} files, and max_connections = {max_connections} needs {needed}: raise the "
+        f"limit (LimitNOFILE={wanted} in the unit of systemd, ulimit -n {wanted} in a shell), or set "
+        f"max_connections = {fits} in [server]"
+    ]

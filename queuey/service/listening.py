@@ -26,6 +26,8 @@ BACKLOG: Final = 1024
 """Connections that may wait to be accepted, where a description does not say how many. After a restart more come at
 once than the 50 that Twisted has room for, and whoever finds none tries again after a second."""
 
+_NOT_GIVEN: Final = "the service manager has not handed this socket over (LISTEN_FDS, and LISTEN_FDNAMES for names)"
+
 _SAYS_BACKLOG: Final = re.compile(r"(?<!\\):backlog=")
 
 
@@ -155,7 +157,9 @@ class Listeners:
             if isinstance(endpoint, AdoptedStreamServerEndpoint) and endpoint.addressFamily == socket.AF_UNIX:
                 return held.adopt(endpoint.fileno, factory, reactor)
             endpoint.listen(factory).addBoth(found.append)
-        except (ValueError, LookupError, OSError) as error:  # a systemd socket that this process was not given
+        except LookupError:
+            raise Unavailable(f"cannot listen on {description}: {_NOT_GIVEN}") from None
+        except (ValueError, OSError) as error:
             raise Unavailable(f"cannot listen on {description}: {error}") from None
         (port,) = found
         if isinstance(port, Failure):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -42,6 +43,31 @@ def log_place(file: Path | None, twistd: Mapping[str, Any]) -> LogPlace:
         return LogPlace(False, None, foreground)
     background = Path(twistd.get("rundir") or ".").absolute() / "twistd.log"
     return LogPlace(True, None if foreground else background, foreground)
+
+
+def wrong_folders(twistd: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a line for each option of twistd that names a folder that is not there, or cannot be written to.
+
+    Twistd itself would end with a traceback, and in the background without a word.
+
+    :param twistd: twistd's options, as it has read them.
+    """
+    found = [
+        f"twistd --{name}: {twistd[name]} is not a folder" for name in ("chroot", "rundir") if _no_folder(twistd, name)
+    ]
+    if found or twistd.get("chroot"):
+        return tuple(found)  # the other paths are seen from there
+    for name in ("pidfile", "logfile"):
+        path = twistd.get(name)
+        folder = Path(path or ".").parent
+        if path and path != "-" and not os.access(folder, os.W_OK | os.X_OK):
+            why = "cannot be written to" if folder.is_dir() else "is not a folder"
+            found.append(f"twistd --{name}: {path} cannot be made: {folder} {why}")
+    return tuple(found)
+
+
+def _no_folder(twistd: Mapping[str, Any], name: str) -> bool:
+    return bool(twistd.get(name)) and not Path(twistd[name]).is_dir()
 
 
 def welcome(settings: Settings, addresses: list[str], place: LogPlace) -> list[str]:

@@ -168,23 +168,48 @@ class DaemonizedTests(LiveTestCase):
         self.assertFalse((self.folder / "twistd.log").exists())
 
     def test_refused(self) -> None:
-        """One clear line of ours, status 1, no traceback; nothing is left behind."""
-        for spoil in (self._take_port, self._break_settings):
-            undo = spoil()
-            refused = self.twistd()
-            undo()
-            self.assertEqual(refused.returncode, 1)
-            self.assertNotIn("Traceback", refused.stderr)
-            first = refused.stderr.splitlines()[0]
-            self.assertIn(str(self.port) if spoil == self._take_port else "max_bodi", first)
-            self.assertFalse((self.folder / "twistd.pid").exists())
+        """One line of ours and nothing else, status 1; the daemon has ended, and no pid file is left."""
+        for spoil, said in (
+            (self._take_port, str(self.port)),
+            (self._break_settings, "max_bodi"),
+            (self._take_folder, "cannot be made: File exists"),
+            (self._break_database, "it is no database"),
+        ):
+            for options in ((), ("--logfile", "twistds.log")) if WORKERS == 1 else ((),):
+                undo = spoil()
+                refused = self.twistd(*options)
+                undo()
+                self.assertEqual((refused.returncode, refused.stdout), (1, ""), refused.stderr)
+                self.assertRegex(refused.stderr, rf"\A.*{re.escape(said)}.*\n\Z")
+                self.assertFalse((self.folder / "twistd.pid").exists())
+
+    def test_twistds_folders(self) -> None:
+        """A folder that an option of twistd names is looked for before the daemon goes into the background."""
+        for options in (("--rundir", "no"), ("--chroot", "no"), ("--logfile", "no/log")):
+            refused = self.twistd(*options)
+            self.assertEqual((refused.returncode, refused.stdout), (1, ""))
+            self.assertRegex(refused.stderr, rf"\Atwistd {options[0]}: .*no.* is not a folder\n\Z")
 
     def _take_port(self) -> Callable[[], None]:
         return socket.create_server(("127.0.0.1", self.port)).close
 
     def _break_settings(self) -> Callable[[], None]:
+        before = self.settings.read_text()
         self.replace_settings("[server]", "[server]\nmax_bodi = 1")
-        return lambda: None
+        return lambda: self._restore(before)
+
+    def _restore(self, text: str) -> None:
+        self.settings.write_text(text)
+
+    def _take_folder(self) -> Callable[[], None]:
+        (self.folder / "data").write_text("x")
+        return (self.folder / "data").unlink
+
+    def _break_database(self) -> Callable[[], None]:
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
+        (self.folder / "data").mkdir()
+        (self.folder / "data" / "queuey.sqlite").write_bytes(os.urandom(20_000))
+        return lambda: shutil.rmtree(self.folder / "data")
 
 
 def end(pid: int) -> None:
@@ -350,9 +375,16 @@ class DescriptorTests(LiveTestCase):
         self.assertNotIn(" settings ", daemon.output())
 
     def test_not_enough(self) -> None:
-        """Where the hard limit is lower, that is said."""
-        daemon = self.limited(500)
-        self.assertIn("this process may open 500 files; max_connections = 400 may need 900", daemon.output())
+        """If max_connections cannot be reached, the log says what to raise, or what to lower."""
+        daemon = self.limited(460)
+        output = daemon.output()
+        self.assertIn("this process may open 460 files, and max_connections = 400 needs 500: raise the limit", output)
+        self.assertIn("LimitNOFILE=900", output)
+        self.assertIn("set max_connections = 360 in [server]", output)
+
+    def test_enough_without_room_to_spare(self) -> None:
+        """All connections fit; those above max_connections may find no descriptor, and no warning is needed."""
+        self.assertNotIn(" settings ", self.limited(600).output())
 
 
 class ReloadTests(LiveTestCase):
