@@ -231,7 +231,7 @@ def _ops(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int:
         return 1
     finally:
         connection.close()
-    for line in [json.dumps(result, indent=2)] if arguments.json else ops.shown(result):
+    for line in [json.dumps(result, indent=2)] if arguments.json else ops.shown(result, arguments.method):
         print(line, file=stdout)
     return 0
 
@@ -247,7 +247,7 @@ def _check(file: Path, stdout: TextIO, stderr: TextIO) -> int:
 
 def _back_up(arguments: argparse.Namespace, stdout: TextIO) -> int:
     source = arguments.data or _data_of(arguments.config)
-    made = back_up(source.absolute(), arguments.target.absolute())
+    made = back_up(source.absolute(), arguments.target.absolute(), parents=True)
     stable = timestamp(lower_bound(made.stable)) if made.stable else "none yet"
     what = f"{made.bytes} bytes, {made.messages} messages in {made.queues} queues, stable time {stable}"
     print(f"{made.path}: {what}", file=stdout)

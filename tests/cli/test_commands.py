@@ -136,6 +136,19 @@ class BackupTests(SynchronousTestCase):
         Path("data").rename("queuey-data")
         self.made()
 
+    def test_folders_above(self) -> None:
+        """The folders that the backup is to be in are made, and removed again if there is no backup."""
+        deep = self.folder / "bk" / "2026"
+        self.refused("backup", "--data", self.folder, deep / "monday")
+        self.assertFalse(deep.parent.exists())
+        status, _, err = run("backup", "--data", str(self.folder / "data"), str(deep / "monday"))
+        self.assertEqual((status, err), (0, ""))
+        self.assertEqual([each.name for each in deep.iterdir()], ["monday"])
+        self.assertEqual(deep.parent.stat().st_mode & 0o777, 0o700)
+        (self.folder / "data" / "queuey.sqlite").write_bytes(b"x" * 9000)
+        self.refused("backup", "--data", self.folder / "data", deep.with_name("2027") / "monday")
+        self.assertFalse(deep.with_name("2027").exists())
+
     def test_nothing_yet(self) -> None:
         self.successResultOf(open_store(self.folder / "new", Wall()).close())
         self.assertIn(" 0 messages in 0 queues, stable time none yet", self.made("--data", self.folder / "new"))

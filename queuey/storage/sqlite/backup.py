@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, cast
 
@@ -46,7 +46,7 @@ class Backup:
     stable: Ticks
 
 
-def back_up(source: Path, target: Path) -> Backup:
+def back_up(source: Path, target: Path, *, parents: bool = False) -> Backup:
     """Copy a store, whether or not a daemon serves it, as it is at the moment at which this begins.
 
     Everything acknowledged before is in the copy. Under its name there is either nothing or the whole of it, checked
@@ -54,13 +54,14 @@ def back_up(source: Path, target: Path) -> Backup:
 
     :param source: the folder of the store.
     :param target: the folder to make.
+    :param parents: whether to make the folders that it is in, too.
     :raise QueueyError: with one line that says why there is no backup.
     """
     if os.path.lexists(target):
         raise Unavailable(f"{target} is there already; a backup makes a new folder.")
     connection = open_to_read(source)
     try:
-        with _growing(target) as folder:
+        with _parents(target.parent, parents), _growing(target) as folder:
             copy(connection, folder / DATABASE)
             made = _checked(folder / DATABASE, target)
             sync(folder)
@@ -77,6 +78,24 @@ def back_up(source: Path, target: Path) -> Backup:
         raise Unavailable(f"The backup {target} cannot be written: {error.strerror}.") from error
     finally:
         connection.close(True)
+
+
+@contextmanager
+def _parents(folder: Path, wanted: bool) -> Iterator[None]:
+    """Make a folder and those that it is in, for their owner only; remove them again if anything goes wrong."""
+    made: list[Path] = []
+    try:
+        if wanted:
+            for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
+                missing.mkdir(mode=0o700)
+                made.append(missing)
+                sync(missing.parent)
+        yield
+    except BaseException:
+        for each in reversed(made):
+            with suppress(OSError):
+                each.rmdir()
+        raise
 
 
 @contextmanager
