@@ -21,6 +21,16 @@ PATH: Final = "/rpc"
 NOTHING: Final = "-"
 """Stands for what is not there in a table."""
 
+_DONE: Final = "done"
+"""What is printed for a method that returns true once it has done its work."""
+
+_STATES: Final = {
+    ("drain", True): "drained",
+    ("undrain", False): "no longer drained",
+    ("undrain", True): "still drained: the daemon is about to stop",
+}
+"""What is printed for a method that returns whether the daemon is drained."""
+
 _NO_PORT: Final = "names no ops in [server] that can be called from here; --to says where else"
 
 
@@ -164,12 +174,19 @@ def call(connection: Connection, method: str, params: Mapping[str, Any], token: 
     return document["result"]
 
 
-def shown(result: Any) -> list[str]:
-    """A result as lines for people: tables where there are rows."""
+def shown(result: Any, method: str = "") -> list[str]:
+    """Return a result as lines for people: tables if there are rows.
+
+    :param method: whose result it is; a bare true or false is printed in words that belong to the method.
+    """
     if isinstance(result, dict):
         return _object(result)
     if isinstance(result, list):
+        if not result:
+            return ["none"]
         return _rows(result) if _is_table(result) else [_cell(one) for one in result]
+    if isinstance(result, bool):
+        return [_STATES.get((method, result)) or (_DONE if result else _cell(result))]
     return str(result).split("\n") if isinstance(result, str) else [_cell(result)]
 
 
@@ -179,6 +196,9 @@ def _object(found: Mapping[str, Any]) -> list[str]:
     tables = [(name, value) for name, value in flat if _is_table(value)]
     if len(tables) == 1 and all(value is None for _, value in pairs):
         return _rows(tables[0][1])
+    empty = [name for name, value in pairs if value == []]
+    if len(empty) == 1 and not tables and all(value is None for name, value in pairs if name != empty[0]):
+        return [f"no {empty[0]}"]
     width = max([len(name) for name, _ in pairs], default=0)
     lines = [f"{name:{width}}  {_cell(value)}" for name, value in pairs]
     for name, value in tables:

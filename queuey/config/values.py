@@ -32,9 +32,11 @@ _DIGEST: Final = re.compile(r"sha256:([0-9A-Fa-f]{64})")
 _UNSENDABLE: Final = re.compile(r"[^!-~]")
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]")
 _MIN_TOKEN: Final = 16
+_WHOLE: Final = "a whole number"
 _SIZE: Final = re.compile(r"([0-9]{1,15}) ?([A-Za-z]*)")
 _INTEGER: Final = re.compile(r"[0-9]{1,15}")
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?")
+_DECIMAL: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?|[+-]?\.[0-9]+")
 
 
 def size(low: int, high: int) -> Read[int]:
@@ -43,6 +45,8 @@ def size(low: int, high: int) -> Read[int]:
     def read(text: str, base: Path) -> int:
         match = _SIZE.fullmatch(text)
         if match is None:
+            if _SIZE.fullmatch(text.removeprefix("-")):
+                raise Mistake(f"{shown(text)} is out of range")
             raise Mistake(f"{shown(text)} is not a size")
         if match[2] not in _UNITS:
             raise Mistake(f"{shown(match[2])} is not a unit", _near_unit(match[1], match[2]))
@@ -61,7 +65,7 @@ def _near_unit(number: str, unit: str) -> str:
 
 def integer(low: int, high: int) -> Read[int]:
     """A whole number in decimal."""
-    return _number(int, _INTEGER, low, high, "a whole number")
+    return _number(int, _INTEGER, low, high, _WHOLE)
 
 
 def seconds(low: float, high: float) -> Read[float]:
@@ -77,13 +81,22 @@ def rate(low: float, high: float) -> Read[float]:
 def _number(kind: Callable[[str], N], form: re.Pattern[str], low: float, high: float, what: str) -> Read[N]:
     def read(text: str, base: Path) -> N:
         if form.fullmatch(text) is None:
-            raise Mistake(f"{shown(text)} is not {what}")
+            raise Mistake(f"{shown(text)} {_not_read(text, low, high, what)}")
         number = kind(text)
         if not low <= number <= high:
             raise Mistake(f"{shown(text)} is out of range")
         return number
 
     return read
+
+
+def _not_read(text: str, low: float, high: float, what: str) -> str:
+    """Return why a text that the pattern of a number does not match is refused: -5 is a number, and out of range."""
+    if _DECIMAL.fullmatch(text) is None or (what == _WHOLE and "." in text):
+        return f"is not {what}"
+    if not low <= float(text) <= high:
+        return "is out of range"
+    return "has a sign; leave it out" if text[0] in "+-" else f"is not {what} as settings have it"
 
 
 def optional(read: Read[T]) -> Read[T | None]:

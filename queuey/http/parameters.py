@@ -30,6 +30,17 @@ def shown(text: str) -> str:
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
 
 
+def not_whole(low: int, high: int, text: str | None = None) -> str:
+    """Say of a value that it is not a whole number of a range.
+
+    :param text: the value, for a refusal that shows it.
+    """
+    if low == high:
+        return f"must be {low}" if text is None else f'must be {low}, not "{shown(text)}"'
+    what = f"is not a whole number from {low} to {high}"
+    return what if text is None else f'"{shown(text)}" {what}'
+
+
 def whole_number(text: str) -> int | None:
     """The number that decimal digits with an optional sign mean, or ``None``.
 

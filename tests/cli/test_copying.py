@@ -64,7 +64,7 @@ class OrderTests(SynchronousTestCase):
         for wait, what in (
             ("nan", "is not a number of seconds"),
             ("inf", "is not a number of seconds"),
-            ("-1", "is not a number of seconds"),
+            ("-1", "is out of range"),
             ("86401", "is out of range"),
         ):
             status, out, err = run("copy", f"--wait={wait}", str(one), str(other))

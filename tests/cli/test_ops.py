@@ -138,12 +138,26 @@ class ShownTests(SynchronousTestCase):
         self.assertEqual(ops.shown(result), list(lines))
 
     def test_simple_things(self) -> None:
-        self.shown(True, "yes")
+        self.shown(True, "done")
         self.shown(None, "-")
         self.shown(7, "7")
         self.shown("two\nlines", "two", "lines")
         self.shown(["a", "b"], "a", "b")
-        self.shown([])
+        self.shown([], "none")
+
+    def test_yes_and_no(self) -> None:
+        """True or false as a whole result is said in the words of the method; within a table it is yes or no."""
+        said = {("drain", True): "drained", ("undrain", False): "no longer drained", ("queues.purge", True): "done"}
+        for (method, result), line in said.items():
+            self.assertEqual(ops.shown(result, method), [line])
+        self.assertIn("still drained", ops.shown(True, "undrain")[0])
+        self.shown({"draining": False}, "draining  no")
+
+    def test_no_rows(self) -> None:
+        """A list without anything in it is said in words, alone or beside its cursor."""
+        self.shown({"queues": [], "next": None}, "no queues")
+        self.shown({"applications": []}, "no applications")
+        self.shown({"name": "shop", "keys": []}, "name  shop", "keys  -")
 
     def test_an_object(self) -> None:
         self.shown(

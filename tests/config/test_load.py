@@ -252,7 +252,7 @@ MISTAKES = (
     ("[server]\nzzz = 1", f"[server] zzz: is not known; {SERVER_KEYS}"),
     ("[server]\nmax_body = 0", "[server] max_body: '0' is out of range; allowed: 1 byte to 256MiB"),
     ("[server]\nmax_body = 257MiB", "[server] max_body: '257MiB' is out of range; allowed: 1 byte to 256MiB"),
-    ("[server]\nmax_body = -1", "[server] max_body: '-1' is not a size; allowed: 1 byte to 256MiB"),
+    ("[server]\nmax_body = -1", "[server] max_body: '-1' is out of range; allowed: 1 byte to 256MiB"),
     ("[server]\nmax_body = \u0661", "[server] max_body: '\u0661' is not a size; allowed: 1 byte to 256MiB"),
     (
         "[server]\nmax_body = 1MB",
@@ -269,6 +269,22 @@ MISTAKES = (
     ),
     ("[server]\nidle_timeout = 86401", "[server] idle_timeout: '86401' is out of range; allowed: 0.1 to 86400 seconds"),
     ("[server]\nstop_timeout = 3601", "[server] stop_timeout: '3601' is out of range; allowed: 0 to 3600 seconds"),
+    ("[server]\nmax_connections = -5", "[server] max_connections: '-5' is out of range; allowed: 1 to 1000000"),
+    (
+        "[server]\nmax_connections = +5",
+        "[server] max_connections: '+5' has a sign; leave it out; allowed: 1 to 1000000",
+    ),
+    (
+        "[server]\nmax_connections = 9999999999999999",
+        "[server] max_connections: '9999999999999999' is out of range; allowed: 1 to 1000000",
+    ),
+    ("[server]\nmax_connections = 2.5", "[server] max_connections: '2.5' is not a whole number; allowed: 1 to 1000000"),
+    (
+        "[server]\nmax_connections = -2.5",
+        "[server] max_connections: '-2.5' is not a whole number; allowed: 1 to 1000000",
+    ),
+    ("[server]\nstop_timeout = -1.5", "[server] stop_timeout: '-1.5' is out of range; allowed: 0 to 3600 seconds"),
+    ("[server]\nmax_body = -1MiB", "[server] max_body: '-1MiB' is out of range; allowed: 1 byte to 256MiB"),
     ("[server]\nmax_connections = 0", "[server] max_connections: '0' is out of range; allowed: 1 to 1000000"),
     ("[server]\nmax_connections = 1.5", "[server] max_connections: '1.5' is not a whole number; allowed: 1 to 1000000"),
     (

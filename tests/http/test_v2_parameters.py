@@ -124,6 +124,13 @@ class QueryTests(SynchronousTestCase):
             },
         )
 
+    def test_a_range_of_one(self) -> None:
+        """A queue with one partition takes one number, and the refusal names it."""
+        asked = query("number=2&many=-1")
+        asked.number("number", 1, 1)
+        asked.many("many", 1, 1)
+        self.assertEqual(self.wrong(asked), {"number": 'must be 1, not "2"', "many": 'must be 1, not "-1"'})
+
     def test_names_that_are_wrong(self) -> None:
         """Twice, without a value, in another case, in broken encoding, very long."""
         for text, name in (

@@ -65,7 +65,12 @@ class ApplicationsTests(AuditedTestCase):
         self.assertEqual(set(key), {"id", "made", "key"})
         self.assertEqual(self.post_as("shop", key["key"]), 201)
         (listed,) = self.call("keys.list", application="shop")
-        self.assertEqual(listed, {"id": key["id"], "made": key["made"], "used_here": "2023-11-14T22:13:00Z"})
+        self.assertEqual(listed, {"id": key["id"], "made": key["made"], "used_here": key["made"]})
+        # A minute later the key is used again; what is noted is the begin of that minute.
+        self.clock.advance(60)
+        self.assertEqual(self.post_as("shop", key["key"]), 201)
+        (listed,) = self.call("keys.list", application="shop")
+        self.assertEqual(listed["used_here"], "2023-11-14T22:14:00Z")
         other = self.call("keys.add", application="shop", digest=f"sha256:{digest_of('own').hex()}")
         self.assertEqual(set(other), {"id", "made"})
         self.assertEqual(self.post_as("shop", "own"), 201)

@@ -14,6 +14,7 @@ from queuey.core.groups.values import Claiming, Delivered, Delivery
 from queuey.core.messages import MessageExchange
 from queuey.errors import NoSuchGroup
 from queuey.http.authorized import AdmittedToQueue, Route
+from queuey.http.parameters import not_whole
 from queuey.http.v2 import repeats
 from queuey.http.v2.answers import HEAD, Piece, answer_in_pieces, messages_json, portions
 from queuey.http.v2.groups import GROUP, check_name, guarantee_of, named
@@ -122,7 +123,7 @@ def partitions(asked: Members, queue: Queue) -> tuple[int, ...] | None:
     found: list[int] = []
     for at, each in enumerate(given):
         if type(each) not in (int, float) or not 1 <= each <= most or each != int(each):
-            asked.wrong(f"partitions/{at}", f"is not a whole number from 1 to {most}")
+            asked.wrong(f"partitions/{at}", not_whole(1, most))
         elif each in found:
             asked.wrong(f"partitions/{at}", f"names partition {int(each)} once more")
         else:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import attrs
 
+from queuey.http.parameters import not_whole
 from queuey.http.v2.parameters import MOST_TOLD, pointer_part
 from queuey.model.batch import Drafts
 from queuey.model.message import MAX_DELAY, MAX_TTL, Content, Draft
@@ -225,7 +226,7 @@ class _Members:
         value = self._item[name]
         if type(value) in (int, float) and 1 <= value <= high and value == int(value):
             return int(value)
-        self.wrong(name, f"is not a whole number from 1 to {high}")
+        self.wrong(name, not_whole(1, high))
         return None
 
     def key(self) -> str | None:

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 import attrs
 
 from queuey.http.forms import CHARSETS
-from queuey.http.parameters import shown, whole_number
+from queuey.http.parameters import not_whole, shown, whole_number
 from queuey.http.problems import Problem
 from queuey.http.wire import Request
 from queuey.model.timeid import SECOND, Ticks, parse_time
@@ -134,7 +134,7 @@ class Query(_Checked):
         value = whole_number(raw) if raw.isascii() and raw.isdigit() else None
         if value is not None and low <= value <= high:
             return value
-        self.wrong(name, f'"{shown(raw)}" is not a whole number from {low} to {high}')
+        self.wrong(name, not_whole(low, high, raw))
         return None
 
     def seconds(self, name: str, low: float, high: float) -> Ticks | None:
@@ -261,7 +261,7 @@ class Members(_Checked):
             return None
         if type(value) in (int, float) and low <= value <= high and value == int(value):
             return int(value)  # JSON has one kind of numbers: 5.0 is 5
-        self.wrong(name, f"is not a whole number from {low} to {high}")
+        self.wrong(name, not_whole(low, high))
         return None
 
     def seconds(self, name: str, high: int) -> float | None:

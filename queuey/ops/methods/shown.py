@@ -38,7 +38,11 @@ def keys(shown: Shown) -> list[dict[str, Any]]:
 
 
 def _key(key: ShownKey) -> dict[str, Any]:
-    return {"id": key.id, "made": moment(key.made), "used_here": moment(key.used)}
+    used = key.used
+    if used is not None and key.made is not None:
+        # Uses are noted by the minute, rounded down; no key was used before it was made.
+        used = max(used, key.made)
+    return {"id": key.id, "made": moment(key.made), "used_here": moment(used)}
 
 
 def sides(change: Change) -> tuple[Any, Any]:
