@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from queuey import __version__, config
-from queuey.cli import ops
+from queuey.cli import ops, starting
+from queuey.cli.processes import Processes
 from queuey.cli.restoring import Client, RestoringFailed, connect, restore_queue
 from queuey.config import CassandraStorage, MemoryStorage, values
-from queuey.config.mistakes import Mistake
+from queuey.config.mistakes import Mistake, shown_path
 from queuey.errors import ConfigurationError, QueueyError
 from queuey.logs import printable
 from queuey.model.application import KEY_BYTES
@@ -28,6 +29,9 @@ from queuey.storage.sqlite.backup import Archive, back_up
 
 _LEAST_PRIORITY: Final = 19
 """Of a process, as nice(1) counts."""
+
+_CANNOT_START: Final = 3
+"""The exit status of a check that finds the settings right, and this machine not ready for them."""
 
 _LONGEST_WAIT: Final = 86400
 """Seconds that a cluster may be waited for."""
@@ -72,7 +76,7 @@ def main(argv: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
         return exit.code if isinstance(exit.code, int) else 2
     try:
         if arguments.command == "check":
-            return _check(arguments.file, stdout, stderr)
+            return _check(arguments.file, arguments.settings_only, stdout, stderr)
         if arguments.command == "backup":
             return _back_up(arguments, stdout)
         if arguments.command == "restore-queue":
@@ -104,9 +108,13 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check",
         help="check a settings file, and print the settings in force",
-        description="Check a settings file as the daemon does before it opens anything, and print the settings in "
-        "force; keys are printed as their digests. The exit status is 1 where there is a mistake.",
+        description="Check a settings file as the daemon does, print the settings in force, with keys as their "
+        "digests, and try whether a daemon could start here as this user: folders, log and ports. The exit status is "
+        "1 if the file has a mistake, and 3 if the file is right and a daemon could not start here now. A daemon that "
+        "serves this file already is no reason for that.",
+        allow_abbrev=False,
     )
+    check.add_argument("--settings-only", action="store_true", help="do not look at folders and ports of this machine")
     check.add_argument("file", type=Path, metavar="FILE")
     _backup_parser(commands)
     _restore_parser(commands)
@@ -236,13 +244,20 @@ def _ops(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int:
     return 0
 
 
-def _check(file: Path, stdout: TextIO, stderr: TextIO) -> int:
+def _check(file: Path, settings_only: bool, stdout: TextIO, stderr: TextIO) -> int:
     settings = config.load(file)
     for warning in settings.warnings:
         print(f"warning: {warning}", file=stderr)
     for line in settings.describe():
         print(line, file=stdout)
-    return 0
+    if settings_only:
+        return 0
+    found = starting.look(settings, Processes())
+    if found.served_by is not None:
+        print(f"note: process {found.served_by} serves these settings now", file=stderr)
+    for problem in found.problems:
+        print(f"{shown_path(file)}: {problem}", file=stderr)
+    return _CANNOT_START if found.problems else 0
 
 
 def _back_up(arguments: argparse.Namespace, stdout: TextIO) -> int:

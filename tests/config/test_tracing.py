@@ -53,7 +53,7 @@ class LibraryTests(SettingsTestCase):
         ):
             program = f"import sys; sys.modules[{missing!r}] = None; from queuey.cli import run; sys.exit(run())"
             self.file.write_text(f"[tracing]\n{text}\n[application_keys]\na = a-key-of-some-length\n")
-            command = [sys.executable, "-c", program, "check", str(self.file)]
+            command = [sys.executable, "-c", program, "check", "--settings-only", str(self.file)]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
             self.assertEqual((done.returncode, done.stderr), expected)
 
