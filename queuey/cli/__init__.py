@@ -221,7 +221,8 @@ def _ops_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="has the operators' token")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
     parser.add_argument("method", metavar="METHOD")
-    parser.add_argument("parameters", nargs="*", metavar="KEY=VALUE")
+    # With a default, a missing METHOD is not reported together with what may be left out.
+    parser.add_argument("parameters", nargs="*", metavar="KEY=VALUE", default=[])
 
 
 def _ops(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int:
@@ -300,8 +301,9 @@ def _copy(arguments: argparse.Namespace, stdout: TextIO) -> int:
 def _restore_queue(arguments: argparse.Namespace, stdout: TextIO) -> int:
     client = Client(connect(arguments.to), arguments.to, arguments.application, _key(arguments.key_file))
     archive = Archive(arguments.backup.absolute())
+    name = arguments.queue if arguments.name is None else arguments.name
     try:
-        done = restore_queue(archive, client, arguments.queue, arguments.name or arguments.queue, time.time)
+        done = restore_queue(archive, client, arguments.queue, name, time.time)
     finally:
         archive.close()
         client.close()

@@ -91,7 +91,7 @@ def connect(to: str) -> Connection:
     :param to: ``unix:PATH``, or a URL.
     :raise CallFailed: it is neither.
     """
-    if to.startswith("unix:"):
+    if to.startswith("unix:") and to != "unix:":
         return _SocketConnection(to.removeprefix("unix:"))
     try:
         parts = urlsplit(to)
@@ -131,8 +131,10 @@ def parameters(words: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for word in words:
         name, equals, text = word.partition("=")
-        if not equals or not name or name in found:
-            raise CallFailed(f"{printable(word)} is not key=value, or stands twice")
+        if not equals or not name:
+            raise CallFailed(f"{printable(word)} is not KEY=VALUE, such as application=shop")
+        if name in found:
+            raise CallFailed(f"{printable(name)} is given twice")
         found[name] = _value(text)
     return found
 
@@ -164,6 +166,8 @@ def call(connection: Connection, method: str, params: Mapping[str, Any], token: 
         document = json.loads(answer.read())
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if getattr(error, "reason", None) == "WRONG_VERSION_NUMBER":
+            reason = "it does not speak TLS; its address begins with http://"
         raise CallFailed(f"the daemon does not answer: {reason}") from None
     except ValueError:
         raise CallFailed("what answers there is no operators' port of Queuey") from None

@@ -88,18 +88,14 @@ class _Looking:
                 yield f"[logging] file: {problem}"
         backups = settings.server.ops.backups
         if backups is not None:
-            for problem in _folder(backups):
+            for problem in _would_be_made(backups):
                 yield f"[server] ops_backups: {problem}"
         yield from self._endpoints((("http", settings.server.http), ("ops", settings.server.ops.listen)))
 
     def _data(self, folder: Path) -> Iterator[str]:
-        if not os.path.lexists(folder):
-            # The daemon makes it, with all that is missing above it.
-            yield from _folder(next(above for above in folder.parents if os.path.lexists(above)), folder)
-            return
-        found = [*_folder(folder)]
+        found = [*_would_be_made(folder)]
         yield from found
-        if found:
+        if found or not folder.exists():
             return
         for name in _FILES:
             if os.path.lexists(folder / name) and not os.access(folder / name, os.R_OK | os.W_OK):
@@ -195,6 +191,14 @@ def _folder(folder: Path, wanted: Path | None = None) -> Iterator[str]:
     except OSError as error:
         what = "cannot be written to" if wanted is None else "cannot be made"
         yield f"{shown} {what}: {error.strerror}"
+
+
+def _would_be_made(folder: Path) -> Iterator[str]:
+    """What keeps files from being made in a folder that the daemon makes, with all that is missing above it."""
+    if os.path.lexists(folder):
+        yield from _folder(folder)
+    else:
+        yield from _folder(next(above for above in folder.parents if os.path.lexists(above)), folder)
 
 
 def _log(file: Path) -> Iterator[str]:

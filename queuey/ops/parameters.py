@@ -119,7 +119,8 @@ def read(parameters: Sequence[Parameter], given: Any) -> dict[str, Any]:
     """
     named = given if isinstance(given, dict) else _by_place(parameters, given)
     known = {parameter.name: parameter for parameter in parameters}
-    wrong = {_shown(name): "is no parameter of this method" for name in named if name not in known}
+    others = f"; it takes {', '.join(known)}" if known else ", which takes none"
+    wrong = {_shown(name): f"is no parameter of this method{others}" for name in named if name not in known}
     found: dict[str, Any] = {}
     for name, parameter in known.items():
         if name not in named or (named[name] is None and not parameter.null):

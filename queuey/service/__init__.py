@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from twisted.application.service import IService
 from twisted.logger import Logger
 from twisted.python.usage import Options as UsageOptions
+from twisted.python.usage import UsageError
 
 from queuey import __version__, config
 from queuey.auth.users import make_web
@@ -43,6 +45,11 @@ class Options(UsageOptions):
     longdesc = "A message queue over HTTP. Without --config it serves development settings on loopback, port 5000."
     optParameters: ClassVar = [["config", "c", None, "The settings, an ini file; see docs/configuration."]]
 
+    def parseArgs(self, *words: str) -> None:
+        """Refuse words that are not options; most often such a word is the settings file."""
+        if words:
+            raise UsageError(f"{words[0]!r} is not an option; the settings are named by --config FILE")
+
     def opt_version(self) -> NoReturn:
         """Print the version of Queuey and exit."""
         sys.stdout.write(f"queuey {__version__}\n")
@@ -56,7 +63,7 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
-    twistd = options.parent or {}
+    twistd: Mapping[str, Any] = options.parent or {}
     starter = Starter(_STANDARD_ERROR, forks=not twistd.get("nodaemon"))
     try:
         if wrong := wrong_folders(twistd):

@@ -98,8 +98,9 @@ class WordsTests(SynchronousTestCase):
                 "nan": "NaN",
             },
         )
-        for wrong in (["name"], ["=x"], ["a=1", "a=2"], [""]):
-            self.assertRaises(CallFailed, ops.parameters, wrong)
+        for wrong in (["name"], ["=x"], [""]):
+            self.assertIn("is not KEY=VALUE", str(self.assertRaises(CallFailed, ops.parameters, wrong)))
+        self.assertEqual(str(self.assertRaises(CallFailed, ops.parameters, ["a=1", "a=2"])), "a is given twice")
 
     def test_places(self) -> None:
         folder = Path(self.mktemp())
@@ -116,7 +117,17 @@ class WordsTests(SynchronousTestCase):
         self.assertIn("q.ini: names no ops", str(error))
 
     def test_addresses(self) -> None:
-        for wrong in ("", "localhost", "ftp://a", "http://", "http://[::1", "http://a:b", "http://a/rpc", "http://a?b"):
+        for wrong in (
+            "",
+            "unix:",
+            "localhost",
+            "ftp://a",
+            "http://",
+            "http://[::1",
+            "http://a:b",
+            "http://a/rpc",
+            "http://a?b",
+        ):
             self.assertRaises(CallFailed, ops.connect, wrong)
         for good in ("unix:/run/ops.sock", "http://127.0.0.1:5001", "https://ops.example/", "http://[::1]:1"):
             ops.connect(good).close()

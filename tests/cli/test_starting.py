@@ -105,14 +105,14 @@ class FoldersTests(MachineTestCase):
         (self.folder / "log").rmdir()
         (self.folder / "deep").write_text("a file")
         (self.folder / "http.sock").write_text("a file")
-        self.file.write_text(SETTINGS.replace("[storage]", "ops_backups = backups\n\n[storage]"))
+        self.file.write_text(SETTINGS.replace("[storage]", "ops_backups = queuey.ini/backups\n\n[storage]"))
         folder = self.folder
         self.assertEqual(
             self.look().problems,
             (
                 f"[storage] path: {folder}/deep/data cannot be made: {folder}/deep is not a folder",
                 f"[logging] file: {folder}/log/queuey.log cannot be made: {folder}/log is not there",
-                f"[server] ops_backups: {folder}/backups is not there",
+                f"[server] ops_backups: {folder}/queuey.ini/backups cannot be made: {self.file} is not a folder",
                 f"[server] http: cannot listen on unix:{folder}/http.sock: a file that is not a socket is there",
             ),
         )
