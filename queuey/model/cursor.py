@@ -17,6 +17,9 @@ from queuey.model.window import Position
 MAX_CURSOR: Final = 512
 """Characters of a cursor at the most."""
 
+MIN_CURSOR: Final = 32
+"""Characters of a cursor at the least: those of 24 bytes."""
+
 _VERSION: Final = 1
 _DESCENDING: Final = 1
 _SOME: Final = 2

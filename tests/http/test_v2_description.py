@@ -12,6 +12,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from queuey.errors import BadCursor
 from queuey.http.cors import _ALLOWED_V2, _EXPOSED_V2
 from queuey.http.problems import CODES
 from queuey.http.v2.items import is_media_type
@@ -19,9 +20,10 @@ from queuey.http.v2.openapi import document
 from queuey.http.v2.openapi.schemas import CURSOR, ID, RECEIPT, TIME
 from queuey.http.v2.pages import address_of
 from queuey.http.v2.parameters import _tag_list
+from queuey.http.v2.ranges import _SET, _SPEC
 from queuey.http.v2.repeats import _QUOTED
 from queuey.model import receipts
-from queuey.model.cursor import parse
+from queuey.model.cursor import MIN_CURSOR, Cursor, parse
 from queuey.model.queue import is_principal
 from queuey.model.timeid import LOWEST, from_hex, from_v1_hex, parse_time, ticks_of, to_rfc3339
 from queuey.model.window import Position
@@ -155,10 +157,56 @@ class PatternTests(SynchronousTestCase):
         self.compare(pattern, pieces, is_principal, exact=True)
 
     def test_time(self) -> None:
-        """In a query; not every day that can be written is one."""
+        """In a query; only days that there are."""
         pattern = self.schema_of("readMessages", "since")["pattern"]
-        pieces = ("2026-02-", "29", "28", "T10:00:0", "0", ".5", "Z", "+01:00", "t23:59:60", "1", "-24:00")
-        self.compare(pattern, pieces, lambda text: parse_time(text, up=True) is not None, exact=False)
+        pieces = ("2026-02-", "2024-02-", "2000-02-", "1900-02-", "0000-01-", "2026-04-", "29", "28", "3", "1", "0",
+                  "T10:00:0", "0", ".5", "Z", "+01:00", "t23:59:60", "1", "-24:00")  # fmt: skip
+        self.compare(pattern, pieces, lambda text: parse_time(text, up=True) is not None, exact=True)
+        for date in ("2024-02-29", "2000-02-29", "1900-02-28", "2026-12-31"):
+            self.assertIsNotNone(re.search(pattern, f"{date}T00:00:00Z"))
+        for date in ("2023-02-29", "1900-02-29", "0000-02-29", "0000-01-01", "2026-04-31", "2026-13-01"):
+            self.assertIsNone(re.search(pattern, f"{date}T00:00:00Z"))
+
+    def test_before(self) -> None:
+        """Of a purge: one of three kinds."""
+        kinds = self.schema_of("purgeMessages", "before")["anyOf"]
+        pattern = "|".join(f"({kind.get('pattern') or '^now$'})" for kind in kinds)
+        pieces = (ID, ID.upper(), "now", "2026-02-28", "T10:00:00", "Z", "7", ".5", "-1")
+
+        def taken(text: str) -> bool:
+            return text == "now" or address_of(text) is not None or parse_time(text, up=True) is not None
+
+        self.compare(pattern, pieces, taken, exact=True)
+
+    def test_after(self) -> None:
+        """Of a read: an id, or what looks like a cursor; whether one is whole, its checksum says."""
+        kinds = self.schema_of("readMessages", "after")["anyOf"]
+        pattern = "|".join(f"({kind['pattern']})" for kind in kinds)
+        pieces = (ID, CURSOR, CURSOR, "A", "=", "1", "_", "%")
+
+        def taken(text: str) -> bool:
+            try:
+                return address_of(text) is not None or bool(parse(text))
+            except BadCursor:
+                return False
+
+        self.compare(pattern, pieces, taken, exact=False)
+        shortest = Cursor(0, Position(LOWEST, 0)).text()
+        longest = Cursor((1 << 128) - 1, Position(LOWEST, 200), True, tuple(range(1, 201)), LOWEST).text()
+        for text in (shortest, longest):
+            self.assertIsNotNone(re.search(pattern, text), text)
+        self.assertEqual(len(shortest), MIN_CURSOR)
+
+    def test_range(self) -> None:
+        """Of a message's bytes; one in a unit that is not known is passed over."""
+        pattern = self.schema_of("getMessage", "Range")["pattern"]
+        pieces = ("bytes=", "Bytes=", "0-", "1", "-9", "5-7", ",", "-", "7-5", "items=")
+
+        def taken(text: str) -> bool:
+            match = _SET.fullmatch(text)
+            return match is None or None not in [_SPEC.fullmatch(part) for part in match[1].split(",")]
+
+        self.compare(pattern, pieces, taken, exact=True)
 
     def test_tags(self) -> None:
         """In a condition."""
@@ -167,7 +215,7 @@ class PatternTests(SynchronousTestCase):
             self.parameters["If-Match"]["pattern"],
             pieces,
             lambda text: text == "*" or (text.strip() == text and bool(_tag_list(text))),
-            exact=False,
+            exact=True,
         )
 
     def test_key(self) -> None:

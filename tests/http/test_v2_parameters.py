@@ -164,9 +164,12 @@ class QueryTests(SynchronousTestCase):
             ("0.5", SECOND // 2),
             ("0.00000019", 1),
             ("20.00000001", 20 * SECOND),
+            ("1e-05", SECOND // 100_000),
+            ("1.5E%2B1", 15 * SECOND),
+            ("2e-99", 0),
         ):
             self.assertEqual(query(f"span={raw}").seconds("span", 0, 20), ticks, raw)
-        for raw in ("20.1", "-1", "1.", ".5", "1e1", "inf", "9" * 5000, "1.2.3", "%D9%A1"):
+        for raw in ("20.1", "-1", "1.", ".5", "1e2", "1e", "1e999", "e1", "inf", "9" * 5000, "1.2.3", "%D9%A1"):
             asked = query(f"span={raw}")
             self.assertIsNone(asked.seconds("span", 0, 20), raw)
             self.assertEqual(list(self.wrong(asked)), ["span"], raw)

@@ -8,6 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from decimal import Decimal
 from enum import Enum
 from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -27,7 +28,7 @@ JSON: Final = "application/json"
 MOST_TOLD: Final = 20
 """Mistakes of one kind of which something is said; else the answer could be far larger than the request."""
 
-_SECONDS: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?", re.ASCII)
+_SECONDS: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
@@ -145,6 +146,9 @@ class Query(_Checked):
         match = _SECONDS.fullmatch(raw)
         if match is not None and len(match[1]) <= _LONGEST_SPAN:
             ticks = int(match[1]) * SECOND + int((match[2] or "")[:7].ljust(7, "0"))
+            if match[3] is not None:
+                # Programs write 0.00001 as 1e-05.
+                ticks = int(Decimal(raw) * SECOND)
             if low * SECOND <= ticks <= high * SECOND:
                 return Ticks(ticks)
         self.wrong(name, f'"{shown(raw)}" is not seconds from {low:g} to {high:.0f}, in decimal')

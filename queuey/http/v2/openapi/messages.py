@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from queuey.http.v2.appends import BATCH
+from queuey.http.v2.openapi import patterns
 from queuey.http.v2.openapi.parts import Object, answer, header, media, operation, parameter, query, schema
 from queuey.http.v2.openapi.schemas import CURSOR, EXPIRES, ID, TIME
 from queuey.http.v2.openapi.shared import ON_QUEUE, number, time_text
@@ -136,7 +137,11 @@ def _read() -> Object:
         parameters=(
             parameter("If-Match"),
             parameter("If-None-Match"),
-            query("after", "Where to go on: a cursor, or an id, itself excluded.", {"type": "string", "minLength": 1}),
+            query(
+                "after",
+                "Where to go on: a cursor as it was given, or an id, itself excluded.",
+                {"anyOf": [patterns.text(patterns.CURSOR), patterns.text(patterns.ANY_CASE_ID)]},
+            ),
             query("since", "Where to begin, itself included; not beside `after`.", time_text("A time."), TIME),
             query("until", "Where to end, itself excluded.", time_text("A time."), TIME),
             query("order", "From the oldest, or from the newest.", {"enum": ["asc", "desc"], "default": "asc"}),
@@ -184,7 +189,13 @@ def _purge() -> Object:
             query(
                 "before",
                 "A time, an id, or `now`; itself excluded.",
-                {"type": "string", "minLength": 1},
+                {
+                    "anyOf": [
+                        {"const": "now"},
+                        patterns.text(patterns.ANY_CASE_ID),
+                        time_text("A time."),
+                    ]
+                },
                 "now",
                 required=True,
             ),
@@ -203,7 +214,12 @@ def _get() -> Object:
         parameters=(
             parameter("If-Match"),
             parameter("If-None-Match"),
-            header("Range", "One range of bytes.", {"type": "string"}, "bytes=0-3"),
+            header(
+                "Range",
+                "One range of bytes, which does not end before it begins; other units are passed over.",
+                patterns.text(patterns.RANGE),
+                "bytes=0-3",
+            ),
             header(
                 "If-Range",
                 "An ETag: the range only if the message is still that one, else the whole.",

@@ -10,12 +10,14 @@ from queuey.http.v2.appends import MOST_MESSAGES
 from queuey.http.v2.claims import DEFAULT_LIMIT as CLAIMED
 from queuey.http.v2.items import MAX_HEADERS, MAX_KEY, MAX_TYPE, RESERVED
 from queuey.http.v2.moving import MOST_IDS
+from queuey.http.v2.openapi import patterns
 from queuey.http.v2.openapi.parts import Object, schema
+from queuey.http.v2.openapi.patterns import TIME_OR_SECONDS
 from queuey.http.v2.pages import DEFAULT_BYTES, MAX_BYTES, MAX_LIMIT, MAX_WAIT
 from queuey.http.v2.settlements import MOST_RECEIPTS
 from queuey.model.cursor import MAX_CURSOR
 from queuey.model.group import Order, Outcome
-from queuey.model.group_settings import MAX_DELIVERIES, MAX_GROUP_NAME, MAX_LEASE
+from queuey.model.group_settings import MAX_DELIVERIES, MAX_GROUP_NAME, MAX_LEASE, Start
 from queuey.model.group_state import MAX_REASON
 from queuey.model.message import MAX_DELAY, MAX_TTL
 from queuey.model.queue import MAX_NAME, MAX_PARTITIONS, Consistency, Guarantee, QueueType
@@ -27,12 +29,6 @@ LEASED_UNTIL: Final = "2025-11-26T12:15:13.5000000Z"
 RECEIPT: Final = "AVqS87DNbkHwobIAFj4MfwFsB7HzotlOWAEfDKwX2CpnMLFsOo8rnU4BAAAAAAAAEmdCw9Od0LY67R3KB8tFarTw"
 CURSOR: Final = "AQAfDKwX2CpnMLFsOo8rnU4BAQEBX-djpg"
 
-TIME_OR_SECONDS: Final = (
-    r"^([0-9]+(\.[0-9]*)?|\.[0-9]+"
-    r"|[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]+)?"
-    r"([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9]))$"
-)
-_ID_PATTERN: Final = "^[0-9a-f]{12}6[0-9a-f]{3}[89ab][0-9a-f]{15}-([1-9][0-9]?|1[0-9][0-9]|200)$"
 OUTCOMES: Final = [outcome.value for outcome in Outcome if outcome not in (Outcome.MOVING, Outcome.LATER)]
 LAG: Final = {
     "partition": 1,
@@ -179,7 +175,7 @@ def _values() -> Object:
         "MessageId": _text(
             "32 hexadecimal digits, which are a UUID of version 6, and the number of the partition. Ids sort as text "
             "by time. An id alone is an address, and a cursor.",
-            pattern=_ID_PATTERN,
+            pattern=patterns.ID,
             examples=[ID],
         ),
         "Cursor": _text("How far a reader has come.", minLength=1, maxLength=MAX_CURSOR, examples=[CURSOR]),
@@ -502,7 +498,16 @@ def _moves() -> Object:
     return {
         "Seek": {
             **_only(
-                to=_text("`oldest`, `newest`, a time, a cursor of an ascending read, or an id, itself excluded."),
+                to={
+                    "description": "`oldest`, `newest`, a time, a cursor of an ascending read, or an id, itself "
+                    "excluded.",
+                    "anyOf": [
+                        {"enum": [start.value for start in Start]},
+                        time,
+                        patterns.text(patterns.ANY_CASE_ID),
+                        patterns.text(patterns.CURSOR),
+                    ],
+                },
                 partitions=_PARTITIONS,
             ),
             "required": ["to"],
@@ -515,7 +520,7 @@ def _moves() -> Object:
                     "description": "Ids of dead letters, or of messages that were set aside.",
                     "minItems": 1,
                     "maxItems": MOST_IDS,
-                    "items": _text("An id.", examples=[ID]),
+                    "items": _text("An id.", pattern=patterns.ANY_CASE_ID, examples=[ID]),
                 },
                 since={**time, "description": "Those from this time on."},
                 until={**time, "description": "Those before this time."},

@@ -5,21 +5,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from queuey.http.v2.items import MAX_HEADERS, MAX_KEY, RESERVED
+from queuey.http.v2.openapi import patterns
 from queuey.http.v2.openapi.parts import Object, header, in_path, query
-from queuey.http.v2.openapi.schemas import EXPIRES, ID, TIME, TIME_OR_SECONDS
+from queuey.http.v2.openapi.schemas import EXPIRES, ID, TIME
 from queuey.model.group_settings import MAX_GROUP_NAME
 from queuey.model.message import MAX_TTL
 from queuey.model.queue import MAX_NAME
-
-_ETAG: Final = r'^(\*|(W/)?"[!#-~\x80-\xff]*"([ \t]*,[ \t]*(W/)?"[!#-~\x80-\xff]*")*)$'
-_ANY_CASE_ID: Final = "^[0-9a-fA-F]{12}6[0-9a-fA-F]{3}[89abAB][0-9a-fA-F]{15}-([1-9][0-9]?|1[0-9][0-9]|200)$"
-_KEY: Final = rf'^"([ !#-\[\]-~]|\\["\\]){{1,{MAX_KEY}}}"$'
-"""An Idempotency-Key: printable ASCII in double quotes, in which those and backslashes have a backslash before them."""
-
-_SPACE: Final = r"([ \t]|%20|%09|%0[AaDd])*"
-_ENCODED_OBJECT: Final = rf"^({_SPACE}(\{{|%7[Bb]).*(\}}|%7[Dd]){_SPACE})?$"
-"""What a JSON object looks like from outside, percent-encoded; one that is empty is as good as none."""
-
 
 ON_QUEUE: Final = (
     "unauthorized",
@@ -37,7 +28,7 @@ ON_QUEUE: Final = (
 def time_text(description: str) -> Object:
     """A time as parameters take it."""
     text = f"{description} RFC 3339 with any offset, or seconds since 1970 in decimal text."
-    return {"type": "string", "description": text, "pattern": TIME_OR_SECONDS}
+    return {"type": "string", "description": text, "pattern": patterns.TIME_OR_SECONDS}
 
 
 def number(low: int, high: int, default: int | None = None) -> Object:
@@ -48,12 +39,12 @@ def number(low: int, high: int, default: int | None = None) -> Object:
 
 def parameters() -> Object:
     """All shared parameters."""
-    tag = {"type": "string", "pattern": _ETAG}
+    tag = patterns.text(patterns.ETAGS)
     return {
         "application": in_path(
             "application",
             "The application whose queues they are.",
-            {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,50}$"},
+            patterns.text("^[A-Za-z0-9._-]{1,50}$", **{"not": {"enum": [".", ".."]}}),
             "queuey",
         ),
         "queue": in_path(
@@ -69,7 +60,7 @@ def parameters() -> Object:
             "orders",
         ),
         "id": in_path(
-            "id", "The message's id; its digits may be of either case.", {"type": "string", "pattern": _ANY_CASE_ID}, ID
+            "id", "The message's id; its digits may be of either case.", patterns.text(patterns.ANY_CASE_ID), ID
         ),
         "group": in_path(
             "group",
@@ -81,7 +72,7 @@ def parameters() -> Object:
             "Idempotency-Key",
             f"Quoted text of 1 to {MAX_KEY} characters: what was answered to a request with the same key is answered "
             "again, and nothing more is done. Not for streams.",
-            {"type": "string", "pattern": _KEY},
+            patterns.text(patterns.KEY),
             '"order-4711"',
         ),
         "ttl": query("ttl", "Seconds to live; what the queue says.", number(1, MAX_TTL), 3600),
@@ -89,7 +80,7 @@ def parameters() -> Object:
             "Queuey-Headers",
             f"The sender's own headers: a JSON object of at most {MAX_HEADERS} bytes, percent-encoded. No name "
             f"begins with `{RESERVED}`, in any case of letters: those are Queuey's own.",
-            {"type": "string", "pattern": _ENCODED_OBJECT},
+            patterns.text(patterns.ENCODED_OBJECT),
             "%7B%22trace%22%3A%227c2d%22%7D",
         ),
         "traceparent": header(
