@@ -60,7 +60,9 @@ def wrong_folders(twistd: Mapping[str, Any]) -> tuple[str, ...]:
     for name in ("pidfile", "logfile"):
         path = twistd.get(name)
         folder = Path(path or ".").parent
-        if path and path != "-" and not os.access(folder, os.W_OK | os.X_OK):
+        if path and Path(path).is_dir():
+            found.append(f"twistd --{name}: {path} is a folder")
+        elif path and path != "-" and not os.access(folder, os.W_OK | os.X_OK):
             why = "cannot be written to" if folder.is_dir() else "is not a folder"
             found.append(f"twistd --{name}: {path} cannot be made: {folder} {why}")
     return tuple(found)

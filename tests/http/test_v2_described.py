@@ -66,7 +66,7 @@ class TakenTests(GroupTestCase):
         self.made()
         self.message = self.appended("some bytes")
 
-    def one(self, method: str, path: str, operation: Any, parameter: Any, value: str) -> None:
+    def ask_with(self, method: str, path: str, operation: Any, parameter: Any, value: str) -> None:
         """Ask with one value; it may be refused for what is there, and not for what it looks like."""
         places = {"application": "app", "queue": "q", "id": self.message, "group": "g"}
         name, place = parameter["name"], parameter["in"]
@@ -113,6 +113,6 @@ class TakenTests(GroupTestCase):
         )
         @given(values(parameter["schema"], parameter["in"] == "header").filter(sayable))
         def check(value: str) -> None:
-            self.one(method, path, operation, parameter, value)
+            self.ask_with(method, path, operation, parameter, value)
 
         check()
