@@ -114,9 +114,9 @@ class CommandTests(OperatorsCase):
         self.assertIn("groups.seek\n", self.typed("system.listMethods"))
         self.assertIn("digest (string, may be left out)", self.typed("system.methodHelp", "method=keys.add"))
 
-        self.assertEqual(self.typed("drain"), "yes\n")
+        self.assertEqual(self.typed("drain"), "drained\n")
         self.assertFalse(answers(f"http://127.0.0.1:{self.port}/__heartbeat__"))
-        self.assertEqual(self.typed("undrain"), "no\n")
+        self.assertEqual(self.typed("undrain"), "no longer drained\n")
         self.assertTrue(answers(f"http://127.0.0.1:{self.port}/__heartbeat__"))
 
         headers = {"Authorization": f"Application {added['key']}", "Content-Type": "text/plain"}
