@@ -120,7 +120,7 @@ class Front:
         self._store = store = cast(IStore, through(cast(IStore, CutStore(world.subject.store, cut))))
         policies = GivenPolicies(lambda: {"app": world.policy})
         self.waits = Waits(world.clock, lambda arrived: 1.0)
-        self.directory = GroupDirectory(store, policies, world.now, world.random)
+        self.directory = GroupDirectory(store, policies, world.clock, world.now, world.random)
         self.cells = Cells(store.states, False, world.random)
         self.moves = Moves(store, policies, self.waits, world.now)
         self.redrives = Redrives(store, policies, self.moves, self.cell, world.now)

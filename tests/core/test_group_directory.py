@@ -9,9 +9,11 @@ from typing import Any, cast
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 
-from queuey.core.groups import directory, rows
+from queuey.core.contention import PATIENCE, Retries
+from queuey.core.groups import directory, index
 from queuey.core.groups.cells import Cells
 from queuey.core.groups.directory import GroupChanges, GroupDirectory
+from queuey.core.groups.index import GroupIndex
 from queuey.core.groups.rows import GroupRows
 from queuey.core.policies import GivenPolicies
 from queuey.core.queues import QueueDirectory
@@ -284,10 +286,10 @@ class RefusalTests(Case):
 
     def test_as_many_as_there_may_be(self) -> None:
         """Names of groups that are no more are in nobody's way."""
-        self.patch(rows, "MAX_GROUPS", 3)
-        listed = GroupRows(self.world.store.states, self.world.random)
+        self.patch(index, "MAX_GROUPS", 3)
+        listed = index_of(GroupRows(self.world.store.states, self.world.random), self.world)
         for name in "xyz":
-            self.successResultOf(listed.enlist(self.queue.incarnation, name))
+            self.successResultOf(listed.enlist(self.queue, name))
         for name in "abc":
             self.put(name)
         error = self.failureResultOf(self.here.put(self.queue, "d", GroupChanges(), anyhow), StorageFull).value
@@ -343,7 +345,7 @@ class AtHandTests(Case):
         calls.broken = False
         store = cast(IStore, UnreliableStore(lambda: self.world.store, calls, 0))
         policies = GivenPolicies(lambda: {"app": self.world.policy})
-        slow = GroupDirectory(store, policies, self.world.now, self.world.random)
+        slow = GroupDirectory(store, policies, self.world.clock, self.world.now, self.world.random)
         reading = slow.find(self.queue, "g")
         (held,) = calls._held
         early = held.begin()
@@ -519,6 +521,9 @@ class UnknownTests(Case):
     def rows(self, script: str) -> GroupRows:
         return GroupRows(cast(IStateStore, Vague(self.world.store.states, script)), self.world.random)
 
+    def index(self, script: str) -> GroupIndex:
+        return index_of(self.rows(script), self.world)
+
     def test_found_out(self) -> None:
         for number, script in enumerate(("d", "n", "l", "nnl", "lld", "nld")):
             name = f"g{number}"
@@ -529,7 +534,7 @@ class UnknownTests(Case):
             changed = self.successResultOf(self.rows(script).write(attrs.evolve(made, ended=True)))
             assert changed is not None
             self.assertIsNone(self.successResultOf(self.rows(script).write(made)))
-            self.successResultOf(self.rows("k" + script).remove(changed, 2))
+            self.successResultOf(self.index("k" + script).remove(changed, 2))
             self.assertIsNone(self.successResultOf(self.rows("").read(self.queue.incarnation, name)))
 
     def test_never_found_out(self) -> None:
@@ -543,21 +548,37 @@ class UnknownTests(Case):
         self.assertEqual(error.applied, "no")
 
 
+def index_of(rows: GroupRows, world: World) -> GroupIndex:
+    """The indexes of a process."""
+    return GroupIndex(rows, Retries(world.clock, world.random), lambda queue, group: None)
+
+
 class ContendedTests(Case):
     """Others come in between again and again."""
+
+    def given_up(self, *answers: Deferred[Any]) -> None:
+        """Changes are tried for some time, and then refused; nothing was stored."""
+        self.world.clock.pump([0.25] * int(4 * PATIENCE - 1))
+        for answer in answers:
+            self.assertNoResult(answer)
+        self.world.clock.pump([0.25] * 4)
+        for answer in answers:
+            error = self.failureResultOf(answer, Unavailable).value
+            self.assertIn("by others", str(error))
+            self.assertEqual(error.applied, "no")
 
     def test_changes_of_rows(self) -> None:
         group, _ = self.put()
         self.patch(GroupRows, "write", lambda rows, group: succeed(None))
         changes = GroupChanges(lease=5)
-        for answer in (
+        self.given_up(
             self.here.put(self.queue, "other", changes, anyhow),
             self.here.put(self.queue, "g", changes, anyhow),
-            self.here.change(self.queue, group, changes, anyhow),
-            self.here.delete(self.queue, group, anyhow),
-            GroupRows(self.world.store.states, self.world.random).remove_all(self.queue),
-        ):
-            self.assertIn("by others", self.refused(Unavailable, answer))
+            self.there.change(self.queue, group, changes, anyhow),
+            self.world.front().directory.delete(self.queue, group, anyhow),
+        )
+        all_of_them = GroupRows(self.world.store.states, self.world.random).remove_all(self.queue)
+        self.assertIn("by others", self.refused(Unavailable, all_of_them))
 
     def test_changes_of_all_else(self) -> None:
         """Of the index, and of states."""
@@ -569,9 +590,9 @@ class ContendedTests(Case):
             """Somebody else was first."""
 
         self.patch(GroupRows, "_swap", never)
-        found = GroupRows(self.world.store.states, self.world.random)
-        for answer in (found.enlist(self.queue.incarnation, "h"), found.remove(group, 2), found.remove(group, 0)):
-            self.assertIn("by others", self.refused(Unavailable, answer))
+        found = index_of(GroupRows(self.world.store.states, self.world.random), self.world)
+        self.assertIn("by others", self.refused(Unavailable, found.remove(group, 2)))
+        self.given_up(found.enlist(self.queue, "h"), found.remove(group, 0))
 
     def test_an_end_that_cannot_be_finished_yet(self) -> None:
         """Whoever asks for the group is told that there is none; the next one finishes it."""
@@ -579,7 +600,8 @@ class ContendedTests(Case):
         rows = GroupRows(self.world.store.states, self.world.random)
         self.successResultOf(rows.write(attrs.evolve(group, ended=True)))
         states = Vague(self.world.store.states, "fk")
-        self.patch(self.there, "_rows", GroupRows(cast(IStateStore, states), self.world.random))
+        vague = GroupRows(cast(IStateStore, states), self.world.random)
+        self.patch(self.there, "_index", index_of(vague, self.world))
         self.refused(NoSuchGroup, self.there.find(self.queue, "g"))
         self.assertIsNotNone(self.successResultOf(rows.read(self.queue.incarnation, "g")))
         self.refused(NoSuchGroup, self.there.find(self.queue, "g"))
@@ -596,7 +618,7 @@ class ContendedTests(Case):
             begun.append(Deferred())
             return begun[-1]
 
-        self.patch(GroupRows, "remove", remove)
+        self.patch(GroupIndex, "remove", remove)
         for _ in range(3):
             self.refused(NoSuchGroup, self.there.find(self.queue, "g"))
         self.assertEqual(len(begun), 1)
@@ -726,8 +748,13 @@ class RacingTests(GroupCase):
         results: list[list[Any]] = [[] for _ in steps]
         for number, (step, result) in enumerate(zip(steps, results, strict=True)):
             store = cast(IStore, UnreliableStore(lambda: self.world.store, calls, number))
-            process = GroupDirectory(store, self.policies, self.world.now, self.world.random)
+            process = GroupDirectory(store, self.policies, self.world.clock, self.world.now, self.world.random)
             step(process, store).addErrback(lambda failure: failure.value).addBoth(result.append)
+        while not all(results):
+            if calls:
+                calls.release()
+            else:
+                self.world.clock.advance(1)  # some rest before they try again
         while calls:
             calls.release()
         return [result[0] for result in results]
@@ -754,10 +781,10 @@ class RacingTests(GroupCase):
 
     def test_making_in_place_of_what_is_no_more(self) -> None:
         """Whoever makes room in the index by what has no row may take out what has none yet."""
-        self.patch(rows, "MAX_GROUPS", 2)
-        listed = GroupRows(self.world.store.states, self.world.random)
+        self.patch(index, "MAX_GROUPS", 2)
+        listed = index_of(GroupRows(self.world.store.states, self.world.random), self.world)
         for seed in range(100):
-            self.successResultOf(listed.enlist(self.queue.incarnation, "dead"))
+            self.successResultOf(listed.enlist(self.queue, "dead"))
             results = self.race(seed, self.put("g", 1), self.put("h", 2))
             self.assertEqual([made for _, made in results], [True, True], seed)
             self.assertEqual(self.rest(), ["g", "h"])
@@ -765,10 +792,10 @@ class RacingTests(GroupCase):
 
     def test_making_more_than_there_may_be(self) -> None:
         """Whoever is refused has made nothing, and there are never too many."""
-        self.patch(rows, "MAX_GROUPS", 2)
-        listed = GroupRows(self.world.store.states, self.world.random)
+        self.patch(index, "MAX_GROUPS", 2)
+        listed = index_of(GroupRows(self.world.store.states, self.world.random), self.world)
         for seed in range(150):
-            self.successResultOf(listed.enlist(self.queue.incarnation, "dead"))
+            self.successResultOf(listed.enlist(self.queue, "dead"))
             results = self.race(seed, self.put("g", 1), self.put("h", 2), self.put("i", 3))
             made = [name for name, result in zip("ghi", results, strict=True) if isinstance(result, tuple)]
             self.assertTrue(all(isinstance(one, tuple | StorageFull) for one in results), (seed, results))

@@ -8,12 +8,15 @@ from typing import Any, Final
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from queuey.core.contention import Retries
 from queuey.core.groups.cells import Source
-from queuey.core.groups.rows import GroupRows, contended, in_parallel
+from queuey.core.groups.index import GroupIndex
+from queuey.core.groups.rows import GroupRows, contended, in_parallel, unknown
 from queuey.deferreds import Turns, deferred, shield
-from queuey.errors import InvalidRequest, NoSuchGroup, NoSuchQueue, NotPromised, QueueyError, StorageFull
+from queuey.errors import InvalidRequest, NoSuchGroup, NoSuchQueue, NotPromised, QueueyError, StorageFull, Unavailable
 from queuey.interfaces import IPolicies, IStore, Promises
 from queuey.model.group import Order, Terms
 from queuey.model.group_rows import state_key
@@ -32,9 +35,6 @@ MOST_AT_HAND: Final = 4096
 
 _GID: Final = 16
 _SECRET: Final = 32
-_ATTEMPTS: Final = 10
-"""How often a change is tried anew when one of another process came in between; those of this one take turns."""
-
 Judge = Callable[[Group | None], None]
 """Raises where a group, or that there is none, is not what its changer takes it for."""
 
@@ -76,8 +76,9 @@ class GroupDirectory:
     """The groups of all queues.
 
     Every change is finished once it is begun, whether or not its client is still there. Every Deferred may fail with
-    ``Unavailable``, besides what is named. Changes of one group take turns.
+    ``Unavailable``, besides what is named. Changes of one group take turns; those of the index of a queue are gathered.
 
+    :param clock: measures pauses between attempts.
     :param now: the wall clock.
     :param new_bytes: makes so many bytes that nobody can guess.
     """
@@ -86,6 +87,7 @@ class GroupDirectory:
         self,
         store: IStore,
         policies: IPolicies,
+        clock: IReactorTime,
         now: Callable[[], Ticks],
         new_bytes: Callable[[int], bytes],
     ) -> None:
@@ -94,6 +96,8 @@ class GroupDirectory:
         self._now = now
         self._new_bytes = new_bytes
         self._rows = GroupRows(store.states, new_bytes)
+        self._retries = Retries(clock, new_bytes)
+        self._index = GroupIndex(self._rows, self._retries, self._end)
         self._turns = Turns()
         self._at_hand: OrderedDict[tuple[int, str], _Kept] = OrderedDict()
         self._ending: set[bytes] = set()
@@ -127,6 +131,9 @@ class GroupDirectory:
         """All groups of a queue, by name."""
         names = sorted(await self._rows.names(queue.incarnation))
         found = await in_parallel(names, lambda name: self._rows.read(queue.incarnation, name))
+        for group in found:
+            if group is not None and group.ended:
+                self._end(queue, group)
         return tuple(group for group in found if group is not None and not group.ended)
 
     def _keep(self, group: Group, since: Ticks) -> None:
@@ -158,22 +165,23 @@ class GroupDirectory:
     @deferred
     async def _put(self, queue: Queue, name: str, changes: GroupChanges, judge: Judge) -> tuple[Group, bool]:
         policy = await self._policies.policy_for(queue.application)
-        for _ in range(_ATTEMPTS):
+        attempts = self._retries.begin(contended)
+        while True:
             found = await self._rows.read(queue.incarnation, name)
             if found is not None and found.ended:
-                await self._rows.remove(found, queue.settings.partitions)
-                continue
-            judge(found)
-            if found is None:
-                made = await self._make(queue, name, changes.applied_to(GroupSettings()), policy)
-                if made is not None:
-                    return made, True
-                continue
-            await self._rows.enlist(queue.incarnation, name)
-            changed = await self._change_once(queue, found, changes, policy)
-            if changed is not None:
-                return changed, False
-        raise contended()
+                await self._index.remove(found, queue.settings.partitions)
+            else:
+                judge(found)
+                if found is None:
+                    made = await self._make(queue, name, changes.applied_to(GroupSettings()), policy)
+                    if made is not None:
+                        return made, True
+                else:
+                    await self._index.enlist(queue, name)
+                    changed = await self._change_once(queue, found, changes, policy)
+                    if changed is not None:
+                        return changed, False
+            await attempts.again()
 
     async def _make(self, queue: Queue, name: str, settings: GroupSettings, policy: Policy) -> Group | None:
         """Make a group; ``None`` where somebody else has done so."""
@@ -181,17 +189,25 @@ class GroupDirectory:
         place = await self._place(queue, settings.start, policy)
         gid, secret = self._new_bytes(_GID), self._new_bytes(_SECRET)
         group = Group(queue.incarnation, name, gid, secret, settings, place, self._now(), "")
-        await self._rows.enlist(queue.incarnation, name, policy.max_groups)
+        await self._index.enlist(queue, name, policy.max_groups)
         made = await self._rows.write(group)
         if made is not None:
-            try:
-                await self._rows.enlist(queue.incarnation, name, anew=True)
-                await self._check_life(queue)
-            except (StorageFull, NoSuchQueue):
-                await self._rows.remove(made, queue.settings.partitions)
-                raise
+            await self._confirm(queue, made)
             self._changed(made)
         return made
+
+    async def _confirm(self, queue: Queue, made: Group) -> None:
+        """Make sure that a group which was made just now is listed, and that its queue is there; else take it back."""
+        try:
+            try:
+                await self._index.enlist(queue, made.name, anew=True)
+                await self._check_life(queue)
+            except (StorageFull, NoSuchQueue):
+                if await self._rows.ended(queue.incarnation, made.name) is not None:
+                    await self._index.remove(made, queue.settings.partitions)
+                raise
+        except Unavailable:
+            raise unknown() from None
 
     async def _check_life(self, queue: Queue) -> None:
         """Fail with ``NoSuchQueue`` where a queue was deleted by now."""
@@ -210,13 +226,14 @@ class GroupDirectory:
     @deferred
     async def _change(self, queue: Queue, group: Group, changes: GroupChanges, judge: Judge) -> Group:
         policy = await self._policies.policy_for(queue.application)
-        for _ in range(_ATTEMPTS):
+        attempts = self._retries.begin(contended)
+        while True:
             found = await self._stands(queue, group)
             judge(found)
             changed = await self._change_once(queue, found, changes, policy)
             if changed is not None:
                 return changed
-        raise contended()
+            await attempts.again()
 
     async def _change_once(self, queue: Queue, group: Group, changes: GroupChanges, policy: Policy) -> Group | None:
         """The group after a change; ``None`` where somebody else came in between."""
@@ -239,18 +256,23 @@ class GroupDirectory:
 
     @deferred
     async def _delete(self, queue: Queue, group: Group, judge: Judge) -> None:
-        for _ in range(_ATTEMPTS):
+        attempts = self._retries.begin(contended)
+        while True:
             found = await self._stands(queue, group)
             judge(found)
             ended = await self._rows.write(attrs.evolve(found, ended=True))
             if ended is not None:
-                self._changes += 1
-                self._drop(queue, group.name)
-                return await self._rows.remove(ended, queue.settings.partitions)
-        raise contended()
+                break
+            await attempts.again()
+        self._changes += 1
+        self._drop(queue, group.name)
+        try:
+            await self._index.remove(ended, queue.settings.partitions)
+        except QueueyError:
+            return  # the group is no more; what is left of it is removed by the next process that meets it
 
     def _end(self, queue: Queue, group: Group) -> None:
-        """Finish what whoever deletes a group has begun, and may not be there to finish."""
+        """Finish what another process has begun that deletes a group, and may not be there any more to finish."""
         if group.gid in self._ending:
             return
         self._ending.add(group.gid)
@@ -258,9 +280,9 @@ class GroupDirectory:
         def over(result: object) -> None:
             self._ending.discard(group.gid)
             if isinstance(result, Failure):
-                result.trap(QueueyError)  # whoever meets it next tries again
+                result.trap(QueueyError)  # the next one that meets it tries again
 
-        self._rows.remove(group, queue.settings.partitions).addBoth(over)
+        self._index.remove(group, queue.settings.partitions).addBoth(over)
 
     @deferred
     async def _stands(self, queue: Queue, group: Group) -> Group:

@@ -50,7 +50,7 @@ class GroupExchange:
         def ticks() -> Ticks:
             return from_seconds(now())
 
-        self._directory = GroupDirectory(store, policies, ticks, new_bytes)
+        self._directory = GroupDirectory(store, policies, waits.clock, ticks, new_bytes)
         self._policies = policies
         self._seats = waits.seats
         self._lines = Lines(waits, ticks, self._attempt)
