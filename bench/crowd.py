@@ -16,7 +16,7 @@ from typing import Final
 
 from bench.arguments import Number, run
 from bench.cassandra import front_end
-from bench.servers import KEY, ask, free_port, make_queue, queuey_command, serving
+from bench.servers import KEY, free_port, make_queue, queuey_command, serving
 from tests.live.cassandra.nodes import running
 from tests.live.crowds import Crowd
 
@@ -45,8 +45,8 @@ def main(turns: int, clients: int, cassandra: bool) -> None:
 def measure(what: str, ports: Sequence[int], turns: int, clients: int) -> None:
     """Let a crowd do its work, and print what was refused."""
     make_queue(ports[0], "crowd")
-    ask(ports[0], "POST", f"{QUEUE}/messages", b"x")
     crowd = Crowd(ports, QUEUE, KEY, clients)
+    crowd.prepare()
     began = time.monotonic()
     crowd.run(turns)
     seconds = time.monotonic() - began

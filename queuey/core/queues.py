@@ -10,6 +10,7 @@ import attrs
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.python.failure import Failure
 
+from queuey.core.contention import Retries
 from queuey.core.groups.directory import check_group
 from queuey.core.groups.rows import GroupRows, in_parallel
 from queuey.deferreds import Turns, deferred, shield
@@ -24,9 +25,6 @@ PLANNED: Final = 0
 
 Judge = Callable[[Queue | None], None]
 """Raises where a queue, or that there is none, is not what its changer takes it for."""
-
-_ATTEMPTS: Final = 5
-"""How often a change is tried anew when one of another process came in between; those of this one take turns."""
 
 
 @attrs.frozen
@@ -127,11 +125,13 @@ class QueueDirectory:
     each other from it.
 
     :ivar groups: what is kept of consumer groups, which ends with their queue.
+    :ivar retries: how a change is tried again which one of another process was before.
     """
 
     store: IStore
     policies: IPolicies
     groups: GroupRows
+    retries: Retries
     _turns: Turns = attrs.field(factory=Turns, init=False, repr=False)
 
     def find(self, application: str, name: str) -> Deferred[Queue]:
@@ -157,20 +157,21 @@ class QueueDirectory:
     @deferred
     async def _create(self, application: str, name: str, wanted: QueueChanges, judge: Judge) -> tuple[Queue, bool]:
         policy = await self.policies.policy_for(application)
-        for _ in range(_ATTEMPTS):
+        attempts = self.retries.begin(_contended)
+        while True:
             (queue,) = await self.store.describe(application, (name,))
             judge(queue)
             try:
                 if queue is not None:
                     return await self._change_once(queue, wanted, policy), False
+                settings = wanted.over(defaults(policy))
+                check_promise(settings, policy, self.store.promises)
+                new, made = await shield(self.store.create(application, name, settings, policy.max_queues))
+                if made:
+                    return new, True
             except (Conflict, NoSuchQueue):
-                continue
-            settings = wanted.over(defaults(policy))
-            check_promise(settings, policy, self.store.promises)
-            new, made = await shield(self.store.create(application, name, settings, policy.max_queues))
-            if made:
-                return new, True
-        raise _contended()
+                pass  # another process was first
+            await attempts.again()
 
     def change(self, queue: Queue, wanted: QueueChanges, judge: Judge = _anyhow) -> Deferred[Queue]:
         """Change a queue's settings.
@@ -183,13 +184,14 @@ class QueueDirectory:
     @deferred
     async def _change(self, queue: Queue, wanted: QueueChanges, judge: Judge) -> Queue:
         policy = await self.policies.policy_for(queue.application)
-        for _ in range(_ATTEMPTS):
+        attempts = self.retries.begin(_contended)
+        while True:
             judge(queue)
             try:
                 return await self._change_once(queue, wanted, policy)
             except Conflict:
+                await attempts.again()
                 queue = await self.find(queue.application, queue.name)
-        raise _contended()
 
     async def _change_once(self, queue: Queue, wanted: QueueChanges, policy: Policy) -> Queue:
         settings = wanted.applied_to(queue.settings, defaults(policy))
@@ -233,14 +235,15 @@ class QueueDirectory:
 
     @deferred
     async def _delete_if(self, queue: Queue, judge: Judge) -> None:
-        for _ in range(_ATTEMPTS):
+        attempts = self.retries.begin(_contended)
+        while True:
             judge(queue)
             try:
                 # Ending a life asks for no version; to set the same settings anew does.
                 return await self.delete(await self.store.update(queue, queue.settings))
             except Conflict:
+                await attempts.again()
                 queue = await self.find(queue.application, queue.name)
-        raise _contended()
 
     @deferred
     async def page(self, application: str, prefix: str, after: str, limit: int) -> QueuePage:

@@ -18,6 +18,7 @@ from queuey.core.applications.owners import KeyOwners
 from queuey.core.applications.registry import Registry
 from queuey.core.applications.stored import StoredApplications
 from queuey.core.counting import Received
+from queuey.core.contention import Retries
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.following import Following
 from queuey.core.groups.rows import GroupRows
@@ -114,15 +115,16 @@ def assemble(
     """
     in_force = InForce(settings)
     random = Random()
+    retries = Retries(reactor, os.urandom)
     stored = StoredApplications(
-        store.states, reactor.seconds, lambda: in_force.settings.max_age, lambda: uuid.uuid4().hex
+        store.states, retries, lambda: in_force.settings.max_age, lambda: uuid.uuid4().hex
     )
     owners = KeyOwners(lambda: in_force.digests, lambda name: name in in_force.policies, stored, now)
     policies = Policies(
         GivenPolicies(lambda: in_force.policies),
         StoredPolicies(stored, lambda: in_force.settings.server.max_body, lambda: in_force.policies),
     )
-    directory = QueueDirectory(store, policies, GroupRows(store.states, os.urandom))
+    directory = QueueDirectory(store, policies, GroupRows(store.states, os.urandom), retries)
     waits = Waits(reactor, store.watch)
     rate_limits = RateLimits(policies, reactor)
     counts, received = (Counts(), Received()) if settings.metrics.enabled else (None, None)

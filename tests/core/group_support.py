@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from queuey.core.contention import Retries
 from queuey.core.groups.directory import GroupChanges
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.rows import GroupRows
@@ -177,7 +178,7 @@ class GroupCase(SynchronousTestCase):
         def new_bytes(size: int) -> bytes:
             return next(numbers).to_bytes(size, "big")
 
-        self.queues = QueueDirectory(self.store, given, GroupRows(self.store.states, new_bytes))
+        self.queues = QueueDirectory(self.store, given, GroupRows(self.store.states, new_bytes), Retries(self.clock, new_bytes))
         self.groups = GroupExchange(self.store, given, self.waits, self.under.wall, new_bytes)
         self.queue = self.make_queue("q", partitions=self.partitions)
         self.group = self.make_group()

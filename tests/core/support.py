@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from queuey.core.contention import Retries
 from queuey.core.groups.rows import GroupRows
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import GivenPolicies
@@ -85,7 +86,9 @@ class CoreTestCase(SynchronousTestCase):
             RateLimits(policies, self.clock),
             settles=False,
         )
-        self.directory = QueueDirectory(self.store, policies, GroupRows(self.store.states, Random(2).randbytes))
+        new_bytes = Random(2).randbytes
+        rows = GroupRows(self.store.states, new_bytes)
+        self.directory = QueueDirectory(self.store, policies, rows, Retries(self.clock, new_bytes))
 
     def make(self, **changes: object) -> Queue:
         queue, _ = self.successResultOf(

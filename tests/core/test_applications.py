@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from queuey.core.contention import PATIENCE, Retries
 from queuey.core.applications import stored as kept
 from queuey.core.applications.owners import KeyOwners
 from queuey.core.applications.registry import SETTINGS, STORE, Given, Registry
@@ -87,7 +88,7 @@ class FrontEnd:
         self.max_body = MAX_BODY
         versions, keys = count(), count()
         self.stored = StoredApplications(
-            self.states, clock.seconds, lambda: self.max_age, lambda: f"{name}{next(versions)}"
+            self.states, Retries(clock, Random(3).randbytes), lambda: self.max_age, lambda: f"{name}{next(versions)}"
         )
         named = self.given.__contains__
         self.owners = KeyOwners(lambda: self.digests, named, self.stored, lambda: NOW + clock.seconds())
@@ -519,7 +520,32 @@ class TogetherTests(ApplicationsCase):
                 self.set(self.b, ttl=next(numbers))
 
         self.a.states.before_replace = other
-        self.failureResultOf(self.a.registry.set("shop", {"max_queues": 1}, None, True), Conflict)
+        changing = self.a.registry.set("shop", {"max_queues": 1}, None, True)
+        self.clock.pump([0.25] * int(4 * PATIENCE - 4))
+        self.assertNoResult(changing)
+        self.clock.pump([0.25] * 8)
+        error = self.failureResultOf(changing, Conflict).value
+        self.assertEqual(error.applied, "no")
+
+    def test_a_crowd_of_front_ends(self) -> None:
+        """Changes of many applications at once are announced together: the index is stored a few times, and all of
+        them succeed, although another front end changes it in between each time."""
+        numbers = count(1)
+
+        def other(key: str) -> None:
+            if key == INDEX and (number := next(numbers)) <= 8:
+                self.set(self.b, f"other{number}")
+
+        stored: list[str] = []
+        self.a.states.before_replace = lambda key: (stored.append(key), other(key))  # type: ignore[func-returns-value]
+        self.a.states.held = []
+        changing = [self.a.registry.set(f"shop{number}", {"ttl": 60}, None, True) for number in range(60)]
+        self.a.states.release()
+        self.clock.pump([0.25] * 40)
+        for one in changing:
+            self.successResultOf(one)
+        self.assertLess(stored.count(INDEX), 30)
+        self.assertEqual(len(self.successResultOf(self.b.stored.current(anew=True)).applications), 68)
 
     def test_a_front_end_that_dies_in_between_leaves_nothing_behind(self) -> None:
         """It has told the index of a version that never comes."""

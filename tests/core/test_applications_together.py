@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from queuey.core.contention import Retries
 from queuey.core.applications.stored import Change, StoredApplications
 from queuey.errors import Conflict, QueueyError, Unavailable
 from queuey.interfaces import IStateStore, Outcome, State
@@ -99,9 +100,9 @@ class World:
         self.random, self.clock = Random(seed), Clock()
         self.states = Chance(self.random)
         self.states.trouble = trouble
-        versions = count()
+        versions, retries = count(), Retries(self.clock, self.random.randbytes)
         self.fronts = [
-            StoredApplications(self.states, self.clock.seconds, lambda: MAX_AGE, lambda: f"v{next(versions)}")
+            StoredApplications(self.states, retries, lambda: MAX_AGE, lambda: f"v{next(versions)}")
             for _ in range(3)
         ]
         self.done: list[Done] = []
@@ -161,8 +162,8 @@ class World:
     def settle(self) -> None:
         """Let all that was begun come to its end, without trouble."""
         self.states.trouble = 0.0
-        while self.states.step():
-            pass
+        while self.states.step() or self.clock.getDelayedCalls():
+            self.clock.advance(0.25)
 
 
 class TogetherTests(SynchronousTestCase):

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 
+from queuey.core.contention import PATIENCE
 from queuey.core.queues import PLANNED, QueueChanges, planned
 from queuey.errors import (
     InvalidUpdate,
@@ -126,11 +127,19 @@ class DirectoryTests(CoreTestCase):
         """It is tried anew on what the other one left, and not for ever."""
         queue = self.make()
         self.store.conflicts = 4
-        changed = self.successResultOf(self.directory.change(queue, QueueChanges(type=QueueType.PUBLIC)))
+        changing = self.directory.change(queue, QueueChanges(type=QueueType.PUBLIC))
+        self.clock.pump([1.0] * 4)
+        changed = self.successResultOf(changing)
         self.assertIs(changed.settings.type, QueueType.PUBLIC)
-        self.store.conflicts = 99
-        self.failureResultOf(self.directory.change(changed, QueueChanges(partitions=2)), Unavailable)
-        self.failureResultOf(self.directory.create("a", "q", QueueChanges(partitions=2)), Unavailable)
+        self.store.conflicts = 999
+        for changing in (
+            self.directory.change(changed, QueueChanges(partitions=2)),
+            self.directory.create("a", "q", QueueChanges(partitions=2)),
+        ):
+            self.assertNoResult(changing)
+            self.clock.pump([0.25] * int(4 * PATIENCE + 4))
+            error = self.failureResultOf(changing, Unavailable).value
+            self.assertEqual(error.applied, "no")
 
     def test_many_changes_at_once(self) -> None:
         """They take turns, and every one of them succeeds."""
@@ -219,8 +228,10 @@ class DirectoryTests(CoreTestCase):
         self.assertEqual(judged, [queue, queue])
         self.failureResultOf(self.directory.find("a", "q"), NoSuchQueue)
         queue = self.make()
-        self.store.conflicts = 99
-        self.failureResultOf(self.directory.delete_if(queue, judged.append), Unavailable)
+        self.store.conflicts = 999
+        deleting = self.directory.delete_if(queue, judged.append)
+        self.clock.pump([0.25] * int(4 * PATIENCE + 4))
+        self.failureResultOf(deleting, Unavailable)
         self.assertEqual(self.successResultOf(self.directory.find("a", "q")), queue)
 
     def test_promises(self) -> None:

@@ -854,7 +854,7 @@ class QueueTests(GroupCase):
     def test_they_end(self) -> None:
         policies = GivenPolicies(lambda: {"app": self.world.policy})
         groups = GroupRows(self.world.store.states, self.world.random)
-        queues = QueueDirectory(self.world.store, policies, groups)
+        queues = QueueDirectory(self.world.store, policies, groups, Retries(self.world.clock, self.world.random))
         queue, other = self.world.make(partitions=2), self.world.make("other")
         front = self.world.front()
         ended, stays = self.world.group(queue), self.world.group(other)

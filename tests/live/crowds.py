@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from http.client import HTTPConnection
@@ -27,7 +28,7 @@ class Crowd:
     """The clients.
 
     :ivar ports: of the front ends of the queue; the clients are spread over them.
-    :ivar queue: the path of the queue, which has at least one message.
+    :ivar queue: the path of the queue.
     :ivar key: of the application.
     :ivar clients: how many there are.
     :ivar answers: how often each call got each status.
@@ -43,6 +44,20 @@ class Crowd:
     applied: Counter[str] = attrs.Factory(Counter)
     lies: list[str] = attrs.Factory(list)
     _lock: threading.Lock = attrs.Factory(threading.Lock)
+
+    def prepare(self, limit: float = 60.0) -> None:
+        """Post a message, and wait until every front end shows it: what is claimed of the oldest is that one then.
+
+        :param limit: seconds that this may take.
+        :raise RuntimeError: if it takes longer.
+        """
+        until = time.monotonic() + limit
+        self.client(0).request("POST", "/messages", {})
+        for number in range(len(self.ports)):
+            while not (self.client(number).request("GET", "/messages")[1] or {}).get("messages"):
+                if time.monotonic() > until:
+                    raise RuntimeError(f"the message was not shown within {limit:.0f} s")
+                time.sleep(0.1)
 
     def run(self, turns: int, limit: float = 600.0) -> None:
         """Let the clients make, claim from and delete ``turns`` groups in all.
@@ -159,12 +174,16 @@ class Client:
         self.crowd.lies.append(text)
 
     def ask(self, method: str, path: str, body: object = None, what: str = "list") -> tuple[int, Any]:
-        """Ask once, and count the answer."""
+        """Ask once about a group, and count the answer."""
+        status, document = self.request(method, f"/groups{path}", body)
+        self.crowd.note(what, status, document)
+        return status, document
+
+    def request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Ask once: the status, and what the JSON says."""
         headers = {"Authorization": f"Application {self.crowd.key}", "Content-Type": "application/json"}
         raw = None if body is None else json.dumps(body).encode()
-        self.connection.request(method, f"{self.crowd.queue}/groups{path}", raw, headers)
+        self.connection.request(method, f"{self.crowd.queue}{path}", raw, headers)
         answer = self.connection.getresponse()
         text = answer.read()
-        document = json.loads(text) if text else {}
-        self.crowd.note(what, answer.status, document)
-        return answer.status, document
+        return answer.status, json.loads(text) if text else {}

@@ -16,6 +16,7 @@ import attrs
 from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 from twisted.python.failure import Failure
 
+from queuey.core.contention import Gathered, Retries
 from queuey.deferreds import Question, Turns, deferred, shield
 from queuey.errors import Conflict, StorageFull, Unavailable
 from queuey.interfaces import MAX_STATE, IStateStore, Outcome
@@ -35,9 +36,6 @@ INDEX: Final = "applications"
 
 MAX_APPLICATIONS: Final = 2000
 """Applications in the store: all of them are at hand in every process."""
-
-_ATTEMPTS: Final = 10
-"""How often a change is tried anew where another front end came in between; those of this one take turns."""
 
 _AT_ONCE: Final = 16
 """Shards that are read at the same time."""
@@ -84,7 +82,7 @@ _EMPTY: Final = Snapshot({}, {})
 class StoredApplications:
     """The applications of a store.
 
-    :param seconds: a clock that nobody sets.
+    :param retries: how a change is tried again which one of another process was before.
     :param max_age: seconds for which what was read is at hand, as they are now.
     :param new_version: makes a version that nothing has had.
     """
@@ -92,12 +90,14 @@ class StoredApplications:
     def __init__(
         self,
         states: IStateStore,
-        seconds: Callable[[], float],
+        retries: Retries,
         max_age: Callable[[], float],
         new_version: Callable[[], str],
     ) -> None:
         self._states = states
-        self._seconds = seconds
+        self._retries = retries
+        self._seconds = retries.clock.seconds
+        self._announcements: Gathered[str, tuple[str, str], None] = Gathered(retries, self._announce, _contended)
         self._max_age = max_age
         self._new_version = new_version
         self._turns = Turns()
@@ -203,7 +203,8 @@ class StoredApplications:
 
     @deferred
     async def _change(self, shard: str, name: str, step: Step) -> Change:
-        for _ in range(_ATTEMPTS):
+        attempts = self._retries.begin(_contended)
+        while True:
             kept = await self._read_shard(shard)
             change = Change(kept.shard.get(name), step(kept.shard.get(name)))
             if change.before == change.after:
@@ -216,28 +217,26 @@ class StoredApplications:
             if len(value) > MAX_STATE:
                 raise StorageFull("There is no room for more of this application.", limit="applications")
             version = self._new_version()
-            await self._announce(shard, version)
+            await self._announcements.make(INDEX, (shard, version))
             if await self._store(shard, kept.version or None, value, version):
                 await self._in_force()
                 return change
-        raise Conflict("The application is being changed by others at the same time.")
+            await attempts.again()
 
     async def _check_number(self) -> None:
         if len((await self.current()).applications) >= MAX_APPLICATIONS:
             raise StorageFull(f"There are {MAX_APPLICATIONS} applications in the store already.", limit="applications")
 
-    async def _announce(self, shard: str, version: str) -> None:
-        """Tell the index which version a shard is about to have."""
-        for _ in range(_ATTEMPTS):
-            state = await self._states.read(INDEX)
-            versions = {} if state is None else _readable(INDEX, decode_index, state.value)
-            if versions.get(shard) == version:
-                return
-            value = encode_index({**versions, shard: version})
+    async def _announce(self, key: str, announced: Sequence[tuple[str, str]]) -> Sequence[None] | None:
+        """Tell the index which versions some shards are about to have; ``None`` if another process was first."""
+        state = await self._states.read(key)
+        versions = {} if state is None else _readable(key, decode_index, state.value)
+        if any(versions.get(shard) != version for shard, version in announced):
+            value = encode_index({**versions, **dict(announced)})
             seen = None if state is None else state.version
-            if await self._states.replace(INDEX, seen, value, self._new_version()) is Outcome.APPLIED:
-                return
-        raise Conflict("Applications are being changed by others at the same time.")
+            if await self._states.replace(key, seen, value, self._new_version()) is not Outcome.APPLIED:
+                return None
+        return [None] * len(announced)
 
     async def _store(self, shard: str, seen: str | None, value: bytes, version: str) -> bool:
         """Whether a shard was stored; if not, it is another one by now."""
@@ -265,6 +264,10 @@ class StoredApplications:
         except Unavailable:
             # It is stored, and whatever is asked from now on waits for what is.
             return
+
+
+def _contended() -> Conflict:
+    return Conflict("Applications are being changed by others at the same time.")
 
 
 def _key(shard: str) -> str:

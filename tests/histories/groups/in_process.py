@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from queuey.core.contention import Retries
 from queuey.core.groups.directory import GroupChanges
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.rows import GroupRows
@@ -186,7 +187,9 @@ class World:
         self._calls.broken = False
         policies = GivenPolicies(lambda: {APPLICATION: POLICY})
         store = self._subject.store
-        directory = QueueDirectory(store, policies, GroupRows(store.states, self._random.randbytes))
+        bytes = self._random.randbytes
+        retries = Retries(self._subject.clock, bytes)
+        directory = QueueDirectory(store, policies, GroupRows(store.states, bytes), retries)
         queue, _ = result_of(directory.create(APPLICATION, QUEUE, QueueChanges(partitions=PARTITIONS)))
         result_of(directory.create(APPLICATION, DEAD, QueueChanges()))
         for plan in self._plans:
