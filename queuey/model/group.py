@@ -21,6 +21,7 @@ from typing import Final
 import attrs
 
 from queuey.model.group_state import (
+    KEY_SCOPE,
     LEASED,
     MARKED,
     MAX_ACKED,
@@ -49,6 +50,8 @@ FIRST_SETBACK: Final = 1.0
 LONGEST_SETBACK: Final = 3600.0
 """Seconds that this takes at the most."""
 
+LEASE_ENDED: Final = "lease ended"
+"""The reason of a dead letter whose message was not settled by the end of its last lease."""
 
 NOW: Final = Ticks(0)
 """No time at all, as a span."""
@@ -101,7 +104,8 @@ class Wanted:
 
     :ivar limit: messages at the most.
     :ivar lease: how long it wants them for.
-    :ivar key: the hash of its Idempotency-Key and of who asks, ``TOKEN`` bytes; not where it is at most once.
+    :ivar key: hashes of its Idempotency-Key and of who asks, and of what was asked, ``TOKEN`` bytes in all; ``None`` if
+        it is at most once.
     """
 
     limit: int
@@ -166,6 +170,7 @@ class Claimed:
     :ivar blocked: whether it got nothing since too many messages, or claims under a key, are in flight.
     :ivar again: whether that was given under its key before.
     :ivar elsewhere: the partition to go to, since what it had under its key is, or will be, there.
+    :ivar reused: whether something else was asked under its Idempotency-Key before.
     """
 
     state: GroupState
@@ -173,6 +178,7 @@ class Claimed:
     blocked: bool = False
     again: bool = False
     elsewhere: int | None = None
+    reused: bool = False
 
 
 def repeated(state: GroupState, key: bytes, now: Ticks) -> tuple[Taken, ...] | None:
@@ -194,6 +200,14 @@ def repeated(state: GroupState, key: bytes, now: Ticks) -> tuple[Taken, ...] | N
 def _living(state: GroupState, key: bytes, now: Ticks) -> Claim | None:
     claim = state.claims.get(key)
     return None if claim is None or claim.until <= now else claim
+
+
+def reused(state: GroupState, key: bytes, now: Ticks) -> bool:
+    """Whether something else was asked under the same Idempotency-Key, and the lease of that claim lives."""
+    return any(
+        claim.until > now and other[:KEY_SCOPE] == key[:KEY_SCOPE] and other != key
+        for other, claim in state.claims.items()
+    )
 
 
 def pointed(state: GroupState, key: bytes, now: Ticks) -> int | None:
@@ -250,7 +264,7 @@ def expire(state: GroupState, terms: Terms, now: Ticks) -> GroupState:
         if terms.at_most_once:
             draft.settle(id)
         else:
-            draft.give_up(id, entry, terms, "")
+            draft.give_up(id, entry, terms, LEASE_ENDED if entry.kind == LEASED else "")
     return draft.done()
 
 
@@ -305,6 +319,8 @@ def claim(state: GroupState, wanted: Wanted, found: Found, terms: Terms, now: Ti
             return Claimed(state, (), elsewhere=before.first)
         if before is not None:
             return Claimed(state, repeated(state, wanted.key, now) or (), again=True)
+        if reused(state, wanted.key, now):
+            return Claimed(state, (), reused=True)
         state = _without_ended_claims(state, now)
         if len(state.claims) >= MAX_CLAIMS:
             return Claimed(state, (), blocked=True)

@@ -56,6 +56,9 @@ GENERATION: Final = 8
 TOKEN: Final = 16
 """Bytes of a token, and of the hash of a claim's key."""
 
+KEY_SCOPE: Final = 8
+"""Bytes that a claim's key begins with which tell an Idempotency-Key and its caller; the rest tells what was asked."""
+
 WAITING: Final = 0
 """The kind of an entry that no lease is on: it may be claimed from its due time on."""
 
@@ -102,7 +105,7 @@ class Target:
 class Out:
     """A message is on its way to a dead-letter queue.
 
-    :ivar reason: that of who rejected it; empty where it was delivered too often.
+    :ivar reason: that of a rejection, or ``LEASE_ENDED``; empty if it was rejected or given back without a reason.
     """
 
     target: Target

@@ -33,7 +33,7 @@ class Letter:
     :ivar queue: the name of the queue that had the message, and ``address`` where it was in there.
     :ivar group: the name of the group that gave it up, and ``gid`` which of that name.
     :ivar deliveries: how often it was given.
-    :ivar reason: that of who rejected it; empty where it was delivered too often.
+    :ivar reason: that of a rejection, or ``LEASE_ENDED``; empty if it was rejected or given back without a reason.
     """
 
     queue: str

@@ -271,7 +271,7 @@ class KeyTests(GroupTestCase):
         answer = self.expect(200, self.ask_claim(None, Idempotency_Key='"one more"'))
         self.assertEqual(answer, {"messages": [], "blocked": "in-flight-limit"})
         self.assertEqual(self.given(limit=1, lease=600), ["256"])
-        self.assertEqual(self.given(key="7"), ["7"])
+        self.assertEqual(self.given(key="7", limit=1, lease=60), ["7"])
         self.clock.advance(61)
         self.assertEqual(self.given(key="one more", limit=1), ["0"])
 
@@ -487,5 +487,6 @@ class WaitTests(GroupTestCase):
         self.pass_time(0.5)
         answer = connection.response("POST").json["messages"]
         path = f"/v2/app{self.group('/claims')}"
-        again = self.ask("POST", path, fields_of({"Idempotency_Key": '"k"'}))
+        fields = fields_of({"Idempotency_Key": '"k"', "Content_Type": "application/json"})
+        again = self.ask("POST", path, fields, b'{"wait": 20}')
         self.assertEqual(self.expect(200, again)["messages"], answer)

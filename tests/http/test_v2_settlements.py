@@ -265,6 +265,9 @@ class DeadLetterTests(GroupTestCase):
         self.clock.advance(2)
         self.assertEqual(self.given(), [])
         self.assertEqual([letter["body"] for letter in self.dead()], ["retried", "forgotten"])
+        told = [letter["headers"]["queuey-dead-letter"] for letter in self.dead()]
+        self.assertEqual([one["reason"] for one in told], ["", "lease ended"])
+        self.assertEqual({len(bytes.fromhex(one["gid"])) for one in told}, {16})
         self.assertEqual(self.lag()["behind"], {"count": 0, "exact": True})
 
     def test_queue_deleted(self) -> None:

@@ -25,6 +25,7 @@ from queuey.model.group import (
     Wanted,
 )
 from queuey.model.group_state import (
+    KEY_SCOPE,
     LEASED,
     MARKED,
     MAX_ACKED,
@@ -248,10 +249,19 @@ class KeyTests(GroupTests):
     def test_a_claim_that_found_nothing_is_not_remembered(self) -> None:
         self.assertEqual(claimed(self.empty, (), key=self.KEY).state.claims, {})
 
+    def test_another_claim_under_the_same_key(self) -> None:
+        """It is refused, and changes nothing, as long as a lease of the first one lives."""
+        one = claimed(self.empty, ids(1, 2), key=self.KEY)
+        other = self.KEY[:KEY_SCOPE] + b"!" * (TOKEN - KEY_SCOPE)
+        refused = claimed(one.state, ids(3, 3), key=other)
+        self.assertEqual((refused.reused, refused.taken, refused.state), (True, (), one.state))
+        self.assertFalse(group.reused(one.state, self.KEY, NOW))
+        self.assertEqual(len(claimed(one.state, ids(3, 3), key=other, now=ENDED).taken), 3)
+
     def test_as_many_as_are_remembered(self) -> None:
         state = self.empty
         for number in range(1, MAX_CLAIMS + 1):
-            state = claimed(state, ids(number, number), key=number.to_bytes(TOKEN, "big")).state
+            state = claimed(state, ids(number, number), key=number.to_bytes(8, "big") * 2).state
         more = ids(MAX_CLAIMS + 1, MAX_CLAIMS + 1)
         blocked = claimed(state, more, key=self.KEY)
         self.assertEqual((blocked.taken, blocked.blocked), ((), True))

@@ -16,12 +16,12 @@ from queuey.core.groups.lines import Lines, May
 from queuey.core.groups.moves import Moves, is_for_others
 from queuey.core.groups.values import Claiming, Delivered, Delivery
 from queuey.deferreds import Turns, shield
-from queuey.errors import QueueyError, StorageFull, Unavailable
+from queuey.errors import KeyReused, QueueyError, StorageFull, Unavailable
 from queuey.interfaces import IStore
 from queuey.model import group as rules
 from queuey.model.group import Claimed, Found, Look, Taken, Terms, Wanted
 from queuey.model.group_settings import Group
-from queuey.model.group_state import MAX_OPEN, Claim, GroupState
+from queuey.model.group_state import KEY_SCOPE, MAX_OPEN, Claim, GroupState
 from queuey.model.message import Address, Message
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue
@@ -181,7 +181,7 @@ class _Partition:
             now = claims.now()
             saw, claimed, after = await self.cell.change(self._step(asked, seen, terms))
             self.cell.seen = now
-            some = any(one is not None and (one.taken or one.again or one.elsewhere) for one in claimed)
+            some = any(one is not None and (one.taken or one.again or one.elsewhere or one.reused) for one in claimed)
             if after.moves and (some or moved):
                 claims.begin_moves(self.queue, self.group, self.number, self.cell)
             elif after.moves:
@@ -221,6 +221,8 @@ class _Partition:
             if asked.key is None:
                 self._claims.give_back(self.queue, self.group, self.number, claimed.taken)
             return CancelledError()
+        if claimed.reused:
+            return _key_reused()
         messages = seen.messages
         if claimed.again:
             try:
@@ -560,6 +562,8 @@ class _Taking:
 
         def step(state: GroupState) -> tuple[GroupState, Claim | None]:
             now = self._claims.now()
+            if rules.reused(state, key, now):
+                raise _key_reused()
             pointed = rules.point(state, key, to, Ticks(now + lease), now)
             return pointed.state, pointed.claim
 
@@ -575,7 +579,10 @@ class _Taking:
         """Looks where a claim under a key was made, if it was made elsewhere."""
 
         def step(state: GroupState) -> tuple[GroupState, int | None]:
-            return state, rules.pointed(state, key, self._claims.now())
+            now = self._claims.now()
+            if rules.reused(state, key, now):
+                raise _key_reused()
+            return state, rules.pointed(state, key, now)
 
         return step
 
@@ -627,6 +634,10 @@ class _Taking:
         return Delivery(message, receipts.text(receipt), one.deliveries, self._lease, one.until)
 
 
+def _key_reused() -> KeyReused:
+    return KeyReused("The Idempotency-Key was used for another claim, whose lease lives.")
+
+
 def home_of(key: bytes, queue: Queue) -> int:
     """The partition that knows where a claim under a key was made: the same for as long as the queue has so many."""
-    return int.from_bytes(key[:8], "big") % queue.settings.partitions + 1
+    return int.from_bytes(key[:KEY_SCOPE], "big") % queue.settings.partitions + 1

@@ -24,7 +24,6 @@ from queuey.http.wire import Request
 from queuey.model.access import Operation, is_application
 from queuey.model.columns import content_bytes
 from queuey.model.group_settings import MAX_LEASE, Group, GroupSettings
-from queuey.model.group_state import TOKEN
 from queuey.model.message import Message
 from queuey.model.queue import Guarantee, Queue
 from queuey.model.served import RECEIVE
@@ -106,7 +105,7 @@ def wanted(request: Request, admitted: AdmittedToQueue) -> Claiming:
         wait=asked.seconds("wait", MAX_WAIT) or 0.0,
         max_bytes=asked.number("max_bytes", 1, MAX_BYTES) or DEFAULT_BYTES,
         partitions=partitions(asked, admitted.queue),
-        key=None if key is None else repeats.scoped(admitted.caller, key)[:TOKEN],
+        key=None if key is None else repeats.claim_key(request, admitted.caller, key),
     )
     asked.check()
     return claiming

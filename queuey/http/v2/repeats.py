@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 from queuey.http.v2.items import MAX_KEY, is_idempotency_key
 from queuey.http.v2.parameters import bad_field, field
 from queuey.http.wire import Request
+from queuey.model.group_state import KEY_SCOPE, TOKEN
 from queuey.model.once import Once
 
 _LENGTH: Final = struct.Struct(">Q").pack
@@ -53,6 +54,16 @@ def once(request: Request, caller: Set[str], key: str, note: str, lifetime: int)
     :param note: what is to be given back with the answer to a repeat.
     :param lifetime: seconds for which it is remembered.
     """
+    return Once(scoped(caller, key), asked(request), note, lifetime)
+
+
+def claim_key(request: Request, caller: Set[str], key: str) -> bytes:
+    """What tells a claim under a key from others: whose key it is, and then what is asked; see ``KEY_SCOPE``."""
+    return scoped(caller, key)[:KEY_SCOPE] + asked(request)[: TOKEN - KEY_SCOPE]
+
+
+def asked(request: Request) -> bytes:
+    """The hash of what a request asks: 32 bytes."""
     # Only the body and what says how it is meant: proxies may add fields, and a retry has another id.
     fields = request.fields
     types, headers = fields.get(b"content-type", ()), fields.get(b"queuey-headers", ())
@@ -61,8 +72,7 @@ def once(request: Request, caller: Set[str], key: str, note: str, lifetime: int)
     else:
         before = _framed_about(request.method, request.line.query, tuple(types))
     body = request.body
-    digest = _blake2b(b"%b%b%b" % (before, _LENGTH(len(body)), body), digest_size=32).digest()
-    return Once(scoped(caller, key), digest, note, lifetime)
+    return _blake2b(b"%b%b%b" % (before, _LENGTH(len(body)), body), digest_size=32).digest()
 
 
 def _about(method: bytes, query: bytes, types: tuple[bytes, ...]) -> list[bytes]:

@@ -141,11 +141,12 @@ def _claim() -> Object:
         "Claim messages",
         "Takes messages under a lease, oldest first: until that ends nobody else of the group is given them. With the "
         "application's key it makes a group that is not there. With an `Idempotency-Key` a repeat gives the same "
-        "messages and receipts while their lease lives; a group that is given each message at most once takes none.",
+        "messages and receipts while their lease lives, and another claim is `key-reused`; a group that is given each "
+        "message at most once takes none.",
         parameters=(parameter("Idempotency-Key"),),
         body={JSON: media(schema("Claim"), {"limit": DEFAULT_LIMIT, "wait": 0})},
         answers={"200": answer("What is given.", {JSON: media(schema("Claimed"), {"messages": [_GIVEN]})})},
-        codes=(*_GROUP, *_BODY, _PROMISE),
+        codes=(*_GROUP, *_BODY, _PROMISE, "key-reused"),
     )
 
 
