@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Final
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from queuey.deferreds import deferred
 from queuey.errors import QueueyError, Unavailable
 from queuey.interfaces import IPolicies
+from queuey.logs import EventLog
 from queuey.model.access import Operation
 from queuey.model.policy import Policy
 from queuey.model.queue import Queue
@@ -26,6 +29,8 @@ EVERY: Final = 0.5
 
 AT_ONCE: Final = 100
 """Requests that are looked at in one turn of the reactor: there may be ten thousand, and others wait meanwhile."""
+
+_log = EventLog(Logger(namespace="queuey.http"))
 
 End = Callable[[QueueyError], None]
 """Ends a request, and tells its client why."""
@@ -48,6 +53,7 @@ class Ongoing:
         self._clock = clock
         self._entries: dict[str, dict[Entry, None]] = {}
         self._timer: IDelayedCall | None = None
+        self._logged = False
 
     def during(
         self, request: Request, admitted: AdmittedToQueue, operation: Operation, end: End | None = None
@@ -80,8 +86,15 @@ class Ongoing:
 
     def _look(self) -> None:
         self._timer = self._clock.callLater(EVERY, self._look)
+        self._logged = False
         for application in list(self._entries):
-            self._look_at(application)
+            self._look_at(application).addErrback(self.defect)
+
+    def defect(self, failure: Failure) -> None:
+        """Log a defect that was met while it was looked; one each time, since there may be ten thousand requests."""
+        if not self._logged:
+            self._logged = True
+            _log.failure("ongoing-defect", "requests that go on could not be looked at, which is tried again", failure)
 
     @deferred
     async def _look_at(self, application: str) -> None:
@@ -100,7 +113,7 @@ class Ongoing:
                 await deferLater(self._clock, 0)
             for entry in entries[at : at + AT_ONCE]:
                 if self.has(entry) and (policy is None or entry.policy is not policy):
-                    entry.look(policy)
+                    entry.look(policy).addErrback(self.defect)
 
 
 class Entry:
@@ -141,7 +154,10 @@ class Entry:
 
     @deferred
     async def look(self, policy: Policy | None) -> None:
-        """End it where what it shows does not let it in any more; where that cannot be known now, it goes on."""
+        """End it if what it shows does not let it in any more.
+
+        If that cannot be known now, or a defect is met, it goes on, and is looked at again the next time.
+        """
         self.policy = policy
         admitted = self._admitted
         try:
@@ -151,3 +167,6 @@ class Entry:
         except QueueyError as error:
             if self._all.has(self):
                 (self._end or self._request.end)(error)
+        except BaseException:
+            self.policy = None
+            raise

@@ -17,8 +17,8 @@ from queuey.config import CassandraStorage, Settings
 from queuey.core.applications.owners import KeyOwners
 from queuey.core.applications.registry import Registry
 from queuey.core.applications.stored import StoredApplications
-from queuey.core.counting import Received
 from queuey.core.contention import Retries
+from queuey.core.counting import Received
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.following import Following
 from queuey.core.groups.rows import GroupRows
@@ -116,9 +116,7 @@ def assemble(
     in_force = InForce(settings)
     random = Random()
     retries = Retries(reactor, os.urandom)
-    stored = StoredApplications(
-        store.states, retries, lambda: in_force.settings.max_age, lambda: uuid.uuid4().hex
-    )
+    stored = StoredApplications(store.states, retries, lambda: in_force.settings.max_age, lambda: uuid.uuid4().hex)
     owners = KeyOwners(lambda: in_force.digests, lambda name: name in in_force.policies, stored, now)
     policies = Policies(
         GivenPolicies(lambda: in_force.policies),

@@ -75,6 +75,7 @@ class SpiedStates:
 
     :ivar changes: what is made of the next outcomes.
     :ivar failing: what the next changes fail with; nothing is changed by them.
+    :ivar failing_after: changes that come before those.
     """
 
     def __init__(self, states: IStateStore) -> None:
@@ -84,6 +85,7 @@ class SpiedStates:
         self.held = Held()
         self.changes: list[Change] = []
         self.failing: list[QueueyError] = []
+        self.failing_after = 0
         self.unreadable = 0
 
     def read(self, key: str) -> Deferred[State | None]:
@@ -95,7 +97,9 @@ class SpiedStates:
 
     def replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Deferred[Outcome]:
         self.replaces += 1
-        if self.failing:
+        if self.failing_after:
+            self.failing_after -= 1
+        elif self.failing:
             return fail(self.failing.pop(0))
 
         def changed(outcome: Outcome) -> Outcome:
@@ -178,7 +182,9 @@ class GroupCase(SynchronousTestCase):
         def new_bytes(size: int) -> bytes:
             return next(numbers).to_bytes(size, "big")
 
-        self.queues = QueueDirectory(self.store, given, GroupRows(self.store.states, new_bytes), Retries(self.clock, new_bytes))
+        self.queues = QueueDirectory(
+            self.store, given, GroupRows(self.store.states, new_bytes), Retries(self.clock, new_bytes)
+        )
         self.groups = GroupExchange(self.store, given, self.waits, self.under.wall, new_bytes)
         self.queue = self.make_queue("q", partitions=self.partitions)
         self.group = self.make_group()

@@ -12,11 +12,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from queuey.core.contention import PATIENCE, Retries
 from queuey.core.applications import stored as kept
 from queuey.core.applications.owners import KeyOwners
 from queuey.core.applications.registry import SETTINGS, STORE, Given, Registry
 from queuey.core.applications.stored import INDEX, Change, StoredApplications
+from queuey.core.contention import PATIENCE, Retries
 from queuey.core.policies import GivenPolicies, Policies, StoredPolicies
 from queuey.errors import (
     Conflict,
@@ -532,12 +532,14 @@ class TogetherTests(ApplicationsCase):
         them succeed, although another front end changes it in between each time."""
         numbers = count(1)
 
+        stored: list[str] = []
+
         def other(key: str) -> None:
+            stored.append(key)
             if key == INDEX and (number := next(numbers)) <= 8:
                 self.set(self.b, f"other{number}")
 
-        stored: list[str] = []
-        self.a.states.before_replace = lambda key: (stored.append(key), other(key))  # type: ignore[func-returns-value]
+        self.a.states.before_replace = other
         self.a.states.held = []
         changing = [self.a.registry.set(f"shop{number}", {"ttl": 60}, None, True) for number in range(60)]
         self.a.states.release()

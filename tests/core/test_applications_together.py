@@ -18,8 +18,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from queuey.core.contention import Retries
 from queuey.core.applications.stored import Change, StoredApplications
+from queuey.core.contention import Retries
 from queuey.errors import Conflict, QueueyError, Unavailable
 from queuey.interfaces import IStateStore, Outcome, State
 from queuey.model.application import Application, shard_of
@@ -102,8 +102,7 @@ class World:
         self.states.trouble = trouble
         versions, retries = count(), Retries(self.clock, self.random.randbytes)
         self.fronts = [
-            StoredApplications(self.states, retries, lambda: MAX_AGE, lambda: f"v{next(versions)}")
-            for _ in range(3)
+            StoredApplications(self.states, retries, lambda: MAX_AGE, lambda: f"v{next(versions)}") for _ in range(3)
         ]
         self.done: list[Done] = []
         self.unknown = 0

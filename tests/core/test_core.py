@@ -132,13 +132,15 @@ class DirectoryTests(CoreTestCase):
         changed = self.successResultOf(changing)
         self.assertIs(changed.settings.type, QueueType.PUBLIC)
         self.store.conflicts = 999
-        for changing in (
-            self.directory.change(changed, QueueChanges(partitions=2)),
-            self.directory.create("a", "q", QueueChanges(partitions=2)),
-        ):
-            self.assertNoResult(changing)
+        refused: tuple[Callable[[], Deferred[Any]], ...] = (
+            lambda: self.directory.change(changed, QueueChanges(partitions=2)),
+            lambda: self.directory.create("a", "q", QueueChanges(partitions=2)),
+        )
+        for change in refused:
+            waiting = change()
+            self.assertNoResult(waiting)
             self.clock.pump([0.25] * int(4 * PATIENCE + 4))
-            error = self.failureResultOf(changing, Unavailable).value
+            error = self.failureResultOf(waiting, Unavailable).value
             self.assertEqual(error.applied, "no")
 
     def test_many_changes_at_once(self) -> None:

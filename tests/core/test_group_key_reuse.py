@@ -1,6 +1,8 @@
-"""An Idempotency-Key belongs to one claim: another one under it is refused, and changes nothing, while its lease lives."""
+"""An Idempotency-Key belongs to one claim: while its lease lives, another one under it is refused."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from queuey.core.groups.claiming import home_of
 from queuey.errors import KeyReused
@@ -22,7 +24,7 @@ class KeyReuseTests(GroupCase):
         self.home = home_of(FIRST, self.queue)
         self.others = tuple(number for number in range(1, 7) if number != self.home)
 
-    def refused(self, key: bytes = SECOND, **asked: object) -> None:
+    def refused(self, key: bytes = SECOND, **asked: Any) -> None:
         error = self.failureResultOf(self.claiming(key=key, **asked), KeyReused).value
         self.assertEqual(error.applied, "no")
 

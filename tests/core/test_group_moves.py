@@ -17,7 +17,7 @@ from queuey.core.groups.values import Redriving
 from queuey.errors import InvalidRequest, KeyInUse, StorageFull, Unavailable
 from queuey.interfaces import IStore
 from queuey.model import group as rules
-from queuey.model.group import Action, Outcome
+from queuey.model.group import LEASE_ENDED, Action, Outcome
 from queuey.model.group_settings import Group
 from queuey.model.group_state import MARKED, WAITING, GroupState
 from queuey.model.letters import LETTER, ONLY, ORIGIN, letter_of
@@ -136,7 +136,7 @@ class OutTests(Case):
         self.assertEqual(self.claimed(), [])
         self.carry_out()
         (letter,) = self.world.shown(self.dead)
-        self.assertEqual((member(letter, LETTER)["deliveries"], member(letter, LETTER)["reason"]), (2, ""))
+        self.assertEqual((member(letter, LETTER)["deliveries"], member(letter, LETTER)["reason"]), (2, LEASE_ENDED))
 
     def test_many_at_once(self) -> None:
         bodies = [b"%d" % number for number in range(50)]

@@ -156,7 +156,7 @@ class FakePolicies:
     answer: Policy | QueueyError
 
     def policy_for(self, application: str) -> Deferred[Policy]:
-        return fail(self.answer) if isinstance(self.answer, QueueyError) else succeed(self.answer)
+        return fail(self.answer) if isinstance(self.answer, Exception) else succeed(self.answer)
 
     def at_hand(self, application: str) -> Policy | None:
         return None if isinstance(self.answer, QueueyError) else self.answer
@@ -211,6 +211,20 @@ class LookTests(SynchronousTestCase):
             self.gate.answer = BadCredentials("false")
             self.clock.advance(EVERY)
             self.assertEqual(self.ended, [self.gate.answer])
+
+    def test_a_defect(self) -> None:
+        """It is logged once each time that it is looked, and nothing goes on for ever because of it."""
+        with self.entry, self.during():
+            self.policies.answer = ZeroDivisionError()  # type: ignore[assignment]
+            self.clock.advance(EVERY)
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+            self.policies.answer = Policy("app", 100)
+            self.gate.answer = ZeroDivisionError()  # type: ignore[assignment]
+            self.clock.advance(EVERY)
+            self.assertEqual((len(self.flushLoggedErrors(ZeroDivisionError)), self.ended), (1, []))
+            self.gate.answer = BadCredentials("false")
+            self.clock.advance(EVERY)
+            self.assertEqual(self.ended, [self.gate.answer] * 2)
 
 
 class ClaimTests(OngoingTestCase):

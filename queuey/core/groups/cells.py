@@ -116,18 +116,20 @@ class Cell:
         return waiting
 
     async def _run(self) -> None:
-        while self._steps:
-            steps, self._steps = self._steps[:_GATHERED], self._steps[_GATHERED:]
-            results: list[Any]
-            try:
-                results = await self._carry_out([step for step, _ in steps])
-            except Exception:
-                self._held = None
-                results = [Failure()] * len(steps)
-            for (_, waiting), result in zip(steps, results, strict=True):
-                if not waiting.called:
-                    waiting.callback(result)
-        self._running = False
+        try:
+            while self._steps:
+                steps, self._steps = self._steps[:_GATHERED], self._steps[_GATHERED:]
+                results: list[Any]
+                try:
+                    results = await self._carry_out([step for step, _ in steps])
+                except Exception:
+                    self._held = None
+                    results = [Failure()] * len(steps)
+                for (_, waiting), result in zip(steps, results, strict=True):
+                    if not waiting.called:
+                        waiting.callback(result)
+        finally:
+            self._running = False
 
     async def _carry_out(self, steps: list[Step[Any]]) -> list[Any]:
         sure = self._alone

@@ -139,24 +139,23 @@ class _Partition:
         return asked.done
 
     async def _run(self) -> None:
-        while self._waiting:
-            asked = self._next()
-            if not asked:
-                break
-            results: Sequence[Share | BaseException]
-            try:
-                results = await self._serve(asked)
-            except Exception as error:
-                results = [error] * len(asked)
-            for one, result in zip(asked, results, strict=True):
-                if one.gone:
-                    continue
-                if isinstance(result, BaseException):
-                    one.done.errback(result)
-                else:
-                    one.done.callback(result)
-        self._running = False
-        self._claims.over(self)
+        try:
+            while asked := self._next():
+                results: Sequence[Share | BaseException]
+                try:
+                    results = await self._serve(asked)
+                except Exception as error:
+                    results = [error] * len(asked)
+                for one, result in zip(asked, results, strict=True):
+                    if one.gone:
+                        continue
+                    if isinstance(result, BaseException):
+                        one.done.errback(result)
+                    else:
+                        one.done.callback(result)
+        finally:
+            self._running = False
+            self._claims.over(self)
 
     def _next(self) -> list[_Asked]:
         """Those that are served together: as many as one look can be enough for."""

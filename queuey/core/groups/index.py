@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 import attrs
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from queuey.core.contention import Gathered, Retries
@@ -118,7 +117,7 @@ class GroupIndex:
 
     @deferred
     async def _row(self, group: Group) -> Group | QueueyError | None:
-        """The row of a group, if it is of this very group; or why it cannot be read, which is no other group's error."""
+        """The row of a group, if it is of this very group; or why it cannot be read, which fails only this removal."""
         try:
             row = await self._rows.read(group.queue, group.name)
         except QueueyError as error:

@@ -202,20 +202,24 @@ class Line:
 
     async def _serve(self) -> None:
         """Try the first claims in line, until one of them gets nothing and nothing else has come."""
-        most = _FIRST
-        while self._waiters and (self._told or self._everywhere):
-            partitions = self.partitions
-            if not self._everywhere:
-                partitions = tuple([number for number in partitions if number in self._told])
-            told, everywhere = self._told, self._everywhere
-            self._told, self._everywhere = frozenset(), False
-            first = list(islice(self._waiters, most))
-            got = await gatherResults([waiter.attempt(partitions) for waiter in first])
-            if all(got):
-                self._told |= told
-                self._everywhere = self._everywhere or everywhere
-                most = min(_MOST, most * _FIRST)
-        self._serving = False
+        most, served = _FIRST, False
+        try:
+            while self._waiters and (self._told or self._everywhere):
+                partitions = self.partitions
+                if not self._everywhere:
+                    partitions = tuple([number for number in partitions if number in self._told])
+                told, everywhere = self._told, self._everywhere
+                self._told, self._everywhere = frozenset(), False
+                first = list(islice(self._waiters, most))
+                got = await gatherResults([waiter.attempt(partitions) for waiter in first])
+                if all(got):
+                    self._told |= told
+                    self._everywhere = self._everywhere or everywhere
+                    most = min(_MOST, most * _FIRST)
+            served = True
+        finally:
+            self._serving = False
+            self._everywhere = self._everywhere or not served  # what was not looked at is looked at the next time
 
     def _set_timer(self) -> None:
         """Be called when the first message falls due."""
