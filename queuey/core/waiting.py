@@ -8,7 +8,7 @@ from itertools import count
 from types import TracebackType
 from typing import Final, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -308,7 +308,8 @@ class _Awaited:
             return
         partitions = set[int]().union(*(waiter.partitions for waiter in self._waiters))
         asked = Merge(tuple(sorted(partitions)), self._seen, limit=1, max_bytes=0, fresh=self.fresh)
-        self._looking = self._look(asked).addCallback(self._looked, asked).addErrback(_missed).addBoth(self._go_on)
+        looking = maybeDeferred(self._look, asked)  # whatever the store raises, the next look comes
+        self._looking = looking.addCallback(self._looked, asked).addErrback(_missed).addBoth(self._go_on)
 
     def _looked(self, slice: MergeSlice, asked: Merge) -> None:
         if slice.messages:

@@ -18,13 +18,16 @@ from queuey.core.groups.directory import GroupChanges
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.lines import Lines
 from queuey.core.groups.values import Claiming, Delivered, Redriving, Settling
+from queuey.core.messages import MessageExchange
 from queuey.core.policies import GivenPolicies
+from queuey.core.rates import RateLimits
 from queuey.core.waiting import Waits
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.group import Action, Outcome
 from queuey.model.group_settings import Group, GroupSettings, Start
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.timeid import LOWEST, Ticks
+from queuey.model.timeid import LOWEST, Ticks, from_seconds, lower_bound
+from queuey.model.window import Merge, Position
 from tests.core.group_support import CassandraGroupCase, GroupCase, begun
 
 CALLS: Final = frozenset({
@@ -94,15 +97,16 @@ class DefectCase(GroupCase):
         super().setUp()
         self.defective = Defective(self.spied)
         given = Defective(GivenPolicies(lambda: self.policies), self.defective)
+        store, policies = cast(IStore, self.defective), cast(IPolicies, given)
 
         def new_bytes(size: int) -> bytes:
             self.defective.count()
             return self.random.randbytes(size)
 
         self.random = Random(1)
-        self.groups = GroupExchange(
-            cast(IStore, self.defective), cast(IPolicies, given), self.waits, self.under.wall, new_bytes
-        )
+        self.groups = GroupExchange(store, policies, self.waits, self.under.wall, new_bytes)
+        rates = RateLimits(policies, self.clock)
+        self.reading = MessageExchange(store, policies, lambda below: 0, self.waits, rates, settles=False)
 
     def each_call(self, course: Callable[[], object]) -> None:
         """Raise at the first call of a course, at the second and so on, until it makes no more."""
@@ -140,14 +144,16 @@ class DefectCase(GroupCase):
         """Everything is served: those that wait too, and nothing is lost."""
         self.advance(32)
         waiting = [self.claiming(wait=20, limit=1, partitions=(number,)) for number in (1, 2)]
-        everywhere = self.claiming(wait=20, limit=1)
+        everywhere, reader = self.claiming(wait=20, limit=1), self.reader(20)
+        self.advance(2)
         for number in (1, 2):
             self.post(b"new", b"new", b"new", partition=number)
         for _ in range(5):
             self.advance(1)
         found = [self.successResultOf(one) for one in (*waiting, everywhere)]
+        self.assertGreater(len(self.successResultOf(reader).messages), 0)
         receipts = [each.receipt or "" for one in found for each in one.deliveries]
-        self.assertGreater(len(receipts), 0)
+        self.assertEqual(len(receipts), 3)
         self.assertEqual(set(self.settle(Action.ACK, *receipts)), {Outcome.ACKED})
         self.post(b"end", partition=1)
         self.advance(40)
@@ -182,6 +188,30 @@ class DefectCase(GroupCase):
             self.advance(1)
         for one in waiting:
             self.attempt(one)
+
+    def reader(self, wait: float) -> Deferred[Any]:
+        """A reader of the newest messages, which may wait."""
+        merge = Merge((1, 2), Position(lower_bound(from_seconds(self.under.wall()))), limit=10)
+        return begun(self.reading.page(self.queue, merge, wait))
+
+    def readers_that_wait(self) -> None:
+        self.advance(3)
+        waiting = [self.reader(5), self.reader(8)]
+        for _ in range(3):
+            self.advance(1)
+        self.post_some()
+        for _ in range(9):
+            self.advance(1)
+        for one in waiting:
+            self.attempt(one)
+        self.advance(1)
+        again = self.reader(8)
+        for _ in range(2):
+            self.advance(1)
+        self.post_some()
+        for _ in range(4):
+            self.advance(1)
+        self.attempt(again)
 
     def leases_that_end(self) -> None:
         self.post_some()
@@ -235,6 +265,11 @@ class DefectCase(GroupCase):
 
 
 class DefectTests(DefectCase):
+    """On the memory store, which tells of what comes."""
+
+    def test_readers(self) -> None:
+        self.each_call(self.readers_that_wait)
+
     def test_claims(self) -> None:
         self.each_call(self.claims)
 
@@ -290,6 +325,13 @@ class AfterDeadLetterTests(DeadLetterDefectTests):
 
 class OnCassandraTests(DefectCase, CassandraGroupCase):
     """Where others may write too, so that states are read again, and waits look again and again."""
+
+    def test_readers(self) -> None:
+        self.each_call(self.readers_that_wait)
+
+    def test_readers_at_once(self) -> None:
+        self.at_once = True
+        self.each_call(self.readers_that_wait)
 
     def test_claims(self) -> None:
         self.each_call(self.claims)
