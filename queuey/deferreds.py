@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Coroutine, Hashable
 from functools import wraps
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -210,7 +211,7 @@ class Question(Generic[T]):
     """Something that is asked once, for all who want to know it meanwhile."""
 
     def __init__(self) -> None:
-        self._waiting: list[Deferred[T]] = []
+        self._waiting: deque[Deferred[T]] = deque()
 
     def join(self) -> Deferred[T]:
         """Wait for the answer; whoever is cancelled leaves the others waiting."""
@@ -221,7 +222,7 @@ class Question(Generic[T]):
     def answered(self, answer: T | Failure) -> None:
         """Tell all, in the order in which they came."""
         while self._waiting:
-            self._waiting.pop(0).callback(answer)
+            self._waiting.popleft().callback(answer)
 
 
 class Turns:
@@ -271,3 +272,11 @@ def bounded(inner: Deferred[T], seconds: float, clock: IReactorTime, late: Calla
         return result
 
     return inner.addBoth(done)
+
+
+def report_unhandled() -> None:
+    """Log the exception that is being handled as Twisted logs the failure of a Deferred without an errback.
+
+    Use it in loops over callbacks of different clients, so that an error in one does not reach the others.
+    """
+    fail(Failure())

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
-from heapq import heapify, heappop, heappush
-from itertools import count
 from types import TracebackType
-from typing import Final, Protocol
+from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from queuey.core.deadlines import Deadlines, Expiring
 from queuey.core.seats import Seats
+from queuey.deferreds import report_unhandled
 from queuey.errors import QueueyError
 from queuey.model.message import NewMessage
 from queuey.model.window import NEWEST, Merge, MergeSlice, Position
@@ -21,26 +21,11 @@ from queuey.model.window import NEWEST, Merge, MergeSlice, Position
 REST: Final = 0.1
 """Seconds for which a reader rests who was woken and found nothing, since that may come again and again."""
 
-_SPARE: Final = 64
-"""Deadlines of readers that have left which are kept at the most, beside as many as there are others."""
-
 Look = Callable[[Merge], Deferred[MergeSlice]]
 """Reads the first part of a range of the queue that is waited for."""
 
 Listener = Callable[[Set[int] | None], None]
 """Is told of the partitions to which something has come, or where something is gone; ``None``: any."""
-
-
-class Expiring(Protocol):
-    """Whoever waits until a deadline.
-
-    :ivar number: is given by who watches the deadlines.
-    """
-
-    number: int
-
-    def expire(self) -> None:
-        """Learn that the deadline has come."""
 
 
 class Waits:
@@ -64,7 +49,7 @@ class Waits:
         self.seats = Seats()
         self._queues: dict[int, _Awaited] = {}
         self._listeners: dict[int, tuple[Listener, ...]] = {}
-        self._deadlines = _Deadlines(clock)
+        self._deadlines = Deadlines(clock)
         self.look_every = watch(self.wake)
         self._ended = False
 
@@ -95,16 +80,15 @@ class Waits:
         partitions = {message.partition for message in written if not message.delay} if written else None
         if queue is not None:
             queue.tell(partitions)
-        for listener in listeners or ():
-            listener(partitions)
+        if listeners is not None:
+            _tell_all(listeners, partitions)
 
     def removed(self, incarnation: int, partitions: Set[int] | None) -> None:
         """Tell listeners that something is gone: they may have waited for it to be over.
 
         :param partitions: of a queue, where that was; ``None``: in any.
         """
-        for listener in list(self._listeners.get(incarnation, ())):
-            listener(partitions)
+        _tell_all(self._listeners.get(incarnation, ()), partitions)
 
     def listen(self, incarnation: int, listener: Listener) -> None:
         """Tell somebody at once of all that has come to a queue and is stable, or is gone, until ``leave``."""
@@ -160,7 +144,7 @@ class Waiter:
     __slots__ = ("_clock", "_deadlines", "_expired", "_queue", "_told", "_waiting", "fresh", "number", "partitions")
 
     def __init__(
-        self, clock: IReactorTime, queue: _Awaited, partitions: Sequence[int], fresh: bool, deadlines: _Deadlines
+        self, clock: IReactorTime, queue: _Awaited, partitions: Sequence[int], fresh: bool, deadlines: Deadlines
     ) -> None:
         self.partitions = partitions
         self.fresh = fresh
@@ -325,65 +309,15 @@ class _Awaited:
         return result
 
 
+def _tell_all(listeners: Sequence[Listener], partitions: Set[int] | None) -> None:
+    """Call all listeners; an error in one is logged, and reaches neither the others nor the writer that wakes them."""
+    for listener in listeners:
+        try:
+            listener(partitions)
+        except Exception:
+            report_unhandled()
+
+
 def _missed(failure: Failure) -> None:
     """Pass over a look that failed: the next one comes, and so do the deadlines."""
     failure.trap(QueueyError, CancelledError)
-
-
-class _Deadlines:
-    """When each waiter has waited long enough: a heap, and one timer."""
-
-    def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
-        self._numbers = count(1)
-        self._waiters: dict[int, Expiring] = {}
-        self._heap: list[tuple[float, int]] = []
-        self._timer: IDelayedCall | None = None
-
-    def __len__(self) -> int:
-        return len(self._waiters)
-
-    def add(self, waiter: Expiring, when: float) -> None:
-        """Hear of a waiter, and of its deadline in seconds of the clock."""
-        waiter.number = next(self._numbers)
-        self._waiters[waiter.number] = waiter
-        heappush(self._heap, (when, waiter.number))
-        self._set_timer()
-
-    def remove(self, waiter: Expiring) -> None:
-        """Forget a waiter."""
-        self._waiters.pop(waiter.number, None)
-        if len(self._heap) > 2 * len(self._waiters) + _SPARE:
-            self._heap = [entry for entry in self._heap if entry[1] in self._waiters]
-            heapify(self._heap)
-        if not self._waiters:
-            self._heap.clear()
-            self._set_timer()
-
-    def expire_all(self) -> None:
-        """Let every deadline be now."""
-        for waiter in list(self._waiters.values()):
-            waiter.expire()
-
-    def _set_timer(self) -> None:
-        """Be called no later than at the first deadline; a little too early does no harm."""
-        if not self._heap:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            return
-        first = self._heap[0][0]
-        pause = max(0.0, first - self._clock.seconds())
-        if self._timer is None:
-            self._timer = self._clock.callLater(pause, self._expire)
-        elif first < self._timer.getTime():
-            self._timer.reset(pause)
-
-    def _expire(self) -> None:
-        self._timer = None
-        now = self._clock.seconds()
-        while self._heap and self._heap[0][0] <= now:
-            waiter = self._waiters.get(heappop(self._heap)[1])
-            if waiter is not None:
-                waiter.expire()
-        self._set_timer()

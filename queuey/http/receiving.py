@@ -89,7 +89,10 @@ class Receiver:
         """See IFileDescriptor: the reactor comes to its end."""
         sockets, self._sockets = self._sockets, {}
         for receiving in sockets.values():
-            receiving.lose(reason)
+            try:
+                receiving.lose(reason)
+            except Exception:
+                self._log.failure("connection-defect", "a connection could not be given up", Failure())
 
     def doRead(self) -> None:
         """See IReadDescriptor."""
@@ -105,12 +108,12 @@ class Receiver:
                 continue
             except OSError:
                 data = b""
-            if not data:
-                self.remove(receiving)
-                receiving.leave()
-                continue
             try:
-                receiving.take(data)
+                if data:
+                    receiving.take(data)
+                else:
+                    self.remove(receiving)
+                    receiving.leave()
             except Exception:
                 self._log.failure("connection-defect", "what came on a connection could not be taken", Failure())
                 self.remove(receiving)

@@ -13,10 +13,12 @@ from typing import Final
 
 from twisted.internet.interfaces import IAddress, IPushProducer, IReactorTime
 from twisted.internet.tcp import Connection
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from queuey.http.outgoing import Transport
 from queuey.http.receiving import Receiver
+from queuey.logs import EventLog
 
 MOST: Final = 64 * 1024
 """Bytes that are gathered for one connection; more is left to its transport, which asks to pause."""
@@ -29,25 +31,40 @@ def _nothing() -> None:
 class Turn:
     """What is to be done at the end of the reactor's turn; it costs one timer, however much that is.
 
-    :ivar before: what is done before anything is sent at the end of a turn, or sooner; it does not fail.
+    The calls belong to different connections, so an error in one of them does not keep the others from being made.
+
+    :ivar before: what is done before anything is sent at the end of a turn, or sooner.
     """
+
+    _log = EventLog(Logger(namespace="queuey.http"))
 
     def __init__(self, clock: IReactorTime, before: Callable[[], None] = _nothing) -> None:
         self._clock = clock
         self.before = before
-        self._calls: list[Callable[[], None]] = []
+        self._calls: list[tuple[Callable[[], None], Callable[[], None]]] = []
 
-    def at_its_end(self, call: Callable[[], None]) -> None:
-        """Let something be done; it does not fail."""
+    def at_its_end(self, call: Callable[[], None], failed: Callable[[], None] = _nothing) -> None:
+        """Call a function at the end of this turn.
+
+        :param failed: is called if that raises an error, which is logged.
+        """
         if not self._calls:
             self._clock.callLater(0, self._end)
-        self._calls.append(call)
+        self._calls.append((call, failed))
 
     def _end(self) -> None:
         calls, self._calls = self._calls, []
-        self.before()
-        for call in calls:
-            call()
+        try:
+            self.before()
+        except Exception:
+            # What was done is done, so clients get their answers although the access log lacks them.
+            self._log.failure("turn-defect", "what comes before the answers of a turn failed", Failure())
+        for call, failed in calls:
+            try:
+                call()
+            except Exception:
+                self._log.failure("connection-defect", "what was written to a connection could not be sent", Failure())
+                failed()
 
 
 class Direct:
@@ -89,7 +106,7 @@ class Direct:
             self._more.append(data)
         else:
             self._first = data
-            self._turn.at_its_end(self.send)
+            self._turn.at_its_end(self.send, self.abortConnection)
         self._size += len(data)
         if self._size > MOST:
             self._behind = True

@@ -13,11 +13,14 @@ by that class. **Private names of twisted.web used here: none.** What is used of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory, IReactorTime
 from twisted.internet.protocol import ServerFactory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.http import datetimeToString
 from twisted.web.resource import IResource
 from zope.interface import implementer
@@ -33,6 +36,7 @@ from queuey.http.receiving import receiver
 from queuey.http.request import Hooks, Render, Request
 from queuey.http.sending import Turn
 from queuey.interfaces import ITraces
+from queuey.logs import EventLog
 
 __all__ = [
     "CHANNELS",
@@ -67,6 +71,7 @@ class Site(ServerFactory[Channel]):
     """
 
     noisy = False
+    _log = EventLog(Logger(namespace="queuey.http"))
 
     def __init__(
         self,
@@ -164,9 +169,18 @@ class Site(ServerFactory[Channel]):
             self._ticking = False
             return
         now = self.hooks.reactor.seconds()
-        for channel in list(self._channels):
-            channel.check_time(now)
+        self._each(lambda channel: channel.check_time(now))
         self.hooks.reactor.callLater(TICK, self._tick)
+
+    def _each(self, work: Callable[[Channel], None]) -> None:
+        """Do something with each connection; an error ends the connection that it is about, and no other."""
+        for channel in list(self._channels):
+            try:
+                work(channel)
+            except Exception:
+                self._log.failure("connection-defect", "a connection failed, and is cut", Failure())
+                with suppress(Exception):  # the transport may be what failed
+                    channel.abort()
 
     def drain(self) -> Deferred[None]:
         """Come to an end: close idle connections, and the others after the requests that they are about.
@@ -174,8 +188,7 @@ class Site(ServerFactory[Channel]):
         :return: fires when no connection is left; :meth:`abort` hastens that. May be cancelled, which changes nothing.
         """
         self.leaving = self.draining = True
-        for channel in list(self._channels):
-            channel.drain()
+        self._each(lambda channel: channel.drain())
         drained: Deferred[None] = Deferred(self._drained_remove)
         self._drained.append(drained)
         if not self._channels:
@@ -192,8 +205,7 @@ class Site(ServerFactory[Channel]):
 
     def abort(self) -> None:
         """Cut every connection."""
-        for channel in list(self._channels):
-            channel.abort()
+        self._each(lambda channel: channel.abort())
 
     def date(self) -> bytes:
         """The Date field for now, which changes once a second."""

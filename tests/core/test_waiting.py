@@ -186,6 +186,27 @@ class DeadlineTests(WaitsCase):
         self.assertIs(self.successResultOf(last), False)
         self.assert_nothing_left()
 
+    def test_one_that_fails(self) -> None:
+        """An error in one waiter, at its deadline or at the end, has nothing to do with the deadlines of the others."""
+
+        class Failing:
+            number = 0
+
+            def expire(self) -> None:
+                raise ZeroDivisionError
+
+        one, other = Failing(), Failing()
+        self.waits.watch(one, 5)
+        self.waits.watch(other, 60)
+        first, second, third = (self.wait(seconds=seconds) for seconds in (5, 6, 20))
+        self.clock.advance(5)
+        self.assertIs(self.successResultOf(first), False)
+        self.clock.advance(1)
+        self.assertIs(self.successResultOf(second), False)
+        self.waits.end()
+        self.assertIs(self.successResultOf(third), False)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
+
     def test_joined_by_one_whose_deadline_is_earlier(self) -> None:
         self.wait(seconds=20)
         self.clock.advance(1)
@@ -197,6 +218,20 @@ class DeadlineTests(WaitsCase):
 
 class WakingTests(WaitsCase):
     """What comes to a queue, and to whom that is told."""
+
+    def test_a_listener_that_fails(self) -> None:
+        """Neither the others nor the writer that wakes them see its error."""
+
+        def fail(partitions: object) -> None:
+            raise ZeroDivisionError
+
+        told: list[object] = []
+        self.waits.listen(QUEUE, fail)
+        self.waits.listen(QUEUE, told.append)
+        self.waits.wake(QUEUE)
+        self.waits.removed(QUEUE, None)
+        self.assertEqual(told, [None, None])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
     def test_whose_queue_and_partition_it_is(self) -> None:
         one, two = self.wait(partitions=(1, 3)), self.wait(partitions=(2,))

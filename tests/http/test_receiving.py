@@ -181,12 +181,32 @@ class ReceiverTests(SynchronousTestCase):
         self.assertEqual(self.told(), [["cut"], [b"x"], [b"x"]])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    def test_the_end_of_the_reactor(self) -> None:
-        """All are told why."""
+    def test_a_defect_at_the_end_of_a_connection(self) -> None:
+        """What fails when a client hangs up ends no other connection."""
+
+        def defect() -> None:
+            raise ZeroDivisionError
+
         self.add_all()
+        self.ends[0].leave = defect  # type: ignore[method-assign]
+        self.ends[0].other.close()
+        for end in self.ends[1:]:
+            end.other.send(b"x")
+        self.assertEqual(self.told(), [["cut"], [b"x"], [b"x"]])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_the_end_of_the_reactor(self) -> None:
+        """All learn why, although one of them fails."""
+
+        def defect(reason: Failure) -> None:
+            raise ZeroDivisionError
+
+        self.add_all()
+        self.ends[0].lose = defect  # type: ignore[method-assign]
         reason = Failure(ConnectionDone())
         self.receiver.connectionLost(reason)
-        self.assertEqual([end.told for end in self.ends], [[reason.value]] * 3)
+        self.assertEqual([end.told for end in self.ends], [[], [reason.value], [reason.value]])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_where_it_cannot_be(self) -> None:
         """A reactor that knows no descriptors reads as it does."""

@@ -88,6 +88,25 @@ class DirectTests(SynchronousTestCase):
         clock.advance(0)
         self.assertEqual([socket.sent for socket in sockets], [b"x"] * 5)
 
+    def test_one_that_fails(self) -> None:
+        """An error in one connection is logged and cuts that connection; those behind it get their answers."""
+        clock = Clock()
+        turn, sockets = Turn(clock), [Socket(repeat(1)), Socket(iter(())), Socket(repeat(1))]
+        for socket in sockets:
+            Direct(socket, turn, None, nobody).write(b"x")
+        clock.advance(0)
+        self.assertEqual([socket.sent for socket in sockets], [b"x", b"", b"x"])
+        self.assertEqual([socket.calls[-1] for socket in sockets], ["send", "abort", "send"])
+        self.assertEqual(len(self.flushLoggedErrors(StopIteration)), 1)
+
+    def test_what_comes_before_fails(self) -> None:
+        """Answers are sent although the access lines could not be written."""
+        clock, socket = Clock(), Socket(repeat(1))
+        Direct(socket, Turn(clock, partial(divmod, 1, 0)), None, nobody).write(b"x")
+        clock.advance(0)
+        self.assertEqual(socket.sent, b"x")
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_what_comes_before(self) -> None:
         """Nothing leaves before what has to be done first, be it the end of a turn, too much, or the end of all."""
         ways: list[Callable[[Direct], None]] = [

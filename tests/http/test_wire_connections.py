@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import attrs
 from twisted.internet.interfaces import IProtocolNegotiationFactory
 from twisted.internet.task import Clock
@@ -124,6 +126,36 @@ class PipeliningTests(SynchronousTestCase):
         self.handler.handle = handle
         self.connection.send(GET)
         self.assertEqual([b"begin", b"end"] * 2, order)
+
+
+class DefectTests(SynchronousTestCase):
+    """What fails in one connection has nothing to do with the others."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.site = make_site(Handler(answer_ok), reactor=self.clock)
+        self.connections = [Connection(self.site).send(GET[:5]) for _ in range(3)]
+        for connection in self.connections[:2]:
+            # A deadline that cannot be compared stands for any error.
+            connection.channel.deadline = None  # type: ignore[assignment]
+
+    def test_times(self) -> None:
+        """The connections that fail are cut; the time of the others is over when it should be, and later ones' too."""
+        self.clock.pump([TICK] * round(LIMITS.header_timeout / TICK + 2))
+        self.assertEqual([each.transport.aborted for each in self.connections], [True, True, False])
+        self.assertEqual(408, self.connections[2].response().status)
+        late = Connection(self.site).send(GET[:5])
+        self.clock.pump([TICK] * round(LIMITS.header_timeout / TICK + 2))
+        self.assertEqual(408, late.response().status)
+        self.assertGreaterEqual(len(self.flushLoggedErrors(TypeError)), 2)
+
+    def test_the_end(self) -> None:
+        """All connections are cut, although cutting some of them fails."""
+        for connection in self.connections[:2]:
+            self.patch(connection.transport, "abortConnection", partial(divmod, 1, 0))
+        self.site.abort()
+        self.assertTrue(self.connections[2].transport.aborted)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
 
 class LimitTests(SynchronousTestCase):
