@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from math import inf
 from typing import Final, Protocol
@@ -75,7 +76,8 @@ class Outgoing:
         self._clock = clock
         self._written = None if counts is None else counts.written
         self._free = free
-        self._parts: list[bytes] = []
+        # Made when something has to wait, since an empty one takes 700 bytes of each idle connection.
+        self._parts: deque[bytes] | None = None
         self._waiting: list[Deferred[None]] = []
         self._registered = True
         transport.registerProducer(self, True)
@@ -99,15 +101,19 @@ class Outgoing:
             self._transport.write(data)
         else:
             # Copies, so that what has been handed over is free again while the rest waits for a slow client.
+            if self._parts is None:
+                self._parts = deque()
             self._parts.extend(data[at : at + PIECE] for at in range(0, size, PIECE))
             self._pump()
 
     def _pump(self) -> None:
         while self._parts and not self.full:
-            data = self._parts.pop(0)
+            data = self._parts.popleft()
             if self._written is not None:
                 self._written[NONE] += len(data)
             self._transport.write(data)
+        if not self._parts:
+            self._parts = None
 
     def writable(self) -> Deferred[None]:
         """Wait until more is wanted.
@@ -168,5 +174,5 @@ class Outgoing:
         """Learn that the connection is lost."""
         self.stall = inf
         self._registered = False
-        self._parts.clear()
+        self._parts = None
         self._wake(error)

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.interface import InterfaceClass
 from zope.interface.verify import verifyObject
 
-from queuey.errors import KeyInUse, NoSuchQueue, StorageFull, Unavailable
+from queuey.errors import NoSuchQueue, StorageFull, Unavailable
 from queuey.interfaces import IStateStore, IStore, Outcome
 from queuey.model.message import ANYWAY, Address, Content, NewMessage
 from queuey.model.policy import Ack, WriteTerms
@@ -417,52 +417,6 @@ class TogetherTests(SynchronousTestCase):
         self.turn()
         self.successResultOf(answer)
         self.successResultOf(closed)
-
-
-class Broken:
-    """A store that fails as the test says."""
-
-    promises = None
-    metrics = ()
-
-    def __init__(self, failure: Exception) -> None:
-        self.states = self
-        self._failure = failure
-
-    def ping(self) -> Deferred[None]:
-        raise self._failure
-
-    def count(self, *arguments: object) -> Deferred[int]:
-        answer: Deferred[int] = Deferred()
-        answer.errback(self._failure)
-        return answer
-
-
-class FailureTests(SynchronousTestCase):
-    """What goes wrong at the owner is told as it is there."""
-
-    def fails(self, failure: Exception, kind: type[Exception], method: str = "count") -> Exception:
-        clock, store = Instant(), Broken(failure)
-        worker = Worker(Hub(store, clock, LOG), store, clock, Told(Wall()))  # type: ignore[arg-type]
-        arguments = (Queue("a", "q", PLAIN, 1, "v", 0), Ack.ONE) if method == "count" else ()  # type: ignore[arg-type]
-        error: Exception = self.failureResultOf(getattr(worker.raw, method)(*arguments), kind).value
-        self.assertIs(type(error), kind)
-        self.assertEqual(str(error), str(failure))
-        return error
-
-    def test_errors(self) -> None:
-        for error in (
-            Unavailable("away", applied="unknown", retry_after=7),
-            StorageFull("full", limit="max_bytes"),
-            KeyInUse("in use", retry_after=3),
-            NoSuchQueue("none"),
-        ):
-            self.assertEqual(vars(self.fails(error, type(error))), vars(error))
-
-    def test_defects(self) -> None:
-        for method in ("count", "ping"):
-            self.fails(KeyError("surprise"), Defect, method)
-            self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
 
 class SocketTests(TestCase):

@@ -10,10 +10,13 @@ import attrs
 import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from queuey.errors import Unavailable
 from queuey.interfaces import MAX_STATE, IStateStore, IStore, Outcome, Promises, State
+from queuey.logs import EventLog
 from queuey.model.counts import Metric
 from queuey.model.message import Address, Condition, Content, NewMessage
 from queuey.model.once import Appended, Once
@@ -88,6 +91,8 @@ class Link(Frames):
     :ivar keeps: whoever keeps at hand what is read through it; set before ``join``.
     :ivar other: takes what has to do with no store, whose kinds are from ``CONTROL`` on, and below ``CALLS``.
     """
+
+    _log = EventLog(Logger(namespace="queuey.storage"))
 
     def __init__(self, clock: IReactorTime, ended: Callable[[], None]) -> None:
         """
@@ -180,12 +185,25 @@ class Link(Frames):
             self.keeps.changed_elsewhere(_change(body))
         elif kind >= CONTROL:
             self.other(number, kind, body)
-        elif (pending := self._pending.pop(number, None)) is not None:
-            if kind == FromOwner.ANSWER:
-                pending.answer.callback(pending.call.result(body))
-            else:
-                pending.answer.errback(told(_told(body)) if kind == FromOwner.ERROR else Defect(_text(body)))
-            self._finish()
+        elif number in self._pending:
+            self._answered(number, kind, body)
+
+    def _answered(self, number: int, kind: int, body: msgspec.Raw) -> None:
+        if kind == FromOwner.ANSWER:
+            result = self._pending[number].call.result(body)
+        else:
+            result = Failure(told(_told(body)) if kind == FromOwner.ERROR else Defect(_text(body)))
+        self._pending.pop(number).answer.callback(result)
+        self._finish()
+
+    def defect(self, number: int, kind: int, failure: Failure) -> None:
+        """See Frames: an answer that cannot be read fails its call; anything else is logged."""
+        pending = self._pending.pop(number, None) if kind < CONTROL else None
+        if pending is None:
+            self._log.failure("store-defect", "what the owner of the store sent could not be taken", failure)
+            return
+        pending.answer.errback(failure)
+        self._finish()
 
     def finish(self) -> Deferred[None]:
         """Ask no more, and close the socket once everything is answered; fires when it is closed, however that came."""

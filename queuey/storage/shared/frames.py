@@ -118,7 +118,11 @@ class Frames(Protocol):
                 break
             frame, start = bytes(buffer[start + HEADER : end]), end
             for number, kind, body in _decode(frame):
-                self.received(number, kind, body)
+                try:
+                    self.received(number, kind, body)
+                except Exception:
+                    # The others of this frame are of other requests.
+                    self.defect(number, kind, Failure())
         if start:
             del buffer[:start]
 
@@ -130,6 +134,10 @@ class Frames(Protocol):
 
     def received(self, number: int, kind: int, body: msgspec.Raw) -> None:
         """Take one item."""
+        raise NotImplementedError
+
+    def defect(self, number: int, kind: int, failure: Failure) -> None:
+        """Learn that an item could not be taken."""
         raise NotImplementedError
 
     def ended(self) -> None:
@@ -158,7 +166,9 @@ class _Wire(FileDescriptor):
         return self._end.fileno()
 
     def write(self, data: bytes) -> None:
-        """See ITransport."""
+        """See ITransport; what is written once the connection is to be closed is dropped."""
+        if self.disconnecting:
+            return
         if not self._behind and self.connected:
             sent = self.writeSomeData(data)
             if sent == len(data):
@@ -177,11 +187,10 @@ class _Wire(FileDescriptor):
         except OSError as error:
             return ConnectionLost(error)
 
-    def doWrite(self) -> Exception | int | None:
-        """See FileDescriptor; once nothing waits any more, what is written is sent at once again."""
-        result = super().doWrite()
-        self._behind = bool(self.dataBuffer or self._tempDataBuffer)
-        return result  # type: ignore[no-any-return]
+    def stopWriting(self) -> None:
+        """See FileDescriptor, which calls this once all is sent: what is written from then on is sent at once again."""
+        self._behind = False
+        super().stopWriting()
 
     def doRead(self) -> Exception | None:
         """See IReadDescriptor."""

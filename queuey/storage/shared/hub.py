@@ -213,6 +213,15 @@ class OwnerEnd(Frames):
             self._log.failure("store-defect", "a call from another process failed", failure)
             self.send(number, FromOwner.DEFECT, failure.getErrorMessage())
 
+    def defect(self, number: int, kind: int, failure: Failure) -> None:
+        """See Frames: a call fails; anything else is logged, unless it is appends whose numbers cannot be read."""
+        if kind >= CALLS:
+            self._failed(failure, number)
+        elif kind == FromWorker.APPEND:
+            failure.raiseException()  # which ends the connection, so that those who wait for an answer get one
+        else:
+            self._log.failure("store-defect", "what a worker sent could not be taken", failure)
+
     def ended(self) -> None:
         """Count the process out; what it wrote goes on, what it read is of no use any more."""
         self._hub.closed(self)
