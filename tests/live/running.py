@@ -119,12 +119,16 @@ class Daemon:
                 raise AssertionError(f"does not serve after {LIMIT:.0f} s:\n{self.output()}")
             time.sleep(0.05)
 
+    def send(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
     def signal(self, number: int) -> int:
         """Send it a signal that ends it, and wait for that.
 
         :return: its exit status.
         """
-        self._process.send_signal(number)
+        self.send(number)
         return self._process.wait(LIMIT)
 
     def kill(self) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import apsw
 import attrs
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
@@ -181,6 +182,22 @@ class PileTests(SynchronousTestCase):
         closed = self.pile.close(lambda: refuse(self.worker))
         self.take()
         self.failureResultOf(closed, ValueError)
+
+    def test_closing_after_something_else(self) -> None:
+        """What was accepted is worked off meanwhile, nothing new is taken, and the last act comes after it."""
+        for result in (None, Failure(ValueError())):
+            pile, other = self.make(most=2), Deferred[Any]()
+            answer = pile.submit(note, "a")
+            closed = pile.close(lambda: self.worker.done.append("finish"), other)
+            self.failureResultOf(pile.submit(note, "late"), Unavailable)
+            self.take()
+            self.assertEqual(self.successResultOf(answer), "A")
+            self.assertNoResult(closed)
+            other.callback(result)
+            self.take()
+            self.successResultOf(closed)
+            other.addErrback(lambda failure: failure.trap(ValueError))
+        self.assertEqual(self.worker.done, ["a", "finish"] * 2)
 
     def test_before_and_after(self) -> None:
         pile: Pile[Worker] = Pile(self.runner, 9)

@@ -223,19 +223,28 @@ class Pile(Generic[C]):
         for start in range(0, len(jobs), self._most):
             self._waiting.put(jobs[start : start + self._most])
 
-    def close(self, finish: Callable[[], None]) -> Deferred[None]:
+    def close(self, finish: Callable[[], None], after: Deferred[Any] | None = None) -> Deferred[None]:
         """Take nothing more, and work off what was accepted.
 
         :param finish: the worker's last act.
+        :param after: what the last act waits for, whether it fires or fails; its result is left as it is.
         :return: fires after it, or fails with what it raised; at once where the pile is closed already.
         """
         if self._closed:
             return succeed(None)
         self._closed = True
         self._finish = finish
+        if after is None:
+            self._end_work(None)
+        else:
+            after.addBoth(self._end_work)
+        return self._end.answer
+
+    def _end_work(self, result: T) -> T:
+        """Hand over the last job."""
         self._gathered.append(self._end)
         self._runner.gathered(self)
-        return self._end.answer
+        return result
 
     def work_on(self) -> None:
         """The whole life of a thread: one pile after another."""

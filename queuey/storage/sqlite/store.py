@@ -8,7 +8,7 @@ from typing import Final
 
 import apsw
 import attrs
-from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
@@ -52,6 +52,13 @@ class _Open:
     lock: Lock
     writer: Writer
     reader: Reader
+
+    def close(self) -> None:
+        """Close what writes, and let other processes have the directory; it may block, as a disk does."""
+        try:
+            self.writer.close()
+        finally:
+            self.lock.release()
 
 
 @implementer(IStore)
@@ -170,9 +177,13 @@ class SQLiteStore:
     async def _close(self, open: _Open) -> None:
         self._upkeep.stop()
         self._rooms.stop()
-        await gatherResults([self._reading.close(open.reader.close), self._writing.close(lambda: None)])
-        open.writer.close()
-        open.lock.release()
+        reading = self._reading.close(open.reader.close)
+        # The last checkpoint comes when nothing reads any more, and in the writing thread: it waits for the disk.
+        writing = self._writing.close(open.close, after=reading)
+        try:
+            await reading
+        finally:
+            await writing
 
     def _stable_age(self) -> float | None:
         """Everything that is stored shows at once; only a clock that was set back falls behind what was stored."""
