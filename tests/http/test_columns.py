@@ -17,7 +17,7 @@ from queuey.model.policy import Ack
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import EPOCH, MAX_TICKS, SECOND, Ticks, make
 from queuey.model.window import NEWEST, OLDEST, SLICE_BYTES, Merge, MergeSlice, Position, Slice, Window
-from queuey.storage.sqlite.bulk import FEW, PASSED_OVER, Bulk
+from queuey.storage.sqlite.bulk import COLUMNS, FEW, PASSED_OVER, Bulk
 from queuey.storage.sqlite.reader import Reader
 from tests.contracts.reading import TERMS
 from tests.contracts.subject import START
@@ -168,6 +168,29 @@ class PagesTests(SynchronousTestCase):
                 self.assertEqual((type(found.messages), len(found.messages)), (expected, len(contents)))
             for few in (Window((2,), limit=FEW), Window((1, 2)), Merge((1, 2)), Merge((2,), max_bytes=100_000)):
                 self.assertIsInstance(self.both(queue, few).messages, tuple)
+
+    def test_rows_in_another_order(self) -> None:
+        """Should SQLite join the rows in another order than that of the ids, they are read one after another."""
+        queue = self.queue_of([Content(b"%d" % (number * 7 % 20)) for number in range(20)])
+        for descending, text in COLUMNS.items():
+            before, subquery = text.split("FROM (")
+            for order in ("id" if descending else "id DESC", "body"):
+                other = f"{before} FROM (SELECT * FROM ({subquery} ORDER BY {order})"
+                vars(self.reader().bulk)["_passed_over"].clear()
+                with patch.dict(COLUMNS, {descending: other}):
+                    for asked in (Window((2,), descending=descending, limit=9), Merge((2,), descending=descending)):
+                        found = self.both(queue, asked)
+                        self.assertIsInstance(found.messages, tuple)
+                        vars(self.reader().bulk)["_passed_over"].clear()
+
+    def test_the_order_is_that_of_the_index(self) -> None:
+        """Nothing is sorted, and no row is looked at beyond the limit."""
+        execute = self.reader().connection.execute
+        for text in COLUMNS.values():
+            plan = "; ".join(row[-1] for row in execute(f"EXPLAIN QUERY PLAN {text}", (1,) * 6))
+            self.assertIn("SEARCH messages USING INDEX", plan)
+            self.assertNotIn("B-TREE", plan)
+            self.assertNotIn("SCAN messages", plan)
 
     def test_what_is_too_large_does_not_make_up_for_what_cannot_be_told_apart(self) -> None:
         odd = [Content(body) for body in [b"y" * 3000, *[b"a" + BETWEEN] * 3, *[b"b"] * 10]]
