@@ -126,7 +126,7 @@ class QueueyService(Service):
         if self._house.statsd is not None:
             self._house.statsd.start()
         self._supervisor.beat()
-        self._announce()
+        self._warn()
         self._start_workers()
         self._wait_for_store()
         self._house.following.start()
@@ -156,11 +156,12 @@ class QueueyService(Service):
             self._house.workers.reopen()
 
     def _wait_for_store(self) -> None:
-        """Serve once the store does and, where there are workers, one accepts.
+        """Say that the daemon serves once the store does and, if there are workers, one of them accepts.
 
         A store that is elsewhere may be away for long, and others need not wait then.
         """
-        leaving = self._reactor.callLater(_STARTER_WAITS, self._started, "waits for its store")
+        opened = self._house.store.opened()
+        leaving = self._reactor.callLater(_STARTER_WAITS, self._is_late, opened)
 
         def in_time() -> None:
             if leaving.active():
@@ -178,9 +179,18 @@ class QueueyService(Service):
 
         def serves(_: None) -> None:
             in_time()
+            self._announce()
             self._started("serves")
 
-        self._house.store.opened().addBoth(settled)
+        opened.addBoth(settled)
+
+    def _is_late(self, opened: Deferred[None]) -> None:
+        """Keep whoever started the daemon waiting no longer: the store is away, or no worker accepts yet."""
+        if opened.called:
+            self._starter.leave()
+            self._supervisor.status("waits for its workers")
+        else:
+            self._started("waits for its store")
 
     def _started(self, status: str) -> None:
         """Let whoever started the daemon go on."""
@@ -302,11 +312,19 @@ class QueueyService(Service):
             if self._pausing is not None and not self._pausing.called:
                 self._pausing.callback(None)
 
-    def _announce(self) -> None:
-        settings = self._house.in_force.settings
-        served, ops = self._listeners.addresses(), self._ops_listeners.addresses()
+    def _warn(self) -> None:
+        """Say what is odd about the settings, and where operators are served, which they are from the start."""
+        settings, ops = self._house.in_force.settings, self._ops_listeners.addresses()
         for warning in (*settings.warnings, *_few_descriptors(settings.server.max_connections)):
             _log.warn("settings", "{warning}", warning=warning)
+        if ops:
+            _log.info("operators", "operators are served on {addresses}", addresses=", ".join(ops))
+
+    def _announce(self) -> None:
+        """Say that requests are answered, and where."""
+        if self._stopping:
+            return
+        settings, served = self._house.in_force.settings, self._listeners.addresses()
         _log.info(
             "started",
             "queuey {version} serves {applications} on {addresses}",
@@ -314,8 +332,6 @@ class QueueyService(Service):
             applications=", ".join(each.name for each in settings.applications) or "no application",
             addresses=", ".join(served),
         )
-        if ops:
-            _log.info("operators", "operators are served on {addresses}", addresses=", ".join(ops))
         if settings.source is None:
             self._starter.tell(*welcome(settings, served, self._place))
 

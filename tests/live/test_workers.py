@@ -135,6 +135,7 @@ class TogetherTests(WorkersCase):
         return daemon
 
     def test_one_daemon(self) -> None:
+        self.a_worker_accepts_before_the_log_says_so()
         self.connections_are_spread()
         self.what_one_changes_the_others_see()
         self.settled_pages_are_the_same_everywhere()
@@ -172,6 +173,11 @@ class TogetherTests(WorkersCase):
         self.assertLess(told["process_open_fds"], CONNECTIONS + min(opened))
         ready = self.ready()["checks"]["workers"]
         self.assertEqual(ready, {"ok": True, "reason": f"{WORKERS} workers accept."})
+
+    def a_worker_accepts_before_the_log_says_so(self) -> None:
+        """Requests are answered when the log says that the daemon serves."""
+        output = self.daemon.output()
+        self.assertLess(output.index(" worker-up "), output.index(" started "), output)
 
     def what_one_changes_the_others_see(self) -> None:
         """Settings, and messages on pages that are kept at hand: never older than an answer."""
