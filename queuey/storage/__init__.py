@@ -74,7 +74,8 @@ def share_store(link: Link, promises: Promises, reactor: Any, now: Callable[[], 
     :param promises: of its store.
     :param metered: whether the calls that are made here are counted.
     """
-    cached = CachedStore(SharedStore(link, promises), Told(now), _CACHED_QUEUES, _CACHED_PAGES)
+    shared = SharedStore(link, promises)
+    cached = CachedStore(shared, Told(now), _CACHED_QUEUES, _CACHED_PAGES, link.lease.holds)
     link.keeps = cached
     return count_calls(TimedStore(cached, reactor, _LIMIT, _PING_LIMIT), reactor, metered)
 

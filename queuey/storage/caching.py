@@ -106,10 +106,14 @@ class CachedStore:
     :param told: the store's own wall clock.
     :param queues: how many to remember at the most.
     :param pages: bytes that pages may take; see ``Pages``.
+    :param usable: whether what is kept may be used now; if not, the store is asked.
     """
 
-    def __init__(self, store: IStore, told: Told, queues: int, pages: int) -> None:
+    def __init__(
+        self, store: IStore, told: Told, queues: int, pages: int, usable: Callable[[], bool] | None = None
+    ) -> None:
         self._store = store
+        self._usable = usable
         self._told = told
         self._memory = Memory(queues)
         self._pages = Pages(pages)
@@ -147,6 +151,10 @@ class CachedStore:
         """See IStore."""
         return self._store.ping()
 
+    def _uses(self) -> bool:
+        """Whether what is kept may be used now."""
+        return not self._closed and (self._usable is None or self._usable())
+
     def change_elsewhere(self, change: Change) -> None:
         """Let go of what somebody else is about to change, and keep none of it until ``changed_elsewhere``."""
         if change.names is not None:
@@ -165,7 +173,7 @@ class CachedStore:
 
     def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
         """See IMessageStore; a page that is kept is answered at once, where the reader is glad of one."""
-        if self._closed or not merge.kept:
+        if not merge.kept or not self._uses():
             return self._store.merge(queue, merge, ack)
         page = self._pages.get(queue.incarnation, merge, from_seconds(self._told.latest()))
         if isinstance(page, MergeSlice):
@@ -174,7 +182,7 @@ class CachedStore:
 
     def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         """See IMessageStore; a page that is kept is answered at once."""
-        if self._closed:
+        if not self._uses():
             return self._store.scan(queue, window, ack)
         page = self._pages.get(queue.incarnation, window, from_seconds(self._told.latest()))
         if isinstance(page, Slice):
@@ -270,7 +278,7 @@ class CachedStore:
 
         Pages of many names go to the store: they would push out what is asked for again and again.
         """
-        if len(names) == 1 and not self._closed:
+        if len(names) == 1 and self._uses():
             queue = self._memory.get((application, names[0]))
             if queue is not None:
                 return succeed((queue,))
@@ -278,7 +286,9 @@ class CachedStore:
 
     def at_hand(self, application: str, name: str) -> Queue | None:
         """See IQueueStore."""
-        return None if self._closed else self._memory.get((application, name))
+        if self._closed or (self._usable is not None and not self._usable()):
+            return None
+        return self._memory.get((application, name))
 
     def _ask(self, application: str, names: Sequence[str]) -> Deferred[tuple[Queue | None, ...]]:
         asking = self._memory.begin()

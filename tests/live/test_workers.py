@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -364,29 +363,6 @@ class EndTests(WorkersCase):
         self.assertNotIn("Address already in use", daemon.output())
         self.assertEqual(daemon.signal(signal.SIGTERM), 0)
 
-    def test_a_worker_that_stands_still_is_ended(self) -> None:
-        """A change waits for it no longer than five seconds, and is answered; what it kept at hand nobody sees."""
-        make_queue(self.port, "q")
-        for connection in self.connections():
-            over(connection, "GET", "/v2/queuey/queues/q")
-        victim = self.pids()[0]
-        os.kill(victim, signal.SIGSTOP)
-        statuses: list[int] = []
-
-        def change() -> None:
-            statuses.append(self.changed())
-
-        changing = [threading.Thread(target=change) for _ in range(WORKERS)]
-        for thread in changing:
-            thread.start()
-        wait_until(lambda: not runs(victim), "it was not ended")
-        for thread in changing:
-            thread.join(LIMIT)
-        self.assertIn(200, statuses)
-        self.wait_for_workers(WORKERS + 1)
-        self.assertIn(" worker-stuck ", self.daemon.output())
-        self.assertEqual(self.daemon.signal(signal.SIGTERM), 0)
-
     def test_what_changes_while_a_worker_begins(self) -> None:
         """It is told of that too, and does not serve by what was so when it was started."""
         before = self.pids()
@@ -415,14 +391,6 @@ class EndTests(WorkersCase):
         finally:
             for connection in made:
                 connection.close()
-
-    def changed(self) -> int:
-        """The status of a change; 0 where the worker that was asked was the one that was ended."""
-        try:
-            path, kind = "/v2/queuey/queues/q", {"Content-Type": "application/merge-patch+json"}
-            return ask(self.port, "PATCH", path, b'{"ttl":77}', **kind)[0]
-        except (OSError, http.client.HTTPException):
-            return 0
 
 
 class CertificateTests(LiveTestCase):

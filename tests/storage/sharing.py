@@ -13,17 +13,33 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from queuey.deferreds import deferred
 from queuey.interfaces import IStore
 from queuey.logs import EventLog
+from queuey.model.message import Content, NewMessage
+from queuey.model.policy import Ack, WriteTerms
+from queuey.model.queue import Queue, QueueSettings
+from queuey.model.timeid import MessageId
+from queuey.model.window import Window
 from queuey.storage.caching import CachedStore
+from queuey.storage.memory import MemoryStore
 from queuey.storage.pages import Told
 from queuey.storage.shared import Hub, SharedStore
 from queuey.storage.shared.client import Link
 from queuey.storage.shared.hub import OwnerEnd
-from tests.storage.subjects import SOME_PAGES, HeldSubject, MemorySubject
+from tests.contracts.subject import Wall
+from tests.storage.subjects import (
+    CLOCK_SEQUENCE,
+    NODE,
+    SOME_PAGES,
+    HeldSubject,
+    MemorySubject,
+    random_bits,
+    versions,
+)
 
 LOG = EventLog(Logger(namespace="queuey.storage"))
 
@@ -114,7 +130,7 @@ class Worker:
         self.end.makeConnection(self.answers)
         self.link.makeConnection(self.calls)
         self.raw = SharedStore(self.link, owned.promises)
-        self.store = CachedStore(self.raw, told, 3, SOME_PAGES)
+        self.store = CachedStore(self.raw, told, 3, SOME_PAGES, self.link.lease.holds)
         self.link.keeps = self.store
         self.pause = self.store.watch(self.arrived.append)
         self.store.open()
@@ -159,3 +175,34 @@ class SharedHeldSubject(HeldSubject):
 
     def close(self) -> Deferred[None]:
         return self.store.close().addCallback(lambda _: self.owned.close())
+
+
+class SeveralCase(SynchronousTestCase):
+    """Two processes and the owner of a store in memory."""
+
+    def setUp(self) -> None:
+        self.clock = Instant()
+        self.told = Told(Wall())
+        self.owned = MemoryStore(self.clock, self.told, 1 << 30, NODE, CLOCK_SEQUENCE, versions(), random_bits())
+        self.hub = Hub(self.owned, self.clock, LOG)
+        self.hub.store.watch(lambda incarnation: None)
+        self.owned.open()
+        self.addCleanup(self.owned.close)
+        self.one, self.two = self.worker(), self.worker()
+        self.queue, _ = self.successResultOf(self.one.store.create("app", "q", QueueSettings(), None))
+
+    def worker(self) -> Worker:
+        return Worker(self.hub, self.owned, self.clock, self.told)
+
+    def described(self, worker: Worker) -> Queue | None:
+        (queue,) = self.successResultOf(worker.store.describe("app", ["q"]))
+        return queue
+
+    def page(self, worker: Worker, queue: Queue | None = None) -> list[bytes]:
+        """The bodies of a page of two, which is kept where it is full."""
+        answer = worker.store.scan(queue or self.queue, Window((1,), limit=2), Ack.MAJORITY)
+        return [message.content.body for message in self.successResultOf(answer).messages]
+
+    def fill(self) -> tuple[MessageId, ...]:
+        messages = [NewMessage(1, Content(body), 60) for body in (b"a", b"b")]
+        return self.successResultOf(self.one.store.append(self.queue, messages, WriteTerms(Ack.MAJORITY)))

@@ -25,10 +25,9 @@ from queuey.storage.pages import Told
 from queuey.storage.shared import Hub, SharedStore
 from queuey.storage.shared.client import STATE_CALLS, STORE_CALLS, Defect, Link
 from queuey.storage.shared.frames import connect
-from queuey.storage.shared.hub import PATIENCE
 from tests.contracts import merging, messages, once, putting, queues, states, timing
 from tests.contracts.subject import Contract, Wall
-from tests.storage.sharing import LOG, Instant, SharedMemorySubject, Worker
+from tests.storage.sharing import LOG, SeveralCase, SharedMemorySubject, Worker
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits, versions
 
 PLAIN, OTHER = QueueSettings(), QueueSettings(partitions=9)
@@ -89,37 +88,6 @@ class LifeTests(SharedCase, messages.LifeContract):
     pass
 
 
-class SeveralCase(SynchronousTestCase):
-    """Two processes and the owner of a store in memory."""
-
-    def setUp(self) -> None:
-        self.clock = Instant()
-        self.told = Told(Wall())
-        self.owned = MemoryStore(self.clock, self.told, 1 << 30, NODE, CLOCK_SEQUENCE, versions(), random_bits())
-        self.hub = Hub(self.owned, self.clock, LOG)
-        self.hub.store.watch(lambda incarnation: None)
-        self.owned.open()
-        self.addCleanup(self.owned.close)
-        self.one, self.two = self.worker(), self.worker()
-        self.queue, _ = self.successResultOf(self.one.store.create("app", "q", PLAIN, None))
-
-    def worker(self) -> Worker:
-        return Worker(self.hub, self.owned, self.clock, self.told)
-
-    def described(self, worker: Worker) -> Queue | None:
-        (queue,) = self.successResultOf(worker.store.describe("app", ["q"]))
-        return queue
-
-    def page(self, worker: Worker, queue: Queue | None = None) -> list[bytes]:
-        """The bodies of a page of two, which is kept where it is full."""
-        answer = worker.store.scan(queue or self.queue, Window((1,), limit=2), Ack.MAJORITY)
-        return [message.content.body for message in self.successResultOf(answer).messages]
-
-    def fill(self) -> tuple[MessageId, ...]:
-        messages = [NewMessage(1, Content(body), 60) for body in (b"a", b"b")]
-        return self.successResultOf(self.one.store.append(self.queue, messages, TERMS))
-
-
 class CoherenceTests(SeveralCase):
     """What one changes, the others see at once, whatever they keep at hand."""
 
@@ -166,6 +134,7 @@ class CoherenceTests(SeveralCase):
 
     def test_nothing_is_kept_while_a_change_is_under_way(self) -> None:
         """What is read meanwhile is true, and not asked for again only after the end of the change."""
+        self.described(self.two)
         self.two.calls.held = True
         changed = self.one.store.update(self.queue, OTHER)
         self.assertNoResult(changed)
@@ -191,17 +160,8 @@ class CoherenceTests(SeveralCase):
         self.two.answers.let_through()
         self.assertEqual(self.successResultOf(asked), (new,))
 
-    def test_one_that_does_not_let_go_is_ended(self) -> None:
-        self.two.answers.held = True
-        changed = self.one.store.update(self.queue, OTHER)
-        self.clock.advance(PATIENCE - 0.1)
-        self.assertNoResult(changed)
-        self.clock.advance(0.2)
-        self.successResultOf(changed)
-        self.assertEqual((self.one.stuck, self.two.stuck), (0, 1))
-        self.assertTrue(self.two.ended)
-
     def test_one_that_ends_is_not_waited_for(self) -> None:
+        self.described(self.two)
         self.two.answers.held = True
         changed = self.one.store.update(self.queue, OTHER)
         self.assertNoResult(changed)
@@ -210,6 +170,7 @@ class CoherenceTests(SeveralCase):
         self.assertEqual(self.two.stuck, 0)
 
     def test_a_change_goes_on_without_its_caller(self) -> None:
+        self.described(self.two)
         self.two.answers.held = True
         changed = self.one.raw.update(self.queue, OTHER)
         changed.cancel()

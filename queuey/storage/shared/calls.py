@@ -30,6 +30,7 @@ class FromWorker(IntEnum):
     JOIN = 1
     READY = 2
     APPEND = 3
+    RENEW = 4
 
 
 class FromOwner(IntEnum):
@@ -42,6 +43,7 @@ class FromOwner(IntEnum):
     CHANGING = 4
     CHANGED = 5
     APPENDED = 6
+    LEASE = 7
 
 
 @attrs.frozen

@@ -27,6 +27,7 @@ from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSl
 from queuey.storage.caching import Change
 from queuey.storage.shared.calls import CALLS, CONTROL, Call, FromOwner, FromWorker, Told, call, told
 from queuey.storage.shared.frames import Frames
+from queuey.storage.shared.lease import Lease
 
 LOOK_EVERY: Final = 1.0
 """Seconds after which whoever waits looks for himself: what others give back to a group, nobody tells."""
@@ -89,6 +90,7 @@ class Link(Frames):
     """The worker's end of the socket.
 
     :ivar keeps: whoever keeps at hand what is read through it; set before ``join``.
+    :ivar lease: for how long that may be used.
     :ivar other: takes what has to do with no store, whose kinds are from ``CONTROL`` on, and below ``CALLS``.
     """
 
@@ -101,6 +103,7 @@ class Link(Frames):
         """
         super().__init__(clock)
         self.keeps: Keeps = _Nothing()
+        self.lease = Lease(clock.seconds, self._renew)
         self.arrived: Callable[[int], None] = _ignore
         self.other: Callable[[int, int, msgspec.Raw], None] = _ignore_item
         self._ended = ended
@@ -112,6 +115,9 @@ class Link(Frames):
     def join(self) -> None:
         """Be told of what others change, from now on; called before anything is read."""
         self.send(0, FromWorker.JOIN, None)
+
+    def _renew(self) -> None:
+        self.send(0, FromWorker.RENEW, None)
 
     def ask(self, call: Call, arguments: tuple[Any, ...], writes: bool) -> Deferred[Any]:
         """Make a call of the owner's store.
@@ -183,6 +189,8 @@ class Link(Frames):
             self.send(number, FromWorker.READY, None)
         elif kind == FromOwner.CHANGED:
             self.keeps.changed_elsewhere(_change(body))
+        elif kind == FromOwner.LEASE:
+            self.lease.granted(_moment(body))
         elif kind >= CONTROL:
             self.other(number, kind, body)
         elif number in self._pending:
@@ -219,6 +227,7 @@ class Link(Frames):
 
     def ended(self) -> None:
         """Fail whatever waits for an answer."""
+        self.lease.end()
         pending, self._pending = self._pending, {}
         for each in pending.values():
             applied = "unknown" if each.writes else "no"
@@ -232,6 +241,7 @@ _appended: Final = msgspec.msgpack.Decoder(tuple[tuple[int, ...], tuple[MessageI
 _incarnations: Final = msgspec.msgpack.Decoder(list[int]).decode
 _change: Final = msgspec.msgpack.Decoder(Change).decode
 _told: Final = msgspec.msgpack.Decoder(Told).decode
+_moment: Final = msgspec.msgpack.Decoder(float).decode
 _text: Final = msgspec.msgpack.Decoder(str).decode
 
 

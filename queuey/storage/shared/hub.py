@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from queuey.deferreds import bounded
@@ -24,19 +24,25 @@ from queuey.storage.shared.announced import AnnouncedStore
 from queuey.storage.shared.calls import CALLS, Call, FromOwner, FromWorker, tell
 from queuey.storage.shared.client import STATE_CALLS, STORE_CALLS
 from queuey.storage.shared.frames import Frames
+from queuey.storage.shared.lease import TERM
 
-PATIENCE: Final = 5.0
-"""Seconds in which a process has to say that it has let go of what is about to be changed."""
+PATIENCE: Final = 15.0
+"""Seconds in which a worker has to read what it is told of changes, before it is taken for stuck."""
+
+MAX_BEHIND: Final = 100_000
+"""Changes that a worker may not have read of yet, some 30 MB, before it is taken for stuck."""
+
+MARGIN: Final = 0.001
+"""Seconds after the end of a lease at which a change goes on; sums of floating-point numbers are not exact."""
 
 _SHOWING: Final = frozenset({"append", "append_once", "replace", "put"})
 """Calls after which somebody who waits may find a message."""
 
 
 class Hub:
-    """All processes that reach a store through this one, which owns it.
+    """All workers that reach a store through this process, which owns it.
 
-    What they keep of it at hand is never older than a change: before one begins, each of them has let go of what is to
-    be changed, and keeps none of it until the change is over.
+    What they cache is never served once a change of it is answered: see :mod:`queuey.storage.shared.lease`.
     """
 
     def __init__(self, store: IStore, clock: IReactorTime, log: EventLog) -> None:
@@ -53,7 +59,7 @@ class Hub:
     def join(self, stuck: Callable[[], None]) -> OwnerEnd:
         """The owner's end of the socket to one more process.
 
-        :param stuck: is called where it does not answer: it has to be ended, for what it keeps at hand may be old.
+        :param stuck: is called if it reads nothing for long: it has to be ended, since what it has to be told piles up.
         """
         return OwnerEnd(self, self._clock, self._log, stuck)
 
@@ -62,6 +68,10 @@ class Hub:
         self._ends[end] = None
         for change in self._changes:
             end.let_go(change)
+
+    def has(self, end: OwnerEnd) -> bool:
+        """Whether a process hears of every change."""
+        return end in self._ends
 
     def closed(self, end: OwnerEnd) -> None:
         """Learn that it is not any more."""
@@ -76,7 +86,8 @@ class Hub:
     def begin(self, change: Change) -> Deferred[None]:
         """Begin a change.
 
-        :return: fires, and never fails, once no process keeps anything of it at hand.
+        :return: fires, and never fails, once no worker can serve from its cache what is changed; at the latest after
+            ``TERM`` seconds.
         """
         self._changes.append(change)
         if not self._ends:
@@ -104,7 +115,9 @@ class OwnerEnd(Frames):
         self.other: Callable[[int, int, msgspec.Raw], None] = _ignore
         self._under_way: dict[int, Deferred[Any]] = {}
         self._numbers = count(1)
-        self._letting_go: dict[int, Deferred[None]] = {}
+        self._letting_go: dict[int, _LettingGo] = {}
+        self._leased_until = 0.0
+        self._watch: IDelayedCall | None = None
         self._arrived: dict[int, None] = {}
 
     def arrived(self, incarnation: int) -> None:
@@ -118,21 +131,56 @@ class OwnerEnd(Frames):
         self.send(0, FromOwner.ARRIVED, list(arrived))
 
     def let_go(self, change: Change) -> Deferred[None]:
-        """Let the process let go of something.
+        """Tell the worker to drop what is about to be changed from its cache.
 
-        :return: fires, and never fails, once it has, or is gone.
+        :return: fires, and never fails, once it has, is gone, or has no lease any more to use its cache.
         """
-        number = next(self._numbers)
-        answer: Deferred[None] = Deferred()
-        self._letting_go[number] = answer
+        number, now = next(self._numbers), self._clock.seconds()
+        # Leases that are granted from now on are read after the change.
+        left = self._leased_until - now
+        letting_go = self._letting_go[number] = _LettingGo(now)
+        if self._watch is None:
+            self._watch = self._clock.callLater(PATIENCE, self._look)
         self.send(number, FromOwner.CHANGING, change)
-        return bounded(answer, PATIENCE, self._clock, lambda: Unavailable("")).addErrback(self._is_stuck)
+        if len(self._letting_go) > MAX_BEHIND:
+            self._end()
+        if left <= 0:
+            return succeed(None)
+        answer = bounded(letting_go.answer, left + MARGIN, self._clock, lambda: Unavailable(""))
+        return answer.addErrback(_lease_has_ended)
 
-    def _is_stuck(self, failure: Failure) -> None:
-        failure.trap(Unavailable)
+    def _has_let_go(self, number: int) -> None:
+        letting_go = self._letting_go.pop(number, None)
+        if letting_go is not None:
+            letting_go.tell()
+        if not self._letting_go:
+            self._stop_watch()
+
+    def _look(self) -> None:
+        """End a worker that has read nothing for long."""
+        self._watch = None
+        first = next(iter(self._letting_go.values()))
+        left = first.since + PATIENCE - self._clock.seconds()
+        if left > 0:
+            self._watch = self._clock.callLater(left, self._look)
+        else:
+            self._end()
+
+    def _stop_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    def _end(self) -> None:
         self._stuck()
         if self.transport is not None:
             self.transport.abortConnection()  # type: ignore[attr-defined]
+
+    def _renew(self) -> None:
+        """Let the worker use its cache for some time, once it has read all that was sent before."""
+        if self._hub.has(self):
+            self._leased_until = self._clock.seconds() + TERM
+            self.send(0, FromOwner.LEASE, self._leased_until)
 
     def received(self, number: int, kind: int, body: msgspec.Raw) -> None:
         """Take a call, or what goes with one."""
@@ -143,9 +191,9 @@ class OwnerEnd(Frames):
             if under_way is not None:
                 under_way.cancel()
         elif kind == FromWorker.READY:
-            answer = self._letting_go.pop(number, None)
-            if answer is not None and not answer.called:
-                answer.callback(None)
+            self._has_let_go(number)
+        elif kind == FromWorker.RENEW:
+            self._renew()
         elif kind == FromWorker.JOIN:
             self._hub.opened(self)
         elif kind < CALLS:
@@ -225,10 +273,33 @@ class OwnerEnd(Frames):
     def ended(self) -> None:
         """Count the process out; what it wrote goes on, what it read is of no use any more."""
         self._hub.closed(self)
+        self._stop_watch()
         letting_go, self._letting_go = self._letting_go, {}
-        for answer in letting_go.values():
-            if not answer.called:
-                answer.callback(None)
+        for each in letting_go.values():
+            each.tell()
+
+
+class _LettingGo:
+    """A change that a worker has not read of yet.
+
+    :ivar since: when it was told of it.
+    :ivar answer: fires when it has read of it.
+    """
+
+    __slots__ = ("answer", "since")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.answer: Deferred[None] = Deferred()
+
+    def tell(self) -> None:
+        """Let the change go on, unless it has gone on already."""
+        if not self.answer.called:
+            self.answer.callback(None)
+
+
+def _lease_has_ended(failure: Failure) -> None:
+    failure.trap(Unavailable)
 
 
 def _ignore(number: int, kind: int, body: msgspec.Raw) -> None:
