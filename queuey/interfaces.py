@@ -97,6 +97,16 @@ class IMessageStore(Interface):
             message and its id is not above a fresh one by at most ``AHEAD``.
         """
 
+    def restore(queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> Deferred[int]:
+        """Store messages under the ids that they had, those whose ids the queue does not have.
+
+        Some stores write each by itself: if one cannot be stored, others may be, and the same call goes on from there.
+
+        :param messages: that live until they expire, or less than a second longer; those that have expired are passed
+            over, and so are further ones under the same id.
+        :return: fires with how many are stored now that were not, once they are. Fails as ``append`` does.
+        """
+
     def remove(queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
         """Delete messages; those that are missing are no error.
 

@@ -1,7 +1,8 @@
 """One queue of a backup, put into a daemon through its API: what is stored, and how, stays the daemon's affair.
 
-A queue is made through v2, which knows all its settings; messages are put through v1, which takes ids of any time. What
-v1 cannot keep is then put in their places through v2.
+A queue is made through v2, which knows all its settings, and messages are put back through v2 in batches. What is too
+large for a batch, or is refused in one, is put by itself: through v1, which takes ids of any time, and what v1 cannot
+keep is then put in its place through v2.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
+import msgspec
 
 from queuey.model.message import MAX_DELAY, MAX_TTL, Content, Message
 from queuey.model.queue import Queue, QueueSettings
@@ -23,20 +26,32 @@ from queuey.storage.sqlite.backup import Archive
 TIMEOUT: Final = 60.0
 """Seconds that one answer may take."""
 
-MOST_IDS: Final = 100
-"""Messages that are looked up in one request; their ids make a path of 4 KB."""
+BATCH_MESSAGES: Final = 1000
+"""Messages in a batch at the most, as the API has it."""
 
-MOST_BYTES: Final = 1 << 20
-"""Bytes of bodies at which no more messages are looked up together."""
+BATCH_BYTES: Final = 1 << 19
+"""Bytes of a batch at the most; a daemon takes twice as many unless its settings say otherwise."""
 
 PLACEHOLDER: Final = "Here queuey restore-queue is about to put a message."
 """The body of a message whose own content is put in a second step."""
+
+_BATCH: Final = {"Content-Type": "application/vnd.queuey.messages+json"}
+
+_ONE_BY_ONE: Final = (400, 413, 422)
+"""Statuses by which a batch is refused for what is in it."""
 
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 class RestoringFailed(Exception):
-    """The queue was not restored, or not all of it; the text is one line."""
+    """The queue was not restored, or not all of it; the text is one line.
+
+    :ivar status: of the answer that says why, or 0.
+    """
+
+    def __init__(self, text: str, status: int = 0) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 @attrs.frozen
@@ -126,6 +141,16 @@ class Client:
         headers = {"Content-Type": "application/json", "If-None-Match": "*"}
         self._ask("PUT", self._queue(name), json.dumps(members).encode(), headers)
 
+    def restore(self, name: str, items: Iterable[bytes]) -> Restored:
+        """Put messages back that the queue does not have.
+
+        :param items: at most ``BATCH_MESSAGES`` messages, as v2 has them in JSON.
+        :raise RestoringFailed: it was not answered 2xx.
+        """
+        body = b'{"messages":[%b]}' % b",".join(items)
+        found = self._ask("PUT", f"{self._queue(name)}/messages", body, _BATCH)
+        return Restored(found["stored"], found["there"])
+
     def overwrite(self, name: str, message: Message, ttl: int) -> None:
         """Put the content of a message in the place of what is there under its id.
 
@@ -154,7 +179,7 @@ class Client:
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise RestoringFailed(f"{self._url} does not answer: {error or type(error).__name__}") from error
         if not (200 <= answer.status < 300 and isinstance(document, dict)):
-            raise RestoringFailed(f"{method} {path} was answered {answer.status}: {_reason(document)}")
+            raise RestoringFailed(f"{method} {path} was answered {answer.status}: {_reason(document)}", answer.status)
         return document
 
     def close(self) -> None:
@@ -186,16 +211,10 @@ def restore_queue(archive: Archive, client: Client, name: str, new_name: str, no
     if queue is None:
         raise RestoringFailed(f'The backup has no queue "{name}" of the application "{client.application}".')
     _prepare(client, queue, new_name)
-    path = f"/{quote(new_name, safe='')}"
     put = there = 0
-    for some in _handfuls(archive.messages(queue, from_seconds(now()))):
-        found = _present(client, path, some)
-        for message in some:
-            body = found.get(_place(message))
-            if body is None or body == PLACEHOLDER:
-                put += _put(client, new_name, message, now)
-            else:
-                there += 1
+    for some in _batches(archive.messages(queue, from_seconds(now())), now):
+        done = _restore(client, new_name, some, now)
+        put, there = put + done.put, there + done.there
     return Restored(put, there)
 
 
@@ -226,18 +245,65 @@ def _members(settings: QueueSettings) -> dict[str, Any]:
     return members
 
 
-def _handfuls(messages: Iterable[Message]) -> Iterator[list[Message]]:
-    """The messages, as many together as are looked up in one request."""
-    some: list[Message] = []
+@attrs.frozen
+class _Item:
+    """A message, and its JSON in a batch."""
+
+    message: Message
+    text: bytes
+
+
+def _batches(messages: Iterable[Message], now: Callable[[], float]) -> Iterator[list[_Item]]:
+    """The messages, as many together as are put by one request; one that is too large for that comes alone."""
+    some: list[_Item] = []
     size = 0
     for message in messages:
-        some.append(message)
-        size += message.content.size
-        if len(some) == MOST_IDS or size >= MOST_BYTES:
+        item = _Item(message, _json(message, from_seconds(now())))
+        if some and (len(some) == BATCH_MESSAGES or size + len(item.text) > BATCH_BYTES):
             yield some
             some, size = [], 0
+        some.append(item)
+        size += len(item.text) + 1
     if some:
         yield some
+
+
+def _json(message: Message, time: Ticks) -> bytes:
+    """A message as a batch has it."""
+    content = message.content
+    item: dict[str, Any] = {"id": f"{message.id.hex()}-{message.partition}", "content_type": content.content_type}
+    try:
+        item["body"] = content.body.decode("utf-8")
+    except UnicodeDecodeError:
+        item["body_base64"] = b64encode(content.body).decode("ascii")
+    if content.headers is not None:
+        item["headers"] = msgspec.Raw(content.headers)
+    item["ttl"] = _seconds(time, message.expires, MAX_TTL + MAX_DELAY)
+    return msgspec.json.encode(item)
+
+
+def _restore(client: Client, name: str, items: Sequence[_Item], now: Callable[[], float]) -> Restored:
+    """Put messages back by one request, or one by one if the daemon refuses that."""
+    time = from_seconds(now())
+    items = [item for item in items if item.message.expires > time]
+    if not items:
+        return Restored(0, 0)
+    if sum(len(item.text) for item in items) <= BATCH_BYTES:
+        try:
+            return client.restore(name, [item.text for item in items])
+        except RestoringFailed as error:
+            if error.status not in _ONE_BY_ONE:
+                raise
+    if len(items) > 1:
+        # What is wrong with one of them is found by halves.
+        halves = [_restore(client, name, half, now) for half in (items[: len(items) // 2], items[len(items) // 2 :])]
+        return Restored(sum(half.put for half in halves), sum(half.there for half in halves))
+    (item,) = items
+    found = _present(client, f"/{quote(name, safe='')}", (item.message,))
+    body = found.get(_place(item.message))
+    if body is None or body == PLACEHOLDER:
+        return Restored(int(_put(client, name, item.message, now)), 0)
+    return Restored(0, 1)
 
 
 def _place(message: Message) -> str:
@@ -271,9 +337,9 @@ def _put(client: Client, name: str, message: Message, now: Callable[[], float]) 
     return True
 
 
-def _seconds(begins: Ticks, ends: Ticks) -> int:
+def _seconds(begins: Ticks, ends: Ticks, most: int = MAX_TTL) -> int:
     """A time to live in whole seconds, as the APIs count it; rounded up, since nothing is to end too early."""
-    return max(1, min(-(-(ends - begins) // SECOND), MAX_TTL))
+    return max(1, min(-(-(ends - begins) // SECOND), most))
 
 
 def _is_beyond_v1(content: Content) -> bool:

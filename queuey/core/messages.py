@@ -252,6 +252,15 @@ class MessageExchange:
         return await self._write(queue, self.store.put(queue, address, content, ttl, condition, terms), [content.body])
 
     @deferred
+    async def restore(self, queue: Queue, messages: Sequence[Message]) -> int:
+        """Store messages under the ids that they had, if the queue does not have these.
+
+        :return: fires with how many were stored, once that is stored as the policy asks.
+        """
+        queue, terms = await self._ready(queue, len(messages))
+        return await self._write(queue, self.store.restore(queue, messages, terms), ())
+
+    @deferred
     async def remove(self, queue: Queue, addresses: Sequence[Address]) -> int:
         """Delete the messages at these addresses.
 

@@ -34,6 +34,7 @@ from queuey.http.v2.groups import V2Groups
 from queuey.http.v2.messages import V2Messages
 from queuey.http.v2.moving import V2Moving
 from queuey.http.v2.queues import V2Queues
+from queuey.http.v2.restores import V2Restores
 from queuey.http.v2.settlements import V2Settlements
 from queuey.http.v2.single import V2Single
 from queuey.http.v2.stream import V2Stream
@@ -85,6 +86,7 @@ def clients_site(
         V2Queues(directory),
         V2Messages(exchange, V2Stream(exchange), lambda: store.promises.survives_power_loss, now),
         V2Single(exchange, now),
+        V2Restores(exchange, now, reactor),
         V2Groups(groups, now),
         V2Claims(groups, exchange),
         V2Settlements(groups),

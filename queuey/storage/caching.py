@@ -13,7 +13,7 @@ from zope.interface import implementer
 from queuey.deferreds import shield
 from queuey.interfaces import IStateStore, IStore, Promises
 from queuey.model.counts import Metric
-from queuey.model.message import Address, Condition, Content
+from queuey.model.message import Address, Condition, Content, Message
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import MessageId, from_seconds
@@ -216,6 +216,10 @@ class CachedStore:
     ) -> Deferred[bool]:
         """See IMessageStore."""
         return self._changing_pages(queue, self._store.put(queue, address, content, ttl, condition, terms))
+
+    def restore(self, queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> Deferred[int]:
+        """See IMessageStore."""
+        return self._changing_pages(queue, self._store.restore(queue, messages, terms))
 
     def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
         """See IMessageStore."""

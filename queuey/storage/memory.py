@@ -38,6 +38,7 @@ from queuey.model.window import SLICE_BYTES, SLICE_ROWS, LookupSlice, Merge, Mer
 from queuey.storage.agenda import Agenda, Place
 from queuey.storage.gauges import stable_time_age
 from queuey.storage.refusals import NOTHING, Held, check_condition, check_new_id, check_room, key_reused
+from queuey.storage.restoring import restore
 
 OVERHEAD: Final = 768
 """Bytes that a message, a queue, a state or a remembered answer takes beside its own, as they count for the bound."""
@@ -536,6 +537,10 @@ class MemoryStore:
         self._reserve(life, content.size - (old.content.size if old else 0), 0 if old else 1, terms)
         self._set(life, address, content, ttl)
         return old is None
+
+    def restore(self, queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> Deferred[int]:
+        """See IMessageStore."""
+        return restore(self, queue, messages, terms, self._ticks)
 
     def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
         """See IMessageStore."""

@@ -13,7 +13,7 @@ from zope.interface import implementer
 from queuey.errors import QueueyError, Unavailable
 from queuey.interfaces import IStateStore, IStore, Outcome, Promises, State
 from queuey.model.counts import SECONDS, Counter, Distribution, Histogram, Metric, gauge
-from queuey.model.message import Address, Condition, Content, NewMessage
+from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
@@ -143,6 +143,7 @@ class MeteredStore:
         self._scan = self._meter("scan")
         self._lookup = self._meter("lookup")
         self._replace = self._meter("replace")
+        self._restore = self._meter("restore")
         self._put = self._meter("put")
         self._remove = self._meter("remove")
         self._purge = self._meter("purge")
@@ -243,6 +244,10 @@ class MeteredStore:
     ) -> Deferred[bool]:
         """See IMessageStore."""
         return self._put(self._store.put(queue, address, content, ttl, condition, terms))
+
+    def restore(self, queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> Deferred[int]:
+        """See IMessageStore."""
+        return self._restore(self._store.restore(queue, messages, terms))
 
     def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
         """See IMessageStore."""

@@ -14,7 +14,7 @@ from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import IStateStore, IStore, Outcome, Promises, State
 from queuey.model.counts import Metric
-from queuey.model.message import Address, Condition, Content, NewMessage
+from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
@@ -197,6 +197,10 @@ class TimedStore:
     ) -> Deferred[bool]:
         """See IMessageStore."""
         return self._deadlines.write(self._store.put(queue, address, content, ttl, condition, terms))
+
+    def restore(self, queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> Deferred[int]:
+        """See IMessageStore."""
+        return self._deadlines.write(self._store.restore(queue, messages, terms))
 
     def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
         """See IMessageStore."""

@@ -6,6 +6,7 @@ import http.client
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
 import msgspec
 
 from queuey.cli import restoring
@@ -153,22 +154,40 @@ class RestoringTests(ApiTestCase):
         self.assertEqual(self.bodies("/v1/app/p"), ["x"])
         self.assertEqual(self.ask("GET", "/v1/app/q").status, 404)
 
-    def test_many_in_handfuls(self) -> None:
-        self.patch(restoring, "MOST_BYTES", 2500)
+    def test_many_in_batches(self) -> None:
+        """Each is one request, of so many messages or bytes at the most; so it is if all of them are there."""
+        self.patch(restoring, "BATCH_BYTES", 20_000)
+        self.patch(restoring, "BATCH_MESSAGES", 100)
         queue = self.make("q", QueueSettings())
         self.fill(queue, *[Content(b"%d" % number) for number in range(250)])
-        self.fill(queue, *[Content(b"x" * 1000)] * 7)
-        self.assertEqual(self.restore(), Restored(put=257, there=0))
-        asked = [path for method, path in self.wire.requests if method == "GET"]
-        self.assertEqual([path.count(":") for path in asked[1:]], [100, 100, 53, 3, 1])
-        self.assertEqual(len(self.bodies("/v1/app/q", "limit=1000")), 257)
+        self.fill(queue, *[Content(b"x" * 9000)] * 4)
+        for expected in (Restored(put=254, there=0), Restored(put=0, there=254)):
+            self.wire.requests.clear()
+            self.assertEqual(self.restore(), expected)
+            asked = [path for method, path in self.wire.requests if path.endswith("/messages")]
+            self.assertEqual(asked, ["/v2/app/queues/q/messages"] * 5)
+        self.assertEqual(len(self.bodies("/v1/app/q", "limit=1000")), 254)
+
+    def test_one_that_is_refused_in_a_batch(self) -> None:
+        """It is found, and what is wrong with it is said; the others are restored."""
+        queue = self.make("q", QueueSettings())
+        self.fill(queue, *[Content(b"%d" % number) for number in range(20)])
+        self.fill(queue, Content(b"odd", None, b'{"queuey-own":1}'))
+        self.failed("PUT /v2/app/queues/q/messages/", "was answered 400: ", "queuey-")
+        self.assertEqual(self.bodies("/v1/app/q")[:20], [str(number) for number in range(20)])
+
+    def test_a_daemon_that_takes_less(self) -> None:
+        """A batch that is too large for it is cut in two, over and over."""
+        self.house.site.limits = attrs.evolve(self.house.site.limits, max_body=2000)
+        self.fill(self.make("q", QueueSettings()), *[Content(b"x" * 100)] * 50, Content(b"y" * 1900))
+        self.assertEqual(self.restore(), Restored(put=51, there=0))
 
     def test_what_expires_meanwhile_is_not_put(self) -> None:
         queue = self.make("q", QueueSettings())
         self.fill(queue, Content(b"short"), ttl=10)
         self.fill(queue, Content(b"long"))
         self.clock.advance(9.25)
-        times = iter([NOW + 9.5, NOW + 10, NOW + 10])
+        times = iter([NOW + 9.5, NOW + 9.5, NOW + 9.5, NOW + 10])
         done = restore_queue(self.archive, self.api, "q", "q", lambda: next(times))
         self.assertEqual(done, Restored(put=1, there=0))
         self.assertEqual(self.bodies("/v1/app/q"), ["long"])
@@ -192,14 +211,15 @@ class RestoringTests(ApiTestCase):
         places = [Address(2, id) for id in ids[:-1]] + [Address(1, ids[-1])]
         return list(self.successResultOf(self.old.lookup(queue, places, TERMS.ack)).messages)
 
-    def check_beyond_v1(self, messages: list[Message], name: str) -> None:
-        """All of it is there, but for a type that v2 gives to what has none."""
+    def check_beyond_v1(self, messages: list[Message], name: str, *, alone: bool = False) -> None:
+        """All of it is there, except that v2 gives a type to what has none, if each was put alone."""
         (made,) = self.successResultOf(self.store.describe("app", [name]))
         assert made is not None
         self.assertEqual((made.settings.guarantee, made.settings.ttl), (Guarantee.EXACTLY_ONCE, 77))
         found = self.stored(name, *[Address(message.partition, message.id) for message in messages])
         expected = [message.content for message in messages]
-        expected[4] = msgspec.structs.replace(expected[4], content_type="application/octet-stream")
+        if alone:
+            expected[4] = msgspec.structs.replace(expected[4], content_type="application/octet-stream")
         self.assertEqual([message.content for message in found], expected)
         for message, before in zip(found, messages, strict=True):
             self.assertTrue(0 <= message.expires - before.expires <= 2 * SECOND, message)
@@ -216,7 +236,8 @@ class RestoringTests(ApiTestCase):
         self.assertEqual(self.restore("q%ü", "q%ü"), Restored(put=0, there=7))
 
     def test_interrupted_between_two_steps(self) -> None:
-        """Whoever does it again finds what is not finished, and finishes it."""
+        """Whoever does it again finds what is not finished, and finishes it: of messages too large for a batch here."""
+        self.patch(restoring, "BATCH_BYTES", 1)
         messages = self.fill_beyond_v1()
         for done in range(30):
             self.wire.broken_after = done
@@ -228,7 +249,7 @@ class RestoringTests(ApiTestCase):
                 break
         self.assertGreater(done, 3)
         self.assertEqual(found.there + found.put, 7)
-        self.check_beyond_v1(messages, "q%ü")
+        self.check_beyond_v1(messages, "q%ü", alone=True)
 
     def test_refused(self) -> None:
         self.failed('The backup has no queue "q" of the application "app".')

@@ -15,7 +15,7 @@ from queuey.model.once import Appended
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue, QueueSettings
 from queuey.storage.memory import OVERHEAD, MemoryStore
-from tests.contracts import merging, messages, once, putting, queues, states, timing
+from tests.contracts import merging, messages, once, putting, queues, restoring, states, timing
 from tests.contracts.reading import TERMS, foreign_id, new
 from tests.contracts.reading import once as of_key
 from tests.contracts.subject import Contract
@@ -72,6 +72,10 @@ class ExactOnceTests(MemoryCase, once.ExactOnceContract):
 
 
 class PutTests(MemoryCase, putting.PutContract):
+    pass
+
+
+class RestoreTests(MemoryCase, restoring.RestoreContract):
     pass
 
 

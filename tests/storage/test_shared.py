@@ -25,7 +25,7 @@ from queuey.storage.pages import Told
 from queuey.storage.shared import Hub, SharedStore
 from queuey.storage.shared.client import STATE_CALLS, STORE_CALLS, Defect, Link
 from queuey.storage.shared.frames import connect
-from tests.contracts import merging, messages, once, putting, queues, states, timing
+from tests.contracts import merging, messages, once, putting, queues, restoring, states, timing
 from tests.contracts.subject import Contract, Wall
 from tests.storage.sharing import LOG, SeveralCase, SharedMemorySubject, Worker
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits, versions
@@ -73,6 +73,10 @@ class OnceTests(SharedCase, once.OnceContract):
 
 
 class PutTests(SharedCase, putting.PutContract):
+    pass
+
+
+class RestoreTests(SharedCase, restoring.RestoreContract):
     pass
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from queuey.interfaces import IKeeper
 from queuey.storage.sqlite import SQLiteStore
-from tests.contracts import keeping, merging, messages, once, putting, queues, states, timing
+from tests.contracts import keeping, merging, messages, once, putting, queues, restoring, states, timing
 from tests.contracts.subject import Contract
 from tests.storage.quick import quick_directory
 from tests.storage.runners import Inline
@@ -61,6 +61,10 @@ class ExactOnceTests(SQLiteCase, once.ExactOnceContract):
 
 
 class PutTests(SQLiteCase, putting.PutContract):
+    pass
+
+
+class RestoreTests(SQLiteCase, restoring.RestoreContract):
     pass
 
 

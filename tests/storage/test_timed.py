@@ -39,6 +39,7 @@ WRITES: dict[str, Callable[[Any], Deferred[Any]]] = {
     "append_once": lambda store: store.append_once(QUEUE, (), TERMS, ONCE),
     "put": lambda store: store.put(QUEUE, Address(1, LOWEST), Content(b"x"), 5, ANYWAY, TERMS),
     "replace": lambda store: store.replace(QUEUE, (), Content(b"x"), 5, TERMS),
+    "restore": lambda store: store.restore(QUEUE, (), TERMS),
     "remove": lambda store: store.remove(QUEUE, (), Ack.ONE),
     "purge": lambda store: store.purge(QUEUE, LOWEST, Ack.ONE),
     "create": lambda store: store.create("a", "q", QueueSettings(), None),

@@ -104,31 +104,36 @@ def _batch(request: Request, items: Items) -> Sequence[Draft]:
     if bodies is not None and 1 <= len(bodies) <= MOST_MESSAGES:
         return items.plain(bodies)
     errors: list[Error] = []
-    messages = _messages(strict_json(request.body))
+    messages = batch_of(request.body)
     found = [items.draft(item, f"/messages/{place}", errors) for place, item in enumerate(messages)]
     if errors:
-        raise _invalid(errors)
+        raise invalid(errors)
     return found
 
 
-def _messages(document: Any) -> list[Any]:
-    """The messages in the document that a batch is."""
+def batch_of(body: bytes) -> list[Any]:
+    """The messages in the document that a batch is, of any type yet.
+
+    :raise Problem: it is no such document.
+    """
+    document = strict_json(body)
     if not isinstance(document, dict):
-        raise _invalid([{"pointer": "", "detail": 'is not {"messages": [...]}'}])
+        raise invalid([{"pointer": "", "detail": 'is not {"messages": [...]}'}])
     unknown = [name for name in document if name != "messages"]
     if unknown:
         detail = "is not known; known here: messages"
-        raise _invalid([{"pointer": f"/{pointer_part(name)}", "detail": detail} for name in unknown[:MOST_TOLD]])
+        raise invalid([{"pointer": f"/{pointer_part(name)}", "detail": detail} for name in unknown[:MOST_TOLD]])
     messages = document.get("messages")
     if not isinstance(messages, list):
-        raise _invalid([{"pointer": "/messages", "detail": "is not a list of messages"}])
+        raise invalid([{"pointer": "/messages", "detail": "is not a list of messages"}])
     if not 1 <= len(messages) <= MOST_MESSAGES:
         detail = f"has {len(messages)} messages, and not 1 to {MOST_MESSAGES}"
-        raise _invalid([{"pointer": "/messages", "detail": detail}])
+        raise invalid([{"pointer": "/messages", "detail": detail}])
     return messages
 
 
-def _invalid(errors: list[Error]) -> Problem:
+def invalid(errors: list[Error]) -> Problem:
+    """What a batch is refused with that has mistakes."""
     first = f"{errors[0]['pointer'] or 'The body'} {errors[0]['detail']}"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return Problem("invalid-body", f"{first}{more}.", errors=tuple(errors))

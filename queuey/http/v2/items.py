@@ -113,7 +113,7 @@ class Items:
         if type(item) is not dict:
             errors.append({"pointer": pointer, "detail": "is not an object"})
             return Draft(Content(b""), self.ttl)
-        return self._checked(_Members(item, pointer, errors))
+        return self._checked(Members(item, pointer, errors))
 
     def plain(self, bodies: Sequence[bytes]) -> Drafts:
         """The drafts of messages that have a body, which is text, and nothing else."""
@@ -122,7 +122,7 @@ class Items:
     def _traced(self, headers: bytes | None) -> bytes | None:
         return headers if self.trace is None else with_context(headers, self.trace, MAX_HEADERS)
 
-    def _checked(self, members: _Members) -> Draft:
+    def _checked(self, members: Members) -> Draft:
         members.only(_MEMBERS, self.keyed)
         content = Content(members.body(), members.content_type(), self._traced(members.headers()))
         ttl = members.whole("ttl", MAX_TTL) or self.ttl
@@ -143,7 +143,7 @@ def idempotency_key(item: Any, pointer: str, errors: list[Error]) -> str | None:
     return None
 
 
-class _Members:
+class Members:
     """The members of one message object; each getter notes what is wrong, and then gives what does no harm."""
 
     __slots__ = ("_errors", "_item", "_pointer")

@@ -18,7 +18,7 @@ from queuey.interfaces import IMessageStore, IStateStore, IStore, Outcome, Promi
 from queuey.logs import EventLog
 from queuey.model.counts import Metric
 from queuey.model.holdings import MARK_KEY, refusal
-from queuey.model.message import Address, Condition, Content, NewMessage
+from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
@@ -317,6 +317,10 @@ class CassandraStore:
     ) -> Deferred[bool]:
         """See IMessageStore; the condition and the write are one step within one front end only."""
         return self._door.enter(lambda: self._parts.messages.put(queue, address, content, ttl, condition, terms))
+
+    def restore(self, queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> Deferred[int]:
+        """See IMessageStore."""
+        return self._door.enter(lambda: self._parts.messages.restore(queue, messages, terms))
 
     def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
         """See IMessageStore."""

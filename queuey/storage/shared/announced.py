@@ -11,7 +11,7 @@ from zope.interface import implementer
 from queuey.deferreds import deferred, shield
 from queuey.interfaces import IStateStore, IStore, Promises
 from queuey.model.counts import Metric
-from queuey.model.message import Address, Condition, Content, NewMessage
+from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
@@ -124,6 +124,10 @@ class AnnouncedStore:
         return self._changing(
             Change(pages=queue.incarnation), lambda: self._store.put(queue, address, content, ttl, condition, terms)
         )
+
+    def restore(self, queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> Deferred[int]:
+        """See IMessageStore."""
+        return self._changing(Change(pages=queue.incarnation), lambda: self._store.restore(queue, messages, terms))
 
     def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
         """See IMessageStore."""

@@ -18,7 +18,7 @@ from queuey.errors import Unavailable
 from queuey.interfaces import MAX_STATE, IStateStore, IStore, Outcome, Promises, State
 from queuey.logs import EventLog
 from queuey.model.counts import Metric
-from queuey.model.message import Address, Condition, Content, NewMessage
+from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
@@ -356,6 +356,10 @@ class SharedStore:
         """See IMessageStore."""
         return self._write("put", queue, address, content, ttl, condition, terms)
 
+    def restore(self, queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> Deferred[int]:
+        """See IMessageStore."""
+        return self._write("restore", queue, messages, terms)
+
     def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
         """See IMessageStore."""
         return self._write("remove", queue, addresses, ack)
@@ -405,7 +409,7 @@ class SharedStore:
 
 _STORE: Final = (
     "append", "append_once", "merge", "scan", "lookup", "replace", "put", "remove", "purge", "count",
-    "create", "update", "forget", "names", "describe", "ping",
+    "create", "update", "forget", "names", "describe", "ping", "restore",
 )  # fmt: skip
 _STATES: Final = ("read", "replace")
 

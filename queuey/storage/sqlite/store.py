@@ -18,7 +18,7 @@ from queuey.interfaces import IStateStore, IStore, Promises
 from queuey.model.batch import NewMessages
 from queuey.model.counts import Metric, gauge
 from queuey.model.holdings import MARK_KEY, refusal
-from queuey.model.message import Address, Condition, Content, NewMessage
+from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
@@ -255,6 +255,16 @@ class SQLiteStore:
         done = await self._writing.submit(writes.put, queue, address, content, ttl, condition, terms)
         self._upkeep.expect(done.due)
         return done.created
+
+    def restore(self, queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> Deferred[int]:
+        """See IMessageStore."""
+        return self._restore(queue, messages, terms)
+
+    @deferred
+    async def _restore(self, queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> int:
+        restored = await self._writing.submit(writes.restore, queue, tuple(messages), terms)
+        self._upkeep.expect(restored.due)
+        return restored.stored
 
     def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
         """See IMessageStore."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from itertools import chain, repeat
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -17,6 +17,7 @@ from queuey.model.policy import WriteTerms
 from queuey.model.queue import Queue
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, ticks_of
 from queuey.storage.refusals import check_condition, check_new_id, key_reused
+from queuey.storage.sqlite.parts import SIZES, parts
 from queuey.storage.sqlite.piles import AGAIN, Again
 from queuey.storage.sqlite.small import Value
 from queuey.storage.sqlite.writer import KEYS, Kept, Writer
@@ -49,6 +50,12 @@ _REMOVE_UP_TO = "DELETE FROM messages WHERE queue = ? AND partition = ? AND id <
 _UNAWAIT_UP_TO = "DELETE FROM future WHERE id <= ? AND queue = ? AND partition = ?"
 _PURGED = "SELECT purged FROM queues WHERE queue = ?"
 _PURGE = "UPDATE queues SET purged = ? WHERE queue = ?"
+
+_THERE: Final = {
+    size: "SELECT partition, id, expires, size FROM messages "
+    f"WHERE (queue, partition, id) IN (VALUES {', '.join(['(?, ?, ?)'] * size)})"
+    for size in SIZES
+}
 
 _ADDRESS: Final = struct.Struct(">H16s")
 """A message in a remembered answer: its partition and its id."""
@@ -210,6 +217,55 @@ def keep(writer: Writer, queue: Queue, messages: Sequence[Message]) -> Ticks | N
             dues.append(_set(writer, queue, address, content, message.expires))
             writer.tally(queue.application, queue.incarnation, int(old is None), content.size - (old or 0))
     return min((due for due in dues if due is not None), default=None)
+
+
+@attrs.frozen
+class Restored:
+    """What came of restoring messages.
+
+    :ivar stored: how many there are now that were not there.
+    :ivar due: when the first of them falls due, if one is of the future.
+    """
+
+    stored: int
+    due: Ticks | None
+
+
+def restore(writer: Writer, queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> Restored:
+    """Store those messages whose ids the queue does not have, by a statement for many."""
+    writer.require(queue)
+    writer.settle()
+    wanted: dict[tuple[int, MessageId], Message] = {}
+    for message in messages:
+        if message.expires > writer.clock:
+            wanted.setdefault((message.partition, message.id), message)
+    places: list[Value] = list(chain.from_iterable((queue.incarnation, *place) for place in wanted))
+    old, expired = 0, 0
+    for size, start in parts(len(places) // 3):
+        asked = places[3 * start : 3 * (start + size)]
+        found: list[Any] = writer.connection.execute(_THERE[size], asked).fetchall()
+        for partition, id, expires, bytes in found:
+            if expires > writer.clock:
+                del wanted[partition, id]
+            else:
+                old, expired = old + bytes, expired + 1
+    total = sum(message.content.size for message in wanted.values())
+    writer.check_room(queue, len(wanted) - expired, total - old, terms)
+    if expired:
+        # What has expired and is not swept yet gives way.
+        remove(writer, queue, [Address(*place) for place in wanted])
+    dues: list[Ticks] = []
+    rows: list[Value] = []
+    for (partition, id), message in wanted.items():
+        content, ticks = message.content, ticks_of(id)
+        if not writer.raise_to(ticks):
+            writer.expect(id, queue.incarnation, partition)
+            dues.append(ticks)
+        values = (content.content_type, content.headers, content.body)
+        rows += (queue.incarnation, partition, id, message.expires, content.size, *values)
+    writer.insert(rows)
+    writer.tally(queue.application, queue.incarnation, len(wanted), total)
+    return Restored(len(wanted), min(dues, default=None))
 
 
 def keep_answers(writer: Writer, answers: Sequence[KeptAnswer]) -> int:

@@ -33,7 +33,7 @@ from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.scripts import names, replication_cql, scripts, whole
 from queuey.storage.cassandra.states import CassandraStates
 from queuey.storage.cassandra.store import CassandraStore, Parts
-from tests.contracts import merging, messages, once, putting, queues, reading, states, timing
+from tests.contracts import merging, messages, once, putting, queues, reading, restoring, states, timing
 from tests.contracts.reading import new
 from tests.contracts.subject import Contract, Wall, contract
 from tests.live.cassandra.shared import cql_node, new_keyspace
@@ -256,6 +256,10 @@ class MergeTests(StoreCase, merging.MergeContract):
 
 
 class PutTests(StoreCase, putting.PutContract):
+    pass
+
+
+class RestoreTests(StoreCase, restoring.RestoreContract):
     pass
 
 

@@ -13,7 +13,7 @@ from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import IStore, Promises
 from queuey.model.counts import Metric
-from queuey.model.message import Address, Condition, Content, NewMessage
+from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
@@ -181,6 +181,9 @@ class MessageStore:
 
     def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[LookupSlice]:
         return self._ask(lambda: self.messages.lookup(queue, addresses, ack))
+
+    def restore(self, queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> Deferred[int]:
+        return self._ask(lambda: self.messages.restore(queue, messages, terms))
 
     def replace(
         self, queue: Queue, addresses: Sequence[Address], content: Content, ttl: int, terms: WriteTerms

@@ -6,7 +6,7 @@ from typing import cast
 
 from queuey.storage.cassandra.holdings import CassandraKeeper, Tables
 from queuey.storage.cassandra.messages.store import Messages
-from tests.contracts import keeping, merging, messages, once, putting, queues, states, timing
+from tests.contracts import keeping, merging, messages, once, putting, queues, restoring, states, timing
 from tests.contracts.subject import Contract
 from tests.storage.cassandra.store_support import StoreSubject
 
@@ -70,6 +70,10 @@ class MergeTests(StoreCase, merging.MergeContract):
 
 
 class PutTests(StoreCase, putting.PutContract):
+    pass
+
+
+class RestoreTests(StoreCase, restoring.RestoreContract):
     pass
 
 

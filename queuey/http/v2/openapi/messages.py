@@ -54,6 +54,7 @@ def paths() -> Object:
             "parameters": common,
             "post": _append(),
             "get": _read(),
+            "put": _restore(),
             "delete": _purge(),
         },
         "/v2/{application}/queues/{queue}/messages/{id}": {
@@ -175,6 +176,19 @@ def _read() -> Object:
         },
         codes=(*ON_QUEUE, "invalid-cursor", "cursor-mismatch", "queue-replaced", "precondition-failed"),
         anonymous=True,
+    )
+
+
+def _restore() -> Object:
+    return operation(
+        "restoreMessages",
+        "messages",
+        "Put messages back under their own ids",
+        "Messages whose ids the queue has are left as they are, so the same request may be sent again. On some stores "
+        "each is stored by itself: after an error others may be there.",
+        body={BATCH: media(schema("Restore"), {"messages": [{"id": ID, "body": "two apples", "ttl": 3600}]})},
+        answers={"200": answer("They are there.", {JSON: media(schema("Restored"), {"stored": 1, "there": 0})})},
+        codes=(*ON_QUEUE, "invalid-body", "unsupported-media-type", "storage-full"),
     )
 
 

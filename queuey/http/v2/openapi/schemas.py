@@ -155,6 +155,24 @@ def _new_message() -> Object:
     }
 
 
+def _old_message() -> Object:
+    """One message that is put back."""
+    sent = _new_message()
+    return {
+        "id": schema("MessageId"),
+        "body": sent["body"],
+        "body_base64": sent["body_base64"],
+        "content_type": {
+            "type": ["string", "null"],
+            "description": "Its type, which it need not have.",
+            "maxLength": MAX_TYPE,
+            "pattern": r"^[ -~]*$",
+        },
+        "headers": sent["headers"],
+        "ttl": _number("Seconds that it has left.", 1, MAX_TTL + MAX_DELAY, examples=[3600]),
+    }
+
+
 def _place() -> Object:
     """Where a message is."""
     return {
@@ -266,6 +284,18 @@ def _messages() -> Object:
             ),
             "required": ["messages"],
         },
+        "OldMessage": {**_only(**_old_message()), **_EITHER, "required": ["id", "ttl"]},
+        "Restore": {
+            **_only(
+                messages={"type": "array", "minItems": 1, "maxItems": MOST_MESSAGES, "items": schema("OldMessage")}
+            ),
+            "required": ["messages"],
+        },
+        "Restored": _object(
+            "stored there",
+            stored={"type": "integer", "description": "How many messages were missing, and are stored now."},
+            there={"type": "integer", "description": "How many the queue had under the same ids."},
+        ),
         "Stored": _object(
             "messages stored duplicate",
             messages={"type": "array", "items": _object("id partition timestamp", **_place())},

@@ -42,6 +42,7 @@ from queuey.storage.cassandra.queues.rows import Life
 from queuey.storage.cassandra.queues.turns import ManyTurns
 from queuey.storage.cassandra.times.base import Flight, Place, Times, Wanted
 from queuey.storage.refusals import check_condition, check_new_id
+from queuey.storage.restoring import restore
 
 T = TypeVar("T")
 
@@ -262,6 +263,10 @@ class Messages:
             await self._replace(view, wanted, content, ttl, terms)
 
         await self._in_turn(queue, wanted, work)
+
+    def restore(self, queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> Deferred[int]:
+        """See IMessageStore."""
+        return restore(self, queue, messages, terms, self._times.now)
 
     @deferred
     async def put(

@@ -1,0 +1,98 @@
+"""Messages that are put back under the ids that they had, many at once: those that are missing are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from queuey.core.messages import MessageExchange
+from queuey.http.authorized import AdmittedToQueue, Route
+from queuey.http.v2.answers import HEAD, encoded
+from queuey.http.v2.appends import BATCH, batch_of, invalid
+from queuey.http.v2.items import MAX_TYPE, Error, Members
+from queuey.http.v2.messages import MESSAGES
+from queuey.http.v2.pages import address_of
+from queuey.http.v2.parameters import MOST_TOLD, Query, expect_type
+from queuey.http.wire import Request
+from queuey.model.access import Operation
+from queuey.model.message import MAX_DELAY, MAX_TTL, Content, Message
+from queuey.model.queue import Queue
+from queuey.model.served import SEND
+from queuey.model.timeid import SECOND, Ticks, from_seconds
+
+MAX_LIFE: Final = MAX_TTL + MAX_DELAY
+"""Seconds that a message may have left: one that is delayed lives from when it is due."""
+
+SLICE: Final = 100
+"""Messages that are read in one turn of the reactor."""
+
+_MEMBERS: Final = ("id", "body", "body_base64", "content_type", "headers", "ttl")
+
+
+@attrs.frozen
+class V2Restores:
+    """The handler.
+
+    :ivar now: the wall clock, in seconds since 1970.
+    :ivar clock: the reactor, whose turns the work is spread over.
+    """
+
+    exchange: MessageExchange
+    now: Callable[[], float]
+    clock: IReactorTime
+
+    def routes(self) -> tuple[Route, ...]:
+        """What there is."""
+        return (Route("PUT", MESSAGES, Operation.WRITE_MESSAGES, self.restore),)
+
+    async def restore(self, request: Request, admitted: AdmittedToQueue) -> None:
+        """Store the messages of a batch whose ids the queue does not have, and leave the others as they are."""
+        Query(request, ()).check()
+        expect_type(request, (BATCH,))
+        queue, items, now = admitted.queue, batch_of(request.body), from_seconds(self.now())
+        messages: list[Message] = []
+        errors: list[Error] = []
+        for start in range(0, len(items), SLICE):
+            if start:
+                await deferLater(self.clock, 0)
+            for place, item in enumerate(items[start : start + SLICE], start):
+                _read(item, f"/messages/{place}", queue, now, messages, errors)
+            if errors:
+                raise invalid(errors[:MOST_TOLD])
+        request.traced.begin(SEND)
+        stored = await self.exchange.restore(queue, messages)
+        request.answer(200, HEAD, encoded({"stored": stored, "there": len(messages) - stored}))
+
+
+def _read(item: Any, pointer: str, queue: Queue, now: Ticks, messages: list[Message], errors: list[Error]) -> None:
+    """Read one message of a batch, or note what is wrong with it."""
+    if type(item) is not dict:
+        errors.append({"pointer": pointer, "detail": "is not an object"})
+        return
+    members, before = Members(item, pointer, errors), len(errors)
+    members.only(_MEMBERS, False)
+    text = item.get("id")
+    address = address_of(text) if type(text) is str else None
+    if address is None:
+        members.wrong("id", "is not the id of a message: 32 hexadecimal digits, a hyphen, the number of a partition")
+    elif address.partition > queue.settings.partitions:
+        members.wrong("id", f"is of partition {address.partition}, and the queue has {queue.settings.partitions}")
+    content = Content(members.body(), _type(members, item), members.headers())
+    ttl = members.whole("ttl", MAX_LIFE)
+    if "ttl" not in item:
+        members.wrong("ttl", "is missing")
+    if address is not None and ttl is not None and len(errors) == before:
+        messages.append(Message(address.partition, address.id, content, Ticks(now + ttl * SECOND)))
+
+
+def _type(members: Members, item: dict[str, Any]) -> str | None:
+    """The content type, which may be any that was stored once: the first API takes any text."""
+    value = item.get("content_type")
+    if value is None or (type(value) is str and len(value) <= MAX_TYPE and value.isprintable()):
+        return value
+    members.wrong("content_type", f"is not text of at most {MAX_TYPE} characters that can be printed")
+    return None
