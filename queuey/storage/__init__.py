@@ -15,7 +15,7 @@ from queuey.storage.caching import CachedStore
 from queuey.storage.metered import MeteredStore
 from queuey.storage.pages import Told
 from queuey.storage.shared import SharedStore
-from queuey.storage.shared.client import Link
+from queuey.storage.shared.link import Link
 from queuey.storage.timed import TimedStore
 
 if TYPE_CHECKING:

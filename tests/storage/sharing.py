@@ -28,8 +28,8 @@ from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
 from queuey.storage.pages import Told
 from queuey.storage.shared import Hub, SharedStore
-from queuey.storage.shared.client import Link
 from queuey.storage.shared.hub import OwnerEnd
+from queuey.storage.shared.link import Link
 from tests.contracts.subject import Wall
 from tests.storage.subjects import (
     CLOCK_SEQUENCE,

@@ -23,8 +23,9 @@ from queuey.model.window import Window
 from queuey.storage.memory import MemoryStore
 from queuey.storage.pages import Told
 from queuey.storage.shared import Hub, SharedStore
-from queuey.storage.shared.client import STATE_CALLS, STORE_CALLS, Defect, Link
+from queuey.storage.shared.client import STATE_CALLS, STORE_CALLS
 from queuey.storage.shared.frames import connect
+from queuey.storage.shared.link import Defect, Link
 from tests.contracts import merging, messages, once, putting, queues, restoring, states, timing
 from tests.contracts.subject import Contract, Wall
 from tests.storage.sharing import LOG, SeveralCase, SharedMemorySubject, Worker
