@@ -142,7 +142,7 @@ class OwnerEnd(Frames):
         if self._watch is None:
             self._watch = self._clock.callLater(PATIENCE, self._look)
         self.send(number, FromOwner.CHANGING, change)
-        if len(self._letting_go) > MAX_BEHIND:
+        if len(self._letting_go) == MAX_BEHIND + 1:  # once: it takes a moment until the worker is gone
             self._end()
         if left <= 0:
             return succeed(None)
