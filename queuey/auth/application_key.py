@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
-from typing import Protocol
+from functools import lru_cache, partial
+from typing import Final, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -13,7 +13,10 @@ from queuey.errors import BadCredentials
 from queuey.interfaces import Credential, IAuthenticator, Lasting
 from queuey.model.application import digest_of
 
-SCHEME = "application"
+SCHEME: Final = "application"
+
+MAX_KEPT: Final = 1024
+"""Applications whose principals are kept; there may be any number of applications in the store."""
 
 
 class Owners(Protocol):
@@ -66,7 +69,7 @@ def _principals(application: str | None) -> frozenset[str]:
     return _proven(application)
 
 
-@cache
+@lru_cache(MAX_KEPT)
 def _proven(application: str) -> frozenset[str]:
-    """The principal of an application, the same object for all of its requests."""
+    """Return the principal of an application. It is kept, because every request needs it."""
     return frozenset((f"app:{application}",))

@@ -7,7 +7,7 @@ from hashlib import sha256
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 
-from queuey.auth.application_key import ApplicationKeys
+from queuey.auth.application_key import MAX_KEPT, ApplicationKeys, _proven
 from queuey.errors import BadCredentials, Unavailable
 from queuey.interfaces import Credential, IAuthenticator
 from tests.contracts.authenticators import Contracts
@@ -50,6 +50,15 @@ class ApplicationKeyTests(Contracts.Authenticator):
         for key, application in (("another-key", "app:a"), ("ключ", "app:b")):
             proven = self.successResultOf(self.make().authenticate(Credential("application", key)))
             self.assertEqual(proven, frozenset({application}))
+
+    def test_many_applications(self) -> None:
+        """What is kept of applications does not grow with their number."""
+        names = [f"application-{number}" for number in range(MAX_KEPT + 100)]
+        keys = ApplicationKeys(Owners({digest(name): name for name in names}))
+        for name in names:
+            proven = self.successResultOf(keys.authenticate(Credential("application", name)))
+            self.assertEqual(proven, frozenset({f"app:{name}"}))
+        self.assertEqual(_proven.cache_info().currsize, MAX_KEPT)
 
     def test_compared_whole(self) -> None:
         """A part of a key, or more than it, is false; so are bytes that are no text."""
