@@ -21,6 +21,18 @@ def json_object(data: bytes) -> dict[str, Any]:
     return found
 
 
+def has_half_pair(value: Any) -> bool:
+    """Whether a text in a value of JSON has half of a surrogate pair, so that it cannot be encoded as UTF-8.
+
+    A value that is nested too deep to look at counts as one that has.
+    """
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except (UnicodeEncodeError, RecursionError):
+        return True
+    return False
+
+
 def moment(value: Any) -> float | None:
     """A number of JSON that is a time; ``None`` for whatever else."""
     if type(value) not in (int, float):

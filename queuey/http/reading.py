@@ -20,7 +20,7 @@ from queuey.http.wire import Request
 from queuey.interfaces import Credential
 from queuey.model.batch import Drafts
 from queuey.model.message import MAX_TTL, Address, Content, Draft
-from queuey.model.queue import MAX_PARTITIONS, Consistency, QueueType, is_principal, name_problem
+from queuey.model.queue import MAX_PARTITIONS, MAX_PRINCIPALS, Consistency, QueueType, is_principal, name_problem
 from queuey.model.timeid import (
     HIGHEST,
     LOWEST,
@@ -150,6 +150,9 @@ def _principals(given: Parameters) -> tuple[str, ...] | None:
     if raw is None:
         return None
     names = dict.fromkeys(name for part in raw.split(",") if (name := part.strip()))
+    if len(names) > MAX_PRINCIPALS:
+        given.wrong("principles", f"A queue has at most {MAX_PRINCIPALS} principles, and these are {len(names)}.")
+        return None
     wrong = [f'"{shown(name)}" is not a valid permission list.' for name in names if not is_principal(name)]
     if wrong:
         given.wrong("principles", " ".join(wrong))

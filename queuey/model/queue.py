@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-import unicodedata
 from enum import Enum
 from typing import Final
 
 import attrs
 
+from queuey.model.text import UNFIT, is_fit
 from queuey.model.timeid import Ticks
 
 MAX_NAME: Final = 50
@@ -17,9 +17,15 @@ MAX_NAME: Final = 50
 
 MAX_PARTITIONS: Final = 200
 
+MAX_PRINCIPAL: Final = 523
+"""Characters in a principal: as many as one with the longest issuer and the longest subject has."""
+
+MAX_PRINCIPALS: Final = 200
+"""Principals that a queue may be given. Queues that were given more by an earlier version keep them."""
+
 _PRINCIPAL: Final = re.compile(
-    r"app:[^\s,:/]+"
-    r"|bid:[^\s,@]+@[^\s,:/@.]+(?:\.[^\s,:/@.]+)+"
+    rf"app:[^\s,:/{UNFIT}]+"
+    rf"|bid:[^\s,@{UNFIT}]+@[^\s,:/@.{UNFIT}]+(?:\.[^\s,:/@.{UNFIT}]+)+"
     r"|sub:https?://[A-Za-z0-9\[][!\"$-+\--~]{0,254}#[!-+\--~]{1,255}"
 )
 
@@ -90,18 +96,18 @@ def name_problem(name: str) -> str | None:
         return f"A queue's name has 1 to {MAX_NAME} characters."
     if name in (".", ".."):
         return '"." and ".." are no names, since URL parsers drop them.'
-    if any(c in "/,:" or unicodedata.category(c) in ("Cc", "Cs") for c in name):
+    if any(c in "/,:" for c in name) or not is_fit(name):
         return 'A queue\'s name has no "/", ",", ":" or control characters.'
     return None
 
 
 def is_principal(text: str) -> bool:
-    """Whether text names a principal: ``app:<application>``, ``bid:<e-mail address>`` or ``sub:<issuer>#<subject>``.
+    """Whether text is a principal: ``app:<application>``, ``bid:<e-mail address>`` or ``sub:<issuer>#<subject>``.
 
-    An issuer is a URL without a fragment, so that the first ``#`` ends it; a subject is 1 to 255 visible characters of
-    ASCII, as OpenID Connect has it. Commas part principals, and stand in none.
+    An issuer is a URL without a fragment, so the first ``#`` ends it. A subject is 1 to 255 visible characters of
+    ASCII, as OpenID Connect has it. A comma separates principals, so no principal has one.
     """
-    return _PRINCIPAL.fullmatch(text) is not None
+    return len(text) <= MAX_PRINCIPAL and _PRINCIPAL.fullmatch(text) is not None
 
 
 def end_of_prefix(prefix: str) -> str | None:

@@ -10,6 +10,7 @@ import attrs
 
 from queuey.model import members
 from queuey.model.application import ID_DIGITS, digest_of
+from queuey.model.text import is_fit
 from queuey.ops.faults import invalid_params
 
 MAX_TEXT: Final = 1000
@@ -52,8 +53,8 @@ def _text(value: Any) -> str:
         raise ValueError("is no string")
     if len(value) > MAX_TEXT:
         raise ValueError(f"is longer than {MAX_TEXT} characters")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise ValueError("has half of a character")
+    if not is_fit(value):
+        raise ValueError("has a control character, or half of a surrogate pair")
     return value
 
 
@@ -87,7 +88,7 @@ def _key_id(value: Any) -> str:
     return text
 
 
-TEXT: Final = Kind("string", f"at most {MAX_TEXT} characters", _text)
+TEXT: Final = Kind("string", f"at most {MAX_TEXT} characters, no control characters among them", _text)
 BOOLEAN: Final = Kind("boolean", "true or false", _boolean)
 ARRAY: Final = Kind("array", "an array", _array)
 DIGEST: Final = Kind("string", "sha256: and 64 hex digits in lower case", _digest)

@@ -167,7 +167,8 @@ class HostileTests(BrowserIDTestCase):
         self.refused("is of an address that cannot be a principal")
 
     def test_addresses(self) -> None:
-        for email in ("ann", "", "a b@example.org", "a@b.org,app:queuey", "ann@example.org\n", "@example.org"):
+        for email in ("ann", "", "a b@example.org", "a@b.org,app:queuey", "ann@example.org\n", "@example.org",
+                      "\ud800@example.org", "ann\0@example.org", "x" * 100_000 + "@example.org"):  # fmt: skip
             self.web.pages[VERIFIER] = okay(email=email)
             self.refused("is of an address that cannot be a principal")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from queuey.model.queue import MAX_PRINCIPALS
 from tests.http.api_support import NOW, OTHER, OWNER, ApiTestCase
 
 DEFAULTS = {"partitions": 1, "type": "user", "consistency": "strong"}
@@ -96,6 +97,16 @@ class CreateTests(ApiTestCase):
             errors["principles"], '"fred" is not a valid permission list. "app:" is not a valid permission list.'
         )
         self.assertEqual(self.expect(200, self.ask("GET", "/v1/app"))["queues"], [])
+
+    def test_many_principles(self) -> None:
+        """A queue has a bounded number of them, and none with a control character."""
+        many = [f"bid:{number}@example.org" for number in range(MAX_PRINCIPALS + 1)]
+        self.make_queue(principles=",".join([*many[1:], many[1]]))
+        errors = self.refused(400, self.form("PUT", "/v1/app/q", principles=",".join(many)))
+        text = f"A queue has at most {MAX_PRINCIPALS} principles, and these are {MAX_PRINCIPALS + 1}."
+        self.assertEqual(errors, {"principles": text})
+        errors = self.refused(400, self.form("PUT", "/v1/app/q", principles="bid:a\0@b.org"))
+        self.assertEqual(list(errors), ["principles"])
 
     def test_partitions(self) -> None:
         """The texts that clients compare."""

@@ -395,6 +395,8 @@ class ApplicationTests(FrameTestCase):
                 "max_headers": 8192,
                 "max_name": 50,
                 "max_partitions": 200,
+                "max_principals": 200,
+                "max_principal": 523,
                 "max_ahead": 0.5,
                 "max_groups": 1000,
                 "max_group_name": 64,

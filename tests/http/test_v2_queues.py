@@ -9,7 +9,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from queuey.interfaces import Promises
-from queuey.model.queue import Queue, QueueSettings, QueueType
+from queuey.model.queue import MAX_PRINCIPAL, MAX_PRINCIPALS, Queue, QueueSettings, QueueType
 from tests.http.api_support import OTHER, OWNER, SETTINGS, V2TestCase
 from tests.http.wire_support import Response
 
@@ -147,6 +147,32 @@ class PutTests(QueueTestCase):
         )
         self.problem("no-such-queue", self.send("GET", "/queues/q"))
 
+    def test_bounds_of_principals(self) -> None:
+        """A queue has a bounded number of principals of bounded length, and none with a control character."""
+        many = [f"bid:{number}@example.org" for number in range(MAX_PRINCIPALS + 1)]
+        self.assertEqual(self.put("q", {"principals": many[1:]}).status, 201)
+        self.assertEqual(
+            self.errors("invalid-body", self.put("q", {"principals": many})),
+            {"/principals": f"has {MAX_PRINCIPALS + 1} principals, and a queue has at most {MAX_PRINCIPALS}"},
+        )
+        self.assertEqual(
+            self.errors("invalid-body", self.put("q", {"principals": ["app:" + "a" * MAX_PRINCIPAL]})),
+            {"/principals/0": f"has {MAX_PRINCIPAL + 4} characters, and a principal has at most {MAX_PRINCIPAL}"},
+        )
+        for body in (b'{"principals": ["bid:a\\u0000@b.org"]}', b'{"principals": ["bid:a\\u009b@b.org"]}'):
+            self.assertEqual(list(self.errors("invalid-body", self.put("q", body))), ["/principals/0"])
+        self.assertEqual(self.get("q")["principals"], many[1:])
+
+    def test_queues_of_an_earlier_version(self) -> None:
+        """A queue that has more and longer principals than may be given now is shown, used and changed otherwise."""
+        many = [f"bid:{number}@example.org" for number in range(300)]
+        old = ("app:app", *many, "bid:a\ud800\0@b.org", "app:" + "x" * 999)
+        self.successResultOf(self.store.create("app", "old", QueueSettings(principals=old), None))
+        self.assertEqual(self.get("old")["principals"], list(old))
+        changed = self.expect(200, self.change("old", {"ttl": 60}))
+        self.assertEqual((changed["ttl"], changed["principals"]), (60, list(old)))
+        self.expect(200, self.send("GET", "/queues/old/messages"))
+
     def test_wrong_numbers(self) -> None:
         """Not whole, out of range, of another kind."""
         self.assertEqual(list(self.errors("invalid-body", self.put("q", b'{"ttl": 1e400}'))), ["/ttl"])
@@ -160,7 +186,7 @@ class PutTests(QueueTestCase):
 
     def test_very_wrong(self) -> None:
         """The answer stays small, however much is wrong."""
-        for body in ({"principals": ["x"] * 100_000}, {f"x{number}": 1 for number in range(50_000)}):
+        for body in ({"principals": ["x"] * MAX_PRINCIPALS}, {f"x{number}": 1 for number in range(50_000)}):
             response = self.put("q", body)
             self.assertEqual(len(self.problem("invalid-body", response)["errors"]), 20)
             self.assertLess(len(response.body), 10_000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.model.queue import is_principal, name_problem
+from queuey.model.queue import MAX_PRINCIPAL, is_principal, name_problem
 
 
 class NameTests(SynchronousTestCase):
@@ -46,3 +46,21 @@ class PrincipalTests(SynchronousTestCase):
         for text in ("", "app:", "queuey", "bid:", "bid:a", "bid:a@b", "bid:@b.org", "bid:a@b.", "bid:a@@b.org",
                      "bid:a b@c.org", "app:a b", "user:x", "App:queuey", "bid:a@b..org", "app:a\n"):  # fmt: skip
             self.assertFalse(is_principal(text), text)
+
+    def test_characters(self) -> None:
+        """No control character and no half of a surrogate pair stands in any part of a principal."""
+        for bad in ("\0", "\x01", "\t", "\x1b", "\x7f", "\x80", "\x9f", "\ud800", "\udbff", "\udc00", "\udfff"):
+            for text in (f"app:a{bad}", f"bid:a{bad}@b.org", f"bid:a@b{bad}.org", f"bid:a@b.o{bad}rg",
+                         f"sub:https://a{bad}#b", f"sub:https://a#b{bad}"):  # fmt: skip
+                self.assertFalse(is_principal(text), ascii(text))
+        self.assertTrue(is_principal("bid:\N{PILE OF POO}@b\u00fccher.example"))
+
+    def test_length(self) -> None:
+        """The longest issuer and the longest subject are a principal; nothing is longer."""
+        longest = f"sub:https://a{'b' * 254}#{'x' * 255}"
+        self.assertEqual(len(longest), MAX_PRINCIPAL)
+        self.assertTrue(is_principal(longest))
+        for begin in ("app:a", "bid:a@b.org"):
+            self.assertTrue(is_principal(begin.ljust(MAX_PRINCIPAL, "x")))
+            self.assertFalse(is_principal(begin.ljust(MAX_PRINCIPAL + 1, "x")))
+            self.assertFalse(is_principal(begin.ljust(900_000, "x")))

@@ -157,6 +157,7 @@ class ProtocolTests(OpsTestCase):
         named = [one["parameter"] for one in error["data"]["errors"]]
         self.assertEqual(sorted(named), ["'colour'", "application", "digest"])
         wrong: list[list[Any]] = [[], ["a", "b"], [None], [["a"]], [{}], [1.5], [True], ["\ud800"], ["x" * 1001]]
+        wrong += [["a\0"], ["a\n"], ["\x9b"]]
         for params in wrong:
             answer = self.expect(200, self.send(call("applications.get", params, id=1)))
             self.assertEqual(answer["error"]["code"], faults.INVALID_PARAMS, params)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import attrs
 
-from queuey.auth.objects import json_object, moment
+from queuey.auth.objects import has_half_pair, json_object, moment
 from queuey.errors import BadIdentity
 
 MAX_TOKEN: Final = 16 << 10
@@ -99,10 +99,14 @@ def _check_type(header: dict[str, Any]) -> None:
 
 
 def _object(part: str) -> dict[str, Any]:
+    data = _decoded(part)
     try:
-        return json_object(_decoded(part))
+        found = json_object(data)
     except ValueError:
         raise refused("is not made of JSON objects without doubled names") from None
+    if b"\\u" in data and has_half_pair(found):
+        raise refused("has a text with half of a surrogate pair")
+    return found
 
 
 def _decoded(part: str) -> bytes:

@@ -22,7 +22,7 @@ from queuey.model.group_settings import MAX_DELIVERIES, MAX_GROUP_NAME, MAX_LEAS
 from queuey.model.group_state import MAX_CLAIMS, MAX_OPEN, MAX_REASON
 from queuey.model.message import MAX_DELAY, MAX_TTL
 from queuey.model.policy import Policy
-from queuey.model.queue import MAX_NAME, MAX_PARTITIONS
+from queuey.model.queue import MAX_NAME, MAX_PARTITIONS, MAX_PRINCIPAL, MAX_PRINCIPALS
 from queuey.model.rates import Rates
 from queuey.model.timeid import SECOND
 
@@ -39,6 +39,8 @@ _OF_EVERY_APPLICATION: Final = {
     "max_headers": MAX_HEADERS,
     "max_name": MAX_NAME,
     "max_partitions": MAX_PARTITIONS,
+    "max_principals": MAX_PRINCIPALS,
+    "max_principal": MAX_PRINCIPAL,
     "max_ahead": AHEAD / SECOND,
     "max_group_name": MAX_GROUP_NAME,
     "max_lease": MAX_LEASE,

@@ -20,7 +20,17 @@ from queuey.http.wire import Request
 from queuey.model.access import Operation, is_application
 from queuey.model.message import MAX_TTL
 from queuey.model.policy import Policy
-from queuey.model.queue import MAX_PARTITIONS, Consistency, Guarantee, Queue, QueueType, is_principal, name_problem
+from queuey.model.queue import (
+    MAX_PARTITIONS,
+    MAX_PRINCIPAL,
+    MAX_PRINCIPALS,
+    Consistency,
+    Guarantee,
+    Queue,
+    QueueType,
+    is_principal,
+    name_problem,
+)
 from queuey.model.timeid import to_rfc3339
 
 QUEUES: Final = "/v2/<application>/queues"
@@ -169,12 +179,25 @@ def _principals(asked: Members) -> tuple[str, ...] | None:
     if not isinstance(given, list):
         asked.wrong("principals", "is not a list")
         return None
+    if len(given) > MAX_PRINCIPALS:
+        asked.wrong("principals", f"has {len(given)} principals, and a queue has at most {MAX_PRINCIPALS}")
+        return None
     for at, each in enumerate(given):
-        if not isinstance(each, str) or not is_principal(each):
-            said = f'"{shown(each)}"' if isinstance(each, str) else "this"
-            forms = "app:<application>, bid:<e-mail address> or sub:<issuer>#<subject>"
-            asked.wrong(f"principals/{at}", f"{said} is none of {forms}")
+        problem = _principal_problem(each)
+        if problem is not None:
+            asked.wrong(f"principals/{at}", problem)
     return tuple(dict.fromkeys(each for each in given if isinstance(each, str)))
+
+
+def _principal_problem(given: Any) -> str | None:
+    """What is wrong with one principal of a list, or ``None`` for a good one."""
+    if isinstance(given, str):
+        if is_principal(given):
+            return None
+        if len(given) > MAX_PRINCIPAL:
+            return f"has {len(given)} characters, and a principal has at most {MAX_PRINCIPAL}"
+    said = f'"{shown(given)}"' if isinstance(given, str) else "this"
+    return f"{said} is none of app:<application>, bid:<e-mail address> or sub:<issuer>#<subject>"
 
 
 def _judge(request: Request, name: str, given: Mapping[str, Any]) -> Judge:

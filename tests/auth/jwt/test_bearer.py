@@ -95,7 +95,8 @@ class GoodTokens(TokenTestCase):
         self.assertEqual(self.proven(token(**named, email_verified=True), by_email), {"bid:ann@example.org"})
         for verified in (None, False, "true", 1, [True]):
             self.assertEqual(self.proven(token(**named, email_verified=verified), by_email), {SUBJECT}, verified)
-        for email in ("ann", "a b@example.org", "", 7, "a@b.org,bid:c@d.org", "ann@example.org\n"):
+        for email in ("ann", "a b@example.org", "", 7, "a@b.org,bid:c@d.org", "ann@example.org\n", "ann\0@example.org",
+                      "x" * 5000 + "@example.org"):  # fmt: skip
             self.assertEqual(self.proven(token(email=email, email_verified=True), by_email), {SUBJECT}, email)
         self.assertEqual(self.proven(token(**named, email_verified=True)), {SUBJECT})
 
@@ -327,6 +328,14 @@ class HostileTokens(TokenTestCase):
             text = self.signed({"alg": "RS256", "kid": "k1"}, {**claims(), "sub": odd})
             self.refused(text, why)
         self.assertEqual(self.proven(token(sub="x#y")), {f"sub:{ISSUER}#x#y"})
+
+    def test_halves_of_surrogate_pairs(self) -> None:
+        """Such text cannot be written down again, wherever in the token it stands."""
+        why = "has a text with half of a surrogate pair"
+        for more in ({"sub": "\ud800"}, {"email": "\udfff@example.org"}, {"other": [{"\ud83d": 1}]}):
+            self.refused(by_hand({"alg": "RS256", "kid": "k1"}, {**claims(), **more}, lambda _: b"x"), why)
+        self.refused(by_hand({"alg": "RS256", "kid": "\ud800"}, claims(), lambda _: b"x"), why)
+        self.assertEqual(self.proven(token(name="\U0001f600")), {SUBJECT})
 
     def test_doubled_claims(self) -> None:
         """Of two that are written, readers do not agree on which counts."""
