@@ -35,7 +35,7 @@ from queuey.http.forwarded import Network, client_behind
 from queuey.http.head import Head, RequestLine
 from queuey.http.limits import AccessLine, Refusal, render_refusal
 from queuey.http.pieces import BrokenBody, ClientGone, Pieces, Source
-from queuey.http.targets import without_secrets
+from queuey.http.targets import without_port, without_secrets
 from queuey.http.traced import UNTRACED, Traced, Untraced
 from queuey.interfaces import ITraces
 from queuey.logs import EventLog
@@ -262,8 +262,11 @@ class Request(server.Request):
 
     def getRequestHostname(self) -> bytes:
         """The host that was asked for, without its port."""
-        host = self.head.host or b"localhost"
-        return host[1:].partition(b"]")[0] if host.startswith(b"[") else host.partition(b":")[0]
+        return without_port(self.head.host or b"localhost")
+
+    def hostnames(self) -> set[bytes]:
+        """All hosts that the request names, without their ports: an absolute target names one beside the Host field."""
+        return {self.getRequestHostname(), *map(without_port, self.fields.get(b"host", ()))}
 
     # Being handled
 
@@ -684,7 +687,7 @@ class Request(server.Request):
     def _shown(self) -> tuple[str, str]:
         """The method and the target as the log has them."""
         target = self.line.target
-        if b"?" in target:
+        if b"?" in target or b"%" in target:
             target = without_secrets(target)
         return str(self.method, "ascii"), str(target[:_MAX_LOGGED], "ascii", "replace")
 

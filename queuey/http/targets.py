@@ -1,29 +1,71 @@
-"""The target of a request, as it may be shown to whoever reads the log."""
+"""The target of a request and the hosts that it names: without a port, and for readers of the log without secrets."""
 
 from __future__ import annotations
 
+import re
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-_SECRETS: Final = (b"signature", b"access_token")
-"""Parameters that let in whoever has them: ours, and the one in which some clients send tokens (RFC 6750)."""
+SHOWN: Final = frozenset(
+    {
+        b"after", b"before", b"delay", b"details", b"fresh", b"include_count", b"limit", b"max_bytes", b"offset",
+        b"order", b"partition", b"partitions", b"prefix", b"results", b"signed_by", b"signed_for", b"signed_rate",
+        b"signed_until", b"since", b"ttl", b"until", b"wait",
+    }
+)  # fmt: skip
+"""The parameters of the APIs whose values are shown.
 
-_HIDDEN: Final = b"=..."
-_UNCLEAR: Final = b"..."
-"""Stands for what has a secret in it that is not parted from others as it should be."""
+The values of all others are hidden: clients put keys and tokens into queries under many names (``token``, ``key``,
+``access_token``), and no list of such names is complete. ``key`` is a parameter of the second API, and is hidden too,
+since it is also what a client may call its application's key."""
+
+MAX_QUERY: Final = 4096
+"""Bytes of a query that are looked at; the log shows fewer."""
+
+_NAMES: Final = b"|".join(sorted(SHOWN - {b"signed_by"}))
+_PLAIN: Final = re.compile(rb"(?:(?:%b)=[A-Za-z0-9._~:+,*-]*+(?:&|\Z))*+" % _NAMES)
+"""Queries in which nothing is to be hidden, as most are."""
+
+_NAME: Final = re.compile(rb"[A-Za-z0-9_.%-]{1,40}")
+_KEY_ID: Final = re.compile(rb"[0-9a-f]{12}")
+_NESTED: Final = re.compile(rb"[&;?#=]")
+"""What another parameter begins with, or has, which a client has not separated as it should be."""
+
+_ENCODED: Final = re.compile(rb"(?i:(%3f)[^/]*(?:=|%3d).*)")
+"""What a client sends whose question mark was encoded with the path. Names of queues may have question marks, too."""
+
+_HIDDEN: Final = b"..."
 
 
 def without_secrets(target: bytes) -> bytes:
-    """A target whose query tells no secret."""
+    """Return a target, with ``...`` in place of each value in its query that may be a secret."""
     path, mark, query = target.partition(b"?")
-    if not mark or not (b"%" in query or any(name in query.lower() for name in _SECRETS)):
+    if b"%3" in path:
+        path = _ENCODED.sub(rb"\1" + _HIDDEN, path)
+        target = path + mark + query
+    if not mark or _PLAIN.fullmatch(query) is not None:
         return target
-    return path + mark + b"&".join(_shown(part) for part in query.split(b"&"))
+    return path + mark + b"&".join([_shown(part) for part in query[:MAX_QUERY].split(b"&")])
 
 
 def _shown(part: bytes) -> bytes:
-    name = part.partition(b"=")[0]
-    if unquote_to_bytes(name).lower() in _SECRETS:
-        return name + _HIDDEN
-    plain = unquote_to_bytes(part).lower()
-    return _UNCLEAR if any(secret + b"=" in plain for secret in _SECRETS) else part
+    name, equals, value = part.partition(b"=")
+    word = unquote_to_bytes(name)
+    if word in SHOWN and (not equals or _may_be_shown(word, unquote_to_bytes(value))):
+        return part
+    if not part:
+        return b""
+    # What has no equals sign, or a long text before it, may be the secret itself.
+    return name + b"=" + _HIDDEN if word in SHOWN or (equals and _NAME.fullmatch(name) is not None) else _HIDDEN
+
+
+def _may_be_shown(name: bytes, value: bytes) -> bool:
+    if name == b"signed_by":
+        # The id of a key. A client that sends the whole digest sends what signs its URLs.
+        return _KEY_ID.fullmatch(value) is not None
+    return _NESTED.search(value.rstrip(b"=")) is None
+
+
+def without_port(host: bytes) -> bytes:
+    """Return a host without its port, and an IPv6 address without its brackets."""
+    return host[1:].partition(b"]")[0] if host.startswith(b"[") else host.partition(b":")[0]

@@ -108,8 +108,8 @@ class Door(Resource):
         return page.tell(request, reasons=known)
 
     def _is_ours(self, request: Request) -> bool:
-        host = request.getRequestHostname().decode("latin-1").lower()
-        return host in LOOPBACK or host in [name.strip("[]") for name in self._hosts()]
+        ours = LOOPBACK.union([name.strip("[]") for name in self._hosts()])
+        return ours.issuperset([host.decode("latin-1").lower() for host in request.hostnames()])
 
     def _shows_token(self, request: Request) -> bool:
         wanted = self._token()

@@ -210,14 +210,14 @@ class AccessTests(SynchronousTestCase):
             request.answer(201, JSON, b"{}")
 
         self.handler.handle = handle
-        connection = self.site().start("POST", "/v1/a%20b?c=d", {"X-Request-Id": "Abc-1"}, b"12345")
+        connection = self.site().start("POST", "/v1/a%20b?limit=7", {"X-Request-Id": "Abc-1"}, b"12345")
         expected = AccessLine(
             request_id="Abc-1",
             client="192.0.2.7",
             method="POST",
-            path="/v1/a%20b?c=d",
+            path="/v1/a%20b?limit=7",
             status=201,
-            bytes_in=len(encode_request("POST", "/v1/a%20b?c=d", {"X-Request-Id": "Abc-1"}, b"12345")),
+            bytes_in=len(encode_request("POST", "/v1/a%20b?limit=7", {"X-Request-Id": "Abc-1"}, b"12345")),
             bytes_out=len(connection.received),
             seconds=0.25,
             application="app",

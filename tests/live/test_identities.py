@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -235,7 +236,16 @@ class UserTests(IdentitiesCase):
         url = signed(GUIDE, "python", self.base, KEY, "letters", "inbox", "read,write", 600)
         signature = url.partition("signature=")[2][:64]
         wrong = "0123456789abcdef" * 4
-        secrets = [KEY, signature, wrong, *token.split("."), *false.split(".")[1:], *re.split("[.~]", assertion)]
+        digest = hashlib.sha256(KEY.encode()).hexdigest()
+        secrets = [
+            KEY,
+            digest,
+            signature,
+            wrong,
+            *token.split("."),
+            *false.split(".")[1:],
+            *re.split("[.~]", assertion),
+        ]
         for credential in (f"Application {KEY}", f"Bearer {token}", f"BrowserID {assertion}", f"Bearer {false}",
                            f"BrowserID {assertion[:-4]}AAAA", f"Application {KEY}x", f"Basic {wrong}"):  # fmt: skip
             for path in ("/v2/letters/queues/inbox/messages", "/v1/letters/inbox", "/v2/letters", "/nothing/here"):
@@ -247,6 +257,10 @@ class UserTests(IdentitiesCase):
                     for method in ("GET", "POST", "BREW"):
                         self.send(method, f"{self.base}{path}?{query.replace('signature=', name + '=')}", None)
         self.send("GET", self.base + f"/v2/letters/queues/inbox/messages?access_token={wrong}", f"Bearer {token}")
+        whole = re.sub("signed_by=[0-9a-f]+", f"signed_by={digest}", url.partition("?")[2])
+        for query in (whole, f"signed_by={digest}", f"token={KEY}", f"key={KEY}", f"limit=1;api_key={KEY}", KEY):
+            for path in ("/v2/letters/queues/inbox/messages", "/v1/letters/inbox", "/nothing"):
+                self.send("GET", f"{self.base}{path}?{query}", None)
         self.verifier.misbehave = lambda: (500, {}, assertion.encode())
         self.send("GET", self.queue + "/messages", self.assertion())
         self.stop()

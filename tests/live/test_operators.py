@@ -207,6 +207,10 @@ class HostileTests(OperatorsCase):
         for data, first in (
             (b"\x16\x03\x01\x00\xa5\x01\r\n\r\n", b" 400 "),
             (b"GET /rpc?callback=x HTTP/1.1\r\nHost: localhost\r\n\r\n", b" 401 "),
+            (b"GET http://localhost/rpc HTTP/1.1\r\nHost: rebound.example\r\n\r\n", b" 403 "),
+            (f"GET /rpc?token={TOKEN} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(), b" 401 "),
+            (f"GET /rpc?key={TOKEN} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(), b" 401 "),
+            (f"GET /rpc?{TOKEN} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(), b" 401 "),
             (b"POST /rpc HTTP/1.1\r\n\r\n", b" 400 "),
         ):
             self.assertIn(first, self.raw(data))

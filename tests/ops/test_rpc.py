@@ -215,6 +215,19 @@ class DoorTests(OpsTestCase):
         for host in ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "127.0.0.2", "[::2]", "0"):
             self.assertEqual(self.status({**JSON, "Host": host}), 403, host)
 
+    def test_hosts_of_absolute_targets(self) -> None:
+        """Where the target names a host too, both have to be names of this port."""
+        for target, host, expected in (
+            ("http://localhost/rpc", "localhost", 200),
+            ("http://127.0.0.1:5001/rpc", "[::1]", 200),
+            ("http://localhost/rpc", "evil.example", 403),
+            ("http://localhost/rpc", "evil.example:80", 403),
+            ("http://[::1]/rpc", "[::3]:1", 403),
+            ("http://evil.example/rpc", "localhost", 403),
+            ("http://evil.example/rpc", "evil.example", 403),
+        ):
+            self.assertEqual(self.status({**JSON, "Host": host}, path=target), expected, (target, host))
+
     def test_pages_of_no_origin(self) -> None:
         for name, value in (
             ("Origin", "http://localhost"),
