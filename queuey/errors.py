@@ -135,6 +135,10 @@ class Conflict(QueueyError):
     """What was to be changed was changed by somebody else in between."""
 
 
+class AlreadyThere(Conflict):
+    """What was to be made is there already, so the same request fails again."""
+
+
 class StorageFull(QueueyError):
     """There is no room: the disk, the memory bound, or a limit of the application or the queue is reached.
 

@@ -148,7 +148,7 @@ def _refuse(
 
 def render_refusal(request: Request | None, refusal: Refusal) -> tuple[Mapping[str, str], bytes]:
     """The answer to a request that is refused before it comes here: too large, too late, or malformed."""
-    return _refusal(Failed(faults.INVALID_REQUEST, "malformed-request", refusal.text))
+    return _refusal(faults.of_refusal(refusal))
 
 
 def _refusal(failed: Failed) -> tuple[Mapping[str, str], bytes]:

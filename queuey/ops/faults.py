@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from queuey import errors
 from queuey.http import problems
+from queuey.http.limits import Refusal
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
@@ -38,7 +39,8 @@ class Failed(Exception):
     @property
     def document(self) -> dict[str, Any]:
         """The error object."""
-        return {"code": self.code, "message": self.text, "data": {"code": self.word, "applied": "no", **self.members}}
+        data = {"code": self.word, "applied": "no", "retryable": False, **self.members}
+        return {"code": self.code, "message": self.text, "data": data}
 
 
 def parse_error(text: str) -> Failed:
@@ -75,5 +77,24 @@ def of(error: errors.QueueyError) -> Failed:
     if isinstance(error, errors.InvalidRequest):
         return invalid_params(error.problems)
     problem = problems.of(error)
-    members = {"applied": problem.applied, "retryable": problems.CODES[problem.code].retryable, **problem.members}
+    retryable = problems.CODES[problem.code].retryable and not _lasts(error)
+    members = {"applied": problem.applied, "retryable": retryable, **problem.members}
     return Failed(REFUSED, problem.code, problem.detail, members)
+
+
+def of_refusal(refusal: Refusal) -> Failed:
+    """Say why a request was refused before it was read as a call, such as for its size."""
+    problem = problems.of_refusal(refusal)
+    retryable = problems.CODES[problem.code].retryable
+    return Failed(INVALID_REQUEST, problem.code, refusal.text, {"retryable": retryable, **problem.members})
+
+
+def _lasts(error: errors.QueueyError) -> bool:
+    """Whether a call fails until an operator has changed something, although others with its code may succeed."""
+    return isinstance(error, errors.AlreadyThere) or (
+        isinstance(error, errors.StorageFull) and error.limit in _LASTING_LIMITS
+    )
+
+
+_LASTING_LIMITS: Final = ("keys", "applications")
+"""Limits that nothing but a call of another method makes room below."""

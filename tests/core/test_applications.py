@@ -19,6 +19,7 @@ from queuey.core.applications.stored import INDEX, Change, StoredApplications
 from queuey.core.contention import PATIENCE, Retries
 from queuey.core.policies import GivenPolicies, Policies, StoredPolicies
 from queuey.errors import (
+    AlreadyThere,
     Conflict,
     Forbidden,
     InvalidRequest,
@@ -440,8 +441,8 @@ class ChangingTests(ApplicationsCase):
         self.assertEqual((key.digest, text), (given, None))
         self.assertEqual(self.owner(self.a, "given"), "shop")
         for name in ("shop", "mill"):
-            self.failureResultOf(self.a.registry.add_key(name, given), Conflict)
-        self.failureResultOf(self.a.registry.add_key("shop", digest_of("ini-key")), Conflict)
+            self.failureResultOf(self.a.registry.add_key(name, given), AlreadyThere)
+        self.failureResultOf(self.a.registry.add_key("shop", digest_of("ini-key")), AlreadyThere)
         for _ in range(MAX_KEYS - 1):
             self.key(self.a)
         failure = self.failureResultOf(self.a.registry.add_key("shop", None), StorageFull)

@@ -48,6 +48,7 @@ EXPECTED = {
     errors.CursorMismatch: (400, "cursor-mismatch"),
     errors.QueueReplaced: (410, "queue-replaced"),
     errors.Conflict: (409, "conflict"),
+    errors.AlreadyThere: (409, "conflict"),
     errors.StorageFull: (507, "storage-full"),
     errors.TooManyRequests: (429, "too-many-requests"),
     errors.Unavailable: (503, "unavailable"),

@@ -49,4 +49,5 @@ class OpsTestCase(ApiTestCase):
         self.assertEqual(set(error), {"code", "message", "data"})
         self.assertRegex(error["data"]["code"], "^[a-z-]+$")
         self.assertIn(error["data"]["applied"], ("no", "unknown"))
+        self.assertIs(type(error["data"]["retryable"]), bool)
         return error

@@ -14,14 +14,16 @@ from twisted.logger import ILogObserver, globalLogPublisher
 from queuey.config import keys
 from queuey.config.mistakes import Mistake
 from queuey.config.values import size_text
-from queuey.errors import StorageFull, Unavailable
+from queuey.errors import AlreadyThere, Conflict, StorageFull, Unavailable
+from queuey.http.limits import OVERLOADED, TIMEOUT, TOO_LARGE
 from queuey.http.root import HEARTBEAT
 from queuey.logs import open_log
 from queuey.model import members
-from queuey.model.application import digest_of
+from queuey.model.application import MAX_KEYS, digest_of
 from queuey.model.policy import Policy
 from queuey.ops import faults
 from queuey.ops.audit import Audited, audit_logger
+from queuey.ops.door import render_refusal
 from queuey.ops.methods.store import Store
 from queuey.ops.rpc import Call
 from queuey.service.operators import new_key
@@ -304,6 +306,41 @@ class DaemonTests(AuditedTestCase):
         self.assertEqual(self.fault("store.backup")["data"]["code"], "not-promised")
 
 
+class RetryTests(OpsTestCase):
+    """Whether an error says truly that the same call may succeed later."""
+
+    def retryable(self, method: str, **params: Any) -> tuple[str, bool]:
+        data = self.fault(method, **params)["data"]
+        return data["code"], data["retryable"]
+
+    def test_keys(self) -> None:
+        """A key that is there stays there, and a full application has no room until a key is revoked."""
+        self.call("applications.set", name="shop", max_queues=5)
+        key = {"application": "shop", "digest": f"sha256:{digest_of('own').hex()}"}
+        self.call("keys.add", **key)
+        self.assertEqual(self.retryable("keys.add", **key), ("conflict", False))
+        for _ in range(MAX_KEYS - 1):
+            self.call("keys.add", application="shop")
+        self.assertEqual(self.retryable("keys.add", application="shop"), ("storage-full", False))
+
+    def test_what_is_no_call(self) -> None:
+        """It is none the next time either."""
+        self.assertEqual(self.retryable("no.such"), ("no-such-method", False))
+        self.assertEqual(self.retryable("log.level", level="loud"), ("invalid-parameters", False))
+        for body in (b"", b"[]", b"{"):
+            self.assertIs(self.error(self.expect(200, self.send(body)))["data"]["retryable"], False)
+
+    def test_refusals(self) -> None:
+        """What is refused before it is read says whether it is for want of room, or for what it is."""
+        for refusal, word, retryable in (
+            (TOO_LARGE, "too-large", False),
+            (TIMEOUT, "request-timeout", True),
+            (OVERLOADED, "overloaded", True),
+        ):
+            data = json.loads(render_refusal(None, refusal)[1])["error"]["data"]
+            self.assertEqual((data["code"], data["retryable"], data["applied"]), (word, retryable, "no"))
+
+
 class Made:
     path, bytes, messages, queues = Path("/b/name"), 7, 8, 9
 
@@ -356,6 +393,14 @@ class StoreTests(OpsTestCase):
         self.assertEqual(call.after, found)
         self.done(self.methods.jsonrpc_backup(Call("me"), name="before-the-move"))
         self.assertEqual(self.care.targets, [Path("/b/queuey-20231114T221320Z"), Path("/b/before-the-move")])
+
+    def test_a_folder_that_is_there(self) -> None:
+        """To ask for the same name again fails again; a name that is made of the time is another one a second later."""
+        self.care.error = AlreadyThere("It is there already.")
+        named = self.failed(self.methods.jsonrpc_backup(Call("me"), name="monday"), AlreadyThere)
+        self.assertEqual((faults.of(named).word, faults.of(named).members["retryable"]), ("conflict", False))
+        timed = self.failed(self.methods.jsonrpc_backup(Call("me")), Conflict)
+        self.assertEqual((faults.of(timed).word, faults.of(timed).members["retryable"]), ("conflict", True))
 
     def test_names_of_no_folder_of_its_own(self) -> None:
         for name in ("", ".", "..", "../x", "/etc", "a/b", ".hidden", "x" * 101, "a b", "\0"):

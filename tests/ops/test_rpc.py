@@ -124,7 +124,7 @@ class ProtocolTests(OpsTestCase):
 
     def test_bodies_are_bounded(self) -> None:
         answer = self.send(b" " * ((1 << 20) + 1))
-        self.assertEqual((answer.status, self.error(answer.json)["data"]["code"]), (413, "malformed-request"))
+        self.assertEqual((answer.status, self.error(answer.json)["data"]["code"]), (413, "too-large"))
 
     def test_methods_that_are_not_there(self) -> None:
         for name in (

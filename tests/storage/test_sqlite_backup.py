@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.errors import QueueyError, StorageFull, Unavailable
+from queuey.errors import AlreadyThere, QueueyError, StorageFull, Unavailable
 from queuey.model.message import Address, Content, NewMessage
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue, QueueSettings
@@ -103,7 +103,7 @@ class BackUpTests(BackupCase):
     def test_a_target_that_is_there(self) -> None:
         for make in (self.target.mkdir, self.target.touch, lambda: self.target.symlink_to("nowhere")):
             make()
-            self.refused(f"{self.target} is there already")
+            self.refused(f"{self.target} is there already", error=AlreadyThere)
             self.target.rmdir() if self.target.is_dir() else self.target.unlink()
 
     def test_a_target_in_no_folder(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.errors import QueueyError, Unavailable
+from queuey.errors import AlreadyThere, QueueyError, Unavailable
 from queuey.storage.sqlite import files
 from queuey.storage.sqlite.backup import Archive
 from queuey.storage.sqlite.care import SQLiteCare
@@ -68,7 +68,7 @@ class CareTests(SynchronousTestCase):
         self.assertEqual((made.path, made.queues), (self.directory / "backups" / "first", 2))
         archive = Archive(made.path)
         archive.close()
-        self.failureResultOf(self.care.back_up(made.path), Unavailable)
+        self.failureResultOf(self.care.back_up(made.path), AlreadyThere)
         self.close()
 
     def test_a_folder_that_cannot_be_made(self) -> None:

@@ -12,7 +12,7 @@ from queuey.core.applications.stored import Change, Snapshot, StoredApplications
 from queuey.core.queues import check_promise, defaults
 from queuey.deferreds import deferred
 from queuey.errors import (
-    Conflict,
+    AlreadyThere,
     Forbidden,
     InvalidRequest,
     NoSuchApplication,
@@ -181,7 +181,7 @@ class Registry:
 
         :param digest: of the key; ``None``: a new one is made.
         :return: fires with the change, the key, and what is to be sent of it where it was made here: nobody is told
-            that again. Fails with ``NoSuchApplication``, or ``Conflict`` where there is such a key already.
+            that again. Fails with ``NoSuchApplication``, or ``AlreadyThere`` where there is such a key already.
         """
         self._check_name(name)
         text = None
@@ -195,7 +195,7 @@ class Registry:
         def step(application: Application | None) -> Application:
             found = _there(application)
             if key.id in [other.id for other in found.keys]:
-                raise Conflict("The application has that key already.")
+                raise AlreadyThere("The application has that key already.")
             if len(found.keys) >= MAX_KEYS:
                 text = f"An application has at most {MAX_KEYS} keys. Revoke one first."
                 raise StorageFull(text, limit="keys")
@@ -255,7 +255,7 @@ class Registry:
 
     def _check_new(self, digest: bytes, snapshot: Snapshot) -> None:
         if digest in self.given().digests or snapshot.owners.get(digest) is not None:
-            raise Conflict("There is an application that has that key already.")
+            raise AlreadyThere("There is an application that has that key already.")
 
 
 def _check_bursts(said: Members) -> None:

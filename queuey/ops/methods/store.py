@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
 
-from queuey.errors import Conflict, Forbidden, NotPromised
+from queuey.errors import AlreadyThere, Conflict, Forbidden, NotPromised
 from queuey.interfaces import IStore
 from queuey.ops.faults import invalid_params
 from queuey.ops.parameters import TEXT, Kind, Parameter
@@ -47,7 +47,8 @@ class Care(Protocol):
         """Read all of it; fires with ``ok``, or what is wrong with it. Fails with ``Unavailable``."""
 
     def back_up(self, target: Path) -> Deferred[Any]:
-        """Copy it into a new folder; fires with a :class:`Made`. Fails with ``Unavailable`` or ``StorageFull``."""
+        """Copy it into a new folder; fires with a :class:`Made`. Fails with ``AlreadyThere``, ``Unavailable`` or
+        ``StorageFull``."""
 
 
 class Store(Methods):
@@ -89,7 +90,13 @@ class Store(Methods):
         if _NAME.fullmatch(target.name) is None or target.parent != folder:
             raise invalid_params({"name": f"is no name of a folder; allowed: {_ALLOWED}"})
         care = self._care
-        made: Made = await self._alone(lambda: care.back_up(target))
+        try:
+            made: Made = await self._alone(lambda: care.back_up(target))
+        except AlreadyThere as error:
+            if name is not None:
+                raise
+            # Of this very second; the next one has another name.
+            raise Conflict(error.text) from None
         found = {"path": str(made.path), "bytes": made.bytes, "messages": made.messages, "queues": made.queues}
         call.note(None, found)
         return found

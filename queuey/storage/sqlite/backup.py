@@ -13,7 +13,7 @@ from typing import Final, cast
 import apsw
 import attrs
 
-from queuey.errors import QueueyError, StorageFull, Unavailable
+from queuey.errors import AlreadyThere, QueueyError, StorageFull, Unavailable
 from queuey.model.message import Content, Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import Ticks
@@ -58,7 +58,7 @@ def back_up(source: Path, target: Path, *, parents: bool = False) -> Backup:
     :raise QueueyError: with one line that says why there is no backup.
     """
     if os.path.lexists(target):
-        raise Unavailable(f"{target} is there already; a backup makes a new folder.")
+        raise AlreadyThere(f"{target} is there already; a backup makes a new folder.")
     connection = open_to_read(source)
     try:
         with _parents(target.parent, parents), _growing(target) as folder:
