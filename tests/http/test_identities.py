@@ -403,6 +403,18 @@ class SignedTests(IdentitiesTestCase):
         own = self.send("POST", "/queues/q/messages", b"z", {**OWNER, **named}, None)
         self.assertEqual((other.status, own.status, len(self.texts())), (201, 201, 3))
 
+    def test_idempotency_keys_with_other_credentials(self) -> None:
+        """A repeat that shows a token or a signed URL beside the application's key is a repeat."""
+        named, own = {"Idempotency-Key": '"a"'}, OWNER["Authorization"]
+        first = self.send("POST", "/queues/q/messages", b"x", {**OWNER, **named}, None)
+        for shown in (f"{own}; {USER['Authorization']}", f"{USER['Authorization']}; {own}"):
+            again = self.send("POST", "/queues/q/messages", b"x", {"Authorization": shown, **named}, None)
+            self.assertEqual(self.expect(201, first)["messages"], self.expect(201, again)["messages"])
+            self.assertTrue(again.json["duplicate"])
+        again = self.get(self.signed("write"), method="POST", headers={**OWNER, **named}, body=b"x")
+        self.assertTrue(self.expect(201, again)["duplicate"])
+        self.assertEqual(self.texts(), ["x"])
+
     def begin(self, url: str) -> Connection:
         """Begin a stream, of which one line is sent."""
         fields = {"Content-Type": "application/x-ndjson", "Transfer-Encoding": "chunked"}

@@ -186,10 +186,17 @@ class ScopeTests(OnceTestCase):
         """Each caller has, by what it has proven to be, and not by the key that it did that with."""
         first = self.once("1")
         self.again(first, self.once("1", Authorization=f"application {SPARE_KEY}"))
-        one, both = frozenset({"app:app"}), frozenset({"app:app", "bid:ann@example.org"})
+        one, both = frozenset({"app:app"}), frozenset({"app:app", "app:b"})
         self.assertEqual(scoped(both, "k"), scoped(frozenset(sorted(both, reverse=True)), "k"))
-        self.assertEqual(len({scoped(one, "k"), scoped(both, "k"), scoped(one, "bid:ann@example.orgk"),
+        self.assertEqual(len({scoped(one, "k"), scoped(both, "k"), scoped(one, "app:bk"),
                               scoped(frozenset(), "k"), scoped(one, "l")}), 5)  # fmt: skip
+
+    def test_caller_with_more_credentials(self) -> None:
+        """A caller that has shown the application's key is the application, whatever else it has shown."""
+        one, ann, bob = frozenset({"app:app"}), frozenset({"bid:ann@example.org"}), frozenset({"bid:bob@example.org"})
+        self.assertEqual(scoped(one, "k"), scoped(one | ann, "k"))
+        self.assertEqual(scoped(one, "k"), scoped(one | {"url:0f", "by-url:write"}, "k"))
+        self.assertEqual(len({scoped(who, "k") for who in (one, ann, bob, ann | bob, frozenset({"url:0f"}))}), 5)
 
     def test_what_is_kept(self) -> None:
         """Keys that an earlier version has kept are known: what is hashed, and how, stays what it is."""

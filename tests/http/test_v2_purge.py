@@ -37,6 +37,16 @@ class PurgeTests(ReadingTestCase):
         self.assertEqual(self.ids(), new)
         self.assertEqual(self.bodies("/v1/app/q", "partitions=1,2,3"), ["0", "1", "2"])
 
+    def test_idempotency_keys(self) -> None:
+        """A purge up to a place takes a key, and does not look at it; now is another place each time."""
+        ids = self.fill(2)
+        fields = {**OWNER, "Idempotency-Key": '"k"'}
+        self.assertEqual([self.purge(f"before={ids[1]}", fields).status for _ in range(2)], [204, 204])
+        errors = self.errors("invalid-parameters", self.purge("before=now", fields))
+        text = "is not taken by a purge before now, which is another place each time; name the place, or send no key"
+        self.assertEqual(errors, {"Idempotency-Key": text})
+        self.assertEqual(self.ids(), ids[1:])
+
     def test_id(self) -> None:
         """What is before it; it itself stays, as does what is after it, in every partition."""
         ids = self.fill(9)

@@ -6,7 +6,9 @@ from typing import Any
 
 from queuey.model.cursor import Cursor, parse
 from queuey.model.window import OLDEST
+from tests.http.api_support import OWNER
 from tests.http.group_support import GroupTestCase
+from tests.http.wire_support import Response
 
 
 class SeekTests(GroupTestCase):
@@ -26,6 +28,10 @@ class SeekTests(GroupTestCase):
             self.clock.advance(10)
         return found
 
+    def keyed(self, to: str, key: str) -> Response:
+        """Seek under an Idempotency-Key."""
+        return self.send("POST", self.group("/seek"), {"to": to}, {**OWNER, "Idempotency-Key": key})
+
     def test_words_and_times(self) -> None:
         """To the oldest, the newest, and to times, also backwards."""
         self.spread("a", "b", "c", "d")
@@ -42,6 +48,19 @@ class SeekTests(GroupTestCase):
         self.sought("newest")
         self.spread("e")
         self.assertEqual(self.given(), ["e"])
+
+    def test_idempotency_keys(self) -> None:
+        """A seek that may be repeated takes a key, and does not look at it; newest is another place each time."""
+        self.spread("a", "b")
+        for to in ("oldest", "1700000005"):
+            for key in ('"k"', "not quoted", ""):
+                self.assertEqual(self.keyed(to, key).status, 204, (to, key))
+        self.assertEqual(self.given(), ["b"])
+        self.sought("oldest")
+        errors = self.errors("invalid-parameters", self.keyed("newest", '"k"'))
+        text = "is not taken by a seek to newest, which is another place each time; name the place, or send no key"
+        self.assertEqual(errors, {"Idempotency-Key": text})
+        self.assertEqual(self.given(), ["a", "b"])
 
     def test_ids(self) -> None:
         """An id is excluded itself, as it is by a reader."""

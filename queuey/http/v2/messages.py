@@ -228,4 +228,6 @@ def _before(request: Request) -> MessageId:
     if raw is None:
         query.wrong("before", f"is missing; it is a time, the id of a message, or {_NOW}")
     query.check()
+    if raw == _NOW:
+        repeats.refuse_key(request, "purge before now")
     return bound

@@ -17,6 +17,7 @@ from queuey.http.v2.claims import partitions
 from queuey.http.v2.groups import GROUP, in_body, named
 from queuey.http.v2.pages import address_of
 from queuey.http.v2.parameters import Members, Query, members
+from queuey.http.v2.repeats import refuse_key
 from queuey.http.wire import Request
 from queuey.model import cursor
 from queuey.model.access import Operation
@@ -58,6 +59,8 @@ class V2Moving:
         some = partitions(asked, queue)
         to = _place(asked, queue)
         asked.check()
+        if to is Start.NEWEST:
+            refuse_key(request, "seek to newest")
         if isinstance(to, Cursor):
             bounds = _bounds(to, queue, some)
             await self.groups.seek(queue, found, bounds, tuple(bounds))

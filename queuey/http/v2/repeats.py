@@ -20,6 +20,9 @@ _LENGTH: Final = struct.Struct(">Q").pack
 """The length of a part, before it."""
 
 _NAME: Final = "Idempotency-Key"
+_APPLICATION: Final = "app:"
+"""What the principals of applications begin with."""
+
 _QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*+)"', re.ASCII)
 _ESCAPED: Final = re.compile(r"\\(.)")
 
@@ -47,10 +50,25 @@ def given_key(request: Request) -> str:
     return found
 
 
+def refuse_key(request: Request, of: str) -> None:
+    """Refuse a request that has a key, and that does something else each time that it is sent.
+
+    Requests that do the same however often they are sent may have a key, which is not looked at: there is nothing to
+    be remembered of them, and some clients send a key with all that they change.
+
+    :param of: what is asked for.
+    :raise Problem: saying so.
+    """
+    if b"idempotency-key" in request.fields:
+        raise bad_field(
+            _NAME, f"is not taken by a {of}, which is another place each time; name the place, or send no key"
+        )
+
+
 def once(request: Request, caller: Set[str], key: str, note: str, lifetime: int) -> Once:
     """What tells a whole request from others.
 
-    :param caller: the principals that its sender has proven; a key is one caller's own.
+    :param caller: the principals that its sender has proven; a key is one caller's own, see :func:`scoped`.
     :param note: what is to be given back with the answer to a repeat.
     :param lifetime: seconds for which it is remembered.
     """
@@ -94,7 +112,14 @@ def scoped(caller: Set[str], key: str) -> bytes:
 
 @lru_cache(256)
 def _framed_caller(caller: frozenset[str]) -> bytes:
-    return _framed([*[principal.encode("utf-8") for principal in sorted(caller)], b""])
+    """Return the bytes that stand for a caller.
+
+    A caller that has shown an application's key is that application, whatever else it has shown: a client that adds a
+    token to a repeat, or leaves it out, is the same. For a caller with one credential the bytes are those of earlier
+    versions, whose keys are remembered.
+    """
+    applications = [principal for principal in caller if principal.startswith(_APPLICATION)]
+    return _framed([*[principal.encode("utf-8") for principal in sorted(applications or caller)], b""])
 
 
 def digest(parts: Iterable[bytes]) -> bytes:

@@ -12,6 +12,9 @@ A message queue with bytes in and out, cursors, and retries that are safe.
 Every `GET` has its `HEAD`, and every path of an application answers `OPTIONS`. Parameters and members that are not
 known, and parameters without a value, are refused. Answers may get new members, which clients pass over. Refusals are
 `application/problem+json`; programs go by `code`, `retryable` and `applied`.
+
+Messages are appended and claimed once under an `Idempotency-Key`. All other requests may be repeated without one; they
+accept the header and do not look at it, except a purge with `before=now` and a seek to `newest`, which refuse it.
 """
 
 

@@ -168,7 +168,7 @@ def _seek() -> Object:
         "seekGroup",
         "groups",
         "Move a group to another place",
-        "Backwards too. No receipt of before holds any more.",
+        "Backwards too. No receipt of before holds any more. `newest` is refused with an `Idempotency-Key`.",
         body={JSON: media(schema("Seek"), {"to": "oldest"})},
         answers={"204": answer("It goes on from there.")},
         codes=(*_GROUP, *_BODY, "cursor-mismatch", "queue-replaced"),

@@ -198,7 +198,7 @@ def _purge() -> Object:
         "messages",
         "Delete the oldest messages",
         "Everything before a place is gone at once, as far as it is stable: `now` is all that a reader can have seen. "
-        "Cursors that stood before the place are told `truncated`.",
+        "Cursors that stood before the place are told `truncated`. `now` is refused with an `Idempotency-Key`.",
         parameters=(
             query(
                 "before",
