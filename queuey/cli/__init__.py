@@ -22,6 +22,7 @@ from queuey.cli.restoring import Client, RestoringFailed, connect, restore_queue
 from queuey.config import CassandraStorage, MemoryStorage, values
 from queuey.config.mistakes import Mistake, shown_path
 from queuey.errors import ConfigurationError, QueueyError
+from queuey.file_modes import OWN_USER, FileModes
 from queuey.logs import printable
 from queuey.model.application import KEY_BYTES
 from queuey.model.timeid import lower_bound, timestamp
@@ -262,22 +263,22 @@ def _check(file: Path, settings_only: bool, stdout: TextIO, stderr: TextIO) -> i
 
 
 def _back_up(arguments: argparse.Namespace, stdout: TextIO) -> int:
-    source = arguments.data or _data_of(arguments.config)
-    made = back_up(source.absolute(), arguments.target.absolute(), parents=True)
+    source, modes = (arguments.data, OWN_USER) if arguments.data else _data_of(arguments.config)
+    made = back_up(source.absolute(), arguments.target.absolute(), modes, parents=True)
     stable = timestamp(lower_bound(made.stable)) if made.stable else "none yet"
     what = f"{made.bytes} bytes, {made.messages} messages in {made.queues} queues, stable time {stable}"
     print(f"{made.path}: {what}", file=stdout)
     return 0
 
 
-def _data_of(file: Path | None) -> Path:
-    """Where the settings have the data."""
+def _data_of(file: Path | None) -> tuple[Path, FileModes]:
+    """Where the settings have the data, and who may read it."""
     settings = config.development(Path.cwd()) if file is None else config.load(file)
     if isinstance(settings.storage, MemoryStorage):
         raise ConfigurationError((f"{file}: [storage] backend: what is kept in memory alone cannot be copied",))
     if isinstance(settings.storage, CassandraStorage):
         raise ConfigurationError((f"{file}: [storage] backend: a cluster has snapshots of its own, by nodetool",))
-    return settings.storage.path
+    return settings.storage.path, settings.storage.modes
 
 
 def _schema(arguments: argparse.Namespace, stdout: TextIO) -> int:

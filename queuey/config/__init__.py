@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+import attrs
+
 from queuey.config import sections
 from queuey.config.applications import applications, digest_line, refuse_counting, refuse_guarantees
 from queuey.config.identities import identities, refuse_unknown_identities
@@ -109,9 +111,11 @@ def _settings(text: str, source: Path | None, shown: str, base: Path) -> Setting
     server = sections.server(reader("server"), endpoint)
     backend = sections.backend(reader("storage"))
     storage = sections.storage(reader("storage"), backend)
+    if isinstance(storage, SQLiteStorage):
+        storage = attrs.evolve(storage, modes=server.modes)
     if "metadata" in found:
         sections.metadata(reader("metadata"), backend)
-    logging = sections.logging(reader("logging"))
+    logging = attrs.evolve(sections.logging(reader("logging")), modes=server.modes)
     metrics = sections.metrics(reader("metrics"))
     traces = tracing(reader("tracing"))
     max_age = sections.applications(reader("applications"))

@@ -116,6 +116,8 @@ OPS_HOSTS: Final = Key(
 )
 OPS_BACKUPS: Final = Key("server", "ops_backups", "", "a folder", RELOAD, values.optional(values.path))
 
+FILE_GROUP: Final = Key("server", "file_group", "", "a group of this machine", RESTART, values.file_group)
+
 MAX_AGE: Final = Key("applications", "max_age", "1", "0 to 1 seconds", RELOAD, values.seconds(0, 1))
 
 BACKEND: Final = Key("storage", "backend", "sqlite", "sqlite, memory, cassandra", RESTART, _text)
@@ -366,6 +368,7 @@ SERVER: Final[tuple[Key[Any], ...]] = (
     OPS_TOKEN,
     OPS_HOSTS,
     OPS_BACKUPS,
+    FILE_GROUP,
 )
 STORAGE: Final[dict[str, tuple[Key[Any], ...]]] = {
     "sqlite": (BACKEND, PATH, DURABILITY, CACHE),

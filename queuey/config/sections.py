@@ -124,6 +124,7 @@ def server(reader: Reader, endpoint: str) -> ServerSettings:
         disk_floor=reader.value(keys.DISK_FLOOR),
         forwarded=reader.value(keys.FORWARDED),
         ops=_ops(reader),
+        modes=reader.value(keys.FILE_GROUP),
     )
 
 

@@ -12,6 +12,7 @@ from queuey.config import keys
 from queuey.config.clusters import NodeAddress, Replication, nodes_text, replication_text
 from queuey.config.statsd import StatsdAddress, address_text
 from queuey.config.values import Network, seconds_text, size_text
+from queuey.file_modes import OWN_USER, FileModes
 from queuey.model.group_pattern import GroupPattern
 from queuey.model.policy import Policy
 
@@ -49,6 +50,7 @@ class ServerSettings:
     :ivar ops: the operators' port.
     :ivar workers: processes that serve requests; 1: the daemon itself does.
     :ivar channel: what reads the heads of requests that come whole: ``llhttp``, or ``python``, which reads all others.
+    :ivar modes: of the files that the daemon makes.
     """
 
     http: tuple[str, ...]
@@ -65,6 +67,7 @@ class ServerSettings:
     ops: OpsSettings = OpsSettings()
     workers: int = 1
     channel: str = "llhttp"
+    modes: FileModes = OWN_USER
 
 
 @attrs.frozen
@@ -74,11 +77,13 @@ class SQLiteStorage:
     :ivar path: its folder.
     :ivar durability: ``full``, or ``relaxed``: the last writes may be lost with the power.
     :ivar cache_bytes: of each connection.
+    :ivar modes: of its files; those of ``ServerSettings``.
     """
 
     path: Path
     durability: str
     cache_bytes: int
+    modes: FileModes = OWN_USER
 
 
 @attrs.frozen
@@ -149,11 +154,13 @@ class LoggingSettings:
     :ivar file: ``None`` is standard error.
     :ivar format: ``text`` or ``json``.
     :ivar level: ``debug``, ``info``, ``warn`` or ``error``.
+    :ivar modes: of the file; those of ``ServerSettings``.
     """
 
     file: Path | None
     format: str
     level: str
+    modes: FileModes = OWN_USER
 
 
 @attrs.frozen
@@ -338,6 +345,7 @@ def _server(server: ServerSettings) -> Pairs:
         (keys.DISK_FLOOR, size_text(server.disk_floor)),
         (keys.FORWARDED, " ".join(map(str, server.forwarded))),
         *_ops(server.ops),
+        (keys.FILE_GROUP, server.modes.name),
     ]
 
 
@@ -512,6 +520,7 @@ def with_reloadable(old: Settings, new: Settings) -> Settings:
             http=old.server.http,
             workers=old.server.workers,
             channel=old.server.channel,
+            modes=old.server.modes,
             ops=attrs.evolve(new.server.ops, listen=old.server.ops.listen),
         ),
         storage=old.storage,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import ipaddress
 import os
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from queuey.config.mistakes import Mistake, each, nearest, shown
+from queuey.file_modes import OWN_USER, FileModes
 from queuey.model import origins as origin
 
 T = TypeVar("T")
@@ -217,3 +219,13 @@ def size_text(number: int) -> str:
 def seconds_text(number: float) -> str:
     """Seconds as :func:`seconds` reads them."""
     return f"{number:.6f}".rstrip("0").rstrip(".")
+
+
+def file_group(text: str, base: Path) -> FileModes:
+    """Who may read the files that the daemon makes, besides its user: a group of this machine, or nobody."""
+    if not text:
+        return OWN_USER
+    try:
+        return FileModes(text, grp.getgrnam(text).gr_gid)
+    except KeyError:
+        raise Mistake(f"{shown(text)} is no group of this machine") from None

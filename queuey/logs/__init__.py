@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from queuey.errors import ConfigurationError
+from queuey.file_modes import OWN_USER, FileModes, Findings
 from queuey.logs.file import LogFile
 from queuey.logs.styles import ACCESS, STYLES, AccessLine, Event, Style, printable
 from queuey.model.counts import NONE, Counter, Metric
@@ -139,11 +140,24 @@ class LogObserver:
     def reopen(self) -> None:
         """Open the file of this name anew; what goes wrong is logged to the old one."""
         self.write_gathered()
+        findings = Findings()
         try:
-            self._file.reopen()
+            self._file.reopen(findings)
+            self.tell(findings)
         except OSError as error:
             text = f"The log file {self._file.path} cannot be opened anew, the old one is kept: {error.strerror}"
             self._put_now(self._own(LogLevel.error, "log-reopen-failed", text), LogLevel.error)
+
+    def tell(self, findings: Findings) -> None:
+        """Write whose modes were changed when the file was opened, or could not be."""
+        if LogLevel.warn in self._hidden:
+            return
+        if findings.tightened:
+            text = f"others could read these, and no longer can: {', '.join(findings.tightened)}"
+            self._put_now(self._own(LogLevel.warn, "files-tightened", text), LogLevel.warn)
+        if findings.left:
+            text = f"the modes of these cannot be set: {', '.join(findings.left)}"
+            self._put_now(self._own(LogLevel.warn, "files-open", text), LogLevel.warn)
 
     def close(self) -> None:
         """Close the file."""
@@ -192,21 +206,32 @@ def _encoded(line: str) -> bytes:
     return (line + "\n").encode("utf-8", "backslashreplace")
 
 
-def open_log(file: Path | None, format: str, level: str, descriptor: int, clock: Callable[[], float]) -> LogObserver:
+def open_log(
+    file: Path | None,
+    format: str,
+    level: str,
+    descriptor: int,
+    clock: Callable[[], float],
+    modes: FileModes = OWN_USER,
+) -> LogObserver:
     """The observer that the settings ask for.
 
     :param format: one of ``STYLES``.
     :param level: one of ``LEVELS``.
     :param descriptor: of standard error, where ``file`` is ``None``.
     :param clock: gives seconds since 1970.
+    :param modes: of the file and its folder.
     :raise ConfigurationError: where the file cannot be opened.
     """
+    findings = Findings()
     try:
-        opened = LogFile(None, descriptor) if file is None else LogFile.at(file)
+        opened = LogFile(None, descriptor) if file is None else LogFile.at(file, modes, findings)
     except OSError as error:
         text = f"[logging] file: {printable(str(file))} cannot be opened: {error.strerror}"
         raise ConfigurationError((text,)) from None
-    return LogObserver(opened, STYLES[format](), level, clock)
+    log = LogObserver(opened, STYLES[format](), level, clock)
+    log.tell(findings)
+    return log
 
 
 def access_logger(observer: Callable[[Event], None], clock: Callable[[], float]) -> Callable[[AccessLine], None]:

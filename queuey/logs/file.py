@@ -9,6 +9,8 @@ from pathlib import Path
 from threading import RLock
 from typing import Final
 
+from queuey.file_modes import OWN_USER, FileModes, Findings
+
 _PATIENCE: Final = 0.1
 """Seconds that a line waits for a pipe or a terminal that nobody reads, before it is lost."""
 
@@ -22,12 +24,14 @@ class LogFile:
     Safe for several threads: the logger calls its observers in the thread that logs.
     """
 
-    def __init__(self, path: Path | None, descriptor: int) -> None:
+    def __init__(self, path: Path | None, descriptor: int, modes: FileModes = OWN_USER) -> None:
         """
         :param path: where to open the file anew; ``None`` for what cannot be opened anew.
         :param descriptor: where to write.
+        :param modes: of a file that is made.
         """
         self.path = path
+        self._modes = modes
         self._descriptor = descriptor
         # A signal or the end of a Failure may log in the middle of a write of the same thread.
         self._lock = RLock()
@@ -36,12 +40,17 @@ class LogFile:
         self._ready = _readiness(descriptor)
 
     @classmethod
-    def at(cls, path: Path) -> LogFile:
+    def at(cls, path: Path, modes: FileModes, findings: Findings) -> LogFile:
         """Open a file for appending.
 
+        Its folder gets its mode too, if there is nothing else in it than logs.
+
+        :param findings: is told of what others could read so far.
         :raise OSError: where that is not possible.
         """
-        return cls(path, _open(path))
+        descriptor = _open(path, modes, findings)
+        modes.apply_to_own(path.parent, lambda name: name.startswith(path.name) or ".log" in name, findings)
+        return cls(path, descriptor, modes)
 
     def write(self, data: bytes) -> int:
         """Write lines, each with its newline.
@@ -70,14 +79,15 @@ class LogFile:
         # Whole lines: a pipe may have several writers, between whose pieces others may come.
         return os.write(self._descriptor, piece[: piece.rfind(b"\n") + 1] or piece)
 
-    def reopen(self) -> None:
+    def reopen(self, findings: Findings) -> None:
         """Open the file of this name anew, after it was moved away; the old one is kept where that fails.
 
+        :param findings: is told of a file of that name that others could read.
         :raise OSError: where it cannot be opened.
         """
         if self.path is None:
             return
-        fresh = _open(self.path)
+        fresh = _open(self.path, self._modes, findings)
         try:
             with self._lock:
                 # The number stays the same, so that no other thread writes to one that was given to somebody else.
@@ -95,9 +105,11 @@ class LogFile:
                 self._descriptor = -1
 
 
-def _open(path: Path) -> int:
+def _open(path: Path, modes: FileModes, findings: Findings) -> int:
     # Without O_NONBLOCK, opening a named pipe would wait for its reader.
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
+    descriptor = modes.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK)
+    modes.apply(path, findings)
+    return descriptor
 
 
 def _readiness(descriptor: int) -> select.poll | None:

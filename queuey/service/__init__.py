@@ -96,7 +96,7 @@ def makeService(options: Options) -> IService:
 def _open_log(settings: Settings, place: LogPlace) -> LogObserver:
     logging = settings.logging
     try:
-        return open_log(place.file, logging.format, logging.level, _STANDARD_ERROR, time.time)
+        return open_log(place.file, logging.format, logging.level, _STANDARD_ERROR, time.time, logging.modes)
     except ConfigurationError as error:
         where = settings.source or "built-in settings"
         raise ConfigurationError(tuple(f"{where}: {problem}" for problem in error.problems)) from None

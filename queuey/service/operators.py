@@ -141,7 +141,7 @@ def care(in_force: InForce, reactor: Any) -> Care | None:
         return None
     from queuey.storage.sqlite.care import SQLiteCare
 
-    return SQLiteCare(storage.path, lambda work: in_thread(reactor, work))
+    return SQLiteCare(storage.path, lambda work: in_thread(reactor, work), storage.modes)
 
 
 def in_thread(reactor: Any, work: Callable[[], Any]) -> Deferred[Any]:

@@ -75,7 +75,8 @@ class Worker:
 
     def _set_up(self, told: SetUp) -> None:
         settings = told.settings
-        log = open_log(told.log, settings.logging.format, settings.logging.level, _STANDARD_ERROR, time.time)
+        logging = settings.logging
+        log = open_log(told.log, logging.format, logging.level, _STANDARD_ERROR, time.time, logging.modes)
         globalLogBeginner.beginLoggingTo([log], redirectStandardIO=False)
         if told.promises is None:
             store = make_store(settings.storage, self._reactor, time.time, settings.metrics.enabled)

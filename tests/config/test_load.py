@@ -214,7 +214,8 @@ ORIGINS = "allowed: origins as scheme://host[:port], separated by spaces, commas
 NETWORKS = "allowed: addresses and networks, separated by spaces, commas or lines"
 SERVER_KEYS = (
     "allowed: http, max_body, max_header, header_timeout, request_timeout, idle_timeout, max_connections, "
-    "stop_timeout, drain_pause, workers, channel, disk_floor, forwarded, ops, ops_token, ops_hosts, ops_backups"
+    "stop_timeout, drain_pause, workers, channel, disk_floor, forwarded, ops, ops_token, ops_hosts, "
+    "ops_backups, file_group"
 )
 RATES = "allowed: 0.001 to 1000000 a second"
 APPLICATION_KEYS = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import grp
+
 import attrs
 
 from queuey.config import Settings, keys, needs_restart, with_reloadable
@@ -78,6 +80,7 @@ CHANGES = {
     "queue_request_burst": "1",
     "queue_message_rate": "1",
     "queue_message_burst": "1",
+    "file_group": grp.getgrgid(0).gr_name,
     "file": "other.log",
     "format": "json",
     "level": "debug",

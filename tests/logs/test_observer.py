@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 from pathlib import Path
 from threading import Thread
 
@@ -40,7 +41,9 @@ class StingyFile(LogFile):
 
 class LogTestCase(SynchronousTestCase):
     def setUp(self) -> None:
-        self.path = Path(self.mktemp()).absolute()
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir(0o700)
+        self.path = folder / "q"
 
     def open(self, level: str = "info", format: str = "text") -> tuple[LogObserver, EventLog]:
         observer = open_log(self.path, format, level, 2, lambda: 0.0)
@@ -61,7 +64,42 @@ class ObserverTests(LogTestCase):
         self.assertEqual(self.words(), ["one"])
         log.info("two", "x")
         self.assertEqual(self.words(), ["one", "two"])
-        self.assertEqual(self.path.stat().st_mode & 0o777, 0o640)
+
+    def test_modes(self) -> None:
+        """The file is for the daemon's user alone, whatever the umask is, and stays so when it is rotated."""
+        for umask in (0o000, 0o022, 0o277):
+            self.path = self.path.with_name(f"{umask:o}.log")
+            before = os.umask(umask)
+            try:
+                observer, log = self.open()
+                self.path.rename(self.path.with_suffix(".log.1"))
+                observer.reopen()
+            finally:
+                os.umask(before)
+            log.info("one", "x")
+            self.assertEqual([stat.S_IMODE(one.stat().st_mode) for one in (self.path, self.path.with_suffix(".log.1"))],
+                             [0o600, 0o600])  # fmt: skip
+            self.assertEqual(self.words(), ["one"])
+
+    def test_files_that_others_could_read(self) -> None:
+        """They cannot any longer, and that is told; so with the folder, unless there is something else in it."""
+        folder = self.path.parent
+        folder.chmod(0o755)
+        self.path.touch(0o644)
+        self.path.chmod(0o644)
+        observer, _ = self.open()
+        self.assertEqual([stat.S_IMODE(one.stat().st_mode) for one in (self.path, folder)], [0o600, 0o700])
+        text = f"others could read these, and no longer can: {self.path} (644), {folder} (755)"
+        self.assertTrue(self.path.read_text().endswith(f" warn files-tightened {text}\n"))
+        self.path.rename(self.path.with_suffix(".1"))
+        self.path.touch(0o644)
+        self.path.chmod(0o644)
+        observer.reopen()
+        self.assertEqual((self.words(), stat.S_IMODE(self.path.stat().st_mode)), (["files-tightened"], 0o600))
+        folder.chmod(0o755)
+        (folder / "of another program").touch()
+        self.open()
+        self.assertEqual((self.words(), stat.S_IMODE(folder.stat().st_mode)), (["files-tightened"], 0o755))
 
     def test_levels(self) -> None:
         observer, log = self.open()
@@ -74,6 +112,7 @@ class ObserverTests(LogTestCase):
             self.path.write_text("")
 
     def test_appends(self) -> None:
+        self.path.touch(0o600)
         self.path.write_text("- - before\n")
         self.open()[1].info("after", "x")
         self.assertEqual(self.words(), ["before", "after"])
@@ -138,7 +177,7 @@ class ReopenTests(LogTestCase):
 
     def test_not_possible(self) -> None:
         folder = self.path
-        folder.mkdir()
+        folder.mkdir(0o700)
         self.path = folder / "q.log"
         observer, log = self.open()
         self.path.rename(folder.with_suffix(".log"))

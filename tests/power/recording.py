@@ -80,6 +80,10 @@ class Recording:
             self.note(Synced(number))
         self.note(DirectorySynced())
 
+    def knows(self, name: str) -> bool:
+        """Whether a file of that name was opened before."""
+        return name in self._files
+
     def opened(self, name: str, created: bool) -> int:
         """The number of a file."""
         if created:
@@ -99,7 +103,10 @@ class RecordingVFS(apsw.VFS):
         if not flags[0] & _DATA or name is None:
             raise AssertionError(f"SQLite keeps a file beside those that are recorded: {name} {flags[0]:x}")
         path = name if isinstance(name, str) else name.filename()
-        created = not os.path.exists(path)
+        # The store makes an empty file of the database itself, to give it its mode.
+        created = not os.path.exists(path) or not (
+            self._recording.knows(os.path.basename(path)) or os.stat(path).st_size
+        )
         file = RecordingFile(name, flags, self._recording)
         file.number = self._recording.opened(os.path.basename(path), created)
         return file

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from queuey.file_modes import OWN_USER, Findings
 from queuey.storage.sqlite import SQLiteStore, files, upkeep, writes
 from tests.power.stores import (
     Careless,
@@ -194,7 +195,7 @@ class FileTests(SynchronousTestCase):
         synced: list[Path] = []
         self.patch(files, "_keep_entry", synced.append)
         for _ in range(2):
-            files.make_directory(self.directory / "a" / "b")
+            files.make_directory(self.directory / "a" / "b", OWN_USER, Findings())
             self.assertEqual(sorted(synced), [self.directory, self.directory / "a"])
 
     def test_the_folder_of_a_database_is_synced(self) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import apsw
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import AlreadyThere, QueueyError, StorageFull, Unavailable
+from queuey.file_modes import OWN_USER, FileModes
 from queuey.model.message import Address, Content, NewMessage
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue, QueueSettings
@@ -154,8 +156,24 @@ class BackUpTests(BackupCase):
         connection.close()
         self.refused("it is damaged")
 
+    def test_modes(self) -> None:
+        """It is for its maker alone, whatever the umask is, and for a group if it is told so."""
+        for umask, modes, expected in (
+            (0o000, OWN_USER, (0o700, 0o600)),
+            (0o277, OWN_USER, (0o700, 0o600)),
+            (0o077, FileModes("own", os.getegid()), (0o750, 0o640)),
+        ):
+            target = self.directory / f"{umask:o}-{modes.name}"
+            before = os.umask(umask)
+            try:
+                back_up(self.data, target, modes)
+            finally:
+                os.umask(before)
+            found = [stat.S_IMODE(path.stat().st_mode) for path in (target, target / files.DATABASE)]
+            self.assertEqual(tuple(found), expected)
+
     def test_a_full_disk(self) -> None:
-        def full(connection: object, target: Path) -> None:
+        def full(connection: object, target: Path, modes: FileModes) -> None:
             target.write_bytes(b"half of it")
             raise apsw.FullError("full")
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
+from typing import Any
 
 import apsw
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import QueueyError, StorageFull, Unavailable
@@ -54,6 +57,57 @@ class OpenTests(SynchronousTestCase):
         self.use()
         self.assertEqual(self.directory.stat().st_mode & 0o777, 0o700)
         self.use()
+
+    def test_files_are_for_the_owner_alone(self) -> None:
+        """All of them, while the store is open and afterwards, whatever the umask is."""
+        for umask in (0o000, 0o022, 0o277):
+            self.directory = self.directory.with_name(f"data-{umask:o}")
+            before = os.umask(umask)
+            try:
+                store = make(self.directory)
+                store.open()
+                self.successResultOf(store.create("app", "queue", QueueSettings(), None))
+                found = {path.name: stat.S_IMODE(path.stat().st_mode) for path in self.directory.iterdir()}
+                self.successResultOf(store.close())
+            finally:
+                os.umask(before)
+            names = (files.DATABASE, f"{files.DATABASE}-wal", f"{files.DATABASE}-shm", files.LOCK)
+            self.assertEqual(found, dict.fromkeys(names, 0o600))
+            self.assertEqual(stat.S_IMODE(self.directory.stat().st_mode), 0o700)
+
+    def test_files_that_others_could_read(self) -> None:
+        """A store of an earlier start, in a folder that somebody made, is closed to others, and the log says so."""
+        self.use()
+        copy = self.directory / "queuey-schema-1-20250101T000000Z.sqlite"
+        copy.touch()
+        for path, mode in ((self.directory, 0o755), (copy, 0o644), (self.directory / files.DATABASE, 0o644)):
+            path.chmod(mode)
+        events: list[dict[str, Any]] = []
+        observer: Any = events.append
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        self.use()
+        (told,) = [event for event in events if event.get("event") == "files-tightened"]
+        named = f"{self.directory} (755), {copy} (644), {self.directory / files.DATABASE} (644)"
+        self.assertEqual(told["files"], named)
+        self.assertEqual([stat.S_IMODE(path.stat().st_mode) for path in self.directory.iterdir()], [0o600] * 3)
+        self.use()
+        self.assertEqual(len([event for event in events if event.get("event") == "files-tightened"]), 1)
+
+    def test_a_directory_with_files_of_others(self) -> None:
+        """It is left as it is; that others may write to it is told."""
+        self.directory.mkdir()
+        (self.directory / "of another program").touch()
+        for mode, told in ((0o755, []), (0o777, ["files-open"]), (0o1777, [])):
+            self.directory.chmod(mode)
+            events: list[dict[str, Any]] = []
+            observer: Any = events.append
+            globalLogPublisher.addObserver(observer)
+            self.use()
+            globalLogPublisher.removeObserver(observer)
+            self.assertEqual([event["event"] for event in events if str(event.get("event")).startswith("files")], told)
+            self.assertEqual(stat.S_IMODE(self.directory.stat().st_mode), mode)
+            self.assertEqual((self.directory / files.DATABASE).stat().st_mode & 0o777, 0o600)
 
     def test_closing_leaves_one_file_with_everything_in_it(self) -> None:
         self.use()

@@ -14,6 +14,7 @@ import apsw
 import attrs
 
 from queuey.errors import AlreadyThere, QueueyError, StorageFull, Unavailable
+from queuey.file_modes import OWN_USER, FileModes
 from queuey.model.message import Content, Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import Ticks
@@ -46,7 +47,7 @@ class Backup:
     stable: Ticks
 
 
-def back_up(source: Path, target: Path, *, parents: bool = False) -> Backup:
+def back_up(source: Path, target: Path, modes: FileModes = OWN_USER, *, parents: bool = False) -> Backup:
     """Copy a store, whether or not a daemon serves it, as it is at the moment at which this begins.
 
     Everything acknowledged before is in the copy. Under its name there is either nothing or the whole of it, checked
@@ -54,6 +55,7 @@ def back_up(source: Path, target: Path, *, parents: bool = False) -> Backup:
 
     :param source: the folder of the store.
     :param target: the folder to make.
+    :param modes: of it and of what is in it, and of the folders that are made for it.
     :param parents: whether to make the folders that it is in, too.
     :raise QueueyError: with one line that says why there is no backup.
     """
@@ -61,9 +63,10 @@ def back_up(source: Path, target: Path, *, parents: bool = False) -> Backup:
         raise AlreadyThere(f"{target} is there already; a backup makes a new folder.")
     connection = open_to_read(source)
     try:
-        with _parents(target.parent, parents), _growing(target) as folder:
-            copy(connection, folder / DATABASE)
+        with _parents(target.parent, modes, parents), _growing(target) as folder:
+            copy(connection, folder / DATABASE, modes)
             made = _checked(folder / DATABASE, target)
+            modes.give(folder)
             sync(folder)
             folder.rename(target)
             sync(target.parent)
@@ -81,14 +84,15 @@ def back_up(source: Path, target: Path, *, parents: bool = False) -> Backup:
 
 
 @contextmanager
-def _parents(folder: Path, wanted: bool) -> Iterator[None]:
-    """Make a folder and those that it is in, for their owner only; remove them again if anything goes wrong."""
+def _parents(folder: Path, modes: FileModes, wanted: bool) -> Iterator[None]:
+    """Make a folder and those that it is in; remove them again if anything goes wrong."""
     made: list[Path] = []
     try:
         if wanted:
             for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
                 missing.mkdir(mode=0o700)
                 made.append(missing)
+                modes.give(missing)
                 sync(missing.parent)
         yield
     except BaseException:

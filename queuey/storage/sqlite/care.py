@@ -11,6 +11,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from queuey.errors import Unavailable
+from queuey.file_modes import OWN_USER, FileModes
 from queuey.storage.sqlite.backup import Backup, back_up, open_to_read
 from queuey.storage.sqlite.files import DATABASE
 
@@ -23,10 +24,12 @@ class SQLiteCare:
 
     :ivar folder: of the store.
     :ivar in_thread: calls a function in a thread; fires with what it returns, or fails with what it raises.
+    :ivar modes: of the files and folders of copies.
     """
 
     folder: Path
     in_thread: Callable[[Callable[[], Any]], Deferred[Any]]
+    modes: FileModes = OWN_USER
 
     def check(self) -> Deferred[str]:
         """Read all of the database.
@@ -37,15 +40,15 @@ class SQLiteCare:
 
     def back_up(self, target: Path) -> Deferred[Backup]:
         """Copy the database as it is now into a new folder; see :func:`queuey.storage.sqlite.backup.back_up`."""
-        return self.in_thread(lambda: _back_up(self.folder, target))
+        return self.in_thread(lambda: _back_up(self.folder, target, self.modes))
 
 
-def _back_up(folder: Path, target: Path) -> Backup:
+def _back_up(folder: Path, target: Path, modes: FileModes) -> Backup:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        modes.make_folders(target.parent)
     except OSError as error:
         raise Unavailable(f"The folder {target.parent} cannot be made: {error.strerror}.") from None
-    return back_up(folder, target)
+    return back_up(folder, target, modes)
 
 
 def _check(folder: Path) -> str:

@@ -9,19 +9,24 @@ from typing import Final
 
 import apsw
 
+from queuey.file_modes import OWN_USER, FileModes
+
 STEPS: Final = 100_000
 """Steps of the copying after which signals are looked at: some milliseconds."""
 
 
-def copy(connection: apsw.Connection, target: Path) -> None:
+def copy(connection: apsw.Connection, target: Path, modes: FileModes = OWN_USER) -> None:
     """Write what a connection sees now into a new file, and see it to the disk.
 
     It reads in one transaction, and waits for nobody; meanwhile the write-ahead log of the original can be copied into
     the database, but not start over. The copy is packed, and has no write-ahead log.
 
     :param target: must not exist; nothing is left there where the copying fails or is interrupted.
+    :param modes: of the new file.
     :raise apsw.Error: where the database cannot be read or the file cannot be written.
+    :raise OSError: where the file cannot be made.
     """
+    modes.create(target)
     connection.set_progress_handler(_go_on, STEPS)
     try:
         connection.execute("VACUUM INTO ?", (str(target),))

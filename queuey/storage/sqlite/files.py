@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +15,7 @@ import apsw
 import attrs
 
 from queuey.errors import QueueyError, StorageFull, Unavailable
+from queuey.file_modes import OWN_USER, FileModes, Findings
 from queuey.storage.sqlite import schema, small
 
 DATABASE: Final = "queuey.sqlite"
@@ -37,13 +40,13 @@ BUSY: Final = 5000
 class Lock:
     """The lock that one process holds on a directory; it ends with the process however that ends."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, modes: FileModes = OWN_USER) -> None:
         """Take the lock.
 
         :raise Unavailable: another process has it, or it cannot be made.
         """
         try:
-            self._file = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+            self._file = modes.open(directory / LOCK, os.O_RDWR)
         except OSError as error:
             raise Unavailable(f"The data directory {directory} cannot be written to: {error.strerror}.") from error
         try:
@@ -64,26 +67,47 @@ class Lock:
         os.close(self._file)
 
 
-def make_directory(directory: Path) -> None:
-    """Make the directory if it is not there, for the owner's eyes only, so that it outlives a loss of power.
+def make_directory(directory: Path, modes: FileModes, findings: Findings) -> None:
+    """Make the directory if it is not there, so that it outlives a loss of power, and set the modes of what is in it.
 
+    :param findings: is told of what others could read so far.
     :raise Unavailable: it cannot be made.
     """
     try:
-        missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder in missing:
+        for folder in modes.make_folders(directory):
             _keep_entry(folder.parent)
     except OSError as error:
         raise Unavailable(f"The data directory {directory} cannot be made: {error.strerror}.") from error
+    if not modes.apply_to_own(directory, _is_ours, findings):
+        _look_at_shared(directory, findings)
+    with suppress(OSError):
+        for name in sorted(filter(_is_ours, os.listdir(directory))):
+            modes.apply(directory / name, findings)
 
 
-def connect(path: Path, synchronous: str, cache_bytes: int, vfs: str | None = None) -> apsw.Connection:
+def _is_ours(name: str) -> bool:
+    """Whether a name is of a file of a store: the database, what SQLite has beside it, the lock, copies of upgrades."""
+    return name.startswith(("queuey.", "queuey-"))
+
+
+def _look_at_shared(directory: Path, findings: Findings) -> None:
+    """Find out whether others may replace files in a directory that has other files too."""
+    with suppress(OSError):
+        mode = directory.stat().st_mode
+        if mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
+            findings.left.append(f"{directory} with mode {stat.S_IMODE(mode):03o} (it has files of others)")
+
+
+def connect(
+    path: Path, synchronous: str, cache_bytes: int, vfs: str | None = None, modes: FileModes = OWN_USER
+) -> apsw.Connection:
     """The connection that writes, to a database that is ours and up to date.
 
     :param synchronous: ``FULL`` or ``NORMAL``.
+    :param modes: of the database, if it is made now. SQLite makes its other files with the mode of the database.
     :raise QueueyError: the file cannot be used.
     """
+    _make_file(path, modes)
     with opening(path, vfs) as connection:
         version = schema.check(connection)
         if version == 0:
@@ -101,6 +125,18 @@ def connect(path: Path, synchronous: str, cache_bytes: int, vfs: str | None = No
         small.prepare(connection)
         _keep_entry(path.parent)
     return connection
+
+
+def _make_file(path: Path, modes: FileModes) -> None:
+    """Make an empty file, which is an empty database, unless there is one."""
+    try:
+        modes.create(path)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(f"There is no room on the disk to open {path}.") from error
+        raise Unavailable(f"The database {path} cannot be made: {error.strerror}.") from error
 
 
 def connect_reader(path: Path, cache_bytes: int, vfs: str | None = None) -> apsw.Connection:
@@ -196,9 +232,11 @@ class SQLiteSettings:
     :ivar vfs: the layer of SQLite that reads and writes files, by the name it is registered under; ``None`` is its own.
         Tests put one there that loses power.
     :ivar filling: whether to open it although it is a copy that is not whole yet, for who completes it.
+    :ivar modes: of the files and the folder.
     """
 
     relaxed: bool = False
     cache_bytes: int = 16 << 20
     vfs: str | None = None
     filling: bool = False
+    modes: FileModes = OWN_USER

@@ -10,11 +10,14 @@ import apsw
 import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from queuey.deferreds import deferred, shield
 from queuey.errors import Unavailable
+from queuey.file_modes import Findings
 from queuey.interfaces import IStateStore, IStore, Promises
+from queuey.logs import EventLog
 from queuey.model.batch import NewMessages
 from queuey.model.counts import Metric, gauge
 from queuey.model.holdings import MARK_KEY, refusal
@@ -38,6 +41,8 @@ MOST_WRITES: Final = 1000
 
 MOST_READS: Final = 32
 """Reads in one pile at the most: their slices, of up to a mebibyte each, are in memory together."""
+
+_log = EventLog(Logger(namespace="queuey.storage"))
 
 FULL = Promises("An acknowledged write is on the disk: it outlives crashes and the loss of power.", True)
 RELAXED = Promises(
@@ -114,10 +119,15 @@ class SQLiteStore:
     def open(self) -> None:
         """See IStore; it takes the directory's lock and opens the database, before it returns."""
         files.check_library()
-        files.make_directory(self._directory)
-        lock = Lock(self._directory)
+        modes, findings = self._settings.modes, Findings()
+        files.make_directory(self._directory, modes, findings)
+        lock = Lock(self._directory, modes)
         try:
             self._open = self._connect(lock)
+            # SQLite has just made these, of a group of its own choice.
+            for name in ("-wal", "-shm"):
+                modes.apply(self._directory / f"{files.DATABASE}{name}", findings)
+            _tell(findings)
         except BaseException:
             lock.release()
             raise
@@ -128,7 +138,8 @@ class SQLiteStore:
 
     def _connect(self, lock: Lock) -> _Open:
         path, cache, vfs = self._directory / files.DATABASE, self._settings.cache_bytes, self._settings.vfs
-        connection = files.connect(path, "NORMAL" if self._settings.relaxed else "FULL", cache, vfs)
+        synchronous = "NORMAL" if self._settings.relaxed else "FULL"
+        connection = files.connect(path, synchronous, cache, vfs, self._settings.modes)
         try:
             self._check_whole(connection)
             reading = files.connect_reader(path, cache, vfs)
@@ -310,3 +321,15 @@ class SQLiteStore:
 def _ping(worker: Reader | Writer) -> None:
     """That the database answers this thread is the answer; in the writing one, within a transaction that may write."""
     worker.connection.execute("SELECT last FROM clock")
+
+
+def _tell(findings: Findings) -> None:
+    """Write to the log whose modes were changed, or could not be."""
+    if findings.tightened:
+        _log.warn(
+            "files-tightened",
+            "others could read these, and no longer can: {files}",
+            files=", ".join(findings.tightened),
+        )
+    if findings.left:
+        _log.warn("files-open", "the modes of these cannot be set: {files}", files=", ".join(findings.left))

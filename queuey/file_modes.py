@@ -1,0 +1,157 @@
+"""Modes of the files and folders that Queuey makes: for its own user, and for one group if the settings name one.
+
+``os.open`` and ``mkdir`` take bits away by the umask of the process, and leave a file that exists as it is. So modes
+are set after a file was made, and those of an earlier start are looked at again.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+_ALL_OTHERS: Final = 0o077
+"""What a mode gives to anybody but the owner."""
+
+
+@attrs.define
+class Findings:
+    """What was found out about files that were there before.
+
+    :ivar tightened: those that others could read or write, and now cannot, each with its former mode.
+    :ivar left: those that could not be changed, each with the reason.
+    """
+
+    tightened: list[str] = attrs.Factory(list)
+    left: list[str] = attrs.Factory(list)
+
+
+@attrs.frozen
+class FileModes:
+    """Who may read what Queuey writes.
+
+    :ivar name: of the group; empty: there is none.
+    :ivar group: its number.
+    """
+
+    name: str = ""
+    group: int | None = None
+
+    @property
+    def file(self) -> int:
+        """The mode of a file."""
+        return 0o600 if self.group is None else 0o640
+
+    @property
+    def folder(self) -> int:
+        """The mode of a folder."""
+        return 0o700 if self.group is None else 0o750
+
+    def open(self, path: Path, flags: int) -> int:
+        """Open a file, which is made if it is not there, with the mode that it has to have from the beginning.
+
+        A file that is there keeps its mode; see :meth:`apply`.
+
+        :return: its descriptor, which no other program inherits.
+        :raise OSError: it cannot be opened, or a new one cannot be given to the group.
+        """
+        try:
+            return self._make(path, flags)
+        except FileExistsError:
+            return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, self.file)
+
+    def create(self, path: Path) -> None:
+        """Make an empty file.
+
+        :raise FileExistsError: there is one.
+        :raise OSError: it cannot be made, or cannot be given to the group.
+        """
+        os.close(self._make(path, os.O_RDWR))
+
+    def _make(self, path: Path, flags: int) -> int:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self.file)
+        try:
+            self._set(descriptor, os.fstat(descriptor), self.file)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def make_folders(self, folder: Path) -> list[Path]:
+        """Make a folder, and those above it, if they are not there.
+
+        :return: those that were made, the innermost first.
+        :raise OSError: one cannot be made, or cannot be given to the group.
+        """
+        missing = [one for one in (folder, *folder.parents) if not one.exists()]
+        for one in reversed(missing):
+            one.mkdir(0o700, exist_ok=True)
+            self._set(one, one.stat(), self.folder)
+        folder.mkdir(exist_ok=True)  # which says that something else is there
+        return missing
+
+    def give(self, folder: Path) -> None:
+        """Give a new folder its mode.
+
+        :raise OSError: it cannot be given to the group.
+        """
+        self._set(folder, folder.stat(), self.folder)
+
+    def apply(self, path: Path, findings: Findings) -> None:
+        """Give a file or a folder that may have been there before its mode, if it can be done.
+
+        What is neither, such as a pipe, is left as it is, and so is what is not there.
+        """
+        try:
+            found = os.stat(path)
+        except OSError:
+            return
+        if not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)):
+            return
+        wanted = self.folder if stat.S_ISDIR(found.st_mode) else self.file
+        mode = stat.S_IMODE(found.st_mode)
+        allowed = wanted if found.st_gid == self.group else wanted & ~_ALL_OTHERS
+        too_open = bool(mode & _ALL_OTHERS & ~allowed)
+        try:
+            self._set(path, found, wanted)
+        except OSError as error:
+            if too_open or self.group is not None:
+                findings.left.append(f"{path} with mode {mode:03o} ({error.strerror})")
+            with suppress(OSError):
+                os.chmod(path, mode & allowed)
+        else:
+            if too_open:
+                findings.tightened.append(f"{path} ({mode:03o})")
+
+    def apply_to_own(self, folder: Path, is_ours: Callable[[str], bool], findings: Findings) -> bool:
+        """Give a folder its mode, if it holds nothing but what is ours.
+
+        Other programs may need to reach what else is in it: ``/var/log`` may be the folder of the log. Files of ours
+        have modes of their own there.
+
+        :param is_ours: tells of a name in the folder whether a file of ours has it.
+        :return: whether that is so.
+        """
+        try:
+            ours = all(map(is_ours, os.listdir(folder)))
+        except OSError as error:
+            findings.left.append(f"{folder} ({error.strerror})")
+            return False
+        if ours:
+            self.apply(folder, findings)
+        return ours
+
+    def _set(self, file: int | Path, found: os.stat_result, mode: int) -> None:
+        if self.group is not None and found.st_gid != self.group:
+            os.chown(file, -1, self.group)
+        if stat.S_IMODE(found.st_mode) != mode:
+            os.chmod(file, mode)
+
+
+OWN_USER: Final = FileModes()
+"""For nobody but the user that Queuey runs as."""
