@@ -137,7 +137,7 @@ def _embedded(settings: SQLiteStorage, reactor: Any, now: Callable[[], float], f
 
     return SQLiteStore(
         settings.path,
-        SQLiteSettings(settings.durability == "relaxed", settings.cache_bytes, filling=filling),
+        SQLiteSettings(settings.durability == "relaxed", settings.cache_bytes, filling=filling, modes=settings.modes),
         reactor,
         now,
         _threads(reactor),

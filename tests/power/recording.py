@@ -103,12 +103,11 @@ class RecordingVFS(apsw.VFS):
         if not flags[0] & _DATA or name is None:
             raise AssertionError(f"SQLite keeps a file beside those that are recorded: {name} {flags[0]:x}")
         path = name if isinstance(name, str) else name.filename()
-        # The store makes an empty file of the database itself, to give it its mode.
-        created = not os.path.exists(path) or not (
-            self._recording.knows(os.path.basename(path)) or os.stat(path).st_size
-        )
+        short = os.path.basename(path)
+        # The store makes the database itself, as an empty file, to give it its mode.
+        created = not os.path.exists(path) or not (self._recording.knows(short) or os.stat(path).st_size)
         file = RecordingFile(name, flags, self._recording)
-        file.number = self._recording.opened(os.path.basename(path), created)
+        file.number = self._recording.opened(short, created)
         return file
 
     def xDelete(self, filename: str, syncdir: bool) -> None:
