@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from unittest import skipIf
 
@@ -43,13 +44,16 @@ class FileModesTestCase(SynchronousTestCase):
 class OwnUserTests(FileModesTestCase):
     """Without a group."""
 
+    def opened(self, path: Path) -> None:
+        os.close(OWN_USER.open(path, os.O_WRONLY))
+
     def test_new(self) -> None:
         """Files and folders are the owner's alone, and folders above them that were made too."""
         for umask in UMASKS:
             folder = self.folder / f"{umask:o}"
-            self.under(umask, lambda folder=folder: OWN_USER.make_folders(folder / "a" / "b"))
-            self.under(umask, lambda folder=folder: OWN_USER.create(folder / "made"))
-            self.under(umask, lambda folder=folder: os.close(OWN_USER.open(folder / "opened", os.O_WRONLY)))
+            self.under(umask, partial(OWN_USER.make_folders, folder / "a" / "b"))
+            self.under(umask, partial(OWN_USER.create, folder / "made"))
+            self.under(umask, partial(self.opened, folder / "opened"))
             self.assertEqual([mode(folder / name) for name in ("made", "opened")], [0o600, 0o600])
             self.assertEqual([mode(one) for one in (folder, folder / "a", folder / "a/b")], [0o700] * 3)
 
@@ -133,8 +137,8 @@ class GroupTests(FileModesTestCase):
         modes = self.modes()
         for umask in UMASKS:
             folder = self.folder / f"{umask:o}"
-            self.under(umask, lambda folder=folder: modes.make_folders(folder))
-            self.under(umask, lambda folder=folder: modes.create(folder / "made"))
+            self.under(umask, partial(modes.make_folders, folder))
+            self.under(umask, partial(modes.create, folder / "made"))
             self.assertEqual((mode(folder), mode(folder / "made")), (0o750, 0o640))
             self.assertEqual({(folder / "made").stat().st_gid, folder.stat().st_gid}, {self.group})
 
