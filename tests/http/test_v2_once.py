@@ -172,6 +172,38 @@ class RepeatTests(OnceTestCase):
         self.again(first, self.once("1", b"a"))
 
 
+class ElsewhereTests(OnceTestCase):
+    """Requests that come to the same however often they are sent take a key, and do not look at it."""
+
+    def asked(self, method: str, path: str, body: Any = None, kind: str = "application/json", key: str = '"k"') -> int:
+        return self.send(method, path, body, {**OWNER, "Idempotency-Key": key}, kind).status
+
+    def test_messages(self) -> None:
+        """A repeat is answered for what it finds."""
+        (id,) = self.new(self.once("k"))
+        for body in (b"y", b"z"):
+            self.assertEqual(self.asked("PUT", f"/queues/q/messages/{id}", body, "text/plain"), 204)
+        self.assertEqual(self.texts(), ["z"])
+        self.assertEqual([self.asked("DELETE", f"/queues/q/messages/{id}") for _ in range(2)], [204, 404])
+
+    def test_queues_and_groups(self) -> None:
+        """Also where the key is no good one."""
+        for key in ('"k"', "not quoted", ""):
+            self.assertEqual(self.asked("PUT", "/queues/q", {"ttl": 60, "partitions": 3}, key=key), 200)
+            self.assertEqual(self.asked("PATCH", "/queues/q", {}, "application/merge-patch+json", key), 200)
+            self.assertEqual(self.asked("PUT", "/queues/q/groups/g", {}, key=key), 201)
+            self.assertEqual(self.asked("POST", "/queues/q/groups/g/settlements", {}, key=key), 200)
+            self.assertEqual(self.asked("POST", "/queues/q/groups/g/redrive", {"all": True}, key=key), 200)
+            self.assertEqual(self.asked("DELETE", "/queues/q/groups/g", key=key), 204)
+
+    def test_v1(self) -> None:
+        """The first API passes over header fields that it does not know: a repeat stores its message again."""
+        for _ in range(2):
+            fields = {**OWNER, "Content-Type": "text/plain", "Idempotency-Key": '"k"'}
+            self.assertEqual(self.ask("POST", "/v1/app/q", fields, b"x").status, 201)
+        self.assertEqual(self.texts(), ["x", "x"])
+
+
 class ScopeTests(OnceTestCase):
     """What a key belongs to, and for how long."""
 
