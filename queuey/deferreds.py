@@ -11,6 +11,8 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredLock, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from queuey.errors import QueueyError
+
 P = ParamSpec("P")
 S = TypeVar("S")
 T = TypeVar("T")
@@ -26,9 +28,35 @@ def deferred(function: Callable[P, Coroutine[Deferred[Any], Any, T]]) -> Callabl
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-        return Deferred.fromCoroutine(function(*args, **kwargs))
+        result = Deferred.fromCoroutine(function(*args, **kwargs))
+        if result.called and isinstance(result.result, Failure):
+            _trim(result.result)
+        return result
 
     return call
+
+
+def _trim(failure: Failure) -> None:
+    """Drop the traceback of a refusal that a Deferred fails with before anybody has it.
+
+    Who awaits such a Deferred leaves the Failure in it, whose traceback has a frame that knows the Deferred. What is
+    no refusal keeps its traceback for the log.
+    """
+    if isinstance(failure.value, QueueyError | CancelledError):
+        failure.tb = None
+        forget_frames(failure.value)
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Drop the traceback of an exception that was dealt with, and of those that it was raised for.
+
+    A traceback keeps its frames, each frame keeps its caller's, and one of these has the Failure with the exception as
+    a local variable. Such a cycle, with all that the frames have read, stays until the garbage collector finds it. A
+    Failure that somebody else still has, such as the log, keeps a traceback of its own.
+    """
+    while error is not None and error.__traceback__ is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 class Running:
@@ -67,7 +95,7 @@ class Running:
         except StopIteration:
             self._over(None)
         except BaseException:
-            self._over(Failure())
+            self._end(Failure())
         else:
             self._wait(waits_for)
 
@@ -78,9 +106,16 @@ class Running:
         except StopIteration:
             self._over(None)
         except BaseException:
-            self._over(Failure())
+            self._end(Failure())
         else:
             self._wait(waits_for)
+        finally:
+            # The coroutine has met it by now, also where it goes on after it.
+            forget_frames(failure.value)
+
+    def _end(self, failure: Failure) -> None:
+        self._over(failure)
+        forget_frames(failure.value)
 
     def _wait(self, waits_for: Deferred[Any]) -> None:
         self._waits_for = waits_for

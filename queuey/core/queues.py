@@ -134,9 +134,10 @@ class QueueDirectory:
     retries: Retries
     _turns: Turns = attrs.field(factory=Turns, init=False, repr=False)
 
-    def find(self, application: str, name: str) -> Deferred[Queue]:
+    @deferred
+    async def find(self, application: str, name: str) -> Queue:
         """The queue of that name. Fails with ``NoSuchQueue``."""
-        return self.store.describe(application, (name,)).addCallback(_only)
+        return _only(await self.store.describe(application, (name,)))
 
     @cached_property
     def at_hand(self) -> Callable[[str, str], Queue | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, Final, Protocol
 
@@ -105,6 +105,47 @@ class Gate:
         policy = await self.policies.policy_for(application)
         return AdmittedToQueue(policy, caller, queue, signature, self)
 
+    async def look(self, request: Request, application: str, name: str | None, operation: Operation) -> None:
+        """Raise why not where a request would not be let in, whatever its body is.
+
+        Nothing is counted. So the application's own requests go on as soon as they are known to be its own: the next
+        refusal of theirs is that there are too many of them.
+
+        :param name: of the queue that it is about; ``None`` where that is to be created, or it is about none.
+        """
+        line = request.line
+        try:
+            _, caller, _ = await self._identify(request, application, name, again=True)
+        finally:
+            # The signature is looked for once more when the body is there.
+            request.line = line
+            if request.signed:
+                request.signed = b""
+        if is_application(caller, application):
+            return
+        queue = None
+        if name is not None:
+            request.queue = name
+            queue = await self._existing(application, name)
+        permit(operation, caller, application, queue)
+
+    async def _existing(self, application: str, name: str) -> Queue:
+        if len(name) > MAX_NAME:
+            raise NoSuchQueue(f"Queue name longer than {MAX_NAME} characters.")
+        return await self.directory.find(application, name)
+
+    def is_admitted(self, plan: Plan) -> bool:
+        """Whether it is known that requests of a head are let in, as ``admit_at_once`` has found out before."""
+        admitted = plan.admitted
+        if admitted is None:
+            return False
+        application, name = plan.names["application"], plan.names["queue"]
+        if self.policies.at_hand(application) is not admitted.policy:
+            return False
+        if self.directory.at_hand(application, name) is not admitted.queue:
+            return False
+        return all(again() for again in plan.again)
+
     def admit_at_once(self, request: Request, plan: Plan, operation: Operation) -> AdmittedToQueue | None:
         """Let a request on a queue in as ``admit_to_queue`` does, where all that decides about it is at hand.
 
@@ -191,8 +232,12 @@ class Gate:
             raise BodyTooLarge(f"A body of this application has at most {policy.max_body} bytes.")
 
     async def _identify(
-        self, request: Request, application: str, queue: str | None
+        self, request: Request, application: str, queue: str | None, *, again: bool = False
     ) -> tuple[Policy, frozenset[str], Signature | None]:
+        """Find out who asks.
+
+        :param again: whether a signature is not to be counted against its rate.
+        """
         policy = await self.policies.policy_for(application)
         request.application = application
         caller = await self._proven(request, policy)
@@ -200,7 +245,7 @@ class Gate:
         if policy.signed_urls and may_be_signed(request):
             signature = take_signature(request, application, queue)
             if signature is not None:
-                caller |= await self.signatures.check(signature)
+                caller |= await self.signatures.check(signature, again=again)
         return policy, caller, signature
 
     async def _proven(self, request: Request, policy: Policy) -> frozenset[str]:
@@ -294,6 +339,13 @@ class Endpoint(Protocol):
         :raise Exception: it could not be handled at all.
         """
 
+    def look(self, request: Request, names: Mapping[str, str], over: Over) -> Serving | None:
+        """Find out by the head of a request whether it would be let in, which ``over`` is told.
+
+        :param names: what the path names.
+        :return: what it waits for, if that is anything.
+        """
+
 
 class Plan:
     """What follows from the head of a request; it lives as long as that, which may be the head of many requests.
@@ -383,6 +435,12 @@ class Served:
         """See :class:`Endpoint`."""
         return Running(self.handle(request, **plan.names), partial(over, request))
 
+    def look(self, request: Request, names: Mapping[str, str], over: Over) -> Serving | None:
+        """See :class:`Endpoint`."""
+        request.note()
+        looking = self._gate.look(request, names["application"], None, self._route.operation)
+        return Running(looking, partial(over, request))
+
 
 class ServedOnQueue(Served):
     """The same, where the path names a queue.
@@ -416,6 +474,16 @@ class ServedOnQueue(Served):
         rest = {name: value for name, value in plan.names.items() if name not in _OF_GATE}
         return Running(route.handler(request, admitted, **rest), partial(over, request))
 
+    def look(self, request: Request, names: Mapping[str, str], over: Over) -> Serving | None:
+        """See :class:`Endpoint`."""
+        plan: Plan | None = request.head.plan
+        if plan is not None and self._gate.is_admitted(plan):
+            over(request, None)
+            return None
+        request.note()
+        looking = self._gate.look(request, names["application"], names["queue"], self._route.operation)
+        return Running(looking, partial(over, request))
+
 
 _OF_GATE: Final = frozenset({"application", "queue"})
 
@@ -431,3 +499,8 @@ class OpenRoute:
     def begin(self, request: Request, plan: Plan, over: Over) -> Serving:
         """See :class:`Endpoint`."""
         return Running(self.handle(request), partial(over, request))
+
+    def look(self, request: Request, names: Mapping[str, str], over: Over) -> Serving | None:
+        """See :class:`Endpoint`."""
+        over(request, None)
+        return None

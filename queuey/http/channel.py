@@ -67,6 +67,7 @@ class Stage(Enum):
 
     WAITING = "for a request"
     HEAD = "reading a head"
+    LOOKING = "finding out by its head whether a request may have its body read"
     BODY = "reading a body that no handler has seen yet"
     HANDLING = "a handler is at work, or an answer is being written"
     LINGERING = "throwing away what still comes"
@@ -161,11 +162,12 @@ class Channel(protocol.Protocol):
         self.deadline = inf
         self._request = self._body = self._reader = None
         self._forget_head()
+        self._collected = bytearray()
         self._ahead.clear()
         if request is not None:
             request.connectionLost(reason)
         if isinstance(self._wire, Direct):
-            self._wire.stop()
+            self._wire.lost()
         self._out.lost(ClientGone())
         self.site.left(self)
 
@@ -294,6 +296,8 @@ class Channel(protocol.Protocol):
         stage = self._stage
         if stage is Stage.HANDLING:
             return self._body is not None
+        if stage is Stage.LOOKING:
+            return False
         return not ((stage is Stage.WAITING or stage is Stage.HEAD) and self._out.blocked)
 
     def _consume(self, data: bytes) -> None:
@@ -457,12 +461,25 @@ class Channel(protocol.Protocol):
         self._body = body
         self._expects_continue = head.asks and not rest
         if not in_pieces:
-            self.deadline = self._started + self._limits.request_timeout
-            self._continue()
+            look = self.hooks.look
+            if look is None:
+                self._admit()
+            else:
+                # Until it is known who sends it, no more than READ_AHEAD is kept of it.
+                self._stage = Stage.LOOKING
+                self.deadline = inf
+                look(request, self._admit)
         elif self.site.draining:
             raise Refused(STOPPING)
         else:
             self._handle(request)
+
+    def _admit(self) -> None:
+        """Read a body to its end, for a handler that wants it whole."""
+        self._stage = Stage.BODY
+        self.deadline = self._started + self._limits.request_timeout
+        self._continue()
+        self._resume()
 
     def _continue(self) -> None:
         """Tell a client that waits for it to send its body."""

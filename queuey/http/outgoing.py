@@ -72,7 +72,7 @@ class Outgoing:
         self.full = False
         self.stall = inf
         self.patience = inf
-        self._transport = transport
+        self._transport: Transport | _LostTransport = transport
         self._clock = clock
         self._written = None if counts is None else counts.written
         self._free = free
@@ -175,4 +175,24 @@ class Outgoing:
         self.stall = inf
         self._registered = False
         self._parts = None
+        # The transport and the connection know this in turn: each would keep the others for the garbage collector.
+        self._transport = _LOST
+        self._free = _nothing
         self._wake(error)
+
+
+def _nothing() -> None:
+    """Do nothing when there is room: the connection is gone."""
+
+
+class _LostTransport:
+    """Stands where the transport was: what is written after the end is thrown away."""
+
+    def write(self, data: bytes) -> None:
+        """Throw bytes away."""
+
+    def unregisterProducer(self) -> None:
+        """There is no producer any more."""
+
+
+_LOST: Final = _LostTransport()

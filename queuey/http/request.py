@@ -52,6 +52,11 @@ Render = Callable[["Request | None", Refusal], tuple[Mapping[str, str], bytes]]
 """Makes the header fields and the body of a refusal. The request is given where at least its path is known."""
 
 
+Look = Callable[["Request", Callable[[], None]], None]
+"""Looks at a request whose head is complete and whose body is not: it answers the request without its body, or calls
+back when the body is to be read."""
+
+
 @attrs.frozen
 class Hooks:
     """What the door is given from outside; see :class:`queuey.http.wire.Site`."""
@@ -66,6 +71,7 @@ class Hooks:
     streams: Callable[[Request], bool] | None
     counts: Counts | None
     traces: ITraces | None
+    look: Look | None
 
 
 class Cancellable(Protocol):

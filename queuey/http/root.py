@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 import attrs
 from klein import Klein
 from twisted.python.failure import Failure
-from twisted.web.resource import IResource, Resource
+from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
@@ -37,7 +37,7 @@ def make_root(
     store: IStore,
     errors: ErrorAnswers,
     draining: Callable[[], bool],
-) -> IResource:
+) -> Root:
     """The resource that serves every API.
 
     :param routes: the lines of the APIs that are about applications.
@@ -49,6 +49,7 @@ def make_root(
     app.url_map.merge_slashes = False
     errors.install(app)
     shortcuts = Shortcuts()
+    endpoints: dict[str, Endpoint] = {}
     everything: list[tuple[str, Endpoint]] = [(each.method, each) for each in open_routes]
     everything += [(route.method, route.behind(gate)) for route in routes]
     for method, endpoint in everything:
@@ -56,9 +57,9 @@ def make_root(
         handle = noted(path, held(endpoint.handle, gate.rates))
         app.route(path, methods=[method], endpoint=f"{method} {path}", strict_slashes=strict(path))(handle)
         shortcuts.add(method, endpoint)
+        endpoints[f"{method} {path}"] = endpoint
     _mount_options(app, routes, gate, cors)
 
-    @app.route(HEARTBEAT, methods=["GET"], strict_slashes=False)
     async def heartbeat(request: Request) -> None:
         request.route = HEARTBEAT
         if draining():
@@ -67,7 +68,9 @@ def make_root(
         await store.ping()
         ok(request)
 
-    return Root(app, shortcuts, errors, gate.rates)
+    app.route(HEARTBEAT, methods=["GET"], strict_slashes=False)(heartbeat)
+    shortcuts.add("GET", OpenRoute("GET", HEARTBEAT, heartbeat))
+    return Root(app, shortcuts, endpoints, errors, gate.rates)
 
 
 def noted(path: str, handler: Handler) -> Handler:
@@ -151,7 +154,7 @@ class Shortcuts:
 
         :param path: as it came; percent-encoded UTF-8.
         """
-        _, version, *segments = path.split(b"/") if path.count(b"/") > 1 else (b"", b"")
+        _, version, *segments = path.split(b"/") if b"/" in path else (b"", b"")
         found = self._handlers.get((method, version, len(segments)))
         if found is None or b"" in segments:
             return None
@@ -176,8 +179,19 @@ class Root(Resource):
 
     isLeaf = True
 
-    def __init__(self, app: Klein, shortcuts: Shortcuts, errors: ErrorAnswers, rates: RateLimits) -> None:
+    def __init__(
+        self,
+        app: Klein,
+        shortcuts: Shortcuts,
+        endpoints: Mapping[str, Endpoint],
+        errors: ErrorAnswers,
+        rates: RateLimits,
+    ) -> None:
+        """
+        :param endpoints: what serves the paths of the APIs, by the names that Klein has for them.
+        """
         super().__init__()
+        self._endpoints = endpoints
         self._app = app.resource()
         self._map = app.url_map.bind("")
         self._shortcuts = shortcuts
@@ -185,6 +199,45 @@ class Root(Resource):
         self._rates = rates
         # One object for all heads that have it, and for all requests.
         self._serve, self._over = self.serve, self.over
+
+    def look(self, request: Request, go_on: Callable[[], None]) -> None:
+        """Look at a request before its body is read: who may not ask this, or asks for what is not there, is told so.
+
+        :param go_on: is called when the body is to be read. The handler then looks at all this again.
+        """
+        found = self._served(request)
+        if found is None:
+            request.process()
+            return
+        endpoint, names = found
+        request.route = endpoint.path
+        looking = endpoint.look(request, names, partial(self._looked, go_on))
+        if looking is not None and looking.waits:
+            request.serving = looking
+
+    def _looked(self, go_on: Callable[[], None], request: Request, failure: Failure | None) -> None:
+        if failure is not None:
+            self.over(request, failure)
+        elif not request.gone:
+            request.serving = None
+            go_on()
+
+    def _served(self, request: Request) -> tuple[Endpoint, Mapping[str, str]] | None:
+        """What serves a request with its body, and what its path names; ``None``: the answer needs no body."""
+        plan: Plan | None = request.head.plan
+        if plan is None and self._plan(request):
+            plan = request.head.plan
+        if plan is not None:
+            return None if isinstance(plan.endpoint, OpenRoute) else (plan.endpoint, plan.names)
+        if request.path == b"*" or b"%2f" in request.path.lower() or not request.method.isupper():
+            return None
+        try:
+            name, names = self._map.match(request.decoded_path(), request.method.decode("ascii"))
+        except (NotFound, MethodNotAllowed):
+            return None
+        # What is no endpoint is the heartbeat, or OPTIONS.
+        endpoint = self._endpoints.get(name)
+        return None if endpoint is None or isinstance(endpoint, OpenRoute) else (endpoint, names)
 
     def render(self, request: Request) -> object:
         """Serve a request."""
@@ -198,6 +251,12 @@ class Root(Resource):
         if not request.method.isupper():
             methods = list(self._map.allowed_methods(request.decoded_path()))
             self._errors.unrouted(request, MethodNotAllowed(methods) if methods else NotFound())
+            return NOT_DONE_YET
+        try:
+            self._map.match(request.decoded_path(), request.method.decode("ascii"))
+        except (NotFound, MethodNotAllowed) as error:
+            # Klein would find the same out, and leave a cycle of closures behind with the request in it.
+            self._errors.unrouted(request, error)
             return NOT_DONE_YET
         return self._app.render(request)
 

@@ -171,6 +171,11 @@ class Direct:
         """See Receiving."""
         self._transport.connectionLost(reason)
 
+    def lost(self) -> None:
+        """Learn that the connection is lost; who took what came is forgotten, and not kept by what he knows himself."""
+        self.stop()
+        self.take = _drop
+
     def stop(self) -> None:
         """Learn that nothing is to be read any more, or nothing for now."""
         if self._receiver is not None:
@@ -205,6 +210,10 @@ class Direct:
     def getHost(self) -> IAddress:
         """See Transport."""
         return self._transport.getHost()  # type: ignore[no-any-return]
+
+
+def _drop(data: bytes) -> None:
+    """Take what comes on a connection that is lost."""
 
 
 def quickest(transport: Transport, turn: Turn, receiver: Receiver | None, take: Callable[[bytes], None]) -> Transport:

@@ -33,7 +33,7 @@ from queuey.http.limits import OVERLOADED, STOPPING, AccessLine, Limits, Refusal
 from queuey.http.llhttp import read_head
 from queuey.http.pieces import BrokenBody, ClientGone
 from queuey.http.receiving import receiver
-from queuey.http.request import Hooks, Render, Request
+from queuey.http.request import Hooks, Look, Render, Request
 from queuey.http.sending import Turn
 from queuey.interfaces import ITraces
 from queuey.logs import EventLog
@@ -90,6 +90,7 @@ class Site(ServerFactory[Channel]):
         traces: ITraces | None = None,
         whole: Whole | None = None,
         turn: Turn | None = None,
+        look: Look | None = None,
     ) -> None:
         """Open a door.
 
@@ -110,6 +111,8 @@ class Site(ServerFactory[Channel]):
         :param traces: is told about each request that has a route, if anybody wants to know.
         :param whole: is asked first where a head begins, since it takes less time; the strict reader has the last word.
         :param turn: what is to be done at the end of the reactor's turn, where it is not for this door alone.
+        :param look: looks at each request of which the head is there and the body is not, before that is read whole;
+            without it every body is read.
         """
         self.limits = limits
         self.whole = whole
@@ -119,7 +122,9 @@ class Site(ServerFactory[Channel]):
         self.draining = False
         self.turn = Turn(reactor) if turn is None else turn
         self.receiver = receiver(reactor)
-        self.hooks = Hooks(reactor, resource, new_id, access, render, before_head, self.date, streams, counts, traces)
+        self.hooks = Hooks(
+            reactor, resource, new_id, access, render, before_head, self.date, streams, counts, traces, look
+        )
         self._channels: set[Channel] = set()
         self._ticking = False
         self._drained: list[Deferred[None]] = []

@@ -130,6 +130,7 @@ def clients_site(
         traces=traces,
         whole=CHANNELS[in_force.settings.server.channel],
         turn=turn,
+        look=root.look,
     )
 
 

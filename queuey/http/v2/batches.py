@@ -31,8 +31,8 @@ class Batches:
         :param ended: is called where the work fails, or says by :meth:`stop` that it is over.
         """
         self.over = False
-        self._work = work
-        self._ended = ended
+        self._work: Callable[[Sequence[Line]], Deferred[None]] | None = work
+        self._ended: Callable[[], None] | None = ended
         self._portions: deque[tuple[Sequence[Line], int]] = deque()
         self._count = 0
         self._size = 0
@@ -67,7 +67,16 @@ class Batches:
         """Begin nothing more."""
         self.over = True
         self._portions.clear()
-        self._ended()
+        if self._ended is not None:
+            self._ended()
+
+    def release(self) -> None:
+        """Forget who works and who is called; to be called when all is done.
+
+        They know this in turn: each would keep the other until the garbage collector runs.
+        """
+        self.over = True
+        self._work = self._ended = None
 
     def _check(self) -> None:
         if self._error is not None:
@@ -87,7 +96,7 @@ class Batches:
     @deferred
     async def _go_on(self) -> None:
         try:
-            while self._portions:
+            while self._portions and self._work is not None:
                 working = self._work(self._take())
                 self._tell()
                 await working

@@ -146,18 +146,26 @@ class _Stream:
         """
         self._request.traced.begin(SEND)
         try:
-            problem, line = await self._take_all()
+            problem, line = await self._store_all()
+            if self._batches.over:
+                # Lines before that one were dropped without a word: a later number would say that they are stored.
+                problem, line = self._why(), None
+            done = problem is None and not self._batches.over
+        finally:
+            self._batches.release()
+        self._request.closing = self._request.closing or not done
+        await self._results.end(done, problem, line)
+
+    async def _store_all(self) -> tuple[Problem | None, int | None]:
+        """Take the stream to its end, and finish what was begun; returns what ``_take_all`` does."""
+        try:
+            ended = await self._take_all()
             await self._batches.finish()
         except CancelledError:
             self._batches.stop()
             await self._batches.finish()
             raise
-        if self._batches.over:
-            # Lines before that one were dropped without a word: to number a later one would say that they are stored.
-            problem, line = self._why(), None
-        done = problem is None and not self._batches.over
-        self._request.closing = self._request.closing or not done
-        await self._results.end(done, problem, line)
+        return ended
 
     def _why(self) -> Problem | None:
         """Why it was ended, where no line of it was told that."""
