@@ -4,31 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
 from functools import partial
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from queuey.core.counting import Received
+from queuey.core.pages import Slices, at_the_end, filled, is_whole, onwards, read_page
 from queuey.core.partitions import spread
 from queuey.core.queues import PLANNED, standing
 from queuey.core.rates import RateLimits
-from queuey.core.waiting import Look, Waits
+from queuey.core.waiting import Waits
 from queuey.deferreds import Shielded, deferred, shield
 from queuey.errors import NoSuchQueue, NotPromised
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.batch import Addresses, NewMessages
-from queuey.model.columns import body_bytes
-from queuey.model.message import Address, Condition, Content, Draft, Message, NewMessage
+from queuey.model.message import Address, Condition, Content, Draft, NewMessage
 from queuey.model.once import Appended, Once
-from queuey.model.policy import Ack, Policy, WriteTerms
+from queuey.model.policy import Policy, WriteTerms
 from queuey.model.queue import Consistency, Queue
 from queuey.model.timeid import MessageId
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Position, Window, WindowSlice
-
-MOST_SLICES: Final = 64
-"""Slices that are read for one page: of small ones that are empty, where much has expired, or of few large messages."""
 
 T = TypeVar("T")
 
@@ -169,8 +166,8 @@ class MessageExchange:
         """The page that begins with a first slice."""
         if is_whole(merge, slice):
             return slice
-        look = _Look(self.store, queue, policy.read_ack(queue.settings.consistency))
-        return await _filled(look, merge, slice)
+        look = Slices(self.store, queue, policy.read_ack(queue.settings.consistency))
+        return await filled(look, merge, slice)
 
     async def page(self, queue: Queue, merge: Merge, wait: float) -> MergeSlice:
         """The first part of a range that is read as one log, up to its limits.
@@ -182,24 +179,24 @@ class MessageExchange:
             expired. May be cancelled.
         """
         policy = await self.policies.policy_for(queue.application)
-        look = _Look(self.store, queue, policy.read_ack(queue.settings.consistency))
+        look = Slices(self.store, queue, policy.read_ack(queue.settings.consistency))
         if not wait:
-            return await _page(look, merge)
+            return await read_page(look, merge)
         with (
             self.waits.seats.take(policy, queue.name),
             self.waits.join(queue.incarnation, merge.partitions, wait, look, fresh=merge.fresh) as waiter,
         ):
-            page = await _page(look, merge)
-            while _at_the_end(merge, page):
-                merge = _onwards(merge, page)
+            page = await read_page(look, merge)
+            while at_the_end(merge, page):
+                merge = onwards(merge, page)
                 in_time = await waiter.told(max(merge.lower, Position(page.stable)))
                 if not in_time and self.waits.look_every is None:
                     break
                 # Where others write too, also when the time is over: the place to go on from is then one of now.
-                page = await _page(look, merge)
+                page = await read_page(look, merge)
                 if not in_time:
                     break
-                if _at_the_end(merge, page):
+                if at_the_end(merge, page):
                     await waiter.rest()
         return page
 
@@ -334,96 +331,3 @@ def _addresses(messages: Sequence[NewMessage], ids: Sequence[MessageId]) -> Sequ
 
 def _as_it_is(result: T) -> T:
     return result
-
-
-@attrs.frozen
-class _Look:
-    """Reads a queue at the consistency that its policy asks for."""
-
-    store: IStore
-    queue: Queue
-    ack: Ack
-
-    def __call__(self, merge: Merge) -> Deferred[MergeSlice]:
-        return self.store.merge(self.queue, merge, self.ack)
-
-
-def _at_the_end(merge: Merge, page: MergeSlice) -> bool:
-    """Whether there is nothing now, and something may come."""
-    return not page.messages and page.over and merge.upper > Position(page.stable)
-
-
-def _onwards(merge: Merge, page: MergeSlice) -> Merge:
-    """What is left of a range of which an empty page was read."""
-    return merge if merge.descending else attrs.evolve(merge, lower=page.position)
-
-
-def is_whole(merge: Merge, slice: MergeSlice) -> bool:
-    """Whether the first slice of a range is all of the page."""
-    return slice.over or len(slice.messages) == merge.limit
-
-
-async def _page(look: Look, merge: Merge) -> MergeSlice:
-    """The slices of a range as one, until something of its limits is used up."""
-    slice = await look(merge)
-    return slice if is_whole(merge, slice) else await _filled(look, merge, slice)
-
-
-async def _filled(look: Look, merge: Merge, slice: MergeSlice) -> MergeSlice:
-    """The same where there is more than the first slice."""
-    page = _Page(merge, slice)
-    for _ in range(MOST_SLICES - 1):
-        rest = page.rest()
-        if rest is None:
-            break
-        page.add(await look(rest))
-    return page.whole()
-
-
-class _Page:
-    """Slices that become one."""
-
-    def __init__(self, merge: Merge, first: MergeSlice) -> None:
-        self._merge = merge
-        self._messages: list[Message] = []
-        self._bytes = 0
-        self._place = merge.upper if merge.descending else merge.lower
-        self._overtaken = False
-        self._moved = True
-        self.add(first)
-
-    def add(self, slice: MergeSlice) -> None:
-        """Take what was read of the rest."""
-        place = slice.position
-        if slice.messages:
-            last = Position(slice.messages[-1].id, slice.messages[-1].partition)
-            place = min(place, last) if self._merge.descending else max(place, last)
-        self._moved = place != self._place
-        self._place = place
-        self._messages += slice.messages
-        self._bytes += body_bytes(slice.messages)
-        if not self._overtaken:
-            self._position = slice.position
-            # What is not stable yet comes again: whoever goes on goes on from here, however far this page reads.
-            self._overtaken = place != slice.position
-        self._slice = slice
-
-    def rest(self) -> Merge | None:
-        """What is left to be read for this page."""
-        merge = self._merge
-        limit, room = merge.limit - len(self._messages), merge.max_bytes - self._bytes
-        if self._slice.over or not self._moved or limit <= 0 or (self._messages and room <= 0):
-            return None
-        return attrs.evolve(
-            merge,
-            lower=merge.lower if merge.descending else self._place,
-            upper=self._place if merge.descending else merge.upper,
-            limit=limit,
-            max_bytes=room,
-            owed=merge.owed and not self._messages,
-        )
-
-    def whole(self) -> MergeSlice:
-        """All of it."""
-        last = self._slice
-        return MergeSlice(tuple(self._messages), self._position, last.over, last.stable, last.purged)

@@ -148,6 +148,8 @@ class MergeSlice:
     :ivar purged: what was below it in one of the partitions, at least, was purged; ``LOWEST`` where nothing ever was.
     :ivar expires: when the first of all messages that were looked at expires, those that were not taken included.
     :ivar lasting: its mark, where whoever gave it keeps it.
+    :ivar later: where those are that follow ``messages`` on a page of many slices, in portions that fit in a slice;
+        they are read when they are sent. No store gives any.
     """
 
     messages: Messages
@@ -157,6 +159,7 @@ class MergeSlice:
     purged: MessageId = LOWEST
     expires: Ticks = attrs.field(default=MAX_TICKS, eq=False)
     lasting: Lasting | None = attrs.field(default=None, eq=False, repr=False)
+    later: tuple[tuple[Address, ...], ...] = ()
 
 
 class Merging:

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 
-from queuey.core import messages
+from queuey.core import pages
 from queuey.core.queues import QueueChanges
 from queuey.core.waiting import Waits
 from queuey.errors import NoSuchApplication, Unavailable
@@ -29,7 +29,9 @@ def bodies(page: MergeSlice) -> list[bytes]:
 
 
 def ids_of(page: MergeSlice) -> tuple[MessageId, ...]:
-    return tuple(message.id for message in page.messages)
+    """The ids on a page, with those of messages that are read when they are sent."""
+    later = [address.id for some in page.later for address in some]
+    return (*[message.id for message in page.messages], *later)
 
 
 class PageTestCase(CoreTestCase):
@@ -102,10 +104,21 @@ class SlicesTests(PageTestCase):
         size = SLICE_BYTES // 2 + 1
         self.put(*[NewMessage(1, Content(b"x" * size), 60) for _ in range(5)])
         page = self.page(attrs.evolve(ALL, limit=3, max_bytes=16 << 20))
-        self.assertEqual((len(page.messages), page.over), (3, False))
+        self.assertEqual((len(ids_of(page)), page.over), (3, False))
         self.put(*[NewMessage(2, Content(b"x"), 60) for _ in range(2 * SLICE_ROWS)])
         page = self.page(attrs.evolve(ALL, partitions=(2,), limit=SLICE_ROWS + 7))
-        self.assertEqual((len(page.messages), page.over), (SLICE_ROWS + 7, False))
+        self.assertEqual((len(page.messages), page.later, page.over), (SLICE_ROWS + 7, (), False))
+
+    def test_no_more_than_a_slice_is_kept(self) -> None:
+        """Of what a page has beyond it, only the addresses are kept, in portions that fit in a slice each."""
+        small, large = SLICE_BYTES // 4, SLICE_BYTES // 2 + 1
+        self.put(*[NewMessage(1, Content(b"x" * size), 60) for size in (small, small, small, large, small, large)])
+        for partitions in ((1,), (1, 2)):
+            page = self.page(attrs.evolve(ALL, partitions=partitions, max_bytes=16 << 20))
+            self.assertLessEqual(sum(len(message.content.body) for message in page.messages), SLICE_BYTES)
+            sizes = [len(some) for some in (page.messages, *page.later)]
+            self.assertEqual(sizes, [3, 2, 1])
+            self.assertEqual(len(set(ids_of(page))), 6)
 
     def expired(self, number: int) -> None:
         self.put(*[NewMessage(1, Content(b""), 1) for _ in range(number)])
@@ -119,7 +132,7 @@ class SlicesTests(PageTestCase):
 
     def test_an_end_is_made_of_it(self) -> None:
         """The page is empty and says that there is more; whoever goes on comes to it."""
-        self.patch(messages, "MOST_SLICES", 2)
+        self.patch(pages, "MOST_SLICES", 2)
         self.expired(3 * SLICE_ROWS)
         self.put(NewMessage(1, Content(b"a"), 60))
         self.store._now = lambda: self.clock.seconds() + 1
@@ -393,7 +406,7 @@ class WaitingTests(PageTestCase):
 
     def test_more_follows_an_empty_page(self) -> None:
         """It is answered at once: much has expired, and what follows is not known yet."""
-        self.patch(messages, "MOST_SLICES", 1)
+        self.patch(pages, "MOST_SLICES", 1)
         self.put(*[NewMessage(1, Content(b""), 1) for _ in range(SLICE_ROWS + 1)])
         self.store._now = lambda: self.clock.seconds() + 1
         page = self.successResultOf(self.wait())

@@ -338,14 +338,23 @@ async def answer_in_pieces(
     if size <= WHOLE:
         answer_at_once(request, fields, pieces, own)
         return
+    begin(request, fields, own)
+    for text, some in pieces:
+        count, counted = len(some), body_bytes(some)
+        sending = request.send(text)
+        # While the client takes its time, no more is kept than what waits to be sent.
+        del text, some
+        await sending
+        if request.method == b"HEAD":
+            return
+        request.count_messages(count, counted)
+
+
+def begin(request: Request, fields: Sequence[Field], own: tuple[Field, ...]) -> None:
+    """Set the fields of an answer that is sent in pieces."""
     request.setResponseCode(200)
     for name, value in (*fields, *own):
         request.setHeader(name, value)
-    for text, some in pieces:
-        await request.send(text)
-        if request.method == b"HEAD":
-            return
-        count_sent(request, some)
 
 
 def count_sent(request: Request, messages: Sequence[Message]) -> None:

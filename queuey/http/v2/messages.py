@@ -9,7 +9,8 @@ from typing import Any, Final
 import attrs
 from twisted.internet.defer import Deferred
 
-from queuey.core.messages import MessageExchange, is_whole
+from queuey.core.messages import MessageExchange
+from queuey.core.pages import is_whole
 from queuey.deferreds import Asked, Running
 from queuey.http.authorized import AdmittedToQueue, Over, Plan, Route, Serving, awaited, permit
 from queuey.http.parameters import shown
@@ -152,8 +153,11 @@ class V2Messages:
     async def _go_on(
         self, request: Request, admitted: AdmittedToQueue, wanted: Wanted, began: Ticks, slice: MergeSlice
     ) -> None:
-        slice = await self.exchange.filled(admitted.queue, wanted.merge, admitted.policy, slice)
-        await self._check(request, admitted, wanted, began, slice)
+        # Nothing here keeps a slice while the answer is written, which may take as long as the client likes.
+        filling = self.exchange.filled(admitted.queue, wanted.merge, admitted.policy, slice)
+        del slice
+        checking = self._check(request, admitted, wanted, began, await filling)
+        await checking
 
     async def read(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Read a page; its partitions are one log."""
@@ -162,10 +166,12 @@ class V2Messages:
         request.traced.begin(RECEIVE)
         if wanted.wait:
             with admitted.gate.ongoing.during(request, admitted, Operation.READ_MESSAGES):
-                slice = await self.exchange.page(queue, wanted.merge, wanted.wait)
+                checking = self._check(
+                    request, admitted, wanted, began, await self.exchange.page(queue, wanted.merge, wanted.wait)
+                )
         else:
-            slice = await self.exchange.page(queue, wanted.merge, 0)
-        await self._check(request, admitted, wanted, began, slice)
+            checking = self._check(request, admitted, wanted, began, await self.exchange.page(queue, wanted.merge, 0))
+        await checking
 
     async def _check(
         self, request: Request, admitted: AdmittedToQueue, wanted: Wanted, began: Ticks, slice: MergeSlice
@@ -184,6 +190,7 @@ class V2Messages:
             queue, wanted = now, pages.wanted(request, now)
             slice = await self.exchange.page(queue, wanted.merge, 0)
         writing = self._answer(request, admitted, wanted, began, slice)
+        del slice
         if writing is not None:
             await writing
 
@@ -192,7 +199,8 @@ class V2Messages:
     ) -> Coroutine[Deferred[Any], Any, None] | None:
         """Answer with a page; what is returned has to be done for a large one."""
         request.traced.received(slice.messages)
-        return rendered.answer(request, pages.page(admitted, wanted, slice, began), self._rendered)
+        read_again = partial(self.exchange.lookup, admitted.queue)
+        return rendered.answer(request, pages.page(admitted, wanted, slice, began), self._rendered, read_again)
 
     async def purge(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Delete what is before a place in the log."""

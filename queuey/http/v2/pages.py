@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from functools import cached_property, lru_cache
 from typing import Final
@@ -20,7 +20,7 @@ from queuey.http.v2.parameters import Query
 from queuey.http.wire import Request
 from queuey.model import cursor
 from queuey.model.cursor import Cursor
-from queuey.model.message import Address
+from queuey.model.message import Address, Message
 from queuey.model.queue import MAX_PARTITIONS, Queue
 from queuey.model.timeid import SECOND, Ticks, from_hex, lower_bound, successor, ticks_of, to_rfc3339
 from queuey.model.window import NEWEST, OLDEST, Merge, MergeSlice, Position
@@ -36,6 +36,8 @@ MAX_BYTES: Final = 16 << 20
 DEFAULT_BYTES: Final = 1 << 20
 MAX_WAIT: Final = 20
 """Seconds to wait for messages at the most."""
+
+_BEGINNING: Final = b'{"messages":['
 
 _NAMES: Final = ("after", "since", "until", "order", "limit", "max_bytes", "partition", "wait", "fresh")
 _ID: Final = re.compile(r"([0-9a-fA-F]{32})-([1-9][0-9]{0,2})", re.ASCII)
@@ -208,18 +210,41 @@ class Page:
         return json.dumps(found, separators=(",", ":"))[1:-1].encode("ascii")
 
     def document(self) -> Iterator[Piece]:
-        """The page as one object."""
-        separator = b'{"messages":['
-        for some in portions(self.slice.messages):
-            yield separator + joined_json(some), some
-            separator = b","
-        yield b"%b],%b}" % (b"" if self.slice.messages else separator, self.members()), ()
+        """The page as one object, if it has but one slice."""
+        return pieces(self.slice.messages, self.members(), lines=False)
 
     def lines(self) -> Iterator[Piece]:
-        """The page as lines: the messages, and in the end what else there is."""
-        for some in portions(self.slice.messages):
-            yield joined_json(some, b"\n") + b"\n", some
-        yield b"{%b}\n" % self.members(), ()
+        """The page as lines, if it has but one slice: the messages, and in the end what else there is."""
+        return pieces(self.slice.messages, self.members(), lines=True)
+
+
+def pieces(messages: Sequence[Message], members: bytes, *, lines: bool) -> Iterator[Piece]:
+    """The text of a page of one slice; see ``joined`` and ``ending``."""
+    begun = False
+    for some in portions(messages):
+        yield joined(some, lines=lines, begun=begun), some
+        begun = True
+    yield ending(members, lines=lines, begun=begun), ()
+
+
+def joined(messages: Sequence[Message], *, lines: bool, begun: bool) -> bytes:
+    """Messages as they stand on a page.
+
+    :param lines: whether it is a page of lines, and not one object.
+    :param begun: whether others stand before them.
+    """
+    if lines:
+        return joined_json(messages, b"\n") + b"\n"
+    return (b"," if begun else _BEGINNING) + joined_json(messages)
+
+
+def ending(members: bytes, *, lines: bool, begun: bool) -> bytes:
+    """What stands behind the messages.
+
+    :param members: of the page, as ``Page.members`` has them.
+    :param begun: whether there are any messages.
+    """
+    return b"{%b}\n" % members if lines else b"%b],%b}" % (b"" if begun else _BEGINNING, members)
 
 
 def page(admitted: AdmittedToQueue, wanted: Wanted, slice: MergeSlice, now: Ticks) -> Page:

@@ -6,7 +6,8 @@ A settled page has an entity tag, by which a client that has it already is told 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Coroutine, Iterable
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -17,18 +18,21 @@ from queuey.http.v2.answers import (
     ASK_AGAIN,
     NO_STORE,
     WHOLE,
+    Field,
     Piece,
     answer_at_once,
-    answer_in_pieces,
+    begin,
     etag,
     fits_at_once,
+    portions,
 )
 from queuey.http.v2.conditions import is_known
-from queuey.http.v2.pages import JSON, NDJSON, Page, link, prefers_lines
+from queuey.http.v2.pages import JSON, NDJSON, Page, ending, joined, link, prefers_lines
 from queuey.http.wire import Request
 from queuey.model.columns import body_bytes, content_bytes
 from queuey.model.cursor import Cursor
-from queuey.model.window import Lasting
+from queuey.model.message import Address
+from queuey.model.window import Lasting, LookupSlice
 
 _DOCUMENT: Final = (b"Content-Type", JSON.encode("ascii"))
 _LINES: Final = (b"Content-Type", NDJSON.encode("ascii"))
@@ -71,7 +75,7 @@ class RenderedPages:
         kept = self._kept.get(lasting) if lasting else None
         if kept is not None and kept[0] == view:
             return kept[1]
-        if not fits_at_once(page.slice.messages):
+        if page.slice.later or not fits_at_once(page.slice.messages):
             return None
         rendered = _rendered(page, page.lines() if lines else page.document())
         if lasting is not None:
@@ -79,10 +83,17 @@ class RenderedPages:
         return rendered
 
 
-def answer(request: Request, page: Page, pages: RenderedPages) -> Coroutine[Deferred[Any], Any, None] | None:
+ReadAgain = Callable[[Sequence[Address]], Deferred[LookupSlice]]
+"""Reads messages of a page by their addresses, a slice of them at a time."""
+
+
+def answer(
+    request: Request, page: Page, pages: RenderedPages, read_again: ReadAgain
+) -> Coroutine[Deferred[Any], Any, None] | None:
     """Write the answer to a read.
 
     :param pages: where what is rendered may be kept.
+    :param read_again: reads what a page has beyond its first slice.
     :return: what writes it in pieces where it is large, which leave as fast as the client takes them.
     """
     lines = prefers_lines(request)
@@ -98,12 +109,51 @@ def answer(request: Request, page: Page, pages: RenderedPages) -> Coroutine[Defe
         request.count_messages(rendered.count, rendered.size)
         return None
     following = ((b"Link", link(request, page.next)),) if page.more else ()
-    pieces = page.lines() if lines else page.document()
-    size = content_bytes(page.slice.messages)
-    if size > WHOLE:
-        return answer_in_pieces(request, fields, pieces, size, following)
-    answer_at_once(request, fields, pieces, following)
+    if page.slice.later or content_bytes(page.slice.messages) > WHOLE:
+        return _Large(request, page, read_again, lines=lines).answer(fields, following)
+    answer_at_once(request, fields, page.lines() if lines else page.document(), following)
     return None
+
+
+class _Large:
+    """Writes a page of more than one piece; of what waits for the client, one slice is kept and its JSON."""
+
+    def __init__(self, request: Request, page: Page, read_again: ReadAgain, *, lines: bool) -> None:
+        self._request = request
+        self._read_again = read_again
+        self._lines = lines
+        self._members = page.members()
+        self._later = deque(page.slice.later)
+        self._portions = deque(portions(page.slice.messages))
+
+    async def answer(self, fields: Sequence[Field], own: tuple[Field, ...]) -> None:
+        """Write it; messages that are deleted, or expire, before they are sent are left out."""
+        request, lines, begun = self._request, self._lines, False
+        begin(request, fields, own)
+        while self._portions:
+            count, size, sending = self._send(begun=begun)
+            begun = True
+            await sending
+            if request.method == b"HEAD":
+                return
+            request.count_messages(count, size)
+            while self._later and not self._portions:
+                await self._read_on()
+        await request.send(ending(self._members, lines=lines, begun=begun))
+
+    def _send(self, *, begun: bool) -> tuple[int, int, Deferred[None]]:
+        """Send a portion, and forget it; how many messages it has, the bytes of their bodies, and the sending."""
+        some = self._portions.popleft()
+        return len(some), body_bytes(some), self._request.send(joined(some, lines=self._lines, begun=begun))
+
+    async def _read_on(self) -> None:
+        """Read the next slice."""
+        found = await self._read_again(self._later.popleft())
+        if found.rest:
+            self._later.appendleft(found.rest)
+        if found.messages:
+            self._request.traced.received(found.messages)
+            self._portions.extend(portions(found.messages))
 
 
 def _rendered(page: Page, pieces: Iterable[Piece]) -> Rendered:

@@ -1,0 +1,130 @@
+"""Pages of a queue that is read as one log: slices are read one after another until a page is full.
+
+A page may have many times the bytes of a slice. Only those of its first slices are kept which fit in one together; of
+the messages behind them the addresses are kept, and they are read again, a slice at a time, as the client takes them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from queuey.interfaces import IStore
+from queuey.model.columns import Columns, body_bytes
+from queuey.model.message import Address, Message
+from queuey.model.policy import Ack
+from queuey.model.queue import Queue
+from queuey.model.window import SLICE_BYTES, Merge, MergeSlice, Messages, Position
+
+MOST_SLICES: Final = 64
+"""Slices that are read for one page: of small ones that are empty, where much has expired, or of few large messages."""
+
+
+@attrs.frozen
+class Slices:
+    """Reads a queue at the consistency that its policy asks for."""
+
+    store: IStore
+    queue: Queue
+    ack: Ack
+
+    def __call__(self, merge: Merge) -> Deferred[MergeSlice]:
+        """Read the first slice of a range."""
+        return self.store.merge(self.queue, merge, self.ack)
+
+
+def at_the_end(merge: Merge, page: MergeSlice) -> bool:
+    """Whether there is nothing now, and something may come."""
+    return not page.messages and page.over and merge.upper > Position(page.stable)
+
+
+def onwards(merge: Merge, page: MergeSlice) -> Merge:
+    """What is left of a range of which an empty page was read."""
+    return merge if merge.descending else attrs.evolve(merge, lower=page.position)
+
+
+def is_whole(merge: Merge, slice: MergeSlice) -> bool:
+    """Whether the first slice of a range is all of the page."""
+    return slice.over or len(slice.messages) == merge.limit
+
+
+async def read_page(look: Slices, merge: Merge) -> MergeSlice:
+    """The slices of a range as one, until something of its limits is used up."""
+    slice = await look(merge)
+    return slice if is_whole(merge, slice) else await filled(look, merge, slice)
+
+
+async def filled(look: Slices, merge: Merge, slice: MergeSlice) -> MergeSlice:
+    """The same where there is more than the first slice."""
+    page = _Page(merge, slice)
+    for _ in range(MOST_SLICES - 1):
+        rest = page.rest()
+        if rest is None:
+            break
+        page.add(await look(rest))
+    return page.whole()
+
+
+class _Page:
+    """Slices that become one."""
+
+    def __init__(self, merge: Merge, first: MergeSlice) -> None:
+        self._merge = merge
+        self._messages: list[Message] = []
+        self._later: list[tuple[Address, ...]] = []
+        self._count = 0
+        self._bytes = 0
+        self._place = merge.upper if merge.descending else merge.lower
+        self._overtaken = False
+        self._moved = True
+        self.add(first)
+
+    def add(self, slice: MergeSlice) -> None:
+        """Take what was read of the rest."""
+        place = slice.position
+        if slice.messages:
+            last = Position(slice.messages[-1].id, slice.messages[-1].partition)
+            place = min(place, last) if self._merge.descending else max(place, last)
+        self._moved = place != self._place
+        self._place = place
+        self._count += len(slice.messages)
+        self._bytes += body_bytes(slice.messages)
+        if self._later or (self._messages and self._bytes > SLICE_BYTES):
+            self._later.append(_addresses(slice.messages))
+        else:
+            self._messages += slice.messages
+        if not self._overtaken:
+            self._position = slice.position
+            # What is not stable yet comes again: whoever goes on goes on from here, however far this page reads.
+            self._overtaken = place != slice.position
+        # No more of the slice is kept than what the page is made of.
+        self._over, self._stable, self._purged = slice.over, slice.stable, slice.purged
+
+    def rest(self) -> Merge | None:
+        """What is left to be read for this page."""
+        merge = self._merge
+        limit, room = merge.limit - self._count, merge.max_bytes - self._bytes
+        if self._over or not self._moved or limit <= 0 or (self._count and room <= 0):
+            return None
+        return attrs.evolve(
+            merge,
+            lower=merge.lower if merge.descending else self._place,
+            upper=self._place if merge.descending else merge.upper,
+            limit=limit,
+            max_bytes=room,
+            owed=merge.owed and not self._count,
+        )
+
+    def whole(self) -> MergeSlice:
+        """All of it."""
+        later = tuple([some for some in self._later if some])
+        return MergeSlice(tuple(self._messages), self._position, self._over, self._stable, self._purged, later=later)
+
+
+def _addresses(messages: Messages) -> tuple[Address, ...]:
+    """Where messages are."""
+    if isinstance(messages, Columns):
+        return tuple([Address(messages.partition, id) for id in messages.ids])
+    return tuple([Address(message.partition, message.id) for message in messages])
