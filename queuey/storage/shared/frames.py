@@ -26,8 +26,16 @@ HEADER: Final = 4
 _SIZE: Final = 256 * 1024
 """Bytes that are taken from the socket at once."""
 
+_LARGE: Final = 256 * 1024
+"""Bytes of bodies up to which a turn's items are one frame. Above it each is a frame of its own: many pages in one turn
+would be a frame that both ends have in memory as a whole, more than once."""
+
 _LEAST: Final = -(1 << 63)
 _MOST: Final = (1 << 63) - 1
+
+
+Item = tuple[int, int, msgspec.Raw]
+"""A number, a kind and a body."""
 
 
 def _unsent(value: object) -> None:
@@ -70,7 +78,8 @@ class Frames(Protocol):
     def __init__(self, clock: IReactorTime) -> None:
         """:param clock: the reactor, by whose turns items are gathered."""
         self._clock = clock
-        self._items: list[tuple[int, int, msgspec.Raw]] = []
+        self._items: list[Item] = []
+        self._size = 0
         self._sends = False
         self._buffer = bytearray()
         self._lost = False
@@ -84,7 +93,9 @@ class Frames(Protocol):
         """Send an item with all others of this turn."""
         if self._lost:
             return
-        self._items.append((number, kind, encoded(body)))
+        raw = encoded(body)
+        self._size += len(raw)
+        self._items.append((number, kind, raw))
         self._send_soon()
 
     def _send_soon(self) -> None:
@@ -103,9 +114,22 @@ class Frames(Protocol):
     def _flush(self) -> None:
         self._sends = False
         items, self._items = self._items, []
+        size, self._size = self._size, 0
         if items and not self._lost and self.transport is not None:
-            frame = _encode(items)
-            self.transport.write(len(frame).to_bytes(HEADER, "big") + frame)
+            if size <= _LARGE:
+                frame = _encode(items)
+                self.transport.write(len(frame).to_bytes(HEADER, "big") + frame)
+            else:
+                self._flush_singly(items)
+
+    def _flush_singly(self, items: list[Item]) -> None:
+        """Send items as frames of their own, and forget each once it is handed over."""
+        assert self.transport is not None
+        items.reverse()
+        while items:
+            frame = _encode([items.pop()])
+            self.transport.write(len(frame).to_bytes(HEADER, "big"))
+            self.transport.write(frame)
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes; frames that are whole are read."""
