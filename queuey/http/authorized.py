@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import cached_property, partial
 from typing import Any, Final, Protocol
 
@@ -73,7 +73,7 @@ class Gate:
 
     async def admit(self, request: Request, application: str, operation: Operation) -> Admitted:
         """Let a request on an application in, or raise why not."""
-        policy, caller, _ = await self._identify(request, application, None)
+        policy, caller, _ = await self.identify(request, application, None)
         permit(operation, caller, application, None)
         self._count(request, policy)
         return Admitted(policy, caller)
@@ -82,7 +82,7 @@ class Gate:
         self, request: Request, application: str, name: str, operation: Operation
     ) -> AdmittedToQueue:
         """Let a request on a queue in, or raise why not."""
-        policy, caller, signature = await self._identify(request, application, name)
+        policy, caller, signature = await self.identify(request, application, name)
         own = is_application(caller, application)
         if own:
             self._count(request, policy)
@@ -104,47 +104,6 @@ class Gate:
         # To find out all this may have taken a while: what is done goes by the policy of now.
         policy = await self.policies.policy_for(application)
         return AdmittedToQueue(policy, caller, queue, signature, self)
-
-    async def look(self, request: Request, application: str, name: str | None, operation: Operation) -> None:
-        """Raise why not where a request would not be let in, whatever its body is.
-
-        Nothing is counted. So the application's own requests go on as soon as they are known to be its own: the next
-        refusal of theirs is that there are too many of them.
-
-        :param name: of the queue that it is about; ``None`` where that is to be created, or it is about none.
-        """
-        line = request.line
-        try:
-            _, caller, _ = await self._identify(request, application, name, again=True)
-        finally:
-            # The signature is looked for once more when the body is there.
-            request.line = line
-            if request.signed:
-                request.signed = b""
-        if is_application(caller, application):
-            return
-        queue = None
-        if name is not None:
-            request.queue = name
-            queue = await self._existing(application, name)
-        permit(operation, caller, application, queue)
-
-    async def _existing(self, application: str, name: str) -> Queue:
-        if len(name) > MAX_NAME:
-            raise NoSuchQueue(f"Queue name longer than {MAX_NAME} characters.")
-        return await self.directory.find(application, name)
-
-    def is_admitted(self, plan: Plan) -> bool:
-        """Whether it is known that requests of a head are let in, as ``admit_at_once`` has found out before."""
-        admitted = plan.admitted
-        if admitted is None:
-            return False
-        application, name = plan.names["application"], plan.names["queue"]
-        if self.policies.at_hand(application) is not admitted.policy:
-            return False
-        if self.directory.at_hand(application, name) is not admitted.queue:
-            return False
-        return all(again() for again in plan.again)
 
     def admit_at_once(self, request: Request, plan: Plan, operation: Operation) -> AdmittedToQueue | None:
         """Let a request on a queue in as ``admit_to_queue`` does, where all that decides about it is at hand.
@@ -231,7 +190,7 @@ class Gate:
         if len(request.body) > policy.max_body:
             raise BodyTooLarge(f"A body of this application has at most {policy.max_body} bytes.")
 
-    async def _identify(
+    async def identify(
         self, request: Request, application: str, queue: str | None, *, again: bool = False
     ) -> tuple[Policy, frozenset[str], Signature | None]:
         """Find out who asks.
@@ -339,13 +298,6 @@ class Endpoint(Protocol):
         :raise Exception: it could not be handled at all.
         """
 
-    def look(self, request: Request, names: Mapping[str, str], over: Over) -> Serving | None:
-        """Find out by the head of a request whether it would be let in, which ``over`` is told.
-
-        :param names: what the path names.
-        :return: what it waits for, if that is anything.
-        """
-
 
 class Plan:
     """What follows from the head of a request; it lives as long as that, which may be the head of many requests.
@@ -416,30 +368,28 @@ class Route:
 
 
 class Served:
-    """What serves the requests of a route: lets them in through the gate, and hands them to the handler."""
+    """What serves the requests of a route: lets them in through the gate, and hands them to the handler.
+
+    :ivar operation: what a caller must be allowed.
+    """
 
     def __init__(self, route: Route, gate: Gate) -> None:
         self._route = route
-        self._gate = gate
+        self.gate = gate
+        self.operation = route.operation
         self.path = route.path
 
     async def handle(self, request: Request, application: str, **rest: str) -> None:
         """Serve a request, from the beginning; takes what the path names."""
         request.note()
         route = self._route
-        admitted = await self._gate.admit(request, application, route.operation)
+        admitted = await self.gate.admit(request, application, route.operation)
         route.check(request)
         await route.handler(request, admitted, **rest)
 
     def begin(self, request: Request, plan: Plan, over: Over) -> Serving:
         """See :class:`Endpoint`."""
         return Running(self.handle(request, **plan.names), partial(over, request))
-
-    def look(self, request: Request, names: Mapping[str, str], over: Over) -> Serving | None:
-        """See :class:`Endpoint`."""
-        request.note()
-        looking = self._gate.look(request, names["application"], None, self._route.operation)
-        return Running(looking, partial(over, request))
 
 
 class ServedOnQueue(Served):
@@ -453,7 +403,7 @@ class ServedOnQueue(Served):
         """See :class:`Served`."""
         request.note()
         route = self._route
-        admitted = await self._gate.admit_to_queue(request, application, queue, route.operation)
+        admitted = await self.gate.admit_to_queue(request, application, queue, route.operation)
         route.check(request)
         await route.handler(request, admitted, **rest)
 
@@ -461,7 +411,7 @@ class ServedOnQueue(Served):
         """See :class:`Endpoint`."""
         route = self._route
         request.note()
-        admitted = self._gate.admit_at_once(request, plan, route.operation)
+        admitted = self.gate.admit_at_once(request, plan, route.operation)
         if admitted is None:
             return Running(self.handle(request, **plan.names), partial(over, request))
         if not plan.checked:
@@ -473,16 +423,6 @@ class ServedOnQueue(Served):
                 return serving
         rest = {name: value for name, value in plan.names.items() if name not in _OF_GATE}
         return Running(route.handler(request, admitted, **rest), partial(over, request))
-
-    def look(self, request: Request, names: Mapping[str, str], over: Over) -> Serving | None:
-        """See :class:`Endpoint`."""
-        plan: Plan | None = request.head.plan
-        if plan is not None and self._gate.is_admitted(plan):
-            over(request, None)
-            return None
-        request.note()
-        looking = self._gate.look(request, names["application"], names["queue"], self._route.operation)
-        return Running(looking, partial(over, request))
 
 
 _OF_GATE: Final = frozenset({"application", "queue"})
@@ -499,8 +439,3 @@ class OpenRoute:
     def begin(self, request: Request, plan: Plan, over: Over) -> Serving:
         """See :class:`Endpoint`."""
         return Running(self.handle(request), partial(over, request))
-
-    def look(self, request: Request, names: Mapping[str, str], over: Over) -> Serving | None:
-        """See :class:`Endpoint`."""
-        over(request, None)
-        return None

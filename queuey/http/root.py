@@ -18,9 +18,10 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 from queuey.core.rates import RateLimits
 from queuey.deferreds import Running
 from queuey.errors import TooManyRequests
-from queuey.http.authorized import Endpoint, Gate, Handler, OpenRoute, Plan, Route
+from queuey.http.authorized import Endpoint, Gate, Handler, OpenRoute, Plan, Route, Served
 from queuey.http.cors import Cors
 from queuey.http.errors import ErrorAnswers
+from queuey.http.first_look import first_look
 from queuey.http.wire import Refusal, Request
 from queuey.http.writing import ok
 from queuey.interfaces import IStore
@@ -211,7 +212,7 @@ class Root(Resource):
             return
         endpoint, names = found
         request.route = endpoint.path
-        looking = endpoint.look(request, names, partial(self._looked, go_on))
+        looking = first_look(request, endpoint, names, partial(self._looked, go_on))
         if looking is not None and looking.waits:
             request.serving = looking
 
@@ -222,13 +223,13 @@ class Root(Resource):
             request.serving = None
             go_on()
 
-    def _served(self, request: Request) -> tuple[Endpoint, Mapping[str, str]] | None:
+    def _served(self, request: Request) -> tuple[Served, Mapping[str, str]] | None:
         """What serves a request with its body, and what its path names; ``None``: the answer needs no body."""
         plan: Plan | None = request.head.plan
         if plan is None and self._plan(request):
             plan = request.head.plan
         if plan is not None:
-            return None if isinstance(plan.endpoint, OpenRoute) else (plan.endpoint, plan.names)
+            return (plan.endpoint, plan.names) if isinstance(plan.endpoint, Served) else None
         if request.path == b"*" or b"%2f" in request.path.lower() or not request.method.isupper():
             return None
         try:
@@ -237,7 +238,7 @@ class Root(Resource):
             return None
         # What is no endpoint is the heartbeat, or OPTIONS.
         endpoint = self._endpoints.get(name)
-        return None if endpoint is None or isinstance(endpoint, OpenRoute) else (endpoint, names)
+        return (endpoint, names) if isinstance(endpoint, Served) else None
 
     def render(self, request: Request) -> object:
         """Serve a request."""

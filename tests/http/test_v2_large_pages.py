@@ -76,8 +76,8 @@ class LargePageTests(MessagesTestCase):
         self.store.lookup = counted  # type: ignore[method-assign]
         connection = self.begin()
         self.assertEqual(asked, [])
-        sizes = []
-        while len(asked) < 4:
+        sizes: list[int] = []
+        while len(asked) < 4 and len(sizes) < 1000:
             connection.transport.read()
             self.clock.advance(0)
             sizes.append(len(connection.received))

@@ -1,0 +1,75 @@
+"""The first look at a request, by its head alone: whether it would be let in when its body is there.
+
+Bodies of callers that may not send them are not waited for. The handler looks at everything again when the body is
+there, since much can change meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from queuey.deferreds import Running
+from queuey.errors import NoSuchQueue
+from queuey.http.authorized import Gate, Over, Plan, Served, ServedOnQueue, Serving, permit
+from queuey.http.wire import Request
+from queuey.model.access import Operation, is_application
+from queuey.model.queue import MAX_NAME
+
+
+def first_look(request: Request, endpoint: Served, names: Mapping[str, str], over: Over) -> Serving | None:
+    """Find out whether a request would be let in, which ``over`` is told.
+
+    :param names: what the path names.
+    :return: what it waits for, if that is anything.
+    """
+    gate, name = endpoint.gate, None
+    if isinstance(endpoint, ServedOnQueue):
+        plan: Plan | None = request.head.plan
+        if plan is not None and _is_admitted(gate, plan):
+            over(request, None)
+            return None
+        name = names["queue"]
+    request.note()
+    looking = _look(gate, request, names["application"], name, endpoint.operation)
+    return Running(looking, partial(over, request))
+
+
+def _is_admitted(gate: Gate, plan: Plan) -> bool:
+    """Whether it is known that requests of a head are let in, as ``Gate.admit_at_once`` has found out before."""
+    admitted = plan.admitted
+    if admitted is None:
+        return False
+    application, name = plan.names["application"], plan.names["queue"]
+    if gate.policies.at_hand(application) is not admitted.policy:
+        return False
+    if gate.directory.at_hand(application, name) is not admitted.queue:
+        return False
+    return all(again() for again in plan.again)
+
+
+async def _look(gate: Gate, request: Request, application: str, name: str | None, operation: Operation) -> None:
+    """Raise why not where a request would not be let in, whatever its body is.
+
+    Nothing is counted. So the application's own requests go on as soon as they are known to be its own: the next reason
+    to refuse one is that there are too many of them.
+
+    :param name: of the queue that it is about; ``None`` where that is to be created, or it is about none.
+    """
+    line = request.line
+    try:
+        _, caller, _ = await gate.identify(request, application, name, again=True)
+    finally:
+        # The signature is looked for once more when the body is there.
+        request.line = line
+        if request.signed:
+            request.signed = b""
+    if is_application(caller, application):
+        return
+    queue = None
+    if name is not None:
+        if len(name) > MAX_NAME:
+            raise NoSuchQueue(f"Queue name longer than {MAX_NAME} characters.")
+        request.queue = name
+        queue = await gate.directory.find(application, name)
+    permit(operation, caller, application, queue)
