@@ -20,7 +20,7 @@ from queuey.deferreds import Shielded, deferred, shield
 from queuey.errors import NoSuchQueue, NotPromised
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.batch import Addresses, NewMessages
-from queuey.model.message import Address, Condition, Content, Draft, NewMessage
+from queuey.model.message import Address, Condition, Content, Draft, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Policy, WriteTerms
 from queuey.model.queue import Consistency, Queue
