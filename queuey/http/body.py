@@ -16,6 +16,8 @@ _EXTENSION: Final = (
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16}+)(?:%b)*+" % _EXTENSION, re.DOTALL)
 """A chunk's size, and extensions to the letter: what has quotes without an end may end elsewhere for somebody else."""
 
+_PLAIN_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})\r\n")
+
 _NO_TRAILERS: Final = frozenset(
     {b"authorization", b"connection", b"content-length", b"content-type", b"host", b"transfer-encoding"}
 )
@@ -119,9 +121,31 @@ class ChunkedBody(Body):
                 pieces.append(piece)
                 at += len(piece)
                 self._left -= len(piece)
+            elif self._expect is _Line.SIZE and not self._partial and (end := self._small(data, at, pieces)):
+                at = end
             else:
                 at = self._line(data, at)
         return at
+
+    def _small(self, data: bytes, at: int, pieces: list[bytes]) -> int:
+        """Take a chunk that is there as a whole, and has no extensions, in a tenth of the time of its lines.
+
+        A body may have as many chunks as bytes.
+
+        :return: where the next one begins; 0 if it is not such a chunk.
+        """
+        match = _PLAIN_SIZE.match(data, at)
+        if match is None:
+            return 0
+        size, start = int(match[1], 16), match.end()
+        end = start + size
+        if not size or data[end : end + 2] != b"\r\n":
+            return 0
+        if self.limit is not None and self.declared + size > self.limit:
+            return 0
+        self.declared += size
+        pieces.append(data[start:end])
+        return end + 2
 
     def _line(self, data: bytes, at: int) -> int:
         """Read a line, or the beginning of one, and tell where the next begins."""
