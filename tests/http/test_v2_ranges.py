@@ -111,6 +111,11 @@ class RangeTests(SingleTestCase):
         for value in ("bytes=0-1,3-4", "bytes=0-1, -1", "bytes=0-0,100-200", "bytes=20-,30-"):
             self.whole(value)
 
+    def test_very_many(self) -> None:
+        """They are not looked at one by one."""
+        self.whole(f"bytes={'0-,' * 100}x")
+        self.whole(f"bytes={',' * 1000}")
+
     def test_other_units(self) -> None:
         """Those are not known, and so passed over, as HTTP has it."""
         for value in ("lines=0-1", "byte=0-1", "", "bytes", "0-1", "bytes 0-1", "items=x"):

@@ -309,6 +309,8 @@ class FormTests(ReadingTestCase):
             self.assertEqual((response.status, response.header("content-type")), (200, "application/json"), accept)
         fields = [*OWNER.items(), ("Accept", "text/html"), ("Accept", LINES)]
         self.assertEqual(self.raw("GET", self.path(), fields).header("content-type"), LINES)
+        self.assertEqual(self.accepted(f"{'x,' * 99}{LINES}").header("content-type"), LINES)
+        self.assertEqual(self.accepted(f"{'x,' * 100}{LINES}").header("content-type"), "application/json")
         response = self.accepted(LINES, "?limit=0")
         self.problem("invalid-parameters", response)
 

@@ -278,8 +278,12 @@ def prefers_lines(request: Request) -> bool:
     return 0 < qualities.get(NDJSON, 0) >= qualities.get(JSON, 0)
 
 
+MAX_ACCEPTED: Final = 100
+"""Types that are looked at in an Accept field; there is room for 60,000."""
+
+
 def _qualities(accept: str) -> Iterator[tuple[str, float]]:
-    for part in accept.lower().split(","):
+    for part in accept.lower().split(",", MAX_ACCEPTED)[:MAX_ACCEPTED]:
         name, *options = [piece.strip(" \t") for piece in part.split(";")]
         weight = next((option[2:] for option in options if option.startswith("q=")), "1")
         yield name, float(weight) if _WEIGHT.fullmatch(weight) else 0
