@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Final, TypeVar
 
 from queuey.errors import InvalidRequest
+from queuey.http.mistakes import Mistakes
 
 E = TypeVar("E", bound=Enum)
 
@@ -15,6 +16,9 @@ _NUMBER: Final = re.compile(r"([+-]?)(?=[0-9])0*+([0-9]*+)", re.ASCII)
 """Nothing is given back: otherwise what is no number takes a time that grows as the square of its zeros."""
 _MOST_DIGITS: Final = 40
 _LONGEST_SHOWN: Final = 100
+
+MANY: Final = "InvalidParameter"
+"""The name under which v1 says how many mistakes there are, if it does not name all of them."""
 
 MOST_REMEMBERED: Final = 256
 """Bytes of a query at the most of which is remembered what it asks for."""
@@ -58,23 +62,19 @@ def whole_number(text: str) -> int | None:
 class Parameters:
     """The parameters of a request, or of one message in a batch.
 
-    An empty value counts as absent. Each getter notes what is wrong and then gives the default, so that all problems
+    An empty value counts as absent. Each getter notes what is wrong and then gives the default, so that all mistakes
     can be raised together by :meth:`check`.
-
-    :ivar problems: what was found wrong so far, by name.
     """
 
-    def __init__(
-        self, given: Mapping[str, str | None], problems: dict[str, str] | None = None, prefix: str = ""
-    ) -> None:
+    def __init__(self, given: Mapping[str, str | None], mistakes: Mistakes | None = None, prefix: str = "") -> None:
         """
         :param given: values by name.
-        :param problems: where to note what is wrong.
-        :param prefix: stands before each name in a problem.
+        :param mistakes: where to note what is wrong.
+        :param prefix: stands before each name there.
         """
         self._given = given
         self._prefix = prefix
-        self.problems: dict[str, str] = {} if problems is None else problems
+        self._mistakes = Mistakes() if mistakes is None else mistakes
 
     def text(self, name: str) -> str | None:
         """A parameter as it came, or ``None`` where it is absent."""
@@ -82,7 +82,7 @@ class Parameters:
 
     def wrong(self, name: str, text: str) -> None:
         """Note what is wrong with a parameter."""
-        self.problems[self._prefix + name] = text
+        self._mistakes.add(self._prefix + name, text)
 
     def number(self, name: str, low: int, high: int | None) -> int | None:
         """A whole number of a range, or ``None``."""
@@ -122,9 +122,18 @@ class Parameters:
         return bool(value)
 
     def check(self) -> None:
-        """Raise everything that is wrong.
+        """Raise what is wrong.
 
         :raise InvalidRequest: if there is anything.
         """
-        if self.problems:
-            raise InvalidRequest(self.problems)
+        refuse(self._mistakes)
+
+
+def refuse(mistakes: Mistakes) -> None:
+    """Raise mistakes, if there are any, as v1 names them: each by its parameter.
+
+    :raise InvalidRequest: naming the first of them, and saying how many there are if those are not all.
+    """
+    if mistakes:
+        more = {MANY: mistakes.in_all} if mistakes.unnamed else {}
+        raise InvalidRequest({**dict(mistakes.named), **more})

@@ -12,9 +12,11 @@ from typing import Any, Final, NoReturn
 import attrs
 
 from queuey.core.queues import QueueChanges
-from queuey.errors import InvalidRequest
-from queuey.http.forms import CHARSETS, parse_form, parse_query
-from queuey.http.parameters import MOST_REMEMBERED, Parameters, shown, whole_number
+from queuey.errors import BodyTooLarge, InvalidRequest
+from queuey.http.forms import CHARSETS, MAX_FIELDS, parse_form, parse_query
+from queuey.http.json_size import TOO_MANY, has_too_many_values
+from queuey.http.mistakes import Mistakes
+from queuey.http.parameters import MANY, MOST_REMEMBERED, Parameters, refuse, shown, whole_number
 from queuey.http.plain import batch_bodies
 from queuey.http.wire import Request
 from queuey.interfaces import Credential
@@ -35,6 +37,15 @@ from queuey.model.window import Window
 
 MAX_LIMIT: Final = 1000
 DEFAULT_LIMIT: Final = 100
+
+MAX_BATCH: Final = 1000
+"""Messages in a batch."""
+
+MAX_REPLACED: Final = 16 << 20
+"""Bytes of bodies that one PUT writes: a path has room for 2,000 ids, each of which gets the whole body."""
+
+_NOT_READ: Final = "Unable to properly deserialize JSON body."
+"""What the first version said of each body that is not JSON, or is not an object with a list of messages."""
 
 MAX_CREDENTIALS: Final = 8
 """In one request: each may cost a question to somebody elsewhere."""
@@ -149,6 +160,9 @@ def _principals(given: Parameters) -> tuple[str, ...] | None:
     raw = given.text("principles")
     if raw is None:
         return None
+    if raw.count(",") > MAX_FIELDS:
+        given.wrong("principles", f"There are more than {MAX_FIELDS} commas.")
+        return None
     names = dict.fromkeys(name for part in raw.split(",") if (name := part.strip()))
     if len(names) > MAX_PRINCIPALS:
         given.wrong("principles", f"A queue has at most {MAX_PRINCIPALS} principles, and these are {len(names)}.")
@@ -192,12 +206,15 @@ def replacement(request: Request, addresses: Sequence[Address], partitions: int,
     """The content and the seconds to live that ``PUT /v1/{app}/{queue}/{ids}`` gives to each message."""
     given = _headers(request)
     content = _content(given, request.body, single_header(request, "Content-Type"))
+    if len(addresses) * len(request.body) > MAX_REPLACED:
+        text = f"{len(addresses)} messages of {len(request.body)} bytes are more than {MAX_REPLACED} bytes."
+        raise BodyTooLarge(text)
     seconds = given.number("ttl", 1, MAX_TTL) or ttl
     for address in addresses:
-        if address.partition > partitions:
-            given.wrong("partition", f"{address.partition} is greater than maximum value {partitions}")
-        elif address.partition < 1:
-            given.wrong("partition", f"{address.partition} is less than minimum value 1")
+        if not 1 <= address.partition <= partitions:
+            bound = f"greater than maximum value {partitions}" if address.partition else "less than minimum value 1"
+            given.wrong("partition", f"{address.partition} is {bound}")
+            break
     given.check()
     return content, seconds
 
@@ -221,41 +238,49 @@ def _batch(body: bytes, options: str, partitions: int, ttl: int) -> Sequence[Dra
     _check_charset(options)
     bodies = batch_bodies(body)
     if bodies is not None and all(bodies):
+        _check_count(len(bodies))
         return Drafts(bodies, ttl)
     items = _batch_items(body)
-    problems: dict[str, str] = {}
-    found = [_batch_item(item, index, problems, partitions, ttl) for index, item in enumerate(items)]
-    if problems:
-        raise InvalidRequest(problems)
+    mistakes = Mistakes()
+    found = [_batch_item(item, index, mistakes, partitions, ttl) for index, item in enumerate(items)]
+    refuse(mistakes)
     return found
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_BATCH:
+        raise _no_batch(f"A batch has at most {MAX_BATCH} messages, and this one has {count}.")
 
 
 def _check_charset(options: str) -> None:
     charset = re.search(r'charset\s*=\s*"?([^\s;"]+)', options, re.IGNORECASE)
     if charset is not None and charset[1].lower() not in CHARSETS:
-        raise _no_batch(f"JSON is UTF-8 text, not {charset[1]}.")
+        raise _no_batch(f"JSON is UTF-8 text, not {shown(charset[1])}.")
 
 
 def _batch_items(body: bytes) -> list[Any]:
+    if has_too_many_values(body):
+        raise _no_batch(f"{TOO_MANY} A batch has at most {MAX_BATCH} messages.")
     try:
         decoded = json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_float=_Number, parse_int=_Number)
     except (ValueError, RecursionError):
-        raise _no_batch("Unable to properly deserialize JSON body.") from None
+        raise _no_batch(_NOT_READ) from None
     items = decoded.get("messages") if isinstance(decoded, dict) else None
     if not isinstance(items, list):
-        raise _no_batch('The JSON body is {"messages": [{"body": text, "ttl": seconds?, "partition": number?}, ...]}.')
+        raise _no_batch(_NOT_READ)
+    _check_count(len(items))
     return items
 
 
-def _batch_item(item: Any, index: int, problems: dict[str, str], partitions: int, ttl: int) -> Draft:
+def _batch_item(item: Any, index: int, mistakes: Mistakes, partitions: int, ttl: int) -> Draft:
     if not isinstance(item, dict):
-        problems[str(index)] = f'"{shown(_as_text(item))}" is not an object'
+        mistakes.add(str(index), f'"{shown(_as_text(item))}" is not an object')
         return Draft(Content(b""), ttl)
     body = item.get("body")
     if len(item) == 1 and type(body) is str and body and body.isascii():
         return Draft(Content(body.encode("ascii")), ttl)  # most messages are so, and nothing can be wrong with them
     numbers = {name: None if item.get(name) is None else _as_text(item[name]) for name in ("ttl", "partition")}
-    given = Parameters(numbers, problems, f"{index}.")
+    given = Parameters(numbers, mistakes, f"{index}.")
     content = Content(_text(given, body))
     return Draft(content, given.number("ttl", 1, MAX_TTL) or ttl, given.number("partition", 1, partitions))
 
@@ -291,7 +316,7 @@ def _as_text(value: Any) -> str:
 
 
 def _no_batch(text: str) -> InvalidRequest:
-    return InvalidRequest({"InvalidParameter": text})
+    return InvalidRequest({MANY: text})
 
 
 def addresses(ids: str) -> list[Address]:
@@ -301,7 +326,7 @@ def addresses(ids: str) -> list[Address]:
     """
     found = []
     for part in ids.split(","):
-        partition, colon, digits = part.strip().rpartition(":")
+        partition, colon, digits = part.strip(" ").rpartition(":")
         id = from_v1_hex(digits)
         if id is None or (colon and _DIGITS.fullmatch(partition) is None):
             raise InvalidRequest({"InvalidMessageID": "Invalid message id's."})
@@ -333,7 +358,8 @@ def _window(query: bytes, partitions: int) -> Window | None:
 def _partition_list(given: Parameters) -> list[int]:
     """Each partition once, in the order given."""
     raw = given.text("partitions") or "1"
-    parts = [part.strip() for part in raw.split(",") if part.strip()]
+    # Each different text is looked at once: a query of 64 KiB has room for 30,000 of them.
+    parts = [part for text in dict.fromkeys(raw.split(",")) if (part := text.strip())]
     if not parts or not all(_DIGITS.fullmatch(part) for part in parts):
         given.wrong(
             "partitions", f'"{shown(raw)}" is not a valid comma separated list of integers or a single integer.'
@@ -351,7 +377,7 @@ def _since(given: Parameters, descending: bool) -> tuple[MessageId, MessageId]:
         id = from_v1_hex(raw)
         if id is not None:
             return (LOWEST, successor(id)) if descending else (id, HIGHEST)
-    else:
+    elif not raw.endswith("."):
         ticks = parse_seconds(raw, up=not descending)
         if ticks is not None:
             return (LOWEST, upper_bound(ticks)) if descending else (lower_bound(ticks), HIGHEST)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import InvalidRequest
-from queuey.http.forms import parse_form, parse_query
+from queuey.http.forms import MAX_ESCAPES, parse_form, parse_query
 
 URLENCODED = "application/x-www-form-urlencoded"
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -62,6 +62,13 @@ class FormTests(SynchronousTestCase):
         self.assertIn(
             "multipart", self.refused(multipart(("a", "x")).replace(b"x", b"\xff"), "multipart/form-data; boundary=b")
         )
+
+    def test_many_escapes(self) -> None:
+        """Each takes its time to decode, so there is a bound; and what is shown of a type is cut."""
+        self.assertEqual(parse_form(b"a=" + b"%41" * MAX_ESCAPES, None), {"a": "A" * MAX_ESCAPES})
+        self.assertIn(str(MAX_ESCAPES), self.refused(b"a=" + b"%41" * (MAX_ESCAPES + 1), None))
+        for kind in ("a/" + "b" * 60_000, f"{URLENCODED}; charset={'b' * 60_000}"):
+            self.assertLess(len(self.refused(b"a=1", kind)), 300)
 
     @given(st.binary(max_size=200))
     def test_anything(self, body: bytes) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import InvalidRequest
+from queuey.http.mistakes import Mistakes
 from queuey.http.parameters import Parameters, whole_number
 
 
@@ -91,8 +92,18 @@ class ParametersTests(SynchronousTestCase):
             given.check()
 
     def test_prefix(self) -> None:
-        """Problems of several messages share one dictionary under their own names."""
-        problems: dict[str, str] = {}
+        """Mistakes of several messages are noted together under their own names."""
+        mistakes = Mistakes()
         for index in range(2):
-            Parameters({"ttl": "x"}, problems, f"{index}.").number("ttl", 1, 2)
-        self.assertEqual(list(problems), ["0.ttl", "1.ttl"])
+            Parameters({"ttl": "x"}, mistakes, f"{index}.").number("ttl", 1, 2)
+        self.assertEqual([name for name, _ in mistakes.named], ["0.ttl", "1.ttl"])
+
+    def test_many(self) -> None:
+        """The first hundred are named, and it is said how many there are."""
+        mistakes = Mistakes()
+        for index in range(2500):
+            Parameters({"ttl": "x"}, mistakes, f"{index}.").number("ttl", 1, 2)
+        problems = self.problems(Parameters({}, mistakes))
+        named = dict.fromkeys((f"{index}.ttl" for index in range(100)), '"x" is not a number')
+        more = "There are 2500 mistakes, of which the first 100 are named."
+        self.assertEqual(problems, {**named, "InvalidParameter": more})

@@ -193,10 +193,41 @@ class BatchTests(ApiTestCase):
                      b'{"messages": [{"body": "\xff"}]}', b'\xef\xbb\xbf{"messages": []}', b"{'messages': []}",
                      json.dumps({"messages": []}).encode("utf-16"), bottomless):  # fmt: skip
             errors = self.refused(400, self.post_json(queue, body))
+            if body is not bottomless:
+                self.assertEqual(errors, {"InvalidParameter": "Unable to properly deserialize JSON body."}, body)
             self.assertEqual(list(errors), ["InvalidParameter"], body)
         self.assertEqual(list(self.refused(400, self.post_json(queue, deep))), ["0"])
         errors = self.refused(400, self.post_json(queue, {"messages": []}, "application/json; charset=latin-1"))
         self.assertEqual(errors, {"InvalidParameter": "JSON is UTF-8 text, not latin-1."})
+
+    def test_more_than_a_batch(self) -> None:
+        """A batch has at most 1,000 messages, whatever they have; of a larger one none is stored."""
+        queue = self.make_queue()
+        plain, timed, wrong = {"body": "x"}, {"body": "x", "ttl": 9}, 1
+        for message in (plain, timed, wrong):
+            errors = self.refused(400, self.post_json(queue, {"messages": [message] * 1001}))
+            text = "A batch has at most 1000 messages, and this one has 1001."
+            self.assertEqual(errors, {"InvalidParameter": text})
+        self.assertEqual(self.bodies(queue), [])
+        for message in (plain, timed):
+            self.expect(201, self.post_json(queue, {"messages": [message] * 1000}))
+
+    def test_very_wrong(self) -> None:
+        """However much is wrong, the answer is small, and says how much that is."""
+        queue = self.make_queue()
+        wrong = {"body": 1, "ttl": 0, "partition": 0}
+        response = self.post_json(queue, {"messages": [wrong] * 1000})
+        errors = self.refused(400, response)
+        more = "There are 3000 mistakes, of which the first 100 are named."
+        self.assertEqual((len(errors), errors["InvalidParameter"]), (101, more))
+        self.assertLess(len(response.body), 64 << 10)
+        odd = "\U0001f600" * 80
+        response = self.post_json(queue, {"messages": [odd] * 1000})
+        self.assertIn("There are 1000 mistakes", self.refused(400, response)["InvalidParameter"])
+        self.assertLess(len(response.body), 64 << 10)
+        for body in (b'{"messages":[%b1]}' % (b"1," * 500_000), b'{"messages":[],"more":[%b1]}' % (b"1," * 50_000)):
+            text = "The JSON has more than 50000 values. A batch has at most 1000 messages."
+            self.assertEqual(self.refused(400, self.post_json(queue, body)), {"InvalidParameter": text})
 
     def test_huge_numbers(self) -> None:
         """Numbers of any length are read as text, and are out of range."""
@@ -278,7 +309,7 @@ class ReadTests(ApiTestCase):
             self.refused(400, self.ask("GET", f"{self.queue}?limit=0")), {"limit": "0 is less than minimum value 1"}
         )
         for since in ("x", "1e9", "NaN", "inf", "1.2.3", ".", "+1", "1,5", "0x10", "1" * 32, "f" * 32,
-                      f"{self.keys[0]}0",
+                      f"{self.keys[0]}0", "1.", "1764159283.",
                       "a3b5ad0e1d664fbb9ce8a5a1bb0a6b4e", "\u0661"):  # fmt: skip
             errors = self.refused(400, self.ask("GET", f"{self.queue}?since={_percent(since)}"))
             self.assertEqual(list(errors), ["since"], since)
@@ -334,11 +365,20 @@ class LookupTests(ApiTestCase):
         for ids in ("x", f"{self.one},", f",{self.one}", f"{self.one}x", self.one[:-1], v4.hex,
                     str(uuid.UUID(self.one)),
                     f"x:{self.one}", f":{self.one}", f"-1:{self.one}", f"1:1:{self.one}", f"{self.one};{self.one}",
-                    self.one[:16] + "0" + self.one[17:], "%00", f"1%2F{self.one}"):  # fmt: skip
+                    self.one[:16] + "0" + self.one[17:], "%00", f"1%2F{self.one}", f"{self.one}%0A",
+                    f"%0D{self.one}", f"{self.one},%09{self.one}", f"1%0A:{self.one}",
+                    f"{self.one}%C2%A0"):  # fmt: skip
             for method in ("GET", "PUT", "DELETE"):
                 errors = self.refused(400, self.ask(method, f"{self.queue}/{ids}", OWNER, b"x"))
                 self.assertEqual(errors, {"InvalidMessageID": "Invalid message id's."}, ids)
         self.assertEqual(self.found(f"{self.one},{self.two}"), ["one", "two"])
+
+    def test_much_for_many_ids(self) -> None:
+        """One PUT writes its body under each id, so both together have a bound."""
+        large = b"x" * (20 << 10)
+        for count, status in ((819, 200), (820, 413)):
+            ids = ",".join([self.one] * count)
+            self.assertEqual(self.ask("PUT", f"{self.queue}/{ids}", OWNER, large).status, status)
 
     def test_many_ids(self) -> None:
         """A thousand ids fit in a URL, ten thousand do not."""

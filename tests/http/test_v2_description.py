@@ -19,9 +19,9 @@ from queuey.http.v2.items import is_media_type
 from queuey.http.v2.openapi import document
 from queuey.http.v2.openapi.schemas import CURSOR, ID, RECEIPT, TIME
 from queuey.http.v2.pages import address_of
-from queuey.http.v2.parameters import _tag_list
 from queuey.http.v2.ranges import _SET, _SPEC
 from queuey.http.v2.repeats import _QUOTED
+from queuey.http.v2.tags import _tag_list
 from queuey.model import receipts
 from queuey.model.cursor import MIN_CURSOR, Cursor, parse
 from queuey.model.queue import is_principal

@@ -386,6 +386,7 @@ class ApplicationTests(FrameTestCase):
                 "request_timeout": 60.0,
                 "idle_timeout": 75.0,
                 "max_batch": 1000,
+                "max_values": 50_000,
                 "max_limit": 1000,
                 "max_page_bytes": 16 << 20,
                 "max_wait": 20,

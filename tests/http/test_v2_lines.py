@@ -157,7 +157,8 @@ class ReaderTests(SynchronousTestCase):
         (wrong,), broken = self.read(line)
         assert wrong.problem is not None
         self.assertIsNone(broken)
-        self.assertEqual(22, len(wrong.problem.errors))
+        self.assertEqual(20, len(wrong.problem.errors))
+        self.assertIn("There are 802 mistakes, of which the first 20 are named.", wrong.problem.detail)
         self.assertLess(len(wrong.problem.detail), 10_000)
 
     def test_number_of_many_digits(self) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
+from queuey.http.mistakes import Mistakes
 from queuey.http.plain import batch_bodies
 from queuey.http.problems import Problem
-from queuey.http.v2.items import BYTES, MAX_HEADERS, MAX_TYPE, Error, Items, encoded_headers, is_media_type
-from queuey.http.v2.parameters import MOST_TOLD, Query, bad_field, expect_type, field, pointer_part, strict_json
+from queuey.http.v2.items import BYTES, MAX_HEADERS, MAX_TYPE, Items, encoded_headers, is_media_type
+from queuey.http.v2.parameters import Query, bad_field, expect_type, field, problem_of, refuse_unknown, strict_json
 from queuey.http.wire import Request
 from queuey.model.message import MAX_DELAY, MAX_TTL, Content, Draft
 from queuey.model.trace import with_context
@@ -103,11 +104,11 @@ def _batch(request: Request, items: Items) -> Sequence[Draft]:
     bodies = batch_bodies(request.body)
     if bodies is not None and 1 <= len(bodies) <= MOST_MESSAGES:
         return items.plain(bodies)
-    errors: list[Error] = []
+    mistakes = Mistakes()
     messages = batch_of(request.body)
-    found = [items.draft(item, f"/messages/{place}", errors) for place, item in enumerate(messages)]
-    if errors:
-        raise invalid(errors)
+    found = [items.draft(item, f"/messages/{place}", mistakes) for place, item in enumerate(messages)]
+    if mistakes:
+        raise invalid(mistakes)
     return found
 
 
@@ -118,22 +119,27 @@ def batch_of(body: bytes) -> list[Any]:
     """
     document = strict_json(body)
     if not isinstance(document, dict):
-        raise invalid([{"pointer": "", "detail": 'is not {"messages": [...]}'}])
-    unknown = [name for name in document if name != "messages"]
-    if unknown:
-        detail = "is not known; known here: messages"
-        raise invalid([{"pointer": f"/{pointer_part(name)}", "detail": detail} for name in unknown[:MOST_TOLD]])
+        raise _wrong("", 'is not {"messages": [...]}')
+    refuse_unknown(document, ("messages",))
     messages = document.get("messages")
     if not isinstance(messages, list):
-        raise invalid([{"pointer": "/messages", "detail": "is not a list of messages"}])
+        raise _wrong("/messages", "is not a list of messages")
     if not 1 <= len(messages) <= MOST_MESSAGES:
-        detail = f"has {len(messages)} messages, and not 1 to {MOST_MESSAGES}"
-        raise invalid([{"pointer": "/messages", "detail": detail}])
+        raise _wrong("/messages", f"has {len(messages)} messages, and not 1 to {MOST_MESSAGES}")
     return messages
 
 
-def invalid(errors: list[Error]) -> Problem:
-    """What a batch is refused with that has mistakes."""
-    first = f"{errors[0]['pointer'] or 'The body'} {errors[0]['detail']}"
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return Problem("invalid-body", f"{first}{more}.", errors=tuple(errors))
+def _wrong(pointer: str, detail: str) -> Problem:
+    """The problem of a batch that has one mistake."""
+    mistakes = Mistakes()
+    mistakes.add(pointer, detail)
+    return invalid(mistakes)
+
+
+def invalid(mistakes: Mistakes) -> Problem:
+    """The problem of a batch that has mistakes; the detail is the first, and says how many more there are."""
+    problem = problem_of(mistakes, "invalid-body", "pointer", "The body")
+    (pointer, detail), *_ = mistakes.named
+    more = f" (and {mistakes.count - 1} more)" if mistakes.count > 1 else ""
+    problem.detail = f"{pointer or 'The body'} {detail}{more}."
+    return problem

@@ -8,6 +8,7 @@ from typing import Any, Final
 import attrs
 
 from queuey.http.authorized import Admitted, Route
+from queuey.http.json_size import MAX_VALUES
 from queuey.http.v2 import pages
 from queuey.http.v2.answers import HEAD, consistency_word, encoded
 from queuey.http.v2.appends import MOST_MESSAGES
@@ -30,6 +31,7 @@ APPLICATION: Final = "/v2/<application>"
 
 _OF_EVERY_APPLICATION: Final = {
     "max_batch": MOST_MESSAGES,
+    "max_values": MAX_VALUES,
     "max_limit": pages.MAX_LIMIT,
     "max_page_bytes": pages.MAX_BYTES,
     "max_wait": pages.MAX_WAIT,

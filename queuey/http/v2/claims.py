@@ -119,6 +119,9 @@ def partitions(asked: Members, queue: Queue) -> tuple[int, ...] | None:
     if not isinstance(given, list) or not given:
         asked.wrong("partitions", "is not a list of partitions")
         return None
+    if len(given) > most:
+        asked.wrong("partitions", f"has {len(given)} partitions, and the queue has {most}")
+        return None
     found: list[int] = []
     for at, each in enumerate(given):
         if type(each) not in (int, float) or not 1 <= each <= most or each != int(each):

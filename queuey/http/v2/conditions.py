@@ -9,7 +9,8 @@ import attrs
 
 from queuey.errors import PreconditionFailed
 from queuey.http.problems import Problem
-from queuey.http.v2.parameters import Members, Tags, tags
+from queuey.http.v2.parameters import Members
+from queuey.http.v2.tags import Tags, tags
 from queuey.http.wire import Request
 from queuey.model.timeid import Ticks, parse_time, to_rfc3339
 

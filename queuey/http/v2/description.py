@@ -9,7 +9,8 @@ from typing import Final
 import attrs
 
 from queuey.http.v2.openapi import document
-from queuey.http.v2.parameters import Query, tags
+from queuey.http.v2.parameters import Query
+from queuey.http.v2.tags import tags
 from queuey.http.wire import Request
 from queuey.http.writing import JSON, encoded
 

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import attrs
 
+from queuey.http.mistakes import Mistakes
 from queuey.http.parameters import not_whole
-from queuey.http.v2.parameters import MOST_TOLD, pointer_part
+from queuey.http.v2.parameters import pointer_part
 from queuey.model.batch import Drafts
 from queuey.model.message import MAX_DELAY, MAX_TTL, Content, Draft
 from queuey.model.timeid import SECOND, Ticks
@@ -37,9 +38,6 @@ RESERVED: Final = "queuey-"
 
 KEY: Final = "idempotency_key"
 """The member by which a message of a stream is stored once."""
-
-Error = dict[str, str]
-"""``{"pointer": where, "detail": what}``, as problems list them."""
 
 _TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _MEDIA_TYPE: Final = re.compile(
@@ -97,12 +95,12 @@ class Items:
         """The headers of those that have none of their own."""
         return None if self.trace is None else with_context(None, self.trace, MAX_HEADERS)
 
-    def draft(self, item: Any, pointer: str, errors: list[Error]) -> Draft:
+    def draft(self, item: Any, pointer: str, mistakes: Mistakes) -> Draft:
         """The draft of one message; nothing to go by where something was wrong.
 
         :param item: what stands in the JSON, of any type.
         :param pointer: where it stands there (RFC 6901).
-        :param errors: gets what is wrong.
+        :param mistakes: gets what is wrong.
         """
         if type(item) is dict and len(item) == 1 and type(body := item.get("body")) is str:
             try:
@@ -111,9 +109,9 @@ class Items:
             except UnicodeEncodeError:
                 pass
         if type(item) is not dict:
-            errors.append({"pointer": pointer, "detail": "is not an object"})
+            mistakes.add(pointer, "is not an object")
             return Draft(Content(b""), self.ttl)
-        return self._checked(Members(item, pointer, errors))
+        return self._checked(Members(item, pointer, mistakes))
 
     def plain(self, bodies: Sequence[bytes]) -> Drafts:
         """The drafts of messages that have a body, which is text, and nothing else."""
@@ -130,42 +128,40 @@ class Items:
         return Draft(content, ttl, partition, key, members.delay())
 
 
-def idempotency_key(item: Any, pointer: str, errors: list[Error]) -> str | None:
+def idempotency_key(item: Any, pointer: str, mistakes: Mistakes) -> str | None:
     """The ``idempotency_key`` of a message object; ``None`` where it has none, or a wrong one."""
     if type(item) is not dict or KEY not in item:
         return None
     key = item[KEY]
     if type(key) is str and is_idempotency_key(key):
         return key
-    errors.append(
-        {"pointer": f"{pointer}/{KEY}", "detail": f"is not text of 1 to {MAX_KEY} printable ASCII characters"}
-    )
+    mistakes.add(f"{pointer}/{KEY}", f"is not text of 1 to {MAX_KEY} printable ASCII characters")
     return None
 
 
 class Members:
     """The members of one message object; each getter notes what is wrong, and then gives what does no harm."""
 
-    __slots__ = ("_errors", "_item", "_pointer")
+    __slots__ = ("_item", "_mistakes", "_pointer")
 
-    def __init__(self, item: dict[str, Any], pointer: str, errors: list[Error]) -> None:
+    def __init__(self, item: dict[str, Any], pointer: str, mistakes: Mistakes) -> None:
         self._item = item
         self._pointer = pointer
-        self._errors = errors
+        self._mistakes = mistakes
 
     def wrong(self, name: str, detail: str) -> None:
         """Note what is wrong with a member."""
-        self._errors.append({"pointer": f"{self._pointer}/{pointer_part(name)}", "detail": detail})
+        self._mistakes.add(f"{self._pointer}/{pointer_part(name)}", detail)
 
     def only(self, known: Sequence[str], keyed: bool) -> None:
         """Refuse members that no message has."""
         unknown = [name for name in self._item if name not in known and not (keyed and name == KEY)]
-        for name in unknown[:MOST_TOLD]:
+        detail = f"is not known; known here: {', '.join((*known, KEY) if keyed else known)}" if unknown else ""
+        for name in unknown:
             if name == KEY:
                 self.wrong(name, "is for streams; a batch has one Idempotency-Key in the header for all of it")
             else:
-                names = (*known, KEY) if keyed else known
-                self.wrong(name, f"is not known; known here: {', '.join(names)}")
+                self.wrong(name, detail)
 
     def body(self) -> bytes:
         """The bytes, from either of the two members that may have them."""
@@ -176,7 +172,7 @@ class Members:
                 return b""
             return self._decoded(encoded)
         if "body" not in self._item:
-            self._errors.append({"pointer": self._pointer, "detail": "has neither body nor body_base64"})
+            self._mistakes.add(self._pointer, "has neither body nor body_base64")
             return b""
         return self._utf8("body", text)
 

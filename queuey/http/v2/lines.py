@@ -10,6 +10,8 @@ from typing import Any, Final, NoReturn, overload
 import attrs
 import msgspec
 
+from queuey.http.json_size import has_too_many_values
+from queuey.http.mistakes import Mistakes
 from queuey.http.plain import line_bodies
 from queuey.http.problems import Problem
 from queuey.http.v2 import items, parameters
@@ -20,6 +22,20 @@ from queuey.model.once import Once
 
 MOST_LINES: Final = 1000
 """Lines that are handled at once, at the most."""
+
+SLICE_LINES: Final = 50
+"""Lines that are read one by one in one turn of the reactor, at the most."""
+
+SLICE_BYTES: Final = 8 * 1024
+"""Bytes of lines after which others have their turn; the last of these lines may be longer."""
+
+FEW_LINES: Final = 5
+"""Lines that are read at once, without waiting for a turn, if they have no more than ``FEW_BYTES``."""
+
+FEW_BYTES: Final = 1024
+
+MAX_NAMED: Final = 20
+"""Mistakes that are named of one line: an answer tells of each line."""
 
 _canonical: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
@@ -95,6 +111,10 @@ def joined(portions: Sequence[Sequence[Line]]) -> Sequence[Line]:
         list(chain.from_iterable([portion.sizes for portion in plain])),
         attrs.evolve(drafts[0], bodies=list(chain.from_iterable([each.bodies for each in drafts]))),
     )
+
+
+PAUSE: Final[Sequence[Line]] = ()
+"""Comes among portions of lines where others are to have their turn before the next portion is read."""
 
 
 class BrokenLine(Exception):
@@ -196,7 +216,9 @@ class Reader:
         self._messages = messages
 
     def feed(self, piece: bytes) -> Iterator[Sequence[Line]]:
-        """What the lines are that end in a piece, no more of them at a time than are handled at once.
+        """Give the lines that end in a piece, no more of them at a time than one turn of the reactor handles.
+
+        ``PAUSE`` comes where others are to have their turn.
 
         :raise BrokenLine: after the lines that come before it.
         """
@@ -220,16 +242,29 @@ class Reader:
             if bodies is not None:
                 yield self._plain(some, bodies)
                 continue
-            portion: list[Line] = []
-            try:
-                for line in some:
-                    self._number += 1
-                    if line.strip(BLANK):
-                        portion.append(self._read(line))
-            except BrokenLine:
-                yield portion
-                raise
+            yield from self._slices(some)
+
+    def _slices(self, lines: Sequence[bytes]) -> Iterator[Sequence[Line]]:
+        """Lines that are read one by one, a few milliseconds of work at a time."""
+        if len(lines) > FEW_LINES or sum(map(len, lines)) > FEW_BYTES:
+            # Before the first slice as well: many streams may bring lines in one turn of the reactor.
+            yield PAUSE
+        portion: list[Line] = []
+        size = 0
+        try:
+            for line in lines:
+                if len(portion) == SLICE_LINES or size >= SLICE_BYTES:
+                    yield portion
+                    yield PAUSE
+                    portion, size = [], 0
+                self._number += 1
+                size += len(line) + 1
+                if line.strip(BLANK):
+                    portion.append(self._read(line))
+        except BrokenLine:
             yield portion
+            raise
+        yield portion
 
     def _plain(self, lines: Sequence[bytes], bodies: Sequence[bytes]) -> PlainLines:
         first = self._number + 1
@@ -246,11 +281,12 @@ class Reader:
             return Line(number, size, problem=problem)
         if type(item) is not dict:
             raise self._broken()
-        errors: list[items.Error] = []
-        draft = self._messages.draft(item, "", errors)
-        key = items.idempotency_key(item, "", errors)
-        if errors:
-            return Line(number, size, problem=_invalid(errors))
+        mistakes = Mistakes(MAX_NAMED)
+        draft = self._messages.draft(item, "", mistakes)
+        key = items.idempotency_key(item, "", mistakes)
+        if mistakes:
+            found = parameters.problem_of(mistakes, "invalid-body", "pointer", "the message")
+            return Line(number, size, problem=found)
         return Line(number, size, draft, None if key is None else self._keys.once(key, item))
 
     def _broken(self) -> BrokenLine:
@@ -260,6 +296,8 @@ class Reader:
 
 def _is_object(line: bytes) -> bool:
     """Whether a line is a JSON object, though it may be one that is not taken."""
+    if has_too_many_values(line):
+        return line.lstrip(BLANK).startswith(b"{")
     try:
         # Numbers may have any number of digits, though Python reads none that have thousands.
         found = json.loads(line.decode("utf-8"), parse_int=str, parse_constant=_no_constant)
@@ -270,9 +308,3 @@ def _is_object(line: bytes) -> bool:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
-
-
-def _invalid(errors: Sequence[items.Error]) -> Problem:
-    """What is wrong with a line that is an object."""
-    detail = "; ".join(f"{error['pointer'] or 'the message'}: {error['detail']}" for error in errors)
-    return Problem("invalid-body", detail, errors=tuple(errors))

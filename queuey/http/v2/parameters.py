@@ -13,9 +13,9 @@ from enum import Enum
 from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import unquote_to_bytes
 
-import attrs
-
-from queuey.http.forms import CHARSETS
+from queuey.http.forms import CHARSETS, MAX_FIELDS
+from queuey.http.json_size import TOO_MANY, has_too_many_values
+from queuey.http.mistakes import Mistakes
 from queuey.http.parameters import not_whole, shown, whole_number
 from queuey.http.problems import Problem
 from queuey.http.wire import Request
@@ -24,9 +24,6 @@ from queuey.model.timeid import SECOND, Ticks, parse_time
 E = TypeVar("E", bound=Enum)
 
 JSON: Final = "application/json"
-
-MOST_TOLD: Final = 20
-"""Mistakes of one kind of which something is said; else the answer could be far larger than the request."""
 
 _SECONDS: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -38,7 +35,6 @@ _MEDIA_TYPE: Final = re.compile(
     re.ASCII,
 )
 _CHARSET: Final = re.compile(r";[ \t]*charset=\"?([^\";]*)", re.IGNORECASE)
-_TAG: Final = re.compile(r'[ \t]*(W/)?"([!\x23-\x7e\x80-\xff]*)"[ \t]*', re.ASCII)
 _BOOLEANS: Final = {"true": True, "false": False}
 _LONGEST_SPAN: Final = 12
 
@@ -51,25 +47,35 @@ class _Checked:
     whole: str
 
     def __init__(self) -> None:
-        self._errors: list[dict[str, str]] = []
+        self._mistakes = Mistakes()
 
     def wrong(self, name: str, text: str) -> None:
-        """Note what is wrong with a value, unless enough is wrong already."""
-        if len(self._errors) < MOST_TOLD:
-            self._errors.append({self.place: self.named(name), "detail": text})
+        """Note what is wrong with a value."""
+        self._mistakes.add(self.named(name), text)
 
     def named(self, name: str) -> str:
         """How a client is told of a value's place."""
         return name
 
     def check(self) -> None:
-        """Raise everything that is wrong.
+        """Raise what is wrong.
 
         :raise Problem: if there is anything.
         """
-        if self._errors:
-            detail = "; ".join(f"{error[self.place] or self.whole}: {error['detail']}" for error in self._errors)
-            raise Problem(self.code, detail, errors=tuple(self._errors))
+        if self._mistakes:
+            raise problem_of(self._mistakes, self.code, self.place, self.whole)
+
+
+def problem_of(mistakes: Mistakes, code: str, place: str, whole: str) -> Problem:
+    """The problem that names mistakes, and says how many there are if it does not name all.
+
+    :param place: the member that has the place of each.
+    :param whole: what the detail calls a place that is empty.
+    """
+    detail = "; ".join(f"{at or whole}: {text}" for at, text in mistakes.named)
+    if mistakes.unnamed:
+        detail += f". {mistakes.in_all}"
+    return Problem(code, detail, errors=tuple({place: at, "detail": text} for at, text in mistakes.named))
 
 
 class Query(_Checked):
@@ -94,9 +100,11 @@ class Query(_Checked):
         query = request if isinstance(request, bytes) else request.line.query
         if not query:
             return
-        for part in query.split(b"&"):
-            if len(self._errors) == MOST_TOLD:
-                break
+        parts = query.split(b"&", MAX_FIELDS)
+        if len(parts) > MAX_FIELDS:
+            self.wrong("", f"has more than {MAX_FIELDS} parameters")
+            return
+        for part in parts:
             self._take(part, names, repeatable)
 
     def _take(self, part: bytes, names: Collection[str], repeatable: Collection[str]) -> None:
@@ -226,14 +234,15 @@ class Members(_Checked):
     def within(self, name: str, given: Mapping[str, Any]) -> Members:
         """The members of an object that stands in this one; what is wrong with them is noted here."""
         inner = Members(given, self.named(name))
-        inner._errors = self._errors
+        inner._mistakes = self._mistakes
         return inner
 
     def only(self, known: Sequence[str]) -> None:
         """Note the members that nobody knows."""
+        detail = f"is not known; known here: {', '.join(known)}"
         for name in self._given:
             if name not in known:
-                self.wrong(pointer_part(name), f"is not known; known here: {', '.join(known)}")
+                self.wrong(pointer_part(name), detail)
 
     def time(self, name: str) -> Ticks | None:
         """A moment, as text: RFC 3339, or seconds since 1970 in decimal."""
@@ -310,12 +319,9 @@ def refuse_unknown(given: Mapping[str, Any], allowed: Iterable[str], where: str 
     :param where: the JSON pointer of the object.
     :raise Problem: naming each of them.
     """
-    known = tuple(allowed)
-    unknown = [name for name in given if name not in known]
-    if unknown:
-        detail = f"is not known; known here: {', '.join(known)}"
-        found = tuple({"pointer": f"{where}/{pointer_part(name)}", "detail": detail} for name in unknown[:MOST_TOLD])
-        raise Problem("invalid-body", f"{found[0]['pointer']}: {detail}", errors=found)
+    asked = Members(given, where)
+    asked.only(tuple(allowed))
+    asked.check()
 
 
 def pointer_part(name: str) -> str:
@@ -333,6 +339,8 @@ def strict_json(data: bytes) -> Any:
 
     :raise Problem: where the bytes are not such JSON.
     """
+    if has_too_many_values(data):
+        raise invalid_body("", TOO_MANY)
     try:
         text = data.decode("utf-8").strip(_SPACE)
         value, end = _decode(text)
@@ -391,7 +399,7 @@ def expect_type(request: Request, allowed: Collection[str], told: bytes = b"Acce
     """
     found = media_type(request)
     if found is None or found[0] not in allowed:
-        said = f"not {found[0]}" if found else "and the request has no Content-Type"
+        said = f"not {shown(found[0])}" if found else "and the request has no Content-Type"
         raise _unsupported(f"The body is {' or '.join(allowed)}, {said}.", allowed, told)
     charset = _CHARSET.search(found[1])
     if charset is not None and charset[1].lower() not in CHARSETS:
@@ -426,52 +434,3 @@ def bad_field(name: str, detail: str) -> Problem:
     :param detail: what is wrong, to be read after the name.
     """
     return Problem("invalid-parameters", f"{name}: {detail}", errors=({"parameter": name, "detail": detail},))
-
-
-@attrs.frozen
-class Tags:
-    """The entity tags of an If-Match or If-None-Match field.
-
-    :ivar any: whether it is ``*``: any entity at all.
-    :ivar strong: the tags that are strong, without their quotes.
-    :ivar weak: those that are weak.
-    """
-
-    any: bool = False
-    strong: frozenset[str] = frozenset()
-    weak: frozenset[str] = frozenset()
-
-
-def tags(request: Request, name: bytes) -> Tags | None:
-    """The entity tags of a header field; ``None`` where it is absent.
-
-    :param name: of the field, in lower case.
-    :raise Problem: where it is no list of entity tags.
-    """
-    values = request.fields.get(name)
-    if values is None:
-        return None
-    raw = b", ".join(values).decode("latin-1")
-    if raw.strip(" \t") == "*":
-        return Tags(any=True)
-    found = _tag_list(raw)
-    if not found:
-        detail = "is not *, nor entity tags in double quotes, separated by commas"
-        raise bad_field(name.decode("ascii").title(), detail)
-    strong = frozenset(tag for weak, tag in found if not weak)
-    return Tags(False, strong, frozenset(tag for weak, tag in found if weak))
-
-
-def _tag_list(raw: str) -> list[tuple[bool, str]]:
-    """Whether each tag is weak, and what it is; nothing where one of them is no tag."""
-    found, at = [], 0
-    while True:
-        match = _TAG.match(raw, at)
-        if match is None:
-            return []
-        found.append((match[1] is not None, match[2]))
-        if match.end() == len(raw):
-            return found
-        if raw[match.end()] != ",":
-            return []
-        at = match.end() + 1

@@ -15,7 +15,8 @@ from queuey.http.parameters import shown
 from queuey.http.problems import Problem
 from queuey.http.v2.answers import HEAD, consistency_word, encoded
 from queuey.http.v2.conditions import check_read_only, conditions
-from queuey.http.v2.parameters import Members, Query, members, tags
+from queuey.http.v2.parameters import Members, Query, members
+from queuey.http.v2.tags import tags
 from queuey.http.wire import Request
 from queuey.model.access import Operation, is_application
 from queuey.model.message import MAX_TTL

@@ -11,12 +11,13 @@ from twisted.internet.task import deferLater
 
 from queuey.core.messages import MessageExchange
 from queuey.http.authorized import AdmittedToQueue, Route
+from queuey.http.mistakes import Mistakes
 from queuey.http.v2.answers import HEAD, encoded
 from queuey.http.v2.appends import BATCH, batch_of, invalid
-from queuey.http.v2.items import MAX_TYPE, Error, Members
+from queuey.http.v2.items import MAX_TYPE, Members
 from queuey.http.v2.messages import MESSAGES
 from queuey.http.v2.pages import address_of
-from queuey.http.v2.parameters import MOST_TOLD, Query, expect_type
+from queuey.http.v2.parameters import Query, expect_type
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.message import MAX_DELAY, MAX_TTL, Content, Message
@@ -55,25 +56,25 @@ class V2Restores:
         expect_type(request, (BATCH,))
         queue, items, now = admitted.queue, batch_of(request.body), from_seconds(self.now())
         messages: list[Message] = []
-        errors: list[Error] = []
+        mistakes = Mistakes()
         for start in range(0, len(items), SLICE):
             if start:
                 await deferLater(self.clock, 0)
             for place, item in enumerate(items[start : start + SLICE], start):
-                _read(item, f"/messages/{place}", queue, now, messages, errors)
-            if errors:
-                raise invalid(errors[:MOST_TOLD])
+                _read(item, f"/messages/{place}", queue, now, messages, mistakes)
+        if mistakes:
+            raise invalid(mistakes)
         request.traced.begin(SEND)
         stored = await self.exchange.restore(queue, messages)
         request.answer(200, HEAD, encoded({"stored": stored, "there": len(messages) - stored}))
 
 
-def _read(item: Any, pointer: str, queue: Queue, now: Ticks, messages: list[Message], errors: list[Error]) -> None:
+def _read(item: Any, pointer: str, queue: Queue, now: Ticks, messages: list[Message], mistakes: Mistakes) -> None:
     """Read one message of a batch, or note what is wrong with it."""
     if type(item) is not dict:
-        errors.append({"pointer": pointer, "detail": "is not an object"})
+        mistakes.add(pointer, "is not an object")
         return
-    members, before = Members(item, pointer, errors), len(errors)
+    members, before = Members(item, pointer, mistakes), mistakes.count
     members.only(_MEMBERS, False)
     text = item.get("id")
     address = address_of(text) if type(text) is str else None
@@ -85,7 +86,7 @@ def _read(item: Any, pointer: str, queue: Queue, now: Ticks, messages: list[Mess
     ttl = members.whole("ttl", MAX_LIFE)
     if "ttl" not in item:
         members.wrong("ttl", "is missing")
-    if address is not None and ttl is not None and len(errors) == before:
+    if address is not None and ttl is not None and mistakes.count == before:
         messages.append(Message(address.partition, address.id, content, Ticks(now + ttl * SECOND)))
 
 

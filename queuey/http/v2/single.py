@@ -18,7 +18,8 @@ from queuey.http.v2.appends import headers_of, type_of
 from queuey.http.v2.conditions import is_known
 from queuey.http.v2.messages import MESSAGES
 from queuey.http.v2.pages import address_of
-from queuey.http.v2.parameters import Query, bad_field, tags
+from queuey.http.v2.parameters import Query, bad_field
+from queuey.http.v2.tags import tags
 from queuey.http.wire import Request
 from queuey.interfaces import AHEAD
 from queuey.model.access import Operation

@@ -32,7 +32,7 @@ from queuey.model.queue import (
 
 ID: Final = "1f0cac17d82a6730b16c3a8f2b9d4e01-1"
 TIME: Final = "2025-11-26T12:14:43.1698736Z"
-EXPIRES: Final = "2025-11-29T12:14:43.1698736Z"
+EXPIRES: Final = "2025-11-29T12:14:43.1698735Z"
 LEASED_UNTIL: Final = "2025-11-26T12:15:13.5000000Z"
 RECEIPT: Final = "AVqS87DNbkHwobIAFj4MfwFsB7HzotlOWAEfDKwX2CpnMLFsOo8rnU4BAAAAAAAAEmdCw9Od0LY67R3KB8tFarTw"
 CURSOR: Final = "AQAfDKwX2CpnMLFsOo8rnU4BAQEBX-djpg"
@@ -242,7 +242,7 @@ def _application() -> Object:
 
 
 def _limits() -> Object:
-    counted = "max_batch max_limit max_page_bytes max_ttl max_key max_headers max_name max_partitions"
+    counted = "max_batch max_limit max_page_bytes max_ttl max_key max_headers max_name max_partitions max_values"
     counted += " max_header max_connections max_groups max_group_name max_deliveries max_in_flight max_keyed_claims"
     counted += " max_receipts max_reason max_body max_principals max_principal"
     timed = "max_wait max_delay max_ahead max_lease request_timeout idle_timeout"
@@ -353,7 +353,11 @@ def _end_of_stream() -> Object:
 def _message() -> Object:
     return {
         **_place(),
-        "expires": schema("Timestamp"),
+        "expires": {
+            **schema("Timestamp"),
+            "description": "When it is no longer given: its time to live after the clock's time of the write, which is "
+            "100 ns or more before `timestamp`.",
+        },
         "content_type": _text("The media type that it was sent with."),
         "headers": _USER_HEADERS,
         "body": _text("The body, where it is UTF-8 text."),
