@@ -25,6 +25,7 @@ from queuey.http.ongoing import Ongoing
 from queuey.http.problems import code_of
 from queuey.http.root import make_root
 from queuey.http.sending import Turn
+from queuey.http.slices import Slices
 from queuey.http.v1 import V1
 from queuey.http.v2 import api, stream
 from queuey.http.v2.application import V2Application
@@ -84,7 +85,7 @@ def clients_site(
     v2 = (
         V2Application(store, settle(in_force.settings), lambda: limits(in_force.settings)),
         V2Queues(directory),
-        V2Messages(exchange, V2Stream(exchange), lambda: store.promises.survives_power_loss, now),
+        V2Messages(exchange, V2Stream(exchange, Slices(reactor)), lambda: store.promises.survives_power_loss, now),
         V2Single(exchange, now),
         V2Restores(exchange, now, reactor),
         V2Groups(groups, now),

@@ -107,9 +107,9 @@ class AlikeCase(V2TestCase):
 
     def stream(self, body: bytes) -> Response:
         fields = {**OWNER, "Content-Type": LINES}
-        return self.client.start("POST", f"/v2/app/queues/{self.queue}/messages", fields, body).response(
-            "POST", only_json=False
-        )
+        connection = self.client.start("POST", f"/v2/app/queues/{self.queue}/messages", fields, body)
+        self.clock.advance(0)  # lines that are read one by one wait for a turn of the reactor
+        return connection.response("POST", only_json=False)
 
 
 class MemoryTests(AlikeCase):

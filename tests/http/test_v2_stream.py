@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
 
 from queuey.errors import NoSuchQueue, QueueyError, StorageFull, Unavailable
-from queuey.http.v2.lines import MOST_LINES
+from queuey.http.v2.lines import MOST_LINES, SLICE_LINES
 from queuey.http.v2.results import MOST_UNREAD
 from queuey.interfaces import IStore
 from queuey.model.message import NewMessage
@@ -482,9 +482,59 @@ class ArrivingTests(StreamCase):
         for _ in range(60):
             connection.send(chunk(message("b", ttl=0) * 100))
         connection.send(b"0\r\n\r\n")
+        self.clock.advance(0)
         self.assertGreater(len(connection.received), MOST_UNREAD)
         *told, last = self.lines(connection)
         self.assertEqual((6000, {"done": True, "stored": 0, "failed": 6000}), (len(told), last))
+
+    def turn(self) -> None:
+        """One turn of the reactor: what is scheduled meanwhile is for the next."""
+        due = [call for call in self.clock.calls if call.getTime() <= self.clock.seconds()]
+        for call in due:
+            self.clock.calls.remove(call)
+            call.called = 1
+            call.func(*call.args, **call.kw)
+
+    def test_wrong_lines_take_turns(self) -> None:
+        """In one turn of the reactor a slice of one stream is handled, and then one of the next."""
+        streams = [self.begin() for _ in range(5)]
+        for stream in streams:
+            stream.send(chunk(b'{"a":1}\n' * 120))
+        seen = [0] * len(streams)
+        turns = 0
+        while sum(seen) < 5 * 120:
+            self.turn()
+            turns += 1
+            counts = [len(self.told(stream)) for stream in streams]
+            self.assertLessEqual(sum(counts) - sum(seen), SLICE_LINES)
+            self.assertLessEqual(max(counts) - min(counts), SLICE_LINES)
+            seen = counts
+        self.assertEqual(([120] * 5, 5 * 5), (seen, turns))  # three slices of reading, and two more of telling
+        for stream in streams:
+            stream.send(b"0\r\n\r\n")
+            self.assertEqual({"done": True, "stored": 0, "failed": 120}, self.lines(stream)[-1])
+
+    def test_wrong_lines_that_waited_take_turns(self) -> None:
+        """So does what is told of lines that have gathered behind a slow write."""
+        held = self.hold()
+        stream = self.begin().send(chunk(message("a")))
+        stream.send(chunk(b'{"a":1}\n' * 300))
+        self.clock.advance(0)
+        held[0].callback(None)
+        seen = len(self.told(stream))
+        while seen < 301:
+            self.turn()
+            count = len(self.told(stream))
+            self.assertLess(0, count - seen)
+            self.assertLessEqual(count - seen, SLICE_LINES)
+            seen = count
+
+    def test_hang_up_before_the_turn(self) -> None:
+        """What waits for its turn is dropped with its connection."""
+        stream = self.begin().send(chunk(b'{"a":1}\n' * 120))
+        stream.hang_up()
+        self.clock.advance(0)
+        self.assertEqual([], self.flushLoggedErrors())
 
     def test_more_failures_than_are_kept(self) -> None:
         """Failures that nobody reads have a limit; then they are counted, and the client is told so."""
@@ -492,9 +542,11 @@ class ArrivingTests(StreamCase):
         connection.transport.greedy = False
         for _ in range(60):
             connection.send(chunk(message("b", ttl=0) * 100))
+            self.clock.advance(0)
         connection.send(chunk(b"broken\n"))
         while connection.transport.unread:
             connection.transport.read()
+            self.clock.advance(0)
         told = self.lines(connection)
         untold = told[-1]["untold"]
         self.assertEqual({"done": False, "stored": 0, "failed": 6001, "untold": untold}, told[-1])

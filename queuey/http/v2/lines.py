@@ -245,21 +245,21 @@ class Reader:
             yield from self._slices(some)
 
     def _slices(self, lines: Sequence[bytes]) -> Iterator[Sequence[Line]]:
-        """Lines that are read one by one, a few milliseconds of work at a time."""
+        """Lines that are read one by one, a few milliseconds of work at a time, and are one portion all the same."""
         if len(lines) > FEW_LINES or sum(map(len, lines)) > FEW_BYTES:
             # Before the first slice as well: many streams may bring lines in one turn of the reactor.
             yield PAUSE
         portion: list[Line] = []
-        size = 0
+        count = size = 0
         try:
             for line in lines:
-                if len(portion) == SLICE_LINES or size >= SLICE_BYTES:
-                    yield portion
+                if count == SLICE_LINES or size >= SLICE_BYTES:
                     yield PAUSE
-                    portion, size = [], 0
+                    count = size = 0
                 self._number += 1
                 size += len(line) + 1
                 if line.strip(BLANK):
+                    count += 1
                     portion.append(self._read(line))
         except BrokenLine:
             yield portion

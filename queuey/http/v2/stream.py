@@ -22,11 +22,12 @@ from queuey.errors import BadCredentials, Forbidden, NoSuchApplication, NoSuchQu
 from queuey.http.authorized import AdmittedToQueue
 from queuey.http.errors import log_refused
 from queuey.http.problems import Problem, of, of_refusal
+from queuey.http.slices import Slices
 from queuey.http.v2 import parameters
 from queuey.http.v2.answers import addresses_json, addresses_text
 from queuey.http.v2.batches import Batches
 from queuey.http.v2.items import Items
-from queuey.http.v2.lines import BrokenLine, Keys, Line, PlainLines, Reader
+from queuey.http.v2.lines import PAUSE, SLICE_LINES, BrokenLine, Keys, Line, PlainLines, Reader
 from queuey.http.v2.results import NDJSON, Failures, Outcomes, Results
 from queuey.http.wire import BrokenBody, Request
 from queuey.model.access import Operation
@@ -68,9 +69,13 @@ def wants(request: Request) -> bool:
 
 @attrs.frozen
 class V2Stream:
-    """The handler of streams."""
+    """The handler of streams.
+
+    :ivar slices: gives out turns to lines that are read one by one.
+    """
 
     exchange: MessageExchange
+    slices: Slices
 
     async def append(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Store the messages of a stream, and tell of each line what became of it."""
@@ -82,7 +87,7 @@ class V2Stream:
         def again(now: Queue) -> Coroutine[Deferred[Any], Any, None]:
             return admitted.gate.look_again(request, admitted, Operation.WRITE_MESSAGES, now)
 
-        stream = _Stream(self.exchange, request, queue, policy.ttl, again, reader, results)
+        stream = _Stream(self.exchange, self.slices, request, queue, policy.ttl, again, reader, results)
         with admitted.gate.ongoing.during(request, admitted, Operation.WRITE_MESSAGES, stream.end):
             await stream.run()
 
@@ -108,6 +113,7 @@ class _Stream:
     def __init__(
         self,
         exchange: MessageExchange,
+        slices: Slices,
         request: Request,
         queue: Queue,
         ttl: int,
@@ -120,6 +126,7 @@ class _Stream:
         :param again: raises where the caller would not be let in to the queue, as it is now, any more.
         """
         self._exchange = exchange
+        self._slices = slices
         self._request = request
         self._queue = queue
         self._ttl = ttl
@@ -199,7 +206,10 @@ class _Stream:
 
     async def _take(self, portions: Iterable[Sequence[Line]]) -> None:
         for portion in portions:
-            await self._batches.put(portion)
+            if portion is PAUSE:
+                await self._slices.next()
+            else:
+                await self._batches.put(portion)
 
     async def _next_piece(self) -> bytes:
         """The next piece of the body; nothing at its end, or where nothing more is to be read."""
@@ -236,8 +246,18 @@ class _Stream:
                 outcomes = await self._store(some)
             if self._lost:
                 self._batches.stop()
-            await self._results.tell(some, outcomes)
+            await self._tell(some, outcomes)
             rest = rest[len(some) :]
+
+    async def _tell(self, lines: Sequence[Line], outcomes: Outcomes) -> None:
+        """Tell what became of lines; those with problems take turns with other streams."""
+        if isinstance(outcomes, str) or not any(isinstance(outcome, Problem) for outcome in outcomes):
+            await self._results.tell(lines, outcomes)
+            return
+        for at in range(0, len(lines), SLICE_LINES):
+            if at:
+                await self._slices.next()
+            await self._results.tell(lines[at : at + SLICE_LINES], outcomes[at : at + SLICE_LINES])
 
     async def _store(self, lines: Sequence[Line]) -> Outcomes:
         if isinstance(lines, PlainLines):
