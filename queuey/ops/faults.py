@@ -59,9 +59,12 @@ def no_such_method(name: str) -> Failed:
     return Failed(METHOD_NOT_FOUND, "no-such-method", f"There is no method {shown!a}; system.listMethods names them.")
 
 
-def invalid_params(wrong: Mapping[str, str]) -> Failed:
-    """Parameters are wrong, each with what is wrong with it."""
-    text = "; ".join(f"{name} {what}" for name, what in wrong.items())
+def invalid_params(wrong: Mapping[str, str], in_all: str = "") -> Failed:
+    """Parameters are wrong, each with what is wrong with it.
+
+    :param in_all: says how many there are, if these are not all.
+    """
+    text = "; ".join(f"{name} {what}" for name, what in wrong.items()) + (f". {in_all}" if in_all else "")
     found = [{"parameter": name, "detail": what} for name, what in wrong.items()]
     return Failed(INVALID_PARAMS, "invalid-parameters", text, {"errors": found})
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import attrs
 
+from queuey.http.mistakes import Mistakes
 from queuey.model import members
 from queuey.model.application import ID_DIGITS, digest_of
 from queuey.model.text import is_fit
@@ -15,6 +16,9 @@ from queuey.ops.faults import invalid_params
 
 MAX_TEXT: Final = 1000
 """Characters of a text."""
+
+MAX_SAID: Final = 8 * 1024
+"""Bytes of JSON by which the wrong parameters of one call are named; a batch has many calls."""
 
 _DIGEST: Final = "sha256:"
 _KEY_ID: Final = re.compile(rf"[0-9a-f]{{{ID_DIGITS}}}")
@@ -121,20 +125,23 @@ def read(parameters: Sequence[Parameter], given: Any) -> dict[str, Any]:
     named = given if isinstance(given, dict) else _by_place(parameters, given)
     known = {parameter.name: parameter for parameter in parameters}
     others = f"; it takes {', '.join(known)}" if known else ", which takes none"
-    wrong = {_shown(name): f"is no parameter of this method{others}" for name in named if name not in known}
+    wrong = Mistakes(room=MAX_SAID)
+    for name in named:
+        if name not in known:
+            wrong.add(_shown(name), f"is no parameter of this method{others}")
     found: dict[str, Any] = {}
     for name, parameter in known.items():
         if name not in named or (named[name] is None and not parameter.null):
             if parameter.needed:
-                wrong[name] = "is missing"
+                wrong.add(name, "is missing")
             continue
         value = named[name]
         try:
             found[name] = None if value is None else parameter.kind.read(value)
         except ValueError as error:
-            wrong[name] = f"{error}; allowed: {parameter.kind.allowed}"
+            wrong.add(name, f"{error}; allowed: {parameter.kind.allowed}")
     if wrong:
-        raise invalid_params(wrong)
+        raise invalid_params(dict(wrong.named), wrong.in_all if wrong.unnamed else "")
     return found
 
 

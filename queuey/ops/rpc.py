@@ -24,9 +24,12 @@ from txjsonrpc.web.jsonrpc import JSONRPC
 
 from queuey.deferreds import shield
 from queuey.errors import QueueyError
+from queuey.http.json_size import TOO_MANY, has_too_many_values
+from queuey.http.slices import Slices
 from queuey.http.wire import Request
 from queuey.logs import EventLog
 from queuey.ops import faults
+from queuey.ops.answers import Answers, encoded
 from queuey.ops.audit import Audit, Audited
 from queuey.ops.faults import Failed
 from queuey.ops.parameters import TEXT, Parameter, read
@@ -39,6 +42,9 @@ MAX_DEPTH: Final = 32
 
 MAX_DIGITS: Final = 30
 """Digits of a whole number in a request."""
+
+MAX_ID: Final = 100
+"""Bytes of the id of a call, as JSON: each answer has it."""
 
 VERSION: Final = "2.0"
 HEADERS: Final = ((b"Content-Type", b"application/json"), (b"Cache-Control", b"no-store"))
@@ -132,6 +138,7 @@ class RPC(JSONRPC):  # type: ignore[misc]
     :param who: says who sent a request.
     :param audit: is told of each change.
     :param incident_id: makes the id by which a defect is found in the log.
+    :param slices: gives out turns to the calls of a batch.
     """
 
     def __init__(
@@ -141,8 +148,10 @@ class RPC(JSONRPC):  # type: ignore[misc]
         who: Callable[[Request], str],
         audit: Audit,
         incident_id: Callable[[], str],
+        slices: Slices,
     ) -> None:
         JSONRPC.__init__(self)
+        self._slices = slices
         self._top = top
         self._who = who
         self._audit = audit
@@ -178,22 +187,28 @@ class RPC(JSONRPC):  # type: ignore[misc]
         try:
             found = await shield(Deferred.fromCoroutine(self._answers(request.body, who)))
         except Failed as failed:
-            found = _error(None, failed)
+            found = encoded(_error(None, failed))
         if found is None:
             request.answer(204, (), b"")
         else:
-            request.answer(200, HEADERS, _encoded(found))
+            request.answer(200, HEADERS, found)
 
-    async def _answers(self, body: bytes, who: str) -> Any:
+    async def _answers(self, body: bytes, who: str) -> bytes | None:
+        """The answer as JSON; ``None`` if there is nothing to be said."""
         document = parse(body)
         if not isinstance(document, list):
-            return await self._call(document, who)
+            found = await self._call(document, who)
+            return None if found is None else encoded(found)
         if not document:
             raise faults.invalid_request("A batch has at least one call.")
         if len(document) > MAX_BATCH:
             raise faults.invalid_request(f"A batch has at most {MAX_BATCH} calls.")
-        answers = [await self._call(one, who) for one in document]
-        return [answer for answer in answers if answer is not None] or None
+        answers = Answers()
+        for one in document:
+            if answers.is_time_to_pause():
+                await self._slices.next()
+            answers.add(_error(_id(one), answers.full) if answers.full else await self._call(one, who))
+        return answers.whole()
 
     async def _call(self, document: Any, who: str) -> dict[str, Any] | None:
         """Do one call, and make its answer; ``None`` for a notification."""
@@ -244,6 +259,8 @@ def parse(body: bytes) -> Any:
 
     :raise Failed: where it is none, or nested too deeply.
     """
+    if has_too_many_values(body):
+        raise faults.parse_error(TOO_MANY)
     try:
         document = _decoder.decode(body.decode("utf-8"))
     except UnicodeDecodeError:
@@ -310,7 +327,9 @@ def _id(document: Any) -> Any:
 
 
 def _is_id(id: Any) -> bool:
-    return id is None or (isinstance(id, str | int | float) and not isinstance(id, bool))
+    if id is None:
+        return True
+    return isinstance(id, str | int | float) and not isinstance(id, bool) and len(json.dumps(id)) <= MAX_ID
 
 
 def _parts(document: Any) -> tuple[Any, str, Any]:
@@ -326,7 +345,7 @@ def _parts(document: Any) -> tuple[Any, str, Any]:
     if document.get("jsonrpc") != VERSION:
         raise faults.invalid_request(f'A call has "jsonrpc": "{VERSION}".')
     if not _is_id(document.get("id")):
-        raise faults.invalid_request("An id is a string, a number or null.")
+        raise faults.invalid_request(f"An id is a string, a number or null, of at most {MAX_ID} bytes as JSON.")
     name, params = document.get("method"), document.get("params", {})
     if not isinstance(name, str):
         raise faults.invalid_request("A call has the name of a method, which is a string.")
@@ -337,7 +356,3 @@ def _parts(document: Any) -> tuple[Any, str, Any]:
 
 def _error(id: Any, failed: Failed) -> dict[str, Any]:
     return {"jsonrpc": VERSION, "error": failed.document, "id": id}
-
-
-def _encoded(document: Any) -> bytes:
-    return json.dumps(document, separators=(",", ":")).encode("ascii")

@@ -20,6 +20,7 @@ from queuey.core.groups.exchange import GroupExchange
 from queuey.core.messages import MessageExchange
 from queuey.core.queues import QueueDirectory
 from queuey.http.sending import Turn
+from queuey.http.slices import Slices
 from queuey.http.wire import CHANNELS, AccessLine, Limits, Site
 from queuey.interfaces import IPolicies, IStore
 from queuey.logs import LogObserver
@@ -114,6 +115,7 @@ def operators_site(
         who,
         audit_logger(globalLogPublisher, now),
         lambda: uuid.uuid4().hex,
+        Slices(reactor),
     )
     return Site(
         resource=Door(

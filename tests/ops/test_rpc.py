@@ -9,7 +9,7 @@ import attrs
 
 from queuey.ops import faults
 from queuey.ops.rpc import MAX_BATCH, MAX_DEPTH, MAX_DIGITS
-from tests.http.wire_support import Connection, encode_request
+from tests.http.wire_support import Connection, Response, encode_request
 from tests.ops.support import JSON, OpsTestCase
 
 
@@ -115,12 +115,70 @@ class ProtocolTests(OpsTestCase):
 
     def test_batches_are_bounded(self) -> None:
         self.broken(faults.INVALID_REQUEST, [])
-        found = self.expect(200, self.send([call("log.level", id=n) for n in range(MAX_BATCH)]))
+        found = self.batch([call("log.level", id=n) for n in range(MAX_BATCH)])
         self.assertEqual([one["id"] for one in found], list(range(MAX_BATCH)))
         text = self.broken(faults.INVALID_REQUEST, [call("drain", id=n) for n in range(MAX_BATCH + 1)])
         self.assertIn(str(MAX_BATCH), text)
-        self.broken(faults.INVALID_REQUEST, [0] * 100_000)
+        self.broken(faults.INVALID_REQUEST, [0] * 40_000)
+        self.broken(faults.PARSE_ERROR, [0] * 100_000)
         self.assertFalse(self.call("status")["draining"])
+
+    def batch(self, calls: list[Any]) -> list[dict[str, Any]]:
+        """The answers to a batch that takes more than one turn of the reactor."""
+        found: list[dict[str, Any]] = self.answers(json.dumps(calls).encode()).json
+        return found
+
+    def answers(self, body: bytes) -> Response:
+        connection = self.ops.start("POST", "/rpc", JSON, body)
+        self.clock.advance(0)
+        response = connection.response("POST")
+        self.assertEqual(response.status, 200)
+        return response
+
+    def test_batches_take_turns(self) -> None:
+        """A few calls are made in one turn of the reactor."""
+        connection = self.ops.start("POST", "/rpc", JSON, json.dumps([call("status", id=1)] * 30).encode())
+        self.assertEqual(connection.received, b"")
+        turns = 0
+        while not connection.received:
+            due, self.clock.calls = self.clock.calls, []
+            later = [each for each in due if each.getTime() > self.clock.seconds()]
+            self.clock.calls += later
+            for each in due:
+                if each not in later:
+                    each.called = 1
+                    each.func(*each.args, **each.kw)
+            turns += 1
+            self.assertLess(turns, 10)
+        self.assertGreaterEqual(turns, 2)
+        self.assertEqual(len(connection.response("POST").json), 30)
+
+    def test_errors_are_bounded(self) -> None:
+        """However many parameters are wrong, in however many calls."""
+        odd = "\U0001f600" * 70
+        wrong = {f"{number}{odd}": 1 for number in range(8)}
+        one = self.fault("status", **{str(number): 1 for number in range(40_000)})
+        self.assertLessEqual(len(one["data"]["errors"]), 100)
+        self.assertIn("There are 40000 mistakes, of which the first", one["message"])
+        for calls in (
+            [call("status", wrong, id=n) for n in range(MAX_BATCH)],
+            [call(odd * 8, id="x" * 98) for n in range(MAX_BATCH)],
+            [{"id": "\0" * 16} for n in range(MAX_BATCH)],
+        ):
+            response = self.answers(json.dumps(calls).encode())
+            self.assertLess(len(response.body), 64 << 10)
+            self.assertEqual(len(response.json), MAX_BATCH)
+            for each in response.json:
+                self.error(each)
+
+    def test_ids_are_bounded(self) -> None:
+        """Each answer has the id, so that of an error would be as long."""
+        for id in ("x" * 1000, "\U0001f600" * 20, 10**29 * 1.5):
+            answer = self.send(call("log.level", id=id))
+            self.assertEqual((answer.json["id"], "error" in answer.json), (id, False) if id == 1.5e29 else (None, True))
+
+    def test_values_are_bounded(self) -> None:
+        self.broken(faults.PARSE_ERROR, [call("log.level", [1] * 50_001)])
 
     def test_bodies_are_bounded(self) -> None:
         answer = self.send(b" " * ((1 << 20) + 1))
