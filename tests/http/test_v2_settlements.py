@@ -153,6 +153,15 @@ class SettleTests(GroupTestCase):
         self.assertEqual(self.settled("other", ack=[other]), ["acked"])
         self.assertEqual(self.settled(queue="p", ack=[foreign]), ["acked"])
 
+    def test_invalid_and_long(self) -> None:
+        """Of what is longer than receipts are, all together, an answer has the beginning: it is not much larger."""
+        long = ["\U0001f600" * 20 + str(number) for number in range(600)]
+        lists = {"ack": long, "retry": ["x" * 90_000, "A" * 88]}
+        problem = self.problem("stale-receipts", self.ask_settle(lists, "g"))
+        self.assertEqual({one["outcome"] for one in problem["outcomes"]}, {"invalid"})
+        self.assertEqual((len(problem["outcomes"]), problem["outcomes"][-1]["receipt"]), (602, "A" * 88))
+        self.assertLess(max(len(one["receipt"]) for one in problem["outcomes"]), 110)
+
     def test_twice(self) -> None:
         """A receipt that stands there twice is refused, and nothing is done."""
         self.batch([{"body": body} for body in "ab"])

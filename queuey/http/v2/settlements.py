@@ -10,6 +10,7 @@ import attrs
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.values import Settling
 from queuey.http.authorized import AdmittedToQueue, Route
+from queuey.http.parameters import shown
 from queuey.http.problems import Problem
 from queuey.http.v2.answers import HEAD, encoded
 from queuey.http.v2.groups import GROUP, named
@@ -20,6 +21,7 @@ from queuey.model.group import Action, Outcome
 from queuey.model.group_settings import MAX_LEASE
 from queuey.model.group_state import MAX_REASON
 from queuey.model.message import MAX_DELAY
+from queuey.model.receipts import RECEIPT
 from queuey.model.served import SETTLE
 
 SETTLEMENTS: Final = f"{GROUP}/settlements"
@@ -63,8 +65,20 @@ class V2Settlements:
 
 
 def _told(asked: Sequence[Settling], outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
-    """What became of each receipt, in the order asked."""
-    return [{"receipt": one.receipt, "outcome": outcome.value} for one, outcome in zip(asked, outcomes, strict=True)]
+    """What became of each receipt, in the order asked.
+
+    If they are longer than receipts are, all of them together, those that cannot be receipts are cut.
+    """
+    whole = sum(len(one.receipt) for one in asked) <= MOST_RECEIPTS * RECEIPT
+    pairs = zip(asked, outcomes, strict=True)
+    return [
+        {"receipt": one.receipt if whole else _cut(one.receipt), "outcome": outcome.value} for one, outcome in pairs
+    ]
+
+
+def _cut(receipt: str) -> str:
+    plain = len(receipt) <= RECEIPT and receipt.isascii() and receipt.isprintable()
+    return receipt if plain else shown(ascii(receipt[:RECEIPT]))
 
 
 def settlings(given: Mapping[str, Any]) -> tuple[Settling, ...]:
