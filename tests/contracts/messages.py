@@ -9,6 +9,7 @@ from zope.interface.verify import verifyObject
 
 from queuey.errors import NoSuchQueue, NotPromised, Unavailable
 from queuey.interfaces import IMessageStore, IStore
+from queuey.model.batch import Drafts, NewMessages
 from queuey.model.message import MAX_TTL, Address, Content, Message, NewMessage
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue
@@ -67,6 +68,19 @@ class AppendContract(MessagesCase):
         ])  # fmt: skip
         start = from_seconds(START)
         self.assertEqual([(m.expires - start) // SECOND for m in found], [20, 10, MAX_TTL])
+
+    @contract
+    async def test_a_message_lives_from_the_clock_on_that_stored_it(self) -> None:
+        """Its own time is a little later: at least a tick, and one more for each message of a batch before it."""
+        queue = await self.make_queue()
+        alike = NewMessages(Drafts([b"c", b"d", b"e"], 30), [1, 1, 1])
+        stored = from_seconds(START)
+        for messages in ([new(b"a", 1, 10)], [new(b"a", 1, 10), new(b"b", 1, 20)], alike):
+            ids = await self.store.append(queue, messages, TERMS)
+            for message in await look_up(self.store, queue, [Address(1, id) for id in ids]):
+                born = message.expires - messages[ids.index(message.id)].ttl * SECOND
+                self.assertLess(born, ticks_of(message.id), message)
+                self.assertLess(abs(born - stored), SECOND, message)
 
     @contract
     async def test_bodies_of_every_kind(self) -> None:
