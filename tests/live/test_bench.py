@@ -26,6 +26,7 @@ PROGRAMS: Final = {
     "backup": ("1 2000 1", "(at least 0.70)"),
     "slow_readers": ("1 0.5 3 5", "(at most 3.00)"),
     "hangups": ("8 4 4 3", "(at most 1.00)"),
+    "shapes": ("3 1 12", "(at most 1.00)"),
     "million": ("2000 1 0.1", "names in one answer"),
     "v2_post": ("1 0.1", "(at least 0.95)"),
     "once": ("1 0.1", "(at most 1.30)"),
