@@ -160,6 +160,7 @@ def posts() -> Iterator[Shape]:
     for name, text in (*documents(), *batches()):
         yield Shape(f"v1 POST: {name}", ask("POST", "/v1/bench/q", text, ("Content-Type", JSON)))
         yield Shape(f"v2 POST: {name}", ask("POST", MESSAGES, text, ("Content-Type", BATCH)))
+        yield Shape(f"v2 PUT: {name}", ask("PUT", MESSAGES, text, ("Content-Type", BATCH)))
     for name, text in documents():
         yield Shape(f"v2 queue: {name}", ask("PUT", QUEUE, text, ("Content-Type", JSON)))
         yield Shape(f"line: {name}", ask("POST", MESSAGES, text, ("Content-Type", NDJSON)))

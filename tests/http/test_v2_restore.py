@@ -98,7 +98,12 @@ class RestoreTests(ApiTestCase):
         ]
         for item, pointers in wrong:
             self.assertEqual([error["pointer"] for error in self.mistakes_in(good, item)], pointers, item)
-        self.assertLessEqual(len(self.mistakes_in(good, *[{}] * 999)), 100)
+        body = json.dumps({"messages": [good, *[{}] * 999]}).encode()
+        connection = self.client.start("PUT", PATH, BATCH, body)
+        self.clock.advance(0)  # they are read in several turns of the reactor
+        problem = connection.response("PUT").json
+        self.assertLessEqual(len(problem["errors"]), 100)
+        self.assertIn("(and 2996 more)", problem["detail"])
 
     def test_other_bodies(self) -> None:
         for kind, body, status in (
