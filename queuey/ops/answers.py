@@ -66,7 +66,7 @@ class Answers:
 
 def _short(error: Mapping[str, Any]) -> dict[str, Any]:
     """An error object without the details."""
-    data = {name: error["data"][name] for name in ("code", "applied") if name in error["data"]}
+    data = {name: error["data"][name] for name in ("code", "applied", "retryable") if name in error["data"]}
     text = error["message"].encode("ascii", "replace").decode("ascii")
     return {"code": error["code"], "message": text[:_SHORT] + "..." if len(text) > _SHORT else text, "data": data}
 
