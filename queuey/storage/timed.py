@@ -83,10 +83,13 @@ class Deadlines:
         for answer, (deadline, applied) in list(self._waiting.items()):
             if deadline > now:
                 break
+            if answer not in self._waiting:
+                continue  # the caller of one that was late has cancelled it
             del self._waiting[answer]
             self._late[answer] = Unavailable(f"The storage did not answer in {self._limit:g} s.", applied=applied)
             answer.cancel()
-        if self._waiting:
+        # What a caller asked meanwhile may have set the timer.
+        if self._waiting and self._timer is None:
             self._timer = self._clock.callLater(TICK, self._look)
 
 

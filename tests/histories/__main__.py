@@ -54,10 +54,10 @@ def break_for(minutes: float, seed: int, break_something: Callable[[], None]) ->
         break_something()
 
 
-def on_sqlite(folder: Path, minutes: float, seed: int, ends: ExitStack) -> tuple[Field, list[str]]:
+def on_sqlite(folder: Path, minutes: float, seed: int, ends: ExitStack) -> tuple[Field, list[str], str]:
     """One daemon over one folder.
 
-    :return: the history, and what is wrong.
+    :return: the history, what is wrong, and the log.
     """
     field = Field([], seed, Load(workers=3, pause=0.5, jumps=FARTHEST, settles=DUE))
     daemon = OneDaemon(folder, seed, field.history, field.clock, ends)
@@ -72,10 +72,10 @@ def on_sqlite(folder: Path, minutes: float, seed: int, ends: ExitStack) -> tuple
     daemon.proxy.calm()
     wrong = field.judge(daemon)
     daemon.stop()
-    return field, wrong + list(daemon.defects())
+    return field, wrong + list(daemon.defects()), daemon.log()
 
 
-def on_cassandra(folder: Path, minutes: float, seed: int, ends: ExitStack) -> tuple[Field, list[str]]:
+def on_cassandra(folder: Path, minutes: float, seed: int, ends: ExitStack) -> tuple[Field, list[str], str]:
     """Two front ends on three nodes; the same."""
     needs()
     field = Field([], seed, Load(workers=3, pause=1.0, settles=SETTLES))
@@ -91,7 +91,7 @@ def on_cassandra(folder: Path, minutes: float, seed: int, ends: ExitStack) -> tu
         both.calm()
     wrong = field.judge(both.fronts[0])
     both.stop()
-    return field, wrong + list(both.defects())
+    return field, wrong + list(both.defects()), both.log()
 
 
 def main() -> int:
@@ -112,15 +112,14 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="queuey-histories-", ignore_cleanup_errors=True) as name,
         ExitStack() as ends,
     ):
-        field, wrong = run(Path(name), told.minutes, seed, ends)
+        field, wrong, log = run(Path(name), told.minutes, seed, ends)
     for line in field.report():
         say(line)
     if not wrong:
         say("nothing is wrong")
         return 0
-    kept = field.keep(told.store)
     say("\n".join(wrong))
-    say(f"{len(wrong)} lines of what is wrong; the history is in {kept}")
+    say(f"{len(wrong)} lines of what is wrong; {field.keep(told.store, log)}")
     return 1
 
 

@@ -69,7 +69,7 @@ class HistoryTests(SynchronousTestCase):
         for line in (*field.report(), f"{killed} copies killed; nobody served for {gap:.1f} s", copy.output()):
             sys.stdout.write(f"{line}\n")
         if wrong:
-            self.fail("\n".join([*wrong, f"the history is in {field.keep('copy')}"]))
+            self.fail("\n".join([*wrong, field.keep("copy", daemon.log() + copy.output() + moved.output())]))
         self.assertNotIn("Traceback", copy.output() + moved.output())
         self.assertIn("are the same on both sides", copy.output())
         self.assertGreater(killed, 0)

@@ -65,6 +65,6 @@ class HistoryTests(SynchronousTestCase):
         sys.stdout.write(f"cut: {daemon.proxy.summary()}; {daemon.why_no_disk or 'the disk was filled'}\n")
         wrong += daemon.defects()
         if wrong:
-            self.fail("\n".join([*wrong, f"the history is in {field.keep('sqlite')}"]))
+            self.fail("\n".join([*wrong, field.keep("sqlite", daemon.log())]))
         self.assertEqual([cut for cut in Cut if not daemon.proxy.cuts[cut]], [])
         self.assertEqual(field.idle(), [])

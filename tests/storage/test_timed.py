@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -114,6 +115,31 @@ class TimedTests(SynchronousTestCase):
         self.assertNoResult(second)
         self.pass_time(5)
         self.failureResultOf(second, Unavailable)
+
+    def test_one_late_caller_gives_up_another_late_call(self) -> None:
+        """Cancel a call, which is late too, in the errback of a late one: the rest of the late ones still fail."""
+        first, second, third = [READS["count"](self.store) for _ in range(3)]
+
+        def give_up(failure: Failure) -> Failure:
+            second.cancel()
+            return failure
+
+        first.addErrback(give_up)
+        self.pass_time(10.5)
+        self.failureResultOf(first, Unavailable)
+        self.failureResultOf(second, CancelledError)
+        self.failureResultOf(third, Unavailable)
+
+    def test_one_timer(self) -> None:
+        """A caller that asks again when its call is late sets no second timer."""
+        first, second = [READS["count"](self.store) for _ in range(2)]
+        first.addErrback(lambda _: READS["count"](self.store))
+        second.addErrback(lambda _: None)
+        self.pass_time(10.5)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.pass_time(10.5)
+        self.failureResultOf(first, Unavailable)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_compare_and_set(self) -> None:
         """One that is late is unknown."""

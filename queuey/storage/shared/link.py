@@ -144,7 +144,7 @@ class Link(Frames):
         number = next(self._numbers)
 
         def cancel(answer: Deferred[Any]) -> None:
-            del self._pending[number]
+            self._pending.pop(number, None)
             self.send(number, FromWorker.CANCEL, None)
             self._finish()
 
@@ -218,12 +218,15 @@ class Link(Frames):
             self.close()
 
     def ended(self) -> None:
-        """Fail whatever waits for an answer."""
+        """Fail every call that waits for an answer.
+
+        A caller that hears of it may cancel its other calls. So each stays pending until it fails itself.
+        """
         self.lease.end()
-        pending, self._pending = self._pending, {}
-        for each in pending.values():
-            applied = "unknown" if each.writes else "no"
-            each.answer.errback(Unavailable(_ENDED, applied=applied))
+        for number, pending in list(self._pending.items()):
+            if self._pending.pop(number, None) is not None:
+                applied = "unknown" if pending.writes else "no"
+                pending.answer.errback(Unavailable(_ENDED, applied=applied))
         if self._finishing is not None:
             self._finishing.callback(None)
         self._ended()

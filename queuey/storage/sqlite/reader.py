@@ -9,6 +9,7 @@ from typing import Any, Final
 import apsw
 from twisted.logger import Logger
 
+from queuey.errors import StorageFull, Unavailable
 from queuey.logs import EventLog
 from queuey.model.message import Address, Content, Message
 from queuey.model.queue import Queue
@@ -75,6 +76,7 @@ class Reader:
         self._expired = None
         self.foreseen = {}
         try:
+            self._roll_back()
             self.connection.execute("BEGIN")
             self.stable = upper_bound(self.connection.execute("SELECT last FROM clock").get)
             self.clock = from_seconds(self._now())
@@ -87,8 +89,16 @@ class Reader:
             for job in jobs:
                 job.error = self._meaning(error)
         finally:
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
+            try:
+                self._roll_back()
+            except apsw.Error as error:
+                # What was read stands. The next pile tries again before it begins, and fails if that fails.
+                self._log.error("rollback-failed", "a snapshot could not be given back: {error}", error=error)
+
+    def _roll_back(self) -> None:
+        """Give the snapshot back, if there is one."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
 
     def _look_ahead(self, jobs: Sequence[Job[Reader]]) -> None:
         try:
@@ -106,7 +116,9 @@ class Reader:
 
     def _meaning(self, error: apsw.Error) -> Exception:
         self._log.warn("read-failed", "the database said: {error}", error=error)
-        return translated(error)
+        word = translated(error)
+        # A read stores nothing, so a full disk is one more reason why it cannot be answered now.
+        return Unavailable(word.text, retry_after=10) if isinstance(word, StorageFull) else word
 
     def rest(self) -> None:
         """Nothing is to be done between piles."""

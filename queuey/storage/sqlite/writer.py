@@ -9,7 +9,6 @@ from typing import Any, Final
 import apsw
 import attrs
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from queuey.errors import NoSuchQueue, QueueyError
 from queuey.logs import EventLog
@@ -248,6 +247,9 @@ class Writer:
         return word
 
     def _begin(self) -> None:
+        if self._connection.in_transaction:
+            # An earlier one could not be rolled back. What is written into it would be answered and never committed.
+            self._connection.execute("ROLLBACK")
         self._awaits_begin = True
         self._refused = None
         self.clock = from_seconds(self._now())
@@ -303,8 +305,8 @@ class Writer:
         try:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-        except apsw.Error:
-            self._log.failure("rollback-failed", "a transaction could not be rolled back", Failure())
+        except apsw.Error as error:
+            self._log.error("rollback-failed", "a transaction could not be rolled back: {error}", error=error)
         self.last = self._stored_last
         self._applications.clear()
         self._rows, self._tallies, self._held, self._spent = [], {}, {}, {}

@@ -74,7 +74,7 @@ class OneDaemon:
         self._random = Random(f"faults of {seed}")
         self._history = history
         self._clock = clock
-        self._outputs = ""
+        self._runs = 0
         self._daemon: Daemon | None = None
         self._disk = self._make_disk(ends)
         self._offset = folder / "offset"
@@ -103,7 +103,7 @@ class OneDaemon:
         settings = write_settings(self._folder, self.port, self._workers)
         settings.write_text(settings.read_text().replace(str(self._folder / "data"), str(self.data)))
         twistd = [sys.executable, set_clock.__file__, str(self._offset)]
-        (self._folder / "output").unlink(missing_ok=True)
+        self._set_output_aside()
         self._daemon = Daemon(twistd, ["--config", str(settings)], self._folder, {"PYTHONPATH": str(ROOT)})
         self._daemon.wait_until_it_serves(self.port)
         self.proxy.point(self.port)
@@ -117,12 +117,27 @@ class OneDaemon:
     def stop(self) -> None:
         """Ask it to end."""
         status = self.daemon.signal(signal.SIGTERM)
-        self._outputs += self.daemon.output()
-        assert status == 0, self._outputs[-4000:]
+        assert status == 0, self.log()[-4000:]
+
+    def _set_output_aside(self) -> None:
+        """Keep what the daemon before this one wrote; workers that outlive a killed daemon go on writing there."""
+        output = self._folder / "output"
+        if output.exists():
+            self._runs += 1
+            output.rename(self._folder / f"output.{self._runs}")
+
+    def log(self) -> str:
+        """Return what the daemon and its workers wrote, in all runs so far."""
+        files = [*(self._folder / f"output.{run + 1}" for run in range(self._runs)), self._folder / "output"]
+        return "".join(
+            f"--- run {run}\n{file.read_text(encoding='utf-8', errors='replace')}"
+            for run, file in enumerate(files, 1)
+            if file.exists()
+        )
 
     def defects(self) -> Iterator[str]:
         """Lines of its log, in all its runs, that speak of defects of its own."""
-        for line in self._outputs.splitlines():
+        for line in self.log().splitlines():
             if any(word in line for word in (" critical ", "Traceback", "Unhandled error")):
                 yield line
 
@@ -141,7 +156,6 @@ class OneDaemon:
         """kill -9, and another one over the same folder."""
         with self._noted("kill -9"):
             self.daemon.kill()
-            self._outputs += self.daemon.output()
             self.start()
 
     def kill_worker(self) -> None:

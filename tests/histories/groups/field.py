@@ -136,12 +136,14 @@ class Field:
             *sorted({"acked", "already-acked", "retrying", "extended", "stale", "invalid"} - words),
         ]
 
-    def keep(self, store: str) -> Path:
-        """Keep the history, in which something is wrong, for whoever looks for the reason.
+    def keep(self, store: str, log: str) -> str:
+        """Keep a history in which something is wrong, and beside it what its daemons and their workers wrote.
 
-        :return: the file.
+        :param log: of all of them, in all their runs.
+        :return: a sentence that says where both are.
         """
         KEPT.mkdir(exist_ok=True)
         path = KEPT / f"{store}-{self._seed}.jsonl"
         self.history.save(path)
-        return path
+        path.with_suffix(".log").write_text(log, encoding="utf-8")
+        return f"the history is in {path}, and the log is beside it"

@@ -59,7 +59,7 @@ class TwoFrontEnds:
         self._cluster = cluster
         self._random = Random(f"faults of {seed}")
         self._history = history
-        self._defects: list[str] = []
+        self._logs: list[str] = []
         self._ends = ends
 
     def start(self) -> None:
@@ -74,7 +74,7 @@ class TwoFrontEnds:
         """Ask both to end."""
         for front in self.fronts:
             front.stop()
-            self._look_at(front)
+            self._keep_log(front)
 
     def calm(self) -> None:
         """Cut no connection any more, and wait until both serve."""
@@ -85,11 +85,16 @@ class TwoFrontEnds:
 
     def defects(self) -> Iterator[str]:
         """Lines of their logs, in all their runs, that speak of defects of their own."""
-        yield from self._defects
+        for line in self.log().splitlines():
+            if any(word in line for word in DEFECTS):
+                yield line
 
-    def _look_at(self, front: Front) -> None:
-        lines = front.log().splitlines()
-        self._defects += [f"{front.name}: {line}" for line in lines if any(word in line for word in DEFECTS)]
+    def log(self) -> str:
+        """Return what both wrote, in all runs that have ended."""
+        return "\n".join(self._logs)
+
+    def _keep_log(self, front: Front) -> None:
+        self._logs += [f"{front.name}: {line}" for line in front.log().splitlines()]
 
     # What can happen to them
 
@@ -105,7 +110,7 @@ class TwoFrontEnds:
         front = self._random.choice(self.fronts)
         with self._noted("kill -9 of a front end"):
             front.kill()
-            self._look_at(front)
+            self._keep_log(front)
             time.sleep(self._random.uniform(0, 1))
             front.start()
             front.wait_until_it_serves(STARTS)

@@ -199,7 +199,7 @@ class HistoryTests(MovingCase):
         for line in (*field.report(), f"{killed} copies killed; nobody served for {gap:.1f} s", copy.output()):
             sys.stdout.write(f"{line}\n")
         if wrong:
-            self.fail("\n".join([*wrong, f"the history is in {field.keep('grown')}"]))
+            self.fail("\n".join([*wrong, field.keep("grown", daemon.log() + copy.output() + self.front.log())]))
         self.assertNotIn("Traceback", copy.output() + self.front.log())
         self.assertIn("are the same on both sides", copy.output())
         self.assertGreater(killed, 0)

@@ -56,5 +56,5 @@ class HistoryTests(SynchronousTestCase):
             sys.stdout.write(f"{line}\n")
         wrong += both.defects()
         if wrong:
-            self.fail("\n".join([*wrong, f"the history is in {field.keep('cassandra')}"]))
+            self.fail("\n".join([*wrong, field.keep("cassandra", both.log())]))
         self.assertEqual(field.idle(), [])
