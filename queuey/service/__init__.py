@@ -23,6 +23,7 @@ from queuey.service.assembly import assemble
 from queuey.service.daemon import QueueyService
 from queuey.service.listening import Listeners
 from queuey.service.places import LogPlace, log_place, wrong_folders
+from queuey.service.signals import Signals
 from queuey.service.starter import Starter, StartRefused
 from queuey.service.supervision import own_supervisor
 from queuey.service.workers import Workers
@@ -61,6 +62,8 @@ def makeService(options: Options) -> IService:
 
     :param options: as parsed by twistd.
     """
+    signals = Signals()
+    signals.catch()
     from twisted.internet import reactor
 
     twistd: Mapping[str, Any] = options.parent or {}
@@ -90,7 +93,8 @@ def makeService(options: Options) -> IService:
     store = count_calls(store, reactor, settings.metrics.enabled)
     house = assemble(settings, reactor, time.time, store, log, lambda: make_web(reactor), traces, workers, place.ours)
     sys.excepthook = _quiet_about_refusals
-    return QueueyService(reactor, house, Listeners(), Listeners(), place, starter, own_supervisor(reactor))
+    supervisor = own_supervisor(reactor)
+    return QueueyService(reactor, house, Listeners(), Listeners(), place, starter, supervisor, signals)
 
 
 def _open_log(settings: Settings, place: LogPlace) -> LogObserver:

@@ -20,11 +20,11 @@ from queuey.config import CassandraStorage
 from queuey.deferreds import bounded, deferred
 from queuey.errors import ConfigurationError, QueueyError, Unavailable
 from queuey.logs import EventLog
-from queuey.service import signals
 from queuey.service.assembly import House
 from queuey.service.listening import Listeners
 from queuey.service.orders import Standing
 from queuey.service.places import LogPlace, welcome
+from queuey.service.signals import Signals
 from queuey.service.starter import Starter, StartRefused
 from queuey.service.supervision import Supervisor
 
@@ -60,6 +60,7 @@ class QueueyService(Service):
         place: LogPlace,
         starter: Starter,
         supervisor: Supervisor,
+        signals: Signals,
     ) -> None:
         """
         :param reactor: the reactor that will run.
@@ -69,6 +70,7 @@ class QueueyService(Service):
         :param place: where the log goes.
         :param starter: the process that starts the daemon.
         :param supervisor: the service manager.
+        :param signals: those that this process takes.
         """
         self._reactor = reactor
         self._house = house
@@ -77,6 +79,7 @@ class QueueyService(Service):
         self._ops_listeners = ops_listeners
         self._starter = starter
         self._supervisor = supervisor
+        self._signals = signals
         self._standing = ""
         self._pausing: Deferred[None] | None = None
         self._hurry = False
@@ -91,6 +94,15 @@ class QueueyService(Service):
 
     def privilegedStartService(self) -> None:
         """Listen, while ports below 1024 may still be had; nothing is accepted before the reactor runs."""
+        self._signals.serve(
+            self._reactor,
+            {
+                signal.SIGTERM: self._stop,
+                signal.SIGINT: self._stop,
+                signal.SIGHUP: self.reload,
+                signal.SIGUSR1: self._reopen,
+            },
+        )
         server = self._house.in_force.settings.server
         try:
             self._listeners.listen(self._reactor, server.http, self._house.site)
@@ -113,15 +125,6 @@ class QueueyService(Service):
             self._house.traces.start()
         take_turns()
         collect_less()
-        signals.install(
-            self._reactor,
-            {
-                signal.SIGTERM: self._stop,
-                signal.SIGINT: self._stop,
-                signal.SIGHUP: self.reload,
-                signal.SIGUSR1: self._reopen,
-            },
-        )
         self._house.pulse.start()
         if self._house.statsd is not None:
             self._house.statsd.start()
