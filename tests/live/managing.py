@@ -15,6 +15,9 @@ from tests.live.running import LIMIT
 
 TWISTD = Path(sys.executable).parent / "twistd"
 
+#: What the manager tells itself, to know that it has noted all that came before.
+_MARK = "TEST_MARK"
+
 #: Starts what follows with its own pid in LISTEN_PID, as systemd does it between fork and exec.
 _AS_LISTENER = 'LISTEN_PID=$$ exec "$@"'
 
@@ -50,6 +53,16 @@ class Manager:
                 continue
             lines = dict(line.split("=", 1) for line in text.split("\n"))
             self.told.append((time.monotonic(), lines))
+
+    def catch_up(self) -> None:
+        """Return once everything that was sent before this call is noted."""
+        before = len(self.values(_MARK))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sending:
+            sending.sendto(f"{_MARK}=1".encode(), self._socket.getsockname())
+        deadline = time.monotonic() + LIMIT
+        while len(self.values(_MARK)) == before:
+            assert time.monotonic() < deadline, "the manager does not listen"
+            time.sleep(0.01)
 
     def values(self, name: str) -> list[str]:
         """What was told under a name, in order."""

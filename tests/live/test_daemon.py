@@ -334,7 +334,7 @@ class StuckTests(LiveTestCase):
             thread.join(LIMIT)
         self.assertEqual(statuses, [503] * 20)
         # One wait for the lock after another would have taken twenty times five seconds.
-        self.assertLess(time.monotonic() - began, 30)
+        self.assertLess(time.monotonic() - began, 60)
         other.execute("ROLLBACK")
         other.close()
         self.assertEqual(ask(self.port, "POST", "/v1/queuey/q", b"x")[0], 201)

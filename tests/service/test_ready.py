@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.config.settings import ServerSettings
 from queuey.service.daemon import QueueyService
+from queuey.service.signals import Signals
 
 
 class Told:
@@ -52,7 +53,7 @@ class ReadyTests(SynchronousTestCase):
     def begin(self) -> None:
         ports: Any = SimpleNamespace(addresses=lambda: ["127.0.0.1:5000"])
         told: Any = self.told
-        self.service = QueueyService(self.clock, self.house, ports, ports, told, told, told)
+        self.service = QueueyService(self.clock, self.house, ports, ports, told, told, told, Signals())
         self.service._wait_for_store()
 
     def logged(self, after: Deferred[None]) -> list[str]:
