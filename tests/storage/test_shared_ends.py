@@ -11,7 +11,7 @@ from queuey.errors import Unavailable
 from queuey.model.policy import Ack
 from queuey.model.window import OLDEST, Merge, MergeSlice, Position
 from queuey.storage.shared.calls import FromOwner
-from tests.storage.test_shared import SeveralCase
+from tests.storage.sharing import SeveralCase
 from tests.storage.test_timed import READS, WRITES
 
 WAIT = 1.5
