@@ -97,7 +97,7 @@ class RecipeTests(LiveTestCase):
         chain = self.folder / "etc/queuey/chain.pem"
         chain.write_text((self.folder / "etc/queuey/certificate.pem").read_text())
         blocks = re.findall(r"(?m)^\.\. code-block:: ini\n\n((?:   .*\n|\n)+)", PAGE.read_text(encoding="utf-8"))
-        self.assertEqual(len(blocks), 5)
+        self.assertEqual(len(blocks), 6)
         for number, block in enumerate(blocks):
             file = self.folder / f"block{number}.ini"
             file.write_text(re.sub(r"(?m)^   ", "", self.here(block)).replace("sha256:...", f"sha256:{'0' * 64}"))
