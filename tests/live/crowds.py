@@ -7,7 +7,8 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from typing import Any, Final
 
@@ -52,12 +53,14 @@ class Crowd:
         :raise RuntimeError: if it takes longer.
         """
         until = time.monotonic() + limit
-        self.client(0).request("POST", "/messages", {})
+        with self.client(0) as client:
+            client.request("POST", "/messages", {})
         for number in range(len(self.ports)):
-            while not (self.client(number).request("GET", "/messages")[1] or {}).get("messages"):
-                if time.monotonic() > until:
-                    raise RuntimeError(f"the message was not shown within {limit:.0f} s")
-                time.sleep(0.1)
+            with self.client(number) as client:
+                while not (client.request("GET", "/messages")[1] or {}).get("messages"):
+                    if time.monotonic() > until:
+                        raise RuntimeError(f"the message was not shown within {limit:.0f} s")
+                    time.sleep(0.1)
 
     def run(self, turns: int, limit: float = 600.0) -> None:
         """Let the clients make, claim from and delete ``turns`` groups in all.
@@ -75,7 +78,8 @@ class Crowd:
             thread.join(limit)
             if thread.is_alive():
                 raise RuntimeError(f"the crowd did not come to an end within {limit:.0f} s")
-        status, document = self.client(0).ask("GET", "")
+        with self.client(0) as client:
+            status, document = client.ask("GET", "")
         left = [group["name"] for group in document["groups"]] if status == 200 else status
         if left:
             self.lies.append(f"groups that were deleted are listed: {left}")
@@ -90,9 +94,11 @@ class Crowd:
         """Requests that were answered with an error of the server."""
         return sum(count for (_, status), count in self.answers.items() if status >= 500)
 
-    def client(self, number: int) -> Client:
-        """A client with a connection of its own."""
-        return Client(HTTPConnection("127.0.0.1", self.ports[number % len(self.ports)], timeout=TIMEOUT), self)
+    @contextmanager
+    def client(self, number: int) -> Iterator[Client]:
+        """A client with a connection of its own, which is closed when the block ends."""
+        with closing(HTTPConnection("127.0.0.1", self.ports[number % len(self.ports)], timeout=TIMEOUT)) as connection:
+            yield Client(connection, self)
 
     def note(self, what: str, status: int, document: Any) -> None:
         """Count an answer."""
@@ -102,14 +108,12 @@ class Crowd:
                 self.applied[document.get("applied", "?")] += 1
 
     def _work(self, number: int, names: range) -> None:
-        client = self.client(number)
         try:
-            for turn in names:
-                client.turn(f"group-{turn}", by_claim=bool((turn // self.clients) % 2))
+            with self.client(number) as client:
+                for turn in names:
+                    client.turn(f"group-{turn}", by_claim=bool((turn // self.clients) % 2))
         except Exception as error:
             self.lies.append(f"client {number} broke off: {error!r}")
-        finally:
-            client.connection.close()
 
 
 @attrs.define
