@@ -82,12 +82,13 @@ def clients_site(
     )
     cors = Cors(policies.origins)
     v1 = V1(directory, exchange, lambda: uuid.uuid4().hex)
+    slices = Slices(reactor)
     v2 = (
         V2Application(store, settle(in_force.settings), lambda: limits(in_force.settings)),
         V2Queues(directory),
-        V2Messages(exchange, V2Stream(exchange, Slices(reactor)), lambda: store.promises.survives_power_loss, now),
+        V2Messages(exchange, V2Stream(exchange, slices), lambda: store.promises.survives_power_loss, now),
         V2Single(exchange, now),
-        V2Restores(exchange, now, reactor),
+        V2Restores(exchange, now, slices),
         V2Groups(groups, now),
         V2Claims(groups, exchange),
         V2Settlements(groups),

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 
 from queuey.core.messages import MessageExchange
 from queuey.http.authorized import AdmittedToQueue, Route
 from queuey.http.mistakes import Mistakes
+from queuey.http.slices import Slices
 from queuey.http.v2.answers import HEAD, encoded
 from queuey.http.v2.appends import BATCH, batch_of, invalid
 from queuey.http.v2.items import MAX_TYPE, Members
@@ -39,12 +38,12 @@ class V2Restores:
     """The handler.
 
     :ivar now: the wall clock, in seconds since 1970.
-    :ivar clock: the reactor, whose turns the work is spread over.
+    :ivar slices: gives out turns to batches that are read in parts.
     """
 
     exchange: MessageExchange
     now: Callable[[], float]
-    clock: IReactorTime
+    slices: Slices
 
     def routes(self) -> tuple[Route, ...]:
         """What there is."""
@@ -59,7 +58,7 @@ class V2Restores:
         mistakes = Mistakes()
         for start in range(0, len(items), SLICE):
             if start:
-                await deferLater(self.clock, 0)
+                await self.slices.next()
             for place, item in enumerate(items[start : start + SLICE], start):
                 _read(item, f"/messages/{place}", queue, now, messages, mistakes)
         if mistakes:
