@@ -143,7 +143,9 @@ class RequestTests(CountsCase):
         found = self.counted("queuey_http_requests_total")
         self.assertEqual(found[("GET", "/v2/<application>/queues/<queue>/messages", "499")], 1)
         self.assertEqual(found[("POST", "/v2/<application>/queues/<queue>/groups/<group>/claims", "499")], 1)
-        self.assertEqual((found[("POST", "-", "499")], found[("-", "-", "499")]), (1, 1))
+        # The route of the third is known before its body has come: its credentials are looked at first.
+        self.assertEqual(found[("POST", "/v2/<application>/queues/<queue>/messages", "499")], 1)
+        self.assertEqual(found[("-", "-", "499")], 1)
         self.assertEqual(self.counted("queuey_refused_total"), {})
 
     def test_bytes(self) -> None:
