@@ -77,7 +77,7 @@ class Worker:
                 answer, self._received = self._received[:end], self._received[end:]
                 self._answered(answer)
         except (OSError, Unexpected) as error:
-            print(f"wrong: {error}"[:1000], file=sys.stderr)
+            print(f"wrong: {error!r}"[:1000], file=sys.stderr)
             self._tally.refused += 1
             self._close()
 

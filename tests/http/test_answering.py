@@ -126,7 +126,7 @@ class ConnectionTests(SynchronousTestCase):
         ids = [each.header("x-request-id") for each in found]
         self.assertEqual(ids, [f"id-{number}" for number in range(1, 8)])
         self.assertEqual([line.request_id for line in self.lines], ids)
-        self.assertEqual({(line.method, line.path) for line in self.lines}, {("GET", "/q?a=1")})
+        self.assertEqual({(line.method, line.path) for line in self.lines}, {("GET", "/q?a=...")})
 
     def test_closing(self) -> None:
         """That a connection ends is said where it does, and nowhere else."""

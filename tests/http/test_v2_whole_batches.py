@@ -178,13 +178,15 @@ class BatchTests(MessagesTestCase):
             (b'{"messages": [{"body": "a\nb"}]}', "", "The body is not JSON."),
             (b'{"messages": [{"body": "x", "body": "y"}]}', "", 'The JSON has the name "body" twice in one object.'),
             (b'{"messages": [], "messages": []}', "", 'The JSON has the name "messages" twice in one object.'),
-            (b"[" * 100_000, "", "The body is not JSON."),
-            (b'{"a":' * 100_000, "", "The body is not JSON."),
+            (b"[" * 50_000, "", "The body is not JSON."),
+            (b'{"a":' * 50_000, "", "The body is not JSON."),
+            (b"[" * 100_000, "", "The JSON has more than 50000 values."),
+            (b'{"a":' * 100_000, "", "The JSON has more than 50000 values."),
             (b'{"messages": [{"body": "x", "ttl": ' + b"9" * 5000 + b"}]}", "", "The body is not JSON."),
         ):
             response = self.batch(body)
             found = self.errors("invalid-body", response)
-            self.assertEqual((list(found), response.json["detail"]), ([pointer], detail), body[:40])
+            self.assertEqual((list(found), response.json["detail"]), ([pointer], detail), repr(body[:40]))
         names = ",".join(f'"{number}": 1' for number in range(70_000))
         self.errors("invalid-body", self.batch(f'{{"messages": [{{{names}, "69999": 1}}]}}'.encode()))
         # How deep is too deep for JSON depends on the version of Python.

@@ -245,16 +245,16 @@ class ProxyTestCase(LiveTestCase):
     def test_client_behind_a_trusted_proxy(self) -> None:
         """The log has the client's address; what the client itself says of it counts for nothing."""
         daemon = self.serve_behind()
-        self.connect().ask("GET", "/v1/queuey?plain")
-        self.connect().ask("GET", "/v1/queuey?lying", **{"X-Forwarded-For": "192.0.2.1"})
-        self.assertEqual(self.clients(daemon, "/v1/queuey?plain"), [CLIENT])
-        self.assertEqual(self.clients(daemon, "/v1/queuey?lying"), [CLIENT])
+        self.connect().ask("GET", "/v1/queuey?limit=7")
+        self.connect().ask("GET", "/v1/queuey?limit=8", **{"X-Forwarded-For": "192.0.2.1"})
+        self.assertEqual(self.clients(daemon, "/v1/queuey?limit=7"), [CLIENT])
+        self.assertEqual(self.clients(daemon, "/v1/queuey?limit=8"), [CLIENT])
 
     def test_client_behind_any_other(self) -> None:
         """A proxy that is not configured is the client."""
         daemon = self.serve_behind(forwarded="127.0.0.9")
-        self.connect().ask("GET", "/v1/queuey?plain")
-        self.assertEqual(self.clients(daemon, "/v1/queuey?plain"), ["127.0.0.1"])
+        self.connect().ask("GET", "/v1/queuey?limit=7")
+        self.assertEqual(self.clients(daemon, "/v1/queuey?limit=7"), ["127.0.0.1"])
 
     def test_long_answer(self) -> None:
         """It goes on as its client reads, gathers nowhere, and is whole."""

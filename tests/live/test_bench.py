@@ -12,7 +12,7 @@ from typing import Final
 from twisted.trial.unittest import SynchronousTestCase
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-LIMIT = 120.0
+LIMIT = 400.0
 
 AT_ONCE: Final = 3
 """Programs that run at the same time: they wait more than they work."""

@@ -300,8 +300,11 @@ class StopTests(LiveTestCase):
         """A request that does not end is cut off after stop_timeout, and the status is 0 all the same."""
         self.replace_settings("[server]", "[server]\nstop_timeout = 1")
         daemon = self.serve()
+        make_queue(self.port, "q")
+        shown = HEADERS["Authorization"]
+        head = f"POST /v1/queuey/q HTTP/1.1\r\nHost: x\r\nAuthorization: {shown}\r\nContent-Length: 10\r\n\r\n"
         with socket.create_connection(("127.0.0.1", self.port), LIMIT) as slow:
-            slow.sendall(b"POST /v1/queuey/q HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
+            slow.sendall(head.encode() + b"half")
             time.sleep(0.2)
             began = time.monotonic()
             self.assertEqual(daemon.signal(signal.SIGTERM), 0)

@@ -214,7 +214,7 @@ class MetricsTests(SynchronousTestCase):
             connection.close()
         self.asked[("GET", ROUTE, "499")] += 1
         self.asked[("POST", "/v2/<application>/queues/<queue>/groups/<group>/claims", "499")] += 1
-        self.asked[("POST", "-", "499")] += 1
+        self.asked[("POST", ROUTE, "499")] += 1
 
     def newest(self) -> str:
         """A place at the end of the log; the page that tells it has all 11 messages."""
