@@ -23,6 +23,12 @@ from queuey.model.timeid import Ticks
 PLANNED: Final = 0
 """The incarnation of a queue that is not there yet: no store gives it to one that is."""
 
+DESCRIBED_AT_ONCE: Final = 50
+"""Queues of a page that are read from the store, and written, in one piece: each may have 100 KB of principals."""
+
+MAX_PRINCIPALS_A_PAGE: Final = 1 << 20
+"""Characters of principals after which a page of queues ends, so that no page takes long to write."""
+
 Judge = Callable[[Queue | None], None]
 """Raises where a queue, or that there is none, is not what its changer takes it for."""
 
@@ -252,12 +258,21 @@ class QueueDirectory:
 
         :param prefix: only those whose names begin so.
         :param after: names after it; empty for the first page.
-        :param limit: how many at the most; one that is deleted meanwhile is left out.
+        :param limit: how many at the most; one that is deleted meanwhile is left out. The page ends earlier, after a
+            queue with which the principals of its queues have ``MAX_PRINCIPALS_A_PAGE`` characters together.
         """
         names = await self.store.names(application, after and after + "\0", limit + 1, prefix)
-        found = await self.store.describe(application, names[:limit])
-        next = names[limit - 1] if len(names) > limit else None
-        return QueuePage(tuple(queue for queue in found if queue is not None), next)
+        queues: list[Queue] = []
+        characters = 0
+        for start in range(0, min(limit, len(names)), DESCRIBED_AT_ONCE):
+            some = names[start : min(start + DESCRIBED_AT_ONCE, limit)]
+            for place, queue in enumerate(await self.store.describe(application, some), start + 1):
+                if queue is not None:
+                    queues.append(queue)
+                    characters += sum(map(len, queue.settings.principals))
+                if characters >= MAX_PRINCIPALS_A_PAGE:
+                    return QueuePage(tuple(queues), names[place - 1] if len(names) > place else None)
+        return QueuePage(tuple(queues), names[limit - 1] if len(names) > limit else None)
 
     @deferred
     async def listing(self, application: str, start: str, limit: int, details: bool, counts: bool) -> Listing:

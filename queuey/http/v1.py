@@ -10,7 +10,7 @@ import attrs
 from twisted.internet.defer import succeed
 
 from queuey.core.messages import MessageExchange
-from queuey.core.queues import Listing, QueueDirectory
+from queuey.core.queues import DESCRIBED_AT_ONCE, Listing, QueueDirectory
 from queuey.deferreds import Asked, Running
 from queuey.http import reading, writing
 from queuey.http.authorized import Admitted, AdmittedToQueue, Over, Route, Serving, awaited
@@ -29,6 +29,8 @@ QUEUE: Final = "/v1/<application>/<queue>"
 MESSAGES: Final = "/v1/<application>/<queue>/<ids>"
 
 _NAMES_A_PAGE: Final = 1000
+"""Names of queues that are read and written as one piece of a listing."""
+
 _NOTHING: Final = WindowSlice((), None)
 
 
@@ -65,7 +67,8 @@ class V1:
 
         async def page(start: str) -> writing.Piece[str]:
             nonlocal left
-            limit = _NAMES_A_PAGE if left is None else min(left, _NAMES_A_PAGE)
+            most = DESCRIBED_AT_ONCE if query.details or query.counts else _NAMES_A_PAGE
+            limit = most if left is None else min(left, most)
             listing: Listing = await self.directory.listing(application, start, limit, query.details, query.counts)
             if left is not None:
                 left -= limit

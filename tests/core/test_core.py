@@ -258,6 +258,19 @@ class DirectoryTests(CoreTestCase):
         )
         self.failureResultOf(self.directory.find("a", "new"), NoSuchQueue)
 
+    def test_a_page_with_many_principals_ends_earlier(self) -> None:
+        """It ends after the queue with which they are too many, and the next page goes on from there."""
+        most = tuple(f"{number:04d}" + "p" * 519 for number in range(1100))
+        for number in range(5):
+            self.successResultOf(self.directory.create("a", f"q{number}", QueueChanges(principals=most)))
+        pages: list[list[str]] = []
+        after: str | None = ""
+        while after is not None:
+            page = self.successResultOf(self.directory.page("a", "", after, 1000))
+            pages.append([queue.name for queue in page.queues])
+            after = page.next
+        self.assertEqual(pages, [["q0", "q1"], ["q2", "q3"], ["q4"]])
+
     def test_pages(self) -> None:
         """A page knows whether there is another."""
         for name in ("x1", "x2", "x3", "y"):
