@@ -154,4 +154,4 @@ class FileModes:
 
 
 OWN_USER: Final = FileModes()
-"""For nobody but the user that Queuey runs as."""
+"""Modes for the user alone that Queuey runs as."""

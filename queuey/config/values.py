@@ -222,7 +222,7 @@ def seconds_text(number: float) -> str:
 
 
 def file_group(text: str, base: Path) -> FileModes:
-    """Who may read the files that the daemon makes, besides its user: a group of this machine, or nobody."""
+    """The group of this machine that may read the files which the daemon makes, if there is one."""
     if not text:
         return OWN_USER
     try:

@@ -46,7 +46,7 @@ class Retries:
     """How changes are tried again.
 
     :ivar clock: measures the time, and the pauses.
-    :ivar new_bytes: makes so many random bytes.
+    :ivar new_bytes: makes a number of random bytes.
     """
 
     clock: IReactorTime

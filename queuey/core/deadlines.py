@@ -15,7 +15,7 @@ _SPARE: Final = 64
 
 
 class Expiring(Protocol):
-    """Whoever waits until a deadline.
+    """A waiter that has a deadline.
 
     :ivar number: is given by who watches the deadlines.
     """

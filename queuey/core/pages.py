@@ -41,7 +41,7 @@ def at_the_end(merge: Merge, page: MergeSlice) -> bool:
 
 
 def onwards(merge: Merge, page: MergeSlice) -> Merge:
-    """What is left of a range of which an empty page was read."""
+    """The rest of a range after an empty page of it was read."""
     return merge if merge.descending else attrs.evolve(merge, lower=page.position)
 
 
@@ -97,7 +97,7 @@ class _Page:
             self._messages += slice.messages
         if not self._overtaken:
             self._position = slice.position
-            # What is not stable yet comes again: whoever goes on goes on from here, however far this page reads.
+            # Messages above the stable time are read later: the next page begins here, however far this one reads.
             self._overtaken = place != slice.position
         # No more of the slice is kept than what the page is made of.
         self._over, self._stable, self._purged = slice.over, slice.stable, slice.purged

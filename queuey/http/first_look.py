@@ -18,7 +18,7 @@ from queuey.model.queue import MAX_NAME
 
 
 def first_look(request: Request, endpoint: Served, names: Mapping[str, str], over: Over) -> Serving | None:
-    """Find out whether a request would be let in, which ``over`` is told.
+    """Find out whether a request would be let in, and call ``over`` with the result.
 
     :param names: what the path names.
     :return: what it waits for, if that is anything.

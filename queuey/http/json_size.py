@@ -25,7 +25,7 @@ def has_too_many_values(data: bytes) -> bool:
         return False
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    # A member has four quotes if its value is a text. More than that many commas part so many texts.
+    # A member has at most four quotes: two for its name, two for its value if that is a text.
     if data.count(b'"') > 4 * (MAX_VALUES + 1):
         return True
     return _separators(b"".join(data.split(b'"')[::2])) > MAX_VALUES

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 class Slices:
     """Gives out turns of the reactor, in the order in which they are asked for.
 
-    Whoever does work that could keep the reactor for long does a few milliseconds of it, and then awaits :meth:`next`.
+    Code that could keep the reactor for long works for a few milliseconds, and then awaits :meth:`next`.
     However many do so at the same time, they together use no more than one slice between two looks at the sockets.
     """
 

@@ -45,7 +45,7 @@ class LogFile:
 
         Its folder gets its mode too, if there is nothing else in it than logs.
 
-        :param findings: is told of what others could read so far.
+        :param findings: is called with the files that others could read until now.
         :raise OSError: where that is not possible.
         """
         descriptor = _open(path, modes, findings)
@@ -82,7 +82,7 @@ class LogFile:
     def reopen(self, findings: Findings) -> None:
         """Open the file of this name anew, after it was moved away; the old one is kept where that fails.
 
-        :param findings: is told of a file of that name that others could read.
+        :param findings: is called with a file of that name that others could read.
         :raise OSError: where it cannot be opened.
         """
         if self.path is None:

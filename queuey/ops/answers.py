@@ -1,4 +1,4 @@
-"""The answers to the calls of one request, of which there is a bounded number of bytes."""
+"""The answers to the calls of one request, bounded in bytes."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ class QueueyService(Service):
         opened.addBoth(settled)
 
     def _is_late(self, opened: Deferred[None]) -> None:
-        """Keep whoever started the daemon waiting no longer: the store is away, or no worker accepts yet."""
+        """Let the command that started the daemon go on: the store is away, or no worker accepts yet."""
         if opened.called:
             self._starter.leave()
             self._supervisor.status("waits for its workers")

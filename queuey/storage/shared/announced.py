@@ -26,7 +26,7 @@ class Audience(Protocol):
     """Whoever keeps something at hand."""
 
     def begin(self, change: Change) -> Deferred[None]:
-        """Fires, and never fails, once nobody can serve from a cache what is changed."""
+        """Fires, and never fails, once no process can serve from a cache what is changed."""
 
     def end(self, change: Change) -> None:
         """Let it be kept at hand again."""
@@ -37,7 +37,7 @@ class Audience(Protocol):
 
 @implementer(IStore)
 class AnnouncedStore:
-    """Any store; a change begins once nobody can serve from a cache what it changes."""
+    """Any store; a change begins once no process can serve from a cache what it changes."""
 
     def __init__(self, store: IStore, audience: Audience) -> None:
         self._store = store
@@ -174,7 +174,7 @@ class AnnouncedStore:
         return self._store.at_hand(application, name)
 
     def _changing(self, change: Change, work: Callable[[], Deferred[T]]) -> Deferred[T]:
-        """Do some work while nobody can serve from a cache what it changes; it goes on when its caller goes."""
+        """Do some work while no process can serve from a cache what it changes; cancelling does not stop it."""
         return shield(self._change(change, work))
 
     @deferred

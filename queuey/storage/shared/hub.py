@@ -282,7 +282,7 @@ class OwnerEnd(Frames):
 class _LettingGo:
     """A change that a worker has not read of yet.
 
-    :ivar since: when it was told of it.
+    :ivar since: when the change was sent to it.
     :ivar answer: fires when it has read of it.
     """
 

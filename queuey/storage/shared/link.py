@@ -35,10 +35,10 @@ class Defect(Exception):
 
 
 class Keeps(Protocol):
-    """Whoever keeps what was read, and has to let it go when another process changes it."""
+    """A cache of what was read, which another process may change."""
 
     def change_elsewhere(self, change: Change) -> None:
-        """Let go of what is about to be changed, and keep none of it until ``changed_elsewhere``."""
+        """Drop what is about to be changed, and cache none of it until ``changed_elsewhere``."""
 
     def changed_elsewhere(self, change: Change) -> None:
         """Learn that the change is over."""
@@ -81,7 +81,7 @@ class _Pending:
 class Link(Frames):
     """The worker's end of the socket.
 
-    :ivar keeps: whoever keeps at hand what is read through it; set before ``join``.
+    :ivar keeps: the cache of what is read through it; set before ``join``.
     :ivar lease: for how long that may be used.
     :ivar other: takes what has to do with no store, whose kinds are from ``CONTROL`` on, and below ``CALLS``.
     """
@@ -114,7 +114,7 @@ class Link(Frames):
     def ask(self, call: Call, arguments: tuple[Any, ...], writes: bool) -> Deferred[Any]:
         """Make a call of the owner's store.
 
-        :param writes: whether it changes something, so that nobody knows what became of it once the socket is closed.
+        :param writes: whether it changes something: its outcome is unknown if the socket is closed before the answer.
         """
         answer, number = self._asked(call, writes)
         if number:

@@ -162,7 +162,7 @@ def _taken(asked: Range, heads: bytes, contents: bytes | None) -> tuple[Messages
 
 @lru_cache(64)
 def _ids(number: int) -> Struct:
-    """What reads the ids of so many messages, and passes over when they expire."""
+    """Reads the ids of a number of messages, and skips their times to expire."""
     return Struct(f"16s{DIGITS}x" * number)
 
 

@@ -70,7 +70,7 @@ class Lock:
 def make_directory(directory: Path, modes: FileModes, findings: Findings) -> None:
     """Make the directory if it is not there, so that it outlives a loss of power, and set the modes of what is in it.
 
-    :param findings: is told of what others could read so far.
+    :param findings: is called with the files that others could read until now.
     :raise Unavailable: it cannot be made.
     """
     try:
