@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from queuey.core.groups.cells import Cell
 from queuey.core.groups.directory import GroupDirectory
 from queuey.core.groups.moves import Moves, is_for_others
 from queuey.core.groups.rows import contended, in_parallel
@@ -14,10 +15,9 @@ from queuey.core.groups.values import PartitionLag
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import IPolicies, IStore
+from queuey.model.group import lag, purge, seek
 from queuey.model.group_settings import Group, Start
-from queuey.model.groups.commands import Seek
-from queuey.model.groups.entries import GENERATION
-from queuey.model.groups.terms import Terms
+from queuey.model.group_state import GENERATION, GroupState
 from queuey.model.policy import Policy
 from queuey.model.queue import Queue
 from queuey.model.timeid import LOWEST, MessageId, Ticks, lower_bound
@@ -49,6 +49,8 @@ _ATTEMPTS: Final = 10
 class Whole:
     """Moves groups to other places, and tells where they are.
 
+    :ivar cell: gives the state of a group in a partition.
+    :ivar now: the wall clock.
     :ivar new_bytes: makes so many random bytes.
     """
 
@@ -56,6 +58,8 @@ class Whole:
     policies: IPolicies
     directory: GroupDirectory
     moves: Moves
+    cell: Callable[[Queue, Group, int], Cell]
+    now: Callable[[], Ticks]
     new_bytes: Callable[[int], bytes]
 
     @deferred
@@ -106,12 +110,18 @@ class Whole:
         return dict.fromkeys(partitions, bound)
 
     async def _seek(self, queue: Queue, group: Group, partition: int, bound: MessageId) -> None:
-        seek = Seek(partition, bound, self.new_bytes(GENERATION))
+        cell, generation = self.cell(queue, group, partition), self.new_bytes(GENERATION)
+
+        def step(state: GroupState) -> tuple[GroupState, bool]:
+            if state.reach == bound and not (state.open or state.acked or state.claims):
+                return state, True
+            moved = seek(state, bound, generation)
+            return (state, False) if moved is None else (moved, True)
+
         for _ in range(_ATTEMPTS):
-            (done,) = (await self.store.groups.run(queue, group, Terms(), (seek,))).answers
-            if done:
+            if await cell.change(step):
                 return
-            await self.moves.carry_out(queue, group, partition)
+            await self.moves.carry_out(queue, group, partition, cell)
         raise contended()
 
     @deferred
@@ -127,9 +137,13 @@ class Whole:
 
     @deferred
     async def _lag(self, queue: Queue, group: Group, partition: int, limit: int, max_bytes: int) -> PartitionLag:
-        told = (await self.store.groups.look(queue, group, partition)).lag
-        merge = Merge((partition,), Position(told.reach), limit=limit, max_bytes=max_bytes)
-        beyond, exact, first = await self._beyond(queue, group, merge)
+        cell = self.cell(queue, group, partition)
+        cell.forget()
+        state = await cell.read()
+        beyond, exact, first, purged = await self._beyond(
+            queue, group, Merge((partition,), Position(state.reach), limit=limit, max_bytes=max_bytes)
+        )
+        told = lag(purge(state, purged), self.now())
         return PartitionLag(
             partition,
             told.settled_through,
@@ -141,8 +155,9 @@ class Whole:
             told.oldest or first,
         )
 
-    async def _beyond(self, queue: Queue, group: Group, merge: Merge) -> tuple[int, bool, MessageId | None]:
-        """How many messages there are in a range, up to its limits; whether that is all; and the first of them."""
+    async def _beyond(self, queue: Queue, group: Group, merge: Merge) -> tuple[int, bool, MessageId | None, MessageId]:
+        """How many messages there are in a range, up to its limits; whether that is all; the first of them; and the
+        bound up to which its partition was purged."""
         policy = await self.policies.policy_for(queue.application)
         ack = policy.read_ack(queue.settings.consistency)
         count, first = 0, None
@@ -155,6 +170,6 @@ class Whole:
             size = sum(len(message.content.body) for message in slice.messages)
             limit, max_bytes = merge.limit - len(slice.messages), merge.max_bytes - size
             if slice.over or limit <= 0 or max_bytes <= 0 or slice.position == merge.lower:
-                return count, slice.over, first
+                return count, slice.over, first, slice.purged
             merge = attrs.evolve(merge, lower=slice.position, limit=limit, max_bytes=max_bytes)
-        return count, False, first
+        return count, False, first, slice.purged
