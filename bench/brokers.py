@@ -10,6 +10,7 @@ import base64
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -59,6 +60,18 @@ def missing(programs: Mapping[str, str]) -> list[str]:
         for program, package in programs.items()
         if not (Path(program).exists() if program.startswith("/") else shutil.which(program, path=_PATH))
     ]
+
+
+def prepare(programs: Mapping[str, str]) -> None:
+    """Look for the programs of peers, and let signals that end this program end those that it starts.
+
+    :raise SystemExit: some are missing.
+    """
+    absent = missing(programs)
+    if absent:
+        raise SystemExit(f"peers are missing; on Debian, as root: apt-get install {' '.join(absent)}")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
 
 
 @attrs.define(eq=False)

@@ -47,7 +47,7 @@ class Side:
     """One server, or one way to take messages from it.
 
     :ivar kind: and ``options``: of its protocol (:func:`bench.protocols.protocol`).
-    :ivar fill: stores so many messages.
+    :ivar fill: stores a number of messages.
     :ivar left: how many messages the server still has, those that are taken and not acknowledged included.
     :ivar filled: and ``acknowledged``: messages so far.
     """
@@ -89,7 +89,7 @@ class Side:
 
 
 def batches(count: int) -> list[int]:
-    """The sizes of the batches that are so many messages together."""
+    """The sizes of the batches that ``count`` messages are stored in."""
     return [min(BATCH, count - start) for start in range(0, count, BATCH)]
 
 
@@ -234,7 +234,7 @@ TABLE: Final = (
 def postgresql(stack: ExitStack, folder: Path) -> Side:
     """A cluster of PostgreSQL's own settings, with one table and an index of the rows that are not taken.
 
-    It refuses to be run by root, for whom the user ``postgres`` runs it.
+    PostgreSQL refuses to run as root; then it runs as the user ``postgres``.
     """
     user = "postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
     become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] if os.getuid() == 0 else []

@@ -14,7 +14,6 @@ With ``--apart`` claims that settle are left out.
 
 from __future__ import annotations
 
-import signal
 import tempfile
 from contextlib import ExitStack
 from functools import partial
@@ -66,12 +65,8 @@ def compare(ours: list[Side], peers: list[Side], workers: int, rounds: int, seco
 
 def main(rounds: int, seconds: float, apart: bool) -> None:
     """Measure and print."""
-    absent = brokers.missing(claim_peers.PROGRAMS)
-    if absent:
-        raise SystemExit(f"peers are missing; on Debian, as root: apt-get install {' '.join(absent)}")
+    brokers.prepare(claim_peers.PROGRAMS)
     claim_peers.initdb()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="queuey-bench-") as name, ExitStack() as stack:
 
         def folder(side: str) -> Path:

@@ -147,7 +147,7 @@ def claims(port: int, seconds: float, name: str, queues: int, claim: int, messag
 
 
 def take(port: int, seconds: float, claim: int, group: str, queues: int = 1) -> dict[str, Any]:
-    """Let workers claim so many messages at once and ack them, of one group or of many."""
+    """Let workers claim ``claim`` messages at once and ack them, from one group or from ``queues`` groups."""
     return work("queuey", port, WORKERS, seconds, group=group, claim=claim, fused=False, count=queues)
 
 

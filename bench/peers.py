@@ -10,7 +10,6 @@ configuration, and end with the program.
 
 from __future__ import annotations
 
-import signal
 import tempfile
 from contextlib import ExitStack
 from functools import partial
@@ -62,11 +61,7 @@ def compare(ours: list[Side], peers: list[Side], connections: int, rounds: int, 
 
 def main(workers: int, rounds: int, seconds: float) -> None:
     """Measure and print."""
-    absent = brokers.missing(brokers.PROGRAMS)
-    if absent:
-        raise SystemExit(f"peers are missing; on Debian, as root: apt-get install {' '.join(absent)}")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    brokers.prepare(brokers.PROGRAMS)
     with tempfile.TemporaryDirectory(prefix="queuey-bench-") as name, ExitStack() as stack:
 
         def folder(side: str) -> Path:
