@@ -15,7 +15,11 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from queuey.model.counts import Metric
-from queuey.model.holdings import Heads, KeptAnswer, Page, Reach, Size, Standing
+from queuey.model.group_settings import Group
+from queuey.model.groups.commands import Command, Ran, View
+from queuey.model.groups.snapshot import GroupState
+from queuey.model.groups.terms import Terms
+from queuey.model.holdings import GroupPlace, Heads, KeptAnswer, Page, Reach, Size, Standing
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, Policy, WriteTerms
@@ -224,6 +228,54 @@ class IStateStore(Interface):
         """
 
 
+class IGroupStore(Interface):
+    """The states of consumer groups: which message each group has, in each partition.
+
+    What may happen to a state is decided by the rules in :mod:`queuey.model.groups`; this runs them next to where the
+    state and the messages are. Every provider keeps to these:
+
+    * A command is atomic for each partition that it touches: its events are stored together, or none of them. An
+      embedded store does all commands of a call in one transaction.
+    * Nothing is answered before it is stored as durably as an acknowledged POST.
+    * Commands on the same partition of the same group take effect one after another; those of one call in their order.
+    * The time of a decision is the store's wall clock.
+    * A state begins when it is first needed, at ``group.place`` and with a random generation, if the row of the group
+      still names ``group.gid`` and does not say that it is being deleted; else the call fails with ``NoSuchGroup``.
+      States that an earlier version of Queuey kept (``state_key`` in the ``IStateStore``) are converted when they are
+      first touched, so receipts from before stay valid.
+    * A claim gives the messages below the stable time that the group has not been given, oldest first in each
+      partition, after those that are due again; never those that expired, were deleted or purged, or are copies for
+      another group.
+    """
+
+    def run(queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Deferred[Ran]:
+        """Run commands, in their order, in as few round trips as the store can, however many partitions they touch.
+
+        :param terms: of the group, with its dead-letter queue as it is now.
+        :return: fires with an answer for each command. Fails with ``NoSuchGroup``, ``NoSuchQueue`` or ``StorageFull``;
+            or with ``Unavailable``, whose ``applied`` is true of all commands together: ``no``, ``partly`` or
+            ``unknown``. A claim under ``at_most_once`` whose outcome is unknown in a partition gives nothing of that
+            partition. Cancelling it stops nothing: the caller gives back what it does not want.
+        """
+
+    def look(queue: Queue, group: Group, partition: int, ids: Sequence[MessageId] = ()) -> Deferred[View]:
+        """The state of one partition, as it is stored now.
+
+        :param ids: of messages of which ``View.open`` tells.
+        :return: fails with ``NoSuchGroup``, ``NoSuchQueue`` or ``Unavailable``.
+        """
+
+    def end(incarnation: int, gid: bytes, partitions: int) -> Deferred[None]:
+        """Remove all states of a group whose row says that it is being deleted, or that has no row any more.
+
+        :param incarnation: of the queue, which has or had so many ``partitions``.
+
+        The states of a queue that was deleted are removed by ``IQueueStore.forget``, as it removes its messages.
+
+        :return: fires once they are gone, or cannot be found any more; it can be repeated. Fails with ``Unavailable``.
+        """
+
+
 @attrs.frozen
 class Promises:
     """What a store can promise, for start-up to hold against what applications ask.
@@ -247,6 +299,7 @@ class IStore(IMessageStore, IQueueStore):
     """One back end as a whole."""
 
     states: IStateStore = Attribute("The :class:`IStateStore` of this back end.")
+    groups: IGroupStore = Attribute("The :class:`IGroupStore` of this back end.")
     promises: Promises = Attribute("What this back end can promise; as it is known once it has opened.")
     metrics: Sequence[Metric] = Attribute("What is counted of it, each under a name of its own.")
 
@@ -340,6 +393,15 @@ class IHoldings(Interface):
     def state(key: str) -> Deferred[State | None]:
         """The value of a state; as ``IStateStore.read``."""
 
+    def group_states(rest: str | None, limit: int) -> Deferred[Page[GroupPlace]]:
+        """Where the store has states of groups that are not among ``state_keys``, as ``queues`` has it."""
+
+    def group_state(place: GroupPlace) -> Deferred[GroupState | None]:
+        """The state of a group in a partition, without tokens; ``None`` if there is none.
+
+        :return: fails with ``Unavailable``, also if it is damaged.
+        """
+
     def reach() -> Deferred[Reach]:
         """What the store has given out. Fails with ``Unavailable``."""
 
@@ -382,6 +444,13 @@ class IKeeper(IHoldings):
         """Remember what writes were answered, those that are not remembered.
 
         :return: fires with how many those were. Fails with ``Unavailable``.
+        """
+
+    def keep_group_state(place: GroupPlace, state: GroupState | None) -> Deferred[None]:
+        """Have a state of a group as it is said to be; ``None``: have none.
+
+        :return: fires once it is stored. Fails with ``Unavailable``, ``StorageFull``, or ``InvalidRequest`` if this
+            store can never have it.
         """
 
     def keep_reach(reach: Reach) -> Deferred[None]:

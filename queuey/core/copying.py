@@ -23,7 +23,8 @@ from twisted.python.failure import Failure
 from queuey.deferreds import deferred
 from queuey.errors import BodyTooLarge, InvalidRequest, InvalidUpdate, NoSuchQueue, Unavailable
 from queuey.interfaces import IHoldings, IKeeper, Outcome
-from queuey.model.holdings import MARK_KEY, Mark, Page, Size, Standing, UnreadableMark, decode_mark
+from queuey.model.group_rows import place_of
+from queuey.model.holdings import MARK_KEY, GroupPlace, Mark, Page, Size, Standing, UnreadableMark, decode_mark
 from queuey.model.message import Address, Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import HIGHEST, LOWEST
@@ -160,6 +161,8 @@ class Copying:
         await self._all(self._source.queues, self._copy_queue)
         await self._all(self._target.state_keys, self._end_state)
         await self._all(self._source.state_keys, self._copy_state)
+        await self._all(self._target.group_states, self._end_group_state)
+        await self._all(self._source.group_states, self._copy_group_state)
         await self._copy_answers()
 
     async def _all(
@@ -256,6 +259,9 @@ class Copying:
         """Remove a state of the target that the source does not have."""
         key, _ = item
         if await self._surely(lambda: self._source.state(key)) is None:
+            place = place_of(key)
+            if place is not None and await self._surely(lambda: self._source.group_state(place)) is not None:
+                return  # the source keeps it in another form
             await self._set(key, None, self._new_version())
             self.tally.others += 1
 
@@ -268,6 +274,24 @@ class Copying:
         here = await self._surely(lambda: self._source.state(key))
         if here is not None:
             await self._set(key, here.value, here.version)
+            self.tally.others += 1
+
+    @deferred
+    async def _end_group_state(self, place: GroupPlace) -> None:
+        """Remove a state of a group from the target that the source does not have."""
+        if await self._surely(lambda: self._source.group_state(place)) is None:
+            await self._surely(lambda: self._target.keep_group_state(place, None))
+            self.tally.others += 1
+
+    @deferred
+    async def _copy_group_state(self, place: GroupPlace) -> None:
+        here = await self._surely(lambda: self._source.group_state(place))
+        there = await self._surely(lambda: self._target.group_state(place))
+        if here is not None and here != there:
+            try:
+                await self._surely(lambda: self._target.keep_group_state(place, here))
+            except InvalidRequest as error:
+                raise InvalidUpdate(f"The target cannot have a group of the source: {error}") from error
             self.tally.others += 1
 
     async def _set(self, key: str, value: bytes | None, fresh: str) -> None:

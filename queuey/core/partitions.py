@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from queuey.model.batch import Drafts, NewMessages
+from queuey.model.letters import with_key
 from queuey.model.message import Draft, NewMessage
 
 
@@ -21,12 +22,12 @@ def spread(drafts: Sequence[Draft], partitions: int, choose: Callable[[int], int
     if len(drafts) == 1:  # as most writes are
         draft = drafts[0]
         partition = draft.partition or any_of_one or _partition(draft.key, partitions, choose)
-        return (NewMessage(partition, draft.content, draft.ttl, draft.delay),)
+        return (NewMessage(partition, with_key(draft.content, draft.key), draft.ttl, draft.delay),)
     return tuple(
         [
             NewMessage(
                 draft.partition or any_of_one or _partition(draft.key, partitions, choose),
-                draft.content,
+                with_key(draft.content, draft.key),
                 draft.ttl,
                 draft.delay,
             )

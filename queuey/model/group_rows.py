@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-from queuey.model.group import Order
 from queuey.model.group_settings import Group, GroupSettings, Start
+from queuey.model.groups.entries import DEFAULT_IN_FLIGHT
+from queuey.model.groups.terms import Order
+from queuey.model.holdings import GroupPlace
 from queuey.model.queue import Guarantee
 from queuey.model.timeid import MessageId, Ticks
 
@@ -15,6 +18,7 @@ MAX_GROUPS: Final = 1000
 """Groups that a queue may have: the index of so many names is one state."""
 
 _FORMAT: Final = 1
+_STATE_KEY: Final = re.compile(r"([0-9a-f]{32})/state/((?:[0-9a-f]{2})+)/([0-9]{1,3})")
 
 
 class UnreadableGroup(Exception):
@@ -36,6 +40,12 @@ def state_key(incarnation: int, gid: bytes, partition: int) -> str:
     return f"{states_prefix(incarnation)}state/{gid.hex()}/{partition}"
 
 
+def place_of(key: str) -> GroupPlace | None:
+    """The place whose ``state_key`` a key is; ``None`` if it is another key."""
+    match = _STATE_KEY.fullmatch(key)
+    return None if match is None else GroupPlace(int(match[1], 16), bytes.fromhex(match[2]), int(match[3]))
+
+
 def states_prefix(incarnation: int) -> str:
     """What all keys begin with that are of one life of a queue."""
     return f"{incarnation:032x}/"
@@ -44,7 +54,7 @@ def states_prefix(incarnation: int) -> str:
 def encode_group(group: Group) -> bytes:
     """A group as bytes; its queue and its version are not in them, as whoever reads them knows those."""
     settings = group.settings
-    row = {
+    row: dict[str, Any] = {
         "format": _FORMAT,
         "name": group.name,
         "gid": group.gid.hex(),
@@ -59,6 +69,8 @@ def encode_group(group: Group) -> bytes:
         "created": group.created,
         "ended": group.ended,
     }
+    if settings.max_in_flight != DEFAULT_IN_FLIGHT:
+        row["max_in_flight"] = settings.max_in_flight
     return json.dumps(row, separators=(",", ":")).encode("ascii")
 
 
@@ -84,6 +96,7 @@ def decode_group(value: bytes, queue: int, version: str) -> Group:
                 row["dead_letter"],
                 Order(row["order"]),
                 None if guarantee is None else Guarantee(guarantee),
+                row.get("max_in_flight", DEFAULT_IN_FLIGHT),
             ),
             MessageId(bytes.fromhex(row["place"])),
             Ticks(row["created"]),

@@ -8,7 +8,8 @@ from typing import Final
 
 import attrs
 
-from queuey.model.group import Order
+from queuey.model.groups.entries import DEFAULT_IN_FLIGHT
+from queuey.model.groups.terms import Order
 from queuey.model.queue import Guarantee
 from queuey.model.timeid import MessageId, Ticks
 
@@ -43,6 +44,7 @@ class GroupSettings:
     :ivar max_deliveries: how often a message is given at the most; 0 is without a limit.
     :ivar dead_letter: the queue of the same application that takes what is given up; ``None``: it is set aside.
     :ivar guarantee: ``None`` is what the queue has.
+    :ivar max_in_flight: messages of a partition that may be given, or passed over, and not settled.
     """
 
     start: Start | Ticks = Start.OLDEST
@@ -51,6 +53,7 @@ class GroupSettings:
     dead_letter: str | None = None
     order: Order = Order.NONE
     guarantee: Guarantee | None = None
+    max_in_flight: int = DEFAULT_IN_FLIGHT
 
 
 @attrs.frozen

@@ -32,6 +32,18 @@ class Page(Generic[T]):
 
 
 @attrs.frozen
+class GroupPlace:
+    """Where a state of a group is.
+
+    :ivar incarnation: of its queue.
+    """
+
+    incarnation: int
+    gid: bytes
+    partition: int
+
+
+@attrs.frozen
 class Standing:
     """A life of a queue, with what was purged.
 

@@ -20,6 +20,10 @@ ONLY: Final = "queuey-only"
 ORIGIN: Final = "queuey-origin"
 """The member of a copy's headers that has the id of the message that it stands for, as APIs have ids."""
 
+KEY: Final = "queuey-key"
+"""The member of a message's headers that has its key, by which groups give messages of one key in their order."""
+
+_KEY: Final = f'"{KEY}"'.encode()
 _ONLY: Final = f'"{ONLY}"'.encode()
 _LETTER: Final = f'"{LETTER}"'.encode()
 
@@ -91,6 +95,25 @@ def is_only_for_another(content: Content, gid: bytes) -> bool:
         return False
     only = _headers(content).get(ONLY)
     return isinstance(only, str) and only != gid.hex()
+
+
+def with_key(content: Content, key: str | None) -> Content:
+    """What a message carries that was posted with a key: the key too, by which groups can keep its order."""
+    if key is None:
+        return content
+    try:
+        headers = _compact({**_headers(content), KEY: key}).encode("utf-8")
+    except (ValueError, RecursionError):
+        return content
+    return Content(content.body, content.content_type, headers)
+
+
+def key_of(content: Content) -> str | None:
+    """The key of a message; ``None`` if it has none."""
+    if content.headers is None or _KEY not in content.headers:
+        return None
+    key = _headers(content).get(KEY)
+    return key if isinstance(key, str) else None
 
 
 def letter_key(gid: bytes, address: Address, number: int) -> bytes:

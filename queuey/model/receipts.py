@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from queuey.model.group_state import GENERATION
+from queuey.model.groups.entries import GENERATION
 from queuey.model.timeid import MessageId
 
 RECEIPT: Final = 88

@@ -122,7 +122,7 @@ def assemble(
         GivenPolicies(lambda: in_force.policies),
         StoredPolicies(stored, lambda: in_force.settings.server.max_body, lambda: in_force.policies),
     )
-    directory = QueueDirectory(store, policies, GroupRows(store.states, os.urandom), retries)
+    directory = QueueDirectory(store, policies, GroupRows(store.states, os.urandom, store.groups), retries)
     waits = Waits(reactor, store.watch)
     rate_limits = RateLimits(policies, reactor)
     counts, received = (Counts(), Received()) if settings.metrics.enabled else (None, None)

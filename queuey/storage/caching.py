@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from queuey.deferreds import shield
-from queuey.interfaces import IStateStore, IStore, Promises
+from queuey.interfaces import IGroupStore, IStateStore, IStore, Promises
 from queuey.model.counts import Metric
 from queuey.model.message import Address, Condition, Content, Message
 from queuey.model.policy import Ack, WriteTerms
@@ -118,6 +118,7 @@ class CachedStore:
         self._memory = Memory(queues)
         self._pages = Pages(pages)
         self.states: IStateStore = store.states
+        self.groups: IGroupStore = store.groups
         self.promises: Promises = store.promises
         self.metrics: Sequence[Metric] = store.metrics
         self._closed = False

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from queuey.errors import Conflict, NoSuchQueue, StorageFull, Unavailable
-from queuey.interfaces import MAX_STATE, IStateStore, IStore, Outcome, Promises, State
+from queuey.interfaces import MAX_STATE, IGroupStore, IStateStore, IStore, Outcome, Promises, State
 from queuey.model.counts import Metric
 from queuey.model.group_rows import states_prefix
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
@@ -37,6 +37,7 @@ from queuey.model.timeid import (
 from queuey.model.window import SLICE_BYTES, SLICE_ROWS, LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
 from queuey.storage.agenda import Agenda, Place
 from queuey.storage.gauges import stable_time_age
+from queuey.storage.memory_groups import MemoryGroups
 from queuey.storage.refusals import NOTHING, Held, check_condition, check_new_id, check_room, key_reused
 from queuey.storage.restoring import restore
 
@@ -204,9 +205,10 @@ class MemoryStates:
 
     def read(self, key: str) -> Deferred[State | None]:
         """See IStateStore."""
-        return succeed(self._find(key)) if self.open else fail(closed())
+        return succeed(self.find(key)) if self.open else fail(closed())
 
-    def _find(self, key: str) -> State | None:
+    def find(self, key: str) -> State | None:
+        """The value of a key, if there is one."""
         return self._states.get(_first_part(key), {}).get(key)
 
     def replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Deferred[Outcome]:
@@ -218,7 +220,7 @@ class MemoryStates:
         return maybeDeferred(self._replace, key, version, value, fresh)
 
     def _replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Outcome:
-        old = self._find(key)
+        old = self.find(key)
         if (old.version if old else None) != version:
             return Outcome.REFUSED
         more = self._cost(key, value) - self._cost(key, old.value if old else None)
@@ -302,6 +304,8 @@ class MemoryStore:
         self._arrived: set[int] = set()
         self._timer: IDelayedCall | None = None
         self.metrics: Sequence[Metric] = (stable_time_age(self._stable_age),)
+        self._groups = MemoryGroups(self, self._room)
+        self.groups: IGroupStore = self._groups
 
     # The store as a whole
 
@@ -337,13 +341,14 @@ class MemoryStore:
 
     def ping(self) -> Deferred[None]:
         """See IStore."""
-        return self._answer(lambda: None)
+        return self.when_open(lambda: None)
 
-    def _answer(self, function: Callable[[], T]) -> Deferred[T]:
+    def when_open(self, function: Callable[[], T]) -> Deferred[T]:
+        """Call a function if the store is open."""
         return maybeDeferred(function) if self._timer is not None else fail(closed())
 
     def _tick(self) -> None:
-        self._stable()
+        self.stable()
         self._sweep()
         self._timer = self._clock.callLater(self._pause(), self._tick)
         arrived, self._arrived = self._arrived, set()
@@ -362,25 +367,31 @@ class MemoryStore:
         if self._timer is not None and pause < self._timer.getTime() - self._clock.seconds():
             self._timer.reset(pause)
 
-    def _ticks(self) -> Ticks:
+    def ticks(self) -> Ticks:
+        """The time."""
         return from_seconds(self._now())
 
-    def _stable(self) -> Ticks:
+    def stable(self) -> Ticks:
         """The last time that reads show: that of the last id made, or of a later one of the future that is due."""
         # What later ids have passed shows already, though the clock may have been set back since.
-        for incarnation, _, id in self._future.due(max(self._ticks(), self._last)):
+        for incarnation, _, id in self._future.due(max(self.ticks(), self._last)):
             self._last = max(self._last, ticks_of(id))
             self._arrived.add(incarnation)
         return self._last
 
     def _sweep(self) -> None:
         gone: dict[tuple[int, int], list[MessageId]] = {}
-        for incarnation, partition, id in self._expiry.due(self._ticks()):
+        for incarnation, partition, id in self._expiry.due(self.ticks()):
             gone.setdefault((incarnation, partition), []).append(id)
         for (incarnation, number), ids in gone.items():
             self._take(self._lives[incarnation], number, ids)
-        for incarnation, key in self._forgetting.due(self._ticks()):
+        for incarnation, key in self._forgetting.due(self.ticks()):
             self._room.used -= self._lives[incarnation].keys.pop(key).bytes
+
+    def row(self, key: str) -> bytes | None:
+        """The value of a state, if there is one."""
+        found = self.states.find(key)
+        return None if found is None else found.value
 
     # Messages
 
@@ -388,15 +399,15 @@ class MemoryStore:
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
     ) -> Deferred[tuple[MessageId, ...]]:
         """See IMessageStore."""
-        return self._answer(lambda: self._append(queue, messages, terms))
+        return self.when_open(lambda: self._append(queue, messages, terms))
 
     def _append(
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, beside: int = 0
     ) -> tuple[MessageId, ...]:
         """Store messages, if they have room with so many bytes beside them."""
-        life = self._life(queue)
+        life = self.life(queue)
         self._reserve(life, sum(new.content.size for new in messages), len(messages), terms, beside)
-        now = self._ticks()
+        now = self.ticks()
         fresh = max(self._last, now) + 1
         return tuple(self._add(life, new, now, Ticks(fresh + place)) for place, new in enumerate(messages))
 
@@ -423,10 +434,10 @@ class MemoryStore:
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
     ) -> Deferred[Appended]:
         """See IMessageStore."""
-        return self._answer(lambda: self._append_once(queue, messages, terms, once))
+        return self.when_open(lambda: self._append_once(queue, messages, terms, once))
 
     def _append_once(self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once) -> Appended:
-        life, now = self._life(queue), self._ticks()
+        life, now = self.life(queue), self.ticks()
         kept = life.keys.get(once.key)
         if kept is not None and kept.expires > now:
             if kept.digest != once.digest:
@@ -449,11 +460,11 @@ class MemoryStore:
 
     def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
         """See IMessageStore; nothing is newer than the stable time but what is to be hidden."""
-        return self._answer(lambda: self._merge(queue, merge))
+        return self.when_open(lambda: self._merge(queue, merge))
 
     def _merge(self, queue: Queue, merge: Merge) -> MergeSlice:
-        life, stable = self._lives.get(queue.incarnation), upper_bound(self._stable())
-        merging = Merging(merge, self._ticks())
+        life, stable = self._lives.get(queue.incarnation), upper_bound(self.stable())
+        merging = Merging(merge, self.ticks())
         if life is None:
             return merging.slice((), stable, LOWEST)
         found: list[Message] = []
@@ -467,11 +478,11 @@ class MemoryStore:
 
     def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         """See IMessageStore."""
-        return self._answer(lambda: self._scan(queue, window))
+        return self.when_open(lambda: self._scan(queue, window))
 
     def _scan(self, queue: Queue, window: Window) -> WindowSlice:
         life = self._lives.get(queue.incarnation)
-        taking = Taking(self._ticks(), upper_bound(self._stable()))
+        taking = Taking(self.ticks(), upper_bound(self.stable()))
         rest: Window | None = window if life and window.partitions else None
         while life and rest is not None and not taking.full():
             rest = taking.take_first(life, rest)
@@ -479,11 +490,11 @@ class MemoryStore:
 
     def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[LookupSlice]:
         """See IMessageStore."""
-        return self._answer(lambda: self._lookup(queue, addresses))
+        return self.when_open(lambda: self._lookup(queue, addresses))
 
     def _lookup(self, queue: Queue, addresses: Sequence[Address]) -> LookupSlice:
         life = self._lives.get(queue.incarnation)
-        taking = Taking(self._ticks(), HIGHEST)
+        taking = Taking(self.ticks(), HIGHEST)
         for place, address in enumerate(addresses if life else ()):
             if taking.full():
                 return LookupSlice(tuple(taking.messages), tuple(addresses[place:]))
@@ -496,12 +507,12 @@ class MemoryStore:
         self, queue: Queue, addresses: Sequence[Address], content: Content, ttl: int, terms: WriteTerms
     ) -> Deferred[None]:
         """See IMessageStore."""
-        return self._answer(lambda: self._replace(queue, addresses, content, ttl, terms))
+        return self.when_open(lambda: self._replace(queue, addresses, content, ttl, terms))
 
     def _replace(
         self, queue: Queue, addresses: Sequence[Address], content: Content, ttl: int, terms: WriteTerms
     ) -> None:
-        life = self._life(queue)
+        life = self.life(queue)
         self._sweep()  # what is replaced is not to be swept while it is counted
         addresses = tuple(dict.fromkeys(addresses))
         old = [message for address in addresses if (message := life.find(address))]
@@ -512,7 +523,7 @@ class MemoryStore:
 
     def _set(self, life: Life, address: Address, content: Content, ttl: int) -> None:
         """Store a message under a given id, which is shown if its time has come."""
-        now, ticks = self._ticks(), ticks_of(address.id)
+        now, ticks = self.ticks(), ticks_of(address.id)
         if ticks <= max(self._last, now):
             self._last = max(self._last, ticks)
         else:
@@ -523,32 +534,32 @@ class MemoryStore:
         self, queue: Queue, address: Address, content: Content, ttl: int, condition: Condition, terms: WriteTerms
     ) -> Deferred[bool]:
         """See IMessageStore."""
-        return self._answer(lambda: self._put_one(queue, address, content, ttl, condition, terms))
+        return self.when_open(lambda: self._put_one(queue, address, content, ttl, condition, terms))
 
     def _put_one(
         self, queue: Queue, address: Address, content: Content, ttl: int, condition: Condition, terms: WriteTerms
     ) -> bool:
-        life = self._life(queue)
+        life = self.life(queue)
         self._sweep()
         old = life.find(address)
         check_condition(condition, old)
         if old is None:
-            check_new_id(address.id, max(self._last, self._ticks()))
+            check_new_id(address.id, max(self._last, self.ticks()))
         self._reserve(life, content.size - (old.content.size if old else 0), 0 if old else 1, terms)
         self._set(life, address, content, ttl)
         return old is None
 
     def restore(self, queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> Deferred[int]:
         """See IMessageStore."""
-        return restore(self, queue, messages, terms, self._ticks)
+        return restore(self, queue, messages, terms, self.ticks)
 
     def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
         """See IMessageStore."""
-        return self._answer(lambda: self._remove(queue, addresses))
+        return self.when_open(lambda: self._remove(queue, addresses))
 
     def _remove(self, queue: Queue, addresses: Sequence[Address]) -> int:
-        life = self._life(queue)
-        now = self._ticks()
+        life = self.life(queue)
+        now = self.ticks()
         ids: dict[int, list[MessageId]] = {}
         for address in dict.fromkeys(addresses):
             if address.partition in life.partitions:
@@ -558,25 +569,26 @@ class MemoryStore:
 
     def purge(self, queue: Queue, before: MessageId, ack: Ack) -> Deferred[None]:
         """See IMessageStore."""
-        return self._answer(lambda: self._purge(queue, before))
+        return self.when_open(lambda: self._purge(queue, before))
 
     def _purge(self, queue: Queue, before: MessageId) -> None:
-        life = self._life(queue)
-        bound = min(before, upper_bound(self._stable()))
+        life = self.life(queue)
+        bound = min(before, upper_bound(self.stable()))
         life.purged = max(life.purged, bound)
         for number, partition in list(life.partitions.items()):
             self._take(life, number, partition.ids[: bisect_left(partition.ids, bound)])
 
     def count(self, queue: Queue, ack: Ack) -> Deferred[int]:
         """See IMessageStore."""
-        return self._answer(lambda: self._count(queue))
+        return self.when_open(lambda: self._count(queue))
 
     def _count(self, queue: Queue) -> int:
         self._sweep()
         life = self._lives.get(queue.incarnation)
         return len(life) if life else 0
 
-    def _life(self, queue: Queue) -> Life:
+    def life(self, queue: Queue) -> Life:
+        """A queue that was not deleted."""
         life = self._lives.get(queue.incarnation)
         if life is None:
             raise NoSuchQueue(f'The queue "{queue.name}" was deleted.')
@@ -626,7 +638,7 @@ class MemoryStore:
         self, application: str, name: str, settings: QueueSettings, max_queues: int | None
     ) -> Deferred[tuple[Queue, bool]]:
         """See IQueueStore."""
-        return self._answer(lambda: self._create(application, name, settings, max_queues))
+        return self.when_open(lambda: self._create(application, name, settings, max_queues))
 
     def _create(
         self, application: str, name: str, settings: QueueSettings, max_queues: int | None
@@ -640,7 +652,7 @@ class MemoryStore:
             raise self._room.error()
         self._room.used += OVERHEAD
         self._incarnation += 1
-        queue = Queue(application, name, settings, self._incarnation, self._new_version(), self._ticks())
+        queue = Queue(application, name, settings, self._incarnation, self._new_version(), self.ticks())
         queues[name] = queue.incarnation
         self._lives[queue.incarnation] = Life(queue)
         insort(self._names.setdefault(application, []), name)
@@ -648,10 +660,10 @@ class MemoryStore:
 
     def update(self, queue: Queue, settings: QueueSettings) -> Deferred[Queue]:
         """See IQueueStore."""
-        return self._answer(lambda: self._update(queue, settings))
+        return self.when_open(lambda: self._update(queue, settings))
 
     def _update(self, queue: Queue, settings: QueueSettings) -> Queue:
-        life = self._life(queue)
+        life = self.life(queue)
         if life.queue.version != queue.version:
             raise Conflict(f'The queue "{queue.name}" was changed meanwhile.')
         life.queue = attrs.evolve(life.queue, settings=settings, version=self._new_version())
@@ -659,7 +671,7 @@ class MemoryStore:
 
     def forget(self, queue: Queue) -> Deferred[bool]:
         """See IQueueStore."""
-        return self._answer(lambda: self._forget(queue))
+        return self.when_open(lambda: self._forget(queue))
 
     def _forget(self, queue: Queue) -> bool:
         life = self._lives.get(queue.incarnation)
@@ -671,6 +683,7 @@ class MemoryStore:
             self._forgetting.drop((queue.incarnation, key))
             self._room.used -= kept.bytes
         self.states.forget(queue.incarnation)
+        self._groups.forget(queue.incarnation)
         del self._lives[queue.incarnation]
         del self._queues[life.queue.application][life.queue.name]
         names = self._names[life.queue.application]
@@ -680,7 +693,7 @@ class MemoryStore:
 
     def names(self, application: str, start: str, limit: int, prefix: str) -> Deferred[tuple[str, ...]]:
         """See IQueueStore."""
-        return self._answer(lambda: self._list(application, max(start, prefix), limit, prefix))
+        return self.when_open(lambda: self._list(application, max(start, prefix), limit, prefix))
 
     def _list(self, application: str, start: str, limit: int, prefix: str) -> tuple[str, ...]:
         names = self._names.get(application, [])
@@ -692,7 +705,7 @@ class MemoryStore:
 
     def describe(self, application: str, names: Sequence[str]) -> Deferred[tuple[Queue | None, ...]]:
         """See IQueueStore."""
-        return self._answer(lambda: self._describe(application, names))
+        return self.when_open(lambda: self._describe(application, names))
 
     def at_hand(self, application: str, name: str) -> Queue | None:
         """See IQueueStore; nothing is kept here."""

@@ -11,8 +11,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from queuey.errors import QueueyError, Unavailable
-from queuey.interfaces import IStateStore, IStore, Outcome, Promises, State
+from queuey.interfaces import IGroupStore, IStateStore, IStore, Outcome, Promises, State
 from queuey.model.counts import SECONDS, Counter, Distribution, Histogram, Metric, gauge
+from queuey.model.group_settings import Group
+from queuey.model.groups.commands import Command, Ran, View
+from queuey.model.groups.terms import Terms
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -105,6 +108,29 @@ class MeteredStates:
         return self._replace(self._states.replace(key, version, value, fresh))
 
 
+@implementer(IGroupStore)
+class MeteredGroups:
+    """Groups of which every call is counted."""
+
+    def __init__(self, groups: IGroupStore, meter: Callable[[str], Meter]) -> None:
+        self._groups = groups
+        self._run = meter("run_group")
+        self._look = meter("look_group")
+        self._end = meter("end_group")
+
+    def run(self, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Deferred[Ran]:
+        """See IGroupStore."""
+        return self._run(self._groups.run(queue, group, terms, commands))
+
+    def look(self, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId] = ()) -> Deferred[View]:
+        """See IGroupStore."""
+        return self._look(self._groups.look(queue, group, partition, ids))
+
+    def end(self, incarnation: int, gid: bytes, partitions: int) -> Deferred[None]:
+        """See IGroupStore."""
+        return self._end(self._groups.end(incarnation, gid, partitions))
+
+
 @implementer(IStore)
 class MeteredStore:
     """Any store, with its calls counted; while it is open it is asked every so often whether it answers.
@@ -136,6 +162,7 @@ class MeteredStore:
             *store.metrics,
         )
         self.states: IStateStore = MeteredStates(store.states, self._meter)
+        self.groups: IGroupStore = MeteredGroups(store.groups, self._meter)
         self.at_hand = store.at_hand
         self._append = self._meter("append")
         self._append_once = self._meter("append_once")

@@ -12,8 +12,11 @@ from zope.interface import implementer
 
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
-from queuey.interfaces import IStateStore, IStore, Outcome, Promises, State
+from queuey.interfaces import IGroupStore, IStateStore, IStore, Outcome, Promises, State
 from queuey.model.counts import Metric
+from queuey.model.group_settings import Group
+from queuey.model.groups.commands import Command, Ran, View
+from queuey.model.groups.terms import Terms
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -116,6 +119,27 @@ class TimedStates:
             raise
 
 
+@implementer(IGroupStore)
+class TimedGroups:
+    """Groups whose every call ends in time."""
+
+    def __init__(self, groups: IGroupStore, deadlines: Deadlines) -> None:
+        self._groups = groups
+        self._deadlines = deadlines
+
+    def run(self, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Deferred[Ran]:
+        """See IGroupStore."""
+        return self._deadlines.write(self._groups.run(queue, group, terms, commands))
+
+    def look(self, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId] = ()) -> Deferred[View]:
+        """See IGroupStore."""
+        return self._deadlines.read(self._groups.look(queue, group, partition, ids))
+
+    def end(self, incarnation: int, gid: bytes, partitions: int) -> Deferred[None]:
+        """See IGroupStore."""
+        return self._deadlines.write(self._groups.end(incarnation, gid, partitions))
+
+
 @implementer(IStore)
 class TimedStore:
     """Any store, whose every call ends in time.
@@ -129,6 +153,7 @@ class TimedStore:
         self._deadlines = Deadlines(clock, limit)
         self._pings = Deadlines(clock, ping_limit)
         self.states: IStateStore = TimedStates(store.states, self._deadlines)
+        self.groups: IGroupStore = TimedGroups(store.groups, self._deadlines)
         self.metrics: Sequence[Metric] = store.metrics
         self.at_hand = store.at_hand
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+import attrs
 from attrs import evolve
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
 from queuey.interfaces import IKeeper, Outcome
-from queuey.model.holdings import MARK_KEY, Head, KeptAnswer, Page, Reach, Standing
+from queuey.model.group_rows import place_of
+from queuey.model.groups.entries import LEASED, MARKED, Claim, Entry, Out, Target
+from queuey.model.groups.snapshot import GroupState
+from queuey.model.holdings import MARK_KEY, GroupPlace, Head, KeptAnswer, Page, Reach, Standing
 from queuey.model.message import Address, Content, Message
 from queuey.model.policy import Ack
 from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
@@ -201,6 +205,31 @@ class KeeperContract(MessagesCase):
         state = await self.keeper.state(f"{self.life} key 1")
         assert state is not None
         self.assertEqual((state.value, state.version), (b"value", "version 1"))
+
+    @contract
+    async def test_states_of_groups(self) -> None:
+        """They are kept as they were, take the place of others, and can be removed."""
+        queue = self.queue()
+        await self.keeper.keep_queue(Standing(queue))
+        place = GroupPlace(queue.incarnation, b"g" * 16, 1)
+        id = MessageId(b"\x1e" * 16)
+        entry = Entry(4, Ticks(1 << 57), 2, LEASED, 0, 77)
+        claims = {b"k" * 16: Claim(4, 1, Ticks(1 << 57))}
+        state = GroupState(b"12345678", id, 5, {id: entry}, (1, 3), (id,), 1, claims)
+        moving = attrs.evolve(
+            state, open={id: entry._replace(kind=MARKED)}, moves={id: Out(Target("d", 5), "why")}, claims={}, last=9
+        )
+        self.assertIsNone(await self.keeper.group_state(place))
+        for kept in (state, moving, state):
+            await self.keeper.keep_group_state(place, kept)
+            self.assertEqual(await self.keeper.group_state(place), kept)
+        listed = await self.all(self.keeper.group_states, 1)
+        keys = await self.all(self.keeper.state_keys, 10)
+        self.assertTrue(place in listed or place in [place_of(key) for key, _ in keys])
+        await self.keeper.keep_group_state(place, None)
+        await self.keeper.keep_group_state(place, None)
+        self.assertIsNone(await self.keeper.group_state(place))
+        self.assertEqual(await self.all(self.keeper.group_states, 1), [])
 
     @contract
     async def test_ids_go_on_from_where_they_were(self) -> None:

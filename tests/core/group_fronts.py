@@ -7,11 +7,10 @@ from itertools import count
 from random import Random
 from typing import Any, TypeVar, cast
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from queuey.core.groups.cells import Cell, Cells
 from queuey.core.groups.directory import GroupChanges, GroupDirectory
 from queuey.core.groups.moves import Moves
 from queuey.core.groups.redriving import Redrives
@@ -19,17 +18,22 @@ from queuey.core.groups.values import Redriven, Redriving
 from queuey.core.groups.whole import Whole
 from queuey.core.policies import GivenPolicies
 from queuey.core.waiting import Waits
-from queuey.interfaces import IStateStore, IStore, Outcome, State
-from queuey.model import group as rules
-from queuey.model.group import Action, Found, Settlement, Taken, Wanted
+from queuey.interfaces import IGroupStore, IStateStore, IStore, State
+from queuey.interfaces import Outcome as Swapped
+from queuey.model.group_rows import state_key
 from queuey.model.group_settings import Group
-from queuey.model.group_state import GroupState
-from queuey.model.message import Address, Content, Message, NewMessage
+from queuey.model.groups.commands import Command, Ran, Settle, SettleAnswer, Take, TakeAnswer, View
+from queuey.model.groups.snapshot import GroupState, decode, state_of
+from queuey.model.groups.terms import Action, Outcome, Settlement, Taken, Terms
+from queuey.model.message import Content, Message, NewMessage
 from queuey.model.policy import Ack, Policy
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.receipts import Receipt
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds
-from queuey.model.window import Merge, Position
+from queuey.model.window import Merge
+from queuey.storage.cassandra.groups import CassandraGroups, GroupTables
+from queuey.storage.cassandra.groups.loading import Source
+from queuey.storage.cassandra.groups.tables import ENDED
 from tests.contracts.reading import TERMS
 from tests.contracts.subject import Subject
 from tests.storage.cassandra.store_support import StoreSubject
@@ -88,18 +92,45 @@ class CutStates:
         """See IStateStore."""
         return self._cut.call(lambda: self._states.read(key))
 
-    def replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Deferred[Outcome]:
+    def replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Deferred[Swapped]:
         """See IStateStore."""
         return self._cut.call(lambda: self._states.replace(key, version, value, fresh))
+
+
+@implementer(IGroupStore)
+class CutGroups:
+    """The groups of a store, as long as the process lives."""
+
+    def __init__(self, groups: IGroupStore, cut: Cut) -> None:
+        self._groups = groups
+        self._cut = cut
+
+    def run(self, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Deferred[Ran]:
+        """See IGroupStore."""
+        return self._cut.call(lambda: self._groups.run(queue, group, terms, commands))
+
+    def look(self, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId] = ()) -> Deferred[View]:
+        """See IGroupStore."""
+        return self._cut.call(lambda: self._groups.look(queue, group, partition, ids))
+
+    def end(self, incarnation: int, gid: bytes, partitions: int) -> Deferred[None]:
+        """See IGroupStore."""
+        return self._cut.call(lambda: self._groups.end(incarnation, gid, partitions))
 
 
 class CutStore:
     """A store, as long as the process lives."""
 
-    def __init__(self, store: IStore, cut: Cut) -> None:
+    def __init__(self, store: IStore, cut: Cut, world: World) -> None:
         self._store = store
         self._cut = cut
         self.states = CutStates(store.states, cut)
+        self.groups: IGroupStore = CutGroups(store.groups, cut)
+        if isinstance(world.subject, StoreSubject):
+            tables = GroupTables(world.subject.session, "ks", cut.call)
+            self.groups = CassandraGroups(
+                cast(IStore, self), self.states, tables, lambda: None, world.now, world.random, lambda: succeed(None)
+            )
         self.promises = store.promises
 
     def __getattr__(self, name: str) -> Any:
@@ -117,59 +148,38 @@ class Front:
     def __init__(self, world: World, cut: Cut, through: Callable[[IStore], Any] = lambda store: store) -> None:
         self.cut = cut
         self._world = world
-        self._store = store = cast(IStore, through(cast(IStore, CutStore(world.subject.store, cut))))
+        self._store = store = cast(IStore, through(cast(IStore, CutStore(world.subject.store, cut, world))))
+        self.groups = store.groups
         policies = GivenPolicies(lambda: {"app": world.policy})
         self.waits = Waits(world.clock, lambda arrived: 1.0)
         self.directory = GroupDirectory(store, policies, world.clock, world.now, world.random)
-        self.cells = Cells(store.states, False, world.random)
-        self.moves = Moves(store, policies, self.waits, world.now)
-        self.redrives = Redrives(store, policies, self.moves, self.cell, world.now)
-        self.whole = Whole(store, policies, self.directory, self.moves, self.cell, world.now, world.random)
-
-    def cell(self, queue: Queue, group: Group, partition: int) -> Cell:
-        """The state of a group in a partition."""
-        return self.cells.at(self.directory.source(queue, group, partition))
+        self.moves = Moves(store, policies, self.waits)
+        self.redrives = Redrives(store, policies, self.moves, self.directory.terms)
+        self.whole = Whole(store, policies, self.directory, self.moves, world.random)
 
     async def claim(self, queue: Queue, group: Group, partition: int = 1, limit: int = 10) -> tuple[Taken, ...]:
         """Claim as a client would, without what is marked being carried out."""
-        terms, now = await self.directory.terms(queue, group), self._world.now()
-        cell = self.cell(queue, group, partition)
-        cell.forget()
-        state = rules.expire(await cell.read(), terms, now)
-        look = rules.look(state, limit, terms, now)
-        looked = [Address(partition, id) for id in (*look.due, *look.blocking)]
-        there = await self.moves.find(queue, looked)
-        slice = await self._store.merge(queue, Merge((partition,), Position(state.reach), limit=limit), Ack.MAJORITY)
-        found = Found(
-            sorted(address.id for address in there),
-            [address.id for address in looked if address not in there],
-            [message.id for message in slice.messages],
-            state.reach,
-            Merge((partition,), slice.position).bounds(partition)[0],
-        )
-
-        def step(state: GroupState) -> tuple[GroupState, tuple[Taken, ...]]:
-            claimed = rules.claim(state, Wanted(limit, LEASE), found, terms, now)
-            return claimed.state, claimed.taken
-
-        return await cell.change(step)
+        terms = await self.directory.terms(queue, group)
+        take = Take((partition,), limit, LEASE, 1 << 20)
+        (got,) = (await self._store.groups.run(queue, group, terms, (take,))).answers
+        assert isinstance(got, TakeAnswer)
+        return tuple([one for share in got.shares for one in share.taken])
 
     async def settle(
         self, queue: Queue, group: Group, action: Action, taken: Sequence[Taken], partition: int = 1, reason: str = ""
-    ) -> tuple[rules.Outcome, ...]:
+    ) -> tuple[Outcome, ...]:
         """Settle as a client would, without what is marked being carried out."""
-        terms, now = await self.directory.terms(queue, group), self._world.now()
-
-        def step(state: GroupState) -> tuple[GroupState, tuple[rules.Outcome, ...]]:
-            receipts = [Receipt(queue.incarnation, state.generation, partition, one.id, one.number) for one in taken]
-            settled = rules.settle(state, [Settlement(action, one, reason=reason) for one in receipts], terms, now)
-            return settled.state, settled.outcomes
-
-        return await self.cell(queue, group, partition).change(step)
+        terms = await self.directory.terms(queue, group)
+        generation = self._world.state(queue, group, partition).generation
+        receipts = [Receipt(queue.incarnation, generation, partition, one.id, one.number) for one in taken]
+        settle = Settle(tuple([Settlement(action, one, reason=reason) for one in receipts]))
+        (got,) = (await self._store.groups.run(queue, group, terms, (settle,))).answers
+        assert isinstance(got, SettleAnswer)
+        return got.outcomes
 
     async def carry_out(self, queue: Queue, group: Group, partition: int = 1) -> None:
         """Finish what is marked."""
-        await self.moves.carry_out(queue, group, partition, self.cell(queue, group, partition))
+        await self.moves.carry_out(queue, group, partition)
 
     async def redrive(self, queue: Queue, group: Group, asked: Redriving) -> int:
         """Take back all there is, in as many calls as that takes; how many can be claimed again."""
@@ -253,7 +263,31 @@ class World:
 
     def state(self, queue: Queue, group: Group, partition: int = 1) -> GroupState:
         """What is stored of a group."""
-        return self.run(self.front().cell(queue, group, partition).read())
+        found = self.stored(queue, group, partition)
+        return GroupState(b"", group.place) if found is None else found
+
+    def stored(self, queue: Queue, group: Group, partition: int = 1) -> GroupState | None:
+        """The same, if anything is stored."""
+        store = cast(Any, self.store)
+        if isinstance(self.subject, MemorySubject):
+            index = store._groups._states.get(queue.incarnation, {}).get((group.gid, partition))
+            return None if index is None else state_of(index)
+        if isinstance(self.subject, SQLiteSubject):
+            writer = store._open.writer
+            held = "SELECT 1 FROM group_states WHERE gid = ? AND partition = ?"
+            if writer.connection.execute(held, (group.gid, partition)).get is None:
+                return None
+            return state_of(writer.groups.index(queue, group, partition))
+        key = state_key(queue.incarnation, group.gid, partition)
+        loader = store.groups._shop.loader
+        head = self.get(store.groups._shop.tables.newest(key)).head
+        if head is not None and head.version == ENDED:
+            return None
+        if head is not None:
+            held = self.get(Deferred.fromCoroutine(loader.load(Source(key, Deferred))))
+            return state_of(held.index)
+        value = self.get(store.states.read(key))
+        return None if value is None else decode(value.value)
 
 
 class GroupCase(SynchronousTestCase):

@@ -7,7 +7,7 @@ from itertools import count, cycle
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -22,15 +22,19 @@ from queuey.core.queues import QueueChanges, QueueDirectory
 from queuey.core.rates import RateLimits
 from queuey.core.waiting import Waits
 from queuey.errors import QueueyError, Unavailable
-from queuey.interfaces import IStateStore, IStore, Outcome, State
-from queuey.model.group import Action
-from queuey.model.group import Outcome as Settled
+from queuey.interfaces import IGroupStore, IStateStore, IStore, Outcome, State
 from queuey.model.group_settings import Group
+from queuey.model.groups.terms import Action
+from queuey.model.groups.terms import Outcome as Settled
 from queuey.model.message import Address, Content, Draft, Message
 from queuey.model.policy import Ack, Policy
 from queuey.model.queue import Queue
-from queuey.model.timeid import SECOND, Ticks
+from queuey.model.timeid import SECOND, Ticks, from_seconds
 from queuey.model.window import LookupSlice, Merge, MergeSlice
+from queuey.storage.cassandra.cluster.port import ICQLSession
+from queuey.storage.cassandra.groups import CassandraGroups, GroupTables
+from queuey.storage.cassandra.groups.tables import Head, Seen
+from tests.storage.cassandra.row_tables import RowTables
 from tests.storage.cassandra.store_support import StoreSubject
 from tests.storage.runners import Inline
 from tests.storage.subjects import MemorySubject, SQLiteSubject
@@ -109,6 +113,48 @@ class SpiedStates:
         return self.held.turn(lambda: replace(key, version, value, fresh)).addCallback(changed)
 
 
+class SpiedTables(GroupTables):
+    """The tables of group states: what is read and appended there counts, and is changed, as what is done to states."""
+
+    def __init__(self, states: SpiedStates, session: ICQLSession) -> None:
+        super().__init__(session, "ks")
+        self._spied = states
+
+    def newest(self, key: str) -> Deferred[Seen]:
+        """See GroupTables."""
+        return self._seen() or super().newest(key)
+
+    def since(self, key: str, number: int) -> Deferred[Seen]:
+        """See GroupTables."""
+        return self._seen() or super().since(key, number)
+
+    def _seen(self) -> Deferred[Seen] | None:
+        self._spied.reads += 1
+        if not self._spied.unreadable:
+            return None
+        self._spied.unreadable -= 1
+        return fail(away())
+
+    def append(
+        self, key: str, seen: int | None, token: bytes, events: bytes, head: Head | None = None
+    ) -> Deferred[bool]:
+        """See GroupTables."""
+        spied, append = self._spied, super().append
+        spied.replaces += 1
+        if spied.failing:
+            return fail(spied.failing.pop(0))
+
+        def changed(applied: bool) -> bool:
+            outcome = Outcome.APPLIED if applied else Outcome.REFUSED
+            if spied.changes:
+                outcome = spied.changes.pop(0)(outcome)
+            if outcome is Outcome.UNKNOWN:
+                raise Unavailable("It does not answer.", applied="unknown")
+            return outcome is Outcome.APPLIED
+
+        return spied.held.turn(lambda: append(key, seen, token, events, head)).addCallback(changed)
+
+
 class Spied:
     """A store of which a test sees the reads; all else goes through."""
 
@@ -120,6 +166,7 @@ class Spied:
         self.held = Held()
         self.broken: set[int] = set()
         self.unreadable = 0
+        self.groups: IGroupStore = store.groups
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -155,11 +202,14 @@ Subject = MemorySubject | SQLiteSubject | CassandraSubject
 class GroupCase(SynchronousTestCase):
     """A front end on a memory store; a queue "q", and a group "g" of it.
 
+    :ivar by_state: whether the states of groups are in tables of Cassandra, through what the test sees; else the store
+        runs the commands of groups by itself.
     :ivar look_every: as ``IStore.watch`` tells it, where the test says otherwise.
     """
 
     look_every: float | None = None
     partitions = 1
+    by_state = True
 
     def subject(self) -> Subject:
         return MemorySubject()
@@ -182,9 +232,16 @@ class GroupCase(SynchronousTestCase):
         def new_bytes(size: int) -> bytes:
             return next(numbers).to_bytes(size, "big")
 
-        self.queues = QueueDirectory(
-            self.store, given, GroupRows(self.store.states, new_bytes), Retries(self.clock, new_bytes)
-        )
+        if self.by_state:
+            ticks = lambda: from_seconds(self.under.wall())  # noqa: E731
+            alone = 0 if self.waits.look_every is None else None
+            session = self.under.session.rows if isinstance(self.under, StoreSubject) else RowTables(self.under.wall)
+            tables = SpiedTables(self.spied.states, session)
+            self.spied.groups = CassandraGroups(
+                self.store, self.spied.states, tables, lambda: alone, ticks, new_bytes, lambda: succeed(None)
+            )
+        rows = GroupRows(self.store.states, new_bytes, self.store.groups)
+        self.queues = QueueDirectory(self.store, given, rows, Retries(self.clock, new_bytes))
         self.groups = GroupExchange(self.store, given, self.waits, self.under.wall, new_bytes)
         self.queue = self.make_queue("q", partitions=self.partitions)
         self.group = self.make_group()

@@ -87,7 +87,7 @@ class CoreTestCase(SynchronousTestCase):
             settles=False,
         )
         new_bytes = Random(2).randbytes
-        rows = GroupRows(self.store.states, new_bytes)
+        rows = GroupRows(self.store.states, new_bytes, self.store.groups)
         self.directory = QueueDirectory(self.store, policies, rows, Retries(self.clock, new_bytes))
 
     def make(self, **changes: object) -> Queue:

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from queuey.core.groups.values import Claiming, Delivered, Delivery, Settling
 from queuey.errors import Unavailable
 from queuey.interfaces import Outcome as Swapped
-from queuey.model.group import Action, Order, Outcome
+from queuey.model.groups.terms import Action, Order, Outcome
 from queuey.model.message import Content, Draft
 from queuey.model.queue import Guarantee
 from queuey.model.timeid import to_seconds
@@ -54,6 +54,8 @@ def place_of(one: Delivery) -> Place:
 
 
 class CrowdCase(GroupCase):
+    by_state = False
+
     """The crowd, and what it has seen."""
 
     partitions = 3

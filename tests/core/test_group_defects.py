@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any, Final, cast
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -22,13 +22,15 @@ from queuey.core.messages import MessageExchange
 from queuey.core.policies import GivenPolicies
 from queuey.core.rates import RateLimits
 from queuey.core.waiting import Waits
-from queuey.interfaces import IPolicies, IStore
-from queuey.model.group import Action, Outcome
+from queuey.interfaces import IGroupStore, IPolicies, IStore
 from queuey.model.group_settings import Group, GroupSettings, Start
+from queuey.model.groups.terms import Action, Outcome
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import LOWEST, Ticks, from_seconds, lower_bound
 from queuey.model.window import Merge, Position
+from queuey.storage.cassandra.groups import CassandraGroups, GroupTables
 from tests.core.group_support import CassandraGroupCase, GroupCase, begun
+from tests.storage.cassandra.row_tables import RowTables
 
 CALLS: Final = frozenset({
     "append", "append_once", "describe", "lookup", "merge", "remove", "read", "replace", "policy_for",
@@ -59,25 +61,26 @@ class Defective:
         self.after = False
         if counter is None:
             self.states = Defective(inner.states, self)
+            self.groups: IGroupStore = inner.groups
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._inner, name)
         if name not in CALLS:
             return method
 
-        def call(*arguments: Any) -> Deferred[Any]:
-            counter = self._counter
-            if counter.at_once:
-                counter.count()
-                return cast(Deferred[Any], method(*arguments))
-            counter.left -= 1
-            if counter.left:
-                return cast(Deferred[Any], method(*arguments))
-            if counter.after:
-                return cast(Deferred[Any], method(*arguments)).addBoth(lambda _: fail(Defect()))
-            return fail(Defect())
+        return lambda *arguments: self._counter.enter(lambda: cast(Deferred[Any], method(*arguments)))
 
-        return call
+    def enter(self, call: Callable[[], Deferred[Any]]) -> Deferred[Any]:
+        """Make a call, or let it fail."""
+        if self.at_once:
+            self.count()
+            return call()
+        self.left -= 1
+        if self.left:
+            return call()
+        if self.after:
+            return call().addBoth(lambda _: fail(Defect()))
+        return fail(Defect())
 
     def count(self) -> None:
         """Count a call that returns no Deferred."""
@@ -104,6 +107,17 @@ class DefectCase(GroupCase):
             return self.random.randbytes(size)
 
         self.random = Random(1)
+        ticks, alone = lambda: from_seconds(self.under.wall()), self.waits.look_every is None
+        tables = GroupTables(RowTables(self.under.wall), "ks", self.defective.enter)
+        self.defective.groups = CassandraGroups(
+            store,
+            store.states,
+            tables,
+            lambda: 0 if alone else None,
+            ticks,
+            self.random.randbytes,
+            lambda: succeed(None),
+        )
         self.groups = GroupExchange(store, policies, self.waits, self.under.wall, new_bytes)
         rates = RateLimits(policies, self.clock)
         self.reading = MessageExchange(store, policies, lambda below: 0, self.waits, rates, settles=False)

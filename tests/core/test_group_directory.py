@@ -11,7 +11,6 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from queuey.core.contention import PATIENCE, Retries
 from queuey.core.groups import directory, index
-from queuey.core.groups.cells import Cells
 from queuey.core.groups.directory import GroupChanges, GroupDirectory
 from queuey.core.groups.index import GroupIndex
 from queuey.core.groups.rows import GroupRows
@@ -28,14 +27,17 @@ from queuey.errors import (
     Unavailable,
 )
 from queuey.interfaces import IStateStore, IStore, Outcome, State
-from queuey.model.group import Order, Terms
-from queuey.model.group_rows import encode_group, group_key, groups_key, state_key, states_prefix
+from queuey.model.group_rows import encode_group, group_key, groups_key, state_key
 from queuey.model.group_settings import Group, GroupSettings, Start
-from queuey.model.group_state import GroupState, Target
+from queuey.model.groups.commands import Seek, Take
+from queuey.model.groups.entries import Target
+from queuey.model.groups.terms import Order, Terms
 from queuey.model.queue import Consistency, Guarantee, Queue
 from queuey.model.timeid import LOWEST, Ticks, lower_bound
+from queuey.storage.cassandra.groups.tables import ENDED, GroupTables
 from tests.core.group_fronts import Front, GroupCase, OnCassandra, OnSQLite, World, anyhow
 from tests.histories.groups.unreliable import Calls, UnreliableStore
+from tests.storage.cassandra.row_tables import RowTables
 
 EVERYTHING = frozenset(attrs.fields_dict(GroupSettings))
 
@@ -287,7 +289,7 @@ class RefusalTests(Case):
     def test_as_many_as_there_may_be(self) -> None:
         """Names of groups that are no more are in nobody's way."""
         self.patch(index, "MAX_GROUPS", 3)
-        listed = index_of(GroupRows(self.world.store.states, self.world.random), self.world)
+        listed = index_of(GroupRows(self.world.store.states, self.world.random, self.world.store.groups), self.world)
         for name in "xyz":
             self.successResultOf(listed.enlist(self.queue, name))
         for name in "abc":
@@ -370,7 +372,7 @@ class TermsTests(Case):
     """What of it all the rules are told."""
 
     def terms(self, queue: Queue, group: Group) -> Terms:
-        return self.successResultOf(self.here.terms(queue, group))
+        return self.world.run(self.here.terms(queue, group))
 
     def test_guarantees(self) -> None:
         """Of the group, else of its queue, else of its application."""
@@ -412,25 +414,19 @@ class SourceTests(Case):
     def test_the_first(self) -> None:
         group, _ = self.put(start=Start.NEWEST)
         for partition in (1, 2):
-            source = self.here.source(self.queue, group, partition)
-            self.assertEqual(source.key, state_key(self.queue.incarnation, group.gid, partition))
-            self.assertTrue(source.key.startswith(states_prefix(self.queue.incarnation)))
-            states = [self.successResultOf(source.begin()) for _ in range(2)]
-            self.assertEqual([state.reach for state in states], [group.place] * 2)
-            self.assertEqual([len(state.generation) for state in states], [8, 8])
-            self.assertEqual(self.successResultOf(source.stands()), group)
+            lag = self.successResultOf(self.world.store.groups.look(self.queue, group, partition)).lag
+            self.assertEqual((lag.reach, lag.oldest), (group.place, None))
 
     def test_after_the_end(self) -> None:
         """What is at hand does not count."""
         group, _ = self.put()
-        source = self.there.source(self.queue, group, 1)
         self.find(of=self.there)
         self.successResultOf(self.here.delete(self.queue, group, anyhow))
-        self.refused(NoSuchGroup, source.begin())
-        self.refused(NoSuchGroup, source.stands())
+        self.refused(NoSuchGroup, self.world.store.groups.look(self.queue, group, 1))
         self.put()
-        self.refused(NoSuchGroup, source.begin())
-        self.refused(NoSuchGroup, source.stands())
+        self.refused(NoSuchGroup, self.world.store.groups.look(self.queue, group, 1))
+        take = Take((1,), 1, Ticks(1), 1)
+        self.refused(NoSuchGroup, self.world.store.groups.run(self.queue, group, Terms(), (take,)))
 
 
 class UnreadableTests(Case):
@@ -519,7 +515,9 @@ class UnknownTests(Case):
     """Changes of which nobody knows whether they were carried out: late (l), not (n), done (d), or known (k)."""
 
     def rows(self, script: str) -> GroupRows:
-        return GroupRows(cast(IStateStore, Vague(self.world.store.states, script)), self.world.random)
+        return GroupRows(
+            cast(IStateStore, Vague(self.world.store.states, script)), self.world.random, self.world.store.groups
+        )
 
     def index(self, script: str) -> GroupIndex:
         return index_of(self.rows(script), self.world)
@@ -577,8 +575,8 @@ class ContendedTests(Case):
             self.there.change(self.queue, group, changes, anyhow),
             self.world.front().directory.delete(self.queue, group, anyhow),
         )
-        all_of_them = GroupRows(self.world.store.states, self.world.random).remove_all(self.queue)
-        self.assertIn("by others", self.refused(Unavailable, all_of_them))
+        rows = GroupRows(self.world.store.states, self.world.random, self.world.store.groups)
+        self.assertIn("by others", self.refused(Unavailable, rows.remove_all(self.queue)))
 
     def test_changes_of_all_else(self) -> None:
         """Of the index, and of states."""
@@ -590,17 +588,16 @@ class ContendedTests(Case):
             """Somebody else was first."""
 
         self.patch(GroupRows, "_swap", never)
-        found = index_of(GroupRows(self.world.store.states, self.world.random), self.world)
-        self.assertIn("by others", self.refused(Unavailable, found.remove(group, 2)))
-        self.given_up(found.enlist(self.queue, "h"), found.remove(group, 0))
+        found = index_of(GroupRows(self.world.store.states, self.world.random, self.world.store.groups), self.world)
+        self.given_up(found.enlist(self.queue, "h"), found.remove(group, 0), found.remove(group, 2))
 
     def test_an_end_that_cannot_be_finished_yet(self) -> None:
         """Whoever asks for the group is told that there is none; the next one finishes it."""
         group, _ = self.put()
-        rows = GroupRows(self.world.store.states, self.world.random)
+        rows = GroupRows(self.world.store.states, self.world.random, self.world.store.groups)
         self.successResultOf(rows.write(attrs.evolve(group, ended=True)))
         states = Vague(self.world.store.states, "fk")
-        vague = GroupRows(cast(IStateStore, states), self.world.random)
+        vague = GroupRows(cast(IStateStore, states), self.world.random, self.world.store.groups)
         self.patch(self.there, "_index", index_of(vague, self.world))
         self.refused(NoSuchGroup, self.there.find(self.queue, "g"))
         self.assertIsNotNone(self.successResultOf(rows.read(self.queue.incarnation, "g")))
@@ -610,7 +607,7 @@ class ContendedTests(Case):
     def test_an_end_that_is_being_finished(self) -> None:
         """It is not begun a second time by the same process."""
         group, _ = self.put()
-        rows = GroupRows(self.world.store.states, self.world.random)
+        rows = GroupRows(self.world.store.states, self.world.random, self.world.store.groups)
         self.successResultOf(rows.write(attrs.evolve(group, ended=True)))
         begun: list[Deferred[None]] = []
 
@@ -664,9 +661,9 @@ class DyingTests(GroupCase):
 
     def left(self, world: World, queue: Queue, group: Group) -> list[str]:
         """What is there of a group."""
-        keys = [group_key(queue.incarnation, group.name)]
-        keys += [state_key(queue.incarnation, group.gid, partition) for partition in (1, 2)]
-        return [key for key in keys if world.get(world.store.states.read(key)) is not None]
+        key = group_key(queue.incarnation, group.name)
+        states = [str(number) for number in (1, 2) if world.stored(queue, group, number) is not None]
+        return states if world.get(world.store.states.read(key)) is None else [key, *states]
 
     async def delete(self, front: Front, queue: Queue, other: Group, group: Group) -> None:
         await front.directory.delete(queue, group, anyhow)
@@ -707,12 +704,12 @@ class DyingTests(GroupCase):
             await front.directory._rows.remove_all(queue)
 
         def check(world: World, queue: Queue, other: Group, group: Group) -> None:
-            world.get(GroupRows(world.store.states, world.random).remove_all(queue))
+            world.get(GroupRows(world.store.states, world.random, world.store.groups).remove_all(queue))
             front = world.front()
             self.assertEqual(self.names(world, queue), [])
             for one in (group, other):
                 self.assertIsNone(world.run(found(front, queue, one.name)))
-                self.failureResultOf(front.cell(queue, one, 1).change(lambda state: (state, None)), NoSuchGroup)
+                self.failureResultOf(world.store.groups.look(queue, one, 1), NoSuchGroup)
 
         self.each_cut(self.prepare_states, forget, check)
 
@@ -740,6 +737,7 @@ class RacingTests(GroupCase):
         super().setUp()
         self.queue = self.world.make(partitions=2)
         self.policies = GivenPolicies(lambda: {"app": self.world.policy})
+        self.tables = RowTables(self.world.subject.wall)
 
     def race(self, seed: int, *steps: Callable[[GroupDirectory, IStore], Deferred[Any]]) -> list[Any]:
         """What each of several processes comes to."""
@@ -747,7 +745,8 @@ class RacingTests(GroupCase):
         calls.broken = False
         results: list[list[Any]] = [[] for _ in steps]
         for number, (step, result) in enumerate(zip(steps, results, strict=True)):
-            store = cast(IStore, UnreliableStore(lambda: self.world.store, calls, number))
+            tables, now = self.tables, self.world.now
+            store = cast(IStore, UnreliableStore(lambda: self.world.store, calls, number, tables, now, seed))
             process = GroupDirectory(store, self.policies, self.world.clock, self.world.now, self.world.random)
             step(process, store).addErrback(lambda failure: failure.value).addBoth(result.append)
         while not all(results):
@@ -782,7 +781,7 @@ class RacingTests(GroupCase):
     def test_making_in_place_of_what_is_no_more(self) -> None:
         """Whoever makes room in the index by what has no row may take out what has none yet."""
         self.patch(index, "MAX_GROUPS", 2)
-        listed = index_of(GroupRows(self.world.store.states, self.world.random), self.world)
+        listed = index_of(GroupRows(self.world.store.states, self.world.random, self.world.store.groups), self.world)
         for seed in range(100):
             self.successResultOf(listed.enlist(self.queue, "dead"))
             results = self.race(seed, self.put("g", 1), self.put("h", 2))
@@ -793,7 +792,7 @@ class RacingTests(GroupCase):
     def test_making_more_than_there_may_be(self) -> None:
         """Whoever is refused has made nothing, and there are never too many."""
         self.patch(index, "MAX_GROUPS", 2)
-        listed = index_of(GroupRows(self.world.store.states, self.world.random), self.world)
+        listed = index_of(GroupRows(self.world.store.states, self.world.random, self.world.store.groups), self.world)
         for seed in range(150):
             self.successResultOf(listed.enlist(self.queue, "dead"))
             results = self.race(seed, self.put("g", 1), self.put("h", 2), self.put("i", 3))
@@ -803,7 +802,9 @@ class RacingTests(GroupCase):
             self.clear()
 
     def clear(self) -> None:
-        self.successResultOf(GroupRows(self.world.store.states, self.world.random).remove_all(self.queue))
+        self.successResultOf(
+            GroupRows(self.world.store.states, self.world.random, self.world.store.groups).remove_all(self.queue)
+        )
 
     def test_ending_and_making(self) -> None:
         """What was made in the end is there, and listed, whatever came before."""
@@ -830,22 +831,20 @@ class RacingTests(GroupCase):
                 return process.delete(self.queue, group, anyhow)
 
             def claim(process: GroupDirectory, store: IStore, group: Group = group) -> Deferred[Any]:
-                source = process.source(self.queue, group, 1)
-                return Cells(store.states, False, self.world.random).at(source).change(_touched)
+                touch = Seek(1, LOWEST, self.world.random(8))
+                return store.groups.run(self.queue, group, Terms(), (touch,)).addCallback(lambda _: "touched")
 
             results = self.race(seed, delete, claim, claim)
             self.assertIsNone(results[0])
             made += results[1:].count("touched")
             key = state_key(self.queue.incarnation, group.gid, 1)
-            self.assertIsNone(self.successResultOf(self.world.store.states.read(key)), seed)
+            head = self.successResultOf(GroupTables(self.tables, "ks").newest(key)).head
+            self.assertTrue(head is None or head.version == ENDED, seed)
+            self.assertEqual(self.tables._rows("group_events"), [])
             for result in results[1:]:
                 self.assertTrue(result == "touched" or isinstance(result, NoSuchGroup | Unavailable), result)
         self.assertGreater(made, 20)
         self.assertEqual(self.rest(), [])
-
-
-def _touched(state: GroupState) -> tuple[GroupState, str]:
-    return attrs.evolve(state, last=state.last + 1), "touched"
 
 
 class QueueTests(GroupCase):
@@ -853,7 +852,7 @@ class QueueTests(GroupCase):
 
     def test_they_end(self) -> None:
         policies = GivenPolicies(lambda: {"app": self.world.policy})
-        groups = GroupRows(self.world.store.states, self.world.random)
+        groups = GroupRows(self.world.store.states, self.world.random, self.world.store.groups)
         queues = QueueDirectory(self.world.store, policies, groups, Retries(self.world.clock, self.world.random))
         queue, other = self.world.make(partitions=2), self.world.make("other")
         front = self.world.front()
@@ -865,12 +864,9 @@ class QueueTests(GroupCase):
         anew = self.world.make(partitions=2)
         self.failureResultOf(front.directory.find(anew, "g"), NoSuchGroup)
         self.world.advance(2)
-        for key in (
-            groups_key(queue.incarnation),
-            group_key(queue.incarnation, "g"),
-            state_key(queue.incarnation, ended.gid, 1),
-        ):
+        for key in (groups_key(queue.incarnation), group_key(queue.incarnation, "g")):
             self.assertIsNone(self.successResultOf(self.world.store.states.read(key)))
+        self.assertIsNone(self.world.stored(queue, ended))
         self.assertEqual(self.successResultOf(front.directory.find(other, "g")), stays)
         self.assertEqual(len(self.world.state(other, stays).open), 1)
 

@@ -14,8 +14,8 @@ from queuey.core.groups.following import LONGEST, PAGE, RESTS, Followed, Followi
 from queuey.core.queues import QueueChanges
 from queuey.errors import NoSuchGroup, Unavailable
 from queuey.model.counts import Gauge
-from queuey.model.group import Action
 from queuey.model.group_pattern import GroupPattern, beginning, literal, matches, parse
+from queuey.model.groups.terms import Action
 from queuey.model.policy import Policy
 from queuey.model.queue import Queue
 from queuey.model.timeid import from_seconds
@@ -55,6 +55,7 @@ class PatternTests(SynchronousTestCase):
 
 
 class FollowingCase(GroupCase):
+    by_state = False
     """Follows groups of the application "a"; there is one more, "b", and groups of both."""
 
     applications: tuple[str, ...] = ("a", "b")

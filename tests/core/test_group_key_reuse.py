@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from queuey.core.groups.claiming import home_of
 from queuey.errors import KeyReused
+from queuey.model.groups.claims import home_of
 from tests.core.group_support import CassandraGroupCase, GroupCase, bodies
 
 FIRST, SECOND = b"k" * 8 + b"1" * 8, b"k" * 8 + b"2" * 8
@@ -21,7 +21,7 @@ class KeyReuseTests(GroupCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.home = home_of(FIRST, self.queue)
+        self.home = home_of(FIRST, self.queue.settings.partitions)
         self.others = tuple(number for number in range(1, 7) if number != self.home)
 
     def refused(self, key: bytes = SECOND, **asked: Any) -> None:

@@ -15,7 +15,7 @@ from queuey.core.groups.values import Claiming, Delivered, Delivery
 from queuey.core.waiting import Waits
 from queuey.errors import NoSuchGroup, Unavailable
 from queuey.model.group_settings import Group, GroupSettings
-from queuey.model.group_state import LEASED, MARKED, WAITING, Entry, GroupState
+from queuey.model.groups.entries import LEASED, MARKED, WAITING
 from queuey.model.message import Content, Message, NewMessage
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, from_seconds
@@ -88,13 +88,9 @@ class LinesCase(SynchronousTestCase):
         with self.lines.join(self.queue, self.group, partitions) as line:
             return await line.wait(claiming, line.news, NOTHING)
 
-    def state(self, *entries: tuple[float, int]) -> GroupState:
-        """A state of messages that are due in so many seconds, by their kinds."""
-        open = {
-            MessageId(at.to_bytes(16, "big")): Entry(at, self.after(seconds), 1, kind)
-            for at, (seconds, kind) in enumerate(entries, 1)
-        }
-        return GroupState(b"12345678", LOWEST, open=open)
+    def due(self, *entries: tuple[float, int]) -> Ticks | None:
+        """When the first of some messages is due, which are due in so many seconds, by their kinds."""
+        return min((self.after(seconds) for seconds, kind in entries if kind != MARKED), default=None)
 
     def arrives(self, *partitions: int, delay: float = 0, queue: int = QUEUE) -> None:
         """Messages arrive, and everybody hears of it."""
@@ -163,7 +159,7 @@ class WakingTests(LinesCase):
 
     def test_a_lease_that_ends(self) -> None:
         waiting = self.wait()
-        self.lines.changed(self.group, 1, self.state((7, LEASED), (5, LEASED), (1, MARKED)))
+        self.lines.changed(self.group, 1, self.due((7, LEASED), (5, LEASED), (1, MARKED)))
         self.clock.advance(4.99)
         self.assertEqual(self.tried, [])
         self.at_once = [some()]
@@ -174,9 +170,9 @@ class WakingTests(LinesCase):
 
     def test_a_retry_that_comes_sooner_than_was_known(self) -> None:
         waiting = self.wait()
-        self.lines.changed(self.group, 1, self.state((10, LEASED)))
+        self.lines.changed(self.group, 1, self.due((10, LEASED)))
         self.clock.advance(1)
-        self.lines.changed(self.group, 1, self.state((2, WAITING)))
+        self.lines.changed(self.group, 1, self.due((2, WAITING)))
         self.at_once = [some()]
         self.clock.advance(2)
         self.clock.advance(0)
@@ -185,8 +181,8 @@ class WakingTests(LinesCase):
     def test_a_lease_that_is_extended(self) -> None:
         """The timer is called too early then, and nothing is tried before it is time."""
         self.wait()
-        self.lines.changed(self.group, 1, self.state((2, LEASED)))
-        self.lines.changed(self.group, 1, self.state((6, LEASED)))
+        self.lines.changed(self.group, 1, self.due((2, LEASED)))
+        self.lines.changed(self.group, 1, self.due((6, LEASED)))
         self.clock.pump([1] * 5)
         self.assertEqual(self.tried, [])
         self.clock.pump([1, 0])
@@ -194,16 +190,16 @@ class WakingTests(LinesCase):
 
     def test_what_is_settled_is_waited_for_no_more(self) -> None:
         self.wait()
-        self.lines.changed(self.group, 1, self.state((2, LEASED)))
-        self.lines.changed(self.group, 1, self.state())
+        self.lines.changed(self.group, 1, self.due((2, LEASED)))
+        self.lines.changed(self.group, 1, self.due())
         self.clock.pump([1] * 10)
         self.assertEqual(self.tried, [])
 
     def test_leases_of_several_partitions(self) -> None:
         self.wait(partitions=(1, 2, 3))
         for number in (1, 2, 3):
-            self.lines.changed(self.group, number, self.state((number, LEASED)))
-        self.lines.changed(self.group, 4, self.state((0.5, LEASED)))
+            self.lines.changed(self.group, number, self.due((number, LEASED)))
+        self.lines.changed(self.group, 4, self.due((0.5, LEASED)))
         for number in (1, 2, 3):
             self.clock.pump([1, 0])
             self.assertEqual([tried.partitions for tried in self.tried], [(each,) for each in range(1, number + 1)])
@@ -333,7 +329,7 @@ class QuietTests(LinesCase):
 
     def test_until_a_lease_ends(self) -> None:
         line = self.after_one()
-        self.lines.changed(self.group, 1, self.state((0.5, LEASED)))
+        self.lines.changed(self.group, 1, self.due((0.5, LEASED)))
         self.clock.advance(0.4)
         self.assertIsNotNone(line.nothing())
         self.clock.advance(0.1)

@@ -16,10 +16,11 @@ from queuey.core.groups.moves import is_for_others
 from queuey.core.groups.values import Redriving
 from queuey.errors import InvalidRequest, KeyInUse, StorageFull, Unavailable
 from queuey.interfaces import IStore
-from queuey.model import group as rules
-from queuey.model.group import LEASE_ENDED, Action, Outcome
 from queuey.model.group_settings import Group
-from queuey.model.group_state import MARKED, WAITING, GroupState
+from queuey.model.groups.entries import MARKED, WAITING
+from queuey.model.groups.settlements import LEASE_ENDED
+from queuey.model.groups.snapshot import GroupState
+from queuey.model.groups.terms import Action, Outcome
 from queuey.model.letters import LETTER, ONLY, ORIGIN, letter_of
 from queuey.model.message import Address, Content, Message
 from queuey.model.policy import Ack
@@ -121,7 +122,8 @@ class OutTests(Case):
         self.assertEqual(lifetime(letter), 3600)
 
     def test_headers_that_are_none_of_ours(self) -> None:
-        for headers in (b"{", b"[]", b'"x"', b'{"queuey-only":"00","queuey-dead-letter":7}'):
+        ours = b'{"queuey-only":"%b","queuey-dead-letter":7}' % self.group.gid.hex().encode()
+        for headers in (b"{", b"[]", b'"x"', ours):
             self.reject(b"a", headers=headers)
             self.carry_out()
             letter = self.world.shown(self.dead)[-1]
@@ -150,7 +152,7 @@ class OutTests(Case):
         """Also where one of them has read the state long before."""
         self.reject(b"a")
         late = self.world.front()
-        self.world.run(late.cell(self.queue, self.group, 1).read())
+        self.world.get(late.groups.look(self.queue, self.group, 1))
         for front in (self.world.front(), self.front, late):
             self.carry_out(front)
         self.world.advance(1)
@@ -160,7 +162,7 @@ class OutTests(Case):
         """Who knows of the first mark still writes it no second time, long after its key was forgotten."""
         self.reject(b"a", ttl=200_000)
         late = self.world.front()
-        self.world.run(late.cell(self.queue, self.group, 1).read())
+        self.world.get(late.groups.look(self.queue, self.group, 1))
         self.carry_out()
         self.world.advance(1)
         self.assertEqual(self.redrive(), 1)
@@ -416,7 +418,7 @@ class RedriveTests(Case):
     def test_too_much_in_flight(self) -> None:
         """It goes on where there is room again."""
         self.move_out(b"a", b"b", b"c")
-        self.patch(rules, "MAX_OPEN", 2)
+        self.group = self.world.group(self.queue, max_in_flight=2)
         first = self.successResultOf(self.front.redrives.redrive(self.queue, self.group, EVERYTHING))
         self.assertEqual((first.moved, len(self.world.bodies(self.dead))), (2, 1))
         assert first.next is not None
@@ -678,7 +680,7 @@ class AsideTests(Case):
 
     def test_too_much_in_flight(self) -> None:
         self.aside(b"a", b"b", b"c")
-        self.patch(rules, "MAX_OPEN", 2)
+        self.group = self.world.group(self.queue, "plain", max_in_flight=2)
         first = self.successResultOf(self.front.redrives.redrive(self.queue, self.group, EVERYTHING))
         self.assertEqual((first.moved, first.next), (2, "aside-1"))
         again = self.successResultOf(self.front.redrives.redrive(self.queue, self.group, EVERYTHING))

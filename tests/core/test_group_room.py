@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from queuey.model.group import Order
-from queuey.model.group_state import MAX_OPEN
+from queuey.model.groups.snapshot import MAX_OPEN
+from queuey.model.groups.terms import Order
 from queuey.model.message import Address, Content, Draft
 from queuey.model.timeid import successor
 from tests.core.group_support import CassandraGroupCase, GroupCase, bodies
@@ -14,6 +14,7 @@ class RoomTests(GroupCase):
 
     def setUp(self) -> None:
         super().setUp()
+        self.group = self.make_group(max_in_flight=MAX_OPEN)
         drafts = [Draft(Content(b"%d" % number), 86_400, 1) for number in range(MAX_OPEN + 2)]
         self.addresses = self.successResultOf(self.messages.append(self.queue, drafts))
         self.given = self.claim(limit=1000)

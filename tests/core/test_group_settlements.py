@@ -11,9 +11,9 @@ from queuey.core.groups.directory import GroupChanges
 from queuey.core.groups.values import Settling
 from queuey.errors import NoSuchGroup, QueueyError, StorageFull, Unavailable
 from queuey.interfaces import Outcome as Swapped
-from queuey.model.group import Action, Outcome
 from queuey.model.group_settings import Start
-from queuey.model.group_state import MAX_MOVES
+from queuey.model.groups.entries import MAX_MOVES
+from queuey.model.groups.terms import Action, Outcome
 from queuey.model.letters import letter_of
 from queuey.model.message import Address, Content, Draft
 from queuey.model.receipts import Receipts

@@ -49,7 +49,8 @@ class SpreadTests(SynchronousTestCase):
     def test_all_else_stays(self) -> None:
         content, delay = Content(b"x", "image/png", b"{}"), Ticks(77)
         (message,) = spread([Draft(content, 5, None, "a", delay)], 1, never)
-        self.assertEqual(message, NewMessage(1, content, 5, delay))
+        keyed = Content(b"x", "image/png", b'{"queuey-key":"a"}')
+        self.assertEqual(message, NewMessage(1, keyed, 5, delay))
 
     def test_one_partition_is_not_chosen(self) -> None:
         found = spread([Draft(Content(b"x"), 5), Draft(Content(b"y"), 5, None, "key")], 1, never)

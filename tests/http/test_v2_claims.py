@@ -108,7 +108,8 @@ class ClaimTests(GroupTestCase):
         self.assertEqual(self.given(), ["b"])
 
     def test_blocked(self) -> None:
-        """Where a thousand are in flight it says so, until one of them is settled."""
+        """Where as many are in flight as may be it says so, until one of them is settled."""
+        self.made(max_in_flight=1000)
         self.batch([{"body": f"{number}"} for number in range(1000)])
         self.appended("last")
         receipts = self.receipts(limit=1000)
@@ -168,7 +169,7 @@ class ClaimTests(GroupTestCase):
             ({"partitions": [1.5]}, {"/partitions/0": "must be 1"}),
             ({"partitions": [1, "1", 1, 0, 1.5]}, {"/partitions": "has 5 partitions, and the queue has 1"}),
             ({"limt": 1, "a/b": 2}, dict.fromkeys(
-                ("/limt", "/a~1b"), "is not known; known here: limit, lease, wait, max_bytes, partitions")),
+                ("/limt", "/a~1b"), "is not known; known here: limit, lease, wait, max_bytes, partitions, settle")),
             ({"limit": 0, "lease": 0}, {"/limit": f"{number} 1000", "/lease": f"{number} 43200"}),
         )  # fmt: skip
         for body, errors in cases:

@@ -403,7 +403,7 @@ class ApplicationTests(FrameTestCase):
                 "max_group_name": 64,
                 "max_lease": 43200,
                 "max_deliveries": 1000,
-                "max_in_flight": 1000,
+                "max_in_flight": 1_000_000,
                 "max_keyed_claims": 256,
                 "max_receipts": 1000,
                 "max_reason": 256,

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred, fail
+import os
+from typing import cast
+
+import attrs
+from twisted.internet.defer import Deferred, fail, succeed
 
 from queuey.errors import QueueyError, StorageFull, Unavailable
 from queuey.interfaces import IStateStore, IStore, Outcome, State
+from queuey.model.timeid import from_seconds
+from queuey.storage.cassandra.groups import CassandraGroups, GroupTables
+from queuey.storage.cassandra.groups.tables import EventRow, Head, Seen
 from tests.http.api_support import OWNER
 from tests.http.group_support import GroupTestCase
 from tests.http.test_v1_refusals import Failing
 from tests.http.wire_support import Client
+from tests.storage.cassandra.row_tables import RowTables
 
 EVERYTHING = (
     ("GET", "", None),
@@ -62,6 +70,44 @@ def _damaged(state: State | None) -> State | None:
     return None if state is None else State(state.value[:-1] + bytes((state.value[-1] ^ 1,)), state.version)
 
 
+class FailingTables(GroupTables):
+    """The tables of group states, which fail as the states do."""
+
+    def __init__(self, states: States, rows: RowTables) -> None:
+        super().__init__(rows, "ks")
+        self._states = states
+
+    def newest(self, key: str) -> Deferred[Seen]:
+        """See GroupTables."""
+        return self._read() or super().newest(key)
+
+    def since(self, key: str, number: int) -> Deferred[Seen]:
+        """See GroupTables."""
+        return self._read() or super().since(key, number)
+
+    def rows(self, key: str, start: int, version: int) -> Deferred[tuple[EventRow, ...]]:
+        """See GroupTables."""
+        found = super().rows(key, start, version)
+        if self._states.damaged is not None and self._states.damaged in key:
+            return found.addCallback(lambda rows: tuple([attrs.evolve(row, events=row.events[1:]) for row in rows]))
+        return found
+
+    def _read(self) -> Deferred[Seen] | None:
+        return None if self._states.reading is None else fail(self._states.reading)
+
+    def append(
+        self, key: str, seen: int | None, token: bytes, events: bytes, head: Head | None = None
+    ) -> Deferred[bool]:
+        """See GroupTables."""
+        if self._states.changing is not None:
+            return fail(self._states.changing)
+        done = super().append(key, seen, token, events, head)
+        self._states.reading = self._states.then
+        if not self._states.unknown:
+            return done
+        return done.addCallback(lambda _: fail(Unavailable("It does not answer.", applied="unknown")))
+
+
 class GroupFailureTests(GroupTestCase):
     """Requests about groups while the store fails."""
 
@@ -69,7 +115,23 @@ class GroupFailureTests(GroupTestCase):
         self.failing = Failing(super().make_store())
         self.states = States(self.failing.states)  # type: ignore[arg-type]
         self.failing.states = self.states  # type: ignore[attr-defined]
+        self.rows = RowTables(self.clock.seconds)
+        self.forget_states()
         return self.failing
+
+    def forget_states(self) -> None:
+        """Let a process begin that has cached nothing."""
+        now, store = lambda: from_seconds(self.clock.seconds()), cast(IStore, self.failing)
+        groups = CassandraGroups(
+            store,
+            cast(IStateStore, self.states),
+            FailingTables(self.states, self.rows),
+            lambda: 0,
+            now,
+            os.urandom,
+            lambda: succeed(None),
+        )
+        self.failing.groups = groups  # type: ignore[attr-defined]
 
     def setUp(self) -> None:
         super().setUp()
@@ -197,9 +259,11 @@ class GroupFailureTests(GroupTestCase):
         receipt = self.receipt()
         for part in ("/state/", "/group/"):
             self.states.damaged = part
+            self.forget_states()
             self.client = Client(self.make_house(self.settings).site)
             for response in (self.ask_claim(), self.ask_settle({"ack": [receipt]}), self.send("GET", self.group())):
                 self.assertIn("damaged", self.problem("unavailable", response)["detail"])
         self.states.damaged = None
+        self.forget_states()
         self.client = Client(self.make_house(self.settings).site)
         self.assertEqual(self.settled(ack=[receipt]), ["acked"])

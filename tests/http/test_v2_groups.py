@@ -19,6 +19,7 @@ DEFAULTS: dict[str, Any] = {
     "dead_letter": None,
     "order": "none",
     "guarantee": "at-least-once",
+    "max_in_flight": 120_000,
 }
 EVERYTHING: dict[str, Any] = {
     "start": "2023-11-14T22:00:00.0000000Z",
@@ -27,6 +28,7 @@ EVERYTHING: dict[str, Any] = {
     "dead_letter": "dead",
     "order": "partition",
     "guarantee": "exactly-once",
+    "max_in_flight": 1_000_000,
 }
 THIRD = {"Authorization": "Application the-key-of-third"}
 HERE = "https://app.example.org"
@@ -124,7 +126,7 @@ class PutTests(GroupTestCase):
         errors = self.errors(
             "invalid-body",
             self.put({"start": "soon", "lease": 0, "max_deliveries": 1001, "dead_letter": "q", "order": "PARTITION",
-                      "guarantee": 5}),
+                      "guarantee": 5, "max_in_flight": 0}),
         )  # fmt: skip
         self.assertEqual(
             errors,
@@ -133,8 +135,9 @@ class PutTests(GroupTestCase):
                 "/lease": "is not a whole number from 1 to 43200",
                 "/max_deliveries": "is not a whole number from 0 to 1000",
                 "/dead_letter": "is the very queue that the group is of",
-                "/order": '"PARTITION" is not one of none, partition',
+                "/order": '"PARTITION" is not one of none, partition, key',
                 "/guarantee": "is not text",
+                "/max_in_flight": "is not a whole number from 1 to 1000000",
             },
         )
         self.problem("no-such-group", self.send("GET", self.group()))
@@ -156,7 +159,8 @@ class PutTests(GroupTestCase):
 
     def test_unknown_members(self) -> None:
         """A misspelt one is refused, with the known ones named."""
-        known = "start, lease, max_deliveries, dead_letter, order, guarantee, name, created, version, lag"
+        known = "start, lease, max_deliveries, dead_letter, order, guarantee, max_in_flight"
+        known = f"{known}, name, created, version, lag"
         errors = self.errors("invalid-body", self.put({"leese": 5}))
         self.assertEqual(errors, {"/leese": f"is not known; known here: {known}"})
 

@@ -13,11 +13,12 @@ from functools import lru_cache
 
 import attrs
 
-from queuey.model import group
-from queuey.model.group import Action, Found, Outcome, Redrive, Result, Settlement, Terms, Wanted
-from queuey.model.group_state import LEASED, TOKEN, GroupState, In, Move, Out, Target, decode, encode, stamped
+from queuey.model.groups.entries import LEASED, TOKEN, In, Move, Out, Target
+from queuey.model.groups.snapshot import GroupState, decode, encode, stamped
 from queuey.model.receipts import Receipt
 from queuey.model.timeid import MessageId, Ticks, successor
+from tests.model import folded as group
+from tests.model.folded import Action, Found, Outcome, Redrive, Result, Settlement, Terms, Wanted
 
 DEAD_LETTERS = Target("dead", 7)
 KEY = b"k" * TOKEN

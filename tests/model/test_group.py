@@ -4,13 +4,34 @@ together."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.interfaces import MAX_STATE
-from queuey.model import group
-from queuey.model.group import (
+from queuey.model.groups.entries import (
+    KEY_SCOPE,
+    LEASED,
+    MARKED,
+    MAX_ACKED,
+    MAX_ASIDE,
+    MAX_CLAIMS,
+    MAX_DELIVERIES,
+    MAX_MOVES,
+    MAX_TARGETS,
+    TOKEN,
+    WAITING,
+    Entry,
+    In,
+    Out,
+    Target,
+)
+from queuey.model.groups.snapshot import MAX_OPEN, GroupState, encode
+from queuey.model.receipts import Receipt
+from queuey.model.timeid import SECOND, MessageId, Ticks, successor
+from tests.model import folded as group
+from tests.model.folded import (
     Action,
     Claimed,
     Found,
@@ -24,28 +45,6 @@ from queuey.model.group import (
     Terms,
     Wanted,
 )
-from queuey.model.group_state import (
-    KEY_SCOPE,
-    LEASED,
-    MARKED,
-    MAX_ACKED,
-    MAX_ASIDE,
-    MAX_CLAIMS,
-    MAX_MOVES,
-    MAX_OPEN,
-    MAX_TARGETS,
-    MOST_DELIVERIES,
-    TOKEN,
-    WAITING,
-    Entry,
-    GroupState,
-    In,
-    Out,
-    Target,
-    encode,
-)
-from queuey.model.receipts import Receipt
-from queuey.model.timeid import SECOND, MessageId, Ticks, successor
 
 NOW = Ticks(1 << 57)
 LEASE = Ticks(30 * SECOND)
@@ -63,7 +62,7 @@ def ids(first: int, last: int) -> list[MessageId]:
     return [id_of(number) for number in range(first, last + 1)]
 
 
-def found(state: GroupState, scanned: Sequence[MessageId], **more: Sequence[MessageId]) -> Found:
+def found(state: GroupState, scanned: Sequence[MessageId], **more: Any) -> Found:
     """What a claim finds that scans from where the group has come to, to the end of the log."""
     end = successor(scanned[-1]) if scanned else state.reach
     return Found(scanned=scanned, start=state.reach, end=end, **more)
@@ -186,9 +185,9 @@ class ClaimTests(GroupTests):
         self.assertEqual(group.look(one.state, 7, PLAIN, NOW), Look(room=1))
 
     def test_deliveries_are_counted_up_to_a_limit(self) -> None:
-        entry = Entry(1, NOW, MOST_DELIVERIES, WAITING)
+        entry = Entry(1, NOW, MAX_DELIVERIES, WAITING)
         state = attrs.evolve(self.empty, open={id_of(1): entry}, reach=id_of(2), last=1)
-        self.assertEqual(claimed(state, ()).taken[0].deliveries, MOST_DELIVERIES)
+        self.assertEqual(claimed(state, ()).taken[0].deliveries, MAX_DELIVERIES)
 
     def test_the_state_that_was_given_stays_as_it_is(self) -> None:
         first = claimed(self.empty, ids(1, 3))

@@ -12,12 +12,13 @@ from typing import Any
 
 import attrs
 
-from queuey.model import group
-from queuey.model.group import Action, Claimed, Found, Look, Order, Result, Settled, Settlement, Terms, Wanted
-from queuey.model.group_state import LEASED, WAITING, Entry, GroupState
+from queuey.model.groups.entries import LEASED, WAITING, Entry
+from queuey.model.groups.snapshot import GroupState
 from queuey.model.timeid import HIGHEST, MessageId, Ticks
+from tests.model import folded as group
 from tests.model import group_world
 from tests.model.exploring import ExploringCase
+from tests.model.folded import Action, Claimed, Found, Look, Order, Result, Settled, Settlement, Terms, Wanted
 from tests.model.group_world import DEAD_LETTERS, Faults, Rules, Stage, World
 
 LONG = bool(os.environ.get("QUEUEY_LONG"))

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.model import group
-from queuey.model.group import Action, Found, Settlement, Terms, Wanted
-from queuey.model.group_state import LEASED, MAX_CLAIMS, TOKEN, Claim, GroupState, decode, encode
+from queuey.model.groups.entries import LEASED, MAX_CLAIMS, TOKEN, Claim
+from queuey.model.groups.snapshot import GroupState, decode, encode
 from queuey.model.receipts import Receipt
 from queuey.model.timeid import MessageId, Ticks, successor
+from tests.model import folded as group
+from tests.model.folded import Action, Found, Settlement, Terms, Wanted
 
 KEY = b"k" * TOKEN
 GENERATION = b"12345678"

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.interfaces import MAX_STATE
-from queuey.model.group import Order
 from queuey.model.group_rows import (
     MAX_GROUPS,
     UnreadableGroup,
@@ -23,6 +22,7 @@ from queuey.model.group_rows import (
 from queuey.model.group_settings import Group, GroupSettings, Start
 from queuey.model.queue import Guarantee
 from queuey.model.timeid import MAX_TICKS, MessageId, Ticks
+from tests.model.folded import Order
 
 NAMES = st.from_regex(r"[A-Za-z0-9._~-]{1,64}", fullmatch=True)
 SETTINGS = st.builds(

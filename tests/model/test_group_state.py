@@ -3,42 +3,38 @@
 from __future__ import annotations
 
 import attrs
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.interfaces import MAX_STATE
-from queuey.model import group_state
-from queuey.model.group_state import (
+from queuey.model.groups import snapshot
+from queuey.model.groups.entries import (
     LEASED,
     MARKED,
     MAX_ACKED,
     MAX_ASIDE,
     MAX_CLAIMS,
+    MAX_DELIVERIES,
     MAX_MOVES,
-    MAX_OPEN,
     MAX_REASON,
     MAX_REASONS,
+    MAX_SETBACKS,
     MAX_TARGETS,
-    MAX_TOKENS,
-    MOST_DELIVERIES,
-    MOST_SETBACKS,
     TOKEN,
     WAITING,
     Claim,
     Entry,
-    GroupState,
     In,
     Move,
     Out,
     Target,
     UnreadableState,
-    decode,
-    encode,
     fitting,
     room_for_move,
-    stamped,
 )
+from queuey.model.groups.snapshot import MAX_OPEN, MAX_TOKENS, GroupState, decode, encode, stamped
 from queuey.model.queue import MAX_NAME, MAX_PARTITIONS, name_problem
 from queuey.model.timeid import HIGHEST, LOWEST, MAX_TICKS, MessageId, Ticks
 
@@ -62,9 +58,10 @@ entries = st.builds(
     Entry,
     numbers,
     times,
-    st.integers(0, MOST_DELIVERIES),
+    st.integers(0, MAX_DELIVERIES),
     st.sampled_from([WAITING, LEASED]),
-    st.integers(0, MOST_SETBACKS),
+    st.integers(0, MAX_SETBACKS),
+    st.sampled_from([0, 0, 1, (1 << 32) - 1]),
 )
 
 
@@ -91,7 +88,7 @@ def states(draw: st.DrawFn) -> GroupState:
 
 def at_all_limits(move: Move) -> GroupState:
     """The longest state there is; every move names another one of the dead-letter queues that it may name."""
-    entry = Entry(GREATEST, Ticks(GREATEST), MOST_DELIVERIES, LEASED, MOST_SETBACKS)
+    entry = Entry(GREATEST, Ticks(GREATEST), MAX_DELIVERIES, LEASED, MAX_SETBACKS, (1 << 32) - 1)
     found = {id_of(number): entry for number in range(MAX_OPEN)}
     marked: dict[MessageId, Move] = {}
     name = chr(0x10FFFF) * MAX_NAME
@@ -102,7 +99,7 @@ def at_all_limits(move: Move) -> GroupState:
         if isinstance(move, Out):
             marked[id] = Out(target, fitting("r" * (MAX_REASONS // MAX_MOVES), marked))
         else:
-            marked[id] = attrs.evolve(move, source=target)
+            marked[id] = msgspec.structs.replace(move, source=target)
     return GroupState(
         b"\xff" * 8,
         HIGHEST,
@@ -140,8 +137,8 @@ class BytesTests(SynchronousTestCase):
         self.assertEqual(decode(value), PLAIN)
 
     def test_a_later_version(self) -> None:
-        error = self.assertRaises(UnreadableState, decode, b"\x02" + encode(PLAIN)[1:])
-        self.assertIn("format 2, of a later version", str(error))
+        error = self.assertRaises(UnreadableState, decode, b"\x03" + encode(PLAIN)[1:])
+        self.assertIn("format 3, of a later version", str(error))
 
     @given(states(), st.data())
     def test_damage(self, state: GroupState, data: st.DataObject) -> None:
@@ -156,7 +153,7 @@ class BytesTests(SynchronousTestCase):
     def test_what_has_a_checksum_and_is_none_the_less_no_state(self, data: bytes, cut: int) -> None:
         for content in (b"\x01" + data, b"\0" + data, encode(PLAIN)[:-4] + data, encode(PLAIN)[:cut]):
             try:
-                found = decode(group_state._sealed(content))
+                found = decode(snapshot._sealed(content))
             except UnreadableState:
                 continue
             self.assertEqual(decode(encode(found)), found)

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from queuey.model import group
-from queuey.model.group import Action, Pointed, Settlement
-from queuey.model.group_state import LEASED, TOKEN, GroupState, decode, encode
+from queuey.model.groups.entries import LEASED, TOKEN
+from queuey.model.groups.snapshot import GroupState, decode, encode
 from queuey.model.receipts import Receipt
 from queuey.model.timeid import MessageId, Ticks
+from tests.model import folded as group
 from tests.model.exploring import ExploringCase
+from tests.model.folded import Action, Pointed, Settlement
 from tests.model.test_group_pointers import GENERATION, KEY, TERMS, claimed, id_of
 
 LONG = bool(os.environ.get("QUEUEY_LONG"))

@@ -13,14 +13,20 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from queuey.model.group_rows import encode_group, group_key
+from queuey.model.group_settings import Group, GroupSettings
+from queuey.model.groups.commands import Settle, Take
+from queuey.model.groups.terms import Action, Settlement, Taken, Terms
 from queuey.model.message import MAX_TTL, Address, Content, NewMessage
 from queuey.model.once import Appended
 from queuey.model.policy import Ack
 from queuey.model.queue import Consistency, Guarantee, QueueSettings, QueueType
-from queuey.model.timeid import MessageId, to_v1_hex
+from queuey.model.receipts import Receipt
+from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, to_v1_hex
 from queuey.storage.sqlite import SQLiteSettings, SQLiteStore, files
 from tests.contracts.reading import TERMS, foreign_id, new, once
 from tests.contracts.subject import Wall
@@ -37,6 +43,10 @@ STATE = ("key", "1", b"\x00value")
 CHOSEN = QueueSettings(partitions=2, guarantee=Guarantee.EXACTLY_ONCE, ttl=77)
 ONCE = once(b"once", lifetime=MAX_TTL)
 DELAY = 60
+
+# What schema 3 has beside.
+GROUP = Group(0, "workers", b"g" * 16, b"s" * 32, GroupSettings(), LOWEST, Ticks(0), "first")
+LEASE = Ticks(43_200 * SECOND)
 
 
 def open_store(directory: Path, wall: Wall) -> SQLiteStore:
@@ -91,6 +101,21 @@ def fill_more(store: SQLiteStore) -> Appended:
     return appended
 
 
+def fill_groups(store: SQLiteStore) -> tuple[Taken, ...]:
+    """What came with schema 3: states of groups. The first message was acked, and the others are leased."""
+    queue, _ = result(store.create("third", "grouped", QueueSettings(), None))
+    group = attrs.evolve(GROUP, queue=queue.incarnation)
+    key = group_key(queue.incarnation, group.name)
+    result(store.states.replace(key, None, encode_group(group), "first"))
+    result(store.append(queue, [new(b"%d" % number, ttl=MAX_TTL) for number in range(3)], TERMS))
+    take = Take((1,), 10, LEASE, 1 << 20)
+    (share,) = result(store.groups.run(queue, group, Terms(), (take,))).answers[0].shares
+    first = share.taken[0]
+    receipt = Receipt(queue.incarnation, share.generation, 1, first.id, first.number)
+    result(store.groups.run(queue, group, Terms(), (Settle((Settlement(Action.ACK, receipt),)),)))
+    return tuple(share.taken)
+
+
 def main(name: str) -> None:
     """Make a file, and print the ids of ``TEXTS`` and of what came with schema 2 for the test."""
     with tempfile.TemporaryDirectory() as folder:
@@ -99,6 +124,7 @@ def main(name: str) -> None:
             sys.stdout.write(f"{to_v1_hex(id)}\n")
         for address in fill_more(store).addresses:
             sys.stdout.write(f"{to_v1_hex(address.id)}\n")
+        fill_groups(store)
         result(store.close())
         shutil.copyfile(Path(folder) / files.DATABASE, DATA / name)
 

@@ -15,7 +15,7 @@ from queuey.model.once import Appended
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue, QueueSettings
 from queuey.storage.memory import OVERHEAD, MemoryStore
-from tests.contracts import merging, messages, once, putting, queues, restoring, states, timing
+from tests.contracts import groups, merging, messages, once, putting, queues, restoring, states, timing
 from tests.contracts.reading import TERMS, foreign_id, new
 from tests.contracts.reading import once as of_key
 from tests.contracts.subject import Contract
@@ -88,6 +88,10 @@ class BytesTests(MemoryCase, timing.BytesContract):
 
 
 class QueuesTests(MemoryCase, queues.QueuesContract):
+    pass
+
+
+class GroupsTests(MemoryCase, groups.GroupsContract):
     pass
 
 

@@ -16,7 +16,7 @@ from queuey.interfaces import IStateStore, IStore, Outcome, Promises
 from queuey.model.counts import Histogram, Metric, gauge
 from queuey.model.queue import QueueSettings
 from queuey.storage.metered import PING, MeteredStore
-from tests.contracts import merging, messages, once, putting, queues, states, timing
+from tests.contracts import groups, merging, messages, once, putting, queues, states, timing
 from tests.contracts.reading import TERMS, new
 from tests.contracts.subject import Contract
 from tests.counted import counted, value
@@ -50,6 +50,10 @@ class MeteredCase(Contract):
 
 
 class QueuesTests(MeteredCase, queues.QueuesContract):
+    pass
+
+
+class GroupsTests(MeteredCase, groups.GroupsContract):
     pass
 
 

@@ -14,7 +14,7 @@ from zope.interface.interface import InterfaceClass
 from zope.interface.verify import verifyObject
 
 from queuey.errors import NoSuchQueue, StorageFull, Unavailable
-from queuey.interfaces import IStateStore, IStore, Outcome
+from queuey.interfaces import IGroupStore, IStateStore, IStore, Outcome
 from queuey.model.message import ANYWAY, Address, Content, NewMessage
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
@@ -23,10 +23,10 @@ from queuey.model.window import Window
 from queuey.storage.memory import MemoryStore
 from queuey.storage.pages import Told
 from queuey.storage.shared import Hub, SharedStore
-from queuey.storage.shared.client import STATE_CALLS, STORE_CALLS
+from queuey.storage.shared.client import GROUP_CALLS, STATE_CALLS, STORE_CALLS
 from queuey.storage.shared.frames import connect
 from queuey.storage.shared.link import Defect, Link
-from tests.contracts import merging, messages, once, putting, queues, restoring, states, timing
+from tests.contracts import groups, merging, messages, once, putting, queues, restoring, states, timing
 from tests.contracts.subject import Contract, Wall
 from tests.storage.sharing import LOG, SeveralCase, SharedMemorySubject, Worker
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits, versions
@@ -42,6 +42,10 @@ class SharedCase(Contract):
 
 
 class QueuesTests(SharedCase, queues.QueuesContract):
+    pass
+
+
+class GroupsTests(SharedCase, groups.GroupsContract):
     pass
 
 
@@ -214,10 +218,13 @@ class EndTests(SeveralCase):
     def test_every_method_of_a_store_is_a_call(self) -> None:
         local = {"open", "opened", "watch", "close", "troubles", "at_hand"}
         methods = {
-            name for name in InterfaceClass.names(IStore, all=True) if name not in ("states", "promises", "metrics")
+            name
+            for name in InterfaceClass.names(IStore, all=True)
+            if name not in ("states", "groups", "promises", "metrics")
         }
         self.assertEqual(set(STORE_CALLS), methods - local)
         self.assertEqual(set(STATE_CALLS), set(InterfaceClass.names(IStateStore, all=True)))
+        self.assertEqual(set(GROUP_CALLS), set(InterfaceClass.names(IGroupStore, all=True)))
 
     def test_the_owner_is_gone(self) -> None:
         self.one.calls.held = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from queuey.interfaces import IKeeper
 from queuey.storage.sqlite import SQLiteStore
-from tests.contracts import keeping, merging, messages, once, putting, queues, restoring, states, timing
+from tests.contracts import groups, keeping, merging, messages, once, putting, queues, restoring, states, timing
 from tests.contracts.subject import Contract
 from tests.storage.quick import quick_directory
 from tests.storage.runners import Inline
@@ -77,6 +77,10 @@ class BytesTests(SQLiteCase, timing.BytesContract):
 
 
 class QueuesTests(SQLiteCase, queues.QueuesContract):
+    pass
+
+
+class GroupsTests(SQLiteCase, groups.GroupsContract):
     pass
 
 

@@ -14,6 +14,8 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import QueueyError, Unavailable
+from queuey.model.groups.commands import Finish
+from queuey.model.groups.terms import Terms
 from queuey.model.message import Address, Message
 from queuey.model.once import Appended
 from queuey.model.policy import Ack
@@ -23,7 +25,7 @@ from queuey.storage.sqlite import SQLiteStore, files, schema
 from queuey.storage.sqlite.backup import back_up
 from tests.contracts.reading import TERMS, bodies, new
 from tests.contracts.subject import START, Wall
-from tests.storage.old_files import CHOSEN, DATA, DELAY, FUTURE, ONCE, SETTINGS, STATE, TEXTS, open_store
+from tests.storage.old_files import CHOSEN, DATA, DELAY, FUTURE, GROUP, ONCE, SETTINGS, STATE, TEXTS, open_store
 from tests.storage.quick import quick_directory
 
 IDS = ("04afc001833b11ee92340123456789ab", "04afc002833b11ee92340123456789ab", "04afc003833b11ee92340123456789ab")
@@ -138,12 +140,36 @@ class OldFileTests(OldFileCase):
         self.successResultOf(store.close())
 
 
-class CurrentFileTests(OldFileCase):
-    """A file of schema 2, which has in it what came with that."""
+class SecondFileTests(OldFileCase):
+    """A file of schema 2, which is brought up to date."""
 
     version = 2
 
     def test_schema_2(self) -> None:
+        store = open_store(self.directory, Wall())
+        self.check_everything(store)
+        self.successResultOf(store.close())
+        self.assertEqual(self.look(self.path, "PRAGMA integrity_check", "PRAGMA user_version"), ["ok", schema.CURRENT])
+        (copy,) = self.copies()
+        self.assertEqual(self.look(self.directory / copy, "PRAGMA user_version"), [2])
+
+
+class CurrentFileTests(OldFileCase):
+    """A file of schema 3, which has in it what came with that and with schema 2."""
+
+    version = 3
+
+    def test_states_of_groups(self) -> None:
+        store = open_store(self.directory, Wall())
+        done: Callable[..., Any] = self.successResultOf
+        (queue,) = done(store.describe("third", ["grouped"]))
+        group = evolve(GROUP, queue=queue.incarnation)
+        view = done(store.groups.look(queue, group, 1))
+        self.assertEqual((view.last, view.lag.in_flight), (3, 2))
+        settled = Finish(1, ())
+        self.assertEqual(done(store.groups.run(queue, group, Terms(), (settled,))).answers, (None,))
+
+    def test_schema_3(self) -> None:
         store = open_store(self.directory, Wall())
         self.check_everything(store)
         self.successResultOf(store.close())

@@ -12,16 +12,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from queuey.core.contention import Retries
-from queuey.core.groups.cells import Source
 from queuey.core.groups.index import GroupIndex
 from queuey.core.groups.rows import GroupRows, contended, in_parallel, unknown
 from queuey.deferreds import Turns, deferred, shield
 from queuey.errors import InvalidRequest, NoSuchGroup, NoSuchQueue, NotPromised, QueueyError, StorageFull, Unavailable
 from queuey.interfaces import IPolicies, IStore, Promises
-from queuey.model.group import Order, Terms
-from queuey.model.group_rows import state_key
 from queuey.model.group_settings import Group, GroupSettings, Start
-from queuey.model.group_state import GENERATION, GroupState, Target
+from queuey.model.groups.entries import Target
+from queuey.model.groups.terms import Order, Terms
 from queuey.model.policy import Policy
 from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings
 from queuey.model.timeid import HIGHEST, LOWEST, SECOND, MessageId, Ticks, lower_bound
@@ -52,6 +50,7 @@ class GroupChanges:
     dead_letter: str | None = None
     order: Order | None = None
     guarantee: Guarantee | None = None
+    max_in_flight: int | None = None
     reset: frozenset[str] = frozenset()
 
     def applied_to(self, settings: GroupSettings) -> GroupSettings:
@@ -95,7 +94,7 @@ class GroupDirectory:
         self._policies = policies
         self._now = now
         self._new_bytes = new_bytes
-        self._rows = GroupRows(store.states, new_bytes)
+        self._rows = GroupRows(store.states, new_bytes, store.groups)
         self._retries = Retries(clock, new_bytes)
         self._index = GroupIndex(self._rows, self._retries, self._end)
         self._turns = Turns()
@@ -105,13 +104,15 @@ class GroupDirectory:
 
     # Finding
 
+    def cached(self, queue: Queue, name: str) -> Group | None:
+        """The group of that name, if it was read within ``AT_HAND``."""
+        kept = self._at_hand.get((queue.incarnation, name))
+        return kept.group if kept is not None and 0 <= self._now() - kept.since < AT_HAND else None
+
     @deferred
     async def find(self, queue: Queue, name: str) -> Group:
         """The group of that name, as it is or was within ``AT_HAND``. Fails with ``NoSuchGroup``."""
-        kept = self._at_hand.get((queue.incarnation, name))
-        if kept is not None and 0 <= self._now() - kept.since < AT_HAND:
-            return kept.group
-        return await self._read(queue, name)
+        return self.cached(queue, name) or await self._read(queue, name)
 
     async def _read(self, queue: Queue, name: str) -> Group:
         """The group of that name as it is now."""
@@ -334,27 +335,28 @@ class GroupDirectory:
 
     # What a group stands on
 
-    def source(self, queue: Queue, group: Group, partition: int) -> Source:
-        """Where the state of a group in a partition comes from."""
+    def cached_terms(self, queue: Queue, group: Group) -> Terms | None:
+        """What ``terms`` would give, if that is known without asking the store."""
+        policy = self._policies.at_hand(queue.application)
+        return None if policy is None or group.settings.dead_letter is not None else _terms(queue, group, policy, None)
 
-        @deferred
-        async def begin() -> GroupState:
-            found = await self._stands(queue, group)
-            return GroupState(self._new_bytes(GENERATION), found.place)
-
-        key = state_key(queue.incarnation, group.gid, partition)
-        return Source(key, begin, lambda: self._stands(queue, group))
-
-    @deferred
     async def terms(self, queue: Queue, group: Group) -> Terms:
-        """What of a group's settings the rules ask for, and the dead-letter queue as it is now."""
-        policy = await self._policies.policy_for(queue.application)
-        settings, target = group.settings, None
-        if settings.dead_letter is not None:
-            (found,) = await self._store.describe(queue.application, (settings.dead_letter,))
-            target = Target(settings.dead_letter, 0 if found is None else found.incarnation)
-        at_most_once = _guarantee(settings, queue.settings, policy) is Guarantee.AT_MOST_ONCE
-        return Terms(settings.order, settings.max_deliveries, target, at_most_once)
+        """What of a group's settings the rules need, and the dead-letter queue as it is now."""
+        terms = self.cached_terms(queue, group)
+        if terms is not None:
+            return terms
+        policy, target = await self._policies.policy_for(queue.application), None
+        name = group.settings.dead_letter
+        if name is not None:
+            (found,) = await self._store.describe(queue.application, (name,))
+            target = Target(name, 0 if found is None else found.incarnation)
+        return _terms(queue, group, policy, target)
+
+
+def _terms(queue: Queue, group: Group, policy: Policy, target: Target | None) -> Terms:
+    settings = group.settings
+    at_most_once = _guarantee(settings, queue.settings, policy) is Guarantee.AT_MOST_ONCE
+    return Terms(settings.order, settings.max_deliveries, target, at_most_once, settings.max_in_flight)
 
 
 def check_group(settings: GroupSettings, queue: QueueSettings, policy: Policy, promises: Promises) -> None:

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+import attrs
 from twisted.internet.defer import Deferred
 
-from queuey.core.groups.cells import Cells
 from queuey.core.groups.claiming import Claims
 from queuey.core.groups.directory import GroupChanges, GroupDirectory, Judge
 from queuey.core.groups.lines import Lines, May
 from queuey.core.groups.moves import Moves
 from queuey.core.groups.redriving import Redrives
-from queuey.core.groups.settling import Settlements
+from queuey.core.groups.settling import settle, settle_and_take
 from queuey.core.groups.values import Claiming, Delivered, PartitionLag, Redriven, Redriving, Settling
 from queuey.core.groups.whole import Whole
 from queuey.core.waiting import Waits
 from queuey.deferreds import shield
 from queuey.errors import NoSuchGroup
 from queuey.interfaces import IPolicies, IStore
-from queuey.model.group import Outcome
 from queuey.model.group_settings import Group, Start
+from queuey.model.groups.terms import Outcome
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId, Ticks, from_seconds
 
@@ -54,17 +54,18 @@ class GroupExchange:
         self._policies = policies
         self._seats = waits.seats
         self._lines = Lines(waits, ticks, self._attempt)
-        cells = Cells(store.states, waits.look_every is None, new_bytes)
-        moves = Moves(store, policies, waits, ticks)
-        self._claims = Claims(store, self._directory, cells, moves, self._lines, ticks)
-        self._settlements = Settlements(self._claims, ticks)
-        cell = self._claims.cell
-        self._whole = Whole(store, policies, self._directory, moves, cell, ticks, new_bytes)
-        self._redrives = Redrives(store, policies, moves, cell, ticks)
+        moves = Moves(store, policies, waits)
+        self._claims = Claims(store.groups, self._directory, moves, self._lines)
+        self._whole = Whole(store, policies, self._directory, moves, new_bytes)
+        self._redrives = Redrives(store, policies, moves, self._directory.terms)
 
     def find(self, queue: Queue, name: str) -> Deferred[Group]:
         """The group of that name. Fails with ``NoSuchGroup``."""
         return self._directory.find(queue, name)
+
+    def cached(self, queue: Queue, name: str) -> Group | None:
+        """The group of that name, if it was read a moment ago."""
+        return self._directory.cached(queue, name)
 
     def names(self, queue: Queue) -> Deferred[tuple[Group, ...]]:
         """All groups of a queue, by name."""
@@ -86,7 +87,6 @@ class GroupExchange:
         """End a group; its receipts are void, and whoever waits in it is told that it is no more."""
 
         def deleted(_: None) -> None:
-            self._claims.forget(queue, group)
             self._lines.tell(group)
 
         await shield(self._directory.delete(queue, group, judge).addCallback(deleted))
@@ -102,17 +102,25 @@ class GroupExchange:
         """
         partitions = claiming.partitions or tuple(range(1, queue.settings.partitions + 1))
         if not claiming.wait:
-            return await self._claims.take(queue, group, claiming, partitions)
+            return await self._take(queue, group, claiming, partitions)
 
         policy = await self._policies.policy_for(queue.application)
         with self._seats.take(policy, queue.name), self._lines.join(queue, group, partitions) as line:
             news, partitions = line.news, line.partitions  # one tuple for all in line
-            delivered = line.nothing() if claiming.key is None else None
+            delivered = line.nothing() if claiming.key is None and not claiming.settlings else None
             if delivered is None:
-                delivered = await self._claims.take(queue, group, claiming, partitions)
+                delivered = await self._take(queue, group, claiming, partitions)
             if not delivered.deliveries:
+                outcomes = delivered.outcomes
                 delivered = await line.wait(claiming, news, delivered, may)
+                delivered = attrs.evolve(delivered, outcomes=outcomes) if outcomes else delivered
         return delivered
+
+    async def _take(self, queue: Queue, group: Group, claiming: Claiming, partitions: tuple[int, ...]) -> Delivered:
+        """Claim once; what the claim settles is stored with it."""
+        if not claiming.settlings:
+            return (await self._claims.take(queue, group, claiming, partitions))[0]
+        return await settle_and_take(self._claims, queue, group, claiming, partitions)
 
     async def _attempt(
         self, queue: Queue, group: Group, claiming: Claiming, partitions: tuple[int, ...], may: May | None
@@ -124,14 +132,14 @@ class GroupExchange:
         found = await self._directory.find(queue, group.name)
         if found.gid != group.gid:
             raise NoSuchGroup("The group was deleted.")
-        return await self._claims.take(queue, found, claiming, partitions, may)
+        return (await self._claims.take(queue, found, claiming, partitions, may))[0]
 
     def settle(self, queue: Queue, group: Group, settlings: Sequence[Settling]) -> Deferred[tuple[Outcome, ...]]:
         """Say what became of messages.
 
         :return: fires with the outcome of each, in their order.
         """
-        return shield(self._settlements.settle(queue, group, settlings))
+        return settle(self._claims, queue, group, settlings)
 
     async def seek(
         self,

@@ -14,9 +14,7 @@ from twisted.python.failure import Failure
 from queuey.core.groups.values import Claiming, Delivered
 from queuey.core.waiting import Waits
 from queuey.errors import Unavailable
-from queuey.model.group import next_due
 from queuey.model.group_settings import Group
-from queuey.model.group_state import GroupState
 from queuey.model.queue import Queue
 from queuey.model.timeid import SECOND, Ticks
 
@@ -74,13 +72,10 @@ class Lines:
         if not self._lines[gid]:
             del self._lines[gid]
 
-    def changed(self, group: Group, partition: int, state: GroupState) -> None:
-        """Learn of a state as it is now: those that wait are woken when its next message falls due."""
-        lines = self._lines.get(group.gid)
-        if lines is not None:
-            due = next_due(state, self.now())
-            for line in lines:
-                line.due(partition, due)
+    def changed(self, group: Group, partition: int, due: Ticks | None) -> None:
+        """Learn when the next message of a partition falls due: those that wait are woken then."""
+        for line in self._lines.get(group.gid, ()):
+            line.due(partition, due)
 
     def tell(self, group: Group, partition: int | None = None) -> None:
         """Learn that messages of a partition, or of any, may be claimed by now."""

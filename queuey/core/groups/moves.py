@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 
-import attrs
-
-from queuey.core.groups.cells import Cell
 from queuey.core.groups.rows import in_parallel
 from queuey.core.waiting import Waits
 from queuey.deferreds import deferred, shield
 from queuey.errors import BodyTooLarge, KeyInUse, NoSuchQueue, NotPromised, QueueyError, StorageFull, Unavailable
 from queuey.interfaces import IPolicies, IStore
-from queuey.model.group import Result, finish
 from queuey.model.group_settings import Group
-from queuey.model.group_state import GroupState, In, Move, Out, Target
+from queuey.model.groups.commands import Finish, Mark
+from queuey.model.groups.entries import In, Out, Target
+from queuey.model.groups.terms import Result, Terms
 from queuey.model.letters import Letter, copy_for, copy_key, dead_letter, is_only_for_another, letter_key
 from queuey.model.message import Address, Content, Message, NewMessage
 from queuey.model.once import Once
 from queuey.model.policy import Ack
 from queuey.model.queue import Consistency, Queue
-from queuey.model.timeid import MessageId, Ticks
+from queuey.model.timeid import MessageId
 
 
 def is_for_others(message: Message, gid: bytes) -> bool:
@@ -29,67 +26,52 @@ def is_for_others(message: Message, gid: bytes) -> bool:
     return is_only_for_another(message.content, gid)
 
 
-@attrs.frozen
-class _Marked:
-    """One move as it stands in a state."""
-
-    id: MessageId
-    number: int
-    move: Move
-    deliveries: int
-
-
 class Moves:
     """Carries out moves that are marked in states; all of it may be done twice, by several processes at once.
 
     :param waits: those who wait; they are told of what is written.
-    :param now: the wall clock.
     """
 
-    def __init__(self, store: IStore, policies: IPolicies, waits: Waits, now: Callable[[], Ticks]) -> None:
+    def __init__(self, store: IStore, policies: IPolicies, waits: Waits) -> None:
         self._store = store
         self._policies = policies
         self._waits = waits
-        self._now = now
 
     @deferred
-    async def carry_out(self, queue: Queue, group: Group, partition: int, cell: Cell) -> None:
-        """Finish all moves that are marked in a state as it is now.
+    async def carry_out(self, queue: Queue, group: Group, partition: int) -> None:
+        """Finish all moves that are marked in a partition as it is now.
 
         :return: fails as the first of those did that could not be finished, once the others are: with
-            ``Unavailable``, also where another process is at it.
+            ``Unavailable``, also if another process is at it.
         """
-        cell.forget()  # what is at hand may be old, and a dead letter of then may have been taken back since
-        state = await cell.read()
-        marked = [
-            _Marked(id, state.open[id].number, move, state.open[id].deliveries) for id, move in state.moves.items()
-        ]
+        marked = (await self._store.groups.look(queue, group, partition)).marks
         if not marked:
             return
-        ended: dict[_Marked, Result] = {}
+        ended: dict[MessageId, tuple[MessageId, int, Result]] = {}
         problems: list[QueueyError] = []
 
         @deferred
-        async def carry(one: _Marked) -> None:
+        async def carry(one: Mark) -> None:
             try:
-                ended[one] = await self._write(queue, group, partition, one)
+                ended[one.id] = one.id, one.number, await self._write(queue, group, partition, one)
             except QueueyError as problem:
                 problems.append(problem)
 
         await in_parallel(marked, carry)
         if ended:
-            await cell.change(partial(_finished, ended, self._now()))
+            finish = Finish(partition, tuple(ended.values()))
+            await self._store.groups.run(queue, group, Terms(), (finish,))
         if problems:
             raise problems[0]
 
-    async def _write(self, queue: Queue, group: Group, partition: int, one: _Marked) -> Result:
+    async def _write(self, queue: Queue, group: Group, partition: int, one: Mark) -> Result:
         """The write to the other queue."""
         address = Address(partition, one.id)
         if isinstance(one.move, Out):
             return await self._out(queue, group, address, one, one.move)
         return await self._in(queue, group, address, one.move)
 
-    async def _out(self, queue: Queue, group: Group, address: Address, one: _Marked, move: Out) -> Result:
+    async def _out(self, queue: Queue, group: Group, address: Address, one: Mark, move: Out) -> Result:
         original = await self.find_one(queue, address)
         if original is None:
             return Result.GONE
@@ -179,9 +161,3 @@ class Moves:
             await shield(self._store.remove(queue, addresses, ack))
         except NoSuchQueue:
             return
-
-
-def _finished(ended: Mapping[_Marked, Result], now: Ticks, state: GroupState) -> tuple[GroupState, None]:
-    for one, result in ended.items():
-        state = finish(state, one.id, one.number, result, now)
-    return state, None

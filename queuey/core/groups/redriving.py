@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, Final
 
 import attrs
+from twisted.internet.defer import Deferred
 
-from queuey.core.groups.cells import Cell
 from queuey.core.groups.moves import Moves
 from queuey.core.groups.rows import contended
 from queuey.core.groups.values import Redriven, Redriving
 from queuey.deferreds import deferred
 from queuey.errors import InvalidRequest, Unavailable
 from queuey.interfaces import IPolicies, IStore
-from queuey.model.group import Redrive, drop, redrive, reopen
 from queuey.model.group_settings import Group
-from queuey.model.group_state import GroupState, In, Target
+from queuey.model.groups.commands import Reopen, ReopenAnswer, TakeBack
+from queuey.model.groups.entries import In, Target
+from queuey.model.groups.terms import Redrive, Returning, Terms
 from queuey.model.letters import letter_of
 from queuey.model.message import Address, Message
 from queuey.model.queue import Queue
@@ -101,15 +102,13 @@ class _Some:
 class Redrives:
     """Takes back what groups have given up.
 
-    :ivar cell: gives the state of a group in a partition.
-    :ivar now: the wall clock.
+    :ivar terms: gives the terms of a group.
     """
 
     store: IStore
     policies: IPolicies
     moves: Moves
-    cell: Callable[[Queue, Group, int], Cell]
-    now: Callable[[], Ticks]
+    terms: Callable[[Queue, Group], Coroutine[Deferred[Any], Any, Terms]]
 
     @deferred
     async def redrive(self, queue: Queue, group: Group, asked: Redriving) -> Redriven:
@@ -185,8 +184,8 @@ class Redrives:
         for partition in range(first, queue.settings.partitions + 1):
             if done.moved >= MOST:
                 return done, _Place(aside=partition)
-            state = await self.cell(queue, group, partition).read()
-            done += await self._reopen(queue, group, partition, [id for id in state.aside if lower <= id < upper])
+            view = await self.store.groups.look(queue, group, partition)
+            done += await self._reopen(queue, group, partition, [id for id in view.aside if lower <= id < upper])
             if done.full:
                 return done, _Place(aside=partition)
         return done, None
@@ -224,20 +223,20 @@ class Redrives:
         self, queue: Queue, group: Group, letters: Queue, partition: int, some: Sequence[_Letter]
     ) -> _Some:
         """Take back dead letters whose messages were in one partition."""
-        cell, done = self.cell(queue, group, partition), _Some()
+        done = _Some()
         for _ in range(_ATTEMPTS):
             originals = await self.moves.find(queue, [letter.original for letter in some])
             for letter in some:
                 if letter.original not in originals:
                     done += await self._copy(queue, group, partition, letters, letter)
             some = [letter for letter in some if letter.original in originals]
-            verdicts = await self._mark(cell, letters, some)
+            verdicts = await self._mark(queue, group, partition, letters, some)
             needless = [letter.address for letter, verdict in verdicts if verdict is Redrive.NEEDLESS]
             if needless:
                 await self.moves.remove(letters, needless)
             found = [verdict for _, verdict in verdicts]
             if Redrive.MARKED in found or Redrive.LATER in found:
-                await self.moves.carry_out(queue, group, partition, cell)
+                await self.moves.carry_out(queue, group, partition)
             done += _Some(len(needless) + found.count(Redrive.MARKED), Redrive.FULL in found)
             some = [letter for letter, verdict in verdicts if verdict is Redrive.LATER]
             if done.full or not some:
@@ -252,39 +251,30 @@ class Redrives:
         await self.moves.remove(letters, (letter.address,))
         return _Some(1)
 
-    async def _mark(self, cell: Cell, letters: Queue, some: Sequence[_Letter]) -> list[tuple[_Letter, Redrive]]:
+    async def _mark(
+        self, queue: Queue, group: Group, partition: int, letters: Queue, some: Sequence[_Letter]
+    ) -> list[tuple[_Letter, Redrive]]:
         """Mark the messages of dead letters that are there.
 
-        The state is read before they are looked up, and has to be the same when they are marked: else somebody may
-        have taken one back, and the group may be done with it since.
+        The state is read before they are looked up, and no mark may be made between that and this: else another process
+        may have taken one back, and the group may be done with it since.
         """
-        source = Target(letters.name, letters.incarnation)
+        source, terms = Target(letters.name, letters.incarnation), await self.terms(queue, group)
         for _ in range(_LOOKS):
-            state = await cell.read()
+            view = await self.store.groups.look(queue, group, partition)
             there = await self.moves.find(letters, [letter.address for letter in some])
             some = [letter for letter in some if letter.address in there]
-            verdicts = await cell.change(self._marking(some, source, state)) if some else []
-            if verdicts is not None:
-                return verdicts
+            if not some:
+                return []
+            asked = [
+                Returning(letter.original.id, In(source, letter.message.partition, letter.message.id))
+                for letter in some
+            ]
+            command = TakeBack(partition, view.last, tuple(asked))
+            (verdicts,) = (await self.store.groups.run(queue, group, terms, (command,))).answers
+            if isinstance(verdicts, tuple):
+                return list(zip(some, verdicts, strict=True))
         raise contended()
-
-    def _marking(
-        self, some: Sequence[_Letter], source: Target, seen: GroupState
-    ) -> Callable[[GroupState], tuple[GroupState, list[tuple[_Letter, Redrive]] | None]]:
-        """Marks the messages of dead letters that were looked up after a state was seen, if it is the same still."""
-
-        def step(state: GroupState) -> tuple[GroupState, list[tuple[_Letter, Redrive]] | None]:
-            if state.tokens[-1:] != seen.tokens[-1:]:
-                return state, None
-            verdicts = []
-            for letter in some:
-                move = In(source, letter.message.partition, letter.message.id)
-                redriven = redrive(state, letter.original.id, move, self.now())
-                state = redriven.state
-                verdicts.append((letter, redriven.verdict))
-            return state, verdicts
-
-        return step
 
     # What was set aside
 
@@ -292,19 +282,17 @@ class Redrives:
         """Take back messages that were set aside; those that are no more are dropped."""
         if not ids:
             return _Some()
-        cell = self.cell(queue, group, partition)
-        aside = frozenset((await cell.read()).aside)
+        aside = frozenset((await self.store.groups.look(queue, group, partition)).aside)
         ids = [id for id in ids if id in aside]
+        if not ids:
+            return _Some()
         found = await self.moves.find(queue, [Address(partition, id) for id in ids])
-        there = [id for id in ids if Address(partition, id) in found]
-        gone = [id for id in ids if Address(partition, id) not in found]
-
-        def step(state: GroupState) -> tuple[GroupState, _Some]:
-            reopened = reopen(drop(state, gone), there, self.now())
-            left = reopened.state.aside
-            return reopened.state, _Some(len(reopened.ids), any(id in left for id in there))
-
-        return await cell.change(step)
+        there = tuple([id for id in ids if Address(partition, id) in found])
+        gone = tuple([id for id in ids if Address(partition, id) not in found])
+        terms = await self.terms(queue, group)
+        (answer,) = (await self.store.groups.run(queue, group, terms, (Reopen(partition, there, gone),))).answers
+        assert isinstance(answer, ReopenAnswer)
+        return _Some(answer.opened, answer.full)
 
 
 def _ours(messages: Iterable[Message], queue: Queue, group: Group) -> list[_Letter]:

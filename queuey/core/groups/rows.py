@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from queuey.deferreds import deferred
 from queuey.errors import QueueyError, Unavailable
-from queuey.interfaces import IStateStore, Outcome
+from queuey.interfaces import IGroupStore, IStateStore, Outcome
 from queuey.model.group_rows import (
     UnreadableGroup,
     decode_group,
@@ -19,10 +19,9 @@ from queuey.model.group_rows import (
     encode_names,
     group_key,
     groups_key,
-    state_key,
 )
 from queuey.model.group_settings import Group
-from queuey.model.group_state import TOKEN
+from queuey.model.groups.entries import TOKEN
 from queuey.model.queue import Queue
 
 AT_ONCE: Final = 16
@@ -54,10 +53,12 @@ class GroupRows:
     Every Deferred may fail with ``Unavailable``.
 
     :ivar new_bytes: makes so many random bytes.
+    :ivar groups: the states of groups, which are removed with them.
     """
 
     states: IStateStore
     new_bytes: Callable[[int], bytes]
+    groups: IGroupStore
 
     @deferred
     async def read(self, incarnation: int, name: str) -> Group | None:
@@ -117,8 +118,7 @@ class GroupRows:
 
     async def remove_states(self, group: Group, partitions: int) -> None:
         """Remove the states of a group in all partitions."""
-        keys = [state_key(group.queue, group.gid, number) for number in range(1, partitions + 1)]
-        await in_parallel(keys, self._clear)
+        await self.groups.end(group.queue, group.gid, partitions)
 
     @deferred
     async def _clear(self, key: str) -> None:

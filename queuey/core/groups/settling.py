@@ -2,173 +2,197 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 
-from queuey.core.groups.claiming import Claims, home_of
-from queuey.core.groups.values import Settling
-from queuey.deferreds import deferred
+from queuey.core.groups.claiming import Claims
+from queuey.core.groups.values import Claiming, Delivered, Settling
+from queuey.deferreds import shield
 from queuey.errors import QueueyError, Unavailable
-from queuey.model import group as rules
-from queuey.model.group import Action, Outcome, Settlement, Terms
 from queuey.model.group_settings import Group
-from queuey.model.group_state import MARKED, GroupState
+from queuey.model.groups.commands import Ran, Settle, SettleAnswer
+from queuey.model.groups.terms import Action, Outcome, Settlement, Terms
 from queuey.model.queue import Queue
 from queuey.model.receipts import Receipts
-from queuey.model.timeid import SECOND, MessageId, Ticks
+from queuey.model.timeid import SECOND, Ticks
 
 _PASSES: Final = 32
 """How often moves are finished for one request, so that there is room for more of them."""
 
 
-_MARGIN: Final = Ticks(10 * SECOND)
-"""How much longer than a lease that is about to be extended the pointer to its claim lives."""
-
-
-@attrs.frozen
-class Settlements:
-    """Settlements of all groups.
-
-    :ivar now: the wall clock.
-    """
-
-    claims: Claims
-    now: Callable[[], Ticks]
-
-    @deferred
-    async def settle(self, queue: Queue, group: Group, settlings: Sequence[Settling]) -> tuple[Outcome, ...]:
-        """Settle messages, in all their partitions at once.
-
-        :return: fires with what became of each, in their order. Fails as a change of a state does; ``applied`` of the
-            error is about all of them.
-        """
-        receipts = Receipts(group.secret)
-        outcomes = [Outcome.INVALID] * len(settlings)
-        parts: dict[int, dict[int, Settlement]] = {}
-        for place, one in enumerate(settlings):
-            receipt = receipts.parse(one.receipt, queue.incarnation)
-            if receipt is not None:
-                settlement = Settlement(one.action, receipt, _span(one, group), one.reason)
-                parts.setdefault(receipt.partition, {})[place] = settlement
-        if not parts:
-            return tuple(outcomes)
-        terms = await self.claims.directory.terms(queue, group)
-        jobs = [_Part(self, queue, group, number, terms, part).settle() for number, part in parts.items()]
-        for settled in await _all(jobs):
-            for place, outcome in settled.items():
-                outcomes[place] = outcome
-        return tuple(outcomes)
-
-
-@attrs.frozen
-class _Done:
-    """What came of settlements of one partition.
-
-    :ivar state: as it was right after them.
-    :ivar keys: of claims the pointers to which have to live longer first, and until when; nothing was settled then.
-    """
-
-    state: GroupState
-    outcomes: Sequence[Outcome]
-    keys: Mapping[bytes, Ticks]
+_IN_PART: Final = frozenset((Outcome.MOVING, Outcome.LATER))
+"""What is not the outcome yet."""
 
 
 @attrs.define(eq=False)
-class _Part:
-    """The settlements of one partition.
+class Settlements:
+    """The settlements of one request.
 
-    :ivar left: what is not settled yet, by the places in the request.
-    :ivar pointers: until when those to claims under a key live, as far as they had to be told.
+    :ivar outcomes: of all that was asked, in that order.
+    :ivar left: the places of those that are not settled yet, and what they ask for.
+    :ivar moving: the same of those whose messages are being moved.
     """
 
-    _settlements: Settlements
-    _queue: Queue
-    _group: Group
-    _number: int
-    _terms: Terms
-    _left: dict[int, Settlement]
-    _outcomes: dict[int, Outcome] = attrs.field(factory=dict, init=False)
-    _pointers: dict[bytes, Ticks] = attrs.field(factory=dict, init=False)
+    outcomes: list[Outcome]
+    left: dict[int, Settlement]
+    moving: dict[int, Settlement] = attrs.field(factory=dict)
 
-    @deferred
-    async def settle(self) -> Mapping[int, Outcome]:
-        """Settle all of them; those that are moves are carried out.
+    def command(self) -> Settle:
+        """What the store has to do."""
+        return Settle(tuple(self.left.values()))
 
-        :return: fires with the outcomes by the places in the request.
-        """
-        claims, applied = self._settlements.claims, "no"
-        cell = claims.cell(self._queue, self._group, self._number)
-        try:
-            for _ in range(_PASSES):
-                done = await cell.change(self._step)
-                if done.keys:
-                    await self._prolong(done.keys)
-                    continue
-                applied = "yes"
-                claims.lines.changed(self._group, self._number, done.state)
-                marks = self._sort_out(done)
-                if marks or self._left:
-                    await claims.finish_moves(self._queue, self._group, self._number, cell)
-                    self._look_after(marks, await cell.read())
-                if not self._left:
-                    break
-            else:
-                raise Unavailable("Too many messages are on their way to dead-letter queues.")
-        except QueueyError as error:
-            raise error if applied == "no" else _partly(error) from None
-        finally:
-            claims.lines.tell(self._group, self._number)
-        return self._outcomes
+    def note(self, answer: SettleAnswer) -> None:
+        """Note what is settled, if all of it is."""
+        for place, outcome in zip(self.left, answer.outcomes, strict=True):
+            self.outcomes[place] = outcome
 
-    def _step(self, state: GroupState) -> tuple[GroupState, _Done]:
-        settled = rules.settle(state, self._left.values(), self._terms, self._settlements.now())
-        short = {
-            key: until
-            for key, until in settled.keys.items()
-            if self._pointers.get(key, 0) < until and home_of(key, self._queue) != self._number
-        }
-        if short:
-            return state, _Done(state, (), short)
-        return settled.state, _Done(settled.state, settled.outcomes, {})
 
-    def _sort_out(self, done: _Done) -> Mapping[int, tuple[MessageId, int]]:
-        """Note what is settled; the ids of messages that are being moved, and the numbers of their marks."""
-        marks: dict[int, tuple[MessageId, int]] = {}
-        later: dict[int, Settlement] = {}
-        for (place, one), outcome in zip(self._left.items(), done.outcomes, strict=True):
-            if outcome is Outcome.MOVING:
-                marks[place] = one.receipt.id, done.state.open[one.receipt.id].number
-            elif outcome is Outcome.LATER:
-                later[place] = one
-            else:
-                self._outcomes[place] = outcome
-        self._left = later
-        return marks
+def read(queue: Queue, group: Group, settlings: Sequence[Settling]) -> Settlements:
+    """The settlements that receipts ask for; a receipt that is not of this group is settled as invalid."""
+    receipts, outcomes = Receipts(group.secret), [Outcome.INVALID] * len(settlings)
+    found: dict[int, Settlement] = {}
+    for place, one in enumerate(settlings):
+        receipt = receipts.parse(one.receipt, queue.incarnation)
+        if receipt is not None:
+            found[place] = Settlement(one.action, receipt, _span(one, group), one.reason)
+    return Settlements(outcomes, found)
 
-    def _look_after(self, marks: Mapping[int, tuple[MessageId, int]], state: GroupState) -> None:
-        """Note what became of moves."""
-        for place, (id, number) in marks.items():
-            entry = state.open.get(id)
-            if entry is not None and entry.kind == MARKED and entry.number == number:
-                raise Unavailable("The dead-letter queue could not be written to; that will be tried again.")
-            back = entry is not None and entry.setbacks
-            self._outcomes[place] = Outcome.RETRYING if back else Outcome.DEAD_LETTERED
 
-    async def _prolong(self, keys: Mapping[bytes, Ticks]) -> None:
-        """Let the pointers to claims live as long as those will; a little longer, since the extension takes time."""
-        now = self._settlements.now
-        for key, lease in keys.items():
-            until = Ticks(lease + _MARGIN)
+def settle(claims: Claims, queue: Queue, group: Group, settlings: Sequence[Settling]) -> Deferred[tuple[Outcome, ...]]:
+    """Settle messages, in all their partitions at once. Cancelling the answer stops nothing.
 
-            def step(state: GroupState, key: bytes = key, until: Ticks = until) -> tuple[GroupState, None]:
-                return rules.point(state, key, self._number, until, now()).state, None
+    :return: fires with what became of each, in their order. Fails as ``IGroupStore.run`` does; ``applied`` of the error
+        is about all of them.
+    """
+    asked = read(queue, group, settlings)
+    if not asked.left:
+        return succeed(tuple(asked.outcomes))
+    terms = claims.directory.cached_terms(queue, group)
+    if terms is None:
+        return shield(Deferred.fromCoroutine(_settle_on_terms(claims, queue, group, asked)))
+    return _settle(claims, queue, group, terms, asked)
 
-            home = home_of(key, self._queue)
-            await self._settlements.claims.cell(self._queue, self._group, home).change(step)
-            self._pointers[key] = until
+
+async def _settle_on_terms(claims: Claims, queue: Queue, group: Group, asked: Settlements) -> tuple[Outcome, ...]:
+    terms = await claims.directory.terms(queue, group)
+    return await _settle(claims, queue, group, terms, asked)
+
+
+def _settle(
+    claims: Claims, queue: Queue, group: Group, terms: Terms, asked: Settlements
+) -> Deferred[tuple[Outcome, ...]]:
+    touched = {one.receipt.partition for one in asked.left.values()}
+    answer: Deferred[tuple[Outcome, ...]] = Deferred()
+
+    def ran(result: Ran) -> None:
+        claims.told(group, result.after)
+        (got,) = result.answers
+        assert isinstance(got, SettleAnswer)
+        if _IN_PART.isdisjoint(got.outcomes):
+            asked.note(got)
+            over(tuple(asked.outcomes))
+        else:
+            finishing = finished(claims, queue, group, terms, asked, got)
+            Deferred.fromCoroutine(finishing).addBoth(over)
+
+    def over(result: tuple[Outcome, ...] | Failure) -> None:
+        for number in touched:
+            claims.lines.tell(group, number)
+        if not answer.called:
+            answer.callback(result)
+
+    claims.groups.run(queue, group, terms, (asked.command(),)).addCallbacks(ran, over)
+    return answer
+
+
+async def settle_and_take(
+    claims: Claims, queue: Queue, group: Group, claiming: Claiming, partitions: Sequence[int]
+) -> Delivered:
+    """Settle messages and claim others, in one call of the store.
+
+    :return: what was got, with what became of each settlement. Fails as ``Claims.take`` does; if it fails, the
+        settlements may be stored, as ``applied`` of the error says.
+    """
+    asked = read(queue, group, claiming.settlings or ())
+    if not asked.left:
+        delivered, _ = await claims.take(queue, group, claiming, partitions)
+        return attrs.evolve(delivered, outcomes=tuple(asked.outcomes))
+    touched = {one.receipt.partition for one in asked.left.values()}
+    try:
+        delivered, ran = await claims.take(queue, group, claiming, partitions, first=asked.command())
+        answer = ran.answers[0]
+        assert isinstance(answer, SettleAnswer)
+        if _IN_PART.isdisjoint(answer.outcomes):
+            asked.note(answer)
+            outcomes = tuple(asked.outcomes)
+        else:
+            terms = await claims.directory.terms(queue, group)
+            outcomes = await finished(claims, queue, group, terms, asked, answer)
+    finally:
+        for number in touched:
+            claims.lines.tell(group, number)
+    return attrs.evolve(delivered, outcomes=outcomes)
+
+
+async def finished(
+    claims: Claims, queue: Queue, group: Group, terms: Terms, asked: Settlements, answer: SettleAnswer
+) -> tuple[Outcome, ...]:
+    """Carry out the moves that settlements have marked, and settle what had to wait for that."""
+    try:
+        for left in reversed(range(_PASSES)):
+            marks, later = _sort_out(asked, answer)
+            for number in {*marks, *later}:
+                await claims.finish_moves(queue, group, number)
+                if number in marks:
+                    await _look_after(claims, queue, group, number, marks[number], asked)
+            if not asked.left:
+                return tuple(asked.outcomes)
+            if not left:
+                break
+            ran = await claims.groups.run(queue, group, terms, (asked.command(),))
+            claims.told(group, ran.after)
+            (answer,) = ran.answers  # type: ignore[assignment]
+        raise Unavailable("Too many messages are on their way to dead-letter queues.")
+    except QueueyError as error:
+        raise _partly(error) from None
+
+
+def _sort_out(asked: Settlements, answer: SettleAnswer) -> tuple[Mapping[int, Mapping[int, int]], set[int]]:
+    """Note what is settled.
+
+    :return: by partition, the numbers of marks by places; and the partitions where there was no room for moves.
+    """
+    marks: dict[int, dict[int, int]] = {}
+    later: dict[int, Settlement] = {}
+    for at, (place, one) in enumerate(asked.left.items()):
+        outcome = answer.outcomes[at]
+        asked.outcomes[place] = outcome
+        if outcome is Outcome.MOVING:
+            marks.setdefault(one.receipt.partition, {})[place] = answer.marked[at]
+        elif outcome is Outcome.LATER:
+            later[place] = one
+    asked_before, asked.left = asked.left, later
+    asked.moving = {place: asked_before[place] for part in marks.values() for place in part}
+    return marks, {one.receipt.partition for one in later.values()}
+
+
+async def _look_after(
+    claims: Claims, queue: Queue, group: Group, number: int, marks: Mapping[int, int], asked: Settlements
+) -> None:
+    """Note what became of moves."""
+    ids = {place: asked.moving[place].receipt.id for place in marks}
+    view = await claims.groups.look(queue, group, number, tuple(ids.values()))
+    moving = {(mark.id, mark.number) for mark in view.marks}
+    for place, mark in marks.items():
+        if (ids[place], mark) in moving:
+            raise Unavailable("The dead-letter queue could not be written to; that will be tried again.")
+        entry = view.open.get(ids[place])
+        back = entry is not None and entry.setbacks
+        asked.outcomes[place] = Outcome.RETRYING if back else Outcome.DEAD_LETTERED
 
 
 def _span(one: Settling, group: Group) -> Ticks:
@@ -181,31 +205,3 @@ def _span(one: Settling, group: Group) -> Ticks:
 def _partly(error: QueueyError) -> Unavailable:
     """The error of what was done in part."""
     return Unavailable(error.text, applied="unknown" if error.applied == "unknown" else "partly")
-
-
-async def _all(jobs: Sequence[Deferred[Mapping[int, Outcome]]]) -> Sequence[Mapping[int, Outcome]]:
-    """The results of all jobs, each of which goes on though another one fails."""
-    if len(jobs) == 1:
-        return [await jobs[0]]
-    settled: list[Mapping[int, Outcome]] = []
-    errors: list[BaseException] = []
-    for fine, result in await DeferredList(jobs, consumeErrors=True):
-        if fine:
-            settled.append(result)
-        else:
-            errors.append(result.value)  # type: ignore[attr-defined]
-    if errors:
-        raise _worst(errors, bool(settled))
-    return settled
-
-
-def _worst(errors: Sequence[BaseException], some: bool) -> BaseException:
-    """One error for several.
-
-    :param some: whether others went well.
-    """
-    known = [error for error in errors if isinstance(error, QueueyError)]
-    if len(known) < len(errors):
-        return next(error for error in errors if not isinstance(error, QueueyError))
-    worst = next((error for error in known if error.applied != "no"), known[0])
-    return _partly(worst) if some else worst

@@ -4,9 +4,25 @@ from __future__ import annotations
 
 import attrs
 
-from queuey.model.group import Action
+from queuey.model.groups.terms import Action, Outcome
 from queuey.model.message import Address, Message
 from queuey.model.timeid import MessageId, Ticks
+
+
+@attrs.frozen
+class Settling:
+    """What is asked for one receipt.
+
+    :ivar receipt: as it was given out; any text.
+    :ivar span: of a retry the seconds to wait, of an extension those of the lease from now on (``None``: what the
+        group has); else without meaning.
+    :ivar reason: of a rejection.
+    """
+
+    action: Action
+    receipt: str
+    span: float | None = None
+    reason: str = ""
 
 
 @attrs.frozen
@@ -19,6 +35,7 @@ class Claiming:
     :ivar max_bytes: bytes of bodies at the most; one message may be larger, and then comes alone.
     :ivar partitions: ``None`` is all of the queue.
     :ivar key: the hash of its Idempotency-Key and of who asks, ``TOKEN`` bytes; ``None``: it has none.
+    :ivar settlings: what it settles first, in the same transaction; ``None``: it does not say.
     """
 
     limit: int = 10
@@ -27,6 +44,7 @@ class Claiming:
     max_bytes: int = 1 << 20
     partitions: tuple[int, ...] | None = None
     key: bytes | None = None
+    settlings: tuple[Settling, ...] | None = None
 
 
 @attrs.frozen
@@ -51,26 +69,12 @@ class Delivered:
 
     :ivar deliveries: oldest first.
     :ivar blocked: whether there is nothing for the one reason that too much is in flight.
+    :ivar outcomes: what became of the settlements that came with the claim.
     """
 
     deliveries: tuple[Delivery, ...]
     blocked: bool = False
-
-
-@attrs.frozen
-class Settling:
-    """What is asked for one receipt.
-
-    :ivar receipt: as it was given out; any text.
-    :ivar span: of a retry the seconds to wait, of an extension those of the lease from now on (``None``: what the
-        group has); else without meaning.
-    :ivar reason: of a rejection.
-    """
-
-    action: Action
-    receipt: str
-    span: float | None = None
-    reason: str = ""
+    outcomes: tuple[Outcome, ...] = ()
 
 
 @attrs.frozen

@@ -7,7 +7,6 @@ from typing import Final
 
 import attrs
 
-from queuey.core.groups.cells import Cell
 from queuey.core.groups.directory import GroupDirectory
 from queuey.core.groups.moves import Moves, is_for_others
 from queuey.core.groups.rows import contended, in_parallel
@@ -15,9 +14,10 @@ from queuey.core.groups.values import PartitionLag
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import IPolicies, IStore
-from queuey.model.group import lag, purge, seek
 from queuey.model.group_settings import Group, Start
-from queuey.model.group_state import GENERATION, GroupState
+from queuey.model.groups.commands import Seek
+from queuey.model.groups.entries import GENERATION
+from queuey.model.groups.terms import Terms
 from queuey.model.policy import Policy
 from queuey.model.queue import Queue
 from queuey.model.timeid import LOWEST, MessageId, Ticks, lower_bound
@@ -49,8 +49,6 @@ _ATTEMPTS: Final = 10
 class Whole:
     """Moves groups to other places, and tells where they are.
 
-    :ivar cell: gives the state of a group in a partition.
-    :ivar now: the wall clock.
     :ivar new_bytes: makes so many random bytes.
     """
 
@@ -58,8 +56,6 @@ class Whole:
     policies: IPolicies
     directory: GroupDirectory
     moves: Moves
-    cell: Callable[[Queue, Group, int], Cell]
-    now: Callable[[], Ticks]
     new_bytes: Callable[[int], bytes]
 
     @deferred
@@ -110,18 +106,12 @@ class Whole:
         return dict.fromkeys(partitions, bound)
 
     async def _seek(self, queue: Queue, group: Group, partition: int, bound: MessageId) -> None:
-        cell, generation = self.cell(queue, group, partition), self.new_bytes(GENERATION)
-
-        def step(state: GroupState) -> tuple[GroupState, bool]:
-            if state.reach == bound and not (state.open or state.acked or state.claims):
-                return state, True
-            moved = seek(state, bound, generation)
-            return (state, False) if moved is None else (moved, True)
-
+        seek = Seek(partition, bound, self.new_bytes(GENERATION))
         for _ in range(_ATTEMPTS):
-            if await cell.change(step):
+            (done,) = (await self.store.groups.run(queue, group, Terms(), (seek,))).answers
+            if done:
                 return
-            await self.moves.carry_out(queue, group, partition, cell)
+            await self.moves.carry_out(queue, group, partition)
         raise contended()
 
     @deferred
@@ -137,13 +127,9 @@ class Whole:
 
     @deferred
     async def _lag(self, queue: Queue, group: Group, partition: int, limit: int, max_bytes: int) -> PartitionLag:
-        cell = self.cell(queue, group, partition)
-        cell.forget()
-        state = await cell.read()
-        beyond, exact, first, purged = await self._beyond(
-            queue, group, Merge((partition,), Position(state.reach), limit=limit, max_bytes=max_bytes)
-        )
-        told = lag(purge(state, purged), self.now())
+        told = (await self.store.groups.look(queue, group, partition)).lag
+        merge = Merge((partition,), Position(told.reach), limit=limit, max_bytes=max_bytes)
+        beyond, exact, first = await self._beyond(queue, group, merge)
         return PartitionLag(
             partition,
             told.settled_through,
@@ -155,9 +141,8 @@ class Whole:
             told.oldest or first,
         )
 
-    async def _beyond(self, queue: Queue, group: Group, merge: Merge) -> tuple[int, bool, MessageId | None, MessageId]:
-        """How many messages there are in a range, up to its limits; whether that is all; the first of them; and the
-        bound up to which its partition was purged."""
+    async def _beyond(self, queue: Queue, group: Group, merge: Merge) -> tuple[int, bool, MessageId | None]:
+        """How many messages there are in a range, up to its limits; whether that is all; and the first of them."""
         policy = await self.policies.policy_for(queue.application)
         ack = policy.read_ack(queue.settings.consistency)
         count, first = 0, None
@@ -170,6 +155,6 @@ class Whole:
             size = sum(len(message.content.body) for message in slice.messages)
             limit, max_bytes = merge.limit - len(slice.messages), merge.max_bytes - size
             if slice.over or limit <= 0 or max_bytes <= 0 or slice.position == merge.lower:
-                return count, slice.over, first, slice.purged
+                return count, slice.over, first
             merge = attrs.evolve(merge, lower=slice.position, limit=limit, max_bytes=max_bytes)
-        return count, False, first, slice.purged
+        return count, False, first

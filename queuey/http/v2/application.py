@@ -20,7 +20,7 @@ from queuey.interfaces import AHEAD, IStore, Promises
 from queuey.model.access import Operation
 from queuey.model.group_rows import MAX_GROUPS
 from queuey.model.group_settings import MAX_DELIVERIES, MAX_GROUP_NAME, MAX_LEASE
-from queuey.model.group_state import MAX_CLAIMS, MAX_OPEN, MAX_REASON
+from queuey.model.groups.entries import MAX_CLAIMS, MAX_IN_FLIGHT, MAX_REASON
 from queuey.model.message import MAX_DELAY, MAX_TTL
 from queuey.model.policy import Policy
 from queuey.model.queue import MAX_NAME, MAX_PARTITIONS, MAX_PRINCIPAL, MAX_PRINCIPALS
@@ -47,7 +47,7 @@ _OF_EVERY_APPLICATION: Final = {
     "max_group_name": MAX_GROUP_NAME,
     "max_lease": MAX_LEASE,
     "max_deliveries": MAX_DELIVERIES,
-    "max_in_flight": MAX_OPEN,
+    "max_in_flight": MAX_IN_FLIGHT,
     "max_keyed_claims": MAX_CLAIMS,
     "max_receipts": MOST_RECEIPTS,
     "max_reason": MAX_REASON,

@@ -10,16 +10,17 @@ import attrs
 
 from queuey.core.groups.directory import GroupChanges
 from queuey.core.groups.exchange import GroupExchange
-from queuey.core.groups.values import Claiming, Delivered, Delivery
+from queuey.core.groups.values import Claiming, Delivered, Delivery, Settling
 from queuey.core.messages import MessageExchange
 from queuey.errors import NoSuchGroup
 from queuey.http.authorized import AdmittedToQueue, Route
 from queuey.http.parameters import not_whole
 from queuey.http.v2 import repeats
-from queuey.http.v2.answers import HEAD, Piece, answer_in_pieces, messages_json, portions
+from queuey.http.v2.answers import HEAD, Piece, answer_in_pieces, encoded, messages_json, portions
 from queuey.http.v2.groups import GROUP, check_name, guarantee_of, named
 from queuey.http.v2.pages import DEFAULT_BYTES, MAX_BYTES, MAX_LIMIT, MAX_WAIT
 from queuey.http.v2.parameters import Members, Query, bad_field, members
+from queuey.http.v2.settlements import ACTIONS, outcomes_json, settlings
 from queuey.http.wire import Request
 from queuey.model.access import Operation, is_application
 from queuey.model.columns import content_bytes
@@ -33,7 +34,7 @@ CLAIMS: Final = f"{GROUP}/claims"
 
 DEFAULT_LIMIT: Final = 10
 
-_NAMES: Final = ("limit", "lease", "wait", "max_bytes", "partitions")
+_NAMES: Final = ("limit", "lease", "wait", "max_bytes", "partitions", "settle")
 _BLOCKED: Final = "in-flight-limit"
 
 
@@ -63,7 +64,7 @@ class V2Claims:
         request.traced.begin(RECEIVE, group)
         delivered = await self._delivered(request, admitted, found, claiming)
         request.traced.received([delivery.message for delivery in delivered.deliveries])
-        await _answer(request, delivered)
+        await _answer(request, claiming, delivered)
 
     async def _delivered(
         self, request: Request, admitted: AdmittedToQueue, group: Group, claiming: Claiming
@@ -106,9 +107,23 @@ def wanted(request: Request, admitted: AdmittedToQueue) -> Claiming:
         max_bytes=asked.number("max_bytes", 1, MAX_BYTES) or DEFAULT_BYTES,
         partitions=partitions(asked, admitted.queue),
         key=None if key is None else repeats.claim_key(request, admitted.caller, key),
+        settlings=_settle(asked),
     )
     asked.check()
     return claiming
+
+
+def _settle(asked: Members) -> tuple[Settling, ...] | None:
+    """What a claim settles first; ``None`` if it says nothing of it."""
+    given = asked.value("settle")
+    if given is None:
+        return None
+    if not isinstance(given, dict):
+        asked.wrong("settle", "is not an object with lists of receipts")
+        return None
+    inner = asked.within("settle", given)
+    inner.only(ACTIONS)
+    return settlings(inner, given)
 
 
 def partitions(asked: Members, queue: Queue) -> tuple[int, ...] | None:
@@ -133,13 +148,13 @@ def partitions(asked: Members, queue: Queue) -> tuple[int, ...] | None:
     return tuple(found)
 
 
-async def _answer(request: Request, delivered: Delivered) -> None:
+async def _answer(request: Request, claiming: Claiming, delivered: Delivered) -> None:
     """Write what a claim is given."""
     messages = [delivery.message for delivery in delivered.deliveries]
-    await answer_in_pieces(request, HEAD, _document(delivered, messages), content_bytes(messages))
+    await answer_in_pieces(request, HEAD, _document(claiming, delivered, messages), content_bytes(messages))
 
 
-def _document(delivered: Delivered, messages: Sequence[Message]) -> Iterator[Piece]:
+def _document(claiming: Claiming, delivered: Delivered, messages: Sequence[Message]) -> Iterator[Piece]:
     """The answer as one object."""
     left = iter(delivered.deliveries)
     separator = '{"messages":['
@@ -148,7 +163,11 @@ def _document(delivered: Delivered, messages: Sequence[Message]) -> Iterator[Pie
         yield (separator + text).encode("ascii"), some
         separator = ","
     blocked = f',"blocked":"{_BLOCKED}"' if delivered.blocked else ""
-    yield f"{'' if messages else separator}]{blocked}}}".encode("ascii"), ()
+    settled = ""
+    if claiming.settlings is not None:
+        outcomes = outcomes_json(claiming.settlings, delivered.outcomes)
+        settled = f',"outcomes":{encoded(outcomes).decode("utf-8")}'
+    yield f"{'' if messages else separator}]{blocked}{settled}}}".encode(), ()
 
 
 def _message_json(text: str, delivery: Delivery) -> str:

@@ -22,8 +22,9 @@ from queuey.http.v2.queues import PATCH, QUEUE
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.cursor import Cursor
-from queuey.model.group import Order
 from queuey.model.group_settings import MAX_DELIVERIES, MAX_LEASE, Group, GroupSettings, Start, group_name_problem
+from queuey.model.groups.entries import MAX_IN_FLIGHT
+from queuey.model.groups.terms import Order
 from queuey.model.queue import Guarantee, Queue, name_problem
 from queuey.model.timeid import SECOND, Ticks, from_seconds, parse_time, ticks_of, to_rfc3339
 from queuey.model.window import Position
@@ -31,7 +32,7 @@ from queuey.model.window import Position
 GROUPS: Final = f"{QUEUE}/groups"
 GROUP: Final = f"{GROUPS}/<group>"
 
-_SETTINGS: Final = ("start", "lease", "max_deliveries", "dead_letter", "order", "guarantee")
+_SETTINGS: Final = ("start", "lease", "max_deliveries", "dead_letter", "order", "guarantee", "max_in_flight")
 _READ_ONLY: Final = ("name", "created", "version", "lag")
 _KIND: Final = "group"
 
@@ -57,6 +58,7 @@ def group_json(group: Group, admitted: AdmittedToQueue) -> dict[str, Any]:
         "dead_letter": settings.dead_letter,
         "order": settings.order.value,
         "guarantee": guarantee_of(settings, admitted).value,
+        "max_in_flight": settings.max_in_flight,
         "created": to_rfc3339(group.created),
         "version": group.version,
     }
@@ -77,6 +79,9 @@ async def named(groups: GroupExchange, queue: Queue, name: str) -> Group:
 
     :raise NoSuchGroup: where there is none.
     """
+    found = groups.cached(queue, name)
+    if found is not None:
+        return found
     if group_name_problem(name) is not None:
         raise NoSuchGroup("No group has such a name.")
     return await groups.find(queue, name)
@@ -169,6 +174,7 @@ def changes(given: Mapping[str, Any], reset: frozenset[str], queue: Queue) -> Gr
         dead_letter=_dead_letter(asked, queue),
         order=asked.choice("order", Order),
         guarantee=asked.choice("guarantee", Guarantee),
+        max_in_flight=asked.number("max_in_flight", 1, MAX_IN_FLIGHT),
         reset=reset,
     )
     asked.check()

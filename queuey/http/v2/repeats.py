@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 from queuey.http.v2.items import MAX_KEY, is_idempotency_key
 from queuey.http.v2.parameters import bad_field, field
 from queuey.http.wire import Request
-from queuey.model.group_state import KEY_SCOPE, TOKEN
+from queuey.model.groups.entries import KEY_SCOPE, TOKEN
 from queuey.model.once import Once
 
 _LENGTH: Final = struct.Struct(">Q").pack

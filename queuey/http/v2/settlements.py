@@ -17,9 +17,9 @@ from queuey.http.v2.groups import GROUP, named
 from queuey.http.v2.parameters import Members, Query, members
 from queuey.http.wire import Request
 from queuey.model.access import Operation
-from queuey.model.group import Action, Outcome
 from queuey.model.group_settings import MAX_LEASE
-from queuey.model.group_state import MAX_REASON
+from queuey.model.groups.entries import MAX_REASON
+from queuey.model.groups.terms import Action, Outcome
 from queuey.model.message import MAX_DELAY
 from queuey.model.receipts import RECEIPT
 from queuey.model.served import SETTLE
@@ -29,7 +29,7 @@ SETTLEMENTS: Final = f"{GROUP}/settlements"
 MOST_RECEIPTS: Final = 1000
 """Receipts in a settlement at the most."""
 
-_ACTIONS: Final = tuple(action.value for action in Action)
+ACTIONS: Final = tuple(action.value for action in Action)
 _OPTIONS: Final = {Action.RETRY: "delay", Action.EXTEND: "lease", Action.REJECT: "reason"}
 """What may be said beside a receipt, by what is asked for it."""
 
@@ -51,11 +51,14 @@ class V2Settlements:
         """Ack, retry, extend and reject."""
         Query(request, ()).check()
         found = await named(self.groups, admitted.queue, group)
-        asked = settlings(members(request, _ACTIONS))
+        given = members(request, ACTIONS)
+        wanted = Members(given)
+        asked = settlings(wanted, given)
+        wanted.check()
         request.traced.begin(SETTLE, group)
         outcomes = await self.groups.settle(admitted.queue, found, asked) if asked else ()
         request.traced.settled(len(asked))
-        told = _told(asked, outcomes)
+        told = outcomes_json(asked, outcomes)
         failed = sum(outcome in _FAILED for outcome in outcomes)
         if failed:
             text = f"Of {len(outcomes)} receipts {failed} changed nothing: outcomes says which, and why."
@@ -64,7 +67,7 @@ class V2Settlements:
         request.answer(200, HEAD, encoded({"outcomes": told}))
 
 
-def _told(asked: Sequence[Settling], outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
+def outcomes_json(asked: Sequence[Settling], outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
     """What became of each receipt, in the order asked.
 
     If they are longer than receipts are, all of them together, those that cannot be receipts are cut.
@@ -81,28 +84,30 @@ def _cut(receipt: str) -> str:
     return receipt if plain else shown(ascii(receipt[:RECEIPT]))
 
 
-def settlings(given: Mapping[str, Any]) -> tuple[Settling, ...]:
-    """What a body asks for, in the order in which it stands there.
+def settlings(asked: Members, given: Mapping[str, Any]) -> tuple[Settling, ...]:
+    """The settlements that an object asks for, in the order in which they stand there.
 
+    :param asked: notes what is wrong; the caller checks it.
     :param given: lists of receipts by what is asked for them.
-    :raise Problem: naming what is wrong.
     """
-    asked, found, seen = Members(given), list[Settling](), set[str]()
-    if sum(len(listed) for listed in given.values() if isinstance(listed, list)) > MOST_RECEIPTS:
+    found, seen = list[Settling](), set[str]()
+    if sum([len(listed) for listed in given.values() if isinstance(listed, list)]) > MOST_RECEIPTS:
         asked.wrong("", f"has more than {MOST_RECEIPTS} receipts")
-        asked.check()
+        return ()
     for name, listed in given.items():
+        if name not in ACTIONS:
+            continue
         if not isinstance(listed, list):
             asked.wrong(name, "is not a list of receipts")
             continue
+        action = Action(name)
         for at, item in enumerate(listed):
-            one = _settling(Action(name), item, f"{name}/{at}", asked)
+            one = _settling(action, item, f"{name}/{at}", asked)
             if one.receipt in seen:
                 asked.wrong(f"{name}/{at}", "is a receipt that stands there before")
             if one.receipt:
                 seen.add(one.receipt)
             found.append(one)
-    asked.check()
     return tuple(found)
 
 

@@ -13,13 +13,17 @@ from zope.interface import implementer
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import IKeeper, IStateStore, State
-from queuey.model.holdings import MARK_KEY, Heads, KeptAnswer, Page, Reach, Size, Standing
+from queuey.model.groups.snapshot import GroupState
+from queuey.model.holdings import MARK_KEY, GroupPlace, Heads, KeptAnswer, Page, Reach, Size, Standing
 from queuey.model.message import Address, Message
 from queuey.model.policy import Ack
 from queuey.model.queue import Consistency, Queue
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, ticks_of
 from queuey.model.window import LookupSlice
 from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Row, Statement
+from queuey.storage.cassandra.groups import GroupTables
+from queuey.storage.cassandra.groups.copies import GroupCopies, places
+from queuey.storage.cassandra.groups.old_states import FENCE
 from queuey.storage.cassandra.messages.ledger import Answer
 from queuey.storage.cassandra.messages.store import Messages
 from queuey.storage.cassandra.queues.registry import Registry
@@ -80,6 +84,13 @@ class Tables:
         text = (
             f"SELECT key, version, WRITETIME(value), token(key) FROM {self.keyspace}.states "
             "WHERE token(key) > ? LIMIT ?"
+        )
+        return await self._ask(text, after, limit)
+
+    async def group_states(self, after: int, limit: int) -> Sequence[Row]:
+        """Key and version of states of groups, token."""
+        text = (
+            f"SELECT DISTINCT key, version, token(key) FROM {self.keyspace}.group_events WHERE token(key) > ? LIMIT ?"
         )
         return await self._ask(text, after, limit)
 
@@ -148,6 +159,7 @@ class CassandraKeeper:
         self._sleep = sleep
         self._listing = Listing(tables)
         self.states: IStateStore = store.states
+        self._groups = GroupCopies(GroupTables(tables.session, tables.keyspace), store.states)
 
     def opened(self) -> Deferred[None]:
         """See IKeeper."""
@@ -206,8 +218,23 @@ class CassandraKeeper:
         return Page(found, str(rows[-1][-1]) if len(rows) == limit else None)
 
     def state(self, key: str) -> Deferred[State | None]:
+        """See IHoldings; a state of a group that is about to be converted is as the earlier version knew it."""
+        return self.states.read(key).addCallback(_without_fence)
+
+    @deferred
+    async def group_states(self, rest: str | None, limit: int) -> Page[GroupPlace]:
         """See IHoldings."""
-        return self.states.read(key)
+        rows = await self._tables.group_states(int(rest or _FIRST), limit)
+        found = places([(key, version) for key, version, _ in rows])
+        return Page(found, str(rows[-1][-1]) if len(rows) == limit else None)
+
+    def group_state(self, place: GroupPlace) -> Deferred[GroupState | None]:
+        """See IHoldings."""
+        return self._groups.read(place)
+
+    def keep_group_state(self, place: GroupPlace, state: GroupState | None) -> Deferred[None]:
+        """See IKeeper."""
+        return self._groups.keep(place, state, self._times.now())
 
     @deferred
     async def reach(self) -> Reach:
@@ -248,6 +275,10 @@ class CassandraKeeper:
     def close(self) -> Deferred[None]:
         """See IHoldings."""
         return self._store.close()
+
+
+def _without_fence(state: State | None) -> State | None:
+    return state and State(state.value.removeprefix(FENCE), state.version)
 
 
 def _ack(queue: Queue) -> Ack:

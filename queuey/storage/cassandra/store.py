@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from queuey.deferreds import deferred, shield
 from queuey.errors import ConfigurationError, QueueyError, Unavailable
-from queuey.interfaces import IMessageStore, IStateStore, IStore, Outcome, Promises, State
+from queuey.interfaces import IGroupStore, IMessageStore, IStateStore, IStore, Outcome, Promises, State
 from queuey.logs import EventLog
 from queuey.model.counts import Metric
 from queuey.model.holdings import MARK_KEY, refusal
@@ -26,6 +28,7 @@ from queuey.model.timeid import MessageId
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
 from queuey.storage.cassandra.cluster.facts import Facts, find_out, release_of
 from queuey.storage.cassandra.cluster.port import AccessRefused, ICQLSession, Kind, Level, Statement
+from queuey.storage.cassandra.groups import CassandraGroups, GroupTables
 from queuey.storage.cassandra.queues.registry import Registry
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.scripts import STATE_TABLE
@@ -153,8 +156,22 @@ class CassandraStore:
         self._waiters: list[Deferred[None]] = []
         self._end: Deferred[None] | None = None
         self.states: IStateStore = _States(parts.states, self._door)
+        self.groups: IGroupStore = CassandraGroups(
+            self,
+            self.states,
+            GroupTables(parts.session, self._keyspace, self._door.enter),
+            self._alone,
+            parts.times.now,
+            os.urandom,
+            lambda: deferLater(timer, 0, lambda: None),
+        )
         self.promises = promises
         self.metrics: Sequence[Metric] = parts.metrics
+
+    def _alone(self) -> int | None:
+        """The number of the period for which no other front end serves; ``None`` if others may."""
+        times = self._parts.times
+        return times.tenure if times.registry_age() is None and times.reason is None else None
 
     # The store as a whole
 

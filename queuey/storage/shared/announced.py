@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from queuey.deferreds import deferred, shield
-from queuey.interfaces import IStateStore, IStore, Promises
+from queuey.interfaces import IGroupStore, IStateStore, IStore, Promises
 from queuey.model.counts import Metric
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
@@ -43,6 +43,7 @@ class AnnouncedStore:
         self._store = store
         self._audience = audience
         self.states: IStateStore = store.states
+        self.groups: IGroupStore = store.groups
 
     @property
     def promises(self) -> Promises:

@@ -9,8 +9,11 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from queuey.errors import Unavailable
-from queuey.interfaces import MAX_STATE, IStateStore, IStore, Outcome, Promises, State
+from queuey.interfaces import MAX_STATE, IGroupStore, IStateStore, IStore, Outcome, Promises, State
 from queuey.model.counts import Metric
+from queuey.model.group_settings import Group
+from queuey.model.groups.commands import Command, Ran, View
+from queuey.model.groups.terms import Terms
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -48,6 +51,26 @@ class SharedStates:
         return answer.addErrback(failed)
 
 
+@implementer(IGroupStore)
+class SharedGroups:
+    """The groups of a store that another process owns."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def run(self, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Deferred[Ran]:
+        """See IGroupStore."""
+        return self._link.ask(GROUP_CALLS["run"], (queue, group, terms, commands), True)
+
+    def look(self, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId] = ()) -> Deferred[View]:
+        """See IGroupStore."""
+        return self._link.ask(GROUP_CALLS["look"], (queue, group, partition, ids), False)
+
+    def end(self, incarnation: int, gid: bytes, partitions: int) -> Deferred[None]:
+        """See IGroupStore."""
+        return self._link.ask(GROUP_CALLS["end"], (incarnation, gid, partitions), True)
+
+
 @implementer(IStore)
 class SharedStore:
     """A store that another process owns; whoever has several such processes has several front ends."""
@@ -61,6 +84,7 @@ class SharedStore:
         self.promises: Promises = promises
         self.metrics: Sequence[Metric] = ()
         self.states: IStateStore = SharedStates(link)
+        self.groups: IGroupStore = SharedGroups(link)
 
     def open(self) -> None:
         """See IStore; the owner's is open, or will be."""
@@ -183,6 +207,7 @@ _STORE: Final = (
     "create", "update", "forget", "names", "describe", "ping", "restore",
 )  # fmt: skip
 _STATES: Final = ("read", "replace")
+_GROUPS: Final = ("run", "look", "end")
 
 STORE_CALLS: Final = {
     name: call(name, kind, getattr(SharedStore, name)) for kind, name in enumerate(_STORE, start=CALLS)
@@ -193,3 +218,9 @@ STATE_CALLS: Final = {
     name: call(name, kind, getattr(SharedStates, name)) for kind, name in enumerate(_STATES, start=CALLS + len(_STORE))
 }
 """The calls of its states."""
+
+GROUP_CALLS: Final = {
+    name: call(name, kind, getattr(SharedGroups, name))
+    for kind, name in enumerate(_GROUPS, start=CALLS + len(_STORE) + len(_STATES))
+}
+"""The calls of its groups."""

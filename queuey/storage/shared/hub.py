@@ -22,7 +22,7 @@ from queuey.model.timeid import MessageId
 from queuey.storage.caching import Change
 from queuey.storage.shared.announced import AnnouncedStore
 from queuey.storage.shared.calls import CALLS, Call, FromOwner, FromWorker, tell
-from queuey.storage.shared.client import STATE_CALLS, STORE_CALLS
+from queuey.storage.shared.client import GROUP_CALLS, STATE_CALLS, STORE_CALLS
 from queuey.storage.shared.frames import Frames
 from queuey.storage.shared.lease import TERM
 
@@ -235,7 +235,11 @@ class OwnerEnd(Frames):
             self._call(number, STORE_CALLS["append"], (queue, (message,), terms))
 
     def _call(self, number: int, call: Call, arguments: tuple[Any, ...]) -> None:
-        target = self._hub.store.states if call.kind in _OF_STATES else self._hub.store
+        target: Any = self._hub.store
+        if call.kind in _OF_STATES:
+            target = target.states
+        elif call.kind in _OF_GROUPS:
+            target = target.groups
         try:
             answer = getattr(target, call.name)(*arguments)
         except Exception:
@@ -250,7 +254,7 @@ class OwnerEnd(Frames):
             self.send(number, FromOwner.ANSWER, result)
         except Exception:
             self._failed(Failure(), number)
-        if call.name in _SHOWING and call.kind not in _OF_STATES:
+        if call.name in _SHOWING and call.kind in _OF_STORE:
             self._hub.arrived(arguments[0].incarnation, self)
 
     def _failed(self, failure: Failure, number: int) -> None:
@@ -307,5 +311,7 @@ def _ignore(number: int, kind: int, body: msgspec.Raw) -> None:
 
 
 _lone: Final = msgspec.msgpack.Decoder(tuple[Queue, WriteTerms, tuple[int, ...], tuple[NewMessage, ...]]).decode
-_CALLS: Final = {call.kind: call for call in (*STORE_CALLS.values(), *STATE_CALLS.values())}
+_CALLS: Final = {call.kind: call for call in (*STORE_CALLS.values(), *STATE_CALLS.values(), *GROUP_CALLS.values())}
 _OF_STATES: Final = frozenset(call.kind for call in STATE_CALLS.values())
+_OF_STORE: Final = frozenset(call.kind for call in STORE_CALLS.values())
+_OF_GROUPS: Final = frozenset(call.kind for call in GROUP_CALLS.values())

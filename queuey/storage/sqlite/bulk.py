@@ -19,7 +19,7 @@ from queuey.model.columns import BETWEEN, DIGITS, EARLIEST, LATEST, Columns
 from queuey.model.message import Content, Message
 from queuey.model.timeid import EPOCH, LOWEST, MAX_TICKS, MessageId, Ticks
 from queuey.model.window import SLICE_BYTES, SLICE_ROWS, Messages
-from queuey.storage.sqlite.writes import INT64
+from queuey.storage.sqlite.parts import INT64
 
 FEW: Final = 8
 """Messages up to which rows are as quick."""

@@ -12,12 +12,13 @@ from zope.interface import implementer
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import IHoldings, IKeeper, IStateStore, State
-from queuey.model.holdings import MARK_KEY, Head, Heads, KeptAnswer, Page, Reach, Size, Standing
+from queuey.model.groups.snapshot import GroupState
+from queuey.model.holdings import MARK_KEY, GroupPlace, Head, Heads, KeptAnswer, Page, Reach, Size, Standing
 from queuey.model.message import Address, Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId, Ticks, successor
 from queuey.model.window import LookupSlice
-from queuey.storage.sqlite import queues, reader, schema, states, writes
+from queuey.storage.sqlite import group_copies, queues, reader, schema, states, writes
 from queuey.storage.sqlite.backup import open_to_read
 from queuey.storage.sqlite.files import Lock
 from queuey.storage.sqlite.piles import Pile, Runner
@@ -130,6 +131,14 @@ class _Reading:
         """See IHoldings."""
         return self._reading.submit(states.read, key)
 
+    def group_states(self, rest: str | None, limit: int) -> Deferred[Page[GroupPlace]]:
+        """See IHoldings."""
+        return self._reading.submit(group_copies.page, rest, limit)
+
+    def group_state(self, place: GroupPlace) -> Deferred[GroupState | None]:
+        """See IHoldings."""
+        return self._reading.submit(group_copies.read, place)
+
     def reach(self) -> Deferred[Reach]:
         """See IHoldings."""
         return self._reading.submit(reach)
@@ -225,6 +234,10 @@ class SQLiteKeeper(_Reading):
     def keep_answers(self, answers: Sequence[KeptAnswer]) -> Deferred[int]:
         """See IKeeper."""
         return self._writing.submit(writes.keep_answers, tuple(answers))
+
+    def keep_group_state(self, place: GroupPlace, state: GroupState | None) -> Deferred[None]:
+        """See IKeeper."""
+        return self._writing.submit(group_copies.keep, place, state)
 
     @deferred
     async def keep_reach(self, reach: Reach) -> None:

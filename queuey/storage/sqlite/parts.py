@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+INT64: Final = range(-(1 << 63), 1 << 63)
+"""What the database takes as an integer."""
+
 SIZES: Final = (512, 128, 64, 48, 32, 24, *range(16, 0, -1))
 """Rows that there is a statement for.
 

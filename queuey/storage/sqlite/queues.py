@@ -14,11 +14,10 @@ from queuey.model.holdings import Page, Standing
 from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType, end_of_prefix
 from queuey.model.timeid import LOWEST, MessageId, Ticks
 from queuey.storage.sqlite import states
-from queuey.storage.sqlite.parts import SIZES, parts
+from queuey.storage.sqlite.parts import INT64, SIZES, parts
 from queuey.storage.sqlite.piles import Job
 from queuey.storage.sqlite.reader import Reader
 from queuey.storage.sqlite.writer import Writer
-from queuey.storage.sqlite.writes import INT64
 
 _COLUMNS = "queue, application, name, type, partitions, consistency, principals, guarantee, ttl, version, created"
 _BY_NAME: Final = f"SELECT {_COLUMNS} FROM queues WHERE application = ? AND name = ?"
@@ -42,6 +41,7 @@ _KEEP: Final = """
 _KEEP_PURGED: Final = "UPDATE queues SET purged = ? WHERE queue = ?"
 _HAS_MORE: Final = """
     SELECT EXISTS (SELECT 1 FROM keys WHERE queue = ?) OR EXISTS (SELECT 1 FROM states WHERE key >= ? AND key < ?)
+        OR EXISTS (SELECT 1 FROM group_states WHERE queue = ?)
 """
 _PAGE: Final = f"SELECT {_COLUMNS}, purged FROM queues WHERE queue > ? ORDER BY queue LIMIT ?"
 _STANDING: Final = f"SELECT {_COLUMNS}, purged FROM queues WHERE application = ? AND name = ?"
@@ -116,7 +116,7 @@ def forget(writer: Writer, queue: Queue) -> bool:
     messages, size = execute("SELECT messages, bytes FROM tallies WHERE queue = ?", key).get
     execute("DELETE FROM queues WHERE queue = ?", key)
     execute("DELETE FROM tallies WHERE queue = ?", key)
-    if messages or execute(_HAS_MORE, (queue.incarnation, *states.span(queue.incarnation))).get:
+    if messages or execute(_HAS_MORE, (queue.incarnation, *states.span(queue.incarnation), queue.incarnation)).get:
         execute("INSERT INTO dead (queue) VALUES (?)", key)
     writer.spend(application, -1, -messages, -size)
     writer.bury(queue.incarnation)

@@ -17,9 +17,8 @@ from queuey.model.timeid import LOWEST, MessageId, Ticks, from_seconds, upper_bo
 from queuey.model.window import SLICE_BYTES, SLICE_ROWS, LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
 from queuey.storage.sqlite.bulk import Bulk, Found, Range
 from queuey.storage.sqlite.files import translated
-from queuey.storage.sqlite.parts import SIZES, parts
+from queuey.storage.sqlite.parts import INT64, SIZES, parts
 from queuey.storage.sqlite.piles import Job
-from queuey.storage.sqlite.writes import INT64
 
 _LIVES = "SELECT messages FROM tallies WHERE queue = ?"
 _EXPIRED = "SELECT queue, count(*) FROM messages INDEXED BY expiry WHERE expires <= ? GROUP BY queue"

@@ -112,6 +112,31 @@ VERSIONS: Final[Versions] = {
         """,
         "CREATE INDEX key_expiry ON keys (expires)",
     ),
+    3: (
+        # The states of consumer groups, each of one partition. AUTOINCREMENT: a seek takes a new number, and the rows
+        # of the old one may not be swept yet.
+        """
+        CREATE TABLE group_states (
+            state INTEGER PRIMARY KEY AUTOINCREMENT,
+            queue INTEGER NOT NULL,
+            gid BLOB NOT NULL,
+            partition INTEGER NOT NULL,
+            UNIQUE (gid, partition)
+        ) STRICT
+        """,
+        "CREATE INDEX group_states_queue ON group_states (queue)",
+        # What they consist of; see group_rows.py. The rows of a state lie side by side, so a claim changes few pages.
+        """
+        CREATE TABLE deliveries (
+            state INTEGER NOT NULL,
+            key BLOB NOT NULL,
+            value BLOB NOT NULL,
+            PRIMARY KEY (state, key)
+        ) STRICT, WITHOUT ROWID
+        """,
+        # States that are over and whose rows are not swept yet.
+        "CREATE TABLE dead_states (state INTEGER PRIMARY KEY) STRICT",
+    ),
 }
 """The statements that lead from the version before to each one."""
 

@@ -29,11 +29,23 @@ _PUT: Final = {size: f"INSERT INTO temp.pile VALUES {', '.join([_ROW] * size)}" 
 # The fifth column says what a row is: the size of a message, or one of these. What it has none for is passed over.
 _SUM: Final = -1
 _KEY: Final = -2
+_PUT_ROW: Final = -3
+_DROP_ROW: Final = -4
 
 _PARTS: Final = (
     """
     CREATE TEMP VIEW IF NOT EXISTS pile (a, b, c, d, kind, e, f, g) AS
     SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    """,
+    f"""
+    CREATE TEMP TRIGGER IF NOT EXISTS put_group_row INSTEAD OF INSERT ON pile WHEN new.kind = {_PUT_ROW} BEGIN
+        INSERT OR REPLACE INTO deliveries (state, key, value) VALUES (new.a, new.c, new.f);
+    END
+    """,
+    f"""
+    CREATE TEMP TRIGGER IF NOT EXISTS drop_group_row INSTEAD OF INSERT ON pile WHEN new.kind = {_DROP_ROW} BEGIN
+        DELETE FROM deliveries WHERE state = new.a AND key = new.c;
+    END
     """,
     # The one that was made last runs first, and messages are quicker where theirs is the last.
     """
@@ -43,7 +55,8 @@ _PARTS: Final = (
     END
     """,
     f"""
-    CREATE TEMP TRIGGER IF NOT EXISTS put_other INSTEAD OF INSERT ON pile WHEN new.kind < 0 BEGIN
+    CREATE TEMP TRIGGER IF NOT EXISTS put_other INSTEAD OF INSERT ON pile
+    WHEN new.kind IN ({_SUM}, {_KEY}) BEGIN
         INSERT OR REPLACE INTO keys (queue, key, expires, note, digest, answer)
             SELECT new.a, new.c, new.d, new.e, new.f, new.g WHERE new.kind = {_KEY};
         INSERT INTO tallies (queue, messages, bytes)
@@ -92,6 +105,20 @@ def keys(rows: Sequence[Value]) -> list[Value]:
     for place in range(0, len(rows), 6):
         queue, key, digest, answer, note, expires = rows[place : place + 6]
         found += (queue, None, key, expires, _KEY, note, digest, answer)
+    return found
+
+
+def group_rows(put: Sequence[Value], drop: Sequence[Value]) -> list[Value]:
+    """Rows of the table ``deliveries``.
+
+    :param put: the state, the key and the value of each, one after another.
+    :param drop: the state and the key of each.
+    """
+    found: list[Value] = []
+    for place in range(0, len(put), 3):
+        found += (put[place], None, put[place + 1], None, _PUT_ROW, None, put[place + 2], None)
+    for place in range(0, len(drop), 2):
+        found += (drop[place], None, drop[place + 1], None, _DROP_ROW, None, None, None)
     return found
 
 

@@ -16,7 +16,7 @@ from zope.interface import implementer
 from queuey.deferreds import deferred, shield
 from queuey.errors import Unavailable
 from queuey.file_modes import Findings
-from queuey.interfaces import IStateStore, IStore, Promises
+from queuey.interfaces import IGroupStore, IStateStore, IStore, Promises
 from queuey.logs import EventLog
 from queuey.model.batch import NewMessages
 from queuey.model.counts import Metric, gauge
@@ -30,6 +30,7 @@ from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSl
 from queuey.storage.gauges import stable_time_age
 from queuey.storage.sqlite import counts, files, queues, reader, upkeep, writes
 from queuey.storage.sqlite.files import Lock, SQLiteSettings
+from queuey.storage.sqlite.groups import SQLiteGroups
 from queuey.storage.sqlite.holdings import SQLiteKeeper
 from queuey.storage.sqlite.piles import Pile, Runner
 from queuey.storage.sqlite.reader import Reader
@@ -105,6 +106,7 @@ class SQLiteStore:
         self._open: _Open | None = None
         self._end: Deferred[None] | None = None
         self.states: IStateStore = SQLiteStates(self._reading, self._writing)
+        self.groups: IGroupStore = SQLiteGroups(self._writing)
         self.promises = RELAXED if settings.relaxed else FULL
         self.metrics: Sequence[Metric] = (
             *self._commits.metrics,

@@ -52,6 +52,11 @@ _FORGET_STATES: Final = (
     "DELETE FROM states WHERE key IN (SELECT key FROM states WHERE key >= ? AND key < ? ORDER BY key LIMIT ?)"
 )
 
+_END_STATES: Final = "INSERT OR IGNORE INTO dead_states (state) SELECT state FROM group_states WHERE queue = ?"
+_FORGET_ROWS: Final = (
+    "DELETE FROM deliveries WHERE (state, key) IN (SELECT state, key FROM deliveries WHERE state = ? LIMIT ?)"
+)
+
 _SHOW: Final = (
     "DELETE FROM future WHERE (id, queue, partition) IN "
     "(SELECT id, queue, partition FROM future WHERE id < ? ORDER BY id LIMIT ?) RETURNING queue"
@@ -80,7 +85,7 @@ def turn(writer: Writer) -> Turn:
     writer.settle()
     shown = show_due(writer)
     more = len(shown) == STEP
-    if sweep_expired(writer) or sweep_dead(writer) or forget_expired(writer):
+    if sweep_expired(writer) or sweep_dead(writer) or sweep_states(writer) or forget_expired(writer):
         more = True
     if not more:
         give_back(writer)
@@ -133,9 +138,23 @@ def sweep_dead(writer: Writer) -> bool:
     removed = writer.connection.changes()
     execute(_FORGET_DEAD, (queue, STEP))
     removed = max(removed, writer.connection.changes())
+    execute(_END_STATES, (queue,))
+    execute("DELETE FROM group_states WHERE queue = ?", (queue,))
     execute(_FORGET_STATES, (*states.span(queue), STATES))
     if removed < STEP and writer.connection.changes() < STATES:
         execute("DELETE FROM dead WHERE queue = ?", (queue,))
+    return True
+
+
+def sweep_states(writer: Writer) -> bool:
+    """Delete rows of states of groups that are over; whether there may be more."""
+    execute = writer.connection.execute
+    state = execute("SELECT min(state) FROM dead_states").get
+    if state is None:
+        return False
+    execute(_FORGET_ROWS, (state, STEP))
+    if writer.connection.changes() < STEP:
+        execute("DELETE FROM dead_states WHERE state = ?", (state,))
     return True
 
 

@@ -29,6 +29,7 @@ from queuey.storage.refusals import NOTHING, Held, check_room
 from queuey.storage.sqlite import small
 from queuey.storage.sqlite.counts import Commits
 from queuey.storage.sqlite.files import BUSY, CHECKPOINT_PAGES, translated
+from queuey.storage.sqlite.group_states import GroupStates
 from queuey.storage.sqlite.parts import SIZES, parts
 from queuey.storage.sqlite.piles import Job
 from queuey.storage.sqlite.small import Value
@@ -74,6 +75,11 @@ USE: Final = _statements(
     3,
     "ON CONFLICT (application) DO UPDATE SET queues = queues + excluded.queues, bytes = bytes + excluded.bytes",
 )
+
+PUT_ROWS: Final = _statements("INSERT OR REPLACE INTO deliveries (state, key, value)", 3)
+DROP_ROWS: Final = {
+    size: f"DELETE FROM deliveries WHERE state = ? AND key IN ({', '.join('?' * size)})" for size in SIZES
+}
 
 _COUNT_ALL: Final = """
     SELECT coalesce(sum(messages), 0) FROM queues JOIN tallies USING (queue) WHERE application = ?
@@ -150,6 +156,7 @@ class Writer:
         self._awaited: list[Value] = []
         self._kept: dict[tuple[int, bytes], Kept | None] = {}
         self._keys: list[Value] = []
+        self.groups = GroupStates(self, connection)
         self._tallies: dict[int, tuple[int, int]] = {}
         self._held: dict[int, tuple[int, int]] = {}
         self._spent: dict[str, tuple[int, int, int]] = {}
@@ -158,6 +165,11 @@ class Writer:
         self._stuck = False
 
     # Transactions
+
+    @property
+    def stored_last(self) -> Ticks:
+        """The stable time of the last commit."""
+        return self._stored_last
 
     @property
     def connection(self) -> apsw.Connection:
@@ -257,16 +269,22 @@ class Writer:
     def _commit(self) -> None:
         last = None if self.last == self._stored_last else self.last
         sums = max(len(self._tallies), len(self._spent), last is not None)
-        if self._awaited or len(self._rows) // COLUMNS + len(self._keys) // KEY_COLUMNS + sums > small.ROWS:
+        rows = len(self._rows) // COLUMNS + len(self._keys) // KEY_COLUMNS + sums
+        groups: list[Value] = []
+        if self.groups.used:
+            groups = self._group_rows(small.ROWS - rows)
+            rows += len(groups) // COLUMNS
+        if self._awaited or rows > small.ROWS:
             self._store()
         began = self._commits.seconds()
         if sums > small.ROWS:
             self._add_up(last)
         else:
-            self._put(last)
+            self._put(last, groups)
         if not self._awaits_begin:
             self._connection.execute("COMMIT")
         self._awaits_begin = False
+        self.groups.stored()
         changes, self._changes = self._changes, self._connection.total_changes()
         if changes != self._changes:
             self._commits.committed(self._together, began)
@@ -280,10 +298,32 @@ class Writer:
                 self._usage[application] = before[0] + queues, before[1] + size
         self._spent = {}
 
-    def _put(self, last: Ticks | None) -> None:
-        """Write what has gathered by one statement, with the stable time if it is another one."""
+    def _group_rows(self, room: int) -> list[Value]:
+        """The rows of groups that have changed, for one statement with others; nothing if they were written already,
+        because there was no room for them."""
+        put, drop = self.groups.changes()
+        if len(put) // 3 + len(drop) // 2 <= room:
+            return small.group_rows(put, drop)
+        self.put_rows(put)
+        states: dict[Value, list[Value]] = {}
+        for at in range(0, len(drop), 2):
+            states.setdefault(drop[at], []).append(drop[at + 1])
+        for state, keys in states.items():
+            for size, start in parts(len(keys)):
+                self.connection.execute(DROP_ROWS[size], (state, *keys[start : start + size]))
+        return []
+
+    def put_rows(self, rows: list[Value]) -> None:
+        """Write rows of groups: the state, the key and the value of each."""
+        self._insert(PUT_ROWS, 3, rows)
+
+    def _put(self, last: Ticks | None, groups: list[Value]) -> None:
+        """Write what has gathered by one statement, with the stable time if it is another one.
+
+        :param groups: rows of groups that go with it.
+        """
         spent = [(application, _used(more)) for application, more in self._spent.items()]
-        values = self._rows + small.keys(self._keys) + small.sums(self._taken_tallies(), spent, last)
+        values = self._rows + small.keys(self._keys) + small.sums(self._taken_tallies(), spent, last) + groups
         self._rows, self._keys = [], []
         if values:
             try:
@@ -311,6 +351,7 @@ class Writer:
         self._applications.clear()
         self._rows, self._tallies, self._held, self._spent = [], {}, {}, {}
         self._awaited, self._kept, self._keys = [], {}, []
+        self.groups.undo()
 
     def settle(self) -> None:
         """Write what has gathered, so that what follows finds it in the database."""
@@ -375,6 +416,7 @@ class Writer:
             if ticks > self.clock:
                 return False
             self.last = ticks
+            self.groups.raised(ticks)
         return True
 
     def stable(self) -> MessageId:
@@ -439,6 +481,7 @@ class Writer:
         """Know no longer that a queue lives, and what it holds."""
         self._applications.pop(incarnation, None)
         self._held.pop(incarnation, None)
+        self.groups.bury(incarnation)
 
     def check_room(self, queue: Queue, messages: int, size: int, terms: WriteTerms) -> None:
         """Refuse what would go over a limit of the terms; see :func:`queuey.storage.refusals.check_room`."""
@@ -479,6 +522,8 @@ class Writer:
 
     def tally(self, application: str, incarnation: int, messages: int, size: int) -> None:
         """Count messages of a living queue, or with negative numbers count them no longer."""
+        if incarnation in self.groups.arrivals:
+            self.groups.arrivals[incarnation] = self.last
         held, spent = self._tallies.get(incarnation, (0, 0)), self._spent.get(application, _NOTHING_SPENT)
         self._tallies[incarnation] = held[0] + messages, held[1] + size
         self._spent[application] = spent[0], spent[1] + messages, spent[2] + size

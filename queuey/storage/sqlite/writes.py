@@ -17,16 +17,13 @@ from queuey.model.policy import WriteTerms
 from queuey.model.queue import Queue
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, ticks_of
 from queuey.storage.refusals import check_condition, check_new_id, key_reused
-from queuey.storage.sqlite.parts import SIZES, parts
+from queuey.storage.sqlite.parts import INT64, SIZES, parts
 from queuey.storage.sqlite.piles import AGAIN, Again
 from queuey.storage.sqlite.small import Value
 from queuey.storage.sqlite.writer import KEYS, Kept, Writer
 
 STEP: Final = 500
 """Rows that are deleted in one transaction, so that others need not wait long."""
-
-INT64: Final = range(-(1 << 63), 1 << 63)
-"""What the database takes as an integer."""
 
 _EXISTS = "SELECT 1 FROM messages WHERE queue = ? AND partition = ? AND id = ?"
 _SIZE = "SELECT size FROM messages WHERE queue = ? AND partition = ? AND id = ?"
@@ -180,6 +177,7 @@ def replace(
     :return: the earliest time at which one of them falls due, if any is of the future.
     """
     writer.require(queue)
+    writer.groups.touched(queue.incarnation)
     writer.settle()
     places = [(queue.incarnation, address.partition, address.id) for address in dict.fromkeys(addresses)]
     execute = writer.connection.execute
@@ -208,6 +206,7 @@ def _set(writer: Writer, queue: Queue, address: Address, content: Content, expir
 def keep(writer: Writer, queue: Queue, messages: Sequence[Message]) -> Ticks | None:
     """Store messages as they are, without limits; the earliest time at which one falls due, if any is of the future."""
     writer.require(queue)
+    writer.groups.touched(queue.incarnation)
     writer.settle()
     dues = []
     for message in messages:
@@ -313,6 +312,7 @@ def put(
 ) -> Put:
     """Store a message under a given id if a condition holds."""
     writer.require(queue)
+    writer.groups.touched(queue.incarnation)
     writer.settle()
     place = (queue.incarnation, address.partition, address.id)
     row = writer.connection.execute(_MESSAGE, place).get
@@ -334,6 +334,7 @@ def _message(address: Address, expires: Ticks, content_type: str | None, headers
 def remove(writer: Writer, queue: Queue, addresses: Sequence[Address]) -> int:
     """Delete messages; how many there were that had not expired."""
     writer.require(queue)
+    writer.groups.touched(queue.incarnation)
     writer.settle()
     sizes: list[int] = []
     living, awaited = 0, writer.first_awaited()
@@ -360,6 +361,7 @@ class Purge:
     def turn(self, writer: Writer, queue: Queue, before: MessageId) -> Again | None:
         """Delete what is below a bound and below the stable time, ``STEP`` messages at a turn."""
         writer.require(queue)
+        writer.groups.touched(queue.incarnation)
         writer.settle()
         # It falls where a first turn was undone with its pile: the stable time has fallen with it.
         self._bound = min(before if self._bound is None else self._bound, writer.stable())

@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from queuey.model.group import Order
+from queuey.model.groups.terms import Order
 from queuey.model.timeid import LOWEST
 from tests.histories.groups.history import Asked, Given
 from tests.histories.groups.view import Known, Place, Take, View

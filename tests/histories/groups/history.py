@@ -13,7 +13,7 @@ from typing import Any, Final
 import attrs
 
 from queuey.model.group_settings import GroupSettings
-from queuey.model.group_state import GENERATION
+from queuey.model.groups.entries import GENERATION
 from queuey.model.queue import Guarantee
 from queuey.model.timeid import MessageId
 from tests.histories.record import Page, Record, Send

@@ -31,8 +31,8 @@ from queuey.core.rates import RateLimits
 from queuey.core.waiting import Waits
 from queuey.errors import KeyInUse, QueueyError, Unavailable
 from queuey.interfaces import IStore
-from queuey.model.group import Action
 from queuey.model.group_settings import Group, Start
+from queuey.model.groups.terms import Action
 from queuey.model.message import Content, Draft, Message
 from queuey.model.once import Once
 from queuey.model.policy import Ack, Policy
@@ -76,6 +76,8 @@ from tests.histories.groups.unreliable import Calls, Fate, UnreliableStore
 from tests.histories.groups.view import View
 from tests.histories.record import Send
 from tests.live.cassandra.histories import Outcome, Spot, Stored
+from tests.storage.cassandra.row_tables import RowTables
+from tests.storage.cassandra.store_support import StoreSubject
 
 APPLICATION: Final = "a"
 QUEUE: Final = "q"
@@ -145,6 +147,7 @@ class World:
         self._seed = seed
         self._random = Random(seed)
         self._calls = Calls(self._random)
+        self._tables = subject.session.rows if isinstance(subject, StoreSubject) else RowTables(self.wall)
         self._steps = 0
         self._ahead = 0.0
         self._groups: dict[str, Group] = {}
@@ -173,7 +176,8 @@ class World:
 
     def _front(self) -> Front:
         number = next(self._numbers)
-        store = cast(IStore, UnreliableStore(lambda: self._subject.store, self._calls, number))
+        now, calls = lambda: from_seconds(self.wall()), self._calls
+        store = cast(IStore, UnreliableStore(lambda: self._subject.store, calls, number, self._tables, now, self._seed))
         policies = GivenPolicies(lambda: {APPLICATION: POLICY})
         waits = Waits(self._subject.clock, store.watch)
         random = Random(f"front end {number} of {self._seed}")  # of its own: some of it may go on after its end
@@ -189,7 +193,7 @@ class World:
         store = self._subject.store
         bytes = self._random.randbytes
         retries = Retries(self._subject.clock, bytes)
-        directory = QueueDirectory(store, policies, GroupRows(store.states, bytes), retries)
+        directory = QueueDirectory(store, policies, GroupRows(store.states, bytes, store.groups), retries)
         queue, _ = result_of(directory.create(APPLICATION, QUEUE, QueueChanges(partitions=PARTITIONS)))
         result_of(directory.create(APPLICATION, DEAD, QueueChanges()))
         for plan in self._plans:

@@ -11,19 +11,38 @@ import attrs
 import msgspec
 from twisted.internet.defer import Deferred, succeed
 
-from queuey.core.groups import cells, moves, settling, whole
-from queuey.core.groups.cells import Cell, Step
+from queuey.core.groups import moves, settling
 from queuey.core.messages import MessageExchange
-from queuey.model import group as rules
-from queuey.model.group import Claimed, Found, Look, Order, Result, Settled, Settlement, Terms, Wanted
 from queuey.model.group_settings import Group
-from queuey.model.group_state import WAITING, Entry, GroupState, In
+from queuey.model.groups import claims as claim_rules
+from queuey.model.groups import index as indexes
+from queuey.model.groups import settlements
+from queuey.model.groups.entries import WAITING, Entry, In
+from queuey.model.groups.events import Closed, Put, Reached, Sought
+from queuey.model.groups.index import GroupIndex
+from queuey.model.groups.snapshot import index_of, state_of
+from queuey.model.groups.terms import (
+    Claimed,
+    Found,
+    Look,
+    Order,
+    Outcome,
+    Result,
+    Settled,
+    Settlement,
+    Terms,
+    Wanted,
+)
 from queuey.model.letters import Letter, dead_letter
 from queuey.model.message import Address, Content, Draft
 from queuey.model.once import Appended, Once
 from queuey.model.queue import Queue
 from queuey.model.receipts import Receipts
 from queuey.model.timeid import MAX_TICKS, MessageId, Ticks
+from queuey.storage.cassandra.groups import claiming
+from queuey.storage.cassandra.groups.append import Append
+from queuey.storage.cassandra.groups.cells import Cell, Change
+from queuey.storage.cassandra.groups.tables import Seen
 from tests.histories.groups.unreliable import Calls, Fate, Kind
 
 
@@ -55,127 +74,130 @@ class Mutant:
                 setattr(where, name, value)
 
 
-_settle, _claim, _look, _expire, _seek = rules.settle, rules.claim, rules.look, rules.expire, rules.seek
-_change, _meet = Cell.change, Calls._meet
-_append, _in = moves.Moves._append, moves.Moves._in
+_settle, _claim, _look = settlements.settle, claim_rules.claim, claim_rules.look
+_change, _meet, _classify = Cell.change, Calls._meet, GroupIndex._classify
+_append, _in, _read, _sought = moves.Moves._append, moves.Moves._in, Append.read, GroupIndex._seek
 
 
 # Settlements
 
 
-def unfenced(state: GroupState, settlements: Iterable[Settlement], terms: Terms, now: Ticks) -> Settled:
+def unfenced(index: GroupIndex, asked: Iterable[Settlement], terms: Terms, now: Ticks) -> Settled:
     """Takes the number of any receipt for right."""
 
     def latest(one: Settlement) -> Settlement:
-        entry = state.open.get(one.receipt.id)
+        entry = index.open.get(one.receipt.id)
         number = one.receipt.number if entry is None else entry.number
         return attrs.evolve(one, receipt=attrs.evolve(one.receipt, number=number))
 
-    return _settle(state, [latest(one) for one in settlements], terms, now)
+    return _settle(index, [latest(one) for one in asked], terms, now)
 
 
-def forgetful(state: GroupState, settlements: Iterable[Settlement], terms: Terms, now: Ticks) -> Settled:
-    """Does not remember what was acked."""
-    settled = _settle(state, settlements, terms, now)
-    return attrs.evolve(settled, state=attrs.evolve(settled.state, acked=())) if settled.state.acked else settled
+def never(*_: Any) -> bool:
+    """Does not know, or does not mind."""
+    return False
 
 
-def retry_is_ack(state: GroupState, settlements: Iterable[Settlement], terms: Terms, now: Ticks) -> Settled:
+def retry_is_ack(index: GroupIndex, id: MessageId, entry: Entry, due: Ticks, terms: Terms) -> Outcome:
     """Settles what is to be given again."""
-    settled = _settle(state, settlements, terms, now)
-    if settled.state is state:
-        return settled
-    entries = {id: entry for id, entry in settled.state.open.items() if entry.kind != WAITING}
-    return attrs.evolve(settled, state=attrs.evolve(settled.state, open=entries))
+    index.apply(Closed((id,)))
+    return Outcome.RETRYING
 
 
-def hasty(cell: Cell, step: Step[Any]) -> Deferred[Any]:
-    """Answers before the compare-and-set."""
-    held, changing = cell._held, _change(cell, step)
+def hasty(cell: Cell, step: Change[Any]) -> Deferred[Any]:
+    """Answers before the transaction."""
+    held = cell._held
     if held is None:
-        return changing
-    changing.addErrback(lambda _: None)
-    return succeed(step(held.state)[1])
+        return _change(cell, step)
+    result = step(index_of(state_of(held.index)))
+    _change(cell, step).addErrback(lambda _: None)
+    return succeed(result)
 
 
 # Claims
 
 
-def stands_still(state: GroupState, wanted: Wanted, found: Found, terms: Terms, now: Ticks) -> Claimed:
+def stands_still(index: GroupIndex, wanted: Wanted, found: Found, terms: Terms, now: Ticks) -> Claimed:
     """Does not go on from what it took."""
-    claimed = _claim(state, wanted, found, terms, now)
-    return attrs.evolve(claimed, state=attrs.evolve(claimed.state, reach=state.reach)) if claimed.taken else claimed
+    reach = index.reach
+    claimed = _claim(index, wanted, found, terms, now)
+    if claimed.taken:
+        index.apply(Reached(reach))
+    return claimed
 
 
-def examines_too_much(state: GroupState, wanted: Wanted, found: Found, terms: Terms, now: Ticks) -> Claimed:
+def examines_too_much(index: GroupIndex, wanted: Wanted, found: Found, terms: Terms, now: Ticks) -> Claimed:
     """Limits what it takes before it is bounded by the stable time: all below that passes for examined."""
-    claimed = _claim(state, wanted, found, terms, now)
-    full = len(claimed.taken) == wanted.limit and found.scanned
-    return attrs.evolve(claimed, state=attrs.evolve(claimed.state, reach=_beyond(found))) if full else claimed
+    claimed = _claim(index, wanted, found, terms, now)
+    if len(claimed.taken) == wanted.limit and found.scanned:
+        index.apply(Reached(_beyond(found)))
+    return claimed
 
 
 def _beyond(found: Found) -> MessageId:
     return MessageId((int.from_bytes(found.scanned[-1], "big") + (1 << 86)).to_bytes(16, "big"))
 
 
-def newest_first(state: GroupState, wanted: Wanted, found: Found, terms: Terms, now: Ticks) -> Claimed:
+def newest_first(index: GroupIndex, wanted: Wanted, found: Found, terms: Terms, now: Ticks) -> Claimed:
     """Takes what came last, and leaves the rest open."""
-    older = [id for id in found.scanned[:-1] if id >= state.reach]
-    claimed = _claim(state, wanted, attrs.evolve(found, scanned=found.scanned[-1:]), terms, now)
-    if not older or not claimed.taken:
-        return claimed
-    entries = {**{id: Entry(0, now, 0, WAITING) for id in older}, **claimed.state.open}
-    return attrs.evolve(claimed, state=attrs.evolve(claimed.state, open=dict(sorted(entries.items()))))
+    older = [id for id in found.scanned[:-1] if id >= index.reach]
+    claimed = _claim(index, wanted, attrs.evolve(found, scanned=found.scanned[-1:]), terms, now)
+    if claimed.taken:
+        for id in older:
+            index.apply(Put(id, 0, now, 0, WAITING))
+    return claimed
 
 
-def settles_later(state: GroupState, wanted: Wanted, found: Found, terms: Terms, now: Ticks) -> Claimed:
+def settles_later(index: GroupIndex, wanted: Wanted, found: Found, terms: Terms, now: Ticks) -> Claimed:
     """Answers what is given at most once without having settled it."""
-    claimed = _claim(state, wanted, found, terms, now)
-    return attrs.evolve(claimed, state=state) if terms.at_most_once else claimed
+    if terms.at_most_once:
+        index = index_of(state_of(index))
+    return _claim(index, wanted, found, terms, now)
 
 
-def impatient(state: GroupState, limit: int, terms: Terms, now: Ticks) -> Look:
-    """Takes leases for ended."""
-    return _look(state, limit, terms, MAX_TICKS)
+def impatient(index: GroupIndex, limit: int, terms: Terms, now: Ticks) -> Look:
+    """Takes leases for ended, here and in claims."""
+    return _look(index, limit, terms, MAX_TICKS)
 
 
-def out_of_turn(state: GroupState, limit: int, terms: Terms, now: Ticks) -> Look:
+def out_of_turn(index: GroupIndex, limit: int, terms: Terms, now: Ticks) -> Look:
     """Looks for messages beside those that are worked on."""
-    return _look(state, limit, attrs.evolve(terms, order=Order.NONE), now)
+    return _look(index, limit, attrs.evolve(terms, order=Order.NONE), now)
 
 
-def claims_out_of_turn(state: GroupState, wanted: Wanted, found: Found, terms: Terms, now: Ticks) -> Claimed:
+def claims_out_of_turn(index: GroupIndex, wanted: Wanted, found: Found, terms: Terms, now: Ticks) -> Claimed:
     """And takes them."""
-    return _claim(state, wanted, found, attrs.evolve(terms, order=Order.NONE), now)
+    return _claim(index, wanted, found, attrs.evolve(terms, order=Order.NONE), now)
 
 
 def nothing(*_: Any) -> None:
     """Does not know a key again."""
 
 
-def never(*_: Any) -> bool:
+def endless(index: GroupIndex, terms: Terms, now: Ticks) -> None:
     """Thinks that nothing was given too often."""
-    return False
+    _classify(index, attrs.evolve(terms, max_deliveries=0), now)
 
 
-def unstamped(state: GroupState, token: bytes) -> GroupState:
-    """Leaves nothing to know a change again by."""
-    return state
+def forgets_its_token(attempt: Append, found: Seen) -> Append:
+    """Takes its own row for another one's."""
+    return attrs.evolve(_read(attrs.evolve(attempt, token=b""), found), token=attempt.token)
 
 
 # Moves and seeks
 
 
-def in_the_same_generation(state: GroupState, reach: MessageId, generation: bytes) -> GroupState | None:
+def in_the_same_generation(index: GroupIndex, event: Sought) -> None:
     """Lets receipts of before hold."""
-    after = _seek(state, reach, generation)
-    return after and attrs.evolve(after, generation=state.generation)
+    generation = index.generation
+    _sought(index, event)
+    index.generation = generation
 
 
-def from_one_on(state: GroupState, reach: MessageId, generation: bytes) -> GroupState | None:
+def from_one_on(index: GroupIndex, event: Sought) -> None:
     """Numbers leases anew after a seek."""
-    after = _seek(state, reach, generation)
-    return after and attrs.evolve(after, last=0)
+    _sought(index, event)
+    index.last = 0
 
 
 async def without_its_key(self: moves.Moves, queue: Queue, partition: int, content: Content, key: bytes | None) -> None:
@@ -225,29 +247,54 @@ def refuses_what_it_does(self: Calls, held: Any, fate: Fate) -> None:
     _meet(self, held, fate)
 
 
+def _seeking(way: Any) -> tuple[tuple[Any, str, Any], ...]:
+    return ((indexes, "_APPLY", {**indexes._APPLY, Sought: way}),)
+
+
+_ENDLESS: Final = (
+    (GroupIndex, "_classify", endless),
+    (settlements, "is_over", never),
+    (claim_rules, "is_over", never),
+)
+
 MUTANTS: Final = (
-    Mutant("a lease number that is not compared", "fence", "plain", ((rules, "settle", unfenced),)),
-    Mutant("acks that are not remembered", "remembered", "plain", ((rules, "settle", forgetful),)),
-    Mutant("a retry that settles", "lost", "plain", ((rules, "settle", retry_is_ack),)),
-    Mutant("an answer before the compare-and-set", "acked_again", "plain", ((Cell, "change", hasty),)),
+    Mutant("a lease number that is not compared", "fence", "plain", ((settlements, "settle", unfenced),)),
+    Mutant("acks that are not remembered", "remembered", "plain", ((GroupIndex, "was_acked", never),)),
+    Mutant("a retry that settles", "lost", "plain", ((settlements, "_retry", retry_is_ack),)),
+    Mutant("an answer before the transaction", "acked_again", "plain", ((Cell, "change", hasty),)),
     Mutant("the same, at most once", "given_again", "once", ((Cell, "change", hasty),)),
-    Mutant("a claim at most once that settles later", "given_again", "once", ((rules, "claim", settles_later),)),
-    Mutant("a change that is not known again", "lost_at_most_once", "once", ((cells, "stamped", unstamped),)),
-    Mutant("a claim that does not move on", "acked_again", "plain", ((rules, "claim", stands_still),)),
-    Mutant("a limit before the bound", "lost", "plain", ((rules, "claim", examines_too_much),)),
-    Mutant("the newest first", "first_order", "plain", ((rules, "claim", newest_first),)),
-    Mutant("a lease that is none", "together", "plain", ((rules, "look", impatient),)),
+    Mutant("a claim at most once that settles later", "given_again", "once", ((claiming, "claim", settles_later),)),
+    Mutant("a change that is not known again", "lost_at_most_once", "once", ((Append, "read", forgets_its_token),)),
+    Mutant("a claim that does not move on", "acked_again", "plain", ((claiming, "claim", stands_still),)),
+    Mutant("a limit before the bound", "lost", "plain", ((claiming, "claim", examines_too_much),)),
+    Mutant("the newest first", "first_order", "plain", ((claiming, "claim", newest_first),)),
+    Mutant("a lease that is none", "together", "plain", ((claim_rules, "look", impatient),)),
     Mutant(
         "an order that is none",
         "turns",
         "row",
-        ((rules, "look", out_of_turn), (rules, "claim", claims_out_of_turn)),
+        ((claim_rules, "look", out_of_turn), (claiming, "claim", claims_out_of_turn)),
     ),
-    Mutant("a key of a claim that is ignored", "repeats", "plain", ((rules, "_living", nothing),)),
-    Mutant("no limit of deliveries", "deliveries", "aside", ((rules, "_is_over", never),)),
-    Mutant("deliveries that are not counted", "deliveries", "plain", ((rules, "MOST_DELIVERIES", 1),)),
-    Mutant("a seek within a generation", "generations", "sought", ((whole, "seek", in_the_same_generation),)),
-    Mutant("lease numbers that begin anew", "leases", "sought", ((whole, "seek", from_one_on),)),
+    Mutant("a key of a claim that is ignored", "repeats", "plain", ((claim_rules, "_living", nothing),)),
+    Mutant(
+        "no limit of deliveries",
+        "deliveries",
+        "aside",
+        _ENDLESS,
+    ),
+    Mutant("deliveries that are not counted", "deliveries", "plain", ((indexes, "MAX_DELIVERIES", 1),)),
+    Mutant(
+        "a seek within a generation",
+        "generations",
+        "sought",
+        _seeking(in_the_same_generation),
+    ),
+    Mutant(
+        "lease numbers that begin anew",
+        "leases",
+        "sought",
+        _seeking(from_one_on),
+    ),
     Mutant("a dead letter without its key", "buried_twice", "dead", ((moves.Moves, "_append", without_its_key),)),
     Mutant("a dead letter that is not written", "lost", "dead", ((moves.Moves, "_out", nowhere),)),
     Mutant("a redrive that settles", "lost", "dead", ((moves.Moves, "_in", for_good),)),

@@ -11,8 +11,8 @@ from typing import Any
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.model.group import Order
 from queuey.model.group_settings import GroupSettings
+from queuey.model.groups.terms import Order
 from queuey.model.queue import Guarantee
 from queuey.model.receipts import Receipt, Receipts
 from queuey.model.timeid import Ticks, make

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from queuey.errors import Unavailable
-from queuey.interfaces import IStateStore, IStore, Outcome, State
+from queuey.interfaces import IGroupStore, IStateStore, IStore, Outcome, State
+from queuey.model.group_settings import Group
+from queuey.model.groups.commands import Command, Ran, View
+from queuey.model.groups.terms import Terms
+from queuey.model.queue import Queue
+from queuey.model.timeid import MessageId, Ticks
+from queuey.storage.cassandra.cluster.port import ICQLSession, Level, Row, Statement, Verdict
+from queuey.storage.cassandra.cluster.port import Kind as Says
+from queuey.storage.cassandra.groups import CassandraGroups, GroupTables
 
 
 class Kind(Enum):
@@ -87,7 +95,7 @@ class Calls:
         if held.answer.called:
             return
         if held.kind is Kind.SWAP:
-            self._be_done_late()
+            self.be_done_late()
         self._meet(held, self._fate(held.kind))
 
     def kill(self, front: int) -> None:
@@ -102,7 +110,7 @@ class Calls:
     def calm(self) -> None:
         """Let nothing fail any more."""
         self.broken = False
-        self._be_done_late()
+        self.be_done_late()
 
     def _fate(self, kind: Kind) -> Fate:
         fates = FATES[kind]
@@ -112,8 +120,8 @@ class Calls:
         self.fates[fate] += 1
         return fate
 
-    def _be_done_late(self) -> None:
-        """Writes are done one after another: what is late is done before the next."""
+    def be_done_late(self) -> None:
+        """Do what is late: writes are done one after another, and what reads serially waits for them."""
         while self._late:
             self._late.pop(0)().addErrback(_passed_over)
 
@@ -155,17 +163,103 @@ class UnreliableStates:
         return self._calls.hold(self._front, Kind.SWAP, lambda: self._states.replace(key, version, value, fresh))
 
 
-class UnreliableStore:
-    """One front end's way to the store: every other method of it is the store's own, held back.
-
-    :param store: as it is now; it may be opened anew.
-    """
+@implementer(IGroupStore)
+class UnreliableGroups:
+    """Its groups."""
 
     def __init__(self, store: Callable[[], IStore], calls: Calls, front: int) -> None:
         self._store = store
         self._calls = calls
         self._front = front
+
+    def run(self, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Deferred[Ran]:
+        """See IGroupStore."""
+        groups = self._store().groups
+        return self._calls.hold(self._front, Kind.WRITE, lambda: groups.run(queue, group, terms, commands))
+
+    def look(self, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId] = ()) -> Deferred[View]:
+        """See IGroupStore."""
+        groups = self._store().groups
+        return self._calls.hold(self._front, Kind.READ, lambda: groups.look(queue, group, partition, ids))
+
+    def end(self, incarnation: int, gid: bytes, partitions: int) -> Deferred[None]:
+        """See IGroupStore."""
+        groups = self._store().groups
+        return self._calls.hold(self._front, Kind.WRITE, lambda: groups.end(incarnation, gid, partitions))
+
+
+class UnreliableSession:
+    """Its tables of group states."""
+
+    def __init__(self, session: ICQLSession, calls: Calls, front: int) -> None:
+        self._session = session
+        self._calls = calls
+        self._front = front
+
+    def execute(self, statement: Statement, values: Sequence[Any], level: Level) -> Deferred[Sequence[Row]]:
+        """See ICQLSession; a serial read decides what is under way before it."""
+
+        def execute() -> Deferred[Sequence[Row]]:
+            if level is Level.SERIAL:
+                self._calls.be_done_late()
+            return self._session.execute(statement, values, level)
+
+        return self._calls.hold(self._front, Kind.READ if statement.kind is Says.READ else Kind.WRITE, execute)
+
+    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[Verdict]:
+        """See ICQLSession."""
+
+        def known(verdict: Verdict | Outcome) -> Verdict:
+            if isinstance(verdict, Verdict):
+                return verdict
+            raise Unavailable("The store does not say, for a test.", applied="unknown")
+
+        held = self._calls.hold(self._front, Kind.SWAP, lambda: self._session.transact(statement, values))
+        return held.addCallback(known)
+
+
+class _Latest:
+    """The states of a store as it is now."""
+
+    def __init__(self, states: Callable[[], IStateStore]) -> None:
+        self._states = states
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._states(), name)
+
+
+class UnreliableStore:
+    """One front end's way to the store: every other method of it is the store's own, held back.
+
+    :param store: as it is now; it may be opened anew.
+    :param session: if given, states of groups are in these tables of Cassandra; else the store itself has them.
+    :param now: the wall clock, if there is a session.
+    """
+
+    def __init__(
+        self,
+        store: Callable[[], IStore],
+        calls: Calls,
+        front: int,
+        session: ICQLSession | None = None,
+        now: Callable[[], Ticks] = lambda: Ticks(0),
+        seed: int = 0,
+    ) -> None:
+        self._store = store
+        self._calls = calls
+        self._front = front
         self.promises = store().promises
+        self.groups: IGroupStore = UnreliableGroups(store, calls, front)
+        if session is not None:
+            random = Random(f"groups of front end {front} of {seed}")
+            tables = GroupTables(cast(ICQLSession, UnreliableSession(session, calls, front)), "ks")
+            store_of_states = cast(IStore, self)
+            self.groups = CassandraGroups(
+                store_of_states, self._states(), tables, lambda: None, now, random.randbytes, lambda: succeed(None)
+            )
+
+    def _states(self) -> IStateStore:
+        return cast(IStateStore, _Latest(lambda: self.states))
 
     @property
     def states(self) -> IStateStore:

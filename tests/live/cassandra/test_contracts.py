@@ -32,12 +32,12 @@ from queuey.storage.cassandra.queues.registry import Registry
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.scripts import names, replication_cql, scripts, whole
 from queuey.storage.cassandra.states import CassandraStates
-from queuey.storage.cassandra.store import CassandraStore, Parts
-from tests.contracts import merging, messages, once, putting, queues, reading, restoring, states, timing
+from queuey.storage.cassandra.store import Parts
+from tests.contracts import groups, merging, messages, once, putting, queues, reading, restoring, states, timing
 from tests.contracts.reading import new
 from tests.contracts.subject import Contract, Wall, contract
 from tests.live.cassandra.shared import cql_node, new_keyspace
-from tests.storage.cassandra.store_support import FACTS, FakeTimes
+from tests.storage.cassandra.store_support import FACTS, FakeTimes, StoreOfParts
 
 reactor: Any = _reactor
 LIMIT = 120
@@ -178,7 +178,7 @@ class Lent:
         return sleep(0)
 
 
-class OpenStore(CassandraStore):
+class OpenStore(StoreOfParts):
     """A store whose tables are there, and whose session is the test's."""
 
     def __init__(self, parts: Parts, *rest: Any) -> None:
@@ -261,6 +261,19 @@ class PutTests(StoreCase, putting.PutContract):
 
 class RestoreTests(StoreCase, restoring.RestoreContract):
     pass
+
+
+class GroupsTests(StoreCase, groups.GroupsContract):
+    pass
+
+
+class GroupsOfManyTests(StoreCase, groups.GroupsContract):
+    """The same as one of many front ends, which do not trust what they have cached."""
+
+    def make_subject(self) -> NodeSubject:
+        subject = super().make_subject()
+        subject.store.alone = False
+        return subject
 
 
 class OnceTests(StoreCase, once.OnceContract):

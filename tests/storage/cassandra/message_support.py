@@ -137,6 +137,7 @@ class MessageStore:
         self._queues = queues
         self._open = True
         self.states = queues.states
+        self.groups = queues.groups
 
     def open(self) -> None:
         """It is."""

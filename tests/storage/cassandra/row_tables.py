@@ -25,13 +25,18 @@ from queuey.storage.cassandra.cluster.port import (
     Verdict,
 )
 
-KEYS = {"queues": ("app", "shard", "name"), "states": ("key",), "schema_state": ("k",), "dedupe": ("key",)}
+KEYS = {"queues": ("app", "shard", "name"), "states": ("key",), "schema_state": ("k",), "dedupe": ("key",),
+        "group_events": ("key", "n"), "group_snapshots": ("id", "chunk")}  # fmt: skip
+STATIC = {"group_events": ("version", "base", "snapshot", "pending")}
+DESCENDING = frozenset({"group_events"})
+INSERT = re.compile(r"INSERT INTO (\w+)\.(\w+) \((.*?)\) VALUES \(.*?\)")
+REMOVE = re.compile(r"DELETE FROM (\w+)\.(\w+)(?: USING TIMESTAMP (\S+))? WHERE (.*)")
 UPDATE = re.compile(r"UPDATE (\w+)\.(\w+)(?: USING TTL (\S+))? SET (.*?) WHERE (.*?) IF (.*)")
 DELETE = re.compile(r"DELETE FROM (\w+)\.(\w+) WHERE (.*?) IF (.*)")
 SELECT = re.compile(r"SELECT (.*?) FROM (\w+)\.(\w+) WHERE (.*?)(?: LIMIT (\S+))?")
 WALK = re.compile(r"SELECT (?:DISTINCT )?(.*), token\((.*?)\) FROM \w+\.(\w+) WHERE token\(.*?\) > \? LIMIT \?")
 OF_CELL = re.compile(r"(WRITETIME|TTL)\((\w+)\)")
-TERM = re.compile(r"(\w+) (=|>=|>|<|IN) (\S+)")
+TERM = re.compile(r"(\w+) (=|>=|<=|>|<|IN) (\S+)")
 LITERALS = {"null": None, "true": True, "false": False}
 
 Term = tuple[str, str, Any]
@@ -91,9 +96,32 @@ class RowTables:
     # Reading
 
     def execute(self, statement: Statement, values: Sequence[Any], level: Level) -> Deferred[Sequence[Row]]:
-        assert statement.kind is Kind.READ, statement
+        assert statement.kind in (Kind.READ, Kind.WRITE), statement
         self.asked.append((statement.text, level))
+        if statement.kind is Kind.WRITE:
+            return self._answer(lambda: self._write(statement, values, level))
         return self._answer(lambda: self._select(statement, values, level))
+
+    def _write(self, statement: Statement, values: Sequence[Any], level: Level) -> Sequence[Row]:
+        error = self.refuse(statement, level)
+        if error is not None:
+            raise error
+        given = iter(values)
+        match = INSERT.fullmatch(statement.text)
+        if match is not None:
+            table, names = match[2], match[3].split(", ")
+            row = dict(zip(names, given, strict=True))
+            key = tuple(row.pop(name) for name in KEYS[table])
+            self._table(table).setdefault(key, {}).update({name: Cell(value, None) for name, value in row.items()})
+            return []
+        match = REMOVE.fullmatch(statement.text)
+        assert match is not None, statement.text
+        if match[3] is not None:
+            next(given)
+        terms = [(name, operator, literal(text, given)) for name, operator, text in TERM.findall(match[4])]
+        for key, _ in self._rows(match[2], terms):
+            del self._table(match[2])[key]
+        return []
 
     def _answer(self, work: Callable[[], Any]) -> Deferred[Any]:
         answer: Deferred[Any] = Deferred()
@@ -130,6 +158,11 @@ class RowTables:
         given = iter(values)
         terms = [(name, operator, literal(text, given)) for name, operator, text in TERM.findall(where)]
         rows = [row for _, row in self._rows(table, terms) if all(_holds(row, term) for term in terms)]
+        if not rows and table in STATIC and len(terms) == 1:
+            statics = self._statics(table, (terms[0][2],))
+            rows = [statics] if statics else []
+        if table in DESCENDING:
+            rows.reverse()
         if columns.startswith("count("):
             return [(len(rows), sum(row.get("ended") is not None for row in rows))]
         most = len(rows) if limit is None else literal(limit, given)
@@ -174,7 +207,13 @@ class RowTables:
         live = {name: cell.value for name, cell in cells.items() if cell.ends is None or cell.ends > self.now()}
         if all(value is None for value in live.values()):
             return None
-        return {**dict(zip(KEYS[table], key, strict=True)), **live}
+        statics = self._statics(table, key) if table in STATIC else {}
+        return {**dict(zip(KEYS[table], key, strict=True)), **statics, **live}
+
+    def _statics(self, table: str, key: tuple[Any, ...]) -> dict[str, Any]:
+        """What a whole partition has."""
+        cells = self.tables.setdefault(f"{table} static", {}).get(key[:1], {})
+        return {name: cell.value for name, cell in cells.items() if cell.ends is None or cell.ends > self.now()}
 
     def _table(self, table: str) -> dict[tuple[Any, ...], dict[str, Cell]]:
         if table not in KEYS:
@@ -213,14 +252,17 @@ class RowTables:
                 name: Cell(literal(value, given), ends) for name, _, value in TERM.findall(sets.replace(",", " ,"))
             }
         wanted = {name: literal(value, given) for name, _, value in TERM.findall(where)}
-        key = tuple(wanted[name] for name in KEYS[table])
-        row = self._row(table, key)
+        static = {name: cells.pop(name) for name in STATIC.get(table, ()) if cells and name in cells}
+        key = tuple(wanted[name] for name in KEYS[table] if name in wanted)
+        row = self._statics(table, key) or None if table in STATIC else self._row(table, key)
         conditions = [(name, literal(value, given)) for name, _, value in TERM.findall(condition)]
         if any((row or {}).get(name) != value for name, value in conditions):
             return Verdict(False, {} if row is None else {name: row.get(name) for name, _ in conditions})
+        if static:
+            self.tables.setdefault(f"{table} static", {}).setdefault(key[:1], {}).update(static)
         if cells is None:
             self._table(table).pop(key, None)
-        else:
+        elif cells:
             self._table(table).setdefault(key, {}).update(cells)
         return Verdict(True, {})
 
@@ -235,6 +277,8 @@ def _is(found: Any, operator: str, value: Any) -> bool:
         return found in value
     if operator == ">":
         return bool(found > value)
+    if operator == "<=":
+        return bool(found <= value)
     return bool(found == value if operator == "=" else found >= value if operator == ">=" else found < value)
 
 

@@ -91,7 +91,15 @@ class AllTables:
 
 
 class StoreOfParts(CassandraStore):
-    """A store whose cluster needs no looking at."""
+    """A store whose cluster needs no looking at.
+
+    :ivar alone: whether it may take what it has cached of groups for what is stored, if its settings say so.
+    """
+
+    alone = True
+
+    def _alone(self) -> int | None:
+        return super()._alone() if self.alone else None
 
     async def _prepare(self) -> Facts:
         return FACTS

@@ -6,7 +6,7 @@ from typing import cast
 
 from queuey.storage.cassandra.holdings import CassandraKeeper, Tables
 from queuey.storage.cassandra.messages.store import Messages
-from tests.contracts import keeping, merging, messages, once, putting, queues, restoring, states, timing
+from tests.contracts import groups, keeping, merging, messages, once, putting, queues, restoring, states, timing
 from tests.contracts.subject import Contract
 from tests.storage.cassandra.store_support import StoreSubject
 
@@ -30,6 +30,10 @@ class KeeperTests(StoreCase, keeping.KeeperContract):
 
 
 class QueuesTests(StoreCase, queues.QueuesContract):
+    pass
+
+
+class GroupsTests(StoreCase, groups.GroupsContract):
     pass
 
 
@@ -79,3 +83,12 @@ class RestoreTests(StoreCase, restoring.RestoreContract):
 
 class OnceTests(StoreCase, once.OnceContract):
     pass
+
+
+class GroupsOfManyTests(StoreCase, groups.GroupsContract):
+    """The same as one of many front ends, which do not trust what they have cached."""
+
+    def make_subject(self) -> StoreSubject:
+        subject = StoreSubject()
+        subject.store.alone = False
+        return subject

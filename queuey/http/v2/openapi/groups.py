@@ -12,6 +12,7 @@ from queuey.http.v2.parameters import JSON
 from queuey.http.v2.queues import PATCH
 from queuey.http.v2.settlements import MOST_RECEIPTS
 from queuey.model.group_settings import DEFAULT_LEASE
+from queuey.model.groups.entries import DEFAULT_IN_FLIGHT
 
 _GROUP: Final = (*ON_QUEUE, "no-such-group")
 _BODY: Final = ("invalid-body", "unsupported-media-type", "storage-full")
@@ -26,6 +27,7 @@ _EXAMPLE: Final = {
     "dead_letter": "failed-orders",
     "order": "none",
     "guarantee": "at-least-once",
+    "max_in_flight": DEFAULT_IN_FLIGHT,
     "created": TIME,
     "version": "7",
 }
@@ -142,7 +144,8 @@ def _claim() -> Object:
         "Takes messages under a lease, oldest first: until that ends nobody else of the group is given them. With the "
         "application's key it makes a group that is not there. With an `Idempotency-Key` a repeat gives the same "
         "messages and receipts while their lease lives, and another claim is `key-reused`; a group that is given each "
-        "message at most once takes none.",
+        "message at most once takes none. What it settles is settled whatever it is given, and the answer has the "
+        "outcomes.",
         parameters=(parameter("Idempotency-Key"),),
         body={JSON: media(schema("Claim"), {"limit": DEFAULT_LIMIT, "wait": 0})},
         answers={"200": answer("What is given.", {JSON: media(schema("Claimed"), {"messages": [_GIVEN]})})},

@@ -16,9 +16,9 @@ from queuey.http.v2.openapi.patterns import TIME_OR_SECONDS
 from queuey.http.v2.pages import DEFAULT_BYTES, MAX_BYTES, MAX_LIMIT, MAX_WAIT
 from queuey.http.v2.settlements import MOST_RECEIPTS
 from queuey.model.cursor import MAX_CURSOR
-from queuey.model.group import Order, Outcome
 from queuey.model.group_settings import MAX_DELIVERIES, MAX_GROUP_NAME, MAX_LEASE, Start
-from queuey.model.group_state import MAX_REASON
+from queuey.model.groups.entries import MAX_IN_FLIGHT, MAX_REASON
+from queuey.model.groups.terms import Order, Outcome
 from queuey.model.message import MAX_DELAY, MAX_TTL
 from queuey.model.queue import (
     MAX_NAME,
@@ -396,16 +396,20 @@ def _members_of_group(sent: bool) -> Object:
         },
         "order": {
             "enum": words(Order),
-            "description": "`partition`: the next message of a partition only after the one before it is settled.",
+            "description": "`partition`: the next message of a partition only after the one before it is settled; "
+            "`key`: the same for messages of one key, which hold up no others.",
         },
         "guarantee": {"enum": words(Guarantee), "description": "What is promised of deliveries; what the queue has."},
+        "max_in_flight": _number(
+            "Messages of a partition that may be given and not settled; then claims are `blocked`.", 1, MAX_IN_FLIGHT
+        ),
         "created": _text("When it was made; accepted if equal.", format="date-time", examples=[TIME], **kept),
         "version": _text("Another one after each change; accepted if equal. The ETag has it too.", **kept),
     }
 
 
 def _groups() -> Object:
-    kept = "name start lease max_deliveries dead_letter order guarantee created version"
+    kept = "name start lease max_deliveries dead_letter order guarantee max_in_flight created version"
     group = _members_of_group(sent=False)
     lag = {"type": "array", "description": "Where it is, partition by partition.", "items": _lag()}
     sent = {**_members_of_group(sent=True), "lag": {"readOnly": True, "description": "Passed over, whatever it is."}}
@@ -484,6 +488,12 @@ def _claims() -> Object:
                     )
                 ),
                 partitions=_PARTITIONS,
+                settle=_or_null(
+                    {
+                        "allOf": [schema("Settlement")],
+                        "description": "Settlements that are stored with the claim, in one transaction.",
+                    }
+                ),
             ),
             "description": "A member that is null is as good as left out.",
         },
@@ -499,6 +509,11 @@ def _claims() -> Object:
             "messages",
             messages={"type": "array", "items": schema("Given"), "description": "Oldest first."},
             blocked={"enum": ["in-flight-limit"], "description": "Why there are none, where that is the only reason."},
+            outcomes={
+                "type": "array",
+                "items": schema("Outcome"),
+                "description": "What became of `settle`, in the order asked; if it was given.",
+            },
         ),
         "Receipt": _text("What a message is settled by, without any meaning for clients.", examples=[RECEIPT]),
     }

@@ -1,0 +1,315 @@
+"""Claims: what they look at, and what they are given.
+
+A claim goes: ``repeated`` if it has a key; ``expire``; ``look``; the store looks up ``Look.due`` and scans from
+``index.reach`` on; ``claim``. What was found may be older than the state: each part of it holds by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from queuey.model.groups.entries import KEY_SCOPE, LEASED, MARKED, MAX_CLAIMS, WAITING, Claim
+from queuey.model.groups.events import Closed, Keyed, Leased, Passed, Put, Reached, Unkeyed
+from queuey.model.groups.index import GroupIndex, is_over
+from queuey.model.groups.places import drop
+from queuey.model.groups.settlements import LEASE_ENDED, give_up
+from queuey.model.groups.terms import Claimed, Found, Look, Order, Outcome, Taken, Terms, Wanted
+from queuey.model.timeid import MessageId, Ticks, successor
+
+
+def home_of(key: bytes, partitions: int) -> int:
+    """The partition that knows where a claim under a key was made, of a queue that has so many."""
+    return int.from_bytes(key[:KEY_SCOPE], "big") % partitions + 1
+
+
+def repeated(index: GroupIndex, key: bytes, now: Ticks) -> tuple[Taken, ...] | None:
+    """What was given under a key, as far as those leases have not ended.
+
+    :return: ``None`` if nothing was: it is a new claim.
+    """
+    claim = _living(index, key, now)
+    if claim is None:
+        return None
+    numbers = range(claim.first, claim.first + claim.size)
+    found = []
+    for id in index.given_under(claim) if claim.size else ():
+        entry = index.open.get(id)
+        if entry is not None and entry.kind == LEASED and entry.number in numbers and entry.due > now:
+            found.append(Taken(id, entry.number, entry.deliveries, entry.due))
+    return tuple(found)
+
+
+def _living(index: GroupIndex, key: bytes, now: Ticks) -> Claim | None:
+    claim = index.claims.get(key)
+    return None if claim is None or claim.until <= now else claim
+
+
+def full_of_claims(index: GroupIndex, now: Ticks) -> bool:
+    """Whether no more claims under a key can be in flight."""
+    if len(index.claims) < MAX_CLAIMS:
+        return False
+    return sum([claim.until > now for claim in index.claims.values()]) >= MAX_CLAIMS
+
+
+def reused(index: GroupIndex, key: bytes, now: Ticks) -> bool:
+    """Whether something else was asked under the same Idempotency-Key, in a claim whose leases have not ended."""
+    scope = key[:KEY_SCOPE]
+    return any(
+        claim.until > now and other[:KEY_SCOPE] == scope and other != key for other, claim in index.claims.items()
+    )
+
+
+def pointed(index: GroupIndex, key: bytes, now: Ticks) -> int | None:
+    """The partition of the claim under a key, if that is another one."""
+    claim = _living(index, key, now)
+    return None if claim is None or claim.size else claim.first
+
+
+def point(index: GroupIndex, key: bytes, partition: int, until: Ticks, now: Ticks) -> Claim | None:
+    """Note that a claim under a key is about to be made in another partition.
+
+    A pointer that is there stays, and lives no shorter than this one would. A claim that is there stays.
+
+    :param until: the leases of that claim end no later.
+    :return: what the key has here now; ``None`` if too many claims under a key are in flight.
+    """
+    before = _living(index, key, now)
+    if before is not None and (before.size or before.until >= until):
+        return before
+    _forget_ended(index, now)
+    if before is None and len(index.claims) >= MAX_CLAIMS:
+        return None
+    index.apply(Keyed(key, partition if before is None else before.first, 0, until))
+    return index.claims[key]
+
+
+def _forget_ended(index: GroupIndex, now: Ticks) -> None:
+    if index.claims:
+        ended = tuple([key for key, claim in index.claims.items() if claim.until <= now])
+        if ended:
+            index.apply(Unkeyed(ended))
+
+
+def expire(index: GroupIndex, terms: Terms, now: Ticks) -> None:
+    """Give up the messages that are due and were delivered as often as they may be.
+
+    They are set aside, or marked for their move to the dead-letter queue, if there is room for it.
+    """
+    if not (terms.max_deliveries or terms.at_most_once):
+        return
+    while (id := index.over(terms, now)) is not None:
+        if terms.at_most_once:
+            index.apply(Closed((id,)))
+        elif give_up(index, id, terms, LEASE_ENDED if index.open[id].kind == LEASED else "") is Outcome.LATER:
+            return
+
+
+def look(index: GroupIndex, limit: int, terms: Terms, now: Ticks) -> Look:
+    """What a claim of so many messages needs to know about. Call ``expire`` before."""
+    order = Order.NONE if terms.at_most_once else terms.order
+    if order is Order.PARTITION:
+        return _look_at_next(index, terms, now)
+    due = (index.due_by_key if order is Order.KEY else index.due)(limit, terms, now)
+    free = limit if terms.at_most_once else terms.max_in_flight - len(index.open)
+    if due or free > 0:
+        return Look(due, room=min(limit - len(due), max(0, free)))
+    blocking = islice((id for id, entry in index.open.items() if entry.kind != MARKED), limit)
+    return Look(blocking=tuple(blocking))
+
+
+def _look_at_next(index: GroupIndex, terms: Terms, now: Ticks) -> Look:
+    """The same if one message after another is worked on."""
+    if not index.open:
+        return Look(room=1)
+    if index.moves:
+        return Look()
+    leased = sorted([id for id, entry in index.open.items() if entry.kind == LEASED and entry.due > now])
+    if leased:
+        return Look(blocking=tuple(leased))
+    id = min(index.open)
+    entry = index.open[id]
+    if is_over(entry, terms):
+        return Look()
+    return Look(due=(id,)) if entry.due <= now else Look(blocking=(id,))
+
+
+def claim(index: GroupIndex, wanted: Wanted, found: Found, terms: Terms, now: Ticks) -> Claimed:
+    """Take messages, oldest first. Those that do not exist any more are settled by that."""
+    if found.gone:
+        drop(index, found.gone)
+    expire(index, terms, now)
+    if wanted.key is not None:
+        before = _living(index, wanted.key, now)
+        if before is not None and not before.size:
+            return Claimed(elsewhere=before.first)
+        if before is not None:
+            return Claimed(repeated(index, wanted.key, now) or (), again=True)
+        if reused(index, wanted.key, now):
+            return Claimed(reused=True)
+        _forget_ended(index, now)
+        if len(index.claims) >= MAX_CLAIMS:
+            return Claimed(blocked=True)
+    looked = look(index, wanted.limit, terms, now)
+    due: Sequence[MessageId] = looked.due
+    if due:
+        present = frozenset(found.present)
+        due = _in_line(index, [id for id in due if id in present], terms)
+    due = _fitting(due, wanted, found, 0)
+    whole = len(due) == len(looked.due) or not looked.due
+    fresh = _fresh(index, found)
+    if terms.order is Order.KEY and not terms.at_most_once:
+        return _claim_by_key(index, due, fresh, wanted, found, terms, now)
+    some = fresh[: _room(index, wanted.limit - len(due), terms)] if fresh else fresh
+    if some and wanted.max_bytes is not None:
+        some = _fitting(some, wanted, found, sum([found.sizes[id] for id in due]), len(due)) if whole else []
+    reach = _reached(index, found, fresh, len(some))
+    if not due and not some:
+        full = len(index.open) >= terms.max_in_flight and terms.order is Order.NONE and not terms.at_most_once
+        if reach != index.reach:
+            index.apply(Reached(reach))
+        return Claimed(blocked=full)
+    return _given(index, [*due, *some], reach, wanted, found, terms, now)
+
+
+def _claim_by_key(
+    index: GroupIndex,
+    due: Sequence[MessageId],
+    fresh: Sequence[MessageId],
+    wanted: Wanted,
+    found: Found,
+    terms: Terms,
+    now: Ticks,
+) -> Claimed:
+    """Take messages that are due, and new ones of which no earlier message of their key is open beside these."""
+    lines, given = index.lines(), list(due)
+    taken: dict[int, int] = {}
+    for id in due:
+        key = index.open[id].key
+        taken[key] = taken.get(key, 0) + 1
+    size, examined = sum([found.sizes.get(id, 0) for id in due]), 0
+    passed: list[MessageId] = []
+    room = terms.max_in_flight - len(index.open)
+    waiting: set[int] = set()
+    for id in fresh[: max(0, room)]:
+        key = found.keys.get(id, 0)
+        if key and (key in waiting or len(lines.get(key, ())) > taken.get(key, 0)):
+            passed.append(id)
+            waiting.add(key)
+        else:
+            size += found.sizes.get(id, 0)
+            if len(given) == wanted.limit or not _fits(size, wanted, len(given)):
+                break
+            given.append(id)
+        examined += 1
+    reach = _reached(index, found, fresh, examined)
+    if passed:
+        index.apply(Passed(tuple(passed), tuple([found.keys[id] for id in passed])))
+    if not given:
+        if reach != index.reach:
+            index.apply(Reached(reach))
+        return Claimed(blocked=len(index.open) >= terms.max_in_flight, skipped=bool(passed))
+    return _given(index, given, reach, wanted, found, terms, now)
+
+
+def _in_line(index: GroupIndex, due: list[MessageId], terms: Terms) -> list[MessageId]:
+    """Those of which each earlier message of their key is among them."""
+    if terms.order is not Order.KEY or terms.at_most_once:
+        return due
+    lines, taken, found = index.lines(), dict[int, int](), []
+    for id in due:
+        key = index.open[id].key
+        if key:
+            at = taken.get(key, 0)
+            if lines[key][at] != id:
+                continue
+            taken[key] = at + 1
+        found.append(id)
+    return found
+
+
+def _fits(size: int, wanted: Wanted, before: int) -> bool:
+    """Whether a message fits.
+
+    :param size: the bytes of it and of those before it, of which there are ``before``.
+    """
+    return wanted.max_bytes is None or size <= wanted.max_bytes or (wanted.owed and not before)
+
+
+def _fitting(ids: Sequence[MessageId], wanted: Wanted, found: Found, size: int, before: int = 0) -> Sequence[MessageId]:
+    """The first of some messages, as many as fit."""
+    if wanted.max_bytes is None:
+        return ids
+    for place, id in enumerate(ids):
+        size += found.sizes[id]
+        if not _fits(size, wanted, before + place):
+            return ids[:place]
+    return ids
+
+
+def _fresh(index: GroupIndex, found: Found) -> Sequence[MessageId]:
+    """What was scanned and not examined before; nothing if the scan began above that."""
+    if not _goes_on(index, found):
+        return []
+    scanned, reach = found.scanned, index.reach
+    if not scanned or scanned[0] >= reach:
+        return scanned
+    return [id for id in scanned if id >= reach]
+
+
+def _goes_on(index: GroupIndex, found: Found) -> bool:
+    """Whether the scan leaves nothing out from where the group is."""
+    return found.start is not None and found.end is not None and found.start <= index.reach <= found.end
+
+
+def _room(index: GroupIndex, limit: int, terms: Terms) -> int:
+    """How many messages may be taken that were never given."""
+    if terms.at_most_once:
+        return limit
+    if terms.order is Order.PARTITION:
+        return 0 if index.open else 1
+    return min(limit, max(0, terms.max_in_flight - len(index.open)))
+
+
+def _reached(index: GroupIndex, found: Found, fresh: Sequence[MessageId], examined: int) -> MessageId:
+    """How far the log is examined if so many of the new messages are."""
+    if examined < len(fresh):
+        return successor(fresh[examined - 1]) if examined else index.reach
+    return found.end if found.end is not None and _goes_on(index, found) else index.reach
+
+
+def _given(
+    index: GroupIndex,
+    ids: Sequence[MessageId],
+    reach: MessageId,
+    wanted: Wanted,
+    found: Found,
+    terms: Terms,
+    now: Ticks,
+) -> Claimed:
+    if terms.at_most_once:
+        opened = tuple([id for id in ids if id in index.open])
+        if opened:
+            index.apply(Closed(opened))
+        if reach != index.reach:
+            index.apply(Reached(reach))
+        return Claimed(tuple([Taken(id, 0, 1, now) for id in ids]))
+    first, until = index.last + 1, Ticks(now + wanted.lease)
+    keys = tuple([found.keys.get(id, 0) for id in ids]) if found.keys else ()
+    index.apply(Leased(first, until, tuple(ids), keys))
+    if reach != index.reach:
+        index.apply(Reached(reach))
+    if wanted.key is not None:
+        index.apply(Keyed(wanted.key, first, len(ids), until))
+    opened_now = index.open
+    return Claimed(tuple([Taken(id, first + at, opened_now[id].deliveries, until) for at, id in enumerate(ids)]))
+
+
+def give_back(index: GroupIndex, taken: Iterable[Taken], now: Ticks) -> None:
+    """Undo a claim whose answer nobody will see: what still has those leases can be claimed at once, and that time does
+    not count as a delivery."""
+    for one in taken:
+        entry = index.open.get(one.id)
+        if entry is not None and entry.number == one.number and entry.kind == LEASED:
+            deliveries = entry.deliveries - 1
+            index.apply(Put(one.id, entry.number, now, deliveries, WAITING, entry.setbacks, entry.key))

@@ -1,0 +1,71 @@
+"""Where a group is in one partition, and how it goes to another place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from queuey.model.groups.entries import LEASED, MARKED
+from queuey.model.groups.events import Closed, NotAside, Reached, Sought
+from queuey.model.groups.index import GroupIndex
+from queuey.model.groups.terms import Lag
+from queuey.model.timeid import MessageId, Ticks
+
+
+def seek(index: GroupIndex, reach: MessageId, generation: bytes) -> bool:
+    """Go to another place of the log; receipts from before are invalid then.
+
+    :param reach: the first id, or bound, that is to be examined.
+    :param generation: random; the same if the same seek is repeated.
+    :return: false if moves are under way: finish them first.
+    """
+    if generation == index.generation:
+        return True
+    if index.moves:
+        return False
+    index.apply(Sought(generation, reach, tuple([id for id in index.aside if id < reach])))
+    return True
+
+
+def is_there(index: GroupIndex, reach: MessageId) -> bool:
+    """Whether a group is at a place already, and nothing was given since: a seek to it would change nothing."""
+    return index.reach == reach and not (index.open or index.acked or index.claims)
+
+
+def drop(index: GroupIndex, ids: Iterable[MessageId]) -> None:
+    """Settle messages that expired or were deleted. Those that are being moved are left to who moves them."""
+    gone = [id for id in ids if id not in index.moves]
+    opened = tuple([id for id in gone if id in index.open])
+    if opened:
+        index.apply(Closed(opened))
+    if index.aside:
+        aside = tuple([id for id in gone if id in index.aside])
+        if aside:
+            index.apply(NotAside(aside))
+
+
+def purge(index: GroupIndex, before: MessageId) -> None:
+    """Settle everything below a bound up to which the queue was purged."""
+    drop(index, [id for id in (*index.open, *index.aside) if id < before])
+    if before > index.reach:
+        index.apply(Reached(before))
+
+
+def lag(index: GroupIndex, now: Ticks, purged: MessageId) -> Lag:
+    """Where the group is.
+
+    :param purged: the bound up to which the queue was purged; what is below it counts as settled.
+    """
+    busy = waiting = 0
+    oldest: MessageId | None = None
+    for id, entry in index.open.items():
+        if id < purged and id not in index.moves:
+            continue
+        if entry.kind == MARKED or (entry.kind == LEASED and entry.due > now):
+            busy += 1
+        else:
+            waiting += 1
+        if oldest is None or id < oldest:
+            oldest = id
+    reach = max(index.reach, purged)
+    set_aside = index.set_aside - len([id for id in index.aside if id < purged])
+    return Lag(reach if oldest is None else oldest, reach, busy, waiting, set_aside, oldest)

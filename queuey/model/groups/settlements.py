@@ -1,0 +1,106 @@
+"""Settlements: what becomes of messages that were claimed."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from queuey.model.groups.entries import LEASED, MARKED, WAITING, Entry, Out, fitting, room_for_move
+from queuey.model.groups.events import Closed, Keyed, Put, SetAside, marked
+from queuey.model.groups.index import GroupIndex, is_over
+from queuey.model.groups.terms import Action, Outcome, Settled, Settlement, Terms
+from queuey.model.timeid import MessageId, Ticks
+
+LEASE_ENDED: Final = "lease ended"
+"""The reason of a dead letter whose message was not settled by the end of its last lease."""
+
+
+def settle(index: GroupIndex, settlements: Iterable[Settlement], terms: Terms, now: Ticks) -> Settled:
+    """Ack, retry, extend and reject messages, one after another.
+
+    A receipt is valid while its number is the last one of its message, even after its lease has ended.
+    """
+    prolonged: dict[bytes, Ticks] = {}
+    return Settled(tuple([_settle(index, one, terms, now, prolonged) for one in settlements]), prolonged)
+
+
+def _settle(index: GroupIndex, one: Settlement, terms: Terms, now: Ticks, prolonged: dict[bytes, Ticks]) -> Outcome:
+    receipt = one.receipt
+    if receipt.generation != index.generation:
+        return Outcome.INVALID
+    id = receipt.id
+    entry = index.open.get(id)
+    if entry is None or entry.number != receipt.number or entry.kind == MARKED:
+        return Outcome.ALREADY_ACKED if index.was_acked(receipt.number) else Outcome.STALE
+    if one.action is Action.ACK:
+        index.apply(Closed((id,), (entry.number,)))
+        return Outcome.ACKED
+    if one.action is Action.REJECT:
+        return give_up(index, id, terms, one.reason)
+    if one.action is Action.EXTEND:
+        _extend(index, id, entry, Ticks(now + one.span), prolonged)
+        return Outcome.EXTENDED
+    return _retry(index, id, entry, Ticks(now + one.span), terms)
+
+
+def _extend(index: GroupIndex, id: MessageId, entry: Entry, until: Ticks, prolonged: dict[bytes, Ticks]) -> None:
+    """Let a lease end later, or sooner; the claim under a key that it is of lives no shorter than it."""
+    number = entry.number
+    index.apply(Put(id, number, until, entry.deliveries, LEASED, entry.setbacks, entry.key))
+    key = _claim_of(index, number)
+    if key is not None:
+        claim = index.claims[key]
+        if until > claim.until:
+            index.apply(Keyed(key, claim.first, claim.size, until))
+            prolonged[key] = until
+
+
+def lengthened(index: GroupIndex, settlements: Iterable[Settlement], now: Ticks) -> Mapping[bytes, Ticks]:
+    """The claims under a key that would live longer after some settlements, and until when; it may name too many.
+
+    Between partitions without a common transaction, pointers to them are made to live as long before that.
+    """
+    found: dict[bytes, Ticks] = {}
+    if index.claims:
+        for one in settlements:
+            entry = index.open.get(one.receipt.id)
+            if one.action is Action.EXTEND and entry is not None and entry.number == one.receipt.number:
+                until = Ticks(now + one.span)
+                key = _claim_of(index, entry.number)
+                if key is not None and until > max(index.claims[key].until, found.get(key, 0)):
+                    found[key] = until
+    return found
+
+
+def _claim_of(index: GroupIndex, number: int) -> bytes | None:
+    """The key of the claim that made a lease."""
+    firsts = sorted([(claim.first, key) for key, claim in index.claims.items() if claim.size])
+    at = bisect_right(firsts, number, key=lambda one: one[0])
+    if not at:
+        return None
+    key = firsts[at - 1][1]
+    claim = index.claims[key]
+    return key if number < claim.first + claim.size else None
+
+
+def _retry(index: GroupIndex, id: MessageId, entry: Entry, due: Ticks, terms: Terms) -> Outcome:
+    """Give a message back, unless it was delivered as often as it may be."""
+    if not terms.at_most_once and is_over(entry, terms):
+        outcome = give_up(index, id, terms, "")
+        if outcome is not Outcome.LATER:
+            return outcome
+    index.apply(Put(id, entry.number, due, entry.deliveries, WAITING, entry.setbacks, entry.key))
+    return Outcome.RETRYING
+
+
+def give_up(index: GroupIndex, id: MessageId, terms: Terms, reason: str) -> Outcome:
+    """Let an open message not be given again: set it aside, or mark it for its move to the dead-letter queue."""
+    if terms.dead_letter is None:
+        index.apply(SetAside((id,)))
+        return Outcome.SET_ASIDE
+    if not room_for_move(index.moves, terms.dead_letter):
+        return Outcome.LATER
+    entry = index.open[id]._replace(number=index.last + 1)
+    index.apply(marked(id, entry, Out(terms.dead_letter, fitting(reason, index.moves))))
+    return Outcome.MOVING

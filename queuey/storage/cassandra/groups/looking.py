@@ -1,0 +1,162 @@
+"""What claims look at: messages that are due again, and new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final
+
+import attrs
+
+from queuey.interfaces import IMessageStore
+from queuey.model.group_settings import Group
+from queuey.model.groups import claims, places
+from queuey.model.groups.entries import key_hash
+from queuey.model.groups.terms import Found, Order, Terms
+from queuey.model.letters import key_of
+from queuey.model.message import Address, Message
+from queuey.model.policy import Ack
+from queuey.model.queue import Queue
+from queuey.model.timeid import MessageId, Ticks, ticks_of
+from queuey.model.window import Merge, MergeSlice, Position
+from queuey.storage.cassandra.groups.cells import Cell
+from queuey.storage.group_commands import IDLE, may_be_given
+
+MAX_BYTES: Final = 1 << 24
+"""Bytes of bodies that are read for one round of claims."""
+
+MAX_MESSAGES: Final = 1000
+"""Messages that are read for one round of claims."""
+
+READ: Final = Ack.MAJORITY
+"""How many have to confirm a claim's reads, of weak queues too: what is not found is settled by that, and the state of
+the group needs a majority anyway."""
+
+_MAX_SLICES: Final = 64
+"""Slices that are read for one round."""
+
+_PASSED: Final = 64
+"""Messages that one look passes over at least, where those of a key are given in their order."""
+
+
+@attrs.frozen
+class Seen:
+    """What was found in a partition.
+
+    :ivar more: whether there was nothing but what cannot be claimed, and it goes on after that.
+    :ivar mark: of the state that was looked at; see ``Cell.mark``.
+    """
+
+    found: Found
+    messages: Mapping[MessageId, Message]
+    more: bool
+    mark: object
+
+
+@attrs.frozen
+class Looking:
+    """Looks at one partition for one group."""
+
+    store: IMessageStore
+    queue: Queue
+    group: Group
+    partition: int
+
+    async def look(self, cell: Cell, limit: int, max_bytes: int, terms: Terms, now: Ticks) -> Seen:
+        """Look for what can be claimed.
+
+        If only messages are found that do not exist any more, it looks further. If they took all the room there is,
+        that they are gone is stored first.
+        """
+        limit, max_bytes = min(limit, MAX_MESSAGES), min(max_bytes, MAX_BYTES)
+        messages: dict[MessageId, Message] = {}
+        gone: list[MessageId] = []
+        size, most = 0, limit
+        index = await cell.read()
+        looked = claims.look(index, most, terms, now)
+        if not (looked.due or looked.room) and index.over(terms, now) is not None:
+            await cell.change(partial(claims.expire, terms=terms, now=now))
+            index = await cell.read()
+        while True:
+            looked, mark = claims.look(index, most, terms, now), cell.mark(index)
+            known = set(gone)
+            ids = [id for id in looked.due or looked.blocking if id not in known]
+            found, lost, found_size = await self.find(ids, max_bytes)
+            gone += lost
+            if looked.due:
+                messages, size = found, found_size
+            if not lost or messages or (looked.due and looked.room and len(looked.due) < most):
+                break
+            if not looked.due or len(gone) >= MAX_MESSAGES:
+                await cell.change(partial(places.drop, ids=tuple(gone)))
+                gone = []
+            most = min(4 * most, MAX_MESSAGES)
+            index = await cell.read()
+        present = tuple(messages)
+        start = end = None
+        scanned: list[MessageId] = []
+        more = False
+        room = min(looked.room, limit - len(present))
+        if room > 0 and (size < max_bytes or not present):
+            start = index.reach
+            by_key = terms.order is Order.KEY and not terms.at_most_once
+            room = max(room, _PASSED) if by_key else room
+            end, scanned, over = await self._scan(start, room, max_bytes - size, messages)
+            more = not (over or messages)
+        sizes = {id: len(message.content.body) for id, message in messages.items()}
+        return Seen(Found(present, gone, scanned, start, end, sizes, _keys(messages)), messages, more, mark)
+
+    async def find(
+        self, ids: Sequence[MessageId], max_bytes: int = MAX_BYTES
+    ) -> tuple[dict[MessageId, Message], list[MessageId], int]:
+        """The messages of ids in their order, up to so many bytes; the ids of those that do not exist; their bytes."""
+        rest: Sequence[Address] | None = [Address(self.partition, id) for id in ids]
+        found: dict[MessageId, Message] = {}
+        gone: list[MessageId] = []
+        size = 0
+        while rest and size < max_bytes:
+            slice = await self.store.lookup(self.queue, rest, READ)
+            for message in slice.messages:
+                found[message.id] = message
+                size += len(message.content.body)
+            looked = rest[: len(rest) - len(slice.rest or ())]
+            gone += [address.id for address in looked if address.id not in found]
+            rest = slice.rest
+        return found, gone, size
+
+    async def _scan(
+        self, start: MessageId, room: int, max_bytes: int, messages: dict[MessageId, Message]
+    ) -> tuple[MessageId, list[MessageId], bool]:
+        """Read on; how far that was, the ids that can be claimed, whose messages are put with the others, and whether
+        that is the end of the log."""
+        scanned: list[MessageId] = []
+        merge = Merge((self.partition,), Position(start), limit=room, max_bytes=max_bytes, owed=not messages)
+        for _ in range(_MAX_SLICES):
+            slice: MergeSlice = await self.store.merge(self.queue, merge, READ)
+            for message in slice.messages:
+                max_bytes -= len(message.content.body)
+                if may_be_given(message, self.group.gid):
+                    scanned.append(message.id)
+                    messages[message.id] = message
+            moved = slice.position != merge.lower
+            merge = attrs.evolve(
+                merge,
+                lower=slice.position,
+                limit=room - len(scanned),
+                max_bytes=max(0, max_bytes),
+                owed=not messages,
+            )
+            if slice.over or not moved or merge.limit <= 0 or (messages and max_bytes <= 0):
+                break
+        end, _ = merge.bounds(self.partition)
+        near = slice.over and not scanned and ticks_of(end) < ticks_of(start) + IDLE
+        return start if near else end, scanned, slice.over
+
+
+def _keys(messages: Mapping[MessageId, Message]) -> dict[MessageId, int]:
+    found = {}
+    for id, message in messages.items():
+        key = key_of(message.content)
+        if key is not None:
+            found[id] = key_hash(key)
+    return found

@@ -1,0 +1,362 @@
+"""Running the commands of consumer groups in a store that has the states and the messages next to each other.
+
+The embedded stores share this: the owner of the states, the writing thread or the reactor, calls it, and it calls back
+for states and messages. Nothing in here waits.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from queuey.model.group_settings import Group
+from queuey.model.groups import claims, moves, places
+from queuey.model.groups.commands import (
+    After,
+    Answer,
+    Command,
+    Finish,
+    GiveBack,
+    Mark,
+    Ran,
+    Reopen,
+    ReopenAnswer,
+    Seek,
+    Settle,
+    SettleAnswer,
+    Share,
+    Take,
+    TakeAnswer,
+    TakeBack,
+    View,
+)
+from queuey.model.groups.entries import key_hash
+from queuey.model.groups.index import GroupIndex
+from queuey.model.groups.settlements import settle
+from queuey.model.groups.terms import Claimed, Found, Look, Order, Outcome, Redrive, Settlement, Terms, Wanted
+from queuey.model.letters import is_only_for_another, key_of
+from queuey.model.message import Message
+from queuey.model.queue import Queue
+from queuey.model.timeid import SECOND, MessageId, Ticks, ticks_of
+
+IDLE: Final = Ticks(60 * SECOND)
+"""How far a group may be behind a log in which there is nothing new: it is not worth a write each time."""
+
+_ROUNDS: Final = 16
+"""How often a claim looks again in a partition if it found only messages that do not exist any more, or that wait for
+others of their keys."""
+
+_PASSED: Final = 64
+"""Messages that one look passes over at least, where those of a key are given in their order."""
+
+
+@attrs.frozen
+class Scan:
+    """Messages that a group has not been given.
+
+    :ivar messages: oldest first, those that may be given.
+    :ivar end: a bound: below it these are all.
+    :ivar over: whether there are no others.
+    """
+
+    messages: Sequence[Message]
+    end: MessageId
+    over: bool
+
+
+class GroupData(ABC):
+    """What commands need of a store.
+
+    :ivar clock: the time of the transaction.
+    """
+
+    clock: Ticks
+
+    @abstractmethod
+    def index(self, queue: Queue, group: Group, partition: int) -> GroupIndex:
+        """The state of a group in a partition; the store watches for its events.
+
+        :raise NoSuchGroup: it was deleted.
+        """
+
+    @abstractmethod
+    def find(self, queue: Queue, partition: int, ids: Sequence[MessageId]) -> Mapping[MessageId, Message]:
+        """Those messages of these ids that exist and have not expired."""
+
+    @abstractmethod
+    def scan(self, queue: Queue, index: GroupIndex, group: Group, partition: int, limit: int, max_bytes: int) -> Scan:
+        """Messages at or above ``index.reach`` and below the stable time, without copies for other groups.
+
+        :param limit: messages at most.
+        :param max_bytes: bytes of bodies at most, except for the first message. It may have fewer than there are, but
+            none only if ``end`` is above ``index.reach``, or there are none.
+        """
+
+    def quiet(self, queue: Queue, index: GroupIndex) -> bool:
+        """Whether it is known, without a look, that there is nothing at or above ``index.reach``."""
+        return False
+
+
+@attrs.define
+class _Run:
+    """Commands of one call."""
+
+    data: GroupData
+    queue: Queue
+    group: Group
+    terms: Terms
+    touched: dict[int, GroupIndex] = attrs.field(factory=dict)
+    dues: dict[int, Ticks] = attrs.field(factory=dict)
+
+    def index(self, partition: int) -> GroupIndex:
+        index = self.touched.get(partition)
+        if index is None:
+            self.touched[partition] = index = self.data.index(self.queue, self.group, partition)
+        return index
+
+    def after(self) -> Mapping[int, After]:
+        now = self.data.clock
+        return {
+            number: After(self.dues.get(number) or index.next_due(now), bool(index.moves))
+            for number, index in self.touched.items()
+        }
+
+    # Claims
+
+    def take(self, asked: Take) -> TakeAnswer:
+        if asked.key is not None:
+            return self.take_under_key(asked, asked.key)
+        shares: list[Share] = []
+        limit, size, blocked = asked.limit, asked.max_bytes, False
+        for partition in asked.partitions:
+            wanted = Wanted(limit, asked.lease, None, size, not shares)
+            claimed, messages = self.take_of(partition, wanted)
+            blocked = blocked or claimed.blocked
+            if claimed.taken:
+                share = self.share(partition, claimed, messages)
+                shares.append(share)
+                limit -= len(claimed.taken)
+                if len(asked.partitions) > 1:
+                    size -= sum([len(message.content.body) for message in share.messages if message is not None])
+                if limit <= 0 or size <= 0:
+                    break
+        return TakeAnswer(tuple(shares), blocked and not shares)
+
+    def share(self, partition: int, claimed: Claimed, messages: Mapping[MessageId, Message]) -> Share:
+        found = tuple([messages.get(one.id) for one in claimed.taken])
+        return Share(partition, self.index(partition).generation, claimed.taken, found)
+
+    def take_under_key(self, asked: Take, key: bytes) -> TakeAnswer:
+        """Claim of one partition. The key has a home among all partitions, which points to where the claim was made."""
+        now, home = self.data.clock, claims.home_of(key, self.queue.settings.partitions)
+        wanted = Wanted(asked.limit, asked.lease, key, asked.max_bytes)
+        at_home = self.index(home)
+        if claims.reused(at_home, key, now):
+            return TakeAnswer(reused=True)
+        elsewhere = claims.pointed(at_home, key, now)
+        if elsewhere is None and home in asked.partitions:
+            claimed, messages = self.take_of(home, wanted)
+            if claimed.taken or claimed.again:
+                return self.under_key(home, claimed, messages)
+        if elsewhere is not None:
+            pointer = claims.point(at_home, key, elsewhere, Ticks(now + asked.lease), now)
+            lease = asked.lease if pointer is None else Ticks(min(asked.lease, pointer.until - now))
+            claimed, messages = self.take_of(elsewhere, attrs.evolve(wanted, lease=lease))
+            return self.under_key(elsewhere, claimed, messages)
+        if claims.full_of_claims(at_home, now):
+            return TakeAnswer(blocked=True)
+        blocked = False
+        for partition in asked.partitions:
+            if partition == home:
+                continue
+            claimed, messages = self.take_of(partition, wanted)
+            blocked = blocked or claimed.blocked
+            if claimed.taken or claimed.again or claimed.reused:
+                if claimed.taken:
+                    claims.point(at_home, key, partition, Ticks(now + asked.lease), now)
+                return self.under_key(partition, claimed, messages)
+        return TakeAnswer(blocked=blocked)
+
+    def under_key(self, partition: int, claimed: Claimed, messages: Mapping[MessageId, Message]) -> TakeAnswer:
+        if claimed.again:
+            messages = self.data.find(self.queue, partition, [one.id for one in claimed.taken])
+        shares = (self.share(partition, claimed, messages),) if claimed.taken else ()
+        return TakeAnswer(shares, claimed.blocked, claimed.reused, claimed.again)
+
+    def take_of(self, partition: int, wanted: Wanted) -> tuple[Claimed, Mapping[MessageId, Message]]:
+        """Claim of one partition."""
+        index, terms, now = self.index(partition), self.terms, self.data.clock
+        if wanted.key is not None:
+            known = claims.repeated(index, wanted.key, now)
+            if known is not None:
+                return Claimed(known, again=True), {}
+        by_key = terms.order is Order.KEY and not terms.at_most_once
+        for _ in range(_ROUNDS):
+            claims.expire(index, terms, now)
+            looked = claims.look(index, wanted.limit, terms, now)
+            messages: Mapping[MessageId, Message] = {}
+            gone: tuple[MessageId, ...] = ()
+            ids = looked.due or looked.blocking
+            if ids:
+                found = self.data.find(self.queue, partition, ids)
+                gone = tuple([id for id in ids if id not in found])
+                if looked.due:
+                    messages = found
+                if gone and not messages:
+                    places.drop(index, gone)  # that has made room: look again
+                    continue
+            claimed, messages = self.claim(index, partition, wanted, looked, messages, gone, by_key)
+            if claimed.taken or not claimed.skipped:
+                return claimed, messages
+        self.dues[partition] = now  # there may be more, and those that wait for it are to look again at once
+        return Claimed(), {}
+
+    def claim(
+        self,
+        index: GroupIndex,
+        partition: int,
+        wanted: Wanted,
+        looked: Look,
+        messages: Mapping[MessageId, Message],
+        gone: tuple[MessageId, ...],
+        by_key: bool,
+    ) -> tuple[Claimed, Mapping[MessageId, Message]]:
+        """Take what was looked up, and new messages if there is room for some."""
+        now, start = self.data.clock, index.reach
+        size = wanted.max_bytes or 0
+        if messages:
+            size -= sum([len(message.content.body) for message in messages.values()])
+        if not looked.room or (messages and size <= 0) or self.data.quiet(self.queue, index):
+            if not messages and not gone:
+                return Claimed(blocked=self.is_full(index)), messages
+            found = Found(tuple(messages), gone, sizes=_sizes(messages.values()))
+            return claims.claim(index, wanted, found, self.terms, now), messages
+        room = max(looked.room, _PASSED) if by_key else looked.room
+        scan = self.data.scan(self.queue, index, self.group, partition, room, max(size, 0))
+        ids = [message.id for message in scan.messages]
+        if not ids and scan.over and ticks_of(scan.end) < ticks_of(start) + IDLE:
+            found = Found(tuple(messages), gone, sizes=_sizes(messages.values()))
+        else:
+            present = tuple(messages)
+            if ids:
+                messages = {**messages, **dict(zip(ids, scan.messages, strict=True))}
+            end, sizes = scan.end, _sizes(messages.values())
+            found = Found(present, gone, ids, start, end, sizes, _keys(scan.messages))
+        claimed = claims.claim(index, wanted, found, self.terms, now)
+        if not claimed.taken and not claimed.skipped and not ids and not scan.over:
+            claimed = attrs.evolve(claimed, skipped=True)
+        return claimed, messages
+
+    def is_full(self, index: GroupIndex) -> bool:
+        terms = self.terms
+        return len(index.open) >= terms.max_in_flight and terms.order is not Order.PARTITION and not terms.at_most_once
+
+    def give_back(self, asked: GiveBack) -> None:
+        for partition, taken in asked.taken:
+            claims.give_back(self.index(partition), taken, self.data.clock)
+
+    # Settlements
+
+    def settle(self, asked: Settle) -> SettleAnswer:
+        if len(asked.settlements) == 1:  # as most are
+            outcomes = list(self.settle_in(asked.settlements[0].receipt.partition, asked.settlements))
+        else:
+            outcomes = [Outcome.INVALID] * len(asked.settlements)
+            parts: dict[int, list[int]] = {}
+            for place, one in enumerate(asked.settlements):
+                parts.setdefault(one.receipt.partition, []).append(place)
+            for partition, at in parts.items():
+                got = self.settle_in(partition, [asked.settlements[place] for place in at])
+                for place, outcome in zip(at, got, strict=True):
+                    outcomes[place] = outcome
+        marked = {}
+        for place, outcome in enumerate(outcomes):
+            if outcome is Outcome.MOVING:
+                receipt = asked.settlements[place].receipt
+                marked[place] = self.index(receipt.partition).open[receipt.id].number
+        return SettleAnswer(tuple(outcomes), marked)
+
+    def settle_in(self, partition: int, settlements: Sequence[Settlement]) -> Iterable[Outcome]:
+        """Settle messages of one partition; pointers to claims under a key live as long as those."""
+        if not 1 <= partition <= self.queue.settings.partitions:
+            return [Outcome.INVALID] * len(settlements)
+        now = self.data.clock
+        settled = settle(self.index(partition), settlements, self.terms, now)
+        for key, until in settled.keys.items():
+            home = claims.home_of(key, self.queue.settings.partitions)
+            if home != partition:
+                claims.point(self.index(home), key, partition, until, now)
+        return settled.outcomes
+
+    # Moves, and other places
+
+    def finish(self, asked: Finish) -> None:
+        index = self.index(asked.partition)
+        for id, number, result in asked.ended:
+            moves.finish(index, id, number, result, self.data.clock)
+
+    def seek(self, asked: Seek) -> bool:
+        index = self.index(asked.partition)
+        return places.is_there(index, asked.reach) or places.seek(index, asked.reach, asked.generation)
+
+    def take_back(self, asked: TakeBack) -> tuple[Redrive, ...] | None:
+        index, most = self.index(asked.partition), self.terms.max_in_flight
+        if index.last != asked.seen:
+            return None
+        return tuple([moves.redrive(index, one, most, self.data.clock) for one in asked.letters])
+
+    def reopen(self, asked: Reopen) -> ReopenAnswer:
+        index = self.index(asked.partition)
+        places.drop(index, asked.gone)
+        opened = moves.reopen(index, asked.there, self.terms.max_in_flight, self.data.clock)
+        return ReopenAnswer(len(opened), any(id in index.aside for id in asked.there))
+
+
+_RUN: Final[Mapping[type, Callable[[_Run, Any], Answer]]] = {
+    Settle: _Run.settle,
+    Take: _Run.take,
+    GiveBack: _Run.give_back,
+    Finish: _Run.finish,
+    Seek: _Run.seek,
+    TakeBack: _Run.take_back,
+    Reopen: _Run.reopen,
+}
+
+
+def run(data: GroupData, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Ran:
+    """Run commands; see :class:`queuey.interfaces.IGroupStore`. What they change are events of the indexes."""
+    running = _Run(data, queue, group, terms)
+    answers = tuple([_RUN[type(command)](running, command) for command in commands])
+    return Ran(answers, running.after())
+
+
+def view(index: GroupIndex, now: Ticks, purged: MessageId, ids: Sequence[MessageId]) -> View:
+    """A partition of a group as it is; see ``IGroupStore.look``."""
+    marks = [
+        Mark(id, index.open[id].number, move, index.open[id].deliveries) for id, move in sorted(index.moves.items())
+    ]
+    opened = {id: index.open[id] for id in ids if id in index.open}
+    return View(index.last, places.lag(index, now, purged), tuple(marks), index.aside, opened)
+
+
+def may_be_given(message: Message, gid: bytes) -> bool:
+    """Whether a message is not a copy for another group."""
+    return message.content.headers is None or not is_only_for_another(message.content, gid)
+
+
+def _sizes(messages: Iterable[Message]) -> dict[MessageId, int]:
+    return {message.id: len(message.content.body) for message in messages}
+
+
+def _keys(messages: Iterable[Message]) -> dict[MessageId, int]:
+    """The hashes of the keys of messages that have one."""
+    found = {}
+    for message in messages:
+        if message.content.headers is not None:
+            key = key_of(message.content)
+            if key is not None:
+                found[message.id] = key_hash(key)
+    return found

@@ -1,0 +1,193 @@
+"""Consumer groups in the memory store: the indexes themselves, next to the messages."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from queuey.errors import NoSuchGroup, QueueyError, StorageFull, Unavailable
+from queuey.interfaces import IGroupStore
+from queuey.model.group_rows import UnreadableGroup, decode_group, group_key
+from queuey.model.group_settings import Group
+from queuey.model.groups.commands import Command, Ran, View
+from queuey.model.groups.entries import GENERATION
+from queuey.model.groups.index import GroupIndex
+from queuey.model.groups.terms import Terms
+from queuey.model.message import Message
+from queuey.model.queue import Queue
+from queuey.model.timeid import MessageId, Ticks, successor, upper_bound
+from queuey.storage.group_commands import GroupData, Scan, may_be_given, run, view
+
+STATE: Final = 1024
+"""Bytes that the state of a group in a partition takes."""
+
+ENTRY: Final = 400
+"""Bytes that a message in flight takes besides; and so does a remembered ack, a fifth of it."""
+
+T = TypeVar("T")
+
+
+class Partition(Protocol):
+    """The messages of a partition."""
+
+    ids: list[MessageId]
+    messages: dict[MessageId, Message]
+
+
+class Life(Protocol):
+    """A queue."""
+
+    @property
+    def partitions(self) -> Mapping[int, Partition]:
+        """Its partitions that have messages."""
+
+    @property
+    def purged(self) -> MessageId:
+        """The bound up to which it was purged."""
+
+
+class Room(Protocol):
+    """The bytes that the store may take."""
+
+    used: int
+
+    def short(self, more: int) -> bool:
+        """Whether so many do not fit."""
+
+    def error(self) -> StorageFull:
+        """What to say then."""
+
+
+class Store(Protocol):
+    """What groups need of the store."""
+
+    def when_open(self, function: Callable[[], T]) -> Deferred[T]:
+        """Call a function if the store is open."""
+
+    def life(self, queue: Queue) -> Life:
+        """A queue; raises ``NoSuchQueue``."""
+
+    def ticks(self) -> Ticks:
+        """The time."""
+
+    def stable(self) -> Ticks:
+        """The stable time."""
+
+    def row(self, key: str) -> bytes | None:
+        """The value of a state."""
+
+
+@implementer(IGroupStore)
+class MemoryGroups(GroupData):
+    """The groups of a memory store."""
+
+    def __init__(self, store: Store, room: Room) -> None:
+        self._store = store
+        self._room = room
+        self._states: dict[int, dict[tuple[bytes, int], GroupIndex]] = {}
+        self._costs: dict[GroupIndex, int] = {}
+        self.clock = Ticks(0)
+
+    def run(self, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Deferred[Ran]:
+        """See IGroupStore."""
+        return self._store.when_open(lambda: self._run(queue, group, terms, commands))
+
+    def look(self, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId] = ()) -> Deferred[View]:
+        """See IGroupStore."""
+        return self._store.when_open(lambda: self._look(queue, group, partition, ids))
+
+    def end(self, incarnation: int, gid: bytes, partitions: int) -> Deferred[None]:
+        """See IGroupStore."""
+        return self._store.when_open(lambda: self._end(incarnation, gid))
+
+    def forget(self, queue: int) -> None:
+        """Learn that the life of a queue has ended."""
+        for index in self._states.pop(queue, {}).values():
+            self._room.used -= self._costs.pop(index, 0)
+
+    def _run(self, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Ran:
+        self._store.life(queue)
+        self.clock = self._store.ticks()
+        self._used: dict[GroupIndex, None] = {}
+        try:
+            ran = run(self, queue, group, terms, commands)
+            self._take_room()
+        except QueueyError:
+            for index in self._used:
+                index.undo()
+            raise
+        for index in self._used:
+            index.stored()
+        return ran
+
+    def _take_room(self) -> None:
+        """Count what states take, or refuse it."""
+        costs = {index: STATE + ENTRY * len(index.open) + 80 * len(index.acked) for index in self._used if index.events}
+        more = sum([cost - self._costs.get(index, 0) for index, cost in costs.items()])
+        if self._room.short(more):
+            raise self._room.error()
+        self._room.used += more
+        self._costs.update(costs)
+
+    def _look(self, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId]) -> View:
+        life = self._store.life(queue)
+        self._used = {}
+        return view(self.index(queue, group, partition), self._store.ticks(), life.purged, ids)
+
+    def _end(self, queue: int, gid: bytes) -> None:
+        states = self._states.get(queue, {})
+        for place in [place for place in states if place[0] == gid]:
+            self._room.used -= self._costs.pop(states.pop(place), 0)
+        if not states:
+            self._states.pop(queue, None)
+
+    def index(self, queue: Queue, group: Group, partition: int) -> GroupIndex:
+        """See GroupData."""
+        states = self._states.get(queue.incarnation, {})
+        index = states.get((group.gid, partition))
+        if index is None:
+            index = GroupIndex(os.urandom(GENERATION), self._place(queue, group))
+            self._states.setdefault(queue.incarnation, states)[group.gid, partition] = index
+        self._used[index] = None
+        return index
+
+    def _place(self, queue: Queue, group: Group) -> MessageId:
+        """Where a group begins, if it was not deleted."""
+        row = self._store.row(group_key(queue.incarnation, group.name))
+        try:
+            found = None if row is None else decode_group(row, queue.incarnation, "")
+        except UnreadableGroup as problem:
+            raise Unavailable(str(problem)) from None
+        if found is None or found.ended or found.gid != group.gid:
+            raise NoSuchGroup("The queue has no group of that name.")
+        return found.place
+
+    def find(self, queue: Queue, partition: int, ids: Sequence[MessageId]) -> Mapping[MessageId, Message]:
+        """See GroupData."""
+        there = self._store.life(queue).partitions.get(partition)
+        if there is None:
+            return {}
+        found = {id: there.messages.get(id) for id in ids}
+        return {id: one for id, one in found.items() if one is not None and one.expires > self.clock}
+
+    def scan(self, queue: Queue, index: GroupIndex, group: Group, partition: int, limit: int, max_bytes: int) -> Scan:
+        """See GroupData."""
+        stable, start = upper_bound(self._store.stable()), index.reach
+        there = self._store.life(queue).partitions.get(partition)
+        found: list[Message] = []
+        size = 0
+        ids: Sequence[MessageId] = () if there is None else there.ids
+        for place in range(bisect_left(ids, start), bisect_left(ids, stable)):
+            assert there is not None
+            message = there.messages[ids[place]]
+            if message.expires > self.clock and may_be_given(message, group.gid):
+                size += len(message.content.body)
+                if len(found) == limit or (found and size > max_bytes):
+                    return Scan(found, successor(found[-1].id), False)
+                found.append(message)
+        return Scan(found, max(start, stable), True)

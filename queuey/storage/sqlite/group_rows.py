@@ -1,0 +1,206 @@
+"""The state of a group in a partition as rows: one for each message in flight, and a few others.
+
+A row has the number of its state, a key, and a value. The first byte of the key says what it is:
+
+* ``HEAD``: the generation, the bound up to which the log was examined, the greatest lease number, and how many were set
+  aside.
+* ``OPEN`` and the id of a message: its entry.
+* ``ACKED`` and a number that rises: the numbers of leases that were acked in one transaction.
+* ``CLAIM`` and the hash of a key: a claim under that key.
+* ``MOVE`` and the id of a message: the move that it is marked for, as the event that marked it.
+* ``ASIDE``: the ids that were set aside last.
+
+A transaction writes the rows that it has changed. A seek begins a state with another number, and the rows of the old
+one are swept.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+from queuey.model.groups.entries import MAX_ACKED, Claim, Entry, Move, UnreadableState
+from queuey.model.groups.events import Marked, decode, encode, marked
+from queuey.model.groups.index import GroupIndex
+from queuey.model.timeid import MessageId
+from queuey.storage.sqlite.small import Value
+
+HEAD: Final = b"\x00"
+OPEN: Final = b"\x01"
+ACKED: Final = b"\x02"
+CLAIM: Final = b"\x03"
+MOVE: Final = b"\x04"
+ASIDE: Final = b"\x05"
+
+_HEAD: Final = struct.Struct(">8s16sQQ")
+_ENTRY: Final = struct.Struct(">QQHBBI")
+_CLAIM: Final = struct.Struct(">QHQ")
+
+
+class StateRows:
+    """What of an index is stored.
+
+    :ivar state: the number of its rows; 0: it has none yet.
+    """
+
+    __slots__ = ("_aside", "_batch", "_batches", "_fresh", "_head", "_kept", "index", "state")
+
+    def __init__(self, index: GroupIndex, state: int = 0) -> None:
+        self.index = index
+        self.state = state
+        self._head: tuple[bytes, MessageId, int, int] | None = None
+        self._aside: tuple[MessageId, ...] = ()
+        self._batch = 0
+        self._batches: deque[tuple[int, int]] = deque()
+        self._kept = 0
+        self._fresh: tuple[int, tuple[int, ...]] | None = None
+
+    def changes(self, state: int) -> tuple[list[Value], list[Value]]:
+        """The rows to put, as state, key and value one after another; and to drop, as state and key.
+
+        :param state: the number that they are stored under.
+        """
+        index = self.index
+        put: list[Value] = []
+        drop: list[Value] = []
+        opened, pack = index.open, _ENTRY.pack
+        if state != self.state:
+            self._whole(state, put)
+            return put, drop
+        for id, before in index.before.items():
+            entry = opened.get(id)
+            if entry is not None:
+                put += (state, OPEN + id, pack(*entry))
+            elif before is not None:
+                drop += (state, OPEN + id)
+        head = (index.generation, index.reach, index.last, index.set_aside)
+        if head != self._head:
+            put += (state, HEAD, _HEAD.pack(*head))
+        if index.fresh_acks:
+            numbers = tuple([index.acked[at] for at in range(-index.fresh_acks, 0)])
+            self._put_acked(state, numbers, put, drop)
+        for key, held in index.claims_before.items():
+            claim = index.claims.get(key)
+            if claim is not None:
+                put += (state, CLAIM + key, _CLAIM.pack(*claim))
+            elif held is not None:
+                drop += (state, CLAIM + key)
+        for id, move in index.moves_before.items():
+            if id in index.moves:
+                put += (state, MOVE + id, _move(index, id))
+            elif move is not None:
+                drop += (state, MOVE + id)
+        if index.aside != self._aside:
+            put += (state, ASIDE, b"".join(index.aside))
+        return put, drop
+
+    def _whole(self, state: int, put: list[Value]) -> None:
+        """All rows, for a state that has none under that number."""
+        index = self.index
+        for id, entry in index.open.items():
+            put += (state, OPEN + id, _ENTRY.pack(*entry))
+        put += (state, HEAD, _HEAD.pack(index.generation, index.reach, index.last, index.set_aside))
+        for key, claim in index.claims.items():
+            put += (state, CLAIM + key, _CLAIM.pack(*claim))
+        for id in index.moves:
+            put += (state, MOVE + id, _move(index, id))
+        if index.aside:
+            put += (state, ASIDE, b"".join(index.aside))
+        if index.acked:
+            self._put_acked(state, tuple(index.acked)[-MAX_ACKED:], put, [])
+
+    def _put_acked(self, state: int, numbers: tuple[int, ...], put: list[Value], drop: list[Value]) -> None:
+        """Remember numbers, and forget those of transactions that are not needed any more."""
+        self._fresh = (self._batch + 1, numbers)
+        put += (state, _acked_key(self._batch + 1), struct.pack(f">{len(numbers)}Q", *numbers))
+        kept = self._kept + len(numbers)
+        for batch, count in self._batches if kept > 2 * MAX_ACKED and state == self.state else ():
+            if kept - count < MAX_ACKED:
+                break
+            kept -= count
+            drop += (state, _acked_key(batch))
+
+    def stored(self, state: int) -> None:
+        """Learn that the changes were stored."""
+        index = self.index
+        if state != self.state or index.sought:
+            self._batches.clear()
+            self._kept = 0
+        self.state = state
+        self._head = (index.generation, index.reach, index.last, index.set_aside)
+        self._aside = index.aside
+        if self._fresh is not None:
+            self._batch, numbers = self._fresh
+            self._batches.append((self._batch, len(numbers)))
+            self._kept += len(numbers)
+            self._fresh = None
+            if self._kept > 2 * MAX_ACKED:
+                while self._kept - self._batches[0][1] >= MAX_ACKED:
+                    self._kept -= self._batches.popleft()[1]
+        index.stored()
+
+    def undo(self) -> None:
+        """Take back the changes: they were not stored."""
+        self._fresh = None
+        self.index.undo()
+
+    @classmethod
+    def read(cls, state: int, rows: Iterable[tuple[bytes, bytes]]) -> StateRows:
+        """A state of its rows, by rising keys.
+
+        :raise UnreadableState: they are damaged.
+        """
+        try:
+            return cls._read(state, rows)
+        except (struct.error, ValueError, KeyError, IndexError) as problem:
+            raise UnreadableState(f"The state of a group is damaged: {problem!r}.") from None
+
+    @classmethod
+    def _read(cls, state: int, rows: Iterable[tuple[bytes, bytes]]) -> StateRows:
+        entries: dict[MessageId, Entry] = {}
+        claims: dict[bytes, Claim] = {}
+        moves: dict[MessageId, Move] = {}
+        acked: list[int] = []
+        batches: deque[tuple[int, int]] = deque()
+        head: tuple[bytes, MessageId, int, int] | None = None
+        aside: tuple[MessageId, ...] = ()
+        for key, value in rows:
+            kind, rest = key[:1], key[1:]
+            if kind == OPEN:
+                entries[MessageId(rest)] = Entry(*_ENTRY.unpack(value))
+            elif kind == HEAD:
+                head = _HEAD.unpack(value)
+            elif kind == ACKED:
+                numbers = struct.unpack(f">{len(value) // 8}Q", value)
+                acked += numbers
+                batches.append((int.from_bytes(rest, "big"), len(numbers)))
+            elif kind == CLAIM:
+                claims[rest] = Claim(*_CLAIM.unpack(value))
+            elif kind == MOVE:
+                (event,) = decode(value)
+                assert isinstance(event, Marked)
+                moves[MessageId(rest)] = event.move
+            elif kind == ASIDE:
+                aside = struct.unpack("16s" * (len(value) // 16), value)
+            else:
+                raise ValueError(f"there is no kind of rows {kind!r}")
+        if head is None:
+            raise ValueError("it has no head")
+        generation, reach, last, set_aside = head
+        index = GroupIndex(generation, reach, last)
+        index.fill(entries, acked, aside, set_aside, claims, moves)
+        found = cls(index, state)
+        found._head, found._aside, found._batches = head, aside, batches
+        found._kept = len(acked)
+        found._batch = batches[-1][0] if batches else 0
+        return found
+
+
+def _acked_key(batch: int) -> bytes:
+    return ACKED + batch.to_bytes(8, "big")
+
+
+def _move(index: GroupIndex, id: MessageId) -> bytes:
+    return encode([marked(id, index.open[id], index.moves[id])])

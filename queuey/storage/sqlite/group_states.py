@@ -1,0 +1,276 @@
+"""The states of groups in the writing thread: cached, changed by commands, and stored with the write batch."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from queuey.errors import NoSuchGroup, Unavailable
+from queuey.model.group_rows import UnreadableGroup, decode_group, group_key, state_key
+from queuey.model.group_settings import Group
+from queuey.model.groups.entries import GENERATION, UnreadableState
+from queuey.model.groups.index import GroupIndex
+from queuey.model.groups.snapshot import decode, index_of
+from queuey.model.message import Content, Message
+from queuey.model.queue import Queue
+from queuey.model.timeid import MessageId, Ticks
+from queuey.storage.group_commands import GroupData, Scan
+from queuey.storage.sqlite.bulk import Bulk
+from queuey.storage.sqlite.group_rows import StateRows
+from queuey.storage.sqlite.parts import SIZES, parts
+from queuey.storage.sqlite.read_ahead import ReadAhead, Source
+from queuey.storage.sqlite.small import Value
+
+if TYPE_CHECKING:
+    import apsw
+
+    from queuey.storage.sqlite.writer import Writer
+
+MAX_CACHED: Final = 4096
+"""States that are cached."""
+
+MAX_CACHED_OPEN: Final = 2_000_000
+"""Messages in flight that are cached, of all states together."""
+
+MAX_AHEAD: Final = 32 << 20
+"""Bytes of bodies that are read ahead, of all states together."""
+
+_FIND: Final = {
+    size: "SELECT id, expires, content_type, headers, body FROM messages "
+    f"WHERE queue = ? AND partition = ? AND id IN ({', '.join('?' * size)})"
+    for size in SIZES
+}
+_STATE: Final = "SELECT state FROM group_states WHERE gid = ? AND partition = ?"
+_ROWS: Final = "SELECT key, value FROM deliveries WHERE state = ? ORDER BY key"
+
+
+@attrs.define(eq=False)
+class Held:
+    """A state that is cached.
+
+    :ivar size: messages in flight, as they are counted for all.
+    :ivar old_key: where an earlier version kept it, if it is not converted yet.
+    """
+
+    queue: int
+    gid: bytes
+    partition: int
+    rows: StateRows
+    ahead: ReadAhead = attrs.field(factory=ReadAhead)
+    old_key: str | None = None
+    size: int = 0
+
+
+class GroupStates(Source, GroupData):
+    """All states that are cached; all of it belongs to the writing thread.
+
+    :ivar arrivals: of the queues of these states, the stable time up to which something may have come; the writer sets
+        it whenever messages are appended.
+    """
+
+    def __init__(self, writer: Writer, connection: apsw.Connection) -> None:
+        self._writer = writer
+        self.reading = connection
+        self.bulk = Bulk(connection)
+        self._cached: OrderedDict[tuple[bytes, int], Held] = OrderedDict()
+        self._held: dict[GroupIndex, Held] = {}
+        self._of_queue: dict[int, dict[tuple[bytes, int], Held]] = {}
+        self.arrivals: dict[int, Ticks] = {}
+        self.used: dict[Held, None] = {}
+        self._numbers: dict[Held, int] = {}
+        self._open = 0
+        self._ahead = 0
+
+    @property
+    def clock(self) -> Ticks:  # type: ignore[override]
+        """See GroupData."""
+        return self._writer.clock
+
+    @property
+    def stored_last(self) -> Ticks:  # type: ignore[override]
+        """See Source."""
+        return self._writer.stored_last
+
+    # What commands ask
+
+    def index(self, queue: Queue, group: Group, partition: int) -> GroupIndex:
+        """See GroupData."""
+        place = (group.gid, partition)
+        held = self._cached.get(place)
+        if held is None:
+            held = self._load(queue, group, partition)
+        else:
+            self._cached.move_to_end(place)
+        self.used[held] = None
+        return held.rows.index
+
+    def find(self, queue: Queue, partition: int, ids: Sequence[MessageId]) -> Mapping[MessageId, Message]:
+        """See GroupData."""
+        now = self._writer.clock
+        found: dict[MessageId, Message] = {}
+        for size, start in parts(len(ids)):
+            asked = (queue.incarnation, partition, *ids[start : start + size])
+            for id, expires, content_type, headers, body in self.reading.execute(_FIND[size], asked):
+                if expires > now:
+                    found[id] = Message(partition, id, Content(body, content_type, headers), expires)
+        return {id: found[id] for id in ids if id in found}
+
+    def scan(self, queue: Queue, index: GroupIndex, group: Group, partition: int, limit: int, max_bytes: int) -> Scan:
+        """See GroupData."""
+        ahead = self._held[index].ahead
+        return ahead.scan(self, queue.incarnation, partition, index.reach, group.gid, limit, max_bytes)
+
+    def quiet(self, queue: Queue, index: GroupIndex) -> bool:
+        """See GroupData."""
+        return self._held[index].ahead.is_empty(index.reach, self.arrivals[queue.incarnation])
+
+    def newest(self, queue: int) -> Ticks:
+        """See Source."""
+        return self.arrivals[queue]
+
+    def count_ahead(self, size: int) -> None:
+        """See Source."""
+        self._ahead += size
+        if self._ahead > MAX_AHEAD:
+            self._forget_ahead()
+
+    # What the writer tells
+
+    def raised(self, last: Ticks) -> None:
+        """Learn that the stable time was raised, so that messages may show in any queue."""
+        for queue in self.arrivals:
+            self.arrivals[queue] = last
+
+    def touched(self, queue: int) -> None:
+        """Learn that messages of a queue are about to be changed or deleted."""
+        for held in self._of_queue.get(queue, {}).values():
+            held.ahead.forget()
+
+    def bury(self, queue: int) -> None:
+        """Learn that the life of a queue has ended."""
+        for place in list(self._of_queue.get(queue, ())):
+            self._drop(place)
+
+    def end(self, gid: bytes, partitions: int) -> None:
+        """Forget a group that is being deleted."""
+        for number in range(1, partitions + 1):
+            self._drop((gid, number))
+
+    # Storing
+
+    def changes(self) -> tuple[list[Value], list[Value]]:
+        """The rows that a transaction has to put, and to drop; see ``StateRows.changes``."""
+        put: list[Value] = []
+        drop: list[Value] = []
+        for held in self.used:
+            rows = held.rows
+            if not rows.index.events:
+                continue
+            self._numbers[held] = number = self._number(held)
+            some, gone = rows.changes(number)
+            put += some
+            drop += gone
+        return put, drop
+
+    def _number(self, held: Held) -> int:
+        """The number that a state is stored under; a new one if it has none yet, or went to another place."""
+        rows, execute = held.rows, self._writer.connection.execute
+        if rows.state and not rows.index.sought:
+            return rows.state
+        if rows.state:
+            execute("INSERT INTO dead_states (state) VALUES (?)", (rows.state,))
+            execute("DELETE FROM group_states WHERE state = ?", (rows.state,))
+        if held.old_key is not None:
+            execute("DELETE FROM states WHERE key = ?", (held.old_key,))
+        number: int = execute(
+            "INSERT INTO group_states (queue, gid, partition) VALUES (?, ?, ?) RETURNING state",
+            (held.queue, held.gid, held.partition),
+        ).get
+        return number
+
+    def stored(self) -> None:
+        """Learn that the transaction was committed."""
+        for held, number in self._numbers.items():
+            held.rows.stored(number)
+            held.old_key = None
+            size = len(held.rows.index.open)
+            self._open += size - held.size
+            held.size = size
+        self._numbers.clear()
+        self.used.clear()
+        self._tidy()
+
+    def undo(self) -> None:
+        """Learn that the transaction was rolled back."""
+        for held in list(self.used):
+            held.rows.undo()
+            if not held.rows.state:
+                self._drop((held.gid, held.partition))
+        self._numbers.clear()
+        self.used.clear()
+        self._forget_ahead()
+
+    # The cache
+
+    def _forget_ahead(self) -> None:
+        for held in self._cached.values():
+            held.ahead.forget()
+        self._ahead = 0
+
+    def _load(self, queue: Queue, group: Group, partition: int) -> Held:
+        execute = self.reading.execute
+        state = execute(_STATE, (group.gid, partition)).get
+        try:
+            if state is not None:
+                found: list[Any] = execute(_ROWS, (state,)).fetchall()
+                rows, old_key = StateRows.read(state, found), None
+            else:
+                rows, old_key = self._begin(queue, group, partition)
+        except UnreadableState as problem:
+            raise Unavailable(str(problem)) from None
+        held = Held(queue.incarnation, group.gid, partition, rows, old_key=old_key, size=len(rows.index.open))
+        place = (group.gid, partition)
+        self._cached[place] = self._held[rows.index] = held
+        self._of_queue.setdefault(queue.incarnation, {})[place] = held
+        self.arrivals.setdefault(queue.incarnation, self._writer.last)
+        self._open += held.size
+        return held
+
+    def _begin(self, queue: Queue, group: Group, partition: int) -> tuple[StateRows, str | None]:
+        """A state that has no rows: one that an earlier version kept, or the first one."""
+        execute = self.reading.execute
+        key = state_key(queue.incarnation, group.gid, partition)
+        value = execute("SELECT value FROM states WHERE key = ?", (key,)).get
+        if value is not None:
+            return StateRows(index_of(decode(value))), key
+        row = execute("SELECT value FROM states WHERE key = ?", (group_key(queue.incarnation, group.name),)).get
+        try:
+            found = None if row is None else decode_group(row, queue.incarnation, "")
+        except UnreadableGroup as problem:
+            raise Unavailable(str(problem)) from None
+        if found is None or found.ended or found.gid != group.gid:
+            raise NoSuchGroup("The queue has no group of that name.")
+        return StateRows(GroupIndex(os.urandom(GENERATION), found.place)), None
+
+    def _drop(self, place: tuple[bytes, int]) -> None:
+        held = self._cached.pop(place, None)
+        if held is None:
+            return
+        self._held.pop(held.rows.index, None)
+        self.used.pop(held, None)
+        self._open -= held.size
+        of_queue = self._of_queue[held.queue]
+        del of_queue[place]
+        if not of_queue:
+            del self._of_queue[held.queue]
+            del self.arrivals[held.queue]
+
+    def _tidy(self) -> None:
+        if len(self._cached) <= MAX_CACHED and self._open <= MAX_CACHED_OPEN:
+            return
+        while len(self._cached) > MAX_CACHED or (self._open > MAX_CACHED_OPEN and len(self._cached) > 1):
+            self._drop(next(iter(self._cached)))

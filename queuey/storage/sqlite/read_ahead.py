@@ -1,0 +1,161 @@
+"""Messages that a group will be given next, read before they are asked for: a claim of fresh messages needs no SQL."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Final
+
+import apsw
+
+from queuey.model.message import Content, Message
+from queuey.model.timeid import LOWEST, MessageId, Ticks, successor, upper_bound
+from queuey.model.window import SLICE_BYTES
+from queuey.storage.group_commands import Scan, may_be_given
+from queuey.storage.sqlite.bulk import Bulk, Range
+
+FIRST: Final = 16
+"""Messages that are read at first; each further time four times as many."""
+
+MOST: Final = 512
+"""Messages that are read at most."""
+
+_ROWS: Final = 64
+"""Messages that are read at most if they have to be read one after another."""
+
+_SCAN: Final = """
+    SELECT id, expires, content_type, headers, body FROM messages
+    WHERE queue = ? AND partition = ? AND id >= ? AND id < ? ORDER BY id LIMIT ?
+"""
+
+
+class ReadAhead:
+    """What follows in one partition for one group.
+
+    Everything but an append to the queue has to call ``forget``: what was read may be changed or deleted then.
+
+    :ivar seen: the stable time at which ``over`` was found out.
+    :ivar over: whether nothing follows what was read, up to ``seen``.
+    :ivar place: the bound from which on the rest follows.
+    """
+
+    __slots__ = ("_at", "_ids", "_messages", "_next", "_start", "over", "place", "seen")
+
+    def __init__(self) -> None:
+        self._next = FIRST
+        self.seen = Ticks(0)
+        self.forget()
+
+    def forget(self) -> None:
+        """Read again."""
+        self._messages: Sequence[Message] = ()
+        self._ids: list[MessageId] = []
+        self._at = 0
+        self._start = LOWEST
+        self.over = False
+        self.place = LOWEST
+
+    def is_empty(self, reach: MessageId, newest: Ticks) -> bool:
+        """Whether nothing follows, as far as anything was stored up to ``newest``."""
+        return self.over and self.place == reach and self._at == len(self._ids) and self.seen >= newest
+
+    def scan(
+        self,
+        source: Source,
+        queue: int,
+        partition: int,
+        reach: MessageId,
+        gid: bytes,
+        limit: int,
+        max_bytes: int,
+    ) -> Scan:
+        """What follows ``reach``; see ``GroupData.scan``."""
+        if reach != self.place:
+            self._go_to(reach)
+        found: list[Message] = []
+        now, size, at = source.clock, 0, self._at
+        while len(found) < limit and (size < max_bytes or not found):
+            if at == len(self._messages):
+                self._leave(at)
+                if self.over and (found or self.seen >= source.newest(queue)):
+                    break
+                self._read(source, queue, partition, limit - len(found))
+                at = 0
+                if not self._messages:
+                    break
+            message = self._messages[at]
+            if message.expires > now and may_be_given(message, gid):
+                size += len(message.content.body)
+                if found and size > max_bytes:
+                    break
+                found.append(message)
+            at += 1
+        self._leave(at)
+        if self.over and at == len(self._ids):
+            return Scan(found, max(reach, upper_bound(self.seen)), True)
+        return Scan(found, self.place, False)
+
+    def _go_to(self, reach: MessageId) -> None:
+        """Go on from another place, which may be in what was read."""
+        end = upper_bound(self.seen) if self.over else self._ids[-1] if self._ids else LOWEST
+        if not self._start <= reach <= end:
+            self.forget()
+            self._start = reach
+        self._at, self.place = bisect_left(self._ids, reach), reach
+
+    def _leave(self, at: int) -> None:
+        """Note how far the scan came."""
+        if at > self._at:
+            self._at, self.place = at, successor(self._ids[at - 1])
+
+    def _read(self, source: Source, queue: int, partition: int, limit: int) -> None:
+        reach = self.place
+        most = min(MOST, max(self._next, limit))
+        self._next = min(MOST, 4 * self._next)
+        self.seen = source.stored_last
+        upper = upper_bound(self.seen)
+        found = source.bulk.read(Range(queue, partition, reach, upper, False, most), source.clock, one_more=True)
+        if found is not None and found.messages is not None:
+            self._messages, self.over = tuple(found.messages), not found.more
+        else:
+            self._messages, self.over = _read_rows(source, (queue, partition, reach, upper, min(most, _ROWS)))
+        self._ids = [message.id for message in self._messages]
+        self._at, self._start = 0, reach
+        source.count_ahead(sum([len(message.content.body) for message in self._messages]))
+
+
+def _read_rows(source: Source, asked: tuple[int, int, MessageId, MessageId, int]) -> tuple[Sequence[Message], bool]:
+    """Messages one after another, up to a slice of bytes; and whether nothing follows them."""
+    _, partition, _, _, most = asked
+    found: list[Message] = []
+    size = 0
+    rows = source.reading.execute(_SCAN, asked)
+    for id, expires, content_type, headers, body in rows:
+        found.append(Message(partition, id, Content(body, content_type, headers), expires))
+        size += len(body)
+        if size >= SLICE_BYTES:
+            rows.close()
+            return found, False
+    return found, len(found) < most
+
+
+class Source:
+    """What reading ahead needs of the writing thread.
+
+    :ivar clock: the time of the transaction.
+    :ivar stored_last: the stable time of the last commit: what is above it may not be in the database yet.
+    :ivar reading: the database.
+    """
+
+    clock: Ticks
+    stored_last: Ticks
+    bulk: Bulk
+    reading: apsw.Connection
+
+    def newest(self, queue: int) -> Ticks:
+        """The stable time up to which something may have come to a queue."""
+        raise NotImplementedError
+
+    def count_ahead(self, size: int) -> None:
+        """Learn that so many bytes were read ahead."""
+        raise NotImplementedError

@@ -1,0 +1,371 @@
+"""States of groups whose transactions get lost, and that several front ends change; their snapshots and their ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from random import Random
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey.errors import NoSuchGroup, QueueyError, Unavailable
+from queuey.interfaces import IMessageStore, IStateStore
+from queuey.model.groups.entries import LEASED
+from queuey.model.groups.events import Closed, Leased, Sought
+from queuey.model.groups.index import GroupIndex
+from queuey.model.groups.snapshot import GroupState, encode, state_of
+from queuey.model.timeid import MessageId, Ticks, from_seconds
+from queuey.storage.cassandra.cluster.port import ICQLSession
+from queuey.storage.cassandra.groups import CassandraGroups, GroupTables
+from queuey.storage.cassandra.groups.append import MAX_TRIES, Append, Step
+from queuey.storage.cassandra.groups.cells import Cell, remove_state
+from queuey.storage.cassandra.groups.loading import Source
+from queuey.storage.cassandra.groups.tables import ENDED, EventRow, Head, Seen
+from queuey.storage.cassandra.states import CassandraStates
+from tests.contracts.subject import Wall
+from tests.core.group_fronts import Cut
+from tests.storage.cassandra.row_tables import RowTables
+
+KEY = "state"
+PLACE = MessageId(bytes(15) + b"\x01")
+
+
+def id_of(number: int) -> MessageId:
+    return MessageId(number.to_bytes(16, "big"))
+
+
+class Front:
+    """A front end, of which a test uses one state.
+
+    :param alone: whether it may trust what it has cached.
+    :ivar stands: what becomes of a look at the group's row.
+    """
+
+    def __init__(
+        self,
+        session: ICQLSession,
+        wall: Wall,
+        seed: int,
+        alone: bool = False,
+        cut: Cut | None = None,
+        keyspace: str = "ks",
+        key: str = KEY,
+        pause: Callable[[], Deferred[None]] = lambda: succeed(None),
+    ) -> None:
+        enter: Callable[[Callable[[], Deferred[Any]]], Deferred[Any]] = cut.call if cut else lambda call: call()
+        self.groups = CassandraGroups(
+            cast(IMessageStore, None),
+            cast(IStateStore, CassandraStates(session, keyspace)),
+            GroupTables(session, keyspace, enter),
+            lambda: 0 if alone else None,
+            lambda: from_seconds(wall()),
+            Random(seed).randbytes,
+            pause,
+        )
+        self.shop = self.groups._shop
+        self.problem: QueueyError | None = None
+        self.cell = Cell(self.shop, Source(key, self.stands))
+
+    def stands(self) -> Deferred[MessageId]:
+        """The place of the group."""
+        if self.problem is not None:
+            problem, self.problem = self.problem, None
+            return self._fail(problem)
+        return succeed(PLACE)
+
+    def _fail(self, problem: QueueyError) -> Deferred[MessageId]:
+        failed: Deferred[MessageId] = Deferred()
+        failed.errback(problem)
+        return failed
+
+
+def lease(*numbers: int) -> Callable[[GroupIndex], int]:
+    """Give messages; the number of the first lease."""
+
+    def step(index: GroupIndex) -> int:
+        first = index.last + 1
+        index.apply(Leased(first, Ticks(1 << 60), tuple(map(id_of, numbers))))
+        return first
+
+    return step
+
+
+def close(*numbers: int) -> Callable[[GroupIndex], None]:
+    """Settle messages."""
+    return lambda index: index.apply(Closed(tuple(map(id_of, numbers))))
+
+
+def opened(index: GroupIndex) -> list[int]:
+    """The numbers of messages in flight."""
+    return sorted([int.from_bytes(id, "big") for id in index.open])
+
+
+class AppendTests(SynchronousTestCase):
+    """The rules of one row."""
+
+    ROW = EventRow(5, b"mine", b"")
+
+    def test_applied(self) -> None:
+        self.assertIs(Append(4, b"mine").answered(True).step, Step.APPENDED)
+
+    def test_a_read_settles_what_was_not_answered(self) -> None:
+        for applied in (False, None):
+            read = Append(4, b"mine").answered(applied)
+            self.assertIs(read.step, Step.READ)
+            self.assertIs(read.read(Seen(Head(5), (self.ROW,))).step, Step.APPENDED)
+            self.assertIs(read.read(Seen(Head(9), (self.ROW,))).step, Step.APPENDED)
+            other = EventRow(5, b"other", b"")
+            self.assertIs(read.read(Seen(Head(5), (other,))).step, Step.OVERTAKEN)
+            self.assertIs(read.read(Seen(Head(4))).step, Step.APPEND)
+            self.assertIs(read.read(Seen(Head(ENDED))).step, Step.ENDED)
+            self.assertIs(read.read(Seen(Head(9))).step, Step.UNKNOWN)
+            self.assertIs(read.failed().step, Step.UNKNOWN)
+
+    def test_it_is_tried_a_few_times(self) -> None:
+        append = Append(None, b"mine")
+        for _ in range(MAX_TRIES):
+            self.assertIs(append.step, Step.APPEND)
+            append = append.answered(None).read(Seen(None))
+        self.assertIs(append.step, Step.FAILED)
+
+    def test_certain(self) -> None:
+        self.assertIs(Append(4, b"mine").failed().step, Step.FAILED)
+        again = Append(4, b"mine").answered(None).read(Seen(Head(4)))
+        self.assertIs(again.failed().step, Step.FAILED)
+
+
+class GroupsCase(SynchronousTestCase):
+    """Front ends on the same tables."""
+
+    def setUp(self) -> None:
+        self.wall = Wall()
+        self.session = RowTables(self.wall)
+        self.sessions: dict[Front, RowTables] = {}
+        self.one, self.other = self.front(1), self.front(2)
+
+    def front(self, seed: int, alone: bool = False, cut: Cut | None = None) -> Front:
+        tables = RowTables(self.wall, self.session.tables)
+        front = Front(tables, self.wall, seed, alone, cut)
+        self.sessions[front] = tables
+        return front
+
+    def change(self, front: Front, step: Callable[[GroupIndex], Any]) -> Any:
+        return self.successResultOf(front.cell.change(step))
+
+    def stored(self) -> GroupState:
+        """What a process reads that has cached nothing."""
+        index = self.successResultOf(Deferred.fromCoroutine(self.front(99).cell.read()))
+        return state_of(index)
+
+    def head(self) -> Head | None:
+        return self.successResultOf(GroupTables(self.session, "ks").newest(KEY)).head
+
+
+class LostTests(GroupsCase):
+    """Transactions that are refused, or of which nothing is heard."""
+
+    def test_every_fault(self) -> None:
+        """Each step is done once, whatever becomes of its first transactions."""
+        faults: tuple[list[str], ...] = (
+            [],
+            ["before"],
+            ["after"],
+            ["denied"],
+            ["before", "before"],
+            ["before", "denied"],
+            ["before", "after"],
+        )
+        for number, fault in enumerate(faults, 1):
+            self.sessions[self.one].faults = [*fault]
+            self.assertEqual(self.change(self.one, lease(number)), number)
+            self.assertEqual(opened(self.one.cell._held.index), list(range(1, number + 1)))  # type: ignore[union-attr]
+            self.assertEqual(state_of(self.one.cell._held.index), self.stored())  # type: ignore[union-attr]
+
+    def test_certainly_not(self) -> None:
+        self.change(self.one, lease(1))
+        for faults in (["no"], ["before"] * MAX_TRIES):
+            self.sessions[self.one].faults = [*faults]
+            error = self.failureResultOf(self.one.cell.change(lease(2)), Unavailable).value
+            self.assertEqual(error.applied, "no")
+            self.assertEqual([int.from_bytes(id, "big") for id in self.stored().open], [1])
+
+    def test_nobody_knows(self) -> None:
+        self.change(self.one, lease(1))
+        for fault, done in (("after", True), ("before", False)):
+            self.sessions[self.one].faults = [fault]
+            self.sessions[self.one].refuse = lambda statement, level: Unavailable("silent")
+            error = self.failureResultOf(self.one.cell.change(lease(2 if done else 3)), Unavailable).value
+            self.assertEqual(error.applied, "unknown")
+            self.sessions[self.one].refuse = lambda statement, level: None
+            self.assertEqual(opened(self.successResultOf(Deferred.fromCoroutine(self.one.cell.read()))), [1, 2])
+
+    def test_an_old_transaction_of_ours_under_newer_ones(self) -> None:
+        self.change(self.one, lease(1))
+        self.sessions[self.one].hold = True
+        self.sessions[self.one].faults = ["after"]
+        waiting = self.one.cell.change(lease(2))
+        self.sessions[self.one].turn()
+        for number in range(3, 200):
+            self.change(self.other, lease(number))
+        while not waiting.called:
+            self.sessions[self.one].turn()
+        self.assertEqual(self.successResultOf(waiting), 2)
+        self.sessions[self.one].hold = False
+        self.change(self.one, lease(500))
+        self.assertEqual(len(self.stored().open), 200)
+
+
+class RacingTests(GroupsCase):
+    """Two front ends."""
+
+    def test_turns(self) -> None:
+        """Each decides on what the other has done."""
+        random, numbers = Random(5), count(1)
+        for _ in range(200):
+            front = random.choice((self.one, self.other))
+            number = next(numbers)
+            self.assertEqual(self.change(front, lease(number)), number)
+        self.assertEqual(len(self.stored().open), 200)
+
+    def test_at_the_same_time(self) -> None:
+        self.change(self.one, lease(1))
+        self.change(self.other, lease(2))
+        fronts = (self.one, self.other)
+        for front in fronts:
+            self.sessions[front].hold = True
+        waiting = [front.cell.change(lease(number)) for number, front in enumerate(fronts * 10, 3)]
+        for _ in range(200):
+            for front in fronts:
+                self.sessions[front].turn()
+        firsts = [self.successResultOf(one) for one in waiting]
+        self.assertEqual(sorted(firsts), list(range(3, 23)))
+        self.assertEqual(len(self.stored().open), 22)
+
+    def test_what_waits_together_is_one_row(self) -> None:
+        self.change(self.one, lease(1))
+        self.sessions[self.one].hold = True
+        waiting = [self.one.cell.change(lease(number)) for number in range(2, 30)]
+        before = self.head()
+        while not all(one.called for one in waiting):
+            self.sessions[self.one].turn()
+        after = self.head()
+        assert before is not None
+        assert after is not None
+        self.assertEqual(after.version, before.version + 2)  # the first goes alone, and the rest after it
+
+    def test_what_is_cached_may_be_old(self) -> None:
+        self.change(self.one, lease(1))
+        self.assertEqual(self.change(self.other, opened), [1])
+        self.change(self.one, close(1))
+        self.assertEqual(self.change(self.other, opened), [])
+
+    def test_alone_nothing_is_read(self) -> None:
+        alone = self.front(3, alone=True)
+        self.change(alone, lease(1))
+        del self.sessions[alone].asked[:]
+        self.assertEqual(self.change(alone, opened), [1])
+        self.assertEqual(self.sessions[alone].asked, [])
+        self.change(alone, close(1))
+        self.assertEqual(len(self.sessions[alone].asked), 1)
+
+    def test_the_first_row_by_both(self) -> None:
+        for front in (self.one, self.other):
+            self.sessions[front].hold = True
+        waiting = [front.cell.change(lease(number)) for number, front in enumerate((self.one, self.other), 1)]
+        for _ in range(20):
+            self.sessions[self.one].turn()
+            self.sessions[self.other].turn()
+        self.assertEqual(sorted(self.successResultOf(one) for one in waiting), [1, 2])
+        self.assertEqual(len(self.stored().open), 2)
+
+
+class EndTests(GroupsCase):
+    """States that are removed."""
+
+    def test_a_removed_state_is_not_made_again(self) -> None:
+        self.change(self.one, lease(1))
+        self.successResultOf(Deferred.fromCoroutine(remove_state(self.other.shop.tables, KEY, self.other.shop.now())))
+        self.failureResultOf(self.one.cell.change(lease(2)), NoSuchGroup)
+        self.failureResultOf(self.one.cell.change(opened), NoSuchGroup)
+        self.failureResultOf(self.front(3).cell.change(lease(2)), NoSuchGroup)
+        self.assertEqual(self.session._rows("group_events"), [])
+        self.successResultOf(Deferred.fromCoroutine(remove_state(self.other.shop.tables, KEY, self.other.shop.now())))
+        self.wall.seconds += 86_401
+        self.assertIsNone(self.head())
+
+    def test_a_group_that_is_deleted_as_its_state_begins(self) -> None:
+        calls = []
+
+        def stands() -> Deferred[MessageId]:
+            calls.append(1)
+            if len(calls) == 2:
+                self.one.problem = NoSuchGroup("It is gone.")
+            return Front.stands(self.one)
+
+        self.one.cell._source = Source(KEY, stands)
+        self.failureResultOf(self.one.cell.change(lease(1)), NoSuchGroup)
+        self.assertEqual(self.session._rows("group_events"), [])
+
+    def test_a_row_that_cannot_be_read_as_the_state_begins(self) -> None:
+        """What was appended is taken back, and the versions that others have seen do not come again."""
+        calls = []
+
+        def stands() -> Deferred[MessageId]:
+            calls.append(1)
+            if len(calls) == 2:
+                self.assertEqual(self.change(self.other, opened), [1])
+                self.one.problem = Unavailable("silent")
+            return Front.stands(self.one)
+
+        self.one.cell._source = Source(KEY, stands)
+        error = self.failureResultOf(self.one.cell.change(lease(1)), Unavailable).value
+        self.assertEqual(error.applied, "no")
+        self.change(self.one, lease(7))
+        self.change(self.other, lease(8))
+        self.assertEqual([int.from_bytes(id, "big") for id in self.stored().open], [7, 8])
+
+
+class ConversionTests(GroupsCase):
+    """States that an earlier version kept."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        index = GroupIndex(b"old-old-", id_of(9))
+        index.apply(Sought(b"old-old-", id_of(9), ()))
+        index.apply(Leased(41, Ticks(1 << 60), (id_of(3), id_of(4))))
+        index.stored()
+        self.old = state_of(index)
+        states = CassandraStates(self.session, "ks")
+        self.successResultOf(states.replace(KEY, None, encode(self.old), "version"))
+
+    def test_by_two_at_the_same_time(self) -> None:
+        for front in (self.one, self.other):
+            self.sessions[front].hold = True
+        waiting = [front.cell.change(lease(number)) for number, front in enumerate((self.one, self.other), 10)]
+        for _ in range(40):
+            self.sessions[self.one].turn()
+            self.sessions[self.other].turn()
+        self.assertEqual(sorted(self.successResultOf(one) for one in waiting), [43, 44])
+        state = self.stored()
+        self.assertEqual((state.generation, len(state.open)), (b"old-old-", 4))
+        self.assertEqual({entry.kind for entry in state.open.values()}, {LEASED})
+        self.assertIsNone(self.successResultOf(CassandraStates(self.session, "ks").read(KEY)))
+
+    def test_the_earlier_version_cannot_change_it_any_more(self) -> None:
+        """Not even if the process that converts it dies in between."""
+        for at in count(1):
+            self.setUp()
+            cut = Cut(at)
+            front = self.front(7, cut=cut)
+            states = CassandraStates(self.session, "ks")
+            front.cell.change(lease(10))
+            self.change(self.other, lease(11))
+            found = self.stored()
+            self.assertIn(id_of(11), found.open)
+            self.assertLessEqual({id_of(3), id_of(4)}, set(found.open))
+            left = self.successResultOf(states.read(KEY))
+            self.assertTrue(left is None or left.value[0] == 0x7F)
+            if not cut.dead:
+                return
