@@ -27,7 +27,7 @@ from bench.lone import sync
 
 WORKERS: Final = (1, 8, 32)
 
-MOST: Final = {1: 3_000, 8: 10_000, 32: 16_000}
+MOST: Final = {1: 8_000, 8: 20_000, 32: 30_000}
 """Messages a second for which each server has enough, by the number of workers."""
 
 BATCHES: Final = {10: 32, 100: 8}

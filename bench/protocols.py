@@ -97,7 +97,8 @@ class Queuey:
 
     def taken(self, answer: bytes) -> list[bytes]:
         self._check(answer, self._settled)
-        return self._RECEIPT.findall(answer)
+        messages, _, _ = answer.partition(b'"outcomes":')
+        return self._RECEIPT.findall(messages)
 
     def ack(self, tokens: Sequence[bytes]) -> bytes:
         self._settled = len(tokens)
