@@ -1,0 +1,53 @@
+"""The interfaces between the parts of Queuey.
+
+Every method that does I/O returns a Deferred. It fires with frozen values, or fails with a
+:class:`queuey.errors.QueueyError`; any other failure is a defect of the provider. Each interface has a contract suite
+in ``tests/contracts`` that every provider passes.
+
+* :mod:`~queuey.interfaces.stores`: messages, queues, and a back end as a whole.
+* :mod:`~queuey.interfaces.states`: small values that change by compare-and-set, and the states of consumer groups.
+* :mod:`~queuey.interfaces.copying`: everything that a store holds, for ``queuey copy``.
+* :mod:`~queuey.interfaces.callers`: who a caller is, and what an application may do.
+* :mod:`~queuey.interfaces.outside`: documents from the web, and traces.
+"""
+
+from __future__ import annotations
+
+from queuey.interfaces.callers import (
+    Accepted,
+    Credential,
+    IAuthenticator,
+    IPolicies,
+    ISignatures,
+    Lasting,
+    Signature,
+)
+from queuey.interfaces.copying import IHoldings, IKeeper
+from queuey.interfaces.outside import ITraces, IWeb, NotHad
+from queuey.interfaces.states import MAX_STATE, IGroupStore, IStateStore, Outcome, State
+from queuey.interfaces.stores import AHEAD, IMessageStore, IQueueStore, IStore, Promises
+
+__all__ = [
+    "AHEAD",
+    "MAX_STATE",
+    "Accepted",
+    "Credential",
+    "IAuthenticator",
+    "IGroupStore",
+    "IHoldings",
+    "IKeeper",
+    "IMessageStore",
+    "IPolicies",
+    "IQueueStore",
+    "ISignatures",
+    "IStateStore",
+    "IStore",
+    "ITraces",
+    "IWeb",
+    "Lasting",
+    "NotHad",
+    "Outcome",
+    "Promises",
+    "Signature",
+    "State",
+]
