@@ -177,13 +177,24 @@ class SharedHeldSubject(HeldSubject):
         return self.store.close().addCallback(lambda _: self.owned.close())
 
 
+class Delayed(MemoryStore):
+    """A store that changes no settings before a Deferred fires, if there is one."""
+
+    before_update: Deferred[None] | None = None
+
+    def update(self, queue: Queue, settings: QueueSettings) -> Deferred[Queue]:
+        if self.before_update is None:
+            return super().update(queue, settings)
+        return self.before_update.addCallback(lambda _: super(Delayed, self).update(queue, settings))
+
+
 class SeveralCase(SynchronousTestCase):
     """Two processes and the owner of a store in memory."""
 
     def setUp(self) -> None:
         self.clock = Instant()
         self.told = Told(Wall())
-        self.owned = MemoryStore(self.clock, self.told, 1 << 30, NODE, CLOCK_SEQUENCE, versions(), random_bits())
+        self.owned = Delayed(self.clock, self.told, 1 << 30, NODE, CLOCK_SEQUENCE, versions(), random_bits())
         self.hub = Hub(self.owned, self.clock, LOG)
         self.hub.store.watch(lambda incarnation: None)
         self.owned.open()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -15,7 +15,7 @@ from queuey.errors import NoSuchQueue, StorageFull, Unavailable
 from queuey.interfaces import IStateStore, IStore, Outcome, Promises
 from queuey.model.counts import Histogram, Metric, gauge
 from queuey.model.queue import QueueSettings
-from queuey.storage.metered import PING, MeteredStore
+from queuey.storage.metered import PAUSE, MeteredStore
 from tests.contracts import groups, merging, messages, once, putting, queues, states, timing
 from tests.contracts.reading import TERMS, new
 from tests.contracts.subject import Contract
@@ -151,7 +151,7 @@ class CountsTests(SynchronousTestCase):
 
     def test_each_operation_under_its_name(self) -> None:
         """Each call is counted once, when it is over, with the time it took."""
-        names = {"read": "read_state"}
+        names = {"read": "read_state", "look": "look_group", "run": "run_group", "end": "end_group"}
         for at, (name, call) in enumerate(CALLS.items(), 1):
             answer = call(self.store)
             before = self.counts()
@@ -228,13 +228,13 @@ class UpTests(SynchronousTestCase):
         self.assertEqual((self.up(), len(self.inner.answers)), (0, 1))
         self.inner.answers[-1].callback(None)
         self.assertEqual(self.up(), 1)
-        self.clock.advance(PING)
+        self.clock.advance(PAUSE)
         self.assertEqual((self.up(), len(self.inner.answers)), (1, 2))
-        self.clock.advance(3 * PING)
+        self.clock.advance(3 * PAUSE)
         self.assertEqual(len(self.inner.answers), 2)
         self.inner.answers[-1].errback(Unavailable("away"))
         self.assertEqual(self.up(), 0)
-        self.clock.advance(PING)
+        self.clock.advance(PAUSE)
         self.inner.answers[-1].callback(None)
         self.assertEqual((self.up(), len(self.inner.answers)), (1, 3))
         self.assertEqual(counted(self.store.metrics, OPERATIONS), {("ping", "ok"): 2, ("ping", "unavailable"): 1})
@@ -246,15 +246,16 @@ class UpTests(SynchronousTestCase):
         asked = self.store.ping()
         asked.addErrback(lambda failure: None).cancel()
         self.assertEqual(self.up(), 1)
-        self.inner.ping = lambda: fail(Unavailable("away"))  # type: ignore[attr-defined]
-        self.failureResultOf(self.store.ping(), Unavailable)
+        asked = self.store.ping()
+        self.inner.answers[-1].errback(Unavailable("away"))
+        self.failureResultOf(asked, Unavailable)
         self.assertEqual(self.up(), 0)
 
     def test_closed(self) -> None:
         """It is not asked any more, and a late answer changes nothing."""
         self.store.open()
         self.inner.answers[-1].callback(None)
-        self.clock.advance(PING)
+        self.clock.advance(PAUSE)
         self.store.close()
         self.inner.answers[-1].callback(None)
         self.assertEqual(self.up(), 0)

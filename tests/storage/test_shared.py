@@ -157,8 +157,7 @@ class CoherenceTests(SeveralCase):
 
     def test_nobody_is_behind_who_has_not_heard_of_the_end_of_a_change(self) -> None:
         go_on: Deferred[None] = Deferred()
-        update = self.owned.update
-        self.patch(self.owned, "update", lambda *settings: go_on.addCallback(lambda _: update(*settings)))
+        self.owned.before_update = go_on
         changed = self.one.store.update(self.queue, OTHER)
         self.assertEqual(self.described(self.two), self.queue)
         self.two.answers.held = True

@@ -26,7 +26,17 @@ from tests.storage.sharing import LOG, Instant, Worker
 QUEUE = Queue("a", "q", QueueSettings(), 1, "v", Ticks(0))
 
 
-class Broken:
+class Partial:
+    """A store with some operations; nobody calls the others."""
+
+    promises = None
+    metrics = ()
+
+    def __getattr__(self, name: str) -> object:
+        return self
+
+
+class Broken(Partial):
     """A store that fails as the test says."""
 
     promises = None
@@ -45,7 +55,7 @@ class Broken:
         return answer
 
 
-class Counting:
+class Counting(Partial):
     """A store that counts, with the answers that the test says."""
 
     promises = None

@@ -12,7 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from queuey.errors import Unavailable
-from queuey.interfaces import IStateStore, IStore, Outcome, Promises
+from queuey.interfaces import IGroupStore, IStateStore, IStore, Outcome, Promises
+from queuey.model.group_settings import Group, GroupSettings
+from queuey.model.groups.terms import Terms
 from queuey.model.message import ANYWAY, Address, Content
 from queuey.model.once import Once
 from queuey.model.policy import Ack, WriteTerms
@@ -22,6 +24,7 @@ from queuey.model.window import Merge, Window
 from queuey.storage.timed import TICK, TimedStore
 
 QUEUE = Queue("a", "q", QueueSettings(), 1, "v", Ticks(0))
+GROUP = Group(1, "g", bytes(16), bytes(32), GroupSettings(), LOWEST, Ticks(0), "")
 TERMS = WriteTerms(Ack.ONE)
 ONCE = Once(bytes(32), bytes(32), "note", 5)
 
@@ -33,6 +36,7 @@ READS: dict[str, Callable[[Any], Deferred[Any]]] = {
     "names": lambda store: store.names("a", "", 1, ""),
     "describe": lambda store: store.describe("a", ("q",)),
     "read": lambda store: store.states.read("k"),
+    "look": lambda store: store.groups.look(QUEUE, GROUP, 1),
 }
 
 WRITES: dict[str, Callable[[Any], Deferred[Any]]] = {
@@ -46,6 +50,8 @@ WRITES: dict[str, Callable[[Any], Deferred[Any]]] = {
     "create": lambda store: store.create("a", "q", QueueSettings(), None),
     "update": lambda store: store.update(QUEUE, QueueSettings()),
     "forget": lambda store: store.forget(QUEUE),
+    "run": lambda store: store.groups.run(QUEUE, GROUP, Terms(), ()),
+    "end": lambda store: store.groups.end(1, bytes(8), 1),
 }
 
 
@@ -55,7 +61,7 @@ class Silent:
     promises = Promises("nothing", False)
 
     def __init__(self) -> None:
-        self.states = self
+        self.states = self.groups = self
         self.answers: list[Deferred[Any]] = []
 
     def __getattr__(self, name: str) -> Callable[..., Deferred[Any]]:
@@ -81,6 +87,7 @@ class TimedTests(SynchronousTestCase):
         """It has what the interfaces name."""
         self.assertTrue(verifyObject(IStore, self.store))
         self.assertTrue(verifyObject(IStateStore, self.store.states))
+        self.assertTrue(verifyObject(IGroupStore, self.store.groups))
 
     def test_in_time(self) -> None:
         """What is answered in time is answered so, and leaves no timer for long."""
@@ -162,6 +169,7 @@ class TimedTests(SynchronousTestCase):
     def test_answered_at_once(self) -> None:
         """It costs no timer."""
         self.silent.describe = lambda *_: succeed((None,))  # type: ignore[attr-defined]
+        self.store = TimedStore(self.silent, self.clock, 10, 3)  # type: ignore[arg-type]
         self.assertEqual(self.successResultOf(READS["describe"](self.store)), (None,))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 

@@ -1,0 +1,144 @@
+"""Stores around a store: what is done at each call, such as counting it or ending it in time, is written once.
+
+A layer overrides :meth:`StoreLayer.around`. It is called once for each operation, when the layer is made, and returns
+the function that callers get instead of the inner store's. It may return the inner store's own function, so an
+operation that a layer does not touch costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, ParamSpec, TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from queuey.interfaces import IGroupStore, IStateStore, IStore, Promises
+from queuey.model.counts import Metric
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Operation:
+    """An operation of a store.
+
+    :ivar name: as metrics name it.
+    :ivar writes: whether it may change something.
+    """
+
+    name: str
+    writes: bool = True
+
+
+APPEND: Final = Operation("append")
+APPEND_ONCE: Final = Operation("append_once")
+MERGE: Final = Operation("merge", writes=False)
+SCAN: Final = Operation("scan", writes=False)
+LOOKUP: Final = Operation("lookup", writes=False)
+REPLACE: Final = Operation("replace")
+PUT: Final = Operation("put")
+RESTORE: Final = Operation("restore")
+REMOVE: Final = Operation("remove")
+PURGE: Final = Operation("purge")
+COUNT: Final = Operation("count", writes=False)
+CREATE: Final = Operation("create")
+UPDATE: Final = Operation("update")
+FORGET: Final = Operation("forget")
+NAMES: Final = Operation("names", writes=False)
+DESCRIBE: Final = Operation("describe", writes=False)
+PING: Final = Operation("ping", writes=False)
+READ_STATE: Final = Operation("read_state", writes=False)
+REPLACE_STATE: Final = Operation("replace_state")
+RUN_GROUP: Final = Operation("run_group")
+LOOK_GROUP: Final = Operation("look_group", writes=False)
+END_GROUP: Final = Operation("end_group")
+
+
+@implementer(IStore)
+class StoreLayer:
+    """A store that passes every call on to another one.
+
+    :param store: the inner store.
+    """
+
+    def __init__(self, store: IStore) -> None:
+        self._store = store
+        self.states: IStateStore = LayeredStates(self, store.states)
+        self.groups: IGroupStore = LayeredGroups(self, store.groups)
+        self.at_hand = store.at_hand
+        self.append = self.around(APPEND, store.append)
+        self.append_once = self.around(APPEND_ONCE, store.append_once)
+        self.merge = self.around(MERGE, store.merge)
+        self.scan = self.around(SCAN, store.scan)
+        self.lookup = self.around(LOOKUP, store.lookup)
+        self.replace = self.around(REPLACE, store.replace)
+        self.put = self.around(PUT, store.put)
+        self.restore = self.around(RESTORE, store.restore)
+        self.remove = self.around(REMOVE, store.remove)
+        self.purge = self.around(PURGE, store.purge)
+        self.count = self.around(COUNT, store.count)
+        self.create = self.around(CREATE, store.create)
+        self.update = self.around(UPDATE, store.update)
+        self.forget = self.around(FORGET, store.forget)
+        self.names = self.around(NAMES, store.names)
+        self.describe = self.around(DESCRIBE, store.describe)
+        self.ping = self.around(PING, store.ping)
+
+    def around(self, operation: Operation, call: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:
+        """Return the function that callers get.
+
+        :param call: the function of the inner store.
+        """
+        return call
+
+    @property
+    def promises(self) -> Promises:
+        """See IStore."""
+        return self._store.promises
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """See IStore."""
+        return self._store.metrics
+
+    def open(self) -> None:
+        """See IStore."""
+        self._store.open()
+
+    def opened(self) -> Deferred[None]:
+        """See IStore."""
+        return self._store.opened()
+
+    def watch(self, arrived: Callable[[int], None]) -> float | None:
+        """See IStore."""
+        return self._store.watch(arrived)
+
+    def troubles(self) -> Mapping[str, str]:
+        """See IStore."""
+        return self._store.troubles()
+
+    def close(self) -> Deferred[None]:
+        """See IStore."""
+        return self._store.close()
+
+
+@implementer(IStateStore)
+class LayeredStates:
+    """The states of a layer."""
+
+    def __init__(self, layer: StoreLayer, states: IStateStore) -> None:
+        self.read = layer.around(READ_STATE, states.read)
+        self.replace = layer.around(REPLACE_STATE, states.replace)
+
+
+@implementer(IGroupStore)
+class LayeredGroups:
+    """The groups of a layer."""
+
+    def __init__(self, layer: StoreLayer, groups: IGroupStore) -> None:
+        self.run = layer.around(RUN_GROUP, groups.run)
+        self.look = layer.around(LOOK_GROUP, groups.look)
+        self.end = layer.around(END_GROUP, groups.end)
