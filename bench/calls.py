@@ -34,7 +34,6 @@ from queuey.logs import open_log
 from queuey.service.assembly import assemble
 from queuey.storage.caching import CachedStore
 from queuey.storage.metered import MeteredStore
-from queuey.storage.pages import Told
 from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
 from queuey.storage.sqlite.piles import Job, Pile
 from queuey.storage.timed import TimedStore
@@ -161,7 +160,7 @@ class Daemon:
         return self._clock.rightNow
 
     def _store(self, settings: SQLiteStorage) -> IStore:
-        told = Told(self._now)
+        told = self._now
         node, sequence = secrets.randbits(48), secrets.randbits(14)
         sqlite = SQLiteStore(
             settings.path,
@@ -174,7 +173,7 @@ class Daemon:
             lambda: uuid.uuid4().hex,
             secrets.randbits,
         )
-        cached = CachedStore(sqlite, told, 4096, 32 << 20)
+        cached = CachedStore(sqlite, 4096)
         return MeteredStore(TimedStore(cached, self._clock, 10.0, 3.0), self._clock)
 
     def connect(self) -> tuple[Channel, Wire]:

@@ -48,8 +48,7 @@ class CallsTests(SynchronousTestCase):
             self.assertGreater(calls.all / BATCH, 2)
 
     def test_pages(self) -> None:
-        """A full page that was asked for before."""
-        self.check(counted(self.daemon, 3, PAGES["v1"]), 150, 36)
+        self.check(counted(self.daemon, 3, PAGES["v1"]), 225, 36)
 
     def test_counts_do_not_depend_on_how_often(self) -> None:
         """What is counted is calls for each request."""

@@ -14,7 +14,6 @@ from queuey.core.queues import DESCRIBED_AT_ONCE, Listing, QueueDirectory
 from queuey.deferreds import Asked, Running
 from queuey.http import reading, writing
 from queuey.http.authorized import Admitted, AdmittedToQueue, Over, Route, Serving, awaited
-from queuey.http.texts import Texts
 from queuey.http.traced import UNTRACED
 from queuey.http.wire import Request
 from queuey.http.writing import Piece, Rest
@@ -44,7 +43,6 @@ class V1:
     directory: QueueDirectory
     exchange: MessageExchange
     new_name: Callable[[], str]
-    _texts: Texts = attrs.field(factory=Texts, init=False)
 
     def routes(self) -> tuple[Route, ...]:
         """The API at a glance."""
@@ -156,7 +154,7 @@ class V1:
 
     def _piece(self, slice: Slice[Rest], request: Request) -> Piece[Rest]:
         request.traced.received(slice.messages)
-        return self._texts.of(slice)
+        return writing.messages_piece(slice)
 
 
 def _stored(request: Request, drafts: Sequence[Draft], over: Over, addresses: Sequence[Address]) -> None:

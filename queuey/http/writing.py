@@ -14,10 +14,11 @@ from queuey.http.columns import Ids, can_tell, interleaved
 from queuey.http.escapes import ascii_texts_json, joined_texts_json
 from queuey.http.places import joined
 from queuey.http.wire import Request
-from queuey.model.columns import BETWEEN, Columns
+from queuey.model.columns import BETWEEN, Columns, body_bytes
 from queuey.model.message import Address, Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import EPOCH, SECOND, low_bits, timestamp, to_seconds, to_v1_hex
+from queuey.model.window import Slice
 
 JSON: Final = (b"Content-Type", b"application/json")
 _JSON_ALONE: Final = (JSON,)
@@ -38,6 +39,14 @@ class Piece(Generic[Rest]):
     rest: Rest | None
     messages: int = 0
     size: int = 0
+
+
+def messages_piece(slice: Slice[Rest]) -> Piece[Rest]:
+    """Render a slice of messages."""
+    messages = slice.messages
+    if not messages:
+        return Piece([], slice.rest)
+    return Piece([joined_json(messages)], slice.rest, len(messages), body_bytes(messages))
 
 
 _LEAST_DIGITS: Final = 8

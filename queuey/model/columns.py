@@ -114,13 +114,6 @@ def content_bytes(messages: Sequence[Message]) -> int:
     return sum([len(each.body) + len(each.content_type or "") + len(each.headers or b"") for each in contents])
 
 
-def first_expiry(messages: Sequence[Message]) -> Ticks:
-    """When the first of some messages expires; there is at least one."""
-    if isinstance(messages, Columns):
-        return Ticks(EPOCH + int(min(messages.expiries)))
-    return min([message.expires for message in messages])
-
-
 @lru_cache(64)
 def _heads(count: int) -> Struct:
     return Struct(f"16s{DIGITS}s" * count)

@@ -8,7 +8,7 @@ import attrs
 
 from queuey.model.columns import Columns
 from queuey.model.message import Address, Message
-from queuey.model.timeid import HIGHEST, LOWEST, MAX_TICKS, MessageId, Ticks, successor
+from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, successor
 
 SLICE_ROWS: Final = 1000
 """Messages in one slice, at the most."""
@@ -62,27 +62,16 @@ class Window:
         return attrs.evolve(self, first_limit=left, resume=last if self.descending else successor(last))
 
 
-class Lasting:
-    """The mark of a slice that is given again while nothing in it changes, and that lives as long as that.
-
-    It is compared by identity. What somebody makes of such a slice may be kept by a weak reference to its mark.
-    """
-
-    __slots__ = ("__weakref__",)
-
-
 @attrs.frozen
 class Slice(Generic[Rest]):
     """A piece of an answer.
 
     :ivar messages: in the order asked for.
     :ivar rest: what to ask for next, or ``None`` where nothing is left.
-    :ivar lasting: its mark, where whoever gave it keeps it.
     """
 
     messages: Messages
     rest: Rest | None
-    lasting: Lasting | None = attrs.field(default=None, eq=False, repr=False)
 
 
 @attrs.frozen(order=True)
@@ -114,7 +103,6 @@ class Merge:
     :ivar owed: whether the first message is given although it alone is larger than ``max_bytes``.
     :ivar fresh: whether to show, ascending or descending, what is not stable yet: a reader that goes on may see it
         again, and may miss what comes before it.
-    :ivar kept: whether the answer may be one that was kept, with the stable time of when it was read.
     """
 
     partitions: tuple[int, ...]
@@ -125,7 +113,6 @@ class Merge:
     max_bytes: int = SLICE_BYTES
     owed: bool = True
     fresh: bool = False
-    kept: bool = False
 
     def bounds(self, partition: int) -> tuple[MessageId, MessageId]:
         """The range in one partition: ids at or above the first, and below the second."""
@@ -146,8 +133,6 @@ class MergeSlice:
     :ivar over: whether the end of the range was reached, as far as it can be seen now.
     :ivar stable: the bound that readers stop at: what is below it is complete.
     :ivar purged: what was below it in one of the partitions, at least, was purged; ``LOWEST`` where nothing ever was.
-    :ivar expires: when the first of all messages that were looked at expires, those that were not taken included.
-    :ivar lasting: its mark, where whoever gave it keeps it.
     :ivar later: where those are that follow ``messages`` on a page of many slices, in portions that fit in a slice;
         they are read when they are sent. No store gives any.
     """
@@ -157,8 +142,6 @@ class MergeSlice:
     over: bool
     stable: MessageId
     purged: MessageId = LOWEST
-    expires: Ticks = attrs.field(default=MAX_TICKS, eq=False)
-    lasting: Lasting | None = attrs.field(default=None, eq=False, repr=False)
     later: tuple[tuple[Address, ...], ...] = ()
 
 
@@ -177,7 +160,6 @@ class Merging:
         self._bytes = 0
         self._most = min(merge.max_bytes, SLICE_BYTES)
         self._place: tuple[MessageId, int] | None = None
-        self._expires = MAX_TICKS
         self.full = False
 
     def take(self, id: MessageId, partition: int, expires: Ticks, size: int) -> bool:
@@ -186,8 +168,6 @@ class Merging:
         :param size: bytes of its body.
         """
         taken = expires > self._now
-        if expires < self._expires:
-            self._expires = expires
         fits = self._bytes + size <= self._most or self._comes_alone(size)
         if self._rows == 0 or (taken and (self._left <= 0 or not fits)):
             self.full = True
@@ -203,14 +183,13 @@ class Merging:
         """Whether a message may come alone that is larger than what is left."""
         return self._left == self._merge.limit and (self._merge.owed or size <= self._merge.max_bytes)
 
-    def take_all(self, last: MessageId, partition: int, expires: Ticks, *, full: bool) -> None:
+    def take_all(self, last: MessageId, partition: int, *, full: bool) -> None:
         """Take all of one partition at once, where nothing has expired and all that was shown fits.
 
         :param last: the id of the last of them.
-        :param expires: when the first of all that was shown expires.
         :param full: whether one more was shown.
         """
-        self._place, self._expires, self.full = (last, partition), expires, full
+        self._place, self.full = (last, partition), full
 
     def slice(self, messages: Messages, stable: MessageId, purged: MessageId) -> MergeSlice:
         """The part; unless it is full, everything of the range was shown.
@@ -224,7 +203,7 @@ class Merging:
             position = merge.upper if merge.descending else merge.lower
         else:
             position = merge.lower if merge.descending else max(merge.lower, min(merge.upper, Position(stable)))
-        return MergeSlice(messages, position, not self.full, stable, purged, self._expires)
+        return MergeSlice(messages, position, not self.full, stable, purged)
 
 
 WindowSlice = Slice[Window]

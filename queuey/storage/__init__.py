@@ -13,7 +13,6 @@ from queuey.errors import ConfigurationError
 from queuey.interfaces import IHoldings, IKeeper, IStore, Promises
 from queuey.storage.caching import CachedStore
 from queuey.storage.metered import MeteredStore
-from queuey.storage.pages import Told
 from queuey.storage.shared import SharedStore
 from queuey.storage.shared.link import Link
 from queuey.storage.timed import TimedStore
@@ -36,10 +35,7 @@ _MULTICAST = 1 << 40
 """The bit that tells a random node from the address of a network card (RFC 9562, section 6.10)."""
 
 _CACHED_QUEUES = 4096
-"""Queues whose settings are kept at hand, some 4 MiB of them."""
-
-_CACHED_PAGES = 32 << 20
-"""Bytes that pages kept at hand may take, their JSON included, counted for the worst case: plain text takes half."""
+"""Queues that are cached; they take some 4 MiB."""
 
 _LIMIT = 10.0
 """Seconds after which a request is told that the storage does not answer."""
@@ -75,7 +71,7 @@ def share_store(link: Link, promises: Promises, reactor: Any, now: Callable[[], 
     :param metered: whether the calls that are made here are counted.
     """
     shared = SharedStore(link, promises)
-    cached = CachedStore(shared, Told(now), _CACHED_QUEUES, _CACHED_PAGES, link.lease.holds)
+    cached = CachedStore(shared, _CACHED_QUEUES, link.lease.holds)
     link.keeps = cached
     return count_calls(TimedStore(cached, reactor, _LIMIT, _PING_LIMIT), reactor, metered)
 
@@ -85,14 +81,13 @@ def _bare_store(settings: Storage, reactor: Any, now: Callable[[], float]) -> IS
         from queuey.storage.cassandra.assembly import make_cassandra_store
 
         return TimedStore(make_cassandra_store(settings, reactor, now), reactor, _CLUSTER_LIMIT, _PING_LIMIT)
-    told = Told(now)
     if isinstance(settings, MemoryStorage):
         from queuey.storage.memory import MemoryStore
 
         node, clock_sequence = secrets.randbits(48) | _MULTICAST, secrets.randbits(14)
-        memory = MemoryStore(reactor, told, settings.max_bytes, node, clock_sequence, _new_version, secrets.randbits)
-        return CachedStore(memory, told, _CACHED_QUEUES, _CACHED_PAGES)
-    cached = CachedStore(_embedded(settings, reactor, told, False), told, _CACHED_QUEUES, _CACHED_PAGES)
+        memory = MemoryStore(reactor, now, settings.max_bytes, node, clock_sequence, _new_version, secrets.randbits)
+        return CachedStore(memory, _CACHED_QUEUES)
+    cached = CachedStore(_embedded(settings, reactor, now, False), _CACHED_QUEUES)
     return TimedStore(cached, reactor, _LIMIT, _PING_LIMIT)
 
 

@@ -25,7 +25,6 @@ from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import MessageId
 from queuey.model.window import Merge, MergeSlice
 from queuey.storage.memory import MemoryStore
-from queuey.storage.pages import Told
 
 
 class Recording(MemoryStore):
@@ -72,7 +71,7 @@ class CoreTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock, versions = Clock(), count()
-        told, bits = Told(self.clock.seconds), Random(1).getrandbits
+        told, bits = self.clock.seconds, Random(1).getrandbits
         self.store = Recording(self.clock, told, 1 << 24, 1 << 40, 1, lambda: f"v{next(versions)}", bits)
         self.waits = Waits(self.clock, self.store.watch)
         self.store.open()

@@ -35,7 +35,6 @@ from queuey.model.application import MAX_KEYS, Application, digest_of, encode_sh
 from queuey.model.policy import Policy
 from queuey.model.queue import Consistency, Guarantee, QueueSettings
 from queuey.storage.memory import MemoryStore
-from queuey.storage.pages import Told
 
 NOW = 1_700_000_000.0
 MAX_BODY = 1000
@@ -116,7 +115,7 @@ class ApplicationsCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock, versions = Clock(), count()
-        told, bits = Told(self.clock.seconds), Random(1).getrandbits
+        told, bits = self.clock.seconds, Random(1).getrandbits
         self.store = MemoryStore(self.clock, told, 1 << 24, 1 << 40, 1, lambda: f"v{next(versions)}", bits)
         self.store.open()
         self.a, self.b = FrontEnd(self.store, self.clock, "a"), FrontEnd(self.store, self.clock, "b")

@@ -20,7 +20,6 @@ from queuey.logs import open_log
 from queuey.service.assembly import House, assemble
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
-from queuey.storage.pages import Told
 from tests.http.compiled import keep_what_is_compiled
 from tests.http.wire_support import CHANNEL, Client, Fields, Response
 
@@ -65,9 +64,9 @@ class ApiTestCase(SynchronousTestCase):
         self.client = Client(self.house.site)
 
     def make_store(self) -> IStore:
-        numbers, told = count(1), Told(self.clock.seconds)
+        numbers, told = count(1), self.clock.seconds
         store = MemoryStore(self.clock, told, 1 << 28, 1 << 40, 7, lambda: f"v{next(numbers)}", Random(7).getrandbits)
-        return CachedStore(store, told, 100, 1 << 20)
+        return CachedStore(store, 100)
 
     def make_web(self) -> IWeb:
         """What asks verifiers and issuers."""

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http import writing
 from queuey.http.v2 import answers
-from queuey.model.columns import BETWEEN, DIGITS, EARLIEST, Columns, body_bytes, content_bytes, first_expiry
+from queuey.model.columns import BETWEEN, DIGITS, EARLIEST, Columns, body_bytes, content_bytes
 from queuey.model.message import Content, NewMessage
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue, QueueSettings
@@ -72,7 +72,7 @@ class ColumnsTests(SynchronousTestCase):
         self.assertEqual(page, messages)
         self.assertEqual(messages, page)
         self.assertEqual((hash(page), len(page), page[-1]), (hash(messages), len(messages), messages[-1]))
-        for sizes in (body_bytes, content_bytes, first_expiry):
+        for sizes in (body_bytes, content_bytes):
             self.assertEqual(sizes(page), sizes(messages))
         self.assertEqual(writing.joined_json(page), ",".join(writing.messages_json(messages)).encode())
         for between in (b",", b"\n"):
@@ -121,8 +121,6 @@ class PagesTests(SynchronousTestCase):
             expected = self.read(queue, asked)
         self.assertEqual(found, expected)
         self.assertIsInstance(expected.messages, tuple)
-        if isinstance(found, MergeSlice) and isinstance(expected, MergeSlice):
-            self.assertEqual(found.expires, expected.expires)
         if found.messages:
             self.assertEqual(writing.joined_json(found.messages), writing.joined_json(expected.messages))
             self.assertEqual(answers.joined_json(found.messages), answers.joined_json(expected.messages))

@@ -15,7 +15,7 @@ from queuey.errors import Unavailable
 from queuey.http.limits import AccessLine
 from queuey.model.application import digest_of, key_id
 from queuey.model.signing import Grant, sign
-from queuey.storage.caching import CachedStore, Change
+from queuey.storage.caching import CachedStore
 from tests.counted import counted
 from tests.http.api_support import BATCH, KEY, NOW, OTHER, OTHER_KEY, OWNER, SETTINGS, SPARE_KEY
 from tests.http.wire_support import Client, Connection, Fields, Response, encode_request
@@ -179,12 +179,12 @@ class QueueTests(KeptTestCase):
     def test_changed_elsewhere(self) -> None:
         """While another worker changes it, nothing is gone by that was known before."""
         posts = self.posts()
-        change = Change(names=("app", "q"))
-        self.store.change_elsewhere(change)
+        name = ("app", "q")
+        self.store.change_elsewhere(name)
         self.answered_by(posts, 201)
         self.answered_by(posts, 201)
         self.assertEqual(self.asked, ["q"] * 4)
-        self.store.changed_elsewhere(change)
+        self.store.changed_elsewhere(name)
         self.answered_by(posts, 201)
         self.asked.clear()
         self.answered_by(posts, 201)

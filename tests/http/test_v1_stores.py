@@ -8,7 +8,6 @@ from queuey import config
 from queuey.errors import ConfigurationError
 from queuey.interfaces import IStore
 from queuey.storage.caching import CachedStore
-from queuey.storage.pages import Told
 from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
 from tests.http import test_v1_messages, test_v1_queues, test_v1_refusals
 from tests.http.api_support import ApiTestCase
@@ -21,13 +20,13 @@ class OnSQLite(ApiTestCase):
     """SQLite, with both of its threads in the one that asks."""
 
     def make_store(self) -> IStore:
-        told = Told(self.clock.seconds)
+        told = self.clock.seconds
         settings = SQLiteSettings(relaxed=True, cache_bytes=1 << 20)
         folder = Path(self.mktemp())
         store = SQLiteStore(
             folder, settings, self.clock, told, Inline(), NODE, CLOCK_SEQUENCE, versions(), random_bits()
         )
-        return CachedStore(store, told, 100, 1 << 20)
+        return CachedStore(store, 100)
 
 
 class OnCassandra(ApiTestCase):

@@ -7,7 +7,6 @@ from random import Random
 
 from queuey.interfaces import IStore
 from queuey.storage.memory import MemoryStore
-from queuey.storage.pages import Told
 from tests.http import test_v2_settled
 from tests.http.api_support import ApiTestCase
 from tests.http.test_v1_stores import OnCassandra, OnSQLite
@@ -17,7 +16,7 @@ class InMemoryAlone(ApiTestCase):
     """The memory store, of which nothing is kept."""
 
     def make_store(self) -> IStore:
-        numbers, told = count(1), Told(self.clock.seconds)
+        numbers, told = count(1), self.clock.seconds
         return MemoryStore(self.clock, told, 1 << 28, 1 << 40, 7, lambda: f"v{next(numbers)}", Random(7).getrandbits)
 
 

@@ -22,7 +22,6 @@ from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
-from queuey.storage.pages import Told
 from tests.http.api_support import OTHER, OWNER, SETTINGS, ApiTestCase
 from tests.http.wire_support import Connection, Fields, Response, encode_chunks, encode_request
 
@@ -76,11 +75,11 @@ class StreamCase(ApiTestCase):
         self.make_queue()
 
     def make_store(self) -> IStore:
-        numbers, told = count(1), Told(self.clock.seconds)
+        numbers, told = count(1), self.clock.seconds
         random = Random(7).getrandbits
         self.held = HeldStore(self.clock, told, 1 << 28, 1 << 40, 7, lambda: f"v{next(numbers)}", random)
         self.held.sizes, self.held.held, self.held.errors = [], None, []
-        return CachedStore(self.held, told, 100, 1 << 20)
+        return CachedStore(self.held, 100)
 
     def hold(self) -> list[Deferred[None]]:
         """Hold appends back from now on; they wait here."""

@@ -26,7 +26,6 @@ from queuey.model.timeid import MessageId
 from queuey.model.window import Window
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
-from queuey.storage.pages import Told
 from queuey.storage.shared import Hub, SharedStore
 from queuey.storage.shared.hub import OwnerEnd
 from queuey.storage.shared.link import Link
@@ -34,7 +33,6 @@ from tests.contracts.subject import Wall
 from tests.storage.subjects import (
     CLOCK_SEQUENCE,
     NODE,
-    SOME_PAGES,
     HeldSubject,
     MemorySubject,
     random_bits,
@@ -119,7 +117,7 @@ class Worker:
     :ivar stuck: how often the owner gave it up.
     """
 
-    def __init__(self, hub: Hub, owned: IStore, clock: IReactorTime, told: Told) -> None:
+    def __init__(self, hub: Hub, owned: IStore, clock: IReactorTime, told: Callable[[], float]) -> None:
         self.ended = False
         self.stuck = 0
         self.arrived: list[int] = []
@@ -130,7 +128,7 @@ class Worker:
         self.end.makeConnection(self.answers)
         self.link.makeConnection(self.calls)
         self.raw = SharedStore(self.link, owned.promises)
-        self.store = CachedStore(self.raw, told, 3, SOME_PAGES, self.link.lease.holds)
+        self.store = CachedStore(self.raw, 3, self.link.lease.holds)
         self.link.keeps = self.store
         self.pause = self.store.watch(self.arrived.append)
         self.store.open()
@@ -165,7 +163,7 @@ class SharedHeldSubject(HeldSubject):
     def _make(self) -> IStore:
         self.owned = super()._make()
         instant = Instant()
-        hub = Hub(CachedStore(self.owned, self.told, 3, SOME_PAGES), instant, LOG)
+        hub = Hub(CachedStore(self.owned, 3), instant, LOG)
         return Worker(hub, self.owned, instant, self.told).store
 
     @deferred
@@ -193,7 +191,7 @@ class SeveralCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Instant()
-        self.told = Told(Wall())
+        self.told = Wall()
         self.owned = Delayed(self.clock, self.told, 1 << 30, NODE, CLOCK_SEQUENCE, versions(), random_bits())
         self.hub = Hub(self.owned, self.clock, LOG)
         self.hub.store.watch(lambda incarnation: None)

@@ -14,14 +14,12 @@ from queuey.deferreds import deferred
 from queuey.interfaces import IStore
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
-from queuey.storage.pages import Told
 from queuey.storage.sqlite import Runner, SQLiteSettings, SQLiteStore
 from tests.contracts.subject import Wall
 from tests.storage.runners import Manual
 
 NODE, CLOCK_SEQUENCE = 0x0123456789AB, 0x1234
 
-SOME_PAGES = 40_000
 """Bytes of pages to keep, room for some ten of a few messages."""
 
 TURNS = 12
@@ -50,7 +48,7 @@ class MemorySubject:
 
     def __init__(self, max_bytes: int = 1 << 40) -> None:
         self.wall = Wall()
-        self.told = Told(self.wall)
+        self.told = self.wall
         self.clock = Clock()
         self.arrived: list[int] = []
         self.store: IStore = MemoryStore(
@@ -82,7 +80,7 @@ class CachedMemorySubject(MemorySubject):
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = CachedStore(self.store, self.told, 3, SOME_PAGES)
+        self.store = CachedStore(self.store, 3)
 
 
 class SQLiteSubject:
@@ -99,7 +97,7 @@ class SQLiteSubject:
 
     def __init__(self, directory: Path, runner: Callable[[], Runner], relaxed: bool = True) -> None:
         self.wall = Wall()
-        self.told = Told(self.wall)
+        self.told = self.wall
         self.clock = Clock()
         self.directory = directory
         self._runner = runner
@@ -167,4 +165,4 @@ class CachedHeldSubject(HeldSubject):
     """The same, with some queues and pages kept at hand."""
 
     def _make(self) -> IStore:
-        return CachedStore(super()._make(), self.told, 3, SOME_PAGES)
+        return CachedStore(super()._make(), 3)

@@ -12,7 +12,6 @@ from queuey.errors import Unavailable
 from queuey.model.queue import Queue, QueueSettings
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
-from queuey.storage.pages import Told
 from tests.contracts import merging, messages, once, putting, queues, states, timing
 from tests.contracts.subject import Contract, Wall
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, CachedMemorySubject, random_bits, versions
@@ -105,7 +104,7 @@ class CachedQueuesTests(SynchronousTestCase):
         self.store = SlowStore()
         self.store.open()
         self.addCleanup(self.store.close)
-        self.cached = CachedStore(self.store, Told(Wall()), 3, 0)
+        self.cached = CachedStore(self.store, 3)
         self.queue = self.make("a")
 
     def make(self, name: str) -> Queue:

@@ -15,7 +15,6 @@ from queuey.errors import KeyInUse, NoSuchQueue, StorageFull, Unavailable
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import Ticks
-from queuey.storage.pages import Told
 from queuey.storage.shared import Hub
 from queuey.storage.shared.client import STORE_CALLS
 from queuey.storage.shared.frames import Frames, connect
@@ -74,7 +73,7 @@ class FailureTests(SynchronousTestCase):
 
     def fails(self, failure: Exception, kind: type[Exception], method: str = "count") -> Exception:
         clock, store = Instant(), Broken(failure)
-        worker = Worker(Hub(store, clock, LOG), store, clock, Told(Wall()))  # type: ignore[arg-type]
+        worker = Worker(Hub(store, clock, LOG), store, clock, Wall())  # type: ignore[arg-type]
         arguments = (QUEUE, Ack.ONE) if method == "count" else ()
         error: Exception = self.failureResultOf(getattr(worker.raw, method)(*arguments), kind).value
         self.assertIs(type(error), kind)
@@ -102,7 +101,7 @@ class FailureTests(SynchronousTestCase):
     def both(self, first: object, second: object, answer: object = 1) -> None:
         """Let two calls go in one frame, the first of which fails; the first is answered so, the second by 1."""
         clock, store = Clock(), Counting([answer, 1])
-        worker = Worker(Hub(store, clock, LOG), store, clock, Told(Wall()))  # type: ignore[arg-type]
+        worker = Worker(Hub(store, clock, LOG), store, clock, Wall())  # type: ignore[arg-type]
         answers = [worker.link.ask(STORE_CALLS["count"], each, False) for each in (first, second)]  # type: ignore[arg-type]
         clock.pump([0] * 4)
         self.failureResultOf(answers[0])
@@ -112,7 +111,7 @@ class FailureTests(SynchronousTestCase):
     def test_news_that_fail(self) -> None:
         """What cannot be told to one who waits ends nothing else."""
         clock, store = Clock(), Counting([1])
-        worker = Worker(Hub(store, clock, LOG), store, clock, Told(Wall()))  # type: ignore[arg-type]
+        worker = Worker(Hub(store, clock, LOG), store, clock, Wall())  # type: ignore[arg-type]
         worker.link.arrived = lambda incarnation: divmod(1, 0)  # type: ignore[assignment]
         worker.end.arrived(7)
         answer = worker.link.ask(STORE_CALLS["count"], (QUEUE, Ack.ONE), False)

@@ -12,11 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.model.message import Address
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.window import Window
 from queuey.storage.shared import hub
 from queuey.storage.shared.hub import MARGIN, PATIENCE
 from queuey.storage.shared.lease import RENEWED, TERM, Lease
-from tests.contracts.reading import bodies
 from tests.storage.sharing import SeveralCase, Worker
 
 OTHER = QueueSettings(partitions=9)
@@ -73,27 +71,33 @@ class BusyTests(SeveralCase):
 
     def test_the_rest_of_its_lease(self) -> None:
         """A change waits no longer, and others that come meanwhile wait no longer either."""
-        ids = self.fill()
-        self.page(self.two)
+        other, _ = self.successResultOf(self.one.store.create("app", "p", QueueSettings(), None))
+        self.successResultOf(self.two.store.describe("app", ["p"]))
         self.described(self.two)
         self.two.answers.held = True
         self.clock.advance(TERM / 4)
         changed = self.one.store.update(self.queue, OTHER)
         self.clock.advance(TERM / 4)
-        removed = self.one.store.remove(self.queue, [Address(1, ids[0])], Ack.MAJORITY)
+        forgotten = self.one.store.forget(other)
         self.clock.advance(TERM / 2 - MARGIN)
         self.assertNoResult(changed)
-        self.assertNoResult(removed)
-        self.assertEqual((self.at_hand(), self.page(self.two)), (self.queue, [b"a", b"b"]))
+        self.assertNoResult(forgotten)
+        self.assertEqual((self.at_hand(), self.two.store.at_hand("app", "p")), (self.queue, other))
         self.clock.advance(3 * MARGIN)
         new = self.successResultOf(changed)
-        self.assertEqual(self.successResultOf(removed), 1)
-        self.assertIsNone(self.at_hand())
-        asked = self.two.store.scan(self.queue, Window((1,), limit=2), Ack.MAJORITY)
-        self.assertNoResult(asked)
+        self.assertTrue(self.successResultOf(forgotten))
+        self.assertEqual((self.at_hand(), self.two.store.at_hand("app", "p")), (None, None))
         self.two.answers.let_through()
-        self.assertEqual(bodies(self.successResultOf(asked).messages), [b"b"])
         self.assertEqual((self.described(self.two), self.two.stuck), (new, 0))
+
+    def test_messages_are_not_cached(self) -> None:
+        """So a change of messages waits for no worker, and each sees it in its next read."""
+        ids = self.fill()
+        self.assertEqual(self.page(self.two), [b"a", b"b"])
+        self.two.answers.held = True
+        self.assertEqual(self.successResultOf(self.one.store.remove(self.queue, [Address(1, ids[0])], Ack.MAJORITY)), 1)
+        self.two.answers.let_through()
+        self.assertEqual(self.page(self.two), [b"b"])
 
     def test_nothing_once_it_has_none(self) -> None:
         """A change does not wait at all for a worker that has no lease, as one that is idle."""

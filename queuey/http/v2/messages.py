@@ -20,7 +20,6 @@ from queuey.http.v2.answers import answer_stored, stored_json
 from queuey.http.v2.pages import Wanted
 from queuey.http.v2.parameters import Query
 from queuey.http.v2.queues import QUEUE
-from queuey.http.v2.rendered import RenderedPages
 from queuey.http.v2.stream import V2Stream, is_stream
 from queuey.http.wire import Request
 from queuey.model.access import Operation
@@ -47,7 +46,6 @@ class V2Messages:
     stream: V2Stream
     durable: Callable[[], bool]
     now: Callable[[], float]
-    _rendered: RenderedPages = attrs.field(factory=RenderedPages, init=False)
 
     def routes(self) -> tuple[Route, ...]:
         """What there is."""
@@ -200,7 +198,7 @@ class V2Messages:
         """Answer with a page; what is returned has to be done for a large one."""
         request.traced.received(slice.messages)
         read_again = partial(self.exchange.lookup, admitted.queue)
-        return rendered.answer(request, pages.page(admitted, wanted, slice, began), self._rendered, read_again)
+        return rendered.answer(request, pages.page(admitted, wanted, slice, began), read_again)
 
     async def purge(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Delete what is before a place in the log."""

@@ -112,7 +112,7 @@ def _wanted(text: bytes, incarnation: int, count: int) -> Wanted:
     start = asked if after is None else _start(after, asked)
     lower, upper = _bounds(start, NEWEST if until is None else Position(lower_bound(until)))
     read = partitions or tuple(range(1, count + 1))
-    merge = Merge(read, lower, upper, descending, limit, max_bytes, fresh=fresh, kept=True)
+    merge = Merge(read, lower, upper, descending, limit, max_bytes, fresh=fresh)
     return Wanted(merge, start, after is not None, wait / SECOND)
 
 

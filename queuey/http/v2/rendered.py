@@ -1,6 +1,6 @@
-"""The answer to a read: a page as bytes, which are kept for those that last, since to render them takes longest.
+"""The answer to a read.
 
-A settled page has an entity tag, by which a client that has it already is told so without being sent it again.
+A settled page has an entity tag: a client that names it in ``If-None-Match`` gets 304 and not the page.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -30,15 +29,11 @@ from queuey.http.v2.conditions import is_known
 from queuey.http.v2.pages import JSON, NDJSON, Page, ending, joined, link, prefers_lines
 from queuey.http.wire import Request
 from queuey.model.columns import body_bytes, content_bytes
-from queuey.model.cursor import Cursor
 from queuey.model.message import Address
-from queuey.model.window import Lasting, LookupSlice
+from queuey.model.window import LookupSlice
 
 _DOCUMENT: Final = (b"Content-Type", JSON.encode("ascii"))
 _LINES: Final = (b"Content-Type", NDJSON.encode("ascii"))
-
-_View = tuple[Cursor, bool, bool]
-"""What the bytes of a page depend on besides its slice: the reader's cursor, whether it is truncated, and lines."""
 
 
 @attrs.frozen
@@ -58,46 +53,28 @@ class Rendered:
     size: int
 
 
-class RenderedPages:
-    """Settled pages, each rendered once for those who follow each other; whoever keeps the slices bounds both."""
+def rendered_page(page: Page, *, lines: bool) -> Rendered | None:
+    """Render a page if it is settled, and small enough to be sent at once.
 
-    def __init__(self) -> None:
-        self._kept: WeakKeyDictionary[Lasting, tuple[_View, Rendered]] = WeakKeyDictionary()
-
-    def of(self, page: Page, *, lines: bool) -> Rendered | None:
-        """A page, if it is settled, and not so large that it is sent in pieces.
-
-        :param lines: whether it is asked for as lines.
-        """
-        if not page.settled:
-            return None
-        view, lasting = (page.wanted.start, page.truncated, lines), page.slice.lasting
-        kept = self._kept.get(lasting) if lasting else None
-        if kept is not None and kept[0] == view:
-            return kept[1]
-        if page.slice.later or not fits_at_once(page.slice.messages):
-            return None
-        rendered = _rendered(page, page.lines() if lines else page.document())
-        if lasting is not None:
-            self._kept[lasting] = view, rendered
-        return rendered
+    :param lines: whether it is asked for as lines.
+    """
+    if not page.settled or page.slice.later or not fits_at_once(page.slice.messages):
+        return None
+    return _rendered(page, page.lines() if lines else page.document())
 
 
 ReadAgain = Callable[[Sequence[Address]], Deferred[LookupSlice]]
 """Reads messages of a page by their addresses, a slice of them at a time."""
 
 
-def answer(
-    request: Request, page: Page, pages: RenderedPages, read_again: ReadAgain
-) -> Coroutine[Deferred[Any], Any, None] | None:
+def answer(request: Request, page: Page, read_again: ReadAgain) -> Coroutine[Deferred[Any], Any, None] | None:
     """Write the answer to a read.
 
-    :param pages: where what is rendered may be kept.
     :param read_again: reads what a page has beyond its first slice.
     :return: what writes it in pieces where it is large, which leave as fast as the client takes them.
     """
     lines = prefers_lines(request)
-    rendered = pages.of(page, lines=lines)
+    rendered = rendered_page(page, lines=lines)
     tag, cached = (None, NO_STORE) if rendered is None else (rendered.tag, ASK_AGAIN)
     tagged = () if tag is None else (etag(tag),)
     if is_known(request, "page", tag):

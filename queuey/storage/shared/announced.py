@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from queuey.deferreds import deferred, shield
 from queuey.interfaces import IStore
-from queuey.storage.caching import Change, change_of, is_cached
+from queuey.storage.caching import INVALIDATES, Name, name_of
 from queuey.storage.layers import Operation, StoreLayer
 
 P = ParamSpec("P")
@@ -19,11 +19,11 @@ T = TypeVar("T")
 class Audience(Protocol):
     """The processes that cache something."""
 
-    def begin(self, change: Change) -> Deferred[None]:
-        """Fires, and never fails, once no process can serve from a cache what is changed."""
+    def begin(self, name: Name) -> Deferred[None]:
+        """Begin to change a queue. Fires, and never fails, once no process can serve it from a cache."""
 
-    def end(self, change: Change) -> None:
-        """Let processes cache it again."""
+    def end(self, name: Name) -> None:
+        """End the change: processes may cache the queue again."""
 
     def arrived(self, incarnation: int) -> None:
         """Learn that there may be more messages in a queue."""
@@ -41,19 +41,19 @@ class AnnouncedStore(StoreLayer):
 
     def around(self, operation: Operation, call: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:
         """See StoreLayer."""
-        if not is_cached(operation):
+        if operation not in INVALIDATES:
             return call
 
         @deferred
-        async def change(what: Change, *arguments: P.args, **named: P.kwargs) -> T:
-            await self._audience.begin(what)
+        async def change(name: Name, *arguments: P.args, **named: P.kwargs) -> T:
+            await self._audience.begin(name)
             try:
                 return await call(*arguments, **named)
             finally:
-                self._audience.end(what)
+                self._audience.end(name)
 
         def announced(*arguments: P.args, **named: P.kwargs) -> Deferred[T]:
-            return shield(change(change_of(operation, arguments), *arguments, **named))
+            return shield(change(name_of(arguments), *arguments, **named))
 
         return announced
 

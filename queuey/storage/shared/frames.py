@@ -17,8 +17,6 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from queuey.model.window import Lasting
-
 HEADER: Final = 4
 """Bytes before each frame, its length in the order of the network."""
 
@@ -38,13 +36,7 @@ Item = tuple[int, int, msgspec.Raw]
 """A number, a kind and a body."""
 
 
-def _unsent(value: object) -> None:
-    """Whether a page is kept at the other end is of no use at this one."""
-    if not isinstance(value, Lasting):
-        raise TypeError(f"a {type(value).__name__} is not sent")
-
-
-_encode: Final = msgspec.msgpack.Encoder(enc_hook=_unsent).encode
+_encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(list[tuple[int, int, msgspec.Raw]]).decode
 
 

@@ -19,7 +19,7 @@ from queuey.model.message import NewMessage
 from queuey.model.policy import WriteTerms
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId
-from queuey.storage.caching import Change
+from queuey.storage.caching import Name
 from queuey.storage.shared.announced import AnnouncedStore
 from queuey.storage.shared.calls import CALLS, Call, FromOwner, FromWorker, tell
 from queuey.storage.shared.client import GROUP_CALLS, STATE_CALLS, STORE_CALLS
@@ -53,7 +53,7 @@ class Hub:
         self._clock = clock
         self._log = log
         self._ends: dict[OwnerEnd, None] = {}
-        self._changes: list[Change] = []
+        self._changes: list[Name] = []
         self.store = AnnouncedStore(store, self)
 
     def join(self, stuck: Callable[[], None]) -> OwnerEnd:
@@ -66,8 +66,8 @@ class Hub:
     def opened(self, end: OwnerEnd) -> None:
         """Learn that a process is connected; it keeps nothing at hand yet of what is being changed."""
         self._ends[end] = None
-        for change in self._changes:
-            end.let_go(change)
+        for name in self._changes:
+            end.let_go(name)
 
     def has(self, end: OwnerEnd) -> bool:
         """Whether a process hears of every change."""
@@ -83,22 +83,22 @@ class Hub:
             if end is not besides:
                 end.arrived(incarnation)
 
-    def begin(self, change: Change) -> Deferred[None]:
+    def begin(self, name: Name) -> Deferred[None]:
         """Begin a change.
 
         :return: fires, and never fails, once no worker can serve from its cache what is changed; at the latest after
             ``TERM`` seconds.
         """
-        self._changes.append(change)
+        self._changes.append(name)
         if not self._ends:
             return succeed(None)
-        return gatherResults([end.let_go(change) for end in tuple(self._ends)]).addCallback(lambda _: None)
+        return gatherResults([end.let_go(name) for end in tuple(self._ends)]).addCallback(lambda _: None)
 
-    def end(self, change: Change) -> None:
+    def end(self, name: Name) -> None:
         """End a change."""
-        self._changes.remove(change)
+        self._changes.remove(name)
         for end in self._ends:
-            end.send(0, FromOwner.CHANGED, change)
+            end.send(0, FromOwner.CHANGED, name)
 
 
 class OwnerEnd(Frames):
@@ -130,7 +130,7 @@ class OwnerEnd(Frames):
         arrived, self._arrived = self._arrived, {}
         self.send(0, FromOwner.ARRIVED, list(arrived))
 
-    def let_go(self, change: Change) -> Deferred[None]:
+    def let_go(self, name: Name) -> Deferred[None]:
         """Tell the worker to drop what is about to be changed from its cache.
 
         :return: fires, and never fails, once it has, is gone, or has no lease any more to use its cache.
@@ -141,7 +141,7 @@ class OwnerEnd(Frames):
         letting_go = self._letting_go[number] = _LettingGo(now)
         if self._watch is None:
             self._watch = self._clock.callLater(PATIENCE, self._look)
-        self.send(number, FromOwner.CHANGING, change)
+        self.send(number, FromOwner.CHANGING, name)
         if len(self._letting_go) == MAX_BEHIND + 1:  # once: it takes a moment until the worker is gone
             self._end()
         if left <= 0:

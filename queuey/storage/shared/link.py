@@ -19,7 +19,7 @@ from queuey.model.message import NewMessage
 from queuey.model.policy import WriteTerms
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId
-from queuey.storage.caching import Change
+from queuey.storage.caching import Name
 from queuey.storage.shared.calls import CONTROL, Call, FromOwner, FromWorker, Told, told
 from queuey.storage.shared.frames import Frames
 from queuey.storage.shared.lease import Lease
@@ -37,20 +37,20 @@ class Defect(Exception):
 class Keeps(Protocol):
     """A cache of what was read, which another process may change."""
 
-    def change_elsewhere(self, change: Change) -> None:
+    def change_elsewhere(self, name: Name) -> None:
         """Drop what is about to be changed, and cache none of it until ``changed_elsewhere``."""
 
-    def changed_elsewhere(self, change: Change) -> None:
+    def changed_elsewhere(self, name: Name) -> None:
         """Learn that the change is over."""
 
 
 class _Nothing:
     """Keeps nothing."""
 
-    def change_elsewhere(self, change: Change) -> None:
+    def change_elsewhere(self, name: Name) -> None:
         """See Keeps."""
 
-    def changed_elsewhere(self, change: Change) -> None:
+    def changed_elsewhere(self, name: Name) -> None:
         """See Keeps."""
 
 
@@ -234,7 +234,7 @@ class Link(Frames):
 
 _appended: Final = msgspec.msgpack.Decoder(tuple[tuple[int, ...], tuple[MessageId, ...]]).decode
 _incarnations: Final = msgspec.msgpack.Decoder(list[int]).decode
-_change: Final = msgspec.msgpack.Decoder(Change).decode
+_change: Final = msgspec.msgpack.Decoder(Name).decode
 _told: Final = msgspec.msgpack.Decoder(Told).decode
 _moment: Final = msgspec.msgpack.Decoder(float).decode
 _text: Final = msgspec.msgpack.Decoder(str).decode

@@ -236,7 +236,7 @@ def _merge_at_once(reader: Reader, queue: Queue, asked: Merge, merging: Merging)
     range = Range(queue.incarnation, partition, lower, min(upper, reader.stable), asked.descending, asked.limit)
     found = reader.bulk.read(range, reader.clock, one_more=True)
     if found is not None and found.messages:
-        merging.take_all(found.last, partition, found.expires, full=found.more)
+        merging.take_all(found.last, partition, full=found.more)
     return found
 
 
