@@ -32,17 +32,17 @@ T = TypeVar("T")
 
 @attrs.frozen
 class MessageExchange:
-    """Puts messages into queues and gets them out again.
+    """Stores and reads messages.
 
-    Every write is shielded: once begun it is finished, whether or not its client is still there. Every Deferred fails
-    as the store's own does, or as ``policy_for`` does.
+    Every write is shielded: once begun it is finished, even if its client hangs up. Every Deferred fails as that of the
+    store does, or as ``policy_for`` does.
 
     :ivar choose: a random whole number from 0 to one less than its argument.
-    :ivar waits: those who wait for messages; they are told of every write.
-    :ivar rates: what applications and queues may write in a time. What is refused by them changes nothing.
-    :ivar settles: whether what is written to a queue that is not weak shows only after a while, which those who wait
-        for it find out by looking.
-    :ivar received: where what is stored is counted, if it is.
+    :ivar waits: the waiting readers; each write wakes those of its queue.
+    :ivar rates: limits what applications and queues may write; what they refuse changes nothing.
+    :ivar settles: whether messages of a queue that is not weak become visible only after a while, so that waiting
+        readers have to look.
+    :ivar received: counts stored messages, if they are counted.
     """
 
     store: IStore
@@ -55,10 +55,10 @@ class MessageExchange:
 
     @deferred
     async def append(self, queue: Queue, drafts: Sequence[Draft], *, counted: bool = False) -> Sequence[Address]:
-        """Store messages, all or none.
+        """Store messages: all of them, or none.
 
-        :param counted: whether the rates know of them already.
-        :return: fires with where each of them is, in their order, once they are stored as the policy asks.
+        :param counted: whether the rates have counted them already.
+        :return: fires with their addresses, in their order, once they are stored as the policy asks.
         """
         if not drafts:
             return ()
@@ -75,13 +75,13 @@ class MessageExchange:
         told: Callable[[Sequence[Address]], None],
         failed: Callable[[Failure], None],
     ) -> Shielded[Sequence[Address]]:
-        """Store messages as ``append`` does, for who only wants to hear of it: most requests are this.
+        """Store messages as ``append`` does, with callbacks instead of a Deferred. Most requests are this.
 
-        :param policy: of the application, as it is in force now.
-        :param told: is called with where each of them is, once they are stored.
-        :param failed: is called with what went wrong instead.
-        :return: what they wait for; to cancel it ends the wait, not the write.
-        :raise TooManyRequests: as ``append`` fails with it; and so ``BodyTooLarge``.
+        :param policy: of the application, as it is in force.
+        :param told: is called with the addresses, once the messages are stored.
+        :param failed: is called with the failure instead.
+        :return: the write; to cancel it ends the wait and not the write.
+        :raise TooManyRequests: as ``append`` fails with it; also ``BodyTooLarge``.
         """
         if not drafts or queue.incarnation == PLANNED:
             return Shielded(self.append(queue, drafts), _as_it_is, told, failed)
@@ -104,11 +104,11 @@ class MessageExchange:
     async def append_once(
         self, queue: Queue, drafts: Sequence[Draft], once: Once, *, counted: bool = False
     ) -> Appended:
-        """Store messages as ``append`` does, unless that was done before under the same key.
+        """Store messages as ``append`` does, unless an earlier request has done so under the same key.
 
-        :param counted: whether the rates know of them already.
-        :return: fires with where they are, once they are stored as the policy asks. Fails with ``NotPromised`` where
-            the store or the queue cannot promise this.
+        :param counted: whether the rates have counted them already.
+        :return: fires with their addresses, once they are stored as the policy asks. Fails with ``NotPromised`` if the
+            store or the queue cannot promise this.
         """
         self._check_once(queue)
         messages = spread(drafts, queue.settings.partitions, self.choose)
@@ -170,12 +170,12 @@ class MessageExchange:
         return await filled(look, merge, slice)
 
     async def page(self, queue: Queue, merge: Merge, wait: float) -> MergeSlice:
-        """The first part of a range that is read as one log, up to its limits.
+        """Read the first part of a range as one log, up to its limits.
 
-        It is a coroutine, since ten thousand may wait in it: a Deferred around each would take a tenth of the memory.
+        It is a coroutine because ten thousand may wait in it: a Deferred around each would take a tenth of the memory.
 
-        :param wait: seconds to wait at the most where there is nothing, and something may come.
-        :return: it, or when the time is over one that is empty. It may be empty although more follows, where much has
+        :param wait: seconds to wait, at most, if there is no message and one may come.
+        :return: the slice; an empty one if the time is over. It may be empty although more follows, if much has
             expired. May be cancelled.
         """
         policy = await self.policies.policy_for(queue.application)
@@ -192,7 +192,8 @@ class MessageExchange:
                 in_time = await waiter.told(max(merge.lower, Position(page.stable)))
                 if not in_time and self.waits.look_every is None:
                     break
-                # Where others write too, also when the time is over: the place to go on from is then one of now.
+                # If others write to the store too, also when the time is over: the place to continue from is then a
+                # current one.
                 page = await read_page(look, merge)
                 if not in_time:
                     break
@@ -201,16 +202,17 @@ class MessageExchange:
         return page
 
     def as_it_is(self, queue: Queue) -> Deferred[Queue]:
-        """A queue as it has become meanwhile; one that is only planned is as it was.
+        """Return a queue as it is now; one that is only planned is returned as it is.
 
-        Who read all partitions that it had, and then learns that it has no more by now, has passed none over.
+        A reader that has read all partitions, and then learns that the queue has no more of them by now, has missed
+        none.
 
-        :return: fires with it. Fails with ``NoSuchQueue`` where it was deleted, or ``Unavailable``.
+        :return: fires with the queue. Fails with ``NoSuchQueue`` if it was deleted, or with ``Unavailable``.
         """
         return succeed(queue) if self.is_as_it_was(queue) else self._as_it_is(queue)
 
     def is_as_it_was(self, queue: Queue) -> bool:
-        """Whether it is known that nothing of a queue has changed, or that it is only planned."""
+        """Return whether it is known that a queue has not changed, or that it is only planned."""
         return queue.incarnation == PLANNED or self.store.at_hand(queue.application, queue.name) is queue
 
     @deferred
@@ -228,9 +230,9 @@ class MessageExchange:
 
     @deferred
     async def replace(self, queue: Queue, addresses: Sequence[Address], content: Content, ttl: int) -> None:
-        """Overwrite the messages at these addresses, or create them there; all or none.
+        """Overwrite the messages at these addresses, or create them there: all of them, or none.
 
-        :param ttl: seconds to live, anew from this write.
+        :param ttl: seconds to live, from this write on.
         :return: fires once that is stored as the policy asks.
         """
         _, terms = await self._ready(queue, len(addresses))
@@ -239,11 +241,11 @@ class MessageExchange:
 
     @deferred
     async def put(self, queue: Queue, address: Address, content: Content, ttl: int, condition: Condition) -> bool:
-        """Overwrite a message, or create one under an id of now.
+        """Overwrite a message, or create one under an id that is not older than now.
 
-        :param ttl: seconds to live, anew from this write.
-        :return: fires with whether there was none before, once that is stored as the policy asks. Fails with
-            ``PreconditionFailed`` where the condition does not hold, and with ``IdOutOfRange``.
+        :param ttl: seconds to live, from this write on.
+        :return: fires with whether it is new, once it is stored as the policy asks. Fails with ``PreconditionFailed``
+            if the condition does not hold, and with ``IdOutOfRange``.
         """
         _, terms = await self._ready(queue, 1)
         return await self._write(queue, self.store.put(queue, address, content, ttl, condition, terms), [content.body])
@@ -272,7 +274,7 @@ class MessageExchange:
     async def purge(self, queue: Queue, before: MessageId) -> None:
         """Delete every message whose id is below a bound, and below the stable time.
 
-        :return: fires once none of them can be seen any more.
+        :return: fires once no reader can see them.
         """
         policy = await self.policies.policy_for(queue.application)
         ack = policy.write_terms(queue.settings.consistency).ack
@@ -298,10 +300,10 @@ class MessageExchange:
     def _write(
         self, queue: Queue, writing: Deferred[T], bodies: Sequence[bytes], written: Sequence[NewMessage] = ()
     ) -> Deferred[T]:
-        """Shield a write, count it once it is done, and tell those who wait, also where nobody is left to be answered.
+        """Shield a write; when it has ended, count it and wake waiting readers, even if the client has hung up.
 
         :param bodies: of the messages that it stores.
-        :param written: the messages, where they are new ones.
+        :param written: the messages, if they are new ones.
         """
 
         def done(result: T) -> None:

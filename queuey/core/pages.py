@@ -19,7 +19,7 @@ from queuey.model.queue import Queue
 from queuey.model.window import SLICE_BYTES, Merge, MergeSlice, Messages, Position
 
 MOST_SLICES: Final = 64
-"""Slices that are read for one page: of small ones that are empty, where much has expired, or of few large messages."""
+"""Slices that are read for one page, at most. There are many small ones if much has expired or messages are large."""
 
 
 @attrs.frozen
@@ -36,7 +36,7 @@ class Slices:
 
 
 def at_the_end(merge: Merge, page: MergeSlice) -> bool:
-    """Whether there is nothing now, and something may come."""
+    """Return whether there is no message now, and one may come."""
     return not page.messages and page.over and merge.upper > Position(page.stable)
 
 
@@ -57,7 +57,7 @@ async def read_page(look: Slices, merge: Merge) -> MergeSlice:
 
 
 async def filled(look: Slices, merge: Merge, slice: MergeSlice) -> MergeSlice:
-    """The same where there is more than the first slice."""
+    """Read a page that has more than the first slice."""
     page = _Page(merge, slice)
     for _ in range(MOST_SLICES - 1):
         rest = page.rest()
@@ -124,7 +124,7 @@ class _Page:
 
 
 def _addresses(messages: Messages) -> tuple[Address, ...]:
-    """Where messages are."""
+    """Return the addresses of messages."""
     if isinstance(messages, Columns):
         return tuple([Address(messages.partition, id) for id in messages.ids])
     return tuple([Address(message.partition, message.id) for message in messages])

@@ -1,4 +1,4 @@
-"""Where the policies of applications come from: the settings, or the store."""
+"""The policies of applications, from the settings or from the store."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class GivenPolicies:
 
 @implementer(IPolicies)
 class StoredPolicies:
-    """The policies of the applications that stand in the store.
+    """The policies of the applications that are in the store.
 
-    They are made anew when the settings change too: a key that these have lets in to nothing else.
+    They are made again when the settings change, because a key that the settings have is valid for nothing else.
 
-    :param max_body: bytes that a request's body may have at the most, as it is now.
-    :param in_force: the policies of the settings; another object after each change of these.
+    :param max_body: the limit of a request's body in bytes, as it is in force.
+    :param in_force: the policies of the settings; another object after each change of them.
     """
 
     def __init__(

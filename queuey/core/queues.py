@@ -30,7 +30,7 @@ MAX_PRINCIPALS_A_PAGE: Final = 1 << 20
 """Characters of principals after which a page of queues ends, so that no page takes long to write."""
 
 Judge = Callable[[Queue | None], None]
-"""Raises where a queue, or that there is none, is not what its changer takes it for."""
+"""Raises if a queue, or its absence, is not what the client expects."""
 
 
 @attrs.frozen
@@ -49,9 +49,9 @@ class QueueChanges:
     reset: frozenset[str] = frozenset()
 
     def applied_to(self, settings: QueueSettings, defaults: QueueSettings) -> QueueSettings:
-        """The settings after the changes.
+        """Return the settings after the changes.
 
-        :raise InvalidUpdate: where there would be fewer partitions, whose messages could not be reached.
+        :raise InvalidUpdate: there would be fewer partitions, and messages in them could not be reached.
         """
         changed = self.over(attrs.evolve(settings, **{name: getattr(defaults, name) for name in self.reset}))
         if changed.partitions < settings.partitions:
@@ -69,7 +69,7 @@ class QueueChanges:
 
 
 def defaults(policy: Policy) -> QueueSettings:
-    """The settings of a queue of which nothing is asked."""
+    """Return the settings of a queue for which the client names none."""
     return QueueSettings(consistency=policy.consistency)
 
 
@@ -85,9 +85,9 @@ def planned(policy: Policy, name: str) -> Queue:
 
 @deferred
 async def standing(store: IStore, queue: Queue, policy: Policy) -> Queue:
-    """The queue that was only planned, which is made now, unless somebody has done so meanwhile.
+    """Create a queue that was only planned, unless another request has created it.
 
-    :return: fires with it. Fails with ``StorageFull`` or ``Unavailable``.
+    :return: fires with the queue. Fails with ``StorageFull`` or ``Unavailable``.
     """
     found, _ = await shield(store.create(queue.application, queue.name, queue.settings, policy.max_queues))
     return found
@@ -147,7 +147,7 @@ class QueueDirectory:
 
     @cached_property
     def at_hand(self) -> Callable[[str, str], Queue | None]:
-        """What ``find`` would say of an application and a name, where that is known without asking."""
+        """Return what ``find`` would fire with, if that is cached; ``None`` otherwise."""
         return self.store.at_hand
 
     def create(
@@ -225,10 +225,10 @@ class QueueDirectory:
 
     @deferred
     async def delete(self, queue: Queue) -> None:
-        """End a queue with all its messages and groups. Fails with ``NoSuchQueue`` where somebody else has done so."""
+        """Delete a queue with all its messages and groups. Fails with ``NoSuchQueue`` if it was deleted already."""
         if not await shield(self.store.forget(queue)):
             raise NoSuchQueue("Queue of that name was not found.")
-        # Nobody can ask for them any more, and there may be many: no answer waits for that.
+        # Groups of the queue are unreachable by now, and there may be many: the answer does not wait for their removal.
         self.groups.remove_all(queue).addErrback(_left)
 
     def delete_if(self, queue: Queue, judge: Judge) -> Deferred[None]:
@@ -246,7 +246,7 @@ class QueueDirectory:
         while True:
             judge(queue)
             try:
-                # Ending a life asks for no version; to set the same settings anew does.
+                # A deletion needs no version; a change of the settings does.
                 return await self.delete(await self.store.update(queue, queue.settings))
             except Conflict:
                 await attempts.again()

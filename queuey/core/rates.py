@@ -20,7 +20,7 @@ MOST_QUEUES: Final = 10_000
 """Queues of one application whose buckets are kept, at the most."""
 
 _MOST_IDLE: Final = 1_000
-"""Applications up to which nobody looks whether the buckets of some are full again."""
+"""Up to this number of applications, full buckets are not looked for."""
 
 _PAUSE: Final = 0.05
 """Seconds for which a stream waits at the least: so much comes together that it is worth a write."""
@@ -31,7 +31,7 @@ MOST_HOLD: Final = 1.5
 together do not come again together."""
 
 _STEP: Final = (5**0.5 - 1) / 2
-"""The golden ratio: multiples of it, but for the whole numbers in them, lie evenly between 0 and 1, however many."""
+"""The golden ratio. The fractional parts of its multiples are spread evenly between 0 and 1, however many there are."""
 
 PROMPT: Final = Rate(20, 20)
 """How many refusals of one application are not."""
@@ -45,9 +45,9 @@ QUEUE_MESSAGES: Final = "queue_message_rate"
 class Standing(msgspec.Struct, frozen=True, gc=False):
     """How far one rate is used up.
 
-    :ivar name: as the settings have it.
-    :ivar left: what may be done at once.
-    :ivar more_in: seconds until that is one more; ``None`` where it is all that it can be.
+    :ivar name: as in the settings.
+    :ivar left: how many may be done at once.
+    :ivar more_in: seconds until that number grows by one; ``None`` if the bucket is full.
     """
 
     name: str
@@ -95,9 +95,9 @@ def _followed(bucket: Bucket | None, rate: Rate | None, now: float) -> Bucket | 
 class _Application:
     """The buckets of one application and of its queues.
 
-    A queue is known by its name, so that to delete it and make it anew wins nothing. Of those that are not full, the
-    longest unused are let go where there are too many; one that comes again then begins with as little as the least
-    that any of them had.
+    A queue is known by its name, so to delete and create it again gains nothing. If there are too many buckets, the
+    longest unused one that is not full is dropped. A queue whose bucket was dropped begins with the least that any
+    dropped bucket had.
     """
 
     __slots__ = ("_let_go", "_most", "_queues", "own", "refusals")
@@ -135,7 +135,7 @@ class _Application:
         return found
 
     def full(self, now: float) -> bool:
-        """Whether nothing is lost where all of it is forgotten."""
+        """Return whether all of it can be forgotten without a loss."""
         kept = (self.own, *self._queues.values(), *(() if self._let_go is None else (self._let_go,)))
         return self.refusals.full(now) and all(buckets.full(now) for buckets in kept)
 
@@ -143,8 +143,8 @@ class _Application:
 class RateLimits:
     """Counts requests and messages against the rates of applications and of their queues.
 
-    Each process counts for itself, and by the clock that nobody sets. What is refused takes nothing from any bucket. An
-    application without rates costs a look at its policy.
+    Each process counts for itself, by the monotonic clock. A refusal takes nothing from any bucket. An application
+    without rates costs a look at its policy.
     """
 
     def __init__(self, policies: IPolicies, clock: IReactorTime, most_queues: int = MOST_QUEUES) -> None:
@@ -157,7 +157,7 @@ class RateLimits:
         self._spread = 0.0
 
     def use(self, policy: Policy) -> Use | None:
-        """What is to be counted for a request on an application; ``None`` where there is nothing to count."""
+        """Return what counts a request on an application; ``None`` if the application has no rates."""
         if policy.rates is None and policy.queue_rates is None:
             return None
         return Use(self._application(policy.application), policy, self._clock.seconds)
@@ -204,10 +204,10 @@ class RateLimits:
             await deferLater(self._clock, max(_PAUSE, *(bucket.wait(1, now) for bucket in buckets)))
 
     async def hold(self, application: str) -> None:
-        """Wait before a refusal is answered, where the application has been given many of late.
+        """Wait before a refusal is answered, if the application got many refusals lately.
 
-        Whoever asks on without a pause would otherwise be refused as often as he can ask, and that takes time from
-        others. It may be cancelled.
+        A client that repeats without a pause would otherwise be refused as often as it can ask, which takes time from
+        others. May be cancelled.
         """
         now, refusals = self._clock.seconds(), self._application(application).refusals
         if refusals.wait(1, now) == 0:
@@ -242,10 +242,10 @@ class RateLimits:
 
 
 class Use:
-    """What is counted for one request.
+    """What counts one request.
 
     :ivar rates: those of the application.
-    :ivar queue_rates: those of the queue that the request is about, where it is about one.
+    :ivar queue_rates: those of the queue, if the request is about one.
     """
 
     __slots__ = ("_application", "_policy", "_queue", "_seconds", "queue_rates", "rates")

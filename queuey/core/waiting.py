@@ -19,25 +19,25 @@ from queuey.model.message import NewMessage
 from queuey.model.window import NEWEST, Merge, MergeSlice, Position
 
 REST: Final = 0.1
-"""Seconds for which a reader rests who was woken and found nothing, since that may come again and again."""
+"""Seconds that a reader pauses after it was woken and found no message, since that may happen again and again."""
 
 Look = Callable[[Merge], Deferred[MergeSlice]]
 """Reads the first part of a range of the queue that is waited for."""
 
 Listener = Callable[[Set[int] | None], None]
-"""Is told of the partitions to which something has come, or where something is gone; ``None``: any."""
+"""Is called with the partitions in which a message arrived or disappeared; ``None``: any partition."""
 
 
 class Waits:
-    """Everybody who waits, by the queue's incarnation.
+    """All waiting readers, by the incarnation of the queue.
 
-    There is one timer for the deadlines of all. Where the store does not tell of everything that comes, there is one
-    more for each queue that is waited for, and at each of its turns one read of one message, for all who wait there:
-    it begins at the earliest place that one of them has not looked at, and if it finds something, all look.
+    One timer serves all deadlines. On a store that does not report every arrival there is one more timer for each queue
+    that is waited for. When it fires, one message is read for all readers of the queue, from the earliest place that
+    one of them has not looked at; if there is one, all readers look.
 
-    :ivar clock: whose timers are used.
-    :ivar seats: how many may wait; whoever begins takes one first.
-    :ivar look_every: seconds between two turns of such a timer; ``None`` where the store tells of everything.
+    :ivar clock: the clock of the timers.
+    :ivar seats: limits how many may wait; a reader takes a seat before it waits.
+    :ivar look_every: seconds between two reads of that timer; ``None`` if the store reports every arrival.
     """
 
     def __init__(self, clock: IReactorTime, watch: Callable[[Callable[[int], None]], float | None]) -> None:
@@ -64,10 +64,10 @@ class Waits:
         return sum([queue.readers for queue in self._queues.values()])
 
     def wake(self, incarnation: int, written: Sequence[NewMessage] = (), *, only_fresh: bool = False) -> None:
-        """Tell those who wait for a queue that something has come; soon, whoever tells it goes on first.
+        """Schedule a wake-up of every reader that waits for a queue, for the next reactor turn.
 
-        :param written: what has come; none: anything, anywhere.
-        :param only_fresh: whether it is only of use to those who want to see what is not stable yet.
+        :param written: the new messages; empty: anything, in any partition.
+        :param only_fresh: whether only readers of unstable messages (``fresh``) need to look.
         """
         if not self._queues and not self._listeners:
             return
@@ -84,18 +84,18 @@ class Waits:
             _tell_all(listeners, partitions)
 
     def removed(self, incarnation: int, partitions: Set[int] | None) -> None:
-        """Tell listeners that something is gone: they may have waited for it to be over.
+        """Wake listeners because something disappeared: it may be what blocked them.
 
-        :param partitions: of a queue, where that was; ``None``: in any.
+        :param partitions: of the queue; ``None``: any.
         """
         _tell_all(self._listeners.get(incarnation, ()), partitions)
 
     def listen(self, incarnation: int, listener: Listener) -> None:
-        """Tell somebody at once of all that has come to a queue and is stable, or is gone, until ``leave``."""
+        """Call a listener at once for all that arrives in a queue and is stable, or disappears, until ``leave``."""
         self._listeners[incarnation] = (*self._listeners.get(incarnation, ()), listener)
 
     def leave(self, incarnation: int, listener: Listener) -> None:
-        """Tell a listener nothing more."""
+        """Stop calling a listener."""
         left = tuple([other for other in self._listeners[incarnation] if other != listener])
         if left:
             self._listeners[incarnation] = left
@@ -103,7 +103,7 @@ class Waits:
             del self._listeners[incarnation]
 
     def watch(self, waiter: Expiring, seconds: float) -> None:
-        """Tell somebody when so many seconds are over, or all waiting ends; until ``drop``."""
+        """Call a watcher when its time is over, or when all waits end; until ``drop``."""
         self._deadlines.add(waiter, self.clock.seconds() + seconds)
         if self._ended:
             waiter.expire()
@@ -113,12 +113,12 @@ class Waits:
         self._deadlines.remove(waiter)
 
     def join(self, incarnation: int, partitions: Sequence[int], seconds: float, look: Look, *, fresh: bool) -> Waiter:
-        """Begin to wait; to be called before the first read, so that nothing comes unnoticed between the two.
+        """Begin to wait. Call it before the first read, so that no arrival between the two is missed.
 
-        :param partitions: which matter.
-        :param seconds: how long.
+        :param partitions: those that the reader reads.
+        :param seconds: the time limit.
         :param look: reads the queue.
-        :param fresh: whether what is not stable yet matters too.
+        :param fresh: whether the reader also wants unstable messages.
         """
         queue = self._queues.get(incarnation)
         if queue is None:
@@ -129,11 +129,11 @@ class Waits:
         return waiter
 
     def forget(self, incarnation: int) -> None:
-        """Learn that nobody waits for a queue any more."""
+        """Forget a queue that has no waiting reader any more."""
         del self._queues[incarnation]
 
     def end(self) -> None:
-        """Let nobody wait any longer, from now on: everybody is told that the time is over."""
+        """End all waits now and from now on: each reader is answered as at its deadline."""
         self._ended = True
         self._deadlines.expire_all()
 
@@ -164,10 +164,10 @@ class Waiter:
         self._deadlines.remove(self)
 
     def told(self, seen: Position) -> Deferred[bool]:
-        """Wait for something to come; what came since the last time counts.
+        """Wait for an arrival; those since the last call count.
 
-        :param seen: up to where there is nothing.
-        :return: fires with ``True`` when there may be something, and with ``False`` at the deadline. May be cancelled.
+        :param seen: the place up to which the reader has looked.
+        :return: fires with ``True`` if there may be a message, and with ``False`` at the deadline. May be cancelled.
         """
         if self._expired or self._told:
             self._told = False
@@ -206,7 +206,7 @@ class Waiter:
 
 
 class _Awaited:
-    """A queue while somebody waits for it."""
+    """A queue that somebody waits for."""
 
     __slots__ = (
         "_everywhere", "_fresh", "_incarnation", "_look", "_looking", "_looks", "_partitions", "_seen", "_telling",
@@ -214,9 +214,7 @@ class _Awaited:
     )  # fmt: skip
 
     def __init__(self, waits: Waits, incarnation: int, look: Look) -> None:
-        """
-        :param waits: forgets it when nobody waits any more.
-        """
+        """:param waits: forgets this object when the last reader has left."""
         self._waits = waits
         self._incarnation = incarnation
         self._look = look
@@ -236,7 +234,7 @@ class _Awaited:
 
     @property
     def fresh(self) -> bool:
-        """Whether anybody wants to see what is not stable yet."""
+        """Return whether a reader wants unstable messages."""
         return self._fresh > 0
 
     def add(self, waiter: Waiter) -> None:
@@ -278,7 +276,7 @@ class _Awaited:
                 waiter.tell()
 
     def waits(self, seen: Position) -> None:
-        """Learn that one has found nothing up to a place."""
+        """Note that a reader has found no message up to a place."""
         self._seen = min(self._seen, seen)
 
     def _look_later(self) -> None:

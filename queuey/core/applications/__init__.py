@@ -1,1 +1,1 @@
-"""Applications that stand in the store: how they are kept, what of them is at hand, and how they are changed."""
+"""Applications that are managed over the operators' port: where they are stored, how they are cached and changed."""

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from queuey.core.applications.stored import Snapshot, StoredApplications
 
 GRAIN: Final = 60
-"""Seconds to which the last use of a key is told."""
+"""The precision, in seconds, of the last use of a key."""
 
 
 class KeyOwners:
@@ -35,9 +35,10 @@ class KeyOwners:
         self._used: dict[bytes, int] = {}
 
     def owner(self, digest: bytes) -> Deferred[str | None]:
-        """The application that a digest lets in to.
+        """Find the application that a key belongs to.
 
-        :return: fires with ``None`` where there is none. Fails with ``Unavailable``.
+        :param digest: of the key.
+        :return: fires with the application, or with ``None``. Fails with ``Unavailable``.
         """
         found = self._given().get(digest)
         if found is not None:
@@ -49,7 +50,7 @@ class KeyOwners:
         return succeed(self._of(snapshot, digest))
 
     def known(self, digest: bytes) -> str | None:
-        """What ``owner`` would say, where that is known without asking; nobody has shown the key by that."""
+        """Return what ``owner`` would fire with, if that is cached. It does not count as a use of the key."""
         found = self._given().get(digest)
         snapshot = self._stored.at_hand() if found is None else None
         if snapshot is None:
@@ -75,7 +76,8 @@ class KeyOwners:
         self._used[digest] = now - now % GRAIN
 
     def last_used(self, digest: bytes) -> int | None:
-        """When a key was last used, in seconds since 1970, to within ``GRAIN``; ``None``: not that anybody knows."""
+        """Return when a key was last used, in seconds since 1970, to within ``GRAIN``; ``None`` if this process has not
+        seen a use."""
         return self._used.get(digest)
 
     def used(self) -> dict[bytes, int]:

@@ -63,7 +63,7 @@ class ShownKey:
 class Shown:
     """An application as operators see it.
 
-    :ivar source: where it stands, ``SETTINGS`` or ``STORE``; ``made``, ``changed``, ``revision``: only there.
+    :ivar source: ``SETTINGS`` or ``STORE``; ``made``, ``changed`` and ``revision`` are set for ``STORE`` only.
     """
 
     source: str
@@ -83,13 +83,13 @@ class Shown:
 class Registry:
     """The applications of this deployment.
 
-    Every Deferred may fail with ``Unavailable``; a change also with ``Forbidden`` for an application of the settings,
-    with ``Conflict`` where others change it at the same time, and with ``StorageFull``.
+    Every Deferred may fail with ``Unavailable``. A change also fails with ``Forbidden`` if the application is one of
+    the settings, with ``Conflict`` if others change it at the same time, and with ``StorageFull``.
 
-    :ivar given: what the settings say, as it is now.
-    :ivar counts_bytes: whether the store can hold an application to what its messages may take.
+    :ivar given: the applications of the settings that are in force.
+    :ivar counts_bytes: whether the store can limit the bytes of an application's messages.
     :ivar now: the wall clock, in seconds since 1970.
-    :ivar new_key: makes a key that nobody can guess.
+    :ivar new_key: makes a key that cannot be guessed.
     """
 
     stored: StoredApplications
@@ -131,13 +131,13 @@ class Registry:
 
     @deferred
     async def set(self, name: str, members: Members, revision: int | None, make: bool) -> Change:
-        """Say something of an application.
+        """Change an application, or create it.
 
-        :param members: what to say; ``None`` is the default. What is not there stays.
-        :param revision: the one that it has to have, 0 if it must not be there; ``None``: whichever.
-        :param make: whether to make it where it is not there.
-        :return: fires with the change, once it is in force here. Fails with ``InvalidRequest``, ``NotPromised``,
-            ``NoSuchApplication``, or ``PreconditionFailed``.
+        :param members: the members to set; ``None`` sets the default. Members that are missing stay.
+        :param revision: the revision that it must have; 0: it must not exist; ``None``: any.
+        :param make: whether to create it if it does not exist.
+        :return: fires with the change, once it is in force in this process. Fails with ``InvalidRequest``,
+            ``NotPromised``, ``NoSuchApplication`` or ``PreconditionFailed``.
         """
         self._check_name(name)
         max_body = self.given().max_body
@@ -160,10 +160,10 @@ class Registry:
 
     @deferred
     async def remove(self, name: str, revision: int | None, keep_queues: bool) -> Change:
-        """Remove an application and its keys; its queues stay where they are, for another one of that name.
+        """Remove an application and its keys. Its queues stay, for an application that is created under the same name.
 
-        :param keep_queues: whether to do so although it has queues.
-        :return: fires with the change, once it is in force here. Fails with ``NoSuchApplication`` or
+        :param keep_queues: whether to remove it although it has queues.
+        :return: fires with the change, once it is in force in this process. Fails with ``NoSuchApplication`` or
             ``PreconditionFailed``.
         """
         self._check_name(name)
@@ -177,11 +177,11 @@ class Registry:
 
     @deferred
     async def add_key(self, name: str, digest: bytes | None) -> tuple[Change, Key, str | None]:
-        """Let an application in by another key.
+        """Add a key to an application.
 
-        :param digest: of the key; ``None``: a new one is made.
-        :return: fires with the change, the key, and what is to be sent of it where it was made here: nobody is told
-            that again. Fails with ``NoSuchApplication``, or ``AlreadyThere`` where there is such a key already.
+        :param digest: of the key; ``None``: a new key is made.
+        :return: fires with the change, the key, and its secret if it was made here; the secret cannot be read again.
+            Fails with ``NoSuchApplication``, or with ``AlreadyThere`` if the application has that key.
         """
         self._check_name(name)
         text = None
@@ -205,10 +205,10 @@ class Registry:
 
     @deferred
     async def revoke_key(self, name: str, id: str) -> Change:
-        """Let an application in by a key no more.
+        """Revoke a key of an application.
 
-        :return: fires with the change, once it is in force here. Fails with ``NoSuchApplication``, or
-            ``InvalidRequest`` where it has no such key.
+        :return: fires with the change, once it is in force in this process. Fails with ``NoSuchApplication``, or with
+            ``InvalidRequest`` if the application has no such key.
         """
         self._check_name(name)
 

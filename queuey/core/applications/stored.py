@@ -1,10 +1,10 @@
-"""The applications of the store, at hand in this process, and changed by compare-and-set.
+"""The applications of the store: cached in this process, and changed by compare-and-set.
 
-They are kept in shards, by their names, and an index tells the version of each shard. A change reads its shard, writes
-the version that the shard is about to have into the index, and then the shard, if that is as it was read. So an index
-that names the version at hand proves that no change came after it; one that names another one asks for a look, and
-costs no more than that where the change never came. Whoever has read the index once knows all there is, and that there
-is no more: strangers do not make the store busy, whatever names and keys they try.
+They are stored in shards, by their names, and an index has the version of each shard. A change reads its shard, writes
+the version that the shard is about to have into the index, and then writes the shard, if it is still as it was read. So
+if the index has the version that is cached, no change came after it. If it has another one, the shard is read again,
+also when the change never came. A process that has read the index knows all applications and keys, so strangers who try
+names and keys cause no reads.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ INDEX: Final = "applications"
 """The key of the index; that of a shard has its two digits behind a slash."""
 
 MAX_APPLICATIONS: Final = 2000
-"""Applications in the store: all of them are at hand in every process."""
+"""Applications in the store: every process caches all of them."""
 
 _AT_ONCE: Final = 16
 """Shards that are read at the same time."""
 
 _EARLY: Final = 0.5
-"""The part of the time for which things are at hand, after which they are read anew while they still serve."""
+"""The part of ``max_age`` after which the cache is refreshed while it still serves."""
 
 T = TypeVar("T")
 Step = Callable[[Application | None], Application | None]
-"""What is to become of an application; it raises where nothing is to. It may be called several times."""
+"""Returns what an application is changed to; raises if it is not to be changed. It may be called several times."""
 
 
 @attrs.frozen
@@ -82,9 +82,9 @@ _EMPTY: Final = Snapshot({}, {})
 class StoredApplications:
     """The applications of a store.
 
-    :param retries: how a change is tried again which one of another process was before.
-    :param max_age: seconds for which what was read is at hand, as they are now.
-    :param new_version: makes a version that nothing has had.
+    :param retries: how a change is repeated if another process was first.
+    :param max_age: seconds for which the cache may be used.
+    :param new_version: makes a version that has never been used.
     """
 
     def __init__(
@@ -109,11 +109,11 @@ class StoredApplications:
 
     @property
     def known(self) -> Snapshot:
-        """What was read last, however old it is; nothing, before anything was read."""
+        """The applications as they were read last, however long ago; empty before the first read."""
         return self._snapshot
 
     def at_hand(self) -> Snapshot | None:
-        """What is at hand, or ``None`` where it has to be read."""
+        """Return the cached applications; ``None`` if they have to be read."""
         if self._read_at is None:
             return None
         age, limit = self._seconds() - self._read_at, self._max_age()
@@ -124,24 +124,24 @@ class StoredApplications:
         return self._snapshot
 
     def current(self, anew: bool = False) -> Deferred[Snapshot]:
-        """The applications as they are, or were within ``max_age``.
+        """Return the applications as they are, or as they were at most ``max_age`` ago.
 
-        :param anew: whether to read what is at hand as well.
-        :return: may be cancelled; fails with ``Unavailable``.
+        :param anew: whether to read them although they are cached.
+        :return: may be cancelled. Fails with ``Unavailable``.
         """
         snapshot = None if anew else self.at_hand()
         return self._read_since(self._seconds() - self._max_age()) if snapshot is None else succeed(snapshot)
 
     @deferred
     async def _read_since(self, moment: float) -> Snapshot:
-        """The applications, read after a moment: a look that somebody else began before it may take long."""
+        """Return the applications as they are after this call: a read that began before it may be too old."""
         while True:
             snapshot = await self._asked()
             if self._read_at is not None and self._read_at >= moment:
                 return snapshot
 
     def _asked(self) -> Deferred[Snapshot]:
-        """Read them, or wait for whoever does."""
+        """Read them, or wait for a read that is under way."""
         if self._asking is None:
             asking: Question[Snapshot] = Question()
             self._asking = asking
@@ -256,7 +256,7 @@ class StoredApplications:
         return None if state is None else state.version
 
     async def _in_force(self) -> None:
-        """Let nothing older be in force here."""
+        """Drop the cache, so that an older state cannot be used."""
         self._changes += 1
         self._read_at = None
         try:
@@ -293,5 +293,5 @@ def _snapshot(shards: Iterable[_Kept]) -> Snapshot:
 
 
 def _forget(failure: Failure) -> None:
-    """Leave it to whoever needs it next to meet the same."""
+    """Do nothing: the next request that needs it gets the same error."""
     failure.trap(Unavailable)
