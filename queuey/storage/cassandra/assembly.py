@@ -36,13 +36,13 @@ from queuey.storage.cassandra.times.clocks import ClockWatch
 from queuey.storage.cassandra.times.lease import LeaseKeeper
 
 PORTS: Final = {"cql": 9042, "thrift": 9160}
-"""Where nodes answer, by protocol."""
+"""The default ports of nodes, by protocol."""
 
 CONNECTIONS: Final = 16
-"""Connections to each node over Thrift, of which each serves one request after the other."""
+"""Connections to each node over Thrift; each serves one request at a time."""
 
 COUNTED: Final = 100_000
-"""Messages of a queue that are counted; where there are more, it is said to have that many."""
+"""Messages of a queue that are counted at most; a queue with more is reported to have that many."""
 
 NOT_OVER_THRIFT: Final = (
     "Over Thrift nothing can be promised to be stored only once: the lightweight transactions of Cassandra 3.11 and "
@@ -58,7 +58,7 @@ NO_GROUPS_OVER_THRIFT: Final = (
 
 
 class Known:
-    """What is known of the cluster, for who writes messages; nothing before it was asked."""
+    """What is known of the cluster, for writers of messages; empty before the cluster was asked."""
 
     def __init__(self, skew: float) -> None:
         self._skew = skew
@@ -70,20 +70,21 @@ class Known:
 
 
 def make_cassandra_store(settings: CassandraStorage, reactor: Any, now: Callable[[], float]) -> IStore:
-    """The store on a cluster, not open yet.
+    """Make the store on a cluster, not open yet.
 
     :param now: the wall clock, in seconds since 1970.
-    :raise ConfigurationError: where what it needs is not installed.
+    :raise ConfigurationError: a package that it needs is not installed.
     """
     clock = MachineClock(now, lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
     return assemble(settings, make_session(settings, reactor), clock, reactor)
 
 
 def make_keeper(settings: CassandraStorage, reactor: Any, now: Callable[[], float]) -> CassandraKeeper:
-    """The store on a cluster, not open yet, to take in what another one holds; nobody else serves meanwhile.
+    """Make the store on a cluster that takes in what another store holds, not open yet. No daemon serves from it
+    meanwhile.
 
     :param now: the wall clock, in seconds since 1970.
-    :raise ConfigurationError: where what it needs is not installed, or it cannot hold what others do.
+    :raise ConfigurationError: a package that it needs is not installed, or the cluster cannot hold what others do.
     """
     if settings.protocol == "thrift":
         text = "[storage] protocol: thrift: what it can hold is less than what is copied; copy over cql"
@@ -105,7 +106,7 @@ def assemble(settings: CassandraStorage, session: ICQLSession, clock: OwnClock, 
 def _assembled(
     settings: CassandraStorage, session: ICQLSession, clock: OwnClock, timer: Any, filling: bool
 ) -> tuple[CassandraStore, Messages, Registry, Times]:
-    """The store with those of its parts that whoever fills it needs."""
+    """Make the store, with those of its parts that a copy needs."""
     keyspace, known = settings.keyspace, Known(settings.clock_skew)
     identity = Identity(uuid.uuid4(), socket.gethostname())
     times = _times(settings, session, identity, clock, timer)
@@ -148,18 +149,18 @@ def _times(
 
 
 def make_session(settings: CassandraStorage, reactor: Any) -> ICQLSession:
-    """A session with the cluster and all its layers, not connected yet.
+    """Make a session with the cluster and all its layers, not connected yet.
 
-    :raise ConfigurationError: where what it needs is not installed.
+    :raise ConfigurationError: a package that it needs is not installed.
     """
     bounds = Bounds(count=settings.in_flight)
     return layered(bare_session(settings, reactor), reactor, bounds, CallLimits(), random.random)
 
 
 def bare_session(settings: CassandraStorage, reactor: Any) -> ICQLSession:
-    """The session by itself.
+    """Make the session without layers.
 
-    :raise ConfigurationError: where what it needs is not installed.
+    :raise ConfigurationError: a package that it needs is not installed.
     """
     told = session_settings(settings)
     try:
@@ -176,7 +177,7 @@ def bare_session(settings: CassandraStorage, reactor: Any) -> ICQLSession:
 
 
 def session_settings(settings: CassandraStorage) -> SessionSettings:
-    """What a session is told of the settings."""
+    """Return the settings of a session."""
     return SessionSettings(
         hosts=tuple(Host(name, port or PORTS[settings.protocol]) for name, port in settings.hosts),
         local_dc=settings.local_dc,
@@ -192,7 +193,7 @@ def _tls(tls: ClusterTLS) -> TLSSettings:
 
 
 def schema_settings(settings: CassandraStorage) -> SchemaSettings:
-    """What the keeper of the tables is told of the settings."""
+    """Return the settings of the schema."""
     return SchemaSettings(settings.keyspace, settings.replication, settings.create_schema)
 
 

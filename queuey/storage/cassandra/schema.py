@@ -53,12 +53,13 @@ class SchemaSettings:
 class Schema:
     """The schema of one keyspace.
 
-    Its lock and its version are changed by lightweight transactions; the version comes last, so that nobody uses
-    tables that are not there yet. Where the outcome of one is unknown, all begins anew, and finds what stands there.
+    Its lock and its version are changed by lightweight transactions. The version comes last, so that no process uses
+    tables that do not exist yet. If the outcome of a transaction is unknown, everything is repeated, and continues from
+    what is there.
 
-    :param owner: of the lock; of this process alone.
+    :param owner: of the lock; unique to this process.
     :param sleep: waits some seconds.
-    :param says: is told what is waited for.
+    :param says: is called with what it waits for.
     """
 
     def __init__(
@@ -85,11 +86,11 @@ class Schema:
         self._next = _transaction(f"UPDATE {table} SET version = ? WHERE k = 'version' IF version = ?")
 
     async def ensure(self, release: str) -> None:
-        """Wait until the tables are there in our version, and make them where nobody else does.
+        """Wait until the tables exist in our version, and create them unless another process does.
 
         :param release: of the cluster.
-        :raise ConfigurationError: where they are a newer program's, or another one's.
-        :raise Unavailable: where the cluster does not answer; to be called again.
+        :raise ConfigurationError: the tables are of a newer version of Queuey, or of another program.
+        :raise Unavailable: the cluster does not answer; call this again.
         """
         while True:
             version = await self._version()
@@ -105,7 +106,7 @@ class Schema:
                 await self._sleep(_POLL)
 
     async def _version(self) -> int | None:
-        """The version that stands there; ``None`` where there is none yet."""
+        """Read the version of the tables; ``None`` if there is none yet."""
         if not await self._tables():
             return None
         try:
@@ -115,9 +116,9 @@ class Schema:
         return rows[0][0] if rows else None
 
     async def _tables(self) -> bool:
-        """Whether there is the table of versions.
+        """Return whether the table of versions exists.
 
-        :raise ConfigurationError: where the keyspace is another program's.
+        :raise ConfigurationError: the keyspace belongs to another program.
         """
         keyspace = self._settings.keyspace
         question = Statement("SELECT table_name, id FROM system_schema.tables WHERE keyspace_name = ?", Kind.READ)
@@ -130,7 +131,7 @@ class Schema:
         return bool(tables)
 
     async def _make(self, version: int | None, release: str) -> bool:
-        """Run the files that are missing; ``False`` where somebody else has the lock."""
+        """Run the files that are missing; ``False`` if another process has the lock."""
         if not await self._tables():
             await self._run(self._scripts[0], release)
         if not await self._locked():
@@ -162,7 +163,7 @@ class Schema:
             version = script.number
 
     async def _run(self, script: Script, release: str) -> bool:
-        """Run one file; ``False`` where the lock was lost before its end."""
+        """Run one file; ``False`` if the lock was lost before its end."""
         keyspace, replication = self._settings.keyspace, self._replication(release)
         for text in script.statements(names(keyspace, replication)):
             if script.number and not (await self._session.transact(self._renew, (self._owner, self._owner))).applied:

@@ -1,7 +1,8 @@
-"""The numbered files of CQL that make the tables.
+"""The numbered CQL files that create the tables.
 
-Every statement can be run again without harm: whoever ran a file may have died in the middle of it. Only what adds a
-column is refused where that is there, since Cassandra learnt to pass it over as late as in version 4.1.
+Every statement can be run again without harm, because the process that ran a file may have died in the middle of it.
+The exception is a statement that adds a column: it is refused if the column exists (``IF NOT EXISTS`` came with version
+4.1), and the refusal is ignored.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from queuey.config.clusters import Replication
 STATE_TABLE: Final = "schema_state"
 
 _SPACE: Final = UUID("8f0e2b1c-52a4-4c6e-9d37-0a6c1f5d7e00")
-"""Where the ids of tables come from."""
+"""The namespace of the ids of tables."""
 
 _FOLDER: Final = Path(__file__).parent / "schema"
 _COMMENT: Final = re.compile(r"--[^\n]*")
@@ -57,7 +58,7 @@ def column_added(statement: str) -> tuple[str, str] | None:
 
 
 def put_in(text: str, names: Mapping[str, str]) -> str:
-    """A text with names put in where it has them in braces; CQL has other braces besides."""
+    """Fill in names that stand in braces in a text. CQL has other braces too."""
     text = _TABLE_ID.sub(lambda match: str(table_id(names["keyspace"], match[1])), text)
     for name, value in names.items():
         text = text.replace(f"{{{name}}}", value)
@@ -65,7 +66,7 @@ def put_in(text: str, names: Mapping[str, str]) -> str:
 
 
 def table_id(keyspace: str, table: str) -> UUID:
-    """The id of a table of ours: the same for whoever makes it, and no other one's in the same cluster."""
+    """Return the id of a table: the same in whichever process creates it, and unique in the cluster."""
     return uuid5(_SPACE, f"{keyspace}.{table}")
 
 
@@ -75,9 +76,9 @@ def names(keyspace: str, replication: str) -> dict[str, str]:
 
 
 def replication_cql(replication: Replication, centres: tuple[str, ...] = ()) -> str:
-    """The replication of a keyspace in CQL.
+    """Return the replication of a keyspace in CQL.
 
-    :param centres: the data centres, where the cluster is too old to find them out itself.
+    :param centres: the data centres, if the cluster is too old to find them itself.
     """
     if isinstance(replication, int):
         pairs = tuple((centre, replication) for centre in centres) or (("replication_factor", replication),)

@@ -14,21 +14,21 @@ from queuey.interfaces import MAX_STATE, IStateStore, Outcome, State
 from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Row, Statement
 
 _ATTEMPTS: Final = 3
-"""How often a change is tried of which it is certain that it was not applied."""
+"""How often a change is tried that was certainly not applied."""
 
 _REMOVAL: Final = "removed "
 """Comes before the version of a removal."""
 
 _REMOVED: Final = 86_400
-"""Seconds that a removed value leaves its version, by which whoever removed it can tell what became of that."""
+"""Seconds that a removed value leaves its version, so that the process that removed it can find the outcome."""
 
 
 @implementer(IStateStore)
 class CassandraStates:
     """The states of a keyspace.
 
-    A removed value leaves a row without a value for some time, with a version that no value has. Whoever makes the
-    value anew names none, and so asks for a row without a value.
+    A removed value leaves a row without a value for some time, with a version that no value has. A process that creates
+    the value again names no version, so its condition asks for a row without a value.
     """
 
     def __init__(self, session: ICQLSession, keyspace: str) -> None:
@@ -76,8 +76,8 @@ class CassandraStates:
         return (self._remove if value is None else self._set), [*values, version]
 
     async def _refused(self, key: str, fresh: str, value: bytes | None, found: Mapping[str, Any]) -> Outcome:
-        """What became of a change that was refused: it may stand all the same, where another node completed it, or an
-        attempt of it that nobody heard of came through just before."""
+        """Find the outcome of a change that was refused. It may have been applied all the same: another node may have
+        completed it, or an earlier attempt came through just before."""
         version = found.get("version")
         if version is None and value is not None and found.get("value") == value:
             try:
@@ -88,9 +88,9 @@ class CassandraStates:
         return Outcome.APPLIED if version == fresh else Outcome.REFUSED
 
     async def _settle(self, key: str, version: str | None, fresh: str) -> Outcome | None:
-        """What became of a change; ``None``: certainly nothing, so that it may be tried again.
+        """Find the outcome of a change; ``None``: it was certainly not applied, so it may be tried again.
 
-        Where somebody else has set the value since, nobody knows whether ours was there before.
+        If another process has set the value since, it cannot be known whether ours was there before.
         """
         try:
             row = await self._row(key)

@@ -44,7 +44,7 @@ _RETRY_AFTER: Final = 5
 """Seconds after which a client may ask again while the store has not opened."""
 
 _LOOK: Final = 1.0
-"""Seconds between two looks of whoever waits for messages."""
+"""Seconds between two reads for waiting readers."""
 
 _GETS_READY: Final = "Cassandra answers, and this front end gets ready"
 
@@ -73,7 +73,7 @@ class Doorkeeper:
         return result
 
     def emptied(self) -> Deferred[None]:
-        """Fires once nobody is inside; called once, after it was shut."""
+        """Fires once all calls have ended; called once, after ``shut``."""
         self._empty = Deferred()
         if not self._inside:
             self._empty.callback(None)
@@ -116,14 +116,14 @@ class Parts:
 class CassandraStore:
     """Queues, messages and states in a keyspace of a cluster.
 
-    ``open`` only begins: the cluster may be away for as long as it likes.
+    ``open`` only begins: the cluster may be unreachable for any time.
 
     :param where: the cluster, as an operator knows it.
-    :param make_schema: makes the keeper of the tables, from what waits some seconds and what is told of waiting.
-    :param timer: whose timers the waits go by.
-    :param found: is told what the cluster is like, before anything is served.
-    :param promises: what is known of that before the cluster was asked.
-    :param filling: whether to open it although it is a copy that is not whole yet, for who completes it.
+    :param make_schema: makes the schema, given a function that waits some seconds and one that reports waiting.
+    :param timer: the clock of the waits.
+    :param found: is called with the facts of the cluster, before anything is served.
+    :param promises: what is known before the cluster was asked.
+    :param filling: whether to open it although it is an incomplete copy, to complete it.
     """
 
     _log = EventLog(Logger(namespace="queuey.storage"))
@@ -190,7 +190,7 @@ class CassandraStore:
         return waiter
 
     def watch(self, arrived: Callable[[int], None]) -> float | None:
-        """See IStore: nobody is told of what other front ends write, or of what falls due."""
+        """See IStore: writes of other front ends, and delayed messages that become due, are not reported."""
         return _LOOK
 
     async def _come_up(self) -> None:

@@ -47,7 +47,7 @@ _FAR: Final = 16
 many rows for one bucket."""
 
 _NODE: Final = 10
-"""Where the node's bytes begin in an id, with the one that has the mark of the long class."""
+"""The place in an id at which the node's bytes begin; the first of them has the mark of the long class."""
 
 _LONG_BIT: Final = LONG_CLASS >> 40
 
@@ -63,7 +63,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 PARTITIONS: Final = range(1 << 15)
-"""Partitions that can be in a table; there is nothing in others."""
+"""Partitions that can be in a table; others are empty."""
 
 
 @frozen
@@ -76,7 +76,7 @@ class Spot:
 
 
 def class_of(id: MessageId) -> int:
-    """The class of a message, which is told by its id alone."""
+    """Return the class of a message, which its id tells."""
     return LONG if id[_NODE] & _LONG_BIT else NORMAL
 
 
@@ -90,7 +90,7 @@ def _length(life: Life, kind: int) -> int:
 
 
 def spot_of(life: Life, partition: int, id: MessageId) -> Spot:
-    """Where a message is."""
+    """Return the place of a message."""
     kind = class_of(id)
     return Spot(kind, partition, ticks_of(id) // _length(life, kind))
 
@@ -138,9 +138,9 @@ def last_day(expires: Ticks, now: Ticks) -> int:
 
 @attrs.frozen
 class Entry:
-    """A bucket that is to be looked into.
+    """A bucket that is registered for readers.
 
-    :ivar until: the last day since 1970 on which something in it lives.
+    :ivar until: the last day since 1970 on which a message in it lives.
     """
 
     spot: Spot
@@ -167,11 +167,11 @@ class _Read:
 
 
 class Registrations:
-    """The table of buckets that readers would not look into by themselves.
+    """The table of buckets that readers would not look into otherwise.
 
-    What this process has registered it remembers, so that it costs one write for each bucket and last day. What it
-    read it remembers only where no other front end registers anything, for as long as that is so, and for a while:
-    a copy of what was registered on the word of one replica may come late.
+    What this process has registered it caches, so that it costs one write for each bucket and last day. What it has
+    read it caches only if no other front end registers anything, and only for a while: a copy of what one replica
+    acknowledged may come late.
 
     :param times: of this front end.
     """

@@ -42,16 +42,16 @@ class Stamps:
         return stamp
 
     def used(self, *times: int) -> None:
-        """Somebody else in this process wrote at these times."""
+        """Another write of this process has used these times."""
         self.latest = max(self.latest, *times)
 
 
 @attrs.frozen
 class Known:
-    """What is there of a message.
+    """What is stored of a message.
 
-    :ivar expires: ``None`` where there is no message, or none that shows.
-    :ivar written: the latest write time of it, if any.
+    :ivar expires: ``None`` if there is no visible message.
+    :ivar written: its latest write time, if it has any.
     """
 
     expires: Ticks | None
@@ -74,7 +74,7 @@ class Changes:
     async def replace(self, view: View, addresses: Sequence[Address], content: Content, ttl: int, level: Level) -> None:
         """Store one content at all of these addresses, which differ.
 
-        :raise Unavailable: also where it is not known yet whether what is there counts.
+        :raise Unavailable: also if it is not known yet whether a stored message counts.
         """
         known = await self._known(view, addresses, decide=True)
         now = self._times.now()
@@ -90,9 +90,9 @@ class Changes:
         await self._writer.write(written, level)
 
     async def keep(self, view: View, messages: Sequence[Message], level: Level) -> None:
-        """Store messages as they are, each bucket for itself; nobody else writes.
+        """Store messages as they are, each bucket by itself; no other front end writes.
 
-        :param messages: of which none has the place of another.
+        :param messages: their places differ.
         """
         known = await self._known(view, [Address(one.partition, one.id) for one in messages], decide=False)
         now = self._times.now()
@@ -125,9 +125,9 @@ class Changes:
         return len(there)
 
     async def _known(self, view: View, addresses: Sequence[Address], decide: bool) -> dict[Address, Known]:
-        """What is there at some addresses.
+        """Read what is stored at some addresses.
 
-        :param decide: whether to find out if it counts where that is not certain; else it does not count.
+        :param decide: whether to find out if an undecided message counts; otherwise it does not count.
         """
         groups = gathered(view.life, [address for address in addresses if address.partition in PARTITIONS])
         pages = await read_all([partial(group.stamps, self._reads, view) for group in groups])

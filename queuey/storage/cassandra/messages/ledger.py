@@ -16,7 +16,7 @@ from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Stat
 from queuey.storage.cassandra.queues.rows import Life
 
 KILLED_LASTS: Final = 3600
-"""Seconds for which a row is kept that names nobody; none at all means the same."""
+"""Seconds for which a row is kept that names no attempt; a missing row means the same."""
 
 _COUNT: Final = struct.Struct(">I")
 _PLACE: Final = struct.Struct(">H16sQ")
@@ -66,9 +66,9 @@ def row_key(life: Life, key: bytes) -> bytes:
 class Ledger:
     """The table of keys.
 
-    A row is made by UPDATE, which leaves no marker of the row itself: it ends with its cells. Each change sets all of
-    them, since each has a time to live of its own. A change is applied (``True``), refused (``False``), or nobody knows
-    (``None``); where it is certain that it was not even tried it fails with ``Unavailable``.
+    A row is created by UPDATE, which leaves no marker of the row itself: it ends with its cells. Each change sets all
+    of them, since each cell has a time to live of its own. A change is applied (``True``), refused (``False``), or its
+    outcome is unknown (``None``); if it was certainly not tried it fails with ``Unavailable``.
     """
 
     def __init__(self, session: ICQLSession, keyspace: str) -> None:
@@ -96,10 +96,10 @@ class Ledger:
         return Reservation(bytes(txn), bytes(digest), bool(done), Ticks(reserved), bytes(answer or b""))
 
     async def keep(self, key: bytes, row: Reservation, seconds: int) -> bool | None:
-        """Have a row that is done, and lives for so many seconds; ``False`` where it is there.
+        """Store a row that is done, and lives for so many seconds; ``False`` if it exists.
 
-        It is looked for at a majority first, which costs less than a lightweight transaction, and is enough where
-        nobody else makes rows.
+        It is looked for at a majority first, which costs less than a lightweight transaction, and is enough if no other
+        front end creates rows.
         """
         found = await self._row(key, Level.QUORUM)
         if found is not None and (found.digest, found.done, found.answer) == (row.digest, True, row.answer):
@@ -123,7 +123,7 @@ class Ledger:
         return await self._transact(self._commit, values)
 
     async def kill(self, key: bytes, row: Reservation) -> bool | None:
-        """Let a row name nobody, if it still names this attempt, and is not done."""
+        """Make a row name no attempt, if it still names this one and is not done."""
         return await self.take(key, row.txn, attrs.evolve(row, txn=KILLED), KILLED_LASTS)
 
     async def _transact(self, statement: Statement, values: Sequence[Any]) -> bool | None:

@@ -44,10 +44,10 @@ class Extent:
 
 
 class Part:
-    """One partition of a merged range, and how far it is known.
+    """One partition of a merged range, and how far it was read.
 
-    What may count or not ends the log there, for now: nothing beyond can be shown, or a reader who goes on would miss
-    it. It is passed over where that cannot be: beyond the stable time, and by whoever reads towards older messages.
+    An undecided message ends the log for now: nothing beyond it can be shown, or a reader that continues would miss it.
+    It is skipped if that cannot happen: beyond the stable time, and in descending reads.
 
     :param merge: the range.
     :param stable: the bound of what is complete.
@@ -149,13 +149,13 @@ class MergeRead:
         chosen = behind[: min(MOST_PARTITIONS, max(FEWEST, rows))]
         missing = max(min(self._asked.limit, SLICE_ROWS) + 1 - len(self._known), 1)
         share = min(-(-missing // len(behind)) + SOME, max(rows // len(chosen), 1))
-        # Where many are passed over, more are asked for than are wanted.
+        # If many rows are skipped, more are asked for than are wanted.
         asked = [partial(part.read, max(share, min(2 * part.passed, rows))) for part in chosen]
         for some in await read_all(asked):
             self._known += some
 
     def _block(self) -> None:
-        """End what is complete before the first message of which nobody can say yet if it is one."""
+        """End what is complete before the first undecided message."""
         blocked = min((part.blocked for part in self._parts if part.blocked is not None), default=None)
         if blocked is None:
             return
@@ -175,7 +175,7 @@ class MergeRead:
                 break
 
     def _narrow(self, place: Position) -> None:
-        """Look at nothing from this place on."""
+        """Ignore everything from this place on."""
         if self._asked.descending:
             self._left = attrs.evolve(self._left, lower=place)
         else:
@@ -196,5 +196,6 @@ class MergeRead:
         return MergeSlice(tuple(taken), position, False, self._extent.stable, self._extent.purged)
 
     def _complete(self, position: Position) -> Position:
-        """A place where who goes on misses nothing: what is shown beyond the stable time comes again."""
+        """Return a place from which a reader can continue without missing a message; what is shown beyond the stable
+        time comes again."""
         return max(self._asked.lower, min(position, Position(self._extent.stable)))

@@ -45,7 +45,7 @@ class Late(Exception):
 class Shop:
     """What all calls work with.
 
-    :ivar current: the life of a queue as it is known now, or ``None`` where it has ended.
+    :ivar current: looks up the incarnation of a queue as it is known now; ``None`` if it has ended.
     """
 
     ledger: Ledger
@@ -91,10 +91,10 @@ class Producers:
     def append_once(
         self, queue: Queue, life: Life, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
     ) -> Deferred[Appended]:
-        """Store messages, unless that was done before under the same key; once begun it is brought to its end.
+        """Store messages, unless that was done before under the same key. Once begun it is completed.
 
-        :return: fires with where they are, once all that is acknowledged. Fails with ``KeyReused``, ``KeyInUse``,
-            ``NoSuchQueue``, or ``Unavailable`` within ``LIMIT`` seconds.
+        :return: fires with their addresses, once all of it is acknowledged. Fails with ``KeyReused``, ``KeyInUse``,
+            ``NoSuchQueue``, or with ``Unavailable`` within ``LIMIT`` seconds.
         """
         call = Call(self._shop, Order(queue, life, messages, terms, once))
         return bounded(shield(call.run()), LIMIT, self._shop.clock, _too_slow)
@@ -237,7 +237,8 @@ class Call:
         return self._shop.levels.write(self._order.terms.ack)
 
     async def _leave(self) -> bool:
-        """End the attempt for everybody, so that nobody has to wait for it; whether it is certain not to commit."""
+        """End the attempt for all front ends, so that none has to wait for it; return whether it certainly cannot
+        commit."""
         attempt = self._attempt
         txn, sure = attempt.left_behind, not attempt.unsure
         if txn is not None and not attempt.stands:

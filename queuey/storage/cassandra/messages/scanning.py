@@ -35,17 +35,17 @@ class Page:
 
 
 class Scan(Generic[F]):
-    """A range of one partition, read round by round.
+    """A range of one partition, read in rounds.
 
     Each round reads, at the same time, the buckets at the position that was reached and some that follow. The normal
-    and the long class have buckets of different lengths, which overlap; so a round covers one range of ids in all
-    of them, and ends before the first bucket that may have more.
+    and the long class have buckets of different lengths, which overlap; so a round covers one range of ids in all of
+    them, and ends before the first bucket that may have more.
 
     :param lower: ids at or above it, and below ``upper``.
-    :param hasty: whether to pass over what does not count for certain yet, without asking about it.
+    :param hasty: whether to skip undecided messages without asking about them.
     :ivar rounds: how many there were.
-    :ivar passed: rows that the last one passed over, since they do not show.
-    :ivar blocked: whether it came to what may count or not: there may be more, but nothing of it can be shown now, and
+    :ivar passed: rows that the last round skipped, because they are not visible.
+    :ivar blocked: whether it has met an undecided message: there may be more, but none of it can be shown now, and
         ``position`` is just before it.
     """
 
@@ -92,12 +92,12 @@ class Scan(Generic[F]):
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left."""
+        """Return whether the whole range was read."""
         return not self._left
 
     @property
     def ended(self) -> bool:
-        """Whether it cannot go on: nothing is left, or nothing that can be shown now."""
+        """Return whether it cannot continue: the range was read, or no more of it can be shown now."""
         return self.over or self.blocked
 
     async def begin(self, rows: int) -> None:
@@ -168,7 +168,7 @@ class Scan(Generic[F]):
         return Range(bucket, self._partition, max(bucket.start, lower), min(bucket.end, upper))
 
     def _up_to(self, last: MessageId, lower: MessageId, upper: MessageId) -> tuple[MessageId, MessageId]:
-        """The range that is known of in full where a page ended with this id, and there may be more."""
+        """Return the range that is known completely if a page ended with this id, and there may be more."""
         if self._descending:
             return max(lower, last), upper
         return lower, min(upper, successor(last))
@@ -202,7 +202,7 @@ class Scan(Generic[F]):
         return rows
 
     async def _decided(self, rows: list[Row]) -> Decided:
-        """What of these rows counts, up to the first of which that is not known."""
+        """Return those of these rows that count, up to the first undecided one."""
         sight = self._view.sight
         asked = [] if self._hasty else [row for row in rows if sight.asks(self._partition, row)]
         if not asked:
@@ -253,7 +253,7 @@ class HeadScan(Scan[Head]):
         return self._reads.statements.ids(kind)
 
     def _seen(self, rows: list[Row]) -> None:
-        """Nothing: there are no contents."""
+        """Return nothing: there are no contents."""
 
     def _found(self, row: Row) -> Head | None:
         if is_open(row) or not self._view.sight.shows(self._partition, row[0], row[EXPIRES], row[WRITTEN]):

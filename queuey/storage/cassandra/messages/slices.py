@@ -22,7 +22,7 @@ MOST_PARTITIONS: Final = 32
 """Partitions that are read at once."""
 
 MOST_ROUNDS: Final = 30
-"""Rounds of requests for one partition, after which a slice ends where it is."""
+"""Rounds of requests for one partition, after which a slice ends."""
 
 MOST_EFFORT: Final = 100
 """Rounds for all partitions, after which the same happens; several partitions that are read at once count as one."""
@@ -33,8 +33,8 @@ class Found:
     """What was read of one partition.
 
     :ivar messages: in the order of the window.
-    :ivar position: the bound at which it goes on.
-    :ivar over: whether there is nothing beyond that can be shown now.
+    :ivar position: the bound at which it continues.
+    :ivar over: whether no more can be shown now.
     :ivar rounds: of requests that it took.
     """
 
@@ -51,9 +51,9 @@ class WindowRead:
     """Reads one slice of a window.
 
     A window of many partitions with few messages each would take as many round trips in a row; so more and more
-    partitions are read at once for as long as each comes to its end, and one alone where one has more.
+    partitions are read at once as long as each is read to its end, and one alone if it has more.
 
-    :param stable: for each partition of the window the bound that readers stop at.
+    :param stable: for each partition of the window, the bound that readers stop at.
     """
 
     def __init__(self, reads: Reads, view: View, stable: Mapping[int, MessageId]) -> None:
@@ -96,14 +96,14 @@ class WindowRead:
         if partition not in PARTITIONS or limit <= 0:
             return NOTHING
         upper = min(upper, self._stable[partition])
-        # Who reads downwards does not go on later where it ended.
+        # A descending reader does not continue later where it ended.
         hasty = window.descending
         scan = PartitionScan(self._reads, self._view, partition, lower, upper, window.descending, hasty)
         wanted, bytes_left = min(limit, share), self._taking.bytes_left
         await scan.begin(self._page(wanted, bytes_left))
         messages: list[Message] = []
         while wanted > 0 and bytes_left > 0 and not scan.ended and scan.rounds < MOST_ROUNDS:
-            # Where many are passed over, more are asked for than are wanted.
+            # If many rows are skipped, more are asked for than are wanted.
             some = await scan.next(self._page(wanted + 4 * scan.passed, bytes_left))
             messages += some
             wanted -= min(len(some), wanted)

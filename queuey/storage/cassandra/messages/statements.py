@@ -97,7 +97,7 @@ class Statements:
 
     @cache  # noqa: B019 - there is one of these in a process, and it lasts as long
     def register(self) -> Statement:
-        """Say that a bucket is to be looked into: life, part, class, bucket, until, TTL."""
+        """Registers a bucket for readers: life, part, class, bucket, until, TTL."""
         return _write(
             f"INSERT INTO {self.keyspace}.buckets (life, part, class, bucket, until) VALUES (?, ?, ?, ?, ?) USING TTL ?"
         )

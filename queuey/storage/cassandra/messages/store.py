@@ -50,13 +50,13 @@ EXAMINED: Final = 4
 """Rows that a count looks at, for each message that it may count."""
 
 AT_A_TIME: Final = 500
-"""Messages that a purge removes in one turn, where it has to."""
+"""Messages that a purge removes in one turn, if it has to remove them one by one."""
 
 _UNDECIDED: Final = 1.0
 """Seconds after which it is asked again whether a message counts."""
 
 _NO_MESSAGE: Final = LOWEST[:-1] + b"\1"
-"""The first id of an attempt that stored nothing, elsewhere."""
+"""The first id of an attempt that stored nothing here."""
 
 _WEAK: Final = (
     "A weak queue cannot promise to store anything once: a write that one replica has acknowledged is not sure to be "
@@ -68,7 +68,7 @@ class Registry(Protocol):
     """What messages ask of the registry of queues."""
 
     def current(self, queue: Queue) -> Deferred[Life | None]:
-        """The life of a queue, or ``None`` where it has ended. Fails with ``Unavailable``."""
+        """Looks up the incarnation of a queue; fires with ``None`` if it has ended. Fails with ``Unavailable``."""
 
     def set_purged(self, queue: Queue, bounds: Mapping[int, bytes], at: int) -> Deferred[bool]:
         """Purge by partition what is below a bound and was written at ``at`` or before, in microseconds since 1970.
@@ -81,14 +81,14 @@ class Registry(Protocol):
 class Messages:
     """The messages of all queues.
 
-    ``max_bytes`` of write terms is not held here: there is nothing that several front ends could add up exactly
-    without asking one another before each write. Start-up refuses applications that ask for it.
+    ``max_bytes`` of write terms is not enforced here: several front ends cannot add up exactly without asking one
+    another before each write. Start-up refuses applications that ask for it.
 
-    :param limits: what the cluster takes, as far as it is known now: that is found out when it is reached.
+    :param limits: the limits of the cluster, as far as they are known; they are found out when it is reached.
     :param multi_dc: whether the cluster spans several data centres.
-    :param clock: whose timers the limits of writes go by.
+    :param clock: the clock of the time limits of writes.
     :param rest: a number from 0 to 255 that other front ends probably do not have.
-    :param not_once: why nothing can be promised to be stored once; empty where it can.
+    :param not_once: why the store cannot store once; empty if it can.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Messages:
     def append(
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
     ) -> Deferred[tuple[MessageId, ...]]:
-        """See IMessageStore; once begun it is finished, whoever waits."""
+        """See IMessageStore; once begun it is completed, even if it is cancelled."""
         return shield(self._append(queue, tuple(messages), terms))
 
     @deferred
@@ -142,10 +142,10 @@ class Messages:
     async def _fly(
         self, wanted: Sequence[Wanted], terms: WriteTerms, send: Callable[[Flight], Deferred[None]]
     ) -> tuple[MessageId, ...]:
-        """Do a write, of which readers are promised that they miss nothing.
+        """Do a write whose readers must not miss it.
 
         :param send: does it, given the ids that were made for it.
-        :return: these, once it is acknowledged in time.
+        :return: fires with the ids, once the write was acknowledged in time.
         """
         flight = self._times.begin(wanted, terms.ack is Ack.EVERY_CENTRE, terms.ack is Ack.ONE)
         late = False
@@ -184,7 +184,7 @@ class Messages:
     def append_once(
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
     ) -> Deferred[Appended]:
-        """See IMessageStore; once begun it is finished, whoever waits."""
+        """See IMessageStore; once begun it is completed, even if it is cancelled."""
         return shield(self._append_once(queue, tuple(messages), terms, once))
 
     @deferred
@@ -237,7 +237,7 @@ class Messages:
 
     @deferred
     async def count(self, queue: Queue, ack: Ack) -> int:
-        """See IMessageStore; where there are more than ``Limits.count``, it fires with that number."""
+        """See IMessageStore; if there are more than ``Limits.count``, it fires with that number."""
         view = await self._view(queue, ack)
         if view is None:
             return 0
@@ -274,8 +274,8 @@ class Messages:
     ) -> bool:
         """See IMessageStore.
 
-        The condition and the write are one step for everybody who asks this front end. Two that change one message at
-        the same time through two front ends may both find what they expected.
+        The condition and the write are one step within this front end. Two changes of one message at the same time
+        through two front ends may both find what they expected.
         """
         life = await self._life(queue)
         self._writer.check_expiry(Ticks(self._times.now() + ttl * SECOND))
@@ -329,9 +329,9 @@ class Messages:
 
     @deferred
     async def heads(self, queue: Queue, partition: int, start: MessageId, limit: int) -> Heads:
-        """What there is in a partition from an id on; see ``IHoldings.heads``.
+        """List the messages of a partition from an id on; see ``IHoldings.heads``.
 
-        Where nobody knows yet whether a message counts, it waits until that is so.
+        If it is undecided whether a message counts, it waits for the decision.
         """
         found: list[Head] = []
         rest: MessageId | None = start
@@ -372,7 +372,7 @@ class Messages:
         left = -(-(answer.expires - now) // SECOND)
         if left <= 0:
             return False
-        # Its messages are live already: as ones that ended long ago, nobody marks them so.
+        # Its messages are live already: their attempts ended long ago, so no reader would mark them.
         placed = tuple(Placed(address, Ticks(0)) for address in answer.addresses)
         txn = answer.addresses[0].id if answer.addresses else _NO_MESSAGE
         row = Reservation(txn, answer.digest, True, now, Answer(placed, answer.note).encoded())
@@ -386,8 +386,8 @@ class Messages:
     async def purge(self, queue: Queue, before: MessageId, ack: Ack) -> None:
         """See IMessageStore.
 
-        What is below the bound, and was written until now, is passed over from now on; nothing is looked at. Where a
-        higher bound stands already, what was put below this one since then is removed message by message.
+        Messages below the bound that were written until now are skipped from now on; none is read. If a higher bound is
+        stored already, messages that were put below this one since then are removed one by one.
         """
         life = await self._life(queue)
         bounds = {number: min(before, self._stable(queue, number)) for number in self._partitions(queue, life)}
@@ -415,7 +415,7 @@ class Messages:
         return life
 
     async def _view(self, queue: Queue, ack: Ack) -> View | None:
-        """A life to read; ``None`` where it has ended."""
+        """Return the incarnation to read; ``None`` if it has ended."""
         life = await self._registry.current(queue)
         return None if life is None else self._view_of(life, ack)
 
@@ -445,7 +445,7 @@ class Messages:
         return Everything(self._reads, view, stable, self._limits().count * EXAMINED)
 
     def _partitions(self, queue: Queue, life: Life) -> Sequence[int]:
-        """The partitions of a queue: those that it had for whoever asks, and those that it has now."""
+        """Return the partitions of a queue: those that the caller knows, and those that it has now."""
         return range(1, max(queue.settings.partitions, life.queue.settings.partitions) + 1)
 
 
@@ -454,7 +454,7 @@ def _place(queue: Queue, partition: int) -> Place:
 
 
 def _purged(life: Life, partitions: Collection[int]) -> MessageId:
-    """The bound up to which one of the partitions was purged, or any where none of them has one of its own."""
+    """Return the bound up to which one of the partitions was purged, or that of all if none has one of its own."""
     bounds = {number: bound for number, (bound, _) in life.purged.items()}
     asked = [bounds[number] for number in partitions if number in bounds]
     return MessageId(max(asked or bounds.values(), default=LOWEST))

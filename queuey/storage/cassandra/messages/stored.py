@@ -15,7 +15,7 @@ from queuey.storage.cassandra.cluster.port import Level, Row
 from queuey.storage.cassandra.queues.rows import Life
 
 UNKNOWN_ROWS: Final = 32
-"""Messages to ask for where nothing is known of their size: any may have a mebibyte."""
+"""Messages to ask for if their size is unknown: any may have a mebibyte."""
 
 MOST_ROWS: Final = 128
 """Messages to ask for at once at the most: they may have grown since."""
@@ -28,8 +28,8 @@ GONE: Final = -4
 TXN: Final = -3
 LIVE: Final = -2
 DKEY: Final = -1
-"""Where rows of messages, full or brief, have what they all have: when they end, when their bodies were written, and
-when they were removed; and what was written under an Idempotency-Key its attempt, whether it counts, and its key."""
+"""The columns that rows of messages have in common, full or brief: when they end, when their bodies were written and
+removed; and for messages under an Idempotency-Key their attempt, whether it counts, and its key."""
 
 
 def is_open(row: Row) -> bool:
@@ -49,9 +49,9 @@ class Sight:
     purged: Mapping[int, tuple[bytes, int]]
 
     def shows(self, partition: int, id: bytes, expires: int | None, written: int | None) -> bool:
-        """Whether there is a message.
+        """Return whether a message exists.
 
-        :param written: when its body was written, in microseconds since 1970; ``None`` where it has none.
+        :param written: when its body was written, in microseconds since 1970; ``None`` if it has none.
         """
         if written is None or expires is None or expires <= self.now:
             return False
@@ -99,7 +99,7 @@ class Sizes:
             self._known.popitem(last=False)
 
     def rows(self, key: bytes, bytes_left: int) -> int:
-        """How many messages to ask for where so many bytes are wanted."""
+        """Return how many messages to ask for if so many bytes are wanted."""
         mean = self._known.get(key)
         if mean is None:
             return UNKNOWN_ROWS

@@ -29,11 +29,11 @@ MOST_WAITED: Final = 10_000
 
 @attrs.frozen
 class Decided:
-    """What became of some rows, in their order.
+    """The decisions about some rows, in their order.
 
     :ivar rows: those that are messages, with what says so.
-    :ivar end: the row before which they end; ``None`` where all were decided.
-    :ivar waits: whether nobody can say yet if that one is a message.
+    :ivar end: the row before which they end; ``None`` if all were decided.
+    :ivar waits: whether that row is still undecided.
     """
 
     rows: list[Row]
@@ -42,9 +42,9 @@ class Decided:
 
 
 class Undecided:
-    """Decides rows that do not say of themselves whether they count, by the row of their key.
+    """Decides, by the row of their key, about rows that do not say themselves whether they count.
 
-    :param clock: that nobody sets.
+    :param clock: a monotonic clock.
     """
 
     def __init__(self, ledger: Ledger, writer: Writer, clock: IReactorTime) -> None:
@@ -92,7 +92,8 @@ class Undecided:
         )
 
     async def _delete(self, view: View, partition: int, rows: Sequence[Row]) -> None:
-        """Delete what is no message, so that nobody has to ask about it again; where that fails somebody will."""
+        """Delete rows that are no messages, so that no reader has to ask about them again; if that fails, a later
+        reader does it."""
         now, remove = view.sight.now, self._writer.remove
         written = [remove(view.life, partition, row[0], _seconds(row, now), row[WRITTEN] + 1) for row in rows]
         with suppress(Unavailable):

@@ -34,12 +34,12 @@ registered buckets outlive their messages by as many."""
 
 @attrs.frozen
 class Limits:
-    """What the cluster and the operator set.
+    """The limits that the cluster and the operator set.
 
-    :ivar batch_bytes: of one batch over several partitions; ``None`` where the cluster does not tell.
-    :ivar mutation_bytes: of what is written to one partition at once; ``None`` in the same case.
+    :ivar batch_bytes: of one batch over several partitions; ``None`` if the cluster does not tell.
+    :ivar mutation_bytes: of what is written to one partition at once; ``None`` if the cluster does not tell.
     :ivar far_expiry: whether data may expire after January 2038.
-    :ivar count: messages at the most that are counted; where there are more, the count is this number.
+    :ivar count: messages that are counted at most; if there are more, the count is this number.
     :ivar skew: seconds by which clocks of front ends may differ.
     """
 
@@ -55,7 +55,7 @@ class Fresh:
     """A new message that has its id, and is about to be stored.
 
     :ivar stamp: the time as of which it is stored, whenever it is due.
-    :ivar seconds: for which there is to be something of it.
+    :ivar seconds: that its row lives.
     """
 
     partition: int
@@ -123,8 +123,8 @@ class Writer:
     def check_size(self, messages: Sequence[tuple[Hashable, int]]) -> None:
         """Refuse what the cluster would refuse, before anything is sent.
 
-        :param messages: where each is to be, and its bytes.
-        :raise BodyTooLarge: naming the limit, and how it is raised.
+        :param messages: their places and their bytes.
+        :raise BodyTooLarge: names the limit, and how to raise it.
         """
         size = sum(size + OVERHEAD for _, size in messages)
         limit = self.limits().mutation_bytes
@@ -137,11 +137,12 @@ class Writer:
             raise BodyTooLarge(text, limit="storage")
 
     def insert(self, life: Life, new: Fresh, once: tuple[bytes, bytes] | None = None) -> Written:
-        """A new message, as of the time of its stamp: sent late, it changes nothing that is newer.
+        """Return the writes of a new message, as of the time of its stamp: if it is sent late, it changes nothing that
+        is newer.
 
-        It is written after what was purged, should its id be below that bound.
+        If its id is below a bound that was purged, it is written after the purge.
 
-        :param once: the attempt, and the key of its row, where readers have to ask there before the message counts.
+        :param once: the attempt, and the key of its row, if readers have to ask there before the message counts.
         """
         spot, content = spot_of(life, new.partition, new.id), new.content
         stamp = microseconds(new.stamp)
@@ -173,7 +174,7 @@ class Writer:
         return Written(spot, 0, Bound(self.statements.flag(spot.kind), values))
 
     def remove(self, life: Life, partition: int, id: MessageId, seconds: int, stamp: int) -> Written:
-        """Nothing in the place of a message.
+        """Return the writes that remove a message.
 
         :param seconds: that were left to it, rounded up.
         """

@@ -22,8 +22,8 @@ _MOST: Final = 5000
 class _Shard:
     """How far one shard was read.
 
-    :ivar start: where to go on.
-    :ivar ended: whether there is nothing more.
+    :ivar start: where to continue.
+    :ivar ended: whether the shard was read to its end.
     """
 
     number: int

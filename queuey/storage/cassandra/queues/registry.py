@@ -45,13 +45,13 @@ __all__ = ["Life", "Registry"]
 T = TypeVar("T")
 
 _REMEMBERED: Final = 4096
-"""Lives that are kept at hand, some 4 MiB of them."""
+"""Incarnations that are cached; they take some 4 MiB."""
 
 _ATTEMPTS: Final = 8
-"""How often a change is tried anew where others came in between; those of this process take turns."""
+"""How often a change is repeated if other front ends were first; changes of this process take turns."""
 
 _MARK: Final = 60
-"""Seconds that the mark of an ended life stays by itself, where whoever made it could not take it away."""
+"""Seconds after which the mark of an ended incarnation expires if it could not be deleted."""
 
 _MORE: Final = 1.01
 """By how much a wait is longer than others remember: two clocks do not go alike."""
@@ -62,20 +62,20 @@ _MOST_NAMES: Final = 100
 
 @implementer(IQueueStore)
 class Registry:
-    """The queues of all applications, with what is remembered of them.
+    """The queues of all applications, with a cache.
 
-    With one front end nobody else changes them, and they are remembered as long as there is room. With many, each
-    remembers them for :meth:`Times.registry_age` seconds, and whoever changes one waits for that long before it
-    answers: nobody goes by the old settings then, writes to a life that has ended, or reads what was purged. But weak
-    queues go on where no majority answers, as this front end last knew them.
+    With one front end nobody else changes them, and they are cached as long as there is room. With many, each front end
+    caches them for :meth:`Times.registry_age` seconds, and a front end that changes a queue waits for that long before
+    it answers: no front end then uses the old settings, writes to an incarnation that has ended, or reads what was
+    purged. Weak queues, however, go on without a majority, as this front end knew them last.
 
     ``max_queues`` is exact with one front end. With many, each knows the number of queues as it was within that time,
-    so an application may get as many more as others make for it at the same moment.
+    so an application may exceed the limit by as many queues as other front ends create at the same moment.
 
     :param keyspace: that of the tables.
-    :param clock: whose timers the waits go by.
-    :param new_version: makes a text that was never there before.
-    :param new_life: makes 16 bytes that were never there before.
+    :param clock: the clock of the waits.
+    :param new_version: makes a text that was never used before.
+    :param new_life: makes 16 bytes that were never used before.
     """
 
     def __init__(
@@ -119,10 +119,10 @@ class Registry:
         return life if life is not None and life.queue.incarnation == queue.incarnation else None
 
     def _find(self, name: Name) -> Deferred[Life | None]:
-        """The life of a name, as the cluster has it, which is then remembered.
+        """Read the incarnation of a name from the cluster, and cache it.
 
-        Whoever asks while the same is being asked waits for that answer, and hears it in turn. Where the cluster did
-        not answer the last time, a weak queue is used as it was known, and asked for all the same.
+        Requests for the same name share one read. If the cluster did not answer the last time, a weak queue is used as
+        it was known, and read all the same.
         """
         known = self._memory.weak(name) if name in self._cut_off else None
         question = self._questions.get(name)
@@ -175,7 +175,7 @@ class Registry:
 
     @deferred
     async def describe(self, application: str, names: Sequence[str]) -> tuple[Queue | None, ...]:
-        """See IQueueStore; one name is answered from memory where that is young enough."""
+        """See IQueueStore; one name is answered from the cache if that is young enough."""
         if len(names) == 1:
             name = (application, names[0])
             life = self._memory.get(name) or await self._find(name)
@@ -213,7 +213,7 @@ class Registry:
     def create(
         self, application: str, name: str, settings: QueueSettings, max_queues: int | None
     ) -> Deferred[tuple[Queue, bool]]:
-        """See IQueueStore; where the name's last life ended just now, it waits until all front ends know that."""
+        """See IQueueStore; if the last incarnation has just ended, it waits until all front ends know that."""
         life = self._memory.get((application, name))
         if life is not None:
             return succeed((life.queue, False))
@@ -243,7 +243,7 @@ class Registry:
     async def _try_to_make(
         self, name: Name, settings: QueueSettings, mark: Stored | None
     ) -> tuple[Queue | None, Stored | None]:
-        """Make a queue where nothing is, or where a mark is; where something else is, tell what."""
+        """Create a queue if there is none, or only a mark; otherwise return what is there."""
         key, version, now = self._new_life(), self._new_version(), self._times.now()
         values: tuple[Any, ...] = (key, now, version, *values_of(settings), BUCKET_SECONDS, *key_of(*name))
         statement = self._say.create
@@ -282,10 +282,10 @@ class Registry:
         raise _contended()
 
     def forget(self, queue: Queue) -> Deferred[bool]:
-        """See IQueueStore; with many front ends it fires once none writes to that life any more.
+        """See IQueueStore; with many front ends it fires once none of them writes to that incarnation any more.
 
-        Where the cluster could not say what became of it, and somebody made the name anew before that could be read,
-        it is told to have been there.
+        If the outcome is unknown, and the name was created again before it could be read, the queue is reported to have
+        existed.
         """
         return self._change((queue.application, queue.name), lambda: self._forget(queue))
 
@@ -312,7 +312,7 @@ class Registry:
         return max(_MARK, int(4 * (self._times.registry_age() or 0)))
 
     async def _sweep(self, name: Name, mark: str) -> None:
-        """Delete a mark, which becomes one tombstone; where that fails it expires, and becomes several."""
+        """Delete a mark, which becomes one tombstone. If that fails it expires, and becomes several."""
         try:
             await self._session.transact(self._say.sweep, (*key_of(*name), mark))
         except Unavailable:
@@ -382,7 +382,7 @@ class Registry:
         raise _contended()
 
     async def _try_to_purge(self, name: Name, key: bytes, old: Purged, new: Purged) -> bool:
-        """Whether new bounds took the place of the old ones; what is in doubt is seen when they are read anew."""
+        """Return whether new bounds were stored; if the outcome is unknown, the next read shows it."""
         values: tuple[Any, ...] = (dict(new), *key_of(*name), key)
         statement, values = (self._say.purge, (*values, dict(old))) if old else (self._say.purge_first, values)
         try:
@@ -394,7 +394,7 @@ class Registry:
             return False
 
     def _change(self, name: Name, work: Callable[[], Deferred[T]]) -> Deferred[T]:
-        """Change what a name stands for when it is its turn; whoever waits may go, and the change goes on."""
+        """Change a name when it is its turn. Cancelling does not stop a change that has begun."""
 
         def begin() -> Deferred[T]:
             self._changed(name)
@@ -407,16 +407,16 @@ class Registry:
         return shield(self._turns.take(name, begin))
 
     def _changed(self, name: Name) -> None:
-        """Forget what was known: whoever asks from now on is not told of the time before."""
+        """Invalidate what was cached: later requests do not see the time before."""
         self._memory.change(name)
         self._questions.pop(name, None)
 
     async def _transact(
         self, name: Name, statement: Statement, values: Sequence[Any]
     ) -> tuple[Verdict | None, Stored | None]:
-        """Execute a lightweight transaction; where its outcome is unknown, tell instead what stands there now.
+        """Execute a lightweight transaction; if its outcome is unknown, read what is stored instead.
 
-        Fails with ``Unavailable`` of unknown outcome where that cannot be read either.
+        Fails with ``Unavailable`` and ``applied="unknown"`` if that cannot be read either.
         """
         try:
             return await self._session.transact(statement, values), None

@@ -154,7 +154,7 @@ def _settings(
     guarantee: str | None,
     ttl: int | None,
 ) -> QueueSettings:
-    """The settings of such values; the last two are missing where the row is older than these columns."""
+    """Make settings of such values; the last two are missing if the row is older than these columns."""
     return QueueSettings(
         QueueType(type),
         partitions,
@@ -192,15 +192,15 @@ class _Remembered:
 
 
 class Memory:
-    """Lives by the names of their queues; absence is never remembered.
+    """A cache of incarnations by the names of their queues; absence is never cached.
 
-    Whoever asks the cluster and puts in what was answered does so within ``begin`` and ``end``: what was changed
-    meanwhile is not put in, for the answer may be from before the change. An answer is as old as its question.
+    A look-up in the cluster is between ``begin`` and ``end``: what was changed meanwhile is not cached, because the
+    answer may be from before the change. An answer is as old as its question.
 
-    :param size: lives at the most; the least recently used make room.
+    :param size: incarnations, at most; the least recently used ones make room.
     :param now: the time, by a clock that never jumps.
-    :param age: seconds that a life may be remembered, ``None`` for as long as there is room.
-    :param tenure: another number once all that is remembered is worth nothing.
+    :param age: seconds that an incarnation may be cached; ``None``: as long as there is room.
+    :param tenure: a number that changes when everything that is cached is invalid.
     """
 
     def __init__(
@@ -247,7 +247,7 @@ class Memory:
         return asking
 
     def end(self, asking: object, life: Life | None) -> None:
-        """Put in what was answered; nothing where the question failed."""
+        """Cache what was answered; nothing if the look-up failed."""
         self._look()
         name, since = self._asking.pop(asking, (None, Ticks(0)))
         if life is None or name is None:

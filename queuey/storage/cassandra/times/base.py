@@ -61,50 +61,52 @@ class Times(Protocol):
 
         :param slow: whether it waits for every data centre, and has a limit of its own.
         :param weak: whether it goes to a weak queue, whose readers are promised less.
-        :raise Unavailable: where this front end may not stamp now (no lease, or its clock is off), saying why.
+        :raise Unavailable: this front end may not stamp now (no lease, or its clock is wrong); the text says why.
         """
 
     def landed(self, flight: Flight) -> None:
-        """The write was acknowledged.
+        """Note that the write was acknowledged.
 
-        :raise Unavailable: with ``applied="unknown"`` where that came too late to be promised.
+        :raise Unavailable: with ``applied="unknown"`` if that came too late to be promised.
         """
 
     def lost(self, flight: Flight, late: bool = False) -> None:
-        """The write failed, or nobody knows: it will not be answered as stored.
+        """Note that the write failed, or that its outcome is unknown: it will not be answered as stored.
 
-        :param late: whether it was given up since it had taken too long.
+        :param late: whether it was given up because it took too long.
         """
 
     def put(self, id: MessageId) -> None:
-        """A client stores a message under an id of its own: no id of ours may equal it, and where its time has come
-        ids that follow are above it.
+        """Note that a client stores a message under an id of its own: no id of ours may equal it, and if its time has
+        come, later ids are above it.
 
-        To be called before its write is sent, or an id of ours may meet it on the way; once more after it does no
-        harm.
+        Call it before the write is sent; otherwise an id of ours may meet it on the way. To call it once more
+        afterwards does no harm.
         """
 
     def stable(self, place: Place, slow: bool = False, weak: bool = False) -> MessageId:
-        """The bound below which readers of a partition see everything; taken before the scan is sent.
+        """Return the bound below which readers of a partition see everything; take it before the scan is sent.
 
         :param slow: whether writes to this queue wait for every data centre.
-        :param weak: whether the queue is weak, whose readers do not wait and are promised less.
-        :raise Unavailable: where this front end cannot know it now.
+        :param weak: whether the queue is weak; its readers do not wait and are promised less.
+        :raise Unavailable: this front end cannot know it now.
         """
 
     def registry_age(self) -> float | None:
-        """Seconds that the row of a queue may be remembered; ``None`` is for ever, since nobody else changes it."""
+        """Seconds that the row of a queue may be cached; ``None``: without a limit, because no other front end changes
+        it."""
 
     @property
     def tenure(self) -> int:
-        """Another number once other front ends may have served meanwhile: what is remembered is then worth nothing."""
+        """A number that changes when other front ends may have served meanwhile; what was cached before is invalid
+        then."""
 
     @property
     def reason(self) -> str | None:
-        """One sentence: why this front end cannot serve now; ``None`` where it can."""
+        """Why this front end cannot serve now, in one sentence; ``None`` if it can."""
 
     def troubles(self) -> Mapping[str, str]:
-        """The same sentence under what it is about, ``clock`` or ``lease``; empty where this front end can serve."""
+        """The same sentence under its subject, ``clock`` or ``lease``; empty if this front end can serve."""
 
     def start(self) -> Deferred[None]:
         """Make ready to serve, however long the cluster is away or another front end in the way.
@@ -127,15 +129,15 @@ class OwnClock(Protocol):
         """CLOCK_BOOTTIME in seconds, and our own time at that very moment."""
 
     def follow(self, step: bool) -> float:
-        """Go after the clock of the machine, which may have been set.
+        """Follow the clock of the machine, which may have been set.
 
-        :param step: at once, where nobody relies on our time yet.
-        :return: how many seconds it is ahead of ours then.
+        :param step: at once, because no front end relies on our time yet.
+        :return: by how many seconds it is ahead of ours then.
         """
 
 
 class MachineClock:
-    """The clock of the machine, slewed where somebody sets it.
+    """The clock of the machine, slewed if it is set.
 
     :param wall: seconds since 1970.
     :param boottime: CLOCK_BOOTTIME in seconds.
@@ -157,9 +159,9 @@ class MachineClock:
 
 
 class Follower:
-    """Keeps our clock after that of the machine, and says where somebody set that one.
+    """Makes our clock follow that of the machine, and logs if that one was set.
 
-    :ivar ahead: seconds by which that of the machine was ahead of ours when it was last looked at.
+    :ivar ahead: by how many seconds the machine's clock was ahead of ours at the last look.
     """
 
     _log = EventLog(Logger(namespace="queuey.storage"))
@@ -183,10 +185,10 @@ class Follower:
 
 @attrs.frozen
 class Identity:
-    """Who a front end is, for other front ends and for operators.
+    """The identity of a front end, for other front ends and for operators.
 
-    :ivar id: of this process alone, never used before.
-    :ivar host: where it runs, in a form that an operator knows.
+    :ivar id: unique to this process.
+    :ivar host: where it runs, in words for an operator.
     """
 
     id: UUID
@@ -417,7 +419,7 @@ class Keeper:
             self._ready.errback(Unavailable(self._front.why))
 
     def parts(self) -> Sequence[Coroutine[Deferred[Any], Any, None]]:
-        """What goes on until the pace is stopped; nothing of it may raise."""
+        """Work that goes on until the pace is stopped; it must not raise."""
         raise NotImplementedError
 
     async def leave(self) -> None:

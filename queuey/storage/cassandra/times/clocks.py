@@ -1,4 +1,4 @@
-"""The times of ``frontends = many``: front ends that share nothing but the time, and hold their clocks together."""
+"""The times of ``frontends = many``: front ends that share only the time, and compare their clocks."""
 
 from __future__ import annotations
 
@@ -191,9 +191,10 @@ class ClockWatch(Keeper):
         return True
 
     async def _be_seen(self) -> bool:
-        """Keep our row among the front ends; whether nobody serves by a lease.
+        """Refresh our row among the front ends; return whether no front end serves by a lease.
 
-        Whoever takes the lease looks for our row after that, and we look for a lease after we have written the row.
+        A front end that takes the lease looks for our row after that, and we look for a lease after we have written the
+        row.
         """
         boot, now = self._clock.read()
         anew = self._seen_until is None or boot >= self._seen_until

@@ -69,9 +69,9 @@ class LeaseTable:
         return LeaseRow(owner, host, beat, Ticks(ceiling))
 
     async def change(self, beat: Beat) -> tuple[Any, Any] | None:
-        """Ask for a change.
+        """Send a change.
 
-        :return: ``None`` where it was applied, else the owner and the number that stand there, as far as there are.
+        :return: ``None`` if it was applied; else the owner and the number that are stored, if there are any.
         :raise Unavailable: with what is known of it.
         """
         verdict = await self._pace.within(self._session.transact(*self._bound(beat)), WRITE_LIMIT)
@@ -97,13 +97,13 @@ class Standing(Enum):
 class LeaseKeeper(Keeper):
     """Holds the lease for this process; see Times.
 
-    Where the cluster does not answer it goes on asking. Nothing is stamped, promised or shown meanwhile once the last
-    acknowledged beat is too old; the lease is then taken anew.
+    If the cluster does not answer, it keeps asking. Once the last acknowledged beat is too old, nothing is stamped,
+    promised or shown; the lease is then taken again.
 
-    :param timer: whose timers it uses.
-    :param clock: our time; it is not compared with that of others, since nobody else serves.
+    :param timer: the clock of its timers.
+    :param clock: our time; it is not compared with that of others, because no other front end serves.
     :param monotonic: CLOCK_MONOTONIC in seconds, by which it waits for another holder.
-    :param bits: gives so many random bits.
+    :param bits: makes so many random bits.
     """
 
     _log = EventLog(Logger(namespace="queuey.storage"))
@@ -157,7 +157,7 @@ class LeaseKeeper(Keeper):
         return "lease"
 
     async def leave(self) -> None:
-        """See Keeper: leave the lease to whoever waits for it."""
+        """See Keeper: release the lease for a process that waits for it."""
         try:
             await self._release()
             await self._presence.withdraw()
@@ -184,7 +184,7 @@ class LeaseKeeper(Keeper):
             await self.pace.sleep(pause)
 
     async def _take(self) -> bool:
-        """Take the lease, if it is free and nothing else is in the way; whether we serve by it."""
+        """Take the lease, if it is free and nothing else prevents it; return whether we serve by it."""
         row = await self._table.read()
         if not self._rules.lease.may_take(row, self._monotonic()):
             assert row is not None
@@ -246,7 +246,7 @@ class LeaseKeeper(Keeper):
     async def _beat(self) -> float:
         """Renew the lease once.
 
-        :return: seconds until the next time; less than nothing where the lease is lost.
+        :return: seconds until the next renewal; negative if the lease is lost.
         """
         self._follower.follow(False)
         boot, now = self._clock.read()
@@ -263,9 +263,9 @@ class LeaseKeeper(Keeper):
         return max(AGAIN, boot + self._terms.beat - self._clock.read()[0]) if standing is Standing.OURS else -1
 
     async def _ask(self, beat: Beat) -> Standing:
-        """Ask for a change, and find out what stands then.
+        """Send a change, and find out what is stored then.
 
-        :raise Unavailable: where that could not be found out.
+        :raise Unavailable: that could not be found out.
         """
         try:
             found = await self._table.change(beat)
