@@ -1,9 +1,9 @@
 """When a message may be shown: ids, writes in flight, and the stable time W of front ends that share a cluster.
 
-These are the rules alone, so that a simulation can run them as they are; every time is handed in. ``boot`` is always
-CLOCK_BOOTTIME in seconds, which nobody sets and which counts the pauses of a machine; ``now`` is the time of our own
-clock in ticks. Whoever stamps or asks for W reads ``boot`` first, or both at once: a pause between the two must not
-make a write look quicker than it was.
+These are the rules without I/O, so that a simulation can run them; every time is an argument. ``boot`` is always
+CLOCK_BOOTTIME in seconds, which cannot be set and which counts the pauses of a machine; ``now`` is the time of our own
+clock in ticks. A caller that stamps or asks for W reads ``boot`` first, or both at once: a pause between the two must
+not make a write look quicker than it was.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from queuey.model.timeid import (
 from queuey.model.values import frozen
 
 LONG_CLASS: Final = 1 << 40
-"""The multicast bit of an id: set where the message is kept in the long table, and in no other id of ours."""
+"""The multicast bit of an id: set if the message is in the long table, and in no other id of ours."""
 
 _LOW_BITS: Final = 8
-"""Where the bytes of clock sequence and node begin in an id."""
+"""The place in an id at which the bytes of clock sequence and node begin."""
 
 _NONE: Final = Ticks(0)
 
@@ -47,11 +47,11 @@ class Place:
 
 @frozen
 class Wanted:
-    """A message for which an id is wanted.
+    """A message that needs an id.
 
-    :ivar place: where it is to be.
-    :ivar long: whether it is kept in the long table.
-    :ivar delay: how much later than now it is to take its place in the log.
+    :ivar place: where it will be stored.
+    :ivar long: whether it is in the long table.
+    :ivar delay: how much later than now its place in the log is.
     """
 
     place: Place
@@ -61,16 +61,16 @@ class Wanted:
 
 @attrs.frozen
 class Flight:
-    """Ids that were made for one write, until it is known what became of it.
+    """Ids that were made for one write, until its outcome is known.
 
-    Each message has a stamp, which is the time of an id that nobody else ever has; that is its id, unless it is
+    Each message has a stamp: the time of an id that no other message ever has. The stamp is its id, unless it is
     delayed. How late a write is counts from its stamps, and readers wait for stamps: a delayed message may be due
     before it is stored.
 
     :ivar ids: in the order in which they were asked for.
-    :ivar stamps: for each of them its stamp; they rise strictly.
+    :ivar stamps: the stamp of each; they rise strictly.
     :ivar limit: seconds that the write may take from now; the store gives it no more time than that.
-    :ivar weak: whether it goes to weak queues, to whose readers nothing is promised.
+    :ivar weak: whether it goes to weak queues, whose readers are promised nothing.
     """
 
     number: int
@@ -100,7 +100,7 @@ class Limits:
         return self.slow_write if slow else self.write
 
     def settle(self, slow: bool) -> float:
-        """The age at which a message is there for every reader, whoever wrote it."""
+        """The age at which a message is visible for every reader, whichever front end wrote it."""
         return self.flight(slow) + self.skew
 
 
@@ -138,10 +138,10 @@ class Stamps:
         self.last = max(self.last, ticks)
 
     def put(self, id: MessageId, now: Ticks) -> None:
-        """Keep out of the way of an id that somebody else uses.
+        """Avoid an id that a client uses.
 
-        Where it is one that we would make some time later, we take another node and clock sequence: there may be
-        more such ids than could be remembered.
+        If it is one that we would make some time later, we take another node and clock sequence: there may be more such
+        ids than could be remembered.
         """
         ticks = ticks_of(id)
         if ticks <= max(self.last, now):
@@ -208,7 +208,7 @@ class Flights:
         self._places.clear()
 
     def _sweep(self, boot: float) -> None:
-        """Drop the oldest ones that nobody ended in time; the others are dropped when they are the oldest."""
+        """Drop the oldest ones if they were not ended in time; the others are dropped when they are the oldest."""
         while self._flights:
             number, (deadline, _) = next(iter(self._flights.items()))
             if boot < deadline:
@@ -228,8 +228,8 @@ class Flights:
 class FrontEnd:
     """What both kinds of front ends have in common.
 
-    :param bits: gives so many random bits.
-    :ivar why: one sentence: why nothing can be stamped and no W be known, where that is so.
+    :param bits: makes so many random bits.
+    :ivar why: in one sentence, why this front end can neither stamp nor know W; ``None`` if it can.
     """
 
     def __init__(self, limits: Limits, bits: Callable[[int], int]) -> None:
@@ -251,11 +251,11 @@ class FrontEnd:
         raise NotImplementedError
 
     def rest(self) -> None:
-        """Serve no more for now: nothing in flight can be promised."""
+        """Stop serving for now: no write in flight can be promised."""
         raise NotImplementedError
 
     def age(self, boot: float, now: Ticks) -> float | None:
-        """Seconds from W of strong queues, wherever that is furthest behind, to now; ``None`` where it is not known."""
+        """Return the seconds from the furthest behind W of strong queues to now; ``None`` if it is not known."""
         raise NotImplementedError
 
     def greatest(self, now: Ticks) -> Ticks:
@@ -316,11 +316,11 @@ class SoleFrontEnd(FrontEnd):
         self._serving = False
 
     def fit(self, boot: float, weak: bool = False) -> bool:
-        """Whether the lease is held, and nothing else is in the way."""
+        """Return whether the lease is held, and nothing else prevents serving."""
         return self._serving and self.lease.holds(boot)
 
     def highest(self) -> int:
-        """The ceiling that was last acknowledged: whoever comes after us stamps above it."""
+        """The ceiling that was last acknowledged: the next holder of the lease stamps above it."""
         return self.lease.ceiling
 
     def take(self, row: LeaseRow | None, boot: float, now: Ticks) -> Beat:
@@ -341,21 +341,21 @@ class SoleFrontEnd(FrontEnd):
         return self.lease.applied(beat, boot)
 
     def serve(self) -> None:
-        """The lease is held, and nobody of another mode is there: begin."""
+        """Begin: the lease is held, and no front end of another mode is there."""
         self._serving = True
 
     def step_down(self) -> None:
-        """The lease is not ours any more: nothing in flight can be promised."""
+        """Note that the lease is lost: no write in flight can be promised."""
         self.rest()
         self.lease.step_down()
 
     def rest(self) -> None:
-        """Serve no more for now, whoever has the lease: nothing in flight can be promised."""
+        """Stop serving for now, whoever holds the lease: no write in flight can be promised."""
         self._serving = False
         self._flights.forget()
 
     def release(self) -> Beat | None:
-        """Stop serving; what to ask for then, if anything, so that nobody has to wait for us."""
+        """Stop serving; return what to ask for then, if anything, so that other front ends need not wait for us."""
         beat = self.lease.release(self._stamps.last) if self.lease.held else None
         self.step_down()
         return beat
@@ -377,16 +377,16 @@ class SoleFrontEnd(FrontEnd):
         return max(waited, self._limits.base)
 
     def _fresh(self, now: Ticks) -> MessageId:
-        """A bound that later ids are above, also those of whoever has the lease after us."""
+        """Return a bound that later ids are above, also those of the next holder of the lease."""
         last = Ticks(min(self.greatest(now), self.highest()))
         self._stamps.reach(last)
         return upper_bound(last)
 
 
 class PeerFrontEnd(FrontEnd):
-    """One of many front ends, which share nothing but the time: a reader waits until nothing older can appear.
+    """One of many front ends, which share only the time: a reader waits until nothing older can appear.
 
-    W is our clock less what a write may take, and less what two clocks may be apart.
+    W is our clock minus what a write may take, and minus what two clocks may differ.
     """
 
     def __init__(self, limits: Limits, bits: Callable[[int], int]) -> None:
@@ -409,12 +409,12 @@ class PeerFrontEnd(FrontEnd):
             self._weak_until = until
 
     def rest(self) -> None:
-        """Our clock is wrong, or nobody knows: nothing in flight can be promised."""
+        """Note that our clock is wrong, or unknown: no write in flight can be promised."""
         self._until = self._weak_until = None
         self._flights.forget()
 
     def highest(self) -> int:
-        """There is nothing but the clock."""
+        """Do nothing: there is only the clock."""
         return self._stamps.last + (1 << 60)
 
     def stable(self, place: Place, boot: float, now: Ticks, slow: bool, weak: bool) -> MessageId:

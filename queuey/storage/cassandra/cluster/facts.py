@@ -22,13 +22,13 @@ _UNITS: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 @attrs.frozen
 class Facts:
-    """What was found out of a cluster.
+    """The facts of a cluster.
 
     :ivar release: such as ``5.0.8``.
     :ivar replicas: of each row, in all data centres together.
-    :ivar syncs: how the commit logs of the nodes that were asked are synced; empty where they do not tell.
-    :ivar batch_bytes: that one batch may have on every node; ``None`` where they do not tell.
-    :ivar mutation_bytes: the same of what goes to one partition.
+    :ivar syncs: how the commit logs of the nodes that were asked are synced; empty if they do not tell.
+    :ivar batch_bytes: the limit of one batch on every node; ``None`` if they do not tell.
+    :ivar mutation_bytes: the limit of what goes to one partition; ``None`` if they do not tell.
     :ivar far_expiry: whether data may expire after January 2038.
     """
 
@@ -40,7 +40,7 @@ class Facts:
     far_expiry: bool
 
     def refusal(self, keyspace: str) -> str | None:
-        """Why a write that is acknowledged would be no promise; ``None`` where it is one."""
+        """Why an acknowledged write would not be durable; ``None`` if it is."""
         if self.replicas > 1 or not self.syncs & {"periodic"}:
             return None
         return (
@@ -81,7 +81,7 @@ async def find_out(session: ICQLSession, release: str, keyspace: str) -> Facts:
 
 
 async def _settings(session: ICQLSession, node: Any) -> Any:
-    """The settings of a node; none where it is too old to tell, or went away."""
+    """Read the settings of a node; empty if it is too old to tell, or went away."""
     try:
         return await session.execute_on(node, _SETTINGS, ())
     except (StatementRefused, Unavailable):

@@ -179,9 +179,9 @@ class _Waiting:
 
 
 class Bounded(Layer):
-    """Lets so many requests, and so many bytes, be under way; the next ones wait, and more than that are refused.
+    """Limits the requests and bytes that are under way; further ones wait, up to a bound, and beyond it are refused.
 
-    The driver itself would have whoever comes too many wait in the reactor's thread.
+    The driver itself would block the reactor's thread.
     """
 
     def __init__(self, inner: ICQLSession, bounds: Bounds) -> None:
@@ -257,11 +257,11 @@ class Bounded(Layer):
 
 
 class Retrying(Layer):
-    """Tries reads and writes again that failed as Unavailable, after pauses that grow; never a transaction.
+    """Repeats reads and writes that failed as Unavailable, after growing pauses; never a transaction.
 
-    There is always a pause: with no node up the driver fails at once, and the reactor would do nothing else.
+    There is always a pause: if no node is up the driver fails at once, and the reactor would be busy with repeats.
 
-    :param random: gives numbers from 0 to 1, so that those who failed together do not come again together.
+    :param random: makes numbers from 0 to 1, so that requests that failed together are not repeated together.
     """
 
     def __init__(self, inner: ICQLSession, clock: IReactorTime, limits: Limits, random: Callable[[], float]) -> None:
@@ -364,7 +364,7 @@ _NAMES: Final = {
 
 
 def _kind(failure: Failure) -> str:
-    """How a request failed: ``unavailable`` is certainly not done, and nobody knows of what is ``unknown``."""
+    """Return how a request failed: ``unavailable`` is certainly not done; ``unknown`` may be done."""
     error = failure.value
     if isinstance(error, Unavailable):
         return "unavailable" if error.applied == "no" else "unknown"

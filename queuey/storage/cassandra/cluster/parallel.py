@@ -53,7 +53,7 @@ class _Gathering(Generic[T]):
             self.done.callback(None)
 
     def cancel(self) -> None:
-        """Begin nothing more, and cancel what runs."""
+        """Begin no more, and cancel what runs."""
         self._ended = True
         for answer in list(self._running.values()):
             answer.cancel()
@@ -87,9 +87,9 @@ async def read_all(makers: Iterable[Callable[[], Deferred[T]]], at_once: int = A
 
 
 async def write_all(makers: Iterable[Callable[[], Deferred[Any]]]) -> None:
-    """Write all of these, whatever becomes of each.
+    """Write all of these, also if some fail.
 
-    :raise Unavailable: where one fails so; ``applied`` is ``"no"`` only if none of them changed anything.
+    :raise Unavailable: one failed so; ``applied`` is ``"no"`` only if none of them changed anything.
     """
     gathering = _Gathering(makers, stop=False, at_once=AT_ONCE)
     gathering.start()

@@ -36,7 +36,7 @@ class Kind(Enum):
 
     READ = "read"
     WRITE = "write"
-    """A write that may be repeated: the same values again change nothing."""
+    """Return whether it is a write that may be repeated: the same values again change nothing."""
     TRANSACTION = "lightweight transaction"
     """Never repeated blindly: what is not known is read back at SERIAL."""
     DEFINITION = "definition of schema"
@@ -61,10 +61,10 @@ class Bound:
 
 @attrs.frozen
 class Verdict:
-    """What a lightweight transaction came to.
+    """The result of a lightweight transaction.
 
     :ivar applied: whether its condition held.
-    :ivar found: where it did not, what stands there instead, by column; empty where there is no row.
+    :ivar found: if it did not, what is stored instead, by column; empty if there is no row.
     """
 
     applied: bool
@@ -82,7 +82,7 @@ class Verdict:
 class Node:
     """One node of the cluster.
 
-    :ivar address: where it answers clients.
+    :ivar address: the address for clients.
     """
 
     address: str
@@ -92,10 +92,10 @@ class Node:
 class ICQLSession(Interface):
     """A session with a cluster.
 
-    Everything fails with :class:`queuey.errors.Unavailable`, whose ``applied`` is ``"no"`` where it is certain that
-    nothing was changed and ``"unknown"`` otherwise; a statement that the cluster refuses as wrong fails with
-    :class:`StatementRefused`, which is a defect of this room, and one whose values are too large with
-    :class:`TooLarge`. Where the cluster takes our rights away meanwhile, any may fail with :class:`AccessRefused`.
+    Everything fails with :class:`queuey.errors.Unavailable`, whose ``applied`` is ``"no"`` if it is certain that
+    nothing was changed and ``"unknown"`` otherwise. A statement that the cluster refuses as wrong fails with
+    :class:`StatementRefused`, which is a defect of this package, and one whose values are too large with
+    :class:`TooLarge`. If the cluster revokes our rights, any call may fail with :class:`AccessRefused`.
     """
 
     metrics: Sequence[Metric] = Attribute("What is counted of it, each under a name of its own.")
@@ -103,8 +103,8 @@ class ICQLSession(Interface):
     def connect() -> Deferred[None]:
         """Find the cluster, and open connections to it; may be called again after it failed.
 
-        :return: fires once statements can be executed. Fails with ``Unavailable`` where nobody answers now, or
-            :class:`AccessRefused` where it is of no use to try again.
+        :return: fires once statements can be executed. Fails with ``Unavailable`` if no node answers now, or with
+            :class:`AccessRefused` if it is of no use to try again.
         """
 
     def nodes() -> Sequence[Node]:
@@ -113,7 +113,7 @@ class ICQLSession(Interface):
     def execute(statement: Statement, values: Sequence[Any], level: Level) -> Deferred[Sequence[Row]]:
         """Execute a statement that is no lightweight transaction.
 
-        :return: fires with the rows, in full: whoever may find many says LIMIT. May be cancelled.
+        :return: fires with all rows: a statement that may find many has a LIMIT. May be cancelled.
         """
 
     def execute_on(node: Node, statement: Statement, values: Sequence[Any]) -> Deferred[Sequence[Row]]:
@@ -151,8 +151,8 @@ class StatementRefused(Exception):
 class TooLarge(StatementRefused):
     """The values of a statement or of a batch are more than a node takes at once; mostly noticed before it is sent.
 
-    :ivar size: bytes of all values, or 0 where only the cluster knows.
-    :ivar limit: bytes that it may be, or 0 where only the cluster knows.
+    :ivar size: bytes of all values, or 0 if only the cluster knows.
+    :ivar limit: bytes that it may have, or 0 if only the cluster knows.
     """
 
     def __init__(self, text: str, size: int, limit: int) -> None:

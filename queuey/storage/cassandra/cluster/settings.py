@@ -1,4 +1,4 @@
-"""What a session with a cluster is told; plain values, so that settings can be read without the driver."""
+"""The settings of a session with a cluster; plain values, so that they can be read without the driver."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import attrs
 
 @attrs.frozen
 class Host:
-    """Where a node may be found at first; the others are learnt from it.
+    """The address of a node to ask first; the session learns the others from it.
 
     :ivar name: a name or an address.
     """
@@ -27,18 +27,18 @@ class Check(Enum):
     AUTHORITY = "authority"
     """Who signed it: nodes are known by address, and many certificates name no addresses."""
     NOTHING = "nothing"
-    """Nothing: whoever listens is spoken to."""
+    """No login: the nodes are taken to accept connections without one."""
 
 
 @attrs.frozen
 class TLSSettings:
-    """How TLS is spoken to the nodes.
+    """How TLS is used with the nodes.
 
-    :ivar authorities: a file in PEM of the certificates that sign those of the nodes; ``None`` for those that the
-        system trusts.
-    :ivar certificate: a file in PEM of our own certificate, and of those between it and its authority, where nodes
-        ask for one.
-    :ivar key: the file in PEM of its key, without a password; ``None`` where it stands in the same file.
+    :ivar authorities: a PEM file of the certificates that sign those of the nodes; ``None`` for those that the system
+        trusts.
+    :ivar certificate: a PEM file of our own certificate, and of those between it and its authority, if nodes ask for
+        one.
+    :ivar key: the PEM file of its key, without a password; ``None`` if the key is in the same file.
     """
 
     authorities: Path | None

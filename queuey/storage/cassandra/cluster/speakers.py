@@ -1,4 +1,4 @@
-"""What speaks TLS to the nodes, where that is asked for."""
+"""The TLS context for the nodes, if TLS is asked for."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
 
 def speakers(settings: TLSSettings | None) -> tuple[Creators | None, tuple[type[BaseException], ...]]:
-    """What speaks TLS to the nodes, and what it ends with where that fails; nothing where it is not asked for.
+    """Return what makes TLS connections to the nodes, and the error class that they end with; ``None`` if TLS is not
+    asked for.
 
-    :raise AccessRefused: where the files cannot be used.
+    :raise AccessRefused: the files cannot be used.
     """
     if settings is None:
         return None, ()

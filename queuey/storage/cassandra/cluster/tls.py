@@ -1,4 +1,4 @@
-"""TLS to the nodes of a cluster, by Twisted; imported only where it is asked for, since pyOpenSSL need not be there."""
+"""TLS to the nodes of a cluster, by Twisted. It is imported only if TLS is asked for, since pyOpenSSL is optional."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from queuey.storage.cassandra.cluster.port import AccessRefused
 from queuey.storage.cassandra.cluster.settings import Check, TLSSettings
 
 ERRORS = (Error, VerificationError)
-"""What a connection ends with where the two sides do not come to terms over TLS."""
+"""The error that a connection ends with if the TLS handshake fails."""
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -39,7 +39,7 @@ Creators = Callable[[str], IOpenSSLClientConnectionCreator]
 def creators(settings: TLSSettings) -> Creators:
     """Read the files.
 
-    :raise AccessRefused: where they cannot be used.
+    :raise AccessRefused: they cannot be used.
     """
     try:
         own, chain = _own(settings)

@@ -45,7 +45,7 @@ class LoginRefused(ConnectionException):  # type: ignore[misc]
 
 
 class Timer:
-    """Calls something back later, unless it is cancelled; it then holds on to nothing of the request."""
+    """Calls a function later, unless it is cancelled; then it keeps no reference to the request."""
 
     __slots__ = ("callback", "end")
 
@@ -122,7 +122,7 @@ class Timers:
         now = self._reactor.seconds()
         while self._heap and (self._heap[0][0] <= now or self._heap[0][2].callback is None):
             heapq.heappop(self._heap)[2].go_off()
-        # In this order: whoever adds one in another thread after the look at them finds that nothing ticks.
+        # The order matters: a thread that adds a timer after this look finds that no tick is scheduled.
         self._ticking = False
         if self._fresh or self._heap:
             self._ticking = True
@@ -132,8 +132,8 @@ class Timers:
 class Loop:
     """What the connections of one session share: the reactor, their timers, and how they are made.
 
-    :param reactor: the one that runs.
-    :param tls: makes what speaks TLS to an address; ``None`` where that is not asked for.
+    :param reactor: the running one.
+    :param tls: makes the TLS side of a connection to an address; ``None`` without TLS.
     """
 
     def __init__(self, reactor: Any, tls: Callable[[str], IOpenSSLClientConnectionCreator] | None) -> None:
@@ -151,7 +151,7 @@ class Loop:
             self.reactor.callFromThread(function, *args)
 
     def endpoint(self, host: str, port: int, limit: float) -> IStreamClientEndpoint:
-        """Where a node is; it is known by its address, never by a name, so nothing is looked up."""
+        """The address of a node. It is never a name, so no look-up is needed."""
         kind = TCP6ClientEndpoint if isIPv6Address(host) else TCP4ClientEndpoint
         plain = kind(self.reactor, host, port, timeout=limit)
         return plain if self._tls is None else wrapClientTLS(self._tls(host), plain)
@@ -203,7 +203,7 @@ class _Wire(Protocol):
 
 
 class _Once(Factory):
-    """Makes one protocol, and says nothing of it in the log."""
+    """Makes one protocol, without a line in the log."""
 
     noisy = False
 
@@ -223,11 +223,11 @@ class ReactorConnection(Connection):  # type: ignore[misc]
 
     @classmethod
     def initialize_reactor(cls) -> None:
-        """Nothing to start: the reactor runs."""
+        """Do nothing: the reactor runs already."""
 
     @classmethod
     def handle_fork(cls) -> None:
-        """Nothing to mend: connections are made after the daemon has forked."""
+        """Do nothing: connections are made after the daemon has forked."""
 
     @classmethod
     def create_timer(cls, timeout: float, callback: Callable[[], object]) -> Timer:
@@ -311,7 +311,7 @@ class ReactorConnection(Connection):  # type: ignore[misc]
             if not self.connected_event.is_set():
                 self.last_error = problem
             self.error_all_requests(problem)
-            # Whoever waits for it to be ready need not wait longer.
+            # A caller that waits for the connection to be ready need not wait any longer.
             self.connected_event.set()
 
     def _drop(self) -> None:

@@ -1,7 +1,7 @@
-"""What the CQL driver's errors mean here: the one place where they become errors of this room, or of the house.
+"""What the errors of the CQL driver mean: the only place where they become errors of this package or of Queuey.
 
-``applied`` is ``"no"`` only where that is certain. A request may have been sent to several nodes one after another, so
-:class:`Attempts` keeps in mind whether any of them may have done it.
+``applied`` is ``"no"`` only if that is certain. A request may have been sent to several nodes one after another, so
+:class:`Attempts` remembers whether any of them may have done it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Attempts(RetryPolicy):  # type: ignore[misc]
         self._again = again
 
     def last(self) -> None:
-        """Nobody waits any more: begin no further attempt."""
+        """Begin no further attempt: the caller has gone."""
         self._again = False
 
     @property
@@ -86,7 +86,7 @@ class Attempts(RetryPolicy):  # type: ignore[misc]
         received_responses: int,
         retry_num: int,
     ) -> Decision:
-        """Once more, where a second time changes nothing."""
+        """Try once more, if a second time changes nothing."""
         self.unsure = self.unsure or self.kind is not Kind.READ
         return (self.RETRY, None) if self._repeatable and retry_num == 0 else (self.RETHROW, None)
 
@@ -179,7 +179,7 @@ def of_connecting(error: BaseException, tls: tuple[type[BaseException], ...]) ->
 
 
 def _refusal(where: str, cause: BaseException, tls: tuple[type[BaseException], ...]) -> str | None:
-    """Why a node will never let us in; nothing where it may later."""
+    """Return why a node will never accept us; ``None`` if it may later."""
     text = str(cause)
     if isinstance(cause, LoginRefused):
         if "requires authentication" in text:

@@ -1,7 +1,7 @@
 """A session with a cluster over CQL, by the driver, on our own reactor.
 
-What of the driver may block runs in a thread: to connect, to prepare a statement, to shut down. Everything else is done
-in the reactor's thread, where the answers arrive too.
+What the driver may block in runs in a thread: to connect, to prepare a statement, to shut down. Everything else is done
+in the reactor's thread; the answers arrive there too.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ THREADS: Final = 8
 """Threads of the driver: an attempt to reach a node that is silent keeps one, and retries must not wait for that."""
 
 MOST: Final = 8192
-"""Requests that the driver may have at once, those included that nobody waits for any more and no node has answered. A
-connection has room for 32,768, and with the next one the driver would wait, in the reactor's thread."""
+"""Requests that the driver may have at once, including those whose caller has gone and that no node has answered. A
+connection has room for 32,768; with one more the driver would block the reactor's thread."""
 
 GRACE: Final = 1.0
 """Seconds that connections may take to end in good order."""
@@ -243,7 +243,7 @@ class CQLSession:
         return await then(self._prepared.get(statement.text) or await self._prepare(statement))
 
     def _prepare(self, statement: Statement) -> Deferred[PreparedStatement]:
-        """Prepare a statement; who asks for the same meanwhile waits for the same."""
+        """Prepare a statement; concurrent callers share one request."""
         question = self._preparing.get(statement.text)
         if question is not None:
             return question.join()
@@ -264,7 +264,7 @@ class CQLSession:
             found = await self._run(lambda: session.prepare(statement.text))
             self._prepared[statement.text] = found
         except Exception as error:
-            # Nothing of the statement has been done, whatever it is.
+            # The statement has not been executed, whatever kind it is.
             found = Failure(of_request(error, Attempts(Kind.READ, False, False), 0, self._settings.max_request))
         self._preparing.pop(statement.text).answered(found)
 
@@ -272,7 +272,7 @@ class CQLSession:
 class _UnderWay:
     """The requests that are under way.
 
-    :ivar awaited: those that somebody waits for.
+    :ivar awaited: those whose callers still wait.
     :ivar sent: how many the driver has.
     """
 
@@ -349,7 +349,7 @@ class _Call:
         self.deferred.callback(() if result is None else result)
 
     def _end(self) -> None:
-        """The driver has done with it; it says so twice where a connection ends as the time is over."""
+        """The driver has finished with it; it says so twice if a connection ends when the time is over."""
         if not self.ended:
             self.ended = True
             self._under_way.sent -= 1
@@ -359,7 +359,7 @@ class _Call:
         self.failed(of_request(error, self.attempts, self.size, self._limit))
 
     def _cancelled(self, deferred: Deferred[Any]) -> None:
-        # The driver cannot be told; it drops the answer, or gives the request up when its time is over.
+        # The driver cannot cancel: it drops the answer, or gives the request up when its time is over.
         self._under_way.awaited.discard(self)
         self.attempts.last()
 
@@ -422,14 +422,14 @@ def _open(settings: SessionSettings, loop: Loop, watcher: _Watcher) -> tuple[Clu
             text = f"Cassandra has no data centre named {settings.local_dc!r}, but {', '.join(centres)}."
             raise AccessRefused(text) from error
         raise
-    # Rows in full: whoever may find many says LIMIT, and a paging state would have to be kept.
+    # All rows: a statement that may find many has a LIMIT, so no paging state has to be kept.
     session.default_fetch_size = None
     cluster.register_listener(watcher)
     return cluster, session
 
 
 def _cluster(settings: SessionSettings, loop: Loop) -> Cluster:
-    # What the driver logs is told here as errors and as nodes that come and go.
+    # The log of the driver is dropped; errors, and nodes that come and go, are logged here.
     logging.getLogger("cassandra").addHandler(logging.NullHandler())
     policy = TokenAwarePolicy(DCAwareRoundRobinPolicy(settings.local_dc or ""))
     login = None

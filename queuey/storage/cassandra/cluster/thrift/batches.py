@@ -1,8 +1,8 @@
-"""Batches as texts: Thrift knows none of prepared statements, so a whole batch is one statement.
+"""Batches as texts: Thrift has no batches of prepared statements, so a whole batch is one statement.
 
-To prepare a text costs a node as much as to execute it ten times, and it keeps 10 MiB of them. So a batch of moderate
-size is filled up, by repeating a write of its own, to one of few sizes whose text is prepared; which is harmless, since
-the writes of a batch may be repeated. A larger one is sent with its values written out.
+To prepare a text costs a node as much as to execute it ten times, and it caches 10 MiB of them. So a batch of moderate
+size is filled up to one of few sizes whose text is prepared, by repeating one of its own writes. That is harmless,
+since the writes of a batch may be repeated. A larger batch is sent with its values in the text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MOST_PREPARED: Final = SIZES[-1]
 """Writes in a batch that is prepared."""
 
 MOST_FILLING: Final = 65_536
-"""Bytes of repeated values; where they were more, the very size is prepared."""
+"""Bytes of repeated values, at most; above it, a text of the exact size is prepared."""
 
 
 def grouped(bound: Sequence[Bound], sizes: Sequence[int]) -> tuple[tuple[Bound, ...], int]:
@@ -52,9 +52,9 @@ def text_of(statements: Sequence[str], logged: bool) -> str:
 
 
 def written_out(bound: Bound) -> str:
-    """A statement with its values in their places.
+    """Return a statement with its values in their places.
 
-    :raise StatementRefused: where they are not as many as places, or cannot be written.
+    :raise StatementRefused: there are not as many values as places, or one cannot be written.
     """
     parts = bound.statement.text.split("?")
     if len(parts) != len(bound.values) + 1:
@@ -64,9 +64,9 @@ def written_out(bound: Bound) -> str:
 
 
 def literal(value: Any) -> str:
-    """A value as CQL has it.
+    """Return a value in CQL.
 
-    :raise StatementRefused: where it is ``None``, or of a type that is not bound here.
+    :raise StatementRefused: it is ``None``, or of a type that is not bound here.
     """
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -86,7 +86,7 @@ def literal(value: Any) -> str:
 
 
 def rough_size(value: Any) -> int:
-    """Bytes that a value takes, more or less, where no node has said of what type it is to be."""
+    """Estimate the bytes of a value while its type is not known from a node."""
     if isinstance(value, bytes | str):
         return len(value) if isinstance(value, bytes) else len(value.encode())
     if isinstance(value, Mapping):

@@ -151,13 +151,13 @@ def encode(call: Call, number: int) -> bytes:
 
 
 def decode(frame: bytes, name: str, number: int) -> Any:
-    """What came of a call: a value, or the exception that was answered.
+    """Return the result of a call: a value, or the exception that was answered.
 
-    :param name: of the call whose answer is due.
+    :param name: of the call.
     :param number: that it was sent with.
-    :raise Garbled: where it is not that answer.
+    :raise Garbled: it is not the answer to this call.
     """
-    # Buffered: the plain memory buffer gives what happens to be in memory where a frame ends too early.
+    # Buffered, because the plain memory buffer returns arbitrary memory if a frame ends too early.
     protocol = TCyBinaryProtocol(TCyBufferedTransport(TMemoryBuffer(frame)))
     try:
         found, kind, answers = protocol.read_message_begin()
@@ -173,6 +173,6 @@ def decode(frame: bytes, name: str, number: int) -> Any:
 
 
 def _result(value: Any) -> Any:
-    """The field of a result that is there; none of them where a call has nothing to give."""
+    """Return the field of a result that is set; ``None`` if the call returns no value."""
     found = (getattr(value, field[1]) for field in value.thrift_spec.values())
     return next((each for each in found if each is not None), None)

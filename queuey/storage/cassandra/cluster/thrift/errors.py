@@ -1,6 +1,6 @@
-"""What goes wrong over Thrift, as errors of this room or of the house.
+"""Errors over Thrift, as errors of this package or of Queuey.
 
-``applied`` is ``"no"`` only where that is certain.
+``applied`` is ``"no"`` only if that is certain.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class Asked:
 
     @property
     def repeatable(self) -> bool:
-        """Whether a second time changes nothing."""
+        """Return whether a second time changes nothing."""
         return self.kind in (Kind.READ, Kind.WRITE)
 
 
 def forgotten(error: BaseException) -> bool:
-    """Whether a node does not know a prepared statement, as after its restart; it has done nothing then."""
+    """Return whether a node does not know a prepared statement, as after its restart; it was not executed then."""
     return isinstance(error, api.InvalidRequestException) and _FORGOTTEN in error.why
 
 
@@ -103,7 +103,7 @@ def of_connecting(causes: Mapping[str, Exception], tls: tuple[type[BaseException
 
 
 def _refusal(where: str, error: Exception, tls: tuple[type[BaseException], ...]) -> str | None:
-    """Why a node will never let us in; nothing where it may later."""
+    """Return why a node will never accept us; ``None`` if it may later."""
     if isinstance(error, api.InvalidRequestException) and _NO_LOGIN in error.why:
         return f"Cassandra at {where} asks for a username and a password, and none are set."
     if isinstance(error, api.AuthenticationException):

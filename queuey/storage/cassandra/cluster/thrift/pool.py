@@ -45,7 +45,7 @@ _LASTED: Final = 5.0
 """Seconds after which a connection was no failure, when it ends."""
 
 _CENTRE: Final = execute("SELECT data_center FROM system.local", Level.ONE)
-"""Tells where a node is, and whether it lets us read at all."""
+"""Finds the data centre of a node, and whether we may read at all."""
 
 
 def delay(failures: int) -> float:
@@ -66,10 +66,10 @@ class Prepared:
 
 
 class Dialler:
-    """Opens connections, and says who we are on them.
+    """Opens connections, and logs in on them.
 
-    :param reactor: the one that runs.
-    :param tls: makes what speaks TLS to an address; ``None`` where that is not asked for.
+    :param reactor: the running one.
+    :param tls: makes the TLS side of a connection to an address; ``None`` without TLS.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class Dialler:
     def dial(self, host: str, port: int, ended: Callable[[Wire], None]) -> Deferred[tuple[Wire, str]]:
         """Open a connection.
 
-        :param ended: is told when it has ended.
-        :return: fires with it, ready for calls, and with the data centre of the node.
+        :param ended: is called when it has ended.
+        :return: fires with the connection, ready for calls, and with the data centre of the node.
         """
         limit = self._settings.connect_timeout
         made = Deferred.fromCoroutine(self._dial(host, port, ended))
@@ -136,13 +136,14 @@ class Dialler:
 
 
 class ThriftNode:
-    """One node: its connections, and what it has prepared.
+    """One node: its connections, and the statements that it has prepared.
 
-    They are opened one after another, and anew after a delay that grows as long as that fails.
+    Connections are opened one after another; after a failure, again after a delay that grows.
 
     :param dial: opens one.
     :param connections: how many.
-    :param changed: is told when the first connection is there (true), and when the last one is gone (false).
+    :param changed: is called with ``True`` when the first connection is open, and with ``False`` when the last one is
+        gone.
     """
 
     def __init__(
@@ -242,9 +243,9 @@ class ThriftNode:
     # Prepared statements
 
     def prepared(self, text: str, wire: Wire, seconds: float) -> Deferred[Prepared]:
-        """What this node knows a statement by; who asks for the same meanwhile waits for the same.
+        """Return this node's id of a prepared statement; concurrent callers share one request.
 
-        :param wire: by which it is asked, where it does not know it yet.
+        :param wire: the connection that it is prepared on, if the node does not know it yet.
         """
         found = self._prepared.get(text)
         if found is not None:
@@ -272,11 +273,11 @@ class ThriftNode:
 
 
 class Pool:
-    """All nodes of a cluster that we speak to: those of one data centre.
+    """All nodes of one data centre.
 
     :param connections: to each of them.
-    :param reactor: the one that runs.
-    :param tls: makes what speaks TLS to an address, if that is asked for, and what it ends with where that fails.
+    :param reactor: the running one.
+    :param tls: makes the TLS side of a connection, and the error class that it ends with; ``None`` without TLS.
     """
 
     _log = EventLog(Logger(namespace="queuey.storage"))
@@ -424,7 +425,8 @@ class Pool:
 
     @deferred
     async def _look_again(self) -> None:
-        """See which nodes there are. Never fails: whoever is asked now may be away, and others know the next time."""
+        """Look which nodes there are. It never fails: the node that is asked may be away, and another one is asked the
+        next time."""
         before = set(self._nodes)
         chosen = self.choose(())
         try:

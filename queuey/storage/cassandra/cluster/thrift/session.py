@@ -57,7 +57,7 @@ _POLL: Final = 0.2
 """Seconds between two looks at whether the nodes agree on the schema."""
 
 _FIRST: Final = 2 / 3
-"""What the first attempt may take of the whole time, where another node can be asked after it."""
+"""The part of the time that the first attempt may take, if another node can be asked after it."""
 
 Work = Callable[["_Request", ThriftNode, Wire, float], Awaitable[T]]
 """What is done at one node, by one connection to it, in so many seconds."""
@@ -266,7 +266,7 @@ class ThriftSession:
     # Attempts
 
     async def _try(self, request: _Request, work: Work[T]) -> T:
-        """Do something at one node, and where that fails and a second time does no harm, at others."""
+        """Call one node, and if that fails and a second time does no harm, others."""
         tried: set[str] = set()
         failures = 0
         while True:
@@ -300,7 +300,7 @@ def _plain(text: str, level: Level) -> Work[Any]:
 
 
 def _prepared(text: str, values: Sequence[Any], level: Level) -> Work[Any]:
-    """Execute a statement that the node prepares where it does not know it yet, or has forgotten it."""
+    """Execute a statement; the node prepares it first if it does not know it."""
 
     async def work(request: _Request, node: ThriftNode, wire: Wire, seconds: float) -> Any:
         for attempt in range(1, _PREPARATIONS + 1):
@@ -327,9 +327,9 @@ def _type(name: str) -> Any:
 
 
 def bind(text: str, types: Sequence[str], values: Sequence[Any]) -> list[bytes]:
-    """Values as bytes.
+    """Encode values.
 
-    :raise StatementRefused: where they do not fit.
+    :raise StatementRefused: they do not fit the statement.
     """
     check_values(text, values, len(types))
     try:
@@ -339,7 +339,7 @@ def bind(text: str, types: Sequence[str], values: Sequence[Any]) -> list[bytes]:
 
 
 def rows_of(result: Any) -> Sequence[Row]:
-    """The rows of a ``CqlResult``; none of a statement that gives none."""
+    """Return the rows of a ``CqlResult``; empty for a statement that returns none."""
     if not result.rows:
         return ()
     names = result.schema.value_types

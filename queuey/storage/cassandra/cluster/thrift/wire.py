@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from queuey.storage.cassandra.cluster.thrift.calls import Call, Garbled, decode, encode
 
 _NUMBERS: Final = 1 << 31
-"""Numbers of calls begin anew after so many."""
+"""After this number, the numbers of calls start again."""
 
 
 class Lost(Exception):
@@ -45,7 +45,7 @@ class _Due:
         self.answer: Deferred[Any] | None = Deferred(self._give_up)
 
     def take(self) -> Deferred[Any] | None:
-        """Whom to answer, if anybody waits still; afterwards nobody does."""
+        """The Deferred to fire; ``None`` from then on, or if the caller has gone."""
         answer, self.answer = self.answer, None
         if self.timer is not None and self.timer.active():
             self.timer.cancel()
@@ -59,13 +59,13 @@ class _Due:
 class Wire(Int32StringReceiver):
     """A connection.
 
-    A node answers one call after the other, so a call may wait for those before it. A peer that has said nothing at
-    all for as long as the oldest call may take is silent, and the connection is broken off.
+    A node answers one call after the other, so a call may wait for those before it. If a peer sends no byte for as long
+    as the oldest call may take, the connection is closed.
 
-    :param clock: whose time it is.
-    :param ended: is told once that nothing more can be asked.
-    :ivar heard: when the peer said something last.
-    :ivar gone: fires once the connection is no more.
+    :param clock: measures the time.
+    :param ended: is called once no more calls can be made.
+    :ivar heard: when the last byte came.
+    :ivar gone: fires once the connection is closed.
     """
 
     MAX_LENGTH = 256 * 1024 * 1024
@@ -86,7 +86,7 @@ class Wire(Int32StringReceiver):
 
     @property
     def load(self) -> int:
-        """Answers that are due, those that nobody waits for any more included."""
+        """Answers that are due, including those whose caller has gone."""
         return len(self._due)
 
     def ask(self, call: Call, seconds: float) -> Deferred[Any]:
@@ -166,7 +166,7 @@ class Wire(Int32StringReceiver):
         if not self._open:
             return
         self._open = False
-        # First: whoever tries again at once is not to be sent here.
+        # This comes first, so that a caller that tries again at once is not sent to this connection.
         self._ended(self)
         if self.transport is not None:
             cast(ITCPTransport, self.transport).abortConnection()
