@@ -1,6 +1,6 @@
-"""What can go wrong, in words: every failure that crosses a room of the house is one of these.
+"""Every failure that one package reports to another.
 
-Nothing here knows of HTTP; ``queuey.http.errors`` alone turns a word into a status.
+Nothing here knows HTTP; ``queuey.http.errors`` alone turns an error into a status.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 class QueueyError(Exception):
     """The base of all errors of this package.
 
-    :ivar text: one sentence for whoever sent the request.
+    :ivar text: one sentence for the client.
     :ivar applied: whether the change asked for was stored: ``"no"``, ``"yes"``, ``"partly"`` or ``"unknown"``.
     """
 
@@ -113,7 +113,7 @@ class NotPromised(QueueyError):
 
 
 class BadCursor(QueueyError):
-    """A cursor is damaged, or is none of ours."""
+    """A cursor is damaged, or was not made by Queuey."""
 
 
 class CursorMismatch(QueueyError):
@@ -132,7 +132,7 @@ class QueueReplaced(QueueyError):
 
 
 class Conflict(QueueyError):
-    """What was to be changed was changed by somebody else in between."""
+    """Another client has changed it in between."""
 
 
 class AlreadyThere(Conflict):
@@ -164,7 +164,7 @@ class Unavailable(QueueyError):
 
 
 class IdentityUnavailable(Unavailable):
-    """Whoever knows if a user's credentials are true does not answer, or not in time."""
+    """The service that verifies a user's credentials does not answer, or not in time."""
 
 
 class TooManyRequests(QueueyError):

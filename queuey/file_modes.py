@@ -16,7 +16,7 @@ from typing import Final
 import attrs
 
 _ALL_OTHERS: Final = 0o077
-"""What a mode gives to anybody but the owner."""
+"""The bits of a mode that allow access to others than the owner."""
 
 
 @attrs.define
@@ -129,13 +129,13 @@ class FileModes:
                 findings.tightened.append(f"{path} ({mode:03o})")
 
     def apply_to_own(self, folder: Path, is_ours: Callable[[str], bool], findings: Findings) -> bool:
-        """Give a folder its mode, if it holds nothing but what is ours.
+        """Set the mode of a folder, if it contains only files of ours.
 
         Other programs may need to reach what else is in it: ``/var/log`` may be the folder of the log. Files of ours
         have modes of their own there.
 
-        :param is_ours: tells of a name in the folder whether a file of ours has it.
-        :return: whether that is so.
+        :param is_ours: returns whether a name in the folder is that of a file of ours.
+        :return: whether the mode was set.
         """
         try:
             ours = all(map(is_ours, os.listdir(folder)))

@@ -26,7 +26,7 @@ class Owners(Protocol):
         """Fires with the application that has the key, or ``None``; fails with ``Unavailable``."""
 
     def known(self, digest: bytes) -> str | None:
-        """The same, where it is known without asking."""
+        """Return the same, if it is known without asking."""
 
     def use(self, digest: bytes) -> None:
         """Learn that the key was shown."""
@@ -37,20 +37,21 @@ class Owners(Protocol):
 class ApplicationKeys:
     """Proves ``app:<name>`` by a key of that application.
 
-    Only digests of keys are kept. What is looked up is the digest of the key that was sent, which whoever sends it
-    cannot steer, so the time of the look-up tells nothing of any key.
+    Only digests of keys are stored. The digest of the key that was sent is looked up; a sender cannot choose digests,
+    so the time of the look-up tells nothing about any key.
     """
 
     owners: Owners
 
     def authenticate(self, credential: Credential) -> Deferred[frozenset[str]]:
-        """The application's principal; fails with ``BadCredentials`` for a key that nobody has, or ``Unavailable``."""
+        """Return the application's principal; fails with ``BadCredentials`` for an unknown key, or with
+        ``Unavailable``."""
         if credential.scheme != SCHEME:
             return succeed(frozenset())
         return self.owners.owner(digest_of(credential.value)).addCallback(_principals)
 
     def lasting(self, credential: Credential) -> Lasting | None:
-        """See IAuthenticator; of another application's key nothing lasts as long as the policy of this one."""
+        """See IAuthenticator; a key of another application is not cached under this one's policy."""
         if credential.scheme != SCHEME:
             return None
         digest = digest_of(credential.value)

@@ -93,9 +93,9 @@ class BrowserID:
         return proof
 
     def _judge(self, said: Mapping[str, Any]) -> Proof | BadIdentity:
-        """What an answer of the verifier means.
+        """Read an answer of the verifier.
 
-        :raise NotHad: where it is no answer of a verifier.
+        :raise NotHad: it is no answer of a verifier.
         """
         if said.get("status") == "failure":
             return _refused("is false, or has expired")

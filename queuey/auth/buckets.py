@@ -11,10 +11,8 @@ class Buckets:
     """A bucket for each of some keys."""
 
     def __init__(self, seconds: Callable[[], float], most: int) -> None:
-        """
-        :param seconds: a clock that nobody sets.
-        :param most: buckets at the most; the one that was used the longest ago goes first, and is full when it is
-            used again.
+        """:param seconds: a monotonic clock.
+        :param most: buckets, at most; the least recently used one is dropped first, and is full when it is used again.
         """
         self._seconds = seconds
         self._most = most

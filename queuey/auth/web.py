@@ -31,10 +31,10 @@ _CONNECT: Final = 5.0
 @implementer(IWeb)
 @attrs.frozen
 class Web:
-    """Asks for documents by treq. Nothing is kept from one request to the next.
+    """Fetches documents by treq. No connection is kept between requests.
 
-    :ivar agent: what makes requests.
-    :ivar clock: whose time the limits go by.
+    :ivar agent: makes the requests.
+    :ivar clock: measures the time limits.
     """
 
     agent: IAgent
@@ -79,12 +79,13 @@ class Web:
 
 
 def make_agent(reactor: Any) -> IAgent:
-    """What makes requests, over TLS to whoever the system trusts."""
+    """Make an agent, over TLS with the certificates that the system trusts."""
     return Agent(reactor, connectTimeout=_CONNECT)
 
 
 def _reason(error: Exception) -> str:
-    """Why a request failed, in the words of whoever failed; most errors of Twisted's client only list others."""
+    """Return why a request failed, in the words of the innermost error; most errors of Twisted's client only list
+    others."""
     reasons = getattr(error, "reasons", None)
     if reasons:
         return _reason(reasons[0].value)
@@ -129,17 +130,17 @@ class _Whole:
         return succeed(None)
 
     def pauseProducing(self) -> None:
-        """Nothing is left to write."""
+        """Do nothing: all is written."""
 
     def resumeProducing(self) -> None:
-        """Nothing is left to write."""
+        """Do nothing: all is written."""
 
     def stopProducing(self) -> None:
-        """Nothing is left to write."""
+        """Do nothing: all is written."""
 
 
 def _read(response: IResponse) -> Deferred[bytes]:
-    """The body; fails with ``NotHad`` where it is too long. To cancel it cuts the connection."""
+    """Read the body; fails with ``NotHad`` if it is too long. To cancel it closes the connection."""
     body = _Body(MAX_DOCUMENT)
     response.deliverBody(body)
     return body.read
@@ -149,13 +150,13 @@ class _Body(Protocol):
     """Gathers a body up to a limit."""
 
     def __init__(self, limit: int) -> None:
-        """:param limit: bytes; more than 0, or nothing is waited for."""
+        """:param limit: bytes, more than 0."""
         self.read: Deferred[bytes] = Deferred(lambda _: self._cut())
         self._limit = limit
         self._found = bytearray()
 
     def connectionMade(self) -> None:
-        """Cut the connection where nothing of it is wanted."""
+        """Close the connection if its body is not wanted."""
         if not self._limit:
             self._cut()
 

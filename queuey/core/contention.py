@@ -73,7 +73,7 @@ class Attempts:
     _count: int = 0
 
     async def again(self) -> None:
-        """Wait until the change is to be tried again, since another one was first.
+        """Wait until the change is tried again, since another one was first.
 
         :raise QueueyError: it has been tried for long enough.
         """
@@ -83,7 +83,7 @@ class Attempts:
         await self.pause()
 
     async def pause(self) -> None:
-        """Wait until the change is to be tried again, however long that has been going on."""
+        """Wait until the change is tried again, without a limit."""
         self._count += 1
         if self._count < _AT_ONCE:
             return
@@ -113,9 +113,8 @@ class Gathered(Generic[K, C, R]):
         attempt: Callable[[K, Sequence[C]], Coroutine[Deferred[Any], Any, Sequence[R | Failure] | None]],
         late: Callable[[], QueueyError],
     ) -> None:
-        """
-        :param attempt: reads a value and makes changes, once: the result of each, or a Failure of its own; ``None``:
-            another process was first, and nothing of it was stored. What it raises is the failure of all of them.
+        """:param attempt: reads a value and makes changes, once: the result of each, or a Failure of its own; ``None``:
+        another process was first, and nothing was stored. What it raises is the failure of all of them.
         :param late: makes the error of a change that was tried for ``PATIENCE``.
         """
         self._retries = retries

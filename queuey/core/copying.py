@@ -1,13 +1,12 @@
-"""Copies what one store holds into another, while others go on serving from the first.
+"""Copies what one store holds into another, while daemons may serve from the first.
 
-A copy is made in passes. Each looks at everything on both sides, and has the target hold what the source holds: what
-is missing or was changed is written, what is gone is removed. So a pass may end anywhere, by a kill too, and the next
-one goes on from what there is; nothing is remembered but what stands in the target. While the source is served from, a
-pass is behind it in the end; what counts is the last one, which finds nothing to do although nobody may serve from the
-source any more.
+A copy is made in passes. Each compares both sides, and makes the target hold what the source holds: what is missing or
+was changed is written, what is gone is removed. So a pass may end anywhere, also by a kill, and the next one continues;
+nothing is remembered except what stands in the target. While daemons serve from the source, a pass is behind it at its
+end. What counts is the last pass, which finds no difference although no daemon may serve from the source any more.
 
-Messages are told apart by their ids and the moments at which they end: each write of a message sets the latter anew, to
-100 ns. States keep their versions, so they are compared by these.
+Messages are compared by their ids and their expiry, which each write of a message sets again, to 100 ns. States are
+compared by their versions, which are kept.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ BATCH: Final = 100
 BATCH_BYTES: Final = 1 << 18
 
 WAITS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 16.0, 16.0)
-"""Seconds between the attempts at one step where a store does not answer: more than a minute in all."""
+"""Seconds between the attempts at one step if a store does not answer: more than a minute in all."""
 
 PASSES: Final = 8
 """Passes over a sealed source after which it is given up to find the two alike."""
@@ -137,9 +136,10 @@ class Copying:
 
     @deferred
     async def complete(self, name: str) -> int:
-        """Copy what is left of a source that is sealed, until nothing differs, and let the target be served from.
+        """Copy what is left of a source that is sealed, until both are alike, and allow daemons to serve from the
+        target.
 
-        :return: fires with the passes that it took. Fails with ``InvalidUpdate`` where the two do not become alike.
+        :return: fires with the number of passes. Fails with ``InvalidUpdate`` if the two do not become alike.
         """
         for number in range(1, PASSES + 1):
             await self.run_pass()
@@ -154,7 +154,7 @@ class Copying:
 
     @deferred
     async def run_pass(self) -> None:
-        """Look at everything once. Fails with ``Unavailable`` where a store does not answer for a minute."""
+        """Compare everything once. Fails with ``Unavailable`` if a store does not answer for a minute."""
         self.tally = Tally()
         self.size = await self._surely(self._source.size)
         await self._all(self._target.queues, self._end_queue)
@@ -238,9 +238,9 @@ class Copying:
             self.tally.removed += len(gone)
 
     async def _keep(self, queue: Queue, batch: Sequence[Message]) -> None:
-        """Write some messages, one by one where together they are too much.
+        """Write some messages; one by one if they are too many together.
 
-        :raise InvalidUpdate: naming the one that the target can never have.
+        :raise InvalidUpdate: names the one that the target can never have.
         """
         try:
             await self._surely(partial(self._target.keep, queue, batch))
@@ -318,7 +318,7 @@ class Copying:
             rest = page.rest
 
     async def _surely(self, step: Callable[[], Deferred[T]]) -> T:
-        """Do something that may be repeated, again and again for some time where a store does not answer."""
+        """Do something that may be repeated, several times if a store does not answer."""
         for wait in WAITS:
             try:
                 return await step()

@@ -8,7 +8,7 @@ from queuey.model.counts import Counter, Metric
 
 
 class Received:
-    """Messages that were stored as their queues ask, whether or not somebody was left to be told."""
+    """Messages that were stored as their queues ask, also if the client has hung up."""
 
     def __init__(self) -> None:
         self._messages = Counter(

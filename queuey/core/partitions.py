@@ -11,7 +11,7 @@ from queuey.model.message import Draft, NewMessage
 
 
 def spread(drafts: Sequence[Draft], partitions: int, choose: Callable[[int], int]) -> Sequence[NewMessage]:
-    """Give every message a partition: its own, or that of its key, or any where it has neither.
+    """Give every message a partition: its own, or that of its key, or a random one.
 
     :param partitions: how many the queue has.
     :param choose: a random whole number from 0 to one less than its argument.

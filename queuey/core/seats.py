@@ -17,7 +17,7 @@ _Place = tuple[str, str | None]
 
 
 class Seats:
-    """Counts who waits for messages, where that is limited; nobody else is counted."""
+    """Counts waiting readers of applications that limit them."""
 
     def __init__(self) -> None:
         self._taken: Counter[_Place] = Counter()
@@ -26,7 +26,7 @@ class Seats:
         """Let one more wait, until the context ends.
 
         :param queue: its name.
-        :return: a context; to enter it raises ``TooManyRequests`` where there are too many already.
+        :return: a context; to enter it raises ``TooManyRequests`` if too many wait already.
         """
         if policy.max_waits is None and policy.max_queue_waits is None:
             return _FREE

@@ -1,7 +1,8 @@
-"""The log: lines of text or of JSON, in a file or on standard error, into which nobody can write lines of their own.
+"""The log: lines of text or of JSON, in a file or on standard error. Clients cannot add lines of their own to it.
 
 Each line of this package has an event word that stays the same from version to version, so that operators can search
-for it. A log that cannot be written never stops the program; how many lines were lost is logged once it can be again.
+for it. A log that cannot be written never stops the program; how many lines were lost is logged once it can be written
+again.
 """
 
 from __future__ import annotations
@@ -86,10 +87,10 @@ class LogObserver:
         self._hides_access = LogLevel.info in self._hidden
 
     def gather(self, at_end: Callable[[Callable[[], None]], None]) -> None:
-        """From now on, write access lines at the end of the reactor's turn, those of one turn at once.
+        """From now on, write access lines at the end of the reactor's turn, all lines of a turn by one call.
 
-        :param at_end: lets something be done then. Whoever sends answers calls :meth:`write_gathered` before, so that
-            no client has seen one that the log does not have.
+        :param at_end: runs a function then. The sender of answers calls :meth:`write_gathered` before it sends, so that
+            a client never has an answer that the log does not have.
         """
         self._at_end = at_end
 
@@ -138,7 +139,7 @@ class LogObserver:
         self._put_now(self._own(LogLevel.error, "log-unformattable", text), LogLevel.error)
 
     def reopen(self) -> None:
-        """Open the file of this name anew; what goes wrong is logged to the old one."""
+        """Open the file of this name again; an error is logged to the old one."""
         self.write_gathered()
         findings = Findings()
         try:
@@ -182,7 +183,7 @@ class LogObserver:
             self._lose(lost)
 
     def _write(self, lines: list[str], level: Any) -> int:
-        """Write lines, of which each is one where they are several; how many of them were written whole."""
+        """Write lines; return how many of them were written whole."""
         data = _encoded("\n".join(lines))
         written, count = self._file.write(data), len(lines)
         if written < len(data):
@@ -214,14 +215,14 @@ def open_log(
     clock: Callable[[], float],
     modes: FileModes = OWN_USER,
 ) -> LogObserver:
-    """The observer that the settings ask for.
+    """Make the observer that the settings ask for.
 
     :param format: one of ``STYLES``.
     :param level: one of ``LEVELS``.
-    :param descriptor: of standard error, where ``file`` is ``None``.
-    :param clock: gives seconds since 1970.
+    :param descriptor: of standard error, if ``file`` is ``None``.
+    :param clock: returns seconds since 1970.
     :param modes: of the file and its folder.
-    :raise ConfigurationError: where the file cannot be opened.
+    :raise ConfigurationError: the file cannot be opened.
     """
     findings = Findings()
     try:
@@ -257,7 +258,7 @@ def access_logger(observer: Callable[[Event], None], clock: Callable[[], float])
 
 
 class EventLog:
-    """A logger of which every line has an event word."""
+    """A logger whose every line has an event word."""
 
     def __init__(self, logger: Logger) -> None:
         self._logger = logger
@@ -279,5 +280,5 @@ class EventLog:
         self._logger.error(text, event=event, **fields)
 
     def failure(self, event: str, text: str, failure: Failure, /, **fields: object) -> None:
-        """A defect, or a :class:`~queuey.errors.QueueyError` that nobody waits for; only defects have a traceback."""
+        """Log a defect, or a :class:`~queuey.errors.QueueyError` that no caller gets; only defects have a traceback."""
         self._logger.failure(text, failure, level=LogLevel.error, event=event, **fields)

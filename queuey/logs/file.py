@@ -12,7 +12,7 @@ from typing import Final
 from queuey.file_modes import OWN_USER, FileModes, Findings
 
 _PATIENCE: Final = 0.1
-"""Seconds that a line waits for a pipe or a terminal that nobody reads, before it is lost."""
+"""Seconds that a line waits for a pipe or a terminal that is not read, before it is lost."""
 
 _PIPE_PIECE: Final = 4096
 """Bytes that a pipe that is ready takes without waiting (POSIX: PIPE_BUF)."""
@@ -25,10 +25,9 @@ class LogFile:
     """
 
     def __init__(self, path: Path | None, descriptor: int, modes: FileModes = OWN_USER) -> None:
-        """
-        :param path: where to open the file anew; ``None`` for what cannot be opened anew.
-        :param descriptor: where to write.
-        :param modes: of a file that is made.
+        """:param path: of the file, to open it again; ``None`` if that is not possible.
+        :param descriptor: to write to.
+        :param modes: of a file that is created.
         """
         self.path = path
         self._modes = modes
@@ -43,10 +42,10 @@ class LogFile:
     def at(cls, path: Path, modes: FileModes, findings: Findings) -> LogFile:
         """Open a file for appending.
 
-        Its folder gets its mode too, if there is nothing else in it than logs.
+        Its folder gets its mode too, if it contains only logs.
 
         :param findings: is called with the files that others could read until now.
-        :raise OSError: where that is not possible.
+        :raise OSError: that is not possible.
         """
         descriptor = _open(path, modes, findings)
         modes.apply_to_own(path.parent, lambda name: name.startswith(path.name) or ".log" in name, findings)
@@ -80,17 +79,17 @@ class LogFile:
         return os.write(self._descriptor, piece[: piece.rfind(b"\n") + 1] or piece)
 
     def reopen(self, findings: Findings) -> None:
-        """Open the file of this name anew, after it was moved away; the old one is kept where that fails.
+        """Open the file of this name again, after it was moved away; if that fails, the old one stays in use.
 
         :param findings: is called with a file of that name that others could read.
-        :raise OSError: where it cannot be opened.
+        :raise OSError: it cannot be opened.
         """
         if self.path is None:
             return
         fresh = _open(self.path, self._modes, findings)
         try:
             with self._lock:
-                # The number stays the same, so that no other thread writes to one that was given to somebody else.
+                # The descriptor stays the same, so that no other thread writes to a number that was reused meanwhile.
                 os.dup2(fresh, self._descriptor, inheritable=False)
                 self._torn = False
                 self._ready = _readiness(self._descriptor)

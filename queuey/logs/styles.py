@@ -1,4 +1,4 @@
-"""How events and access lines look, as text and as JSON, so that nobody can write lines of their own into the log."""
+"""The format of events and access lines, as text and as JSON. Clients cannot add lines of their own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_TEXT: Final = 8192
 """Characters of the text of a line; what is longer is cut in the same way."""
 
 MAX_TRACEBACK: Final = 65536
-"""Characters of a traceback, of which the last ones are kept."""
+"""Characters of a traceback that are logged, from its end."""
 
 ACCESS: Final = "access_line"
 """The field of an event that holds an :class:`AccessLine`."""
@@ -32,7 +32,7 @@ _PLAIN: Final = re.compile(r"[!#-\[\]-~]+")
 """Values that need no quotes: visible ASCII without the quote and the backslash."""
 
 _SHORT: Final = re.compile(r"[!#-\[\]-~]{1,1024}")
-"""The same where they are not cut either."""
+"""The same if they are not cut either."""
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -77,22 +77,22 @@ class AccessLine(Protocol):
 
     @property
     def application(self) -> str | None:
-        """The application, where there is one."""
+        """The application, if there is one."""
 
     @property
     def queue(self) -> str | None:
-        """The queue, where there is one."""
+        """The queue, if there is one."""
 
     @property
     def trace(self) -> str | None:
-        """The id of the trace that it is of, where there is one."""
+        """The id of the trace, if there is one."""
 
 
 class Style(Protocol):
     """How lines look."""
 
     def line(self, event: Event) -> str:
-        """An event as a line without its newline, or as nothing where the event says nothing."""
+        """Format an event as a line without its newline; empty if the event has no text."""
 
     def access(self, line: AccessLine, seconds: float | None) -> str:
         """The line of a request that is over, without its newline.
@@ -251,7 +251,7 @@ def _level(event: Event) -> str:
 
 
 def _word(event: Event) -> str | None:
-    """The event word; ``None`` where the event is not this package's own."""
+    """Return the event word; ``None`` if the event is not one of this package."""
     word = event.get("event")
     return word if isinstance(word, str) and _WORD.fullmatch(word) else None
 

@@ -76,8 +76,8 @@ def makeService(options: Options) -> IService:
         if settings.server.workers > 1 and not place.ours:
             raise ConfigurationError((_NOT_WITH_WORKERS,))
         log = _open_log(settings, place)
-        # Timers go by a clock that nobody sets. By the wall clock, an hour back no limit is held, an hour on all are
-        # over.
+        # Timers use a monotonic clock. By the wall clock, an hour back would hold up every time limit, and an hour on
+        # would end all of them.
         reactor.seconds = time.monotonic  # type: ignore[method-assign]
         # Each process counts what it asks itself; what workers ask through this one is not counted twice.
         store = make_store(settings.storage, reactor, time.time, metered=False)

@@ -51,14 +51,14 @@ from queuey.service.workers import Workers
 
 @attrs.frozen
 class House:
-    """Everything that was put together, complete.
+    """All parts of the daemon, put together.
 
-    :ivar traces: who is told of requests, if anybody is.
-    :ivar metrics: what is counted; nothing where the settings say so.
-    :ivar let_go: forgets what was counted for applications that are no more.
-    :ivar following: looks at groups for that.
-    :ivar statsd: what sends it as lines, if anything does.
-    :ivar workers: the processes that serve in place of this one, if there are any.
+    :ivar traces: exports spans of requests, if that is asked for.
+    :ivar metrics: what is counted; empty if the settings switch it off.
+    :ivar let_go: drops counts of applications that do not exist any more.
+    :ivar following: looks at the lag of groups for the metrics.
+    :ivar statsd: sends the metrics to StatsD, if that is asked for.
+    :ivar workers: the processes that serve instead of this one, if there are any.
     """
 
     in_force: InForce
@@ -101,17 +101,17 @@ def assemble(
     workers: Workers | None = None,
     alone: bool = False,
 ) -> House:
-    """Put the house together.
+    """Put all parts together.
 
-    :param settings: what to begin with.
+    :param settings: the settings at the start.
     :param reactor: the reactor that will run.
     :param now: the wall clock, in seconds since 1970.
     :param store: the back end, not open yet.
-    :param log: where the log goes.
-    :param web: makes what asks verifiers and issuers, if anybody is to be asked.
-    :param traces: who is told of requests, if anybody is.
-    :param workers: the processes that serve in place of this one, if there are any.
-    :param alone: whether nobody but the log is told of events, so that access lines may take the short way to it.
+    :param log: the log.
+    :param web: makes the client for verifiers and issuers, if there are any.
+    :param traces: exports spans of requests, if that is asked for.
+    :param workers: the processes that serve instead of this one, if there are any.
+    :param alone: whether only the log observes events, so that access lines may be written to it directly.
     """
     in_force = InForce(settings)
     random = Random()

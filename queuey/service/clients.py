@@ -67,14 +67,14 @@ def clients_site(
     access: Callable[[AccessLine], None],
     turn: Turn,
 ) -> Site:
-    """The door of the clients' port, and what is behind it.
+    """The HTTP server of the clients' port, with all that it serves.
 
-    :param random: gives so many bytes that nobody can guess, for the ids of requests.
-    :param users: who says who a caller is; ``owners`` says whose a key is.
-    :param counts: where requests are counted, if they are.
-    :param traces: who is told of requests, if anybody is.
-    :param access: takes the line of each request.
-    :param turn: what is to be done at the end of the reactor's turn.
+    :param random: makes so many bytes that cannot be guessed, for the ids of requests.
+    :param users: finds out who a caller is; ``owners`` finds the application of a key.
+    :param counts: counts requests, if they are counted.
+    :param traces: exports spans of requests, if that is asked for.
+    :param access: writes the access line of each request.
+    :param turn: runs functions at the end of the reactor's turn.
     """
     signatures = SignedURLs(owners.digests, owners.use, now, Buckets(reactor.seconds, MOST_RATES))
     gate = Gate(

@@ -17,7 +17,7 @@ SUMMED: Final = frozenset(
         "queuey_waiting_claims",
     }
 )
-"""Gauges of which each process has a part; the others are the daemon's own."""
+"""Gauges that are the sum over all processes; the others are the daemon's own."""
 
 
 @attrs.frozen
@@ -113,5 +113,5 @@ def added(parts: Iterable[Snapshot]) -> Snapshot:
 
 
 def past(earlier: Snapshot, ended: Snapshot) -> Snapshot:
-    """What processes that have ended had counted, and what one more has; nothing of it is under way any more."""
+    """Add the counts of a process that has ended to those of the ones before; it has nothing under way any more."""
     return added((earlier, Snapshot(ended.counters, ended.histograms)))

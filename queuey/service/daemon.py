@@ -1,4 +1,4 @@
-"""The daemon: starting, reading settings anew, and stopping without losing a request."""
+"""The daemon: it starts, reads its settings again, and stops without losing a request."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _STARTER_WAITS: Final = 10.0
 """Seconds that the process that starts the daemon waits at most until the store serves, or is refused."""
 
 _WORKERS_END: Final = 5.0
-"""Seconds that workers may take to end once nothing is under way in them any more."""
+"""Seconds that workers may take to end once they have nothing under way."""
 
 _OTHER_DESCRIPTORS: Final = 100
 """Files that the process has open besides connections, with room to spare."""
@@ -62,15 +62,14 @@ class QueueyService(Service):
         supervisor: Supervisor,
         signals: Signals,
     ) -> None:
-        """
-        :param reactor: the reactor that will run.
-        :param house: everything that was put together from the settings.
-        :param listeners: what will listen for clients.
-        :param ops_listeners: what will listen for operators, and does so to the end.
+        """:param reactor: the reactor that will run.
+        :param house: all parts, made of the settings.
+        :param listeners: the listeners for clients.
+        :param ops_listeners: the listeners for operators, which listen to the end.
         :param place: where the log goes.
         :param starter: the process that starts the daemon.
         :param supervisor: the service manager.
-        :param signals: those that this process takes.
+        :param signals: those that this process handles.
         """
         self._reactor = reactor
         self._house = house
@@ -93,7 +92,7 @@ class QueueyService(Service):
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
-        """Listen, while ports below 1024 may still be had; nothing is accepted before the reactor runs."""
+        """Listen while ports below 1024 are still allowed; connections are accepted once the reactor runs."""
         self._signals.serve(
             self._reactor,
             {
@@ -135,7 +134,7 @@ class QueueyService(Service):
         self._house.following.start()
 
     def _start_workers(self) -> None:
-        """Let others accept, where the settings want that."""
+        """Let the workers accept connections, if there are any."""
         house = self._house
         if house.workers is None:
             return
@@ -196,7 +195,7 @@ class QueueyService(Service):
             self._started("waits for its store")
 
     def _started(self, status: str) -> None:
-        """Let whoever started the daemon go on."""
+        """Tell the process that started the daemon that it has started."""
         self._starter.leave()
         if not self._stopping:
             self._standing = status
@@ -257,7 +256,8 @@ class QueueyService(Service):
         Service.stopService(self)
 
     async def _pause(self) -> None:
-        """Serve on until whoever spreads requests knows that this front end is to be left out, or is asked again."""
+        """Keep serving until the load balancer knows that this front end is to be left out, or until a second request
+        to stop."""
         seconds = self._house.in_force.settings.server.drain_pause - self._house.draining.lasted
         if seconds <= 0 or self._hurry:
             return
@@ -273,7 +273,7 @@ class QueueyService(Service):
             timer.cancel()
 
     def reload(self) -> None:
-        """Read keys, policies, origins, limits and certificates anew, as one: all of them, or nothing."""
+        """Read keys, policies, origins, limits and certificates again: all of them are put in force, or none."""
         if self._standing:
             self._supervisor.reloading()
         self._reload()
@@ -302,7 +302,8 @@ class QueueyService(Service):
             _log.warn("restart-needed", "these take a restart: {settings}", settings=", ".join(restart))
 
     def _stop(self) -> None:
-        """Stop; asked again, go on at once to what comes next: to accept nothing more, and to cut what is under way."""
+        """Stop. A second call goes on to the next step at once: accept no more connections, then cut those that are
+        left."""
         if not self._stopping:
             self._stopping = True
             self._reactor.stop()
@@ -316,7 +317,7 @@ class QueueyService(Service):
                 self._pausing.callback(None)
 
     def _warn(self) -> None:
-        """Say what is odd about the settings, and where operators are served, which they are from the start."""
+        """Log what is odd about the settings, and where operators are served."""
         settings, ops = self._house.in_force.settings, self._ops_listeners.addresses()
         for warning in (*settings.warnings, *_few_descriptors(settings.server.max_connections)):
             _log.warn("settings", "{warning}", warning=warning)
@@ -395,7 +396,8 @@ def _few_descriptors(max_connections: int) -> list[str]:
     """Raise the soft limit of open files as far as needed and allowed; warn if ``max_connections`` cannot be reached.
 
     Connections above ``max_connections`` are answered 503, up to as many again, if there are descriptors left for that.
-    If not, those are closed without an answer; every connection that the settings allow is served, so nothing is said.
+    If not, those are closed without an answer; every connection that the settings allow is served, so there is no
+    warning.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted, needed = 2 * max_connections + _OTHER_DESCRIPTORS, max_connections + _OTHER_DESCRIPTORS

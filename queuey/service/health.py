@@ -20,7 +20,7 @@ from queuey.ops.health import Check, Health
 from queuey.service.pulse import Pulse
 
 LATE: Final = 5.0
-"""Seconds by which the reactor may be late; nothing that it does should take a tenth of a second."""
+"""Seconds by which the reactor may be late; no single step should take a tenth of a second."""
 
 _MEBIBYTE: Final = 1 << 20
 
@@ -29,10 +29,10 @@ Free = Callable[[Path], Deferred[int]]
 
 
 def liveness(pulse: Pulse, clock: IReactorTime) -> Health:
-    """Whether the daemon is alive: a word about the reactor alone.
+    """Whether the daemon is alive: only a check of the reactor.
 
-    The store does not come into it. Whoever asks starts a daemon anew that is not alive, and that mends no disk and no
-    cluster: it only ends what waits for them.
+    The store is not part of it. A service manager restarts a daemon that is not alive; that mends neither a disk nor a
+    cluster, and only ends the requests that wait for them.
     """
 
     def reactor() -> str:
@@ -51,11 +51,11 @@ def readiness(
     clock: IReactorTime,
     accepting: Callable[[], int] | None = None,
 ) -> Health:
-    """Whether requests are to be sent here.
+    """Whether requests should be sent here.
 
     :param settings: those in force.
-    :param free: asks the file system, without holding anybody up.
-    :param accepting: how many workers accept; ``None`` where there are none to be.
+    :param free: asks the file system, without blocking the reactor.
+    :param accepting: how many workers accept connections; ``None`` without workers.
     """
 
     @deferred
@@ -117,6 +117,7 @@ async def _above(folder: Path, floor: int, free: Free) -> str:
 
 
 def free_bytes(folder: Path) -> int:
-    """Bytes that are free for the daemon's user where a folder is; may take as long as the file system does."""
+    """Return the bytes that are free for the daemon's user in the file system of a folder; may block as long as the
+    file system does."""
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize

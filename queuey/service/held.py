@@ -1,4 +1,4 @@
-"""Sockets that somebody else has opened and keeps: a service manager, for this process and for those after it."""
+"""Sockets that a service manager has opened and keeps, for this process and for those after it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from twisted.python.failure import Failure
 
 
 class HeldPort(Port):
-    """A local socket that is not ours.
+    """A Unix socket that was inherited.
 
-    A port of Twisted's takes it for its own: it gives its file the mode 666 and removes it at its end, lets no more
-    than 50 connections wait from then on, and shuts the socket down for all who have it.
+    A port of Twisted would treat it as its own: set the mode of its file to 666 and remove it at its end, allow no more
+    than 50 waiting connections, and shut the socket down for all processes that have it.
 
-    :param held: listened on by whoever opened it.
+    :param held: the socket, which listens already.
     """
 
     def __init__(self, held: socket.socket, factory: IProtocolFactory, reactor: Any) -> None:
@@ -53,10 +53,10 @@ class HeldPort(Port):
 
 
 def adopt(fileno: int, factory: IProtocolFactory, reactor: Any) -> HeldPort:
-    """Listen on a local socket that was inherited.
+    """Listen on a Unix socket that was inherited.
 
-    :param fileno: is closed for it.
-    :raise OSError: where it is none.
+    :param fileno: its descriptor; it is closed.
+    :raise OSError: it is no such socket.
     """
     held = socket.socket(fileno=os.dup(fileno))
     os.close(fileno)

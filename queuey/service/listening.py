@@ -1,4 +1,4 @@
-"""Listening on the endpoints of the settings, with certificates that can be read anew while it goes on."""
+"""Listening on the endpoints of the settings, with certificates that can be read again while it runs."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # installed with the extra ``tls``
     from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 BACKLOG: Final = 1024
-"""Connections that may wait to be accepted, where a description does not say how many. After a restart more come at
-once than the 50 that Twisted has room for, and whoever finds none tries again after a second."""
+"""Connections that may wait to be accepted, unless the endpoint says how many. After a restart more arrive at once than
+the 50 of Twisted, and a client that finds no room tries again after a second."""
 
 _NOT_GIVEN: Final = "the service manager has not handed this socket over (LISTEN_FDS, and LISTEN_FDNAMES for names)"
 
@@ -42,10 +42,10 @@ class _TLSArguments:
 
 
 class _Recorder:
-    """Stands for a reactor while an ``ssl:`` description is read.
+    """Replaces the reactor while an ``ssl:`` description is parsed.
 
     Twisted reads the certificate when it parses the description, keeps it to itself, and has no way of reading it
-    anew; what it would listen with, it tells the reactor.
+    again. It passes what it would listen with to the reactor.
     """
 
     arguments: _TLSArguments
@@ -85,7 +85,7 @@ class Listeners:
     def listen(self, reactor: Any, descriptions: Sequence[str], factory: IProtocolFactory) -> None:
         """Listen on every endpoint, or on none.
 
-        :raise Unavailable: where one of them cannot be had, saying which and why.
+        :raise Unavailable: one of them cannot be listened on; the text says which and why.
         """
         try:
             for description in descriptions:
@@ -95,7 +95,7 @@ class Listeners:
             raise
 
     def hand_over(self) -> list[socket.socket]:
-        """Accept nothing here: others do, on the sockets that are given, which stay those of this process."""
+        """Accept no connections here: workers do, on these sockets, which stay those of this process."""
         for port in self._ports:
             port.stopReading()  # type: ignore[attr-defined]
         return [port.socket for port in self._ports]  # type: ignore[attr-defined]
@@ -121,25 +121,25 @@ class Listeners:
                 self._ports.append(reactor.adoptStreamPort(descriptor, family, accepted))
 
     def pause(self) -> None:
-        """Accept nothing more, and leave the sockets to who listens on them."""
+        """Accept no more connections; the sockets stay open in the processes that listen on them."""
         for port in self._ports:
             port.stopReading()  # type: ignore[attr-defined]
 
     def addresses(self) -> list[str]:
-        """Where is listened, as people write it."""
+        """The addresses that it listens on, as people write them."""
         return [_shown(port) for port in self._ports]
 
     def renewed(self) -> list[tuple[_RenewableCertificate, Any]]:
-        """Read every certificate anew, without using it yet.
+        """Read every certificate again, without using it yet.
 
         :return: what :meth:`use` takes.
-        :raise Exception: where one cannot be read.
+        :raise Exception: one cannot be read.
         """
         return [(old, _tls_arguments(old.description).context) for old in self._certificates]
 
     @staticmethod
     def use(renewed: list[tuple[_RenewableCertificate, Any]]) -> None:
-        """Serve new connections with the certificates that were read anew."""
+        """Use the certificates that were read for new connections."""
         for certificate, context in renewed:
             certificate.context = context
 

@@ -29,9 +29,9 @@ class Readiness:
 
     @deferred
     async def look(self) -> None:
-        """Look anew.
+        """Update the counts.
 
-        :return: fires when that is done, and never fails.
+        :return: fires when that is done; never fails.
         """
         self._found = all(finding.ok for finding in await shield(self._health.look()))
 

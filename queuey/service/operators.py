@@ -54,7 +54,7 @@ LIMITS: Final = Limits(
 
 
 def new_key() -> str:
-    """A key that nobody can guess."""
+    """Make a key that cannot be guessed."""
     return secrets.token_urlsafe(KEY_BYTES)
 
 
@@ -77,12 +77,12 @@ def operators_site(
     access: Callable[[AccessLine], None],
     turn: Turn,
 ) -> Site:
-    """The door of the operators' port, and what is behind it.
+    """The HTTP server of the operators' port, with all that it serves.
 
-    :param busy: what is under way in the other one, in numbers.
-    :param metrics: the page that has them, if there is one.
-    :param access: takes the line of each request.
-    :param turn: what is to be done at the end of the reactor's turn.
+    :param busy: the numbers of what is under way at the clients' server.
+    :param metrics: the metrics page, if there is one.
+    :param access: writes the access line of each request.
+    :param turn: runs functions at the end of the reactor's turn.
     """
     started = now()
 
@@ -147,7 +147,7 @@ def care(in_force: InForce, reactor: Any) -> Care | None:
 
 
 def in_thread(reactor: Any, work: Callable[[], Any]) -> Deferred[Any]:
-    """Call a function in a thread of its own, which ends with the process: nobody waits for a copy when it stops.
+    """Call a function in a thread of its own, which ends with the process: a stop does not wait for a copy.
 
     :return: fires with what it returns, or fails with what it raises.
     """

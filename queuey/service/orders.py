@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Order(IntEnum):
-    """What a worker is told."""
+    """The kinds of messages to a worker."""
 
     SET_UP = CONTROL
     USE = CONTROL + 1
@@ -45,7 +45,7 @@ class SetUp:
 
     :ivar families: of the sockets that it accepts on, in the order of the endpoints of the settings.
     :ivar log: the file of the log; ``None`` is standard error.
-    :ivar promises: of the store, where the daemon has it.
+    :ivar promises: of the store, if the daemon has it open.
     """
 
     settings: Settings
@@ -56,10 +56,10 @@ class SetUp:
 
 @attrs.frozen
 class Standing:
-    """How the daemon stands.
+    """The state of the daemon.
 
-    :ivar drained: whether whoever spreads requests is to leave it out.
-    :ivar leaving: whether clients are to come back to another one.
+    :ivar drained: whether load balancers should leave it out.
+    :ivar leaving: whether clients should reconnect to another front end.
     :ivar level: of the log.
     """
 

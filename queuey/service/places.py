@@ -1,4 +1,4 @@
-"""Where the log goes, and what somebody is told who starts Queuey without a settings file."""
+"""Where the log goes, and the text that is printed when Queuey starts without a settings file."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _TWISTDS_OWN: Final = ("logfile", "syslog", "logger")
 class LogPlace:
     """Where the log goes.
 
-    :ivar ours: whether we write it, or twistd does as its options say.
+    :ivar ours: whether we write it; otherwise twistd does, as its options say.
     :ivar file: ``None`` is standard error.
-    :ivar foreground: whether somebody sees standard error, and can type Ctrl-C.
+    :ivar foreground: whether a person may read standard error and type Ctrl-C.
     """
 
     ours: bool
@@ -30,7 +30,7 @@ class LogPlace:
 
 
 def log_place(file: Path | None, twistd: Mapping[str, Any]) -> LogPlace:
-    """Where the log goes: to the file of the settings, else where twistd's options say, else to standard error.
+    """Find where the log goes: the file of the settings, else what twistd's options say, else standard error.
 
     A daemon in the background has no standard error; its log is the file that twistd itself would write.
 
@@ -73,7 +73,7 @@ def _no_folder(twistd: Mapping[str, Any], name: str) -> bool:
 
 
 def welcome(settings: Settings, addresses: list[str], place: LogPlace) -> list[str]:
-    """Lines that say where the daemon listens, who may use it, where its data are, and what to try."""
+    """Return lines that say where the daemon listens, who may use it, where its data are, and what to try."""
     storage = settings.storage
     log = place.file or ("here, on standard error" if place.ours else "where twistd was told to log")
     authorization = f"-H 'Authorization: Application {DEVELOPMENT_KEY}'"

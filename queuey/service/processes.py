@@ -33,7 +33,7 @@ class Processes:
         self.metrics: tuple[Metric, ...] = (self._time, *gauges)
 
     def look(self) -> None:
-        """Look anew; of a process that has just ended there is nothing to tell."""
+        """Update the figures; a process that has just ended has none."""
         self._found = {(str(number),): of_process(pid) for number, pid in self._pids().items()}
         self._time.values.clear()
         self._time.values.update(self._read("process_cpu_seconds_total"))

@@ -13,10 +13,10 @@ BEAT: Final = 1.0
 
 
 class Pulse:
-    """A timer that looks at how late it is.
+    """A timer that measures how late it fires.
 
-    :param clock: the reactor, whose time nobody sets.
-    :ivar delays: how late the beats were.
+    :param clock: the reactor.
+    :ivar delays: how late it fired.
     """
 
     def __init__(self, clock: IReactorTime) -> None:

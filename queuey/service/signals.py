@@ -17,18 +17,20 @@ class Signals:
     """Runs an action in the reactor on each signal.
 
     Without it SIGHUP and SIGUSR1 would end the process at any time, and the other two would during the start. Twisted's
-    own handlers, which it sets when its reactor starts, stop the reactor and then end the process by the signal
-    instead of with status 0. So the reactor is given these handlers in place of its own.
+    own handlers, which it sets when its reactor starts, stop the reactor and then end the process by the signal instead
+    of with status 0. So the reactor is given these handlers in place of its own.
 
-    1. From ``catch`` on, SIGTERM and SIGINT end the process at once, with status 0: nothing is to be undone yet. The
-       other signals are noted.
+    1. From ``catch`` on, SIGTERM and SIGINT end the process at once, with status 0: there is nothing to undo yet. The
+    other signals are noted.
+
     2. In a process that went into the background meanwhile, all signals are noted. The processes that it has forked
-       from only wait for it, or end: they have the handlers from before again.
+    from only wait for it, or end: they have the handlers from before again.
+
     3. From ``serve`` on, each signal runs its action in the reactor, as soon as that runs; those that were noted too.
     """
 
     def __init__(self, end: Callable[[int], object] = os._exit) -> None:
-        """:param end: ends the process with a status, and runs nothing else."""
+        """:param end: ends the process with a status, at once."""
         self._end = end
         self._before: dict[signal.Signals, Any] = {}
         self._reactor: Any = None
@@ -42,7 +44,7 @@ class Signals:
         os.register_at_fork(after_in_parent=self._left_behind, after_in_child=self.in_background)
 
     def serve(self, reactor: Any, actions: Mapping[signal.Signals, Callable[[], None]]) -> None:
-        """Let each signal run its action; called before anything begins that is to be ended in order.
+        """Let each signal run its action; called before anything begins that has to be ended in order.
 
         :param reactor: does not run yet.
         :param actions: one for each of ``TAKEN``.

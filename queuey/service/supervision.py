@@ -1,7 +1,7 @@
-"""What a service manager is told, in the datagrams of sd_notify(3) and sd_watchdog_enabled(3).
+"""Messages to the service manager, by the protocol of sd_notify(3) and sd_watchdog_enabled(3).
 
-The protocol is a line of ``NAME=value`` for each thing that is told, in one datagram to the socket that the environment
-names; one whose name begins with ``@`` is abstract. Nothing is told where it names none.
+It is one datagram with a line ``NAME=value`` for each thing, to the socket that the environment names; a name that
+begins with ``@`` is abstract. Without such a name no message is sent.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _log = EventLog(Logger(namespace="queuey.service"))
 
 
 class Supervisor:
-    """A service manager, if there is one.
+    """The service manager, if there is one.
 
-    It is told by the reactor alone, so that it hears nothing from one that does not turn. The store has no part in the
-    watchdog: a new start mends neither a disk nor a cluster, and ends what waits for them; ``/ready`` tells of it.
+    Messages are sent from the reactor, so none is sent if the reactor hangs. The store is not part of the watchdog: a
+    restart mends neither a disk nor a cluster, and ends what waits for them; ``/ready`` reports it.
 
-    :param environment: where the manager says how it is told.
+    :param environment: has the name of the socket.
     :param pid: of this process.
     """
 
@@ -63,7 +63,7 @@ class Supervisor:
         self._tell(f"STATUS={status}")
 
     def reloading(self) -> None:
-        """It reads its settings anew; :meth:`ready` says that this is over."""
+        """Report that the settings are being read again; :meth:`ready` ends that."""
         self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self, status: str) -> None:
@@ -85,7 +85,7 @@ class Supervisor:
         self._call = self._clock.callLater(self._pause, self.beat)
 
     def end(self) -> None:
-        """Tell nothing more by itself."""
+        """Stop sending beats."""
         self._rest()
 
     def _rest(self) -> None:
@@ -119,7 +119,8 @@ class Supervisor:
 
 
 def _watchdog(environment: Mapping[str, str], pid: int) -> float | None:
-    """Seconds within which a beat is waited for; ``None`` where none is, or one of another process."""
+    """The interval, in seconds, in which the manager expects a beat; ``None`` if it expects none, or one of another
+    process."""
     if environment.get("WATCHDOG_PID", str(pid)) != str(pid):
         return None
     text = environment.get("WATCHDOG_USEC", "")

@@ -1,7 +1,7 @@
-"""A worker: a process that serves requests for a daemon that has the sockets, and, where it is embedded, the store.
+"""A worker: a process that serves requests for a daemon that has the sockets and, if it is embedded, the store.
 
-It is started by :mod:`queuey.service.workers`, and is told everything over the socket that it finds as descriptor 3. It
-ends when the daemon says so, or is gone. Signals are the daemon's business: they are passed over here.
+It is started by :mod:`queuey.service.workers`, and receives everything over the socket that is its descriptor 3. It
+ends when the daemon says so, or is gone. Signals are handled by the daemon: a worker ignores them.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Worker:
             _log.error("reload-refused", "certificates stay as they were: {problem}", problem=str(error))
 
     def _tell_used(self) -> None:
-        """Tell which keys were used since this was told last: operators ask the daemon."""
+        """Report which keys were used since the last report: operators ask the daemon."""
         used = self._house.owners.used()
         news = {digest: time for digest, time in used.items() if self._told_used.get(digest) != time}
         if news:
@@ -130,9 +130,9 @@ class Worker:
         self._reactor.stop()
 
     def _orphaned(self) -> None:
-        """The daemon is gone without a word: end at once, as if this process had been killed with it.
+        """End at once, because the daemon is gone without a word, as if this process had been killed with it.
 
-        Without a store nothing can be done for those who wait, and whoever starts the daemon anew needs its ports.
+        Without a store no waiting request can be answered, and a daemon that is started again needs its ports.
         """
         if not self._stopping:
             _log.error("worker-orphaned", "the daemon is gone; ending too")

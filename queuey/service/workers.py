@@ -1,4 +1,4 @@
-"""The processes that serve requests for the daemon: they are started, told what changes, started again, and ended."""
+"""The processes that serve requests for the daemon: they are started, informed of changes, restarted, and ended."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ _PARENT_DEATH_SIGNAL: Final = 1
 """``PR_SET_PDEATHSIG`` of ``linux/prctl.h``."""
 
 STAND: Final = 0.5
-"""Seconds between two looks at whether workers have to be told how the daemon stands."""
+"""Seconds between two checks whether workers have to be informed of the daemon's state."""
 
 COUNT: Final = 10
-"""How many such looks there are between two questions for what was counted; who asks for metrics asks anew."""
+"""Such checks between two requests for counts; a scrape of the metrics asks in any case."""
 
 PATIENCE: Final = 2.0
 """Seconds in which a worker has to say what it has counted."""
@@ -101,9 +101,9 @@ class Worker(ProcessProtocol):
         self.tell(Order.STAND, self._workers.standing())
 
     def tell(self, order: Order, value: Any = None, question: int = 0) -> None:
-        """Tell the process something, be it that it has only begun: it hears of things in their order.
+        """Send the process a message, also if it has only begun: messages arrive in their order.
 
-        :param question: its number, where it is one.
+        :param question: its number, if it expects an answer.
         """
         self._end.send(question, order, packed(value))
 
@@ -129,7 +129,7 @@ class Worker(ProcessProtocol):
         return told.addErrback(self._says_nothing, question)
 
     def _heard(self, question: int) -> None:
-        """Let whoever asked what was counted wait no more."""
+        """Answer all that wait for the counts of this worker."""
         asked = self._asked.pop(question, None)
         if asked is not None and not asked.called:
             asked.callback(None)
@@ -195,7 +195,7 @@ class Worker(ProcessProtocol):
 class Workers:
     """All workers of a daemon.
 
-    :param hub: where they reach the store, and the daemon.
+    :param hub: the owner's end of the sockets, for the store and the daemon.
     :param log: the file of the log; ``None`` is standard error.
     """
 
@@ -239,11 +239,11 @@ class Workers:
     ) -> None:
         """Start all.
 
-        :param sockets: which they accept on.
+        :param sockets: that they accept on.
         :param settings: those in force.
-        :param promises: of the store that they reach through the daemon; ``None`` where each has its own.
-        :param standing: how the daemon stands.
-        :param used: is told when keys, by their digests, were last used at one of them.
+        :param promises: of the store that they reach through the daemon; ``None`` if each has its own.
+        :param standing: the state of the daemon.
+        :param used: is called when keys, by their digests, were used at one of them.
         """
         self.used = used
         self.sockets = sockets
@@ -288,7 +288,7 @@ class Workers:
             worker.tell(Order.USE, self.set_up())
 
     def reopen(self) -> None:
-        """Open the log anew."""
+        """Open the log again."""
         for worker in self._workers:
             worker.tell(Order.REOPEN)
 
@@ -344,7 +344,7 @@ class Workers:
 
 
 def _pass_over(used: Mapping[bytes, int]) -> None:
-    """Nobody wants to know yet."""
+    """Do nothing: no request waits for it."""
 
 
 def _command() -> list[str]:
@@ -352,7 +352,7 @@ def _command() -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """That of this process, with the places where it finds its modules, and without what is told of it alone."""
+    """Return the environment of this process, with the paths of its modules, and without what is meant for it alone."""
     kept = {name: value for name, value in os.environ.items() if name not in _ITS_OWN}
     return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 

@@ -1,4 +1,4 @@
-"""Traces: what requests were about, as spans. The SDK of OpenTelemetry is imported where that is asked for."""
+"""Traces: requests as spans. The OpenTelemetry SDK is imported only if traces are asked for."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from queuey.interfaces import ITraces
 
 
 def make_traces(settings: TracingSettings, reactor: Any) -> ITraces | None:
-    """What tells of requests; nothing where the settings name nobody who is to be told.
+    """Make the exporter of traces; ``None`` if the settings name no collector.
 
-    :param reactor: whose timers it uses, and in which it learns what its threads have done.
+    :param reactor: has the timers, and gets the results of the SDK's threads.
     """
     if settings.endpoint is None:
         return None

@@ -1,4 +1,4 @@
-"""Gives spans to a collector over OTLP and HTTP, in a thread of the SDK's that nobody waits for."""
+"""Exports spans to a collector over OTLP and HTTP, in a thread of the SDK that no request waits for."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _BATCH: Final = 512
 """Spans of one export at the most, and so many of them are exported at once."""
 
 _REASON: Final = 300
-"""Characters that are told of why an export failed."""
+"""Maximal characters of the reason of a failed export in the log."""
 
 _log = EventLog(Logger(namespace="queuey.tracing"))
 
@@ -45,13 +45,13 @@ _log = EventLog(Logger(namespace="queuey.tracing"))
 class Exporting:
     """How spans are exported. Times are in seconds.
 
-    :ivar endpoint: where the collector takes traces.
+    :ivar endpoint: the collector's URL.
     :ivar headers: fields of each request to it.
-    :ivar service: what the spans are of.
-    :ivar ratio: of the traces that begin here, how many are recorded.
-    :ivar max_spans: that wait for their export at the most.
-    :ivar timeout: for one export, retries included.
-    :ivar flush: for what is left at the end.
+    :ivar service: the name of the service that the spans are of.
+    :ivar ratio: the share of traces begun here that are recorded.
+    :ivar max_spans: that wait for their export, at most.
+    :ivar timeout: of one export, retries included.
+    :ivar flush: the time limit for what is left at the end.
     """
 
     endpoint: str
@@ -97,7 +97,7 @@ class Losses:
 
 
 class Reasons(logging.Handler):
-    """Keeps what the SDK says of its failures, which nobody else is to be told: it has lines of its own for that."""
+    """Drops the SDK's own log lines about failures, since this module logs them in lines of its own."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -240,7 +240,7 @@ class Export:
         def work() -> None:
             with suppress(Exception):
                 self._provider.shutdown()
-            # The reactor may have ended meanwhile, where nobody has waited so long.
+            # The reactor may have ended meanwhile, if the stop did not wait so long.
             with suppress(Exception):
                 self._reactor.callFromThread(tell)
 

@@ -40,7 +40,7 @@ Attributes = dict[str, str | int]
 
 
 class Spans:
-    """Makes spans of requests that are over, all at once: what is not traced costs nothing before."""
+    """Makes spans of requests that have ended, so a request that is not traced costs nothing before."""
 
     def __init__(self, tracer: Tracer, now: Callable[[], int]) -> None:
         """
@@ -52,7 +52,7 @@ class Spans:
     def record(self, served: Served) -> str | None:
         """Make the spans of a request.
 
-        :return: the id of their trace, or ``None`` where it is none of those that are recorded.
+        :return: the id of their trace; ``None`` if it is not recorded.
         """
         ended = self._now()
         started = ended - round(served.seconds * 1e9)
@@ -91,7 +91,7 @@ def _method(served: Served) -> str:
 
 
 def _context(parent: TraceContext | None) -> Context:
-    """Where a span belongs: below the client's, or at the beginning of a trace."""
+    """Return the parent of a span: the client's span, or none at the beginning of a trace."""
     return Context() if parent is None else set_span_in_context(NonRecordingSpan(_span_context(parent)), Context())
 
 
@@ -139,7 +139,7 @@ def _of_work(served: Served, work: Work) -> Attributes:
 
 
 def _links(work: Work) -> Iterator[Link]:
-    """Links to the contexts that producers gave to messages; where there may be several, each says of which it is."""
+    """Return links to the contexts of messages; with several messages, each link names its message."""
     for carried in work.carried:
         context = own_context(carried.headers)
         if context is not None:

@@ -36,10 +36,10 @@ class Issuer:
     proofs: Proofs
 
     def prove(self, token: Token) -> Deferred[Proof]:
-        """Who a token is of; fails with ``BadIdentity`` or ``IdentityUnavailable``.
+        """Find whose a token is; fails with ``BadIdentity`` or ``IdentityUnavailable``.
 
-        What it says is looked at first, and its signature last: nobody is asked for anything because of a token that
-        would be refused anyway.
+        Its claims are checked first and its signature last: a token that would be refused anyway causes no request to
+        the issuer.
         """
         return self._prove(token)
 

@@ -1,4 +1,4 @@
-"""The keys of an issuer: where its own documents say they are, and for as long as they are fresh."""
+"""The keys of an issuer, from the address that its own documents name, as long as they are fresh."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from queuey.interfaces import IWeb, NotHad
 from queuey.logs import EventLog
 
 DISCOVERY: Final = "/.well-known/openid-configuration"
-"""Where an issuer says where its keys are (OpenID Connect Discovery 1.0, section 4)."""
+"""The path under which an issuer names the address of its keys (OpenID Connect Discovery 1.0, section 4)."""
 
 PAUSE: Final = 10.0
 """Seconds between two questions to an issuer at the least, whatever tokens come."""
@@ -51,10 +51,10 @@ _log = EventLog(Logger(namespace="queuey.auth"))
 
 
 class IssuerKeys:
-    """Keeps the keys of an issuer at hand.
+    """Caches the keys of an issuer.
 
-    They are used for as long as the settings say; from the half of it on they are fetched anew beside what goes on, so
-    that an issuer that is away for a while is not missed. A key that the issuer withdraws is not believed any longer.
+    They are used for as long as the settings say. From half of that time on they are fetched again in the background,
+    so that an issuer that is away for a while is not missed. A key that the issuer withdraws is not trusted any longer.
     """
 
     def __init__(self, settings: IssuerSettings, web: IWeb, clock: IReactorTime, changed: Callable[[], None]) -> None:
@@ -75,10 +75,10 @@ class IssuerKeys:
 
     @deferred
     async def candidates(self, token: Token) -> tuple[PyJWK, ...]:
-        """The keys that a token may be signed with.
+        """Return the keys that a token may be signed with.
 
-        :return: fails with ``BadIdentity`` where the issuer, asked after the token came, has none;
-            ``IdentityUnavailable`` where that is not known now.
+        :return: fails with ``BadIdentity`` if the issuer, asked after the token came, has none; with
+            ``IdentityUnavailable`` if that cannot be known now.
         """
         came = self._clock.seconds()
         if self._age() >= self._settings.keys:
@@ -187,7 +187,7 @@ def usable_keys(source: Sequence[Any], algorithms: Collection[str]) -> Keys:
 
 
 def _is_for_signatures(entry: Mapping[str, Any]) -> bool:
-    """Whether a key checks signatures; one whose private half everybody can read proves nothing."""
+    """Return whether a key can verify signatures. A key whose private half everyone can read proves nothing."""
     operations = entry.get("key_ops")
     return (
         entry.get("use", "sig") == "sig"

@@ -46,9 +46,9 @@ class Token:
         return issuer
 
     def time(self, name: str) -> float | None:
-        """A claim that is a time, in seconds since 1970; ``None`` where it is absent.
+        """Return a claim that is a time, in seconds since 1970; ``None`` if it is absent.
 
-        :raise BadIdentity: where it is no number.
+        :raise BadIdentity: it is no number.
         """
         if name not in self.claims:
             return None
@@ -59,16 +59,16 @@ class Token:
 
 
 def refused(what: str) -> BadIdentity:
-    """The refusal of a token; it is told what is wrong, and nothing of what it says."""
+    """Return the refusal of a token. It says what is wrong, and repeats nothing that the token says."""
     return BadIdentity(f"The token {what}.")
 
 
 def read(text: str) -> Token:
-    """Read a token.
+    """Parse a token.
 
-    Keys that a token brings along, or says where to get (``jwk``, ``jku``, ``x5c``, ``x5u``), are never looked at.
+    Keys that a token contains or refers to (``jwk``, ``jku``, ``x5c``, ``x5u``) are never used.
 
-    :raise BadIdentity: where it is none, or one that nobody here may understand in part.
+    :raise BadIdentity: it is no token, or has a critical extension that is not known here.
     """
     if len(text) > MAX_TOKEN:
         raise refused(f"has more than {MAX_TOKEN} characters")
