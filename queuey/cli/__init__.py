@@ -49,7 +49,7 @@ def run() -> int:
             stream.reconfigure(errors="backslashreplace")
     # The daemon beside has the processor first: a backup can wait, and requests cannot.
     os.setpriority(os.PRIO_PROCESS, 0, _LEAST_PRIORITY)
-    # What is half done is cleared away whoever ends the program.
+    # Clean up what is half done, whoever ends the program.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         status = main(sys.argv[1:], sys.stdout, sys.stderr)
@@ -58,17 +58,17 @@ def run() -> int:
         sys.stderr.write("interrupted\n")
         return 130
     except BrokenPipeError:
-        # Whoever read the output has seen enough; the interpreter must not fail at its last flush either.
+        # The reader of the output has gone; the interpreter must not fail at its last flush either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status
 
 
 def main(argv: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
-    """Do what the arguments say.
+    """Run the command.
 
     :param argv: without the program's name.
-    :return: the exit status: 0, 1 where what was asked for failed, 2 where the arguments are wrong.
+    :return: the exit status: 0, 1 if the command failed, 2 if the arguments are wrong.
     """
     try:
         with redirect_stdout(stdout), redirect_stderr(stderr):
@@ -272,7 +272,7 @@ def _back_up(arguments: argparse.Namespace, stdout: TextIO) -> int:
 
 
 def _data_of(file: Path | None) -> tuple[Path, FileModes]:
-    """Where the settings have the data, and who may read it."""
+    """Return the data folder of the settings, and who may read it."""
     settings = config.development(Path.cwd()) if file is None else config.load(file)
     if isinstance(settings.storage, MemoryStorage):
         raise ConfigurationError((f"{file}: [storage] backend: what is kept in memory alone cannot be copied",))

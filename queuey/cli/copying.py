@@ -38,9 +38,9 @@ POLL: Final = 1.0
 
 @attrs.frozen
 class Order:
-    """What is to be copied.
+    """The arguments of a copy.
 
-    :ivar finish: whether to complete the copy once nobody serves from the source.
+    :ivar finish: whether to complete the copy once no daemon serves from the source.
     :ivar wait: seconds that the target may take to be ready.
     """
 
@@ -52,9 +52,9 @@ class Order:
 
 
 def order(source: Path, target: Path, finish: bool, wait: float) -> Order:
-    """What two files of settings say.
+    """Read two files of settings.
 
-    :raise ConfigurationError: where they have mistakes, name the same store, or stores that have no part in a copy.
+    :raise ConfigurationError: they have mistakes, name the same store, or stores that cannot be copied.
     """
     stores = config.load(source).storage, config.load(target).storage
     for file, storage in zip((source, target), stores, strict=True):
@@ -76,9 +76,9 @@ def name_of(storage: Storage) -> str:
 
 
 def copy(order: Order, stdout: TextIO) -> None:
-    """Copy one store into another, as far as is asked for.
+    """Copy one store into another.
 
-    :raise QueueyError: where that cannot be done; what was copied until then stays, and the same command goes on.
+    :raise QueueyError: that is not possible; what was copied stays, and the same command continues.
     """
     ended: list[Failure | None] = []
 

@@ -106,10 +106,10 @@ def connect(to: str) -> Connection:
 
 
 def place(ops: OpsSettings, file: str) -> str:
-    """Where settings let operators in, as :func:`connect` takes it.
+    """Return the address of the operators' port in the settings, as :func:`connect` takes it.
 
-    :param file: of the settings, for who has to be told that there is no such place.
-    :raise CallFailed: nowhere.
+    :param file: of the settings, for the error message.
+    :raise CallFailed: the settings have no operators' port.
     """
     for description in ops.listen:
         kind, named = arguments(description)
@@ -124,9 +124,9 @@ def place(ops: OpsSettings, file: str) -> str:
 
 
 def parameters(words: Sequence[str]) -> dict[str, Any]:
-    """The parameters of a call from ``key=value``; a value that is JSON is taken for that, any other for text.
+    """Read the parameters of a call from ``key=value``; a value that is JSON is taken as JSON, any other as text.
 
-    :raise CallFailed: where a word is none.
+    :raise CallFailed: a word has no ``=``.
     """
     found: dict[str, Any] = {}
     for word in words:

@@ -16,7 +16,7 @@ _ACCEPTS: Final = 0x10000
 
 
 class Processes:
-    """Reads ``/proc``, as far as this user may; what cannot be read is not known, and no error.
+    """Reads ``/proc``, as far as this user may; what cannot be read is unknown, and no error.
 
     :param proc: where it is.
     """

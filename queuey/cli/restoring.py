@@ -318,7 +318,7 @@ def _present(client: Client, path: str, messages: Iterable[Message]) -> dict[str
 
 
 def _put(client: Client, name: str, message: Message, now: Callable[[], float]) -> bool:
-    """Put a message for what is left of its time; false, and nothing done, where nothing is left."""
+    """Store a message for the rest of its time; ``False`` if its time is over."""
     time = from_seconds(now())
     if message.expires <= time:
         return False
@@ -338,7 +338,7 @@ def _put(client: Client, name: str, message: Message, now: Callable[[], float]) 
 
 
 def _seconds(begins: Ticks, ends: Ticks, most: int = MAX_TTL) -> int:
-    """A time to live in whole seconds, as the APIs count it; rounded up, since nothing is to end too early."""
+    """Return a time to live in whole seconds, as the APIs count it; rounded up, so that no message ends too early."""
     return max(1, min(-(-(ends - begins) // SECOND), most))
 
 

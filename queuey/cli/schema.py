@@ -22,13 +22,13 @@ from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.scripts import scripts, whole
 
 _LIMIT: Final = 120.0
-"""Seconds that it may take to make all tables, waiting for somebody else who does the same included."""
+"""Seconds that it may take to create all tables, including the wait for another process that does so."""
 
 
 def settings(file: Path | None) -> CassandraStorage:
-    """What a file says of the cluster, or the defaults.
+    """Read the settings of the cluster, or take the defaults.
 
-    :raise ConfigurationError: where the file has mistakes, or names another backend.
+    :raise ConfigurationError: the file has mistakes, or names another backend.
     """
     storage = config.defaults("cassandra") if file is None else config.load(file).storage
     if not isinstance(storage, CassandraStorage):
@@ -42,10 +42,10 @@ def text(storage: CassandraStorage) -> str:
 
 
 def apply(storage: CassandraStorage) -> str:
-    """Make the tables, or bring them up to date.
+    """Create the tables, or bring them up to date.
 
     :return: what was done, in one line.
-    :raise QueueyError: where that cannot be done.
+    :raise QueueyError: that is not possible.
     """
     ended: list[Failure | None] = []
 

@@ -159,7 +159,8 @@ class _Looking:
 
 
 def _address(description: str) -> tuple[str, str]:
-    """The kind of an endpoint, and the port or the path that it takes; nothing for one that takes what is free."""
+    """Return the kind of an endpoint, and the port or the path that it takes; ``None`` for one that takes any free
+    port."""
     kind, named = arguments(description)
     if kind == "unix":
         return kind, named["address"]
@@ -185,7 +186,7 @@ def _folder(folder: Path, wanted: Path | None = None) -> Iterator[str]:
             what = "is not a folder" if wanted is None else f"cannot be made: {printable(str(folder))} is not a folder"
             yield f"{shown} {what}" if there else f"{shown} is not there"
             return
-        # It has no name in the folder, or has lost it before anybody looks.
+        # It has no name in the folder, or lost it before it was looked at.
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

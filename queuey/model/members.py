@@ -247,11 +247,11 @@ def changed(members: Members, given: Members) -> dict[str, Any]:
 
 
 def policy(application: str, members: Members, max_body: int) -> Policy:
-    """The policy of which these members are said.
+    """Make the policy with these members.
 
-    :param members: those that this version does not know are passed over: a newer one has written them.
+    :param members: unknown ones are ignored: a newer version has written them.
     :param max_body: that of the server, which no application exceeds.
-    :raise ValueError: where one cannot be read.
+    :raise ValueError: one cannot be read.
     """
     said = {_BY_NAME[name].field: _BY_NAME[name].read(value) for name, value in members.items() if name in _BY_NAME}
     said["max_body"] = min(said.get("max_body", max_body), max_body)
@@ -272,5 +272,5 @@ def _shown(member: Member, policy: Policy) -> Any:
 
 
 def named(limits: bool | None = None) -> Iterable[Member]:
-    """The members that are limits, or that are not; all of them where that is ``None``."""
+    """Return the members that are limits, or those that are not; all of them for ``None``."""
     return [member for member in MEMBERS if limits is None or member.limit is limits]

@@ -1,7 +1,7 @@
-"""Messages: as they come, as they are stored, and where they are.
+"""Messages: as they come, as they are stored, and their addresses.
 
-Each message of a batch is several of these values. Those that msgspec makes take less than half the time of a class
-that is written in Python, and the collector of cyclic garbage, for which they hold nothing, leaves them alone.
+Each message of a batch is several of these values. Those that are made by msgspec take less than half the time of a
+class that is written in Python, and the garbage collector does not look at them.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class NewMessage:
 
 
 class Address(msgspec.Struct, frozen=True, gc=False):
-    """Where a message is within its queue."""
+    """The address of a message within its queue."""
 
     partition: int
     id: MessageId
@@ -111,12 +111,12 @@ def tag_of(message: Message) -> str:
 
 @frozen
 class Condition:
-    """What has to be so of the message at an address for it to be written there.
+    """What must hold for the message at an address so that it is written there.
 
-    :ivar absent: there is none.
-    :ivar present: there is one.
-    :ivar tags: there is one whose ``tag_of`` is one of these; ``None`` asks for nothing.
-    :ivar others: there is none whose ``tag_of`` is one of these.
+    :ivar absent: there is no message.
+    :ivar present: there is a message.
+    :ivar tags: there is a message whose ``tag_of`` is one of these; ``None``: no condition.
+    :ivar others: there is no message whose ``tag_of`` is one of these.
     """
 
     absent: bool = False

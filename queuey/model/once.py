@@ -9,11 +9,11 @@ from queuey.model.message import Address
 
 @attrs.frozen
 class Once:
-    """What tells one write from others, so that it is done once.
+    """The identity of a write that is done once.
 
-    :ivar key: the hash of who asks and of the Idempotency-Key: 32 bytes.
-    :ivar digest: the hash of what is asked: 32 bytes. The same key with another digest is refused.
-    :ivar note: text that is kept with the answer, and given back with it.
+    :ivar key: the hash of the caller and of the Idempotency-Key: 32 bytes.
+    :ivar digest: the hash of the request: 32 bytes. The same key with another digest is refused.
+    :ivar note: text that is stored with the answer, and returned with it.
     :ivar lifetime: seconds for which it is remembered.
     """
 
@@ -25,9 +25,9 @@ class Once:
 
 @attrs.frozen
 class Appended:
-    """What came of such a write.
+    """The result of such a write.
 
-    :ivar addresses: where each message is, in their order.
+    :ivar addresses: of the messages, in their order.
     :ivar note: of the call that stored them.
     :ivar duplicate: whether an earlier call has stored them.
     """

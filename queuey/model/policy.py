@@ -70,14 +70,14 @@ class WriteTerms:
 
 @attrs.frozen
 class Policy:
-    """What one application is promised and allowed. Where a limit is ``None`` there is none.
+    """What one application is promised and allowed. A limit that is ``None`` is no limit.
 
-    Rates and waits are counted by each process for itself. A rate is so many a second, with a burst of so many at once,
-    by default as many as come in a second.
+    Each process counts rates and waits for itself. A rate is a number a second, with a burst that may come at once; the
+    default burst is what comes in a second.
 
     :ivar ttl: seconds that its messages live by default.
     :ivar max_queues: queues it may have.
-    :ivar max_bytes: bytes its messages may take, those included that expired and are not yet swept.
+    :ivar max_bytes: bytes its messages may take, including those that expired and are not yet swept.
     :ivar max_messages: messages it may have, counted in the same way.
     :ivar max_queue_bytes: bytes that the messages of one queue may take, and so ``max_queue_messages``.
     :ivar max_groups: consumer groups that one queue may have.
@@ -86,10 +86,10 @@ class Policy:
     :ivar message_rate: of the messages that they bring, with ``message_burst``; to one queue, ``queue_message_rate``.
     :ivar max_body: bytes of one request's body.
     :ivar cors_origins: origins whose pages may call; ``*`` is all of them.
-    :ivar create_on_write: whether a message to a queue that does not exist makes that queue.
+    :ivar create_on_write: whether a message to a queue that does not exist creates that queue.
     :ivar idempotency_ttl: seconds for which an Idempotency-Key is remembered.
-    :ivar identities: the names of those who are believed who its users are.
-    :ivar signed_urls: whether what its keys have signed is taken in the place of a key.
+    :ivar identities: the names of the issuers and verifiers that it trusts.
+    :ivar signed_urls: whether URLs that were signed with its keys are accepted in place of a key.
     """
 
     application: str
@@ -135,12 +135,12 @@ class Policy:
 
     @cached_property
     def rates(self) -> Rates | None:
-        """The rates of the application as a whole; ``None`` where it has none."""
+        """The rates of the application as a whole; ``None`` if it has none."""
         return rates(rate(self.request_rate, self.request_burst), rate(self.message_rate, self.message_burst))
 
     @cached_property
     def queue_rates(self) -> Rates | None:
-        """The rates of each of its queues; ``None`` where they have none."""
+        """The rates of each of its queues; ``None`` if they have none."""
         return rates(
             rate(self.queue_request_rate, self.queue_request_burst),
             rate(self.queue_message_rate, self.queue_message_burst),

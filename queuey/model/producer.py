@@ -1,13 +1,13 @@
-"""Exactly-once producers where no transaction spans messages: what a writer under a key does step by step, and what a
-reader makes of a message of which nobody has said yet that it counts.
+"""Exactly-once producers on a store without transactions that span messages: the steps of a writer under a key, and
+what a reader does with a message that is not decided yet.
 
-The protocol is Queuey's own; docs/architecture.rst tells why each of its steps is there. What decides is one row for
-each key, which is changed by compare-and-set alone. It names an *attempt* by the first id of its messages. An attempt
-reserves the key, writes its messages, sees to it that this was in time for every reader, commits by one more change of
-the row, and only then flags its messages as *live* and answers. A reader shows what is live, and asks the row about
-what is not.
+The protocol is Queuey's own; docs/architecture/writes-once.rst has the reason for each step. One row for each key
+decides; it is changed by compare-and-set alone. It names an *attempt* by the first id of its messages. An attempt
+reserves the key, writes its messages, makes sure that this was in time for every reader, commits by one more change of
+the row, and only then flags its messages as *live* and answers. A reader shows live messages, and asks the row about
+others.
 
-These are the rules alone, so that a test can run every interleaving of them as they are.
+These are the rules without I/O, so that a test can run every interleaving of them.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ PATIENCE: Final = 10.0
 """Seconds for which an attempt that has not come to its end is left alone, by writers under its key and by readers."""
 
 KILLED: Final = bytes(16)
-"""What a row names once the attempt that it named was ended by somebody: the first id of no attempt."""
+"""What a row names once its attempt was ended: the first id of no attempt."""
 
 CHANGES: Final = 8
-"""How often an attempt begins anew, or repeats a change of its row, before it gives up."""
+"""How often an attempt begins again, or repeats a change of its row, before it gives up."""
 
 
 @attrs.frozen
@@ -36,10 +36,10 @@ class Reservation:
     """The row of a key.
 
     :ivar txn: the attempt that it names.
-    :ivar digest: the hash of what is asked for under the key.
-    :ivar done: whether that attempt has committed; from then on nothing changes the row.
-    :ivar reserved: when the key was reserved for it, by the clock of who did that.
-    :ivar answer: what a committed attempt answers, encoded by who keeps the row.
+    :ivar digest: the hash of the request under the key.
+    :ivar done: whether that attempt has committed; from then on the row does not change.
+    :ivar reserved: when the key was reserved for it, by the clock of the writer that did so.
+    :ivar answer: the answer of a committed attempt, encoded by the store of the row.
     """
 
     txn: bytes
@@ -67,11 +67,11 @@ class Step(Enum):
 
 
 def reserve(row: Reservation | None, digest: bytes, now: Ticks, own: frozenset[bytes]) -> Step:
-    """What to do about a key whose row does not name the attempt that asks.
+    """Return what to do about a key whose row does not name the attempt that asks.
 
-    :param row: as it was read; ``None`` where there is none.
-    :param now: by the clock of who asks. It is compared with another's: that decides how long one waits, never what
-        is stored.
+    :param row: as it was read; ``None`` if there is none.
+    :param now: by the clock of the caller. It is compared with another's clock; that decides how long one waits, never
+        what is stored.
     :param own: attempts of the same writer, for which it need not wait.
     """
     if row is None:
@@ -89,19 +89,19 @@ def reserve(row: Reservation | None, digest: bytes, now: Ticks, own: frozenset[b
 
 @attrs.frozen
 class Attempt:
-    """How far one writer has come; each method tells how it goes on after what was done.
+    """The progress of one writer; each method returns how it continues after a step.
 
-    A change of the row is applied (``True``), refused (``False``), or nobody knows (``None``). A refusal is not relied
-    on: Cassandra may answer so where another node has completed the change, and the row tells.
+    A change of the row is applied (``True``), refused (``False``), or its outcome is unknown (``None``). A refusal is
+    checked by reading the row, because Cassandra may refuse if another node has completed the change.
 
-    :ivar digest: the hash of what is asked for.
-    :ivar step: what is to be done next.
+    :ivar digest: the hash of the request.
+    :ivar step: the next step.
     :ivar txn: the name of the attempt, once there are ids.
-    :ivar seen: whom the row named when it was last seen, if that is to be taken over.
+    :ivar seen: the attempt that the row named when it was last read, if that one is to be taken over.
     :ivar own: all names that this writer has had.
     :ivar named: whether the row may name, or have named, this attempt.
     :ivar checked: whether its write was found to be in time.
-    :ivar unsure: whether it may be committed, though nobody has said so.
+    :ivar unsure: whether it may be committed without an answer that says so.
     :ivar stands: the attempt that has committed, once that is known.
     :ivar left: changes that it may still make.
     """
@@ -119,12 +119,13 @@ class Attempt:
 
     @property
     def duplicate(self) -> bool:
-        """Whether somebody else has stored the messages."""
+        """Return whether another writer has stored the messages."""
         return self.stands not in self.own
 
     @property
     def left_behind(self) -> bytes | None:
-        """The attempt that the row may name when this writer ends here: nobody has to wait for it then."""
+        """Return the attempt that the row may name when this writer ends here; it is to be ended, so that no writer has
+        to wait for it."""
         if self.named:
             return self.txn
         return self.seen if self.seen in self.own else None
@@ -194,12 +195,12 @@ class Verdict(Enum):
 
 
 def judge(txn: bytes, row: Reservation | None, seconds: float) -> Verdict:
-    """What a reader does with a message that is not live.
+    """Return what a reader does with a message that is not live.
 
     :param txn: the attempt that wrote it.
-    :param row: of its key, read at SERIAL after the message; ``None`` where there is none. A row lives longer than the
+    :param row: of its key, read at SERIAL after the message; ``None`` if there is none. A row lives longer than the
         messages that are written under it.
-    :param seconds: since this reader first saw a message of this attempt so, by a clock that nobody sets.
+    :param seconds: since this reader first saw a message of this attempt so, by a monotonic clock.
     """
     if row is None or row.txn != txn:
         return Verdict.SKIP
@@ -209,9 +210,9 @@ def judge(txn: bytes, row: Reservation | None, seconds: float) -> Verdict:
 
 
 class Waiting:
-    """Since when a reader has waited for attempts to come to their ends; the last so many are remembered.
+    """Since when a reader has waited for attempts to end; the last ones are remembered, up to a number.
 
-    One that was forgotten is waited for anew, which does no harm.
+    For one that was forgotten the wait begins again, which does no harm.
     """
 
     def __init__(self, most: int) -> None:

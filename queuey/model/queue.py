@@ -75,11 +75,11 @@ class QueueSettings:
 
 @attrs.frozen
 class Queue:
-    """One life of a queue, as the store knows it.
+    """One incarnation of a queue, as the store knows it.
 
-    :ivar incarnation: the store's number of this life; a queue that is deleted and made anew has another one.
+    :ivar incarnation: the store's number of it; a queue that is deleted and created again has another one.
     :ivar version: another one after each change of the settings.
-    :ivar created: when this life began.
+    :ivar created: when the incarnation began.
     """
 
     application: str

@@ -1,9 +1,9 @@
-"""Rates: how often something may be done, by token buckets. Nothing here does I/O, and time is handed in.
+"""Rates by token buckets, without I/O; the time is an argument.
 
-A bucket holds at most ``burst`` tokens, begins full, and gains ``per_second`` of them every second. To do something
-takes tokens out; where there are too few, nothing is done and none is taken. In any time of ``t`` seconds at most
-``burst + per_second * t`` are taken: the rule of token buckets in RFC 2215, section 3.6, reckoned as RFC 2697,
-section 3, does it, from what is left and the time since.
+A bucket holds at most ``burst`` tokens, begins full, and gains ``per_second`` of them every second. An action takes
+tokens out; if there are too few, it is refused and none is taken. In any ``t`` seconds at most ``burst + per_second *
+t`` are taken: the rule of token buckets in RFC 2215, section 3.6, computed as RFC 2697, section 3, does it, from what
+is left and the time since.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ MOST_BURST: Final = 1_000_000
 """What a rate may be, a second, and at once."""
 
 _GRAIN: Final = 1e-9
-"""Tokens that may be missing: who waited as long as he was told is not to be sent away by the rounding of a float."""
+"""Tokens that may be missing, so that a client that waited as long as it was told is not refused because of rounding.
+"""
 
 
 class Rate(msgspec.Struct, frozen=True, gc=False):
@@ -57,14 +58,14 @@ class Rates(msgspec.Struct, frozen=True, gc=False):
 
 
 def rates(requests: Rate | None, messages: Rate | None) -> Rates | None:
-    """Both rates, or ``None`` where there is no limit at all."""
+    """Return both rates, or ``None`` if there is no limit at all."""
     return None if requests is None and messages is None else Rates(requests, messages)
 
 
 class Bucket:
     """A bucket, which is full at first. Times are seconds of one clock.
 
-    A clock that goes back is one that stood still: nothing is gained by it.
+    If the clock goes back, no tokens are gained.
 
     :ivar rate: what it is filled by.
     """
@@ -94,12 +95,12 @@ class Bucket:
         return max(0, floor(self.level(now) + _GRAIN))
 
     def wait(self, count: int, now: float) -> float:
-        """Seconds until so many can be taken; 0 where that is now. They may not be more than the burst."""
+        """Return the seconds until so many can be taken; 0 if they can be taken now. They may not exceed the burst."""
         missing = count - self.level(now)
         return 0.0 if missing <= _GRAIN else missing / self.rate.per_second
 
     def standing(self, now: float) -> tuple[int, float | None]:
-        """How many whole tokens are in it, and the seconds until that is one more; ``None`` where it is full."""
+        """Return the whole tokens in it, and the seconds until there is one more; ``None`` if it is full."""
         # What ``level`` does, and so in ``take_one``: this is done for every request, several times.
         level, rate = self._level, self.rate
         if now > self._at:

@@ -1,4 +1,4 @@
-"""What is told of a request that was answered, for whoever traces requests."""
+"""A request that was answered, as traces describe it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from queuey.model.trace import TraceContext
 from queuey.model.values import frozen
 
 MOST_CARRIED: Final = 128
-"""Messages of one piece of work whose contexts are told, at the most: as many links has a span of OpenTelemetry."""
+"""Messages of one request whose contexts become links, at most: the limit of a span of OpenTelemetry."""
 
 SEND: Final = "send"
 RECEIVE: Final = "receive"
@@ -32,9 +32,9 @@ class Work:
     """What a request did with messages. Times are in seconds from the beginning of the request.
 
     :ivar operation: ``SEND``, ``RECEIVE`` or ``SETTLE``.
-    :ivar count: messages, or receipts; ``None`` where it is about one message only.
-    :ivar group: the consumer group, where it is about one.
-    :ivar carried: that one message, or those of several that have said something of a trace.
+    :ivar count: messages, or receipts; ``None`` if it is about one message only.
+    :ivar group: the consumer group, if it is about one.
+    :ivar carried: that one message, or those of several that have a trace context.
     """
 
     operation: str
@@ -49,15 +49,15 @@ class Work:
 class Served:
     """A request that was answered, or whose client hung up.
 
-    :ivar route: its path with names in ``{}`` for what differs.
+    :ivar route: its path with names in ``{}`` for the variable parts.
     :ivar path: without its query.
     :ivar scheme: ``http`` or ``https``.
     :ivar version: of HTTP, as ``1.1``.
     :ivar client: the client's address.
-    :ivar status: of the answer; 499 where the client hung up before one began.
-    :ivar seconds: that it took, until now.
+    :ivar status: of the answer; 499 if the client hung up before one began.
+    :ivar seconds: that it took.
     :ivar parent: the context that the client sent.
-    :ivar work: what it did with messages, where that was begun.
+    :ivar work: what it did with messages, if it got so far.
     """
 
     request_id: str

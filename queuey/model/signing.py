@@ -57,11 +57,11 @@ class Grant:
         return None
 
     def text(self) -> bytes:
-        """What is signed: five lines, of which no part can have a line's end in it."""
+        """Return the text that is signed: five lines; no part of it can contain the end of a line."""
         return "\n".join((self.application, self.queue, self.words, self.until, self.rate)).encode("utf-8")
 
     def principals(self, signature: str) -> frozenset[str]:
-        """What whoever has the URL is known by: what it allows, and a name that only its holders share."""
+        """Return the principals of the holder of a URL: what it allows, and a name that only its holders share."""
         holder = f"url:{sha256(signature.encode('ascii')).hexdigest()[:32]}"
         return frozenset((holder, *(by_url(one) for word in self.words.split(",") for one in WORDS[word])))
 

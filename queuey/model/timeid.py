@@ -52,11 +52,11 @@ def to_seconds(ticks: Ticks) -> float:
 
 
 def parse_seconds(text: str, *, up: bool) -> Ticks | None:
-    """The ticks of decimal text in seconds since 1970, exact to 100 ns.
+    """Return the ticks of decimal text in seconds since 1970, exact to 100 ns.
 
-    :param up: where to round what is finer than that: up for a lower bound, down for an upper one.
-    :return: ``None`` where the text is not digits with at most one point. Times later than an id can hold give a
-        bound above every id.
+    :param up: how to round what is finer: up for a lower bound, down for an upper one.
+    :return: ``None`` if the text is not digits with at most one point. Times later than an id can hold give a bound
+        above every id.
     """
     match = _SECONDS.fullmatch(text)
     if match is None or not (match[1] or match[2]):
@@ -87,7 +87,7 @@ RANDOM_BITS: Final = 62
 
 
 def make_random(ticks: Ticks, random: int) -> MessageId:
-    """An id of which nothing but its time is foreseen.
+    """Make an id of which only the time is foreseeable.
 
     :param random: ``RANDOM_BITS`` bits.
     """
@@ -174,7 +174,7 @@ def to_v1_hex(id: MessageId) -> str:
 
 _UNIX_DAY: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNIX_DAY_TOLD: Final = datetime(1970, 1, 1)
-"""The same without its zone, which would be told in another way."""
+"""The same without its zone, which the caller writes in another way."""
 _RFC3339: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?(?:[Zz]|([+-])([0-9]{2}):([0-5][0-9]))",
     re.ASCII,
@@ -189,14 +189,14 @@ def to_rfc3339(ticks: Ticks) -> str:
 
 @lru_cache(maxsize=256)
 def second_text(seconds: int) -> str:
-    """A second since 1970 as ``to_rfc3339`` begins; times that are told one after another have few."""
+    """A second since 1970 as ``to_rfc3339`` begins; cached, since consecutive times share few seconds."""
     return (_UNIX_DAY_TOLD + timedelta(seconds=seconds)).isoformat()
 
 
 def parse_time(text: str, *, up: bool) -> Ticks | None:
-    """The ticks of a time: RFC 3339 with any offset, or seconds since 1970 in decimal text.
+    """Return the ticks of a time: RFC 3339 with any offset, or seconds since 1970 in decimal text.
 
-    :param up: where to round what is finer than 100 ns: up for a lower bound, down for an upper one.
+    :param up: how to round what is finer than 100 ns: up for a lower bound, down for an upper one.
     :return: ``None`` for anything else. A time before the first that an id can hold gives that one.
     """
     match = _RFC3339.fullmatch(text)

@@ -1,7 +1,7 @@
-"""The trace that a message belongs to: W3C Trace Context (https://www.w3.org/TR/trace-context/), read and kept.
+"""The trace that a message belongs to: W3C Trace Context (https://www.w3.org/TR/trace-context/).
 
-A message keeps its context among its own headers, under the names that the standard gives: whoever is handed the
-message finds it there, whichever store had it.
+A message carries its context among its own headers, under the names of the standard, on every store; a consumer finds
+it there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_STATE: Final = 1024
 
 _MAX_MEMBERS: Final = 32
 _LONG: Final = 128
-"""Members that are longer are the first to go where there is no room for all (section 3.3.1.5)."""
+"""Members that are longer are dropped first if there is no room for all (section 3.3.1.5)."""
 
 _SAMPLED: Final = 1
 _PARENT: Final = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
@@ -33,12 +33,12 @@ _compact: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).en
 
 @frozen
 class TraceContext:
-    """Where in which trace something was sent.
+    """The position in a trace from which something was sent.
 
     :ivar trace_id: 32 hexadecimal digits in lower case, not all of them zero.
     :ivar parent_id: 16 of them: the span that sent it.
     :ivar flags: from 0 to 255; the lowest bit says that the sender may have recorded the trace.
-    :ivar state: what vendors have said of it, as a tracestate has it, or nothing.
+    :ivar state: the members of vendors, as a tracestate has them, or empty.
     """
 
     trace_id: str
@@ -53,9 +53,9 @@ class TraceContext:
 
 
 def context_of(parents: Sequence[bytes], states: Iterable[bytes]) -> TraceContext | None:
-    """The context that the fields of a request give; ``None`` where there is none, or it is to be ignored.
+    """Return the context that the fields of a request give; ``None`` if there is none, or it has to be ignored.
 
-    :param parents: the values of its traceparent fields; several are as good as none.
+    :param parents: the values of its traceparent fields; several count as none.
     :param states: those of its tracestate fields, in their order.
     """
     if len(parents) != 1:
@@ -68,13 +68,13 @@ def context_of(parents: Sequence[bytes], states: Iterable[bytes]) -> TraceContex
         if match[5] is not None:
             return None
     else:
-        # Of a later version nothing is known but these, and it is handed on as the version that is known.
+        # Of a later version only these are known; it is passed on as the version that is known.
         flags &= _SAMPLED
     return TraceContext(match[2].decode("ascii"), match[3].decode("ascii"), flags, _state(states))
 
 
 def _state(fields: Iterable[bytes]) -> str:
-    """What is kept of a tracestate; nothing where anything in it is wrong."""
+    """Return what is kept of a tracestate; empty if any part of it is wrong."""
     found: dict[str, str] = {}
     for part in b",".join(fields).decode("latin-1").split(","):
         member = part.strip(" \t")
@@ -88,7 +88,7 @@ def _state(fields: Iterable[bytes]) -> str:
 
 
 def _fitting(members: list[str]) -> str:
-    """The members of a state, without some where there is no room for all: long ones first, then those at the end."""
+    """Return the members of a state that fit: long ones are dropped first, then those at the end."""
     while len(state := ",".join(members)) > MAX_STATE:
         long = [at for at, member in enumerate(members) if len(member) > _LONG]
         del members[long[-1] if long else -1]
@@ -96,19 +96,19 @@ def _fitting(members: list[str]) -> str:
 
 
 def with_context(headers: bytes | None, context: TraceContext, most: int) -> bytes | None:
-    """A message's own headers with the context in which it was sent.
+    """Return a message's own headers with the context in which it was sent.
 
-    A sender that has said something of a trace in the headers of the message itself is not contradicted.
+    If the sender has set a trace in the headers of the message itself, that one stays.
 
     :param headers: as they are stored: compact JSON of an object, or ``None``.
-    :param most: bytes that they may have; where there is no room, the state is left out, or else all of it.
+    :param most: bytes that they may have; if there is no room, the state is left out, or else all of it.
     """
     own = headers or b"{}"
     if not _members(own).keys().isdisjoint((PARENT, STATE)):
         return headers
     parent = {PARENT: context.parent}
     for told in ({**parent, STATE: context.state}, parent) if context.state else (parent,):
-        # What the sender wrote is not parsed, which may fail where it is deeper than the stack is now.
+        # What the sender wrote is not parsed, which may fail if it is nested more deeply than the stack allows now.
         added = _compact(told).encode("ascii")
         joined = added if own == b"{}" else own[:-1] + b"," + added[1:]
         if len(joined) <= most:
@@ -117,7 +117,7 @@ def with_context(headers: bytes | None, context: TraceContext, most: int) -> byt
 
 
 def own_context(headers: bytes | None) -> TraceContext | None:
-    """The context that a message's own headers have; ``None`` where they have none, or a wrong one."""
+    """Return the context in a message's own headers; ``None`` if they have none, or a wrong one."""
     if headers is None or PARENT.encode("ascii") not in headers:
         return None
     found = _members(headers)
@@ -129,7 +129,7 @@ def own_context(headers: bytes | None) -> TraceContext | None:
 
 
 def _members(headers: bytes) -> dict[str, Any]:
-    """The members of headers; none where they cannot be read here."""
+    """Return the members of headers; empty if they cannot be parsed here."""
     if PARENT.encode("ascii") not in headers and STATE.encode("ascii") not in headers:
         return {}
     try:

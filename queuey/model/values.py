@@ -1,4 +1,4 @@
-"""Values of which there are many: each message of a batch is some ten of them."""
+"""Values that exist in large numbers: each message of a batch is some ten of them."""
 
 from __future__ import annotations
 

@@ -28,9 +28,9 @@ class Window:
 
     :ivar lower: ids at or above it.
     :ivar upper: ids below it.
-    :ivar limit: messages of each partition, at the most.
-    :ivar first_limit: what is left of ``limit`` in the first partition, where a slice before has used some of it.
-    :ivar resume: where the first partition goes on: a lower bound (descending: an upper bound) in place of the other.
+    :ivar limit: messages of each partition, at most.
+    :ivar first_limit: what is left of ``limit`` in the first partition, if a slice before has used some of it.
+    :ivar resume: where the first partition continues: a lower bound (descending: an upper bound) in place of the other.
     """
 
     partitions: tuple[int, ...]
@@ -67,7 +67,7 @@ class Slice(Generic[Rest]):
     """A piece of an answer.
 
     :ivar messages: in the order asked for.
-    :ivar rest: what to ask for next, or ``None`` where nothing is left.
+    :ivar rest: what to ask for next, or ``None`` at the end.
     """
 
     messages: Messages
@@ -128,13 +128,13 @@ class MergeSlice:
     """The first part of a merged range.
 
     :ivar messages: in the order asked for.
-    :ivar position: how far the range was looked at: who goes on there misses nothing and sees nothing twice. Ascending
-        it is never above the stable time, nor below the lower end of the range.
-    :ivar over: whether the end of the range was reached, as far as it can be seen now.
+    :ivar position: how far the range was read: a reader that continues there misses no message and sees none twice.
+        Ascending it is never above the stable time, nor below the lower end of the range.
+    :ivar over: whether the end of the range was reached, as far as it is visible now.
     :ivar stable: the bound that readers stop at: what is below it is complete.
-    :ivar purged: what was below it in one of the partitions, at least, was purged; ``LOWEST`` where nothing ever was.
-    :ivar later: where those are that follow ``messages`` on a page of many slices, in portions that fit in a slice;
-        they are read when they are sent. No store gives any.
+    :ivar purged: the bound up to which one of the partitions, at least, was purged; ``LOWEST`` if none was.
+    :ivar later: the addresses of the messages that follow ``messages`` on a page of many slices, in portions that fit
+        in a slice; they are read when they are sent. Stores leave it empty.
     """
 
     messages: Messages
@@ -184,7 +184,7 @@ class Merging:
         return self._left == self._merge.limit and (self._merge.owed or size <= self._merge.max_bytes)
 
     def take_all(self, last: MessageId, partition: int, *, full: bool) -> None:
-        """Take all of one partition at once, where nothing has expired and all that was shown fits.
+        """Take all of one partition at once, if no message has expired and all that was shown fits.
 
         :param last: the id of the last of them.
         :param full: whether one more was shown.

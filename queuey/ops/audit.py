@@ -15,13 +15,13 @@ from queuey.logs.styles import Event
 
 @attrs.frozen
 class Audited:
-    """What was asked for.
+    """One change, for the audit log.
 
     :ivar who: the user of this machine or the address, and the id of the request.
     :ivar method: that was called.
-    :ivar about: the parameters, but for those that let somebody in.
-    :ivar before: what was changed, as it was; ``None`` where it was nothing, or nobody knows; and so ``after``.
-    :ivar outcome: ``done``, or the code of what it failed with and whether it was applied.
+    :ivar about: the parameters, without secrets.
+    :ivar before: what was changed, as it was; ``None`` if it did not exist or is unknown; ``after`` likewise.
+    :ivar outcome: ``done``, or the code of the error and whether the change was applied.
     """
 
     who: str
@@ -36,10 +36,10 @@ Audit = Callable[[Audited], None]
 
 
 def audit_logger(observer: Callable[[Event], None], clock: Callable[[], float]) -> Audit:
-    """What is told of each change.
+    """Writes each change into the log.
 
-    :param observer: takes the events; the publisher of twisted.logger.
-    :param clock: gives seconds since 1970.
+    :param observer: gets the events; the publisher of twisted.logger.
+    :param clock: returns seconds since 1970.
     """
 
     def log(audited: Audited) -> None:

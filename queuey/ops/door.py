@@ -1,4 +1,4 @@
-"""Who may come in: nobody whom a web page sends, and only who shows the token where one is asked for."""
+"""Access to the operators' port: refuses requests of web pages, and those without a token that is needed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CREDENTIALS: Final = struct.Struct("3i")
 """What Linux tells of the other end of a local socket: process, user, group."""
 
 _BROWSERS: Final = (b"origin", b"sec-fetch-site", b"referer")
-"""What browsers send with what a page asks for, and nobody else does."""
+"""Header fields that browsers send with requests of a page, and other clients do not."""
 
 
 @attrs.frozen
@@ -53,10 +53,10 @@ class Door(Resource):
     """The root of the operators' port.
 
     :param pages: what there is, by its path.
-    :param health: pages that everybody may ask for, by any name of the port and without the token: whoever watches many
-        daemons has neither. Those who would be let in are told more.
-    :param hosts: names by which the port may be asked for besides those of loopback, as they are now.
-    :param token: the SHA-256 digest of what has to be shown, as it is now, or ``None``.
+    :param health: pages that everyone may read, by any name of the port and without the token, because monitors of many
+        daemons have neither. Operators get more details.
+    :param hosts: names of the port besides those of loopback, as they are now.
+    :param token: the SHA-256 digest of the token, as it is now, or ``None``.
     """
 
     isLeaf = True
@@ -75,7 +75,7 @@ class Door(Resource):
         self._token = token
 
     def render(self, request: Request) -> Any:
-        """Let a request in, or say why not; strangers keep no connection, of which there are few."""
+        """Let a request in, or refuse it; connections of refused clients are closed, since there are few."""
         if any(name in request.fields for name in _BROWSERS):
             return self._forbid(request)
         if request.path in self._health:

@@ -1,4 +1,4 @@
-"""Whether whoever spreads requests over several front ends is to leave this one out, and since when."""
+"""Whether load balancers should leave this front end out, and since when."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 
 class Draining:
-    """Begun and ended by operators, and begun once and for all by a daemon that is about to stop.
+    """Begun and ended by operators; begun for good by a daemon that is about to stop.
 
-    :param seconds: the time in seconds, by a clock that nobody sets.
+    :param seconds: the time in seconds, by a monotonic clock.
     :ivar asked: whether an operator has asked for it.
     :ivar stopping: whether the daemon is about to stop.
     """

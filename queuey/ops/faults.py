@@ -22,10 +22,10 @@ Members = Mapping[str, Any]
 
 
 class Failed(Exception):
-    """A call that failed, as its caller is told.
+    """The error of a call.
 
     :ivar code: of JSON-RPC.
-    :ivar word: the stable code of ours.
+    :ivar word: our stable code.
     :ivar members: what else ``data`` has.
     """
 
@@ -100,4 +100,4 @@ def _lasts(error: errors.QueueyError) -> bool:
 
 
 _LASTING_LIMITS: Final = ("keys", "applications")
-"""Limits that nothing but a call of another method makes room below."""
+"""Limits that only a call of another method can make room for."""

@@ -1,6 +1,6 @@
 """Whether a front end is alive, and whether it is ready: for orchestrators and load balancers, which ask often.
 
-No answer waits for what does not answer, and however many ask, no check is asked anew before it has answered.
+An answer does not wait for a check that hangs, and a check is not started again before it has ended.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class Finding:
 
 
 class Check:
-    """One thing that is looked at.
+    """One check.
 
     :param name: one word.
-    :param ask: returns a Deferred that fires with a sentence where it is well, and fails with a ``QueueyError`` whose
-        text says why it is not.
+    :param ask: returns a Deferred that fires with a sentence if all is well, and fails with a ``QueueyError`` whose
+        text says why not.
     """
 
     def __init__(self, name: str, ask: Callable[[], Deferred[str]], clock: IReactorTime) -> None:
@@ -89,9 +89,9 @@ class Check:
 
 
 class Health:
-    """Some checks, all of which have to be well.
+    """Some checks that all have to succeed.
 
-    :ivar word: what a front end is where they are.
+    :ivar word: the state of a front end if they do.
     """
 
     def __init__(self, word: str, checks: Sequence[Check]) -> None:
@@ -107,7 +107,7 @@ class Health:
 
 
 class HealthPage(Resource):
-    """Answers 200 where all is well, and else 503."""
+    """Answers 200 if all is well, and 503 otherwise."""
 
     isLeaf = True
 

@@ -42,7 +42,7 @@ class Kind:
 class Parameter:
     """One parameter.
 
-    :ivar needed: whether it cannot be left out; where it can, ``null`` is as good as nothing.
+    :ivar needed: whether it is required; if it is not, ``null`` means that it is left out.
     :ivar null: whether ``null`` has a meaning of its own.
     """
 
@@ -97,7 +97,7 @@ BOOLEAN: Final = Kind("boolean", "true or false", _boolean)
 ARRAY: Final = Kind("array", "an array", _array)
 DIGEST: Final = Kind("string", "sha256: and 64 hex digits in lower case", _digest)
 KEY_ID: Final = Kind("string", f"{ID_DIGITS} hex digits in lower case", _key_id)
-"""The id of a key; a key that somebody takes for its id is none, and so gets into no line of the log."""
+"""The id of a key. A key in place of its id is refused, so that it does not get into the log."""
 
 
 def whole(low: int, high: int) -> Kind:

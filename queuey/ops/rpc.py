@@ -56,10 +56,10 @@ Function = TypeVar("Function", bound=Callable[..., Coroutine[Deferred[Any], Any,
 
 @attrs.define
 class Call:
-    """One call of a method that changes something, for the method to say what.
+    """One call of a method that changes something; the method describes the change.
 
-    :ivar who: calls.
-    :ivar silent: whether it turned out to change nothing, so that there is nothing to be written.
+    :ivar who: the caller.
+    :ivar silent: whether it changed nothing, so that no line is written.
     """
 
     who: str
@@ -134,11 +134,11 @@ class RPC(JSONRPC):  # type: ignore[misc]
     """The resource that answers calls.
 
     :param top: the methods whose names have no dot.
-    :param groups: the others, by what stands before the dot.
-    :param who: says who sent a request.
-    :param audit: is told of each change.
+    :param groups: the others, by the part before the dot.
+    :param who: finds who sent a request.
+    :param audit: writes each change into the log.
     :param incident_id: makes the id by which a defect is found in the log.
-    :param slices: gives out turns to the calls of a batch.
+    :param slices: gives turns of the reactor to the calls of a batch.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class RPC(JSONRPC):  # type: ignore[misc]
         self.putSubHandler("system", System(self))
 
     def _getFunction(self, functionPath: str) -> Any:
-        """A method by its name. Nothing but what is listed is one."""
+        """Find a method by its name; only listed methods are found."""
         prefix, dot, rest = functionPath.partition(".")
         owner = self.getSubHandler(prefix) if dot else self._top
         name = rest if dot else prefix
@@ -194,7 +194,7 @@ class RPC(JSONRPC):  # type: ignore[misc]
             request.answer(200, HEADERS, found)
 
     async def _answers(self, body: bytes, who: str) -> bytes | None:
-        """The answer as JSON; ``None`` if there is nothing to be said."""
+        """Return the answer as JSON; ``None`` if there is no answer (a notification)."""
         document = parse(body)
         if not isinstance(document, list):
             found = await self._call(document, who)
@@ -251,13 +251,13 @@ class RPC(JSONRPC):  # type: ignore[misc]
 
 
 def _said(failure: Failure) -> None:
-    """Nothing is to be done about what was answered and logged."""
+    """Do nothing: the error was answered and logged."""
 
 
 def parse(body: bytes) -> Any:
-    """The JSON that was sent; strictly, since what two readers understand differently is how mistakes pass.
+    """Parse the JSON that was sent, strictly: two readers must not understand it differently.
 
-    :raise Failed: where it is none, or nested too deeply.
+    :raise Failed: it is no JSON, or nested too deeply.
     """
     if has_too_many_values(body):
         raise faults.parse_error(TOO_MANY)
@@ -333,9 +333,9 @@ def _is_id(id: Any) -> bool:
 
 
 def _parts(document: Any) -> tuple[Any, str, Any]:
-    """The id, the method and the parameters of a call.
+    """Return the id, the method and the parameters of a call.
 
-    :raise Failed: where it is none.
+    :raise Failed: it is no call.
     """
     if not isinstance(document, dict):
         raise faults.invalid_request("A call is an object.")

@@ -16,7 +16,7 @@ from queuey.ops.rpc import Call, Methods, method
 class Log(Protocol):
     """The log.
 
-    :ivar level: below which nothing is written.
+    :ivar level: the lowest level that is written.
     """
 
     level: str
@@ -28,7 +28,7 @@ class Log(Protocol):
 class Daemon(Methods):
     """The methods whose names have no dot.
 
-    :param facts: what else there is to be told of the daemon, as it is now.
+    :param facts: further facts about the daemon, as they are now.
     """
 
     def __init__(self, store: IStore, draining: Draining, facts: Callable[[], Mapping[str, Any]]) -> None:

@@ -33,7 +33,7 @@ def application(shown: Shown) -> dict[str, Any]:
 
 
 def keys(shown: Shown) -> list[dict[str, Any]]:
-    """The keys of an application; never what lets anybody in."""
+    """Return the keys of an application, without their secrets."""
     return [_key(key) for key in shown.keys]
 
 

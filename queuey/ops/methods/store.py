@@ -52,10 +52,10 @@ class Care(Protocol):
 
 
 class Store(Methods):
-    """``store.*``; one of them at a time.
+    """``store.*``; one of them runs at a time.
 
-    :param care: what can be done to it; ``None`` where it is no folder.
-    :param backups: the folder in which backups are made, as it is now; ``None``: none are.
+    :param care: the maintenance of the store; ``None`` if the store is not a folder.
+    :param backups: the folder in which backups are made, as it is now; ``None``: none are made.
     :param now: the wall clock, in seconds since 1970.
     """
 

@@ -1,1 +1,1 @@
-"""What was counted, as metrics: nothing else knows the client library of Prometheus."""
+"""Counts as metrics: the only package that knows the client library of Prometheus."""

@@ -55,7 +55,7 @@ class MetricsPage(Resource):
 
 
 def wanted(request: Request) -> Format:
-    """The format that a client asks for: OpenMetrics only where it is named and not refused."""
+    """Return the format that a client asks for: OpenMetrics only if it is named and not refused."""
     for accepted in b",".join(request.fields.get(b"accept", [])).lower().split(b","):
         kind, *parameters = (part.strip() for part in accepted.split(b";"))
         if kind == b"application/openmetrics-text" and not any(_is_no(one) for one in parameters):

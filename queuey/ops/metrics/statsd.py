@@ -1,7 +1,7 @@
-"""What was counted, as lines of statsd: what has come to each counter since the last time, and gauges as they are now.
+"""Counts as lines of StatsD: the growth of each counter since the last time, and gauges as they are now.
 
 The format is that of https://github.com/statsd/statsd/blob/master/docs/metric_types.md, which has no labels: the values
-of labels are parts of names. Datagrams get lost, and nobody hears of it.
+of labels are parts of names. Datagrams may get lost without a notice.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _AT_ONCE: Final = 20
 _NOT_PLAIN: Final = re.compile(r"[^A-Za-z0-9_-]+")
 
 Place = tuple[socket.AddressFamily, Any]
-"""Where datagrams go, as the socket module has it."""
+"""The address of datagrams, as the socket module has it."""
 
 
 class Lines:
@@ -44,12 +44,12 @@ class Lines:
         self._told: dict[str, float] = {}
 
     def make(self) -> Iterator[str]:
-        """The lines of what there is to be told now; whoever asks has to take all of them."""
+        """Return the lines to send now; the caller has to send all of them."""
         told: dict[str, float] = {}
         for name, value in self._counted():
             told[name] = value
             before = self._told.get(name, 0)
-            # One that was let go of, and begins anew, is below what it was.
+            # A counter that was dropped and begins again is below its last value.
             more = value - before if value >= before else value
             if more:
                 yield f"{name}:{_number(more)}|c"
@@ -84,7 +84,7 @@ def _part(value: str) -> str:
 
 def _gauge(name: str, value: float) -> Iterator[str]:
     if value < 0:
-        # A sign makes it a change of what was told before.
+        # With a sign it would be a change of the value before.
         yield f"{name}:0|g"
     yield f"{name}:{_number(value)}|g"
 
@@ -107,9 +107,9 @@ def datagrams(lines: Iterable[str]) -> Iterator[bytes]:
 
 
 def place_of(address: tuple[str, int] | Path) -> Place:
-    """Where datagrams to an address go; a name is asked for, which takes time.
+    """Return where datagrams to an address go; a name is looked up, which may block.
 
-    :raise OSError: where it is not known.
+    :raise OSError: it is not known.
     """
     if isinstance(address, Path):
         return socket.AF_UNIX, str(address)
@@ -119,9 +119,9 @@ def place_of(address: tuple[str, int] | Path) -> Place:
 
 
 class Statsd:
-    """Sends lines, again and again, without waiting for anybody.
+    """Sends lines at an interval, without waiting for a receiver.
 
-    :param find: finds where they go, anew each time; its Deferred fails with ``OSError`` where that is not known.
+    :param find: finds the address, each time; its Deferred fails with ``OSError`` if it is not known.
     :param every: seconds between two times.
     :param before: is called each time, and waited for.
     """
@@ -147,15 +147,15 @@ class Statsd:
         self._loop.start(self._every, now=False)
 
     def stop(self) -> None:
-        """Send nothing more."""
+        """Stop sending."""
         if self._loop.running:
             self._loop.stop()
 
     @deferred
     async def send(self) -> None:
-        """Send what there is to be told now.
+        """Send the lines now.
 
-        :return: fires when that is done, whoever has taken it, and never fails.
+        :return: fires when that is done; never fails.
         """
         await self._before()
         try:

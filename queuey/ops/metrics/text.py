@@ -66,9 +66,9 @@ class _One(Collector):
 
 
 def registry(metrics: Sequence[Metric]) -> CollectorRegistry:
-    """A registry of these metrics, and of what the library knows of the process and of Python.
+    """Make a registry of these metrics, and of those that the library has of the process and of Python.
 
-    :raise ValueError: where two have the same name.
+    :raise ValueError: two have the same name.
     """
     made = CollectorRegistry()
     for metric in metrics:
@@ -80,7 +80,7 @@ def registry(metrics: Sequence[Metric]) -> CollectorRegistry:
 
 
 def of_process(pid: int) -> dict[str, float]:
-    """What the library knows of another process, by the names of metrics; nothing of one that has ended."""
+    """Return the library's metrics of another process, by their names; empty if it has ended."""
     families = ProcessCollector(pid=lambda: pid, registry=None).collect()
     return {sample.name: sample.value for family in families for sample in family.samples}
 
