@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.targets import MAX_QUERY, SHOWN, without_secrets
-from queuey.http.v2.openapi import document
+from tests.http.described import inlined, operations
 
 DIGEST = b"2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
 
@@ -58,14 +58,12 @@ class TargetTests(SynchronousTestCase):
 
     def test_parameters(self) -> None:
         """All parameters of the second API are shown except one, which may also be an application's key."""
-        parts = document()["components"]["parameters"]
-        found = set()
-        for methods in document()["paths"].values():
-            for operation in methods.values():
-                for one in operation.get("parameters", ()) if isinstance(operation, dict) else ():
-                    known = parts[one["$ref"].rpartition("/")[2]] if "$ref" in one else one
-                    if known["in"] == "query":
-                        found.add(known["name"].encode())
+        found = {
+            parameter["name"].encode()
+            for _, _, operation in operations(inlined())
+            for parameter in operation["parameters"]
+            if parameter["in"] == "query"
+        }
         self.assertEqual(found - SHOWN, {b"key"})
 
     def test_long(self) -> None:

@@ -10,10 +10,9 @@ from urllib.parse import quote
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from queuey.http.v2.openapi import document
 from tests.http.api_support import OWNER
+from tests.http.described import inlined, operations
 from tests.http.group_support import GroupTestCase
-from tests.http.test_v2_description import operations, resolved
 
 EXAMPLES = 10
 """Values of each parameter."""
@@ -87,11 +86,10 @@ class TakenTests(GroupTestCase):
             self.assertIn(code, ("invalid-cursor", "invalid-body"), (value, operation["operationId"], answer.body))
 
     def test_allowed(self) -> None:
-        description = document()
+        description = inlined()
         seen: set[tuple[str, str, str]] = set()
         for method, path, operation in operations(description):
-            for each in (*description["paths"][path].get("parameters", ()), *operation["parameters"]):
-                parameter = resolved(description, each["$ref"]) if "$ref" in each else each
+            for parameter in (*description["paths"][path].get("parameters", ()), *operation["parameters"]):
                 case = (method, path, parameter["name"])
                 if (path.endswith(("/queues/{queue}", "/openapi.json")) and method == "DELETE") or case in seen:
                     continue

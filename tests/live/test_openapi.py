@@ -4,7 +4,6 @@ against it.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -18,8 +17,7 @@ import jsonschema_rs
 import schemathesis
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.v2.openapi import document
-from tests.http.test_v2_description import operations, resolved
+from tests.http.described import document, operations, resolved
 from tests.live.clients import KEY
 from tests.live.test_daemon import LiveTestCase
 
@@ -84,7 +82,7 @@ class ValidityTests(SynchronousTestCase):
     """The document is what it says it is."""
 
     def setUp(self) -> None:
-        self.description = json.loads(json.dumps(document()))
+        self.description = document()
 
     def check(self, schema: Any, value: Any) -> None:
         """Hold an example against its schema."""
