@@ -3,7 +3,7 @@
 # What `make test` runs, and what each part needs (tests/checks.py says more):
 #   unit, explored, live   a Python of 3.11-3.13; live also what `make browser`,
 #                          `make promtool` and `make samples` install on Debian
-#   workers, channel       as live; channel, and all of workers, in make test-long
+#   workers                as live; all of it in make test-long
 #   coverage               unit, run before it
 #   cassandra              Java 17 and Maven; skipped where they are missing
 #   ruff, format, imports,
@@ -23,13 +23,13 @@ BENCHES := post read batch sweep backup slow_readers hangups shapes million v2_p
 CASSANDRA_BENCHES := cassandra session
 
 # What `make test` installs besides: a browser, where the part that needs it is to run.
-BROWSER := $(if $(ONLY),$(if $(filter live workers channel,$(ONLY)),browser),browser)
+BROWSER := $(if $(ONLY),$(if $(filter live workers,$(ONLY)),browser),browser)
 
 # The same for what evaluates alerts, which both parts need that make them fire.
-PROMTOOL := $(if $(ONLY),$(if $(filter live workers channel cassandra,$(ONLY)),promtool),promtool)
+PROMTOOL := $(if $(ONLY),$(if $(filter live workers cassandra,$(ONLY)),promtool),promtool)
 
 # The same for the programs that the samples in etc/ are of.
-SAMPLES := $(if $(ONLY),$(if $(filter live workers channel,$(ONLY)),samples),samples)
+SAMPLES := $(if $(ONLY),$(if $(filter live workers,$(ONLY)),samples),samples)
 
 # The same for servers of Cassandra.
 SERVERS := $(if $(ONLY),$(if $(filter cassandra,$(ONLY)),cassandra-test),cassandra-test)

@@ -28,9 +28,11 @@ THRIFT = [*CASSANDRA, "thriftpy2>=0.7,<0.8"]
 IDENTITIES = ["treq>=25.5", "PyJWT[crypto]>=2.12,<3"]
 # What exports traces; the exporter is made for one minor version of the SDK.
 OTEL = ["opentelemetry-sdk>=1.40,<2", "opentelemetry-exporter-otlp-proto-http>=1.40,<2"]
+# llhttp, another strict reader of HTTP, which the tests compare with ours.
+LLHTTP = ["httptools>=0.9,<0.10"]
 # What publishes to RabbitMQ, in the benchmark of peers.
 BENCH = ["pika>=1.4,<2"]
-UNIT = ["hypothesis>=6.100", *BENCH, *IDENTITIES, *OTEL, *THRIFT]
+UNIT = ["hypothesis>=6.100", *BENCH, *LLHTTP, *IDENTITIES, *OTEL, *THRIFT]
 TEST = [
     *UNIT,
     *TLS,
@@ -67,8 +69,6 @@ setup(
     install_requires=[
         "apsw>=3.51.3.0",
         "attrs>=24.2",
-        # llhttp. What it is lenient about may change, so each new version is tried before it is allowed.
-        "httptools>=0.9,<0.10",
         "klein>=24.8,<25",
         "msgspec>=0.20,<1",
         "multipart>=2,<3",

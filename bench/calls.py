@@ -43,7 +43,7 @@ BEGIN: Final = 1_800_000_000.0
 TURN: Final = 0.001
 """Seconds from one turn to the next."""
 
-_DOOR: Final = "wire channel head llhttp body sending outgoing"
+_DOOR: Final = "wire channel head remembered body sending outgoing"
 _ANSWER: Final = "request answering counting traced cors problems rates writing limits"
 
 PARTS: Final = (

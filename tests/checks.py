@@ -8,8 +8,7 @@ unit           every test outside of ``tests/live`` but those of ``explored``, w
 coverage       the floor of ``.coveragerc``, of what ``unit`` measured
 explored       the tests that walk through every course of some rules, or very many, at full speed
 live           ``tests/live``: real sockets, processes, signals and files
-workers        some of ``live`` with two workers, which have the other channel; in a long run all of it with two workers
-channel        in a long run alone: all tests of doors, and all of ``live``, on the other channel
+workers        some of ``live`` with two workers; in a long run all of it
 cassandra      ``tests/live/cassandra``: the same with real nodes of Cassandra, of which two are started for all
 ruff, format   the linter, and the one way of laying out code
 imports        the layers of ``.importlinter``
@@ -381,17 +380,13 @@ IN_WORKERS = (
 about one connection, and ``tests.live.test_workers`` about workers whatever the environment says."""
 
 TWO_WORKERS = {"QUEUEY_WORKERS": "2"}
-OTHER_CHANNEL = {"QUEUEY_CHANNEL": "python"}
 
 
 def other_parts(folder: Path, long: bool) -> list[list[Part]]:
     """The lanes of tests with daemons that are set up in another way."""
     if not long:
-        return [[_live_part("workers", folder, IN_WORKERS, LIMIT, {**TWO_WORKERS, **OTHER_CHANNEL})]]
-    return [
-        [_live_part("workers", folder, live_suites(), 7200, TWO_WORKERS)],
-        [_live_part("channel", folder, ["tests.http", *live_suites()], 7200, OTHER_CHANNEL)],
-    ]
+        return [[_live_part("workers", folder, IN_WORKERS, LIMIT, TWO_WORKERS)]]
+    return [[_live_part("workers", folder, live_suites(), 7200, TWO_WORKERS)]]
 
 
 def _live_part(name: str, folder: Path, names: Sequence[str], limit: float, environment: Mapping[str, str]) -> Part:

@@ -239,20 +239,18 @@ class PartsTests(SynchronousTestCase):
         self.assertEqual(sorted(found), sorted(every))
         self.assertEqual(found.index("coverage"), found.index("unit") + 1)
         long = [part.name for lane in lanes(Path("x"), True) for part in lane]
-        self.assertEqual(sorted(long), sorted([*every, "channel"]))
+        self.assertEqual(sorted(long), sorted(every))
 
     def test_daemons_that_are_set_up_in_another_way(self) -> None:
         """Some tests in a run on any day, and all of them in a long one."""
         ((some,),) = other_parts(Path("x"), False)
-        self.assertEqual(some.environment, {"QUEUEY_WORKERS": "2", "QUEUEY_CHANNEL": "python"})
+        self.assertEqual(some.environment, {"QUEUEY_WORKERS": "2"})
         for name in IN_WORKERS:
             self.assertIn(name, some.steps[0])
             self.assertTrue(callable(namedAny(name)) or name in live_suites(), name)
-        (workers,), (channel,) = other_parts(Path("x"), True)
+        ((workers,),) = other_parts(Path("x"), True)
         self.assertEqual(workers.environment, {"QUEUEY_WORKERS": "2"})
-        self.assertEqual(channel.environment, {"QUEUEY_CHANNEL": "python"})
-        for part in (workers, channel):
-            self.assertLessEqual(set(live_suites()), set(part.steps[0]))
+        self.assertLessEqual(set(live_suites()), set(workers.steps[0]))
 
     def test_only_other_pythons_try_less_of_what_is_random(self) -> None:
         parts = [part for lane in lanes(Path("x"), False) for part in lane]

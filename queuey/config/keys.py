@@ -91,7 +91,6 @@ MAX_CONNECTIONS: Final = Key("server", "max_connections", "10000", "1 to 1000000
 STOP_TIMEOUT: Final = Key("server", "stop_timeout", "30", "0 to 3600 seconds", RELOAD, values.seconds(0, 3600))
 DRAIN_PAUSE: Final = Key("server", "drain_pause", "0", "0 to 3600 seconds", RELOAD, values.seconds(0, 3600))
 WORKERS: Final = Key("server", "workers", "1", "1 to 64", RESTART, values.integer(1, 64))
-CHANNEL: Final = Key("server", "channel", "llhttp", "llhttp, python", RESTART, values.word("llhttp", "python"))
 DISK_FLOOR: Final = Key("server", "disk_floor", "64MiB", "1 byte to 1024TiB", RELOAD, values.size(1, 1 << 50))
 FORWARDED: Final = Key(
     "server",
@@ -361,7 +360,6 @@ SERVER: Final[tuple[Key[Any], ...]] = (
     STOP_TIMEOUT,
     DRAIN_PAUSE,
     WORKERS,
-    CHANNEL,
     DISK_FLOOR,
     FORWARDED,
     OPS,

@@ -46,6 +46,7 @@ KNOWN: Final = (
 
 _BACKENDS: Final = tuple(keys.STORAGE)
 _NEEDS_TOKEN: Final = "may be reached by others than operators of this machine, and needs an ops_token"
+_GONE: Final[Mapping[str, str]] = {"channel": "is passed over: all heads of requests are read in one way"}
 _NO_USE: Final = "is passed over: the memory backend has no use for it"
 
 
@@ -102,11 +103,20 @@ def refuse_unknown_sections(sections: Mapping[str, Section], report: Report) -> 
         report.problem(f"[{plain(name)}]", "is not known", allowed=allowed, meant=f"[{near}]" if near else "")
 
 
+def _without_gone(reader: Reader, gone: Mapping[str, str]) -> Reader:
+    """Leave out keys that were settings once, with a warning for each: files that have them can still be loaded."""
+    for name, why in gone.items():
+        if name in reader.values:
+            reader.report.warn(reader.place(name), why)
+    return attrs.evolve(reader, values={name: text for name, text in reader.values.items() if name not in gone})
+
+
 def server(reader: Reader, endpoint: str) -> ServerSettings:
     """The ``[server]`` section.
 
     :param endpoint: listened on where the section names none.
     """
+    reader = _without_gone(reader, _GONE)
     reader.refuse_unknown(_names(keys.SERVER))
     http = reader.value(keys.HTTP)
     return ServerSettings(
@@ -120,7 +130,6 @@ def server(reader: Reader, endpoint: str) -> ServerSettings:
         stop_timeout=reader.value(keys.STOP_TIMEOUT),
         drain_pause=reader.value(keys.DRAIN_PAUSE),
         workers=reader.value(keys.WORKERS),
-        channel=reader.value(keys.CHANNEL),
         disk_floor=reader.value(keys.DISK_FLOOR),
         forwarded=reader.value(keys.FORWARDED),
         ops=_ops(reader),

@@ -49,7 +49,6 @@ class ServerSettings:
     :ivar forwarded: proxies whose ``X-Forwarded-For`` is believed.
     :ivar ops: the operators' port.
     :ivar workers: processes that serve requests; 1: the daemon itself does.
-    :ivar channel: what reads the heads of requests that come whole: ``llhttp``, or ``python``, which reads all others.
     :ivar modes: of the files that the daemon makes.
     """
 
@@ -66,7 +65,6 @@ class ServerSettings:
     forwarded: tuple[Network, ...]
     ops: OpsSettings = OpsSettings()
     workers: int = 1
-    channel: str = "llhttp"
     modes: FileModes = OWN_USER
 
 
@@ -341,7 +339,6 @@ def _server(server: ServerSettings) -> Pairs:
         (keys.STOP_TIMEOUT, seconds_text(server.stop_timeout)),
         (keys.DRAIN_PAUSE, seconds_text(server.drain_pause)),
         (keys.WORKERS, str(server.workers)),
-        (keys.CHANNEL, server.channel),
         (keys.DISK_FLOOR, size_text(server.disk_floor)),
         (keys.FORWARDED, " ".join(map(str, server.forwarded))),
         *_ops(server.ops),
@@ -519,7 +516,6 @@ def with_reloadable(old: Settings, new: Settings) -> Settings:
             new.server,
             http=old.server.http,
             workers=old.server.workers,
-            channel=old.server.channel,
             modes=old.server.modes,
             ops=attrs.evolve(new.server.ops, listen=old.server.ops.listen),
         ),

@@ -14,11 +14,12 @@ from twisted.python.failure import Failure
 
 from queuey.http.body import Body, ChunkedBody, FixedBody, LostBody
 from queuey.http.forwarded import Network, is_trusted, parse_address
-from queuey.http.head import Head, HeadReader, Pattern, Whole
+from queuey.http.head import Head, HeadReader
 from queuey.http.limits import STOPPING, TIMEOUT, TOO_LARGE, Limits, Refusal, Refused
 from queuey.http.outgoing import Outgoing, Transport
 from queuey.http.pieces import ClientGone
 from queuey.http.receiving import Receiver
+from queuey.http.remembered import MAX_BYTES, MAX_FIELDS, RememberedHead
 from queuey.http.request import Hooks, Request
 from queuey.http.sending import Direct, Turn, quickest
 from queuey.model.counts import NONE
@@ -32,11 +33,6 @@ DRAIN_SECONDS: Final = 0.5
 NEWCOMER_SECONDS: Final = 2.0
 """How long a new connection is kept then: its client is about to ask, and has no other connection to ask on."""
 
-REMEMBERED: Final = 2048
-REMEMBERED_FIELDS: Final = 32
-"""Up to how many bytes and fields a head is remembered: a connection's next request mostly begins with the very same
-bytes, and nothing has to be found out twice then. What an idle connection keeps stays small."""
-
 LINGER_SECONDS: Final = 2.0
 LINGER_BYTES: Final = 1024 * 1024
 """How long, and how much, is still read and thrown away after a refusal: a connection that is closed with bytes unread
@@ -48,7 +44,6 @@ class House(Protocol):
 
     hooks: Hooks
     limits: Limits
-    whole: Whole | None
     forwarded: Sequence[Network]
     leaving: bool
     draining: bool
@@ -89,9 +84,9 @@ class Channel(protocol.Protocol):
 
     # With more than thirty attributes each connection would have a dictionary of 1.5 KiB.
     __slots__ = (
-        "_again", "_ahead", "_ahead_size", "_body", "_collected", "_consuming", "_discarded", "_expects_continue",
-        "_host_address", "_last", "_last_head", "_limits", "_new", "_out", "_pattern", "_paused", "_peer_address",
-        "_read", "_reader", "_request", "_seconds", "_stage", "_started", "_whole", "_wire", "believed", "deadline",
+        "_ahead", "_ahead_size", "_body", "_collected", "_consuming", "_discarded", "_expects_continue",
+        "_host_address", "_last", "_limits", "_new", "_out", "_paused", "_peer_address",
+        "_read", "_reader", "_request", "_seconds", "_stage", "_started", "_wire", "believed", "deadline",
         "forwarded", "hooks", "peer", "site", "write",
     )  # fmt: skip
 
@@ -108,12 +103,8 @@ class Channel(protocol.Protocol):
         self._read = None if site.hooks.counts is None else site.hooks.counts.read
         self._stage = Stage.WAITING
         self._limits = site.limits
-        self._whole = site.whole
         self._reader: HeadReader | None = None
-        self._last = b""
-        self._last_head: Head | None = None
-        self._pattern: Pattern | None = None
-        self._again = -1
+        self._last: RememberedHead | None = None
         self._started = 0.0
         self._new = True
         self._request: Request | None = None
@@ -161,7 +152,7 @@ class Channel(protocol.Protocol):
         self._stage = Stage.CLOSING
         self.deadline = inf
         self._request = self._body = self._reader = None
-        self._forget_head()
+        self._last = None
         self._collected = bytearray()
         self._ahead.clear()
         if request is not None:
@@ -230,11 +221,7 @@ class Channel(protocol.Protocol):
         if self._read is not None:
             self._read[NONE] += size
         if self._stage is Stage.WAITING and not self._consuming and not self._out.full:
-            head = self._last_head if size == self._again and self._reader is None else None
-            if head is not None and data.startswith(self._last) and self._limits is self.site.limits:
-                self._repeat(head, data, size)
-            elif self._pattern is None or not self._follow(self._pattern, data, size):
-                self._begin(data)
+            self._begin(data)
         elif self._stage is not Stage.CLOSING:
             if self._consuming or not self._hungry():
                 self._ahead.append(data)
@@ -242,39 +229,6 @@ class Channel(protocol.Protocol):
                 self.read_some()
             else:
                 self._consume(data)
-
-    def _repeat(self, head: Head, data: bytes, size: int) -> None:
-        """Handle a whole request, and nothing but it, whose head is that of the last one: all is known but the body."""
-        self._started = self._seconds()
-        self._request = request = Request(self, head, None, self._started)
-        request.bytes_in = size
-        request.max_body = head.max_body
-        if head.length:
-            request.body = data[-head.length :]
-        self._stage = Stage.HANDLING
-        self.deadline = inf
-        if head.serve is None:
-            request.process()
-            return
-        try:
-            head.serve(request)
-        except Exception:
-            request.processingFailed(Failure())
-
-    def _follow(self, pattern: Pattern, data: bytes, size: int) -> bool:
-        """Handle a whole request, and nothing but it, whose head is like the last one; whether it is one."""
-        last, limits = self._last_head, self._limits
-        if last is None or self._reader is not None or limits is not self.site.limits:
-            return False
-        found = pattern.read(data, min(REMEMBERED, limits.max_header), last)
-        if found is None:
-            return False
-        head, at = found
-        length, most = head.length, head.max_body
-        if not head.whole or length is None or at + length != size or (most is not None and length > most):
-            return False
-        self._repeat(head, data, size)
-        return True
 
     def _begin(self, data: bytes) -> None:
         """Read a request; mostly all of it has come, and nothing but it, so that this is all that there is to do."""
@@ -369,12 +323,10 @@ class Channel(protocol.Protocol):
         if reader is None:
             if self._limits is not self.site.limits:
                 self._take_limits()
-            if self._last_head is not None and data.startswith(self._last):
-                size = len(self._last)
-                return self._meet(self._last_head, size, data[size:])
-            found = None if self._whole is None else self._whole(data, self._limits.max_header)
+            found = None if self._last is None else self._last.read(data, self._limits.max_header)
             if found is not None:
-                return self._meet_whole(*found, data)
+                known, size = found
+                return self._meet(known, size, data[size:], again=True)
             self._reader = reader = HeadReader(self._limits.max_header)
         in_one_piece = not reader.size
         head = reader.feed(data)
@@ -391,25 +343,17 @@ class Channel(protocol.Protocol):
         return b""
 
     def _meet_whole(self, head: Head, size: int, data: bytes) -> bytes:
-        """Begin with a request whose head came in one piece, and keep the head for the next that begins with it."""
-        self._pattern = None
-        if self._last_head is not None and head.follow(self._last_head) and size <= REMEMBERED:
-            self._pattern = Pattern(data[:size])
+        """Begin with a request whose head came in one piece, and remember the head."""
         rest = self._meet(head, size, data[size:])
-        if size <= REMEMBERED and len(head.fields) <= REMEMBERED_FIELDS and self._stage is not Stage.CLOSING:
-            self._last, self._last_head = data[:size], head
-            self._again = size + head.length if head.whole and head.length is not None else -1
+        if size <= MAX_BYTES and len(head.fields) <= MAX_FIELDS and self._stage is not Stage.CLOSING:
+            self._last = RememberedHead(data[:size], head)
         return rest
-
-    def _forget_head(self) -> None:
-        self._last, self._last_head, self._again = b"", None, -1
-        self._pattern = None
 
     def _take_limits(self) -> None:
         """Hold to limits that are new; a head that was within the old ones may not be within these."""
         self._limits = self.site.limits
         self._out.patience = self._limits.idle_timeout
-        self._forget_head()
+        self._last = None
 
     def _rest(self) -> None:
         """Wait for a request; the time for that begins once the answer before has left."""
@@ -417,32 +361,37 @@ class Channel(protocol.Protocol):
         patience = DRAIN_SECONDS if self.site.draining else self.site.limits.idle_timeout
         self.deadline = inf if self._out.full else self._seconds() + patience
 
-    def _meet(self, head: Head, size: int, rest: bytes) -> bytes:
+    def _meet(self, head: Head, size: int, rest: bytes, *, again: bool = False) -> bytes:
         """Begin with a request whose head is complete; what is left is given back.
 
         :param size: bytes of the head.
         :param rest: what came behind it.
+        :param again: whether the head was read by the one before: it is settled, and how its body is read is known
+            unless a handler reads that in pieces.
         """
         self._new = False
         self._request = request = Request(self, head, None, self._started)
         request.bytes_in = size
-        request.max_body = self._limits.max_body
         self._stage = Stage.BODY
-        if head is not self._last_head:
-            head.settle()
+        if again and head.whole:
+            request.max_body = head.max_body
+            in_pieces = False
+        else:
+            request.max_body = self._limits.max_body
+            if not again:
+                head.settle()
+            try:
+                in_pieces = head.length != 0 and request.choose_reading()
+            except Exception:
+                self._stage = Stage.HANDLING
+                self._body = LostBody()
+                request.processingFailed(Failure())
+                return rest
+            head.whole, head.max_body = not in_pieces, request.max_body
         length = head.length
         if length == 0:
-            head.whole, head.max_body = True, request.max_body
             self._handle(request)
             return rest
-        try:
-            in_pieces = request.choose_reading()
-        except Exception:
-            self._stage = Stage.HANDLING
-            self._body = LostBody()
-            request.processingFailed(Failure())
-            return rest
-        head.whole, head.max_body = not in_pieces, request.max_body
         if length is None:
             self._expect_body(request, head, ChunkedBody(), rest, in_pieces)
             return rest

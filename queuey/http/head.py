@@ -108,22 +108,6 @@ class Head:
         self.plan: Any = None
         self.serve: Callable[[Any], None] | None = None
 
-    def follow(self, last: Head) -> bool:
-        """Take over what was found out of the head before, where this one differs only in what is new each time.
-
-        Nobody plans by that, but by whether it is there.
-
-        :return: whether it is so.
-        """
-        fields, before = self.fields, last.fields
-        if self.line != last.line or fields.keys() != before.keys():
-            return False
-        for name, values in fields.items():
-            if values != before[name] and name not in _NEW_EACH_TIME:
-                return False
-        self.plan, self.serve, self.shown = last.plan, last.serve, last.shown
-        return True
-
     def varied(self, values: Iterable[tuple[bytes, bytes]]) -> Head:
         """The head that differs from this one in the values of some fields that are new each time, and came once each.
 
@@ -142,6 +126,8 @@ class Head:
         head.plan, head.serve, head.shown = self.plan, self.serve, self.shown
         if fields.get(b"content-length") is not before.get(b"content-length"):
             head.length = body_length(head)
+            # If there was no body, no handler was asked how it reads one.
+            head.whole = self.whole and self.length != 0
         if fields.get(b"x-request-id") is not before.get(b"x-request-id"):
             head.request_id = _sane_id(fields)
         if b"traceparent" in fields:
@@ -159,71 +145,10 @@ class Head:
         self.asks = expected is not None and self.line.persistent and b"100-continue" in map(bytes.lower, expected)
 
 
-_NEW_EACH_TIME: Final = frozenset(
+NEW_EACH_TIME: Final = frozenset(
     (b"content-length", b"x-request-id", b"idempotency-key", b"traceparent", b"tracestate", b"x-forwarded-for")
 )
-"""Fields whose values differ from request to request. Nothing that lasts is proven by any of them."""
-
-
-class Pattern:
-    """The bytes of a head with gaps in the place of what is new each time, to read others that are like it.
-
-    What stands in a gap is taken as the strict reader takes it; whatever that would refuse is left to it.
-    """
-
-    __slots__ = ("_begin", "_rest")
-
-    def __init__(self, whole: bytes) -> None:
-        """:param whole: all bytes of a head that was read."""
-        parts: list[bytes] = []
-        names: list[bytes] = []
-        text = b""
-        for line in whole.split(b"\r\n")[:-2]:
-            name, colon, _ = line.partition(b":")
-            if colon and name.lower() in _NEW_EACH_TIME:
-                parts.append(text + name + colon)
-                names.append(name.lower())
-                text = b"\r\n"
-            else:
-                text += line + b"\r\n"
-        self._begin = parts[0] if parts else b""
-        self._rest = tuple(zip(names, [*parts[1:], text + b"\r\n"], strict=True)) if self._fits(names) else ()
-
-    @staticmethod
-    def _fits(names: Sequence[bytes]) -> bool:
-        """Whether each of the fields came once."""
-        return 0 < len(names) == len(set(names))
-
-    def read(self, data: bytes, limit: int, last: Head) -> tuple[Head, int] | None:
-        """Read the head that some bytes begin with.
-
-        :param limit: bytes that it may have.
-        :param last: a head that was read from bytes like those of the pattern.
-        :return: the head and its size; ``None`` where it is another one, or is for the strict reader.
-        """
-        if not self._rest or not data.startswith(self._begin):
-            return None
-        at, values = len(self._begin), []
-        for name, text in self._rest:
-            end = data.find(b"\r", at, limit)
-            if end < 0 or not data.startswith(text, end):
-                return None
-            value = data[at:end]
-            if value.translate(None, _TEXT):
-                return None
-            values.append((name, value.strip(b" \t")))
-            at = end + len(text)
-        if at > limit:
-            return None
-        try:
-            return last.varied(values), at
-        except Refused:
-            return None
-
-
-Whole = Callable[[bytes, int], tuple[Head, int] | None]
-"""Reads the head that some bytes begin with: of up to as many bytes, at least. Gives it and its size; ``None`` where it
-is not all there, or is left to :class:`HeadReader`."""
+"""Fields whose values differ from request to request. Nothing that is remembered of a head depends on any of them."""
 
 
 def _sane_id(fields: Fields) -> str | None:

@@ -277,12 +277,15 @@ class Request(server.Request):
     # Being handled
 
     def process(self) -> None:
-        """Find the resource for the path, and let it answer."""
-        resource = self.connection.hooks.resource
+        """Have the request answered: by what serves its head, once that is known, or by the resource for its path."""
+        serve, resource = self.head.serve, self.connection.hooks.resource
         if self.path == b"*":
             self.answer(200, (), b'{"status": "ok"}')
             return
         try:
+            if serve is not None:
+                serve(self)
+                return
             self.render(resource if resource.isLeaf else getChildForRequest(resource, self))
         except Exception:
             self.processingFailed(Failure())

@@ -12,7 +12,7 @@ by that class. **Private names of twisted.web used here: none.** What is used of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -28,9 +28,7 @@ from zope.interface import implementer
 from queuey.http.channel import Channel
 from queuey.http.counting import Counts
 from queuey.http.forwarded import Network
-from queuey.http.head import Whole
 from queuey.http.limits import OVERLOADED, STOPPING, AccessLine, Limits, Refusal, render_refusal
-from queuey.http.llhttp import read_head
 from queuey.http.pieces import BrokenBody, ClientGone
 from queuey.http.receiving import receiver
 from queuey.http.request import Hooks, Look, Render, Request
@@ -39,7 +37,6 @@ from queuey.interfaces import ITraces
 from queuey.logs import EventLog
 
 __all__ = [
-    "CHANNELS",
     "AccessLine",
     "BrokenBody",
     "ClientGone",
@@ -49,9 +46,6 @@ __all__ = [
     "Site",
     "render_refusal",
 ]
-
-CHANNELS: Final[Mapping[str, Whole | None]] = {"llhttp": read_head, "python": None}
-"""What is asked first where a head begins, by the setting ``channel``."""
 
 TICK: Final = 0.5
 """Seconds between two looks at the clock: a time-out may be late by as much. One timer for all connections, because
@@ -88,7 +82,6 @@ class Site(ServerFactory[Channel]):
         streams: Callable[[Request], bool] | None = None,
         counts: Counts | None = None,
         traces: ITraces | None = None,
-        whole: Whole | None = None,
         turn: Turn | None = None,
         look: Look | None = None,
     ) -> None:
@@ -109,13 +102,11 @@ class Site(ServerFactory[Channel]):
             of ``limits``.
         :param counts: where requests and bytes are counted, if they are.
         :param traces: is told about each request that has a route, if anybody wants to know.
-        :param whole: is asked first where a head begins, since it takes less time; the strict reader has the last word.
         :param turn: what is to be done at the end of the reactor's turn, where it is not for this door alone.
         :param look: looks at each request of which the head is there and the body is not, before that is read whole;
             without it every body is read.
         """
         self.limits = limits
-        self.whole = whole
         self._now = now
         self.forwarded = forwarded
         self.leaving = False

@@ -39,7 +39,7 @@ from queuey.http.v2.restores import V2Restores
 from queuey.http.v2.settlements import V2Settlements
 from queuey.http.v2.single import V2Single
 from queuey.http.v2.stream import V2Stream
-from queuey.http.wire import CHANNELS, AccessLine, Limits, Refusal, Request, Site
+from queuey.http.wire import AccessLine, Limits, Refusal, Request, Site
 from queuey.interfaces import IStore, ITraces
 from queuey.ops.draining import Draining
 from queuey.service.in_force import InForce
@@ -130,7 +130,6 @@ def clients_site(
         streams=stream.wants,
         counts=counts,
         traces=traces,
-        whole=CHANNELS[in_force.settings.server.channel],
         turn=turn,
         look=root.look,
     )

@@ -21,7 +21,7 @@ from queuey.core.messages import MessageExchange
 from queuey.core.queues import QueueDirectory
 from queuey.http.sending import Turn
 from queuey.http.slices import Slices
-from queuey.http.wire import CHANNELS, AccessLine, Limits, Site
+from queuey.http.wire import AccessLine, Limits, Site
 from queuey.interfaces import IPolicies, IStore
 from queuey.logs import LogObserver
 from queuey.model.application import KEY_BYTES
@@ -131,7 +131,6 @@ def operators_site(
         forwarded=(),
         access=access,
         render=render_refusal,
-        whole=CHANNELS[in_force.settings.server.channel],
         turn=turn,
     )
 

@@ -57,7 +57,6 @@ SERVER = st.fixed_dictionaries(
         "stop_timeout": st.integers(0, 3600),
         "drain_pause": st.integers(0, 3600),
         "workers": st.integers(1, 64),
-        "channel": st.sampled_from(["llhttp", "python"]),
         "disk_floor": SIZES,
         "forwarded": st.sampled_from(["", "::1", "10.0.0.0/8 192.0.2.7"]),
     }

@@ -214,7 +214,7 @@ ORIGINS = "allowed: origins as scheme://host[:port], separated by spaces, commas
 NETWORKS = "allowed: addresses and networks, separated by spaces, commas or lines"
 SERVER_KEYS = (
     "allowed: http, max_body, max_header, header_timeout, request_timeout, idle_timeout, max_connections, "
-    "stop_timeout, drain_pause, workers, channel, disk_floor, forwarded, ops, ops_token, ops_hosts, "
+    "stop_timeout, drain_pause, workers, disk_floor, forwarded, ops, ops_token, ops_hosts, "
     "ops_backups, file_group"
 )
 RATES = "allowed: 0.001 to 1000000 a second"
@@ -609,6 +609,16 @@ class WarningTests(SettingsTestCase):
         self.assertEqual(
             self.warned(self.load("")),
             ["[application_keys]: names no application, so that only those in the store can use the daemon"],
+        )
+
+    def test_settings_that_are_gone(self) -> None:
+        """A file that has one still loads, whatever its value."""
+        gone = "[server] channel: is passed over: all heads of requests are read in one way"
+        for value in ("python", "nonsense", ""):
+            settings = self.load(f"[server]\nchannel = {value}\nhttp = tcp:5001\n{APPLICATION}")
+            self.assertEqual((settings.server.http, self.warned(settings)), (("tcp:5001",), [gone]))
+        self.assertEqual(
+            self.problems("[server]\nchanel = python\n"), [f"[server] chanel: is not known; {SERVER_KEYS}"]
         )
 
     def test_short_keys(self) -> None:

@@ -20,7 +20,6 @@ CHANGES = {
     "stop_timeout": "1",
     "drain_pause": "1",
     "workers": "2",
-    "channel": "python",
     "disk_floor": "1",
     "forwarded": "::1",
     "ops": "unix:ops.sock",

@@ -14,14 +14,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey import config
 from queuey.http.problems import CODES
-from queuey.http.wire import CHANNELS
 from queuey.interfaces import IStore, ITraces, IWeb
 from queuey.logs import open_log
 from queuey.service.assembly import House, assemble
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
 from tests.http.compiled import keep_what_is_compiled
-from tests.http.wire_support import CHANNEL, Client, Fields, Response
+from tests.http.wire_support import Client, Fields, Response
 
 NOW = 1_700_000_000.0
 KEY, OTHER_KEY, SPARE_KEY = "the-key-of-app", "the-key-of-other", "another-key-of-app"
@@ -78,9 +77,7 @@ class ApiTestCase(SynchronousTestCase):
         file.write_text(settings)
         log = open_log(None, "text", "info", 2, self.clock.seconds)
         read = config.load(file)
-        house = assemble(read, self.clock, self.clock.seconds, self.store, log, self.make_web, self.traces)
-        house.site.whole = CHANNELS[CHANNEL]
-        return house
+        return assemble(read, self.clock, self.clock.seconds, self.store, log, self.make_web, self.traces)
 
     def ask(self, method: str, path: str, headers: Fields = OWNER, body: bytes | None = None) -> Response:
         """Send a request; its answer must be JSON."""

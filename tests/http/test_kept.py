@@ -12,6 +12,8 @@ from twisted.internet.defer import Deferred
 
 from queuey import config
 from queuey.errors import Unavailable
+from queuey.http import channel
+from queuey.http.head import Head, HeadReader
 from queuey.http.limits import AccessLine
 from queuey.model.application import digest_of, key_id
 from queuey.model.signing import Grant, sign
@@ -422,13 +424,15 @@ class PlainTests(KeptTestCase):
         self.assertEqual(traces, [("x", "1-"), ("xx", "2-"), ("xxx", "3-")])
 
     def test_heads_that_are_alike(self) -> None:
-        """The first two are read; then it is known what is new each time, until one comes that is another."""
+        """The first one is read, and those that differ in what is new each time are not, until another one comes."""
         read: list[bytes] = []
 
-        def leave(data: bytes, limit: int) -> None:
-            read.append(data)
+        class Noted(HeadReader):
+            def feed(self, data: bytes) -> Head | None:
+                read.append(data)
+                return super().feed(data)
 
-        self.house.site.whole = leave
+        self.patch(channel, "HeadReader", Noted)
         for path in self.paths():
             connection = Connection(self.client.site)
             for number in (1, 2, 3, 14, 15):
@@ -436,7 +440,7 @@ class PlainTests(KeptTestCase):
                 connection.send(encode_request("POST", path, {**OWNER, **own}, b"x" * number))
                 response = connection.responses()[-1]
                 self.assertEqual((response.status, response.header("x-request-id")), (201, f"r{number}"))
-            self.assertEqual([data[-3:] for data in read], [b"\r\nx", b"\nxx", b"xxx"])
+            self.assertEqual([data[-3:] for data in read], [b"\r\nx", b"xxx"])
             read.clear()
 
     def test_what_is_wrong_with_a_head(self) -> None:

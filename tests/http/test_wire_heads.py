@@ -7,8 +7,8 @@ from klein import Klein
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.deferreds import deferred
-from queuey.http.channel import REMEMBERED, REMEMBERED_FIELDS
 from queuey.http.head import Head
+from queuey.http.remembered import MAX_BYTES, MAX_FIELDS
 from queuey.http.request import Request
 from tests.http.wire_support import LIMITS, Connection, Handler, answer_ok, encode_request, keep_waiting, make_site
 
@@ -129,12 +129,12 @@ class RememberedHeadsTests(SynchronousTestCase):
 
     def test_large(self) -> None:
         """A head that is large, or has many fields, is not remembered."""
-        for size, remembered in ((REMEMBERED, True), (REMEMBERED + 1, False)):
+        for size, remembered in ((MAX_BYTES, True), (MAX_BYTES + 1, False)):
             begin = encode_request("GET", "/", {"X": ""})
             data = begin[:-4] + b"x" * (size - len(begin)) + begin[-4:]
             self.connection.send(data).send(data)
             self.assertIs(remembered, self.one_head())
-        for number, remembered in ((REMEMBERED_FIELDS, True), (REMEMBERED_FIELDS + 1, False)):
+        for number, remembered in ((MAX_FIELDS, True), (MAX_FIELDS + 1, False)):
             data = encode_request("GET", "/", [("Host", "a"), *((f"X-{n}", "") for n in range(number - 1))])
             self.connection.send(data).send(data)
             self.assertIs(remembered, self.one_head())
@@ -170,14 +170,13 @@ class RememberedHeadsTests(SynchronousTestCase):
         Connection(self.site).send(POST + b"ab")
         self.assertFalse(self.one_head())
         self.connection.hang_up()
-        self.assertIsNone(self.connection.channel._last_head)
-        self.assertEqual(b"", self.connection.channel._last)
+        self.assertIsNone(self.connection.channel._last)
 
     def test_closing(self) -> None:
         """A head that asks to close is none that could be remembered."""
         self.connection.send(encode_request("GET", "/", {"Connection": "close"}))
         self.assertFalse(self.connection.open)
-        self.assertIsNone(self.connection.channel._last_head)
+        self.assertIsNone(self.connection.channel._last)
 
     def test_expectations(self) -> None:
         """A client that waits for 100 (Continue) gets it each time, unless its body is there already."""

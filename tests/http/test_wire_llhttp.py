@@ -7,15 +7,20 @@ nothing is smuggled either.
 
 from __future__ import annotations
 
+import contextlib
 from itertools import pairwise
+from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from queuey.http.head import HeadReader
+from queuey.http.limits import Refused
 from tests.http.corpus import CASES, CHUNKED, END, HOST, SMUGGLED, Outcome, Seen, post
 from tests.http.test_smuggling import PIECES, SPLINTERS, DoorOfTargets
+from tests.http.wire_support import LIMITS
 
 FIELDS = st.sampled_from(
     [HOST, b"A: b\r\n", b"A:\tb c \r\n", b"Content-Length: 5\r\n", b"content-length:0\r\n", CHUNKED, b"Expect: x\r\n",
@@ -30,6 +35,45 @@ REQUESTS = st.builds(
     lambda line, fields, body: line + b"".join(fields) + b"\r\n" + body, LINES, st.lists(FIELDS, max_size=5), BODIES
 )
 STREAMS = st.lists(st.one_of(REQUESTS, PIECES, SPLINTERS), max_size=6).map(b"".join)
+
+
+BASES: Final = (
+    b"POST /v1/a?b=c%20d HTTP/1.1\r\nHost: a\r\nX-A:  b c\t\r\nContent-Length: 5\r\nx:\r\n\r\nhello",
+    b"GET http://a:1/b HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b'OPTIONS * HTTP/1.1\r\nA: "x"\r\na: y\r\n\r\nGET / HTTP/1.1\r\n\r\n',
+    b"\r\nDELETE /%C3%A4#a HTTP/1.1\r\nHost: b\r\n\r\n",
+)
+LINE_ENDS: Final = (
+    *(b"\r\n", b"\n\n", b"\r\r", b"\n\r", b"\r\n\r\n", b"\n\r\n", b"\r\n\n"),
+    *(b"\n ", b"\n\t", b"\r\n ", b"\r\n\t"),
+)
+
+
+class HeadOf:
+    """What llhttp makes of the first head that some bytes begin with."""
+
+    def __init__(self, data: bytes) -> None:
+        self.target = b""
+        self.fields: dict[bytes, list[bytes]] = {}
+        self.whole = False
+        self._parser = HttpRequestParser(self)
+        with contextlib.suppress(HttpParserError, HttpParserUpgrade):
+            self._parser.feed_data(data)
+        self.method = self._parser.get_method() if self.whole else b""
+
+    def on_message_begin(self) -> None:
+        if self.whole:
+            # Only the first one counts.
+            raise ValueError("there is another request")
+
+    def on_url(self, target: bytes) -> None:
+        self.target += target
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.setdefault(name.lower(), []).append(value.rstrip(b" \t"))
+
+    def on_headers_complete(self) -> None:
+        self.whole = True
 
 
 class Reader:
@@ -76,6 +120,39 @@ def by_llhttp(*pieces: bytes) -> Reader:
     for piece in pieces:
         reader.read(piece)
     return reader
+
+
+class SameHeadsTests(SynchronousTestCase):
+    """What both readers take for a head is the same head, byte by byte."""
+
+    def agree(self, data: bytes) -> bool:
+        """Compare the first head of some bytes; whether both have taken it."""
+        reader = HeadReader(LIMITS.max_header)
+        try:
+            ours = reader.feed(data)
+        except Refused:
+            return False
+        theirs = HeadOf(data[: reader.size])
+        if ours is None or not theirs.whole:
+            return False
+        fields = {name: list(values) for name, values in ours.fields.items()}
+        self.assertEqual(
+            (ours.line.method, ours.line.target, fields), (theirs.method, theirs.target, theirs.fields), data
+        )
+        return True
+
+    def test_any_byte_anywhere(self) -> None:
+        """Every byte put in, and in the place of another, everywhere; and every kind of line end."""
+        taken = refused = 0
+        for base in BASES:
+            for at in range(len(base) + 1):
+                for more in (*(bytes([byte]) for byte in range(256)), *LINE_ENDS, b""):
+                    for rest in (base[at:], base[at + 1 :]):
+                        if self.agree(base[:at] + more + rest):
+                            taken += 1
+                        else:
+                            refused += 1
+        self.assertGreater(min(taken, refused), 10_000)
 
 
 class SameRequestsTests(SynchronousTestCase):

@@ -6,7 +6,6 @@ An answer that is HTML, or has a body that is not the JSON it says it is, is an 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
@@ -25,14 +24,11 @@ from twisted.web.server import NOT_DONE_YET
 from queuey.http.channel import Channel
 from queuey.http.forwarded import Network
 from queuey.http.limits import AccessLine
-from queuey.http.wire import CHANNELS, Limits, Refusal, Request, Site, render_refusal
+from queuey.http.wire import Limits, Refusal, Request, Site, render_refusal
 
 LIMITS = Limits(
     max_body=1000, max_header=64 * 1024, header_timeout=10, request_timeout=60, idle_timeout=75, max_connections=100
 )
-
-CHANNEL = os.environ.get("QUEUEY_CHANNEL", "llhttp")
-"""The channel of tests that do not name one; ``test_wire_python`` runs those of the wire on ``python`` besides."""
 
 Fields = Mapping[str, str] | Sequence[tuple[str, str]]
 
@@ -345,12 +341,8 @@ def make_site(
     render: Callable[[Request | None, Refusal], tuple[Mapping[str, str], bytes]] = render_refusal,
     before_head: Callable[[Request], None] | None = None,
     streams: Callable[[Request], bool] | None = None,
-    channel: str = "",
 ) -> Site:
-    """A site with small limits, ids that count up, and nobody who is told about requests.
-
-    :param channel: as in the settings; empty for the one on which these tests are run.
-    """
+    """Make a site with small limits and ids that count up; no lines are logged unless the test asks for them."""
     numbers = count(1)
     reactor = reactor or Clock()
     return Site(
@@ -364,7 +356,6 @@ def make_site(
         render=render,
         before_head=before_head,
         streams=streams,
-        whole=CHANNELS[channel or CHANNEL],
     )
 
 

@@ -125,9 +125,16 @@ def _fill_in(body: dict[str, Any], queue: str) -> None:
 
 @schemathesis.hook
 def after_call(context: HookContext, case: Case[Any], response: Response) -> None:
-    """Make a queue anew that a request has deleted: it is asked for once more, with false credentials."""
-    if case.method == "DELETE" and case.path_parameters.get("queue") in QUEUES:
-        _make_queue(QUEUES.index(case.path_parameters["queue"]))
+    """Make a queue again that a request has deleted or has given to others: it is needed with its own key."""
+    queue = case.path_parameters.get("queue")
+    if queue not in QUEUES:
+        return
+    if case.operation.path.endswith("/{queue}") and response.status_code < 300 and case.method in ("PUT", "PATCH"):
+        if response.json()["principals"]:
+            _session.delete(_url(queue), headers=HEADERS, timeout=20)
+            _make_queue(QUEUES.index(queue))
+    elif case.method == "DELETE":
+        _make_queue(QUEUES.index(queue))
 
 
 def _make_sense(case: Case[Any]) -> None:

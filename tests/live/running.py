@@ -17,15 +17,11 @@ LIMIT = 60.0
 #: How many workers the daemons of these tests have; QUEUEY_WORKERS in the environment sets it for all of them.
 WORKERS = int(os.environ.get("QUEUEY_WORKERS", "1"))
 
-#: The channel of their doors; QUEUEY_CHANNEL in the environment sets it for all of them.
-CHANNEL = os.environ.get("QUEUEY_CHANNEL", "llhttp")
-
 #: The settings of these tests: one application with the key of the built-in settings, on another port.
 SETTINGS = """\
 [server]
 http = tcp:{port}:interface=127.0.0.1
 workers = {workers}
-channel = {channel}
 
 [storage]
 backend = sqlite
@@ -52,9 +48,7 @@ def children(pid: int) -> list[int]:
 def write_settings(folder: Path, port: int, workers: int = WORKERS) -> Path:
     """Write a file of settings for a daemon whose data is in the same folder."""
     target = folder / "queuey.ini"
-    target.write_text(
-        SETTINGS.format(port=port, data=folder / "data", workers=workers, channel=CHANNEL), encoding="utf-8"
-    )
+    target.write_text(SETTINGS.format(port=port, data=folder / "data", workers=workers), encoding="utf-8")
     return target
 
 

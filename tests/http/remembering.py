@@ -1,7 +1,7 @@
-"""One script of what a client does, on both channels: every byte of every answer, and the fate of the connection.
+"""One script of what a client does, on two doors: every byte of every answer, and the fate of the connection.
 
-Ids and dates are the same on both sides, so that whatever differs is a difference of the channels. One of them, the one
-that reads in Python, remembers no head, so that it reads every one.
+One door remembers heads, the other reads each of them. Ids and dates are the same on both sides, so every difference
+comes from what is remembered.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from queuey.deferreds import deferred
 from queuey.http import channel
 from queuey.http.head import Head
 from queuey.http.limits import AccessLine
+from queuey.http.remembered import MAX_BYTES
 from queuey.http.wire import BrokenBody, ClientGone, Request, Site
 from tests.http.wire_support import LIMITS, Connection, Handler, answer_ok, make_site
 
@@ -61,7 +62,7 @@ class State:
 
 @attrs.define
 class Side:
-    """A door with one of the channels, and what came of a script there.
+    """A door, and what came of a script there.
 
     :ivar remembers: whether heads are remembered.
     :ivar seen: what handlers were given.
@@ -70,8 +71,7 @@ class Side:
     :ivar heads: those of the requests that handlers were given.
     """
 
-    channel: str
-    remembers: bool = True
+    remembers: bool
     seen: list[object] = attrs.field(factory=list)
     lines: list[AccessLine] = attrs.field(factory=list)
     states: list[State] = attrs.field(factory=list)
@@ -84,7 +84,6 @@ class Side:
     def __attrs_post_init__(self) -> None:
         self.site = make_site(
             Handler(self.handle),
-            channel=self.channel,
             reactor=self.clock,
             access=self.lines.append,
             streams=lambda request: request.path == PIECES,
@@ -137,7 +136,7 @@ class Side:
     def play(self, script: Sequence[Step], *, greedy: bool) -> None:
         """Do what a script says, and note what comes of it."""
         self.connection.transport.greedy = greedy
-        with mock.patch.object(channel, "REMEMBERED", channel.REMEMBERED if self.remembers else 0):
+        with mock.patch.object(channel, "MAX_BYTES", MAX_BYTES if self.remembers else 0):
             for step in script:
                 step(self)
                 self.connection.settle()
@@ -214,7 +213,7 @@ def played(script: Sequence[Step], *, greedy: bool = True) -> tuple[Side, Side]:
 
     :param greedy: whether the client takes all answers at once.
     """
-    sides = Side("llhttp"), Side("python", remembers=False)
+    sides = Side(remembers=True), Side(remembers=False)
     for side in sides:
         side.play(script, greedy=greedy)
     return sides

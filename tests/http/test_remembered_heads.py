@@ -1,15 +1,14 @@
-"""Heads that are read by the pattern of one before: it says what the strict reader says, or nothing."""
+"""Heads that are read by the head before: what is read is what the reader reads, or nothing."""
 
 from __future__ import annotations
-
-from itertools import pairwise
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.head import Head, HeadReader, Pattern
+from queuey.http.head import Head, HeadReader
 from queuey.http.limits import Refused
+from queuey.http.remembered import MAX_BYTES, RememberedHead
 
 LIMIT = 2000
 PARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -35,7 +34,7 @@ def whole(lines: list[bytes]) -> bytes:
 
 
 def strictly(data: bytes) -> tuple[Head, int] | None:
-    """What the strict reader reads, and what follows from it; ``None`` where it is refused."""
+    """What the reader reads, and what follows from it; ``None`` if it is refused."""
     reader = HeadReader(LIMIT)
     try:
         head = reader.feed(data)
@@ -52,12 +51,12 @@ def told(head: Head) -> tuple[object, ...]:
     return head.line, fields, head.closes, head.host, head.length, head.asks, head.request_id, head.trace
 
 
-class PatternTests(SynchronousTestCase):
+class RememberedHeadTests(SynchronousTestCase):
     @settings(deadline=None, database=None)
     @given(st.lists(_LINES, max_size=5, unique=True), st.lists(st.sampled_from(_VALUES), min_size=5, max_size=5))
     @example([b"Content-Length:3"], [b"+3"] * 5)
     @example([b"Idempotency-Key:1"], [b"a\nb"] * 5)
-    def test_the_strict_reader_says_the_same(self, lines: list[bytes], values: list[bytes]) -> None:
+    def test_the_reader_says_the_same(self, lines: list[bytes], values: list[bytes]) -> None:
         lines = [b"Host: a", *lines] if b"Host: a" not in lines else lines
         first = strictly(whole(lines))
         if first is None:
@@ -68,14 +67,14 @@ class PatternTests(SynchronousTestCase):
             name, colon, _ = line.partition(b":")
             others.append(name + colon + value if name.lower() in gaps else line)
         data = whole(others)
-        read = Pattern(whole(lines)).read(data + b"body", LIMIT, first[0])
+        read = RememberedHead(whole(lines), first[0]).read(data + b"body", LIMIT)
         if read is not None:
             expected = strictly(data)
             assert expected is not None
             self.assertEqual((told(read[0]), read[1]), (told(expected[0]), expected[1]))
 
     def test_what_is_new_each_time(self) -> None:
-        """Each of it is read, in any spelling, alone and all together; and the next by what the last one was."""
+        """Each of it is read, in any spelling, alone and all together."""
         values = (
             (b"3", b"04"),
             (b"a", b"b"),
@@ -91,22 +90,22 @@ class PatternTests(SynchronousTestCase):
             ]
             found = strictly(heads[0])
             assert found is not None
-            pattern, last = Pattern(heads[0]), found[0]
-            last.plan, last.whole, last.max_body = object(), True, 7
-            for _, data in pairwise(heads):
-                read, expected = pattern.read(data + b"more", LIMIT, last), strictly(data)
+            first = found[0]
+            last = RememberedHead(heads[0], first)
+            first.plan, first.whole, first.max_body = object(), True, 7
+            for data in (*heads[1:], heads[1]):
+                read, expected = last.read(data + b"more", LIMIT), strictly(data)
                 assert read is not None, data
                 assert expected is not None, data
                 self.assertEqual((told(read[0]), read[1]), (told(expected[0]), len(data)))
-                self.assertEqual((read[0].plan, read[0].whole, read[0].max_body), (last.plan, True, 7))
-                last = read[0]
+                self.assertEqual((read[0].plan, read[0].whole, read[0].max_body), (first.plan, True, 7))
 
     def test_what_is_another_head(self) -> None:
-        """Whatever else differs, is missing, comes twice or is too large is for others to read."""
+        """If anything else differs, is missing, comes twice or is too large, the reader has to read it."""
         base = [b"Host: a", b"X-Request-Id: 1", b"Accept: b"]
         found = strictly(whole(base))
         assert found is not None
-        pattern = Pattern(whole(base))
+        last = RememberedHead(whole(base), found[0])
         for lines in (
             base[:2],
             [*base, b"X: y"],
@@ -117,14 +116,54 @@ class PatternTests(SynchronousTestCase):
             [base[0], b"X-Request-Id: " + b"1" * LIMIT, base[2]],
             [base[0], base[2]],
         ):
-            self.assertIs(pattern.read(whole(lines), LIMIT, found[0]), None, lines)
-        self.assertIs(pattern.read(whole(base)[:-1], LIMIT, found[0]), None)
-        self.assertIs(pattern.read(whole(base), len(whole(base)) - 1, found[0]), None)
-        self.assertIsNot(pattern.read(whole(base), len(whole(base)), found[0]), None)
+            self.assertIs(last.read(whole(lines), LIMIT), None, lines)
+        other = whole([base[0], b"X-Request-Id: 2", base[2]])
+        self.assertIs(last.read(other[:-1], LIMIT), None)
+        self.assertIs(last.read(other, len(other) - 1), None)
+        self.assertIsNot(last.read(other, len(other)), None)
+
+    def test_the_same_bytes(self) -> None:
+        """The same bytes are the same head."""
+        for lines in (
+            [b"Host: a"],
+            [b"Host: a", b"X-Request-Id: 1"],
+            [b"Host: a", b"X-Request-Id: 1", b"x-request-id: 2"],
+        ):
+            found = strictly(whole(lines))
+            assert found is not None
+            read = RememberedHead(whole(lines), found[0]).read(whole(lines) + b"more", LIMIT)
+            self.assertEqual(read, (found[0], len(whole(lines))))
 
     def test_no_gaps(self) -> None:
-        """A head that has nothing that is new, or has it twice, makes no pattern."""
+        """By a head without any field that is new each time, or with one that came twice, no other head is read."""
         for lines in ([b"Host: a"], [b"Host: a", b"X-Request-Id: 1", b"x-request-id: 2"]):
             found = strictly(whole(lines))
             assert found is not None
-            self.assertIs(Pattern(whole(lines)).read(whole(lines), LIMIT, found[0]), None)
+            last = RememberedHead(whole(lines), found[0])
+            for other in ([b"Host: b"], [b"Host: a", b"X-Request-Id: 1", b"x-request-id: 3"]):
+                self.assertIs(last.read(whole(other), LIMIT), None)
+
+    def test_size(self) -> None:
+        """A head that is larger than one that may be remembered is not read by one, whatever the limit."""
+        lines = [b"Host: a", b"X-Request-Id: 1"]
+        found = strictly(whole(lines))
+        assert found is not None
+        last = RememberedHead(whole(lines), found[0])
+        for size in (MAX_BYTES, MAX_BYTES + 1):
+            value = b"1" * (size - len(whole(lines)) + 1)
+            self.assertEqual(last.read(whole([lines[0], b"X-Request-Id: " + value]), 1 << 20) is None, size > MAX_BYTES)
+
+    def test_an_empty_line_before(self) -> None:
+        """A head that came behind an empty line is read with that line, and without it by the reader."""
+        lines = [b"Host: a", b"X-Request-Id: 1"]
+        data = b"\r\n" + whole(lines)
+        reader = HeadReader(LIMIT)
+        head = reader.feed(data)
+        assert head is not None
+        head.settle()
+        last = RememberedHead(data, head)
+        other = whole([b"Host: a", b"X-Request-Id: 2"])
+        read = last.read(b"\r\n" + other, LIMIT)
+        assert read is not None
+        self.assertEqual((read[0].request_id, read[1]), ("2", len(other) + 2))
+        self.assertIs(last.read(other, LIMIT), None)
