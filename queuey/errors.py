@@ -6,6 +6,7 @@ Nothing here knows HTTP; ``queuey.http.errors`` alone turns an error into a stat
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Self
 
 
 class QueueyError(Exception):
@@ -20,6 +21,13 @@ class QueueyError(Exception):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
+
+    def but(self, applied: str) -> Self:
+        """Make the same error with another ``applied``: this one may be the answer to other requests too."""
+        found = type(self).__new__(type(self), *self.args)
+        found.__dict__.update(self.__dict__)
+        found.applied = applied
+        return found
 
 
 class ConfigurationError(QueueyError):

@@ -106,6 +106,16 @@ class WaitTests(OngoingTestCase):
             self.assertEqual(message["body"], "x")
         self.nothing_left()
 
+    def test_settlements_of_a_claim_that_waits(self) -> None:
+        """They were stored before the wait, and the problem does not say that nothing was."""
+        self.expect(201, self.send("POST", self.path(), b"x", OWNER, None))
+        body = json.dumps({"wait": 20, "settle": {"ack": self.receipts()}}).encode()
+        connection = self.client.start("POST", f"/v2/app{self.group('/claims')}", {**OWNER, **JSON}, body)
+        self.revoke()
+        self.pass_time(CUT)
+        self.assertEqual(self.problem("unauthorized", connection.response("POST"))["applied"], "partly")
+        self.nothing_left()
+
     def test_connections_go_on(self) -> None:
         """It is the request that ends, and not the connection that it came on."""
         connection = self.reading()

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from tests.http.group_support import GroupTestCase
+from tests.http.wire_support import Connection, Response
 
 
 class SettleAndClaimTests(GroupTestCase):
@@ -112,3 +113,49 @@ class SettleAndClaimTests(GroupTestCase):
         ):
             self.assertEqual(self.errors("invalid-body", self.ask_claim({"settle": settle})), errors)
         self.assertEqual(self.lag()["in_flight"], 1)
+
+    def waiting(self, **settle: Any) -> Connection:
+        """Begin a claim that settles, gets nothing, and waits."""
+        return self.start(body=json.dumps({"wait": 20, "settle": settle}).encode())
+
+    def applied(self, code: str, response: Response) -> str:
+        found: str = self.problem(code, response)["applied"]
+        return found
+
+    def test_its_group_is_deleted_while_it_waits(self) -> None:
+        """The problem does not say that nothing was stored: the settlements were."""
+        self.made()
+        self.appended("a")
+        connection = self.waiting(ack=self.receipts())
+        self.assertEqual(self.send("DELETE", self.group()).status, 204)
+        self.pass_time(1)
+        self.assertEqual(self.applied("no-such-group", connection.response("POST")), "partly")
+
+    def test_its_queue_is_deleted_while_it_waits(self) -> None:
+        self.made()
+        self.appended("a")
+        connection = self.waiting(ack=self.receipts())
+        self.assertEqual(self.send("DELETE", "/queues/q").status, 204)
+        self.pass_time(1)
+        self.assertEqual(self.applied("no-such-queue", connection.response("POST")), "partly")
+
+    def test_settlements_that_change_nothing_before_a_wait(self) -> None:
+        self.made()
+        connection = self.waiting(ack=["x"])
+        self.assertEqual(self.send("DELETE", self.group()).status, 204)
+        self.pass_time(1)
+        self.assertEqual(self.applied("no-such-group", connection.response("POST")), "no")
+
+    def test_its_key_is_reused(self) -> None:
+        """Only settlements that change something count as applied."""
+        self.made()
+        for body in ("a", "b"):
+            self.appended(body)
+        (receipt,) = self.receipts(limit=1)
+        self.assertEqual(self.both({}, "k"), ([], ["b"]))
+        fields = {"Idempotency_Key": '"k"'}
+        applied = []
+        for asked in (["x"], [receipt], [receipt]):
+            response = self.ask_claim({"settle": {"ack": asked}}, **fields)
+            applied.append(self.applied("key-reused", response))
+        self.assertEqual(applied, ["no", "partly", "no"])

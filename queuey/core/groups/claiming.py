@@ -16,8 +16,8 @@ from queuey.deferreds import Turns, shield
 from queuey.errors import KeyReused, QueueyError
 from queuey.interfaces import IGroupStore
 from queuey.model.group_settings import Group
-from queuey.model.groups.commands import After, Command, GiveBack, Ran, Settle, Share, Take, TakeAnswer
-from queuey.model.groups.terms import Terms
+from queuey.model.groups.commands import After, Command, GiveBack, Ran, Settle, SettleAnswer, Share, Take, TakeAnswer
+from queuey.model.groups.terms import UNCHANGED, Terms
 from queuey.model.queue import Queue
 from queuey.model.receipts import Receipt, Receipts
 from queuey.model.timeid import SECOND, Ticks
@@ -63,17 +63,17 @@ class Claims:
         if not got.shares and not got.again:
             moving = [number for number in take.partitions if number in ran.after and ran.after[number].moving]
             if moving and await self._moved(queue, group, moving):
-                again = await self._run(queue, group, terms, (take,))
+                try:
+                    again = await self._run(queue, group, terms, (take,))
+                except QueueyError as error:
+                    raise _after(ran, error) from None
                 got = again.answers[-1]
                 assert isinstance(got, TakeAnswer)
                 ran = Ran((*ran.answers[:-1], got), {**ran.after, **again.after})
         else:
             self.begin_moves(queue, group, ran.after)
         if got.reused:
-            reused = KeyReused("The Idempotency-Key was used for another claim, whose lease lives.")
-            if first is not None:
-                reused.applied = "partly"  # the settlements
-            raise reused
+            raise _after(ran, KeyReused("The Idempotency-Key was used for another claim, whose lease lives."))
         self.told(group, ran.after)
         if may is not None and got.shares:
             try:
@@ -165,6 +165,12 @@ class Claims:
 
     def _moves_over(self, _: object, place: tuple[bytes, int]) -> None:
         self._moving.discard(place)
+
+
+def _after(ran: Ran, error: QueueyError) -> QueueyError:
+    """The error of a claim that fails after its settlements were stored."""
+    changed = [one for one in ran.answers if isinstance(one, SettleAnswer) and not UNCHANGED.issuperset(one.outcomes)]
+    return error.but("partly") if changed and error.applied == "no" else error
 
 
 def _passed_over(failure: Failure) -> None:

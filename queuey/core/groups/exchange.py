@@ -91,12 +91,20 @@ class GroupExchange:
 
         await shield(self._directory.delete(queue, group, judge).addCallback(deleted))
 
-    async def claim(self, queue: Queue, group: Group, claiming: Claiming, may: May | None = None) -> Delivered:
+    async def claim(
+        self,
+        queue: Queue,
+        group: Group,
+        claiming: Claiming,
+        may: May | None = None,
+        settled: Callable[[Sequence[Outcome]], None] | None = None,
+    ) -> Delivered:
         """Take messages under a lease, or for good where they are given at most once.
 
         It is a coroutine, since ten thousand may wait in it.
 
         :param may: raises where a caller who has waited may have nothing any more; what was got is given back then.
+        :param settled: called before a wait, with what became of the settlements of the claim.
         :return: what was got, which may be nothing. Whoever is cancelled takes nothing, or gives it back where that
             can be.
         """
@@ -112,6 +120,8 @@ class GroupExchange:
                 delivered = await self._take(queue, group, claiming, partitions)
             if not delivered.deliveries:
                 outcomes = delivered.outcomes
+                if settled is not None:
+                    settled(outcomes)
                 delivered = await line.wait(claiming, news, delivered, may)
                 delivered = attrs.evolve(delivered, outcomes=outcomes) if outcomes else delivered
         return delivered

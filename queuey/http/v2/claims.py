@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -12,7 +13,7 @@ from queuey.core.groups.directory import GroupChanges
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.values import Claiming, Delivered, Delivery, Settling
 from queuey.core.messages import MessageExchange
-from queuey.errors import NoSuchGroup
+from queuey.errors import NoSuchGroup, QueueyError
 from queuey.http.authorized import AdmittedToQueue, Route
 from queuey.http.parameters import not_whole
 from queuey.http.v2 import repeats
@@ -25,6 +26,7 @@ from queuey.http.wire import Request
 from queuey.model.access import Operation, is_application
 from queuey.model.columns import content_bytes
 from queuey.model.group_settings import MAX_LEASE, Group, GroupSettings
+from queuey.model.groups.terms import UNCHANGED, Outcome
 from queuey.model.message import Message
 from queuey.model.queue import Guarantee, Queue
 from queuey.model.served import RECEIVE
@@ -71,16 +73,24 @@ class V2Claims:
     ) -> Delivered:
         """What the group is given; after a wait only if its caller may still have it."""
         queue = admitted.queue
+        settled = _Settled(claiming.settlings)
         try:
             if not claiming.wait:
                 return await self.groups.claim(queue, group, claiming)
-            with admitted.gate.ongoing.during(request, admitted, Operation.CLAIM_MESSAGES) as may:
-                delivered = await self.groups.claim(queue, group, claiming, may)
-        except NoSuchGroup:
-            await self.exchange.as_it_is(queue)  # whoever deletes a queue deletes its groups
-            raise
-        if not delivered.deliveries:
-            await may()
+            ongoing = admitted.gate.ongoing
+            end = functools.partial(settled.end, request)
+            with ongoing.during(request, admitted, Operation.CLAIM_MESSAGES, end) as may:
+                delivered = await self.groups.claim(queue, group, claiming, may, settled.note)
+                if not delivered.deliveries:
+                    await may()
+        except NoSuchGroup as error:
+            try:
+                await self.exchange.as_it_is(queue)  # if the queue was deleted, that is why there is no group
+            except QueueyError as other:
+                raise settled.of(other) from None
+            raise settled.of(error) from None
+        except QueueyError as error:
+            raise settled.of(error) from None
         return delivered
 
     async def _found(self, admitted: AdmittedToQueue, name: str) -> Group | None:
@@ -91,6 +101,33 @@ class V2Claims:
             if is_application(admitted.caller, admitted.queue.application):
                 return None
             raise
+
+
+class _Settled:
+    """What is known of the settlements of a claim that waits. They are stored before the wait, however that ends."""
+
+    def __init__(self, settlings: Sequence[Settling] | None) -> None:
+        self._storing = bool(settlings)
+        self._applied = "no"
+        self._why: QueueyError | None = None
+
+    def note(self, outcomes: Sequence[Outcome]) -> None:
+        """Learn what became of them, and fail if the request was to end meanwhile."""
+        self._storing = False
+        self._applied = "no" if UNCHANGED.issuperset(outcomes) else "partly"
+        if self._why is not None:
+            raise self._why
+
+    def of(self, error: QueueyError) -> QueueyError:
+        """An error, with what its client has to know about them."""
+        return error.but(self._applied) if error.applied == "no" else error
+
+    def end(self, request: Request, error: QueueyError) -> None:
+        """End the request; while they are being stored, as soon as that is done, so that the client learns of it."""
+        if self._storing:
+            self._why = error
+        else:
+            request.end(self.of(error))
 
 
 def wanted(request: Request, admitted: AdmittedToQueue) -> Claiming:

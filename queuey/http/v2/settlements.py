@@ -19,7 +19,7 @@ from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.group_settings import MAX_LEASE
 from queuey.model.groups.entries import MAX_REASON
-from queuey.model.groups.terms import Action, Outcome
+from queuey.model.groups.terms import UNCHANGED, Action, Outcome
 from queuey.model.message import MAX_DELAY
 from queuey.model.receipts import RECEIPT
 from queuey.model.served import SETTLE
@@ -34,7 +34,6 @@ _OPTIONS: Final = {Action.RETRY: "delay", Action.EXTEND: "lease", Action.REJECT:
 """What may be said beside a receipt, by what is asked for it."""
 
 _FAILED: Final = frozenset({Outcome.STALE, Outcome.INVALID})
-_UNCHANGED: Final = _FAILED | {Outcome.ALREADY_ACKED}
 
 
 @attrs.frozen
@@ -62,7 +61,7 @@ class V2Settlements:
         failed = sum(outcome in _FAILED for outcome in outcomes)
         if failed:
             text = f"Of {len(outcomes)} receipts {failed} changed nothing: outcomes says which, and why."
-            applied = "no" if _UNCHANGED.issuperset(outcomes) else "partly"
+            applied = "no" if UNCHANGED.issuperset(outcomes) else "partly"
             raise Problem("stale-receipts", text, applied=applied, members={"outcomes": told})
         request.answer(200, HEAD, encoded({"outcomes": told}))
 

@@ -63,6 +63,10 @@ class Outcome(Enum):
     LATER = "too many moves are under way and nothing was changed: finish some and ask again"
 
 
+UNCHANGED: Final = frozenset((Outcome.ALREADY_ACKED, Outcome.STALE, Outcome.INVALID, Outcome.LATER))
+"""The outcomes of settlements that changed nothing."""
+
+
 # Claims
 
 

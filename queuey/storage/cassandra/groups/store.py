@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -96,8 +95,7 @@ class CassandraGroups:
                 answers.append(await _RUN[type(command)](self, queue, group, terms, command, told))
         except QueueyError as error:
             if answers and error.applied == "no":
-                error = copy(error)  # others may have got the same one
-                error.applied = "partly"
+                error = error.but("partly")
             raise error from None
         return Ran(tuple(answers), told)
 
