@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any, Final
 
 import attrs
 
-from queuey.model.message import Address, Content
+from queuey.model.message import MAX_MESSAGE_KEY, Address, Content
 from queuey.model.timeid import MessageId
 
 LETTER: Final = "queuey-dead-letter"
@@ -23,10 +24,15 @@ ORIGIN: Final = "queuey-origin"
 KEY: Final = "queuey-key"
 """The member of a message's headers that has its key, by which groups give messages of one key in their order."""
 
+MAX_LETTER: Final = 2048
+"""Bytes of what a dead letter tells, as compact JSON: more than a queue, a group and a reason of full length take."""
+
 _KEY: Final = f'"{KEY}"'.encode()
 _ONLY: Final = f'"{ONLY}"'.encode()
 _LETTER: Final = f'"{LETTER}"'.encode()
 
+_GID: Final = re.compile("[0-9a-f]{32}")
+_ID: Final = re.compile("[0-9a-f]{32}-[1-9][0-9]{0,2}", re.ASCII)
 _compact: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -114,6 +120,18 @@ def key_of(content: Content) -> str | None:
         return None
     key = _headers(content).get(KEY)
     return key if isinstance(key, str) else None
+
+
+def is_ours(name: str, value: Any) -> bool:
+    """Whether a member of a message's headers may have been added here; a message that is put back still has it."""
+    if name == LETTER:
+        headers = _compact({LETTER: value}).encode("utf-8")
+        return len(headers) <= MAX_LETTER and letter_of(Content(b"", None, headers)) is not None
+    if not isinstance(value, str):
+        return False
+    if name == KEY:
+        return 0 < len(value.encode("utf-8")) <= MAX_MESSAGE_KEY
+    return (name == ONLY and _GID.fullmatch(value) is not None) or (name == ORIGIN and _ID.fullmatch(value) is not None)
 
 
 def letter_key(gid: bytes, address: Address, number: int) -> bytes:

@@ -17,6 +17,9 @@ from queuey.model.values import frozen
 MAX_TTL: Final = 1 << 25
 """Seconds that a message may live at the most."""
 
+MAX_MESSAGE_KEY: Final = 1024
+"""Bytes of the key that a message is posted with, in UTF-8; it is kept with the message."""
+
 MAX_DELAY: Final = 2_592_000
 """Seconds by which a message may be delayed at the most: thirty days."""
 

@@ -11,6 +11,7 @@ import msgspec
 
 from queuey.cli import restoring
 from queuey.cli.restoring import Client, Restored, RestoringFailed, restore_queue
+from queuey.model.letters import Letter, dead_letter, with_key
 from queuey.model.message import MAX_TTL, Address, Content, Message, NewMessage
 from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, to_v1_hex
@@ -138,6 +139,20 @@ class RestoringTests(ApiTestCase):
         (queue_now,) = self.successResultOf(self.store.describe("app", ["q"]))
         assert queue_now is not None
         self.assertEqual((queue_now.settings.partitions, queue_now.settings.type), (2, QueueType.PUBLIC))
+
+    def test_what_queuey_has_added(self) -> None:
+        """A message with a key, and a dead letter, come back as they were; also one that is too large for a batch."""
+        letter = Letter("q", Address(1, foreign_id(5)), "g", bytes(16), 1, "no")
+        contents = (
+            with_key(Content(b"a", "text/plain"), "k"),
+            dead_letter(with_key(Content(b"b"), "k"), letter),
+            with_key(Content(b"\xff" * 600_000, "image/png"), "k"),
+        )
+        ids = self.fill(self.make("q", QueueSettings()), *contents)
+        self.assertEqual(self.restore(), Restored(put=3, there=0))
+        found = self.stored("q", *[Address(1, id) for id in ids])
+        self.assertEqual([message.content.headers for message in found], [content.headers for content in contents])
+        self.assertEqual([message.content.body for message in found], [content.body for content in contents])
 
     def test_more_partitions_are_made(self) -> None:
         queue = self.make("q", QueueSettings(partitions=3))

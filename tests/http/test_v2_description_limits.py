@@ -24,7 +24,7 @@ from queuey.model.cursor import MAX_CURSOR, MIN_CURSOR
 from queuey.model.group_settings import DEFAULT_LEASE, MAX_DELIVERIES, MAX_GROUP_NAME, MAX_LEASE, Start
 from queuey.model.groups.entries import DEFAULT_IN_FLIGHT, MAX_IN_FLIGHT, MAX_REASON
 from queuey.model.groups.terms import Order, Outcome
-from queuey.model.message import MAX_DELAY, MAX_TTL
+from queuey.model.message import MAX_DELAY, MAX_MESSAGE_KEY, MAX_TTL
 from queuey.model.queue import (
     MAX_NAME,
     MAX_PARTITIONS,
@@ -50,6 +50,7 @@ def whole(low: int, high: int, default: int | None = None) -> Bounds:
 
 COUNT: Bounds = {"minimum": 0}
 TEXT: Bounds = {"minLength": 1}
+MESSAGE_KEY: Bounds = {"minLength": 1, "maxLength": MAX_MESSAGE_KEY}
 PARTITION = whole(1, MAX_PARTITIONS)
 TTL = whole(1, MAX_TTL)
 LIST_LIMIT = whole(1, pages.MAX_LIMIT, pages.DEFAULT_LIMIT)
@@ -65,7 +66,7 @@ LIMITS: Mapping[str, Bounds] = {
     "listQueues/prefix/schema": TEXT,
     "listQueues/after/schema": TEXT,
     "appendMessages/partition/schema": PARTITION,
-    "appendMessages/key/schema": TEXT,
+    "appendMessages/key/schema": MESSAGE_KEY,
     "appendMessages/delay/schema": whole(0, MAX_DELAY, 0),
     "appendMessages/results/schema": {"default": "all"},
     "readMessages/order/schema": {"default": "asc"},
@@ -88,7 +89,7 @@ LIMITS: Mapping[str, Bounds] = {
     "schemas/Principals/items": {"maxLength": MAX_PRINCIPAL},
     "schemas/QueueTtl": TTL,
     "schemas/SentType": {"maxLength": MAX_TYPE},
-    "schemas/SentKey": TEXT,
+    "schemas/SentKey": MESSAGE_KEY,
     "schemas/Batch/properties/messages": BATCH_SIZE,
     "schemas/OldMessage/properties/content_type": {"maxLength": MAX_TYPE},
     "schemas/OldMessage/properties/ttl": whole(1, MAX_LIFE),

@@ -394,6 +394,7 @@ class ApplicationTests(FrameTestCase):
                 "max_ttl": 1 << 25,
                 "max_key": 255,
                 "max_headers": 8192,
+                "max_message_key": 1024,
                 "max_name": 50,
                 "max_partitions": 200,
                 "max_principals": 200,

@@ -337,6 +337,14 @@ class HeadersTests(MessagesTestCase):
         self.assertEqual(errors, {"Queuey-Headers": "came more than once"})
         self.assertEqual(self.texts(), [])
 
+    def test_long_keys(self) -> None:
+        """A key is kept with its message, and pages and claims count the bytes of bodies alone."""
+        self.expect(201, self.send("POST", f"{self.path()}?key={'%C3%BC' * 512}", b"x"))
+        errors = self.errors("invalid-parameters", self.send("POST", f"{self.path()}?key={'%C3%BC' * 513}", b"x"))
+        self.assertEqual(errors, {"key": "has 1026 bytes in UTF-8, and not at most 1024"})
+        errors = self.errors("invalid-body", self.batch([{"body": "x", "key": "k" * 1025}]))
+        self.assertEqual(errors, {"/messages/0/key": "has 1025 bytes in UTF-8, and not at most 1024"})
+
     def test_names_of_ours(self) -> None:
         """Nobody else can say what Queuey says: that a message is for one group, or a dead letter."""
         for name in ("queuey-only", "queuey-dead-letter", "queuey-", "Queuey-Origin", "QUEUEY-x"):

@@ -13,6 +13,7 @@ from tests.http.api_support import NOW, OWNER, ApiTestCase
 from tests.http.wire_support import Response
 
 BATCH = {"Content-Type": "application/vnd.queuey.messages+json", **OWNER}
+JSON = {"Content-Type": "application/json", **OWNER}
 PATH = "/v2/app/queues/q/messages"
 
 
@@ -69,6 +70,19 @@ class RestoreTests(ApiTestCase):
             self.assertEqual(self.restored(*messages), {"stored": stored, "there": 3 - stored})
         self.assertEqual([each.content.body for each in self.stored((-30, 1), (-20, 1))], [b"a", b"b"])
 
+    def test_what_queuey_has_added(self) -> None:
+        """The key of a message and what dead letters tell come back with it, in addition to headers of full length."""
+        letter = {"queue": "q", "id": f"{'1f' * 16}-1", "group": "g", "gid": "ab" * 16, "deliveries": 1, "reason": "no"}
+        headers = {"a": "x" * 8184, "queuey-key": "k" * 1024, "queuey-dead-letter": letter}
+        self.restored(self.old(-30, body="1", content_type="application/json", headers=headers))
+        (message,) = self.stored((-30, 1))
+        assert message.content.headers is not None
+        self.assertEqual(json.loads(message.content.headers), headers)
+        path = f"{PATH}/{self.old(-30)['id']}"
+        field = self.ask("GET", path, OWNER).header("queuey-headers") or ""
+        self.assertEqual(self.ask("PUT", path, {**JSON, "Queuey-Headers": field}, b"2").status, 204)
+        self.assertEqual(self.ask("GET", path, OWNER).header("queuey-headers"), field)
+
     def test_of_the_future(self) -> None:
         """It shows when it is due."""
         self.restored(self.old(50, ttl=100))
@@ -94,6 +108,9 @@ class RestoreTests(ApiTestCase):
             (self.old(-20, ttl=MAX_LIFE + 1), ["/messages/1/ttl"]),
             (self.old(-20, content_type="a\nb"), ["/messages/1/content_type"]),
             (self.old(-20, headers={"queuey-x": 1}), ["/messages/1/headers"]),
+            (self.old(-20, headers={"queuey-key": "k" * 1025}), ["/messages/1/headers"]),
+            (self.old(-20, headers={"Queuey-Key": "k"}), ["/messages/1/headers"]),
+            (self.old(-20, headers={"queuey-key": "k", "a": "x" * 8192}), ["/messages/1/headers"]),
             (self.old(-20, delay=1), ["/messages/1/delay"]),
         ]
         for item, pointers in wrong:

@@ -9,10 +9,10 @@ from urllib.parse import unquote_to_bytes
 from queuey.http.mistakes import Mistakes
 from queuey.http.plain import batch_bodies
 from queuey.http.problems import Problem
-from queuey.http.v2.items import BYTES, MAX_HEADERS, MAX_TYPE, Items, encoded_headers, is_media_type
+from queuey.http.v2.items import BYTES, MAX_HEADERS, MAX_TYPE, Items, encoded_headers, is_media_type, long_key
 from queuey.http.v2.parameters import Query, bad_field, expect_type, field, problem_of, refuse_unknown, strict_json
 from queuey.http.wire import Request
-from queuey.model.message import MAX_DELAY, MAX_TTL, Content, Draft
+from queuey.model.message import MAX_DELAY, MAX_MESSAGE_KEY, MAX_TTL, Content, Draft
 from queuey.model.trace import with_context
 
 BATCH: Final = "application/vnd.queuey.messages+json"
@@ -46,6 +46,8 @@ def drafts(request: Request, partitions: int, ttl: int) -> Sequence[Draft]:
     partition, key = query.number("partition", 1, partitions), query.text("key")
     if key is not None and query.text("partition") is not None:
         query.wrong("key", "is not given together with a partition")
+    elif key is not None and len(encoded := key.encode("utf-8")) > MAX_MESSAGE_KEY:
+        query.wrong("key", long_key(len(encoded)))
     delay = query.seconds("delay", 0, MAX_DELAY)
     query.check()
     return [Draft(content, ttl, partition, key) if delay is None else Draft(content, ttl, partition, key, delay)]
@@ -70,17 +72,18 @@ def type_of(request: Request) -> str:
     return raw
 
 
-def headers_of(request: Request) -> bytes | None:
+def headers_of(request: Request, back: bool = False) -> bytes | None:
     """The message's own headers that a request brings, and the trace that it is of, as they are stored.
 
+    :param back: see :func:`encoded_headers`.
     :raise Problem: where the headers are not a JSON object, percent-encoded, or are too large.
     """
-    headers = _given_headers(request) if b"queuey-headers" in request.fields else None
+    headers = _given_headers(request, back) if b"queuey-headers" in request.fields else None
     trace = request.trace
     return headers if trace is None else with_context(headers, trace, MAX_HEADERS)
 
 
-def _given_headers(request: Request) -> bytes | None:
+def _given_headers(request: Request, back: bool) -> bytes | None:
     raw = field(request, b"queuey-headers")
     if raw is None:
         return None
@@ -90,7 +93,7 @@ def _given_headers(request: Request) -> bytes | None:
         given = None
     if not isinstance(given, dict):
         raise bad_field("Queuey-Headers", "is not a JSON object, percent-encoded")
-    encoded = encoded_headers(given)
+    encoded = encoded_headers(given, back)
     if isinstance(encoded, bytes):
         return encoded
     raise bad_field("Queuey-Headers", encoded)

@@ -21,7 +21,7 @@ from queuey.model.access import Operation
 from queuey.model.group_rows import MAX_GROUPS
 from queuey.model.group_settings import MAX_DELIVERIES, MAX_GROUP_NAME, MAX_LEASE
 from queuey.model.groups.entries import MAX_CLAIMS, MAX_IN_FLIGHT, MAX_REASON
-from queuey.model.message import MAX_DELAY, MAX_TTL
+from queuey.model.message import MAX_DELAY, MAX_MESSAGE_KEY, MAX_TTL
 from queuey.model.policy import Policy
 from queuey.model.queue import MAX_NAME, MAX_PARTITIONS, MAX_PRINCIPAL, MAX_PRINCIPALS
 from queuey.model.rates import Rates
@@ -39,6 +39,7 @@ _OF_EVERY_APPLICATION: Final = {
     "max_ttl": MAX_TTL,
     "max_key": MAX_KEY,
     "max_headers": MAX_HEADERS,
+    "max_message_key": MAX_MESSAGE_KEY,
     "max_name": MAX_NAME,
     "max_partitions": MAX_PARTITIONS,
     "max_principals": MAX_PRINCIPALS,

@@ -14,7 +14,8 @@ from queuey.http.mistakes import Mistakes
 from queuey.http.parameters import not_whole
 from queuey.http.v2.parameters import pointer_part
 from queuey.model.batch import Drafts
-from queuey.model.message import MAX_DELAY, MAX_TTL, Content, Draft
+from queuey.model.letters import is_ours
+from queuey.model.message import MAX_DELAY, MAX_MESSAGE_KEY, MAX_TTL, Content, Draft
 from queuey.model.timeid import SECOND, Ticks
 from queuey.model.trace import TraceContext, with_context
 
@@ -59,11 +60,28 @@ def is_idempotency_key(text: str) -> bool:
     return _PRINTABLE.fullmatch(text) is not None
 
 
-def encoded_headers(headers: Any) -> bytes | str:
-    """A message's own headers as they are stored, or in words what is wrong with them."""
+def long_key(size: int) -> str:
+    """What is wrong with a key of so many bytes."""
+    return f"has {size} bytes in UTF-8, and not at most {MAX_MESSAGE_KEY}"
+
+
+def encoded_headers(headers: Any, back: bool = False) -> bytes | str:
+    """A message's own headers as they are stored, or in words what is wrong with them.
+
+    :param back: whether the message is put back, and may have what Queuey has added to its headers before.
+    """
     if type(headers) is not dict:
         return "is not an object"
-    if any(name[: len(RESERVED)].lower() == RESERVED for name in headers):
+    reserved = {name: value for name, value in headers.items() if name[: len(RESERVED)].lower() == RESERVED}
+    if reserved and back:
+        own = encoded_headers({name: value for name, value in headers.items() if name not in reserved})
+        if type(own) is str:
+            return own
+        for name, value in reserved.items():
+            if not is_ours(name, value):
+                return f'has a name that begins with "{RESERVED}", and not what Queuey itself gives messages under it'
+        return _compact(headers).encode("utf-8")
+    if reserved:
         return f'has a name that begins with "{RESERVED}" in some case of letters, as only those of Queuey itself do'
     try:
         encoded = _compact(headers).encode("utf-8")
@@ -205,11 +223,11 @@ class Members:
         self.wrong("content_type", f"is not a media type of at most {MAX_TYPE} ASCII characters")
         return BYTES
 
-    def headers(self) -> bytes | None:
-        """The message's own headers, encoded."""
+    def headers(self, back: bool = False) -> bytes | None:
+        """The message's own headers, encoded; see :func:`encoded_headers`."""
         if "headers" not in self._item:
             return None
-        encoded = encoded_headers(self._item["headers"])
+        encoded = encoded_headers(self._item["headers"], back)
         if type(encoded) is bytes:
             return encoded
         self.wrong("headers", str(encoded))
@@ -234,8 +252,10 @@ class Members:
             self.wrong("key", "is not given together with a partition")
         elif value == "":
             self.wrong("key", "is empty")
-        elif self._utf8("key", value):
-            return str(value)
+        elif encoded := self._utf8("key", value):
+            if len(encoded) <= MAX_MESSAGE_KEY:
+                return str(value)
+            self.wrong("key", long_key(len(encoded)))
         return None
 
     def delay(self) -> Ticks:

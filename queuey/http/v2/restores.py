@@ -81,7 +81,7 @@ def _read(item: Any, pointer: str, queue: Queue, now: Ticks, messages: list[Mess
         members.wrong("id", "is not the id of a message: 32 hexadecimal digits, a hyphen, the number of a partition")
     elif address.partition > queue.settings.partitions:
         members.wrong("id", f"is of partition {address.partition}, and the queue has {queue.settings.partitions}")
-    content = Content(members.body(), _type(members, item), members.headers())
+    content = Content(members.body(), _type(members, item), members.headers(back=True))
     ttl = members.whole("ttl", MAX_LIFE)
     if "ttl" not in item:
         members.wrong("ttl", "is missing")

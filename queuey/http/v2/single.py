@@ -88,7 +88,7 @@ class V2Single:
         if b"content-range" in request.fields:
             raise bad_field("Content-Range", "is not taken; a message is overwritten as a whole")
         address = _own_address(queue, id)
-        content = Content(request.body, type_of(request), headers_of(request))
+        content = Content(request.body, type_of(request), headers_of(request, back=True))
         lives = ttl + self._seconds_until(address)
         request.traced.begin(SEND)
         made = await self.exchange.put(queue, address, content, lives, _condition(request))
