@@ -1,8 +1,8 @@
 """What clients leave in memory that hang up in the middle of a request, and what those hold that take nothing.
 
-Each attack is made against a daemon of its own, with one process and with two workers. The memory is that of all
-processes of the daemon together: resident before, at the most meanwhile, and afterwards. What is compared with a bound
-is the process that has grown the most.
+Each attack is made against a daemon of its own, with one process and with two workers. What is compared with a bound is
+the resident memory of all processes of the daemon together, at any moment of the attack, less what they had before it.
+That is looked at every two milliseconds. Printed are also the peaks of each process, which the kernel knows.
 
     python -m bench.hangups [BODIES [READERS [CLAIMS [STALLED]]]]
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -40,6 +41,9 @@ MOST_STALLED: Final = 2.5 * MIB
 LIMIT: Final = 60.0
 """Seconds in which something has to come, and in which memory has to be free again."""
 
+TICK: Final = 0.002
+"""Seconds between two looks at the memory."""
+
 _PAGE: Final = "/v2/bench/queues/large/messages?limit=1000&max_bytes=16777216"
 
 
@@ -58,10 +62,16 @@ class Daemon:
         """The same at the most, since ``forget_peak``."""
         return [figures.memory(pid).peak for pid in self.pids]
 
-    def forget_peak(self) -> None:
-        """Let the peak count from now on."""
+    @contextmanager
+    def watched(self) -> Iterator[Watch]:
+        """Watch the memory until the block ends."""
         for pid in self.pids:
             figures.forget_peak(pid)
+        watch = Watch(self)
+        try:
+            yield watch
+        finally:
+            watch.stop()
 
     def connect(self) -> socket.socket:
         """Open a connection whose client takes no more than it asks for."""
@@ -70,6 +80,36 @@ class Daemon:
         connection.settimeout(LIMIT)
         connection.connect(("127.0.0.1", self.port))
         return connection
+
+
+class Watch:
+    """What memory the processes of a daemon have together at the most.
+
+    :ivar before: bytes that each process had at first.
+    :ivar most: bytes that all of them had together, at the most.
+    """
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.before = daemon.resident()
+        self.most = sum(self.before)
+        self._daemon = daemon
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    @property
+    def added(self) -> int:
+        """Bytes that were added at the most."""
+        return self.most - sum(self.before)
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._over.set()
+        self._thread.join(LIMIT)
+
+    def _look(self) -> None:
+        while not self._over.wait(TICK):
+            self.most = max(self.most, sum(self._daemon.resident()))
 
 
 def main(bodies: int, readers: int, claims: int, stalled: int) -> None:
@@ -115,43 +155,38 @@ def children(pid: int) -> tuple[int, ...]:
 
 def hang_up(name: str, attacked: Daemon, attack: Callable[[Daemon], None], times: int) -> None:
     """Let clients hang up, one after another."""
-    before = attacked.resident()
-    attacked.forget_peak()
-    for _ in range(times):
-        attack(attacked)
-    peak = attacked.peak()
-    report(name, before, peak, attacked.resident())
-    figures.show(f"what they add at the most / {MOST_LEFT // MIB} MiB", grown(before, peak) / MOST_LEFT, at_most=1)
+    with attacked.watched() as watch:
+        for _ in range(times):
+            attack(attacked)
+        time.sleep(1)
+    report(name, attacked, watch)
+    figures.show(f"what they add at any moment / {MOST_LEFT // MIB} MiB", watch.added / MOST_LEFT, at_most=1)
 
 
 def stall(name: str, attacked: Daemon, count: int) -> None:
     """Let readers take nothing, all at once."""
-    before = attacked.resident()
-    attacked.forget_peak()
-    with ExitStack() as stack:
-        connections = [stack.enter_context(attacked.connect()) for _ in range(count)]
-        for connection in connections:
-            connection.sendall(request("GET", _PAGE))
-        for connection in connections:
-            connection.recv(10)
+    with attacked.watched() as watch:
+        with ExitStack() as stack:
+            connections = [stack.enter_context(attacked.connect()) for _ in range(count)]
+            for connection in connections:
+                connection.sendall(request("GET", _PAGE))
+            for connection in connections:
+                connection.recv(10)
+            time.sleep(2)
+            held = sum(attacked.resident()) - sum(watch.before)
         time.sleep(2)
-        held, peak = attacked.resident(), attacked.peak()
-    time.sleep(2)
-    print(f"while they wait {sum(held) / MIB:.0f} MiB")
-    report(name, before, peak, attacked.resident())
-    each = (sum(held) - sum(before)) / count / MOST_STALLED
-    figures.show(f"what each holds / {MOST_STALLED / MIB:.1f} MiB", each, at_most=1)
+    report(name, attacked, watch)
+    print(f"each holds {held / count / MIB:.2f} MiB after two seconds")
+    each = watch.added / count / MOST_STALLED
+    figures.show(f"what each holds at any moment / {MOST_STALLED / MIB:.1f} MiB", each, at_most=1)
 
 
-def report(name: str, before: list[int], peak: list[int], after: list[int]) -> None:
+def report(name: str, attacked: Daemon, watch: Watch) -> None:
     """Print what memory there was."""
-    texts = [f"{sum(each) / MIB:.0f}" for each in (before, peak, after)]
-    print(f"{name}: {texts[0]} MiB before, {texts[1]} at the most, {texts[2]} after", flush=True)
-
-
-def grown(before: list[int], peak: list[int]) -> int:
-    """Bytes by which the process has grown that has grown the most."""
-    return max(b - a for a, b in zip(before, peak, strict=True))
+    before, most, after = (f"{size / MIB:.0f}" for size in (sum(watch.before), watch.most, sum(attacked.resident())))
+    print(f"{name}: {before} MiB before, {most} at the most, {after} after", flush=True)
+    grown = [f"{(b - a) / MIB:.1f}" for a, b in zip(watch.before, attacked.peak(), strict=True)]
+    print(f"each process has grown by {', '.join(grown)} MiB at the most")
 
 
 def strangers_body(attacked: Daemon) -> None:
