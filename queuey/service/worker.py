@@ -27,8 +27,8 @@ from queuey.service.daemon import collect_less, ends_within, take_turns
 from queuey.service.listening import Listeners
 from queuey.service.orders import LINK, Order, SetUp, Standing, Word, packed, unpacked
 from queuey.storage import make_store, share_store
-from queuey.storage.shared.frames import connect
 from queuey.storage.shared.link import Link
+from queuey.storage.shared.wire import connect
 from queuey.tracing import make_traces
 
 _STANDARD_ERROR: Final = 2

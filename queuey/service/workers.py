@@ -29,7 +29,7 @@ from queuey.service.counting import Snapshot, past
 from queuey.service.orders import LINK, Order, SetUp, Standing, Word, packed, unpacked
 from queuey.service.processes import Processes
 from queuey.storage.shared import Hub
-from queuey.storage.shared.frames import connect
+from queuey.storage.shared.wire import connect
 
 PROGRAM: Final = "queuey.service.worker"
 

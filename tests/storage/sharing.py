@@ -8,13 +8,11 @@ from typing import Any
 from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITransport
-from twisted.internet.protocol import Protocol
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import Clock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 
 from queuey.deferreds import deferred
 from queuey.interfaces import IStore
@@ -27,6 +25,7 @@ from queuey.model.window import Window
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
 from queuey.storage.shared import Hub, SharedStore
+from queuey.storage.shared.frames import Frames
 from queuey.storage.shared.hub import OwnerEnd
 from queuey.storage.shared.link import Link
 from tests.contracts.subject import Wall
@@ -57,14 +56,13 @@ class Instant(Clock):
         return DelayedCall(self.seconds(), _nothing, (), {}, _nothing, _nothing, self.seconds)
 
 
-@implementer(ITransport)
 class Pipe:
     """One direction of a connection.
 
     :ivar held: whether what is written waits until ``let_through``.
     """
 
-    def __init__(self, end: Protocol) -> None:
+    def __init__(self, end: Frames) -> None:
         self._end = end
         self.held = False
         self._delivering = False
@@ -72,15 +70,16 @@ class Pipe:
         self.other: Pipe
         self.closed = False
 
-    def write(self, data: bytes) -> None:
+    @property
+    def unsent(self) -> int:
+        return sum(map(len, self._waiting))
+
+    def write(self, data: Any) -> None:
         if self.closed:
             return
-        self._waiting.append(data)
+        self._waiting.append(bytes(data))
         if not self.held:
             self.let_through()
-
-    def writeSequence(self, data: Any) -> None:
-        self.write(b"".join(data))
 
     def let_through(self) -> None:
         self.held = False
@@ -100,12 +99,6 @@ class Pipe:
         self.closed = self.other.closed = True
         for pipe in (self, self.other):
             pipe._end.connectionLost(Failure(ConnectionDone()))
-
-    def getPeer(self) -> Any:
-        raise NotImplementedError
-
-    def getHost(self) -> Any:
-        raise NotImplementedError
 
 
 class Worker:

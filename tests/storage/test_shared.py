@@ -23,8 +23,8 @@ from queuey.model.window import Window
 from queuey.storage.memory import MemoryStore
 from queuey.storage.shared import Hub, SharedStore
 from queuey.storage.shared.client import GROUP_CALLS, STATE_CALLS, STORE_CALLS
-from queuey.storage.shared.frames import connect
 from queuey.storage.shared.link import Defect, Link
+from queuey.storage.shared.wire import connect
 from tests.contracts import groups, merging, messages, once, putting, queues, restoring, states, timing
 from tests.contracts.subject import Contract, Wall
 from tests.storage.sharing import LOG, SeveralCase, SharedMemorySubject, Worker

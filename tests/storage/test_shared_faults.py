@@ -17,8 +17,9 @@ from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import Ticks
 from queuey.storage.shared import Hub
 from queuey.storage.shared.client import STORE_CALLS
-from queuey.storage.shared.frames import Frames, connect
+from queuey.storage.shared.frames import Frames
 from queuey.storage.shared.link import Defect
+from queuey.storage.shared.wire import connect
 from tests.contracts.subject import Wall
 from tests.storage.sharing import LOG, Instant, Worker
 

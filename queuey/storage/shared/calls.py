@@ -44,6 +44,7 @@ class FromOwner(IntEnum):
     CHANGED = 5
     APPENDED = 6
     LEASE = 7
+    PORTION = 8
 
 
 @attrs.frozen

@@ -6,26 +6,19 @@ a body, which only who knows the kind can read. Both ends are one version of one
 
 from __future__ import annotations
 
-from socket import socket
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import attrs
 import msgspec
-from twisted.internet.abstract import FileDescriptor
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 HEADER: Final = 4
 """Bytes before each frame, its length in the order of the network."""
 
-
-_SIZE: Final = 256 * 1024
-"""Bytes that are taken from the socket at once."""
-
 _LARGE: Final = 256 * 1024
-"""Bytes of bodies up to which a turn's items are one frame. Above it each is a frame of its own: many pages in one turn
+"""Bytes below which a turn's items are one frame. From there on each item is a frame of its own: many pages in one turn
 would be a frame that both ends have in memory as a whole, more than once."""
 
 _LEAST: Final = -(1 << 63)
@@ -35,6 +28,9 @@ _MOST: Final = (1 << 63) - 1
 Item = tuple[int, int, msgspec.Raw]
 """A number, a kind and a body."""
 
+
+_ONE_OF_THREE: Final = b"\x91\x93"
+"""How a list begins, in MessagePack, that has one list of three."""
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(list[tuple[int, int, msgspec.Raw]]).decode
@@ -64,11 +60,30 @@ def _clamped(value: Any) -> Any:
     return value
 
 
-class Frames(Protocol):
-    """One end of the socket; who inherits it gets each item in ``received``, and the end in ``ended``."""
+class Transport(Protocol):
+    """What is used of a socket.
+
+    :ivar unsent: bytes that were written, and that the socket has not taken yet.
+    """
+
+    unsent: int
+
+    def write(self, data: bytes | msgspec.Raw) -> None:
+        """Send bytes."""
+
+    def loseConnection(self) -> None:
+        """Close it once everything is sent."""
+
+    def abortConnection(self) -> None:
+        """Close it now."""
+
+
+class Frames:
+    """One end of the socket; a subclass gets each item in ``received``, and the end in ``ended``."""
 
     def __init__(self, clock: IReactorTime) -> None:
         """:param clock: the reactor, by whose turns items are gathered."""
+        self.transport: Transport | None = None
         self._clock = clock
         self._items: list[Item] = []
         self._size = 0
@@ -80,6 +95,11 @@ class Frames(Protocol):
     def lost(self) -> bool:
         """Whether the socket is closed, or about to be."""
         return self._lost
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait to be sent, of items and of frames."""
+        return self._size if self.transport is None else self._size + self.transport.unsent
 
     def send(self, number: int, kind: int, body: Any) -> None:
         """Send an item with all others of this turn."""
@@ -108,20 +128,25 @@ class Frames(Protocol):
         items, self._items = self._items, []
         size, self._size = self._size, 0
         if items and not self._lost and self.transport is not None:
-            if size <= _LARGE:
+            if size < _LARGE:
                 frame = _encode(items)
                 self.transport.write(len(frame).to_bytes(HEADER, "big") + frame)
             else:
-                self._flush_singly(items)
+                items.reverse()
+                while items:
+                    self._send_alone(*items.pop())  # so that it can be freed once it is sent
+                self.drained()
 
-    def _flush_singly(self, items: list[Item]) -> None:
-        """Send items as frames of their own, and forget each once it is handed over."""
+    def _send_alone(self, number: int, kind: int, body: msgspec.Raw) -> None:
+        """Send an item as a frame of its own. Its body is not copied."""
         assert self.transport is not None
-        items.reverse()
-        while items:
-            frame = _encode([items.pop()])
-            self.transport.write(len(frame).to_bytes(HEADER, "big"))
-            self.transport.write(frame)
+        before = _ONE_OF_THREE + _encode(number) + _encode(kind)
+        self.transport.write((len(before) + len(body)).to_bytes(HEADER, "big") + before)
+        self.transport.write(body)
+
+    def makeConnection(self, transport: Transport) -> None:
+        """Begin, over a socket."""
+        self.transport = transport
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes; frames that are whole are read."""
@@ -132,7 +157,8 @@ class Frames(Protocol):
             end = start + HEADER + int.from_bytes(buffer[start : start + HEADER], "big")
             if len(buffer) < end:
                 break
-            frame, start = bytes(buffer[start + HEADER : end]), end
+            with memoryview(buffer) as view:  # a slice of the buffer itself would be one more copy
+                frame, start = bytes(view[start + HEADER : end]), end
             for number, kind, body in _decode(frame):
                 try:
                     self.received(number, kind, body)
@@ -160,85 +186,5 @@ class Frames(Protocol):
         """Learn that the socket is closed; called once."""
         raise NotImplementedError
 
-
-class _Wire(FileDescriptor):
-    """One end of a socket pair, as a transport.
-
-    What is written is sent at once, as far as the socket takes it. Twisted's own transport for such a socket asks the
-    kernel to be told when it takes something, sends in another turn of the reactor, and asks to be told no more; and it
-    receives by a call that could bring descriptors. That took as long as what is done with a small frame.
-    """
-
-    def __init__(self, end: socket, frames: Frames, reactor: Any) -> None:
-        super().__init__(reactor)
-        self._later = reactor.callLater
-        self._end = end
-        self._frames = frames
-        self._behind = False
-        self.connected = 1
-
-    def fileno(self) -> int:
-        """The descriptor; below 0 once it is closed."""
-        return self._end.fileno()
-
-    def write(self, data: bytes) -> None:
-        """See ITransport; what is written once the connection is to be closed is dropped."""
-        if self.disconnecting:
-            return
-        if not self._behind and self.connected:
-            sent = self.writeSomeData(data)
-            if sent == len(data):
-                return
-            # What went wrong, if anything did, is found out once more when it is tried again, and ends the connection.
-            self._behind = True
-            data = data[sent:] if isinstance(sent, int) else data
-        super().write(data)
-
-    def writeSomeData(self, data: bytes) -> int | Exception:
-        """Send as much as the socket takes; see FileDescriptor."""
-        try:
-            return self._end.send(data)
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            return ConnectionLost(error)
-
-    def stopWriting(self) -> None:
-        """See FileDescriptor, which calls this once all is sent: what is written from then on is sent at once again."""
-        self._behind = False
-        super().stopWriting()
-
-    def doRead(self) -> Exception | None:
-        """See IReadDescriptor."""
-        try:
-            data = self._end.recv(_SIZE)
-        except BlockingIOError:
-            return None
-        except OSError as error:
-            return ConnectionLost(error)
-        if not data:
-            return ConnectionDone()
-        self._frames.dataReceived(data)
-        return None
-
-    def abortConnection(self) -> None:
-        """Close it now, whatever waits to be sent."""
-        if self.connected and not self.disconnecting:
-            self.disconnecting = True
-            self.stopReading()
-            self.stopWriting()
-            self._later(0, self.connectionLost, Failure(ConnectionAborted()))
-
-    def connectionLost(self, reason: Failure) -> None:
-        """See IReadDescriptor."""
-        super().connectionLost(reason)
-        self._end.close()
-        self._frames.connectionLost(reason)
-
-
-def connect(end: socket, frames: Frames, reactor: Any) -> None:
-    """Let one end of a socket pair be served by a reactor, whose it is from now on."""
-    end.setblocking(False)
-    wire = _Wire(end, frames, reactor)
-    frames.makeConnection(wire)
-    wire.startReading()
+    def drained(self) -> None:
+        """Learn that the socket has taken some of what waited to be sent."""

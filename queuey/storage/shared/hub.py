@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, Final
@@ -15,6 +16,8 @@ from queuey.deferreds import bounded
 from queuey.errors import QueueyError, Unavailable
 from queuey.interfaces import IStore
 from queuey.logs import EventLog
+from queuey.model.columns import body_bytes
+from queuey.model.groups.commands import Ran
 from queuey.model.message import NewMessage
 from queuey.model.policy import WriteTerms
 from queuey.model.queue import Queue
@@ -23,8 +26,10 @@ from queuey.storage.caching import Name
 from queuey.storage.shared.announced import AnnouncedStore
 from queuey.storage.shared.calls import CALLS, Call, FromOwner, FromWorker, tell
 from queuey.storage.shared.client import GROUP_CALLS, STATE_CALLS, STORE_CALLS
-from queuey.storage.shared.frames import Frames
+from queuey.storage.shared.flow import EXPECTED, Flow, Sizes
+from queuey.storage.shared.frames import Frames, encoded
 from queuey.storage.shared.lease import TERM
+from queuey.storage.shared.portions import PORTION, Portions, messages_of, size_of
 
 PATIENCE: Final = 15.0
 """Seconds in which a worker has to read what it is told of changes, before it is taken for stuck."""
@@ -54,6 +59,7 @@ class Hub:
         self._log = log
         self._ends: dict[OwnerEnd, None] = {}
         self._changes: list[Name] = []
+        self.sizes = Sizes()
         self.store = AnnouncedStore(store, self)
 
     def join(self, stuck: Callable[[], None]) -> OwnerEnd:
@@ -114,6 +120,8 @@ class OwnerEnd(Frames):
         self._stuck = stuck
         self.other: Callable[[int, int, msgspec.Raw], None] = _ignore
         self._under_way: dict[int, Deferred[Any]] = {}
+        self._flow = Flow(self._call, lambda: self.unsent)
+        self._sending: deque[Portions] = deque()
         self._numbers = count(1)
         self._letting_go: dict[int, _LettingGo] = {}
         self._leased_until = 0.0
@@ -174,7 +182,7 @@ class OwnerEnd(Frames):
     def _end(self) -> None:
         self._stuck()
         if self.transport is not None:
-            self.transport.abortConnection()  # type: ignore[attr-defined]
+            self.transport.abortConnection()
 
     def _renew(self) -> None:
         """Let the worker use its cache for some time, once it has read all that was sent before."""
@@ -190,6 +198,8 @@ class OwnerEnd(Frames):
             under_way = self._under_way.pop(number, None)
             if under_way is not None:
                 under_way.cancel()
+            else:
+                self._flow.forget(number)
         elif kind == FromWorker.READY:
             self._has_let_go(number)
         elif kind == FromWorker.RENEW:
@@ -200,7 +210,14 @@ class OwnerEnd(Frames):
             self.other(number, kind, body)
         else:
             call = _CALLS[kind]
-            self._call(number, call, call.arguments(body))
+            arguments = call.arguments(body)
+            if kind not in _EXPECTED or self._may_begin(number, call, arguments):
+                self._call(number, call, arguments)
+
+    def _may_begin(self, number: int, call: Call, arguments: tuple[Any, ...]) -> bool:
+        """Whether a call whose answer may have messages begins now; if not, it begins later."""
+        size = _EXPECTED[call.kind](self._hub.sizes, *arguments)
+        return not size or self._flow.enter(number, size, number, call, arguments)
 
     def _append(
         self, queue: Queue, terms: WriteTerms, numbers: tuple[int, ...], messages: tuple[NewMessage, ...]
@@ -251,14 +268,56 @@ class OwnerEnd(Frames):
     def _answered(self, result: Any, number: int, call: Call, arguments: Sequence[Any]) -> None:
         self._under_way.pop(number, None)
         try:
-            self.send(number, FromOwner.ANSWER, result)
+            if call.kind not in _EXPECTED:
+                self.send(number, FromOwner.ANSWER, result)
+            elif self._send_messages(number, result, arguments[0]):
+                self._flow.leave(number)
         except Exception:
             self._failed(Failure(), number)
         if call.name in _SHOWING and call.kind in _OF_STORE:
             self._hub.arrived(arguments[0].incarnation, self)
 
+    def _send_messages(self, number: int, result: Any, queue: Queue) -> bool:
+        """Send an answer with messages; whether all of it was handed over."""
+        if not isinstance(result, Ran):
+            self._hub.sizes.note(queue, result.messages, body_bytes(result.messages))
+            self.send(number, FromOwner.ANSWER, result)
+            return True
+        messages = messages_of(result)
+        size = size_of(messages)
+        if messages:
+            self._hub.sizes.note(queue, messages, size)
+        if size <= PORTION:
+            self.send(number, FromOwner.ANSWER, result)
+            return True
+        self._sending.append(Portions(number, result, messages, size))
+        if len(self._sending) == 1:
+            self._clock.callLater(0, self._send_portions)  # by then the caller has forgotten the messages
+        return False
+
+    def _send_portions(self) -> None:
+        """Send portions of answers, no more than the worker takes."""
+        while self._sending and not self._lost and self.unsent < PORTION:
+            first = self._sending[0]
+            try:
+                portion = first.next()
+                if portion:
+                    self._send_alone(first.number, FromOwner.PORTION, encoded(portion))
+                    continue
+                self.send(first.number, FromOwner.ANSWER, first.rest)
+            except Exception:
+                self._failed(Failure(), first.number)
+            self._sending.popleft()
+            self._flow.leave(first.number)
+
+    def drained(self) -> None:
+        """See Frames."""
+        self._send_portions()
+        self._flow.go_on()
+
     def _failed(self, failure: Failure, number: int) -> None:
         self._under_way.pop(number, None)
+        self._flow.leave(number)
         if failure.check(QueueyError):
             self.send(number, FromOwner.ERROR, tell(failure.value))  # type: ignore[arg-type]
         elif not failure.check(CancelledError):
@@ -277,6 +336,8 @@ class OwnerEnd(Frames):
     def ended(self) -> None:
         """Count the process out; what it wrote goes on, what it read is of no use any more."""
         self._hub.closed(self)
+        self._flow.clear()
+        self._sending.clear()
         self._stop_watch()
         letting_go, self._letting_go = self._letting_go, {}
         for each in letting_go.values():
@@ -315,3 +376,10 @@ _CALLS: Final = {call.kind: call for call in (*STORE_CALLS.values(), *STATE_CALL
 _OF_STATES: Final = frozenset(call.kind for call in STATE_CALLS.values())
 _OF_STORE: Final = frozenset(call.kind for call in STORE_CALLS.values())
 _OF_GROUPS: Final = frozenset(call.kind for call in GROUP_CALLS.values())
+_EXPECTED: Final = {
+    calls[name].kind: expected
+    for calls in (STORE_CALLS, GROUP_CALLS)
+    for name, expected in EXPECTED.items()
+    if name in calls
+}
+"""Calls whose answers may have messages, by their kinds; what says how large they may be."""

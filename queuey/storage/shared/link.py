@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from queuey.errors import Unavailable
 from queuey.logs import EventLog
-from queuey.model.message import NewMessage
+from queuey.model.message import Message, NewMessage
 from queuey.model.policy import WriteTerms
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId
@@ -23,6 +23,7 @@ from queuey.storage.caching import Name
 from queuey.storage.shared.calls import CONTROL, Call, FromOwner, FromWorker, Told, told
 from queuey.storage.shared.frames import Frames
 from queuey.storage.shared.lease import Lease
+from queuey.storage.shared.portions import whole
 
 _TOGETHER: Final = 256
 """Messages that are appended by one call, at the most."""
@@ -68,14 +69,18 @@ class _Lone:
 
 
 class _Pending:
-    """A call that is not answered yet."""
+    """A call that is not answered yet.
 
-    __slots__ = ("answer", "call", "writes")
+    :ivar messages: of the answer, as far as they have come before it.
+    """
+
+    __slots__ = ("answer", "call", "messages", "writes")
 
     def __init__(self, call: Call, writes: bool, answer: Deferred[Any]) -> None:
         self.call = call
         self.writes = writes
         self.answer = answer
+        self.messages: list[Message | None] | None = None
 
 
 class Link(Frames):
@@ -189,8 +194,15 @@ class Link(Frames):
             self._answered(number, kind, body)
 
     def _answered(self, number: int, kind: int, body: msgspec.Raw) -> None:
+        pending = self._pending[number]
+        if kind == FromOwner.PORTION:
+            pending.messages = pending.messages or []
+            pending.messages += _portion(body)
+            return
         if kind == FromOwner.ANSWER:
-            result = self._pending[number].call.result(body)
+            result = pending.call.result(body)
+            if pending.messages is not None:
+                result = whole(result, pending.messages)
         else:
             result = Failure(told(_told(body)) if kind == FromOwner.ERROR else Defect(_text(body)))
         self._pending.pop(number).answer.callback(result)
@@ -235,6 +247,7 @@ class Link(Frames):
 _appended: Final = msgspec.msgpack.Decoder(tuple[tuple[int, ...], tuple[MessageId, ...]]).decode
 _incarnations: Final = msgspec.msgpack.Decoder(list[int]).decode
 _change: Final = msgspec.msgpack.Decoder(Name).decode
+_portion: Final = msgspec.msgpack.Decoder(list[Message | None]).decode
 _told: Final = msgspec.msgpack.Decoder(Told).decode
 _moment: Final = msgspec.msgpack.Decoder(float).decode
 _text: Final = msgspec.msgpack.Decoder(str).decode
