@@ -79,10 +79,16 @@ class Pipe:
             return
         self._waiting.append(bytes(data))
         if not self.held:
-            self.let_through()
+            self._deliver()
 
     def let_through(self) -> None:
+        """Deliver what waits, as a reactor does when a socket takes something."""
         self.held = False
+        while self._waiting and not self.held and not self._delivering:
+            self._deliver()
+            self.other._end.drained()
+
+    def _deliver(self) -> None:
         if self._delivering:
             return
         self._delivering = True

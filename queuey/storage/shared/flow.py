@@ -18,7 +18,7 @@ from queuey.model.window import SLICE_BYTES, Merge, Window
 ROOM: Final = 4 << 20
 """Bytes of answers that may be under way to one worker."""
 
-_READ: Final = 64 << 10
+_READ: Final = 128 << 10
 """Bytes that each read counts at least: what it finds may be larger than what was found in its queue before."""
 
 _CLAIM: Final = 4 << 10
@@ -38,9 +38,10 @@ class Sizes:
         """Bytes of a message's body; a whole slice if nothing is known."""
         return self._known.get(queue.incarnation, SLICE_BYTES)
 
-    def note(self, queue: Queue, messages: Sequence[Message], size: int) -> None:
-        """Learn what was read. Large messages are forgotten slowly, since others may follow the small ones.
+    def note(self, queue: Queue, messages: Sequence[Message | None], size: int) -> None:
+        """Learn what was read. Large messages are forgotten slowly, since others may follow small ones.
 
+        :param messages: empty if there is nothing to be read now.
         :param size: bytes of the bodies.
         """
         known, mean = self._known.get(queue.incarnation), size // len(messages) if messages else 0

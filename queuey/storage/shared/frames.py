@@ -61,12 +61,11 @@ def _clamped(value: Any) -> Any:
 
 
 class Transport(Protocol):
-    """What is used of a socket.
+    """What is used of a socket."""
 
-    :ivar unsent: bytes that were written, and that the socket has not taken yet.
-    """
-
-    unsent: int
+    @property
+    def unsent(self) -> int:
+        """Bytes that were written, and that the socket has not taken yet."""
 
     def write(self, data: bytes | msgspec.Raw) -> None:
         """Send bytes."""

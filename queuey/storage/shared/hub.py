@@ -22,6 +22,7 @@ from queuey.model.message import NewMessage
 from queuey.model.policy import WriteTerms
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId
+from queuey.model.window import LookupSlice, MergeSlice, WindowSlice
 from queuey.storage.caching import Name
 from queuey.storage.shared.announced import AnnouncedStore
 from queuey.storage.shared.calls import CALLS, Call, FromOwner, FromWorker, tell
@@ -280,7 +281,8 @@ class OwnerEnd(Frames):
     def _send_messages(self, number: int, result: Any, queue: Queue) -> bool:
         """Send an answer with messages; whether all of it was handed over."""
         if not isinstance(result, Ran):
-            self._hub.sizes.note(queue, result.messages, body_bytes(result.messages))
+            if result.messages or _is_over(result):
+                self._hub.sizes.note(queue, result.messages, body_bytes(result.messages))
             self.send(number, FromOwner.ANSWER, result)
             return True
         messages = messages_of(result)
@@ -365,6 +367,11 @@ class _LettingGo:
 
 def _lease_has_ended(failure: Failure) -> None:
     failure.trap(Unavailable)
+
+
+def _is_over(read: MergeSlice | WindowSlice | LookupSlice) -> bool:
+    """Whether nothing is left to be read; a slice may be empty because the next message has no room in it."""
+    return read.over if isinstance(read, MergeSlice) else read.rest is None
 
 
 def _ignore(number: int, kind: int, body: msgspec.Raw) -> None:
