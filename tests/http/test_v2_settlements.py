@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
@@ -161,6 +162,16 @@ class SettleTests(GroupTestCase):
         self.assertEqual({one["outcome"] for one in problem["outcomes"]}, {"invalid"})
         self.assertEqual((len(problem["outcomes"]), problem["outcomes"][-1]["receipt"]), (602, "A" * 88))
         self.assertLess(max(len(one["receipt"]) for one in problem["outcomes"]), 110)
+
+    def test_the_size_of_an_answer(self) -> None:
+        """It is as large as with receipts at the most, whatever texts stand in their place."""
+        for text in ("a", "\x01", "\u4e00", "\U0001f600", "\x7f", "\\", '"', "%", "<"):
+            for size in (4, 80, 88, 150):
+                asked = [(text * size)[: size - 4] + f"{number:04}" for number in range(1000)]
+                body = json.dumps({"ack": asked}, ensure_ascii=False).encode("utf-8")
+                response = self.ask_settle(body)
+                self.assertEqual(len(self.problem("stale-receipts", response)["outcomes"]), 1000)
+                self.assertLess(len(response.body), 128 << 10, (text, size))
 
     def test_twice(self) -> None:
         """A receipt that stands there twice is refused, and nothing is done."""

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
 
 from queuey.errors import NoSuchQueue, QueueyError, StorageFull, Unavailable
-from queuey.http.v2.lines import MOST_LINES, SLICE_LINES
+from queuey.http.v2.lines import MAX_WRONG, MOST_LINES, SLICE_LINES
 from queuey.http.v2.results import MOST_UNREAD
 from queuey.interfaces import IStore
 from queuey.model.message import NewMessage
@@ -37,6 +37,10 @@ def chunk(data: bytes) -> bytes:
 
 def message(body: str, **members: Any) -> bytes:
     return json.dumps({"body": body, **members}).encode() + b"\n"
+
+
+WRONG_AND_RIGHT = message("b", ttl=0) * (MAX_WRONG - 1) + message("a")
+"""As many lines in a row as may be no messages, and one that is."""
 
 
 class HeldStore(MemoryStore):
@@ -479,12 +483,48 @@ class ArrivingTests(StreamCase):
         """Who reads them gets all, however many they are."""
         connection = self.begin("?results=failures")
         for _ in range(60):
-            connection.send(chunk(message("b", ttl=0) * 100))
+            connection.send(chunk(WRONG_AND_RIGHT))
         connection.send(b"0\r\n\r\n")
         self.clock.advance(0)
         self.assertGreater(len(connection.received), MOST_UNREAD)
         *told, last = self.lines(connection)
-        self.assertEqual((6000, {"done": True, "stored": 0, "failed": 6000}), (len(told), last))
+        self.assertEqual((5940, {"done": True, "stored": 60, "failed": 5940}), (len(told), last))
+
+    def streamed(self, body: bytes) -> list[Any]:
+        """What is told of a stream whose lines take turns."""
+        connection = self.begin().send(chunk(body) + b"0\r\n\r\n")
+        self.clock.advance(0)
+        return self.lines(connection)
+
+    def test_too_many_in_a_row(self) -> None:
+        """A stream in which so many lines are no messages ends, says why, and is answered little."""
+        wrong = b'{"body":1,' + b",".join(b'"member%d":1' % number for number in range(1000)) + b"}\n"
+        for body, most in ((b"{}\n" * 300_000, MAX_WRONG), (wrong * 60, MAX_WRONG - 1)):
+            self.setUp()
+            *told, why, last = self.streamed(message("a") + body + message("b"))
+            found = len(told) - 1
+            self.assertTrue(1 < found <= most, found)
+            self.assertEqual(
+                [self.problem(each) for each in told[1:]], [("invalid-body", at + 2) for at in range(found)]
+            )
+            self.assertEqual(("invalid-body", "partly", None), tuple(map(why.get, ("code", "applied", "line"))))
+            self.assertIn(f"The last {found} lines are no messages. Nothing after line {found + 1}", why["detail"])
+            self.assertEqual({"done": False, "stored": 1, "failed": found}, last)
+            self.assertLess(len(json.dumps(told)), 64 << 10)
+            self.assertEqual(["a"], self.stored())
+
+    def test_many_that_are_not_in_a_row(self) -> None:
+        """As long as there are messages between them a stream goes on, in each way that its lines are read."""
+        for right in (message("a"), message("a", ttl=9)):
+            self.setUp()
+            wrong = b"{}\n" * (MAX_WRONG - 1)
+            *_, last = self.streamed((wrong + b"\n" + right) * 3 + wrong)
+            self.assertEqual({"done": True, "stored": 3, "failed": 4 * (MAX_WRONG - 1)}, last)
+
+    def test_too_many_at_once(self) -> None:
+        """If there is no message before them, nothing is stored."""
+        *_, why, last = self.streamed(b"{}\n" * MAX_WRONG)
+        self.assertEqual(("no", {"done": False, "stored": 0, "failed": MAX_WRONG}), (why["applied"], last))
 
     def turn(self) -> None:
         """One turn of the reactor: what is scheduled meanwhile is for the next."""
@@ -498,30 +538,30 @@ class ArrivingTests(StreamCase):
         """In one turn of the reactor a slice of one stream is handled, and then one of the next."""
         streams = [self.begin() for _ in range(5)]
         for stream in streams:
-            stream.send(chunk(b'{"a":1}\n' * 120))
+            stream.send(chunk(b"{}\n" * 90))
         seen = [0] * len(streams)
         turns = 0
-        while sum(seen) < 5 * 120:
+        while sum(seen) < 5 * 90:
             self.turn()
             turns += 1
             counts = [len(self.told(stream)) for stream in streams]
             self.assertLessEqual(sum(counts) - sum(seen), SLICE_LINES)
             self.assertLessEqual(max(counts) - min(counts), SLICE_LINES)
             seen = counts
-        self.assertEqual(([120] * 5, 5 * 5), (seen, turns))  # three slices of reading, and two more of telling
+        self.assertEqual(([90] * 5, 5 * 3), (seen, turns))  # two slices of reading, and one more of telling
         for stream in streams:
             stream.send(b"0\r\n\r\n")
-            self.assertEqual({"done": True, "stored": 0, "failed": 120}, self.lines(stream)[-1])
+            self.assertEqual({"done": True, "stored": 0, "failed": 90}, self.lines(stream)[-1])
 
     def test_wrong_lines_that_waited_take_turns(self) -> None:
         """So does what is told of lines that have gathered behind a slow write."""
         held = self.hold()
         stream = self.begin().send(chunk(message("a")))
-        stream.send(chunk(b'{"a":1}\n' * 300))
+        stream.send(chunk(b"{}\n" * 99))
         self.clock.advance(0)
         held[0].callback(None)
         seen = len(self.told(stream))
-        while seen < 301:
+        while seen < 100:
             self.turn()
             count = len(self.told(stream))
             self.assertLess(0, count - seen)
@@ -540,7 +580,7 @@ class ArrivingTests(StreamCase):
         connection = self.begin("?results=failures")
         connection.transport.greedy = False
         for _ in range(60):
-            connection.send(chunk(message("b", ttl=0) * 100))
+            connection.send(chunk(WRONG_AND_RIGHT))
             self.clock.advance(0)
         connection.send(chunk(b"broken\n"))
         while connection.transport.unread:
@@ -548,8 +588,8 @@ class ArrivingTests(StreamCase):
             self.clock.advance(0)
         told = self.lines(connection)
         untold = told[-1]["untold"]
-        self.assertEqual({"done": False, "stored": 0, "failed": 6001, "untold": untold}, told[-1])
-        self.assertEqual(6001 - untold, len(told) - 1)
+        self.assertEqual({"done": False, "stored": 60, "failed": 5941, "untold": untold}, told[-1])
+        self.assertEqual(5941 - untold, len(told) - 1)
         self.assertEqual(("invalid-body", 6001), self.problem(told[-2]))
         self.assertGreater(untold, 0)
 

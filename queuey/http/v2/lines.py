@@ -13,9 +13,10 @@ import msgspec
 from queuey.http.json_size import has_too_many_values
 from queuey.http.mistakes import Mistakes
 from queuey.http.plain import line_bodies
-from queuey.http.problems import Problem
+from queuey.http.problems import Problem, document
 from queuey.http.v2 import items, parameters
 from queuey.http.v2.repeats import digest, scoped
+from queuey.http.writing import encoded
 from queuey.model.batch import Drafts
 from queuey.model.message import Draft
 from queuey.model.once import Once
@@ -35,7 +36,13 @@ FEW_LINES: Final = 5
 FEW_BYTES: Final = 1024
 
 MAX_NAMED: Final = 20
-"""Mistakes that are named of one line: an answer tells of each line."""
+MAX_NAMED_BYTES: Final = 8 * 1024
+"""Mistakes that are named of one line, and their bytes of JSON: an answer tells of each line."""
+
+MAX_WRONG: Final = 100
+MAX_WRONG_BYTES: Final = 32 * 1024
+"""Lines in a row that are no messages, and the bytes of their problems, after which a stream ends: its sender has a
+defect, and would be answered a hundred times what it sends."""
 
 _canonical: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
@@ -118,13 +125,13 @@ PAUSE: Final[Sequence[Line]] = ()
 
 
 class BrokenLine(Exception):
-    """A line is such that it cannot be told what comes after it.
+    """A line after which nothing more is read.
 
-    :ivar number: its place in the stream, counted from 1.
-    :ivar problem: what is wrong with it.
+    :ivar number: its place in the stream, counted from 1; ``None`` if lines before it are the reason too.
+    :ivar problem: what is wrong.
     """
 
-    def __init__(self, number: int, problem: Problem) -> None:
+    def __init__(self, number: int | None, problem: Problem) -> None:
         super().__init__(problem.detail)
         self.number = number
         self.problem = problem
@@ -210,6 +217,7 @@ class Reader:
         self._messages = messages
         self._keys = keys
         self._number = 0
+        self._wrong = self._wrong_bytes = 0
 
     def follow(self, messages: items.Items) -> None:
         """Make drafts by other rules from the next line on."""
@@ -261,6 +269,7 @@ class Reader:
                 if line.strip(BLANK):
                     count += 1
                     portion.append(self._read(line))
+                    self._check_row(portion[-1])
         except BrokenLine:
             yield portion
             raise
@@ -269,7 +278,22 @@ class Reader:
     def _plain(self, lines: Sequence[bytes], bodies: Sequence[bytes]) -> PlainLines:
         first = self._number + 1
         self._number += len(lines)
+        self._wrong = self._wrong_bytes = 0
         return PlainLines(range(first, first + len(lines)), list(map(len, lines)), self._messages.plain(bodies))
+
+    def _check_row(self, line: Line) -> None:
+        """Count lines in a row that are no messages.
+
+        :raise BrokenLine: if there are too many.
+        """
+        if line.problem is None:
+            self._wrong = self._wrong_bytes = 0
+            return
+        self._wrong += 1
+        self._wrong_bytes += len(encoded(document(line.problem, "")))
+        if self._wrong >= MAX_WRONG or self._wrong_bytes >= MAX_WRONG_BYTES:
+            detail = f"The last {self._wrong} lines are no messages. Nothing after line {line.number} was read."
+            raise BrokenLine(None, Problem("invalid-body", detail))
 
     def _read(self, line: bytes) -> Line:
         number, size = self._number, len(line)
@@ -281,7 +305,7 @@ class Reader:
             return Line(number, size, problem=problem)
         if type(item) is not dict:
             raise self._broken()
-        mistakes = Mistakes(MAX_NAMED)
+        mistakes = Mistakes(MAX_NAMED, MAX_NAMED_BYTES)
         draft = self._messages.draft(item, "", mistakes)
         key = items.idempotency_key(item, "", mistakes)
         if mistakes:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
 import attrs
 
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.values import Settling
 from queuey.http.authorized import AdmittedToQueue, Route
-from queuey.http.parameters import shown
 from queuey.http.problems import Problem
 from queuey.http.v2.answers import HEAD, encoded
 from queuey.http.v2.groups import GROUP, named
@@ -32,6 +33,11 @@ MOST_RECEIPTS: Final = 1000
 ACTIONS: Final = tuple(action.value for action in Action)
 _OPTIONS: Final = {Action.RETRY: "delay", Action.EXTEND: "lease", Action.REJECT: "reason"}
 """What may be said beside a receipt, by what is asked for it."""
+
+_SAFE: Final = "!#$&'()*+,/:;=?@[] "
+"""Characters that are shown as they are in a text that is cut."""
+
+_encode: Final = json.JSONEncoder().encode
 
 _FAILED: Final = frozenset({Outcome.STALE, Outcome.INVALID})
 
@@ -69,18 +75,22 @@ class V2Settlements:
 def outcomes_json(asked: Sequence[Settling], outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
     """What became of each receipt, in the order asked.
 
-    If they are longer than receipts are, all of them together, those that cannot be receipts are cut.
+    If they are longer in JSON than receipts are, all of them together, those that cannot be receipts are cut.
     """
-    whole = sum(len(one.receipt) for one in asked) <= MOST_RECEIPTS * RECEIPT
+    cut = sum([len(_encode(one.receipt)) for one in asked]) > MOST_RECEIPTS * (RECEIPT + 2)
     pairs = zip(asked, outcomes, strict=True)
-    return [
-        {"receipt": one.receipt if whole else _cut(one.receipt), "outcome": outcome.value} for one, outcome in pairs
-    ]
+    return [{"receipt": _cut(one.receipt) if cut else one.receipt, "outcome": outcome.value} for one, outcome in pairs]
+
+
+def _may_be_receipt(text: str) -> bool:
+    return len(text) == RECEIPT and text.isascii() and "\\" not in text and '"' not in text and text.isprintable()
 
 
 def _cut(receipt: str) -> str:
-    plain = len(receipt) <= RECEIPT and receipt.isascii() and receipt.isprintable()
-    return receipt if plain else shown(ascii(receipt[:RECEIPT]))
+    """A receipt; of any other text the beginning, of no more bytes in JSON than a receipt has."""
+    if _may_be_receipt(receipt):
+        return receipt
+    return quote(receipt[:RECEIPT].encode("utf-8", "replace"), safe=_SAFE)[: RECEIPT - 3] + "..."
 
 
 def settlings(asked: Members, given: Mapping[str, Any]) -> tuple[Settling, ...]:

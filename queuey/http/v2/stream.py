@@ -156,7 +156,9 @@ class _Stream:
             problem, line = await self._store_all()
             if self._batches.over:
                 # Lines before that one were dropped without a word: a later number would say that they are stored.
-                problem, line = self._why(), None
+                problem, line = None if self._ended is None else of(self._ended), None
+            if problem is not None and line is None:
+                problem.applied = self._results.applied
             done = problem is None and not self._batches.over
         finally:
             self._batches.release()
@@ -173,14 +175,6 @@ class _Stream:
             await self._batches.finish()
             raise
         return ended
-
-    def _why(self) -> Problem | None:
-        """Why it was ended, where no line of it was told that."""
-        if self._ended is None:
-            return None
-        problem = of(self._ended)
-        problem.applied = self._results.applied
-        return problem
 
     async def _take_all(self) -> tuple[Problem | None, int | None]:
         """Take the stream to its end.
@@ -199,9 +193,7 @@ class _Stream:
             await self._batches.finish()
             if not self._results.count:
                 raise
-            problem = of_refusal(broken.refusal)
-            problem.applied = self._results.applied
-            return problem, None
+            return of_refusal(broken.refusal), None
         return None, None
 
     async def _take(self, portions: Iterable[Sequence[Line]]) -> None:
