@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from queuey.deferreds import deferred
+from queuey.deferreds import TurnQueue, deferred
 from queuey.errors import QueueyError, Unavailable
 from queuey.interfaces import IPolicies
 from queuey.logs import EventLog
@@ -51,6 +50,7 @@ class Ongoing:
         self.as_it_is = as_it_is
         self._policies = policies
         self._clock = clock
+        self._turns = TurnQueue(clock)
         self._entries: dict[str, dict[Entry, None]] = {}
         self._timer: IDelayedCall | None = None
         self._logged = False
@@ -110,7 +110,7 @@ class Ongoing:
         ]
         for at in range(0, len(entries), AT_ONCE):
             if at:
-                await deferLater(self._clock, 0)
+                await self._turns.next()
             for entry in entries[at : at + AT_ONCE]:
                 if self.has(entry) and (policy is None or entry.policy is not policy):
                     entry.look(policy).addErrback(self.defect)

@@ -22,10 +22,9 @@ from txjsonrpc.jsonrpc import BaseSubhandler, Introspection
 from txjsonrpc.jsonrpclib import NoSuchFunction
 from txjsonrpc.web.jsonrpc import JSONRPC
 
-from queuey.deferreds import shield
+from queuey.deferreds import TurnQueue, shield
 from queuey.errors import QueueyError
 from queuey.http.json_size import TOO_MANY, has_too_many_values
-from queuey.http.slices import Slices
 from queuey.http.wire import Request
 from queuey.logs import EventLog
 from queuey.ops import faults
@@ -148,7 +147,7 @@ class RPC(JSONRPC):  # type: ignore[misc]
         who: Callable[[Request], str],
         audit: Audit,
         incident_id: Callable[[], str],
-        slices: Slices,
+        slices: TurnQueue,
     ) -> None:
         JSONRPC.__init__(self)
         self._slices = slices

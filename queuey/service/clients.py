@@ -16,6 +16,7 @@ from queuey.core.messages import MessageExchange
 from queuey.core.policies import Policies
 from queuey.core.queues import QueueDirectory
 from queuey.core.rates import RateLimits
+from queuey.deferreds import TurnQueue
 from queuey.http import problems, rates
 from queuey.http.authorized import Gate
 from queuey.http.cors import Cors
@@ -25,7 +26,6 @@ from queuey.http.ongoing import Ongoing
 from queuey.http.problems import code_of
 from queuey.http.root import make_root
 from queuey.http.sending import Turn
-from queuey.http.slices import Slices
 from queuey.http.v1 import V1
 from queuey.http.v2 import api, stream
 from queuey.http.v2.application import V2Application
@@ -82,7 +82,7 @@ def clients_site(
     )
     cors = Cors(policies.origins)
     v1 = V1(directory, exchange, lambda: uuid.uuid4().hex)
-    slices = Slices(reactor)
+    slices = TurnQueue(reactor)
     v2 = (
         V2Application(store, settle(in_force.settings), lambda: limits(in_force.settings)),
         V2Queues(directory),

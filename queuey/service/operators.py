@@ -19,8 +19,8 @@ from queuey.core.applications.registry import Registry
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.messages import MessageExchange
 from queuey.core.queues import QueueDirectory
+from queuey.deferreds import TurnQueue
 from queuey.http.sending import Turn
-from queuey.http.slices import Slices
 from queuey.http.wire import AccessLine, Limits, Site
 from queuey.interfaces import IPolicies, IStore
 from queuey.logs import LogObserver
@@ -115,7 +115,7 @@ def operators_site(
         who,
         audit_logger(globalLogPublisher, now),
         lambda: uuid.uuid4().hex,
-        Slices(reactor),
+        TurnQueue(reactor),
     )
     return Site(
         resource=Door(

@@ -8,9 +8,9 @@ from typing import Any, Final
 import attrs
 
 from queuey.core.messages import MessageExchange
+from queuey.deferreds import TurnQueue
 from queuey.http.authorized import AdmittedToQueue, Route
 from queuey.http.mistakes import Mistakes
-from queuey.http.slices import Slices
 from queuey.http.v2.answers import HEAD, encoded
 from queuey.http.v2.appends import BATCH, batch_of, invalid
 from queuey.http.v2.items import MAX_TYPE, Members
@@ -43,7 +43,7 @@ class V2Restores:
 
     exchange: MessageExchange
     now: Callable[[], float]
-    slices: Slices
+    slices: TurnQueue
 
     def routes(self) -> tuple[Route, ...]:
         """What there is."""

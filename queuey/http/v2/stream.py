@@ -17,12 +17,11 @@ import attrs
 from twisted.internet.defer import CancelledError, Deferred, succeed
 
 from queuey.core.messages import MessageExchange
-from queuey.deferreds import deferred
+from queuey.deferreds import TurnQueue, deferred
 from queuey.errors import BadCredentials, Forbidden, NoSuchApplication, NoSuchQueue, QueueyError
 from queuey.http.authorized import AdmittedToQueue
 from queuey.http.errors import log_refused
 from queuey.http.problems import Problem, of, of_refusal
-from queuey.http.slices import Slices
 from queuey.http.v2 import parameters
 from queuey.http.v2.answers import addresses_json, addresses_text
 from queuey.http.v2.batches import Batches
@@ -75,7 +74,7 @@ class V2Stream:
     """
 
     exchange: MessageExchange
-    slices: Slices
+    slices: TurnQueue
 
     async def append(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Store the messages of a stream, and tell of each line what became of it."""
@@ -113,7 +112,7 @@ class _Stream:
     def __init__(
         self,
         exchange: MessageExchange,
-        slices: Slices,
+        slices: TurnQueue,
         request: Request,
         queue: Queue,
         ttl: int,

@@ -7,11 +7,11 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from queuey.deferreds import TurnQueue
 from queuey.http.wire import Request
 from queuey.model.counts import Metric
 from queuey.ops.metrics.text import OPENMETRICS, PLAIN, Format, pieces, registry
@@ -32,7 +32,7 @@ class MetricsPage(Resource):
     def __init__(self, metrics: Sequence[Metric], clock: IReactorTime, before: Callable[[], Deferred[None]]) -> None:
         super().__init__()
         self._registry = registry(metrics)
-        self._clock = clock
+        self._turns = TurnQueue(clock)
         self._before = before
 
     def render(self, request: Request) -> int:
@@ -49,7 +49,7 @@ class MetricsPage(Resource):
         text = []
         for piece in pieces(self._registry, format):
             text.append(piece)
-            await deferLater(self._clock, 0)
+            await self._turns.next()
         headers = ((b"Content-Type", format.content_type.encode("ascii")), (b"Vary", b"Accept"))
         request.answer(200, headers, b"".join(text))
 

@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import LoopingCall
 
-from queuey.deferreds import deferred
+from queuey.deferreds import TurnQueue, deferred
 from queuey.model.counts import Gauge, Histogram, Labels, Metric
 
 MOST_BYTES: Final = 1400
@@ -137,7 +137,7 @@ class Statsd:
         self._lines = lines
         self._find = find
         self._every = every
-        self._clock = clock
+        self._turns = TurnQueue(clock)
         self._before = before
         self._loop = LoopingCall(self.send)
         self._loop.clock = clock
@@ -169,4 +169,4 @@ class Statsd:
                 with suppress(OSError):
                     sender.sendto(datagram, place)
                 if number % _AT_ONCE == 0:
-                    await deferLater(self._clock, 0)
+                    await self._turns.next()

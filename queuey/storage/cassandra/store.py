@@ -9,12 +9,11 @@ from typing import Final, TypeVar
 import attrs
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from queuey.deferreds import deferred, shield
+from queuey.deferreds import TurnQueue, deferred, shield
 from queuey.errors import ConfigurationError, QueueyError, Unavailable
 from queuey.interfaces import IGroupStore, IMessageStore, IStateStore, IStore, Outcome, Promises, State
 from queuey.logs import EventLog
@@ -163,7 +162,7 @@ class CassandraStore:
             self._alone,
             parts.times.now,
             os.urandom,
-            lambda: deferLater(timer, 0, lambda: None),
+            TurnQueue(timer).next,
         )
         self.promises = promises
         self.metrics: Sequence[Metric] = parts.metrics

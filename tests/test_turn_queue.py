@@ -6,15 +6,15 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.slices import Slices
+from queuey.deferreds import TurnQueue
 
 
-class SlicesTests(SynchronousTestCase):
+class TurnQueueTests(SynchronousTestCase):
     """Who has which turn of the reactor."""
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.slices = Slices(self.clock)
+        self.turns = TurnQueue(self.clock)
         self.done: list[str] = []
 
     def turn(self) -> None:
@@ -26,7 +26,7 @@ class SlicesTests(SynchronousTestCase):
     def work(self, name: str, count: int) -> Deferred[None]:
         async def work() -> None:
             for _ in range(count):
-                await self.slices.next()
+                await self.turns.next()
                 self.done.append(name)
 
         return Deferred.fromCoroutine(work())
@@ -63,7 +63,7 @@ class SlicesTests(SynchronousTestCase):
         """What one does with its turn is not the others' concern."""
 
         async def fail() -> None:
-            await self.slices.next()
+            await self.turns.next()
             raise ValueError("a defect")
 
         failing = Deferred.fromCoroutine(fail())
