@@ -269,12 +269,9 @@ class SQLiteStore:
         self._upkeep.expect(done.due)
         return done.created
 
-    def restore(self, queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> Deferred[int]:
-        """See IMessageStore."""
-        return self._restore(queue, messages, terms)
-
     @deferred
-    async def _restore(self, queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> int:
+    async def restore(self, queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> int:
+        """See IMessageStore."""
         restored = await self._writing.submit(writes.restore, queue, tuple(messages), terms)
         self._upkeep.expect(restored.due)
         return restored.stored
