@@ -267,7 +267,8 @@ class GroupMachine(RuleBasedStateMachine):
         for one in self.taken:
             known = self.open.get(number_of(one.id))
             if known is not None and known.number == one.number and known.kind == LEASED:
-                known.kind, known.due, known.deliveries, some = WAITING, self.now, known.deliveries - 1, True
+                known.kind, known.due, some = WAITING, self.now, True
+                known.deliveries = max(0, known.deliveries - 1)
         assert some or self.state is before
 
     # Settlements

@@ -307,9 +307,12 @@ def _given(
 
 def give_back(index: GroupIndex, taken: Iterable[Taken], now: Ticks) -> None:
     """Undo a claim whose answer nobody will see: what still has those leases can be claimed at once, and that time does
-    not count as a delivery."""
+    not count as a delivery.
+
+    It may have been given back before: a lease that was extended since has the same number, and no delivery to take off.
+    """
     for one in taken:
         entry = index.open.get(one.id)
         if entry is not None and entry.number == one.number and entry.kind == LEASED:
-            deliveries = entry.deliveries - 1
+            deliveries = max(0, entry.deliveries - 1)
             index.apply(Put(one.id, entry.number, now, deliveries, WAITING, entry.setbacks, entry.key))

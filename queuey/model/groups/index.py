@@ -333,7 +333,7 @@ class GroupIndex:
         found: list[MessageId] = []
         while self._ready and len(found) < limit:
             id = heappop(self._ready)
-            if self._is_due(id, now) and not (found and found[-1] == id):
+            if self._is_ready(id, now) and not (found and found[-1] == id):
                 found.append(id)
         self._looked = tuple(found)
         return self._looked
@@ -347,7 +347,7 @@ class GroupIndex:
         taken: dict[int, int] = {}
         while self._ready and len(found) < limit:
             id = heappop(self._ready)
-            if id in found or not self._is_due(id, now):
+            if id in found or not self._is_ready(id, now):
                 continue
             key = self.open[id].key
             if key:
@@ -370,10 +370,15 @@ class GroupIndex:
             return False
         return True
 
+    def _is_ready(self, id: MessageId, now: Ticks) -> bool:
+        """Whether a message of the heap ``_ready`` may be given. It may have been given since it came there, and been
+        delivered as often as it may be: then it is in ``_over`` too."""
+        return self._is_due(id, now) and not self._is_over(self.open[id])
+
     def _look_again(self, now: Ticks) -> None:
         """Consider again what was looked at last and not given."""
         for id in self._looked:
-            if self._is_due(id, now):
+            if self._is_ready(id, now):
                 heappush(self._ready, id)
         self._looked = ()
 
@@ -401,14 +406,18 @@ class GroupIndex:
         times = self._times
         if not times or times[0][0] > now:
             return
-        left, (max_deliveries, at_most_once, _) = MAX_MOVED, self._limits
-        most = 1 if at_most_once else max_deliveries
+        left = MAX_MOVED
         while left and times and times[0][0] <= now:
             due, id = heappop(times)
             entry = self.open.get(id)
             if entry is not None and entry.due == due and entry.kind != MARKED:
-                heappush(self._over if 0 < most <= entry.deliveries else self._ready, id)
+                heappush(self._over if self._is_over(entry) else self._ready, id)
                 left -= 1
+
+    def _is_over(self, entry: Entry) -> bool:
+        """Whether a message was delivered as often as the terms of the last look allow."""
+        max_deliveries, at_most_once, _ = self._limits
+        return 0 < (1 if at_most_once else max_deliveries) <= entry.deliveries
 
     def next_due(self, now: Ticks) -> Ticks | None:
         """When the next lease ends or the next message falls due that was given back; ``None`` if none will."""
