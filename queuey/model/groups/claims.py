@@ -309,7 +309,8 @@ def give_back(index: GroupIndex, taken: Iterable[Taken], now: Ticks) -> None:
     """Undo a claim whose answer nobody will see: what still has those leases can be claimed at once, and that time does
     not count as a delivery.
 
-    It may have been given back before: a lease that was extended since has the same number, and no delivery to take off.
+    It may have been given back before: if its lease was extended since, it has the same number, and no delivery is left
+    to take off.
     """
     for one in taken:
         entry = index.open.get(one.id)
