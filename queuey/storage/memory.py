@@ -304,7 +304,7 @@ class MemoryStore:
         self._arrived: set[int] = set()
         self._timer: IDelayedCall | None = None
         self.metrics: Sequence[Metric] = (stable_time_age(self._stable_age),)
-        self._groups = MemoryGroups(self, self._room)
+        self._groups = MemoryGroups(self, self._room, bits)
         self.groups: IGroupStore = self._groups
 
     # The store as a whole

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol, TypeVar
@@ -84,11 +83,15 @@ class Store(Protocol):
 
 @implementer(IGroupStore)
 class MemoryGroups(GroupData):
-    """The groups of a memory store."""
+    """The groups of a memory store.
 
-    def __init__(self, store: Store, room: Room) -> None:
+    :param bits: makes as many random bits as it is asked for.
+    """
+
+    def __init__(self, store: Store, room: Room, bits: Callable[[int], int]) -> None:
         self._store = store
         self._room = room
+        self._bits = bits
         self._states: dict[int, dict[tuple[bytes, int], GroupIndex]] = {}
         self._costs: dict[GroupIndex, int] = {}
         self.clock = Ticks(0)
@@ -151,7 +154,8 @@ class MemoryGroups(GroupData):
         states = self._states.get(queue.incarnation, {})
         index = states.get((group.gid, partition))
         if index is None:
-            index = GroupIndex(os.urandom(GENERATION), self._place(queue, group))
+            place = self._place(queue, group)
+            index = GroupIndex(self._bits(8 * GENERATION).to_bytes(GENERATION, "big"), place)
             self._states.setdefault(queue.incarnation, states)[group.gid, partition] = index
         self._used[index] = None
         return index

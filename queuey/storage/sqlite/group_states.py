@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -254,7 +253,7 @@ class GroupStates(Source, GroupData):
             raise Unavailable(str(problem)) from None
         if found is None or found.ended or found.gid != group.gid:
             raise NoSuchGroup("The queue has no group of that name.")
-        return StateRows(GroupIndex(os.urandom(GENERATION), found.place)), None
+        return StateRows(GroupIndex(self._writer.random(GENERATION), found.place)), None
 
     def _drop(self, place: tuple[bytes, int]) -> None:
         held = self._cached.pop(place, None)

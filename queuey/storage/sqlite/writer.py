@@ -435,6 +435,10 @@ class Writer:
         """
         self._rows += rows
 
+    def random(self, size: int) -> bytes:
+        """So many random bytes."""
+        return self._bits(8 * size).to_bytes(size, "big")
+
     def expect(self, id: MessageId, incarnation: int, partition: int) -> None:
         """Let a message be shown when its time comes."""
         self._awaited += (id, incarnation, partition)

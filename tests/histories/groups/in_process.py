@@ -137,17 +137,25 @@ class World:
     """One queue, its groups, two front ends, and all clients.
 
     :param subject: whose store it is; it answers at once.
+    :param tables: if given, states of groups are in these tables of Cassandra; else the store has them.
     :ivar history: what the clients did and saw.
     """
 
-    def __init__(self, subject: ClockedSubject, seed: int, plans: Sequence[Plan] = PLANS, fronts: int = 2) -> None:
+    def __init__(
+        self,
+        subject: ClockedSubject,
+        seed: int,
+        plans: Sequence[Plan] = PLANS,
+        fronts: int = 2,
+        tables: RowTables | None = None,
+    ) -> None:
         self.history = GroupHistory()
         self._subject = subject
         self._plans = plans
         self._seed = seed
         self._random = Random(seed)
         self._calls = Calls(self._random)
-        self._tables = subject.session.rows if isinstance(subject, StoreSubject) else RowTables(self.wall)
+        self._tables = subject.session.rows if isinstance(subject, StoreSubject) else tables
         self._steps = 0
         self._ahead = 0.0
         self._groups: dict[str, Group] = {}

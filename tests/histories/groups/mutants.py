@@ -9,14 +9,16 @@ from typing import Any, Final
 
 import attrs
 import msgspec
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 
 from queuey.core.groups import moves, settling
 from queuey.core.messages import MessageExchange
+from queuey.errors import QueueyError
 from queuey.model.group_settings import Group
 from queuey.model.groups import claims as claim_rules
 from queuey.model.groups import index as indexes
 from queuey.model.groups import settlements
+from queuey.model.groups.commands import Command
 from queuey.model.groups.entries import WAITING, Entry, In
 from queuey.model.groups.events import Closed, Put, Reached, Sought
 from queuey.model.groups.index import GroupIndex
@@ -39,11 +41,15 @@ from queuey.model.once import Appended, Once
 from queuey.model.queue import Queue
 from queuey.model.receipts import Receipts
 from queuey.model.timeid import MAX_TICKS, MessageId, Ticks
+from queuey.storage import group_commands
 from queuey.storage.cassandra.groups import claiming
 from queuey.storage.cassandra.groups.append import Append
 from queuey.storage.cassandra.groups.cells import Cell, Change
 from queuey.storage.cassandra.groups.tables import Seen
-from tests.histories.groups.unreliable import Calls, Fate, Kind
+from queuey.storage.group_commands import run
+from queuey.storage.sqlite.groups import SQLiteGroups
+from queuey.storage.sqlite.writer import Writer
+from tests.histories.groups.unreliable import Calls, Fate, Kind, UnreliableGroups
 
 
 @attrs.frozen
@@ -54,12 +60,14 @@ class Mutant:
     :ivar checker: who has to find it.
     :ivar group: the plan of the group in whose histories that shows.
     :ivar patches: what is put in the place of what, and where.
+    :ivar tables: whether it breaks what keeps states in tables of Cassandra.
     """
 
     name: str
     checker: str
     group: str
     patches: tuple[tuple[Any, str, Any], ...]
+    tables: bool = False
 
     @contextmanager
     def at_large(self) -> Iterator[None]:
@@ -77,6 +85,7 @@ class Mutant:
 _settle, _claim, _look = settlements.settle, claim_rules.claim, claim_rules.look
 _change, _meet, _classify = Cell.change, Calls._meet, GroupIndex._classify
 _append, _in, _read, _sought = moves.Moves._append, moves.Moves._in, Append.read, GroupIndex._seek
+_run = UnreliableGroups.run
 
 
 # Settlements
@@ -104,8 +113,37 @@ def retry_is_ack(index: GroupIndex, id: MessageId, entry: Entry, due: Ticks, ter
     return Outcome.RETRYING
 
 
-def hasty(cell: Cell, step: Change[Any]) -> Deferred[Any]:
-    """Answers before the transaction."""
+def hasty(self: UnreliableGroups, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Any:
+    """Answers before the transaction, which may fail, or never come about."""
+    answer = _tried(self._store().groups, queue, group, terms, commands)
+    answer.addErrback(lambda _: _run(self, queue, group, terms, commands))
+    _run(self, queue, group, terms, commands).addErrback(nothing)
+    return answer
+
+
+def _tried(groups: Any, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Deferred[Any]:
+    """What commands would be answered; nothing is changed."""
+    if isinstance(groups, SQLiteGroups):
+        return groups._writing.submit(_tried_by, queue, group, terms, commands)
+    groups.clock, groups._used = groups._store.ticks(), {}
+    try:
+        return succeed(run(groups, queue, group, terms, commands))
+    except QueueyError:
+        return fail()
+    finally:
+        for index in groups._used:
+            index.undo()
+
+
+def _tried_by(writer: Writer, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Any:
+    try:
+        return run(writer.groups, queue, group, terms, commands)
+    finally:
+        writer.groups.undo()
+
+
+def hasty_cell(cell: Cell, step: Change[Any]) -> Deferred[Any]:
+    """Answers before the transaction, in tables of Cassandra."""
     held = cell._held
     if held is None:
         return _change(cell, step)
@@ -242,7 +280,7 @@ def with_another_secret(secret: bytes) -> Receipts:
 
 def refuses_what_it_does(self: Calls, held: Any, fate: Fate) -> None:
     """Says that nothing was stored, when it was."""
-    if fate is Fate.REFUSED and held.kind is Kind.WRITE:
+    if fate is Fate.REFUSED and held.kind in (Kind.WRITE, Kind.COMMAND):
         held.begin().addErrback(nothing)
     _meet(self, held, fate)
 
@@ -251,6 +289,16 @@ def _seeking(way: Any) -> tuple[tuple[Any, str, Any], ...]:
     return ((indexes, "_APPLY", {**indexes._APPLY, Sought: way}),)
 
 
+def _claiming(way: Any) -> tuple[tuple[Any, str, Any], ...]:
+    """For the embedded stores, and for tables of Cassandra."""
+    return (claim_rules, "claim", way), (claiming, "claim", way)
+
+
+def _settling(way: Any) -> tuple[tuple[Any, str, Any], ...]:
+    return (group_commands, "settle", way), (settlements, "settle", way)
+
+
+_TOKENLESS: Final = ((Append, "read", forgets_its_token),)
 _ENDLESS: Final = (
     (GroupIndex, "_classify", endless),
     (settlements, "is_over", never),
@@ -258,22 +306,26 @@ _ENDLESS: Final = (
 )
 
 MUTANTS: Final = (
-    Mutant("a lease number that is not compared", "fence", "plain", ((settlements, "settle", unfenced),)),
+    Mutant("a lease number that is not compared", "fence", "plain", _settling(unfenced)),
     Mutant("acks that are not remembered", "remembered", "plain", ((GroupIndex, "was_acked", never),)),
     Mutant("a retry that settles", "lost", "plain", ((settlements, "_retry", retry_is_ack),)),
-    Mutant("an answer before the transaction", "acked_again", "plain", ((Cell, "change", hasty),)),
-    Mutant("the same, at most once", "given_again", "once", ((Cell, "change", hasty),)),
-    Mutant("a claim at most once that settles later", "given_again", "once", ((claiming, "claim", settles_later),)),
-    Mutant("a change that is not known again", "lost_at_most_once", "once", ((Append, "read", forgets_its_token),)),
-    Mutant("a claim that does not move on", "acked_again", "plain", ((claiming, "claim", stands_still),)),
-    Mutant("a limit before the bound", "lost", "plain", ((claiming, "claim", examines_too_much),)),
-    Mutant("the newest first", "first_order", "plain", ((claiming, "claim", newest_first),)),
+    Mutant("an answer before the transaction", "acked_again", "plain", ((UnreliableGroups, "run", hasty),)),
+    Mutant("the same, at most once", "given_again", "once", ((UnreliableGroups, "run", hasty),)),
+    Mutant("an answer of a cell before its transaction", "acked_again", "plain", ((Cell, "change", hasty_cell),), True),
+    Mutant("the same of a cell, at most once", "given_again", "once", ((Cell, "change", hasty_cell),), True),
+    Mutant("a claim at most once that settles later", "given_again", "once", _claiming(settles_later)),
+    Mutant(
+        "a change that is not known again", "lost_at_most_once", "once", ((Append, "read", forgets_its_token),), True
+    ),
+    Mutant("a claim that does not move on", "acked_again", "plain", _claiming(stands_still)),
+    Mutant("a limit before the bound", "lost", "plain", _claiming(examines_too_much)),
+    Mutant("the newest first", "first_order", "plain", _claiming(newest_first)),
     Mutant("a lease that is none", "together", "plain", ((claim_rules, "look", impatient),)),
     Mutant(
         "an order that is none",
         "turns",
         "row",
-        ((claim_rules, "look", out_of_turn), (claiming, "claim", claims_out_of_turn)),
+        ((claim_rules, "look", out_of_turn), *_claiming(claims_out_of_turn)),
     ),
     Mutant("a key of a claim that is ignored", "repeats", "plain", ((claim_rules, "_living", nothing),)),
     Mutant(

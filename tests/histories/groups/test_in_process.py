@@ -65,10 +65,11 @@ class HistoryTests(SynchronousTestCase):
 
     def test_a_seed_names_a_history(self) -> None:
         """The same once more, to the last event."""
-        histories = []
-        for _ in range(2):
-            subject = MemorySubject()
-            histories.append(list(World(subject, 7).run(300).history.events()))
-            self.successResultOf(subject.close())
-        self.assertEqual(*histories)
-        self.assertGreater(len(histories[0]), 100)
+        for make_subject in (MemorySubject, lambda: SQLiteSubject(quick_directory(self), Inline)):
+            histories = []
+            for _ in range(2):
+                subject: ClockedSubject = make_subject()
+                histories.append(list(World(subject, 7).run(300).history.events()))
+                self.successResultOf(subject.close())
+            self.assertEqual(*histories)
+            self.assertGreater(len(histories[0]), 100)

@@ -8,10 +8,13 @@ import sys
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.histories.groups.checkers import CHECKERS, judge
-from tests.histories.groups.in_process import World
+from tests.histories.groups.in_process import ClockedSubject, World
 from tests.histories.groups.minds import PLANS
 from tests.histories.groups.mutants import MUTANTS, Mutant
-from tests.storage.subjects import MemorySubject
+from tests.storage.cassandra.row_tables import RowTables
+from tests.storage.quick import quick_directory
+from tests.storage.runners import Inline
+from tests.storage.subjects import MemorySubject, SQLiteSubject
 
 SEEDS = 10
 """Histories in which a mutant has to show, at the most."""
@@ -20,14 +23,19 @@ STEPS = 1000
 """Steps of each."""
 
 
-class MutantTests(SynchronousTestCase):
-    """One after another is let loose."""
+class MutantCase(SynchronousTestCase):
+    """One after another is let loose, on the store in memory or on another one."""
+
+    def make_subject(self) -> ClockedSubject:
+        return MemorySubject()
 
     def found(self, mutant: Mutant, seed: int) -> dict[str, str]:
         """The first line of each checker that reports something."""
-        subject = MemorySubject()
+        subject = self.make_subject()
+        tables = RowTables(lambda: subject.wall.seconds) if mutant.tables else None
         with mutant.at_large():
-            view = World(subject, seed, [plan for plan in PLANS if plan.name == mutant.group]).run(STEPS)
+            plans = [plan for plan in PLANS if plan.name == mutant.group]
+            view = World(subject, seed, plans, tables=tables).run(STEPS)
         self.successResultOf(subject.close())
         return {verdict.checker: verdict.wrong[0] for verdict in judge(view) if verdict.wrong}
 
@@ -41,17 +49,29 @@ class MutantTests(SynchronousTestCase):
                 return
         self.fail(f"{mutant.checker} does not find: {mutant.name}")
 
+
+class MutantTests(MutantCase):
+    """All of them in memory, where those of Cassandra's tables are in such tables."""
+
     def test_every_checker_has_a_mutant(self) -> None:
         """One that catches nothing proves nothing."""
         caught = {mutant.checker for mutant in MUTANTS}
         self.assertEqual({checker.__name__ for checker in CHECKERS} - caught, set())
 
 
+class SQLiteMutantTests(MutantCase):
+    """Those that are none of Cassandra's, on SQLite."""
+
+    def make_subject(self) -> ClockedSubject:
+        return SQLiteSubject(quick_directory(self), Inline)
+
+
 def _add(mutant: Mutant) -> None:
-    def test(case: MutantTests) -> None:
+    def test(case: MutantCase) -> None:
         case.shows(mutant)
 
-    setattr(MutantTests, "test_" + re.sub("[^a-z]+", "_", mutant.name), test)
+    for case in (MutantTests, SQLiteMutantTests)[: 1 if mutant.tables else 2]:
+        setattr(case, "test_" + re.sub("[^a-z]+", "_", mutant.name), test)
 
 
 for _mutant in MUTANTS:

@@ -30,6 +30,7 @@ class Kind(Enum):
     READ = "read"
     WRITE = "write"
     SWAP = "compare-and-set"
+    COMMAND = "commands of a group"
 
 
 class Fate(Enum):
@@ -46,6 +47,7 @@ FATES: Final = {
     Kind.READ: ((Fate.DONE, 97), (Fate.REFUSED, 3)),
     Kind.WRITE: ((Fate.DONE, 90), (Fate.REFUSED, 4), (Fate.LOST, 3), (Fate.UNANSWERED, 3)),
     Kind.SWAP: ((Fate.DONE, 84), (Fate.REFUSED, 4), (Fate.LOST, 4), (Fate.UNANSWERED, 4), (Fate.LATE, 4)),
+    Kind.COMMAND: ((Fate.DONE, 86), (Fate.REFUSED, 4), (Fate.LOST, 3), (Fate.UNANSWERED, 4), (Fate.LATE, 3)),
 }
 """How often each comes about, of 100."""
 
@@ -94,7 +96,7 @@ class Calls:
         held = self._held.pop(self._random.randrange(len(self._held)))
         if held.answer.called:
             return
-        if held.kind is Kind.SWAP:
+        if held.kind in (Kind.SWAP, Kind.COMMAND):
             self.be_done_late()
         self._meet(held, self._fate(held.kind))
 
@@ -175,7 +177,7 @@ class UnreliableGroups:
     def run(self, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Deferred[Ran]:
         """See IGroupStore."""
         groups = self._store().groups
-        return self._calls.hold(self._front, Kind.WRITE, lambda: groups.run(queue, group, terms, commands))
+        return self._calls.hold(self._front, Kind.COMMAND, lambda: groups.run(queue, group, terms, commands))
 
     def look(self, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId] = ()) -> Deferred[View]:
         """See IGroupStore."""
