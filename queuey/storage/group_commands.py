@@ -209,10 +209,18 @@ class _Run:
                     places.drop(index, gone)  # that has made room: look again
                     continue
             claimed, messages = self.claim(index, partition, wanted, looked, messages, gone, by_key)
-            if claimed.taken or not claimed.skipped:
+            if claimed.taken or not (claimed.skipped or self.dropped(index, partition)):
                 return claimed, messages
         self.dues[partition] = now  # there may be more, and those that wait for it are to look again at once
         return Claimed(), {}
+
+    def dropped(self, index: GroupIndex, partition: int) -> bool:
+        """Drop messages that hold up others of their keys and do not exist any more; whether there were any."""
+        ids = claims.holding(index, self.terms, self.data.clock)
+        found = self.data.find(self.queue, partition, ids) if ids else {}
+        gone = [id for id in ids if id not in found]
+        places.drop(index, gone)
+        return bool(gone)
 
     def claim(
         self,

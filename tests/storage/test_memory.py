@@ -15,7 +15,7 @@ from queuey.model.once import Appended
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue, QueueSettings
 from queuey.storage.memory import OVERHEAD, MemoryStore
-from tests.contracts import groups, merging, messages, once, putting, queues, restoring, states, timing
+from tests.contracts import group_troubles, groups, merging, messages, once, putting, queues, restoring, states, timing
 from tests.contracts.reading import TERMS, foreign_id, new
 from tests.contracts.reading import once as of_key
 from tests.contracts.subject import Contract
@@ -93,6 +93,10 @@ class QueuesTests(MemoryCase, queues.QueuesContract):
 
 class GroupsTests(MemoryCase, groups.GroupsContract):
     pass
+
+
+class GroupTroublesTests(MemoryCase, group_troubles.GroupTroublesContract):
+    in_flight = 100_000
 
 
 class StatesTests(MemoryCase, states.StatesContract):

@@ -25,7 +25,7 @@ from queuey.storage.shared import Hub, SharedStore
 from queuey.storage.shared.client import GROUP_CALLS, STATE_CALLS, STORE_CALLS
 from queuey.storage.shared.link import Defect, Link
 from queuey.storage.shared.wire import connect
-from tests.contracts import groups, merging, messages, once, putting, queues, restoring, states, timing
+from tests.contracts import group_troubles, groups, merging, messages, once, putting, queues, restoring, states, timing
 from tests.contracts.subject import Contract, Wall
 from tests.storage.sharing import LOG, SeveralCase, SharedMemorySubject, Worker
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits, versions
@@ -45,6 +45,10 @@ class QueuesTests(SharedCase, queues.QueuesContract):
 
 
 class GroupsTests(SharedCase, groups.GroupsContract):
+    pass
+
+
+class GroupTroublesTests(SharedCase, group_troubles.GroupTroublesContract):
     pass
 
 

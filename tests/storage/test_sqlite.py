@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from queuey.interfaces import IKeeper
 from queuey.storage.sqlite import SQLiteStore
-from tests.contracts import groups, keeping, merging, messages, once, putting, queues, restoring, states, timing
+from tests.contracts import (
+    group_troubles,
+    groups,
+    keeping,
+    merging,
+    messages,
+    once,
+    putting,
+    queues,
+    restoring,
+    states,
+    timing,
+)
 from tests.contracts.subject import Contract
 from tests.storage.quick import quick_directory
 from tests.storage.runners import Inline
@@ -82,6 +94,10 @@ class QueuesTests(SQLiteCase, queues.QueuesContract):
 
 class GroupsTests(SQLiteCase, groups.GroupsContract):
     pass
+
+
+class GroupTroublesTests(SQLiteCase, group_troubles.GroupTroublesContract):
+    in_flight = 100_000
 
 
 class StatesTests(SQLiteCase, states.StatesContract):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from typing import Final
 
 from queuey.model.groups.entries import KEY_SCOPE, LEASED, MARKED, MAX_CLAIMS, WAITING, Claim
 from queuey.model.groups.events import Closed, Keyed, Leased, Passed, Put, Reached, Unkeyed
@@ -16,6 +17,9 @@ from queuey.model.groups.places import drop
 from queuey.model.groups.settlements import LEASE_ENDED, give_up
 from queuey.model.groups.terms import Claimed, Found, Look, Order, Outcome, Taken, Terms, Wanted
 from queuey.model.timeid import MessageId, Ticks, successor
+
+MAX_HOLDING: Final = 64
+"""Messages that hold up others of which a claim looks up whether they still exist."""
 
 
 def home_of(key: bytes, partitions: int) -> int:
@@ -116,6 +120,23 @@ def look(index: GroupIndex, limit: int, terms: Terms, now: Ticks) -> Look:
         return Look(due, room=min(limit - len(due), max(0, free)))
     blocking = islice((id for id, entry in index.open.items() if entry.kind != MARKED), limit)
     return Look(blocking=tuple(blocking))
+
+
+def holding(index: GroupIndex, terms: Terms, now: Ticks) -> tuple[MessageId, ...]:
+    """Messages that keep later ones of their keys from being given: they are leased, or wait for their time.
+
+    A claim that got nothing looks them up, because a message that was deleted holds up nobody. If there are many, each
+    time begins with others.
+    """
+    if terms.order is not Order.KEY or terms.at_most_once:
+        return ()
+    opened = index.open
+    found = [line[0] for line in index.lines().values() if len(line) > 1 and opened[line[0]].due > now]
+    found = [id for id in found if opened[id].kind != MARKED]
+    if len(found) > MAX_HOLDING:
+        start = now // 10 % len(found)  # clocks have microseconds
+        found = [*found[start:], *found[:start]][:MAX_HOLDING]
+    return tuple(found)
 
 
 def _look_at_next(index: GroupIndex, terms: Terms, now: Ticks) -> Look:

@@ -6,7 +6,19 @@ from typing import cast
 
 from queuey.storage.cassandra.holdings import CassandraKeeper, Tables
 from queuey.storage.cassandra.messages.store import Messages
-from tests.contracts import groups, keeping, merging, messages, once, putting, queues, restoring, states, timing
+from tests.contracts import (
+    group_troubles,
+    groups,
+    keeping,
+    merging,
+    messages,
+    once,
+    putting,
+    queues,
+    restoring,
+    states,
+    timing,
+)
 from tests.contracts.subject import Contract
 from tests.storage.cassandra.store_support import StoreSubject
 
@@ -34,6 +46,10 @@ class QueuesTests(StoreCase, queues.QueuesContract):
 
 
 class GroupsTests(StoreCase, groups.GroupsContract):
+    pass
+
+
+class GroupTroublesTests(StoreCase, group_troubles.GroupTroublesContract):
     pass
 
 

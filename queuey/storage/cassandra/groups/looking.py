@@ -103,8 +103,18 @@ class Looking:
             room = max(room, _PASSED) if by_key else room
             end, scanned, over = await self._scan(start, room, max_bytes - size, messages)
             more = not (over or messages)
+        if not messages and not more and await self._dropped(cell, terms, now):
+            return await self.look(cell, limit, max_bytes, terms, now)
         sizes = {id: len(message.content.body) for id, message in messages.items()}
         return Seen(Found(present, gone, scanned, start, end, sizes, _keys(messages)), messages, more, mark)
+
+    async def _dropped(self, cell: Cell, terms: Terms, now: Ticks) -> bool:
+        """Drop messages that hold up others of their keys and do not exist any more; whether there were any."""
+        ids = claims.holding(await cell.read(), terms, now)
+        _, gone, _ = await self.find(ids)
+        if gone:
+            await cell.change(partial(places.drop, ids=tuple(gone)))
+        return bool(gone)
 
     async def find(
         self, ids: Sequence[MessageId], max_bytes: int = MAX_BYTES
