@@ -319,7 +319,7 @@ class _Run:
     def reopen(self, asked: Reopen) -> ReopenAnswer:
         index = self.index(asked.partition)
         places.drop(index, asked.gone)
-        opened = moves.reopen(index, asked.there, self.terms.max_in_flight, self.data.clock)
+        opened = moves.reopen(index, asked.there, self.terms.max_in_flight, self.data.clock, asked.key_hashes())
         return ReopenAnswer(len(opened), any(id in index.aside for id in asked.there))
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from queuey.model.group_settings import MAX_LEASE
-from queuey.model.groups.commands import GiveBack, Settle, TakeAnswer
-from queuey.model.groups.terms import Action, Order, Settlement, Terms
+from queuey.model.groups.commands import Finish, GiveBack, Reopen, ReopenAnswer, Settle, TakeAnswer, TakeBack
+from queuey.model.groups.entries import In, key_hash
+from queuey.model.groups.terms import Action, Order, Result, Returning, Settlement, Terms
 from queuey.model.groups.terms import Outcome as Settled
 from queuey.model.letters import with_key
 from queuey.model.message import Address, Content, NewMessage
 from queuey.model.policy import Ack
 from queuey.model.timeid import HIGHEST, SECOND, MessageId, Ticks
-from tests.contracts.group_steps import KEY, PLAIN, GroupSteps
+from tests.contracts.group_steps import DEAD, KEY, PLAIN, GroupSteps
 from tests.contracts.reading import TERMS
 from tests.contracts.subject import contract
 
@@ -79,6 +80,28 @@ class GroupTroublesContract(GroupSteps):
             found += await self.bodies(terms=BY_KEY)
             await self.subject.advance(0.01237)
         self.assertEqual(found, [b"70 2"])
+
+    @contract
+    async def test_what_comes_back_comes_before_later_ones_of_its_key(self) -> None:
+        await self.begin()
+        ids = await self.post(b"1", b"2", b"3", key="a")
+        for number in (0, 1):
+            receipts = await self.receipts(1, terms=BY_KEY)
+            await self.settle(Action.REJECT if number else Action.ACK, receipts, BY_KEY)
+        back = (key_hash("a"),)
+        answer = await self.one(ReopenAnswer, Reopen(1, (ids[1],), (), back), BY_KEY)
+        self.assertEqual(answer, ReopenAnswer(1, False))
+        self.assertEqual(await self.bodies(1, terms=BY_KEY), [b"2"])
+        self.assertEqual(await self.bodies(terms=BY_KEY), [])
+        letter = In(DEAD, 1, ids[0])
+        seen = (await self.look()).last
+        await self.ran(TakeBack(1, seen, (Returning(ids[0], letter, *back),)), terms=BY_KEY)
+        await self.subject.advance(31)
+        self.assertEqual(await self.bodies(terms=BY_KEY), [])
+        (mark,) = (await self.look()).marks
+        await self.ran(Finish(1, ((ids[0], mark.number, Result.DONE),)), terms=BY_KEY)
+        self.assertEqual(await self.bodies(1, terms=BY_KEY), [b"1"])
+        self.assertEqual(await self.bodies(terms=BY_KEY), [])
 
     # What is settled and given back
 

@@ -187,17 +187,19 @@ def settle(state: GroupState, asked: Iterable[Settlement], terms: Terms, now: Ti
     return Settled(after, got.outcomes, got.keys)
 
 
-def redrive(state: GroupState, id: MessageId, letter: In, now: Ticks) -> Redriven:
-    return Redriven(*decided(state, lambda index: moves.redrive(index, Returning(id, letter), MAX_OPEN, now)))
+def redrive(state: GroupState, id: MessageId, letter: In, now: Ticks, key: int = 0) -> Redriven:
+    return Redriven(*decided(state, lambda index: moves.redrive(index, Returning(id, letter, key), MAX_OPEN, now)))
 
 
 def finish(state: GroupState, id: MessageId, number: int, result: Result, now: Ticks) -> GroupState:
     return decided(state, lambda index: moves.finish(index, id, number, result, now))[0]
 
 
-def reopen(state: GroupState, ids: Iterable[MessageId], now: Ticks) -> Reopened:
+def reopen(
+    state: GroupState, ids: Iterable[MessageId], now: Ticks, keys: Mapping[MessageId, int] | None = None
+) -> Reopened:
     some = tuple(ids)
-    return Reopened(*decided(state, lambda index: moves.reopen(index, some, MAX_OPEN, now)))
+    return Reopened(*decided(state, lambda index: moves.reopen(index, some, MAX_OPEN, now, keys or {})))
 
 
 def seek(state: GroupState, reach: MessageId, generation: bytes) -> GroupState | None:

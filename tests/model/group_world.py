@@ -13,8 +13,9 @@ from functools import lru_cache
 
 import attrs
 
+from queuey.model.groups import claims
 from queuey.model.groups.entries import LEASED, TOKEN, In, Move, Out, Target
-from queuey.model.groups.snapshot import GroupState, decode, encode, stamped
+from queuey.model.groups.snapshot import GroupState, decode, encode, index_of, stamped
 from queuey.model.receipts import Receipt
 from queuey.model.timeid import MessageId, Ticks, successor
 from tests.model import folded as group
@@ -212,6 +213,7 @@ class World:
     :ivar keyed: whether claims have a key, always the same.
     :ivar eras: how many generations there may be, each of which begins with the oldest message.
     :ivar redrives: whether dead letters are taken back.
+    :ivar keys: the hashes of the messages' own keys, from the first on; empty: they have none.
     """
 
     faults: Faults = attrs.field(factory=Faults)
@@ -226,6 +228,11 @@ class World:
     keyed: bool = False
     eras: int = 1
     redrives: bool = False
+    keys: tuple[int, ...] = ()
+
+    def key_of(self, message: int) -> int:
+        """The hash of a message's key."""
+        return self.keys[message - 1] if self.keys else 0
 
     def beginning(self) -> Scene:
         """Where all begins."""
@@ -259,7 +266,7 @@ class World:
         """Whether every message that is open, and not being moved, is given again some time, or given up."""
         after = self.rules.expire(state, self.terms, LATE)
         while waiting := set(after.open) - set(after.moves):
-            if self.terms.order is group.Order.PARTITION and after.moves:
+            if self.terms.order is not group.Order.NONE and after.moves:
                 return True
             due = self.rules.look(after, self.messages, self.terms, LATE).due
             if not due:
@@ -372,16 +379,18 @@ class World:
             return
         state = rules.expire(before, terms, now)
         look = rules.look(state, self.limit, terms, now)
+        holding = claims.holding(index_of(state), terms, now)
         looked = [(id, number_of(id) in scene.log) for id in (*look.due, *look.blocking)]
         logged = [id_of(m) for m in sorted(scene.log) if m <= scene.shown and id_of(m) >= state.reach]
-        scanned = logged[: look.room]
+        scanned = logged if terms.order is group.Order.KEY and look.room else logged[: look.room]
         end = successor(scanned[-1]) if scanned and len(scanned) < len(logged) else id_of(scene.shown + 1)
         found = Found(
             tuple(id for id, there in looked if there),
-            tuple(id for id, there in looked if not there),
+            (*(id for id, there in looked if not there), *(id for id in holding if number_of(id) not in scene.log)),
             tuple(scanned),
             state.reach,
             end if look.room else state.reach,
+            keys={id: key for id in scanned if (key := self.key_of(number_of(id)))},
         )
         claimed = rules.claim(state, Wanted(self.limit, SPAN, KEY if self.keyed else None), found, terms, now)
         taken = tuple((number_of(one.id), one.number, one.deliveries) for one in claimed.taken)
@@ -444,7 +453,8 @@ class World:
         if not seen:
             hand = attrs.evolve(hand, current=True)
         state = read(seen or scene.value)
-        back = self.rules.redrive(state, id_of(message), In(DEAD_LETTERS, 1, id_of(letter)), Ticks(scene.now))
+        move, key = In(DEAD_LETTERS, 1, id_of(letter)), self.key_of(message)
+        back = self.rules.redrive(state, id_of(message), move, Ticks(scene.now), key)
         if back.verdict is Redrive.MARKED and message in scene.log:
             yield from self._plan(scene, others, hand, back.state, NOTHING)
         elif back.verdict is Redrive.NEEDLESS:
@@ -568,9 +578,11 @@ class World:
         for message, _, _ in effect.taken:
             if message in past.given and self.terms.at_most_once:
                 broken = GIVEN_TWICE
-            if message not in past.given and any(message < other for other in past.given):
+            if message not in past.given and self._comes_after(message, past.given):
                 broken = OUT_OF_ORDER
             past = attrs.evolve(past, given=past.given | {message})
+        if self._goes_before(scene, state, effect):
+            broken = BEFORE_ANOTHER
         if effect.taken and effect.keyed:
             past = attrs.evolve(past, keyed=(frozenset((m, n) for m, n, _ in effect.taken), effect.until))
         if self.terms.order is group.Order.PARTITION and not self.terms.at_most_once:
@@ -578,6 +590,17 @@ class World:
             if len(leased) > 1:
                 broken = SIDE_BY_SIDE
         return attrs.evolve(past, fence=tuple(fence), broken=broken)
+
+    def _comes_after(self, message: int, given: frozenset[int]) -> bool:
+        """Whether a message is given for the first time after a later one, beside which it has an order."""
+        every = self.terms.order is not group.Order.KEY
+        return any(other > message and (every or self.key_of(other) == self.key_of(message)) for other in given)
+
+    def _goes_before(self, scene: Scene, state: GroupState, effect: Effect) -> bool:
+        """Whether a claim took a message, and not an earlier one of its key that is open and exists."""
+        taken = [message for message, _, _ in effect.taken]
+        left = [m for m in map(number_of, state.open) if m not in taken and m in scene.log and self.key_of(m)]
+        return any(m < message and self.key_of(m) == self.key_of(message) for message in taken for m in left)
 
     def _answered(self, scene: Scene, others: tuple[Hand, ...], effect: Effect) -> Scene:
         """Workers are told."""
@@ -602,6 +625,7 @@ FALLS = "the number of a message fell"
 GIVEN_TWICE = "a message was given twice"
 OUT_OF_ORDER = "a message was first given after a later one"
 SIDE_BY_SIDE = "two messages of a partition are worked on at once"
+BEFORE_ANOTHER = "a message was given before an earlier one of its key"
 TOO_EARLY = "a claim was answered before its change was made"
 OTHERS_UNDER_KEY = "a claim repeated under its key gave something else"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -17,9 +17,9 @@ from queuey.errors import InvalidRequest, Unavailable
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.group_settings import Group
 from queuey.model.groups.commands import Reopen, ReopenAnswer, TakeBack
-from queuey.model.groups.entries import In, Target
+from queuey.model.groups.entries import In, Target, key_hash
 from queuey.model.groups.terms import Redrive, Returning, Terms
-from queuey.model.letters import letter_of
+from queuey.model.letters import key_of, letter_of
 from queuey.model.message import Address, Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, lower_bound
@@ -230,7 +230,8 @@ class Redrives:
                 if letter.original not in originals:
                     done += await self._copy(queue, group, partition, letters, letter)
             some = [letter for letter in some if letter.original in originals]
-            verdicts = await self._mark(queue, group, partition, letters, some)
+            keys = {address: key_hash(key_of(message.content)) for address, message in originals.items()}
+            verdicts = await self._mark(queue, group, partition, letters, some, keys)
             needless = [letter.address for letter, verdict in verdicts if verdict is Redrive.NEEDLESS]
             if needless:
                 await self.moves.remove(letters, needless)
@@ -252,9 +253,17 @@ class Redrives:
         return _Some(1)
 
     async def _mark(
-        self, queue: Queue, group: Group, partition: int, letters: Queue, some: Sequence[_Letter]
+        self,
+        queue: Queue,
+        group: Group,
+        partition: int,
+        letters: Queue,
+        some: Sequence[_Letter],
+        keys: Mapping[Address, int],
     ) -> list[tuple[_Letter, Redrive]]:
         """Mark the messages of dead letters that are there.
+
+        :param keys: the hashes of the messages' keys.
 
         The state is read before they are looked up, and no mark may be made between that and this: else another process
         may have taken one back, and the group may be done with it since.
@@ -267,8 +276,8 @@ class Redrives:
             if not some:
                 return []
             asked = [
-                Returning(letter.original.id, In(source, letter.message.partition, letter.message.id))
-                for letter in some
+                Returning(one.original.id, In(source, one.message.partition, one.message.id), keys[one.original])
+                for one in some
             ]
             command = TakeBack(partition, view.last, tuple(asked))
             (verdicts,) = (await self.store.groups.run(queue, group, terms, (command,))).answers
@@ -290,7 +299,8 @@ class Redrives:
         there = tuple([id for id in ids if Address(partition, id) in found])
         gone = tuple([id for id in ids if Address(partition, id) not in found])
         terms = await self.terms(queue, group)
-        (answer,) = (await self.store.groups.run(queue, group, terms, (Reopen(partition, there, gone),))).answers
+        keys = tuple([key_hash(key_of(found[Address(partition, id)].content)) for id in there])
+        (answer,) = (await self.store.groups.run(queue, group, terms, (Reopen(partition, there, gone, keys),))).answers
         assert isinstance(answer, ReopenAnswer)
         return _Some(answer.opened, answer.full)
 

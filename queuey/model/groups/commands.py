@@ -85,11 +85,17 @@ class Reopen(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Let messages be claimed that were set aside; see ``moves.reopen``. It is answered with a ``ReopenAnswer``.
 
     :ivar there: ids of messages that exist, and ``gone`` of messages that do not.
+    :ivar keys: the hash of the key of each that exists, 0 without one; empty: none has a key.
     """
 
     partition: int
     there: tuple[MessageId, ...]
     gone: tuple[MessageId, ...] = ()
+    keys: tuple[int, ...] = ()
+
+    def key_hashes(self) -> Mapping[MessageId, int]:
+        """The hashes of the keys of messages that exist."""
+        return dict(zip(self.there, self.keys, strict=False))
 
 
 Command = Settle | Take | GiveBack | Finish | Seek | TakeBack | Reopen

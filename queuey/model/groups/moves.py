@@ -6,7 +6,7 @@ store that. Any front end that finds a move in ``index.moves`` may carry it out:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from queuey.model.groups.entries import (
@@ -29,6 +29,8 @@ FIRST_SETBACK: Final = 1.0
 LONGEST_SETBACK: Final = 3600.0
 """Seconds that this takes at most."""
 
+NO_KEYS: Final[Mapping[MessageId, int]] = {}
+
 
 def redrive(index: GroupIndex, asked: Returning, max_in_flight: int, now: Ticks) -> Redrive:
     """Mark a message whose dead letter is to be taken back.
@@ -42,7 +44,7 @@ def redrive(index: GroupIndex, asked: Returning, max_in_flight: int, now: Ticks)
         return Redrive.NEEDLESS
     if len(index.open) >= max_in_flight or not room_for_move(index.moves, asked.letter.source):
         return Redrive.FULL
-    index.apply(marked(id, Entry(index.last + 1, now, 0, MARKED), asked.letter))
+    index.apply(marked(id, Entry(index.last + 1, now, 0, MARKED, 0, asked.key), asked.letter))
     _take_back(index, (id,))
     return Redrive.MARKED
 
@@ -67,17 +69,20 @@ def finish(index: GroupIndex, id: MessageId, number: int, result: Result, now: T
         index.apply(Closed((id,)))
 
 
-def reopen(index: GroupIndex, ids: Iterable[MessageId], max_in_flight: int, now: Ticks) -> tuple[MessageId, ...]:
+def reopen(
+    index: GroupIndex, ids: Iterable[MessageId], max_in_flight: int, now: Ticks, keys: Mapping[MessageId, int] = NO_KEYS
+) -> tuple[MessageId, ...]:
     """Let messages be claimed that were set aside, as if they had never been given, as many as there is room for.
 
     :param ids: of messages that exist; those that are not set aside are passed over.
+    :param keys: the hashes of the keys of those that have one.
     :return: those that can be claimed now.
     """
     aside, opened = set(index.aside), []
     for id in sorted(set(ids)):
         if id in aside and len(index.open) < max_in_flight:
             _take_back(index, (id,))
-            index.apply(Put(id, index.last + 1, now, 0, WAITING))
+            index.apply(Put(id, index.last + 1, now, 0, WAITING, 0, keys.get(id, 0)))
             opened.append(id)
     return tuple(opened)
 

@@ -221,10 +221,14 @@ class Redrive(Enum):
 
 @attrs.frozen
 class Returning:
-    """A dead letter to take back, and the id of the message that it was."""
+    """A dead letter to take back, and the id of the message that it was.
+
+    :ivar key: the hash of that message's key; 0 without one.
+    """
 
     id: MessageId
     letter: In
+    key: int = 0
 
 
 @attrs.frozen

@@ -243,7 +243,7 @@ class CassandraGroups:
     async def _reopen(self, queue: Queue, group: Group, terms: Terms, asked: Reopen, told: dict[int, After]) -> Answer:
         def step(index: GroupIndex) -> ReopenAnswer:
             places.drop(index, asked.gone)
-            opened = moves.reopen(index, asked.there, terms.max_in_flight, self._now())
+            opened = moves.reopen(index, asked.there, terms.max_in_flight, self._now(), asked.key_hashes())
             return ReopenAnswer(len(opened), any(id in index.aside for id in asked.there))
 
         return await self._cell(queue, group, asked.partition).change(step)
