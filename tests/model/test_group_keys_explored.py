@@ -10,6 +10,7 @@ import os
 import attrs
 
 from queuey.model.groups.entries import In
+from queuey.model.groups.snapshot import GroupState
 from queuey.model.timeid import MessageId, Ticks
 from tests.model import folded as group
 from tests.model import group_world
@@ -74,17 +75,17 @@ class ExploredTests(ExploringCase):
 # What a rule is there for
 
 
-def looks_at_any(state: group.GroupState, limit: int, terms: Terms, now: Ticks) -> Look:
+def looks_at_any(state: GroupState, limit: int, terms: Terms, now: Ticks) -> Look:
     """Looks at what is due, whatever comes before it."""
     return group.look(state, limit, attrs.evolve(terms, order=Order.NONE), now)
 
 
-def takes_any(state: group.GroupState, wanted: Wanted, found: Found, terms: Terms, now: Ticks) -> Claimed:
+def takes_any(state: GroupState, wanted: Wanted, found: Found, terms: Terms, now: Ticks) -> Claimed:
     """Takes what it finds, whatever comes before it."""
     return group.claim(state, wanted, found, attrs.evolve(terms, order=Order.NONE), now)
 
 
-def passes_nothing(state: group.GroupState, wanted: Wanted, found: Found, terms: Terms, now: Ticks) -> Claimed:
+def passes_nothing(state: GroupState, wanted: Wanted, found: Found, terms: Terms, now: Ticks) -> Claimed:
     """Takes for settled what it passes over."""
     claimed = group.claim(state, wanted, found, terms, now)
     opened = {id: entry for id, entry in claimed.state.open.items() if entry.number}
@@ -92,7 +93,7 @@ def passes_nothing(state: group.GroupState, wanted: Wanted, found: Found, terms:
     return claimed if same else attrs.evolve(claimed, state=attrs.evolve(claimed.state, open=opened))
 
 
-def without_keys(state: group.GroupState, wanted: Wanted, found: Found, terms: Terms, now: Ticks) -> Claimed:
+def without_keys(state: GroupState, wanted: Wanted, found: Found, terms: Terms, now: Ticks) -> Claimed:
     """Does not keep the keys of what it takes."""
     claimed = group.claim(state, wanted, found, terms, now)
     if all(entry.number == 0 or not entry.key for entry in claimed.state.open.values()):
@@ -101,13 +102,13 @@ def without_keys(state: group.GroupState, wanted: Wanted, found: Found, terms: T
     return attrs.evolve(claimed, state=attrs.evolve(claimed.state, open=opened))
 
 
-def never_the_next(state: group.GroupState, limit: int, terms: Terms, now: Ticks) -> Look:
+def never_the_next(state: GroupState, limit: int, terms: Terms, now: Ticks) -> Look:
     """Does not look at what was passed over."""
     looked = group.look(state, limit, terms, now)
     return attrs.evolve(looked, due=tuple([id for id in looked.due if state.open[id].number]))
 
 
-def comes_back_without_its_key(state: group.GroupState, id: MessageId, letter: In, now: Ticks, key: int) -> Redriven:
+def comes_back_without_its_key(state: GroupState, id: MessageId, letter: In, now: Ticks, key: int) -> Redriven:
     """Takes back a message as if it had no key."""
     return group.redrive(state, id, letter, now)
 

@@ -49,6 +49,7 @@ class Known:
     kind: int
     setbacks: int = 0
     letter: int | None = None
+    key: int = 0
 
 
 @attrs.define
@@ -70,6 +71,7 @@ class GroupMachine(RuleBasedStateMachine):
         self.era = 1
         self.log = {1, 2, 3}
         self.next = 4
+        self.keys = {1: 1, 2: 0, 3: 1}
         self.reach = 0
         self.last = 0
         self.open: dict[int, Known] = {}
@@ -81,14 +83,16 @@ class GroupMachine(RuleBasedStateMachine):
         self.found: Found | None = None
         self.taken: tuple[group.Taken, ...] = ()
         self.given: set[int] = set()
+        self.any_order = False
         self.given_once: set[int] = set()
 
     # What is around the group
 
-    @rule(count=st.integers(1, 4), apart=st.integers(1, 3))
-    def append(self, count: int, apart: int) -> None:
-        for _ in range(count):
+    @rule(keys=st.lists(st.integers(0, 2), min_size=1, max_size=4), apart=st.integers(1, 3))
+    def append(self, keys: list[int], apart: int) -> None:
+        for key in keys:
             self.log.add(self.next)
+            self.keys[self.next] = key
             self.next += apart
 
     @precondition(lambda self: self.log)
@@ -101,13 +105,14 @@ class GroupMachine(RuleBasedStateMachine):
         self.now += seconds * SECOND
 
     @rule(
-        order=st.sampled_from([Order.NONE, Order.PARTITION]),
+        order=st.sampled_from(Order),
         most=few,
         queue=st.sampled_from([None, *TARGETS]),
         once=st.sampled_from([False, False, False, True]),
     )
     def change_settings(self, order: Order, most: int, queue: Target | None, once: bool) -> None:
         self.terms = Terms(order, most, queue, once and not self.open)
+        self.any_order = self.any_order or order is Order.KEY
 
     # Claims
 
@@ -128,7 +133,7 @@ class GroupMachine(RuleBasedStateMachine):
         assert look.room == room, (look.room, room)
         looked = (*look.due, *look.blocking)
         logged = [message for message in sorted(self.log) if message >= self.reach]
-        scanned = logged[:room]
+        scanned = logged if self.by_key and room else logged[:room]
         present = [id for id in look.due if number_of(id) in self.log][:fits]
         scanned = scanned[: fits - len(present)]
         end = self.next if len(scanned) == len(logged) else scanned[-1] + 1 if scanned else self.reach
@@ -138,6 +143,7 @@ class GroupMachine(RuleBasedStateMachine):
             tuple(map(id_of, scanned)),
             id_of(self.reach),
             id_of(end if room else self.reach),
+            keys={id_of(message): self.keys[message] for message in scanned if self.keys[message]},
         )
 
     @precondition(lambda self: self.found)
@@ -168,7 +174,7 @@ class GroupMachine(RuleBasedStateMachine):
                 assert known is not None
                 assert (number, deliveries, until) == (known.number, known.deliveries, known.due)
                 self.receipts.append((self.era, message, number))
-            if message not in self.given:
+            if message not in self.given and not self.any_order:
                 assert message > max(self.given, default=0)
             self.given.add(message)
 
@@ -177,7 +183,9 @@ class GroupMachine(RuleBasedStateMachine):
         ready = [message for message, known in free.items() if known.due <= self.now and not self.over(known)]
         if self.terms.at_most_once:
             return ready[:limit], [], limit - len(ready[:limit])
-        if self.terms.order is Order.NONE:
+        if self.by_key:
+            ready = [m for m in ready if not self.keys[m] or set(self.earlier(m)) <= set(ready)]
+        if self.terms.order is not Order.PARTITION:
             return ready[:limit], [], limit - len(ready[:limit])
         if not self.open:
             return [], [], 1
@@ -198,13 +206,16 @@ class GroupMachine(RuleBasedStateMachine):
         assert found.end is not None
         fresh: list[int] = []
         if number_of(found.start) <= self.reach <= number_of(found.end):
-            room = limit - len(present) if self.terms.at_most_once or self.terms.order is Order.NONE else room
+            room = room if self.terms.order is Order.PARTITION else limit - len(present)
             seen = [number_of(id) for id in found.scanned if number_of(id) >= self.reach]
-            fresh = seen[:room]
-            if len(fresh) == len(seen):
+            if self.by_key:
+                fresh, examined = self.expect_fresh(present, seen, room)
+            else:
+                fresh = examined = seen[: limit - len(present) if self.terms.at_most_once else room]
+            if len(examined) == len(seen):
                 self.reach = number_of(found.end)
-            elif fresh:
-                self.reach = fresh[-1] + 1
+            elif examined:
+                self.reach = examined[-1] + 1
         first = self.last + 1
         for message in (*present, *fresh):
             before = self.open.pop(message, None)
@@ -212,11 +223,39 @@ class GroupMachine(RuleBasedStateMachine):
                 self.last += 1
                 times = before.deliveries + 1 if before else 1
                 setbacks = before.setbacks if before else 0
-                self.open[message] = Known(self.last, self.now + lease, times, LEASED, setbacks)
+                own = before.key if before else found.keys.get(id_of(message), 0)
+                self.open[message] = Known(self.last, self.now + lease, times, LEASED, setbacks, key=own)
         if key is not None and self.last >= first:
             self.keyed.pop(key, None)
             self.keyed[key] = Keyed(range(first, self.last + 1), self.now + lease)
         return present + fresh
+
+    @property
+    def by_key(self) -> bool:
+        return self.terms.order is Order.KEY and not self.terms.at_most_once
+
+    def earlier(self, message: int) -> list[int]:
+        """The open messages of a message's key that come before it."""
+        return [one for one, known in self.open.items() if one < message and known.key == self.keys[message]]
+
+    def expect_fresh(self, present: list[int], seen: list[int], room: int) -> tuple[list[int], list[int]]:
+        """The new messages that are taken where keys have an order, and all that were examined for that."""
+        fresh: list[int] = []
+        examined: list[int] = []
+        passed: list[int] = []
+        for message in seen:
+            key = self.keys[message]
+            mine = [one for one, known in self.open.items() if known.key == key and one not in present]
+            if key and (mine or any(self.keys[one] == key for one in passed)):
+                passed.append(message)
+            elif len(fresh) == room:
+                break
+            else:
+                fresh.append(message)
+            examined.append(message)
+        for message in passed:
+            self.open[message] = Known(0, 0, 0, WAITING, key=self.keys[message])
+        return fresh, examined
 
     def expect_repeated(self, key: bytes) -> list[tuple[int, int, int, int]]:
         return [
@@ -334,7 +373,7 @@ class GroupMachine(RuleBasedStateMachine):
             known.setbacks += 1
         elif isinstance(move, In) and result is not Result.GONE:
             del self.letters[cast(int, known.letter)]
-            self.open[number_of(id)] = Known(known.number, self.now, 0, WAITING)
+            self.open[number_of(id)] = Known(known.number, self.now, 0, WAITING, key=known.key)
         else:
             if isinstance(move, Out) and result is Result.DONE:
                 self.letters[max(self.letters, default=0) + 1] = number_of(id)
@@ -346,7 +385,8 @@ class GroupMachine(RuleBasedStateMachine):
     def redrive(self, data: st.DataObject, queue: Target) -> None:
         letter = data.draw(st.sampled_from(sorted(self.letters)))
         message = self.letters[letter]
-        back = group.redrive(self.state, id_of(message), In(queue, 1, id_of(letter)), Ticks(self.now))
+        move, key = In(queue, 1, id_of(letter)), self.keys[message]
+        back = group.redrive(self.state, id_of(message), move, Ticks(self.now), key)
         before = self.state
         self.changed(back.state)
         known = self.open.get(message)
@@ -358,7 +398,7 @@ class GroupMachine(RuleBasedStateMachine):
         else:
             assert back.verdict is Redrive.MARKED
             self.last += 1
-            self.open[message] = Known(self.last, self.now, 0, MARKED, letter=letter)
+            self.open[message] = Known(self.last, self.now, 0, MARKED, letter=letter, key=key)
             self.given_once.discard(message)
             if message in self.aside:
                 self.aside.remove(message)
@@ -366,13 +406,14 @@ class GroupMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def reopen(self, data: st.DataObject) -> None:
         ids = data.draw(st.lists(st.sampled_from([*self.aside, 1, self.next]), max_size=4))
-        back = group.reopen(self.state, map(id_of, ids), Ticks(self.now))
+        keys = {id_of(message): self.keys.get(message, 0) for message in ids}
+        back = group.reopen(self.state, map(id_of, ids), Ticks(self.now), keys)
         self.changed(back.state)
         wanted = sorted(set(ids) & set(self.aside))
         assert list(map(number_of, back.ids)) == wanted
         for message in wanted:
             self.last += 1
-            self.open[message] = Known(self.last, self.now, 0, WAITING)
+            self.open[message] = Known(self.last, self.now, 0, WAITING, key=self.keys[message])
             self.aside.remove(message)
             self.given_once.discard(message)
 
@@ -417,7 +458,7 @@ class GroupMachine(RuleBasedStateMachine):
     def is_as_the_model_says(self) -> None:
         state = self.state
         found = {number_of(id): tuple(entry) for id, entry in state.open.items()}
-        wanted = {m: (k.number, k.due, k.deliveries, k.kind, k.setbacks, 0) for m, k in sorted(self.open.items())}
+        wanted = {m: (k.number, k.due, k.deliveries, k.kind, k.setbacks, k.key) for m, k in sorted(self.open.items())}
         assert list(found.items()) == list(wanted.items()), (found, wanted)
         moving = {message for message, known in self.open.items() if known.kind == MARKED}
         assert set(map(number_of, state.moves)) == moving
