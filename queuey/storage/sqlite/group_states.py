@@ -161,6 +161,10 @@ class GroupStates(Source, GroupData):
 
     # Storing
 
+    def has_changes(self, gid: bytes) -> bool:
+        """Whether states of a group were changed in this transaction."""
+        return any(held.gid == gid and held.rows.index.events for held in self.used)
+
     def changes(self) -> tuple[list[Value], list[Value]]:
         """The rows that a transaction has to put, and to drop; see ``StateRows.changes``."""
         put: list[Value] = []

@@ -8,6 +8,7 @@ from typing import Final
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from queuey.errors import QueueyError
 from queuey.interfaces import IGroupStore
 from queuey.model.group_rows import state_key
 from queuey.model.group_settings import Group
@@ -20,6 +21,14 @@ from queuey.storage.sqlite.piles import Pile
 from queuey.storage.sqlite.writer import Writer
 
 _PURGED: Final = "SELECT purged FROM queues WHERE queue = ?"
+
+
+class HalfRunError(Exception):
+    """Some commands were run and another one was refused, because the state of another partition cannot be read.
+
+    It is no error of ours, so the batch is rolled back, and each of its operations has a transaction of its own: this
+    one is refused there, and nothing of it is stored.
+    """
 
 
 @implementer(IGroupStore)
@@ -45,7 +54,12 @@ class SQLiteGroups:
 def run(writer: Writer, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Ran:
     """Run commands of one group."""
     writer.require(queue)
-    return group_commands.run(writer.groups, queue, group, terms, commands)
+    try:
+        return group_commands.run(writer.groups, queue, group, terms, commands)
+    except QueueyError as error:
+        if writer.alone or not writer.groups.has_changes(group.gid):
+            raise
+        raise HalfRunError from error
 
 
 def look(writer: Writer, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId]) -> View:
