@@ -141,7 +141,7 @@ class HangingUpTests(GroupCase):
     by_state = False
     subject_: HeldSubject
 
-    def subject(self) -> HeldSubject:  # type: ignore[override]
+    def subject(self) -> HeldSubject:
         self.subject_ = HeldSubject(quick_directory(self))
         return self.subject_
 
