@@ -481,7 +481,11 @@ class InOrderTests(GroupCase):
 
 
 class HangingUpTests(GroupCase):
-    """Whoever hangs up takes nothing, or gives it back at once."""
+    """A client that hangs up takes nothing: what its claim is given comes back at once, as if it had not been given.
+
+    A store runs a claim that it has accepted to its end, and a second command undoes it. So a claim that is asked in
+    between may be given less than there is; what comes back is told to those that wait, and is there for the next one.
+    """
 
     def setUp(self) -> None:
         super().setUp()
@@ -537,6 +541,7 @@ class HangingUpTests(GroupCase):
         self.assertEqual(self.bodies(), [b"1", b"2"])
 
     def test_what_others_take_in_the_same_round(self) -> None:
+        """A claim that was asked before the message came back, and does not wait, is answered without it."""
         self.spied.held.on = True
         first = self.claiming(limit=1)
         gone, third = self.claiming(limit=1), self.claiming(limit=1)
