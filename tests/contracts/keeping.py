@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import attrs
 from attrs import evolve
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
@@ -217,7 +218,7 @@ class KeeperContract(MessagesCase):
         claims = {b"k" * 16: Claim(4, 1, Ticks(1 << 57))}
         state = GroupState(b"12345678", id, 5, {id: entry}, (1, 3), (id,), 1, claims)
         moving = attrs.evolve(
-            state, open={id: entry._replace(kind=MARKED)}, moves={id: Out(Target("d", 5), "why")}, claims={}, last=9
+            state, open={id: replace(entry, kind=MARKED)}, moves={id: Out(Target("d", 5), "why")}, claims={}, last=9
         )
         self.assertIsNone(await self.keeper.group_state(place))
         for kept in (state, moving, state):

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import attrs
+from msgspec.structs import replace
 
 from queuey.model.groups.entries import LEASED, WAITING, Entry
 from queuey.model.groups.snapshot import GroupState
@@ -125,7 +126,7 @@ def settles_what_is_moved(state: GroupState, settlements: Iterable[Settlement], 
     (one,) = settlements
     entry = state.open.get(one.receipt.id)
     if entry is not None and one.receipt.id in state.moves and one.receipt.number == entry.number - 1:
-        entries = {**state.open, one.receipt.id: entry._replace(number=one.receipt.number, kind=LEASED)}
+        entries = {**state.open, one.receipt.id: replace(entry, number=one.receipt.number, kind=LEASED)}
         state = attrs.evolve(state, open=entries, moves={})
     return group.settle(state, [one], terms, now)
 

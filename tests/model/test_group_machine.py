@@ -13,6 +13,7 @@ import attrs
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from msgspec.structs import astuple
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.model.groups.entries import LEASED, MARKED, MAX_TARGETS, TOKEN, WAITING, In, Out, Target
@@ -457,7 +458,7 @@ class GroupMachine(RuleBasedStateMachine):
     @invariant()
     def is_as_the_model_says(self) -> None:
         state = self.state
-        found = {number_of(id): tuple(entry) for id, entry in state.open.items()}
+        found = {number_of(id): astuple(entry) for id, entry in state.open.items()}
         wanted = {m: (k.number, k.due, k.deliveries, k.kind, k.setbacks, k.key) for m, k in sorted(self.open.items())}
         assert list(found.items()) == list(wanted.items()), (found, wanted)
         moving = {message for message, known in self.open.items() if known.kind == MARKED}

@@ -70,7 +70,7 @@ def states(draw: st.DrawFn) -> GroupState:
     found = dict(sorted(draw(st.dictionaries(ids, entries, max_size=12)).items()))
     marked: dict[MessageId, Move] = {}
     for id in draw(st.lists(st.sampled_from(sorted(found)), unique=True)) if found else ():
-        found[id] = found[id]._replace(kind=MARKED)
+        found[id] = msgspec.structs.replace(found[id], kind=MARKED)
         marked[id] = draw(moves)
     return GroupState(
         draw(st.binary(min_size=8, max_size=8)),
@@ -95,7 +95,7 @@ def at_all_limits(move: Move) -> GroupState:
     while len(marked) < MAX_MOVES:
         target = Target(name, (1 << 128) - 1 - len(marked) % MAX_TARGETS)
         id = id_of(MAX_OPEN - 1 - len(marked))
-        found[id] = entry._replace(kind=MARKED)
+        found[id] = msgspec.structs.replace(entry, kind=MARKED)
         if isinstance(move, Out):
             marked[id] = Out(target, fitting("r" * (MAX_REASONS // MAX_MOVES), marked))
         else:

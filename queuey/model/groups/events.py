@@ -84,14 +84,12 @@ class Marked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
 
 def marked(id: MessageId, entry: Entry, move: Move) -> Marked:
     """The event of a mark: a message has this entry, and is being moved."""
-    number, due, deliveries, _, setbacks, key = entry
     if isinstance(move, Out):
         target, rest = move.target, (move.reason, 0, b"")
     else:
         target, rest = move.source, ("", move.partition, bytes(move.letter))
-    return Marked(
-        id, number, due, deliveries, setbacks, key, target.name, target.incarnation.to_bytes(16, "big"), *rest
-    )
+    known = (entry.number, entry.due, entry.deliveries, entry.setbacks, entry.key)
+    return Marked(id, *known, target.name, target.incarnation.to_bytes(16, "big"), *rest)
 
 
 class Unmarked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):

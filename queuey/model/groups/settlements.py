@@ -6,6 +6,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from queuey.model.groups.entries import LEASED, MARKED, WAITING, Entry, Out, fitting, room_for_move
 from queuey.model.groups.events import Closed, Keyed, Put, SetAside, marked
 from queuey.model.groups.index import GroupIndex, is_over
@@ -101,6 +103,6 @@ def give_up(index: GroupIndex, id: MessageId, terms: Terms, reason: str) -> Outc
         return Outcome.SET_ASIDE
     if not room_for_move(index.moves, terms.dead_letter):
         return Outcome.LATER
-    entry = index.open[id]._replace(number=index.last + 1)
+    entry = replace(index.open[id], number=index.last + 1)
     index.apply(marked(id, entry, Out(terms.dead_letter, fitting(reason, index.moves))))
     return Outcome.MOVING

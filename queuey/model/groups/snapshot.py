@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, repeat
+from itertools import chain
 from typing import Final
 
 import attrs
@@ -26,6 +26,7 @@ from queuey.model.groups.entries import (
     Out,
     Target,
     UnreadableState,
+    columns_of,
     targets,
 )
 from queuey.model.groups.index import GroupIndex
@@ -223,18 +224,15 @@ def _columns(entries: int, form: int) -> str:
 
 
 def _entries_bytes(entries: Mapping[MessageId, Entry], form: int) -> bytes:
-    columns = list(zip(*entries.values(), strict=True))
+    columns = columns_of(entries.values())
     if form == _WITHOUT_KEYS:
         del columns[-1:]
     return struct.pack(_columns(len(entries), form), *chain.from_iterable(columns))
 
 
 def _entries(columns: tuple[int, ...], count: int) -> list[Entry]:
-    fields: list[Iterable[int]] = [columns[at : at + count] for at in range(0, len(columns), count or 1)]
-    if len(fields) < len(Entry._fields):
-        fields.append(repeat(0, count))
-    # Entry(*fields) is a function in Python; this makes the same tuples in a third of the time.
-    return list(map(tuple.__new__, repeat(Entry), zip(*fields, strict=True))) if count else []
+    fields = [columns[at : at + count] for at in range(0, len(columns), count or 1)]
+    return list(map(Entry, *fields)) if count else []
 
 
 def _target_bytes(target: Target) -> bytes:

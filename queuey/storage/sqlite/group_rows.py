@@ -65,14 +65,14 @@ class StateRows:
         index = self.index
         put: list[Value] = []
         drop: list[Value] = []
-        opened, pack = index.open, _ENTRY.pack
+        opened = index.open
         if state != self.state:
             self._whole(state, put)
             return put, drop
         for id, before in index.before.items():
             entry = opened.get(id)
             if entry is not None:
-                put += (state, OPEN + id, pack(*entry))
+                put += (state, OPEN + id, _entry_bytes(entry))
             elif before is not None:
                 drop += (state, OPEN + id)
         head = (index.generation, index.reach, index.last, index.set_aside)
@@ -100,7 +100,7 @@ class StateRows:
         """All rows, for a state that has none under that number."""
         index = self.index
         for id, entry in index.open.items():
-            put += (state, OPEN + id, _ENTRY.pack(*entry))
+            put += (state, OPEN + id, _entry_bytes(entry))
         put += (state, HEAD, _HEAD.pack(index.generation, index.reach, index.last, index.set_aside))
         for key, claim in index.claims.items():
             put += (state, CLAIM + key, _CLAIM.pack(*claim))
@@ -196,6 +196,10 @@ class StateRows:
         found._kept = len(acked)
         found._batch = batches[-1][0] if batches else 0
         return found
+
+
+def _entry_bytes(entry: Entry) -> bytes:
+    return _ENTRY.pack(entry.number, entry.due, entry.deliveries, entry.kind, entry.setbacks, entry.key)
 
 
 def _acked_key(batch: int) -> bytes:

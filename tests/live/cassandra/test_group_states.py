@@ -16,6 +16,7 @@ from twisted.trial.unittest import TestCase
 from queuey.errors import NoSuchGroup
 from queuey.model.groups.index import GroupIndex
 from queuey.model.groups.snapshot import GroupState, state_of
+from queuey.service.daemon import collect_less
 from queuey.storage.cassandra.cluster.cql.session import CQLSession
 from queuey.storage.cassandra.cluster.port import Kind, Level, Statement
 from queuey.storage.cassandra.groups import rewriting
@@ -85,9 +86,9 @@ class GroupStatesTests(TestCase):
             if front.cell._held is not None and front.cell._held.head is not None and front.cell._held.head.base:
                 break
         turns: list[float] = []
-        gc.collect()
-        gc.disable()  # what the collector takes depends on all that the process has
-        self.addCleanup(gc.enable)
+        collect_less()
+        self.addCleanup(gc.unfreeze)
+        self.addCleanup(gc.set_threshold, *gc.get_threshold())
         watching = LoopingCall(lambda: turns.append(reactor.seconds()))
         watching.start(0.001)
         index = await self.front(99).cell.read()

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
-from itertools import chain, islice, repeat
+from collections.abc import Mapping
+from itertools import chain, islice
 from typing import Final
 
 import msgspec
 
-from queuey.model.groups.entries import Claim, Entry, UnreadableState
+from queuey.model.groups.entries import Claim, Entry, UnreadableState, columns_of
 from queuey.model.groups.events import Marked, marked
 from queuey.model.groups.index import GroupIndex
 from queuey.model.timeid import MessageId, Ticks
@@ -136,9 +136,8 @@ def _columns(count: int) -> str:
 
 
 def _pack(entries: Mapping[MessageId, Entry]) -> bytes:
-    columns: Sequence[tuple[int, ...]] = list(zip(*entries.values(), strict=True))
-    count = len(entries)
-    return b"".join([struct.pack(">I", count), *entries, struct.pack(_columns(count), *chain.from_iterable(columns))])
+    values, count = chain.from_iterable(columns_of(entries.values())), len(entries)
+    return b"".join([struct.pack(">I", count), *entries, struct.pack(_columns(count), *values)])
 
 
 def _unpack(data: bytes) -> dict[MessageId, Entry]:
@@ -148,5 +147,4 @@ def _unpack(data: bytes) -> dict[MessageId, Entry]:
     ids = struct.unpack_from("16s" * count, data, 4)
     values = struct.unpack(_columns(count), data[4 + 16 * count :])
     columns = [values[at : at + count] for at in range(0, len(values), count)]
-    # Entry(*columns) is a function in Python; this makes the same tuples in a third of the time.
-    return dict(zip(ids, map(tuple.__new__, repeat(Entry), zip(*columns, strict=True)), strict=True))
+    return dict(zip(ids, map(Entry, *columns), strict=True))
