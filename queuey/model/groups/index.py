@@ -156,31 +156,56 @@ class GroupIndex:
         acked, remembered = self.acked, self._remembered
         while len(acked) > MAX_ACKED:
             remembered.discard(acked.popleft())
-        if len(self._times) > 2 * len(self.open) + _SLACK:
+        if self._has_slack():
             self._order_again()
         self._forget_changes()
 
     def undo(self) -> None:
-        """Take back all events since ``stored``."""
+        """Take back all events since ``stored``, in as much time as their changes took.
+
+        Only if the group went elsewhere it takes longer: then all that was open before is ordered again.
+        """
         if self._heads is None:
             return
         if self._older is not None:
             self.open, self.acked, self._remembered, self.claims = self._older[:4]
             # What is stored of them was noted when the group went elsewhere.
             self.before, self.claims_before, self.fresh_acks = self._older[4:]
+            self._lines = None
         for _ in range(self.fresh_acks):
             self._remembered.discard(self.acked.pop())
         for id, entry in self.before.items():
-            if entry is None:
-                self.open.pop(id, None)
-            else:
-                self.open[id] = entry
+            self._put_back(id, entry)
         _restore(self.claims, self.claims_before)
         _restore(self.moves, self.moves_before)
         self.generation, self.reach, self.last, self.aside, self.set_aside = self._heads
-        self._lines, self._under = None, {}
-        self._order_again()
+        # The numbers of leases that were taken back will be those of others.
+        self._under = {first: ids for first, ids in self._under.items() if first <= self.last}
+        if self._last_lease[0] > self.last:
+            self._last_lease = (0, ())
+        if self._older is not None or self._has_slack():
+            self._order_again()
         self._forget_changes()
+
+    def _put_back(self, id: MessageId, entry: Entry | None) -> None:
+        """Have the entry that a message had before.
+
+        Heaps may keep pairs that are outdated by that, but a message that may be due again gets a new one.
+        """
+        changed = self.open.pop(id, None)
+        if changed is not None and changed.key and self._lines is not None:
+            self._leave_line(changed.key, id)
+        if entry is None:
+            return
+        self.open[id] = entry
+        if entry.kind != MARKED:
+            heappush(self._times, (entry.due, id))
+        if entry.key and self._lines is not None:
+            insort(self._lines.setdefault(entry.key, []), id)
+
+    def _has_slack(self) -> bool:
+        """Whether the heap by time has so many outdated pairs that it is worth making it again."""
+        return len(self._times) > 2 * len(self.open) + _SLACK
 
     def _order_again(self) -> None:
         """Make the heaps again, without outdated pairs."""
@@ -333,7 +358,7 @@ class GroupIndex:
         found: list[MessageId] = []
         while self._ready and len(found) < limit:
             id = heappop(self._ready)
-            if self._is_ready(id, now) and not (found and found[-1] == id):
+            if self._may_be_given(id, now) and not (found and found[-1] == id):
                 found.append(id)
         self._looked = tuple(found)
         return self._looked
@@ -347,7 +372,7 @@ class GroupIndex:
         taken: dict[int, int] = {}
         while self._ready and len(found) < limit:
             id = heappop(self._ready)
-            if id in found or not self._is_ready(id, now):
+            if id in found or not self._may_be_given(id, now):
                 continue
             key = self.open[id].key
             if key:
@@ -370,15 +395,20 @@ class GroupIndex:
             return False
         return True
 
-    def _is_ready(self, id: MessageId, now: Ticks) -> bool:
-        """Whether a message of the heap ``_ready`` may be given. It may have been given since it came there, and been
-        delivered as often as it may be: then it is in ``_over`` too."""
-        return self._is_due(id, now) and not self._is_over(self.open[id])
+    def _may_be_given(self, id: MessageId, now: Ticks) -> bool:
+        """Whether a message is due and was not delivered as often as it may be, which it may have been meanwhile."""
+        if not self._is_due(id, now):
+            return False
+        most = 1 if self._limits.at_most_once else self._limits.max_deliveries
+        if 0 < most <= self.open[id].deliveries:
+            heappush(self._over, id)
+            return False
+        return True
 
     def _look_again(self, now: Ticks) -> None:
         """Consider again what was looked at last and not given."""
         for id in self._looked:
-            if self._is_ready(id, now):
+            if self._may_be_given(id, now):
                 heappush(self._ready, id)
         self._looked = ()
 
