@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from itertools import count
 from random import Random
@@ -18,7 +19,7 @@ from queuey.model.groups.index import GroupIndex
 from queuey.model.groups.snapshot import GroupState, encode, state_of
 from queuey.model.timeid import MessageId, Ticks, from_seconds
 from queuey.storage.cassandra.cluster.port import ICQLSession
-from queuey.storage.cassandra.groups import CassandraGroups, GroupTables
+from queuey.storage.cassandra.groups import CassandraGroups, GroupTables, cell_cache
 from queuey.storage.cassandra.groups.append import MAX_TRIES, Append, Step
 from queuey.storage.cassandra.groups.cells import Cell, remove_state
 from queuey.storage.cassandra.groups.loading import Source
@@ -34,6 +35,10 @@ PLACE = MessageId(bytes(15) + b"\x01")
 
 def id_of(number: int) -> MessageId:
     return MessageId(number.to_bytes(16, "big"))
+
+
+def number_of(id: MessageId) -> int:
+    return int.from_bytes(id, "big")
 
 
 class Front:
@@ -99,7 +104,7 @@ def close(*numbers: int) -> Callable[[GroupIndex], None]:
 
 def opened(index: GroupIndex) -> list[int]:
     """The numbers of messages in flight."""
-    return sorted([int.from_bytes(id, "big") for id in index.open])
+    return sorted([number_of(id) for id in index.open])
 
 
 class AppendTests(SynchronousTestCase):
@@ -189,7 +194,7 @@ class LostTests(GroupsCase):
             self.sessions[self.one].faults = [*faults]
             error = self.failureResultOf(self.one.cell.change(lease(2)), Unavailable).value
             self.assertEqual(error.applied, "no")
-            self.assertEqual([int.from_bytes(id, "big") for id in self.stored().open], [1])
+            self.assertEqual([number_of(id) for id in self.stored().open], [1])
 
     def test_nobody_knows(self) -> None:
         self.change(self.one, lease(1))
@@ -199,7 +204,28 @@ class LostTests(GroupsCase):
             error = self.failureResultOf(self.one.cell.change(lease(2 if done else 3)), Unavailable).value
             self.assertEqual(error.applied, "unknown")
             self.sessions[self.one].refuse = lambda statement, level: None
-            self.assertEqual(opened(self.successResultOf(Deferred.fromCoroutine(self.one.cell.read()))), [1, 2])
+            self.assertEqual(self.change(self.one, opened), [1, 2])
+
+    def test_a_failure_does_not_have_all_be_read_again(self) -> None:
+        """What was cached is undone, and followed by what is stored."""
+        faults: tuple[tuple[str, list[str]], ...] = (
+            ("no", ["UPDATE"]), ("before", ["UPDATE"]), ("after", ["UPDATE", "SELECT", "UPDATE"])
+        )  # fmt: skip
+        for alone in (False, True):
+            self.setUp()
+            front = self.front(8, alone)
+            session = self.sessions[front]
+            self.change(front, lease(1))
+            for number, (fault, statements) in enumerate(faults, 1):
+                session.faults = [fault]
+                session.refuse = lambda statement, level: Unavailable("silent")
+                self.failureResultOf(front.cell.change(lease(10 * number)), Unavailable)
+                session.refuse = lambda statement, level: None
+                del session.asked[:]
+                self.change(front, lease(number))
+                self.assertEqual([text.split()[0] for text, _ in session.asked], statements, fault)
+                self.assertEqual(self.change(front, opened), sorted(map(number_of, self.stored().open)))
+            self.assertEqual(self.change(front, opened), [1, 2, 3, 30])
 
     def test_an_old_transaction_of_ours_under_newer_ones(self) -> None:
         self.change(self.one, lease(1))
@@ -280,6 +306,56 @@ class RacingTests(GroupsCase):
         self.assertEqual(sorted(self.successResultOf(one) for one in waiting), [1, 2])
         self.assertEqual(len(self.stored().open), 2)
 
+    def test_the_first_row_under_newer_ones(self) -> None:
+        """It is known who was first, though that was not the last row."""
+        for fault in ("", "after"):
+            self.setUp()
+            self.sessions[self.one].hold = True
+            self.sessions[self.one].faults = [fault]
+            waiting = self.one.cell.change(lease(1))
+            while len(self.sessions[self.one].asked) < 3:  # the last is the transaction
+                self.sessions[self.one].turn()
+            if fault:
+                self.sessions[self.one].turn()
+            for number in range(2, 50):
+                self.change(self.other, lease(number))
+            self.sessions[self.one].hold = False
+            self.sessions[self.one].turn()
+            self.assertEqual(self.successResultOf(waiting), 1 if fault else 49)
+            self.assertEqual(len(self.stored().open), 49)
+
+
+class CacheTests(GroupsCase):
+    """States that are dropped from the cache because there are too many."""
+
+    def test_one_that_is_being_changed(self) -> None:
+        """There is one cell of it at a time, so each knows what the other one would have done."""
+        self.patch(cell_cache, "MAX_CACHED", 1)
+        front = self.front(8, alone=True)
+        session, cells = self.sessions[front], front.groups._cells
+        for number in (1, 2):
+            del session.asked[:]
+            session.hold = True
+            waiting = cells.at(Source(KEY, front.stands)).change(lease(number))
+            while not session.asked[-1][0].startswith("UPDATE"):
+                session.turn()
+            cells.at(Source("other", front.stands))
+            session.hold = False
+            found = cells.at(Source(KEY, front.stands)).change(opened)
+            session.turn()
+            self.assertEqual(self.successResultOf(waiting), number)
+            self.assertEqual(self.successResultOf(found), list(range(1, number + 1)))
+            again = cells.at(Source(KEY, front.stands)).change(opened)
+            self.assertEqual(self.successResultOf(again), list(range(1, number + 1)))
+
+    def test_no_more_than_that_are_kept(self) -> None:
+        self.patch(cell_cache, "MAX_CACHED", 3)
+        front = self.front(8, alone=True)
+        for number in range(1, 100):
+            front.groups._cells.at(Source(f"{number}", front.stands)).change(lease(number))
+        kept = [one for one in gc.get_objects() if isinstance(one, Cell) and one._shop is front.groups._shop]
+        self.assertLessEqual(len(kept), 4)
+
 
 class EndTests(GroupsCase):
     """States that are removed."""
@@ -324,7 +400,7 @@ class EndTests(GroupsCase):
         self.assertEqual(error.applied, "no")
         self.change(self.one, lease(7))
         self.change(self.other, lease(8))
-        self.assertEqual([int.from_bytes(id, "big") for id in self.stored().open], [7, 8])
+        self.assertEqual([number_of(id) for id in self.stored().open], [7, 8])
 
 
 class ConversionTests(GroupsCase):

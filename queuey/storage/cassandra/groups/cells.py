@@ -78,17 +78,11 @@ class Cell:
         self._rewriter = Rewriter(shop.tables, source.key, shop.new_bytes, shop.pause)
         self._held: Held | None = None
         self._period: int | None = None
-        self._let_go = False
         self._steps: list[tuple[Change[Any], Deferred[Any]]] = []
         self._running = False
         self._decided = 0
         self._deciding = False
         self.stamp = 0
-
-    @property
-    def busy(self) -> bool:
-        """Whether something is being done to it."""
-        return self._running
 
     @property
     def size(self) -> int:
@@ -130,10 +124,6 @@ class Cell:
         if not self._running:
             self._held = None
 
-    def let_go(self) -> None:
-        """Learn that there may be another cell of this state from now on: what is cached here may become old."""
-        self._let_go = True
-
     def change(self, step: Change[T]) -> Deferred[T]:
         """Do something to the state; it goes on though the caller cancels it.
 
@@ -156,16 +146,26 @@ class Cell:
                 results: list[Any]
                 try:
                     results = await self._carry_out([step for step, _ in steps])
-                except Exception:
-                    self._held = None
-                    self.stamp += 1
+                except Exception as error:
                     results = [Failure()] * (self._decided or len(steps))
+                    self._undo(error)
                 del self._steps[: len(results)]
                 for (_, waiting), result in zip(steps, results, strict=False):
                     if not waiting.called:
                         waiting.callback(result)
         finally:
             self._running = False
+
+    def _undo(self, error: Exception) -> None:
+        """Take back what was not stored, or may not have been: in that case what is stored is followed before the state
+        is used again. It is read again as a whole only if that is not enough, as others may wait for a million messages
+        to be read."""
+        held, self._period = self._held, None
+        self.stamp += 1
+        if held is None or held.head is None or not isinstance(error, Unavailable):
+            self._held = None
+        else:
+            held.index.undo()
 
     async def _carry_out(self, steps: Sequence[Change[Any]]) -> list[Any]:
         """Do some steps, at least one; their results."""
@@ -257,18 +257,21 @@ class Cell:
                 raise Unavailable(problem.text, applied="no", retry_after=problem.retry_after)
 
     def _since(self, version: int | None) -> Deferred[Seen]:
-        if version is None:
-            return self._shop.tables.newest(self._source.key)
-        return Deferred.fromCoroutine(self._shop.loader.since(self._source.key, version))
+        return Deferred.fromCoroutine(self._shop.loader.since(self._source.key, version or 1))
 
     def _overtaken(self, held: Held, found: Seen) -> None:
         """Take the events back, and apply what others have appended; the state is read again if that is not enough."""
         held.index.undo()
         self.stamp += 1
+        self._follow(held, found)
+
+    def _follow(self, held: Held, found: Seen) -> None:
+        """Apply what others have appended; the state is read again if that is not enough, or cannot be done."""
+        self._held = None
         if found.head is not None:
             check_not_ended(found.head)
-        if not held.follow(found):
-            self._held = None
+        if held.follow(found):
+            self._held = held
 
     async def _is_newest(self, held: Held) -> bool:
         """Whether what is cached is what is stored; if not, it is afterwards, or is read again."""
@@ -283,10 +286,7 @@ class Cell:
             if found.head is not None and found.head.version == held.version:
                 self._period = period
                 return True
-            if found.head is not None:
-                check_not_ended(found.head)
-            if not held.follow(found):
-                self._held = None
+            self._follow(held, found)
         self.stamp += 1
         return False
 
@@ -319,6 +319,7 @@ class Cell:
         try:
             await self._source.stands()
         except QueueyError as error:
+            self._held = None
             try:
                 if isinstance(error, NoSuchGroup):
                     await remove_state(self._shop.tables, self._source.key, self._shop.now())
@@ -339,7 +340,7 @@ class Cell:
     def _is_alone(self) -> bool:
         """Whether nobody else can have changed the state since it was read."""
         period = self._shop.alone()
-        return not self._let_go and period is not None and period == self._period
+        return period is not None and period == self._period
 
 
 async def remove_state(tables: GroupTables, key: str, now: Ticks) -> None:

@@ -92,8 +92,10 @@ class Rewriter:
             if head.pending == self._id:
                 useless = USELESS + head.snapshot if head.snapshot else NONE
                 return Head(head.version + 1, self._base, self._id, useless)
-            self._written = False  # another front end took its place
-            self._begin(self._drop(self._id))
+            self._written = False
+            if head.snapshot != self._id:  # another front end took its place
+                self._begin(self._drop(self._id))
+            # Else an append has put it in force whose outcome was not known here. The next snapshot cleans up.
         if self._writing or not outweighs(held):
             return None
         others = len(head.pending) == TOKEN and head.pending != self._id
