@@ -42,7 +42,7 @@ from queuey.model.queue import Queue
 from queuey.model.receipts import Receipts
 from queuey.model.timeid import MAX_TICKS, MessageId, Ticks
 from queuey.storage import group_commands
-from queuey.storage.cassandra.groups import claiming
+from queuey.storage.cassandra.groups import partition_claims
 from queuey.storage.cassandra.groups.append import Append
 from queuey.storage.cassandra.groups.cells import Cell, Change
 from queuey.storage.cassandra.groups.tables import Seen
@@ -291,7 +291,7 @@ def _seeking(way: Any) -> tuple[tuple[Any, str, Any], ...]:
 
 def _claiming(way: Any) -> tuple[tuple[Any, str, Any], ...]:
     """For the embedded stores, and for tables of Cassandra."""
-    return (claim_rules, "claim", way), (claiming, "claim", way)
+    return (claim_rules, "claim", way), (partition_claims, "claim", way)
 
 
 def _settling(way: Any) -> tuple[tuple[Any, str, Any], ...]:

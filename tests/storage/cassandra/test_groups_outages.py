@@ -217,7 +217,7 @@ class OutageTests(SynchronousTestCase):
         after = scene.state()
         if isinstance(answered[0], Failure):
             error = answered[0].value
-            self.assertIsInstance(error, Unavailable, what)
+            assert isinstance(error, Unavailable), what
             if error.applied == "no":
                 self.assertEqual(bare(after), bare(before), what)
             if outage.certain and outage.calls == 1:
@@ -278,7 +278,9 @@ class SnapshotOutageTests(GroupsCase):
         for number in range(2, CHANGES):
             waiting = front.cell.change(lease(number))
             if isinstance(waiting.result, Failure):
-                if waiting.result.value.applied == "no":
+                error = waiting.result.value
+                assert isinstance(error, Unavailable)
+                if error.applied == "no":
                     refused.add(number)
                 waiting.addErrback(lambda failure: None)
             else:

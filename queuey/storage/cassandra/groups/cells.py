@@ -85,6 +85,11 @@ class Cell:
         self.stamp = 0
 
     @property
+    def running(self) -> bool:
+        """Whether it is being changed: what is cached may have events that are not stored yet."""
+        return self._running
+
+    @property
     def size(self) -> int:
         """Messages in flight that are cached."""
         return 0 if self._held is None else len(self._held.index.open)

@@ -1,34 +1,28 @@
-"""Claims: those that wait for the same partition of a group are looked for together, and stored as one change."""
+"""Claims: from one partition to the next, until there is enough, or under a key."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from typing import Final
+from typing import Any, Final
 
 import attrs
-from twisted.internet.defer import Deferred
 
 from queuey.errors import QueueyError, StorageFull, Unavailable
 from queuey.interfaces import IMessageStore
 from queuey.model.group_settings import Group
-from queuey.model.groups.claims import claim, home_of, look, point, pointed, reused
+from queuey.model.groups.claims import home_of, look, point, pointed, reused
 from queuey.model.groups.commands import After, Share, Take, TakeAnswer
 from queuey.model.groups.entries import Claim
 from queuey.model.groups.index import GroupIndex
-from queuey.model.groups.terms import Claimed, Look, Terms, Wanted
-from queuey.model.message import Message
+from queuey.model.groups.terms import Claimed, Look, Terms
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId, Ticks, lower_bound, ticks_of
 from queuey.model.window import Merge, Position
-from queuey.storage.cassandra.groups.cells import Cell
-from queuey.storage.cassandra.groups.looking import MAX_BYTES, MAX_MESSAGES, READ, Looking, Seen
+from queuey.storage.cassandra.groups.cells import Cell, Change
+from queuey.storage.cassandra.groups.looking import READ
+from queuey.storage.cassandra.groups.partition_claims import Asked, PartitionClaims
+from queuey.storage.cassandra.groups.tables import partly
 from queuey.storage.group_commands import IDLE
-
-_ROUNDS: Final = 3
-"""How often it is looked again if the state was changed meanwhile and nothing was got."""
-
-_PASSES: Final = 16
-"""How often it is looked again if only messages were found that cannot be given now."""
 
 _FEW: Final = 4
 """Partitions that are claimed of one after another, without a look at all of them."""
@@ -47,158 +41,13 @@ _TRUSTED: Final = Ticks(5 * 10_000_000)
 """For how long a cached state is trusted to tell that there is nothing, if others change it too."""
 
 
-@attrs.define(eq=False)
-class _Asked:
-    """What one claim asks of one partition.
-
-    :ivar until: its lease ends no later, since the pointer to the claim lives no longer.
-    :ivar owed: whether the first message is given although it alone has more than ``max_bytes``.
-    """
-
-    limit: int
-    lease: Ticks
-    until: Ticks | None
-    max_bytes: int
-    owed: bool
-    key: bytes | None
-    done: Deferred[_Got]
-
-
-@attrs.frozen
-class _Got:
-    """What a claim got of one partition."""
-
-    claimed: Claimed
-    share: Share
-    after: After
-
-
-class _Partition:
-    """One partition of a group while somebody claims there."""
-
-    def __init__(self, claims: Claims, queue: Queue, group: Group, number: int, terms: Terms) -> None:
-        self._claims = claims
-        self.queue = queue
-        self.group = group
-        self.number = number
-        self.terms = terms
-        self.cell = claims.cell(queue, group, number)
-        self._looking = Looking(claims.store, queue, group, number)
-        self._waiting: list[_Asked] = []
-        self._running = False
-
-    def take(
-        self, limit: int, lease: Ticks, until: Ticks | None, max_bytes: int, owed: bool, key: bytes | None
-    ) -> Deferred[_Got]:
-        """Claim.
-
-        :return: fails as ``Cell.change`` does, or with ``Unavailable``.
-        """
-        asked = _Asked(limit, lease, until, max_bytes, owed, key, Deferred())
-        self._waiting.append(asked)
-        if not self._running:
-            self._running = True
-            Deferred.fromCoroutine(self._run())
-        return asked.done
-
-    async def _run(self) -> None:
-        try:
-            while self._waiting:
-                asked = self._next()
-                results: Sequence[_Got | BaseException]
-                try:
-                    results = await self._serve(asked)
-                except Exception as error:
-                    results = [error] * len(asked)
-                for one, result in zip(asked, results, strict=True):
-                    if isinstance(result, BaseException):
-                        one.done.errback(result)
-                    else:
-                        one.done.callback(result)
-        finally:
-            self._running = False
-            self._claims.over(self)
-
-    def _next(self) -> list[_Asked]:
-        """Those that are served together: as many as one look can be enough for."""
-        asked: list[_Asked] = []
-        messages = size = 0
-        for one in self._waiting:
-            messages += one.limit
-            size += one.max_bytes
-            if asked and (messages > MAX_MESSAGES or size > MAX_BYTES):
-                break
-            asked.append(one)
-        self._waiting = self._waiting[len(asked) :]
-        return asked
-
-    async def _serve(self, asked: Sequence[_Asked]) -> list[_Got | BaseException]:
-        claims, rounds, passes = self._claims, _ROUNDS, _PASSES
-        while True:
-            limit, size = sum([one.limit for one in asked]), sum([one.max_bytes for one in asked])
-            seen = await self._looking.look(self.cell, limit, size, self.terms, claims.now())
-            now = claims.now()
-            saw, claimed, after, generation = await self.cell.change(self._step(asked, seen))
-            self.cell.seen = now
-            some = any(one.taken or one.again or one.elsewhere or one.reused for one in claimed)
-            more = seen.more or any(one.skipped for one in claimed)
-            if some or (saw == seen.mark and not more):
-                break
-            rounds -= not more
-            passes -= more
-            if not rounds:
-                break
-            if not passes:  # there may be more, and those that wait for it are to look again at once
-                after = attrs.evolve(after, due=now)
-                break
-        return [await self._got(got, seen, generation, after) for got in claimed]
-
-    def _step(
-        self, asked: Sequence[_Asked], seen: Seen
-    ) -> Callable[[GroupIndex], tuple[object, list[Claimed], After, bytes]]:
-        def step(index: GroupIndex) -> tuple[object, list[Claimed], After, bytes]:
-            saw, now = self.cell.mark(index), self._claims.now()
-            claimed = [_claim(index, one, seen, self.terms, now) for one in asked]
-            return saw, claimed, after(index, now), index.generation
-
-        return step
-
-    async def _got(self, claimed: Claimed, seen: Seen, generation: bytes, after: After) -> _Got | BaseException:
-        messages: Mapping[MessageId, Message] = seen.messages
-        if claimed.again:
-            try:
-                messages, _, _ = await self._looking.find([one.id for one in claimed.taken])
-            except QueueyError as error:
-                return error
-        found = tuple([messages.get(one.id) for one in claimed.taken])
-        return _Got(claimed, Share(self.number, generation, claimed.taken, found), after)
-
-    async def has_something(self) -> bool:
-        """Whether something can be claimed, as far as one can see."""
-        seen = await self._looking.look(self.cell, 1, 1, self.terms, self._claims.now())
-        return bool(seen.found.present or seen.found.scanned)
-
-
-def _claim(index: GroupIndex, asked: _Asked, seen: Seen, terms: Terms, now: Ticks) -> Claimed:
-    """Take as many messages as were asked for, and as fit."""
-    lease = asked.lease if asked.until is None else Ticks(min(asked.lease, asked.until - now))
-    if lease <= 0:
-        return Claimed()
-    key = None if terms.at_most_once else asked.key
-    return claim(index, Wanted(asked.limit, lease, key, asked.max_bytes, asked.owed), seen.found, terms, now)
-
-
-def after(index: GroupIndex, now: Ticks) -> After:
-    """What is to be known of a state after a command."""
-    return After(index.next_due(now), bool(index.moves))
-
-
 @attrs.frozen
 class Took:
-    """What a claim got, and how the partitions are in which it was."""
+    """What a claim got, how the partitions are in which it was, and the result of what was done first."""
 
     answer: TakeAnswer
     after: Mapping[int, After]
+    first: Any
 
 
 class Claims:
@@ -211,18 +60,27 @@ class Claims:
     def __init__(
         self, store: IMessageStore, cell: Callable[[Queue, Group, int], Cell], now: Callable[[], Ticks]
     ) -> None:
-        self.store = store
+        self._store = store
         self.cell = cell
         self.now = now
-        self._partitions: dict[tuple[bytes, int], _Partition] = {}
+        self._partitions: dict[tuple[bytes, int], PartitionClaims] = {}
 
-    async def take(self, queue: Queue, group: Group, terms: Terms, asked: Take) -> Took:
-        """Claim messages; see ``IGroupStore.run``."""
-        taking = _Taking(self, queue, group, terms, asked)
-        if asked.key is not None:
-            await taking.under_key(asked.key, asked.partitions)
-        else:
-            await taking.of(asked.partitions)
+    async def take(
+        self, queue: Queue, group: Group, terms: Terms, asked: Take, first: Change[Any] | None = None
+    ) -> Took:
+        """Claim messages; see ``IGroupStore.run``.
+
+        :param first: is done to the state of the first partition, and stored with what is claimed there. Not for claims
+            under a key.
+        """
+        taking = _Taking(self, queue, group, terms, asked, first)
+        try:
+            if asked.key is not None:
+                await taking.under_key(asked.key, asked.partitions)
+            else:
+                await taking.of(asked.partitions)
+        except QueueyError as error:
+            raise (partly(error) if taking.did_first else error) from None
         return taking.took()
 
     async def promising(self, queue: Queue, group: Group, terms: Terms, partitions: Sequence[int]) -> list[int]:
@@ -252,7 +110,7 @@ class Claims:
             return set()
         merge = Merge(tuple(sorted(reaches)), Position(min(reaches.values())), limit=_GLANCE, max_bytes=_GLANCE_BYTES)
         for _ in range(_GLANCES):
-            slice = await self.store.merge(queue, merge, READ)
+            slice = await self._store.merge(queue, merge, READ)
             found = {message.partition for message in slice.messages if message.id >= reaches[message.partition]}
             if slice.over or found:
                 bound = lower_bound(Ticks(ticks_of(slice.stable) - IDLE))
@@ -261,24 +119,33 @@ class Claims:
             merge = attrs.evolve(merge, lower=slice.position)
         return reaches.keys()
 
-    def at(self, queue: Queue, group: Group, number: int, terms: Terms) -> _Partition:
+    def at(self, queue: Queue, group: Group, number: int, terms: Terms) -> PartitionClaims:
         """A partition, to claim there."""
         place = (group.gid, number)
         partition = self._partitions.get(place)
         if partition is None:
-            self._partitions[place] = partition = _Partition(self, queue, group, number, terms)
+            cell = self.cell(queue, group, number)
+            partition = PartitionClaims(self._store, cell, self.now, self._over, queue, group, number, terms)
+            self._partitions[place] = partition
         partition.queue, partition.group, partition.terms = queue, group, terms
         return partition
 
-    def over(self, partition: _Partition) -> None:
-        """Learn that nobody claims there any more."""
+    def _over(self, partition: PartitionClaims) -> None:
         self._partitions.pop((partition.group.gid, partition.number), None)
 
 
 class _Taking:
-    """One claim, from one partition to the next."""
+    """One claim, from one partition to the next.
 
-    def __init__(self, claims: Claims, queue: Queue, group: Group, terms: Terms, asked: Take) -> None:
+    :ivar did_first: whether what is to be done first was stored.
+    """
+
+    def __init__(
+        self, claims: Claims, queue: Queue, group: Group, terms: Terms, asked: Take, first: Change[Any] | None
+    ) -> None:
+        self.did_first = False
+        self._first = first
+        self._result: Any = None
         self._claims = claims
         self._queue = queue
         self._group = group
@@ -302,6 +169,8 @@ class _Taking:
                 if not next:
                     next = await self._claims.promising(self._queue, self._group, self._terms, left)
             except (Unavailable, StorageFull) as error:
+                if self._first is not None:
+                    raise
                 if problem is None or problem.applied == "no":
                     problem = error
                 next = next or list(left)
@@ -360,8 +229,11 @@ class _Taking:
 
     async def _of_one(self, number: int, lease: Ticks, key: bytes | None = None, until: Ticks | None = None) -> Claimed:
         partition = self._claims.at(self._queue, self._group, number, self._terms)
-        got = await partition.take(self._limit, lease, until, self._bytes, not self._shares, key)
+        asked = Asked(self._limit, lease, self._bytes, not self._shares, until, key, self._first)
+        got = await partition.take(asked)
         claimed, share = got.claimed, got.share
+        if self._first is not None:
+            self.did_first, self._first, self._result = True, None, got.first
         self._after[number] = got.after
         self._blocked = self._blocked or claimed.blocked
         self._reused = self._reused or claimed.reused
@@ -375,4 +247,4 @@ class _Taking:
     def took(self) -> Took:
         """What was got."""
         blocked = self._blocked and not self._shares
-        return Took(TakeAnswer(tuple(self._shares), blocked, self._reused, self._again), self._after)
+        return Took(TakeAnswer(tuple(self._shares), blocked, self._reused, self._again), self._after, self._result)

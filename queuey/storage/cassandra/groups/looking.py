@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -12,14 +12,15 @@ from queuey.interfaces import IMessageStore
 from queuey.model.group_settings import Group
 from queuey.model.groups import claims, places
 from queuey.model.groups.entries import key_hash
-from queuey.model.groups.terms import Found, Order, Terms
+from queuey.model.groups.index import GroupIndex
+from queuey.model.groups.terms import Found, Look, Order, Terms
 from queuey.model.letters import key_of
 from queuey.model.message import Address, Message
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId, Ticks, ticks_of
 from queuey.model.window import Merge, MergeSlice, Position
-from queuey.storage.cassandra.groups.cells import Cell
+from queuey.storage.cassandra.groups.cells import Cell, Change
 from queuey.storage.group_commands import IDLE, may_be_given
 
 MAX_BYTES: Final = 1 << 24
@@ -44,7 +45,8 @@ class Seen:
     """What was found in a partition.
 
     :ivar more: whether there was nothing but what cannot be claimed, and it goes on after that.
-    :ivar mark: of the state that was looked at; see ``Cell.mark``.
+    :ivar mark: of the state that was looked at; see ``Cell.mark``. Another one than any state has if what is done first
+        was not taken into account.
     """
 
     found: Found
@@ -62,11 +64,16 @@ class Looking:
     group: Group
     partition: int
 
-    async def look(self, cell: Cell, limit: int, max_bytes: int, terms: Terms, now: Ticks) -> Seen:
+    async def look(
+        self, cell: Cell, limit: int, max_bytes: int, terms: Terms, now: Ticks, first: Sequence[Change[Any]] = ()
+    ) -> Seen:
         """Look for what can be claimed.
 
         If only messages are found that do not exist any more, it looks further. If they took all the room there is,
         that they are gone is stored first.
+
+        :param first: what will be done to the state just before the claim. If the state is being changed meanwhile,
+            that is not taken into account here.
         """
         limit, max_bytes = min(limit, MAX_MESSAGES), min(max_bytes, MAX_BYTES)
         messages: dict[MessageId, Message] = {}
@@ -78,7 +85,8 @@ class Looking:
             await cell.change(partial(claims.expire, terms=terms, now=now))
             index = await cell.read()
         while True:
-            looked, mark = claims.look(index, most, terms, now), cell.mark(index)
+            idle = not (first and cell.running)
+            looked, mark = _look(index, most, terms, now, first if idle else ()), cell.mark(index) if idle else object()
             known = set(gone)
             ids = [id for id in looked.due or looked.blocking if id not in known]
             found, lost, found_size = await self.find(ids, max_bytes)
@@ -161,6 +169,18 @@ class Looking:
         end, _ = merge.bounds(self.partition)
         near = slice.over and not scanned and ticks_of(end) < ticks_of(start) + IDLE
         return start if near else end, scanned, slice.over
+
+
+def _look(index: GroupIndex, limit: int, terms: Terms, now: Ticks, first: Sequence[Change[Any]]) -> Look:
+    """What a claim needs to know about after some changes, which are undone again."""
+    if not first:
+        return claims.look(index, limit, terms, now)
+    try:
+        for change in first:
+            change(index)
+        return claims.look(index, limit, terms, now)
+    finally:
+        index.undo()
 
 
 def _keys(messages: Mapping[MessageId, Message]) -> dict[MessageId, int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -32,18 +33,19 @@ from queuey.model.groups.commands import (
     View,
 )
 from queuey.model.groups.index import GroupIndex
+from queuey.model.groups.terms import Action, Redrive, Settlement, Taken, Terms
 from queuey.model.groups.terms import Outcome as Settled
-from queuey.model.groups.terms import Redrive, Settlement, Taken, Terms
 from queuey.model.queue import Queue
 from queuey.model.timeid import SECOND, MessageId, Ticks
 from queuey.model.window import Merge, Position
 from queuey.storage.cassandra.groups.cell_cache import Cells
 from queuey.storage.cassandra.groups.cells import Cell, Shop, remove_state
-from queuey.storage.cassandra.groups.claiming import Claims, after
+from queuey.storage.cassandra.groups.claiming import Claims
 from queuey.storage.cassandra.groups.loading import Loader, Source
 from queuey.storage.cassandra.groups.looking import READ
 from queuey.storage.cassandra.groups.old_states import OldStates
-from queuey.storage.cassandra.groups.tables import GroupTables, contended
+from queuey.storage.cassandra.groups.partition_claims import after_of
+from queuey.storage.cassandra.groups.tables import GroupTables, contended, partly
 from queuey.storage.group_commands import view
 
 _MARGIN: Final = Ticks(10 * SECOND)
@@ -88,15 +90,17 @@ class CassandraGroups:
 
     @deferred
     async def run(self, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Ran:
-        """See IGroupStore; commands are carried out one after another."""
+        """See IGroupStore; commands are carried out one after another, or a settlement and a claim in one transaction
+        where they touch the same partition first."""
         told, answers = dict[int, After](), list[Answer]()
         try:
-            for command in commands:
-                answers.append(await _RUN[type(command)](self, queue, group, terms, command, told))
+            for command, take in _steps(commands):
+                if isinstance(command, Settle) and take is not None:
+                    answers += await self._settle_and_take(queue, group, terms, command, take, told)
+                else:
+                    answers.append(await _RUN[type(command)](self, queue, group, terms, command, told))
         except QueueyError as error:
-            if answers and error.applied == "no":
-                error = error.but("partly")
-            raise error from None
+            raise (partly(error) if answers else error) from None
         return Ran(tuple(answers), told)
 
     @deferred
@@ -159,6 +163,17 @@ class CassandraGroups:
             told[number] = then
         return SettleAnswer(tuple(outcomes), marked)
 
+    async def _settle_and_take(
+        self, queue: Queue, group: Group, terms: Terms, settle: Settle, take: Take, told: dict[int, After]
+    ) -> tuple[Answer, Answer]:
+        part = dict(enumerate(settle.settlements))
+        took = await self._claims.take(
+            queue, group, terms, take, lambda index: _settle(index, part, terms, self._now())
+        )
+        told.update(took.after)
+        outcomes, marked = took.first
+        return SettleAnswer(tuple(outcomes.values()), marked), took.answer
+
     @deferred
     async def _settle_in(
         self, queue: Queue, group: Group, number: int, terms: Terms, part: Mapping[int, Settlement]
@@ -175,13 +190,7 @@ class CassandraGroups:
             }
             if short:
                 return short
-            found = dict(zip(part, settlements.settle(index, part.values(), terms, now).outcomes, strict=True))
-            marked = {
-                place: index.open[one.receipt.id].number
-                for place, one in part.items()
-                if found[place] is Settled.MOVING
-            }
-            return found, marked, after(index, now)
+            return *_settle(index, part, terms, now), after_of(index, now)
 
         for _ in range(_PASSES):
             settled = await self._cell(queue, group, number).change(step)
@@ -208,7 +217,7 @@ class CassandraGroups:
             def step(index: GroupIndex, taken: Sequence[Taken] = taken) -> After:
                 now = self._now()
                 claims.give_back(index, taken, now)
-                return after(index, now)
+                return after_of(index, now)
 
             told[number] = await self._cell(queue, group, number).change(step)
         return None
@@ -218,7 +227,7 @@ class CassandraGroups:
             now = self._now()
             for id, number, result in asked.ended:
                 moves.finish(index, id, number, result, now)
-            return after(index, now)
+            return after_of(index, now)
 
         told[asked.partition] = await self._cell(queue, group, asked.partition).change(step)
         return None
@@ -258,6 +267,34 @@ _RUN: Final[Mapping[type, Callable[..., Any]]] = {
     TakeBack: CassandraGroups._take_back,
     Reopen: CassandraGroups._reopen,
 }
+
+
+def _steps(commands: Sequence[Command]) -> Iterator[tuple[Command, Take | None]]:
+    """Commands in their order, and a settlement together with the claim after it if one transaction can store both."""
+    left = deque(commands)
+    while left:
+        command, after = left.popleft(), left[0] if left else None
+        if isinstance(command, Settle) and isinstance(after, Take) and _go_together(command, after):
+            left.popleft()
+            yield command, after
+        else:
+            yield command, None
+
+
+def _go_together(settle: Settle, take: Take) -> bool:
+    """Whether all of a settlement is in the partition that the claim after it begins with, and it needs no pointer."""
+    first = take.partitions[0]
+    some = [one.receipt.partition == first and one.action is not Action.EXTEND for one in settle.settlements]
+    return take.key is None and all(some)
+
+
+def _settle(
+    index: GroupIndex, part: Mapping[int, Settlement], terms: Terms, now: Ticks
+) -> tuple[Mapping[int, Settled], Mapping[int, int]]:
+    """Settle some messages; their outcomes, and the numbers of the marks of those that are to be moved."""
+    found = dict(zip(part, settlements.settle(index, part.values(), terms, now).outcomes, strict=True))
+    marked = {place: index.open[part[place].receipt.id].number for place in part if found[place] is Settled.MOVING}
+    return found, marked
 
 
 async def _all(jobs: Sequence[Deferred[Any]]) -> list[Any]:

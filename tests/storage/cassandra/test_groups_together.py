@@ -1,0 +1,152 @@
+"""A settlement and the claim after it in one call: one transaction on Cassandra, and what one after the other gives."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey.errors import Unavailable
+from queuey.model.groups.commands import Ran, Settle, SettleAnswer, Take
+from queuey.model.groups.terms import Action, Order, Outcome, Settlement, Taken, Terms
+from queuey.model.policy import Ack
+from queuey.model.receipts import Receipt
+from queuey.model.timeid import SECOND, Ticks
+from tests.core.group_fronts import LEASE, World
+from tests.storage.cassandra.store_support import StoreSubject
+
+PLAIN: Final = Terms()
+
+
+class TogetherTests(SynchronousTestCase):
+    """One of many front ends."""
+
+    alone = False
+
+    def setUp(self) -> None:
+        self.subject = StoreSubject()
+        self.subject.store.alone = self.alone
+        self.world = World(self, self.subject)
+        self.queue = self.world.make(partitions=2)
+        self.group = self.world.group(self.queue)
+        self.world.post(self.queue, *[b"%d" % number for number in range(1, 7)])
+        self.rows = self.subject.session.rows
+        self.generation = b""
+
+    def begin(self, *commands: Any, terms: Terms = PLAIN) -> Deferred[Ran]:
+        return self.subject.store.groups.run(self.queue, self.group, terms, commands)
+
+    def run_all(self, *commands: Any, terms: Terms = PLAIN) -> Any:
+        return self.world.get(self.begin(*commands, terms=terms)).answers
+
+    def take(self, limit: int = 1, terms: Terms = PLAIN, partitions: tuple[int, ...] = (1,)) -> list[Taken]:
+        (answer,) = self.run_all(Take(partitions, limit, LEASE, 1 << 20), terms=terms)
+        (share,) = answer.shares
+        self.generation = share.generation
+        return list(share.taken)
+
+    def settling(self, *taken: Taken, action: Action = Action.ACK, span: int = 0) -> Settle:
+        receipts = [Receipt(self.queue.incarnation, self.generation, 1, one.id, one.number) for one in taken]
+        return Settle(tuple([Settlement(action, one, Ticks(span * SECOND)) for one in receipts]))
+
+    def bodies(self, answer: Any) -> list[bytes]:
+        return [message.content.body for share in answer.shares for message in share.messages]
+
+    def fused(
+        self, settle: Settle, limit: int = 1, terms: Terms = PLAIN, partition: int = 1
+    ) -> tuple[Any, list[bytes]]:
+        """The outcomes, and the bodies of what was claimed."""
+        settled, taken = self.run_all(settle, Take((partition, 3 - partition), limit, LEASE, 1 << 20), terms=terms)
+        assert isinstance(settled, SettleAnswer)
+        return settled.outcomes, self.bodies(taken)
+
+    def transactions(self) -> int:
+        """How many there were since they were counted last."""
+        found = sum([level is None for _, level in self.rows.asked])
+        del self.rows.asked[:]
+        return found
+
+    def test_one_transaction(self) -> None:
+        """In any order, and if too much is in flight before the settlement, too."""
+        for terms in (Terms(), Terms(Order.PARTITION), Terms(Order.KEY), Terms(max_in_flight=1)):
+            self.setUp()
+            (taken,) = self.take(terms=terms)
+            self.transactions()
+            self.assertEqual(self.fused(self.settling(taken), terms=terms), ((Outcome.ACKED,), [b"2"]))
+            self.assertEqual(self.transactions(), 1)
+
+    def test_what_is_given_back_is_claimed_again(self) -> None:
+        one, two = self.take(2)
+        self.transactions()
+        settle = self.settling(one, two, action=Action.RETRY)
+        self.assertEqual(self.fused(settle, 3), ((Outcome.RETRYING,) * 2, [b"1", b"2", b"3"]))
+        self.assertEqual(self.transactions(), 1)
+
+    def test_nothing_to_claim(self) -> None:
+        taken = self.take(6)
+        self.transactions()
+        self.assertEqual(self.fused(self.settling(*taken)), ((Outcome.ACKED,) * 6, []))
+        self.assertLessEqual(self.transactions(), 2)  # that of the other partition is its first
+        self.assertEqual(self.fused(self.settling(*taken)), ((Outcome.ALREADY_ACKED,) * 6, []))
+        self.assertEqual(self.transactions(), 0)
+
+    def test_what_needs_more_than_one(self) -> None:
+        """An extension may have to let a pointer live longer first; the claim may begin elsewhere."""
+        (taken,) = self.take()
+        extend = self.settling(taken, action=Action.EXTEND, span=60)
+        self.assertEqual(self.fused(extend), ((Outcome.EXTENDED,), [b"2"]))
+        self.assertEqual(self.fused(self.settling(taken), partition=2), ((Outcome.ACKED,), [b"3"]))
+
+    def test_several_at_the_same_time(self) -> None:
+        """Each gets messages of its own, though what is looked at is being changed."""
+        taken = self.take(3)
+        self.rows.hold = True
+        claim = Take((1,), 1, LEASE, 1 << 20)
+        running = [self.begin(self.settling(one), claim) for one in taken]
+        for _ in range(20):
+            self.rows.turn()
+        answers: list[Any] = [self.world.get(one).answers for one in running]
+        self.assertEqual([settled.outcomes for settled, _ in answers], [(Outcome.ACKED,)] * 3)
+        self.assertEqual(sorted(body for _, took in answers for body in self.bodies(took)), [b"4", b"5", b"6"])
+
+    def test_a_message_that_is_deleted_meanwhile(self) -> None:
+        """It is no reason to get nothing if there is another one."""
+        one, two = self.take(2)
+        self.world.get(self.subject.store.purge(self.queue, two.id, Ack.MAJORITY))
+        settle = self.settling(one, two, action=Action.RETRY)
+        self.assertEqual(self.fused(settle)[1], [b"2"])
+
+    def test_a_look_that_fails(self) -> None:
+        """Nothing is settled if that is the first look; if it is a later one, it is told that something was stored."""
+        (taken,) = self.take()
+        settle = self.settling(taken)
+        for partition, limit, applied in ((1, 1, "no"), (2, 10, None), (2, 10, "partly")):
+            broken = self.patch(self.subject.parts.messages, "merge", self.failing(partition))
+            running = self.begin(settle, Take((1, 2), limit, LEASE, 1 << 20))
+            broken.restore()
+            if applied is not None:
+                self.assertEqual(self.failureResultOf(running, Unavailable).value.applied, applied)
+                continue
+            settled, took = cast(Any, self.world.get(running).answers)
+            self.assertEqual((settled.outcomes, len(self.bodies(took))), ((Outcome.ACKED,), 5))
+            settle = self.settling(*[one for share in took.shares for one in share.taken])
+
+    def failing(self, partition: int) -> Any:
+        """Merges that fail in a partition."""
+        merge = self.subject.parts.messages.merge
+
+        def failing(life: Any, asked: Any, *rest: Any) -> Any:
+            if partition in asked.partitions:
+                broken: Deferred[Any] = Deferred()
+                broken.errback(Unavailable("It fails."))
+                return broken
+            return merge(life, asked, *rest)
+
+        return failing
+
+
+class TogetherAloneTests(TogetherTests):
+    """The only front end."""
+
+    alone = True
