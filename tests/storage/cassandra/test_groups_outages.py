@@ -183,7 +183,7 @@ def _taken(scene: Scene, id: MessageId) -> Any:
 COMMANDS: Final = (taking, under_a_key, settling, both, rejecting, giving_back, seeking)
 
 
-def outages(at: int, lengths: Sequence[int] = (1, 2, 1000)) -> Iterator[Outage]:
+def outages(at: int, lengths: Sequence[int]) -> Iterator[Outage]:
     """All that may happen from a call on."""
     for calls in lengths:
         yield Outage(at, calls, certain=True)
@@ -195,11 +195,13 @@ class OutageTests(SynchronousTestCase):
     """Each call of each command fails, alone or with all that follow."""
 
     alone = False
+    lengths: Sequence[int] = (1, 2, 1000)
+    dies = False
 
     def test_what_is_answered_is_true(self) -> None:
         for make in COMMANDS:
             for at in count(1):
-                if True not in [self.failing(make, outage) for outage in outages(at)]:
+                if True not in [self.failing(make, outage) for outage in outages(at, self.lengths)]:
                     self.assertGreater(at, 1)
                     break
 
@@ -222,6 +224,8 @@ class OutageTests(SynchronousTestCase):
                 self.assertEqual(bare(after), bare(before), what)
             if outage.certain and outage.calls == 1:
                 self.assertNotEqual(error.applied, "unknown", what)
+        if self.dies:
+            scene.world.get(scene.subject.reopen())
         self.goes_on(scene, make, what)
         return failed
 
@@ -253,6 +257,13 @@ class OutageOfOneTests(OutageTests):
     """The same by the only front end, which trusts what it has cached."""
 
     alone = True
+
+
+class DyingTests(OutageTests):
+    """The front end dies at each call of each command, before it is done or after, and another one goes on."""
+
+    lengths = (1000,)
+    dies = True
 
 
 class SnapshotOutageTests(GroupsCase):
