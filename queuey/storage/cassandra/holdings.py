@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
-from queuey.interfaces import IKeeper, IStateStore, State
+from queuey.interfaces import IKeeper, IStateStore, Outcome, State
 from queuey.model.groups.snapshot import GroupState
 from queuey.model.holdings import MARK_KEY, GroupPlace, Heads, KeptAnswer, Page, Reach, Size, Standing
 from queuey.model.message import Address, Message
@@ -158,7 +158,7 @@ class CassandraKeeper:
         self._times = times
         self._sleep = sleep
         self._listing = Listing(tables)
-        self.states: IStateStore = store.states
+        self.states: IStateStore = UnfencedStates(store.states)
         self._groups = GroupCopies(GroupTables(tables.session, tables.keyspace), store.states)
 
     def opened(self) -> Deferred[None]:
@@ -218,8 +218,9 @@ class CassandraKeeper:
         return Page(found, str(rows[-1][-1]) if len(rows) == limit else None)
 
     def state(self, key: str) -> Deferred[State | None]:
-        """See IHoldings; a state of a group that is about to be converted is as the earlier version knew it."""
-        return self.states.read(key).addCallback(_without_fence)
+        """See IHoldings; a state of a group that is about to be converted is as the earlier version knew it, and of one
+        that was converted there is nothing here."""
+        return self.states.read(key)
 
     @deferred
     async def group_states(self, rest: str | None, limit: int) -> Page[GroupPlace]:
@@ -277,8 +278,27 @@ class CassandraKeeper:
         return self._store.close()
 
 
-def _without_fence(state: State | None) -> State | None:
-    return state and State(state.value.removeprefix(FENCE), state.version)
+@implementer(IStateStore)
+class UnfencedStates:
+    """States without the fences that keep an earlier version from those of groups; see ``groups/old_states``."""
+
+    def __init__(self, states: IStateStore) -> None:
+        self._states = states
+
+    @deferred
+    async def read(self, key: str) -> State | None:
+        """See IStateStore; what was converted is not there."""
+        found = await self._states.read(key)
+        return None if found is None or found.value == FENCE else State(found.value.removeprefix(FENCE), found.version)
+
+    @deferred
+    async def replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Outcome:
+        """See IStateStore."""
+        if version is None:
+            found = await self._states.read(key)
+            if found is not None and found.value == FENCE:
+                version = found.version
+        return await self._states.replace(key, version, value, fresh)
 
 
 def _ack(queue: Queue) -> Ack:

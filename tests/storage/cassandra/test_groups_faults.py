@@ -23,6 +23,7 @@ from queuey.storage.cassandra.groups import CassandraGroups, GroupTables, cell_c
 from queuey.storage.cassandra.groups.append import MAX_TRIES, Append, Step
 from queuey.storage.cassandra.groups.cells import Cell, remove_state
 from queuey.storage.cassandra.groups.loading import Source
+from queuey.storage.cassandra.groups.old_states import FENCE
 from queuey.storage.cassandra.groups.tables import ENDED, EventRow, Head, Seen
 from queuey.storage.cassandra.states import CassandraStates
 from tests.contracts.subject import Wall
@@ -427,7 +428,8 @@ class ConversionTests(GroupsCase):
         state = self.stored()
         self.assertEqual((state.generation, len(state.open)), (b"old-old-", 4))
         self.assertEqual({entry.kind for entry in state.open.values()}, {LEASED})
-        self.assertIsNone(self.successResultOf(CassandraStates(self.session, "ks").read(KEY)))
+        left = self.successResultOf(CassandraStates(self.session, "ks").read(KEY))
+        self.assertEqual(left and left.value, FENCE)
 
     def test_the_earlier_version_cannot_change_it_any_more(self) -> None:
         """Not even if the process that converts it dies in between."""
@@ -442,6 +444,7 @@ class ConversionTests(GroupsCase):
             self.assertIn(id_of(11), found.open)
             self.assertLessEqual({id_of(3), id_of(4)}, set(found.open))
             left = self.successResultOf(states.read(KEY))
-            self.assertTrue(left is None or left.value[0] == 0x7F)
+            assert left is not None
+            self.assertEqual(left.value[0], 0x7F)
             if not cut.dead:
                 return

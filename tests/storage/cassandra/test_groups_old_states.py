@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
+from queuey.errors import NoSuchGroup
+from queuey.interfaces import IStateStore
+from queuey.interfaces import Outcome as Swapped
 from queuey.model.groups.claims import pointed, repeated
 from queuey.model.groups.entries import LEASED, MARKED, WAITING, Claim, Entry, In, Out, Target
 from queuey.model.groups.index import GroupIndex
@@ -12,6 +15,8 @@ from queuey.model.groups.snapshot import GroupState, encode
 from queuey.model.groups.terms import Action, Outcome, Settlement, Terms
 from queuey.model.receipts import Receipt
 from queuey.model.timeid import Ticks
+from queuey.storage.cassandra.groups.old_states import FENCE
+from queuey.storage.cassandra.holdings import UnfencedStates
 from queuey.storage.cassandra.states import CassandraStates
 from tests.storage.cassandra.test_groups_faults import KEY, GroupsCase, id_of, lease
 
@@ -57,11 +62,34 @@ class OldStateTests(GroupsCase):
         self.states = CassandraStates(self.session, "ks")
         self.successResultOf(self.states.replace(KEY, None, BYTES, "version"))
 
+    def value(self) -> bytes | None:
+        """What a front end of the earlier version finds."""
+        found = self.successResultOf(self.states.read(KEY))
+        return found and found.value
+
+    def test_what_is_left_is_removed_with_the_group(self) -> None:
+        self.change(self.one, lease(20))
+        end = self.one.groups._clear(KEY)
+        self.successResultOf(end)
+        self.assertIsNone(self.value())
+        self.failureResultOf(self.one.cell.change(lease(21)), NoSuchGroup)
+
+    def test_copies_do_not_see_fences(self) -> None:
+        """Before it is converted, a copy takes the value as it was; after that, the rows alone."""
+        seen = UnfencedStates(cast(IStateStore, self.states))
+        found = self.successResultOf(seen.read(KEY))
+        self.assertEqual(found and found.value, BYTES)
+        self.change(self.one, lease(20))
+        self.assertIsNone(self.successResultOf(seen.read(KEY)))
+        self.assertEqual(self.successResultOf(seen.replace(KEY, None, b"copied", "fresh")), Swapped.APPLIED)
+        self.assertEqual(self.value(), b"copied")
+        self.assertEqual(self.successResultOf(seen.replace("other", None, b"copied", "fresh")), Swapped.APPLIED)
+
     def test_nothing_of_it_is_lost(self) -> None:
         self.assertEqual(self.stored(), STATE)
-        self.assertIsNotNone(self.successResultOf(self.states.read(KEY)))  # to read it changes nothing
+        self.assertEqual(self.value(), BYTES)  # to read it changes nothing
         self.assertEqual(self.change(self.one, lease(20)), 46)
-        self.assertIsNone(self.successResultOf(self.states.read(KEY)))
+        self.assertEqual(self.value(), FENCE)
         stored = self.stored()
         self.assertEqual(stored.open.keys() - STATE.open.keys(), {id_of(20)})
         for name in ("generation", "reach", "acked", "aside", "set_aside", "claims", "moves"):

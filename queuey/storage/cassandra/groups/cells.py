@@ -312,14 +312,14 @@ class Cell:
         return id
 
     async def _made(self, held: Held, first: Sequence[Event]) -> None:
-        """Remove the old value of a state that has rows now; take a new state back if its group was deleted.
+        """Empty the old value of a state that has rows now; take a new state back if its group was deleted.
 
         :param first: the events that came before all others.
         """
         old, held.old = held.old, None
         if old is not None:
             with suppress(Unavailable):  # it counts no more, and is removed with the group
-                await self._shop.old.remove(self._source.key)
+                await self._shop.old.retire(self._source.key)
             return
         try:
             await self._source.stands()

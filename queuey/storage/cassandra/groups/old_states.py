@@ -6,9 +6,10 @@ A state is converted with its first change:
    that version changes it any more.
 2. The value is written as a snapshot.
 3. The first row of events is appended, if there is none yet. From then on the value counts no more.
-4. The value is removed.
+4. The value becomes ``FENCE`` alone, until the group is deleted: if there was none, a front end of the earlier version
+   that still runs would begin the state once more, and give all messages again.
 
-Whoever finds the value while there are no rows goes on from step 1 or 2.
+A front end that finds the value while there are no rows goes on from step 1 or 2.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from typing import Final
 
 import attrs
+from twisted.internet.defer import Deferred
 
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
@@ -26,7 +28,8 @@ from queuey.model.groups.snapshot import GroupState, decode
 from queuey.storage.cassandra.groups.tables import contended
 
 FENCE: Final = b"\x7f"
-"""Comes before the value of a state that is being converted. No version has a format of that number."""
+"""Comes before the value of a state that is being converted, and is left of it then. No version has a format of that
+number."""
 
 _ATTEMPTS: Final = 20
 
@@ -56,9 +59,9 @@ class OldStates:
 
     @deferred
     async def read(self, key: str) -> OldState | None:
-        """The value of a state; ``None`` if there is none. Fails with ``Unavailable``."""
+        """The value of a state; ``None`` if there is none, or not any more. Fails with ``Unavailable``."""
         found = await self._states.read(key)
-        if found is None:
+        if found is None or found.value == FENCE:
             return None
         fenced = found.value.startswith(FENCE)
         try:
@@ -80,14 +83,21 @@ class OldStates:
             raise contended()
         return outcome is Outcome.APPLIED
 
-    @deferred
-    async def remove(self, key: str) -> None:
+    def retire(self, key: str) -> Deferred[None]:
+        """Leave nothing but the fence of a value that was converted; fails with ``Unavailable``."""
+        return self._set(key, FENCE)
+
+    def remove(self, key: str) -> Deferred[None]:
         """Remove a value, whatever it is; fails with ``Unavailable``."""
+        return self._set(key, None)
+
+    @deferred
+    async def _set(self, key: str, value: bytes | None) -> None:
         for _ in range(_ATTEMPTS):
             found = await self._states.read(key)
-            if found is None:
+            if found is None or found.value == value:
                 return
             fresh = self._new_bytes(TOKEN).hex()
-            if await self._states.replace(key, found.version, None, fresh) is Outcome.APPLIED:
+            if await self._states.replace(key, found.version, value, fresh) is Outcome.APPLIED:
                 return
         raise contended()
