@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,6 +14,7 @@ from queuey.model.groups.index import GroupIndex
 from queuey.model.groups.terms import Action, Outcome, Settlement, Taken, Terms
 from queuey.model.receipts import Receipt
 from queuey.model.timeid import MessageId, Ticks
+from queuey.storage.cassandra.groups import CassandraGroups
 from tests.core.group_fronts import LEASE, World
 from tests.storage.cassandra.store_support import StoreSubject
 
@@ -59,7 +60,8 @@ class ManyInFlightTests(SynchronousTestCase):
         def step(index: GroupIndex) -> None:
             index.apply(Leased(index.last + 1, Ticks(self.world.now() + LEASE), tuple(ids)))
 
-        self.get(self.subject.store.groups._cell(self.queue, self.group, 1).change(step))
+        groups = cast(CassandraGroups, self.subject.store.groups)
+        self.get(groups._cell(self.queue, self.group, 1).change(step))
 
     def test_they_are_read_back(self) -> None:
         """After a restart no more are given, until some of them are settled; and all that was known of them counts."""

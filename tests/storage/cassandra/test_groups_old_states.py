@@ -65,7 +65,7 @@ class OldStateTests(GroupsCase):
     def value(self) -> bytes | None:
         """What a front end of the earlier version finds."""
         found = self.successResultOf(self.states.read(KEY))
-        return found and found.value
+        return None if found is None else found.value
 
     def test_what_is_left_is_removed_with_the_group(self) -> None:
         self.change(self.one, lease(20))
