@@ -9,10 +9,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
 from queuey.model.groups.commands import Ran, Settle, SettleAnswer, Take
+from queuey.model.groups.entries import LEASED, WAITING
+from queuey.model.groups.snapshot import state_of
 from queuey.model.groups.terms import Action, Order, Outcome, Settlement, Taken, Terms
 from queuey.model.policy import Ack
 from queuey.model.receipts import Receipt
 from queuey.model.timeid import SECOND, Ticks
+from queuey.storage.cassandra.groups import CassandraGroups
 from tests.core.group_fronts import LEASE, World
 from tests.storage.cassandra.store_support import StoreSubject
 
@@ -109,6 +112,27 @@ class TogetherTests(SynchronousTestCase):
         answers: list[Any] = [self.world.get(one).answers for one in running]
         self.assertEqual([settled.outcomes for settled, _ in answers], [(Outcome.ACKED,)] * 3)
         self.assertEqual(sorted(body for _, took in answers for body in self.bodies(took)), [b"4", b"5", b"6"])
+
+    def test_while_another_change_is_stored(self) -> None:
+        """The look leaves alone what is not stored yet, and the claim gets what the settlement makes free."""
+        for terms in (PLAIN, Terms(max_in_flight=2)):
+            self.setUp()
+            one, two = self.take(2, terms)
+            self.rows.hold = True
+            settling = self.begin(self.settling(one, action=Action.RETRY, span=60), terms=terms)
+            running = self.begin(self.settling(two), Take((1,), 1, LEASE, 1 << 20), terms=terms)
+            for _ in range(20):
+                self.rows.turn()
+            self.rows.hold = False
+            self.assertEqual(self.world.get(settling).answers[0], SettleAnswer((Outcome.RETRYING,)))
+            settled, took = cast(Any, self.world.get(running).answers)
+            self.assertEqual((settled.outcomes, self.bodies(took)), ((Outcome.ACKED,), [b"3"]))
+            state = self.world.state(self.queue, self.group)
+            cached = self.world.run(
+                cast(CassandraGroups, self.subject.store.groups)._cell(self.queue, self.group, 1).read()
+            )
+            self.assertEqual(state_of(cached), state)
+            self.assertEqual([entry.kind for entry in state.open.values()], [WAITING, LEASED])
 
     def test_a_message_that_is_deleted_meanwhile(self) -> None:
         """It is no reason to get nothing if there is another one."""
