@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 import attrs
+from msgspec.structs import replace
 
 from queuey.model.groups.entries import In
 from queuey.model.groups.snapshot import GroupState
@@ -98,7 +99,7 @@ def without_keys(state: GroupState, wanted: Wanted, found: Found, terms: Terms, 
     claimed = group.claim(state, wanted, found, terms, now)
     if all(entry.number == 0 or not entry.key for entry in claimed.state.open.values()):
         return claimed
-    opened = {id: entry._replace(key=0) if entry.number else entry for id, entry in claimed.state.open.items()}
+    opened = {id: replace(entry, key=0) if entry.number else entry for id, entry in claimed.state.open.items()}
     return attrs.evolve(claimed, state=attrs.evolve(claimed.state, open=opened))
 
 

@@ -203,7 +203,7 @@ class ArrivalTests(SeveralCase):
         delayed = NewMessage(1, Content(b"x"), 60, 10_000_000)  # type: ignore[arg-type]
         self.successResultOf(self.one.store.append(self.queue, [delayed], TERMS))
         del self.two.arrived[:]
-        self.told.seconds += 2  # type: ignore[attr-defined]
+        self.told.seconds += 2
         self.clock.advance(2)
         self.assertEqual((self.one.arrived, self.two.arrived), ([self.queue.incarnation],) * 2)
 

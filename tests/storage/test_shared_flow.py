@@ -23,7 +23,6 @@ from queuey.model.queue import Queue
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks
 from queuey.model.window import LookupSlice, Merge, MergeSlice
 from queuey.storage.memory import MemoryStore
-from queuey.storage.pages import Told
 from queuey.storage.shared import Hub
 from queuey.storage.shared.flow import ROOM
 from queuey.storage.shared.frames import Frames
@@ -47,7 +46,7 @@ class Slow(MemoryStore):
     groups: Any
 
     def __init__(self, clock: Any) -> None:
-        super().__init__(clock, Told(Wall()), 1 << 30, NODE, CLOCK_SEQUENCE, versions(), random_bits())
+        super().__init__(clock, Wall(), 1 << 30, NODE, CLOCK_SEQUENCE, versions(), random_bits())
         self.begun: list[Callable[[], None]] = []
         self.groups = SlowGroups(self, self.groups)
 
