@@ -14,10 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey import config
 from queuey.http.problems import CODES
-from queuey.interfaces import IStore, ITraces, IWeb
+from queuey.interfaces import IStore, ITraces, IWeb, Promises
 from queuey.logs import open_log
 from queuey.service.assembly import House, assemble
 from queuey.storage.caching import CachedStore
+from queuey.storage.layers import StoreLayer
 from queuey.storage.memory import MemoryStore
 from tests.http.compiled import keep_what_is_compiled
 from tests.http.wire_support import Client, Fields, Response
@@ -46,6 +47,13 @@ keep_what_is_compiled()
 def no_web() -> IWeb:
     """What asks verifiers and issuers, where nobody is to be asked."""
     raise AssertionError("nobody is to be asked")
+
+
+def set_promises(store: IStore, promises: Promises) -> None:
+    """Let the innermost store promise something else."""
+    while isinstance(store, StoreLayer):
+        store = store._store
+    store.promises = promises
 
 
 class ApiTestCase(SynchronousTestCase):

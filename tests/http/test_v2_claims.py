@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from queuey.interfaces import Promises
-from tests.http.api_support import OTHER, OWNER, SETTINGS, fields_of
+from tests.http.api_support import OTHER, OWNER, SETTINGS, fields_of, set_promises
 from tests.http.group_support import GroupTestCase
 from tests.http.wire_support import Client, Connection, encode_request
 
@@ -183,7 +183,7 @@ class ClaimTests(GroupTestCase):
     def test_no_groups(self) -> None:
         """Where the store has none, they are refused, with the reason."""
         store: Any = self.store
-        store.promises = Promises("on paper", True, "No keys.", "No transactions.")
+        set_promises(store, Promises("on paper", True, "No keys.", "No transactions."))
         for method, rest, body in (("PUT", "", None), ("POST", "/claims", None)):
             problem = self.problem("not-promised", self.send(method, self.group(rest), body))
             self.assertIn("No transactions.", problem["detail"])

@@ -14,7 +14,7 @@ from queuey.http.v2.application import V2Application
 from queuey.interfaces import Promises
 from queuey.model.policy import Policy
 from queuey.service.clients import settle
-from tests.http.api_support import KEY, OTHER, OWNER, SETTINGS, V2TestCase
+from tests.http.api_support import KEY, OTHER, OWNER, SETTINGS, V2TestCase, set_promises
 from tests.http.test_v1_refusals import Failing
 from tests.http.wire_support import Client, Connection, Response, encode_request
 
@@ -431,7 +431,7 @@ class ApplicationTests(FrameTestCase):
     def test_what_the_store_cannot(self) -> None:
         """It says why, and is not among the features."""
         store: Any = self.store
-        store.promises = Promises("on paper", True, "No transactions.", "No states.")
+        set_promises(store, Promises("on paper", True, "No transactions.", "No states."))
         answer = V2Application(store, 2.5, lambda: self.house.site.limits)._document(Policy("a", 1), store.promises)
         self.assertEqual((answer["not_once"], answer["durable"], answer["settle"]), ("No transactions.", True, 2.5))
         self.assertEqual(answer["no_groups"], "No states.")

@@ -15,7 +15,7 @@ from queuey.model.message import NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import WriteTerms
 from queuey.model.queue import Queue
-from tests.http.api_support import BATCH, LINES, OWNER, SETTINGS, SPARE_KEY, MessagesTestCase, fields_of
+from tests.http.api_support import BATCH, LINES, OWNER, SETTINGS, SPARE_KEY, MessagesTestCase, fields_of, set_promises
 from tests.http.wire_support import Client, Response
 
 QUOTE_IT = 'a key is printable ASCII in double quotes, as in Idempotency-Key: "8e03978e-40d5"'
@@ -382,7 +382,7 @@ class NotRememberedTests(OnceTestCase):
 
     def test_store(self) -> None:
         """A store that cannot says why."""
-        self.store.promises = Promises("nothing", False, "Thrift has no transactions.")
+        set_promises(self.store, Promises("nothing", False, "Thrift has no transactions."))
         self.assertEqual(self.problem("not-promised", self.once("1"))["detail"], "Thrift has no transactions.")
         self.assertEqual(self.expect(201, self.append())["duplicate"], False)
 

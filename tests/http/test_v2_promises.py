@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from tests.http.api_support import V2TestCase
+from tests.http.api_support import V2TestCase, set_promises
 
 
 class DurableTests(V2TestCase):
@@ -17,6 +17,6 @@ class DurableTests(V2TestCase):
         self.expect(201, self.send("PUT", "/queues/q"))
         store: Any = self.store
         for durable in (False, True):
-            store.promises = attrs.evolve(store.promises, survives_power_loss=durable)
+            set_promises(store, attrs.evolve(store.promises, survives_power_loss=durable))
             stored = self.expect(201, self.send("POST", "/queues/q/messages", b"a"))["stored"]
             self.assertEqual((stored["durable"], self.expect(200, self.send("GET", ""))["durable"]), (durable, durable))

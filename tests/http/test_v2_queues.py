@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from queuey.interfaces import Promises
 from queuey.model.queue import MAX_PRINCIPAL, MAX_PRINCIPALS, Queue, QueueSettings, QueueType
-from tests.http.api_support import OTHER, OWNER, SETTINGS, V2TestCase
+from tests.http.api_support import OTHER, OWNER, SETTINGS, V2TestCase, set_promises
 from tests.http.wire_support import Response
 
 CREATED = "2023-11-14T22:13:20.0000000Z"
@@ -312,13 +312,13 @@ class PromiseTests(QueueTestCase):
         self.made("bare", consistency="very-strong")
         self.expect(201, self.send("PUT", "/queues/q/groups/g"))
         store: Any = self.store
-        store.promises = attrs.evolve(store.promises, apart=True)
+        set_promises(store, attrs.evolve(store.promises, apart=True))
         self.assertIn('"g"', self.problem("not-promised", self.change("q", {"consistency": "strong"}))["detail"])
         self.expect(200, self.change("bare", {"consistency": "strong"}))
 
     def test_a_store_that_cannot(self) -> None:
         """What the store says why is passed on."""
-        self.store.promises = Promises("nothing", False, "Thrift has no transactions.")
+        set_promises(self.store, Promises("nothing", False, "Thrift has no transactions."))
         problem = self.problem("not-promised", self.put("q", {"guarantee": "exactly-once"}))
         self.assertEqual(problem["detail"], "Exactly once cannot be promised here. Thrift has no transactions.")
         self.made("q", guarantee="at-most-once")
@@ -425,7 +425,7 @@ class ConditionTests(QueueTestCase):
         update = self.store.update
 
         def overtaken(seen: Queue, settings: QueueSettings) -> Deferred[Queue]:
-            del self.store.update
+            self.store.update = update  # type: ignore[method-assign]
             self.successResultOf(update(seen, attrs.evolve(seen.settings, type=QueueType.PUBLIC)))
             return update(seen, settings)
 
