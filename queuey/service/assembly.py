@@ -39,6 +39,7 @@ from queuey.ops.health import Health
 from queuey.ops.metrics.page import MetricsPage
 from queuey.ops.metrics.statsd import Statsd
 from queuey.service.clients import clients_site, limits, settle
+from queuey.service.components import Components
 from queuey.service.counting import Sums
 from queuey.service.following import following
 from queuey.service.health import free_bytes, liveness, readiness
@@ -49,7 +50,7 @@ from queuey.service.pulse import Pulse
 from queuey.service.workers import Workers
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class House:
     """All parts of the daemon, put together.
 
@@ -144,25 +145,25 @@ def assemble(
     if alone:
         log.gather(turn.at_its_end)
         access = log.access
-    site = clients_site(
-        in_force,
-        reactor,
-        now,
-        os.urandom,
-        store,
-        owners,
-        policies,
-        users,
-        directory,
-        exchange,
-        groups,
-        rate_limits,
-        draining,
-        counts,
-        traces,
-        access,
-        turn,
+    parts = Components(
+        in_force=in_force,
+        reactor=reactor,
+        now=now,
+        store=store,
+        log=log,
+        owners=owners,
+        policies=policies,
+        users=users,
+        directory=directory,
+        exchange=exchange,
+        groups=groups,
+        rate_limits=rate_limits,
+        draining=draining,
+        traces=traces,
+        access=access,
+        turn=turn,
     )
+    site = clients_site(parts, os.urandom, counts)
     registry = Registry(
         stored, owners, store, in_force.given, not isinstance(settings.storage, CassandraStorage), now, new_key
     )
@@ -204,41 +205,30 @@ def assemble(
         return here if workers is None else workers.under_way()
 
     ops = operators_site(
-        in_force,
-        reactor,
-        now,
-        store,
-        log,
+        parts,
         registry,
-        policies,
-        directory,
-        exchange,
-        groups,
-        draining,
-        liveness(pulse, reactor),
-        ready,
-        under_way,
-        MetricsPage(shown, reactor, look_around) if shown else None,
-        access,
-        turn,
+        live=liveness(pulse, reactor),
+        ready=ready,
+        busy=under_way,
+        metrics=MetricsPage(shown, reactor, look_around) if shown else None,
     )
     statsd = statsd_of(settings.metrics, shown, reactor, look_around)
     return House(
-        in_force,
-        owners,
-        users,
-        store,
-        site,
-        waits,
-        log,
-        ops,
-        metrics,
-        let_go,
-        draining,
-        ready,
-        pulse,
-        follows,
-        statsd,
-        traces,
-        workers,
+        in_force=in_force,
+        owners=owners,
+        users=users,
+        store=store,
+        site=site,
+        waits=waits,
+        log=log,
+        ops=ops,
+        metrics=metrics,
+        let_go=let_go,
+        draining=draining,
+        ready=ready,
+        pulse=pulse,
+        following=follows,
+        statsd=statsd,
+        traces=traces,
+        workers=workers,
     )

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 from queuey.auth.buckets import Buckets
 from queuey.auth.signed_urls import MOST_RATES, SignedURLs
-from queuey.auth.users import Users
 from queuey.config import CassandraStorage, Settings
-from queuey.core.applications.owners import KeyOwners
-from queuey.core.groups.exchange import GroupExchange
-from queuey.core.messages import MessageExchange
-from queuey.core.policies import Policies
-from queuey.core.queues import QueueDirectory
-from queuey.core.rates import RateLimits
 from queuey.deferreds import TurnQueue
 from queuey.http import problems, rates
 from queuey.http.authorized import Gate
@@ -25,7 +18,6 @@ from queuey.http.errors import ErrorAnswers, render
 from queuey.http.ongoing import Ongoing
 from queuey.http.problems import code_of
 from queuey.http.root import make_root
-from queuey.http.sending import Turn
 from queuey.http.v1 import V1
 from queuey.http.v2 import api, stream
 from queuey.http.v2.application import V2Application
@@ -39,47 +31,25 @@ from queuey.http.v2.restores import V2Restores
 from queuey.http.v2.settlements import V2Settlements
 from queuey.http.v2.single import V2Single
 from queuey.http.v2.stream import V2Stream
-from queuey.http.wire import AccessLine, Limits, Refusal, Request, Site
-from queuey.interfaces import IStore, ITraces
-from queuey.ops.draining import Draining
-from queuey.service.in_force import InForce
+from queuey.http.wire import Limits, Refusal, Request, Site
+from queuey.service.components import Components
 
 _BLOCK: Final = 4096
 """Random bytes that are fetched at once."""
 
 
-def clients_site(
-    in_force: InForce,
-    reactor: Any,
-    now: Callable[[], float],
-    random: Callable[[int], bytes],
-    store: IStore,
-    owners: KeyOwners,
-    policies: Policies,
-    users: Users,
-    directory: QueueDirectory,
-    exchange: MessageExchange,
-    groups: GroupExchange,
-    rate_limits: RateLimits,
-    draining: Draining,
-    counts: Counts | None,
-    traces: ITraces | None,
-    access: Callable[[AccessLine], None],
-    turn: Turn,
-) -> Site:
+def clients_site(parts: Components, random: Callable[[int], bytes], counts: Counts | None) -> Site:
     """The HTTP server of the clients' port, with all that it serves.
 
     :param random: makes so many bytes that cannot be guessed, for the ids of requests.
-    :param users: finds out who a caller is; ``owners`` finds the application of a key.
     :param counts: counts requests, if they are counted.
-    :param traces: exports spans of requests, if that is asked for.
-    :param access: writes the access line of each request.
-    :param turn: runs functions at the end of the reactor's turn.
     """
+    in_force, reactor, now, store = parts.in_force, parts.reactor, parts.now, parts.store
+    owners, policies, directory = parts.owners, parts.policies, parts.directory
+    exchange, groups, draining = parts.exchange, parts.groups, parts.draining
     signatures = SignedURLs(owners.digests, owners.use, now, Buckets(reactor.seconds, MOST_RATES))
-    gate = Gate(
-        policies, users.accepted, signatures, directory, rate_limits, Ongoing(policies, reactor, exchange.as_it_is)
-    )
+    ongoing = Ongoing(policies, reactor, exchange.as_it_is)
+    gate = Gate(policies, parts.users.accepted, signatures, directory, parts.rate_limits, ongoing)
     cors = Cors(policies.origins)
     v1 = V1(directory, exchange, lambda: uuid.uuid4().hex)
     slices = TurnQueue(reactor)
@@ -124,13 +94,13 @@ def clients_site(
         now=now,
         new_id=request_ids(random).__next__,
         forwarded=in_force.settings.server.forwarded,
-        access=access,
+        access=parts.access,
         render=refused,
         before_head=before_head,
         streams=stream.wants,
         counts=counts,
-        traces=traces,
-        turn=turn,
+        traces=parts.traces,
+        turn=parts.turn,
         look=root.look,
     )
 

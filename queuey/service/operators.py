@@ -16,19 +16,12 @@ from twisted.python.failure import Failure
 from queuey import __version__
 from queuey.config import SQLiteStorage
 from queuey.core.applications.registry import Registry
-from queuey.core.groups.exchange import GroupExchange
-from queuey.core.messages import MessageExchange
-from queuey.core.queues import QueueDirectory
 from queuey.deferreds import TurnQueue
-from queuey.http.sending import Turn
-from queuey.http.wire import AccessLine, Limits, Site
-from queuey.interfaces import IPolicies, IStore
-from queuey.logs import LogObserver
+from queuey.http.wire import Limits, Site
 from queuey.model.application import KEY_BYTES
 from queuey.ops.audit import audit_logger
 from queuey.ops.door import CALL, LIVE, READ, READY, Door, Page, render_refusal, who
 from queuey.ops.door import RPC as RPC_PATH
-from queuey.ops.draining import Draining
 from queuey.ops.health import Health, HealthPage
 from queuey.ops.methods.applications import Applications, Keys, Policies
 from queuey.ops.methods.applications import Limits as LimitsMethods
@@ -40,6 +33,7 @@ from queuey.ops.methods.store import Care, Store
 from queuey.ops.metrics.page import PATH as METRICS_PATH
 from queuey.ops.metrics.page import MetricsPage
 from queuey.ops.rpc import RPC
+from queuey.service.components import Components
 from queuey.service.in_force import InForce
 
 LIMITS: Final = Limits(
@@ -59,31 +53,20 @@ def new_key() -> str:
 
 
 def operators_site(
-    in_force: InForce,
-    reactor: Any,
-    now: Callable[[], float],
-    store: IStore,
-    log: LogObserver,
+    parts: Components,
     registry: Registry,
-    policies: IPolicies,
-    directory: QueueDirectory,
-    exchange: MessageExchange,
-    groups: GroupExchange,
-    draining: Draining,
+    *,
     live: Health,
     ready: Health,
     busy: Callable[[], Mapping[str, int]],
     metrics: MetricsPage | None,
-    access: Callable[[AccessLine], None],
-    turn: Turn,
 ) -> Site:
     """The HTTP server of the operators' port, with all that it serves.
 
     :param busy: the numbers of what is under way at the clients' server.
     :param metrics: the metrics page, if there is one.
-    :param access: writes the access line of each request.
-    :param turn: runs functions at the end of the reactor's turn.
     """
+    in_force, reactor, now, store, log = parts.in_force, parts.reactor, parts.now, parts.store, parts.log
     started = now()
 
     def facts() -> dict[str, Any]:
@@ -104,13 +87,13 @@ def operators_site(
         "keys": Keys(registry),
         "policies": Policies(registry),
         "limits": LimitsMethods(registry),
-        "queues": Queues(policies, directory, exchange),
-        "groups": Groups(directory, groups),
+        "queues": Queues(parts.policies, parts.directory, parts.exchange),
+        "groups": Groups(parts.directory, parts.groups),
         "store": Store(store, care(in_force, reactor), lambda: in_force.settings.server.ops.backups, now),
         "log": Logging(log),
     }
     rpc = RPC(
-        Daemon(store, draining, facts),
+        Daemon(store, parts.draining, facts),
         methods,
         who,
         audit_logger(globalLogPublisher, now),
@@ -129,9 +112,9 @@ def operators_site(
         now=now,
         new_id=lambda: uuid.uuid4().hex,
         forwarded=(),
-        access=access,
+        access=parts.access,
         render=render_refusal,
-        turn=turn,
+        turn=parts.turn,
     )
 
 
