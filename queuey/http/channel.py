@@ -221,7 +221,19 @@ class Channel(protocol.Protocol):
         if self._read is not None:
             self._read[NONE] += size
         if self._stage is Stage.WAITING and not self._consuming and not self._out.full:
-            self._begin(data)
+            # Mostly a whole request has come, and nothing but it: it is handled here, with no turn of _consume.
+            self._consuming = True
+            try:
+                data = self._read_head(data)
+            except Refused as refused:
+                self._refused(refused.refusal)
+                data = b""
+            finally:
+                self._consuming = False
+            if data:
+                self._consume(data)
+            elif self._ahead or self._paused:
+                self._resume()
         elif self._stage is not Stage.CLOSING:
             if self._consuming or not self._hungry():
                 self._ahead.append(data)
@@ -229,21 +241,6 @@ class Channel(protocol.Protocol):
                 self.read_some()
             else:
                 self._consume(data)
-
-    def _begin(self, data: bytes) -> None:
-        """Read a request; mostly all of it has come, and nothing but it, so that this is all that there is to do."""
-        self._consuming = True
-        try:
-            data = self._read_head(data)
-        except Refused as refused:
-            self._refused(refused.refusal)
-            data = b""
-        finally:
-            self._consuming = False
-        if data:
-            self._consume(data)
-        elif self._ahead or self._paused:
-            self._resume()
 
     def _hungry(self) -> bool:
         """Whether what comes can be worked on now, or must wait for an answer to be made or to leave."""
@@ -389,9 +386,6 @@ class Channel(protocol.Protocol):
                 return rest
             head.whole, head.max_body = not in_pieces, request.max_body
         length = head.length
-        if length == 0:
-            self._handle(request)
-            return rest
         if length is None:
             self._expect_body(request, head, ChunkedBody(), rest, in_pieces)
             return rest
@@ -399,9 +393,14 @@ class Channel(protocol.Protocol):
             raise Refused(TOO_LARGE)
         if not in_pieces and len(rest) >= length:
             request.bytes_in += length
-            request.body = rest[:length]
-            self._handle(request)
-            return rest[length:]
+            if len(rest) > length:
+                request.body, rest = rest[:length], rest[length:]
+            else:
+                request.body, rest = rest, b""
+            self._stage = Stage.HANDLING
+            self.deadline = inf
+            request.process()
+            return rest
         self._expect_body(request, head, FixedBody(length), rest, in_pieces)
         return rest
 

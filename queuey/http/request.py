@@ -278,14 +278,15 @@ class Request(server.Request):
 
     def process(self) -> None:
         """Have the request answered: by what serves its head, once that is known, or by the resource for its path."""
-        serve, resource = self.head.serve, self.connection.hooks.resource
-        if self.path == b"*":
+        serve = self.head.serve
+        if serve is None and self.path == b"*":
             self.answer(200, (), b'{"status": "ok"}')
             return
         try:
             if serve is not None:
                 serve(self)
                 return
+            resource = self.connection.hooks.resource
             self.render(resource if resource.isLeaf else getChildForRequest(resource, self))
         except Exception:
             self.processingFailed(Failure())
