@@ -69,10 +69,10 @@ test-one: $(READY) ## one module, class or method: make test-one T=tests.http.te
 test-long: $(READY) $(BROWSER) $(PROMTOOL) $(SAMPLES) $(SERVERS) ## prove everything, with much more of what is random
 	@exec env QUEUEY_LONG=1 $(BIN)/python -m tests.checks --long $(ONLY)
 
-histories: $(READY) ## break servers below consumer groups, and check all answers: STORE=sqlite|cassandra MINUTES=10 SEED=1
+histories: $(READY) ## break servers below consumer groups, and check all answers: STORE=sqlite|cassandra MINUTES=10 SEED=1 WORKERS=2
 	@[ "$(STORE)" != cassandra ] || $(MAKE) --no-print-directory cassandra
 	@exec $(BIN)/python -m tests.histories $(if $(STORE),--store $(STORE)) \
-	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(WORKERS),--workers $(WORKERS))
 
 browser: ## Debian's Chromium, for the tests in a browser: installed where this is Debian and root
 	@sh tests/live/browser/install.sh

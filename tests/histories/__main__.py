@@ -1,4 +1,5 @@
-"""Long histories of consumer groups: ``python -m tests.histories [--store sqlite|cassandra] [--minutes N] [--seed N]``.
+"""Long histories of consumer groups: ``python -m tests.histories [--store sqlite|cassandra] [--minutes N] [--seed N]
+[--workers N]``.
 
 Producers that repeat, workers that settle late, twice and with receipts that do not hold, readers, seeks and redrives,
 over HTTP through proxies that cut connections, before servers that are killed, paused, set in time and left without
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -54,13 +56,16 @@ def break_for(minutes: float, seed: int, break_something: Callable[[], None]) ->
         break_something()
 
 
-def on_sqlite(folder: Path, minutes: float, seed: int, ends: ExitStack) -> tuple[Field, list[str], str]:
+def on_sqlite(
+    folder: Path, minutes: float, seed: int, ends: ExitStack, workers: int = 1
+) -> tuple[Field, list[str], str]:
     """One daemon over one folder.
 
+    :param workers: processes that serve; of several, one is killed now and then, and their clocks are not set.
     :return: the history, what is wrong, and the log.
     """
     field = Field([], seed, Load(workers=3, pause=0.5, jumps=FARTHEST, settles=DUE))
-    daemon = OneDaemon(folder, seed, field.history, field.clock, ends)
+    daemon = OneDaemon(folder, seed, field.history, field.clock, ends, workers)
     if daemon.why_no_disk:
         say(f"no disk is filled: {daemon.why_no_disk}")
     daemon.start()
@@ -68,7 +73,8 @@ def on_sqlite(folder: Path, minutes: float, seed: int, ends: ExitStack) -> tuple
     field.set_up(daemon)
     with field.at_work():
         break_for(minutes, seed, daemon.break_something)
-        daemon.set_clock(0.0)
+        if workers == 1:
+            daemon.set_clock(0.0)
     daemon.proxy.calm()
     wrong = field.judge(daemon)
     daemon.stop()
@@ -100,6 +106,7 @@ def main() -> int:
     parser.add_argument("--store", choices=STORES, default="sqlite")
     parser.add_argument("--minutes", type=float, default=10.0, metavar="N")
     parser.add_argument("--seed", type=int, default=None, metavar="N", help="decides about all that is random")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that serve, on SQLite")
     parser.add_argument(
         "--keep", default=".", metavar="FOLDER", help="where a history goes in which something is wrong"
     )
@@ -107,7 +114,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     seed = new_seed() if told.seed is None else told.seed
     say(f"store {told.store}, {told.minutes:g} minutes, seed {seed}")
-    run = on_sqlite if told.store == "sqlite" else on_cassandra
+    run = partial(on_sqlite, workers=told.workers) if told.store == "sqlite" else on_cassandra
     with (
         tempfile.TemporaryDirectory(prefix="queuey-histories-", ignore_cleanup_errors=True) as name,
         ExitStack() as ends,
