@@ -10,16 +10,21 @@ from pathlib import Path
 from shutil import copyfile
 from typing import Any, cast
 
+from twisted.internet.defer import succeed
+
+from queuey.core.copying import Copying
 from queuey.core.groups.values import Redriving, Settling
 from queuey.model.groups.terms import Action
 from queuey.model.groups.terms import Outcome as Settled
 from queuey.storage.sqlite import files
 from queuey.storage.sqlite.backup import back_up
+from queuey.storage.sqlite.holdings import SQLiteHoldings
 from tests.core.group_support import SQLiteGroupCase, begun, receipts
+from tests.core.test_copying import open_store
 from tests.storage.group_faults import Faulty
 from tests.storage.old_files import DATA
 from tests.storage.runners import Inline
-from tests.storage.subjects import SQLiteSubject
+from tests.storage.subjects import SQLiteSubject, versions
 
 KEY = b"k" * 16
 _GIVEN = "AQAAAAAAAAAAAAAAAAAAAAEAAAAAAAAABwEe6DOwSvxgA"
@@ -100,3 +105,27 @@ class OldStateTests(OldStateCase):
             self.setUp()
             self.assertEqual(self.rows("SELECT count(*) FROM group_states"), int(converted))
             self.goes_on()
+
+    def test_a_copy_while_it_is_converted(self) -> None:
+        """A pass copies the state as it was, and the last one what has become of it."""
+        done, wall = self.successResultOf, self.under.wall
+        target = Path(self.mktemp())
+        source = SQLiteHoldings(cast(Any, self.under).directory, wall, Inline())
+        filled = open_store(target, wall, True, 2)
+        copying = Copying(source, filled.keeper(), lambda _: succeed(None), versions())
+        wall.seconds += 1
+        done(copying.begin("a copy"))
+        done(copying.run_pass())
+        self.settle(Action.EXTEND, LEASED, span=43_200.0)
+        wall.seconds += 1
+        done(source.seal())
+        done(self.under.close())
+        self.assertTrue(done(source.seal()))
+        done(copying.complete("a copy"))
+        for one in (source, filled):
+            done(one.close())
+        self.file = target / files.DATABASE
+        self.setUp()
+        self.assertEqual(self.rows("SELECT count(*) FROM group_states"), 1)
+        self.assertEqual(self.rows("SELECT count(*) FROM states WHERE key LIKE '%/state/%'"), 0)
+        self.goes_on()

@@ -7,6 +7,7 @@ from typing import Any, Final
 import attrs
 
 from queuey.errors import Unavailable
+from queuey.model.group_rows import state_key
 from queuey.model.groups.entries import UnreadableState
 from queuey.model.groups.snapshot import GroupState, index_of, state_of
 from queuey.model.holdings import GroupPlace, Page
@@ -43,13 +44,14 @@ def read(reader: Reader, place: GroupPlace) -> GroupState | None:
 
 
 def keep(writer: Writer, place: GroupPlace, state: GroupState | None) -> None:
-    """Have a state as it is said to be, or none."""
+    """Have a state as it is said to be, or none; one that an earlier version kept there is removed."""
     writer.groups.end(place.gid, place.partition)
     execute = writer.connection.execute
     number = execute(_STATE, (place.gid, place.partition)).get
     if number is not None:
         execute("INSERT OR IGNORE INTO dead_states (state) VALUES (?)", (number,))
         execute("DELETE FROM group_states WHERE state = ?", (number,))
+    execute("DELETE FROM states WHERE key = ?", (state_key(place.incarnation, place.gid, place.partition),))
     if state is None:
         return
     fresh: int = execute(
