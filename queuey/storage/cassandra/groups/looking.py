@@ -112,7 +112,7 @@ class Looking:
             end, scanned, over = await self._scan(start, room, max_bytes - size, messages)
             more = not (over or messages)
         if not messages and not more and await self._dropped(cell, terms, now):
-            return await self.look(cell, limit, max_bytes, terms, now)
+            return await self.look(cell, limit, max_bytes, terms, now, first)
         sizes = {id: len(message.content.body) for id, message in messages.items()}
         return Seen(Found(present, gone, scanned, start, end, sizes, _keys(messages)), messages, more, mark)
 
