@@ -1,38 +1,27 @@
 # Every command of a developer, and of whoever tries Queuey from a checkout; `make help` lists them.
 #
-# What `make test` runs, and what each part needs (tests/checks.py says more):
-#   unit, explored, live   a Python of 3.11-3.13; live also what `make browser`,
-#                          `make promtool` and `make samples` install on Debian
-#   workers                as live; all of it in make test-long
-#   coverage               unit, run before it
-#   cassandra              Java 17 and Maven; skipped where they are missing
+# What the parts of `make test` need (tests/parts.py; docs/testing.rst says what they prove):
+#   unit, http, explored   a Python of 3.11-3.13
+#   live                   the same, and what `make browser` installs on Debian
+#   cassandra              Java 17 and Maven; skipped if they are missing
 #   ruff, format, imports,
 #   mypy, docs             what setup.py lists as extras
-#   python3.X              that Python, on PATH or below the folder of pyenv; skipped where there is none
+# What the other parts, which make test-long runs, need:
+#   live, workers          also what `make promtool` and `make samples` install on Debian
+#   cassandra              also promtool
+#   python3.X              that Python, on PATH or below the folder of pyenv; skipped if there is none
 
 SHELL = /bin/sh
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all run test test-one test-long browser cassandra cassandra-3.11 cassandra-trio cassandra-test run-cassandra
+.PHONY: all run test test-one test-long browser cassandra cassandra-3.11 cassandra-trio run-cassandra
 .PHONY: promtool samples histories docs bench bench-peers bench-claims clean help
 
 # The programs of bench/ that measure; the rest there helps them.
 BENCHES := post read batch sweep backup slow_readers hangups shapes million v2_post once ndjson cursors waits policies limits noisy groups group_waits crowd identities metering copy restore processor heads lone idle cores calls in_flight
 # These need the server that `make cassandra` sets up.
 CASSANDRA_BENCHES := cassandra session
-
-# What `make test` installs besides: a browser, where the part that needs it is to run.
-BROWSER := $(if $(ONLY),$(if $(filter live workers,$(ONLY)),browser),browser)
-
-# The same for what evaluates alerts, which both parts need that make them fire.
-PROMTOOL := $(if $(ONLY),$(if $(filter live workers cassandra,$(ONLY)),promtool),promtool)
-
-# The same for the programs that the samples in etc/ are of.
-SAMPLES := $(if $(ONLY),$(if $(filter live workers,$(ONLY)),samples),samples)
-
-# The same for servers of Cassandra.
-SERVERS := $(if $(ONLY),$(if $(filter cassandra,$(ONLY)),cassandra-test),cassandra-test)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -58,7 +47,7 @@ $(READY): setup.py constraints.txt
 run: $(READY) ## serve the API with the built-in development settings; Ctrl-C stops it
 	@exec $(BIN)/twistd --nodaemon --pidfile= queuey
 
-test: $(READY) $(BROWSER) $(PROMTOOL) $(SAMPLES) $(SERVERS) ## prove everything (ONLY="unit mypy" runs those parts alone)
+test: $(READY) ## prove every capability, in ten minutes (ONLY="unit mypy" runs those parts alone)
 	@exec $(BIN)/python -m tests.checks $(ONLY)
 
 test-one: $(READY) ## one module, class or method: make test-one T=tests.http.test_v1_queues
@@ -66,7 +55,7 @@ test-one: $(READY) ## one module, class or method: make test-one T=tests.http.te
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	    $(BIN)/python -b -m twisted.trial --temp-directory "$$folder/trial" $(T)
 
-test-long: $(READY) $(BROWSER) $(PROMTOOL) $(SAMPLES) $(SERVERS) ## prove everything, with much more of what is random
+test-long: $(READY) ## every test, much more of what is random, coverage and other Pythons; it takes hours
 	@exec env QUEUEY_LONG=1 $(BIN)/python -m tests.checks --long $(ONLY)
 
 histories: $(READY) ## break servers below consumer groups, and check all answers: STORE=sqlite|cassandra MINUTES=10 SEED=1 WORKERS=2
@@ -102,12 +91,6 @@ bin/cassandra-3.11/ready: $(CASSANDRA) $(wildcard etc/cassandra/3.11/*)
 cassandra-trio: cassandra ## three nodes on 127.0.0.1-3, which bin/cassandra/bin/trio starts and stops
 	@bin/cassandra/bin/trio start
 	@echo 'bin/cassandra/bin/trio stop ends them'
-
-# No error where there is no Java or Maven: the tests that need them are skipped then, and say why.
-cassandra-test:
-	@reason=$$(sh etc/cassandra/setup.sh why-not); \
-	    if [ -n "$$reason" ]; then echo "tests with Cassandra are skipped: $$reason"; \
-	    else exec $(MAKE) --no-print-directory cassandra cassandra-3.11; fi
 
 run-cassandra: $(READY) cassandra ## serve the API on Cassandra, which is started too; Ctrl-C stops both
 	@exec sh etc/cassandra/run.sh $(BIN)/twistd

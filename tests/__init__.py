@@ -5,12 +5,28 @@ fifth, which is for one more Python where another one tries all.
 """
 
 import os
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from hypothesis import settings
 
+Marked = TypeVar("Marked", bound=Callable[..., object])
+
+TARGETS: Final = ("test", "test-long")
+"""What ``run_in`` says of a test, a class, a module or a package: the targets of the Makefile."""
+
 LONG: Final = bool(os.environ.get("QUEUEY_LONG"))
 FEW: Final = bool(os.environ.get("QUEUEY_FEW")) and not LONG
+
+
+def runs_in(target: str) -> Callable[[Marked], Marked]:
+    """Mark a single test with the target that runs it; a class, a module or a package sets ``run_in`` itself."""
+
+    def mark(test: Marked) -> Marked:
+        test.run_in = target  # type: ignore[attr-defined]
+        return test
+
+    return mark
 
 
 def tried(count: int, long: int) -> int:

@@ -1,6 +1,6 @@
 """Runs tests by trial and counts them: ``python -b -m tests.counting --temp-directory DIR NAME...``.
 
-It differs from ``trial`` in five things that the checks need:
+It differs from ``trial`` in six things that the checks need:
 
 - the counts are written as JSON to the file that ``QUEUEY_COUNTS`` names, at the very end, so that a run that broke
   off leaves none;
@@ -9,7 +9,8 @@ It differs from ``trial`` in five things that the checks need:
 - a warning that nobody looked at is an error of the test that caused it, unless dependencies deprecate each other.
   trial collects the warnings of a test and, after it, hands on those that were not flushed: they become log events;
 - a test is let go of once it has run, with all that it kept in its attributes, and what was there before the first one
-  is no garbage: else each collection would look through all of that again.
+  is no garbage: else each collection would look through all of that again;
+- with ``--run-in test`` it leaves out the tests that are marked with ``run_in = "test-long"`` (see ``target_of``).
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ import os
 import random
 import sys
 import time
+import unittest
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ from twisted.python import log
 from twisted.python.failure import Failure
 from twisted.trial.reporter import Reporter
 from twisted.trial.runner import DestructiveTestSuite, TestLoader, TestSuite, TrialRunner
+
+from tests import TARGETS
 
 
 @attrs.frozen
@@ -55,6 +59,32 @@ class UnheededWarning(Exception):
     """A test caused a warning and did not look at it."""
 
 
+@attrs.frozen
+class Spent:
+    """How long something took.
+
+    :ivar seconds: on the clock of the wall.
+    :ivar processor: seconds of processors, those of processes that have ended included.
+    """
+
+    seconds: float = 0
+    processor: float = 0
+
+    @classmethod
+    def now(cls) -> Spent:
+        """What this process has spent so far."""
+        times = os.times()
+        return cls(time.monotonic(), times.user + times.system + times.children_user + times.children_system)
+
+    def __add__(self, other: Spent) -> Spent:
+        """Both together."""
+        return Spent(self.seconds + other.seconds, self.processor + other.processor)
+
+    def __sub__(self, other: Spent) -> Spent:
+        """What was spent since then."""
+        return Spent(self.seconds - other.seconds, self.processor - other.processor)
+
+
 class CountingReporter(Reporter):
     """Prints what did not pass, and nothing else: a thousand lines of ``[OK]`` hide the one that matters."""
 
@@ -62,21 +92,21 @@ class CountingReporter(Reporter):
         super().__init__(*arguments)
         self.succeeded: list[str] = []
         self._running: Any = None
-        self._began = 0.0
-        self.seconds: dict[str, float] = defaultdict(float)
+        self._began = Spent()
+        self.spent: dict[str, Spent] = defaultdict(Spent)
         log.addObserver(self._saw)
 
     def startTest(self, method: Any) -> None:
         """Keep the test, to blame it for what is logged before it stops."""
         super().startTest(method)
         self._running = method
-        self._began = time.monotonic()
+        self._began = Spent.now()
 
     def stopTest(self, method: Any) -> None:
         """What is logged from here on is nobody's."""
         super().stopTest(method)
         self._running = None
-        self.seconds[method.id().rpartition(".")[0]] += time.monotonic() - self._began
+        self.spent[method.id().rpartition(".")[0]] += Spent.now() - self._began
 
     def addSuccess(self, test: Any) -> None:
         """Keep the name, since an error after the test's end may still come."""
@@ -114,10 +144,38 @@ def show_unheeded_warnings() -> None:
     warnings.filterwarnings("ignore", category=BytesWarning, module=r".*[/\\]hypothesis[/\\]internal[/\\]cache")
 
 
-def load(names: Sequence[str], seed: int | None) -> TestSuite:
+def target_of(test: Any) -> str:
+    """Tell which target runs a test: ``test``, and then ``test-long`` does so too, or ``test-long`` alone.
+
+    The attribute ``run_in`` says it: of the method, of the class itself (not of one that it inherits from), of the
+    module or of a package around it. The nearest one counts, and without any it is ``test``.
+    """
+    method = getattr(test, test.id().rpartition(".")[2], None)
+    names = type(test).__module__.split(".")
+    around = [sys.modules.get(".".join(names[:length])) for length in range(len(names), 0, -1)]
+    for where in (method, type(test), *around):
+        found = getattr(where, "__dict__", {}).get("run_in")
+        if found in TARGETS:
+            return str(found)
+        if found is not None:
+            raise ValueError(f"{test.id()}: run_in is one of {TARGETS}, not {found!r}")
+    return "test"
+
+
+def single_tests(suite: Any) -> Iterator[Any]:
+    """Each test of a suite, however deep."""
+    if isinstance(suite, unittest.TestSuite):
+        for part in suite:
+            yield from single_tests(part)
+    else:
+        yield suite
+
+
+def load(names: Sequence[str], seed: int | None, target: str = "test-long") -> TestSuite:
     """Find the tests of these names.
 
     :param seed: decides a random order, or ``None`` for the alphabet's.
+    :param target: whose tests they have to be: ``test-long`` runs all.
     """
     loader = TestLoader()
     loader.suiteFactory = DestructiveTestSuite
@@ -125,7 +183,10 @@ def load(names: Sequence[str], seed: int | None) -> TestSuite:
         print(f"random order, seed {seed} (again: --random {seed})")
         order = random.Random(seed)
         loader.sorter = lambda _: order.random()
-    return loader.loadByNames(list(names), recurse=True)
+    found = loader.loadByNames(list(names), recurse=True)
+    if target == "test":
+        found = DestructiveTestSuite([test for test in single_tests(found) if target_of(test) == target])
+    return found
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -133,6 +194,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.counting")
     parser.add_argument("--temp-directory", type=Path, required=True, help="a new folder to run in")
     parser.add_argument("--random", type=int, metavar="SEED", help="run in a random order")
+    parser.add_argument("--run-in", choices=TARGETS, default="test-long", help="run the tests of this target alone")
     parser.add_argument("--slowest", type=int, default=0, metavar="N", help="name the classes that took most time")
     parser.add_argument("--force-gc", action="store_true", help="collect garbage after each test: errors show there")
     parser.add_argument("names", nargs="+", help="packages, modules, classes or methods")
@@ -145,19 +207,19 @@ def main() -> int:
     sys.path.insert(0, os.getcwd())
     target = os.environ.get("QUEUEY_COUNTS")
     told = options(sys.argv[1:])
-    load(told.names, None)
+    load(told.names, None, told.run_in)
     gc.collect()
     gc.freeze()
     # Anew: a test that is frozen is never found to be garbage.
-    suite = load(told.names, told.random)
+    suite = load(told.names, told.random, told.run_in)
     show_unheeded_warnings()
     folder = str(told.temp_directory)
     result = TrialRunner(CountingReporter, workingDirectory=folder, forceGarbageCollection=told.force_gc).run(suite)
     assert isinstance(result, CountingReporter)
     for name in sorted(expected_failures(result)):
         print(f"{name}: a test that is expected to fail is not allowed here")
-    for name, seconds in sorted(result.seconds.items(), key=lambda one: -one[1])[: told.slowest]:
-        print(f"{seconds:8.1f} s  {name}")
+    for name, spent in sorted(result.spent.items(), key=lambda one: -one[1].processor)[: told.slowest]:
+        print(f"{spent.seconds:8.1f} s, of processors {spent.processor:8.1f} s  {name}")
     counts = count(result)
     print(counts)
     if target:

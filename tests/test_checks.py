@@ -5,33 +5,17 @@ from __future__ import annotations
 import io
 import json
 import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
 
 from twisted.python import log
-from twisted.python.reflect import namedAny
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests.checks import (
-    EXPLORED,
-    IN_WORKERS,
-    ROOT,
-    VERSIONS,
-    Checks,
-    Part,
-    Processes,
-    cassandra_parts,
-    chosen,
-    counted,
-    lanes,
-    live_suites,
-    other_parts,
-    python_part,
-    suites,
-)
-from tests.counting import CountingReporter, Counts, count
+from tests import runs_in
+from tests.checks import counted
+from tests.counting import CountingReporter, Counts, Spent, count, load, single_tests, target_of
+from tests.parts import ROOT
 
 
 class CountedTests(SynchronousTestCase):
@@ -129,6 +113,80 @@ class CountTests(SynchronousTestCase):
         self.assertEqual(count(result), Counts(0, 1, 0))
 
 
+class MarkedTests(SynchronousTestCase):
+    """Tests are marked with the target of the Makefile that runs them."""
+
+    class Unmarked(SynchronousTestCase):
+        def test_it(self) -> None:
+            pass
+
+        @runs_in("test-long")
+        def test_slow(self) -> None:
+            pass
+
+    class Marked(Unmarked):
+        run_in = "test-long"
+
+        @runs_in("test")
+        def test_quick(self) -> None:
+            pass
+
+    class Inheriting(Marked):
+        pass
+
+    def test_nearest_mark(self) -> None:
+        """A method's counts before its class's, a base class's never; without any it is ``make test`` that runs it."""
+        names = [f"{__name__}.MarkedTests.{case}" for case in ("Unmarked", "Marked", "Inheriting")]
+        every = single_tests(load(names, None))
+        found = {tuple(test.id().split(".")[-2:]): target_of(test) for test in every}
+        expected = {
+            ("Unmarked", "test_it"): "test",
+            ("Unmarked", "test_slow"): "test-long",
+            ("Marked", "test_it"): "test-long",
+            ("Marked", "test_slow"): "test-long",
+            ("Marked", "test_quick"): "test",
+            ("Inheriting", "test_it"): "test",
+            ("Inheriting", "test_slow"): "test-long",
+            ("Inheriting", "test_quick"): "test",
+        }
+        self.assertEqual(found, expected)
+
+    def test_module_and_package(self) -> None:
+        """All of tests/live is in the long run, where a module or a class does not say otherwise."""
+        names = ["tests.live.test_noisy", "tests.live.test_faults"]
+        every = {test.id(): target_of(test) for test in single_tests(load(names, None))}
+        self.assertEqual(every["tests.live.test_noisy.NoisyTests.test_a_noisy_neighbour"], "test-long")
+        self.assertEqual(every["tests.live.test_faults.KillTests.test_kills_under_mixed_load"], "test")
+
+    def test_unknown_target(self) -> None:
+        """A mark that is misspelt stops the run."""
+
+        class Case(self.Unmarked):  # type: ignore[name-defined,misc]
+            run_in = "long"
+
+        self.assertRaises(ValueError, target_of, Case("test_it"))
+
+    def test_selection(self) -> None:
+        """``make test`` runs those that are marked so, and ``make test-long`` all."""
+        name = f"{__name__}.MarkedTests.Marked"
+        quick, every = ([test.id() for test in single_tests(load([name], None, *more))] for more in (["test"], []))
+        self.assertEqual(quick, [f"{name}.test_quick"])
+        self.assertEqual(len(every), 3)
+
+
+class SpentTests(SynchronousTestCase):
+    """How long something took."""
+
+    def test_difference(self) -> None:
+        """Time passes on both clocks, and adds up."""
+        before = Spent.now()
+        sum(range(10_000))
+        spent = Spent.now() - before
+        self.assertGreater(spent.seconds, 0)
+        self.assertGreaterEqual(spent.processor, 0)
+        self.assertEqual(Spent(1, 2) + Spent(3, 4), Spent(4, 6))
+
+
 KEPT = """
 import gc
 import weakref
@@ -185,87 +243,3 @@ class ExamplesTests(SynchronousTestCase):
 
     def test_a_long_run_tries_much_whatever_else_is_said(self) -> None:
         self.assertEqual(self.tried(QUEUEY_FEW="1", QUEUEY_LONG="1"), "2000 600\n")
-
-
-class PartsTests(SynchronousTestCase):
-    """Which parts there are to run."""
-
-    lanes = ((Part("unit", ()), Part("live", ())), (Part("mypy", ()),))
-
-    def test_choice(self) -> None:
-        """All without names, else those."""
-        self.assertEqual(chosen(self.lanes, []), [list(lane) for lane in self.lanes])
-        self.assertEqual(chosen(self.lanes, ["mypy"]), [[], [Part("mypy", ())]])
-
-    def test_unknown(self) -> None:
-        """A part that does not exist is no part that passed."""
-        self.assertRaises(SystemExit, chosen, self.lanes, ["mipy"])
-
-    def test_suites(self) -> None:
-        """This module is among them, and nothing live is."""
-        self.assertIn("tests.test_checks", suites())
-        self.assertIn("tests.contracts", suites())
-        self.assertNotIn("tests.live", suites())
-
-    def test_suites_without_some(self) -> None:
-        """What is left out is there otherwise, and nothing else is missing."""
-        names = suites(EXPLORED)
-        self.assertIn("tests.contracts", names)
-        self.assertIn("tests.storage.cassandra.test_store", names)
-        self.assertNotIn("tests.model", names)
-        folders = {name.rpartition(".")[0] for name in EXPLORED}
-        whole = {f"{folder}.{path.stem}" for folder in folders
-                 for path in (ROOT / folder.replace(".", "/")).glob("test_*.py")}  # fmt: skip
-        self.assertEqual(whole - set(names), set(EXPLORED))
-
-    def test_live_suites(self) -> None:
-        """All but what needs Cassandra, which is a part of its own."""
-        self.assertIn("tests.live.test_daemon", live_suites())
-        self.assertEqual([name for name in live_suites() if "cassandra" in name], [])
-
-    def test_cassandra(self) -> None:
-        """It is skipped where it cannot run, and nowhere else."""
-        here, there = (cassandra_parts(Path("x"), False, missing) for missing in ("", "no Java"))
-        self.assertEqual(here[0].missing, "")
-        self.assertIn("tests.live.cassandra", here[0].steps[0])
-        self.assertEqual(there[0].missing, "no Java")
-
-    def test_all_parts(self) -> None:
-        """Each is in one lane, and what is measured is reported after it."""
-        found = [part.name for lane in lanes(Path("x"), False) for part in lane]
-        others = [f"python{version}" for version in VERSIONS if f"{version}." not in f"{platform.python_version()}."]
-        house = ["ruff", "format", "imports", "mypy", "docs"]
-        every = ["unit", "coverage", "explored", "live", "workers", "cassandra", *house, *others]
-        self.assertEqual(sorted(found), sorted(every))
-        self.assertEqual(found.index("coverage"), found.index("unit") + 1)
-        long = [part.name for lane in lanes(Path("x"), True) for part in lane]
-        self.assertEqual(sorted(long), sorted(every))
-
-    def test_daemons_that_are_set_up_in_another_way(self) -> None:
-        """Some tests in a run on any day, and all of them in a long one."""
-        ((some,),) = other_parts(Path("x"), False)
-        self.assertEqual(some.environment, {"QUEUEY_WORKERS": "2"})
-        for name in IN_WORKERS:
-            self.assertIn(name, some.steps[0])
-            self.assertTrue(callable(namedAny(name)) or name in live_suites(), name)
-        ((workers,),) = other_parts(Path("x"), True)
-        self.assertEqual(workers.environment, {"QUEUEY_WORKERS": "2"})
-        self.assertLessEqual(set(live_suites()), set(workers.steps[0]))
-
-    def test_only_other_pythons_try_less_of_what_is_random(self) -> None:
-        parts = [part for lane in lanes(Path("x"), False) for part in lane]
-        fewer = {part.name for part in parts if "QUEUEY_FEW" in part.environment}
-        self.assertEqual(fewer, {part.name for part in parts if part.name.startswith("python")})
-
-    def test_environment_of_a_part(self) -> None:
-        """It is the part's alone."""
-        few, all_of_it = python_part("3.12", "", Path("x")), Part("unit", ())
-        checks = Checks(Path("x"), Processes(), long=False)
-        self.assertEqual(checks._environment(few, Path("x"))["QUEUEY_FEW"], "1")
-        self.assertEqual(checks._environment(all_of_it, Path("x")).get("QUEUEY_FEW"), os.environ.get("QUEUEY_FEW"))
-
-    def test_missing(self) -> None:
-        """A part that this machine cannot run is a skip, and says why."""
-        checks = Checks(Path(self.mktemp()), Processes(), long=False)
-        result = checks._skip(Part("python3.11", (), missing="none here"))
-        self.assertEqual((result.counts, result.output), (Counts(0, 0, 1), "SKIPPED: none here"))

@@ -15,6 +15,8 @@ from tests.storage.cassandra.store_support import StoreSubject
 from tests.storage.runners import Inline
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits, versions
 
+run_in = "test-long"
+
 
 class OnSQLite(ApiTestCase):
     """SQLite, with both of its threads in the one that asks."""
@@ -129,6 +131,8 @@ class CassandraPathTests(OnCassandra, test_v1_refusals.PathTests):
 
 
 class CassandraLimitTests(OnCassandra, test_v1_refusals.LimitTests):
+    run_in = "test"
+
     def test_max_bytes(self) -> None:
         """What a cluster cannot keep is refused at the start."""
         file = Path(self.mktemp())

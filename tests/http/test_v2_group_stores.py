@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.http import test_v2_claims, test_v2_groups, test_v2_seek, test_v2_settlements
 from tests.http.test_v1_stores import OnCassandra, OnSQLite
 
+run_in = "test-long"
+
 
 class SQLiteGroupPutTests(OnSQLite, test_v2_groups.PutTests):
     pass

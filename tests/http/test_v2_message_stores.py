@@ -18,6 +18,8 @@ from tests.http import (
 )
 from tests.http.test_v1_stores import OnCassandra, OnSQLite
 
+run_in = "test-long"
+
 
 class SQLiteAppendTests(OnSQLite, test_v2_messages.AppendTests):
     pass

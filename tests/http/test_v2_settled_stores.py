@@ -11,6 +11,8 @@ from tests.http import test_v2_settled
 from tests.http.api_support import ApiTestCase
 from tests.http.test_v1_stores import OnCassandra, OnSQLite
 
+run_in = "test-long"
+
 
 class InMemoryAlone(ApiTestCase):
     """The memory store, of which nothing is kept."""

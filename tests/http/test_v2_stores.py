@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.http import test_v2_frame, test_v2_queues
 from tests.http.test_v1_stores import OnCassandra, OnSQLite
 
+run_in = "test-long"
+
 
 class SQLitePutTests(OnSQLite, test_v2_queues.PutTests):
     pass

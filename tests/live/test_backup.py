@@ -15,6 +15,7 @@ import apsw
 
 from queuey.model.timeid import from_v1_hex
 from queuey.storage.sqlite import files
+from tests import runs_in
 from tests.live.clients import KEY, Poster, ask, make_queue, read_all
 from tests.live.disks import Disk
 from tests.live.running import LIMIT, Daemon, free_port, write_settings
@@ -214,6 +215,7 @@ systemctl() {{
         except (OSError, ValueError):
             return
 
+    @runs_in("test")
     def test_the_page(self) -> None:
         """Backup, restoring all, restoring one queue: in their order, on one store."""
         typed = commands(PAGE.read_text(encoding="utf-8"))

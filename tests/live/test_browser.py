@@ -13,6 +13,8 @@ from tests.live.browser.driver import needed_chromium, serving, visit
 from tests.live.clients import KEY, ask, make_queue
 from tests.live.test_daemon import LiveTestCase
 
+run_in = "test"
+
 STEPS = (
     "create",
     "post",

@@ -14,6 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.checks import Interrupted, Processes, members
 
+run_in = "test"
+
 
 class ProcessesTests(SynchronousTestCase):
     """Commands in process groups of their own."""

@@ -14,6 +14,7 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import runs_in
 from tests.histories.clients import new_seed
 from tests.histories.groups.daemons import OneDaemon
 from tests.histories.groups.field import Field, Load
@@ -98,6 +99,7 @@ class CommandTests(LiveTestCase):
         for word in words:
             self.assertIn(word, done.stderr)
 
+    @runs_in("test")
     def test_what_clients_have_in_their_hands(self) -> None:
         """Cursors, receipts, keys and tags hold after the move; nobody is served from half a copy."""
         daemon = self.serve()

@@ -21,6 +21,7 @@ from pathlib import Path
 import apsw
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from tests import runs_in
 from tests.config.test_legacy import FIRST
 from tests.live.clients import HEADERS, TIMEOUT, Poster, ask, make_queue, read_all
 from tests.live.running import LIMIT, WORKERS, Daemon, free_port, write_settings
@@ -77,6 +78,7 @@ class LiveTestCase(SynchronousTestCase):
 class StartTests(LiveTestCase):
     """What keeps a daemon from starting is said in one line each, with status 1 and no traceback."""
 
+    @runs_in("test")
     def test_settings(self) -> None:
         """Every mistake in the settings has its line."""
         self.add_settings("[application:queuey]\nguarentee = at-least-once\nttl = 0\n")
@@ -135,6 +137,7 @@ class DaemonizedTests(LiveTestCase):
         command = [str(TWISTD), *options, "--pidfile", "twistd.pid", "queuey", "--config", str(self.settings)]
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=LIMIT)
 
+    @runs_in("test")
     def test_start_and_stop(self) -> None:
         """It returns once it serves, leaves its pid, logs where it should, and ends by SIGTERM."""
         self.add_settings("[logging]\nfile = queuey.log\n")
@@ -242,6 +245,7 @@ class StopTests(LiveTestCase):
     def load(self, round: int) -> list[Poster]:
         return [Poster(self.port, "q", f"r{round}p{number}").start() for number in range(6)]
 
+    @runs_in("test")
     def test_terminate_under_load(self) -> None:
         """SIGTERM: what is under way is finished, no request is left without an answer, and the status is 0."""
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -266,6 +270,7 @@ class StopTests(LiveTestCase):
         self.posters = [*before, *posters]
         self.check(self.posters)
 
+    @runs_in("test")
     def test_kill_under_load(self) -> None:
         """kill -9, three times over one folder: nothing acknowledged is lost."""
         for round in range(3):
@@ -401,6 +406,7 @@ class ReloadTests(LiveTestCase):
     def logged(self, word: str) -> None:
         wait_until(lambda: word in self.log.read_text(), f"{word} was not logged")
 
+    @runs_in("test")
     def test_settings_are_read_anew(self) -> None:
         """Keys, limits and origins change as one, and no request is dropped."""
         daemon = self.serve()
@@ -540,6 +546,7 @@ class EndpointTests(LiveTestCase):
         assert served is not None
         return served
 
+    @runs_in("test")
     def test_tls(self) -> None:
         """TLS with a certificate that SIGHUP reads anew; one that is bad changes nothing."""
         if shutil.which("openssl") is None:

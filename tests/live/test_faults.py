@@ -29,6 +29,8 @@ LINE = b"Host: localhost\r\nAuthorization: " + HEADERS["Authorization"].encode()
 class KillTests(FaultTestCase):
     """kill -9, again and again."""
 
+    run_in = "test"
+
     def test_kills_under_mixed_load(self) -> None:
         """Over one folder: nothing acknowledged is lost, what was deleted stays so, and no request is half there."""
         random = Random(os.urandom(8))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from tests import runs_in
 from tests.live.clients import KEY, make_queue
 from tests.live.crowds import Crowd
 from tests.live.running import Daemon
@@ -30,6 +31,7 @@ class CrowdTests(LiveTestCase):
         self.assertGreaterEqual(crowd.calls, 2 * TURNS)
         return crowd
 
+    @runs_in("test")
     def test_one_process(self) -> None:
         self.begin_workers(1)
         crowd = self.crowd()

@@ -23,6 +23,7 @@ from typing import Any
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from queuey.auth.web import MAX_DOCUMENT
+from tests import runs_in
 from tests.live.running import LIMIT, Daemon, free_port
 from tests.live.vouching import Issuer, Verifier, new_key
 
@@ -123,6 +124,7 @@ class IdentitiesCase(SynchronousTestCase):
 
 
 class UserTests(IdentitiesCase):
+    @runs_in("test")
     def test_tokens(self) -> None:
         """Of a user, of another one, of somebody else's key; and of a key that is new."""
         self.assertEqual(self.by(f"Bearer {self.issuer.token()}"), 200)
@@ -133,6 +135,7 @@ class UserTests(IdentitiesCase):
         self.assertEqual(self.by(f"Bearer {good[:-8]}AAAAAAAA"), 401)
         self.stop()
 
+    @runs_in("test")
     def test_assertions(self) -> None:
         """Looked at by a verifier that looks at them."""
         good = self.assertion()

@@ -55,6 +55,8 @@ def part_of(chunk: bytes) -> bytes:
 class MetricsTests(SynchronousTestCase):
     """One daemon, of which everything is counted here as well."""
 
+    run_in = "test"
+
     maxDiff = None
 
     def setUp(self) -> None:

@@ -81,6 +81,8 @@ def examples(value: Any) -> Iterator[tuple[Any, Any]]:
 class ValidityTests(SynchronousTestCase):
     """The document is what it says it is."""
 
+    run_in = "test"
+
     def setUp(self) -> None:
         self.description = document()
 
@@ -122,6 +124,8 @@ class ValidityTests(SynchronousTestCase):
 
 class ConformanceTests(LiveTestCase):
     """What is answered is what is described."""
+
+    run_in = "test"
 
     def ask_everything(self, *more: str) -> None:
         """Let schemathesis ask; it fails where an answer is not as described."""

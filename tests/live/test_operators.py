@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.model.application import digest_of
 from queuey.storage.sqlite.backup import Archive
+from tests import runs_in
 from tests.live.rotating import call, rotate, with_secret
 from tests.live.running import LIMIT, Daemon, answers, free_port
 
@@ -100,6 +101,7 @@ class CommandTests(OperatorsCase):
         self.assertEqual(done.returncode, status, done.stdout + done.stderr)
         return done.stdout if status == 0 else done.stderr
 
+    @runs_in("test")
     def test_a_day(self) -> None:
         self.assertIn("store  ", self.typed("status"))
         self.typed("applications.set", "name=shop", "create_queues=on-write", "max_queues=5")

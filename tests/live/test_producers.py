@@ -28,6 +28,8 @@ LOG = Log("q", 3)
 class ProducerTests(FaultTestCase):
     """kill -9 of a daemon over one folder, again and again, each time on another port."""
 
+    run_in = "test"
+
     def setUp(self) -> None:
         super().setUp()
         self.seed = new_seed()

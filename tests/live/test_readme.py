@@ -15,6 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.live.running import Daemon, free_port, write_settings
 
+run_in = "test"
+
 ROOT = Path(__file__).parent.parent.parent
 #: Commands that stand for themselves: all are tested elsewhere but pip's, which is for an installed machine.
 NOT_RUN = ("make ", "queuey ", "twistd ", "pip ", "./bin/cassandra/", "kill -2 $(cat cassandra.pid)")

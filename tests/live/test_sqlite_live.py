@@ -28,6 +28,8 @@ from tests.contracts.subject import Contract
 from tests.live.appender import make_store, start_thread
 from tests.storage.subjects import SQLiteSubject
 
+run_in = "test"
+
 reactor: Any = _reactor
 ROOT = Path(__file__).parents[2]
 LIMIT = 60

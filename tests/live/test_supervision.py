@@ -21,6 +21,7 @@ import apsw
 from twisted.trial.unittest import SkipTest
 
 from queuey.ops.health import LIMIT as CHECK_LIMIT
+from tests import runs_in
 from tests.live.clients import HEADERS, TIMEOUT, ask, make_queue
 from tests.live.managing import TWISTD, Managed, Manager
 from tests.live.running import LIMIT, WORKERS, free_port
@@ -92,6 +93,7 @@ class ManagedCase(LiveTestCase):
 class NotifyTests(ManagedCase):
     """A whole life, as it is told."""
 
+    @runs_in("test")
     def test_life(self) -> None:
         """Readiness once requests are answered, settings that are read anew, and an end that takes its time."""
         self.set_server("drain_pause = 3600")

@@ -11,6 +11,7 @@ import urllib.request
 from itertools import count
 from typing import Any, Final
 
+from tests import runs_in
 from tests.live.clients import HEADERS, ask
 from tests.live.collecting import Collector, Told
 from tests.live.running import LIMIT, WORKERS, Daemon, free_port
@@ -76,6 +77,7 @@ class TracesTestCase(LiveTestCase):
 class ExportTests(TracesTestCase):
     """What is exported."""
 
+    @runs_in("test")
     def test_everything(self) -> None:
         """Parents, links and attributes, of what is sent, received and settled; and what was kept is kept for good."""
         collector = self.collect()

@@ -105,6 +105,8 @@ class VerifiedTests(SynchronousTestCase):
 class MatchTests(SynchronousTestCase):
     """The units fit the sample of the settings."""
 
+    run_in = "test"
+
     def setUp(self) -> None:
         self.settings = config.load(ROOT / "etc" / "queuey.ini")
 

@@ -18,6 +18,8 @@ CLIENTS = 8
 class SQLiteTests(LiveTestCase):
     """One daemon after the other, on a socket that the manager holds."""
 
+    run_in = "test"
+
     def test_no_request_is_lost(self) -> None:
         """Those that come in between wait for the next daemon; none is refused, cut, or stored twice."""
         self.replace_settings(f"tcp:{self.port}:interface=127.0.0.1", "systemd:domain=INET:name=queuey")

@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from tests import runs_in
 from tests.http.wire_support import encode_request, parse_responses
 from tests.live.clients import HEADERS, TIMEOUT, ask, make_queue
 from tests.live.test_daemon import wait_until
@@ -196,6 +197,7 @@ class StreamTests(SlowTestCase):
             sent += AT_ONCE
         raise AssertionError("a client that reads nothing could send everything")
 
+    @runs_in("test")
     def test_cut_and_sent_again(self) -> None:
         """A stream with keys that broke off is sent again whole: each of its messages is stored once."""
         daemon = self.serve()

@@ -19,6 +19,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.live.running import Daemon, free_port, write_settings
 
+run_in = "test"
+
 ROOT = Path(__file__).parent.parent.parent
 SOURCES = ("setup.py", "MANIFEST.in", "README.rst", "CHANGES.rst", "constraints.txt", "queuey", "twisted", "tests")
 #: What of the environment would let the checkout be found again.

@@ -28,6 +28,7 @@ from twisted.trial.unittest import TestCase
 from queuey.deferreds import deferred
 from queuey.http.limits import AccessLine
 from queuey.http.wire import ClientGone, Request, Site
+from tests import runs_in
 from tests.http.corpus import CASES, Outcome
 from tests.http.wire_support import LIMITS, Handler, Response, answer_ok, encode_request, keep_waiting, parse_responses
 
@@ -125,6 +126,7 @@ class SocketTests(LiveCase):
             status, body = await deferToThread(upload)
             self.assertEqual((413, ["RequestTooLarge"]), (status, list(json.loads(body)["error_msg"])))
 
+    @runs_in("test")
     @deferred
     async def test_keep_alive(self) -> None:
         """One connection takes many requests, bodies of any size among them."""
@@ -158,6 +160,7 @@ class SocketTests(LiveCase):
         responses = await self.in_thread(lambda connection: talk(connection, encode_request("GET", "/")))
         self.assertEqual([200], [each.status for each in responses])
 
+    @runs_in("test")
     @deferred
     async def test_hang_up_is_noticed(self) -> None:
         """A handler learns that its client has hung up while it waits, by FIN and by RST."""
@@ -251,6 +254,7 @@ class SocketTests(LiveCase):
         for each in held:
             each.close()
 
+    @runs_in("test")
     @deferred
     async def test_drain(self) -> None:
         """Requests under way get their answers, then there is no connection left."""
@@ -267,6 +271,7 @@ class SocketTests(LiveCase):
 
 
 class CutTests(LiveCase):
+    @runs_in("test")
     @deferred
     async def test_same_bytes(self) -> None:
         """A sample of all kinds of streams is answered alike, whole or cut.

@@ -71,6 +71,8 @@ def text(page: str) -> str:
 class CommandsTests(LiveTestCase):
     """What is typed into a shell there; each command succeeds, and curl is answered that it did."""
 
+    run_in = "test"
+
     def check(self, page: str, at_least: int) -> None:
         """Run the commands of a page."""
         typed = commands(text(page))

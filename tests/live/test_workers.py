@@ -16,6 +16,7 @@ from typing import Any
 
 from twisted.trial.unittest import SkipTest
 
+from tests import runs_in
 from tests.live.clients import HEADERS, TIMEOUT, Poster, ask, make_queue, read_all
 from tests.live.running import LIMIT, Daemon, children, free_port
 from tests.live.test_daemon import TWISTD, LiveTestCase, wait_until
@@ -122,6 +123,8 @@ def runs(pid: int) -> bool:
 
 class TogetherTests(WorkersCase):
     """Several processes are one daemon."""
+
+    run_in = "test"
 
     def begin(self) -> Daemon:
         """Start it with what lets each process tell at its end how its interpreter was set."""
@@ -312,6 +315,7 @@ class TogetherTests(WorkersCase):
 class EndTests(WorkersCase):
     """Processes that end."""
 
+    @runs_in("test")
     def test_a_worker_is_killed_under_load(self) -> None:
         """Nothing acknowledged is lost, those at other workers notice nothing, and another worker takes its place."""
         make_queue(self.port, "q")

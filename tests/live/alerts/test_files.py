@@ -11,6 +11,8 @@ from tests.live.alerts import promtool
 from tests.live.alerts.expressions import ROOT, RULES, Known, alerts, dashboard, panels
 from tests.ops.test_documents import rows
 
+run_in = "test"
+
 TABLE = ROOT / "docs" / "metrics.rst"
 RUNBOOK = ROOT / "docs" / "runbook"
 SCRAPE = ROOT / "etc" / "prometheus" / "prometheus.yml"

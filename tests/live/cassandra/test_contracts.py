@@ -39,6 +39,8 @@ from tests.contracts.subject import Contract, Wall, contract
 from tests.live.cassandra.shared import cql_node, new_keyspace
 from tests.storage.cassandra.store_support import FACTS, FakeTimes, StoreOfParts
 
+run_in = "test"
+
 reactor: Any = _reactor
 LIMIT = 120
 AT_ONCE = 64

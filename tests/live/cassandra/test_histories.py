@@ -10,6 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.model.timeid import LOWEST, MessageId, make, successor
 from tests.live.cassandra.histories import History, Outcome, Poll, Post, Spot, Stored, problems, quantile
 
+run_in = "test"
+
 SPOT = Spot("q", 1)
 DELAY = 2.5
 

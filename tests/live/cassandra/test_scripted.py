@@ -53,6 +53,8 @@ from tests.live.cassandra.scripted import (
     write_timeout,
 )
 
+run_in = "test"
+
 READ = Statement("SELECT c0 FROM ks.table WHERE c0 = ?", Kind.READ)
 WRITE = Statement("INSERT INTO ks.table (c0, c1) VALUES (?, ?)", Kind.WRITE)
 CLAIM = Statement("INSERT INTO ks.table (c0) VALUES (?) IF NOT EXISTS", Kind.TRANSACTION)

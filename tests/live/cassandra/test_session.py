@@ -76,6 +76,8 @@ def serving_tls(identity: Path) -> Iterator[int]:
 class CQLContractTests(sessions.SessionContract):
     """Over protocol version 5."""
 
+    run_in = "test"
+
     version = 5
     keyspace_of_all = new_keyspace()
 
