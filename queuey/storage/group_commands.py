@@ -49,6 +49,9 @@ _ROUNDS: Final = 16
 """How often a claim looks again in a partition if it found only messages that do not exist any more, or that wait for
 others of their keys."""
 
+_GONE: Final = 512
+"""Messages of which one look finds out at most whether they exist."""
+
 _PASSED: Final = 64
 """Messages that one look passes over at least, where those of a key are given in their order."""
 
@@ -194,9 +197,10 @@ class _Run:
             if known is not None:
                 return Claimed(known, again=True), {}
         by_key = terms.order is Order.KEY and not terms.at_most_once
+        limit = wanted.limit
         for _ in range(_ROUNDS):
             claims.expire(index, terms, now)
-            looked = claims.look(index, wanted.limit, terms, now)
+            looked = claims.look(index, limit, terms, now)
             messages: Mapping[MessageId, Message] = {}
             gone: tuple[MessageId, ...] = ()
             ids = looked.due or looked.blocking
@@ -205,8 +209,10 @@ class _Run:
                 gone = tuple([id for id in ids if id not in found])
                 if looked.due:
                     messages = found
-                if gone and not messages:
-                    places.drop(index, gone)  # that has made room: look again
+                if (gone and not messages) or (messages and limit > wanted.limit):
+                    # That has made room: look again, at more if it were all gone, since there may be many of those.
+                    places.drop(index, gone)
+                    limit = wanted.limit if messages else max(wanted.limit, min(4 * limit, _GONE))
                     continue
             claimed, messages = self.claim(index, partition, wanted, looked, messages, gone, by_key)
             if claimed.taken or not (claimed.skipped or self.dropped(index, partition)):
@@ -242,7 +248,7 @@ class _Run:
                 return Claimed(blocked=self.is_full(index)), messages
             found = Found(tuple(messages), gone, sizes=_sizes(messages.values()))
             return claims.claim(index, wanted, found, self.terms, now), messages
-        room = max(looked.room, _PASSED) if by_key else looked.room
+        room = max(looked.room, _PASSED) if by_key else min(looked.room, wanted.limit)
         scan = self.data.scan(self.queue, index, self.group, partition, room, max(size, 0))
         ids = [message.id for message in scan.messages]
         if not ids and scan.over and ticks_of(scan.end) < ticks_of(start) + IDLE:

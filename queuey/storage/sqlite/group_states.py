@@ -21,7 +21,7 @@ from queuey.storage.group_commands import GroupData, Scan
 from queuey.storage.sqlite.bulk import Bulk
 from queuey.storage.sqlite.group_rows import StateRows
 from queuey.storage.sqlite.parts import SIZES, parts
-from queuey.storage.sqlite.read_ahead import ReadAhead, Source
+from queuey.storage.sqlite.read_ahead import ReadAhead, Room, Source
 from queuey.storage.sqlite.small import Value
 
 if TYPE_CHECKING:
@@ -34,9 +34,6 @@ MAX_CACHED: Final = 4096
 
 MAX_CACHED_OPEN: Final = 2_000_000
 """Messages in flight that are cached, of all states together."""
-
-MAX_AHEAD: Final = 32 << 20
-"""Bytes of bodies that are read ahead, of all states together."""
 
 _FIND: Final = {
     size: "SELECT id, expires, content_type, headers, body FROM messages "
@@ -59,7 +56,7 @@ class Held:
     gid: bytes
     partition: int
     rows: StateRows
-    ahead: ReadAhead = attrs.field(factory=ReadAhead)
+    ahead: ReadAhead
     old_key: str | None = None
     size: int = 0
 
@@ -67,6 +64,7 @@ class Held:
 class GroupStates(Source, GroupData):
     """All states that are cached; all of it belongs to the writing thread.
 
+    :ivar ahead: the memory for what is read ahead.
     :ivar arrivals: of the queues of these states, the stable time up to which something may have come; the writer sets
         it whenever messages are appended.
     """
@@ -82,7 +80,7 @@ class GroupStates(Source, GroupData):
         self.used: dict[Held, None] = {}
         self._numbers: dict[Held, int] = {}
         self._open = 0
-        self._ahead = 0
+        self.ahead = Room()
 
     @property
     def clock(self) -> Ticks:  # type: ignore[override]
@@ -130,12 +128,6 @@ class GroupStates(Source, GroupData):
     def newest(self, queue: int) -> Ticks:
         """See Source."""
         return self.arrivals[queue]
-
-    def count_ahead(self, size: int) -> None:
-        """See Source."""
-        self._ahead += size
-        if self._ahead > MAX_AHEAD:
-            self._forget_ahead()
 
     # What the writer tells
 
@@ -222,7 +214,6 @@ class GroupStates(Source, GroupData):
     def _forget_ahead(self) -> None:
         for held in self._cached.values():
             held.ahead.forget()
-        self._ahead = 0
 
     def _load(self, queue: Queue, group: Group, partition: int) -> Held:
         execute = self.reading.execute
@@ -235,7 +226,7 @@ class GroupStates(Source, GroupData):
                 rows, old_key = self._begin(queue, group, partition)
         except UnreadableState as problem:
             raise Unavailable(str(problem)) from None
-        held = Held(queue.incarnation, group.gid, partition, rows, old_key=old_key, size=len(rows.index.open))
+        held = Held(queue.incarnation, group.gid, partition, rows, ReadAhead(self.ahead), old_key, len(rows.index.open))
         place = (group.gid, partition)
         self._cached[place] = self._held[rows.index] = held
         self._of_queue.setdefault(queue.incarnation, {})[place] = held
@@ -265,6 +256,7 @@ class GroupStates(Source, GroupData):
             return
         self._held.pop(held.rows.index, None)
         self.used.pop(held, None)
+        held.ahead.forget()
         self._open -= held.size
         of_queue = self._of_queue[held.queue]
         del of_queue[place]

@@ -23,10 +23,48 @@ MOST: Final = 512
 _ROWS: Final = 64
 """Messages that are read at most if they have to be read one after another."""
 
+MAX_AHEAD: Final = 32 << 20
+"""Bytes that all that is read ahead takes in memory."""
+
+_COST: Final = 400
+"""Bytes that a message takes in memory beside its body, about."""
+
 _SCAN: Final = """
     SELECT id, expires, content_type, headers, body FROM messages
     WHERE queue = ? AND partition = ? AND id >= ? AND id < ? ORDER BY id LIMIT ?
 """
+
+
+class Room:
+    """The memory that all groups share for what is read ahead.
+
+    If it is short, the groups that have not read for the longest time lose what they have. The one that reads never
+    does, so together they may have more than ``most`` by what one of them reads at once.
+    """
+
+    def __init__(self, most: int = MAX_AHEAD) -> None:
+        self.most = most
+        self.used = 0
+        self._sizes: dict[ReadAhead, int] = {}
+
+    def take(self, ahead: ReadAhead, size: int) -> None:
+        """Count what a group has read ahead now, and make room for it."""
+        self.free(ahead)
+        self._sizes[ahead] = size
+        self.used += size
+        while self.used > self.most:
+            oldest = next(iter(self._sizes))
+            if oldest is ahead:
+                break
+            oldest.make_room()
+
+    def free(self, ahead: ReadAhead) -> None:
+        """Learn that a group has nothing read ahead any more."""
+        self.used -= self._sizes.pop(ahead, 0)
+
+    def short(self) -> bool:
+        """Whether groups had better read few messages ahead."""
+        return 2 * self.used > self.most
 
 
 class ReadAhead:
@@ -39,15 +77,22 @@ class ReadAhead:
     :ivar place: the bound from which on the rest follows.
     """
 
-    __slots__ = ("_at", "_ids", "_messages", "_next", "_start", "over", "place", "seen")
+    __slots__ = ("_at", "_ids", "_messages", "_next", "_room", "_start", "over", "place", "seen")
 
-    def __init__(self) -> None:
+    def __init__(self, room: Room) -> None:
+        self._room = room
         self._next = FIRST
         self.seen = Ticks(0)
         self.forget()
 
+    def make_room(self) -> None:
+        """Let others have the memory, and read few messages the next time."""
+        self._next = FIRST
+        self.forget()
+
     def forget(self) -> None:
         """Read again."""
+        self._room.free(self)
         self._messages: Sequence[Message] = ()
         self._ids: list[MessageId] = []
         self._at = 0
@@ -110,6 +155,8 @@ class ReadAhead:
 
     def _read(self, source: Source, queue: int, partition: int, limit: int) -> None:
         reach = self.place
+        if self._room.short():
+            self._next = FIRST
         most = min(MOST, max(self._next, limit))
         self._next = min(MOST, 4 * self._next)
         self.seen = source.stored_last
@@ -121,7 +168,7 @@ class ReadAhead:
             self._messages, self.over = _read_rows(source, (queue, partition, reach, upper, min(most, _ROWS)))
         self._ids = [message.id for message in self._messages]
         self._at, self._start = 0, reach
-        source.count_ahead(sum([len(message.content.body) for message in self._messages]))
+        self._room.take(self, sum([len(message.content.body) + _COST for message in self._messages]))
 
 
 def _read_rows(source: Source, asked: tuple[int, int, MessageId, MessageId, int]) -> tuple[Sequence[Message], bool]:
@@ -154,8 +201,4 @@ class Source:
 
     def newest(self, queue: int) -> Ticks:
         """The stable time up to which something may have come to a queue."""
-        raise NotImplementedError
-
-    def count_ahead(self, size: int) -> None:
-        """Learn that so many bytes were read ahead."""
         raise NotImplementedError

@@ -1,0 +1,147 @@
+"""Consumer groups in the writing thread of SQLite: what is read ahead, and what is cached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from queuey.model.group_rows import encode_group, group_key
+from queuey.model.group_settings import Group, GroupSettings
+from queuey.model.groups.commands import Command, Ran, Settle, SettleAnswer, Take, TakeAnswer
+from queuey.model.groups.terms import Action, Outcome, Settlement, Terms
+from queuey.model.queue import Queue
+from queuey.model.receipts import Receipt
+from queuey.model.timeid import LOWEST, SECOND, Ticks
+from queuey.storage.sqlite import group_states, read_ahead
+from queuey.storage.sqlite.group_states import GroupStates
+from tests.contracts.reading import TERMS, new
+from tests.storage.test_sqlite_writer import HeldCase
+
+LEASE = Ticks(30 * SECOND)
+PLAIN = Terms()
+
+
+class GroupsCase(HeldCase):
+    """A store with groups of a queue."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.group = self.make_group("g", 1)
+
+    @property
+    def states(self) -> GroupStates:
+        return self.writer.groups
+
+    def make_group(self, name: str, number: int, queue: Queue | None = None) -> Group:
+        incarnation = (queue or self.queue).incarnation
+        gid = number.to_bytes(16, "big")
+        group = Group(incarnation, name, gid, b"s" * 32, GroupSettings(), LOWEST, Ticks(0), "")
+        replaced = self.store.states.replace(group_key(incarnation, name), None, encode_group(group), "v1")
+        self.successResultOf(replaced)
+        return group
+
+    def post(self, count: int, size: int = 100, ttl: int = 3600) -> None:
+        messages = [new((b"%d " % number).ljust(size, b"x"), ttl=ttl) for number in range(count)]
+        self.successResultOf(self.store.append(self.queue, messages, TERMS))
+        self.successResultOf(self.subject.advance(0.1))
+
+    def run_one(self, command: Command, group: Group | None = None, terms: Terms = PLAIN) -> Ran:
+        return self.successResultOf(self.store.groups.run(self.queue, group or self.group, terms, (command,)))
+
+    def take(self, limit: int, group: Group | None = None, terms: Terms = PLAIN) -> list[tuple[int, Receipt]]:
+        """The numbers that messages begin with, and their receipts."""
+        (answer,) = self.run_one(Take((1,), limit, LEASE, 1 << 20), group, terms).answers
+        assert isinstance(answer, TakeAnswer)
+        found = []
+        for share in answer.shares:
+            for one, message in zip(share.taken, share.messages, strict=True):
+                assert message is not None
+                receipt = Receipt(self.queue.incarnation, share.generation, 1, one.id, one.number)
+                found.append((int(message.content.body.split()[0]), receipt))
+        return found
+
+    def numbers(self, limit: int, group: Group | None = None) -> list[int]:
+        return [number for number, _ in self.take(limit, group)]
+
+    def settle(self, receipts: Sequence[Receipt], action: Action = Action.ACK, span: int = 0) -> Sequence[Outcome]:
+        command = Settle(tuple([Settlement(action, one, Ticks(span * SECOND)) for one in receipts]))
+        (answer,) = self.run_one(command).answers
+        assert isinstance(answer, SettleAnswer)
+        return answer.outcomes
+
+
+class ReadAheadTests(GroupsCase):
+    """What is read before it is asked for, with memory for little of it."""
+
+    def held(self) -> int:
+        """The messages that are held for all groups."""
+        return sum([len(held.ahead._ids) for held in self.states._cached.values()])
+
+    def test_a_claim_that_is_read_in_two_pieces(self) -> None:
+        """The second piece is more than there is memory for, and it is the one that is needed."""
+        self.states.ahead.most = 20_000
+        self.post(700)
+        found: list[int] = []
+        while len(found) < 700:
+            self.assertEqual(len(some := self.numbers(7)), 7, f"after {len(found)}")
+            found += some
+        self.assertEqual(found, list(range(700)))
+        self.assertEqual(self.numbers(7), [])
+
+    def test_groups_share_the_memory(self) -> None:
+        self.states.ahead.most = 40_000
+        self.post(400)
+        groups = [self.make_group(f"g{number}", number) for number in range(2, 12)]
+        found: dict[str, list[int]] = {group.name: [] for group in groups}
+        for _ in range(40):
+            for group in groups:
+                found[group.name] += self.numbers(10, group)
+                self.assertLessEqual(self.held(), 2 * 40_000 // 500)
+        self.assertEqual(set(map(tuple, found.values())), {tuple(range(400))})
+
+    def test_memory_is_counted_until_it_is_free(self) -> None:
+        room = self.states.ahead
+        self.post(100)
+        for number in range(2, 6):
+            self.numbers(5, self.make_group(f"g{number}", number))
+            self.assertGreater(room.used, 100 * self.held())
+        self.states.touched(self.queue.incarnation)
+        self.assertEqual((room.used, self.held()), (0, 0))
+        self.numbers(5)
+        self.assertGreater(room.used, 0)
+        self.states.end(self.group.gid, 1)
+        self.assertEqual(room.used, 0)
+
+    def test_few_are_read_while_memory_is_short(self) -> None:
+        self.post(1000)
+        for _ in range(18):
+            self.numbers(20)
+        self.assertEqual(self.held(), 512)
+        self.states.ahead.most = self.states.ahead.used
+        other = self.make_group("h", 2)
+        self.numbers(1, other)
+        self.assertEqual(self.held(), read_ahead.FIRST)
+        self.assertEqual(self.numbers(3), [360, 361, 362])
+
+
+class NothingTests(GroupsCase):
+    """A claim is answered with nothing only if there is nothing."""
+
+    def test_more_messages_are_gone_than_are_looked_at_once(self) -> None:
+        """Messages that were given back have expired since, and others came after them."""
+        self.post(500, ttl=60)
+        self.settle([receipt for _, receipt in self.take(500)], Action.RETRY)
+        self.successResultOf(self.subject.advance(100))
+        self.post(3)
+        self.assertEqual(self.numbers(1), [0])
+        self.assertEqual(self.numbers(5), [1, 2])
+        self.assertEqual(self.numbers(5), [])
+
+    def test_states_are_dropped_from_the_cache(self) -> None:
+        self.patch(group_states, "MAX_CACHED", 2)
+        self.post(60)
+        groups = [self.make_group(f"g{number}", number) for number in range(2, 7)]
+        for start in range(0, 60, 10):
+            for group in groups:
+                self.assertEqual(self.numbers(10, group), list(range(start, start + 10)))
+        for group in groups:
+            self.assertEqual(self.numbers(10, group), [])
