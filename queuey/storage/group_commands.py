@@ -36,11 +36,12 @@ from queuey.model.groups.commands import (
 from queuey.model.groups.entries import key_hash
 from queuey.model.groups.index import GroupIndex
 from queuey.model.groups.settlements import settle
-from queuey.model.groups.terms import Claimed, Found, Look, Order, Outcome, Redrive, Settlement, Terms, Wanted
+from queuey.model.groups.terms import NO_SIZES, Claimed, Found, Look, Order, Outcome, Redrive, Settlement, Terms, Wanted
 from queuey.model.letters import is_only_for_another, key_of
 from queuey.model.message import Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import SECOND, MessageId, Ticks, ticks_of
+from queuey.model.values import frozen
 
 IDLE: Final = Ticks(60 * SECOND)
 """How far a group may be behind a log in which there is nothing new: it is not worth a write each time."""
@@ -56,18 +57,24 @@ _PASSED: Final = 64
 """Messages that one look passes over at least, where those of a key are given in their order."""
 
 
-@attrs.frozen
+NO_MESSAGES: Final[Mapping[MessageId, Message]] = {}
+
+
+@frozen
 class Scan:
     """Messages that a group has not been given.
 
-    :ivar messages: oldest first, those that may be given.
+    :ivar messages: oldest first, those that may be given; ``ids`` are theirs.
     :ivar end: a bound: below it these are all.
     :ivar over: whether there are no others.
+    :ivar plain: whether it is known that no message has headers, and so none a key.
     """
 
     messages: Sequence[Message]
+    ids: Sequence[MessageId]
     end: MessageId
     over: bool
+    plain: bool = False
 
 
 class GroupData(ABC):
@@ -98,21 +105,20 @@ class GroupData(ABC):
             none only if ``end`` is above ``index.reach``, or there are none.
         """
 
-    def quiet(self, queue: Queue, index: GroupIndex) -> bool:
-        """Whether it is known, without a look, that there is nothing at or above ``index.reach``."""
-        return False
 
-
-@attrs.define
 class _Run:
     """Commands of one call."""
 
-    data: GroupData
-    queue: Queue
-    group: Group
-    terms: Terms
-    touched: dict[int, GroupIndex] = attrs.field(factory=dict)
-    dues: dict[int, Ticks] = attrs.field(factory=dict)
+    __slots__ = ("data", "dues", "group", "now", "queue", "terms", "touched")
+
+    def __init__(self, data: GroupData, queue: Queue, group: Group, terms: Terms) -> None:
+        self.data = data
+        self.queue = queue
+        self.group = group
+        self.terms = terms
+        self.now = data.clock
+        self.touched: dict[int, GroupIndex] = {}
+        self.dues: dict[int, Ticks] = {}
 
     def index(self, partition: int) -> GroupIndex:
         index = self.touched.get(partition)
@@ -120,12 +126,11 @@ class _Run:
             self.touched[partition] = index = self.data.index(self.queue, self.group, partition)
         return index
 
-    def after(self) -> Mapping[int, After]:
-        now = self.data.clock
-        return {
-            number: After(self.dues.get(number) or index.next_due(now), bool(index.moves))
-            for number, index in self.touched.items()
-        }
+    def after(self) -> dict[int, After]:
+        found = {}
+        for number, index in self.touched.items():
+            found[number] = After(self.dues.get(number) or index.next_due(self.now), bool(index.moves))
+        return found
 
     # Claims
 
@@ -135,26 +140,20 @@ class _Run:
         shares: list[Share] = []
         limit, size, blocked = asked.limit, asked.max_bytes, False
         for partition in asked.partitions:
-            wanted = Wanted(limit, asked.lease, None, size, not shares)
-            claimed, messages = self.take_of(partition, wanted)
+            claimed, messages = self.take_of(partition, Wanted(limit, asked.lease, None, size, not shares))
             blocked = blocked or claimed.blocked
             if claimed.taken:
-                share = self.share(partition, claimed, messages)
-                shares.append(share)
+                shares.append(Share(partition, self.index(partition).generation, claimed.taken, messages))
                 limit -= len(claimed.taken)
                 if len(asked.partitions) > 1:
-                    size -= sum([len(message.content.body) for message in share.messages if message is not None])
+                    size -= sum([len(message.content.body) for message in messages if message is not None])
                 if limit <= 0 or size <= 0:
                     break
         return TakeAnswer(tuple(shares), blocked and not shares)
 
-    def share(self, partition: int, claimed: Claimed, messages: Mapping[MessageId, Message]) -> Share:
-        found = tuple([messages.get(one.id) for one in claimed.taken])
-        return Share(partition, self.index(partition).generation, claimed.taken, found)
-
     def take_under_key(self, asked: Take, key: bytes) -> TakeAnswer:
         """Claim of one partition. The key has a home among all partitions, which points to where the claim was made."""
-        now, home = self.data.clock, claims.home_of(key, self.queue.settings.partitions)
+        now, home = self.now, claims.home_of(key, self.queue.settings.partitions)
         wanted = Wanted(asked.limit, asked.lease, key, asked.max_bytes)
         at_home = self.index(home)
         if claims.reused(at_home, key, now):
@@ -183,25 +182,27 @@ class _Run:
                 return self.under_key(partition, claimed, messages)
         return TakeAnswer(blocked=blocked)
 
-    def under_key(self, partition: int, claimed: Claimed, messages: Mapping[MessageId, Message]) -> TakeAnswer:
+    def under_key(self, partition: int, claimed: Claimed, messages: Sequence[Message | None]) -> TakeAnswer:
         if claimed.again:
-            messages = self.data.find(self.queue, partition, [one.id for one in claimed.taken])
-        shares = (self.share(partition, claimed, messages),) if claimed.taken else ()
+            found = self.data.find(self.queue, partition, [one.id for one in claimed.taken])
+            messages = [found.get(one.id) for one in claimed.taken]
+        shares: tuple[Share, ...] = ()
+        if claimed.taken:
+            shares = (Share(partition, self.index(partition).generation, claimed.taken, messages),)
         return TakeAnswer(shares, claimed.blocked, claimed.reused, claimed.again)
 
-    def take_of(self, partition: int, wanted: Wanted) -> tuple[Claimed, Mapping[MessageId, Message]]:
-        """Claim of one partition."""
-        index, terms, now = self.index(partition), self.terms, self.data.clock
+    def take_of(self, partition: int, wanted: Wanted) -> tuple[Claimed, Sequence[Message | None]]:
+        """Claim of one partition, with the messages that are taken; without them if they were taken before."""
+        index, terms, now = self.index(partition), self.terms, self.now
         if wanted.key is not None:
             known = claims.repeated(index, wanted.key, now)
             if known is not None:
-                return Claimed(known, again=True), {}
-        by_key = terms.order is Order.KEY and not terms.at_most_once
+                return Claimed(known, again=True), ()
         limit = wanted.limit
         for _ in range(_ROUNDS):
             claims.expire(index, terms, now)
             looked = claims.look(index, limit, terms, now)
-            messages: Mapping[MessageId, Message] = {}
+            messages: Mapping[MessageId, Message] = NO_MESSAGES
             gone: tuple[MessageId, ...] = ()
             ids = looked.due or looked.blocking
             if ids:
@@ -214,21 +215,50 @@ class _Run:
                     places.drop(index, gone)
                     limit = wanted.limit if messages else max(wanted.limit, min(4 * limit, _GONE))
                     continue
-            claimed, messages = self.claim(index, partition, wanted, looked, messages, gone, by_key)
+            if messages:
+                claimed, given = self.claim_again(index, partition, wanted, looked, messages, gone)
+            else:
+                claimed, given = self.claim_fresh(index, partition, wanted, looked)
             if claimed.taken or not (claimed.skipped or self.dropped(index, partition)):
-                return claimed, messages
+                return claimed, given
         self.dues[partition] = now  # there may be more, and those that wait for it are to look again at once
-        return Claimed(), {}
+        return Claimed(), ()
 
     def dropped(self, index: GroupIndex, partition: int) -> bool:
         """Drop messages that hold up others of their keys and do not exist any more; whether there were any."""
-        ids = claims.holding(index, self.terms, self.data.clock)
+        ids = claims.holding(index, self.terms, self.now)
         found = self.data.find(self.queue, partition, ids) if ids else {}
         gone = [id for id in ids if id not in found]
         places.drop(index, gone)
         return bool(gone)
 
-    def claim(
+    def claim_fresh(
+        self, index: GroupIndex, partition: int, wanted: Wanted, looked: Look
+    ) -> tuple[Claimed, Sequence[Message | None]]:
+        """Take messages that were never given, if there is room for some."""
+        if not looked.room:
+            return Claimed(blocked=self.is_full(index)), ()
+        start, by_key = index.reach, self.terms.order is Order.KEY and not self.terms.at_most_once
+        room = max(looked.room, _PASSED) if by_key else min(looked.room, wanted.limit)
+        scan = self.data.scan(self.queue, index, self.group, partition, room, wanted.max_bytes or 0)
+        idle = not scan.ids and scan.over and ticks_of(scan.end) < ticks_of(start) + IDLE
+        if wanted.key is None and wanted.owed and not by_key:  # all that was found can be given
+            if idle:
+                return Claimed(), ()
+            claimed = claims.give(index, scan.ids, scan.end, wanted, _keys(scan), self.terms, self.now)
+            return (claimed, scan.messages) if scan.ids else (_skipped(claimed, scan), ())
+        found = Found()
+        if not idle:
+            found = Found((), (), scan.ids, start, scan.end, _sizes(scan.messages), _keys(scan))
+        claimed = claims.claim(index, wanted, found, self.terms, self.now, looked)
+        if not claimed.taken:
+            return _skipped(claimed, scan), ()
+        if not by_key:
+            return claimed, scan.messages[: len(claimed.taken)]
+        messages = dict(zip(scan.ids, scan.messages, strict=True))
+        return claimed, [messages[one.id] for one in claimed.taken]
+
+    def claim_again(
         self,
         index: GroupIndex,
         partition: int,
@@ -236,33 +266,23 @@ class _Run:
         looked: Look,
         messages: Mapping[MessageId, Message],
         gone: tuple[MessageId, ...],
-        by_key: bool,
-    ) -> tuple[Claimed, Mapping[MessageId, Message]]:
-        """Take what was looked up, and new messages if there is room for some."""
-        now, start = self.data.clock, index.reach
-        size = wanted.max_bytes or 0
-        if messages:
-            size -= sum([len(message.content.body) for message in messages.values()])
-        if not looked.room or (messages and size <= 0) or self.data.quiet(self.queue, index):
-            if not messages and not gone:
-                return Claimed(blocked=self.is_full(index)), messages
-            found = Found(tuple(messages), gone, sizes=_sizes(messages.values()))
-            return claims.claim(index, wanted, found, self.terms, now), messages
-        room = max(looked.room, _PASSED) if by_key else min(looked.room, wanted.limit)
-        scan = self.data.scan(self.queue, index, self.group, partition, room, max(size, 0))
-        ids = [message.id for message in scan.messages]
-        if not ids and scan.over and ticks_of(scan.end) < ticks_of(start) + IDLE:
-            found = Found(tuple(messages), gone, sizes=_sizes(messages.values()))
-        else:
-            present = tuple(messages)
-            if ids:
-                messages = {**messages, **dict(zip(ids, scan.messages, strict=True))}
-            end, sizes = scan.end, _sizes(messages.values())
-            found = Found(present, gone, ids, start, end, sizes, _keys(scan.messages))
-        claimed = claims.claim(index, wanted, found, self.terms, now)
-        if not claimed.taken and not claimed.skipped and not ids and not scan.over:
-            claimed = attrs.evolve(claimed, skipped=True)
-        return claimed, messages
+    ) -> tuple[Claimed, Sequence[Message | None]]:
+        """Take messages that are due, and new ones if there is room for some."""
+        start, present, sizes = index.reach, tuple(messages), _sizes(messages.values())
+        size = (wanted.max_bytes or 0) - sum(sizes.values())
+        found = Found(present, gone, sizes=sizes)
+        scan = None
+        if looked.room and size > 0:
+            by_key = self.terms.order is Order.KEY and not self.terms.at_most_once
+            room = max(looked.room, _PASSED) if by_key else looked.room
+            scan = self.data.scan(self.queue, index, self.group, partition, room, size)
+            if scan.ids or not scan.over or ticks_of(scan.end) >= ticks_of(start) + IDLE:
+                messages = {**messages, **dict(zip(scan.ids, scan.messages, strict=True))}
+                found = Found(present, gone, scan.ids, start, scan.end, _sizes(messages.values()), _keys(scan))
+        claimed = claims.claim(index, wanted, found, self.terms, self.now)
+        if scan is not None and not claimed.taken:
+            claimed = _skipped(claimed, scan)
+        return claimed, [messages.get(one.id) for one in claimed.taken]
 
     def is_full(self, index: GroupIndex) -> bool:
         terms = self.terms
@@ -270,34 +290,42 @@ class _Run:
 
     def give_back(self, asked: GiveBack) -> None:
         for partition, taken in asked.taken:
-            claims.give_back(self.index(partition), taken, self.data.clock)
+            claims.give_back(self.index(partition), taken, self.now)
 
     # Settlements
 
     def settle(self, asked: Settle) -> SettleAnswer:
-        if len(asked.settlements) == 1:  # as most are
-            outcomes = list(self.settle_in(asked.settlements[0].receipt.partition, asked.settlements))
+        settlements = asked.settlements
+        first = settlements[0].receipt.partition
+        if len(settlements) == 1 or all(one.receipt.partition == first for one in settlements):
+            outcomes = self.settle_in(first, settlements)
         else:
-            outcomes = [Outcome.INVALID] * len(asked.settlements)
-            parts: dict[int, list[int]] = {}
-            for place, one in enumerate(asked.settlements):
-                parts.setdefault(one.receipt.partition, []).append(place)
-            for partition, at in parts.items():
-                got = self.settle_in(partition, [asked.settlements[place] for place in at])
-                for place, outcome in zip(at, got, strict=True):
-                    outcomes[place] = outcome
+            outcomes = self.settle_apart(settlements)
+        if Outcome.MOVING not in outcomes:
+            return SettleAnswer(outcomes)
         marked = {}
         for place, outcome in enumerate(outcomes):
             if outcome is Outcome.MOVING:
-                receipt = asked.settlements[place].receipt
+                receipt = settlements[place].receipt
                 marked[place] = self.index(receipt.partition).open[receipt.id].number
-        return SettleAnswer(tuple(outcomes), marked)
+        return SettleAnswer(outcomes, marked)
 
-    def settle_in(self, partition: int, settlements: Sequence[Settlement]) -> Iterable[Outcome]:
+    def settle_apart(self, settlements: Sequence[Settlement]) -> tuple[Outcome, ...]:
+        """Settle messages of several partitions."""
+        parts: dict[int, list[int]] = {}
+        for place, one in enumerate(settlements):
+            parts.setdefault(one.receipt.partition, []).append(place)
+        found: dict[int, Outcome] = {}
+        for partition, places_of in parts.items():
+            got = self.settle_in(partition, [settlements[place] for place in places_of])
+            found.update(zip(places_of, got, strict=True))
+        return tuple([found[place] for place in range(len(settlements))])
+
+    def settle_in(self, partition: int, settlements: Sequence[Settlement]) -> tuple[Outcome, ...]:
         """Settle messages of one partition; pointers to claims under a key live as long as those."""
         if not 1 <= partition <= self.queue.settings.partitions:
-            return [Outcome.INVALID] * len(settlements)
-        now = self.data.clock
+            return (Outcome.INVALID,) * len(settlements)
+        now = self.now
         settled = settle(self.index(partition), settlements, self.terms, now)
         for key, until in settled.keys.items():
             home = claims.home_of(key, self.queue.settings.partitions)
@@ -310,7 +338,7 @@ class _Run:
     def finish(self, asked: Finish) -> None:
         index = self.index(asked.partition)
         for id, number, result in asked.ended:
-            moves.finish(index, id, number, result, self.data.clock)
+            moves.finish(index, id, number, result, self.now)
 
     def seek(self, asked: Seek) -> bool:
         index = self.index(asked.partition)
@@ -320,12 +348,12 @@ class _Run:
         index, most = self.index(asked.partition), self.terms.max_in_flight
         if index.last != asked.seen:
             return None
-        return tuple([moves.redrive(index, one, most, self.data.clock) for one in asked.letters])
+        return tuple([moves.redrive(index, one, most, self.now) for one in asked.letters])
 
     def reopen(self, asked: Reopen) -> ReopenAnswer:
         index = self.index(asked.partition)
         places.drop(index, asked.gone)
-        opened = moves.reopen(index, asked.there, self.terms.max_in_flight, self.data.clock, asked.key_hashes())
+        opened = moves.reopen(index, asked.there, self.terms.max_in_flight, self.now, asked.key_hashes())
         return ReopenAnswer(len(opened), any(id in index.aside for id in asked.there))
 
 
@@ -365,12 +393,19 @@ def _sizes(messages: Iterable[Message]) -> dict[MessageId, int]:
     return {message.id: len(message.content.body) for message in messages}
 
 
-def _keys(messages: Iterable[Message]) -> dict[MessageId, int]:
+def _keys(scan: Scan) -> Mapping[MessageId, int]:
     """The hashes of the keys of messages that have one."""
+    if scan.plain:
+        return NO_SIZES
     found = {}
-    for message in messages:
+    for message in scan.messages:
         if message.content.headers is not None:
             key = key_of(message.content)
             if key is not None:
                 found[message.id] = key_hash(key)
     return found
+
+
+def _skipped(claimed: Claimed, scan: Scan) -> Claimed:
+    """The result of a claim that has taken nothing: whether the log goes on after what the scan has passed over."""
+    return claimed if scan.ids or scan.over else attrs.evolve(claimed, skipped=True)

@@ -192,6 +192,10 @@ class MemoryGroups(GroupData):
             if message.expires > self.clock and may_be_given(message, group.gid):
                 size += len(message.content.body)
                 if len(found) == limit or (found and size > max_bytes):
-                    return Scan(found, successor(found[-1].id), False)
+                    return _scanned(found, successor(found[-1].id), False)
                 found.append(message)
-        return Scan(found, max(start, stable), True)
+        return _scanned(found, max(start, stable), True)
+
+
+def _scanned(found: Sequence[Message], end: MessageId, over: bool) -> Scan:
+    return Scan(found, [message.id for message in found], end, over)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.interfaces import MAX_STATE
@@ -230,7 +231,7 @@ class KeyTests(GroupTests):
         late = Ticks(ENDED - 1)
         state = settled(one.state, Action.EXTEND, [*receipts(one)[1:2], receipt(id_of(1), 1)], now=late).state
         again = group.repeated(state, self.KEY, ENDED)
-        self.assertEqual(again, (attrs.evolve(one.taken[1], until=Ticks(late + SECOND)),))
+        self.assertEqual(again, (replace(one.taken[1], until=Ticks(late + SECOND)),))
         self.assertIsNone(group.repeated(state, b"o" * TOKEN, ENDED))
 
     def test_a_lease_that_is_made_shorter(self) -> None:

@@ -110,3 +110,12 @@ class GiveBackTests(SynchronousTestCase):
         state = claimed(state, KEY, 0, 1 + LEASE).state
         self.assertIs(group.give_back(state, self.claimed.taken, Ticks(1 + LEASE)), state)
         self.assertEqual([(entry.number, entry.kind) for entry in state.open.values()], [(3, LEASED)])
+
+    def test_what_was_given_back_is_extended_and_given_back_again(self) -> None:
+        """A receipt of a claim whose answer was lost on its way: deliveries are never fewer than none."""
+        state = group.give_back(self.claimed.state, self.claimed.taken, Ticks(1))
+        asked = Settlement(Action.EXTEND, Receipt(1, GENERATION, 1, id_of(2), 2), Ticks(50))
+        state = group.settle(state, [asked], TERMS, Ticks(1)).state
+        state = group.give_back(state, self.claimed.taken, Ticks(2))
+        self.assertEqual([entry.deliveries for entry in state.open.values()], [0, 0])
+        self.assertEqual(decode(encode(state)), state)

@@ -6,13 +6,14 @@ A claim goes: ``repeated`` if it has a key; ``expire``; ``look``; the store look
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
+from queuey.model.groups.due import is_over
 from queuey.model.groups.entries import KEY_SCOPE, LEASED, MARKED, MAX_CLAIMS, WAITING, Claim
 from queuey.model.groups.events import Closed, Keyed, Leased, Passed, Put, Reached, Unkeyed
-from queuey.model.groups.index import GroupIndex, is_over
+from queuey.model.groups.index import GroupIndex
 from queuey.model.groups.places import drop
 from queuey.model.groups.settlements import LEASE_ENDED, give_up
 from queuey.model.groups.terms import Claimed, Found, Look, Order, Outcome, Taken, Terms, Wanted
@@ -155,11 +156,18 @@ def _look_at_next(index: GroupIndex, terms: Terms, now: Ticks) -> Look:
     return Look(due=(id,)) if entry.due <= now else Look(blocking=(id,))
 
 
-def claim(index: GroupIndex, wanted: Wanted, found: Found, terms: Terms, now: Ticks) -> Claimed:
-    """Take messages, oldest first. Those that do not exist any more are settled by that."""
+def claim(
+    index: GroupIndex, wanted: Wanted, found: Found, terms: Terms, now: Ticks, looked: Look | None = None
+) -> Claimed:
+    """Take messages, oldest first. Those that do not exist any more are settled by that.
+
+    :param looked: what ``look`` found for this claim, if nothing has changed since; otherwise it looks again.
+    """
     if found.gone:
         drop(index, found.gone)
-    expire(index, terms, now)
+        looked = None
+    if looked is None:
+        expire(index, terms, now)
     if wanted.key is not None:
         before = _living(index, wanted.key, now)
         if before is not None and not before.size:
@@ -171,7 +179,8 @@ def claim(index: GroupIndex, wanted: Wanted, found: Found, terms: Terms, now: Ti
         _forget_ended(index, now)
         if len(index.claims) >= MAX_CLAIMS:
             return Claimed(blocked=True)
-    looked = look(index, wanted.limit, terms, now)
+    if looked is None:
+        looked = look(index, wanted.limit, terms, now)
     due: Sequence[MessageId] = looked.due
     if due:
         present = frozenset(found.present)
@@ -190,7 +199,7 @@ def claim(index: GroupIndex, wanted: Wanted, found: Found, terms: Terms, now: Ti
         if reach != index.reach:
             index.apply(Reached(reach))
         return Claimed(blocked=full)
-    return _given(index, [*due, *some], reach, wanted, found, terms, now)
+    return give(index, [*due, *some] if due else some, reach, wanted, found.keys, terms, now)
 
 
 def _claim_by_key(
@@ -230,7 +239,7 @@ def _claim_by_key(
         if reach != index.reach:
             index.apply(Reached(reach))
         return Claimed(blocked=len(index.open) >= terms.max_in_flight, skipped=bool(passed))
-    return _given(index, given, reach, wanted, found, terms, now)
+    return give(index, given, reach, wanted, found.keys, terms, now)
 
 
 def _in_line(index: GroupIndex, due: list[MessageId], terms: Terms) -> list[MessageId]:
@@ -299,16 +308,21 @@ def _reached(index: GroupIndex, found: Found, fresh: Sequence[MessageId], examin
     return found.end if found.end is not None and _goes_on(index, found) else index.reach
 
 
-def _given(
+def give(
     index: GroupIndex,
     ids: Sequence[MessageId],
     reach: MessageId,
     wanted: Wanted,
-    found: Found,
+    keys: Mapping[MessageId, int],
     terms: Terms,
     now: Ticks,
 ) -> Claimed:
-    if terms.at_most_once:
+    """Take these messages, which may be given, oldest first.
+
+    :param reach: up to where the log is examined then.
+    :param keys: the hashes of the keys of messages that have one.
+    """
+    if not ids or terms.at_most_once:
         opened = tuple([id for id in ids if id in index.open])
         if opened:
             index.apply(Closed(opened))
@@ -316,8 +330,7 @@ def _given(
             index.apply(Reached(reach))
         return Claimed(tuple([Taken(id, 0, 1, now) for id in ids]))
     first, until = index.last + 1, Ticks(now + wanted.lease)
-    keys = tuple([found.keys.get(id, 0) for id in ids]) if found.keys else ()
-    index.apply(Leased(first, until, tuple(ids), keys))
+    index.apply(Leased(first, until, tuple(ids), tuple([keys.get(id, 0) for id in ids]) if keys else ()))
     if reach != index.reach:
         index.apply(Reached(reach))
     if wanted.key is not None:

@@ -11,6 +11,7 @@ from queuey.model.groups.entries import Entry, Move
 from queuey.model.groups.terms import Lag, Outcome, Redrive, Result, Returning, Settlement, Taken
 from queuey.model.message import Message
 from queuey.model.timeid import MessageId, Ticks
+from queuey.model.values import frozen
 
 
 class Settle(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -126,7 +127,7 @@ class SettleAnswer(msgspec.Struct, frozen=True, gc=False, tag=True):
     marked: Mapping[int, int] = msgspec.field(default_factory=dict)
 
 
-@attrs.frozen
+@frozen
 class Share:
     """What a claim got of one partition.
 
@@ -168,7 +169,7 @@ class ReopenAnswer(msgspec.Struct, frozen=True, gc=False, tag=True):
 Answer = SettleAnswer | TakeAnswer | ReopenAnswer | tuple[Redrive, ...] | bool | None
 
 
-@attrs.frozen
+@frozen
 class After:
     """A partition as it was right after a command.
 
@@ -180,7 +181,7 @@ class After:
     moving: bool
 
 
-@attrs.frozen
+@frozen
 class Ran:
     """The answers to commands, in their order.
 

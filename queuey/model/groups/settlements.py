@@ -8,9 +8,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from queuey.model.groups.due import is_over
 from queuey.model.groups.entries import LEASED, MARKED, WAITING, Entry, Out, fitting, room_for_move
 from queuey.model.groups.events import Closed, Keyed, Put, SetAside, marked
-from queuey.model.groups.index import GroupIndex, is_over
+from queuey.model.groups.index import GroupIndex
 from queuey.model.groups.terms import Action, Outcome, Settled, Settlement, Terms
 from queuey.model.timeid import MessageId, Ticks
 
@@ -24,20 +25,40 @@ def settle(index: GroupIndex, settlements: Iterable[Settlement], terms: Terms, n
     A receipt is valid while its number is the last one of its message, even after its lease has ended.
     """
     prolonged: dict[bytes, Ticks] = {}
-    return Settled(tuple([_settle(index, one, terms, now, prolonged) for one in settlements]), prolonged)
+    outcomes: list[Outcome] = []
+    acked: dict[MessageId, int] = {}
+    for one in settlements:
+        receipt = one.receipt
+        id = receipt.id
+        entry = index.open.get(id)
+        valid = entry is not None and entry.number == receipt.number and entry.kind != MARKED and id not in acked
+        if receipt.generation != index.generation:
+            outcomes.append(Outcome.INVALID)
+        elif entry is None or not valid:
+            known = acked.get(id) == receipt.number or index.was_acked(receipt.number)
+            outcomes.append(Outcome.ALREADY_ACKED if known else Outcome.STALE)
+        elif one.action is Action.ACK:
+            acked[id] = receipt.number
+            outcomes.append(Outcome.ACKED)
+        else:
+            _close(index, acked)
+            outcomes.append(_keep(index, one, entry, terms, now, prolonged))
+    _close(index, acked)
+    return Settled(tuple(outcomes), prolonged)
 
 
-def _settle(index: GroupIndex, one: Settlement, terms: Terms, now: Ticks, prolonged: dict[bytes, Ticks]) -> Outcome:
-    receipt = one.receipt
-    if receipt.generation != index.generation:
-        return Outcome.INVALID
-    id = receipt.id
-    entry = index.open.get(id)
-    if entry is None or entry.number != receipt.number or entry.kind == MARKED:
-        return Outcome.ALREADY_ACKED if index.was_acked(receipt.number) else Outcome.STALE
-    if one.action is Action.ACK:
-        index.apply(Closed((id,), (entry.number,)))
-        return Outcome.ACKED
+def _close(index: GroupIndex, acked: dict[MessageId, int]) -> None:
+    """Settle messages, of which there are the numbers of their leases, all by one event."""
+    if acked:
+        index.apply(Closed(tuple(acked), tuple(acked.values())))
+        acked.clear()
+
+
+def _keep(
+    index: GroupIndex, one: Settlement, entry: Entry, terms: Terms, now: Ticks, prolonged: dict[bytes, Ticks]
+) -> Outcome:
+    """Settle a message otherwise than by an ack."""
+    id = one.receipt.id
     if one.action is Action.REJECT:
         return give_up(index, id, terms, one.reason)
     if one.action is Action.EXTEND:

@@ -7,10 +7,12 @@ from enum import Enum
 from typing import Final
 
 import attrs
+import msgspec
 
 from queuey.model.groups.entries import DEFAULT_IN_FLIGHT, In, Target
 from queuey.model.receipts import Receipt
 from queuey.model.timeid import MessageId, Ticks
+from queuey.model.values import frozen
 
 NOW: Final = Ticks(0)
 """A span of no time."""
@@ -24,6 +26,8 @@ class Order(Enum):
     ``PARTITION`` gives one message only after the one before it is settled. ``KEY`` gives a message only if each
     earlier unsettled message of its key is given by the same claim; messages without a key are given as with ``NONE``.
     """
+
+    __hash__ = object.__hash__  # members are singletons; the one of Enum is a function in Python
 
     NONE = "none"
     PARTITION = "partition"
@@ -51,6 +55,8 @@ class Terms:
 class Outcome(Enum):
     """What became of one settlement. Clients never see the last two."""
 
+    __hash__ = object.__hash__  # members are singletons; the one of Enum is a function in Python
+
     ACKED = "acked"
     RETRYING = "retrying"
     EXTENDED = "extended"
@@ -70,7 +76,7 @@ UNCHANGED: Final = frozenset((Outcome.ALREADY_ACKED, Outcome.STALE, Outcome.INVA
 # Claims
 
 
-@attrs.frozen
+@frozen
 class Wanted:
     """What a claim asks of one partition.
 
@@ -89,7 +95,7 @@ class Wanted:
     owed: bool = True
 
 
-@attrs.frozen
+@frozen
 class Look:
     """Which messages a claim needs to know about.
 
@@ -104,7 +110,7 @@ class Look:
     room: int = 0
 
 
-@attrs.frozen
+@frozen
 class Found:
     """What the store has at the places that a claim looked at. It stays true whatever happens to the state meanwhile.
 
@@ -125,8 +131,7 @@ class Found:
     keys: Mapping[MessageId, int] = NO_SIZES
 
 
-@attrs.frozen
-class Taken:
+class Taken(msgspec.Struct, frozen=True, gc=False):
     """One message that is given.
 
     :ivar number: the number of its lease; 0 in a group that gives each message at most once.
@@ -140,7 +145,7 @@ class Taken:
     until: Ticks
 
 
-@attrs.frozen
+@frozen
 class Claimed:
     """The result of a claim in one partition.
 
@@ -166,14 +171,15 @@ class Claimed:
 class Action(Enum):
     """What a settlement asks for."""
 
+    __hash__ = object.__hash__  # members are singletons; the one of Enum is a function in Python
+
     ACK = "ack"
     RETRY = "retry"
     EXTEND = "extend"
     REJECT = "reject"
 
 
-@attrs.frozen
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True, gc=False):
     """A settlement of one message.
 
     :ivar receipt: of this queue.
@@ -187,7 +193,7 @@ class Settlement:
     reason: str = ""
 
 
-@attrs.frozen
+@frozen
 class Settled:
     """The result of settlements of one partition.
 

@@ -72,7 +72,8 @@ class StateRows:
         for id, before in index.before.items():
             entry = opened.get(id)
             if entry is not None:
-                put += (state, OPEN + id, _entry_bytes(entry))
+                fields = (entry.number, entry.due, entry.deliveries, entry.kind, entry.setbacks, entry.key)
+                put += (state, OPEN + id, pack(*fields))
             elif before is not None:
                 drop += (state, OPEN + id)
         head = (index.generation, index.reach, index.last, index.set_aside)

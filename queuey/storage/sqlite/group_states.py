@@ -121,10 +121,6 @@ class GroupStates(Source, GroupData):
         ahead = self._held[index].ahead
         return ahead.scan(self, queue.incarnation, partition, index.reach, group.gid, limit, max_bytes)
 
-    def quiet(self, queue: Queue, index: GroupIndex) -> bool:
-        """See GroupData."""
-        return self._held[index].ahead.is_empty(index.reach, self.arrivals[queue.incarnation])
-
     def newest(self, queue: int) -> Ticks:
         """See Source."""
         return self.arrivals[queue]

@@ -9,7 +9,7 @@ from typing import Final
 import apsw
 
 from queuey.model.message import Content, Message
-from queuey.model.timeid import LOWEST, MessageId, Ticks, successor, upper_bound
+from queuey.model.timeid import LOWEST, MAX_TICKS, MessageId, Ticks, successor, upper_bound
 from queuey.model.window import SLICE_BYTES
 from queuey.storage.group_commands import Scan, may_be_given
 from queuey.storage.sqlite.bulk import Bulk, Range
@@ -77,7 +77,10 @@ class ReadAhead:
     :ivar place: the bound from which on the rest follows.
     """
 
-    __slots__ = ("_at", "_ids", "_messages", "_next", "_room", "_start", "over", "place", "seen")
+    __slots__ = (
+        "_at", "_expires", "_ids", "_largest", "_messages", "_next", "_plain", "_room", "_start", "over", "place",
+        "seen",
+    )  # fmt: skip
 
     def __init__(self, room: Room) -> None:
         self._room = room
@@ -93,16 +96,20 @@ class ReadAhead:
     def forget(self) -> None:
         """Read again."""
         self._room.free(self)
-        self._messages: Sequence[Message] = ()
-        self._ids: list[MessageId] = []
-        self._at = 0
+        self._keep((), ())
         self._start = LOWEST
         self.over = False
         self.place = LOWEST
 
-    def is_empty(self, reach: MessageId, newest: Ticks) -> bool:
-        """Whether nothing follows, as far as anything was stored up to ``newest``."""
-        return self.over and self.place == reach and self._at == len(self._ids) and self.seen >= newest
+    def _keep(self, messages: Sequence[Message], ids: Sequence[MessageId]) -> None:
+        """Have messages, and know of all of them what single ones need not be asked then."""
+        sizes = [len(message.content.body) for message in messages]
+        self._messages, self._ids, self._at = messages, ids, 0
+        self._largest = max(sizes, default=0)
+        self._expires = min([message.expires for message in messages], default=MAX_TICKS)
+        self._plain = not any(message.content.headers for message in messages)
+        if sizes:
+            self._room.take(self, sum(sizes) + _COST * len(sizes))
 
     def scan(
         self,
@@ -117,28 +124,53 @@ class ReadAhead:
         """What follows ``reach``; see ``GroupData.scan``."""
         if reach != self.place:
             self._go_to(reach)
-        found: list[Message] = []
-        now, size, at = source.clock, 0, self._at
+        found: Sequence[Message] = ()
+        ids: Sequence[MessageId] = ()
+        now, plain, size = source.clock, True, 0
         while len(found) < limit and (size < max_bytes or not found):
-            if at == len(self._messages):
-                self._leave(at)
+            at = self._at
+            if at == len(self._ids):
                 if self.over and (found or self.seen >= source.newest(queue)):
                     break
                 self._read(source, queue, partition, limit - len(found))
-                at = 0
-                if not self._messages:
+                if not self._ids:
                     break
-            message = self._messages[at]
+                continue
+            end = min(at + limit - len(found), len(self._ids))
+            some: Sequence[Message]
+            if self._plain and self._expires > now and size + (end - at) * self._largest <= max_bytes:
+                some, some_ids = self._messages[at:end], self._ids[at:end]
+            else:
+                some, end = self._look(at, limit - len(found), max_bytes - size, not found, now, gid)
+                some_ids = [message.id for message in some]
+                plain = plain and self._plain
+                if end == at:
+                    break
+            self._leave(end)
+            if len(found) + len(some) < limit:
+                size += sum([len(message.content.body) for message in some])
+            found, ids = (some, some_ids) if not found else ([*found, *some], [*ids, *some_ids])
+        if self.over and self._at == len(self._ids):
+            return Scan(found, ids, max(reach, upper_bound(self.seen)), True, plain)
+        return Scan(found, ids, self.place, False, plain)
+
+    def _look(
+        self, at: int, limit: int, max_bytes: int, owed: bool, now: Ticks, gid: bytes
+    ) -> tuple[list[Message], int]:
+        """Those messages from a place on that may be given, as many as are asked for and fit; and where they end.
+
+        :param owed: whether the first one may be larger than what fits.
+        """
+        found: list[Message] = []
+        size = 0
+        for place in range(at, len(self._ids)):
+            message = self._messages[place]
             if message.expires > now and may_be_given(message, gid):
                 size += len(message.content.body)
-                if found and size > max_bytes:
-                    break
+                if len(found) == limit or (size > max_bytes and not (owed and not found)):
+                    return found, place
                 found.append(message)
-            at += 1
-        self._leave(at)
-        if self.over and at == len(self._ids):
-            return Scan(found, max(reach, upper_bound(self.seen)), True)
-        return Scan(found, self.place, False)
+        return found, len(self._ids)
 
     def _go_to(self, reach: MessageId) -> None:
         """Go on from another place, which may be in what was read."""
@@ -150,8 +182,7 @@ class ReadAhead:
 
     def _leave(self, at: int) -> None:
         """Note how far the scan came."""
-        if at > self._at:
-            self._at, self.place = at, successor(self._ids[at - 1])
+        self._at, self.place = at, successor(self._ids[at - 1])
 
     def _read(self, source: Source, queue: int, partition: int, limit: int) -> None:
         reach = self.place
@@ -162,16 +193,17 @@ class ReadAhead:
         self.seen = source.stored_last
         upper = upper_bound(self.seen)
         found = source.bulk.read(Range(queue, partition, reach, upper, False, most), source.clock, one_more=True)
+        messages: Sequence[Message]
         if found is not None and found.messages is not None:
-            self._messages, self.over = tuple(found.messages), not found.more
+            messages, self.over = found.messages[:], not found.more
         else:
-            self._messages, self.over = _read_rows(source, (queue, partition, reach, upper, min(most, _ROWS)))
-        self._ids = [message.id for message in self._messages]
-        self._at, self._start = 0, reach
-        self._room.take(self, sum([len(message.content.body) + _COST for message in self._messages]))
+            messages, self.over = _read_rows(source, (queue, partition, reach, upper, min(most, _ROWS)))
+        self._start = reach
+        self._room.free(self)
+        self._keep(messages, [message.id for message in messages])
 
 
-def _read_rows(source: Source, asked: tuple[int, int, MessageId, MessageId, int]) -> tuple[Sequence[Message], bool]:
+def _read_rows(source: Source, asked: tuple[int, int, MessageId, MessageId, int]) -> tuple[tuple[Message, ...], bool]:
     """Messages one after another, up to a slice of bytes; and whether nothing follows them."""
     _, partition, _, _, most = asked
     found: list[Message] = []
@@ -182,8 +214,8 @@ def _read_rows(source: Source, asked: tuple[int, int, MessageId, MessageId, int]
         size += len(body)
         if size >= SLICE_BYTES:
             rows.close()
-            return found, False
-    return found, len(found) < most
+            return tuple(found), False
+    return tuple(found), len(found) < most
 
 
 class Source:
