@@ -94,6 +94,7 @@ class Bench:
         tokens, self.tokens = self.tokens, []
         take = Take((1,), size, LEASE, 1 << 20)
         taking = []
+        commands: list[Command]
         for number in range(count):
             settle = None
             if number < len(tokens):
@@ -102,9 +103,9 @@ class Bench:
                 if not fused:
                     jobs.append(self.job(at, (settle,)))
             if fused and settle is not None:
-                place, commands = at, (settle, take)
+                place, commands = at, [settle, take]
             else:
-                place, commands = self.at, (take,)
+                place, commands = self.at, [take]
                 self.at = (self.at + 1) % len(self.places)
             job = self.job(place, commands)
             taking.append((place, job))

@@ -6,7 +6,6 @@ for states and messages. Nothing in here waits.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -37,11 +36,11 @@ from queuey.model.groups.entries import key_hash
 from queuey.model.groups.index import GroupIndex
 from queuey.model.groups.settlements import settle
 from queuey.model.groups.terms import NO_SIZES, Claimed, Found, Look, Order, Outcome, Redrive, Settlement, Terms, Wanted
-from queuey.model.letters import is_only_for_another, key_of
+from queuey.model.letters import key_of
 from queuey.model.message import Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import SECOND, MessageId, Ticks, ticks_of
-from queuey.model.values import frozen
+from queuey.storage.group_data import NO_MESSAGES, GroupData, Scan
 
 IDLE: Final = Ticks(60 * SECOND)
 """How far a group may be behind a log in which there is nothing new: it is not worth a write each time."""
@@ -55,55 +54,6 @@ _GONE: Final = 512
 
 _PASSED: Final = 64
 """Messages that one look passes over at least, where those of a key are given in their order."""
-
-
-NO_MESSAGES: Final[Mapping[MessageId, Message]] = {}
-
-
-@frozen
-class Scan:
-    """Messages that a group has not been given.
-
-    :ivar messages: oldest first, those that may be given; ``ids`` are theirs.
-    :ivar end: a bound: below it these are all.
-    :ivar over: whether there are no others.
-    :ivar plain: whether it is known that no message has headers, and so none a key.
-    """
-
-    messages: Sequence[Message]
-    ids: Sequence[MessageId]
-    end: MessageId
-    over: bool
-    plain: bool = False
-
-
-class GroupData(ABC):
-    """What commands need of a store.
-
-    :ivar clock: the time of the transaction.
-    """
-
-    clock: Ticks
-
-    @abstractmethod
-    def index(self, queue: Queue, group: Group, partition: int) -> GroupIndex:
-        """The state of a group in a partition; the store watches for its events.
-
-        :raise NoSuchGroup: it was deleted.
-        """
-
-    @abstractmethod
-    def find(self, queue: Queue, partition: int, ids: Sequence[MessageId]) -> Mapping[MessageId, Message]:
-        """Those messages of these ids that exist and have not expired."""
-
-    @abstractmethod
-    def scan(self, queue: Queue, index: GroupIndex, group: Group, partition: int, limit: int, max_bytes: int) -> Scan:
-        """Messages at or above ``index.reach`` and below the stable time, without copies for other groups.
-
-        :param limit: messages at most.
-        :param max_bytes: bytes of bodies at most, except for the first message. It may have fewer than there are, but
-            none only if ``end`` is above ``index.reach``, or there are none.
-        """
 
 
 class _Run:
@@ -382,11 +332,6 @@ def view(index: GroupIndex, now: Ticks, purged: MessageId, ids: Sequence[Message
     ]
     opened = {id: index.open[id] for id in ids if id in index.open}
     return View(index.last, places.lag(index, now, purged), tuple(marks), index.aside, opened)
-
-
-def may_be_given(message: Message, gid: bytes) -> bool:
-    """Whether a message is not a copy for another group."""
-    return message.content.headers is None or not is_only_for_another(message.content, gid)
 
 
 def _sizes(messages: Iterable[Message]) -> dict[MessageId, int]:

@@ -20,7 +20,8 @@ from queuey.model.groups.terms import Terms
 from queuey.model.message import Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId, Ticks, successor, upper_bound
-from queuey.storage.group_commands import GroupData, Scan, may_be_given, run, view
+from queuey.storage.group_commands import run, view
+from queuey.storage.group_data import GroupData, Scan, may_be_given
 
 STATE: Final = 1024
 """Bytes that the state of a group in a partition takes."""

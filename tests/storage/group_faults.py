@@ -14,7 +14,7 @@ from queuey.model.groups.terms import Terms
 from queuey.model.timeid import Ticks
 from queuey.storage.sqlite.group_rows import StateRows
 from queuey.storage.sqlite.group_states import GroupStates, Held
-from queuey.storage.sqlite.read_ahead import ReadAhead
+from queuey.storage.sqlite.read_ahead import ReadAhead, Room
 from queuey.storage.sqlite.writer import Writer
 
 
@@ -107,7 +107,7 @@ def _reads(groups: GroupStates, held: Held, limit: int) -> None:
     """What was read ahead is what follows."""
     index = held.rows.index
     asked = (groups, held.queue, held.partition, index.reach, held.gid, limit, 1 << 20)
-    here, there = held.ahead.scan(*asked), ReadAhead().scan(*asked)
+    here, there = held.ahead.scan(*asked), ReadAhead(Room()).scan(*asked)
     same = min(len(here.messages), len(there.messages))
     assert [one.id for one in here.messages][:same] == [one.id for one in there.messages][:same], "it reads others"
     assert bool(here.messages) == bool(there.messages), "it reads nothing"

@@ -65,7 +65,7 @@ class StateRows:
         index = self.index
         put: list[Value] = []
         drop: list[Value] = []
-        opened = index.open
+        opened, pack = index.open, _ENTRY.pack
         if state != self.state:
             self._whole(state, put)
             return put, drop

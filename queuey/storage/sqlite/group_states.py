@@ -17,7 +17,7 @@ from queuey.model.groups.snapshot import decode, index_of
 from queuey.model.message import Content, Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId, Ticks
-from queuey.storage.group_commands import GroupData, Scan
+from queuey.storage.group_data import GroupData, Scan
 from queuey.storage.sqlite.bulk import Bulk
 from queuey.storage.sqlite.group_rows import StateRows
 from queuey.storage.sqlite.parts import SIZES, parts

@@ -11,7 +11,7 @@ import apsw
 from queuey.model.message import Content, Message
 from queuey.model.timeid import LOWEST, MAX_TICKS, MessageId, Ticks, successor, upper_bound
 from queuey.model.window import SLICE_BYTES
-from queuey.storage.group_commands import Scan, may_be_given
+from queuey.storage.group_data import Scan, may_be_given
 from queuey.storage.sqlite.bulk import Bulk, Range
 
 FIRST: Final = 16

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import attrs
 import msgspec
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, fail, succeed
 
 from queuey.core.groups import moves, settling
@@ -97,7 +98,7 @@ def unfenced(index: GroupIndex, asked: Iterable[Settlement], terms: Terms, now: 
     def latest(one: Settlement) -> Settlement:
         entry = index.open.get(one.receipt.id)
         number = one.receipt.number if entry is None else entry.number
-        return attrs.evolve(one, receipt=attrs.evolve(one.receipt, number=number))
+        return replace(one, receipt=attrs.evolve(one.receipt, number=number))
 
     return _settle(index, [latest(one) for one in asked], terms, now)
 

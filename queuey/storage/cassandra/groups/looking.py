@@ -21,7 +21,8 @@ from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId, Ticks, ticks_of
 from queuey.model.window import Merge, MergeSlice, Position
 from queuey.storage.cassandra.groups.cells import Cell, Change
-from queuey.storage.group_commands import IDLE, may_be_given
+from queuey.storage.group_commands import IDLE
+from queuey.storage.group_data import may_be_given
 
 MAX_BYTES: Final = 1 << 24
 """Bytes of bodies that are read for one round of claims."""
