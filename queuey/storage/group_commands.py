@@ -192,19 +192,21 @@ class _Run:
         room = max(looked.room, _PASSED) if by_key else min(looked.room, wanted.limit)
         scan = self.data.scan(self.queue, index, self.group, partition, room, wanted.max_bytes or 0)
         idle = not scan.ids and scan.over and ticks_of(scan.end) < ticks_of(start) + IDLE
-        if wanted.key is None and wanted.owed and not by_key:  # all that was found can be given
-            if idle:
-                return Claimed(), ()
-            claimed = claims.give(index, scan.ids, scan.end, wanted, _keys(scan), self.terms, self.now)
-            return (claimed, scan.messages) if scan.ids else (_skipped(claimed, scan), ())
-        found = Found()
-        if not idle:
-            found = Found((), (), scan.ids, start, scan.end, _sizes(scan.messages), _keys(scan))
-        claimed = claims.claim(index, wanted, found, self.terms, self.now, looked)
+        if idle and wanted.key is None:
+            return Claimed(), ()
+        if idle:
+            found = Found(looked=looked)
+        elif wanted.owed:  # the scan has no more bytes than may be given
+            wanted = Wanted(wanted.limit, wanted.lease, wanted.key)
+            found = Found((), (), scan.ids, start, scan.end, NO_SIZES, _keys(scan), looked)
+        else:
+            found = Found((), (), scan.ids, start, scan.end, _sizes(scan.messages), _keys(scan), looked)
+        claimed = claims.claim(index, wanted, found, self.terms, self.now)
         if not claimed.taken:
             return _skipped(claimed, scan), ()
-        if not by_key:
-            return claimed, scan.messages[: len(claimed.taken)]
+        count = len(claimed.taken)
+        if claimed.taken[0].id == scan.ids[0] and claimed.taken[-1].id == scan.ids[count - 1]:  # as most are
+            return claimed, scan.messages[:count]
         messages = dict(zip(scan.ids, scan.messages, strict=True))
         return claimed, [messages[one.id] for one in claimed.taken]
 
@@ -246,9 +248,8 @@ class _Run:
 
     def settle(self, asked: Settle) -> SettleAnswer:
         settlements = asked.settlements
-        first = settlements[0].receipt.partition
-        if len(settlements) == 1 or all(one.receipt.partition == first for one in settlements):
-            outcomes = self.settle_in(first, settlements)
+        if len({one.receipt.partition for one in settlements}) == 1:
+            outcomes = self.settle_in(settlements[0].receipt.partition, settlements)
         else:
             outcomes = self.settle_apart(settlements)
         if Outcome.MOVING not in outcomes:

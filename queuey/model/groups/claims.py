@@ -156,13 +156,9 @@ def _look_at_next(index: GroupIndex, terms: Terms, now: Ticks) -> Look:
     return Look(due=(id,)) if entry.due <= now else Look(blocking=(id,))
 
 
-def claim(
-    index: GroupIndex, wanted: Wanted, found: Found, terms: Terms, now: Ticks, looked: Look | None = None
-) -> Claimed:
-    """Take messages, oldest first. Those that do not exist any more are settled by that.
-
-    :param looked: what ``look`` found for this claim, if nothing has changed since; otherwise it looks again.
-    """
+def claim(index: GroupIndex, wanted: Wanted, found: Found, terms: Terms, now: Ticks) -> Claimed:
+    """Take messages, oldest first. Those that do not exist any more are settled by that."""
+    looked = found.looked
     if found.gone:
         drop(index, found.gone)
         looked = None
@@ -199,7 +195,7 @@ def claim(
         if reach != index.reach:
             index.apply(Reached(reach))
         return Claimed(blocked=full)
-    return give(index, [*due, *some] if due else some, reach, wanted, found.keys, terms, now)
+    return _give(index, [*due, *some] if due else some, reach, wanted, found.keys, terms, now)
 
 
 def _claim_by_key(
@@ -239,7 +235,7 @@ def _claim_by_key(
         if reach != index.reach:
             index.apply(Reached(reach))
         return Claimed(blocked=len(index.open) >= terms.max_in_flight, skipped=bool(passed))
-    return give(index, given, reach, wanted, found.keys, terms, now)
+    return _give(index, given, reach, wanted, found.keys, terms, now)
 
 
 def _in_line(index: GroupIndex, due: list[MessageId], terms: Terms) -> list[MessageId]:
@@ -308,7 +304,7 @@ def _reached(index: GroupIndex, found: Found, fresh: Sequence[MessageId], examin
     return found.end if found.end is not None and _goes_on(index, found) else index.reach
 
 
-def give(
+def _give(
     index: GroupIndex,
     ids: Sequence[MessageId],
     reach: MessageId,

@@ -120,6 +120,7 @@ class Found:
         above ``end``. If the scan stopped early, ``end`` is right after the last of them.
     :ivar sizes: bytes of the bodies, needed if ``Wanted.max_bytes`` is given.
     :ivar keys: the hashes of the keys of messages that have one.
+    :ivar looked: what ``claims.look`` found for this claim, if nothing has changed since; otherwise it looks again.
     """
 
     present: Sequence[MessageId] = ()
@@ -129,6 +130,7 @@ class Found:
     end: MessageId | None = None
     sizes: Mapping[MessageId, int] = NO_SIZES
     keys: Mapping[MessageId, int] = NO_SIZES
+    looked: Look | None = None
 
 
 class Taken(msgspec.Struct, frozen=True, gc=False):
