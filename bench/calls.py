@@ -25,6 +25,7 @@ from twisted.internet.task import Clock
 from twisted.internet.tcp import Connection
 
 from bench.arguments import Number, run
+from bench.protocols import Queuey
 from bench.servers import batch, queuey_command, request
 from queuey import config
 from queuey.config import SQLiteStorage
@@ -75,6 +76,9 @@ PAGES: Final = {
     "v1": request("GET", "/v1/bench/full?limit=100"),
     "v2": request("GET", "/v2/bench/queues/full/messages?limit=100"),
 }
+
+GROUP: Final = "/v2/bench/queues/work/groups/g"
+WAYS: Final = ("a claim of one message", "a settlement of one receipt", "a claim that settles")
 
 
 class Piles:
@@ -193,22 +197,35 @@ class Daemon:
         :raise RuntimeError: where one is not answered as it should be.
         """
         connections = [self.connect() for _ in range(CONNECTIONS if profile else 1)]
-        self._rounds(1, asked, connections)
+        each = [asked] * len(connections)
+        self.answers(connections, each)
         if profile is not None:
-            self._rounds(2, asked, connections)
-            profile.enable()
-            self._rounds(rounds, asked, connections)
-            profile.disable()
+            for _ in range(2):
+                self.answers(connections, each)
+            for _ in range(rounds):
+                self.answers(connections, each, profile)
 
-    def _rounds(self, rounds: int, asked: bytes, connections: Sequence[tuple[Channel, Wire]]) -> None:
-        for _ in range(rounds):
-            for channel, _ in connections:
-                channel.dataReceived(asked)
-            self.turn()
-            for _, wire in connections:
-                if not wire.sent or not wire.sent[0].startswith(b"HTTP/1.1 20"):
-                    raise RuntimeError(f"{asked[:60]!r} was answered {wire.sent!r}")
-                wire.sent.clear()
+    def answers(
+        self, connections: Sequence[tuple[Channel, Wire]], asked: Sequence[bytes], profile: Profile | None = None
+    ) -> list[bytes]:
+        """Send a request over each connection, all in one turn, and return the answers.
+
+        :raise RuntimeError: if one is not answered as it should be.
+        """
+        if profile is not None:
+            profile.enable()
+        for (channel, _), one in zip(connections, asked, strict=True):
+            channel.dataReceived(one)
+        self.turn()
+        if profile is not None:
+            profile.disable()
+        answers = []
+        for one, (_, wire) in zip(asked, connections, strict=True):
+            if not wire.sent or not wire.sent[0].startswith(b"HTTP/1.1 20"):
+                raise RuntimeError(f"{one[:60]!r} was answered {wire.sent!r}")
+            answers.append(b"".join(wire.sent))
+            wire.sent.clear()
+        return answers
 
     def close(self) -> None:
         """Close its files."""
@@ -237,6 +254,61 @@ def counted(daemon: Daemon, rounds: int, asked: bytes) -> Calls:
     """The calls for one of many equal requests."""
     profile = Profile()
     daemon.ask(rounds, asked, profile)
+    return _calls(profile, rounds)
+
+
+def counted_claims(daemon: Daemon, rounds: int) -> dict[str, Calls]:
+    """The calls for each of ``WAYS``, by workers that do the same again and again; each has a connection of its own.
+
+    The group and its messages are made here.
+    """
+    form = "application/x-www-form-urlencoded"
+    daemon.ask(1, request("POST", "/v1/bench", b"queue_name=work", Content_Type=form))
+    daemon.ask(1, request("PUT", GROUP, b"{}", Content_Type="application/json"))
+    profiles = [Profile() for _ in WAYS]
+    _take_and_ack(daemon, rounds, *profiles[:2])
+    _take_fused(daemon, rounds, profiles[2])
+    return {way: _calls(profile, rounds) for way, profile in zip(WAYS, profiles, strict=True)}
+
+
+def _take_and_ack(daemon: Daemon, rounds: int, claims: Profile, settlements: Profile) -> None:
+    """Claim a message and ack it, over each connection."""
+    workers, connections = _workers(daemon, fused=False)
+    for at in range(-3, rounds):
+        _fill(daemon)
+        asked = [worker.take() for worker in workers]
+        answers = daemon.answers(connections, asked, claims if at >= 0 else None)
+        asked = [worker.ack(worker.taken(answer)) for worker, answer in zip(workers, answers, strict=True)]
+        answers = daemon.answers(connections, asked, settlements if at >= 0 else None)
+        for worker, answer in zip(workers, answers, strict=True):
+            worker.acked(answer)
+
+
+def _take_fused(daemon: Daemon, rounds: int, claims: Profile) -> None:
+    """Claim a message over each connection, and settle the one before."""
+    workers, connections = _workers(daemon, fused=True)
+    _fill(daemon)
+    answers = daemon.answers(connections, [worker.take() for worker in workers])
+    for at in range(-3, rounds):
+        _fill(daemon)
+        asked = [worker.take(worker.taken(answer)) for worker, answer in zip(workers, answers, strict=True)]
+        answers = daemon.answers(connections, asked, claims if at >= 0 else None)
+
+
+def _workers(daemon: Daemon, *, fused: bool) -> tuple[list[Queuey], list[tuple[Channel, Wire]]]:
+    """Workers, and the connection of each."""
+    workers = [Queuey(GROUP, 1, fused, number, CONNECTIONS) for number in range(CONNECTIONS)]
+    return workers, [daemon.connect() for _ in workers]
+
+
+def _fill(daemon: Daemon) -> None:
+    """Post a message for each worker."""
+    messages = batch(CONNECTIONS, 140)
+    daemon.ask(1, request("POST", "/v1/bench/work", messages, Content_Type="application/json"))
+
+
+def _calls(profile: Profile, rounds: int) -> Calls:
+    """The calls for each of the requests that a profile is of."""
     parts: Counter[str] = Counter()
     for (file, _, name), (_, calls, _, _, callers) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
         if file == __file__:
@@ -279,6 +351,8 @@ def main(rounds: int) -> None:
             show(f"POST of one message through {api}", counted(daemon, rounds, asked))
         for way, asked in BATCHES.items():
             print(f"message of {BATCH} in {way}: {counted(daemon, rounds, asked).all / BATCH:.1f} calls of functions")
+        for way, calls in counted_claims(daemon, rounds).items():
+            show(way, calls)
         for api, asked in PAGES.items():
             show(f"page of 100 messages through {api}", counted(daemon, rounds, asked))
         daemon.close()
