@@ -84,7 +84,7 @@ class Channel(protocol.Protocol):
 
     # With more than thirty attributes each connection would have a dictionary of 1.5 KiB.
     __slots__ = (
-        "_ahead", "_ahead_size", "_body", "_collected", "_consuming", "_discarded", "_expects_continue",
+        "_ahead", "_ahead_size", "_before", "_body", "_collected", "_consuming", "_discarded", "_expects_continue",
         "_host_address", "_last", "_limits", "_new", "_out", "_paused", "_peer_address",
         "_read", "_reader", "_request", "_seconds", "_stage", "_started", "_wire", "believed", "deadline",
         "forwarded", "hooks", "peer", "site", "write",
@@ -105,6 +105,7 @@ class Channel(protocol.Protocol):
         self._limits = site.limits
         self._reader: HeadReader | None = None
         self._last: RememberedHead | None = None
+        self._before: RememberedHead | None = None
         self._started = 0.0
         self._new = True
         self._request: Request | None = None
@@ -152,7 +153,7 @@ class Channel(protocol.Protocol):
         self._stage = Stage.CLOSING
         self.deadline = inf
         self._request = self._body = self._reader = None
-        self._last = None
+        self._last = self._before = None
         self._collected = bytearray()
         self._ahead.clear()
         if request is not None:
@@ -321,6 +322,11 @@ class Channel(protocol.Protocol):
             if self._limits is not self.site.limits:
                 self._take_limits()
             found = None if self._last is None else self._last.read(data, self._limits.max_header)
+            if found is None and self._before is not None:
+                # A client may do two things in turn, as a worker that claims and settles.
+                found = self._before.read(data, self._limits.max_header)
+                if found is not None:
+                    self._last, self._before = self._before, self._last
             if found is not None:
                 known, size = found
                 return self._meet(known, size, data[size:], again=True)
@@ -343,14 +349,14 @@ class Channel(protocol.Protocol):
         """Begin with a request whose head came in one piece, and remember the head."""
         rest = self._meet(head, size, data[size:])
         if size <= MAX_BYTES and len(head.fields) <= MAX_FIELDS and self._stage is not Stage.CLOSING:
-            self._last = RememberedHead(data[:size], head)
+            self._last, self._before = RememberedHead(data[:size], head), self._last
         return rest
 
     def _take_limits(self) -> None:
         """Hold to limits that are new; a head that was within the old ones may not be within these."""
         self._limits = self.site.limits
         self._out.patience = self._limits.idle_timeout
-        self._last = None
+        self._last = self._before = None
 
     def _rest(self) -> None:
         """Wait for a request; the time for that begins once the answer before has left."""

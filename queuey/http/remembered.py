@@ -1,8 +1,9 @@
-"""The last head of a connection, by which the next one is read if it differs in a few values alone.
+"""The last two heads of a connection, by which the next one is read if it differs in a few values alone.
 
-Clients send the same head again and again on a connection. Equal bytes are the same :class:`Head`, with everything that
-was found out about it. If only values differ that are new with each request (a length, an id), the next head is a copy
-with these values. Every other head is left to :class:`HeadReader`, which alone refuses anything.
+Clients send the same head again and again on a connection, or two of them in turn. Equal bytes are the same
+:class:`Head`, with everything that was found out about it. If only values differ that are new with each request (a
+length, an id), the next head is a copy with these values. Every other head is left to :class:`HeadReader`, which alone
+refuses anything.
 """
 
 from __future__ import annotations
