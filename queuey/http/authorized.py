@@ -299,35 +299,42 @@ class Endpoint(Protocol):
         """
 
 
+_OF_GATE: Final = frozenset({"application", "queue"})
+
+
 class Plan:
     """What follows from the head of a request; it lives as long as that, which may be the head of many requests.
 
     :ivar endpoint: what serves its path.
-    :ivar names: what the path names.
+    :ivar names: what the path names; and ``others``, what it names besides the application and the queue.
     :ivar admitted: how it was let in, where that holds for as long as its policy and its queue are the same objects.
     :ivar own: whether the application itself has asked then.
     :ivar limited: whether there are rates for it to be counted against.
     :ivar challenge: the schemes of credentials that are taken.
     :ivar again: what is called each time that the same credentials are gone by again; tells whether they still hold.
     :ivar checked: whether nothing is wrong with the head.
+    :ivar body_type: the type that a body was found to have, without parameters; empty: that was not looked at.
     :ivar content: the type of the message that a body is, where the head says nothing else of it.
     :ivar keyed: whether such a message is stored once, by a key that the head has.
     :ivar stored: how messages are stored, as the answer says it, and of whom that was found out.
     """
 
     __slots__ = (
-        "admitted", "again", "challenge", "checked", "content", "endpoint", "keyed", "limited", "names", "own", "stored"
+        "admitted", "again", "body_type", "challenge", "checked", "content", "endpoint", "keyed", "limited", "names",
+        "others", "own", "stored",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, names: dict[str, str]) -> None:
         self.endpoint = endpoint
         self.names = names
+        self.others = {name: value for name, value in names.items() if name not in _OF_GATE}
         self.admitted: AdmittedToQueue | None = None
         self.own = False
         self.limited = False
         self.challenge = b""
         self.again: Sequence[Callable[[], bool]] = ()
         self.checked = False
+        self.body_type = ""
         self.content: tuple[str | None] | None = None
         self.keyed = False
         self.stored: tuple[AdmittedToQueue, str] | None = None
@@ -421,11 +428,7 @@ class ServedOnQueue(Served):
             serving = route.plain(request, admitted, over)
             if serving is not None:
                 return serving
-        rest = {name: value for name, value in plan.names.items() if name not in _OF_GATE}
-        return Running(route.handler(request, admitted, **rest), partial(over, request))
-
-
-_OF_GATE: Final = frozenset({"application", "queue"})
+        return Running(route.handler(request, admitted, **plan.others), partial(over, request))
 
 
 @attrs.frozen(eq=False)

@@ -110,5 +110,11 @@ class Counts:
 
         :param size: bytes of their bodies.
         """
-        self._messages.add((application,), number)
-        self._message_bytes.add((application,), size)
+        labels = (application,)
+        numbers, sizes = self._messages.values, self._message_bytes.values
+        if labels in numbers:  # as a rule: without a call more
+            numbers[labels] += number
+            sizes[labels] += size
+        else:
+            self._messages.add(labels, number)
+            self._message_bytes.add(labels, size)

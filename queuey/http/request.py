@@ -377,7 +377,7 @@ class Request(server.Request):
 
         :param size: bytes of their bodies.
         """
-        counts, application = self.counts, self.application
+        counts, application = self.connection.hooks.counts, self.application
         if counts is None or application is None or self._gone or not number or self.method == b"HEAD":
             return
         if not self.connection.blocked:

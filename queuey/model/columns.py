@@ -100,14 +100,14 @@ class Columns(Sequence[Message]):
 
 def body_bytes(messages: Sequence[Message]) -> int:
     """The bytes of the bodies of messages."""
-    if isinstance(messages, Columns):
+    if type(messages) is Columns:
         return messages.body_bytes
     return sum([len(message.content.body) for message in messages])
 
 
 def content_bytes(messages: Sequence[Message]) -> int:
     """The bytes of all that messages carry."""
-    if isinstance(messages, Columns):
+    if type(messages) is Columns:
         return messages.content_bytes
     # What their content says of its size, without a call for each.
     contents = [message.content for message in messages]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.plain import batch_bodies, line_bodies
-from queuey.http.v2.parameters import strict_json
+from queuey.http.v2.strict_json import strict_json
 
 TEXTS = st.text(st.sampled_from('ab"\\\n\x01\x7fé€😀/u{}[]:, body'), max_size=8)
 STYLES = st.sampled_from([(",", ":"), (", ", ": ")])

@@ -7,6 +7,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
+from json.encoder import encode_basestring_ascii
 from string import ascii_letters, digits
 from typing import Any, Final
 from urllib.parse import quote
@@ -37,6 +38,9 @@ _HEAD_AGAIN: Final = (*HEAD, (b"Idempotency-Replayed", b"true"))
 
 WHOLE: Final = 256 * 1024
 """Bytes of messages up to which an answer is written at once, and by which a larger one is cut into pieces."""
+
+_SHORT: Final = 1024
+"""Bytes of a body up to which to encode it alone takes less time than to encode it as one of several."""
 
 _PLAIN_HEADERS: Final = "!#$&'()*+,-./:;<=>?@[]^_`{|}~"
 """What stands for itself in a Queuey-Headers field, besides letters and digits."""
@@ -249,7 +253,8 @@ def messages_json(messages: Sequence[Message]) -> list[str]:
     """Stored messages, each as JSON."""
     # Only what a sender wrote needs to be looked at for what JSON escapes; to encode it alone takes half of the time.
     bodies = [message.content.body for message in messages]
-    texts = ascii_texts_json(bodies)
+    alone = len(bodies) == 1 and len(bodies[0]) <= _SHORT
+    texts = None if alone else ascii_texts_json(bodies)
     members = [_body_json(body) for body in bodies] if texts is None else [f'"body":"{text}"' for text in texts]
     items = []
     for message, member in zip(messages, members, strict=True):
@@ -283,7 +288,7 @@ def _headers_json(headers: bytes) -> str:
 def _body_json(body: bytes) -> str:
     """The member that has the body: as text where it is UTF-8."""
     try:
-        return f'"body":{_encode(body.decode("utf-8"))}'
+        return f'"body":{encode_basestring_ascii(body.decode("utf-8"))}'
     except UnicodeDecodeError:
         return f'"body_base64":"{b64encode(body).decode("ascii")}"'
 
@@ -319,7 +324,10 @@ def portions(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
 def answer_at_once(
     request: Request, fields: Sequence[Field], pieces: Iterable[Piece], own: tuple[Field, ...] = ()
 ) -> None:
-    """Write an answer that is not large; the parameters are those of ``answer_in_pieces``."""
+    """Write an answer that is not large.
+
+    :param own: more fields, as ``Request.answer`` has them.
+    """
     texts, messages = zip(*pieces, strict=True)
     request.answer(200, fields, b"".join(texts), own)
     for some in messages:
@@ -327,18 +335,9 @@ def answer_at_once(
             count_sent(request, some)
 
 
-async def answer_in_pieces(
-    request: Request, fields: Sequence[Field], pieces: Iterable[Piece], size: int, own: tuple[Field, ...] = ()
-) -> None:
-    """Write an answer, in pieces where it is large, which leave as fast as the client takes them.
-
-    :param size: bytes of the messages in them.
-    :param own: more fields, as ``Request.answer`` has them.
-    """
-    if size <= WHOLE:
-        answer_at_once(request, fields, pieces, own)
-        return
-    begin(request, fields, own)
+async def answer_in_pieces(request: Request, fields: Sequence[Field], pieces: Iterable[Piece]) -> None:
+    """Write an answer that is large in pieces, which leave as fast as the client takes them."""
+    begin(request, fields, ())
     for text, some in pieces:
         count, counted = len(some), body_bytes(some)
         sending = request.send(text)

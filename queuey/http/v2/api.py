@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import attrs
@@ -24,7 +24,17 @@ class Part(Protocol):
 
 def routes(parts: Sequence[Part]) -> tuple[Route, ...]:
     """What is about applications."""
-    return tuple(attrs.evolve(route, check=refuse_encoding) for part in parts for route in part.routes())
+    return tuple(attrs.evolve(route, check=checks(route.check)) for part in parts for route in part.routes())
+
+
+def checks(own: Callable[[Request], None]) -> Callable[[Request], None]:
+    """What is looked at in the heads of all requests, and then what a route looks at itself."""
+
+    def check(request: Request) -> None:
+        refuse_encoding(request)
+        own(request)
+
+    return check
 
 
 def open_routes(described: Description) -> tuple[OpenRoute, ...]:

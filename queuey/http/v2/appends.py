@@ -10,7 +10,8 @@ from queuey.http.mistakes import Mistakes
 from queuey.http.plain import batch_bodies
 from queuey.http.problems import Problem
 from queuey.http.v2.items import BYTES, MAX_HEADERS, MAX_TYPE, Items, encoded_headers, is_media_type, long_key
-from queuey.http.v2.parameters import Query, bad_field, expect_type, field, problem_of, refuse_unknown, strict_json
+from queuey.http.v2.parameters import Query, bad_field, expect_type, field, problem_of, refuse_unknown
+from queuey.http.v2.strict_json import strict_json
 from queuey.http.wire import Request
 from queuey.model.message import MAX_DELAY, MAX_MESSAGE_KEY, MAX_TTL, Content, Draft
 from queuey.model.trace import with_context

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -17,10 +16,18 @@ from queuey.errors import NoSuchGroup, QueueyError
 from queuey.http.authorized import AdmittedToQueue, Route
 from queuey.http.parameters import not_whole
 from queuey.http.v2 import repeats
-from queuey.http.v2.answers import HEAD, Piece, answer_in_pieces, encoded, messages_json, portions
+from queuey.http.v2.answers import (
+    HEAD,
+    WHOLE,
+    Piece,
+    answer_in_pieces,
+    count_sent,
+    messages_json,
+    portions,
+)
 from queuey.http.v2.groups import GROUP, check_name, guarantee_of, named
 from queuey.http.v2.pages import DEFAULT_BYTES, MAX_BYTES, MAX_LIMIT, MAX_WAIT
-from queuey.http.v2.parameters import Members, Query, bad_field, members
+from queuey.http.v2.parameters import Members, bad_field, members, refuse_query
 from queuey.http.v2.settlements import ACTIONS, outcomes_json, settlings
 from queuey.http.wire import Request
 from queuey.model.access import Operation, is_application
@@ -36,8 +43,8 @@ CLAIMS: Final = f"{GROUP}/claims"
 
 DEFAULT_LIMIT: Final = 10
 
-_NAMES: Final = ("limit", "lease", "wait", "max_bytes", "partitions", "settle")
 _BLOCKED: Final = "in-flight-limit"
+_BEGIN: Final = '{"messages":['
 
 
 @attrs.frozen
@@ -49,13 +56,12 @@ class V2Claims:
 
     def routes(self) -> tuple[Route, ...]:
         """What there is."""
-        return (Route("POST", CLAIMS, Operation.CLAIM_MESSAGES, self.claim),)
+        return (Route("POST", CLAIMS, Operation.CLAIM_MESSAGES, self.claim, check=refuse_query),)
 
     async def claim(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
         """Take messages; for the application's key, of a group that is made now if it is not there."""
-        Query(request, ()).check()
         queue = admitted.queue
-        found = await self._found(admitted, group)
+        found = self.groups.cached(queue, group) or await self._found(admitted, group)
         claiming = wanted(request, admitted)
         settings = GroupSettings() if found is None else found.settings
         if claiming.key is not None and guarantee_of(settings, admitted) is Guarantee.AT_MOST_ONCE:
@@ -64,28 +70,40 @@ class V2Claims:
             check_name(group)
             found, _ = await self.groups.put(queue, group, GroupChanges(), lambda _: None)
         request.traced.begin(RECEIVE, group)
-        delivered = await self._delivered(request, admitted, found, claiming)
-        request.traced.received([delivery.message for delivery in delivered.deliveries])
-        await _answer(request, claiming, delivered)
+        if claiming.wait:
+            delivered = await self._waited(request, admitted, found, claiming)
+        else:
+            delivered = await self._claimed(queue, found, claiming)
+        messages = [delivery.message for delivery in delivered.deliveries]
+        request.traced.received(messages)
+        end = _end(claiming, delivered)
+        if content_bytes(messages) <= WHOLE:
+            text = f"{_BEGIN}{_messages_json(messages, delivered.deliveries)}{end}"
+            request.answer(200, HEAD, text.encode("ascii"))
+            count_sent(request, messages)
+        else:
+            await answer_in_pieces(request, HEAD, _pieces(delivered.deliveries, messages, end))
 
-    async def _delivered(
-        self, request: Request, admitted: AdmittedToQueue, group: Group, claiming: Claiming
-    ) -> Delivered:
-        """What the group is given; after a wait only if its caller may still have it."""
-        queue = admitted.queue
-        settled = _Settled(claiming.settlings)
+    async def _claimed(self, queue: Queue, group: Group, claiming: Claiming) -> Delivered:
+        """Claim at once."""
         try:
-            if not claiming.wait:
-                return await self.groups.claim(queue, group, claiming)
-            ongoing = admitted.gate.ongoing
-            end = functools.partial(settled.end, request)
-            with ongoing.during(request, admitted, Operation.CLAIM_MESSAGES, end) as may:
+            return await self.groups.claim(queue, group, claiming)
+        except NoSuchGroup:
+            await self.exchange.as_it_is(queue)  # if the queue was deleted, that is why there is no group
+            raise
+
+    async def _waited(self, request: Request, admitted: AdmittedToQueue, group: Group, claiming: Claiming) -> Delivered:
+        """Claim after a wait, if the caller may still have the messages then."""
+        queue, settled = admitted.queue, _Settled(claiming.settlings)
+        end = functools.partial(settled.end, request)
+        try:
+            with admitted.gate.ongoing.during(request, admitted, Operation.CLAIM_MESSAGES, end) as may:
                 delivered = await self.groups.claim(queue, group, claiming, may, settled.note)
                 if not delivered.deliveries:
                     await may()
         except NoSuchGroup as error:
             try:
-                await self.exchange.as_it_is(queue)  # if the queue was deleted, that is why there is no group
+                await self.exchange.as_it_is(queue)
             except QueueyError as other:
                 raise settled.of(other) from None
             raise settled.of(error) from None
@@ -136,18 +154,19 @@ def wanted(request: Request, admitted: AdmittedToQueue) -> Claiming:
     :raise Problem: naming everything that is wrong.
     """
     key = repeats.key(request)
-    asked = Members(members(request, _NAMES))
-    claiming = Claiming(
-        limit=asked.number("limit", 1, MAX_LIMIT) or DEFAULT_LIMIT,
-        lease=asked.number("lease", 1, MAX_LEASE),
-        wait=asked.seconds("wait", MAX_WAIT) or 0.0,
-        max_bytes=asked.number("max_bytes", 1, MAX_BYTES) or DEFAULT_BYTES,
-        partitions=partitions(asked, admitted.queue),
-        key=None if key is None else repeats.claim_key(request, admitted.caller, key),
-        settlings=_settle(asked),
-    )
+    given = members(request, _MEMBERS)
+    asked = Members(given)
+    found: dict[str, Any] = {"limit": DEFAULT_LIMIT, "max_bytes": DEFAULT_BYTES}
+    if key is not None:
+        found["key"] = repeats.claim_key(request, admitted.caller, key)
+    for name in _MEMBERS:
+        if name in given:
+            ask_for, read = _MEMBERS[name]
+            value = read(asked, admitted.queue)
+            if value is not None:
+                found[ask_for] = value
     asked.check()
-    return claiming
+    return Claiming(**found)
 
 
 def _settle(asked: Members) -> tuple[Settling, ...] | None:
@@ -164,7 +183,7 @@ def _settle(asked: Members) -> tuple[Settling, ...] | None:
 
 
 def partitions(asked: Members, queue: Queue) -> tuple[int, ...] | None:
-    """The partitions that a body names, each once; ``None`` where it is about all of them."""
+    """The partitions that a body names, each once; ``None`` if it is about all of them."""
     given, most = asked.value("partitions"), queue.settings.partitions
     if given is None:
         return None
@@ -185,35 +204,44 @@ def partitions(asked: Members, queue: Queue) -> tuple[int, ...] | None:
     return tuple(found)
 
 
-async def _answer(request: Request, claiming: Claiming, delivered: Delivered) -> None:
-    """Write what a claim is given."""
-    messages = [delivery.message for delivery in delivered.deliveries]
-    await answer_in_pieces(request, HEAD, _document(claiming, delivered, messages), content_bytes(messages))
+_MEMBERS: Final[Mapping[str, tuple[str, Callable[[Members, Queue], Any]]]] = {
+    "limit": ("limit", lambda asked, _: asked.number("limit", 1, MAX_LIMIT)),
+    "lease": ("lease", lambda asked, _: asked.number("lease", 1, MAX_LEASE)),
+    "wait": ("wait", lambda asked, _: asked.seconds("wait", MAX_WAIT)),
+    "max_bytes": ("max_bytes", lambda asked, _: asked.number("max_bytes", 1, MAX_BYTES)),
+    "partitions": ("partitions", partitions),
+    "settle": ("settlings", lambda asked, _: _settle(asked)),
+}
+"""The members of a claim: which attribute of ``Claiming`` each is, and how it is read."""
 
 
-def _document(claiming: Claiming, delivered: Delivered, messages: Sequence[Message]) -> Iterator[Piece]:
-    """The answer as one object."""
-    left = iter(delivered.deliveries)
-    separator = '{"messages":['
-    for some in portions(messages):
-        text = ",".join([_message_json(text, next(left)) for text in messages_json(some)])
-        yield (separator + text).encode("ascii"), some
-        separator = ","
+def _end(claiming: Claiming, delivered: Delivered) -> str:
+    """What follows the messages of an answer."""
     blocked = f',"blocked":"{_BLOCKED}"' if delivered.blocked else ""
-    settled = ""
-    if claiming.settlings is not None:
-        outcomes = outcomes_json(claiming.settlings, delivered.outcomes)
-        settled = f',"outcomes":{encoded(outcomes).decode("utf-8")}'
-    yield f"{'' if messages else separator}]{blocked}{settled}}}".encode(), ()
+    if claiming.settlings is None:
+        return f"]{blocked}}}"
+    return f']{blocked},"outcomes":{outcomes_json(claiming.settlings, delivered.outcomes)}}}'
 
 
-def _message_json(text: str, delivery: Delivery) -> str:
-    """A message that is given.
+def _pieces(deliveries: Sequence[Delivery], messages: Sequence[Message], end: str) -> Iterator[Piece]:
+    """An answer that is large."""
+    begin, start = _BEGIN, 0
+    for some in portions(messages):
+        yield f"{begin}{_messages_json(some, deliveries[start : start + len(some)])}".encode("ascii"), some
+        begin, start = ",", start + len(some)
+    yield end.encode("ascii"), ()
 
-    :param text: the message as JSON.
-    """
-    given: dict[str, Any] = {"deliveries": delivery.deliveries}
-    if delivery.receipt is not None and delivery.until is not None:
-        lease = {"lease": delivery.lease, "lease_until": to_rfc3339(delivery.until)}
-        given = {"receipt": delivery.receipt, **given, **lease}
-    return f"{text[:-1]},{json.dumps(given, separators=(',', ':'))[1:]}"
+
+def _messages_json(messages: Sequence[Message], deliveries: Sequence[Delivery]) -> str:
+    """Messages that are given, with commas between them."""
+    found = []
+    last, until = None, ""
+    for text, delivery in zip(messages_json(messages), deliveries, strict=True):
+        lease, receipt = "", ""
+        if delivery.receipt is not None and delivery.until is not None:
+            if delivery.until != last:
+                last, until = delivery.until, to_rfc3339(delivery.until)
+            # A receipt has no character that JSON escapes.
+            receipt, lease = f'"receipt":"{delivery.receipt}",', f',"lease":{delivery.lease},"lease_until":"{until}"'
+        found.append(f'{text[:-1]},{receipt}"deliveries":{delivery.deliveries}{lease}}}')
+    return ",".join(found)

@@ -4,20 +4,19 @@ said at once.
 
 from __future__ import annotations
 
-import json
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote_to_bytes
 
+from queuey.http.authorized import Plan
 from queuey.http.forms import CHARSETS, MAX_FIELDS
-from queuey.http.json_size import TOO_MANY, has_too_many_values
 from queuey.http.mistakes import Mistakes
 from queuey.http.parameters import not_whole, shown, whole_number
 from queuey.http.problems import Problem
+from queuey.http.v2.strict_json import invalid_body, strict_json
 from queuey.http.wire import Request
 from queuey.model.timeid import SECOND, Ticks, parse_time
 
@@ -27,7 +26,6 @@ JSON: Final = "application/json"
 
 _SECONDS: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _MEDIA_TYPE: Final = re.compile(
     # Nothing is ever given back: there are exponentially many ways to share the spaces between two semicolons.
@@ -45,13 +43,17 @@ class _Checked:
     code: str
     place: str
     whole: str
-
-    def __init__(self) -> None:
-        self._mistakes = Mistakes()
+    _mistakes: Mistakes | None = None
+    """Made for the first mistake: most requests have none."""
 
     def wrong(self, name: str, text: str) -> None:
         """Note what is wrong with a value."""
-        self._mistakes.add(self.named(name), text)
+        self._note(self.named(name), text)
+
+    def _note(self, place: str, text: str) -> None:
+        if self._mistakes is None:
+            self._mistakes = Mistakes()
+        self._mistakes.add(place, text)
 
     def named(self, name: str) -> str:
         """How a client is told of a value's place."""
@@ -62,7 +64,7 @@ class _Checked:
 
         :raise Problem: if there is anything.
         """
-        if self._mistakes:
+        if self._mistakes is not None:
             raise problem_of(self._mistakes, self.code, self.place, self.whole)
 
 
@@ -95,7 +97,6 @@ class Query(_Checked):
         :param names: of every parameter that there may be.
         :param repeatable: those of them that may be given several times.
         """
-        super().__init__()
         self._given: dict[str, list[str]] = {}
         query = request if isinstance(request, bytes) else request.line.query
         if not query:
@@ -223,9 +224,9 @@ class Members(_Checked):
         """
         :param pointer: where the object stands.
         """
-        super().__init__()
         self._given = given
         self._pointer = pointer
+        self._outer: Members | None = None
 
     def named(self, name: str) -> str:
         """The JSON pointer of a member; a name with a slash in it goes deeper, an empty one is the whole."""
@@ -234,8 +235,14 @@ class Members(_Checked):
     def within(self, name: str, given: Mapping[str, Any]) -> Members:
         """The members of an object that stands in this one; what is wrong with them is noted here."""
         inner = Members(given, self.named(name))
-        inner._mistakes = self._mistakes
+        inner._outer = self
         return inner
+
+    def _note(self, place: str, text: str) -> None:
+        if self._outer is None:
+            super()._note(place, text)
+        else:
+            self._outer._note(place, text)
 
     def only(self, known: Sequence[str]) -> None:
         """Note the members that nobody knows."""
@@ -261,7 +268,7 @@ class Members(_Checked):
 
     def text(self, name: str) -> str | None:
         """Text."""
-        value = self.value(name)
+        value = self._given.get(name)
         if value is None or isinstance(value, str):
             return value
         self.wrong(name, "is not text")
@@ -269,7 +276,7 @@ class Members(_Checked):
 
     def number(self, name: str, low: int, high: int) -> int | None:
         """A whole number of a range."""
-        value = self.value(name)
+        value = self._given.get(name)
         if value is None:
             return None
         if type(value) in (int, float) and low <= value <= high and value == int(value):
@@ -279,7 +286,7 @@ class Members(_Checked):
 
     def seconds(self, name: str, high: int) -> float | None:
         """A span of time in seconds, from 0 on."""
-        value = self.value(name)
+        value = self._given.get(name)
         if value is None:
             return None
         if type(value) in (int, float) and 0 <= value <= high:
@@ -294,7 +301,7 @@ class Members(_Checked):
 
 
 def members(
-    request: Request, allowed: Iterable[str], media_type: str = JSON, told: bytes = b"Accept"
+    request: Request, allowed: Collection[str], media_type: str = JSON, told: bytes = b"Accept"
 ) -> dict[str, Any]:
     """The members of the JSON object in a body; of an empty one there are none.
 
@@ -305,11 +312,17 @@ def members(
     """
     if not request.body:
         return {}
-    expect_type(request, (media_type,), told)
+    plan: Plan | None = request.head.plan
+    if plan is None or plan.body_type != media_type:
+        expect_type(request, (media_type,), told)
+        if plan is not None:
+            plan.body_type = media_type
     decoded = strict_json(request.body)
     if not isinstance(decoded, dict):
         raise invalid_body("", "The body is not a JSON object.")
-    refuse_unknown(decoded, allowed)
+    for name in decoded:
+        if name not in allowed:
+            refuse_unknown(decoded, allowed)
     return decoded
 
 
@@ -329,52 +342,13 @@ def pointer_part(name: str) -> str:
     return shown(name).replace("~", "~0").replace("/", "~1")
 
 
-def invalid_body(pointer: str, detail: str) -> Problem:
-    """The problem of a body that has one thing wrong, at the place of a JSON pointer."""
-    return Problem("invalid-body", detail, errors=({"pointer": pointer, "detail": detail},))
+def refuse_query(request: Request) -> None:
+    """Refuse all parameters in the query; a ``check`` of routes that take none.
 
-
-def strict_json(data: bytes) -> Any:
-    """The value that JSON in UTF-8 is, of which every text can be encoded again, and no object has a name twice.
-
-    :raise Problem: where the bytes are not such JSON.
+    :raise Problem: naming each of them.
     """
-    if has_too_many_values(data):
-        raise invalid_body("", TOO_MANY)
-    try:
-        text = data.decode("utf-8").strip(_SPACE)
-        value, end = _decode(text)
-        if end < len(text):
-            raise ValueError("something follows the value")
-        if "\\u" in text and _SURROGATE.search(json.dumps(value, ensure_ascii=False)) is not None:
-            raise invalid_body("", "The JSON has a text with half of a surrogate pair.")
-    except UnicodeDecodeError:
-        raise invalid_body("", "The body is not UTF-8 text.") from None
-    except _Doubled as doubled:
-        raise invalid_body("", f'The JSON has the name "{doubled}" twice in one object.') from None
-    except (ValueError, RecursionError):
-        raise invalid_body("", "The body is not JSON.") from None
-    return value
-
-
-class _Doubled(Exception):
-    """An object has a name twice; which of the two counts, readers do not agree on."""
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
-        raise _Doubled(shown(name))
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-_SPACE: Final = " \t\n\r"
-_decode: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant).raw_decode
+    if request.line.query:
+        Query(request, ()).check()
 
 
 def media_type(request: Request) -> tuple[str, str] | None:

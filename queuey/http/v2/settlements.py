@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -13,9 +14,9 @@ from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.values import Settling
 from queuey.http.authorized import AdmittedToQueue, Route
 from queuey.http.problems import Problem
-from queuey.http.v2.answers import HEAD, encoded
+from queuey.http.v2.answers import HEAD
 from queuey.http.v2.groups import GROUP, named
-from queuey.http.v2.parameters import Members, Query, members
+from queuey.http.v2.parameters import Members, members, refuse_query
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.group_settings import MAX_LEASE
@@ -30,7 +31,9 @@ SETTLEMENTS: Final = f"{GROUP}/settlements"
 MOST_RECEIPTS: Final = 1000
 """Receipts in a settlement at the most."""
 
-ACTIONS: Final = tuple(action.value for action in Action)
+_ACTIONS: Final = {action.value: action for action in Action}
+ACTIONS: Final = tuple(_ACTIONS)
+_WORDS: Final = {outcome: outcome.value for outcome in Outcome}
 _OPTIONS: Final = {Action.RETRY: "delay", Action.EXTEND: "lease", Action.REJECT: "reason"}
 """What may be said beside a receipt, by what is asked for it."""
 
@@ -50,36 +53,40 @@ class V2Settlements:
 
     def routes(self) -> tuple[Route, ...]:
         """What there is."""
-        return (Route("POST", SETTLEMENTS, Operation.SETTLE_MESSAGES, self.settle),)
+        return (Route("POST", SETTLEMENTS, Operation.SETTLE_MESSAGES, self.settle, check=refuse_query),)
 
     async def settle(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
         """Ack, retry, extend and reject."""
-        Query(request, ()).check()
-        found = await named(self.groups, admitted.queue, group)
+        queue = admitted.queue
+        found = self.groups.cached(queue, group) or await named(self.groups, queue, group)
         given = members(request, ACTIONS)
         wanted = Members(given)
         asked = settlings(wanted, given)
         wanted.check()
         request.traced.begin(SETTLE, group)
-        outcomes = await self.groups.settle(admitted.queue, found, asked) if asked else ()
+        outcomes = await self.groups.settle(queue, found, asked) if asked else ()
         request.traced.settled(len(asked))
         told = outcomes_json(asked, outcomes)
-        failed = sum(outcome in _FAILED for outcome in outcomes)
+        failed = [outcome for outcome in outcomes if outcome in _FAILED]
         if failed:
-            text = f"Of {len(outcomes)} receipts {failed} changed nothing: outcomes says which, and why."
+            text = f"Of {len(outcomes)} receipts {len(failed)} changed nothing: outcomes says which, and why."
             applied = "no" if UNCHANGED.issuperset(outcomes) else "partly"
-            raise Problem("stale-receipts", text, applied=applied, members={"outcomes": told})
-        request.answer(200, HEAD, encoded({"outcomes": told}))
+            raise Problem("stale-receipts", text, applied=applied, members={"outcomes": json.loads(told)})
+        request.answer(200, HEAD, f'{{"outcomes":{told}}}'.encode("ascii"))
 
 
-def outcomes_json(asked: Sequence[Settling], outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
-    """What became of each receipt, in the order asked.
+def outcomes_json(asked: Sequence[Settling], outcomes: Sequence[Outcome]) -> str:
+    """What became of each receipt as JSON, in the order asked.
 
     If they are longer in JSON than receipts are, all of them together, those that cannot be receipts are cut.
     """
-    cut = sum([len(_encode(one.receipt)) for one in asked]) > MOST_RECEIPTS * (RECEIPT + 2)
-    pairs = zip(asked, outcomes, strict=True)
-    return [{"receipt": _cut(one.receipt) if cut else one.receipt, "outcome": outcome.value} for one, outcome in pairs]
+    texts = [encode_basestring_ascii(one.receipt) for one in asked]
+    if sum([len(text) for text in texts]) > MOST_RECEIPTS * (RECEIPT + 2):
+        texts = [encode_basestring_ascii(_cut(one.receipt)) for one in asked]
+    found = [
+        f'{{"receipt":{text},"outcome":"{_WORDS[outcome]}"}}' for text, outcome in zip(texts, outcomes, strict=True)
+    ]
+    return f"[{','.join(found)}]"
 
 
 def _may_be_receipt(text: str) -> bool:
@@ -100,18 +107,22 @@ def settlings(asked: Members, given: Mapping[str, Any]) -> tuple[Settling, ...]:
     :param given: lists of receipts by what is asked for them.
     """
     found, seen = list[Settling](), set[str]()
-    if sum([len(listed) for listed in given.values() if isinstance(listed, list)]) > MOST_RECEIPTS:
+    count = 0
+    for listed in given.values():
+        if type(listed) is list:
+            count += len(listed)
+    if count > MOST_RECEIPTS:
         asked.wrong("", f"has more than {MOST_RECEIPTS} receipts")
         return ()
     for name, listed in given.items():
-        if name not in ACTIONS:
+        action = _ACTIONS.get(name)
+        if action is None:
             continue
-        if not isinstance(listed, list):
+        if type(listed) is not list:
             asked.wrong(name, "is not a list of receipts")
             continue
-        action = Action(name)
         for at, item in enumerate(listed):
-            one = _settling(action, item, f"{name}/{at}", asked)
+            one = Settling(action, item) if type(item) is str else _settling(action, item, f"{name}/{at}", asked)
             if one.receipt in seen:
                 asked.wrong(f"{name}/{at}", "is a receipt that stands there before")
             if one.receipt:
@@ -121,13 +132,11 @@ def settlings(asked: Members, given: Mapping[str, Any]) -> tuple[Settling, ...]:
 
 
 def _settling(action: Action, item: Any, place: str, asked: Members) -> Settling:
-    """What is asked for one receipt.
+    """What is asked for one receipt that does not stand there by itself.
 
     :param place: where it stands in the body.
-    :param asked: is told what is wrong.
+    :param asked: notes what is wrong.
     """
-    if isinstance(item, str):
-        return Settling(action, item)
     if not isinstance(item, dict):
         asked.wrong(place, "is neither a receipt nor an object that has one")
         return Settling(action, "")
