@@ -51,6 +51,7 @@ PARTS: Final = (
     ("the door", tuple(f"http/{name}.py" for name in _DOOR.split())),
     ("the answer", (*(f"http/{name}.py" for name in _ANSWER.split()), "http/v2/answers.py", "service/")),
     ("the log", ("logs/",)),
+    ("commands of groups", ("model/groups/", "storage/group_", "storage/sqlite/group_", "storage/sqlite/read_ahead")),
     ("who asks, and for what", ("http/", "auth/")),
     ("the core", ("core/", "interfaces", "model/")),
     ("the store", ("storage/",)),

@@ -320,12 +320,18 @@ class AtHandTests(Case):
         self.world.advance(0.2)
         self.assertEqual(self.find(of=self.there), changed)
 
-    def test_a_clock_that_is_set_back(self) -> None:
-        self.put()
-        self.find(of=self.there)
-        changed, _ = self.put(lease=5)
-        self.world.subject.wall.seconds -= 100
-        self.assertEqual(self.find(of=self.there), changed)
+    def test_a_wall_clock_that_is_set(self) -> None:
+        """That makes what is cached neither older nor newer."""
+        for back in (100, -100):
+            self.put(lease=30)
+            self.assertEqual(self.find(of=self.there).settings.lease, 30)
+            changed, _ = self.put(lease=5)
+            self.world.subject.wall.seconds -= back
+            self.world.clock.advance(0.9)
+            self.assertEqual(self.find(of=self.there).settings.lease, 30)
+            self.world.clock.advance(0.2)
+            self.assertEqual(self.find(of=self.there), changed)
+            self.world.clock.advance(1.1)
 
     def test_an_end_of_elsewhere(self) -> None:
         group, _ = self.put()
@@ -362,10 +368,10 @@ class AtHandTests(Case):
         self.assertEqual(self.successResultOf(slow.find(self.queue, "g")), changed)
 
     def test_no_more_than_so_many(self) -> None:
-        self.patch(directory, "MOST_AT_HAND", 3)
+        self.patch(directory, "MAX_CACHED", 3)
         for name in "abcdef":
             self.put(name)
-        self.assertEqual([name for _, name in self.here._at_hand], ["d", "e", "f"])
+        self.assertEqual([name for _, name in self.here._cached], ["d", "e", "f"])
 
 
 class TermsTests(Case):

@@ -15,6 +15,7 @@ from queuey.core.groups.values import Claiming, Delivered, Delivery
 from queuey.core.waiting import Waits
 from queuey.errors import NoSuchGroup, Unavailable
 from queuey.model.group_settings import Group, GroupSettings
+from queuey.model.groups.commands import After
 from queuey.model.groups.entries import LEASED, MARKED, WAITING
 from queuey.model.message import Content, Message, NewMessage
 from queuey.model.queue import Queue, QueueSettings
@@ -92,6 +93,10 @@ class LinesCase(SynchronousTestCase):
         """When the first of some messages is due, which are due in so many seconds, by their kinds."""
         return min((self.after(seconds) for seconds, kind in entries if kind != MARKED), default=None)
 
+    def changed(self, partition: int, *entries: tuple[float, int]) -> None:
+        """A partition has changed: messages are due in so many seconds, by their kinds."""
+        self.lines.changed(self.group, {partition: After(self.due(*entries), False)})
+
     def arrives(self, *partitions: int, delay: float = 0, queue: int = QUEUE) -> None:
         """Messages arrive, and everybody hears of it."""
         new = [NewMessage(number, Content(b"x"), 60, Ticks(int(delay * SECOND))) for number in partitions]
@@ -125,7 +130,7 @@ class WakingTests(LinesCase):
         self.arrives(1, delay=5)
         self.waits.wake(QUEUE, only_fresh=True)
         self.lines.tell(group(b"o" * 16))
-        self.lines.tell(self.group, 2)
+        self.lines.tell(self.group, {2})
         self.clock.advance(0)
         self.assertEqual(self.tried, [])
         self.at_once = [some()]
@@ -144,7 +149,7 @@ class WakingTests(LinesCase):
     def test_a_settlement(self) -> None:
         waiting = self.wait(partitions=(1, 2))
         self.at_once = [some()]
-        self.lines.tell(self.group, 2)
+        self.lines.tell(self.group, {2})
         self.clock.advance(0)
         self.assertEqual((self.successResultOf(waiting), self.tried[0].partitions), (some(), (2,)))
         self.assert_nothing_left()
@@ -159,7 +164,7 @@ class WakingTests(LinesCase):
 
     def test_a_lease_that_ends(self) -> None:
         waiting = self.wait()
-        self.lines.changed(self.group, 1, self.due((7, LEASED), (5, LEASED), (1, MARKED)))
+        self.changed(1, (7, LEASED), (5, LEASED), (1, MARKED))
         self.clock.advance(4.99)
         self.assertEqual(self.tried, [])
         self.at_once = [some()]
@@ -170,9 +175,9 @@ class WakingTests(LinesCase):
 
     def test_a_retry_that_comes_sooner_than_was_known(self) -> None:
         waiting = self.wait()
-        self.lines.changed(self.group, 1, self.due((10, LEASED)))
+        self.changed(1, (10, LEASED))
         self.clock.advance(1)
-        self.lines.changed(self.group, 1, self.due((2, WAITING)))
+        self.changed(1, (2, WAITING))
         self.at_once = [some()]
         self.clock.advance(2)
         self.clock.advance(0)
@@ -181,8 +186,8 @@ class WakingTests(LinesCase):
     def test_a_lease_that_is_extended(self) -> None:
         """The timer is called too early then, and nothing is tried before it is time."""
         self.wait()
-        self.lines.changed(self.group, 1, self.due((2, LEASED)))
-        self.lines.changed(self.group, 1, self.due((6, LEASED)))
+        self.changed(1, (2, LEASED))
+        self.changed(1, (6, LEASED))
         self.clock.pump([1] * 5)
         self.assertEqual(self.tried, [])
         self.clock.pump([1, 0])
@@ -190,16 +195,16 @@ class WakingTests(LinesCase):
 
     def test_what_is_settled_is_waited_for_no_more(self) -> None:
         self.wait()
-        self.lines.changed(self.group, 1, self.due((2, LEASED)))
-        self.lines.changed(self.group, 1, self.due())
+        self.changed(1, (2, LEASED))
+        self.changed(1)
         self.clock.pump([1] * 10)
         self.assertEqual(self.tried, [])
 
     def test_leases_of_several_partitions(self) -> None:
         self.wait(partitions=(1, 2, 3))
         for number in (1, 2, 3):
-            self.lines.changed(self.group, number, self.due((number, LEASED)))
-        self.lines.changed(self.group, 4, self.due((0.5, LEASED)))
+            self.changed(number, (number, LEASED))
+        self.changed(4, (0.5, LEASED))
         for number in (1, 2, 3):
             self.clock.pump([1, 0])
             self.assertEqual([tried.partitions for tried in self.tried], [(each,) for each in range(1, number + 1)])
@@ -319,7 +324,7 @@ class QuietTests(LinesCase):
     def test_until_something_comes(self) -> None:
         for news in (
             lambda: self.waits.wake(QUEUE),
-            lambda: self.lines.tell(self.group, 2),
+            lambda: self.lines.tell(self.group, {2}),
             lambda: self.lines.tell(self.group),
         ):
             line = self.after_one()
@@ -329,7 +334,7 @@ class QuietTests(LinesCase):
 
     def test_until_a_lease_ends(self) -> None:
         line = self.after_one()
-        self.lines.changed(self.group, 1, self.due((0.5, LEASED)))
+        self.changed(1, (0.5, LEASED))
         self.clock.advance(0.4)
         self.assertIsNotNone(line.nothing())
         self.clock.advance(0.1)

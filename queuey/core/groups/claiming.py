@@ -16,10 +16,10 @@ from queuey.deferreds import Turns, shield
 from queuey.errors import KeyReused, QueueyError
 from queuey.interfaces import IGroupStore
 from queuey.model.group_settings import Group
-from queuey.model.groups.commands import After, Command, GiveBack, Ran, Settle, SettleAnswer, Share, Take, TakeAnswer
+from queuey.model.groups.commands import After, Command, GiveBack, Ran, Settle, SettleAnswer, Take, TakeAnswer
 from queuey.model.groups.terms import UNCHANGED, Terms
 from queuey.model.queue import Queue
-from queuey.model.receipts import Receipt, Receipts
+from queuey.model.receipts import Receipts
 from queuey.model.timeid import SECOND, Ticks
 
 
@@ -43,50 +43,50 @@ class Claims:
         queue: Queue,
         group: Group,
         claiming: Claiming,
-        partitions: Sequence[int],
+        partitions: tuple[int, ...],
         may: May | None = None,
         first: Settle | None = None,
-    ) -> tuple[Delivered, Ran]:
+    ) -> Delivered:
         """Claim messages of some partitions, once. If it is cancelled it takes nothing, or gives it back.
 
         :param may: raises if what was got is not to be given to the caller; it is given back then too.
         :param first: settlements that are stored with the claim.
-        :return: what was got, which may be nothing, and all answers. Fails as ``IGroupStore.run`` does, and with
-            ``KeyReused``.
+        :return: what was got, which may be nothing, with ``settled`` if something was to be settled. Fails as
+            ``IGroupStore.run`` does, and with ``KeyReused``.
         """
-        terms = await self.directory.terms(queue, group)
-        lease = Ticks((claiming.lease or group.settings.lease) * SECOND)
-        take = Take(self._in_turn(partitions), claiming.limit, lease, claiming.max_bytes, claiming.key)
+        terms = self.directory.cached_terms(queue, group) or await self.directory.terms(queue, group)
+        lease = claiming.lease or group.settings.lease
+        if len(partitions) > 1:
+            partitions = self._in_turn(partitions)
+        take = Take(partitions, claiming.limit, Ticks(lease * SECOND), claiming.max_bytes, claiming.key)
         ran = await self._run(queue, group, terms, (take,) if first is None else (first, take))
-        got = ran.answers[-1]
-        assert isinstance(got, TakeAnswer)
+        settled: SettleAnswer | None = None if first is None else ran.answers[0]  # type: ignore[assignment]
+        got: TakeAnswer = ran.answers[-1]  # type: ignore[assignment]
+        after = ran.after
         if not got.shares and not got.again:
-            moving = [number for number in take.partitions if number in ran.after and ran.after[number].moving]
+            moving = [number for number in partitions if number in after and after[number].moving]
             if moving and await self._moved(queue, group, moving):
                 try:
                     again = await self._run(queue, group, terms, (take,))
                 except QueueyError as error:
-                    raise _after(ran, error) from None
-                got = again.answers[-1]
-                assert isinstance(got, TakeAnswer)
-                ran = Ran((*ran.answers[:-1], got), {**ran.after, **again.after})
+                    raise _after(settled, error) from None
+                got = again.answers[-1]  # type: ignore[assignment]
+                after = {**after, **again.after}
         else:
-            self.begin_moves(queue, group, ran.after)
+            self.begin_moves(queue, group, after)
         if got.reused:
-            raise _after(ran, KeyReused("The Idempotency-Key was used for another claim, whose lease lives."))
-        self.told(group, ran.after)
+            raise _after(settled, KeyReused("The Idempotency-Key was used for another claim, whose lease lives."))
+        self.lines.changed(group, after)
         if may is not None and got.shares:
             try:
                 await may()
             except BaseException:
                 self._give_back(queue, group, take, got)
                 raise
-        return Delivered(_deliveries(queue, group, claiming, got), got.blocked), ran
+        return Delivered(_deliveries(queue, group, lease, got), got.blocked, (), settled)
 
-    def _in_turn(self, partitions: Sequence[int]) -> tuple[int, ...]:
+    def _in_turn(self, partitions: tuple[int, ...]) -> tuple[int, ...]:
         """Partitions, beginning with another one each time."""
-        if len(partitions) == 1:
-            return tuple(partitions)
         first = next(self._begun) % len(partitions)
         return (*partitions[first:], *partitions[:first])
 
@@ -117,15 +117,9 @@ class Claims:
             return
 
         def done(ran: Ran) -> None:
-            for number in ran.after:
-                self.lines.tell(group, number)
+            self.lines.tell(group, frozenset(ran.after))
 
         self.groups.run(queue, group, Terms(), (GiveBack(taken),)).addCallback(done).addErrback(_passed_over)
-
-    def told(self, group: Group, after: Mapping[int, After]) -> None:
-        """Let claims that wait know when messages fall due."""
-        for number, then in after.items():
-            self.lines.changed(group, number, then.due)
 
     # Moves
 
@@ -136,7 +130,7 @@ class Claims:
         """
 
         def done(result: Failure | None) -> Failure | None:
-            self.lines.tell(group, partition)
+            self.lines.tell(group, {partition})
             return result
 
         carry_out = self._moves.carry_out
@@ -167,9 +161,9 @@ class Claims:
         self._moving.discard(place)
 
 
-def _after(ran: Ran, error: QueueyError) -> QueueyError:
-    """The error of a claim that fails after its settlements were stored."""
-    changed = [one for one in ran.answers if isinstance(one, SettleAnswer) and not UNCHANGED.issuperset(one.outcomes)]
+def _after(settled: SettleAnswer | None, error: QueueyError) -> QueueyError:
+    """Return the error of a claim that fails after its settlements were stored."""
+    changed = settled is not None and not UNCHANGED.issuperset(settled.outcomes)
     return error.but("partly") if changed and error.applied == "no" else error
 
 
@@ -178,23 +172,22 @@ def _passed_over(failure: Failure) -> None:
     failure.trap(QueueyError)
 
 
-def _deliveries(queue: Queue, group: Group, claiming: Claiming, got: TakeAnswer) -> tuple[Delivery, ...]:
-    """What a claim got, oldest first."""
-    receipts, lease = Receipts(group.secret), claiming.lease or group.settings.lease
-    found = [delivery for share in got.shares for delivery in _of_share(queue, receipts, lease, share)]
+def _deliveries(queue: Queue, group: Group, lease: int, got: TakeAnswer) -> tuple[Delivery, ...]:
+    """What a claim got, oldest first.
+
+    :param lease: in seconds.
+    """
+    receipts, found = Receipts(group.secret), list[Delivery]()
+    for share in got.shares:
+        leases = [(one.id, one.number) for one in share.taken]
+        texts = receipts.texts(queue.incarnation, share.generation, share.partition, leases)
+        for one, message, text in zip(share.taken, share.messages, texts, strict=True):
+            if message is None:
+                continue
+            if one.number:
+                found.append(Delivery(message, text, one.deliveries, lease, one.until))
+            else:
+                found.append(Delivery(message, None, one.deliveries, 0, None))
     if len(got.shares) > 1:
         found.sort(key=lambda delivery: (delivery.message.id, delivery.message.partition))
     return tuple(found)
-
-
-def _of_share(queue: Queue, receipts: Receipts, lease: int, share: Share) -> list[Delivery]:
-    found = []
-    for one, message in zip(share.taken, share.messages, strict=True):
-        if message is None:
-            continue
-        if not one.number:
-            found.append(Delivery(message, None, one.deliveries, 0, None))
-            continue
-        receipt = Receipt(queue.incarnation, share.generation, share.partition, one.id, one.number)
-        found.append(Delivery(message, receipts.text(receipt), one.deliveries, lease, one.until))
-    return found

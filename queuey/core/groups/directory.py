@@ -22,14 +22,14 @@ from queuey.model.groups.entries import Target
 from queuey.model.groups.terms import Order, Terms
 from queuey.model.policy import Policy
 from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings
-from queuey.model.timeid import HIGHEST, LOWEST, SECOND, MessageId, Ticks, lower_bound
+from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, lower_bound
 from queuey.model.window import Merge, Position
 
-AT_HAND: Final = Ticks(SECOND)
-"""How long a group is taken for what it was when it was read; changes of this process are known at once."""
+CACHED: Final = 1.0
+"""Seconds for which a group is taken for what it was when it was read; changes of this process are known at once."""
 
-MOST_AT_HAND: Final = 4096
-"""Groups that are kept at hand, at the most."""
+MAX_CACHED: Final = 4096
+"""Groups that are cached at most."""
 
 _GID: Final = 16
 _SECRET: Final = 32
@@ -63,12 +63,20 @@ class GroupChanges:
         return attrs.evolve(settings, **given)
 
 
-@attrs.frozen
-class _Kept:
-    """A group that is at hand, and since when."""
+@attrs.define(eq=False)
+class _Cached:
+    """A group that was read.
+
+    :ivar since: when, in seconds of the clock.
+    :ivar terms: what ``cached_terms`` made of it with ``queue`` and ``policy``, if it did. Those are replaced and never
+        changed, so the terms hold as long as they are the same objects.
+    """
 
     group: Group
-    since: Ticks
+    since: float
+    queue: Queue | None = None
+    policy: Policy | None = None
+    terms: Terms | None = None
 
 
 class GroupDirectory:
@@ -77,7 +85,7 @@ class GroupDirectory:
     Every change is finished once it is begun, whether or not its client is still there. Every Deferred may fail with
     ``Unavailable``, besides what is named. Changes of one group take turns; those of the index of a queue are gathered.
 
-    :param clock: measures pauses between attempts.
+    :param clock: measures pauses between attempts, and how old is what is cached.
     :param now: the wall clock.
     :param new_bytes: makes so many bytes that nobody can guess.
     """
@@ -92,31 +100,32 @@ class GroupDirectory:
     ) -> None:
         self._store = store
         self._policies = policies
+        self._seconds = clock.seconds
         self._now = now
         self._new_bytes = new_bytes
         self._rows = GroupRows(store.states, new_bytes, store.groups)
         self._retries = Retries(clock, new_bytes)
         self._index = GroupIndex(self._rows, self._retries, self._end)
         self._turns = Turns()
-        self._at_hand: OrderedDict[tuple[int, str], _Kept] = OrderedDict()
+        self._cached: OrderedDict[tuple[int, str], _Cached] = OrderedDict()
         self._ending: set[bytes] = set()
         self._changes = 0
 
     # Finding
 
     def cached(self, queue: Queue, name: str) -> Group | None:
-        """The group of that name, if it was read within ``AT_HAND``."""
-        kept = self._at_hand.get((queue.incarnation, name))
-        return kept.group if kept is not None and 0 <= self._now() - kept.since < AT_HAND else None
+        """The group of that name, if it was read within ``CACHED``."""
+        found = self._cached.get((queue.incarnation, name))
+        return found.group if found is not None and 0 <= self._seconds() - found.since < CACHED else None
 
     @deferred
     async def find(self, queue: Queue, name: str) -> Group:
-        """The group of that name, as it is or was within ``AT_HAND``. Fails with ``NoSuchGroup``."""
+        """The group of that name, as it is or was within ``CACHED``. Fails with ``NoSuchGroup``."""
         return self.cached(queue, name) or await self._read(queue, name)
 
     async def _read(self, queue: Queue, name: str) -> Group:
         """The group of that name as it is now."""
-        now, changes = self._now(), self._changes
+        now, changes = self._seconds(), self._changes
         found = await self._rows.read(queue.incarnation, name)
         if found is None or found.ended:
             self._drop(queue, name)
@@ -137,20 +146,20 @@ class GroupDirectory:
                 self._end(queue, group)
         return tuple(group for group in found if group is not None and not group.ended)
 
-    def _keep(self, group: Group, since: Ticks) -> None:
+    def _keep(self, group: Group, since: float) -> None:
         place = (group.queue, group.name)
-        self._at_hand[place] = _Kept(group, since)
-        self._at_hand.move_to_end(place)
-        if len(self._at_hand) > MOST_AT_HAND:
-            self._at_hand.popitem(last=False)
+        self._cached[place] = _Cached(group, since)
+        self._cached.move_to_end(place)
+        if len(self._cached) > MAX_CACHED:
+            self._cached.popitem(last=False)
 
     def _drop(self, queue: Queue, name: str) -> None:
-        self._at_hand.pop((queue.incarnation, name), None)
+        self._cached.pop((queue.incarnation, name), None)
 
     def _changed(self, group: Group) -> None:
         """Know at once what this process has changed, and not what was read before."""
         self._changes += 1
-        self._keep(group, self._now())
+        self._keep(group, self._seconds())
 
     # Changing
 
@@ -338,7 +347,16 @@ class GroupDirectory:
     def cached_terms(self, queue: Queue, group: Group) -> Terms | None:
         """What ``terms`` would give, if that is known without asking the store."""
         policy = self._policies.at_hand(queue.application)
-        return None if policy is None or group.settings.dead_letter is not None else _terms(queue, group, policy, None)
+        found = self._cached.get((queue.incarnation, group.name))
+        known = found is not None and found.group is group
+        if known and found.terms is not None and found.policy is policy and found.queue is queue:
+            return found.terms
+        if policy is None or group.settings.dead_letter is not None:
+            return None
+        terms = _terms(queue, group, policy, None)
+        if known:
+            found.queue, found.policy, found.terms = queue, policy, terms
+        return terms
 
     async def terms(self, queue: Queue, group: Group) -> Terms:
         """What of a group's settings the rules need, and the dead-letter queue as it is now."""

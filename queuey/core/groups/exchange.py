@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -26,6 +27,13 @@ from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId, Ticks, from_seconds
 
 T = TypeVar("T")
+Claim = Coroutine[Deferred[Any], Any, Delivered]
+
+
+@lru_cache
+def every_partition(count: int) -> tuple[int, ...]:
+    """All partitions of a queue that has so many."""
+    return tuple(range(1, count + 1))
 
 
 class GroupExchange:
@@ -91,27 +99,36 @@ class GroupExchange:
 
         await shield(self._directory.delete(queue, group, judge).addCallback(deleted))
 
-    async def claim(
+    def claim(
         self,
         queue: Queue,
         group: Group,
         claiming: Claiming,
         may: May | None = None,
         settled: Callable[[Sequence[Outcome]], None] | None = None,
-    ) -> Delivered:
+    ) -> Claim:
         """Take messages under a lease, or for good where they are given at most once.
-
-        It is a coroutine, since ten thousand may wait in it.
 
         :param may: raises where a caller who has waited may have nothing any more; what was got is given back then.
         :param settled: called before a wait, with what became of the settlements of the claim.
-        :return: what was got, which may be nothing. Whoever is cancelled takes nothing, or gives it back where that
-            can be.
+        :return: a coroutine, since ten thousand may wait in it, that returns what was got, which may be nothing. If it
+            is cancelled it takes nothing, or gives it back if that can be.
         """
-        partitions = claiming.partitions or tuple(range(1, queue.settings.partitions + 1))
-        if not claiming.wait:
-            return await self._take(queue, group, claiming, partitions)
+        partitions = claiming.partitions or every_partition(queue.settings.partitions)
+        if claiming.wait:
+            return self._wait(queue, group, claiming, partitions, may, settled)
+        return self._take(queue, group, claiming, partitions)
 
+    async def _wait(
+        self,
+        queue: Queue,
+        group: Group,
+        claiming: Claiming,
+        partitions: tuple[int, ...],
+        may: May | None,
+        settled: Callable[[Sequence[Outcome]], None] | None,
+    ) -> Delivered:
+        """Claim, and wait in line if there is nothing."""
         policy = await self._policies.policy_for(queue.application)
         with self._seats.take(policy, queue.name), self._lines.join(queue, group, partitions) as line:
             news, partitions = line.news, line.partitions  # one tuple for all in line
@@ -126,11 +143,11 @@ class GroupExchange:
                 delivered = attrs.evolve(delivered, outcomes=outcomes) if outcomes else delivered
         return delivered
 
-    async def _take(self, queue: Queue, group: Group, claiming: Claiming, partitions: tuple[int, ...]) -> Delivered:
+    def _take(self, queue: Queue, group: Group, claiming: Claiming, partitions: tuple[int, ...]) -> Claim:
         """Claim once; what the claim settles is stored with it."""
-        if not claiming.settlings:
-            return (await self._claims.take(queue, group, claiming, partitions))[0]
-        return await settle_and_take(self._claims, queue, group, claiming, partitions)
+        if claiming.settlings:
+            return settle_and_take(self._claims, queue, group, claiming, partitions)
+        return self._claims.take(queue, group, claiming, partitions)
 
     async def _attempt(
         self, queue: Queue, group: Group, claiming: Claiming, partitions: tuple[int, ...], may: May | None
@@ -142,7 +159,7 @@ class GroupExchange:
         found = await self._directory.find(queue, group.name)
         if found.gid != group.gid:
             raise NoSuchGroup("The group was deleted.")
-        return (await self._claims.take(queue, found, claiming, partitions, may))[0]
+        return await self._claims.take(queue, found, claiming, partitions, may)
 
     def settle(self, queue: Queue, group: Group, settlings: Sequence[Settling]) -> Deferred[tuple[Outcome, ...]]:
         """Say what became of messages.

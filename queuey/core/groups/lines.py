@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Set
+from collections.abc import Callable, Coroutine, Mapping, Set
 from itertools import islice
 from types import TracebackType
 from typing import Any, Final
@@ -15,6 +15,7 @@ from queuey.core.groups.values import Claiming, Delivered
 from queuey.core.waiting import Waits
 from queuey.errors import Unavailable
 from queuey.model.group_settings import Group
+from queuey.model.groups.commands import After
 from queuey.model.queue import Queue
 from queuey.model.timeid import SECOND, Ticks
 
@@ -72,15 +73,16 @@ class Lines:
         if not self._lines[gid]:
             del self._lines[gid]
 
-    def changed(self, group: Group, partition: int, due: Ticks | None) -> None:
-        """Learn when the next message of a partition falls due: those that wait are woken then."""
+    def changed(self, group: Group, after: Mapping[int, After]) -> None:
+        """Note when the next messages of partitions fall due, to wake the claims that wait then."""
         for line in self._lines.get(group.gid, ()):
-            line.due(partition, due)
+            for partition, then in after.items():
+                line.due(partition, then.due)
 
-    def tell(self, group: Group, partition: int | None = None) -> None:
-        """Learn that messages of a partition, or of any, may be claimed by now."""
+    def tell(self, group: Group, partitions: Set[int] | None = None) -> None:
+        """Wake the claims that wait: there may be messages in some partitions, or in any."""
         for line in self._lines.get(group.gid, ()):
-            line.tell(None if partition is None else {partition})
+            line.tell(partitions)
 
 
 class Line:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Final
 
 import attrs
@@ -15,7 +15,7 @@ from queuey.deferreds import shield
 from queuey.errors import QueueyError, Unavailable
 from queuey.model.group_settings import Group
 from queuey.model.groups.commands import Ran, Settle, SettleAnswer
-from queuey.model.groups.terms import Action, Outcome, Settlement, Terms
+from queuey.model.groups.terms import NOW, Action, Outcome, Settlement, Terms
 from queuey.model.queue import Queue
 from queuey.model.receipts import Receipts
 from queuey.model.timeid import SECOND, Ticks
@@ -34,32 +34,40 @@ class Settlements:
 
     :ivar outcomes: of all that was asked, in that order.
     :ivar left: the places of those that are not settled yet, and what they ask for.
-    :ivar moving: the same of those whose messages are being moved.
+    :ivar touched: the partitions of all of those.
+    :ivar moving: as ``left``, of those whose messages are being moved.
     """
 
     outcomes: list[Outcome]
     left: dict[int, Settlement]
+    touched: Set[int]
     moving: dict[int, Settlement] = attrs.field(factory=dict)
 
     def command(self) -> Settle:
         """What the store has to do."""
         return Settle(tuple(self.left.values()))
 
-    def note(self, answer: SettleAnswer) -> None:
-        """Note what is settled, if all of it is."""
+    def settled(self, answer: SettleAnswer) -> tuple[Outcome, ...]:
+        """The outcomes, if the store has settled all that is left."""
+        if len(answer.outcomes) == len(self.outcomes):
+            return answer.outcomes
         for place, outcome in zip(self.left, answer.outcomes, strict=True):
             self.outcomes[place] = outcome
+        return tuple(self.outcomes)
 
 
 def read(queue: Queue, group: Group, settlings: Sequence[Settling]) -> Settlements:
     """The settlements that receipts ask for; a receipt that is not of this group is settled as invalid."""
     receipts, outcomes = Receipts(group.secret), [Outcome.INVALID] * len(settlings)
     found: dict[int, Settlement] = {}
+    touched = set[int]()
     for place, one in enumerate(settlings):
         receipt = receipts.parse(one.receipt, queue.incarnation)
         if receipt is not None:
-            found[place] = Settlement(one.action, receipt, _span(one, group), one.reason)
-    return Settlements(outcomes, found)
+            span = NOW if one.action is Action.ACK else _span(one, group)
+            found[place] = Settlement(one.action, receipt, span, one.reason)
+            touched.add(receipt.partition)
+    return Settlements(outcomes, found, touched)
 
 
 def settle(claims: Claims, queue: Queue, group: Group, settlings: Sequence[Settling]) -> Deferred[tuple[Outcome, ...]]:
@@ -85,23 +93,19 @@ async def _settle_on_terms(claims: Claims, queue: Queue, group: Group, asked: Se
 def _settle(
     claims: Claims, queue: Queue, group: Group, terms: Terms, asked: Settlements
 ) -> Deferred[tuple[Outcome, ...]]:
-    touched = {one.receipt.partition for one in asked.left.values()}
     answer: Deferred[tuple[Outcome, ...]] = Deferred()
 
     def ran(result: Ran) -> None:
-        claims.told(group, result.after)
-        (got,) = result.answers
-        assert isinstance(got, SettleAnswer)
+        claims.lines.changed(group, result.after)
+        got: SettleAnswer = result.answers[0]  # type: ignore[assignment]
         if _IN_PART.isdisjoint(got.outcomes):
-            asked.note(got)
-            over(tuple(asked.outcomes))
+            over(asked.settled(got))
         else:
             finishing = finished(claims, queue, group, terms, asked, got)
             Deferred.fromCoroutine(finishing).addBoth(over)
 
     def over(result: tuple[Outcome, ...] | Failure) -> None:
-        for number in touched:
-            claims.lines.tell(group, number)
+        claims.lines.tell(group, asked.touched)
         if not answer.called:
             answer.callback(result)
 
@@ -110,7 +114,7 @@ def _settle(
 
 
 async def settle_and_take(
-    claims: Claims, queue: Queue, group: Group, claiming: Claiming, partitions: Sequence[int]
+    claims: Claims, queue: Queue, group: Group, claiming: Claiming, partitions: tuple[int, ...]
 ) -> Delivered:
     """Settle messages and claim others, in one call of the store.
 
@@ -119,23 +123,20 @@ async def settle_and_take(
     """
     asked = read(queue, group, claiming.settlings or ())
     if not asked.left:
-        delivered, _ = await claims.take(queue, group, claiming, partitions)
+        delivered = await claims.take(queue, group, claiming, partitions)
         return attrs.evolve(delivered, outcomes=tuple(asked.outcomes))
-    touched = {one.receipt.partition for one in asked.left.values()}
     try:
-        delivered, ran = await claims.take(queue, group, claiming, partitions, first=asked.command())
-        answer = ran.answers[0]
-        assert isinstance(answer, SettleAnswer)
+        delivered = await claims.take(queue, group, claiming, partitions, first=asked.command())
+        answer = delivered.settled
+        assert answer is not None
         if _IN_PART.isdisjoint(answer.outcomes):
-            asked.note(answer)
-            outcomes = tuple(asked.outcomes)
+            outcomes = asked.settled(answer)
         else:
             terms = await claims.directory.terms(queue, group)
             outcomes = await finished(claims, queue, group, terms, asked, answer)
     finally:
-        for number in touched:
-            claims.lines.tell(group, number)
-    return attrs.evolve(delivered, outcomes=outcomes)
+        claims.lines.tell(group, asked.touched)
+    return Delivered(delivered.deliveries, delivered.blocked, outcomes)
 
 
 async def finished(
@@ -154,7 +155,7 @@ async def finished(
             if not left:
                 break
             ran = await claims.groups.run(queue, group, terms, (asked.command(),))
-            claims.told(group, ran.after)
+            claims.lines.changed(group, ran.after)
             (answer,) = ran.answers  # type: ignore[assignment]
         raise Unavailable("Too many messages are on their way to dead-letter queues.")
     except QueueyError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from queuey.model.groups.commands import SettleAnswer
 from queuey.model.groups.terms import Action, Outcome
 from queuey.model.message import Address, Message
 from queuey.model.timeid import MessageId, Ticks
@@ -70,11 +71,13 @@ class Delivered:
     :ivar deliveries: oldest first.
     :ivar blocked: whether there is nothing for the one reason that too much is in flight.
     :ivar outcomes: what became of the settlements that came with the claim.
+    :ivar settled: the store's answer to those settlements, as long as ``outcomes`` are not known.
     """
 
     deliveries: tuple[Delivery, ...]
     blocked: bool = False
     outcomes: tuple[Outcome, ...] = ()
+    settled: SettleAnswer | None = None
 
 
 @attrs.frozen
