@@ -10,9 +10,9 @@ import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 
 from queuey.core.contention import PATIENCE, Retries
-from queuey.core.groups import directory, index
+from queuey.core.groups import directory, names
 from queuey.core.groups.directory import GroupChanges, GroupDirectory
-from queuey.core.groups.index import GroupIndex
+from queuey.core.groups.names import GroupNames
 from queuey.core.groups.rows import GroupRows
 from queuey.core.policies import GivenPolicies
 from queuey.core.queues import QueueDirectory
@@ -288,7 +288,7 @@ class RefusalTests(Case):
 
     def test_as_many_as_there_may_be(self) -> None:
         """Names of groups that are no more are in nobody's way."""
-        self.patch(index, "MAX_GROUPS", 3)
+        self.patch(names, "MAX_GROUPS", 3)
         listed = index_of(GroupRows(self.world.store.states, self.world.random, self.world.store.groups), self.world)
         for name in "xyz":
             self.successResultOf(listed.enlist(self.queue, name))
@@ -525,7 +525,7 @@ class UnknownTests(Case):
             cast(IStateStore, Vague(self.world.store.states, script)), self.world.random, self.world.store.groups
         )
 
-    def index(self, script: str) -> GroupIndex:
+    def index(self, script: str) -> GroupNames:
         return index_of(self.rows(script), self.world)
 
     def test_found_out(self) -> None:
@@ -552,9 +552,9 @@ class UnknownTests(Case):
         self.assertEqual(error.applied, "no")
 
 
-def index_of(rows: GroupRows, world: World) -> GroupIndex:
+def index_of(rows: GroupRows, world: World) -> GroupNames:
     """The indexes of a process."""
-    return GroupIndex(rows, Retries(world.clock, world.random), lambda queue, group: None)
+    return GroupNames(rows, Retries(world.clock, world.random), lambda queue, group: None)
 
 
 class ContendedTests(Case):
@@ -621,7 +621,7 @@ class ContendedTests(Case):
             begun.append(Deferred())
             return begun[-1]
 
-        self.patch(GroupIndex, "remove", remove)
+        self.patch(GroupNames, "remove", remove)
         for _ in range(3):
             self.refused(NoSuchGroup, self.there.find(self.queue, "g"))
         self.assertEqual(len(begun), 1)
@@ -786,7 +786,7 @@ class RacingTests(GroupCase):
 
     def test_making_in_place_of_what_is_no_more(self) -> None:
         """Whoever makes room in the index by what has no row may take out what has none yet."""
-        self.patch(index, "MAX_GROUPS", 2)
+        self.patch(names, "MAX_GROUPS", 2)
         listed = index_of(GroupRows(self.world.store.states, self.world.random, self.world.store.groups), self.world)
         for seed in range(100):
             self.successResultOf(listed.enlist(self.queue, "dead"))
@@ -797,7 +797,7 @@ class RacingTests(GroupCase):
 
     def test_making_more_than_there_may_be(self) -> None:
         """Whoever is refused has made nothing, and there are never too many."""
-        self.patch(index, "MAX_GROUPS", 2)
+        self.patch(names, "MAX_GROUPS", 2)
         listed = index_of(GroupRows(self.world.store.states, self.world.random, self.world.store.groups), self.world)
         for seed in range(150):
             self.successResultOf(listed.enlist(self.queue, "dead"))

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from queuey.core.contention import Retries
-from queuey.core.groups.index import GroupIndex
+from queuey.core.groups.names import GroupNames
 from queuey.core.groups.rows import GroupRows, contended, in_parallel, unknown
 from queuey.deferreds import Turns, deferred, shield
 from queuey.errors import InvalidRequest, NoSuchGroup, NoSuchQueue, NotPromised, QueueyError, StorageFull, Unavailable
@@ -105,7 +105,7 @@ class GroupDirectory:
         self._new_bytes = new_bytes
         self._rows = GroupRows(store.states, new_bytes, store.groups)
         self._retries = Retries(clock, new_bytes)
-        self._index = GroupIndex(self._rows, self._retries, self._end)
+        self._index = GroupNames(self._rows, self._retries, self._end)
         self._turns = Turns()
         self._cached: OrderedDict[tuple[int, str], _Cached] = OrderedDict()
         self._ending: set[bytes] = set()

@@ -48,7 +48,7 @@ class Index:
 
 @attrs.frozen
 class GroupRows:
-    """The rows of groups, and the index of their names, as the store has them; ``GroupIndex`` changes the index.
+    """The rows of groups, and the index of their names, as the store has them; ``GroupNames`` changes the index.
 
     Every Deferred may fail with ``Unavailable``.
 

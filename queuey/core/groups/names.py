@@ -1,4 +1,4 @@
-"""The index of a queue's groups: their names, which are one value; all changes that wait for it are made as one."""
+"""The names of the groups of each queue, which are one value in the store; changes that wait for it are made as one."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ Result = Group | None | Failure
 """What came of a change: of a removal, the row of the group, if there is one; of a listing, ``None``; or its error."""
 
 
-class GroupIndex:
-    """The indexes of all queues.
+class GroupNames:
+    """The names of the groups of all queues: each queue has an index of them.
 
     A group has a name in the index before it has a row, and as long as it has one: the index may name groups that are
     no more, or not yet, and lacks none. Every Deferred may fail with ``Unavailable``.
