@@ -8,7 +8,7 @@ from binascii import Error, a2b_base64, b2a_base64
 from collections.abc import Iterable
 from typing import Final
 
-import attrs
+import msgspec
 
 from queuey.model.groups.entries import GENERATION
 from queuey.model.timeid import MessageId
@@ -30,8 +30,7 @@ _WRITTEN: Final = bytes.maketrans(b"+/", b"-_")
 _READ: Final = bytes.maketrans(b"-_+/=", b"+/***")
 
 
-@attrs.frozen
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """One lease of one message.
 
     :ivar incarnation: of the queue.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import count
 
 from twisted.internet.defer import Deferred
@@ -16,7 +16,7 @@ from queuey.deferreds import Turns, shield
 from queuey.errors import KeyReused, QueueyError
 from queuey.interfaces import IGroupStore
 from queuey.model.group_settings import Group
-from queuey.model.groups.commands import After, Command, GiveBack, Ran, Settle, SettleAnswer, Take, TakeAnswer
+from queuey.model.groups.commands import Command, GiveBack, Ran, Settle, SettleAnswer, Take, TakeAnswer
 from queuey.model.groups.terms import UNCHANGED, Terms
 from queuey.model.queue import Queue
 from queuey.model.receipts import Receipts
@@ -73,7 +73,9 @@ class Claims:
                 got = again.answers[-1]  # type: ignore[assignment]
                 after = {**after, **again.after}
         else:
-            self.begin_moves(queue, group, after)
+            for number in after:
+                if after[number].moving:
+                    self._begin_moves(queue, group, number)
         if got.reused:
             raise _after(settled, KeyReused("The Idempotency-Key was used for another claim, whose lease lives."))
         self.lines.changed(group, after)
@@ -148,14 +150,13 @@ class Claims:
             done = True
         return done
 
-    def begin_moves(self, queue: Queue, group: Group, after: Mapping[int, After]) -> None:
-        """Have the moves carried out that are marked in some partitions, unless that has begun already."""
-        for number, then in after.items():
-            place = (group.gid, number)
-            if then.moving and place not in self._moving:
-                self._moving.add(place)
-                moving = self.finish_moves(queue, group, number).addErrback(_passed_over)
-                moving.addBoth(self._moves_over, place)
+    def _begin_moves(self, queue: Queue, group: Group, number: int) -> None:
+        """Have the moves carried out that are marked in a partition, unless that has begun already."""
+        place = (group.gid, number)
+        if place not in self._moving:
+            self._moving.add(place)
+            moving = self.finish_moves(queue, group, number).addErrback(_passed_over)
+            moving.addBoth(self._moves_over, place)
 
     def _moves_over(self, _: object, place: tuple[bytes, int]) -> None:
         self._moving.discard(place)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
-import attrs
 from twisted.internet.defer import Deferred
 
 from queuey.core.groups.claiming import Claims
@@ -45,6 +44,7 @@ class GroupExchange:
     :param waits: those who wait; claims that wait are told by it of what is written.
     :param now: the wall clock, in seconds since 1970.
     :param new_bytes: makes so many bytes that nobody can guess.
+    :ivar cached: ``GroupDirectory.cached``.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class GroupExchange:
             return from_seconds(now())
 
         self._directory = GroupDirectory(store, policies, waits.clock, ticks, new_bytes)
+        self.cached = self._directory.cached
         self._policies = policies
         self._seats = waits.seats
         self._lines = Lines(waits, ticks, self._attempt)
@@ -70,10 +71,6 @@ class GroupExchange:
     def find(self, queue: Queue, name: str) -> Deferred[Group]:
         """The group of that name. Fails with ``NoSuchGroup``."""
         return self._directory.find(queue, name)
-
-    def cached(self, queue: Queue, name: str) -> Group | None:
-        """The group of that name, if it was read a moment ago."""
-        return self._directory.cached(queue, name)
 
     def names(self, queue: Queue) -> Deferred[tuple[Group, ...]]:
         """All groups of a queue, by name."""
@@ -140,7 +137,7 @@ class GroupExchange:
                 if settled is not None:
                     settled(outcomes)
                 delivered = await line.wait(claiming, news, delivered, may)
-                delivered = attrs.evolve(delivered, outcomes=outcomes) if outcomes else delivered
+                delivered = Delivered(delivered.deliveries, delivered.blocked, outcomes) if outcomes else delivered
         return delivered
 
     def _take(self, queue: Queue, group: Group, claiming: Claiming, partitions: tuple[int, ...]) -> Claim:

@@ -38,6 +38,7 @@ Attempt = Callable[[Queue, Group, Claiming, tuple[int, ...], May | None], Corout
 """Tries a claim of a group once, in some partitions."""
 
 NOTHING: Final = Delivered(())
+_NONE: Final = frozenset[int]()
 
 
 class Lines:
@@ -73,11 +74,16 @@ class Lines:
         if not self._lines[gid]:
             del self._lines[gid]
 
-    def changed(self, group: Group, after: Mapping[int, After]) -> None:
-        """Note when the next messages of partitions fall due, to wake the claims that wait then."""
+    def changed(self, group: Group, after: Mapping[int, After], ready: Set[int] = _NONE) -> None:
+        """Note when the next messages of partitions fall due, to wake the claims that wait then.
+
+        :param ready: partitions for which they are woken now: there may be messages.
+        """
         for line in self._lines.get(group.gid, ()):
             for partition, then in after.items():
                 line.due(partition, then.due)
+            if ready:
+                line.tell(ready)
 
     def tell(self, group: Group, partitions: Set[int] | None = None) -> None:
         """Wake the claims that wait: there may be messages in some partitions, or in any."""

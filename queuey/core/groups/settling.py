@@ -96,11 +96,13 @@ def _settle(
     answer: Deferred[tuple[Outcome, ...]] = Deferred()
 
     def ran(result: Ran) -> None:
-        claims.lines.changed(group, result.after)
         got: SettleAnswer = result.answers[0]  # type: ignore[assignment]
         if _IN_PART.isdisjoint(got.outcomes):
-            over(asked.settled(got))
+            claims.lines.changed(group, result.after, asked.touched)
+            if not answer.called:
+                answer.callback(asked.settled(got))
         else:
+            claims.lines.changed(group, result.after)
             finishing = finished(claims, queue, group, terms, asked, got)
             Deferred.fromCoroutine(finishing).addBoth(over)
 
@@ -124,7 +126,7 @@ async def settle_and_take(
     asked = read(queue, group, claiming.settlings or ())
     if not asked.left:
         delivered = await claims.take(queue, group, claiming, partitions)
-        return attrs.evolve(delivered, outcomes=tuple(asked.outcomes))
+        return Delivered(delivered.deliveries, delivered.blocked, tuple(asked.outcomes))
     try:
         delivered = await claims.take(queue, group, claiming, partitions, first=asked.command())
         answer = delivered.settled

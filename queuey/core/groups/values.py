@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+import msgspec
 
 from queuey.model.groups.commands import SettleAnswer
 from queuey.model.groups.terms import Action, Outcome
@@ -10,8 +11,7 @@ from queuey.model.message import Address, Message
 from queuey.model.timeid import MessageId, Ticks
 
 
-@attrs.frozen
-class Settling:
+class Settling(msgspec.Struct, frozen=True, gc=False):
     """What is asked for one receipt.
 
     :ivar receipt: as it was given out; any text.
@@ -26,8 +26,7 @@ class Settling:
     reason: str = ""
 
 
-@attrs.frozen
-class Claiming:
+class Claiming(msgspec.Struct, frozen=True, gc=False):
     """What a claim asks for.
 
     :ivar limit: messages at the most.
@@ -48,8 +47,7 @@ class Claiming:
     settlings: tuple[Settling, ...] | None = None
 
 
-@attrs.frozen
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """One message that is given.
 
     :ivar receipt: ``None`` where it is at most once: it is settled already.
@@ -64,8 +62,7 @@ class Delivery:
     until: Ticks | None
 
 
-@attrs.frozen
-class Delivered:
+class Delivered(msgspec.Struct, frozen=True, gc=False):
     """What a claim is answered.
 
     :ivar deliveries: oldest first.

@@ -15,13 +15,13 @@ from queuey.core.messages import MessageExchange
 from queuey.errors import NoSuchGroup, QueueyError
 from queuey.http.authorized import AdmittedToQueue, Route
 from queuey.http.parameters import not_whole
+from queuey.http.traced import UNTRACED
 from queuey.http.v2 import repeats
 from queuey.http.v2.answers import (
     HEAD,
     WHOLE,
     Piece,
     answer_in_pieces,
-    count_sent,
     messages_json,
     portions,
 )
@@ -31,7 +31,7 @@ from queuey.http.v2.parameters import Members, bad_field, members, refuse_query
 from queuey.http.v2.settlements import ACTIONS, outcomes_json, settlings
 from queuey.http.wire import Request
 from queuey.model.access import Operation, is_application
-from queuey.model.columns import content_bytes
+from queuey.model.columns import sizes
 from queuey.model.group_settings import MAX_LEASE, Group, GroupSettings
 from queuey.model.groups.terms import UNCHANGED, Outcome
 from queuey.model.message import Message
@@ -45,6 +45,8 @@ DEFAULT_LIMIT: Final = 10
 
 _BLOCKED: Final = "in-flight-limit"
 _BEGIN: Final = '{"messages":['
+_END: Final = "]}"
+"""How an answer begins and, as a rule, ends."""
 
 
 @attrs.frozen
@@ -69,18 +71,22 @@ class V2Claims:
         if found is None:
             check_name(group)
             found, _ = await self.groups.put(queue, group, GroupChanges(), lambda _: None)
-        request.traced.begin(RECEIVE, group)
+        if request.traced is not UNTRACED:
+            request.traced.begin(RECEIVE, group)
         if claiming.wait:
             delivered = await self._waited(request, admitted, found, claiming)
         else:
             delivered = await self._claimed(queue, found, claiming)
         messages = [delivery.message for delivery in delivered.deliveries]
-        request.traced.received(messages)
-        end = _end(claiming, delivered)
-        if content_bytes(messages) <= WHOLE:
+        if request.traced is not UNTRACED:
+            request.traced.received(messages)
+        plain = claiming.settlings is None and not delivered.blocked
+        end = _END if plain else _end(claiming, delivered)
+        bodies, contents = sizes(messages)
+        if contents <= WHOLE:
             text = f"{_BEGIN}{_messages_json(messages, delivered.deliveries)}{end}"
             request.answer(200, HEAD, text.encode("ascii"))
-            count_sent(request, messages)
+            request.count_messages(len(messages), bodies)
         else:
             await answer_in_pieces(request, HEAD, _pieces(delivered.deliveries, messages, end))
 

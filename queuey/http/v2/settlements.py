@@ -14,6 +14,7 @@ from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.values import Settling
 from queuey.http.authorized import AdmittedToQueue, Route
 from queuey.http.problems import Problem
+from queuey.http.traced import UNTRACED
 from queuey.http.v2.answers import HEAD
 from queuey.http.v2.groups import GROUP, named
 from queuey.http.v2.parameters import Members, members, refuse_query
@@ -63,13 +64,15 @@ class V2Settlements:
         wanted = Members(given)
         asked = settlings(wanted, given)
         wanted.check()
-        request.traced.begin(SETTLE, group)
+        if request.traced is not UNTRACED:
+            request.traced.begin(SETTLE, group)
         outcomes = await self.groups.settle(queue, found, asked) if asked else ()
-        request.traced.settled(len(asked))
+        if request.traced is not UNTRACED:
+            request.traced.settled(len(asked))
         told = outcomes_json(asked, outcomes)
-        failed = [outcome for outcome in outcomes if outcome in _FAILED]
-        if failed:
-            text = f"Of {len(outcomes)} receipts {len(failed)} changed nothing: outcomes says which, and why."
+        if not _FAILED.isdisjoint(outcomes):
+            failed = sum([outcome in _FAILED for outcome in outcomes])
+            text = f"Of {len(outcomes)} receipts {failed} changed nothing: outcomes says which, and why."
             applied = "no" if UNCHANGED.issuperset(outcomes) else "partly"
             raise Problem("stale-receipts", text, applied=applied, members={"outcomes": json.loads(told)})
         request.answer(200, HEAD, f'{{"outcomes":{told}}}'.encode("ascii"))

@@ -27,7 +27,9 @@ def strict_json(data: bytes) -> Any:
     if len(data) > MAX_VALUES and has_too_many_values(data):
         raise invalid_body("", TOO_MANY)
     try:
-        text = data.decode("utf-8").strip(_SPACE)
+        text = data.decode("utf-8")
+        if text[:1] in _SPACE or text[-1:] in _SPACE:
+            text = text.strip(_SPACE)
         value, end = _decode(text)
         if end < len(text):
             raise ValueError("something follows the value")
