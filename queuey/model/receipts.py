@@ -8,10 +8,9 @@ from binascii import Error, a2b_base64, b2a_base64
 from collections.abc import Iterable
 from typing import Final
 
-import msgspec
-
 from queuey.model.groups.entries import GENERATION
 from queuey.model.timeid import MessageId
+from queuey.model.values import frozen
 
 RECEIPT: Final = 88
 """Characters of a receipt."""
@@ -30,7 +29,8 @@ _WRITTEN: Final = bytes.maketrans(b"+/", b"-_")
 _READ: Final = bytes.maketrans(b"-_+/=", b"+/***")
 
 
-class Receipt(msgspec.Struct, frozen=True, gc=False):
+@frozen
+class Receipt:
     """One lease of one message.
 
     :ivar incarnation: of the queue.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from base64 import urlsafe_b64encode
 
+import attrs
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.model.receipts import RECEIPT, Receipt, Receipts
@@ -43,10 +43,10 @@ class ReceiptTests(SynchronousTestCase):
 
     def test_no_two_have_the_same_text(self) -> None:
         others = (
-            replace(ONE, generation=b"12345679"),
-            replace(ONE, partition=1),
-            replace(ONE, id=MessageId(bytes(16))),
-            replace(ONE, number=13),
+            attrs.evolve(ONE, generation=b"12345679"),
+            attrs.evolve(ONE, partition=1),
+            attrs.evolve(ONE, id=MessageId(bytes(16))),
+            attrs.evolve(ONE, number=13),
         )
         self.assertEqual(len({RECEIPTS.text(one) for one in (ONE, *others)}), 5)
 
@@ -70,7 +70,7 @@ class ReceiptTests(SynchronousTestCase):
     def test_the_other_alphabet_of_base64(self) -> None:
         """A receipt is written in one way alone: two texts never stand for the same."""
         for number in range(100):
-            text = RECEIPTS.text(replace(ONE, number=number))
+            text = RECEIPTS.text(attrs.evolve(ONE, number=number))
             other = text.replace("-", "+").replace("_", "/")
             if other != text:
                 self.assertIsNone(RECEIPTS.parse(other, 77))

@@ -348,13 +348,14 @@ class GroupDirectory:
         """What ``terms`` would give, if that is known without asking the store."""
         policy = self._policies.at_hand(queue.application)
         found = self._cached.get((queue.incarnation, group.name))
-        known = found is not None and found.group is group
-        if known and found.terms is not None and found.policy is policy and found.queue is queue:
+        if found is not None and found.group is not group:
+            found = None
+        if found is not None and found.policy is policy and found.queue is queue:
             return found.terms
         if policy is None or group.settings.dead_letter is not None:
             return None
         terms = _terms(queue, group, policy, None)
-        if known:
+        if found is not None:
             found.queue, found.policy, found.terms = queue, policy, terms
         return terms
 

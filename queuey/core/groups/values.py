@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import attrs
-import msgspec
 
 from queuey.model.groups.commands import SettleAnswer
 from queuey.model.groups.terms import Action, Outcome
 from queuey.model.message import Address, Message
 from queuey.model.timeid import MessageId, Ticks
+from queuey.model.values import frozen
 
 
-class Settling(msgspec.Struct, frozen=True, gc=False):
+@frozen
+class Settling:
     """What is asked for one receipt.
 
     :ivar receipt: as it was given out; any text.
@@ -26,7 +27,8 @@ class Settling(msgspec.Struct, frozen=True, gc=False):
     reason: str = ""
 
 
-class Claiming(msgspec.Struct, frozen=True, gc=False):
+@frozen
+class Claiming:
     """What a claim asks for.
 
     :ivar limit: messages at the most.
@@ -47,7 +49,8 @@ class Claiming(msgspec.Struct, frozen=True, gc=False):
     settlings: tuple[Settling, ...] | None = None
 
 
-class Delivery(msgspec.Struct, frozen=True, gc=False):
+@frozen
+class Delivery:
     """One message that is given.
 
     :ivar receipt: ``None`` where it is at most once: it is settled already.
@@ -62,7 +65,8 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     until: Ticks | None
 
 
-class Delivered(msgspec.Struct, frozen=True, gc=False):
+@frozen
+class Delivered:
     """What a claim is answered.
 
     :ivar deliveries: oldest first.

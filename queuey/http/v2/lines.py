@@ -16,6 +16,7 @@ from queuey.http.plain import line_bodies
 from queuey.http.problems import Problem, document
 from queuey.http.v2 import items, parameters
 from queuey.http.v2.repeats import digest, scoped
+from queuey.http.v2.strict_json import strict_json
 from queuey.http.writing import encoded
 from queuey.model.batch import Drafts
 from queuey.model.message import Draft
@@ -298,7 +299,7 @@ class Reader:
     def _read(self, line: bytes) -> Line:
         number, size = self._number, len(line)
         try:
-            item = parameters.strict_json(line)
+            item = strict_json(line)
         except Problem as problem:
             if not _is_object(line):
                 raise self._broken() from None

@@ -246,10 +246,9 @@ class Members(_Checked):
 
     def only(self, known: Sequence[str]) -> None:
         """Note the members that nobody knows."""
-        detail = f"is not known; known here: {', '.join(known)}"
         for name in self._given:
             if name not in known:
-                self.wrong(pointer_part(name), detail)
+                self.wrong(pointer_part(name), f"is not known; known here: {', '.join(known)}")
 
     def time(self, name: str) -> Ticks | None:
         """A moment, as text: RFC 3339, or seconds since 1970 in decimal."""

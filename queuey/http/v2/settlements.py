@@ -118,9 +118,9 @@ def settlings(asked: Members, given: Mapping[str, Any]) -> tuple[Settling, ...]:
         asked.wrong("", f"has more than {MOST_RECEIPTS} receipts")
         return ()
     for name, listed in given.items():
-        action = _ACTIONS.get(name)
-        if action is None:
+        if name not in _ACTIONS:
             continue
+        action = _ACTIONS[name]
         if type(listed) is not list:
             asked.wrong(name, "is not a list of receipts")
             continue
