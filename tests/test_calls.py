@@ -12,11 +12,14 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench.calls import BATCH, BATCHES, PAGES, POSTS, Calls, Daemon, counted, part
+from bench.calls import BATCH, BATCHES, GROUP, PAGES, POSTS, Calls, Daemon, counted, counted_claims, part
+from bench.servers import request
 from queuey.deferreds import Running, Shielded
 from queuey.http import writing
 from queuey.http.request import Request
 from queuey.model.message import Address
+
+FUSED = b'{"settle":{"ack":["no receipt"]}}'
 
 
 class CallsTests(SynchronousTestCase):
@@ -40,6 +43,14 @@ class CallsTests(SynchronousTestCase):
         for api, most, answer in (("v1", 145, 24), ("v2", 150, 26)):
             self.check(counted(self.daemon, 3, POSTS[api]), most, answer)
 
+    def test_claims(self) -> None:
+        """All that a claim and a settlement take besides the work on the state of the group."""
+        bounds = zip(counted_claims(self.daemon, 3).items(), ((230, 34), (212, 20), (290, 34)), strict=True)
+        for (way, calls), (most, answer) in bounds:
+            parts = {name: number for name, number in calls.parts.items() if name != "commands of groups"}
+            self.assertLess(len(parts), len(calls.parts), way)
+            self.check(Calls(parts), most, answer)
+
     def test_batches(self) -> None:
         """For a message, with its part of what is called for all of them; a value for each would be one call more."""
         for way, asked in BATCHES.items():
@@ -57,7 +68,9 @@ class CallsTests(SynchronousTestCase):
 
     def test_garbage(self) -> None:
         """Nothing of a request that is over keeps itself: what only the collector finds is in the way until it does."""
-        for asked in (*POSTS.values(), *PAGES.values()):
+        counted_claims(self.daemon, 1)
+        claims = [request("POST", f"{GROUP}/claims", body, Content_Type="application/json") for body in (b"{}", FUSED)]
+        for asked in (*POSTS.values(), *PAGES.values(), *claims):
             self.daemon.ask(1, asked)
             gc.collect()
             gc.disable()
@@ -108,6 +121,9 @@ class PartsTests(SynchronousTestCase):
             ("/x/queuey/storage/timed.py", "the store"),
             ("<attrs generated methods queuey.http.limits.AccessLine>", "the answer"),
             ("<attrs generated methods queuey.model.message.Draft>", "the core"),
+            ("/x/queuey/storage/group_commands.py", "commands of groups"),
+            ("/x/queuey/model/groups/claims.py", "commands of groups"),
+            ("/x/queuey/core/groups/claiming.py", "the core"),
             ("/x/twisted/internet/task.py", "Twisted and Python"),
         ):
             self.assertEqual(part(file, "f"), told, file)
