@@ -62,7 +62,7 @@ class BatchTests(MessagesTestCase):
                 ("text/plain;charset=utf-8", {}, "text", None),
                 ("application/octet-stream", {}, None, "AAEC/w=="),
                 ("application/json", {"é": [1, None]}, "", None),
-                ("text/html", {}, "", None),
+                ("text/html", {"queuey-key": "7"}, "", None),
                 ("text/plain;charset=utf-8", {}, "\N{PILE OF POO}\0", None),
             ],
         )

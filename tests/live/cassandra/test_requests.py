@@ -124,7 +124,7 @@ class RequestsTests(FrontTestCase):
         rest = self.ask(200, "GET", f"{messages}?after={page['next']}&wait=10")
         self.assertEqual([one["body"] for one in rest["messages"]], ["c", "d"])
         self.assertEqual(self.ask(200, "GET", f"{messages}/{ids[1]}"), b"b")
-        self.ask(200, "PUT", f"{messages}/{ids[3]}", b"D", **TEXT)
+        self.ask(204, "PUT", f"{messages}/{ids[3]}", b"D", **TEXT)
         self.assertEqual(self.bodies(f"{messages}?order=desc&limit=1"), ["D"])
         self.ask(201, "PUT", group, {"lease": 30, "max_deliveries": 2}, **JSON)
         self.ask(200, "PATCH", group, {"lease": 60}, **PATCH)
