@@ -84,6 +84,8 @@ class DashboardTests(SynchronousTestCase):
 class RulesTests(SynchronousTestCase):
     """The files as Prometheus takes them."""
 
+    run_in = "test-long"  # for promtool, which make test does not install
+
     def test_rules(self) -> None:
         """promtool reads all of them, with their templates."""
         status, output = promtool.run("check", "rules", str(RULES))
