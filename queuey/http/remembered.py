@@ -22,7 +22,7 @@ MAX_FIELDS: Final = 32
 class RememberedHead:
     """A head, and the bytes that it was read from.
 
-    :ivar head: what was read.
+    :ivar head: what was read; after a head that differs in such values alone, that one.
     """
 
     __slots__ = ("_begin", "_bytes", "_gaps", "_line", "_size", "head")
@@ -69,9 +69,12 @@ class RememberedHead:
         if at > limit:
             return None
         try:
-            return self.head.varied(values), at
+            self.head = self.head.varied(values)
         except Refused:
             return None
+        # The gaps are where they were, and the next head may be equal to this one.
+        self._bytes, self._size = data[:at], at
+        return self.head, at
 
 
 def _cut(whole: bytes) -> tuple[bytes, Sequence[tuple[bytes, bytes]]]:

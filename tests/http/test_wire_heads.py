@@ -104,6 +104,15 @@ class RememberedHeadsTests(SynchronousTestCase):
                 self.connection.send(POST.replace(b"POST", method) + b"ab")
         self.assertEqual(6, len(set(self.heads)))
 
+    def test_the_same_after_one_that_was_alike(self) -> None:
+        """A head that differs from the one before in its length alone is remembered in place of that."""
+        self.connection.send(self.alike(1, 2) + b"ab")
+        for _ in range(2):
+            self.connection.send(self.alike(1, 3) + b"cde")
+        self.assertIs(self.heads[1], self.heads[2])
+        self.assertIsNot(self.heads[0], self.heads[1])
+        self.assertEqual([b"ab", b"cde", b"cde"], [request.body for request in self.handler.requests])
+
     def test_two_in_turn_that_are_alike(self) -> None:
         """Each of the two may have another id each time, and is read by what it was before."""
         for number in range(4):

@@ -76,7 +76,11 @@ class V2Claims:
         if claiming.wait:
             delivered = await self._waited(request, admitted, found, claiming)
         else:
-            delivered = await self._claimed(queue, found, claiming)
+            try:
+                delivered = await self.groups.claim(queue, found, claiming)
+            except NoSuchGroup:
+                await self.exchange.as_it_is(queue)  # if the queue was deleted, that is why there is no group
+                raise
         messages = [delivery.message for delivery in delivered.deliveries]
         if request.traced is not UNTRACED:
             request.traced.received(messages)
@@ -89,14 +93,6 @@ class V2Claims:
             request.count_messages(len(messages), bodies)
         else:
             await answer_in_pieces(request, HEAD, _pieces(delivered.deliveries, messages, end))
-
-    async def _claimed(self, queue: Queue, group: Group, claiming: Claiming) -> Delivered:
-        """Claim at once."""
-        try:
-            return await self.groups.claim(queue, group, claiming)
-        except NoSuchGroup:
-            await self.exchange.as_it_is(queue)  # if the queue was deleted, that is why there is no group
-            raise
 
     async def _waited(self, request: Request, admitted: AdmittedToQueue, group: Group, claiming: Claiming) -> Delivered:
         """Claim after a wait, if the caller may still have the messages then."""

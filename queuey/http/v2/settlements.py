@@ -41,8 +41,6 @@ _OPTIONS: Final = {Action.RETRY: "delay", Action.EXTEND: "lease", Action.REJECT:
 _SAFE: Final = "!#$&'()*+,/:;=?@[] "
 """Characters that are shown as they are in a text that is cut."""
 
-_encode: Final = json.JSONEncoder().encode
-
 _FAILED: Final = frozenset({Outcome.STALE, Outcome.INVALID})
 
 
@@ -84,11 +82,11 @@ def outcomes_json(asked: Sequence[Settling], outcomes: Sequence[Outcome]) -> str
     If they are longer in JSON than receipts are, all of them together, those that cannot be receipts are cut.
     """
     texts = [encode_basestring_ascii(one.receipt) for one in asked]
-    if sum([len(text) for text in texts]) > MOST_RECEIPTS * (RECEIPT + 2):
+    if sum(map(len, texts)) > MOST_RECEIPTS * (RECEIPT + 2):
         texts = [encode_basestring_ascii(_cut(one.receipt)) for one in asked]
-    found = [
-        f'{{"receipt":{text},"outcome":"{_WORDS[outcome]}"}}' for text, outcome in zip(texts, outcomes, strict=True)
-    ]
+    found = []
+    for text, outcome in zip(texts, outcomes, strict=True):
+        found.append(f'{{"receipt":{text},"outcome":"{_WORDS[outcome]}"}}')
     return f"[{','.join(found)}]"
 
 
