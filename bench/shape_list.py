@@ -27,6 +27,12 @@ CROWDS: Final = ("empty objects", "eight wrong members", "messages with a ttl")
 QUEUE: Final = "/v2/bench/queues/q"
 MESSAGES: Final = f"{QUEUE}/messages"
 GROUP: Final = f"{QUEUE}/groups/g"
+GROUPS: Final = {
+    f"{QUEUE}/groups/bykey": b'{"order":"key"}',
+    f"{QUEUE}/groups/limit": b'{"max_in_flight":1}',
+}
+"""More groups, and their settings. The queue has messages of many keys, and of one."""
+
 JSON: Final = "application/json"
 FORM: Final = "application/x-www-form-urlencoded"
 BATCH: Final = "application/vnd.queuey.messages+json"
@@ -189,6 +195,14 @@ def posts() -> Iterator[Shape]:
             text = b'{"%b":%b}' % (member.encode(), each[: BODY - 40] if each.startswith(b'["bid') else each)
             if len(text) <= BODY:
                 yield Shape(f"v2 {member}: {name}", ask(method, path, text, ("Content-Type", kind)))
+            if member in ("ack", "retry") and len(text) + 20 <= BODY:
+                for group in (GROUP, *GROUPS):
+                    settle = ask("POST", f"{group}/claims", b'{"settle":%b}' % text, ("Content-Type", kind))
+                    yield Shape(f"v2 settle {member} in a claim of {group[-5:]}: {name}", settle)
+    for group in GROUPS:
+        for body in (b'{"limit":1000,"max_bytes":16777216}', b'{"limit":1000,"wait":0,"lease":1}'):
+            claim = ask("POST", f"{group}/claims", body, ("Content-Type", JSON))
+            yield Shape(f"v2 claim of {group[-5:]}: {len(body)} bytes", claim)
 
 
 def forms() -> Iterator[Shape]:

@@ -28,7 +28,7 @@ from bench import figures
 from bench.arguments import Number, run
 from bench.servers import ask as ask_once
 from bench.servers import free_port, make_queue, queuey_command, serving
-from bench.shape_list import GROUP, Shape, shapes
+from bench.shape_list import BATCH, GROUP, GROUPS, JSON, MESSAGES, Shape, filled, numbered, shapes
 
 MOST_WORK: Final = 50.0
 """Milliseconds for which a request may keep the reactor."""
@@ -38,6 +38,9 @@ MOST_REFUSAL: Final = 64 << 10
 
 LIMIT: Final = 30.0
 """Seconds in which a request has to be answered."""
+
+BATCHES: Final = 5
+"""Batches of messages of one key, and as many of a key each."""
 
 PAUSE: Final = 0.001
 """Seconds between two questions of the probe."""
@@ -209,6 +212,15 @@ def probing(port: int, pid: int) -> Iterator[Probe]:
         probe.stop()
 
 
+def fill(port: int) -> None:
+    """Post messages for the claims: thousands of one key, and of a key each."""
+    for count in range(BATCHES):
+        same = filled(b'{"body":"x","key":"k"}', b'{"messages":[', b"]}", size=23 * 1000)
+        other = numbered(b'{"body":"x","key":"%d.%%d"}' % count, b'{"messages":[', b"]}", most=1000)
+        for batch in (same, other):
+            ask_once(port, "POST", MESSAGES, batch, BATCH)
+
+
 def some_of(found: list[Shape], count: int) -> list[Shape]:
     """As many shapes, spread over all."""
     step = max(1, len(found) // count)
@@ -223,7 +235,9 @@ def main(worst: int, tries: int, count: int) -> None:
         ops = f"ops = tcp:{operators}:interface=127.0.0.1"
         with serving(queuey_command(folder, port, server=ops), port, folder / "servers.log") as process:
             make_queue(port, "q", 200)
-            ask_once(port, "PUT", GROUP)
+            for path, settings in ((GROUP, b"{}"), *GROUPS.items()):
+                ask_once(port, "PUT", path, settings, JSON)
+            fill(port)
             with probing(port, process.pid) as probe:
                 idle = Shape("a small question", (QUESTION, b""))
                 found = [measure(each, (port, operators), probe, tries) for each in (idle, *some_of(shapes(), count))]
