@@ -1,8 +1,9 @@
 """Piles: a thread that takes all that waits for it as one piece of work.
 
-Whatever gathers while one pile is being worked at makes the next, so a lone caller never waits for others, and many
-share the cost of one transaction. On a slow disk a few that come before the others would have a transaction for
-themselves, for which all others then wait: there they wait for as many as were answered together, for a short time.
+What gathers while one pile is being worked at makes the next, so a lone caller never waits for others, and many share
+the cost of one transaction. Callers that were answered together are likely to ask again together: what gathers waits
+for as many, for a part of the time that a transaction takes. Otherwise the first of them would have a transaction of its
+own, for which all others then wait; on a quick disk that took up to twice the processor time.
 """
 
 from __future__ import annotations
@@ -30,12 +31,8 @@ class Again:
 
 AGAIN: Final = Again()
 
-SLOW: Final = 0.004
-"""Seconds that a pile takes where it is worth while to wait for company. A quick disk is left no rest, since there the
-reactor takes longer than a transaction."""
-
-SHARE: Final = 0.25
-"""Of the time that a pile took, for which the next one waits at the most."""
+SHARE: Final = 0.5
+"""How long a batch waits for the callers that were answered together, as a part of the time that the last one took."""
 
 
 class Job(Generic[C]):
@@ -199,8 +196,6 @@ class Pile(Generic[C]):
             return 0
         if self._one_before and self.waiting == 1:
             return None
-        if self._took < SLOW:
-            return 0
         if self.waiting > len(self._gathered):
             return self._took  # at the most: once the pile under way is answered, it is known what to wait for
         return self._took * SHARE if len(self._gathered) < self._expected else 0
@@ -297,12 +292,12 @@ class Pile(Generic[C]):
     def _answer(self, jobs: Sequence[Job[C]]) -> None:
         """Answer jobs; called in the reactor.
 
-        What gathered meanwhile is handed over first, so that the worker has it while the answers are made; unless the
-        worker is slow, and no more came than were under way, who are likely to come again.
+        If more gathered meanwhile than are answered, they are handed over first. Otherwise they wait for those that are
+        answered, which are likely to come again: one batch of both costs less than two.
         """
         self.waiting -= len(jobs)
         self._one_before = len(jobs) == 1 and not self.waiting
-        few = self._took >= SLOW and len(self._gathered) <= len(jobs)
+        few = len(self._gathered) <= len(jobs)
         self._expected = len(jobs) + len(self._gathered) if few else 0
         if not few:
             self.hand_over()
