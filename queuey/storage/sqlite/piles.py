@@ -2,8 +2,8 @@
 
 What gathers while one pile is being worked at makes the next, so a lone caller never waits for others, and many share
 the cost of one transaction. Callers that were answered together are likely to ask again together: what gathers waits
-for as many, for a part of the time that a transaction takes. Otherwise the first of them would have a transaction of its
-own, for which all others then wait; on a quick disk that took up to twice the processor time.
+for as many, for a part of the time that a transaction takes. Otherwise the first of them would have a transaction of
+its own, for which all others then wait; on a quick disk that took up to twice the processor time.
 """
 
 from __future__ import annotations
