@@ -1,7 +1,6 @@
 """The tests.
 
-``QUEUEY_LONG=1`` in the environment makes everything that is random try much more. ``QUEUEY_FEW=1`` makes it try a
-fifth, which is for one more Python where another one tries all.
+``QUEUEY_LONG=1`` in the environment, which ``make test-long`` sets, makes everything that is random try much more.
 """
 
 import os
@@ -16,7 +15,6 @@ TARGETS: Final = ("test", "test-long")
 """What ``run_in`` says of a test, a class, a module or a package: the targets of the Makefile."""
 
 LONG: Final = bool(os.environ.get("QUEUEY_LONG"))
-FEW: Final = bool(os.environ.get("QUEUEY_FEW")) and not LONG
 
 
 def runs_in(target: str) -> Callable[[Marked], Marked]:
@@ -35,9 +33,7 @@ def tried(count: int, long: int) -> int:
     :param count: as a rule.
     :param long: in a long run.
     """
-    if LONG:
-        return long
-    return max(1, count // 5) if FEW else count
+    return long if LONG else count
 
 
 # No deadline for one example: on a busy machine it would fail what is right.
