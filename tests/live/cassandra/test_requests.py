@@ -136,10 +136,10 @@ class RequestsTests(FrontTestCase):
         self.assertEqual(self.ask(200, "POST", f"{group}/claims", {"limit": 4}, **JSON)["messages"], [])
         settled = {"ack": receipts[:2], "retry": [receipts[2]], "reject": [receipts[3]]}
         self.ask(200, "POST", f"{group}/settlements", settled, **JSON)
-        stale = self.ask(409, "POST", f"{group}/settlements", {"ack": [receipts[2]]}, **JSON)
-        self.assertEqual(stale["code"], "stale-receipts")
         given = self.ask(200, "POST", f"{group}/claims", {"limit": 4, "wait": 10}, **JSON)["messages"]
         self.assertEqual([(one["body"], one["deliveries"]) for one in given], [("c", 2)])
+        stale = self.ask(409, "POST", f"{group}/settlements", {"ack": [receipts[2]]}, **JSON)
+        self.assertEqual(stale["code"], "stale-receipts")
         self.ask(200, "POST", f"{group}/settlements", {"ack": [given[0]["receipt"]]}, **JSON)
         (lag,) = self.ask(200, "GET", group)["lag"]
         self.assertEqual((lag["in_flight"], lag["waiting"]), (0, 0))
