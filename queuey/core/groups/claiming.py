@@ -1,4 +1,4 @@
-"""Claims: what a group is given, and what is given back because nobody sees the answer."""
+"""Claims: messages are leased to a worker, and released again if the worker cannot receive the answer."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from queuey.model.timeid import SECOND, Ticks
 
 
 class Claims:
-    """Claims of all groups.
+    """Executes the claims of all groups.
 
-    :param lines: the claims that wait; they learn when messages fall due.
+    :param lines: the wait queues of claims; they are informed when the next messages fall due.
     """
 
     def __init__(self, groups: IGroupStore, directory: GroupDirectory, moves: Moves, lines: Lines) -> None:
@@ -47,11 +47,12 @@ class Claims:
         may: May | None = None,
         first: Settle | None = None,
     ) -> Delivered:
-        """Claim messages of some partitions, once. If it is cancelled it takes nothing, or gives it back.
+        """Claim messages of some partitions, once. If the claim is cancelled, the messages that it took are released,
+        unless it has a key.
 
-        :param may: raises if what was got is not to be given to the caller; it is given back then too.
-        :param first: settlements that are stored with the claim.
-        :return: what was got, which may be nothing, with ``settled`` if something was to be settled. Fails as
+        :param may: checks the caller's access after messages were taken; if it raises, they are released.
+        :param first: settlements that are stored together with the claim.
+        :return: the claimed messages, possibly none, with ``settled`` if ``first`` was given. Fails as
             ``IGroupStore.run`` does, and with ``KeyReused``.
         """
         terms = self.directory.cached_terms(queue, group) or await self.directory.terms(queue, group)
@@ -88,12 +89,13 @@ class Claims:
         return Delivered(_deliveries(queue, group, lease, got), got.blocked, (), settled)
 
     def _in_turn(self, partitions: tuple[int, ...]) -> tuple[int, ...]:
-        """Partitions, beginning with another one each time."""
+        """Return the partitions, rotated by one more place at each call, so that claims do not all prefer the first
+        one."""
         first = next(self._begun) % len(partitions)
         return (*partitions[first:], *partitions[:first])
 
     def _run(self, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Deferred[Ran]:
-        """Run commands of which the last is a claim; if that is cancelled, what it takes is given back."""
+        """Run commands that end with a claim; if the caller cancels, release what the claim takes."""
         answer: Deferred[Ran] = Deferred()
 
         def ran(result: Ran) -> None:
@@ -113,7 +115,8 @@ class Claims:
         return answer
 
     def _give_back(self, queue: Queue, group: Group, take: Take, got: TakeAnswer) -> None:
-        """Undo a claim whose answer nobody will see, if that can be; under a key it is given again."""
+        """Release the messages of a claim whose answer cannot be delivered. With a key, the retried request returns
+        them instead."""
         taken = tuple([(share.partition, share.taken) for share in got.shares if share.taken[0].number])
         if take.key is not None or not taken:
             return
@@ -126,9 +129,9 @@ class Claims:
     # Moves
 
     def finish_moves(self, queue: Queue, group: Group, partition: int) -> Deferred[None]:
-        """Carry out the moves that are marked in a partition, when it is its turn.
+        """Carry out the moves that are marked in a partition; calls for the same partition run one after another.
 
-        :return: fires once none of them is left. Fails with ``Unavailable``.
+        :return: fires when all of them are done. Fails with ``Unavailable``.
         """
 
         def done(result: Failure | None) -> Failure | None:
@@ -140,7 +143,8 @@ class Claims:
         return turn.addBoth(done)
 
     async def _moved(self, queue: Queue, group: Group, partitions: Sequence[int]) -> bool:
-        """Carry out the moves that are marked in some partitions; whether any could be."""
+        """Carry out the moves that are marked in some partitions; return whether it succeeded for at least one
+        partition."""
         done = False
         for partition in partitions:
             try:
@@ -151,7 +155,7 @@ class Claims:
         return done
 
     def _begin_moves(self, queue: Queue, group: Group, number: int) -> None:
-        """Have the moves carried out that are marked in a partition, unless that has begun already."""
+        """Start the marked moves of a partition in the background, unless that is already running."""
         place = (group.gid, number)
         if place not in self._moving:
             self._moving.add(place)
@@ -169,12 +173,12 @@ def _after(settled: SettleAnswer | None, error: QueueyError) -> QueueyError:
 
 
 def _passed_over(failure: Failure) -> None:
-    """Leave it at that: leases end by themselves, and moves are left to the next claim."""
+    """Ignore an error: a lease ends by itself, and the next claim starts the moves again."""
     failure.trap(QueueyError)
 
 
 def _deliveries(queue: Queue, group: Group, lease: int, got: TakeAnswer) -> tuple[Delivery, ...]:
-    """What a claim got, oldest first.
+    """Convert what the store returned for a claim to deliveries, oldest first.
 
     :param lease: in seconds.
     """

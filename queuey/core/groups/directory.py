@@ -1,4 +1,4 @@
-"""The directory of groups: finding, making, changing, listing and ending them, and what each of them stands on."""
+"""The directory of groups: find, create, change, list and delete groups, and compute the terms of each."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, lower_bound
 from queuey.model.window import Merge, Position
 
 CACHED: Final = 1.0
-"""Seconds for which a group is taken for what it was when it was read; changes of this process are known at once."""
+"""Seconds for which a group that was read is cached; changes made by this process replace the cached group at once."""
 
 MAX_CACHED: Final = 4096
-"""Groups that are cached at most."""
+"""Maximum number of cached groups."""
 
 _GID: Final = 16
 _SECRET: Final = 32
 Judge = Callable[[Group | None], None]
-"""Raises where a group, or that there is none, is not what its changer takes it for."""
+"""Raises if the group, or its absence (``None``), does not meet the caller's precondition."""
 
 
 @attrs.frozen
 class GroupChanges:
-    """What an owner asks of a group; ``None`` is "as it is", or the default for a new group.
+    """The settings that a request changes; ``None`` keeps a setting, or means the default for a new group.
 
-    :ivar reset: names of the settings that go to their defaults, unless they are given.
+    :ivar reset: names of the settings that are reset to their defaults, unless a value is given too.
     """
 
     start: Start | Ticks | None = None
@@ -54,7 +54,7 @@ class GroupChanges:
     reset: frozenset[str] = frozenset()
 
     def applied_to(self, settings: GroupSettings) -> GroupSettings:
-        """The settings after the changes."""
+        """Return the settings after the changes."""
         usual = GroupSettings()
         given: dict[str, Any] = {name: getattr(usual, name) for name in self.reset}
         for name, value in attrs.asdict(self, recurse=False).items():
@@ -65,11 +65,11 @@ class GroupChanges:
 
 @attrs.define(eq=False)
 class _Cached:
-    """A group that was read.
+    """A cached group.
 
-    :ivar since: when, in seconds of the clock.
-    :ivar terms: what ``cached_terms`` made of it with ``queue`` and ``policy``, if it did. Those are replaced and never
-        changed, so the terms hold as long as they are the same objects.
+    :ivar since: when it was read, in seconds of the clock.
+    :ivar terms: the result of ``cached_terms`` for ``queue`` and ``policy``, if computed. Queues and policies are
+        replaced, never mutated, so the terms are valid as long as both are the same objects.
     """
 
     group: Group
@@ -82,12 +82,13 @@ class _Cached:
 class GroupDirectory:
     """The groups of all queues.
 
-    Every change is finished once it is begun, whether or not its client is still there. Every Deferred may fail with
-    ``Unavailable``, besides what is named. Changes of one group take turns; those of the index of a queue are gathered.
+    A change that was started is completed even if its client disconnects. Besides the errors that are named, every
+    Deferred may fail with ``Unavailable``. Changes of the same group run one after another; changes of the index of a
+    queue are batched.
 
-    :param clock: measures pauses between attempts, and how old is what is cached.
+    :param clock: measures the pauses between attempts and the age of cached groups.
     :param now: the wall clock.
-    :param new_bytes: makes so many bytes that nobody can guess.
+    :param new_bytes: returns so many random bytes that cannot be guessed.
     """
 
     def __init__(
@@ -114,17 +115,17 @@ class GroupDirectory:
     # Finding
 
     def cached(self, queue: Queue, name: str) -> Group | None:
-        """The group of that name, if it was read within ``CACHED``."""
+        """Return the group of that name if it was read less than ``CACHED`` seconds ago."""
         found = self._cached.get((queue.incarnation, name))
         return found.group if found is not None and 0 <= self._seconds() - found.since < CACHED else None
 
     @deferred
     async def find(self, queue: Queue, name: str) -> Group:
-        """The group of that name, as it is or was within ``CACHED``. Fails with ``NoSuchGroup``."""
+        """Return the group of that name, from the cache or from the store. Fails with ``NoSuchGroup``."""
         return self.cached(queue, name) or await self._read(queue, name)
 
     async def _read(self, queue: Queue, name: str) -> Group:
-        """The group of that name as it is now."""
+        """Read the group of that name from the store and cache it."""
         now, changes = self._seconds(), self._changes
         found = await self._rows.read(queue.incarnation, name)
         if found is None or found.ended:
@@ -138,7 +139,7 @@ class GroupDirectory:
 
     @deferred
     async def names(self, queue: Queue) -> tuple[Group, ...]:
-        """All groups of a queue, by name."""
+        """Return all groups of a queue, sorted by name."""
         names = sorted(await self._rows.names(queue.incarnation))
         found = await in_parallel(names, lambda name: self._rows.read(queue.incarnation, name))
         for group in found:
@@ -157,17 +158,18 @@ class GroupDirectory:
         self._cached.pop((queue.incarnation, name), None)
 
     def _changed(self, group: Group) -> None:
-        """Know at once what this process has changed, and not what was read before."""
+        """Cache a group that this process changed; reads that started before the change do not replace it."""
         self._changes += 1
         self._keep(group, self._seconds())
 
     # Changing
 
     def put(self, queue: Queue, name: str, changes: GroupChanges, judge: Judge) -> Deferred[tuple[Group, bool]]:
-        """Make a group, or change the one of that name to what is wanted; where it is stays as it is.
+        """Create a group, or change the group of that name as wanted; an existing group keeps its position.
 
-        :param judge: is shown what is made or changed, just before; what it raises ends this.
-        :return: fires with the group, and whether it was made here. Fails with ``InvalidRequest``, ``NotPromised``,
+        :param judge: checks the precondition against the current group, or ``None``, just before the write; if it
+            raises, no change is made.
+        :return: fires with the group, and whether this call created it. Fails with ``InvalidRequest``, ``NotPromised``,
             ``StorageFull`` and ``NoSuchQueue``.
         """
         return self._in_turn(queue, name, lambda: self._put(queue, name, changes, judge))
@@ -194,7 +196,7 @@ class GroupDirectory:
             await attempts.again()
 
     async def _make(self, queue: Queue, name: str, settings: GroupSettings, policy: Policy) -> Group | None:
-        """Make a group; ``None`` where somebody else has done so."""
+        """Create a group; return ``None`` if another process created it first."""
         await self._check(queue, settings, None, policy)
         place = await self._place(queue, settings.start, policy)
         gid, secret = self._new_bytes(_GID), self._new_bytes(_SECRET)
@@ -207,7 +209,8 @@ class GroupDirectory:
         return made
 
     async def _confirm(self, queue: Queue, made: Group) -> None:
-        """Make sure that a group which was made just now is listed, and that its queue is there; else take it back."""
+        """Check that a new group is listed in the index and that its queue still exists; otherwise delete the group
+        again."""
         try:
             try:
                 await self._index.enlist(queue, made.name, anew=True)
@@ -220,16 +223,17 @@ class GroupDirectory:
             raise unknown() from None
 
     async def _check_life(self, queue: Queue) -> None:
-        """Fail with ``NoSuchQueue`` where a queue was deleted by now."""
+        """Raise ``NoSuchQueue`` if the queue was deleted meanwhile."""
         (found,) = await self._store.describe(queue.application, (queue.name,))
         if found is None or found.incarnation != queue.incarnation:
             raise NoSuchQueue(f'The queue "{queue.name}" was deleted.')
 
     def change(self, queue: Queue, group: Group, changes: GroupChanges, judge: Judge) -> Deferred[Group]:
-        """Change a group's settings.
+        """Change the settings of a group.
 
-        :param judge: is shown what is changed, just before; what it raises ends this.
-        :return: fires with the group as it is then. Fails with ``NoSuchGroup``, ``InvalidRequest``, ``NotPromised``.
+        :param judge: checks the precondition against the current group just before the write; if it raises, no change
+            is made.
+        :return: fires with the changed group. Fails with ``NoSuchGroup``, ``InvalidRequest``, ``NotPromised``.
         """
         return self._in_turn(queue, group.name, lambda: self._change(queue, group, changes, judge))
 
@@ -246,7 +250,7 @@ class GroupDirectory:
             await attempts.again()
 
     async def _change_once(self, queue: Queue, group: Group, changes: GroupChanges, policy: Policy) -> Group | None:
-        """The group after a change; ``None`` where somebody else came in between."""
+        """Write changed settings once; return ``None`` if another process changed the group in between."""
         settings = changes.applied_to(group.settings)
         changed: Group | None = group
         if _resolved(settings, queue, policy) != _resolved(group.settings, queue, policy):
@@ -257,9 +261,10 @@ class GroupDirectory:
         return changed
 
     def delete(self, queue: Queue, group: Group, judge: Judge) -> Deferred[None]:
-        """End a group; its messages stay.
+        """Delete a group; the messages of the queue stay.
 
-        :param judge: is shown the group, just before; what it raises ends this.
+        :param judge: checks the precondition against the current group just before the write; if it raises, no change
+            is made.
         :return: fails with ``NoSuchGroup``.
         """
         return self._in_turn(queue, group.name, lambda: self._delete(queue, group, judge))
@@ -279,10 +284,10 @@ class GroupDirectory:
         try:
             await self._index.remove(ended, queue.settings.partitions)
         except QueueyError:
-            return  # the group is no more; what is left of it is removed by the next process that meets it
+            return  # the group is deleted; the next process that reads its row removes the rest
 
     def _end(self, queue: Queue, group: Group) -> None:
-        """Finish what another process has begun that deletes a group, and may not be there any more to finish."""
+        """Complete a deletion that another process started; that process may have stopped before the end."""
         if group.gid in self._ending:
             return
         self._ending.add(group.gid)
@@ -290,13 +295,13 @@ class GroupDirectory:
         def over(result: object) -> None:
             self._ending.discard(group.gid)
             if isinstance(result, Failure):
-                result.trap(QueueyError)  # the next one that meets it tries again
+                result.trap(QueueyError)  # the next read of the group tries again
 
         self._index.remove(group, queue.settings.partitions).addBoth(over)
 
     @deferred
     async def _stands(self, queue: Queue, group: Group) -> Group:
-        """The group as the store has it now; fails with ``NoSuchGroup`` where it was deleted."""
+        """Read the current group; raise ``NoSuchGroup`` if it was deleted, even if it was created again since."""
         found = await self._read(queue, group.name)
         if found.gid != group.gid:
             raise no_such_group()
@@ -308,9 +313,9 @@ class GroupDirectory:
     # What a group may be
 
     async def _check(self, queue: Queue, settings: GroupSettings, before: GroupSettings | None, policy: Policy) -> None:
-        """Refuse settings that promise what cannot be kept, or that cannot be acted on.
+        """Refuse settings with guarantees that cannot be kept, or with a dead-letter queue that cannot be used.
 
-        :param before: what they were, which nobody asks for anew.
+        :param before: the settings before the change; a dead-letter queue that stays the same is not checked again.
         """
         check_group(settings, queue.settings, policy, self._store.promises)
         if settings.dead_letter is not None and (before is None or before.dead_letter != settings.dead_letter):
@@ -328,7 +333,7 @@ class GroupDirectory:
             raise NotPromised("A queue whose consistency is weak cannot keep dead letters from being doubled.")
 
     async def _place(self, queue: Queue, start: Start | Ticks, policy: Policy) -> MessageId:
-        """The bound at which a new group begins."""
+        """Return the id at which a new group starts."""
         if start is Start.OLDEST:
             return LOWEST
         if start is Start.NEWEST:
@@ -336,7 +341,7 @@ class GroupDirectory:
         return lower_bound(start)
 
     async def newest(self, queue: Queue, policy: Policy) -> MessageId:
-        """The stable time of all partitions of a queue: what is at or above it comes later."""
+        """Return the stable time of all partitions of a queue: every later message gets an id at or above it."""
         every = tuple(range(1, queue.settings.partitions + 1))
         nothing = Merge(every, Position(HIGHEST), limit=1, max_bytes=0)
         slice = await self._store.merge(queue, nothing, policy.read_ack(queue.settings.consistency))
@@ -345,7 +350,7 @@ class GroupDirectory:
     # What a group stands on
 
     def cached_terms(self, queue: Queue, group: Group) -> Terms | None:
-        """What ``terms`` would give, if that is known without asking the store."""
+        """Return what ``terms`` would return, or ``None`` if the store has to be read first."""
         policy = self._policies.at_hand(queue.application)
         found = self._cached.get((queue.incarnation, group.name))
         if found is not None and found.group is not group:
@@ -360,7 +365,7 @@ class GroupDirectory:
         return terms
 
     async def terms(self, queue: Queue, group: Group) -> Terms:
-        """What of a group's settings the rules need, and the dead-letter queue as it is now."""
+        """Return the settings that the rules of groups need, with the dead-letter queue as it is now."""
         terms = self.cached_terms(queue, group)
         if terms is not None:
             return terms
@@ -379,9 +384,9 @@ def _terms(queue: Queue, group: Group, policy: Policy, target: Target | None) ->
 
 
 def check_group(settings: GroupSettings, queue: QueueSettings, policy: Policy, promises: Promises) -> None:
-    """Refuse a group that promises what cannot be kept in a queue that has these settings.
+    """Refuse a group whose guarantee cannot be kept in a queue with these settings.
 
-    :raise NotPromised: saying why.
+    :raise NotPromised: with the reason.
     """
     if promises.no_groups:
         raise NotPromised(promises.no_groups)
@@ -399,10 +404,10 @@ def _guarantee(settings: GroupSettings, queue: QueueSettings, policy: Policy) ->
 
 
 def _resolved(settings: GroupSettings, queue: Queue, policy: Policy) -> GroupSettings:
-    """Settings with what the queue has in place of what was not chosen."""
+    """Return the settings with the inherited guarantee filled in, if the group has none of its own."""
     return attrs.evolve(settings, guarantee=_guarantee(settings, queue.settings, policy))
 
 
 def no_such_group() -> NoSuchGroup:
-    """What is said where there is no group."""
+    """Return the error for a group that does not exist."""
     return NoSuchGroup("The queue has no group of that name.")

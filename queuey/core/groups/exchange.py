@@ -1,4 +1,4 @@
-"""The exchange of consumer groups: all that can be asked of them."""
+"""The consumer groups' interface for HTTP and RPC: all operations on groups."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ Claim = Coroutine[Deferred[Any], Any, Delivered]
 
 @lru_cache
 def every_partition(count: int) -> tuple[int, ...]:
-    """All partitions of a queue that has so many."""
+    """Return the numbers of all partitions of a queue with ``count`` partitions."""
     return tuple(range(1, count + 1))
 
 
 class GroupExchange:
     """The consumer groups of all queues.
 
-    Every change is finished once it is begun, whether or not its client is still there. Every Deferred may fail with
-    ``Unavailable``, ``NoSuchGroup`` and ``NoSuchQueue``, besides what is named.
+    A change that was started is completed even if its client disconnects. Besides the errors that are named, every
+    Deferred may fail with ``Unavailable``, ``NoSuchGroup`` and ``NoSuchQueue``.
 
-    :param waits: those who wait; claims that wait are told by it of what is written.
+    :param waits: wakes waiting claims when messages are written.
     :param now: the wall clock, in seconds since 1970.
-    :param new_bytes: makes so many bytes that nobody can guess.
+    :param new_bytes: returns so many random bytes that cannot be guessed.
     :ivar cached: ``GroupDirectory.cached``.
     """
 
@@ -69,18 +69,19 @@ class GroupExchange:
         self._redrives = Redrives(store, policies, moves, self._directory.terms)
 
     def find(self, queue: Queue, name: str) -> Deferred[Group]:
-        """The group of that name. Fails with ``NoSuchGroup``."""
+        """Return the group of that name. Fails with ``NoSuchGroup``."""
         return self._directory.find(queue, name)
 
     def names(self, queue: Queue) -> Deferred[tuple[Group, ...]]:
-        """All groups of a queue, by name."""
+        """Return all groups of a queue, sorted by name."""
         return self._directory.names(queue)
 
     def put(self, queue: Queue, name: str, changes: GroupChanges, judge: Judge) -> Deferred[tuple[Group, bool]]:
-        """Make a group, or change the one of that name to what is wanted.
+        """Create a group, or change the group of that name as wanted.
 
-        :param judge: is shown what is changed, or ``None``, just before; what it raises ends this.
-        :return: fires with the group, and whether it was made here.
+        :param judge: checks the precondition against the current group, or ``None``, just before the write; if it
+            raises, no change is made.
+        :return: fires with the group, and whether this call created it.
         """
         return self._directory.put(queue, name, changes, judge)
 
@@ -89,7 +90,8 @@ class GroupExchange:
         return self._directory.change(queue, group, changes, judge)
 
     async def delete(self, queue: Queue, group: Group, judge: Judge) -> None:
-        """End a group; its receipts are void, and whoever waits in it is told that it is no more."""
+        """Delete a group and wake its waiting claims, which then fail with ``NoSuchGroup``. Its receipts become
+        invalid."""
 
         def deleted(_: None) -> None:
             self._lines.tell(group)
@@ -104,12 +106,13 @@ class GroupExchange:
         may: May | None = None,
         settled: Callable[[Sequence[Outcome]], None] | None = None,
     ) -> Claim:
-        """Take messages under a lease, or for good where they are given at most once.
+        """Claim messages under a lease, or without one if the group's guarantee is at most once.
 
-        :param may: raises where a caller who has waited may have nothing any more; what was got is given back then.
-        :param settled: called before a wait, with what became of the settlements of the claim.
-        :return: a coroutine, since ten thousand may wait in it, that returns what was got, which may be nothing. If it
-            is cancelled it takes nothing, or gives it back if that can be.
+        :param may: checks the caller's access again after a wait; if it raises, the messages that were taken are
+            released.
+        :param settled: called before a wait with the outcomes of the claim's settlements.
+        :return: a coroutine, because it needs less memory than a Deferred while ten thousand claims wait; it returns
+            the claimed messages, possibly none. If it is cancelled, the messages that it took are released if possible.
         """
         partitions = claiming.partitions or every_partition(queue.settings.partitions)
         if claiming.wait:
@@ -125,10 +128,10 @@ class GroupExchange:
         may: May | None,
         settled: Callable[[Sequence[Outcome]], None] | None,
     ) -> Delivered:
-        """Claim, and wait in line if there is nothing."""
+        """Claim messages; if there are none, join the wait queue."""
         policy = await self._policies.policy_for(queue.application)
         with self._seats.take(policy, queue.name), self._lines.join(queue, group, partitions) as line:
-            news, partitions = line.news, line.partitions  # one tuple for all in line
+            news, partitions = line.news, line.partitions  # all claims of the wait queue share one tuple
             delivered = line.nothing() if claiming.key is None and not claiming.settlings else None
             if delivered is None:
                 delivered = await self._take(queue, group, claiming, partitions)
@@ -141,7 +144,7 @@ class GroupExchange:
         return delivered
 
     def _take(self, queue: Queue, group: Group, claiming: Claiming, partitions: tuple[int, ...]) -> Claim:
-        """Claim once; what the claim settles is stored with it."""
+        """Claim once, and store the settlements of the claim together with it."""
         if claiming.settlings:
             return settle_and_take(self._claims, queue, group, claiming, partitions)
         return self._claims.take(queue, group, claiming, partitions)
@@ -149,8 +152,11 @@ class GroupExchange:
     async def _attempt(
         self, queue: Queue, group: Group, claiming: Claiming, partitions: tuple[int, ...], may: May | None
     ) -> Delivered:
-        """Try a claim that has waited, of the group as it is by now. What is given at most once cannot be given back,
-        so it is asked before too whether the caller may have anything."""
+        """Attempt a claim that has waited, with the current group.
+
+        Messages that are delivered at most once cannot be released again, so the caller's access is checked before the
+        claim too.
+        """
         if may is not None:
             await may()
         found = await self._directory.find(queue, group.name)
@@ -159,9 +165,9 @@ class GroupExchange:
         return await self._claims.take(queue, found, claiming, partitions, may)
 
     def settle(self, queue: Queue, group: Group, settlings: Sequence[Settling]) -> Deferred[tuple[Outcome, ...]]:
-        """Say what became of messages.
+        """Settle messages.
 
-        :return: fires with the outcome of each, in their order.
+        :return: fires with the outcome of each settlement, in the same order.
         """
         return settle(self._claims, queue, group, settlings)
 
@@ -172,18 +178,18 @@ class GroupExchange:
         to: Start | Ticks | Mapping[int, MessageId],
         partitions: tuple[int, ...] | None,
     ) -> None:
-        """Go on from another place; no receipt of before holds any more. See ``Whole.seek``."""
+        """Move the position of the group; earlier receipts become invalid. See ``Whole.seek``."""
         await shield(self._whole.seek(queue, group, to, partitions).addBoth(self._told, group))
 
     async def redrive(self, queue: Queue, group: Group, redriving: Redriving) -> Redriven:
-        """Let the group be given what it gave up. See ``Redrives.redrive``."""
+        """Make messages that the group gave up deliverable again. See ``Redrives.redrive``."""
         return await shield(self._redrives.redrive(queue, group, redriving).addBoth(self._told, group))
 
     def _told(self, result: T, group: Group) -> T:
-        """Tell those who wait in a group that there may be something, whatever came of a change."""
+        """Wake the waiting claims of a group after a change, even if it failed, and pass on the result."""
         self._lines.tell(group)
         return result
 
     def lag(self, queue: Queue, group: Group) -> Deferred[tuple[PartitionLag, ...]]:
-        """Where the group is in each partition."""
+        """Return the position and the lag of the group in each partition."""
         return self._whole.lag(queue, group)

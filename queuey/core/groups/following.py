@@ -1,4 +1,4 @@
-"""How far some groups are behind, looked at again and again in the background, for whoever watches over them."""
+"""Consumer lag metrics: a background task measures the lag of the groups that the settings name."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from queuey.model.queue import Queue
 from queuey.model.timeid import SECOND, Ticks, ticks_of
 
 RESTS: Final = 9
-"""How many times as long as it took a look is followed by a rest: so the store is at work for this a tenth of the time
-at the most."""
+"""After each read the task pauses this many times as long as the read took, so it loads the store at most a tenth of
+the time."""
 
 LONGEST: Final = 30.0
-"""Seconds that a rest takes at the most."""
+"""Maximum length of a pause, in seconds."""
 
 PAGE: Final = 100
-"""Queues that are asked for at once."""
+"""Queue names that are read in one page."""
 
 T = TypeVar("T")
 Found = dict[Labels, tuple[Queue, Group]]
 
 
 class _Stopped(Exception):
-    """Nobody wants to know any more."""
+    """The task was stopped."""
 
 
 _GONE: Final = (NoSuchApplication, NoSuchQueue, NoSuchGroup)
@@ -44,10 +44,11 @@ _GONE: Final = (NoSuchApplication, NoSuchQueue, NoSuchGroup)
 
 @attrs.frozen
 class Followed:
-    """Which groups are followed.
+    """Which groups are measured.
 
-    :ivar limit: how many at the most; those that come first by the order of the patterns and of their names.
-    :ivar every: seconds from the begin of a round, which looks at each once, to that of the next one at the least.
+    :ivar limit: maximum number of groups; those that come first, by the order of the patterns and then by name, are
+        measured.
+    :ivar every: minimum number of seconds between the starts of two rounds; a round measures each group once.
     """
 
     patterns: tuple[GroupPattern, ...]
@@ -57,10 +58,10 @@ class Followed:
 
 @attrs.frozen
 class Behind:
-    """Where a group was when it was looked at.
+    """The lag of a group when it was last measured.
 
-    :ivar messages: that are not settled; at least so many, where it is far behind.
-    :ivar oldest: seconds since the oldest of them was posted; 0 where there is none.
+    :ivar messages: number of unsettled messages; a lower bound if the group is far behind.
+    :ivar oldest: age of the oldest of them in seconds; 0 if there is none.
     """
 
     messages: int
@@ -68,14 +69,14 @@ class Behind:
 
 
 class Following:
-    """Looks at groups, one after another.
+    """Measures the lag of groups, one after another.
 
     :param applications: fires with the names of all applications, in order.
-    :param clock: whose timers it uses.
+    :param clock: provides the timers.
     :param now: the wall clock.
-    :param followed: which groups, as it is now.
-    :param defect: is told of what is no word of ours; the next round is made all the same.
-    :ivar metrics: what is known of them.
+    :param followed: returns the current settings of the task.
+    :param defect: called with an unexpected exception; the next round starts all the same.
+    :ivar metrics: the metrics that it provides.
     """
 
     def __init__(
@@ -124,12 +125,12 @@ class Following:
         return {labels: what(behind) for labels, behind in self._known.items()}
 
     def start(self) -> None:
-        """Begin with the first round."""
+        """Start the first round."""
         self._running = True
         Deferred.fromCoroutine(self._run()).addErrback(self._defect)
 
     def stop(self) -> None:
-        """Look at nothing any more; a look that is under way comes to nothing."""
+        """Stop measuring, and discard the result of a read that is under way."""
         self._running = False
         if self._resting is not None:
             timer, rested = self._resting
@@ -144,7 +145,7 @@ class Following:
             except _Stopped:
                 return
             except QueueyError:
-                pass  # nobody knows which groups there are: what was known is told until somebody does
+                pass  # the groups cannot be listed now: keep the last values
             except Exception:
                 self._defect(Failure())
             await self._rest(began + self._followed().every - self._clock.seconds())
@@ -157,7 +158,7 @@ class Following:
             self._resting = None
 
     async def _look(self, look: Callable[[], Deferred[T]]) -> T:
-        """Ask for something, and rest."""
+        """Read from the store, then pause."""
         began = self._clock.seconds()
         try:
             return await look()
@@ -167,7 +168,7 @@ class Following:
                 raise _Stopped
 
     async def _round(self) -> None:
-        """Look at each group once, and forget those that are no more."""
+        """Measure each group once, and drop the metrics of groups that no longer exist."""
         followed = self._followed()
         found = await self._find(followed)
         self._left_out = len(found) > followed.limit
@@ -178,7 +179,7 @@ class Following:
             except _GONE:
                 continue
             except QueueyError:
-                pass  # it cannot be looked at now: what was known of it is told until it can
+                pass  # it cannot be measured now: keep the last value
             seen.add(labels)
         self._known = {labels: behind for labels, behind in self._known.items() if labels in seen}
 
@@ -193,7 +194,8 @@ class Following:
     # Which groups there are
 
     async def _find(self, followed: Followed) -> Found:
-        """The groups that are meant; where there are more than may be followed, some of those too."""
+        """Return the groups that the patterns match; the result may exceed the limit, so the caller can see that groups
+        are left out."""
         found: Found = {}
         for pattern in followed.patterns:
             for application in await self._look(self._applications):
@@ -212,7 +214,7 @@ class Following:
                             found[application, queue.name, group.name] = queue, group
 
     async def _names(self, application: str, part: str, start: str) -> tuple[tuple[str, ...], str | None]:
-        """The names of queues that are meant, of a page; and where the next one starts, if there is one."""
+        """Return the matching queue names of one page, and the start of the next page or ``None``."""
         if literal(part):
             return (part,), None
         names = await self._look(lambda: self._store.names(application, start, PAGE, beginning(part)))

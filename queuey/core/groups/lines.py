@@ -1,4 +1,5 @@
-"""Claims that wait: those that wait for the same partitions of a group stand in one line, first come, first served."""
+"""Wait queues of claims: claims that wait for the same partitions of a group share one, and are served first come,
+first served."""
 
 from __future__ import annotations
 
@@ -20,32 +21,34 @@ from queuey.model.queue import Queue
 from queuey.model.timeid import SECOND, Ticks
 
 _FIRST: Final = 4
-"""Claims of a line that are tried at once when it was woken; if all got something, so many times as many are next."""
+"""Number of waiting claims that are attempted first after a wake-up; while all get messages, each next batch is this
+many times larger."""
 
 _MOST: Final = 16
-"""Claims of a line that are tried at once, at the most."""
+"""Maximum number of waiting claims that are attempted at the same time."""
 
 _SOONEST: Final = 0.001
-"""Seconds until a lease is taken for ended at the least: the clocks that measure it are two."""
+"""Minimum delay in seconds of the timer for the end of a lease, because the wall clock and the reactor's clock differ
+slightly."""
 
 _MOMENT: Final = 1.0
-"""Seconds for which those that come after one that got nothing need not look themselves."""
+"""Seconds for which an empty result is cached for the next claims."""
 
 May = Callable[[], Coroutine[Deferred[Any], Any, None]]
-"""Raises where whoever claims may have nothing any more."""
+"""Raises if the caller of a claim no longer has access."""
 
 Attempt = Callable[[Queue, Group, Claiming, tuple[int, ...], May | None], Coroutine[Deferred[Any], Any, Delivered]]
-"""Tries a claim of a group once, in some partitions."""
+"""Attempts a claim of a group once, in some partitions."""
 
 NOTHING: Final = Delivered(())
 _NONE: Final = frozenset[int]()
 
 
 class Lines:
-    """All lines.
+    """The wait queues of all groups.
 
     :param now: the wall clock.
-    :param attempt: tries what waits, when there may be something.
+    :param attempt: attempts a waiting claim when there may be messages.
     """
 
     def __init__(self, waits: Waits, now: Callable[[], Ticks], attempt: Attempt) -> None:
@@ -55,9 +58,10 @@ class Lines:
         self._lines: dict[bytes, tuple[Line, ...]] = {}
 
     def join(self, queue: Queue, group: Group, partitions: tuple[int, ...]) -> Line:
-        """The line for some partitions of a group; whoever joins it, as a context manager, leaves it at the end.
+        """Return the wait queue for some partitions of a group, to be entered as a context manager; its exit leaves the
+        wait queue.
 
-        It is joined before the first attempt, so that nothing comes unnoticed between the two.
+        Enter it before the first attempt: then a message that arrives between the attempt and the wait is noticed.
         """
         lines = self._lines.get(group.gid, ())
         line = next((line for line in lines if line.partitions == partitions), None)
@@ -68,16 +72,16 @@ class Lines:
         return line
 
     def forget(self, line: Line) -> None:
-        """Learn that nobody is in a line any more."""
+        """Remove a wait queue that the last claim has left."""
         gid = line.group.gid
         self._lines[gid] = tuple([other for other in self._lines[gid] if other is not line])
         if not self._lines[gid]:
             del self._lines[gid]
 
     def changed(self, group: Group, after: Mapping[int, After], ready: Set[int] = _NONE) -> None:
-        """Note when the next messages of partitions fall due, to wake the claims that wait then.
+        """Store when the next messages of partitions fall due; the waiting claims are woken then.
 
-        :param ready: partitions for which they are woken now: there may be messages.
+        :param ready: partitions that may have messages now; the claims that wait for them are woken at once.
         """
         for line in self._lines.get(group.gid, ()):
             for partition, then in after.items():
@@ -86,16 +90,16 @@ class Lines:
                 line.tell(ready)
 
     def tell(self, group: Group, partitions: Set[int] | None = None) -> None:
-        """Wake the claims that wait: there may be messages in some partitions, or in any."""
+        """Wake the waiting claims: some partitions, or any if ``None``, may have messages."""
         for line in self._lines.get(group.gid, ()):
             line.tell(partitions)
 
 
 class Line:
-    """Claims that wait for the same partitions.
+    """The wait queue of the claims for the same partitions of a group.
 
-    :ivar queue: as who joined last knows it, and so ``group``.
-    :ivar news: how often it was told of something.
+    :ivar queue: as the last claim that joined knows it, and so ``group``.
+    :ivar news: number of notifications that there may be messages.
     """
 
     __slots__ = (
@@ -137,19 +141,22 @@ class Line:
                 timer.cancel()
 
     def nothing(self) -> Delivered | None:
-        """What a claim without a key would get, if somebody has got nothing a moment ago, and nothing has come since;
-        where others write too, nobody knows that."""
+        """Return the cached empty result for a claim without a key, if an earlier claim got it less than a second ago
+        and no notification has come since.
+
+        It is never cached if other processes write too, because their messages are not notified.
+        """
         quiet = self._nothing is not None and self._lines.waits.clock.seconds() < self._until
         return self._nothing if quiet else None
 
     def wait(self, claiming: Claiming, news: int, got: Delivered, may: May | None = None) -> Deferred[Delivered]:
-        """Stand in line.
+        """Add a claim to the wait queue.
 
-        :param news: what ``news`` was before the first attempt.
-        :param got: what that got, which is nothing.
-        :param may: is asked at each attempt from now on.
-        :return: fires with what was got, which is nothing where the time is over. Fails as an attempt does. May be
-            cancelled.
+        :param news: the value of ``news`` before the first attempt.
+        :param got: the empty result of the first attempt.
+        :param may: checks the caller's access at each attempt from now on.
+        :return: fires with the claimed messages, or with an empty result when the time is over. Fails as an attempt
+            does. May be cancelled.
         """
         waiter = _Waiter(self, claiming, got, may)
         self._waiters[waiter] = None
@@ -164,7 +171,8 @@ class Line:
         return waiter
 
     def tell(self, partitions: Set[int] | None) -> None:
-        """Learn that something may have come to some partitions, or to any; whoever tells it goes on first."""
+        """Notify the wait queue that some partitions, or any if ``None``, may have messages. Claims are attempted in
+        the next reactor turn."""
         if partitions is None:
             self._everywhere = True
         elif partitions.isdisjoint(self.partitions):
@@ -177,7 +185,7 @@ class Line:
             self._starting = self._lines.waits.clock.callLater(0, self._start)
 
     def due(self, partition: int, due: Ticks | None) -> None:
-        """Learn when the next message of a partition falls due."""
+        """Store when the next message of a partition falls due."""
         if partition not in self.partitions:
             return
         if due is None:
@@ -189,11 +197,11 @@ class Line:
     def attempt(
         self, claiming: Claiming, partitions: tuple[int, ...], may: May | None
     ) -> Coroutine[Deferred[Any], Any, Delivered]:
-        """Try a claim."""
+        """Attempt a claim."""
         return self._lines.attempt(self.queue, self.group, claiming, partitions, may)
 
     def leave(self, waiter: _Waiter) -> None:
-        """Let one wait no more."""
+        """Remove a claim from the wait queue."""
         if waiter in self._waiters:
             del self._waiters[waiter]
             self._lines.waits.drop(waiter)
@@ -204,7 +212,8 @@ class Line:
         Deferred.fromCoroutine(self._serve())
 
     async def _serve(self) -> None:
-        """Try the first claims in line, until one of them gets nothing and nothing else has come."""
+        """Attempt the first waiting claims, batch by batch, until one of them gets no message and no further
+        notification has come."""
         most, served = _FIRST, False
         try:
             while self._waiters and (self._told or self._everywhere):
@@ -222,10 +231,10 @@ class Line:
             served = True
         finally:
             self._serving = False
-            self._everywhere = self._everywhere or not served  # what was not looked at is looked at the next time
+            self._everywhere = self._everywhere or not served  # after an error attempt all partitions next time
 
     def _set_timer(self) -> None:
-        """Be called when the first message falls due."""
+        """Set the timer to the time at which the first message falls due."""
         if not self._waiters or not self._dues:
             return
         clock = self._lines.waits.clock
@@ -251,14 +260,14 @@ class Line:
             self._looks = self._lines.waits.clock.callLater(every, self._look)
 
     def _look(self) -> None:
-        """Look although nobody told anything: others write too."""
+        """Attempt the waiting claims without a notification, because other processes write too."""
         self._looks = None
         self.tell(None)
         self._look_later()
 
 
 class _Waiter(Deferred[Delivered]):
-    """One claim in a line, which fires with what it got; an object less than one that has a Deferred.
+    """A waiting claim; fires with its result. It is itself a Deferred, which saves one object for each waiting claim.
 
     :ivar number: of its deadline.
     """
@@ -274,9 +283,9 @@ class _Waiter(Deferred[Delivered]):
         self._attempt: Deferred[Delivered] | None = None
 
     def attempt(self, partitions: tuple[int, ...]) -> Deferred[bool]:
-        """Try the claim; under a key it has to see all partitions of its line.
+        """Attempt the claim. A claim with a key always covers all partitions of its wait queue.
 
-        :return: fires, and never fails, with whether it waits no more, and others may get something as well.
+        :return: fires with whether the claim has left the wait queue and further claims may get messages; never fails.
         """
         if self._claiming.key is not None:
             partitions = self._line.partitions
@@ -284,7 +293,7 @@ class _Waiter(Deferred[Delivered]):
         return self._attempt.addCallbacks(self._answered, self._failed)
 
     def expire(self) -> None:
-        """Learn that the deadline has come."""
+        """Handle the deadline of the wait."""
         self._expired = True
         if self._attempt is None:
             self._fire(self._got)
@@ -306,7 +315,7 @@ class _Waiter(Deferred[Delivered]):
             self.callback(result)
 
     def hang_up(self) -> None:
-        """Learn that nobody waits for it any more."""
+        """Handle a disconnected caller: leave the wait queue and cancel the attempt."""
         self._line.leave(self)
         if self._attempt is not None:
             self._attempt.cancel()
