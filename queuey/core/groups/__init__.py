@@ -1,1 +1,1 @@
-"""Consumer groups: who gets which message, and what becomes of it."""
+"""Consumer groups: claims, leases, settlements, dead letters, and the directory of groups."""

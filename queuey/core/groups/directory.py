@@ -404,7 +404,7 @@ def _guarantee(settings: GroupSettings, queue: QueueSettings, policy: Policy) ->
 
 
 def _resolved(settings: GroupSettings, queue: Queue, policy: Policy) -> GroupSettings:
-    """Return the settings with the inherited guarantee filled in, if the group has none of its own."""
+    """Return the settings with the inherited guarantee filled in, if the group does not set one."""
     return attrs.evolve(settings, guarantee=_guarantee(settings, queue.settings, policy))
 
 

@@ -1,4 +1,4 @@
-"""Moves: messages on their way to a dead-letter queue, and back from there."""
+"""Moves of messages to a dead-letter queue and back."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ from queuey.model.timeid import MessageId
 
 
 def is_for_others(message: Message, gid: bytes) -> bool:
-    """Whether a message is a copy that another group is given, and not this one."""
+    """Return whether a message is a copy for another group only, so that this group skips it."""
     return is_only_for_another(message.content, gid)
 
 
 class Moves:
-    """Carries out moves that are marked in states; all of it may be done twice, by several processes at once.
+    """Carries out the moves that are marked in states. Every step is idempotent: several processes may do it at the
+    same time.
 
-    :param waits: those who wait; they are told of what is written.
+    :param waits: wakes the readers that wait for the queue when a message is appended.
     """
 
     def __init__(self, store: IStore, policies: IPolicies, waits: Waits) -> None:
@@ -39,10 +40,10 @@ class Moves:
 
     @deferred
     async def carry_out(self, queue: Queue, group: Group, partition: int) -> None:
-        """Finish all moves that are marked in a partition as it is now.
+        """Carry out all moves that are marked in a partition.
 
-        :return: fails as the first of those did that could not be finished, once the others are: with
-            ``Unavailable``, also if another process is at it.
+        :return: fails, after all moves were attempted, with the first error: ``Unavailable``, also if another process
+            is carrying out the same move.
         """
         marked = (await self._store.groups.look(queue, group, partition)).marks
         if not marked:
@@ -65,7 +66,7 @@ class Moves:
             raise problems[0]
 
     async def _write(self, queue: Queue, group: Group, partition: int, one: Mark) -> Result:
-        """The write to the other queue."""
+        """Carry out one move: append to the other queue, or remove from it."""
         address = Address(partition, one.id)
         if isinstance(one.move, Out):
             return await self._out(queue, group, address, one, one.move)
@@ -84,7 +85,7 @@ class Moves:
         try:
             await self._append(to, place, dead_letter(original.content, letter), key)
         except (NoSuchQueue, NotPromised, BodyTooLarge, StorageFull):
-            return Result.MISSING  # it cannot be written there now: the message is left alone for a while
+            return Result.MISSING  # it cannot be written now: the message stays in the group and is retried later
         return Result.DONE
 
     async def _in(self, queue: Queue, group: Group, address: Address, move: In) -> Result:
@@ -92,7 +93,7 @@ class Moves:
         place = Address(move.partition, move.letter)
         letter = None if source is None else await self.find_one(source, place)
         if source is None or letter is None:
-            return Result.DONE  # whoever has removed it has left the message to be given
+            return Result.DONE  # the process that removed it made the message deliverable
         if await self.find_one(queue, address) is None:
             await self.copy(queue, group, address.partition, source, letter)
             await self.remove(source, (place,))
@@ -100,21 +101,22 @@ class Moves:
         await self.remove(source, (place,))
         return Result.DONE
 
-    # What moves and whoever marks them do with messages
+    # Helpers of moves and of redrives
 
     async def target(self, application: str, target: Target) -> Queue | None:
-        """A queue in the life that is meant; ``None`` where that has ended."""
+        """Return the queue with that name and incarnation, or ``None`` if it was deleted."""
         (found,) = await self._store.describe(application, (target.name,))
         return found if found is not None and found.incarnation == target.incarnation else None
 
     async def find_one(self, queue: Queue, address: Address) -> Message | None:
-        """The message at an address, if there is one."""
+        """Return the message at an address, or ``None``."""
         return (await self.find(queue, (address,))).get(address)
 
     async def find(self, queue: Queue, addresses: Iterable[Address]) -> Mapping[Address, Message]:
-        """The messages that are at some addresses; all together they are to fit into memory.
+        """Return the messages at some addresses; the caller limits their number so that all fit into memory.
 
-        A majority is asked also where the queue is weak: what is not found is taken for gone.
+        It reads from a majority even if the queue's consistency is weak, because a message that is not found counts as
+        deleted.
         """
         rest: Sequence[Address] | None = tuple(addresses)
         found: dict[Address, Message] = {}
@@ -125,19 +127,19 @@ class Moves:
         return found
 
     async def copy(self, queue: Queue, group: Group, partition: int, source: Queue, letter: Message) -> None:
-        """Append a copy of a dead letter for one group, in place of the message that is no more.
+        """Append a copy of a dead letter that only this group receives, because the original message no longer exists.
 
-        :param partition: of the message.
-        :param source: the queue that has the dead letter.
+        :param partition: the partition of the original message.
+        :param source: the dead-letter queue.
         """
         weak = queue.settings.consistency is Consistency.WEAK
         key = copy_key(group.gid, source.incarnation, Address(letter.partition, letter.id))
         await self._append(queue, partition, copy_for(letter.content, group.gid), None if weak else key)
 
     async def _append(self, queue: Queue, partition: int, content: Content, key: bytes | None) -> None:
-        """Append a message that lives as long as others of its queue.
+        """Append a message with the default lifetime of its queue.
 
-        :param key: under which that is done once; ``None`` where the queue does not promise such a thing.
+        :param key: makes the append idempotent; ``None`` if the queue cannot guarantee that.
         """
         policy = await self._policies.policy_for(queue.application)
         terms, ttl = policy.write_terms(queue.settings.consistency), queue.settings.ttl or policy.ttl
@@ -154,7 +156,7 @@ class Moves:
         self._waits.wake(queue.incarnation, (new,))
 
     async def remove(self, queue: Queue, addresses: Sequence[Address]) -> None:
-        """Delete messages, of a queue that may be no more."""
+        """Delete messages; ignore that the queue was deleted."""
         policy = await self._policies.policy_for(queue.application)
         ack = policy.write_terms(queue.settings.consistency).ack
         try:

@@ -1,4 +1,5 @@
-"""The names of the groups of each queue, which are one value in the store; changes that wait for it are made as one."""
+"""The index of group names: one value in the store for each queue. Changes that wait for the same index are written
+together."""
 
 from __future__ import annotations
 
@@ -21,10 +22,10 @@ _NONE: Final = frozenset[str]()
 
 @attrs.frozen
 class _Listing:
-    """A name that is to stand in the index of a queue.
+    """A name to add to the index of a queue.
 
-    :ivar most: names that may stand there then.
-    :ivar anew: whether to store the index in any case.
+    :ivar most: maximum number of names in the index after the change.
+    :ivar anew: whether to write the index even if it has the name already.
     """
 
     queue: Queue
@@ -35,23 +36,25 @@ class _Listing:
 
 @attrs.frozen
 class _Removal:
-    """The name of a group that is to go from the index."""
+    """A group whose name is to be removed from the index."""
 
     group: Group
 
 
 Change = _Listing | _Removal
 Result = Group | None | Failure
-"""What came of a change: of a removal, the row of the group, if there is one; of a listing, ``None``; or its error."""
+"""The result of a change: the row of the removed group, or ``None``, for a removal; ``None`` for a listing; or the
+error."""
 
 
 class GroupNames:
-    """The names of the groups of all queues: each queue has an index of them.
+    """The indexes of group names of all queues.
 
-    A group has a name in the index before it has a row, and as long as it has one: the index may name groups that are
-    no more, or not yet, and lacks none. Every Deferred may fail with ``Unavailable``.
+    A name is added to the index before the group's row is written, and stays there until after its deletion: the index
+    may name groups that do not exist yet, or no longer, but it never lacks a group. Every Deferred may fail with
+    ``Unavailable``.
 
-    :param met: learns of a group that is being deleted, and still takes up room in the index of its queue.
+    :param met: called with a group that is being deleted and still occupies a place in the index of its queue.
     """
 
     def __init__(self, rows: GroupRows, retries: Retries, met: Callable[[Queue, Group], None]) -> None:
@@ -61,13 +64,13 @@ class GroupNames:
 
     @deferred
     async def enlist(self, queue: Queue, name: str, limit: int | None = None, *, anew: bool = False) -> None:
-        """Take a name into the index.
+        """Add a name to the index.
 
-        :param limit: names that may stand there, if they are fewer than ``MAX_GROUPS``.
-        :param anew: whether to store the index in any case, so that a process which is about to take the name out,
-            since there was no such group when it looked, has to look again.
-        :return: fails with ``StorageFull`` if the queue has as many groups as it may have. Whatever it fails with,
-            ``applied`` is ``"no"``: a name without a row is no group.
+        :param limit: maximum number of names, if lower than ``MAX_GROUPS``.
+        :param anew: whether to write the index even if it has the name already. This forces a process that is removing
+            the name, because it found no such group, to read again.
+        :return: fails with ``StorageFull`` if the queue has its maximum number of groups. On every error ``applied`` is
+            ``"no"``, because a name without a row is not a group.
         """
         most = MAX_GROUPS if limit is None else min(limit, MAX_GROUPS)
         try:
@@ -77,9 +80,10 @@ class GroupNames:
 
     @deferred
     async def remove(self, group: Group, partitions: int) -> None:
-        """Remove all of a group that is being deleted; what is gone already is passed over.
+        """Remove the states, the name and the row of a group that is being deleted; parts that are gone already are
+        skipped.
 
-        Its name goes before its row does: as long as the row is there, no group of that name can be made.
+        The name is removed before the row, because no group of that name can be created while the row exists.
         """
         await self._rows.remove_states(group, partitions)
         row = await self._changes.make(group.queue, _Removal(group))
@@ -87,7 +91,7 @@ class GroupNames:
             await self._rows.remove_row(row)
 
     async def _attempt(self, incarnation: int, changes: Sequence[Change]) -> Sequence[Result] | None:
-        """Make changes of one index: removals first, since a name that goes may come again."""
+        """Apply changes to one index; removals go first, because a removed name may be added again."""
         index = await self._rows.index(incarnation)
         names = index.names
         results: dict[int, Result] = dict.fromkeys(range(len(changes)))
@@ -117,7 +121,8 @@ class GroupNames:
 
     @deferred
     async def _row(self, group: Group) -> Group | QueueyError | None:
-        """The row of a group, if it is of this very group; or why it cannot be read, which fails only this removal."""
+        """Return the row of exactly this group, ``None`` if it is gone, or the error of the read, which fails only this
+        removal."""
         try:
             row = await self._rows.read(group.queue, group.name)
         except QueueyError as error:
@@ -125,7 +130,7 @@ class GroupNames:
         return row if row is not None and row.gid == group.gid else None
 
     async def _living(self, queue: Queue, names: Collection[str]) -> frozenset[str]:
-        """Those names of an index that have a row."""
+        """Return those names of an index that have a row."""
         found = await in_parallel(sorted(names), lambda name: self._rows.read(queue.incarnation, name))
         for group in found:
             if group is not None and group.ended:

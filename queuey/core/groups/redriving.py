@@ -1,4 +1,4 @@
-"""Redrive: dead letters, and what was set aside, are taken back by the group that gave them up."""
+"""Redrive: dead letters and set-aside messages become deliverable again in the group that gave them up."""
 
 from __future__ import annotations
 
@@ -26,52 +26,53 @@ from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, lower_bound
 from queuey.model.window import NEWEST, SLICE_ROWS, Merge, Position
 
 MOST: Final = 100
-"""Messages that one call takes back, at the most."""
+"""Maximum number of messages that one call redrives."""
 
 _AT_ONCE: Final = 16
-"""Dead letters that are looked up together where they are named: each may be large."""
+"""Number of dead letters that are looked up together by address; it is small because each may be large."""
 
 _ATTEMPTS: Final = 10
-"""How often moves that others have marked are finished first."""
+"""Number of attempts, with the pending moves of the partition carried out between them."""
 
 _LOOKS: Final = 50
-"""How often dead letters are looked up anew, where a state is changed by others all the time."""
+"""Number of attempts to look up dead letters and mark them, if other processes keep changing the state."""
 
 _PLACE: Final = re.compile(r"(?:aside-([0-9]{1,3})|letters-([0-9a-f]{32})-([0-9]{1,3})|ids-([0-9]{1,4}))")
 
 
 @attrs.frozen
 class _Letter:
-    """A dead letter of the group, and the message that it was."""
+    """A dead letter of the group, with the address of its original message."""
 
     message: Message
     original: Address
 
     @property
     def address(self) -> Address:
-        """Where the dead letter is."""
+        """The address of the dead letter."""
         return Address(self.message.partition, self.message.id)
 
 
 @attrs.frozen
 class _Place:
-    """Where a call goes on: among what was set aside in a partition, among the dead letters, or in a list of ids."""
+    """The continuation point of a redrive: a partition for set-aside messages, a position among the dead letters, or an
+    index into the list of ids."""
 
     aside: int = 0
     letters: Position | None = None
     ids: int = 0
 
     def text(self) -> str:
-        """As it is told."""
+        """Return the text form, for ``Redriven.next``."""
         if self.letters is not None:
             return f"letters-{self.letters.id.hex()}-{self.letters.partition}"
         return f"aside-{self.aside}" if self.aside else f"ids-{self.ids}"
 
 
 def _parse(text: str | None, by_ids: bool) -> _Place:
-    """The place that is meant by ``Redriving.after``.
+    """Parse ``Redriving.after``.
 
-    :raise InvalidRequest: it is none.
+    :raise InvalidRequest: the text is not a continuation point.
     """
     if text is None:
         return _Place() if by_ids else _Place(aside=1)
@@ -85,10 +86,10 @@ def _parse(text: str | None, by_ids: bool) -> _Place:
 
 @attrs.frozen
 class _Some:
-    """What came of some messages.
+    """The result for some messages.
 
-    :ivar moved: how many can be claimed again.
-    :ivar full: whether there was no room for more.
+    :ivar moved: number of messages that can be claimed again.
+    :ivar full: whether the limit of messages in flight was reached.
     """
 
     moved: int = 0
@@ -100,9 +101,9 @@ class _Some:
 
 @attrs.frozen
 class Redrives:
-    """Takes back what groups have given up.
+    """Redrives messages that groups gave up.
 
-    :ivar terms: gives the terms of a group.
+    :ivar terms: returns the terms of a group.
     """
 
     store: IStore
@@ -112,14 +113,14 @@ class Redrives:
 
     @deferred
     async def redrive(self, queue: Queue, group: Group, asked: Redriving) -> Redriven:
-        """Take back ``MOST`` messages at the most: the dead letters in the queue that the group has for them now, and
-        what was set aside.
+        """Redrive at most ``MOST`` messages: dead letters from the group's current dead-letter queue, and set-aside
+        messages.
 
-        Whatever becomes of it, it can be asked for again: nothing is taken back twice. Where there is no room for
-        more messages in flight it ends, with a place to go on from.
+        It is idempotent: a repeated call redrives no message twice. If the limit of messages in flight is reached, it
+        stops and returns a continuation point.
 
-        :return: fails with ``InvalidRequest`` where ``after`` is nothing that it has told, ``NoSuchGroup``,
-            ``NoSuchQueue`` or ``Unavailable``, whose ``applied`` is of all messages together.
+        :return: fails with ``InvalidRequest`` if ``after`` is not a continuation point of an earlier call,
+            ``NoSuchGroup``, ``NoSuchQueue`` or ``Unavailable``, whose ``applied`` describes all messages together.
         """
         place = _parse(asked.after, asked.addresses is not None)
         letters = await self._letter_queue(queue, group)
@@ -127,7 +128,7 @@ class Redrives:
             return await self._from(queue, group, letters, asked, place)
         except Unavailable as error:
             if error.applied == "no":
-                error.applied = "unknown"  # what was taken back before it, or marked, comes back all the same
+                error.applied = "unknown"  # messages that were redriven or marked before stay so
             raise
 
     async def _from(
@@ -177,7 +178,7 @@ class Redrives:
     # By time
 
     async def _aside(self, queue: Queue, group: Group, asked: Redriving, first: int) -> tuple[_Some, _Place | None]:
-        """Take back what was set aside, and where to go on if that is not all of it."""
+        """Reopen messages that were set aside; return also the continuation point if some of them are left."""
         lower = LOWEST if asked.since is None else lower_bound(asked.since)
         upper = HIGHEST if asked.until is None else lower_bound(asked.until)
         done = _Some()
@@ -222,7 +223,7 @@ class Redrives:
     async def _take_back_to(
         self, queue: Queue, group: Group, letters: Queue, partition: int, some: Sequence[_Letter]
     ) -> _Some:
-        """Take back dead letters whose messages were in one partition."""
+        """Redrive dead letters whose original messages were in the same partition."""
         done = _Some()
         for _ in range(_ATTEMPTS):
             originals = await self.moves.find(queue, [letter.original for letter in some])
@@ -245,7 +246,7 @@ class Redrives:
         raise contended()
 
     async def _copy(self, queue: Queue, group: Group, partition: int, letters: Queue, letter: _Letter) -> _Some:
-        """Append a copy for the group in place of a message that is no more, if its dead letter is there still."""
+        """Append a copy for the group if the original message is gone and the dead letter still exists."""
         if await self.moves.find_one(letters, letter.address) is None:
             return _Some()
         await self.moves.copy(queue, group, partition, letters, letter.message)
@@ -261,12 +262,13 @@ class Redrives:
         some: Sequence[_Letter],
         keys: Mapping[Address, int],
     ) -> list[tuple[_Letter, Redrive]]:
-        """Mark the messages of dead letters that are there.
+        """Mark the messages of those dead letters that still exist.
+
+        The state is read before the dead letters are looked up, and the store refuses the marks if another mark was
+        made in between: otherwise another process might have redriven the message, and the group might have settled it
+        since.
 
         :param keys: the hashes of the messages' keys.
-
-        The state is read before they are looked up, and no mark may be made between that and this: else another process
-        may have taken one back, and the group may be done with it since.
         """
         source, terms = Target(letters.name, letters.incarnation), await self.terms(queue, group)
         for _ in range(_LOOKS):
@@ -288,7 +290,7 @@ class Redrives:
     # What was set aside
 
     async def _reopen(self, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId]) -> _Some:
-        """Take back messages that were set aside; those that are no more are dropped."""
+        """Reopen messages that were set aside; drop those that no longer exist."""
         if not ids:
             return _Some()
         aside = frozenset((await self.store.groups.look(queue, group, partition)).aside)
@@ -306,7 +308,7 @@ class Redrives:
 
 
 def _ours(messages: Iterable[Message], queue: Queue, group: Group) -> list[_Letter]:
-    """The dead letters of a group."""
+    """Return the dead letters of the group among some messages."""
     ours = []
     for message in messages:
         letter = letter_of(message.content)

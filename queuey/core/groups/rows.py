@@ -1,4 +1,4 @@
-"""What the store keeps of the groups of a queue: read, changed by compare-and-set, and removed."""
+"""The stored rows of groups and the index of a queue's groups: read, compare-and-set and remove them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from queuey.model.groups.entries import TOKEN
 from queuey.model.queue import Queue
 
 AT_ONCE: Final = 16
-"""Rows and states that are read or removed at the same time."""
+"""Number of rows and states that are read or removed at the same time."""
 
 _ATTEMPTS: Final = 20
-"""How often a change is tried whose outcome is not known, or which others were before."""
+"""Maximum number of attempts of a change whose outcome is unknown or that other processes forestall."""
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -38,7 +38,7 @@ A = TypeVar("A")
 class Index:
     """The names of a queue's groups as they are stored.
 
-    :ivar version: ``None``: nothing is stored.
+    :ivar version: ``None`` if no index is stored.
     """
 
     incarnation: int
@@ -48,11 +48,11 @@ class Index:
 
 @attrs.frozen
 class GroupRows:
-    """The rows of groups, and the index of their names, as the store has them; ``GroupNames`` changes the index.
+    """The rows of groups and the index of their names in the store; ``GroupNames`` changes the index.
 
     Every Deferred may fail with ``Unavailable``.
 
-    :ivar new_bytes: makes so many random bytes.
+    :ivar new_bytes: returns so many random bytes.
     :ivar groups: the states of groups, which are removed with them.
     """
 
@@ -62,7 +62,7 @@ class GroupRows:
 
     @deferred
     async def read(self, incarnation: int, name: str) -> Group | None:
-        """The row of a group, that of one that is being deleted too."""
+        """Read the row of a group, including one that is being deleted."""
         found = await self.states.read(group_key(incarnation, name))
         if found is None:
             return None
@@ -73,9 +73,10 @@ class GroupRows:
 
     @deferred
     async def write(self, group: Group) -> Group | None:
-        """Set the row of a group, whose version is that of the row as it is now, or empty where there is none.
+        """Write the row of a group by compare-and-set; its version is that of the current row, or empty if there is no
+        row.
 
-        :return: fires with the group and its new version; ``None`` where somebody else was first.
+        :return: fires with the group and its new version; ``None`` if another process changed the row first.
         """
         key = group_key(group.queue, group.name)
         version = await self._swap(key, group.version or None, encode_group(group))
@@ -83,23 +84,23 @@ class GroupRows:
 
     @deferred
     async def names(self, incarnation: int) -> frozenset[str]:
-        """The names in the index."""
+        """Return the names in the index."""
         return (await self.index(incarnation)).names
 
     async def store_index(self, index: Index, names: Iterable[str]) -> bool:
-        """Store other names in place of those of an index; whether it was as it was read."""
+        """Replace the names of an index by compare-and-set; return ``False`` if it has changed since it was read."""
         value = encode_names(names) if names else None
         if value is None and index.version is None:
             return True
         return await self._swap(groups_key(index.incarnation), index.version, value) is not None
 
     async def remove_row(self, group: Group) -> None:
-        """Remove the row of a group, if it is as it was read."""
+        """Remove the row of a group, if it has not changed since it was read."""
         await self._swap(group_key(group.queue, group.name), group.version, None)
 
     @deferred
     async def remove_all(self, queue: Queue) -> None:
-        """Remove all groups of a queue that was deleted; it can be begun anew where somebody has not finished it."""
+        """Remove all groups of a deleted queue; it may be repeated if another process was interrupted."""
         for name in sorted(await self.names(queue.incarnation)):
             group = await self.ended(queue.incarnation, name)
             if group is not None:
@@ -108,7 +109,8 @@ class GroupRows:
         await self._clear(groups_key(queue.incarnation))
 
     async def ended(self, incarnation: int, name: str) -> Group | None:
-        """End a group, so that no states of it are made any more; its row, or ``None`` if there is no such group."""
+        """Mark a group as ended, so that no new states of it are stored; return its row, or ``None`` if there is no
+        such group."""
         for _ in range(_ATTEMPTS):
             group = await self.read(incarnation, name)
             if group is None or group.ended:
@@ -122,7 +124,7 @@ class GroupRows:
 
     @deferred
     async def _clear(self, key: str) -> None:
-        """Remove a value, whatever it has become meanwhile."""
+        """Remove a value, even if it changes meanwhile."""
         for _ in range(_ATTEMPTS):
             found = await self.states.read(key)
             if found is None or await self._swap(key, found.version, None) is not None:
@@ -130,7 +132,7 @@ class GroupRows:
         raise contended()
 
     async def index(self, incarnation: int) -> Index:
-        """The index of a queue."""
+        """Read the index of a queue."""
         found = await self.states.read(groups_key(incarnation))
         if found is None:
             return Index(incarnation, frozenset(), None)
@@ -140,11 +142,13 @@ class GroupRows:
             raise Unavailable(str(problem)) from None
 
     async def _swap(self, key: str, version: str | None, value: bytes | None) -> str | None:
-        """Replace a value; its new version, or ``None`` if the value was another one by then.
+        """Replace a value by compare-and-set; return its new version, or ``None`` if the version was not the expected
+        one.
 
-        If the store does not know the outcome, the version that is there tells it: the new one, or the one from before.
+        If the store cannot report the outcome, the value is read again: its version is either the new one or the old
+        one.
 
-        :raise Unavailable: ``applied`` is ``"unknown"`` once there was an attempt whose outcome cannot be found out.
+        :raise Unavailable: ``applied`` is ``"unknown"`` if the outcome of an attempt cannot be found out.
         """
         fresh = self.new_bytes(TOKEN).hex()
         unsure = False
@@ -168,20 +172,20 @@ class GroupRows:
 
 
 def unknown() -> Unavailable:
-    """The error of a change that may have been stored."""
+    """Return the error of a change that may have been stored."""
     return Unavailable("Nobody knows whether the group was changed.", applied="unknown")
 
 
 def contended() -> Unavailable:
-    """What a change ends with that others came in between too often."""
+    """Return the error of a change that other processes forestalled too often."""
     return Unavailable("The group is being changed by others at the same time.")
 
 
 async def in_parallel(these: Sequence[A], work: Callable[[A], Deferred[T]], at_once: int = AT_ONCE) -> list[T]:
-    """Do something with each of these, with some of them at the same time.
+    """Run ``work`` for each item, for at most ``at_once`` of them at the same time.
 
-    :return: what came of each, in their order.
-    :raise BaseException: what the first of them failed with, once those that were begun are over.
+    :return: the results, in the same order.
+    :raise BaseException: the first error, after the items of its batch are finished.
     """
     done: list[T] = []
     for start in range(0, len(these), at_once):

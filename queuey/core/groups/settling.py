@@ -1,4 +1,4 @@
-"""Settlements: what becomes of the messages that were claimed."""
+"""Settlement of claimed messages: acks, retries, rejections and extensions."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ from queuey.model.receipts import Receipts
 from queuey.model.timeid import SECOND, Ticks
 
 _PASSES: Final = 32
-"""How often moves are finished for one request, so that there is room for more of them."""
+"""Number of passes for one request: a partition holds a limited number of marked moves, so they are carried out in
+between."""
 
 
 _IN_PART: Final = frozenset((Outcome.MOVING, Outcome.LATER))
-"""What is not the outcome yet."""
+"""Outcomes that are not final."""
 
 
 @attrs.define(eq=False)
 class Settlements:
     """The settlements of one request.
 
-    :ivar outcomes: of all that was asked, in that order.
-    :ivar left: the places of those that are not settled yet, and what they ask for.
-    :ivar touched: the partitions of all of those.
-    :ivar moving: as ``left``, of those whose messages are being moved.
+    :ivar outcomes: of all settlements, in the order of the request.
+    :ivar left: the settlements that are still to be stored, by their index in the request.
+    :ivar touched: the partitions of all settlements.
+    :ivar moving: as ``left``, the settlements whose messages are being moved.
     """
 
     outcomes: list[Outcome]
@@ -44,11 +45,11 @@ class Settlements:
     moving: dict[int, Settlement] = attrs.field(factory=dict)
 
     def command(self) -> Settle:
-        """What the store has to do."""
+        """Return the store command for the settlements that are left."""
         return Settle(tuple(self.left.values()))
 
     def settled(self, answer: SettleAnswer) -> tuple[Outcome, ...]:
-        """The outcomes, if the store has settled all that is left."""
+        """Return all outcomes, given the store's final answer to what is left."""
         if len(answer.outcomes) == len(self.outcomes):
             return answer.outcomes
         for place, outcome in zip(self.left, answer.outcomes, strict=True):
@@ -57,7 +58,7 @@ class Settlements:
 
 
 def read(queue: Queue, group: Group, settlings: Sequence[Settling]) -> Settlements:
-    """The settlements that receipts ask for; a receipt that is not of this group is settled as invalid."""
+    """Parse the receipts of settlements; a receipt that does not belong to this group has the outcome ``INVALID``."""
     receipts, outcomes = Receipts(group.secret), [Outcome.INVALID] * len(settlings)
     found: dict[int, Settlement] = {}
     touched = set[int]()
@@ -71,10 +72,10 @@ def read(queue: Queue, group: Group, settlings: Sequence[Settling]) -> Settlemen
 
 
 def settle(claims: Claims, queue: Queue, group: Group, settlings: Sequence[Settling]) -> Deferred[tuple[Outcome, ...]]:
-    """Settle messages, in all their partitions at once. Cancelling the answer stops nothing.
+    """Settle messages, in all their partitions at once. Cancelling the result does not stop the settlements.
 
-    :return: fires with what became of each, in their order. Fails as ``IGroupStore.run`` does; ``applied`` of the error
-        is about all of them.
+    :return: fires with the outcome of each settlement, in the same order. Fails as ``IGroupStore.run`` does;
+        ``applied`` of the error describes all of them.
     """
     asked = read(queue, group, settlings)
     if not asked.left:
@@ -118,10 +119,10 @@ def _settle(
 async def settle_and_take(
     claims: Claims, queue: Queue, group: Group, claiming: Claiming, partitions: tuple[int, ...]
 ) -> Delivered:
-    """Settle messages and claim others, in one call of the store.
+    """Settle messages and claim others in one call of the store.
 
-    :return: what was got, with what became of each settlement. Fails as ``Claims.take`` does; if it fails, the
-        settlements may be stored, as ``applied`` of the error says.
+    :return: the claimed messages, with the outcome of each settlement. Fails as ``Claims.take`` does; the settlements
+        may be stored even then, as ``applied`` of the error says.
     """
     asked = read(queue, group, claiming.settlings or ())
     if not asked.left:
@@ -144,7 +145,7 @@ async def settle_and_take(
 async def finished(
     claims: Claims, queue: Queue, group: Group, terms: Terms, asked: Settlements, answer: SettleAnswer
 ) -> tuple[Outcome, ...]:
-    """Carry out the moves that settlements have marked, and settle what had to wait for that."""
+    """Carry out the moves that settlements marked, and store the settlements that had to wait for room."""
     try:
         for left in reversed(range(_PASSES)):
             marks, later = _sort_out(asked, answer)
@@ -165,9 +166,9 @@ async def finished(
 
 
 def _sort_out(asked: Settlements, answer: SettleAnswer) -> tuple[Mapping[int, Mapping[int, int]], set[int]]:
-    """Note what is settled.
+    """Store the outcomes of the settlements that were stored.
 
-    :return: by partition, the numbers of marks by places; and the partitions where there was no room for moves.
+    :return: by partition, the mark numbers by index in the request; and the partitions that had no room for more moves.
     """
     marks: dict[int, dict[int, int]] = {}
     later: dict[int, Settlement] = {}
@@ -186,7 +187,7 @@ def _sort_out(asked: Settlements, answer: SettleAnswer) -> tuple[Mapping[int, Ma
 async def _look_after(
     claims: Claims, queue: Queue, group: Group, number: int, marks: Mapping[int, int], asked: Settlements
 ) -> None:
-    """Note what became of moves."""
+    """Store the outcomes of the settlements whose messages were moved."""
     ids = {place: asked.moving[place].receipt.id for place in marks}
     view = await claims.groups.look(queue, group, number, tuple(ids.values()))
     moving = {(mark.id, mark.number) for mark in view.marks}
@@ -206,5 +207,5 @@ def _span(one: Settling, group: Group) -> Ticks:
 
 
 def _partly(error: QueueyError) -> Unavailable:
-    """The error of what was done in part."""
+    """Return the error for a request that was stored in part."""
     return Unavailable(error.text, applied="unknown" if error.applied == "unknown" else "partly")

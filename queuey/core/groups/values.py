@@ -1,4 +1,4 @@
-"""What is asked of groups, and what is answered."""
+"""Parameters and results of the operations on groups."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from queuey.model.values import frozen
 
 @frozen
 class Settling:
-    """What is asked for one receipt.
+    """The settlement that a client requests for one receipt.
 
-    :ivar receipt: as it was given out; any text.
-    :ivar span: of a retry the seconds to wait, of an extension those of the lease from now on (``None``: what the
-        group has); else without meaning.
+    :ivar receipt: the client's text, not verified yet.
+    :ivar span: for a retry the delay in seconds, for an extension the new length of the lease from now on (``None``:
+        the group's default); otherwise ignored.
     :ivar reason: of a rejection.
     """
 
@@ -29,15 +29,16 @@ class Settling:
 
 @frozen
 class Claiming:
-    """What a claim asks for.
+    """The parameters of a claim.
 
-    :ivar limit: messages at the most.
-    :ivar lease: seconds; ``None`` is what the group has.
-    :ivar wait: seconds to wait at the most where there is nothing.
-    :ivar max_bytes: bytes of bodies at the most; one message may be larger, and then comes alone.
-    :ivar partitions: ``None`` is all of the queue.
-    :ivar key: the hash of its Idempotency-Key and of who asks, ``TOKEN`` bytes; ``None``: it has none.
-    :ivar settlings: what it settles first, in the same transaction; ``None``: it does not say.
+    :ivar limit: maximum number of messages.
+    :ivar lease: in seconds; ``None`` is the group's default.
+    :ivar wait: maximum number of seconds to wait if there are no messages.
+    :ivar max_bytes: maximum size of all bodies together; a single larger message is returned alone.
+    :ivar partitions: ``None`` means all partitions of the queue.
+    :ivar key: the hash of the Idempotency-Key and of the caller, ``TOKEN`` bytes; ``None`` if the claim has no key.
+    :ivar settlings: settlements that are stored before the claim in the same transaction; ``None`` if the request does
+        not contain that member.
     """
 
     limit: int = 10
@@ -51,11 +52,11 @@ class Claiming:
 
 @frozen
 class Delivery:
-    """One message that is given.
+    """One delivery of a message.
 
-    :ivar receipt: ``None`` where it is at most once: it is settled already.
-    :ivar deliveries: how often it was given, this time included.
-    :ivar lease: seconds of its lease, and ``until`` when that ends; 0 and ``None`` where there is none.
+    :ivar receipt: ``None`` if the guarantee is at most once, since the message is settled already.
+    :ivar deliveries: number of deliveries of the message, including this one.
+    :ivar lease: length of the lease in seconds, and ``until`` its end; 0 and ``None`` if there is no lease.
     """
 
     message: Message
@@ -67,12 +68,12 @@ class Delivery:
 
 @frozen
 class Delivered:
-    """What a claim is answered.
+    """The result of a claim.
 
     :ivar deliveries: oldest first.
-    :ivar blocked: whether there is nothing for the one reason that too much is in flight.
-    :ivar outcomes: what became of the settlements that came with the claim.
-    :ivar settled: the store's answer to those settlements, as long as ``outcomes`` are not known.
+    :ivar blocked: whether there are no deliveries only because the limit of messages in flight is reached.
+    :ivar outcomes: the outcomes of the settlements that came with the claim.
+    :ivar settled: the store's answer to those settlements, before ``outcomes`` are known.
     """
 
     deliveries: tuple[Delivery, ...]
@@ -83,15 +84,15 @@ class Delivered:
 
 @attrs.frozen
 class PartitionLag:
-    """Where a group is in one partition.
+    """The position and lag of a group in one partition.
 
-    :ivar settled_through: a bound: everything below it is settled.
-    :ivar in_flight: messages that somebody has a lease of.
-    :ivar waiting: messages that were given, and will be again.
-    :ivar set_aside: messages that were given up without a dead-letter queue.
-    :ivar behind: messages that are not settled, those that were never given included.
-    :ivar exact: whether ``behind`` is; else there are at least so many.
-    :ivar oldest: the oldest message that is not settled; ``None`` where there is none.
+    :ivar settled_through: a bound; every message below it is settled.
+    :ivar in_flight: number of messages that are leased to a worker.
+    :ivar waiting: number of messages that were delivered and will be redelivered.
+    :ivar set_aside: number of messages that were given up without a dead-letter queue.
+    :ivar behind: number of unsettled messages, including those that were never delivered.
+    :ivar exact: whether ``behind`` is exact; otherwise it is a lower bound.
+    :ivar oldest: the oldest unsettled message; ``None`` if there is none.
     """
 
     partition: int
@@ -106,11 +107,13 @@ class PartitionLag:
 
 @attrs.frozen
 class Redriving:
-    """Which dead letters to take back: those of these addresses, or all in a span of time.
+    """Which messages to redrive: those at some addresses, or all in a span of time.
 
-    :ivar addresses: of dead letters in the dead-letter queue, or of messages that were set aside; ``None``: by time.
-    :ivar since: at or above it, and ``until``, below it: when it became a dead letter, or, set aside, was posted.
-    :ivar after: where an earlier call ended, as it said in ``next``.
+    :ivar addresses: of dead letters in the dead-letter queue, or of messages that were set aside; ``None`` selects by
+        time.
+    :ivar since: inclusive lower bound, and ``until`` the exclusive upper bound, of the time when a message became a
+        dead letter or, if it was set aside, was posted.
+    :ivar after: the continuation point that an earlier call returned in ``next``.
     """
 
     addresses: tuple[Address, ...] | None = None
@@ -121,10 +124,10 @@ class Redriving:
 
 @attrs.frozen
 class Redriven:
-    """What a redrive is answered.
+    """The result of a redrive.
 
-    :ivar moved: how many messages can be claimed again.
-    :ivar next: where to go on with another call; ``None``: it is all done.
+    :ivar moved: number of messages that can be claimed again.
+    :ivar next: the continuation point for another call; ``None`` if all messages are done.
     """
 
     moved: int

@@ -1,4 +1,4 @@
-"""What is done to, and asked of, a group in all its partitions: to go to another place, and to tell where it is."""
+"""Seek and lag: operations that concern a group in all its partitions."""
 
 from __future__ import annotations
 
@@ -24,32 +24,33 @@ from queuey.model.timeid import LOWEST, MessageId, Ticks, lower_bound
 from queuey.model.window import Merge, Position
 
 COUNTED: Final = 10_000
-"""Messages that were never given and are counted, of all partitions together; where there are more, it is said so."""
+"""Maximum number of undelivered messages that are counted in all partitions together; beyond it the count is a lower
+bound."""
 
 _MOST: Final = 1000
-"""The same of one partition."""
+"""Maximum number of undelivered messages that are counted in one partition."""
 
 _BYTES: Final = 1 << 22
-"""Bytes of bodies that are read for that, of all partitions together."""
+"""Maximum size of the bodies that are read to count, of all partitions together."""
 
 _FEWEST_BYTES: Final = 1 << 16
-"""Bytes that are read in each partition at the least, where there are many."""
+"""Minimum number of bytes that may be read in each partition of a queue with many partitions."""
 
 _SLICES: Final = 16
-"""Slices that are read for that in each partition, at the most: where much has expired, they are empty."""
+"""Maximum number of slices that are read in each partition to count; slices are empty if many messages have expired."""
 
 _AT_ONCE: Final = 4
-"""Partitions that are looked at, or moved, at the same time."""
+"""Number of partitions that are read at the same time."""
 
 _ATTEMPTS: Final = 10
-"""How often moves are finished before a group goes elsewhere, where others mark more of them meanwhile."""
+"""Number of attempts of a seek; between them pending moves are carried out, since other processes may mark more."""
 
 
 @attrs.frozen
 class Whole:
-    """Moves groups to other places, and tells where they are.
+    """Seeks groups and measures their lag.
 
-    :ivar new_bytes: makes so many random bytes.
+    :ivar new_bytes: returns so many random bytes.
     """
 
     store: IStore
@@ -66,14 +67,14 @@ class Whole:
         to: Start | Ticks | Mapping[int, MessageId],
         partitions: tuple[int, ...] | None,
     ) -> None:
-        """Go on from another place, in one partition after another; no receipt of before holds any more.
+        """Move the group's position, in one partition after another; earlier receipts become invalid.
 
-        What is asked of a partition that is there already, and where nothing was given since, changes nothing.
+        A partition that is at that position already, and has delivered no message since, is not changed.
 
-        :param to: for all partitions, or the first id or bound of each.
-        :param partitions: ``None`` is all of the queue.
-        :return: fails with ``NoSuchGroup`` or ``Unavailable``; then some partitions may be there, as its ``applied``
-            says, and it can be asked for again.
+        :param to: a position for all partitions, or an id or bound for each.
+        :param partitions: ``None`` means all partitions of the queue.
+        :return: fails with ``NoSuchGroup`` or ``Unavailable``; then some partitions may have moved, as its ``applied``
+            says, and the call may be repeated.
         """
         policy = await self.policies.policy_for(queue.application)
         every = tuple(range(1, queue.settings.partitions + 1))
@@ -116,7 +117,7 @@ class Whole:
 
     @deferred
     async def lag(self, queue: Queue, group: Group) -> tuple[PartitionLag, ...]:
-        """Where a group is in each partition.
+        """Return the position and lag of a group in each partition.
 
         :return: fails with ``NoSuchGroup`` or ``Unavailable``.
         """
@@ -142,7 +143,8 @@ class Whole:
         )
 
     async def _beyond(self, queue: Queue, group: Group, merge: Merge) -> tuple[int, bool, MessageId | None]:
-        """How many messages there are in a range, up to its limits; whether that is all; and the first of them."""
+        """Count the messages in a range, up to its limits; return the count, whether it is complete, and the first
+        message's id."""
         policy = await self.policies.policy_for(queue.application)
         ack = policy.read_ack(queue.settings.consistency)
         count, first = 0, None
