@@ -1,7 +1,8 @@
-"""Claims: what they look at, and what they are given.
+"""Claims: which messages a claim has to look up, and which of them it takes.
 
-A claim goes: ``repeated`` if it has a key; ``expire``; ``look``; the store looks up ``Look.due`` and scans from
-``index.reach`` on; ``claim``. What was found may be older than the state: each part of it holds by itself.
+The steps of a claim are: ``repeated`` if it has a key; ``expire``; ``look``; the store looks up ``Look.due`` and scans
+from ``index.reach`` on; ``claim``. The state may have changed since the store was read; ``claim`` checks each part of
+the result for itself.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from queuey.model.groups.terms import Claimed, Found, Look, Order, Outcome, Take
 from queuey.model.timeid import MessageId, Ticks, successor
 
 MAX_HOLDING: Final = 64
-"""Messages that hold up others of which a claim looks up whether they still exist."""
+"""Maximum number of blocking messages that a claim looks up to see whether they still exist."""
 
 
 def home_of(key: bytes, partitions: int) -> int:
-    """The partition that knows where a claim under a key was made, of a queue that has so many."""
+    """Return the partition, one of ``partitions``, that stores where a claim with this key was made."""
     return int.from_bytes(key[:KEY_SCOPE], "big") % partitions + 1
 
 
 def repeated(index: GroupIndex, key: bytes, now: Ticks) -> tuple[Taken, ...] | None:
-    """What was given under a key, as far as those leases have not ended.
+    """Return the messages of an earlier claim with this key whose leases have not ended.
 
-    :return: ``None`` if nothing was: it is a new claim.
+    :return: ``None`` if there is no earlier claim.
     """
     claim = _living(index, key, now)
     if claim is None:
@@ -51,14 +52,14 @@ def _living(index: GroupIndex, key: bytes, now: Ticks) -> Claim | None:
 
 
 def full_of_claims(index: GroupIndex, now: Ticks) -> bool:
-    """Whether no more claims under a key can be in flight."""
+    """Return whether the limit of claims with a key in flight is reached."""
     if len(index.claims) < MAX_CLAIMS:
         return False
     return sum([claim.until > now for claim in index.claims.values()]) >= MAX_CLAIMS
 
 
 def reused(index: GroupIndex, key: bytes, now: Ticks) -> bool:
-    """Whether something else was asked under the same Idempotency-Key, in a claim whose leases have not ended."""
+    """Return whether a claim with the same Idempotency-Key and other parameters has leases that have not ended."""
     scope = key[:KEY_SCOPE]
     return any(
         claim.until > now and other[:KEY_SCOPE] == scope and other != key for other, claim in index.claims.items()
@@ -66,18 +67,18 @@ def reused(index: GroupIndex, key: bytes, now: Ticks) -> bool:
 
 
 def pointed(index: GroupIndex, key: bytes, now: Ticks) -> int | None:
-    """The partition of the claim under a key, if that is another one."""
+    """Return the partition in which a claim with this key was made, if it is another one."""
     claim = _living(index, key, now)
     return None if claim is None or claim.size else claim.first
 
 
 def point(index: GroupIndex, key: bytes, partition: int, until: Ticks, now: Ticks) -> Claim | None:
-    """Note that a claim under a key is about to be made in another partition.
+    """Store that a claim with this key is about to be made in another partition.
 
-    A pointer that is there stays, and lives no shorter than this one would. A claim that is there stays.
+    An existing pointer is kept, and its lifetime is extended if it is shorter. An existing claim is kept.
 
     :param until: the leases of that claim end no later.
-    :return: what the key has here now; ``None`` if too many claims under a key are in flight.
+    :return: the entry of the key; ``None`` if too many claims with a key are in flight.
     """
     before = _living(index, key, now)
     if before is not None and (before.size or before.until >= until):
@@ -97,9 +98,9 @@ def _forget_ended(index: GroupIndex, now: Ticks) -> None:
 
 
 def expire(index: GroupIndex, terms: Terms, now: Ticks) -> None:
-    """Give up the messages that are due and were delivered as often as they may be.
+    """Give up the due messages that have reached the maximum number of deliveries.
 
-    They are set aside, or marked for their move to the dead-letter queue, if there is room for it.
+    They are set aside, or marked for their move to the dead-letter queue if there is room for it.
     """
     if not (terms.max_deliveries or terms.at_most_once):
         return
@@ -111,7 +112,7 @@ def expire(index: GroupIndex, terms: Terms, now: Ticks) -> None:
 
 
 def look(index: GroupIndex, limit: int, terms: Terms, now: Ticks) -> Look:
-    """What a claim of so many messages needs to know about. Call ``expire`` before."""
+    """Return which messages the store has to look up for a claim of ``limit`` messages. Call ``expire`` before."""
     order = Order.NONE if terms.at_most_once else terms.order
     if order is Order.PARTITION:
         return _look_at_next(index, terms, now)
@@ -124,10 +125,10 @@ def look(index: GroupIndex, limit: int, terms: Terms, now: Ticks) -> Look:
 
 
 def holding(index: GroupIndex, terms: Terms, now: Ticks) -> tuple[MessageId, ...]:
-    """Messages that keep later ones of their keys from being given: they are leased, or wait for their time.
+    """Return the messages that block later ones with the same key: they are leased, or are due later.
 
-    A claim that got nothing looks them up, because a message that was deleted holds up nobody. If there are many, each
-    time begins with others.
+    A claim that found no message looks them up, because a deleted message must not block others. If there are many,
+    each call starts at another one.
     """
     if terms.order is not Order.KEY or terms.at_most_once:
         return ()
@@ -141,7 +142,7 @@ def holding(index: GroupIndex, terms: Terms, now: Ticks) -> tuple[MessageId, ...
 
 
 def _look_at_next(index: GroupIndex, terms: Terms, now: Ticks) -> Look:
-    """The same if one message after another is worked on."""
+    """The same for groups with order ``PARTITION``, which deliver one message at a time."""
     if not index.open:
         return Look(room=1)
     if index.moves:
@@ -157,7 +158,7 @@ def _look_at_next(index: GroupIndex, terms: Terms, now: Ticks) -> Look:
 
 
 def claim(index: GroupIndex, wanted: Wanted, found: Found, terms: Terms, now: Ticks) -> Claimed:
-    """Take messages, oldest first. Those that do not exist any more are settled by that."""
+    """Take messages, oldest first. Those that no longer exist are settled."""
     looked = found.looked
     if found.gone:
         drop(index, found.gone)
@@ -207,7 +208,10 @@ def _claim_by_key(
     terms: Terms,
     now: Ticks,
 ) -> Claimed:
-    """Take messages that are due, and new ones of which no earlier message of their key is open beside these."""
+    """Take messages that are due, and new messages, for order ``KEY``.
+
+    A new message is taken only if the same claim takes every earlier open message with the same key.
+    """
     lines, given = index.lines(), list(due)
     taken: dict[int, int] = {}
     for id in due:
@@ -239,7 +243,7 @@ def _claim_by_key(
 
 
 def _in_line(index: GroupIndex, due: list[MessageId], terms: Terms) -> list[MessageId]:
-    """Those of which each earlier message of their key is among them."""
+    """Return those due messages whose earlier open messages with the same key are in the list too."""
     if terms.order is not Order.KEY or terms.at_most_once:
         return due
     lines, taken, found = index.lines(), dict[int, int](), []
@@ -255,15 +259,15 @@ def _in_line(index: GroupIndex, due: list[MessageId], terms: Terms) -> list[Mess
 
 
 def _fits(size: int, wanted: Wanted, before: int) -> bool:
-    """Whether a message fits.
+    """Return whether a message fits into the size limit.
 
-    :param size: the bytes of it and of those before it, of which there are ``before``.
+    :param size: the size in bytes of the message and the ``before`` messages before it.
     """
     return wanted.max_bytes is None or size <= wanted.max_bytes or (wanted.owed and not before)
 
 
 def _fitting(ids: Sequence[MessageId], wanted: Wanted, found: Found, size: int, before: int = 0) -> Sequence[MessageId]:
-    """The first of some messages, as many as fit."""
+    """Return as many of the first messages as fit into the size limit."""
     if wanted.max_bytes is None:
         return ids
     for place, id in enumerate(ids):
@@ -274,7 +278,8 @@ def _fitting(ids: Sequence[MessageId], wanted: Wanted, found: Found, size: int, 
 
 
 def _fresh(index: GroupIndex, found: Found) -> Sequence[MessageId]:
-    """What was scanned and not examined before; nothing if the scan began above that."""
+    """Return the scanned messages that were not examined before; an empty list if there is a gap between them and
+    ``reach``."""
     if not _goes_on(index, found):
         return []
     scanned, reach = found.scanned, index.reach
@@ -284,12 +289,12 @@ def _fresh(index: GroupIndex, found: Found) -> Sequence[MessageId]:
 
 
 def _goes_on(index: GroupIndex, found: Found) -> bool:
-    """Whether the scan leaves nothing out from where the group is."""
+    """Return whether the scan covers the group's position without a gap."""
     return found.start is not None and found.end is not None and found.start <= index.reach <= found.end
 
 
 def _room(index: GroupIndex, limit: int, terms: Terms) -> int:
-    """How many messages may be taken that were never given."""
+    """Return how many messages may be taken that were never delivered."""
     if terms.at_most_once:
         return limit
     if terms.order is Order.PARTITION:
@@ -298,7 +303,7 @@ def _room(index: GroupIndex, limit: int, terms: Terms) -> int:
 
 
 def _reached(index: GroupIndex, found: Found, fresh: Sequence[MessageId], examined: int) -> MessageId:
-    """How far the log is examined if so many of the new messages are."""
+    """Return the new ``reach`` after ``examined`` of the new messages were examined."""
     if examined < len(fresh):
         return successor(fresh[examined - 1]) if examined else index.reach
     return found.end if found.end is not None and _goes_on(index, found) else index.reach
@@ -313,9 +318,9 @@ def _give(
     terms: Terms,
     now: Ticks,
 ) -> Claimed:
-    """Take these messages, which may be given, oldest first.
+    """Take these messages, oldest first; the caller has checked that they may be delivered.
 
-    :param reach: up to where the log is examined then.
+    :param reach: the new ``reach`` of the index.
     :param keys: the hashes of the keys of messages that have one.
     """
     if not ids or terms.at_most_once:
@@ -336,11 +341,11 @@ def _give(
 
 
 def give_back(index: GroupIndex, taken: Iterable[Taken], now: Ticks) -> None:
-    """Undo a claim whose answer nobody will see: what still has those leases can be claimed at once, and that time does
-    not count as a delivery.
+    """Undo a claim whose answer could not be delivered: messages that still have its leases can be claimed at once, and
+    the delivery is not counted.
 
-    It may have been given back before: if its lease was extended since, it has the same number, and no delivery is left
-    to take off.
+    It may be called twice for a claim: if a lease was extended in between, its number is the same, so ``deliveries``
+    stops at 0.
     """
     for one in taken:
         entry = index.open.get(one.id)

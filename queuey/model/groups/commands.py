@@ -15,18 +15,18 @@ from queuey.model.values import frozen
 
 
 class Settle(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Settle messages, in their order. It is answered with a ``SettleAnswer``."""
+    """Settle messages, in order. The answer is a ``SettleAnswer``."""
 
     settlements: tuple[Settlement, ...]
 
 
 class Take(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Claim messages. It is answered with a ``TakeAnswer``.
+    """Claim messages. The answer is a ``TakeAnswer``.
 
-    :ivar partitions: where to look, in this order; not empty.
-    :ivar limit: messages at most.
-    :ivar lease: how long the leases are.
-    :ivar max_bytes: bytes of bodies at most; one message may have more, and then comes alone.
+    :ivar partitions: the partitions to look in, in this order; not empty.
+    :ivar limit: maximum number of messages.
+    :ivar lease: length of the leases.
+    :ivar max_bytes: maximum size of all bodies together; a single larger message is returned alone.
     :ivar key: see ``Wanted.key``.
     """
 
@@ -38,18 +38,18 @@ class Take(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class GiveBack(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Undo what a claim took, because its answer was not sent: see ``claims.give_back``. It is answered with ``None``.
+    """Undo a claim whose answer was not sent; see ``claims.give_back``. The answer is ``None``.
 
-    :ivar taken: by partitions.
+    :ivar taken: by partition.
     """
 
     taken: tuple[tuple[int, tuple[Taken, ...]], ...]
 
 
 class Finish(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """End moves; see ``moves.finish``. It is answered with ``None``.
+    """End moves; see ``moves.finish``. The answer is ``None``.
 
-    :ivar ended: the ids of the messages, the numbers of the marks, and what became of the writes.
+    :ivar ended: the ids of the messages, the numbers of the marks and the results of the writes.
     """
 
     partition: int
@@ -57,10 +57,10 @@ class Finish(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Seek(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Go to another place in one partition; see ``places.seek``. If the group is there already, and nothing was given
-    since, nothing changes.
+    """Move the group's position in one partition; see ``places.seek``. The state does not change if the group is there
+    already and has delivered no message since.
 
-    It is answered with a ``bool``: false if moves are under way, and then nothing was changed.
+    The answer is a ``bool``: ``False`` if moves are under way; then the state is unchanged.
     """
 
     partition: int
@@ -69,12 +69,12 @@ class Seek(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class TakeBack(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Mark messages whose dead letters are to be taken back; see ``moves.redrive``.
+    """Mark messages whose dead letters are to be redriven; see ``moves.redrive``.
 
-    It is answered with a tuple of ``Redrive``, one for each; or with ``None`` if leases or marks were made since
-    ``seen``: then nothing was changed, and the dead letters have to be looked up again.
+    The answer is a tuple with a ``Redrive`` for each, or ``None`` if leases or marks were made since ``seen``: then the
+    state is unchanged, and the caller has to look up the dead letters again.
 
-    :ivar seen: ``View.last`` of before the dead letters were looked up.
+    :ivar seen: ``View.last``, read before the dead letters were looked up.
     """
 
     partition: int
@@ -83,10 +83,10 @@ class TakeBack(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Reopen(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Let messages be claimed that were set aside; see ``moves.reopen``. It is answered with a ``ReopenAnswer``.
+    """Make messages deliverable again that were set aside; see ``moves.reopen``. The answer is a ``ReopenAnswer``.
 
-    :ivar there: ids of messages that exist, and ``gone`` of messages that do not.
-    :ivar keys: the hash of the key of each that exists, 0 without one; empty: none has a key.
+    :ivar there: ids of messages that exist, and ``gone`` of messages that no longer do.
+    :ivar keys: the hash of the key of each message that exists, 0 without a key; empty if no message has a key.
     """
 
     partition: int
@@ -95,7 +95,7 @@ class Reopen(msgspec.Struct, frozen=True, gc=False, tag=True):
     keys: tuple[int, ...] = ()
 
     def key_hashes(self) -> Mapping[MessageId, int]:
-        """The hashes of the keys of messages that exist."""
+        """Return the hashes of the keys of the messages that exist."""
         return dict(zip(self.there, self.keys, strict=False))
 
 
@@ -107,7 +107,7 @@ class Mark:
     """A message that is being moved.
 
     :ivar number: of the mark.
-    :ivar deliveries: how often the message was given.
+    :ivar deliveries: number of deliveries of the message.
     """
 
     id: MessageId
@@ -117,10 +117,11 @@ class Mark:
 
 
 class SettleAnswer(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """What became of settlements.
+    """The result of ``Settle``.
 
-    :ivar outcomes: in their order; ``Outcome.INVALID`` also for a partition that the queue does not have.
-    :ivar marked: for each ``Outcome.MOVING``, by its place in ``outcomes``, the number of the mark.
+    :ivar outcomes: in the order of the settlements; ``Outcome.INVALID`` also for a partition that the queue does not
+        have.
+    :ivar marked: the number of the mark for each ``Outcome.MOVING``, by its index in ``outcomes``.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -129,10 +130,10 @@ class SettleAnswer(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 @frozen
 class Share:
-    """What a claim got of one partition.
+    """The messages that a claim got from one partition.
 
-    :ivar generation: of the group there.
-    :ivar messages: of ``taken``, in that order; ``None`` for one that does not exist any more.
+    :ivar generation: of the group in that partition.
+    :ivar messages: of ``taken``, in the same order; ``None`` for a message that no longer exists.
     """
 
     partition: int
@@ -142,11 +143,11 @@ class Share:
 
 
 class TakeAnswer(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """What a claim got.
+    """The result of ``Take``.
 
-    :ivar blocked: whether it got nothing because too many messages, or claims under a key, are in flight.
-    :ivar reused: whether something else was asked under its Idempotency-Key before; then it got nothing.
-    :ivar again: whether the same key got these messages before.
+    :ivar blocked: whether it is empty because too many messages, or claims with a key, are in flight.
+    :ivar reused: whether the Idempotency-Key was used with other parameters; then no message was claimed.
+    :ivar again: whether an earlier claim with the same key got these messages.
     """
 
     shares: tuple[Share, ...] = ()
@@ -156,10 +157,10 @@ class TakeAnswer(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class ReopenAnswer(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """What became of messages that were set aside.
+    """The result of ``Reopen``.
 
-    :ivar opened: how many can be claimed now.
-    :ivar full: whether there was no room for some of them.
+    :ivar opened: number of messages that can be claimed now.
+    :ivar full: whether the limit of messages in flight left some of them set aside.
     """
 
     opened: int
@@ -171,10 +172,10 @@ Answer = SettleAnswer | TakeAnswer | ReopenAnswer | tuple[Redrive, ...] | bool |
 
 @frozen
 class After:
-    """A partition as it was right after a command.
+    """A partition right after a command.
 
-    :ivar due: when the next lease ends, or the next message falls due that was given back; ``None`` if none will.
-    :ivar moving: whether moves are under way that somebody has to carry out.
+    :ivar due: when the next lease ends or the next delayed message falls due; ``None`` if there is none.
+    :ivar moving: whether marked moves have to be carried out.
     """
 
     due: Ticks | None
@@ -183,9 +184,9 @@ class After:
 
 @frozen
 class Ran:
-    """The answers to commands, in their order.
+    """The answers to commands, in order.
 
-    :ivar after: the partitions that were changed, or looked at by a claim.
+    :ivar after: the partitions that were changed, or that a claim looked at.
     """
 
     answers: tuple[Answer, ...]
@@ -194,13 +195,13 @@ class Ran:
 
 @attrs.frozen
 class View:
-    """One partition of a group, as it is.
+    """The current state of a group in one partition.
 
     :ivar last: the greatest lease number so far.
-    :ivar lag: counts what is below ``lag.reach``.
+    :ivar lag: counts the messages below ``lag.reach``.
     :ivar marks: the moves under way.
     :ivar aside: the ids of the messages that were set aside last.
-    :ivar open: the entries of those messages that were asked for and are not settled.
+    :ivar open: the entries of the requested messages that are unsettled.
     """
 
     last: int

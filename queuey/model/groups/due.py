@@ -1,4 +1,4 @@
-"""Which open messages of a group may be given, and when the next ones may: by due time, by id, and by key."""
+"""Heaps of the open messages of a group: which are due, by id and by key, and when the next ones fall due."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from queuey.model.groups.terms import Order, Terms
 from queuey.model.timeid import MessageId, Ticks
 
 MAX_MOVED: Final = 10_000
-"""Messages that are moved from the heap by time to that by id for one command, so that no command takes long. If more
-fall due at once, the later ones are looked at by the next commands."""
+"""Maximum number of messages that one command moves from the heap by time to the heap by id; it bounds the time of a
+command. If more fall due at once, later commands move the rest."""
 
 _SLACK: Final = 1024
-"""Outdated pairs that the heap by time may have, beside one for each open message."""
+"""Number of outdated pairs allowed in the heap by time, besides one for each open message."""
 
 _ANY: Final = Terms()
 
@@ -23,51 +23,55 @@ _ANY: Final = Terms()
 class OpenMessages:
     """The open messages of an index, and the order in which they fall due.
 
-    Heaps are never cleared of a message: what they have of it counts only if the entry of that message agrees.
+    Pairs are not removed from the heaps when a message changes: a pair is valid only if it agrees with the entry of its
+    message.
 
-    :ivar open: the entry of each, by its id. Who changes it calls one of the methods under "Changes".
+    :ivar open: the entry of each message, by its id. Every change of it must also call a method under "Changes".
     """
 
     __slots__ = ("_lines", "_looked", "_most", "_over", "_ready", "_terms", "_times", "open")
 
     def __init__(self) -> None:
         self.open: dict[MessageId, Entry] = {}
-        # By due time, and outdated pairs: one is current if the entry of its message has that due time.
+        # The heap by due time. It may have outdated pairs: a pair is current if the entry of its message has that due
+        # time.
         self._times: list[tuple[Ticks, MessageId]] = []
-        # What is due, by id: what may be given, and what was delivered as often as it may be.
+        # Heaps of due messages by id: those that may be delivered, and those that have reached the maximum number of
+        # deliveries.
         self._ready: list[MessageId] = []
         self._over: list[MessageId] = []
         self._looked: tuple[MessageId, ...] = ()
-        # The terms by which what is due was put in its heap.
+        # The terms by which due messages were assigned to a heap.
         self._terms = _ANY
         self._most = 0
-        # The open ids of each key, rising; made when they are first needed.
+        # The open ids of each key, ascending; computed when first needed.
         self._lines: dict[int, list[MessageId]] | None = None
 
     def _order_again(self) -> None:
-        """Make the heaps again, without outdated pairs."""
+        """Rebuild the heaps without outdated pairs."""
         self._times = [(entry.due, id) for id, entry in self.open.items() if entry.kind != MARKED]
         heapify(self._times)
         self._ready, self._over, self._looked = [], [], ()
 
     def _has_slack(self) -> bool:
-        """Whether the heap by time has so many outdated pairs that it is worth making it again."""
+        """Return whether the heap by time has so many outdated pairs that it should be rebuilt."""
         return len(self._times) > 2 * len(self.open) + _SLACK
 
     # Changes
 
     def _falls_due(self, id: MessageId, entry: Entry) -> None:
-        """Learn that an open message has another entry, or that it may be given now as far as its key is concerned."""
+        """Add an open message to the heap by time, because its entry changed or no earlier message of its key blocks it
+        any more."""
         if entry.kind != MARKED:
             heappush(self._times, (entry.due, id))
 
     def _enter_line(self, key: int, id: MessageId) -> None:
-        """Learn that a message with a key is open."""
+        """Add an open message with a key to the list of its key."""
         if self._lines is not None:
             insort(self._lines.setdefault(key, []), id)
 
     def _leave_line(self, key: int, id: MessageId) -> None:
-        """Learn that a message with a key is open no more: the next one of that key may be given now."""
+        """Remove a settled message from the list of its key; the next one with that key may be delivered now."""
         if self._lines is None:
             return
         line = self._lines[key]
@@ -81,7 +85,7 @@ class OpenMessages:
     # What is due
 
     def due(self, limit: int, terms: Terms, now: Ticks) -> tuple[MessageId, ...]:
-        """The oldest messages that may be given and are due."""
+        """Return the oldest messages that may be delivered and are due."""
         self._classify(terms, now)
         if not self._ready and not self._looked:
             return ()
@@ -95,7 +99,7 @@ class OpenMessages:
         return self._looked
 
     def due_by_key(self, limit: int, terms: Terms, now: Ticks) -> tuple[MessageId, ...]:
-        """The same where messages of a key are given in their order: first of each key, and those that follow."""
+        """Return the same for order ``KEY``: the first message of each key, and those that follow it directly."""
         self._classify(terms, now)
         lines = self.lines()
         self._look_again(now)
@@ -109,7 +113,7 @@ class OpenMessages:
             if key:
                 line, at = lines[key], taken.get(key, 0)
                 if line[at] != id:
-                    continue  # it is looked at again when the first message of its key is settled
+                    continue  # settling the first message of its key adds it again
                 taken[key] = at + 1
                 if at + 1 < len(line):
                     heappush(self._ready, line[at + 1])
@@ -127,7 +131,7 @@ class OpenMessages:
         return True
 
     def _is_ready(self, id: MessageId, now: Ticks) -> bool:
-        """Whether a message is due and may be given; it may have been given since it was found ready."""
+        """Return whether a message is due and may be delivered; it may have been delivered since it was found."""
         if not self._is_due(id, now):
             return False
         if 0 < self._most <= self.open[id].deliveries:
@@ -136,14 +140,14 @@ class OpenMessages:
         return True
 
     def _look_again(self, now: Ticks) -> None:
-        """Consider again what was looked at last and not given."""
+        """Return messages to the heap that the last call found but the claim did not take."""
         for id in self._looked:
             if self._is_ready(id, now):
                 heappush(self._ready, id)
         self._looked = ()
 
     def over(self, terms: Terms, now: Ticks) -> MessageId | None:
-        """The oldest message that is due and was delivered as often as it may be."""
+        """Return the oldest due message that has reached the maximum number of deliveries."""
         self._classify(terms, now)
         over = self._over
         while over:
@@ -154,7 +158,7 @@ class OpenMessages:
         return None
 
     def _classify(self, terms: Terms, now: Ticks) -> None:
-        """Move what has fallen due to where the terms want it."""
+        """Assign messages that have fallen due to the heaps that match the terms."""
         if terms is not self._terms:
             if _kind(terms) != _kind(self._terms):
                 self._order_again()
@@ -164,7 +168,7 @@ class OpenMessages:
             self._move_due(now)
 
     def _move_due(self, now: Ticks) -> None:
-        """Move what has fallen due from the heap by time to one of those by id."""
+        """Move messages that have fallen due from the heap by time to one of the heaps by id."""
         times, most, left = self._times, self._most, MAX_MOVED
         while left and times and times[0][0] <= now:
             due, id = heappop(times)
@@ -174,7 +178,7 @@ class OpenMessages:
                 left -= 1
 
     def next_due(self, now: Ticks) -> Ticks | None:
-        """When the next lease ends or the next message falls due that was given back; ``None`` if none will."""
+        """Return when the next lease ends or the next delayed message falls due; ``None`` if there is none."""
         times, opened = self._times, self.open
         if times and times[0][0] <= now:
             self._move_due(now)
@@ -187,7 +191,7 @@ class OpenMessages:
         return None
 
     def lines(self) -> dict[int, list[MessageId]]:
-        """The open ids of each key, rising."""
+        """Return the open ids of each key, ascending."""
         if self._lines is None:
             lines: dict[int, list[MessageId]] = {}
             for id in sorted(self.open):
@@ -199,12 +203,12 @@ class OpenMessages:
 
 
 def _kind(terms: Terms) -> tuple[int, bool, bool]:
-    """What of the terms decides where messages are put that are due."""
+    """Return those parts of the terms that decide into which heap a due message goes."""
     return terms.max_deliveries, terms.at_most_once, terms.order is Order.KEY
 
 
 def is_over(entry: Entry, terms: Terms) -> bool:
-    """Whether a message was delivered as often as it may be."""
+    """Return whether a message has reached the maximum number of deliveries."""
     if terms.at_most_once:
-        return entry.deliveries > 0  # it was given before the group became one of that kind
+        return entry.deliveries > 0  # delivered before the group's guarantee became at most once
     return 0 < terms.max_deliveries <= entry.deliveries

@@ -1,4 +1,4 @@
-"""What a group keeps of single messages, and the bounds of what it keeps."""
+"""Entries: what a group stores for each unsettled message, and the limits of its state."""
 
 from __future__ import annotations
 
@@ -12,47 +12,47 @@ import msgspec
 from queuey.model.timeid import MessageId, Ticks
 
 DEFAULT_IN_FLIGHT: Final = 120_000
-"""Messages of a partition that may be examined and not settled, unless the group says otherwise."""
+"""Default maximum number of messages of a partition that are examined and not settled."""
 
 MAX_IN_FLIGHT: Final = 1_000_000
-"""The greatest such number that a group may have."""
+"""Upper limit of ``max_in_flight``."""
 
 MAX_ACKED: Final = 1000
-"""Numbers of acked leases that are remembered, so that a repeated ack is told from a stale receipt."""
+"""Number of acked leases that are remembered, to distinguish a repeated ack from a stale receipt."""
 
 MAX_ASIDE: Final = 100
-"""Ids of messages set aside that are remembered."""
+"""Maximum number of ids of set-aside messages that are remembered."""
 
 MAX_CLAIMS: Final = 256
-"""Claims under a key whose leases have not ended."""
+"""Maximum number of claims with a key whose leases have not ended."""
 
 MAX_MOVES: Final = 128
-"""Moves under way."""
+"""Maximum number of moves under way."""
 
 MAX_TARGETS: Final = 4
-"""Dead-letter queues that the moves under way name."""
+"""Maximum number of different dead-letter queues of the moves under way."""
 
 MAX_REASON: Final = 256
-"""Bytes of the reason that is kept with a move."""
+"""Maximum size in bytes of the reason that is stored with a move."""
 
 MAX_REASONS: Final = 2048
-"""Bytes of all those reasons together; a reason for which there is no room is not kept."""
+"""Maximum size in bytes of all those reasons together; a reason that does not fit is not stored."""
 
 MAX_DELIVERIES: Final = 65_535
-"""Deliveries are counted up to here."""
+"""Maximum value of the count of deliveries."""
 
 MAX_SETBACKS: Final = 255
-"""Failed moves of one message are counted up to here."""
+"""Maximum value of the count of failed moves of a message."""
 
 GENERATION: Final = 8
-"""Bytes of a generation."""
+"""Size of a generation in bytes."""
 
 TOKEN: Final = 16
-"""Bytes of the hash of a claim's key."""
+"""Size in bytes of the hash of a claim's key."""
 
 KEY_SCOPE: Final = 8
-"""Bytes at the start of a claim's key that stand for an Idempotency-Key and its caller; the rest stands for what was
-asked."""
+"""Size in bytes of the first part of a claim's key, the hash of the Idempotency-Key and its caller; the rest is the
+hash of the claim's parameters."""
 
 WAITING: Final = 0
 """The kind of an entry without a lease: it may be claimed from its due time on."""
@@ -65,22 +65,22 @@ MARKED: Final = 2
 
 
 class UnreadableState(Exception):
-    """The bytes are no state: they are damaged, or a later version of Queuey wrote them. The text says which."""
+    """The bytes are not a state: they are damaged, or a later version of Queuey wrote them, as the text says."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What is known of one message that is not settled.
+    """The state of one unsettled message.
 
-    There may be a million of them, and the garbage collector looks at none: one that looks through as many objects
-    stops the reactor for a tenth of a second.
+    There may be a million entries, so they are excluded from garbage collection: a collection of that many objects
+    would stop the reactor for a tenth of a second.
 
-    :ivar number: of its last lease or mark. It is the fence: only the receipt with this number can change anything.
-        0: it was never given.
+    :ivar number: of its last lease or mark; 0 if it was never delivered. It is the fencing token: only the receipt with
+        this number can change the entry.
     :ivar due: when its lease ends, or when it may be claimed.
-    :ivar deliveries: how often it was claimed.
+    :ivar deliveries: number of claims of the message.
     :ivar kind: ``WAITING``, ``LEASED`` or ``MARKED``.
-    :ivar setbacks: how often in a row its dead-letter queue was missing.
-    :ivar key: the hash of the message's key; 0: it has none, or is older than the hashes.
+    :ivar setbacks: number of consecutive moves that failed because the dead-letter queue was missing.
+    :ivar key: the hash of the message's key; 0 if it has none, or if the entry is older than the hashes.
     """
 
     number: int
@@ -92,7 +92,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 def columns_of(entries: Collection[Entry]) -> list[list[int]]:
-    """One field of all entries after another."""
+    """Return one list for each field of the entries."""
     return [
         [entry.number for entry in entries],
         [entry.due for entry in entries],
@@ -115,9 +115,9 @@ class Target:
 
 
 class Out(msgspec.Struct, frozen=True, gc=False, tag="out"):
-    """A message is on its way to a dead-letter queue.
+    """A message is being moved to a dead-letter queue.
 
-    :ivar reason: why it was rejected; empty if it was delivered too often.
+    :ivar reason: of the rejection; empty if it was delivered too often.
     """
 
     target: Target
@@ -125,9 +125,9 @@ class Out(msgspec.Struct, frozen=True, gc=False, tag="out"):
 
 
 class In(msgspec.Struct, frozen=True, gc=False, tag="in"):
-    """A message is on its way back: its dead letter must be removed before it can be claimed.
+    """A message is being moved back: its dead letter must be removed before it can be claimed.
 
-    :ivar source: the queue that has the dead letter; ``partition`` and ``letter`` say where.
+    :ivar source: the dead-letter queue; ``partition`` and ``letter`` are the address of the dead letter in it.
     """
 
     source: Target
@@ -139,10 +139,10 @@ Move = Out | In
 
 
 class Claim(NamedTuple):
-    """What was given under a key: the messages with ``size`` lease numbers from ``first`` on. If ``size`` is 0 it is a
-    pointer: the claim under this key is in the partition ``first``.
+    """The lease numbers of a claim with a key: ``size`` numbers from ``first`` on. If ``size`` is 0 it is a pointer:
+    the claim was made in the partition ``first``.
 
-    :ivar until: the end of the last of those leases; a pointer lives no shorter.
+    :ivar until: the end of the last of those leases; a pointer lives at least as long.
     """
 
     first: int
@@ -151,14 +151,14 @@ class Claim(NamedTuple):
 
 
 def key_hash(key: str | None) -> int:
-    """The hash of a message's key, of four bytes and never 0; 0 without a key."""
+    """Return the hash of a message's key, four bytes and never 0; 0 without a key."""
     if key is None:
         return 0
     return int.from_bytes(hashlib.blake2b(key.encode("utf-8", "replace"), digest_size=4).digest(), "big") or 1
 
 
 def room_for_move(moves: Mapping[MessageId, Move], target: Target) -> bool:
-    """Whether one more move that names this queue fits."""
+    """Return whether there is room for one more move with this dead-letter queue."""
     if len(moves) >= MAX_MOVES:
         return False
     named = set(targets(moves.values()))
@@ -166,12 +166,12 @@ def room_for_move(moves: Mapping[MessageId, Move], target: Target) -> bool:
 
 
 def targets(moves: Iterable[Move]) -> list[Target]:
-    """The queues that moves name, each once."""
+    """Return the dead-letter queues of moves, each once."""
     return list(dict.fromkeys(move.target if isinstance(move, Out) else move.source for move in moves))
 
 
 def fitting(reason: str, moves: Mapping[MessageId, Move]) -> str:
-    """As much of a reason as can be kept with one more move."""
+    """Return the start of a reason that fits into the limits if one more move is stored."""
     kept = reason.encode("utf-8", "replace")[:MAX_REASON]
     used = sum(len(move.reason.encode()) for move in moves.values() if isinstance(move, Out))
     return kept.decode("utf-8", "ignore") if used + len(kept) <= MAX_REASONS else ""

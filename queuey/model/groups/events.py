@@ -1,7 +1,7 @@
-"""The events of a group in one partition: what decisions lead to, and all that ever changes an index.
+"""The events of a group in one partition. Decisions produce them, and an index is changed by events only.
 
-They are small, and can be stored: ``encode`` makes bytes of them. An event is never changed once a version of Queuey
-has stored it; a new kind gets a new tag.
+Events are small and can be stored with ``encode``. The format of an event never changes after a release of Queuey has
+stored it; a new kind gets a new tag.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from queuey.model.timeid import MessageId, Ticks
 
 
 class Leased(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
-    """Messages were given under a lease. Their numbers rise by one from ``first`` on.
+    """Messages were leased. Their lease numbers are consecutive from ``first`` on.
 
-    :ivar keys: the hash of each message's key, 0 without one; empty: none has a key.
+    :ivar keys: the hash of each message's key, 0 without a key; empty if no message has a key.
     """
 
     first: int
@@ -28,15 +28,15 @@ class Leased(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
 
 
 class Reached(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
-    """Everything below a bound was examined."""
+    """All messages below a bound were examined."""
 
     reach: MessageId
 
 
 class Closed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
-    """Messages are settled.
+    """Messages were settled.
 
-    :ivar acked: the numbers of the leases that were acked, which are remembered.
+    :ivar acked: the lease numbers that were acked; the index remembers them.
     """
 
     ids: tuple[MessageId, ...]
@@ -44,7 +44,7 @@ class Closed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
 
 
 class Put(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
-    """A message is open with this entry: it was given back or extended, or came back. See ``Entry``."""
+    """A message is open with this entry: it was released, extended or moved back. See ``Entry``."""
 
     id: MessageId
     number: int
@@ -58,9 +58,10 @@ class Put(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
 class Marked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
     """A message is being moved; the first fields are its entry.
 
-    :ivar queue: the dead-letter queue, and ``incarnation`` which of that name, in 16 bytes.
-    :ivar reason: of a move out.
-    :ivar letter: the dead letter that a move in takes back, and ``partition`` where it is; empty for a move out.
+    :ivar queue: the name of the dead-letter queue, and ``incarnation`` its incarnation in 16 bytes.
+    :ivar reason: of a move to the dead-letter queue.
+    :ivar letter: the id of the dead letter of a move back, and ``partition`` its partition; empty for a move to the
+        dead-letter queue.
     """
 
     id: MessageId
@@ -77,13 +78,13 @@ class Marked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
 
     @property
     def move(self) -> Move:
-        """The move."""
+        """Return the move."""
         target = Target(self.queue, int.from_bytes(self.incarnation, "big"))
         return In(target, self.partition, MessageId(self.letter)) if self.letter else Out(target, self.reason)
 
 
 def marked(id: MessageId, entry: Entry, move: Move) -> Marked:
-    """The event of a mark: a message has this entry, and is being moved."""
+    """Return the event that gives a message this entry and marks it for a move."""
     if isinstance(move, Out):
         target, rest = move.target, (move.reason, 0, b"")
     else:
@@ -93,13 +94,13 @@ def marked(id: MessageId, entry: Entry, move: Move) -> Marked:
 
 
 class Unmarked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):
-    """A move has ended; the event after this one tells what became of the message."""
+    """A move has ended; the next event is the result for the message."""
 
     id: MessageId
 
 
 class SetAside(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=7):
-    """Messages are settled, and remembered as set aside."""
+    """Messages were settled, and remembered as set aside."""
 
     ids: tuple[MessageId, ...]
 
@@ -111,7 +112,7 @@ class NotAside(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
 
 
 class Keyed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=9):
-    """A claim under a key was made here, or points to another partition, or lives longer. See ``Claim``."""
+    """A claim with a key was made here, is in another partition, or lives longer. See ``Claim``."""
 
     key: bytes
     first: int
@@ -120,20 +121,20 @@ class Keyed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=9):
 
 
 class Unkeyed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=10):
-    """Claims under keys are over."""
+    """Claims with keys have ended."""
 
     keys: tuple[bytes, ...]
 
 
 class Passed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=11):
-    """Messages were examined that wait for earlier ones of their keys."""
+    """Messages were examined that have to wait for earlier ones with the same key."""
 
     ids: tuple[MessageId, ...]
     keys: tuple[int, ...]
 
 
 class Sought(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=12):
-    """The group goes on from another place; what was open, acked or claimed under a key is forgotten.
+    """The group's position was changed; open messages, remembered acks and claims with a key are discarded.
 
     :ivar aside: the ids that stay set aside.
     """
@@ -146,15 +147,15 @@ class Sought(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=12):
 Event = Leased | Reached | Closed | Put | Marked | Unmarked | SetAside | NotAside | Keyed | Unkeyed | Passed | Sought
 
 encode: Final = msgspec.msgpack.Encoder().encode
-"""A list of events as bytes."""
+"""Encode a list of events."""
 
 _decoder: Final = msgspec.msgpack.Decoder(list[Event])
 
 
 def decode(data: bytes) -> Sequence[Event]:
-    """The events that bytes are.
+    """Decode events.
 
-    :raise ValueError: they are damaged, or of a later version of Queuey.
+    :raise ValueError: the bytes are damaged, or were written by a later version of Queuey.
     """
     try:
         return _decoder.decode(data)

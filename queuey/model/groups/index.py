@@ -1,4 +1,4 @@
-"""The state of one consumer group in one partition, as its owner keeps it: changed in place, in O(log n) a message."""
+"""The state of one consumer group in one partition in memory: changed in place, in O(log n) for each message."""
 
 from __future__ import annotations
 
@@ -38,21 +38,22 @@ from queuey.model.timeid import MessageId, Ticks
 
 
 class GroupIndex(OpenMessages):
-    """One group in one partition.
+    """The state of one group in one partition.
 
-    Read any attribute; change them by ``apply`` alone. What ``apply`` changed can be undone until ``stored`` is called.
+    Read any attribute, but change them only with ``apply``. Changes can be undone until ``stored`` is called.
 
-    :ivar generation: random; another one after each seek.
+    :ivar generation: random; replaced by each seek.
     :ivar reach: a bound: every id below it was examined, and is settled unless it is in ``open``.
     :ivar last: the greatest lease number so far. It never falls.
-    :ivar open: what is not settled.
-    :ivar acked: the numbers of the leases that were acked last, oldest first; ``MAX_ACKED`` of them, or more.
+    :ivar open: the entries of unsettled messages.
+    :ivar acked: the numbers of the leases that were acked last, oldest first; at least ``MAX_ACKED`` of them, if there
+        were so many.
     :ivar aside: the ids that were set aside last, oldest first.
-    :ivar set_aside: how many were set aside, less those that were taken back.
-    :ivar claims: claims under keys, by the hashes of those.
+    :ivar set_aside: number of messages that are set aside, also those whose ids are not remembered.
+    :ivar claims: claims with a key, by the hashes of the keys.
     :ivar moves: by the ids of entries that are marked.
-    :ivar events: what was applied since ``stored``.
-    :ivar before: the entries as they were stored, of all messages that those events changed; ``None``: none.
+    :ivar events: the events that were applied since ``stored``.
+    :ivar before: the stored entries of all messages that those events changed; ``None`` for a message without an entry.
     """
 
     __slots__ = (
@@ -72,7 +73,7 @@ class GroupIndex(OpenMessages):
         self.claims: dict[bytes, Claim] = {}
         self.moves: dict[MessageId, Move] = {}
         self._remembered: set[int] = set()
-        # What was given by the lease that was made last, and under keys, by the first number.
+        # The messages of the last lease, and of claims with a key, by the first lease number.
         self._last_lease: tuple[int, tuple[MessageId, ...]] = (0, ())
         self._under: dict[int, tuple[MessageId, ...]] = {}
         self._forget_changes()
@@ -96,7 +97,7 @@ class GroupIndex(OpenMessages):
         claims: Mapping[bytes, Claim],
         moves: Mapping[MessageId, Move],
     ) -> None:
-        """Take over what was stored; called once, on a fresh index."""
+        """Load stored data; call it once, on a new index."""
         self.open = dict(entries)
         self._order_again()
         self.acked = deque(acked)
@@ -105,9 +106,9 @@ class GroupIndex(OpenMessages):
         self.claims, self.moves = dict(claims), dict(moves)
 
     def fill_more(self, entries: Mapping[MessageId, Entry]) -> None:
-        """Take over more open messages that were stored; called after ``fill`` and before anything else.
+        """Load more stored open messages; call it after ``fill`` and before any other method.
 
-        A million messages are filled in piece by piece by this, so that the reactor is never stopped for long.
+        A million messages are loaded in several calls, so that the reactor is never blocked for long.
         """
         self.open.update(entries)
         for id, entry in entries.items():
@@ -116,14 +117,14 @@ class GroupIndex(OpenMessages):
     # Changes
 
     def apply(self, event: Event) -> None:
-        """Change the index as an event says."""
+        """Apply an event to the index."""
         if self._heads is None:
             self._heads = (self.generation, self.reach, self.last, self.aside, self.set_aside)
         self.events.append(event)
         _APPLY[type(event)](self, event)
 
     def stored(self) -> None:
-        """Learn that the events were stored: they cannot be undone any more."""
+        """Confirm that the events were stored: they cannot be undone any more."""
         if not self.events:
             return
         acked, remembered = self.acked, self._remembered
@@ -134,15 +135,15 @@ class GroupIndex(OpenMessages):
         self._forget_changes()
 
     def undo(self) -> None:
-        """Take back all events since ``stored``, in as much time as their changes took.
+        """Undo all events since ``stored``, in time proportional to their changes.
 
-        Only if the group went elsewhere it takes longer: then all that was open before is ordered again.
+        Only a seek takes longer to undo, because the heaps of all open messages are rebuilt.
         """
         if self._heads is None:
             return
         if self._older is not None:
             self.open, self.acked, self._remembered, self.claims = self._older[:4]
-            # What is stored of them was noted when the group went elsewhere.
+            # _seek saved the stored values of these.
             self.before, self.claims_before, self.fresh_acks = self._older[4:]
             self._lines = None
         for _ in range(self.fresh_acks):
@@ -152,7 +153,7 @@ class GroupIndex(OpenMessages):
         _restore(self.claims, self.claims_before)
         _restore(self.moves, self.moves_before)
         self.generation, self.reach, self.last, self.aside, self.set_aside = self._heads
-        # The numbers of leases that were taken back will be those of others.
+        # Later leases will use the same lease numbers again.
         self._under = {first: ids for first, ids in self._under.items() if first <= self.last}
         if self._last_lease[0] > self.last:
             self._last_lease = (0, ())
@@ -161,9 +162,9 @@ class GroupIndex(OpenMessages):
         self._forget_changes()
 
     def _put_back(self, id: MessageId, entry: Entry | None) -> None:
-        """Have the entry that a message had before.
+        """Restore the earlier entry of a message.
 
-        Heaps may keep pairs that are outdated by that, but a message that may be due again gets a new one.
+        The heaps may keep pairs that this makes outdated, but a message that may be due again gets a new pair.
         """
         changed = self.open.pop(id, None)
         if changed is not None and changed.key:
@@ -284,11 +285,11 @@ class GroupIndex(OpenMessages):
     # What decisions ask
 
     def was_acked(self, number: int) -> bool:
-        """Whether a lease was acked, as far as that is remembered."""
+        """Return whether a lease was acked, as far as the index remembers."""
         return number in self._remembered
 
     def given_under(self, claim: Claim) -> tuple[MessageId, ...]:
-        """The messages that a claim under a key was given, oldest first; some may be settled or given again since."""
+        """Return the messages of a claim with a key, oldest first; some may be settled or redelivered since."""
         ids = self._under.get(claim.first)
         if ids is None:
             numbers = range(claim.first, claim.first + claim.size)

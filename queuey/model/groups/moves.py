@@ -1,7 +1,8 @@
-"""Moves: messages on their way to a dead-letter queue, and back.
+"""Moves of messages to a dead-letter queue and back.
 
-A move goes: mark it (``settle``, ``expire``, ``redrive``) and store that; write to the other queue; ``finish``, and
-store that. Any front end that finds a move in ``index.moves`` may carry it out: all of that can be done twice.
+The steps of a move are: mark it (``settle``, ``expire``, ``redrive``) and store that; write to the other queue;
+``finish``, and store that. Each step is idempotent, so any process that finds a move in ``index.moves`` may carry it
+out.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ from queuey.model.groups.terms import Redrive, Result, Returning
 from queuey.model.timeid import SECOND, MessageId, Ticks
 
 FIRST_SETBACK: Final = 1.0
-"""Seconds until a message is tried again if its dead-letter queue is missing; each further time takes twice as long."""
+"""Seconds until a message is tried again if its dead-letter queue is missing; the delay doubles each time."""
 
 LONGEST_SETBACK: Final = 3600.0
-"""Seconds that this takes at most."""
+"""Maximum length of this delay, in seconds."""
 
 NO_KEYS: Final[Mapping[MessageId, int]] = {}
 
 
 def redrive(index: GroupIndex, asked: Returning, max_in_flight: int, now: Ticks) -> Redrive:
-    """Mark a message whose dead letter is to be taken back.
+    """Mark a message whose dead letter is to be redriven.
 
-    The state must be the one that was read *before* the dead letter was looked up, and found, and the message too.
+    The caller must have read the state *before* it looked up the dead letter and the message, and found both.
     """
     id = asked.id
     if id in index.moves:
@@ -50,10 +51,10 @@ def redrive(index: GroupIndex, asked: Returning, max_in_flight: int, now: Ticks)
 
 
 def finish(index: GroupIndex, id: MessageId, number: int, result: Result, now: Ticks) -> None:
-    """End a move if its mark has this number; otherwise it was ended before, and nothing changes.
+    """End a move if its mark has this number; otherwise it was ended before, and the state does not change.
 
-    A message that came back can be claimed as if it had never been given. A message whose dead-letter queue is missing
-    stays open, and waits longer each time.
+    A message that was moved back can be claimed as if it had never been delivered. A message whose dead-letter queue is
+    missing stays open, and its delay doubles each time.
     """
     entry, move = index.open.get(id), index.moves.get(id)
     if entry is None or move is None or entry.number != number:
@@ -72,9 +73,10 @@ def finish(index: GroupIndex, id: MessageId, number: int, result: Result, now: T
 def reopen(
     index: GroupIndex, ids: Iterable[MessageId], max_in_flight: int, now: Ticks, keys: Mapping[MessageId, int] = NO_KEYS
 ) -> tuple[MessageId, ...]:
-    """Let messages be claimed that were set aside, as if they had never been given, as many as there is room for.
+    """Make set-aside messages deliverable again, as if they had never been delivered, until the limit in flight is
+    reached.
 
-    :param ids: of messages that exist; those that are not set aside are passed over.
+    :param ids: of messages that exist; those that are not set aside are skipped.
     :param keys: the hashes of the keys of those that have one.
     :return: those that can be claimed now.
     """

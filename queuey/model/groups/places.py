@@ -1,4 +1,4 @@
-"""Where a group is in one partition, and how it goes to another place."""
+"""The position of a group in one partition: seek, purge and lag."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from queuey.model.timeid import MessageId, Ticks
 
 
 def seek(index: GroupIndex, reach: MessageId, generation: bytes) -> bool:
-    """Go to another place of the log; receipts from before are invalid then.
+    """Move the position; earlier receipts become invalid.
 
     :param reach: the first id, or bound, that is to be examined.
     :param generation: random; the same if the same seek is repeated.
-    :return: false if moves are under way: finish them first.
+    :return: ``False`` if moves are under way: finish them first.
     """
     if generation == index.generation:
         return True
@@ -27,12 +27,13 @@ def seek(index: GroupIndex, reach: MessageId, generation: bytes) -> bool:
 
 
 def is_there(index: GroupIndex, reach: MessageId) -> bool:
-    """Whether a group is at a place already, and nothing was given since: a seek to it would change nothing."""
+    """Return whether a group is at a position and has delivered no message since: a seek would not change it."""
     return index.reach == reach and not (index.open or index.acked or index.claims)
 
 
 def drop(index: GroupIndex, ids: Iterable[MessageId]) -> None:
-    """Settle messages that expired or were deleted. Those that are being moved are left to who moves them."""
+    """Settle messages that expired or were deleted, except those that are being moved: the end of the move settles
+    them."""
     gone = [id for id in ids if id not in index.moves]
     opened = tuple([id for id in gone if id in index.open])
     if opened:
@@ -44,16 +45,16 @@ def drop(index: GroupIndex, ids: Iterable[MessageId]) -> None:
 
 
 def purge(index: GroupIndex, before: MessageId) -> None:
-    """Settle everything below a bound up to which the queue was purged."""
+    """Settle all messages below the bound up to which the queue was purged."""
     drop(index, [id for id in (*index.open, *index.aside) if id < before])
     if before > index.reach:
         index.apply(Reached(before))
 
 
 def lag(index: GroupIndex, now: Ticks, purged: MessageId) -> Lag:
-    """Where the group is.
+    """Return the position and lag of the group.
 
-    :param purged: the bound up to which the queue was purged; what is below it counts as settled.
+    :param purged: the bound up to which the queue was purged; messages below it count as settled.
     """
     busy = waiting = 0
     oldest: MessageId | None = None

@@ -1,4 +1,4 @@
-"""Settlements: what becomes of messages that were claimed."""
+"""Settlements: acks, retries, extensions and rejections of claimed messages."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def settle(index: GroupIndex, settlements: Iterable[Settlement], terms: Terms, n
 
 
 def _close(index: GroupIndex, acked: dict[MessageId, int]) -> None:
-    """Settle messages, of which there are the numbers of their leases, all by one event."""
+    """Settle acked messages in one event and clear the dict; its values are the lease numbers."""
     if acked:
         index.apply(Closed(tuple(acked), tuple(acked.values())))
         acked.clear()
@@ -57,7 +57,7 @@ def _close(index: GroupIndex, acked: dict[MessageId, int]) -> None:
 def _keep(
     index: GroupIndex, one: Settlement, entry: Entry, terms: Terms, now: Ticks, prolonged: dict[bytes, Ticks]
 ) -> Outcome:
-    """Settle a message otherwise than by an ack."""
+    """Apply a settlement that is not an ack."""
     id = one.receipt.id
     if one.action is Action.REJECT:
         return give_up(index, id, terms, one.reason)
@@ -68,7 +68,7 @@ def _keep(
 
 
 def _extend(index: GroupIndex, id: MessageId, entry: Entry, until: Ticks, prolonged: dict[bytes, Ticks]) -> None:
-    """Let a lease end later, or sooner; the claim under a key that it is of lives no shorter than it."""
+    """Change the end of a lease; if a claim with a key made the lease, extend the claim to at least the same time."""
     number = entry.number
     index.apply(Put(id, number, until, entry.deliveries, LEASED, entry.setbacks, entry.key))
     key = _claim_of(index, number)
@@ -80,9 +80,9 @@ def _extend(index: GroupIndex, id: MessageId, entry: Entry, until: Ticks, prolon
 
 
 def lengthened(index: GroupIndex, settlements: Iterable[Settlement], now: Ticks) -> Mapping[bytes, Ticks]:
-    """The claims under a key that would live longer after some settlements, and until when; it may name too many.
+    """Return the claims with a key that some settlements would extend, and until when; the result may contain too many.
 
-    Between partitions without a common transaction, pointers to them are made to live as long before that.
+    If partitions have no common transaction, the pointers to these claims are extended first.
     """
     found: dict[bytes, Ticks] = {}
     if index.claims:
@@ -97,7 +97,7 @@ def lengthened(index: GroupIndex, settlements: Iterable[Settlement], now: Ticks)
 
 
 def _claim_of(index: GroupIndex, number: int) -> bytes | None:
-    """The key of the claim that made a lease."""
+    """Return the key of the claim that made a lease."""
     firsts = sorted([(claim.first, key) for key, claim in index.claims.items() if claim.size])
     at = bisect_right(firsts, number, key=lambda one: one[0])
     if not at:
@@ -108,7 +108,7 @@ def _claim_of(index: GroupIndex, number: int) -> bytes | None:
 
 
 def _retry(index: GroupIndex, id: MessageId, entry: Entry, due: Ticks, terms: Terms) -> Outcome:
-    """Give a message back, unless it was delivered as often as it may be."""
+    """Release a message for redelivery, unless it has reached the maximum number of deliveries."""
     if not terms.at_most_once and is_over(entry, terms):
         outcome = give_up(index, id, terms, "")
         if outcome is not Outcome.LATER:
@@ -118,7 +118,7 @@ def _retry(index: GroupIndex, id: MessageId, entry: Entry, due: Ticks, terms: Te
 
 
 def give_up(index: GroupIndex, id: MessageId, terms: Terms, reason: str) -> Outcome:
-    """Let an open message not be given again: set it aside, or mark it for its move to the dead-letter queue."""
+    """End the deliveries of an open message: set it aside, or mark it for its move to the dead-letter queue."""
     if terms.dead_letter is None:
         index.apply(SetAside((id,)))
         return Outcome.SET_ASIDE

@@ -1,7 +1,7 @@
-"""A whole state of one group in one partition as a value, and as bytes.
+"""The whole state of one group in one partition as an immutable value, and its binary format.
 
-Format 1 is what versions up to 2.0 kept, and replaced as a whole; format 2 has a hash of each message's key besides. A
-state that has no hashes is written in format 1.
+Versions up to 2.0 wrote format 1; format 2 adds a hash of each message's key. A state without such hashes is written in
+format 1.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from queuey.model.groups.index import GroupIndex
 from queuey.model.timeid import MessageId
 
 MAX_OPEN: Final = 1000
-"""Messages that a state which is kept as one value may have open."""
+"""Maximum number of open messages in a state that is stored as one value."""
 
 MAX_TOKENS: Final = 32
-"""Tokens of the changes that were made last."""
+"""Number of tokens of recent changes that a state keeps."""
 
 
 @attrs.frozen
 class GroupState:
-    """One group in one partition; see ``GroupIndex`` for what the fields are.
+    """The state of one group in one partition; see ``GroupIndex`` for the fields.
 
-    :ivar open: by rising ids.
+    :ivar open: by ascending ids.
     :ivar claims: by the hashes of their keys, in the order of their lease numbers.
-    :ivar tokens: of the last changes. If the outcome of a change is unknown, its token tells whether it was made.
+    :ivar tokens: of the last changes. If the outcome of a change is unknown, its token shows whether it was stored.
     """
 
     generation: bytes
@@ -63,20 +63,20 @@ class GroupState:
 def stamped(state: GroupState, token: bytes) -> GroupState:
     """Add the token of the change that is about to be made.
 
-    :param token: ``TOKEN`` bytes that no other change has.
+    :param token: ``TOKEN`` bytes, unique to the change.
     """
     return attrs.evolve(state, tokens=(*state.tokens, token)[-MAX_TOKENS:])
 
 
 def index_of(state: GroupState) -> GroupIndex:
-    """Make an index of a state."""
+    """Return a new index with this state."""
     index = GroupIndex(state.generation, state.reach, state.last)
     index.fill(state.open, state.acked, state.aside, state.set_aside, state.claims, state.moves)
     return index
 
 
 def state_of(index: GroupIndex, tokens: tuple[bytes, ...] = ()) -> GroupState:
-    """Make a value of an index."""
+    """Return the state of an index."""
     return GroupState(
         index.generation,
         index.reach,
@@ -100,7 +100,7 @@ _HEAD: Final = struct.Struct(f">B{GENERATION}s16sQQHHBHBBB")
 _CLAIM: Final = struct.Struct(f">{TOKEN}sQHQ")
 _TARGET: Final = struct.Struct(">16sB")
 _MOVE: Final = struct.Struct(">HBH")
-"""The place of the entry, the target (and whether it is a move in), and the bytes that follow."""
+"""The position of the entry, the number of the target (with a bit for moves back), and the size of the rest."""
 
 _LETTER: Final = struct.Struct(">B16s")
 _INWARD: Final = 0x80
@@ -111,7 +111,7 @@ def _sealed(data: bytes) -> bytes:
 
 
 def encode(state: GroupState) -> bytes:
-    """A state as bytes; as long as its lists keep to their bounds, they are less than 64 KiB."""
+    """Encode a state; if its lists keep to their limits, the result has less than 64 KiB."""
     named = targets(state.moves.values())
     form = _FORMAT if any(entry.key for entry in state.open.values()) else _WITHOUT_KEYS
     head = _HEAD.pack(
@@ -143,9 +143,9 @@ def encode(state: GroupState) -> bytes:
 
 
 def decode(value: bytes) -> GroupState:
-    """The state that bytes are.
+    """Decode a state.
 
-    :raise UnreadableState: they are damaged, or of a later version.
+    :raise UnreadableState: the bytes are damaged, or were written by a later version.
     """
     if value and value[0] > _FORMAT:
         raise UnreadableState(
@@ -161,14 +161,14 @@ def decode(value: bytes) -> GroupState:
 
 
 class _Reader:
-    """Takes one piece after another off some bytes."""
+    """Reads consecutive parts of some bytes."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
 
     def take(self, size: int) -> bytes:
-        """The next bytes, so many."""
+        """Return the next ``size`` bytes."""
         piece = self._data[self._at : self._at + size]
         if len(piece) < size:
             raise ValueError("it ends too early")
@@ -176,15 +176,15 @@ class _Reader:
         return piece
 
     def ids(self, count: int) -> tuple[MessageId, ...]:
-        """The next ids."""
+        """Return the next ``count`` ids."""
         return struct.unpack("16s" * count, self.take(16 * count))
 
     def unpack(self, layout: str) -> tuple[int, ...]:
-        """The next numbers."""
+        """Return the next numbers."""
         return struct.unpack(layout, self.take(struct.calcsize(layout)))
 
     def end(self) -> None:
-        """Nothing is left."""
+        """Check that all bytes were read."""
         if self._at != len(self._data):
             raise ValueError("more follows than it says")
 
@@ -218,7 +218,7 @@ def _decoded(reader: _Reader) -> GroupState:
 
 
 def _columns(entries: int, form: int) -> str:
-    """The layout of the entries: one field of all of them after another, which is quick to read."""
+    """Return the layout of the entries: column by column, which is fast to read."""
     keys = "" if form == _WITHOUT_KEYS else f"{entries}I"
     return f">{entries}Q{entries}Q{entries}H{entries}B{entries}B{keys}"
 

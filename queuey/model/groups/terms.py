@@ -1,4 +1,4 @@
-"""What is asked of a group in one partition, and what comes of it."""
+"""Parameters and results of the operations on a group in one partition."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from queuey.model.timeid import MessageId, Ticks
 from queuey.model.values import frozen
 
 NOW: Final = Ticks(0)
-"""A span of no time."""
+"""No delay."""
 
 NO_SIZES: Final[Mapping[MessageId, int]] = {}
 
 
 class Order(Enum):
-    """In which order the messages of a partition are worked on.
+    """The order in which the messages of a partition are delivered.
 
-    ``PARTITION`` gives one message only after the one before it is settled. ``KEY`` gives a message only if each
-    earlier unsettled message of its key is given by the same claim; messages without a key are given as with ``NONE``.
+    ``PARTITION`` delivers a message only after the one before it is settled. ``KEY`` delivers a message only if the
+    same claim delivers each earlier unsettled message with the same key; messages without a key are delivered as with
+    ``NONE``.
     """
 
     __hash__ = object.__hash__  # members are singletons; the one of Enum is a function in Python
@@ -38,11 +39,11 @@ class Order(Enum):
 class Terms:
     """The settings of a group that the rules need.
 
-    :ivar max_deliveries: how often a message is given at most; 0: without a limit.
-    :ivar dead_letter: the queue that takes a message which was given that often, or was rejected. Its incarnation is 0
-        if there is no such queue. ``None``: such a message is set aside.
-    :ivar at_most_once: whether a claim settles what it takes.
-    :ivar max_in_flight: messages of the partition that may be examined and not settled.
+    :ivar max_deliveries: maximum number of deliveries of a message; 0 means no limit.
+    :ivar dead_letter: the queue for messages that were delivered that often or were rejected. Its incarnation is 0 if
+        there is no such queue. ``None``: such messages are set aside.
+    :ivar at_most_once: whether a claim settles the messages that it takes.
+    :ivar max_in_flight: maximum number of messages of the partition that are examined and not settled.
     """
 
     order: Order = Order.NONE
@@ -53,7 +54,7 @@ class Terms:
 
 
 class Outcome(Enum):
-    """What became of one settlement. Clients never see the last two."""
+    """The result of one settlement. Clients never see the last two."""
 
     __hash__ = object.__hash__  # members are singletons; the one of Enum is a function in Python
 
@@ -70,7 +71,7 @@ class Outcome(Enum):
 
 
 UNCHANGED: Final = frozenset((Outcome.ALREADY_ACKED, Outcome.STALE, Outcome.INVALID, Outcome.LATER))
-"""The outcomes of settlements that changed nothing."""
+"""The outcomes of settlements that did not change the state."""
 
 
 # Claims
@@ -78,14 +79,14 @@ UNCHANGED: Final = frozenset((Outcome.ALREADY_ACKED, Outcome.STALE, Outcome.INVA
 
 @frozen
 class Wanted:
-    """What a claim asks of one partition.
+    """The parameters of a claim in one partition.
 
-    :ivar limit: messages at most.
-    :ivar lease: how long the leases are.
-    :ivar key: hashes of the claim's Idempotency-Key and caller, and of what it asked, ``TOKEN`` bytes in all. ``None``
-        for a group that gives each message at most once.
-    :ivar max_bytes: bytes of bodies at most; ``None``: any number.
-    :ivar owed: whether the first message is given even if it alone has more than ``max_bytes``.
+    :ivar limit: maximum number of messages.
+    :ivar lease: length of the leases.
+    :ivar key: hashes of the claim's Idempotency-Key and caller, and of its parameters, ``TOKEN`` bytes in all. ``None``
+        if the claim has no key, and always if the group's guarantee is at most once.
+    :ivar max_bytes: maximum size of all bodies together; ``None`` means no limit.
+    :ivar owed: whether the first message is delivered even if it is larger than ``max_bytes``.
     """
 
     limit: int
@@ -97,12 +98,12 @@ class Wanted:
 
 @frozen
 class Look:
-    """Which messages a claim needs to know about.
+    """The messages that the store has to look up for a claim.
 
-    :ivar due: messages that were given or passed over before and can be given now, oldest first: look them up.
-    :ivar blocking: messages that keep the claim from getting anything: look them up, because a message that was deleted
-        blocks nobody.
-    :ivar room: how many messages that were never given the claim may take besides: scan for as many.
+    :ivar due: messages that can be delivered now and were delivered or passed over before, oldest first: look them up.
+    :ivar blocking: messages that keep the claim from getting any message: look them up, because a deleted message must
+        not block others.
+    :ivar room: how many messages the claim may take that were never delivered: scan for as many.
     """
 
     due: tuple[MessageId, ...] = ()
@@ -112,15 +113,16 @@ class Look:
 
 @frozen
 class Found:
-    """What the store has at the places that a claim looked at. It stays true whatever happens to the state meanwhile.
+    """The messages that the store found for a claim. Later changes of the state do not make it wrong.
 
-    :ivar present: the looked-up messages that exist and may be given, oldest first.
-    :ivar gone: the looked-up messages that do not exist any more.
-    :ivar scanned: the ids of all messages at or above ``start`` and below ``end``, rising; the stable time is at or
+    :ivar present: the looked-up messages that exist and may be delivered, oldest first.
+    :ivar gone: the looked-up messages that no longer exist.
+    :ivar scanned: the ids of all messages at or above ``start`` and below ``end``, ascending; the stable time is at or
         above ``end``. If the scan stopped early, ``end`` is right after the last of them.
-    :ivar sizes: bytes of the bodies, needed if ``Wanted.max_bytes`` is given.
+    :ivar sizes: sizes of the bodies in bytes, needed if ``Wanted.max_bytes`` is given.
     :ivar keys: the hashes of the keys of messages that have one.
-    :ivar looked: what ``claims.look`` found for this claim, if nothing has changed since; otherwise it looks again.
+    :ivar looked: the result of ``claims.look`` for this claim, if the state has not changed since; otherwise
+        ``claims.claim`` calls it again.
     """
 
     present: Sequence[MessageId] = ()
@@ -134,10 +136,10 @@ class Found:
 
 
 class Taken(msgspec.Struct, frozen=True, gc=False):
-    """One message that is given.
+    """A message that was claimed.
 
-    :ivar number: the number of its lease; 0 in a group that gives each message at most once.
-    :ivar deliveries: how often it was given, including this time.
+    :ivar number: the number of its lease; 0 if the group's guarantee is at most once.
+    :ivar deliveries: number of deliveries, including this one.
     :ivar until: when its lease ends.
     """
 
@@ -152,11 +154,11 @@ class Claimed:
     """The result of a claim in one partition.
 
     :ivar taken: oldest first.
-    :ivar blocked: whether it is empty because too many messages, or claims under a key, are in flight.
-    :ivar again: whether the same key got these messages before.
-    :ivar elsewhere: the partition in which the claim under this key was made.
-    :ivar reused: whether something else was asked under its Idempotency-Key before.
-    :ivar skipped: whether only messages were found that cannot be given now, and the log goes on after them.
+    :ivar blocked: whether it is empty because too many messages, or claims with a key, are in flight.
+    :ivar again: whether an earlier claim with the same key got these messages.
+    :ivar elsewhere: the partition in which the claim with this key was made.
+    :ivar reused: whether the Idempotency-Key was used with other parameters before.
+    :ivar skipped: whether only messages were found that cannot be delivered now, and more messages may follow them.
     """
 
     taken: tuple[Taken, ...] = ()
@@ -171,7 +173,7 @@ class Claimed:
 
 
 class Action(Enum):
-    """What a settlement asks for."""
+    """The action of a settlement."""
 
     __hash__ = object.__hash__  # members are singletons; the one of Enum is a function in Python
 
@@ -185,7 +187,7 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     """A settlement of one message.
 
     :ivar receipt: of this queue.
-    :ivar span: for a retry, how long to wait; for an extension, how long the lease is from now on.
+    :ivar span: for a retry the delay, for an extension the length of the lease from now on.
     :ivar reason: of a rejection.
     """
 
@@ -197,10 +199,10 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
 
 @frozen
 class Settled:
-    """The result of settlements of one partition.
+    """The result of settlements in one partition.
 
-    :ivar outcomes: in their order. For ``MOVING`` the caller carries out the move that ``index.moves`` has then.
-    :ivar keys: the claims under a key that live longer now, and until when. Pointers to them must live as long.
+    :ivar outcomes: in order. For ``MOVING`` the caller has to carry out the move in ``index.moves``.
+    :ivar keys: the claims with a key that were extended, and until when. Pointers to them must live as long.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -211,7 +213,7 @@ class Settled:
 
 
 class Result(Enum):
-    """What became of the write to the other queue."""
+    """The result of the write to the other queue."""
 
     DONE = "it was done, now or before"
     MISSING = "the other queue does not exist any more, or is another one of that name"
@@ -219,7 +221,7 @@ class Result(Enum):
 
 
 class Redrive(Enum):
-    """What to do about a dead letter."""
+    """What the caller of ``moves.redrive`` has to do with a dead letter."""
 
     MARKED = "carry out the move"
     NEEDLESS = "only remove the dead letter: the message will be given anyway"
@@ -229,9 +231,9 @@ class Redrive(Enum):
 
 @attrs.frozen
 class Returning:
-    """A dead letter to take back, and the id of the message that it was.
+    """A dead letter to redrive, and the id of its original message.
 
-    :ivar key: the hash of that message's key; 0 without one.
+    :ivar key: the hash of the original message's key; 0 without a key.
     """
 
     id: MessageId
@@ -241,14 +243,14 @@ class Returning:
 
 @attrs.frozen
 class Lag:
-    """Where a group is in one partition. The store counts what is at or above ``reach``.
+    """The position and lag of a group in one partition. The store counts the messages at or above ``reach``.
 
-    :ivar settled_through: a bound; everything below it is settled.
-    :ivar reach: a bound; nothing at or above it was ever given.
-    :ivar in_flight: messages that are leased or being moved.
-    :ivar waiting: messages that will be given again, or were passed over.
-    :ivar set_aside: how many were set aside, less those that were taken back.
-    :ivar oldest: the oldest message that was examined and is not settled.
+    :ivar settled_through: a bound; every message below it is settled.
+    :ivar reach: a bound; no message at or above it was delivered.
+    :ivar in_flight: number of messages that are leased or being moved.
+    :ivar waiting: number of messages that will be redelivered, or were passed over.
+    :ivar set_aside: number of messages that are set aside.
+    :ivar oldest: the oldest examined message that is unsettled.
     """
 
     settled_through: MessageId
@@ -259,5 +261,5 @@ class Lag:
     oldest: MessageId | None
 
     def behind(self, beyond: int) -> int:
-        """How many messages are not settled if ``beyond`` are at or above ``reach``."""
+        """Return the number of unsettled messages if ``beyond`` are at or above ``reach``."""
         return self.in_flight + self.waiting + beyond
