@@ -1,4 +1,4 @@
-"""Which consumer groups are meant, by patterns of the names of their applications, queues and themselves."""
+"""Patterns that select consumer groups by the names of their application, their queue and the group."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _SPECIAL: Final = "*?["
 
 @attrs.frozen
 class GroupPattern:
-    """Groups by their names, in each of which ``*``, ``?`` and ``[...]`` stand for what they do in names of files.
+    """A pattern for each of the three names; ``*``, ``?`` and ``[...]`` match as in file names.
 
-    :ivar application: of the name of the application, and so on.
+    :ivar application: the pattern for the name of the application, and so on.
     """
 
     application: str
@@ -26,22 +26,22 @@ class GroupPattern:
 
 
 def parse(text: str) -> GroupPattern | None:
-    """A pattern as ``application/queue/group``; ``None`` where it is none."""
+    """Parse a pattern ``application/queue/group``; return ``None`` if it is invalid."""
     parts = text.split("/")
     return GroupPattern(*parts) if len(parts) == 3 and all(parts) else None
 
 
 def literal(part: str) -> bool:
-    """Whether a part of a pattern is one name."""
+    """Return whether a part of a pattern has no wildcards."""
     return not any(character in part for character in _SPECIAL)
 
 
 def beginning(part: str) -> str:
-    """What all names begin with that a part of a pattern matches."""
+    """Return the common prefix of all names that a part of a pattern matches."""
     at = min((place for place in map(part.find, _SPECIAL) if place >= 0), default=len(part))
     return part[:at]
 
 
 def matches(name: str, part: str) -> bool:
-    """Whether a name is meant by a part of a pattern."""
+    """Return whether a name matches a part of a pattern."""
     return fnmatchcase(name, part)

@@ -1,4 +1,4 @@
-"""What is kept of the groups of a queue, as bytes: one row for each group, and an index of their names."""
+"""The stored formats of the groups of a queue: one row for each group, and an index of their names."""
 
 from __future__ import annotations
 
@@ -15,44 +15,45 @@ from queuey.model.queue import Guarantee
 from queuey.model.timeid import MessageId, Ticks
 
 MAX_GROUPS: Final = 1000
-"""Groups that a queue may have: the index of so many names is one state."""
+"""Maximum number of groups of a queue; the index of so many names fits into one value."""
 
 _FORMAT: Final = 1
 _STATE_KEY: Final = re.compile(r"([0-9a-f]{32})/state/((?:[0-9a-f]{2})+)/([0-9]{1,3})")
 
 
 class UnreadableGroup(Exception):
-    """The bytes are no row of ours: they are damaged, or a later version of Queuey wrote them. The text says which."""
+    """The bytes are not a valid row: they are damaged, or another version of Queuey wrote them, as the text says."""
 
 
 def groups_key(incarnation: int) -> str:
-    """Where the index of a queue's groups is."""
+    """Return the key of the index of a queue's groups."""
     return f"{states_prefix(incarnation)}groups"
 
 
 def group_key(incarnation: int, name: str) -> str:
-    """Where the row of a group is."""
+    """Return the key of the row of a group."""
     return f"{states_prefix(incarnation)}group/{name}"
 
 
 def state_key(incarnation: int, gid: bytes, partition: int) -> str:
-    """Where the state of a group in a partition is."""
+    """Return the key of the state of a group in a partition."""
     return f"{states_prefix(incarnation)}state/{gid.hex()}/{partition}"
 
 
 def place_of(key: str) -> GroupPlace | None:
-    """The place whose ``state_key`` a key is; ``None`` if it is another key."""
+    """Parse a key that ``state_key`` made; return ``None`` for any other key."""
     match = _STATE_KEY.fullmatch(key)
     return None if match is None else GroupPlace(int(match[1], 16), bytes.fromhex(match[2]), int(match[3]))
 
 
 def states_prefix(incarnation: int) -> str:
-    """What all keys begin with that are of one life of a queue."""
+    """Return the common prefix of all keys of one incarnation of a queue."""
     return f"{incarnation:032x}/"
 
 
 def encode_group(group: Group) -> bytes:
-    """A group as bytes; its queue and its version are not in them, as whoever reads them knows those."""
+    """Encode a group, without its queue and its version, because the reader knows them from the key and the stored
+    value."""
     settings = group.settings
     row: dict[str, Any] = {
         "format": _FORMAT,
@@ -75,11 +76,11 @@ def encode_group(group: Group) -> bytes:
 
 
 def decode_group(value: bytes, queue: int, version: str) -> Group:
-    """The group that bytes are.
+    """Decode a group.
 
     :param queue: the incarnation of its queue.
-    :param version: of the bytes.
-    :raise UnreadableGroup: they are damaged, or of a later version.
+    :param version: of the stored value.
+    :raise UnreadableGroup: the bytes are damaged, or were written by another version.
     """
     row = _object(value)
     try:
@@ -127,14 +128,14 @@ def _check_format(found: object) -> None:
 
 
 def encode_names(names: Iterable[str]) -> bytes:
-    """An index; that of ``MAX_GROUPS`` names of 64 characters has less than 64 KiB."""
+    """Encode an index; one with ``MAX_GROUPS`` names of 64 characters has less than 64 KiB."""
     return "\n".join((str(_FORMAT), *sorted(names))).encode("ascii")
 
 
 def decode_names(value: bytes) -> frozenset[str]:
-    """The names of an index.
+    """Decode the names of an index.
 
-    :raise UnreadableGroup: it is damaged, or of a later version.
+    :raise UnreadableGroup: the bytes are damaged, or were written by another version.
     """
     try:
         form, *names = value.decode("ascii").split("\n")

@@ -1,4 +1,4 @@
-"""A consumer group: its name, its settings, and where it began."""
+"""A consumer group: its name, its settings and its initial position."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from queuey.model.queue import Guarantee
 from queuey.model.timeid import MessageId, Ticks
 
 MAX_LEASE: Final = 43_200
-"""Seconds of a lease at the most: twelve hours."""
+"""Maximum length of a lease in seconds: twelve hours."""
 
 DEFAULT_LEASE: Final = 30
-"""Seconds of a lease unless the group or the claim says otherwise."""
+"""Default length of a lease in seconds."""
 
 MAX_DELIVERIES: Final = 1000
-"""The greatest limit of deliveries that a group may have."""
+"""Upper limit of ``max_deliveries``."""
 
 MAX_GROUP_NAME: Final = 64
-"""Characters of a group's name."""
+"""Maximum number of characters of a group's name."""
 
 _NAME: Final = re.compile(rf"[A-Za-z0-9._~-]{{1,{MAX_GROUP_NAME}}}")
 
 
 class Start(Enum):
-    """Where a group begins that names no time."""
+    """The initial position of a group, if it is not a time."""
 
     OLDEST = "oldest"
     NEWEST = "newest"
@@ -37,14 +37,15 @@ class Start(Enum):
 
 @attrs.frozen
 class GroupSettings:
-    """What an owner chooses for a group.
+    """The settings of a group.
 
-    :ivar start: where it begins; matters at its creation only.
-    :ivar lease: seconds that a claim has its messages for, unless it asks for another time.
-    :ivar max_deliveries: how often a message is given at the most; 0 is without a limit.
-    :ivar dead_letter: the queue of the same application that takes what is given up; ``None``: it is set aside.
-    :ivar guarantee: ``None`` is what the queue has.
-    :ivar max_in_flight: messages of a partition that may be given, or passed over, and not settled.
+    :ivar start: the initial position; it has no effect after the creation of the group.
+    :ivar lease: default length of a lease in seconds.
+    :ivar max_deliveries: maximum number of deliveries of a message; 0 means no limit.
+    :ivar dead_letter: the dead-letter queue, in the same application; ``None``: messages that are given up are set
+        aside.
+    :ivar guarantee: ``None`` means that of the queue.
+    :ivar max_in_flight: maximum number of messages of a partition that are delivered, or passed over, and not settled.
     """
 
     start: Start | Ticks = Start.OLDEST
@@ -58,13 +59,14 @@ class GroupSettings:
 
 @attrs.frozen
 class Group:
-    """One life of a group.
+    """One incarnation of a group.
 
     :ivar queue: the incarnation of its queue.
-    :ivar gid: 16 random bytes; a group that is deleted and made anew has others. Its states are found by it.
-    :ivar secret: 32 random bytes, by which its receipts are authenticated; never shown.
-    :ivar place: the bound at which it began: what is below it was never its business.
-    :ivar version: another one after each change of the settings.
+    :ivar gid: 16 random bytes, part of the keys of its states; a group that is deleted and created again gets a new
+        one.
+    :ivar secret: 32 random bytes that authenticate its receipts; never shown.
+    :ivar place: the bound at which it started; messages below it do not belong to the group.
+    :ivar version: replaced by each change of the settings.
     :ivar ended: whether it is being deleted.
     """
 
@@ -80,7 +82,7 @@ class Group:
 
 
 def group_name_problem(name: str) -> str | None:
-    """What is wrong with a group's name, or ``None`` for a good one."""
+    """Return what is wrong with a group's name, or ``None`` if it is valid."""
     if name in (".", ".."):
         return '"." and ".." are no names, since URL parsers drop them.'
     if _NAME.fullmatch(name) is None:

@@ -1,4 +1,4 @@
-"""What headers say of messages that a group has moved: dead letters, and copies that are for one group alone."""
+"""The headers that Queuey adds to messages: of dead letters, of copies for one group, and for a message's key."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from queuey.model.message import MAX_MESSAGE_KEY, Address, Content
 from queuey.model.timeid import MessageId
 
 LETTER: Final = "queuey-dead-letter"
-"""The member of a dead letter's headers that tells where it comes from."""
+"""The header of a dead letter that describes the original message."""
 
 ONLY: Final = "queuey-only"
-"""The member of a copy's headers that names the one group that is given it."""
+"""The header of a copy that names the only group that receives it."""
 
 ORIGIN: Final = "queuey-origin"
-"""The member of a copy's headers that has the id of the message that it stands for, as APIs have ids."""
+"""The header of a copy that has the id of the original message, in the form that the APIs use."""
 
 KEY: Final = "queuey-key"
-"""The member of a message's headers that has its key, by which groups give messages of one key in their order."""
+"""The header that has a message's key; groups with order ``KEY`` keep the order of messages with the same key."""
 
 MAX_LETTER: Final = 2048
-"""Bytes of what a dead letter tells, as compact JSON: more than a queue, a group and a reason of full length take."""
+"""Maximum size in bytes of a dead letter's header as compact JSON; a queue, a group and a reason of full length need
+less."""
 
 _KEY: Final = f'"{KEY}"'.encode()
 _ONLY: Final = f'"{ONLY}"'.encode()
@@ -38,12 +39,12 @@ _compact: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).en
 
 @attrs.frozen
 class Letter:
-    """Where a dead letter comes from.
+    """The origin of a dead letter.
 
-    :ivar queue: the name of the queue that had the message, and ``address`` where it was in there.
-    :ivar group: the name of the group that gave it up, and ``gid`` which of that name.
-    :ivar deliveries: how often it was given.
-    :ivar reason: that of a rejection, or ``LEASE_ENDED``; empty if it was rejected or given back without a reason.
+    :ivar queue: the name of the original queue, and ``address`` the address of the original message in it.
+    :ivar group: the name of the group that gave up the message, and ``gid`` its id.
+    :ivar deliveries: number of deliveries of the message.
+    :ivar reason: of the rejection, or ``LEASE_ENDED``; empty if it was rejected or retried without a reason.
     """
 
     queue: str
@@ -55,7 +56,7 @@ class Letter:
 
 
 def dead_letter(content: Content, letter: Letter) -> Content:
-    """What a message carries once it is a dead letter: the same, and where it comes from."""
+    """Return the content of a dead letter: that of the message, with a header that describes its origin."""
     told: dict[str, Any] = {
         "queue": letter.queue,
         "id": f"{letter.address.id.hex()}-{letter.address.partition}",
@@ -69,15 +70,15 @@ def dead_letter(content: Content, letter: Letter) -> Content:
 
 
 def copy_for(content: Content, gid: bytes) -> Content:
-    """What a copy of a dead letter carries: the same as the message did, for which group it is, and the id of that
-    message; of the first one, where that was a copy itself."""
+    """Return the content of a copy of a dead letter for one group: that of the message, with headers for the group and
+    the id of the original message; if the message was a copy itself, the id of the first one."""
     told = _headers(content).get(LETTER)
     origin = told.get("origin", told.get("id")) if isinstance(told, dict) else None
     return _with(content, {ONLY: gid.hex()} if origin is None else {ONLY: gid.hex(), ORIGIN: origin})
 
 
 def letter_of(content: Content) -> Letter | None:
-    """Where a dead letter comes from; ``None`` where it is none."""
+    """Return the origin of a dead letter; ``None`` if the content is not that of a dead letter."""
     if content.headers is None or _LETTER not in content.headers:
         return None
     told: Any = _headers(content).get(LETTER)
@@ -96,7 +97,7 @@ def letter_of(content: Content) -> Letter | None:
 
 
 def is_only_for_another(content: Content, gid: bytes) -> bool:
-    """Whether a message is a copy that another group is given, and not this one."""
+    """Return whether a message is a copy for another group only."""
     if content.headers is None or _ONLY not in content.headers:
         return False
     only = _headers(content).get(ONLY)
@@ -104,7 +105,7 @@ def is_only_for_another(content: Content, gid: bytes) -> bool:
 
 
 def with_key(content: Content, key: str | None) -> Content:
-    """What a message carries that was posted with a key: the key too, by which groups can keep its order."""
+    """Return the content with a header for the message's key, if it has one and the headers can be encoded."""
     if key is None:
         return content
     try:
@@ -115,7 +116,7 @@ def with_key(content: Content, key: str | None) -> Content:
 
 
 def key_of(content: Content) -> str | None:
-    """The key of a message; ``None`` if it has none."""
+    """Return the key of a message, or ``None``."""
     if content.headers is None or _KEY not in content.headers:
         return None
     key = _headers(content).get(KEY)
@@ -123,7 +124,7 @@ def key_of(content: Content) -> str | None:
 
 
 def is_ours(name: str, value: Any) -> bool:
-    """Whether a member of a message's headers may have been added here; a message that is put back still has it."""
+    """Return whether Queuey may have added this header; a message that a client posts again still has it."""
     if name == LETTER:
         headers = _compact({LETTER: value}).encode("utf-8")
         return len(headers) <= MAX_LETTER and letter_of(Content(b"", None, headers)) is not None
@@ -135,17 +136,17 @@ def is_ours(name: str, value: Any) -> bool:
 
 
 def letter_key(gid: bytes, address: Address, number: int) -> bytes:
-    """The key under which a dead letter is written, so that it is written once.
+    """Return the key that makes the append of a dead letter idempotent.
 
-    :param number: of the mark that its move has.
+    :param number: of the mark of its move.
     """
     return _hash(b"queuey dead letter\0", gid, _place(address), number.to_bytes(8, "big"))
 
 
 def copy_key(gid: bytes, incarnation: int, letter: Address) -> bytes:
-    """The key under which a copy of a dead letter is written, so that it is written once.
+    """Return the key that makes the append of a copy of a dead letter idempotent.
 
-    :param incarnation: of the queue that has the dead letter.
+    :param incarnation: of the dead-letter queue.
     """
     return _hash(b"queuey redrive\0", gid, incarnation.to_bytes(16, "big"), _place(letter))
 
@@ -159,7 +160,7 @@ def _hash(*parts: bytes) -> bytes:
 
 
 def _headers(content: Content) -> dict[str, Any]:
-    """A message's headers; none where it has none, or what is no object."""
+    """Return a message's headers as a dict; an empty one if they are missing or not a JSON object."""
     try:
         headers = json.loads(content.headers or b"{}")
     except (ValueError, RecursionError):
@@ -168,12 +169,12 @@ def _headers(content: Content) -> dict[str, Any]:
 
 
 def _own(content: Content) -> dict[str, Any]:
-    """The headers that a message's sender gave it."""
+    """Return the headers without those that Queuey adds to dead letters and copies."""
     return {name: value for name, value in _headers(content).items() if name not in (LETTER, ONLY, ORIGIN)}
 
 
 def _with(content: Content, more: dict[str, Any]) -> Content:
-    """The same with more members in its headers; without its own, where those cannot be written."""
+    """Return the content with more headers; its own headers are dropped if they cannot be encoded."""
     try:
         headers = _compact({**_own(content), **more}).encode("utf-8")
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Receipts: what a claim gives with each message, and a settlement names, as text that nobody else can make."""
+"""Receipts: authenticated texts that identify one lease; a claim returns them and a settlement names them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from queuey.model.timeid import MessageId
 from queuey.model.values import frozen
 
 RECEIPT: Final = 88
-"""Characters of a receipt."""
+"""Number of characters of a receipt."""
 
 _VERSION: Final = 1
 _BEGIN: Final = struct.Struct(f">B16s{GENERATION}sB")
@@ -21,10 +21,11 @@ _END: Final = struct.Struct(">16sQ")
 _BODY: Final = struct.Struct(f"{_BEGIN.format}{_END.format[1:]}")
 _SEAL: Final = 16
 _PURPOSE: Final = b"queuey receipt\0"
-"""Comes before what is authenticated, so that nothing else under the same key passes for a receipt."""
+"""Prefix of the authenticated bytes, so that other data authenticated with the same key is not a valid receipt."""
 
-# From the usual alphabet of base64 to the one for URLs (RFC 4648, section 5), and back. Only one text stands for a
-# receipt: characters that the decoder takes and no receipt has become one that it refuses. No receipt has padding.
+# Translate base64 to its URL-safe alphabet (RFC 4648, section 5), and back. Each receipt has exactly one text:
+# characters that the decoder would accept but that no receipt contains are translated to one that it refuses. Receipts
+# have no padding.
 _WRITTEN: Final = bytes.maketrans(b"+/", b"-_")
 _READ: Final = bytes.maketrans(b"-_+/=", b"+/***")
 
@@ -46,9 +47,9 @@ class Receipt:
 
 
 class Receipts:
-    """Makes receipts and reads them.
+    """Creates and parses receipts.
 
-    :param key: a secret of at least 16 bytes; whoever has it can make receipts.
+    :param key: a secret of at least 16 bytes; anyone who knows it can create valid receipts.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -57,7 +58,7 @@ class Receipts:
         self._key = key
 
     def text(self, receipt: Receipt) -> str:
-        """A receipt as URL-safe text."""
+        """Return a receipt as URL-safe text."""
         leases = ((receipt.id, receipt.number),)
         (text,) = self.texts(receipt.incarnation, receipt.generation, receipt.partition, leases)
         return text
@@ -65,9 +66,9 @@ class Receipts:
     def texts(
         self, incarnation: int, generation: bytes, partition: int, leases: Iterable[tuple[MessageId, int]]
     ) -> list[str]:
-        """Receipts of one partition as URL-safe texts.
+        """Return receipts of one partition as URL-safe texts.
 
-        :param leases: the ids of the messages, and the numbers of the leases.
+        :param leases: the ids of the messages and the lease numbers.
         """
         begin, found = _BEGIN.pack(_VERSION, incarnation.to_bytes(16, "big"), generation, partition), []
         for id, number in leases:
@@ -76,12 +77,12 @@ class Receipts:
         return found
 
     def parse(self, text: str, incarnation: int) -> Receipt | None:
-        """The receipt that a text is.
+        """Parse and authenticate a receipt.
 
-        :param incarnation: of the queue that it has to be of.
-        :return: ``None`` if it was not made under this key, or is of another queue: it is invalid.
+        :param incarnation: of the queue to which it has to belong.
+        :return: ``None`` if it was not created with this key, or belongs to another queue.
         """
-        # An attacker learns nothing from how long this takes: the length of a receipt is known.
+        # Comparing the length early is no timing leak: the length of receipts is public.
         if len(text) != RECEIPT:
             return None
         try:

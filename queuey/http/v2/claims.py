@@ -1,4 +1,4 @@
-"""Claims over v2: messages that are taken under a lease, by one of many workers."""
+"""Claims over v2: a worker takes messages under a lease."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ DEFAULT_LIMIT: Final = 10
 _BLOCKED: Final = "in-flight-limit"
 _BEGIN: Final = '{"messages":['
 _END: Final = "]}"
-"""How an answer begins and, as a rule, ends."""
+"""Start and usual end of an answer."""
 
 
 @attrs.frozen
@@ -57,11 +57,11 @@ class V2Claims:
     exchange: MessageExchange
 
     def routes(self) -> tuple[Route, ...]:
-        """What there is."""
+        """Return the routes."""
         return (Route("POST", CLAIMS, Operation.CLAIM_MESSAGES, self.claim, check=refuse_query),)
 
     async def claim(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
-        """Take messages; for the application's key, of a group that is made now if it is not there."""
+        """Claim messages. With the application's key, a group that does not exist is created."""
         queue = admitted.queue
         found = self.groups.cached(queue, group) or await self._found(admitted, group)
         claiming = wanted(request, admitted)
@@ -95,7 +95,7 @@ class V2Claims:
             await answer_in_pieces(request, HEAD, _pieces(delivered.deliveries, messages, end))
 
     async def _waited(self, request: Request, admitted: AdmittedToQueue, group: Group, claiming: Claiming) -> Delivered:
-        """Claim after a wait, if the caller may still have the messages then."""
+        """Claim with a wait; the caller's access is checked again after it."""
         queue, settled = admitted.queue, _Settled(claiming.settlings)
         end = functools.partial(settled.end, request)
         try:
@@ -114,7 +114,7 @@ class V2Claims:
         return delivered
 
     async def _found(self, admitted: AdmittedToQueue, name: str) -> Group | None:
-        """The group; ``None`` where the claim is to make it."""
+        """Return the group; ``None`` if it does not exist and the claim may create it."""
         try:
             return await named(self.groups, admitted.queue, name)
         except NoSuchGroup:
@@ -124,7 +124,7 @@ class V2Claims:
 
 
 class _Settled:
-    """What is known of the settlements of a claim that waits. They are stored before the wait, however that ends."""
+    """The state of the settlements of a waiting claim. They are stored before the wait, even if the wait fails."""
 
     def __init__(self, settlings: Sequence[Settling] | None) -> None:
         self._storing = bool(settlings)
@@ -132,18 +132,19 @@ class _Settled:
         self._why: QueueyError | None = None
 
     def note(self, outcomes: Sequence[Outcome]) -> None:
-        """Learn what became of them, and fail if the request was to end meanwhile."""
+        """Store the outcomes; raise the error if the request had to end while the settlements were being stored."""
         self._storing = False
         self._applied = "no" if UNCHANGED.issuperset(outcomes) else "partly"
         if self._why is not None:
             raise self._why
 
     def of(self, error: QueueyError) -> QueueyError:
-        """An error, with what its client has to know about them."""
+        """Return the error with ``applied`` set for the settlements."""
         return error.but(self._applied) if error.applied == "no" else error
 
     def end(self, request: Request, error: QueueyError) -> None:
-        """End the request; while they are being stored, as soon as that is done, so that the client learns of it."""
+        """End the request. While the settlements are being stored, it ends only after that, so that the error reports
+        them."""
         if self._storing:
             self._why = error
         else:
@@ -151,9 +152,9 @@ class _Settled:
 
 
 def wanted(request: Request, admitted: AdmittedToQueue) -> Claiming:
-    """What a claim asks for.
+    """Parse the body of a claim.
 
-    :raise Problem: naming everything that is wrong.
+    :raise Problem: lists every error.
     """
     key = repeats.key(request)
     given = members(request, _MEMBERS)
@@ -172,7 +173,7 @@ def wanted(request: Request, admitted: AdmittedToQueue) -> Claiming:
 
 
 def _settle(asked: Members) -> tuple[Settling, ...] | None:
-    """What a claim settles first; ``None`` if it says nothing of it."""
+    """Return the settlements that the body contains; ``None`` if the member is missing or wrong."""
     given = asked.value("settle")
     if given is None:
         return None
@@ -185,7 +186,7 @@ def _settle(asked: Members) -> tuple[Settling, ...] | None:
 
 
 def partitions(asked: Members, queue: Queue) -> tuple[int, ...] | None:
-    """The partitions that a body names, each once; ``None`` if it is about all of them."""
+    """Return the partitions in the body, each once; ``None`` for all partitions."""
     given, most = asked.value("partitions"), queue.settings.partitions
     if given is None:
         return None
@@ -214,11 +215,11 @@ _MEMBERS: Final[Mapping[str, tuple[str, Callable[[Members, Queue], Any]]]] = {
     "partitions": ("partitions", partitions),
     "settle": ("settlings", lambda asked, _: _settle(asked)),
 }
-"""The members of a claim: which attribute of ``Claiming`` each is, and how it is read."""
+"""The members of a claim: the attribute of ``Claiming`` that each sets, and the function that parses it."""
 
 
 def _end(claiming: Claiming, delivered: Delivered) -> str:
-    """What follows the messages of an answer."""
+    """Return the end of an answer, after the messages."""
     blocked = f',"blocked":"{_BLOCKED}"' if delivered.blocked else ""
     if claiming.settlings is None:
         return f"]{blocked}}}"
@@ -226,7 +227,7 @@ def _end(claiming: Claiming, delivered: Delivered) -> str:
 
 
 def _pieces(deliveries: Sequence[Delivery], messages: Sequence[Message], end: str) -> Iterator[Piece]:
-    """An answer that is large."""
+    """Return the parts of a large answer."""
     begin, start = _BEGIN, 0
     for some in portions(messages):
         yield f"{begin}{_messages_json(some, deliveries[start : start + len(some)])}".encode("ascii"), some
@@ -235,7 +236,7 @@ def _pieces(deliveries: Sequence[Delivery], messages: Sequence[Message], end: st
 
 
 def _messages_json(messages: Sequence[Message], deliveries: Sequence[Delivery]) -> str:
-    """Messages that are given, with commas between them."""
+    """Return the JSON of the deliveries, separated by commas."""
     found = []
     last, until = None, ""
     for text, delivery in zip(messages_json(messages), deliveries, strict=True):

@@ -1,4 +1,4 @@
-"""Consumer groups over v2: their settings as JSON, changed on conditions, and where each of them is."""
+"""Consumer groups over v2: their settings and lag as JSON, with conditional changes."""
 
 from __future__ import annotations
 
@@ -38,17 +38,18 @@ _KIND: Final = "group"
 
 
 def guarantee_of(settings: GroupSettings, admitted: AdmittedToQueue) -> Guarantee:
-    """What is promised of the deliveries of a group with such settings."""
+    """Return the delivery guarantee of a group with these settings; its default is that of the queue, then of the
+    policy."""
     return settings.guarantee or admitted.queue.settings.guarantee or admitted.policy.guarantee
 
 
 def start_text(start: Start | Ticks) -> str:
-    """Where a group began, as v2 writes it."""
+    """Return the initial position of a group in the form that v2 uses."""
     return start.value if isinstance(start, Start) else to_rfc3339(start)
 
 
 def group_json(group: Group, admitted: AdmittedToQueue) -> dict[str, Any]:
-    """A group as JSON, with what its queue has where nothing was chosen."""
+    """Return a group as JSON; a setting that was not chosen has the default of its queue."""
     settings = group.settings
     return {
         "name": group.name,
@@ -65,9 +66,9 @@ def group_json(group: Group, admitted: AdmittedToQueue) -> dict[str, Any]:
 
 
 def check_name(name: str) -> None:
-    """Refuse the name of a group that is to be made, unless groups may have it.
+    """Refuse an invalid name for a new group.
 
-    :raise Problem: saying why.
+    :raise Problem: with the reason.
     """
     problem = group_name_problem(name)
     if problem is not None:
@@ -75,9 +76,9 @@ def check_name(name: str) -> None:
 
 
 async def named(groups: GroupExchange, queue: Queue, name: str) -> Group:
-    """The group of that name.
+    """Return the group of that name.
 
-    :raise NoSuchGroup: where there is none.
+    :raise NoSuchGroup: it does not exist.
     """
     found = groups.cached(queue, name)
     if found is not None:
@@ -98,7 +99,7 @@ class V2Groups:
     now: Callable[[], float]
 
     def routes(self) -> tuple[Route, ...]:
-        """What there is."""
+        """Return the routes."""
         return (
             Route("GET", GROUPS, Operation.SEE_GROUPS, self.list_groups),
             Route("GET", GROUP, Operation.SEE_GROUPS, self.show),
@@ -108,13 +109,14 @@ class V2Groups:
         )
 
     async def list_groups(self, request: Request, admitted: AdmittedToQueue) -> None:
-        """All groups of a queue, by name."""
+        """List all groups of a queue, sorted by name."""
         Query(request, ()).check()
         found = await self.groups.names(admitted.queue)
         request.answer(200, HEAD, encoded({"groups": [group_json(group, admitted) for group in found]}))
 
     async def show(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
-        """One group, and where it is in each partition; always the whole, since that changes all the time."""
+        """Show a group and its lag in each partition. There are no conditional reads, because the lag changes all the
+        time."""
         Query(request, ()).check()
         found = await named(self.groups, admitted.queue, group)
         lag = await self.groups.lag(admitted.queue, found)
@@ -123,7 +125,7 @@ class V2Groups:
         request.answer(200, (*HEAD, _tag(found)), encoded(document))
 
     async def put(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
-        """Make a group, or bring the one of that name to what is given; the rest goes to its defaults."""
+        """Create or replace the settings of a group; members that are missing get their defaults."""
         Query(request, ()).check()
         check_name(group)
         given = members(request, (*_SETTINGS, *_READ_ONLY))
@@ -137,7 +139,7 @@ class V2Groups:
         request.answer(201 if made else 200, (*HEAD, _tag(found), *headers), encoded(group_json(found, admitted)))
 
     async def patch(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
-        """Change what is given; null brings a member to its default."""
+        """Change the members that are given; null resets a member to its default."""
         Query(request, ()).check()
         found = await named(self.groups, admitted.queue, group)
         given = members(request, (*_SETTINGS, *_READ_ONLY), PATCH, b"Accept-Patch")
@@ -151,7 +153,7 @@ class V2Groups:
         request.answer(200, (*HEAD, _tag(changed)), encoded(group_json(changed, admitted)))
 
     async def delete(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
-        """End a group; its messages stay."""
+        """Delete a group; the messages of the queue stay."""
         Query(request, ()).check()
         asked = conditions(request, _KIND)
         found = await named(self.groups, admitted.queue, group)
@@ -160,11 +162,11 @@ class V2Groups:
 
 
 def changes(given: Mapping[str, Any], reset: frozenset[str], queue: Queue) -> GroupChanges:
-    """The settings that a body asks for.
+    """Parse the settings in a body.
 
-    :param reset: those that go to their defaults where they are not given.
+    :param reset: settings that get their defaults unless they are given.
     :param queue: that of the group.
-    :raise Problem: naming everything that is wrong.
+    :raise Problem: lists every error.
     """
     asked = Members(given)
     wanted = GroupChanges(
@@ -204,13 +206,13 @@ def _dead_letter(asked: Members, queue: Queue) -> str | None:
 
 
 def in_body(error: InvalidRequest) -> Problem:
-    """What a client is told of members of a body that turn out to be wrong only where they are acted on."""
+    """Return the problem for members of a body that turn out to be invalid only when the change is made."""
     found = tuple({"pointer": f"/{name}", "detail": text} for name, text in error.problems.items())
     return Problem("invalid-body", " ".join(error.problems.values()), errors=found)
 
 
 def _judge(request: Request, name: str, given: Mapping[str, Any]) -> Judge:
-    """What a group has to be for a request to change it: what its conditions say, and its read-only members."""
+    """Return the precondition of a change: the request's conditional headers and read-only members."""
     asked = conditions(request, _KIND)
 
     def judge(group: Group | None) -> None:
@@ -230,9 +232,9 @@ def _path(queue: Queue, group: Group) -> bytes:
 
 
 def _lag_json(lag: PartitionLag, queue: Queue, now: Ticks) -> dict[str, Any]:
-    """Where a group is in one partition.
+    """Return the lag of a group in one partition as JSON.
 
-    How far it has come is told as a cursor: who reads the partition from there on sees what is not settled.
+    The position is a cursor: a reader of the partition that starts there sees the unsettled messages.
     """
     place = Cursor(queue.incarnation, Position(lag.settled_through), partitions=(lag.partition,))
     oldest = lag.oldest

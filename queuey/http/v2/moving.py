@@ -1,4 +1,4 @@
-"""Moving a consumer group over v2: to another place of the log, and dead letters back to it."""
+"""Seek and redrive over v2: move the position of a group, and return dead letters to it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SEEK: Final = f"{GROUP}/seek"
 REDRIVE: Final = f"{GROUP}/redrive"
 
 MOST_IDS: Final = 1000
-"""Dead letters that one redrive names, at the most."""
+"""Maximum number of ids in one redrive."""
 
 _WHICH: Final = "has to say which dead letters in one way: by ids, by since and until, or by all"
 
@@ -44,14 +44,14 @@ class V2Moving:
     groups: GroupExchange
 
     def routes(self) -> tuple[Route, ...]:
-        """What there is."""
+        """Return the routes."""
         return (
             Route("POST", SEEK, Operation.CHANGE_GROUPS, self.seek),
             Route("POST", REDRIVE, Operation.CHANGE_GROUPS, self.redrive),
         )
 
     async def seek(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
-        """Go on from another place."""
+        """Move the position of a group."""
         Query(request, ()).check()
         queue = admitted.queue
         found = await named(self.groups, queue, group)
@@ -69,7 +69,7 @@ class V2Moving:
         request.answer(204, (), b"")
 
     async def redrive(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
-        """Take dead letters back."""
+        """Redrive dead letters."""
         Query(request, ()).check()
         found = await named(self.groups, admitted.queue, group)
         asked = _redriving(request)
@@ -81,7 +81,7 @@ class V2Moving:
 
 
 def _place(asked: Members, queue: Queue) -> Start | Ticks | Cursor:
-    """Where a seek goes to; anything where that is wrong, which ``asked`` is told."""
+    """Parse the target of a seek; on an error, ``asked`` has it and the result is meaningless."""
     raw = asked.text("to")
     if raw is None:
         if "to" not in asked or asked.value("to") is None:
@@ -103,9 +103,10 @@ def _place(asked: Members, queue: Queue) -> Start | Ticks | Cursor:
 
 
 def _bounds(to: Cursor, queue: Queue, some: tuple[int, ...] | None) -> Mapping[int, MessageId]:
-    """The first id that is to be given of each partition, for a group to go on where a reader would.
+    """Return the first id to deliver in each partition, so that the group continues where a reader with the cursor
+    would.
 
-    :param some: the partitions that are asked for.
+    :param some: the requested partitions; ``None`` means those of the cursor.
     """
     if to.incarnation != queue.incarnation:
         text = "The cursor is of an earlier life of this queue, or of another one; oldest goes on in the present one."
@@ -122,9 +123,9 @@ def _bounds(to: Cursor, queue: Queue, some: tuple[int, ...] | None) -> Mapping[i
 
 
 def _redriving(request: Request) -> Redriving:
-    """Which dead letters a body asks for.
+    """Parse the body of a redrive.
 
-    :raise Problem: naming what is wrong.
+    :raise Problem: lists every error.
     """
     asked = Members(members(request, ("ids", "since", "until", "all", "after")))
     if ("ids" in asked) + ("since" in asked or "until" in asked) + ("all" in asked) != 1:
@@ -148,7 +149,7 @@ def _moment(asked: Members, name: str) -> Ticks | None:
 
 
 def _addresses(asked: Members) -> tuple[Address, ...]:
-    """Where dead letters are that a body names, each once."""
+    """Parse the ids in a body, each once."""
     ids = asked.value("ids")
     if not isinstance(ids, list) or not 1 <= len(ids) <= MOST_IDS:
         asked.wrong("ids", f"is not a list of 1 to {MOST_IDS} ids")

@@ -1,4 +1,4 @@
-"""Settlements over v2: what became of the messages that somebody has a receipt of."""
+"""Settlements over v2: a worker acks, retries, extends or rejects the messages whose receipts it has."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from queuey.model.served import SETTLE
 SETTLEMENTS: Final = f"{GROUP}/settlements"
 
 MOST_RECEIPTS: Final = 1000
-"""Receipts in a settlement at the most."""
+"""Maximum number of receipts in one request."""
 
 _ACTIONS: Final = {action.value: action for action in Action}
 ACTIONS: Final = tuple(_ACTIONS)
 _WORDS: Final = {outcome: outcome.value for outcome in Outcome}
 _OPTIONS: Final = {Action.RETRY: "delay", Action.EXTEND: "lease", Action.REJECT: "reason"}
-"""What may be said beside a receipt, by what is asked for it."""
+"""The member that an action allows beside the receipt."""
 
 _SAFE: Final = "!#$&'()*+,/:;=?@[] "
-"""Characters that are shown as they are in a text that is cut."""
+"""Characters that are not percent-encoded in a text that is cut."""
 
 _FAILED: Final = frozenset({Outcome.STALE, Outcome.INVALID})
 
@@ -51,11 +51,11 @@ class V2Settlements:
     groups: GroupExchange
 
     def routes(self) -> tuple[Route, ...]:
-        """What there is."""
+        """Return the routes."""
         return (Route("POST", SETTLEMENTS, Operation.SETTLE_MESSAGES, self.settle, check=refuse_query),)
 
     async def settle(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
-        """Ack, retry, extend and reject."""
+        """Ack, retry, extend and reject messages."""
         queue = admitted.queue
         found = self.groups.cached(queue, group) or await named(self.groups, queue, group)
         given = members(request, ACTIONS)
@@ -77,9 +77,9 @@ class V2Settlements:
 
 
 def outcomes_json(asked: Sequence[Settling], outcomes: Sequence[Outcome]) -> str:
-    """What became of each receipt as JSON, in the order asked.
+    """Return the outcome of each receipt as JSON, in the order of the request.
 
-    If they are longer in JSON than receipts are, all of them together, those that cannot be receipts are cut.
+    If the JSON of all receipts together is longer than that of valid receipts, texts that cannot be receipts are cut.
     """
     texts = [encode_basestring_ascii(one.receipt) for one in asked]
     if sum(map(len, texts)) > MOST_RECEIPTS * (RECEIPT + 2):
@@ -95,17 +95,17 @@ def _may_be_receipt(text: str) -> bool:
 
 
 def _cut(receipt: str) -> str:
-    """A receipt; of any other text the beginning, of no more bytes in JSON than a receipt has."""
+    """Return a receipt as it is, and any other text cut so that its JSON is no longer than a receipt's."""
     if _may_be_receipt(receipt):
         return receipt
     return quote(receipt[:RECEIPT].encode("utf-8", "replace"), safe=_SAFE)[: RECEIPT - 3] + "..."
 
 
 def settlings(asked: Members, given: Mapping[str, Any]) -> tuple[Settling, ...]:
-    """The settlements that an object asks for, in the order in which they stand there.
+    """Parse the settlements of an object, in their order.
 
-    :param asked: notes what is wrong; the caller checks it.
-    :param given: lists of receipts by what is asked for them.
+    :param asked: collects the errors; the caller checks it.
+    :param given: lists of receipts by action.
     """
     found, seen = list[Settling](), set[str]()
     count = 0
@@ -133,10 +133,10 @@ def settlings(asked: Members, given: Mapping[str, Any]) -> tuple[Settling, ...]:
 
 
 def _settling(action: Action, item: Any, place: str, asked: Members) -> Settling:
-    """What is asked for one receipt that does not stand there by itself.
+    """Parse a settlement that is not just a receipt.
 
-    :param place: where it stands in the body.
-    :param asked: notes what is wrong.
+    :param place: its JSON pointer in the body.
+    :param asked: collects the errors.
     """
     if not isinstance(item, dict):
         asked.wrong(place, "is neither a receipt nor an object that has one")
