@@ -1,4 +1,4 @@
-"""The head of an answer, as bytes. Nothing here does I/O."""
+"""Build the head of an answer as bytes, without I/O."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def merge_fields(
     cookies: Sequence[bytes],
     body_type: bytes,
 ) -> list[Room]:
-    """The fields of an answer, but for those that frame it, which are the door's.
+    """Return the header fields of an answer, except those that frame it, which the HTTP server adds itself.
 
-    :param first: fields that take the place of others with the same name.
-    :param own: the names of more fields of that kind, for whose values there is to be room.
-    :param added: fields that come besides those of ``second``.
-    :param body_type: the type of a body where no field says one; empty for none.
+    :param first: fields that replace others of the same name.
+    :param own: names of more such fields, with a slot for each value.
+    :param added: fields that are sent in addition to those of ``second``.
+    :param body_type: the Content-Type to send if no field gives one; empty for none.
     """
     fields: list[Room] = [*first, *((name, None) for name in own)]
     given = {name.title() for name, _ in fields}
@@ -56,14 +56,14 @@ def merge_fields(
 
 
 def make_template(status: int, fields: Sequence[Room], framing: bytes, close: bool) -> bytes:
-    """The status line and the header, with room for what no two answers have in common.
+    """Return the status line and the header, with slots for the parts that differ from answer to answer.
 
-    That is, in this order: the Date field, as a line; the id of the request; the values that are not known yet; and the
-    length of the body, where the framing has room for it.
+    The slots are, in this order: the Date field, as a line; the id of the request; the values that are not known yet;
+    and the length of the body, if the framing has a slot for it.
 
     :param framing: the field that says how long the body is, as a line; empty for none.
-    :param close: whether the connection is closed afterwards.
-    :raise ValueError: where a field would end its line early.
+    :param close: whether the connection is closed after the answer.
+    :raise ValueError: if a field contains a line end or a NUL.
     """
     parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status, b"%bX-Request-Id: %b\r\n"]
     for name, value in fields:
@@ -89,7 +89,7 @@ def template_of(
     framing: bytes,
     close: bool,
 ) -> bytes:
-    """The same for fields as they come; most answers have what others had, so that there is nothing to be put together.
+    """Return a template from a cache: most answers have the same fields as earlier ones, so the merge is rarely needed.
 
     The parameters are those of :func:`merge_fields` and :func:`make_template`.
     """
@@ -97,11 +97,11 @@ def template_of(
 
 
 def check_own(fields: Sequence[Field]) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-    """The names of fields whose values take their room in a template, and the values.
+    """Return the names of the fields whose values fill slots of a template, and the values.
 
-    :raise ValueError: where one of them would end its line early.
+    :raise ValueError: if a value contains a line end or a NUL.
     """
-    if len(fields) == 1:  # as mostly there are, where there are any; zip takes as long as all else here
+    if len(fields) == 1:  # the usual case; zip would double the time of this function
         ((name, value),) = fields
         names, values = (name,), (value,)
     else:

@@ -37,11 +37,11 @@ class Admitted:
 
 @attrs.frozen
 class AdmittedToQueue(Admitted):
-    """A request that may go on.
+    """A request on a queue that was let in.
 
-    :ivar queue: the queue that it means; where the application's messages make their queues, one that is only planned.
-    :ivar signature: that its URL has, if it has one.
-    :ivar gate: through which it came.
+    :ivar queue: the queue that the request addresses; only a plan of it if the message is going to create the queue.
+    :ivar signature: the signature of the request's URL, if it has one.
+    :ivar gate: the gate that let the request in.
     """
 
     queue: Queue
@@ -56,12 +56,13 @@ class AdmittedToQueue(Admitted):
 
 @attrs.frozen
 class Gate:
-    """Decides who comes in; the order of refusals is part of the APIs.
+    """Authenticates and authorizes requests. The order of refusals is part of the APIs.
 
-    Against the rates of an application counts what its own key asks for, and what others may ask for: nobody uses them
-    up who has no business there.
-    :ivar accepted: what the application of a policy takes as a proof of who calls.
-    :ivar ongoing: requests that go on for long, which end when they would not be let in any more.
+    The rates of an application count its own requests, and requests of others only after they were permitted, so that
+    callers without access cannot use the rates up.
+
+    :ivar accepted: returns the credentials that the application of a policy accepts.
+    :ivar ongoing: the long-lasting requests, which are ended when their caller loses access.
     """
 
     policies: IPolicies
@@ -106,13 +107,13 @@ class Gate:
         return AdmittedToQueue(policy, caller, queue, signature, self)
 
     def admit_at_once(self, request: Request, plan: Plan, operation: Operation) -> AdmittedToQueue | None:
-        """Let a request on a queue in as ``admit_to_queue`` does, where all that decides about it is at hand.
+        """Let a request on a queue in like ``admit_to_queue``, if everything that decides about it is cached.
 
-        A policy, and a queue, is another object after any change of it: what was found out of the same head holds for
-        as long as both are the same.
+        Policies and queues are replaced, never mutated, so object identity is a valid cache key for what was decided
+        from the same head.
 
-        :return: ``None``: that has to be found out, or the request is to be refused.
-        :raise TooManyRequests: as ``admit_to_queue`` does; and so ``BodyTooLarge``.
+        :return: ``None`` if something is not cached or the request has to be refused: call ``admit_to_queue`` then.
+        :raise TooManyRequests: like ``admit_to_queue``; ``BodyTooLarge`` likewise.
         """
         application, name = plan.names["application"], plan.names["queue"]
         policy = self.policies.at_hand(application)
@@ -135,7 +136,7 @@ class Gate:
         return admitted
 
     def _enter(self, request: Request, plan: Plan, policy: Policy, name: str) -> None:
-        """Count a request where that is to be done, or refuse it, when it has got as far as those who may."""
+        """Count a permitted request against the rates, or refuse it because of them or of its size."""
         if plan.own:
             self._count(request, policy)
         request.queue = name
@@ -147,7 +148,8 @@ class Gate:
     def _look(
         self, request: Request, plan: Plan, policy: Policy, queue: Queue, operation: Operation
     ) -> AdmittedToQueue | None:
-        """Find out how requests of a head are let in, where that lasts."""
+        """Decide about the requests of a head and remember it in the plan; return ``None`` if that cannot be
+        remembered."""
         plan.admitted = None
         application = policy.application
         accepted = self.accepted(policy)
@@ -172,9 +174,9 @@ class Gate:
         return plan.admitted
 
     async def look_again(self, request: Request, admitted: AdmittedToQueue, operation: Operation, queue: Queue) -> None:
-        """Raise why not where what the caller showed lets in no more; for what may go on for long.
+        """Raise an error if the caller has lost its access; used for requests that go on for long.
 
-        :param queue: as it is now, or as it was at the beginning.
+        :param queue: the queue as it is now, or as it was at the beginning.
         """
         policy = await self.policies.policy_for(queue.application)
         caller = await self._proven(request, policy)
@@ -183,7 +185,7 @@ class Gate:
         permit(operation, caller, queue.application, queue)
 
     def _count(self, request: Request, policy: Policy) -> None:
-        """Count a request that comes from somebody who has business here, and look whether it is too large."""
+        """Count a permitted request against the rates of its application, and refuse a body that is too large."""
         request.use = use = self.rates.use(policy)
         if use is not None:
             use.begin()
@@ -193,9 +195,11 @@ class Gate:
     async def identify(
         self, request: Request, application: str, queue: str | None, *, again: bool = False
     ) -> tuple[Policy, frozenset[str], Signature | None]:
-        """Find out who asks.
+        """Return the policy of the application, the principals that the caller has proven to be, and the signature of
+        the URL.
 
-        :param again: whether a signature is not to be counted against its rate.
+        :param again: whether the request's signature was counted before, so that it is not counted against its rate
+            again.
         """
         policy = await self.policies.policy_for(application)
         request.application = application
@@ -248,15 +252,15 @@ class Serving(Protocol):
         """See above."""
 
     def cancel(self) -> None:
-        """Learn that nobody waits for the answer any more."""
+        """Stop serving, because the client no longer waits for the answer."""
 
 
 Over = Callable[[Request, Failure | None], None]
 """Is called when a request was handled, with what that failed with; or with ``None``: then it was answered."""
 
 Plain = Callable[[Request, AdmittedToQueue, Over], Serving | None]
-"""A handler without a coroutine, for what is asked the most; ``None``: it has done nothing, this is for the other one.
-What it raises, it has failed with."""
+"""A handler without a coroutine, for the most frequent requests. It returns ``None`` if it has done no work and the
+coroutine has to handle the request. If it raises an exception, the request has failed with it."""
 
 
 def awaited(plain: Plain) -> Handler:
@@ -293,9 +297,9 @@ class Endpoint(Protocol):
         """See above."""
 
     def begin(self, request: Request, plan: Plan, over: Over) -> Serving:
-        """Serve a request of which there is a plan.
+        """Serve a request whose head has a plan.
 
-        :raise Exception: it could not be handled at all.
+        :raise Exception: if the request could not be handled at all.
         """
 
 
@@ -303,20 +307,22 @@ _OF_GATE: Final = frozenset({"application", "queue"})
 
 
 class Plan:
-    """What follows from the head of a request; it lives as long as that, which may be the head of many requests.
+    """What was worked out from the head of a request. It lives as long as the head, which many requests may share.
 
-    :ivar endpoint: what serves its path.
-    :ivar names: what the path names; and ``others``, what it names besides the application and the queue.
-    :ivar admitted: how it was let in, where that holds for as long as its policy and its queue are the same objects.
-    :ivar own: whether the application itself has asked then.
-    :ivar limited: whether there are rates for it to be counted against.
-    :ivar challenge: the schemes of credentials that are taken.
-    :ivar again: what is called each time that the same credentials are gone by again; tells whether they still hold.
-    :ivar checked: whether nothing is wrong with the head.
-    :ivar body_type: the type that a body was found to have, without parameters; empty: that was not looked at.
-    :ivar content: the type of the message that a body is, where the head says nothing else of it.
-    :ivar keyed: whether such a message is stored once, by a key that the head has.
-    :ivar stored: how messages are stored, as the answer says it, and of whom that was found out.
+    :ivar endpoint: the endpoint that serves the path.
+    :ivar names: the variable parts of the path, by name; ``others``: those besides the application and the queue.
+    :ivar admitted: the remembered decision to let the request in; valid while its policy and its queue are the same
+        objects.
+    :ivar own: whether the caller of that decision was the application itself.
+    :ivar limited: whether the application has rates.
+    :ivar challenge: the authentication schemes that the application accepts.
+    :ivar again: callbacks that are called at each use of the remembered credentials; false means that they no longer
+        hold.
+    :ivar checked: whether the head has passed the route's check.
+    :ivar body_type: the media type of the body without parameters; empty if it was not determined.
+    :ivar content: the Content-Type of the body as a message, if the head says no more about it.
+    :ivar keyed: whether the head has an Idempotency-Key for the message.
+    :ivar stored: the answer's word for how messages are stored, and the admission that it was worked out from.
     """
 
     __slots__ = (
@@ -341,19 +347,19 @@ class Plan:
 
 
 def _nothing(request: Request) -> None:
-    """Find nothing wrong with a request."""
+    """Accept every head: the check of a route that has no other."""
 
 
 @attrs.frozen
 class Route:
-    """One line of an API: what is asked, what a caller must be allowed for it, and who handles it.
+    """One route of an API: method, path, the operation that the caller must be permitted, and the handler.
 
-    The handler gets the request, how it was admitted (:class:`AdmittedToQueue` where the path names a queue, unless the
-    queue is to be created), and whatever else the path names.
+    The handler gets the request, its admission (:class:`AdmittedToQueue` if the path names a queue that must exist),
+    and the other variable parts of the path.
 
-    :ivar path: its parts between ``<`` and ``>`` name something.
-    :ivar plain: handles what is asked the most, where there is such.
-    :ivar check: raises what is wrong with the head of a request that may go on, before it is handled.
+    :ivar path: the parts between ``<`` and ``>`` are variable.
+    :ivar plain: a handler without a coroutine for the most frequent requests, if there is one.
+    :ivar check: raises an error if the head of a permitted request is invalid; called before the handler.
     """
 
     method: str
@@ -400,10 +406,10 @@ class Served:
 
 
 class ServedOnQueue(Served):
-    """The same, where the path names a queue.
+    """Serves the requests of a route whose path names an existing queue.
 
-    A request of which all is at hand that decides whether it comes in goes to its handler at once. Whatever cannot be
-    known so, or is to be refused, takes the way from the beginning, where the order of refusals is.
+    If everything that decides about the request is cached, it goes to its handler at once. All other requests, and
+    those that have to be refused, take the full way, which keeps the order of refusals.
     """
 
     async def handle(self, request: Request, application: str, queue: str, **rest: str) -> None:  # type: ignore[override]
@@ -433,7 +439,7 @@ class ServedOnQueue(Served):
 
 @attrs.frozen(eq=False)
 class OpenRoute:
-    """A line of an API that is for everybody, and names nothing; its handler gets the request."""
+    """A route without access checks and without variable parts; its handler gets the request."""
 
     method: str
     path: str

@@ -1,4 +1,4 @@
-"""Finding the end of a request's body, whether its length was said or it comes in chunks. Nothing here does I/O."""
+"""Find the end of a request's body, with a Content-Length or in chunks. No I/O happens here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _EXTENSION: Final = (
     rb"(?:[ \t]*=[ \t]*+(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++|\"(?:[^\"\\]|\\.)*+\"))?+"
 )
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16}+)(?:%b)*+" % _EXTENSION, re.DOTALL)
-"""A chunk's size, and extensions to the letter: what has quotes without an end may end elsewhere for somebody else."""
+"""A chunk's size and its extensions, strictly by the grammar: another reader may see the end of an unclosed quoted
+string elsewhere."""
 
 _PLAIN_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})\r\n")
 
@@ -25,7 +26,8 @@ _NO_TRAILERS: Final = frozenset(
 
 _MAX_SIZE_LINE: Final = 1024
 _MAX_EXTENSIONS: Final = 16 * 1024
-"""Bytes of chunk extensions in one body: they carry nothing, and each may be a thousand times its chunk."""
+"""Bytes of chunk extensions allowed in one body. They are ignored, and each could be a thousand times as long as its
+chunk."""
 _MAX_TRAILER: Final = 8 * 1024
 
 
@@ -76,7 +78,7 @@ class FixedBody(Body):
 
 
 class LostBody(Body):
-    """What still comes of a body that was found to be broken: nothing of it is of use, and it has no end."""
+    """The remainder of a broken body: it is discarded and has no end."""
 
     __slots__ = ()
 
@@ -92,7 +94,7 @@ class _Line(Enum):
 
 
 class ChunkedBody(Body):
-    """A body in chunks. Trailers and extensions are checked, and say nothing."""
+    """A chunked body. Trailers and extensions are checked and then ignored."""
 
     __slots__ = ("_expect", "_extensions", "_left", "_partial", "_trailer")
 
@@ -128,11 +130,11 @@ class ChunkedBody(Body):
         return at
 
     def _small(self, data: bytes, at: int, pieces: list[bytes]) -> int:
-        """Take a chunk that is there as a whole, and has no extensions, in a tenth of the time of its lines.
+        """Take a chunk that is complete and has no extensions, in a tenth of the time that reading its lines takes.
 
-        A body may have as many chunks as bytes.
+        A body may consist of chunks of one byte each.
 
-        :return: where the next one begins; 0 if it is not such a chunk.
+        :return: the offset of the next chunk; 0 if this one has to be read line by line.
         """
         match = _PLAIN_SIZE.match(data, at)
         if match is None:
@@ -148,7 +150,7 @@ class ChunkedBody(Body):
         return end + 2
 
     def _line(self, data: bytes, at: int) -> int:
-        """Read a line, or the beginning of one, and tell where the next begins."""
+        """Read a line, or the beginning of one, and return the offset of the next."""
         end = data.find(b"\n", at)
         if end < 0:
             self._partial += data[at:]

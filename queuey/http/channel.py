@@ -40,7 +40,7 @@ is reset, and the client may never see the answer."""
 
 
 class House(Protocol):
-    """What a connection needs of whoever accepted it."""
+    """What a connection needs from the site that accepted it."""
 
     hooks: Hooks
     limits: Limits
@@ -170,15 +170,15 @@ class Channel(protocol.Protocol):
 
     @property
     def ending(self) -> bool:
-        """Whether no other request can come after the one at hand."""
+        """Whether no further request is served on this connection after the current one."""
         return self._body is not None or self.site.leaving
 
     def drain(self) -> None:
-        """Close after the request at hand, or after one that is on its way; if none comes, in a moment.
+        """Close the connection after the current request or one that is being received; soon, if no request comes.
 
-        A client that has just had an answer may have sent its next request already; to close now would leave it
-        without an answer, and in doubt. A handler that reads a body in pieces is told that no more of it is read, since
-        that could take any time.
+        A client that has just had an answer may have sent its next request already. Closing at once would leave that
+        request unanswered and its outcome unknown. If a handler is reading a body in pieces, its read fails, because
+        the rest could take any time.
         """
         if self._stage is Stage.WAITING:
             self._rest()
@@ -222,7 +222,7 @@ class Channel(protocol.Protocol):
         if self._read is not None:
             self._read[NONE] += size
         if self._stage is Stage.WAITING and not self._consuming and not self._out.full:
-            # Mostly a whole request has come, and nothing but it: it is handled here, with no turn of _consume.
+            # Usually exactly one whole request has arrived. It is handled here, without a pass through _consume.
             self._consuming = True
             try:
                 data = self._read_head(data)
@@ -411,7 +411,7 @@ class Channel(protocol.Protocol):
         return rest
 
     def _expect_body(self, request: Request, head: Head, body: Body, rest: bytes, in_pieces: bool) -> None:
-        """Wait for a body of which not all is there, or let the handler do so."""
+        """Wait for the rest of a body, or let the handler read it."""
         self._body = body
         self._expects_continue = head.asks and not rest
         if not in_pieces:
@@ -453,7 +453,8 @@ class Channel(protocol.Protocol):
         if self._stage is Stage.BODY:
             self._collect(request, body, piece)
         else:
-            # The beginning of a chunk is nothing that a handler waits for: who stops there is late as well.
+            # The beginning of a chunk does not help a handler, so a client that stops there runs into the time limit as
+            # well.
             if piece or body.done:
                 self.deadline = inf
                 self._out.spare()
@@ -538,7 +539,7 @@ class Channel(protocol.Protocol):
         self._resume()
 
     def done(self) -> None:
-        """Learn that the request at hand has its answer."""
+        """Go on with the connection after the current request was answered."""
         request = self._request
         if request is None:
             return

@@ -21,10 +21,10 @@ _STATUSES: Final = {status.value: str(status.value) for status in HTTPStatus}
 
 
 class Counts:
-    """What is counted at one door. No label has a value that strangers choose.
+    """The metrics of one HTTP server. No label has a value that clients choose.
 
-    :ivar read: bytes that were read, under ``NONE``; they are added where they come, since there is nothing more to it.
-    :ivar written: the same of bytes that were written.
+    :ivar read: bytes read, under ``NONE``; the channel adds to it directly.
+    :ivar written: bytes written, in the same way.
     """
 
     def __init__(self) -> None:

@@ -57,7 +57,7 @@ class ErrorAnswers:
         app.handle_errors(Exception)(lambda request, failure: self.answer(request, failure))
 
     def answer(self, request: Request, failure: Failure) -> None:
-        """Answer a request whose handler failed; nothing is to be done for one whose client has gone."""
+        """Answer a request whose handler failed, unless its client has gone."""
         error = failure.value
         if isinstance(error, CancelledError) and request.ended is not None:
             error = request.ended
@@ -103,7 +103,7 @@ class ErrorAnswers:
     def unrouted(self, request: Request, error: HTTPException, text: str = "There is nothing at this path.") -> None:
         """Answer a path or a method that no route has.
 
-        :param text: why there is nothing.
+        :param text: the explanation for the client.
         """
         headers: tuple[tuple[bytes, bytes], ...] = ()
         status, key, code = 404, "NotFound", "nothing-here"

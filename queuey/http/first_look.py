@@ -49,12 +49,12 @@ def _is_admitted(gate: Gate, plan: Plan) -> bool:
 
 
 async def _look(gate: Gate, request: Request, application: str, name: str | None, operation: Operation) -> None:
-    """Raise why not where a request would not be let in, whatever its body is.
+    """Raise an error if the request would be refused whatever its body is.
 
-    Nothing is counted. So the application's own requests go on as soon as they are known to be its own: the next reason
-    to refuse one is that there are too many of them.
+    No request is counted here. A request of the application itself passes as soon as it is authenticated, because the
+    next reason to refuse it would be its rate.
 
-    :param name: of the queue that it is about; ``None`` where that is to be created, or it is about none.
+    :param name: the name of the queue; ``None`` if the request creates it or concerns no queue.
     """
     line = request.line
     try:

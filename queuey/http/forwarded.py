@@ -44,7 +44,7 @@ def client_behind(proxy: str, forwarded_for: Sequence[bytes], trusted: Sequence[
     """
     client = proxy
     for entry in reversed(b",".join(forwarded_for).decode("latin-1").split(",")):
-        # The zone of a link-local address is any text that whoever sent it liked.
+        # The zone of a link-local address is free text chosen by the sender.
         address = None if "%" in entry else parse_address(entry)
         if address is None:
             break

@@ -1,6 +1,5 @@
-"""Reading the head of a request, strictly: what is not exactly HTTP/1.1 or 1.0 is refused, and always in the same way,
-however the bytes were cut into pieces on their way. Nothing here does I/O.
-"""
+"""Read the head of a request strictly: everything except exact HTTP/1.1 or 1.0 is refused, and the result does not
+depend on how the bytes were split on their way. No I/O happens here."""
 
 from __future__ import annotations
 
@@ -31,8 +30,8 @@ _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
 _MAX_DIGITS: Final = 18
 
 Fields = Mapping[bytes, Sequence[bytes]]
-"""Header fields: their names in lower case, their values in the order received. Nobody changes them, since one head may
-be that of many requests."""
+"""Header fields: names in lower case, values in the order received. They must not be modified, because many requests
+may share one head."""
 
 
 def legal_text(line: bytes | bytearray) -> bool:
@@ -70,20 +69,20 @@ class RequestLine:
 
 
 class Head:
-    """A whole head, and what follows from it alone; one may be the head of many requests.
+    """A complete head and what follows from it alone; many requests may share it.
 
-    :ivar closes: whether the connection is to be closed after the answer.
-    :ivar host: the host that is meant, once :meth:`settle` has found it; ``None`` where HTTP/1.0 names none.
-    :ivar length: bytes of the body, once that was found, too; ``None`` for a chunked one.
+    :ivar closes: whether the connection is closed after the answer.
+    :ivar host: the host of the request, once :meth:`settle` has found it; ``None`` if an HTTP/1.0 request names none.
+    :ivar length: bytes of the body, also set by :meth:`settle`; ``None`` for a chunked body.
     :ivar asks: whether the client waits for 100 (Continue) before it sends the body.
-    :ivar whole: whether handlers are to have the body whole, once that was asked.
-    :ivar max_body: bytes that it may have then, or ``None``.
-    :ivar request_id: the client's own id for the request, if that is sane.
-    :ivar trace: the trace that the client says it is of (W3C Trace Context).
-    :ivar shown: the method and the target as the log has them, once it has had them.
-    :ivar plan: what was found out from this head alone, by whoever handles it, whatever the values of fields are that
-        are new each time; it lives as long as the head, and goes on with the next one that is like it.
-    :ivar serve: serves a request of which there is a plan, in place of the door's resource; where there is one.
+    :ivar whole: whether the handler wants the body as a whole; set once that was decided.
+    :ivar max_body: the limit of the body in bytes in that case, or ``None``.
+    :ivar request_id: the client's own id for the request, if it is valid.
+    :ivar trace: the trace that the client says the request belongs to (W3C Trace Context).
+    :ivar shown: the method and the target as the log shows them, once they were logged.
+    :ivar plan: what the handler worked out from this head. It does not depend on the fields that change with every
+        request, lives as long as the head, and is handed on to the next head that differs only in those fields.
+    :ivar serve: serves a request that has a plan, in place of the site's resource, if set.
     """
 
     __slots__ = (
@@ -112,7 +111,7 @@ class Head:
         """The head that differs from this one in the values of some fields that are new each time, and came once each.
 
         :param values: by the names of the fields.
-        :raise Refused: where the length of the body cannot be told for certain.
+        :raise Refused: if the length of the body cannot be told for certain.
         """
         before = self.fields
         fields: dict[bytes, Sequence[bytes]] = dict(before)
@@ -137,7 +136,7 @@ class Head:
     def settle(self) -> None:
         """Find the host and the length of the body.
 
-        :raise Refused: where they cannot be told for certain.
+        :raise Refused: if they cannot be told for certain.
         """
         self.host = settle_host(self)
         self.length = body_length(self)
@@ -148,7 +147,7 @@ class Head:
 NEW_EACH_TIME: Final = frozenset(
     (b"content-length", b"x-request-id", b"idempotency-key", b"traceparent", b"tracestate", b"x-forwarded-for")
 )
-"""Fields whose values differ from request to request. Nothing that is remembered of a head depends on any of them."""
+"""Fields whose values differ from request to request. What is remembered about a head must not depend on them."""
 
 
 def _sane_id(fields: Fields) -> str | None:
@@ -168,7 +167,7 @@ def _asks_to_close(fields: Fields) -> bool:
 def parse_request_line(line: bytes) -> RequestLine:
     """Take a request line apart.
 
-    :raise Refused: where it is malformed.
+    :raise Refused: if it is malformed.
     """
     match = _REQUEST_LINE.fullmatch(line)
     if match is None:
@@ -181,7 +180,7 @@ def take_target(method: bytes, target: bytes, persistent: bool) -> RequestLine:
     """Take the target of a request apart; it is known to have visible characters only.
 
     :param persistent: whether this is HTTP/1.1.
-    :raise Refused: where it is malformed.
+    :raise Refused: if it is malformed.
     """
     authority = None
     local = target
@@ -222,7 +221,7 @@ def _check_escapes(path: bytes) -> None:
 def check_host(host: bytes) -> None:
     """Make sure that a Host field is ``host`` or ``host:port``.
 
-    :raise Refused: where it is not.
+    :raise Refused: if it is not.
     """
     match = _HOST.fullmatch(host)
     good = match is not None and len(host) <= 262 and int(match["port"] or 0) <= 65535
@@ -247,7 +246,7 @@ each takes less time and less memory."""
 def parse_fields(section: bytes) -> Fields:
     """Take the lines of a header apart; they have been found to be of legal characters.
 
-    :raise Refused: where one is not a header field, or where they are too many.
+    :raise Refused: if one is not a header field, or where they are too many.
     """
     fields: dict[bytes, list[bytes]] = {}
     if not section:
@@ -271,7 +270,7 @@ def settle_host(head: Head) -> bytes | None:
     """Find the host that a request is meant for; an absolute target comes before the Host field.
 
     :return: ``None`` for a request of HTTP/1.0 that names none.
-    :raise Refused: where there is not exactly one valid Host field.
+    :raise Refused: if there is not exactly one valid Host field.
     """
     values = head.fields.get(b"host")
     if values is None:
@@ -288,7 +287,7 @@ def body_length(head: Head) -> int | None:
     """How long the body of a request is said to be.
 
     :return: bytes; ``None`` for a chunked body.
-    :raise Refused: where that cannot be told for certain.
+    :raise Refused: if that cannot be told for certain.
     """
     lengths = head.fields.get(b"content-length")
     codings = head.fields.get(b"transfer-encoding")
@@ -341,9 +340,9 @@ class HeadReader:
 
     @property
     def asks_for_head(self) -> bool:
-        """Whether a request whose line is not there, or was refused, is a HEAD: its answer has no body all the same.
+        """Whether a request whose line is incomplete or was refused is a HEAD, so that the answer has no body.
 
-        Whoever sent it takes a body for the answer to its next request, or leaves it to somebody else.
+        The client would take a body for the answer to its next request.
         """
         return self._buffer.startswith(b"HEAD ", self._start)
 

@@ -12,14 +12,14 @@ import msgspec
 
 @attrs.frozen
 class Limits:
-    """How much, and for how long, a client may keep the door busy.
+    """Limits on the size and the duration of a client's requests.
 
     :ivar max_body: bytes of a request's body.
     :ivar max_header: bytes of a request line, and again of all header fields together.
     :ivar header_timeout: seconds from the first byte of a request to the end of its header.
-    :ivar request_timeout: seconds from the first byte of a request to the end of its body; where a handler reads the
-        body in pieces, seconds to wait for each piece.
-    :ivar idle_timeout: seconds between two requests, and seconds that a client may take nothing of its answer.
+    :ivar request_timeout: seconds from the first byte of a request to the end of its body; if a handler reads the body
+        in pieces, seconds to wait for each piece.
+    :ivar idle_timeout: seconds between two requests, and seconds for which a client may read no byte of its answer.
     :ivar max_connections: how many connections may be open at once.
     """
 
@@ -33,11 +33,11 @@ class Limits:
 
 @attrs.frozen
 class Refusal:
-    """What a client is told instead of being served.
+    """The error that a client gets if the HTTP server itself refuses its request.
 
     :ivar status: the HTTP status code.
-    :ivar key: the word for it that clients look for.
-    :ivar text: one sentence for whoever sent the request.
+    :ivar key: the code by which clients recognize the error.
+    :ivar text: one sentence for the sender of the request.
     """
 
     status: int

@@ -58,9 +58,9 @@ class Ongoing:
     def during(
         self, request: Request, admitted: AdmittedToQueue, operation: Operation, end: End | None = None
     ) -> Entry:
-        """A context, for as long as which a request may be ended.
+        """Return a context manager: while it is entered, the request can be ended early.
 
-        :param end: ends it; ``None``: its handler is cancelled, and the client is told why.
+        :param end: ends the request; if ``None``, its handler is cancelled and the client gets the reason.
         """
         return Entry(self, request, admitted, operation, end)
 
@@ -147,7 +147,7 @@ class Entry:
         self._all.remove(self)
 
     async def __call__(self) -> None:
-        """Raise why not where its caller would not be let in any more to its queue, as that is by now."""
+        """Raise an error if its caller would not be let in any more to its queue, as that is by now."""
         admitted = self._admitted
         now = await self._all.as_it_is(admitted.queue)
         await admitted.gate.look_again(self._request, admitted, self._operation, now)

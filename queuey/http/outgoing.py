@@ -37,7 +37,7 @@ class Transport(Protocol):
         """Be asked no longer."""
 
     def pauseProducing(self) -> None:
-        """Read nothing for a while."""
+        """Stop reading until :meth:`resumeProducing`."""
 
     def resumeProducing(self) -> None:
         """Read again."""
@@ -51,10 +51,10 @@ class Transport(Protocol):
 
 @implementer(IPushProducer)
 class Outgoing:
-    """The bytes that leave on one connection; it is the producer that the transport asks to pause.
+    """Write side of a connection: buffering, back-pressure (IPushProducer) and the stall timeout.
 
-    :ivar full: whether the transport has enough for now; nothing waits here unless it has.
-    :ivar stall: when the client has gone too long without taking anything, in seconds of the clock.
+    :ivar full: whether the transport has asked to pause; bytes are buffered here only then.
+    :ivar stall: when the client has taken no byte for too long, in seconds of the clock.
     """
 
     __slots__ = (
@@ -156,7 +156,8 @@ class Outgoing:
             self._free()
 
     def spare(self) -> None:
-        """Learn that the client is there, though it may take nothing: some send everything before they read."""
+        """Restart the stall timeout, because the client has sent something: some clients send everything before they
+        read."""
         if self.full:
             self.stall = self._clock() + self.patience
 
@@ -182,11 +183,11 @@ class Outgoing:
 
 
 def _nothing() -> None:
-    """Do nothing when there is room: the connection is gone."""
+    """The callback for free room after the connection is lost: it does not do any work."""
 
 
 class _LostTransport:
-    """Stands where the transport was: what is written after the end is thrown away."""
+    """Replaces the transport after the end of the connection and discards what is written."""
 
     def write(self, data: bytes) -> None:
         """Throw bytes away."""

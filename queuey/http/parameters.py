@@ -13,7 +13,7 @@ from queuey.http.mistakes import Mistakes
 E = TypeVar("E", bound=Enum)
 
 _NUMBER: Final = re.compile(r"([+-]?)(?=[0-9])0*+([0-9]*+)", re.ASCII)
-"""Nothing is given back: otherwise what is no number takes a time that grows as the square of its zeros."""
+"""The quantifiers are possessive: with backtracking, a bad number would take time quadratic in its leading zeros."""
 _MOST_DIGITS: Final = 40
 _LONGEST_SHOWN: Final = 100
 
@@ -21,7 +21,7 @@ MANY: Final = "InvalidParameter"
 """The name under which v1 says how many mistakes there are, if it does not name all of them."""
 
 MOST_REMEMBERED: Final = 256
-"""Bytes of a query at the most of which is remembered what it asks for."""
+"""Queries up to this many bytes are cached with their parsed parameters."""
 
 _BOOLEANS: Final = {
     "true": True, "1": True, "yes": True, "on": True,
@@ -77,7 +77,7 @@ class Parameters:
         self._mistakes = Mistakes() if mistakes is None else mistakes
 
     def text(self, name: str) -> str | None:
-        """A parameter as it came, or ``None`` where it is absent."""
+        """A parameter as it came, or ``None`` if it is absent."""
         return self._given.get(name) or None
 
     def wrong(self, name: str, text: str) -> None:

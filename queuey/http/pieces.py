@@ -11,16 +11,16 @@ from queuey.http.limits import Refusal
 
 
 class ClientGone(CancelledError):
-    """The client hung up: nobody waits for the answer.
+    """The client hung up, so the answer is no longer needed.
 
-    A kind of cancellation, because that is what a hang-up is for a handler, and is passed over in silence as such.
+    This is a kind of cancellation, because a hang-up cancels the handler; it is not logged as an error.
     """
 
 
 class BrokenBody(Exception):
     """The rest of a request's body cannot be read: it is malformed, too large or too late.
 
-    :ivar refusal: what the client has to be told.
+    :ivar refusal: the error for the client.
     """
 
     def __init__(self, refusal: Refusal) -> None:
@@ -39,9 +39,9 @@ class Source(Protocol):
 
 
 class Pieces:
-    """What has come of a body, and who waits for more.
+    """A buffer between the connection, which receives a body in pieces, and the handler that reads it.
 
-    :ivar unread: bytes that have come and nobody has read.
+    :ivar unread: bytes that were received and not read yet.
     """
 
     def __init__(self, source: Source) -> None:
@@ -64,9 +64,9 @@ class Pieces:
             self.unread += len(piece)
 
     def end(self, error: Exception | None) -> None:
-        """Learn that nothing more will come.
+        """End the body.
 
-        :param error: why, if not because the body is complete.
+        :param error: the reason, if the body is not complete.
         """
         if self._ended:
             return

@@ -26,12 +26,12 @@ Header = tuple[bytes, bytes]
 
 @attrs.frozen
 class Code:
-    """What is the same of all problems with one code.
+    """What all problems with one code have in common.
 
-    :ivar title: what it means, in a few words.
+    :ivar title: the meaning in a few words.
     :ivar retryable: whether the same request may succeed later.
-    :ivar unknown: whether nobody may know if anything of the request was stored; else nothing was.
-    :ivar partly: whether a part of the request may have been done all the same.
+    :ivar unknown: whether it is unknown if a part of the request was stored; if false, no part was.
+    :ivar partly: whether a part of the request may have been done in spite of the error.
     """
 
     status: int
@@ -85,14 +85,14 @@ CODES: Final[Mapping[str, Code]] = MappingProxyType(
 
 
 class Problem(Exception):
-    """What is wrong with a request, as its client is told.
+    """An error of a request, as its client sees it.
 
     :ivar code: one of ``CODES``.
-    :ivar detail: one sentence for whoever sent the request.
+    :ivar detail: one sentence for the sender of the request.
     :ivar applied: whether anything was stored: ``"no"``, ``"yes"``, ``"partly"`` or ``"unknown"``.
-    :ivar errors: what is wrong in detail: each has a ``parameter`` or a ``pointer``, and a ``detail``.
-    :ivar headers: fields that the answer has besides those of every problem.
-    :ivar members: what else the document has.
+    :ivar errors: the details: each has a ``parameter`` or a ``pointer``, and a ``detail``.
+    :ivar headers: fields that the answer has in addition to those of every problem.
+    :ivar members: further members of the document.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Problem(Exception):
 
 
 def wanted(request: Request) -> bool:
-    """Whether a request is told what is wrong with it by problem documents: its path is one of v2."""
+    """Whether the errors of a request are reported as problem documents, which is so for paths of v2."""
     return is_v2(request.path)
 
 
@@ -160,13 +160,13 @@ def answer(request: Request, problem: Problem) -> None:
 
 
 def of(error: errors.QueueyError) -> Problem:
-    """What a client of the v2 API is told of an error."""
+    """Return the problem document that a v2 client gets for an error."""
     kind = next(kind for kind in type(error).__mro__ if kind in _PROBLEMS)
     return _PROBLEMS[kind](error)
 
 
 def of_refusal(refusal: Refusal) -> Problem:
-    """What a client of the v2 API is told where the door refuses a request."""
+    """Return the problem document that a v2 client gets if the HTTP server refuses a request."""
     code, limit = _REFUSALS[refusal.key]
     if refusal is OVERLOADED:
         limit = "max_connections"
@@ -175,7 +175,7 @@ def of_refusal(refusal: Refusal) -> Problem:
 
 
 def code_of(refusal: Refusal) -> str:
-    """The code of what a client is told where the door refuses a request."""
+    """Return the problem code of a refusal of the HTTP server."""
     return _REFUSALS[refusal.key][0]
 
 
@@ -194,7 +194,7 @@ _REFUSALS: Final = {
 
 
 def _plain(code: str) -> Callable[[Any], Problem]:
-    """An error that has nothing but its text."""
+    """Return a function that turns an error into a problem with its text and no details."""
     return lambda error: Problem(code, error.text, applied=error.applied)
 
 

@@ -48,7 +48,7 @@ _NOT_READ: Final = "Unable to properly deserialize JSON body."
 """What the first version said of each body that is not JSON, or is not an object with a list of messages."""
 
 MAX_CREDENTIALS: Final = 8
-"""In one request: each may cost a question to somebody elsewhere."""
+"""Credentials in one request: each may cost a request to a remote verifier."""
 
 _JSON: Final = "application/json"
 _DIGITS: Final = re.compile(r"[0-9]+", re.ASCII)
@@ -81,7 +81,7 @@ def credentials(request: Request, application: str) -> list[Credential]:
     Bytes that are no UTF-8 are kept as surrogates, which no key has.
 
     :param application: which they are sent to.
-    :raise InvalidRequest: where there are more than ``MAX_CREDENTIALS``.
+    :raise InvalidRequest: if there are more than ``MAX_CREDENTIALS``.
     """
     header = single_header(request, "Authorization", "surrogateescape")
     if header is None:
@@ -278,7 +278,7 @@ def _batch_item(item: Any, index: int, mistakes: Mistakes, partitions: int, ttl:
         return Draft(Content(b""), ttl)
     body = item.get("body")
     if len(item) == 1 and type(body) is str and body and body.isascii():
-        return Draft(Content(body.encode("ascii")), ttl)  # most messages are so, and nothing can be wrong with them
+        return Draft(Content(body.encode("ascii")), ttl)  # the usual case, which needs no further checks
     numbers = {name: None if item.get(name) is None else _as_text(item[name]) for name in ("ttl", "partition")}
     given = Parameters(numbers, mistakes, f"{index}.")
     content = Content(_text(given, body))
@@ -335,7 +335,7 @@ def addresses(ids: str) -> list[Address]:
 
 
 def window(request: Request, partitions: int) -> Window | None:
-    """The range that ``GET /v1/{app}/{queue}`` reads; ``None`` where the queue has none of the partitions asked for.
+    """The range that ``GET /v1/{app}/{queue}`` reads; ``None`` if the queue has none of the partitions asked for.
 
     :param partitions: how many the queue has.
     """

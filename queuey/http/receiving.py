@@ -58,7 +58,7 @@ class Receiver:
         self._sockets: dict[int, Receiving] = {}
 
     def add(self, receiving: Receiving) -> None:
-        """Read a socket from now on; nothing happens if it is read already."""
+        """Start reading a socket, unless it is being read already."""
         if receiving.number in self._sockets:
             return
         if not self._sockets:
@@ -67,7 +67,7 @@ class Receiver:
         self._poll.register(receiving.number, select.EPOLLIN)
 
     def remove(self, receiving: Receiving) -> None:
-        """Read a socket no more; nothing happens if it is not read, and it may be closed by now."""
+        """Stop reading a socket, if it is being read; it may be closed by now."""
         if self._sockets.get(receiving.number) is not receiving:
             return
         del self._sockets[receiving.number]
@@ -121,7 +121,7 @@ class Receiver:
 
 
 def receiver(reactor: object) -> Receiver | None:
-    """Who reads the sockets of a door; ``None`` where each transport has to do it, since there is no epoll."""
+    """Who reads the sockets of a door; ``None`` if each transport has to do it, since there is no epoll."""
     if hasattr(select, "epoll") and IReactorFDSet.providedBy(reactor):
         return Receiver(reactor)
     return None

@@ -75,10 +75,10 @@ class Hooks:
 
 
 class Cancellable(Protocol):
-    """What may be told that nobody waits for it any more."""
+    """An operation that can be cancelled when its client no longer waits for it."""
 
     def cancel(self) -> None:
-        """Learn that."""
+        """Cancel the operation."""
 
 
 class Connection(Source, Protocol):
@@ -116,23 +116,24 @@ class Connection(Source, Protocol):
 
 
 class Request(server.Request):
-    """A request, and the answer to it.
+    """A request and its answer.
 
-    :ivar head: what was read of it; where that failed, what is known instead. It may be that of other requests, too.
-    :ivar request_id: the client's own id for it, if that is sane, or a new one; answered always.
+    :ivar head: the parsed head, which other requests may share; if parsing failed, what is known of it instead.
+    :ivar request_id: the client's own id for the request, if it is valid, or a new one; always sent in the answer.
     :ivar body: the whole body, unless the handler reads it in pieces.
-    :ivar max_body: bytes that the body may have, or ``None``; may be changed before the body is read.
-    :ivar application: what it is about, for the access log; set by handlers; and so ``queue``.
-    :ivar challenge: the schemes of credentials that are taken where it was sent, for an answer that asks for some.
-    :ivar signed: the part of its query that was a signature, and what it is of; ``line.query`` has the rest then.
-    :ivar use: what is counted for it, where its application has rates; set by handlers.
-    :ivar serving: what serves it, which is cancelled if the client hangs up before it has its answer; set by handlers.
-    :ivar ended: why what serves it was cancelled, where it was not the client that hung up.
-    :ivar route: the template of its path, where a route was found for it.
-    :ivar traced: what is noted for whoever traces requests.
-    :ivar closing: whether the connection is to be closed after the answer.
-    :ivar added: fields of the answer besides those that :meth:`answer` and ``setHeader`` are given; where ``answer`` is
-        given one of that name, this one is left out.
+    :ivar max_body: the limit of the body in bytes, or ``None``; may be changed before the body is read.
+    :ivar application: the application of the request, for the access log; set by handlers, as ``queue`` is.
+    :ivar challenge: the authentication schemes that are accepted at its path, for a 401 answer.
+    :ivar signed: the signature and the parameters that it signs, cut out of the query; ``line.query`` has the rest
+        then.
+    :ivar use: the rate counters of the request, if its application has rates; set by handlers.
+    :ivar serving: the running handler, which is cancelled if the client hangs up before the answer; set by handlers.
+    :ivar ended: the reason why the handler was cancelled, if it was not a hang-up.
+    :ivar route: the template of its path, if a route was found.
+    :ivar traced: notes for the tracer.
+    :ivar closing: whether the connection is closed after the answer.
+    :ivar added: fields of the answer in addition to those of :meth:`answer` and ``setHeader``; if ``answer`` gets a
+        field of the same name, that one is sent instead.
     :ivar bytes_in: bytes read for it so far.
     """
 
@@ -170,7 +171,7 @@ class Request(server.Request):
     def __init__(self, connection: Connection, head: Head | None, line: RequestLine | None, started: float) -> None:
         """Make the request that a head describes.
 
-        :param head: what was read; ``None`` where that failed.
+        :param head: what was read; ``None`` if that failed.
         :param line: the request line, which may have been read although the rest failed.
         :param started: when its first byte came, in seconds of the reactor.
         """
@@ -187,8 +188,8 @@ class Request(server.Request):
         self.closing = head.closes
 
     def __getattr__(self, name: str) -> Any:
-        """Set what twisted.web's own constructor sets, once anybody asks for some of it: most requests need none of it,
-        and to make it is a twentieth of the time of a POST."""
+        """Set the attributes of twisted.web's own constructor when one of them is first used. Most requests never use
+        them, and setting them takes a twentieth of the time of a POST."""
         if self._theirs:
             raise AttributeError(f"A request has no {name}.")
         self._theirs = True
@@ -335,7 +336,7 @@ class Request(server.Request):
         self.finish()
 
     def processingFailed(self, reason: Failure) -> Failure:
-        """Answer for a handler that failed, unless the failure says that nobody waits for an answer."""
+        """Answer for a handler that failed, unless it was cancelled because the client has gone."""
         if self._gone and reason.check(CancelledError):
             return reason
         if isinstance(reason.value, BrokenBody):
@@ -357,18 +358,18 @@ class Request(server.Request):
         return self.connection.hooks.reactor.seconds() - self.started
 
     def end(self, error: QueueyError) -> None:
-        """Cancel what serves it, and let its client be told why."""
+        """Cancel the handler and answer the client with an error."""
         if self.serving is not None:
             self.ended = error
             self.serving.cancel()
 
     @property
     def counts(self) -> Counts | None:
-        """Where things are counted, if they are."""
+        """The metrics, if they are kept."""
         return self.connection.hooks.counts
 
     def count_refused(self, code: str) -> None:
-        """Count that it is answered with a problem, unless nobody is there to be answered."""
+        """Count an answer with a problem, unless the client has gone."""
         if self.counts is not None and not self._gone:
             self.counts.refused(self.application, code)
 
@@ -438,7 +439,7 @@ class Request(server.Request):
 
     @property
     def unread(self) -> int:
-        """Bytes of the body that have come and nobody has read."""
+        """Bytes of the body that were received and not read yet."""
         return 0 if self._pieces is None else self._pieces.unread
 
     def take(self, piece: bytes, *, last: bool) -> None:
@@ -473,10 +474,10 @@ class Request(server.Request):
     # The answer
 
     def answer(self, status: int, headers: Sequence[Field], body: bytes, own: tuple[Field, ...] = ()) -> None:
-        """Answer, all at once; nothing happens if the client has hung up.
+        """Send a complete answer, unless the client has hung up.
 
-        :param headers: in addition to what ``setHeader`` was told, and instead of it where the names are the same.
-        :param own: more of them, whose values are those of few other answers: the rest is put together once for many.
+        :param headers: fields in addition to those of ``setHeader``, or in their place if the names are the same.
+        :param own: more fields, whose values differ between answers; the rest of the head comes from a cached template.
         """
         if self.finished or self.startedWriting:
             raise RuntimeError("This request has been answered.")
@@ -531,9 +532,9 @@ class Request(server.Request):
             self._piece(data)
 
     def finish(self) -> None:
-        """End the answer; nothing happens if it is complete, or if the client has hung up.
+        """End the answer, unless it is complete or the client has hung up.
 
-        Klein finishes every request, also one that an error handler has answered whole.
+        Klein finishes every request, also one that an error handler has answered completely.
         """
         if self.finished or self._gone:
             return
@@ -622,7 +623,7 @@ class Request(server.Request):
     def _their_template(
         self, headers: Sequence[Field], names: tuple[bytes, ...], body_type: bytes, framing: bytes
     ) -> bytes:
-        """The template of an answer of which twisted.web's own attributes may have something."""
+        """Return the template of an answer if twisted.web's own attributes may hold some of its fields."""
         fields = merge_fields(headers, names, self.added, self.responseHeaders, self.cookies, body_type)
         wishes = self.responseHeaders.getRawHeaders(b"Connection", ())
         self.closing = self.closing or b"close" in wishes or self.connection.ending
@@ -640,7 +641,8 @@ class Request(server.Request):
 
     def _complete(self) -> None:
         self.finished = 1
-        # What serves it knows it in turn: each would keep the other until somebody looks for such garbage.
+        # The handler refers to the request as well: break the cycle, so that both are freed without the garbage
+        # collector.
         self.serving = None
         if self._pieces is not None:
             self._pieces.end(ClientGone())
@@ -702,7 +704,7 @@ class Request(server.Request):
         return str(self.method, "ascii"), str(target[:_MAX_LOGGED], "ascii", "replace")
 
     def _trace_id(self, status: int, seconds: float) -> str | None:
-        """The trace that it is of, once whoever traces requests has been told of it."""
+        """Report the request to the tracer and return the id of its trace, if it has one."""
         parent, traces = self.trace, self.connection.hooks.traces
         if traces is not None and self.traced is not UNTRACED:
             told = traces.served(self._served(status, seconds, parent))
@@ -729,5 +731,5 @@ class Request(server.Request):
 
 
 def _hung_up(failure: Failure) -> None:
-    """Nobody has taken them."""
+    """Ignore the failure if the client has hung up."""
     failure.trap(ClientGone)

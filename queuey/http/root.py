@@ -171,11 +171,10 @@ class Shortcuts:
 
 
 class Root(Resource):
-    """Hands requests to their handlers, by a shortcut or by Klein.
+    """Dispatches requests to their handlers, by a cached plan or through Klein.
 
-    Two kinds of requests Klein would take for others. An encoded slash is part of a name, and no name here has one;
-    Klein would see it as a slash like any other. Methods are told apart by case (RFC 9110, section 9.1), which Klein
-    does not do.
+    Klein would misread two kinds of requests. It would take an encoded slash for a separator, but names here never
+    contain slashes. It ignores the case of methods, but methods are case-sensitive (RFC 9110, section 9.1).
     """
 
     isLeaf = True
@@ -202,9 +201,9 @@ class Root(Resource):
         self._serve, self._over = self.serve, self.over
 
     def look(self, request: Request, go_on: Callable[[], None]) -> None:
-        """Look at a request before its body is read: who may not ask this, or asks for what is not there, is told so.
+        """Refuse a request before its body is read, if its caller has no access or its path does not exist.
 
-        :param go_on: is called when the body is to be read. The handler then looks at all this again.
+        :param go_on: is called if the body is to be read. The handler then repeats these checks.
         """
         found = self._served(request)
         if found is None:
@@ -262,7 +261,7 @@ class Root(Resource):
         return self._app.render(request)
 
     def serve(self, request: Request) -> None:
-        """Serve a request of which there is a plan."""
+        """Serve a request whose head has a plan."""
         plan: Plan = request.head.plan
         request.route = plan.endpoint.path
         try:

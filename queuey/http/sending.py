@@ -1,9 +1,9 @@
-"""The quickest way to and from a socket.
+"""Fast path between a socket and a connection.
 
-What a turn of the reactor has made of answers is sent at its end, without a detour through the reactor.
+The answers of one reactor turn are sent at the end of that turn, without waiting for the socket to become writable.
 
-A transport of Twisted keeps what is written, asks the kernel to be told when the socket takes something, sends, and
-asks to be told no more: two calls of the kernel and a turn of the loop, which for small answers cost more than to send.
+A Twisted transport buffers what is written, registers the socket for writing, sends in the next turn and unregisters
+the socket: two system calls and a turn of the loop, which cost more than sending a small answer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MOST: Final = 64 * 1024
 
 
 def _nothing() -> None:
-    """Do nothing."""
+    """Ignore the call."""
 
 
 class Turn:
@@ -177,7 +177,7 @@ class Direct:
         self.take = _drop
 
     def stop(self) -> None:
-        """Learn that nothing is to be read any more, or nothing for now."""
+        """Stop reading, for now or for good."""
         if self._receiver is not None:
             self._receiver.remove(self)
 

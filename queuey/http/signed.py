@@ -26,8 +26,8 @@ def may_be_signed(request: Request) -> bool:
 def take_signature(request: Request, application: str, queue: str | None) -> Signature | None:
     """The signature that a request's URL has, and what it is of; the query is then without it.
 
-    :param queue: that the path names; ``None`` where it names none.
-    :raise BadIdentity: where a parameter is missing, or stands there twice, or the path names no queue.
+    :param queue: that the path names; ``None`` if it names none.
+    :raise BadIdentity: if a parameter is missing, or stands there twice, or the path names no queue.
     """
     given: dict[str, str] = {}
     signed, rest = [], []
@@ -48,7 +48,7 @@ def take_signature(request: Request, application: str, queue: str | None) -> Sig
         raise BadIdentity(f"The URL has a signature, and lacks {' and '.join(missing)}.")
     if queue is None:
         raise BadIdentity("A URL is signed for what is done with a queue that exists, and not for this path.")
-    # An ampersand without a parameter beside it stays, for whoever refuses such.
+    # An empty parameter beside an ampersand stays, so that the parser that forbids them can refuse it.
     query = b"&" if rest == [b""] else b"&".join(rest)
     request.line = attrs.evolve(request.line, query=query)
     request.signed = b"&".join(signed)

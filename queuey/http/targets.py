@@ -24,7 +24,7 @@ MAX_QUERY: Final = 4096
 
 _NAMES: Final = b"|".join(sorted(SHOWN - {b"signed_by"}))
 _PLAIN: Final = re.compile(rb"(?:(?:%b)=[A-Za-z0-9._~:+,*-]*+(?:&|\Z))*+" % _NAMES)
-"""Queries in which nothing is to be hidden, as most are."""
+"""Queries without secrets, as most are."""
 
 _NAME: Final = re.compile(rb"[A-Za-z0-9_.%-]{1,40}")
 _KEY_ID: Final = re.compile(rb"[0-9a-f]{12}")

@@ -14,7 +14,7 @@ _PARENT: Final = PARENT.encode("ascii")
 
 
 class Untraced:
-    """Notes nothing: handlers need not know whether anybody wants to know."""
+    """Ignores all notes, so that handlers do not have to check whether requests are traced."""
 
     __slots__ = ()
 
@@ -51,7 +51,7 @@ UNTRACED: Final = Untraced()
 
 
 class Traced(Untraced):
-    """Keeps what it is told, and of the messages no more than those of which something will be told."""
+    """Keeps the notes for the tracer, and only those messages that a span reports."""
 
     __slots__ = ("_began", "_carried", "_count", "_ended", "_group", "_operation", "_seconds")
 

@@ -1,13 +1,13 @@
-"""The door: it takes connections, and lets requests in that are worth a handler's time.
+"""The HTTP server: it accepts connections, and passes on the requests that a handler should see.
 
-What a client does wrong is answered here, before any handler, as JSON; a handler starts once the body is there, or at
-the end of the header if it wants to read the body in pieces. HTTP/1.1 and 1.0 are read strictly (``head`` and
-``body``), because what two readers of one connection understand differently is how requests are smuggled.
+Malformed and oversized requests are answered here as JSON, before any handler runs. A handler starts when the body is
+complete, or at the end of the header if it wants to read the body in pieces. HTTP/1.1 and 1.0 are read strictly
+(``head`` and ``body``), because two readers that understand one connection differently make request smuggling possible.
 
-Nothing of twisted.web reads or writes the wire: its HTTPChannel takes what has to be refused here, answers without a
-body or in HTML, and counts time anew with every byte. Its Request is the base of ours, because Klein finds its adapter
-by that class. **Private names of twisted.web used here: none.** What is used of its public ones is pinned by
-``tests/http/test_wire_contract.py``.
+twisted.web does not read or write the connection: its HTTPChannel accepts requests that have to be refused here, sends
+errors without a body or in HTML, and restarts its timeout with every byte. Its Request is the base class of ours,
+because Klein finds its adapter by that class. **Private names of twisted.web used here: none.** The public ones that
+are used are pinned by ``tests/http/test_wire_contract.py``.
 """
 
 from __future__ import annotations
@@ -48,20 +48,21 @@ __all__ = [
 ]
 
 TICK: Final = 0.5
-"""Seconds between two looks at the clock: a time-out may be late by as much. One timer for all connections, because
-ten thousand timers that are set anew with every request would cost more than the requests."""
+"""Seconds between two checks of the time limits, so a timeout may be that late. One timer serves all connections,
+because ten thousand timers that are reset with every request would cost more than the requests."""
 
 
 @implementer(IProtocolNegotiationFactory)
 class Site(ServerFactory[Channel]):
-    """Makes a :class:`Channel` of each connection.
+    """Creates a :class:`Channel` for each connection.
 
-    :ivar limits: may be replaced at any time; requests that have begun keep those that they began with.
+    :ivar limits: may be replaced at any time; requests that have begun keep the limits that they began with.
     :ivar forwarded: the proxies whose X-Forwarded-For is believed; may be replaced, for new connections.
-    :ivar leaving: whether each connection ends with its next answer, which says so; may be set. New ones are taken.
-    :ivar draining: whether nothing new is begun any more.
-    :ivar turn: what is to be done at the end of the reactor's turn.
-    :ivar receiver: who reads all plain sockets, where the machine has what it takes.
+    :ivar leaving: whether each connection is closed after its next answer, which says so; may be set. New connections
+        are still accepted.
+    :ivar draining: whether new requests are no longer accepted.
+    :ivar turn: the calls to make at the end of the reactor's turn.
+    :ivar receiver: reads all plain sockets, if the platform has epoll.
     """
 
     noisy = False
@@ -85,26 +86,25 @@ class Site(ServerFactory[Channel]):
         turn: Turn | None = None,
         look: Look | None = None,
     ) -> None:
-        """Open a door.
+        """Create the server.
 
-        :param resource: what is behind it; it gets every request that is not refused here.
-        :param reactor: whose time limits are held to; nobody should be able to set it.
+        :param resource: gets every request that is not refused here.
+        :param reactor: the clock of all time limits; it should be monotonic.
         :param now: the wall clock, in seconds since 1970, for the ``Date`` of answers.
         :param new_id: makes the id of a request that brings none: 1 to 128 of ``A-Za-z0-9._~+/=:@-``.
         :param forwarded: the proxies whose X-Forwarded-For is believed.
-        :param access: is told about each request when it is over, however it went.
+        :param access: is called after each request, however it ended.
         :param render: makes the bodies of refusals.
-        :param before_head: may set header fields of any answer whose request's path is known, just before it is
-            written; it is called once for each.
-        :param streams: tells by its head whether a request with a body is handled from the end of its header on, the
-            handler reading the body in pieces; it may not be asked again for the same head. It may set
-            ``request.max_body`` for either way; if it does not, what is read in pieces has no limit, and the rest that
-            of ``limits``.
-        :param counts: where requests and bytes are counted, if they are.
-        :param traces: is told about each request that has a route, if anybody wants to know.
-        :param turn: what is to be done at the end of the reactor's turn, where it is not for this door alone.
-        :param look: looks at each request of which the head is there and the body is not, before that is read whole;
-            without it every body is read.
+        :param before_head: may set header fields of any answer whose request's path is known; called once, just before
+            the answer is written.
+        :param streams: says by the head of a request with a body whether its handler reads the body in pieces and so
+            starts at the end of the header; the result may be cached for the same head. It may set ``request.max_body``
+            in both cases; if it does not, a body that is read in pieces has no limit, and any other that of ``limits``.
+        :param counts: the metrics of requests and bytes, if they are kept.
+        :param traces: is called after each request that has a route, if requests are traced.
+        :param turn: the calls at the end of the reactor's turn, if several servers share them.
+        :param look: checks each request whose head is complete and whose body is not, before the body is read as a
+            whole; without it every body is read.
         """
         self.limits = limits
         self._now = now
@@ -179,9 +179,9 @@ class Site(ServerFactory[Channel]):
                     channel.abort()
 
     def drain(self) -> Deferred[None]:
-        """Come to an end: close idle connections, and the others after the requests that they are about.
+        """Shut down: close idle connections, and the others after their current requests.
 
-        :return: fires when no connection is left; :meth:`abort` hastens that. May be cancelled, which changes nothing.
+        :return: fires when no connection is left; :meth:`abort` hastens that. Cancelling it does not stop the shutdown.
         """
         self.leaving = self.draining = True
         self._each(lambda channel: channel.drain())

@@ -73,13 +73,13 @@ def ok(request: Request, status: int = 200, **members: Any) -> None:
 async def stream(
     request: Request, name: str, first: Piece[Rest], more: Callable[[Rest], Awaitable[Piece[Rest]]]
 ) -> None:
-    """Write ``{"status": "ok", <name>: [...]}``, whole where the first piece is all there is.
+    """Write ``{"status": "ok", <name>: [...]}``, as one answer if the first piece is the only one.
 
-    Otherwise each further piece is asked for only when the client has taken the one before, so that an answer of any
-    length needs the memory of one piece. Nothing here refers to the texts of a piece while it waits for the client, but
-    what sends them; callers keep none either.
+    Otherwise each further piece is requested only after the client has taken the one before, so that an answer of any
+    length needs the memory of one piece. While it waits for the client, only the code that sends a piece refers to its
+    texts; callers must not keep them either.
 
-    :param more: gets the next piece.
+    :param more: returns the next piece.
     """
     if first.rest is None:
         whole(request, name, first)
