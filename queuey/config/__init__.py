@@ -1,7 +1,7 @@
-"""The settings: frozen values, read from an ini file of which every mistake is named at once.
+"""The settings: frozen values from an ini file. All mistakes in the file are reported at once.
 
-:func:`load` and :func:`development` make :class:`Settings`. A daemon that reads its file anew asks
-:func:`needs_restart` what it cannot take over, and goes on with :func:`with_reloadable`.
+:func:`load` and :func:`development` make :class:`Settings`. A daemon that reloads its file calls :func:`needs_restart`
+    to learn what it cannot take over, and goes on with :func:`with_reloadable`.
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ __all__ = [
 
 DEVELOPMENT_APPLICATION: Final = "queuey"
 DEVELOPMENT_KEY: Final = "f25bfb8fe200475c8a0532a9cbe7651e"
-"""The key of the first version's development settings. Everybody knows it, so it is announced where it is in force."""
+"""The key of the first version's development settings. It is public, so the daemon announces it if it is in force."""
 
 
 def load(path: Path) -> Settings:
-    """Read and check a settings file; nothing is opened but the file, and what its ssl endpoints name.
+    """Read and check a settings file; opens only that file and the files that its ssl endpoints name.
 
     :raise ConfigurationError: with a line for each mistake in it.
     """

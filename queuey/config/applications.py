@@ -1,4 +1,4 @@
-"""The applications of a file: their keys, of which only digests are kept, and their policies."""
+"""The applications of a file: their policies, and the digests of their keys."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def refuse_guarantees(named: Iterable[ApplicationSettings], storage: Storage, re
 
 
 def _not_kept(policy: Policy, storage: Storage) -> str:
-    """Why a guarantee cannot be kept; nothing where it can."""
+    """Return why a guarantee cannot be kept; empty if it can."""
     if policy.guarantee is Guarantee.AT_LEAST_ONCE:
         return ""
     if isinstance(storage, CassandraStorage):

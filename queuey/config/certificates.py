@@ -12,7 +12,7 @@ def check(arguments: Mapping[str, str]) -> None:
     """Load what an ssl endpoint names, as Twisted will when it listens.
 
     :param arguments: of the endpoint; its paths are absolute, and the files can be read.
-    :raise Mistake: where they are not what they should be.
+    :raise Mistake: if they are not what they should be.
     """
     key = arguments["privateKey"]
     certificate = arguments.get("certKey", key)

@@ -46,7 +46,7 @@ def endpoints(text: str, base: Path) -> tuple[str, ...]:
 def endpoint(text: str, base: Path) -> str:
     """One endpoint description, checked, its relative paths made absolute.
 
-    :raise Mistake: where it cannot be used.
+    :raise Mistake: if it cannot be used.
     """
     description = _parse(text)
     first = _FIRST.get(description.kind)
@@ -102,7 +102,7 @@ def local(text: str) -> bool:
 def tcp(port: str, host: str) -> str:
     """The description of a TCP endpoint on a port and an address, as the first version's settings name them.
 
-    :raise Mistake: where they cannot be used.
+    :raise Mistake: if they cannot be used.
     """
     kind = "tcp6" if ":" in host else "tcp"
     return endpoint(f"{kind}:{_quote(port)}:interface={_quote(host)}", Path("/"))

@@ -42,7 +42,7 @@ def identities(sections: Mapping[str, Section], base: Path, report: Report) -> I
 
 
 def refuse_unknown_identities(named: Iterable[ApplicationSettings], known: tuple[str, ...], report: Report) -> None:
-    """Report every application that believes somebody whom no section tells of."""
+    """Report every application that names an identity provider without a section."""
     for application in named:
         for name in application.policy.identities:
             if name not in known:

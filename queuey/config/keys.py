@@ -35,10 +35,10 @@ ALL_ALGORITHMS: Final = (
     "ES512",
     "EdDSA",
 )
-"""By which tokens may be signed: those whose keys have a public half, which alone is at hand here."""
+"""The signature algorithms for tokens: asymmetric ones only, because only public keys are available here."""
 
 RESTART: Final = "restart"
-"""A change is taken over when the daemon is started anew."""
+"""A change takes effect when the daemon is restarted."""
 
 
 @attrs.frozen

@@ -17,9 +17,9 @@ _SHOWN: Final = 60
 
 
 class Mistake(Exception):
-    """One thing that is wrong with a value.
+    """One mistake in a value.
 
-    :ivar meant: what the author may have meant, or nothing.
+    :ivar meant: what the author may have meant, or empty.
     """
 
     def __init__(self, what: str, meant: str = "") -> None:
@@ -84,7 +84,7 @@ def shown_path(path: object) -> str:
 
 
 def nearest(text: str, known: Iterable[str]) -> str:
-    """The known word that is nearest to a text, or nothing where none is near."""
+    """Return the known word that is nearest to a text, or an empty text if none is near."""
     by_lower = {word.lower(): word for word in known}
     found = get_close_matches(text[:_SHOWN].lower(), by_lower, 1)
     return by_lower[found[0]] if found else ""

@@ -158,7 +158,7 @@ def applications(reader: Reader) -> float:
 
 
 def backend(reader: Reader) -> str | None:
-    """The backend that ``[storage]`` names; ``None`` where it was refused, and reported."""
+    """The backend that ``[storage]`` names; ``None`` if it was refused, and reported."""
     return _backend(reader, legacy.BACKENDS)
 
 
@@ -222,7 +222,7 @@ def _tls(reader: Reader) -> ClusterTLS | None:
 
 
 def _backend(reader: Reader, dotted: Mapping[str, str]) -> str | None:
-    """The backend that a section names; ``None`` where it was refused."""
+    """The backend that a section names; ``None`` if it was refused."""
     text = reader.values.get("backend") or keys.BACKEND.default
     found = dotted.get(text, text)
     if found in _BACKENDS:
@@ -256,7 +256,7 @@ def _refuse_other_backends(reader: Reader, backend: str) -> None:
 def metadata(reader: Reader, backend: str | None) -> None:
     """The ``[metadata]`` section, which may only repeat the backend of ``[storage]``.
 
-    :param backend: that of ``[storage]``, ``None`` where it was refused.
+    :param backend: that of ``[storage]``, ``None`` if it was refused.
     """
     found = _backend(reader, legacy.METADATA_BACKENDS) if reader.values.get("backend") else backend
     if found is None or backend is None:

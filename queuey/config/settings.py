@@ -98,9 +98,9 @@ class MemoryStorage:
 class ClusterTLS:
     """TLS to the nodes of a cluster.
 
-    :ivar authorities: the certificates of who signs those of the nodes; ``None`` for those that the system trusts.
+    :ivar authorities: the certificates of the authorities that sign those of the nodes; ``None`` for the system's.
     :ivar certificate: our own, with its key in ``key`` or in the same file.
-    :ivar check: of a node's certificate: ``address``, ``authority`` or ``nothing``.
+    :ivar check: how a node's certificate is verified: ``address``, ``authority`` or ``nothing``.
     """
 
     authorities: Path | None
@@ -163,14 +163,14 @@ class LoggingSettings:
 
 @attrs.frozen
 class MetricsSettings:
-    """What is counted, and told.
+    """The metrics that are kept and exported.
 
-    :ivar enabled: whether anything is.
-    :ivar statsd: where lines are sent besides; ``None``: nowhere.
-    :ivar prefix: what their names begin with.
-    :ivar every: seconds between two times.
-    :ivar groups: which consumer groups are followed, and ``group_limit`` how many at the most.
-    :ivar group_every: seconds from the begin of one round of looks at them to that of the next.
+    :ivar enabled: whether there are any.
+    :ivar statsd: the address of a statsd server that gets them as well; ``None`` for none.
+    :ivar prefix: the prefix of their names there.
+    :ivar every: seconds between two reports to it.
+    :ivar groups: the consumer groups that are measured, at most ``group_limit`` of them.
+    :ivar group_every: seconds from the start of one round of measurements to the start of the next.
     """
 
     enabled: bool = True
@@ -184,15 +184,15 @@ class MetricsSettings:
 
 @attrs.frozen
 class TracingSettings:
-    """Where traces are exported to. Times are in seconds.
+    """The export of traces. Times are in seconds.
 
-    :ivar endpoint: the URL of a collector; ``None``: nothing is traced.
-    :ivar headers: fields of each request to it.
-    :ivar service_name: what the spans are of.
-    :ivar ratio: of the traces that begin here, how many are recorded.
-    :ivar max_spans: that wait for their export at the most.
-    :ivar export_timeout: for one export.
-    :ivar flush_timeout: for what is left when the daemon stops.
+    :ivar endpoint: the URL of a collector; ``None`` switches tracing off.
+    :ivar headers: header fields of each request to it.
+    :ivar service_name: the service name of the spans.
+    :ivar ratio: the share of the traces that begin here which is recorded.
+    :ivar max_spans: the greatest number of spans that wait for their export.
+    :ivar export_timeout: the limit for one export.
+    :ivar flush_timeout: the limit for the remaining spans when the daemon stops.
     """
 
     endpoint: str | None = None
@@ -226,15 +226,15 @@ class BrowserIDSettings:
 class IssuerSettings:
     """An issuer of tokens. Times are in seconds.
 
-    :ivar name: what applications name it by.
+    :ivar name: the name by which applications refer to it.
     :ivar issuer: its URL.
-    :ivar audience: whom its tokens may be meant for.
-    :ivar algorithms: by which they may be signed.
-    :ivar principal: ``email`` or ``sub``: what of a token says who the user is.
-    :ivar leeway: by which its clock may differ from ours.
-    :ivar timeout: for each of its documents.
-    :ivar keys: for which its keys are used until they are fetched anew.
-    :ivar remember: for which a token that was true is not looked at again.
+    :ivar audience: the audiences that its tokens may have.
+    :ivar algorithms: the algorithms that may sign them.
+    :ivar principal: ``email`` or ``sub``: the claim of a token that says who the user is.
+    :ivar leeway: the tolerated difference between its clock and ours.
+    :ivar timeout: the limit for fetching one of its documents.
+    :ivar keys: how long its keys are used before they are fetched again.
+    :ivar remember: how long a valid token is cached without another check.
     """
 
     name: str

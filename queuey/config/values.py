@@ -135,7 +135,7 @@ def member(*members: E) -> Read[E]:
 
 
 def boolean(text: str, base: Path) -> bool:
-    """Yes or no, in the words of which the first version's files have one or another."""
+    """Yes or no, in any of the words that the first version's files use."""
     found = _BOOLEANS.get(text.lower())
     if found is None:
         raise Mistake(f"{shown(text)} is neither true nor false")

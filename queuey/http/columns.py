@@ -80,7 +80,7 @@ class Ids:
 
     def times(self) -> Times:
         """The time of each."""
-        # None is below the first of 17 digits, so that nothing is borrowed from its neighbour.
+        # None is below the first of 17 digits, so the subtraction does not borrow from its neighbour.
         since = self._ticks - self._masks.epoch
         ticks = _struct("Q8x", self.number).unpack(since.to_bytes(16 * self.number, "big"))
         return in_two(_encode(ticks), f"x{_SECONDS}s{_DECIMALS}s", self.number)

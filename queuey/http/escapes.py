@@ -34,7 +34,7 @@ def joined_texts_json(joined: bytes, number: int, errors: str = "strict") -> lis
 
     :param number: how many there are.
     :param errors: what to do with bytes that are no UTF-8.
-    :return: ``None`` if they could not be told apart.
+    :return: ``None`` if they could not be separated.
     :raise UnicodeDecodeError: if one is no UTF-8, and that is an error.
     """
     if _is_plain(joined):

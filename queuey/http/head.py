@@ -111,7 +111,7 @@ class Head:
         """The head that differs from this one in the values of some fields that are new each time, and came once each.
 
         :param values: by the names of the fields.
-        :raise Refused: if the length of the body cannot be told for certain.
+        :raise Refused: if the length of the body cannot be determined for certain.
         """
         before = self.fields
         fields: dict[bytes, Sequence[bytes]] = dict(before)
@@ -136,7 +136,7 @@ class Head:
     def settle(self) -> None:
         """Find the host and the length of the body.
 
-        :raise Refused: if they cannot be told for certain.
+        :raise Refused: if they cannot be determined for certain.
         """
         self.host = settle_host(self)
         self.length = body_length(self)
@@ -246,7 +246,7 @@ each takes less time and less memory."""
 def parse_fields(section: bytes) -> Fields:
     """Take the lines of a header apart; they have been found to be of legal characters.
 
-    :raise Refused: if one is not a header field, or where they are too many.
+    :raise Refused: if a line is not a header field, or if there are too many.
     """
     fields: dict[bytes, list[bytes]] = {}
     if not section:
@@ -287,7 +287,7 @@ def body_length(head: Head) -> int | None:
     """How long the body of a request is said to be.
 
     :return: bytes; ``None`` for a chunked body.
-    :raise Refused: if that cannot be told for certain.
+    :raise Refused: if that cannot be determined for certain.
     """
     lengths = head.fields.get(b"content-length")
     codings = head.fields.get(b"transfer-encoding")

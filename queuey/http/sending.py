@@ -70,7 +70,7 @@ class Turn:
 class Direct:
     """A plain socket's transport, which gets only what the socket does not take at once.
 
-    Once the transport has had something of ours, all that follows goes that way as well, so that nothing overtakes it.
+    Once the transport has bytes of ours, all later bytes go through it as well, so that the order is kept.
     And where there is a :class:`Receiver`, that reads the socket for as long as data comes, and not the transport.
     """
 

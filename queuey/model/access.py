@@ -37,11 +37,11 @@ _SEEN = (Operation.SEE_QUEUE, Operation.SEE_GROUPS)
 
 
 def allowed(operation: Operation, caller: Set[str], application: str, queue: Queue | None) -> bool:
-    """Whether a caller may do something.
+    """Return whether a caller may do something.
 
-    :param caller: the principals that the caller has proven to be; none of them is an anonymous caller.
+    :param caller: the principals that the caller has proven to be; empty for an anonymous caller.
     :param application: the application whose name is in the URL.
-    :param queue: the queue that is meant; ``None`` for operations on the application itself.
+    :param queue: the queue of the request; ``None`` for operations on the application itself.
     """
     if operation is Operation.DESCRIBE:
         return bool(caller)

@@ -24,7 +24,7 @@ MAX_KEYS: Final = 8
 """Keys that let one application in at once."""
 
 KEY_BYTES: Final = 32
-"""Random bytes in a new key: as many as in its digest, since more would add nothing."""
+"""Random bytes in a new key: as many as in its digest, since more would not add security."""
 
 ID_DIGITS: Final = 12
 """Hex digits of a key's id."""
@@ -49,7 +49,7 @@ def key_id(digest: bytes) -> str:
 
 @attrs.frozen
 class Key:
-    """One key, of which only the digest is kept.
+    """One key, stored only as its digest.
 
     :ivar digest: its SHA-256.
     :ivar made: when it was added, in seconds since 1970.

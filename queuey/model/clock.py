@@ -24,7 +24,7 @@ SIGHTINGS: Final = 12
 
 
 class SteadyClock:
-    """CLOCK_BOOTTIME plus an offset that is slewed: whoever sets the clock of the machine breaks nothing.
+    """CLOCK_BOOTTIME plus an offset that is slewed, so that setting the machine's clock does no harm.
 
     :param boot: CLOCK_BOOTTIME in seconds.
     :param wall: seconds since 1970 at that moment.
@@ -44,10 +44,10 @@ class SteadyClock:
         return from_seconds(boot + self.offset(boot))
 
     def follow(self, boot: float, wall: float, step: bool) -> float:
-        """Go after the clock of the machine from now on.
+        """Follow the clock of the machine from now on.
 
-        :param step: at once, where nobody relies on this clock yet.
-        :return: how many seconds it is ahead of us.
+        :param step: whether to jump to it at once, which is safe before this clock is in use.
+        :return: by how many seconds it is ahead of us.
         """
         wanted = wall - boot
         self._base = wanted if step else self.offset(boot)
@@ -74,7 +74,7 @@ class Verdict:
     :ivar right: whether our clock is surely close enough to the middle of the others.
     :ivar text: one sentence that says so, or what is wrong.
     :ivar off: the other clocks that are surely too far from the middle, with the seconds by which they are ahead of it.
-    :ivar ahead: seconds by which our clock is ahead of the middle; ``None`` where that is not known closely enough.
+    :ivar ahead: seconds by which our clock is ahead of the middle; ``None`` if that is not known closely enough.
     :ivar others: the other clocks, with the seconds by which each is ahead of ours, at the least.
     """
 

@@ -13,7 +13,7 @@ from queuey.model.message import Content, Message
 from queuey.model.timeid import EPOCH, MessageId, Ticks
 
 BETWEEN: Final = b"\x1e"
-"""Stands between the bodies, and in none of them: the separator of records of ASCII."""
+"""Separates the bodies and does not occur in them: the record separator of ASCII."""
 
 DIGITS: Final = 17
 """Digits of each expiry, in ticks since 1970."""

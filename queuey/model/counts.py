@@ -1,7 +1,8 @@
-"""What is counted while Queuey works, where it happens: plain numbers, of which other parts make metrics.
+"""Counters, histograms and gauges: plain numbers that are updated where things happen, and exported as metrics
+elsewhere.
 
-Kinds, names and labels are those of Prometheus (https://prometheus.io/docs/concepts/data_model/). To count costs a look
-into a dictionary. Each count is added to by one thread alone; whoever shows it may be another one.
+Kinds, names and labels are those of Prometheus (https://prometheus.io/docs/concepts/data_model/). Counting costs one
+dictionary lookup. Only one thread adds to a count; another one may read it.
 """
 
 from __future__ import annotations
@@ -102,10 +103,10 @@ class Histogram:
 
 @attrs.frozen(eq=False)
 class Gauge:
-    """What goes up and down, and is looked at when it is shown.
+    """A value that goes up and down, and is computed when it is exported.
 
-    :ivar read: the values as they are now, by the values of labels; what nobody knows now is left out. It takes no time
-        worth mentioning, and does not fail.
+    :ivar read: returns the current values, by the values of labels, without those that are unknown. It must be quick
+        and must not fail.
 
     The rest is as with :class:`Counter`.
     """
@@ -119,7 +120,7 @@ class Gauge:
 def gauge(name: str, text: str, read: Callable[[], float | None]) -> Gauge:
     """A gauge without labels.
 
-    :param read: its value as it is now; ``None`` where nobody knows it now.
+    :param read: returns its current value; ``None`` if it is unknown.
     """
 
     def values() -> Mapping[Labels, float]:

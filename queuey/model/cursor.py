@@ -49,7 +49,8 @@ class Cursor:
     floor: MessageId | None = None
 
     def text(self) -> str:
-        """The cursor as URL-safe text. It has a checksum and no secret: whoever makes one may read what he may read."""
+        """Return the cursor as URL-safe text. It has a checksum but no secret: a forged cursor gives access to no more
+        messages than its caller may read anyway."""
         number = self.incarnation.to_bytes((self.incarnation.bit_length() + 7) // 8, "big")
         flags = _DESCENDING if self.descending else 0
         flags |= (0 if self.partitions is None else _SOME) | (0 if self.floor is None else _FLOOR)

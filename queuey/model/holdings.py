@@ -24,7 +24,7 @@ _FORMAT: Final = 1
 class Page(Generic[T]):
     """Some of many.
 
-    :ivar rest: where those after them begin, for the same store alone; ``None`` where these are the last.
+    :ivar rest: where those after them begin, for the same store alone; ``None`` if these are the last.
     """
 
     items: tuple[T, ...]
@@ -45,9 +45,9 @@ class GroupPlace:
 
 @attrs.frozen
 class Standing:
-    """A life of a queue, with what was purged.
+    """An incarnation of a queue, with what was purged.
 
-    :ivar purged: what was below it in one of the partitions, at least, was purged; ``LOWEST`` where nothing ever was.
+    :ivar purged: messages below it were purged in at least one partition; ``LOWEST`` if there was never a purge.
     """
 
     queue: Queue
@@ -66,7 +66,7 @@ class Head:
 class Heads:
     """Some heads of a partition, by their ids.
 
-    :ivar rest: the bound below which these are all; ``None`` where there are no others.
+    :ivar rest: the bound below which these are all; ``None`` if there are no others.
     """
 
     heads: tuple[Head, ...]
@@ -107,7 +107,7 @@ class Reach:
 
 @attrs.frozen
 class Size:
-    """How much a store holds, about: queues and messages, ``None`` where it does not count them."""
+    """How much a store holds, about: queues and messages, ``None`` if it does not count them."""
 
     queues: int | None
     messages: int | None
@@ -119,10 +119,10 @@ class UnreadableMark(Exception):
 
 @attrs.frozen
 class Mark:
-    """What a copy says of itself.
+    """The mark of a store that is a copy.
 
-    :ivar source: the store of which it is one, in words for operators that differ from store to store.
-    :ivar whole: whether it was completed, and may be served from.
+    :ivar source: the store that was copied, described for operators.
+    :ivar whole: whether the copy is complete and may be served from.
     """
 
     source: str
@@ -149,9 +149,9 @@ def decode_mark(value: bytes) -> Mark:
 
 
 def refusal(value: bytes | None) -> str | None:
-    """Why nobody may serve from a store with such a mark, as the end of a sentence about it; ``None`` where one may.
+    """Return why a store with such a mark must not be served from, as the end of a sentence; ``None`` if it may.
 
-    :param value: of the state ``MARK_KEY``; ``None`` where there is none.
+    :param value: the state ``MARK_KEY``; ``None`` if there is none.
     """
     if value is None:
         return None

@@ -41,8 +41,8 @@ class Terms:
 class LeaseRow:
     """The lease as it stands in the cluster.
 
-    :ivar owner: the process that holds it, or ``NOBODY``.
-    :ivar host: of the owner, for people.
+    :ivar owner: the process that holds it, or the id ``NOBODY``.
+    :ivar host: the owner's host, for people.
     :ivar ceiling: no id of the owner is above it.
     """
 
@@ -96,15 +96,15 @@ class Lease:
         return self._held is not None and boot - self._held.started < self.terms.safe
 
     def is_ours(self, row: LeaseRow) -> bool:
-        """Whether this process is the last one that took the lease: then nobody has served since."""
+        """Whether this process was the last to take the lease, so that no other has served since."""
         return row.owner == self._owner
 
     def may_take(self, row: LeaseRow | None, monotonic: float) -> bool:
-        """Whether the lease may be taken, given how it stands.
+        """Return whether the lease may be taken, given its row.
 
-        :param row: as it was read; ``None`` where there is none.
-        :param monotonic: when the answer was there, by a clock that may stand still while the machine sleeps: one
-            waits the longer then.
+        :param row: the row that was read; ``None`` if there is none.
+        :param monotonic: when the answer arrived, by a clock that may stand still while the machine sleeps; the wait
+            gets longer then.
         """
         if row is None or row.owner == NOBODY or self.is_ours(row):
             return True
@@ -125,7 +125,7 @@ class Lease:
         return self._ask(self._held.row, boot, greatest)
 
     def release(self, last: Ticks) -> Beat:
-        """What to ask for in order to leave it to whoever comes next, who then stamps above ``last``."""
+        """Return the change that releases the lease; the next holder will stamp above ``last``."""
         assert self._held is not None
         row = self._held.row
         return Beat(row, LeaseRow(NOBODY, self._host, self._next(row), last), self._held.started)
@@ -147,7 +147,7 @@ class Lease:
         return True
 
     def step_down(self) -> None:
-        """It is not held any more, or nobody knows."""
+        """Note that the lease is lost, or may be."""
         self._held = None
 
     def _ask(self, seen: LeaseRow | None, boot: float, greatest: Ticks) -> Beat:

@@ -19,8 +19,8 @@ MOST_BURST: Final = 1_000_000
 """What a rate may be, a second, and at once."""
 
 _GRAIN: Final = 1e-9
-"""Tokens that may be missing, so that a client that waited as long as it was told is not refused because of rounding.
-"""
+"""Tokens that may be missing, so that rounding does not refuse a client that waited exactly as long as the refusal
+said."""
 
 
 class Rate(msgspec.Struct, frozen=True, gc=False):

@@ -63,14 +63,14 @@ class Wanted:
 class Flight:
     """Ids that were made for one write, until its outcome is known.
 
-    Each message has a stamp: the time of an id that no other message ever has. The stamp is its id, unless it is
-    delayed. How late a write is counts from its stamps, and readers wait for stamps: a delayed message may be due
-    before it is stored.
+    Each message has a stamp: the time of an id that no other message ever has. The stamp is its id, unless the message
+    is delayed. The lateness of a write is measured from its stamps, and readers wait for stamps, because a delayed
+    message may be due before it is stored.
 
-    :ivar ids: in the order in which they were asked for.
-    :ivar stamps: the stamp of each; they rise strictly.
+    :ivar ids: in the order in which they were requested.
+    :ivar stamps: the stamp of each, strictly ascending.
     :ivar limit: seconds that the write may take from now; the store gives it no more time than that.
-    :ivar weak: whether it goes to weak queues, whose readers are promised nothing.
+    :ivar weak: whether it goes to weak queues, whose readers get no guarantee.
     """
 
     number: int
@@ -316,7 +316,7 @@ class SoleFrontEnd(FrontEnd):
         self._serving = False
 
     def fit(self, boot: float, weak: bool = False) -> bool:
-        """Return whether the lease is held, and nothing else prevents serving."""
+        """Return whether the lease is held and serving is not suspended."""
         return self._serving and self.lease.holds(boot)
 
     def highest(self) -> int:
@@ -350,12 +350,13 @@ class SoleFrontEnd(FrontEnd):
         self.lease.step_down()
 
     def rest(self) -> None:
-        """Stop serving for now, whoever holds the lease: no write in flight can be promised."""
+        """Stop serving for now, whether or not the lease is held; no promise can be made about writes in flight."""
         self._serving = False
         self._flights.forget()
 
     def release(self) -> Beat | None:
-        """Stop serving; return what to ask for then, if anything, so that other front ends need not wait for us."""
+        """Stop serving; return the change that releases the lease, if it is held, so that other front ends need not
+        wait for us."""
         beat = self.lease.release(self._stamps.last) if self.lease.held else None
         self.step_down()
         return beat
@@ -384,9 +385,9 @@ class SoleFrontEnd(FrontEnd):
 
 
 class PeerFrontEnd(FrontEnd):
-    """One of many front ends, which share only the time: a reader waits until nothing older can appear.
+    """One of many front ends, which share only the time: a reader waits until no older message can appear.
 
-    W is our clock minus what a write may take, and minus what two clocks may differ.
+    W is our clock minus the longest time of a write, and minus the greatest difference between two clocks.
     """
 
     def __init__(self, limits: Limits, bits: Callable[[int], int]) -> None:
@@ -395,7 +396,7 @@ class PeerFrontEnd(FrontEnd):
         self._weak_until: float | None = None
 
     def fit(self, boot: float, weak: bool = False) -> bool:
-        """Whether our clock was found right, not long ago, and others know that we are here."""
+        """Whether our clock was recently found to be right, and the other front ends know that we are here."""
         until = self._weak_until if weak else self._until
         return until is not None and boot < until
 
@@ -414,7 +415,7 @@ class PeerFrontEnd(FrontEnd):
         self._flights.forget()
 
     def highest(self) -> int:
-        """Do nothing: there is only the clock."""
+        """Return a bound that no id reaches, because only the clock limits the ids of this front end."""
         return self._stamps.last + (1 << 60)
 
     def stable(self, place: Place, boot: float, now: Ticks, slow: bool, weak: bool) -> MessageId:

@@ -87,7 +87,7 @@ RANDOM_BITS: Final = 62
 
 
 def make_random(ticks: Ticks, random: int) -> MessageId:
-    """Make an id of which only the time is foreseeable.
+    """Make an id that is unpredictable except for its time.
 
     :param random: ``RANDOM_BITS`` bits.
     """

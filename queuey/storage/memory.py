@@ -251,7 +251,7 @@ def _first_part(key: str) -> str:
 
 
 def _nothing(incarnation: int) -> None:
-    """What is told where nobody watches."""
+    """Ignore an arrival: the callback until ``watch`` sets another one."""
 
 
 def closed() -> Unavailable:
@@ -310,7 +310,7 @@ class MemoryStore:
     # The store as a whole
 
     def open(self) -> None:
-        """See IStore; nothing can go wrong."""
+        """See IStore; this cannot fail."""
         self.states.open = True
         self._timer = self._clock.callLater(SWEEP, self._tick)
 
@@ -324,11 +324,11 @@ class MemoryStore:
         return None
 
     def troubles(self) -> Mapping[str, str]:
-        """See IStore: nobody else writes here."""
+        """See IStore: no other process writes here."""
         return {}
 
     def close(self) -> Deferred[None]:
-        """See IStore; nothing waits, so it is over at once."""
+        """See IStore; there are no pending writes, so it completes at once."""
         self.states.open = False
         if self._timer is not None:
             self._timer.cancel()
@@ -459,7 +459,7 @@ class MemoryStore:
         self._forgetting.put((life.queue.incarnation, key), kept.expires)
 
     def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
-        """See IMessageStore; nothing is newer than the stable time but what is to be hidden."""
+        """See IMessageStore; only messages that must stay hidden are newer than the stable time."""
         return self.when_open(lambda: self._merge(queue, merge))
 
     def _merge(self, queue: Queue, merge: Merge) -> MergeSlice:
@@ -708,7 +708,7 @@ class MemoryStore:
         return self.when_open(lambda: self._describe(application, names))
 
     def at_hand(self, application: str, name: str) -> Queue | None:
-        """See IQueueStore; nothing is kept here."""
+        """See IQueueStore; this store has no cache."""
         return None
 
     def _describe(self, application: str, names: Sequence[str]) -> tuple[Queue | None, ...]:

@@ -49,7 +49,7 @@ _URI: Final = "!$%&'()*+,-./:;=@_~"
 """What stands for itself in the path of a URI, besides letters and digits; and the percent sign of what does not."""
 
 _AS_THEY_ARE: Final = (ascii_letters + digits + _URI).encode("ascii")
-"""All of that: most paths have nothing else, which is sooner seen than quoted."""
+"""All of these characters: most paths have no others, so a check is faster than quoting."""
 
 _OUTSIDE_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 
@@ -136,7 +136,7 @@ def _answer_template(high: bytes, low: bytes, stored: str, duplicate: bool) -> t
     :param high: the id's first six bytes.
     :param low: its last eight.
     :return: templates of the place, for the path, those bits and the partition; and of the body, for those bits, the
-        partition twice, and the ticks of the second; and these ticks where those bits are 0. ``None`` where they lead
+        partition twice, and the ticks of the second; and these ticks where those bits are 0. ``None`` if they lead
         into another second.
     """
     template, fraction = _template(high, low)
@@ -191,12 +191,13 @@ def _address_json(address: Address) -> str:
 
 
 def _template(high: bytes, low: bytes) -> tuple[str | None, int]:
-    """How the addresses look that have the time of an id but for its lowest 12 bits, and all that follows its time.
+    """Return a template of the addresses whose ids have the same time, except for its lowest 12 bits, and the same
+    remainder.
 
     :param high: the id's first six bytes.
     :param low: its last eight.
-    :return: a template for those bits, the partition twice, and the ticks of the second; and the ticks of the second
-        where those bits are 0. No template where they lead into another second.
+    :return: a template with slots for those bits, the partition (twice) and the ticks of the second; and the ticks of
+        the second if those bits are 0. The template is ``None`` if those bits can lead into another second.
     """
     digits = high.hex()
     start = Ticks(int(digits, 16) << 12)

@@ -34,7 +34,7 @@ def drafts(request: Request, partitions: int, ttl: int) -> Sequence[Draft]:
 
     :param partitions: how many the queue has.
     :param ttl: seconds to live for those that do not say.
-    :raise Problem: where it is not as it should be.
+    :raise Problem: if it is not as it should be.
     """
     content_type = type_of(request)
     if content_type.partition(";")[0].rstrip(" ").lower() == BATCH:
@@ -55,7 +55,7 @@ def drafts(request: Request, partitions: int, ttl: int) -> Sequence[Draft]:
 
 
 def is_plain(request: Request) -> bool:
-    """Whether the head of a POST of one message says nothing of it but its type."""
+    """Whether the head of a POST of one message gives no more about the message than its type."""
     content_type = (field(request, b"content-type") or "").partition(";")[0].rstrip(" ").lower()
     return content_type != BATCH and not request.line.query and _SAYING.isdisjoint(request.fields)
 
@@ -63,7 +63,7 @@ def is_plain(request: Request) -> bool:
 def type_of(request: Request) -> str:
     """The type of the message that a body is, as it was sent.
 
-    :raise Problem: where it is no media type.
+    :raise Problem: if it is no media type.
     """
     raw = field(request, b"content-type")
     if raw is None:
@@ -77,7 +77,7 @@ def headers_of(request: Request, back: bool = False) -> bytes | None:
     """The message's own headers that a request brings, and the trace that it is of, as they are stored.
 
     :param back: see :func:`encoded_headers`.
-    :raise Problem: where the headers are not a JSON object, percent-encoded, or are too large.
+    :raise Problem: if the headers are not a JSON object, percent-encoded, or are too large.
     """
     headers = _given_headers(request, back) if b"queuey-headers" in request.fields else None
     trace = request.trace

@@ -20,9 +20,9 @@ MOST_KEYS: Final = 64
 
 
 class Batches:
-    """Gathers lines while the batch before them is being worked on.
+    """Collects lines into the next batch while the current batch is being stored.
 
-    :ivar over: whether nothing more is begun.
+    :ivar over: whether no further batch is started.
     """
 
     def __init__(self, work: Callable[[Sequence[Line]], Deferred[None]], ended: Callable[[], None]) -> None:
@@ -64,16 +64,16 @@ class Batches:
         self._check()
 
     def stop(self) -> None:
-        """Begin nothing more."""
+        """Stop: start no further batch and drop the lines that wait for one."""
         self.over = True
         self._portions.clear()
         if self._ended is not None:
             self._ended()
 
     def release(self) -> None:
-        """Forget who works and who is called; to be called when all is done.
+        """Drop the references to the callbacks; call this when all is done.
 
-        They know this in turn: each would keep the other until the garbage collector runs.
+        The callbacks refer to this object too, so the cycle would last until the garbage collector runs.
         """
         self.over = True
         self._work = self._ended = None

@@ -42,9 +42,9 @@ class Conditions:
         return self.match is not None or self.none_match is not None
 
     def meet(self, made: Made | None) -> None:
-        """Hold what is there, or that there is nothing, against them (RFC 9110, section 13.2.2).
+        """Check the conditions against the current version, or against its absence (RFC 9110, section 13.2.2).
 
-        :raise PreconditionFailed: saying which of them does not hold.
+        :raise PreconditionFailed: if one does not hold; the text says which.
         """
         match, none_match = self.match, self.none_match
         if match is not None:
@@ -66,7 +66,7 @@ def conditions(request: Request, kind: str) -> Conditions:
     """The conditions of a request.
 
     :param kind: what they are about, in a word.
-    :raise Problem: where they are not such.
+    :raise Problem: if they are not such.
     """
     return Conditions(kind, tags(request, b"if-match"), tags(request, b"if-none-match"))
 
@@ -76,7 +76,7 @@ def is_known(request: Request, kind: str, tag: str | None) -> bool:
 
     :param kind: what it asks for, in a word.
     :param tag: its entity tag, without the quotes, if it has one.
-    :raise Problem: where it asks for another one, or the fields are malformed.
+    :raise Problem: if it asks for another one, or the fields are malformed.
     """
     match, none_match = tags(request, b"if-match"), tags(request, b"if-none-match")
     if match is not None and not match.any and tag not in match.strong:

@@ -110,19 +110,19 @@ class Items:
 
     @_bare.default
     def _headers_of_most(self) -> bytes | None:
-        """The headers of those that have none of their own."""
+        """The encoded headers of messages that bring no headers themselves."""
         return None if self.trace is None else with_context(None, self.trace, MAX_HEADERS)
 
     def draft(self, item: Any, pointer: str, mistakes: Mistakes) -> Draft:
-        """The draft of one message; nothing to go by where something was wrong.
+        """Return the draft of one message; the draft must not be used if a mistake was noted.
 
-        :param item: what stands in the JSON, of any type.
-        :param pointer: where it stands there (RFC 6901).
-        :param mistakes: gets what is wrong.
+        :param item: the decoded JSON value, of any type.
+        :param pointer: its JSON pointer (RFC 6901).
+        :param mistakes: collects what is wrong.
         """
         if type(item) is dict and len(item) == 1 and type(body := item.get("body")) is str:
             try:
-                # Most messages are so, and nothing else can be wrong with them.
+                # The usual case; only the encoding can fail here.
                 return Draft(Content(body.encode("utf-8"), TEXT, self._bare), self.ttl)
             except UnicodeEncodeError:
                 pass
@@ -132,7 +132,7 @@ class Items:
         return self._checked(Members(item, pointer, mistakes))
 
     def plain(self, bodies: Sequence[bytes]) -> Drafts:
-        """The drafts of messages that have a body, which is text, and nothing else."""
+        """Return the drafts of messages that have a text body and no other member."""
         return Drafts(bodies, self.ttl, TEXT, self._bare)
 
     def _traced(self, headers: bytes | None) -> bytes | None:
@@ -147,7 +147,7 @@ class Items:
 
 
 def idempotency_key(item: Any, pointer: str, mistakes: Mistakes) -> str | None:
-    """The ``idempotency_key`` of a message object; ``None`` where it has none, or a wrong one."""
+    """The ``idempotency_key`` of a message object; ``None`` if it has none, or a wrong one."""
     if type(item) is not dict or KEY not in item:
         return None
     key = item[KEY]

@@ -1,4 +1,4 @@
-"""The lines of a stream: found in a body that comes in pieces, and made into messages. Nothing here does I/O."""
+"""Cut the body of a stream into lines, as its pieces arrive, and decode them into messages. No I/O happens here."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ defect, and would be answered a hundred times what it sends."""
 _canonical: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 BLANK: Final = b" \t\r"
-"""What may stand around the JSON of a line, and alone makes a line that says nothing."""
+"""Whitespace around the JSON of a line; a line of these bytes alone is blank."""
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -56,7 +56,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
     :ivar number: its place in the stream, counted from 1.
     :ivar size: its bytes.
-    :ivar draft: the message that it is; ``None`` where there is a problem.
+    :ivar draft: the message that it is; ``None`` if there is a problem.
     :ivar once: what makes it a message that is stored once, or ``None``.
     :ivar problem: why it is no message.
     """
@@ -126,10 +126,10 @@ PAUSE: Final[Sequence[Line]] = ()
 
 
 class BrokenLine(Exception):
-    """A line after which nothing more is read.
+    """An error in a line that ends the reading of the stream.
 
-    :ivar number: its place in the stream, counted from 1; ``None`` if lines before it are the reason too.
-    :ivar problem: what is wrong.
+    :ivar number: the line's place in the stream, counted from 1; ``None`` if lines before it are the reason too.
+    :ivar problem: the error.
     """
 
     def __init__(self, number: int | None, problem: Problem) -> None:
@@ -139,11 +139,12 @@ class BrokenLine(Exception):
 
 
 class Cutter:
-    """Cuts pieces of bytes into lines, and keeps no more of them than one line may have.
+    """Cuts pieces of bytes into lines, and buffers no more than one line may have.
 
-    Lines end with a line feed, the last one perhaps without; what is left of one is kept until its end comes.
+    Lines end with a line feed, which may be missing after the last one. An incomplete line is buffered until its end
+    arrives.
 
-    :ivar too_long: whether a line was met that is longer than one may be: nothing is cut from there on.
+    :ivar too_long: whether a line exceeded the limit; no further lines are cut then.
     """
 
     def __init__(self, limit: int) -> None:
@@ -170,11 +171,11 @@ class Cutter:
         return lines
 
     def last(self) -> bytes:
-        """What came after the last line feed, now that nothing more comes; nothing where it is too long."""
+        """Return what came after the last line feed, at the end of the stream; empty if it is too long."""
         return b"" if self.too_long else self._joined(b"")
 
     def _joined(self, end: bytes) -> bytes:
-        """A line of which the last part has come."""
+        """Return a line whose last part has arrived."""
         if not self._kept:
             return end
         line = bytes(self._kept + end)
@@ -203,9 +204,9 @@ class Keys:
 
 
 class Reader:
-    """Makes messages of the lines of a stream, until one of them is broken.
+    """Decodes the lines of a stream into messages, until one of them is broken.
 
-    Lines that say nothing are passed over, and counted.
+    Blank lines are skipped, but counted.
     """
 
     def __init__(self, limit: int, messages: items.Items, keys: Keys) -> None:

@@ -126,7 +126,7 @@ class V2Messages:
         over(request, None)
 
     def get(self, request: Request, admitted: AdmittedToQueue, over: Over) -> Serving | None:
-        """Read a page for which nobody waits."""
+        """Read a page without a coroutine; return ``None`` if the request wants to wait for messages."""
         wanted, began = pages.wanted(request, admitted.queue), from_seconds(self.now())
         if wanted.wait:
             return None
@@ -137,7 +137,7 @@ class V2Messages:
     def _got(
         self, request: Request, admitted: AdmittedToQueue, wanted: Wanted, began: Ticks, over: Over, slice: MergeSlice
     ) -> Running | None:
-        """Answer with a page of which one slice was read, if that is all that has to be asked."""
+        """Answer with a page from the slice that was read, or read on in a coroutine if the page needs more."""
         writing: Coroutine[Deferred[Any], Any, None] | None
         if not is_whole(wanted.merge, slice) or (wanted.everything and not self.exchange.is_as_it_was(admitted.queue)):
             writing = self._go_on(request, admitted, wanted, began, slice)
@@ -151,7 +151,7 @@ class V2Messages:
     async def _go_on(
         self, request: Request, admitted: AdmittedToQueue, wanted: Wanted, began: Ticks, slice: MergeSlice
     ) -> None:
-        # Nothing here keeps a slice while the answer is written, which may take as long as the client likes.
+        # Keep no reference to a slice here while the answer is written: a slow client may make that last long.
         filling = self.exchange.filled(admitted.queue, wanted.merge, admitted.policy, slice)
         del slice
         checking = self._check(request, admitted, wanted, began, await filling)
@@ -216,7 +216,7 @@ def _known(request: Request, admitted: AdmittedToQueue) -> str | None:
 def _before(request: Request) -> MessageId:
     """Where what a purge deletes ends.
 
-    :raise Problem: where the request does not say.
+    :raise Problem: if the request does not say.
     """
     query = Query(request, ("before",))
     raw = query.text("before")

@@ -82,8 +82,8 @@ def address_of(text: str) -> Address | None:
 def wanted(request: Request, queue: Queue) -> Wanted:
     """What ``GET …/messages`` asks for.
 
-    :raise Problem: where a parameter is wrong.
-    :raise QueueyError: where a cursor is.
+    :raise Problem: if a parameter is wrong.
+    :raise QueueyError: if a cursor is.
     """
     query = request.line.query
     read = _wanted if len(query) <= MOST_REMEMBERED else _wanted.__wrapped__
@@ -160,7 +160,8 @@ class Page:
 
     @property
     def more(self) -> bool:
-        """Whether to go on at once: what is not stable yet comes again, and who asks for it may stand still."""
+        """Whether the client should read on at once. It should not if it reads messages that are not stable yet and
+        this page did not advance its cursor."""
         return not self.slice.over and not (self.wanted.merge.fresh and self.next == self.wanted.start.text())
 
     @property
@@ -253,7 +254,7 @@ def page(admitted: AdmittedToQueue, wanted: Wanted, slice: MergeSlice, now: Tick
     :param now: the time, as it was when the page was asked for.
     """
     kept = Ticks(max(0, now - admitted.ttl * SECOND))
-    # A queue that is younger than that has lost nothing yet, however early a place its reader has.
+    # A younger queue has not lost any message yet, however early the reader's position is.
     return Page(wanted, slice, kept if kept > admitted.queue.created else Ticks(0))
 
 

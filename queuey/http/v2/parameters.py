@@ -28,7 +28,8 @@ _SECONDS: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?([eE][+-]?[0-9]{1,3})?", r
 _BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _MEDIA_TYPE: Final = re.compile(
-    # Nothing is ever given back: there are exponentially many ways to share the spaces between two semicolons.
+    # The quantifiers are possessive: with backtracking there are exponentially many ways to split the spaces between
+    # two semicolons.
     rf'({_TOKEN}/{_TOKEN})((?:[ \t]*+;[ \t]*+(?:{_TOKEN}=(?:{_TOKEN}|"(?:[^"\\]|\\.)*+"))?+)*+)',
     re.ASCII,
 )
@@ -56,7 +57,7 @@ class _Checked:
         self._mistakes.add(place, text)
 
     def named(self, name: str) -> str:
-        """How a client is told of a value's place."""
+        """Return the name of a value in error messages."""
         return name
 
     def check(self) -> None:
@@ -126,7 +127,7 @@ class Query(_Checked):
             self._given.setdefault(name, []).append(value)
 
     def text(self, name: str) -> str | None:
-        """A parameter as it came, or ``None`` where it is absent."""
+        """A parameter as it came, or ``None`` if it is absent."""
         values = self._given.get(name)
         return values[0] if values else None
 
@@ -205,7 +206,7 @@ def _decoded(raw: bytes) -> str | None:
 
 
 def chosen(raw: str, among: type[E], wrong: Callable[[str], None]) -> E | None:
-    """The member of an enumeration whose value a text is; ``wrong`` is told where there is none."""
+    """Return the member of an enumeration whose value a text is; if there is none, call ``wrong`` with the reason."""
     for member in among:
         if member.value == raw:
             return member
@@ -245,7 +246,7 @@ class Members(_Checked):
             self._outer._note(place, text)
 
     def only(self, known: Sequence[str]) -> None:
-        """Note the members that nobody knows."""
+        """Note the members that are not known."""
         for name in self._given:
             if name not in known:
                 self.wrong(pointer_part(name), f"is not known; known here: {', '.join(known)}")
@@ -262,7 +263,7 @@ class Members(_Checked):
         return name in self._given
 
     def value(self, name: str) -> Any:
-        """A member as it came, or ``None`` where it is absent or null."""
+        """A member as it came, or ``None`` if it is absent or null."""
         return self._given.get(name)
 
     def text(self, name: str) -> str | None:
@@ -302,12 +303,12 @@ class Members(_Checked):
 def members(
     request: Request, allowed: Collection[str], media_type: str = JSON, told: bytes = b"Accept"
 ) -> dict[str, Any]:
-    """The members of the JSON object in a body; of an empty one there are none.
+    """Return the members of the JSON object in a body; an empty body has none.
 
-    :param allowed: the names that there may be.
-    :param media_type: the type that the body has to have.
+    :param allowed: the names of the members that may be given.
+    :param media_type: the type that the body must have.
     :param told: the header field of a refusal that names that type.
-    :raise Problem: where the body has another type, or is not such an object.
+    :raise Problem: if the body has another type or is not such an object.
     """
     if not request.body:
         return {}
@@ -326,10 +327,10 @@ def members(
 
 
 def refuse_unknown(given: Mapping[str, Any], allowed: Iterable[str], where: str = "") -> None:
-    """Refuse an object that has members which nobody knows.
+    """Refuse an object that has unknown members.
 
     :param where: the JSON pointer of the object.
-    :raise Problem: naming each of them.
+    :raise Problem: if there are any; it names each of them.
     """
     asked = Members(given, where)
     asked.only(tuple(allowed))
@@ -351,9 +352,9 @@ def refuse_query(request: Request) -> None:
 
 
 def media_type(request: Request) -> tuple[str, str] | None:
-    """The type of a body: in lower case without its parameters, and as it was sent; ``None`` where it has none.
+    """The type of a body: in lower case without its parameters, and as it was sent; ``None`` if it has none.
 
-    :raise Problem: where it is no media type, or is given more than once.
+    :raise Problem: if it is no media type, or is given more than once.
     """
     raw = field(request, b"content-type")
     if raw is None:
@@ -365,10 +366,10 @@ def media_type(request: Request) -> tuple[str, str] | None:
 
 
 def expect_type(request: Request, allowed: Collection[str], told: bytes = b"Accept") -> str:
-    """The type of a body, without its parameters, which is one of several.
+    """Return the type of a body, without its parameters; it must be one of the allowed types.
 
-    :param told: the header field of a refusal that names those.
-    :raise Problem: where it is another one, is not told, or says that its text is not UTF-8.
+    :param told: the header field of a refusal that names those types.
+    :raise Problem: if the type is another one or missing, or its charset is not UTF-8.
     """
     found = media_type(request)
     if found is None or found[0] not in allowed:
@@ -388,7 +389,7 @@ def field(request: Request, name: bytes) -> str | None:
     """The value of a header field that may come once; an empty one counts as absent.
 
     :param name: in lower case.
-    :raise Problem: where it came more than once, or is not UTF-8.
+    :raise Problem: if it came more than once, or is not UTF-8.
     """
     values = request.fields.get(name)
     if values is None:

@@ -56,7 +56,7 @@ class Word(Enum):
 
 
 def queue_json(queue: Queue, policy: Policy, principals: bool) -> dict[str, Any]:
-    """A queue as JSON, with what the application has where nothing was chosen.
+    """Return a queue as JSON, with the application's values for settings that were not chosen.
 
     :param principals: whether to show them.
     """

@@ -40,7 +40,7 @@ def wanted(request: Request, tag: str, length: int) -> ByteRange | None:
 
     :param tag: the body's entity tag, without the quotes.
     :param length: bytes of the body.
-    :raise Problem: where the range is malformed, or outside of the body.
+    :raise Problem: if the range is malformed, or outside of the body.
     """
     if b"range" not in request.fields or request.method != b"GET":
         return None
@@ -64,7 +64,7 @@ def _unchanged(request: Request, tag: str) -> bool:
 def _resolved(first: str | None, last: str | None, suffix: str | None, length: int) -> ByteRange:
     """Where a part would be, however long the body is.
 
-    :raise Problem: where it ends before it begins.
+    :raise Problem: if it ends before it begins.
     """
     if suffix is not None:
         return ByteRange(max(0, length - _position(suffix)), length)

@@ -1,4 +1,4 @@
-"""The Idempotency-Key: what makes a request that is sent again store nothing more."""
+"""The Idempotency-Key: it makes sure that a repeated request is stored only once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def key(request: Request) -> str | None:
 def given_key(request: Request) -> str:
     """The key that a request with that field has.
 
-    :raise Problem: where it is not a quoted string of 1 to 255 characters, or comes twice.
+    :raise Problem: if it is not a quoted string of 1 to 255 characters, or comes twice.
     """
     raw = field(request, b"idempotency-key") or ""
     match = _QUOTED.fullmatch(raw)
@@ -51,13 +51,13 @@ def given_key(request: Request) -> str:
 
 
 def refuse_key(request: Request, of: str) -> None:
-    """Refuse a request that has a key, and that does something else each time that it is sent.
+    """Refuse an Idempotency-Key on a request whose effect differs each time that it is sent.
 
-    Requests that do the same however often they are sent may have a key, which is not looked at: there is nothing to
-    be remembered of them, and some clients send a key with all that they change.
+    Idempotent requests may have a key, which is ignored: there is no result to remember for them, and some clients send
+    a key with every change.
 
-    :param of: what is asked for.
-    :raise Problem: saying so.
+    :param of: the kind of request, for the error message.
+    :raise Problem: if the request has a key.
     """
     if b"idempotency-key" in request.fields:
         raise bad_field(
@@ -94,7 +94,7 @@ def asked(request: Request) -> bytes:
 
 
 def _about(method: bytes, query: bytes, types: tuple[bytes, ...]) -> list[bytes]:
-    """What is asked, but for the headers of the message and the body."""
+    """Return the parts of a request that identify it, except the headers of the message and the body."""
     return [method, digest(_parameters(query)), b"\n".join(types)]
 
 

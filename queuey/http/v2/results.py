@@ -1,4 +1,4 @@
-"""The answer to a stream: what became of each of its lines, told while the stream still comes."""
+"""The answer to a stream: the result of each line, sent while the stream is still arriving."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from queuey.http.writing import encoded
 NDJSON: Final = "application/x-ndjson"
 
 MOST_UNREAD: Final = 1 << 20
-"""Bytes of problems that are kept for a client that reads nothing before it has sent everything."""
+"""Bytes of problems that are buffered for a client that does not read before it has sent everything."""
 
 Outcome = str | Problem
 """What became of a line: where its message is, as JSON, or why it was not stored."""
@@ -26,10 +26,10 @@ Outcomes = Sequence[Outcome] | str
 
 
 class Results:
-    """Tells of every line, as fast as the client takes it.
+    """Reports every line, as fast as the client reads.
 
     :ivar stored: lines whose messages are stored.
-    :ivar failed: lines of which that is not so, or not known.
+    :ivar failed: lines whose messages are not stored, or whose outcome is unknown.
     """
 
     def __init__(self, request: Request) -> None:
@@ -40,7 +40,7 @@ class Results:
         self._unstored = "no"
 
     async def tell(self, lines: Sequence[Line], outcomes: Outcomes) -> None:
-        """Tell what became of lines; returns once the client takes more."""
+        """Report what became of lines."""
         if isinstance(outcomes, str):
             self.stored += len(lines)
             await self._send(self._told([outcomes]))
@@ -85,7 +85,7 @@ class Results:
         return "partly" if self.stored else self._unstored
 
     def _told(self, stored: list[str]) -> list[str]:
-        """What is told of messages that are stored."""
+        """Return the texts to send for stored messages."""
         return stored
 
     async def _send(self, texts: list[str]) -> None:
@@ -110,9 +110,10 @@ class Results:
 
 
 class Failures(Results):
-    """Tells of failures alone, and keeps them for a client that does not read, so that it can go on sending.
+    """Reports failures only, and buffers them for a client that does not read, so that it can go on sending.
 
-    What is kept has its limit. Failures above that are counted and not told, and the last line says how many.
+    The buffer is limited. Failures beyond the limit are counted but not reported, and the last line says how many there
+    were.
     """
 
     def __init__(self, request: Request) -> None:
@@ -129,7 +130,7 @@ class Failures(Results):
         await super().end(done, problem, line)
 
     def _told(self, stored: list[str]) -> list[str]:
-        """Stored messages are not told of."""
+        """Return no texts: stored messages are not reported."""
         return []
 
     async def _send(self, texts: list[str]) -> None:

@@ -129,7 +129,7 @@ def _absent(id: str) -> NoSuchMessage:
 def _address(queue: Queue, id: str) -> Address:
     """Where a message would be that has an id.
 
-    :raise NoSuchMessage: where none can have it.
+    :raise NoSuchMessage: if none can have it.
     """
     address = address_of(id)
     if address is None or address.partition > queue.settings.partitions:

@@ -94,7 +94,7 @@ class V2Stream:
 def _wanted(request: Request) -> Wanted:
     """What the request asks for besides what its lines say.
 
-    :raise Problem: where it asks for what streams do not have.
+    :raise Problem: if it asks for what streams do not have.
     """
     parameters.expect_type(request, (NDJSON,))
     for name, member in _MEMBERS_INSTEAD.items():
@@ -140,15 +140,16 @@ class _Stream:
         self._ended: QueueyError | None = None
 
     def end(self, error: QueueyError) -> None:
-        """Store nothing more: what waits is told why, and where nothing does, the end of the answer has it."""
+        """Stop storing because of an error: end what the stream waits for, and report the error at the end of the
+        answer."""
         if not self._batches.over:
             self._ended = error
             self._batches.stop()
 
     async def run(self) -> None:
-        """Store all that comes, and answer it.
+        """Store all lines of the stream and answer it.
 
-        A client that hangs up ends it: what was begun is finished, and nothing more is begun.
+        A hang-up of the client ends the stream: writes that were started are finished, and no others are started.
         """
         self._request.traced.begin(SEND)
         try:
@@ -203,7 +204,7 @@ class _Stream:
                 await self._batches.put(portion)
 
     async def _next_piece(self) -> bytes:
-        """The next piece of the body; nothing at its end, or where nothing more is to be read."""
+        """Return the next piece of the body; empty at its end, or if the stream is being stopped."""
         if self._batches.over:
             return b""
         self._piece = self._request.read_piece()
@@ -304,7 +305,7 @@ class _Stream:
         return [f'{text[:-1]},"duplicate":{duplicate}}}' for text in addresses_json(appended.addresses)]
 
     def _failed(self, error: QueueyError) -> Problem:
-        """What is told of the lines that a write was about which failed."""
+        """Return the problem of all lines of a failed write."""
         problem = of(error)
         self._lost = self._lost or isinstance(error, _ENDS)
         if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -28,10 +28,10 @@ class Tags:
 
 
 def tags(request: Request, name: bytes) -> Tags | None:
-    """The entity tags of a header field; ``None`` where it is absent.
+    """The entity tags of a header field; ``None`` if it is absent.
 
     :param name: of the field, in lower case.
-    :raise Problem: where it is no list of entity tags.
+    :raise Problem: if it is no list of entity tags.
     """
     values = request.fields.get(name)
     if values is None:
@@ -48,7 +48,7 @@ def tags(request: Request, name: bytes) -> Tags | None:
 
 
 def _tag_list(raw: str) -> list[tuple[bool, str]]:
-    """Whether each tag is weak, and what it is; nothing where one of them is no tag."""
+    """Return whether each tag is weak, and the tag; an empty list if one of them is invalid."""
     found, at = [], 0
     while True:
         match = _TAG.match(raw, at)

@@ -58,7 +58,7 @@ class AnnouncedStore(StoreLayer):
         return announced
 
     def watch(self, arrived: Callable[[int], None]) -> float | None:
-        """See IStore; the audience is told too."""
+        """See IStore; the audience is notified as well."""
 
         def both(incarnation: int) -> None:
             self._audience.arrived(incarnation)

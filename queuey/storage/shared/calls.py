@@ -1,6 +1,6 @@
-"""The calls that can be made over the socket, and how what they take, and what comes of them, is read at the other end.
+"""The calls that can be made over the socket, and how each end decodes their arguments and results.
 
-How that is read follows from the annotations of a class that has the methods, so that there is nothing to keep in step.
+The types are taken from the annotations of a class that has the methods, so that no second list has to be kept in step.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from queuey.storage.shared.calls import CALLS, call
 from queuey.storage.shared.link import Link
 
 LOOK_EVERY: Final = 1.0
-"""Seconds after which whoever waits looks for himself: what others give back to a group, nobody tells."""
+"""Seconds after which a waiting reader checks for itself: messages that others return to a group are not announced."""
 
 
 @implementer(IStateStore)
@@ -73,7 +73,7 @@ class SharedGroups:
 
 @implementer(IStore)
 class SharedStore:
-    """A store that another process owns; whoever has several such processes has several front ends."""
+    """A store that another process owns; it lets several front-end processes share one store."""
 
     def __init__(self, link: Link, promises: Promises) -> None:
         """
@@ -95,12 +95,12 @@ class SharedStore:
         return succeed(None)
 
     def watch(self, arrived: Callable[[int], None]) -> float | None:
-        """See IStore; what others write is told at once, and what they give back to a group is not."""
+        """See IStore; writes of others are announced at once, but not messages that they return to a group."""
         self._link.arrived = arrived
         return LOOK_EVERY
 
     def close(self) -> Deferred[None]:
-        """See IStore; what was asked before is answered first."""
+        """See IStore; pending calls are answered first."""
         return self._link.finish()
 
     def ping(self) -> Deferred[None]:
@@ -192,7 +192,7 @@ class SharedStore:
         return self._read("describe", application, names)
 
     def at_hand(self, application: str, name: str) -> Queue | None:
-        """See IQueueStore; nothing is kept here."""
+        """See IQueueStore; this store has no cache."""
         return None
 
     def _read(self, name: str, *arguments: Any) -> Deferred[Any]:

@@ -35,13 +35,14 @@ class Sizes:
         self._known: dict[int, int] = {}
 
     def of(self, queue: Queue) -> int:
-        """Bytes of a message's body; a whole slice if nothing is known."""
+        """Return the expected size of a body in bytes; that of a whole slice for a queue not read yet."""
         return self._known.get(queue.incarnation, SLICE_BYTES)
 
     def note(self, queue: Queue, messages: Sequence[Message | None], size: int) -> None:
-        """Learn what was read. Large messages are forgotten slowly, since others may follow small ones.
+        """Update the estimate after a read. It falls slowly after large messages, because more of them may follow small
+        ones.
 
-        :param messages: empty if there is nothing to be read now.
+        :param messages: empty if there is no message to read now.
         :param size: bytes of the bodies.
         """
         known, mean = self._known.get(queue.incarnation), size // len(messages) if messages else 0

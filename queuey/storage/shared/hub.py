@@ -33,16 +33,16 @@ from queuey.storage.shared.lease import TERM
 from queuey.storage.shared.portions import PORTION, Portions, messages_of, size_of
 
 PATIENCE: Final = 15.0
-"""Seconds in which a worker has to read what it is told of changes, before it is taken for stuck."""
+"""Seconds within which a worker must read its invalidations; after that it counts as stuck."""
 
 MAX_BEHIND: Final = 100_000
-"""Changes that a worker may not have read of yet, some 30 MB, before it is taken for stuck."""
+"""Invalidations, some 30 MB of them, that a worker may leave unread; with more it counts as stuck."""
 
 MARGIN: Final = 0.001
 """Seconds after the end of a lease at which a change goes on; sums of floating-point numbers are not exact."""
 
 _SHOWING: Final = frozenset({"append", "append_once", "replace", "put", "restore"})
-"""Calls after which somebody who waits may find a message."""
+"""Calls after which a waiting reader may find a message."""
 
 
 class Hub:
@@ -52,8 +52,7 @@ class Hub:
     """
 
     def __init__(self, store: IStore, clock: IReactorTime, log: EventLog) -> None:
-        """
-        :param store: the store, of which this process keeps nothing at hand that it would not let go of by itself.
+        """:param store: the store; this process caches no more of it than it invalidates by itself.
         :param clock: the reactor.
         """
         self._clock = clock
@@ -64,14 +63,15 @@ class Hub:
         self.store = AnnouncedStore(store, self)
 
     def join(self, stuck: Callable[[], None]) -> OwnerEnd:
-        """The owner's end of the socket to one more process.
+        """Return the owner's end of the socket to one more process.
 
-        :param stuck: is called if it reads nothing for long: it has to be ended, since what it has to be told piles up.
+        :param stuck: is called if the process does not read for long; it has to be ended, because its invalidations
+            pile up.
         """
         return OwnerEnd(self, self._clock, self._log, stuck)
 
     def opened(self, end: OwnerEnd) -> None:
-        """Learn that a process is connected; it keeps nothing at hand yet of what is being changed."""
+        """Note that a process is connected, and invalidate what is being changed right now."""
         self._ends[end] = None
         for name in self._changes:
             end.let_go(name)
@@ -166,7 +166,7 @@ class OwnerEnd(Frames):
             self._stop_watch()
 
     def _look(self) -> None:
-        """End a worker that has read nothing for long."""
+        """End a worker that has not read its socket for too long."""
         self._watch = None
         first = next(iter(self._letting_go.values()))
         left = first.since + PATIENCE - self._clock.seconds()
@@ -370,7 +370,7 @@ def _lease_has_ended(failure: Failure) -> None:
 
 
 def _is_over(read: MergeSlice | WindowSlice | LookupSlice) -> bool:
-    """Whether nothing is left to be read; a slice may be empty because the next message has no room in it."""
+    """Whether a read is complete; a slice may be empty because the next message did not fit into it."""
     return read.over if isinstance(read, MergeSlice) else read.rest is None
 
 

@@ -1,15 +1,16 @@
-"""How long a worker may answer from its cache without a word of the owner of the store.
+"""The lease under which a worker may answer from its cache without asking the owner of the store.
 
-A change of the store must not wait for a worker that is busy or stopped, and once it is answered no worker may serve
-what was changed. So a worker uses its cache only under a lease of a fraction of a second, which the owner grants. Both
-ends see the same clock, CLOCK_MONOTONIC of one machine, so a lease is the moment at which it ends.
+A change of the store must not wait for a worker that is busy or stopped, and after the change is answered no worker may
+serve the old data. So a worker uses its cache only under a lease of a fraction of a second, which the owner grants.
+Both ends see the same clock, CLOCK_MONOTONIC of one machine, so a lease is the moment at which it ends.
 
-Before it begins a change the owner tells all workers to drop what is concerned, and waits for each until it has done so
-or its lease has ended. A lease that is granted meanwhile comes after that word in the same stream of bytes, so a worker
-that has read of the lease has dropped what is changed: only leases that were granted before count.
+Before the owner begins a change, it sends an invalidation to all workers, and waits for each until it has confirmed it
+or its lease has ended. A lease that is granted meanwhile follows the invalidation in the same stream of bytes, so a
+worker that has read the lease has dropped what is changed: only leases that were granted before count.
 
-Leases are asked for when the cache is used, and an idle daemon sends nothing. What is cached stays there without a
-lease, since every word about changes has been read once a new lease is; it is not used until then.
+A worker asks for a lease when it uses the cache, so an idle daemon sends no traffic. Cached values survive the end of a
+lease but are not used until the next one, because by the time a worker has read a new lease it has read all
+invalidations before it.
 """
 
 from __future__ import annotations

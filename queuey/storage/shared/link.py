@@ -46,7 +46,7 @@ class Keeps(Protocol):
 
 
 class _Nothing:
-    """Keeps nothing."""
+    """A cache that is always empty."""
 
     def change_elsewhere(self, name: Name) -> None:
         """See Keeps."""
@@ -110,7 +110,7 @@ class Link(Frames):
         self._finishing: Deferred[None] | None = None
 
     def join(self) -> None:
-        """Be told of what others change, from now on; called before anything is read."""
+        """Subscribe to the changes of others; call this before the first read."""
         self.send(0, FromWorker.JOIN, None)
 
     def _renew(self) -> None:
