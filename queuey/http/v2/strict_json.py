@@ -1,4 +1,4 @@
-"""JSON that is read strictly: no name twice in an object, no constants that JSON lacks, nothing that is no text."""
+"""Strict JSON: no name twice in an object, no constants outside the standard, only texts that can be encoded again."""
 
 from __future__ import annotations
 
