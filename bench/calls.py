@@ -78,7 +78,7 @@ PAGES: Final = {
     "v2": request("GET", "/v2/bench/queues/full/messages?limit=100"),
 }
 
-GROUP: Final = "/v2/bench/queues/work/groups/g"
+GROUP: Final = "/v2/bench/queues/jobs/groups/g"
 WAYS: Final = ("a claim of one message", "a settlement of one receipt", "a claim that settles")
 
 
@@ -264,7 +264,7 @@ def counted_claims(daemon: Daemon, rounds: int) -> dict[str, Calls]:
     The group and its messages are made here.
     """
     form = "application/x-www-form-urlencoded"
-    daemon.ask(1, request("POST", "/v1/bench", b"queue_name=work", Content_Type=form))
+    daemon.ask(1, request("POST", "/v1/bench", b"queue_name=jobs", Content_Type=form))
     daemon.ask(1, request("PUT", GROUP, b"{}", Content_Type="application/json"))
     profiles = [Profile() for _ in WAYS]
     _take_and_ack(daemon, rounds, *profiles[:2])
@@ -305,7 +305,7 @@ def _workers(daemon: Daemon, *, fused: bool) -> tuple[list[Queuey], list[tuple[C
 def _fill(daemon: Daemon) -> None:
     """Post a message for each worker."""
     messages = batch(CONNECTIONS, 140)
-    daemon.ask(1, request("POST", "/v1/bench/work", messages, Content_Type="application/json"))
+    daemon.ask(1, request("POST", "/v1/bench/jobs", messages, Content_Type="application/json"))
 
 
 def _calls(profile: Profile, rounds: int) -> Calls:

@@ -124,14 +124,13 @@ def suite_part(name: str, folder: Path, names: Sequence[str], long: bool, **more
 
 
 def unit_lanes(folder: Path, long: bool) -> list[list[Part]]:
-    """The lanes of the tests without processes; in a long run it is one lane, at whose end is their coverage."""
+    """The lanes of ``unit`` and ``http``; in a long run it is one lane, at whose end is their coverage."""
     names = {
         name: [each for each in suites(EXPLORED) if is_http(each) == (name == "http")] for name in ("http", "unit")
     }
-    explored = suite_part("explored", folder, EXPLORED, long)
     if not long:
-        return [*([suite_part(name, folder, tests, long)] for name, tests in names.items()), [explored]]
-    return [[*(measured_part(name, folder, tests) for name, tests in names.items()), coverage_part(folder)], [explored]]
+        return [[suite_part(name, folder, tests, long)] for name, tests in names.items()]
+    return [[*(measured_part(name, folder, tests) for name, tests in names.items()), coverage_part(folder)]]
 
 
 def is_http(name: str) -> bool:
@@ -213,12 +212,16 @@ def house_parts(folder: Path) -> list[Part]:
 
 
 def lanes(folder: Path, long: bool) -> list[list[Part]]:
-    """All lanes, the longest first, except what reads the code, which soon says what it finds."""
+    """All lanes, the longest first, except that what reads the code comes before them, since it soon says what it finds.
+
+    Daemons and clusters also wait, and leave the cores to others meanwhile.
+    """
     found = [
         house_parts(folder),
         [cassandra_part(folder, long, why_not())],
-        *unit_lanes(folder, long),
         [live_part(folder, long)],
+        [suite_part("explored", folder, EXPLORED, long)],
+        *unit_lanes(folder, long),
     ]
     if long:
         found += [[python_part(version, python, folder)] for version, python in other_pythons()]
