@@ -212,7 +212,7 @@ def house_parts(folder: Path) -> list[Part]:
 
 
 def lanes(folder: Path, long: bool) -> list[list[Part]]:
-    """All lanes, the longest first, except that what reads the code comes before them, since it soon says what it finds.
+    """All lanes, the longest first. What reads the code comes before them, since it soon says what it finds.
 
     Daemons and clusters also wait, and leave the cores to others meanwhile.
     """
