@@ -1,4 +1,4 @@
-"""Where messages, queues and states are kept: one room a back end, each passing the same contract suites."""
+"""The back ends that store messages, queues and states: one package for each, and all pass the same contract suites."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _CACHED_QUEUES = 4096
 """Queues that are cached; they take some 4 MiB."""
 
 _LIMIT = 10.0
-"""Seconds after which a request is told that the storage does not answer."""
+"""Seconds after which a request fails because the storage does not answer."""
 
 _CLUSTER_LIMIT = 60.0
 """The same for a cluster, whose requests have limits of their own: what takes several of them may take longer."""
@@ -48,18 +48,18 @@ _PING_LIMIT = 3.0
 
 
 def make_store(settings: Storage, reactor: Any, now: Callable[[], float], metered: bool) -> IStore:
-    """The back end that the settings ask for, not open yet; only its own room is imported.
+    """Make the back end that the settings name, not open yet; only its own package is imported.
 
     :param reactor: whose timers it uses, and in which its threads answer.
     :param now: the wall clock, in seconds since 1970; threads call it.
     :param metered: whether its calls are counted.
-    :raise ConfigurationError: where what it needs is not installed.
+    :raise ConfigurationError: a library that it needs is not installed.
     """
     return count_calls(_bare_store(settings, reactor, now), reactor, metered)
 
 
 def count_calls(store: IStore, reactor: Any, metered: bool) -> IStore:
-    """The same store, of which all calls are counted, where they are to be."""
+    """Return the same store with its calls counted, if they should be."""
     return MeteredStore(store, reactor) if metered else store
 
 
@@ -92,9 +92,9 @@ def _bare_store(settings: Storage, reactor: Any, now: Callable[[], float]) -> IS
 
 
 def make_holdings(settings: Storage, reactor: Any, now: Callable[[], float]) -> IHoldings:
-    """What a back end holds, to be copied, whether or not somebody serves from it; see ``make_store``.
+    """Return the contents of a back end as the source of a copy, even if a daemon serves from it; see ``make_store``.
 
-    :raise ConfigurationError: it is of a kind that is not copied.
+    :raise ConfigurationError: this kind of back end cannot be copied.
     :raise Unavailable: it cannot be read.
     """
     if isinstance(settings, SQLiteStorage):
@@ -107,9 +107,9 @@ def make_holdings(settings: Storage, reactor: Any, now: Callable[[], float]) -> 
 
 
 def make_keeper(settings: Storage, reactor: Any, now: Callable[[], float]) -> IKeeper:
-    """A back end that nobody serves from, open, to take in what another one holds; see ``make_store``.
+    """Open a back end that serves no client, as the target of a copy; see ``make_store``.
 
-    :raise ConfigurationError: it is of a kind that is not copied to.
+    :raise ConfigurationError: this kind of back end cannot be the target of a copy.
     :raise Unavailable: it cannot be used.
     """
     if isinstance(settings, CassandraStorage):

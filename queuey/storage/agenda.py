@@ -1,4 +1,4 @@
-"""What is to be done, by the time at which it falls due."""
+"""A heap of places by the time at which each falls due."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any, Generic, TypeVar
 from queuey.model.timeid import MessageId, Ticks
 
 Place = tuple[int, int, MessageId]
-"""Where a message is: the incarnation of its queue, its partition, its id."""
+"""The place of a message: the incarnation of its queue, its partition, its id."""
 
 P = TypeVar("P", bound=tuple[Any, ...])
 
 
 class Agenda(Generic[P]):
-    """Places by the time at which each falls due; what is dropped or moved leaves nothing behind for long."""
+    """Places by the time at which each falls due. Stale entries of the heap, of dropped or moved places, are removed
+    lazily."""
 
     def __init__(self) -> None:
         self._when: dict[P, Ticks] = {}
@@ -54,7 +55,7 @@ class Agenda(Generic[P]):
         return found
 
     def _tidy(self) -> None:
-        """Rebuild the heap once most of it is stale, which costs nothing in the long run."""
+        """Rebuild the heap once most of its entries are stale, so its amortised cost is small."""
         if len(self._heap) > 2 * len(self._when) + 64:
             self._heap = [(when, place) for place, when in self._when.items()]
             heapq.heapify(self._heap)

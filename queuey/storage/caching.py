@@ -91,7 +91,7 @@ class Memory:
 class CachedStore(StoreLayer):
     """A store that caches queues.
 
-    It must be the only way to the store, or be told of every change that others make: see ``change_elsewhere``.
+    All changes must go through it, or it must hear of each change that others make: see ``change_elsewhere``.
 
     :param queues: the number of queues that are cached, at most.
     :param usable: whether the cache may be used now; if not, the store is asked.

@@ -1,4 +1,4 @@
-"""What every back end tells of itself under the same name."""
+"""Gauges that every back end has under the same name."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from queuey.model.counts import Gauge, gauge
 
 
 def stable_time_age(read: Callable[[], float | None]) -> Gauge:
-    """How old the stable time is.
+    """Make the gauge of the age of the stable time.
 
-    :param read: seconds; ``None`` while nobody knows.
+    :param read: seconds; ``None`` while it is not known.
     """
     text = "Seconds from the time up to which readers see everything to now; below 0 where the clock was set back."
     return gauge("queuey_stable_time_age_seconds", text, read)

@@ -1,7 +1,7 @@
-"""Running the commands of consumer groups in a store that has the states and the messages next to each other.
+"""Runs the commands of consumer groups in a store that has the states and the messages next to each other.
 
-The embedded stores share this: the owner of the states, the writing thread or the reactor, calls it, and it calls back
-for states and messages. Nothing in here waits.
+The embedded stores share this. The owner of the states, which is the writing thread or the reactor, calls it, and it
+calls back for states and messages. None of its functions waits.
 """
 
 from __future__ import annotations
@@ -43,17 +43,18 @@ from queuey.model.timeid import SECOND, MessageId, Ticks, ticks_of
 from queuey.storage.group_data import NO_MESSAGES, GroupData, Scan
 
 IDLE: Final = Ticks(60 * SECOND)
-"""How far a group may be behind a log in which there is nothing new: it is not worth a write each time."""
+"""How far the position of a group may be behind the end of a log without new messages. To move it up costs a write,
+which is not worth it each time."""
 
 _ROUNDS: Final = 16
 """How often a claim looks again in a partition if it found only messages that do not exist any more, or that wait for
 others of their keys."""
 
 _GONE: Final = 512
-"""Messages of which one look finds out at most whether they exist."""
+"""How many messages one look checks for existence, at most."""
 
 _PASSED: Final = 64
-"""Messages that one look passes over at least, where those of a key are given in their order."""
+"""How many messages one look skips, at least, if messages of the same key are given in order."""
 
 
 class _Run:
@@ -102,7 +103,7 @@ class _Run:
         return TakeAnswer(tuple(shares), blocked and not shares)
 
     def take_under_key(self, asked: Take, key: bytes) -> TakeAnswer:
-        """Claim of one partition. The key has a home among all partitions, which points to where the claim was made."""
+        """Claim from one partition. The home partition of a key points to the partition in which its claim was made."""
         now, home = self.now, claims.home_of(key, self.queue.settings.partitions)
         wanted = Wanted(asked.limit, asked.lease, key, asked.max_bytes)
         at_home = self.index(home)
@@ -353,5 +354,6 @@ def _keys(scan: Scan) -> Mapping[MessageId, int]:
 
 
 def _skipped(claimed: Claimed, scan: Scan) -> Claimed:
-    """The result of a claim that has taken nothing: whether the log goes on after what the scan has passed over."""
+    """Return a claim that took no message, marked as skipped if the log goes on after the messages that the scan
+    skipped."""
     return claimed if scan.ids or scan.over else attrs.evolve(claimed, skipped=True)

@@ -1,8 +1,8 @@
-"""Stores around a store: what is done at each call, such as counting it or ending it in time, is written once.
+"""Stores around a store: an action at each call, such as counting it or limiting its time, is written once.
 
 A layer overrides :meth:`StoreLayer.around`. It is called once for each operation, when the layer is made, and returns
 the function that callers get instead of the inner store's. It may return the inner store's own function, so an
-operation that a layer does not touch costs nothing.
+operation that a layer does not touch has no overhead.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class Meter:
 
     It is made once for each, so that a call costs a callback and two looks at the clock.
 
-    :param seconds: a clock of which only differences matter.
+    :param seconds: a monotonic clock, of which only differences are used.
     """
 
     def __init__(self, name: str, operations: Counter, durations: Histogram, seconds: Callable[[], float]) -> None:

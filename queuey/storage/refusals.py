@@ -1,4 +1,4 @@
-"""What every store says where it refuses a write that others of its kind would let it do."""
+"""Write checks shared by all stores: limits, new ids and preconditions."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class NotBegun(CancelledError):
-    """A call was cancelled before it began, so it changed nothing and will change nothing."""
+    """A call was cancelled before it began, so it has not changed the store and will not."""
 
 
 class Deadlines:

@@ -48,15 +48,16 @@ class Backup:
 
 
 def back_up(source: Path, target: Path, modes: FileModes = OWN_USER, *, parents: bool = False) -> Backup:
-    """Copy a store, whether or not a daemon serves it, as it is at the moment at which this begins.
+    """Copy a store as it is when this begins, even if a daemon serves it.
 
-    Everything acknowledged before is in the copy. Under its name there is either nothing or the whole of it, checked
-    and on the disk: it is made in a folder of another name beside it, which is removed again where anything fails.
+    The copy has everything that was acknowledged before. It is made in a folder of another name beside the target, and
+    renamed once it is complete, checked and synced to the disk. If a step fails, that folder is removed, so the target
+    is either complete or missing.
 
     :param source: the folder of the store.
     :param target: the folder to make.
-    :param modes: of it and of what is in it, and of the folders that are made for it.
-    :param parents: whether to make the folders that it is in, too.
+    :param modes: of the target, of the files in it, and of the parent folders that are made.
+    :param parents: whether to make missing parent folders, too.
     :raise QueueyError: with one line that says why there is no backup.
     """
     if os.path.lexists(target):

@@ -1,8 +1,8 @@
-"""A page in one row: all messages of a range in one partition, as columns that SQLite has joined.
+"""Reads a page in one row: all messages of a range in one partition, as columns that SQLite has concatenated.
 
-Whoever takes rows one after another gives the interpreter's lock away for each of them, and must win it back from a
-busy reactor: a hundred times for a page. What cannot be told apart here, has expired, or comes in another order than
-that of its ids, is left to that way.
+A query that returns one row for each message releases the interpreter's lock for each row, and has to win it back from
+a busy reactor: a hundred times for a page. It is still used if the concatenated messages cannot be separated, one of
+them has expired, or they are not in the order of their ids.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ FEW: Final = 8
 """Messages up to which rows are as quick."""
 
 PASSED_OVER: Final = 16
-"""Reads of a queue that are not tried here after one whose messages could not be told apart, or had another order."""
+"""Reads of a queue that skip this way after one whose messages could not be separated, or were in another order."""
 
 MOST_REMEMBERED: Final = 1000
-"""Queues of which that is remembered."""
+"""The number of queues for which that is remembered, at most."""
 
 _GIVEN: Final = b"="
-"""Stands before a type, and before headers, where there are such."""
+"""Comes before a content type and before headers, if the message has them."""
 
 _HEAD: Final = 16 + DIGITS
 
@@ -76,14 +76,14 @@ class Range:
 
 @attrs.frozen
 class Found:
-    """What there is in a range.
+    """The result of reading a range.
 
-    :ivar lives: whether the queue does.
+    :ivar lives: whether the queue exists.
     :ivar purged: the bound up to which it was purged, if it ever was.
-    :ivar messages: in the order asked; ``None`` where they have to be read one after another.
+    :ivar messages: in the requested order; ``None`` if they have to be read one after another.
     :ivar last: the id of the last of them.
-    :ivar expires: when the first of all that was looked at expires.
-    :ivar more: whether the range has more than the limit.
+    :ivar expires: the earliest time at which a row that was read expires.
+    :ivar more: whether the range has more messages than the limit.
     """
 
     lives: bool
@@ -108,7 +108,7 @@ class Bulk:
         """Read a range.
 
         :param one_more: whether to look at the message after the limit as well.
-        :return: ``None`` where the range is none that is read so.
+        :return: ``None`` if this range is not read in this way.
         """
         if range.partition not in INT64 or not FEW < range.limit <= SLICE_ROWS or self._passes_over(range.queue):
             return None
@@ -139,14 +139,14 @@ class Bulk:
 
 
 def _taken(asked: Range, heads: bytes, contents: bytes | None) -> tuple[Messages, MessageId] | None:
-    """The messages of a range, and the id of the last of them.
+    """Return the messages of a range, and the id of the last of them.
 
-    :return: ``None`` if they cannot be told apart, or are not in the order that was asked for.
+    :return: ``None`` if they cannot be separated, or are not in the requested order.
     """
     number = len(heads) // _HEAD
     ids = list(_ids(number).unpack(heads))
     pieces: list[bytes] = [] if contents is None else contents.split(BETWEEN)
-    # Text has none of these, as a rule. Where one has, or a message is too large, there are more.
+    # Usually no content contains the separator. If one does, or a message is too large, there are more pieces.
     if len(pieces) != 3 * number or ids != sorted(ids, reverse=asked.descending):
         return None
     types, headers, bodies = pieces[0::3], pieces[1::3], pieces[2::3]

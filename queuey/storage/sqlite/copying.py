@@ -1,4 +1,4 @@
-"""A copy of a database as it is at one moment, made beside whoever reads and writes it."""
+"""Copies a database as it is at one moment, while other processes read and write it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ STEPS: Final = 100_000
 
 
 def copy(connection: apsw.Connection, target: Path, modes: FileModes = OWN_USER) -> None:
-    """Write what a connection sees now into a new file, and see it to the disk.
+    """Write what a connection sees now into a new file, and sync it to the disk.
 
-    It reads in one transaction, and waits for nobody; meanwhile the write-ahead log of the original can be copied into
-    the database, but not start over. The copy is packed, and has no write-ahead log.
+    It reads in one transaction and blocks no other connection. Meanwhile the write-ahead log of the original can be
+    copied into the database, but cannot start over. The copy is packed, and has no write-ahead log.
 
-    :param target: must not exist; nothing is left there where the copying fails or is interrupted.
+    :param target: must not exist. If the copying fails or is interrupted, the file is removed.
     :param modes: of the new file.
-    :raise apsw.Error: where the database cannot be read or the file cannot be written.
-    :raise OSError: where the file cannot be made.
+    :raise apsw.Error: the database cannot be read or the file cannot be written.
+    :raise OSError: the file cannot be made.
     """
     modes.create(target)
     connection.set_progress_handler(_go_on, STEPS)
@@ -48,7 +48,7 @@ def _go_on() -> bool:
 def sync(path: Path) -> None:
     """Wait until a file or the entries of a directory have reached the disk.
 
-    :raise OSError: where that fails.
+    :raise OSError: the sync fails.
     """
     file = os.open(path, os.O_RDONLY)
     try:

@@ -23,9 +23,9 @@ _SYNCS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.0
 
 
 class Commits:
-    """Counts the commits that change something; the writing thread does so.
+    """Counts the commits that change something; the writing thread calls it.
 
-    :ivar seconds: a clock of which only differences matter.
+    :ivar seconds: a monotonic clock, of which only differences are used.
     """
 
     def __init__(self, seconds: Callable[[], float]) -> None:

@@ -117,7 +117,7 @@ def connect(
         if connection.pragma("journal_mode", "WAL") != "wal":
             raise Unavailable("its file system has no shared memory, which the write-ahead log needs")
         connection.pragma("synchronous", synchronous)
-        # The writer does it between piles; SQLite would do it within a commit, which somebody waits for.
+        # The writer checkpoints between batches. SQLite would do it inside a commit, while callers wait for the answer.
         connection.wal_autocheckpoint(0)
         connection.pragma("journal_size_limit", 2 * CHECKPOINT_PAGES * PAGE)
         _tune(connection, cache_bytes)
@@ -210,11 +210,12 @@ def check_library() -> None:
 
 
 def translated(error: apsw.Error) -> QueueyError:
-    """What a failure of the database means for whoever waits for it."""
+    """Return the error that the callers get for an error of the database."""
     if isinstance(error, apsw.FullError):
         return StorageFull("There is no room left on the disk of the store.")
     if isinstance(error, apsw.IOError):
-        # A failed sync is the one failure that leaves a transaction whole in the log, where a crash may yet find it.
+        # After a failed sync the whole transaction is in the log, and a restart after a crash may still apply it. No
+        # other failure leaves that possible.
         applied = "unknown" if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_FSYNC else "no"
         return Unavailable("The disk of the store does not work.", applied=applied, retry_after=10)
     if isinstance(error, apsw.CorruptError | apsw.NotADBError):
@@ -224,14 +225,14 @@ def translated(error: apsw.Error) -> QueueyError:
 
 @attrs.frozen
 class SQLiteSettings:
-    """What an operator chooses for the embedded store.
+    """The operator's settings of the embedded store.
 
-    :ivar relaxed: do not wait for the disk: the last moments before a loss of power may then be lost, though they were
-        acknowledged; a crash of the process alone loses nothing.
-    :ivar cache_bytes: of the database, kept in memory by each of the two connections.
-    :ivar vfs: the layer of SQLite that reads and writes files, by the name it is registered under; ``None`` is its own.
-        Tests put one there that loses power.
-    :ivar filling: whether to open it although it is a copy that is not whole yet, for who completes it.
+    :ivar relaxed: do not wait for the disk. The writes of the last moments before a loss of power may then be lost,
+        although they were acknowledged. A crash of the process alone loses no acknowledged write.
+    :ivar cache_bytes: the page cache of each of the two connections.
+    :ivar vfs: the registered name of the layer of SQLite that reads and writes files; ``None``: SQLite's own. Tests use
+        one that simulates a loss of power.
+    :ivar filling: whether to open a copy that is not complete yet, in order to complete it.
     :ivar modes: of the files and the folder.
     """
 

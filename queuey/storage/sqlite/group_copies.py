@@ -1,4 +1,4 @@
-"""States of groups as a copy of a store takes them: read in the reading thread, and written where nobody serves."""
+"""Copies the states of groups: reads them in the reading thread, and writes them to a store that serves no client."""
 
 from __future__ import annotations
 

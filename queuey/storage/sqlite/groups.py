@@ -26,8 +26,8 @@ _PURGED: Final = "SELECT purged FROM queues WHERE queue = ?"
 class HalfRunError(Exception):
     """Some commands were run and another one was refused, because the state of another partition cannot be read.
 
-    It is no error of ours, so the batch is rolled back, and each of its operations has a transaction of its own: this
-    one is refused there, and nothing of it is stored.
+    It is not a ``QueueyError``, so the batch is rolled back, and each of its operations is run again in a transaction
+    of its own. There this one is refused, and none of its commands is stored.
     """
 
 

@@ -1,4 +1,4 @@
-"""What an embedded store holds, as it is: read beside the daemon that serves it, and written where none does."""
+"""Reads the contents of an embedded store, also beside its daemon, and writes them to one that serves no client."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _COUNT_FIRST: Final = """
     SELECT 'queues', ? WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'queues')
 """
 _LIFE: Final = 32
-"""Digits in the key of a state that say of which life of a queue it is."""
+"""The digits in the key of a state that are the incarnation of a queue."""
 
 
 def heads(reader: Reader, queue: Queue, partition: int, start: MessageId, limit: int) -> Heads:

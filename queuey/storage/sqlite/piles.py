@@ -1,9 +1,9 @@
-"""Piles: a thread that takes all that waits for it as one piece of work.
+"""Group commit: a worker thread that takes all waiting jobs as one batch.
 
-What gathers while one pile is being worked at makes the next, so a lone caller never waits for others, and many share
-the cost of one transaction. Callers that were answered together are likely to ask again together: what gathers waits
-for as many, for a part of the time that a transaction takes. Otherwise the first of them would have a transaction of
-its own, for which all others then wait; on a quick disk that took up to twice the processor time.
+Jobs that arrive while a batch runs make the next batch. So a single caller never waits for others, and many callers
+share the cost of one transaction. Callers that were answered together are likely to ask again together, so a batch
+waits for as many jobs, for a part of the time that a transaction takes. Otherwise the first of them would get a
+transaction of its own, and all others would wait for it; on a quick disk that took up to twice the processor time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ T = TypeVar("T")
 
 
 class Again:
-    """What a job returns when it has more to do: it joins the next pile, behind whoever waits."""
+    """The type of ``AGAIN``, which a job returns if it has more to do: it joins the next batch, behind all waiting
+    jobs."""
 
 
 AGAIN: Final = Again()
@@ -36,9 +37,9 @@ SHARE: Final = 0.5
 
 
 class Job(Generic[C]):
-    """One thing to do, and what came of it.
+    """One function to call, and its result.
 
-    :ivar answer: fires in the reactor; whoever works may look whether it was cancelled.
+    :ivar answer: fires in the reactor; the worker may check whether it was cancelled.
     :ivar repeated: whether the job has run before and returned ``AGAIN``.
     """
 
@@ -129,11 +130,11 @@ class Threads:
 
 
 class Pile(Generic[C]):
-    """What waits for one worker.
+    """The queue of jobs of one worker.
 
-    :param runner: who works.
-    :param most: jobs in one pile; those that come late may double that.
-    :param seconds: a clock of which only differences matter; the worker calls it.
+    :param runner: runs the worker.
+    :param most: jobs in one batch; the jobs of the last hand-over may make it up to twice as many.
+    :param seconds: a monotonic clock, of which only differences are used; the worker calls it.
     :ivar waiting: jobs that are not answered yet.
     """
 
@@ -157,10 +158,10 @@ class Pile(Generic[C]):
         self._end: Job[C] = Job(_nothing, (), {})
 
     def open(self, work: Callable[[Sequence[Job[C]]], None], rest: Callable[[], None]) -> None:
-        """Begin to take jobs; called once.
+        """Start to accept jobs; called once.
 
-        :param work: runs jobs, leaving in each its result or its error; called by the runner.
-        :param rest: called after a pile was answered, for what nobody waits for.
+        :param work: runs jobs, and sets in each its result or its error; called by the runner.
+        :param rest: does work that no caller waits for; called after each batch was answered.
         """
         self._work = work
         self._rest = rest
@@ -219,11 +220,11 @@ class Pile(Generic[C]):
             self._waiting.put(jobs[start : start + self._most])
 
     def close(self, finish: Callable[[], None], after: Deferred[Any] | None = None) -> Deferred[None]:
-        """Take nothing more, and work off what was accepted.
+        """Refuse new jobs, and run those that were accepted.
 
-        :param finish: the worker's last act.
-        :param after: what the last act waits for, whether it fires or fails; its result is left as it is.
-        :return: fires after it, or fails with what it raised; at once where the pile is closed already.
+        :param finish: the last call of the worker.
+        :param after: a Deferred that must fire or fail before that call; its result is passed on unchanged.
+        :return: fires after ``finish``, or fails with what it raised; fires at once if it is closed already.
         """
         if self._closed:
             return succeed(None)
@@ -276,7 +277,7 @@ class Pile(Generic[C]):
         try:
             self._work(jobs)
         except Exception as error:
-            # A defect of the worker: whoever waits must hear of it, and the next pile may fare better.
+            # A defect of the worker: its callers get the error, and the next batch may succeed.
             for job in jobs:
                 job.error = error
         done = [job for job in jobs if job.error is not None or job.result is not AGAIN]

@@ -59,7 +59,7 @@ class Room:
             oldest.make_room()
 
     def free(self, ahead: ReadAhead) -> None:
-        """Learn that a group has nothing read ahead any more."""
+        """Release the memory of a group, which has dropped what it had read ahead."""
         self.used -= self._sizes.pop(ahead, 0)
 
     def short(self) -> bool:
@@ -68,13 +68,13 @@ class Room:
 
 
 class ReadAhead:
-    """What follows in one partition for one group.
+    """The next messages of one partition for one group.
 
-    Everything but an append to the queue has to call ``forget``: what was read may be changed or deleted then.
+    Every operation on the queue except an append has to call ``forget``, since it may change or delete what was read.
 
-    :ivar seen: the stable time at which ``over`` was found out.
-    :ivar over: whether nothing follows what was read, up to ``seen``.
-    :ivar place: the bound from which on the rest follows.
+    :ivar seen: the stable time at which ``over`` was determined.
+    :ivar over: whether the messages that were read are the last ones up to ``seen``.
+    :ivar place: the bound from which the scan goes on.
     """
 
     __slots__ = (
@@ -157,9 +157,9 @@ class ReadAhead:
     def _look(
         self, at: int, limit: int, max_bytes: int, owed: bool, now: Ticks, gid: bytes
     ) -> tuple[list[Message], int]:
-        """Those messages from a place on that may be given, as many as are asked for and fit; and where they end.
+        """Return the messages from a place on that the group may get, up to the limits, and the place after them.
 
-        :param owed: whether the first one may be larger than what fits.
+        :param owed: whether the first one may be larger than ``max_bytes``.
         """
         found: list[Message] = []
         size = 0
@@ -204,7 +204,7 @@ class ReadAhead:
 
 
 def _read_rows(source: Source, asked: tuple[int, int, MessageId, MessageId, int]) -> tuple[tuple[Message, ...], bool]:
-    """Messages one after another, up to a slice of bytes; and whether nothing follows them."""
+    """Read messages one after another, up to the bytes of a slice; return them, and whether they are the last ones."""
     _, partition, _, _, most = asked
     found: list[Message] = []
     size = 0

@@ -30,8 +30,8 @@ Row = tuple[MessageId, Ticks, str | None, bytes | None, bytes]
 _RANGE = f"SELECT {_COLUMNS} FROM messages WHERE queue = ? AND partition = ? AND id >= ? AND id < ? ORDER BY id"
 SCAN: Final = {False: f"{_RANGE} LIMIT ?", True: f"{_RANGE} DESC LIMIT ?"}
 
-# A merge of several partitions looks at the next message of each, of which it takes few: their bodies are fetched
-# afterwards. Of one partition it takes all but the last.
+# A merge of several partitions looks at the next message of each and takes few of those, so it fetches their bodies
+# afterwards. A merge of one partition takes all but the last, so it fetches them at once.
 _HEADS = "SELECT id, partition, seq, expires, length(body) FROM messages"
 _HEADS = f"{_HEADS} WHERE queue = ? AND partition = ? AND id >= ? AND id < ? ORDER BY id"
 HEADS: Final = {False: _HEADS, True: f"{_HEADS} DESC"}
@@ -116,11 +116,11 @@ class Reader:
     def _meaning(self, error: apsw.Error) -> Exception:
         self._log.warn("read-failed", "the database said: {error}", error=error)
         word = translated(error)
-        # A read stores nothing, so a full disk is one more reason why it cannot be answered now.
+        # A read stores no data, so a full disk is reported like any other reason why it cannot be answered now.
         return Unavailable(word.text, retry_after=10) if isinstance(word, StorageFull) else word
 
     def rest(self) -> None:
-        """Nothing is to be done between piles."""
+        """See ``Pile.open``: reads leave no work between batches."""
 
     def close(self) -> None:
         """Give everything back."""
@@ -228,7 +228,7 @@ def merge(reader: Reader, queue: Queue, asked: Merge) -> MergeSlice:
 
 
 def _merge_at_once(reader: Reader, queue: Queue, asked: Merge, merging: Merging) -> Found | None:
-    """What there is in a merged range of one partition, where that is read in one row."""
+    """Read a merged range of one partition in one row; return ``None`` if that is not possible."""
     if len(asked.partitions) != 1 or asked.max_bytes < SLICE_BYTES:
         return None
     (partition,) = asked.partitions

@@ -12,7 +12,8 @@ from queuey.errors import Unavailable
 from queuey.storage.sqlite.copying import copy, sync
 
 APPLICATION_ID: Final = 0x51756579
-"""Stands in the header of each of our files (the letters are "Quey"), and tells it from anybody else's."""
+"""The ``application_id`` in the header of our files (the letters are "Quey"), which distinguishes them from other
+SQLite files."""
 
 Versions = Mapping[int, tuple[str, ...]]
 
@@ -144,11 +145,11 @@ CURRENT: Final = max(VERSIONS)
 
 
 def check(connection: apsw.Connection, versions: Versions = VERSIONS) -> int:
-    """Find out whose file this is.
+    """Find out whether the file is ours, and return its schema version.
 
-    :param versions: what this program knows.
-    :return: the version of its schema; 0 for a file that has nothing in it.
-    :raise Unavailable: it is not ours, or of a newer version than this program knows.
+    :param versions: the versions that this program knows.
+    :return: the version; 0 for an empty file.
+    :raise Unavailable: the file is not ours, or its version is newer than this program knows.
     """
     mark, version = connection.pragma("application_id"), connection.pragma("user_version")
     if mark == 0 and version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").get == 0:
@@ -184,7 +185,7 @@ def _upgrade(connection: apsw.Connection, version: int, versions: Versions) -> N
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         if kept is not None:
-            # Nothing came of it. A daemon that is started again and again would fill the disk with copies.
+            # The upgrade failed. A daemon that is started again and again would fill the disk with copies.
             kept.unlink(missing_ok=True)
         raise
 
@@ -200,7 +201,7 @@ def _run(connection: apsw.Connection, version: int, versions: Versions) -> None:
 
 
 def _keep(connection: apsw.Connection, version: int) -> Path:
-    """Make the copy that is the way back to an older program; where it is."""
+    """Copy the database, so that an operator can go back to an older program, and return the path of the copy."""
     path = Path(connection.db_filename("main"))
     date = connection.execute("SELECT strftime('%Y%m%dT%H%M%SZ', 'now')").get
     kept = path.with_name(f"{path.stem}-schema-{version}-{date}{path.suffix}")

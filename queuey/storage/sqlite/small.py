@@ -1,11 +1,11 @@
-"""Small piles: all that one changes, whatever the table, as one statement, which is a transaction of its own.
+"""Writes a small batch, whatever its tables are, with one statement, which is a transaction of its own.
 
-Each step of a statement gives the interpreter's lock away, and must win it back from a busy reactor: some 80 µs, which
-is more than the step itself takes. A pile of plain writes took six of them, with the two that begin and end its
-transaction. SQL has no statement that writes to several tables, but to insert into a view does what its triggers say:
-view and triggers are temporary, of the connection that writes, and the file knows nothing of them. A row that goes this
-way takes up to a microsecond longer than by itself, since a trigger opens its tables anew for each row; so the rows of
-what is larger have statements of their own, and only what they add up to goes this way.
+Each step of a statement releases the interpreter's lock, and has to win it back from a busy reactor: about 80 µs, which
+is more than the step itself takes. A batch of plain writes took six steps, including the two that begin and end its
+transaction. SQL has no statement that writes to several tables, but an INSERT into a view runs the view's triggers.
+View and triggers are temporary: they belong to the writing connection and are not stored in the file. A row takes up to
+a microsecond longer in this way, since a trigger opens its tables again for each row. So a larger batch writes its rows
+by statements of their own, and only its sums by this one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _PARTS: Final = (
         DELETE FROM deliveries WHERE state = new.a AND key = new.c;
     END
     """,
-    # The one that was made last runs first, and messages are quicker where theirs is the last.
+    # SQLite runs the trigger that was made last first, and messages are quicker if theirs is the last.
     """
     CREATE TEMP TRIGGER IF NOT EXISTS put_message INSTEAD OF INSERT ON pile WHEN new.kind >= 0 BEGIN
         INSERT INTO messages (queue, partition, id, expires, size, content_type, headers, body)
@@ -123,9 +123,9 @@ def group_rows(put: Sequence[Value], drop: Sequence[Value]) -> list[Value]:
 
 
 def put(connection: apsw.Connection, rows: list[Value]) -> None:
-    """Write rows, of which there are ``ROWS`` at the most.
+    """Write at most ``ROWS`` rows.
 
-    :param rows: messages as they stand in the columns of ``messages`` from ``queue`` on, keys, and sums.
+    :param rows: messages as in the columns of ``messages`` from ``queue`` on, keys, rows of groups, and sums.
     """
     number = len(rows) // _COLUMNS
     size = next(size for size in _SIZES if size >= number)

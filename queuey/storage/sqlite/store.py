@@ -177,7 +177,7 @@ class SQLiteStore:
         return None
 
     def troubles(self) -> Mapping[str, str]:
-        """See IStore: nobody else writes here."""
+        """See IStore; there are none, since this process is the only writer."""
         return {}
 
     def close(self) -> Deferred[None]:
@@ -191,7 +191,8 @@ class SQLiteStore:
         self._upkeep.stop()
         self._rooms.stop()
         reading = self._reading.close(open.reader.close)
-        # The last checkpoint comes when nothing reads any more, and in the writing thread: it waits for the disk.
+        # The last checkpoint runs in the writing thread, since it waits for the disk, and after the last read, since a
+        # reader would keep it from finishing.
         writing = self._writing.close(open.close, after=reading)
         try:
             await reading
@@ -242,7 +243,7 @@ class SQLiteStore:
         return appended
 
     def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
-        """See IMessageStore; nothing is newer than the stable time but what is to be hidden."""
+        """See IMessageStore; only delayed messages are above the stable time, and no reader may see those."""
         return self._reading.submit(reader.merge, queue, merge)
 
     def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
@@ -313,7 +314,7 @@ class SQLiteStore:
         return self._reading.submit(queues.describe, application, tuple(names))
 
     def at_hand(self, application: str, name: str) -> Queue | None:
-        """See IQueueStore; nothing is kept here."""
+        """See IQueueStore; this store has no cache."""
         return None
 
 

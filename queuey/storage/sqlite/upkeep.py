@@ -165,13 +165,13 @@ def forget_expired(writer: Writer) -> bool:
 
 
 def give_back(writer: Writer) -> None:
-    """Make the file smaller where much of it is free."""
+    """Shrink the file if it has many free pages."""
     if writer.connection.pragma("freelist_count") > SPARE_PAGES:
         writer.connection.execute(f"PRAGMA incremental_vacuum({GIVEN_BACK})").fetchall()
 
 
 def _nothing(incarnation: int) -> None:
-    """What is told where nobody watches."""
+    """Ignore arrivals, until ``watch`` is called."""
 
 
 class Upkeep:

@@ -1,4 +1,4 @@
-"""The writing side: one pile is one transaction, and what it adds up is written once at its end."""
+"""Runs batches of writes: one batch is one transaction, and its sums are written once, at its end."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from queuey.storage.sqlite.piles import Job
 from queuey.storage.sqlite.small import Value
 
 KNOWN: Final = 16_384
-"""Living queues that the writer knows without asking the database, and queues of which it knows what they hold."""
+"""Size of two caches: queues that are known to exist, and queues whose messages and bytes are known."""
 
 PATIENCE: Final = 100
 """Milliseconds that a checkpoint waits for readers, those of a backup among them."""
@@ -90,12 +90,12 @@ _NOTHING_SPENT: Final = (0, 0, 0)
 
 @attrs.frozen
 class Kept:
-    """What is remembered of a write that is done once.
+    """What is stored under an Idempotency-Key.
 
-    :ivar digest: of what was asked.
-    :ivar answer: where its messages are, encoded.
-    :ivar note: that was kept with it.
-    :ivar expires: the first moment at which it is not remembered any more.
+    :ivar digest: the hash of the request.
+    :ivar answer: the addresses of its messages, encoded.
+    :ivar note: stored with it for the caller.
+    :ivar expires: the time from which the key counts as unused.
     """
 
     digest: bytes
@@ -105,21 +105,22 @@ class Kept:
 
 
 class Writer:
-    """Runs piles of writes; all of it belongs to the writing thread.
+    """Runs batches of writes; only the writing thread uses it.
 
-    An operation first checks everything, then writes: whatever it refuses with a word of ours has changed nothing.
-    Any other failure undoes the pile, whose operations then have a transaction each. Most piles need nothing but what
-    the writer knows, and are written by one statement at their end, see :mod:`queuey.storage.sqlite.small`; others have
-    a transaction from the moment at which one of their operations turns to the database.
+    An operation makes all checks before it writes, so one that raises a ``QueueyError`` has changed no data. Any other
+    exception rolls the batch back, and each operation is then run again in a transaction of its own. Most batches need
+    only what the writer has cached, and are written by one statement at their end, see
+    :mod:`queuey.storage.sqlite.small`. The others begin a transaction when the first of their operations uses the
+    database.
 
     :param now: the wall clock, in seconds since 1970.
     :param node: 48 bits that the ids of this process carry, and ``clock_sequence`` 14 more.
-    :param new_version: makes a text that was never there before.
-    :param bits: makes as many random bits as it is asked for.
-    :param commits: is told of each one that changes something.
+    :param new_version: makes a text that was never used before.
+    :param bits: makes a number of as many random bits as its argument says.
+    :param commits: counts each commit that changes something.
     :ivar clock: the time of the transaction.
-    :ivar last: the stable time: that of the last id made, or of a later one of the future that is due.
-    :ivar alone: whether the operation has the transaction for itself.
+    :ivar last: the stable time: that of the last id made, or of a later delayed message that is due.
+    :ivar alone: whether the operation has a transaction of its own.
     """
 
     _log = EventLog(Logger(namespace="queuey.storage"))
@@ -199,7 +200,8 @@ class Writer:
             self._roll_back()
             for job in jobs:
                 if error is self._refused:
-                    # Nothing has begun, and to wait once more for each of them would help nobody.
+                    # BEGIN failed, so no operation has written. Running each one alone would only wait for the lock
+                    # again.
                     job.error = job.error or self._meaning(error, job)
                 else:
                     self._work_alone(job)
@@ -299,8 +301,8 @@ class Writer:
         self._spent = {}
 
     def _group_rows(self, room: int) -> list[Value]:
-        """The rows of groups that have changed, for one statement with others; nothing if they were written already,
-        because there was no room for them."""
+        """Return the changed rows of groups, to be written by one statement with others. If they are more than
+        ``room``, write them now and return an empty list."""
         put, drop = self.groups.changes()
         if len(put) // 3 + len(drop) // 2 <= room:
             return small.group_rows(put, drop)
@@ -360,7 +362,7 @@ class Writer:
             self._insert(TALLY, 3, list(chain.from_iterable((queue, *more) for queue, more in self._taken_tallies())))
 
     def _taken_tallies(self) -> list[tuple[int, tuple[int, int]]]:
-        """What is to be added to the tallies of queues, which is about to be written."""
+        """Return the changes to the tallies of queues, for the caller to write, and add them to the cache."""
         tallies, self._tallies = sorted(self._tallies.items()), {}
         if self._held:
             for queue, (messages, size) in tallies:
@@ -407,11 +409,12 @@ class Writer:
         return Ticks((self.last if self.last > self.clock else self.clock) + 1)
 
     def late_id(self, due: Ticks) -> MessageId:
-        """An id of a time to come, which nobody foresees."""
+        """Return an id for a future time, with random bits so that it cannot be guessed."""
         return make_random(due, self._bits(RANDOM_BITS))
 
     def raise_to(self, ticks: Ticks) -> bool:
-        """Let the stable time be at least this; false, and nothing done, where that is in the future."""
+        """Raise the stable time to at least this. If this is in the future, return false and leave the stable time as
+        it is."""
         if ticks > self.last:
             if ticks > self.clock:
                 return False
@@ -458,7 +461,7 @@ class Writer:
         self._keys += (incarnation, key, kept.digest, kept.answer, kept.note, kept.expires)
 
     def application_of(self, incarnation: int) -> str | None:
-        """Whose a queue is; ``None`` where its life has ended."""
+        """Return the application of a queue; ``None`` if the queue was deleted."""
         known = self._applications.get(incarnation)
         if known is None:
             known = self._connection.execute("SELECT application FROM queues WHERE queue = ?", (incarnation,)).get
@@ -540,9 +543,9 @@ class Writer:
     # Between piles
 
     def rest(self) -> None:
-        """Copy the write-ahead log into the database where it has grown long, while nobody waits for an answer.
+        """Copy the write-ahead log into the database if it is long, after the callers of the batch were answered.
 
-        SQLite itself would do it inside a commit, before the pile is answered.
+        SQLite itself would do it inside a commit, before the batch is answered.
         """
         self._log_pages += self._connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, True)[0]
         if self._log_pages < CHECKPOINT_PAGES:
@@ -569,7 +572,8 @@ class Writer:
         return 0 if copied == pages else pages
 
     def close(self) -> None:
-        """Leave one file with everything in it; called when nobody works any more."""
+        """Checkpoint the whole write-ahead log, so that one file holds all data, and close it; called after the last
+        job."""
         try:
             self._connection.set_busy_timeout(PATIENCE)
             self._connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)

@@ -109,7 +109,7 @@ def _append_alike(writer: Writer, queue: Queue, messages: NewMessages, terms: Wr
 
 
 def _append_one(writer: Writer, queue: Queue, new: NewMessage) -> MessageId:
-    """What ``append`` does with one message that has no delay, and of which nothing needs to be looked up."""
+    """Append one message without a delay and without lookups; see ``append``."""
     content, incarnation, id = new.content, queue.incarnation, writer.new_id()
     size = content.size
     values = (content.content_type, content.headers, content.body)
@@ -275,7 +275,7 @@ def keep_answers(writer: Writer, answers: Sequence[KeptAnswer]) -> int:
         place = answer.incarnation, answer.key
         kept = Kept(answer.digest, _encoded(answer.addresses), answer.note, answer.expires)
         row = (*place, kept.digest, kept.answer, kept.note, kept.expires)
-        # One that has ended may still be there while its key was used anew.
+        # An expired answer may still be in the source, while its key was used again.
         known = kept.expires <= writer.clock or writer.connection.execute(KEYS[1], place).get == row
         if not known and writer.application_of(answer.incarnation) is not None:
             writer.keep(*place, kept)
@@ -353,7 +353,7 @@ def remove(writer: Writer, queue: Queue, addresses: Sequence[Address]) -> int:
 
 
 class Purge:
-    """One purge over all its turns: where it ends is settled in the first of them, and what comes later is safe."""
+    """One purge, in several transactions. The first one fixes the bound, so later messages are not deleted."""
 
     def __init__(self) -> None:
         self._bound: MessageId | None = None
@@ -363,14 +363,14 @@ class Purge:
         writer.require(queue)
         writer.groups.touched(queue.incarnation)
         writer.settle()
-        # It falls where a first turn was undone with its pile: the stable time has fallen with it.
+        # If the first transaction was rolled back with its batch, the stable time has fallen, and so does the bound.
         self._bound = min(before if self._bound is None else self._bound, writer.stable())
         _note_purge(writer, queue, self._bound)
         return None if _delete_below(writer, queue, self._bound) else AGAIN
 
 
 def _note_purge(writer: Writer, queue: Queue, bound: MessageId) -> None:
-    """Let the queue say up to where it was purged, which never falls."""
+    """Store up to which bound a queue was purged; it never falls."""
     execute, key = writer.connection.execute, (queue.incarnation,)
     if bound > (execute(_PURGED, key).get or LOWEST):
         execute(_PURGE, (bound, queue.incarnation))
