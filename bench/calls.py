@@ -36,7 +36,7 @@ from queuey.service.assembly import assemble
 from queuey.storage.caching import CachedStore
 from queuey.storage.metered import MeteredStore
 from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
-from queuey.storage.sqlite.piles import Job, Pile
+from queuey.storage.sqlite.group_commit import GroupCommit, Job
 from queuey.storage.timed import TimedStore
 
 CONNECTIONS: Final = 32
@@ -83,17 +83,17 @@ WAYS: Final = ("a claim of one message", "a settlement of one receipt", "a claim
 
 
 class Piles:
-    """Who runs the store's piles: nobody, until a turn is over."""
+    """Who runs the store's write batches: nobody, until a turn is over."""
 
     def __init__(self) -> None:
-        self._woken: deque[Pile[Any]] = deque()
+        self._woken: deque[GroupCommit[Any]] = deque()
 
-    def start(self, pile: Pile[Any]) -> None:
+    def start(self, batch: GroupCommit[Any]) -> None:
         """See Runner."""
 
-    def gathered(self, pile: Pile[Any]) -> None:
+    def gathered(self, batch: GroupCommit[Any]) -> None:
         """See Runner."""
-        self._woken.append(pile)
+        self._woken.append(batch)
 
     left = gathered
 
@@ -153,7 +153,7 @@ class Daemon:
         log = open_log(settings.logging.file, settings.logging.format, settings.logging.level, 2, self._now)
         assert isinstance(settings.storage, SQLiteStorage)
         store = self._store(settings.storage)
-        self.house = assemble(settings, self._clock, self._now, store, log, _no_web, alone=True)
+        self.assembly = assemble(settings, self._clock, self._now, store, log, _no_web, alone=True)
         self._close = log.close
         store.open()
         form = "application/x-www-form-urlencoded"
@@ -183,7 +183,7 @@ class Daemon:
 
     def connect(self) -> tuple[Channel, Wire]:
         """Open a connection."""
-        channel, wire = self.house.site.buildProtocol(None), Wire()
+        channel, wire = self.assembly.site.buildProtocol(None), Wire()
         channel.makeConnection(wire)
         return channel, wire
 
@@ -230,7 +230,7 @@ class Daemon:
 
     def close(self) -> None:
         """Close its files."""
-        self.house.store.close()
+        self.assembly.store.close()
         self._piles.take()
         self._close()
 

@@ -29,7 +29,7 @@ from queuey.model.queue import Queue, QueueSettings
 from queuey.model.receipts import Receipt
 from queuey.model.timeid import LOWEST, SECOND, Ticks
 from queuey.storage.sqlite import SQLiteStore, groups, states, writes
-from queuey.storage.sqlite.piles import Job
+from queuey.storage.sqlite.group_commit import Job
 from queuey.storage.sqlite.writer import Writer
 from tests.storage.runners import Inline
 from tests.storage.subjects import SQLiteSubject

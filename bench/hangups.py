@@ -32,10 +32,10 @@ MESSAGES: Final = 20
 LARGE: Final = 900_000
 """Messages of the queue that is read and claimed from, and the bytes of each."""
 
-MOST_LEFT: Final = 40 * MIB
+MAX_LEFT: Final = 40 * MIB
 """Bytes that hang-ups may add at any moment."""
 
-MOST_STALLED: Final = 2.5 * MIB
+MAX_STALLED: Final = 2.5 * MIB
 """Bytes that a reader may hold who takes nothing."""
 
 LIMIT: Final = 60.0
@@ -160,7 +160,7 @@ def hang_up(name: str, attacked: Daemon, attack: Callable[[Daemon], None], times
             attack(attacked)
         time.sleep(1)
     report(name, attacked, watch)
-    figures.show(f"what they add at any moment / {MOST_LEFT // MIB} MiB", watch.added / MOST_LEFT, at_most=1)
+    figures.show(f"what they add at any moment / {MAX_LEFT // MIB} MiB", watch.added / MAX_LEFT, at_most=1)
 
 
 def stall(name: str, attacked: Daemon, count: int) -> None:
@@ -177,8 +177,8 @@ def stall(name: str, attacked: Daemon, count: int) -> None:
         time.sleep(2)
     report(name, attacked, watch)
     print(f"each holds {held / count / MIB:.2f} MiB after two seconds")
-    each = watch.added / count / MOST_STALLED
-    figures.show(f"what each holds at any moment / {MOST_STALLED / MIB:.1f} MiB", each, at_most=1)
+    each = watch.added / count / MAX_STALLED
+    figures.show(f"what each holds at any moment / {MAX_STALLED / MIB:.1f} MiB", each, at_most=1)
 
 
 def report(name: str, attacked: Daemon, watch: Watch) -> None:

@@ -30,10 +30,10 @@ from bench.servers import ask as ask_once
 from bench.servers import free_port, make_queue, queuey_command, serving
 from bench.shape_list import BATCH, GROUP, GROUPS, JSON, MESSAGES, Shape, filled, numbered, shapes
 
-MOST_WORK: Final = 50.0
+MAX_WORK: Final = 50.0
 """Milliseconds for which a request may keep the reactor."""
 
-MOST_REFUSAL: Final = 64 << 10
+MAX_REFUSAL: Final = 64 << 10
 """Bytes of an answer that refuses something."""
 
 LIMIT: Final = 30.0
@@ -197,7 +197,7 @@ def measure(shape: Shape, ports: tuple[int, int], probe: Probe, tries: int) -> M
         seconds = min(seconds, time.perf_counter() - began)
         waited, worked = probe.longest()
         stall, work = min(stall, waited), min(work, worked)
-        if work < MOST_WORK / 4:
+        if work < MAX_WORK / 4:
             break
     return Measured(shape, stall, work, seconds, status, size)
 
@@ -259,9 +259,9 @@ def show(found: list[Measured], worst: int) -> None:
         raise SystemExit(f"without an answer: {lost}; answered 500: {broken}")
     # A crowd is many requests, of which each takes its time to be let in.
     longest = max(one.work for one in found if one.shape.crowd == 1)
-    figures.show(f"longest work of one request / {MOST_WORK:.0f} ms", longest / MOST_WORK, at_most=1.0)
+    figures.show(f"longest work of one request / {MAX_WORK:.0f} ms", longest / MAX_WORK, at_most=1.0)
     largest = max((each.size for each in refused), default=0)
-    figures.show("largest refusal / 64 KiB", largest / MOST_REFUSAL, at_most=1.0)
+    figures.show("largest refusal / 64 KiB", largest / MAX_REFUSAL, at_most=1.0)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def forget_frames(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-class Running:
+class CoroutineRunner:
     """Drive a coroutine, and call ``over(failure_or_none)`` when it finishes.
 
     It runs at once up to where it has to wait. It is like ``Deferred.fromCoroutine``, without allocating a Deferred
@@ -146,7 +146,7 @@ def shield(inner: Deferred[T], done: Callable[[T], None] | None = None) -> Defer
     return outer
 
 
-class Shielded(Generic[T]):
+class ShieldedWrite(Generic[T]):
     """A write that has begun, for one who only wants to hear of its end: it goes on whether or not he still does.
 
     ``shield`` does the same for one who needs a Deferred, which takes twice the time.
@@ -195,16 +195,16 @@ class Shielded(Generic[T]):
             self._failed(failure)
 
 
-class Asked(Generic[T]):
+class PendingRead(Generic[T]):
     """Something that one waits for who only wants to hear of it; if he does not want to any more, it is cancelled.
 
-    ``Running`` does the same for any number of waits, which takes longer.
+    ``CoroutineRunner`` does the same for any number of waits, which takes longer.
     """
 
     __slots__ = ("_failed", "_further", "_inner", "_told")
 
     def __init__(
-        self, inner: Deferred[T], told: Callable[[T], Running | None], failed: Callable[[Failure], None]
+        self, inner: Deferred[T], told: Callable[[T], CoroutineRunner | None], failed: Callable[[Failure], None]
     ) -> None:
         """:param inner: what is waited for.
         :param told: is called with its result; returns what goes on then, if anything does.
@@ -212,7 +212,7 @@ class Asked(Generic[T]):
         """
         self._told = told
         self._failed = failed
-        self._further: Running | None = None
+        self._further: CoroutineRunner | None = None
         self._inner: Deferred[T] | None = inner
         inner.addCallbacks(self._succeed, self._fail)
 
@@ -240,7 +240,7 @@ class Asked(Generic[T]):
         self._failed(failure)
 
 
-class Question(Generic[T]):
+class SingleFlight(Generic[T]):
     """Something that is asked once, for all who want to know it meanwhile."""
 
     def __init__(self) -> None:
@@ -258,7 +258,7 @@ class Question(Generic[T]):
             self._waiting.popleft().callback(answer)
 
 
-class Turns:
+class KeyedLock:
     """A lock for each key; callers get it in the order in which they came."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bench.calls import BATCH, BATCHES, GROUP, PAGES, POSTS, Calls, Daemon, counted, counted_claims, part
 from bench.servers import request
-from queuey.deferreds import Running, Shielded
+from queuey.deferreds import CoroutineRunner, ShieldedWrite
 from queuey.http import writing
 from queuey.http.request import Request
 from queuey.model.message import Address
@@ -82,7 +82,7 @@ class CallsTests(SynchronousTestCase):
             gc.set_debug(gc.DEBUG_SAVEALL)
             try:
                 gc.collect()
-                left = [found for found in gc.garbage if isinstance(found, Request | Shielded | Running)]
+                left = [found for found in gc.garbage if isinstance(found, Request | ShieldedWrite | CoroutineRunner)]
             finally:
                 gc.set_debug(0)
                 gc.garbage.clear()

@@ -7,7 +7,16 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.deferreds import Asked, Question, Running, Shielded, Turns, bounded, deferred, shield
+from queuey.deferreds import (
+    CoroutineRunner,
+    KeyedLock,
+    PendingRead,
+    ShieldedWrite,
+    SingleFlight,
+    bounded,
+    deferred,
+    shield,
+)
 
 
 class DeferredTests(SynchronousTestCase):
@@ -43,8 +52,8 @@ class ShieldedTests(SynchronousTestCase):
         self.heard: list[object] = []
         self.wrong: Exception | None = None
 
-    def shield(self) -> Shielded[str]:
-        return Shielded(self.writing, self.done, self.told, lambda failure: self.heard.append(type(failure.value)))
+    def shield(self) -> ShieldedWrite[str]:
+        return ShieldedWrite(self.writing, self.done, self.told, lambda failure: self.heard.append(type(failure.value)))
 
     def done(self, number: int) -> str:
         self.heard.append(number)
@@ -103,17 +112,17 @@ class AskedTests(SynchronousTestCase):
         self.inner: Deferred[int] = Deferred()
         self.heard: list[int | type[BaseException] | None] = []
 
-    def ask(self, further: Deferred[None] | None = None) -> Asked[int]:
+    def ask(self, further: Deferred[None] | None = None) -> PendingRead[int]:
         """Wait, and go on with something more if there is such."""
 
         async def go_on(more: Deferred[None]) -> None:
             await more
 
-        def told(number: int) -> Running | None:
+        def told(number: int) -> CoroutineRunner | None:
             self.heard.append(1 // number)
-            return None if further is None else Running(go_on(further), self.failed)
+            return None if further is None else CoroutineRunner(go_on(further), self.failed)
 
-        return Asked(self.inner, told, self.failed)
+        return PendingRead(self.inner, told, self.failed)
 
     def failed(self, failure: Failure | None) -> None:
         self.heard.append(None if failure is None else failure.type)
@@ -163,7 +172,7 @@ class QuestionTests(SynchronousTestCase):
     """One answer for all who wait for it."""
 
     def test_all_hear_it_in_their_order(self) -> None:
-        question: Question[str] = Question()
+        question: SingleFlight[str] = SingleFlight()
         heard: list[tuple[int, str]] = []
 
         def hear(answer: str, number: int) -> None:
@@ -176,7 +185,7 @@ class QuestionTests(SynchronousTestCase):
         self.assertEqual(heard, [(0, "yes"), (1, "yes"), (2, "yes")])
 
     def test_who_leaves_leaves_the_others_waiting(self) -> None:
-        question: Question[str] = Question()
+        question: SingleFlight[str] = SingleFlight()
         first, second = question.join(), question.join()
         first.cancel()
         self.failureResultOf(first, CancelledError)
@@ -185,7 +194,7 @@ class QuestionTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(second), "yes")
 
     def test_failures(self) -> None:
-        question: Question[str] = Question()
+        question: SingleFlight[str] = SingleFlight()
         waiters = [question.join(), question.join()]
         question.answered(Failure(ValueError("no")))
         for waiter in waiters:
@@ -224,7 +233,7 @@ class TurnsTests(SynchronousTestCase):
     """One at a time."""
 
     def setUp(self) -> None:
-        self.turns = Turns()
+        self.turns = KeyedLock()
         self.begun: list[str] = []
 
     def take(self, key: str, name: str) -> tuple[Deferred[str], Deferred[str]]:

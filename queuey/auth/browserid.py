@@ -10,8 +10,8 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from queuey.auth.admission import Places
 from queuey.auth.objects import moment
-from queuey.auth.places import Places
 from queuey.auth.proofs import Proof, Proofs
 from queuey.config import BrowserIDSettings
 from queuey.deferreds import deferred
@@ -25,7 +25,7 @@ MAX_ASSERTION: Final = 16 << 10
 """Characters of an assertion."""
 
 AT_ONCE: Final = 64
-"""Questions to the verifier that may be under way; see :class:`queuey.auth.places.Places`."""
+"""Questions to the verifier that may be under way; see :class:`queuey.auth.admission.Places`."""
 
 _ASSERTION: Final = re.compile(r"[A-Za-z0-9_.=~-]+", re.ASCII)
 

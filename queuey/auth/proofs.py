@@ -10,7 +10,7 @@ import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from queuey.deferreds import Question
+from queuey.deferreds import SingleFlight
 
 MOST: Final = 20_000
 """Proofs that are remembered at the most, some 10 MiB of them; the one that came first goes first."""
@@ -39,7 +39,7 @@ class Proofs:
         self._now = now
         self._most = most
         self._known: dict[bytes, Proof] = {}
-        self._asked: dict[bytes, Question[Proof]] = {}
+        self._asked: dict[bytes, SingleFlight[Proof]] = {}
 
     def __len__(self) -> int:
         return len(self._known)
@@ -71,7 +71,7 @@ class Proofs:
         question = self._asked.get(digest)
         if question is not None:
             return question.join()
-        question = self._asked[digest] = Question()
+        question = self._asked[digest] = SingleFlight()
         answer = question.join()
         prove().addBoth(self._answered, digest, question)
         return answer
@@ -80,7 +80,7 @@ class Proofs:
         """Forget all that was proven so far."""
         self._known.clear()
 
-    def _answered(self, result: Proof | Failure, digest: bytes, question: Question[Proof]) -> None:
+    def _answered(self, result: Proof | Failure, digest: bytes, question: SingleFlight[Proof]) -> None:
         del self._asked[digest]
         if isinstance(result, Proof):
             self._known.pop(digest, None)

@@ -19,7 +19,7 @@ from queuey.model.application import key_id
 from queuey.model.rates import Rate
 from queuey.model.signing import signed_by
 
-MOST_RATES: Final = 20_000
+MAX_RATES: Final = 20_000
 """URLs with a rate whose use is counted."""
 
 LIMIT: Final = "signed_rate"

@@ -19,9 +19,9 @@ from queuey.config import CassandraStorage, MemoryStorage, Storage
 from queuey.core.copying import Copying, Tally
 from queuey.deferreds import bounded, deferred
 from queuey.errors import ConfigurationError, Unavailable
-from queuey.interfaces import IHoldings, IKeeper
-from queuey.model.holdings import MARK_KEY, Size
-from queuey.storage import NOT_FROM_A_CLUSTER, ONLY_IN_MEMORY, make_holdings, make_keeper
+from queuey.interfaces import IExportSource, IImportTarget
+from queuey.model.exports import MARK_KEY, Size
+from queuey.storage import NOT_FROM_A_CLUSTER, ONLY_IN_MEMORY, make_export_source, make_import_target
 
 LINES: Final = 3.0
 """Seconds between two lines that tell how far a pass has come."""
@@ -106,9 +106,9 @@ class _Run:
     @deferred
     async def run(self) -> None:
         """Do it."""
-        source = make_holdings(self._order.source, self._reactor, time.time)
+        source = make_export_source(self._order.source, self._reactor, time.time)
         try:
-            target = make_keeper(self._order.target, self._reactor, time.time)
+            target = make_import_target(self._order.target, self._reactor, time.time)
             try:
                 await self._opened(target)
                 await self._copy(source, target)
@@ -117,7 +117,7 @@ class _Run:
         finally:
             await source.close()
 
-    async def _opened(self, target: IKeeper) -> None:
+    async def _opened(self, target: IImportTarget) -> None:
         """Wait until the target can be written to, for so long and no longer."""
         try:
             await bounded(target.opened(), self._order.wait, self._reactor, lambda: TimeoutError())
@@ -127,7 +127,7 @@ class _Run:
             except Unavailable as error:
                 raise Unavailable(f"{self._order.files[1]}: {error.text}") from None
 
-    async def _copy(self, source: IHoldings, target: IKeeper) -> None:
+    async def _copy(self, source: IExportSource, target: IImportTarget) -> None:
         copying = Copying(source, target, self._sleep, lambda: uuid.uuid4().hex)
         await copying.begin(self._name)
         self._say(f"copying {self._name} into {name_of(self._order.target)}")

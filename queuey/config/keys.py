@@ -16,7 +16,7 @@ from queuey.model.group_rows import MAX_GROUPS as MOST_GROUPS
 from queuey.model.message import DEFAULT_TTL, MAX_TTL
 from queuey.model.policy import DEFAULT_IDEMPOTENCY_TTL, MAX_IDEMPOTENCY_TTL, MIN_IDEMPOTENCY_TTL
 from queuey.model.queue import Consistency, Guarantee
-from queuey.model.rates import LEAST_RATE, MOST_BURST, MOST_RATE
+from queuey.model.rates import LEAST_RATE, MAX_BURST, MAX_RATE
 
 T = TypeVar("T")
 
@@ -279,17 +279,15 @@ MAX_QUEUE_MESSAGES: Final = _limit("max_queue_messages", values.integer(1, 1_000
 MAX_GROUPS: Final = _limit("max_groups", values.integer(1, MOST_GROUPS), f"1 to {MOST_GROUPS}")
 MAX_WAITS: Final = _limit("max_waits", values.integer(1, 1_000_000), "1 to 1000000")
 MAX_QUEUE_WAITS: Final = _limit("max_queue_waits", values.integer(1, 1_000_000), MAX_WAITS.allowed)
-_RATE: Final = f"{LEAST_RATE} to {MOST_RATE} a second"
-REQUEST_RATE: Final = _limit(
-    "request_rate", values.rate(LEAST_RATE, MOST_RATE), f"{LEAST_RATE} to {MOST_RATE} a second"
-)
-REQUEST_BURST: Final = _limit("request_burst", values.integer(1, MOST_BURST), f"1 to {MOST_BURST}")
-MESSAGE_RATE: Final = _limit("message_rate", values.rate(LEAST_RATE, MOST_RATE), _RATE)
-MESSAGE_BURST: Final = _limit("message_burst", values.integer(1, MOST_BURST), REQUEST_BURST.allowed)
-QUEUE_REQUEST_RATE: Final = _limit("queue_request_rate", values.rate(LEAST_RATE, MOST_RATE), _RATE)
-QUEUE_REQUEST_BURST: Final = _limit("queue_request_burst", values.integer(1, MOST_BURST), REQUEST_BURST.allowed)
-QUEUE_MESSAGE_RATE: Final = _limit("queue_message_rate", values.rate(LEAST_RATE, MOST_RATE), _RATE)
-QUEUE_MESSAGE_BURST: Final = _limit("queue_message_burst", values.integer(1, MOST_BURST), REQUEST_BURST.allowed)
+_RATE: Final = f"{LEAST_RATE} to {MAX_RATE} a second"
+REQUEST_RATE: Final = _limit("request_rate", values.rate(LEAST_RATE, MAX_RATE), f"{LEAST_RATE} to {MAX_RATE} a second")
+REQUEST_BURST: Final = _limit("request_burst", values.integer(1, MAX_BURST), f"1 to {MAX_BURST}")
+MESSAGE_RATE: Final = _limit("message_rate", values.rate(LEAST_RATE, MAX_RATE), _RATE)
+MESSAGE_BURST: Final = _limit("message_burst", values.integer(1, MAX_BURST), REQUEST_BURST.allowed)
+QUEUE_REQUEST_RATE: Final = _limit("queue_request_rate", values.rate(LEAST_RATE, MAX_RATE), _RATE)
+QUEUE_REQUEST_BURST: Final = _limit("queue_request_burst", values.integer(1, MAX_BURST), REQUEST_BURST.allowed)
+QUEUE_MESSAGE_RATE: Final = _limit("queue_message_rate", values.rate(LEAST_RATE, MAX_RATE), _RATE)
+QUEUE_MESSAGE_BURST: Final = _limit("queue_message_burst", values.integer(1, MAX_BURST), REQUEST_BURST.allowed)
 APPLICATION_MAX_BODY: Final = Key(
     "application:NAME",
     "max_body",

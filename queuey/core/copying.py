@@ -21,9 +21,9 @@ from twisted.python.failure import Failure
 
 from queuey.deferreds import deferred
 from queuey.errors import BodyTooLarge, InvalidRequest, InvalidUpdate, NoSuchQueue, Unavailable
-from queuey.interfaces import IHoldings, IKeeper, Outcome
+from queuey.interfaces import IExportSource, IImportTarget, Outcome
+from queuey.model.exports import MARK_KEY, GroupPlace, Mark, Page, Size, Standing, UnreadableMark, decode_mark
 from queuey.model.group_rows import place_of
-from queuey.model.holdings import MARK_KEY, GroupPlace, Mark, Page, Size, Standing, UnreadableMark, decode_mark
 from queuey.model.message import Address, Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import HIGHEST, LOWEST
@@ -92,8 +92,8 @@ class Copying:
 
     def __init__(
         self,
-        source: IHoldings,
-        target: IKeeper,
+        source: IExportSource,
+        target: IImportTarget,
         sleep: Callable[[float], Deferred[None]],
         new_version: Callable[[], str],
     ) -> None:

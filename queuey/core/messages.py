@@ -16,7 +16,7 @@ from queuey.core.partitions import spread
 from queuey.core.queues import PLANNED, standing
 from queuey.core.rates import RateLimits
 from queuey.core.waiting import Waits
-from queuey.deferreds import Shielded, deferred, shield
+from queuey.deferreds import ShieldedWrite, deferred, shield
 from queuey.errors import NoSuchQueue, NotPromised
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.batch import Addresses, NewMessages
@@ -74,7 +74,7 @@ class MessageExchange:
         policy: Policy,
         told: Callable[[Sequence[Address]], None],
         failed: Callable[[Failure], None],
-    ) -> Shielded[Sequence[Address]]:
+    ) -> ShieldedWrite[Sequence[Address]]:
         """Store messages as ``append`` does, with callbacks instead of a Deferred. Most requests are this.
 
         :param policy: of the application, as it is in force.
@@ -84,13 +84,13 @@ class MessageExchange:
         :raise TooManyRequests: as ``append`` fails with it; also ``BodyTooLarge``.
         """
         if not drafts or queue.incarnation == PLANNED:
-            return Shielded(self.append(queue, drafts), _as_it_is, told, failed)
+            return ShieldedWrite(self.append(queue, drafts), _as_it_is, told, failed)
         if policy.rates is not None or policy.queue_rates is not None:
             self.rates.messages(policy, queue.name, len(drafts))
         settings = queue.settings
         messages = spread(drafts, settings.partitions, self.choose)
         writing = self.store.append(queue, messages, policy.write_terms(settings.consistency))
-        return Shielded(writing, partial(self._posted, queue, messages), told, failed)
+        return ShieldedWrite(writing, partial(self._posted, queue, messages), told, failed)
 
     def _posted(self, queue: Queue, messages: Sequence[NewMessage], ids: Sequence[MessageId]) -> Sequence[Address]:
         if len(messages) != 1:
@@ -124,25 +124,25 @@ class MessageExchange:
         policy: Policy,
         told: Callable[[Appended], None],
         failed: Callable[[Failure], None],
-    ) -> Shielded[Appended]:
+    ) -> ShieldedWrite[Appended]:
         """Store messages as ``append_once`` does, for who only wants to hear of it; the rest is as for ``post``."""
         if queue.incarnation == PLANNED:
-            return Shielded(self.append_once(queue, drafts, once), _as_it_is, told, failed)
+            return ShieldedWrite(self.append_once(queue, drafts, once), _as_it_is, told, failed)
         self._check_once(queue)
         if policy.rates is not None or policy.queue_rates is not None:
             self.rates.messages(policy, queue.name, len(drafts))
         settings = queue.settings
         messages = spread(drafts, settings.partitions, self.choose)
         writing = self.store.append_once(queue, messages, policy.write_terms(settings.consistency), once)
-        return Shielded(writing, partial(self._posted_once, queue, messages), told, failed)
+        return ShieldedWrite(writing, partial(self._posted_once, queue, messages), told, failed)
 
     def _posted_once(self, queue: Queue, messages: Sequence[NewMessage], appended: Appended) -> Appended:
         self._stored(queue, () if appended.duplicate else _bodies(messages), messages)
         return appended
 
     def _check_once(self, queue: Queue) -> None:
-        if self.store.promises.not_once:
-            raise NotPromised(self.store.promises.not_once)
+        if self.store.capabilities.not_once:
+            raise NotPromised(self.store.capabilities.not_once)
         if queue.settings.consistency is Consistency.WEAK:
             raise NotPromised("A queue of weak consistency does not promise to store anything only once.")
 
@@ -213,7 +213,7 @@ class MessageExchange:
 
     def is_as_it_was(self, queue: Queue) -> bool:
         """Return whether it is known that a queue has not changed, or that it is only planned."""
-        return queue.incarnation == PLANNED or self.store.at_hand(queue.application, queue.name) is queue
+        return queue.incarnation == PLANNED or self.store.cached(queue.application, queue.name) is queue
 
     @deferred
     async def _as_it_is(self, queue: Queue) -> Queue:

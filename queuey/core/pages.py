@@ -18,7 +18,7 @@ from queuey.model.policy import Ack
 from queuey.model.queue import Queue
 from queuey.model.window import SLICE_BYTES, Merge, MergeSlice, Messages, Position
 
-MOST_SLICES: Final = 64
+MAX_SLICES: Final = 64
 """Slices that are read for one page, at most. There are many small ones if much has expired or messages are large."""
 
 
@@ -59,7 +59,7 @@ async def read_page(look: Slices, merge: Merge) -> MergeSlice:
 async def filled(look: Slices, merge: Merge, slice: MergeSlice) -> MergeSlice:
     """Read a page that has more than the first slice."""
     page = _Page(merge, slice)
-    for _ in range(MOST_SLICES - 1):
+    for _ in range(MAX_SLICES - 1):
         rest = page.rest()
         if rest is None:
             break

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from queuey.model.batch import Drafts, NewMessages
-from queuey.model.letters import with_key
+from queuey.model.dead_letter_headers import with_key
 from queuey.model.message import Draft, NewMessage
 
 

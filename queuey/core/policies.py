@@ -30,7 +30,7 @@ class GivenPolicies:
         policy = self.in_force().get(application)
         return fail(_none()) if policy is None else succeed(policy)
 
-    def at_hand(self, application: str) -> Policy | None:
+    def cached(self, application: str) -> Policy | None:
         """See IPolicies."""
         return self.in_force().get(application)
 
@@ -56,7 +56,7 @@ class StoredPolicies:
 
     def policy_for(self, application: str) -> Deferred[Policy]:
         """The policy of an application; fails with ``NoSuchApplication``, or ``Unavailable``."""
-        snapshot = self._stored.at_hand()
+        snapshot = self._stored.cached()
         if snapshot is None:
             return self._stored.current().addCallback(self._policy, application)
         try:
@@ -64,9 +64,9 @@ class StoredPolicies:
         except (NoSuchApplication, Unavailable):
             return fail()
 
-    def at_hand(self, application: str) -> Policy | None:
+    def cached(self, application: str) -> Policy | None:
         """See IPolicies."""
-        snapshot = self._stored.at_hand()
+        snapshot = self._stored.cached()
         return None if snapshot is None else self._known(snapshot, application)
 
     def known(self, application: str) -> Policy | None:
@@ -108,10 +108,10 @@ class Policies:
         found = self.given.in_force().get(application)
         return self.stored.policy_for(application) if found is None else succeed(found)
 
-    def at_hand(self, application: str) -> Policy | None:
+    def cached(self, application: str) -> Policy | None:
         """See IPolicies."""
         found = self.given.in_force().get(application)
-        return self.stored.at_hand(application) if found is None else found
+        return self.stored.cached(application) if found is None else found
 
     def origins(self, application: str) -> tuple[str, ...]:
         """The origins whose pages may call an application, as far as it is known now; this does no I/O."""

@@ -13,9 +13,9 @@ from twisted.python.failure import Failure
 from queuey.core.contention import Retries
 from queuey.core.groups.directory import check_group
 from queuey.core.groups.rows import GroupRows, in_parallel
-from queuey.deferreds import Turns, deferred, shield
+from queuey.deferreds import KeyedLock, deferred, shield
 from queuey.errors import Conflict, InvalidUpdate, NoSuchQueue, NotPromised, QueueyError, Unavailable
-from queuey.interfaces import IPolicies, IStore, Promises
+from queuey.interfaces import Capabilities, IPolicies, IStore
 from queuey.model.policy import Policy
 from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
 from queuey.model.timeid import Ticks
@@ -138,7 +138,7 @@ class QueueDirectory:
     policies: IPolicies
     groups: GroupRows
     retries: Retries
-    _turns: Turns = attrs.field(factory=Turns, init=False, repr=False)
+    _turns: KeyedLock = attrs.field(factory=KeyedLock, init=False, repr=False)
 
     @deferred
     async def find(self, application: str, name: str) -> Queue:
@@ -146,9 +146,9 @@ class QueueDirectory:
         return _only(await self.store.describe(application, (name,)))
 
     @cached_property
-    def at_hand(self) -> Callable[[str, str], Queue | None]:
+    def cached(self) -> Callable[[str, str], Queue | None]:
         """Return what ``find`` would fire with, if that is cached; ``None`` otherwise."""
-        return self.store.at_hand
+        return self.store.cached
 
     def create(
         self, application: str, name: str, wanted: QueueChanges, judge: Judge = _anyhow
@@ -172,7 +172,7 @@ class QueueDirectory:
                 if queue is not None:
                     return await self._change_once(queue, wanted, policy), False
                 settings = wanted.over(defaults(policy))
-                check_promise(settings, policy, self.store.promises)
+                check_promise(settings, policy, self.store.capabilities)
                 new, made = await shield(self.store.create(application, name, settings, policy.max_queues))
                 if made:
                     return new, True
@@ -204,22 +204,22 @@ class QueueDirectory:
         settings = wanted.applied_to(queue.settings, defaults(policy))
         if resolved(settings, policy) == resolved(queue.settings, policy):
             return queue
-        check_promise(settings, policy, self.store.promises)
+        check_promise(settings, policy, self.store.capabilities)
         if settings.consistency is not queue.settings.consistency:
             await self._check_groups(queue, settings, policy)
         return await shield(self.store.update(queue, settings))
 
     async def _check_groups(self, queue: Queue, settings: QueueSettings, policy: Policy) -> None:
         """Refuse settings of a queue by which one of its groups would promise what it cannot keep."""
-        promises = self.store.promises
-        lasting = Consistency.VERY_STRONG if promises.apart else Consistency.STRONG
-        if promises.no_groups or settings.consistency in (lasting, Consistency.VERY_STRONG):
+        capabilities = self.store.capabilities
+        lasting = Consistency.VERY_STRONG if capabilities.apart else Consistency.STRONG
+        if capabilities.no_groups or settings.consistency in (lasting, Consistency.VERY_STRONG):
             return
         names = sorted(await self.groups.names(queue.incarnation))
         for group in await in_parallel(names, lambda name: self.groups.read(queue.incarnation, name)):
             if group is not None and not group.ended:
                 try:
-                    check_group(group.settings, settings, policy, promises)
+                    check_group(group.settings, settings, policy, capabilities)
                 except NotPromised as problem:
                     raise NotPromised(f'The group "{group.name}" is in the way. {problem.text}') from None
 
@@ -303,15 +303,15 @@ class QueueDirectory:
             first.subFailure.raiseException()
 
 
-def check_promise(settings: QueueSettings, policy: Policy, promises: Promises) -> None:
+def check_promise(settings: QueueSettings, policy: Policy, capabilities: Capabilities) -> None:
     """Refuse settings that promise what cannot be kept.
 
     :raise NotPromised: saying why.
     """
     if resolved(settings, policy).guarantee is not Guarantee.EXACTLY_ONCE:
         return
-    if promises.not_once:
-        raise NotPromised(f"Exactly once cannot be promised here. {promises.not_once}")
+    if capabilities.not_once:
+        raise NotPromised(f"Exactly once cannot be promised here. {capabilities.not_once}")
     if settings.consistency is Consistency.WEAK:
         raise NotPromised("Exactly once cannot be promised for a queue whose consistency is weak.")
 

@@ -16,7 +16,7 @@ from queuey.interfaces import IPolicies
 from queuey.model.policy import Policy
 from queuey.model.rates import Bucket, Rate, Rates
 
-MOST_QUEUES: Final = 10_000
+MAX_QUEUES: Final = 10_000
 """Queues of one application whose buckets are kept, at the most."""
 
 _MOST_IDLE: Final = 1_000
@@ -26,7 +26,7 @@ _PAUSE: Final = 0.05
 """Seconds for which a stream waits at the least: so much comes together that it is worth a write."""
 
 LEAST_HOLD: Final = 0.5
-MOST_HOLD: Final = 1.5
+MAX_HOLD: Final = 1.5
 """Seconds for which a refusal is held back, at the least and at the most: evenly spread, so that those who are refused
 together do not come again together."""
 
@@ -147,8 +147,8 @@ class RateLimits:
     without rates costs a look at its policy.
     """
 
-    def __init__(self, policies: IPolicies, clock: IReactorTime, most_queues: int = MOST_QUEUES) -> None:
-        """:param most_queues: see :data:`MOST_QUEUES`."""
+    def __init__(self, policies: IPolicies, clock: IReactorTime, most_queues: int = MAX_QUEUES) -> None:
+        """:param most_queues: see :data:`MAX_QUEUES`."""
         self._policies = policies
         self._clock = clock
         self._most_queues = most_queues
@@ -214,7 +214,7 @@ class RateLimits:
             refusals.take(1, now)
         else:
             self._spread = (self._spread + _STEP) % 1
-            await deferLater(self._clock, LEAST_HOLD + (MOST_HOLD - LEAST_HOLD) * self._spread)
+            await deferLater(self._clock, LEAST_HOLD + (MAX_HOLD - LEAST_HOLD) * self._spread)
 
     def _of_messages(self, policy: Policy, queue: str, now: float) -> list[tuple[str, Bucket]]:
         application = self._application(policy.application)

@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from queuey.core.deadlines import Deadlines, Expiring
-from queuey.core.seats import Seats
+from queuey.core.wait_limits import WaitLimits
 from queuey.deferreds import report_unhandled
 from queuey.errors import QueueyError
 from queuey.model.message import NewMessage
@@ -46,7 +46,7 @@ class Waits:
         :param watch: the store's own; see IStore.
         """
         self.clock = clock
-        self.seats = Seats()
+        self.seats = WaitLimits()
         self._queues: dict[int, _Awaited] = {}
         self._listeners: dict[int, tuple[Listener, ...]] = {}
         self._deadlines = Deadlines(clock)

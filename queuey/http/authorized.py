@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from queuey.core.queues import QueueDirectory, planned
 from queuey.core.rates import RateLimits
-from queuey.deferreds import Running
+from queuey.deferreds import CoroutineRunner
 from queuey.errors import BodyTooLarge, Forbidden, InvalidRequest, NeedsCredentials, NoSuchQueue
 from queuey.http.ongoing import Ongoing
 from queuey.http.reading import credentials
@@ -116,8 +116,8 @@ class Gate:
         :raise TooManyRequests: like ``admit_to_queue``; ``BodyTooLarge`` likewise.
         """
         application, name = plan.names["application"], plan.names["queue"]
-        policy = self.policies.at_hand(application)
-        queue = self.directory.at_hand(application, name)
+        policy = self.policies.cached(application)
+        queue = self.directory.cached(application, name)
         if policy is None or queue is None:
             return None
         admitted = plan.admitted
@@ -402,7 +402,7 @@ class Served:
 
     def begin(self, request: Request, plan: Plan, over: Over) -> Serving:
         """See :class:`Endpoint`."""
-        return Running(self.handle(request, **plan.names), partial(over, request))
+        return CoroutineRunner(self.handle(request, **plan.names), partial(over, request))
 
 
 class ServedOnQueue(Served):
@@ -426,7 +426,7 @@ class ServedOnQueue(Served):
         request.note()
         admitted = self.gate.admit_at_once(request, plan, route.operation)
         if admitted is None:
-            return Running(self.handle(request, **plan.names), partial(over, request))
+            return CoroutineRunner(self.handle(request, **plan.names), partial(over, request))
         if not plan.checked:
             route.check(request)
             plan.checked = True
@@ -434,7 +434,7 @@ class ServedOnQueue(Served):
             serving = route.plain(request, admitted, over)
             if serving is not None:
                 return serving
-        return Running(route.handler(request, admitted, **plan.others), partial(over, request))
+        return CoroutineRunner(route.handler(request, admitted, **plan.others), partial(over, request))
 
 
 @attrs.frozen(eq=False)
@@ -447,4 +447,4 @@ class OpenRoute:
 
     def begin(self, request: Request, plan: Plan, over: Over) -> Serving:
         """See :class:`Endpoint`."""
-        return Running(self.handle(request), partial(over, request))
+        return CoroutineRunner(self.handle(request), partial(over, request))

@@ -39,7 +39,7 @@ LINGER_BYTES: Final = 1024 * 1024
 is reset, and the client may never see the answer."""
 
 
-class House(Protocol):
+class ChannelOwner(Protocol):
     """What a connection needs from the site that accepted it."""
 
     hooks: Hooks
@@ -92,7 +92,7 @@ class Channel(protocol.Protocol):
 
     write: Callable[[bytes], None]
 
-    def __init__(self, site: House) -> None:
+    def __init__(self, site: ChannelOwner) -> None:
         self.site = site
         self.hooks = site.hooks
         self.peer = "unknown"

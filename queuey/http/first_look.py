@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from queuey.deferreds import Running
+from queuey.deferreds import CoroutineRunner
 from queuey.errors import NoSuchQueue
 from queuey.http.authorized import Gate, Over, Plan, Served, ServedOnQueue, Serving, permit
 from queuey.http.wire import Request
@@ -32,7 +32,7 @@ def first_look(request: Request, endpoint: Served, names: Mapping[str, str], ove
         name = names["queue"]
     request.note()
     looking = _look(gate, request, names["application"], name, endpoint.operation)
-    return Running(looking, partial(over, request))
+    return CoroutineRunner(looking, partial(over, request))
 
 
 def _is_admitted(gate: Gate, plan: Plan) -> bool:
@@ -41,9 +41,9 @@ def _is_admitted(gate: Gate, plan: Plan) -> bool:
     if admitted is None:
         return False
     application, name = plan.names["application"], plan.names["queue"]
-    if gate.policies.at_hand(application) is not admitted.policy:
+    if gate.policies.cached(application) is not admitted.policy:
         return False
-    if gate.directory.at_hand(application, name) is not admitted.queue:
+    if gate.directory.cached(application, name) is not admitted.queue:
         return False
     return all(again() for again in plan.again)
 

@@ -20,7 +20,7 @@ _LONGEST_SHOWN: Final = 100
 MANY: Final = "InvalidParameter"
 """The name under which v1 says how many mistakes there are, if it does not name all of them."""
 
-MOST_REMEMBERED: Final = 256
+MAX_REMEMBERED: Final = 256
 """Queries up to this many bytes are cached with their parsed parameters."""
 
 _BOOLEANS: Final = {

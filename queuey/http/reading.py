@@ -13,11 +13,11 @@ import attrs
 
 from queuey.core.queues import QueueChanges
 from queuey.errors import BodyTooLarge, InvalidRequest
+from queuey.http.fast_json import batch_bodies
 from queuey.http.forms import CHARSETS, MAX_FIELDS, parse_form, parse_query
 from queuey.http.json_size import TOO_MANY, has_too_many_values
 from queuey.http.mistakes import Mistakes
-from queuey.http.parameters import MANY, MOST_REMEMBERED, Parameters, refuse, shown, whole_number
-from queuey.http.plain import batch_bodies
+from queuey.http.parameters import MANY, MAX_REMEMBERED, Parameters, refuse, shown, whole_number
 from queuey.http.wire import Request
 from queuey.interfaces import Credential
 from queuey.model.batch import Drafts
@@ -340,7 +340,7 @@ def window(request: Request, partitions: int) -> Window | None:
     :param partitions: how many the queue has.
     """
     query = request.uri.partition(b"?")[2]
-    return (_window if len(query) <= MOST_REMEMBERED else _window.__wrapped__)(query, partitions)
+    return (_window if len(query) <= MAX_REMEMBERED else _window.__wrapped__)(query, partitions)
 
 
 @lru_cache(maxsize=256)

@@ -16,7 +16,7 @@ from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from queuey.core.rates import RateLimits
-from queuey.deferreds import Running
+from queuey.deferreds import CoroutineRunner
 from queuey.errors import TooManyRequests
 from queuey.http.authorized import Endpoint, Gate, Handler, OpenRoute, Plan, Route, Served
 from queuey.http.cors import Cors
@@ -286,7 +286,7 @@ class Root(Resource):
             if not request.finished:
                 request.finish()
         elif isinstance(failure.value, TooManyRequests):
-            holding = Running(self._hold(request, failure), partial(self._refuse, request))
+            holding = CoroutineRunner(self._hold(request, failure), partial(self._refuse, request))
             if holding.waits:
                 request.serving = holding
         else:

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final
 
 from queuey.model.message import Address, Draft, Message
-from queuey.model.served import MOST_CARRIED, Carried, Work
+from queuey.model.served import MAX_CARRIED, Carried, Work
 from queuey.model.trace import PARENT
 
 _PARENT: Final = PARENT.encode("ascii")
@@ -96,7 +96,7 @@ class Traced(Untraced):
         self._ended = self._seconds()
         if count is not None:
             self._count = count + (self._count or 0)
-        room = MOST_CARRIED - len(self._carried)
+        room = MAX_CARRIED - len(self._carried)
         some = (Carried(id, own) for id, own in told if count is None or (own is not None and _PARENT in own))
         self._carried.extend(islice(some, room))
 

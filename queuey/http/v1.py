@@ -11,7 +11,7 @@ from twisted.internet.defer import succeed
 
 from queuey.core.messages import MessageExchange
 from queuey.core.queues import DESCRIBED_AT_ONCE, Listing, QueueDirectory
-from queuey.deferreds import Asked, Running
+from queuey.deferreds import CoroutineRunner, PendingRead
 from queuey.http import reading, writing
 from queuey.http.authorized import Admitted, AdmittedToQueue, Over, Route, Serving, awaited
 from queuey.http.traced import UNTRACED
@@ -109,12 +109,12 @@ class V1:
         queue = admitted.queue
         window = reading.window(request, queue.settings.partitions)
         if window is None:
-            return Asked(succeed(_NOTHING), partial(self._read, request, queue, over), partial(over, request))
+            return PendingRead(succeed(_NOTHING), partial(self._read, request, queue, over), partial(over, request))
         request.traced.begin(RECEIVE)
         asked = self.exchange.scan(queue, window, admitted.policy)
-        return Asked(asked, partial(self._read, request, queue, over), partial(over, request))
+        return PendingRead(asked, partial(self._read, request, queue, over), partial(over, request))
 
-    def _read(self, request: Request, queue: Queue, over: Over, slice: WindowSlice) -> Running | None:
+    def _read(self, request: Request, queue: Queue, over: Over, slice: WindowSlice) -> CoroutineRunner | None:
         """Answer with a range, whole where the first slice is all there is."""
         piece = self._piece(slice, request)
         if piece.rest is None:
@@ -125,7 +125,7 @@ class V1:
         async def page(window: Window) -> Piece[Window]:
             return self._piece(await self.exchange.read(queue, window), request)
 
-        return Running(writing.stream(request, "messages", piece, page), partial(over, request))
+        return CoroutineRunner(writing.stream(request, "messages", piece, page), partial(over, request))
 
     async def lookup(self, request: Request, admitted: AdmittedToQueue, ids: str) -> None:
         """Read messages by id, in the order asked."""

@@ -22,20 +22,21 @@ from queuey.interfaces.callers import (
     Lasting,
     Signature,
 )
-from queuey.interfaces.copying import IHoldings, IKeeper
+from queuey.interfaces.copying import IExportSource, IImportTarget
 from queuey.interfaces.outside import ITraces, IWeb, NotHad
 from queuey.interfaces.states import MAX_STATE, IGroupStore, IStateStore, Outcome, State
-from queuey.interfaces.stores import AHEAD, IMessageStore, IQueueStore, IStore, Promises
+from queuey.interfaces.stores import AHEAD, Capabilities, IMessageStore, IQueueStore, IStore
 
 __all__ = [
     "AHEAD",
     "MAX_STATE",
     "Accepted",
+    "Capabilities",
     "Credential",
     "IAuthenticator",
+    "IExportSource",
     "IGroupStore",
-    "IHoldings",
-    "IKeeper",
+    "IImportTarget",
     "IMessageStore",
     "IPolicies",
     "IQueueStore",
@@ -47,7 +48,6 @@ __all__ = [
     "Lasting",
     "NotHad",
     "Outcome",
-    "Promises",
     "Signature",
     "State",
 ]

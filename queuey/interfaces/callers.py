@@ -102,5 +102,5 @@ class IPolicies(Interface):
         :return: fires with the policy. Fails with ``NoSuchApplication`` or ``Unavailable``.
         """
 
-    def at_hand(application: str) -> Policy | None:
+    def cached(application: str) -> Policy | None:
         """Return a cached policy; ``None`` if ``policy_for`` has to be called, or if there is no such application."""

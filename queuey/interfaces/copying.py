@@ -8,15 +8,15 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from queuey.interfaces.states import IStateStore, State
+from queuey.model.exports import GroupPlace, Heads, KeptAnswer, Page, Reach, Size, Standing
 from queuey.model.groups.snapshot import GroupState
-from queuey.model.holdings import GroupPlace, Heads, KeptAnswer, Page, Reach, Size, Standing
 from queuey.model.message import Address, Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId
 from queuey.model.window import LookupSlice
 
 
-class IHoldings(Interface):
+class IExportSource(Interface):
     """Everything that a store holds, while daemons may serve from it.
 
     Each part is read as it was at some moment. After ``seal`` all parts are of one moment.
@@ -82,7 +82,7 @@ class IHoldings(Interface):
         """Close the store; fires when that is done."""
 
 
-class IKeeper(IHoldings):
+class IImportTarget(IExportSource):
     """A store that takes in what another one holds, while no daemon serves from it.
 
     Every call may be repeated without a second effect.

@@ -172,7 +172,7 @@ class IQueueStore(Interface):
             Fails with ``Unavailable``.
         """
 
-    def at_hand(application: str, name: str) -> Queue | None:
+    def cached(application: str, name: str) -> Queue | None:
         """Return a cached queue, or ``None`` if ``describe`` has to be called.
 
         It is the same object until the queue is changed.
@@ -184,7 +184,7 @@ AHEAD: Final = Ticks(SECOND // 2)
 
 
 @attrs.frozen
-class Promises:
+class Capabilities:
     """What a store can promise. Start-up compares it with what applications ask for.
 
     :ivar durable: what an acknowledged write survives, in words for operators and clients.
@@ -207,7 +207,7 @@ class IStore(IMessageStore, IQueueStore):
 
     states: IStateStore = Attribute("The :class:`IStateStore` of this back end.")
     groups: IGroupStore = Attribute("The :class:`IGroupStore` of this back end.")
-    promises: Promises = Attribute("What this back end can promise; valid once it has opened.")
+    capabilities: Capabilities = Attribute("What this back end can promise; valid once it has opened.")
     metrics: Sequence[Metric] = Attribute("The metrics of this back end; each has a name of its own.")
 
     def open() -> None:
@@ -235,7 +235,7 @@ class IStore(IMessageStore, IQueueStore):
             have to look by themselves.
         """
 
-    def troubles() -> Mapping[str, str]:
+    def health_problems() -> Mapping[str, str]:
         """Return what keeps this front end from serving although the store may answer. Asks no server.
 
         :return: a sentence for each problem: ``clock`` (our clock differs too much from those of the others) and

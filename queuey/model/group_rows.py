@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
+from queuey.model.exports import GroupPlace
 from queuey.model.group_settings import Group, GroupSettings, Start
 from queuey.model.groups.entries import DEFAULT_IN_FLIGHT
 from queuey.model.groups.terms import Order
-from queuey.model.holdings import GroupPlace
 from queuey.model.queue import Guarantee
 from queuey.model.timeid import MessageId, Ticks
 

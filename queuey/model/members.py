@@ -18,7 +18,7 @@ from queuey.model.group_rows import MAX_GROUPS
 from queuey.model.message import MAX_TTL
 from queuey.model.policy import MAX_IDEMPOTENCY_TTL, MIN_IDEMPOTENCY_TTL, Policy
 from queuey.model.queue import Consistency, Guarantee
-from queuey.model.rates import LEAST_RATE, MOST_BURST, MOST_RATE
+from queuey.model.rates import LEAST_RATE, MAX_BURST, MAX_RATE
 
 MAX_ORIGINS: Final = 20
 """Origins that one application may have in the store."""
@@ -147,8 +147,8 @@ def _most(name: str, high: int, what: str = "") -> Member:
 
 def _rate(name: str) -> Member:
     """A limit that is so many a second."""
-    allowed = f"{LEAST_RATE} to {MOST_RATE} a second"
-    return Member(name, name, True, "number", allowed, _number(LEAST_RATE, MOST_RATE), _as_it_is)
+    allowed = f"{LEAST_RATE} to {MAX_RATE} a second"
+    return Member(name, name, True, "number", allowed, _number(LEAST_RATE, MAX_RATE), _as_it_is)
 
 
 _MOST_BYTES: Final = 1 << 50
@@ -207,13 +207,13 @@ MEMBERS: Final = (
     _most("max_waits", _MOST_WAITS),
     _most("max_queue_waits", _MOST_WAITS),
     _rate("request_rate"),
-    _most("request_burst", MOST_BURST),
+    _most("request_burst", MAX_BURST),
     _rate("message_rate"),
-    _most("message_burst", MOST_BURST),
+    _most("message_burst", MAX_BURST),
     _rate("queue_request_rate"),
-    _most("queue_request_burst", MOST_BURST),
+    _most("queue_request_burst", MAX_BURST),
     _rate("queue_message_rate"),
-    _most("queue_message_burst", MOST_BURST),
+    _most("queue_message_burst", MAX_BURST),
     Member(
         "max_body", "max_body", True, "number", "1 byte to the max_body of [server]", whole(1, _MOST_BODY), _as_it_is
     ),

@@ -14,8 +14,8 @@ from typing import Final
 import msgspec
 
 LEAST_RATE: Final = 0.001
-MOST_RATE: Final = 1_000_000
-MOST_BURST: Final = 1_000_000
+MAX_RATE: Final = 1_000_000
+MAX_BURST: Final = 1_000_000
 """What a rate may be, a second, and at once."""
 
 _GRAIN: Final = 1e-9

@@ -7,7 +7,7 @@ from typing import Final
 from queuey.model.trace import TraceContext
 from queuey.model.values import frozen
 
-MOST_CARRIED: Final = 128
+MAX_CARRIED: Final = 128
 """Messages of one request whose contexts become links, at most: the limit of a span of OpenTelemetry."""
 
 SEND: Final = "send"

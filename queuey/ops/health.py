@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from queuey.deferreds import Question, bounded, deferred
+from queuey.deferreds import SingleFlight, bounded, deferred
 from queuey.errors import QueueyError, Unavailable
 from queuey.http.wire import Request
 from queuey.logs import EventLog
@@ -54,7 +54,7 @@ class Check:
         self.name = name
         self._ask = ask
         self._clock = clock
-        self._question: Question[str] = Question()
+        self._question: SingleFlight[str] = SingleFlight()
         self._asking = False
 
     @deferred

@@ -22,7 +22,7 @@ from queuey.logs import EventLog, LogObserver, open_log
 from queuey.service.assembly import assemble
 from queuey.service.daemon import QueueyService
 from queuey.service.listening import Listeners
-from queuey.service.places import LogPlace, log_place, wrong_folders
+from queuey.service.log_location import LogPlace, log_place, wrong_folders
 from queuey.service.signals import Signals
 from queuey.service.starter import Starter, StartRefused
 from queuey.service.supervision import own_supervisor
@@ -91,10 +91,12 @@ def makeService(options: Options) -> IService:
         store = store if isinstance(settings.storage, CassandraStorage) else hub.store
         workers = Workers(reactor, hub, place.file)
     store = count_calls(store, reactor, settings.metrics.enabled)
-    house = assemble(settings, reactor, time.time, store, log, lambda: make_web(reactor), traces, workers, place.ours)
+    assembly = assemble(
+        settings, reactor, time.time, store, log, lambda: make_web(reactor), traces, workers, place.ours
+    )
     sys.excepthook = _quiet_about_refusals
     supervisor = own_supervisor(reactor)
-    return QueueyService(reactor, house, Listeners(), Listeners(), place, starter, supervisor, signals)
+    return QueueyService(reactor, assembly, Listeners(), Listeners(), place, starter, supervisor, signals)
 
 
 def _open_log(settings: Settings, place: LogPlace) -> LogObserver:

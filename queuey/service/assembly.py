@@ -46,12 +46,12 @@ from queuey.service.health import free_bytes, liveness, readiness
 from queuey.service.in_force import InForce
 from queuey.service.metering import Readiness, of_the_daemon, of_the_door, statsd_of
 from queuey.service.operators import in_thread, new_key, operators_site
-from queuey.service.pulse import Pulse
+from queuey.service.reactor_lag import Pulse
 from queuey.service.workers import Workers
 
 
 @attrs.frozen(kw_only=True)
-class House:
+class Assembly:
     """All parts of the daemon, put together.
 
     :ivar traces: exports spans of requests, if that is asked for.
@@ -101,7 +101,7 @@ def assemble(
     traces: ITraces | None = None,
     workers: Workers | None = None,
     alone: bool = False,
-) -> House:
+) -> Assembly:
     """Put all parts together.
 
     :param settings: the settings at the start.
@@ -213,7 +213,7 @@ def assemble(
         metrics=MetricsPage(shown, reactor, look_around) if shown else None,
     )
     statsd = statsd_of(settings.metrics, shown, reactor, look_around)
-    return House(
+    return Assembly(
         in_force=in_force,
         owners=owners,
         users=users,

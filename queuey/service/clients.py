@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from queuey.auth.buckets import Buckets
-from queuey.auth.signed_urls import MOST_RATES, SignedURLs
+from queuey.auth.signed_urls import MAX_RATES, SignedURLs
 from queuey.config import CassandraStorage, Settings
 from queuey.deferreds import TurnQueue
 from queuey.http import problems, rates
@@ -47,7 +47,7 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
     in_force, reactor, now, store = parts.in_force, parts.reactor, parts.now, parts.store
     owners, policies, directory = parts.owners, parts.policies, parts.directory
     exchange, groups, draining = parts.exchange, parts.groups, parts.draining
-    signatures = SignedURLs(owners.digests, owners.use, now, Buckets(reactor.seconds, MOST_RATES))
+    signatures = SignedURLs(owners.digests, owners.use, now, Buckets(reactor.seconds, MAX_RATES))
     ongoing = Ongoing(policies, reactor, exchange.as_it_is)
     gate = Gate(policies, parts.users.accepted, signatures, directory, parts.rate_limits, ongoing)
     cors = Cors(policies.origins)
@@ -56,7 +56,7 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
     v2 = (
         V2Application(store, settle(in_force.settings), lambda: limits(in_force.settings)),
         V2Queues(directory),
-        V2Messages(exchange, V2Stream(exchange, slices), lambda: store.promises.survives_power_loss, now),
+        V2Messages(exchange, V2Stream(exchange, slices), lambda: store.capabilities.survives_power_loss, now),
         V2Single(exchange, now),
         V2Restores(exchange, now, slices),
         V2Groups(groups, now),

@@ -20,10 +20,10 @@ from queuey.config import CassandraStorage
 from queuey.deferreds import bounded, deferred
 from queuey.errors import ConfigurationError, QueueyError, Unavailable
 from queuey.logs import EventLog
-from queuey.service.assembly import House
+from queuey.service.assembly import Assembly
 from queuey.service.listening import Listeners
+from queuey.service.log_location import LogPlace, welcome
 from queuey.service.orders import Standing
-from queuey.service.places import LogPlace, welcome
 from queuey.service.signals import Signals
 from queuey.service.starter import Starter, StartRefused
 from queuey.service.supervision import Supervisor
@@ -54,7 +54,7 @@ class QueueyService(Service):
     def __init__(
         self,
         reactor: Any,
-        house: House,
+        assembly: Assembly,
         listeners: Listeners,
         ops_listeners: Listeners,
         place: LogPlace,
@@ -72,7 +72,7 @@ class QueueyService(Service):
         :param signals: those that this process handles.
         """
         self._reactor = reactor
-        self._house = house
+        self._house = assembly
         self._listeners = listeners
         self._place = place
         self._ops_listeners = ops_listeners
@@ -135,16 +135,16 @@ class QueueyService(Service):
 
     def _start_workers(self) -> None:
         """Let the workers accept connections, if there are any."""
-        house = self._house
-        if house.workers is None:
+        assembly = self._house
+        if assembly.workers is None:
             return
-        shared = not isinstance(house.in_force.settings.storage, CassandraStorage)
-        house.workers.start(
+        shared = not isinstance(assembly.in_force.settings.storage, CassandraStorage)
+        assembly.workers.start(
             self._listeners.hand_over(),
-            lambda: house.in_force.settings,
-            house.store.promises if shared else None,
-            lambda: Standing(house.draining.on, house.site.leaving, house.log.level),
-            house.owners.used_elsewhere,
+            lambda: assembly.in_force.settings,
+            assembly.store.capabilities if shared else None,
+            lambda: Standing(assembly.draining.on, assembly.site.leaving, assembly.log.level),
+            assembly.owners.used_elsewhere,
         )
 
     def _tell_workers(self) -> None:
@@ -175,7 +175,7 @@ class QueueyService(Service):
                 in_time()
                 self._starter.leave()
                 return
-            _log.info("durability", "{durable}", durable=self._house.store.promises.durable)
+            _log.info("durability", "{durable}", durable=self._house.store.capabilities.durable)
             workers = self._house.workers
             (succeed(None) if workers is None else workers.accepts()).addCallback(serves)
 

@@ -17,7 +17,7 @@ from queuey.errors import Unavailable
 from queuey.interfaces import IStore
 from queuey.ops.draining import Draining
 from queuey.ops.health import Check, Health
-from queuey.service.pulse import Pulse
+from queuey.service.reactor_lag import Pulse
 
 LATE: Final = 5.0
 """Seconds by which the reactor may be late; no single step should take a tenth of a second."""
@@ -65,7 +65,7 @@ def readiness(
 
     def trouble(name: str, well: str) -> Check:
         def ask() -> str:
-            why = store.troubles().get(name)
+            why = store.health_problems().get(name)
             if why is not None:
                 raise Unavailable(why)
             return well

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from queuey.errors import Unavailable
-from queuey.service import held
+from queuey.service import inherited_sockets
 
 if TYPE_CHECKING:  # installed with the extra ``tls``
     from OpenSSL.SSL import Connection
@@ -116,7 +116,7 @@ class Listeners:
                 self._certificates.append(certificate)
                 accepted = TLSMemoryBIOFactory(certificate, False, factory)
             if family == socket.AF_UNIX:
-                self._ports.append(held.adopt(descriptor, accepted, reactor))
+                self._ports.append(inherited_sockets.adopt(descriptor, accepted, reactor))
             else:
                 self._ports.append(reactor.adoptStreamPort(descriptor, family, accepted))
 
@@ -155,7 +155,7 @@ class Listeners:
         try:
             endpoint: Any = serverFromString(reactor, _with_backlog(description))
             if isinstance(endpoint, AdoptedStreamServerEndpoint) and endpoint.addressFamily == socket.AF_UNIX:
-                return held.adopt(endpoint.fileno, factory, reactor)
+                return inherited_sockets.adopt(endpoint.fileno, factory, reactor)
             endpoint.listen(factory).addBoth(found.append)
         except LookupError:
             raise Unavailable(f"cannot listen on {description}: {_NOT_GIVEN}") from None

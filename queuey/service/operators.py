@@ -123,7 +123,7 @@ def care(in_force: InForce, reactor: Any) -> Care | None:
     storage = in_force.settings.storage
     if not isinstance(storage, SQLiteStorage):
         return None
-    from queuey.storage.sqlite.care import SQLiteCare
+    from queuey.storage.sqlite.maintenance import SQLiteCare
 
     return SQLiteCare(storage.path, lambda work: in_thread(reactor, work), storage.modes)
 

@@ -11,7 +11,7 @@ import attrs
 import msgspec
 
 from queuey.config import Settings
-from queuey.interfaces import Promises
+from queuey.interfaces import Capabilities
 from queuey.storage.shared.calls import CONTROL
 
 LINK: int = 3
@@ -51,7 +51,7 @@ class SetUp:
     settings: Settings
     families: tuple[int, ...]
     log: Path | None
-    promises: Promises | None
+    capabilities: Capabilities | None
 
 
 @attrs.frozen

@@ -24,7 +24,7 @@ LONGEST: Final = 10.0
 EXTENSION: Final = 3 * LONGEST
 """Seconds for which the manager is asked to wait longer, with each beat of a daemon that stops."""
 
-MOST_UNSENT: Final = 20
+MAX_UNSENT: Final = 20
 """Datagrams that wait for a manager that is busy; of more, the oldest are of no use any more."""
 
 _log = EventLog(Logger(namespace="queuey.service"))
@@ -52,7 +52,7 @@ class Supervisor:
         self._call: IDelayedCall | None = None
         self._stopping = False
         self._complained = False
-        self._unsent: deque[bytes] = deque(maxlen=MOST_UNSENT)
+        self._unsent: deque[bytes] = deque(maxlen=MAX_UNSENT)
 
     def ready(self, status: str) -> None:
         """The daemon serves."""

@@ -21,7 +21,7 @@ from queuey.auth.users import make_web
 from queuey.config import Settings
 from queuey.deferreds import deferred
 from queuey.logs import EventLog, open_log
-from queuey.service.assembly import House, assemble
+from queuey.service.assembly import Assembly, assemble
 from queuey.service.counting import snapshot
 from queuey.service.daemon import collect_less, ends_within, take_turns
 from queuey.service.listening import Listeners
@@ -48,7 +48,7 @@ class Worker:
         self._link = Link(reactor, self._orphaned)
         self._link.other = self._ordered
         self._listeners = Listeners()
-        self._house: House
+        self._house: Assembly
         self._told_used: dict[bytes, int] = {}
         self._stopping = False
         self.status = 0
@@ -78,10 +78,10 @@ class Worker:
         logging = settings.logging
         log = open_log(told.log, logging.format, logging.level, _STANDARD_ERROR, time.time, logging.modes)
         globalLogBeginner.beginLoggingTo([log], redirectStandardIO=False)
-        if told.promises is None:
+        if told.capabilities is None:
             store = make_store(settings.storage, self._reactor, time.time, settings.metrics.enabled)
         else:
-            store = share_store(self._link, told.promises, self._reactor, time.time, settings.metrics.enabled)
+            store = share_store(self._link, told.capabilities, self._reactor, time.time, settings.metrics.enabled)
         traces = make_traces(settings.tracing, self._reactor)
         web = partial(make_web, self._reactor)
         self._house = assemble(settings, self._reactor, time.time, store, log, web, traces, alone=True)

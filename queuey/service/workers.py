@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from queuey.config import Settings
 from queuey.deferreds import bounded
 from queuey.errors import Unavailable
-from queuey.interfaces import Promises
+from queuey.interfaces import Capabilities
 from queuey.logs import EventLog
 from queuey.model.counts import Counter, Metric, gauge
 from queuey.service.counting import Snapshot, past
@@ -200,7 +200,7 @@ class Workers:
     """
 
     _settings: Callable[[], Settings]
-    _promises: Promises | None
+    _promises: Capabilities | None
 
     def __init__(self, reactor: Any, hub: Hub, log: Path | None) -> None:
         self.reactor = reactor
@@ -233,7 +233,7 @@ class Workers:
         self,
         sockets: Sequence[socket.socket],
         settings: Callable[[], Settings],
-        promises: Promises | None,
+        capabilities: Capabilities | None,
         standing: Callable[[], Standing],
         used: Callable[[Mapping[bytes, int]], None],
     ) -> None:
@@ -248,7 +248,7 @@ class Workers:
         self.used = used
         self.sockets = sockets
         self._settings = settings
-        self._promises = promises
+        self._promises = capabilities
         self.standing = standing
         self._stood = standing()
         self._workers = [Worker(self, number) for number in range(1, self._settings().server.workers + 1)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from queuey.config import CassandraStorage, MemoryStorage, SQLiteStorage, Storage
 from queuey.errors import ConfigurationError
-from queuey.interfaces import IHoldings, IKeeper, IStore, Promises
+from queuey.interfaces import Capabilities, IExportSource, IImportTarget, IStore
 from queuey.storage.caching import CachedStore
 from queuey.storage.metered import MeteredStore
 from queuey.storage.shared import SharedStore
@@ -63,14 +63,16 @@ def count_calls(store: IStore, reactor: Any, metered: bool) -> IStore:
     return MeteredStore(store, reactor) if metered else store
 
 
-def share_store(link: Link, promises: Promises, reactor: Any, now: Callable[[], float], metered: bool) -> IStore:
+def share_store(
+    link: Link, capabilities: Capabilities, reactor: Any, now: Callable[[], float], metered: bool
+) -> IStore:
     """An embedded store that another process has, not open yet.
 
     :param link: the socket to that process.
     :param promises: of its store.
     :param metered: whether the calls that are made here are counted.
     """
-    shared = SharedStore(link, promises)
+    shared = SharedStore(link, capabilities)
     cached = CachedStore(shared, _CACHED_QUEUES, link.lease.holds)
     link.keeps = cached
     return count_calls(TimedStore(cached, reactor, _LIMIT, _PING_LIMIT), reactor, metered)
@@ -91,14 +93,14 @@ def _bare_store(settings: Storage, reactor: Any, now: Callable[[], float]) -> IS
     return TimedStore(cached, reactor, _LIMIT, _PING_LIMIT)
 
 
-def make_holdings(settings: Storage, reactor: Any, now: Callable[[], float]) -> IHoldings:
+def make_export_source(settings: Storage, reactor: Any, now: Callable[[], float]) -> IExportSource:
     """Return the contents of a back end as the source of a copy, even if a daemon serves from it; see ``make_store``.
 
     :raise ConfigurationError: this kind of back end cannot be copied.
     :raise Unavailable: it cannot be read.
     """
     if isinstance(settings, SQLiteStorage):
-        from queuey.storage.sqlite.holdings import SQLiteHoldings
+        from queuey.storage.sqlite.export_source import SQLiteHoldings
 
         return SQLiteHoldings(settings.path, now, _threads(reactor))
     if isinstance(settings, MemoryStorage):
@@ -106,14 +108,14 @@ def make_holdings(settings: Storage, reactor: Any, now: Callable[[], float]) -> 
     raise ConfigurationError((f"[storage] backend: {NOT_FROM_A_CLUSTER}",))
 
 
-def make_keeper(settings: Storage, reactor: Any, now: Callable[[], float]) -> IKeeper:
+def make_import_target(settings: Storage, reactor: Any, now: Callable[[], float]) -> IImportTarget:
     """Open a back end that serves no client, as the target of a copy; see ``make_store``.
 
     :raise ConfigurationError: this kind of back end cannot be the target of a copy.
     :raise Unavailable: it cannot be used.
     """
     if isinstance(settings, CassandraStorage):
-        from queuey.storage.cassandra.assembly import make_keeper as make_cassandra_keeper
+        from queuey.storage.cassandra.assembly import make_import_target as make_cassandra_keeper
 
         return make_cassandra_keeper(settings, reactor, now)
     if isinstance(settings, MemoryStorage):

@@ -103,7 +103,7 @@ class CachedStore(StoreLayer):
         self._closed = False
         super().__init__(store)
         self.describe = self._describe
-        self.at_hand = self._at_hand
+        self.cached = self._at_hand
 
     def around(self, operation: Operation, call: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:
         """See StoreLayer; a queue is invalidated when its change begins and when it has ended, even if the caller does

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import attrs
 
+from queuey.model.dead_letter_headers import key_of
 from queuey.model.group_settings import Group
 from queuey.model.groups import claims, moves, places
 from queuey.model.groups.commands import (
@@ -36,7 +37,6 @@ from queuey.model.groups.entries import key_hash
 from queuey.model.groups.index import GroupIndex
 from queuey.model.groups.settlements import settle
 from queuey.model.groups.terms import NO_SIZES, Claimed, Found, Look, Order, Outcome, Redrive, Settlement, Terms, Wanted
-from queuey.model.letters import key_of
 from queuey.model.message import Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import SECOND, MessageId, Ticks, ticks_of

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from queuey.model.dead_letter_headers import is_only_for_another
 from queuey.model.group_settings import Group
 from queuey.model.groups.index import GroupIndex
-from queuey.model.letters import is_only_for_another
 from queuey.model.message import Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId, Ticks

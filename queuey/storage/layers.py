@@ -14,7 +14,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from queuey.interfaces import IGroupStore, IStateStore, IStore, Promises
+from queuey.interfaces import Capabilities, IGroupStore, IStateStore, IStore
 from queuey.model.counts import Metric
 
 P = ParamSpec("P")
@@ -68,7 +68,7 @@ class StoreLayer:
         self._store = store
         self.states: IStateStore = LayeredStates(self, store.states)
         self.groups: IGroupStore = LayeredGroups(self, store.groups)
-        self.at_hand = store.at_hand
+        self.cached = store.cached
         self.append = self.around(APPEND, store.append)
         self.append_once = self.around(APPEND_ONCE, store.append_once)
         self.merge = self.around(MERGE, store.merge)
@@ -95,9 +95,9 @@ class StoreLayer:
         return call
 
     @property
-    def promises(self) -> Promises:
+    def capabilities(self) -> Capabilities:
         """See IStore."""
-        return self._store.promises
+        return self._store.capabilities
 
     @property
     def metrics(self) -> Sequence[Metric]:
@@ -116,9 +116,9 @@ class StoreLayer:
         """See IStore."""
         return self._store.watch(arrived)
 
-    def troubles(self) -> Mapping[str, str]:
+    def health_problems(self) -> Mapping[str, str]:
         """See IStore."""
-        return self._store.troubles()
+        return self._store.health_problems()
 
     def close(self) -> Deferred[None]:
         """See IStore."""

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from queuey.errors import Conflict, NoSuchQueue, StorageFull, Unavailable
-from queuey.interfaces import MAX_STATE, IGroupStore, IStateStore, IStore, Outcome, Promises, State
+from queuey.interfaces import MAX_STATE, Capabilities, IGroupStore, IStateStore, IStore, Outcome, State
 from queuey.model.counts import Metric
 from queuey.model.group_rows import states_prefix
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
@@ -35,7 +35,7 @@ from queuey.model.timeid import (
     upper_bound,
 )
 from queuey.model.window import SLICE_BYTES, SLICE_ROWS, LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
-from queuey.storage.agenda import Agenda, Place
+from queuey.storage.due_heap import DueHeap, Place
 from queuey.storage.gauges import stable_time_age
 from queuey.storage.memory_groups import MemoryGroups
 from queuey.storage.refusals import NOTHING, Held, check_condition, check_new_id, check_room, key_reused
@@ -271,7 +271,7 @@ class MemoryStore:
     :param bits: makes as many random bits as it is asked for.
     """
 
-    promises = Promises("An acknowledged write is kept in memory: it ends with the process.", False)
+    capabilities = Capabilities("An acknowledged write is kept in memory: it ends with the process.", False)
 
     def __init__(
         self,
@@ -295,9 +295,9 @@ class MemoryStore:
         self._queues: dict[str, dict[str, int]] = {}
         self._names: dict[str, list[str]] = {}
         self._usage: dict[str, Held] = {}
-        self._expiry: Agenda[Place] = Agenda()
-        self._future: Agenda[Place] = Agenda()
-        self._forgetting: Agenda[tuple[int, bytes]] = Agenda()
+        self._expiry: DueHeap[Place] = DueHeap()
+        self._future: DueHeap[Place] = DueHeap()
+        self._forgetting: DueHeap[tuple[int, bytes]] = DueHeap()
         self._last = Ticks(0)
         self._incarnation = 0
         self._tell: Callable[[int], None] = _nothing
@@ -323,7 +323,7 @@ class MemoryStore:
         self._tell = arrived
         return None
 
-    def troubles(self) -> Mapping[str, str]:
+    def health_problems(self) -> Mapping[str, str]:
         """See IStore: no other process writes here."""
         return {}
 
@@ -707,7 +707,7 @@ class MemoryStore:
         """See IQueueStore."""
         return self.when_open(lambda: self._describe(application, names))
 
-    def at_hand(self, application: str, name: str) -> Queue | None:
+    def cached(self, application: str, name: str) -> Queue | None:
         """See IQueueStore; this store has no cache."""
         return None
 

@@ -26,7 +26,7 @@ from queuey.deferreds import bounded, deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import ITraces
 from queuey.logs import EventLog
-from queuey.model.served import MOST_CARRIED, Served
+from queuey.model.served import MAX_CARRIED, Served
 from queuey.tracing.spans import Spans
 
 _EVERY: Final = 1000
@@ -192,7 +192,7 @@ class Export:
             sampler=ParentBased(TraceIdRatioBased(told.ratio)),
             resource=Resource.create({SERVICE_NAME: told.service, SERVICE_VERSION: __version__}),
             shutdown_on_exit=False,
-            span_limits=SpanLimits(max_links=MOST_CARRIED),
+            span_limits=SpanLimits(max_links=MAX_CARRIED),
         )
         inner = OTLPSpanExporter(endpoint=told.endpoint, headers=dict(told.headers), timeout=told.timeout)
         exporter = _Counted(inner, self.losses, self._reasons)

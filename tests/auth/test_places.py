@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.auth.places import Place, Places
+from queuey.auth.admission import Place, Places
 
 
 class PlacesTests(SynchronousTestCase):

@@ -10,7 +10,7 @@ from queuey.cli.copying import described, name_of, order, progress
 from queuey.config import CassandraStorage, SQLiteStorage
 from queuey.core.copying import Tally
 from queuey.errors import ConfigurationError
-from queuey.model.holdings import Size
+from queuey.model.exports import Size
 from tests.cli.test_commands import run
 from tests.storage.quick import quick_directory
 

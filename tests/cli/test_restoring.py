@@ -11,7 +11,7 @@ import msgspec
 
 from queuey.cli import restoring
 from queuey.cli.restoring import Client, Restored, RestoringFailed, restore_queue
-from queuey.model.letters import Letter, dead_letter, with_key
+from queuey.model.dead_letter_headers import Letter, dead_letter, with_key
 from queuey.model.message import MAX_TTL, Address, Content, Message, NewMessage
 from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, to_v1_hex
@@ -193,7 +193,7 @@ class RestoringTests(ApiTestCase):
 
     def test_a_daemon_that_takes_less(self) -> None:
         """A batch that is too large for it is cut in two, over and over."""
-        self.house.site.limits = attrs.evolve(self.house.site.limits, max_body=2000)
+        self.assembly.site.limits = attrs.evolve(self.assembly.site.limits, max_body=2000)
         self.fill(self.make("q", QueueSettings()), *[Content(b"x" * 100)] * 50, Content(b"y" * 1900))
         self.assertEqual(self.restore(), Restored(put=51, there=0))
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from queuey.model.dead_letter_headers import with_key
 from queuey.model.group_settings import MAX_LEASE
 from queuey.model.groups.commands import Finish, GiveBack, Reopen, ReopenAnswer, Settle, TakeAnswer, TakeBack
 from queuey.model.groups.entries import In, key_hash
 from queuey.model.groups.terms import Action, Order, Result, Returning, Settlement, Terms
 from queuey.model.groups.terms import Outcome as Settled
-from queuey.model.letters import with_key
 from queuey.model.message import Address, Content, NewMessage
 from queuey.model.policy import Ack
 from queuey.model.timeid import HIGHEST, SECOND, MessageId, Ticks

@@ -1,4 +1,4 @@
-"""The contract of IKeeper: a store takes in what another one holds, as it is, and tells what it holds itself."""
+"""The contract of IImportTarget: a store takes in what another one holds, as it is, and tells what it holds itself."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
-from queuey.interfaces import IKeeper, Outcome
+from queuey.interfaces import IImportTarget, Outcome
+from queuey.model.exports import MARK_KEY, GroupPlace, Head, KeptAnswer, Page, Reach, Standing
 from queuey.model.group_rows import place_of
 from queuey.model.groups.entries import LEASED, MARKED, Claim, Entry, Out, Target
 from queuey.model.groups.snapshot import GroupState
-from queuey.model.holdings import MARK_KEY, GroupPlace, Head, KeptAnswer, Page, Reach, Standing
 from queuey.model.message import Address, Content, Message
 from queuey.model.policy import Ack
 from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
@@ -48,7 +48,7 @@ class KeeperContract(MessagesCase):
         return Queue(self.application, name, settings, self.life + life, version, created)
 
     @property
-    def keeper(self) -> IKeeper:
+    def keeper(self) -> IImportTarget:
         """The store under test, in this role."""
         raise NotImplementedError
 
@@ -80,7 +80,7 @@ class KeeperContract(MessagesCase):
         return await look_up(self.store, kept, [Address(one.partition, one.id) for one in messages])
 
     def test_it_provides_the_interface(self) -> None:
-        verifyObject(IKeeper, self.keeper)
+        verifyObject(IImportTarget, self.keeper)
 
     @contract
     async def test_a_queue_has_the_life_that_it_had(self) -> None:

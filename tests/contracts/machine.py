@@ -73,7 +73,7 @@ Check = Callable[[Any], None]
 
 
 class HoldableSubject(Subject, Protocol):
-    """A subject whose piles the machine may hold back; others answer at once.
+    """A subject whose write batches the machine may hold back; others answer at once.
 
     :ivar counts_bytes: whether it holds the limit on an application's bytes.
     :ivar clock_goes_back: whether its clock may be set back.
@@ -98,11 +98,11 @@ class HoldableSubject(Subject, Protocol):
         """Let writes wait."""
 
     def release(self) -> None:
-        """Let all that wait go on, as one pile."""
+        """Let all that wait go on, as one write batch."""
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Each write is checked in the order of submission, at once or after the pile in which it was held back."""
+    """Each write is checked in the order of submission, at once or after the write batch in which it was held back."""
 
     make_subject: Callable[[], HoldableSubject]
 
@@ -288,7 +288,7 @@ class StoreMachine(RuleBasedStateMachine):
         asked=st.builds(once, st.sampled_from([b"k", b"l"]), st.sampled_from([b"d", b"d", b"e"]), lifetime=LIFETIMES),
     )
     def append_once(self, place: int, messages: list[NewMessage], limit: int | None, asked: Once) -> None:
-        if self.store.promises.not_once:
+        if self.store.capabilities.not_once:
             return
         queue, limit = self.pick(place), self.limit_on(limit)
         messages = [attrs.evolve(message, partition=within(queue, message.partition)) for message in messages]

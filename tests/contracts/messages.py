@@ -435,7 +435,7 @@ class LifeContract(MessagesCase):
     @property
     def not_once(self) -> str:
         """Why the store promises no more than that."""
-        return self.store.promises.not_once
+        return self.store.capabilities.not_once
 
     async def writes_fail(self, queue: Queue, error: type[Exception]) -> None:
         (where,) = (Address(1, foreign_id(-1)),)
@@ -565,12 +565,12 @@ class LifeContract(MessagesCase):
 
     @contract
     async def test_what_it_promises_is_said(self) -> None:
-        promises = self.store.promises
-        self.assertIsInstance(promises.survives_power_loss, bool)
-        self.assertTrue(promises.durable)
-        if promises.not_once:
+        capabilities = self.store.capabilities
+        self.assertIsInstance(capabilities.survives_power_loss, bool)
+        self.assertTrue(capabilities.durable)
+        if capabilities.not_once:
             queue = await self.make_queue()
             failure = await self.fails(NotPromised, self.append_once(queue, [new(b"x")], once()))
-            self.assertIn(promises.not_once, str(failure))
+            self.assertIn(capabilities.not_once, str(failure))
             self.assertEqual(await self.counted(queue), 0)
-        self.assertFalse(promises.survives_power_loss and not self.subject.keeps)
+        self.assertFalse(capabilities.survives_power_loss and not self.subject.keeps)

@@ -59,20 +59,20 @@ class QueuesContract(Contract):
     async def test_what_is_at_hand(self) -> None:
         """It is the queue as it is: the same object until it is changed, and nothing once it is gone."""
         queue = await self.make("q")
-        self.assertIn(self.store.at_hand("app", "q"), (None, queue))
-        self.assertIsNone(self.store.at_hand("app", "another"))
-        self.assertIsNone(self.store.at_hand("another", "q"))
+        self.assertIn(self.store.cached("app", "q"), (None, queue))
+        self.assertIsNone(self.store.cached("app", "another"))
+        self.assertIsNone(self.store.cached("another", "q"))
         described = await self.described("q")
-        known = self.store.at_hand("app", "q")
+        known = self.store.cached("app", "q")
         if known is not None:
             self.assertEqual(known, described)
-            self.assertIs(self.store.at_hand("app", "q"), known)
+            self.assertIs(self.store.cached("app", "q"), known)
             self.assertIs(await self.described("q"), known)
         changed = await self.store.update(queue, OTHER)
-        self.assertIn(self.store.at_hand("app", "q"), (None, changed))
+        self.assertIn(self.store.cached("app", "q"), (None, changed))
         await self.described("q")
         self.assertTrue(await self.store.forget(changed))
-        self.assertIsNone(self.store.at_hand("app", "q"))
+        self.assertIsNone(self.store.cached("app", "q"))
 
     @contract
     async def test_made_as_asked(self) -> None:

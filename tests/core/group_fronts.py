@@ -11,11 +11,11 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from queuey.core.groups.dead_letters import DeadLetters
 from queuey.core.groups.directory import GroupChanges, GroupDirectory
-from queuey.core.groups.moves import Moves
 from queuey.core.groups.redriving import Redrives
+from queuey.core.groups.seek_and_lag import SeekAndLag
 from queuey.core.groups.values import Redriven, Redriving
-from queuey.core.groups.whole import Whole
 from queuey.core.policies import GivenPolicies
 from queuey.core.waiting import Waits
 from queuey.interfaces import IGroupStore, IStateStore, IStore, State
@@ -131,7 +131,7 @@ class CutStore:
             self.groups = CassandraGroups(
                 cast(IStore, self), self.states, tables, lambda: None, world.now, world.random, lambda: succeed(None)
             )
-        self.promises = store.promises
+        self.capabilities = store.capabilities
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
@@ -153,9 +153,9 @@ class Front:
         policies = GivenPolicies(lambda: {"app": world.policy})
         self.waits = Waits(world.clock, lambda arrived: 1.0)
         self.directory = GroupDirectory(store, policies, world.clock, world.now, world.random)
-        self.moves = Moves(store, policies, self.waits)
+        self.moves = DeadLetters(store, policies, self.waits)
         self.redrives = Redrives(store, policies, self.moves, self.directory.terms)
-        self.whole = Whole(store, policies, self.directory, self.moves, world.random)
+        self.whole = SeekAndLag(store, policies, self.directory, self.moves, world.random)
 
     async def claim(self, queue: Queue, group: Group, partition: int = 1, limit: int = 10) -> tuple[Taken, ...]:
         """Claim as a client would, without what is marked being carried out."""

@@ -30,7 +30,7 @@ from queuey.errors import (
     StorageFull,
     Unavailable,
 )
-from queuey.interfaces import IStateStore, Outcome, Promises, State
+from queuey.interfaces import Capabilities, IStateStore, Outcome, State
 from queuey.model.application import MAX_KEYS, Application, digest_of, encode_shard, shard_of
 from queuey.model.policy import Policy
 from queuey.model.queue import Consistency, Guarantee, QueueSettings
@@ -402,12 +402,12 @@ class ChangingTests(ApplicationsCase):
         self.set(self.a, guarantee="exactly-once")
         self.failureResultOf(self.a.registry.set("shop", {"consistency": "weak"}, None, True), NotPromised)
         self.assertEqual(self.policy(self.a).guarantee, Guarantee.EXACTLY_ONCE)
-        self.store.promises = Promises("nothing", False, "This store has no keys.")
+        self.store.capabilities = Capabilities("nothing", False, "This store has no keys.")
         self.failureResultOf(self.a.registry.set("mill", {"guarantee": "exactly-once"}, None, True), NotPromised)
-        self.store.promises = Promises("nothing", False, no_groups="There are none.")
+        self.store.capabilities = Capabilities("nothing", False, no_groups="There are none.")
         for guarantee in ("exactly-once", "at-most-once"):
             self.failureResultOf(self.a.registry.set("mill", {"guarantee": guarantee}, None, True), NotPromised)
-        self.store.promises = Promises("nothing", False, apart=True)
+        self.store.capabilities = Capabilities("nothing", False, apart=True)
         weak = {"guarantee": "at-most-once"}
         self.failureResultOf(self.a.registry.set("mill", weak, None, True), NotPromised)
         self.set(self.a, "mill", guarantee="at-most-once", consistency="very_strong")

@@ -146,7 +146,7 @@ class World:
             for done in self.done
             if done.name == name and (done.front == front or done.time <= now - MAX_AGE)
         ]
-        snapshot = self.fronts[front].at_hand()
+        snapshot = self.fronts[front].cached()
         answer = self.fronts[front].current() if snapshot is None else succeed(snapshot)
 
         def met(found: Any) -> None:

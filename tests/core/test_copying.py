@@ -15,20 +15,20 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.config import CassandraStorage, MemoryStorage, defaults
 from queuey.core.copying import BATCH, HEADS, WAITS, Copying
 from queuey.errors import BodyTooLarge, ConfigurationError, InvalidUpdate, StorageFull, Unavailable
-from queuey.interfaces import IHoldings, IKeeper
+from queuey.interfaces import IExportSource, IImportTarget
+from queuey.model.exports import MARK_KEY, GroupPlace, Heads, Mark, Page
 from queuey.model.group_rows import encode_group, group_key, state_key
 from queuey.model.group_settings import Group, GroupSettings
 from queuey.model.groups.commands import Take
 from queuey.model.groups.terms import Terms
-from queuey.model.holdings import MARK_KEY, GroupPlace, Heads, Mark, Page
 from queuey.model.message import Address, Content, Message
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, from_seconds, lower_bound
 from queuey.model.window import Merge
-from queuey.storage import make_holdings, make_keeper
+from queuey.storage import make_export_source, make_import_target
 from queuey.storage.sqlite import SQLiteSettings, SQLiteStore, files
-from queuey.storage.sqlite.holdings import SQLiteHoldings
+from queuey.storage.sqlite.export_source import SQLiteHoldings
 from tests.contracts.reading import TERMS, bodies, foreign_id, new, once
 from tests.contracts.subject import START, Wall
 from tests.storage.old_files import DATA
@@ -61,7 +61,7 @@ class CopyCase(SynchronousTestCase):
         self.source = SQLiteHoldings(self.directory / "source", self.wall, Inline())
         self.addCleanup(lambda: self.result(self.source.close()))
         self.filled = self.open("target", True, 2)
-        self.target: IKeeper = self.filled.keeper()
+        self.target: IImportTarget = self.filled.keeper()
         self.queue = self.make("queue")
 
     def open(self, name: str, filling: bool, node: int) -> SQLiteStore:
@@ -79,7 +79,7 @@ class CopyCase(SynchronousTestCase):
         messages = [new(text, partition, delay=delay) for text in texts]
         return cast(tuple[MessageId, ...], self.result(self.store.append(self.queue, messages, TERMS)))
 
-    def copying(self, source: IHoldings | None = None, target: IKeeper | None = None) -> Copying:
+    def copying(self, source: IExportSource | None = None, target: IImportTarget | None = None) -> Copying:
         def sleep(seconds: float) -> Deferred[None]:
             self.slept.append(seconds)
             return succeed(None)
@@ -325,14 +325,14 @@ class SourceTests(SynchronousTestCase):
 
     def test_kinds_of_stores(self) -> None:
         memory = MemoryStorage(1 << 20)
-        for make in (make_holdings, make_keeper):
+        for make in (make_export_source, make_import_target):
             error = self.assertRaises(ConfigurationError, make, memory, Clock(), Wall())
             self.assertIn("kept in memory is known to its own daemon alone", str(error))
         cluster = cast(CassandraStorage, defaults("cassandra"))
-        error = self.assertRaises(ConfigurationError, make_holdings, cluster, Clock(), Wall())
+        error = self.assertRaises(ConfigurationError, make_export_source, cluster, Clock(), Wall())
         self.assertIn("a cluster is not copied from", str(error))
         old = evolve(cluster, protocol="thrift")
-        error = self.assertRaises(ConfigurationError, make_keeper, old, Clock(), Wall())
+        error = self.assertRaises(ConfigurationError, make_import_target, old, Clock(), Wall())
         self.assertIn("copy over cql", str(error))
 
 
@@ -343,7 +343,7 @@ class Cut(Exception):
 class Interrupted:
     """A keeper that changes nothing any more after so many writes."""
 
-    def __init__(self, keeper: IKeeper, left: int, error: Callable[[], Exception] = Cut) -> None:
+    def __init__(self, keeper: IImportTarget, left: int, error: Callable[[], Exception] = Cut) -> None:
         self._keeper = keeper
         self._left = left
         self._error = error
@@ -374,7 +374,7 @@ class InterruptedTests(CopyCase):
         self.fill()
         ended = 0
         for left in range(100):
-            copying = self.copying(target=cast(IKeeper, Interrupted(self.target, left)))
+            copying = self.copying(target=cast(IImportTarget, Interrupted(self.target, left)))
             work = copying.run_pass()
             ended = left
             if isinstance(work.result, type(None)):
@@ -397,21 +397,21 @@ class InterruptedTests(CopyCase):
                 return fail(Unavailable("Nobody is there."))
             return self.target.keep(queue, messages)
 
-        copying = self.copying(target=cast(IKeeper, Forgetful(self.target, keep=keep)))
+        copying = self.copying(target=cast(IImportTarget, Forgetful(self.target, keep=keep)))
         self.result(copying.run_pass())
         self.assertEqual(self.slept, list(WAITS[:3]))
         self.assertEqual(copying.tally.messages, 1)
 
     def test_in_the_end_it_is_given_up(self) -> None:
         self.append(b"one")
-        gone = cast(IKeeper, Interrupted(self.target, 0, lambda: Unavailable("Nobody is there.")))
+        gone = cast(IImportTarget, Interrupted(self.target, 0, lambda: Unavailable("Nobody is there.")))
         copying = self.copying(target=gone)
         self.failureResultOf(copying.run_pass(), Unavailable)
         self.assertEqual(self.slept, list(WAITS))
 
     def test_what_the_target_can_never_have_is_told_at_once(self) -> None:
         self.append(b"one")
-        full = cast(IKeeper, Interrupted(self.target, 1, lambda: StorageFull("It is full.")))
+        full = cast(IImportTarget, Interrupted(self.target, 1, lambda: StorageFull("It is full.")))
         self.failureResultOf(self.copying(target=full).run_pass(), StorageFull)
         self.assertEqual(self.slept, [])
 
@@ -425,7 +425,7 @@ class InterruptedTests(CopyCase):
                 return fail(BodyTooLarge("It is too large."))
             return self.target.keep(queue, messages)
 
-        copying = self.copying(target=cast(IKeeper, Forgetful(self.target, keep=keep)))
+        copying = self.copying(target=cast(IImportTarget, Forgetful(self.target, keep=keep)))
         text = str(self.failureResultOf(copying.run_pass(), InvalidUpdate).value)
         self.assertIn(f'the message {ids[1].hex()}-1 of the queue "queue" of app: It is too large.', text)
         self.result(self.store.remove(self.queue, [Address(1, ids[1])], Ack.MAJORITY))

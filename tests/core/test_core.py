@@ -20,7 +20,7 @@ from queuey.errors import (
     StorageFull,
     Unavailable,
 )
-from queuey.interfaces import Promises
+from queuey.interfaces import Capabilities
 from queuey.model.message import Content, Draft
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -78,13 +78,13 @@ class ExchangeTests(CoreTestCase):
         failure = self.failureResultOf(self.exchange.append_once(weak, drafts, asked), NotPromised)
         self.assertIn("weak consistency", failure.value.text)
         strong = self.successResultOf(self.directory.change(weak, QueueChanges(consistency=Consistency.STRONG)))
-        self.store.promises = Promises("nothing", False, "It forgets.")
+        self.store.capabilities = Capabilities("nothing", False, "It forgets.")
         for queue in (strong, planned(POLICY, "new")):
             failure = self.failureResultOf(self.exchange.append_once(queue, drafts, asked), NotPromised)
             self.assertEqual(failure.value.text, "It forgets.")
         self.failureResultOf(self.directory.find("a", "new"), NoSuchQueue)
         self.assertEqual(self.successResultOf(self.store.count(strong, Ack.ONE)), 0)
-        self.store.promises = Promises("nothing", False)
+        self.store.capabilities = Capabilities("nothing", False)
         self.assertFalse(self.successResultOf(self.exchange.append_once(strong, drafts, asked)).duplicate)
 
     def test_once_on_the_terms_of_the_application(self) -> None:
@@ -243,11 +243,11 @@ class DirectoryTests(CoreTestCase):
         weak = QueueChanges(consistency=Consistency.WEAK)
         queue = self.make(consistency=Consistency.WEAK)
         self.failureResultOf(self.directory.change(queue, once), NotPromised)
-        self.store.promises = Promises("nothing", False, "It forgets.")
+        self.store.capabilities = Capabilities("nothing", False, "It forgets.")
         queue = self.successResultOf(self.directory.change(queue, QueueChanges(consistency=Consistency.STRONG)))
         failure = self.failureResultOf(self.directory.change(queue, once), NotPromised)
         self.assertIn("It forgets.", failure.value.text)
-        self.store.promises = Promises("nothing", False)
+        self.store.capabilities = Capabilities("nothing", False)
         queue = self.successResultOf(self.directory.change(queue, once))
         self.failureResultOf(self.directory.change(queue, weak), NotPromised)
         self.failureResultOf(

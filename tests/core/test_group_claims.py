@@ -13,12 +13,12 @@ from queuey.core.policies import GivenPolicies
 from queuey.core.waiting import Waits
 from queuey.errors import Forbidden, NoSuchGroup, StorageFull, Unavailable
 from queuey.interfaces import Outcome as Swapped
+from queuey.model.dead_letter_headers import copy_for
 from queuey.model.group_settings import GroupSettings, Start
 from queuey.model.groups.claims import home_of
 from queuey.model.groups.entries import MAX_CLAIMS
 from queuey.model.groups.snapshot import MAX_OPEN
 from queuey.model.groups.terms import Action, Order, Outcome
-from queuey.model.letters import copy_for
 from queuey.model.message import Address, Content, Draft
 from queuey.model.queue import Guarantee
 from queuey.model.timeid import SECOND, Ticks, from_seconds, to_seconds

@@ -16,8 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.core.groups.directory import GroupChanges
 from queuey.core.groups.exchange import GroupExchange
-from queuey.core.groups.lines import Lines
 from queuey.core.groups.values import Claiming, Delivered, Redriving, Settling
+from queuey.core.groups.wait_queue import WaitQueues
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import GivenPolicies
 from queuey.core.rates import RateLimits
@@ -372,7 +372,7 @@ class LineDefectTests(SynchronousTestCase):
 
             return found()
 
-        lines = Lines(Waits(clock, lambda arrived: None), lambda: Ticks(0), attempt)
+        lines = WaitQueues(Waits(clock, lambda arrived: None), lambda: Ticks(0), attempt)
         queue = Queue("a", "q", QueueSettings(), 1, "v", Ticks(0))
         group = Group(1, "g", b"g", b"s", GroupSettings(), LOWEST, Ticks(0), "v")
         with lines.join(queue, group, (1,)) as line:

@@ -227,9 +227,9 @@ class StartOnCassandraTests(OnCassandra, StartTests):
 class RefusalTests(Case):
     """What a group cannot be."""
 
-    def promises(self, **changes: Any) -> None:
+    def capabilities(self, **changes: Any) -> None:
         store = cast(Any, self.world.store)
-        store.promises = attrs.evolve(store.promises, **changes)
+        store.capabilities = attrs.evolve(store.capabilities, **changes)
         self.here = self.world.front().directory
 
     def refusal(self, kind: type[QueueyError], queue: Queue | None = None, **changes: Any) -> str:
@@ -239,11 +239,11 @@ class RefusalTests(Case):
         return text
 
     def test_no_groups(self) -> None:
-        self.promises(no_groups="There are none here.")
+        self.capabilities(no_groups="There are none here.")
         self.assertEqual(self.refusal(NotPromised), "There are none here.")
 
     def test_several_data_centres(self) -> None:
-        self.promises(apart=True)
+        self.capabilities(apart=True)
         self.assertIn("very_strong", self.refusal(NotPromised))
         queue = self.world.make("all", consistency=Consistency.VERY_STRONG)
         self.successResultOf(self.here.put(queue, "g", GroupChanges(), anyhow))
@@ -257,7 +257,7 @@ class RefusalTests(Case):
         self.world.policy = attrs.evolve(self.world.policy, guarantee=Guarantee.EXACTLY_ONCE)
         self.refusal(NotPromised, weak)
         self.successResultOf(self.here.put(weak, "g", GroupChanges(guarantee=Guarantee.AT_LEAST_ONCE), anyhow))
-        self.promises(not_once="No transactions.")
+        self.capabilities(not_once="No transactions.")
         self.assertIn("No transactions.", self.refusal(NotPromised))
 
     def test_dead_letters(self) -> None:
@@ -267,7 +267,7 @@ class RefusalTests(Case):
         self.assertEqual(list(error.problems), ["dead_letter"])
         self.world.make("weak", consistency=Consistency.WEAK)
         self.assertIn("weak", self.refusal(NotPromised, dead_letter="weak"))
-        self.promises(not_once="No transactions.")
+        self.capabilities(not_once="No transactions.")
         self.world.make("dead")
         self.assertIn("No transactions.", self.refusal(NotPromised, dead_letter="dead"))
 

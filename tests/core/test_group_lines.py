@@ -10,8 +10,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.core.groups.lines import Line, Lines, May
 from queuey.core.groups.values import Claiming, Delivered, Delivery
+from queuey.core.groups.wait_queue import May, WaitQueue, WaitQueues
 from queuey.core.waiting import Waits
 from queuey.errors import NoSuchGroup, Unavailable
 from queuey.model.group_settings import Group, GroupSettings
@@ -53,7 +53,7 @@ class LinesCase(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(1000)
         self.waits = Waits(self.clock, lambda arrived: self.look_every)
-        self.lines = Lines(self.waits, self.now, self.attempt)
+        self.lines = WaitQueues(self.waits, self.now, self.attempt)
         self.tried: list[Tried] = []
         self.at_once: list[Delivered | Exception] = []
         self.later = False
@@ -298,7 +298,7 @@ class OrderTests(LinesCase):
 class QuietTests(LinesCase):
     """Who comes right after one that got nothing need not look."""
 
-    def after_one(self, got: Delivered = NOTHING, key: bytes | None = None) -> Line:
+    def after_one(self, got: Delivered = NOTHING, key: bytes | None = None) -> WaitQueue:
         """The line in which one waits that has got nothing."""
         line = self.lines.join(self.queue, self.group, (1, 2))
         line.__enter__()

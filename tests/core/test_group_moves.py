@@ -11,17 +11,17 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from queuey.core.groups import redriving
+from queuey.core.groups.dead_letters import is_for_others
 from queuey.core.groups.directory import GroupChanges
-from queuey.core.groups.moves import is_for_others
 from queuey.core.groups.values import Redriving
 from queuey.errors import InvalidRequest, KeyInUse, StorageFull, Unavailable
 from queuey.interfaces import IStore
+from queuey.model.dead_letter_headers import LETTER, ONLY, ORIGIN, letter_of
 from queuey.model.group_settings import Group
 from queuey.model.groups.entries import MARKED, WAITING
 from queuey.model.groups.settlements import LEASE_ENDED
 from queuey.model.groups.snapshot import GroupState
 from queuey.model.groups.terms import Action, Outcome
-from queuey.model.letters import LETTER, ONLY, ORIGIN, letter_of
 from queuey.model.message import Address, Content, Message
 from queuey.model.policy import Ack
 from queuey.model.queue import Consistency, Queue

@@ -18,7 +18,7 @@ from queuey.model.groups.terms import Action
 from queuey.model.groups.terms import Outcome as Settled
 from queuey.storage.sqlite import files
 from queuey.storage.sqlite.backup import back_up
-from queuey.storage.sqlite.holdings import SQLiteHoldings
+from queuey.storage.sqlite.export_source import SQLiteHoldings
 from tests.core.group_support import SQLiteGroupCase, begun, receipts
 from tests.core.test_copying import open_store
 from tests.storage.group_faults import Faulty

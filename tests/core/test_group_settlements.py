@@ -11,10 +11,10 @@ from queuey.core.groups.directory import GroupChanges
 from queuey.core.groups.values import Settling
 from queuey.errors import NoSuchGroup, QueueyError, StorageFull, Unavailable
 from queuey.interfaces import Outcome as Swapped
+from queuey.model.dead_letter_headers import letter_of
 from queuey.model.group_settings import Start
 from queuey.model.groups.entries import MAX_MOVES
 from queuey.model.groups.terms import Action, Outcome
-from queuey.model.letters import letter_of
 from queuey.model.message import Address, Content, Draft
 from queuey.model.receipts import Receipts
 from tests.core.group_support import CassandraGroupCase, GroupCase, SQLiteGroupCase, away, begun, bodies, receipts

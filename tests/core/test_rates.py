@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.core.policies import GivenPolicies
 from queuey.core.rates import MESSAGES, QUEUE_MESSAGES, QUEUE_REQUESTS, REQUESTS, RateLimits, Standing, Use
-from queuey.core.seats import Seats
+from queuey.core.wait_limits import WaitLimits
 from queuey.errors import BodyTooLarge, NoSuchApplication, TooManyRequests
 from queuey.model.policy import Policy
 
@@ -251,13 +251,13 @@ class SeatTests(SynchronousTestCase):
 
     def test_free(self) -> None:
         """Nobody is counted where there is no limit."""
-        seats = Seats()
+        seats = WaitLimits()
         with seats.take(FREE, "q"), seats.take(FREE, "q"):
             self.assertEqual(seats._taken, {})
 
     def test_both(self) -> None:
         """Whoever leaves makes room, however that comes; nothing is kept then."""
-        seats, policy = Seats(), Policy("a", 1, max_waits=3, max_queue_waits=2)
+        seats, policy = WaitLimits(), Policy("a", 1, max_waits=3, max_queue_waits=2)
 
         def refused(queue: str) -> str:
             with self.assertRaises(TooManyRequests) as met, seats.take(policy, queue):

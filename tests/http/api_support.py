@@ -14,9 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey import config
 from queuey.http.problems import CODES
-from queuey.interfaces import IStore, ITraces, IWeb, Promises
+from queuey.interfaces import Capabilities, IStore, ITraces, IWeb
 from queuey.logs import open_log
-from queuey.service.assembly import House, assemble
+from queuey.service.assembly import Assembly, assemble
 from queuey.storage.caching import CachedStore
 from queuey.storage.layers import StoreLayer
 from queuey.storage.memory import MemoryStore
@@ -49,11 +49,11 @@ def no_web() -> IWeb:
     raise AssertionError("nobody is to be asked")
 
 
-def set_promises(store: IStore, promises: Promises) -> None:
+def set_promises(store: IStore, capabilities: Capabilities) -> None:
     """Let the innermost store promise something else."""
     while isinstance(store, StoreLayer):
         store = store._store
-    store.promises = promises
+    store.capabilities = capabilities
 
 
 class ApiTestCase(SynchronousTestCase):
@@ -67,8 +67,8 @@ class ApiTestCase(SynchronousTestCase):
         self.clock.advance(NOW)
         self.store = self.make_store()
         self.store.open()
-        self.house = self.make_house(self.settings)
-        self.client = Client(self.house.site)
+        self.assembly = self.make_house(self.settings)
+        self.client = Client(self.assembly.site)
 
     def make_store(self) -> IStore:
         numbers, told = count(1), self.clock.seconds
@@ -79,7 +79,7 @@ class ApiTestCase(SynchronousTestCase):
         """What asks verifiers and issuers."""
         return no_web()
 
-    def make_house(self, settings: str) -> House:
+    def make_house(self, settings: str) -> Assembly:
         file = Path(self.mktemp())
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(settings)

@@ -123,7 +123,7 @@ class GroupTestCase(MessagesTestCase):
         """Begin a claim, and do not expect an answer yet."""
         path = f"/v2/app{self.group('/claims', group)}"
         headers = {**fields_of(fields), "Content-Type": "application/json"}
-        connection = Connection(self.house.site).send(encode_request("POST", path, headers, body))
+        connection = Connection(self.assembly.site).send(encode_request("POST", path, headers, body))
         self.assertEqual(connection.received, b"")
         return connection
 

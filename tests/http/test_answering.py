@@ -162,7 +162,7 @@ class ApplicationTests(ApiTestCase):
         self.expect(201, self.form("POST", "/v1/other", OTHER, queue_name="q"))
         cors = {"vary", "access-control-allow-origin", "access-control-expose-headers"}
         rates = {"ratelimit", "ratelimit-policy"}
-        connection = Connection(self.house.site)
+        connection = Connection(self.assembly.site)
         for _ in range(2):
             for method, path, headers, status, names in (
                 ("POST", "/v1/app/q", OWNER, 201, cors | rates),
@@ -179,11 +179,11 @@ class ApplicationTests(ApiTestCase):
     def test_other_settings(self) -> None:
         """What a reload changes is in the next answer, on a connection that goes on."""
         self.make_queue()
-        connection = Connection(self.house.site)
+        connection = Connection(self.assembly.site)
         for origins in (HERE, "", HERE):
             text = SETTINGS + f"[application:app]\ncors_origins = {origins}\n"
             file = Path(self.mktemp())
             file.write_text(text)
-            self.house.use(config.load(file))
+            self.assembly.use(config.load(file))
             _, names = self.fields(connection, "POST", "/v1/app/q", dict(OWNER))
             self.assertEqual("access-control-allow-origin" in names, bool(origins))

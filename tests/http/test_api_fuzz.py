@@ -62,9 +62,9 @@ class Api:
         self._log_file.unlink(missing_ok=True)
         self._log = open_log(self._log_file, "json", "debug", 2, self.clock.seconds)
         settings = config.load(self._write(folder / "queuey.ini", sections))
-        self.house = assemble(settings, self.clock, self.clock.seconds, self.store, self._log, no_web)
+        self.assembly = assemble(settings, self.clock, self.clock.seconds, self.store, self._log, no_web)
         globalLogPublisher.addObserver(self._log)
-        self.client = Client(self.house.site)
+        self.client = Client(self.assembly.site)
         self.answers = 0
 
     def _write(self, file: Path, sections: Mapping[str, Mapping[str, str]]) -> Path:
@@ -89,7 +89,7 @@ class Api:
 
         :param method: of the first answer.
         """
-        connection = Connection(self.house.site).send(data)
+        connection = Connection(self.assembly.site).send(data)
         answers = [each for each in connection.responses(method) if each.status >= 200]
         self.answers += len(answers)
         for answer in answers:
@@ -99,7 +99,7 @@ class Api:
             elif answer.body:
                 assert answer.json["status"] == ("ok" if answer.status < 300 else "error"), answer
         connection.hang_up()
-        assert self.house.site.connections == 0
+        assert self.assembly.site.connections == 0
         return answers
 
     def check_alive(self) -> None:

@@ -17,7 +17,7 @@ from queuey.model.policy import Ack
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import EPOCH, MAX_TICKS, SECOND, Ticks, make
 from queuey.model.window import NEWEST, OLDEST, SLICE_BYTES, Merge, MergeSlice, Position, Slice, Window
-from queuey.storage.sqlite.bulk import COLUMNS, FEW, PASSED_OVER, Bulk
+from queuey.storage.sqlite.page_query import COLUMNS, FEW, PASSED_OVER, Bulk
 from queuey.storage.sqlite.reader import Reader
 from tests.contracts.reading import TERMS
 from tests.contracts.subject import START
@@ -91,7 +91,7 @@ LIMITS = st.sampled_from([FEW, FEW + 1, 15, 19, 20, 100, 1000])
 PLACES = st.integers(0, 29)
 
 ABOUT_A_PILE = 3
-"""Statements that a pile takes for itself: where it begins, the stable time, and where it ends."""
+"""Statements that a write batch takes for itself: where it begins, the stable time, and where it ends."""
 
 
 class PagesTests(SynchronousTestCase):

@@ -51,7 +51,7 @@ class FirstLookTests(MessagesTestCase):
 
     def test_chunks(self) -> None:
         self.is_refused(401, self.client.start("POST", MESSAGES, {"Transfer-Encoding": "chunked"}))
-        begun = Connection(self.house.site).send(
+        begun = Connection(self.assembly.site).send(
             encode_request("POST", MESSAGES, {"Transfer-Encoding": "chunked"}) + b"186a0\r\n" + b"x" * 10
         )
         self.is_refused(401, begun)
@@ -98,7 +98,7 @@ class FirstLookTests(MessagesTestCase):
         """The handler looks again when the body is there."""
         connection = self.begin(MESSAGES)
         self.assertEqual(connection.received, b"")
-        self.house.in_force.digests.clear()  # type: ignore[attr-defined]
+        self.assembly.in_force.digests.clear()  # type: ignore[attr-defined]
         self.assertEqual(connection.send(b"x" * SIZE).response().status, 401)
 
     def test_large_application(self) -> None:
@@ -115,7 +115,7 @@ class WaitingLookTests(MessagesTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        policies = self.house.in_force.policies
+        policies = self.assembly.in_force.policies
         self.asked: list[Deferred[Policy]] = []
         found = self.store.describe
 
@@ -194,6 +194,6 @@ class ChunkedTests(MessagesTestCase):
 
     def test_stored(self) -> None:
         head = encode_request("POST", MESSAGES, {**OWNER, "Transfer-Encoding": "chunked"})
-        connection = Connection(self.house.site).send(head).send_slowly(encode_chunks([b"ab", b"c"]))
+        connection = Connection(self.assembly.site).send(head).send_slowly(encode_chunks([b"ab", b"c"]))
         self.assertEqual(connection.response().status, 201)
         self.assertEqual([message["body"] for message in self.page()["messages"]], ["abc"])

@@ -31,7 +31,7 @@ class HangUpTests(GroupTestCase):
         """
 
         def begin() -> Connection:
-            connection = Connection(self.house.site)
+            connection = Connection(self.assembly.site)
             connection.transport.greedy = reads
             return connection.send(data)
 

@@ -208,13 +208,13 @@ class UserTests(IdentitiesTestCase):
         self.allow(SUBJECT)
         self.assertEqual(statuses(), [200] * 3)
         self.assertEqual(statuses(ours), [200] * 3)
-        limits = self.house.site.limits
+        limits = self.assembly.site.limits
         self.use(SETTINGS.replace("audience = queuey", "audience = another"))
         # The door forgets heads where its limits may have changed; this must not need that.
-        self.house.site.limits = limits
+        self.assembly.site.limits = limits
         self.assertEqual(statuses(), [401] * 3)
         self.use(SETTINGS)
-        self.house.site.limits = limits
+        self.assembly.site.limits = limits
         self.assertEqual(statuses(), [200] * 3)
         # It is good for 600 seconds, and a little longer by clocks that are not quite right.
         for _ in range(31):
@@ -228,7 +228,7 @@ class UserTests(IdentitiesTestCase):
         file = Path(self.mktemp())
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-        self.house.use(config.load(file))
+        self.assembly.use(config.load(file))
 
 
 class SignedTests(IdentitiesTestCase):
@@ -419,7 +419,7 @@ class SignedTests(IdentitiesTestCase):
         """Begin a stream, of which one line is sent."""
         fields = {"Content-Type": "application/x-ndjson", "Transfer-Encoding": "chunked"}
         request = encode_request("POST", f"/v2/app/queues/q/messages?{url}", fields)
-        return Connection(self.house.site).send(request).send(LINE)
+        return Connection(self.assembly.site).send(request).send(LINE)
 
     def told(self, connection: Connection) -> list[Any]:
         """The code of each line that was not stored, and how many were."""
@@ -428,8 +428,8 @@ class SignedTests(IdentitiesTestCase):
         return [*(line["code"] for line in lines if "code" in line), lines[-1]["stored"]]
 
     def put_in_force(self, change: Callable[[ApplicationSettings], ApplicationSettings]) -> None:
-        settings = self.house.in_force.settings
-        self.house.use(attrs.evolve(settings, applications=tuple(map(change, settings.applications))))
+        settings = self.assembly.in_force.settings
+        self.assembly.use(attrs.evolve(settings, applications=tuple(map(change, settings.applications))))
 
     def revoke(self, key: str) -> None:
         self.put_in_force(lambda one: attrs.evolve(one, digests=one.digests - {digest_of(key)}))

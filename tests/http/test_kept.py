@@ -108,12 +108,12 @@ class KeptTestCase(OpsTestCase):
 
         The door forgets heads where its limits may have changed. What is found out of them must not need that.
         """
-        limits = self.house.site.limits
+        limits = self.assembly.site.limits
         file = Path(self.mktemp())
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-        self.house.use(config.load(file))
-        self.house.site.limits = limits
+        self.assembly.use(config.load(file))
+        self.assembly.site.limits = limits
 
 
 class QueueTests(KeptTestCase):
@@ -225,7 +225,7 @@ class SettingsTests(KeptTestCase):
     def test_rates(self) -> None:
         """Each request and each message counts, as soon as there is a rate; and none once there is none."""
         lines: list[AccessLine] = []
-        self.house.site.hooks = attrs.evolve(self.house.site.hooks, access=lines.append)
+        self.assembly.site.hooks = attrs.evolve(self.assembly.site.hooks, access=lines.append)
         posts = self.posts()
         self.use(f"{SETTINGS}[application:app]\nrequest_rate = 1\nrequest_burst = 3\n")
         self.answered_by([*posts, *posts], 201, 201, 201, 429)
@@ -485,7 +485,7 @@ class HangUpTests(KeptTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.lines: list[AccessLine] = []
-        self.house.site.hooks = attrs.evolve(self.house.site.hooks, access=self.lines.append)
+        self.assembly.site.hooks = attrs.evolve(self.assembly.site.hooks, access=self.lines.append)
 
     def hold(self) -> list[Deferred[None]]:
         """Let writes wait for the test from now on."""
@@ -505,7 +505,7 @@ class HangUpTests(KeptTestCase):
         return held
 
     def received(self) -> float:
-        return counted(self.house.metrics, "queuey_messages_received_total")[("app",)]
+        return counted(self.assembly.metrics, "queuey_messages_received_total")[("app",)]
 
     def test_a_write_goes_on(self) -> None:
         """It is stored, it is counted, and those who wait for it are told."""

@@ -29,13 +29,13 @@ class LimitsTestCase(V2TestCase):
         for path in ("/v1/app", "/v1/other"):
             self.expect(201, self.form("POST", path, OWNER if "app" in path else OTHER, queue_name="q"))
         self.lines: list[AccessLine] = []
-        self.house.site.hooks = attrs.evolve(self.house.site.hooks, access=self.lines.append)
+        self.assembly.site.hooks = attrs.evolve(self.assembly.site.hooks, access=self.lines.append)
         self.use(self.limits)
         self.clock.advance(3600)
 
     def use(self, limits: str) -> None:
         """Let the application have other limits, as on SIGHUP."""
-        self.house.use(self.loaded(f"{SETTINGS}[application:app]\ncors_origins = *\n{limits}"))
+        self.assembly.use(self.loaded(f"{SETTINGS}[application:app]\ncors_origins = *\n{limits}"))
 
     def loaded(self, text: str) -> Settings:
         file = Path(self.mktemp())
@@ -385,7 +385,7 @@ class StreamTests(LimitsTestCase):
     def test_an_application_that_is_gone(self) -> None:
         """The lines that waited are told of, and the stream ends."""
         connection = self.stream(30)
-        self.house.use(self.loaded(SETTINGS.replace("app =", "app-two =").replace("    another", "    yet-another")))
+        self.assembly.use(self.loaded(SETTINGS.replace("app =", "app-two =").replace("    another", "    yet-another")))
         self.clock.advance(1)
         self.clock.advance(1)
         (response,) = connection.responses("POST", only_json=False)
@@ -519,7 +519,7 @@ class WaitTests(LimitsTestCase):
         self.clock.advance(20)
         for connection in waiting[1:]:
             self.assertEqual([response.status for response in connection.responses()], [200])
-        self.assertEqual(self.house.waits.seats._taken, {})
+        self.assertEqual(self.assembly.waits.seats._taken, {})
 
 
 class DescribedTests(LimitsTestCase):

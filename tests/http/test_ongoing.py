@@ -57,8 +57,8 @@ class OngoingTestCase(GroupTestCase):
         return connection.send(b"%x\r\n%s\r\n" % (len(data), data))
 
     def put_in_force(self, change: Callable[[ApplicationSettings], ApplicationSettings]) -> None:
-        settings = self.house.in_force.settings
-        self.house.use(attrs.evolve(settings, applications=tuple(map(change, settings.applications))))
+        settings = self.assembly.in_force.settings
+        self.assembly.use(attrs.evolve(settings, applications=tuple(map(change, settings.applications))))
 
     def revoke(self) -> None:
         """Take the first key out of force."""
@@ -168,7 +168,7 @@ class FakePolicies:
     def policy_for(self, application: str) -> Deferred[Policy]:
         return fail(self.answer) if isinstance(self.answer, Exception) else succeed(self.answer)
 
-    def at_hand(self, application: str) -> Policy | None:
+    def cached(self, application: str) -> Policy | None:
         return None if isinstance(self.answer, QueueyError) else self.answer
 
 

@@ -10,7 +10,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from queuey.interfaces import ITraces
-from queuey.model.served import MOST_CARRIED, Served, Work
+from queuey.model.served import MAX_CARRIED, Served, Work
 from queuey.model.trace import TraceContext
 from tests.http.api_support import LINES, OTHER, OWNER, fields_of
 from tests.http.group_support import GroupTestCase
@@ -102,7 +102,7 @@ class TracedTests(GroupTestCase):
         (alone,) = self.expect(201, self.batch([{"body": "a"}]))["messages"]
         self.work("send", None, alone["id"])
         many = self.expect(201, self.batch([{"body": "x"}] * 200, **PARENT))["messages"]
-        self.work("send", 200, *(message["id"] for message in many[:MOST_CARRIED]))
+        self.work("send", 200, *(message["id"] for message in many[:MAX_CARRIED]))
         lines = b'{"body":"a"}\n{"body":"b","idempotency_key":"k"}\n{}\n{"body":"c"}\n'
         streamed = self.raw("POST", self.path(), fields_of({**PARENT, "Content-Type": LINES}), lines)
         ids = [found["id"] for found in map(json.loads, streamed.body.splitlines()) if "id" in found]

@@ -8,8 +8,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.deferreds import deferred
-from queuey.http.v2.batches import MOST_BYTES, MOST_KEYS, Batches
-from queuey.http.v2.lines import MOST_LINES, Line, PlainLines, joined
+from queuey.http.v2.batches import MAX_BYTES, MAX_KEYS, Batches
+from queuey.http.v2.lines import MAX_LINES, Line, PlainLines, joined
 from queuey.model.batch import Drafts
 from queuey.model.message import Content, Draft
 from queuey.model.once import Once
@@ -85,37 +85,37 @@ class BatchesTests(SynchronousTestCase):
     def test_as_many_as_one_batch_wait(self) -> None:
         """Who puts more waits for the batch before."""
         self.successResultOf(self.batches.put(lines(1, 1)))
-        waiting = self.batches.put(lines(2, MOST_LINES))
+        waiting = self.batches.put(lines(2, MAX_LINES))
         self.assertNoResult(waiting)
         self.done()
         self.successResultOf(waiting)
-        self.assertEqual(MOST_LINES, len(self.begun[1]))
+        self.assertEqual(MAX_LINES, len(self.begun[1]))
 
     def test_more_than_one_batch(self) -> None:
         """What is put at once may be several batches."""
-        waiting = self.batches.put(lines(1, 3 * MOST_LINES + 1))
+        waiting = self.batches.put(lines(1, 3 * MAX_LINES + 1))
         self.assertNoResult(waiting)
         self.done()
         self.assertNoResult(waiting)
         self.done()
         self.successResultOf(waiting)
         self.done()
-        self.assertEqual([MOST_LINES, MOST_LINES, MOST_LINES, 1], [len(batch) for batch in self.begun])
+        self.assertEqual([MAX_LINES, MAX_LINES, MAX_LINES, 1], [len(batch) for batch in self.begun])
 
     def test_bytes(self) -> None:
         """A batch ends with the line that fills it."""
-        self.batches.put(lines(1, 5, MOST_BYTES // 2 + 1))
+        self.batches.put(lines(1, 5, MAX_BYTES // 2 + 1))
         self.assertEqual([[1, 2]], self.begun)
         self.done()
         self.assertEqual([[1, 2], [3, 4]], self.begun)
-        self.batches.put(lines(6, 1, 3 * MOST_BYTES))
+        self.batches.put(lines(6, 1, 3 * MAX_BYTES))
         self.done()
         self.assertEqual([5, 6], self.begun[2])
 
     def test_as_many_bytes_as_one_batch_wait(self) -> None:
         """So it is with few lines that are large."""
         self.successResultOf(self.batches.put(lines(1, 1)))
-        self.successResultOf(self.batches.put(lines(2, 1, MOST_BYTES - 1)))
+        self.successResultOf(self.batches.put(lines(2, 1, MAX_BYTES - 1)))
         waiting = self.batches.put(lines(3, 1, 1))
         self.assertNoResult(waiting)
         self.done()
@@ -136,14 +136,14 @@ class BatchesTests(SynchronousTestCase):
         self.assertEqual([[1, 2, 3, 4], [5], [6]], self.begun)
         self.done()
         self.begun.clear()
-        self.batches.put([keyed(place, b"%d" % place) for place in range(MOST_KEYS + 1)])
+        self.batches.put([keyed(place, b"%d" % place) for place in range(MAX_KEYS + 1)])
         self.done()
-        self.assertEqual([MOST_KEYS, 1], [len(batch) for batch in self.begun])
+        self.assertEqual([MAX_KEYS, 1], [len(batch) for batch in self.begun])
 
     def test_stopped(self) -> None:
         """What was begun is finished, and nothing more is begun."""
         self.batches.put(lines(1, 1))
-        waiting = self.batches.put(lines(2, MOST_LINES))
+        waiting = self.batches.put(lines(2, MAX_LINES))
         self.batches.stop()
         finished = self.batches.finish()
         self.assertNoResult(finished)
@@ -156,7 +156,7 @@ class BatchesTests(SynchronousTestCase):
     def test_failed(self) -> None:
         """A failure ends it, is told to whoever waits, and to those who come later."""
         self.successResultOf(self.batches.put(lines(1, 1)))
-        waiting = self.batches.put(lines(2, MOST_LINES))
+        waiting = self.batches.put(lines(2, MAX_LINES))
         self.working.pop().errback(ZeroDivisionError())
         self.failureResultOf(waiting, ZeroDivisionError)
         self.failureResultOf(self.batches.finish(), ZeroDivisionError)
@@ -166,7 +166,7 @@ class BatchesTests(SynchronousTestCase):
     def test_cancelled(self) -> None:
         """Who waits may leave; the work goes on."""
         self.batches.put(lines(1, 1))
-        waiting = self.batches.put(lines(2, MOST_LINES))
+        waiting = self.batches.put(lines(2, MAX_LINES))
         waiting.cancel()
         self.failureResultOf(waiting, CancelledError)
         self.done()

@@ -7,7 +7,7 @@ from base64 import b64decode
 from collections import Counter
 from typing import Any
 
-from queuey.interfaces import Promises
+from queuey.interfaces import Capabilities
 from tests.http.api_support import OTHER, OWNER, SETTINGS, fields_of, set_promises
 from tests.http.group_support import GroupTestCase
 from tests.http.wire_support import Client, Connection, encode_request
@@ -129,7 +129,7 @@ class ClaimTests(GroupTestCase):
         for _ in range(8):
             self.expect(201, self.append(body))
         path = f"/v2/app{self.group('/claims')}"
-        connection = Connection(self.house.site)
+        connection = Connection(self.assembly.site)
         connection.transport.greedy = False
         fields = {**OWNER, "Content-Type": "application/json"}
         connection.send(encode_request("POST", path, fields, b'{"max_bytes": 16777216}'))
@@ -183,7 +183,7 @@ class ClaimTests(GroupTestCase):
     def test_no_groups(self) -> None:
         """Where the store has none, they are refused, with the reason."""
         store: Any = self.store
-        set_promises(store, Promises("on paper", True, "No keys.", "No transactions."))
+        set_promises(store, Capabilities("on paper", True, "No keys.", "No transactions."))
         for method, rest, body in (("PUT", "", None), ("POST", "/claims", None)):
             problem = self.problem("not-promised", self.send(method, self.group(rest), body))
             self.assertIn("No transactions.", problem["detail"])
@@ -466,7 +466,7 @@ class WaitTests(GroupTestCase):
         self.made("g", "shared")
         path = f"/v2/app{self.group('/claims', 'g', 'shared')}"
         fields = {**OTHER, "Content-Type": "application/json"}
-        connection = Connection(self.house.site).send(encode_request("POST", path, fields, b'{"wait": 20}'))
+        connection = Connection(self.assembly.site).send(encode_request("POST", path, fields, b'{"wait": 20}'))
         self.expect(200, self.send("PATCH", "/queues/shared", {"principals": ["app:app"]}, OWNER,
                                    "application/merge-patch+json"))  # fmt: skip
         self.appended("a", queue="shared")

@@ -11,14 +11,14 @@ from twisted.trial.unittest import SynchronousTestCase
 import queuey
 from queuey.http.problems import CODES, MEDIA_TYPE, TYPE
 from queuey.http.v2 import claims, pages, queues
-from queuey.http.v2.appends import BATCH, MOST_MESSAGES
+from queuey.http.v2.appends import BATCH, MAX_MESSAGES
 from queuey.http.v2.items import MAX_HEADERS, MAX_KEY, MAX_TYPE, RESERVED
-from queuey.http.v2.moving import MOST_IDS
+from queuey.http.v2.moving import MAX_IDS
 from queuey.http.v2.parameters import JSON
 from queuey.http.v2.queues import PATCH
 from queuey.http.v2.restores import MAX_LIFE
 from queuey.http.v2.results import NDJSON
-from queuey.http.v2.settlements import MOST_RECEIPTS
+from queuey.http.v2.settlements import MAX_RECEIPTS
 from queuey.model import application
 from queuey.model.cursor import MAX_CURSOR, MIN_CURSOR
 from queuey.model.group_settings import DEFAULT_LEASE, MAX_DELIVERIES, MAX_GROUP_NAME, MAX_LEASE, Start
@@ -56,8 +56,8 @@ TTL = whole(1, MAX_TTL)
 LIST_LIMIT = whole(1, pages.MAX_LIMIT, pages.DEFAULT_LIMIT)
 PAGE_BYTES = whole(1, pages.MAX_BYTES, pages.DEFAULT_BYTES)
 WAIT = whole(0, pages.MAX_WAIT, 0)
-BATCH_SIZE = {"minItems": 1, "maxItems": MOST_MESSAGES}
-RECEIPTS = {"maxItems": MOST_RECEIPTS}
+BATCH_SIZE = {"minItems": 1, "maxItems": MAX_MESSAGES}
+RECEIPTS = {"maxItems": MAX_RECEIPTS}
 
 LIMITS: Mapping[str, Bounds] = {
     "parameters/queue/schema": {"minLength": 1, "maxLength": MAX_NAME},
@@ -115,7 +115,7 @@ LIMITS: Mapping[str, Bounds] = {
     "schemas/Settlement/properties/extend": RECEIPTS,
     "schemas/Settlement/properties/reject": RECEIPTS,
     "schemas/Settlement/properties/reject/items/anyOf/1/properties/reason/anyOf/0": {"maxLength": MAX_REASON},
-    "schemas/Redrive/properties/ids": {"minItems": 1, "maxItems": MOST_IDS},
+    "schemas/Redrive/properties/ids": {"minItems": 1, "maxItems": MAX_IDS},
     "schemas/Redriven/properties/moved": COUNT,
     "schemas/Problem/properties/status": {"minimum": 400, "maximum": 599},
     "schemas/Problem/properties/line": {"minimum": 1},
@@ -155,7 +155,7 @@ NUMBERS: Mapping[str, list[str]] = {
     "schemas/Headers": [f"at most {MAX_HEADERS} bytes", f"begin with `{RESERVED}`"],
     "parameters/Queuey-Headers": [f"at most {MAX_HEADERS} bytes", f"begins with `{RESERVED}`"],
     "parameters/Idempotency-Key": [f"1 to {MAX_KEY} characters"],
-    "settleMessages": [f"at most {MOST_RECEIPTS}."],
+    "settleMessages": [f"at most {MAX_RECEIPTS}."],
 }
 """Limits in descriptions."""
 
@@ -325,7 +325,7 @@ class RouteTests(V2TestCase):
 
     def test_routes(self) -> None:
         """Every route of v2 is described, and no other."""
-        root: Any = self.house.site.hooks.resource
+        root: Any = self.assembly.site.hooks.resource
         routes = {re.sub("<(.*?)>", r"{\1}", name) for name in root._endpoints if " /v2" in name}
         described = {f"{method} {path}" for method, path, _ in operations(document())}
         self.assertEqual(routes - {"OPTIONS /v2/openapi.json"}, described)

@@ -11,7 +11,7 @@ from queuey import config
 from queuey.config import CassandraStorage
 from queuey.errors import StorageFull, Unavailable
 from queuey.http.v2.application import V2Application
-from queuey.interfaces import Promises
+from queuey.interfaces import Capabilities
 from queuey.model.policy import Policy
 from queuey.service.clients import settle
 from tests.http.api_support import KEY, OTHER, OWNER, SETTINGS, V2TestCase, set_promises
@@ -32,8 +32,8 @@ class FrameTestCase(V2TestCase):
 
     def use(self, settings: str) -> None:
         """Go on with other settings."""
-        self.house = self.make_house(SETTINGS + settings)
-        self.client = Client(self.house.site)
+        self.assembly = self.make_house(SETTINGS + settings)
+        self.client = Client(self.assembly.site)
 
 
 class PathTests(FrameTestCase):
@@ -159,7 +159,7 @@ class DoorTests(FrameTestCase):
     """What is refused before a handler sees it."""
 
     def sent(self, data: bytes, method: str = "GET") -> Response:
-        return Connection(self.house.site).send(data).response(method)
+        return Connection(self.assembly.site).send(data).response(method)
 
     def test_refusals(self) -> None:
         """As problems, where the path could be read."""
@@ -185,7 +185,7 @@ class DoorTests(FrameTestCase):
 
     def test_late(self) -> None:
         """A body that does not come may come in time the next time."""
-        connection = Connection(self.house.site)
+        connection = Connection(self.assembly.site)
         connection.send(encode_request("PUT", "/v2/app/queues/new", {**OWNER, "Content-Length": "5"}))
         self.clock.pump([1] * 100)
         self.assertTrue(self.problem("request-timeout", connection.response("PUT"))["retryable"])
@@ -353,7 +353,7 @@ class ApplicationTests(FrameTestCase):
                 "consistency": "strong",
                 "create_queues": "explicit",
                 "durable": False,
-                "durability": self.store.promises.durable,
+                "durability": self.store.capabilities.durable,
                 "not_once": None,
                 "no_groups": None,
                 "ttl": 259200,
@@ -431,8 +431,10 @@ class ApplicationTests(FrameTestCase):
     def test_what_the_store_cannot(self) -> None:
         """It says why, and is not among the features."""
         store: Any = self.store
-        set_promises(store, Promises("on paper", True, "No transactions.", "No states."))
-        answer = V2Application(store, 2.5, lambda: self.house.site.limits)._document(Policy("a", 1), store.promises)
+        set_promises(store, Capabilities("on paper", True, "No transactions.", "No states."))
+        answer = V2Application(store, 2.5, lambda: self.assembly.site.limits)._document(
+            Policy("a", 1), store.capabilities
+        )
         self.assertEqual((answer["not_once"], answer["durable"], answer["settle"]), ("No transactions.", True, 2.5))
         self.assertEqual(answer["no_groups"], "No states.")
         self.assertTrue({"idempotency-keys", "groups"}.isdisjoint(answer["features"]))

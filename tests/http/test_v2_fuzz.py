@@ -142,7 +142,7 @@ class Api2(Api):
 
     def send(self, data: bytes, method: str) -> list[Response]:
         """Send bytes; the final answers, each of them whole."""
-        connection = Connection(self.house.site).send(data)
+        connection = Connection(self.assembly.site).send(data)
         if not connection.received:
             self.clock.pump([1.0] * 25)  # it is a read that waits
         answers = [each for each in connection.responses(method, only_json=False) if each.status >= 200]

@@ -15,7 +15,7 @@ class FrontEndsTests(OnCassandra, GroupTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.houses = (self.house, self.make_house(self.settings))
+        self.houses = (self.assembly, self.make_house(self.settings))
         self.made()
 
     @contextmanager
@@ -29,8 +29,8 @@ class FrontEndsTests(OnCassandra, GroupTestCase):
 
     def use(self, number: int) -> None:
         """Ask one of them from now on."""
-        self.house = self.houses[number]
-        self.client = Client(self.house.site)
+        self.assembly = self.houses[number]
+        self.client = Client(self.assembly.site)
 
     def test_settled_elsewhere(self) -> None:
         """What one gave the other settles, extends and gives again; and what is old is so everywhere."""

@@ -25,7 +25,7 @@ class LargePageTests(MessagesTestCase):
 
     def begin(self, query: str = ALL, **fields: str) -> Connection:
         """Ask for a page, and take nothing of it but what is sent at once."""
-        connection = Connection(self.house.site)
+        connection = Connection(self.assembly.site)
         connection.transport.greedy = False
         return connection.send(encode_request("GET", f"/v2/app{self.path(f'?{query}')}", {**OWNER, **fields}))
 

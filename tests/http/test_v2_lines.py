@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.v2.items import Items
-from queuey.http.v2.lines import MOST_LINES, BrokenLine, Cutter, Keys, Line, Reader
+from queuey.http.v2.lines import MAX_LINES, BrokenLine, Cutter, Keys, Line, Reader
 
 
 class CutterTests(SynchronousTestCase):
@@ -171,8 +171,8 @@ class ReaderTests(SynchronousTestCase):
 
     def test_portions(self) -> None:
         """Of many lines in one piece no more are read at a time than are handled at once."""
-        data = b'{"body":""}\n' * (2 * MOST_LINES + 5)
-        self.assertEqual([MOST_LINES, MOST_LINES, 5], [len(portion) for portion in self.reader.feed(data)])
+        data = b'{"body":""}\n' * (2 * MAX_LINES + 5)
+        self.assertEqual([MAX_LINES, MAX_LINES, 5], [len(portion) for portion in self.reader.feed(data)])
 
     def test_keys(self) -> None:
         """What a keyed line says makes its digest, and not how it is written; key and caller make the key."""

@@ -24,7 +24,7 @@ class AppendTests(MessagesTestCase):
         response = self.append(b"hello", content_type="text/plain")
         answer = self.expect(201, response)
         (message,) = answer.pop("messages")
-        durable = self.store.promises.survives_power_loss
+        durable = self.store.capabilities.survives_power_loss
         self.assertEqual(answer, {"stored": {"consistency": "strong", "durable": durable}, "duplicate": False})
         self.assertEqual(list(message), ["id", "partition", "timestamp"])
         self.assertRegex(message["id"], r"\A[0-9a-f]{12}6[0-9a-f]{3}[89ab][0-9a-f]{15}-1\Z")
@@ -376,8 +376,8 @@ class BodyTests(MessagesTestCase):
     """How large a body may be."""
 
     def use(self, settings: str) -> None:
-        self.house = self.make_house(SETTINGS + settings)
-        self.client = Client(self.house.site)
+        self.assembly = self.make_house(SETTINGS + settings)
+        self.client = Client(self.assembly.site)
 
     def test_limit(self) -> None:
         """That of the application, to the byte."""
@@ -436,8 +436,8 @@ class WhoTests(MessagesTestCase):
 
     def test_on_write(self) -> None:
         """Where messages make their queues, any form of them does, and what is refused makes none."""
-        self.house = self.make_house(SETTINGS + "[application:app]\ncreate_queues = on-write\n")
-        self.client = Client(self.house.site)
+        self.assembly = self.make_house(SETTINGS + "[application:app]\ncreate_queues = on-write\n")
+        self.client = Client(self.assembly.site)
         key = {**OWNER, "Idempotency-Key": '"1"'}
         for name, body, fields, kind in (
             ("one", b"x", OWNER, None),

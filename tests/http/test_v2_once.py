@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail
 
 from queuey.errors import KeyInUse, StorageFull, Unavailable
 from queuey.http.v2.repeats import scoped
-from queuey.interfaces import Promises
+from queuey.interfaces import Capabilities
 from queuey.model.message import NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import WriteTerms
@@ -55,8 +55,8 @@ class OnceTestCase(MessagesTestCase):
         self.assertEqual(self.problem("key-reused", response)["applied"], "no")
 
     def use(self, settings: str) -> None:
-        self.house = self.make_house(SETTINGS + settings)
-        self.client = Client(self.house.site)
+        self.assembly = self.make_house(SETTINGS + settings)
+        self.client = Client(self.assembly.site)
 
 
 class RepeatTests(OnceTestCase):
@@ -382,7 +382,7 @@ class NotRememberedTests(OnceTestCase):
 
     def test_store(self) -> None:
         """A store that cannot says why."""
-        set_promises(self.store, Promises("nothing", False, "Thrift has no transactions."))
+        set_promises(self.store, Capabilities("nothing", False, "Thrift has no transactions."))
         self.assertEqual(self.problem("not-promised", self.once("1"))["detail"], "Thrift has no transactions.")
         self.assertEqual(self.expect(201, self.append())["duplicate"], False)
 

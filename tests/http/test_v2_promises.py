@@ -17,6 +17,6 @@ class DurableTests(V2TestCase):
         self.expect(201, self.send("PUT", "/queues/q"))
         store: Any = self.store
         for durable in (False, True):
-            set_promises(store, attrs.evolve(store.promises, survives_power_loss=durable))
+            set_promises(store, attrs.evolve(store.capabilities, survives_power_loss=durable))
             stored = self.expect(201, self.send("POST", "/queues/q/messages", b"a"))["stored"]
             self.assertEqual((stored["durable"], self.expect(200, self.send("GET", ""))["durable"]), (durable, durable))

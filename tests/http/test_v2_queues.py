@@ -8,7 +8,7 @@ from urllib.parse import quote
 import attrs
 from twisted.internet.defer import Deferred
 
-from queuey.interfaces import Promises
+from queuey.interfaces import Capabilities
 from queuey.model.queue import MAX_PRINCIPAL, MAX_PRINCIPALS, Queue, QueueSettings, QueueType
 from tests.http.api_support import OTHER, OWNER, SETTINGS, V2TestCase, set_promises
 from tests.http.wire_support import Response
@@ -258,8 +258,8 @@ class PutTests(QueueTestCase):
     def test_too_many(self) -> None:
         """The limit that was met is named."""
         settings = SETTINGS + "[application:app]\nmax_queues = 1\n"
-        self.house = self.make_house(settings)
-        self.client = self.client.__class__(self.house.site)
+        self.assembly = self.make_house(settings)
+        self.client = self.client.__class__(self.assembly.site)
         self.made("a")
         self.assertEqual(self.problem("storage-full", self.put("b"))["limit"], "max_queues")
         self.assertEqual(self.put("a", {"ttl": 5}).status, 200)
@@ -312,13 +312,13 @@ class PromiseTests(QueueTestCase):
         self.made("bare", consistency="very-strong")
         self.expect(201, self.send("PUT", "/queues/q/groups/g"))
         store: Any = self.store
-        set_promises(store, attrs.evolve(store.promises, apart=True))
+        set_promises(store, attrs.evolve(store.capabilities, apart=True))
         self.assertIn('"g"', self.problem("not-promised", self.change("q", {"consistency": "strong"}))["detail"])
         self.expect(200, self.change("bare", {"consistency": "strong"}))
 
     def test_a_store_that_cannot(self) -> None:
         """What the store says why is passed on."""
-        set_promises(self.store, Promises("nothing", False, "Thrift has no transactions."))
+        set_promises(self.store, Capabilities("nothing", False, "Thrift has no transactions."))
         problem = self.problem("not-promised", self.put("q", {"guarantee": "exactly-once"}))
         self.assertEqual(problem["detail"], "Exactly once cannot be promised here. Thrift has no transactions.")
         self.made("q", guarantee="at-most-once")

@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
 
 from queuey.errors import NoSuchQueue, QueueyError, StorageFull, Unavailable
-from queuey.http.v2.lines import MAX_WRONG, MOST_LINES, SLICE_LINES
-from queuey.http.v2.results import MOST_UNREAD
+from queuey.http.v2.lines import MAX_LINES, MAX_WRONG, SLICE_LINES
+from queuey.http.v2.results import MAX_UNREAD
 from queuey.interfaces import IStore
 from queuey.model.message import NewMessage
 from queuey.model.policy import WriteTerms
@@ -93,11 +93,11 @@ class StreamCase(ApiTestCase):
 
     def begin(self, query: str = "", headers: Fields = CHUNKED) -> Connection:
         """Begin a stream in chunks."""
-        return Connection(self.house.site).send(encode_request("POST", PATH + query, headers))
+        return Connection(self.assembly.site).send(encode_request("POST", PATH + query, headers))
 
     def stream(self, body: bytes, query: str = "") -> list[dict[str, Any]]:
         """Send a whole stream; the lines of the answer."""
-        connection = Connection(self.house.site)
+        connection = Connection(self.assembly.site)
         connection.send(encode_request("POST", PATH + query, {**OWNER, **TYPE}, body))
         return self.lines(connection)
 
@@ -197,7 +197,7 @@ class TellingTests(StreamCase):
 
     def test_broken_last_line(self) -> None:
         """The connection closes, too, if nothing comes after it."""
-        connection = Connection(self.house.site)
+        connection = Connection(self.assembly.site)
         connection.send(encode_request("POST", PATH, {**OWNER, **TYPE}, message("a") + b'{"body":"b"'))
         *_, last = self.lines(connection)
         self.assertEqual({"done": False, "stored": 1, "failed": 1}, last)
@@ -225,12 +225,12 @@ class TellingTests(StreamCase):
             ({**OWNER, **TYPE}, message("a") * 2 + b"broken"),
             (CHUNKED, encode_chunks([message("a"), message("a") + b"broken"])),
         ):
-            connection = Connection(self.house.site).send(encode_request("POST", path, headers, body))
+            connection = Connection(self.assembly.site).send(encode_request("POST", path, headers, body))
             *told, last = self.lines(connection)
             self.assertEqual(("invalid-body", 3), self.problem(told[2]))
             self.assertEqual({"done": False, "stored": 2, "failed": 1}, last)
         large = message("x" * 1000) * 1100
-        connection = Connection(self.house.site).send(encode_request("POST", path, {**OWNER, **TYPE}, large))
+        connection = Connection(self.assembly.site).send(encode_request("POST", path, {**OWNER, **TYPE}, large))
         self.refuse(413, "too-large", connection.response())
         self.assertEqual(["a"] * 4, self.stored())
 
@@ -238,7 +238,7 @@ class TellingTests(StreamCase):
         """A body for v1 is a message of any type, whatever its queue is called."""
         self.make_queue("messages")
         fields = {**OWNER, **TYPE, "Transfer-Encoding": "chunked"}
-        connection = Connection(self.house.site).send(encode_request("POST", "/v1/app/messages", fields))
+        connection = Connection(self.assembly.site).send(encode_request("POST", "/v1/app/messages", fields))
         connection.send(encode_chunks([message("a"), message("b")]))
         self.assertEqual(201, connection.response().status)
         self.assertEqual([(message("a") + message("b")).decode()], self.bodies("/v1/app/messages"))
@@ -255,7 +255,7 @@ class TellingTests(StreamCase):
 
     def test_keep_alive(self) -> None:
         """A stream that has come whole before its answer begins leaves the connection as it is."""
-        connection = Connection(self.house.site)
+        connection = Connection(self.assembly.site)
         one = encode_request("POST", PATH, {**OWNER, **TYPE}, message("a"))
         connection.send(one).send(one)
         answers = connection.responses(only_json=False)
@@ -264,21 +264,21 @@ class TellingTests(StreamCase):
     def test_old_clients(self) -> None:
         """HTTP/1.0 has no chunks: the end of the connection is that of the answer."""
         request = encode_request("POST", PATH, {**OWNER, **TYPE}, message("a"))
-        connection = Connection(self.house.site).send(request.replace(b"HTTP/1.1", b"HTTP/1.0"))
+        connection = Connection(self.assembly.site).send(request.replace(b"HTTP/1.1", b"HTTP/1.0"))
         self.assertEqual({"done": True, "stored": 1, "failed": 0}, self.lines(connection)[-1])
 
     def test_more_than_a_batch_may_have(self) -> None:
         """A stream may have 1,001 messages, and more; they are stored in several batches."""
-        told = self.stream(message("a") * (2 * MOST_LINES + 1))
+        told = self.stream(message("a") * (2 * MAX_LINES + 1))
         self.assertEqual({"done": True, "stored": 2001, "failed": 0}, told[-1])
-        self.assertEqual((2002, [MOST_LINES, MOST_LINES, 1]), (len(told), self.held.sizes))
+        self.assertEqual((2002, [MAX_LINES, MAX_LINES, 1]), (len(told), self.held.sizes))
 
     def test_on_write(self) -> None:
         """Where messages make their queues, a stream does; one without messages does not."""
-        house = self.make_house(SETTINGS + "[application:app]\ncreate_queues = on-write\n")
+        assembly = self.make_house(SETTINGS + "[application:app]\ncreate_queues = on-write\n")
         path = "/v2/app/queues/new/messages"
         for body, there in ((b"\n", 404), (message("a") + message("b"), 200)):
-            Connection(house.site).send(encode_request("POST", path, {**OWNER, **TYPE}, body))
+            Connection(assembly.site).send(encode_request("POST", path, {**OWNER, **TYPE}, body))
             self.assertEqual(there, self.ask("GET", "/v2/app/queues/new").status)
         self.assertEqual(["a", "b"], self.bodies("/v1/app/new"))
 
@@ -375,7 +375,7 @@ class RefusalTests(StreamCase):
         anonymous = {**TYPE, "Transfer-Encoding": "chunked"}
         self.refused_early(401, "unauthorized", headers=anonymous)
         self.refused_early(403, "forbidden", headers={**anonymous, **OTHER})
-        connection = Connection(self.house.site)
+        connection = Connection(self.assembly.site)
         connection.send(encode_request("POST", PATH.replace("/q/", "/other/"), CHUNKED))
         self.refuse(404, "no-such-queue", connection.response())
 
@@ -434,7 +434,7 @@ class ArrivingTests(StreamCase):
         connection = self.begin()
         sent = self.flood(connection, message("x" * 1000))
         self.assertTrue(connection.paused)
-        self.assertLess(sent, 2 * MOST_LINES)
+        self.assertLess(sent, 2 * MAX_LINES)
         while held:
             held.pop().callback(None)
         self.assertFalse(connection.paused)
@@ -454,7 +454,7 @@ class ArrivingTests(StreamCase):
         connection.transport.greedy = False
         sent = self.flood(connection, message("a"))
         self.assertTrue(connection.paused)
-        self.assertLess(sent, 10 * MOST_LINES)
+        self.assertLess(sent, 10 * MAX_LINES)
         stored = sum(self.held.sizes)
         self.assertLess(stored, sent)
         connection.transport.read()
@@ -486,7 +486,7 @@ class ArrivingTests(StreamCase):
             connection.send(chunk(WRONG_AND_RIGHT))
         connection.send(b"0\r\n\r\n")
         self.clock.advance(0)
-        self.assertGreater(len(connection.received), MOST_UNREAD)
+        self.assertGreater(len(connection.received), MAX_UNREAD)
         *told, last = self.lines(connection)
         self.assertEqual((5940, {"done": True, "stored": 60, "failed": 5940}), (len(told), last))
 
@@ -619,7 +619,7 @@ class ArrivingTests(StreamCase):
         ways: tuple[tuple[str, Callable[[Connection], object]], ...] = (
             ("malformed-request", lambda connection: connection.send(b"zz\r\n")),
             ("request-timeout", lambda connection: self.clock.pump([1] * 61)),
-            ("overloaded", lambda connection: self.house.site.drain()),
+            ("overloaded", lambda connection: self.assembly.site.drain()),
         )
         for code, way in ways:
             self.setUp()
@@ -661,9 +661,9 @@ class ArrivingTests(StreamCase):
 
     def test_stop_before_a_stream(self) -> None:
         """A stream is not begun when the server has come to its end: it could take any time."""
-        connection = Connection(self.house.site)
+        connection = Connection(self.assembly.site)
         connection.send(encode_request("POST", PATH, {**OWNER, **TYPE}, message("a")))
-        self.house.site.drain()
+        self.assembly.site.drain()
         connection.send(encode_request("POST", PATH, CHUNKED)).send(chunk(message("b")))
         stored, refused = connection.responses(only_json=False)
         self.assertEqual((200, 503), (stored.status, self.refuse(503, "overloaded", refused)["status"]))
@@ -753,9 +753,9 @@ class FailingTests(StreamCase):
     def test_revoked_key(self) -> None:
         """A key that lets in no more lets a stream go on no longer: what was sent since is told so, and it ends."""
         connection = self.begin().send(chunk(message("a")))
-        settings = self.house.in_force.settings
+        settings = self.assembly.in_force.settings
         without = [attrs.evolve(one, digests=frozenset()) for one in settings.applications]
-        self.house.use(attrs.evolve(settings, applications=tuple(without)))
+        self.assembly.use(attrs.evolve(settings, applications=tuple(without)))
         connection.send(chunk(message("b") + message("c"))).send(chunk(message("d")))
         told = self.lines(connection)
         self.assertEqual([("unauthorized", 2), ("unauthorized", 3)], [self.problem(line) for line in told[1:3]])

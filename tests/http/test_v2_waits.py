@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, fail
 
 from queuey.core.waiting import Waits
 from queuey.errors import Unavailable
-from queuey.service.assembly import House
+from queuey.service.assembly import Assembly
 from tests.http.api_support import LINES, NOW, OWNER
 from tests.http.test_v2_reading import ReadingTestCase
 from tests.http.wire_support import Connection, Response
@@ -25,7 +25,7 @@ class WaitTestCase(ReadingTestCase):
 
     waits: Waits
 
-    def make_house(self, settings: str) -> House:
+    def make_house(self, settings: str) -> Assembly:
         watch = self.store.watch
 
         def watched(arrived: Arrived) -> float | None:

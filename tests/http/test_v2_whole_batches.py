@@ -29,7 +29,7 @@ class BatchTests(MessagesTestCase):
         response = self.batch([{"body": str(number), "partition": number % 3 + 1} for number in range(7)])
         answer = self.expect(201, response)
         messages = answer.pop("messages")
-        durable = self.store.promises.survives_power_loss
+        durable = self.store.capabilities.survives_power_loss
         self.assertEqual(answer, {"stored": {"consistency": "strong", "durable": durable}, "duplicate": False})
         self.assertIsNone(response.header("location"))
         self.assertEqual([message["partition"] for message in messages], [number % 3 + 1 for number in range(7)])
@@ -254,8 +254,8 @@ class BatchTests(MessagesTestCase):
 
     def test_limit(self) -> None:
         """That of a body holds for all of it, and for the application's room too."""
-        house = self.make_house(SETTINGS + "[application:app]\nmax_body = 1KiB\n")
-        self.client = Client(house.site)
+        assembly = self.make_house(SETTINGS + "[application:app]\nmax_body = 1KiB\n")
+        self.client = Client(assembly.site)
         self.expect(201, self.batch([{"body": "x" * 900}]))
         problem = self.problem("too-large", self.batch([{"body": "x" * 500}] * 2))
         self.assertEqual((problem["limit"], problem["applied"]), ("max_body", "no"))

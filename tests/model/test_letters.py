@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.model.letters import (
+from queuey.model.dead_letter_headers import (
     LETTER,
     ONLY,
     ORIGIN,

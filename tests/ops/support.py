@@ -17,7 +17,7 @@ class OpsTestCase(ApiTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.ops = Client(self.house.ops)
+        self.ops = Client(self.assembly.ops)
 
     def send(self, body: Any, headers: Fields = JSON) -> Response:
         """Send a body: bytes, or what is sent as JSON."""

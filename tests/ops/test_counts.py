@@ -128,7 +128,7 @@ class RequestTests(CountsCase):
         claim = {**OWNER, "Content-Type": "application/json"}
         second = self.client.start("POST", CLAIMS, claim, b'{"wait": 20}')
         third = self.client.start("POST", MESSAGES, {**OWNER, "Content-Length": "10"}, b"half")
-        fourth = Connection(self.house.site).send(b"GET /v2/app HT")
+        fourth = Connection(self.assembly.site).send(b"GET /v2/app HT")
         for name, value in (
             ("queuey_http_connections", 4),
             ("queuey_http_requests_in_progress", 4),
@@ -152,12 +152,12 @@ class RequestTests(CountsCase):
         sent = received = 0
         for method, path, body in (("PUT", QUEUE, b"{}"), ("POST", MESSAGES, b"y" * 500), ("GET", MESSAGES, None)):
             data = encode_request(method, path, {**OWNER, "Content-Type": "application/json"}, body)
-            connection = Connection(self.house.site).send(data)
+            connection = Connection(self.assembly.site).send(data)
             sent += len(data)
             received += len(connection.received)
             connection.hang_up()
         data = encode_request("POST", MESSAGES, {**OWNER, "Expect": "100-continue", "Content-Length": "1"})
-        connection = Connection(self.house.site).send(data)
+        connection = Connection(self.assembly.site).send(data)
         self.assertEqual(connection.received, b"HTTP/1.1 100 Continue\r\n\r\n")
         connection.send(b"z")
         sent, received = sent + len(data) + 1, received + len(connection.received)
@@ -169,7 +169,7 @@ class RequestTests(CountsCase):
         for _ in range(4):
             self.put(b"x" * 200_000)
         before = self.counted("queuey_http_sent_bytes_total")[()]
-        slow = Connection(self.house.site)
+        slow = Connection(self.assembly.site)
         slow.transport.greedy = False
         slow.send(encode_request("GET", MESSAGES, OWNER))
         taken = len(slow.received)
@@ -233,7 +233,7 @@ class MessageTests(CountsCase):
     def test_received_in_a_stream(self) -> None:
         lines = b'{"body": "a"}\n{"body": "bc"}\n{"body": 7}\n{"body": "d", "idempotency_key": "k"}\n' * 2
         headers = {**OWNER, "Content-Type": LINES, "Transfer-Encoding": "chunked"}
-        connection = Connection(self.house.site).send(encode_request("POST", MESSAGES, headers))
+        connection = Connection(self.assembly.site).send(encode_request("POST", MESSAGES, headers))
         for at in range(0, len(lines), 10):
             connection.send(encode_chunks([lines[at : at + 10]])[: -len(encode_chunks(()))])
         connection.send(encode_chunks(()))
@@ -294,7 +294,7 @@ class MessageTests(CountsCase):
             self.put(b"x" * size)
         for path, whole in ((f"{MESSAGES}?max_bytes=10000000", number), ("/v1/app/q", number)):
             before = self.counted("queuey_messages_sent_total").get(("app",), 0)
-            slow = Connection(self.house.site)
+            slow = Connection(self.assembly.site)
             slow.transport.greedy = False
             slow.send(encode_request("GET", path, OWNER))
             turn(self.clock)
@@ -351,10 +351,10 @@ class RefusedTests(CountsCase):
 
     def test_a_connection_too_many(self) -> None:
         settings = SETTINGS.replace("[storage]", "[server]\nmax_connections = 1\n[storage]")
-        self.house = self.make_house(settings)
-        self.ops = Client(self.house.ops)
-        first = Connection(self.house.site)
-        self.assertEqual(Connection(self.house.site).response().status, 503)
+        self.assembly = self.make_house(settings)
+        self.ops = Client(self.assembly.ops)
+        first = Connection(self.assembly.site)
+        self.assertEqual(Connection(self.assembly.site).response().status, 503)
         self.assertEqual(self.counted("queuey_refused_total"), {("-", "overloaded"): 1})
         self.assertEqual(self.counted("queuey_http_requests_total"), {("-", "-", "503"): 1})
         first.hang_up()

@@ -43,7 +43,7 @@ class RPCPageTests(OpsTestCase):
         """The method itself."""
         from queuey.ops.door import Door
 
-        door = self.house.ops.hooks.resource
+        door = self.assembly.ops.hooks.resource
         assert isinstance(door, Door)
         return door._pages[b"/rpc"].resource._getFunction(name)  # type: ignore[attr-defined, no-any-return]
 

@@ -16,7 +16,7 @@ from queuey.interfaces import IStore
 from queuey.ops.draining import Draining
 from queuey.ops.health import LIMIT, Check, Finding, Health
 from queuey.service.health import LATE, free_bytes, liveness, readiness
-from queuey.service.pulse import BEAT, Pulse
+from queuey.service.reactor_lag import BEAT, Pulse
 from tests.http.test_v1_refusals import Failing
 from tests.http.wire_support import Response
 from tests.ops.support import OpsTestCase
@@ -77,7 +77,7 @@ class ReadyTests(HealthCase):
 
     def test_stopping(self) -> None:
         """No operator makes a daemon ready that is about to stop."""
-        self.house.draining.stop()
+        self.assembly.draining.stop()
         self.assertTrue(self.call("undrain"))
         self.assertEqual(self.bad(self.checks(503)), {"draining": "The daemon is about to stop."})
         self.assertEqual(self.ask("GET", "/__heartbeat__").status, 503)
@@ -86,7 +86,7 @@ class ReadyTests(HealthCase):
     def test_requests_are_served_all_the_same(self) -> None:
         self.call("drain")
         self.make_queue()
-        self.house.draining.stop()
+        self.assembly.draining.stop()
         self.make_queue("another")
 
 
@@ -138,14 +138,14 @@ class LiveTests(HealthCase):
 
     def test_late(self) -> None:
         """A reactor that was held up is not alive, until a beat of it comes in time."""
-        self.house.pulse.start()
+        self.assembly.pulse.start()
         self.clock.pump([BEAT] * 3)
         self.checks(200, "/live")
         self.clock.advance(BEAT + LATE + 1)
         self.assertEqual(self.bad(self.checks(503, "/live")), {"reactor": f"The reactor is {LATE + 1:.1f} s late."})
         self.clock.advance(BEAT)
         self.checks(200, "/live")
-        self.house.pulse.stop()
+        self.assembly.pulse.stop()
 
 
 class PulseTests(SynchronousTestCase):
@@ -236,7 +236,7 @@ class DiskAndTroubleTests(SynchronousTestCase):
     def ping(self) -> Deferred[None]:
         return succeed(None)
 
-    def troubles(self) -> dict[str, str]:
+    def health_problems(self) -> dict[str, str]:
         return self.troubles_
 
     def look(self) -> dict[str, Finding]:

@@ -163,7 +163,7 @@ class ApplicationsTests(AuditedTestCase):
         self.assertEqual(self.fault("applications.get", name="shop")["data"]["code"], "no-such-application")
 
     def test_changes_are_audited_and_keys_are_not(self) -> None:
-        self.house.log.set_level("error")
+        self.assembly.log.set_level("error")
         self.call("applications.set", name="shop", ttl=60)
         self.call("policies.set", application="shop", ttl=61)
         key = self.call("keys.add", application="shop")
@@ -275,7 +275,7 @@ class DaemonTests(AuditedTestCase):
         self.assertRegex(status["started"], TIME)
         self.clock.advance(61)
         self.assertEqual(self.call("status")["uptime"], 61)
-        self.patch(self.house.store, "ping", lambda: fail(Unavailable("The disk is gone.")))
+        self.patch(self.assembly.store, "ping", lambda: fail(Unavailable("The disk is gone.")))
         self.assertEqual(self.call("status")["store"], "The disk is gone.")
 
     def test_drain(self) -> None:
@@ -295,10 +295,10 @@ class DaemonTests(AuditedTestCase):
         self.assertEqual(self.call("log.level"), "info")
         self.assertEqual(self.audited(), [])
         self.assertEqual(self.call("log.level", level="debug"), "debug")
-        self.assertEqual(self.house.log.level, "debug")
+        self.assertEqual(self.assembly.log.level, "debug")
         (line,) = self.audited()
         self.assertEqual((line["before"], line["after"]), ('"info"', '"debug"'))
-        self.house.use(self.house.in_force.settings)
+        self.assembly.use(self.assembly.in_force.settings)
         self.assertEqual(self.call("log.level"), "info")
 
     def test_a_store_that_is_no_folder(self) -> None:
@@ -368,7 +368,7 @@ class StoreTests(OpsTestCase):
         super().setUp()
         self.care = Caring()
         self.folder: Path | None = Path("/b")
-        self.methods = Store(self.house.store, self.care, lambda: self.folder, lambda: NOW)
+        self.methods = Store(self.assembly.store, self.care, lambda: self.folder, lambda: NOW)
 
     def done(self, work: Any) -> Any:
         return self.successResultOf(Deferred.fromCoroutine(work))
@@ -424,7 +424,7 @@ class SecretsTests(AuditedTestCase):
     settings = SETTINGS + "[server]\nops_token = the-token-of-the-operators\n"
 
     def test_no_repr_has_any(self) -> None:
-        text = repr(self.house) + repr(self.house.in_force.settings) + repr(self.house.in_force.given())
+        text = repr(self.assembly) + repr(self.assembly.in_force.settings) + repr(self.assembly.in_force.given())
         for secret in (KEY, "the-token-of-the-operators"):
             self.assertNotIn(secret, text)
             self.assertNotIn(digest_of(secret).hex(), text)

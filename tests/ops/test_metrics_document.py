@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey import config
 from queuey.logs import EventLog, open_log
 from queuey.ops.metrics.text import OPENMETRICS, pieces, registry
-from queuey.service.assembly import House, assemble
+from queuey.service.assembly import Assembly, assemble
 from queuey.service.counting import Sums
 from queuey.service.workers import Workers
 from queuey.storage import make_store
@@ -38,7 +38,7 @@ class MetricsPageTests(SynchronousTestCase):
 
     maxDiff = None
 
-    def house(self, backend: str) -> House:
+    def assembly(self, backend: str) -> Assembly:
         """A daemon with this backend, which is not opened."""
         clock, file = Reactor(), Path(self.mktemp())
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -50,9 +50,9 @@ class MetricsPageTests(SynchronousTestCase):
 
     def shown(self, backend: str) -> dict[str, Row]:
         """What a daemon with this backend, and workers, shows, by name."""
-        house = self.house(backend)
-        workers = Workers(Clock(), Hub(house.store, Clock(), EventLog(Logger())), None)
-        metrics = Sums((*house.metrics, *workers.metrics)).metrics
+        assembly = self.assembly(backend)
+        workers = Workers(Clock(), Hub(assembly.store, Clock(), EventLog(Logger())), None)
+        metrics = Sums((*assembly.metrics, *workers.metrics)).metrics
         labels = {metric.name: metric.labels for metric in metrics}
         text = b"".join(pieces(registry(metrics), OPENMETRICS)).decode()
         found: dict[str, Row] = {}

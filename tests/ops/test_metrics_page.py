@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey import __version__
 from queuey.model.counts import Counter, Gauge, Histogram, gauge
 from queuey.ops.metrics.text import OPENMETRICS, PIECE, PLAIN, pieces, registry
-from queuey.service.pulse import BEAT
+from queuey.service.reactor_lag import BEAT
 from tests.http.api_support import SETTINGS
 from tests.http.wire_support import Connection, Fields, Response
 from tests.ops.support import OpsTestCase
@@ -56,7 +56,7 @@ class PageTests(PageCase):
         self.assertEqual(self.values()["queuey_build_info", (__version__,)], 1)
 
     def test_whether_it_is_ready_and_in_time(self) -> None:
-        self.house.pulse.start()
+        self.assembly.pulse.start()
         self.clock.advance(BEAT + 0.3)
         values = self.values()
         self.assertEqual((values["queuey_ready", ()], values["queuey_draining", ()]), (1, 0))
@@ -64,7 +64,7 @@ class PageTests(PageCase):
         self.call("drain")
         values = self.values()
         self.assertEqual((values["queuey_ready", ()], values["queuey_draining", ()]), (0, 1))
-        self.house.pulse.stop()
+        self.assembly.pulse.stop()
 
     def test_formats(self) -> None:
         for accept, kind in (
@@ -106,7 +106,7 @@ class PageTests(PageCase):
         connection.hang_up()
         turn(self.clock)
         self.assertEqual(connection.received, b"")
-        self.assertEqual(self.house.ops.busy, 0)
+        self.assertEqual(self.assembly.ops.busy, 0)
 
     def test_nothing_is_where_others_may_add(self) -> None:
         names = [family.name for family in prometheus_client.REGISTRY.collect()]
@@ -132,7 +132,7 @@ class OffTests(PageCase):
 
     def test_there_is_no_such_page(self) -> None:
         self.assertEqual(self.scrape().status, 404)
-        self.assertEqual(self.house.metrics, ())
+        self.assertEqual(self.assembly.metrics, ())
 
 
 class PiecesTests(SynchronousTestCase):

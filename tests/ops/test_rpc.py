@@ -237,7 +237,7 @@ class ProtocolTests(OpsTestCase):
         self.assertEqual(self.fault("system.methodHelp", "no.such")["data"]["code"], "no-such-method")
 
     def test_a_defect_has_an_incident_and_no_detail(self) -> None:
-        self.patch(self.house.store, "ping", lambda: 1 / 0)
+        self.patch(self.assembly.store, "ping", lambda: 1 / 0)
         error = self.fault("status")
         self.assertEqual((error["code"], error["data"]["code"]), (faults.INTERNAL_ERROR, "internal"))
         self.assertIn(error["data"]["incident"], error["message"])
@@ -246,7 +246,7 @@ class ProtocolTests(OpsTestCase):
 
     def test_a_call_goes_on_without_its_client(self) -> None:
         body = json.dumps(call("applications.set", {"name": "shop"}, id=1)).encode()
-        connection = Connection(self.house.ops)
+        connection = Connection(self.assembly.ops)
         request = encode_request("POST", "/rpc", JSON, body)
         connection.send(request[:-1])
         connection.channel.dataReceived(request[-1:])
@@ -324,9 +324,9 @@ class TokenTests(DoorTests):
         self.assertEqual(self.status({**JSON, "Host": "evil.example"}), 403)
 
     def test_settings_that_are_read_anew(self) -> None:
-        settings = self.house.in_force.settings
+        settings = self.assembly.in_force.settings
         ops = attrs.evolve(settings.server.ops, token=None, hosts=("new.example",))
-        self.house.use(attrs.evolve(settings, server=attrs.evolve(settings.server, ops=ops)))
+        self.assembly.use(attrs.evolve(settings, server=attrs.evolve(settings.server, ops=ops)))
         self.assertEqual(super().status({**JSON, "Host": "new.example"}), 200)
         self.assertEqual(super().status({**JSON, "Host": "ops.example"}), 403)
 

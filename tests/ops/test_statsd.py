@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.model.counts import Counter, Gauge, Histogram, Metric, gauge
-from queuey.ops.metrics.statsd import MOST_BYTES, Lines, Place, Statsd, datagrams, place_of
+from queuey.ops.metrics.statsd import MAX_BYTES, Lines, Place, Statsd, datagrams, place_of
 from tests.ops.test_metrics_page import turn
 
 
@@ -75,8 +75,8 @@ class LinesTests(SynchronousTestCase):
         found = [*datagrams(lines)]
         self.assertEqual(b"\n".join(found).decode().split("\n"), lines)
         for datagram, after in pairwise(found):
-            self.assertLessEqual(len(datagram), MOST_BYTES)
-            self.assertGreater(len(datagram) + 1 + len(after.split(b"\n")[0]), MOST_BYTES)
+            self.assertLessEqual(len(datagram), MAX_BYTES)
+            self.assertGreater(len(datagram) + 1 + len(after.split(b"\n")[0]), MAX_BYTES)
         self.assertEqual([*datagrams(["x" * 2000])], [b"x" * 2000])
         self.assertEqual([*datagrams([])], [])
 

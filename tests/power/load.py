@@ -45,7 +45,7 @@ APPLICATIONS: Final = ("app", "other")
 NAMES: Final = ("a", "b", "c", "d", "e", "f")
 KEYS: Final = ("k", "l", "m", "n")
 ONCE: Final = tuple(bytes([number]) * 32 for number in range(12))
-MOST_IN_PILE: Final = 25
+MAX_IN_BATCH: Final = 25
 KNOWN_IDS: Final = 400
 TURNS: Final = 6
 """Turns of upkeep that a move of the clock gives at the most; what is left is swept in later ones."""
@@ -94,7 +94,7 @@ class Load:
         choose, weights = zip(*self._STEPS, strict=True)
         self.random.choices(choose, weights)[0](self)
 
-    # Between piles
+    # Between write batches
 
     def _open(self) -> None:
         """Open a store; its upkeep waits for the clock."""
@@ -164,12 +164,12 @@ class Load:
         last = max((ticks_of(message.id) for message in piece.messages), default=Ticks(0))
         self.history.watch(f"saw ids up to {last}", lambda: _at_once(last), seen)
 
-    # Piles
+    # Write batches
 
     def _pile(self) -> None:
         """Many operations in one transaction."""
         self._runner.held = True
-        for _ in range(self.random.randrange(2, MOST_IN_PILE)):
+        for _ in range(self.random.randrange(2, MAX_IN_BATCH)):
             self._operate()
         self._runner.take()
         self._read_states()

@@ -16,7 +16,7 @@ from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId
 from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
 from queuey.storage.sqlite.files import Lock
-from queuey.storage.sqlite.piles import AGAIN, Job
+from queuey.storage.sqlite.group_commit import AGAIN, Job
 from queuey.storage.sqlite.store import _Open
 from queuey.storage.sqlite.writer import Writer
 from tests.contracts.subject import Wall

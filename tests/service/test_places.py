@@ -9,7 +9,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.service import Options
-from queuey.service.places import wrong_folders
+from queuey.service.log_location import wrong_folders
 
 
 class FoldersTests(SynchronousTestCase):

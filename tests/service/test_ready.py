@@ -44,8 +44,8 @@ class ReadyTests(SynchronousTestCase):
         self.opened: Deferred[None] = Deferred()
         self.accepts: Deferred[None] = Deferred()
         self.told = Told()
-        self.house: Any = SimpleNamespace(
-            store=SimpleNamespace(opened=lambda: self.opened, promises=SimpleNamespace(durable="It is durable.")),
+        self.assembly: Any = SimpleNamespace(
+            store=SimpleNamespace(opened=lambda: self.opened, capabilities=SimpleNamespace(durable="It is durable.")),
             workers=SimpleNamespace(accepts=lambda: self.accepts),
             in_force=SimpleNamespace(settings=SimpleNamespace(source="a file", applications=(), server=ServerSettings)),
         )
@@ -53,7 +53,7 @@ class ReadyTests(SynchronousTestCase):
     def begin(self) -> None:
         ports: Any = SimpleNamespace(addresses=lambda: ["127.0.0.1:5000"])
         told: Any = self.told
-        self.service = QueueyService(self.clock, self.house, ports, ports, told, told, told, Signals())
+        self.service = QueueyService(self.clock, self.assembly, ports, ports, told, told, told, Signals())
         self.service._wait_for_store()
 
     def logged(self, after: Deferred[None]) -> list[str]:
@@ -73,7 +73,7 @@ class ReadyTests(SynchronousTestCase):
 
     def test_without_workers(self) -> None:
         """It serves once the store has opened."""
-        self.house.workers = None
+        self.assembly.workers = None
         self.begin()
         self.assertEqual(self.logged(self.opened), ["durability", "started"])
         self.assertEqual(self.told.heard, ["leave", "ready: serves"])

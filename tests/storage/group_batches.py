@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from queuey.errors import QueueyError
 from queuey.interfaces import Outcome
+from queuey.model.dead_letter_headers import with_key
 from queuey.model.group_rows import encode_group, group_key
 from queuey.model.group_settings import Group, GroupSettings
 from queuey.model.groups.commands import (
@@ -35,7 +36,6 @@ from queuey.model.groups.commands import (
 from queuey.model.groups.entries import MARKED, TOKEN, In, Target
 from queuey.model.groups.terms import Action, Order, Result, Returning, Settlement, Terms
 from queuey.model.groups.terms import Outcome as Settled
-from queuey.model.letters import with_key
 from queuey.model.message import Address, Content, NewMessage
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue, QueueSettings

@@ -1,4 +1,4 @@
-"""Who runs piles in tests: the caller at once, or the test when it says so."""
+"""Who runs write batches in tests: the caller at once, or the test when it says so."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from queuey.storage.sqlite.piles import Job, Pile
+from queuey.storage.sqlite.group_commit import GroupCommit, Job
 
 
 class Inline:
-    """Each pile is taken as soon as something is on it, one after another, by whoever put it there."""
+    """Each write batch is taken as soon as something is on it, one after another, by whoever put it there."""
 
     def __init__(self) -> None:
-        self._woken: deque[Pile[Any]] = deque()
+        self._woken: deque[GroupCommit[Any]] = deque()
         self._busy = False
 
-    def start(self, pile: Pile[Any]) -> None:
+    def start(self, batch: GroupCommit[Any]) -> None:
         pass
 
-    def left(self, pile: Pile[Any]) -> None:
-        self.gathered(pile)
+    def left(self, batch: GroupCommit[Any]) -> None:
+        self.gathered(batch)
 
-    def gathered(self, pile: Pile[Any]) -> None:
-        self._woken.append(pile)
+    def gathered(self, batch: GroupCommit[Any]) -> None:
+        self._woken.append(batch)
         if self._busy:
             return
         self._busy = True
@@ -38,20 +38,20 @@ class Inline:
 
 
 class Manual(Inline):
-    """Piles are taken when the test says so."""
+    """Write batches are taken when the test says so."""
 
     def __init__(self) -> None:
         super().__init__()
         self.held = False
 
-    def gathered(self, pile: Pile[Any]) -> None:
+    def gathered(self, batch: GroupCommit[Any]) -> None:
         if self.held:
-            self._woken.append(pile)
+            self._woken.append(batch)
         else:
-            super().gathered(pile)
+            super().gathered(batch)
 
     def take(self) -> None:
-        """Take everything that waits, pile after pile."""
+        """Take everything that waits, write batch after write batch."""
         self.held = False
         while self._woken:
             super().gathered(self._woken.popleft())

@@ -126,7 +126,7 @@ class Worker:
         self.calls.other, self.answers.other = self.answers, self.calls
         self.end.makeConnection(self.answers)
         self.link.makeConnection(self.calls)
-        self.raw = SharedStore(self.link, owned.promises)
+        self.raw = SharedStore(self.link, owned.capabilities)
         self.store = CachedStore(self.raw, 3, self.link.lease.holds)
         self.link.keeps = self.store
         self.pause = self.store.watch(self.arrived.append)

@@ -134,7 +134,7 @@ class SQLiteSubject:
             self.clock.advance(0)
 
     async def _wait_for_writes(self) -> None:
-        """Wait until everything that was put on the writing pile is answered, the store's own turns included."""
+        """Wait until everything that was put on the writing write batch is answered, the store's own turns included."""
         await self.store.states.replace("a key that nobody has", "a version that it never had", None, "")
 
     @deferred
@@ -148,7 +148,7 @@ class SQLiteSubject:
 
 
 class HeldSubject(SQLiteSubject):
-    """A SQLite store whose writes the test may let wait, so that they become one pile."""
+    """A SQLite store whose writes the test may let wait, so that they become one write batch."""
 
     def __init__(self, directory: Path) -> None:
         self.runner = Manual()

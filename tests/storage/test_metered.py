@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from queuey.errors import NoSuchQueue, StorageFull, Unavailable
-from queuey.interfaces import IStateStore, IStore, Outcome, Promises
+from queuey.interfaces import Capabilities, IStateStore, IStore, Outcome
 from queuey.model.counts import Histogram, Metric, gauge
 from queuey.model.queue import QueueSettings
 from queuey.storage.metered import PAUSE, MeteredStore
@@ -118,7 +118,7 @@ class Answering(Silent):
     """A store that answers when the test says so, and has a metric of its own."""
 
     metrics: tuple[Metric, ...] = (gauge("queuey_x", "X.", lambda: 7),)
-    promises = Promises("nothing", False)
+    capabilities = Capabilities("nothing", False)
 
     def open(self) -> None:
         pass

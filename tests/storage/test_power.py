@@ -13,7 +13,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.file_modes import OWN_USER, Findings
-from queuey.storage.sqlite import SQLiteStore, files, upkeep, writes
+from queuey.storage.sqlite import SQLiteStore, files, sweeper, writes
 from tests.power.stores import (
     Careless,
     Forgetful,
@@ -59,7 +59,7 @@ def chosen(level: int, cuts: range) -> range:
 class PowerCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(writes, "STEP", STEP)
-        self.patch(upkeep, "STEP", STEP)
+        self.patch(sweeper, "STEP", STEP)
         self.figures = Figures()
 
     def cut(
@@ -186,7 +186,7 @@ class FileTests(SynchronousTestCase):
         self.directory = quick_directory(self)
 
     def test_sqlite_makes_no_checkpoints_by_itself(self) -> None:
-        """They would be made within commits; the writer makes them between piles."""
+        """They would be made within commits; the writer makes them between write batches."""
         connection = files.connect(self.directory / "queuey.sqlite", "NORMAL", 1 << 20)
         self.assertEqual(connection.pragma("wal_autocheckpoint"), 0)
         connection.close()

@@ -173,7 +173,7 @@ class QuotaTests(SynchronousTestCase):
                 self.successResultOf(subject.close())
 
     def test_after_a_restart(self) -> None:
-        """What was there before counts, and what comes and goes in the pile that counts it first."""
+        """What was there before counts, and what comes and goes in the write batch that counts it first."""
         subject = HeldSubject(quick_directory(self))
         queue, _ = self.successResultOf(subject.store.create("app", "q", SETTINGS, None))
         gone, _ = self.successResultOf(subject.store.create("app", "gone", SETTINGS, None))

@@ -409,7 +409,7 @@ class SocketTests(TestCase):
         link = Link(clock, lambda: gone.callback(None))
         connect(ours, hub.join(self.fail), clock)
         connect(theirs, link, clock)
-        store = SharedStore(link, owned.promises)
+        store = SharedStore(link, owned.capabilities)
         store.open()
         queue, _ = await store.create("app", "q", PLAIN, None)
         bodies = [bytes([number]) * (1 << 20) for number in range(8)]

@@ -29,7 +29,7 @@ QUEUE = Queue("a", "q", QueueSettings(), 1, "v", Ticks(0))
 class Partial:
     """A store with some operations; nobody calls the others."""
 
-    promises = None
+    capabilities = None
     metrics = ()
 
     def __getattr__(self, name: str) -> object:
@@ -39,7 +39,7 @@ class Partial:
 class Broken(Partial):
     """A store that fails as the test says."""
 
-    promises = None
+    capabilities = None
     metrics = ()
 
     def __init__(self, failure: Exception) -> None:
@@ -58,7 +58,7 @@ class Broken(Partial):
 class Counting(Partial):
     """A store that counts, with the answers that the test says."""
 
-    promises = None
+    capabilities = None
     metrics = ()
 
     def __init__(self, answers: list[object]) -> None:

@@ -65,9 +65,9 @@ class LeaseTests(SynchronousTestCase):
 class BusyTests(SeveralCase):
     """One worker, the second, reads nothing for some time."""
 
-    def at_hand(self) -> Queue | None:
+    def cached(self) -> Queue | None:
         """What the second worker would answer by its cache."""
-        return self.two.store.at_hand("app", "q")
+        return self.two.store.cached("app", "q")
 
     def test_the_rest_of_its_lease(self) -> None:
         """A change waits no longer, and others that come meanwhile wait no longer either."""
@@ -82,11 +82,11 @@ class BusyTests(SeveralCase):
         self.clock.advance(TERM / 2 - MARGIN)
         self.assertNoResult(changed)
         self.assertNoResult(forgotten)
-        self.assertEqual((self.at_hand(), self.two.store.at_hand("app", "p")), (self.queue, other))
+        self.assertEqual((self.cached(), self.two.store.cached("app", "p")), (self.queue, other))
         self.clock.advance(3 * MARGIN)
         new = self.successResultOf(changed)
         self.assertTrue(self.successResultOf(forgotten))
-        self.assertEqual((self.at_hand(), self.two.store.at_hand("app", "p")), (None, None))
+        self.assertEqual((self.cached(), self.two.store.cached("app", "p")), (None, None))
         self.two.answers.let_through()
         self.assertEqual((self.described(self.two), self.two.stuck), (new, 0))
 
@@ -106,7 +106,7 @@ class BusyTests(SeveralCase):
         self.two.answers.held = True
         for partitions in (2, 3):
             self.queue = self.successResultOf(self.one.store.update(self.queue, QueueSettings(partitions=partitions)))
-        self.assertIsNone(self.at_hand())
+        self.assertIsNone(self.cached())
         self.two.answers.let_through()
         self.assertEqual(self.described(self.two), self.queue)
 
@@ -116,25 +116,25 @@ class BusyTests(SeveralCase):
         self.two.answers.held = True
         self.clock.advance(TERM / 2)
         changed = self.one.store.update(self.queue, OTHER)
-        self.assertEqual(self.at_hand(), self.queue)  # which asks for a lease
+        self.assertEqual(self.cached(), self.queue)  # which asks for a lease
         self.clock.advance(TERM / 2 + 2 * MARGIN)
         new = self.successResultOf(changed)
-        self.assertIsNone(self.at_hand())
+        self.assertIsNone(self.cached())
         self.two.answers.let_through()
-        self.assertIsNone(self.at_hand())
-        self.assertEqual((self.described(self.two), self.at_hand()), (new, new))
+        self.assertIsNone(self.cached())
+        self.assertEqual((self.described(self.two), self.cached()), (new, new))
 
     def test_what_is_kept_outlives_a_lease(self) -> None:
         """It is used again under the next one, if nothing was changed."""
         self.described(self.two)
         self.clock.advance(10 * TERM)
         self.two.answers.held = True
-        self.assertIsNone(self.at_hand())
+        self.assertIsNone(self.cached())
         self.two.answers.let_through()
-        self.assertEqual(self.at_hand(), self.queue)
+        self.assertEqual(self.cached(), self.queue)
 
     def test_one_that_reads_nothing_for_long(self) -> None:
-        """It is ended, so that what it would have to be told does not pile up for ever; one that catches up is not."""
+        """It is ended, so that messages to it do not pile up for ever; one that catches up is not."""
         self.two.answers.held = True
         self.successResultOf(self.one.store.update(self.queue, OTHER))
         self.clock.advance(PATIENCE - 1)
@@ -161,7 +161,7 @@ class BusyTests(SeveralCase):
         """It answers nothing by its cache."""
         self.described(self.two)
         self.two.calls.abortConnection()
-        self.assertIsNone(self.at_hand())
+        self.assertIsNone(self.cached())
 
 
 class AnyOrderTests(SeveralCase):
@@ -203,7 +203,7 @@ class AnyOrderTests(SeveralCase):
         elif chosen == 4:
             worker.store.describe("app", ["q"]).addCallback(self.described_since, self.seen)
         else:
-            found = worker.store.at_hand("app", "q")
+            found = worker.store.cached("app", "q")
             if found is not None:
                 self.see(found, self.seen)
 

@@ -1,8 +1,8 @@
-"""The SQLite store passes the contracts, one operation a pile."""
+"""The SQLite store passes the contracts, one operation a write batch."""
 
 from __future__ import annotations
 
-from queuey.interfaces import IKeeper
+from queuey.interfaces import IImportTarget
 from queuey.storage.sqlite import SQLiteStore
 from tests.contracts import (
     group_troubles,
@@ -106,7 +106,7 @@ class StatesTests(SQLiteCase, states.StatesContract):
 
 class KeeperTests(SQLiteCase, keeping.KeeperContract):
     @property
-    def keeper(self) -> IKeeper:
+    def keeper(self) -> IImportTarget:
         store = self.store
         assert isinstance(store, SQLiteStore)
         return store.keeper()

@@ -30,24 +30,24 @@ FILES = ("queuey_sqlite_database_bytes", "queuey_sqlite_wal_bytes", "queuey_disk
 class CommitsTests(HeldCase):
     """Commits, and how many writes share each."""
 
-    def piles(self) -> list[int]:
+    def batches(self) -> list[int]:
         """Commits of 1, 2, up to 4, up to 8, up to 16 writes, and so on."""
         (metric,) = [one for one in self.store.metrics if one.name == PILES]
         assert isinstance(metric, Histogram)
         return metric.of(()).counts[:5]
 
     def since(self, before: list[int]) -> list[int]:
-        return [count - then for count, then in zip(self.piles(), before, strict=True)]
+        return [count - then for count, then in zip(self.batches(), before, strict=True)]
 
     def test_one_by_one(self) -> None:
-        before = self.piles()
+        before = self.batches()
         for _ in range(3):
             self.successResultOf(self.append(b"x"))
         self.assertEqual(self.since(before), [3, 0, 0, 0, 0])
         self.assertEqual(counted(self.store.metrics, SYNCS), counted(self.store.metrics, PILES))
 
     def test_together(self) -> None:
-        before = self.piles()
+        before = self.batches()
         self.subject.hold()
         waiting = [self.append(b"x", b"y") for _ in range(7)]
         self.assertEqual(self.since(before), [0, 0, 0, 0, 0])
@@ -57,7 +57,7 @@ class CommitsTests(HeldCase):
         self.assertEqual(self.since(before), [0, 0, 0, 1, 0])
 
     def test_what_changes_nothing_is_no_commit(self) -> None:
-        before = self.piles()
+        before = self.batches()
         self.successResultOf(self.store.ping())
         self.successResultOf(self.subject.advance(60))
         gone = Queue("app", "gone", self.queue.settings, 99, "v", self.queue.created)
@@ -68,7 +68,7 @@ class CommitsTests(HeldCase):
         def break_down(writer: Writer) -> None:
             raise ValueError("broken")
 
-        before = self.piles()
+        before = self.batches()
         self.subject.hold()
         good = [self.append(b"x") for _ in range(2)]
         bad = self.store._writing.submit(break_down)
@@ -90,7 +90,7 @@ class CommitsTests(HeldCase):
         self.assertEqual((value(self.store.metrics, WRITES), value(self.store.metrics, READS)), (0, 0))
 
     def test_what_waits_for_more_turns(self) -> None:
-        """A purge goes on in several piles, and waits until it is over."""
+        """A purge goes on in several write batches, and waits until it is over."""
         for _ in range(3):
             self.successResultOf(self.append(*[b"x"] * 600))
         self.successResultOf(self.store.forget(self.queue))

@@ -230,8 +230,8 @@ class OpenTests(SynchronousTestCase):
         self.assertIn("99.0.0", text)
 
     def test_what_is_promised(self) -> None:
-        self.assertTrue(make(self.directory).promises.survives_power_loss)
-        self.assertFalse(make(self.directory, relaxed=True).promises.survives_power_loss)
+        self.assertTrue(make(self.directory).capabilities.survives_power_loss)
+        self.assertFalse(make(self.directory, relaxed=True).capabilities.survives_power_loss)
 
 
 class TranslatedTests(SynchronousTestCase):

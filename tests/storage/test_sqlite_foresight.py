@@ -1,4 +1,4 @@
-"""What the queues of a whole pile have in common is looked up together, and nobody's answer is another one for it."""
+"""What the jobs of a write batch need to know is looked up together, and no answer is another one because of it."""
 
 from __future__ import annotations
 

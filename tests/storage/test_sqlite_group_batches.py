@@ -17,7 +17,7 @@ from queuey.model.groups.index import GroupIndex
 from queuey.storage.sqlite import files
 from queuey.storage.sqlite.group_rows import StateRows
 from queuey.storage.sqlite.group_states import GroupStates, Held
-from queuey.storage.sqlite.small import Value
+from queuey.storage.sqlite.single_statement import Value
 from tests.storage.group_batches import Batches
 from tests.storage.quick import quick_directory
 from tests.storage.subjects import HeldSubject

@@ -1,4 +1,4 @@
-"""The writing side of SQLite: piles of which some fail, full disks, the log, and what is counted."""
+"""The writing side of SQLite: write batches of which some fail, full disks, the log, and what is counted."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import HIGHEST
 from queuey.model.window import Merge, Window
-from queuey.storage.sqlite import SQLiteStore, queues, reader, upkeep, writer, writes
-from queuey.storage.sqlite.upkeep import STATES
+from queuey.storage.sqlite import SQLiteStore, queues, reader, sweeper, writer, writes
+from queuey.storage.sqlite.sweeper import STATES
 from queuey.storage.sqlite.writer import Writer
 from tests.contracts.reading import TERMS, bodies, foreign_id, new, once
 from tests.storage.quick import quick_directory
@@ -105,7 +105,7 @@ class PileTests(HeldCase):
         self.assertEqual(self.shown(), [b"a", b"b", b"c"])
 
     def test_a_limit_of_a_queue_holds_within_a_pile(self) -> None:
-        """Whatever of the pile is in the database by then, and whatever is not."""
+        """Whatever of the write batch is in the database by then, and whatever is not."""
         terms = WriteTerms(Ack.ONE, max_queue_messages=4)
         (id,) = self.successResultOf(self.append(b"a"))
         self.subject.hold()
@@ -160,7 +160,7 @@ class PileTests(HeldCase):
         self.assertEqual(self.counted(), 0)
 
     def test_a_purge_whose_first_turn_was_undone_goes_no_further_than_is_stable(self) -> None:
-        """The ids that the undone pile had made are made again, and are not purged."""
+        """The ids that the undone write batch had made are made again, and are not purged."""
 
         def stamp_in_vain(writer: Writer) -> None:
             writer.new_ids(1000)
@@ -343,7 +343,7 @@ class HeldByTests(HeldCase):
                 writing = self.store.replace(queue, addresses, Content(b"other"), 10, self.LIMITED)
                 self.successResultOf(writing)
             elif kind == 9:
-                # That of the pile fails, and that of the write alone does not.
+                # That of the write batch fails, and that of the write alone does not.
                 self.writer.connection.set_commit_hook(iter([True, False]).__next__)
                 stored[queue.name] += self.successResultOf(self.append(b"kept", queue=queue, terms=self.LIMITED))
                 self.writer.connection.set_commit_hook(None)
@@ -395,7 +395,7 @@ class FullTests(HeldCase):
     def test_upkeep_on_a_full_disk_says_so_once_and_goes_on(self) -> None:
         self.successResultOf(self.append(b"x"))
         fail = [True]
-        self.patch(upkeep, "turn", lambda writer: self.turn(writer, fail))
+        self.patch(sweeper, "turn", lambda writer: self.turn(writer, fail))
         with capturedLogs() as events:
             for _ in range(3):
                 self.successResultOf(self.subject.advance(1))
@@ -407,9 +407,9 @@ class FullTests(HeldCase):
         self.successResultOf(self.subject.advance(4000))
         self.assertEqual(self.rows("messages"), 0)
 
-    original = staticmethod(upkeep.turn)
+    original = staticmethod(sweeper.turn)
 
-    def turn(self, writer: Writer, fail: list[bool]) -> upkeep.Turn:
+    def turn(self, writer: Writer, fail: list[bool]) -> sweeper.Turn:
         if fail:
             raise apsw.FullError("full")
         return self.original(writer)
@@ -492,7 +492,7 @@ class PlanTests(HeldCase):
         return "; ".join(str(row[-1]) for row in rows)
 
     def test_no_scans_and_no_sorting(self) -> None:
-        for module in (reader, queues, writes, upkeep):
+        for module in (reader, queues, writes, sweeper):
             texts: dict[str, Any] = {
                 name: text for name, text in vars(module).items() if isinstance(text, str) and "?" in text
             }
@@ -702,7 +702,7 @@ class SweepTests(HeldCase):
         self.assertAlmostEqual(next_turn(), 0.2, places=5)
 
     def test_room_is_given_back_slowly(self) -> None:
-        self.patch(upkeep, "SPARE_PAGES", 100)
+        self.patch(sweeper, "SPARE_PAGES", 100)
         self.fill(300, size=4 * PAGE)
         before = self.writer.connection.pragma("page_count")
         self.subject.wall.seconds += 10
@@ -710,7 +710,7 @@ class SweepTests(HeldCase):
         free = self.writer.connection.pragma("freelist_count")
         self.assertGreater(free, 800)
         self.successResultOf(self.subject.advance(1))
-        self.assertEqual(self.writer.connection.pragma("freelist_count"), free - upkeep.GIVEN_BACK)
+        self.assertEqual(self.writer.connection.pragma("freelist_count"), free - sweeper.GIVEN_BACK)
         for _ in range(9):
             self.successResultOf(self.subject.advance(1))
         self.assertLessEqual(self.writer.connection.pragma("freelist_count"), 100)

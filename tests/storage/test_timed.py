@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from queuey.errors import Unavailable
-from queuey.interfaces import IGroupStore, IStateStore, IStore, Outcome, Promises
+from queuey.interfaces import Capabilities, IGroupStore, IStateStore, IStore, Outcome
 from queuey.model.group_settings import Group, GroupSettings
 from queuey.model.groups.terms import Terms
 from queuey.model.message import ANYWAY, Address, Content
@@ -58,7 +58,7 @@ WRITES: dict[str, Callable[[Any], Deferred[Any]]] = {
 class Silent:
     """A store that answers when the test says so."""
 
-    promises = Promises("nothing", False)
+    capabilities = Capabilities("nothing", False)
 
     def __init__(self) -> None:
         self.states = self.groups = self

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from queuey.auth.jwt.tokens import Token, refused
 from queuey.config import IssuerSettings
 from queuey.config.urls import url_problem
-from queuey.deferreds import Question, deferred
+from queuey.deferreds import SingleFlight, deferred
 from queuey.errors import IdentityUnavailable
 from queuey.interfaces import IWeb, NotHad
 from queuey.logs import EventLog
@@ -70,7 +70,7 @@ class IssuerKeys:
         self._keys: Keys = {}
         self._began = self._fetched = -float("inf")
         self._next = -float("inf")
-        self._asking: Question[None] | None = None
+        self._asking: SingleFlight[None] | None = None
         self._away = False
 
     @deferred
@@ -115,12 +115,12 @@ class IssuerKeys:
             return self._asking.join()
         if self._clock.seconds() < self._next:
             raise self._unavailable()
-        question = self._asking = Question()
+        question = self._asking = SingleFlight()
         answer = question.join()
         self._fetch().addBoth(self._fetched_all, question)
         return answer
 
-    def _fetched_all(self, result: Any, question: Question[None]) -> None:
+    def _fetched_all(self, result: Any, question: SingleFlight[None]) -> None:
         self._asking = None
         self._next = self._clock.seconds() + PAUSE
         if isinstance(result, Failure):

@@ -44,7 +44,7 @@ class KeyOwners:
         if found is not None:
             self.use(digest)
             return succeed(found)
-        snapshot = self._stored.at_hand()
+        snapshot = self._stored.cached()
         if snapshot is None:
             return self._stored.current().addCallback(self._of, digest)
         return succeed(self._of(snapshot, digest))
@@ -52,7 +52,7 @@ class KeyOwners:
     def known(self, digest: bytes) -> str | None:
         """Return what ``owner`` would fire with, if that is cached. It does not count as a use of the key."""
         found = self._given().get(digest)
-        snapshot = self._stored.at_hand() if found is None else None
+        snapshot = self._stored.cached() if found is None else None
         if snapshot is None:
             return found
         found = snapshot.owners.get(digest)
@@ -65,7 +65,7 @@ class KeyOwners:
         """
         if self._named(application):
             return succeed(tuple([digest for digest, name in self._given().items() if name == application]))
-        snapshot = self._stored.at_hand()
+        snapshot = self._stored.cached()
         if snapshot is None:
             return self._stored.current().addCallback(_digests, application)
         return succeed(_digests(snapshot, application))

@@ -242,12 +242,12 @@ class Registry:
             raise InvalidRequest(wrong)
 
     def _check_promises(self, policy: Policy) -> None:
-        promises = self.store.promises
-        check_promise(defaults(policy), policy, promises)
+        capabilities = self.store.capabilities
+        check_promise(defaults(policy), policy, capabilities)
         if policy.guarantee is not Guarantee.AT_LEAST_ONCE:
-            if promises.no_groups:
-                raise NotPromised(f"This store keeps no guarantee but at-least-once. {promises.no_groups}")
-            if promises.apart and policy.consistency is not Consistency.VERY_STRONG:
+            if capabilities.no_groups:
+                raise NotPromised(f"This store keeps no guarantee but at-least-once. {capabilities.no_groups}")
+            if capabilities.apart and policy.consistency is not Consistency.VERY_STRONG:
                 raise NotPromised("With several data centres this guarantee needs consistency = very_strong.")
         counted = [name for name in COUNTED if getattr(policy, name) is not None]
         if counted and not self.counts_bytes:

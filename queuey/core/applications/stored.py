@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 from twisted.python.failure import Failure
 
 from queuey.core.contention import Gathered, Retries
-from queuey.deferreds import Question, Turns, deferred, shield
+from queuey.deferreds import KeyedLock, SingleFlight, deferred, shield
 from queuey.errors import Conflict, StorageFull, Unavailable
 from queuey.interfaces import MAX_STATE, IStateStore, Outcome
 from queuey.model.application import (
@@ -100,19 +100,19 @@ class StoredApplications:
         self._announcements: Gathered[str, tuple[str, str], None] = Gathered(retries, self._announce, _contended)
         self._max_age = max_age
         self._new_version = new_version
-        self._turns = Turns()
+        self._turns = KeyedLock()
         self._shards: dict[str, _Kept] = {}
         self._snapshot = _EMPTY
         self._read_at: float | None = None
         self._changes = 0
-        self._asking: Question[Snapshot] | None = None
+        self._asking: SingleFlight[Snapshot] | None = None
 
     @property
     def known(self) -> Snapshot:
         """The applications as they were read last, however long ago; empty before the first read."""
         return self._snapshot
 
-    def at_hand(self) -> Snapshot | None:
+    def cached(self) -> Snapshot | None:
         """Return the cached applications; ``None`` if they have to be read."""
         if self._read_at is None:
             return None
@@ -129,7 +129,7 @@ class StoredApplications:
         :param anew: whether to read them although they are cached.
         :return: may be cancelled. Fails with ``Unavailable``.
         """
-        snapshot = None if anew else self.at_hand()
+        snapshot = None if anew else self.cached()
         return self._read_since(self._seconds() - self._max_age()) if snapshot is None else succeed(snapshot)
 
     @deferred
@@ -143,14 +143,14 @@ class StoredApplications:
     def _asked(self) -> Deferred[Snapshot]:
         """Read them, or wait for a read that is under way."""
         if self._asking is None:
-            asking: Question[Snapshot] = Question()
+            asking: SingleFlight[Snapshot] = SingleFlight()
             self._asking = asking
             waiting = asking.join()
             self._refresh().addBoth(self._answer, asking)
             return waiting
         return self._asking.join()
 
-    def _answer(self, answer: Snapshot | Failure, asking: Question[Snapshot]) -> None:
+    def _answer(self, answer: Snapshot | Failure, asking: SingleFlight[Snapshot]) -> None:
         self._asking = None
         asking.answered(answer)
 

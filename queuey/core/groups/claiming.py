@@ -8,11 +8,11 @@ from itertools import count
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from queuey.core.groups.dead_letters import DeadLetters
 from queuey.core.groups.directory import GroupDirectory
-from queuey.core.groups.lines import Lines, May
-from queuey.core.groups.moves import Moves
 from queuey.core.groups.values import Claiming, Delivered, Delivery
-from queuey.deferreds import Turns, shield
+from queuey.core.groups.wait_queue import May, WaitQueues
+from queuey.deferreds import KeyedLock, shield
 from queuey.errors import KeyReused, QueueyError
 from queuey.interfaces import IGroupStore
 from queuey.model.group_settings import Group
@@ -29,13 +29,13 @@ class Claims:
     :param lines: the wait queues of claims; they are informed when the next messages fall due.
     """
 
-    def __init__(self, groups: IGroupStore, directory: GroupDirectory, moves: Moves, lines: Lines) -> None:
+    def __init__(self, groups: IGroupStore, directory: GroupDirectory, moves: DeadLetters, lines: WaitQueues) -> None:
         self.groups = groups
         self.directory = directory
         self.lines = lines
         self._moves = moves
         self._moving: set[tuple[bytes, int]] = set()
-        self._turns = Turns()
+        self._turns = KeyedLock()
         self._begun = count()
 
     async def take(

@@ -14,9 +14,9 @@ from twisted.python.failure import Failure
 from queuey.core.contention import Retries
 from queuey.core.groups.names import GroupNames
 from queuey.core.groups.rows import GroupRows, contended, in_parallel, unknown
-from queuey.deferreds import Turns, deferred, shield
+from queuey.deferreds import KeyedLock, deferred, shield
 from queuey.errors import InvalidRequest, NoSuchGroup, NoSuchQueue, NotPromised, QueueyError, StorageFull, Unavailable
-from queuey.interfaces import IPolicies, IStore, Promises
+from queuey.interfaces import Capabilities, IPolicies, IStore
 from queuey.model.group_settings import Group, GroupSettings, Start
 from queuey.model.groups.entries import Target
 from queuey.model.groups.terms import Order, Terms
@@ -107,7 +107,7 @@ class GroupDirectory:
         self._rows = GroupRows(store.states, new_bytes, store.groups)
         self._retries = Retries(clock, new_bytes)
         self._index = GroupNames(self._rows, self._retries, self._end)
-        self._turns = Turns()
+        self._turns = KeyedLock()
         self._cached: OrderedDict[tuple[int, str], _Cached] = OrderedDict()
         self._ending: set[bytes] = set()
         self._changes = 0
@@ -317,7 +317,7 @@ class GroupDirectory:
 
         :param before: the settings before the change; a dead-letter queue that stays the same is not checked again.
         """
-        check_group(settings, queue.settings, policy, self._store.promises)
+        check_group(settings, queue.settings, policy, self._store.capabilities)
         if settings.dead_letter is not None and (before is None or before.dead_letter != settings.dead_letter):
             await self._check_dead_letter(queue, settings.dead_letter)
 
@@ -327,8 +327,8 @@ class GroupDirectory:
         (found,) = await self._store.describe(queue.application, (name,))
         if found is None:
             raise InvalidRequest({"dead_letter": "The application has no queue of that name for dead letters."})
-        if self._store.promises.not_once:
-            raise NotPromised(f"Dead letters cannot be kept from being doubled. {self._store.promises.not_once}")
+        if self._store.capabilities.not_once:
+            raise NotPromised(f"Dead letters cannot be kept from being doubled. {self._store.capabilities.not_once}")
         if found.settings.consistency is Consistency.WEAK:
             raise NotPromised("A queue whose consistency is weak cannot keep dead letters from being doubled.")
 
@@ -351,7 +351,7 @@ class GroupDirectory:
 
     def cached_terms(self, queue: Queue, group: Group) -> Terms | None:
         """Return what ``terms`` would return, or ``None`` if the store has to be read first."""
-        policy = self._policies.at_hand(queue.application)
+        policy = self._policies.cached(queue.application)
         found = self._cached.get((queue.incarnation, group.name))
         if found is not None and found.group is not group:
             found = None
@@ -383,18 +383,18 @@ def _terms(queue: Queue, group: Group, policy: Policy, target: Target | None) ->
     return Terms(settings.order, settings.max_deliveries, target, at_most_once, settings.max_in_flight)
 
 
-def check_group(settings: GroupSettings, queue: QueueSettings, policy: Policy, promises: Promises) -> None:
+def check_group(settings: GroupSettings, queue: QueueSettings, policy: Policy, capabilities: Capabilities) -> None:
     """Refuse a group whose guarantee cannot be kept in a queue with these settings.
 
     :raise NotPromised: with the reason.
     """
-    if promises.no_groups:
-        raise NotPromised(promises.no_groups)
-    if promises.apart and queue.consistency is not Consistency.VERY_STRONG:
+    if capabilities.no_groups:
+        raise NotPromised(capabilities.no_groups)
+    if capabilities.apart and queue.consistency is not Consistency.VERY_STRONG:
         raise NotPromised("Over several data centres a group needs a queue whose consistency is very_strong.")
     if _guarantee(settings, queue, policy) is Guarantee.EXACTLY_ONCE:
-        if promises.not_once:
-            raise NotPromised(f"Exactly once cannot be promised here. {promises.not_once}")
+        if capabilities.not_once:
+            raise NotPromised(f"Exactly once cannot be promised here. {capabilities.not_once}")
         if queue.consistency is Consistency.WEAK:
             raise NotPromised("Exactly once cannot be promised for a group of a queue whose consistency is weak.")
 

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 
 from queuey.core.groups.claiming import Claims
+from queuey.core.groups.dead_letters import DeadLetters
 from queuey.core.groups.directory import GroupChanges, GroupDirectory, Judge
-from queuey.core.groups.lines import Lines, May
-from queuey.core.groups.moves import Moves
 from queuey.core.groups.redriving import Redrives
+from queuey.core.groups.seek_and_lag import SeekAndLag
 from queuey.core.groups.settling import settle, settle_and_take
 from queuey.core.groups.values import Claiming, Delivered, PartitionLag, Redriven, Redriving, Settling
-from queuey.core.groups.whole import Whole
+from queuey.core.groups.wait_queue import May, WaitQueues
 from queuey.core.waiting import Waits
 from queuey.deferreds import shield
 from queuey.errors import NoSuchGroup
@@ -62,10 +62,10 @@ class GroupExchange:
         self.cached = self._directory.cached
         self._policies = policies
         self._seats = waits.seats
-        self._lines = Lines(waits, ticks, self._attempt)
-        moves = Moves(store, policies, waits)
+        self._lines = WaitQueues(waits, ticks, self._attempt)
+        moves = DeadLetters(store, policies, waits)
         self._claims = Claims(store.groups, self._directory, moves, self._lines)
-        self._whole = Whole(store, policies, self._directory, moves, new_bytes)
+        self._whole = SeekAndLag(store, policies, self._directory, moves, new_bytes)
         self._redrives = Redrives(store, policies, moves, self._directory.terms)
 
     def find(self, queue: Queue, name: str) -> Deferred[Group]:
@@ -178,7 +178,7 @@ class GroupExchange:
         to: Start | Ticks | Mapping[int, MessageId],
         partitions: tuple[int, ...] | None,
     ) -> None:
-        """Move the position of the group; earlier receipts become invalid. See ``Whole.seek``."""
+        """Move the position of the group; earlier receipts become invalid. See ``SeekAndLag.seek``."""
         await shield(self._whole.seek(queue, group, to, partitions).addBoth(self._told, group))
 
     async def redrive(self, queue: Queue, group: Group, redriving: Redriving) -> Redriven:

@@ -9,17 +9,17 @@ from typing import Any, Final
 import attrs
 from twisted.internet.defer import Deferred
 
-from queuey.core.groups.moves import Moves
+from queuey.core.groups.dead_letters import DeadLetters
 from queuey.core.groups.rows import contended
 from queuey.core.groups.values import Redriven, Redriving
 from queuey.deferreds import deferred
 from queuey.errors import InvalidRequest, Unavailable
 from queuey.interfaces import IPolicies, IStore
+from queuey.model.dead_letter_headers import key_of, letter_of
 from queuey.model.group_settings import Group
 from queuey.model.groups.commands import Reopen, ReopenAnswer, TakeBack
 from queuey.model.groups.entries import In, Target, key_hash
 from queuey.model.groups.terms import Redrive, Returning, Terms
-from queuey.model.letters import key_of, letter_of
 from queuey.model.message import Address, Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, lower_bound
@@ -108,7 +108,7 @@ class Redrives:
 
     store: IStore
     policies: IPolicies
-    moves: Moves
+    moves: DeadLetters
     terms: Callable[[Queue, Group], Coroutine[Deferred[Any], Any, Terms]]
 
     @deferred

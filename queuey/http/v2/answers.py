@@ -12,9 +12,9 @@ from string import ascii_letters, digits
 from typing import Any, Final
 from urllib.parse import quote
 
+from queuey.http.address_json import joined
+from queuey.http.bulk_json import ascii_texts_json, joined_texts_json
 from queuey.http.columns import Ids, can_tell, expiries, interleaved
-from queuey.http.escapes import ascii_texts_json, joined_texts_json
-from queuey.http.places import joined
 from queuey.http.v2.items import BYTES, TEXT, is_media_type
 from queuey.http.wire import Request
 from queuey.model.columns import BETWEEN, Columns, body_bytes, content_bytes

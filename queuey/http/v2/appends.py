@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
+from queuey.http.fast_json import batch_bodies
 from queuey.http.mistakes import Mistakes
-from queuey.http.plain import batch_bodies
 from queuey.http.problems import Problem
 from queuey.http.v2.items import BYTES, MAX_HEADERS, MAX_TYPE, Items, encoded_headers, is_media_type, long_key
 from queuey.http.v2.parameters import Query, bad_field, expect_type, field, problem_of, refuse_unknown
@@ -19,7 +19,7 @@ from queuey.model.trace import with_context
 BATCH: Final = "application/vnd.queuey.messages+json"
 """The type of a batch."""
 
-MOST_MESSAGES: Final = 1000
+MAX_MESSAGES: Final = 1000
 """Messages in a batch at the most."""
 
 _OPTIONS: Final = ("ttl", "partition", "key", "delay")
@@ -106,7 +106,7 @@ def _batch(request: Request, items: Items) -> Sequence[Draft]:
     if b"queuey-headers" in request.fields:
         raise bad_field("Queuey-Headers", "is for one message; those of a batch have headers as a member")
     bodies = batch_bodies(request.body)
-    if bodies is not None and 1 <= len(bodies) <= MOST_MESSAGES:
+    if bodies is not None and 1 <= len(bodies) <= MAX_MESSAGES:
         return items.plain(bodies)
     mistakes = Mistakes()
     messages = batch_of(request.body)
@@ -128,8 +128,8 @@ def batch_of(body: bytes) -> list[Any]:
     messages = document.get("messages")
     if not isinstance(messages, list):
         raise _wrong("/messages", "is not a list of messages")
-    if not 1 <= len(messages) <= MOST_MESSAGES:
-        raise _wrong("/messages", f"has {len(messages)} messages, and not 1 to {MOST_MESSAGES}")
+    if not 1 <= len(messages) <= MAX_MESSAGES:
+        raise _wrong("/messages", f"has {len(messages)} messages, and not 1 to {MAX_MESSAGES}")
     return messages
 
 

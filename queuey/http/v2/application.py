@@ -11,12 +11,12 @@ from queuey.http.authorized import Admitted, Route
 from queuey.http.json_size import MAX_VALUES
 from queuey.http.v2 import pages
 from queuey.http.v2.answers import HEAD, consistency_word, encoded
-from queuey.http.v2.appends import MOST_MESSAGES
+from queuey.http.v2.appends import MAX_MESSAGES
 from queuey.http.v2.items import MAX_HEADERS, MAX_KEY
 from queuey.http.v2.parameters import Query
-from queuey.http.v2.settlements import MOST_RECEIPTS
+from queuey.http.v2.settlements import MAX_RECEIPTS
 from queuey.http.wire import Limits, Request
-from queuey.interfaces import AHEAD, IStore, Promises
+from queuey.interfaces import AHEAD, Capabilities, IStore
 from queuey.model.access import Operation
 from queuey.model.group_rows import MAX_GROUPS
 from queuey.model.group_settings import MAX_DELIVERIES, MAX_GROUP_NAME, MAX_LEASE
@@ -30,7 +30,7 @@ from queuey.model.timeid import SECOND
 APPLICATION: Final = "/v2/<application>"
 
 _OF_EVERY_APPLICATION: Final = {
-    "max_batch": MOST_MESSAGES,
+    "max_batch": MAX_MESSAGES,
     "max_values": MAX_VALUES,
     "max_limit": pages.MAX_LIMIT,
     "max_page_bytes": pages.MAX_BYTES,
@@ -50,7 +50,7 @@ _OF_EVERY_APPLICATION: Final = {
     "max_deliveries": MAX_DELIVERIES,
     "max_in_flight": MAX_IN_FLIGHT,
     "max_keyed_claims": MAX_CLAIMS,
-    "max_receipts": MOST_RECEIPTS,
+    "max_receipts": MAX_RECEIPTS,
     "max_reason": MAX_REASON,
 }
 """Limits that no setting changes; times are in seconds."""
@@ -79,19 +79,19 @@ class V2Application:
     async def show(self, request: Request, admitted: Admitted) -> None:
         """Features, promises and limits, as they are for this application now."""
         Query(request, ()).check()
-        request.answer(200, HEAD, encoded(self._document(admitted.policy, self.store.promises)))
+        request.answer(200, HEAD, encoded(self._document(admitted.policy, self.store.capabilities)))
 
-    def _document(self, policy: Policy, promises: Promises) -> dict[str, Any]:
+    def _document(self, policy: Policy, capabilities: Capabilities) -> dict[str, Any]:
         return {
             "name": policy.application,
-            "features": _features(promises),
+            "features": _features(capabilities),
             "guarantee": policy.guarantee.value,
             "consistency": consistency_word(policy.consistency),
             "create_queues": "on-write" if policy.create_on_write else "explicit",
-            "durable": promises.survives_power_loss,
-            "durability": promises.durable,
-            "not_once": promises.not_once or None,
-            "no_groups": promises.no_groups or None,
+            "durable": capabilities.survives_power_loss,
+            "durability": capabilities.durable,
+            "not_once": capabilities.not_once or None,
+            "no_groups": capabilities.no_groups or None,
             "ttl": policy.ttl,
             "idempotency_ttl": policy.idempotency_ttl,
             "settle": self.settle,
@@ -121,9 +121,9 @@ class V2Application:
         }
 
 
-def _features(promises: Promises) -> list[str]:
+def _features(capabilities: Capabilities) -> list[str]:
     """What is to be had of this store."""
-    perhaps = {_ONCE: promises.not_once, _GROUPS: promises.no_groups}
+    perhaps = {_ONCE: capabilities.not_once, _GROUPS: capabilities.no_groups}
     return sorted([*_FEATURES, *(name for name, why_not in perhaps.items() if not why_not)])
 
 

@@ -10,12 +10,12 @@ from typing import Final
 from twisted.internet.defer import Deferred
 
 from queuey.deferreds import deferred
-from queuey.http.v2.lines import MOST_LINES, Line, are_keyed, joined, size_of
+from queuey.http.v2.lines import MAX_LINES, Line, are_keyed, joined, size_of
 
-MOST_BYTES: Final = 1 << 20
+MAX_BYTES: Final = 1 << 20
 """A batch ends with the line that brings it to this size, if not before."""
 
-MOST_KEYS: Final = 64
+MAX_KEYS: Final = 64
 """Lines with an idempotency key in one batch, at the most: each of them is a write of its own."""
 
 
@@ -49,7 +49,7 @@ class Batches:
         if not self.over:
             self._add(lines)
             self._begin()
-        while not self.over and (self._count >= MOST_LINES or self._size >= MOST_BYTES):
+        while not self.over and (self._count >= MAX_LINES or self._size >= MAX_BYTES):
             await self._change()
         self._check()
 
@@ -126,7 +126,7 @@ class Batches:
         while self._portions:
             lines, more = self._portions[0]
             count, size = count + len(lines), size + more
-            if count > MOST_LINES or size - lines[-1].size >= MOST_BYTES or are_keyed(lines):
+            if count > MAX_LINES or size - lines[-1].size >= MAX_BYTES or are_keyed(lines):
                 break
             whole.append(lines)
             self._portions.popleft()
@@ -142,7 +142,7 @@ class Batches:
         batch: list[Line] = []
         keys: set[bytes] = set()
         size = 0
-        while lines and len(batch) < MOST_LINES and size < MOST_BYTES and len(keys) < MOST_KEYS:
+        while lines and len(batch) < MAX_LINES and size < MAX_BYTES and len(keys) < MAX_KEYS:
             once = lines[0].once
             if once is not None:
                 if once.key in keys:

@@ -14,7 +14,7 @@ from queuey.http.mistakes import Mistakes
 from queuey.http.parameters import not_whole
 from queuey.http.v2.parameters import pointer_part
 from queuey.model.batch import Drafts
-from queuey.model.letters import is_ours
+from queuey.model.dead_letter_headers import is_ours
 from queuey.model.message import MAX_DELAY, MAX_MESSAGE_KEY, MAX_TTL, Content, Draft
 from queuey.model.timeid import SECOND, Ticks
 from queuey.model.trace import TraceContext, with_context

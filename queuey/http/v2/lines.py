@@ -10,9 +10,9 @@ from typing import Any, Final, NoReturn, overload
 import attrs
 import msgspec
 
+from queuey.http.fast_json import line_bodies
 from queuey.http.json_size import has_too_many_values
 from queuey.http.mistakes import Mistakes
-from queuey.http.plain import line_bodies
 from queuey.http.problems import Problem, document
 from queuey.http.v2 import items, parameters
 from queuey.http.v2.repeats import digest, scoped
@@ -22,7 +22,7 @@ from queuey.model.batch import Drafts
 from queuey.model.message import Draft
 from queuey.model.once import Once
 
-MOST_LINES: Final = 1000
+MAX_LINES: Final = 1000
 """Lines that are handled at once, at the most."""
 
 SLICE_LINES: Final = 50
@@ -246,8 +246,8 @@ class Reader:
         return self._portions([last] if last else [])
 
     def _portions(self, lines: Sequence[bytes]) -> Iterator[Sequence[Line]]:
-        for start in range(0, len(lines), MOST_LINES):
-            some = lines[start : start + MOST_LINES]
+        for start in range(0, len(lines), MAX_LINES):
+            some = lines[start : start + MAX_LINES]
             bodies = line_bodies(some)
             if bodies is not None:
                 yield self._plain(some, bodies)

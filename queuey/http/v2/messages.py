@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 
 from queuey.core.messages import MessageExchange
 from queuey.core.pages import is_whole
-from queuey.deferreds import Asked, Running
+from queuey.deferreds import CoroutineRunner, PendingRead
 from queuey.http.authorized import AdmittedToQueue, Over, Plan, Route, Serving, awaited, permit
 from queuey.http.parameters import shown
 from queuey.http.traced import UNTRACED
@@ -132,11 +132,13 @@ class V2Messages:
             return None
         request.traced.begin(RECEIVE)
         told = partial(self._got, request, admitted, wanted, began, over)
-        return Asked(self.exchange.first(admitted.queue, wanted.merge, admitted.policy), told, partial(over, request))
+        return PendingRead(
+            self.exchange.first(admitted.queue, wanted.merge, admitted.policy), told, partial(over, request)
+        )
 
     def _got(
         self, request: Request, admitted: AdmittedToQueue, wanted: Wanted, began: Ticks, over: Over, slice: MergeSlice
-    ) -> Running | None:
+    ) -> CoroutineRunner | None:
         """Answer with a page from the slice that was read, or read on in a coroutine if the page needs more."""
         writing: Coroutine[Deferred[Any], Any, None] | None
         if not is_whole(wanted.merge, slice) or (wanted.everything and not self.exchange.is_as_it_was(admitted.queue)):
@@ -144,7 +146,7 @@ class V2Messages:
         else:
             writing = self._answer(request, admitted, wanted, began, slice)
         if writing is not None:
-            return Running(writing, partial(over, request))
+            return CoroutineRunner(writing, partial(over, request))
         over(request, None)
         return None
 

@@ -31,7 +31,7 @@ from queuey.model.window import OLDEST, Merge, Position
 SEEK: Final = f"{GROUP}/seek"
 REDRIVE: Final = f"{GROUP}/redrive"
 
-MOST_IDS: Final = 1000
+MAX_IDS: Final = 1000
 """Maximum number of ids in one redrive."""
 
 _WHICH: Final = "has to say which dead letters in one way: by ids, by since and until, or by all"
@@ -151,8 +151,8 @@ def _moment(asked: Members, name: str) -> Ticks | None:
 def _addresses(asked: Members) -> tuple[Address, ...]:
     """Parse the ids in a body, each once."""
     ids = asked.value("ids")
-    if not isinstance(ids, list) or not 1 <= len(ids) <= MOST_IDS:
-        asked.wrong("ids", f"is not a list of 1 to {MOST_IDS} ids")
+    if not isinstance(ids, list) or not 1 <= len(ids) <= MAX_IDS:
+        asked.wrong("ids", f"is not a list of 1 to {MAX_IDS} ids")
         return ()
     found: dict[Address, None] = {}
     for at, each in enumerate(ids):

@@ -14,7 +14,7 @@ import attrs
 
 from queuey.errors import CursorMismatch, QueueReplaced
 from queuey.http.authorized import AdmittedToQueue
-from queuey.http.parameters import MOST_REMEMBERED
+from queuey.http.parameters import MAX_REMEMBERED
 from queuey.http.v2.answers import Piece, joined_json, portions, reference
 from queuey.http.v2.parameters import Query
 from queuey.http.wire import Request
@@ -86,7 +86,7 @@ def wanted(request: Request, queue: Queue) -> Wanted:
     :raise QueueyError: if a cursor is.
     """
     query = request.line.query
-    read = _wanted if len(query) <= MOST_REMEMBERED else _wanted.__wrapped__
+    read = _wanted if len(query) <= MAX_REMEMBERED else _wanted.__wrapped__
     return read(query, queue.incarnation, queue.settings.partitions)
 
 

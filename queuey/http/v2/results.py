@@ -15,7 +15,7 @@ from queuey.http.writing import encoded
 
 NDJSON: Final = "application/x-ndjson"
 
-MOST_UNREAD: Final = 1 << 20
+MAX_UNREAD: Final = 1 << 20
 """Bytes of problems that are buffered for a client that does not read before it has sent everything."""
 
 Outcome = str | Problem
@@ -135,7 +135,7 @@ class Failures(Results):
 
     async def _send(self, texts: list[str]) -> None:
         for text in texts:
-            if self._size > MOST_UNREAD:
+            if self._size > MAX_UNREAD:
                 self._untold += 1
             else:
                 self._kept.append(text)

@@ -29,7 +29,7 @@ from queuey.model.served import SETTLE
 
 SETTLEMENTS: Final = f"{GROUP}/settlements"
 
-MOST_RECEIPTS: Final = 1000
+MAX_RECEIPTS: Final = 1000
 """Maximum number of receipts in one request."""
 
 _ACTIONS: Final = {action.value: action for action in Action}
@@ -82,7 +82,7 @@ def outcomes_json(asked: Sequence[Settling], outcomes: Sequence[Outcome]) -> str
     If the JSON of all receipts together is longer than that of valid receipts, texts that cannot be receipts are cut.
     """
     texts = [encode_basestring_ascii(one.receipt) for one in asked]
-    if sum(map(len, texts)) > MOST_RECEIPTS * (RECEIPT + 2):
+    if sum(map(len, texts)) > MAX_RECEIPTS * (RECEIPT + 2):
         texts = [encode_basestring_ascii(_cut(one.receipt)) for one in asked]
     found = []
     for text, outcome in zip(texts, outcomes, strict=True):
@@ -112,8 +112,8 @@ def settlings(asked: Members, given: Mapping[str, Any]) -> tuple[Settling, ...]:
     for listed in given.values():
         if type(listed) is list:
             count += len(listed)
-    if count > MOST_RECEIPTS:
-        asked.wrong("", f"has more than {MOST_RECEIPTS} receipts")
+    if count > MAX_RECEIPTS:
+        asked.wrong("", f"has more than {MAX_RECEIPTS} receipts")
         return ()
     for name, listed in given.items():
         if name not in _ACTIONS:

@@ -45,13 +45,13 @@ class Daemon(Methods):
             store = "answers"
         except QueueyError as error:
             store = error.text
-        promises = self._store.promises
+        capabilities = self._store.capabilities
         return {
             **self._facts(),
             "draining": self._draining.on,
             "store": store,
-            "durability": promises.durable,
-            "not_once": promises.not_once or None,
+            "durability": capabilities.durable,
+            "not_once": capabilities.not_once or None,
         }
 
     @method("boolean", changes=True)

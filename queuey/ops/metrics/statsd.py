@@ -20,7 +20,7 @@ from twisted.internet.task import LoopingCall
 from queuey.deferreds import TurnQueue, deferred
 from queuey.model.counts import Gauge, Histogram, Labels, Metric
 
-MOST_BYTES: Final = 1400
+MAX_BYTES: Final = 1400
 """Bytes in one datagram at the most: what fits into a packet of Ethernet, with room for its heads."""
 
 _AT_ONCE: Final = 20
@@ -97,7 +97,7 @@ def datagrams(lines: Iterable[str]) -> Iterator[bytes]:
     """Lines in as few datagrams as there can be."""
     waiting, size = list[str](), 0
     for line in lines:
-        if waiting and size + len(line) > MOST_BYTES:
+        if waiting and size + len(line) > MAX_BYTES:
             yield "\n".join(waiting).encode("ascii")
             waiting, size = [], 0
         waiting.append(line)

@@ -16,7 +16,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from queuey.config import CassandraStorage, ClusterTLS
 from queuey.errors import ConfigurationError
-from queuey.interfaces import IStore, Promises
+from queuey.interfaces import Capabilities, IStore
 from queuey.model.lease import Terms
 from queuey.model.stable import Limits as Lateness
 from queuey.storage.cassandra.cluster.facts import Facts
@@ -24,7 +24,7 @@ from queuey.storage.cassandra.cluster.layers import Bounds, layered
 from queuey.storage.cassandra.cluster.layers import Limits as CallLimits
 from queuey.storage.cassandra.cluster.port import ICQLSession
 from queuey.storage.cassandra.cluster.settings import Check, Host, SessionSettings, TLSSettings
-from queuey.storage.cassandra.holdings import CassandraKeeper, Tables
+from queuey.storage.cassandra.import_target import CassandraKeeper, Tables
 from queuey.storage.cassandra.messages.store import Messages
 from queuey.storage.cassandra.messages.writes import Limits
 from queuey.storage.cassandra.queues.registry import Registry
@@ -79,7 +79,7 @@ def make_cassandra_store(settings: CassandraStorage, reactor: Any, now: Callable
     return assemble(settings, make_session(settings, reactor), clock, reactor)
 
 
-def make_keeper(settings: CassandraStorage, reactor: Any, now: Callable[[], float]) -> CassandraKeeper:
+def make_import_target(settings: CassandraStorage, reactor: Any, now: Callable[[], float]) -> CassandraKeeper:
     """Make the store on a cluster that takes in what another store holds, not open yet. No daemon serves from it
     meanwhile.
 
@@ -130,12 +130,12 @@ def _assembled(
     return store, messages, registry, times
 
 
-def promises_of(settings: CassandraStorage) -> Promises:
+def promises_of(settings: CassandraStorage) -> Capabilities:
     """What the settings alone say of what can be promised."""
     unknown = "What an acknowledged write survives is known once Cassandra has been asked."
     if settings.protocol == "thrift":
-        return Promises(unknown, False, NOT_OVER_THRIFT, NO_GROUPS_OVER_THRIFT, settings.multi_dc)
-    return Promises(unknown, False, apart=settings.multi_dc)
+        return Capabilities(unknown, False, NOT_OVER_THRIFT, NO_GROUPS_OVER_THRIFT, settings.multi_dc)
+    return Capabilities(unknown, False, apart=settings.multi_dc)
 
 
 def _times(

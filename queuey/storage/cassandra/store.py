@@ -15,10 +15,10 @@ from zope.interface import implementer
 
 from queuey.deferreds import TurnQueue, deferred, shield
 from queuey.errors import ConfigurationError, QueueyError, Unavailable
-from queuey.interfaces import IGroupStore, IMessageStore, IStateStore, IStore, Outcome, Promises, State
+from queuey.interfaces import Capabilities, IGroupStore, IMessageStore, IStateStore, IStore, Outcome, State
 from queuey.logs import EventLog
 from queuey.model.counts import Metric
-from queuey.model.holdings import MARK_KEY, refusal
+from queuey.model.exports import MARK_KEY, refusal
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -135,7 +135,7 @@ class CassandraStore:
         make_schema: Callable[[Callable[[float], Deferred[None]], Callable[[str], None]], Schema],
         timer: IReactorTime,
         found: Callable[[Facts], None],
-        promises: Promises,
+        capabilities: Capabilities,
         filling: bool = False,
     ) -> None:
         self._parts = parts
@@ -164,7 +164,7 @@ class CassandraStore:
             os.urandom,
             TurnQueue(timer).next,
         )
-        self.promises = promises
+        self.capabilities = capabilities
         self.metrics: Sequence[Metric] = parts.metrics
 
     def _alone(self) -> int | None:
@@ -195,9 +195,9 @@ class CassandraStore:
     async def _come_up(self) -> None:
         facts = await self._until_it_answers()
         self._found(facts)
-        found = facts.promises()
-        self.promises = attrs.evolve(
-            self.promises, durable=found.durable, survives_power_loss=found.survives_power_loss
+        found = facts.capabilities()
+        self.capabilities = attrs.evolve(
+            self.capabilities, durable=found.durable, survives_power_loss=found.survives_power_loss
         )
         self._wait_for(_GETS_READY)
         self._door.shut = self._why_not_ready
@@ -264,9 +264,9 @@ class CassandraStore:
         for waiter in waiters:
             waiter.callback(result)
 
-    def troubles(self) -> Mapping[str, str]:
+    def health_problems(self) -> Mapping[str, str]:
         """See IStore; before the cluster was found, its silence is all that is known."""
-        return self._parts.times.troubles() if self._times_started else {}
+        return self._parts.times.health_problems() if self._times_started else {}
 
     def close(self) -> Deferred[None]:
         """See IStore; the cluster learns that this front end is gone, if it answers."""
@@ -374,9 +374,9 @@ class CassandraStore:
         """See IQueueStore."""
         return self._door.enter(lambda: self._parts.registry.describe(application, names))
 
-    def at_hand(self, application: str, name: str) -> Queue | None:
+    def cached(self, application: str, name: str) -> Queue | None:
         """See IQueueStore."""
-        return None if self._door.shut is not None else self._parts.registry.at_hand(application, name)
+        return None if self._door.shut is not None else self._parts.registry.cached(application, name)
 
 
 def _closed() -> Unavailable:

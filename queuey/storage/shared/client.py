@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from queuey.errors import Unavailable
-from queuey.interfaces import MAX_STATE, IGroupStore, IStateStore, IStore, Outcome, Promises, State
+from queuey.interfaces import MAX_STATE, Capabilities, IGroupStore, IStateStore, IStore, Outcome, State
 from queuey.model.counts import Metric
 from queuey.model.group_settings import Group
 from queuey.model.groups.commands import Command, Ran, View
@@ -75,13 +75,13 @@ class SharedGroups:
 class SharedStore:
     """A store that another process owns; it lets several front-end processes share one store."""
 
-    def __init__(self, link: Link, promises: Promises) -> None:
+    def __init__(self, link: Link, capabilities: Capabilities) -> None:
         """
         :param link: the socket, which is connected.
         :param promises: what the owner's store promises.
         """
         self._link = link
-        self.promises: Promises = promises
+        self.capabilities: Capabilities = capabilities
         self.metrics: Sequence[Metric] = ()
         self.states: IStateStore = SharedStates(link)
         self.groups: IGroupStore = SharedGroups(link)
@@ -107,7 +107,7 @@ class SharedStore:
         """See IStore."""
         return self._read("ping")
 
-    def troubles(self) -> Mapping[str, str]:
+    def health_problems(self) -> Mapping[str, str]:
         """See IStore; the owner knows."""
         return {}
 
@@ -191,7 +191,7 @@ class SharedStore:
         """See IQueueStore."""
         return self._read("describe", application, names)
 
-    def at_hand(self, application: str, name: str) -> Queue | None:
+    def cached(self, application: str, name: str) -> Queue | None:
         """See IQueueStore; this store has no cache."""
         return None
 

@@ -16,7 +16,7 @@ import attrs
 
 from queuey.errors import QueueyError, StorageFull, Unavailable
 from queuey.file_modes import OWN_USER, FileModes, Findings
-from queuey.storage.sqlite import schema, small
+from queuey.storage.sqlite import schema, single_statement
 
 DATABASE: Final = "queuey.sqlite"
 LOCK: Final = "queuey.lock"
@@ -30,8 +30,7 @@ CHECKPOINT_PAGES: Final = 8000
 """Pages of the write-ahead log at which it is copied into the database: some 32 MB."""
 
 PREPARED: Final = 256
-"""Statements that a connection keeps prepared: all that piles of any size take, which are some dozens in each of a few
-sizes."""
+"""Statements that a connection keeps prepared: those of write batches, which are some dozens in each of a few sizes."""
 
 BUSY: Final = 5000
 """Milliseconds to wait for a lock that another program holds on the database, such as one that makes a backup."""
@@ -122,7 +121,7 @@ def connect(
         connection.pragma("journal_size_limit", 2 * CHECKPOINT_PAGES * PAGE)
         _tune(connection, cache_bytes)
         schema.upgrade(connection, version)
-        small.prepare(connection)
+        single_statement.prepare(connection)
         _keep_entry(path.parent)
     return connection
 

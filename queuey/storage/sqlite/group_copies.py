@@ -7,10 +7,10 @@ from typing import Any, Final
 import attrs
 
 from queuey.errors import Unavailable
+from queuey.model.exports import GroupPlace, Page
 from queuey.model.group_rows import state_key
 from queuey.model.groups.entries import UnreadableState
 from queuey.model.groups.snapshot import GroupState, index_of, state_of
-from queuey.model.holdings import GroupPlace, Page
 from queuey.storage.sqlite.group_rows import StateRows
 from queuey.storage.sqlite.reader import Reader
 from queuey.storage.sqlite.writer import Writer

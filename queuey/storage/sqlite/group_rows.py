@@ -25,7 +25,7 @@ from queuey.model.groups.entries import MAX_ACKED, Claim, Entry, Move, Unreadabl
 from queuey.model.groups.events import Marked, decode, encode, marked
 from queuey.model.groups.index import GroupIndex
 from queuey.model.timeid import MessageId
-from queuey.storage.sqlite.small import Value
+from queuey.storage.sqlite.single_statement import Value
 
 HEAD: Final = b"\x00"
 OPEN: Final = b"\x01"

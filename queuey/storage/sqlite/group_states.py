@@ -18,11 +18,11 @@ from queuey.model.message import Content, Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId, Ticks
 from queuey.storage.group_data import GroupData, Scan
-from queuey.storage.sqlite.bulk import Bulk
+from queuey.storage.sqlite.chunks import SIZES, parts
 from queuey.storage.sqlite.group_rows import StateRows
-from queuey.storage.sqlite.parts import SIZES, parts
+from queuey.storage.sqlite.page_query import Bulk
 from queuey.storage.sqlite.read_ahead import ReadAhead, Room, Source
-from queuey.storage.sqlite.small import Value
+from queuey.storage.sqlite.single_statement import Value
 
 if TYPE_CHECKING:
     import apsw

@@ -17,7 +17,7 @@ from queuey.model.groups.terms import Terms
 from queuey.model.queue import Queue
 from queuey.model.timeid import LOWEST, MessageId
 from queuey.storage import group_commands
-from queuey.storage.sqlite.piles import Pile
+from queuey.storage.sqlite.group_commit import GroupCommit
 from queuey.storage.sqlite.writer import Writer
 
 _PURGED: Final = "SELECT purged FROM queues WHERE queue = ?"
@@ -35,7 +35,7 @@ class HalfRunError(Exception):
 class SQLiteGroups:
     """The groups of a store, by its writing thread."""
 
-    def __init__(self, writing: Pile[Writer]) -> None:
+    def __init__(self, writing: GroupCommit[Writer]) -> None:
         self._writing = writing
 
     def run(self, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Deferred[Ran]:

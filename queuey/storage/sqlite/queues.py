@@ -10,12 +10,12 @@ from typing import Any, Final
 import apsw
 
 from queuey.errors import Conflict, InvalidRequest, NoSuchQueue, StorageFull
-from queuey.model.holdings import Page, Standing
+from queuey.model.exports import Page, Standing
 from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType, end_of_prefix
 from queuey.model.timeid import LOWEST, MessageId, Ticks
 from queuey.storage.sqlite import states
-from queuey.storage.sqlite.parts import INT64, SIZES, parts
-from queuey.storage.sqlite.piles import Job
+from queuey.storage.sqlite.chunks import INT64, SIZES, parts
+from queuey.storage.sqlite.group_commit import Job
 from queuey.storage.sqlite.reader import Reader
 from queuey.storage.sqlite.writer import Writer
 
@@ -178,7 +178,7 @@ def describe(reader: Reader, application: str, names: Sequence[str]) -> tuple[Qu
 
 
 def foresee(reader: Reader, jobs: Sequence[Job[Reader]]) -> None:
-    """Look together for the queues that single reads of a pile ask for."""
+    """Look together for the queues that single reads of a write batch ask for."""
     asked: dict[str, list[str]] = {}
     for job in jobs:
         if job.function is describe and len(job.arguments[1]) == 1:

@@ -12,7 +12,7 @@ from queuey.model.message import Content, Message
 from queuey.model.timeid import LOWEST, MAX_TICKS, MessageId, Ticks, successor, upper_bound
 from queuey.model.window import SLICE_BYTES
 from queuey.storage.group_data import Scan, may_be_given
-from queuey.storage.sqlite.bulk import Bulk, Range
+from queuey.storage.sqlite.page_query import Bulk, Range
 
 FIRST: Final = 16
 """Messages that are read at first; each further time four times as many."""

@@ -1,4 +1,4 @@
-"""The reading side: one pile is one snapshot, and each read takes one slice of what it is asked for."""
+"""The reading side: one write batch is one snapshot, and each read takes one slice of what it is asked for."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from queuey.model.message import Address, Content, Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import LOWEST, MessageId, Ticks, from_seconds, upper_bound
 from queuey.model.window import SLICE_BYTES, SLICE_ROWS, LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
-from queuey.storage.sqlite.bulk import Bulk, Found, Range
+from queuey.storage.sqlite.chunks import INT64, SIZES, parts
 from queuey.storage.sqlite.files import translated
-from queuey.storage.sqlite.parts import INT64, SIZES, parts
-from queuey.storage.sqlite.piles import Job
+from queuey.storage.sqlite.group_commit import Job
+from queuey.storage.sqlite.page_query import Bulk, Found, Range
 
 _LIVES = "SELECT messages FROM tallies WHERE queue = ?"
 _EXPIRED = "SELECT queue, count(*) FROM messages INDEXED BY expiry WHERE expires <= ? GROUP BY queue"
@@ -48,10 +48,10 @@ Foresee = Callable[["Reader", Sequence[Job["Reader"]]], None]
 
 
 class Reader:
-    """Runs piles of reads; all of it belongs to the reading thread.
+    """Runs write batches of reads; all of it belongs to the reading thread.
 
     :param now: the wall clock, in seconds since 1970.
-    :param foresee: looks at a pile before it is run, and puts into ``foreseen`` what its reads will ask for.
+    :param foresee: looks at a write batch before it is run, and puts into ``foreseen`` what its reads will ask for.
     :ivar clock: the time of the snapshot.
     :ivar stable: the bound below which scans show messages.
     :ivar bulk: reads what is of one partition.
@@ -71,7 +71,7 @@ class Reader:
         self._expired: dict[int, int] | None = None
 
     def work(self, jobs: Sequence[Job[Reader]]) -> None:
-        """Run a pile; see ``Pile``. What was cancelled meanwhile is not begun."""
+        """Run a write batch; see ``GroupCommit``. What was cancelled meanwhile is not begun."""
         self._expired = None
         self.foreseen = {}
         try:
@@ -91,7 +91,7 @@ class Reader:
             try:
                 self._roll_back()
             except apsw.Error as error:
-                # What was read stands. The next pile tries again before it begins, and fails if that fails.
+                # What was read stands. The next write batch tries again before it begins, and fails if that fails.
                 self._log.error("rollback-failed", "a snapshot could not be given back: {error}", error=error)
 
     def _roll_back(self) -> None:
@@ -120,7 +120,7 @@ class Reader:
         return Unavailable(word.text, retry_after=10) if isinstance(word, StorageFull) else word
 
     def rest(self) -> None:
-        """See ``Pile.open``: reads leave no work between batches."""
+        """See ``GroupCommit.open``: reads leave no work between batches."""
 
     def close(self) -> None:
         """Give everything back."""
@@ -132,9 +132,9 @@ class Reader:
         return held
 
     def expired(self, queue: Queue) -> int:
-        """How many of them have expired.
+        """Return how many of its messages have expired.
 
-        All queues are looked at together, once a pile: a page of counts that each walked through what is not swept yet
+        All queues are looked at together, once a batch: a page of counts that each walked through what is not swept yet
         would keep the other readers waiting.
         """
         if self._expired is None:

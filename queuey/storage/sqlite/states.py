@@ -8,16 +8,16 @@ from zope.interface import implementer
 from queuey.interfaces import MAX_STATE, IStateStore, Outcome, State
 from queuey.model.group_rows import states_prefix
 from queuey.model.queue import end_of_prefix
-from queuey.storage.sqlite.piles import Pile
+from queuey.storage.sqlite.group_commit import GroupCommit
 from queuey.storage.sqlite.reader import Reader
 from queuey.storage.sqlite.writer import Writer
 
 
 @implementer(IStateStore)
 class SQLiteStates:
-    """The states of a store, by its piles."""
+    """The states of a store, by its write batches."""
 
-    def __init__(self, reading: Pile[Reader], writing: Pile[Writer]) -> None:
+    def __init__(self, reading: GroupCommit[Reader], writing: GroupCommit[Writer]) -> None:
         self._reading = reading
         self._writing = writing
 

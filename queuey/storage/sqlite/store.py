@@ -16,11 +16,11 @@ from zope.interface import implementer
 from queuey.deferreds import deferred, shield
 from queuey.errors import Unavailable
 from queuey.file_modes import Findings
-from queuey.interfaces import IGroupStore, IStateStore, IStore, Promises
+from queuey.interfaces import Capabilities, IGroupStore, IStateStore, IStore
 from queuey.logs import EventLog
 from queuey.model.batch import NewMessages
 from queuey.model.counts import Metric, gauge
-from queuey.model.holdings import MARK_KEY, refusal
+from queuey.model.exports import MARK_KEY, refusal
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -28,25 +28,25 @@ from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import MessageId, ticks_of, to_seconds
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
 from queuey.storage.gauges import stable_time_age
-from queuey.storage.sqlite import counts, files, queues, reader, upkeep, writes
+from queuey.storage.sqlite import counts, files, queues, reader, sweeper, writes
+from queuey.storage.sqlite.export_source import SQLiteKeeper
 from queuey.storage.sqlite.files import Lock, SQLiteSettings
+from queuey.storage.sqlite.group_commit import GroupCommit, Runner
 from queuey.storage.sqlite.groups import SQLiteGroups
-from queuey.storage.sqlite.holdings import SQLiteKeeper
-from queuey.storage.sqlite.piles import Pile, Runner
 from queuey.storage.sqlite.reader import Reader
 from queuey.storage.sqlite.states import SQLiteStates
 from queuey.storage.sqlite.writer import Writer
 
-MOST_WRITES: Final = 1000
+MAX_WRITES: Final = 1000
 """Writes in one transaction at the most."""
 
-MOST_READS: Final = 32
-"""Reads in one pile at the most: their slices, of up to a mebibyte each, are in memory together."""
+MAX_READS: Final = 32
+"""Reads in one write batch at the most: their slices, of up to a mebibyte each, are in memory together."""
 
 _log = EventLog(Logger(namespace="queuey.storage"))
 
-FULL = Promises("An acknowledged write is on the disk: it outlives crashes and the loss of power.", True)
-RELAXED = Promises(
+FULL = Capabilities("An acknowledged write is on the disk: it outlives crashes and the loss of power.", True)
+RELAXED = Capabilities(
     "An acknowledged write outlives a crash of the process; the last moments before a loss of power may be lost.", False
 )
 
@@ -73,7 +73,7 @@ class SQLiteStore:
 
     :param clock: whose timers begin the upkeep.
     :param now: the wall clock, in seconds since 1970; threads call it.
-    :param runner: runs the two piles.
+    :param runner: runs the two write batches.
     :param node: 48 bits that the ids of this process carry, and ``clock_sequence`` 14 more.
     :param new_version: makes a text that was never there before; threads call it.
     :param bits: makes as many random bits as it is asked for; threads call it.
@@ -98,16 +98,16 @@ class SQLiteStore:
         self._clock_sequence = clock_sequence
         self._new_version = new_version
         self._bits = bits
-        self._writing: Pile[Writer] = Pile(runner, MOST_WRITES)
-        self._reading: Pile[Reader] = Pile(runner, MOST_READS)
-        self._upkeep = upkeep.Upkeep(clock, now, lambda: self._writing.submit(upkeep.turn))
+        self._writing: GroupCommit[Writer] = GroupCommit(runner, MAX_WRITES)
+        self._reading: GroupCommit[Reader] = GroupCommit(runner, MAX_READS)
+        self._upkeep = sweeper.Upkeep(clock, now, lambda: self._writing.submit(sweeper.turn))
         self._rooms = counts.Rooms(clock, lambda: self._reading.submit(lambda reader: counts.look(directory)))
         self._commits = counts.Commits(clock.seconds)
         self._open: _Open | None = None
         self._end: Deferred[None] | None = None
         self.states: IStateStore = SQLiteStates(self._reading, self._writing)
         self.groups: IGroupStore = SQLiteGroups(self._writing)
-        self.promises = RELAXED if settings.relaxed else FULL
+        self.capabilities = RELAXED if settings.relaxed else FULL
         self.metrics: Sequence[Metric] = (
             *self._commits.metrics,
             gauge("queuey_sqlite_waiting_writes", "Writes that are not answered yet.", lambda: self._writing.waiting),
@@ -176,7 +176,7 @@ class SQLiteStore:
         self._upkeep.watch(arrived)
         return None
 
-    def troubles(self) -> Mapping[str, str]:
+    def health_problems(self) -> Mapping[str, str]:
         """See IStore; there are none, since this process is the only writer."""
         return {}
 
@@ -313,7 +313,7 @@ class SQLiteStore:
         """See IQueueStore."""
         return self._reading.submit(queues.describe, application, tuple(names))
 
-    def at_hand(self, application: str, name: str) -> Queue | None:
+    def cached(self, application: str, name: str) -> Queue | None:
         """See IQueueStore; this store has no cache."""
         return None
 

@@ -26,13 +26,13 @@ from queuey.model.timeid import (
     upper_bound,
 )
 from queuey.storage.refusals import NOTHING, Held, check_room
-from queuey.storage.sqlite import small
+from queuey.storage.sqlite import single_statement
+from queuey.storage.sqlite.chunks import SIZES, parts
 from queuey.storage.sqlite.counts import Commits
 from queuey.storage.sqlite.files import BUSY, CHECKPOINT_PAGES, translated
+from queuey.storage.sqlite.group_commit import Job
 from queuey.storage.sqlite.group_states import GroupStates
-from queuey.storage.sqlite.parts import SIZES, parts
-from queuey.storage.sqlite.piles import Job
-from queuey.storage.sqlite.small import Value
+from queuey.storage.sqlite.single_statement import Value
 
 KNOWN: Final = 16_384
 """Size of two caches: queues that are known to exist, and queues whose messages and bytes are known."""
@@ -110,8 +110,8 @@ class Writer:
     An operation makes all checks before it writes, so one that raises a ``QueueyError`` has changed no data. Any other
     exception rolls the batch back, and each operation is then run again in a transaction of its own. Most batches need
     only what the writer has cached, and are written by one statement at their end, see
-    :mod:`queuey.storage.sqlite.small`. The others begin a transaction when the first of their operations uses the
-    database.
+    :mod:`queuey.storage.sqlite.single_statement`. The others begin a transaction when the first of their operations
+    uses the database.
 
     :param now: the wall clock, in seconds since 1970.
     :param node: 48 bits that the ids of this process carry, and ``clock_sequence`` 14 more.
@@ -174,7 +174,7 @@ class Writer:
 
     @property
     def connection(self) -> apsw.Connection:
-        """The database, for operations: in a pile, whose transaction begins when it is first asked for."""
+        """The database, for operations: in a write batch, whose transaction begins when it is first asked for."""
         if self._awaits_begin:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -185,7 +185,7 @@ class Writer:
         return self._connection
 
     def work(self, jobs: Sequence[Job[Writer]]) -> None:
-        """Run a pile; see ``Pile``."""
+        """Run a write batch; see ``GroupCommit``."""
         try:
             self._begin()
             self._foresee(jobs)
@@ -274,12 +274,12 @@ class Writer:
         rows = len(self._rows) // COLUMNS + len(self._keys) // KEY_COLUMNS + sums
         groups: list[Value] = []
         if self.groups.used:
-            groups = self._group_rows(small.ROWS - rows)
+            groups = self._group_rows(single_statement.ROWS - rows)
             rows += len(groups) // COLUMNS
-        if self._awaited or rows > small.ROWS:
+        if self._awaited or rows > single_statement.ROWS:
             self._store()
         began = self._commits.seconds()
-        if sums > small.ROWS:
+        if sums > single_statement.ROWS:
             self._add_up(last)
         else:
             self._put(last, groups)
@@ -305,7 +305,7 @@ class Writer:
         ``room``, write them now and return an empty list."""
         put, drop = self.groups.changes()
         if len(put) // 3 + len(drop) // 2 <= room:
-            return small.group_rows(put, drop)
+            return single_statement.group_rows(put, drop)
         self.put_rows(put)
         states: dict[Value, list[Value]] = {}
         for at in range(0, len(drop), 2):
@@ -325,11 +325,16 @@ class Writer:
         :param groups: rows of groups that go with it.
         """
         spent = [(application, _used(more)) for application, more in self._spent.items()]
-        values = self._rows + small.keys(self._keys) + small.sums(self._taken_tallies(), spent, last) + groups
+        values = (
+            self._rows
+            + single_statement.keys(self._keys)
+            + single_statement.sums(self._taken_tallies(), spent, last)
+            + groups
+        )
         self._rows, self._keys = [], []
         if values:
             try:
-                small.put(self._connection, values)
+                single_statement.put(self._connection, values)
             except apsw.BusyError as error:
                 if self._awaits_begin:
                     self._refused = error
@@ -432,7 +437,7 @@ class Writer:
         return first
 
     def insert(self, rows: Iterable[Value]) -> None:
-        """Let new messages be stored with the pile.
+        """Let new messages be stored with the write batch.
 
         :param rows: what stands in the columns of ``messages`` from ``queue`` on, one message after another.
         """
@@ -456,7 +461,7 @@ class Writer:
         return kept if kept is not None and kept.expires > self.clock else None
 
     def keep(self, incarnation: int, key: bytes, kept: Kept) -> None:
-        """Let an answer be remembered with the pile."""
+        """Let an answer be remembered with the write batch."""
         self._kept[incarnation, key] = kept
         self._keys += (incarnation, key, kept.digest, kept.answer, kept.note, kept.expires)
 
@@ -540,7 +545,7 @@ class Writer:
         before = self._spent.get(application, _NOTHING_SPENT)
         self._spent[application] = before[0] + queues, before[1] + messages, before[2] + size
 
-    # Between piles
+    # Between write batches
 
     def rest(self) -> None:
         """Copy the write-ahead log into the database if it is long, after the callers of the batch were answered.

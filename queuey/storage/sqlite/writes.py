@@ -10,16 +10,16 @@ from typing import Any, Final
 import attrs
 
 from queuey.model.batch import NewMessages
-from queuey.model.holdings import KeptAnswer
+from queuey.model.exports import KeptAnswer
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import WriteTerms
 from queuey.model.queue import Queue
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, ticks_of
 from queuey.storage.refusals import check_condition, check_new_id, key_reused
-from queuey.storage.sqlite.parts import INT64, SIZES, parts
-from queuey.storage.sqlite.piles import AGAIN, Again
-from queuey.storage.sqlite.small import Value
+from queuey.storage.sqlite.chunks import INT64, SIZES, parts
+from queuey.storage.sqlite.group_commit import AGAIN, Again
+from queuey.storage.sqlite.single_statement import Value
 from queuey.storage.sqlite.writer import KEYS, Kept, Writer
 
 STEP: Final = 500
@@ -130,7 +130,7 @@ def _ids(writer: Writer, incarnation: int, messages: Sequence[NewMessage]) -> li
 def _free_id(writer: Writer, incarnation: int, new: NewMessage, fresh: Ticks) -> MessageId:
     """A new id that is certainly free: a client may have put a message of the future under one that it foresaw.
 
-    In a pile that is found out when all are inserted, and each operation then comes here alone.
+    In a write batch that is found out when all are inserted, and each operation then comes here alone.
     """
     due = Ticks(max(fresh, writer.fresh()) + new.delay)
     while True:

@@ -12,9 +12,10 @@ import msgspec
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred, fail, succeed
 
-from queuey.core.groups import moves, settling
+from queuey.core.groups import dead_letters, settling
 from queuey.core.messages import MessageExchange
 from queuey.errors import QueueyError
+from queuey.model.dead_letter_headers import Letter, dead_letter
 from queuey.model.group_settings import Group
 from queuey.model.groups import claims as claim_rules
 from queuey.model.groups import index as indexes
@@ -36,7 +37,6 @@ from queuey.model.groups.terms import (
     Terms,
     Wanted,
 )
-from queuey.model.letters import Letter, dead_letter
 from queuey.model.message import Address, Content, Draft
 from queuey.model.once import Appended, Once
 from queuey.model.queue import Queue
@@ -85,7 +85,12 @@ class Mutant:
 
 _settle, _claim, _look = settlements.settle, claim_rules.claim, claim_rules.look
 _change, _meet, _classify = Cell.change, Calls._meet, GroupIndex._classify
-_append, _in, _read, _sought = moves.Moves._append, moves.Moves._in, Append.read, GroupIndex._seek
+_append, _in, _read, _sought = (
+    dead_letters.DeadLetters._append,
+    dead_letters.DeadLetters._in,
+    Append.read,
+    GroupIndex._seek,
+)
 _run = UnreliableGroups.run
 
 
@@ -239,7 +244,9 @@ def from_one_on(index: GroupIndex, event: Sought) -> None:
     index.last = 0
 
 
-async def without_its_key(self: moves.Moves, queue: Queue, partition: int, content: Content, key: bytes | None) -> None:
+async def without_its_key(
+    self: dead_letters.DeadLetters, queue: Queue, partition: int, content: Content, key: bytes | None
+) -> None:
     """Appends a dead letter as often as that is asked for."""
     await _append(self, queue, partition, content, None)
 
@@ -249,7 +256,7 @@ async def nowhere(*_: Any) -> Result:
     return Result.DONE
 
 
-async def for_good(self: moves.Moves, queue: Queue, group: Group, address: Address, move: In) -> Result:
+async def for_good(self: dead_letters.DeadLetters, queue: Queue, group: Group, address: Address, move: In) -> Result:
     """Takes a message that comes back for one that is no more."""
     await _in(self, queue, group, address, move)
     return Result.GONE
@@ -348,10 +355,15 @@ MUTANTS: Final = (
         "sought",
         _seeking(from_one_on),
     ),
-    Mutant("a dead letter without its key", "buried_twice", "dead", ((moves.Moves, "_append", without_its_key),)),
-    Mutant("a dead letter that is not written", "lost", "dead", ((moves.Moves, "_out", nowhere),)),
-    Mutant("a redrive that settles", "lost", "dead", ((moves.Moves, "_in", for_good),)),
-    Mutant("a dead letter of another message", "altered", "dead", ((moves, "dead_letter", of_another),)),
+    Mutant(
+        "a dead letter without its key",
+        "buried_twice",
+        "dead",
+        ((dead_letters.DeadLetters, "_append", without_its_key),),
+    ),
+    Mutant("a dead letter that is not written", "lost", "dead", ((dead_letters.DeadLetters, "_out", nowhere),)),
+    Mutant("a redrive that settles", "lost", "dead", ((dead_letters.DeadLetters, "_in", for_good),)),
+    Mutant("a dead letter of another message", "altered", "dead", ((dead_letters, "dead_letter", of_another),)),
     Mutant("a producer's key that is ignored", "several_ids", "plain", ((MessageExchange, "append_once", as_if_new),)),
     Mutant("receipts without a seal", "forgeries", "plain", ((Receipts, "_seal", unsealed),)),
     Mutant("another secret", "disowned", "plain", ((settling, "Receipts", with_another_secret),)),

@@ -250,7 +250,7 @@ class UnreliableStore:
         self._store = store
         self._calls = calls
         self._front = front
-        self.promises = store().promises
+        self.capabilities = store().capabilities
         self.groups: IGroupStore = UnreliableGroups(store, calls, front)
         if session is not None:
             random = Random(f"groups of front end {front} of {seed}")

@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from queuey.deferreds import bounded, deferred
 from queuey.errors import ConfigurationError, NotPromised, Unavailable
-from queuey.interfaces import IStateStore, Outcome, Promises, State
+from queuey.interfaces import Capabilities, IStateStore, Outcome, State
 from queuey.model.once import Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
@@ -150,7 +150,7 @@ class NodeSubject:
             lambda wait, says: Schema(session, SchemaSettings(keyspace, 1, True), uuid.uuid4(), wait, says),
             reactor,
             known.learn,
-            Promises("It is not known yet.", False, self._not_once),
+            Capabilities("It is not known yet.", False, self._not_once),
         )
         self.store.open()
 

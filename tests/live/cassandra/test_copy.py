@@ -23,8 +23,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from queuey import config
 from queuey.config import CassandraStorage
 from queuey.interfaces import IStore
-from queuey.storage.cassandra.assembly import make_keeper
-from queuey.storage.cassandra.holdings import CassandraKeeper
+from queuey.storage.cassandra.assembly import make_import_target
+from queuey.storage.cassandra.import_target import CassandraKeeper
 from tests.contracts import keeping
 from tests.contracts.subject import Contract, Wall
 from tests.histories.clients import new_seed
@@ -64,7 +64,7 @@ class KeeperSubject:
     def __init__(self, keyspace: str) -> None:
         self.wall = Wall()
         self.wall.seconds = time.time()
-        self.keeper = make_keeper(storage(keyspace), reactor, time.time)
+        self.keeper = make_import_target(storage(keyspace), reactor, time.time)
         self.store: IStore = self.keeper._store
 
     def advance(self, seconds: float) -> Deferred[None]:

@@ -81,7 +81,7 @@ class OnceTests(ThriftCase, MessagesCase):
     @contract
     async def test_it_is_refused(self) -> None:
         """The store says why, before anything is asked of the cluster; to weak queues as well."""
-        self.assertEqual(self.store.promises.not_once, NOT_OVER_THRIFT)
+        self.assertEqual(self.store.capabilities.not_once, NOT_OVER_THRIFT)
         queue = await self.make_queue()
         for ack in (Ack.ONE, Ack.MAJORITY):
             answer = self.store.append_once(queue, [new(b"a")], WriteTerms(ack), once())
@@ -139,7 +139,7 @@ class MachineTests(test_messages.MachineTests):
         self.assertEqual((facts.replicas, facts.syncs, facts.batch_bytes), (1, frozenset(), None))
         self.assertFalse(facts.far_expiry)
         self.assertIsNone(facts.refusal(self.keyspace))
-        self.assertFalse(facts.promises().survives_power_loss)
+        self.assertFalse(facts.capabilities().survives_power_loss)
 
 
 class DaemonTests(fronts.FrontTestCase):

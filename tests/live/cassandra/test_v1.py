@@ -35,8 +35,8 @@ class Bridge:
         return Bridge(self._store.states)
 
     @property
-    def promises(self) -> Any:
-        return self._store.promises
+    def capabilities(self) -> Any:
+        return self._store.capabilities
 
     @property
     def metrics(self) -> Any:
@@ -45,13 +45,13 @@ class Bridge:
     def open(self) -> None:
         """It is open."""
 
-    def troubles(self) -> Any:
+    def health_problems(self) -> Any:
         """What is known already needs no other thread."""
-        return self._store.troubles()
+        return self._store.health_problems()
 
-    def at_hand(self, application: str, name: str) -> Any:
+    def cached(self, application: str, name: str) -> Any:
         """So it is with what is at hand."""
-        return self._store.at_hand(application, name)
+        return self._store.cached(application, name)
 
     def __getattr__(self, name: str) -> Callable[..., Deferred[Any]]:
         method = getattr(self._store, name)

@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
-from queuey.interfaces import IStore, Promises
+from queuey.interfaces import Capabilities, IStore
 from queuey.model.counts import Metric
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
@@ -84,7 +84,7 @@ class SimpleTimes:
     def reason(self) -> str | None:
         return None
 
-    def troubles(self) -> Mapping[str, str]:
+    def health_problems(self) -> Mapping[str, str]:
         return {} if self.reason is None else {"clock": self.reason}
 
     def start(self) -> Deferred[None]:
@@ -133,7 +133,7 @@ class MessageStore:
 
     def __init__(self, messages: Messages, queues: MemoryStore, not_once: str) -> None:
         self.messages = messages
-        self.promises = Promises("Nothing is promised here.", False, not_once)
+        self.capabilities = Capabilities("Nothing is promised here.", False, not_once)
         self._queues = queues
         self._open = True
         self.states = queues.states
@@ -148,10 +148,10 @@ class MessageStore:
     def watch(self, arrived: Callable[[int], None]) -> float | None:
         return 1.0
 
-    def at_hand(self, application: str, name: str) -> Queue | None:
-        return self._queues.at_hand(application, name)
+    def cached(self, application: str, name: str) -> Queue | None:
+        return self._queues.cached(application, name)
 
-    def troubles(self) -> Mapping[str, str]:
+    def health_problems(self) -> Mapping[str, str]:
         return {}
 
     def close(self) -> Deferred[None]:

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from queuey.deferreds import deferred
-from queuey.interfaces import Promises
+from queuey.interfaces import Capabilities
 from queuey.model.counts import Metric
 from queuey.storage.cassandra.cluster.facts import Facts
 from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Level, Node, Row, Statement, Verdict
@@ -28,7 +28,7 @@ from tests.storage.cassandra.row_tables import KEYS, RowTables
 from tests.storage.subjects import versions
 
 SETTINGS = SchemaSettings("ks", 1, True)
-PROMISES = Promises("Nobody has asked the cluster.", False)
+PROMISES = Capabilities("Nobody has asked the cluster.", False)
 FACTS = Facts("5.0.8", 3, frozenset({"batch"}), 4 << 20, 4 << 20, False)
 
 

@@ -154,7 +154,7 @@ class ClockWatchTests(WatchCase):
             self.pass_time(60)
             self.assertEqual(front.ready, [])
             self.assertIn(way, str(front.keeper.reason))
-            self.assertEqual(front.keeper.troubles(), {"clock": front.keeper.reason})
+            self.assertEqual(front.keeper.health_problems(), {"clock": front.keeper.reason})
             self.assertIn(way, self.refuses(front.stamp))
             self.assertIn(way, self.refuses(lambda watch=front.keeper: watch.stable(HERE)))  # type: ignore[misc]
             self.assertEqual(self.events("clock-off"), ["clock-off"])
@@ -312,7 +312,7 @@ class ModesTests(WatchCase):
         self.pass_time(60)
         self.assertEqual(front.ready, [])
         self.assertIn("host9", str(front.keeper.reason))
-        self.assertEqual(front.keeper.troubles(), {"lease": front.keeper.reason})
+        self.assertEqual(front.keeper.health_problems(), {"lease": front.keeper.reason})
         self.assertEqual(self.events("modes-mixed"), ["modes-mixed"])
         self.assertFalse([text for text in front.session.asked if text.startswith("INSERT")])
         self.successResultOf(sole.keeper.stop())
@@ -332,7 +332,7 @@ class ModesTests(WatchCase):
         sole.session.let_through()
         self.pass_time(30)
         self.assertIn("host1", str(sole.keeper.reason))
-        self.assertEqual((list(sole.keeper.troubles()), front.keeper.troubles()), (["lease"], {}))
+        self.assertEqual((list(sole.keeper.health_problems()), front.keeper.health_problems()), (["lease"], {}))
         self.refuses(sole.stamp)
 
     def test_at_the_same_time_never_both(self) -> None:

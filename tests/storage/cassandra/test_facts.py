@@ -73,12 +73,12 @@ class RefusalTests(SynchronousTestCase):
             self.assertEqual(facts.refusal("ks") is not None, refused, facts)
 
     def test_promises(self) -> None:
-        text = FACTS.promises()
+        text = FACTS.capabilities()
         self.assertIn("is on the disks", text.durable)
         self.assertIn("1 copy of each row", text.durable)
         self.assertTrue(text.survives_power_loss)
-        text = attrs.evolve(FACTS, replicas=3, syncs=frozenset({"periodic"})).promises()
+        text = attrs.evolve(FACTS, replicas=3, syncs=frozenset({"periodic"})).capabilities()
         self.assertIn("may lose it when they die", text.durable)
         self.assertIn("3 copies of each row", text.durable)
         self.assertFalse(text.survives_power_loss)
-        self.assertFalse(attrs.evolve(FACTS, syncs=frozenset()).promises().survives_power_loss)
+        self.assertFalse(attrs.evolve(FACTS, syncs=frozenset()).capabilities().survives_power_loss)

@@ -16,7 +16,7 @@ from queuey.model.groups.terms import Action, Outcome, Settlement, Terms
 from queuey.model.receipts import Receipt
 from queuey.model.timeid import Ticks
 from queuey.storage.cassandra.groups.old_states import FENCE
-from queuey.storage.cassandra.holdings import UnfencedStates
+from queuey.storage.cassandra.import_target import UnfencedStates
 from queuey.storage.cassandra.states import CassandraStates
 from tests.storage.cassandra.test_groups_faults import KEY, GroupsCase, id_of, lease
 

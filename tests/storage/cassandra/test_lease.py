@@ -118,7 +118,7 @@ class TakingTests(Bench):
         first, second = self.serving(1), self.started(2)
         self.pass_time(100)
         self.assertIn("host1", str(second.keeper.reason))
-        self.assertEqual(second.keeper.troubles(), {"lease": second.keeper.reason})
+        self.assertEqual(second.keeper.health_problems(), {"lease": second.keeper.reason})
         self.assertEqual(second.ready, [])
         self.assertIn("host1", self.refuses(second.stamp))
         self.assertIn("host1", self.refuses(lambda: second.keeper.stable(HERE)))

@@ -18,7 +18,7 @@ from queuey.model.queue import Consistency, QueueSettings
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, ticks_of
 from queuey.model.window import OLDEST, Merge, MergeSlice, Messages, Position
 from queuey.storage.cassandra.messages.merging import place_of
-from queuey.storage.cassandra.messages.undecided import MOST_KEYS
+from queuey.storage.cassandra.messages.undecided import MAX_KEYS
 from queuey.storage.cassandra.times.base import Place
 from tests.contracts.reading import TERMS, bodies, check_merged, foreign_id, rest_of
 from tests.storage.cassandra.message_support import MessagesSubject
@@ -304,7 +304,7 @@ class DoubtTests(MergeCase):
         session = self.subject.session
         silent = Unavailable("silent", applied="unknown")
         session.messages.refuse = lambda call: silent if "SET live = true" in call.text else None
-        wanted = [b"%d" % number for number in range(MOST_KEYS + 20)]
+        wanted = [b"%d" % number for number in range(MAX_KEYS + 20)]
         for body in wanted:
             once = Once(body.rjust(32), bytes(32), "", 86_400)
             answer = self.store.append_once(self.queue, [NewMessage(2, Content(body), 3600)], TERMS, once)

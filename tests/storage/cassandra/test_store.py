@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.config.settings import CassandraStorage
 from queuey.errors import ConfigurationError, Unavailable
-from queuey.interfaces import Promises
+from queuey.interfaces import Capabilities
 from queuey.model.queue import QueueSettings
 from queuey.storage.cassandra.assembly import NO_GROUPS_OVER_THRIFT, NOT_OVER_THRIFT, promises_of
 from queuey.storage.cassandra.cluster.facts import Facts
@@ -28,7 +28,7 @@ from tests.storage.subjects import versions
 
 PLAIN = QueueSettings()
 WHERE = "127.0.0.1:9042"
-PROMISES = Promises("Nobody has asked.", False, "No transactions.", "None here.", True)
+PROMISES = Capabilities("Nobody has asked.", False, "No transactions.", "None here.", True)
 
 
 class Whole(Session):
@@ -84,7 +84,7 @@ class WaitingTimes(FakeTimes):
 class PromisesTests(SynchronousTestCase):
     """What the settings alone decide."""
 
-    def promises(self, protocol: str, multi_dc: bool) -> Promises:
+    def capabilities(self, protocol: str, multi_dc: bool) -> Capabilities:
         hosts, none = (), None
         return promises_of(
             CassandraStorage(
@@ -93,13 +93,13 @@ class PromisesTests(SynchronousTestCase):
         )
 
     def test_over_cql(self) -> None:
-        promises = self.promises("cql", False)
-        self.assertEqual((promises.not_once, promises.no_groups, promises.apart), ("", "", False))
-        self.assertTrue(self.promises("cql", True).apart)
+        capabilities = self.capabilities("cql", False)
+        self.assertEqual((capabilities.not_once, capabilities.no_groups, capabilities.apart), ("", "", False))
+        self.assertTrue(self.capabilities("cql", True).apart)
 
     def test_over_thrift(self) -> None:
-        promises = self.promises("thrift", False)
-        self.assertEqual((promises.not_once, promises.no_groups), (NOT_OVER_THRIFT, NO_GROUPS_OVER_THRIFT))
+        capabilities = self.capabilities("thrift", False)
+        self.assertEqual((capabilities.not_once, capabilities.no_groups), (NOT_OVER_THRIFT, NO_GROUPS_OVER_THRIFT))
 
 
 class StoreTests(SynchronousTestCase):
@@ -143,10 +143,10 @@ class StoreTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(opened))
         self.assertIsNone(self.successResultOf(self.store.opened()))
         self.assertEqual(self.found[0].mutation_bytes, 4 << 20)
-        self.assertIn("on the disks", self.store.promises.durable)
-        self.assertTrue(self.store.promises.survives_power_loss)
+        self.assertIn("on the disks", self.store.capabilities.durable)
+        self.assertTrue(self.store.capabilities.survives_power_loss)
         self.assertEqual(
-            (self.store.promises.not_once, self.store.promises.no_groups, self.store.promises.apart),
+            (self.store.capabilities.not_once, self.store.capabilities.no_groups, self.store.capabilities.apart),
             (PROMISES.not_once, PROMISES.no_groups, PROMISES.apart),
         )
         self.successResultOf(self.store.ping())

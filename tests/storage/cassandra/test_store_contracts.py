@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from queuey.storage.cassandra.holdings import CassandraKeeper, Tables
+from queuey.storage.cassandra.import_target import CassandraKeeper, Tables
 from queuey.storage.cassandra.messages.store import Messages
 from tests.contracts import (
     group_troubles,

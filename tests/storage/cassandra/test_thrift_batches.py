@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.storage.cassandra.cluster.port import Bound, Kind, Statement, StatementRefused
 from queuey.storage.cassandra.cluster.thrift.batches import (
-    MOST_PREPARED,
+    MAX_PREPARED,
     SIZES,
     grouped,
     literal,
@@ -50,7 +50,7 @@ class GroupedTests(SynchronousTestCase):
         self.assertEqual([one.statement.text for one in again], texts)
 
     def test_the_sizes(self) -> None:
-        self.assertEqual(SIZES[-1], MOST_PREPARED)
+        self.assertEqual(SIZES[-1], MAX_PREPARED)
         for before, size in pairwise(SIZES):
             self.assertLessEqual(size, 2 * before)
 

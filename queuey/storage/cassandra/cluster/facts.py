@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 
 from queuey.errors import Unavailable
-from queuey.interfaces import Promises
+from queuey.interfaces import Capabilities
 from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Statement, StatementRefused
 
 _RELEASE: Final = Statement("SELECT release_version FROM system.local", Kind.READ)
@@ -49,7 +49,7 @@ class Facts:
             "replication of 3."
         )
 
-    def promises(self) -> Promises:
+    def capabilities(self) -> Capabilities:
         """What an acknowledged write survives."""
         power = "periodic" not in self.syncs and bool(self.syncs)
         copies = "1 copy" if self.replicas == 1 else f"{self.replicas} copies"
@@ -58,7 +58,7 @@ class Facts:
         if not power:
             disk = "An acknowledged write is with the nodes that acknowledged it, which may lose it when they die"
         levels = "a majority of the copies for strong and very_strong queues, one for weak queues"
-        return Promises(f"{disk}: {levels}. Cassandra {self.release}, {copies} of each row, {synced}.", power)
+        return Capabilities(f"{disk}: {levels}. Cassandra {self.release}, {copies} of each row, {synced}.", power)
 
 
 async def release_of(session: ICQLSession) -> str:

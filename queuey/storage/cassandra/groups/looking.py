@@ -9,12 +9,12 @@ from typing import Any, Final
 import attrs
 
 from queuey.interfaces import IMessageStore
+from queuey.model.dead_letter_headers import key_of
 from queuey.model.group_settings import Group
 from queuey.model.groups import claims, places
 from queuey.model.groups.entries import key_hash
 from queuey.model.groups.index import GroupIndex
 from queuey.model.groups.terms import Found, Look, Order, Terms
-from queuey.model.letters import key_of
 from queuey.model.message import Address, Message
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue

@@ -15,7 +15,7 @@ from queuey.model.window import SLICE_BYTES, SLICE_ROWS, Merge, MergeSlice, Merg
 from queuey.storage.cassandra.cluster.parallel import read_all
 from queuey.storage.cassandra.messages.reads import Reads, View
 from queuey.storage.cassandra.messages.scanning import PartitionScan
-from queuey.storage.cassandra.messages.slices import MOST_EFFORT, MOST_PARTITIONS
+from queuey.storage.cassandra.messages.slices import MAX_EFFORT, MAX_PARTITIONS
 
 SOME: Final = 4
 """Messages that a partition is asked for beyond its share: they are not spread evenly."""
@@ -128,7 +128,7 @@ class MergeRead:
 
     async def slice(self) -> MergeSlice:
         """The first part of the range."""
-        for _ in range(MOST_EFFORT):
+        for _ in range(MAX_EFFORT):
             behind = self._behind()
             if not behind:
                 break
@@ -146,7 +146,7 @@ class MergeRead:
     async def _round(self, behind: Sequence[Part]) -> None:
         """Read on in some partitions, in all of them about as much as is missing."""
         rows = self._reads.sizes.rows(self._view.life.key, min(self._asked.max_bytes, SLICE_BYTES))
-        chosen = behind[: min(MOST_PARTITIONS, max(FEWEST, rows))]
+        chosen = behind[: min(MAX_PARTITIONS, max(FEWEST, rows))]
         missing = max(min(self._asked.limit, SLICE_ROWS) + 1 - len(self._known), 1)
         share = min(-(-missing // len(behind)) + SOME, max(rows // len(chosen), 1))
         # If many rows are skipped, more are asked for than are wanted.

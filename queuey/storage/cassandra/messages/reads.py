@@ -11,7 +11,7 @@ from queuey.model.message import Address
 from queuey.model.timeid import MessageId
 from queuey.storage.cassandra.cluster.port import ICQLSession, Row, Statement
 from queuey.storage.cassandra.messages.buckets import Bucket, Registrations, Spot, spot_of
-from queuey.storage.cassandra.messages.statements import MOST_IDS, Statements
+from queuey.storage.cassandra.messages.statements import MAX_IDS, Statements
 from queuey.storage.cassandra.messages.stored import Sizes, View
 from queuey.storage.cassandra.messages.undecided import Undecided
 from queuey.storage.cassandra.queues.rows import Life
@@ -71,7 +71,7 @@ class Group:
         return reads.session.execute(statement(self.spot.kind, len(ids)), values, view.level)
 
 
-def gathered(life: Life, addresses: Sequence[Address], most: int = MOST_IDS) -> list[Group]:
+def gathered(life: Life, addresses: Sequence[Address], most: int = MAX_IDS) -> list[Group]:
     """Different addresses by their buckets, at most so many in each group."""
     by_spot: dict[Spot, list[MessageId]] = {}
     for address in addresses:

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 import attrs
 from twisted.internet.defer import Deferred, succeed
 
-from queuey.model.holdings import Head
+from queuey.model.exports import Head
 from queuey.model.message import Message
 from queuey.model.timeid import HIGHEST, MessageId, Ticks, successor, ticks_of
 from queuey.storage.cassandra.cluster.parallel import read_all
@@ -21,7 +21,7 @@ from queuey.storage.cassandra.messages.undecided import Decided
 
 F = TypeVar("F")
 
-MOST_BUCKETS: Final = 16
+MAX_BUCKETS: Final = 16
 """Buckets of one partition that are read at once."""
 
 
@@ -136,7 +136,7 @@ class Scan(Generic[F]):
         full = [page.rows[-1][0] for page in pages if page.full]
         for last in full:
             lower, upper = self._up_to(last, lower, upper)
-        self._width = 1 if full else min(2 * self._width, MOST_BUCKETS)
+        self._width = 1 if full else min(2 * self._width, MAX_BUCKETS)
         rows_found = self._rows(pages, lower, upper)
         decided = await self._decided(rows_found)
         if decided.end is not None:

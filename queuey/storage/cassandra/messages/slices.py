@@ -18,13 +18,13 @@ from queuey.storage.cassandra.messages.reads import Reads, View, gathered
 from queuey.storage.cassandra.messages.scanning import PartitionScan
 from queuey.storage.cassandra.messages.stored import Taking
 
-MOST_PARTITIONS: Final = 32
+MAX_PARTITIONS: Final = 32
 """Partitions that are read at once."""
 
-MOST_ROUNDS: Final = 30
+MAX_ROUNDS: Final = 30
 """Rounds of requests for one partition, after which a slice ends."""
 
-MOST_EFFORT: Final = 100
+MAX_EFFORT: Final = 100
 """Rounds for all partitions, after which the same happens; several partitions that are read at once count as one."""
 
 
@@ -67,7 +67,7 @@ class WindowRead:
         rest: Window | None = window
         width = 1
         effort = 0
-        while rest is not None and not self._taking.full() and effort < MOST_EFFORT:
+        while rest is not None and not self._taking.full() and effort < MAX_EFFORT:
             rows = self._reads.sizes.rows(self._view.life.key, self._taking.bytes_left)
             several = self._windows(rest, min(width, rows))
             share = self._taking.rows_left if len(several) == 1 else rows // len(several)
@@ -78,7 +78,7 @@ class WindowRead:
                 if rest is None or self._taking.full() or not ended:
                     break
                 rest, ended = self._add(rest, one)
-            width = min(2 * width, MOST_PARTITIONS) if ended else 1
+            width = min(2 * width, MAX_PARTITIONS) if ended else 1
         return WindowSlice(tuple(self._taking.messages), rest)
 
     def _windows(self, window: Window, count: int) -> list[Window]:
@@ -102,7 +102,7 @@ class WindowRead:
         wanted, bytes_left = min(limit, share), self._taking.bytes_left
         await scan.begin(self._page(wanted, bytes_left))
         messages: list[Message] = []
-        while wanted > 0 and bytes_left > 0 and not scan.ended and scan.rounds < MOST_ROUNDS:
+        while wanted > 0 and bytes_left > 0 and not scan.ended and scan.rounds < MAX_ROUNDS:
             # If many rows are skipped, more are asked for than are wanted.
             some = await scan.next(self._page(wanted + 4 * scan.passed, bytes_left))
             messages += some

@@ -12,7 +12,7 @@ from queuey.storage.cassandra.cluster.port import Kind, Statement
 TABLES: Final = ("messages", "messages_long")
 """The tables of the two classes of messages, by the number of the class."""
 
-MOST_IDS: Final = 64
+MAX_IDS: Final = 64
 """Ids that one look-up names at the most; a power of two."""
 
 _WHERE: Final = "WHERE life = ? AND part = ? AND bucket = ?"

@@ -14,7 +14,7 @@ from zope.interface import implementer
 from queuey.deferreds import bounded, deferred, shield
 from queuey.errors import BodyTooLarge, InvalidRequest, NoSuchQueue, NotPromised, Unavailable
 from queuey.interfaces import IMessageStore
-from queuey.model.holdings import Head, Heads, KeptAnswer
+from queuey.model.exports import Head, Heads, KeptAnswer
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -329,7 +329,7 @@ class Messages:
 
     @deferred
     async def heads(self, queue: Queue, partition: int, start: MessageId, limit: int) -> Heads:
-        """List the messages of a partition from an id on; see ``IHoldings.heads``.
+        """List the messages of a partition from an id on; see ``IExportSource.heads``.
 
         If it is undecided whether a message counts, it waits for the decision.
         """
@@ -350,7 +350,7 @@ class Messages:
 
     @deferred
     async def keep(self, queue: Queue, messages: Sequence[Message], ack: Ack) -> None:
-        """Have messages as they are; see ``IKeeper.keep``."""
+        """Have messages as they are; see ``IImportTarget.keep``."""
         for message in messages:
             self._writer.check_expiry(message.expires)
             _check_partition(message.partition)
@@ -362,7 +362,7 @@ class Messages:
 
     @deferred
     async def keep_answers(self, answers: Sequence[KeptAnswer]) -> int:
-        """Remember answers; see ``IKeeper.keep_answers``."""
+        """Remember answers; see ``IImportTarget.keep_answers``."""
         now = self._times.now()
         made = await read_all([partial(self._keep_answer, answer, now) for answer in answers])
         return sum(made)

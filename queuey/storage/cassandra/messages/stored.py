@@ -17,7 +17,7 @@ from queuey.storage.cassandra.queues.rows import Life
 UNKNOWN_ROWS: Final = 32
 """Messages to ask for if their size is unknown: any may have a mebibyte."""
 
-MOST_ROWS: Final = 128
+MAX_ROWS: Final = 128
 """Messages to ask for at once at the most: they may have grown since."""
 
 _MOST_QUEUES: Final = 10_000
@@ -103,7 +103,7 @@ class Sizes:
         mean = self._known.get(key)
         if mean is None:
             return UNKNOWN_ROWS
-        return int(max(1, min(MOST_ROWS, bytes_left / max(mean, 1) + 1)))
+        return int(max(1, min(MAX_ROWS, bytes_left / max(mean, 1) + 1)))
 
 
 class Taking:

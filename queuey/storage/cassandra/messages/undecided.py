@@ -20,10 +20,10 @@ from queuey.storage.cassandra.messages.ledger import Ledger
 from queuey.storage.cassandra.messages.stored import DKEY, EXPIRES, LIVE, TXN, WRITTEN, View
 from queuey.storage.cassandra.messages.writes import Writer, Written, microseconds
 
-MOST_KEYS: Final = 64
+MAX_KEYS: Final = 64
 """Keys that are asked about for one page; it ends before the first row of a further one."""
 
-MOST_WAITED: Final = 10_000
+MAX_WAITED: Final = 10_000
 """Attempts that are waited for at the same time, before the first of them are forgotten."""
 
 
@@ -51,7 +51,7 @@ class Undecided:
         self._ledger = ledger
         self._writer = writer
         self._clock = clock
-        self._waiting = Waiting(MOST_WAITED)
+        self._waiting = Waiting(MAX_WAITED)
 
     async def decide(self, view: View, partition: int, rows: Sequence[Row]) -> Decided:
         """Decide rows of a partition, which would show if they counted.
@@ -60,7 +60,7 @@ class Undecided:
 
         :return: fails with ``Unavailable``.
         """
-        keys = list(dict.fromkeys(row[DKEY] for row in rows))[:MOST_KEYS]
+        keys = list(dict.fromkeys(row[DKEY] for row in rows))[:MAX_KEYS]
         attempts = {key: {row[TXN] for row in rows if row[DKEY] == key} for key in keys}
         found = await read_all([partial(self._judged, key, txns) for key, txns in attempts.items()])
         by_key = dict(zip(keys, found, strict=True))

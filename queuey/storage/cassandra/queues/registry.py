@@ -12,10 +12,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from queuey.deferreds import Question, Turns, deferred, shield
+from queuey.deferreds import KeyedLock, SingleFlight, deferred, shield
 from queuey.errors import Conflict, NoSuchQueue, StorageFull, Unavailable
 from queuey.interfaces import IQueueStore
-from queuey.model.holdings import Standing
+from queuey.model.exports import Standing
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import LOWEST, Ticks
 from queuey.storage.cassandra.cluster.parallel import read_all
@@ -95,8 +95,8 @@ class Registry:
         self._say = Statements.of(keyspace)
         self._listing = Listing(session, self._say)
         self._memory = Memory(_REMEMBERED, times.now, times.registry_age, lambda: times.tenure)
-        self._turns = Turns()
-        self._questions: dict[Name, Question[Life | None]] = {}
+        self._turns = KeyedLock()
+        self._questions: dict[Name, SingleFlight[Life | None]] = {}
         self._doubtful: set[Name] = set()
         self._cut_off: set[Name] = set()
         self._counts: dict[str, _Count] = {}
@@ -128,14 +128,14 @@ class Registry:
         question = self._questions.get(name)
         begun = question is None
         if question is None:
-            question = self._questions[name] = Question()
+            question = self._questions[name] = SingleFlight()
         answer: Deferred[Life | None] = question.join() if known is None else succeed(known)
         if begun:
             self._ask(name, question).addBoth(question.answered)
         return answer
 
     @deferred
-    async def _ask(self, name: Name, question: Question[Life | None]) -> Life | None:
+    async def _ask(self, name: Name, question: SingleFlight[Life | None]) -> Life | None:
         try:
             for _ in range(_ATTEMPTS):
                 since, life = self._times.now(), await self._ask_once(name)
@@ -183,7 +183,7 @@ class Registry:
         found = await self._describe_many(application, set(names))
         return tuple(found.get(name) for name in names)
 
-    def at_hand(self, application: str, name: str) -> Queue | None:
+    def cached(self, application: str, name: str) -> Queue | None:
         """See IQueueStore."""
         life = self._memory.get((application, name))
         return None if life is None else life.queue
@@ -325,7 +325,7 @@ class Registry:
         return None if found is None else found.life
 
     def keep(self, standing: Standing) -> Deferred[bool]:
-        """Have a queue as it is said to be; see ``IKeeper.keep_queue``."""
+        """Have a queue as it is said to be; see ``IImportTarget.keep_queue``."""
         queue = standing.queue
         return self._change((queue.application, queue.name), lambda: self._keep(standing))
 

@@ -105,7 +105,7 @@ class Times(Protocol):
     def reason(self) -> str | None:
         """Why this front end cannot serve now, in one sentence; ``None`` if it can."""
 
-    def troubles(self) -> Mapping[str, str]:
+    def health_problems(self) -> Mapping[str, str]:
         """The same sentence under its subject, ``clock`` or ``lease``; empty if this front end can serve."""
 
     def start(self) -> Deferred[None]:
@@ -391,7 +391,7 @@ class Keeper:
         """See Times."""
         return None if self._front.fit(self._clock.read()[0]) else self._front.why
 
-    def troubles(self) -> Mapping[str, str]:
+    def health_problems(self) -> Mapping[str, str]:
         """See Times."""
         reason = self.reason
         return {} if reason is None else {self.lacking(): reason}

@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
 
-from queuey.deferreds import Question, deferred
+from queuey.deferreds import SingleFlight, deferred
 from queuey.errors import Unavailable
 from queuey.logs import EventLog
 from queuey.model.counts import Metric
@@ -86,7 +86,7 @@ class CQLSession:
         self._session: Session | None = None
         self._closed = False
         self._prepared: dict[str, PreparedStatement] = {}
-        self._preparing: dict[str, Question[PreparedStatement]] = {}
+        self._preparing: dict[str, SingleFlight[PreparedStatement]] = {}
         self._under_way = _UnderWay()
         self.metrics: Sequence[Metric] = (connection_gauge(self._connections),)
 
@@ -247,7 +247,7 @@ class CQLSession:
         question = self._preparing.get(statement.text)
         if question is not None:
             return question.join()
-        question = self._preparing[statement.text] = Question()
+        question = self._preparing[statement.text] = SingleFlight()
         answer = question.join()
         self._prepare_now(statement).addErrback(
             lambda failure: self._log.failure("incident", "a statement cannot be prepared", failure)

@@ -17,10 +17,10 @@ from queuey.storage.cassandra.cluster.port import Bound, Statement, StatementRef
 SIZES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 """How many writes of the same statement a prepared batch has."""
 
-MOST_PREPARED: Final = SIZES[-1]
+MAX_PREPARED: Final = SIZES[-1]
 """Writes in a batch that is prepared."""
 
-MOST_FILLING: Final = 65_536
+MAX_FILLING: Final = 65_536
 """Bytes of repeated values, at most; above it, a text of the exact size is prepared."""
 
 

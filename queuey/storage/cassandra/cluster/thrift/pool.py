@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IDelayedCall, IOpenSSLClientConnectionCr
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from queuey.deferreds import Question, bounded, deferred
+from queuey.deferreds import SingleFlight, bounded, deferred
 from queuey.errors import Unavailable
 from queuey.logs import EventLog
 from queuey.storage.cassandra.cluster.port import AccessRefused, Level, Node
@@ -167,7 +167,7 @@ class ThriftNode:
         self._timer: IDelayedCall | None = None
         self._first: Deferred[None] | None = None
         self._prepared: dict[str, Prepared] = {}
-        self._preparing: dict[str, Question[Prepared]] = {}
+        self._preparing: dict[str, SingleFlight[Prepared]] = {}
 
     # Connections
 
@@ -253,7 +253,7 @@ class ThriftNode:
         question = self._preparing.get(text)
         if question is not None:
             return question.join()
-        question = self._preparing[text] = Question()
+        question = self._preparing[text] = SingleFlight()
         answer = question.join()
         wire.ask(prepare(text), seconds).addBoth(self._answered, text)
         return answer

@@ -33,8 +33,8 @@ from queuey.storage.cassandra.cluster.port import (
 from queuey.storage.cassandra.cluster.settings import SessionSettings
 from queuey.storage.cassandra.cluster.speakers import speakers
 from queuey.storage.cassandra.cluster.thrift.batches import (
-    MOST_FILLING,
-    MOST_PREPARED,
+    MAX_FILLING,
+    MAX_PREPARED,
     grouped,
     rough_size,
     text_of,
@@ -231,11 +231,11 @@ class ThriftSession:
         sizes = [sum(map(rough_size, one.values)) for one in bound]
         size, most = sum(sizes), self._settings.max_request
         check_size(size, most)
-        if len(bound) > MOST_PREPARED:
+        if len(bound) > MAX_PREPARED:
             await self._try(request, _plain(text_of([written_out(one) for one in bound], logged), level))
             return
         filled, filling = grouped(bound, sizes)
-        if filling > min(MOST_FILLING, most - size):
+        if filling > min(MAX_FILLING, most - size):
             filled = tuple(bound)
         texts = [one.statement.text for one in filled]
         text = texts[0] if len(texts) == 1 else text_of(texts, logged)

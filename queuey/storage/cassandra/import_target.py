@@ -12,9 +12,9 @@ from zope.interface import implementer
 
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
-from queuey.interfaces import IKeeper, IStateStore, Outcome, State
+from queuey.interfaces import IImportTarget, IStateStore, Outcome, State
+from queuey.model.exports import MARK_KEY, GroupPlace, Heads, KeptAnswer, Page, Reach, Size, Standing
 from queuey.model.groups.snapshot import GroupState
-from queuey.model.holdings import MARK_KEY, GroupPlace, Heads, KeptAnswer, Page, Reach, Size, Standing
 from queuey.model.message import Address, Message
 from queuey.model.policy import Ack
 from queuey.model.queue import Consistency, Queue
@@ -119,7 +119,7 @@ class Listing:
         self._shards: list[tuple[str, int]] = []
 
     async def page(self, rest: str | None, limit: int) -> Page[Standing]:
-        """See ``IHoldings.queues``; the parts are those that there were when the first page was asked for."""
+        """See ``IExportSource.queues``; the parts are those that there were when the first page was asked for."""
         if rest is None:
             self._shards = await self._tables.shards()
         number, after = (0, "") if rest is None else json.loads(rest)
@@ -135,7 +135,7 @@ class Listing:
         return Page(tuple(found), None)
 
 
-@implementer(IKeeper)
+@implementer(IImportTarget)
 class CassandraKeeper:
     """The store of a keyspace that this process alone has the lease of.
 
@@ -162,39 +162,39 @@ class CassandraKeeper:
         self._groups = GroupCopies(GroupTables(tables.session, tables.keyspace), store.states)
 
     def opened(self) -> Deferred[None]:
-        """See IKeeper."""
+        """See IImportTarget."""
         return self._store.opened()
 
     def seal(self) -> Deferred[bool]:
-        """See IHoldings; the lease of the keyspace is held."""
+        """See IExportSource; the lease of the keyspace is held."""
         return succeed(True)
 
     def size(self) -> Deferred[Size]:
-        """See IHoldings; a cluster counts nothing by itself."""
+        """See IExportSource; a cluster counts nothing by itself."""
         return succeed(Size(None, None))
 
     @deferred
     async def queues(self, rest: str | None, limit: int) -> Page[Standing]:
-        """See IHoldings."""
+        """See IExportSource."""
         return await self._listing.page(rest, limit)
 
     @deferred
     async def find(self, application: str, name: str) -> Standing | None:
-        """See IHoldings."""
+        """See IExportSource."""
         life = await self._registry.find(application, name)
         return None if life is None else standing(life)
 
     def heads(self, queue: Queue, partition: int, start: MessageId, limit: int) -> Deferred[Heads]:
-        """See IHoldings."""
+        """See IExportSource."""
         return self._messages.heads(queue, partition, start, limit)
 
     def lookup(self, queue: Queue, addresses: Sequence[Address]) -> Deferred[LookupSlice]:
-        """See IHoldings."""
+        """See IExportSource."""
         return self._messages.lookup(queue, addresses, Ack.MAJORITY)
 
     @deferred
     async def answers(self, rest: str | None, limit: int) -> Page[KeptAnswer]:
-        """See IHoldings."""
+        """See IExportSource."""
         now = self._times.now()
         rows = await self._tables.answers(int(rest or _FIRST), limit)
         found = []
@@ -208,7 +208,7 @@ class CassandraKeeper:
 
     @deferred
     async def state_keys(self, rest: str | None, limit: int) -> Page[tuple[str, str]]:
-        """See IHoldings; what is left of removed states has no value."""
+        """See IExportSource; what is left of removed states has no value."""
         rows = await self._tables.states(int(rest or _FIRST), limit)
         found = tuple(
             (name_of(key), version)
@@ -218,53 +218,53 @@ class CassandraKeeper:
         return Page(found, str(rows[-1][-1]) if len(rows) == limit else None)
 
     def state(self, key: str) -> Deferred[State | None]:
-        """See IHoldings; a state of a group that is about to be converted is as the earlier version knew it, and of one
-        that was converted there is nothing here."""
+        """See IExportSource. A state of a group that is not converted yet is as the earlier version stored it; one that
+        was converted is among ``group_states``."""
         return self.states.read(key)
 
     @deferred
     async def group_states(self, rest: str | None, limit: int) -> Page[GroupPlace]:
-        """See IHoldings."""
+        """See IExportSource."""
         rows = await self._tables.group_states(int(rest or _FIRST), limit)
         found = places([(key, version) for key, version, _ in rows])
         return Page(found, str(rows[-1][-1]) if len(rows) == limit else None)
 
     def group_state(self, place: GroupPlace) -> Deferred[GroupState | None]:
-        """See IHoldings."""
+        """See IExportSource."""
         return self._groups.read(place)
 
     def keep_group_state(self, place: GroupPlace, state: GroupState | None) -> Deferred[None]:
-        """See IKeeper."""
+        """See IImportTarget."""
         return self._groups.keep(place, state, self._times.now())
 
     @deferred
     async def reach(self) -> Reach:
-        """See IHoldings."""
+        """See IExportSource."""
         return Reach(ticks_of(self._times.stable(Place(0, 1))))
 
     def keep_queue(self, standing: Standing) -> Deferred[bool]:
-        """See IKeeper."""
+        """See IImportTarget."""
         return self._registry.keep(standing)
 
     def end_queue(self, queue: Queue) -> Deferred[bool]:
-        """See IKeeper."""
+        """See IImportTarget."""
         return self._store.forget(queue)
 
     def keep(self, queue: Queue, messages: Sequence[Message]) -> Deferred[None]:
-        """See IKeeper."""
+        """See IImportTarget."""
         return self._messages.keep(queue, messages, _ack(queue))
 
     def remove(self, queue: Queue, addresses: Sequence[Address]) -> Deferred[int]:
-        """See IKeeper."""
+        """See IImportTarget."""
         return self._store.remove(queue, addresses, _ack(queue))
 
     def keep_answers(self, answers: Sequence[KeptAnswer]) -> Deferred[int]:
-        """See IKeeper."""
+        """See IImportTarget."""
         return self._messages.keep_answers(answers)
 
     @deferred
     async def keep_reach(self, reach: Reach) -> None:
-        """See IKeeper; front ends go by their clocks, which have to have come as far."""
+        """See IImportTarget; front ends go by their clocks, which have to have come as far."""
         ahead = (reach.stable - self._times.now()) / SECOND + _APART
         if ahead > _AHEAD:
             raise Unavailable(
@@ -274,7 +274,7 @@ class CassandraKeeper:
         await self._sleep(max(0.0, ahead))
 
     def close(self) -> Deferred[None]:
-        """See IHoldings."""
+        """See IExportSource."""
         return self._store.close()
 
 

@@ -11,9 +11,9 @@ from zope.interface import implementer
 
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
-from queuey.interfaces import IHoldings, IKeeper, IStateStore, State
+from queuey.interfaces import IExportSource, IImportTarget, IStateStore, State
+from queuey.model.exports import MARK_KEY, GroupPlace, Head, Heads, KeptAnswer, Page, Reach, Size, Standing
 from queuey.model.groups.snapshot import GroupState
-from queuey.model.holdings import MARK_KEY, GroupPlace, Head, Heads, KeptAnswer, Page, Reach, Size, Standing
 from queuey.model.message import Address, Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId, Ticks, successor
@@ -21,12 +21,12 @@ from queuey.model.window import LookupSlice
 from queuey.storage.sqlite import group_copies, queues, reader, schema, states, writes
 from queuey.storage.sqlite.backup import open_to_read
 from queuey.storage.sqlite.files import Lock
-from queuey.storage.sqlite.piles import Pile, Runner
+from queuey.storage.sqlite.group_commit import GroupCommit, Runner
 from queuey.storage.sqlite.reader import Reader
 from queuey.storage.sqlite.writer import Writer
 
-MOST_READS: Final = 32
-"""Reads in one pile at the most."""
+MAX_READS: Final = 32
+"""Reads in one write batch at the most."""
 
 _HEADS: Final = """
     SELECT id, expires FROM messages WHERE queue = ? AND partition = ? AND id >= ? ORDER BY id LIMIT ?
@@ -96,60 +96,60 @@ def keep_reach(writer: Writer, reach: Reach) -> None:
 class _Reading:
     """What is read alike in either role."""
 
-    def __init__(self, reading: Pile[Reader]) -> None:
+    def __init__(self, reading: GroupCommit[Reader]) -> None:
         self._reading = reading
 
     def size(self) -> Deferred[Size]:
-        """See IHoldings."""
+        """See IExportSource."""
         return self._reading.submit(size)
 
     def queues(self, rest: str | None, limit: int) -> Deferred[Page[Standing]]:
-        """See IHoldings."""
+        """See IExportSource."""
         return self._reading.submit(queues.page, rest, limit)
 
     def find(self, application: str, name: str) -> Deferred[Standing | None]:
-        """See IHoldings."""
+        """See IExportSource."""
         return self._reading.submit(queues.standing, application, name)
 
     def heads(self, queue: Queue, partition: int, start: MessageId, limit: int) -> Deferred[Heads]:
-        """See IHoldings."""
+        """See IExportSource."""
         return self._reading.submit(heads, queue, partition, start, limit)
 
     def lookup(self, queue: Queue, addresses: Sequence[Address]) -> Deferred[LookupSlice]:
-        """See IHoldings."""
+        """See IExportSource."""
         return self._reading.submit(reader.lookup, queue, tuple(addresses))
 
     def answers(self, rest: str | None, limit: int) -> Deferred[Page[KeptAnswer]]:
-        """See IHoldings."""
+        """See IExportSource."""
         return self._reading.submit(answers, rest, limit)
 
     def state_keys(self, rest: str | None, limit: int) -> Deferred[Page[tuple[str, str]]]:
-        """See IHoldings."""
+        """See IExportSource."""
         return self._reading.submit(state_keys, rest, limit)
 
     def state(self, key: str) -> Deferred[State | None]:
-        """See IHoldings."""
+        """See IExportSource."""
         return self._reading.submit(states.read, key)
 
     def group_states(self, rest: str | None, limit: int) -> Deferred[Page[GroupPlace]]:
-        """See IHoldings."""
+        """See IExportSource."""
         return self._reading.submit(group_copies.page, rest, limit)
 
     def group_state(self, place: GroupPlace) -> Deferred[GroupState | None]:
-        """See IHoldings."""
+        """See IExportSource."""
         return self._reading.submit(group_copies.read, place)
 
     def reach(self) -> Deferred[Reach]:
-        """See IHoldings."""
+        """See IExportSource."""
         return self._reading.submit(reach)
 
 
-@implementer(IHoldings)
+@implementer(IExportSource)
 class SQLiteHoldings(_Reading):
     """A store that others may serve from: it is read through a connection that cannot write, without its lock.
 
     :param now: the wall clock, in seconds since 1970; a thread calls it.
-    :param runner: runs the pile.
+    :param runner: runs the write batch.
     :raise Unavailable: it cannot be read by this program.
     """
 
@@ -165,11 +165,11 @@ class SQLiteHoldings(_Reading):
         self._directory = directory
         self._lock: Lock | None = None
         self._reader = Reader(connection, now, queues.foresee)
-        super().__init__(Pile(runner, MOST_READS))
+        super().__init__(GroupCommit(runner, MAX_READS))
         self._reading.open(self._reader.work, self._reader.rest)
 
     def seal(self) -> Deferred[bool]:
-        """See IHoldings; it takes the lock that a daemon would hold."""
+        """See IExportSource; it takes the lock that a daemon would hold."""
         if self._lock is None:
             try:
                 self._lock = Lock(self._directory)
@@ -179,13 +179,13 @@ class SQLiteHoldings(_Reading):
 
     @deferred
     async def close(self) -> None:
-        """See IHoldings."""
+        """See IExportSource."""
         await self._reading.close(self._reader.close)
         if self._lock is not None:
             self._lock.release()
 
 
-@implementer(IKeeper)
+@implementer(IImportTarget)
 class SQLiteKeeper(_Reading):
     """A store that this process alone has open.
 
@@ -195,8 +195,8 @@ class SQLiteKeeper(_Reading):
 
     def __init__(
         self,
-        reading: Pile[Reader],
-        writing: Pile[Writer],
+        reading: GroupCommit[Reader],
+        writing: GroupCommit[Writer],
         states: IStateStore,
         expect: Callable[[Ticks | None], None],
         close: Callable[[], Deferred[None]],
@@ -208,42 +208,42 @@ class SQLiteKeeper(_Reading):
         self.states = states
 
     def opened(self) -> Deferred[None]:
-        """See IKeeper."""
+        """See IImportTarget."""
         return succeed(None)
 
     def seal(self) -> Deferred[bool]:
-        """See IHoldings; the store's lock is held."""
+        """See IExportSource; the store's lock is held."""
         return succeed(True)
 
     def keep_queue(self, standing: Standing) -> Deferred[bool]:
-        """See IKeeper."""
+        """See IImportTarget."""
         return self._writing.submit(queues.keep, standing)
 
     def end_queue(self, queue: Queue) -> Deferred[bool]:
-        """See IKeeper."""
+        """See IImportTarget."""
         return self._writing.submit(queues.forget, queue)
 
     def keep(self, queue: Queue, messages: Sequence[Message]) -> Deferred[None]:
-        """See IKeeper."""
+        """See IImportTarget."""
         return self._writing.submit(writes.keep, queue, tuple(messages)).addCallback(self._expect)
 
     def remove(self, queue: Queue, addresses: Sequence[Address]) -> Deferred[int]:
-        """See IKeeper."""
+        """See IImportTarget."""
         return self._writing.submit(writes.remove, queue, tuple(addresses))
 
     def keep_answers(self, answers: Sequence[KeptAnswer]) -> Deferred[int]:
-        """See IKeeper."""
+        """See IImportTarget."""
         return self._writing.submit(writes.keep_answers, tuple(answers))
 
     def keep_group_state(self, place: GroupPlace, state: GroupState | None) -> Deferred[None]:
-        """See IKeeper."""
+        """See IImportTarget."""
         return self._writing.submit(group_copies.keep, place, state)
 
     @deferred
     async def keep_reach(self, reach: Reach) -> None:
-        """See IKeeper; the store goes on from there whatever the clock shows."""
+        """See IImportTarget; the store goes on from there whatever the clock shows."""
         await self._writing.submit(keep_reach, reach)
 
     def close(self) -> Deferred[None]:
-        """See IHoldings."""
+        """See IExportSource."""
         return self._close()

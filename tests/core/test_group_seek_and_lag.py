@@ -6,17 +6,17 @@ from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 
-from queuey.core.groups import whole
+from queuey.core.groups import seek_and_lag
+from queuey.core.groups.dead_letters import DeadLetters
 from queuey.core.groups.directory import GroupChanges
 from queuey.core.groups.exchange import GroupExchange
-from queuey.core.groups.moves import Moves
 from queuey.core.groups.values import Claiming, PartitionLag, Settling
 from queuey.core.policies import GivenPolicies
 from queuey.core.waiting import Waits
 from queuey.errors import NoSuchGroup, Unavailable
+from queuey.model.dead_letter_headers import ONLY
 from queuey.model.group_settings import Group, Start
 from queuey.model.groups.terms import Action, Outcome, Taken
-from queuey.model.letters import ONLY
 from queuey.model.message import Address
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue
@@ -154,7 +154,7 @@ class SeekTests(Case):
     def test_moves_that_are_marked_again_and_again(self) -> None:
         self.world.post(self.queue, *[b"%d" % number for number in range(20)])
         taken = list(self.claim())
-        carry_out, front = Moves.carry_out, self.world.front()
+        carry_out, front = DeadLetters.carry_out, self.world.front()
         self.settle(Action.REJECT, [taken.pop()])
 
         async def once_more(*arguments: Any) -> None:
@@ -290,13 +290,13 @@ class LagTests(Case):
             ("_MOST", 54, (59, False)),
             ("_BYTES", 1 << 10, (60, True)),
         ):
-            with_limit = self.patch(whole, name, limit)
+            with_limit = self.patch(seek_and_lag, name, limit)
             (first, second) = self.lag()
             self.assertEqual((first.behind, first.exact), expected, (name, limit))
             self.assertEqual((second.behind, second.exact), (0, True))
             with_limit.restore()
-        self.patch(whole, "_BYTES", 20_000)
-        self.patch(whole, "_FEWEST_BYTES", 1)
+        self.patch(seek_and_lag, "_BYTES", 20_000)
+        self.patch(seek_and_lag, "_FEWEST_BYTES", 1)
         self.assertEqual((self.lag()[0].behind, self.lag()[0].exact), (15, False))
 
     def test_large_messages(self) -> None:

@@ -24,7 +24,7 @@ ROWS: Final = 24
 _SIZES: Final = range(2, ROWS + 1, 2)
 _COLUMNS: Final = 8
 _ROW: Final = f"({', '.join('?' * _COLUMNS)})"
-_PUT: Final = {size: f"INSERT INTO temp.pile VALUES {', '.join([_ROW] * size)}" for size in _SIZES}
+_PUT: Final = {size: f"INSERT INTO temp.write_batch VALUES {', '.join([_ROW] * size)}" for size in _SIZES}
 
 # The fifth column says what a row is: the size of a message, or one of these. What it has none for is passed over.
 _SUM: Final = -1
@@ -34,28 +34,28 @@ _DROP_ROW: Final = -4
 
 _PARTS: Final = (
     """
-    CREATE TEMP VIEW IF NOT EXISTS pile (a, b, c, d, kind, e, f, g) AS
+    CREATE TEMP VIEW IF NOT EXISTS write_batch (a, b, c, d, kind, e, f, g) AS
     SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
     """,
     f"""
-    CREATE TEMP TRIGGER IF NOT EXISTS put_group_row INSTEAD OF INSERT ON pile WHEN new.kind = {_PUT_ROW} BEGIN
+    CREATE TEMP TRIGGER IF NOT EXISTS put_group_row INSTEAD OF INSERT ON write_batch WHEN new.kind = {_PUT_ROW} BEGIN
         INSERT OR REPLACE INTO deliveries (state, key, value) VALUES (new.a, new.c, new.f);
     END
     """,
     f"""
-    CREATE TEMP TRIGGER IF NOT EXISTS drop_group_row INSTEAD OF INSERT ON pile WHEN new.kind = {_DROP_ROW} BEGIN
+    CREATE TEMP TRIGGER IF NOT EXISTS drop_group_row INSTEAD OF INSERT ON write_batch WHEN new.kind = {_DROP_ROW} BEGIN
         DELETE FROM deliveries WHERE state = new.a AND key = new.c;
     END
     """,
     # SQLite runs the trigger that was made last first, and messages are quicker if theirs is the last.
     """
-    CREATE TEMP TRIGGER IF NOT EXISTS put_message INSTEAD OF INSERT ON pile WHEN new.kind >= 0 BEGIN
+    CREATE TEMP TRIGGER IF NOT EXISTS put_message INSTEAD OF INSERT ON write_batch WHEN new.kind >= 0 BEGIN
         INSERT INTO messages (queue, partition, id, expires, size, content_type, headers, body)
             VALUES (new.a, new.b, new.c, new.d, new.kind, new.e, new.f, new.g);
     END
     """,
     f"""
-    CREATE TEMP TRIGGER IF NOT EXISTS put_other INSTEAD OF INSERT ON pile
+    CREATE TEMP TRIGGER IF NOT EXISTS put_other INSTEAD OF INSERT ON write_batch
     WHEN new.kind IN ({_SUM}, {_KEY}) BEGIN
         INSERT OR REPLACE INTO keys (queue, key, expires, note, digest, answer)
             SELECT new.a, new.c, new.d, new.e, new.f, new.g WHERE new.kind = {_KEY};
@@ -72,7 +72,7 @@ _PARTS: Final = (
 
 
 def prepare(connection: apsw.Connection) -> None:
-    """Let a connection that writes put small piles."""
+    """Let a connection that writes put small write batches."""
     for part in _PARTS:
         connection.execute(part)
 

@@ -44,7 +44,7 @@ NOTHING: Final = Delivered(())
 _NONE: Final = frozenset[int]()
 
 
-class Lines:
+class WaitQueues:
     """The wait queues of all groups.
 
     :param now: the wall clock.
@@ -55,9 +55,9 @@ class Lines:
         self.waits = waits
         self.now = now
         self.attempt = attempt
-        self._lines: dict[bytes, tuple[Line, ...]] = {}
+        self._lines: dict[bytes, tuple[WaitQueue, ...]] = {}
 
-    def join(self, queue: Queue, group: Group, partitions: tuple[int, ...]) -> Line:
+    def join(self, queue: Queue, group: Group, partitions: tuple[int, ...]) -> WaitQueue:
         """Return the wait queue for some partitions of a group, to be entered as a context manager; its exit leaves the
         wait queue.
 
@@ -66,12 +66,12 @@ class Lines:
         lines = self._lines.get(group.gid, ())
         line = next((line for line in lines if line.partitions == partitions), None)
         if line is None:
-            line = Line(self, queue, group, partitions)
+            line = WaitQueue(self, queue, group, partitions)
             self._lines[group.gid] = (*lines, line)
         line.queue, line.group = queue, group
         return line
 
-    def forget(self, line: Line) -> None:
+    def forget(self, line: WaitQueue) -> None:
         """Remove a wait queue that the last claim has left."""
         gid = line.group.gid
         self._lines[gid] = tuple([other for other in self._lines[gid] if other is not line])
@@ -95,7 +95,7 @@ class Lines:
             line.tell(partitions)
 
 
-class Line:
+class WaitQueue:
     """The wait queue of the claims for the same partitions of a group.
 
     :ivar queue: as the last claim that joined knows it, and so ``group``.
@@ -107,7 +107,7 @@ class Line:
         "_until", "_waiters", "group", "news", "partitions", "queue",
     )  # fmt: skip
 
-    def __init__(self, lines: Lines, queue: Queue, group: Group, partitions: tuple[int, ...]) -> None:
+    def __init__(self, lines: WaitQueues, queue: Queue, group: Group, partitions: tuple[int, ...]) -> None:
         self.queue = queue
         self.group = group
         self.partitions = partitions
@@ -126,7 +126,7 @@ class Line:
         self._until = 0.0
         lines.waits.listen(group.queue, self.tell)
 
-    def __enter__(self) -> Line:
+    def __enter__(self) -> WaitQueue:
         self._joined += 1
         return self
 
@@ -272,7 +272,7 @@ class _Waiter(Deferred[Delivered]):
     :ivar number: of its deadline.
     """
 
-    def __init__(self, line: Line, claiming: Claiming, got: Delivered, may: May | None) -> None:
+    def __init__(self, line: WaitQueue, claiming: Claiming, got: Delivered, may: May | None) -> None:
         super().__init__(_hung_up)
         self.number = 0
         self._line = line

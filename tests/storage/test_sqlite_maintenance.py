@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.errors import AlreadyThere, QueueyError, Unavailable
 from queuey.storage.sqlite import files
 from queuey.storage.sqlite.backup import Archive
-from queuey.storage.sqlite.care import SQLiteCare
+from queuey.storage.sqlite.maintenance import SQLiteCare
 from tests.contracts.subject import Wall
 from tests.storage.old_files import fill, open_store
 from tests.storage.quick import quick_directory

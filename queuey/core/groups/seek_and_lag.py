@@ -7,8 +7,8 @@ from typing import Final
 
 import attrs
 
+from queuey.core.groups.dead_letters import DeadLetters, is_for_others
 from queuey.core.groups.directory import GroupDirectory
-from queuey.core.groups.moves import Moves, is_for_others
 from queuey.core.groups.rows import contended, in_parallel
 from queuey.core.groups.values import PartitionLag
 from queuey.deferreds import deferred
@@ -47,7 +47,7 @@ _ATTEMPTS: Final = 10
 
 
 @attrs.frozen
-class Whole:
+class SeekAndLag:
     """Seeks groups and measures their lag.
 
     :ivar new_bytes: returns so many random bytes.
@@ -56,7 +56,7 @@ class Whole:
     store: IStore
     policies: IPolicies
     directory: GroupDirectory
-    moves: Moves
+    moves: DeadLetters
     new_bytes: Callable[[int], bytes]
 
     @deferred

@@ -9,11 +9,11 @@ from queuey.core.waiting import Waits
 from queuey.deferreds import deferred, shield
 from queuey.errors import BodyTooLarge, KeyInUse, NoSuchQueue, NotPromised, QueueyError, StorageFull, Unavailable
 from queuey.interfaces import IPolicies, IStore
+from queuey.model.dead_letter_headers import Letter, copy_for, copy_key, dead_letter, is_only_for_another, letter_key
 from queuey.model.group_settings import Group
 from queuey.model.groups.commands import Finish, Mark
 from queuey.model.groups.entries import In, Out, Target
 from queuey.model.groups.terms import Result, Terms
-from queuey.model.letters import Letter, copy_for, copy_key, dead_letter, is_only_for_another, letter_key
 from queuey.model.message import Address, Content, Message, NewMessage
 from queuey.model.once import Once
 from queuey.model.policy import Ack
@@ -26,7 +26,7 @@ def is_for_others(message: Message, gid: bytes) -> bool:
     return is_only_for_another(message.content, gid)
 
 
-class Moves:
+class DeadLetters:
     """Carries out the moves that are marked in states. Every step is idempotent: several processes may do it at the
     same time.
 

@@ -19,7 +19,7 @@ from queuey.model.columns import BETWEEN, DIGITS, EARLIEST, LATEST, Columns
 from queuey.model.message import Content, Message
 from queuey.model.timeid import EPOCH, LOWEST, MAX_TICKS, MessageId, Ticks
 from queuey.model.window import SLICE_BYTES, SLICE_ROWS, Messages
-from queuey.storage.sqlite.parts import INT64
+from queuey.storage.sqlite.chunks import INT64
 
 FEW: Final = 8
 """Messages up to which rows are as quick."""
@@ -27,7 +27,7 @@ FEW: Final = 8
 PASSED_OVER: Final = 16
 """Reads of a queue that skip this way after one whose messages could not be separated, or were in another order."""
 
-MOST_REMEMBERED: Final = 1000
+MAX_REMEMBERED: Final = 1000
 """The number of queues for which that is remembered, at most."""
 
 _GIVEN: Final = b"="
@@ -133,7 +133,7 @@ class Bulk:
         return left > 0
 
     def _pass_over(self, queue: int) -> None:
-        if len(self._passed_over) >= MOST_REMEMBERED:
+        if len(self._passed_over) >= MAX_REMEMBERED:
             self._passed_over.clear()
         self._passed_over[queue] = PASSED_OVER
 

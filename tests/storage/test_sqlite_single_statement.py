@@ -1,4 +1,4 @@
-"""Small piles are one statement, which leaves the same behind as one for each table."""
+"""Small write batches are one statement, which leaves the same behind as one for each table."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from queuey.model.message import Address
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import QueueSettings
 from queuey.model.timeid import ticks_of
-from queuey.storage.sqlite import small, writer
-from queuey.storage.sqlite.parts import parts
+from queuey.storage.sqlite import single_statement, writer
+from queuey.storage.sqlite.chunks import parts
 from tests.contracts.reading import TERMS, new, once
 from tests.storage.test_sqlite_foresight import watch
 from tests.storage.test_sqlite_writer import HeldCase
@@ -45,7 +45,7 @@ class SmallCase(HeldCase):
 
 
 class StatementTests(SmallCase):
-    """What each pile costs."""
+    """What each write batch costs."""
 
     def test_plain_writes_are_one(self) -> None:
         other, _ = self.successResultOf(self.store.create("other", "queue", QueueSettings(), None))
@@ -54,12 +54,12 @@ class StatementTests(SmallCase):
         both = (lambda: self.append(b"b"), lambda: self.append(b"c", b"d", queue=other))
         for answer in self.one_pile(*both * 7):
             self.successResultOf(answer)
-        self.assertEqual(self.statements, [small._PUT[24]])
+        self.assertEqual(self.statements, [single_statement._PUT[24]])
         self.assertEqual((self.counted(), self.writer.usage("other")), (8, (1, 15)))
 
     def test_a_lone_write_is_one(self) -> None:
         self.one_pile(lambda: self.append(b"a"))
-        self.assertEqual(self.statements, [small._PUT[2]])
+        self.assertEqual(self.statements, [single_statement._PUT[2]])
 
     def test_writes_under_keys_are_looked_up_and_are_one(self) -> None:
         def write(key: bytes) -> Deferred[Any]:
@@ -69,7 +69,7 @@ class StatementTests(SmallCase):
         found = [self.successResultOf(answer) for answer in answers]
         self.assertEqual([each.duplicate for each in found], [False, False, True])
         self.assertEqual(len(self.statements), 2)
-        self.assertEqual(self.statements[-1], small._PUT[6])
+        self.assertEqual(self.statements[-1], single_statement._PUT[6])
 
     def test_limits_are_looked_up_and_the_rest_is_one(self) -> None:
         terms = WriteTerms(Ack.ONE, max_queue_messages=2)
@@ -79,7 +79,7 @@ class StatementTests(SmallCase):
         self.assertNotIn("BEGIN IMMEDIATE", self.statements)
         (answer,) = self.one_pile(lambda: self.append(b"b", terms=terms))
         self.successResultOf(answer)
-        self.assertEqual(self.statements, [small._PUT[2]], "what it holds is known")
+        self.assertEqual(self.statements, [single_statement._PUT[2]], "what it holds is known")
         (answer,) = self.one_pile(lambda: self.append(b"c", terms=terms))
         self.failureResultOf(answer, StorageFull)
 
@@ -95,13 +95,13 @@ class StatementTests(SmallCase):
         for answer in answers:
             self.successResultOf(answer)
         self.assertEqual([self.statements[0], self.statements[-1]], ["BEGIN IMMEDIATE", "COMMIT"])
-        self.assertEqual(self.statements[-2], small._PUT[2])
+        self.assertEqual(self.statements[-2], single_statement._PUT[2])
 
     def test_a_large_one_adds_up_by_one_more(self) -> None:
         answers = self.one_pile(*[lambda: self.append(b"x")] * 100)
         ids = [self.successResultOf(answer)[0] for answer in answers]
         stored = [writer.INSERT[size] for size, _ in parts(100)]
-        self.assertEqual(self.statements, ["BEGIN IMMEDIATE", *stored, small._PUT[2], "COMMIT"])
+        self.assertEqual(self.statements, ["BEGIN IMMEDIATE", *stored, single_statement._PUT[2], "COMMIT"])
         self.assertEqual(
             (self.counted(), self.writer.usage("app"), self.writer.last), (100, (1, 100), ticks_of(ids[-1]))
         )
@@ -112,20 +112,20 @@ class StatementTests(SmallCase):
 
 
 class SameTests(SmallCase):
-    """Whichever way a pile goes, the tables hold the same."""
+    """Whichever way a write batch goes, the tables hold the same."""
 
     def test_each_number_of_rows(self) -> None:
-        for number in range(1, small.ROWS + 3):
+        for number in range(1, single_statement.ROWS + 3):
             answers = self.one_pile(*[lambda: self.append(b"x")] * number)
             ids = [self.successResultOf(answer)[0] for answer in answers]
             self.assertEqual(ids, sorted(set(ids)))
             plain = len(self.statements) == 1
-            self.assertEqual(plain, number < small.ROWS, number)
-        total = (small.ROWS + 2) * (small.ROWS + 3) // 2
+            self.assertEqual(plain, number < single_statement.ROWS, number)
+        total = (single_statement.ROWS + 2) * (single_statement.ROWS + 3) // 2
         self.assertEqual((self.counted(), self.rows("messages"), self.writer.usage("app")), (total, total, (1, total)))
 
     def test_more_queues_than_rows(self) -> None:
-        made = [self.make(f"q{number}") for number in range(small.ROWS + 9)]
+        made = [self.make(f"q{number}") for number in range(single_statement.ROWS + 9)]
         for answer in self.one_pile(*(lambda queue=queue: self.append(b"x", queue=queue) for queue in made)):
             self.successResultOf(answer)
         self.assertEqual([row[1:] for row in self.tables()["tallies"]], [(0, 0), *[(1, 1)] * len(made)])
@@ -135,25 +135,25 @@ class SameTests(SmallCase):
     def test_random_piles(self) -> None:
         """Once with small ones as one statement, and once with none."""
         found = []
-        for rows in (small.ROWS, 0):
+        for rows in (single_statement.ROWS, 0):
             self.setUp()
-            self.patch(small, "ROWS", rows)
-            seen = [self.texts(pile) for pile in self.piles(Random(1000))]
+            self.patch(single_statement, "ROWS", rows)
+            seen = [self.texts(batch) for batch in self.batches(Random(1000))]
             found.append((seen, self.tables()))
-            self.assertEqual(any(text in small._PUT.values() for text in self.seen), rows > 0)
+            self.assertEqual(any(text in single_statement._PUT.values() for text in self.seen), rows > 0)
         self.assertEqual(*found)
 
-    def texts(self, pile: list[Any]) -> list[str]:
+    def texts(self, batch: list[Any]) -> list[str]:
         """What came of each operation."""
-        answers = self.one_pile(*pile)
+        answers = self.one_pile(*batch)
         self.seen += self.statements
         texts: list[str] = []
         for answer in answers:
             answer.addBoth(lambda result: texts.append(repr(getattr(result, "value", result))))
-        self.assertEqual(len(texts), len(pile))
+        self.assertEqual(len(texts), len(batch))
         return [*texts, f"{self.rows('future')} to come"]
 
-    def piles(self, random: Random) -> Iterator[list[Any]]:
+    def batches(self, random: Random) -> Iterator[list[Any]]:
         made = [self.make(f"q{number}") for number in range(3)]
         stored: list[Address] = []
 

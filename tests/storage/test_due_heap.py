@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.model.timeid import Ticks
-from queuey.storage.agenda import Agenda, Place
+from queuey.storage.due_heap import DueHeap, Place
 from tests.contracts.reading import foreign_id
 
 
@@ -13,7 +13,7 @@ class AgendaTests(SynchronousTestCase):
     """Places by their time."""
 
     def test_a_place_is_due_once_at_its_last_time(self) -> None:
-        agenda: Agenda[Place] = Agenda()
+        agenda: DueHeap[Place] = DueHeap()
         places = [(number, 1, foreign_id(number)) for number in range(4)]
         for place in places:
             agenda.put(place, Ticks(10 + place[0]))
@@ -26,7 +26,7 @@ class AgendaTests(SynchronousTestCase):
         self.assertEqual(agenda.due(Ticks(99)), [])
 
     def test_what_was_moved_or_dropped_leaves_nothing_behind(self) -> None:
-        agenda: Agenda[Place] = Agenda()
+        agenda: DueHeap[Place] = DueHeap()
         place = (1, 1, foreign_id(1))
         for number in range(1000):
             agenda.put(place, Ticks(number))

@@ -81,7 +81,7 @@ class Turn:
 
 
 def turn(writer: Writer) -> Turn:
-    """One bounded piece of upkeep, in a pile like any other write."""
+    """One bounded piece of upkeep, in a write batch like any other write."""
     writer.settle()
     shown = show_due(writer)
     more = len(shown) == STEP
@@ -178,7 +178,7 @@ class Upkeep:
     """Sees to it that turns are taken in time; all of it belongs to the reactor.
 
     :param now: the wall clock, in seconds since 1970.
-    :param take_turn: puts ``turn`` on the writing pile.
+    :param take_turn: puts ``turn`` on the writing write batch.
     """
 
     _log = EventLog(Logger(namespace="queuey.storage"))

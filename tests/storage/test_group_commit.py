@@ -1,4 +1,4 @@
-"""Piles: what is taken together, what becomes of jobs that fail, and how it ends."""
+"""Write batches: what is taken together, what becomes of jobs that fail, and how it ends."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
-from queuey.storage.sqlite import small
+from queuey.storage.sqlite import single_statement
+from queuey.storage.sqlite.chunks import SIZES, parts
 from queuey.storage.sqlite.files import PREPARED
-from queuey.storage.sqlite.parts import SIZES, parts
-from queuey.storage.sqlite.piles import AGAIN, SHARE, Again, Job, Pile, Threads
+from queuey.storage.sqlite.group_commit import AGAIN, SHARE, Again, GroupCommit, Job, Threads
 from queuey.storage.sqlite.writer import INSERT, REMEMBER
 from tests.storage.runners import Inline, Manual
 
 
 class Worker:
-    """Notes the piles that it was given; each job may fail on its own."""
+    """Notes the write batches that it was given; each job may fail on its own."""
 
     def __init__(self) -> None:
-        self.piles: list[int] = []
+        self.batches: list[int] = []
         self.rested: list[list[str]] = []
         self.done: list[str] = []
         self.broken = False
 
     def work(self, jobs: Sequence[Job[Worker]]) -> None:
-        self.piles.append(len(jobs))
+        self.batches.append(len(jobs))
         if self.broken:
             raise RuntimeError("broken")
         for job in jobs:
@@ -63,7 +63,7 @@ def thrice(worker: Worker, left: list[int]) -> Again | str:
     return AGAIN if left else "over"
 
 
-class Watched(Pile[Worker]):
+class Watched(GroupCommit[Worker]):
     """Notes when it hands over."""
 
     def __init__(self, runner: Manual, events: list[str]) -> None:
@@ -79,88 +79,88 @@ class PileTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.worker = Worker()
         self.runner = Manual()
-        self.pile = self.make()
+        self.batch = self.make()
         self.runner.held = True
 
-    def make(self, most: int = 100) -> Pile[Worker]:
-        pile: Pile[Worker] = Pile(self.runner, most)
-        pile.open(self.worker.work, self.worker.rest)
-        return pile
+    def make(self, most: int = 100) -> GroupCommit[Worker]:
+        batch: GroupCommit[Worker] = GroupCommit(self.runner, most)
+        batch.open(self.worker.work, self.worker.rest)
+        return batch
 
     def take(self) -> None:
         self.runner.take()
 
     def test_all_that_waits_is_one_pile(self) -> None:
-        answers = [self.pile.submit(note, text) for text in "abc"]
+        answers = [self.batch.submit(note, text) for text in "abc"]
         self.assertNoResult(answers[0])
         self.take()
         self.assertEqual([self.successResultOf(answer) for answer in answers], ["A", "B", "C"])
-        self.assertEqual(self.worker.piles, [3])
+        self.assertEqual(self.worker.batches, [3])
 
     def test_answers_are_given_before_another_pile_if_few_gathered(self) -> None:
         events: list[str] = []
-        pile = Watched(self.runner, events)
-        pile.open(self.worker.work, self.worker.rest)
-        pile.submit(note, "a").addCallback(events.append)
+        batch = Watched(self.runner, events)
+        batch.open(self.worker.work, self.worker.rest)
+        batch.submit(note, "a").addCallback(events.append)
         self.take()
-        self.assertEqual(events, ["handed over", "A"])  # to take the pile; while it ran, no job came
+        self.assertEqual(events, ["handed over", "A"])  # to take the write batch; while it ran, no job came
 
     def test_a_lone_job_waits_for_nobody(self) -> None:
         self.runner.held = False
-        self.assertEqual(self.successResultOf(self.pile.submit(note, "a")), "A")
+        self.assertEqual(self.successResultOf(self.batch.submit(note, "a")), "A")
 
     def test_no_more_than_so_many(self) -> None:
-        pile = self.make(most=2)
-        answers = [pile.submit(note, text) for text in "abcde"]
+        batch = self.make(most=2)
+        answers = [batch.submit(note, text) for text in "abcde"]
         self.take()
         self.assertEqual([self.successResultOf(answer) for answer in answers], ["A", "B", "C", "D", "E"])
-        self.assertEqual(self.worker.piles, [2, 2, 1])
+        self.assertEqual(self.worker.batches, [2, 2, 1])
 
     def test_one_that_fails_harms_no_other(self) -> None:
-        first, bad, last = self.pile.submit(note, "a"), self.pile.submit(refuse), self.pile.submit(note, text="b")
+        first, bad, last = self.batch.submit(note, "a"), self.batch.submit(refuse), self.batch.submit(note, text="b")
         self.take()
         self.assertEqual([self.successResultOf(first), self.successResultOf(last)], ["A", "B"])
         self.failureResultOf(bad, ValueError)
 
     def test_a_worker_that_breaks_leaves_nobody_waiting(self) -> None:
         self.worker.broken = True
-        answers = [self.pile.submit(note, text) for text in "ab"]
+        answers = [self.batch.submit(note, text) for text in "ab"]
         self.take()
         for answer in answers:
             self.failureResultOf(answer, RuntimeError)
         self.worker.broken = False
-        self.assertEqual(self.successResultOf(self.pile.submit(note, "c")), "C")
+        self.assertEqual(self.successResultOf(self.batch.submit(note, "c")), "C")
 
     def test_a_job_with_more_to_do_goes_behind_whoever_waits(self) -> None:
-        long = self.pile.submit(thrice, [1, 2, 3])
-        self.pile.submit(note, "a").addCallback(lambda _: self.pile.submit(note, "b"))
+        long = self.batch.submit(thrice, [1, 2, 3])
+        self.batch.submit(note, "a").addCallback(lambda _: self.batch.submit(note, "b"))
         self.take()
         self.assertEqual(self.successResultOf(long), "over")
         self.assertEqual(self.worker.done, ["turn 3", "a", "turn 2", "b", "turn 1"])
 
     def test_rest_comes_after_the_answers(self) -> None:
-        self.pile.submit(note, "a").addCallback(lambda _: self.worker.done.append("answered"))
+        self.batch.submit(note, "a").addCallback(lambda _: self.worker.done.append("answered"))
         self.take()
         self.assertEqual(self.worker.rested, [["a", "answered"]])
 
     def test_a_rest_that_breaks_harms_nothing(self) -> None:
-        pile: Pile[Worker] = Pile(Inline(), 9)
-        pile.open(self.worker.work, break_down)
+        batch: GroupCommit[Worker] = GroupCommit(Inline(), 9)
+        batch.open(self.worker.work, break_down)
         for text in "ab":
-            self.assertEqual(self.successResultOf(pile.submit(note, text)), text.upper())
+            self.assertEqual(self.successResultOf(batch.submit(note, text)), text.upper())
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
     def test_a_cancelled_write_is_done_all_the_same(self) -> None:
-        answer = self.pile.submit(note, "a")
+        answer = self.batch.submit(note, "a")
         answer.cancel()
         self.failureResultOf(answer, CancelledError)
         self.take()
         self.assertEqual(self.worker.done, ["a"])
 
     def test_closing_finishes_what_was_accepted(self) -> None:
-        long, answer = self.pile.submit(thrice, [1, 2, 3]), self.pile.submit(note, "a")
-        closed = self.pile.close(lambda: self.worker.done.append("finish"))
-        late = self.pile.submit(note, "late")
+        long, answer = self.batch.submit(thrice, [1, 2, 3]), self.batch.submit(note, "a")
+        closed = self.batch.close(lambda: self.worker.done.append("finish"))
+        late = self.batch.submit(note, "late")
         self.assertNoResult(closed)
         self.take()
         self.assertEqual([self.successResultOf(long), self.successResultOf(answer)], ["over", "A"])
@@ -169,9 +169,9 @@ class PileTests(SynchronousTestCase):
         self.assertEqual(self.worker.done, ["turn 3", "a", "turn 2", "turn 1", "finish"])
 
     def test_closing_with_more_than_one_pile_left(self) -> None:
-        pile = self.make(most=2)
-        long, answers = pile.submit(thrice, [1, 2, 3]), [pile.submit(note, text) for text in "abcd"]
-        closed = pile.close(lambda: self.worker.done.append("finish"))
+        batch = self.make(most=2)
+        long, answers = batch.submit(thrice, [1, 2, 3]), [batch.submit(note, text) for text in "abcd"]
+        closed = batch.close(lambda: self.worker.done.append("finish"))
         self.take()
         self.assertEqual(self.successResultOf(long), "over")
         self.assertEqual([self.successResultOf(answer) for answer in answers], ["A", "B", "C", "D"])
@@ -179,17 +179,17 @@ class PileTests(SynchronousTestCase):
         self.assertEqual(self.worker.done[-1], "finish")
 
     def test_closing_that_fails_says_so(self) -> None:
-        closed = self.pile.close(lambda: refuse(self.worker))
+        closed = self.batch.close(lambda: refuse(self.worker))
         self.take()
         self.failureResultOf(closed, ValueError)
 
     def test_closing_after_something_else(self) -> None:
         """What was accepted is worked off meanwhile, nothing new is taken, and the last act comes after it."""
         for result in (None, Failure(ValueError())):
-            pile, other = self.make(most=2), Deferred[Any]()
-            answer = pile.submit(note, "a")
-            closed = pile.close(lambda: self.worker.done.append("finish"), other)
-            self.failureResultOf(pile.submit(note, "late"), Unavailable)
+            batch, other = self.make(most=2), Deferred[Any]()
+            answer = batch.submit(note, "a")
+            closed = batch.close(lambda: self.worker.done.append("finish"), other)
+            self.failureResultOf(batch.submit(note, "late"), Unavailable)
             self.take()
             self.assertEqual(self.successResultOf(answer), "A")
             self.assertNoResult(closed)
@@ -200,13 +200,13 @@ class PileTests(SynchronousTestCase):
         self.assertEqual(self.worker.done, ["a", "finish"] * 2)
 
     def test_before_and_after(self) -> None:
-        pile: Pile[Worker] = Pile(self.runner, 9)
-        self.failureResultOf(pile.submit(note, "a"), Unavailable)
-        self.successResultOf(pile.close(lambda: None))
+        batch: GroupCommit[Worker] = GroupCommit(self.runner, 9)
+        self.failureResultOf(batch.submit(note, "a"), Unavailable)
+        self.successResultOf(batch.close(lambda: None))
 
     def test_closing_twice(self) -> None:
-        self.pile.close(lambda: None)
-        self.successResultOf(self.pile.close(lambda: None))
+        self.batch.close(lambda: None)
+        self.successResultOf(self.batch.close(lambda: None))
 
 
 class ThreadsTests(SynchronousTestCase):
@@ -221,13 +221,13 @@ class ThreadsTests(SynchronousTestCase):
             call()
             return Due([], (seconds, call))
 
-        pile: Pile[Worker] = Pile(Threads(started.append, lambda *call: calls.append(call), at_once), 9)
-        pile.open(worker.work, worker.rest)
-        answers = [pile.submit(note, text) for text in "ab"]
-        closed = pile.close(lambda: None)
+        batch: GroupCommit[Worker] = GroupCommit(Threads(started.append, lambda *call: calls.append(call), at_once), 9)
+        batch.open(worker.work, worker.rest)
+        answers = [batch.submit(note, text) for text in "ab"]
+        closed = batch.close(lambda: None)
         (thread,) = started
         thread()
-        self.assertEqual((worker.piles, worker.done), ([2], ["a", "b"]))
+        self.assertEqual((worker.batches, worker.done), ([2], ["a", "b"]))
         for answer in (*answers, closed):
             self.assertNoResult(answer)
         for function, *arguments in calls:
@@ -260,8 +260,8 @@ class HandingOverTests(SynchronousTestCase):
         self.now = 0.0
         self.took = 0.001
         runner = Threads(lambda work: None, lambda *call: self.calls.append(call), self.call_later)
-        self.pile: Pile[Worker] = Pile(runner, 99, lambda: self.now)
-        self.pile.open(self.work, self.worker.rest)
+        self.batch: GroupCommit[Worker] = GroupCommit(runner, 99, lambda: self.now)
+        self.batch.open(self.work, self.worker.rest)
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> Due:
         self.timers.append((seconds, call))
@@ -273,11 +273,11 @@ class HandingOverTests(SynchronousTestCase):
 
     def submit(self, texts: str) -> None:
         for text in texts:
-            self.pile.submit(note, text)
+            self.batch.submit(note, text)
 
     @property
     def handed_over(self) -> int:
-        return self.pile._waiting.qsize()
+        return self.batch._waiting.qsize()
 
     @property
     def patience(self) -> list[float]:
@@ -290,7 +290,7 @@ class HandingOverTests(SynchronousTestCase):
 
     def run_pile(self) -> None:
         """The thread takes what was handed over, and the reactor answers it."""
-        self.pile._take(self.pile._waiting.get())
+        self.batch._take(self.batch._waiting.get())
         self.answer()
 
     def answer(self) -> None:
@@ -317,8 +317,8 @@ class HandingOverTests(SynchronousTestCase):
         self.assertEqual((self.patience, self.handed_over), ([0.001], 1))
         self.tick()
         self.run_pile()
-        self.assertEqual(self.worker.piles, [1, 2])
-        closed = self.pile.close(lambda: None)
+        self.assertEqual(self.worker.batches, [1, 2])
+        closed = self.batch.close(lambda: None)
         self.assertEqual(self.patience, [0])
         self.tick()
         self.run_pile()
@@ -338,7 +338,7 @@ class HandingOverTests(SynchronousTestCase):
         self.submit("f")
         self.assertEqual(self.handed_over, 1)
         self.run_pile()
-        self.assertEqual(self.worker.piles, [3, 3])
+        self.assertEqual(self.worker.batches, [3, 3])
 
     def test_a_slow_one_does_not_wait_for_long(self) -> None:
         self.slow()
@@ -352,7 +352,7 @@ class HandingOverTests(SynchronousTestCase):
     def test_what_came_meanwhile_waits_for_those_that_were_under_way(self) -> None:
         self.slow()
         self.submit("def")
-        self.pile._take(self.pile._waiting.get())
+        self.batch._take(self.batch._waiting.get())
         self.timers.clear()
         self.submit("g")
         self.assertEqual((self.patience, self.handed_over), ([0.1], 0), "until the others are answered")
@@ -363,36 +363,36 @@ class HandingOverTests(SynchronousTestCase):
         self.submit("j")
         self.assertEqual(self.handed_over, 1)
         self.run_pile()
-        self.assertEqual(self.worker.piles, [3, 3, 4])
+        self.assertEqual(self.worker.batches, [3, 3, 4])
 
     def test_two_who_take_turns_come_together(self) -> None:
         self.took = 0.1
         self.submit("a")
         self.tick()
-        self.pile._take(self.pile._waiting.get())
+        self.batch._take(self.batch._waiting.get())
         self.submit("b")
         self.answer()
         self.assertEqual((self.patience, self.handed_over), ([0.1 * SHARE], 0))
         self.submit("c")
         self.assertEqual(self.handed_over, 1)
         self.run_pile()
-        self.assertEqual(self.worker.piles, [1, 2])
+        self.assertEqual(self.worker.batches, [1, 2])
 
     def test_if_more_came_meanwhile_they_go_on_at_once(self) -> None:
         self.slow()
         self.submit("def")
-        self.pile._take(self.pile._waiting.get())
+        self.batch._take(self.batch._waiting.get())
         self.submit("ghij")
         self.answer()
         self.assertEqual(self.handed_over, 1)
         self.run_pile()
-        self.assertEqual(self.worker.piles, [3, 3, 4])
+        self.assertEqual(self.worker.batches, [3, 3, 4])
 
     def test_what_was_handed_over_leaves_no_timer(self) -> None:
         self.slow()
         self.submit("def")
         self.assertEqual((self.patience, self.handed_over), ([], 1), "as many as were expected")
-        self.pile._take(self.pile._waiting.get())
+        self.batch._take(self.batch._waiting.get())
         self.submit("ghij")
         self.assertEqual(self.patience, [0.1])
         self.answer()
@@ -400,7 +400,7 @@ class HandingOverTests(SynchronousTestCase):
 
     def test_the_end_waits_for_nobody(self) -> None:
         self.slow()
-        closed = self.pile.close(lambda: None)
+        closed = self.batch.close(lambda: None)
         self.assertEqual(self.patience, [0])
         self.tick()
         self.run_pile()
@@ -426,5 +426,7 @@ class PartsTests(SynchronousTestCase):
     def test_statements_stay_prepared(self) -> None:
         """What is longer than this, a connection prepares anew each time."""
         connection = apsw.Connection(":memory:", statementcachesize=PREPARED)
-        longest = max(len(text) for statements in (INSERT, REMEMBER, small._PUT) for text in statements.values())
+        longest = max(
+            len(text) for statements in (INSERT, REMEMBER, single_statement._PUT) for text in statements.values()
+        )
         self.assertLess(longest, connection.cache_stats(False)["max_cacheable_bytes"])

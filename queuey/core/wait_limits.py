@@ -16,7 +16,7 @@ _Place = tuple[str, str | None]
 """An application, and a queue of it by name; no queue: all of them."""
 
 
-class Seats:
+class WaitLimits:
     """Counts waiting readers of applications that limit them."""
 
     def __init__(self) -> None:

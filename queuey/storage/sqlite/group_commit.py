@@ -70,23 +70,23 @@ class Timer(Protocol):
 
 
 class Runner(Protocol):
-    """Who runs piles: threads in a daemon, the caller itself in a test."""
+    """Who runs write batches: threads in a daemon, the caller itself in a test."""
 
-    def start(self, pile: Pile[Any]) -> None:
-        """Begin to run a pile; called once."""
+    def start(self, batch: GroupCommit[Any]) -> None:
+        """Begin to run a write batch; called once."""
 
-    def gathered(self, pile: Pile[Any]) -> None:
-        """Called in the reactor when something waits to be handed over by ``pile.hand_over``."""
+    def gathered(self, batch: GroupCommit[Any]) -> None:
+        """Called in the reactor when something waits to be handed over by ``write batch.hand_over``."""
 
-    def left(self, pile: Pile[Any]) -> None:
-        """Called by ``pile.take`` when something still waits after it."""
+    def left(self, batch: GroupCommit[Any]) -> None:
+        """Called by ``write batch.take`` when something still waits after it."""
 
     def answer(self, function: Callable[[Sequence[Job[Any]]], None], jobs: Sequence[Job[Any]]) -> None:
         """Call a function in the reactor."""
 
 
 class Threads:
-    """A thread for each pile.
+    """A thread for each write batch.
 
     What comes in one turn of the reactor is handed over together at its end. A thread that is woken for each job takes
     the interpreter's lock from the reactor as often, which under load cost a third of the throughput. A job that is
@@ -107,21 +107,21 @@ class Threads:
         self._call_in_reactor = call_in_reactor
         self._call_later = call_later
 
-    def start(self, pile: Pile[Any]) -> None:
+    def start(self, batch: GroupCommit[Any]) -> None:
         """See Runner."""
-        self._start_thread(pile.work_on)
+        self._start_thread(batch.work_on)
 
-    def gathered(self, pile: Pile[Any]) -> None:
+    def gathered(self, batch: GroupCommit[Any]) -> None:
         """See Runner."""
-        seconds = pile.patience()
+        seconds = batch.patience()
         if seconds is None:
-            pile.hand_over()
+            batch.hand_over()
         elif seconds == 0:
-            self._call_later(0, pile.hand_over)
+            self._call_later(0, batch.hand_over)
         else:
-            pile.wait_for(self._call_later(seconds, pile.hand_over))
+            batch.wait_for(self._call_later(seconds, batch.hand_over))
 
-    def left(self, pile: Pile[Any]) -> None:
+    def left(self, batch: GroupCommit[Any]) -> None:
         """See Runner; a thread goes on by itself."""
 
     def answer(self, function: Callable[[Sequence[Job[Any]]], None], jobs: Sequence[Job[Any]]) -> None:
@@ -129,7 +129,7 @@ class Threads:
         self._call_in_reactor(function, jobs)
 
 
-class Pile(Generic[C]):
+class GroupCommit(Generic[C]):
     """The queue of jobs of one worker.
 
     :param runner: runs the worker.
@@ -169,7 +169,7 @@ class Pile(Generic[C]):
         self._runner.start(self)
 
     def submit(self, function: Callable[Concatenate[C, P], T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-        """Put a job on the pile; called in the reactor.
+        """Put a job on the write batch; called in the reactor.
 
         :param function: is called by the worker, with the worker's own object before the arguments.
         :return: fires with what the function returns and fails with what it raises, or with ``Unavailable`` after
@@ -198,7 +198,7 @@ class Pile(Generic[C]):
         if self._one_before and self.waiting == 1:
             return None
         if self.waiting > len(self._gathered):
-            return self._took  # at the most: once the pile under way is answered, it is known what to wait for
+            return self._took  # at the most: once the write batch under way is answered, it is known what to wait for
         return self._took * SHARE if len(self._gathered) < self._expected else 0
 
     def wait_for(self, timer: Timer) -> None:
@@ -243,12 +243,12 @@ class Pile(Generic[C]):
         return result
 
     def work_on(self) -> None:
-        """The whole life of a thread: one pile after another."""
+        """The whole life of a thread: one write batch after another."""
         while self._take(self._waiting.get()):
             pass
 
     def take(self) -> None:
-        """Take one pile if anything waits, for runners without threads."""
+        """Take one write batch if anything waits, for runners without threads."""
         self.hand_over()
         if not self._waiting.empty():
             self._take(self._waiting.get())
@@ -256,7 +256,7 @@ class Pile(Generic[C]):
             self._runner.left(self)
 
     def _take(self, jobs: list[Job[C]]) -> bool:
-        """Take a pile, beginning with these jobs; whether there may be another one."""
+        """Take a write batch, beginning with these jobs; whether there may be another one."""
         while len(jobs) < self._most and not self._waiting.empty():
             jobs += self._waiting.get()
         ending = self._end in jobs
@@ -322,7 +322,7 @@ class Pile(Generic[C]):
 
 
 def _nothing(*arguments: object) -> None:
-    """What a pile does that is not open."""
+    """What a write batch does that is not open."""
 
 
 def _fire(jobs: Sequence[Job[Any]]) -> None:

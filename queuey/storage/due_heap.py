@@ -13,7 +13,7 @@ Place = tuple[int, int, MessageId]
 P = TypeVar("P", bound=tuple[Any, ...])
 
 
-class Agenda(Generic[P]):
+class DueHeap(Generic[P]):
     """Places by the time at which each falls due. Stale entries of the heap, of dropped or moved places, are removed
     lazily."""
 
