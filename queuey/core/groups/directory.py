@@ -310,7 +310,7 @@ class GroupDirectory:
     def _in_turn(self, queue: Queue, name: str, work: Callable[[], Deferred[Any]]) -> Deferred[Any]:
         return self._turns.take((queue.incarnation, name), lambda: shield(work()))
 
-    # What a group may be
+    # Checks of settings
 
     async def _check(self, queue: Queue, settings: GroupSettings, before: GroupSettings | None, policy: Policy) -> None:
         """Refuse settings with guarantees that cannot be kept, or with a dead-letter queue that cannot be used.
@@ -347,7 +347,7 @@ class GroupDirectory:
         slice = await self._store.merge(queue, nothing, policy.read_ack(queue.settings.consistency))
         return slice.stable
 
-    # What a group stands on
+    # Terms
 
     def cached_terms(self, queue: Queue, group: Group) -> Terms | None:
         """Return what ``terms`` would return, or ``None`` if the store has to be read first."""

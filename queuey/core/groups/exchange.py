@@ -86,7 +86,7 @@ class GroupExchange:
         return self._directory.put(queue, name, changes, judge)
 
     def change(self, queue: Queue, group: Group, changes: GroupChanges, judge: Judge) -> Deferred[Group]:
-        """Change a group's settings; see ``put``."""
+        """Change the settings of a group. See ``GroupDirectory.change``."""
         return self._directory.change(queue, group, changes, judge)
 
     async def delete(self, queue: Queue, group: Group, judge: Judge) -> None:

@@ -191,7 +191,7 @@ class Following:
         age = 0.0 if oldest is None else max(0.0, (self._now() - oldest) / SECOND)
         return Behind(sum(each.behind for each in partitions), age)
 
-    # Which groups there are
+    # Groups that match the patterns
 
     async def _find(self, followed: Followed) -> Found:
         """Return the groups that the patterns match; the result may exceed the limit, so the caller can see that groups

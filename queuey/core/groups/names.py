@@ -50,9 +50,9 @@ error."""
 class GroupNames:
     """The indexes of group names of all queues.
 
-    A name is added to the index before the group's row is written, and stays there until after its deletion: the index
-    may name groups that do not exist yet, or no longer, but it never lacks a group. Every Deferred may fail with
-    ``Unavailable``.
+    A name is added to the index before the group's row is written, and stays there until the group is marked as
+    deleted: the index may name groups that do not exist yet, or no longer, but it never lacks a group. Every Deferred
+    may fail with ``Unavailable``.
 
     :param met: called with a group that is being deleted and still occupies a place in the index of its queue.
     """
@@ -96,7 +96,8 @@ class GroupNames:
         names = index.names
         results: dict[int, Result] = dict.fromkeys(range(len(changes)))
         removals = [(at, one.group) for at, one in enumerate(changes) if isinstance(one, _Removal)]
-        # The rows are read after the index: a group of the same name that comes now changes the index in between.
+        # Read the rows after the index: if a group of the same name is created in between, the index changes, and the
+        # write below fails.
         rows = await in_parallel([group for _, group in removals], self._row)
         for (at, group), row in zip(removals, rows, strict=True):
             results[at] = Failure(row) if isinstance(row, QueueyError) else row

@@ -264,9 +264,9 @@ class Redrives:
     ) -> list[tuple[_Letter, Redrive]]:
         """Mark the messages of those dead letters that still exist.
 
-        The state is read before the dead letters are looked up, and the store refuses the marks if another mark was
-        made in between: otherwise another process might have redriven the message, and the group might have settled it
-        since.
+        The state is read before the dead letters are looked up, and the store refuses the marks if another lease or
+        mark was made in between: otherwise another process might have redriven the message, and the group might have
+        settled it since.
 
         :param keys: the hashes of the messages' keys.
         """
@@ -287,7 +287,7 @@ class Redrives:
                 return list(zip(some, verdicts, strict=True))
         raise contended()
 
-    # What was set aside
+    # Set-aside messages
 
     async def _reopen(self, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId]) -> _Some:
         """Reopen messages that were set aside; drop those that no longer exist."""

@@ -82,7 +82,7 @@ class OpenMessages:
         elif not at:
             self._falls_due(line[0], self.open[line[0]])
 
-    # What is due
+    # Due messages
 
     def due(self, limit: int, terms: Terms, now: Ticks) -> tuple[MessageId, ...]:
         """Return the oldest messages that may be delivered and are due."""

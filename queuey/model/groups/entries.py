@@ -107,7 +107,7 @@ def columns_of(entries: Collection[Entry]) -> list[list[int]]:
 class Target:
     """A dead-letter queue.
 
-    :ivar incarnation: which queue of that name; 0 if there was none.
+    :ivar incarnation: of the queue; 0 if there was no queue of that name.
     """
 
     name: str

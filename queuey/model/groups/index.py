@@ -282,7 +282,7 @@ class GroupIndex(OpenMessages):
         self.aside, self.set_aside = event.aside, len(event.aside)
         self.sought = True
 
-    # What decisions ask
+    # Queries
 
     def was_acked(self, number: int) -> bool:
         """Return whether a lease was acked, as far as the index remembers."""

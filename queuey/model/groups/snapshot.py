@@ -91,7 +91,7 @@ def state_of(index: GroupIndex, tokens: tuple[bytes, ...] = ()) -> GroupState:
     )
 
 
-# As bytes
+# Binary format
 
 _FORMAT: Final = 2
 _WITHOUT_KEYS: Final = 1
