@@ -132,7 +132,7 @@ class SlicesTests(PageTestCase):
 
     def test_an_end_is_made_of_it(self) -> None:
         """The page is empty and says that there is more; whoever goes on comes to it."""
-        self.patch(pages, "MOST_SLICES", 2)
+        self.patch(pages, "MAX_SLICES", 2)
         self.expired(3 * SLICE_ROWS)
         self.put(NewMessage(1, Content(b"a"), 60))
         self.store._now = lambda: self.clock.seconds() + 1
@@ -406,7 +406,7 @@ class WaitingTests(PageTestCase):
 
     def test_more_follows_an_empty_page(self) -> None:
         """It is answered at once: much has expired, and what follows is not known yet."""
-        self.patch(pages, "MOST_SLICES", 1)
+        self.patch(pages, "MAX_SLICES", 1)
         self.put(*[NewMessage(1, Content(b""), 1) for _ in range(SLICE_ROWS + 1)])
         self.store._now = lambda: self.clock.seconds() + 1
         page = self.successResultOf(self.wait())

@@ -266,7 +266,7 @@ class Failing:
 
     def __getattr__(self, name: str) -> object:
         method = getattr(self._store, name)
-        if self.error is None or name in ("open", "close", "states", "promises", "at_hand"):
+        if self.error is None or name in ("open", "close", "states", "capabilities", "cached"):
             return method
         if self.methods is not None and name not in self.methods:
             return method

@@ -217,11 +217,11 @@ class EndTests(SeveralCase):
         self.assertTrue(verifyObject(IStateStore, self.one.raw.states))
 
     def test_every_method_of_a_store_is_a_call(self) -> None:
-        local = {"open", "opened", "watch", "close", "troubles", "at_hand"}
+        local = {"open", "opened", "watch", "close", "health_problems", "cached"}
         methods = {
             name
             for name in InterfaceClass.names(IStore, all=True)
-            if name not in ("states", "groups", "promises", "metrics")
+            if name not in ("states", "groups", "capabilities", "metrics")
         }
         self.assertEqual(set(STORE_CALLS), methods - local)
         self.assertEqual(set(STATE_CALLS), set(InterfaceClass.names(IStateStore, all=True)))
