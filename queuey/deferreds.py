@@ -147,11 +147,12 @@ def shield(inner: Deferred[T], done: Callable[[T], None] | None = None) -> Defer
 
 
 class ShieldedWrite(Generic[T]):
-    """A write that has begun, for one who only wants to hear of its end: it goes on whether or not he still does.
+    """Watch a write that has begun and call back when it ends; ``cancel()`` reports cancellation, and the write goes
+    on.
 
-    ``shield`` does the same for one who needs a Deferred, which takes twice the time.
+    Like ``shield``, without a second Deferred, in half the time.
 
-    :ivar waits: whether he has not heard of it yet.
+    :ivar waits: whether no callback was called yet.
     """
 
     __slots__ = ("_done", "_failed", "_told", "waits")
@@ -164,9 +165,9 @@ class ShieldedWrite(Generic[T]):
         failed: Callable[[Failure], None],
     ) -> None:
         """:param inner: the Deferred of the write.
-        :param done: is called with its result, also if the caller has gone.
+        :param done: is called with its result, even if this was cancelled.
         :param told: is called with what ``done`` returns.
-        :param failed: is called with the failure, also if ``told`` raises.
+        :param failed: is called with the failure, also of one of the two calls above.
         """
         self._done: Callable[[Any], T] = done
         self._told: Callable[[T], None] | None = told
@@ -175,7 +176,7 @@ class ShieldedWrite(Generic[T]):
         inner.addCallbacks(self._succeed, self._fail)
 
     def cancel(self) -> None:
-        """Report cancellation now, and nothing later."""
+        """Report cancellation now, and no later result."""
         self._fail(Failure(CancelledError()))
 
     def _succeed(self, value: Any) -> None:
@@ -196,9 +197,9 @@ class ShieldedWrite(Generic[T]):
 
 
 class PendingRead(Generic[T]):
-    """Something that one waits for who only wants to hear of it; if he does not want to any more, it is cancelled.
+    """Wait for a Deferred and call back; ``cancel()`` cancels the Deferred.
 
-    ``CoroutineRunner`` does the same for any number of waits, which takes longer.
+    Like ``CoroutineRunner``, which allows any number of waits and takes longer.
     """
 
     __slots__ = ("_failed", "_further", "_inner", "_told")
@@ -207,8 +208,9 @@ class PendingRead(Generic[T]):
         self, inner: Deferred[T], told: Callable[[T], CoroutineRunner | None], failed: Callable[[Failure], None]
     ) -> None:
         """:param inner: what is waited for.
-        :param told: is called with its result; returns what goes on then, if anything does.
-        :param failed: is called with the failure, also if ``told`` raises.
+        :param told: is called with its result; may return a coroutine runner, which is cancelled in place of ``inner``
+            from then on.
+        :param failed: is called with the failure, also of the call above.
         """
         self._told = told
         self._failed = failed

@@ -1,4 +1,4 @@
-"""Who may wait for something of which there is little: whoever holds the most of it makes room for others."""
+"""Shares a limited number of places among clients: if all are taken, a client that holds many gives one up."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _NETWORK: Final = 64
 class Place:
     """A place that is taken.
 
-    :ivar application: for whose sake.
-    :ivar network: from where.
-    :ivar leave: is called where it is taken away for another.
+    :ivar application: on whose behalf.
+    :ivar network: the network of the client's address.
+    :ivar leave: is called when the place is taken away for another client.
     """
 
     application: str
@@ -27,11 +27,12 @@ class Place:
 
 
 class Places:
-    """So many places, for whoever comes, until all are taken.
+    """A limited number of places, given to every client until all are taken.
 
-    From then on whoever comes is given the newest place of the application that holds the most, of the address that
-    holds the most of these; or that of the address that holds the most over all. But only if that one holds more than
-    the newcomer then does. So strangers may fill the places, and nobody else is shut out by that.
+    If all are taken, a new client gets the newest place of the application that holds the most; among its places, of
+    the network that holds the most. If that application would not hold more than the new client's, it gets the newest
+    place of the network that holds the most over all. In either case the holder must have more places than the new
+    client would have then. So an attacker may fill all places, but cannot shut out other clients.
     """
 
     def __init__(self, most: int) -> None:
@@ -41,8 +42,8 @@ class Places:
     def take(self, application: str, address: str, leave: Callable[[], None]) -> Place | None:
         """Take a place.
 
-        :param leave: is called where the place is taken away again.
-        :return: ``None`` where there is none.
+        :param leave: is called if the place is taken away again.
+        :return: ``None`` if no place can be had.
         """
         place = Place(application, _network(address), leave)
         if len(self._taken) >= self._most:
@@ -59,7 +60,7 @@ class Places:
         self._taken.pop(place, None)
 
     def _to_leave(self, new: Place) -> Place | None:
-        """Who makes room for somebody new."""
+        """Return the place that is given up for a new one; ``None`` if there is no such place."""
         richest, more = _richest(self._taken, lambda place: place.application, new)
         if more:
             richest, _ = _richest(richest, lambda place: place.network, new)
@@ -69,7 +70,8 @@ class Places:
 
 
 def _richest(taken: Iterable[Place], of: Callable[[Place], str], new: Place) -> tuple[list[Place], bool]:
-    """The places of whoever holds the most of some, and whether that is more than somebody new would have."""
+    """Return the places of the holder that has the most, and whether they are more than the new one's holder would
+    have."""
     held: dict[str, list[Place]] = {}
     for place in taken:
         held.setdefault(of(place), []).append(place)

@@ -35,10 +35,10 @@ class Owners(Protocol):
 @implementer(IAuthenticator)
 @attrs.frozen
 class ApplicationKeys:
-    """Proves ``app:<name>`` by a key of that application.
+    """Authenticates ``app:<name>`` by a key of that application.
 
     Only digests of keys are stored. The digest of the key that was sent is looked up; a sender cannot choose digests,
-    so the time of the look-up tells nothing about any key.
+    so the time of the look-up reveals no key.
     """
 
     owners: Owners

@@ -24,8 +24,8 @@ class Buckets:
     def take(self, key: bytes, rate: Rate) -> float:
         """Take a token out of a bucket.
 
-        :param rate: what a bucket that is new is filled by.
-        :return: 0 if there was one; else the seconds until there is, and nothing was taken.
+        :param rate: the rate at which a new bucket is filled.
+        :return: 0 if there was a token; otherwise the seconds until there is one, and the bucket is unchanged.
         """
         now = self._seconds()
         bucket = self._buckets.pop(key, None) or Bucket(rate, now)

@@ -8,9 +8,9 @@ from typing import Any, Final, NoReturn
 
 
 def json_object(data: bytes) -> dict[str, Any]:
-    """The object that JSON in UTF-8 is, in which no name stands twice: readers do not agree on which of two counts.
+    """Decode a JSON object in UTF-8, in which no name may occur twice, since parsers disagree on which of two counts.
 
-    :raise ValueError: where the bytes are not such an object.
+    :raise ValueError: the bytes are not such an object.
     """
     try:
         found = _decoder.decode(data.decode("utf-8"))

@@ -1,4 +1,4 @@
-"""What was proven is remembered for as long as it holds: to ask anew at every request would take too long."""
+"""Caches proofs for as long as they hold: to ask the issuer at every request would take too long."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ class Proofs:
         return holds
 
     def find(self, value: str, prove: Callable[[], Deferred[Proof]]) -> Deferred[Proof]:
-        """What a value proves; it is asked once for all who want to know it meanwhile.
+        """Return what a value proves. Concurrent callers with the same value share one call of ``prove``.
 
-        :param prove: finds it out; it goes on where those who asked are cancelled.
-        :return: fails as ``prove`` does, of which nothing is remembered.
+        :param prove: asks for the proof; it goes on if its callers are cancelled.
+        :return: fails as ``prove`` does; failures are not cached.
         """
         digest = _digest(value)
         proof = self._known.get(digest)

@@ -31,10 +31,10 @@ _SIGNATURE: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 @implementer(ISignatures)
 @attrs.frozen
 class SignedURLs:
-    """Proves what a URL allows by the signature in it.
+    """Checks the signature of a URL, and returns what the URL allows.
 
     :ivar digests: fires with the SHA-256 digests of an application's keys, as they are now; fails with ``Unavailable``.
-    :ivar used: is told of the digest of each key whose signature was right.
+    :ivar used: is called with the digest of each key whose signature was right.
     :ivar now: the wall clock, in seconds since 1970.
     :ivar buckets: count the use of URLs that have a rate, in this process.
     """

@@ -33,7 +33,7 @@ class BySchemes:
     schemes: Mapping[str, IAuthenticator]
 
     def authenticate(self, credential: Credential) -> Deferred[frozenset[str]]:
-        """What the credential proves; of a scheme that nobody takes it is nothing."""
+        """Return the principals that the credential proves; an empty set if its scheme is unknown."""
         authenticator = self.schemes.get(credential.scheme)
         return succeed(_NOBODY) if authenticator is None else authenticator.authenticate(credential)
 
@@ -54,10 +54,9 @@ class Users:
         clock: IReactorTime,
         now: Callable[[], float],
     ) -> None:
-        """
-        :param keys: knows applications by their keys.
-        :param web: makes what asks over the web; called only where somebody is to be asked.
-        :param clock: whose time limits go by.
+        """:param keys: authenticates applications by their keys.
+        :param web: makes the HTTP client; called only if an identity provider has to be asked.
+        :param clock: the clock of the time limits.
         :param now: the wall clock, in seconds since 1970.
         """
         self._keys = keys

@@ -130,13 +130,13 @@ class _Whole:
         return succeed(None)
 
     def pauseProducing(self) -> None:
-        """Do nothing: all is written."""
+        """Ignore it: the whole body was written at once."""
 
     def resumeProducing(self) -> None:
-        """Do nothing: all is written."""
+        """Ignore it: the whole body was written at once."""
 
     def stopProducing(self) -> None:
-        """Do nothing: all is written."""
+        """Ignore it: the whole body was written at once."""
 
 
 def _read(response: IResponse) -> Deferred[bytes]:

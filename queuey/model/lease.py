@@ -1,11 +1,11 @@
-"""The lease by which one front end at a time serves a cluster, where it is the only one that may.
+"""The lease by which one front end at a time serves a cluster, if the mode allows only one.
 
-Its row is changed by compare-and-set alone, each change with a greater ``beat``: two changes that were asked for on
-the same row cannot both be applied, and one that is applied late does no harm. Time limits go by the clocks of those
-who wait for them, never by those of the nodes.
+Its row is changed by compare-and-set alone, each change with a greater ``beat``: two changes that were sent for the
+same row cannot both be applied, and one that is applied late does no harm. Time limits use the clocks of the front
+ends, never those of the nodes.
 
-Why two never serve at once: the holder serves for ``SAFE`` seconds from when it *asked* for the last beat that it
-knows to stand. Another one takes over on the row that has that beat, ``PATIENCE`` seconds after it *read* it.
+Why two never serve at once: the holder serves for ``Terms.safe`` seconds from when it *sent* the last beat that it
+knows was applied. Another one takes over on the row that has that beat, ``Terms.patience`` seconds after it *read* it.
 """
 
 from __future__ import annotations
@@ -159,6 +159,6 @@ class Lease:
         return beat
 
     def _next(self, seen: LeaseRow | None) -> int:
-        """A number that none of our changes had, so that the row tells which of them stands."""
+        """Return a number that none of our earlier changes had, so that the row shows which of them was applied."""
         self._number = max(self._number, seen.beat if seen else 0) + 1
         return self._number

@@ -49,9 +49,9 @@ class Place:
 class Wanted:
     """A message that needs an id.
 
-    :ivar place: where it will be stored.
+    :ivar place: the partition in which it will be stored.
     :ivar long: whether it is in the long table.
-    :ivar delay: how much later than now its place in the log is.
+    :ivar delay: how much later than now its position in the log is.
     """
 
     place: Place

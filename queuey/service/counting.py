@@ -113,5 +113,5 @@ def added(parts: Iterable[Snapshot]) -> Snapshot:
 
 
 def past(earlier: Snapshot, ended: Snapshot) -> Snapshot:
-    """Add the counts of a process that has ended to those of the ones before; it has nothing under way any more."""
+    """Add the counters and histograms of a process that has ended to those of earlier ones, without its gauges."""
     return added((earlier, Snapshot(ended.counters, ended.histograms)))

@@ -38,7 +38,7 @@ _STARTER_WAITS: Final = 10.0
 """Seconds that the process that starts the daemon waits at most until the store serves, or is refused."""
 
 _WORKERS_END: Final = 5.0
-"""Seconds that workers may take to end once they have nothing under way."""
+"""Seconds that workers may take to end after their last request."""
 
 _OTHER_DESCRIPTORS: Final = 100
 """Files that the process has open besides connections, with room to spare."""

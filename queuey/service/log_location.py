@@ -1,4 +1,4 @@
-"""Where the log goes, and the text that is printed when Queuey starts without a settings file."""
+"""The location of the log, and the text that is printed when Queuey starts without a settings file."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import attrs
 from queuey.config import DEVELOPMENT_APPLICATION, DEVELOPMENT_KEY, Settings, SQLiteStorage
 
 _TWISTDS_OWN: Final = ("logfile", "syslog", "logger")
-"""Options of twistd that say where to log."""
+"""The options of twistd that set the location of the log."""
 
 
 @attrs.frozen
 class LogPlace:
-    """Where the log goes.
+    """The location of the log.
 
     :ivar ours: whether we write it; otherwise twistd does, as its options say.
     :ivar file: ``None`` is standard error.
@@ -30,7 +30,7 @@ class LogPlace:
 
 
 def log_place(file: Path | None, twistd: Mapping[str, Any]) -> LogPlace:
-    """Find where the log goes: the file of the settings, else what twistd's options say, else standard error.
+    """Find the location of the log: the file of the settings, else what twistd's options say, else standard error.
 
     A daemon in the background has no standard error; its log is the file that twistd itself would write.
 

@@ -344,7 +344,7 @@ class Workers:
 
 
 def _pass_over(used: Mapping[bytes, int]) -> None:
-    """Do nothing: no request waits for it."""
+    """Ignore the keys that were used, until ``used`` is set."""
 
 
 def _command() -> list[str]:

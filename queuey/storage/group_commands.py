@@ -1,7 +1,7 @@
 """Runs the commands of consumer groups in a store that has the states and the messages next to each other.
 
 The embedded stores share this. The owner of the states, which is the writing thread or the reactor, calls it, and it
-calls back for states and messages. None of its functions waits.
+calls back for states and messages. No function in here waits.
 """
 
 from __future__ import annotations
@@ -354,6 +354,5 @@ def _keys(scan: Scan) -> Mapping[MessageId, int]:
 
 
 def _skipped(claimed: Claimed, scan: Scan) -> Claimed:
-    """Return a claim that took no message, marked as skipped if the log goes on after the messages that the scan
-    skipped."""
+    """Mark a claim as skipped if its scan found no messages and the log goes on."""
     return claimed if scan.ids or scan.over else attrs.evolve(claimed, skipped=True)

@@ -162,7 +162,10 @@ class MemoryGroups(GroupData):
         return index
 
     def _place(self, queue: Queue, group: Group) -> MessageId:
-        """Return the id from which a group begins to read, if the group was not deleted."""
+        """Return the id from which a group reads.
+
+        :raise NoSuchGroup: it was deleted.
+        """
         row = self._store.row(group_key(queue.incarnation, group.name))
         try:
             found = None if row is None else decode_group(row, queue.incarnation, "")

@@ -1,4 +1,4 @@
-"""Write checks shared by all stores: limits, new ids and preconditions."""
+"""Write checks shared by all stores: limits, new ids, preconditions, reuse of an Idempotency-Key."""
 
 from __future__ import annotations
 

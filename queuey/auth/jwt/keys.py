@@ -187,7 +187,7 @@ def usable_keys(source: Sequence[Any], algorithms: Collection[str]) -> Keys:
 
 
 def _is_for_signatures(entry: Mapping[str, Any]) -> bool:
-    """Return whether a key can verify signatures. A key whose private half everyone can read proves nothing."""
+    """Return whether a key can verify signatures. A key whose private half is published cannot prove who signed."""
     operations = entry.get("key_ops")
     return (
         entry.get("use", "sig") == "sig"

@@ -59,7 +59,7 @@ class Token:
 
 
 def refused(what: str) -> BadIdentity:
-    """Return the refusal of a token. It says what is wrong, and repeats nothing that the token says."""
+    """Return the refusal of a token. It says what is wrong, without repeating any of the token's content."""
     return BadIdentity(f"The token {what}.")
 
 

@@ -46,7 +46,7 @@ _COUNT_FIRST: Final = """
     SELECT 'queues', ? WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'queues')
 """
 _LIFE: Final = 32
-"""The digits in the key of a state that are the incarnation of a queue."""
+"""How many digits of a state's key are the incarnation of its queue."""
 
 
 def heads(reader: Reader, queue: Queue, partition: int, start: MessageId, limit: int) -> Heads:

@@ -24,7 +24,7 @@ _ROWS: Final = "SELECT key, value FROM deliveries WHERE state = ? ORDER BY key"
 
 
 def page(reader: Reader, rest: str | None, limit: int) -> Page[GroupPlace]:
-    """Where there are states of groups."""
+    """Return one page of the places at which there are states of groups."""
     rows: list[Any] = reader.connection.execute(_PAGE, (int(rest or 0), limit)).fetchall()
     found = tuple(GroupPlace(queue, gid, partition) for _, queue, gid, partition in rows)
     return Page(found, str(rows[-1][0]) if len(rows) == limit else None)

@@ -46,10 +46,10 @@ _ROWS: Final = "SELECT key, value FROM deliveries WHERE state = ? ORDER BY key"
 
 @attrs.define(eq=False)
 class Held:
-    """A state that is cached.
+    """A cached state.
 
-    :ivar size: messages in flight, as they are counted for all.
-    :ivar old_key: where an earlier version kept it, if it is not converted yet.
+    :ivar size: its messages in flight, as they are part of the sum over all cached states.
+    :ivar old_key: the key under which an earlier version stored it, if it is not converted yet.
     """
 
     queue: int

@@ -275,7 +275,7 @@ def keep_answers(writer: Writer, answers: Sequence[KeptAnswer]) -> int:
         place = answer.incarnation, answer.key
         kept = Kept(answer.digest, _encoded(answer.addresses), answer.note, answer.expires)
         row = (*place, kept.digest, kept.answer, kept.note, kept.expires)
-        # An expired answer may still be in the source, while its key was used again.
+        # An expired answer is passed over: its key may have been used again, and that answer must stay.
         known = kept.expires <= writer.clock or writer.connection.execute(KEYS[1], place).get == row
         if not known and writer.application_of(answer.incarnation) is not None:
             writer.keep(*place, kept)

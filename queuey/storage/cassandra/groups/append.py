@@ -34,7 +34,7 @@ MAX_TRIES: Final = 3
 
 
 class Step(Enum):
-    """What is to be done next, or how it ended."""
+    """The next step of an append, or its outcome."""
 
     APPEND = "append"
     READ = "read"
@@ -75,7 +75,7 @@ class Append:
         return attrs.evolve(self, step=Step.READ, tries=self.tries + 1, unsure=True)
 
     def failed(self) -> Append:
-        """Learn that a call failed which certainly changed nothing by itself."""
+        """Handle a call that failed and certainly made no change. An earlier one may still have made it."""
         return attrs.evolve(self, step=Step.UNKNOWN if self.unsure else Step.FAILED)
 
     def read(self, found: Seen) -> Append:

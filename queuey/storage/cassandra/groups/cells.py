@@ -1,4 +1,4 @@
-"""The states of groups that are cached; what is to be done to one is gathered, and appended as one row of events."""
+"""Caches the states of groups. Changes of a state are batched, and appended as one row of events."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _ATTEMPTS: Final = 20
 T = TypeVar("T")
 
 Change = Callable[[GroupIndex], T]
-"""What is to be done to a state: it applies events to the index, and returns a result. It is called again each time
-that somebody else has changed the state in between, so it has no other effect."""
+"""A change of a state: it applies events to the index, and returns a result. It is called again each time that another
+front end has changed the state in between, so it must have no other effect."""
 
 
 @attrs.frozen
@@ -64,10 +64,10 @@ class Shop:
 
 
 class Cell:
-    """One state.
+    """One cached state.
 
-    :ivar seen: the time until which it was last made sure, by whoever sets this, that it is what is stored.
-    :ivar stamp: another number after each change of the index that is cached.
+    :ivar seen: the last time at which this was known to be the stored state; set by the callers that check it.
+    :ivar stamp: a new number after each change of the cached index.
     """
 
     seen = Ticks(0)
@@ -298,8 +298,8 @@ class Cell:
     # The first row
 
     async def _convert(self, held: Held) -> bytes | None:
-        """Write the snapshot of a state that an earlier version kept; its id, ``NONE`` if there is no such state;
-        ``None`` if it was changed meanwhile. It is the same snapshot whoever writes it, so it has the same id."""
+        """Write a snapshot of a state that an earlier version stored. Return its id, ``NONE`` if there is no such
+        state, or ``None`` if it was changed meanwhile. All front ends write the same snapshot, under the same id."""
         old = held.old
         if old is None:
             return NONE
@@ -343,7 +343,7 @@ class Cell:
         return await self._shop.tables.append(self._source.key, held.version, token, events.encode(again))
 
     def _is_alone(self) -> bool:
-        """Whether nobody else can have changed the state since it was read."""
+        """Return whether this front end was alone since it read the state, so that no other can have changed it."""
         period = self._shop.alone()
         return period is not None and period == self._period
 

@@ -38,7 +38,7 @@ _BEHIND: Final = 4
 """Places far behind the end of the log that are brought up after one look."""
 
 _TRUSTED: Final = Ticks(5 * 10_000_000)
-"""For how long a cached state is trusted to tell that there is nothing, if others change it too."""
+"""For how long a claim skips a partition because its cached state has no message to give, if others change it too."""
 
 
 @attrs.frozen
@@ -84,9 +84,11 @@ class Claims:
         return taking.took()
 
     async def promising(self, queue: Queue, group: Group, terms: Terms, partitions: Sequence[int]) -> list[int]:
-        """Of some partitions those to claim of next, in their order; none if there is nothing in any of them.
+        """Return the partitions to claim from next, in their order; many of those without a message to give are left
+        out.
 
-        One look at many is cheaper than one at each. If others change states too, a cached one is trusted for a while.
+        One look at many partitions is cheaper than one at each. If others change states too, a cached one is trusted
+        for a short time.
         """
         if len(partitions) < _FEW:
             return list(partitions)
@@ -135,9 +137,9 @@ class Claims:
 
 
 class _Taking:
-    """One claim, from one partition to the next.
+    """One claim, which goes from one partition to the next.
 
-    :ivar did_first: whether what is to be done first was stored.
+    :ivar did_first: whether the change that comes first was stored.
     """
 
     def __init__(
@@ -158,7 +160,11 @@ class _Taking:
         self._blocked = self._reused = self._again = False
 
     async def of(self, partitions: Iterable[int]) -> None:
-        """Claim of one partition after another, until it is enough; one that fails gives nothing."""
+        """Claim from one partition after another up to the limits.
+
+        A partition that is unavailable is passed over. Its error is raised at the end if no message was claimed, or at
+        once if a change was to come first.
+        """
         left = list(partitions)
         problem: QueueyError | None = None
         next = left[:1]
@@ -212,7 +218,7 @@ class _Taking:
         return self._claims.cell(self._queue, self._group, number)
 
     def _pointer(self, key: bytes) -> Callable[[GroupIndex], int | None]:
-        """Looks where a claim under a key was made, if it was made elsewhere."""
+        """Return the change that looks up in which other partition a claim under a key was made, if it was."""
 
         def step(index: GroupIndex) -> int | None:
             now = self._claims.now()

@@ -1,4 +1,4 @@
-"""States of groups as a copy of a keyspace takes them: read beside the front ends, and written where none serves."""
+"""Copies the states of groups of a keyspace: reads them while front ends serve, and writes them while none does."""
 
 from __future__ import annotations
 

@@ -29,10 +29,10 @@ _PAUSED: Final = 1 << 17
 
 @attrs.frozen
 class Source:
-    """Where a state comes from.
+    """The source of a state.
 
     :ivar key: of the state.
-    :ivar stands: fires with the place at which the group begins; fails if there is no such group, or not any more.
+    :ivar stands: fires with the id from which the group reads; fails if the group does not exist or was deleted.
     """
 
     key: str
@@ -61,7 +61,7 @@ class Held:
         return None if self.head is None else self.head.version
 
     def follow(self, found: Seen) -> bool:
-        """Apply what others have appended, if nothing is missing in between.
+        """Apply the rows that others have appended, unless rows are missing in between; return whether it did.
 
         :raise NoSuchGroup: the state was removed.
         :raise Unavailable: the events are damaged.

@@ -38,16 +38,16 @@ _MAX_SLICES: Final = 64
 """Slices that are read for one round."""
 
 _PASSED: Final = 64
-"""Messages that one look passes over at least, where those of a key are given in their order."""
+"""How many messages one look skips, at least, if messages of the same key are given in order."""
 
 
 @attrs.frozen
 class Seen:
     """What was found in a partition.
 
-    :ivar more: whether there was nothing but what cannot be claimed, and it goes on after that.
-    :ivar mark: of the state that was looked at; see ``Cell.mark``. Another one than any state has if what is done first
-        was not taken into account.
+    :ivar more: whether all messages that it looked at cannot be claimed, and the log goes on after them.
+    :ivar mark: the mark of the state that was looked at; see ``Cell.mark``. If the change that comes first was not
+        taken into account, it is a mark that no state has.
     """
 
     found: Found

@@ -84,7 +84,7 @@ class OldStates:
         return outcome is Outcome.APPLIED
 
     def retire(self, key: str) -> Deferred[None]:
-        """Leave nothing but the fence of a value that was converted; fails with ``Unavailable``."""
+        """Replace a value that was converted by the fence; fails with ``Unavailable``."""
         return self._set(key, FENCE)
 
     def remove(self, key: str) -> Deferred[None]:

@@ -23,7 +23,7 @@ from queuey.storage.cassandra.groups.looking import MAX_BYTES, MAX_MESSAGES, Loo
 from queuey.storage.cassandra.groups.tables import partly
 
 _ROUNDS: Final = 3
-"""How often it is looked again if the state was changed meanwhile and nothing was got."""
+"""How often a claim looks again if the state was changed meanwhile and it got no message."""
 
 _PASSES: Final = 16
 """How often it is looked again if only messages were found that cannot be given now."""
@@ -66,10 +66,10 @@ class Got:
 
 
 class PartitionClaims:
-    """One partition of a group while somebody claims there.
+    """Claims of one partition of a group; exists while there are any.
 
     :param now: the wall clock.
-    :param over: is called once nobody claims there any more.
+    :param over: is called when the last claim has ended.
     """
 
     def __init__(
@@ -213,5 +213,5 @@ def _claim(index: GroupIndex, asked: Asked, seen: Seen, terms: Terms, now: Ticks
 
 
 def after_of(index: GroupIndex, now: Ticks) -> After:
-    """What is to be known of a state after a command."""
+    """Return when the state is due next, and whether it has moves, for the caller of a command."""
     return After(index.next_due(now), bool(index.moves))

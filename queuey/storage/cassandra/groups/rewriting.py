@@ -1,15 +1,15 @@
-"""Writing a state's snapshot anew once the events since the last one outweigh it, while commands go on.
+"""Writes a new snapshot of a state once the events since the last one outweigh it, while commands go on.
 
 ====== ================================================= =====================================================
 step   what is done                                      if the process dies after it
 ====== ================================================= =====================================================
-1      An append that is due anyway sets ``pending`` to  Once the events weigh twice as much, somebody else
-       the random id of the new snapshot.                takes its place and removes what was written.
+1      An append that is due anyway sets ``pending`` to  Once the events weigh twice as much, a new snapshot
+       the random id of the new snapshot.                replaces it, and what was written is removed.
 2      The index as of that row is copied; its chunks    The same.
        are written under the id, in the background.
-3      An append that is due anyway sets ``snapshot``,   The snapshot and the rows before it are left, which
-       ``base`` (the number of the row of step 1), and   nobody reads. The next snapshot's step 1 removes the
-       ``pending`` to the snapshot before it, marked     snapshot, and its step 4 the rows.
+3      An append that is due anyway sets ``snapshot``,   The snapshot before it and its rows are left over;
+       ``base`` (the number of the row of step 1), and   they are not read. The next snapshot's step 1 removes
+       ``pending`` to the snapshot before it, marked     that snapshot, and its step 4 the rows.
        with ``USELESS``.
 4      The snapshot before it and the rows up to the     The same.
        base before it are removed.
@@ -42,7 +42,7 @@ LEAST: Final = 1 << 17
 """Bytes of events for which no snapshot is written."""
 
 USELESS: Final = b"-"
-"""Comes before the id of a snapshot that is to be removed."""
+"""The prefix of the id of a snapshot that should be removed."""
 
 _ENTRY: Final = 40
 """Bytes that an open message takes in a snapshot."""

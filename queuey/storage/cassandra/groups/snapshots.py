@@ -46,7 +46,7 @@ class _First(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Snapshot:
-    """What is to be written: a copy of an index as it is now.
+    """A snapshot to write: a copy of an index as it is now.
 
     :ivar chunks: how many there are.
     """

@@ -90,8 +90,8 @@ class CassandraGroups:
 
     @deferred
     async def run(self, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Ran:
-        """See IGroupStore; commands are carried out one after another, or a settlement and a claim in one transaction
-        where they touch the same partition first."""
+        """See IGroupStore. Commands run one after another, except that a settlement and a claim share one transaction
+        if they use the same partition first."""
         told, answers = dict[int, After](), list[Answer]()
         try:
             for command, take in _steps(commands):
@@ -124,7 +124,7 @@ class CassandraGroups:
         await self._shop.old.remove(key)
         await remove_state(self._shop.tables, key, self._now())
 
-    # Where states come from
+    # Sources of states
 
     def _cell(self, queue: Queue, group: Group, partition: int) -> Cell:
         key = state_key(queue.incarnation, group.gid, partition)
@@ -132,7 +132,7 @@ class CassandraGroups:
 
     @deferred
     async def _stands(self, queue: Queue, group: Group) -> MessageId:
-        """Where the group begins; fails with ``NoSuchGroup`` if it was deleted."""
+        """Return the id from which the group reads; fails with ``NoSuchGroup`` if it was deleted."""
         row = await self._states.read(group_key(queue.incarnation, group.name))
         try:
             found = None if row is None else decode_group(row.value, queue.incarnation, row.version)
@@ -298,7 +298,7 @@ def _settle(
 
 
 async def _all(jobs: Sequence[Deferred[Any]]) -> list[Any]:
-    """The results of all jobs, each of which goes on though another one fails."""
+    """Return the results of all jobs; each runs to its end, even if another one fails."""
     if len(jobs) == 1:
         return [await jobs[0]]
     settled: list[Any] = []

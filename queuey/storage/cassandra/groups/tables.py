@@ -26,7 +26,7 @@ _REMOVED_LATE: Final = 3600 * 1_000_000
 are ahead."""
 
 NONE: Final = b""
-"""No snapshot, where the column has to have a value."""
+"""Stands for "no snapshot", since the column must have a value."""
 
 _SLICE: Final = 32
 """Rows of events that are read at once."""
@@ -40,9 +40,9 @@ class Head:
     """The static columns of a state.
 
     :ivar version: the number of the row that was appended last; ``ENDED``: the state was removed.
-    :ivar base: the number of the last row that is part of the snapshot; 0: none is.
-    :ivar snapshot: the id of the snapshot; ``NONE``: there is none, and the rows from 1 on are all.
-    :ivar pending: the id of a snapshot that somebody writes; ``NONE``: nobody does.
+    :ivar base: the number of the last row that is part of the snapshot; 0: no row is.
+    :ivar snapshot: the id of the snapshot; ``NONE``: there is none, and the state consists of the rows from 1 on.
+    :ivar pending: the id of a snapshot that a front end is writing; ``NONE``: there is no such snapshot.
     """
 
     version: int
