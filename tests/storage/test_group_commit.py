@@ -378,6 +378,18 @@ class HandingOverTests(SynchronousTestCase):
         self.run_pile()
         self.assertEqual(self.worker.batches, [1, 2])
 
+    def test_beside_a_job_that_is_repeated_none_waits(self) -> None:
+        """Its next batch begins at once, and would be over before those that wait are there."""
+        self.slow()
+        self.batch.submit(lambda worker: AGAIN)
+        self.tick()
+        self.batch._take(self.batch._waiting.get())
+        self.submit("d")
+        self.assertEqual((self.patience, self.handed_over), ([0], 1), "one is the job that is repeated")
+        self.tick()
+        self.answer()
+        self.assertEqual(self.handed_over, 2)
+
     def test_if_more_came_meanwhile_they_go_on_at_once(self) -> None:
         self.slow()
         self.submit("def")

@@ -152,6 +152,7 @@ class GroupCommit(Generic[C]):
         self.waiting = 0
         self._one_before = False
         self._took = 0.0
+        self._repeats = False
         self._expected = 0
         self._timer: Timer | None = None
         self._finish: Callable[[], None] = _nothing
@@ -197,6 +198,8 @@ class GroupCommit(Generic[C]):
             return 0
         if self._one_before and self.waiting == 1:
             return None
+        if self._repeats:
+            return 0  # the next batch begins without a pause: what waits here would miss it
         if self.waiting > len(self._gathered):
             return self._took  # at the most: once the write batch under way is answered, it is known what to wait for
         return self._took * SHARE if len(self._gathered) < self._expected else 0
@@ -281,7 +284,8 @@ class GroupCommit(Generic[C]):
             for job in jobs:
                 job.error = error
         done = [job for job in jobs if job.error is not None or job.result is not AGAIN]
-        if len(done) < len(jobs):
+        self._repeats = len(done) < len(jobs)
+        if self._repeats:
             self._repeat(jobs)
         self._took = self._seconds() - began
         self._runner.answer(self._answer, done)
@@ -298,7 +302,7 @@ class GroupCommit(Generic[C]):
         """
         self.waiting -= len(jobs)
         self._one_before = len(jobs) == 1 and not self.waiting
-        few = len(self._gathered) <= len(jobs)
+        few = len(self._gathered) <= len(jobs) and not self._repeats
         self._expected = len(jobs) + len(self._gathered) if few else 0
         if not few:
             self.hand_over()
