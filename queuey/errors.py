@@ -29,6 +29,11 @@ class QueueyError(Exception):
         found.applied = applied
         return found
 
+    def after(self, applied: str) -> Self:
+        """Return this error as that of a request that had stored something before: with this ``applied``, unless the
+        error says itself that something was, or may be, stored."""
+        return self.but(applied) if self.applied == "no" else self
+
 
 class ConfigurationError(QueueyError):
     """The settings cannot be used; ``problems`` has one line for each mistake."""

@@ -169,7 +169,7 @@ class Claims:
 def _after(settled: SettleAnswer | None, error: QueueyError) -> QueueyError:
     """Return the error of a claim that fails after its settlements were stored."""
     changed = settled is not None and not UNCHANGED.issuperset(settled.outcomes)
-    return error.but("partly") if changed and error.applied == "no" else error
+    return error.after("partly") if changed else error
 
 
 def _passed_over(failure: Failure) -> None:

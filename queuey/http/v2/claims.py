@@ -140,7 +140,7 @@ class _Settled:
 
     def of(self, error: QueueyError) -> QueueyError:
         """Return the error with ``applied`` set for the settlements."""
-        return error.but(self._applied) if error.applied == "no" else error
+        return error.after(self._applied)
 
     def end(self, request: Request, error: QueueyError) -> None:
         """End the request. While the settlements are being stored, it ends only after that, so that the error reports

@@ -21,7 +21,6 @@ from queuey.model.window import Merge, Position
 from queuey.storage.cassandra.groups.cells import Cell, Change
 from queuey.storage.cassandra.groups.looking import READ
 from queuey.storage.cassandra.groups.partition_claims import Asked, PartitionClaims
-from queuey.storage.cassandra.groups.tables import partly
 from queuey.storage.group_commands import IDLE
 
 _FEW: Final = 4
@@ -80,7 +79,7 @@ class Claims:
             else:
                 await taking.of(asked.partitions)
         except QueueyError as error:
-            raise (partly(error) if taking.did_first else error) from None
+            raise (error.after("partly") if taking.did_first else error) from None
         return taking.took()
 
     async def promising(self, queue: Queue, group: Group, terms: Terms, partitions: Sequence[int]) -> list[int]:

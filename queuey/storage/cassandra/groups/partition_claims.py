@@ -20,7 +20,6 @@ from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId, Ticks
 from queuey.storage.cassandra.groups.cells import Cell, Change
 from queuey.storage.cassandra.groups.looking import MAX_BYTES, MAX_MESSAGES, Looking, Seen
-from queuey.storage.cassandra.groups.tables import partly
 
 _ROUNDS: Final = 3
 """How often a claim looks again if the state was changed meanwhile and it got no message."""
@@ -146,7 +145,7 @@ class PartitionClaims:
             except QueueyError as error:
                 if firsts is None:
                     raise
-                return [error if one.first is None else partly(error) for one in asked]
+                return [error if one.first is None else error.after("partly") for one in asked]
             saw, firsts, claimed, after, generation = decided
             self._cell.seen = now
             some = any(one.taken or one.again or one.elsewhere or one.reused for one in claimed)

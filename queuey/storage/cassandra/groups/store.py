@@ -45,7 +45,7 @@ from queuey.storage.cassandra.groups.loading import Loader, Source
 from queuey.storage.cassandra.groups.looking import READ
 from queuey.storage.cassandra.groups.old_states import OldStates
 from queuey.storage.cassandra.groups.partition_claims import after_of
-from queuey.storage.cassandra.groups.tables import GroupTables, contended, partly
+from queuey.storage.cassandra.groups.tables import GroupTables, contended
 from queuey.storage.group_commands import view
 
 _MARGIN: Final = Ticks(10 * SECOND)
@@ -100,7 +100,7 @@ class CassandraGroups:
                 else:
                     answers.append(await _RUN[type(command)](self, queue, group, terms, command, told))
         except QueueyError as error:
-            raise (partly(error) if answers else error) from None
+            raise (error.after("partly") if answers else error) from None
         return Ran(tuple(answers), told)
 
     @deferred

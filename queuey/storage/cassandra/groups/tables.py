@@ -9,7 +9,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from queuey.deferreds import deferred
-from queuey.errors import QueueyError, Unavailable
+from queuey.errors import Unavailable
 from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Row, Statement, Verdict
 
 T = TypeVar("T")
@@ -209,11 +209,6 @@ def _seen(rows: Sequence[Row]) -> Seen:
 def _events(rows: Sequence[Row]) -> tuple[EventRow, ...]:
     found = [EventRow(number, bytes(token), bytes(events)) for number, token, events in rows if events is not None]
     return tuple(sorted(found, key=lambda row: row.number))
-
-
-def partly(error: QueueyError) -> QueueyError:
-    """Return the same error, if something was stored before it."""
-    return error.but("partly") if error.applied == "no" else error
 
 
 def contended() -> Unavailable:
