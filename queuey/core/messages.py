@@ -149,18 +149,18 @@ class MessageExchange:
     @deferred
     async def read(self, queue: Queue, window: Window) -> WindowSlice:
         """The first slice of a range, and what is left of it."""
-        return await self.scan(queue, window, await self.policies.policy_for(queue.application))
+        return await self.read_range(queue, window, await self.policies.policy_for(queue.application))
 
-    def scan(self, queue: Queue, window: Window, policy: Policy) -> Deferred[WindowSlice]:
+    def read_range(self, queue: Queue, window: Window, policy: Policy) -> Deferred[WindowSlice]:
         """What ``read`` does, for who has the policy of the application that is in force: most pages are this."""
-        return self.store.scan(queue, window, policy.read_ack(queue.settings.consistency))
+        return self.store.read_range(queue, window, policy.read_ack(queue.settings.consistency))
 
     def first(self, queue: Queue, merge: Merge, policy: Policy) -> Deferred[MergeSlice]:
         """The first slice of what ``page`` reads without a wait, which is all of it as a rule; see ``is_whole``.
 
         :param policy: of the application, as it is in force now.
         """
-        return self.store.merge(queue, merge, policy.read_ack(queue.settings.consistency))
+        return self.store.read_merged(queue, merge, policy.read_ack(queue.settings.consistency))
 
     async def filled(self, queue: Queue, merge: Merge, policy: Policy, slice: MergeSlice) -> MergeSlice:
         """The page that begins with a first slice."""

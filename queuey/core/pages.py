@@ -32,7 +32,7 @@ class Slices:
 
     def __call__(self, merge: Merge) -> Deferred[MergeSlice]:
         """Read the first slice of a range."""
-        return self.store.merge(self.queue, merge, self.ack)
+        return self.store.read_merged(self.queue, merge, self.ack)
 
 
 def at_the_end(merge: Merge, page: MergeSlice) -> bool:

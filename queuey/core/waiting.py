@@ -40,17 +40,17 @@ class Waits:
     :ivar look_every: seconds between two reads of that timer; ``None`` if the store reports every arrival.
     """
 
-    def __init__(self, clock: IReactorTime, watch: Callable[[Callable[[int], None]], float | None]) -> None:
+    def __init__(self, clock: IReactorTime, subscribe: Callable[[Callable[[int], None]], float | None]) -> None:
         """
         :param clock: whose timers are used.
-        :param watch: the store's own; see IStore.
+        :param subscribe: of the store; see IStore.
         """
         self.clock = clock
         self.seats = WaitLimits()
         self._queues: dict[int, _Awaited] = {}
         self._listeners: dict[int, tuple[Listener, ...]] = {}
         self._deadlines = Deadlines(clock)
-        self.look_every = watch(self.wake)
+        self.look_every = subscribe(self.wake)
         self._ended = False
 
     @property
@@ -102,14 +102,14 @@ class Waits:
         else:
             del self._listeners[incarnation]
 
-    def watch(self, waiter: Expiring, seconds: float) -> None:
-        """Call a watcher when its time is over, or when all waits end; until ``drop``."""
+    def set_deadline(self, waiter: Expiring, seconds: float) -> None:
+        """Call ``waiter.expire()`` at its deadline, or when all waits end, until ``clear_deadline``."""
         self._deadlines.add(waiter, self.clock.seconds() + seconds)
         if self._ended:
             waiter.expire()
 
-    def drop(self, waiter: Expiring) -> None:
-        """Watch a deadline no more."""
+    def clear_deadline(self, waiter: Expiring) -> None:
+        """Forget a deadline."""
         self._deadlines.remove(waiter)
 
     def join(self, incarnation: int, partitions: Sequence[int], seconds: float, look: Look, *, fresh: bool) -> Waiter:
@@ -125,7 +125,7 @@ class Waits:
             self._queues[incarnation] = queue = _Awaited(self, incarnation, look)
         waiter = Waiter(self.clock, queue, partitions, fresh, self._deadlines)
         queue.add(waiter)
-        self.watch(waiter, seconds)
+        self.set_deadline(waiter, seconds)
         return waiter
 
     def forget(self, incarnation: int) -> None:

@@ -111,7 +111,7 @@ class V1:
         if window is None:
             return PendingRead(succeed(_NOTHING), partial(self._read, request, queue, over), partial(over, request))
         request.traced.begin(RECEIVE)
-        asked = self.exchange.scan(queue, window, admitted.policy)
+        asked = self.exchange.read_range(queue, window, admitted.policy)
         return PendingRead(asked, partial(self._read, request, queue, over), partial(over, request))
 
     def _read(self, request: Request, queue: Queue, over: Over, slice: WindowSlice) -> CoroutineRunner | None:

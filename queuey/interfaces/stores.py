@@ -49,7 +49,7 @@ class IMessageStore(Interface):
             cannot promise this.
         """
 
-    def merge(queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
+    def read_merged(queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
         """Read a range of several partitions as one log, one slice at a time.
 
         :return: fires with the first slice. It has at most ``SLICE_BYTES`` of bodies, or one message that is longer. It
@@ -58,7 +58,7 @@ class IMessageStore(Interface):
             ``Unavailable``.
         """
 
-    def scan(queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
+    def read_range(queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         """Read a range, one slice at a time.
 
         Messages above the stable time are not shown, so a reader that continues after the last id it saw misses none.
@@ -225,7 +225,7 @@ class IStore(IMessageStore, IQueueStore):
             will, and with ``Unavailable`` if it is closed before.
         """
 
-    def watch(arrived: Callable[[int], None]) -> float | None:
+    def subscribe(arrived: Callable[[int], None]) -> float | None:
         """Subscribe to messages that become visible without a write in this process, such as delayed ones.
 
         Called before ``open``.

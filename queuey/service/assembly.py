@@ -124,7 +124,7 @@ def assemble(
         StoredPolicies(stored, lambda: in_force.settings.server.max_body, lambda: in_force.policies),
     )
     directory = QueueDirectory(store, policies, GroupRows(store.states, os.urandom, store.groups), retries)
-    waits = Waits(reactor, store.watch)
+    waits = Waits(reactor, store.subscribe)
     rate_limits = RateLimits(policies, reactor)
     counts, received = (Counts(), Received()) if settings.metrics.enabled else (None, None)
     exchange = MessageExchange(store, policies, random.randrange, waits, rate_limits, settle(settings) > 0, received)

@@ -71,8 +71,8 @@ class StoreLayer:
         self.cached = store.cached
         self.append = self.around(APPEND, store.append)
         self.append_once = self.around(APPEND_ONCE, store.append_once)
-        self.merge = self.around(MERGE, store.merge)
-        self.scan = self.around(SCAN, store.scan)
+        self.read_merged = self.around(MERGE, store.read_merged)
+        self.read_range = self.around(SCAN, store.read_range)
         self.lookup = self.around(LOOKUP, store.lookup)
         self.replace = self.around(REPLACE, store.replace)
         self.put = self.around(PUT, store.put)
@@ -112,9 +112,9 @@ class StoreLayer:
         """See IStore."""
         return self._store.opened()
 
-    def watch(self, arrived: Callable[[int], None]) -> float | None:
+    def subscribe(self, arrived: Callable[[int], None]) -> float | None:
         """See IStore."""
-        return self._store.watch(arrived)
+        return self._store.subscribe(arrived)
 
     def health_problems(self) -> Mapping[str, str]:
         """See IStore."""

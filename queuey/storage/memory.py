@@ -251,7 +251,7 @@ def _first_part(key: str) -> str:
 
 
 def _nothing(incarnation: int) -> None:
-    """Ignore an arrival: the callback until ``watch`` sets another one."""
+    """Ignore an arrival: the callback until ``subscribe`` sets another one."""
 
 
 def closed() -> Unavailable:
@@ -318,7 +318,7 @@ class MemoryStore:
         """See IStore."""
         return succeed(None)
 
-    def watch(self, arrived: Callable[[int], None]) -> float | None:
+    def subscribe(self, arrived: Callable[[int], None]) -> float | None:
         """See IStore."""
         self._tell = arrived
         return None
@@ -458,7 +458,7 @@ class MemoryStore:
         life.keys[key] = kept
         self._forgetting.put((life.queue.incarnation, key), kept.expires)
 
-    def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
+    def read_merged(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
         """See IMessageStore; only messages that must stay hidden are newer than the stable time."""
         return self.when_open(lambda: self._merge(queue, merge))
 
@@ -476,7 +476,7 @@ class MemoryStore:
                 break
         return merging.slice(tuple(found), stable, life.purged)
 
-    def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
+    def read_range(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         """See IMessageStore."""
         return self.when_open(lambda: self._scan(queue, window))
 

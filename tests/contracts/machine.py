@@ -518,7 +518,7 @@ class StoreMachine(RuleBasedStateMachine):
         descending=st.booleans(),
         limit=st.integers(1, 6),
     )
-    def scan(
+    def read_range(
         self,
         place: int,
         partitions: tuple[int, ...],
@@ -537,7 +537,7 @@ class StoreMachine(RuleBasedStateMachine):
         found = []
         rest: Window | None = window
         while rest is not None:
-            piece = self.result(self.store.scan(life.queue, rest, Ack.ONE))
+            piece = self.result(self.store.read_range(life.queue, rest, Ack.ONE))
             check_size(piece)
             found += piece.messages
             rest = piece.rest
@@ -555,7 +555,7 @@ class StoreMachine(RuleBasedStateMachine):
         limit=st.integers(1, 6),
         max_bytes=st.sampled_from([0, 8, 20, SLICE_BYTES, SLICE_BYTES]),
     )
-    def merge(
+    def read_merged(
         self,
         place: int,
         partitions: tuple[int, ...],
@@ -575,7 +575,7 @@ class StoreMachine(RuleBasedStateMachine):
     def compare_merge(self, life: Life, merge: Merge) -> None:
         found, rest, over = [], merge, False
         while not over:
-            piece = self.result(self.store.merge(life.queue, rest, Ack.ONE))
+            piece = self.result(self.store.read_merged(life.queue, rest, Ack.ONE))
             check_merged(rest, piece)
             assert piece.over or piece.position != (rest.upper if merge.descending else rest.lower)
             assert piece.purged == life.purged

@@ -25,7 +25,7 @@ class MergeContract(MessagesCase):
     """What ``merge`` promises."""
 
     async def first(self, queue: Queue, merge: Merge) -> MergeSlice:
-        piece = await self.store.merge(queue, merge, Ack.MAJORITY)
+        piece = await self.store.read_merged(queue, merge, Ack.MAJORITY)
         check_merged(merge, piece)
         return piece
 
@@ -271,7 +271,7 @@ class MergeContract(MessagesCase):
     async def test_cancelled_or_after_the_end(self) -> None:
         queue = await self.make_queue()
         await self.put(queue, b"a")
-        answer = self.store.merge(queue, ALL, Ack.MAJORITY)
+        answer = self.store.read_merged(queue, ALL, Ack.MAJORITY)
         early = answer.called
         answer.cancel()
         if early:
@@ -280,4 +280,4 @@ class MergeContract(MessagesCase):
             await self.fails(CancelledError, answer)
         self.assertEqual(await self.merged(queue, ALL), [b"a"])
         await self.store.close()
-        await self.fails(Unavailable, self.store.merge(queue, ALL, Ack.MAJORITY))
+        await self.fails(Unavailable, self.store.read_merged(queue, ALL, Ack.MAJORITY))

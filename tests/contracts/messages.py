@@ -193,7 +193,7 @@ class ScanContract(MessagesCase):
         queue = await self.make_queue()
         texts = [letter * 600_000 for letter in (b"a", b"b", b"c", b"d", b"e")]
         ids = await self.put(queue, *texts)
-        piece = await self.store.scan(queue, Window((1,)), Ack.ONE)
+        piece = await self.store.read_range(queue, Window((1,)), Ack.ONE)
         self.assertEqual(bodies(piece.messages), texts[:2])
         self.assertEqual(await self.shown(queue), texts)
         self.assertEqual(await self.shown(queue, descending=True), texts[::-1])
@@ -204,7 +204,7 @@ class ScanContract(MessagesCase):
     async def test_a_slice_goes_over_several_partitions(self) -> None:
         queue = await self.make_queue(partitions=200)
         await self.store.append(queue, [new(b"%d" % number, number) for number in range(1, 201)], TERMS)
-        piece = await self.store.scan(queue, Window(tuple(range(1, 201))), Ack.ONE)
+        piece = await self.store.read_range(queue, Window(tuple(range(1, 201))), Ack.ONE)
         self.assertEqual(bodies(piece.messages), [b"%d" % number for number in range(1, 201)])
 
     @contract
@@ -252,7 +252,7 @@ class ScanContract(MessagesCase):
         (id,) = await self.put(queue, b"a")
         for _ in range(5):
             for answer in (
-                self.store.scan(queue, Window((1,)), Ack.ONE),
+                self.store.read_range(queue, Window((1,)), Ack.ONE),
                 self.store.lookup(queue, [Address(1, id)], Ack.ONE),
                 self.store.count(queue, Ack.ONE),
                 self.store.names("app", "", 10, ""),
@@ -542,8 +542,8 @@ class LifeContract(MessagesCase):
         await self.writes_fail(queue, Unavailable)
         store = self.store
         for answer in (
-            store.scan(queue, Window((1,)), Ack.ONE),
-            store.merge(queue, Merge((1,)), Ack.ONE),
+            store.read_range(queue, Window((1,)), Ack.ONE),
+            store.read_merged(queue, Merge((1,)), Ack.ONE),
             store.lookup(queue, [Address(1, foreign_id(0))], Ack.ONE),
             store.count(queue, Ack.ONE),
             store.create("app", "other", queue.settings, None),

@@ -54,7 +54,7 @@ async def read(store: IMessageStore, queue: Queue, window: Window) -> list[Messa
     """Everything of a window, slice by slice."""
     found: list[Message] = []
     for _ in range(LIMIT_OF_SLICES):
-        piece = await store.scan(queue, window, Ack.MAJORITY)
+        piece = await store.read_range(queue, window, Ack.MAJORITY)
         check_size(piece)
         found += piece.messages
         if piece.rest is None:
@@ -104,7 +104,7 @@ async def walk(store: IMessageStore, queue: Queue, merge: Merge) -> list[list[Me
     """All parts of a merged range that are not empty; the limits are those of each."""
     found: list[list[Message]] = []
     for _ in range(LIMIT_OF_SLICES):
-        piece = await store.merge(queue, merge, Ack.MAJORITY)
+        piece = await store.read_merged(queue, merge, Ack.MAJORITY)
         check_merged(merge, piece)
         if piece.messages:
             found.append(list(piece.messages))

@@ -251,7 +251,7 @@ class World:
     def shown(self, queue: Queue) -> list[Message]:
         """What readers of a queue see."""
         every = tuple(range(1, queue.settings.partitions + 1))
-        return list(self.get(self.store.merge(queue, Merge(every, limit=1000), Ack.MAJORITY)).messages)
+        return list(self.get(self.store.read_merged(queue, Merge(every, limit=1000), Ack.MAJORITY)).messages)
 
     def bodies(self, queue: Queue) -> list[bytes]:
         """The bodies of that."""

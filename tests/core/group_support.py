@@ -171,11 +171,11 @@ class Spied:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
+    def read_merged(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
         self.merges.append(merge)
         if self.broken.intersection(merge.partitions):
             return fail(away())
-        return self.held.turn(lambda: self._store.merge(queue, merge, ack))
+        return self.held.turn(lambda: self._store.read_merged(queue, merge, ack))
 
     def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[LookupSlice]:
         self.lookups.append(addresses)
@@ -204,7 +204,7 @@ class GroupCase(SynchronousTestCase):
 
     :ivar by_state: whether the states of groups are in tables of Cassandra, through what the test sees; else the store
         runs the commands of groups by itself.
-    :ivar look_every: as ``IStore.watch`` tells it, where the test says otherwise.
+    :ivar look_every: as ``IStore.subscribe`` tells it, where the test says otherwise.
     """
 
     look_every: float | None = None
@@ -220,7 +220,7 @@ class GroupCase(SynchronousTestCase):
         self.clock = self.under.clock
         self.spied = Spied(self.under.store)
         self.store = cast(IStore, self.spied)
-        self.waits = Waits(self.clock, self.watch)
+        self.waits = Waits(self.clock, self.subscribe)
         self.policies = {"a": POLICY}
         given, turns = GivenPolicies(lambda: self.policies), cycle(range(200))
         rates = RateLimits(given, self.clock)
@@ -246,7 +246,7 @@ class GroupCase(SynchronousTestCase):
         self.queue = self.make_queue("q", partitions=self.partitions)
         self.group = self.make_group()
 
-    def watch(self, arrived: Callable[[int], None]) -> float | None:
+    def subscribe(self, arrived: Callable[[int], None]) -> float | None:
         self.tell = arrived
         return self.look_every
 

@@ -48,9 +48,9 @@ class Recording(MemoryStore):
             return stored
         return self.held.addCallback(lambda _: stored)
 
-    def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
+    def read_merged(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
         self.merges.append(merge)
-        return super().merge(queue, merge, ack)
+        return super().read_merged(queue, merge, ack)
 
     def count(self, queue: Queue, ack: Ack) -> Deferred[int]:
         self.ack = ack
@@ -73,7 +73,7 @@ class CoreTestCase(SynchronousTestCase):
         self.clock, versions = Clock(), count()
         told, bits = self.clock.seconds, Random(1).getrandbits
         self.store = Recording(self.clock, told, 1 << 24, 1 << 40, 1, lambda: f"v{next(versions)}", bits)
-        self.waits = Waits(self.clock, self.store.watch)
+        self.waits = Waits(self.clock, self.store.subscribe)
         self.store.open()
         policies = GivenPolicies(lambda: {"a": POLICY})
         turns = cycle(range(200))

@@ -206,21 +206,21 @@ class CopyTests(CopyCase):
         """Who reads on from a position misses nothing and sees nothing twice; a repeat is one; no id comes again."""
         self.fill()
         appended = self.result(self.store.append_once(self.queue, [new(b"first")], TERMS, once(b"repeated")))
-        whole = self.result(self.store.merge(self.queue, Merge((1, 2), limit=1000), Ack.MAJORITY))
-        half = self.result(self.store.merge(self.queue, Merge((1, 2), limit=100), Ack.MAJORITY))
+        whole = self.result(self.store.read_merged(self.queue, Merge((1, 2), limit=1000), Ack.MAJORITY))
+        half = self.result(self.store.read_merged(self.queue, Merge((1, 2), limit=100), Ack.MAJORITY))
         ended = self.make("number")
         self.result(self.store.forget(ended))
         self.finish()
         self.result(self.filled.close())
         served = self.open("target", False, 3)
-        rest = self.result(served.merge(self.queue, Merge((1, 2), half.position, limit=1000), Ack.MAJORITY))
+        rest = self.result(served.read_merged(self.queue, Merge((1, 2), half.position, limit=1000), Ack.MAJORITY))
         self.assertEqual(half.messages + rest.messages, whole.messages)
         again = self.result(served.append_once(self.queue, [new(b"first")], TERMS, once(b"repeated")))
         self.assertEqual((again.addresses, again.duplicate), (appended.addresses, True))
         self.wall.seconds -= 3600
         (id,) = self.result(served.append(self.queue, [new(b"after")], TERMS))
         self.assertGreater(id, whole.messages[-1].id)
-        after = self.result(served.merge(self.queue, Merge((1, 2), whole.position, limit=1000), Ack.MAJORITY))
+        after = self.result(served.read_merged(self.queue, Merge((1, 2), whole.position, limit=1000), Ack.MAJORITY))
         self.assertEqual(bodies(after.messages), [b"after"])
         made, _ = self.result(served.create("app", "later", SETTINGS, None))
         self.assertGreater(made.incarnation, ended.incarnation)
@@ -232,7 +232,7 @@ class CopyTests(CopyCase):
         self.wall.seconds += 61
         served = self.open("target", False, 3)
         cast(Any, served)._upkeep._clock.advance(1)
-        found = self.result(served.merge(self.queue, Merge((1,), limit=10), Ack.MAJORITY))
+        found = self.result(served.read_merged(self.queue, Merge((1,), limit=10), Ack.MAJORITY))
         self.assertEqual(bodies(found.messages), [b"later"])
 
     def test_what_expires_meanwhile_is_no_difference(self) -> None:

@@ -33,7 +33,7 @@ from tests.core.group_support import CassandraGroupCase, GroupCase, begun
 from tests.storage.cassandra.row_tables import RowTables
 
 CALLS: Final = frozenset({
-    "append", "append_once", "describe", "lookup", "merge", "remove", "read", "replace", "policy_for",
+    "append", "append_once", "describe", "lookup", "read_merged", "remove", "read", "replace", "policy_for",
 })  # fmt: skip
 """The calls of a store, of its states and of policies that groups make."""
 

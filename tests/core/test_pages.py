@@ -152,7 +152,7 @@ class SlicesTests(PageTestCase):
         ids = tuple(make(Ticks(number), 0, 1) for number in range(1, 6))
         stable = successor(ids[1])
 
-        def merge(queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
+        def read_merged(queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
             """One message at a time; those from the third on are not stable."""
             asked.append(merge)
             left = [id for id in ids if merge.lower < Position(id, 1)]
@@ -163,7 +163,7 @@ class SlicesTests(PageTestCase):
             return succeed(MergeSlice((message,), position, len(left) == 1, stable))
 
         asked: list[Merge] = []
-        self.store.merge = merge  # type: ignore[method-assign]
+        self.store.read_merged = read_merged  # type: ignore[method-assign]
         page = self.page(attrs.evolve(ALL, fresh=True))
         self.assertEqual(ids_of(page), ids)
         self.assertEqual((page.position, page.over), (Position(stable), True))
@@ -178,24 +178,24 @@ class SlicesTests(PageTestCase):
         answer = MergeSlice((), ALL.lower, False, HIGHEST)
         asked: list[Merge] = []
 
-        def merge(queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
+        def read_merged(queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
             asked.append(merge)
             return succeed(answer)
 
-        self.store.merge = merge  # type: ignore[method-assign]
+        self.store.read_merged = read_merged  # type: ignore[method-assign]
         self.assertEqual(self.page(), answer)
         self.assertEqual(len(asked), 1)
 
     def test_on_whose_word(self) -> None:
         """As the queue's consistency has it, of an application that is known."""
         acks: list[Ack] = []
-        merge = self.store.merge
+        merge = self.store.read_merged
 
         def noting(queue: Queue, asked: Merge, ack: Ack) -> Deferred[MergeSlice]:
             acks.append(ack)
             return merge(queue, asked, ack)
 
-        self.store.merge = noting  # type: ignore[method-assign, assignment]
+        self.store.read_merged = noting  # type: ignore[method-assign, assignment]
         weak = self.successResultOf(self.directory.change(self.queue, QueueChanges(consistency=Consistency.WEAK)))
         for queue in (self.queue, weak):
             self.successResultOf(Deferred.fromCoroutine(self.exchange.page(queue, ALL, 0)))
@@ -345,17 +345,17 @@ class WaitingTests(PageTestCase):
 
     def test_what_comes_between_its_read_and_its_waiting(self) -> None:
         """The store answers late, with what it was before."""
-        merge, late = self.store.merge, Deferred[None]()
+        merge, late = self.store.read_merged, Deferred[None]()
 
         def slow(queue: Queue, asked: Merge, ack: Ack) -> Deferred[MergeSlice]:
             found = merge(queue, asked, ack)
             return late.addCallback(lambda _: found)
 
-        self.store.merge = slow  # type: ignore[method-assign, assignment]
+        self.store.read_merged = slow  # type: ignore[method-assign, assignment]
         waiting = self.wait()
         self.successResultOf(self.write(b"a"))
         self.clock.advance(0)
-        self.store.merge = merge  # type: ignore[method-assign]
+        self.store.read_merged = merge  # type: ignore[method-assign]
         late.callback(None)
         self.assertEqual(bodies(self.successResultOf(waiting)), [b"a"])
 
@@ -427,7 +427,7 @@ class WaitingTests(PageTestCase):
         self.failureResultOf(waiting, CancelledError)
         self.assert_nothing_left()
         cancelled: list[None] = []
-        self.store.merge = lambda *asked: Deferred(lambda _: cancelled.append(None))  # type: ignore[method-assign]
+        self.store.read_merged = lambda *asked: Deferred(lambda _: cancelled.append(None))  # type: ignore[method-assign]
         waiting = self.wait()
         waiting.cancel()
         self.failureResultOf(waiting, CancelledError)
@@ -437,7 +437,7 @@ class WaitingTests(PageTestCase):
     def test_a_store_that_fails(self) -> None:
         """At the first read, or at a later one."""
         waiting = self.wait()
-        self.store.merge = lambda *asked: fail(Unavailable("gone"))  # type: ignore[method-assign]
+        self.store.read_merged = lambda *asked: fail(Unavailable("gone"))  # type: ignore[method-assign]
         self.failureResultOf(self.wait(), Unavailable)
         self.assertNoResult(waiting)
         self.waits.wake(self.queue.incarnation)

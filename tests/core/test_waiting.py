@@ -53,9 +53,9 @@ class WaitsCase(SynchronousTestCase):
         self.looks: list[Merge] = []
         self.answers: list[Deferred[MergeSlice]] = []
         self.answer: Callable[[], Deferred[MergeSlice]] = lambda: succeed(nothing(self.clock.seconds()))
-        self.waits = Waits(self.clock, self.watch)
+        self.waits = Waits(self.clock, self.subscribe)
 
-    def watch(self, arrived: Callable[[int], None]) -> float | None:
+    def subscribe(self, arrived: Callable[[int], None]) -> float | None:
         self.store_tells = arrived
         return self.look_every
 
@@ -196,8 +196,8 @@ class DeadlineTests(WaitsCase):
                 raise ZeroDivisionError
 
         one, other = Failing(), Failing()
-        self.waits.watch(one, 5)
-        self.waits.watch(other, 60)
+        self.waits.set_deadline(one, 5)
+        self.waits.set_deadline(other, 60)
         first, second, third = (self.wait(seconds=seconds) for seconds in (5, 6, 20))
         self.clock.advance(5)
         self.assertIs(self.successResultOf(first), False)

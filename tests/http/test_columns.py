@@ -129,8 +129,8 @@ class PagesTests(SynchronousTestCase):
     def read(self, queue: Queue, asked: Window | Merge) -> Slice[Window] | MergeSlice:
         store = self.subject.store
         if isinstance(asked, Merge):
-            return self.successResultOf(store.merge(queue, asked, Ack.ONE))
-        return self.successResultOf(store.scan(queue, asked, Ack.ONE))
+            return self.successResultOf(store.read_merged(queue, asked, Ack.ONE))
+        return self.successResultOf(store.read_range(queue, asked, Ack.ONE))
 
     @settings(deadline=None, database=None, max_examples=40)
     @given(

@@ -273,12 +273,12 @@ class Failing:
         error = self.error
         return lambda *args: fail(error)
 
-    def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
+    def read_range(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         """Give one slice that has a rest, then fail."""
         if self.slices:
             self.slices -= 1
-            return self._store.scan(queue, window, ack).addCallback(lambda found: Slice(found.messages, window))
-        return self.__getattr__("scan")(queue, window, ack)  # type: ignore[operator,no-any-return]
+            return self._store.read_range(queue, window, ack).addCallback(lambda found: Slice(found.messages, window))
+        return self.__getattr__("read_range")(queue, window, ack)  # type: ignore[operator,no-any-return]
 
 
 class FailureTests(ApiTestCase):
@@ -323,7 +323,7 @@ class FailureTests(ApiTestCase):
     def test_fails_in_the_middle(self) -> None:
         """An answer that has begun is cut off, so that nobody takes it for whole."""
         self.failing.slices, self.failing.error = 1, Unavailable("gone")
-        self.failing.methods = frozenset({"scan"})
+        self.failing.methods = frozenset({"read_range"})
         connection = self.client.start("GET", self.queue, OWNER)
         self.assertFalse(connection.open)
         self.assertTrue(connection.received.startswith(b"HTTP/1.1 200 OK\r\n"))

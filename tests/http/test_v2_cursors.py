@@ -166,11 +166,11 @@ class CursorTests(ReadingTestCase):
 
     def test_more_partitions_meanwhile(self) -> None:
         """Nor does a read pass them over that had begun when they were added."""
-        merge = self.store.merge
+        merge = self.store.read_merged
         held: Deferred[None] = Deferred()
-        self.store.merge = lambda *given: held.addCallback(lambda _: merge(*given))  # type: ignore[method-assign]
+        self.store.read_merged = lambda *given: held.addCallback(lambda _: merge(*given))  # type: ignore[method-assign]
         connection = self.client.start("GET", f"/v2/app{self.path()}", OWNER)
-        self.store.merge = merge  # type: ignore[method-assign]
+        self.store.read_merged = merge  # type: ignore[method-assign]
         self.expect(200, self.send("PUT", "/queues/q", {"partitions": 5}))
         ids = [self.appended("new", "?partition=5"), self.appended("old", "?partition=1")]
         held.callback(None)

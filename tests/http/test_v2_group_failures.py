@@ -225,7 +225,7 @@ class GroupFailureTests(GroupTestCase):
         self.receipt()
         connection = self.start()
         self.pass_time(1)
-        self.failing.error, self.failing.methods = Unavailable("Away."), frozenset({"merge"})
+        self.failing.error, self.failing.methods = Unavailable("Away."), frozenset({"read_merged"})
         self.appended("b")
         self.pass_time(21)
         self.assertEqual(self.problem("unavailable", connection.response("POST"))["applied"], "no")
@@ -235,7 +235,7 @@ class GroupFailureTests(GroupTestCase):
 
     def test_messages_away(self) -> None:
         """Where messages cannot be read, nothing is taken."""
-        self.failing.error, self.failing.methods = Unavailable("Away."), frozenset({"merge"})
+        self.failing.error, self.failing.methods = Unavailable("Away."), frozenset({"read_merged"})
         self.assertEqual(self.problem("unavailable", self.ask_claim())["applied"], "no")
         self.failing.error = None
         (message,) = self.claimed()

@@ -26,17 +26,17 @@ class WaitTestCase(ReadingTestCase):
     waits: Waits
 
     def make_house(self, settings: str) -> Assembly:
-        watch = self.store.watch
+        watch = self.store.subscribe
 
         def watched(arrived: Arrived) -> float | None:
             self.waits = arrived.__self__  # type: ignore[attr-defined]
             return watch(arrived)
 
-        self.store.watch = watched  # type: ignore[method-assign]
+        self.store.subscribe = watched  # type: ignore[method-assign]
         try:
             return super().make_house(settings)
         finally:
-            self.store.watch = watch  # type: ignore[method-assign]
+            self.store.subscribe = watch  # type: ignore[method-assign]
 
     def setUp(self) -> None:
         super().setUp()
@@ -332,7 +332,7 @@ class EndTests(WaitTestCase):
 
     def test_hang_up_while_reading(self) -> None:
         """Also while the store is asked, and while it rests."""
-        merge = self.store.merge
+        merge = self.store.read_merged
         for turn in (0, 1):
             held: list[Deferred[Any]] = []
 
@@ -343,13 +343,13 @@ class EndTests(WaitTestCase):
                 held.append(Deferred())
                 return held[-1]
 
-            self.store.merge = later  # type: ignore[method-assign,assignment]
+            self.store.read_merged = later  # type: ignore[method-assign,assignment]
             connection = self.wait()
             if turn:
                 self.appended("a")
                 self.pass_time(0.01)
             connection.hang_up()
-            self.store.merge = merge  # type: ignore[method-assign]
+            self.store.read_merged = merge  # type: ignore[method-assign]
             self.nothing_left()
         self.assertEqual(self.flushLoggedErrors(), [])
 
@@ -389,13 +389,13 @@ class EndTests(WaitTestCase):
 
     def test_store_fails(self) -> None:
         """Then the reader is told."""
-        merge = self.store.merge
+        merge = self.store.read_merged
         connection = self.wait()
-        self.store.merge = lambda *_: fail(Unavailable("Away."))  # type: ignore[method-assign]
+        self.store.read_merged = lambda *_: fail(Unavailable("Away."))  # type: ignore[method-assign]
         self.appended("a")
         self.pass_time(0.01)
         self.assertEqual(self.problem("unavailable", connection.response())["applied"], "no")
-        self.store.merge = merge  # type: ignore[method-assign]
+        self.store.read_merged = merge  # type: ignore[method-assign]
         connection.hang_up()
         self.nothing_left()
 

@@ -361,10 +361,10 @@ class RefusedTests(CountsCase):
 
     def test_defects(self) -> None:
         self.make()
-        before = self.store.merge
-        self.store.merge = lambda *_: 1 / 0  # type: ignore[assignment, method-assign]
+        before = self.store.read_merged
+        self.store.read_merged = lambda *_: 1 / 0  # type: ignore[assignment, method-assign]
         self.asks(500, "GET", MESSAGES)
-        self.store.merge = before  # type: ignore[method-assign]
+        self.store.read_merged = before  # type: ignore[method-assign]
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(self.counted("queuey_incidents_total"), {(): 1})
         self.assertEqual(self.counted("queuey_refused_total"), {("app", "internal"): 1})

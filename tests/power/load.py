@@ -160,7 +160,7 @@ class Load:
     def _scan(self) -> None:
         queue = self._pick()
         window = Window((1, 2, 3), lower=self._any_id(queue) if self.random.random() < 0.5 else LOWEST, limit=50)
-        piece: WindowSlice = self._result(self.store.scan(queue, window, Ack.ONE))
+        piece: WindowSlice = self._result(self.store.read_range(queue, window, Ack.ONE))
         last = max((ticks_of(message.id) for message in piece.messages), default=Ticks(0))
         self.history.watch(f"saw ids up to {last}", lambda: _at_once(last), seen)
 

@@ -129,7 +129,7 @@ class Worker:
         self.raw = SharedStore(self.link, owned.capabilities)
         self.store = CachedStore(self.raw, 3, self.link.lease.holds)
         self.link.keeps = self.store
-        self.pause = self.store.watch(self.arrived.append)
+        self.pause = self.store.subscribe(self.arrived.append)
         self.store.open()
 
     def _end(self) -> None:
@@ -147,7 +147,7 @@ class SharedMemorySubject(MemorySubject):
         self.owned = self.store
         self.instant = Instant()
         self.hub = Hub(self.owned, self.instant, LOG)
-        self.hub.store.watch(lambda incarnation: None)
+        self.hub.store.subscribe(lambda incarnation: None)
         self.worker = Worker(self.hub, self.owned, self.instant, self.told)
         self.store = self.worker.store
         self.arrived, self.pause = self.worker.arrived, self.worker.pause
@@ -193,7 +193,7 @@ class SeveralCase(SynchronousTestCase):
         self.told = Wall()
         self.owned = Delayed(self.clock, self.told, 1 << 30, NODE, CLOCK_SEQUENCE, versions(), random_bits())
         self.hub = Hub(self.owned, self.clock, LOG)
-        self.hub.store.watch(lambda incarnation: None)
+        self.hub.store.subscribe(lambda incarnation: None)
         self.owned.open()
         self.addCleanup(self.owned.close)
         self.one, self.two = self.worker(), self.worker()
@@ -208,7 +208,7 @@ class SeveralCase(SynchronousTestCase):
 
     def page(self, worker: Worker, queue: Queue | None = None) -> list[bytes]:
         """The bodies of a page of two, which is kept where it is full."""
-        answer = worker.store.scan(queue or self.queue, Window((1,), limit=2), Ack.MAJORITY)
+        answer = worker.store.read_range(queue or self.queue, Window((1,), limit=2), Ack.MAJORITY)
         return [message.content.body for message in self.successResultOf(answer).messages]
 
     def fill(self) -> tuple[MessageId, ...]:

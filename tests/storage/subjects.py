@@ -54,7 +54,7 @@ class MemorySubject:
         self.store: IStore = MemoryStore(
             self.clock, self.told, max_bytes, NODE, CLOCK_SEQUENCE, versions(), random_bits()
         )
-        self.pause = self.store.watch(self.arrived.append)
+        self.pause = self.store.subscribe(self.arrived.append)
         self.store.open()
 
     def advance(self, seconds: float) -> Deferred[None]:
@@ -120,7 +120,7 @@ class SQLiteSubject:
             self._versions,
             self._bits,
         )
-        self.pause = store.watch(self.arrived.append)
+        self.pause = store.subscribe(self.arrived.append)
         store.open()
         self.clock.advance(0)
         return store

@@ -91,8 +91,8 @@ class DamageTests(SynchronousTestCase):
         return {
             "names": lambda store: store.names("app", "", 10, ""),
             "describe": lambda store: store.describe("app", ["q", "other"]),
-            "scan": of_queue(lambda store, queue: store.scan(queue, Window((1, 2), limit=1000), Ack.ONE)),
-            "down": of_queue(lambda store, queue: store.scan(queue, Window((2,), descending=True), Ack.ONE)),
+            "scan": of_queue(lambda store, queue: store.read_range(queue, Window((1, 2), limit=1000), Ack.ONE)),
+            "down": of_queue(lambda store, queue: store.read_range(queue, Window((2,), descending=True), Ack.ONE)),
             "lookup": of_queue(lambda store, queue: store.lookup(queue, places, Ack.ONE)),
             "count": of_queue(lambda store, queue: store.count(queue, Ack.ONE)),
             "once": of_queue(lambda store, queue: store.append_once(queue, self.once, TERMS, once())),

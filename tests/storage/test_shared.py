@@ -217,7 +217,7 @@ class EndTests(SeveralCase):
         self.assertTrue(verifyObject(IStateStore, self.one.raw.states))
 
     def test_every_method_of_a_store_is_a_call(self) -> None:
-        local = {"open", "opened", "watch", "close", "health_problems", "cached"}
+        local = {"open", "opened", "subscribe", "close", "health_problems", "cached"}
         methods = {
             name
             for name in InterfaceClass.names(IStore, all=True)
@@ -313,7 +313,7 @@ class TogetherTests(SynchronousTestCase):
 
     def stored(self) -> dict[bytes, MessageId]:
         """What the queue has, by the body."""
-        found = self.owned.scan(self.queue, Window((1,), limit=100), Ack.ONE)
+        found = self.owned.read_range(self.queue, Window((1,), limit=100), Ack.ONE)
         return {message.content.body: message.id for message in self.successResultOf(found).messages}
 
     def test_one_call(self) -> None:
@@ -420,7 +420,7 @@ class SocketTests(TestCase):
         self.assertEqual(await store.count(queue, Ack.ONE), 1008)
         found, window = [], Window((1,), LOWEST, limit=8)
         while window is not None:
-            slice = await store.scan(queue, window, Ack.ONE)
+            slice = await store.read_range(queue, window, Ack.ONE)
             found += [message.content.body for message in slice.messages]
             window = slice.rest  # type: ignore[assignment]
         self.assertEqual(found, bodies)

@@ -71,11 +71,11 @@ class OwnerEndsTests(SeveralCase):
 
         The reader's own read was sent before that look. So it fails first, and the reader cancels the look.
         """
-        waits = Waits(self.clock, self.one.store.watch)
+        waits = Waits(self.clock, self.one.store.subscribe)
         asked = Merge((1,), OLDEST, limit=3)
 
         def look(merge: Merge) -> Deferred[MergeSlice]:
-            return self.one.store.merge(self.queue, merge, Ack.MAJORITY)
+            return self.one.store.read_merged(self.queue, merge, Ack.MAJORITY)
 
         async def read() -> None:
             with waits.join(self.queue.incarnation, asked.partitions, WAIT, look, fresh=False) as waiter:

@@ -66,8 +66,8 @@ class Slow(MemoryStore):
         for each in begun:
             each()
 
-    def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
-        return self.later(lambda: MemoryStore.merge(self, queue, merge, ack))
+    def read_merged(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
+        return self.later(lambda: MemoryStore.read_merged(self, queue, merge, ack))
 
     def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[LookupSlice]:
         return self.later(lambda: MemoryStore.lookup(self, queue, addresses, ack))
@@ -105,7 +105,7 @@ class SlowCase(SeveralCase):
         return self.successResultOf(self.one.raw.append(queue or self.queue, messages, WriteTerms(Ack.MAJORITY)))
 
     def read(self, queue: Queue | None = None, limit: int = 100) -> Deferred[MergeSlice]:
-        return self.one.raw.merge(queue or self.queue, Merge((1,), limit=limit), Ack.MAJORITY)
+        return self.one.raw.read_merged(queue or self.queue, Merge((1,), limit=limit), Ack.MAJORITY)
 
     def reads(self, count: int, **more: Any) -> list[Deferred[MergeSlice]]:
         return [self.read(**more) for _ in range(count)]
@@ -158,7 +158,7 @@ class ReadTests(SlowCase):
         self.post(LARGE)
         self.reads(10)
         waiting = len(self.slow.begun)
-        self.two.raw.merge(self.queue, Merge((1,)), Ack.MAJORITY)
+        self.two.raw.read_merged(self.queue, Merge((1,)), Ack.MAJORITY)
         self.assertEqual(len(self.slow.begun), waiting + 1)
 
     def test_a_page_without_room(self) -> None:
@@ -166,7 +166,7 @@ class ReadTests(SlowCase):
         self.post(LARGE)
         for _ in range(20):
             merge = Merge((1,), max_bytes=1000, owed=False)
-            read = self.one.raw.merge(self.queue, merge, Ack.MAJORITY)
+            read = self.one.raw.read_merged(self.queue, merge, Ack.MAJORITY)
             self.slow.answer()
             self.assertFalse(self.successResultOf(read).messages)
         self.reads(20)

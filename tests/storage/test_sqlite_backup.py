@@ -75,7 +75,7 @@ class BackUpTests(BackupCase):
         copy = self.open(self.target)
         (queue,) = self.successResultOf(copy.describe("app", ["queue"]))
         assert queue is not None
-        found = self.successResultOf(copy.scan(queue, Window((1,)), Ack.ONE)).messages
+        found = self.successResultOf(copy.read_range(queue, Window((1,)), Ack.ONE)).messages
         self.assertEqual(bodies(found), [b"one"])
         (id,) = self.successResultOf(copy.append(queue, [new(b"two")], TERMS))
         self.assertGreater(id, self.first)

@@ -82,7 +82,7 @@ class CommitsTests(HeldCase):
         self.assertEqual((value(self.store.metrics, WRITES), value(self.store.metrics, READS)), (0, 0))
         self.subject.hold()
         waiting: list[Any] = [self.append(b"x") for _ in range(3)]
-        waiting.append(self.store.scan(self.queue, Window((1,)), Ack.ONE))
+        waiting.append(self.store.read_range(self.queue, Window((1,)), Ack.ONE))
         self.assertEqual((value(self.store.metrics, WRITES), value(self.store.metrics, READS)), (3, 1))
         self.subject.release()
         for each in waiting:

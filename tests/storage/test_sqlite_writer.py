@@ -57,7 +57,7 @@ class HeldCase(SynchronousTestCase):
         return self.store.append(queue or self.queue, [new(text) for text in texts], terms)
 
     def shown(self, queue: Queue | None = None) -> list[bytes]:
-        piece = self.successResultOf(self.store.scan(queue or self.queue, Window((1,), limit=5000), Ack.ONE))
+        piece = self.successResultOf(self.store.read_range(queue or self.queue, Window((1,), limit=5000), Ack.ONE))
         return bodies(piece.messages)
 
     def counted(self) -> int:
@@ -178,7 +178,7 @@ class PileTests(HeldCase):
         self.failureResultOf(bad, Unavailable)
         self.successResultOf(purge)
         self.successResultOf(self.append(b"b"))
-        page = self.successResultOf(self.store.merge(self.queue, Merge((1,)), Ack.ONE))
+        page = self.successResultOf(self.store.read_merged(self.queue, Merge((1,)), Ack.ONE))
         self.assertEqual(bodies(page.messages), [b"b"])
         self.assertLess(page.purged, page.messages[0].id)
 
@@ -279,10 +279,10 @@ class PileTests(HeldCase):
 
     def test_a_cancelled_read_is_not_begun(self) -> None:
         looked: list[str] = []
-        self.patch(reader, "scan", lambda *arguments: looked.append("scan"))
+        self.patch(reader, "read_range", lambda *arguments: looked.append("scan"))
         self.patch(reader, "count", lambda *arguments: looked.append("count"))
         self.subject.hold()
-        dropped = self.store.scan(self.queue, Window((1,)), Ack.ONE)
+        dropped = self.store.read_range(self.queue, Window((1,)), Ack.ONE)
         counted = self.store.count(self.queue, Ack.ONE)
         dropped.cancel()
         self.subject.release()

@@ -91,11 +91,11 @@ class FaultTests(SynchronousTestCase):
         store, queue = self.store, self.queue
         address = Address(1, self.stored)
         return {
-            "scan": lambda: store.scan(queue, Window((1, 2)), Ack.ONE),
-            "scan one partition": lambda: store.scan(queue, Window((1,), limit=20), Ack.ONE),
-            "merge": lambda: store.merge(queue, Merge((1, 2), limit=20), Ack.ONE),
-            "merge one partition": lambda: store.merge(queue, Merge((1,), limit=3), Ack.ONE),
-            "merge one in bulk": lambda: store.merge(queue, Merge((1,), limit=20), Ack.ONE),
+            "scan": lambda: store.read_range(queue, Window((1, 2)), Ack.ONE),
+            "scan one partition": lambda: store.read_range(queue, Window((1,), limit=20), Ack.ONE),
+            "merge": lambda: store.read_merged(queue, Merge((1, 2), limit=20), Ack.ONE),
+            "merge one partition": lambda: store.read_merged(queue, Merge((1,), limit=3), Ack.ONE),
+            "merge one in bulk": lambda: store.read_merged(queue, Merge((1,), limit=20), Ack.ONE),
             "lookup": lambda: store.lookup(queue, (address,), Ack.ONE),
             "count": lambda: store.count(queue, Ack.ONE),
             "names": lambda: store.names("a", "", 10, ""),

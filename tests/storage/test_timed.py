@@ -29,8 +29,8 @@ TERMS = WriteTerms(Ack.ONE)
 ONCE = Once(bytes(32), bytes(32), "note", 5)
 
 READS: dict[str, Callable[[Any], Deferred[Any]]] = {
-    "scan": lambda store: store.scan(QUEUE, Window((1,)), Ack.ONE),
-    "merge": lambda store: store.merge(QUEUE, Merge((1,)), Ack.ONE),
+    "scan": lambda store: store.read_range(QUEUE, Window((1,)), Ack.ONE),
+    "merge": lambda store: store.read_merged(QUEUE, Merge((1,)), Ack.ONE),
     "lookup": lambda store: store.lookup(QUEUE, (), Ack.ONE),
     "count": lambda store: store.count(QUEUE, Ack.ONE),
     "names": lambda store: store.names("a", "", 1, ""),
@@ -176,8 +176,8 @@ class TimedTests(SynchronousTestCase):
     def test_watch(self) -> None:
         """It is the store's own to tell what falls due."""
         told: list[int] = []
-        self.silent.watch = lambda arrived: arrived(7) or 0.5  # type: ignore[attr-defined]
-        self.assertEqual((self.store.watch(told.append), told), (0.5, [7]))
+        self.silent.subscribe = lambda arrived: arrived(7) or 0.5  # type: ignore[attr-defined]
+        self.assertEqual((self.store.subscribe(told.append), told), (0.5, [7]))
 
     def test_close(self) -> None:
         """It takes as long as it takes."""

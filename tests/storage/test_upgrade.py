@@ -73,7 +73,7 @@ class OldFileCase(SynchronousTestCase):
         self.assertEqual(done(store.names("other", "", 10, "")), ("empty",))
         (queue,) = done(store.describe("app", ["Queue é"]))
         self.assertEqual(queue.settings, SETTINGS)
-        found: list[Message] = list(done(store.scan(queue, Window((1, 2, 3)), Ack.ONE)).messages)
+        found: list[Message] = list(done(store.read_range(queue, Window((1, 2, 3)), Ack.ONE)).messages)
         living = [message for message in found if message.content.body != b"expired"]
         self.assertEqual([message.content.body.decode() for message in living], list(TEXTS))
         self.assertEqual([message.id for message in living], [from_v1_hex(text) for text in IDS])
@@ -114,9 +114,9 @@ class OldFileTests(OldFileCase):
         first = done(store.append_once(queue, [new(b"x", delay=DELAY)], TERMS, ONCE))
         again = done(store.append_once(queue, [new(b"x", delay=DELAY)], TERMS, ONCE))
         self.assertEqual(again, evolve(first, duplicate=True))
-        self.assertEqual(done(store.merge(queue, Merge((1, 2, 3)), Ack.ONE)).purged, LOWEST)
+        self.assertEqual(done(store.read_merged(queue, Merge((1, 2, 3)), Ack.ONE)).purged, LOWEST)
         done(store.purge(queue, HIGHEST, Ack.ONE))
-        page = done(store.merge(queue, Merge((1, 2, 3)), Ack.ONE))
+        page = done(store.read_merged(queue, Merge((1, 2, 3)), Ack.ONE))
         self.assertEqual((page.messages, page.purged), ((), page.stable))
         self.assertEqual(done(store.count(queue, Ack.ONE)), 2)
 
@@ -187,14 +187,14 @@ class CurrentFileTests(OldFileCase):
             Address(number, MessageId(from_v1_hex(text) or b"")) for number, text in enumerate(MORE_IDS, 1)
         )
         self.assertEqual(again, Appended(addresses, ONCE.note, True))
-        page = done(store.merge(queue, Merge((1, 2)), Ack.ONE))
+        page = done(store.read_merged(queue, Merge((1, 2)), Ack.ONE))
         self.assertEqual((bodies(page.messages), page.messages[0].id), ([b"now"], addresses[0].id))
         self.assertTrue(LOWEST < page.purged < addresses[0].id)
         wall.seconds = START + DELAY + 1
         store._upkeep._begin()
         store._upkeep.stop()
         done(store.ping())
-        self.assertEqual(bodies(done(store.merge(queue, Merge((1, 2)), Ack.ONE)).messages), [b"now", b"delayed"])
+        self.assertEqual(bodies(done(store.read_merged(queue, Merge((1, 2)), Ack.ONE)).messages), [b"now", b"delayed"])
         done(store.close())
 
 

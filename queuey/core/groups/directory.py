@@ -344,7 +344,7 @@ class GroupDirectory:
         """Return the stable time of all partitions of a queue: every later message gets an id at or above it."""
         every = tuple(range(1, queue.settings.partitions + 1))
         nothing = Merge(every, Position(HIGHEST), limit=1, max_bytes=0)
-        slice = await self._store.merge(queue, nothing, policy.read_ack(queue.settings.consistency))
+        slice = await self._store.read_merged(queue, nothing, policy.read_ack(queue.settings.consistency))
         return slice.stable
 
     # Terms

@@ -198,7 +198,7 @@ class Redrives:
         upper = NEWEST if asked.until is None else Position(lower_bound(asked.until))
         every = tuple(range(1, letters.settings.partitions + 1))
         merge = Merge(every, place, max(place, upper), limit=SLICE_ROWS)
-        slice = await self.store.merge(letters, merge, policy.read_ack(letters.settings.consistency))
+        slice = await self.store.read_merged(letters, merge, policy.read_ack(letters.settings.consistency))
         ours = _ours(slice.messages, queue, group)
         next, over = slice.position, slice.over
         if len(ours) > MOST:

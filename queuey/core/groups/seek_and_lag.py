@@ -149,7 +149,7 @@ class SeekAndLag:
         ack = policy.read_ack(queue.settings.consistency)
         count, first = 0, None
         for _ in range(_SLICES):
-            slice = await self.store.merge(queue, merge, ack)
+            slice = await self.store.read_merged(queue, merge, ack)
             for message in slice.messages:
                 if not is_for_others(message, group.gid):
                     count += 1

@@ -160,7 +160,7 @@ class WaitQueue:
         """
         waiter = _Waiter(self, claiming, got, may)
         self._waiters[waiter] = None
-        self._lines.waits.watch(waiter, claiming.wait)
+        self._lines.waits.set_deadline(waiter, claiming.wait)
         if self.news != news:
             self.tell(None)
         elif claiming.key is None and self._nothing is not got and self._lines.waits.look_every is None:
@@ -204,7 +204,7 @@ class WaitQueue:
         """Remove a claim from the wait queue."""
         if waiter in self._waiters:
             del self._waiters[waiter]
-            self._lines.waits.drop(waiter)
+            self._lines.waits.clear_deadline(waiter)
 
     def _start(self) -> None:
         self._starting = None

@@ -188,7 +188,7 @@ class CassandraStore:
             self._waiters.append(waiter)
         return waiter
 
-    def watch(self, arrived: Callable[[int], None]) -> float | None:
+    def subscribe(self, arrived: Callable[[int], None]) -> float | None:
         """See IStore: writes of other front ends, and delayed messages that become due, are not reported."""
         return _LOOK
 
@@ -310,13 +310,13 @@ class CassandraStore:
         """See IMessageStore."""
         return self._door.enter(lambda: self._parts.messages.append_once(queue, messages, terms, once))
 
-    def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
+    def read_merged(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
         """See IMessageStore."""
-        return self._door.enter(lambda: self._parts.messages.merge(queue, merge, ack))
+        return self._door.enter(lambda: self._parts.messages.read_merged(queue, merge, ack))
 
-    def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
+    def read_range(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         """See IMessageStore."""
-        return self._door.enter(lambda: self._parts.messages.scan(queue, window, ack))
+        return self._door.enter(lambda: self._parts.messages.read_range(queue, window, ack))
 
     def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[LookupSlice]:
         """See IMessageStore."""

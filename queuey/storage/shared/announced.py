@@ -57,11 +57,11 @@ class AnnouncedStore(StoreLayer):
 
         return announced
 
-    def watch(self, arrived: Callable[[int], None]) -> float | None:
+    def subscribe(self, arrived: Callable[[int], None]) -> float | None:
         """See IStore; the audience is notified as well."""
 
         def both(incarnation: int) -> None:
             self._audience.arrived(incarnation)
             arrived(incarnation)
 
-        return super().watch(both)
+        return super().subscribe(both)

@@ -94,7 +94,7 @@ class SharedStore:
         """See IStore."""
         return succeed(None)
 
-    def watch(self, arrived: Callable[[int], None]) -> float | None:
+    def subscribe(self, arrived: Callable[[int], None]) -> float | None:
         """See IStore; writes of others are announced at once, but not messages that they return to a group."""
         self._link.arrived = arrived
         return LOOK_EVERY
@@ -127,13 +127,13 @@ class SharedStore:
         """See IMessageStore."""
         return self._write("append_once", queue, tuple(messages), terms, once)
 
-    def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
+    def read_merged(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
         """See IMessageStore."""
-        return self._read("merge", queue, merge, ack)
+        return self._read("read_merged", queue, merge, ack)
 
-    def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
+    def read_range(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         """See IMessageStore."""
-        return self._read("scan", queue, window, ack)
+        return self._read("read_range", queue, window, ack)
 
     def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[LookupSlice]:
         """See IMessageStore."""
@@ -203,7 +203,7 @@ class SharedStore:
 
 
 _STORE: Final = (
-    "append", "append_once", "merge", "scan", "lookup", "replace", "put", "remove", "purge", "count",
+    "append", "append_once", "read_merged", "read_range", "lookup", "replace", "put", "remove", "purge", "count",
     "create", "update", "forget", "names", "describe", "ping", "restore",
 )  # fmt: skip
 _STATES: Final = ("read", "replace")

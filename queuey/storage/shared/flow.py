@@ -154,8 +154,8 @@ def _of_run(sizes: Sizes, queue: Queue, group: object, terms: object, commands: 
 
 
 EXPECTED: Final[Mapping[str, Callable[..., int]]] = {
-    "merge": _of_merge,
-    "scan": _of_scan,
+    "read_merged": _of_merge,
+    "read_range": _of_scan,
     "lookup": _of_lookup,
     "run": _of_run,
 }

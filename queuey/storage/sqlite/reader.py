@@ -179,7 +179,7 @@ class Taking:
         return len(messages) - before, None
 
 
-def scan(reader: Reader, queue: Queue, window: Window) -> WindowSlice:
+def read_range(reader: Reader, queue: Queue, window: Window) -> WindowSlice:
     """One slice of a window."""
     if len(window.partitions) == 1:
         (partition,), (lower, upper, limit) = window.partitions, window.first()
@@ -213,7 +213,7 @@ Head = tuple[MessageId, int, int, Ticks, int]
 """What is read of a message before its content: its id, its partition, the key of its row, its expiry, its bytes."""
 
 
-def merge(reader: Reader, queue: Queue, asked: Merge) -> MergeSlice:
+def read_merged(reader: Reader, queue: Queue, asked: Merge) -> MergeSlice:
     """The first slice of a merged range."""
     merging = Merging(asked, reader.clock)
     found = _merge_at_once(reader, queue, asked, merging)

@@ -171,9 +171,9 @@ class SQLiteStore:
         """See IStore."""
         return succeed(None)
 
-    def watch(self, arrived: Callable[[int], None]) -> float | None:
+    def subscribe(self, arrived: Callable[[int], None]) -> float | None:
         """See IStore."""
-        self._upkeep.watch(arrived)
+        self._upkeep.subscribe(arrived)
         return None
 
     def health_problems(self) -> Mapping[str, str]:
@@ -242,13 +242,13 @@ class SQLiteStore:
             self._expect(tuple(address.id for address in appended.addresses), messages)
         return appended
 
-    def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
+    def read_merged(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
         """See IMessageStore; only delayed messages are above the stable time, and no reader may see those."""
-        return self._reading.submit(reader.merge, queue, merge)
+        return self._reading.submit(reader.read_merged, queue, merge)
 
-    def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
+    def read_range(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         """See IMessageStore."""
-        return self._reading.submit(reader.scan, queue, window)
+        return self._reading.submit(reader.read_range, queue, window)
 
     def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[LookupSlice]:
         """See IMessageStore."""

@@ -171,7 +171,7 @@ def give_back(writer: Writer) -> None:
 
 
 def _nothing(incarnation: int) -> None:
-    """Ignore arrivals, until ``watch`` is called."""
+    """Ignore arrivals, until ``subscribe`` is called."""
 
 
 class Upkeep:
@@ -192,7 +192,7 @@ class Upkeep:
         self._running = False
         self._failing = False
 
-    def watch(self, arrived: Callable[[int], None]) -> None:
+    def subscribe(self, arrived: Callable[[int], None]) -> None:
         """Tell of each queue in which messages fall due; called before ``start``."""
         self._arrived = arrived
 

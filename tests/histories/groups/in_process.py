@@ -187,7 +187,7 @@ class World:
         now, calls = lambda: from_seconds(self.wall()), self._calls
         store = cast(IStore, UnreliableStore(lambda: self._subject.store, calls, number, self._tables, now, self._seed))
         policies = GivenPolicies(lambda: {APPLICATION: POLICY})
-        waits = Waits(self._subject.clock, store.watch)
+        waits = Waits(self._subject.clock, store.subscribe)
         random = Random(f"front end {number} of {self._seed}")  # of its own: some of it may go on after its end
         rates = RateLimits(policies, self._subject.clock)
         messages = MessageExchange(store, policies, random.randrange, waits, rates, settles=False)
@@ -345,7 +345,7 @@ class World:
         found: list[Message] = []
         merge = Merge(tuple(range(1, partitions + 1)), limit=1000)
         while True:
-            slice = result_of(self._subject.store.merge(queue, merge, Ack.MAJORITY))
+            slice = result_of(self._subject.store.read_merged(queue, merge, Ack.MAJORITY))
             found += slice.messages
             if slice.over:
                 return found

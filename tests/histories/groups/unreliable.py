@@ -268,7 +268,7 @@ class UnreliableStore:
         """See IStore."""
         return UnreliableStates(self._store().states, self._calls, self._front)
 
-    def watch(self, arrived: Callable[[int], None]) -> float | None:
+    def subscribe(self, arrived: Callable[[int], None]) -> float | None:
         """See IStore; others write too."""
         return 0.25
 

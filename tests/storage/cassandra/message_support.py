@@ -145,7 +145,7 @@ class MessageStore:
     def opened(self) -> Deferred[None]:
         return succeed(None)
 
-    def watch(self, arrived: Callable[[int], None]) -> float | None:
+    def subscribe(self, arrived: Callable[[int], None]) -> float | None:
         return 1.0
 
     def cached(self, application: str, name: str) -> Queue | None:
@@ -174,11 +174,11 @@ class MessageStore:
     ) -> Deferred[Appended]:
         return self._ask(lambda: self.messages.append_once(queue, messages, terms, once))
 
-    def merge(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
-        return self._ask(lambda: self.messages.merge(queue, merge, ack))
+    def read_merged(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
+        return self._ask(lambda: self.messages.read_merged(queue, merge, ack))
 
-    def scan(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
-        return self._ask(lambda: self.messages.scan(queue, window, ack))
+    def read_range(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
+        return self._ask(lambda: self.messages.read_range(queue, window, ack))
 
     def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[LookupSlice]:
         return self._ask(lambda: self.messages.lookup(queue, addresses, ack))

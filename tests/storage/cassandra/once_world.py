@@ -268,7 +268,7 @@ class OnceWorld:
             return
         reader.front = front
         merge = Merge(PARTITIONS, lower=reader.cursor, limit=limit or self.draw.choice((1, 2, 100)))
-        answer = front.messages.merge(self.queue, merge, Ack.MAJORITY)
+        answer = front.messages.read_merged(self.queue, merge, Ack.MAJORITY)
 
         def came(page: MergeSlice) -> None:
             if not front.dead:
@@ -413,7 +413,7 @@ class OnceWorld:
         """What is there under keys beside what was answered: plain messages may be without having been answered."""
         front = self._apart()
         found: list[MergeSlice] = []
-        front.messages.merge(self.queue, Merge(PARTITIONS), Ack.MAJORITY).addCallback(found.append)
+        front.messages.read_merged(self.queue, Merge(PARTITIONS), Ack.MAJORITY).addCallback(found.append)
         counted: list[int] = []
         front.messages.count(self.queue, Ack.MAJORITY).addCallback(counted.append)
         if keyed(found[0]) != answered:

@@ -125,7 +125,7 @@ class ScanCase(SynchronousTestCase):
         for _ in range(2000):
             if rest is None:
                 return found
-            piece = self.successResultOf(self.store.scan(self.queue, rest, Ack.MAJORITY))
+            piece = self.successResultOf(self.store.read_range(self.queue, rest, Ack.MAJORITY))
             found += piece.messages
             rest = piece.rest
         raise AssertionError("it came to no end")
@@ -201,12 +201,12 @@ class RegistrationTests(ScanCase):
 
     def test_what_one_replica_said_is_not_remembered(self) -> None:
         for _ in range(2):
-            self.successResultOf(self.store.scan(self.queue, Window((1,)), Ack.ONE))
+            self.successResultOf(self.store.read_range(self.queue, Window((1,)), Ack.ONE))
         self.assertEqual(self.asked("SELECT class"), 2)
 
     def test_what_is_registered_while_it_is_read_is_not_missed(self) -> None:
         self.session.hold = True
-        reading = self.store.scan(self.queue, Window((1,)), Ack.MAJORITY)
+        reading = self.store.read_range(self.queue, Window((1,)), Ack.MAJORITY)
         waiting = [(run(), answer) for run, answer in self.session.waiting]
         self.session.waiting, self.session.hold = [], False
         self.append(b"long", ttl=30 * DAYS)
@@ -290,7 +290,7 @@ class ScanTests(ScanCase):
             ids += self.append(*[b"x"] * 1000)
         self.successResultOf(self.store.remove(self.queue, [Address(1, id) for id in ids], Ack.ONE))
         (last,) = self.append(b"last")
-        piece = self.successResultOf(self.store.scan(self.queue, Window((1,)), Ack.ONE))
+        piece = self.successResultOf(self.store.read_range(self.queue, Window((1,)), Ack.ONE))
         self.assertEqual(piece.messages, ())
         self.assertIsNotNone(piece.rest)
         self.assertEqual([message.id for message in self.read(Window((1,)))], [last])
@@ -300,7 +300,7 @@ class ScanTests(ScanCase):
         for partition in range(1, 201):
             self.append(b"%d" % partition, partition=partition)
         self.session.hold = True
-        answer = self.store.scan(self.queue, Window(tuple(range(1, 201))), Ack.MAJORITY)
+        answer = self.store.read_range(self.queue, Window(tuple(range(1, 201))), Ack.MAJORITY)
         rounds, most = 0, 0
         while not answer.called:
             most = max(most, self.session.turn())
@@ -313,7 +313,7 @@ class ScanTests(ScanCase):
         self.successResultOf(self.subject.advance(10 * DAYS))
         self.append(b"a")
         self.session.hold = True
-        answer = self.store.scan(self.queue, Window((1,)), Ack.MAJORITY)
+        answer = self.store.read_range(self.queue, Window((1,)), Ack.MAJORITY)
         rounds = 0
         while not answer.called:
             self.session.turn()
@@ -324,7 +324,7 @@ class ScanTests(ScanCase):
     def test_cancelled(self) -> None:
         self.append(b"a")
         self.session.hold = True
-        answer = self.store.scan(self.queue, Window((1, 2, 3)), Ack.MAJORITY)
+        answer = self.store.read_range(self.queue, Window((1, 2, 3)), Ack.MAJORITY)
         answer.addErrback(lambda failure: None)
         answer.cancel()
         self.assertTrue(answer.called)

@@ -58,7 +58,7 @@ class ChangesCase(SynchronousTestCase):
         return self.store.remove(self.queue, [Address(1, id) for id in ids], Ack.MAJORITY)
 
     def shown(self, partition: int = 1) -> list[bytes]:
-        piece = self.successResultOf(self.store.scan(self.queue, Window((partition,), limit=999), Ack.MAJORITY))
+        piece = self.successResultOf(self.store.read_range(self.queue, Window((partition,), limit=999), Ack.MAJORITY))
         self.assertIsNone(piece.rest)
         return [message.content.body for message in piece.messages]
 

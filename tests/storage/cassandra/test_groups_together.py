@@ -146,7 +146,7 @@ class TogetherTests(SynchronousTestCase):
         (taken,) = self.take()
         settle = self.settling(taken)
         for partition, limit, applied in ((1, 1, "no"), (2, 10, None), (2, 10, "partly")):
-            broken = self.patch(self.subject.parts.messages, "merge", self.failing(partition))
+            broken = self.patch(self.subject.parts.messages, "read_merged", self.failing(partition))
             running = self.begin(settle, Take((1, 2), limit, LEASE, 1 << 20))
             broken.restore()
             if applied is not None:
@@ -158,7 +158,7 @@ class TogetherTests(SynchronousTestCase):
 
     def failing(self, partition: int) -> Any:
         """Merges that fail in a partition."""
-        merge = self.subject.parts.messages.merge
+        merge = self.subject.parts.messages.read_merged
 
         def failing(life: Any, asked: Any, *rest: Any) -> Any:
             if partition in asked.partitions:

@@ -59,7 +59,7 @@ class LevelTests(SynchronousTestCase):
             store.append(queue, new[:1], terms),
             store.replace(queue, where, Content(b"c"), 1 << 24, terms),
             store.remove(queue, where, terms.ack),
-            store.scan(queue, Window((1, 2)), ack),
+            store.read_range(queue, Window((1, 2)), ack),
             store.lookup(queue, where, ack),
             store.count(queue, ack),
         )

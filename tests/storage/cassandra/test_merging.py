@@ -50,7 +50,7 @@ class MergeCase(SynchronousTestCase):
         self.successResultOf(self.store.remove(self.queue, [Address(partition, id) for id in ids], Ack.MAJORITY))
 
     def first(self, merge: Merge) -> MergeSlice:
-        piece = self.successResultOf(self.store.merge(self.queue, merge, Ack.MAJORITY))
+        piece = self.successResultOf(self.store.read_merged(self.queue, merge, Ack.MAJORITY))
         if not merge.fresh:
             check_merged(merge, piece)
         return piece
@@ -170,7 +170,7 @@ class EffortTests(MergeCase):
         for partition in range(1, 201):
             self.add(b"%d" % partition, partition=partition)
         self.subject.session.hold = True
-        answer = self.store.merge(self.queue, Merge(tuple(range(1, 201)), limit=200), Ack.MAJORITY)
+        answer = self.store.read_merged(self.queue, Merge(tuple(range(1, 201)), limit=200), Ack.MAJORITY)
         rounds, most = 0, 0
         while not answer.called:
             most = max(most, self.subject.session.turn())
@@ -242,7 +242,7 @@ class EffortTests(MergeCase):
     def test_cancelled(self) -> None:
         self.add(b"a")
         self.subject.session.hold = True
-        answer = self.store.merge(self.queue, ALL, Ack.MAJORITY)
+        answer = self.store.read_merged(self.queue, ALL, Ack.MAJORITY)
         answer.cancel()
         self.failureResultOf(answer, CancelledError)
         self.subject.session.turn()

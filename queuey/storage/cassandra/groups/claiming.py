@@ -111,7 +111,7 @@ class Claims:
             return set()
         merge = Merge(tuple(sorted(reaches)), Position(min(reaches.values())), limit=_GLANCE, max_bytes=_GLANCE_BYTES)
         for _ in range(_GLANCES):
-            slice = await self._store.merge(queue, merge, READ)
+            slice = await self._store.read_merged(queue, merge, READ)
             found = {message.partition for message in slice.messages if message.id >= reaches[message.partition]}
             if slice.over or found:
                 bound = lower_bound(Ticks(ticks_of(slice.stable) - IDLE))

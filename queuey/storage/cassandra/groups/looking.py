@@ -151,7 +151,7 @@ class Looking:
         scanned: list[MessageId] = []
         merge = Merge((self.partition,), Position(start), limit=room, max_bytes=max_bytes, owed=not messages)
         for _ in range(_MAX_SLICES):
-            slice: MergeSlice = await self.store.merge(self.queue, merge, READ)
+            slice: MergeSlice = await self.store.read_merged(self.queue, merge, READ)
             for message in slice.messages:
                 max_bytes -= len(message.content.body)
                 if may_be_given(message, self.group.gid):

@@ -108,7 +108,7 @@ class CassandraGroups:
         """See IGroupStore."""
         reach = await self._cell(queue, group, partition).change(lambda index: index.reach)
         nothing = Merge((partition,), Position(reach), limit=1, max_bytes=0)
-        purged = (await self._store.merge(queue, nothing, READ)).purged
+        purged = (await self._store.read_merged(queue, nothing, READ)).purged
         return await self._cell(queue, group, partition).change(lambda index: view(index, self._now(), purged, ids))
 
     @deferred

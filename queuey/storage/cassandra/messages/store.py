@@ -205,7 +205,7 @@ class Messages:
     # Reading
 
     @deferred
-    async def scan(self, queue: Queue, window: Window, ack: Ack) -> WindowSlice:
+    async def read_range(self, queue: Queue, window: Window, ack: Ack) -> WindowSlice:
         """See IMessageStore."""
         view = await self._view(queue, ack)
         if view is None:
@@ -215,7 +215,7 @@ class Messages:
         return await WindowRead(self._reads, view, stable).slice(window)
 
     @deferred
-    async def merge(self, queue: Queue, merge: Merge, ack: Ack) -> MergeSlice:
+    async def read_merged(self, queue: Queue, merge: Merge, ack: Ack) -> MergeSlice:
         """See IMessageStore."""
         view = await self._view(queue, ack)
         known = queue if view is None else view.life.queue
