@@ -111,7 +111,7 @@ def run_session(host: str, port: int, what: str, seconds: float, layers: bool) -
     from twisted.internet.threads import deferToThread
 
     from queuey.storage.cassandra.cluster.cql.session import CQLSession
-    from queuey.storage.cassandra.cluster.layers import Bounds, Limits, layered
+    from queuey.storage.cassandra.cluster.layers import Bounds, CallLimits, layered
     from queuey.storage.cassandra.cluster.port import Kind, Level, Statement
     from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
 
@@ -119,7 +119,7 @@ def run_session(host: str, port: int, what: str, seconds: float, layers: bool) -
     settings = SessionSettings((Host(host, port),))
     session: Any = CQLSession(settings, reactor, deferToThread)
     if layers:
-        session = layered(session, reactor, Bounds(), Limits(), random.random)
+        session = layered(session, reactor, Bounds(), CallLimits(), random.random)
     insert, select = Statement(INSERT, Kind.WRITE), Statement(SELECT, Kind.READ)
     keys = [uuid.uuid4() for _ in range(1000)]
     gaps: list[float] = []

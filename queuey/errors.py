@@ -134,7 +134,7 @@ class CursorMismatch(QueueyError):
 
 
 class QueueReplaced(QueueyError):
-    """A cursor is of an earlier life of the queue.
+    """A cursor is of an earlier incarnation of the queue.
 
     :ivar oldest: a cursor to go on from in the present one.
     """

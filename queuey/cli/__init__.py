@@ -295,7 +295,7 @@ def _schema(arguments: argparse.Namespace, stdout: TextIO) -> int:
 def _copy(arguments: argparse.Namespace, stdout: TextIO) -> int:
     from queuey.cli import copying
 
-    copying.copy(copying.order(arguments.source, arguments.target, arguments.finish, arguments.wait), stdout)
+    copying.copy(copying.copy_arguments(arguments.source, arguments.target, arguments.finish, arguments.wait), stdout)
     return 0
 
 

@@ -37,7 +37,7 @@ POLL: Final = 1.0
 
 
 @attrs.frozen
-class Order:
+class CopyArguments:
     """The arguments of a copy.
 
     :ivar finish: whether to complete the copy once no daemon serves from the source.
@@ -51,7 +51,7 @@ class Order:
     files: tuple[Path, Path]
 
 
-def order(source: Path, target: Path, finish: bool, wait: float) -> Order:
+def copy_arguments(source: Path, target: Path, finish: bool, wait: float) -> CopyArguments:
     """Read two files of settings.
 
     :raise ConfigurationError: they have mistakes, name the same store, or stores that cannot be copied.
@@ -64,7 +64,7 @@ def order(source: Path, target: Path, finish: bool, wait: float) -> Order:
         raise ConfigurationError((f"{source}: [storage] backend: {NOT_FROM_A_CLUSTER}",))
     if name_of(stores[0]) == name_of(stores[1]):
         raise ConfigurationError((f"{target}: [storage]: names the same store as {source}",))
-    return Order(*stores, finish, wait, (source, target))
+    return CopyArguments(*stores, finish, wait, (source, target))
 
 
 def name_of(storage: Storage) -> str:
@@ -75,7 +75,7 @@ def name_of(storage: Storage) -> str:
     return f"the store in {storage.path.resolve()}"
 
 
-def copy(order: Order, stdout: TextIO) -> None:
+def copy(arguments: CopyArguments, stdout: TextIO) -> None:
     """Copy one store into another.
 
     :raise QueueyError: that is not possible; what was copied stays, and the same command continues.
@@ -83,7 +83,7 @@ def copy(order: Order, stdout: TextIO) -> None:
     ended: list[Failure | None] = []
 
     def main(reactor: Any) -> Deferred[None]:
-        return _Run(order, reactor, stdout).run().addBoth(ended.append)
+        return _Run(arguments, reactor, stdout).run().addBoth(ended.append)
 
     with suppress(SystemExit):  # which is how it says that the work is over
         react(main)
@@ -96,19 +96,19 @@ def copy(order: Order, stdout: TextIO) -> None:
 class _Run:
     """One call of the command."""
 
-    def __init__(self, order: Order, reactor: Any, stdout: TextIO) -> None:
-        self._order = order
+    def __init__(self, arguments: CopyArguments, reactor: Any, stdout: TextIO) -> None:
+        self._arguments = arguments
         self._reactor = reactor
         self._stdout = stdout
-        self._name = name_of(order.source)
+        self._name = name_of(arguments.source)
         self._number = 0
 
     @deferred
     async def run(self) -> None:
         """Do it."""
-        source = make_export_source(self._order.source, self._reactor, time.time)
+        source = make_export_source(self._arguments.source, self._reactor, time.time)
         try:
-            target = make_import_target(self._order.target, self._reactor, time.time)
+            target = make_import_target(self._arguments.target, self._reactor, time.time)
             try:
                 await self._opened(target)
                 await self._copy(source, target)
@@ -120,28 +120,30 @@ class _Run:
     async def _opened(self, target: IImportTarget) -> None:
         """Wait until the target can be written to, for so long and no longer."""
         try:
-            await bounded(target.opened(), self._order.wait, self._reactor, lambda: TimeoutError())
+            await bounded(target.opened(), self._arguments.wait, self._reactor, lambda: TimeoutError())
         except TimeoutError:
             try:
                 await target.state(MARK_KEY)  # which says what it waits for
             except Unavailable as error:
-                raise Unavailable(f"{self._order.files[1]}: {error.text}") from None
+                raise Unavailable(f"{self._arguments.files[1]}: {error.text}") from None
 
     async def _copy(self, source: IExportSource, target: IImportTarget) -> None:
         copying = Copying(source, target, self._sleep, lambda: uuid.uuid4().hex)
         await copying.begin(self._name)
-        self._say(f"copying {self._name} into {name_of(self._order.target)}")
+        self._say(f"copying {self._name} into {name_of(self._arguments.target)}")
         await self._follow(copying)
-        if not self._order.finish:
+        if not self._arguments.finish:
             self._say(
-                f"what is left is little: stop the daemons of {self._order.files[0]} and type "
-                f"queuey copy --finish {self._order.files[0]} {self._order.files[1]}"
+                f"what is left is little: stop the daemons of {self._arguments.files[0]} and type "
+                f"queuey copy --finish {self._arguments.files[0]} {self._arguments.files[1]}"
             )
             return
         waited = False
         while not await source.seal():
             if not waited:
-                self._say(f"the copy follows; it is completed once the daemons of {self._order.files[0]} are stopped")
+                self._say(
+                    f"the copy follows; it is completed once the daemons of {self._arguments.files[0]} are stopped"
+                )
             waited = True
             await self._sleep(POLL)
             await self._pass(copying)
@@ -150,7 +152,7 @@ class _Run:
         tally = copying.tally
         self._say(
             f"complete: {tally.queues} queues and {tally.looked} messages are the same on both sides, as pass {passes} "
-            f"has found; daemons may be started on {self._order.files[1]}"
+            f"has found; daemons may be started on {self._arguments.files[1]}"
         )
 
     async def _follow(self, copying: Copying) -> None:

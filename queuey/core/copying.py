@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from queuey.deferreds import deferred
 from queuey.errors import BodyTooLarge, InvalidRequest, InvalidUpdate, NoSuchQueue, Unavailable
 from queuey.interfaces import IExportSource, IImportTarget, Outcome
-from queuey.model.exports import MARK_KEY, GroupPlace, Mark, Page, Size, Standing, UnreadableMark, decode_mark
+from queuey.model.exports import MARK_KEY, ExportPage, GroupPlace, Mark, Size, StoredQueue, UnreadableMark, decode_mark
 from queuey.model.group_rows import place_of
 from queuey.model.message import Address, Message
 from queuey.model.queue import Queue
@@ -166,7 +166,7 @@ class Copying:
         await self._copy_answers()
 
     async def _all(
-        self, pages: Callable[[str | None, int], Deferred[Page[T]]], work: Callable[[T], Deferred[None]]
+        self, pages: Callable[[str | None, int], Deferred[ExportPage[T]]], work: Callable[[T], Deferred[None]]
     ) -> None:
         rest: str | None = None
         while True:
@@ -180,8 +180,8 @@ class Copying:
     # Queues and messages
 
     @deferred
-    async def _end_queue(self, standing: Standing) -> None:
-        """End a queue of the target whose life has ended in the source."""
+    async def _end_queue(self, standing: StoredQueue) -> None:
+        """Delete a queue of the target that was deleted in the source."""
         queue = standing.queue
         found = await self._surely(lambda: self._source.find(queue.application, queue.name))
         if found is None or found.queue.incarnation != queue.incarnation:
@@ -189,7 +189,7 @@ class Copying:
             self.tally.others += 1
 
     @deferred
-    async def _copy_queue(self, standing: Standing) -> None:
+    async def _copy_queue(self, standing: StoredQueue) -> None:
         self.tally.queues += 1
         queue = standing.queue
         there = await self._surely(lambda: self._target.find(queue.application, queue.name))

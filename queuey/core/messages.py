@@ -72,25 +72,25 @@ class MessageExchange:
         queue: Queue,
         drafts: Sequence[Draft],
         policy: Policy,
-        told: Callable[[Sequence[Address]], None],
-        failed: Callable[[Failure], None],
+        on_result: Callable[[Sequence[Address]], None],
+        on_error: Callable[[Failure], None],
     ) -> ShieldedWrite[Sequence[Address]]:
         """Store messages as ``append`` does, with callbacks instead of a Deferred. Most requests are this.
 
         :param policy: of the application, as it is in force.
-        :param told: is called with the addresses, once the messages are stored.
-        :param failed: is called with the failure instead.
+        :param on_result: is called with the addresses, once the messages are stored.
+        :param on_error: is called with the failure instead.
         :return: the write; to cancel it ends the wait and not the write.
         :raise TooManyRequests: as ``append`` fails with it; also ``BodyTooLarge``.
         """
         if not drafts or queue.incarnation == PLANNED:
-            return ShieldedWrite(self.append(queue, drafts), _as_it_is, told, failed)
+            return ShieldedWrite(self.append(queue, drafts), _as_it_is, on_result, on_error)
         if policy.rates is not None or policy.queue_rates is not None:
             self.rates.messages(policy, queue.name, len(drafts))
         settings = queue.settings
         messages = spread(drafts, settings.partitions, self.choose)
         writing = self.store.append(queue, messages, policy.write_terms(settings.consistency))
-        return ShieldedWrite(writing, partial(self._posted, queue, messages), told, failed)
+        return ShieldedWrite(writing, partial(self._posted, queue, messages), on_result, on_error)
 
     def _posted(self, queue: Queue, messages: Sequence[NewMessage], ids: Sequence[MessageId]) -> Sequence[Address]:
         if len(messages) != 1:
@@ -122,19 +122,19 @@ class MessageExchange:
         drafts: Sequence[Draft],
         once: Once,
         policy: Policy,
-        told: Callable[[Appended], None],
-        failed: Callable[[Failure], None],
+        on_result: Callable[[Appended], None],
+        on_error: Callable[[Failure], None],
     ) -> ShieldedWrite[Appended]:
         """Store messages as ``append_once`` does, for who only wants to hear of it; the rest is as for ``post``."""
         if queue.incarnation == PLANNED:
-            return ShieldedWrite(self.append_once(queue, drafts, once), _as_it_is, told, failed)
+            return ShieldedWrite(self.append_once(queue, drafts, once), _as_it_is, on_result, on_error)
         self._check_once(queue)
         if policy.rates is not None or policy.queue_rates is not None:
             self.rates.messages(policy, queue.name, len(drafts))
         settings = queue.settings
         messages = spread(drafts, settings.partitions, self.choose)
         writing = self.store.append_once(queue, messages, policy.write_terms(settings.consistency), once)
-        return ShieldedWrite(writing, partial(self._posted_once, queue, messages), told, failed)
+        return ShieldedWrite(writing, partial(self._posted_once, queue, messages), on_result, on_error)
 
     def _posted_once(self, queue: Queue, messages: Sequence[NewMessage], appended: Appended) -> Appended:
         self._stored(queue, () if appended.duplicate else _bodies(messages), messages)

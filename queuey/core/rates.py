@@ -42,7 +42,7 @@ QUEUE_REQUESTS: Final = "queue_request_rate"
 QUEUE_MESSAGES: Final = "queue_message_rate"
 
 
-class Standing(msgspec.Struct, frozen=True, gc=False):
+class RateState(msgspec.Struct, frozen=True, gc=False):
     """How far one rate is used up.
 
     :ivar name: as in the settings.
@@ -287,13 +287,13 @@ class Use:
                 own.give_back(1, now)
             raise _used_up(QUEUE_REQUESTS, buckets.requests, now)
 
-    def standings(self) -> list[Standing]:
+    def standings(self) -> list[RateState]:
         """How far each rate that is about the request is used up now, in the order of :func:`named`."""
         now, own = self._seconds(), self._application.own
         kinds = [(REQUESTS, own.requests), (MESSAGES, own.messages)]
         if self._queue is not None:
             kinds += [(QUEUE_REQUESTS, self._queue.requests), (QUEUE_MESSAGES, self._queue.messages)]
-        return [Standing(name, *bucket.standing(now)) for name, bucket in kinds if bucket is not None]
+        return [RateState(name, *bucket.standing(now)) for name, bucket in kinds if bucket is not None]
 
 
 def named(rates: Rates | None, queue_rates: Rates | None) -> list[tuple[str, Rate]]:

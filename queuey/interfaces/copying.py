@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from queuey.interfaces.states import IStateStore, State
-from queuey.model.exports import GroupPlace, Heads, KeptAnswer, Page, Reach, Size, Standing
+from queuey.model.exports import ExportPage, GroupPlace, Heads, KeptAnswer, Reach, Size, StoredQueue
 from queuey.model.groups.snapshot import GroupState
 from queuey.model.message import Address, Message
 from queuey.model.queue import Queue
@@ -32,7 +32,7 @@ class IExportSource(Interface):
     def size() -> Deferred[Size]:
         """Measure how much there is, for the progress display. Fails with ``Unavailable``."""
 
-    def queues(rest: str | None, limit: int) -> Deferred[Page[Standing]]:
+    def queues(rest: str | None, limit: int) -> Deferred[ExportPage[StoredQueue]]:
         """List the living queues of all applications, in an order of the store's own.
 
         :param rest: the ``rest`` of the page before; ``None`` for the first page.
@@ -40,7 +40,7 @@ class IExportSource(Interface):
         :return: fires with a page. Fails with ``Unavailable``.
         """
 
-    def find(application: str, name: str) -> Deferred[Standing | None]:
+    def find(application: str, name: str) -> Deferred[StoredQueue | None]:
         """Look up a queue by name; fires with ``None`` if there is none. Fails with ``Unavailable``."""
 
     def heads(queue: Queue, partition: int, start: MessageId, limit: int) -> Deferred[Heads]:
@@ -55,18 +55,18 @@ class IExportSource(Interface):
     def lookup(queue: Queue, addresses: Sequence[Address]) -> Deferred[LookupSlice]:
         """Read messages by address; see ``IMessageStore.lookup``."""
 
-    def answers(rest: str | None, limit: int) -> Deferred[Page[KeptAnswer]]:
+    def answers(rest: str | None, limit: int) -> Deferred[ExportPage[KeptAnswer]]:
         """List the answers that are remembered for Idempotency-Keys, in pages as ``queues``; some may be of ended
         queues."""
 
-    def state_keys(rest: str | None, limit: int) -> Deferred[Page[tuple[str, str]]]:
+    def state_keys(rest: str | None, limit: int) -> Deferred[ExportPage[tuple[str, str]]]:
         """List the keys of states with their versions, in pages as ``queues``; without those of ended queues as far as
         the store can tell, and without the mark of a copy."""
 
     def state(key: str) -> Deferred[State | None]:
         """Read a state; see ``IStateStore.read``."""
 
-    def group_states(rest: str | None, limit: int) -> Deferred[Page[GroupPlace]]:
+    def group_states(rest: str | None, limit: int) -> Deferred[ExportPage[GroupPlace]]:
         """List the places of states of groups that are not among ``state_keys``, in pages as ``queues``."""
 
     def group_state(place: GroupPlace) -> Deferred[GroupState | None]:
@@ -93,7 +93,7 @@ class IImportTarget(IExportSource):
     def opened() -> Deferred[None]:
         """Wait until the store can be written to; see ``IStore.opened``."""
 
-    def keep_queue(standing: Standing) -> Deferred[bool]:
+    def keep_queue(standing: StoredQueue) -> Deferred[bool]:
         """Store a queue with its incarnation; another incarnation under its name ends.
 
         :return: fires with ``True`` if it was missing. Fails with ``Unavailable``, or with ``InvalidRequest`` if this

@@ -21,7 +21,7 @@ _FORMAT: Final = 1
 
 
 @attrs.frozen
-class Page(Generic[T]):
+class ExportPage(Generic[T]):
     """Some of many.
 
     :ivar rest: where those after them begin, for the same store alone; ``None`` if these are the last.
@@ -44,7 +44,7 @@ class GroupPlace:
 
 
 @attrs.frozen
-class Standing:
+class StoredQueue:
     """An incarnation of a queue, with what was purged.
 
     :ivar purged: messages below it were purged in at least one partition; ``LOWEST`` if there was never a purge.

@@ -1,4 +1,4 @@
-"""A queue: its name, its settings, and the one of its lives that is meant."""
+"""A queue: its name, its settings and its incarnation."""
 
 from __future__ import annotations
 

@@ -39,14 +39,14 @@ _NONE: Final = Ticks(0)
 
 @frozen
 class Place:
-    """One partition of one life of a queue."""
+    """One partition of one incarnation of a queue."""
 
     incarnation: int
     partition: int
 
 
 @frozen
-class Wanted:
+class StampRequest:
     """A message that needs an id.
 
     :ivar place: the partition in which it will be stored.
@@ -81,7 +81,7 @@ class Flight:
 
 
 @attrs.frozen
-class Limits:
+class Lateness:
     """What a deployment allows for, in seconds.
 
     :ivar write: from the stamping of an id until its write is acknowledged; later it is not promised.
@@ -232,7 +232,7 @@ class FrontEnd:
     :ivar why: in one sentence, why this front end can neither stamp nor know W; ``None`` if it can.
     """
 
-    def __init__(self, limits: Limits, bits: Callable[[int], int]) -> None:
+    def __init__(self, limits: Lateness, bits: Callable[[int], int]) -> None:
         self.why = "This front end has not started yet."
         self._limits = limits
         self._stamps = Stamps(bits)
@@ -262,7 +262,7 @@ class FrontEnd:
         """The greatest time that was used, or that of the clock."""
         return max(self._stamps.last, now)
 
-    def begin(self, wanted: Sequence[Wanted], slow: bool, boot: float, now: Ticks, weak: bool = False) -> Flight:
+    def begin(self, wanted: Sequence[StampRequest], slow: bool, boot: float, now: Ticks, weak: bool = False) -> Flight:
         """See Times."""
         self._need(boot, weak)
         if self.greatest(now) + len(wanted) > self.highest():
@@ -273,7 +273,7 @@ class FrontEnd:
         ids = [self._placed(one, id) for one, id in zip(wanted, stamped, strict=True)]
         return Flight(number, tuple(ids), tuple(map(ticks_of, stamped)), limit, weak)
 
-    def _placed(self, wanted: Wanted, stamped: MessageId) -> MessageId:
+    def _placed(self, wanted: StampRequest, stamped: MessageId) -> MessageId:
         """The id of a message, given the one that was stamped for it."""
         return self._stamps.delayed(stamped, wanted.delay, wanted.long) if wanted.delay else stamped
 
@@ -310,7 +310,7 @@ class SoleFrontEnd(FrontEnd):
     W is the least id that was stamped for what is in flight in the partition, else a time that no later id will have.
     """
 
-    def __init__(self, limits: Limits, bits: Callable[[int], int], lease: Lease) -> None:
+    def __init__(self, limits: Lateness, bits: Callable[[int], int], lease: Lease) -> None:
         super().__init__(limits, bits)
         self.lease = lease
         self._serving = False
@@ -390,7 +390,7 @@ class PeerFrontEnd(FrontEnd):
     W is our clock minus the longest time of a write, and minus the greatest difference between two clocks.
     """
 
-    def __init__(self, limits: Limits, bits: Callable[[int], int]) -> None:
+    def __init__(self, limits: Lateness, bits: Callable[[int], int]) -> None:
         super().__init__(limits, bits)
         self._until: float | None = None
         self._weak_until: float | None = None

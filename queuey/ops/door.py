@@ -35,7 +35,7 @@ _BROWSERS: Final = (b"origin", b"sec-fetch-site", b"referer")
 
 
 @attrs.frozen
-class Page:
+class Endpoint:
     """What there is at a path.
 
     :ivar methods: those that it takes; one that takes ``POST`` takes JSON alone.
@@ -63,7 +63,7 @@ class Door(Resource):
 
     def __init__(
         self,
-        pages: Mapping[bytes, Page],
+        pages: Mapping[bytes, Endpoint],
         health: Mapping[bytes, HealthPage],
         hosts: Callable[[], tuple[str, ...]],
         token: Callable[[], bytes | None],

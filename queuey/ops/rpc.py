@@ -54,7 +54,7 @@ Function = TypeVar("Function", bound=Callable[..., Coroutine[Deferred[Any], Any,
 
 
 @attrs.define
-class Call:
+class CallContext:
     """One call of a method that changes something; the method describes the change.
 
     :ivar who: the caller.
@@ -112,18 +112,18 @@ class System(Introspection):  # type: ignore[misc]
     """What methods there are."""
 
     @method("array")
-    async def jsonrpc_listMethods(self, call: Call) -> list[str]:
+    async def jsonrpc_listMethods(self, call: CallContext) -> list[str]:
         """The names of all methods."""
         names: list[str] = Introspection.jsonrpc_listMethods(self)
         return names
 
     @method("string", Parameter("method", TEXT, needed=True))
-    async def jsonrpc_methodHelp(self, call: Call, method: str) -> str:
+    async def jsonrpc_methodHelp(self, call: CallContext, method: str) -> str:
         """What a method does, and what its parameters may be."""
         return str(Introspection.jsonrpc_methodHelp(self, method))
 
     @method("array", Parameter("method", TEXT, needed=True))
-    async def jsonrpc_methodSignature(self, call: Call, method: str) -> list[list[str]]:
+    async def jsonrpc_methodSignature(self, call: CallContext, method: str) -> list[list[str]]:
         """The types that a method returns and takes, for each number of parameters that it may be given."""
         signature: list[list[str]] = Introspection.jsonrpc_methodSignature(self, method)
         return signature
@@ -224,7 +224,7 @@ class RPC(JSONRPC):  # type: ignore[misc]
     async def _run(self, name: str, params: Any, who: str) -> Any:
         function = self._getFunction(name)
         values = read(function.parameters, params)
-        call = Call(who)
+        call = CallContext(who)
         try:
             result = await function(call, **values)
         except Exception as error:
@@ -243,7 +243,7 @@ class RPC(JSONRPC):  # type: ignore[misc]
         _log.failure("incident", "incident {incident} of an operator", Failure(error), incident=incident)
         return faults.internal(incident)
 
-    def _tell(self, function: Any, name: str, values: Mapping[str, Any], call: Call, outcome: str) -> None:
+    def _tell(self, function: Any, name: str, values: Mapping[str, Any], call: CallContext, outcome: str) -> None:
         if function.changes and not call.silent:
             about = {key: value for key, value in values.items() if key not in function.hidden}
             self._audit(Audited(call.who, name, about, call.before, call.after, outcome))

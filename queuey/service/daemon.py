@@ -23,10 +23,10 @@ from queuey.logs import EventLog
 from queuey.service.assembly import Assembly
 from queuey.service.listening import Listeners
 from queuey.service.log_location import LogPlace, welcome
-from queuey.service.orders import Standing
 from queuey.service.signals import Signals
 from queuey.service.starter import Starter, StartRefused
 from queuey.service.supervision import Supervisor
+from queuey.service.worker_messages import DaemonState
 
 _GC_THRESHOLDS: Final = (2_000, 10, 10)
 """Objects made before the youngest are looked through, and how much more seldom each older generation is."""
@@ -143,7 +143,7 @@ class QueueyService(Service):
             self._listeners.hand_over(),
             lambda: assembly.in_force.settings,
             assembly.store.capabilities if shared else None,
-            lambda: Standing(assembly.draining.on, assembly.site.leaving, assembly.log.level),
+            lambda: DaemonState(assembly.draining.on, assembly.site.leaving, assembly.log.level),
             assembly.owners.used_elsewhere,
         )
 

@@ -20,11 +20,10 @@ from queuey.deferreds import TurnQueue
 from queuey.http.wire import Limits, Site
 from queuey.model.application import KEY_BYTES
 from queuey.ops.audit import audit_logger
-from queuey.ops.door import CALL, LIVE, READ, READY, Door, Page, render_refusal, who
+from queuey.ops.door import CALL, LIVE, READ, READY, Door, Endpoint, render_refusal, who
 from queuey.ops.door import RPC as RPC_PATH
 from queuey.ops.health import Health, HealthPage
-from queuey.ops.methods.applications import Applications, Keys, Policies
-from queuey.ops.methods.applications import Limits as LimitsMethods
+from queuey.ops.methods.applications import Applications, Keys, LimitsMethods, Policies
 from queuey.ops.methods.daemon import Daemon, Logging
 from queuey.ops.methods.groups import Groups
 from queuey.ops.methods.queues import Queues
@@ -102,7 +101,7 @@ def operators_site(
     )
     return Site(
         resource=Door(
-            {RPC_PATH: Page(rpc, CALL), **({} if metrics is None else {METRICS_PATH: Page(metrics, READ)})},
+            {RPC_PATH: Endpoint(rpc, CALL), **({} if metrics is None else {METRICS_PATH: Endpoint(metrics, READ)})},
             {LIVE: HealthPage(live), READY: HealthPage(ready)},
             lambda: in_force.settings.server.ops.hosts,
             lambda: in_force.settings.server.ops.token,

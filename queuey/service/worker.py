@@ -25,7 +25,7 @@ from queuey.service.assembly import Assembly, assemble
 from queuey.service.counting import snapshot
 from queuey.service.daemon import collect_less, ends_within, take_turns
 from queuey.service.listening import Listeners
-from queuey.service.orders import LINK, Order, SetUp, Standing, Word, packed, unpacked
+from queuey.service.worker_messages import LINK, DaemonState, SetUp, WorkerCommand, WorkerReport, packed, unpacked
 from queuey.storage import make_store, share_store
 from queuey.storage.shared.link import Link
 from queuey.storage.shared.wire import connect
@@ -58,19 +58,19 @@ class Worker:
         connect(socket.socket(fileno=descriptor), self._link, self._reactor)
 
     def _ordered(self, number: int, kind: int, body: msgspec.Raw) -> None:
-        if kind == Order.SET_UP:
+        if kind == WorkerCommand.SET_UP:
             self._set_up(unpacked(body, SetUp))
-        elif kind == Order.USE:
+        elif kind == WorkerCommand.USE:
             self._use(unpacked(body, SetUp).settings)
-        elif kind == Order.STAND:
-            self._stand(unpacked(body, Standing))
-        elif kind == Order.REOPEN:
+        elif kind == WorkerCommand.STAND:
+            self._stand(unpacked(body, DaemonState))
+        elif kind == WorkerCommand.REOPEN:
             self._house.log.reopen()
-        elif kind == Order.COUNT:
+        elif kind == WorkerCommand.COUNT:
             self._tell_used()
             self._house.let_go()
-            self._link.send(number, Word.COUNTS, packed(snapshot(self._house.metrics)))
-        elif kind == Order.STOP and not self._stopping:
+            self._link.send(number, WorkerReport.COUNTS, packed(snapshot(self._house.metrics)))
+        elif kind == WorkerCommand.STOP and not self._stopping:
             self._stop(unpacked(body, float))
 
     def _set_up(self, told: SetUp) -> None:
@@ -93,7 +93,7 @@ class Worker:
         self._house.pulse.start()
         sockets = [(LINK + 1 + number, family) for number, family in enumerate(told.families)]
         self._listeners.take_over(self._reactor, settings.server.http, sockets, self._house.site)
-        self._link.send(0, Word.UP, None)
+        self._link.send(0, WorkerReport.UP, None)
 
     def _use(self, settings: Settings) -> None:
         self._house.use(settings)
@@ -107,10 +107,10 @@ class Worker:
         used = self._house.owners.used()
         news = {digest: time for digest, time in used.items() if self._told_used.get(digest) != time}
         if news:
-            self._link.send(0, Word.USED, packed(news))
+            self._link.send(0, WorkerReport.USED, packed(news))
         self._told_used = used
 
-    def _stand(self, standing: Standing) -> None:
+    def _stand(self, standing: DaemonState) -> None:
         self._house.draining.ask(standing.drained)
         self._house.site.leaving = standing.leaving
         self._house.log.set_level(standing.level)

@@ -26,8 +26,8 @@ from queuey.interfaces import Capabilities
 from queuey.logs import EventLog
 from queuey.model.counts import Counter, Metric, gauge
 from queuey.service.counting import Snapshot, past
-from queuey.service.orders import LINK, Order, SetUp, Standing, Word, packed, unpacked
 from queuey.service.processes import Processes
+from queuey.service.worker_messages import LINK, DaemonState, SetUp, WorkerCommand, WorkerReport, packed, unpacked
 from queuey.storage.shared import Hub
 from queuey.storage.shared.wire import connect
 
@@ -97,10 +97,10 @@ class Worker(ProcessProtocol):
         self._reactor.spawnProcess(self, sys.executable, _command(), env=_environment(), childFDs=descriptors)
         theirs.close()
         os.close(nothing)
-        self.tell(Order.SET_UP, self._workers.set_up())
-        self.tell(Order.STAND, self._workers.standing())
+        self.tell(WorkerCommand.SET_UP, self._workers.set_up())
+        self.tell(WorkerCommand.STAND, self._workers.standing())
 
-    def tell(self, order: Order, value: Any = None, question: int = 0) -> None:
+    def tell(self, order: WorkerCommand, value: Any = None, question: int = 0) -> None:
         """Send the process a message, also if it has only begun: messages arrive in their order.
 
         :param question: its number, if it expects an answer.
@@ -108,14 +108,14 @@ class Worker(ProcessProtocol):
         self._end.send(question, order, packed(value))
 
     def _told(self, number: int, kind: int, body: msgspec.Raw) -> None:
-        if kind == Word.UP:
+        if kind == WorkerReport.UP:
             self.up = True
             _log.info("worker-up", "worker {number} accepts, pid {pid}", number=self.number, pid=self.pid)
             self._workers.is_up()
-        elif kind == Word.COUNTS:
+        elif kind == WorkerReport.COUNTS:
             self.counted = unpacked(body, Snapshot)
             self._heard(number)
-        elif kind == Word.USED:
+        elif kind == WorkerReport.USED:
             self._workers.used(unpacked(body, dict))
 
     def count(self) -> Deferred[None]:
@@ -124,7 +124,7 @@ class Worker(ProcessProtocol):
             return succeed(None)
         question = next(self._questions)
         asked = self._asked[question] = Deferred()
-        self.tell(Order.COUNT, question=question)
+        self.tell(WorkerCommand.COUNT, question=question)
         told = bounded(asked, PATIENCE, self._reactor, lambda: Unavailable(""))
         return told.addErrback(self._says_nothing, question)
 
@@ -149,7 +149,7 @@ class Worker(ProcessProtocol):
             self._again = None
         if self.pid is None:
             return succeed(None)
-        self.tell(Order.STOP, limit)
+        self.tell(WorkerCommand.STOP, limit)
         ended: Deferred[None] = Deferred()
         self._ended.append(ended)
         return ended
@@ -206,12 +206,12 @@ class Workers:
         self.reactor = reactor
         self.hub = hub
         self._log = log
-        self.standing: Callable[[], Standing] = Standing
+        self.standing: Callable[[], DaemonState] = DaemonState
         self.used: Callable[[Mapping[bytes, int]], None] = _pass_over
         self.sockets: Sequence[socket.socket] = ()
         self.stopping = False
         self._workers: list[Worker] = []
-        self._stood = Standing()
+        self._stood = DaemonState()
         self._looking = LoopingCall(self._turn)
         self._looking.clock = reactor
         self._turns = 0
@@ -234,7 +234,7 @@ class Workers:
         sockets: Sequence[socket.socket],
         settings: Callable[[], Settings],
         capabilities: Capabilities | None,
-        standing: Callable[[], Standing],
+        standing: Callable[[], DaemonState],
         used: Callable[[Mapping[bytes, int]], None],
     ) -> None:
         """Start all.
@@ -285,12 +285,12 @@ class Workers:
     def use(self) -> None:
         """Let other settings be in force."""
         for worker in self._workers:
-            worker.tell(Order.USE, self.set_up())
+            worker.tell(WorkerCommand.USE, self.set_up())
 
     def reopen(self) -> None:
         """Open the log again."""
         for worker in self._workers:
-            worker.tell(Order.REOPEN)
+            worker.tell(WorkerCommand.REOPEN)
 
     def _turn(self) -> None:
         """Look, and ask now and then what was counted."""
@@ -305,7 +305,7 @@ class Workers:
         if now != self._stood:
             self._stood = now
             for worker in self._workers:
-                worker.tell(Order.STAND, now)
+                worker.tell(WorkerCommand.STAND, now)
 
     def count(self) -> Deferred[None]:
         """Ask all what they have counted, and look at what they take; fires, and never fails."""

@@ -26,8 +26,8 @@ ONLY_IN_MEMORY: Final = (
 """Why such a store has no part in a copy."""
 
 NOT_FROM_A_CLUSTER: Final = (
-    "a cluster is not copied from: an embedded store has no room for the numbers that lives of queues have there, "
-    "which cursors and receipts name; nodetool makes snapshots of a cluster"
+    "a cluster cannot be the source of a copy: cursors and receipts contain the incarnations of its queues, which are "
+    "larger numbers than an embedded store can hold; use the snapshots of nodetool for a cluster"
 )
 """Why no copy is made from there."""
 

@@ -113,11 +113,11 @@ class CachedStore(StoreLayer):
             name = name_of(arguments)
             self._memory.change(name)
 
-            def over(result: T) -> T:
+            def on_done(result: T) -> T:
                 self._memory.change(name)
                 return result
 
-            return shield(call(*arguments, **named).addBoth(over))
+            return shield(call(*arguments, **named).addBoth(on_done))
 
         return changing if operation in INVALIDATES else call
 
@@ -157,8 +157,8 @@ class CachedStore(StoreLayer):
             self._memory.end(asking, queues)
             return queues
 
-        def failed(failure: Failure) -> Failure:
+        def on_error(failure: Failure) -> Failure:
             self._memory.end(asking, ())
             return failure
 
-        return self._store.describe(application, names).addCallbacks(answered, failed)
+        return self._store.describe(application, names).addCallbacks(answered, on_error)

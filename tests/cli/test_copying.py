@@ -6,7 +6,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.cli.copying import described, name_of, order, progress
+from queuey.cli.copying import copy_arguments, described, name_of, progress
 from queuey.config import CassandraStorage, SQLiteStorage
 from queuey.core.copying import Tally
 from queuey.errors import ConfigurationError
@@ -29,7 +29,7 @@ class OrderTests(SynchronousTestCase):
     def test_two_stores(self) -> None:
         source = self.file("a.ini", "backend = sqlite\npath = a")
         target = self.file("b.ini", "backend = cassandra\ndatabase = b")
-        made = order(source, target, True, 7.0)
+        made = copy_arguments(source, target, True, 7.0)
         self.assertIsInstance(made.source, SQLiteStorage)
         self.assertIsInstance(made.target, CassandraStorage)
         self.assertEqual((made.finish, made.wait, made.files), (True, 7.0, (source, target)))
@@ -46,7 +46,7 @@ class OrderTests(SynchronousTestCase):
             (memory, one, "neither copied nor copied to"),
             (one, self.folder / "none.ini", "none.ini"),
         ):
-            error = self.assertRaises(ConfigurationError, order, source, target, False, 1.0)
+            error = self.assertRaises(ConfigurationError, copy_arguments, source, target, False, 1.0)
             self.assertIn(words, str(error))
             status, out, err = run("copy", str(source), str(target))
             self.assertEqual((status, out, err), (1, "", f"{error}\n"))
@@ -54,9 +54,9 @@ class OrderTests(SynchronousTestCase):
     def test_cluster_is_no_source(self) -> None:
         cluster = self.file("a.ini", "backend = cassandra")
         target = self.file("b.ini", "backend = sqlite\npath = b")
-        error = self.assertRaises(ConfigurationError, order, cluster, target, False, 1.0)
+        error = self.assertRaises(ConfigurationError, copy_arguments, cluster, target, False, 1.0)
         self.assertTrue(
-            str(error).startswith(f"{cluster}: [storage] backend: a cluster is not copied from"), str(error)
+            str(error).startswith(f"{cluster}: [storage] backend: a cluster cannot be the source of a copy"), str(error)
         )
 
     def test_wait(self) -> None:

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
 from queuey.interfaces import IImportTarget, Outcome
-from queuey.model.exports import MARK_KEY, GroupPlace, Head, KeptAnswer, Page, Reach, Standing
+from queuey.model.exports import MARK_KEY, ExportPage, GroupPlace, Head, KeptAnswer, Reach, StoredQueue
 from queuey.model.group_rows import place_of
 from queuey.model.groups.entries import LEASED, MARKED, Claim, Entry, Out, Target
 from queuey.model.groups.snapshot import GroupState
@@ -61,7 +61,7 @@ class KeeperContract(MessagesCase):
         expires = Ticks(from_seconds(self.subject.wall.seconds) + int(lives * SECOND) + 7)
         return Message(partition, id, Content(body, "text/x-test", b"\0head"), expires)
 
-    async def all(self, pages: Callable[[str | None, int], Deferred[Page[T]]], limit: int) -> list[T]:
+    async def all(self, pages: Callable[[str | None, int], Deferred[ExportPage[T]]], limit: int) -> list[T]:
         """Everything, in pages of so many."""
         found: list[T] = []
         page = await pages(None, limit)
@@ -73,7 +73,7 @@ class KeeperContract(MessagesCase):
             page = await pages(page.rest, limit)
 
     async def kept(self, kept: Queue, *messages: Message) -> None:
-        await self.keeper.keep_queue(Standing(kept))
+        await self.keeper.keep_queue(StoredQueue(kept))
         await self.keeper.keep(kept, messages)
 
     async def there(self, kept: Queue, *messages: Message) -> list[Message]:
@@ -84,13 +84,13 @@ class KeeperContract(MessagesCase):
 
     @contract
     async def test_a_queue_has_the_life_that_it_had(self) -> None:
-        standing = Standing(self.queue(), self.at(-3))
+        standing = StoredQueue(self.queue(), self.at(-3))
         self.assertTrue(await self.keeper.keep_queue(standing))
         self.assertFalse(await self.keeper.keep_queue(standing))
         self.assertEqual(await self.store.describe(self.application, ["kept"]), (standing.queue,))
         self.assertEqual(await self.keeper.find(self.application, "kept"), standing)
         self.assertIsNone(await self.keeper.find(self.application, "other"))
-        changed = Standing(self.queue(version="b", settings=QueueSettings(partitions=4)), self.at(-2))
+        changed = StoredQueue(self.queue(version="b", settings=QueueSettings(partitions=4)), self.at(-2))
         self.assertFalse(await self.keeper.keep_queue(changed))
         self.assertEqual(await self.keeper.find(self.application, "kept"), changed)
 
@@ -98,7 +98,7 @@ class KeeperContract(MessagesCase):
     async def test_another_life_ends_the_one_before(self) -> None:
         message = self.message(self.at(-5))
         await self.kept(self.queue(), message)
-        self.assertTrue(await self.keeper.keep_queue(Standing(self.queue(life=1))))
+        self.assertTrue(await self.keeper.keep_queue(StoredQueue(self.queue(life=1))))
         self.assertEqual(await self.there(self.queue(), message), [])
         self.assertEqual((await self.keeper.heads(self.queue(), 1, LOWEST, 10)).heads, ())
         self.assertEqual(await self.there(self.queue(life=1), message), [])
@@ -150,7 +150,7 @@ class KeeperContract(MessagesCase):
 
     @contract
     async def test_a_write_that_was_answered_is_answered_so_again(self) -> None:
-        await self.keeper.keep_queue(Standing(self.queue()))
+        await self.keeper.keep_queue(StoredQueue(self.queue()))
         message, asked = self.message(self.at(-5)), once(note="another")
         answer = KeptAnswer(
             self.life, asked.key, asked.digest, (Address(1, message.id),), "note", self.message(LOWEST).expires
@@ -170,7 +170,7 @@ class KeeperContract(MessagesCase):
         names = [f"queue-{number}" for number in range(7)]
         lives = [self.queue(name, number) for number, name in enumerate(names)]
         for each in lives:
-            await self.keeper.keep_queue(Standing(each))
+            await self.keeper.keep_queue(StoredQueue(each))
         await self.keeper.end_queue(lives.pop(3))
         for limit in (1, 2, 100):
             found = await self.all_queues(limit)
@@ -211,7 +211,7 @@ class KeeperContract(MessagesCase):
     async def test_states_of_groups(self) -> None:
         """They are kept as they were, take the place of others, and can be removed."""
         queue = self.queue()
-        await self.keeper.keep_queue(Standing(queue))
+        await self.keeper.keep_queue(StoredQueue(queue))
         place = GroupPlace(queue.incarnation, b"g" * 16, 1)
         id = MessageId(b"\x1e" * 16)
         entry = Entry(4, Ticks(1 << 57), 2, LEASED, 0, 77)
@@ -234,7 +234,7 @@ class KeeperContract(MessagesCase):
 
     @contract
     async def test_ids_go_on_from_where_they_were(self) -> None:
-        await self.keeper.keep_queue(Standing(self.queue()))
+        await self.keeper.keep_queue(StoredQueue(self.queue()))
         ahead = Ticks(from_seconds(self.subject.wall.seconds) + SECOND // 2)
         await self.keeper.keep_reach(Reach(ahead, self.life + 10))
         (id,) = await self.store.append(self.queue(), [new(b"x")], TERMS)

@@ -16,7 +16,7 @@ from queuey.config import CassandraStorage, MemoryStorage, defaults
 from queuey.core.copying import BATCH, HEADS, WAITS, Copying
 from queuey.errors import BodyTooLarge, ConfigurationError, InvalidUpdate, StorageFull, Unavailable
 from queuey.interfaces import IExportSource, IImportTarget
-from queuey.model.exports import MARK_KEY, GroupPlace, Heads, Mark, Page
+from queuey.model.exports import MARK_KEY, ExportPage, GroupPlace, Heads, Mark
 from queuey.model.group_rows import encode_group, group_key, state_key
 from queuey.model.group_settings import Group, GroupSettings
 from queuey.model.groups.commands import Take
@@ -131,7 +131,7 @@ class CopyCase(SynchronousTestCase):
 
     def places(self, holdings: SQLiteHoldings) -> tuple[GroupPlace, ...]:
         """Where a store has states of groups."""
-        page: Page[GroupPlace] = self.result(holdings.group_states(None, 100))
+        page: ExportPage[GroupPlace] = self.result(holdings.group_states(None, 100))
         return tuple(sorted(page.items, key=astuple))
 
     def claim(self, name: str, limit: int) -> None:
@@ -330,7 +330,7 @@ class SourceTests(SynchronousTestCase):
             self.assertIn("kept in memory is known to its own daemon alone", str(error))
         cluster = cast(CassandraStorage, defaults("cassandra"))
         error = self.assertRaises(ConfigurationError, make_export_source, cluster, Clock(), Wall())
-        self.assertIn("a cluster is not copied from", str(error))
+        self.assertIn("a cluster cannot be the source of a copy", str(error))
         old = evolve(cluster, protocol="thrift")
         error = self.assertRaises(ConfigurationError, make_import_target, old, Clock(), Wall())
         self.assertIn("copy over cql", str(error))
@@ -460,8 +460,8 @@ class MutantTests(CopyCase):
     def test_states_of_groups_are_forgotten(self) -> None:
         self.fill()
 
-        def state_keys(rest: str | None, limit: int) -> Deferred[Page[tuple[str, str]]]:
-            return succeed(Page((), None))
+        def state_keys(rest: str | None, limit: int) -> Deferred[ExportPage[tuple[str, str]]]:
+            return succeed(ExportPage((), None))
 
         self.check_caught(source=Forgetful(self.source, state_keys=state_keys))
 

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.core.policies import GivenPolicies
-from queuey.core.rates import MESSAGES, QUEUE_MESSAGES, QUEUE_REQUESTS, REQUESTS, RateLimits, Standing, Use
+from queuey.core.rates import MESSAGES, QUEUE_MESSAGES, QUEUE_REQUESTS, REQUESTS, RateLimits, RateState, Use
 from queuey.core.wait_limits import WaitLimits
 from queuey.errors import BodyTooLarge, NoSuchApplication, TooManyRequests
 from queuey.model.policy import Policy
@@ -94,12 +94,12 @@ class RequestTests(RatesTestCase):
     def test_standings(self) -> None:
         """Of the application, and of the queue once it is known."""
         use = self.begin(BOTH)
-        self.assertEqual(use.standings(), [Standing(REQUESTS, 9, 1.0)])
+        self.assertEqual(use.standings(), [RateState(REQUESTS, 9, 1.0)])
         use.enter("q")
         self.clock.advance(0.5)
-        self.assertEqual(use.standings()[1], Standing(QUEUE_REQUESTS, 1, 0.5))
+        self.assertEqual(use.standings()[1], RateState(QUEUE_REQUESTS, 1, 0.5))
         self.clock.advance(5)
-        self.assertEqual(use.standings()[1], Standing(QUEUE_REQUESTS, 2, None))
+        self.assertEqual(use.standings()[1], RateState(QUEUE_REQUESTS, 2, None))
 
     def test_another_policy(self) -> None:
         """It holds from then on, and gives nothing away."""

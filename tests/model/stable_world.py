@@ -19,7 +19,7 @@ import attrs
 from queuey.errors import Unavailable
 from queuey.model.clock import OtherClocks, SteadyClock
 from queuey.model.lease import Beat, Lease, LeaseRow, Terms
-from queuey.model.stable import Flight, FrontEnd, Limits, PeerFrontEnd, Place, SoleFrontEnd, Wanted
+from queuey.model.stable import Flight, FrontEnd, Lateness, PeerFrontEnd, Place, SoleFrontEnd, StampRequest
 from queuey.model.timeid import SECOND, MessageId, Ticks, to_seconds
 
 EPOCH = 1_700_000_000.0
@@ -150,7 +150,7 @@ class Process:
         """A client stores a message."""
         slow = place == SLOW
         try:
-            flight = self.front.begin([Wanted(place, delay=self._delay())], slow, self.boot(), self.ticks())
+            flight = self.front.begin([StampRequest(place, delay=self._delay())], slow, self.boot(), self.ticks())
         except Unavailable:
             return
         if self.world.random.random() < 0.01:
@@ -198,13 +198,13 @@ class Peer(Process):
     """One of many front ends; it compares its clock with one node's, which is right."""
 
     rules: type[PeerFrontEnd] = PeerFrontEnd
-    limits: type[Limits] = Limits
+    limits: type[Lateness] = Lateness
     compares = True
 
     def __init__(self, world: World, number: int, ahead: float) -> None:
         super().__init__(world, number, ahead)
         self._rules = self.rules(self.limits(), world.random.getrandbits)
-        self._others = OtherClocks(Limits().skew)
+        self._others = OtherClocks(Lateness().skew)
         self.when_awake(0, self._compare)
 
     @property
@@ -243,7 +243,7 @@ class Sole(Process):
 
     rules: type[SoleFrontEnd] = SoleFrontEnd
     lease: type[Lease] = Lease
-    limits: type[Limits] = Limits
+    limits: type[Lateness] = Lateness
     terms = Terms()
 
     def __init__(self, world: World, number: int, ahead: float) -> None:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.errors import Unavailable
 from queuey.model.clock import OtherClocks, SteadyClock
 from queuey.model.lease import NOBODY, Lease, LeaseRow, Terms
-from queuey.model.stable import LONG_CLASS, Flights, Limits, PeerFrontEnd, Place, SoleFrontEnd, Stamps, Wanted
+from queuey.model.stable import LONG_CLASS, Flights, Lateness, PeerFrontEnd, Place, SoleFrontEnd, StampRequest, Stamps
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, lower_bound, make, ticks_of, upper_bound
 
 NOW = from_seconds(1_700_000_000.0)
@@ -151,7 +151,7 @@ class SoleTests(Case):
 
     def setUp(self) -> None:
         self.lease = Lease(US, "us", Terms())
-        self.front = SoleFrontEnd(Limits(), numbered(), self.lease)
+        self.front = SoleFrontEnd(Lateness(), numbered(), self.lease)
 
     def serve(self, boot: float = 0, row: LeaseRow | None = None, now: Ticks = NOW) -> LeaseRow:
         beat = self.front.take(row, boot, now)
@@ -162,34 +162,34 @@ class SoleTests(Case):
     def test_only_with_the_lease(self) -> None:
         self.front.why = "the reason"
         for call in (
-            lambda: self.front.begin([Wanted(A)], False, 0, NOW),
+            lambda: self.front.begin([StampRequest(A)], False, 0, NOW),
             lambda: self.front.stable(A, 0, NOW),
         ):
             self.assertEqual(self.refuses(call), "the reason")
         self.serve()
-        self.front.begin([Wanted(A)], False, 7.999, NOW)
-        self.refuses(lambda: self.front.begin([Wanted(A)], False, 8, NOW))
+        self.front.begin([StampRequest(A)], False, 7.999, NOW)
+        self.refuses(lambda: self.front.begin([StampRequest(A)], False, 8, NOW))
         self.refuses(lambda: self.front.stable(A, 8, NOW))
 
     def test_the_lease_alone_is_not_enough(self) -> None:
         self.assertTrue(self.front.applied(self.front.take(None, 0, NOW), 0))
-        self.refuses(lambda: self.front.begin([Wanted(A)], False, 0, NOW))
+        self.refuses(lambda: self.front.begin([StampRequest(A)], False, 0, NOW))
         self.front.serve()
-        self.front.begin([Wanted(A)], False, 0, NOW)
+        self.front.begin([StampRequest(A)], False, 0, NOW)
         self.front.rest()
-        self.refuses(lambda: self.front.begin([Wanted(A)], False, 0, NOW))
+        self.refuses(lambda: self.front.begin([StampRequest(A)], False, 0, NOW))
 
     def test_what_was_acknowledged_shows_at_once(self) -> None:
         self.serve()
         for place in (A, B, A):
-            flight = self.front.begin([Wanted(place)], False, 0, NOW)
+            flight = self.front.begin([StampRequest(place)], False, 0, NOW)
             self.front.landed(flight, 0)
             self.assertGreater(self.front.stable(place, 0, NOW), flight.ids[0])
 
     def test_w_is_the_least_in_flight_there(self) -> None:
         self.serve()
-        first = self.front.begin([Wanted(A)], False, 0, NOW)
-        second = self.front.begin([Wanted(A), Wanted(B, True)], False, 0, NOW)
+        first = self.front.begin([StampRequest(A)], False, 0, NOW)
+        second = self.front.begin([StampRequest(A), StampRequest(B, True)], False, 0, NOW)
         self.front.landed(second, 1)
         self.assertEqual(self.front.stable(A, 1, NOW), first.ids[0])
         self.assertGreater(self.front.stable(B, 1, NOW), second.ids[1])
@@ -198,11 +198,11 @@ class SoleTests(Case):
 
     def test_a_delayed_message_is_in_flight_from_its_stamp(self) -> None:
         self.serve()
-        wanted = [Wanted(A, delay=Ticks(SECOND)), Wanted(A)]
+        wanted = [StampRequest(A, delay=Ticks(SECOND)), StampRequest(A)]
         flight = self.front.begin(wanted, False, 0, NOW)
         self.assertEqual([ticks_of(id) for id in flight.ids], [NOW + 1 + SECOND, NOW + 2])
         self.assertEqual(flight.stamps, (NOW + 1, NOW + 2))
-        later_one = self.front.begin([Wanted(A)], False, 0, NOW)
+        later_one = self.front.begin([StampRequest(A)], False, 0, NOW)
         self.assertEqual(later_one.stamps, (NOW + 3,))
         bound = self.front.stable(A, 1.5, later(1.5))
         self.assertEqual(ticks_of(bound), NOW + 1)
@@ -213,22 +213,22 @@ class SoleTests(Case):
 
     def test_a_delay_raises_no_id(self) -> None:
         self.serve()
-        flight = self.front.begin([Wanted(A, delay=Ticks(3600 * SECOND))], False, 0, NOW)
+        flight = self.front.begin([StampRequest(A, delay=Ticks(3600 * SECOND))], False, 0, NOW)
         self.front.landed(flight, 0)
-        self.assertEqual(ticks_of(self.front.begin([Wanted(A)], False, 0, NOW).ids[0]), NOW + 2)
+        self.assertEqual(ticks_of(self.front.begin([StampRequest(A)], False, 0, NOW).ids[0]), NOW + 2)
         self.assertLess(self.front.stable(B, 0, NOW), lower_bound(later(1)))
 
     def test_a_delay_may_go_above_the_ceiling(self) -> None:
         row = self.serve()
-        flight = self.front.begin([Wanted(A, delay=Ticks(3600 * SECOND))], False, 0, NOW)
+        flight = self.front.begin([StampRequest(A, delay=Ticks(3600 * SECOND))], False, 0, NOW)
         self.assertGreater(ticks_of(flight.ids[0]), row.ceiling)
-        self.refuses(lambda: self.front.begin([Wanted(A, delay=Ticks(1))], False, 1, later(10)))
+        self.refuses(lambda: self.front.begin([StampRequest(A, delay=Ticks(1))], False, 1, later(10)))
 
     def test_ids_are_above_every_w_before(self) -> None:
         self.serve()
         for step in range(5):
             bound = self.front.stable(A, 0, later(-step))
-            flight = self.front.begin([Wanted(A)], False, 0, later(-step))
+            flight = self.front.begin([StampRequest(A)], False, 0, later(-step))
             self.assertGreater(flight.ids[0], bound)
 
     def test_a_clients_id_that_is_due_shows_at_that_very_time(self) -> None:
@@ -238,9 +238,9 @@ class SoleTests(Case):
         self.assertGreater(self.front.stable(A, 3, later(3)), due)
 
     def test_what_is_withheld_besides(self) -> None:
-        self.front = SoleFrontEnd(Limits(base=3.0), numbered(), self.lease)
+        self.front = SoleFrontEnd(Lateness(base=3.0), numbered(), self.lease)
         self.serve()
-        id = self.front.begin([Wanted(A)], False, 0, NOW).ids[0]
+        id = self.front.begin([StampRequest(A)], False, 0, NOW).ids[0]
         for seconds, bound in ((0, later(-3)), (1, later(-2)), (0.5, later(-2))):
             self.assertEqual(self.front.stable(A, 1, later(seconds)), lower_bound(bound))
         self.assertEqual(self.front.stable(A, 1.5, later(4)), id)
@@ -249,27 +249,27 @@ class SoleTests(Case):
     def test_nothing_goes_above_the_ceiling(self) -> None:
         row = self.serve()
         self.assertEqual(row.ceiling, later(10))
-        self.refuses(lambda: self.front.begin([Wanted(A)], False, 1, later(10)))
-        self.refuses(lambda: self.front.begin([Wanted(A)] * 3, False, 1, Ticks(later(10) - 2)))
+        self.refuses(lambda: self.front.begin([StampRequest(A)], False, 1, later(10)))
+        self.refuses(lambda: self.front.begin([StampRequest(A)] * 3, False, 1, Ticks(later(10) - 2)))
         self.assertEqual(self.front.stable(A, 1, later(20)), upper_bound(later(10)))
         self.assertTrue(self.front.applied(self.front.beat(2, later(20)), 2))
-        self.assertEqual(ticks_of(self.front.begin([Wanted(A)], False, 2, NOW).ids[0]), later(10) + 1)
+        self.assertEqual(ticks_of(self.front.begin([StampRequest(A)], False, 2, NOW).ids[0]), later(10) + 1)
 
     def test_above_the_ceiling_of_whoever_was_before(self) -> None:
         for owner in (THEM, NOBODY):
             self.setUp()
             self.serve(row=LeaseRow(owner, "them", 5, later(100)))
-            self.assertEqual(ticks_of(self.front.begin([Wanted(A)], False, 0, NOW).ids[0]), later(100) + 1)
+            self.assertEqual(ticks_of(self.front.begin([StampRequest(A)], False, 0, NOW).ids[0]), later(100) + 1)
 
     def test_a_take_that_stood_without_our_knowing_hides_no_ceiling(self) -> None:
         taken = self.front.take(LeaseRow(THEM, "them", 5, later(100)), 0, NOW)
         self.assertFalse(self.front.applied(taken, 9))
         self.serve(9, taken.row)
-        self.assertGreater(ticks_of(self.front.begin([Wanted(A)], False, 9, NOW).ids[0]), later(100))
+        self.assertGreater(ticks_of(self.front.begin([StampRequest(A)], False, 9, NOW).ids[0]), later(100))
 
     def test_a_lease_taken_anew_promises_nothing_of_before(self) -> None:
         row = self.serve()
-        flight = self.front.begin([Wanted(A)], True, 6, NOW)
+        flight = self.front.begin([StampRequest(A)], True, 6, NOW)
         self.front.step_down()
         self.serve(6.5, row)
         self.refuses(lambda: self.front.landed(flight, 7), "unknown")
@@ -277,7 +277,7 @@ class SoleTests(Case):
 
     def test_what_is_left_to_the_next(self) -> None:
         row = self.serve()
-        id = self.front.begin([Wanted(A)], False, 0, NOW).ids[0]
+        id = self.front.begin([StampRequest(A)], False, 0, NOW).ids[0]
         bound = self.front.stable(B, 0, later(1))
         beat = self.front.release()
         assert beat is not None
@@ -348,15 +348,15 @@ class PeerTests(Case):
     """One of many front ends."""
 
     def setUp(self) -> None:
-        self.front = PeerFrontEnd(Limits(), numbered())
+        self.front = PeerFrontEnd(Lateness(), numbered())
 
     def test_only_while_its_clock_is_known_to_be_right(self) -> None:
         self.refuses(lambda: self.front.stable(A, 0, NOW, False, False))
         self.front.serve(20)
-        self.front.begin([Wanted(A)], False, 19.9, NOW)
-        self.refuses(lambda: self.front.begin([Wanted(A)], False, 20, NOW))
+        self.front.begin([StampRequest(A)], False, 19.9, NOW)
+        self.refuses(lambda: self.front.begin([StampRequest(A)], False, 20, NOW))
         self.front.serve(40)
-        flight = self.front.begin([Wanted(A)], False, 20, NOW)
+        flight = self.front.begin([StampRequest(A)], False, 20, NOW)
         self.front.rest()
         self.refuses(lambda: self.front.landed(flight, 20), "unknown")
 
@@ -367,7 +367,7 @@ class PeerTests(Case):
         self.assertEqual(self.front.stable(A, 0, NOW, False, True), upper_bound(NOW))
 
     def test_what_is_withheld_besides(self) -> None:
-        self.front = PeerFrontEnd(Limits(base=3.0), numbered())
+        self.front = PeerFrontEnd(Lateness(base=3.0), numbered())
         self.front.serve(20)
         self.assertEqual(self.front.stable(A, 0, NOW, False, False), lower_bound(later(-5.5)))
         self.assertEqual(self.front.stable(A, 0, NOW, False, True), upper_bound(later(-3)))

@@ -12,7 +12,7 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.model.lease import Beat, Lease, LeaseRow, Terms
-from queuey.model.stable import Flights, Limits, PeerFrontEnd, Place, SoleFrontEnd, Wanted
+from queuey.model.stable import Flights, Lateness, PeerFrontEnd, Place, SoleFrontEnd, StampRequest
 from queuey.model.timeid import MessageId, Ticks, from_seconds, upper_bound
 from tests.model.stable_world import Peer, Process, Result, Run, Sole, World
 
@@ -39,7 +39,7 @@ class Endless(Flights):
 
 
 class LatePeer(PeerFrontEnd):
-    def __init__(self, limits: Limits, bits: Callable[[int], int]) -> None:
+    def __init__(self, limits: Lateness, bits: Callable[[int], int]) -> None:
         super().__init__(limits, bits)
         self._flights = Endless()
 
@@ -53,7 +53,7 @@ class PausesDoNotCount(Peer):
 
 
 @attrs.frozen
-class Unsettled(Limits):
+class Unsettled(Lateness):
     def settle(self, slow: bool) -> float:
         return 0.0
 
@@ -63,7 +63,7 @@ class NoSettling(Peer):
 
 
 @attrs.frozen
-class WithoutSkew(Limits):
+class WithoutSkew(Lateness):
     def settle(self, slow: bool) -> float:
         return self.flight(slow)
 
@@ -73,7 +73,7 @@ class NoAllowanceForSkew(Peer):
 
 
 @attrs.frozen
-class OneSettling(Limits):
+class OneSettling(Lateness):
     def settle(self, slow: bool) -> float:
         return super().settle(False)
 
@@ -95,7 +95,7 @@ class Stepped(Peer):
 
 
 class LateSole(SoleFrontEnd):
-    def __init__(self, limits: Limits, bits: Callable[[int], int], lease: Lease) -> None:
+    def __init__(self, limits: Lateness, bits: Callable[[int], int], lease: Lease) -> None:
         super().__init__(limits, bits, lease)
         self._flights = Endless()
 
@@ -179,7 +179,7 @@ class LaterIdsMayBeBelow(Sole):
 
 
 class CountsDues(SoleFrontEnd):
-    def _placed(self, wanted: Wanted, stamped: MessageId) -> MessageId:
+    def _placed(self, wanted: StampRequest, stamped: MessageId) -> MessageId:
         """A delayed message is waited for as if its id were stamped when it is due."""
         id = super()._placed(wanted, stamped)
         if wanted.delay:

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.model.counts import NONE, Counter, Histogram, gauge
 from queuey.service.counting import Snapshot, Sums, past, snapshot
-from queuey.service.orders import packed, unpacked
+from queuey.service.worker_messages import packed, unpacked
 from queuey.storage.shared.frames import encoded
 
 

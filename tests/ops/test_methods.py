@@ -25,7 +25,7 @@ from queuey.ops import faults
 from queuey.ops.audit import Audited, audit_logger
 from queuey.ops.door import render_refusal
 from queuey.ops.methods.store import Store
-from queuey.ops.rpc import Call
+from queuey.ops.rpc import CallContext
 from queuey.service.operators import new_key
 from tests.http.api_support import KEY, NOW, OWNER, SETTINGS
 from tests.ops.support import OpsTestCase
@@ -377,44 +377,44 @@ class StoreTests(OpsTestCase):
         return self.failureResultOf(Deferred.fromCoroutine(work), *kinds).value
 
     def test_check(self) -> None:
-        self.assertEqual(self.done(self.methods.jsonrpc_check(Call("me")))["integrity"], "ok")
+        self.assertEqual(self.done(self.methods.jsonrpc_check(CallContext("me")))["integrity"], "ok")
         self.care.checking = Deferred()
-        checking = Deferred.fromCoroutine(self.methods.jsonrpc_check(Call("me")))
-        error = self.failed(self.methods.jsonrpc_backup(Call("me")), Exception)
+        checking = Deferred.fromCoroutine(self.methods.jsonrpc_check(CallContext("me")))
+        error = self.failed(self.methods.jsonrpc_backup(CallContext("me")), Exception)
         self.assertIn("already", str(error))
         self.care.checking.callback("row 7 is missing")
         self.assertEqual(self.successResultOf(checking)["integrity"], "row 7 is missing")
-        self.done(self.methods.jsonrpc_backup(Call("me")))
+        self.done(self.methods.jsonrpc_backup(CallContext("me")))
 
     def test_backup(self) -> None:
-        call = Call("me")
+        call = CallContext("me")
         found = self.done(self.methods.jsonrpc_backup(call))
         self.assertEqual(found, {"path": "/b/name", "bytes": 7, "messages": 8, "queues": 9})
         self.assertEqual(call.after, found)
-        self.done(self.methods.jsonrpc_backup(Call("me"), name="before-the-move"))
+        self.done(self.methods.jsonrpc_backup(CallContext("me"), name="before-the-move"))
         self.assertEqual(self.care.targets, [Path("/b/queuey-20231114T221320Z"), Path("/b/before-the-move")])
 
     def test_a_folder_that_is_there(self) -> None:
         """To ask for the same name again fails again; a name that is made of the time is another one a second later."""
         self.care.error = AlreadyThere("It is there already.")
-        named = self.failed(self.methods.jsonrpc_backup(Call("me"), name="monday"), AlreadyThere)
+        named = self.failed(self.methods.jsonrpc_backup(CallContext("me"), name="monday"), AlreadyThere)
         self.assertEqual((faults.of(named).word, faults.of(named).members["retryable"]), ("conflict", False))
-        timed = self.failed(self.methods.jsonrpc_backup(Call("me")), Conflict)
+        timed = self.failed(self.methods.jsonrpc_backup(CallContext("me")), Conflict)
         self.assertEqual((faults.of(timed).word, faults.of(timed).members["retryable"]), ("conflict", True))
 
     def test_names_of_no_folder_of_its_own(self) -> None:
         for name in ("", ".", "..", "../x", "/etc", "a/b", ".hidden", "x" * 101, "a b", "\0"):
-            error = self.failed(self.methods.jsonrpc_backup(Call("me"), name=name), Exception)
+            error = self.failed(self.methods.jsonrpc_backup(CallContext("me"), name=name), Exception)
             self.assertEqual(error.word, "invalid-parameters", name)
         self.assertEqual(self.care.targets, [])
 
     def test_no_folder_and_no_room(self) -> None:
         self.care.error = StorageFull("There is no room.")
-        self.failed(self.methods.jsonrpc_backup(Call("me")), StorageFull)
+        self.failed(self.methods.jsonrpc_backup(CallContext("me")), StorageFull)
         self.care.error = None
-        self.done(self.methods.jsonrpc_backup(Call("me")))
+        self.done(self.methods.jsonrpc_backup(CallContext("me")))
         self.folder = None
-        error = self.failed(self.methods.jsonrpc_backup(Call("me")), Exception)
+        error = self.failed(self.methods.jsonrpc_backup(CallContext("me")), Exception)
         self.assertIn("ops_backups", str(error))
 
 

@@ -26,13 +26,15 @@ from queuey.model.timeid import SECOND, Ticks
 class Claims:
     """Executes the claims of all groups.
 
-    :param lines: the wait queues of claims; they are informed when the next messages fall due.
+    :param wait_queues: the wait queues of claims; they are informed when the next messages fall due.
     """
 
-    def __init__(self, groups: IGroupStore, directory: GroupDirectory, moves: DeadLetters, lines: WaitQueues) -> None:
+    def __init__(
+        self, groups: IGroupStore, directory: GroupDirectory, moves: DeadLetters, wait_queues: WaitQueues
+    ) -> None:
         self.groups = groups
         self.directory = directory
-        self.lines = lines
+        self.wait_queues = wait_queues
         self._moves = moves
         self._moving: set[tuple[bytes, int]] = set()
         self._turns = KeyedLock()
@@ -78,8 +80,8 @@ class Claims:
                 if after[number].moving:
                     self._begin_moves(queue, group, number)
         if got.reused:
-            raise _after(settled, KeyReused("The Idempotency-Key was used for another claim, whose lease lives."))
-        self.lines.changed(group, after)
+            raise _after(settled, KeyReused("The Idempotency-Key was used for another claim with a lease in force."))
+        self.wait_queues.changed(group, after)
         if may is not None and got.shares:
             try:
                 await may()
@@ -107,11 +109,11 @@ class Claims:
             assert isinstance(got, TakeAnswer)
             self._give_back(queue, group, take, got)
 
-        def failed(failure: Failure) -> None:
+        def on_error(failure: Failure) -> None:
             if not answer.called:
                 answer.errback(failure)
 
-        self.groups.run(queue, group, terms, commands).addCallbacks(ran, failed)
+        self.groups.run(queue, group, terms, commands).addCallbacks(ran, on_error)
         return answer
 
     def _give_back(self, queue: Queue, group: Group, take: Take, got: TakeAnswer) -> None:
@@ -122,7 +124,7 @@ class Claims:
             return
 
         def done(ran: Ran) -> None:
-            self.lines.tell(group, frozenset(ran.after))
+            self.wait_queues.tell(group, frozenset(ran.after))
 
         self.groups.run(queue, group, Terms(), (GiveBack(taken),)).addCallback(done).addErrback(_passed_over)
 
@@ -135,7 +137,7 @@ class Claims:
         """
 
         def done(result: Failure | None) -> Failure | None:
-            self.lines.tell(group, {partition})
+            self.wait_queues.tell(group, {partition})
             return result
 
         carry_out = self._moves.carry_out

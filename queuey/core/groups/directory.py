@@ -292,12 +292,12 @@ class GroupDirectory:
             return
         self._ending.add(group.gid)
 
-        def over(result: object) -> None:
+        def on_done(result: object) -> None:
             self._ending.discard(group.gid)
             if isinstance(result, Failure):
                 result.trap(QueueyError)  # the next read of the group tries again
 
-        self._index.remove(group, queue.settings.partitions).addBoth(over)
+        self._index.remove(group, queue.settings.partitions).addBoth(on_done)
 
     @deferred
     async def _stands(self, queue: Queue, group: Group) -> Group:

@@ -62,9 +62,9 @@ class GroupExchange:
         self.cached = self._directory.cached
         self._policies = policies
         self._seats = waits.seats
-        self._lines = WaitQueues(waits, ticks, self._attempt)
+        self._wait_queues = WaitQueues(waits, ticks, self._attempt)
         moves = DeadLetters(store, policies, waits)
-        self._claims = Claims(store.groups, self._directory, moves, self._lines)
+        self._claims = Claims(store.groups, self._directory, moves, self._wait_queues)
         self._whole = SeekAndLag(store, policies, self._directory, moves, new_bytes)
         self._redrives = Redrives(store, policies, moves, self._directory.terms)
 
@@ -94,7 +94,7 @@ class GroupExchange:
         invalid."""
 
         def deleted(_: None) -> None:
-            self._lines.tell(group)
+            self._wait_queues.tell(group)
 
         await shield(self._directory.delete(queue, group, judge).addCallback(deleted))
 
@@ -130,16 +130,16 @@ class GroupExchange:
     ) -> Delivered:
         """Claim messages; if there are none, join the wait queue."""
         policy = await self._policies.policy_for(queue.application)
-        with self._seats.take(policy, queue.name), self._lines.join(queue, group, partitions) as line:
-            news, partitions = line.news, line.partitions  # all claims of the wait queue share one tuple
-            delivered = line.nothing() if claiming.key is None and not claiming.settlings else None
+        with self._seats.take(policy, queue.name), self._wait_queues.join(queue, group, partitions) as wait_queue:
+            news, partitions = wait_queue.news, wait_queue.partitions  # all claims of the wait queue share one tuple
+            delivered = wait_queue.nothing() if claiming.key is None and not claiming.settlings else None
             if delivered is None:
                 delivered = await self._take(queue, group, claiming, partitions)
             if not delivered.deliveries:
                 outcomes = delivered.outcomes
                 if settled is not None:
                     settled(outcomes)
-                delivered = await line.wait(claiming, news, delivered, may)
+                delivered = await wait_queue.wait(claiming, news, delivered, may)
                 delivered = Delivered(delivered.deliveries, delivered.blocked, outcomes) if outcomes else delivered
         return delivered
 
@@ -187,7 +187,7 @@ class GroupExchange:
 
     def _told(self, result: T, group: Group) -> T:
         """Wake the waiting claims of a group after a change, even if it failed, and pass on the result."""
-        self._lines.tell(group)
+        self._wait_queues.tell(group)
         return result
 
     def lag(self, queue: Queue, group: Group) -> Deferred[tuple[PartitionLag, ...]]:

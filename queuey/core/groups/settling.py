@@ -99,20 +99,20 @@ def _settle(
     def ran(result: Ran) -> None:
         got: SettleAnswer = result.answers[0]  # type: ignore[assignment]
         if _IN_PART.isdisjoint(got.outcomes):
-            claims.lines.changed(group, result.after, asked.touched)
+            claims.wait_queues.changed(group, result.after, asked.touched)
             if not answer.called:
                 answer.callback(asked.settled(got))
         else:
-            claims.lines.changed(group, result.after)
+            claims.wait_queues.changed(group, result.after)
             finishing = finished(claims, queue, group, terms, asked, got)
-            Deferred.fromCoroutine(finishing).addBoth(over)
+            Deferred.fromCoroutine(finishing).addBoth(on_done)
 
-    def over(result: tuple[Outcome, ...] | Failure) -> None:
-        claims.lines.tell(group, asked.touched)
+    def on_done(result: tuple[Outcome, ...] | Failure) -> None:
+        claims.wait_queues.tell(group, asked.touched)
         if not answer.called:
             answer.callback(result)
 
-    claims.groups.run(queue, group, terms, (asked.command(),)).addCallbacks(ran, over)
+    claims.groups.run(queue, group, terms, (asked.command(),)).addCallbacks(ran, on_done)
     return answer
 
 
@@ -138,7 +138,7 @@ async def settle_and_take(
             terms = await claims.directory.terms(queue, group)
             outcomes = await finished(claims, queue, group, terms, asked, answer)
     finally:
-        claims.lines.tell(group, asked.touched)
+        claims.wait_queues.tell(group, asked.touched)
     return Delivered(delivered.deliveries, delivered.blocked, outcomes)
 
 
@@ -158,7 +158,7 @@ async def finished(
             if not left:
                 break
             ran = await claims.groups.run(queue, group, terms, (asked.command(),))
-            claims.lines.changed(group, ran.after)
+            claims.wait_queues.changed(group, ran.after)
             (answer,) = ran.answers  # type: ignore[assignment]
         raise Unavailable("Too many messages are on their way to dead-letter queues.")
     except QueueyError as error:

@@ -55,7 +55,7 @@ class WaitQueues:
         self.waits = waits
         self.now = now
         self.attempt = attempt
-        self._lines: dict[bytes, tuple[WaitQueue, ...]] = {}
+        self._by_group: dict[bytes, tuple[WaitQueue, ...]] = {}
 
     def join(self, queue: Queue, group: Group, partitions: tuple[int, ...]) -> WaitQueue:
         """Return the wait queue for some partitions of a group, to be entered as a context manager; its exit leaves the
@@ -63,36 +63,36 @@ class WaitQueues:
 
         Enter it before the first attempt: then a message that arrives between the attempt and the wait is noticed.
         """
-        lines = self._lines.get(group.gid, ())
-        line = next((line for line in lines if line.partitions == partitions), None)
-        if line is None:
-            line = WaitQueue(self, queue, group, partitions)
-            self._lines[group.gid] = (*lines, line)
-        line.queue, line.group = queue, group
-        return line
+        queues_of_group = self._by_group.get(group.gid, ())
+        wait_queue = next((wait_queue for wait_queue in queues_of_group if wait_queue.partitions == partitions), None)
+        if wait_queue is None:
+            wait_queue = WaitQueue(self, queue, group, partitions)
+            self._by_group[group.gid] = (*queues_of_group, wait_queue)
+        wait_queue.queue, wait_queue.group = queue, group
+        return wait_queue
 
-    def forget(self, line: WaitQueue) -> None:
+    def forget(self, wait_queue: WaitQueue) -> None:
         """Remove a wait queue that the last claim has left."""
-        gid = line.group.gid
-        self._lines[gid] = tuple([other for other in self._lines[gid] if other is not line])
-        if not self._lines[gid]:
-            del self._lines[gid]
+        gid = wait_queue.group.gid
+        self._by_group[gid] = tuple([other for other in self._by_group[gid] if other is not wait_queue])
+        if not self._by_group[gid]:
+            del self._by_group[gid]
 
     def changed(self, group: Group, after: Mapping[int, After], ready: Set[int] = _NONE) -> None:
         """Store when the next messages of partitions fall due; the waiting claims are woken then.
 
         :param ready: partitions that may have messages now; the claims that wait for them are woken at once.
         """
-        for line in self._lines.get(group.gid, ()):
+        for wait_queue in self._by_group.get(group.gid, ()):
             for partition, then in after.items():
-                line.due(partition, then.due)
+                wait_queue.due(partition, then.due)
             if ready:
-                line.tell(ready)
+                wait_queue.tell(ready)
 
     def tell(self, group: Group, partitions: Set[int] | None = None) -> None:
         """Wake the waiting claims: some partitions, or any if ``None``, may have messages."""
-        for line in self._lines.get(group.gid, ()):
-            line.tell(partitions)
+        for wait_queue in self._by_group.get(group.gid, ()):
+            wait_queue.tell(partitions)
 
 
 class WaitQueue:
@@ -103,19 +103,33 @@ class WaitQueue:
     """
 
     __slots__ = (
-        "_dues", "_everywhere", "_joined", "_lines", "_looks", "_nothing", "_serving", "_starting", "_timer", "_told",
-        "_until", "_waiters", "group", "news", "partitions", "queue",
+        "_dues",
+        "_everywhere",
+        "_joined",
+        "_looks",
+        "_nothing",
+        "_notified",
+        "_serving",
+        "_starting",
+        "_timer",
+        "_until",
+        "_wait_queues",
+        "_waiters",
+        "group",
+        "news",
+        "partitions",
+        "queue",
     )  # fmt: skip
 
-    def __init__(self, lines: WaitQueues, queue: Queue, group: Group, partitions: tuple[int, ...]) -> None:
+    def __init__(self, wait_queues: WaitQueues, queue: Queue, group: Group, partitions: tuple[int, ...]) -> None:
         self.queue = queue
         self.group = group
         self.partitions = partitions
         self.news = 0
-        self._lines = lines
+        self._wait_queues = wait_queues
         self._joined = 0
         self._waiters: dict[_Waiter, None] = {}
-        self._told: frozenset[int] = frozenset()
+        self._notified: frozenset[int] = frozenset()
         self._everywhere = False
         self._serving = False
         self._starting: IDelayedCall | None = None
@@ -124,7 +138,7 @@ class WaitQueue:
         self._looks: IDelayedCall | None = None
         self._nothing: Delivered | None = None
         self._until = 0.0
-        lines.waits.listen(group.queue, self.tell)
+        wait_queues.waits.listen(group.queue, self.tell)
 
     def __enter__(self) -> WaitQueue:
         self._joined += 1
@@ -134,8 +148,8 @@ class WaitQueue:
         self._joined -= 1
         if self._joined:
             return
-        self._lines.forget(self)
-        self._lines.waits.leave(self.group.queue, self.tell)
+        self._wait_queues.forget(self)
+        self._wait_queues.waits.leave(self.group.queue, self.tell)
         for timer in (self._starting, self._timer, self._looks):
             if timer is not None:
                 timer.cancel()
@@ -146,7 +160,7 @@ class WaitQueue:
 
         It is never cached if other processes write too, because their messages are not notified.
         """
-        quiet = self._nothing is not None and self._lines.waits.clock.seconds() < self._until
+        quiet = self._nothing is not None and self._wait_queues.waits.clock.seconds() < self._until
         return self._nothing if quiet else None
 
     def wait(self, claiming: Claiming, news: int, got: Delivered, may: May | None = None) -> Deferred[Delivered]:
@@ -160,11 +174,11 @@ class WaitQueue:
         """
         waiter = _Waiter(self, claiming, got, may)
         self._waiters[waiter] = None
-        self._lines.waits.set_deadline(waiter, claiming.wait)
+        self._wait_queues.waits.set_deadline(waiter, claiming.wait)
         if self.news != news:
             self.tell(None)
-        elif claiming.key is None and self._nothing is not got and self._lines.waits.look_every is None:
-            self._nothing, self._until = got, self._lines.waits.clock.seconds() + _MOMENT
+        elif claiming.key is None and self._nothing is not got and self._wait_queues.waits.look_every is None:
+            self._nothing, self._until = got, self._wait_queues.waits.clock.seconds() + _MOMENT
         self._set_timer()
         if self._looks is None:
             self._look_later()
@@ -178,11 +192,11 @@ class WaitQueue:
         elif partitions.isdisjoint(self.partitions):
             return
         else:
-            self._told |= partitions
+            self._notified |= partitions
         self.news += 1
         self._nothing = None
         if self._waiters and self._starting is None and not self._serving:
-            self._starting = self._lines.waits.clock.callLater(0, self._start)
+            self._starting = self._wait_queues.waits.clock.callLater(0, self._start)
 
     def due(self, partition: int, due: Ticks | None) -> None:
         """Store when the next message of a partition falls due."""
@@ -198,13 +212,13 @@ class WaitQueue:
         self, claiming: Claiming, partitions: tuple[int, ...], may: May | None
     ) -> Coroutine[Deferred[Any], Any, Delivered]:
         """Attempt a claim."""
-        return self._lines.attempt(self.queue, self.group, claiming, partitions, may)
+        return self._wait_queues.attempt(self.queue, self.group, claiming, partitions, may)
 
     def leave(self, waiter: _Waiter) -> None:
         """Remove a claim from the wait queue."""
         if waiter in self._waiters:
             del self._waiters[waiter]
-            self._lines.waits.clear_deadline(waiter)
+            self._wait_queues.waits.clear_deadline(waiter)
 
     def _start(self) -> None:
         self._starting = None
@@ -216,16 +230,16 @@ class WaitQueue:
         notification has come."""
         most, served = _FIRST, False
         try:
-            while self._waiters and (self._told or self._everywhere):
+            while self._waiters and (self._notified or self._everywhere):
                 partitions = self.partitions
                 if not self._everywhere:
-                    partitions = tuple([number for number in partitions if number in self._told])
-                told, everywhere = self._told, self._everywhere
-                self._told, self._everywhere = frozenset(), False
+                    partitions = tuple([number for number in partitions if number in self._notified])
+                notified, everywhere = self._notified, self._everywhere
+                self._notified, self._everywhere = frozenset(), False
                 first = list(islice(self._waiters, most))
                 got = await gatherResults([waiter.attempt(partitions) for waiter in first])
                 if all(got):
-                    self._told |= told
+                    self._notified |= notified
                     self._everywhere = self._everywhere or everywhere
                     most = min(_MOST, most * _FIRST)
             served = True
@@ -237,8 +251,8 @@ class WaitQueue:
         """Set the timer to the time at which the first message falls due."""
         if not self._waiters or not self._dues:
             return
-        clock = self._lines.waits.clock
-        pause = max(_SOONEST, (min(self._dues.values()) - self._lines.now()) / SECOND)
+        clock = self._wait_queues.waits.clock
+        pause = max(_SOONEST, (min(self._dues.values()) - self._wait_queues.now()) / SECOND)
         if self._timer is None:
             self._timer = clock.callLater(pause, self._fall_due)
         elif clock.seconds() + pause < self._timer.getTime():
@@ -246,7 +260,7 @@ class WaitQueue:
 
     def _fall_due(self) -> None:
         self._timer = None
-        now = self._lines.now()
+        now = self._wait_queues.now()
         due = {partition for partition, when in self._dues.items() if when <= now}
         for partition in due:
             del self._dues[partition]
@@ -255,9 +269,9 @@ class WaitQueue:
         self._set_timer()
 
     def _look_later(self) -> None:
-        every = self._lines.waits.look_every
+        every = self._wait_queues.waits.look_every
         if every is not None and self._waiters:
-            self._looks = self._lines.waits.clock.callLater(every, self._look)
+            self._looks = self._wait_queues.waits.clock.callLater(every, self._look)
 
     def _look(self) -> None:
         """Attempt the waiting claims without a notification, because other processes write too."""
@@ -272,10 +286,10 @@ class _Waiter(Deferred[Delivered]):
     :ivar number: of its deadline.
     """
 
-    def __init__(self, line: WaitQueue, claiming: Claiming, got: Delivered, may: May | None) -> None:
+    def __init__(self, wait_queue: WaitQueue, claiming: Claiming, got: Delivered, may: May | None) -> None:
         super().__init__(_hung_up)
         self.number = 0
-        self._line = line
+        self._wait_queue = wait_queue
         self._claiming = claiming
         self._got = got
         self._may = may
@@ -288,8 +302,8 @@ class _Waiter(Deferred[Delivered]):
         :return: fires with whether the claim has left the wait queue and further claims may get messages; never fails.
         """
         if self._claiming.key is not None:
-            partitions = self._line.partitions
-        self._attempt = Deferred.fromCoroutine(self._line.attempt(self._claiming, partitions, self._may))
+            partitions = self._wait_queue.partitions
+        self._attempt = Deferred.fromCoroutine(self._wait_queue.attempt(self._claiming, partitions, self._may))
         return self._attempt.addCallbacks(self._answered, self._failed)
 
     def expire(self) -> None:
@@ -310,13 +324,13 @@ class _Waiter(Deferred[Delivered]):
         return not failure.check(Unavailable)
 
     def _fire(self, result: Delivered | Failure) -> None:
-        self._line.leave(self)
+        self._wait_queue.leave(self)
         if not self.called:
             self.callback(result)
 
     def hang_up(self) -> None:
         """Handle a disconnected caller: leave the wait queue and cancel the attempt."""
-        self._line.leave(self)
+        self._wait_queue.leave(self)
         if self._attempt is not None:
             self._attempt.cancel()
 

@@ -11,7 +11,7 @@ from queuey.model.application import ALLOWED_NAME
 from queuey.model.members import Member
 from queuey.ops.methods import shown
 from queuey.ops.parameters import BOOLEAN, DIGEST, KEY_ID, TEXT, Kind, Parameter, whole
-from queuey.ops.rpc import Call, Methods, method
+from queuey.ops.rpc import CallContext, Methods, method
 
 MAX_LIMIT: Final = 1000
 """Things that are listed in one answer."""
@@ -45,7 +45,7 @@ class Applications(Methods):
 
     @method("object", Parameter("prefix", TEXT), Parameter("after", TEXT), Parameter("limit", whole(1, MAX_LIMIT)))
     async def jsonrpc_list(
-        self, call: Call, prefix: str = "", after: str = "", limit: int = MAX_LIMIT
+        self, call: CallContext, prefix: str = "", after: str = "", limit: int = MAX_LIMIT
     ) -> dict[str, Any]:
         """The applications of the settings and of the store, by name; `next` is the name to go on after."""
         names = [name for name in await self._registry.names() if name > after and name.startswith(prefix)]
@@ -58,12 +58,14 @@ class Applications(Methods):
         }
 
     @method("object", _OWN_NAME)
-    async def jsonrpc_get(self, call: Call, name: str) -> dict[str, Any]:
+    async def jsonrpc_get(self, call: CallContext, name: str) -> dict[str, Any]:
         """An application: its policy, its limits, and its keys without what lets anybody in."""
         return shown.application(await self._registry.find(name))
 
     @method("object", _OWN_NAME, _REVISION, *_members(None), changes=True)
-    async def jsonrpc_set(self, call: Call, name: str, revision: int | None = None, **said: Any) -> dict[str, Any]:
+    async def jsonrpc_set(
+        self, call: CallContext, name: str, revision: int | None = None, **said: Any
+    ) -> dict[str, Any]:
         """Make an application in the store, or change it; what is left out stays. With `revision` only if it has that
         one, 0 if there is to be none."""
         change = await self._registry.set(name, said, revision, make=True)
@@ -72,7 +74,7 @@ class Applications(Methods):
 
     @method("boolean", _OWN_NAME, _REVISION, Parameter("keep_queues", BOOLEAN), changes=True)
     async def jsonrpc_remove(
-        self, call: Call, name: str, revision: int | None = None, keep_queues: bool = False
+        self, call: CallContext, name: str, revision: int | None = None, keep_queues: bool = False
     ) -> bool:
         """Remove an application of the store with its keys. One that has queues is refused, unless they are to be kept
         for another one of that name."""
@@ -89,13 +91,13 @@ class Keys(Methods):
         self._registry = registry
 
     @method("array", APPLICATION)
-    async def jsonrpc_list(self, call: Call, application: str) -> list[dict[str, Any]]:
+    async def jsonrpc_list(self, call: CallContext, application: str) -> list[dict[str, Any]]:
         """The keys of an application: their ids, when each was made, and as `used_here` when it was last used, to the
         minute, by what this process has seen since its start, and its workers up to five seconds ago."""
         return shown.keys(await self._registry.find(application))
 
     @method("object", APPLICATION, Parameter("digest", DIGEST), changes=True, hidden=("digest",))
-    async def jsonrpc_add(self, call: Call, application: str, digest: bytes | None = None) -> dict[str, Any]:
+    async def jsonrpc_add(self, call: CallContext, application: str, digest: bytes | None = None) -> dict[str, Any]:
         """Let an application in by another key. Without the `digest` of one, a key is made, and told in this answer
         and never again."""
         change, key, text = await self._registry.add_key(application, digest)
@@ -104,7 +106,7 @@ class Keys(Methods):
         return found if text is None else {**found, "key": text}
 
     @method("boolean", APPLICATION, Parameter("id", KEY_ID, needed=True), changes=True)
-    async def jsonrpc_revoke(self, call: Call, application: str, id: str) -> bool:
+    async def jsonrpc_revoke(self, call: CallContext, application: str, id: str) -> bool:
         """Let nobody in by a key any more: here at once, on other front ends within `max_age`."""
         change = await self._registry.revoke_key(application, id)
         call.note(*shown.sides(change))
@@ -126,7 +128,9 @@ class _Said(Methods):
     async def _get(self, application: str) -> dict[str, Any]:
         return members.shown((await self._registry.find(application)).policy, self.limits)
 
-    async def _set(self, call: Call, application: str, revision: int | None, said: dict[str, Any]) -> dict[str, Any]:
+    async def _set(
+        self, call: CallContext, application: str, revision: int | None, said: dict[str, Any]
+    ) -> dict[str, Any]:
         change = await self._registry.set(application, said, revision, make=False)
         call.note(*shown.sides(change))
         assert change.after is not None
@@ -139,31 +143,31 @@ class Policies(_Said):
     limits = False
 
     @method("object", APPLICATION)
-    async def jsonrpc_get(self, call: Call, application: str) -> dict[str, Any]:
+    async def jsonrpc_get(self, call: CallContext, application: str) -> dict[str, Any]:
         """What an application is promised and allowed."""
         return await self._get(application)
 
     @method("object", APPLICATION, _REVISION, *_members(False), changes=True)
     async def jsonrpc_set(
-        self, call: Call, application: str, revision: int | None = None, **said: Any
+        self, call: CallContext, application: str, revision: int | None = None, **said: Any
     ) -> dict[str, Any]:
         """Change what an application of the store is promised and allowed; what is left out stays."""
         return await self._set(call, application, revision, said)
 
 
-class Limits(_Said):
+class LimitsMethods(_Said):
     """``limits.*``."""
 
     limits = True
 
     @method("object", APPLICATION)
-    async def jsonrpc_get(self, call: Call, application: str) -> dict[str, Any]:
+    async def jsonrpc_get(self, call: CallContext, application: str) -> dict[str, Any]:
         """The limits of an application; null is none."""
         return await self._get(application)
 
     @method("object", APPLICATION, _REVISION, *_members(True), changes=True)
     async def jsonrpc_set(
-        self, call: Call, application: str, revision: int | None = None, **said: Any
+        self, call: CallContext, application: str, revision: int | None = None, **said: Any
     ) -> dict[str, Any]:
         """Change the limits of an application of the store; what is left out stays."""
         return await self._set(call, application, revision, said)

@@ -10,7 +10,7 @@ from queuey.interfaces import IStore
 from queuey.logs import LEVELS
 from queuey.ops.draining import Draining
 from queuey.ops.parameters import Parameter, word
-from queuey.ops.rpc import Call, Methods, method
+from queuey.ops.rpc import CallContext, Methods, method
 
 
 class Log(Protocol):
@@ -38,7 +38,7 @@ class Daemon(Methods):
         self._facts = facts
 
     @method("object")
-    async def jsonrpc_status(self, call: Call) -> dict[str, Any]:
+    async def jsonrpc_status(self, call: CallContext) -> dict[str, Any]:
         """How the daemon is: what it serves, for how long, how much is under way, and whether its store answers."""
         try:
             await self._store.ping()
@@ -55,17 +55,17 @@ class Daemon(Methods):
         }
 
     @method("boolean", changes=True)
-    async def jsonrpc_drain(self, call: Call) -> bool:
+    async def jsonrpc_drain(self, call: CallContext) -> bool:
         """Let the heartbeat and /ready answer 503, so that whoever spreads requests leaves this front end out; it goes
         on serving."""
         return self._set(call, True)
 
     @method("boolean", changes=True)
-    async def jsonrpc_undrain(self, call: Call) -> bool:
+    async def jsonrpc_undrain(self, call: CallContext) -> bool:
         """Let the heartbeat and /ready tell again how things are; a daemon that is about to stop stays drained."""
         return self._set(call, False)
 
-    def _set(self, call: Call, on: bool) -> bool:
+    def _set(self, call: CallContext, on: bool) -> bool:
         before = self._draining.on
         self._draining.ask(on)
         call.note(before, self._draining.on)
@@ -80,7 +80,7 @@ class Logging(Methods):
         self._log = log
 
     @method("string", Parameter("level", word(*LEVELS)), changes=True)
-    async def jsonrpc_level(self, call: Call, level: str | None = None) -> str:
+    async def jsonrpc_level(self, call: CallContext, level: str | None = None) -> str:
         """The level below which nothing is logged; with `level`, another one until the settings are read anew."""
         before = self._log.level
         if level is None:

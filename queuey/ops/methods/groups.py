@@ -14,7 +14,7 @@ from queuey.ops.faults import invalid_params
 from queuey.ops.methods.applications import APPLICATION
 from queuey.ops.methods.queues import QUEUE
 from queuey.ops.parameters import ARRAY, TEXT, Kind, Parameter
-from queuey.ops.rpc import Call, Methods, method
+from queuey.ops.rpc import CallContext, Methods, method
 
 GROUP: Final = Parameter("group", Kind("string", "the name of a group", TEXT.read), needed=True)
 _PLACE: Final = Kind("string", "oldest, newest, a time such as 2026-01-31T12:00:00Z, or seconds since 1970", TEXT.read)
@@ -30,13 +30,13 @@ class Groups(Methods):
         self._groups = groups
 
     @method("array", APPLICATION, QUEUE)
-    async def jsonrpc_list(self, call: Call, application: str, queue: str) -> list[dict[str, Any]]:
+    async def jsonrpc_list(self, call: CallContext, application: str, queue: str) -> list[dict[str, Any]]:
         """The consumer groups of a queue, by name."""
         found = await self._directory.find(application, queue)
         return [_group(group) for group in await self._groups.names(found)]
 
     @method("object", APPLICATION, QUEUE, GROUP)
-    async def jsonrpc_describe(self, call: Call, application: str, queue: str, group: str) -> dict[str, Any]:
+    async def jsonrpc_describe(self, call: CallContext, application: str, queue: str, group: str) -> dict[str, Any]:
         """A consumer group, and where it is in each partition."""
         found = await self._directory.find(application, queue)
         its = await self._groups.find(found, group)
@@ -53,7 +53,7 @@ class Groups(Methods):
         changes=True,
     )
     async def jsonrpc_seek(
-        self, call: Call, application: str, queue: str, group: str, to: str, partitions: list[Any] | None = None
+        self, call: CallContext, application: str, queue: str, group: str, to: str, partitions: list[Any] | None = None
     ) -> bool:
         """Let a consumer group go on from another place, in all partitions or in some."""
         found = await self._directory.find(application, queue)

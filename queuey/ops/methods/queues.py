@@ -14,7 +14,7 @@ from queuey.ops.faults import invalid_params
 from queuey.ops.methods import shown
 from queuey.ops.methods.applications import APPLICATION, MAX_LIMIT
 from queuey.ops.parameters import TEXT, Kind, Parameter, whole
-from queuey.ops.rpc import Call, Methods, method
+from queuey.ops.rpc import CallContext, Methods, method
 
 QUEUE: Final = Parameter("queue", Kind("string", "the name of a queue", TEXT.read), needed=True)
 _TIME: Final = Kind("string", "a time, such as 2026-01-31T12:00:00Z, or seconds since 1970", TEXT.read)
@@ -37,7 +37,7 @@ class Queues(Methods):
         Parameter("limit", whole(1, MAX_LIMIT)),
     )
     async def jsonrpc_list(
-        self, call: Call, application: str, prefix: str = "", after: str = "", limit: int = 100
+        self, call: CallContext, application: str, prefix: str = "", after: str = "", limit: int = 100
     ) -> dict[str, Any]:
         """The queues of an application, by name, also those that were kept when it was removed; `next` is the name to
         go on after."""
@@ -47,7 +47,7 @@ class Queues(Methods):
         return {"queues": [shown.queue(found) for found in page.queues], "next": page.next}
 
     @method("object", APPLICATION, QUEUE)
-    async def jsonrpc_describe(self, call: Call, application: str, queue: str) -> dict[str, Any]:
+    async def jsonrpc_describe(self, call: CallContext, application: str, queue: str) -> dict[str, Any]:
         """A queue, and how many messages it has, those that are not due yet included."""
         found = await self._find(application, queue)
         listing = await self._directory.listing(application, found.name, 1, details=True, counts=True)
@@ -57,14 +57,14 @@ class Queues(Methods):
         raise NoSuchQueue("Queue of that name was not found.")
 
     @method("boolean", APPLICATION, QUEUE, Parameter("before", _TIME), changes=True)
-    async def jsonrpc_purge(self, call: Call, application: str, queue: str, before: str | None = None) -> bool:
+    async def jsonrpc_purge(self, call: CallContext, application: str, queue: str, before: str | None = None) -> bool:
         """Delete the messages of a queue: those from before a time, or all that any reader can have seen."""
         bound = HIGHEST if before is None else _bound(before)
         await self._exchange.purge(await self._find(application, queue), bound)
         return True
 
     @method("boolean", APPLICATION, QUEUE, changes=True)
-    async def jsonrpc_remove(self, call: Call, application: str, queue: str) -> bool:
+    async def jsonrpc_remove(self, call: CallContext, application: str, queue: str) -> bool:
         """Remove a queue with its messages and its consumer groups."""
         found = await self._find(application, queue)
         await self._directory.delete(found)

@@ -14,7 +14,7 @@ from queuey.errors import AlreadyThere, Conflict, Forbidden, NotPromised
 from queuey.interfaces import IStore
 from queuey.ops.faults import invalid_params
 from queuey.ops.parameters import TEXT, Kind, Parameter
-from queuey.ops.rpc import Call, Methods, method
+from queuey.ops.rpc import CallContext, Methods, method
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _ALLOWED: Final = "1 to 100 letters, digits, dots, underscores and hyphens, without a dot at the beginning"
@@ -70,7 +70,7 @@ class Store(Methods):
         self._busy = False
 
     @method("object")
-    async def jsonrpc_check(self, call: Call) -> dict[str, Any]:
+    async def jsonrpc_check(self, call: CallContext) -> dict[str, Any]:
         """Whether the store answers, and where it is a database of its own, whether all of it can be read and fits
         together. That takes as long as to read it; requests are served meanwhile."""
         await self._store.ping()
@@ -79,7 +79,7 @@ class Store(Methods):
         return {"answers": True, "integrity": await self._alone(self._care.check)}
 
     @method("object", Parameter("name", Kind("string", _ALLOWED, TEXT.read)), changes=True)
-    async def jsonrpc_backup(self, call: Call, name: str | None = None) -> dict[str, Any]:
+    async def jsonrpc_backup(self, call: CallContext, name: str | None = None) -> dict[str, Any]:
         """Copy the store as it is now into a new folder of that name, or of the time, in `ops_backups`."""
         if self._care is None:
             raise NotPromised("This store is no folder, so it cannot be copied by the daemon.")

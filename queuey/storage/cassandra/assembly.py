@@ -18,15 +18,14 @@ from queuey.config import CassandraStorage, ClusterTLS
 from queuey.errors import ConfigurationError
 from queuey.interfaces import Capabilities, IStore
 from queuey.model.lease import Terms
-from queuey.model.stable import Limits as Lateness
+from queuey.model.stable import Lateness
 from queuey.storage.cassandra.cluster.facts import Facts
-from queuey.storage.cassandra.cluster.layers import Bounds, layered
-from queuey.storage.cassandra.cluster.layers import Limits as CallLimits
+from queuey.storage.cassandra.cluster.layers import Bounds, CallLimits, layered
 from queuey.storage.cassandra.cluster.port import ICQLSession
 from queuey.storage.cassandra.cluster.settings import Check, Host, SessionSettings, TLSSettings
 from queuey.storage.cassandra.import_target import CassandraKeeper, Tables
 from queuey.storage.cassandra.messages.store import Messages
-from queuey.storage.cassandra.messages.writes import Limits
+from queuey.storage.cassandra.messages.writes import WriteLimits
 from queuey.storage.cassandra.queues.registry import Registry
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.states import CassandraStates
@@ -62,11 +61,11 @@ class Known:
 
     def __init__(self, skew: float) -> None:
         self._skew = skew
-        self.limits = Limits(None, None, False, COUNTED, skew)
+        self.limits = WriteLimits(None, None, False, COUNTED, skew)
 
     def learn(self, facts: Facts) -> None:
         """Take over what was found out."""
-        self.limits = Limits(facts.batch_bytes, facts.mutation_bytes, facts.far_expiry, COUNTED, self._skew)
+        self.limits = WriteLimits(facts.batch_bytes, facts.mutation_bytes, facts.far_expiry, COUNTED, self._skew)
 
 
 def make_cassandra_store(settings: CassandraStorage, reactor: Any, now: Callable[[], float]) -> IStore:

@@ -13,7 +13,7 @@ from zope.interface import implementer
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import IImportTarget, IStateStore, Outcome, State
-from queuey.model.exports import MARK_KEY, GroupPlace, Heads, KeptAnswer, Page, Reach, Size, Standing
+from queuey.model.exports import MARK_KEY, ExportPage, GroupPlace, Heads, KeptAnswer, Reach, Size, StoredQueue
 from queuey.model.groups.snapshot import GroupState
 from queuey.model.message import Address, Message
 from queuey.model.policy import Ack
@@ -27,7 +27,7 @@ from queuey.storage.cassandra.groups.old_states import FENCE
 from queuey.storage.cassandra.messages.ledger import Answer
 from queuey.storage.cassandra.messages.store import Messages
 from queuey.storage.cassandra.queues.registry import Registry
-from queuey.storage.cassandra.queues.rows import Life, stored
+from queuey.storage.cassandra.queues.rows import Incarnation, stored
 from queuey.storage.cassandra.states import name_of
 from queuey.storage.cassandra.store import CassandraStore
 from queuey.storage.cassandra.times.base import Place, Times
@@ -44,8 +44,8 @@ _APART: Final = 1.0
 _AHEAD: Final = 60.0
 """Seconds that the clock is waited for at the most."""
 
-_LIFE: Final = 16
-"""Bytes in the key of an answer that say of which life of a queue it is."""
+_INCARNATION_BYTES: Final = 16
+"""Bytes in the key of an answer that say of which incarnation of a queue it is."""
 
 
 @attrs.frozen
@@ -106,9 +106,11 @@ class Tables:
         return self.session.execute(Statement(text, Kind.READ), values, Level.QUORUM)
 
 
-def standing(life: Life) -> Standing:
+def standing(incarnation: Incarnation) -> StoredQueue:
     """A queue, with the highest of the bounds that its partitions were purged to."""
-    return Standing(life.queue, MessageId(max((bound for bound, _ in life.purged.values()), default=LOWEST)))
+    return StoredQueue(
+        incarnation.queue, MessageId(max((bound for bound, _ in incarnation.purged.values()), default=LOWEST))
+    )
 
 
 class Listing:
@@ -118,21 +120,21 @@ class Listing:
         self._tables = tables
         self._shards: list[tuple[str, int]] = []
 
-    async def page(self, rest: str | None, limit: int) -> Page[Standing]:
+    async def page(self, rest: str | None, limit: int) -> ExportPage[StoredQueue]:
         """See ``IExportSource.queues``; the parts are those that there were when the first page was asked for."""
         if rest is None:
             self._shards = await self._tables.shards()
         number, after = (0, "") if rest is None else json.loads(rest)
-        found: list[Standing] = []
+        found: list[StoredQueue] = []
         while number < len(self._shards):
             application, shard = self._shards[number]
             rows = await self._tables.queues(application, shard, after, limit)
             some = [stored(application, row) for row in rows]
-            found += [standing(one.life) for one in some if one is not None and one.life is not None]
+            found += [standing(one.incarnation) for one in some if one is not None and one.incarnation is not None]
             number, after = (number + 1, "") if len(rows) < limit else (number, rows[-1][0])
             if len(found) >= limit:
-                return Page(tuple(found), json.dumps([number, after]))
-        return Page(tuple(found), None)
+                return ExportPage(tuple(found), json.dumps([number, after]))
+        return ExportPage(tuple(found), None)
 
 
 @implementer(IImportTarget)
@@ -174,15 +176,15 @@ class CassandraKeeper:
         return succeed(Size(None, None))
 
     @deferred
-    async def queues(self, rest: str | None, limit: int) -> Page[Standing]:
+    async def queues(self, rest: str | None, limit: int) -> ExportPage[StoredQueue]:
         """See IExportSource."""
         return await self._listing.page(rest, limit)
 
     @deferred
-    async def find(self, application: str, name: str) -> Standing | None:
+    async def find(self, application: str, name: str) -> StoredQueue | None:
         """See IExportSource."""
-        life = await self._registry.find(application, name)
-        return None if life is None else standing(life)
+        incarnation = await self._registry.find(application, name)
+        return None if incarnation is None else standing(incarnation)
 
     def heads(self, queue: Queue, partition: int, start: MessageId, limit: int) -> Deferred[Heads]:
         """See IExportSource."""
@@ -193,7 +195,7 @@ class CassandraKeeper:
         return self._messages.lookup(queue, addresses, Ack.MAJORITY)
 
     @deferred
-    async def answers(self, rest: str | None, limit: int) -> Page[KeptAnswer]:
+    async def answers(self, rest: str | None, limit: int) -> ExportPage[KeptAnswer]:
         """See IExportSource."""
         now = self._times.now()
         rows = await self._tables.answers(int(rest or _FIRST), limit)
@@ -201,13 +203,17 @@ class CassandraKeeper:
         for key, digest, done, answer, seconds, _ in rows:
             if done and seconds is not None:
                 said = Answer.decoded(bytes(answer))
-                life, expires = int.from_bytes(key[:_LIFE], "big"), Ticks(now + seconds * SECOND)
+                incarnation, expires = int.from_bytes(key[:_INCARNATION_BYTES], "big"), Ticks(now + seconds * SECOND)
                 addresses = tuple(placed.address for placed in said.placed)
-                found.append(KeptAnswer(life, bytes(key[_LIFE:]), bytes(digest), addresses, said.note, expires))
-        return Page(tuple(found), str(rows[-1][-1]) if len(rows) == limit else None)
+                found.append(
+                    KeptAnswer(
+                        incarnation, bytes(key[_INCARNATION_BYTES:]), bytes(digest), addresses, said.note, expires
+                    )
+                )
+        return ExportPage(tuple(found), str(rows[-1][-1]) if len(rows) == limit else None)
 
     @deferred
-    async def state_keys(self, rest: str | None, limit: int) -> Page[tuple[str, str]]:
+    async def state_keys(self, rest: str | None, limit: int) -> ExportPage[tuple[str, str]]:
         """See IExportSource; what is left of removed states has no value."""
         rows = await self._tables.states(int(rest or _FIRST), limit)
         found = tuple(
@@ -215,7 +221,7 @@ class CassandraKeeper:
             for key, version, written, _ in rows
             if written is not None and name_of(key) != MARK_KEY
         )
-        return Page(found, str(rows[-1][-1]) if len(rows) == limit else None)
+        return ExportPage(found, str(rows[-1][-1]) if len(rows) == limit else None)
 
     def state(self, key: str) -> Deferred[State | None]:
         """See IExportSource. A state of a group that is not converted yet is as the earlier version stored it; one that
@@ -223,11 +229,11 @@ class CassandraKeeper:
         return self.states.read(key)
 
     @deferred
-    async def group_states(self, rest: str | None, limit: int) -> Page[GroupPlace]:
+    async def group_states(self, rest: str | None, limit: int) -> ExportPage[GroupPlace]:
         """See IExportSource."""
         rows = await self._tables.group_states(int(rest or _FIRST), limit)
         found = places([(key, version) for key, version, _ in rows])
-        return Page(found, str(rows[-1][-1]) if len(rows) == limit else None)
+        return ExportPage(found, str(rows[-1][-1]) if len(rows) == limit else None)
 
     def group_state(self, place: GroupPlace) -> Deferred[GroupState | None]:
         """See IExportSource."""
@@ -242,7 +248,7 @@ class CassandraKeeper:
         """See IExportSource."""
         return Reach(ticks_of(self._times.stable(Place(0, 1))))
 
-    def keep_queue(self, standing: Standing) -> Deferred[bool]:
+    def keep_queue(self, standing: StoredQueue) -> Deferred[bool]:
         """See IImportTarget."""
         return self._registry.keep(standing)
 

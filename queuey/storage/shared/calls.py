@@ -48,7 +48,7 @@ class FromOwner(IntEnum):
 
 
 @attrs.frozen
-class Told:
+class ErrorRecord:
     """An error, as it is sent.
 
     :ivar name: of its class, in ``queuey.errors``.
@@ -59,12 +59,12 @@ class Told:
     facts: dict[str, Any]
 
 
-def tell(error: QueueyError) -> Told:
+def error_record(error: QueueyError) -> ErrorRecord:
     """An error to be sent."""
-    return Told(type(error).__name__, dict(vars(error)))
+    return ErrorRecord(type(error).__name__, dict(vars(error)))
 
 
-def told(error: Told) -> QueueyError:
+def error_of(error: ErrorRecord) -> QueueyError:
     """The error that was sent."""
     kind: type[QueueyError] = getattr(errors, error.name)
     made = kind.__new__(kind, error.facts["text"])
@@ -73,7 +73,7 @@ def told(error: Told) -> QueueyError:
 
 
 @attrs.frozen
-class Call:
+class StoreCall:
     """One method.
 
     :ivar kind: its number.
@@ -87,7 +87,7 @@ class Call:
     result: Callable[[msgspec.Raw], Any]
 
 
-def call(name: str, kind: int, method: Callable[..., Any]) -> Call:
+def call(name: str, kind: int, method: Callable[..., Any]) -> StoreCall:
     """A method, by its annotations.
 
     :param method: returns a Deferred.
@@ -95,7 +95,7 @@ def call(name: str, kind: int, method: Callable[..., Any]) -> Call:
     hints = get_type_hints(method)
     (result,) = get_args(hints.pop("return"))
     arguments = types.GenericAlias(tuple, tuple(_immutable(hint) for hint in hints.values()))
-    return Call(name, kind, _reader(arguments), _reader(result))
+    return StoreCall(name, kind, _reader(arguments), _reader(result))
 
 
 def _immutable(hint: Any) -> Any:

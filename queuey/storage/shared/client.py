@@ -44,11 +44,11 @@ class SharedStates:
             raise ValueError(f"a state has at most {MAX_STATE} bytes")
         answer = self._link.ask(STATE_CALLS["replace"], (key, version, value, fresh), True)
 
-        def failed(failure: Any) -> Any:
+        def on_error(failure: Any) -> Any:
             failure.trap(Unavailable)
             return Outcome.UNKNOWN if failure.value.applied == "unknown" else failure
 
-        return answer.addErrback(failed)
+        return answer.addErrback(on_error)
 
 
 @implementer(IGroupStore)

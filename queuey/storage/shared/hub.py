@@ -25,7 +25,7 @@ from queuey.model.timeid import MessageId
 from queuey.model.window import LookupSlice, MergeSlice, WindowSlice
 from queuey.storage.caching import Name
 from queuey.storage.shared.announced import AnnouncedStore
-from queuey.storage.shared.calls import CALLS, Call, FromOwner, FromWorker, tell
+from queuey.storage.shared.calls import CALLS, FromOwner, FromWorker, StoreCall, error_record
 from queuey.storage.shared.client import GROUP_CALLS, STATE_CALLS, STORE_CALLS
 from queuey.storage.shared.flow import EXPECTED, Flow, Sizes
 from queuey.storage.shared.frames import Frames, encoded
@@ -215,7 +215,7 @@ class OwnerEnd(Frames):
             if kind not in _EXPECTED or self._may_begin(number, call, arguments):
                 self._call(number, call, arguments)
 
-    def _may_begin(self, number: int, call: Call, arguments: tuple[Any, ...]) -> bool:
+    def _may_begin(self, number: int, call: StoreCall, arguments: tuple[Any, ...]) -> bool:
         """Whether a call whose answer may have messages begins now; if not, it begins later."""
         size = _EXPECTED[call.kind](self._hub.sizes, *arguments)
         return not size or self._flow.enter(number, size, number, call, arguments)
@@ -252,7 +252,7 @@ class OwnerEnd(Frames):
         for number, message in zip(numbers, messages, strict=True):
             self._call(number, STORE_CALLS["append"], (queue, (message,), terms))
 
-    def _call(self, number: int, call: Call, arguments: tuple[Any, ...]) -> None:
+    def _call(self, number: int, call: StoreCall, arguments: tuple[Any, ...]) -> None:
         target: Any = self._hub.store
         if call.kind in _OF_STATES:
             target = target.states
@@ -266,7 +266,7 @@ class OwnerEnd(Frames):
         self._under_way[number] = answer
         answer.addCallbacks(self._answered, self._failed, callbackArgs=(number, call, arguments), errbackArgs=(number,))
 
-    def _answered(self, result: Any, number: int, call: Call, arguments: Sequence[Any]) -> None:
+    def _answered(self, result: Any, number: int, call: StoreCall, arguments: Sequence[Any]) -> None:
         self._under_way.pop(number, None)
         try:
             if call.kind not in _EXPECTED:
@@ -321,7 +321,7 @@ class OwnerEnd(Frames):
         self._under_way.pop(number, None)
         self._flow.leave(number)
         if failure.check(QueueyError):
-            self.send(number, FromOwner.ERROR, tell(failure.value))  # type: ignore[arg-type]
+            self.send(number, FromOwner.ERROR, error_record(failure.value))  # type: ignore[arg-type]
         elif not failure.check(CancelledError):
             self._log.failure("store-defect", "a call from another process failed", failure)
             self.send(number, FromOwner.DEFECT, failure.getErrorMessage())

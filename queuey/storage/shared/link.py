@@ -20,7 +20,7 @@ from queuey.model.policy import WriteTerms
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId
 from queuey.storage.caching import Name
-from queuey.storage.shared.calls import CONTROL, Call, FromOwner, FromWorker, Told, told
+from queuey.storage.shared.calls import CONTROL, ErrorRecord, FromOwner, FromWorker, StoreCall, error_of
 from queuey.storage.shared.frames import Frames
 from queuey.storage.shared.lease import Lease
 from queuey.storage.shared.portions import whole
@@ -76,7 +76,7 @@ class _Pending:
 
     __slots__ = ("answer", "call", "messages", "writes")
 
-    def __init__(self, call: Call, writes: bool, answer: Deferred[Any]) -> None:
+    def __init__(self, call: StoreCall, writes: bool, answer: Deferred[Any]) -> None:
         self.call = call
         self.writes = writes
         self.answer = answer
@@ -116,7 +116,7 @@ class Link(Frames):
     def _renew(self) -> None:
         self.send(0, FromWorker.RENEW, None)
 
-    def ask(self, call: Call, arguments: tuple[Any, ...], writes: bool) -> Deferred[Any]:
+    def ask(self, call: StoreCall, arguments: tuple[Any, ...], writes: bool) -> Deferred[Any]:
         """Make a call of the owner's store.
 
         :param writes: whether it changes something: its outcome is unknown if the socket is closed before the answer.
@@ -126,7 +126,7 @@ class Link(Frames):
             self.send(number, call.kind, arguments)
         return answer
 
-    def append(self, call: Call, queue: Queue, message: NewMessage, terms: WriteTerms) -> Deferred[Any]:
+    def append(self, call: StoreCall, queue: Queue, message: NewMessage, terms: WriteTerms) -> Deferred[Any]:
         """Append one message, together with others of this turn that go to the same queue, as most do under load.
 
         :param terms: without limits, so that one is not refused for another.
@@ -142,7 +142,7 @@ class Link(Frames):
             self._send_soon()
         return answer
 
-    def _asked(self, call: Call, writes: bool) -> tuple[Deferred[Any], int]:
+    def _asked(self, call: StoreCall, writes: bool) -> tuple[Deferred[Any], int]:
         """What comes of a call, and its number; 0 where none can be made any more."""
         if self.lost or self._finishing is not None:
             return fail(Unavailable(_ENDED if self.lost else "The storage is closed.")), 0
@@ -204,7 +204,7 @@ class Link(Frames):
             if pending.messages is not None:
                 result = whole(result, pending.messages)
         else:
-            result = Failure(told(_told(body)) if kind == FromOwner.ERROR else Defect(_text(body)))
+            result = Failure(error_of(_told(body)) if kind == FromOwner.ERROR else Defect(_text(body)))
         self._pending.pop(number).answer.callback(result)
         self._finish()
 
@@ -248,7 +248,7 @@ _appended: Final = msgspec.msgpack.Decoder(tuple[tuple[int, ...], tuple[MessageI
 _incarnations: Final = msgspec.msgpack.Decoder(list[int]).decode
 _change: Final = msgspec.msgpack.Decoder(Name).decode
 _portion: Final = msgspec.msgpack.Decoder(list[Message | None]).decode
-_told: Final = msgspec.msgpack.Decoder(Told).decode
+_told: Final = msgspec.msgpack.Decoder(ErrorRecord).decode
 _moment: Final = msgspec.msgpack.Decoder(float).decode
 _text: Final = msgspec.msgpack.Decoder(str).decode
 

@@ -12,7 +12,7 @@ from zope.interface import implementer
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import IExportSource, IImportTarget, IStateStore, State
-from queuey.model.exports import MARK_KEY, GroupPlace, Head, Heads, KeptAnswer, Page, Reach, Size, Standing
+from queuey.model.exports import MARK_KEY, ExportPage, GroupPlace, Head, Heads, KeptAnswer, Reach, Size, StoredQueue
 from queuey.model.groups.snapshot import GroupState
 from queuey.model.message import Address, Message
 from queuey.model.queue import Queue
@@ -58,20 +58,20 @@ def heads(reader: Reader, queue: Queue, partition: int, start: MessageId, limit:
     return Heads(found, successor(rows[-1][0]) if len(rows) == limit else None)
 
 
-def answers(reader: Reader, rest: str | None, limit: int) -> Page[KeptAnswer]:
+def answers(reader: Reader, rest: str | None, limit: int) -> ExportPage[KeptAnswer]:
     """Answers in the order in which they came."""
     rows: list[Any] = reader.connection.execute(_ANSWERS, (int(rest or 0), limit)).fetchall()
     found = tuple(answer for _, *row in rows if (answer := writes.answered(tuple(row))).expires > reader.clock)
-    return Page(found, str(rows[-1][0]) if len(rows) == limit else None)
+    return ExportPage(found, str(rows[-1][0]) if len(rows) == limit else None)
 
 
-def state_keys(reader: Reader, rest: str | None, limit: int) -> Page[tuple[str, str]]:
+def state_keys(reader: Reader, rest: str | None, limit: int) -> ExportPage[tuple[str, str]]:
     """The keys of states in their order, with their versions."""
     execute = reader.connection.execute
     rows: list[Any] = execute(_STATES, (rest or "", limit)).fetchall()
     dead = {f"{queue:0{_LIFE}x}/" for (queue,) in execute("SELECT queue FROM dead")}
     found = tuple((key, version) for key, version in rows if key != MARK_KEY and key[: _LIFE + 1] not in dead)
-    return Page(found, rows[-1][0] if len(rows) == limit else None)
+    return ExportPage(found, rows[-1][0] if len(rows) == limit else None)
 
 
 def size(reader: Reader) -> Size:
@@ -103,11 +103,11 @@ class _Reading:
         """See IExportSource."""
         return self._reading.submit(size)
 
-    def queues(self, rest: str | None, limit: int) -> Deferred[Page[Standing]]:
+    def queues(self, rest: str | None, limit: int) -> Deferred[ExportPage[StoredQueue]]:
         """See IExportSource."""
         return self._reading.submit(queues.page, rest, limit)
 
-    def find(self, application: str, name: str) -> Deferred[Standing | None]:
+    def find(self, application: str, name: str) -> Deferred[StoredQueue | None]:
         """See IExportSource."""
         return self._reading.submit(queues.standing, application, name)
 
@@ -119,11 +119,11 @@ class _Reading:
         """See IExportSource."""
         return self._reading.submit(reader.lookup, queue, tuple(addresses))
 
-    def answers(self, rest: str | None, limit: int) -> Deferred[Page[KeptAnswer]]:
+    def answers(self, rest: str | None, limit: int) -> Deferred[ExportPage[KeptAnswer]]:
         """See IExportSource."""
         return self._reading.submit(answers, rest, limit)
 
-    def state_keys(self, rest: str | None, limit: int) -> Deferred[Page[tuple[str, str]]]:
+    def state_keys(self, rest: str | None, limit: int) -> Deferred[ExportPage[tuple[str, str]]]:
         """See IExportSource."""
         return self._reading.submit(state_keys, rest, limit)
 
@@ -131,7 +131,7 @@ class _Reading:
         """See IExportSource."""
         return self._reading.submit(states.read, key)
 
-    def group_states(self, rest: str | None, limit: int) -> Deferred[Page[GroupPlace]]:
+    def group_states(self, rest: str | None, limit: int) -> Deferred[ExportPage[GroupPlace]]:
         """See IExportSource."""
         return self._reading.submit(group_copies.page, rest, limit)
 
@@ -215,7 +215,7 @@ class SQLiteKeeper(_Reading):
         """See IExportSource; the store's lock is held."""
         return succeed(True)
 
-    def keep_queue(self, standing: Standing) -> Deferred[bool]:
+    def keep_queue(self, standing: StoredQueue) -> Deferred[bool]:
         """See IImportTarget."""
         return self._writing.submit(queues.keep, standing)
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import attrs
 
 from queuey.errors import Unavailable
-from queuey.model.exports import GroupPlace, Page
+from queuey.model.exports import ExportPage, GroupPlace
 from queuey.model.group_rows import state_key
 from queuey.model.groups.entries import UnreadableState
 from queuey.model.groups.snapshot import GroupState, index_of, state_of
@@ -23,11 +23,11 @@ _STATE: Final = "SELECT state FROM group_states WHERE gid = ? AND partition = ?"
 _ROWS: Final = "SELECT key, value FROM deliveries WHERE state = ? ORDER BY key"
 
 
-def page(reader: Reader, rest: str | None, limit: int) -> Page[GroupPlace]:
+def page(reader: Reader, rest: str | None, limit: int) -> ExportPage[GroupPlace]:
     """Return one page of the places at which there are states of groups."""
     rows: list[Any] = reader.connection.execute(_PAGE, (int(rest or 0), limit)).fetchall()
     found = tuple(GroupPlace(queue, gid, partition) for _, queue, gid, partition in rows)
-    return Page(found, str(rows[-1][0]) if len(rows) == limit else None)
+    return ExportPage(found, str(rows[-1][0]) if len(rows) == limit else None)
 
 
 def read(reader: Reader, place: GroupPlace) -> GroupState | None:

@@ -138,7 +138,7 @@ class GroupStates(Source, GroupData):
             held.ahead.forget()
 
     def bury(self, queue: int) -> None:
-        """Learn that the life of a queue has ended."""
+        """Forget an incarnation of a queue that has ended."""
         for place in list(self._of_queue.get(queue, ())):
             self._drop(place)
 

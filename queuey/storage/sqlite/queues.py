@@ -10,7 +10,7 @@ from typing import Any, Final
 import apsw
 
 from queuey.errors import Conflict, InvalidRequest, NoSuchQueue, StorageFull
-from queuey.model.exports import Page, Standing
+from queuey.model.exports import ExportPage, StoredQueue
 from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType, end_of_prefix
 from queuey.model.timeid import LOWEST, MessageId, Ticks
 from queuey.storage.sqlite import states
@@ -107,7 +107,7 @@ def update(writer: Writer, queue: Queue, settings: QueueSettings) -> Queue:
 
 
 def forget(writer: Writer, queue: Queue) -> bool:
-    """End the life of a queue; its rows are swept later, and its bytes count no longer from now on."""
+    """Delete a queue: its bytes no longer count from now on, and its rows are swept later."""
     application = writer.application_of(queue.incarnation)
     if application is None:
         return False
@@ -123,12 +123,12 @@ def forget(writer: Writer, queue: Queue) -> bool:
     return True
 
 
-def keep(writer: Writer, standing: Standing) -> bool:
-    """Have a queue in the life that it has elsewhere; whether it was not there."""
-    queue, purged = standing.queue, None if standing.purged == LOWEST else standing.purged
+def keep(writer: Writer, stored: StoredQueue) -> bool:
+    """Create a queue with the incarnation that it has elsewhere; return whether it is new."""
+    queue, purged = stored.queue, None if stored.purged == LOWEST else stored.purged
     execute, number = writer.connection.execute, queue.incarnation
     if number not in INT64:
-        text = "The number of its life is larger than numbers of an embedded store are: it comes from Cassandra."
+        text = "Its incarnation is larger than an embedded store can store, since it comes from Cassandra."
         raise InvalidRequest({"queue": f'The queue "{queue.name}" cannot be kept. {text}'})
     row = execute(_BY_NUMBER, (number,)).get
     if row is not None:
@@ -146,17 +146,17 @@ def keep(writer: Writer, standing: Standing) -> bool:
     return True
 
 
-def page(reader: Reader, rest: str | None, limit: int) -> Page[Standing]:
+def page(reader: Reader, rest: str | None, limit: int) -> ExportPage[StoredQueue]:
     """Queues by their numbers."""
     rows: list[Any] = reader.connection.execute(_PAGE, (int(rest or 0), limit)).fetchall()
-    found = tuple(Standing(_queue(row), MessageId(purged or LOWEST)) for *row, purged in rows)
-    return Page(found, str(rows[-1][0]) if len(rows) == limit else None)
+    found = tuple(StoredQueue(_queue(row), MessageId(purged or LOWEST)) for *row, purged in rows)
+    return ExportPage(found, str(rows[-1][0]) if len(rows) == limit else None)
 
 
-def standing(reader: Reader, application: str, name: str) -> Standing | None:
+def standing(reader: Reader, application: str, name: str) -> StoredQueue | None:
     """The queue of a name, with what was purged."""
     row = reader.connection.execute(_STANDING, (application, name)).get
-    return None if row is None else Standing(_queue(row[:-1]), MessageId(row[-1] or LOWEST))
+    return None if row is None else StoredQueue(_queue(row[:-1]), MessageId(row[-1] or LOWEST))
 
 
 def names(reader: Reader, application: str, start: str, limit: int, prefix: str) -> tuple[str, ...]:

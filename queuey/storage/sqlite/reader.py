@@ -127,7 +127,7 @@ class Reader:
         self.connection.close(True)
 
     def held(self, queue: Queue) -> int | None:
-        """How many messages a queue holds, what expired and is not swept included; ``None`` if its life has ended."""
+        """How many messages a queue holds, what expired and is not swept included; ``None`` if it was deleted."""
         held: int | None = self.connection.execute(_LIVES, (queue.incarnation,)).get
         return held
 

@@ -33,7 +33,7 @@ class SQLiteStates:
 
 
 def span(incarnation: int) -> tuple[str, str]:
-    """The keys that belong to a life of a queue: those at or above the first, and below the second."""
+    """The range of the keys that belong to an incarnation of a queue: its lower and its upper bound."""
     prefix = states_prefix(incarnation)
     return prefix, end_of_prefix(prefix) or prefix
 

@@ -482,7 +482,7 @@ class Writer:
         self._applications[incarnation] = application
 
     def require(self, queue: Queue) -> None:
-        """Refuse a queue whose life has ended."""
+        """Refuse a queue that was deleted."""
         number = queue.incarnation
         if number not in self._applications:
             if self._connection.execute(LIVING[1], (number,)).get is None:

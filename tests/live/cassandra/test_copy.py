@@ -163,7 +163,7 @@ class MoveTests(MovingCase):
         self.assertEqual(problems_after(self.front.port, had), [])
         copy = Copy(self.target, self.folder / "from" / "sqlite.ini")
         self.assertEqual(copy.wait(), 1)
-        self.assertIn("a cluster is not copied from", copy.output())
+        self.assertIn("a cluster cannot be the source of a copy", copy.output())
         self.front.stop()
 
 

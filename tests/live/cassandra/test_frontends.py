@@ -328,8 +328,8 @@ if LONG:
         """What takes long, with many that serve."""
 
         def test_delete_under_load(self) -> None:
-            """A queue is deleted at one and made anew at the other while both work: in each life everything is there
-            that was acknowledged in it."""
+            """A queue is deleted at one and created again at the other while both work: each incarnation has
+            everything that was acknowledged in it."""
             first, second = self.two()
             last = Queue("last")
             self.make(first, last)

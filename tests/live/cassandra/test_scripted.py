@@ -16,7 +16,7 @@ from twisted.trial.unittest import TestCase
 from queuey.errors import Unavailable
 from queuey.model.counts import Gauge
 from queuey.storage.cassandra.cluster.cql.session import CQLSession
-from queuey.storage.cassandra.cluster.layers import Bounds, Limits, layered
+from queuey.storage.cassandra.cluster.layers import Bounds, CallLimits, layered
 from queuey.storage.cassandra.cluster.port import (
     AccessRefused,
     Bound,
@@ -549,7 +549,7 @@ class ReactorTests(ScriptedCase):
 
     async def test_under_load_with_nodes_that_come_and_go(self) -> None:
         waits = Waits(self)
-        bounds, limits = Bounds(count=64), Limits(call=5.0, first_pause=0.02, attempts=2.0)
+        bounds, limits = Bounds(count=64), CallLimits(call=5.0, first_pause=0.02, attempts=2.0)
         session: Any = layered(self.session, self.reactor, bounds, limits, lambda: 0.5)
         stopped = [False]
 

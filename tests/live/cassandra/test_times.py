@@ -15,7 +15,7 @@ from twisted.trial.unittest import TestCase
 
 from queuey.errors import Unavailable
 from queuey.model.lease import Terms
-from queuey.model.stable import Limits, Place, Wanted
+from queuey.model.stable import Lateness, Place, StampRequest
 from queuey.model.timeid import MessageId
 from queuey.storage.cassandra.cluster.cql.session import CQLSession
 from queuey.storage.cassandra.cluster.port import Kind, Level, Statement
@@ -39,7 +39,7 @@ def boottime() -> float:
 
 
 def stamp(keeper: Keeper) -> MessageId:
-    flight = keeper.begin([Wanted(HERE)], False)
+    flight = keeper.begin([StampRequest(HERE)], False)
     keeper.landed(flight)
     return flight.ids[0]
 
@@ -69,7 +69,7 @@ class TimesTests(TestCase):
             await self.session(),
             self.keyspace,
             Identity(uuid.uuid4(), host),
-            Limits(),
+            Lateness(),
             terms or Terms(),
             reactor,
             MachineClock(lambda: time.time() + ahead, boottime),

@@ -21,9 +21,9 @@ from queuey.model.stable import Stamps
 from queuey.model.timeid import MessageId, Ticks, from_seconds, ticks_of, upper_bound
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
 from queuey.storage.cassandra.messages.store import Messages
-from queuey.storage.cassandra.messages.writes import Limits
-from queuey.storage.cassandra.queues.rows import Life
-from queuey.storage.cassandra.times.base import Flight, Place, Wanted
+from queuey.storage.cassandra.messages.writes import WriteLimits
+from queuey.storage.cassandra.queues.rows import Incarnation
+from queuey.storage.cassandra.times.base import Flight, Place, StampRequest
 from queuey.storage.memory import MemoryStore
 from tests.contracts.subject import Wall
 from tests.storage.cassandra.message_tables import MessageTables
@@ -49,7 +49,7 @@ class SimpleTimes:
     def now(self) -> Ticks:
         return from_seconds(self._now())
 
-    def begin(self, wanted: Sequence[Wanted], slow: bool, weak: bool = False) -> Flight:
+    def begin(self, wanted: Sequence[StampRequest], slow: bool, weak: bool = False) -> Flight:
         if self.refusal is not None:
             raise self.refusal
         self._number += 1
@@ -104,12 +104,12 @@ class MemoryRegistry:
         self._purged: dict[int, dict[int, tuple[bytes, int]]] = {}
 
     @deferred
-    async def current(self, queue: Queue) -> Life | None:
+    async def current(self, queue: Queue) -> Incarnation | None:
         (found,) = await self._queues.describe(queue.application, [queue.name])
         if found is None or found.incarnation != queue.incarnation:
             return None
         key = self._salt + queue.incarnation.to_bytes(8, "big")
-        return Life(found, key, self._bucket_seconds, dict(self._purged.get(queue.incarnation, {})))
+        return Incarnation(found, key, self._bucket_seconds, dict(self._purged.get(queue.incarnation, {})))
 
     @deferred
     async def set_purged(self, queue: Queue, bounds: Mapping[int, bytes], at: int) -> bool:
@@ -122,7 +122,7 @@ class MemoryRegistry:
         return True
 
 
-LIMITS = Limits(batch_bytes=4 << 20, mutation_bytes=4 << 20, far_expiry=False, count=100_000, skew=0.5)
+LIMITS = WriteLimits(batch_bytes=4 << 20, mutation_bytes=4 << 20, far_expiry=False, count=100_000, skew=0.5)
 
 
 @implementer(IStore)
@@ -237,7 +237,7 @@ class MessagesSubject:
         make_session: Callable[[Wall], Any] = MessageTables,
         keyspace: str = "ks",
         bucket_seconds: int = 3600,
-        limits: Limits = LIMITS,
+        limits: WriteLimits = LIMITS,
         multi_dc: bool = False,
         salt: bytes = bytes(8),
         not_once: str = "",

@@ -157,27 +157,27 @@ class MessageTables:
 
     def _run_buckets(self, text: str, values: Sequence[Any]) -> Sequence[Row]:
         if text.startswith("INSERT"):
-            life, part, kind, number, until, ttl = values
+            incarnation, part, kind, number, until, ttl = values
             assert ttl > 0
-            self._buckets.setdefault((life, part), {})[kind, number, until] = self.now() + ttl
+            self._buckets.setdefault((incarnation, part), {})[kind, number, until] = self.now() + ttl
             return ()
-        life, part, *after, limit = values
-        rows = self._buckets.get((life, part), {})
+        incarnation, part, *after, limit = values
+        rows = self._buckets.get((incarnation, part), {})
         living = sorted(key for key, ends in rows.items() if ends > self.now() and key > tuple(after))
         return living[:limit]
 
     def _write(self, table: str, key: Sequence[Any], columns: dict[str, Any], written: int, ttl: int) -> None:
-        life, part, bucket, id = key
+        incarnation, part, bucket, id = key
         assert ttl > 0
-        row = self._partitions.setdefault((table, life, part, bucket), {}).setdefault(id, {})
+        row = self._partitions.setdefault((table, incarnation, part, bucket), {}).setdefault(id, {})
         for name, value in columns.items():
             cell = Cell(value, written, None if value is None else self.now() + ttl)
             if cell.over(row.get(name)):
                 row[name] = cell
 
     def _select(self, table: str, columns: Sequence[str], rest: str, values: Sequence[Any]) -> Sequence[Row]:
-        life, part, bucket, *more = values
-        rows = self._partitions.get((table, life, part, bucket), {})
+        incarnation, part, bucket, *more = values
+        rows = self._partitions.get((table, incarnation, part, bucket), {})
         if rest.startswith("id IN"):
             chosen, limit = sorted({id for id in more if id in rows}), len(more)
         else:
@@ -188,13 +188,13 @@ class MessageTables:
         for id in chosen:
             if len(found) >= limit:
                 break
-            row = {name: cell for name, cell in rows[id].items() if self._lives(cell, now)}
+            row = {name: cell for name, cell in rows[id].items() if self._incarnations(cell, now)}
             if row:
                 found.append(tuple(self._column(id, row, column) for column in columns))
         return found
 
     @staticmethod
-    def _lives(cell: Cell, now: float) -> bool:
+    def _incarnations(cell: Cell, now: float) -> bool:
         return cell.value is not None and (cell.ends is None or cell.ends > now)
 
     def _column(self, id: bytes, row: dict[str, Cell], column: str) -> Any:

@@ -19,8 +19,7 @@ from queuey.model.message import Address, Content, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.stable import Flight, PeerFrontEnd, Place, Wanted
-from queuey.model.stable import Limits as Lateness
+from queuey.model.stable import Flight, Lateness, PeerFrontEnd, Place, StampRequest
 from queuey.model.timeid import MessageId
 from queuey.model.window import OLDEST, LookupSlice, Merge, MergeSlice, Position
 from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Kind, Level, Node, Row, Statement, Verdict
@@ -53,7 +52,7 @@ class PeerTimes(SimpleTimes):
         self.front = PeerFrontEnd(Lateness(), bits)
         self.front.serve(1e12)
 
-    def begin(self, wanted: Sequence[Wanted], slow: bool, weak: bool = False) -> Flight:
+    def begin(self, wanted: Sequence[StampRequest], slow: bool, weak: bool = False) -> Flight:
         return self.front.begin(wanted, slow, self.boot(), self.now(), weak)
 
     def landed(self, flight: Flight) -> None:

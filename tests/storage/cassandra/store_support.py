@@ -32,7 +32,7 @@ PROMISES = Capabilities("Nobody has asked the cluster.", False)
 FACTS = Facts("5.0.8", 3, frozenset({"batch"}), 4 << 20, 4 << 20, False)
 
 
-def lives() -> Callable[[], bytes]:
+def incarnations() -> Callable[[], bytes]:
     """Lives that never repeat, the same in each run."""
     numbers = count(1)
     return lambda: next(numbers).to_bytes(16, "big")
@@ -119,12 +119,12 @@ class StoreSubject:
         self._now = now or self.wall
         self.clock = Clock()
         self.session = AllTables(self._now)
-        self._versions, self._lives = versions(), lives()
+        self._versions, self._incarnations = versions(), incarnations()
         self._make()
 
     def _make(self) -> None:
         self.times = FakeTimes(self._now)
-        registry = Registry(self.session, self.times, "ks", self.clock, self._versions, self._lives)
+        registry = Registry(self.session, self.times, "ks", self.clock, self._versions, self._incarnations)
         self.parts = parts = Parts(
             self.session,
             self.times,

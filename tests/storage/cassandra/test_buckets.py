@@ -27,7 +27,7 @@ from queuey.storage.cassandra.messages.buckets import (
     is_long,
     spot_of,
 )
-from queuey.storage.cassandra.queues.rows import Life
+from queuey.storage.cassandra.queues.rows import Incarnation
 from queuey.storage.cassandra.times.base import LONG_CLASS
 from tests.contracts.reading import TERMS, foreign_id
 from tests.contracts.subject import START
@@ -35,7 +35,7 @@ from tests.storage.cassandra.message_support import MessagesSubject
 
 NOW = from_seconds(START)
 QUEUE = Queue("app", "q", QueueSettings(), 1, "v", NOW)
-LIFE = Life(QUEUE, b"k" * 16, 3600, {})
+LIFE = Incarnation(QUEUE, b"k" * 16, 3600, {})
 TICKS = st.one_of(
     st.integers(0, MAX_TICKS), st.integers(NOW - 10 * DAY, NOW + 10 * DAY), st.sampled_from([0, MAX_TICKS])
 )

@@ -26,18 +26,18 @@ from queuey.model.window import Window
 from queuey.storage.cassandra.cluster.port import StatementRefused, TooLarge
 from queuey.storage.cassandra.messages.changes import RESIDUES, Stamps
 from queuey.storage.cassandra.messages.store import Messages
-from queuey.storage.cassandra.messages.writes import LAST, Limits, microseconds
+from queuey.storage.cassandra.messages.writes import LAST, WriteLimits, microseconds
 from queuey.storage.cassandra.queues.turns import ManyTurns
 from tests.contracts.reading import TERMS, foreign_id
 from tests.contracts.subject import START, Wall
 from tests.storage.cassandra.message_support import LIMIT, MemoryRegistry, MessagesSubject, SimpleTimes
 from tests.storage.cassandra.message_tables import Call, MessageTables
 
-SMALL = Limits(batch_bytes=2000, mutation_bytes=4000, far_expiry=False, count=10, skew=0.5)
+SMALL = WriteLimits(batch_bytes=2000, mutation_bytes=4000, far_expiry=False, count=10, skew=0.5)
 
 
 class ChangesCase(SynchronousTestCase):
-    limits = Limits(4 << 20, 4 << 20, False, 100_000, 0.5)
+    limits = WriteLimits(4 << 20, 4 << 20, False, 100_000, 0.5)
 
     def setUp(self) -> None:
         self.subject = MessagesSubject(limits=self.limits)
@@ -301,7 +301,7 @@ class LimitTests(ChangesCase):
         self.failureResultOf(self.append(b"a", ttl=101), InvalidRequest)
         where = [Address(1, foreign_id(0))]
         self.failureResultOf(self.store.replace(self.queue, where, Content(b""), 101, TERMS), InvalidRequest)
-        self.subject.limits = Limits(None, None, True, 10, 0)
+        self.subject.limits = WriteLimits(None, None, True, 10, 0)
         self.added(b"a", ttl=101)
 
     def test_counts_have_a_cap(self) -> None:

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from queuey.errors import Unavailable
 from queuey.model.counts import Gauge
 from queuey.model.lease import Terms
-from queuey.model.stable import Limits, Place, Wanted
+from queuey.model.stable import Lateness, Place, StampRequest
 from queuey.model.timeid import SECOND, MessageId, from_seconds, ticks_of
 from queuey.storage.cassandra.times.base import Identity, MachineClock, Times
 from queuey.storage.cassandra.times.clocks import ClockWatch
@@ -37,7 +37,7 @@ class Front:
             self.session,
             "queuey",
             Identity(UUID(int=number), f"host{number}"),
-            Limits(),
+            Lateness(),
             Terms(),
             clock,
             MachineClock(lambda: WALL + clock.seconds() + self.ahead, clock.seconds),
@@ -50,7 +50,7 @@ class Front:
         self.keeper.start().addBoth(self.ready.append)
 
     def stamp(self, slow: bool = False) -> MessageId:
-        flight = self.keeper.begin([Wanted(HERE)], slow)
+        flight = self.keeper.begin([StampRequest(HERE)], slow)
         self.keeper.landed(flight)
         return flight.ids[0]
 
@@ -127,20 +127,20 @@ class ClockWatchTests(WatchCase):
         self.refuses(front.stamp)
         self.refuses(lambda: front.keeper.stable(HERE))
         self.assertIsNotNone(front.keeper.reason)
-        flight = front.keeper.begin([Wanted(HERE)], False, True)
+        flight = front.keeper.begin([StampRequest(HERE)], False, True)
         front.keeper.landed(flight)
         self.assertGreater(front.keeper.stable(HERE, weak=True), flight.ids[0])
-        self.refuses(lambda: late.keeper.begin([Wanted(HERE)], False, True))
+        self.refuses(lambda: late.keeper.begin([StampRequest(HERE)], False, True))
         front.session.skews = {"10.0.0.1": 3.0}
-        flight = front.keeper.begin([Wanted(HERE)], False, True)
+        flight = front.keeper.begin([StampRequest(HERE)], False, True)
         self.pass_time(60)
-        self.refuses(lambda: front.keeper.begin([Wanted(HERE)], False, True))
+        self.refuses(lambda: front.keeper.begin([StampRequest(HERE)], False, True))
         self.refuses(lambda: front.keeper.landed(flight), "unknown")
 
     def test_a_write_has_its_time(self) -> None:
         front = self.serving()
         for slow, limit in ((False, 2), (True, 5)):
-            flights = [front.keeper.begin([Wanted(HERE)], slow) for _ in range(2)]
+            flights = [front.keeper.begin([StampRequest(HERE)], slow) for _ in range(2)]
             self.assertEqual(flights[0].limit, limit)
             self.pass_time(limit - TICK)
             front.keeper.landed(flights[0])
@@ -228,7 +228,7 @@ class ClockWatchTests(WatchCase):
 
     def test_a_clock_that_turns_out_to_be_off_serves_no_longer(self) -> None:
         front = self.serving()
-        flight = front.keeper.begin([Wanted(HERE)], True)
+        flight = front.keeper.begin([StampRequest(HERE)], True)
         front.session.skews = {"10.0.0.1": 3.0}
         self.pass_time(4.75)
         front.stamp()
@@ -257,7 +257,7 @@ class ClockWatchTests(WatchCase):
     def test_it_serves_no_longer_than_it_is_compared(self) -> None:
         front = self.serving()
         front.session.away = True
-        flight = front.keeper.begin([Wanted(HERE)], False)
+        flight = front.keeper.begin([StampRequest(HERE)], False)
         self.pass_time(1)
         front.keeper.landed(flight)
         self.pass_time(18.75)
@@ -284,7 +284,7 @@ class ClockWatchTests(WatchCase):
 
     def test_a_clean_stop(self) -> None:
         front = self.serving()
-        flight = front.keeper.begin([Wanted(HERE)], False)
+        flight = front.keeper.begin([StampRequest(HERE)], False)
         self.successResultOf(front.keeper.stop())
         self.assertEqual(self.tables.living(), [])
         self.assertIn("stopping", self.refuses(front.stamp))
@@ -421,13 +421,13 @@ class CountsTests(WatchCase):
         self.assertIsNone(value(front.keeper.metrics, AGE))
         front = self.serving()
         self.assertEqual(value(front.keeper.metrics, AGE), SETTLE)
-        front.keeper.begin([Wanted(HERE)], True)
+        front.keeper.begin([StampRequest(HERE)], True)
         self.pass_time(1)
         self.assertEqual(value(front.keeper.metrics, AGE), SETTLE)
 
     def test_late_writes(self) -> None:
         front = self.serving()
-        flight = front.keeper.begin([Wanted(HERE)], False)
+        flight = front.keeper.begin([StampRequest(HERE)], False)
         self.pass_time(2.25)
         self.refuses(lambda: front.keeper.landed(flight), "unknown")
         self.assertEqual(counted(front.keeper.metrics, "queuey_late_writes_total"), {(): 1})

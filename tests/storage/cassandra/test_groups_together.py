@@ -160,12 +160,12 @@ class TogetherTests(SynchronousTestCase):
         """Merges that fail in a partition."""
         merge = self.subject.parts.messages.read_merged
 
-        def failing(life: Any, asked: Any, *rest: Any) -> Any:
+        def failing(incarnation: Any, asked: Any, *rest: Any) -> Any:
             if partition in asked.partitions:
                 broken: Deferred[Any] = Deferred()
                 broken.errback(Unavailable("It fails."))
                 return broken
-            return merge(life, asked, *rest)
+            return merge(incarnation, asked, *rest)
 
         return failing
 

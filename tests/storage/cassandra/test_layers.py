@@ -15,7 +15,7 @@ from queuey.model.counts import Histogram
 from queuey.storage.cassandra.cluster.layers import (
     Bounded,
     Bounds,
-    Limits,
+    CallLimits,
     Metered,
     Retrying,
     Timed,
@@ -30,7 +30,7 @@ WRITE = Statement("INSERT", Kind.WRITE)
 CLAIM = Statement("INSERT IF NOT EXISTS", Kind.TRANSACTION)
 TABLE = Statement("CREATE TABLE", Kind.DEFINITION)
 
-LIMITS = Limits(call=10.0, definition=40.0, first_pause=0.1, attempts=5.0)
+LIMITS = CallLimits(call=10.0, definition=40.0, first_pause=0.1, attempts=5.0)
 
 
 def gone(applied: str = "no") -> Unavailable:

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 
 from queuey.errors import Unavailable
 from queuey.model.lease import NOBODY, Terms
-from queuey.model.stable import Limits, Place, Wanted
+from queuey.model.stable import Lateness, Place, StampRequest
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, ticks_of
 from queuey.storage.cassandra.times.base import Identity, MachineClock, Times
 from queuey.storage.cassandra.times.lease import LOST, RELEASED, TAKEN, LeaseKeeper
@@ -68,7 +68,7 @@ class Front:
             session,
             "queuey",
             Identity(UUID(int=number), f"host{number}"),
-            Limits(),
+            Lateness(),
             Terms(),
             clock,
             MachineClock(lambda: self.wall + clock.seconds(), clock.seconds),
@@ -81,7 +81,7 @@ class Front:
         self.keeper.start().addBoth(self.ready.append)
 
     def stamp(self, place: Place = HERE) -> MessageId:
-        flight = self.keeper.begin([Wanted(place)], False)
+        flight = self.keeper.begin([StampRequest(place)], False)
         self.keeper.landed(flight)
         return flight.ids[0]
 
@@ -242,7 +242,7 @@ class KeepingTests(Bench):
         front = self.serving()
         front.session.away = True
         self.pass_time(6.5)
-        flight = front.keeper.begin([Wanted(HERE)], False)
+        flight = front.keeper.begin([StampRequest(HERE)], False)
         self.pass_time(1.25)
         front.stamp()
         self.pass_time(0.25)
@@ -262,7 +262,7 @@ class KeepingTests(Bench):
         self.pass_time(1.75)
         front.session.away = True
         self.pass_time(6)
-        flight = front.keeper.begin([Wanted(HERE)], True)
+        flight = front.keeper.begin([StampRequest(HERE)], True)
         front.session.away = False
         front.session.hold = True
         self.pass_time(0.5)
@@ -373,15 +373,15 @@ class KeepingTests(Bench):
     def test_ids_go_no_further_than_the_ceiling(self) -> None:
         front = self.serving()
         front.keeper.put(front.stamp())
-        flight = front.keeper.begin([Wanted(HERE)] * 3, False)
+        flight = front.keeper.begin([StampRequest(HERE)] * 3, False)
         self.assertEqual(list(flight.ids), sorted(set(flight.ids)))
         assert self.tables.lease is not None
         self.assertLess(ticks_of(flight.ids[-1]), self.tables.lease[3])
-        self.refuses(lambda: front.keeper.begin([Wanted(HERE)] * (10 * SECOND), False))
+        self.refuses(lambda: front.keeper.begin([StampRequest(HERE)] * (10 * SECOND), False))
 
     def test_w(self) -> None:
         front = self.serving()
-        first = front.keeper.begin([Wanted(HERE)], False)
+        first = front.keeper.begin([StampRequest(HERE)], False)
         other = front.stamp(Place(7, 2))
         self.assertEqual(front.keeper.stable(HERE), first.ids[0])
         self.assertGreater(front.keeper.stable(Place(7, 2)), other)
@@ -425,9 +425,9 @@ class CountsTests(Bench):
         """It is that of the oldest write in flight, in whichever partition."""
         front = self.serving()
         self.assertEqual(self.value(front, AGE), 0)
-        first = front.keeper.begin([Wanted(Place(7, 2)), Wanted(HERE)], True)
+        first = front.keeper.begin([StampRequest(Place(7, 2)), StampRequest(HERE)], True)
         self.pass_time(1)
-        second = front.keeper.begin([Wanted(HERE)], True)
+        second = front.keeper.begin([StampRequest(HERE)], True)
         self.pass_time(0.5)
         self.assertAlmostEqual(self.value(front, AGE) or 0, 1.5, 5)
         front.keeper.landed(first)
@@ -437,8 +437,8 @@ class CountsTests(Bench):
 
     def test_a_write_that_nobody_ended_counts_for_as_long_as_it_may_take(self) -> None:
         front = self.serving()
-        front.keeper.begin([Wanted(HERE)], False)
-        slow = front.keeper.begin([Wanted(HERE)], True)
+        front.keeper.begin([StampRequest(HERE)], False)
+        slow = front.keeper.begin([StampRequest(HERE)], True)
         self.pass_time(2)
         front.keeper.landed(slow)
         self.assertEqual(self.value(front, AGE), 0)
@@ -447,12 +447,12 @@ class CountsTests(Bench):
         front = self.serving()
         front.stamp()
         for _ in range(2):
-            flight = front.keeper.begin([Wanted(HERE)], False)
+            flight = front.keeper.begin([StampRequest(HERE)], False)
             self.pass_time(2.25)
             self.refuses(lambda: front.keeper.landed(flight), "unknown")  # noqa: B023
-        front.keeper.lost(front.keeper.begin([Wanted(HERE)], False))
+        front.keeper.lost(front.keeper.begin([StampRequest(HERE)], False))
         self.assertEqual(counted(front.keeper.metrics, "queuey_late_writes_total"), {(): 2})
-        front.keeper.lost(front.keeper.begin([Wanted(HERE)], False), late=True)
+        front.keeper.lost(front.keeper.begin([StampRequest(HERE)], False), late=True)
         self.assertEqual(counted(front.keeper.metrics, "queuey_late_writes_total"), {(): 3})
 
     def test_a_clock_that_is_set(self) -> None:

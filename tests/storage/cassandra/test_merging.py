@@ -206,16 +206,16 @@ class EffortTests(MergeCase):
         for partition in range(30, 0, -1):
             self.add(b"%d" % partition, partition=partition)
         messages = self.subject.messages
-        life = self.successResultOf(messages._registry.current(self.queue))
-        assert life is not None
-        messages._reads.sizes.seen(life.key, 1, 1 << 20)  # so few are asked for at once
+        incarnation = self.successResultOf(messages._registry.current(self.queue))
+        assert incarnation is not None
+        messages._reads.sizes.seen(incarnation.key, 1, 1 << 20)  # so few are asked for at once
         asked = Merge(tuple(range(1, 31)), limit=1000)
         pieces = self.walk(asked)
         self.assertGreater(len(pieces), 1)
         self.assertEqual((pieces[0].messages, pieces[0].over), ((), False))
         texts = [body for piece in pieces for body in bodies(piece.messages)]
         self.assertEqual(texts, [b"%d" % partition for partition in range(30, 0, -1)])
-        messages._reads.sizes.seen(life.key, 1, 1 << 20)
+        messages._reads.sizes.seen(incarnation.key, 1, 1 << 20)
         self.assertEqual(self.shown(attrs.evolve(asked, descending=True)), texts[::-1])
 
     def test_page_by_page_it_is_as_one(self) -> None:

@@ -16,7 +16,7 @@ from queuey.storage.cassandra.queues.registry import Registry, merged
 from queuey.storage.cassandra.queues.rows import SHARDS, Statements
 from tests.contracts.subject import Wall
 from tests.storage.cassandra.row_tables import Cell, RowTables
-from tests.storage.cassandra.store_support import FakeTimes, lives
+from tests.storage.cassandra.store_support import FakeTimes, incarnations
 from tests.storage.subjects import versions
 
 PLAIN, OTHER = QueueSettings(), QueueSettings(partitions=7)
@@ -31,9 +31,9 @@ class FrontEnd:
         self.session = RowTables(wall, data)
         self.times = FakeTimes(wall)
         self.times.age = age
-        fresh, life = versions(), lives()
+        fresh, incarnation = versions(), incarnations()
         self.registry = Registry(
-            self.session, self.times, "ks", clock, lambda: mark + fresh(), lambda: mark.encode() + life()[1:]
+            self.session, self.times, "ks", clock, lambda: mark + fresh(), lambda: mark.encode() + incarnation()[1:]
         )
 
 
@@ -174,9 +174,9 @@ class LostTests(RegistryCase):
         for at, fault in enumerate(("before", "after", "denied")):
             self.session.faults = [fault]
             self.assertTrue(self.successResultOf(self.registry.set_purged(queue, {1: MIDDLE}, at)))
-            life = self.successResultOf(self.front("c").registry.current(queue))
-            assert life is not None
-            self.assertEqual(life.purged, {1: (MIDDLE, at)})
+            incarnation = self.successResultOf(self.front("c").registry.current(queue))
+            assert incarnation is not None
+            self.assertEqual(incarnation.purged, {1: (MIDDLE, at)})
 
     def test_refused_for_certain(self) -> None:
         self.session.faults = ["no"]
@@ -275,9 +275,9 @@ class RememberedTests(RegistryCase):
         self.assertIsNone(self.successResultOf(self.registry.current(old)))
         new = self.make()
         self.assertIsNone(self.successResultOf(self.registry.current(old)))
-        life = self.successResultOf(self.registry.current(new))
-        assert life is not None
-        self.assertEqual((life.queue, int.from_bytes(life.key, "big")), (new, new.incarnation))
+        incarnation = self.successResultOf(self.registry.current(new))
+        assert incarnation is not None
+        self.assertEqual((incarnation.queue, int.from_bytes(incarnation.key, "big")), (new, new.incarnation))
         self.assertFalse(self.successResultOf(self.registry.set_purged(old, {1: LOW}, 1)))
 
     def test_the_number_of_queues_is_counted_once(self) -> None:
@@ -350,9 +350,9 @@ class ManyTests(RegistryCase):
         purging = self.registry.set_purged(queue, {1: MIDDLE}, 5)
         self.waits(purging)
         self.assertTrue(self.successResultOf(purging))
-        life = self.successResultOf(self.there.registry.current(queue))
-        assert life is not None
-        self.assertEqual(life.purged, {1: (MIDDLE, 5)})
+        incarnation = self.successResultOf(self.there.registry.current(queue))
+        assert incarnation is not None
+        self.assertEqual(incarnation.purged, {1: (MIDDLE, 5)})
 
     def test_an_answer_that_took_too_long_is_asked_for_anew(self) -> None:
         queue = self.make()
@@ -393,8 +393,8 @@ class ManyTests(RegistryCase):
         self.pass_time(AGE)
         for _ in range(2):
             self.assertEqual(self.described(self.here, "weak"), queue)
-            life = self.successResultOf(self.registry.current(queue))
-            self.assertEqual(life and life.queue, queue)
+            incarnation = self.successResultOf(self.registry.current(queue))
+            self.assertEqual(incarnation and incarnation.queue, queue)
             self.failed(self.registry.describe("app", ["strong"]), "no")
         self.speak()
         deleted = self.there.registry.forget(queue)

@@ -22,7 +22,7 @@ from queuey.storage.cassandra.schema import Schema
 from queuey.storage.cassandra.states import CassandraStates
 from queuey.storage.cassandra.store import CassandraStore, Parts
 from tests.storage.cassandra.message_support import LIMITS
-from tests.storage.cassandra.store_support import SETTINGS, FakeTimes, lives
+from tests.storage.cassandra.store_support import SETTINGS, FakeTimes, incarnations
 from tests.storage.cassandra.test_schema import Cluster, Session
 from tests.storage.subjects import versions
 
@@ -109,7 +109,7 @@ class StoreTests(SynchronousTestCase):
         self.session = Whole(self.cluster)
         self.times = WaitingTimes(self.clock.seconds)
         self.found: list[Facts] = []
-        registry = Registry(self.session, self.times, "ks", self.clock, versions(), lives())
+        registry = Registry(self.session, self.times, "ks", self.clock, versions(), incarnations())
         parts = Parts(
             self.session,
             self.times,

@@ -59,7 +59,7 @@ class Bounds:
 
 
 @attrs.frozen
-class Limits:
+class CallLimits:
     """Seconds that calls may take.
 
     :ivar call: any call but a definition of schema, all attempts included.
@@ -94,7 +94,7 @@ def layered(
     session: ICQLSession,
     clock: IReactorTime,
     bounds: Bounds,
-    limits: Limits,
+    limits: CallLimits,
     random: Callable[[], float],
 ) -> ICQLSession:
     """A session with all layers around it."""
@@ -151,7 +151,7 @@ class Layer:
 class Timed(Layer):
     """Ends every call in time; one timer serves all, so a call may be half a second late."""
 
-    def __init__(self, inner: ICQLSession, clock: IReactorTime, limits: Limits) -> None:
+    def __init__(self, inner: ICQLSession, clock: IReactorTime, limits: CallLimits) -> None:
         super().__init__(inner)
         self._calls = Deadlines(clock, limits.call)
         self._definitions = Deadlines(clock, limits.definition)
@@ -264,7 +264,9 @@ class Retrying(Layer):
     :param random: makes numbers from 0 to 1, so that requests that failed together are not repeated together.
     """
 
-    def __init__(self, inner: ICQLSession, clock: IReactorTime, limits: Limits, random: Callable[[], float]) -> None:
+    def __init__(
+        self, inner: ICQLSession, clock: IReactorTime, limits: CallLimits, random: Callable[[], float]
+    ) -> None:
         super().__init__(inner)
         self._clock = clock
         self._limits = limits

@@ -126,12 +126,14 @@ class Claims:
         partition = self._partitions.get(place)
         if partition is None:
             cell = self.cell(queue, group, number)
-            partition = PartitionClaims(self._store, cell, self.now, self._over, queue, group, number, terms)
+            partition = PartitionClaims(
+                self._store, cell, self.now, self._forget_partition, queue, group, number, terms
+            )
             self._partitions[place] = partition
         partition.queue, partition.group, partition.terms = queue, group, terms
         return partition
 
-    def _over(self, partition: PartitionClaims) -> None:
+    def _forget_partition(self, partition: PartitionClaims) -> None:
         self._partitions.pop((partition.group.gid, partition.number), None)
 
 

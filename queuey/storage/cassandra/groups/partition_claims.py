@@ -68,7 +68,7 @@ class PartitionClaims:
     """Claims of one partition of a group; exists while there are any.
 
     :param now: the wall clock.
-    :param over: is called when the last claim has ended.
+    :param on_done: is called when the last claim has ended.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class PartitionClaims:
         store: IMessageStore,
         cell: Cell,
         now: Callable[[], Ticks],
-        over: Callable[[PartitionClaims], None],
+        on_done: Callable[[PartitionClaims], None],
         queue: Queue,
         group: Group,
         number: int,
@@ -88,7 +88,7 @@ class PartitionClaims:
         self.terms = terms
         self._cell = cell
         self._now = now
-        self._over = over
+        self._on_done = on_done
         self._looking = Looking(store, queue, group, number)
         self._waiting: list[tuple[Asked, Deferred[Got]]] = []
         self._running = False
@@ -121,7 +121,7 @@ class PartitionClaims:
                         done.callback(result)
         finally:
             self._running = False
-            self._over(self)
+            self._on_done(self)
 
     def _next(self) -> list[tuple[Asked, Deferred[Got]]]:
         """Those that are served together: as many as one look can be enough for."""

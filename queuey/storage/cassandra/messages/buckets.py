@@ -22,7 +22,7 @@ from queuey.model.values import frozen
 from queuey.storage.cassandra.cluster.parallel import write_all
 from queuey.storage.cassandra.cluster.port import ICQLSession, Level
 from queuey.storage.cassandra.messages.statements import Statements
-from queuey.storage.cassandra.queues.rows import Life
+from queuey.storage.cassandra.queues.rows import Incarnation
 from queuey.storage.cassandra.times.base import LONG_CLASS, Times
 
 NORMAL: Final = 0
@@ -85,14 +85,14 @@ def is_long(ttl: int, delay: Ticks) -> bool:
     return ttl * SECOND + delay > LOOK_BACK
 
 
-def _length(life: Life, kind: int) -> int:
-    return LONG_BUCKET if kind == LONG else life.bucket_seconds * SECOND
+def _length(incarnation: Incarnation, kind: int) -> int:
+    return LONG_BUCKET if kind == LONG else incarnation.bucket_seconds * SECOND
 
 
-def spot_of(life: Life, partition: int, id: MessageId) -> Spot:
+def spot_of(incarnation: Incarnation, partition: int, id: MessageId) -> Spot:
     """Return the place of a message."""
     kind = class_of(id)
-    return Spot(kind, partition, ticks_of(id) // _length(life, kind))
+    return Spot(kind, partition, ticks_of(id) // _length(incarnation, kind))
 
 
 @attrs.frozen
@@ -105,28 +105,32 @@ class Bucket:
     end: MessageId
 
 
-def bucket(life: Life, kind: int, number: int) -> Bucket:
+def bucket(incarnation: Incarnation, kind: int, number: int) -> Bucket:
     """A bucket by its number."""
-    length = _length(life, kind)
+    length = _length(incarnation, kind)
     start, end = (lower_bound(Ticks(number * length)), lower_bound(Ticks((number + 1) * length)))
     return Bucket(kind, number, start, end)
 
 
-def implied(life: Life, now: Ticks, last: Ticks) -> list[Bucket]:
+def implied(incarnation: Incarnation, now: Ticks, last: Ticks) -> list[Bucket]:
     """The buckets that a reader looks into by itself, in their order.
 
     :param last: up to which time.
     """
-    length = _length(life, NORMAL)
-    first = max(life.queue.created - EARLY, now - LOOK_BACK, 0)
-    return [bucket(life, NORMAL, number) for number in range(first // length, min(last, MAX_TICKS) // length + 1)]
+    length = _length(incarnation, NORMAL)
+    first = max(incarnation.queue.created - EARLY, now - LOOK_BACK, 0)
+    return [
+        bucket(incarnation, NORMAL, number) for number in range(first // length, min(last, MAX_TICKS) // length + 1)
+    ]
 
 
-def is_implied(life: Life, id: MessageId, expires: Ticks, now: Ticks) -> bool:
+def is_implied(incarnation: Incarnation, id: MessageId, expires: Ticks, now: Ticks) -> bool:
     """Whether a reader finds a message without its bucket being registered."""
     ticks = ticks_of(id)
     return (
-        class_of(id) == NORMAL and life.queue.created - EARLY <= ticks <= now + AHEAD and expires - ticks <= LOOK_BACK
+        class_of(id) == NORMAL
+        and incarnation.queue.created - EARLY <= ticks <= now + AHEAD
+        and expires - ticks <= LOOK_BACK
     )
 
 
@@ -147,19 +151,19 @@ class Entry:
     until: int
 
 
-def entries(life: Life, written: Iterable[tuple[int, MessageId, Ticks]], now: Ticks) -> list[Entry]:
+def entries(incarnation: Incarnation, written: Iterable[tuple[int, MessageId, Ticks]], now: Ticks) -> list[Entry]:
     """What has to be registered for messages of these partitions, ids and expiries."""
     found: dict[Spot, int] = {}
     for partition, id, expires in written:
-        if not is_implied(life, id, expires, now):
-            spot = spot_of(life, partition, id)
+        if not is_implied(incarnation, id, expires, now):
+            spot = spot_of(incarnation, partition, id)
             found[spot] = max(found.get(spot, expires), expires)
     return [Entry(spot, last_day(Ticks(expires), now)) for spot, expires in found.items()]
 
 
 @attrs.frozen
 class _Read:
-    """What was read of one partition of a life: the last day of each bucket, by class and number."""
+    """What was read of one partition of an incarnation: the last day of each bucket, by class and number."""
 
     untils: dict[tuple[int, int], int]
     since: Ticks
@@ -184,51 +188,55 @@ class Registrations:
         self._read: OrderedDict[tuple[bytes, int, Level], _Read] = OrderedDict()
         self._changes = 0
 
-    async def add(self, life: Life, entries: Sequence[Entry], now: Ticks, level: Level) -> None:
+    async def add(self, incarnation: Incarnation, entries: Sequence[Entry], now: Ticks, level: Level) -> None:
         """Register buckets; done once that is acknowledged. Fails with ``Unavailable``."""
-        new = [entry for entry in entries if self._known.get((life.key, entry.spot, level), -1 << 31) < entry.until]
+        new = [
+            entry for entry in entries if self._known.get((incarnation.key, entry.spot, level), -1 << 31) < entry.until
+        ]
         if not new:
             return
-        self._forget(life, new)
+        self._forget(incarnation, new)
         try:
-            await write_all([partial(self._write, life, entry, now, level) for entry in new])
+            await write_all([partial(self._write, incarnation, entry, now, level) for entry in new])
         finally:
-            self._forget(life, new)
+            self._forget(incarnation, new)
         for entry in new:
-            _keep(self._known, (life.key, entry.spot, level), entry.until)
+            _keep(self._known, (incarnation.key, entry.spot, level), entry.until)
 
-    def _write(self, life: Life, entry: Entry, now: Ticks, level: Level) -> Deferred[Sequence[tuple[object, ...]]]:
+    def _write(
+        self, incarnation: Incarnation, entry: Entry, now: Ticks, level: Level
+    ) -> Deferred[Sequence[tuple[object, ...]]]:
         left = (entry.until + 2) * DAY + EPOCH - now
         spot = entry.spot
-        values = (life.key, spot.partition, spot.kind, spot.bucket, entry.until, left // SECOND)
+        values = (incarnation.key, spot.partition, spot.kind, spot.bucket, entry.until, left // SECOND)
         return self._session.execute(self._statements.register(), values, level)
 
-    def _forget(self, life: Life, changed: Sequence[Entry]) -> None:
+    def _forget(self, incarnation: Incarnation, changed: Sequence[Entry]) -> None:
         """Forget what was read, and what is being read: it may be without what is registered now."""
         self._changes += 1
         for partition in {entry.spot.partition for entry in changed}:
             for level in Level:
-                self._read.pop((life.key, partition, level), None)
+                self._read.pop((incarnation.key, partition, level), None)
 
     @deferred
-    async def read(self, life: Life, partition: int, now: Ticks, level: Level) -> list[Bucket]:
+    async def read(self, incarnation: Incarnation, partition: int, now: Ticks, level: Level) -> list[Bucket]:
         """The buckets of a partition that are registered and not over. Fails with ``Unavailable``."""
-        key = (life.key, partition, level)
+        key = (incarnation.key, partition, level)
         known = self._read.get(key)
         if known is not None and known.tenure == self._times.tenure and 0 <= now - known.since < _READ_LASTS:
             untils = known.untils
         else:
             untils = await self._ask(key, now)
         today = (now - EPOCH) // DAY
-        return [bucket(life, kind, number) for (kind, number), until in untils.items() if until >= today]
+        return [bucket(incarnation, kind, number) for (kind, number), until in untils.items() if until >= today]
 
     async def _ask(self, key: tuple[bytes, int, Level], now: Ticks) -> dict[tuple[int, int], int]:
-        life, partition, level = key
+        incarnation, partition, level = key
         changes, tenure = self._changes, self._times.tenure
         found: dict[tuple[int, int], int] = {}
         after = (-1, 0, 0)
         while True:
-            values = (life, partition, *after, _PAGE)
+            values = (incarnation, partition, *after, _PAGE)
             rows = await self._session.execute(self._statements.registered(), values, level)
             found.update({(kind, number): until for kind, number, until in rows})
             if len(rows) < _PAGE:

@@ -81,12 +81,12 @@ class Changes:
         expires = Ticks(now + ttl * SECOND)
         written = [
             self._writer.put(
-                view.life, at.partition, at.id, content, expires, ttl, self._stamp(view, at, known.get(at), now)
+                view.incarnation, at.partition, at.id, content, expires, ttl, self._stamp(view, at, known.get(at), now)
             )
             for at in addresses
         ]
-        found = entries(view.life, [(at.partition, at.id, expires) for at in addresses], now)
-        await self._registrations.add(view.life, found, now, level)
+        found = entries(view.incarnation, [(at.partition, at.id, expires) for at in addresses], now)
+        await self._registrations.add(view.incarnation, found, now, level)
         await self._writer.write(written, level)
 
     async def keep(self, view: View, messages: Sequence[Message], level: Level) -> None:
@@ -101,10 +101,10 @@ class Changes:
             if one.expires > now:
                 address, left = Address(one.partition, one.id), -(-(one.expires - now) // SECOND)
                 stamp = self._stamp(view, address, known.get(address), now)
-                put = self._writer.put(view.life, one.partition, one.id, one.content, one.expires, left, stamp)
+                put = self._writer.put(view.incarnation, one.partition, one.id, one.content, one.expires, left, stamp)
                 written.append(put)
                 places.append((one.partition, one.id, one.expires))
-        await self._registrations.add(view.life, entries(view.life, places, now), now, level)
+        await self._registrations.add(view.incarnation, entries(view.incarnation, places, now), now, level)
         if written:
             await self._writer.write_each(written, level)
 
@@ -115,7 +115,11 @@ class Changes:
         there = {at: one for at, one in known.items() if one.expires is not None and one.expires > now}
         written = [
             self._writer.remove(
-                view.life, at.partition, at.id, -(-(one.expires - now) // SECOND), self._stamp(view, at, one, now)
+                view.incarnation,
+                at.partition,
+                at.id,
+                -(-(one.expires - now) // SECOND),
+                self._stamp(view, at, one, now),
             )
             for at, one in there.items()
             if one.expires is not None
@@ -129,7 +133,7 @@ class Changes:
 
         :param decide: whether to find out if an undecided message counts; otherwise it does not count.
         """
-        groups = gathered(view.life, [address for address in addresses if address.partition in PARTITIONS])
+        groups = gathered(view.incarnation, [address for address in addresses if address.partition in PARTITIONS])
         pages = await read_all([partial(group.stamps, self._reads, view) for group in groups])
         found: dict[Address, Known] = {}
         for group, rows in zip(groups, pages, strict=True):
@@ -152,7 +156,7 @@ class Changes:
         return counting
 
     def _stamp(self, view: View, address: Address, known: Known | None, now: Ticks) -> int:
-        _, purged_at = view.life.purged.get(address.partition, (b"", 0))
+        _, purged_at = view.incarnation.purged.get(address.partition, (b"", 0))
         return self._stamps.after(microseconds(now), purged_at, known.written if known else None)
 
 

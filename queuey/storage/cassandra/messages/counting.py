@@ -31,7 +31,7 @@ class Everything:
         self._reads = reads
         self._view = view
         last = Ticks(max(view.sight.now, ticks_of(stable)) + EARLY)
-        self._implied = implied(view.life, view.sight.now, last)
+        self._implied = implied(view.incarnation, view.sight.now, last)
         self._left = most
 
     async def count(self, partitions: Sequence[int], most: int) -> int:
@@ -70,7 +70,7 @@ class Everything:
     @deferred
     async def _buckets(self, partition: int, upper: MessageId) -> list[Bucket]:
         view = self._view
-        registered = await self._reads.registrations.read(view.life, partition, view.sight.now, view.level)
+        registered = await self._reads.registrations.read(view.incarnation, partition, view.sight.now, view.level)
         return [bucket for bucket in {*self._implied, *registered} if bucket.start < upper]
 
     @deferred
@@ -95,4 +95,4 @@ class Everything:
             lower = successor(MessageId(rows[-1][0]))
 
     def _execute(self, statement: Any, asked: Range) -> Deferred[Sequence[Any]]:
-        return self._reads.session.execute(statement, asked.values(self._view.life, PAGE), self._view.level)
+        return self._reads.session.execute(statement, asked.values(self._view.incarnation, PAGE), self._view.level)

@@ -13,7 +13,7 @@ from queuey.model.message import Address
 from queuey.model.producer import KILLED, Reservation
 from queuey.model.timeid import MessageId, Ticks
 from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Statement
-from queuey.storage.cassandra.queues.rows import Life
+from queuey.storage.cassandra.queues.rows import Incarnation
 
 KILLED_LASTS: Final = 3600
 """Seconds for which a row is kept that names no attempt; a missing row means the same."""
@@ -58,9 +58,9 @@ class Answer:
         return cls(tuple(placed), data[end:].decode())
 
 
-def row_key(life: Life, key: bytes) -> bytes:
-    """The key of a row: an Idempotency-Key means something else in each life of a queue."""
-    return life.key + key
+def row_key(incarnation: Incarnation, key: bytes) -> bytes:
+    """The key of a row: an Idempotency-Key means something else in each incarnation of a queue."""
+    return incarnation.key + key
 
 
 class Ledger:

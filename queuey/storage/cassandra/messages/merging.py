@@ -145,7 +145,7 @@ class MergeRead:
 
     async def _round(self, behind: Sequence[Part]) -> None:
         """Read on in some partitions, in all of them about as much as is missing."""
-        rows = self._reads.sizes.rows(self._view.life.key, min(self._asked.max_bytes, SLICE_BYTES))
+        rows = self._reads.sizes.rows(self._view.incarnation.key, min(self._asked.max_bytes, SLICE_BYTES))
         chosen = behind[: min(MAX_PARTITIONS, max(FEWEST, rows))]
         missing = max(min(self._asked.limit, SLICE_ROWS) + 1 - len(self._known), 1)
         share = min(-(-missing // len(behind)) + SOME, max(rows // len(chosen), 1))

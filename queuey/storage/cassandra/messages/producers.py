@@ -29,8 +29,8 @@ from queuey.storage.cassandra.messages.changes import Stamps
 from queuey.storage.cassandra.messages.ledger import Answer, Ledger, Placed, row_key
 from queuey.storage.cassandra.messages.reads import Reads
 from queuey.storage.cassandra.messages.writes import GRACE, Fresh, Writer, fresh, microseconds
-from queuey.storage.cassandra.queues.rows import Life
-from queuey.storage.cassandra.times.base import Flight, Place, Times, Wanted
+from queuey.storage.cassandra.queues.rows import Incarnation
+from queuey.storage.cassandra.times.base import Flight, Place, StampRequest, Times
 from queuey.storage.refusals import key_reused
 
 LIMIT: Final = 10.0
@@ -42,7 +42,7 @@ class Late(Exception):
 
 
 @attrs.frozen
-class Shop:
+class ProducerContext:
     """What all calls work with.
 
     :ivar current: looks up the incarnation of a queue as it is known now; ``None`` if it has ended.
@@ -53,27 +53,29 @@ class Shop:
     writer: Writer
     stamps: Stamps
     times: Times
-    current: Callable[[Queue], Deferred[Life | None]]
+    current: Callable[[Queue], Deferred[Incarnation | None]]
     levels: Levels
     clock: IReactorTime
 
 
 @attrs.frozen
-class Order:
+class OnceRequest:
     """What one call asks for."""
 
     queue: Queue
-    life: Life
+    incarnation: Incarnation
     messages: Sequence[NewMessage]
     terms: WriteTerms
     once: Once
 
     @property
-    def wanted(self) -> list[Wanted]:
+    def wanted(self) -> list[StampRequest]:
         """The ids that are needed; one at least, which names the attempt."""
         number = self.queue.incarnation
-        wanted = [Wanted(Place(number, new.partition), is_long(new.ttl, new.delay), new.delay) for new in self.messages]
-        return wanted or [Wanted(Place(number, 1))]
+        wanted = [
+            StampRequest(Place(number, new.partition), is_long(new.ttl, new.delay), new.delay) for new in self.messages
+        ]
+        return wanted or [StampRequest(Place(number, 1))]
 
     @property
     def seconds(self) -> int:
@@ -85,29 +87,29 @@ class Order:
 class Producers:
     """Stores messages under Idempotency-Keys."""
 
-    def __init__(self, shop: Shop) -> None:
-        self._shop = shop
+    def __init__(self, context: ProducerContext) -> None:
+        self._context = context
 
     def append_once(
-        self, queue: Queue, life: Life, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
+        self, queue: Queue, incarnation: Incarnation, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
     ) -> Deferred[Appended]:
         """Store messages, unless that was done before under the same key. Once begun it is completed.
 
         :return: fires with their addresses, once all of it is acknowledged. Fails with ``KeyReused``, ``KeyInUse``,
             ``NoSuchQueue``, or with ``Unavailable`` within ``LIMIT`` seconds.
         """
-        call = Call(self._shop, Order(queue, life, messages, terms, once))
-        return bounded(shield(call.run()), LIMIT, self._shop.clock, _too_slow)
+        call = OnceWrite(self._context, OnceRequest(queue, incarnation, messages, terms, once))
+        return bounded(shield(call.run()), LIMIT, self._context.clock, _too_slow)
 
 
-class Call:
+class OnceWrite:
     """One call, which does what its attempt says step by step."""
 
-    def __init__(self, shop: Shop, order: Order) -> None:
-        self._shop = shop
-        self._order = order
-        self._key = row_key(order.life, order.once.key)
-        self._attempt = Attempt(order.once.digest)
+    def __init__(self, context: ProducerContext, request: OnceRequest) -> None:
+        self._context = context
+        self._request = request
+        self._key = row_key(request.incarnation, request.once.key)
+        self._attempt = Attempt(request.once.digest)
         self._flight: Flight | None = None
         self._new: list[Fresh] = []
         self._reserved = Ticks(0)
@@ -148,48 +150,48 @@ class Call:
 
     async def _stamp(self, attempt: Attempt) -> Attempt:
         self._lose()
-        order, times = self._order, self._shop.times
+        request, times = self._request, self._context.times
         self._reserved = times.now()
-        self._flight = flight = times.begin(order.wanted, order.terms.ack is Ack.EVERY_CENTRE)
-        self._new = fresh(order.messages, flight, self._reserved) if order.messages else []
+        self._flight = flight = times.begin(request.wanted, request.terms.ack is Ack.EVERY_CENTRE)
+        self._new = fresh(request.messages, flight, self._reserved) if request.messages else []
         return attempt.stamped(flight.ids[0])
 
     async def _insert(self, attempt: Attempt) -> Attempt:
-        return attempt.reserved(await self._shop.ledger.insert(self._key, self._row(attempt), self._order.seconds))
+        return attempt.reserved(await self._context.ledger.insert(self._key, self._row(attempt), self._request.seconds))
 
     async def _take(self, attempt: Attempt) -> Attempt:
         row = self._row(attempt)
-        return attempt.reserved(await self._shop.ledger.take(self._key, attempt.seen, row, self._order.seconds))
+        return attempt.reserved(await self._context.ledger.take(self._key, attempt.seen, row, self._request.seconds))
 
     async def _read(self, attempt: Attempt) -> Attempt:
-        self._found = await self._shop.ledger.read(self._key)
-        return attempt.read(self._found, self._shop.times.now())
+        self._found = await self._context.ledger.read(self._key)
+        return attempt.read(self._found, self._context.times.now())
 
     async def _write(self, attempt: Attempt) -> Attempt:
         """Write the messages; what is not acknowledged in time may be stored later all the same."""
         limit = 0.0 if self._flight is None else self._flight.limit
         try:
-            await bounded(shield(self._send(attempt.txn, self._new)), limit, self._shop.clock, Late)
+            await bounded(shield(self._send(attempt.txn, self._new)), limit, self._context.clock, Late)
         except Late:
             self._lose()
         return attempt.wrote()
 
     @deferred
     async def _send(self, txn: bytes, new: Sequence[Fresh]) -> None:
-        shop, life, level = self._shop, self._order.life, self._level()
-        written = [shop.writer.insert(life, message, (txn, self._key)) for message in new]
+        context, incarnation, level = self._context, self._request.incarnation, self._level()
+        written = [context.writer.insert(incarnation, message, (txn, self._key)) for message in new]
         found = [(message.partition, message.id, message.expires) for message in new]
-        now = shop.times.now()
-        await shop.reads.registrations.add(life, entries(life, found, now), now, level)
-        shop.stamps.used(*(message.bound.values[-2] for message in written))
-        await shop.writer.write_each(written, level)
-        shop.reads.sizes.seen(life.key, len(new), sum(len(message.content.body) for message in new))
+        now = context.times.now()
+        await context.reads.registrations.add(incarnation, entries(incarnation, found, now), now, level)
+        context.stamps.used(*(message.bound.values[-2] for message in written))
+        await context.writer.write_each(written, level)
+        context.reads.sizes.seen(incarnation.key, len(new), sum(len(message.content.body) for message in new))
 
     async def _check(self, attempt: Attempt) -> Attempt:
         in_time = self._landed()
-        queue = self._order.queue
-        life = await self._shop.current(queue)
-        if life is None or life.key != self._order.life.key:
+        queue = self._request.queue
+        incarnation = await self._context.current(queue)
+        if incarnation is None or incarnation.key != self._request.incarnation.key:
             raise NoSuchQueue(f'The queue "{queue.name}" was deleted.')
         return attempt.check(in_time)
 
@@ -199,21 +201,21 @@ class Call:
         if flight is None:
             return False
         try:
-            self._shop.times.landed(flight)
+            self._context.times.landed(flight)
         except Unavailable:
             return False
         return True
 
     async def _commit(self, attempt: Attempt) -> Attempt:
         row = attrs.evolve(self._row(attempt), done=True, answer=self._own_answer().encoded())
-        return attempt.committed(await self._shop.ledger.commit(self._key, row, self._order.seconds))
+        return attempt.committed(await self._context.ledger.commit(self._key, row, self._request.seconds))
 
     async def _flag(self, attempt: Attempt) -> Attempt:
         """Mark the messages as live, unless they have ended long ago."""
-        now, writer = self._shop.times.now(), self._shop.writer
+        now, writer = self._context.times.now(), self._context.writer
         left = [(one.address, -(-(one.expires - now) // SECOND)) for one in self._answer().placed]
         written = [
-            writer.flag(self._order.life, at.partition, at.id, seconds, microseconds(now))
+            writer.flag(self._request.incarnation, at.partition, at.id, seconds, microseconds(now))
             for at, seconds in left
             if seconds > -GRACE
         ]
@@ -231,10 +233,10 @@ class Call:
 
     def _own_answer(self) -> Answer:
         placed = [Placed(Address(new.partition, new.id), new.expires) for new in self._new]
-        return Answer(tuple(placed), self._order.once.note)
+        return Answer(tuple(placed), self._request.once.note)
 
     def _level(self) -> Level:
-        return self._shop.levels.write(self._order.terms.ack)
+        return self._context.levels.write(self._request.terms.ack)
 
     async def _leave(self) -> bool:
         """End the attempt for all front ends, so that none has to wait for it; return whether it certainly cannot
@@ -243,7 +245,7 @@ class Call:
         txn, sure = attempt.left_behind, not attempt.unsure
         if txn is not None and not attempt.stands:
             with suppress(QueueyError):
-                killed = await self._shop.ledger.kill(self._key, attrs.evolve(self._row(attempt), txn=txn))
+                killed = await self._context.ledger.kill(self._key, attrs.evolve(self._row(attempt), txn=txn))
                 return sure or bool(killed)
         return sure
 
@@ -251,7 +253,7 @@ class Call:
         """Let readers go on that wait for a write."""
         flight, self._flight = self._flight, None
         if flight is not None:
-            self._shop.times.lost(flight)
+            self._context.times.lost(flight)
 
 
 def _refusal(step: Step) -> QueueyError:

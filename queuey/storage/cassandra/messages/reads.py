@@ -14,7 +14,7 @@ from queuey.storage.cassandra.messages.buckets import Bucket, Registrations, Spo
 from queuey.storage.cassandra.messages.statements import MAX_IDS, Statements
 from queuey.storage.cassandra.messages.stored import Sizes, View
 from queuey.storage.cassandra.messages.undecided import Undecided
-from queuey.storage.cassandra.queues.rows import Life
+from queuey.storage.cassandra.queues.rows import Incarnation
 
 __all__ = ["Group", "Range", "Reads", "View", "gathered", "padded"]
 
@@ -39,9 +39,9 @@ class Range:
     lower: MessageId
     upper: MessageId
 
-    def values(self, life: Life, rows: int) -> tuple[object, ...]:
+    def values(self, incarnation: Incarnation, rows: int) -> tuple[object, ...]:
         """What is bound to a statement for a page of it."""
-        return (life.key, self.partition, self.bucket.number, self.lower, self.upper, rows)
+        return (incarnation.key, self.partition, self.bucket.number, self.lower, self.upper, rows)
 
 
 def padded(ids: Sequence[MessageId]) -> tuple[MessageId, ...]:
@@ -67,15 +67,15 @@ class Group:
 
     def _ask(self, statement: Callable[[int, int], Statement], reads: Reads, view: View) -> Deferred[Sequence[Row]]:
         ids = padded(self.ids)
-        values = (view.life.key, self.spot.partition, self.spot.bucket, *ids)
+        values = (view.incarnation.key, self.spot.partition, self.spot.bucket, *ids)
         return reads.session.execute(statement(self.spot.kind, len(ids)), values, view.level)
 
 
-def gathered(life: Life, addresses: Sequence[Address], most: int = MAX_IDS) -> list[Group]:
+def gathered(incarnation: Incarnation, addresses: Sequence[Address], most: int = MAX_IDS) -> list[Group]:
     """Different addresses by their buckets, at most so many in each group."""
     by_spot: dict[Spot, list[MessageId]] = {}
     for address in addresses:
-        by_spot.setdefault(spot_of(life, address.partition, address.id), []).append(address.id)
+        by_spot.setdefault(spot_of(incarnation, address.partition, address.id), []).append(address.id)
     return [
         Group(spot, tuple(ids[start : start + most]))
         for spot, ids in by_spot.items()

@@ -26,7 +26,7 @@ MAX_BUCKETS: Final = 16
 
 
 @attrs.frozen
-class Page:
+class BucketRows:
     """What was read of a range of one bucket, and whether there may be more than these rows."""
 
     asked: Range
@@ -68,7 +68,7 @@ class Scan(Generic[F]):
         self._hasty = hasty
         self._left: list[Bucket] = []
         self._width = 1
-        self._early: Page | None = None
+        self._early: BucketRows | None = None
         self.rounds = 0
         self.passed = 0
         self.blocked = False
@@ -105,7 +105,7 @@ class Scan(Generic[F]):
         now = self._view.sight.now
         own = self._ordered(self._implied(now))
         makers: list[Callable[[], Deferred[Any]]] = [
-            partial(self._reads.registrations.read, self._view.life, self._partition, now, self._view.level)
+            partial(self._reads.registrations.read, self._view.incarnation, self._partition, now, self._view.level)
         ]
         if own:
             makers.append(partial(self._page, self._clip(own[0], self._lower, self._upper), rows))
@@ -115,7 +115,7 @@ class Scan(Generic[F]):
 
     def _implied(self, now: Ticks) -> list[Bucket]:
         """The buckets that are looked into by themselves."""
-        return implied(self._view.life, now, Ticks(ticks_of(self._upper) | 0xFFF))
+        return implied(self._view.incarnation, now, Ticks(ticks_of(self._upper) | 0xFFF))
 
     def _ordered(self, buckets: set[Bucket] | list[Bucket]) -> list[Bucket]:
         """The buckets that the range touches, in the order of the window."""
@@ -181,19 +181,19 @@ class Scan(Generic[F]):
             self._lower = upper
         self._left = [bucket for bucket in self._left if self._touches(bucket)]
 
-    def _page_of(self, asked: Range, rows: int) -> Deferred[Page]:
+    def _page_of(self, asked: Range, rows: int) -> Deferred[BucketRows]:
         """A page; the first has come already, if it was of this bucket, and has all that is asked for now."""
         early, self._early = self._early, None
         if early is not None and early.asked.bucket == asked.bucket:
             return succeed(early)
         return self._page(asked, rows)
 
-    def _page(self, asked: Range, rows: int) -> Deferred[Page]:
-        values = asked.values(self._view.life, rows)
+    def _page(self, asked: Range, rows: int) -> Deferred[BucketRows]:
+        values = asked.values(self._view.incarnation, rows)
         answer = self._reads.session.execute(self._statement(asked.bucket.kind), values, self._view.level)
-        return answer.addCallback(lambda found: Page(asked, found, len(found) >= rows))
+        return answer.addCallback(lambda found: BucketRows(asked, found, len(found) >= rows))
 
-    def _rows(self, pages: list[Page], lower: MessageId, upper: MessageId) -> list[Row]:
+    def _rows(self, pages: list[BucketRows], lower: MessageId, upper: MessageId) -> list[Row]:
         """The rows of a round, in the order of the window."""
         rows = [row for page in pages for row in page.rows if lower <= row[0] < upper]
         if len(pages) > 1:
@@ -231,7 +231,7 @@ class PartitionScan(Scan[Message]):
 
     def _seen(self, rows: list[Row]) -> None:
         sizes = [len(row[1]) for row in rows if row[1] is not None]
-        self._reads.sizes.seen(self._view.life.key, len(sizes), sum(sizes))
+        self._reads.sizes.seen(self._view.incarnation.key, len(sizes), sum(sizes))
 
     def _found(self, row: Row) -> Message | None:
         return self._view.sight.message(self._partition, row)
@@ -247,7 +247,7 @@ class HeadScan(Scan[Head]):
         super().__init__(reads, view, partition, start, HIGHEST, False)
 
     def _implied(self, now: Ticks) -> list[Bucket]:
-        return implied(self._view.life, now, Ticks(now + EARLY))
+        return implied(self._view.incarnation, now, Ticks(now + EARLY))
 
     def _statement(self, kind: int) -> Statement:
         return self._reads.statements.ids(kind)

@@ -68,7 +68,7 @@ class WindowRead:
         width = 1
         effort = 0
         while rest is not None and not self._taking.full() and effort < MAX_EFFORT:
-            rows = self._reads.sizes.rows(self._view.life.key, self._taking.bytes_left)
+            rows = self._reads.sizes.rows(self._view.incarnation.key, self._taking.bytes_left)
             several = self._windows(rest, min(width, rows))
             share = self._taking.rows_left if len(several) == 1 else rows // len(several)
             found = await read_all([partial(self._read, one, share) for one in several])
@@ -111,7 +111,7 @@ class WindowRead:
         return Found(messages, scan.position, scan.ended, scan.rounds)
 
     def _page(self, wanted: int, bytes_left: int) -> int:
-        return min(wanted, self._reads.sizes.rows(self._view.life.key, bytes_left))
+        return min(wanted, self._reads.sizes.rows(self._view.incarnation.key, bytes_left))
 
     def _add(self, window: Window, found: Found) -> tuple[Window | None, bool]:
         """Take what was found in the first partition of a window: what is left, and whether that partition ended."""
@@ -139,7 +139,9 @@ class LookupRead:
         """The first messages of those asked for, and the addresses that are left."""
         rest = addresses
         while rest and not self._taking.full():
-            rows = min(self._reads.sizes.rows(self._view.life.key, self._taking.bytes_left), self._taking.rows_left)
+            rows = min(
+                self._reads.sizes.rows(self._view.incarnation.key, self._taking.bytes_left), self._taking.rows_left
+            )
             asked, rest = rest[:rows], rest[rows:]
             found = await self._find(asked)
             for number, address in enumerate(asked, 1):
@@ -152,7 +154,7 @@ class LookupRead:
 
     async def _find(self, addresses: tuple[Address, ...]) -> dict[Address, Message]:
         here = [address for address in dict.fromkeys(addresses) if address.partition in PARTITIONS]
-        groups = gathered(self._view.life, here)
+        groups = gathered(self._view.incarnation, here)
         pages = await read_all([partial(group.find, self._reads, self._view) for group in groups])
         found: dict[Address, Message] = {}
         for group, rows in zip(groups, pages, strict=True):
@@ -161,5 +163,5 @@ class LookupRead:
                 if message is not None:
                     found[Address(message.partition, message.id)] = message
         sizes = [len(message.content.body) for message in found.values()]
-        self._reads.sizes.seen(self._view.life.key, len(sizes), sum(sizes))
+        self._reads.sizes.seen(self._view.incarnation.key, len(sizes), sum(sizes))
         return found

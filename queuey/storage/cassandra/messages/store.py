@@ -30,17 +30,17 @@ from queuey.storage.cassandra.messages.changes import Changes, Stamps
 from queuey.storage.cassandra.messages.counting import Everything
 from queuey.storage.cassandra.messages.ledger import Answer, Ledger, Placed
 from queuey.storage.cassandra.messages.merging import Extent, MergeRead
-from queuey.storage.cassandra.messages.producers import Producers, Shop
+from queuey.storage.cassandra.messages.producers import ProducerContext, Producers
 from queuey.storage.cassandra.messages.reads import Reads, View
 from queuey.storage.cassandra.messages.scanning import HeadScan
 from queuey.storage.cassandra.messages.slices import LookupRead, WindowRead
 from queuey.storage.cassandra.messages.statements import Statements
 from queuey.storage.cassandra.messages.stored import Sight, Sizes
 from queuey.storage.cassandra.messages.undecided import Undecided
-from queuey.storage.cassandra.messages.writes import GRACE, Fresh, Limits, Writer, fresh, microseconds
-from queuey.storage.cassandra.queues.rows import Life
+from queuey.storage.cassandra.messages.writes import GRACE, Fresh, WriteLimits, Writer, fresh, microseconds
+from queuey.storage.cassandra.queues.rows import Incarnation
 from queuey.storage.cassandra.queues.turns import ManyTurns
-from queuey.storage.cassandra.times.base import Flight, Place, Times, Wanted
+from queuey.storage.cassandra.times.base import Flight, Place, StampRequest, Times
 from queuey.storage.refusals import check_condition, check_new_id
 from queuey.storage.restoring import restore
 
@@ -67,7 +67,7 @@ _WEAK: Final = (
 class Registry(Protocol):
     """What messages ask of the registry of queues."""
 
-    def current(self, queue: Queue) -> Deferred[Life | None]:
+    def current(self, queue: Queue) -> Deferred[Incarnation | None]:
         """Looks up the incarnation of a queue; fires with ``None`` if it has ended. Fails with ``Unavailable``."""
 
     def set_purged(self, queue: Queue, bounds: Mapping[int, bytes], at: int) -> Deferred[bool]:
@@ -96,7 +96,7 @@ class Messages:
         session: ICQLSession,
         times: Times,
         registry: Registry,
-        limits: Callable[[], Limits],
+        limits: Callable[[], WriteLimits],
         multi_dc: bool,
         keyspace: str,
         clock: IReactorTime,
@@ -115,7 +115,9 @@ class Messages:
         self._reads = Reads(session, statements, self._registrations, Sizes(), Undecided(ledger, self._writer, clock))
         self._stamps = Stamps(rest)
         self._producers = Producers(
-            Shop(ledger, self._reads, self._writer, self._stamps, times, registry.current, self._levels, clock)
+            ProducerContext(
+                ledger, self._reads, self._writer, self._stamps, times, registry.current, self._levels, clock
+            )
         )
         self._changes = Changes(self._reads, self._writer, times, self._stamps)
         self._turns = ManyTurns()
@@ -131,16 +133,20 @@ class Messages:
 
     @deferred
     async def _append(self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms) -> tuple[MessageId, ...]:
-        life = await self._life(queue)
+        incarnation = await self._incarnation(queue)
         if not messages:
             return ()
         self._check(messages)
         now = self._times.now()
-        wanted = [Wanted(_place(queue, new.partition), is_long(new.ttl, new.delay), new.delay) for new in messages]
-        return await self._fly(wanted, terms, lambda flight: self._send(life, fresh(messages, flight, now), terms.ack))
+        wanted = [
+            StampRequest(_place(queue, new.partition), is_long(new.ttl, new.delay), new.delay) for new in messages
+        ]
+        return await self._fly(
+            wanted, terms, lambda flight: self._send(incarnation, fresh(messages, flight, now), terms.ack)
+        )
 
     async def _fly(
-        self, wanted: Sequence[Wanted], terms: WriteTerms, send: Callable[[Flight], Deferred[None]]
+        self, wanted: Sequence[StampRequest], terms: WriteTerms, send: Callable[[Flight], Deferred[None]]
     ) -> tuple[MessageId, ...]:
         """Do a write whose readers must not miss it.
 
@@ -164,14 +170,14 @@ class Messages:
         return flight.ids
 
     @deferred
-    async def _send(self, life: Life, messages: Sequence[Fresh], ack: Ack) -> None:
+    async def _send(self, incarnation: Incarnation, messages: Sequence[Fresh], ack: Ack) -> None:
         level, now = self._levels.write(ack), self._times.now()
-        written = [self._writer.insert(life, message) for message in messages]
-        found = entries(life, [(new.partition, new.id, new.expires) for new in messages], now)
-        await self._registrations.add(life, found, now, level)
+        written = [self._writer.insert(incarnation, message) for message in messages]
+        found = entries(incarnation, [(new.partition, new.id, new.expires) for new in messages], now)
+        await self._registrations.add(incarnation, found, now, level)
         self._stamps.used(*(message.bound.values[-2] for message in written))
         await self._writer.write(written, level)
-        self._reads.sizes.seen(life.key, len(messages), sum(len(message.content.body) for message in messages))
+        self._reads.sizes.seen(incarnation.key, len(messages), sum(len(message.content.body) for message in messages))
 
     def _check(self, messages: Sequence[NewMessage]) -> None:
         """Refuse what the cluster would refuse. Batches in several classes or partitions have the limit of those."""
@@ -195,10 +201,10 @@ class Messages:
             raise NotPromised(self._not_once)
         if terms.ack is Ack.ONE:
             raise NotPromised(_WEAK)
-        life = await self._life(queue)
+        incarnation = await self._incarnation(queue)
         self._check(messages)
         try:
-            return await self._producers.append_once(queue, life, messages, terms, once)
+            return await self._producers.append_once(queue, incarnation, messages, terms, once)
         except TooLarge as error:
             raise BodyTooLarge(error.text, limit="storage") from error
 
@@ -211,20 +217,20 @@ class Messages:
         if view is None:
             return WindowSlice((), None)
         partitions = {partition for partition in window.partitions if partition in PARTITIONS}
-        stable = {partition: self._stable(view.life.queue, partition) for partition in partitions}
+        stable = {partition: self._stable(view.incarnation.queue, partition) for partition in partitions}
         return await WindowRead(self._reads, view, stable).slice(window)
 
     @deferred
     async def read_merged(self, queue: Queue, merge: Merge, ack: Ack) -> MergeSlice:
         """See IMessageStore."""
         view = await self._view(queue, ack)
-        known = queue if view is None else view.life.queue
+        known = queue if view is None else view.incarnation.queue
         partitions = sorted({number for number in merge.partitions if number in PARTITIONS[1:]})
         stable = min((self._stable(known, partition) for partition in partitions), default=self._stable(known, 1))
         if view is None:
             return Merging(merge, self._times.now()).slice((), stable, LOWEST)
         shown = max(stable, upper_bound(view.sight.now)) if merge.fresh else stable
-        extent = Extent(stable, shown, _purged(view.life, partitions))
+        extent = Extent(stable, shown, _purged(view.incarnation, partitions))
         return await MergeRead(self._reads, view, extent, merge, partitions).slice()
 
     @deferred
@@ -237,11 +243,11 @@ class Messages:
 
     @deferred
     async def count(self, queue: Queue, ack: Ack) -> int:
-        """See IMessageStore; if there are more than ``Limits.count``, it fires with that number."""
+        """See IMessageStore; if there are more than ``WriteLimits.count``, it fires with that number."""
         view = await self._view(queue, ack)
         if view is None:
             return 0
-        return await self._everything(view).count(self._partitions(queue, view.life), self._limits().count)
+        return await self._everything(view).count(self._partitions(queue, view.incarnation), self._limits().count)
 
     # Changes
 
@@ -251,11 +257,11 @@ class Messages:
     ) -> None:
         """See IMessageStore."""
         wanted = list(dict.fromkeys(addresses))
-        life = await self._life(queue)
+        incarnation = await self._incarnation(queue)
         self._writer.check_expiry(Ticks(self._times.now() + ttl * SECOND))
         for address in wanted:
             _check_partition(address.partition)
-        self._writer.check_size([(spot_of(life, at.partition, at.id), content.size) for at in wanted])
+        self._writer.check_size([(spot_of(incarnation, at.partition, at.id), content.size) for at in wanted])
 
         @deferred
         async def work() -> None:
@@ -277,10 +283,10 @@ class Messages:
         The condition and the write are one step within this front end. Two changes of one message at the same time
         through two front ends may both find what they expected.
         """
-        life = await self._life(queue)
+        incarnation = await self._incarnation(queue)
         self._writer.check_expiry(Ticks(self._times.now() + ttl * SECOND))
         _check_partition(address.partition)
-        self._writer.check_size([(spot_of(life, address.partition, address.id), content.size)])
+        self._writer.check_size([(spot_of(incarnation, address.partition, address.id), content.size)])
 
         @deferred
         async def work() -> bool:
@@ -305,7 +311,7 @@ class Messages:
             check_new_id(address.id, Ticks(flight.stamps[0] - 1))
             return change()
 
-        await self._fly([Wanted(_place(queue, address.partition))], terms, send)
+        await self._fly([StampRequest(_place(queue, address.partition))], terms, send)
 
     @deferred
     async def _replace(
@@ -389,42 +395,42 @@ class Messages:
         Messages below the bound that were written until now are skipped from now on; none is read. If a higher bound is
         stored already, messages that were put below this one since then are removed one by one.
         """
-        life = await self._life(queue)
-        bounds = {number: min(before, self._stable(queue, number)) for number in self._partitions(queue, life)}
-        await self._raise_bounds(queue, life, bounds)
+        incarnation = await self._incarnation(queue)
+        bounds = {number: min(before, self._stable(queue, number)) for number in self._partitions(queue, incarnation)}
+        await self._raise_bounds(queue, incarnation, bounds)
         view = await self._changing(queue, ack)
         for number, bound in bounds.items():
-            if view.life.purged.get(number, (b"", 0))[0] > bound:
+            if view.incarnation.purged.get(number, (b"", 0))[0] > bound:
                 left = await self._everything(view).below(number, bound)
                 for start in range(0, len(left), AT_A_TIME):
                     await self.remove(queue, left[start : start + AT_A_TIME], ack)
 
-    async def _raise_bounds(self, queue: Queue, life: Life, bounds: dict[int, MessageId]) -> None:
+    async def _raise_bounds(self, queue: Queue, incarnation: Incarnation, bounds: dict[int, MessageId]) -> None:
         """Purge what was written until now by any front end, or after an earlier purge."""
         now = Ticks(self._times.now() + int(self._limits().skew * SECOND))
-        at = max(microseconds(now), self._stamps.latest, *(at for _, at in life.purged.values()), 0)
+        at = max(microseconds(now), self._stamps.latest, *(at for _, at in incarnation.purged.values()), 0)
         if not await self._registry.set_purged(queue, bounds, at):
             raise _ended(queue)
 
     # What all of them need
 
-    async def _life(self, queue: Queue) -> Life:
-        life = await self._registry.current(queue)
-        if life is None:
+    async def _incarnation(self, queue: Queue) -> Incarnation:
+        incarnation = await self._registry.current(queue)
+        if incarnation is None:
             raise _ended(queue)
-        return life
+        return incarnation
 
     async def _view(self, queue: Queue, ack: Ack) -> View | None:
         """Return the incarnation to read; ``None`` if it has ended."""
-        life = await self._registry.current(queue)
-        return None if life is None else self._view_of(life, ack)
+        incarnation = await self._registry.current(queue)
+        return None if incarnation is None else self._view_of(incarnation, ack)
 
     async def _changing(self, queue: Queue, ack: Ack) -> View:
-        """A life to change, as it is when it is its turn."""
-        return self._view_of(await self._life(queue), ack)
+        """An incarnation to change, as it is when it is its turn."""
+        return self._view_of(await self._incarnation(queue), ack)
 
-    def _view_of(self, life: Life, ack: Ack) -> View:
-        return View(life, self._levels.read(ack), Sight(self._times.now(), life.purged))
+    def _view_of(self, incarnation: Incarnation, ack: Ack) -> View:
+        return View(incarnation, self._levels.read(ack), Sight(self._times.now(), incarnation.purged))
 
     async def _in_turn(self, queue: Queue, addresses: Sequence[Address], work: Callable[[], Deferred[T]]) -> T:
         try:
@@ -441,21 +447,21 @@ class Messages:
         )
 
     def _everything(self, view: View) -> Everything:
-        stable = self._stable(view.life.queue, 1)
+        stable = self._stable(view.incarnation.queue, 1)
         return Everything(self._reads, view, stable, self._limits().count * EXAMINED)
 
-    def _partitions(self, queue: Queue, life: Life) -> Sequence[int]:
+    def _partitions(self, queue: Queue, incarnation: Incarnation) -> Sequence[int]:
         """Return the partitions of a queue: those that the caller knows, and those that it has now."""
-        return range(1, max(queue.settings.partitions, life.queue.settings.partitions) + 1)
+        return range(1, max(queue.settings.partitions, incarnation.queue.settings.partitions) + 1)
 
 
 def _place(queue: Queue, partition: int) -> Place:
     return Place(queue.incarnation, partition)
 
 
-def _purged(life: Life, partitions: Collection[int]) -> MessageId:
+def _purged(incarnation: Incarnation, partitions: Collection[int]) -> MessageId:
     """Return the bound up to which one of the partitions was purged, or that of all if none has one of its own."""
-    bounds = {number: bound for number, (bound, _) in life.purged.items()}
+    bounds = {number: bound for number, (bound, _) in incarnation.purged.items()}
     asked = [bounds[number] for number in partitions if number in bounds]
     return MessageId(max(asked or bounds.values(), default=LOWEST))
 

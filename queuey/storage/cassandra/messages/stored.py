@@ -12,7 +12,7 @@ from queuey.model.message import Content, Message
 from queuey.model.timeid import MessageId, Ticks
 from queuey.model.window import SLICE_BYTES, SLICE_ROWS
 from queuey.storage.cassandra.cluster.port import Level, Row
-from queuey.storage.cassandra.queues.rows import Life
+from queuey.storage.cassandra.queues.rows import Incarnation
 
 UNKNOWN_ROWS: Final = 32
 """Messages to ask for if their size is unknown: any may have a mebibyte."""
@@ -39,7 +39,7 @@ def is_open(row: Row) -> bool:
 
 @attrs.frozen
 class Sight:
-    """What one read may see of a life of a queue.
+    """What one read may see of an incarnation of a queue.
 
     :ivar now: what has expired by then is not there.
     :ivar purged: by partition the bound below which messages were purged, and when, in microseconds since 1970.
@@ -72,9 +72,9 @@ class Sight:
 
 @attrs.frozen
 class View:
-    """A life of a queue as one call reads it."""
+    """An incarnation of a queue as one call reads it."""
 
-    life: Life
+    incarnation: Incarnation
     level: Level
     sight: Sight
 
@@ -89,7 +89,7 @@ class Sizes:
         self._known: OrderedDict[bytes, float] = OrderedDict()
 
     def seen(self, key: bytes, count: int, size: int) -> None:
-        """So many messages of a life had so many bytes together."""
+        """So many messages of an incarnation had so many bytes together."""
         if not count:
             return
         mean = size / count

@@ -88,14 +88,15 @@ class Undecided:
     async def _make_live(self, view: View, partition: int, rows: Sequence[Row]) -> None:
         now, flag = view.sight.now, self._writer.flag
         await self._write(
-            [flag(view.life, partition, row[0], _seconds(row, now), microseconds(now)) for row in rows], view.level
+            [flag(view.incarnation, partition, row[0], _seconds(row, now), microseconds(now)) for row in rows],
+            view.level,
         )
 
     async def _delete(self, view: View, partition: int, rows: Sequence[Row]) -> None:
         """Delete rows that are no messages, so that no reader has to ask about them again; if that fails, a later
         reader does it."""
         now, remove = view.sight.now, self._writer.remove
-        written = [remove(view.life, partition, row[0], _seconds(row, now), row[WRITTEN] + 1) for row in rows]
+        written = [remove(view.incarnation, partition, row[0], _seconds(row, now), row[WRITTEN] + 1) for row in rows]
         with suppress(Unavailable):
             await self._write(written, view.level)
 

@@ -16,7 +16,7 @@ from queuey.storage.cassandra.cluster.parallel import write_all
 from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Level
 from queuey.storage.cassandra.messages.buckets import Spot, spot_of
 from queuey.storage.cassandra.messages.statements import Statements
-from queuey.storage.cassandra.queues.rows import Life
+from queuey.storage.cassandra.queues.rows import Incarnation
 from queuey.storage.cassandra.times.base import Flight
 
 MICROSECOND: Final = SECOND // 1_000_000
@@ -33,7 +33,7 @@ registered buckets outlive their messages by as many."""
 
 
 @attrs.frozen
-class Limits:
+class WriteLimits:
     """The limits that the cluster and the operator set.
 
     :ivar batch_bytes: of one batch over several partitions; ``None`` if the cluster does not tell.
@@ -109,7 +109,7 @@ class Writer:
 
     session: ICQLSession
     statements: Statements
-    limits: Callable[[], Limits]
+    limits: Callable[[], WriteLimits]
 
     def check_expiry(self, expires: Ticks) -> None:
         """Refuse what the cluster could not keep so long.
@@ -136,7 +136,7 @@ class Writer:
             text = _too_large(len(messages), size, limit, "batch_size_fail_threshold")
             raise BodyTooLarge(text, limit="storage")
 
-    def insert(self, life: Life, new: Fresh, once: tuple[bytes, bytes] | None = None) -> Written:
+    def insert(self, incarnation: Incarnation, new: Fresh, once: tuple[bytes, bytes] | None = None) -> Written:
         """Return the writes of a new message, as of the time of its stamp: if it is sent late, it changes nothing that
         is newer.
 
@@ -144,42 +144,49 @@ class Writer:
 
         :param once: the attempt, and the key of its row, if readers have to ask there before the message counts.
         """
-        spot, content = spot_of(life, new.partition, new.id), new.content
+        spot, content = spot_of(incarnation, new.partition, new.id), new.content
         stamp = microseconds(new.stamp)
-        bound, at = life.purged.get(spot.partition, (b"", 0))
+        bound, at = incarnation.purged.get(spot.partition, (b"", 0))
         if new.id < bound:
             stamp = max(stamp, at + 1)
         typed, headed = content.content_type is not None, content.headers is not None
         statement = self.statements.insert(spot.kind, typed, headed, once is not None)
-        values = (life.key, spot.partition, spot.bucket, new.id, content.body, new.expires, *present(content))
+        values = (incarnation.key, spot.partition, spot.bucket, new.id, content.body, new.expires, *present(content))
         bound_values = (*values, *(once or ()), stamp, new.seconds + GRACE)
         return Written(spot, content.size, Bound(statement, bound_values))
 
     def put(
-        self, life: Life, partition: int, id: MessageId, content: Content, expires: Ticks, ttl: int, stamp: int
+        self,
+        incarnation: Incarnation,
+        partition: int,
+        id: MessageId,
+        content: Content,
+        expires: Ticks,
+        ttl: int,
+        stamp: int,
     ) -> Written:
         """A message in the place of another, or a new one, with all its columns."""
-        spot = spot_of(life, partition, id)
+        spot = spot_of(incarnation, partition, id)
         statement = self.statements.put(spot.kind, content.content_type is not None, content.headers is not None)
         values = (stamp, ttl + GRACE, content.body, expires, *present(content))
-        return Written(spot, content.size, Bound(statement, (*values, life.key, partition, spot.bucket, id)))
+        return Written(spot, content.size, Bound(statement, (*values, incarnation.key, partition, spot.bucket, id)))
 
-    def flag(self, life: Life, partition: int, id: MessageId, seconds: int, stamp: int) -> Written:
+    def flag(self, incarnation: Incarnation, partition: int, id: MessageId, seconds: int, stamp: int) -> Written:
         """The word that a message counts.
 
         :param seconds: that are left to it, rounded up; more than ``-GRACE``.
         """
-        spot = spot_of(life, partition, id)
-        values = (stamp, seconds + GRACE, life.key, partition, spot.bucket, id)
+        spot = spot_of(incarnation, partition, id)
+        values = (stamp, seconds + GRACE, incarnation.key, partition, spot.bucket, id)
         return Written(spot, 0, Bound(self.statements.flag(spot.kind), values))
 
-    def remove(self, life: Life, partition: int, id: MessageId, seconds: int, stamp: int) -> Written:
+    def remove(self, incarnation: Incarnation, partition: int, id: MessageId, seconds: int, stamp: int) -> Written:
         """Return the writes that remove a message.
 
         :param seconds: that were left to it, rounded up.
         """
-        spot = spot_of(life, partition, id)
-        values = (stamp, seconds + GRACE, life.key, partition, spot.bucket, id)
+        spot = spot_of(incarnation, partition, id)
+        values = (stamp, seconds + GRACE, incarnation.key, partition, spot.bucket, id)
         return Written(spot, 0, Bound(self.statements.remove(spot.kind), values))
 
     async def write(self, messages: Sequence[Written], level: Level) -> None:

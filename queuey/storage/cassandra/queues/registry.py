@@ -1,4 +1,4 @@
-"""The registry of queues: which life a name has, made, changed and ended by lightweight transactions."""
+"""The registry of queues: which incarnation a name has, made, changed and ended by lightweight transactions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zope.interface import implementer
 from queuey.deferreds import KeyedLock, SingleFlight, deferred, shield
 from queuey.errors import Conflict, NoSuchQueue, StorageFull, Unavailable
 from queuey.interfaces import IQueueStore
-from queuey.model.exports import Standing
+from queuey.model.exports import StoredQueue
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import LOWEST, Ticks
 from queuey.storage.cassandra.cluster.parallel import read_all
@@ -24,15 +24,15 @@ from queuey.storage.cassandra.queues.listing import Listing
 from queuey.storage.cassandra.queues.rows import (
     BUCKET_SECONDS,
     SHARDS,
-    Life,
+    Incarnation,
     Memory,
     Name,
     Purged,
     Statements,
     Stored,
     first,
+    incarnation_key,
     key_of,
-    key_of_life,
     shard,
     standing,
     stored,
@@ -40,7 +40,7 @@ from queuey.storage.cassandra.queues.rows import (
 )
 from queuey.storage.cassandra.times.base import Times
 
-__all__ = ["Life", "Registry"]
+__all__ = ["Incarnation", "Registry"]
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ class Registry:
     :param keyspace: that of the tables.
     :param clock: the clock of the waits.
     :param new_version: makes a text that was never used before.
-    :param new_life: makes 16 bytes that were never used before.
+    :param new_incarnation: makes 16 bytes that were never used before.
     """
 
     def __init__(
@@ -85,40 +85,40 @@ class Registry:
         keyspace: str,
         clock: IReactorTime,
         new_version: Callable[[], str],
-        new_life: Callable[[], bytes],
+        new_incarnation: Callable[[], bytes],
     ) -> None:
         self._session = session
         self._times = times
         self._clock = clock
         self._new_version = new_version
-        self._new_life = new_life
+        self._new_incarnation = new_incarnation
         self._say = Statements.of(keyspace)
         self._listing = Listing(session, self._say)
         self._memory = Memory(_REMEMBERED, times.now, times.registry_age, lambda: times.tenure)
         self._turns = KeyedLock()
-        self._questions: dict[Name, SingleFlight[Life | None]] = {}
+        self._questions: dict[Name, SingleFlight[Incarnation | None]] = {}
         self._doubtful: set[Name] = set()
         self._cut_off: set[Name] = set()
         self._counts: dict[str, _Count] = {}
 
     # Reading
 
-    def current(self, queue: Queue) -> Deferred[Life | None]:
-        """The life of a queue, if it is still the one that the name has.
+    def current(self, queue: Queue) -> Deferred[Incarnation | None]:
+        """The incarnation of a queue, if it is still the one that the name has.
 
         :return: may be cancelled. Fails with ``Unavailable``.
         """
-        life = self._memory.get((queue.application, queue.name))
-        if life is not None and life.queue.incarnation == queue.incarnation:
-            return succeed(life)
+        incarnation = self._memory.get((queue.application, queue.name))
+        if incarnation is not None and incarnation.queue.incarnation == queue.incarnation:
+            return succeed(incarnation)
         return self._ask_current(queue)
 
     @deferred
-    async def _ask_current(self, queue: Queue) -> Life | None:
-        life = await self._find((queue.application, queue.name))
-        return life if life is not None and life.queue.incarnation == queue.incarnation else None
+    async def _ask_current(self, queue: Queue) -> Incarnation | None:
+        incarnation = await self._find((queue.application, queue.name))
+        return incarnation if incarnation is not None and incarnation.queue.incarnation == queue.incarnation else None
 
-    def _find(self, name: Name) -> Deferred[Life | None]:
+    def _find(self, name: Name) -> Deferred[Incarnation | None]:
         """Read the incarnation of a name from the cluster, and cache it.
 
         Requests for the same name share one read. If the cluster did not answer the last time, a weak queue is used as
@@ -129,19 +129,19 @@ class Registry:
         begun = question is None
         if question is None:
             question = self._questions[name] = SingleFlight()
-        answer: Deferred[Life | None] = question.join() if known is None else succeed(known)
+        answer: Deferred[Incarnation | None] = question.join() if known is None else succeed(known)
         if begun:
             self._ask(name, question).addBoth(question.answered)
         return answer
 
     @deferred
-    async def _ask(self, name: Name, question: SingleFlight[Life | None]) -> Life | None:
+    async def _ask(self, name: Name, question: SingleFlight[Incarnation | None]) -> Incarnation | None:
         try:
             for _ in range(_ATTEMPTS):
-                since, life = self._times.now(), await self._ask_once(name)
+                since, incarnation = self._times.now(), await self._ask_once(name)
                 if self._memory.fresh(since):
                     self._cut_off.discard(name)
-                    return life
+                    return incarnation
             raise Unavailable("The cluster answers too slowly to tell which queues there are.")
         except Unavailable:
             self._cut_off.discard(name)
@@ -154,18 +154,18 @@ class Registry:
             if self._questions.get(name) is question:
                 del self._questions[name]
 
-    async def _ask_once(self, name: Name) -> Life | None:
+    async def _ask_once(self, name: Name) -> Incarnation | None:
         asking = self._memory.begin(name)
-        life = None
+        incarnation = None
         try:
             # What a change left in doubt is settled by a read at SERIAL, which ends it or shows it.
             found = await self._read(name, Level.SERIAL if name in self._doubtful else Level.QUORUM)
-            life = found.life if found else None
-            if life is None:
+            incarnation = found.incarnation if found else None
+            if incarnation is None:
                 self._memory.ended(name)
         finally:
-            self._memory.end(asking, life)
-        return life
+            self._memory.end(asking, incarnation)
+        return incarnation
 
     async def _read(self, name: Name, level: Level) -> Stored | None:
         rows = await self._session.execute(self._say.read, key_of(*name), level)
@@ -178,15 +178,15 @@ class Registry:
         """See IQueueStore; one name is answered from the cache if that is young enough."""
         if len(names) == 1:
             name = (application, names[0])
-            life = self._memory.get(name) or await self._find(name)
-            return (life.queue if life else None,)
+            incarnation = self._memory.get(name) or await self._find(name)
+            return (incarnation.queue if incarnation else None,)
         found = await self._describe_many(application, set(names))
         return tuple(found.get(name) for name in names)
 
     def cached(self, application: str, name: str) -> Queue | None:
         """See IQueueStore."""
-        life = self._memory.get((application, name))
-        return None if life is None else life.queue
+        incarnation = self._memory.get((application, name))
+        return None if incarnation is None else incarnation.queue
 
     async def _describe_many(self, application: str, names: set[str]) -> Mapping[str, Queue]:
         """Pages of names are not remembered: they would push out what is asked for again and again."""
@@ -200,8 +200,10 @@ class Registry:
         ]
         asked = [partial(self._session.execute, self._say.read_many, values, Level.QUORUM) for values in questions]
         answers = await read_all(asked, at_once=SHARDS)
-        lives = [stored(application, row) for rows in answers for row in rows]
-        return {each.life.queue.name: each.life.queue for each in lives if each and each.life}
+        incarnations = [stored(application, row) for rows in answers for row in rows]
+        return {
+            each.incarnation.queue.name: each.incarnation.queue for each in incarnations if each and each.incarnation
+        }
 
     @deferred
     async def names(self, application: str, start: str, limit: int, prefix: str) -> tuple[str, ...]:
@@ -214,9 +216,9 @@ class Registry:
         self, application: str, name: str, settings: QueueSettings, max_queues: int | None
     ) -> Deferred[tuple[Queue, bool]]:
         """See IQueueStore; if the last incarnation has just ended, it waits until all front ends know that."""
-        life = self._memory.get((application, name))
-        if life is not None:
-            return succeed((life.queue, False))
+        incarnation = self._memory.get((application, name))
+        if incarnation is not None:
+            return succeed((incarnation.queue, False))
         return self._change((application, name), lambda: self._make_in_turn((application, name), settings, max_queues))
 
     def _make_in_turn(self, name: Name, settings: QueueSettings, most: int | None) -> Deferred[tuple[Queue, bool]]:
@@ -228,8 +230,8 @@ class Registry:
     async def _make(self, name: Name, settings: QueueSettings, most: int | None) -> tuple[Queue, bool]:
         found = await self._read(name, Level.QUORUM) if most is not None else None
         for _ in range(_ATTEMPTS):
-            if found is not None and found.life is not None:
-                return found.life.queue, False
+            if found is not None and found.incarnation is not None:
+                return found.incarnation.queue, False
             if found is not None:
                 await self._wait()
             if most is not None and await self._count(name[0]) >= most:
@@ -244,7 +246,7 @@ class Registry:
         self, name: Name, settings: QueueSettings, mark: Stored | None
     ) -> tuple[Queue | None, Stored | None]:
         """Create a queue if there is none, or only a mark; otherwise return what is there."""
-        key, version, now = self._new_life(), self._new_version(), self._times.now()
+        key, version, now = self._new_incarnation(), self._new_version(), self._times.now()
         values: tuple[Any, ...] = (key, now, version, *values_of(settings), BUCKET_SECONDS, *key_of(*name))
         statement = self._say.create
         if mark is not None:
@@ -265,7 +267,7 @@ class Registry:
 
     @deferred
     async def _update(self, queue: Queue, settings: QueueSettings) -> Queue:
-        name, key = (queue.application, queue.name), key_of_life(queue)
+        name, key = (queue.application, queue.name), incarnation_key(queue)
         version = self._new_version()
         values = (*values_of(settings), version, *key_of(*name), key, queue.version)
         for _ in range(_ATTEMPTS):
@@ -291,7 +293,7 @@ class Registry:
 
     @deferred
     async def _forget(self, queue: Queue) -> bool:
-        name, key = (queue.application, queue.name), key_of_life(queue)
+        name, key = (queue.application, queue.name), incarnation_key(queue)
         mark = self._new_version()
         values = (self._mark_seconds(), mark, self._times.now(), *key_of(*name), key)
         for _ in range(_ATTEMPTS):
@@ -319,31 +321,31 @@ class Registry:
             return
 
     @deferred
-    async def find(self, application: str, name: str) -> Life | None:
-        """The life that a name has, as a majority of the nodes has it. Fails with ``Unavailable``."""
+    async def find(self, application: str, name: str) -> Incarnation | None:
+        """The incarnation that a name has, as a majority of the nodes has it. Fails with ``Unavailable``."""
         found = await self._read((application, name), Level.QUORUM)
-        return None if found is None else found.life
+        return None if found is None else found.incarnation
 
-    def keep(self, standing: Standing) -> Deferred[bool]:
+    def keep(self, standing: StoredQueue) -> Deferred[bool]:
         """Have a queue as it is said to be; see ``IImportTarget.keep_queue``."""
         queue = standing.queue
         return self._change((queue.application, queue.name), lambda: self._keep(standing))
 
     @deferred
-    async def _keep(self, standing: Standing) -> bool:
+    async def _keep(self, standing: StoredQueue) -> bool:
         queue, made = standing.queue, False
-        name, key = (queue.application, queue.name), key_of_life(queue)
+        name, key = (queue.application, queue.name), incarnation_key(queue)
         for _ in range(_ATTEMPTS):
             found = await self._read(name, Level.SERIAL)
-            if found is not None and found.life is not None and found.life.key != key:
-                await self._forget(found.life.queue)
-            elif found is None or found.life is None:
+            if found is not None and found.incarnation is not None and found.incarnation.key != key:
+                await self._forget(found.incarnation.queue)
+            elif found is None or found.incarnation is None:
                 made = True
                 await self._keep_new(queue, found)
             elif found.version != queue.version:
                 values = (*values_of(queue.settings), queue.version, *key_of(*name), key, found.version)
                 await self._transact(name, self._say.update, values)
-            elif standing.purged > max((bound for bound, _ in found.life.purged.values()), default=LOWEST):
+            elif standing.purged > max((bound for bound, _ in found.incarnation.purged.values()), default=LOWEST):
                 # Purged there, and so not here: what is kept shows, whenever that is written.
                 bounds = dict.fromkeys(range(1, queue.settings.partitions + 1), standing.purged)
                 await self._set_purged(queue, bounds, 0)
@@ -352,7 +354,7 @@ class Registry:
         raise _contended()
 
     async def _keep_new(self, queue: Queue, mark: Stored | None) -> None:
-        key, name = key_of_life(queue), (queue.application, queue.name)
+        key, name = incarnation_key(queue), (queue.application, queue.name)
         values: tuple[Any, ...] = (key, queue.created, queue.version, *values_of(queue.settings), BUCKET_SECONDS)
         statement, values = self._say.create, (*values, *key_of(*name))
         if mark is not None:
@@ -370,12 +372,12 @@ class Registry:
 
     @deferred
     async def _set_purged(self, queue: Queue, bounds: Mapping[int, bytes], at: int) -> bool:
-        name, key = (queue.application, queue.name), key_of_life(queue)
+        name, key = (queue.application, queue.name), incarnation_key(queue)
         for _ in range(_ATTEMPTS):
-            life = standing(await self._read(name, Level.SERIAL), key)
-            if life is None:
+            incarnation = standing(await self._read(name, Level.SERIAL), key)
+            if incarnation is None:
                 return False
-            old, new = life.purged, merged(life.purged, bounds, at)
+            old, new = incarnation.purged, merged(incarnation.purged, bounds, at)
             if new == old or await self._try_to_purge(name, key, old, new):
                 await self._wait()
                 return True
@@ -398,9 +400,9 @@ class Registry:
 
         def begin() -> Deferred[T]:
             self._changed(name)
-            return work().addBoth(over)
+            return work().addBoth(on_done)
 
-        def over(result: T) -> T:
+        def on_done(result: T) -> T:
             self._changed(name)
             return result
 

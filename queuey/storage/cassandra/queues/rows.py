@@ -26,10 +26,10 @@ Purged = Mapping[int, tuple[bytes, int]]
 
 
 @attrs.frozen
-class Life:
-    """One life of a queue, with what only this back end knows of it.
+class Incarnation:
+    """One incarnation of a queue, with what only this back end knows of it.
 
-    :ivar key: the life, as rows name it.
+    :ivar key: the incarnation, as rows name it.
     :ivar bucket_seconds: of its messages; fixed as long as it lives.
     """
 
@@ -41,24 +41,24 @@ class Life:
 
 @attrs.frozen
 class Stored:
-    """What stands under a name: a life, or the mark that one has ended and that the name has to wait.
+    """What stands under a name: an incarnation, or the mark that one has ended and that the name has to wait.
 
     :ivar version: of what stands there, in either case.
     """
 
     version: str
-    life: Life | None
+    incarnation: Incarnation | None
 
 
-def key_of_life(queue: Queue) -> bytes:
-    """The life of a queue, as rows name it."""
+def incarnation_key(queue: Queue) -> bytes:
+    """The incarnation of a queue, as rows name it."""
     return queue.incarnation.to_bytes(16, "big")
 
 
-def standing(found: Stored | None, key: bytes) -> Life | None:
-    """The life with this key, if it is the one that stands under its name."""
-    life = None if found is None else found.life
-    return life if life is not None and life.key == key else None
+def standing(found: Stored | None, key: bytes) -> Incarnation | None:
+    """The incarnation with this key, if it is the one that stands under its name."""
+    incarnation = None if found is None else found.incarnation
+    return incarnation if incarnation is not None and incarnation.key == key else None
 
 
 def shard(name: str) -> int:
@@ -79,7 +79,7 @@ class Statements:
     """What is said to the cluster of queues.
 
     A row is made by UPDATE, which leaves no marker of the row itself: it ends with its cells, so that a mark that ends
-    a life can expire.
+    an incarnation can expire.
     """
 
     read: Statement
@@ -173,7 +173,7 @@ def stored(application: str, row: Row) -> Stored | None:
     if key is None or ended is not None:
         return Stored(version, None)
     queue = Queue(application, name, _settings(*settings), int.from_bytes(key, "big"), version, Ticks(created))
-    return Stored(version, Life(queue, key, seconds, _purged(purged)))
+    return Stored(version, Incarnation(queue, key, seconds, _purged(purged)))
 
 
 def _purged(value: Any) -> Purged:
@@ -187,7 +187,7 @@ def first(application: str, rows: Sequence[Row]) -> Stored | None:
 
 @attrs.frozen
 class _Remembered:
-    life: Life
+    incarnation: Incarnation
     since: Ticks
 
 
@@ -211,28 +211,28 @@ class Memory:
         self._age = age
         self._tenure = tenure
         self._seen = tenure()
-        self._lives: dict[Name, _Remembered] = {}
+        self._incarnations: dict[Name, _Remembered] = {}
         self._asking: dict[object, tuple[Name, Ticks]] = {}
 
-    def get(self, name: Name) -> Life | None:
-        """A life, which is then the most recently used."""
+    def get(self, name: Name) -> Incarnation | None:
+        """An incarnation, which is then the most recently used."""
         self._look()
-        found = self._lives.get(name)
+        found = self._incarnations.get(name)
         if found is None or not self.fresh(found.since):
             return None
-        del self._lives[name]
-        self._lives[name] = found
-        return found.life
+        del self._incarnations[name]
+        self._incarnations[name] = found
+        return found.incarnation
 
-    def weak(self, name: Name) -> Life | None:
-        """The life of a weak queue, however long ago it was learnt; ``None`` for any other."""
+    def weak(self, name: Name) -> Incarnation | None:
+        """The incarnation of a weak queue, however long ago it was learnt; ``None`` for any other."""
         self._look()
-        found = self._lives.get(name)
-        return found.life if found and found.life.queue.settings.consistency is Consistency.WEAK else None
+        found = self._incarnations.get(name)
+        return found.incarnation if found and found.incarnation.queue.settings.consistency is Consistency.WEAK else None
 
     def ended(self, name: Name) -> None:
-        """The cluster has no such life."""
-        self._lives.pop(name, None)
+        """The cluster has no such incarnation."""
+        self._incarnations.pop(name, None)
 
     def fresh(self, since: Ticks) -> bool:
         """Whether what was asked then may still be gone by."""
@@ -246,25 +246,25 @@ class Memory:
         self._asking[asking] = (name, self._now())
         return asking
 
-    def end(self, asking: object, life: Life | None) -> None:
+    def end(self, asking: object, incarnation: Incarnation | None) -> None:
         """Cache what was answered; nothing if the look-up failed."""
         self._look()
         name, since = self._asking.pop(asking, (None, Ticks(0)))
-        if life is None or name is None:
+        if incarnation is None or name is None:
             return
-        self._lives.pop(name, None)
-        self._lives[name] = _Remembered(life, since)
-        if len(self._lives) > self._size:
-            del self._lives[next(iter(self._lives))]
+        self._incarnations.pop(name, None)
+        self._incarnations[name] = _Remembered(incarnation, since)
+        if len(self._incarnations) > self._size:
+            del self._incarnations[next(iter(self._incarnations))]
 
     def change(self, name: Name) -> None:
-        """Forget a life: its change begins, or is over."""
-        self._lives.pop(name, None)
+        """Forget an incarnation: its change begins, or is over."""
+        self._incarnations.pop(name, None)
         for asking in [asking for asking, (asked, _) in self._asking.items() if asked == name]:
             del self._asking[asking]
 
     def _look(self) -> None:
         if self._tenure() != self._seen:
             self._seen = self._tenure()
-            self._lives.clear()
+            self._incarnations.clear()
             self._asking.clear()

@@ -20,13 +20,13 @@ from queuey.errors import QueueyError, Unavailable
 from queuey.logs import EventLog
 from queuey.model.clock import SteadyClock
 from queuey.model.counts import Counter, Metric, gauge
-from queuey.model.stable import LONG_CLASS, Flight, FrontEnd, Limits, Place, Wanted
+from queuey.model.stable import LONG_CLASS, Flight, FrontEnd, Lateness, Place, StampRequest
 from queuey.model.timeid import MessageId, Ticks
 from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Statement
 from queuey.storage.cassandra.times.waiting import growing
 from queuey.storage.gauges import stable_time_age
 
-__all__ = ["LONG_CLASS", "Flight", "Limits", "Place", "Times", "Wanted"]
+__all__ = ["LONG_CLASS", "Flight", "Lateness", "Place", "StampRequest", "Times"]
 
 ONE: Final = "one"
 MANY: Final = "many"
@@ -56,7 +56,7 @@ class Times(Protocol):
     def now(self) -> Ticks:
         """The time by our own clock, which never jumps."""
 
-    def begin(self, wanted: Sequence[Wanted], slow: bool, weak: bool = False) -> Flight:
+    def begin(self, wanted: Sequence[StampRequest], slow: bool, weak: bool = False) -> Flight:
         """Make ids for one write.
 
         :param slow: whether it waits for every data centre, and has a limit of its own.
@@ -211,12 +211,12 @@ class Pace:
         call = self._timer.callLater(seconds, done.callback, None)
         self._waiting.add(done)
 
-        def over(result: None) -> None:
+        def on_done(result: None) -> None:
             self._waiting.discard(done)
             if call.active():
                 call.cancel()
 
-        return done.addCallback(over)
+        return done.addCallback(on_done)
 
     def stop(self) -> None:
         """End every wait, now and from now on."""
@@ -364,7 +364,7 @@ class Keeper:
         """See Times."""
         return self._clock.read()[1]
 
-    def begin(self, wanted: Sequence[Wanted], slow: bool, weak: bool = False) -> Flight:
+    def begin(self, wanted: Sequence[StampRequest], slow: bool, weak: bool = False) -> Flight:
         """See Times."""
         return self._front.begin(wanted, slow, *self._clock.read(), weak=weak)
 

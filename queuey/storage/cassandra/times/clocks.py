@@ -15,7 +15,7 @@ from queuey.logs import EventLog
 from queuey.model.clock import OtherClocks, Verdict
 from queuey.model.counts import Gauge, Labels, gauge
 from queuey.model.lease import Lease, Terms
-from queuey.model.stable import Limits, PeerFrontEnd, Place
+from queuey.model.stable import Lateness, PeerFrontEnd, Place
 from queuey.model.timeid import MessageId, Ticks, to_seconds
 from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Node, Statement
 from queuey.storage.cassandra.times.base import (
@@ -97,7 +97,7 @@ class ClockWatch(Keeper):
         session: ICQLSession,
         keyspace: str,
         identity: Identity,
-        limits: Limits,
+        limits: Lateness,
         terms: Terms,
         timer: IReactorTime,
         clock: OwnClock,

@@ -14,7 +14,7 @@ from queuey.errors import Unavailable
 from queuey.logs import EventLog
 from queuey.model.counts import Counter, gauge
 from queuey.model.lease import Beat, Lease, LeaseRow, Terms
-from queuey.model.stable import Limits, Place, SoleFrontEnd
+from queuey.model.stable import Lateness, Place, SoleFrontEnd
 from queuey.model.timeid import MessageId, Ticks
 from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Statement
 from queuey.storage.cassandra.times.base import (
@@ -85,7 +85,7 @@ class LeaseTable:
         return self._update, (*values, KEY, beat.seen.owner, beat.seen.beat)
 
 
-class Standing(Enum):
+class LeaseState(Enum):
     """What is known of the lease after a change was asked for."""
 
     OURS = "ours"
@@ -113,7 +113,7 @@ class LeaseKeeper(Keeper):
         session: ICQLSession,
         keyspace: str,
         identity: Identity,
-        limits: Limits,
+        limits: Lateness,
         terms: Terms,
         timer: IReactorTime,
         clock: OwnClock,
@@ -194,7 +194,7 @@ class LeaseKeeper(Keeper):
         if await self._peers():
             return False
         standing = await self._ask(self._rules.take(row, *self._clock.read()))
-        if standing is not Standing.OURS or self.pace.stopped:
+        if standing is not LeaseState.OURS or self.pace.stopped:
             return False
         if await self._peers():  # looked for once more: they look for a lease after they have announced themselves
             await self._release()
@@ -257,12 +257,12 @@ class LeaseKeeper(Keeper):
         except Exception:
             self._trouble.met()
             return AGAIN
-        if standing is Standing.OPEN:
+        if standing is LeaseState.OPEN:
             return AGAIN
         self._trouble.over()
-        return max(AGAIN, boot + self._terms.beat - self._clock.read()[0]) if standing is Standing.OURS else -1
+        return max(AGAIN, boot + self._terms.beat - self._clock.read()[0]) if standing is LeaseState.OURS else -1
 
-    async def _ask(self, beat: Beat) -> Standing:
+    async def _ask(self, beat: Beat) -> LeaseState:
         """Send a change, and find out what is stored then.
 
         :raise Unavailable: that could not be found out.
@@ -279,14 +279,14 @@ class LeaseKeeper(Keeper):
                 return self._applied(beat)
         return self._standing(*found)
 
-    def _standing(self, owner: Any, number: Any) -> Standing:
+    def _standing(self, owner: Any, number: Any) -> LeaseState:
         ours = self._rules.lease.ours(owner, number)
         if ours is not None:
             return self._applied(ours)
-        return Standing.OPEN if owner == self._presence.id else Standing.TAKEN
+        return LeaseState.OPEN if owner == self._presence.id else LeaseState.TAKEN
 
-    def _applied(self, beat: Beat) -> Standing:
-        return Standing.OURS if self._rules.applied(beat, self._clock.read()[0]) else Standing.LATE
+    def _applied(self, beat: Beat) -> LeaseState:
+        return LeaseState.OURS if self._rules.applied(beat, self._clock.read()[0]) else LeaseState.LATE
 
     async def _release(self) -> None:
         beat = self._rules.release()

@@ -166,11 +166,11 @@ class Loop:
         self._ended = ended
         late = self.reactor.callLater(limit, self._break_off)
 
-        def over(result: None) -> None:
+        def on_done(result: None) -> None:
             if late.active():
                 late.cancel()
 
-        return ended.addCallback(over)
+        return ended.addCallback(on_done)
 
     def lost(self, connection: ReactorConnection) -> None:
         """A connection has ended."""

@@ -83,7 +83,7 @@ class Garbled(Exception):
 
 
 @attrs.frozen
-class Call:
+class ThriftCall:
     """One call of a node.
 
     :ivar name: as the definition has it.
@@ -94,49 +94,49 @@ class Call:
     arguments: Mapping[str, Any] = attrs.field(repr=False)
 
 
-def login(username: str, password: str) -> Call:
+def login(username: str, password: str) -> ThriftCall:
     """Say who we are; fires with ``None``."""
     credentials = {"username": username, "password": password}
-    return Call("login", {"auth_request": api.AuthenticationRequest(credentials=credentials)})
+    return ThriftCall("login", {"auth_request": api.AuthenticationRequest(credentials=credentials)})
 
 
-def cluster_name() -> Call:
+def cluster_name() -> ThriftCall:
     """Ask for a sign of life; fires with a text."""
-    return Call("describe_cluster_name", {})
+    return ThriftCall("describe_cluster_name", {})
 
 
-def schema_versions() -> Call:
+def schema_versions() -> ThriftCall:
     """Ask which nodes have which schema; fires with addresses by version, or by :data:`UNREACHABLE`."""
-    return Call("describe_schema_versions", {})
+    return ThriftCall("describe_schema_versions", {})
 
 
-def ring() -> Call:
+def ring() -> ThriftCall:
     """Ask for all nodes; fires with ``TokenRange`` values."""
-    return Call("describe_ring", {"keyspace": _SPREAD})
+    return ThriftCall("describe_ring", {"keyspace": _SPREAD})
 
 
-def execute(text: str, level: Level) -> Call:
+def execute(text: str, level: Level) -> ThriftCall:
     """Execute a statement as it stands; fires with a ``CqlResult``."""
     arguments = {"query": text.encode(), "compression": _UNCOMPRESSED, "consistency": _level(level)}
-    return Call("execute_cql3_query", arguments)
+    return ThriftCall("execute_cql3_query", arguments)
 
 
-def prepare(text: str) -> Call:
+def prepare(text: str) -> ThriftCall:
     """Prepare a statement at that node; fires with a ``CqlPreparedResult``."""
-    return Call("prepare_cql3_query", {"query": text.encode(), "compression": _UNCOMPRESSED})
+    return ThriftCall("prepare_cql3_query", {"query": text.encode(), "compression": _UNCOMPRESSED})
 
 
-def execute_prepared(number: int, values: Sequence[bytes], level: Level) -> Call:
+def execute_prepared(number: int, values: Sequence[bytes], level: Level) -> ThriftCall:
     """Execute what that node has prepared under a number; fires with a ``CqlResult``."""
     arguments = {"itemId": number, "values": values, "consistency": _level(level)}
-    return Call("execute_prepared_cql3_query", arguments)
+    return ThriftCall("execute_prepared_cql3_query", arguments)
 
 
 def _level(level: Level) -> Any:
     return getattr(api.ConsistencyLevel, level.value)
 
 
-def encode(call: Call, number: int) -> bytes:
+def encode(call: ThriftCall, number: int) -> bytes:
     """The bytes of a call.
 
     :param number: which its answer will have too.

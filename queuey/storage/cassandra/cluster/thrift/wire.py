@@ -12,7 +12,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 
-from queuey.storage.cassandra.cluster.thrift.calls import Call, Garbled, decode, encode
+from queuey.storage.cassandra.cluster.thrift.calls import Garbled, ThriftCall, decode, encode
 
 _NUMBERS: Final = 1 << 31
 """After this number, the numbers of calls start again."""
@@ -36,7 +36,7 @@ class _Due:
 
     __slots__ = ("answer", "call", "end", "number", "sent", "timer")
 
-    def __init__(self, call: Call, number: int, sent: float, end: float) -> None:
+    def __init__(self, call: ThriftCall, number: int, sent: float, end: float) -> None:
         self.call = call
         self.number = number
         self.sent = sent
@@ -89,7 +89,7 @@ class Wire(Int32StringReceiver):
         """Answers that are due, including those whose caller has gone."""
         return len(self._due)
 
-    def ask(self, call: Call, seconds: float) -> Deferred[Any]:
+    def ask(self, call: ThriftCall, seconds: float) -> Deferred[Any]:
         """Call the node.
 
         :param seconds: how long to wait for the answer.

@@ -53,7 +53,7 @@ class LinesCase(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(1000)
         self.waits = Waits(self.clock, lambda arrived: self.look_every)
-        self.lines = WaitQueues(self.waits, self.now, self.attempt)
+        self.wait_queues = WaitQueues(self.waits, self.now, self.attempt)
         self.tried: list[Tried] = []
         self.at_once: list[Delivered | Exception] = []
         self.later = False
@@ -86,7 +86,7 @@ class LinesCase(SynchronousTestCase):
         return Deferred.fromCoroutine(self._wait(Claiming(limit, None, seconds, 1, None, key), partitions))
 
     async def _wait(self, claiming: Claiming, partitions: tuple[int, ...]) -> Delivered:
-        with self.lines.join(self.queue, self.group, partitions) as line:
+        with self.wait_queues.join(self.queue, self.group, partitions) as line:
             return await line.wait(claiming, line.news, NOTHING)
 
     def due(self, *entries: tuple[float, int]) -> Ticks | None:
@@ -95,7 +95,7 @@ class LinesCase(SynchronousTestCase):
 
     def changed(self, partition: int, *entries: tuple[float, int]) -> None:
         """A partition has changed: messages are due in so many seconds, by their kinds."""
-        self.lines.changed(self.group, {partition: After(self.due(*entries), False)})
+        self.wait_queues.changed(self.group, {partition: After(self.due(*entries), False)})
 
     def arrives(self, *partitions: int, delay: float = 0, queue: int = QUEUE) -> None:
         """Messages arrive, and everybody hears of it."""
@@ -109,7 +109,7 @@ class LinesCase(SynchronousTestCase):
 
     def assert_nothing_left(self) -> None:
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertEqual((self.lines._lines, self.waits._listeners, self.waits.waiting), ({}, {}, 0))
+        self.assertEqual((self.wait_queues._by_group, self.waits._listeners, self.waits.waiting), ({}, {}, 0))
 
 
 class WakingTests(LinesCase):
@@ -129,8 +129,8 @@ class WakingTests(LinesCase):
         self.arrives(1, queue=8)
         self.arrives(1, delay=5)
         self.waits.wake(QUEUE, only_fresh=True)
-        self.lines.tell(group(b"o" * 16))
-        self.lines.tell(self.group, {2})
+        self.wait_queues.tell(group(b"o" * 16))
+        self.wait_queues.tell(self.group, {2})
         self.clock.advance(0)
         self.assertEqual(self.tried, [])
         self.at_once = [some()]
@@ -149,7 +149,7 @@ class WakingTests(LinesCase):
     def test_a_settlement(self) -> None:
         waiting = self.wait(partitions=(1, 2))
         self.at_once = [some()]
-        self.lines.tell(self.group, {2})
+        self.wait_queues.tell(self.group, {2})
         self.clock.advance(0)
         self.assertEqual((self.successResultOf(waiting), self.tried[0].partitions), (some(), (2,)))
         self.assert_nothing_left()
@@ -157,7 +157,7 @@ class WakingTests(LinesCase):
     def test_the_whole_group(self) -> None:
         waiting = [self.wait(partitions=(1, 2)), self.wait(partitions=(2,)), self.wait(partitions=(1,))]
         self.at_once = [some(), some(), some()]
-        self.lines.tell(self.group)
+        self.wait_queues.tell(self.group)
         self.clock.advance(0)
         self.assertEqual([self.successResultOf(one) for one in waiting], [some()] * 3)
         self.assert_nothing_left()
@@ -211,7 +211,7 @@ class WakingTests(LinesCase):
 
     def test_what_came_before_it_stood_in_line(self) -> None:
         """Between the first attempt and the wait nothing is missed."""
-        with self.lines.join(self.queue, self.group, (1,)) as line:
+        with self.wait_queues.join(self.queue, self.group, (1,)) as line:
             news = line.news
             self.arrives(1)
             self.assertEqual(self.tried, [])
@@ -278,7 +278,7 @@ class OrderTests(LinesCase):
     def test_a_group_that_is_no_more(self) -> None:
         waiting = [self.wait() for _ in range(40)]
         self.at_once = [NoSuchGroup("It was deleted.")] * 40
-        self.lines.tell(self.group)
+        self.wait_queues.tell(self.group)
         self.clock.advance(0)
         for one in waiting:
             self.failureResultOf(one, NoSuchGroup)
@@ -286,9 +286,9 @@ class OrderTests(LinesCase):
 
     def test_the_queue_and_the_group_as_they_are(self) -> None:
         """Who joined last knows them."""
-        first = self.lines.join(self.queue, self.group, (1,))
+        first = self.wait_queues.join(self.queue, self.group, (1,))
         queue, group = attrs.evolve(self.queue, version="w"), attrs.evolve(self.group, version="w")
-        self.assertIs(self.lines.join(queue, group, (1,)), first)
+        self.assertIs(self.wait_queues.join(queue, group, (1,)), first)
         with first as line:
             line.wait(Claiming(wait=20), line.news, NOTHING)
             self.arrives(1)
@@ -300,7 +300,7 @@ class QuietTests(LinesCase):
 
     def after_one(self, got: Delivered = NOTHING, key: bytes | None = None) -> WaitQueue:
         """The line in which one waits that has got nothing."""
-        line = self.lines.join(self.queue, self.group, (1, 2))
+        line = self.wait_queues.join(self.queue, self.group, (1, 2))
         line.__enter__()
         self.addCleanup(line.__exit__, None, None, None)
         self.assertIsNone(line.nothing())
@@ -324,8 +324,8 @@ class QuietTests(LinesCase):
     def test_until_something_comes(self) -> None:
         for news in (
             lambda: self.waits.wake(QUEUE),
-            lambda: self.lines.tell(self.group, {2}),
-            lambda: self.lines.tell(self.group),
+            lambda: self.wait_queues.tell(self.group, {2}),
+            lambda: self.wait_queues.tell(self.group),
         ):
             line = self.after_one()
             news()
@@ -341,7 +341,7 @@ class QuietTests(LinesCase):
         self.assertIsNone(line.nothing())
 
     def test_what_comes_while_one_looks(self) -> None:
-        line = self.lines.join(self.queue, self.group, (1,))
+        line = self.wait_queues.join(self.queue, self.group, (1,))
         with line:
             news = line.news
             self.arrives(1)
@@ -446,7 +446,7 @@ class OthersTests(LinesCase):
         self.assert_nothing_left()
 
     def test_nobody_knows_that_there_is_nothing(self) -> None:
-        with self.lines.join(self.queue, self.group, (1,)) as line:
+        with self.wait_queues.join(self.queue, self.group, (1,)) as line:
             line.wait(Claiming(wait=20), line.news, NOTHING)
             self.assertIsNone(line.nothing())
 

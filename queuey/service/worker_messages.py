@@ -20,7 +20,7 @@ LINK: int = 3
 T = TypeVar("T")
 
 
-class Order(IntEnum):
+class WorkerCommand(IntEnum):
     """The kinds of messages to a worker."""
 
     SET_UP = CONTROL
@@ -31,7 +31,7 @@ class Order(IntEnum):
     STOP = CONTROL + 5
 
 
-class Word(IntEnum):
+class WorkerReport(IntEnum):
     """What a worker says."""
 
     UP = CONTROL
@@ -55,7 +55,7 @@ class SetUp:
 
 
 @attrs.frozen
-class Standing:
+class DaemonState:
     """The state of the daemon.
 
     :ivar drained: whether load balancers should leave it out.
