@@ -126,7 +126,7 @@ class SlicesTests(PageTestCase):
     def test_what_has_expired_is_passed_over(self) -> None:
         self.expired(3 * SLICE_ROWS)
         self.put(NewMessage(1, Content(b"a"), 60))
-        self.store._now = lambda: self.clock.seconds() + 1
+        self.store._data.now = lambda: self.clock.seconds() + 1
         page = self.page()
         self.assertEqual((bodies(page), page.over, len(self.store.merges)), ([b"a"], True, 4))
 
@@ -135,7 +135,7 @@ class SlicesTests(PageTestCase):
         self.patch(pages, "MAX_SLICES", 2)
         self.expired(3 * SLICE_ROWS)
         self.put(NewMessage(1, Content(b"a"), 60))
-        self.store._now = lambda: self.clock.seconds() + 1
+        self.store._data.now = lambda: self.clock.seconds() + 1
         page = self.page()
         self.assertEqual((bodies(page), page.over, len(self.store.merges)), ([], False, 2))
         self.assertEqual(bodies(self.page(self.after(page))), [b"a"])
@@ -408,7 +408,7 @@ class WaitingTests(PageTestCase):
         """It is answered at once: much has expired, and what follows is not known yet."""
         self.patch(pages, "MAX_SLICES", 1)
         self.put(*[NewMessage(1, Content(b""), 1) for _ in range(SLICE_ROWS + 1)])
-        self.store._now = lambda: self.clock.seconds() + 1
+        self.store._data.now = lambda: self.clock.seconds() + 1
         page = self.successResultOf(self.wait())
         self.assertEqual((bodies(page), page.over), ([], False))
         self.assert_nothing_left()

@@ -14,7 +14,8 @@ from queuey.model.message import Address, Content
 from queuey.model.once import Appended
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue, QueueSettings
-from queuey.storage.memory import OVERHEAD, MemoryStore
+from queuey.storage.memory import MemoryStore
+from queuey.storage.memory.data import OVERHEAD
 from tests.contracts import group_troubles, groups, merging, messages, once, putting, queues, restoring, states, timing
 from tests.contracts.reading import TERMS, foreign_id, new
 from tests.contracts.reading import once as of_key
@@ -167,7 +168,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_nothing_is_left_of_what_is_over(self) -> None:
         """Deleted, expired, forgotten, used anew, or refused: the room is what it was, to the byte."""
-        room = self.store._room
+        room = self.store._data.space
         queue = self.make()
         before = room.used
         for key in (b"a", b"b", b"a"):
@@ -182,7 +183,7 @@ class BoundTests(SynchronousTestCase):
         self.assertTrue(self.successResultOf(self.store.forget(queue)))
         self.assertEqual(room.used, 0)
         self.successResultOf(self.subject.advance(2000))
-        self.assertEqual((room.used, len(self.store._forgetting), len(self.store._future)), (0, 0, 0))
+        self.assertEqual((room.used, len(self.store._data.forgetting), len(self.store._data.future)), (0, 0, 0))
 
     def test_states(self) -> None:
         replace = self.store.states.replace
@@ -198,9 +199,9 @@ class BoundTests(SynchronousTestCase):
         keys = [f"{states_prefix(number)}{rest}" for number in (queue.incarnation, 77) for rest in ("a", "b/c")]
         for key in (*keys, "d"):
             self.assertIs(self.successResultOf(replace(key, None, b"x", "1")), Outcome.APPLIED)
-        used = self.store._room.used
+        used = self.store._data.space.used
         self.assertTrue(self.successResultOf(self.store.forget(queue)))
-        self.assertEqual(used - self.store._room.used, 3 * OVERHEAD + len("".join(keys[:2])) + 2)
+        self.assertEqual(used - self.store._data.space.used, 3 * OVERHEAD + len("".join(keys[:2])) + 2)
         kept = [self.successResultOf(self.store.states.read(key)) is not None for key in (*keys, "d")]
         self.assertEqual(kept, [False, False, True, True, True])
 
@@ -217,8 +218,8 @@ class LeakTests(SynchronousTestCase):
             self.successResultOf(subject.store.remove(queue, address, Ack.ONE))
         store = subject.store
         assert isinstance(store, MemoryStore)
-        self.assertLess(len(store._expiry), 100)
-        self.assertLess(len(store._future), 100)
+        self.assertLess(len(store._data.expiry), 100)
+        self.assertLess(len(store._data.future), 100)
 
     def test_no_timer_is_left(self) -> None:
         subject = MemorySubject()

@@ -1,15 +1,15 @@
-"""Consumer groups in the memory store: the indexes themselves, next to the messages."""
+"""Consumer groups of the memory store: one index for each group and partition."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol, TypeVar
+from typing import Final
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from queuey.errors import NoSuchGroup, QueueyError, StorageFull, Unavailable
+from queuey.errors import NoSuchGroup, QueueyError, Unavailable
 from queuey.interfaces import IGroupStore
 from queuey.model.group_rows import UnreadableGroup, decode_group, group_key
 from queuey.model.group_settings import Group
@@ -22,6 +22,8 @@ from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId, Ticks, successor, upper_bound
 from queuey.storage.group_commands import run, view
 from queuey.storage.group_data import GroupData, Scan, may_be_given
+from queuey.storage.memory.data import StoreData
+from queuey.storage.memory.states import MemoryStates
 
 STATE: Final = 1024
 """Bytes that the state of a group in a partition takes."""
@@ -29,69 +31,18 @@ STATE: Final = 1024
 ENTRY: Final = 400
 """Bytes that a message in flight takes besides; and so does a remembered ack, a fifth of it."""
 
-T = TypeVar("T")
-
-
-class Partition(Protocol):
-    """The messages of a partition."""
-
-    ids: list[MessageId]
-    messages: dict[MessageId, Message]
-
-
-class Life(Protocol):
-    """A queue."""
-
-    @property
-    def partitions(self) -> Mapping[int, Partition]:
-        """Its partitions that have messages."""
-
-    @property
-    def purged(self) -> MessageId:
-        """The bound up to which it was purged."""
-
-
-class Room(Protocol):
-    """The bytes that the store may take."""
-
-    used: int
-
-    def short(self, more: int) -> bool:
-        """Whether so many do not fit."""
-
-    def error(self) -> StorageFull:
-        """What to say then."""
-
-
-class Store(Protocol):
-    """What groups need of the store."""
-
-    def when_open(self, function: Callable[[], T]) -> Deferred[T]:
-        """Call a function if the store is open."""
-
-    def life(self, queue: Queue) -> Life:
-        """A queue; raises ``NoSuchQueue``."""
-
-    def ticks(self) -> Ticks:
-        """The time."""
-
-    def stable(self) -> Ticks:
-        """The stable time."""
-
-    def row(self, key: str) -> bytes | None:
-        """The value of a state."""
-
 
 @implementer(IGroupStore)
 class MemoryGroups(GroupData):
     """The groups of a memory store.
 
-    :param bits: makes as many random bits as it is asked for.
+    :param states: has the rows of the groups.
+    :param bits: makes a number of as many random bits as its argument says.
     """
 
-    def __init__(self, store: Store, room: Room, bits: Callable[[int], int]) -> None:
-        self._store = store
-        self._room = room
+    def __init__(self, data: StoreData, states: MemoryStates, bits: Callable[[int], int]) -> None:
+        self._data = data
+        self._rows = states
         self._bits = bits
         self._states: dict[int, dict[tuple[bytes, int], GroupIndex]] = {}
         self._costs: dict[GroupIndex, int] = {}
@@ -99,28 +50,28 @@ class MemoryGroups(GroupData):
 
     def run(self, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Deferred[Ran]:
         """See IGroupStore."""
-        return self._store.when_open(lambda: self._run(queue, group, terms, commands))
+        return self._data.when_open(lambda: self._run(queue, group, terms, commands))
 
     def look(self, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId] = ()) -> Deferred[View]:
         """See IGroupStore."""
-        return self._store.when_open(lambda: self._look(queue, group, partition, ids))
+        return self._data.when_open(lambda: self._look(queue, group, partition, ids))
 
     def end(self, incarnation: int, gid: bytes, partitions: int) -> Deferred[None]:
         """See IGroupStore."""
-        return self._store.when_open(lambda: self._end(incarnation, gid))
+        return self._data.when_open(lambda: self._end(incarnation, gid))
 
     def forget(self, queue: int) -> None:
-        """Learn that the life of a queue has ended."""
+        """Remove the groups of an incarnation of a queue."""
         for index in self._states.pop(queue, {}).values():
-            self._room.used -= self._costs.pop(index, 0)
+            self._data.space.used -= self._costs.pop(index, 0)
 
     def _run(self, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Ran:
-        self._store.life(queue)
-        self.clock = self._store.ticks()
+        self._data.queue(queue)
+        self.clock = self._data.ticks()
         self._used: dict[GroupIndex, None] = {}
         try:
             ran = run(self, queue, group, terms, commands)
-            self._take_room()
+            self._reserve()
         except QueueyError:
             for index in self._used:
                 index.undo()
@@ -129,24 +80,24 @@ class MemoryGroups(GroupData):
             index.stored()
         return ran
 
-    def _take_room(self) -> None:
-        """Count what states take, or refuse it."""
+    def _reserve(self) -> None:
+        """Count the space of the states that were used, or refuse it."""
         costs = {index: STATE + ENTRY * len(index.open) + 80 * len(index.acked) for index in self._used if index.events}
         more = sum([cost - self._costs.get(index, 0) for index, cost in costs.items()])
-        if self._room.short(more):
-            raise self._room.error()
-        self._room.used += more
+        if self._data.space.short(more):
+            raise self._data.space.error()
+        self._data.space.used += more
         self._costs.update(costs)
 
     def _look(self, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId]) -> View:
-        life = self._store.life(queue)
+        data = self._data.queue(queue)
         self._used = {}
-        return view(self.index(queue, group, partition), self._store.ticks(), life.purged, ids)
+        return view(self.index(queue, group, partition), self._data.ticks(), data.purged, ids)
 
     def _end(self, queue: int, gid: bytes) -> None:
         states = self._states.get(queue, {})
         for place in [place for place in states if place[0] == gid]:
-            self._room.used -= self._costs.pop(states.pop(place), 0)
+            self._data.space.used -= self._costs.pop(states.pop(place), 0)
         if not states:
             self._states.pop(queue, None)
 
@@ -166,9 +117,9 @@ class MemoryGroups(GroupData):
 
         :raise NoSuchGroup: it was deleted.
         """
-        row = self._store.row(group_key(queue.incarnation, group.name))
+        row = self._rows.find(group_key(queue.incarnation, group.name))
         try:
-            found = None if row is None else decode_group(row, queue.incarnation, "")
+            found = None if row is None else decode_group(row.value, queue.incarnation, "")
         except UnreadableGroup as problem:
             raise Unavailable(str(problem)) from None
         if found is None or found.ended or found.gid != group.gid:
@@ -177,7 +128,7 @@ class MemoryGroups(GroupData):
 
     def find(self, queue: Queue, partition: int, ids: Sequence[MessageId]) -> Mapping[MessageId, Message]:
         """See GroupData."""
-        there = self._store.life(queue).partitions.get(partition)
+        there = self._data.queue(queue).partitions.get(partition)
         if there is None:
             return {}
         found = {id: there.messages.get(id) for id in ids}
@@ -185,8 +136,8 @@ class MemoryGroups(GroupData):
 
     def scan(self, queue: Queue, index: GroupIndex, group: Group, partition: int, limit: int, max_bytes: int) -> Scan:
         """See GroupData."""
-        stable, start = upper_bound(self._store.stable()), index.reach
-        there = self._store.life(queue).partitions.get(partition)
+        stable, start = upper_bound(self._data.stable()), index.reach
+        there = self._data.queue(queue).partitions.get(partition)
         found: list[Message] = []
         size = 0
         ids: Sequence[MessageId] = () if there is None else there.ids
