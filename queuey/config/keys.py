@@ -12,11 +12,9 @@ import attrs
 
 from queuey.config import clusters, collectors, groups, statsd, urls, values
 from queuey.config.endpoints import endpoints, operators
-from queuey.model.group_rows import MAX_GROUPS as MOST_GROUPS
-from queuey.model.message import DEFAULT_TTL, MAX_TTL
-from queuey.model.policy import DEFAULT_IDEMPOTENCY_TTL, MAX_IDEMPOTENCY_TTL, MIN_IDEMPOTENCY_TTL
+from queuey.model import fields
+from queuey.model.fields import Number, Real, Whole
 from queuey.model.queue import Consistency, Guarantee
-from queuey.model.rates import LEAST_RATE, MAX_BURST, MAX_RATE
 
 T = TypeVar("T")
 
@@ -67,9 +65,22 @@ def _text(text: str, base: Path) -> str:
     return text
 
 
-def _limit(name: str, read: values.Read[T], allowed: str) -> Key[T | None]:
+def _number(field: Whole) -> Key[int]:
+    """A number of an application that has a default."""
+    read = values.integer(field.low, field.high)
+    return Key("application:NAME", field.name, str(field.default), field.allowed, RELOAD, read)
+
+
+def _limit(field: Number) -> Key[Any]:
     """A limit of an application, which it does not have unless it is given."""
-    return Key("application:NAME", name, "", allowed, RELOAD, values.optional(read))
+    read: values.Read[Any]
+    if isinstance(field, Real):
+        read, allowed = values.rate(field.low, field.high), field.allowed
+    elif field.unit == "bytes":
+        read, allowed = values.size(field.low, field.high), f"1 byte to {values.size_text(field.high)}"
+    else:
+        read, allowed = values.integer(field.low, field.high), field.allowed
+    return Key("application:NAME", field.name, "", allowed, RELOAD, values.optional(read))
 
 
 HTTP: Final = Key(
@@ -80,7 +91,7 @@ HTTP: Final = Key(
     RESTART,
     endpoints,
 )
-MAX_BODY: Final = Key("server", "max_body", "1MiB", "1 byte to 256MiB", RELOAD, values.size(1, 256 << 20))
+MAX_BODY: Final = Key("server", "max_body", "1MiB", "1 byte to 256MiB", RELOAD, values.size(1, fields.MAX_BODY.high))
 MAX_HEADER: Final = Key("server", "max_header", "64KiB", "1KiB to 1MiB", RELOAD, values.size(1 << 10, 1 << 20))
 HEADER_TIMEOUT: Final = Key("server", "header_timeout", "10", "0.1 to 3600 seconds", RELOAD, values.seconds(0.1, 3600))
 REQUEST_TIMEOUT: Final = Key(
@@ -226,17 +237,8 @@ CREATE_QUEUES: Final = Key(
     RELOAD,
     values.word("explicit", "on-write"),
 )
-TTL: Final = Key(
-    "application:NAME", "ttl", str(DEFAULT_TTL), f"1 to {MAX_TTL} seconds", RELOAD, values.integer(1, MAX_TTL)
-)
-IDEMPOTENCY_TTL: Final = Key(
-    "application:NAME",
-    "idempotency_ttl",
-    str(DEFAULT_IDEMPOTENCY_TTL),
-    f"{MIN_IDEMPOTENCY_TTL} to {MAX_IDEMPOTENCY_TTL} seconds",
-    RELOAD,
-    values.integer(MIN_IDEMPOTENCY_TTL, MAX_IDEMPOTENCY_TTL),
-)
+TTL: Final = _number(fields.TTL)
+IDEMPOTENCY_TTL: Final = _number(fields.IDEMPOTENCY_TTL)
 CORS_ORIGINS: Final = Key(
     "application:NAME",
     "cors_origins",
@@ -262,39 +264,29 @@ KEYS: Final = Key(
     RELOAD,
     _text,
 )
-MAX_QUEUES: Final = Key(
-    "application:NAME",
-    "max_queues",
-    "",
-    "1 to 1000000000",
-    RELOAD,
-    values.optional(values.integer(1, 1_000_000_000)),
-)
-MAX_BYTES: Final = Key(
-    "application:NAME", "max_bytes", "", "1 byte to 1024TiB", RELOAD, values.optional(values.size(1, 1 << 50))
-)
-MAX_MESSAGES: Final = _limit("max_messages", values.integer(1, 1_000_000_000_000), "1 to 1000000000000")
-MAX_QUEUE_BYTES: Final = _limit("max_queue_bytes", values.size(1, 1 << 50), MAX_BYTES.allowed)
-MAX_QUEUE_MESSAGES: Final = _limit("max_queue_messages", values.integer(1, 1_000_000_000_000), MAX_MESSAGES.allowed)
-MAX_GROUPS: Final = _limit("max_groups", values.integer(1, MOST_GROUPS), f"1 to {MOST_GROUPS}")
-MAX_WAITS: Final = _limit("max_waits", values.integer(1, 1_000_000), "1 to 1000000")
-MAX_QUEUE_WAITS: Final = _limit("max_queue_waits", values.integer(1, 1_000_000), MAX_WAITS.allowed)
-_RATE: Final = f"{LEAST_RATE} to {MAX_RATE} a second"
-REQUEST_RATE: Final = _limit("request_rate", values.rate(LEAST_RATE, MAX_RATE), f"{LEAST_RATE} to {MAX_RATE} a second")
-REQUEST_BURST: Final = _limit("request_burst", values.integer(1, MAX_BURST), f"1 to {MAX_BURST}")
-MESSAGE_RATE: Final = _limit("message_rate", values.rate(LEAST_RATE, MAX_RATE), _RATE)
-MESSAGE_BURST: Final = _limit("message_burst", values.integer(1, MAX_BURST), REQUEST_BURST.allowed)
-QUEUE_REQUEST_RATE: Final = _limit("queue_request_rate", values.rate(LEAST_RATE, MAX_RATE), _RATE)
-QUEUE_REQUEST_BURST: Final = _limit("queue_request_burst", values.integer(1, MAX_BURST), REQUEST_BURST.allowed)
-QUEUE_MESSAGE_RATE: Final = _limit("queue_message_rate", values.rate(LEAST_RATE, MAX_RATE), _RATE)
-QUEUE_MESSAGE_BURST: Final = _limit("queue_message_burst", values.integer(1, MAX_BURST), REQUEST_BURST.allowed)
+MAX_QUEUES: Final = _limit(fields.MAX_QUEUES)
+MAX_BYTES: Final = _limit(fields.APPLICATION_BYTES)
+MAX_MESSAGES: Final = _limit(fields.MAX_MESSAGES)
+MAX_QUEUE_BYTES: Final = _limit(fields.MAX_QUEUE_BYTES)
+MAX_QUEUE_MESSAGES: Final = _limit(fields.MAX_QUEUE_MESSAGES)
+MAX_GROUPS: Final = _limit(fields.MAX_GROUPS)
+MAX_WAITS: Final = _limit(fields.MAX_WAITS)
+MAX_QUEUE_WAITS: Final = _limit(fields.MAX_QUEUE_WAITS)
+REQUEST_RATE: Final = _limit(fields.REQUEST_RATE)
+REQUEST_BURST: Final = _limit(fields.REQUEST_BURST)
+MESSAGE_RATE: Final = _limit(fields.MESSAGE_RATE)
+MESSAGE_BURST: Final = _limit(fields.MESSAGE_BURST)
+QUEUE_REQUEST_RATE: Final = _limit(fields.QUEUE_REQUEST_RATE)
+QUEUE_REQUEST_BURST: Final = _limit(fields.QUEUE_REQUEST_BURST)
+QUEUE_MESSAGE_RATE: Final = _limit(fields.QUEUE_MESSAGE_RATE)
+QUEUE_MESSAGE_BURST: Final = _limit(fields.QUEUE_MESSAGE_BURST)
 APPLICATION_MAX_BODY: Final = Key(
     "application:NAME",
     "max_body",
     "",
     "1 byte to the max_body of [server]",
     RELOAD,
-    values.optional(values.size(1, 256 << 20)),
+    values.optional(values.size(1, fields.MAX_BODY.high)),
 )
 APPLICATION_KEYS: Final = Key("application_keys", "NAME", "", KEYS.allowed, RELOAD, _text)
 

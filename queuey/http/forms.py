@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from multipart import MultipartError, MultipartParser, parse_options_header
 
 from queuey.errors import InvalidRequest
-from queuey.http.parameters import shown
+from queuey.model.text import shown
 
 _URLENCODED: Final = "application/x-www-form-urlencoded"
 _MULTIPART: Final = "multipart/form-data"

@@ -9,13 +9,14 @@ from typing import Final, TypeVar
 
 from queuey.errors import InvalidRequest
 from queuey.http.mistakes import Mistakes
+from queuey.model.fields import Whole
+from queuey.model.text import shown
 
 E = TypeVar("E", bound=Enum)
 
 _NUMBER: Final = re.compile(r"([+-]?)(?=[0-9])0*+([0-9]*+)", re.ASCII)
 """The quantifiers are possessive: with backtracking, a bad number would take time quadratic in its leading zeros."""
 _MOST_DIGITS: Final = 40
-_LONGEST_SHOWN: Final = 100
 
 MANY: Final = "InvalidParameter"
 """The name under which v1 says how many mistakes there are, if it does not name all of them."""
@@ -27,22 +28,6 @@ _BOOLEANS: Final = {
     "true": True, "1": True, "yes": True, "on": True,
     "false": False, "0": False, "no": False, "off": False,
 }  # fmt: skip
-
-
-def shown(text: str) -> str:
-    """A value as a refusal shows it: cut where it is long."""
-    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
-
-
-def not_whole(low: int, high: int, text: str | None = None) -> str:
-    """Say of a value that it is not a whole number of a range.
-
-    :param text: the value, for a refusal that shows it.
-    """
-    if low == high:
-        return f"must be {low}" if text is None else f'must be {low}, not "{shown(text)}"'
-    what = f"is not a whole number from {low} to {high}"
-    return what if text is None else f'"{shown(text)}" {what}'
 
 
 def whole_number(text: str) -> int | None:
@@ -84,8 +69,9 @@ class Parameters:
         """Note what is wrong with a parameter."""
         self._mistakes.add(self._prefix + name, text)
 
-    def number(self, name: str, low: int, high: int | None) -> int | None:
-        """A whole number of a range, or ``None``."""
+    def number(self, field: Whole) -> int | None:
+        """Return a whole number, or ``None`` if it is absent or wrong."""
+        name, low, high = field.name, field.low, field.high
         raw = self.text(name)
         if raw is None:
             return None
@@ -94,7 +80,7 @@ class Parameters:
             self.wrong(name, f'"{shown(raw)}" is not a number')
         elif value < low:
             self.wrong(name, f"{said} is less than minimum value {low}")
-        elif high is not None and value > high:
+        elif value > high:
             self.wrong(name, f"{said} is greater than maximum value {high}")
         else:
             return value

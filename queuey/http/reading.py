@@ -17,12 +17,14 @@ from queuey.http.fast_json import batch_bodies
 from queuey.http.forms import CHARSETS, MAX_FIELDS, parse_form, parse_query
 from queuey.http.json_size import TOO_MANY, has_too_many_values
 from queuey.http.mistakes import Mistakes
-from queuey.http.parameters import MANY, MAX_REMEMBERED, Parameters, refuse, shown, whole_number
+from queuey.http.parameters import MANY, MAX_REMEMBERED, Parameters, refuse, whole_number
 from queuey.http.wire import Request
 from queuey.interfaces import Credential
 from queuey.model.batch import Drafts
-from queuey.model.message import MAX_TTL, Address, Content, Draft
-from queuey.model.queue import MAX_PARTITIONS, MAX_PRINCIPALS, Consistency, QueueType, is_principal, name_problem
+from queuey.model.fields import LIMIT, PARTITIONS, TTL, Whole, partition
+from queuey.model.message import Address, Content, Draft
+from queuey.model.queue import MAX_PRINCIPALS, Consistency, QueueType, is_principal, name_problem
+from queuey.model.text import shown
 from queuey.model.timeid import (
     HIGHEST,
     LOWEST,
@@ -35,8 +37,7 @@ from queuey.model.timeid import (
 )
 from queuey.model.window import Window
 
-MAX_LIMIT: Final = 1000
-DEFAULT_LIMIT: Final = 100
+_QUEUES: Final = Whole("limit", 1, 10**40, meaning="maximum number of queues in an answer: as many as there are")
 
 MAX_BATCH: Final = 1000
 """Messages in a batch."""
@@ -119,7 +120,7 @@ def list_query(request: Request) -> ListQuery:
     given = Parameters(parse_query(request.uri.partition(b"?")[2]))
     wanted = ListQuery(
         start=given.text("offset") or "",
-        limit=given.number("limit", 1, None),
+        limit=given.number(_QUEUES),
         details=given.boolean("details"),
         counts=given.boolean("include_count"),
     )
@@ -148,7 +149,7 @@ def _form(request: Request) -> Parameters:
 def _changes(given: Parameters) -> QueueChanges:
     wanted = QueueChanges(
         type=given.choice("type", QueueType),
-        partitions=given.number("partitions", 1, MAX_PARTITIONS),
+        partitions=given.number(PARTITIONS),
         consistency=given.choice("consistency", Consistency),
         principals=_principals(given),
     )
@@ -185,7 +186,7 @@ def drafts(request: Request, partitions: int, ttl: int) -> Sequence[Draft]:
         return _batch(request.body, options, partitions, ttl)
     given = _headers(request)
     content = _content(given, request.body, content_type)
-    draft = Draft(content, given.number("ttl", 1, MAX_TTL) or ttl, given.number("partition", 1, partitions))
+    draft = Draft(content, given.number(TTL) or ttl, given.number(partition(partitions)))
     given.check()
     return [draft]
 
@@ -209,7 +210,7 @@ def replacement(request: Request, addresses: Sequence[Address], partitions: int,
     if len(addresses) * len(request.body) > MAX_REPLACED:
         text = f"{len(addresses)} messages of {len(request.body)} bytes are more than {MAX_REPLACED} bytes."
         raise BodyTooLarge(text)
-    seconds = given.number("ttl", 1, MAX_TTL) or ttl
+    seconds = given.number(TTL) or ttl
     for address in addresses:
         if not 1 <= address.partition <= partitions:
             bound = f"greater than maximum value {partitions}" if address.partition else "less than minimum value 1"
@@ -282,7 +283,7 @@ def _batch_item(item: Any, index: int, mistakes: Mistakes, partitions: int, ttl:
     numbers = {name: None if item.get(name) is None else _as_text(item[name]) for name in ("ttl", "partition")}
     given = Parameters(numbers, mistakes, f"{index}.")
     content = Content(_text(given, body))
-    return Draft(content, given.number("ttl", 1, MAX_TTL) or ttl, given.number("partition", 1, partitions))
+    return Draft(content, given.number(TTL) or ttl, given.number(partition(partitions)))
 
 
 def _text(given: Parameters, value: Any) -> bytes:
@@ -347,7 +348,7 @@ def window(request: Request, partitions: int) -> Window | None:
 def _window(query: bytes, partitions: int) -> Window | None:
     """The same of a query; readers ask for the same again and again."""
     given = Parameters(parse_query(query))
-    limit = given.number("limit", 1, MAX_LIMIT) or DEFAULT_LIMIT
+    limit = given.number(LIMIT) or LIMIT.default
     descending = given.choice("order", Order) is Order.DESCENDING
     wanted = [number for number in _partition_list(given) if 1 <= number <= partitions]
     lower, upper = _since(given, descending)

@@ -7,14 +7,14 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
+from queuey.model import fields
 from queuey.model.exports import GroupPlace
 from queuey.model.group_settings import Group, GroupSettings, Start
-from queuey.model.groups.entries import DEFAULT_IN_FLIGHT
 from queuey.model.groups.terms import Order
 from queuey.model.queue import Guarantee
 from queuey.model.timeid import MessageId, Ticks
 
-MAX_GROUPS: Final = 1000
+MAX_GROUPS: Final = fields.MAX_GROUPS.high
 """Maximum number of groups of a queue; the index of so many names fits into one value."""
 
 _FORMAT: Final = 1
@@ -70,7 +70,7 @@ def encode_group(group: Group) -> bytes:
         "created": group.created,
         "ended": group.ended,
     }
-    if settings.max_in_flight != DEFAULT_IN_FLIGHT:
+    if settings.max_in_flight != fields.MAX_IN_FLIGHT.default:
         row["max_in_flight"] = settings.max_in_flight
     return json.dumps(row, separators=(",", ":")).encode("ascii")
 
@@ -97,7 +97,7 @@ def decode_group(value: bytes, queue: int, version: str) -> Group:
                 row["dead_letter"],
                 Order(row["order"]),
                 None if guarantee is None else Guarantee(guarantee),
-                row.get("max_in_flight", DEFAULT_IN_FLIGHT),
+                row.get("max_in_flight", fields.MAX_IN_FLIGHT.default),
             ),
             MessageId(bytes.fromhex(row["place"])),
             Ticks(row["created"]),

@@ -8,19 +8,10 @@ from typing import Final
 
 import attrs
 
-from queuey.model.groups.entries import DEFAULT_IN_FLIGHT
+from queuey.model import fields
 from queuey.model.groups.terms import Order
 from queuey.model.queue import Guarantee
 from queuey.model.timeid import MessageId, Ticks
-
-MAX_LEASE: Final = 43_200
-"""Maximum length of a lease in seconds: twelve hours."""
-
-DEFAULT_LEASE: Final = 30
-"""Default length of a lease in seconds."""
-
-MAX_DELIVERIES: Final = 1000
-"""Upper limit of ``max_deliveries``."""
 
 MAX_GROUP_NAME: Final = 64
 """Maximum number of characters of a group's name."""
@@ -49,12 +40,12 @@ class GroupSettings:
     """
 
     start: Start | Ticks = Start.OLDEST
-    lease: int = DEFAULT_LEASE
-    max_deliveries: int = 0
+    lease: int = attrs.field(default=fields.LEASE.default, validator=fields.LEASE.check)
+    max_deliveries: int = attrs.field(default=fields.MAX_DELIVERIES.default, validator=fields.MAX_DELIVERIES.check)
     dead_letter: str | None = None
     order: Order = Order.NONE
     guarantee: Guarantee | None = None
-    max_in_flight: int = DEFAULT_IN_FLIGHT
+    max_in_flight: int = attrs.field(default=fields.MAX_IN_FLIGHT.default, validator=fields.MAX_IN_FLIGHT.check)
 
 
 @attrs.frozen

@@ -13,12 +13,10 @@ from typing import Any, Final
 
 import attrs
 
-from queuey.model import origins
-from queuey.model.group_rows import MAX_GROUPS
-from queuey.model.message import MAX_TTL
-from queuey.model.policy import MAX_IDEMPOTENCY_TTL, MIN_IDEMPOTENCY_TTL, Policy
+from queuey.model import fields, origins
+from queuey.model.fields import Number
+from queuey.model.policy import Policy
 from queuey.model.queue import Consistency, Guarantee
-from queuey.model.rates import LEAST_RATE, MAX_BURST, MAX_RATE
 
 MAX_ORIGINS: Final = 20
 """Origins that one application may have in the store."""
@@ -54,19 +52,6 @@ class Member:
     allowed: str
     read: Callable[[Any], Any] = attrs.field(repr=False, eq=False)
     show: Callable[[Any], Any] = attrs.field(repr=False, eq=False)
-
-
-def whole(low: int, high: int) -> Callable[[Any], int]:
-    """Reads a whole number of JSON; raises ``ValueError`` with what is wrong."""
-
-    def read(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError("is no whole number")
-        if not low <= value <= high:
-            raise ValueError("is out of range")
-        return value
-
-    return read
 
 
 def _word(kind: type[Enum]) -> Callable[[Any], Enum]:
@@ -115,17 +100,6 @@ def _words(kind: type[Enum]) -> str:
     return ", ".join(str(one.value) for one in kind)
 
 
-def _number(low: float, high: float) -> Callable[[Any], float]:
-    def read(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError("is no number")
-        if not low <= value <= high:
-            raise ValueError("is out of range")
-        return float(value)
-
-    return read
-
-
 def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("is no boolean")
@@ -140,22 +114,10 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _most(name: str, high: int, what: str = "") -> Member:
-    """A limit that is a whole number."""
-    return Member(name, name, True, "number", f"1 to {high}{what}", whole(1, high), _as_it_is)
+def _number(field: Number, limit: bool) -> Member:
+    """Return the member for a number."""
+    return Member(field.name, field.name, limit, "number", field.allowed, field.of_json, _as_it_is)
 
-
-def _rate(name: str) -> Member:
-    """A limit that is so many a second."""
-    allowed = f"{LEAST_RATE} to {MAX_RATE} a second"
-    return Member(name, name, True, "number", allowed, _number(LEAST_RATE, MAX_RATE), _as_it_is)
-
-
-_MOST_BYTES: Final = 1 << 50
-_MOST_BODY: Final = 256 << 20
-_MOST_QUEUES: Final = 1_000_000_000
-_MOST_MESSAGES: Final = 1_000_000_000_000
-_MOST_WAITS: Final = 1_000_000
 
 MEMBERS: Final = (
     Member("guarantee", "guarantee", False, "string", _words(Guarantee), _word(Guarantee), _value),
@@ -169,16 +131,8 @@ MEMBERS: Final = (
         _create_queues,
         lambda value: _ON_WRITE if value else "explicit",
     ),
-    Member("ttl", "ttl", False, "number", f"1 to {MAX_TTL} seconds", whole(1, MAX_TTL), _as_it_is),
-    Member(
-        "idempotency_ttl",
-        "idempotency_ttl",
-        False,
-        "number",
-        f"{MIN_IDEMPOTENCY_TTL} to {MAX_IDEMPOTENCY_TTL} seconds",
-        whole(MIN_IDEMPOTENCY_TTL, MAX_IDEMPOTENCY_TTL),
-        _as_it_is,
-    ),
+    _number(fields.TTL, False),
+    _number(fields.IDEMPOTENCY_TTL, False),
     Member(
         "cors_origins",
         "cors_origins",
@@ -198,30 +152,13 @@ MEMBERS: Final = (
         list,
     ),
     Member("signed_urls", "signed_urls", False, "boolean", "true, false", _boolean, _as_it_is),
-    _most("max_queues", _MOST_QUEUES),
-    _most("max_bytes", _MOST_BYTES, " bytes"),
-    _most("max_messages", _MOST_MESSAGES),
-    _most("max_queue_bytes", _MOST_BYTES, " bytes"),
-    _most("max_queue_messages", _MOST_MESSAGES),
-    _most("max_groups", MAX_GROUPS),
-    _most("max_waits", _MOST_WAITS),
-    _most("max_queue_waits", _MOST_WAITS),
-    _rate("request_rate"),
-    _most("request_burst", MAX_BURST),
-    _rate("message_rate"),
-    _most("message_burst", MAX_BURST),
-    _rate("queue_request_rate"),
-    _most("queue_request_burst", MAX_BURST),
-    _rate("queue_message_rate"),
-    _most("queue_message_burst", MAX_BURST),
-    Member(
-        "max_body", "max_body", True, "number", "1 byte to the max_body of [server]", whole(1, _MOST_BODY), _as_it_is
-    ),
+    *(_number(field, True) for field in fields.LIMITS),
+    attrs.evolve(_number(fields.MAX_BODY, True), allowed="1 byte to the max_body of [server]"),
 )
 """Every member."""
 
-BURSTS: Final = tuple((f"{of}_rate", f"{of}_burst") for of in ("request", "message", "queue_request", "queue_message"))
-"""Each rate, and its burst, which is of no use without it."""
+BURSTS: Final = tuple((rate.name, burst.name) for rate, burst in fields.BURSTS)
+"""Each rate and its burst, which has no effect without the rate."""
 
 _BY_NAME: Final = {member.name: member for member in MEMBERS}
 

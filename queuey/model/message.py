@@ -11,20 +11,18 @@ from typing import Final
 
 import msgspec
 
+from queuey.model import fields
 from queuey.model.timeid import MessageId, Ticks
 from queuey.model.values import frozen
 
-MAX_TTL: Final = 1 << 25
-"""Seconds that a message may live at the most."""
+MAX_TTL: Final = fields.TTL.high
+"""Maximum number of seconds that a message may live."""
 
 MAX_MESSAGE_KEY: Final = 1024
 """Bytes of the key that a message is posted with, in UTF-8; it is kept with the message."""
 
-MAX_DELAY: Final = 2_592_000
-"""Seconds by which a message may be delayed at the most: thirty days."""
-
-DEFAULT_TTL: Final = 259_200
-"""Seconds that a message lives unless its sender or its application says otherwise: three days."""
+MAX_DELAY: Final = int(fields.DELAY.high)
+"""Maximum number of seconds by which a message may be delayed."""
 
 
 class Content(msgspec.Struct, frozen=True, gc=False):

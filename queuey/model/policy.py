@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from enum import Enum
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
-from queuey.model.message import DEFAULT_TTL
+from queuey.model import fields
 from queuey.model.queue import Consistency, Guarantee
 from queuey.model.rates import Rates, rate, rates
-
-DEFAULT_IDEMPOTENCY_TTL: Final = 86_400
-"""Seconds for which an Idempotency-Key is remembered unless the application says otherwise: a day."""
-
-MIN_IDEMPOTENCY_TTL: Final = 60
-MAX_IDEMPOTENCY_TTL: Final = 2_592_000
-
 
 COUNTED: Final = ("max_bytes", "max_messages", "max_queue_bytes", "max_queue_messages")
 """The limits that need a store which counts what it holds."""
@@ -68,6 +61,11 @@ class WriteTerms:
         )
 
 
+def _limit(field: fields.Number) -> Any:
+    """Return an attribute for a limit of an application."""
+    return attrs.field(default=None, validator=field.check)
+
+
 @attrs.frozen
 class Policy:
     """What one application is promised and allowed. A limit that is ``None`` is no limit.
@@ -93,31 +91,31 @@ class Policy:
     """
 
     application: str
-    max_body: int
+    max_body: int = attrs.field(validator=fields.MAX_BODY.check)
     guarantee: Guarantee = Guarantee.AT_LEAST_ONCE
     consistency: Consistency = Consistency.STRONG
-    ttl: int = DEFAULT_TTL
-    max_queues: int | None = None
-    max_bytes: int | None = None
+    ttl: int = attrs.field(default=fields.TTL.default, validator=fields.TTL.check)
+    max_queues: int | None = _limit(fields.MAX_QUEUES)
+    max_bytes: int | None = _limit(fields.APPLICATION_BYTES)
     cors_origins: tuple[str, ...] = ()
     create_on_write: bool = False
-    idempotency_ttl: int = DEFAULT_IDEMPOTENCY_TTL
+    idempotency_ttl: int = attrs.field(default=fields.IDEMPOTENCY_TTL.default, validator=fields.IDEMPOTENCY_TTL.check)
     identities: tuple[str, ...] = ()
     signed_urls: bool = False
-    max_messages: int | None = None
-    max_queue_bytes: int | None = None
-    max_queue_messages: int | None = None
-    max_groups: int | None = None
-    max_waits: int | None = None
-    max_queue_waits: int | None = None
-    request_rate: float | None = None
-    request_burst: int | None = None
-    message_rate: float | None = None
-    message_burst: int | None = None
-    queue_request_rate: float | None = None
-    queue_request_burst: int | None = None
-    queue_message_rate: float | None = None
-    queue_message_burst: int | None = None
+    max_messages: int | None = _limit(fields.MAX_MESSAGES)
+    max_queue_bytes: int | None = _limit(fields.MAX_QUEUE_BYTES)
+    max_queue_messages: int | None = _limit(fields.MAX_QUEUE_MESSAGES)
+    max_groups: int | None = _limit(fields.MAX_GROUPS)
+    max_waits: int | None = _limit(fields.MAX_WAITS)
+    max_queue_waits: int | None = _limit(fields.MAX_QUEUE_WAITS)
+    request_rate: float | None = _limit(fields.REQUEST_RATE)
+    request_burst: int | None = _limit(fields.REQUEST_BURST)
+    message_rate: float | None = _limit(fields.MESSAGE_RATE)
+    message_burst: int | None = _limit(fields.MESSAGE_BURST)
+    queue_request_rate: float | None = _limit(fields.QUEUE_REQUEST_RATE)
+    queue_request_burst: int | None = _limit(fields.QUEUE_REQUEST_BURST)
+    queue_message_rate: float | None = _limit(fields.QUEUE_MESSAGE_RATE)
+    queue_message_burst: int | None = _limit(fields.QUEUE_MESSAGE_BURST)
 
     def write_terms(self, consistency: Consistency) -> WriteTerms:
         """The terms of a write to a queue of that consistency."""

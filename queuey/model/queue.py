@@ -9,13 +9,14 @@ from typing import Final
 
 import attrs
 
+from queuey.model import fields
 from queuey.model.text import UNFIT, is_fit
 from queuey.model.timeid import Ticks
 
 MAX_NAME: Final = 50
 """Characters in a queue's name."""
 
-MAX_PARTITIONS: Final = 200
+MAX_PARTITIONS: Final = fields.PARTITIONS.high
 
 MAX_PRINCIPAL: Final = 523
 """Characters in a principal: as many as one with the longest issuer and the longest subject has."""
@@ -66,11 +67,11 @@ class QueueSettings:
     """
 
     type: QueueType = QueueType.USER
-    partitions: int = 1
+    partitions: int = attrs.field(default=fields.PARTITIONS.default, validator=fields.PARTITIONS.check)
     consistency: Consistency = Consistency.STRONG
     principals: tuple[str, ...] = ()
     guarantee: Guarantee | None = None
-    ttl: int | None = None
+    ttl: int | None = attrs.field(default=None, validator=fields.TTL.check)
 
 
 @attrs.frozen

@@ -13,11 +13,6 @@ from typing import Final
 
 import msgspec
 
-LEAST_RATE: Final = 0.001
-MAX_RATE: Final = 1_000_000
-MAX_BURST: Final = 1_000_000
-"""What a rate may be, a second, and at once."""
-
 _GRAIN: Final = 1e-9
 """Tokens that may be missing, so that rounding does not refuse a client that waited exactly as long as the refusal
 said."""

@@ -12,7 +12,14 @@ JSON can spell both (``"\\u0000"``, ``"\\ud800"``). Text with half of a surrogat
 
 _UNFIT: Final = re.compile(f"[{UNFIT}]")
 
+_MAX_SHOWN: Final = 100
+
 
 def is_fit(text: str) -> bool:
     """Whether text has no control character, line breaks included, and no half of a surrogate pair."""
     return _UNFIT.search(text) is None
+
+
+def shown(text: str) -> str:
+    """Return a client's value for an error message, shortened if it is long."""
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."

@@ -9,8 +9,8 @@ from typing import Any, Final
 import attrs
 
 from queuey.http.mistakes import Mistakes
-from queuey.model import members
 from queuey.model.application import ID_DIGITS, digest_of
+from queuey.model.fields import Number
 from queuey.model.text import is_fit
 from queuey.ops.faults import invalid_params
 
@@ -100,9 +100,9 @@ KEY_ID: Final = Kind("string", f"{ID_DIGITS} hex digits in lower case", _key_id)
 """The id of a key. A key in place of its id is refused, so that it does not get into the log."""
 
 
-def whole(low: int, high: int) -> Kind:
-    """A whole number."""
-    return Kind("number", f"{low} to {high}", members.whole(low, high))
+def number(field: Number) -> Kind:
+    """Return the kind of a number."""
+    return Kind("number", field.allowed, field.of_json)
 
 
 def word(*words: str) -> Kind:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from queuey.model.dead_letter_headers import with_key
-from queuey.model.group_settings import MAX_LEASE
+from queuey.model.fields import LEASE
 from queuey.model.groups.commands import Finish, GiveBack, Reopen, ReopenAnswer, Settle, TakeAnswer, TakeBack
 from queuey.model.groups.entries import In, key_hash
 from queuey.model.groups.terms import Action, Order, Result, Returning, Settlement, Terms
@@ -227,7 +227,7 @@ class GroupTroublesContract(GroupSteps):
     async def test_as_many_in_flight_as_may_be(self) -> None:
         """Then a claim is blocked until one of them is settled; all of it outlives a restart."""
         await self.begin()
-        terms, lease = Terms(max_in_flight=self.in_flight), Ticks(MAX_LEASE * SECOND)
+        terms, lease = Terms(max_in_flight=self.in_flight), Ticks(LEASE.high * SECOND)
         new = [NewMessage(1, Content(b""), 86_400)] * 1000
         for _ in range(self.in_flight // 1000):
             await self.store.append(self.queue, new, TERMS)

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.errors import InvalidRequest
 from queuey.http.mistakes import Mistakes
 from queuey.http.parameters import Parameters, whole_number
+from queuey.model.fields import Whole
 
 
 class Colour(Enum):
@@ -52,13 +53,13 @@ class ParametersTests(SynchronousTestCase):
     def test_good(self) -> None:
         """Values within bounds; empty and absent ones are the default."""
         given = Parameters({"n": "3", "c": "red", "b": "YES", "off": "0", "e": "", "t": "text"})
-        self.assertEqual(given.number("n", 1, 3), 3)
+        self.assertEqual(given.number(Whole("n", 1, 3)), 3)
         self.assertIs(given.choice("c", Colour), Colour.RED)
         self.assertIs(given.boolean("b"), True)
         self.assertIs(given.boolean("off"), False)
         self.assertEqual(given.text("t"), "text")
         for absent in ("e", "nothing"):
-            self.assertIsNone(given.number(absent, 1, 3))
+            self.assertIsNone(given.number(Whole(absent, 1, 3)))
             self.assertIsNone(given.choice(absent, Colour))
             self.assertIs(given.boolean(absent), False)
             self.assertIsNone(given.text(absent))
@@ -67,9 +68,9 @@ class ParametersTests(SynchronousTestCase):
     def test_all_at_once(self) -> None:
         """Every problem is named, each in the words that clients know."""
         given = Parameters({"a": "fred", "b": "4", "c": "0", "d": "blue", "e": "perhaps"})
-        given.number("a", 1, 1)
-        given.number("b", 1, 1)
-        given.number("c", 1, None)
+        given.number(Whole("a", 1, 1))
+        given.number(Whole("b", 1, 1))
+        given.number(Whole("c", 1, 9))
         given.choice("d", Colour)
         given.boolean("e")
         self.assertEqual(
@@ -95,14 +96,14 @@ class ParametersTests(SynchronousTestCase):
         """Mistakes of several messages are noted together under their own names."""
         mistakes = Mistakes()
         for index in range(2):
-            Parameters({"ttl": "x"}, mistakes, f"{index}.").number("ttl", 1, 2)
+            Parameters({"ttl": "x"}, mistakes, f"{index}.").number(Whole("ttl", 1, 2))
         self.assertEqual([name for name, _ in mistakes.named], ["0.ttl", "1.ttl"])
 
     def test_many(self) -> None:
         """The first hundred are named, and it is said how many there are."""
         mistakes = Mistakes()
         for index in range(2500):
-            Parameters({"ttl": "x"}, mistakes, f"{index}.").number("ttl", 1, 2)
+            Parameters({"ttl": "x"}, mistakes, f"{index}.").number(Whole("ttl", 1, 2))
         problems = self.problems(Parameters({}, mistakes))
         named = dict.fromkeys((f"{index}.ttl" for index in range(100)), '"x" is not a number')
         more = "There are 2500 mistakes, of which the first 100 are named."

@@ -10,21 +10,20 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import queuey
 from queuey.http.problems import CODES, MEDIA_TYPE, TYPE
-from queuey.http.v2 import claims, pages, queues
 from queuey.http.v2.appends import BATCH, MAX_MESSAGES
 from queuey.http.v2.items import MAX_HEADERS, MAX_KEY, MAX_TYPE, RESERVED
 from queuey.http.v2.moving import MAX_IDS
 from queuey.http.v2.parameters import JSON
 from queuey.http.v2.queues import PATCH
-from queuey.http.v2.restores import MAX_LIFE
 from queuey.http.v2.results import NDJSON
 from queuey.http.v2.settlements import MAX_RECEIPTS
-from queuey.model import application
+from queuey.model import application, fields
 from queuey.model.cursor import MAX_CURSOR, MIN_CURSOR
-from queuey.model.group_settings import DEFAULT_LEASE, MAX_DELIVERIES, MAX_GROUP_NAME, MAX_LEASE, Start
-from queuey.model.groups.entries import DEFAULT_IN_FLIGHT, MAX_IN_FLIGHT, MAX_REASON
+from queuey.model.fields import Number
+from queuey.model.group_settings import MAX_GROUP_NAME, Start
+from queuey.model.groups.entries import MAX_REASON
 from queuey.model.groups.terms import Order, Outcome
-from queuey.model.message import MAX_DELAY, MAX_MESSAGE_KEY, MAX_TTL
+from queuey.model.message import MAX_MESSAGE_KEY
 from queuey.model.queue import (
     MAX_NAME,
     MAX_PARTITIONS,
@@ -42,20 +41,24 @@ BOUNDS = ("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems"
 Bounds = dict[str, Any]
 
 
-def whole(low: int, high: int, default: int | None = None) -> Bounds:
-    """The bounds of a number."""
-    found = {"minimum": low, "maximum": high}
-    return found if default is None else {**found, "default": default}
+def bounds_of(field: Number) -> Bounds:
+    """The bounds of a field, without its default."""
+    return {"minimum": field.low, "maximum": field.high}
+
+
+def with_default(field: Number) -> Bounds:
+    """The bounds of a field, and its default."""
+    return {**bounds_of(field), "default": field.default}
 
 
 COUNT: Bounds = {"minimum": 0}
 TEXT: Bounds = {"minLength": 1}
 MESSAGE_KEY: Bounds = {"minLength": 1, "maxLength": MAX_MESSAGE_KEY}
-PARTITION = whole(1, MAX_PARTITIONS)
-TTL = whole(1, MAX_TTL)
-LIST_LIMIT = whole(1, pages.MAX_LIMIT, pages.DEFAULT_LIMIT)
-PAGE_BYTES = whole(1, pages.MAX_BYTES, pages.DEFAULT_BYTES)
-WAIT = whole(0, pages.MAX_WAIT, 0)
+PARTITION = bounds_of(fields.PARTITIONS)
+TTL = bounds_of(fields.TTL)
+LIST_LIMIT = with_default(fields.LIMIT)
+PAGE_BYTES = with_default(fields.MAX_BYTES)
+WAIT = with_default(fields.WAIT)
 BATCH_SIZE = {"minItems": 1, "maxItems": MAX_MESSAGES}
 RECEIPTS = {"maxItems": MAX_RECEIPTS}
 
@@ -67,7 +70,7 @@ LIMITS: Mapping[str, Bounds] = {
     "listQueues/after/schema": TEXT,
     "appendMessages/partition/schema": PARTITION,
     "appendMessages/key/schema": MESSAGE_KEY,
-    "appendMessages/delay/schema": whole(0, MAX_DELAY, 0),
+    "appendMessages/delay/schema": with_default(fields.DELAY),
     "appendMessages/results/schema": {"default": "all"},
     "readMessages/order/schema": {"default": "asc"},
     "readMessages/max_bytes/schema": PAGE_BYTES,
@@ -80,7 +83,7 @@ LIMITS: Mapping[str, Bounds] = {
     "schemas/Partitions": {"minItems": 1, "maxItems": MAX_PARTITIONS},
     "schemas/Partitions/items": PARTITION,
     "schemas/Ttl": TTL,
-    "schemas/Delay": whole(0, MAX_DELAY),
+    "schemas/Delay": bounds_of(fields.DELAY),
     "schemas/Application/properties/idempotency_ttl": {"minimum": 1},
     "schemas/Application/properties/settle": COUNT,
     "schemas/QueueName": {"minLength": 1, "maxLength": MAX_NAME},
@@ -92,26 +95,26 @@ LIMITS: Mapping[str, Bounds] = {
     "schemas/SentKey": MESSAGE_KEY,
     "schemas/Batch/properties/messages": BATCH_SIZE,
     "schemas/OldMessage/properties/content_type": {"maxLength": MAX_TYPE},
-    "schemas/OldMessage/properties/ttl": whole(1, MAX_LIFE),
+    "schemas/OldMessage/properties/ttl": bounds_of(fields.REMAINING_TTL),
     "schemas/Restore/properties/messages": BATCH_SIZE,
     "schemas/Result/anyOf/2/properties/stored": COUNT,
     "schemas/Result/anyOf/2/properties/failed": COUNT,
     "schemas/Result/anyOf/2/properties/untold": {"minimum": 1},
     "schemas/GroupName": {"minLength": 1, "maxLength": MAX_GROUP_NAME},
-    "schemas/GroupLease": whole(1, MAX_LEASE),
-    "schemas/MaxDeliveries": whole(0, MAX_DELIVERIES),
-    "schemas/MaxInFlight": whole(1, MAX_IN_FLIGHT),
+    "schemas/GroupLease": bounds_of(fields.LEASE),
+    "schemas/MaxDeliveries": bounds_of(fields.MAX_DELIVERIES),
+    "schemas/MaxInFlight": bounds_of(fields.MAX_IN_FLIGHT),
     **{
         f"schemas/GroupWithLag/properties/lag/items/properties/{name}": COUNT
         for name in ("in_flight", "waiting", "set_aside", "behind/properties/count", "oldest_age")
     },
-    "schemas/Claim/properties/limit/anyOf/0": whole(1, pages.MAX_LIMIT, claims.DEFAULT_LIMIT),
+    "schemas/Claim/properties/limit/anyOf/0": with_default(fields.CLAIM_LIMIT),
     "schemas/Claim/properties/wait/anyOf/0": WAIT,
     "schemas/Claim/properties/max_bytes/anyOf/0": PAGE_BYTES,
     "schemas/Given/properties/deliveries": {"minimum": 1},
     "schemas/Settlement/properties/ack": RECEIPTS,
     "schemas/Settlement/properties/retry": RECEIPTS,
-    "schemas/Settlement/properties/retry/items/anyOf/1/properties/delay/anyOf/0": whole(0, MAX_DELAY, 0),
+    "schemas/Settlement/properties/retry/items/anyOf/1/properties/delay/anyOf/0": with_default(fields.DELAY),
     "schemas/Settlement/properties/extend": RECEIPTS,
     "schemas/Settlement/properties/reject": RECEIPTS,
     "schemas/Settlement/properties/reject/items/anyOf/1/properties/reason/anyOf/0": {"maxLength": MAX_REASON},
@@ -217,7 +220,6 @@ class CodeTests(SynchronousTestCase):
             found.update(bounds(operation["parameters"], operation["operationId"]))
         self.maxDiff = None
         self.assertEqual(found, LIMITS)
-        self.assertEqual((queues.MAX_LIMIT, queues.DEFAULT_LIMIT), (pages.MAX_LIMIT, pages.DEFAULT_LIMIT))
 
     def test_lengths(self) -> None:
         """A pattern takes the least and the most, and neither less nor more."""
@@ -258,7 +260,7 @@ class CodeTests(SynchronousTestCase):
             if operation["operationId"] == "getGroup":
                 (content,) = operation["responses"]["200"]["content"].values()
                 group = content["example"]
-        self.assertEqual((group["lease"], group["max_in_flight"]), (DEFAULT_LEASE, DEFAULT_IN_FLIGHT))
+        self.assertEqual((group["lease"], group["max_in_flight"]), (fields.LEASE.default, fields.MAX_IN_FLIGHT.default))
 
     def test_problem(self) -> None:
         """The example of a problem is what the code makes of its code."""

@@ -236,7 +236,7 @@ class OptionTests(MessagesTestCase):
 
     def test_bad(self) -> None:
         """Each thing that is wrong is named, and nothing is stored."""
-        whole, seconds = "is not a whole number from 1 to {}", "is not seconds from 0 to 2592000, in decimal"
+        whole, seconds = "is not a whole number from 1 to {}", "is not a number of seconds from 0 to 2592000"
         ttl, five = whole.format(33554432), whole.format(5)
         for query, errors in (
             ("ttl=0", {"ttl": f'"0" {ttl}'}),

@@ -17,8 +17,11 @@ from queuey.http.problems import Problem
 from queuey.http.v2.parameters import Members, Query, field, media_type
 from queuey.http.v2.strict_json import strict_json
 from queuey.http.v2.tags import Tags, tags
+from queuey.model.fields import Real, Whole
 from queuey.model.timeid import EPOCH, SECOND
 
+NUMBER, MANY = Whole("number", 1, 5), Whole("many", 1, 5)
+SPAN = Real("span", 0, 20, unit="seconds")
 NAMES = ("text", "number", "span", "time", "word", "flag", "many")
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 VALUES = st.recursive(
@@ -66,16 +69,19 @@ class QueryTests(SynchronousTestCase):
     def test_nothing(self) -> None:
         """Everything may be left out."""
         asked = query("")
-        self.assertEqual([asked.text("text"), asked.number("number", 1, 5), asked.many("many", 1, 5)], [None, None, ()])
-        self.assertEqual([asked.seconds("span", 0, 5), asked.time("time", up=True)], [None, None])
+        self.assertEqual([asked.text("text"), asked.number(NUMBER), asked.many(MANY)], [None, None, ()])
+        self.assertEqual([asked.seconds(SPAN), asked.time("time", up=True)], [None, None])
         self.assertEqual([asked.choice("word", Word), asked.boolean("flag")], [None, False])
         asked.check()
 
     def test_everything(self) -> None:
         """Each kind of value."""
         asked = query("text=a+b%2Bc&number=5&span=1.5&time=1&word=two&flag=true&many=3&many=1&many=3")
-        self.assertEqual([asked.text("text"), asked.number("number", 1, 5)], ["a b+c", 5])
-        self.assertEqual([asked.many("many", 1, 5), asked.seconds("span", 0, 5)], [(1, 3), SECOND * 3 // 2])
+        self.assertEqual([asked.text("text"), asked.number(NUMBER)], ["a b+c", 5])
+        self.assertEqual(
+            [asked.many(MANY), asked.seconds(SPAN)],
+            [(1, 3), SECOND * 3 // 2],
+        )
         self.assertEqual([asked.time("time", up=True), asked.choice("word", Word)], [EPOCH + SECOND, Word.TWO])
         self.assertTrue(asked.boolean("flag"))
         self.assertFalse(query("flag=false").boolean("flag"))
@@ -94,10 +100,10 @@ class QueryTests(SynchronousTestCase):
         """Nothing else than a problem comes of whatever was sent."""
         asked = query(data.replace(b" ", b"").replace(b"#", b""))
         for name in NAMES:
-            asked.number(name, 1, 5)
-            asked.seconds(name, 0, 5)
+            asked.number(Whole(name, 1, 5))
+            asked.seconds(Real(name, 0, 5, unit="seconds"))
             asked.time(name, up=False)
-            asked.many(name, 1, 5)
+            asked.many(Whole(name, 1, 5))
         try:
             asked.check()
         except Problem as problem:
@@ -106,18 +112,18 @@ class QueryTests(SynchronousTestCase):
     def test_wrong_everywhere(self) -> None:
         """All of it is said at once."""
         asked = query("text=&number=6&span=x&time=y&word=z&flag=1&many=0&other=1")
-        asked.number("number", 1, 5)
-        asked.seconds("span", 0, 20)
+        asked.number(NUMBER)
+        asked.seconds(SPAN)
         asked.time("time", up=True)
         asked.choice("word", Word)
         asked.boolean("flag")
-        asked.many("many", 1, 5)
+        asked.many(MANY)
         self.assertEqual(
             self.wrong(asked),
             {
                 "text": "is empty; leave it out, or give it a value",
                 "number": '"6" is not a whole number from 1 to 5',
-                "span": '"x" is not seconds from 0 to 20, in decimal',
+                "span": '"x" is not a number of seconds from 0 to 20',
                 "time": '"y" is neither a time as in RFC 3339 nor seconds since 1970 in decimal',
                 "word": '"z" is not one of one, two',
                 "flag": '"1" is neither true nor false',
@@ -129,8 +135,8 @@ class QueryTests(SynchronousTestCase):
     def test_a_range_of_one(self) -> None:
         """A queue with one partition takes one number, and the refusal names it."""
         asked = query("number=2&many=-1")
-        asked.number("number", 1, 1)
-        asked.many("many", 1, 1)
+        asked.number(Whole("number", 1, 1))
+        asked.many(Whole("many", 1, 1))
         self.assertEqual(self.wrong(asked), {"number": 'must be 1, not "2"', "many": 'must be 1, not "-1"'})
 
     def test_names_that_are_wrong(self) -> None:
@@ -154,9 +160,9 @@ class QueryTests(SynchronousTestCase):
         """Digits, and nothing around them."""
         for raw in ("+1", "-1", "1.0", "1e0", "%201", "0x1", "1_0", "%D9%A1", "9" * 50, "6", "0"):
             asked = query(f"number={raw}")
-            self.assertIsNone(asked.number("number", 1, 5), raw)
+            self.assertIsNone(asked.number(NUMBER), raw)
             self.assertEqual(list(self.wrong(asked)), ["number"], raw)
-        self.assertEqual(query("number=005").number("number", 1, 5), 5)
+        self.assertEqual(query("number=005").number(NUMBER), 5)
 
     def test_spans(self) -> None:
         """Decimal seconds, the bounds included, cut to a tick."""
@@ -170,10 +176,10 @@ class QueryTests(SynchronousTestCase):
             ("1.5E%2B1", 15 * SECOND),
             ("2e-99", 0),
         ):
-            self.assertEqual(query(f"span={raw}").seconds("span", 0, 20), ticks, raw)
+            self.assertEqual(query(f"span={raw}").seconds(SPAN), ticks, raw)
         for raw in ("20.1", "-1", "1.", ".5", "1e2", "1e", "1e999", "e1", "inf", "9" * 5000, "1.2.3", "%D9%A1"):
             asked = query(f"span={raw}")
-            self.assertIsNone(asked.seconds("span", 0, 20), raw)
+            self.assertIsNone(asked.seconds(SPAN), raw)
             self.assertEqual(list(self.wrong(asked)), ["span"], raw)
 
 
@@ -248,11 +254,11 @@ class JSONTests(SynchronousTestCase):
     def test_members(self) -> None:
         """Numbers have one kind; true is none of them."""
         members = Members({"a": 5.0, "b": True, "c": None, "d": "x", "e": 1.5, "f": "one"})
-        self.assertEqual([members.number(name, 1, 5) for name in "acz"], [5, None, None])
+        self.assertEqual([members.number(Whole(name, 1, 5)) for name in "acz"], [5, None, None])
         self.assertEqual((members.text("d"), members.choice("f", Word), "c" in members), ("x", Word.ONE, True))
         members.check()
         for name in "bde":
-            self.assertIsNone(members.number(name, 1, 5))
+            self.assertIsNone(members.number(Whole(name, 1, 5)))
         members.choice("d", Word)
         members.text("a")
         problem = self.assertRaises(Problem, members.check)

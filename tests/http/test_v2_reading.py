@@ -204,7 +204,7 @@ class PageTests(ReadingTestCase):
     def test_bad(self) -> None:
         """Each thing that is wrong is named."""
         limit, bytes = "is not a whole number from 1 to 1000", "is not a whole number from 1 to 16777216"
-        partition, wait = "is not a whole number from 1 to 3", "is not seconds from 0 to 20, in decimal"
+        partition, wait = "is not a whole number from 1 to 3", "is not a number of seconds from 0 to 20"
         for query, name, text in (
             ("limit=0", "limit", f'"0" {limit}'),
             ("limit=1001", "limit", f'"1001" {limit}'),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from queuey.http.v2.restores import MAX_LIFE
+from queuey.model.fields import REMAINING_TTL
 from queuey.model.message import Address, Message
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, make
 from tests.contracts.reading import TERMS
@@ -47,7 +47,7 @@ class RestoreTests(ApiTestCase):
 
     def test_what_a_message_has(self) -> None:
         """Its id, its body, its type if it had one, its headers, and what is left of its time."""
-        second = {"body_base64": "/wA=", "content_type": "image/png", "headers": {"a": "ü"}, "ttl": MAX_LIFE}
+        second = {"body_base64": "/wA=", "content_type": "image/png", "headers": {"a": "ü"}, "ttl": REMAINING_TTL.high}
         second["id"] = self.old(-20, 2)["id"]
         answer = self.restored(self.old(-30), second, self.old(-5, content_type='o; a="ü"'))
         self.assertEqual(answer, {"stored": 3, "there": 0})
@@ -59,7 +59,7 @@ class RestoreTests(ApiTestCase):
         )
         self.assertEqual(three.content.content_type, 'o; a="ü"')
         lives = [(message.expires - from_seconds(NOW)) // SECOND for message in (one, two, three)]
-        self.assertEqual(lives, [60, MAX_LIFE, 60])
+        self.assertEqual(lives, [60, REMAINING_TTL.high, 60])
 
     def test_what_is_there(self) -> None:
         """It is left as it is, and what is named twice is stored once; so the request may be sent again."""
@@ -105,7 +105,7 @@ class RestoreTests(ApiTestCase):
             ({}, ["/messages/1/id", "/messages/1", "/messages/1/ttl"]),
             (self.old(-20, 3), ["/messages/1/id"]),
             ({**self.old(-20), "id": "x", "ttl": 0}, ["/messages/1/id", "/messages/1/ttl"]),
-            (self.old(-20, ttl=MAX_LIFE + 1), ["/messages/1/ttl"]),
+            (self.old(-20, ttl=REMAINING_TTL.high + 1), ["/messages/1/ttl"]),
             (self.old(-20, content_type="a\nb"), ["/messages/1/content_type"]),
             (self.old(-20, headers={"queuey-x": 1}), ["/messages/1/headers"]),
             (self.old(-20, headers={"queuey-key": "k" * 1025}), ["/messages/1/headers"]),

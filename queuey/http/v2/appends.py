@@ -13,7 +13,8 @@ from queuey.http.v2.items import BYTES, MAX_HEADERS, MAX_TYPE, Items, encoded_he
 from queuey.http.v2.parameters import Query, bad_field, expect_type, field, problem_of, refuse_unknown
 from queuey.http.v2.strict_json import strict_json
 from queuey.http.wire import Request
-from queuey.model.message import MAX_DELAY, MAX_MESSAGE_KEY, MAX_TTL, Content, Draft
+from queuey.model.fields import DELAY, TTL, partition
+from queuey.model.message import MAX_MESSAGE_KEY, Content, Draft
 from queuey.model.trace import with_context
 
 BATCH: Final = "application/vnd.queuey.messages+json"
@@ -43,15 +44,15 @@ def drafts(request: Request, partitions: int, ttl: int) -> Sequence[Draft]:
     if not request.line.query:
         return [Draft(content, ttl)]
     query = Query(request, _OPTIONS)
-    ttl = query.number("ttl", 1, MAX_TTL) or ttl
-    partition, key = query.number("partition", 1, partitions), query.text("key")
+    ttl = query.number(TTL) or ttl
+    number, key = query.number(partition(partitions)), query.text("key")
     if key is not None and query.text("partition") is not None:
         query.wrong("key", "is not given together with a partition")
     elif key is not None and len(encoded := key.encode("utf-8")) > MAX_MESSAGE_KEY:
         query.wrong("key", long_key(len(encoded)))
-    delay = query.seconds("delay", 0, MAX_DELAY)
+    delay = query.seconds(DELAY)
     query.check()
-    return [Draft(content, ttl, partition, key) if delay is None else Draft(content, ttl, partition, key, delay)]
+    return [Draft(content, ttl, number, key) if delay is None else Draft(content, ttl, number, key, delay)]
 
 
 def is_plain(request: Request) -> bool:

@@ -9,7 +9,6 @@ import attrs
 
 from queuey.http.authorized import Admitted, Route
 from queuey.http.json_size import MAX_VALUES
-from queuey.http.v2 import pages
 from queuey.http.v2.answers import HEAD, consistency_word, encoded
 from queuey.http.v2.appends import MAX_MESSAGES
 from queuey.http.v2.items import MAX_HEADERS, MAX_KEY
@@ -17,13 +16,13 @@ from queuey.http.v2.parameters import Query
 from queuey.http.v2.settlements import MAX_RECEIPTS
 from queuey.http.wire import Limits, Request
 from queuey.interfaces import AHEAD, Capabilities, IStore
+from queuey.model import fields
 from queuey.model.access import Operation
-from queuey.model.group_rows import MAX_GROUPS
-from queuey.model.group_settings import MAX_DELIVERIES, MAX_GROUP_NAME, MAX_LEASE
-from queuey.model.groups.entries import MAX_CLAIMS, MAX_IN_FLIGHT, MAX_REASON
-from queuey.model.message import MAX_DELAY, MAX_MESSAGE_KEY, MAX_TTL
+from queuey.model.group_settings import MAX_GROUP_NAME
+from queuey.model.groups.entries import MAX_CLAIMS, MAX_REASON
+from queuey.model.message import MAX_DELAY, MAX_MESSAGE_KEY
 from queuey.model.policy import Policy
-from queuey.model.queue import MAX_NAME, MAX_PARTITIONS, MAX_PRINCIPAL, MAX_PRINCIPALS
+from queuey.model.queue import MAX_NAME, MAX_PRINCIPAL, MAX_PRINCIPALS
 from queuey.model.rates import Rates
 from queuey.model.timeid import SECOND
 
@@ -32,23 +31,23 @@ APPLICATION: Final = "/v2/<application>"
 _OF_EVERY_APPLICATION: Final = {
     "max_batch": MAX_MESSAGES,
     "max_values": MAX_VALUES,
-    "max_limit": pages.MAX_LIMIT,
-    "max_page_bytes": pages.MAX_BYTES,
-    "max_wait": pages.MAX_WAIT,
+    "max_limit": fields.LIMIT.high,
+    "max_page_bytes": fields.MAX_BYTES.high,
+    "max_wait": int(fields.WAIT.high),
     "max_delay": MAX_DELAY,
-    "max_ttl": MAX_TTL,
+    "max_ttl": fields.TTL.high,
     "max_key": MAX_KEY,
     "max_headers": MAX_HEADERS,
     "max_message_key": MAX_MESSAGE_KEY,
     "max_name": MAX_NAME,
-    "max_partitions": MAX_PARTITIONS,
+    "max_partitions": fields.PARTITIONS.high,
     "max_principals": MAX_PRINCIPALS,
     "max_principal": MAX_PRINCIPAL,
     "max_ahead": AHEAD / SECOND,
     "max_group_name": MAX_GROUP_NAME,
-    "max_lease": MAX_LEASE,
-    "max_deliveries": MAX_DELIVERIES,
-    "max_in_flight": MAX_IN_FLIGHT,
+    "max_lease": fields.LEASE.high,
+    "max_deliveries": fields.MAX_DELIVERIES.high,
+    "max_in_flight": fields.MAX_IN_FLIGHT.high,
     "max_keyed_claims": MAX_CLAIMS,
     "max_receipts": MAX_RECEIPTS,
     "max_reason": MAX_REASON,
@@ -109,7 +108,7 @@ class V2Application:
             "max_messages": policy.max_messages,
             "max_queue_bytes": policy.max_queue_bytes,
             "max_queue_messages": policy.max_queue_messages,
-            "max_groups": min(policy.max_groups or MAX_GROUPS, MAX_GROUPS),
+            "max_groups": fields.MAX_GROUPS.high if policy.max_groups is None else policy.max_groups,
             "max_waits": policy.max_waits,
             "max_queue_waits": policy.max_queue_waits,
             **_rates("", policy.rates),

@@ -14,7 +14,6 @@ from queuey.core.groups.values import Claiming, Delivered, Delivery, Settling
 from queuey.core.messages import MessageExchange
 from queuey.errors import NoSuchGroup, QueueyError
 from queuey.http.authorized import AdmittedToQueue, Route
-from queuey.http.parameters import not_whole
 from queuey.http.traced import UNTRACED
 from queuey.http.v2 import repeats
 from queuey.http.v2.answers import (
@@ -26,13 +25,13 @@ from queuey.http.v2.answers import (
     portions,
 )
 from queuey.http.v2.groups import GROUP, check_name, guarantee_of, named
-from queuey.http.v2.pages import DEFAULT_BYTES, MAX_BYTES, MAX_LIMIT, MAX_WAIT
 from queuey.http.v2.parameters import Members, bad_field, members, refuse_query
 from queuey.http.v2.settlements import ACTIONS, outcomes_json, settlings
 from queuey.http.wire import Request
+from queuey.model import fields
 from queuey.model.access import Operation, is_application
 from queuey.model.columns import sizes
-from queuey.model.group_settings import MAX_LEASE, Group, GroupSettings
+from queuey.model.group_settings import Group, GroupSettings
 from queuey.model.groups.terms import UNCHANGED, Outcome
 from queuey.model.message import Message
 from queuey.model.queue import Guarantee, Queue
@@ -40,8 +39,6 @@ from queuey.model.served import RECEIVE
 from queuey.model.timeid import to_rfc3339
 
 CLAIMS: Final = f"{GROUP}/claims"
-
-DEFAULT_LIMIT: Final = 10
 
 _BLOCKED: Final = "in-flight-limit"
 _BEGIN: Final = '{"messages":['
@@ -159,7 +156,7 @@ def wanted(request: Request, admitted: AdmittedToQueue) -> Claiming:
     key = repeats.key(request)
     given = members(request, _MEMBERS)
     asked = Members(given)
-    found: dict[str, Any] = {"limit": DEFAULT_LIMIT, "max_bytes": DEFAULT_BYTES}
+    found: dict[str, Any] = {"limit": fields.CLAIM_LIMIT.default, "max_bytes": fields.MAX_BYTES.default}
     if key is not None:
         found["key"] = repeats.claim_key(request, admitted.caller, key)
     for name in _MEMBERS:
@@ -196,22 +193,25 @@ def partitions(asked: Members, queue: Queue) -> tuple[int, ...] | None:
     if len(given) > most:
         asked.wrong("partitions", f"has {len(given)} partitions, and the queue has {most}")
         return None
-    found: list[int] = []
+    found, numbers = list[int](), fields.partition(most)
     for at, each in enumerate(given):
-        if type(each) not in (int, float) or not 1 <= each <= most or each != int(each):
-            asked.wrong(f"partitions/{at}", not_whole(1, most))
-        elif each in found:
-            asked.wrong(f"partitions/{at}", f"names partition {int(each)} once more")
+        try:
+            number = numbers.of_json(each)
+        except ValueError:
+            asked.wrong(f"partitions/{at}", numbers.refusal())
+            continue
+        if number in found:
+            asked.wrong(f"partitions/{at}", f"names partition {number} once more")
         else:
-            found.append(int(each))
+            found.append(number)
     return tuple(found)
 
 
 _MEMBERS: Final[Mapping[str, tuple[str, Callable[[Members, Queue], Any]]]] = {
-    "limit": ("limit", lambda asked, _: asked.number("limit", 1, MAX_LIMIT)),
-    "lease": ("lease", lambda asked, _: asked.number("lease", 1, MAX_LEASE)),
-    "wait": ("wait", lambda asked, _: asked.seconds("wait", MAX_WAIT)),
-    "max_bytes": ("max_bytes", lambda asked, _: asked.number("max_bytes", 1, MAX_BYTES)),
+    "limit": ("limit", lambda asked, _: asked.number(fields.CLAIM_LIMIT)),
+    "lease": ("lease", lambda asked, _: asked.number(fields.LEASE)),
+    "wait": ("wait", lambda asked, _: asked.seconds(fields.WAIT)),
+    "max_bytes": ("max_bytes", lambda asked, _: asked.number(fields.MAX_BYTES)),
     "partitions": ("partitions", partitions),
     "settle": ("settlings", lambda asked, _: _settle(asked)),
 }

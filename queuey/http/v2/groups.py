@@ -13,7 +13,6 @@ from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.values import PartitionLag
 from queuey.errors import InvalidRequest, NoSuchGroup
 from queuey.http.authorized import AdmittedToQueue, Route
-from queuey.http.parameters import shown
 from queuey.http.problems import Problem
 from queuey.http.v2.answers import HEAD, encoded, id_text
 from queuey.http.v2.conditions import check_read_only, conditions
@@ -22,10 +21,11 @@ from queuey.http.v2.queues import PATCH, QUEUE
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.cursor import Cursor
-from queuey.model.group_settings import MAX_DELIVERIES, MAX_LEASE, Group, GroupSettings, Start, group_name_problem
-from queuey.model.groups.entries import MAX_IN_FLIGHT
+from queuey.model.fields import LEASE, MAX_DELIVERIES, MAX_IN_FLIGHT
+from queuey.model.group_settings import Group, GroupSettings, Start, group_name_problem
 from queuey.model.groups.terms import Order
 from queuey.model.queue import Guarantee, Queue, name_problem
+from queuey.model.text import shown
 from queuey.model.timeid import SECOND, Ticks, from_seconds, parse_time, ticks_of, to_rfc3339
 from queuey.model.window import Position
 
@@ -171,12 +171,12 @@ def changes(given: Mapping[str, Any], reset: frozenset[str], queue: Queue) -> Gr
     asked = Members(given)
     wanted = GroupChanges(
         start=_start(asked),
-        lease=asked.number("lease", 1, MAX_LEASE),
-        max_deliveries=asked.number("max_deliveries", 0, MAX_DELIVERIES),
+        lease=asked.number(LEASE),
+        max_deliveries=asked.number(MAX_DELIVERIES),
         dead_letter=_dead_letter(asked, queue),
         order=asked.choice("order", Order),
         guarantee=asked.choice("guarantee", Guarantee),
-        max_in_flight=asked.number("max_in_flight", 1, MAX_IN_FLIGHT),
+        max_in_flight=asked.number(MAX_IN_FLIGHT),
         reset=reset,
     )
     asked.check()

@@ -11,11 +11,11 @@ from typing import Any, Final
 import attrs
 
 from queuey.http.mistakes import Mistakes
-from queuey.http.parameters import not_whole
 from queuey.http.v2.parameters import pointer_part
 from queuey.model.batch import Drafts
 from queuey.model.dead_letter_headers import is_ours
-from queuey.model.message import MAX_DELAY, MAX_MESSAGE_KEY, MAX_TTL, Content, Draft
+from queuey.model.fields import DELAY, TTL, Whole, partition
+from queuey.model.message import MAX_MESSAGE_KEY, Content, Draft
 from queuey.model.timeid import SECOND, Ticks
 from queuey.model.trace import TraceContext, with_context
 
@@ -141,9 +141,9 @@ class Items:
     def _checked(self, members: Members) -> Draft:
         members.only(_MEMBERS, self.keyed)
         content = Content(members.body(), members.content_type(), self._traced(members.headers()))
-        ttl = members.whole("ttl", MAX_TTL) or self.ttl
-        partition, key = members.whole("partition", self.partitions), members.key()
-        return Draft(content, ttl, partition, key, members.delay())
+        ttl = members.number(TTL) or self.ttl
+        number, key = members.number(partition(self.partitions)), members.key()
+        return Draft(content, ttl, number, key, members.delay())
 
 
 def idempotency_key(item: Any, pointer: str, mistakes: Mistakes) -> str | None:
@@ -233,15 +233,15 @@ class Members:
         self.wrong("headers", str(encoded))
         return None
 
-    def whole(self, name: str, high: int) -> int | None:
-        """A whole number of 1 or more; JSON has one kind of numbers, so 5.0 is one as well."""
-        if name not in self._item:
+    def number(self, field: Whole) -> int | None:
+        """Return a whole number, or ``None`` if it is absent or wrong."""
+        if field.name not in self._item:
             return None
-        value = self._item[name]
-        if type(value) in (int, float) and 1 <= value <= high and value == int(value):
-            return int(value)
-        self.wrong(name, not_whole(1, high))
-        return None
+        try:
+            return field.of_json(self._item[field.name])
+        except ValueError:
+            self.wrong(field.name, field.refusal())
+            return None
 
     def key(self) -> str | None:
         """The text by which a partition is chosen, where none is named."""
@@ -260,8 +260,8 @@ class Members:
 
     def delay(self) -> Ticks:
         """How long until it is due."""
-        value = self._item.get("delay", 0)
-        if type(value) in (int, float) and 0 <= value <= MAX_DELAY:
-            return Ticks(round(value * SECOND))
-        self.wrong("delay", f"is not a number of seconds from 0 to {MAX_DELAY}")
-        return Ticks(0)
+        try:
+            return Ticks(round(DELAY.of_json(self._item.get("delay", 0)) * SECOND))
+        except ValueError:
+            self.wrong("delay", DELAY.refusal())
+            return Ticks(0)

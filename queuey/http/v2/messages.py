@@ -13,7 +13,6 @@ from queuey.core.messages import MessageExchange
 from queuey.core.pages import is_whole
 from queuey.deferreds import CoroutineRunner, PendingRead
 from queuey.http.authorized import AdmittedToQueue, Over, Plan, Route, Serving, awaited, permit
-from queuey.http.parameters import shown
 from queuey.http.traced import UNTRACED
 from queuey.http.v2 import appends, pages, rendered, repeats
 from queuey.http.v2.answers import answer_stored, stored_json
@@ -26,6 +25,7 @@ from queuey.model.access import Operation
 from queuey.model.message import Address, Content, Draft
 from queuey.model.once import Appended
 from queuey.model.served import RECEIVE, SEND
+from queuey.model.text import shown
 from queuey.model.timeid import HIGHEST, MessageId, Ticks, from_seconds, lower_bound, parse_time
 from queuey.model.window import MergeSlice
 

@@ -11,7 +11,6 @@ from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.values import Redriving
 from queuey.errors import BadCursor, CursorMismatch, InvalidRequest, QueueReplaced
 from queuey.http.authorized import AdmittedToQueue, Route
-from queuey.http.parameters import shown
 from queuey.http.v2.answers import HEAD, encoded
 from queuey.http.v2.claims import partitions
 from queuey.http.v2.groups import GROUP, in_body, named
@@ -25,6 +24,7 @@ from queuey.model.cursor import Cursor
 from queuey.model.group_settings import Start
 from queuey.model.message import Address
 from queuey.model.queue import Queue
+from queuey.model.text import shown
 from queuey.model.timeid import MessageId, Ticks, parse_time
 from queuey.model.window import OLDEST, Merge, Position
 

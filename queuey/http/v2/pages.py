@@ -20,6 +20,7 @@ from queuey.http.v2.parameters import Query
 from queuey.http.wire import Request
 from queuey.model import cursor
 from queuey.model.cursor import Cursor
+from queuey.model.fields import LIMIT, MAX_BYTES, WAIT, partition
 from queuey.model.message import Address, Message
 from queuey.model.queue import MAX_PARTITIONS, Queue
 from queuey.model.timeid import SECOND, Ticks, from_hex, lower_bound, successor, ticks_of, to_rfc3339
@@ -27,15 +28,6 @@ from queuey.model.window import NEWEST, OLDEST, Merge, MergeSlice, Position
 
 NDJSON: Final = "application/x-ndjson"
 JSON: Final = "application/json"
-
-MAX_LIMIT: Final = 1000
-DEFAULT_LIMIT: Final = 100
-MAX_BYTES: Final = 16 << 20
-"""Bytes of bodies on a page at the most."""
-
-DEFAULT_BYTES: Final = 1 << 20
-MAX_WAIT: Final = 20
-"""Seconds to wait for messages at the most."""
 
 _BEGINNING: Final = b'{"messages":['
 
@@ -102,10 +94,10 @@ def _wanted(text: bytes, incarnation: int, count: int) -> Wanted:
     after, since, until = query.text("after"), query.time("since", up=True), query.time("until", up=True)
     if after is not None and query.text("since") is not None:
         query.wrong("since", "is not given together with after")
-    limit = query.number("limit", 1, MAX_LIMIT) or DEFAULT_LIMIT
-    max_bytes = query.number("max_bytes", 1, MAX_BYTES) or DEFAULT_BYTES
-    partitions = query.many("partition", 1, count) or None
-    wait, fresh = query.seconds("wait", 0, MAX_WAIT) or 0, query.boolean("fresh") or False
+    limit = query.number(LIMIT) or LIMIT.default
+    max_bytes = query.number(MAX_BYTES) or MAX_BYTES.default
+    partitions = query.many(partition(count)) or None
+    wait, fresh = query.seconds(WAIT) or 0, query.boolean("fresh") or False
     query.check()
     floor = None if since is None else lower_bound(since)
     asked = Cursor(incarnation, NEWEST if descending else OLDEST, descending, partitions, floor)

@@ -14,13 +14,16 @@ from urllib.parse import unquote_to_bytes
 from queuey.http.authorized import Plan
 from queuey.http.forms import CHARSETS, MAX_FIELDS
 from queuey.http.mistakes import Mistakes
-from queuey.http.parameters import not_whole, shown, whole_number
+from queuey.http.parameters import whole_number
 from queuey.http.problems import Problem
 from queuey.http.v2.strict_json import invalid_body, strict_json
 from queuey.http.wire import Request
+from queuey.model.fields import Real, Whole
+from queuey.model.text import shown
 from queuey.model.timeid import SECOND, Ticks, parse_time
 
 E = TypeVar("E", bound=Enum)
+N = TypeVar("N", int, float)
 
 JSON: Final = "application/json"
 
@@ -131,26 +134,27 @@ class Query(_Checked):
         values = self._given.get(name)
         return values[0] if values else None
 
-    def number(self, name: str, low: int, high: int) -> int | None:
-        """A whole number of a range."""
-        raw = self.text(name)
-        return None if raw is None else self._number(name, raw, low, high)
+    def number(self, field: Whole) -> int | None:
+        """Return a whole number, or ``None`` if it is absent or wrong."""
+        raw = self.text(field.name)
+        return None if raw is None else self._number(field, raw)
 
-    def many(self, name: str, low: int, high: int) -> tuple[int, ...]:
-        """The whole numbers of a range that a repeatable parameter gives, rising, each once."""
-        found = [self._number(name, raw, low, high) for raw in self._given.get(name, ())]
+    def many(self, field: Whole) -> tuple[int, ...]:
+        """Return the whole numbers of a repeatable parameter, in rising order, each once."""
+        found = [self._number(field, raw) for raw in self._given.get(field.name, ())]
         return tuple(sorted({number for number in found if number is not None}))
 
-    def _number(self, name: str, raw: str, low: int, high: int) -> int | None:
+    def _number(self, field: Whole, raw: str) -> int | None:
         value = whole_number(raw) if raw.isascii() and raw.isdigit() else None
-        if value is not None and low <= value <= high:
+        if value is not None and field.low <= value <= field.high:
             return value
-        self.wrong(name, not_whole(low, high, raw))
+        self.wrong(field.name, field.refusal(raw))
         return None
 
-    def seconds(self, name: str, low: float, high: float) -> Ticks | None:
-        """A span of time that is given in seconds, as decimal text; in ticks, what is finer cut off."""
-        raw = self.text(name)
+    def seconds(self, field: Real) -> Ticks | None:
+        """Return a span of time in ticks, rounded down, or ``None`` if it is absent or wrong. It is sent in decimal
+        seconds."""
+        raw = self.text(field.name)
         if raw is None:
             return None
         match = _SECONDS.fullmatch(raw)
@@ -159,9 +163,9 @@ class Query(_Checked):
             if match[3] is not None:
                 # Programs write 0.00001 as 1e-05.
                 ticks = int(Decimal(raw) * SECOND)
-            if low * SECOND <= ticks <= high * SECOND:
+            if field.low * SECOND <= ticks <= field.high * SECOND:
                 return Ticks(ticks)
-        self.wrong(name, f'"{shown(raw)}" is not seconds from {low:g} to {high:.0f}, in decimal')
+        self.wrong(field.name, field.refusal(raw))
         return None
 
     def time(self, name: str, *, up: bool) -> Ticks | None:
@@ -274,25 +278,23 @@ class Members(_Checked):
         self.wrong(name, "is not text")
         return None
 
-    def number(self, name: str, low: int, high: int) -> int | None:
-        """A whole number of a range."""
-        value = self._given.get(name)
-        if value is None:
-            return None
-        if type(value) in (int, float) and low <= value <= high and value == int(value):
-            return int(value)  # JSON has one kind of numbers: 5.0 is 5
-        self.wrong(name, not_whole(low, high))
-        return None
+    def number(self, field: Whole) -> int | None:
+        """Return a whole number, or ``None`` if it is absent, null or wrong."""
+        return self._number(field, field.of_json)
 
-    def seconds(self, name: str, high: int) -> float | None:
-        """A span of time in seconds, from 0 on."""
-        value = self._given.get(name)
+    def seconds(self, field: Real) -> float | None:
+        """Return a span of time in seconds, or ``None`` if it is absent, null or wrong."""
+        return self._number(field, field.of_json)
+
+    def _number(self, field: Whole | Real, read: Callable[[Any], N]) -> N | None:
+        value = self._given.get(field.name)
         if value is None:
             return None
-        if type(value) in (int, float) and 0 <= value <= high:
-            return float(value)
-        self.wrong(name, f"is not a number of seconds from 0 to {high}")
-        return None
+        try:
+            return read(value)
+        except ValueError:
+            self.wrong(field.name, field.refusal())
+            return None
 
     def choice(self, name: str, among: type[E]) -> E | None:
         """One of a few words."""

@@ -11,7 +11,6 @@ import attrs
 
 from queuey.core.queues import Judge, QueueChanges, QueueDirectory, QueuePage, resolved
 from queuey.http.authorized import Admitted, AdmittedToQueue, Route
-from queuey.http.parameters import shown
 from queuey.http.problems import Problem
 from queuey.http.v2.answers import HEAD, consistency_word, encoded
 from queuey.http.v2.conditions import check_read_only, conditions
@@ -19,10 +18,9 @@ from queuey.http.v2.parameters import Members, Query, members
 from queuey.http.v2.tags import tags
 from queuey.http.wire import Request
 from queuey.model.access import Operation, is_application
-from queuey.model.message import MAX_TTL
+from queuey.model.fields import LIMIT, PARTITIONS, TTL
 from queuey.model.policy import Policy
 from queuey.model.queue import (
-    MAX_PARTITIONS,
     MAX_PRINCIPAL,
     MAX_PRINCIPALS,
     Consistency,
@@ -32,6 +30,7 @@ from queuey.model.queue import (
     is_principal,
     name_problem,
 )
+from queuey.model.text import shown
 from queuey.model.timeid import to_rfc3339
 
 QUEUES: Final = "/v2/<application>/queues"
@@ -39,8 +38,6 @@ QUEUE: Final = "/v2/<application>/queues/<queue>"
 
 PATCH: Final = "application/merge-patch+json"
 
-MAX_LIMIT: Final = 1000
-DEFAULT_LIMIT: Final = 100
 
 _SETTINGS: Final = ("type", "partitions", "consistency", "guarantee", "principals", "ttl")
 _READ_ONLY: Final = ("name", "created", "version")
@@ -97,7 +94,7 @@ class V2Queues:
         """A page of the application's queues, by name."""
         query = Query(request, ("prefix", "after", "limit"))
         prefix, after = query.text("prefix") or "", query.text("after") or ""
-        limit = query.number("limit", 1, MAX_LIMIT) or DEFAULT_LIMIT
+        limit = query.number(LIMIT) or LIMIT.default
         query.check()
         policy = admitted.policy
         page = await self.directory.page(policy.application, prefix, after, limit)
@@ -162,11 +159,11 @@ def changes(given: Mapping[str, Any], reset: frozenset[str]) -> QueueChanges:
     consistency = asked.choice("consistency", Word)
     wanted = QueueChanges(
         type=asked.choice("type", QueueType),
-        partitions=asked.number("partitions", 1, MAX_PARTITIONS),
+        partitions=asked.number(PARTITIONS),
         consistency=Consistency[consistency.name] if consistency else None,
         principals=_principals(asked),
         guarantee=asked.choice("guarantee", Guarantee),
-        ttl=asked.number("ttl", 1, MAX_TTL),
+        ttl=asked.number(TTL),
         reset=reset,
     )
     asked.check()

@@ -19,13 +19,11 @@ from queuey.http.v2.pages import address_of
 from queuey.http.v2.parameters import Query, expect_type
 from queuey.http.wire import Request
 from queuey.model.access import Operation
-from queuey.model.message import MAX_DELAY, MAX_TTL, Content, Message
+from queuey.model.fields import REMAINING_TTL
+from queuey.model.message import Content, Message
 from queuey.model.queue import Queue
 from queuey.model.served import SEND
 from queuey.model.timeid import SECOND, Ticks, from_seconds
-
-MAX_LIFE: Final = MAX_TTL + MAX_DELAY
-"""Seconds that a message may have left: one that is delayed lives from when it is due."""
 
 SLICE: Final = 100
 """Messages that are read in one turn of the reactor."""
@@ -82,7 +80,7 @@ def _read(item: Any, pointer: str, queue: Queue, now: Ticks, messages: list[Mess
     elif address.partition > queue.settings.partitions:
         members.wrong("id", f"is of partition {address.partition}, and the queue has {queue.settings.partitions}")
     content = Content(members.body(), _type(members, item), members.headers(back=True))
-    ttl = members.whole("ttl", MAX_LIFE)
+    ttl = members.number(REMAINING_TTL)
     if "ttl" not in item:
         members.wrong("ttl", "is missing")
     if address is not None and ttl is not None and mistakes.count == before:

@@ -20,10 +20,9 @@ from queuey.http.v2.groups import GROUP, named
 from queuey.http.v2.parameters import Members, members, refuse_query
 from queuey.http.wire import Request
 from queuey.model.access import Operation
-from queuey.model.group_settings import MAX_LEASE
+from queuey.model.fields import DELAY, LEASE
 from queuey.model.groups.entries import MAX_REASON
 from queuey.model.groups.terms import UNCHANGED, Action, Outcome
-from queuey.model.message import MAX_DELAY
 from queuey.model.receipts import RECEIPT
 from queuey.model.served import SETTLE
 
@@ -147,9 +146,9 @@ def _settling(action: Action, item: Any, place: str, asked: Members) -> Settling
     receipt = inner.text("receipt")
     if item.get("receipt") is None:
         inner.wrong("receipt", "is missing")
-    span = inner.seconds("delay", MAX_DELAY) if action is Action.RETRY else None
+    span = inner.seconds(DELAY) if action is Action.RETRY else None
     if action is Action.EXTEND:
-        span = inner.number("lease", 1, MAX_LEASE)
+        span = inner.number(LEASE)
     return Settling(action, receipt or "", span, _reason(inner) if action is Action.REJECT else "")
 
 

@@ -10,7 +10,6 @@ import attrs
 from queuey.core.messages import MessageExchange
 from queuey.errors import NoSuchMessage
 from queuey.http.authorized import AdmittedToQueue, Route
-from queuey.http.parameters import shown
 from queuey.http.problems import Problem
 from queuey.http.v2 import ranges
 from queuey.http.v2.answers import ASK_AGAIN, Field, content_type_of, etag, headers_field, id_text, reference
@@ -23,9 +22,11 @@ from queuey.http.v2.tags import tags
 from queuey.http.wire import Request
 from queuey.interfaces import AHEAD
 from queuey.model.access import Operation
-from queuey.model.message import MAX_DELAY, MAX_TTL, Address, Condition, Content, Draft, Message, tag_of
+from queuey.model.fields import TTL
+from queuey.model.message import MAX_DELAY, Address, Condition, Content, Draft, Message, tag_of
 from queuey.model.queue import Queue
 from queuey.model.served import RECEIVE, SEND
+from queuey.model.text import shown
 from queuey.model.timeid import SECOND, from_seconds, ticks_of, to_rfc3339
 
 MESSAGE: Final = f"{MESSAGES}/<id>"
@@ -83,7 +84,7 @@ class V2Single:
         """Overwrite a message, or create one under an id of now."""
         queue = admitted.queue
         query = Query(request, ("ttl",))
-        ttl = query.number("ttl", 1, MAX_TTL) or admitted.ttl
+        ttl = query.number(TTL) or admitted.ttl
         query.check()
         if b"content-range" in request.fields:
             raise bad_field("Content-Range", "is not taken; a message is overwritten as a whole")

@@ -8,8 +8,8 @@ from collections import Counter
 from typing import Any, Final, NoReturn
 
 from queuey.http.json_size import MAX_VALUES, TOO_MANY, has_too_many_values
-from queuey.http.parameters import shown
 from queuey.http.problems import Problem
+from queuey.model.text import shown
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 

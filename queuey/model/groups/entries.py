@@ -11,12 +11,6 @@ import msgspec
 
 from queuey.model.timeid import MessageId, Ticks
 
-DEFAULT_IN_FLIGHT: Final = 120_000
-"""Default maximum number of messages of a partition that are examined and not settled."""
-
-MAX_IN_FLIGHT: Final = 1_000_000
-"""Upper limit of ``max_in_flight``."""
-
 MAX_ACKED: Final = 1000
 """Number of acked leases that are remembered, to distinguish a repeated ack from a stale receipt."""
 

@@ -9,7 +9,8 @@ from typing import Final
 import attrs
 import msgspec
 
-from queuey.model.groups.entries import DEFAULT_IN_FLIGHT, In, Target
+from queuey.model import fields
+from queuey.model.groups.entries import In, Target
 from queuey.model.receipts import Receipt
 from queuey.model.timeid import MessageId, Ticks
 from queuey.model.values import frozen
@@ -50,7 +51,7 @@ class Terms:
     max_deliveries: int = 0
     dead_letter: Target | None = None
     at_most_once: bool = False
-    max_in_flight: int = DEFAULT_IN_FLIGHT
+    max_in_flight: int = fields.MAX_IN_FLIGHT.default
 
 
 class Outcome(Enum):

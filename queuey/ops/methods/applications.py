@@ -8,18 +8,16 @@ from typing import Any, Final
 from queuey.core.applications.registry import Registry
 from queuey.model import members
 from queuey.model.application import ALLOWED_NAME
+from queuey.model.fields import LIMIT, Whole
 from queuey.model.members import Member
 from queuey.ops.methods import shown
-from queuey.ops.parameters import BOOLEAN, DIGEST, KEY_ID, TEXT, Kind, Parameter, whole
+from queuey.ops.parameters import BOOLEAN, DIGEST, KEY_ID, TEXT, Kind, Parameter, number
 from queuey.ops.rpc import CallContext, Methods, method
-
-MAX_LIMIT: Final = 1000
-"""Things that are listed in one answer."""
 
 _NAME: Final = Kind("string", ALLOWED_NAME, TEXT.read)
 APPLICATION: Final = Parameter("application", _NAME, needed=True)
 _OWN_NAME: Final = Parameter("name", _NAME, needed=True)
-_REVISION: Final = Parameter("revision", whole(0, 1 << 53))
+_REVISION: Final = Parameter("revision", number(Whole("revision", 0, 1 << 53)))
 
 
 def _members(limits: bool | None) -> Sequence[Parameter]:
@@ -43,9 +41,9 @@ class Applications(Methods):
         super().__init__()
         self._registry = registry
 
-    @method("object", Parameter("prefix", TEXT), Parameter("after", TEXT), Parameter("limit", whole(1, MAX_LIMIT)))
+    @method("object", Parameter("prefix", TEXT), Parameter("after", TEXT), Parameter("limit", number(LIMIT)))
     async def jsonrpc_list(
-        self, call: CallContext, prefix: str = "", after: str = "", limit: int = MAX_LIMIT
+        self, call: CallContext, prefix: str = "", after: str = "", limit: int = LIMIT.high
     ) -> dict[str, Any]:
         """The applications of the settings and of the store, by name; `next` is the name to go on after."""
         names = [name for name in await self._registry.names() if name > after and name.startswith(prefix)]

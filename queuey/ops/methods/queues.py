@@ -8,12 +8,13 @@ from queuey.core.messages import MessageExchange
 from queuey.core.queues import QueueDirectory
 from queuey.errors import NoSuchQueue
 from queuey.interfaces import IPolicies
+from queuey.model.fields import LIMIT
 from queuey.model.queue import Queue
 from queuey.model.timeid import HIGHEST, MessageId, lower_bound, parse_time
 from queuey.ops.faults import invalid_params
 from queuey.ops.methods import shown
-from queuey.ops.methods.applications import APPLICATION, MAX_LIMIT
-from queuey.ops.parameters import TEXT, Kind, Parameter, whole
+from queuey.ops.methods.applications import APPLICATION
+from queuey.ops.parameters import TEXT, Kind, Parameter, number
 from queuey.ops.rpc import CallContext, Methods, method
 
 QUEUE: Final = Parameter("queue", Kind("string", "the name of a queue", TEXT.read), needed=True)
@@ -34,10 +35,10 @@ class Queues(Methods):
         APPLICATION,
         Parameter("prefix", TEXT),
         Parameter("after", TEXT),
-        Parameter("limit", whole(1, MAX_LIMIT)),
+        Parameter("limit", number(LIMIT)),
     )
     async def jsonrpc_list(
-        self, call: CallContext, application: str, prefix: str = "", after: str = "", limit: int = 100
+        self, call: CallContext, application: str, prefix: str = "", after: str = "", limit: int = LIMIT.default
     ) -> dict[str, Any]:
         """The queues of an application, by name, also those that were kept when it was removed; `next` is the name to
         go on after."""
