@@ -1,40 +1,26 @@
-"""JSON objects that strangers wrote, read strictly."""
+"""JSON objects from issuers and verifiers, and the times in them."""
 
 from __future__ import annotations
 
-import json
 import math
-from typing import Any, Final, NoReturn
+from typing import Any
+
+from queuey.model.strict_json import decoded
 
 
 def json_object(data: bytes) -> dict[str, Any]:
-    """Decode a JSON object in UTF-8, in which no name may occur twice, since parsers disagree on which of two counts.
+    """Decode a JSON object.
 
-    :raise ValueError: the bytes are not such an object.
+    :raise ValueError: the bytes are not such an object, or not strict JSON.
     """
-    try:
-        found = _decoder.decode(data.decode("utf-8"))
-    except RecursionError:
-        raise ValueError("it is nested too deep") from None
+    found = decoded(data)
     if not isinstance(found, dict):
-        raise ValueError("it is no object")
+        raise ValueError("it is not an object")
     return found
 
 
-def has_half_pair(value: Any) -> bool:
-    """Whether a text in a value of JSON has half of a surrogate pair, so that it cannot be encoded as UTF-8.
-
-    A value that is nested too deep to look at counts as one that has.
-    """
-    try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except (UnicodeEncodeError, RecursionError):
-        return True
-    return False
-
-
 def moment(value: Any) -> float | None:
-    """A number of JSON that is a time; ``None`` for whatever else."""
+    """Return a JSON number that is a time; ``None`` for anything else."""
     if type(value) not in (int, float):
         return None
     try:
@@ -42,17 +28,3 @@ def moment(value: Any) -> float | None:
     except OverflowError:
         return None
     return found if math.isfinite(found) else None
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("it has a name twice")
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-_decoder: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant)

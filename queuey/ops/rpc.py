@@ -9,7 +9,6 @@ parameter an exception of Python's, whose text it gives away, as it does that of
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
@@ -27,6 +26,7 @@ from queuey.errors import QueueyError
 from queuey.http.json_size import TOO_MANY, has_too_many_values
 from queuey.http.wire import Request
 from queuey.logs import EventLog
+from queuey.model.strict_json import NotJSON, decoded
 from queuey.ops import faults
 from queuey.ops.answers import Answers, encoded
 from queuey.ops.audit import Audit, Audited
@@ -40,7 +40,7 @@ MAX_DEPTH: Final = 32
 """Levels of arrays and objects in a request."""
 
 MAX_DIGITS: Final = 30
-"""Digits of a whole number in a request."""
+"""Digits of a number in a request, before the point."""
 
 MAX_ID: Final = 100
 """Bytes of the id of a call, as JSON: each answer has it."""
@@ -254,65 +254,30 @@ def _said(failure: Failure) -> None:
 
 
 def parse(body: bytes) -> Any:
-    """Parse the JSON that was sent, strictly: two readers must not understand it differently.
+    """Parse the JSON of a request.
 
-    :raise Failed: it is no JSON, or nested too deeply.
+    :raise Failed: it is not strict JSON, nested too deeply, or has a number that is too large.
     """
     if has_too_many_values(body):
         raise faults.parse_error(TOO_MANY)
     try:
-        document = _decoder.decode(body.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise faults.parse_error("The body is not UTF-8.") from None
-    except RecursionError:
-        raise faults.parse_error(_TOO_DEEP) from None
-    except ValueError as error:
-        text = error.msg if isinstance(error, json.JSONDecodeError) else str(error)[:100]
-        raise faults.parse_error(f"The body is not JSON: {text}.") from None
-    if _depth(document) > MAX_DEPTH:
-        raise faults.parse_error(_TOO_DEEP)
+        document = decoded(body)
+    except NotJSON as error:
+        raise faults.parse_error(f"{error}.") from None
+    _check_size(document)
     return document
 
 
-_TOO_DEEP: Final = f"The body is nested more deeply than {MAX_DEPTH} levels."
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name stands twice in an object")
-    return found
-
-
-def _constant(text: str) -> Any:
-    raise ValueError(f"{text} is no number of JSON")
-
-
-def _whole(text: str) -> int:
-    if len(text.lstrip("-")) > MAX_DIGITS:
-        raise ValueError(f"a number is longer than {MAX_DIGITS} digits")
-    return int(text)
-
-
-def _fraction(text: str) -> float:
-    found = float(text)
-    if math.isinf(found):
-        raise ValueError("a number is too large")
-    return found
-
-
-_decoder: Final = json.JSONDecoder(
-    object_pairs_hook=_object, parse_constant=_constant, parse_int=_whole, parse_float=_fraction
-)
-
-
-def _depth(document: Any) -> int:
-    """How many levels there are, up to one more than there may be; each level costs no stack."""
-    depth, level = 0, [document]
-    while level and depth <= MAX_DEPTH:
+def _check_size(document: Any) -> None:
+    """Refuse a document that is nested too deeply, or has a number that is too large; takes no stack."""
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        if any(type(value) in (int, float) and abs(value) >= 10**MAX_DIGITS for value in level):
+            raise faults.parse_error(f"The body has a number of more than {MAX_DIGITS} digits.")
         level = [one for each in level for one in _inside(each)]
-        depth += 1
-    return depth
+        if not level:
+            return
+    raise faults.parse_error(f"The body is nested more deeply than {MAX_DEPTH} levels.")
 
 
 def _inside(value: Any) -> Sequence[Any]:

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import attrs
 
-from queuey.auth.objects import has_half_pair, json_object, moment
+from queuey.auth.objects import json_object, moment
 from queuey.errors import BadIdentity
+from queuey.model.strict_json import has_half_pair
 
 MAX_TOKEN: Final = 16 << 10
 """Characters of a token."""
@@ -104,7 +105,7 @@ def _object(part: str) -> dict[str, Any]:
         found = json_object(data)
     except ValueError:
         raise refused("is not made of JSON objects without doubled names") from None
-    if b"\\u" in data and has_half_pair(found):
+    if has_half_pair(data, found):
         raise refused("has a text with half of a surrogate pair")
     return found
 
