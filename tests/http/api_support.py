@@ -93,12 +93,12 @@ class ApiTestCase(SynchronousTestCase):
 
     def expect(self, status: int, response: Response) -> Any:
         """What an answer of that status says."""
-        self.assertEqual(response.status, status, response.body)
+        self.assertEqual(response.status, status, response)
         return response.json
 
     def refused(self, status: int, response: Response) -> dict[str, str]:
         """The errors that an answer of that status names."""
-        self.assertEqual(response.status, status, response.body)
+        self.assertEqual(response.status, status, response)
         return response.error
 
     def form(self, method: str, path: str, headers: Fields = OWNER, /, **fields: str) -> Response:

@@ -101,6 +101,7 @@ LIMITS: Mapping[str, Bounds] = {
     "schemas/Result/anyOf/2/properties/failed": COUNT,
     "schemas/Result/anyOf/2/properties/untold": {"minimum": 1},
     "schemas/GroupName": {"minLength": 1, "maxLength": MAX_GROUP_NAME},
+    "schemas/GroupMembers/properties/dead_letter/anyOf/0": {"minLength": 1, "maxLength": MAX_NAME},
     "schemas/GroupLease": bounds_of(fields.LEASE),
     "schemas/MaxDeliveries": bounds_of(fields.MAX_DELIVERIES),
     "schemas/MaxInFlight": bounds_of(fields.MAX_IN_FLIGHT),

@@ -78,7 +78,7 @@ def _parse(text: str | None, by_ids: bool) -> _Place:
         return _Place() if by_ids else _Place(aside=1)
     match = _PLACE.fullmatch(text)
     if match is None or (match[4] is not None) != by_ids:
-        raise InvalidRequest({"after": "This is not what an earlier call with the same choice has told as next."})
+        raise InvalidRequest({"after": "This is not the `next` of an earlier answer to the same redrive."})
     if match[2] is not None:
         return _Place(letters=Position(MessageId(bytes.fromhex(match[2])), int(match[3])))
     return _Place(ids=int(match[4])) if by_ids else _Place(aside=int(match[1]))

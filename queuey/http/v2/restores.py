@@ -23,6 +23,7 @@ from queuey.model.fields import REMAINING_TTL
 from queuey.model.message import Content, Message
 from queuey.model.queue import Queue
 from queuey.model.served import SEND
+from queuey.model.text import is_fit
 from queuey.model.timeid import SECOND, Ticks, from_seconds
 
 SLICE: Final = 100
@@ -88,9 +89,9 @@ def _read(item: Any, pointer: str, queue: Queue, now: Ticks, messages: list[Mess
 
 
 def _type(members: Members, item: dict[str, Any]) -> str | None:
-    """The content type, which may be any that was stored once: the first API takes any text."""
+    """Return the content type. The first API stores any text that a header field can have, tabs included."""
     value = item.get("content_type")
-    if value is None or (type(value) is str and len(value) <= MAX_TYPE and value.isprintable()):
+    if value is None or (type(value) is str and len(value) <= MAX_TYPE and is_fit(value.replace("\t", ""))):
         return value
-    members.wrong("content_type", f"is not text of at most {MAX_TYPE} characters that can be printed")
+    members.wrong("content_type", f"is not text of at most {MAX_TYPE} characters without control characters")
     return None
