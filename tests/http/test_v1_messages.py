@@ -79,16 +79,6 @@ class PostTests(ApiTestCase):
         """Each with its exact words."""
         queue = self.make_queue()
         for options, errors in (
-            ({"partition": "fred"}, {"partition": '"fred" is not a number'}),
-            ({"partition": "4"}, {"partition": "4 is greater than maximum value 1"}),
-            ({"partition": "0"}, {"partition": "0 is less than minimum value 1"}),
-            ({"partition": "1.0"}, {"partition": '"1.0" is not a number'}),
-            ({"ttl": "0"}, {"ttl": "0 is less than minimum value 1"}),
-            ({"ttl": "-5"}, {"ttl": "-5 is less than minimum value 1"}),
-            ({"ttl": "1.5"}, {"ttl": '"1.5" is not a number'}),
-            ({"ttl": "NaN"}, {"ttl": '"NaN" is not a number'}),
-            ({"ttl": "1e3"}, {"ttl": '"1e3" is not a number'}),
-            ({"ttl": "33554433"}, {"ttl": "33554433 is greater than maximum value 33554432"}),
             ({"ttl": "9" * 50}, {"ttl": f"{'9' * 50} is greater than maximum value 33554432"}),
             ({"ttl": "x", "partition": "y"}, {"ttl": '"x" is not a number', "partition": '"y" is not a number'}),
         ):
@@ -442,7 +432,6 @@ class LookupTests(ApiTestCase):
             (f"1000:{self.one}", OWNER, b"x", {"partition": "1000 is greater than maximum value 2"}),
             (self.one, OWNER, b"", {"body": "Required"}),
             (self.one, OWNER, b"\xff", {"body": "The body is not UTF-8 text."}),
-            (self.one, {**OWNER, "X-TTL": "0"}, b"x", {"ttl": "0 is less than minimum value 1"}),
         ):
             self.assertEqual(self.refused(400, self.ask("PUT", f"{self.queue}/{ids}", headers, body)), errors)
         self.assertEqual(self.found(self.one), ["one"])

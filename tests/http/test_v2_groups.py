@@ -142,28 +142,6 @@ class PutTests(GroupTestCase):
         )
         self.problem("no-such-group", self.send("GET", self.group()))
 
-    def test_wrong_values(self) -> None:
-        """Not whole, out of range, of another kind."""
-        values: dict[str, tuple[Any, ...]] = {
-            "lease": (0, -1, 43201, 1.5, "30", [], {}, True, 10**30),
-            "max_deliveries": (-1, 1001, 0.5, "5", False),
-            "start": ("", "Oldest", "2023-02-30T00:00:00Z", 5, []),
-            "dead_letter": ("", ".", "a/b", "x" * 51, 7, ["dead"]),
-            "order": ("", "Partition", 1),
-            "guarantee": ("once", "at_most_once", []),
-        }
-        for name, some in values.items():
-            for value in some:
-                errors = self.errors("invalid-body", self.put({name: value}))
-                self.assertEqual(list(errors), [f"/{name}"], value)
-
-    def test_unknown_members(self) -> None:
-        """A misspelt one is refused, with the known ones named."""
-        known = "start, lease, max_deliveries, dead_letter, order, guarantee, max_in_flight"
-        known = f"{known}, name, created, version, lag"
-        errors = self.errors("invalid-body", self.put({"leese": 5}))
-        self.assertEqual(errors, {"/leese": f"is not known; known here: {known}"})
-
     def test_dead_letter(self) -> None:
         """It has to be there, of the same application."""
         self.expect(201, self.send("PUT", "/queues/other", None))

@@ -93,14 +93,10 @@ class ReaderTests(SynchronousTestCase):
         for text, pointer in (
             ('{"body":"x","bodi":"y"}', "/bodi"),
             ('{"body":"x","ttl":0}', "/ttl"),
-            ('{"body":"x","ttl":40000000}', "/ttl"),
             ('{"body":"x","partition":4}', "/partition"),
-            ('{"body":5}', "/body"),
-            ('{"body_base64":"a"}', "/body_base64"),
             ("{}", ""),
             ('{"body":"x","headers":{"queuey-only":"x"}}', "/headers"),
             ('{"body":"x","idempotency_key":""}', "/idempotency_key"),
-            ('{"body":"x","idempotency_key":null}', "/idempotency_key"),
             ('{"body":"x","body":"y"}', ""),
             ('{"body":"\\ud800"}', ""),
         ):

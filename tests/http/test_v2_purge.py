@@ -116,20 +116,11 @@ class PurgeTests(ReadingTestCase):
         v1 = to_v1_hex(make(from_seconds(NOW + 60), 1, 2))
         for query, errors in (
             ("", {"before": "is missing; it is a time, the id of a message, or now"}),
-            ("before", {"before": "is empty; leave it out, or give it a value"}),
-            ("before=", {"before": "is empty; leave it out, or give it a value"}),
             ("before=NOW", {"before": f'"NOW" {WRONG}'}),
-            ("before=all", {"before": f'"all" {WRONG}'}),
-            ("before=-1", {"before": f'"-1" {WRONG}'}),
-            ("before=1e9", {"before": f'"1e9" {WRONG}'}),
-            ("before=2023-11-14", {"before": f'"2023-11-14" {WRONG}'}),
             (f"before={v1}", {"before": f'"{v1}" {WRONG}'}),
             (f"before={ids[2][:-2]}", {"before": f'"{ids[2][:-2]}" {WRONG}'}),
             (f"before={self.page()['next']}", {"before": f'"{self.page()["next"]}" {WRONG}'}),
-            ("before=now&before=now", {"before": "is given more than once"}),
-            ("after=now", {"after": "is not known; known here: before"}),
             ("before=now&partition=1", {"partition": "is not known; known here: before"}),
-            ("before=now&limit=", {"limit": "is not known; known here: before"}),
         ):
             response = self.purge(query)
             self.assertEqual(self.errors("invalid-parameters", response), errors, query)

@@ -146,15 +146,9 @@ class SeekTests(GroupTestCase):
             (None, {"/to": missing}),
             ({}, {"/to": missing}),
             ({"to": None}, {"/to": missing}),
-            ({"to": 5}, {"/to": "is not text"}),
-            ({"to": "Oldest"}, {"/to": f'"Oldest" {neither}'}),
-            ({"to": ""}, {"/to": f'"" {neither}'}),
             ({"to": "AQAfDKwX2I9nMgAAAAAAAAAAAAEB-tz4EQ"[:-1]}, {
                 "/to": f'"AQAfDKwX2I9nMgAAAAAAAAAAAAEB-tz4E" {neither}'}),
-            ({"to": "oldest", "partitions": []}, {"/partitions": "is not a list of partitions"}),
             ({"to": "oldest", "partitions": [3]}, {"/partitions/0": "is not a whole number from 1 to 2"}),
-            ({"to": "oldest", "partitions": [1, 1]}, {"/partitions/1": "names partition 1 once more"}),
-            ({"too": "oldest"}, {"/too": "is not known; known here: to, partitions"}),
         )  # fmt: skip
         for body, errors in cases:
             response = self.send("POST", self.group("/seek"), body)
@@ -294,21 +288,9 @@ class RedriveTests(GroupTestCase):
             ({"all": True, "ids": [id]}, [""]),
             ({"all": True, "since": "1"}, [""]),
             ({"ids": [id], "until": "1"}, [""]),
-            ({"all": False}, ["/all"]),
-            ({"all": 1}, ["/all"]),
-            ({"all": None}, ["/all"]),
             ({"all": True, "ids": None}, ["", "/ids"]),
-            ({"since": None}, ["/since"]),
-            ({"since": "1", "until": None}, ["/until"]),
-            ({"all": "true"}, ["/all"]),
-            ({"ids": []}, ["/ids"]),
-            ({"ids": id}, ["/ids"]),
-            ({"ids": [id] * 1001}, ["/ids"]),
             ({"ids": [id, "x", 5]}, ["/ids/1", "/ids/2"]),
-            ({"since": 5}, ["/since"]),
             ({"since": "x", "until": ""}, ["/since", "/until"]),
-            ({"all": True, "after": 5}, ["/after"]),
-            ({"all": True, "afterr": "x"}, ["/afterr"]),
         )
         for body, pointers in cases:
             self.assertEqual(list(self.errors("invalid-body", self.ask_redrive(body))), pointers, body)
