@@ -33,7 +33,7 @@ all: $(READY) ## the development environment, in .venv (PYTHON=... picks the int
 
 # --no-build-isolation: the setuptools of constraints.txt builds, not the newest one of the day.
 # editable_mode=compat: the only development install in which twistd finds the plugin of a checkout.
-$(READY): setup.py constraints.txt
+$(READY): setup.py client/setup.py constraints.txt
 	@$(BIN)/python -c 'import pip' 2>/dev/null || { \
 	    python="$(PYTHON)"; \
 	    [ -n "$$python" ] || python=$$(sh tests/pythons.sh 3.11 3.12 3.13) || { \
@@ -41,7 +41,8 @@ $(READY): setup.py constraints.txt
 	    echo "making $(VENV) with $$python"; \
 	    "$$python" -m venv --clear $(VENV); }
 	@$(PIP) setuptools
-	@$(PIP) --no-build-isolation --use-pep517 --config-settings editable_mode=compat -e '.[dev]'
+	@$(PIP) --no-build-isolation --use-pep517 --config-settings editable_mode=compat -e '.[dev]' \
+	    -e './client[asyncio,twisted,otel]'
 	@touch $@
 
 run: $(READY) ## serve the API with the built-in development settings; Ctrl-C stops it
@@ -118,6 +119,7 @@ bench-claims: $(READY) ## PostgreSQL, beanstalkd and Redis streams beside claims
 clean: ## remove all that was made here, but no data
 	rm -rf $(VENV) .venvs .cache .histories .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage _trial_temp*
 	rm -rf bin build dist docs/_build queuey.egg-info twisted/plugins/dropin.cache
+	rm -rf client/build client/dist client/queuey_client.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## this list

@@ -32,7 +32,9 @@ OTEL = ["opentelemetry-sdk>=1.40,<2", "opentelemetry-exporter-otlp-proto-http>=1
 LLHTTP = ["httptools>=0.9,<0.10"]
 # What publishes to RabbitMQ, in the benchmark of peers.
 BENCH = ["pika>=1.4,<2"]
-UNIT = ["hypothesis>=6.100", *BENCH, *LLHTTP, *IDENTITIES, *OTEL, *THRIFT]
+# What the client in client/ needs for its faces; the Makefile installs it beside this package.
+CLIENT = ["aiohttp>=3.10,<4", "urllib3>=2"]
+UNIT = ["hypothesis>=6.100", *BENCH, *CLIENT, *LLHTTP, *IDENTITIES, *OTEL, *THRIFT]
 TEST = [
     *UNIT,
     *TLS,

@@ -94,6 +94,10 @@ def live_suites() -> list[str]:
     return sorted(f"tests.live.{path.stem}" for path in [*folders, *live.glob("test_*.py")])
 
 
+CLIENT = {"PYTHONPATH": str(ROOT / "client")}
+"""Where the client is, for a Python in which it is not installed."""
+
+
 def other_pythons() -> Iterator[tuple[str, str]]:
     """The versions besides the one that runs, each with an interpreter, or nothing where there is none."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -161,7 +165,7 @@ def python_part(version: str, python: str, folder: Path) -> Part:
         suite(str(home / "bin" / "python"), folder / name, suites(EXPLORED), True),
     )
     missing = "" if python else f"no Python {version} here that can make a virtual environment"
-    return Part(name, steps, counted=True, limit=LONG_LIMIT, missing=missing)
+    return Part(name, steps, counted=True, limit=LONG_LIMIT, missing=missing, environment=CLIENT)
 
 
 LIVE_NEEDS = ("browser",)

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 ROOT = Path(__file__).parent.parent
 #: Folders, anywhere in the tree, that hold nothing that is written by hand; those that begin with a dot neither.
-MADE = {"__pycache__", "_build", "build", "dist", "queuey-data", "queuey.egg-info", "node_modules", "target"}
+MADE = {"__pycache__", "_build", "build", "dist", "queuey-data", "node_modules", "target"}
+MADE |= {"queuey.egg-info", "queuey_client.egg-info"}
 #: The same of the root alone: servers, and what they write.
 SERVERS = {"bin", "cassandra", "cassandra-3.11", "cassandra-trio"}
 DOTTED = {".ci"}
@@ -63,7 +64,8 @@ class HouseTests(SynchronousTestCase):
 
     def test_every_folder_of_modules_is_a_package(self) -> None:
         """What is in a folder without an __init__.py is neither in the wheel nor among the tests that are run."""
-        folders = {path.parent for name in ("queuey", "tests") for path in (ROOT / name).rglob("*.py")}
+        trees = ("queuey", "client/queuey_client", "tests")
+        folders = {path.parent for name in trees for path in (ROOT / name).rglob("*.py")}
         self.assertEqual([str(f.relative_to(ROOT)) for f in folders if not (f / "__init__.py").exists()], [])
 
     def test_news_fragments_have_known_types(self) -> None:

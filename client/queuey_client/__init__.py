@@ -1,0 +1,77 @@
+"""A client of Queuey, the RESTful message queue: producers, readers and workers.
+
+.. code-block:: python
+
+   from queuey_client import Client
+
+   with Client("http://127.0.0.1:5000", "queuey", key="...") as client:
+       orders = client.queue("orders")
+       orders.ensure()
+       orders.post({"pears": 3})
+       for message in orders.messages():
+           print(message.json())
+
+This is the face for threads. :mod:`queuey_client.aio` has the same for asyncio, and :mod:`queuey_client.tx` for
+Twisted.
+"""
+
+from queuey_client.core.cursors import Cursors, FileCursors, SqlCursors
+from queuey_client.core.errors import (
+    Changed,
+    Gap,
+    Invalid,
+    Limited,
+    NotAllowed,
+    NotFound,
+    NotPromised,
+    QueueReplaced,
+    QueueyError,
+    Stale,
+    Unavailable,
+)
+from queuey_client.core.reading import GapWarning
+from queuey_client.core.retry import Retry
+from queuey_client.core.steps import Answer, Ask, NoAnswer
+from queuey_client.core.values import Delivery, Draft, GroupInfo, Lag, Message, Page, QueueInfo, Stored
+from queuey_client.sync.client import Client
+from queuey_client.sync.group import Group
+from queuey_client.sync.queue import Queue
+from queuey_client.sync.transport import Transport
+from queuey_client.sync.writer import Writer
+from queuey_client.version import __version__
+
+__all__ = [
+    "Answer",
+    "Ask",
+    "Changed",
+    "Client",
+    "Cursors",
+    "Delivery",
+    "Draft",
+    "FileCursors",
+    "Gap",
+    "GapWarning",
+    "Group",
+    "GroupInfo",
+    "Invalid",
+    "Lag",
+    "Limited",
+    "Message",
+    "NoAnswer",
+    "NotAllowed",
+    "NotFound",
+    "NotPromised",
+    "Page",
+    "Queue",
+    "QueueInfo",
+    "QueueReplaced",
+    "QueueyError",
+    "Retry",
+    "SqlCursors",
+    "Stale",
+    "Stored",
+    "Transport",
+    "Unavailable",
+    "Writer",
+    "__version__",
+]

@@ -1,0 +1,97 @@
+"""What a call may ask of the face that drives it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, Union
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request as a value.
+
+    :ivar url: the whole URL, with its query.
+    :ivar timeout: seconds that it may take to connect, and seconds that may pass without a byte of the answer.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+    timeout: float = 10.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer as a value.
+
+    :ivar headers: by their names in lower case.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+class NoAnswer(Exception):
+    """Raised by transports: the request was not answered, or not to the end.
+
+    :ivar sent: whether the server may have seen the request. ``False`` only if the connection was never made.
+    :ivar final: whether another attempt cannot help, such as with a certificate that is not trusted.
+    """
+
+    def __init__(self, detail: str, *, sent: bool = True, final: bool = False) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.sent = sent
+        self.final = final
+
+
+@dataclass(frozen=True)
+class Send:
+    """Send a request; the result is its :class:`Answer`, or :class:`NoAnswer` is thrown into the generator."""
+
+    ask: Ask
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """Do nothing for so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Give(Generic[T]):
+    """Hand a value to the user of an iterator; the generator goes on when the next one is wanted."""
+
+    value: T
+
+
+Effect = Union[Send, Sleep]
+Steps = Generator[Effect, Any, T]
+"""A call: yields effects, returns its result."""
+
+Items = Generator[Union[Send, Sleep, Give[T]], Any, None]
+"""An iterator: yields effects, and :class:`Give` for each value."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request before it has an address and credentials.
+
+    :ivar path: below ``/v2/{application}``, percent-encoded.
+    :ivar safe: whether it may be sent again if nobody knows whether it was done: because of its method or its key.
+    :ivar wait: seconds that the server may take longer, because it was asked to wait.
+    """
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    safe: bool = True
+    wait: float = 0.0
