@@ -33,10 +33,13 @@ from queuey_client.core.reading import GapWarning
 from queuey_client.core.retry import Retry
 from queuey_client.core.steps import Answer, Ask, NoAnswer
 from queuey_client.core.values import Delivery, Draft, GroupInfo, Lag, Message, Page, QueueInfo, Stored
+from queuey_client.core.verdicts import Reject, RetryLater, Verdict
 from queuey_client.sync.client import Client
+from queuey_client.sync.deliveries import Deliveries
 from queuey_client.sync.group import Group
 from queuey_client.sync.queue import Queue
 from queuey_client.sync.transport import Transport
+from queuey_client.sync.worker import Worker
 from queuey_client.sync.writer import Writer
 from queuey_client.version import __version__
 
@@ -46,6 +49,7 @@ __all__ = [
     "Changed",
     "Client",
     "Cursors",
+    "Deliveries",
     "Delivery",
     "Draft",
     "FileCursors",
@@ -66,12 +70,16 @@ __all__ = [
     "QueueInfo",
     "QueueReplaced",
     "QueueyError",
+    "Reject",
     "Retry",
+    "RetryLater",
     "SqlCursors",
     "Stale",
     "Stored",
     "Transport",
     "Unavailable",
+    "Verdict",
+    "Worker",
     "Writer",
     "__version__",
 ]

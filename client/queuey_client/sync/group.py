@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from queuey_client.core.group_calls import ClaimOptions, GroupCalls, Settlement, receipts_of
 from queuey_client.core.retry import Seconds
 from queuey_client.core.values import Delivery, GroupInfo, Place
+from queuey_client.core.verdicts import Verdict
+from queuey_client.sync.deliveries import Deliveries
 from queuey_client.sync.transport import Driver
+from queuey_client.sync.worker import Worker
 
 Outcomes = Sequence[tuple[str, str]]
 """Pairs of a receipt and its outcome, in the order asked."""
@@ -109,6 +112,66 @@ class Group:
     def remove(self) -> None:
         """Delete the group; messages stay."""
         self._driver.run(self._calls.remove())
+
+    def deliveries(self, *, prefetch: int = 1, lease: Seconds = 30) -> Deliveries:
+        """Take messages one after another, for a ``with`` and a ``for``; leases are extended meanwhile.
+
+        A message is acked when the next one is asked for. If the body of the loop raises, it is given again.
+
+        .. code-block:: python
+
+           with billing.deliveries() as deliveries:
+               for delivery in deliveries:
+                   bill(delivery.json())
+
+        :param prefetch: messages that are held besides the one that is worked on.
+        """
+        return Deliveries(self._driver, self._calls, prefetch, lease)
+
+    def worker(
+        self,
+        handle: Callable[[Delivery], object],
+        *,
+        threads: int = 1,
+        prefetch: int | None = None,
+        lease: Seconds = 30,
+        longest: Seconds | None = None,
+        retry: Callable[[Delivery, Exception], Verdict] | None = None,
+        also: Sequence[Group] = (),
+        on_event: Callable[[str, Mapping[str, Any]], object] | None = None,
+    ) -> Worker:
+        """Let a function work on messages.
+
+        .. code-block:: python
+
+           def bill(delivery):
+               print(delivery.json())
+
+           raise SystemExit(orders.group("billing").worker(bill, threads=4).run())
+
+        :param handle: what it returns acks the message. What it raises is what ``retry`` says, which is: again after 1,
+            2, 4 ... 300 s. :class:`Reject` and :class:`RetryLater` say it themselves.
+        :param threads: messages that are worked on at once.
+        :param prefetch: messages that are held besides those; as many as threads.
+        :param lease: seconds; it is extended after a third of it, also of messages in the buffer. A worker that dies
+            holds its messages up for no longer than this.
+        :param longest: seconds after which a lease is not extended any more: the handler hangs.
+        :param retry: decides what becomes of a message whose handler failed.
+        :param also: groups of other queues, from which it takes messages too.
+        :param on_event: is called with ``claimed``, ``handled``, ``failed``, ``lost``, ``claim-failed``,
+            ``settle-failed``, ``stopping`` and ``stopped``, and with what there is to know, in the worker's threads.
+        """
+        return Worker(
+            self._driver,
+            [self._calls, *[group._calls for group in also]],
+            handle,
+            threads=threads,
+            prefetch=prefetch,
+            lease=lease,
+            longest=longest,
+            retry=retry,
+            on_event=on_event,
+        )
 
     def _settle(self, settlement: Settlement) -> Outcomes:
         return self._driver.run(self._calls.settle(settlement))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
+import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -22,6 +26,7 @@ from urllib3.util import Timeout
 from queuey_client.core.steps import Answer, Ask, Give, Items, NoAnswer, Send, Steps
 
 T = TypeVar("T")
+Pools = TypeVar("Pools", bound=urllib3.PoolManager)
 
 CONNECTING = 10.0
 """Seconds that a connection may take to be made, if the request may take longer."""
@@ -73,10 +78,12 @@ class Urllib3Transport:
     """
 
     def __init__(self, connections: int = 10, tls: ssl.SSLContext | None = None) -> None:
+        self._connections, self._tls = connections, tls
         self._options: dict[str, Any] = {"maxsize": connections, "block": False, "retries": False}
         if tls is not None:
             self._options["ssl_context"] = tls
-        self._direct = urllib3.PoolManager(**self._options)
+        self._open: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._direct = self._tracked(urllib3.PoolManager(**self._options))
         self._proxies: dict[str, urllib3.ProxyManager] = {}
         self._routes: dict[str, urllib3.PoolManager] = {}
 
@@ -103,6 +110,37 @@ class Urllib3Transport:
         for pool in self._proxies.values():
             pool.clear()
 
+    def another(self) -> Urllib3Transport:
+        """Return one with the same options and connections of its own."""
+        return Urllib3Transport(self._connections, self._tls)
+
+    def hang_up(self) -> None:
+        """End all connections, also those on which an answer is awaited in another thread."""
+        for connection in list(self._open):
+            if connection.sock is not None:
+                with contextlib.suppress(OSError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+
+    def _tracked(self, manager: Pools) -> Pools:
+        """Let it tell of each connection that it makes."""
+        opened = self._open
+
+        class Plain(urllib3.connection.HTTPConnection):
+            def connect(self) -> None:
+                super().connect()
+                opened.add(self)
+
+        class Secure(urllib3.connection.HTTPSConnection):
+            def connect(self) -> None:
+                super().connect()
+                opened.add(self)
+
+        manager.pool_classes_by_scheme = {
+            "http": type("Pool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": Plain}),
+            "https": type("Pool", (urllib3.HTTPSConnectionPool,), {"ConnectionCls": Secure}),
+        }
+        return manager
+
     def _route(self, url: str) -> urllib3.PoolManager:
         """Return the pools for a URL: those of a proxy if the environment names one."""
         parts = urlsplit(url)
@@ -110,10 +148,52 @@ class Urllib3Transport:
         if server not in self._routes:
             proxy = getproxies().get(parts.scheme)
             if proxy and not proxy_bypass(parts.hostname or ""):
-                self._routes[server] = self._proxies.setdefault(proxy, urllib3.ProxyManager(proxy, **self._options))
+                self._routes[server] = self._proxies.setdefault(
+                    proxy, self._tracked(urllib3.ProxyManager(proxy, **self._options))
+                )
             else:
                 self._routes[server] = self._direct
         return self._routes[server]
+
+
+class Stopped(Exception):
+    """A worker stops, so a claim is not sent, or not sent again."""
+
+
+class Hangup:
+    """A driver for claims, which can be stopped from another thread while it waits.
+
+    The server gives nothing to a client that has hung up, so nothing is left with a lease that nobody works on.
+    """
+
+    def __init__(self, driver: Driver) -> None:
+        own = driver.transport
+        self._transport = own.another() if isinstance(own, Urllib3Transport) else own
+        self._own = isinstance(own, Urllib3Transport)
+        self._stopped = threading.Event()
+        self.driver = Driver(self, self._sleep)
+
+    def send(self, ask: Ask) -> Answer:
+        """Send, unless it was stopped. :raise Stopped: if it was."""
+        if self._stopped.is_set():
+            raise Stopped
+        return self._transport.send(ask)
+
+    def close(self) -> None:
+        """Close the connections of its own."""
+        if self._own:
+            self._transport.close()
+
+    def now(self) -> None:
+        """Hang up, and send nothing more."""
+        self._stopped.set()
+        if isinstance(self._transport, Urllib3Transport) and self._own:
+            self._transport.hang_up()
+            self._transport.close()
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stopped.wait(seconds):
+            raise Stopped
 
 
 class Driver:
