@@ -20,6 +20,7 @@ from queuey.http.problems import code_of
 from queuey.http.root import make_root
 from queuey.http.v1 import V1
 from queuey.http.v2 import api, stream
+from queuey.http.v2.answers import NO_STORE
 from queuey.http.v2.application import V2Application
 from queuey.http.v2.claims import V2Claims
 from queuey.http.v2.description import Description
@@ -33,6 +34,10 @@ from queuey.http.v2.single import V2Single
 from queuey.http.v2.stream import V2Stream
 from queuey.http.wire import Limits, Refusal, Request, Site
 from queuey.service.components import Components
+
+_UNCACHED: Final = (NO_STORE,)
+"""What keeps every answer of v1 out of caches. A request by a signed URL has no Authorization field, and a shared cache
+may keep the answer to such a request if nothing forbids it."""
 
 _BLOCK: Final = 4096
 """Random bytes that are fetched at once."""
@@ -78,6 +83,8 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
         second = problems.is_v2(request.path)
         if second:
             api.add_headers(request)
+        else:
+            request.added = _UNCACHED
         cors.add_headers(request, second)
         if request.use is not None:
             rates.add_headers(request)

@@ -55,6 +55,18 @@ class CallerTests(ApiTestCase):
         self.assertEqual(self.statuses({}, "plain"), [403] * 6)
         self.assertEqual(self.statuses({}, "public"), [403, 200, 200, 403, 403, 403])
 
+    def test_no_cache_keeps_answers(self) -> None:
+        """Neither answers nor refusals: a signed URL has no Authorization that would forbid it to a shared cache."""
+        for method, path, status in (
+            ("GET", "/v1/app", 200), ("POST", "/v1/app/plain", 201), ("GET", "/v1/app/plain", 200),
+            ("HEAD", "/v1/app/plain", 200), ("GET", f"/v1/app/plain/{ID}", 200), ("GET", "/v1/app/plain?limit=0", 400),
+            ("GET", "/v1/nope/q", 404), ("PATCH", "/v1/app/plain", 405), ("OPTIONS", "/v1/app/plain", 204),
+            ("GET", "/__heartbeat__", 200),
+        ):  # fmt: skip
+            response = self.ask(method, path, OWNER, b"x" if method == "POST" else None)
+            self.assertEqual((response.status, response.header("cache-control")), (status, "no-store"), path)
+        self.assertEqual(self.ask("GET", "/v1/app/plain", {}).header("cache-control"), "no-store")
+
     def test_application(self) -> None:
         """Listing, creating and deleting queues are the owner's."""
         for headers in ({}, OTHER):

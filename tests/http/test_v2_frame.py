@@ -82,10 +82,10 @@ class PathTests(FrameTestCase):
             )
 
     def test_v1_stays(self) -> None:
-        """It has its own shape of errors, and none of these headers."""
+        """It has its own shape of errors, and no Vary; no cache keeps its answers either."""
         response = self.ask("GET", "/v1/app/nope")
         self.assertEqual(list(self.refused(404, response)), ["InvalidQueueName"])
-        self.assertEqual((response.header("cache-control"), response.header("vary")), (None, None))
+        self.assertEqual((response.header("cache-control"), response.header("vary")), ("no-store", None))
 
     def test_encodings(self) -> None:
         """A body is sent as it is; where there is none, nothing can be encoded, and yet it is refused."""

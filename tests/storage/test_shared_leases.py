@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.model.message import Address
-from queuey.model.policy import Ack
+from queuey.model.message import Address, Content, NewMessage
+from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
 from queuey.storage.shared import hub
 from queuey.storage.shared.hub import MARGIN, PATIENCE
@@ -156,6 +156,27 @@ class BusyTests(SeveralCase):
             self.assertFalse(self.two.ended)
             self.queue = self.successResultOf(self.one.store.update(self.queue, QueueSettings()))
         self.assertEqual((self.one.stuck, self.two.stuck, self.two.ended), (0, 1, True))
+
+    def test_news_for_one_that_reads_nothing(self) -> None:
+        """What it has not read yet of new messages does not grow with their number; it gets all news when it reads."""
+        queues = [self.successResultOf(self.one.store.create("app", name, OTHER, None))[0] for name in "abc"]
+        del self.two.arrived[:]
+        self.two.answers.held = True
+        self.post(self.queue)
+        unsent = self.two.end.unsent
+        self.assertGreater(unsent, 0)
+        for queue in (*queues, self.queue) * 100:
+            self.post(queue)
+        self.assertEqual(self.two.end.unsent, unsent)
+        self.two.answers.let_through()
+        told = [queue.incarnation for queue in (self.queue, *queues, self.queue)]
+        self.assertEqual(self.two.arrived, told)
+        self.post(queues[0])
+        self.assertEqual(self.two.arrived, [*told, queues[0].incarnation])
+
+    def post(self, queue: Queue) -> None:
+        message = NewMessage(1, Content(b"x"), 60)
+        self.successResultOf(self.one.store.append(queue, [message], WriteTerms(Ack.MAJORITY)))
 
     def test_one_whose_owner_is_gone(self) -> None:
         """It answers nothing by its cache."""

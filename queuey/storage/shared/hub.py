@@ -136,6 +136,12 @@ class OwnerEnd(Frames):
             self._clock.callLater(0, self._tell_arrived)
 
     def _tell_arrived(self) -> None:
+        """Send the queues that may have more, once the socket has taken all that was sent before.
+
+        While a worker reads nothing, each queue waits here once, and not a message for each turn of the reactor.
+        """
+        if not self._arrived or (self.transport is not None and self.transport.unsent):
+            return
         arrived, self._arrived = self._arrived, {}
         self.send(0, FromOwner.ARRIVED, list(arrived))
 
@@ -316,6 +322,7 @@ class OwnerEnd(Frames):
         """See Frames."""
         self._send_portions()
         self._flow.go_on()
+        self._tell_arrived()
 
     def _failed(self, failure: Failure, number: int) -> None:
         self._under_way.pop(number, None)
@@ -340,6 +347,7 @@ class OwnerEnd(Frames):
         self._hub.closed(self)
         self._flow.clear()
         self._sending.clear()
+        self._arrived.clear()
         self._stop_watch()
         letting_go, self._letting_go = self._letting_go, {}
         for each in letting_go.values():
