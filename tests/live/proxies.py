@@ -17,6 +17,8 @@ from urllib.parse import quote, urlencode
 
 from twisted.trial.unittest import SkipTest
 
+from queuey.http.v2.appends import BATCH
+from queuey.http.v2.items import MAX_HEADERS
 from tests.checks import end_group
 from tests.live.clients import HEADERS, TIMEOUT, ask
 from tests.live.running import LIMIT, Daemon, free_port
@@ -274,6 +276,19 @@ class ProxyTestCase(LiveTestCase):
         self.assertNotIn(" access 200 GET /v1/queuey/q?limit=1000 ", daemon.output())
         messages = json.loads(begin + answer.read())["messages"]
         self.assertEqual([len(message["body"]) for message in messages], [49_000] * 800)
+
+    def test_long_fields(self) -> None:
+        """A message with as many headers as it may have is answered with them, three bytes for each in the field."""
+        self.serve_behind()
+        connection = self.connect()
+        self.make_queue(connection, "q")
+        headers = {"of": '"' * ((MAX_HEADERS - len('{"of":""}')) // len('\\"'))}
+        message = {"body": "{}", "content_type": "application/json", "headers": headers}
+        batch, kind = json.dumps({"messages": [message]}), {"Content-Type": BATCH}
+        status, answer = connection.ask("POST", "/v2/queuey/queues/q/messages", batch, **kind)
+        self.assertEqual(status, 201)
+        path = f"/v2/queuey/queues/q/messages/{answer['messages'][0]['id']}"
+        self.assertEqual(connection.ask("GET", path), (200, {}))
 
     def test_connections_are_kept(self) -> None:
         """Many requests of several clients share a few connections to the daemon."""
