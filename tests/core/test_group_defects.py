@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.core.groups.directory import GroupChanges
 from queuey.core.groups.exchange import GroupExchange
-from queuey.core.groups.values import Claiming, Delivered, Redriving, Settling
+from queuey.core.groups.values import Claiming, Delivered, Settling
 from queuey.core.groups.wait_queue import WaitQueues
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import GivenPolicies
@@ -245,14 +245,6 @@ class DefectCase(GroupCase):
         if receipts:
             self.attempt(self.settling(Action.ACK, *receipts))
 
-    def moves(self) -> None:
-        self.post_some()
-        given = self.try_claim(limit=10)
-        for each in given.deliveries if given is not None else ():
-            self.attempt(self.settling(Action.REJECT, each.receipt or ""))
-        self.attempt(begun(self.groups.redrive(self.queue, self.group, Redriving())))
-        self.try_claim(limit=10)
-
     def changes(self) -> None:
         def put(name: str) -> Deferred[Any]:
             return self.groups.put(self.queue, name, GroupChanges(lease=7), lambda _: None)
@@ -300,39 +292,14 @@ class DefectTests(DefectCase):
         self.each_call(self.changes)
 
 
-class DeadLetterDefectTests(DefectCase):
-    """With a queue for dead letters."""
-
-    def make_group(self, name: str = "g", **changes: Any) -> Group:
-        if name == "g":
-            self.dead = self.make_queue("dead")
-            changes["dead_letter"] = "dead"
-        return super().make_group(name, **changes)
-
-    def test_moves(self) -> None:
-        self.each_call(self.moves)
-
-
 class AtOnceTests(DefectTests):
     """It raises in place of returning a Deferred."""
 
     at_once = True
 
 
-class AtOnceDeadLetterTests(DeadLetterDefectTests):
-    """The same of moves."""
-
-    at_once = True
-
-
 class AfterTests(DefectTests):
     """It fails once what was asked for is done."""
-
-    after = True
-
-
-class AfterDeadLetterTests(DeadLetterDefectTests):
-    """The same of moves."""
 
     after = True
 
@@ -358,11 +325,14 @@ class LineDefectTests(SynchronousTestCase):
     """An attempt of a claim that waits raises at once, which no attempt of the product does."""
 
     def test_a_line_is_served_again(self) -> None:
-        """Claims that come later are served, and the one that was tried waits no longer than it asked for."""
+        """Claims that come later are served, and the one that was tried waits no longer than it asked for. What it was
+        tried for is tried again with what comes next."""
         clock, given = Clock(), Delivered((cast(Any, "message"),))
         answers: list[Delivered | None] = [None, given]
+        tried: list[tuple[int, ...]] = []
 
-        def attempt(*_: Any) -> Coroutine[Deferred[Any], Any, Delivered]:
+        def attempt(*asked: Any) -> Coroutine[Deferred[Any], Any, Delivered]:
+            tried.append(asked[3])
             answer = answers.pop(0) if answers else Delivered(())
             if answer is None:
                 raise Defect
@@ -375,15 +345,15 @@ class LineDefectTests(SynchronousTestCase):
         lines = WaitQueues(Waits(clock, lambda arrived: None), lambda: Ticks(0), attempt)
         queue = Queue("a", "q", QueueSettings(), 1, "v", Ticks(0))
         group = Group(1, "g", b"g", b"s", GroupSettings(), LOWEST, Ticks(0), "v")
-        with lines.join(queue, group, (1,)) as line:
+        with lines.join(queue, group, (1, 2)) as line:
             first = line.wait(Claiming(wait=20), line.news, Delivered(()))
             line.tell({1})
             clock.advance(0)
             gc.collect()
             self.assertEqual(len(self.flushLoggedErrors(Defect)), 1)
             second = line.wait(Claiming(wait=20), line.news, Delivered(()))
-            line.tell(set[int]({1}))
+            line.tell({2})
             clock.advance(0)
-            self.assertEqual(self.successResultOf(first), given)
+            self.assertEqual((self.successResultOf(first), tried[:2]), (given, [(1,), (1, 2)]))
             clock.advance(21)
             self.assertEqual(self.successResultOf(second), Delivered(()))

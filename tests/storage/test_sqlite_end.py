@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -44,6 +45,24 @@ class EndTests(SynchronousTestCase):
         for function, jobs in answers:
             function(jobs)
         self.successResultOf(closed)
+
+    def test_the_reader_ends_first(self) -> None:
+        """A reader that is still there keeps the last checkpoint from its end. Of two batches that wait, the runner of
+        this test takes the later one first."""
+        ended: list[str] = []
+        for name in ("reader", "writer"):
+            worker = getattr(self.store._open, name)
+
+            def close(name: str = name, close: Callable[[], None] = worker.close) -> None:
+                ended.append(name)
+                close()
+
+            self.patch(worker, "close", close)
+        self.subject.hold()
+        closed = self.store.close()
+        self.subject.release()
+        self.successResultOf(closed)
+        self.assertEqual(ended, ["reader", "writer"])
 
     def test_a_reader_that_fails(self) -> None:
         """The writer is closed all the same, and other processes may have the directory."""
