@@ -54,7 +54,7 @@ TEST = [
     "setuptools>=77",
     "types-PyYAML",
 ]
-DOCS = ["Sphinx>=8"]
+DOCS = ["Sphinx>=8", "furo>=2025.9", "sphinx-copybutton>=0.5.2,<0.6"]
 
 setup(
     name="queuey",

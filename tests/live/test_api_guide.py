@@ -1,4 +1,4 @@
-"""The programs of the page about the v2 API, in Python and in JavaScript, run as they stand against a live daemon."""
+"""The programs of the pages about the v2 API, in Python and in JavaScript, run as they stand against a live daemon."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 from typing import Final
 
 from twisted.trial.unittest import SkipTest
 
 from tests.live.browser.driver import find_chromium, serving, visit, why_not
 from tests.live.test_daemon import LiveTestCase
+from tests.manual import whole
 
-PAGE: Final = Path(__file__).parents[2] / "docs" / "api-v2.rst"
 LIMIT: Final = 120.0
 
 IN_A_PAGE: Final = """\
@@ -39,7 +38,7 @@ await fetch("/result", {method: "POST", body: JSON.stringify(printed)});
 
 
 def program(text: str, language: str) -> str:
-    """All blocks of one language on a page, which go on from each other."""
+    """All blocks of one language in a text, which go on from each other."""
     found = re.findall(rf"(?m)^\.\. code-block:: {language}\n((?:\n|   .*\n)+)", text)
     return "\n".join(textwrap.dedent(block) for block in found)
 
@@ -54,7 +53,7 @@ class ProgramsTests(LiveTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.text = PAGE.read_text(encoding="utf-8")
+        self.text = whole("api-v2")
 
     def source(self, language: str) -> str:
         """The program of a language, for the daemon of this test."""

@@ -20,7 +20,7 @@ from tests.live.clients import KEY, Poster, ask, make_queue, read_all
 from tests.live.disks import Disk
 from tests.live.running import LIMIT, Daemon, free_port, write_settings
 from tests.live.test_daemon import LiveTestCase, wait_until
-from tests.live.test_readme import commands
+from tests.manual import commands
 
 LONG = bool(os.environ.get("QUEUEY_LONG"))
 BIN = Path(sys.executable).parent

@@ -19,13 +19,12 @@ from tests.live.clients import ask, make_queue
 from tests.live.running import LIMIT, WORKERS, children
 from tests.live.samples import ROOT
 from tests.live.test_daemon import LiveTestCase, wait_until
-from tests.live.test_readme import commands
+from tests.manual import commands, whole
 
 ENVIRONMENT = Path(sys.executable).parent.parent
-PAGE = ROOT / "docs" / "operations.rst"
 #: What changes the whole machine, or is no part of Queuey; test_wheel installs, test_units does what systemd would, and
 #: tests.live.alerts read what promtool would.
-NOT_RUN = ("python3 -m venv ", "/opt/queuey/bin/pip ", "chown ", "systemctl ", "systemd-", "promtool ")
+NOT_RUN = ("python3 -m venv ", "/opt/queuey/bin/pip ", "chown ", "systemctl ", "systemd-", "promtool ", "cqlsh ")
 #: The command at which the daemon starts.
 START = "systemctl enable --now queuey.service"
 MARK = "-- ended with "
@@ -77,7 +76,7 @@ class RecipeTests(LiveTestCase):
 
     def test_operations(self) -> None:
         """From the installation to the upgrade; each command ends well."""
-        typed = commands(PAGE.read_text(encoding="utf-8"))
+        typed = commands(whole("operations"))
         start = typed.index(START)
         self.settings = self.install(typed[:start])
         daemon = self.serve()
@@ -96,7 +95,7 @@ class RecipeTests(LiveTestCase):
         """What the page shows of the settings is right, with the certificate that its command has made."""
         chain = self.folder / "etc/queuey/chain.pem"
         chain.write_text((self.folder / "etc/queuey/certificate.pem").read_text())
-        blocks = re.findall(r"(?m)^\.\. code-block:: ini\n\n((?:   .*\n|\n)+)", PAGE.read_text(encoding="utf-8"))
+        blocks = re.findall(r"(?m)^\.\. code-block:: ini\n\n((?:   .*\n|\n)+)", whole("operations"))
         self.assertEqual(len(blocks), 6)
         for number, block in enumerate(blocks):
             file = self.folder / f"block{number}.ini"
@@ -109,7 +108,7 @@ class MeasuredTests(LiveTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.text = PAGE.read_text(encoding="utf-8")
+        self.text = whole("operations")
 
     def test_disk(self) -> None:
         """Bytes on disk for each message, within 5 %, with fewer messages than the page has."""
@@ -142,8 +141,10 @@ class MeasuredTests(LiveTestCase):
         """Descriptors and memory of a daemon that has just started, and what workers and a connection add."""
         if not Path("/proc/self/fd").exists():
             raise SkipTest("there is no /proc")
-        (descriptors,) = re.findall(r"\*Descriptors\.\* (\d+), and one for each connection", self.text)
-        (more,) = re.findall(r"for each worker (\d+)", self.text)
+        (found,) = re.findall(
+            r"Daemon: (\d+) \+ connections. Each worker: (\d+) \+ its\s+connections, plus (\d+) in", self.text
+        )
+        descriptors, more = int(found[0]), int(found[1]) + int(found[2])
         (memory,) = re.findall(r"The process takes (\d+) MiB", self.text)
         workers = WORKERS if WORKERS > 1 else 0
         daemon = self.serve()
@@ -154,7 +155,7 @@ class MeasuredTests(LiveTestCase):
             return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in processes)
 
         def check(connections: int) -> None:
-            expected = int(descriptors) + workers * int(more) + connections
+            expected = descriptors + workers * more + connections
             wait_until(lambda: abs(opened() - expected) <= 2, f"not {expected} descriptors")
 
         check(0)

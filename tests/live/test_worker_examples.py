@@ -27,7 +27,8 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from tests.live.clients import ask
 from tests.live.test_api_guide import program, promised
 from tests.live.test_daemon import LiveTestCase
-from tests.live.test_readme import MARK, commands, script
+from tests.live.test_readme import MARK, script
+from tests.manual import commands
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 LIMIT: Final = 120.0

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.live.alerts import promtool
 from tests.live.alerts.expressions import ROOT, RULES, Known, alerts, dashboard, panels
+from tests.manual import commands
 from tests.ops.test_documents import rows
 
 run_in = "test"
@@ -124,7 +125,7 @@ class RunbookTests(SynchronousTestCase):
             text = path.read_text(encoding="utf-8")
             self.assertEqual(re.findall(r"(?m)^(.+)\n-{4,}$", text), SECTIONS, path.name)
             self.assertTrue(text.startswith(f"{path.stem}\n{'=' * len(path.stem)}\n"), path.name)
-            self.assertRegex(text, r"(?m)^   \$ \S", path.name)
+            self.assertTrue(commands(text), path.name)
 
     def test_pages_name_only_what_there_is(self) -> None:
         """Metrics, words of the log, and methods of the operators' port."""

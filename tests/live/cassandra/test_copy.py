@@ -34,7 +34,7 @@ from tests.live.cassandra.fronts import LONG, ROOT, Front
 from tests.live.cassandra.shared import cql_node, new_keyspace
 from tests.live.copies import BIN, ENDS, Copy, before, killed_again_and_again, problems_after
 from tests.live.running import Daemon, free_port, write_settings
-from tests.live.test_readme import commands
+from tests.manual import commands
 
 reactor: Any = _reactor
 

@@ -1,0 +1,94 @@
+"""The documentation as a site: how it is laid out, and what its search finds."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.manual import DOCS, blocks, chapters, commands
+from tests.parts import ROOT
+
+WIDEST = 80
+"""Columns of code: what fits beside the navigation, and into half of a window."""
+
+
+def pages() -> list[Path]:
+    """All pages, and those that a forge shows."""
+    return [*sorted(DOCS.rglob("*.rst")), ROOT / "README.rst", ROOT / "CONTRIBUTING.rst"]
+
+
+class CodeTests(SynchronousTestCase):
+    """Blocks of code."""
+
+    def test_columns(self) -> None:
+        """No line of code is wider than the column, except one word that cannot be broken, such as an endpoint."""
+        wide = [
+            f"{page.relative_to(ROOT)}: {line}"
+            for page in pages()
+            for _, lines in blocks(page.read_text(encoding="utf-8"))
+            for line in lines
+            if len(line) > WIDEST and " " in line.strip()
+        ]
+        self.assertEqual(wide, [])
+
+    def test_commands(self) -> None:
+        """What is typed can be copied: it has no prompts, and is whole."""
+        for page in pages():
+            text = page.read_text(encoding="utf-8")
+            self.assertEqual([*blocks(text, "console")], [], f"{page}: use bash, without prompts")
+            for command in commands(text):
+                self.assertNotRegex(command, r"(?m)^[$>] ", str(page))
+
+
+class LinksTests(SynchronousTestCase):
+    """What is linked by its path."""
+
+    def test_readme(self) -> None:
+        """Links of the README lead to files, so that they work on a forge."""
+        links = re.findall(r"`[^`<]+<([^>`]+)>`_", (ROOT / "README.rst").read_text(encoding="utf-8"))
+        self.assertGreater(len(links), 10)
+        self.assertEqual([link for link in links if not (ROOT / link).is_file()], [])
+
+    def test_chapters(self) -> None:
+        """A guide that is split has each of its pages in its table of contents."""
+        for folder in ("api-v2", "operations", "http-api"):
+            self.assertEqual(sorted(chapters(folder)), sorted((DOCS / folder).glob("*.rst")))
+
+
+class SiteTests(SynchronousTestCase):
+    """What Sphinx builds."""
+
+    run_in = "test"
+
+    SOUGHT: Final = {
+        "cor": "api-v2/browsers",
+        "docker": "operations/install",
+        "retent": "api-v2/concepts",
+        "visibl": "api-v2/groups",
+        "subscrib": "api-v2/wait",
+        "websocket": "api-v2/wait",
+        "dedupl": "api-v2/retries",
+        "sse": "api-v2/wait",
+    }
+    """Stems as the search has them (CORS is "cor"), and the page that explains each."""
+
+    def test_search(self) -> None:
+        """The words that people look for are found where their subject is explained."""
+        with tempfile.TemporaryDirectory(prefix="queuey-test-") as folder:
+            own = (sys.executable, "-m", "sphinx", "-q", "-b", "html", "-d", f"{folder}/trees")
+            subprocess.run([*own, str(DOCS), f"{folder}/html"], check=True, capture_output=True, timeout=300)
+            index = (Path(folder) / "html" / "searchindex.js").read_text(encoding="utf-8")
+        found = json.loads(index[index.index("(") + 1 : index.rindex(")")])
+        for stem, page in self.SOUGHT.items():
+            names = set()
+            for where in ("terms", "titleterms"):
+                numbers = found[where].get(stem, [])
+                names |= {found["docnames"][number] for number in (numbers if isinstance(numbers, list) else [numbers])}
+            self.assertIn(page, names, stem)
