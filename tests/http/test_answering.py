@@ -165,14 +165,14 @@ class ApplicationTests(ApiTestCase):
         connection = Connection(self.assembly.site)
         for _ in range(2):
             for method, path, headers, status, names in (
-                ("POST", "/v1/app/q", OWNER, 201, cors | rates),
-                ("POST", "/v1/other/q", OTHER, 201, set()),
+                ("POST", "/v1/app/q", OWNER, 201, cors | rates | {"cache-control"}),
+                ("POST", "/v1/other/q", OTHER, 201, {"cache-control"}),
                 ("POST", "/v2/app/queues/q/messages", OWNER, 201, cors | rates | {"cache-control", "location"}),
                 ("POST", "/v2/other/queues/q/messages", OTHER, 201, {"vary", "cache-control", "location"}),
-                ("GET", "/v1/app/none", OWNER, 404, cors | rates),
-                ("GET", "/v1/other/none", OTHER, 404, set()),
+                ("GET", "/v1/app/none", OWNER, 404, cors | rates | {"cache-control"}),
+                ("GET", "/v1/other/none", OTHER, 404, {"cache-control"}),
                 ("GET", "/v2/other/queues/none", OTHER, 404, {"vary", "cache-control"}),
-                ("GET", "/v1/nope", OTHER, 404, set()),
+                ("GET", "/v1/nope", OTHER, 404, {"cache-control"}),
             ):
                 self.assertEqual(self.fields(connection, method, path, dict(headers)), (status, names), (method, path))
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -157,10 +157,14 @@ class SameHeadsTests(SynchronousTestCase):
 
 class SameRequestsTests(SynchronousTestCase):
     def check(self, data: bytes, theirs: Reader) -> int:
-        """The requests that both have read are the same ones; how many that were."""
+        """Compare the requests that both have read, and return their number.
+
+        The server answers ``OPTIONS *`` by itself, so the resource that records our requests does not see it.
+        """
         ours, _ = DoorOfTargets().see(data)
-        both = min(len(ours), len(theirs.seen))
-        self.assertEqual(list(ours[:both]), theirs.seen[:both], repr(data))
+        expected = [seen for seen in theirs.seen if seen[:2] != (b"OPTIONS", b"*")]
+        both = min(len(ours), len(expected))
+        self.assertEqual(list(ours[:both]), expected[:both], repr(data))
         return both
 
     def test_corpus(self) -> None:
@@ -175,6 +179,7 @@ class SameRequestsTests(SynchronousTestCase):
         self.assertGreater(agreed, taken * 0.8)
 
     @given(STREAMS, st.lists(st.integers(min_value=0, max_value=600), max_size=6))
+    @example(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n" + SMUGGLED, [])
     def test_random_streams(self, data: bytes, cuts: list[int]) -> None:
         """Requests good and bad, in any order, which llhttp reads in pieces."""
         places = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
