@@ -14,7 +14,7 @@ DOCS: Final = Path(__file__).parent.parent / "docs"
 def chapters(folder: str) -> list[Path]:
     """The pages of a folder in the order of reading: its index, and those that its table of contents names."""
     index = DOCS / folder / "index.rst"
-    (names,) = re.findall(r"(?m)^\.\. toctree::\n\n((?:   .+\n)+)", index.read_text(encoding="utf-8"))
+    (names,) = re.findall(r"(?m)^\.\. toctree::\n(?:   :.*\n)*\n((?:   .+\n)+)", index.read_text(encoding="utf-8"))
     return [index, *(DOCS / folder / f"{name}.rst" for name in names.split())]
 
 

@@ -30,9 +30,12 @@ def prose(text: str) -> str:
     return re.sub(r"`([^`]+)`", r"``\1``", " ".join(text.split()))
 
 
-def table(widths: str, head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    """A table with a head; each cell is one paragraph."""
-    yield from (".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", "   :class: parameters", "")
+def table(kind: str, widths: str, head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    """A table with a head; each cell is one paragraph.
+
+    :param kind: its class, by which the style sheet lays it out on a phone.
+    """
+    yield from (".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", f"   :class: {kind}", "")
     for row in (head, *rows):
         for number, cell in enumerate(row):
             yield f"   {'* -' if number == 0 else '  -'} {cell}".rstrip()
@@ -136,7 +139,7 @@ class Description:
         """The table of answers, and the bodies of those that are no errors."""
         found = [(status, self.resolved(one)) for status, one in operation["responses"].items()]
         told = [(f"**{status}**", prose(one["description"])) for status, one in found if status not in COMMON]
-        yield from table("1 6", ("status", "meaning"), told)
+        yield from table("answers", "1 6", ("status", "meaning"), told)
         common = ", ".join(status for status, _ in found if status in COMMON)
         yield from (f"Errors that all requests share: {common}; see :doc:`/api-v2/errors`.", "")
         for status, one in found:
@@ -152,7 +155,7 @@ class Description:
                 must = "" if one.get("required") else self.default(schema)
                 cells = (self.kind(schema), self.allowed(schema), must, prose(one.get("description", "")))
                 rows.append((f"``{one['name']}``", one["in"], *cells))
-            yield from table("3 1 1 2 1 4", ("name", "in", "type", "allowed", "default", "meaning"), rows)
+            yield from table("placed-parameters", "3 1 1 2 1 4", ("name", "in", "type", "allowed", "default", "meaning"), rows)
 
     def tag(self, tag: str) -> Iterator[str]:
         """A section for each operation."""
@@ -192,7 +195,7 @@ class Description:
                     )
                     for member, value in schema["properties"].items()
                 ]
-                yield from table("3 2 3 1 4", ("member", "type", "allowed", "default", "meaning"), rows)
+                yield from table("parameters", "3 2 3 1 4", ("member", "type", "allowed", "default", "meaning"), rows)
 
 
 class Pages(SphinxDirective):
