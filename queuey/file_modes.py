@@ -6,6 +6,7 @@ are set after a file was made, and those of an earlier start are looked at again
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -24,7 +25,7 @@ class Findings:
     """What was found out about files that were there before.
 
     :ivar tightened: those that others could read or write, and now cannot, each with its former mode.
-    :ivar left: those that could not be changed, each with the reason.
+    :ivar left: those that others may still read or replace, each with the reason.
     """
 
     tightened: list[str] = attrs.Factory(list)
@@ -58,12 +59,18 @@ class FileModes:
         A file that is there keeps its mode; see :meth:`apply`.
 
         :return: its descriptor, which no other program inherits.
-        :raise OSError: it cannot be opened, or a new one cannot be given to the group.
+        :raise OSError: it cannot be opened, is another user's link, or a new one cannot be given to the group.
         """
         try:
             return self._make(path, flags)
         except FileExistsError:
-            return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, self.file)
+            flags |= os.O_CREAT | os.O_CLOEXEC
+        try:
+            return os.open(path, flags | os.O_NOFOLLOW, self.file)
+        except OSError as error:
+            if error.errno != errno.ELOOP or is_link_of_others(path):
+                raise
+        return os.open(path, flags, self.file)
 
     def create(self, path: Path) -> None:
         """Make an empty file.
@@ -105,9 +112,13 @@ class FileModes:
     def apply(self, path: Path, findings: Findings) -> None:
         """Give a file or a folder that may have been there before its mode, if it can be done.
 
-        What is neither, such as a pipe, is left as it is, and so is what is not there.
+        What is neither, such as a pipe, is left as it is, and so is what is not there, and a link of another user: that
+        may lead to any file of this machine, whose mode is no matter of ours.
         """
         try:
+            if is_link_of_others(path):
+                findings.left.append(f"{path} (a symbolic link of another user)")
+                return
             found = os.stat(path)
         except OSError:
             return
@@ -127,6 +138,7 @@ class FileModes:
         else:
             if too_open:
                 findings.tightened.append(f"{path} ({mode:03o})")
+            note_owner(path, found, findings)
 
     def apply_to_own(self, folder: Path, is_ours: Callable[[str], bool], findings: Findings) -> bool:
         """Set the mode of a folder, if it contains only files of ours.
@@ -151,6 +163,28 @@ class FileModes:
             os.chown(file, -1, self.group)
         if stat.S_IMODE(found.st_mode) != mode:
             os.chmod(file, mode)
+
+
+def note_owner(path: Path, found: os.stat_result, findings: Findings) -> None:
+    """Note a file or a folder of another user, who can read it or replace what is in it, whatever its mode is."""
+    if _is_of_others(found):
+        findings.left.append(f"{path} (it belongs to user {found.st_uid})")
+
+
+def is_link_of_others(path: Path) -> bool:
+    """Whether a path is a symbolic link that neither the user that Queuey runs as has made, nor root.
+
+    A user who can write to the folder of the data or of the log could otherwise have Queuey change any file that Queuey
+    may change, which is every file if it runs as root.
+
+    :raise OSError: there is nothing.
+    """
+    found = os.lstat(path)
+    return stat.S_ISLNK(found.st_mode) and _is_of_others(found)
+
+
+def _is_of_others(found: os.stat_result) -> bool:
+    return found.st_uid not in (0, os.geteuid())
 
 
 OWN_USER: Final = FileModes()

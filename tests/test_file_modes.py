@@ -13,6 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.file_modes import OWN_USER, FileModes, Findings
 
+STRANGER = 65534
+"""A user who has no part in Queuey."""
+
 UMASKS = (0o000, 0o022, 0o027, 0o077, 0o277)
 
 
@@ -118,6 +121,47 @@ class OwnUserTests(FileModesTestCase):
         """What is not ours is named with the reason."""
         OWN_USER.apply(Path("/etc/passwd"), self.findings)
         self.assertEqual(self.findings, Findings([], ["/etc/passwd with mode 644 (Operation not permitted)"]))
+
+
+@skipIf(os.geteuid() != 0, "only root can give files to other users")
+class OtherUserTests(FileModesTestCase):
+    """In a folder of another user, who can make links in it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.target = self.folder / "target"
+        self.target.write_text("x")
+        self.target.chmod(0o644)
+        os.chown(self.folder, STRANGER, STRANGER)
+
+    def link(self, user: int) -> Path:
+        link = self.folder / f"link-{user}"
+        link.symlink_to("target")
+        os.chown(link, user, user, follow_symlinks=False)
+        return link
+
+    def test_links(self) -> None:
+        """A link of the other user is not followed; one that root has made is."""
+        link = self.link(STRANGER)
+        self.assertRaises(OSError, OWN_USER.open, link, os.O_WRONLY | os.O_TRUNC)
+        OWN_USER.apply(link, self.findings)
+        self.assertEqual((self.target.read_text(), mode(self.target)), ("x", 0o644))
+        self.assertEqual(self.findings, Findings([], [f"{link} (a symbolic link of another user)"]))
+        own = self.link(0)
+        os.close(OWN_USER.open(own, os.O_WRONLY | os.O_TRUNC))
+        OWN_USER.apply(own, self.findings)
+        self.assertEqual((self.target.read_text(), mode(self.target)), ("", 0o600))
+        self.assertEqual(self.findings.tightened, [f"{own} (644)"])
+
+    def test_owners(self) -> None:
+        """Files and folders of the other user are named, whatever their mode is."""
+        os.chown(self.target, STRANGER, STRANGER)
+        self.target.chmod(0o600)
+        self.folder.chmod(0o700)
+        for path in (self.folder, self.target):
+            OWN_USER.apply(path, self.findings)
+        told = [f"{path} (it belongs to user {STRANGER})" for path in (self.folder, self.target)]
+        self.assertEqual(self.findings, Findings([], told))
 
 
 class GroupTests(FileModesTestCase):

@@ -150,14 +150,14 @@ class LogObserver:
             self._put_now(self._own(LogLevel.error, "log-reopen-failed", text), LogLevel.error)
 
     def tell(self, findings: Findings) -> None:
-        """Write whose modes were changed when the file was opened, or could not be."""
+        """Write what others could read until the file was opened, and what they may read or replace still."""
         if LogLevel.warn in self._hidden:
             return
         if findings.tightened:
             text = f"others could read these, and no longer can: {', '.join(findings.tightened)}"
             self._put_now(self._own(LogLevel.warn, "files-tightened", text), LogLevel.warn)
         if findings.left:
-            text = f"the modes of these cannot be set: {', '.join(findings.left)}"
+            text = f"others may read or replace these: {', '.join(findings.left)}"
             self._put_now(self._own(LogLevel.warn, "files-open", text), LogLevel.warn)
 
     def close(self) -> None:

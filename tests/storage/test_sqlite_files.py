@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 from typing import Any
+from unittest import skipIf
 
 import apsw
 from twisted.internet.task import Clock
@@ -19,6 +20,9 @@ from tests.contracts.subject import Wall
 from tests.storage.quick import quick_directory
 from tests.storage.runners import Inline
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits, versions
+
+STRANGER = 65534
+"""A user who has no part in Queuey."""
 
 
 def make(directory: Path, relaxed: bool = False) -> SQLiteStore:
@@ -108,6 +112,42 @@ class OpenTests(SynchronousTestCase):
             self.assertEqual([event["event"] for event in events if str(event.get("event")).startswith("files")], told)
             self.assertEqual(stat.S_IMODE(self.directory.stat().st_mode), mode)
             self.assertEqual((self.directory / files.DATABASE).stat().st_mode & 0o777, 0o600)
+
+    @skipIf(os.geteuid() != 0, "only root can give files to other users")
+    def test_a_directory_of_another_user(self) -> None:
+        """It is told, and none of that user's links is followed, which may lead to any file of the machine."""
+        self.directory.mkdir(0o700)
+        os.chown(self.directory, STRANGER, STRANGER)
+        events: list[dict[str, Any]] = []
+        observer: Any = events.append
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        self.use()
+        told = [event["files"] for event in events if event.get("event") == "files-open"]
+        self.assertEqual(told, [f"{self.directory} (it belongs to user {STRANGER})"])
+        victim = self.directory.with_name("victim")
+        victim.write_text("x")
+        for name in (files.LOCK, files.DATABASE, f"{files.DATABASE}-wal", f"{files.DATABASE}-shm"):
+            link = self.directory / name
+            link.unlink(missing_ok=True)
+            link.symlink_to(victim.absolute())
+            os.chown(link, STRANGER, STRANGER, follow_symlinks=False)
+            self.refused("symbolic link")
+            self.assertEqual((victim.read_text(), list(victim.parent.glob("victim?*"))), ("x", []))
+            link.unlink()
+        self.use()
+
+    def test_a_database_that_is_a_link(self) -> None:
+        """The file that it leads to is made with the mode of a database."""
+        self.directory.mkdir()
+        target = self.directory.with_name("elsewhere.sqlite")
+        (self.directory / files.DATABASE).symlink_to(target.absolute())
+        before = os.umask(0)
+        try:
+            self.use()
+        finally:
+            os.umask(before)
+        self.assertEqual(stat.S_IMODE(target.stat().st_mode), 0o600)
 
     def test_closing_leaves_one_file_with_everything_in_it(self) -> None:
         self.use()

@@ -15,7 +15,7 @@ import apsw
 import attrs
 
 from queuey.errors import QueueyError, StorageFull, Unavailable
-from queuey.file_modes import OWN_USER, FileModes, Findings
+from queuey.file_modes import OWN_USER, FileModes, Findings, is_link_of_others, note_owner
 from queuey.storage.sqlite import schema, single_statement
 
 DATABASE: Final = "queuey.sqlite"
@@ -92,7 +92,9 @@ def _is_ours(name: str) -> bool:
 def _look_at_shared(directory: Path, findings: Findings) -> None:
     """Find out whether others may replace files in a directory that has other files too."""
     with suppress(OSError):
-        mode = directory.stat().st_mode
+        found = directory.stat()
+        mode = found.st_mode
+        note_owner(directory, found, findings)
         if mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
             findings.left.append(f"{directory} with mode {stat.S_IMODE(mode):03o} (it has files of others)")
 
@@ -127,15 +129,27 @@ def connect(
 
 
 def _make_file(path: Path, modes: FileModes) -> None:
-    """Make an empty file, which is an empty database, unless there is one."""
+    """Make an empty file, which is an empty database, unless there is one.
+
+    :raise QueueyError: it cannot be made, or what is there cannot be written to, or is another user's link.
+    """
     try:
-        modes.create(path)
+        for one in [path, *(path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm", "-journal"))]:
+            if one.is_symlink() and is_link_of_others(one):
+                raise Unavailable(f"The database {path} cannot be used: {one.name} is a symbolic link of another user.")
+        modes.create(real(path))
     except FileExistsError:
-        pass
+        if not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
+            raise Unavailable(f"The database {path} cannot be written to: Permission denied.") from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull(f"There is no room on the disk to open {path}.") from error
         raise Unavailable(f"The database {path} cannot be made: {error.strerror}.") from error
+
+
+def real(path: Path) -> Path:
+    """The file that a path leads to. SQLite has its other files beside that one."""
+    return Path(os.path.realpath(path))
 
 
 def connect_reader(path: Path, cache_bytes: int, vfs: str | None = None) -> apsw.Connection:

@@ -127,8 +127,9 @@ class SQLiteStore:
         try:
             self._open = self._connect(lock)
             # SQLite has just made these, of a group of its own choice.
+            database = files.real(self._directory / files.DATABASE)
             for name in ("-wal", "-shm"):
-                modes.apply(self._directory / f"{files.DATABASE}{name}", findings)
+                modes.apply(database.with_name(f"{database.name}{name}"), findings)
             _tell(findings)
         except BaseException:
             lock.release()
@@ -332,4 +333,4 @@ def _tell(findings: Findings) -> None:
             files=", ".join(findings.tightened),
         )
     if findings.left:
-        _log.warn("files-open", "the modes of these cannot be set: {files}", files=", ".join(findings.left))
+        _log.warn("files-open", "others may read or replace these: {files}", files=", ".join(findings.left))
