@@ -1,13 +1,17 @@
-"""The store raises an unexpected error while messages are moved to the queue for dead letters, or back from there."""
+"""The store raises an unexpected error while messages are moved to the queue for dead letters, or back from there, or
+answers what it should not."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from queuey.core.groups.values import Redriving
+from twisted.internet.defer import succeed
+
+from queuey.core.groups.values import Redriving, Settling
 from queuey.model.group_settings import Group
-from queuey.model.groups.terms import Action
-from tests.core.group_support import begun
+from queuey.model.groups.commands import Ran
+from queuey.model.groups.terms import Action, Outcome
+from tests.core.group_support import GroupCase, begun
 from tests.core.test_group_defects import Defect, DefectCase
 
 
@@ -53,6 +57,21 @@ class DeadLetterDefectTests(DefectCase):
             self.flushLoggedErrors(Defect)
             self.assertEqual([message.content.body for message in self.read(self.dead)], [b"first"], number)
         self.assertGreater(failed, 0)
+
+
+class AnswerTests(GroupCase):
+    """The store answers what no store promises to answer."""
+
+    def test_settlements(self) -> None:
+        """They fail, and their client is not left waiting."""
+        self.post(b"x")
+        receipts = [each.receipt or "" for each in self.claim().deliveries]
+        run = self.spied.groups.run
+        self.patch(self.spied.groups, "run", lambda *_: succeed(Ran((), {})))
+        asked = [Settling(Action.ACK, one) for one in receipts]
+        self.failureResultOf(self.groups.settle(self.queue, self.group, asked), IndexError)
+        self.patch(self.spied.groups, "run", run)
+        self.assertEqual(set(self.settle(Action.ACK, *receipts)), {Outcome.ACKED})
 
 
 class AtOnceDeadLetterTests(DeadLetterDefectTests):

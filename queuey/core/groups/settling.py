@@ -97,15 +97,18 @@ def _settle(
     answer: Deferred[tuple[Outcome, ...]] = Deferred()
 
     def ran(result: Ran) -> None:
-        got: SettleAnswer = result.answers[0]  # type: ignore[assignment]
-        if _IN_PART.isdisjoint(got.outcomes):
-            claims.wait_queues.changed(group, result.after, asked.touched)
-            if not answer.called:
-                answer.callback(asked.settled(got))
-        else:
-            claims.wait_queues.changed(group, result.after)
-            finishing = finished(claims, queue, group, terms, asked, got)
-            Deferred.fromCoroutine(finishing).addBoth(on_done)
+        try:
+            got: SettleAnswer = result.answers[0]  # type: ignore[assignment]
+            if _IN_PART.isdisjoint(got.outcomes):
+                claims.wait_queues.changed(group, result.after, asked.touched)
+                if not answer.called:
+                    answer.callback(asked.settled(got))
+            else:
+                claims.wait_queues.changed(group, result.after)
+                finishing = finished(claims, queue, group, terms, asked, got)
+                Deferred.fromCoroutine(finishing).addBoth(on_done)
+        except Exception:
+            on_done(Failure())  # the caller waits without a limit of its own
 
     def on_done(result: tuple[Outcome, ...] | Failure) -> None:
         claims.wait_queues.tell(group, asked.touched)
