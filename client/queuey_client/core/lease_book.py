@@ -70,6 +70,10 @@ class LeaseBook:
         """How many messages are held, and not decided yet."""
         return len(self._held)
 
+    def __contains__(self, held: Held) -> bool:
+        """Whether a message is held, and not decided yet."""
+        return id(held) in self._held
+
     @property
     def buffered(self) -> int:
         """How many messages wait."""

@@ -181,7 +181,7 @@ class Session:
         if self.retry.deadline > 0:
             timeout = min(timeout, left)
         try:
-            answer: Answer = yield Send(Ask(call.method, url, headers, call.body, timeout))
+            answer: Answer = yield Send(Ask(call.method, url, headers, call.body, timeout, call.wait > 0))
         except NoAnswer as lost:
             return lost
         return answer

@@ -15,6 +15,7 @@ class Ask:
 
     :ivar url: the whole URL, with its query.
     :ivar timeout: seconds that it may take to connect, and seconds that may pass without a byte of the answer.
+    :ivar waits: whether the server was asked to wait, so that a connection is taken for that long.
     """
 
     method: str
@@ -22,6 +23,7 @@ class Ask:
     headers: Mapping[str, str]
     body: bytes | None = None
     timeout: float = 10.0
+    waits: bool = False
 
 
 @dataclass(frozen=True)

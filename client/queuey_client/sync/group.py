@@ -68,7 +68,7 @@ class Group:
         :param wait: seconds to wait, up to 20, if there is nothing.
         """
         options = ClaimOptions(limit, lease, wait, max_bytes, partitions)
-        return self._driver.run(self._calls.claim(options)).messages
+        return self._driver.run(self._calls.deliveries(options))
 
     def ack(self, *deliveries: Delivery | str) -> Outcomes:
         """Say that messages are done. :raise Stale: if another worker has some of them; the others are acked."""

@@ -216,7 +216,7 @@ class Worker:
                     held = keeper.book.take()
             if held is None:
                 return
-            verdict = ACK
+            verdict = Verdict.again()
             try:
                 verdict = self._work_on(held)
             finally:

@@ -1,0 +1,115 @@
+"""The client of an application, for Twisted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+
+from queuey_client.awaiting.driver import AsyncDriver, AsyncItems
+from queuey_client.awaiting.runtime import AsyncTransport
+from queuey_client.core.queue_calls import QueueCalls, listed
+from queuey_client.core.retry import Retry, Seconds
+from queuey_client.core.session import Secret, Session
+from queuey_client.core.settings import session_of
+from queuey_client.core.signing import parse_signed_url
+from queuey_client.core.values import QueueInfo
+from queuey_client.tx.driver import Driver
+from queuey_client.tx.queue import Queue
+from queuey_client.tx.runtime import ReactorRuntime
+from queuey_client.tx.transport import TreqTransport
+from queuey_client.version import USER_AGENT
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Client:
+    """The same as :class:`queuey_client.Client`, for Twisted. Calls return Deferreds.
+
+    .. code-block:: python
+
+       shop = Client("https://queues.example.net", "shop", key=os.environ["SHOP_KEY"], reactor=reactor)
+       d = shop.queue("orders").post({"pears": 3}, idempotency_key="order-4711")
+
+    :param tls: an ``IPolicyForHTTPS``; without one, the certificates of the system are trusted.
+    :param reactor: what it waits and connects by.
+    :param treq: a client of treq to send requests with.
+    """
+
+    def __init__(
+        self,
+        url: str | Sequence[str] | None = None,
+        application: str | None = None,
+        *,
+        reactor: Any,
+        key: Secret | None = None,
+        token: Secret | None = None,
+        retry: Retry | None = None,
+        timeout: Seconds = 10,
+        connections: int = 10,
+        tls: Any = None,
+        transport: AsyncTransport | None = None,
+        user_agent: str = USER_AGENT,
+        treq: Any = None,
+    ) -> None:
+        self._begin(
+            session_of(url, application, key, token, retry, timeout, user_agent),
+            TreqTransport(reactor, connections, treq, tls) if transport is None else transport,
+            reactor,
+        )
+
+    def _begin(self, session: Session, transport: AsyncTransport, reactor: Any) -> None:
+        self._session = session
+        session.clock = reactor.seconds
+        self._driver = Driver(AsyncDriver(transport, ReactorRuntime(reactor)), reactor)
+
+    @property
+    def application(self) -> str:
+        """The name of the application."""
+        return self._session.application
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def close(self) -> Deferred[None]:
+        """Close all connections."""
+        return self._driver.start(self._driver.coroutines.transport.close())
+
+    def queue(self, name: str) -> Queue:
+        """Return a queue; the server is not asked yet."""
+        return Queue(self._driver, QueueCalls(self._session, name))
+
+    def queues(self, prefix: str = "") -> AsyncItems[QueueInfo]:
+        """Give all queues whose names begin so, by name; they are fetched page by page."""
+        return self._driver.iterate(listed(self._session, prefix))
+
+    def promises(self) -> Deferred[Mapping[str, Any]]:
+        """Return what the application is promised, and its limits: ``GET /v2/{application}``, kept for a minute."""
+        return self._driver.run(self._session.promises())
+
+    @classmethod
+    def from_signed_url(
+        cls,
+        url: str,
+        *,
+        reactor: Any,
+        retry: Retry | None = None,
+        timeout: Seconds = 10,
+        transport: AsyncTransport | None = None,
+    ) -> Queue:
+        """Return the queue that a signed URL lets in to."""
+        parsed = parse_signed_url(url)
+        session = session_of(
+            parsed.server, parsed.application, None, None, retry, timeout, USER_AGENT, signed=parsed.signed
+        )
+        client = cls.__new__(cls)
+        client._begin(session, TreqTransport(reactor) if transport is None else transport, reactor)
+        return client.queue(parsed.queue)
