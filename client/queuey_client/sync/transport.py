@@ -102,7 +102,11 @@ class Urllib3Transport:
             raise NoAnswer(f"the proxy does not answer: {error}", sent=False) from error
         except (HTTPError, OSError) as error:
             raise NoAnswer(f"no answer: {error}") from error
-        return Answer(answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.data)
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        if answer.status != 204 and not ("content-length" in headers or "transfer-encoding" in headers):
+            # http.client takes a head that was cut for a whole one, and then the end of the connection for its body's.
+            raise NoAnswer("the answer was cut")
+        return Answer(answer.status, headers, answer.data)
 
     def close(self) -> None:
         """Close all connections."""
