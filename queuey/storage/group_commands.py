@@ -155,12 +155,12 @@ class _Run:
             looked = claims.look(index, limit, terms, now)
             messages: Mapping[MessageId, Message] = NO_MESSAGES
             gone: tuple[MessageId, ...] = ()
-            ids = looked.due or looked.blocking
-            if ids:
-                found = self.data.find(self.queue, partition, ids)
-                gone = tuple([id for id in ids if id not in found])
+            if looked.due or looked.blocking:
                 if looked.due:
-                    messages = found
+                    messages = self.data.find(self.queue, partition, looked.due, wanted.max_bytes)
+                    gone = _gone(looked.due, messages, wanted.max_bytes)
+                else:
+                    gone = self.missing(partition, looked.blocking)
                 if (gone and not messages) or (messages and limit > wanted.limit):
                     # That has made room: look again, at more if it were all gone, since there may be many of those.
                     places.drop(index, gone)
@@ -178,10 +178,14 @@ class _Run:
     def dropped(self, index: GroupIndex, partition: int) -> bool:
         """Drop messages that hold up others of their keys and do not exist any more; whether there were any."""
         ids = claims.holding(index, self.terms, self.now)
-        found = self.data.find(self.queue, partition, ids) if ids else {}
-        gone = [id for id in ids if id not in found]
+        gone = self.missing(partition, ids) if ids else ()
         places.drop(index, gone)
         return bool(gone)
+
+    def missing(self, partition: int, ids: Sequence[MessageId]) -> tuple[MessageId, ...]:
+        """Which of these messages do not exist any more."""
+        there = self.data.existing(self.queue, partition, ids)
+        return tuple([id for id in ids if id not in there])
 
     def claim_fresh(
         self, index: GroupIndex, partition: int, wanted: Wanted, looked: Look
@@ -334,6 +338,16 @@ def view(index: GroupIndex, now: Ticks, purged: MessageId, ids: Sequence[Message
     ]
     opened = {id: index.open[id] for id in ids if id in index.open}
     return View(index.last, places.lag(index, now, purged), tuple(marks), index.aside, opened)
+
+
+def _gone(ids: Sequence[MessageId], found: Mapping[MessageId, Message], max_bytes: int | None) -> tuple[MessageId, ...]:
+    """Which of some messages, oldest first, do not exist any more, of what ``GroupData.find`` has returned for them."""
+    if len(found) == len(ids):
+        return ()
+    if max_bytes is not None and sum([len(message.content.body) for message in found.values()]) > max_bytes:
+        last = max(found)  # of later ones it is not known
+        return tuple([id for id in ids if id < last and id not in found])
+    return tuple([id for id in ids if id not in found])
 
 
 def _sizes(messages: Iterable[Message]) -> dict[MessageId, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from queuey.model.dead_letter_headers import is_only_for_another
@@ -50,8 +50,18 @@ class GroupData(ABC):
         """
 
     @abstractmethod
-    def find(self, queue: Queue, partition: int, ids: Sequence[MessageId]) -> Mapping[MessageId, Message]:
-        """Those messages of these ids that exist and have not expired."""
+    def find(
+        self, queue: Queue, partition: int, ids: Sequence[MessageId], max_bytes: int | None = None
+    ) -> Mapping[MessageId, Message]:
+        """Those messages of these ids that exist and have not expired.
+
+        :param ids: oldest first, if there is a limit of bytes.
+        :param max_bytes: if the bodies of the first messages exceed it, those after them may be left out.
+        """
+
+    @abstractmethod
+    def existing(self, queue: Queue, partition: int, ids: Sequence[MessageId]) -> Collection[MessageId]:
+        """The ids of those messages that exist and have not expired."""
 
     @abstractmethod
     def scan(self, queue: Queue, index: GroupIndex, group: Group, partition: int, limit: int, max_bytes: int) -> Scan:

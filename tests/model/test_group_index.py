@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.model.groups import claims
+from queuey.model.groups import claims, due
 from queuey.model.groups.entries import LEASED, MAX_MOVES, WAITING, Target
+from queuey.model.groups.events import Closed, Leased, Put
 from queuey.model.groups.index import GroupIndex
 from queuey.model.groups.moves import finish
 from queuey.model.groups.settlements import settle
@@ -114,3 +116,63 @@ class SettledAgainTests(IndexCase):
             claims.give_back(self.index, taken, self.now)
             self.index.stored()
             self.assertEqual(self.index.open[taken[0].id].deliveries, 0)
+
+
+class OutdatedPairsTests(SynchronousTestCase):
+    """The heap by due time is replaced in pieces once most of its pairs are outdated."""
+
+    def setUp(self) -> None:
+        self.now = 1 << 57
+        self.index = GroupIndex(b"12345678", id_of(1))
+
+    def lease(self, ids: Sequence[MessageId], seconds: int) -> None:
+        self.index.apply(Leased(self.index.last + 1, Ticks(self.now + seconds * SECOND), tuple(ids)))
+
+    def test_no_piece_is_long(self) -> None:
+        ids = [id_of(number) for number in range(20_000)]
+        lengths, renewed = [0], 0
+        for turn in range(60):
+            for start in range(0, len(ids), 1000):
+                self.lease(ids[start : start + 1000], 100 + turn)
+                before = len(self.index._old)
+                self.index.stored()
+                lengths.append(before - len(self.index._old))
+                renewed += not before and bool(self.index._old)
+                self.assertLessEqual(len(self.index._old) + len(self.index._times), 4 * len(ids))
+        self.assertEqual(max(lengths), 4000)
+        self.assertGreater(renewed, 10)
+        self.assertEqual(self.index.next_due(Ticks(self.now)), self.now + 159 * SECOND)
+
+    def test_what_is_due_meanwhile(self) -> None:
+        """Whatever the heaps have of it, it is what the entries say."""
+        self.patch(due, "_SLACK", 3)
+        self.patch(due, "_RENEWED", 1)
+        random, terms, renewing = Random(5), Terms(), 0
+        ids = [id_of(number) for number in range(60)]
+        for turn in range(4000):
+            index, now = self.index, Ticks(self.now)
+            some = random.sample(ids, random.randrange(1, 9))
+            match random.randrange(6):
+                case 0:
+                    index.apply(Closed(tuple(some[:2])))
+                case 1:
+                    index.undo()
+                case 2 | 3:
+                    for id in some:
+                        if id in index.open and index.open[id].due > now:
+                            later = Ticks(now + random.randrange(1, 60) * SECOND)
+                            index.apply(Put(id, index.open[id].number, later, 1, LEASED))
+                case _:
+                    free = [id for id in some if id not in index.open or index.open[id].due <= now]
+                    self.lease(free, random.randrange(1, 30))
+            if random.random() < 0.7:
+                index.stored()
+            elif random.random() < 0.5:
+                index.undo()
+            renewing += bool(index._old)
+            ready = sorted([id for id, entry in index.open.items() if entry.due <= now])
+            self.assertEqual(list(index.due(100, terms, now)), ready, f"turn {turn}")
+            dues = [entry.due for entry in index.open.values() if entry.due > now]
+            self.assertEqual(index.next_due(now), min(dues, default=None), f"turn {turn}")
+            self.now += random.choice((0, 0, 0, 0, 1)) * SECOND
+        self.assertGreater(renewing, 100)

@@ -16,7 +16,7 @@ from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId
 from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
 from queuey.storage.sqlite.files import Lock
-from queuey.storage.sqlite.group_commit import AGAIN, Job
+from queuey.storage.sqlite.group_commit import Again, Job
 from queuey.storage.sqlite.store import _Open
 from queuey.storage.sqlite.writer import Writer
 from tests.contracts.subject import Wall
@@ -79,7 +79,7 @@ class HastyWriter(Writer):
 
     def _commit(self) -> None:
         for job in self._jobs:
-            if job.error is None and job.result is not AGAIN:
+            if job.error is None and type(job.result) is not Again:
                 answer, job.answer = job.answer, Deferred()
                 answer.callback(job.result)
         super()._commit()

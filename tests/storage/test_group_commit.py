@@ -15,7 +15,7 @@ from queuey.errors import Unavailable
 from queuey.storage.sqlite import single_statement
 from queuey.storage.sqlite.chunks import SIZES, parts
 from queuey.storage.sqlite.files import PREPARED
-from queuey.storage.sqlite.group_commit import AGAIN, SHARE, Again, GroupCommit, Job, Threads
+from queuey.storage.sqlite.group_commit import AGAIN, NOT_YET, SHARE, Again, GroupCommit, Job, Threads
 from queuey.storage.sqlite.writer import INSERT, REMEMBER
 from tests.storage.runners import Inline, Manual
 
@@ -137,6 +137,23 @@ class PileTests(SynchronousTestCase):
         self.take()
         self.assertEqual(self.successResultOf(long), "over")
         self.assertEqual(self.worker.done, ["turn 3", "a", "turn 2", "b", "turn 1"])
+
+    def test_a_job_that_has_changed_nothing_yet(self) -> None:
+        """If it fails later, nothing is stored of it."""
+        results = [NOT_YET, NOT_YET, AGAIN, NOT_YET, "done"]
+        seen: list[bool] = []
+
+        def work(jobs: Sequence[Job[Worker]]) -> None:
+            for job in jobs:
+                seen.append(job.repeated)
+                job.result = results.pop(0)
+
+        self.batch = GroupCommit(self.runner, 100)
+        self.batch.open(work, self.worker.rest)
+        job = self.batch.submit(note, "x")
+        self.take()
+        self.assertEqual(self.successResultOf(job), "done")
+        self.assertEqual(seen, [False, False, False, True, True])
 
     def test_rest_comes_after_the_answers(self) -> None:
         self.batch.submit(note, "a").addCallback(lambda _: self.worker.done.append("answered"))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
 
 from queuey.model.group_rows import encode_group, group_key
 from queuey.model.group_settings import Group, GroupSettings
 from queuey.model.groups.commands import Command, Ran, Settle, SettleAnswer, Take, TakeAnswer
 from queuey.model.groups.terms import Action, Outcome, Settlement, Terms
+from queuey.model.message import Address
+from queuey.model.policy import Ack
 from queuey.model.queue import Queue
 from queuey.model.receipts import Receipt
-from queuey.model.timeid import LOWEST, SECOND, Ticks
+from queuey.model.timeid import LOWEST, SECOND, Ticks, upper_bound
 from queuey.storage.sqlite import group_states, read_ahead
 from queuey.storage.sqlite.group_states import GroupStates
 from tests.contracts.reading import TERMS, new
@@ -121,6 +126,90 @@ class ReadAheadTests(GroupsCase):
         self.numbers(1, other)
         self.assertEqual(self.held(), read_ahead.FIRST)
         self.assertEqual(self.numbers(3), [360, 361, 362])
+
+
+class UndoneTests(GroupsCase):
+    """What a batch that fails drops of what was read ahead."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.other = self.make_group("other", 2)
+        self.post(100)
+        self.take(1)
+        self.take(1, self.other)
+
+    def ahead(self, group: Group) -> int:
+        return len(self.states._cached[group.gid, 1].ahead._ids)
+
+    def fail_with(self, *jobs: Callable[[], Deferred[Any]]) -> None:
+        """Run some jobs in one batch whose commit fails, and fails once more for each of them."""
+
+        def refuse() -> bool:
+            return True
+
+        self.subject.hold()
+        waiting = [job() for job in jobs]
+        self.writer._connection.set_commit_hook(refuse)
+        self.subject.release()
+        self.writer._connection.set_commit_hook(None)
+        for one in waiting:
+            self.failureResultOf(one)
+
+    def test_others_keep_theirs(self) -> None:
+        """A client whose writes fail does not make all groups read again."""
+        before = self.ahead(self.other)
+        self.fail_with(lambda: self.store.groups.run(self.queue, self.group, PLAIN, (Take((1,), 3, LEASE, 1 << 20),)))
+        self.assertEqual((self.ahead(self.group), self.ahead(self.other)), (0, before))
+        self.assertGreater(before, 0)
+        self.assertEqual((self.numbers(3), self.numbers(3, self.other)), ([1, 2, 3], [1, 2, 3]))
+
+    def test_a_purge_that_fails(self) -> None:
+        """What the others read while the messages were gone is not what there is."""
+        bound = upper_bound(self.writer.last)
+        self.fail_with(
+            lambda: self.store.purge(self.queue, bound, Ack.ONE),
+            lambda: self.store.groups.run(self.queue, self.group, PLAIN, (Take((1,), 3, LEASE, 1 << 20),)),
+        )
+        self.assertEqual((self.numbers(3), self.numbers(3, self.other)), ([1, 2, 3], [1, 2, 3]))
+
+
+class LargeTests(GroupsCase):
+    """Messages that are due again, and larger together than a claim may be."""
+
+    def read_bodies(self, limit: int, max_bytes: int) -> tuple[int, int]:
+        """Claim; the number of messages that were given, and of bodies that were read for them."""
+        count, find = 0, self.states.find
+
+        def counted(*arguments: Any) -> Any:
+            nonlocal count
+            found = find(*arguments)
+            count += len(found)
+            return found
+
+        self.patch(self.states, "find", counted)
+        (answer,) = self.run_one(Take((1,), limit, LEASE, max_bytes)).answers
+        assert isinstance(answer, TakeAnswer)
+        return sum([len(share.taken) for share in answer.shares]), count
+
+    def test_no_more_bodies_are_read_than_fit(self) -> None:
+        self.post(100, size=1000)
+        self.settle([receipt for _, receipt in self.take(100)], Action.RETRY)
+        self.assertEqual(self.read_bodies(100, 5000), (5, 6))
+        self.assertEqual(self.read_bodies(100, 10), (1, 1))
+        self.assertEqual(self.numbers(1000), list(range(6, 100)))
+
+    def test_messages_that_are_gone(self) -> None:
+        """Those between the ones that fit are dropped; of those after them nothing is known."""
+        self.post(10, size=1000)
+        receipts = [receipt for _, receipt in self.take(10)]
+        self.settle(receipts, Action.RETRY)
+        gone = [Address(1, receipts[number].id) for number in (0, 2, 9)]
+        self.successResultOf(self.store.remove(self.queue, gone, Ack.ONE))
+        self.assertEqual(self.read_bodies(10, 3000), (3, 4))
+        index = self.states._cached[self.group.gid, 1].rows.index
+        self.assertEqual([address.id in index.open for address in gone], [False, False, True])
+        self.assertEqual(self.numbers(100), [5, 6, 7, 8])
+        self.assertNotIn(gone[2].id, index.open)
 
 
 class NothingTests(GroupsCase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Mapping
 from heapq import heapify, heappop, heappush
 from typing import Final
 
@@ -17,6 +18,9 @@ command. If more fall due at once, later commands move the rest."""
 _SLACK: Final = 1024
 """Number of outdated pairs allowed in the heap by time, besides one for each open message."""
 
+_RENEWED: Final = 2048
+"""Number of pairs that one call of ``_renew`` takes out of the heap that is being replaced, at least."""
+
 _ANY: Final = Terms()
 
 
@@ -29,13 +33,15 @@ class OpenMessages:
     :ivar open: the entry of each message, by its id. Every change of it must also call a method under "Changes".
     """
 
-    __slots__ = ("_lines", "_looked", "_most", "_over", "_ready", "_terms", "_times", "open")
+    __slots__ = ("_lines", "_looked", "_most", "_old", "_over", "_ready", "_terms", "_times", "open")
 
     def __init__(self) -> None:
         self.open: dict[MessageId, Entry] = {}
         # The heap by due time. It may have outdated pairs: a pair is current if the entry of its message has that due
         # time.
         self._times: list[tuple[Ticks, MessageId]] = []
+        # The heap by due time that ``_times`` is about to replace; usually empty.
+        self._old: list[tuple[Ticks, MessageId]] = []
         # Heaps of due messages by id: those that may be delivered, and those that have reached the maximum number of
         # deliveries.
         self._ready: list[MessageId] = []
@@ -51,11 +57,38 @@ class OpenMessages:
         """Rebuild the heaps without outdated pairs."""
         self._times = [(entry.due, id) for id, entry in self.open.items() if entry.kind != MARKED]
         heapify(self._times)
-        self._ready, self._over, self._looked = [], [], ()
+        self._old, self._ready, self._over, self._looked = [], [], [], ()
 
-    def _has_slack(self) -> bool:
-        """Return whether the heap by time has so many outdated pairs that it should be rebuilt."""
-        return len(self._times) > 2 * len(self.open) + _SLACK
+    def _renew(self, changed: int) -> None:
+        """Remove outdated pairs from the heap by time, if they are the most of it.
+
+        A heap of a million pairs is not rebuilt at once: each call moves some of its current pairs to a new heap, and
+        drops the outdated ones among them. Until the old heap is empty, both are looked at.
+
+        :param changed: number of messages that changed since the last call. Four pairs are taken out for each of them,
+            so that the new heap cannot grow faster than the old one shrinks.
+        """
+        if not self._old:
+            if len(self._times) <= 2 * len(self.open) + _SLACK:
+                return
+            self._old, self._times = self._times, []
+        old, times, opened = self._old, self._times, self.open
+        for _ in range(min(len(old), max(_RENEWED, 4 * changed))):
+            due, id = old.pop()  # without the last element of its list a heap is still a heap
+            entry = opened.get(id)
+            if entry is not None and entry.due == due and entry.kind != MARKED:
+                heappush(times, (due, id))
+
+    def fill_open(self, entries: Mapping[MessageId, Entry]) -> None:
+        """Load stored open messages into a new index.
+
+        A million messages are loaded in several calls, so that other work can be done between them.
+        """
+        times = self._times
+        self.open.update(entries)
+        for id, entry in entries.items():
+            if entry.kind != MARKED:
+                heappush(times, (entry.due, id))
 
     # Changes
 
@@ -164,24 +197,34 @@ class OpenMessages:
                 self._order_again()
             self._terms = terms
             self._most = 1 if terms.at_most_once else terms.max_deliveries
-        if self._times and self._times[0][0] <= now:
+        if (self._times and self._times[0][0] <= now) or (self._old and self._old[0][0] <= now):
             self._move_due(now)
 
     def _move_due(self, now: Ticks) -> None:
         """Move messages that have fallen due from the heap by time to one of the heaps by id."""
-        times, most, left = self._times, self._most, MAX_MOVED
-        while left and times and times[0][0] <= now:
-            due, id = heappop(times)
-            entry = self.open.get(id)
-            if entry is not None and entry.due == due and entry.kind != MARKED:
-                heappush(self._over if 0 < most <= entry.deliveries else self._ready, id)
-                left -= 1
+        most, left = self._most, MAX_MOVED
+        for times in (self._times, self._old):
+            while left and times and times[0][0] <= now:
+                due, id = heappop(times)
+                entry = self.open.get(id)
+                if entry is not None and entry.due == due and entry.kind != MARKED:
+                    heappush(self._over if 0 < most <= entry.deliveries else self._ready, id)
+                    left -= 1
 
     def next_due(self, now: Ticks) -> Ticks | None:
         """Return when the next lease ends or the next delayed message falls due; ``None`` if there is none."""
-        times, opened = self._times, self.open
-        if times and times[0][0] <= now:
+        times = self._times
+        if (times and times[0][0] <= now) or (self._old and self._old[0][0] <= now):
             self._move_due(now)
+        due = self._first(times)
+        if not self._old:
+            return due
+        old = self._first(self._old)
+        return old if due is None or (old is not None and old < due) else due
+
+    def _first(self, times: list[tuple[Ticks, MessageId]]) -> Ticks | None:
+        """Return the time of the first current pair of a heap by time, and remove the outdated ones before it."""
+        opened = self.open
         while times:
             due, id = times[0]
             entry = opened.get(id)

@@ -90,29 +90,17 @@ class GroupIndex(OpenMessages):
 
     def fill(
         self,
-        entries: Mapping[MessageId, Entry],
         acked: Iterable[int],
         aside: tuple[MessageId, ...],
         set_aside: int,
         claims: Mapping[bytes, Claim],
         moves: Mapping[MessageId, Move],
     ) -> None:
-        """Load stored data; call it once, on a new index."""
-        self.open = dict(entries)
-        self._order_again()
+        """Load what is stored beside the open messages, which ``fill_open`` loads; call it once, on a new index."""
         self.acked = deque(acked)
         self._remembered = set(self.acked)
         self.aside, self.set_aside = aside, set_aside
         self.claims, self.moves = dict(claims), dict(moves)
-
-    def fill_more(self, entries: Mapping[MessageId, Entry]) -> None:
-        """Load more stored open messages; call it after ``fill`` and before any other method.
-
-        A million messages are loaded in several calls, so that the reactor is never blocked for long.
-        """
-        self.open.update(entries)
-        for id, entry in entries.items():
-            self._falls_due(id, entry)
 
     # Changes
 
@@ -130,8 +118,7 @@ class GroupIndex(OpenMessages):
         acked, remembered = self.acked, self._remembered
         while len(acked) > MAX_ACKED:
             remembered.discard(acked.popleft())
-        if self._has_slack():
-            self._order_again()
+        self._renew(len(self.before))
         self._forget_changes()
 
     def undo(self) -> None:
@@ -157,8 +144,10 @@ class GroupIndex(OpenMessages):
         self._under = {first: ids for first, ids in self._under.items() if first <= self.last}
         if self._last_lease[0] > self.last:
             self._last_lease = (0, ())
-        if self._older is not None or self._has_slack():
+        if self._older is not None:
             self._order_again()
+        else:
+            self._renew(len(self.before))
         self._forget_changes()
 
     def _put_back(self, id: MessageId, entry: Entry | None) -> None:

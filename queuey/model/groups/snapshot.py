@@ -71,7 +71,8 @@ def stamped(state: GroupState, token: bytes) -> GroupState:
 def index_of(state: GroupState) -> GroupIndex:
     """Return a new index with this state."""
     index = GroupIndex(state.generation, state.reach, state.last)
-    index.fill(state.open, state.acked, state.aside, state.set_aside, state.claims, state.moves)
+    index.fill_open(state.open)
+    index.fill(state.acked, state.aside, state.set_aside, state.claims, state.moves)
     return index
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -126,13 +126,19 @@ class MemoryGroups(GroupData):
             raise NoSuchGroup("The queue has no group of that name.")
         return found.place
 
-    def find(self, queue: Queue, partition: int, ids: Sequence[MessageId]) -> Mapping[MessageId, Message]:
-        """See GroupData."""
+    def find(
+        self, queue: Queue, partition: int, ids: Sequence[MessageId], max_bytes: int | None = None
+    ) -> Mapping[MessageId, Message]:
+        """See GroupData; the messages are in memory anyway, so it has all of them."""
         there = self._data.queue(queue).partitions.get(partition)
         if there is None:
             return {}
         found = {id: there.messages.get(id) for id in ids}
         return {id: one for id, one in found.items() if one is not None and one.expires > self.clock}
+
+    def existing(self, queue: Queue, partition: int, ids: Sequence[MessageId]) -> Collection[MessageId]:
+        """See GroupData."""
+        return self.find(queue, partition, ids).keys()
 
     def scan(self, queue: Queue, index: GroupIndex, group: Group, partition: int, limit: int, max_bytes: int) -> Scan:
         """See GroupData."""

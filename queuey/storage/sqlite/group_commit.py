@@ -26,11 +26,14 @@ T = TypeVar("T")
 
 
 class Again:
-    """The type of ``AGAIN``, which a job returns if it has more to do: it joins the next batch, behind all waiting
-    jobs."""
+    """The type of what a job returns if it has more to do: it joins the next batch, behind all waiting jobs."""
 
 
 AGAIN: Final = Again()
+"""Returned by a job that has more to do, and has changed something."""
+
+NOT_YET: Final = Again()
+"""Returned by a job that has more to do, and has not changed anything."""
 
 SHARE: Final = 0.5
 """How long a batch waits for the callers that were answered together, as a part of the time that the last one took."""
@@ -40,7 +43,7 @@ class Job(Generic[C]):
     """One function to call, and its result.
 
     :ivar answer: fires in the reactor; the worker may check whether it was cancelled.
-    :ivar repeated: whether the job has run before and returned ``AGAIN``.
+    :ivar repeated: whether the job has run before and returned ``AGAIN``; so a part of its changes is stored.
     """
 
     __slots__ = ("answer", "arguments", "error", "function", "named", "repeated", "result")
@@ -169,10 +172,13 @@ class GroupCommit(Generic[C]):
         self._closed = False
         self._runner.start(self)
 
-    def submit(self, function: Callable[Concatenate[C, P], T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+    def submit(
+        self, function: Callable[Concatenate[C, P], T | Again], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[T]:
         """Put a job on the write batch; called in the reactor.
 
-        :param function: is called by the worker, with the worker's own object before the arguments.
+        :param function: is called by the worker, with the worker's own object before the arguments. If it returns
+            ``AGAIN`` or ``NOT_YET``, it is called once more in the next batch.
         :return: fires with what the function returns and fails with what it raises, or with ``Unavailable`` after
             ``close``. Cancelling it stops no write that was accepted.
         """
@@ -283,7 +289,7 @@ class GroupCommit(Generic[C]):
             # A defect of the worker: its callers get the error, and the next batch may succeed.
             for job in jobs:
                 job.error = error
-        done = [job for job in jobs if job.error is not None or job.result is not AGAIN]
+        done = [job for job in jobs if job.error is not None or type(job.result) is not Again]
         self._repeats = len(done) < len(jobs)
         if self._repeats:
             self._repeat(jobs)
@@ -312,9 +318,9 @@ class GroupCommit(Generic[C]):
             self._runner.gathered(self)
 
     def _repeat(self, jobs: list[Job[C]]) -> None:
-        again = [job for job in jobs if job.error is None and job.result is AGAIN]
+        again = [job for job in jobs if job.error is None and type(job.result) is Again]
         for job in again:
-            job.repeated = True
+            job.repeated = job.repeated or job.result is AGAIN
         self._waiting.put(again)
 
     def _last(self) -> None:

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from queuey.model.groups.entries import MAX_ACKED, Claim, Entry, Move, UnreadableState
@@ -149,54 +150,93 @@ class StateRows:
 
     @classmethod
     def read(cls, state: int, rows: Iterable[tuple[bytes, bytes]]) -> StateRows:
-        """A state of its rows, by rising keys.
+        """Make a state of all its rows, by rising keys.
 
         :raise UnreadableState: they are damaged.
         """
-        try:
-            return cls._read(state, rows)
-        except (struct.error, ValueError, KeyError, IndexError) as problem:
-            raise UnreadableState(f"The state of a group is damaged: {problem!r}.") from None
+        reading = StateReading(state)
+        reading.add(rows)
+        return reading.end()
 
-    @classmethod
-    def _read(cls, state: int, rows: Iterable[tuple[bytes, bytes]]) -> StateRows:
+
+class StateReading:
+    """Makes a state of its rows, which are read in several pieces, by rising keys.
+
+    :ivar last: the key of the last row so far.
+    """
+
+    def __init__(self, state: int) -> None:
+        self.state = state
+        self.last = b""
+        self._index: GroupIndex | None = None
+        self._claims: dict[bytes, Claim] = {}
+        self._moves: dict[MessageId, Move] = {}
+        self._acked: list[int] = []
+        self._batches: deque[tuple[int, int]] = deque()
+        self._set_aside = 0
+        self._aside: tuple[MessageId, ...] = ()
+
+    def add(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        """Take in the next rows.
+
+        :raise UnreadableState: they are damaged.
+        """
+        with _damage():
+            self._add(rows)
+
+    def _add(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
         entries: dict[MessageId, Entry] = {}
-        claims: dict[bytes, Claim] = {}
-        moves: dict[MessageId, Move] = {}
-        acked: list[int] = []
-        batches: deque[tuple[int, int]] = deque()
-        head: tuple[bytes, MessageId, int, int] | None = None
-        aside: tuple[MessageId, ...] = ()
+        key = self.last
         for key, value in rows:
             kind, rest = key[:1], key[1:]
             if kind == OPEN:
                 entries[MessageId(rest)] = Entry(*_ENTRY.unpack(value))
             elif kind == HEAD:
-                head = _HEAD.unpack(value)
+                generation, reach, last, self._set_aside = _HEAD.unpack(value)
+                self._index = GroupIndex(generation, reach, last)
             elif kind == ACKED:
                 numbers = struct.unpack(f">{len(value) // 8}Q", value)
-                acked += numbers
-                batches.append((int.from_bytes(rest, "big"), len(numbers)))
+                self._acked += numbers
+                self._batches.append((int.from_bytes(rest, "big"), len(numbers)))
             elif kind == CLAIM:
-                claims[rest] = Claim(*_CLAIM.unpack(value))
+                self._claims[rest] = Claim(*_CLAIM.unpack(value))
             elif kind == MOVE:
                 (event,) = decode(value)
                 assert isinstance(event, Marked)
-                moves[MessageId(rest)] = event.move
+                self._moves[MessageId(rest)] = event.move
             elif kind == ASIDE:
-                aside = struct.unpack("16s" * (len(value) // 16), value)
+                self._aside = struct.unpack("16s" * (len(value) // 16), value)
             else:
                 raise ValueError(f"there is no kind of rows {kind!r}")
-        if head is None:
+        self.last = key
+        self._head().fill_open(entries)
+
+    def _head(self) -> GroupIndex:
+        if self._index is None:
             raise ValueError("it has no head")
-        generation, reach, last, set_aside = head
-        index = GroupIndex(generation, reach, last)
-        index.fill(entries, acked, aside, set_aside, claims, moves)
-        found = cls(index, state)
-        found._head, found._aside, found._batches = head, aside, batches
-        found._kept = len(acked)
-        found._batch = batches[-1][0] if batches else 0
+        return self._index
+
+    def end(self) -> StateRows:
+        """Return the state, after its last row.
+
+        :raise UnreadableState: the rows are damaged.
+        """
+        with _damage():
+            index = self._head()
+        index.fill(self._acked, self._aside, self._set_aside, self._claims, self._moves)
+        found = StateRows(index, self.state)
+        found._head = (index.generation, index.reach, index.last, index.set_aside)
+        found._aside, found._batches, found._kept = self._aside, self._batches, len(self._acked)
+        found._batch = self._batches[-1][0] if self._batches else 0
         return found
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    try:
+        yield
+    except (struct.error, ValueError, KeyError, IndexError) as problem:
+        raise UnreadableState(f"The state of a group is damaged: {problem!r}.") from None
 
 
 def _entry_bytes(entry: Entry) -> bytes:

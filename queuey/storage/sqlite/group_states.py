@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -19,7 +19,7 @@ from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId, Ticks
 from queuey.storage.group_data import GroupData, Scan
 from queuey.storage.sqlite.chunks import SIZES, parts
-from queuey.storage.sqlite.group_rows import StateRows
+from queuey.storage.sqlite.group_rows import StateReading, StateRows
 from queuey.storage.sqlite.page_query import Bulk
 from queuey.storage.sqlite.read_ahead import ReadAhead, Room, Source
 from queuey.storage.sqlite.single_statement import Value
@@ -35,13 +35,26 @@ MAX_CACHED: Final = 4096
 MAX_CACHED_OPEN: Final = 2_000_000
 """Messages in flight that are cached, of all states together."""
 
+MAX_LOADED: Final = 8192
+"""Rows of states that one write batch reads, about: other jobs wait some 10 ms for them. If commands need more, they
+join the next batch."""
+
+_EACH: Final = 16
+"""Rows that could be read in the time that it takes to begin with a state."""
+
 _FIND: Final = {
     size: "SELECT id, expires, content_type, headers, body FROM messages "
-    f"WHERE queue = ? AND partition = ? AND id IN ({', '.join('?' * size)})"
+    f"WHERE queue = ? AND partition = ? AND id IN ({', '.join('?' * size)}) ORDER BY id"
     for size in SIZES
 }
+_EXISTING: Final = {
+    size: "SELECT id FROM messages "
+    f"WHERE queue = ? AND partition = ? AND id IN ({', '.join('?' * size)}) AND expires > ?"
+    for size in SIZES
+}
+_ALL: Final = -1
 _STATE: Final = "SELECT state FROM group_states WHERE gid = ? AND partition = ?"
-_ROWS: Final = "SELECT key, value FROM deliveries WHERE state = ? ORDER BY key"
+_ROWS: Final = "SELECT key, value FROM deliveries WHERE state = ? AND key > ? ORDER BY key LIMIT ?"
 
 
 @attrs.define(eq=False)
@@ -80,6 +93,11 @@ class GroupStates(Source, GroupData):
         self.used: dict[Held, None] = {}
         self._numbers: dict[Held, int] = {}
         self._open = 0
+        self._loading: dict[tuple[bytes, int], tuple[int, StateReading]] = {}
+        self._rows_left = MAX_LOADED
+        self._waits = False
+        self._in_turn: set[tuple[bytes, int]] = set()
+        self._put_off: set[tuple[bytes, int]] = set()
         self.ahead = Room()
 
     @property
@@ -94,27 +112,62 @@ class GroupStates(Source, GroupData):
 
     # What commands ask
 
+    def load(self, queue: Queue, group: Group, partitions: Iterable[int]) -> bool:
+        """Cache the states of a group in some partitions, as far as this batch may read rows.
+
+        A state with many messages in flight is read in several batches, so that other jobs do not wait for all of it.
+        If states get no rows in one batch, the next batch reads only those: a small state does not wait for large ones.
+
+        :return: whether all of them are cached. Otherwise call again in the next batch.
+        """
+        for partition in partitions:
+            place = (group.gid, partition)
+            if place in self._cached:
+                continue
+            if self._rows_left <= 0 or (self._in_turn and place not in self._in_turn):
+                self._put_off.add(place)
+            elif self._load(queue, group, partition, self._rows_left) is not None:
+                continue
+            self._waits = True
+            return False
+        return True
+
     def index(self, queue: Queue, group: Group, partition: int) -> GroupIndex:
         """See GroupData."""
         place = (group.gid, partition)
         held = self._cached.get(place)
         if held is None:
-            held = self._load(queue, group, partition)
+            held = self._load(queue, group, partition, _ALL)
+            assert held is not None
         else:
             self._cached.move_to_end(place)
         self.used[held] = None
         return held.rows.index
 
-    def find(self, queue: Queue, partition: int, ids: Sequence[MessageId]) -> Mapping[MessageId, Message]:
+    def find(
+        self, queue: Queue, partition: int, ids: Sequence[MessageId], max_bytes: int | None = None
+    ) -> Mapping[MessageId, Message]:
         """See GroupData."""
-        now = self._writer.clock
+        now, total = self._writer.clock, 0
         found: dict[MessageId, Message] = {}
         for size, start in parts(len(ids)):
-            asked = (queue.incarnation, partition, *ids[start : start + size])
-            for id, expires, content_type, headers, body in self.reading.execute(_FIND[size], asked):
+            rows = self.reading.execute(_FIND[size], (queue.incarnation, partition, *ids[start : start + size]))
+            for id, expires, content_type, headers, body in rows:
                 if expires > now:
                     found[id] = Message(partition, id, Content(body, content_type, headers), expires)
-        return {id: found[id] for id in ids if id in found}
+                    total += len(body)
+                    if max_bytes is not None and total > max_bytes:
+                        rows.close()  # the bodies of the others are not read
+                        return found
+        return found
+
+    def existing(self, queue: Queue, partition: int, ids: Sequence[MessageId]) -> Collection[MessageId]:
+        """See GroupData."""
+        found: set[MessageId] = set()
+        for size, start in parts(len(ids)):
+            asked = (queue.incarnation, partition, *ids[start : start + size], self._writer.clock)
+            found.update([id for (id,) in self.reading.execute(_EXISTING[size], asked)])
+        return found
 
     def scan(self, queue: Queue, index: GroupIndex, group: Group, partition: int, limit: int, max_bytes: int) -> Scan:
         """See GroupData."""
@@ -141,6 +194,8 @@ class GroupStates(Source, GroupData):
         """Forget an incarnation of a queue that has ended."""
         for place in list(self._of_queue.get(queue, ())):
             self._drop(place)
+        for place in [place for place, (other, _) in self._loading.items() if other == queue]:
+            del self._loading[place]
 
     def end(self, gid: bytes, partitions: int) -> None:
         """Forget a group that is being deleted."""
@@ -191,44 +246,69 @@ class GroupStates(Source, GroupData):
             size = len(held.rows.index.open)
             self._open += size - held.size
             held.size = size
-        self._numbers.clear()
-        self.used.clear()
-        self._tidy()
+        if not self._waits:
+            self._tidy()
+        self._end_batch()
 
     def undo(self) -> None:
-        """Learn that the transaction was rolled back."""
+        """Learn that the transaction was rolled back.
+
+        What was read ahead for its commands is dropped: they may have read what was undone with it. All else was read
+        before, and is as it was.
+        """
         for held in list(self.used):
             held.rows.undo()
+            held.ahead.forget()
             if not held.rows.state:
                 self._drop((held.gid, held.partition))
+        self._end_batch()
+
+    def _end_batch(self) -> None:
         self._numbers.clear()
         self.used.clear()
-        self._forget_ahead()
+        self._rows_left, self._waits = MAX_LOADED, False
+        self._in_turn, self._put_off = self._put_off, set()
 
     # The cache
 
-    def _forget_ahead(self) -> None:
-        for held in self._cached.values():
-            held.ahead.forget()
+    def _load(self, queue: Queue, group: Group, partition: int, most: int) -> Held | None:
+        """Cache a state, and read up to ``most`` rows for it; if it has more, return ``None``. The next call goes on.
 
-    def _load(self, queue: Queue, group: Group, partition: int) -> Held:
-        execute = self.reading.execute
-        state = execute(_STATE, (group.gid, partition)).get
+        :param most: all rows if it is negative.
+        """
+        place = (group.gid, partition)
         try:
-            if state is not None:
-                found: list[Any] = execute(_ROWS, (state,)).fetchall()
-                rows, old_key = StateRows.read(state, found), None
-            else:
+            rows, old_key = self._read(place, queue.incarnation, most), None
+            if rows is None:
+                if place in self._loading:
+                    return None
                 rows, old_key = self._begin(queue, group, partition)
         except UnreadableState as problem:
             raise Unavailable(str(problem)) from None
         held = Held(queue.incarnation, group.gid, partition, rows, ReadAhead(self.ahead), old_key, len(rows.index.open))
-        place = (group.gid, partition)
         self._cached[place] = self._held[rows.index] = held
         self._of_queue.setdefault(queue.incarnation, {})[place] = held
         self.arrivals.setdefault(queue.incarnation, self._writer.last)
         self._open += held.size
         return held
+
+    def _read(self, place: tuple[bytes, int], queue: int, most: int) -> StateRows | None:
+        """Read up to so many rows of a state; return it once it is whole. ``None`` also if it has no rows yet."""
+        execute = self.reading.execute
+        _, reading = self._loading.pop(place, (0, None))  # if this fails, the next call begins again
+        if reading is None:
+            state = execute(_STATE, place).get
+            if state is None:
+                self._rows_left -= _EACH
+                return None
+            reading = StateReading(state)
+        found: list[Any] = execute(_ROWS, (reading.state, reading.last, most)).fetchall()
+        self._rows_left -= _EACH + len(found)
+        reading.add(found)
+        if len(found) == most:
+            self._loading[place] = (queue, reading)
+            return None
+        return reading.end()
 
     def _begin(self, queue: Queue, group: Group, partition: int) -> tuple[StateRows, str | None]:
         """A state that has no rows: one that an earlier version kept, or the first one."""
@@ -247,6 +327,7 @@ class GroupStates(Source, GroupData):
         return StateRows(GroupIndex(self._writer.random(GENERATION), found.place)), None
 
     def _drop(self, place: tuple[bytes, int]) -> None:
+        self._loading.pop(place, None)
         held = self._cached.pop(place, None)
         if held is None:
             return

@@ -12,12 +12,13 @@ from queuey.errors import QueueyError
 from queuey.interfaces import IGroupStore
 from queuey.model.group_rows import state_key
 from queuey.model.group_settings import Group
-from queuey.model.groups.commands import Command, Ran, View
+from queuey.model.groups.claims import home_of
+from queuey.model.groups.commands import Command, GiveBack, Ran, Settle, Take, View
 from queuey.model.groups.terms import Terms
 from queuey.model.queue import Queue
 from queuey.model.timeid import LOWEST, MessageId
 from queuey.storage import group_commands
-from queuey.storage.sqlite.group_commit import GroupCommit
+from queuey.storage.sqlite.group_commit import NOT_YET, Again, GroupCommit
 from queuey.storage.sqlite.writer import Writer
 
 _PURGED: Final = "SELECT purged FROM queues WHERE queue = ?"
@@ -51,9 +52,11 @@ class SQLiteGroups:
         return self._writing.submit(end, incarnation, gid, partitions)
 
 
-def run(writer: Writer, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Ran:
-    """Run commands of one group."""
+def run(writer: Writer, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Ran | Again:
+    """Run commands of one group, once the states that they need are loaded."""
     writer.require(queue)
+    if not writer.groups.load(queue, group, _partitions_of(queue, commands)):
+        return NOT_YET
     try:
         return group_commands.run(writer.groups, queue, group, terms, commands)
     except QueueyError as error:
@@ -62,9 +65,34 @@ def run(writer: Writer, queue: Queue, group: Group, terms: Terms, commands: Sequ
         raise HalfRunError from error
 
 
-def look(writer: Writer, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId]) -> View:
+def _partitions_of(queue: Queue, commands: Sequence[Command]) -> list[int]:
+    """Return the partitions whose states commands need.
+
+    Others turn out only while commands run, and are loaded in one piece then: the partition to which the home of a
+    claim's key points, and the homes of the keys of messages that are settled.
+    """
+    found: list[int] = []
+    for command in commands:
+        if type(command) is Take:
+            found += command.partitions
+            if command.key is not None:
+                found.append(home_of(command.key, queue.settings.partitions))
+        elif type(command) is Settle:
+            last = queue.settings.partitions
+            found += [one.receipt.partition for one in command.settlements if 1 <= one.receipt.partition <= last]
+        elif type(command) is GiveBack:
+            found += [partition for partition, _ in command.taken]
+        else:
+            assert not isinstance(command, Take | Settle | GiveBack)
+            found.append(command.partition)
+    return found
+
+
+def look(writer: Writer, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId]) -> View | Again:
     """The state of a group in a partition."""
     writer.require(queue)
+    if not writer.groups.load(queue, group, (partition,)):
+        return NOT_YET
     index = writer.groups.index(queue, group, partition)
     purged: MessageId | None = writer.connection.execute(_PURGED, (queue.incarnation,)).get
     return group_commands.view(index, writer.clock, purged or LOWEST, ids)

@@ -114,13 +114,13 @@ class Restoring:
         self.index = GroupIndex(first.generation, first.reach, first.last)
         claims = {key: Claim(at, size, Ticks(until)) for key, at, size, until in first.claims}
         moves = {one.id: one.move for one in first.moves}
-        self.index.fill({}, first.acked, first.aside, first.set_aside, claims, moves)
+        self.index.fill(first.acked, first.aside, first.set_aside, claims, moves)
         self.missing, self._count = first.chunks, first.count
 
     def _go_on(self, data: bytes) -> None:
         assert self.missing
         self.missing -= 1
-        self.index.fill_more(_unpack(data))
+        self.index.fill_open(_unpack(data))
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
