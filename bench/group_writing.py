@@ -47,13 +47,17 @@ class Bench:
 
     def __init__(self, folder: Path, queues: int = 1) -> None:
         self.subject = SQLiteSubject(folder, Inline)
+        self.take_writer()
+        self.places = [self.make(number) for number in range(queues)]
+        self.tokens: list[tuple[int, tuple[Receipt, ...]]] = []
+        self.at = 0
+
+    def take_writer(self) -> None:
+        """Run batches in the writer of the store as it is open now."""
         store = self.subject.store
         assert isinstance(store, SQLiteStore)
         assert store._open is not None
         self.writer: Writer = store._open.writer
-        self.places = [self.make(number) for number in range(queues)]
-        self.tokens: list[tuple[int, tuple[Receipt, ...]]] = []
-        self.at = 0
 
     def make(self, number: int) -> tuple[Queue, Group]:
         queue, _ = done(self.subject.store.create("app", f"q{number}", QueueSettings(), None))
@@ -129,8 +133,8 @@ class Bench:
         return tuple([Receipt(queue, share.generation, 1, one.id, one.number) for one in share.taken])
 
 
-def posting(queue: Queue, count: int) -> Job[Writer]:
-    messages = [NewMessage(1, Content(BODY, "text/plain"), 3600)] * count
+def posting(queue: Queue, count: int, body: bytes = BODY) -> Job[Writer]:
+    messages = [NewMessage(1, Content(body, "text/plain"), 3600)] * count
     return Job(writes.append, (queue, messages, FREE), {})
 
 

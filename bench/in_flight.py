@@ -1,7 +1,8 @@
-"""The state of a group with very many messages in flight: written as a snapshot and read back, as on Cassandra.
+"""The state of a group with very many messages in flight: written as a snapshot and read back, as on Cassandra, and
+read back from the rows of SQLite.
 
-Both are done in pieces, between which the reactor can do something else. Printed are the longest piece of each, with
-the garbage collector set as in the daemon, and the memory that a message in flight takes.
+All are done in pieces, between which the reactor, or the writing thread, can do something else. Printed are the longest
+piece of each, with the garbage collector set as in the daemon, and the memory that a message in flight takes.
 
     python -m bench.in_flight [COUNT [ROUNDS]]
 """
@@ -10,21 +11,33 @@ from __future__ import annotations
 
 import gc
 import random
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Final, TypeVar
 
 from bench import figures
 from bench.arguments import Number, run
+from bench.group_writing import LEASE, Bench, done, posting
+from queuey.model.groups.commands import Take
+from queuey.model.groups.entries import MAX_IN_FLIGHT
 from queuey.model.groups.events import Leased, Reached
 from queuey.model.groups.index import GroupIndex
+from queuey.model.groups.terms import Terms
 from queuey.model.timeid import LOWEST, MessageId, Ticks
 from queuey.service.daemon import collect_less
 from queuey.storage.cassandra.groups.snapshots import Restoring, Snapshot
+from queuey.storage.sqlite import groups
+from queuey.storage.sqlite.group_commit import NOT_YET, Job
+from queuey.storage.sqlite.writer import Writer
 
 CLAIM: Final = 1000
 """Messages that were given by one claim."""
+
+SMALL: Final = b"x" * 10
+"""The body of a message."""
 
 UNDONE: Final = 500
 """Claims that are undone, of which the quickest counts."""
@@ -62,6 +75,42 @@ def main(count: int, rounds: int) -> None:
     figures.show(f"undoing a claim, {count} in flight / {CLAIM}", times[count] / times[CLAIM], at_most=2.0)
     figures.show("the longest piece of writing in ms", writing * 1000, at_most=LIMIT)
     figures.show("the longest piece of reading back in ms", reading * 1000, at_most=LIMIT)
+    with tempfile.TemporaryDirectory(prefix="queuey-bench-") as name:
+        longest, seconds, batches = from_rows(Path(name), count, rounds)
+    print(f"SQLite: {count} in flight were read back in {seconds:.2f} s, in {batches} batches", flush=True)
+    figures.show("SQLite: the longest of these batches in ms", longest * 1000, at_most=LIMIT)
+
+
+def from_rows(folder: Path, count: int, rounds: int) -> tuple[float, float, int]:
+    """Read a state back in the writing thread of SQLite.
+
+    :return: the processor time of the longest batch in seconds, that of all batches, and how many batches there were.
+    """
+    bench = Bench(folder)
+    queue, group = bench.places[0]
+
+    def claiming(limit: int) -> Job[Writer]:
+        take = Take((1,), limit, LEASE, 1 << 30)
+        return Job(groups.run, (queue, group, Terms(max_in_flight=MAX_IN_FLIGHT), (take,)), {})
+
+    for start in range(0, count, CLAIM):
+        bench.work(posting(queue, min(CLAIM, count - start), SMALL))
+        bench.subject.wall.seconds += 0.01
+        bench.work(claiming(CLAIM))
+    longest = seconds = 0.0
+    collect_less()
+    for _ in range(rounds):
+        done(bench.subject.reopen())
+        bench.take_writer()
+        batches: list[float] = []
+        job = claiming(1)
+        while not batches or job.result is NOT_YET:
+            batches.append(bench.work(job))
+        if len(bench.writer.groups.index(queue, group, 1).open) != count:
+            raise SystemExit("not all were read back")
+        longest, seconds = max(longest, *batches), max(seconds, sum(batches))
+    done(bench.subject.close())
+    return longest, seconds, len(batches)
 
 
 class Watch:

@@ -43,9 +43,10 @@ class LoadingCase(GroupsCase):
         self.events: list[Any] = []
         add, end = StateReading.add, GroupStates._end_batch
 
-        def read(reading: StateReading, rows: list[tuple[bytes, bytes]]) -> None:
-            self.events.append(len(rows))
-            add(reading, rows)
+        def read(reading: StateReading, rows: Any) -> int:
+            count = add(reading, rows)
+            self.events.append(count)
+            return count
 
         def ended(states: GroupStates) -> None:
             self.events.append(None)
@@ -174,12 +175,12 @@ class BrokenOffTests(LoadingCase):
         """Nothing was done, so the client may ask again; what was read until then is read again."""
         add, count = StateReading.add, 0
 
-        def fails(reading: StateReading, rows: Any) -> None:
+        def fails(reading: StateReading, rows: Any) -> int:
             nonlocal count
             count += 1
             if count in (4, 5):
                 raise apsw.IOError("disk I/O error")
-            add(reading, rows)
+            return add(reading, rows)
 
         self.patch(StateReading, "add", fails)
         failed = self.failureResultOf(self.ask(acking(self.receipts)), Unavailable)
@@ -193,12 +194,12 @@ class BrokenOffTests(LoadingCase):
         add, count = StateReading.add, 0
         done: list[Deferred[Any]] = []
 
-        def read(reading: StateReading, rows: Any) -> None:
+        def read(reading: StateReading, rows: Any) -> int:
             nonlocal count
             count += 1
             if count == piece:
                 done.append(do())
-            add(reading, rows)
+            return add(reading, rows)
 
         self.patch(StateReading, "add", read)
         asked = self.ask(taking())

@@ -176,18 +176,19 @@ class StateReading:
         self._set_aside = 0
         self._aside: tuple[MessageId, ...] = ()
 
-    def add(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take in the next rows.
+    def add(self, rows: Iterable[tuple[bytes, bytes]]) -> int:
+        """Take in the next rows; return how many there were.
 
         :raise UnreadableState: they are damaged.
         """
         with _damage():
-            self._add(rows)
+            return self._add(rows)
 
-    def _add(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
+    def _add(self, rows: Iterable[tuple[bytes, bytes]]) -> int:
         entries: dict[MessageId, Entry] = {}
-        key = self.last
+        key, count = self.last, 0
         for key, value in rows:
+            count += 1
             kind, rest = key[:1], key[1:]
             if kind == OPEN:
                 entries[MessageId(rest)] = Entry(*_ENTRY.unpack(value))
@@ -210,6 +211,7 @@ class StateReading:
                 raise ValueError(f"there is no kind of rows {kind!r}")
         self.last = key
         self._head().fill_open(entries)
+        return count
 
     def _head(self) -> GroupIndex:
         if self._index is None:

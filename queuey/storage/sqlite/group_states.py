@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -302,10 +302,9 @@ class GroupStates(Source, GroupData):
                 self._rows_left -= _EACH
                 return None
             reading = StateReading(state)
-        found: list[Any] = execute(_ROWS, (reading.state, reading.last, most)).fetchall()
-        self._rows_left -= _EACH + len(found)
-        reading.add(found)
-        if len(found) == most:
+        count = reading.add(execute(_ROWS, (reading.state, reading.last, most)))
+        self._rows_left -= _EACH + count
+        if count == most:
             self._loading[place] = (queue, reading)
             return None
         return reading.end()
