@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from random import Random
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import attrs
 
 from tests.histories.clients import PATIENCE, Answer, Client, Log, Worker, rest, stored
+from tests.histories.keys import key_of
 from tests.histories.record import Record, Send
 from tests.live.cassandra.histories import Outcome
 from tests.live.cassandra.load import Target
@@ -50,19 +52,25 @@ class Item:
     def members(self) -> list[dict[str, Any]]:
         """Its messages, as JSON has them."""
         delay = {"delay": self.delay} if self.delay else {}
-        return [{"body": body, **delay} for body in self.bodies]
+        return [{"body": body, **_key(body), **delay} for body in self.bodies]
 
     def request(self) -> tuple[str, dict[str, str], bytes]:
         """The query, the head and the body of a request for it."""
         headers = {"Idempotency-Key": f'"{self.key}"'}
         if len(self.bodies) > 1:
             return "", {**headers, "Content-Type": BATCH}, json.dumps({"messages": self.members()}).encode()
-        query = f"?delay={self.delay}" if self.delay else ""
+        asked = _key(self.bodies[0]) | ({"delay": str(self.delay)} if self.delay else {})
+        query = f"?{urlencode(asked)}" if asked else ""
         return query, {**headers, "Content-Type": "text/plain"}, self.bodies[0].encode()
 
     def line(self) -> bytes:
         """Its line in a stream."""
         return json.dumps({**self.members()[0], "idempotency_key": self.key}).encode() + b"\n"
+
+
+def _key(body: str) -> dict[str, str]:
+    key = key_of(body)
+    return {} if key is None else {"key": key}
 
 
 class Producer(Worker):

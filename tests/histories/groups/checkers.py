@@ -16,7 +16,9 @@ import attrs
 from queuey.model.groups.terms import Order
 from queuey.model.timeid import LOWEST
 from tests.histories.groups.history import Asked, Given
+from tests.histories.groups.key_order import key_turns
 from tests.histories.groups.view import Known, Place, Take, View
+from tests.histories.keys import key_of
 from tests.live.cassandra.histories import Outcome, Stored, found_by
 
 CHANGED: Final = frozenset(("acked", "retrying", "extended", "dead-lettered", "set-aside"))
@@ -313,13 +315,15 @@ def remembered(view: View) -> Findings:
 
 
 def first_order(view: View) -> Findings:
-    """The first deliveries of a partition are not in the order of ids (L3)."""
+    """The first deliveries of a partition are not in the order of ids (L3); if keys have an order, those of one key."""
     for (group, partition), takes in view.shared.items():
+        by_key = view.plans[group].settings.order is Order.KEY
         since = min((one.invoked for one in view.history.redrives if one.group == group), default=None)
         firsts = defaultdict(list)
         for take in view.first_takes(takes):
             if take.given.deliveries == 1 and take.given.number and (since is None or take.claim.ended < since):
-                firsts[take.given.generation].append(take.given)
+                key = key_of(take.given.message.body) if by_key else None
+                firsts[take.given.generation, key].append(take.given)
         for several in firsts.values():
             for one, other in pairwise(several):
                 right = one.message.id < other.message.id or _given_back(view, group, partition, one, other, several)
@@ -402,6 +406,7 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     remembered,
     first_order,
     turns,
+    key_turns,
 )
 """All of them."""
 

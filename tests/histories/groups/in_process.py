@@ -74,6 +74,7 @@ from tests.histories.groups.minds import (
 )
 from tests.histories.groups.unreliable import Calls, Fate, UnreliableStore
 from tests.histories.groups.view import View
+from tests.histories.keys import key_of
 from tests.histories.record import Send
 from tests.live.cassandra.histories import Outcome, Spot, Stored
 from tests.storage.cassandra.row_tables import RowTables
@@ -401,7 +402,7 @@ class _Doing:
         return Told(attrs.evolve(self.operation(intent, Outcome.OK), **found))
 
     async def _post(self, intent: ToPost) -> Told:
-        drafts = [Draft(Content(body.encode()), 3600) for body in intent.bodies]
+        drafts = [Draft(Content(body.encode()), 3600, key=key_of(body)) for body in intent.bodies]
         digest = blake2b("\0".join(intent.bodies).encode(), digest_size=32).digest()
         once = Once(blake2b(intent.key.encode(), digest_size=32).digest(), digest, "", 3600)
         done = await self._front.messages.append_once(self._queue, drafts, once)

@@ -53,6 +53,7 @@ PLANS: Final = (
     Plan("dead", GroupSettings(lease=1, max_deliveries=3, dead_letter=DEAD), rejects=True),
     Plan("aside", GroupSettings(lease=1, max_deliveries=2), rejects=True),
     Plan("row", GroupSettings(lease=1, order=Order.PARTITION)),
+    Plan("keys", GroupSettings(lease=1, order=Order.KEY)),
     Plan("once", GroupSettings(guarantee=Guarantee.AT_MOST_ONCE)),
     Plan("sought", GroupSettings(lease=2), seeks=True),
 )

@@ -214,6 +214,11 @@ def claims_out_of_turn(index: GroupIndex, wanted: Wanted, found: Found, terms: T
     return _claim(index, wanted, found, attrs.evolve(terms, order=Order.NONE), now)
 
 
+def forgets_keys(index: GroupIndex, wanted: Wanted, found: Found, terms: Terms, now: Ticks) -> Claimed:
+    """Does not note the keys of what it takes."""
+    return _claim(index, wanted, attrs.evolve(found, keys={}), terms, now)
+
+
 def nothing(*_: Any) -> None:
     """Does not know a key again."""
 
@@ -335,6 +340,13 @@ MUTANTS: Final = (
         "row",
         ((claim_rules, "look", out_of_turn), *_claiming(claims_out_of_turn)),
     ),
+    Mutant(
+        "keys in no order",
+        "key_turns",
+        "keys",
+        ((claim_rules, "look", out_of_turn), *_claiming(claims_out_of_turn)),
+    ),
+    Mutant("keys of messages that wait are forgotten", "key_turns", "keys", _claiming(forgets_keys)),
     Mutant("a key of a claim that is ignored", "repeats", "plain", ((claim_rules, "_living", nothing),)),
     Mutant(
         "no limit of deliveries",

@@ -42,6 +42,7 @@ PLANS = (
     Plan("dead", GroupSettings(max_deliveries=3, dead_letter="dead")),
     Plan("aside", GroupSettings(max_deliveries=2), rejects=True),
     Plan("row", GroupSettings(order=Order.PARTITION)),
+    Plan("keys", GroupSettings(order=Order.KEY)),
     Plan("once", GroupSettings(guarantee=Guarantee.AT_MOST_ONCE)),
     Plan("sought", GroupSettings(), seeks=True),
 )
