@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
 from queuey.storage.sqlite.writes import _decoded
 from tests.contracts.reading import TERMS, look_up, new, read
 from tests.contracts.subject import Wall
+from tests.power.group_checks import as_they_are_worked_on, positions
 from tests.power.history import Claims, History, Operation, Place, Row, World, is_purged
 from tests.storage.runners import Inline
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits
@@ -126,10 +128,14 @@ class Checker:
         yield from self._as_it_is_read(world)
         if not self._relaxed:
             yield from self._going_on()
+            yield from as_they_are_worked_on(self._store, self._claims.acknowledged, _result, self._wait)
         self._wall.seconds = self._claims.seconds + 30
         for _ in range(20):
             self._clock.advance(1)
         yield from self._integrity()
+
+    def _wait(self, seconds: float) -> None:
+        self._wall.seconds = self._claims.seconds + seconds
 
     def _integrity(self) -> Iterator[str]:
         told = [word for (word,) in _execute(self._store, "PRAGMA integrity_check")]
@@ -164,7 +170,7 @@ class Checker:
     def _fits(self, found: World, world: World, undone: tuple[Operation, ...]) -> bool:
         if found.queues != world.queues or found.states != world.states or found.last < world.last:
             return False
-        if found.keys != world.remembered(self._claims.now):
+        if found.keys != world.remembered(self._claims.now) or found.groups != world.groups:
             return False
         expected = world.alive(self._claims.now)
         if found.rows == expected:
@@ -186,6 +192,7 @@ class Checker:
         told.append(_some("queues that differ", sorted(_differing(found.queues, world.queues))))
         told.append(_some("states that differ", sorted(_differing(found.states, world.states))))
         told.append(_some("keys that differ", sorted(_differing(found.keys, world.remembered(self._claims.now)))))
+        told.append(_some("groups that differ", sorted(_differing(found.groups, world.groups))))
         if found.last < world.last:
             told.append(f"the stable time fell by {world.last - found.last}")
         open = ", ".join(operation.words for operation in self._claims.open)
@@ -277,6 +284,7 @@ def holdings(store: SQLiteStore, now: Ticks) -> World:
         world.keys[queue, key] = (expires, _decoded(answer))
     world.states = dict(_execute(store, "SELECT key, value FROM states"))
     world.last = Ticks(_execute(store, "SELECT last FROM clock")[0][0])
+    world.groups = positions(partial(_execute, store))
     for application, name in _execute(store, "SELECT application, name FROM queues"):
         (queue,) = _result(store.describe(application, [name]))
         assert queue is not None

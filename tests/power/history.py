@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -14,6 +14,7 @@ from queuey.interfaces import Outcome
 from queuey.model.message import Address, Content, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.queue import Queue
+from queuey.model.receipts import Receipt
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, ticks_of
 from tests.power.recording import Recording
 
@@ -32,11 +33,30 @@ Answer = tuple[Ticks, tuple[Address, ...]]
 """Until when it is remembered, and where its messages were put."""
 
 
+StatePlace = tuple[bytes, int]
+"""The id of a group, and a partition."""
+
+
+@attrs.frozen
+class Position:
+    """What a group has in a partition.
+
+    :ivar last: the greatest lease number.
+    :ivar open: the messages in flight: the number of the lease, when it ends or the message falls due, and deliveries.
+    """
+
+    generation: bytes = attrs.field(eq=False)
+    last: int = 0
+    open: Mapping[MessageId, tuple[int, Ticks, int]] = attrs.field(factory=dict)
+
+
 @attrs.define
 class World:
     """What a store holds, as its answers say.
 
     :ivar last: the stable time is this at least.
+    :ivar groups: of groups that were given something.
+    :ivar over: the receipts of what was acked, or given up.
     """
 
     queues: dict[int, Queue] = attrs.field(factory=dict)
@@ -45,10 +65,13 @@ class World:
     last: Ticks = NEVER
     made: set[int] = attrs.field(factory=set)
     keys: dict[Key, Answer] = attrs.field(factory=dict)
+    groups: dict[StatePlace, Position] = attrs.field(factory=dict)
+    over: dict[StatePlace, dict[MessageId, Receipt]] = attrs.field(factory=dict)
 
     def copy(self) -> World:
         queues, rows, states, keys = dict(self.queues), dict(self.rows), dict(self.states), dict(self.keys)
-        return World(queues, rows, states, self.last, set(self.made), keys)
+        over = {place: dict(receipts) for place, receipts in self.over.items()}
+        return World(queues, rows, states, self.last, set(self.made), keys, dict(self.groups), over)
 
     def put(self, place: Place, content: Content, born: Ticks, ttl: int) -> None:
         self.rows[place] = (Ticks(born + ttl * SECOND), content.content_type, content.headers, content.body)

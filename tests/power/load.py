@@ -50,6 +50,7 @@ KNOWN_IDS: Final = 400
 TURNS: Final = 6
 """Turns of upkeep that a move of the clock gives at the most; what is left is swept in later ones."""
 
+Operations = tuple[tuple[Callable[[Any], None], int], ...]
 MakeStore = Callable[[Path, str, Clock, Wall, Manual], SQLiteStore]
 """Makes a store on a directory and a file layer, with the clocks and the runner that it shall have."""
 
@@ -375,7 +376,7 @@ class Load:
         (_bystand, 3),
         (_scan, 6),
     )
-    _OPERATIONS: Final = (
+    _OPERATIONS: Operations = (
         (_append, 30),
         (_append_batch, 12),
         (_append_once, 20),

@@ -10,6 +10,9 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 
+from queuey.model.group_settings import Group
+from queuey.model.groups.commands import Command, Ran
+from queuey.model.groups.terms import Terms
 from queuey.model.message import NewMessage
 from queuey.model.policy import WriteTerms
 from queuey.model.queue import Queue
@@ -17,6 +20,7 @@ from queuey.model.timeid import MessageId
 from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
 from queuey.storage.sqlite.files import Lock
 from queuey.storage.sqlite.group_commit import Again, Job
+from queuey.storage.sqlite.groups import SQLiteGroups
 from queuey.storage.sqlite.store import _Open
 from queuey.storage.sqlite.writer import Writer
 from tests.contracts.subject import Wall
@@ -156,6 +160,66 @@ class UnawaitedWriter(Writer):
 
 class Unawaited(OtherWriter):
     make_writer = UnawaitedWriter
+
+
+class GroupsFirstWriter(Writer):
+    """A writer that stores what claims and settlements did in a transaction of its own, before that of messages."""
+
+    def _commit(self) -> None:
+        others = self._rows, self._awaited, self._tallies, self._spent, self._keys
+        self._rows, self._awaited, self._tallies, self._spent, self._keys = [], [], {}, {}, []
+        super()._commit()
+        self._rows, self._awaited, self._tallies, self._spent, self._keys = others
+        self._begin()
+        super()._commit()
+
+
+class GroupsFirst(OtherWriter):
+    make_writer = GroupsFirstWriter
+
+
+class GroupsLateWriter(Writer):
+    """A writer that answers claims and settlements, and stores what they did with the next batch of their group."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._late = False
+
+    def _commit(self) -> None:
+        used, self._late = self.groups.used, not self._late
+        if self._late:
+            self.groups.used = {}
+        super()._commit()
+        self.groups.used.update(used if self._late else {})
+
+
+class GroupsLate(OtherWriter):
+    make_writer = GroupsLateWriter
+
+
+class CommandsApart(SQLiteStore):
+    """A store that stores a settlement, and the claim that was asked for with it, one after the other."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.groups = GroupsApart(self._writing)
+
+
+class GroupsApart(SQLiteGroups):
+    """Groups of which each command has a transaction of its own."""
+
+    def run(self, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Deferred[Ran]:
+        first = super().run(queue, group, terms, commands[:1])
+        if len(commands) == 1:
+            return first
+        return first.addCallback(self._and_then, queue, group, terms, commands[1:])
+
+    def _and_then(
+        self, before: Ran, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]
+    ) -> Deferred[Ran]:
+        return self.run(queue, group, terms, commands).addCallback(
+            lambda ran: Ran((*before.answers, *ran.answers), ran.after)
+        )
 
 
 class Piecemeal(SQLiteStore):

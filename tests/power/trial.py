@@ -16,8 +16,9 @@ from queuey.storage.sqlite import files as names
 from tests.contracts.subject import START
 from tests.power.checker import Checker
 from tests.power.disk import Disk
+from tests.power.group_load import GroupLoad
 from tests.power.history import Claims, History, Ledger
-from tests.power.load import Load, MakeStore
+from tests.power.load import MakeStore
 from tests.power.recording import Created, DirectorySynced, Recording, RecordingVFS, Removed, Synced, Truncated, Wrote
 
 _names = count()
@@ -121,7 +122,7 @@ class Trial:
         self._recording.begin(left.files)
         self._first = self._recording.position
         try:
-            load = Load(home, name, self._recording, make_store, Random(self.seed))
+            load = GroupLoad(home, name, self._recording, make_store, Random(self.seed))
             load.run(steps, left.seconds)
         finally:
             vfs.unregister()

@@ -16,7 +16,10 @@ from queuey.file_modes import OWN_USER, Findings
 from queuey.storage.sqlite import SQLiteStore, files, sweeper, writes
 from tests.power.stores import (
     Careless,
+    CommandsApart,
     Forgetful,
+    GroupsFirst,
+    GroupsLate,
     Hasty,
     KeysFirst,
     KeysLast,
@@ -159,6 +162,16 @@ class MutantTests(PowerCase):
     def test_delays_that_are_not_stored(self) -> None:
         """Messages would never fall due."""
         self.find("messages of the future that nobody waits for", Unawaited)
+
+    def test_claims_and_settlements_that_are_stored_later(self) -> None:
+        """A settlement that was answered would be undone."""
+        self.find("groups that differ", GroupsLate)
+
+    def test_claims_and_settlements_in_a_transaction_before_that_of_messages(self) -> None:
+        self.find("groups that differ", GroupsFirst)
+
+    def test_a_settlement_and_its_claim_in_two_transactions(self) -> None:
+        self.find("groups that differ", CommandsApart)
 
     def test_tallies_in_another_transaction(self) -> None:
         self.find("tallies do not fit the messages", Careless)
