@@ -238,8 +238,9 @@ class IStore(IMessageStore, IQueueStore):
     def health_problems() -> Mapping[str, str]:
         """Return what keeps this front end from serving although the store may answer. Asks no server.
 
-        :return: a sentence for each problem: ``clock`` (our clock differs too much from those of the others) and
-            ``lease`` (another front end has the store for itself). Empty if there is no problem.
+        :return: a sentence for each problem: ``clock`` (our clock differs too much from those of the others),
+            ``lease`` (another front end has the store for itself) and ``threads`` (one that the store needs has ended,
+            and only a new process has another one). Empty if there is no problem.
         """
 
     def close() -> Deferred[None]:

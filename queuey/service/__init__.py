@@ -95,7 +95,7 @@ def makeService(options: Options) -> IService:
         settings, reactor, time.time, store, log, lambda: make_web(reactor), traces, workers, place.ours
     )
     sys.excepthook = _quiet_about_refusals
-    supervisor = own_supervisor(reactor)
+    supervisor = own_supervisor(reactor, lambda: "threads" not in store.health_problems())
     return QueueyService(reactor, assembly, Listeners(), Listeners(), place, starter, supervisor, signals)
 
 

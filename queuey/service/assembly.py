@@ -207,7 +207,7 @@ def assemble(
     ops = operators_site(
         parts,
         registry,
-        live=liveness(pulse, reactor),
+        live=liveness(pulse, reactor, store),
         ready=ready,
         busy=under_way,
         metrics=MetricsPage(shown, reactor, look_around) if shown else None,

@@ -28,11 +28,11 @@ Free = Callable[[Path], Deferred[int]]
 """Gives the bytes that are free in a folder; fails with ``OSError``."""
 
 
-def liveness(pulse: Pulse, clock: IReactorTime) -> Health:
-    """Whether the daemon is alive: only a check of the reactor.
+def liveness(pulse: Pulse, clock: IReactorTime, store: IStore) -> Health:
+    """Whether the daemon is alive: that its reactor turns, and that the threads of its store do.
 
-    The store is not part of it. A service manager restarts a daemon that is not alive; that mends neither a disk nor a
-    cluster, and only ends the requests that wait for them.
+    Whether the store answers is not part of it. A service manager restarts a daemon that is not alive; that mends
+    neither a disk nor a cluster, and only ends the requests that wait for them.
     """
 
     def reactor() -> str:
@@ -40,7 +40,20 @@ def liveness(pulse: Pulse, clock: IReactorTime) -> Health:
             raise Unavailable(f"The reactor is {pulse.late:.1f} s late.")
         return "The reactor turns."
 
-    return Health("live", [Check("reactor", lambda: maybeDeferred(reactor), clock)])
+    threads = _problem(store, "threads", "The threads of the store are there, or it has none.", clock)
+    return Health("live", [Check("reactor", lambda: maybeDeferred(reactor), clock), threads])
+
+
+def _problem(store: IStore, name: str, well: str, clock: IReactorTime) -> Check:
+    """A check of one of the problems that a store knows of without being asked."""
+
+    def ask() -> str:
+        why = store.health_problems().get(name)
+        if why is not None:
+            raise Unavailable(why)
+        return well
+
+    return Check(name, lambda: maybeDeferred(ask), clock)
 
 
 def readiness(
@@ -63,15 +76,6 @@ def readiness(
         await store.ping()
         return "The store answers."
 
-    def trouble(name: str, well: str) -> Check:
-        def ask() -> str:
-            why = store.health_problems().get(name)
-            if why is not None:
-                raise Unavailable(why)
-            return well
-
-        return Check(name, lambda: maybeDeferred(ask), clock)
-
     def drained() -> str:
         if draining.stopping:
             raise Unavailable("The daemon is about to stop.")
@@ -81,8 +85,8 @@ def readiness(
 
     checks = [
         Check("store", answers, clock),
-        trouble("clock", "The clock is within bounds, or compared with no other."),
-        trouble("lease", "This front end holds the lease of the store, or needs none."),
+        _problem(store, "clock", "The clock is within bounds, or compared with no other.", clock),
+        _problem(store, "lease", "This front end holds the lease of the store, or needs none.", clock),
         Check("draining", lambda: maybeDeferred(drained), clock),
         Check("disk", lambda: _room(settings(), free), clock),
     ]

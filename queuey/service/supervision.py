@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -30,18 +30,26 @@ MAX_UNSENT: Final = 20
 _log = EventLog(Logger(namespace="queuey.service"))
 
 
+def _always() -> bool:
+    return True
+
+
 class Supervisor:
     """The service manager, if there is one.
 
-    Messages are sent from the reactor, so none is sent if the reactor hangs. The store is not part of the watchdog: a
-    restart mends neither a disk nor a cluster, and ends what waits for them; ``/ready`` reports it.
+    Messages are sent from the reactor, so none is sent if the reactor hangs. Whether the store answers is not part of
+    the watchdog: a restart mends neither a disk nor a cluster, and ends what waits for them; ``/ready`` reports it.
 
     :param environment: has the name of the socket.
     :param pid: of this process.
+    :param alive: whether the daemon may go on; if not, the watchdog is not fed, so that the daemon is restarted.
     """
 
-    def __init__(self, clock: IReactorTime, environment: Mapping[str, str], pid: int) -> None:
+    def __init__(
+        self, clock: IReactorTime, environment: Mapping[str, str], pid: int, alive: Callable[[], bool] = _always
+    ) -> None:
         self._clock = clock
+        self._alive = alive
         self._address = environment.get("NOTIFY_SOCKET", "")
         if self._address.startswith("@"):
             self._address = f"\0{self._address[1:]}"
@@ -75,7 +83,7 @@ class Supervisor:
 
     def beat(self) -> None:
         """Show that the reactor turns, now and from now on."""
-        lines = ["WATCHDOG=1"] if self._watchdog else []
+        lines = ["WATCHDOG=1"] if self._watchdog and self._alive() else []
         if self._stopping:
             lines.append(f"EXTEND_TIMEOUT_USEC={round(EXTENSION * 1e6)}")
         if lines:
@@ -127,6 +135,6 @@ def _watchdog(environment: Mapping[str, str], pid: int) -> float | None:
     return int(text) / 1e6 if text.isascii() and text.isdigit() and int(text) else None
 
 
-def own_supervisor(clock: IReactorTime) -> Supervisor:
+def own_supervisor(clock: IReactorTime, alive: Callable[[], bool]) -> Supervisor:
     """The manager of this process."""
-    return Supervisor(clock, os.environ, os.getpid())
+    return Supervisor(clock, os.environ, os.getpid(), alive)

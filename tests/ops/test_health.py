@@ -20,6 +20,7 @@ from queuey.service.reactor_lag import BEAT, Pulse
 from tests.http.test_v1_refusals import Failing
 from tests.http.wire_support import Response
 from tests.ops.support import OpsTestCase
+from tests.storage.subjects import MemorySubject
 
 CHECKS = ["store", "clock", "lease", "draining", "disk"]
 
@@ -130,11 +131,11 @@ class WhoAsksTests(HealthCase):
 
 
 class LiveTests(HealthCase):
-    """The reactor, and nothing else."""
+    """The reactor, and the threads of the store."""
 
-    def test_store_makes_no_difference(self) -> None:
+    def test_a_store_that_does_not_answer_makes_no_difference(self) -> None:
         self.failing.error = Unavailable("It is away.")
-        self.assertEqual(list(self.checks(200, "/live")), ["reactor"])
+        self.assertEqual(list(self.checks(200, "/live")), ["reactor", "threads"])
 
     def test_late(self) -> None:
         """A reactor that was held up is not alive, until a beat of it comes in time."""
@@ -168,9 +169,10 @@ class PulseTests(SynchronousTestCase):
         self.assertEqual(pulse.late, 0)
         clock.pass_by(7)
         self.assertEqual(pulse.late, 7)
-        health = liveness(pulse, clock)
-        (found,) = self.successResultOf(health.look())
+        health = liveness(pulse, clock, MemorySubject().store)
+        found, threads = self.successResultOf(health.look())
         self.assertEqual(found, Finding("reactor", False, "The reactor is 7.0 s late."))
+        self.assertTrue(threads.ok)
         pulse.stop()
         self.assertEqual((pulse.late, clock.getDelayedCalls()), (0, []))
 

@@ -66,6 +66,20 @@ class SupervisorTests(SynchronousTestCase):
             supervisor.end()
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_a_daemon_that_cannot_go_on(self) -> None:
+        """The watchdog ends it, and the manager starts it again; other messages are sent as before."""
+        alive = [True, False, True]
+        environment = {"NOTIFY_SOCKET": self.path, "WATCHDOG_USEC": "1000000", "WATCHDOG_PID": str(PID)}
+        supervisor = Supervisor(self.clock, environment, PID, lambda: alive.pop(0))
+        supervisor.beat()
+        self.assertEqual(self.told(), ["WATCHDOG=1"])
+        self.clock.advance(0.5)
+        supervisor.status("is broken")
+        self.assertEqual(self.told(), ["STATUS=is broken"])
+        self.clock.advance(0.5)
+        self.assertEqual(self.told(), ["WATCHDOG=1"])
+        supervisor.end()
+
     def test_no_watchdog(self) -> None:
         """Where none is asked for, or one of another process, or what is asked for makes no sense."""
         for environment in (

@@ -39,6 +39,9 @@ SHARE: Final = 0.5
 """How long a batch waits for the callers that were answered together, as a part of the time that the last one took."""
 
 
+BROKEN: Final = "A thread of the store has ended because of a defect. Restart the daemon."
+
+
 class Job(Generic[C]):
     """One function to call, and its result.
 
@@ -139,6 +142,8 @@ class GroupCommit(Generic[C]):
     :param most: jobs in one batch; the jobs of the last hand-over may make it up to twice as many.
     :param seconds: a monotonic clock, of which only differences are used; the worker calls it.
     :ivar waiting: jobs that are not answered yet.
+    :ivar broken: whether the worker's thread has ended by an exception. Then all jobs have failed, and new ones are
+        refused: only a new process has a worker that can be relied on.
     """
 
     _log = EventLog(Logger(namespace="queuey.storage"))
@@ -153,6 +158,9 @@ class GroupCommit(Generic[C]):
         self._waiting: SimpleQueue[list[Job[C]]] = SimpleQueue()
         self._closed = True
         self.waiting = 0
+        self.broken = False
+        self._closing = False
+        self._under_way: list[Job[C]] = []
         self._one_before = False
         self._took = 0.0
         self._repeats = False
@@ -183,7 +191,7 @@ class GroupCommit(Generic[C]):
             ``close``. Cancelling it stops no write that was accepted.
         """
         if self._closed:
-            return fail(Unavailable("The store is closed."))
+            return fail(Unavailable(BROKEN if self.broken else "The store is closed."))
         job: Job[C] = Job(function, args, kwargs)
         first = not self._gathered
         self._gathered.append(job)
@@ -235,10 +243,12 @@ class GroupCommit(Generic[C]):
         :param after: a Deferred that must fire or fail before that call; its result is passed on unchanged.
         :return: fires after ``finish``, or fails with what it raised; fires at once if it is closed already.
         """
-        if self._closed:
+        if self._closing or (self._closed and not self.broken):
             return succeed(None)
-        self._closed = True
+        self._closed = self._closing = True
         self._finish = finish
+        if self.broken:
+            self._runner.start(self)  # for the last call
         if after is None:
             self._end_work(None)
         else:
@@ -253,8 +263,32 @@ class GroupCommit(Generic[C]):
 
     def work_on(self) -> None:
         """The whole life of a thread: one write batch after another."""
-        while self._take(self._waiting.get()):
-            pass
+        try:
+            while self._take(self._waiting.get()):
+                pass
+        except BaseException:
+            self._log.failure("store-thread-ended", "a thread of the store has ended: restart the daemon", Failure())
+            self._runner.answer(self._break, self._under_way)
+
+    def _break(self, jobs: Sequence[Job[C]]) -> None:
+        """Fail all jobs, since the worker's thread has ended; called in the reactor.
+
+        :param jobs: of the batch under way. It is not known what the worker did of them; of all others it did nothing.
+        """
+        self.broken = self._closed = True
+        self._stop_waiting()
+        others, self._gathered = self._gathered, []
+        while not self._waiting.empty():
+            others += self._waiting.get()
+        self.waiting = 0
+        pending = dict.fromkeys((*jobs, *others))
+        failed = [job for job in pending if not job.answer.called and job is not self._end]
+        for job in failed:
+            job.error = Unavailable(BROKEN, applied="unknown" if job in jobs or job.repeated else "no")
+        if self._end in pending:
+            self._waiting.put([self._end])
+            self._runner.start(self)
+        _fire(failed)
 
     def take(self) -> None:
         """Take one write batch if anything waits, for runners without threads."""
@@ -268,6 +302,7 @@ class GroupCommit(Generic[C]):
         """Take a write batch, beginning with these jobs; whether there may be another one."""
         while len(jobs) < self._most and not self._waiting.empty():
             jobs += self._waiting.get()
+        self._under_way = list(jobs)
         ending = self._end in jobs
         if ending:
             jobs.remove(self._end)
@@ -326,8 +361,8 @@ class GroupCommit(Generic[C]):
     def _last(self) -> None:
         try:
             self._finish()
-        except Exception as error:
-            self._end.error = error
+        except BaseException as error:
+            self._end.error = error if isinstance(error, Exception) else Unavailable(BROKEN)
         self._runner.answer(_fire, (self._end,))
 
 

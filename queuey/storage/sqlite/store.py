@@ -31,7 +31,7 @@ from queuey.storage.gauges import stable_time_age
 from queuey.storage.sqlite import counts, files, queues, reader, sweeper, writes
 from queuey.storage.sqlite.export_source import SQLiteKeeper
 from queuey.storage.sqlite.files import Lock, SQLiteSettings
-from queuey.storage.sqlite.group_commit import GroupCommit, Runner
+from queuey.storage.sqlite.group_commit import BROKEN, GroupCommit, Runner
 from queuey.storage.sqlite.groups import SQLiteGroups
 from queuey.storage.sqlite.reader import Reader
 from queuey.storage.sqlite.states import SQLiteStates
@@ -178,8 +178,8 @@ class SQLiteStore:
         return None
 
     def health_problems(self) -> Mapping[str, str]:
-        """See IStore; there are none, since this process is the only writer."""
-        return {}
+        """See IStore. This process is the only writer, so only its own threads may be a problem."""
+        return {"threads": BROKEN} if self._writing.broken or self._reading.broken else {}
 
     def close(self) -> Deferred[None]:
         """See IStore."""
