@@ -72,7 +72,7 @@ class Bench:
         began = time.thread_time()
         self.writer.work(jobs)
         took = time.thread_time() - began
-        self.writer.rest()
+        self.writer.checkpoints.run()
         for job in jobs:
             if job.error is not None:
                 raise job.error

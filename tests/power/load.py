@@ -130,8 +130,8 @@ class Load:
     def _checkpoint(self) -> None:
         """Let the writer find that the log has grown long."""
         writer = self._writer
-        writer._log_pages = self.random.choice((1, 4)) * CHECKPOINT_PAGES
-        writer.rest()
+        writer.checkpoints.log_pages = self.random.choice((1, 4)) * CHECKPOINT_PAGES
+        writer.checkpoints.run()
 
     def _truncate(self) -> None:
         connection = self._writer.connection

@@ -109,9 +109,9 @@ class CarelessWriter(Writer):
     """A writer that adds up in a transaction of its own."""
 
     def _commit(self) -> None:
-        self._tallies, tallies = {}, self._tallies
+        self.pending.tallies, tallies = {}, self.pending.tallies
         super()._commit()
-        self._tallies = tallies
+        self.pending.tallies = tallies
         self._begin()
         super()._commit()
 
@@ -124,9 +124,9 @@ class KeysLastWriter(Writer):
     """A writer that remembers keys in a transaction of their own, after that of their messages."""
 
     def _commit(self) -> None:
-        self._keys, keys = [], self._keys
+        self.pending._keys, keys = [], self.pending._keys
         super()._commit()
-        self._keys = keys
+        self.pending._keys = keys
         self._begin()
         super()._commit()
 
@@ -139,10 +139,11 @@ class KeysFirstWriter(Writer):
     """A writer that remembers keys in a transaction of their own, before that of their messages."""
 
     def _commit(self) -> None:
-        others = self._rows, self._awaited, self._tallies, self._spent
-        self._rows, self._awaited, self._tallies, self._spent = [], [], {}, {}
+        pending = self.pending
+        others = pending._messages, pending._awaited, pending.tallies, pending.spent
+        pending._messages, pending._awaited, pending.tallies, pending.spent = [], [], {}, {}
         super()._commit()
-        self._rows, self._awaited, self._tallies, self._spent = others
+        pending._messages, pending._awaited, pending.tallies, pending.spent = others
         self._begin()
         super()._commit()
 
@@ -154,8 +155,9 @@ class KeysFirst(OtherWriter):
 class UnawaitedWriter(Writer):
     """A writer that does not store which messages are to be shown later."""
 
-    def expect(self, id: MessageId, incarnation: int, partition: int) -> None:
-        pass
+    def _commit(self) -> None:
+        self.pending._awaited = []
+        super()._commit()
 
 
 class Unawaited(OtherWriter):

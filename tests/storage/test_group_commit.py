@@ -16,7 +16,7 @@ from queuey.storage.sqlite import single_statement
 from queuey.storage.sqlite.chunks import SIZES, parts
 from queuey.storage.sqlite.files import PREPARED
 from queuey.storage.sqlite.group_commit import AGAIN, NOT_YET, SHARE, Again, GroupCommit, Job, Threads
-from queuey.storage.sqlite.writer import INSERT, REMEMBER
+from queuey.storage.sqlite.pending_rows import INSERT, REMEMBER
 from tests.storage.runners import Inline, Manual
 
 

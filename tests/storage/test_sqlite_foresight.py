@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from queuey.errors import NoSuchQueue, Unavailable
 from queuey.model.once import Appended
 from queuey.model.queue import Queue, QueueSettings, QueueType
-from queuey.storage.sqlite import writer
+from queuey.storage.sqlite import queue_cache
 from queuey.storage.sqlite.reader import Reader
 from queuey.storage.sqlite.writer import Writer
 from tests.contracts.reading import TERMS, new, once
@@ -104,14 +104,14 @@ class WritesTests(HeldCase):
         self.assertEqual((self.rows("keys"), self.rows("messages")), (1, 1))
 
     def test_more_queues_in_a_pile_than_are_known(self) -> None:
-        self.patch(writer, "KNOWN", 2)
+        self.patch(queue_cache, "MAX_CACHED", 2)
         made = [self.make(f"q{number}") for number in range(5)]
         self.subject.hold()
         answers = [self.append(b"a", queue=queue) for queue in made]
         self.subject.release()
         for answer in answers:
             self.successResultOf(answer)
-        self.assertLessEqual(len(self.writer._applications), 2)
+        self.assertLessEqual(len(self.writer.queues.applications), 2)
 
     def test_a_look_ahead_that_fails_leaves_each_to_itself(self) -> None:
         other = self.make("other")

@@ -1,4 +1,4 @@
-"""Small write batches are one statement, which leaves the same behind as one for each table."""
+"""Small write batches are one statement, with the same result as statements for each table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from queuey.model.message import Address
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import QueueSettings
 from queuey.model.timeid import ticks_of
-from queuey.storage.sqlite import single_statement, writer
+from queuey.storage.sqlite import pending_rows, single_statement
 from queuey.storage.sqlite.chunks import parts
 from tests.contracts.reading import TERMS, new, once
 from tests.storage.test_sqlite_foresight import watch
@@ -27,7 +27,7 @@ TABLES = ("messages", "keys", "tallies", "usage", "clock", "future")
 class SmallCase(HeldCase):
     def setUp(self) -> None:
         super().setUp()
-        self.writer.require(self.queue)  # which it then knows
+        self.writer.queues.require(self.queue)  # which it then knows
         self.statements = watch(self.writer.connection)
         self.seen: list[str] = []
 
@@ -55,7 +55,7 @@ class StatementTests(SmallCase):
         for answer in self.one_pile(*both * 7):
             self.successResultOf(answer)
         self.assertEqual(self.statements, [single_statement._PUT[24]])
-        self.assertEqual((self.counted(), self.writer.usage("other")), (8, (1, 15)))
+        self.assertEqual((self.counted(), self.writer.queues.usage("other")), (8, (1, 15)))
 
     def test_a_lone_write_is_one(self) -> None:
         self.one_pile(lambda: self.append(b"a"))
@@ -97,13 +97,14 @@ class StatementTests(SmallCase):
         self.assertEqual([self.statements[0], self.statements[-1]], ["BEGIN IMMEDIATE", "COMMIT"])
         self.assertEqual(self.statements[-2], single_statement._PUT[2])
 
-    def test_a_large_one_adds_up_by_one_more(self) -> None:
+    def test_a_large_one_has_statements_for_each_table(self) -> None:
         answers = self.one_pile(*[lambda: self.append(b"x")] * 100)
         ids = [self.successResultOf(answer)[0] for answer in answers]
-        stored = [writer.INSERT[size] for size, _ in parts(100)]
-        self.assertEqual(self.statements, ["BEGIN IMMEDIATE", *stored, single_statement._PUT[2], "COMMIT"])
+        stored = [pending_rows.INSERT[size] for size, _ in parts(100)]
+        sums = [pending_rows._TALLY[1], pending_rows._USE[1], "UPDATE clock SET last = ?"]
+        self.assertEqual(self.statements, ["BEGIN IMMEDIATE", *stored, *sums, "COMMIT"])
         self.assertEqual(
-            (self.counted(), self.writer.usage("app"), self.writer.last), (100, (1, 100), ticks_of(ids[-1]))
+            (self.counted(), self.writer.queues.usage("app"), self.writer.last), (100, (1, 100), ticks_of(ids[-1]))
         )
 
     def test_the_writer_is_asked_for_a_transaction_by_a_ping(self) -> None:
@@ -122,14 +123,16 @@ class SameTests(SmallCase):
             plain = len(self.statements) == 1
             self.assertEqual(plain, number < single_statement.ROWS, number)
         total = (single_statement.ROWS + 2) * (single_statement.ROWS + 3) // 2
-        self.assertEqual((self.counted(), self.rows("messages"), self.writer.usage("app")), (total, total, (1, total)))
+        self.assertEqual(
+            (self.counted(), self.rows("messages"), self.writer.queues.usage("app")), (total, total, (1, total))
+        )
 
     def test_more_queues_than_rows(self) -> None:
         made = [self.make(f"q{number}") for number in range(single_statement.ROWS + 9)]
         for answer in self.one_pile(*(lambda queue=queue: self.append(b"x", queue=queue) for queue in made)):
             self.successResultOf(answer)
         self.assertEqual([row[1:] for row in self.tables()["tallies"]], [(0, 0), *[(1, 1)] * len(made)])
-        self.assertEqual(self.writer.usage("app"), (len(made) + 1, len(made)))
+        self.assertEqual(self.writer.queues.usage("app"), (len(made) + 1, len(made)))
         self.assertEqual(self.tables()["clock"], [(1, self.writer.last)])
 
     def test_random_piles(self) -> None:

@@ -20,7 +20,7 @@ from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import HIGHEST
 from queuey.model.window import Merge, Window
-from queuey.storage.sqlite import SQLiteStore, queues, reader, sweeper, writer, writes
+from queuey.storage.sqlite import SQLiteStore, checkpoints, kept_answers, queue_cache, queues, reader, sweeper, writes
 from queuey.storage.sqlite.sweeper import STATES
 from queuey.storage.sqlite.writer import Writer
 from tests.contracts.reading import TERMS, bodies, foreign_id, new, once
@@ -133,7 +133,7 @@ class PileTests(HeldCase):
         self.assertEqual((self.shown(), self.shown(other)), ([b"a", b"c"], [b"b", b"d"]))
         self.assertEqual(self.counted(), 2)
         self.assertEqual(self.rows("usage"), 1)
-        self.assertEqual(self.writer.usage("app"), (2, 4))
+        self.assertEqual(self.writer.queues.usage("app"), (2, 4))
 
     @staticmethod
     def break_down(writer: Writer) -> None:
@@ -188,7 +188,7 @@ class PileTests(HeldCase):
         self.failureResultOf(self.append(b"lost" * 9), Unavailable)
         self.failureResultOf(self.store.create("app", "lost", QueueSettings(), None), Unavailable)
         self.writer.connection.set_commit_hook(None)
-        self.assertEqual(self.writer.usage("app"), (1, 1))
+        self.assertEqual(self.writer.queues.usage("app"), (1, 1))
         self.assertEqual((self.shown(), self.counted()), ([b"a"], 1))
         (after,) = self.successResultOf(self.append(b"b"))
         self.assertEqual(self.shown(), [b"a", b"b"])
@@ -199,13 +199,13 @@ class PileTests(HeldCase):
 
         def make_and_fail(writer: Writer) -> None:
             queue, _ = queues.create(writer, "app", "undone", QueueSettings(), None)
-            self.assertEqual(writer.application_of(queue.incarnation), "app")
+            self.assertEqual(writer.queues.application_of(queue.incarnation), "app")
             made.append(queue.incarnation)
             raise ZeroDivisionError
 
         self.failureResultOf(self.store._writing.submit(make_and_fail), ZeroDivisionError)
-        self.assertIsNone(self.writer.application_of(made[0]))
-        self.assertEqual(self.writer.usage("app"), (1, 0))
+        self.assertIsNone(self.writer.queues.application_of(made[0]))
+        self.assertEqual(self.writer.queues.usage("app"), (1, 0))
 
     def test_a_defect_is_not_hidden(self) -> None:
         def defect(writer: Writer) -> None:
@@ -234,7 +234,7 @@ class PileTests(HeldCase):
         queue, made = self.successResultOf(answers[3])
         self.assertTrue(made)
         self.assertEqual(self.shown(queue), [])
-        self.assertEqual(self.writer.usage("app"), (1, 0))
+        self.assertEqual(self.writer.queues.usage("app"), (1, 0))
 
     def test_a_clients_id_in_the_way_of_one_in_a_pile(self) -> None:
         (id,) = self.successResultOf(self.append(b"first"))
@@ -269,11 +269,11 @@ class PileTests(HeldCase):
         self.assertEqual(self.counted(), 1)
 
     def test_many_living_queues(self) -> None:
-        self.patch(writer, "KNOWN", 3)
+        self.patch(queue_cache, "MAX_CACHED", 3)
         many = [self.make(f"q{number}") for number in range(9)]
         for queue in many * 2:
             self.successResultOf(self.append(b"x", queue=queue))
-        self.assertEqual(len(self.writer._applications), 3)
+        self.assertEqual(len(self.writer.queues.applications), 3)
         self.successResultOf(self.store.forget(many[-1]))
         self.failureResultOf(self.append(b"x", queue=many[-1]), NoSuchQueue)
 
@@ -315,12 +315,12 @@ class HeldByTests(HeldCase):
     LIMITED = WriteTerms(Ack.ONE, max_queue_bytes=10_000, max_queue_messages=1_000)
 
     def known(self) -> dict[int, Any]:
-        return dict(self.writer._held)
+        return dict(self.writer.queues._held)
 
     def told(self) -> dict[int, Any]:
         """What the database says of the queues of which it is known."""
         rows: list[Any] = self.writer.connection.execute("SELECT queue, messages, bytes FROM tallies").fetchall()
-        return {queue: (messages, size) for queue, messages, size in rows if queue in self.writer._held}
+        return {queue: (messages, size) for queue, messages, size in rows if queue in self.writer.queues._held}
 
     def check(self) -> None:
         self.assertEqual(self.known(), self.told())
@@ -358,7 +358,7 @@ class HeldByTests(HeldCase):
         self.assertEqual(seen, {0, 1, 2, 3})
 
     def test_of_few_queues(self) -> None:
-        self.patch(writer, "KNOWN", 2)
+        self.patch(queue_cache, "MAX_CACHED", 2)
         for name in "abcde":
             self.successResultOf(self.append(b"x", queue=self.make(name), terms=self.LIMITED))
             self.assertLessEqual(len(self.known()), 2)
@@ -390,7 +390,7 @@ class FullTests(HeldCase):
         self.successResultOf(self.append(b"x" * 60 * PAGE))
         self.assertEqual(self.counted(), 4)
         used = sum(map(len, self.shown()))
-        self.assertEqual(self.writer.usage("app"), (1, used))
+        self.assertEqual(self.writer.queues.usage("app"), (1, used))
 
     def test_upkeep_on_a_full_disk_says_so_once_and_goes_on(self) -> None:
         self.successResultOf(self.append(b"x"))
@@ -422,7 +422,7 @@ class LogTests(HeldCase):
         return (self.subject.directory / "queuey.sqlite-wal").stat().st_size
 
     def test_it_starts_over_once_it_is_long(self) -> None:
-        self.patch(writer, "CHECKPOINT_PAGES", 100)
+        self.patch(checkpoints, "CHECKPOINT_PAGES", 100)
         for _ in range(60):
             self.successResultOf(self.append(b"x" * 20 * PAGE))
         self.assertLess(self.log_bytes(), 200 * PAGE)
@@ -443,15 +443,15 @@ class LogTests(HeldCase):
         def fail(mode: int) -> int:
             raise apsw.IOError("no")
 
-        self.patch(writer, "CHECKPOINT_PAGES", 1)
+        self.patch(checkpoints, "CHECKPOINT_PAGES", 1)
         with capturedLogs() as events:
-            undo = self.patch(self.writer, "_checkpoint", fail)
+            undo = self.patch(self.writer.checkpoints, "_copy", fail)
             for _ in range(3):
                 self.successResultOf(self.append(b"x"))
             undo.restore()
             self.successResultOf(self.append(b"x"))
         self.assertEqual([formatEvent(event) for event in events], ["a checkpoint failed, and is tried again: no"])
-        self.assertEqual(self.writer._log_pages, 0)
+        self.assertEqual(self.writer.checkpoints.log_pages, 0)
 
     def test_the_end_does_not_wait_for_other_readers(self) -> None:
         self.successResultOf(self.append(b"x"))
@@ -459,7 +459,7 @@ class LogTests(HeldCase):
         other.execute("BEGIN")
         other.execute("SELECT count(*) FROM messages").fetchall()
         self.successResultOf(self.append(b"y"))
-        self.patch(writer, "PATIENCE", 1)
+        self.patch(checkpoints, "PATIENCE", 1)
         with capturedLogs() as events:
             self.successResultOf(self.subject.reopen())
         self.assertIn("last-checkpoint-failed", [event.get("event") for event in events])
@@ -467,8 +467,8 @@ class LogTests(HeldCase):
         self.assertEqual(self.shown(), [b"x", b"y"])
 
     def test_readers_who_are_always_there_hold_it_up_only_so_long(self) -> None:
-        self.patch(writer, "CHECKPOINT_PAGES", 100)
-        self.patch(writer, "PATIENCE", 1)
+        self.patch(checkpoints, "CHECKPOINT_PAGES", 100)
+        self.patch(checkpoints, "PATIENCE", 1)
         other = apsw.Connection(str(self.subject.directory / "queuey.sqlite"))
         other.execute("BEGIN")
         other.execute("SELECT count(*) FROM messages").fetchall()
@@ -499,8 +499,8 @@ class PlanTests(HeldCase):
             texts.update({f"scan {down}": text for down, text in reader.SCAN.items()})
             texts.update({f"heads {down}": text for down, text in reader.HEADS.items()})
             texts.update({f"whole {down}": text for down, text in reader.WHOLE.items()})
-            texts |= {"contents": reader.CONTENTS[64], "keys": writer.KEYS[64]}
-            texts |= {"many names": queues._BY_NAMES[64], "living": writer.LIVING[64]}
+            texts |= {"contents": reader.CONTENTS[64], "keys": kept_answers.KEYS[64]}
+            texts |= {"many names": queues._BY_NAMES[64], "living": queue_cache.LIVING[64]}
             for name, text in texts.items():
                 if text.split()[0] not in ("SELECT", "DELETE", "UPDATE"):
                     continue
@@ -550,7 +550,7 @@ class SweepTests(HeldCase):
         self.fill(2, queue=other, ttl=1 << 25)
         self.assertTrue(self.successResultOf(self.store.forget(self.queue)))
         self.assertEqual(self.rows("messages"), 1203)
-        self.assertEqual(self.writer.usage("app"), (1, 2))
+        self.assertEqual(self.writer.queues.usage("app"), (1, 2))
         self.one_turn(1)
         self.assertEqual(self.rows("messages"), 703)
         self.successResultOf(self.subject.reopen())
@@ -594,7 +594,7 @@ class SweepTests(HeldCase):
         self.subject.wall.seconds += 10
         self.successResultOf(self.subject.advance(1))
         self.assertEqual([self.rows(table) for table in ("messages", "dead")], [0, 0])
-        self.assertEqual(self.writer.usage("app"), (1, 0))
+        self.assertEqual(self.writer.queues.usage("app"), (1, 0))
 
     def test_the_future_table_is_true(self) -> None:
         ids = [foreign_id(number) for number in (50, 60, 70, 80, 90)]

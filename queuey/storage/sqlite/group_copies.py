@@ -58,4 +58,4 @@ def keep(writer: Writer, place: GroupPlace, state: GroupState | None) -> None:
         "INSERT INTO group_states (queue, gid, partition) VALUES (?, ?, ?) RETURNING state", attrs.astuple(place)
     ).get
     put, _ = StateRows(index_of(state)).changes(fresh)
-    writer.put_rows(put)
+    writer.pending.put_group_rows(put)

@@ -54,7 +54,7 @@ class SQLiteGroups:
 
 def run(writer: Writer, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Ran | Again:
     """Run commands of one group, once the states that they need are loaded."""
-    writer.require(queue)
+    writer.queues.require(queue)
     if not writer.groups.load(queue, group, _partitions_of(queue, commands)):
         return NOT_YET
     try:
@@ -90,7 +90,7 @@ def _partitions_of(queue: Queue, commands: Sequence[Command]) -> list[int]:
 
 def look(writer: Writer, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId]) -> View | Again:
     """The state of a group in a partition."""
-    writer.require(queue)
+    writer.queues.require(queue)
     if not writer.groups.load(queue, group, (partition,)):
         return NOT_YET
     index = writer.groups.index(queue, group, partition)

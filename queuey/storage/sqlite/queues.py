@@ -83,7 +83,7 @@ def create(
     row = writer.connection.execute(_BY_NAME, (application, name)).get
     if row is not None:
         return _queue(row), False
-    if max_queues is not None and writer.usage(application)[0] >= max_queues:
+    if max_queues is not None and writer.queues.usage(application)[0] >= max_queues:
         raise StorageFull(f"The application may have {max_queues} queues, and has them.", limit="max_queues")
     version = writer.new_version()
     writer.connection.execute(_CREATE, (application, name, *_columns(settings), version, writer.clock))
@@ -108,10 +108,10 @@ def update(writer: Writer, queue: Queue, settings: QueueSettings) -> Queue:
 
 def forget(writer: Writer, queue: Queue) -> bool:
     """Delete a queue: its bytes no longer count from now on, and its rows are swept later."""
-    application = writer.application_of(queue.incarnation)
+    application = writer.queues.application_of(queue.incarnation)
     if application is None:
         return False
-    writer.settle()
+    writer.queues.flush()
     execute, key = writer.connection.execute, (queue.incarnation,)
     messages, size = execute("SELECT messages, bytes FROM tallies WHERE queue = ?", key).get
     execute("DELETE FROM queues WHERE queue = ?", key)

@@ -134,7 +134,7 @@ class SQLiteStore:
         except BaseException:
             lock.release()
             raise
-        self._writing.open(self._open.writer.work, self._open.writer.rest)
+        self._writing.open(self._open.writer.work, self._open.writer.checkpoints.run)
         self._reading.open(self._open.reader.work, self._open.reader.rest)
         self._upkeep.start()
         self._rooms.start()

@@ -82,7 +82,7 @@ class Turn:
 
 def turn(writer: Writer) -> Turn:
     """One bounded piece of upkeep, in a write batch like any other write."""
-    writer.settle()
+    writer.queues.flush()
     shown = show_due(writer)
     more = len(shown) == STEP
     if sweep_expired(writer) or sweep_dead(writer) or sweep_states(writer) or forget_expired(writer):
@@ -116,7 +116,7 @@ def sweep_expired(writer: Writer) -> bool:
     found: list[tuple[Any, ...]] = execute(_EXPIRED_BY_QUEUE, which).fetchall()
     for queue, messages, size in found:
         swept += messages
-        application = writer.application_of(queue)
+        application = writer.queues.application_of(queue)
         if application is not None:
             writer.tally(application, queue, -messages, -size)
     if swept:

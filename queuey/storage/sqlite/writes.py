@@ -19,8 +19,9 @@ from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, ticks_of
 from queuey.storage.refusals import check_condition, check_new_id, key_reused
 from queuey.storage.sqlite.chunks import INT64, SIZES, parts
 from queuey.storage.sqlite.group_commit import AGAIN, Again
+from queuey.storage.sqlite.kept_answers import KEYS, Kept
 from queuey.storage.sqlite.single_statement import Value
-from queuey.storage.sqlite.writer import KEYS, Kept, Writer
+from queuey.storage.sqlite.writer import Writer
 
 STEP: Final = 500
 """Rows that are deleted in one transaction, so that others need not wait long."""
@@ -60,14 +61,14 @@ _ADDRESS: Final = struct.Struct(">H16s")
 
 def append(writer: Writer, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms) -> tuple[MessageId, ...]:
     """Store messages under new ids."""
-    writer.require(queue)
+    writer.queues.require(queue)
     if len(messages) == 1 and not (terms.limited or writer.alone or messages[0].delay):
         return (_append_one(writer, queue, messages[0]),)  # as most writes are
     if type(messages) is NewMessages and not writer.alone:
         return _append_alike(writer, queue, messages, terms)
     sizes = [new.content.size for new in messages]
     total = sum(sizes)
-    writer.check_room(queue, len(messages), total, terms)
+    writer.queues.check_room(queue, len(messages), total, terms)
     incarnation, now = queue.incarnation, writer.clock
     ids = _ids(writer, incarnation, messages)
     rows: list[Value] = []
@@ -75,10 +76,10 @@ def append(writer: Writer, queue: Queue, messages: Sequence[NewMessage], terms: 
         content, born = new.content, now
         if new.delay:
             born = ticks_of(id)
-            writer.expect(id, incarnation, new.partition)
+            writer.pending.expect(id, incarnation, new.partition)
         expires = born + new.ttl * SECOND
         rows += (incarnation, new.partition, id, expires, size, content.content_type, content.headers, content.body)
-    writer.insert(rows)
+    writer.pending.insert(rows)
     writer.tally(queue.application, incarnation, len(ids), total)
     return tuple(ids)
 
@@ -88,7 +89,7 @@ def _append_alike(writer: Writer, queue: Queue, messages: NewMessages, terms: Wr
     drafts, incarnation = messages.drafts, queue.incarnation
     sizes = drafts.sizes()
     total = sum(sizes)
-    writer.check_room(queue, len(sizes), total, terms)
+    writer.queues.check_room(queue, len(sizes), total, terms)
     ids = writer.new_ids(len(sizes))
     expires = repeat(writer.clock + drafts.ttl * SECOND)
     content_type, headers = repeat(drafts.content_type), repeat(drafts.headers)
@@ -103,7 +104,7 @@ def _append_alike(writer: Writer, queue: Queue, messages: NewMessages, terms: Wr
         drafts.bodies,
         strict=False,
     )
-    writer.insert(chain.from_iterable(rows))
+    writer.pending.insert(chain.from_iterable(rows))
     writer.tally(queue.application, incarnation, len(sizes), total)
     return tuple(ids)
 
@@ -113,7 +114,7 @@ def _append_one(writer: Writer, queue: Queue, new: NewMessage) -> MessageId:
     content, incarnation, id = new.content, queue.incarnation, writer.new_id()
     size = content.size
     values = (content.content_type, content.headers, content.body)
-    writer.insert((incarnation, new.partition, id, writer.clock + new.ttl * SECOND, size, *values))
+    writer.pending.insert((incarnation, new.partition, id, writer.clock + new.ttl * SECOND, size, *values))
     writer.tally(queue.application, incarnation, 1, size)
     return id
 
@@ -144,8 +145,8 @@ def append_once(
     writer: Writer, queue: Queue, once: Once, messages: Sequence[NewMessage], terms: WriteTerms
 ) -> Appended:
     """Store messages under new ids, unless that was done before under the same key."""
-    writer.require(queue)
-    kept = writer.kept(queue.incarnation, once)
+    writer.queues.require(queue)
+    kept = writer.answers.find(queue.incarnation, once, writer.clock)
     if kept is not None:
         if kept.digest != once.digest:
             raise key_reused()
@@ -157,7 +158,7 @@ def append_once(
     else:
         addresses = tuple([Address(new.partition, id) for new, id in zip(messages, ids, strict=True)])
     expires = Ticks(writer.clock + once.lifetime * SECOND)
-    writer.keep(queue.incarnation, once.key, Kept(once.digest, _encoded(addresses), once.note, expires))
+    writer.answers.keep(queue.incarnation, once.key, Kept(once.digest, _encoded(addresses), once.note, expires))
     return Appended(addresses, once.note, False)
 
 
@@ -176,14 +177,14 @@ def replace(
 
     :return: the earliest time at which one of them falls due, if any is of the future.
     """
-    writer.require(queue)
+    writer.queues.require(queue)
     writer.groups.touched(queue.incarnation)
-    writer.settle()
+    writer.queues.flush()
     places = [(queue.incarnation, address.partition, address.id) for address in dict.fromkeys(addresses)]
     execute = writer.connection.execute
     old = [size for place in places if (size := execute(_SIZE, place).get) is not None]
     new, more = len(places) - len(old), content.size * len(places) - sum(old)
-    writer.check_room(queue, new, more, terms)
+    writer.queues.check_room(queue, new, more, terms)
     expires = Ticks(writer.clock + ttl * SECOND)
     dues = [_set(writer, queue, address, content, expires) for address in dict.fromkeys(addresses)]
     writer.tally(queue.application, queue.incarnation, new, more)
@@ -199,15 +200,15 @@ def _set(writer: Writer, queue: Queue, address: Address, content: Content, expir
     ticks = ticks_of(address.id)
     if writer.raise_to(ticks):
         return None
-    writer.expect(address.id, queue.incarnation, address.partition)
+    writer.pending.expect(address.id, queue.incarnation, address.partition)
     return ticks
 
 
 def keep(writer: Writer, queue: Queue, messages: Sequence[Message]) -> Ticks | None:
     """Store messages as they are, without limits; the earliest time at which one falls due, if any is of the future."""
-    writer.require(queue)
+    writer.queues.require(queue)
     writer.groups.touched(queue.incarnation)
-    writer.settle()
+    writer.queues.flush()
     dues = []
     for message in messages:
         if message.expires > writer.clock:
@@ -232,8 +233,8 @@ class Restored:
 
 def restore(writer: Writer, queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> Restored:
     """Store those messages whose ids the queue does not have, by a statement for many."""
-    writer.require(queue)
-    writer.settle()
+    writer.queues.require(queue)
+    writer.queues.flush()
     wanted: dict[tuple[int, MessageId], Message] = {}
     for message in messages:
         if message.expires > writer.clock:
@@ -249,7 +250,7 @@ def restore(writer: Writer, queue: Queue, messages: Sequence[Message], terms: Wr
             else:
                 old, expired = old + bytes, expired + 1
     total = sum(message.content.size for message in wanted.values())
-    writer.check_room(queue, len(wanted) - expired, total - old, terms)
+    writer.queues.check_room(queue, len(wanted) - expired, total - old, terms)
     if expired:
         # What has expired and is not swept yet gives way.
         remove(writer, queue, [Address(*place) for place in wanted])
@@ -258,18 +259,18 @@ def restore(writer: Writer, queue: Queue, messages: Sequence[Message], terms: Wr
     for (partition, id), message in wanted.items():
         content, ticks = message.content, ticks_of(id)
         if not writer.raise_to(ticks):
-            writer.expect(id, queue.incarnation, partition)
+            writer.pending.expect(id, queue.incarnation, partition)
             dues.append(ticks)
         values = (content.content_type, content.headers, content.body)
         rows += (queue.incarnation, partition, id, message.expires, content.size, *values)
-    writer.insert(rows)
+    writer.pending.insert(rows)
     writer.tally(queue.application, queue.incarnation, len(wanted), total)
     return Restored(len(wanted), min(dues, default=None))
 
 
 def keep_answers(writer: Writer, answers: Sequence[KeptAnswer]) -> int:
     """Remember answers that are not remembered; how many those were."""
-    writer.settle()
+    writer.queues.flush()
     added = 0
     for answer in answers:
         place = answer.incarnation, answer.key
@@ -277,8 +278,8 @@ def keep_answers(writer: Writer, answers: Sequence[KeptAnswer]) -> int:
         row = (*place, kept.digest, kept.answer, kept.note, kept.expires)
         # An expired answer is passed over: its key may have been used again, and that answer must stay.
         known = kept.expires <= writer.clock or writer.connection.execute(KEYS[1], place).get == row
-        if not known and writer.application_of(answer.incarnation) is not None:
-            writer.keep(*place, kept)
+        if not known and writer.queues.application_of(answer.incarnation) is not None:
+            writer.answers.keep(*place, kept)
             added += 1
     return added
 
@@ -311,9 +312,9 @@ def put(
     terms: WriteTerms,
 ) -> Put:
     """Store a message under a given id if a condition holds."""
-    writer.require(queue)
+    writer.queues.require(queue)
     writer.groups.touched(queue.incarnation)
-    writer.settle()
+    writer.queues.flush()
     place = (queue.incarnation, address.partition, address.id)
     row = writer.connection.execute(_MESSAGE, place).get
     old = None if row is None or row[1] <= writer.clock else _message(address, *row[1:])
@@ -321,7 +322,7 @@ def put(
     if old is None:
         check_new_id(address.id, Ticks(writer.fresh() - 1))
     more = content.size - (0 if row is None else row[0])
-    writer.check_room(queue, int(row is None), more, terms)
+    writer.queues.check_room(queue, int(row is None), more, terms)
     due = _set(writer, queue, address, content, Ticks(writer.clock + ttl * SECOND))
     writer.tally(queue.application, queue.incarnation, int(row is None), more)
     return Put(old is None, due)
@@ -333,9 +334,9 @@ def _message(address: Address, expires: Ticks, content_type: str | None, headers
 
 def remove(writer: Writer, queue: Queue, addresses: Sequence[Address]) -> int:
     """Delete messages; how many there were that had not expired."""
-    writer.require(queue)
+    writer.queues.require(queue)
     writer.groups.touched(queue.incarnation)
-    writer.settle()
+    writer.queues.flush()
     sizes: list[int] = []
     living, awaited = 0, writer.first_awaited()
     for address in dict.fromkeys(addresses):
@@ -360,9 +361,9 @@ class Purge:
 
     def turn(self, writer: Writer, queue: Queue, before: MessageId) -> Again | None:
         """Delete what is below a bound and below the stable time, ``STEP`` messages at a turn."""
-        writer.require(queue)
+        writer.queues.require(queue)
         writer.groups.touched(queue.incarnation)
-        writer.settle()
+        writer.queues.flush()
         # If the first transaction was rolled back with its batch, the stable time has fallen, and so does the bound.
         self._bound = min(before if self._bound is None else self._bound, writer.stable())
         _note_purge(writer, queue, self._bound)
