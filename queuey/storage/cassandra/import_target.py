@@ -188,7 +188,7 @@ class CassandraKeeper:
 
     def heads(self, queue: Queue, partition: int, start: MessageId, limit: int) -> Deferred[Heads]:
         """See IExportSource."""
-        return self._messages.heads(queue, partition, start, limit)
+        return self._messages.copies.heads(queue, partition, start, limit)
 
     def lookup(self, queue: Queue, addresses: Sequence[Address]) -> Deferred[LookupSlice]:
         """See IExportSource."""
@@ -258,7 +258,7 @@ class CassandraKeeper:
 
     def keep(self, queue: Queue, messages: Sequence[Message]) -> Deferred[None]:
         """See IImportTarget."""
-        return self._messages.keep(queue, messages, _ack(queue))
+        return self._messages.copies.keep(queue, messages, _ack(queue))
 
     def remove(self, queue: Queue, addresses: Sequence[Address]) -> Deferred[int]:
         """See IImportTarget."""
@@ -266,7 +266,7 @@ class CassandraKeeper:
 
     def keep_answers(self, answers: Sequence[KeptAnswer]) -> Deferred[int]:
         """See IImportTarget."""
-        return self._messages.keep_answers(answers)
+        return self._messages.copies.keep_answers(answers)
 
     @deferred
     async def keep_reach(self, reach: Reach) -> None:

@@ -66,7 +66,7 @@ class ChangesCase(SynchronousTestCase):
         """Another front end of the same cluster and registry, whose clock is so many seconds ahead."""
         wall = Wall()
         wall.seconds += ahead
-        registry: Any = self.subject.messages._registry
+        registry: Any = self.subject.messages._views.registry
         assert isinstance(registry, MemoryRegistry)
         times = SimpleTimes(wall)
         limits = self.limits

@@ -206,7 +206,7 @@ class EffortTests(MergeCase):
         for partition in range(30, 0, -1):
             self.add(b"%d" % partition, partition=partition)
         messages = self.subject.messages
-        incarnation = self.successResultOf(messages._registry.current(self.queue))
+        incarnation = self.successResultOf(messages._views.registry.current(self.queue))
         assert incarnation is not None
         messages._reads.sizes.seen(incarnation.key, 1, 1 << 20)  # so few are asked for at once
         asked = Merge(tuple(range(1, 31)), limit=1000)

@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from queuey.deferreds import bounded, deferred, shield
-from queuey.errors import BodyTooLarge, InvalidRequest, NoSuchQueue, NotPromised, Unavailable
+from queuey.errors import BodyTooLarge, NotPromised, Unavailable
 from queuey.interfaces import IMessageStore
-from queuey.model.exports import Head, Heads, KeptAnswer
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
-from queuey.model.producer import Reservation
-from queuey.model.queue import Consistency, Queue
+from queuey.model.queue import Queue
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, upper_bound
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
 from queuey.storage.cassandra.cluster.levels import Levels
-from queuey.storage.cassandra.cluster.parallel import read_all
 from queuey.storage.cassandra.cluster.port import ICQLSession, TooLarge
 from queuey.storage.cassandra.messages.buckets import PARTITIONS, Registrations, entries, is_long, spot_of
 from queuey.storage.cassandra.messages.changes import Changes, Stamps
+from queuey.storage.cassandra.messages.copies import MessageCopies
 from queuey.storage.cassandra.messages.counting import Everything
-from queuey.storage.cassandra.messages.ledger import Answer, Ledger, Placed
+from queuey.storage.cassandra.messages.ledger import Ledger
 from queuey.storage.cassandra.messages.merging import Extent, MergeRead
 from queuey.storage.cassandra.messages.producers import ProducerContext, Producers
 from queuey.storage.cassandra.messages.reads import Reads, View
-from queuey.storage.cassandra.messages.scanning import HeadScan
 from queuey.storage.cassandra.messages.slices import LookupRead, WindowRead
 from queuey.storage.cassandra.messages.statements import Statements
-from queuey.storage.cassandra.messages.stored import Sight, Sizes
+from queuey.storage.cassandra.messages.stored import Sizes
 from queuey.storage.cassandra.messages.undecided import Undecided
-from queuey.storage.cassandra.messages.writes import GRACE, Fresh, WriteLimits, Writer, fresh, microseconds
+from queuey.storage.cassandra.messages.views import (
+    IncarnationSource,
+    Views,
+    check_partition,
+    ended,
+    partitions_of,
+    place_of,
+    purged_of,
+)
+from queuey.storage.cassandra.messages.writes import Fresh, WriteLimits, Writer, fresh, microseconds
 from queuey.storage.cassandra.queues.rows import Incarnation
 from queuey.storage.cassandra.queues.turns import ManyTurns
-from queuey.storage.cassandra.times.base import Flight, Place, StampRequest, Times
+from queuey.storage.cassandra.times.base import Flight, StampRequest, Times
 from queuey.storage.refusals import check_condition, check_new_id
 from queuey.storage.restoring import restore
 
@@ -52,29 +57,10 @@ EXAMINED: Final = 4
 AT_A_TIME: Final = 500
 """Messages that a purge removes in one turn, if it has to remove them one by one."""
 
-_UNDECIDED: Final = 1.0
-"""Seconds after which it is asked again whether a message counts."""
-
-_NO_MESSAGE: Final = LOWEST[:-1] + b"\1"
-"""The first id of an attempt that stored nothing here."""
-
 _WEAK: Final = (
     "A weak queue cannot promise to store anything once: a write that one replica has acknowledged is not sure to be "
     "read."
 )
-
-
-class Registry(Protocol):
-    """What messages ask of the registry of queues."""
-
-    def current(self, queue: Queue) -> Deferred[Incarnation | None]:
-        """Looks up the incarnation of a queue; fires with ``None`` if it has ended. Fails with ``Unavailable``."""
-
-    def set_purged(self, queue: Queue, bounds: Mapping[int, bytes], at: int) -> Deferred[bool]:
-        """Purge by partition what is below a bound and was written at ``at`` or before, in microseconds since 1970.
-
-        :return: fires with whether the queue is still there, once every front end goes by it.
-        """
 
 
 @implementer(IMessageStore)
@@ -89,13 +75,14 @@ class Messages:
     :param clock: the clock of the time limits of writes.
     :param rest: a number from 0 to 255 that other front ends probably do not have.
     :param not_once: why the store cannot store once; empty if it can.
+    :ivar copies: exports and imports messages.
     """
 
     def __init__(
         self,
         session: ICQLSession,
         times: Times,
-        registry: Registry,
+        registry: IncarnationSource,
         limits: Callable[[], WriteLimits],
         multi_dc: bool,
         keyspace: str,
@@ -105,9 +92,9 @@ class Messages:
     ) -> None:
         statements = Statements(keyspace)
         self._times = times
-        self._registry = registry
         self._limits = limits
-        self._levels = Levels(multi_dc)
+        self._levels = levels = Levels(multi_dc)
+        self._views = Views(registry, times, levels)
         self._clock = clock
         self._registrations = Registrations(session, statements, times)
         self._writer = Writer(session, statements, limits)
@@ -121,6 +108,7 @@ class Messages:
         )
         self._changes = Changes(self._reads, self._writer, times, self._stamps)
         self._turns = ManyTurns()
+        self.copies = MessageCopies(self._reads, self._writer, ledger, self._changes, self._views, times, levels, clock)
         self._not_once = not_once
 
     # New messages
@@ -133,13 +121,13 @@ class Messages:
 
     @deferred
     async def _append(self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms) -> tuple[MessageId, ...]:
-        incarnation = await self._incarnation(queue)
+        incarnation = await self._views.incarnation(queue)
         if not messages:
             return ()
         self._check(messages)
         now = self._times.now()
         wanted = [
-            StampRequest(_place(queue, new.partition), is_long(new.ttl, new.delay), new.delay) for new in messages
+            StampRequest(place_of(queue, new.partition), is_long(new.ttl, new.delay), new.delay) for new in messages
         ]
         return await self._fly(
             wanted, terms, lambda flight: self._send(incarnation, fresh(messages, flight, now), terms.ack)
@@ -184,7 +172,7 @@ class Messages:
         now = self._times.now()
         for new in messages:
             self._writer.check_expiry(Ticks(now + new.delay + new.ttl * SECOND))
-            _check_partition(new.partition)
+            check_partition(new.partition)
         self._writer.check_size([((new.partition, is_long(new.ttl, new.delay)), new.content.size) for new in messages])
 
     def append_once(
@@ -201,7 +189,7 @@ class Messages:
             raise NotPromised(self._not_once)
         if terms.ack is Ack.ONE:
             raise NotPromised(_WEAK)
-        incarnation = await self._incarnation(queue)
+        incarnation = await self._views.incarnation(queue)
         self._check(messages)
         try:
             return await self._producers.append_once(queue, incarnation, messages, terms, once)
@@ -213,30 +201,32 @@ class Messages:
     @deferred
     async def read_range(self, queue: Queue, window: Window, ack: Ack) -> WindowSlice:
         """See IMessageStore."""
-        view = await self._view(queue, ack)
+        view = await self._views.view(queue, ack)
         if view is None:
             return WindowSlice((), None)
         partitions = {partition for partition in window.partitions if partition in PARTITIONS}
-        stable = {partition: self._stable(view.incarnation.queue, partition) for partition in partitions}
+        stable = {partition: self._views.stable(view.incarnation.queue, partition) for partition in partitions}
         return await WindowRead(self._reads, view, stable).slice(window)
 
     @deferred
     async def read_merged(self, queue: Queue, merge: Merge, ack: Ack) -> MergeSlice:
         """See IMessageStore."""
-        view = await self._view(queue, ack)
+        view = await self._views.view(queue, ack)
         known = queue if view is None else view.incarnation.queue
         partitions = sorted({number for number in merge.partitions if number in PARTITIONS[1:]})
-        stable = min((self._stable(known, partition) for partition in partitions), default=self._stable(known, 1))
+        stable = min(
+            (self._views.stable(known, partition) for partition in partitions), default=self._views.stable(known, 1)
+        )
         if view is None:
             return Merging(merge, self._times.now()).slice((), stable, LOWEST)
         shown = max(stable, upper_bound(view.sight.now)) if merge.fresh else stable
-        extent = Extent(stable, shown, _purged(view.incarnation, partitions))
+        extent = Extent(stable, shown, purged_of(view.incarnation, partitions))
         return await MergeRead(self._reads, view, extent, merge, partitions).slice()
 
     @deferred
     async def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> LookupSlice:
         """See IMessageStore."""
-        view = await self._view(queue, ack)
+        view = await self._views.view(queue, ack)
         if view is None:
             return LookupSlice((), None)
         return await LookupRead(self._reads, view).slice(tuple(addresses))
@@ -244,10 +234,10 @@ class Messages:
     @deferred
     async def count(self, queue: Queue, ack: Ack) -> int:
         """See IMessageStore; if there are more than ``WriteLimits.count``, it fires with that number."""
-        view = await self._view(queue, ack)
+        view = await self._views.view(queue, ack)
         if view is None:
             return 0
-        return await self._everything(view).count(self._partitions(queue, view.incarnation), self._limits().count)
+        return await self._everything(view).count(partitions_of(queue, view.incarnation), self._limits().count)
 
     # Changes
 
@@ -257,15 +247,15 @@ class Messages:
     ) -> None:
         """See IMessageStore."""
         wanted = list(dict.fromkeys(addresses))
-        incarnation = await self._incarnation(queue)
+        incarnation = await self._views.incarnation(queue)
         self._writer.check_expiry(Ticks(self._times.now() + ttl * SECOND))
         for address in wanted:
-            _check_partition(address.partition)
+            check_partition(address.partition)
         self._writer.check_size([(spot_of(incarnation, at.partition, at.id), content.size) for at in wanted])
 
         @deferred
         async def work() -> None:
-            view = await self._changing(queue, terms.ack)
+            view = await self._views.changing(queue, terms.ack)
             await self._replace(view, wanted, content, ttl, terms)
 
         await self._in_turn(queue, wanted, work)
@@ -283,14 +273,14 @@ class Messages:
         The condition and the write are one step within this front end. Two changes of one message at the same time
         through two front ends may both find what they expected.
         """
-        incarnation = await self._incarnation(queue)
+        incarnation = await self._views.incarnation(queue)
         self._writer.check_expiry(Ticks(self._times.now() + ttl * SECOND))
-        _check_partition(address.partition)
+        check_partition(address.partition)
         self._writer.check_size([(spot_of(incarnation, address.partition, address.id), content.size)])
 
         @deferred
         async def work() -> bool:
-            view = await self._changing(queue, terms.ack)
+            view = await self._views.changing(queue, terms.ack)
             (found,) = (await LookupRead(self._reads, view).slice((address,))).messages or (None,)
             check_condition(condition, found)
             change = partial(self._replace, view, [address], content, ttl, terms)
@@ -311,7 +301,7 @@ class Messages:
             check_new_id(address.id, Ticks(flight.stamps[0] - 1))
             return change()
 
-        await self._fly([StampRequest(_place(queue, address.partition))], terms, send)
+        await self._fly([StampRequest(place_of(queue, address.partition))], terms, send)
 
     @deferred
     async def _replace(
@@ -328,65 +318,10 @@ class Messages:
 
         @deferred
         async def work() -> int:
-            view = await self._changing(queue, ack)
+            view = await self._views.changing(queue, ack)
             return await self._changes.remove(view, wanted, self._levels.write(ack))
 
         return await self._in_turn(queue, wanted, work)
-
-    @deferred
-    async def heads(self, queue: Queue, partition: int, start: MessageId, limit: int) -> Heads:
-        """List the messages of a partition from an id on; see ``IExportSource.heads``.
-
-        If it is undecided whether a message counts, it waits for the decision.
-        """
-        found: list[Head] = []
-        rest: MessageId | None = start
-        while rest is not None and len(found) < limit:
-            view = await self._view(queue, Ack.MAJORITY)
-            if view is None or partition not in PARTITIONS:
-                return Heads((), None)
-            scan = HeadScan(self._reads, view, partition, rest)
-            await scan.begin(limit)
-            while not scan.ended and len(found) < limit:
-                found += await scan.next(limit)
-            rest = None if scan.over else scan.position
-            if scan.blocked:
-                await deferLater(self._clock, _UNDECIDED)
-        return Heads(tuple(found), rest)
-
-    @deferred
-    async def keep(self, queue: Queue, messages: Sequence[Message], ack: Ack) -> None:
-        """Have messages as they are; see ``IImportTarget.keep``."""
-        for message in messages:
-            self._writer.check_expiry(message.expires)
-            _check_partition(message.partition)
-        view = await self._changing(queue, ack)
-        try:
-            await self._changes.keep(view, messages, self._levels.write(ack))
-        except TooLarge as error:
-            raise BodyTooLarge(error.text, limit="storage") from error
-
-    @deferred
-    async def keep_answers(self, answers: Sequence[KeptAnswer]) -> int:
-        """Remember answers; see ``IImportTarget.keep_answers``."""
-        now = self._times.now()
-        made = await read_all([partial(self._keep_answer, answer, now) for answer in answers])
-        return sum(made)
-
-    @deferred
-    async def _keep_answer(self, answer: KeptAnswer, now: Ticks) -> bool:
-        left = -(-(answer.expires - now) // SECOND)
-        if left <= 0:
-            return False
-        # Its messages are live already: their attempts ended long ago, so no reader would mark them.
-        placed = tuple(Placed(address, Ticks(0)) for address in answer.addresses)
-        txn = answer.addresses[0].id if answer.addresses else _NO_MESSAGE
-        row = Reservation(txn, answer.digest, True, now, Answer(placed, answer.note).encoded())
-        key = answer.incarnation.to_bytes(16, "big") + answer.key
-        made = await self._ledger.keep(key, row, left + GRACE)
-        if made is None:
-            raise Unavailable("Nobody knows whether an answer was kept.", applied="unknown")
-        return made
 
     @deferred
     async def purge(self, queue: Queue, before: MessageId, ack: Ack) -> None:
@@ -395,10 +330,12 @@ class Messages:
         Messages below the bound that were written until now are skipped from now on; none is read. If a higher bound is
         stored already, messages that were put below this one since then are removed one by one.
         """
-        incarnation = await self._incarnation(queue)
-        bounds = {number: min(before, self._stable(queue, number)) for number in self._partitions(queue, incarnation)}
+        incarnation = await self._views.incarnation(queue)
+        bounds = {
+            number: min(before, self._views.stable(queue, number)) for number in partitions_of(queue, incarnation)
+        }
         await self._raise_bounds(queue, incarnation, bounds)
-        view = await self._changing(queue, ack)
+        view = await self._views.changing(queue, ack)
         for number, bound in bounds.items():
             if view.incarnation.purged.get(number, (b"", 0))[0] > bound:
                 left = await self._everything(view).below(number, bound)
@@ -409,28 +346,8 @@ class Messages:
         """Purge what was written until now by any front end, or after an earlier purge."""
         now = Ticks(self._times.now() + int(self._limits().skew * SECOND))
         at = max(microseconds(now), self._stamps.latest, *(at for _, at in incarnation.purged.values()), 0)
-        if not await self._registry.set_purged(queue, bounds, at):
-            raise _ended(queue)
-
-    # What all of them need
-
-    async def _incarnation(self, queue: Queue) -> Incarnation:
-        incarnation = await self._registry.current(queue)
-        if incarnation is None:
-            raise _ended(queue)
-        return incarnation
-
-    async def _view(self, queue: Queue, ack: Ack) -> View | None:
-        """Return the incarnation to read; ``None`` if it has ended."""
-        incarnation = await self._registry.current(queue)
-        return None if incarnation is None else self._view_of(incarnation, ack)
-
-    async def _changing(self, queue: Queue, ack: Ack) -> View:
-        """An incarnation to change, as it is when it is its turn."""
-        return self._view_of(await self._incarnation(queue), ack)
-
-    def _view_of(self, incarnation: Incarnation, ack: Ack) -> View:
-        return View(incarnation, self._levels.read(ack), Sight(self._times.now(), incarnation.purged))
+        if not await self._views.registry.set_purged(queue, bounds, at):
+            raise ended(queue)
 
     async def _in_turn(self, queue: Queue, addresses: Sequence[Address], work: Callable[[], Deferred[T]]) -> T:
         try:
@@ -438,41 +355,9 @@ class Messages:
         except TooLarge as error:
             raise BodyTooLarge(error.text, limit="storage") from error
 
-    def _stable(self, queue: Queue, partition: int) -> MessageId:
-        consistency = queue.settings.consistency
-        return self._times.stable(
-            _place(queue, partition),
-            slow=consistency is Consistency.VERY_STRONG,
-            weak=consistency is Consistency.WEAK,
-        )
-
     def _everything(self, view: View) -> Everything:
-        stable = self._stable(view.incarnation.queue, 1)
+        stable = self._views.stable(view.incarnation.queue, 1)
         return Everything(self._reads, view, stable, self._limits().count * EXAMINED)
-
-    def _partitions(self, queue: Queue, incarnation: Incarnation) -> Sequence[int]:
-        """Return the partitions of a queue: those that the caller knows, and those that it has now."""
-        return range(1, max(queue.settings.partitions, incarnation.queue.settings.partitions) + 1)
-
-
-def _place(queue: Queue, partition: int) -> Place:
-    return Place(queue.incarnation, partition)
-
-
-def _purged(incarnation: Incarnation, partitions: Collection[int]) -> MessageId:
-    """Return the bound up to which one of the partitions was purged, or that of all if none has one of its own."""
-    bounds = {number: bound for number, (bound, _) in incarnation.purged.items()}
-    asked = [bounds[number] for number in partitions if number in bounds]
-    return MessageId(max(asked or bounds.values(), default=LOWEST))
-
-
-def _ended(queue: Queue) -> NoSuchQueue:
-    return NoSuchQueue(f'The queue "{queue.name}" was deleted.')
-
-
-def _check_partition(partition: int) -> None:
-    if partition not in PARTITIONS:
-        raise InvalidRequest({"partition": f"There can be no partition {partition}."})
 
 
 def _as_word(error: BaseException) -> BaseException:

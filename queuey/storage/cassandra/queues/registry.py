@@ -1,41 +1,35 @@
-"""The registry of queues: which incarnation a name has, made, changed and ended by lightweight transactions."""
+"""The registry of queues: it creates, changes and deletes them by lightweight transactions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, Final, TypeVar
 
-import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from queuey.deferreds import KeyedLock, SingleFlight, deferred, shield
+from queuey.deferreds import KeyedLock, deferred, shield
 from queuey.errors import Conflict, NoSuchQueue, StorageFull, Unavailable
 from queuey.interfaces import IQueueStore
 from queuey.model.exports import StoredQueue
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.timeid import LOWEST, Ticks
-from queuey.storage.cassandra.cluster.parallel import read_all
+from queuey.model.timeid import LOWEST
 from queuey.storage.cassandra.cluster.port import ICQLSession, Level, Statement, Verdict
+from queuey.storage.cassandra.queues.counts import QueueCounts
 from queuey.storage.cassandra.queues.listing import Listing
+from queuey.storage.cassandra.queues.lookup import QueueLookup
 from queuey.storage.cassandra.queues.rows import (
     BUCKET_SECONDS,
-    SHARDS,
     Incarnation,
-    Memory,
     Name,
     Purged,
     Statements,
     Stored,
-    first,
     incarnation_key,
     key_of,
-    shard,
     standing,
-    stored,
     values_of,
 )
 from queuey.storage.cassandra.times.base import Times
@@ -43,9 +37,6 @@ from queuey.storage.cassandra.times.base import Times
 __all__ = ["Incarnation", "Registry"]
 
 T = TypeVar("T")
-
-_REMEMBERED: Final = 4096
-"""Incarnations that are cached; they take some 4 MiB."""
 
 _ATTEMPTS: Final = 8
 """How often a change is repeated if other front ends were first; changes of this process take turns."""
@@ -55,9 +46,6 @@ _MARK: Final = 60
 
 _MORE: Final = 1.01
 """By how much a wait is longer than others remember: two clocks do not go alike."""
-
-_MOST_NAMES: Final = 100
-"""Names that one statement asks for."""
 
 
 @implementer(IQueueStore)
@@ -94,116 +82,23 @@ class Registry:
         self._new_incarnation = new_incarnation
         self._say = Statements.of(keyspace)
         self._listing = Listing(session, self._say)
-        self._memory = Memory(_REMEMBERED, times.now, times.registry_age, lambda: times.tenure)
+        self._lookup = QueueLookup(session, times, self._say)
+        self._counts = QueueCounts(session, times, self._say, self._lookup)
         self._turns = KeyedLock()
-        self._questions: dict[Name, SingleFlight[Incarnation | None]] = {}
-        self._doubtful: set[Name] = set()
-        self._cut_off: set[Name] = set()
-        self._counts: dict[str, _Count] = {}
 
     # Reading
 
     def current(self, queue: Queue) -> Deferred[Incarnation | None]:
-        """The incarnation of a queue, if it is still the one that the name has.
+        """Look up the incarnation of a queue; see ``QueueLookup.current``."""
+        return self._lookup.current(queue)
 
-        :return: may be cancelled. Fails with ``Unavailable``.
-        """
-        incarnation = self._memory.get((queue.application, queue.name))
-        if incarnation is not None and incarnation.queue.incarnation == queue.incarnation:
-            return succeed(incarnation)
-        return self._ask_current(queue)
-
-    @deferred
-    async def _ask_current(self, queue: Queue) -> Incarnation | None:
-        incarnation = await self._find((queue.application, queue.name))
-        return incarnation if incarnation is not None and incarnation.queue.incarnation == queue.incarnation else None
-
-    def _find(self, name: Name) -> Deferred[Incarnation | None]:
-        """Read the incarnation of a name from the cluster, and cache it.
-
-        Requests for the same name share one read. If the cluster did not answer the last time, a weak queue is used as
-        it was known, and read all the same.
-        """
-        known = self._memory.weak(name) if name in self._cut_off else None
-        question = self._questions.get(name)
-        begun = question is None
-        if question is None:
-            question = self._questions[name] = SingleFlight()
-        answer: Deferred[Incarnation | None] = question.join() if known is None else succeed(known)
-        if begun:
-            self._ask(name, question).addBoth(question.answered)
-        return answer
-
-    @deferred
-    async def _ask(self, name: Name, question: SingleFlight[Incarnation | None]) -> Incarnation | None:
-        try:
-            for _ in range(_ATTEMPTS):
-                since, incarnation = self._times.now(), await self._ask_once(name)
-                if self._memory.fresh(since):
-                    self._cut_off.discard(name)
-                    return incarnation
-            raise Unavailable("The cluster answers too slowly to tell which queues there are.")
-        except Unavailable:
-            self._cut_off.discard(name)
-            known = self._memory.weak(name)
-            if known is None:
-                raise
-            self._cut_off.add(name)
-            return known
-        finally:
-            if self._questions.get(name) is question:
-                del self._questions[name]
-
-    async def _ask_once(self, name: Name) -> Incarnation | None:
-        asking = self._memory.begin(name)
-        incarnation = None
-        try:
-            # What a change left in doubt is settled by a read at SERIAL, which ends it or shows it.
-            found = await self._read(name, Level.SERIAL if name in self._doubtful else Level.QUORUM)
-            incarnation = found.incarnation if found else None
-            if incarnation is None:
-                self._memory.ended(name)
-        finally:
-            self._memory.end(asking, incarnation)
-        return incarnation
-
-    async def _read(self, name: Name, level: Level) -> Stored | None:
-        rows = await self._session.execute(self._say.read, key_of(*name), level)
-        if level is Level.SERIAL:
-            self._doubtful.discard(name)
-        return first(name[0], rows)
-
-    @deferred
-    async def describe(self, application: str, names: Sequence[str]) -> tuple[Queue | None, ...]:
+    def describe(self, application: str, names: Sequence[str]) -> Deferred[tuple[Queue | None, ...]]:
         """See IQueueStore; one name is answered from the cache if that is young enough."""
-        if len(names) == 1:
-            name = (application, names[0])
-            incarnation = self._memory.get(name) or await self._find(name)
-            return (incarnation.queue if incarnation else None,)
-        found = await self._describe_many(application, set(names))
-        return tuple(found.get(name) for name in names)
+        return self._lookup.describe(application, names)
 
     def cached(self, application: str, name: str) -> Queue | None:
         """See IQueueStore."""
-        incarnation = self._memory.get((application, name))
-        return None if incarnation is None else incarnation.queue
-
-    async def _describe_many(self, application: str, names: set[str]) -> Mapping[str, Queue]:
-        """Pages of names are not remembered: they would push out what is asked for again and again."""
-        shards: dict[int, list[str]] = {}
-        for name in sorted(names):
-            shards.setdefault(shard(name), []).append(name)
-        questions = [
-            (application, number, some[start : start + _MOST_NAMES])
-            for number, some in shards.items()
-            for start in range(0, len(some), _MOST_NAMES)
-        ]
-        asked = [partial(self._session.execute, self._say.read_many, values, Level.QUORUM) for values in questions]
-        answers = await read_all(asked, at_once=SHARDS)
-        incarnations = [stored(application, row) for rows in answers for row in rows]
-        return {
-            each.incarnation.queue.name: each.incarnation.queue for each in incarnations if each and each.incarnation
-        }
+        return self._lookup.cached(application, name)
 
     @deferred
     async def names(self, application: str, start: str, limit: int, prefix: str) -> tuple[str, ...]:
@@ -216,9 +111,9 @@ class Registry:
         self, application: str, name: str, settings: QueueSettings, max_queues: int | None
     ) -> Deferred[tuple[Queue, bool]]:
         """See IQueueStore; if the last incarnation has just ended, it waits until all front ends know that."""
-        incarnation = self._memory.get((application, name))
-        if incarnation is not None:
-            return succeed((incarnation.queue, False))
+        queue = self._lookup.cached(application, name)
+        if queue is not None:
+            return succeed((queue, False))
         return self._change((application, name), lambda: self._make_in_turn((application, name), settings, max_queues))
 
     def _make_in_turn(self, name: Name, settings: QueueSettings, most: int | None) -> Deferred[tuple[Queue, bool]]:
@@ -228,17 +123,17 @@ class Registry:
 
     @deferred
     async def _make(self, name: Name, settings: QueueSettings, most: int | None) -> tuple[Queue, bool]:
-        found = await self._read(name, Level.QUORUM) if most is not None else None
+        found = await self._lookup.read(name, Level.QUORUM) if most is not None else None
         for _ in range(_ATTEMPTS):
             if found is not None and found.incarnation is not None:
                 return found.incarnation.queue, False
             if found is not None:
                 await self._wait()
-            if most is not None and await self._count(name[0]) >= most:
+            if most is not None and await self._counts.count(name[0]) >= most:
                 raise StorageFull(f"The application may have {most} queues, and has them.", limit="max_queues")
             queue, found = await self._try_to_make(name, settings, found)
             if queue is not None:
-                self._counted(name[0], 1)
+                self._counts.add(name[0], 1)
                 return queue, True
         raise _contended()
 
@@ -256,7 +151,7 @@ class Registry:
         if verdict is not None and verdict.applied:
             return queue, None
         if verdict is not None:
-            found = await self._read(name, Level.SERIAL)
+            found = await self._lookup.read(name, Level.SERIAL)
         if standing(found, key):
             return queue, None
         return None, found
@@ -273,7 +168,7 @@ class Registry:
         for _ in range(_ATTEMPTS):
             verdict, found = await self._transact(name, self._say.update, values)
             if verdict is not None and not verdict.applied:
-                found = await self._read(name, Level.SERIAL)
+                found = await self._lookup.read(name, Level.SERIAL)
             if (verdict is not None and verdict.applied) or (found is not None and found.version == version):
                 await self._wait()
                 return Queue(*name, settings, queue.incarnation, version, queue.created)
@@ -300,11 +195,11 @@ class Registry:
             verdict, found = await self._transact(name, self._say.end, values)
             if verdict is not None and not verdict.applied:
                 # Refused, and yet ours: an attempt before it came through, or another node completed it.
-                found = await self._read(name, Level.SERIAL)
+                found = await self._lookup.read(name, Level.SERIAL)
                 if found is None or found.version != mark:
                     return False
             if not standing(found, key):
-                self._counted(name[0], -1)
+                self._counts.add(name[0], -1)
                 await self._wait()
                 await self._sweep(name, mark)
                 return True
@@ -322,12 +217,12 @@ class Registry:
 
     @deferred
     async def find(self, application: str, name: str) -> Incarnation | None:
-        """The incarnation that a name has, as a majority of the nodes has it. Fails with ``Unavailable``."""
-        found = await self._read((application, name), Level.QUORUM)
+        """Read the incarnation of a name from a majority of the nodes. Fails with ``Unavailable``."""
+        found = await self._lookup.read((application, name), Level.QUORUM)
         return None if found is None else found.incarnation
 
     def keep(self, standing: StoredQueue) -> Deferred[bool]:
-        """Have a queue as it is said to be; see ``IImportTarget.keep_queue``."""
+        """Store a queue as it is in the source; see ``IImportTarget.keep_queue``."""
         queue = standing.queue
         return self._change((queue.application, queue.name), lambda: self._keep(standing))
 
@@ -336,7 +231,7 @@ class Registry:
         queue, made = standing.queue, False
         name, key = (queue.application, queue.name), incarnation_key(queue)
         for _ in range(_ATTEMPTS):
-            found = await self._read(name, Level.SERIAL)
+            found = await self._lookup.read(name, Level.SERIAL)
             if found is not None and found.incarnation is not None and found.incarnation.key != key:
                 await self._forget(found.incarnation.queue)
             elif found is None or found.incarnation is None:
@@ -374,7 +269,7 @@ class Registry:
     async def _set_purged(self, queue: Queue, bounds: Mapping[int, bytes], at: int) -> bool:
         name, key = (queue.application, queue.name), incarnation_key(queue)
         for _ in range(_ATTEMPTS):
-            incarnation = standing(await self._read(name, Level.SERIAL), key)
+            incarnation = standing(await self._lookup.read(name, Level.SERIAL), key)
             if incarnation is None:
                 return False
             old, new = incarnation.purged, merged(incarnation.purged, bounds, at)
@@ -392,26 +287,21 @@ class Registry:
         except Unavailable as error:
             if error.applied != "unknown":
                 raise
-            self._doubtful.add(name)
+            self._lookup.doubt(name)
             return False
 
     def _change(self, name: Name, work: Callable[[], Deferred[T]]) -> Deferred[T]:
         """Change a name when it is its turn. Cancelling does not stop a change that has begun."""
 
         def begin() -> Deferred[T]:
-            self._changed(name)
+            self._lookup.invalidate(name)
             return work().addBoth(on_done)
 
         def on_done(result: T) -> T:
-            self._changed(name)
+            self._lookup.invalidate(name)
             return result
 
         return shield(self._turns.take(name, begin))
-
-    def _changed(self, name: Name) -> None:
-        """Invalidate what was cached: later requests do not see the time before."""
-        self._memory.change(name)
-        self._questions.pop(name, None)
 
     async def _transact(
         self, name: Name, statement: Statement, values: Sequence[Any]
@@ -425,47 +315,17 @@ class Registry:
         except Unavailable as error:
             if error.applied != "unknown":
                 raise
-        self._doubtful.add(name)
+        self._lookup.doubt(name)
         try:
-            return None, await self._read(name, Level.SERIAL)
+            return None, await self._lookup.read(name, Level.SERIAL)
         except Unavailable as error:
-            self._counts.pop(name[0], None)
+            self._counts.forget(name[0])
             raise Unavailable(error.text, applied="unknown", retry_after=error.retry_after) from None
 
     def _wait(self) -> Deferred[None]:
         """Wait until no front end remembers what was before."""
         age = self._times.registry_age()
         return succeed(None) if age is None else deferLater(self._clock, age * _MORE)
-
-    # Counting
-
-    async def _count(self, application: str) -> int:
-        """How many queues an application has, as it was known within the time that queues are remembered."""
-        known, now = self._counts.get(application), self._times.now()
-        if known is not None and known.tenure == self._times.tenure and self._memory.fresh(known.since):
-            return known.number
-        tenure = self._times.tenure
-        questions = [
-            partial(self._session.execute, self._say.count, (application, number), Level.QUORUM)
-            for number in range(SHARDS)
-        ]
-        number: int = sum(all - ended for ((all, ended),) in await read_all(questions))
-        self._counts[application] = _Count(number, now, tenure)
-        return number
-
-    def _counted(self, application: str, more: int) -> None:
-        known = self._counts.get(application)
-        if known is not None:
-            self._counts[application] = attrs.evolve(known, number=known.number + more)
-
-
-@attrs.frozen
-class _Count:
-    """How many queues an application had at a time, and in which tenure of this front end."""
-
-    number: int
-    since: Ticks
-    tenure: int
 
 
 def merged(old: Purged, bounds: Mapping[int, bytes], at: int) -> Purged:
