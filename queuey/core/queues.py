@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.python.failure import Failure
 
 from queuey.core.contention import Retries
-from queuey.core.groups.directory import check_group
+from queuey.core.groups.group_changes import check_group
 from queuey.core.groups.rows import GroupRows, in_parallel
 from queuey.deferreds import KeyedLock, deferred, shield
 from queuey.errors import Conflict, InvalidUpdate, NoSuchQueue, NotPromised, QueueyError, Unavailable

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import os
-import resource
 import signal
 import sys
 from typing import Any, Final, NoReturn
@@ -23,16 +21,11 @@ from queuey.logs import EventLog
 from queuey.service.assembly import Assembly
 from queuey.service.listening import Listeners
 from queuey.service.log_location import LogPlace, welcome
+from queuey.service.process_tuning import collect_less, raise_file_limit, take_turns
 from queuey.service.signals import Signals
 from queuey.service.starter import Starter, StartRefused
 from queuey.service.supervision import Supervisor
 from queuey.service.worker_messages import DaemonState
-
-_GC_THRESHOLDS: Final = (2_000, 10, 10)
-"""Objects made before the youngest are looked through, and how much more seldom each older generation is."""
-
-_TURN: Final = 0.0001
-"""Seconds for which a thread waits for the interpreter's lock before it asks for it."""
 
 _STARTER_WAITS: Final = 10.0
 """Seconds that the process that starts the daemon waits at most until the store serves, or is refused."""
@@ -40,8 +33,6 @@ _STARTER_WAITS: Final = 10.0
 _WORKERS_END: Final = 5.0
 """Seconds that workers may take to end after their last request."""
 
-_OTHER_DESCRIPTORS: Final = 100
-"""Files that the process has open besides connections, with room to spare."""
 
 _log = EventLog(Logger(namespace="queuey.service"))
 
@@ -319,7 +310,7 @@ class QueueyService(Service):
     def _warn(self) -> None:
         """Log what is odd about the settings, and where operators are served."""
         settings, ops = self._house.in_force.settings, self._ops_listeners.addresses()
-        for warning in (*settings.warnings, *_few_descriptors(settings.server.max_connections)):
+        for warning in (*settings.warnings, *raise_file_limit(settings.server.max_connections)):
             _log.warn("settings", "{warning}", warning=warning)
         if ops:
             _log.info("operators", "operators are served on {addresses}", addresses=", ".join(ops))
@@ -369,47 +360,3 @@ def _exit_with_1() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(1)
-
-
-def take_turns() -> None:
-    """Let a thread that waits for the interpreter's lock have it soon.
-
-    Python lets it wait 5 ms, which is as long as several transactions take. The thread that has come back from the disk
-    has answers that many wait for, and needs the lock for some 0.1 ms.
-    """
-    sys.setswitchinterval(_TURN)
-
-
-def collect_less() -> None:
-    """Let the garbage collector pass over what the program consists of, and look for cycles a little more seldom.
-
-    Requests leave few cycles. Under load a fifth of the time of a POST went into looking at all modules again and
-    again. What is left takes about 1 % of a POST; ten times as many objects between two looks would save most of that,
-    and let ten times as much garbage gather.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
-
-
-def _few_descriptors(max_connections: int) -> list[str]:
-    """Raise the soft limit of open files as far as needed and allowed; warn if ``max_connections`` cannot be reached.
-
-    Connections above ``max_connections`` are answered 503, up to as many again, if there are descriptors left for that.
-    If not, those are closed without an answer; every connection that the settings allow is served, so there is no
-    warning.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted, needed = 2 * max_connections + _OTHER_DESCRIPTORS, max_connections + _OTHER_DESCRIPTORS
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return []
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    if allowed >= needed:
-        return []
-    fits = max(1, allowed - _OTHER_DESCRIPTORS)
-    return [
-        f"this process may open {allowed} files, and max_connections = {max_connections} needs {needed}: raise the "
-        f"limit (LimitNOFILE={wanted} in the unit of systemd, ulimit -n {wanted} in a shell), or set "
-        f"max_connections = {fits} in [server]"
-    ]

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from queuey.core.groups.dead_letters import DeadLetters
-from queuey.core.groups.directory import GroupChanges, GroupDirectory
+from queuey.core.groups.directory import GroupDirectory
+from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.groups.redriving import Redrives
 from queuey.core.groups.seek_and_lag import SeekAndLag
 from queuey.core.groups.values import Redriven, Redriving

@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from queuey.core.contention import Retries
-from queuey.core.groups.directory import GroupChanges
 from queuey.core.groups.exchange import GroupExchange
+from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.groups.rows import GroupRows
 from queuey.core.groups.values import Claiming, Delivered, Settling
 from queuey.core.messages import MessageExchange

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.core.contention import PATIENCE, Gathered, Retries
-from queuey.core.groups.directory import GroupChanges
+from queuey.core.groups.group_changes import GroupChanges
 from queuey.errors import StorageFull, Unavailable
 from tests.core.group_support import CassandraGroupCase, GroupCase, begun
 

@@ -14,8 +14,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.core.groups.directory import GroupChanges
 from queuey.core.groups.exchange import GroupExchange
+from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.groups.values import Claiming, Delivered, Settling
 from queuey.core.groups.wait_queue import WaitQueues
 from queuey.core.messages import MessageExchange

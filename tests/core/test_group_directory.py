@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from queuey.core.contention import PATIENCE, Retries
 from queuey.core.groups import directory, names
-from queuey.core.groups.directory import GroupChanges, GroupDirectory
+from queuey.core.groups.directory import GroupDirectory
+from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.groups.names import GroupNames
 from queuey.core.groups.rows import GroupRows
 from queuey.core.policies import GivenPolicies

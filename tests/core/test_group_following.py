@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.core.groups.directory import GroupChanges
 from queuey.core.groups.following import LONGEST, PAGE, RESTS, Followed, Following
+from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.queues import QueueChanges
 from queuey.errors import NoSuchGroup, Unavailable
 from queuey.model.counts import Gauge

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from queuey.core.groups import redriving
 from queuey.core.groups.dead_letters import is_for_others
-from queuey.core.groups.directory import GroupChanges
+from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.groups.values import Redriving
 from queuey.errors import InvalidRequest, KeyInUse, StorageFull, Unavailable
 from queuey.interfaces import IStore

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 
-from queuey.core.groups.directory import GroupChanges, GroupDirectory
+from queuey.core.groups.directory import GroupDirectory
+from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.policies import GivenPolicies
 from queuey.deferreds import deferred
 from queuey.interfaces import IStore

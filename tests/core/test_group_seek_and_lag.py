@@ -8,8 +8,8 @@ from twisted.internet.defer import Deferred
 
 from queuey.core.groups import seek_and_lag
 from queuey.core.groups.dead_letters import DeadLetters
-from queuey.core.groups.directory import GroupChanges
 from queuey.core.groups.exchange import GroupExchange
+from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.groups.values import Claiming, PartitionLag, Settling
 from queuey.core.policies import GivenPolicies
 from queuey.core.waiting import Waits
@@ -342,7 +342,7 @@ class LagOnCassandraTests(OnCassandra, LagTests):
         self.world.run(self.front.claim(self.queue, self.group))
         store = cast(Any, self.world.store)._parts.messages
         bounds = {1: second, 2: successor(second)}
-        self.assertTrue(self.successResultOf(store._registry.set_purged(self.queue, bounds, store._stamps.latest)))
+        self.assertTrue(self.successResultOf(store._views.registry.set_purged(self.queue, bounds, store._stamps.latest)))
         self.assertEqual((self.lag()[0].in_flight, self.lag()[0].oldest), (1, second))
 
 

@@ -7,7 +7,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from twisted.internet.defer import CancelledError
 
 from queuey.core.groups import settling
-from queuey.core.groups.directory import GroupChanges
+from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.groups.values import Settling
 from queuey.errors import NoSuchGroup, QueueyError, StorageFull, Unavailable
 from queuey.interfaces import Outcome as Swapped

@@ -19,7 +19,8 @@ import attrs
 from queuey.errors import Unavailable
 from queuey.model.clock import OtherClocks, SteadyClock
 from queuey.model.lease import Beat, Lease, LeaseRow, Terms
-from queuey.model.stable import Flight, FrontEnd, Lateness, PeerFrontEnd, Place, SoleFrontEnd, StampRequest
+from queuey.model.stable import FrontEnd, Lateness, PeerFrontEnd, SoleFrontEnd
+from queuey.model.stamps import Flight, Place, StampRequest
 from queuey.model.timeid import SECOND, MessageId, Ticks, to_seconds
 
 EPOCH = 1_700_000_000.0

@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.errors import Unavailable
 from queuey.model.clock import OtherClocks, SteadyClock
 from queuey.model.lease import NOBODY, Lease, LeaseRow, Terms
-from queuey.model.stable import LONG_CLASS, Flights, Lateness, PeerFrontEnd, Place, SoleFrontEnd, StampRequest, Stamps
+from queuey.model.stable import Lateness, PeerFrontEnd, SoleFrontEnd
+from queuey.model.stamps import LONG_CLASS, Flights, Place, StampRequest, Stamps
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, lower_bound, make, ticks_of, upper_bound
 
 NOW = from_seconds(1_700_000_000.0)

@@ -12,7 +12,8 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.model.lease import Beat, Lease, LeaseRow, Terms
-from queuey.model.stable import Flights, Lateness, PeerFrontEnd, Place, SoleFrontEnd, StampRequest
+from queuey.model.stable import Lateness, PeerFrontEnd, SoleFrontEnd
+from queuey.model.stamps import Flights, Place, StampRequest
 from queuey.model.timeid import MessageId, Ticks, from_seconds, upper_bound
 from tests.model.stable_world import Peer, Process, Result, Run, Sole, World
 

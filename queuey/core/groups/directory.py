@@ -12,16 +12,17 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from queuey.core.contention import Retries
+from queuey.core.groups.group_changes import GroupChanges, Judge, check_group, resolved, terms_of
 from queuey.core.groups.names import GroupNames
 from queuey.core.groups.rows import GroupRows, contended, in_parallel, unknown
 from queuey.deferreds import KeyedLock, deferred, shield
 from queuey.errors import InvalidRequest, NoSuchGroup, NoSuchQueue, NotPromised, QueueyError, StorageFull, Unavailable
-from queuey.interfaces import Capabilities, IPolicies, IStore
+from queuey.interfaces import IPolicies, IStore
 from queuey.model.group_settings import Group, GroupSettings, Start
 from queuey.model.groups.entries import Target
-from queuey.model.groups.terms import Order, Terms
+from queuey.model.groups.terms import Terms
 from queuey.model.policy import Policy
-from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings
+from queuey.model.queue import Consistency, Queue
 from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, lower_bound
 from queuey.model.window import Merge, Position
 
@@ -33,34 +34,6 @@ MAX_CACHED: Final = 4096
 
 _GID: Final = 16
 _SECRET: Final = 32
-Judge = Callable[[Group | None], None]
-"""Raises if the group, or its absence (``None``), does not meet the caller's precondition."""
-
-
-@attrs.frozen
-class GroupChanges:
-    """The settings that a request changes; ``None`` keeps a setting, or means the default for a new group.
-
-    :ivar reset: names of the settings that are reset to their defaults, unless a value is given too.
-    """
-
-    start: Start | Ticks | None = None
-    lease: int | None = None
-    max_deliveries: int | None = None
-    dead_letter: str | None = None
-    order: Order | None = None
-    guarantee: Guarantee | None = None
-    max_in_flight: int | None = None
-    reset: frozenset[str] = frozenset()
-
-    def applied_to(self, settings: GroupSettings) -> GroupSettings:
-        """Return the settings after the changes."""
-        usual = GroupSettings()
-        given: dict[str, Any] = {name: getattr(usual, name) for name in self.reset}
-        for name, value in attrs.asdict(self, recurse=False).items():
-            if value is not None and name != "reset":
-                given[name] = value
-        return attrs.evolve(settings, **given)
 
 
 @attrs.define(eq=False)
@@ -253,7 +226,7 @@ class GroupDirectory:
         """Write changed settings once; return ``None`` if another process changed the group in between."""
         settings = changes.applied_to(group.settings)
         changed: Group | None = group
-        if _resolved(settings, queue, policy) != _resolved(group.settings, queue, policy):
+        if resolved(settings, queue, policy) != resolved(group.settings, queue, policy):
             await self._check(queue, settings, group.settings, policy)
             changed = await self._rows.write(attrs.evolve(group, settings=settings))
         if changed is not None:
@@ -359,7 +332,7 @@ class GroupDirectory:
             return found.terms
         if policy is None or group.settings.dead_letter is not None:
             return None
-        terms = _terms(queue, group, policy, None)
+        terms = terms_of(queue, group, policy, None)
         if found is not None:
             found.queue, found.policy, found.terms = queue, policy, terms
         return terms
@@ -374,38 +347,7 @@ class GroupDirectory:
         if name is not None:
             (found,) = await self._store.describe(queue.application, (name,))
             target = Target(name, 0 if found is None else found.incarnation)
-        return _terms(queue, group, policy, target)
-
-
-def _terms(queue: Queue, group: Group, policy: Policy, target: Target | None) -> Terms:
-    settings = group.settings
-    at_most_once = _guarantee(settings, queue.settings, policy) is Guarantee.AT_MOST_ONCE
-    return Terms(settings.order, settings.max_deliveries, target, at_most_once, settings.max_in_flight)
-
-
-def check_group(settings: GroupSettings, queue: QueueSettings, policy: Policy, capabilities: Capabilities) -> None:
-    """Refuse a group whose guarantee cannot be kept in a queue with these settings.
-
-    :raise NotPromised: with the reason.
-    """
-    if capabilities.no_groups:
-        raise NotPromised(capabilities.no_groups)
-    if capabilities.apart and queue.consistency is not Consistency.VERY_STRONG:
-        raise NotPromised("Over several data centres a group needs a queue whose consistency is very_strong.")
-    if _guarantee(settings, queue, policy) is Guarantee.EXACTLY_ONCE:
-        if capabilities.not_once:
-            raise NotPromised(f"Exactly once cannot be promised here. {capabilities.not_once}")
-        if queue.consistency is Consistency.WEAK:
-            raise NotPromised("Exactly once cannot be promised for a group of a queue whose consistency is weak.")
-
-
-def _guarantee(settings: GroupSettings, queue: QueueSettings, policy: Policy) -> Guarantee:
-    return settings.guarantee or queue.guarantee or policy.guarantee
-
-
-def _resolved(settings: GroupSettings, queue: Queue, policy: Policy) -> GroupSettings:
-    """Return the settings with the inherited guarantee filled in, if the group does not set one."""
-    return attrs.evolve(settings, guarantee=_guarantee(settings, queue.settings, policy))
+        return terms_of(queue, group, policy, target)
 
 
 def no_such_group() -> NoSuchGroup:

@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred
 
 from queuey.core.groups.claiming import Claims
 from queuey.core.groups.dead_letters import DeadLetters
-from queuey.core.groups.directory import GroupChanges, GroupDirectory, Judge
+from queuey.core.groups.directory import GroupDirectory
+from queuey.core.groups.group_changes import GroupChanges, Judge
 from queuey.core.groups.redriving import Redrives
 from queuey.core.groups.seek_and_lag import SeekAndLag
 from queuey.core.groups.settling import settle, settle_and_take

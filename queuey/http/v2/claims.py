@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import attrs
 
-from queuey.core.groups.directory import GroupChanges
 from queuey.core.groups.exchange import GroupExchange
+from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.groups.values import Claiming, Delivered, Delivery, Settling
 from queuey.core.messages import MessageExchange
 from queuey.errors import NoSuchGroup, QueueyError

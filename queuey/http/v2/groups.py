@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import attrs
 
-from queuey.core.groups.directory import GroupChanges, Judge
 from queuey.core.groups.exchange import GroupExchange
+from queuey.core.groups.group_changes import GroupChanges, Judge
 from queuey.core.groups.values import PartitionLag
 from queuey.errors import InvalidRequest, NoSuchGroup
 from queuey.http.authorized import AdmittedToQueue, Route

@@ -30,9 +30,11 @@ from queuey.storage.cassandra.queues.registry import Registry
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.states import CassandraStates
 from queuey.storage.cassandra.store import CassandraStore, Parts
-from queuey.storage.cassandra.times.base import Identity, MachineClock, OwnClock, Times
 from queuey.storage.cassandra.times.clocks import ClockWatch
 from queuey.storage.cassandra.times.lease import LeaseKeeper
+from queuey.storage.cassandra.times.machine_clock import MachineClock, OwnClock
+from queuey.storage.cassandra.times.port import Times
+from queuey.storage.cassandra.times.presence import Identity
 
 PORTS: Final = {"cql": 9042, "thrift": 9160}
 """The default ports of nodes, by protocol."""

@@ -18,6 +18,7 @@ from queuey.model.groups.snapshot import GroupState
 from queuey.model.message import Address, Message
 from queuey.model.policy import Ack
 from queuey.model.queue import Consistency, Queue
+from queuey.model.stamps import Place
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, ticks_of
 from queuey.model.window import LookupSlice
 from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Row, Statement
@@ -30,7 +31,7 @@ from queuey.storage.cassandra.queues.registry import Registry
 from queuey.storage.cassandra.queues.rows import Incarnation, stored
 from queuey.storage.cassandra.states import name_of
 from queuey.storage.cassandra.store import CassandraStore
-from queuey.storage.cassandra.times.base import Place, Times
+from queuey.storage.cassandra.times.port import Times
 
 _FIRST: Final = -(1 << 63)
 """Below the token of every partition."""

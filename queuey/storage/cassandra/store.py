@@ -31,7 +31,8 @@ from queuey.storage.cassandra.groups import CassandraGroups, GroupTables
 from queuey.storage.cassandra.queues.registry import Registry
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.scripts import STATE_TABLE
-from queuey.storage.cassandra.times.base import SHORTEST, Pace, Times
+from queuey.storage.cassandra.times.port import Times
+from queuey.storage.cassandra.times.retrying import SHORTEST, Pace
 from queuey.storage.cassandra.times.waiting import growing
 
 T = TypeVar("T")

@@ -20,8 +20,8 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from queuey.core.contention import Retries
-from queuey.core.groups.directory import GroupChanges
 from queuey.core.groups.exchange import GroupExchange
+from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.groups.rows import GroupRows
 from queuey.core.groups.values import Claiming, Delivery, Redriving, Settling
 from queuey.core.messages import MessageExchange

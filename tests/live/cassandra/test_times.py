@@ -15,15 +15,18 @@ from twisted.trial.unittest import TestCase
 
 from queuey.errors import Unavailable
 from queuey.model.lease import Terms
-from queuey.model.stable import Lateness, Place, StampRequest
+from queuey.model.stable import Lateness
+from queuey.model.stamps import Place, StampRequest
 from queuey.model.timeid import MessageId
 from queuey.storage.cassandra.cluster.cql.session import CQLSession
 from queuey.storage.cassandra.cluster.port import Kind, Level, Statement
 from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
 from queuey.storage.cassandra.scripts import names, replication_cql, scripts
-from queuey.storage.cassandra.times.base import Identity, Keeper, MachineClock
 from queuey.storage.cassandra.times.clocks import ClockWatch
+from queuey.storage.cassandra.times.keeper import Keeper
 from queuey.storage.cassandra.times.lease import LeaseKeeper
+from queuey.storage.cassandra.times.machine_clock import MachineClock
+from queuey.storage.cassandra.times.presence import Identity
 from tests.live.cassandra.shared import cql_node, new_keyspace
 
 reactor: Any = _reactor

@@ -17,13 +17,12 @@ from queuey.model.message import Address, Condition, Content, Message, NewMessag
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.stable import Stamps
+from queuey.model.stamps import Flight, Place, StampRequest, Stamps
 from queuey.model.timeid import MessageId, Ticks, from_seconds, ticks_of, upper_bound
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
 from queuey.storage.cassandra.messages.store import Messages
 from queuey.storage.cassandra.messages.writes import WriteLimits
 from queuey.storage.cassandra.queues.rows import Incarnation
-from queuey.storage.cassandra.times.base import Flight, Place, StampRequest
 from queuey.storage.memory import MemoryStore
 from tests.contracts.subject import Wall
 from tests.storage.cassandra.message_tables import MessageTables

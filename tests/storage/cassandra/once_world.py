@@ -19,7 +19,8 @@ from queuey.model.message import Address, Content, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.stable import Flight, Lateness, PeerFrontEnd, Place, StampRequest
+from queuey.model.stable import Lateness, PeerFrontEnd
+from queuey.model.stamps import Flight, Place, StampRequest
 from queuey.model.timeid import MessageId
 from queuey.model.window import OLDEST, LookupSlice, Merge, MergeSlice, Position
 from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Kind, Level, Node, Row, Statement, Verdict

@@ -10,6 +10,7 @@ from queuey.errors import Unavailable
 from queuey.model.message import Address, Content, Message, NewMessage
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
+from queuey.model.stamps import LONG_CLASS
 from queuey.model.timeid import HIGHEST, LOWEST, MAX_TICKS, SECOND, MessageId, Ticks, from_seconds, make, successor
 from queuey.model.window import Window
 from queuey.storage.cassandra.cluster.port import Level
@@ -28,7 +29,6 @@ from queuey.storage.cassandra.messages.buckets import (
     spot_of,
 )
 from queuey.storage.cassandra.queues.rows import Incarnation
-from queuey.storage.cassandra.times.base import LONG_CLASS
 from tests.contracts.reading import TERMS, foreign_id
 from tests.contracts.subject import START
 from tests.storage.cassandra.message_support import MessagesSubject

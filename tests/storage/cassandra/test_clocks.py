@@ -11,11 +11,14 @@ from twisted.internet.task import Clock
 from queuey.errors import Unavailable
 from queuey.model.counts import Gauge
 from queuey.model.lease import Terms
-from queuey.model.stable import Lateness, Place, StampRequest
+from queuey.model.stable import Lateness
+from queuey.model.stamps import Place, StampRequest
 from queuey.model.timeid import SECOND, MessageId, from_seconds, ticks_of
-from queuey.storage.cassandra.times.base import Identity, MachineClock, Times
 from queuey.storage.cassandra.times.clocks import ClockWatch
 from queuey.storage.cassandra.times.lease import LeaseKeeper
+from queuey.storage.cassandra.times.machine_clock import MachineClock
+from queuey.storage.cassandra.times.port import Times
+from queuey.storage.cassandra.times.presence import Identity
 from tests.counted import counted, value
 from tests.storage.cassandra.tables import Tables, TableSession
 from tests.storage.cassandra.times_support import WALL, TimesCase

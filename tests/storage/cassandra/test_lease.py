@@ -10,10 +10,13 @@ from twisted.internet.task import Clock
 
 from queuey.errors import Unavailable
 from queuey.model.lease import NOBODY, Terms
-from queuey.model.stable import Lateness, Place, StampRequest
+from queuey.model.stable import Lateness
+from queuey.model.stamps import Place, StampRequest
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, ticks_of
-from queuey.storage.cassandra.times.base import Identity, MachineClock, Times
 from queuey.storage.cassandra.times.lease import LOST, RELEASED, TAKEN, LeaseKeeper
+from queuey.storage.cassandra.times.machine_clock import MachineClock
+from queuey.storage.cassandra.times.port import Times
+from queuey.storage.cassandra.times.presence import Identity
 from tests.counted import counted, value
 from tests.storage.cassandra.tables import Tables, TableSession
 from tests.storage.cassandra.times_support import WALL, TimesCase

@@ -15,11 +15,11 @@ from queuey.model.once import Once
 from queuey.model.policy import Ack
 from queuey.model.producer import PATIENCE
 from queuey.model.queue import Consistency, QueueSettings
+from queuey.model.stamps import Place
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, ticks_of
 from queuey.model.window import OLDEST, Merge, MergeSlice, Messages, Position
 from queuey.storage.cassandra.messages.merging import place_of
 from queuey.storage.cassandra.messages.undecided import MAX_KEYS
-from queuey.storage.cassandra.times.base import Place
 from tests.contracts.reading import TERMS, bodies, check_merged, foreign_id, rest_of
 from tests.storage.cassandra.message_support import MessagesSubject
 from tests.storage.cassandra.message_tables import Call

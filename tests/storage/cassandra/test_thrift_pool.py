@@ -16,7 +16,8 @@ from queuey.storage.cassandra.cluster.port import AccessRefused, Kind, Level, No
 from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
 from queuey.storage.cassandra.cluster.thrift.calls import api
 from queuey.storage.cassandra.cluster.thrift.errors import of_connecting
-from queuey.storage.cassandra.cluster.thrift.pool import REFRESH, delay, nodes_of
+from queuey.storage.cassandra.cluster.thrift.node import delay
+from queuey.storage.cassandra.cluster.thrift.pool import REFRESH, nodes_of
 from queuey.storage.cassandra.cluster.thrift.session import ThriftSession
 from queuey.storage.cassandra.cluster.thrift.wire import Lost
 from tests.storage.cassandra.thrift_support import HALF, HANG_UP, INVALID, PORT, SILENCE, Network, Peer, rows

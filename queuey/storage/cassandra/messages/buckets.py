@@ -17,13 +17,14 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from queuey.deferreds import deferred
+from queuey.model.stamps import LONG_CLASS
 from queuey.model.timeid import EPOCH, MAX_TICKS, SECOND, MessageId, Ticks, lower_bound, ticks_of
 from queuey.model.values import frozen
 from queuey.storage.cassandra.cluster.parallel import write_all
 from queuey.storage.cassandra.cluster.port import ICQLSession, Level
 from queuey.storage.cassandra.messages.statements import Statements
 from queuey.storage.cassandra.queues.rows import Incarnation
-from queuey.storage.cassandra.times.base import LONG_CLASS, Times
+from queuey.storage.cassandra.times.port import Times
 
 NORMAL: Final = 0
 LONG: Final = 1

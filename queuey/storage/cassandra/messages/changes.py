@@ -17,7 +17,7 @@ from queuey.storage.cassandra.messages.buckets import PARTITIONS, Registrations,
 from queuey.storage.cassandra.messages.reads import Reads, View, gathered
 from queuey.storage.cassandra.messages.stored import EXPIRES, GONE, WRITTEN, is_open
 from queuey.storage.cassandra.messages.writes import Writer, microseconds
-from queuey.storage.cassandra.times.base import Times
+from queuey.storage.cassandra.times.port import Times
 
 RESIDUES: Final = 256
 """Write times of changes leave, divided by this, a rest that each process has of its own: two that change a message at

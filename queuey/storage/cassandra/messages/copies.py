@@ -27,7 +27,7 @@ from queuey.storage.cassandra.messages.reads import Reads
 from queuey.storage.cassandra.messages.scanning import HeadScan
 from queuey.storage.cassandra.messages.views import Views, check_partition
 from queuey.storage.cassandra.messages.writes import GRACE, Writer
-from queuey.storage.cassandra.times.base import Times
+from queuey.storage.cassandra.times.port import Times
 
 _UNDECIDED: Final = 1.0
 """Seconds after which it is asked again whether a message counts."""

@@ -21,6 +21,7 @@ from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.producer import Attempt, Reservation, Step
 from queuey.model.queue import Queue
+from queuey.model.stamps import Flight, Place, StampRequest
 from queuey.model.timeid import SECOND, Ticks
 from queuey.storage.cassandra.cluster.levels import Levels
 from queuey.storage.cassandra.cluster.port import Level
@@ -30,7 +31,7 @@ from queuey.storage.cassandra.messages.ledger import Answer, Ledger, Placed, row
 from queuey.storage.cassandra.messages.reads import Reads
 from queuey.storage.cassandra.messages.writes import GRACE, Fresh, Writer, fresh, microseconds
 from queuey.storage.cassandra.queues.rows import Incarnation
-from queuey.storage.cassandra.times.base import Flight, Place, StampRequest, Times
+from queuey.storage.cassandra.times.port import Times
 from queuey.storage.refusals import key_reused
 
 LIMIT: Final = 10.0

@@ -17,6 +17,7 @@ from queuey.model.message import Address, Condition, Content, Message, NewMessag
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue
+from queuey.model.stamps import Flight, StampRequest
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, upper_bound
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
 from queuey.storage.cassandra.cluster.levels import Levels
@@ -45,7 +46,7 @@ from queuey.storage.cassandra.messages.views import (
 from queuey.storage.cassandra.messages.writes import Fresh, WriteLimits, Writer, fresh, microseconds
 from queuey.storage.cassandra.queues.rows import Incarnation
 from queuey.storage.cassandra.queues.turns import ManyTurns
-from queuey.storage.cassandra.times.base import Flight, StampRequest, Times
+from queuey.storage.cassandra.times.port import Times
 from queuey.storage.refusals import check_condition, check_new_id
 from queuey.storage.restoring import restore
 

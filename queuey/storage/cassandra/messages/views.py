@@ -10,13 +10,14 @@ from twisted.internet.defer import Deferred
 from queuey.errors import InvalidRequest, NoSuchQueue
 from queuey.model.policy import Ack
 from queuey.model.queue import Consistency, Queue
+from queuey.model.stamps import Place
 from queuey.model.timeid import LOWEST, MessageId
 from queuey.storage.cassandra.cluster.levels import Levels
 from queuey.storage.cassandra.messages.buckets import PARTITIONS
 from queuey.storage.cassandra.messages.reads import View
 from queuey.storage.cassandra.messages.stored import Sight
 from queuey.storage.cassandra.queues.rows import Incarnation
-from queuey.storage.cassandra.times.base import Place, Times
+from queuey.storage.cassandra.times.port import Times
 
 
 class IncarnationSource(Protocol):

@@ -10,6 +10,7 @@ import attrs
 
 from queuey.errors import BodyTooLarge, InvalidRequest
 from queuey.model.message import Content, NewMessage
+from queuey.model.stamps import Flight
 from queuey.model.timeid import EPOCH, SECOND, MessageId, Ticks, from_seconds, ticks_of
 from queuey.model.values import frozen
 from queuey.storage.cassandra.cluster.parallel import write_all
@@ -17,7 +18,6 @@ from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Level
 from queuey.storage.cassandra.messages.buckets import Spot, spot_of
 from queuey.storage.cassandra.messages.statements import Statements
 from queuey.storage.cassandra.queues.rows import Incarnation
-from queuey.storage.cassandra.times.base import Flight
 
 MICROSECOND: Final = SECOND // 1_000_000
 

@@ -11,7 +11,7 @@ from queuey.storage.cassandra.cluster.parallel import read_all
 from queuey.storage.cassandra.cluster.port import ICQLSession, Level
 from queuey.storage.cassandra.queues.lookup import QueueLookup
 from queuey.storage.cassandra.queues.rows import SHARDS, Statements
-from queuey.storage.cassandra.times.base import Times
+from queuey.storage.cassandra.times.port import Times
 
 
 @attrs.frozen

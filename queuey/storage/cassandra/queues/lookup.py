@@ -26,7 +26,7 @@ from queuey.storage.cassandra.queues.rows import (
     shard,
     stored,
 )
-from queuey.storage.cassandra.times.base import Times
+from queuey.storage.cassandra.times.port import Times
 
 _MAX_CACHED: Final = 4096
 """Incarnations that are cached; they take some 4 MiB."""

@@ -32,7 +32,7 @@ from queuey.storage.cassandra.queues.rows import (
     standing,
     values_of,
 )
-from queuey.storage.cassandra.times.base import Times
+from queuey.storage.cassandra.times.port import Times
 
 __all__ = ["Incarnation", "Registry"]
 

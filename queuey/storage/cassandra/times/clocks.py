@@ -15,20 +15,15 @@ from queuey.logs import EventLog
 from queuey.model.clock import OtherClocks, Verdict
 from queuey.model.counts import Gauge, Labels, gauge
 from queuey.model.lease import Lease, Terms
-from queuey.model.stable import Lateness, PeerFrontEnd, Place
+from queuey.model.stable import Lateness, PeerFrontEnd
+from queuey.model.stamps import Place
 from queuey.model.timeid import MessageId, Ticks, to_seconds
 from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Node, Statement
-from queuey.storage.cassandra.times.base import (
-    MANY,
-    READ_LIMIT,
-    ROW,
-    Identity,
-    Keeper,
-    OwnClock,
-    Pace,
-    Peer,
-)
+from queuey.storage.cassandra.times.keeper import MANY, ROW, Keeper
 from queuey.storage.cassandra.times.lease import POLL, LeaseTable
+from queuey.storage.cassandra.times.machine_clock import OwnClock
+from queuey.storage.cassandra.times.presence import READ_LIMIT, Identity, Peer
+from queuey.storage.cassandra.times.retrying import Pace
 
 RELIANCE: Final = 20.0
 """Seconds for which a comparison of clocks, and our row among the front ends, may be relied on."""

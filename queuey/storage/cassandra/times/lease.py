@@ -14,21 +14,14 @@ from queuey.errors import Unavailable
 from queuey.logs import EventLog
 from queuey.model.counts import Counter, gauge
 from queuey.model.lease import Beat, Lease, LeaseRow, Terms
-from queuey.model.stable import Lateness, Place, SoleFrontEnd
+from queuey.model.stable import Lateness, SoleFrontEnd
+from queuey.model.stamps import Place
 from queuey.model.timeid import MessageId, Ticks
 from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Statement
-from queuey.storage.cassandra.times.base import (
-    MANY,
-    ONE,
-    READ_LIMIT,
-    ROW,
-    WRITE_LIMIT,
-    Identity,
-    Keeper,
-    OwnClock,
-    Pace,
-    Trouble,
-)
+from queuey.storage.cassandra.times.keeper import MANY, ONE, ROW, Keeper
+from queuey.storage.cassandra.times.machine_clock import OwnClock
+from queuey.storage.cassandra.times.presence import READ_LIMIT, WRITE_LIMIT, Identity
+from queuey.storage.cassandra.times.retrying import Pace, Trouble
 
 POLL: Final = 1.0
 """Seconds between two looks at a lease that another one holds."""

@@ -5,271 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import attrs
-from twisted.internet.abstract import isIPAddress, isIPv6Address
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, succeed
-from twisted.internet.endpoints import (
-    HostnameEndpoint,
-    TCP4ClientEndpoint,
-    TCP6ClientEndpoint,
-    connectProtocol,
-    wrapClientTLS,
-)
-from twisted.internet.interfaces import IDelayedCall, IOpenSSLClientConnectionCreator, IStreamClientEndpoint
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall, IOpenSSLClientConnectionCreator
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from queuey.deferreds import SingleFlight, bounded, deferred
+from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.logs import EventLog
-from queuey.storage.cassandra.cluster.port import AccessRefused, Level, Node
+from queuey.storage.cassandra.cluster.port import AccessRefused, Node
 from queuey.storage.cassandra.cluster.settings import SessionSettings
-from queuey.storage.cassandra.cluster.thrift.calls import cluster_name, execute, login, prepare, ring
+from queuey.storage.cassandra.cluster.thrift.calls import cluster_name, ring
+from queuey.storage.cassandra.cluster.thrift.dialler import Dialler
 from queuey.storage.cassandra.cluster.thrift.errors import of_connecting
-from queuey.storage.cassandra.cluster.thrift.wire import Lost, Wire
-from queuey.storage.cassandra.times.waiting import growing
+from queuey.storage.cassandra.cluster.thrift.node import ThriftNode
+from queuey.storage.cassandra.cluster.thrift.wire import Wire
 
 REFRESH: Final = 30.0
 """Seconds between two looks at which nodes there are."""
-
-PREPARED: Final = 1000
-"""Statements whose numbers are kept for each node; the oldest ones make room."""
-
-_LONGEST: Final = 4.0
-"""Seconds between two attempts to reach a node at the most."""
-
-_GRACE: Final = 1.0
-"""Seconds that the end of all connections may take."""
-
-_LASTED: Final = 5.0
-"""Seconds after which a connection was no failure, when it ends."""
-
-_CENTRE: Final = execute("SELECT data_center FROM system.local", Level.ONE)
-"""Finds the data centre of a node, and whether we may read at all."""
-
-
-def delay(failures: int) -> float:
-    """Seconds until the next attempt to reach a node, after so many that failed one after another."""
-    return growing(0.1, failures, _LONGEST)
-
-
-@attrs.frozen
-class Prepared:
-    """A statement that one node knows.
-
-    :ivar number: by which it knows it.
-    :ivar types: of the values, in the words of Cassandra.
-    """
-
-    number: int
-    types: tuple[str, ...]
-
-
-class Dialler:
-    """Opens connections, and logs in on them.
-
-    :param reactor: the running one.
-    :param tls: makes the TLS side of a connection to an address; ``None`` without TLS.
-    """
-
-    def __init__(
-        self, settings: SessionSettings, reactor: Any, tls: Callable[[str], IOpenSSLClientConnectionCreator] | None
-    ) -> None:
-        self._settings = settings
-        self._reactor = reactor
-        self._tls = tls
-        self._under_way: set[Deferred[tuple[Wire, str]]] = set()
-        self._there: set[Wire] = set()
-
-    def dial(self, host: str, port: int, ended: Callable[[Wire], None]) -> Deferred[tuple[Wire, str]]:
-        """Open a connection.
-
-        :param ended: is called when it has ended.
-        :return: fires with the connection, ready for calls, and with the data centre of the node.
-        """
-        limit = self._settings.connect_timeout
-        made = Deferred.fromCoroutine(self._dial(host, port, ended))
-        self._under_way.add(made)
-        waited = bounded(made, limit, self._reactor, lambda: Lost("no answer in time", False))
-        return waited.addBoth(self._over, made)
-
-    def _over(self, result: Any, made: Deferred[tuple[Wire, str]]) -> Any:
-        self._under_way.discard(made)
-        return result
-
-    def stop(self) -> Deferred[None]:
-        """Give up what is under way, and end all connections.
-
-        :return: fires once there is none.
-        """
-        for made in list(self._under_way):
-            made.cancel()
-        gone = DeferredList([wire.gone for wire in self._there], consumeErrors=True)
-        for wire in list(self._there):
-            wire.end()
-        return bounded(gone, _GRACE, self._reactor, CancelledError).addBoth(lambda result: None)
-
-    async def _dial(self, host: str, port: int, ended: Callable[[Wire], None]) -> tuple[Wire, str]:
-        settings = self._settings
-        wire = await connectProtocol(self._endpoint(host, port), Wire(self._reactor, ended))
-        self._there.add(wire)
-        wire.gone.addCallback(lambda result: self._there.discard(wire))
-        try:
-            if settings.username is not None:
-                await wire.ask(login(settings.username, settings.password or ""), settings.connect_timeout)
-            found = await wire.ask(_CENTRE, settings.connect_timeout)
-        except BaseException:
-            wire.end()
-            raise
-        return wire, found.rows[0].columns[0].value.decode()
-
-    def _endpoint(self, host: str, port: int) -> IStreamClientEndpoint:
-        limit = self._settings.connect_timeout
-        plain: IStreamClientEndpoint
-        if isIPAddress(host):
-            plain = TCP4ClientEndpoint(self._reactor, host, port, timeout=limit)
-        elif isIPv6Address(host):
-            plain = TCP6ClientEndpoint(self._reactor, host, port, timeout=limit)
-        else:
-            plain = HostnameEndpoint(self._reactor, host, port, timeout=limit)
-        return plain if self._tls is None else wrapClientTLS(self._tls(host), plain)
-
-
-class ThriftNode:
-    """One node: its connections, and the statements that it has prepared.
-
-    Connections are opened one after another; after a failure, again after a delay that grows.
-
-    :param dial: opens one.
-    :param connections: how many.
-    :param changed: is called with ``True`` when the first connection is open, and with ``False`` when the last one is
-        gone.
-    """
-
-    def __init__(
-        self,
-        node: Node,
-        dial: Callable[[Callable[[Wire], None]], Deferred[tuple[Wire, str]]],
-        connections: int,
-        clock: Any,
-        changed: Callable[[Node, bool], None],
-    ) -> None:
-        self.node = node
-        self.wires: list[Wire] = []
-        self._dial = dial
-        self._connections = connections
-        self._clock = clock
-        self._changed = changed
-        self._failures = 0
-        self._made: dict[Wire, float] = {}
-        self._busy = False
-        self._stopped = False
-        self._timer: IDelayedCall | None = None
-        self._first: Deferred[None] | None = None
-        self._prepared: dict[str, Prepared] = {}
-        self._preparing: dict[str, SingleFlight[Prepared]] = {}
-
-    # Connections
-
-    def start(self) -> Deferred[None]:
-        """Begin to connect.
-
-        :return: fires once there is a connection; fails as the first attempt does, after which others follow.
-        """
-        first: Deferred[None] = Deferred()
-        self._first = first
-        self._fill()
-        return first
-
-    def stop(self) -> None:
-        """End all connections, and open no more."""
-        self._stopped = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        for wire in list(self.wires):
-            wire.end()
-
-    def _fill(self) -> None:
-        self._timer = None
-        if self._stopped or self._busy or len(self.wires) >= self._connections:
-            return
-        self._busy = True
-        self._dial(self._lost).addCallbacks(self._connected, self._not_connected)
-
-    def _connected(self, found: tuple[Wire, str]) -> None:
-        wire = found[0]
-        self._busy = False
-        if self._stopped:
-            wire.end()
-        elif wire.is_open:
-            self._made[wire] = self._clock.seconds()
-            self.wires.append(wire)
-            if len(self.wires) == 1:
-                self._changed(self.node, True)
-            self._tell(None)
-            self._fill()
-        else:
-            self._later()
-
-    def _not_connected(self, failure: Failure) -> None:
-        self._busy = False
-        self._failures += 1
-        self._tell(failure)
-        self._later()
-
-    def _lost(self, wire: Wire) -> None:
-        made = self._made.pop(wire, None)
-        if made is None:
-            return
-        self.wires.remove(wire)
-        self._failures = 0 if self._clock.seconds() - made > _LASTED else self._failures + 1
-        if not self.wires:
-            # It may be another server that comes back.
-            self._prepared.clear()
-            if not self._stopped:
-                self._changed(self.node, False)
-        self._later()
-
-    def _later(self) -> None:
-        if not self._stopped and self._timer is None:
-            self._timer = self._clock.callLater(delay(self._failures), self._fill)
-
-    def _tell(self, result: Failure | None) -> None:
-        first, self._first = self._first, None
-        if first is not None:
-            first.callback(result)
-
-    # Prepared statements
-
-    def prepared(self, text: str, wire: Wire, seconds: float) -> Deferred[Prepared]:
-        """Return this node's id of a prepared statement; concurrent callers share one request.
-
-        :param wire: the connection that it is prepared on, if the node does not know it yet.
-        """
-        found = self._prepared.get(text)
-        if found is not None:
-            return succeed(found)
-        question = self._preparing.get(text)
-        if question is not None:
-            return question.join()
-        question = self._preparing[text] = SingleFlight()
-        answer = question.join()
-        wire.ask(prepare(text), seconds).addBoth(self._answered, text)
-        return answer
-
-    def forget(self, text: str, prepared: Prepared) -> None:
-        """The node has forgotten a statement; others may have found that too, and have prepared it since."""
-        if self._prepared.get(text) is prepared:
-            del self._prepared[text]
-
-    def _answered(self, result: Any, text: str) -> None:
-        if not isinstance(result, Failure):
-            result = Prepared(result.itemId, tuple(result.variable_types or ()))
-            while len(self._prepared) >= PREPARED:
-                del self._prepared[next(iter(self._prepared))]
-            self._prepared[text] = result
-        self._preparing.pop(text).answered(result)
 
 
 class Pool:
@@ -398,7 +150,7 @@ class Pool:
             centres = ", ".join(sorted({node.data_centre for node in found.values()}))
             raise AccessRefused(f"Cassandra has no data centre named {self._local!r}, but {centres}.")
         for address in [address for address in self._nodes if address not in ours]:
-            self._log.info("node-gone", "Cassandra at {address} is no more of the cluster", address=address)
+            self._log.info("node-gone", "Cassandra at {address} has left the cluster", address=address)
             self._drop([address])
         for address, node in ours.items():
             if address not in self._nodes:

@@ -42,7 +42,8 @@ from queuey.storage.cassandra.cluster.thrift.batches import (
 )
 from queuey.storage.cassandra.cluster.thrift.calls import UNREACHABLE, execute, execute_prepared, schema_versions
 from queuey.storage.cassandra.cluster.thrift.errors import Asked, forgotten, of_request, retries, surely_not
-from queuey.storage.cassandra.cluster.thrift.pool import Pool, ThriftNode
+from queuey.storage.cassandra.cluster.thrift.node import ThriftNode
+from queuey.storage.cassandra.cluster.thrift.pool import Pool
 from queuey.storage.cassandra.cluster.thrift.wire import Lost, Wire
 
 T = TypeVar("T")
