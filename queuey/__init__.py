@@ -1,3 +1,3 @@
-"""Queuey: a message queue for whoever has HTTP and nothing else."""
+"""Queuey: a message queue over HTTP."""
 
 __version__ = "2.0.0.dev0"

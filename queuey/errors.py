@@ -79,7 +79,7 @@ class BadCredentials(QueueyError):
 
 
 class BadIdentity(BadCredentials):
-    """What was given to prove who a user is, or what a URL allows, and it is false."""
+    """A credential of a user, or the signature of a URL, is false."""
 
 
 class Forbidden(QueueyError):
@@ -99,7 +99,7 @@ class NoSuchMessage(QueueyError):
 
 
 class PreconditionFailed(QueueyError):
-    """What the caller made a condition of is not so."""
+    """The precondition of a request does not hold."""
 
 
 class IdOutOfRange(QueueyError):
@@ -122,7 +122,7 @@ class KeyInUse(QueueyError):
 
 
 class NotPromised(QueueyError):
-    """What was asked for is a promise that this store, or this queue, cannot keep."""
+    """This store or queue cannot keep the promise that was asked for."""
 
 
 class BadCursor(QueueyError):
@@ -149,7 +149,7 @@ class Conflict(QueueyError):
 
 
 class AlreadyThere(Conflict):
-    """What was to be made is there already, so the same request fails again."""
+    """The thing to be created exists already, so the same request fails again."""
 
 
 class StorageFull(QueueyError):

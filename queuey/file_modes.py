@@ -22,7 +22,7 @@ _ALL_OTHERS: Final = 0o077
 
 @attrs.define
 class Findings:
-    """What was found out about files that were there before.
+    """Result of checking the modes of existing files.
 
     :ivar tightened: those that others could read or write, and now cannot, each with its former mode.
     :ivar left: those that others may still read or replace, each with the reason.
@@ -34,7 +34,7 @@ class Findings:
 
 @attrs.frozen
 class FileModes:
-    """Who may read what Queuey writes.
+    """Permissions of the files that Queuey writes.
 
     :ivar name: of the group; empty: there is none.
     :ivar group: its number.

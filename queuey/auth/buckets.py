@@ -1,4 +1,4 @@
-"""How often each of many things is done, in this process alone."""
+"""Rate limits by token buckets, one for each key, in this process only."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ MOST: Final = 20_000
 
 @attrs.frozen
 class Proof:
-    """Who a user is.
+    """Proven principals of a user.
 
     :ivar principals: what was proven.
     :ivar until: when it ends, in seconds since 1970.
@@ -45,12 +45,12 @@ class Proofs:
         return len(self._known)
 
     def known(self, value: str) -> Proof | None:
-        """What a value proves, as far as that is remembered and holds."""
+        """Return the cached proof of a value, if it is still valid."""
         proof = self._known.get(_digest(value))
         return proof if proof is not None and self._now() < proof.until else None
 
     def holding(self, value: str, proof: Proof) -> Callable[[], bool]:
-        """What tells at any time whether a proof of a value is still remembered, and holds."""
+        """Return a function that returns whether a proof of a value is still cached and valid."""
         known, now, digest = self._known, self._now, _digest(value)
 
         def holds() -> bool:

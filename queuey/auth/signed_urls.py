@@ -23,7 +23,7 @@ MAX_RATES: Final = 20_000
 """URLs with a rate whose use is counted."""
 
 LIMIT: Final = "signed_rate"
-"""What the limit of a URL is called."""
+"""Name of the rate limit of a signed URL."""
 
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 

@@ -1,4 +1,4 @@
-"""Who is believed who a caller is, for each application: its own keys, and those whom it names."""
+"""Authentication of users for each application: its own keys, and the identity providers that it names."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class BySchemes:
 
 
 class Users:
-    """Whom each application believes, by the settings that are in force."""
+    """Authenticates the users of each application by the settings in force."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Users:
         self._accepted = {}
 
     def accepted(self, policy: Policy) -> Accepted:
-        """What an application takes."""
+        """Return the credentials that an application accepts."""
         found = self._accepted.get(policy.identities)
         if found is None:
             found = self._accepted[policy.identities] = self._choose(policy.identities)
@@ -122,7 +122,7 @@ class Users:
 
 
 def make_web(reactor: Any) -> IWeb:
-    """What asks over the web, by the reactor that runs; what it needs is imported then only."""
+    """Return the client for web requests of a reactor; its dependencies are imported only when it is made."""
     from queuey.auth.web import Web, make_agent
 
     return Web(make_agent(reactor), reactor)

@@ -1,4 +1,4 @@
-"""What verifiers and issuers are asked over the web: documents of JSON, within limits of size and time."""
+"""Requests to verifiers and issuers over the web: JSON documents, with limits of size and time."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ _LONGEST_WAIT: Final = 86400
 
 
 def run() -> int:
-    """What the console script calls.
+    """Run the command line; the entry point of the console script.
 
     :return: the exit status.
     """
@@ -49,7 +49,7 @@ def run() -> int:
             stream.reconfigure(errors="backslashreplace")
     # The daemon beside has the processor first: a backup can wait, and requests cannot.
     os.setpriority(os.PRIO_PROCESS, 0, _LEAST_PRIORITY)
-    # Clean up what is half done, whoever ends the program.
+    # Clean up unfinished work, whatever ends the program.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         status = main(sys.argv[1:], sys.stdout, sys.stderr)

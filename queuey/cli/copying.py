@@ -188,7 +188,7 @@ class _Run:
 
 
 def described(tally: Tally) -> str:
-    """What a pass has done, in words."""
+    """Describe the result of a pass in words."""
     return (
         f"{tally.queues} queues, {tally.looked} messages looked at, {tally.messages} copied, {tally.removed} removed, "
         f"{tally.others} queues, states and keys changed"
@@ -196,7 +196,7 @@ def described(tally: Tally) -> str:
 
 
 def progress(tally: Tally, size: Size, seconds: float) -> str:
-    """How far a pass has come after so many seconds, in words."""
+    """Describe the progress of a pass after some seconds in words."""
     rate = tally.looked / max(seconds, 0.001)
     text = f"{tally.queues} queues, {tally.looked} messages looked at, {tally.messages} copied, {rate:.0f} messages/s"
     if size.messages is None or not rate:

@@ -22,14 +22,14 @@ NOTHING: Final = "-"
 """Stands for what is not there in a table."""
 
 _DONE: Final = "done"
-"""What is printed for a method that returns true once it has done its work."""
+"""Printed for a method that returns true once it has done its work."""
 
 _STATES: Final = {
     ("drain", True): "drained",
     ("undrain", False): "no longer drained",
     ("undrain", True): "still drained: the daemon is about to stop",
 }
-"""What is printed for a method that returns whether the daemon is drained."""
+"""Printed for a method that returns whether the daemon is drained."""
 
 _NO_PORT: Final = "names no ops in [server] that can be called from here; --to says where else"
 
@@ -50,7 +50,7 @@ class Fault(Exception):
 
     @property
     def lines(self) -> list[str]:
-        """What is wrong, a line each."""
+        """The problems, one a line."""
         data = self.error.get("data") or {}
         details = [f"{one['parameter']} {one['detail']}" for one in data.get("errors", ())]
         code = data.get("code", self.error.get("code"))
@@ -151,7 +151,7 @@ def _no_constant(text: str) -> Any:
 
 
 def call(connection: Connection, method: str, params: Mapping[str, Any], token: str | None) -> Any:
-    """What a method returns.
+    """Call a method and return its result.
 
     :raise Fault: the daemon refused the call.
     :raise CallFailed: there is no answer.

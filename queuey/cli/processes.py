@@ -1,4 +1,4 @@
-"""What the kernel shows of the processes of this machine: who listens, who holds a lock, who serves which settings."""
+"""Processes of this machine as the kernel shows them: which listen, which hold a lock, which serve which settings."""
 
 from __future__ import annotations
 

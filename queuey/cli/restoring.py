@@ -56,7 +56,7 @@ class RestoringFailed(Exception):
 
 @attrs.frozen
 class Restored:
-    """What came of restoring.
+    """Result of a restore.
 
     :ivar put: messages that were put.
     :ivar there: messages that the daemon had under the same ids, and that were left as they are.
@@ -307,7 +307,7 @@ def _restore(client: Client, name: str, items: Sequence[_Item], now: Callable[[]
 
 
 def _place(message: Message) -> str:
-    """How the API names it."""
+    """Return the address of a message as the API writes it."""
     return f"{message.partition}:{to_v1_hex(message.id)}"
 
 

@@ -21,7 +21,7 @@ from queuey.logs import printable
 from queuey.storage.sqlite.files import DATABASE, LOCK
 
 _FILES: Final = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", LOCK)
-"""What a folder of data may have in it, and a daemon has to write to."""
+"""Files of a data folder that the daemon has to be able to write."""
 
 _TAKEN: Final = os.strerror(errno.EADDRINUSE)
 
@@ -31,7 +31,7 @@ Bind = Callable[[int, tuple[str, int]], AbstractContextManager[object]]
 
 @attrs.frozen
 class Findings:
-    """What was found.
+    """Result of the checks before a start.
 
     :ivar problems: each would keep a daemon from starting, or is a folder that it could not use later.
     :ivar served_by: the process that serves these settings now; ``None`` if there is none.
@@ -178,7 +178,7 @@ def _no_socket(path: str) -> str | None:
 
 
 def _folder(folder: Path, wanted: Path | None = None) -> Iterator[str]:
-    """What keeps files from being made in a folder."""
+    """Yield the problems that prevent creating files in a folder."""
     shown = printable(str(wanted or folder))
     try:
         if not folder.is_dir():
@@ -195,7 +195,7 @@ def _folder(folder: Path, wanted: Path | None = None) -> Iterator[str]:
 
 
 def _would_be_made(folder: Path) -> Iterator[str]:
-    """What keeps files from being made in a folder that the daemon makes, with all that is missing above it."""
+    """Yield the problems that prevent creating a folder, with its missing parents, and files in it."""
     if os.path.lexists(folder):
         yield from _folder(folder)
     else:

@@ -91,7 +91,7 @@ def development(directory: Path) -> Settings:
 
 
 def defaults(backend: str) -> Storage:
-    """What ``[storage]`` says of a backend without more words.
+    """Return the settings of ``[storage]`` for a backend that needs no further keys.
 
     :param backend: one that needs none.
     """

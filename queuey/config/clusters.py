@@ -1,4 +1,4 @@
-"""How the values of ``[storage]`` are read that only a cluster has."""
+"""Readers of the values in ``[storage]`` that only a cluster has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the address of a collector of traces is read, and what it is sent besides."""
+"""Readers of the address of a trace collector and of the header fields for it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def headers(text: str, base: Path) -> tuple[tuple[str, str], ...]:
 
 
 def name(text: str, base: Path) -> str:
-    """What a service is called."""
+    """Read the name of a service."""
     if _NAME.fullmatch(text) is None:
         raise Mistake(f"{shown(text)} is no name of a service")
     return text

@@ -259,6 +259,6 @@ _FIRST: Final = {"tcp": "port", "tcp6": "port", "ssl": "port", "unix": "address"
 """The argument of each kind that stands first, without its name."""
 
 _OTHER_WORDS: Final = {"tls": "ssl", "https": "ssl", "http": "tcp", "tcp4": "tcp"}
-"""What the kinds are called elsewhere."""
+"""Names that other programs use for the kinds of endpoints."""
 
 _WHOLE: Final[dict[str, Callable[[str, Mapping[str, str]], None]]] = {"systemd": _check_systemd, "ssl": _check_tls}

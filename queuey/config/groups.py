@@ -1,4 +1,4 @@
-"""How patterns of consumer groups are read: ``application/queue/group``, one a line."""
+"""Reader of patterns of consumer groups: ``application/queue/group``, one a line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is asked about users: the sections ``[browserid]`` and ``[jwt:NAME]``, and what applications say of them."""
+"""Identity providers: the sections ``[browserid]`` and ``[jwt:NAME]``, and the keys of applications for them."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Key(Generic[T]):
 
     @property
     def place(self) -> str:
-        """How lines name it."""
+        """The name of the setting in messages."""
         return f"[{self.section}] {self.name}"
 
 

@@ -1,4 +1,4 @@
-"""What the first version's ini files have: what is read of it, and what takes the place of the rest."""
+"""Settings of the first version's ini files: those that are still read, and replacements for the others."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ CASSANDRA_KEYS: Final = (
 
 
 def replacement(section: str) -> str | None:
-    """What takes the place of a section of the first version; ``None`` for any other section."""
+    """Return the replacement for a section of the first version; ``None`` for any other section."""
     if section in _REPLACED:
         return _REPLACED[section]
     for prefix, text in _REPLACED_BY_PREFIX.items():

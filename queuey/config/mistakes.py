@@ -1,4 +1,4 @@
-"""What is wrong in a settings file, gathered, so that its owner sees all of it at once."""
+"""Collects all mistakes in a settings file, so that its owner sees them at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Mistake(Exception):
 
 @attrs.frozen
 class Report:
-    """All that is to be said of one file: what makes it unusable, and what its owner should know.
+    """The report about one file: mistakes that make it unusable, and warnings for its owner.
 
     :ivar file: the file's name as lines show it.
     """

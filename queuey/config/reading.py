@@ -39,7 +39,7 @@ class Section:
 
 @attrs.define
 class _Position:
-    """Where the reader is: the section, and the key that an indented line goes on from."""
+    """The position of the reader: the section, and the key that an indented line continues."""
 
     section: Section | None = None
     name: str = ""

@@ -70,7 +70,7 @@ class Reader:
         return key.read(key.default, self.base)
 
     def place(self, name: str) -> str:
-        """How lines name a key of this section."""
+        """Return the name of a key of this section in messages."""
         return f"[{plain(self.name)}] {plain(name)}"
 
     def refuse_unknown(self, known: tuple[str, ...]) -> None:

@@ -147,7 +147,7 @@ Storage = SQLiteStorage | MemoryStorage | CassandraStorage
 
 @attrs.frozen
 class LoggingSettings:
-    """Where the log goes.
+    """Settings of the log.
 
     :ivar file: ``None`` is standard error.
     :ivar format: ``text`` or ``json``.
@@ -206,7 +206,7 @@ class TracingSettings:
 
 @attrs.frozen
 class BrowserIDSettings:
-    """How assertions of users are looked at. Times are in seconds.
+    """Settings for checking BrowserID assertions. Times are in seconds.
 
     :ivar verifier: the URL of what verifies them.
     :ivar audience: whom they have to be meant for.
@@ -250,14 +250,14 @@ class IssuerSettings:
 
 @attrs.frozen
 class IdentitySettings:
-    """Who is asked about users."""
+    """The identity providers."""
 
     browserid: BrowserIDSettings | None = None
     issuers: tuple[IssuerSettings, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What applications may name."""
+        """The names of providers that applications may use."""
         return (*(("browserid",) if self.browserid else ()), *(issuer.name for issuer in self.issuers))
 
 

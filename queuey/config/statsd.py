@@ -1,4 +1,4 @@
-"""How the address of a statsd server is read: ``host:port``, or ``unix:`` and the path of a socket."""
+"""Reader of the address of a statsd server: ``host:port``, or ``unix:`` and the path of a socket."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PREFIX: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 def address(text: str, base: Path) -> StatsdAddress:
-    """Where lines are sent."""
+    """Read the address of a statsd server."""
     if text.startswith(_UNIX):
         if not text.removeprefix(_UNIX):
             raise Mistake(f"{shown(text)} has no path")
@@ -34,7 +34,7 @@ def address(text: str, base: Path) -> StatsdAddress:
 
 
 def prefix(text: str, base: Path) -> str:
-    """What the names of lines begin with."""
+    """Read the prefix of metric names."""
     if _PREFIX.fullmatch(text) is None:
         raise Mistake(f"{shown(text)} is no prefix")
     return text

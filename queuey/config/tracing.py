@@ -1,4 +1,4 @@
-"""Where traces are exported to: the section ``[tracing]``."""
+"""Export of traces: the section ``[tracing]``."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ _CHARACTERS: Final = re.compile(r"[A-Za-z0-9!$%&'()*+./:;=?@\[\]_~-]+")
 
 
 def url_problem(text: str) -> str | None:
-    """What is wrong with the URL of a service, or ``None`` for a good one."""
+    """Return the problem with the URL of a service, or ``None`` if it is valid."""
     problem = problem_of_any(text)
     if problem is None and text.startswith("http:") and not _is_here(urlsplit(text)):
         return "is not of https, which only a service on this machine may do without"
@@ -25,7 +25,7 @@ def url_problem(text: str) -> str | None:
 
 
 def problem_of_any(text: str) -> str | None:
-    """What is wrong with a URL of https or http, wherever it leads, or ``None`` for a good one."""
+    """Return the problem with an https or http URL, or ``None`` if it is valid."""
     if _CHARACTERS.fullmatch(text) is None or len(text) > MAX_URL:
         return f"is longer than {MAX_URL} characters, or has some that no URL has, or commas or number signs"
     try:

@@ -1,4 +1,4 @@
-"""How the text of one value is read: each reader takes the text and the folder that relative paths count from."""
+"""Readers of values: each takes the text of a value, and the folder that relative paths are based on."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def seconds(low: float, high: float) -> Read[float]:
 
 
 def rate(low: float, high: float) -> Read[float]:
-    """How often a second something may be, in decimal, a fraction allowed."""
+    """Read a rate per second as a decimal number, which may have a fraction."""
     return _number(float, _SECONDS, low, high, "a number")
 
 
@@ -102,7 +102,7 @@ def _not_read(text: str, low: float, high: float, what: str) -> str:
 
 
 def optional(read: Read[T]) -> Read[T | None]:
-    """What may be left out: an empty text is ``None``."""
+    """Read an optional value: an empty text is ``None``."""
     return lambda text, base: read(text, base) if text else None
 
 

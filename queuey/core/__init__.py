@@ -1,1 +1,1 @@
-"""What Queuey does, in terms of interfaces: no HTTP above it and no database below it is named here."""
+"""The logic of Queuey in terms of interfaces, without HTTP and without databases."""

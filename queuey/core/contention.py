@@ -43,7 +43,7 @@ R = TypeVar("R")
 
 @attrs.frozen
 class Retries:
-    """How changes are tried again.
+    """Retries changes that lost a race.
 
     :ivar clock: measures the time, and the pauses.
     :ivar new_bytes: makes a number of random bytes.

@@ -54,7 +54,7 @@ PASSES: Final = 8
 
 @attrs.define
 class Tally:
-    """What a pass has done.
+    """Numbers of a pass.
 
     :ivar queues: how many were looked at, and ``looked`` how many messages.
     :ivar messages: that were written, and ``removed`` that were removed.
@@ -69,13 +69,13 @@ class Tally:
 
     @property
     def changes(self) -> int:
-        """How much of the target had to be changed."""
+        """Number of changes of the target."""
         return self.messages + self.removed + self.others
 
 
 @frozen
 class Changed:
-    """What differs in a range of a partition."""
+    """Differences in a range of a partition."""
 
     wanted: Sequence[Address]
     gone: Sequence[Address]

@@ -1,4 +1,4 @@
-"""What is counted of messages that applications write."""
+"""Counters of the messages that applications write."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class MessageExchange:
 
     :ivar choose: a random whole number from 0 to one less than its argument.
     :ivar waits: the waiting readers; each write wakes those of its queue.
-    :ivar rates: limits what applications and queues may write; what they refuse changes nothing.
+    :ivar rates: limits the writes of applications and queues; a refused write changes nothing.
     :ivar settles: whether messages of a queue that is not weak become visible only after a while, so that waiting
         readers have to look.
     :ivar received: counts stored messages, if they are counted.
@@ -152,7 +152,7 @@ class MessageExchange:
         return await self.read_range(queue, window, await self.policies.policy_for(queue.application))
 
     def read_range(self, queue: Queue, window: Window, policy: Policy) -> Deferred[WindowSlice]:
-        """What ``read`` does, for who has the policy of the application that is in force: most pages are this."""
+        """Do the same as ``read``, for callers that have the current policy of the application; most v1 reads do."""
         return self.store.read_range(queue, window, policy.read_ack(queue.settings.consistency))
 
     def first(self, queue: Queue, merge: Merge, policy: Policy) -> Deferred[MergeSlice]:

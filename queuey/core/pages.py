@@ -103,7 +103,7 @@ class _Page:
         self._over, self._stable, self._purged = slice.over, slice.stable, slice.purged
 
     def rest(self) -> Merge | None:
-        """What is left to be read for this page."""
+        """The part of the range that is still to be read for this page."""
         merge = self._merge
         limit, room = merge.limit - self._count, merge.max_bytes - self._bytes
         if self._over or not self._moved or limit <= 0 or (self._count and room <= 0):

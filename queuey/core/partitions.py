@@ -1,4 +1,4 @@
-"""How messages spread over the partitions of a queue."""
+"""Distribution of messages over the partitions of a queue."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ Judge = Callable[[Queue | None], None]
 
 @attrs.frozen
 class QueueChanges:
-    """What an owner asks of a queue; ``None`` is "as it is", or the default for a new queue.
+    """Changes of a queue's settings; ``None`` keeps a setting, or means the default for a new queue.
 
     :ivar reset: names of the settings that go to their defaults, unless they are given.
     """

@@ -34,7 +34,7 @@ _STEP: Final = (5**0.5 - 1) / 2
 """The golden ratio. The fractional parts of its multiples are spread evenly between 0 and 1, however many there are."""
 
 PROMPT: Final = Rate(20, 20)
-"""How many refusals of one application are not."""
+"""Refusals of one application that are answered at once; further ones are delayed."""
 
 REQUESTS: Final = "request_rate"
 MESSAGES: Final = "message_rate"
@@ -43,7 +43,7 @@ QUEUE_MESSAGES: Final = "queue_message_rate"
 
 
 class RateState(msgspec.Struct, frozen=True, gc=False):
-    """How far one rate is used up.
+    """State of one rate limit.
 
     :ivar name: as in the settings.
     :ivar left: how many may be done at once.
@@ -242,7 +242,7 @@ class RateLimits:
 
 
 class Use:
-    """What counts one request.
+    """Counts one request against the rate limits.
 
     :ivar rates: those of the application.
     :ivar queue_rates: those of the queue, if the request is about one.
@@ -288,7 +288,7 @@ class Use:
             raise _used_up(QUEUE_REQUESTS, buckets.requests, now)
 
     def standings(self) -> list[RateState]:
-        """How far each rate that is about the request is used up now, in the order of :func:`named`."""
+        """Return the state of each rate limit that applies to the request, in the order of :func:`named`."""
         now, own = self._seconds(), self._application.own
         kinds = [(REQUESTS, own.requests), (MESSAGES, own.messages)]
         if self._queue is not None:

@@ -1,4 +1,4 @@
-"""How many may wait at once, of an application and on one of its queues, in this process."""
+"""Limits of the number of waiting requests of an application and of one queue, in this process."""
 
 from __future__ import annotations
 

@@ -55,12 +55,12 @@ class Waits:
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """Number of waiting readers and claims."""
         return len(self._deadlines)
 
     @property
     def reading(self) -> int:
-        """How many of them read; the others claim."""
+        """Number of waiting readers."""
         return sum([queue.readers for queue in self._queues.values()])
 
     def wake(self, incarnation: int, written: Sequence[NewMessage] = (), *, only_fresh: bool = False) -> None:
@@ -206,7 +206,7 @@ class Waiter:
 
 
 class _Awaited:
-    """A queue that somebody waits for."""
+    """A queue with waiting readers."""
 
     __slots__ = (
         "_everywhere", "_fresh", "_incarnation", "_look", "_looking", "_looks", "_partitions", "_seen", "_telling",
@@ -229,7 +229,7 @@ class _Awaited:
 
     @property
     def readers(self) -> int:
-        """How many wait for it."""
+        """Number of readers that wait for it."""
         return len(self._waiters)
 
     @property

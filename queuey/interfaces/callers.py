@@ -1,4 +1,4 @@
-"""Who a caller is, and what an application is promised and allowed."""
+"""Callers and their rights, and the policies of applications."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Credential:
 
 @attrs.frozen
 class Lasting:
-    """What a credential proves to an application, from any address, as long as the policy is the same object.
+    """Proof of a credential for an application, from any address, as long as the policy is the same object.
 
     :ivar again: is called when the credential is shown again and only looked up in a cache; returns whether it still
         proves the same.
@@ -92,7 +92,7 @@ class ISignatures(Interface):
 
 
 class IPolicies(Interface):
-    """What each application is promised and allowed."""
+    """The policies of applications."""
 
     def policy_for(application: str) -> Deferred[Policy]:
         """Find the policy of an application, as it is in force now.

@@ -1,4 +1,4 @@
-"""What leaves the process besides answers and storage: requests for documents, and traces."""
+"""Outgoing traffic besides answers and storage: requests for documents, and traces."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ MAX_STATE: Final = 65_536
 
 
 class Outcome(Enum):
-    """What a compare-and-set has done."""
+    """Outcome of a compare-and-set."""
 
     APPLIED = "applied"
     REFUSED = "refused"

@@ -180,12 +180,12 @@ class IQueueStore(Interface):
 
 
 AHEAD: Final = Ticks(SECOND // 2)
-"""How far above a fresh id a client's own new id may be."""
+"""How far above a fresh id a client's own new id may be, in ticks."""
 
 
 @attrs.frozen
 class Capabilities:
-    """What a store can promise. Start-up compares it with what applications ask for.
+    """The guarantees of a store. Start-up compares them with the guarantees that applications ask for.
 
     :ivar durable: what an acknowledged write survives, in words for operators and clients.
     :ivar survives_power_loss: whether it survives the loss of power.

@@ -76,7 +76,7 @@ class LogObserver:
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """What is counted of lines."""
+        """Counters of log lines."""
         return (self._lines, self._lines_lost)
 
     def set_level(self, level: str) -> None:
@@ -114,8 +114,8 @@ class LogObserver:
 
     def write_gathered(self) -> None:
         """Write the access lines that have come since this was done last. Never raises."""
-        # The lock is held until they are written: a thread that has a line of its own may have begun with them, and
-        # whoever comes then to write them before it sends something must not go on before that.
+        # The lock is held until they are written. Another thread may have begun to write them, and a caller that wants
+        # them written before it sends an answer has to wait for that.
         with self._lock:
             if self._gathered:
                 fresh: list[str] = []
@@ -236,7 +236,7 @@ def open_log(
 
 
 def access_logger(observer: Callable[[Event], None], clock: Callable[[], float]) -> Callable[[AccessLine], None]:
-    """What the door calls with each answered request.
+    """Return the function that the HTTP server calls with each answered request.
 
     :param observer: takes the events; the publisher of twisted.logger.
     :param clock: gives seconds since 1970.
@@ -268,15 +268,15 @@ class EventLog:
         self._logger.debug(text, event=event, **fields)
 
     def info(self, event: str, text: str, /, **fields: object) -> None:
-        """What is normal, and worth knowing."""
+        """Log a normal event that is worth knowing."""
         self._logger.info(text, event=event, **fields)
 
     def warn(self, event: str, text: str, /, **fields: object) -> None:
-        """What an operator should look at some time."""
+        """Log an event that an operator should look at some time."""
         self._logger.warn(text, event=event, **fields)
 
     def error(self, event: str, text: str, /, **fields: object) -> None:
-        """What an operator should look at now."""
+        """Log an event that an operator should look at now."""
         self._logger.error(text, event=event, **fields)
 
     def failure(self, event: str, text: str, failure: Failure, /, **fields: object) -> None:

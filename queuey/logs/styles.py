@@ -89,7 +89,7 @@ class AccessLine(Protocol):
 
 
 class Style(Protocol):
-    """How lines look."""
+    """Format of log lines."""
 
     def line(self, event: Event) -> str:
         """Format an event as a line without its newline; empty if the event has no text."""
@@ -203,7 +203,7 @@ def _cut(text: str, length: int) -> str:
 
 @lru_cache(1024)
 def _shown(method: str, path: str, client: str, application: str | None, queue: str | None) -> tuple[str, str]:
-    """What comes again and again in access lines: what stands before their numbers, and what behind.
+    """Return the repeated parts of an access line: the text before its numbers, and the text after them.
 
     To look all of it through for each line takes most of the time of making the line.
     """

@@ -1,4 +1,4 @@
-"""Who may do what: one pure function."""
+"""Access control as one pure function."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from queuey.model.queue import Queue, QueueType
 
 
 class Operation(Enum):
-    """What can be asked of an application and its queues, in the words of a refusal."""
+    """Operations on an application and its queues, as refusals name them."""
 
     DESCRIBE = "see what the application is promised"
     LIST_QUEUES = "list queues"
@@ -59,7 +59,7 @@ def allowed(operation: Operation, caller: Set[str], application: str, queue: Que
 
 
 def by_url(operation: Operation) -> str:
-    """What proves that the URL of a request was signed for an operation, on the queue that it names."""
+    """Return the principal that proves that a URL was signed for an operation on its queue."""
     return f"url:{operation.name}"
 
 

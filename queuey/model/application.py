@@ -38,12 +38,12 @@ def name_is_good(name: str) -> bool:
 
 
 def digest_of(key: str) -> bytes:
-    """What a key is known by."""
+    """Return the digest by which a key is stored."""
     return sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
 def key_id(digest: bytes) -> str:
-    """What a key is called: the beginning of its digest."""
+    """Return the id of a key: the beginning of its digest."""
     return digest.hex()[:ID_DIGITS]
 
 
@@ -60,7 +60,7 @@ class Key:
 
     @property
     def id(self) -> str:
-        """What it is called."""
+        """The id of the key."""
         return key_id(self.digest)
 
 
@@ -86,7 +86,7 @@ Shard = Mapping[str, Application]
 
 
 class Unreadable(Exception):
-    """What is kept cannot be read by this version of the program."""
+    """A stored application cannot be read by this version of the program."""
 
 
 def shard_of(name: str) -> str:

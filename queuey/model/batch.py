@@ -45,7 +45,7 @@ class Drafts(Sequence[Draft]):
         return map(Draft, self.contents(), repeat(self.ttl))
 
     def contents(self) -> Iterator[Content]:
-        """What each of them carries."""
+        """Return the content of each draft."""
         return map(Content, self.bodies, repeat(self.content_type), repeat(self.headers))
 
     def sizes(self) -> list[int]:
@@ -84,7 +84,7 @@ class NewMessages(Sequence[NewMessage]):
 
 @attrs.define(eq=False)
 class Addresses(Sequence[Address]):
-    """Where they are."""
+    """Addresses of stored messages."""
 
     partitions: Sequence[int]
     ids: Sequence[MessageId]

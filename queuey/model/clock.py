@@ -35,7 +35,7 @@ class SteadyClock:
         self._since = boot
 
     def offset(self, boot: float) -> float:
-        """What is added to CLOCK_BOOTTIME, in seconds."""
+        """Return the seconds to add to CLOCK_BOOTTIME."""
         reach = RATE * max(0.0, boot - self._since)
         return self._base + min(max(self._wanted - self._base, -reach), reach)
 
@@ -57,7 +57,7 @@ class SteadyClock:
 
 @attrs.frozen
 class Sighting:
-    """What another clock was seen to show: seconds by which it is ahead of CLOCK_BOOTTIME, between two bounds.
+    """A measurement of another clock: the seconds by which it is ahead of CLOCK_BOOTTIME, between two bounds.
 
     :ivar boot: when.
     """
@@ -69,7 +69,7 @@ class Sighting:
 
 @attrs.frozen
 class Verdict:
-    """What a comparison of clocks came to.
+    """Result of a comparison of clocks.
 
     :ivar right: whether our clock is surely close enough to the middle of the others.
     :ivar text: one sentence that says so, or what is wrong.
@@ -86,7 +86,7 @@ class Verdict:
 
 
 class OtherClocks:
-    """What is known of the clocks of others.
+    """Measurements of other clocks.
 
     A clock that showed ``c`` at a moment between our ``a`` and ``b`` is ahead of us by ``c - b`` at the least and by
     ``c - a`` at the most: half of a round trip is allowed for on either side. Several sightings of one clock leave

@@ -106,7 +106,7 @@ def body_bytes(messages: Sequence[Message]) -> int:
 
 
 def sizes(messages: Iterable[Message]) -> tuple[int, int]:
-    """What ``body_bytes`` and ``content_bytes`` return, for few messages without a call for each."""
+    """Return what ``body_bytes`` and ``content_bytes`` return, for few messages, with fewer calls."""
     bodies = contents = 0
     for message in messages:
         content = message.content

@@ -24,7 +24,7 @@ SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 
 @attrs.frozen(eq=False)
 class Counter:
-    """What only grows.
+    """A metric that only grows.
 
     :ivar name: as it is shown; it ends in ``_total``.
     :ivar text: what is counted, in a sentence.
@@ -50,7 +50,7 @@ class Counter:
 
 
 class Distribution:
-    """How many values were up to each of some bounds.
+    """Numbers of observed values up to each of some bounds.
 
     :ivar counts: for each bound, how many values were up to it and above the one before; and how many above them all.
     :ivar sum: of all values.
@@ -71,7 +71,7 @@ class Distribution:
 
 @attrs.frozen(eq=False)
 class Histogram:
-    """How values are distributed.
+    """A metric that counts observed values by bounds.
 
     :ivar bounds: what values are compared with, rising.
     :ivar values: what was observed, by the values of labels.

@@ -34,7 +34,7 @@ _MOST_INCARNATION: Final = 16
 
 @attrs.frozen
 class Cursor:
-    """Where a reader goes on, and which reader that is.
+    """The place from which a reader continues, and the kind of read that it belongs to.
 
     :ivar incarnation: of the queue that is read.
     :ivar position: everything up to it has been read.

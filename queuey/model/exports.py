@@ -1,4 +1,4 @@
-"""What a store holds, as it is: the values that a copy of it is made of, and the mark of a copy that is under way."""
+"""Values that a copy of a store is made of, and the mark of an unfinished copy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ExportPage(Generic[T]):
 
 @attrs.frozen
 class GroupPlace:
-    """Where a state of a group is.
+    """The key of a state of a group.
 
     :ivar incarnation: of its queue.
     """
@@ -75,7 +75,7 @@ class Heads:
 
 @attrs.frozen
 class KeptAnswer:
-    """What a write was answered that is done once.
+    """A stored answer to a write with an Idempotency-Key.
 
     :ivar incarnation: of its queue.
     :ivar key: the hash of who asked and of the Idempotency-Key.
@@ -95,7 +95,7 @@ class KeptAnswer:
 
 @attrs.frozen
 class Reach:
-    """What a store has given out, and must not give again.
+    """The highest ids and numbers that a store has given out and must not give again.
 
     :ivar stable: the greatest time of an id that a reader may have seen, or of one that was made.
     :ivar incarnation: the greatest incarnation that a queue has had; 0 where they are not counted.
@@ -107,7 +107,7 @@ class Reach:
 
 @attrs.frozen
 class Size:
-    """How much a store holds, about: queues and messages, ``None`` if it does not count them."""
+    """Approximate numbers of queues and messages of a store; ``None`` if it does not count them."""
 
     queues: int | None
     messages: int | None
@@ -129,7 +129,7 @@ class Mark:
     whole: bool = False
 
     def encoded(self) -> bytes:
-        """As the state has it."""
+        """Return the bytes that are stored as the state."""
         row = {"format": _FORMAT, "source": self.source, "whole": self.whole}
         return json.dumps(row, separators=(",", ":")).encode("ascii")
 

@@ -23,7 +23,7 @@ NOBODY: Final = UUID(int=0)
 
 @attrs.frozen
 class Terms:
-    """How long things take, in seconds.
+    """Durations, in seconds.
 
     :ivar beat: between two beats of the holder.
     :ivar safe: how long the holder serves from the start of its last acknowledged beat.
@@ -113,14 +113,14 @@ class Lease:
         return monotonic - self._seen_since >= self.terms.patience
 
     def take(self, row: LeaseRow | None, boot: float, greatest: Ticks) -> Beat:
-        """What to ask for in order to take the lease.
+        """Return the change to request in order to take the lease.
 
         :param greatest: the greatest time that this process has used, or that of its clock.
         """
         return self._ask(row, boot, greatest)
 
     def beat(self, boot: float, greatest: Ticks) -> Beat:
-        """What to ask for in order to keep the lease."""
+        """Return the change to request in order to keep the lease."""
         assert self._held is not None
         return self._ask(self._held.row, boot, greatest)
 

@@ -1,4 +1,4 @@
-"""What may be said of an application, member by member, as JSON has it: its policy, and its limits.
+"""JSON members of an application: those of its policy, and its limits.
 
 The settings say the same in an ini file; what an application has in the store is said in these words. A new member of
 :class:`~queuey.model.policy.Policy` needs one line in :data:`MEMBERS`.
@@ -22,7 +22,7 @@ MAX_ORIGINS: Final = 20
 """Origins that one application may have in the store."""
 
 MAX_IDENTITIES: Final = 20
-"""Who may be believed who the users of one application in the store are."""
+"""Maximum number of identity providers of an application in the store."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,50}")
 _MAX_ORIGIN: Final = 300
@@ -164,7 +164,7 @@ _BY_NAME: Final = {member.name: member for member in MEMBERS}
 
 
 def problems(given: Members) -> dict[str, str]:
-    """What is wrong with values that are asked for, by name; ``None`` stands for a default, and is always right."""
+    """Return the problems of given values, by name; ``None`` stands for a default and is always valid."""
     found: dict[str, str] = {}
     for name, value in given.items():
         member = _BY_NAME.get(name)

@@ -26,7 +26,7 @@ MAX_DELAY: Final = int(fields.DELAY.high)
 
 
 class Content(msgspec.Struct, frozen=True, gc=False):
-    """What a message carries.
+    """The content of a message.
 
     :ivar body: any bytes.
     :ivar content_type: the media type that came with it, or ``None``.
@@ -112,7 +112,7 @@ def tag_of(message: Message) -> str:
 
 @frozen
 class Condition:
-    """What must hold for the message at an address so that it is written there.
+    """A precondition for writing the message at an address.
 
     :ivar absent: there is no message.
     :ivar present: there is a message.

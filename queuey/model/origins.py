@@ -13,7 +13,7 @@ _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 
 def problem(text: str) -> tuple[str, str] | None:
-    """What is wrong with an origin, and the one that may have been meant; ``None`` for a good one."""
+    """Return the problem with an origin, and the origin that may have been meant; ``None`` for a valid one."""
     match = _ORIGIN.fullmatch(text)
     if match is None:
         bare = text.lower().rstrip("/")

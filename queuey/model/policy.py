@@ -1,4 +1,4 @@
-"""What an application is promised and allowed, and what that asks of a store."""
+"""Policies of applications, and the acknowledgements that follow from them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ COUNTED: Final = ("max_bytes", "max_messages", "max_queue_bytes", "max_queue_mes
 
 
 class Ack(Enum):
-    """Whose word a read or a write waits for; an embedded store has one replica, and all mean the same."""
+    """The acknowledgements that a read or write waits for; an embedded store has one replica, so all mean the same
+    there."""
 
     ONE = "one replica"
     MAJORITY = "a majority of the replicas"
@@ -68,7 +69,7 @@ def _limit(field: fields.Number) -> Any:
 
 @attrs.frozen
 class Policy:
-    """What one application is promised and allowed. A limit that is ``None`` is no limit.
+    """The policy of one application. A limit that is ``None`` is no limit.
 
     Each process counts rates and waits for itself. A rate is a number a second, with a burst that may come at once; the
     default burst is what comes in a second.
@@ -128,7 +129,7 @@ class Policy:
         return {consistency: WriteTerms(ack, *limits) for consistency, ack in _WRITE.items()}
 
     def read_ack(self, consistency: Consistency) -> Ack:
-        """Whose word a read of a queue of that consistency waits for."""
+        """Return the acknowledgements that a read of a queue of this consistency waits for."""
         return Ack.ONE if consistency is Consistency.WEAK else Ack.MAJORITY
 
     @cached_property

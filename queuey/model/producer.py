@@ -25,10 +25,10 @@ PATIENCE: Final = 10.0
 """Seconds for which an attempt that has not come to its end is left alone, by writers under its key and by readers."""
 
 KILLED: Final = bytes(16)
-"""What a row names once its attempt was ended: the first id of no attempt."""
+"""Stored in place of the id of an attempt that was ended; no attempt has this id."""
 
 CHANGES: Final = 8
-"""How often an attempt begins again, or repeats a change of its row, before it gives up."""
+"""Maximum number of times that an attempt starts again, or repeats a change of its row."""
 
 
 @attrs.frozen
@@ -50,7 +50,7 @@ class Reservation:
 
 
 class Step(Enum):
-    """What a writer does next."""
+    """The next step of a writer."""
 
     STAMP = "take fresh ids, the first of which names the attempt"
     INSERT = "reserve the key, if it has no row"
@@ -186,7 +186,7 @@ class Attempt:
 
 
 class Verdict(Enum):
-    """What a reader does with a message that is not live."""
+    """The decision of a reader about a message that is not live."""
 
     SHOW = "make it live; once that is stored, show it"
     SKIP = "it is no message: pass over it, and delete it"
@@ -220,7 +220,7 @@ class Waiting:
         self._since: OrderedDict[Hashable, float] = OrderedDict()
 
     def seconds(self, attempt: Hashable, now: float) -> float:
-        """How long it has waited for one; it begins with the first question."""
+        """Return how long the reader has waited for an attempt; the time begins with the first call."""
         since = self._since.setdefault(attempt, now)
         self._since.move_to_end(attempt)
         if len(self._since) > self._most:

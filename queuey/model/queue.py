@@ -32,14 +32,14 @@ _PRINCIPAL: Final = re.compile(
 
 
 class QueueType(Enum):
-    """Who may read: everyone (public), or the principals (user)."""
+    """Readers of a queue: everyone (public), or the principals (user)."""
 
     PUBLIC = "public"
     USER = "user"
 
 
 class Consistency(Enum):
-    """How many replicas must agree, as the queue's owner says it."""
+    """The number of replicas that must agree, as the queue's owner sets it."""
 
     WEAK = "weak"
     STRONG = "strong"
@@ -50,7 +50,7 @@ class Consistency(Enum):
 
 
 class Guarantee(Enum):
-    """What is promised of the delivery of a message."""
+    """The delivery guarantee of a message."""
 
     AT_MOST_ONCE = "at-most-once"
     AT_LEAST_ONCE = "at-least-once"
@@ -59,7 +59,7 @@ class Guarantee(Enum):
 
 @attrs.frozen
 class QueueSettings:
-    """What an owner chooses for a queue.
+    """The settings of a queue that its owner chooses.
 
     :ivar principals: who may read and delete instead of the application, each once, in the order given.
     :ivar guarantee: what is promised of deliveries; ``None`` is what the application has.
@@ -92,7 +92,7 @@ class Queue:
 
 
 def name_problem(name: str) -> str | None:
-    """What is wrong with a queue's name, or ``None`` for a good one."""
+    """Return the problem with a queue's name, or ``None`` for a valid one."""
     if not 1 <= len(name) <= MAX_NAME:
         return f"A queue's name has 1 to {MAX_NAME} characters."
     if name in (".", ".."):

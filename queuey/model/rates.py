@@ -19,7 +19,7 @@ said."""
 
 
 class Rate(msgspec.Struct, frozen=True, gc=False):
-    """How often something may be done.
+    """A rate limit.
 
     :ivar per_second: in the long run.
     :ivar burst: at once, after a rest.
@@ -86,7 +86,7 @@ class Bucket:
         return self.level(now) >= self.rate.burst
 
     def left(self, now: float) -> int:
-        """How many whole tokens are in it."""
+        """Return the number of whole tokens in it."""
         return max(0, floor(self.level(now) + _GRAIN))
 
     def wait(self, count: int, now: float) -> float:

@@ -29,7 +29,7 @@ class Carried:
 
 @frozen
 class Work:
-    """What a request did with messages. Times are in seconds from the beginning of the request.
+    """The work of a request on messages. Times are in seconds from the beginning of the request.
 
     :ivar operation: ``SEND``, ``RECEIVE`` or ``SETTLE``.
     :ivar count: messages, or receipts; ``None`` if it is about one message only.

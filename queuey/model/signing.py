@@ -21,7 +21,7 @@ WORDS: Final[Mapping[str, frozenset[Operation]]] = MappingProxyType(
         "write": frozenset((Operation.WRITE_MESSAGES,)),
     }
 )
-"""What a URL may be signed for."""
+"""The operations that a URL may be signed for."""
 
 _PURPOSE: Final = b"queuey signed URL"
 """Tells the key that signs URLs from whatever else may be made of the same digest one day."""
@@ -32,7 +32,7 @@ _RATE: Final = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
 
 @attrs.frozen
 class Grant:
-    """What a URL allows, as it is written there.
+    """The rights that a signed URL grants, as they are written in it.
 
     :ivar words: some of ``WORDS``, in the order of the alphabet, separated by commas.
     :ivar until: when it ends, in whole seconds since 1970.
@@ -46,7 +46,7 @@ class Grant:
     rate: str = ""
 
     def problem(self) -> str | None:
-        """What is wrong with the way it is written, or ``None``; there is one way to write each grant."""
+        """Return the problem with the notation of the grant, or ``None``; each grant has exactly one notation."""
         words = self.words.split(",")
         if words != sorted(set(words)) or not WORDS.keys() >= set(words):
             return f"is signed for something else than {', '.join(WORDS)}, in this order and without spaces"

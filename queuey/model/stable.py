@@ -27,7 +27,7 @@ from queuey.model.timeid import (
 
 @attrs.frozen
 class Lateness:
-    """What a deployment allows for, in seconds.
+    """Limits of a deployment, in seconds.
 
     :ivar write: from the stamping of an id until its write is acknowledged; later it is not promised.
     :ivar slow_write: the same for writes that every data centre acknowledges.
@@ -41,7 +41,7 @@ class Lateness:
     base: float = 0.0
 
     def flight(self, slow: bool) -> float:
-        """How long a write may take."""
+        """Return the seconds that a write may take."""
         return self.slow_write if slow else self.write
 
     def settle(self, slow: bool) -> float:
@@ -50,7 +50,7 @@ class Lateness:
 
 
 class FrontEnd:
-    """What both kinds of front ends have in common.
+    """Base class of both kinds of front ends.
 
     :param bits: makes so many random bits.
     :ivar why: in one sentence, why this front end can neither stamp nor know W; ``None`` if it can.
@@ -148,13 +148,13 @@ class SoleFrontEnd(FrontEnd):
         return self.lease.ceiling
 
     def take(self, row: LeaseRow | None, boot: float, now: Ticks) -> Beat:
-        """What to ask for in order to take the lease, given how it stands; our ids will be above those of its owner."""
+        """Return the change to request in order to take the lease, given its row; our ids will be above its owner's."""
         if row is not None and not self.lease.is_ours(row):
             self._stamps.reach(row.ceiling)
         return self.lease.take(row, boot, self.greatest(now))
 
     def beat(self, boot: float, now: Ticks) -> Beat:
-        """What to ask for in order to keep the lease."""
+        """Return the change to request in order to keep the lease."""
         return self.lease.beat(boot, self.greatest(now))
 
     def applied(self, beat: Beat, boot: float) -> bool:

@@ -115,7 +115,7 @@ class Stamps:
             self._draw()
 
     def _tails(self) -> tuple[bytes, bytes]:
-        """How our ids end, in either class."""
+        """Return the last bytes of our ids, for each class."""
         short, long = (make(Ticks(0), self._sequence, self._node | kind) for kind in (0, LONG_CLASS))
         return short[_LOW_BITS:], long[_LOW_BITS:]
 

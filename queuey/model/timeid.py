@@ -95,7 +95,7 @@ def make_random(ticks: Ticks, random: int) -> MessageId:
 
 
 def make_run(first: Ticks, count: int, clock_sequence: int, node: int) -> list[MessageId]:
-    """As many ids as ``make`` gives for one tick after another; it takes a tenth of the time.
+    """Return the ids that ``make`` returns for consecutive ticks, in a tenth of the time.
 
     :param first: the time of the first of them; that of the last is at most ``MAX_TICKS``.
     """

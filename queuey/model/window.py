@@ -1,4 +1,4 @@
-"""What a read covers, and how it is cut into slices that fit in memory."""
+"""Ranges of reads, and slices of them that fit in memory."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Window:
         return attrs.evolve(self, partitions=self.partitions[1:], first_limit=None, resume=None)
 
     def after(self, last: MessageId, taken: int) -> Window | None:
-        """What is left once ``taken`` messages of the first partition, ending with ``last``, have been read."""
+        """Return the rest after ``taken`` messages of the first partition, of which ``last`` was the last one."""
         left = self.first()[2] - taken
         if left <= 0:
             return self.next_partition()

@@ -40,7 +40,7 @@ class Answers:
 
     @property
     def full(self) -> Failed | None:
-        """What the calls that are left are answered, if there is no room for more."""
+        """Return the error for the remaining calls of a batch if their answers would be too large."""
         if self._size <= MAX_ANSWERS:
             return None
         return faults.invalid_request(f"The answers to this batch have {MAX_ANSWERS} bytes; this call was not made.")

@@ -28,7 +28,7 @@ LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 """Names by which the port may always be asked for: no page of another origin has them."""
 
 _CREDENTIALS: Final = struct.Struct("3i")
-"""What Linux tells of the other end of a local socket: process, user, group."""
+"""Linux's struct of the peer credentials of a local socket: process, user, group."""
 
 _BROWSERS: Final = (b"origin", b"sec-fetch-site", b"referer")
 """Header fields that browsers send with requests of a page, and other clients do not."""
@@ -36,7 +36,7 @@ _BROWSERS: Final = (b"origin", b"sec-fetch-site", b"referer")
 
 @attrs.frozen
 class Endpoint:
-    """What there is at a path.
+    """The resource at a path.
 
     :ivar methods: those that it takes; one that takes ``POST`` takes JSON alone.
     """
@@ -157,7 +157,7 @@ def _refusal(failed: Failed) -> tuple[Mapping[str, str], bytes]:
 
 
 def who(request: Request) -> str:
-    """Who sent a request: the user of this machine, or the address that it came from."""
+    """Return the sender of a request: the user of this machine, or the address that it came from."""
     try:
         handle = request.connection.transport.getHandle()  # type: ignore[attr-defined]
         if handle.family != socket.AF_UNIX:

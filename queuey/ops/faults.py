@@ -1,4 +1,4 @@
-"""What a call that fails is answered: JSON-RPC's own codes, and in ``data`` the stable words of the second API."""
+"""JSON-RPC errors: its own codes, with the error words of the second API in ``data``."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Failed(Exception):
 
 
 def parse_error(text: str) -> Failed:
-    """What was sent is no JSON."""
+    """Return the error for a body that is not JSON."""
     return Failed(PARSE_ERROR, "malformed-request", text)
 
 
 def invalid_request(text: str) -> Failed:
-    """What was sent is no call."""
+    """Return the error for JSON that is not a call."""
     return Failed(INVALID_REQUEST, "malformed-request", text)
 
 
@@ -76,7 +76,7 @@ def internal(incident: str) -> Failed:
 
 
 def of(error: errors.QueueyError) -> Failed:
-    """What is said of an error."""
+    """Return the JSON-RPC error for an error of Queuey."""
     if isinstance(error, errors.InvalidRequest):
         return invalid_params(error.problems)
     problem = problems.of(error)

@@ -32,7 +32,7 @@ _log = EventLog(Logger(namespace="queuey.ops"))
 
 @attrs.frozen
 class Finding:
-    """What a check has found.
+    """The result of a check.
 
     :ivar reason: one sentence, be it well or not.
     """

@@ -26,7 +26,7 @@ _KEY_ID: Final = re.compile(rf"[0-9a-f]{{{ID_DIGITS}}}")
 
 @attrs.frozen
 class Kind:
-    """What a parameter may be.
+    """The type of a parameter.
 
     :ivar type: of JSON, as signatures name it.
     :ivar allowed: in words.

@@ -109,22 +109,22 @@ def _help(text: str, parameters: Sequence[Parameter]) -> str:
 
 
 class System(Introspection):  # type: ignore[misc]
-    """What methods there are."""
+    """Introspection: the names, signatures and help of methods."""
 
     @method("array")
     async def jsonrpc_listMethods(self, call: CallContext) -> list[str]:
-        """The names of all methods."""
+        """List the names of all methods."""
         names: list[str] = Introspection.jsonrpc_listMethods(self)
         return names
 
     @method("string", Parameter("method", TEXT, needed=True))
     async def jsonrpc_methodHelp(self, call: CallContext, method: str) -> str:
-        """What a method does, and what its parameters may be."""
+        """Return the help of a method: its work and its parameters."""
         return str(Introspection.jsonrpc_methodHelp(self, method))
 
     @method("array", Parameter("method", TEXT, needed=True))
     async def jsonrpc_methodSignature(self, call: CallContext, method: str) -> list[list[str]]:
-        """The types that a method returns and takes, for each number of parameters that it may be given."""
+        """Return the types that a method returns and takes, for each number of parameters that it accepts."""
         signature: list[list[str]] = Introspection.jsonrpc_methodSignature(self, method)
         return signature
 

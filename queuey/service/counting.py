@@ -1,4 +1,4 @@
-"""What several processes count, added up."""
+"""Sums of the metrics of several processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SUMMED: Final = frozenset(
 
 @attrs.frozen
 class Snapshot:
-    """What a process has counted by now, by the names of metrics and the values of labels.
+    """The metrics of a process at one time, by the names of metrics and the values of labels.
 
     :ivar histograms: the counts of each distribution, and the sum.
     """
@@ -33,7 +33,7 @@ class Snapshot:
 
 
 def snapshot(metrics: Iterable[Metric]) -> Snapshot:
-    """What was counted by now."""
+    """Read the current values of metrics."""
     counters, histograms, gauges = {}, {}, {}
     for metric in metrics:
         if isinstance(metric, Counter):
@@ -93,7 +93,7 @@ def _replace(values: dict[Labels, float], by: Mapping[Labels, float]) -> None:
 
 
 def added(parts: Iterable[Snapshot]) -> Snapshot:
-    """What several have counted, added up."""
+    """Return the sums of the metrics of several processes."""
     counters: dict[str, dict[Labels, float]] = {}
     gauges: dict[str, dict[Labels, float]] = {}
     histograms: dict[str, dict[Labels, tuple[list[int], float]]] = {}

@@ -27,7 +27,7 @@ def following(
     reactor: Any,
     now: Callable[[], float],
 ) -> Following:
-    """What looks at the groups that the settings in force name.
+    """Return the service that measures the groups that the settings in force name.
 
     :param applications: fires with the names of all of them, in order.
     """

@@ -1,4 +1,4 @@
-"""What has to be well for a front end to be alive, and for it to be ready."""
+"""Health checks of a front end: those for being alive, and those for being ready."""
 
 from __future__ import annotations
 

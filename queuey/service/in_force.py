@@ -12,7 +12,7 @@ from queuey.model.policy import Policy
 
 
 class InForce:
-    """What is read from the settings at every request.
+    """The settings that every request reads.
 
     :ivar settings: all of them.
     :ivar policies: the policy of each application; after each change another object, even if it says the same.
@@ -34,5 +34,5 @@ class InForce:
         self.digests = {digest: each.name for each in settings.applications for digest in each.digests}
 
     def given(self) -> Given:
-        """What the settings say of applications, as it is now."""
+        """Return the applications of the settings in force."""
         return Given(self.policies, self.digests, self.settings.server.max_body, self.settings.identities.names)

@@ -33,7 +33,7 @@ _SAYS_BACKLOG: Final = re.compile(r"(?<!\\):backlog=")
 
 @attrs.frozen
 class _TLSArguments:
-    """What an ``ssl:`` description asks a reactor for."""
+    """The TLS arguments that an ``ssl:`` description passes to a reactor."""
 
     port: int
     context: Any

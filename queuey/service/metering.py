@@ -25,7 +25,7 @@ class Readiness:
     def __init__(self, health: Health) -> None:
         self._health = health
         self._found: bool | None = None
-        self.metric = gauge("queuey_ready", "Whether /ready of the operators' port says so.", lambda: self._found)
+        self.metric = gauge("queuey_ready", "Whether /ready of the operators' port answers 200.", lambda: self._found)
 
     @deferred
     async def look(self) -> None:
@@ -37,20 +37,20 @@ class Readiness:
 
 
 def of_the_daemon(draining: Draining) -> tuple[Metric, ...]:
-    """What there is to tell of the daemon as a whole."""
+    """Return the metrics of the daemon as a whole."""
     version: dict[Labels, float] = {(__version__,): 1}
     return (
         Gauge("queuey_build_info", "The version that runs; its value is always 1.", ("version",), lambda: version),
-        gauge("queuey_draining", "Whether the heartbeat asks to leave this front end out.", lambda: draining.on),
+        gauge("queuey_draining", "Whether this front end is drained.", lambda: draining.on),
     )
 
 
 def of_the_door(site: Site, waits: Waits) -> tuple[Metric, ...]:
-    """What there is to tell of connections and requests that are under way."""
+    """Return the metrics of open connections and of requests in progress."""
     return (
         gauge("queuey_http_connections", "Open connections.", lambda: site.connections),
-        gauge("queuey_http_requests_in_progress", "Requests that have begun and are not over.", lambda: site.busy),
-        gauge("queuey_waiting_reads", "Reads that wait for messages to come.", lambda: waits.reading),
+        gauge("queuey_http_requests_in_progress", "Requests that have begun and not ended.", lambda: site.busy),
+        gauge("queuey_waiting_reads", "Reads that wait for messages.", lambda: waits.reading),
         gauge("queuey_waiting_claims", "Claims that wait.", lambda: waits.waiting - waits.reading),
     )
 
@@ -58,7 +58,7 @@ def of_the_door(site: Site, waits: Waits) -> tuple[Metric, ...]:
 def statsd_of(
     settings: MetricsSettings, metrics: tuple[Metric, ...], reactor: Any, before: Callable[[], Deferred[None]]
 ) -> Statsd | None:
-    """What sends the metrics to a statsd server, if the settings name one.
+    """Return the service that sends the metrics to a statsd server, if the settings name one.
 
     :param before: is called each time, and waited for.
     """

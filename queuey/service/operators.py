@@ -118,7 +118,7 @@ def operators_site(
 
 
 def care(in_force: InForce, reactor: Any) -> Care | None:
-    """What can be done to the store as a whole."""
+    """Return the operations on the store as a whole, if it has any."""
     storage = in_force.settings.storage
     if not isinstance(storage, SQLiteStorage):
         return None

@@ -1,4 +1,4 @@
-"""What the kernel says of processes that the daemon has started, by their numbers."""
+"""Resources that the worker processes use, as the kernel reports them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _GAUGES: Final = (
 
 
 class Processes:
-    """What workers take of the machine, each for itself: a sum would hide the one that has no room left.
+    """Metrics of the resources of each worker, because a sum would hide one that is short of them.
 
     :param pids: those that run now, by the number of the worker.
     :ivar metrics: as they were found by the last look.

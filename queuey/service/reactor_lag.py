@@ -1,4 +1,4 @@
-"""How late the reactor is: what only runs when it turns tells whether it does."""
+"""Measures how late the reactor runs its timers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Pulse:
 
     def __init__(self, clock: IReactorTime) -> None:
         self.delays = Histogram(
-            "queuey_reactor_delay_seconds", "Seconds by which a call that was due once a second was late.", SECONDS
+            "queuey_reactor_delay_seconds", "Delay of a timer that is due once a second, in seconds.", SECONDS
         )
         self._clock = clock
         self._due: float | None = None

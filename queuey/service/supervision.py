@@ -67,7 +67,7 @@ class Supervisor:
         self._tell("READY=1", f"STATUS={status}")
 
     def status(self, status: str) -> None:
-        """How it is, in one line."""
+        """Report the state of the daemon to the service manager, in one line."""
         self._tell(f"STATUS={status}")
 
     def reloading(self) -> None:

@@ -1,4 +1,4 @@
-"""What a daemon and its workers tell each other beside calls of the store."""
+"""Messages between a daemon and its workers, besides calls of the store."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class WorkerCommand(IntEnum):
 
 
 class WorkerReport(IntEnum):
-    """What a worker says."""
+    """The kinds of messages from a worker."""
 
     UP = CONTROL
     COUNTS = CONTROL + 1

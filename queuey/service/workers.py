@@ -222,7 +222,7 @@ class Workers:
         self.metrics: tuple[Metric, ...] = (
             gauge(
                 "queuey_workers",
-                "Workers that accept; there are none where the daemon serves itself.",
+                "Workers that accept connections; 0 if the daemon serves requests itself.",
                 self.accepting,
             ),
             self._restarts,
@@ -257,7 +257,7 @@ class Workers:
         self._looking.start(STAND, now=False)
 
     def accepting(self) -> int:
-        """How many accept."""
+        """Number of workers that accept connections."""
         return sum(worker.up for worker in self._workers)
 
     def accepts(self) -> Deferred[None]:
@@ -273,7 +273,7 @@ class Workers:
         return {worker.number: worker.pid for worker in self._workers if worker.pid is not None}
 
     def set_up(self) -> SetUp:
-        """What a worker has to know now."""
+        """Return the settings that a worker needs now."""
         return SetUp(self._settings(), tuple(each.family for each in self.sockets), self._log, self._promises)
 
     def has_ended(self, counted: Snapshot) -> None:
@@ -313,11 +313,11 @@ class Workers:
         return gatherResults([worker.count() for worker in self._workers]).addCallback(lambda _: None)
 
     def counted(self) -> list[Snapshot]:
-        """What they had counted when they were last asked, and those before them."""
+        """Return the last known metrics of the workers, including those of workers that have ended."""
         return [self._past, *(worker.counted for worker in self._workers)]
 
     def under_way(self) -> Mapping[str, int]:
-        """What was under way when they were last asked."""
+        """Return the last known numbers of requests in progress."""
         return {
             shown: int(sum(sum(each.gauges.get(name, {}).values()) for each in self.counted()))
             for shown, name in (
@@ -361,7 +361,7 @@ _ITS_OWN: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS
 
 
 def _how(reason: Failure) -> str:
-    """How a process ended."""
+    """Describe how a process ended."""
     status = getattr(reason.value, "status", None)
     if status is not None and os.WIFSIGNALED(status):
         return signal.Signals(os.WTERMSIG(status)).name

@@ -43,18 +43,18 @@ from queuey.model.timeid import SECOND, MessageId, Ticks, ticks_of
 from queuey.storage.group_data import NO_MESSAGES, GroupData, Scan
 
 IDLE: Final = Ticks(60 * SECOND)
-"""How far the position of a group may be behind the end of a log without new messages. To move it up costs a write,
-which is not worth it each time."""
+"""How far the position of a group may be behind the end of a log without new messages. Moving it costs a write, which
+is not worth it each time."""
 
 _ROUNDS: Final = 16
-"""How often a claim looks again in a partition if it found only messages that do not exist any more, or that wait for
+"""Maximum number of looks of a claim in a partition if it found only messages that were deleted, or that wait for
 others of their keys."""
 
 _GONE: Final = 512
-"""How many messages one look checks for existence, at most."""
+"""Maximum number of messages that one look checks for existence."""
 
 _PASSED: Final = 64
-"""How many messages one look skips, at least, if messages of the same key are given in order."""
+"""Minimum number of messages that one look may skip, if messages of the same key are delivered in order."""
 
 
 class _Run:

@@ -1,4 +1,4 @@
-"""What commands of consumer groups need of a store that has the states and the messages next to each other."""
+"""Interface of commands of consumer groups to a store that has the states and the messages next to each other."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Scan:
 
 
 class GroupData(ABC):
-    """What commands need of a store.
+    """The data that commands read.
 
     :ivar clock: the time of the transaction.
     """
@@ -53,7 +53,7 @@ class GroupData(ABC):
     def find(
         self, queue: Queue, partition: int, ids: Sequence[MessageId], max_bytes: int | None = None
     ) -> Mapping[MessageId, Message]:
-        """Those messages of these ids that exist and have not expired.
+        """Return the messages with these ids that exist and have not expired.
 
         :param ids: oldest first, if there is a limit of bytes.
         :param max_bytes: if the bodies of the first messages exceed it, those after them may be left out.
@@ -61,7 +61,7 @@ class GroupData(ABC):
 
     @abstractmethod
     def existing(self, queue: Queue, partition: int, ids: Sequence[MessageId]) -> Collection[MessageId]:
-        """The ids of those messages that exist and have not expired."""
+        """Return those of these ids whose messages exist and have not expired."""
 
     @abstractmethod
     def scan(self, queue: Queue, index: GroupIndex, group: Group, partition: int, limit: int, max_bytes: int) -> Scan:

@@ -95,18 +95,16 @@ class MeteredStore(StoreLayer):
         self._up = False
         self._operations = Counter(
             "queuey_store_operations_total",
-            "What was asked of the store, and what came of it.",
+            "Operations of the store, by their result.",
             ("operation", "outcome"),
         )
         self._durations = Histogram(
             "queuey_store_operation_duration_seconds",
-            "Seconds from asking the store for something until what came of it was known.",
+            "Seconds from the start of a store operation to its result.",
             SECONDS,
             ("operation",),
         )
-        self._up_gauge = gauge(
-            "queuey_store_up", "Whether the store answered when it was last asked.", lambda: self._up
-        )
+        self._up_gauge = gauge("queuey_store_up", "Whether the store answered the last operation.", lambda: self._up)
         super().__init__(store)
 
     def around(self, operation: Operation, call: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:

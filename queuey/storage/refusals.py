@@ -12,7 +12,7 @@ from queuey.model.timeid import MessageId, Ticks, ticks_of, to_rfc3339
 
 
 class Held(NamedTuple):
-    """What an application or a queue holds, or what it is to hold more."""
+    """Number and bytes of messages that an application or a queue holds, or that are to be added."""
 
     messages: int = 0
     bytes: int = 0

@@ -43,7 +43,7 @@ _log = EventLog(Logger(namespace="queuey.tracing"))
 
 @attrs.frozen
 class Exporting:
-    """How spans are exported. Times are in seconds.
+    """Settings of the export of spans. Times are in seconds.
 
     :ivar endpoint: the collector's URL.
     :ivar headers: fields of each request to it.
@@ -76,7 +76,7 @@ class Losses:
         self._recent = False
 
     def lost(self, count: int, reason: str) -> None:
-        """So many spans are lost."""
+        """Count lost spans."""
         with self._lock:
             self.total += count
             self._recent = True
@@ -106,7 +106,7 @@ class Reasons(logging.Handler):
 
     @property
     def last(self) -> str:
-        """What was said last."""
+        """The last error."""
         return " ".join(self._said) or "the collector does not take them"
 
     def emit(self, record: logging.LogRecord) -> None:

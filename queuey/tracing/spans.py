@@ -28,7 +28,7 @@ from queuey.model.served import RECEIVE, SEND, Served, Work
 from queuey.model.trace import TraceContext, own_context
 
 _KINDS: Final[Mapping[str, SpanKind]] = {SEND: SpanKind.PRODUCER, RECEIVE: SpanKind.CONSUMER}
-"""So that links lead from a consumer to a producer; to settle is neither."""
+"""Kinds of spans. Links lead from a consumer to a producer; settling is neither."""
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
 _REFUSED: Final = 400

@@ -342,7 +342,9 @@ class LagOnCassandraTests(OnCassandra, LagTests):
         self.world.run(self.front.claim(self.queue, self.group))
         store = cast(Any, self.world.store)._parts.messages
         bounds = {1: second, 2: successor(second)}
-        self.assertTrue(self.successResultOf(store._views.registry.set_purged(self.queue, bounds, store._stamps.latest)))
+        self.assertTrue(
+            self.successResultOf(store._views.registry.set_purged(self.queue, bounds, store._stamps.latest))
+        )
         self.assertEqual((self.lag()[0].in_flight, self.lag()[0].oldest), (1, second))
 
 

@@ -45,7 +45,7 @@ class BearerTokens:
         return Lasting(proof.principals, proofs.holding(credential.value, proof))
 
     def _known(self, value: str) -> tuple[Proofs, Proof] | None:
-        """What a token proves, and what remembers that, if anything does."""
+        """Return the cached proof of a token with the cache that has it, or ``None``."""
         for issuer in self.issuers:
             proof = issuer.proofs.known(value)
             if proof is not None:

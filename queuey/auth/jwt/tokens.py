@@ -20,14 +20,14 @@ _ENCRYPTED: Final = 4
 """Points in an encrypted token (RFC 7516)."""
 
 _TYPES: Final = ("jwt", "at+jwt")
-"""What a token may say that it is: ID tokens and access tokens. Others, as those that log users out, are not for us."""
+"""The accepted types of tokens: ID tokens and access tokens. Other tokens, such as logout tokens, are refused."""
 
 _MAX_KEY_ID: Final = 256
 
 
 @attrs.frozen
 class Token:
-    """What a token says, its signature not looked at.
+    """The contents of a token, before its signature is checked.
 
     :ivar text: all of it.
     :ivar key_id: which of the issuer's keys it names, if it names one.
@@ -40,7 +40,7 @@ class Token:
 
     @property
     def issuer(self) -> str:
-        """Who it says has signed it."""
+        """The issuer that the token names."""
         issuer = self.claims.get("iss")
         if not isinstance(issuer, str):
             raise refused("names no issuer")

@@ -1,4 +1,4 @@
-"""Whose a key is, and when it was last used."""
+"""Owners of keys, and when each key was last used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What operators see of applications, and what they may change: those of the store, while the daemon serves."""
+"""Applications as operators see them, and changes of those in the store while the daemon serves."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STORE: Final = "store"
 
 @attrs.frozen
 class Given:
-    """What the settings say of applications.
+    """The applications of the settings.
 
     :ivar policies: of each application.
     :ivar digests: the application of each key's digest.

@@ -50,7 +50,7 @@ Step = Callable[[Application | None], Application | None]
 
 @attrs.frozen
 class Change:
-    """What an application was before a change and after it; ``None`` is none."""
+    """An application before and after a change; ``None`` if there was or is none."""
 
     before: Application | None
     after: Application | None

@@ -104,19 +104,19 @@ class Following:
         self.metrics: tuple[Metric, ...] = (
             Gauge(
                 "queuey_group_lag_messages",
-                "Messages that a followed group has not settled; at least so many, where they are 10,000 or 4 MiB.",
+                "Messages that a followed group has not settled. Counting stops at 10,000 messages or 4 MiB.",
                 labels,
                 lambda: self._told(lambda behind: behind.messages),
             ),
             Gauge(
                 "queuey_group_oldest_unsettled_seconds",
-                "Age of the oldest message that a followed group has not settled; 0 where there is none.",
+                "Age of the oldest message that a followed group has not settled; 0 if there is none.",
                 labels,
                 lambda: self._told(lambda behind: behind.oldest),
             ),
             gauge(
                 "queuey_groups_left_out",
-                "Whether more groups are to be followed than may be.",
+                "Whether the settings name more groups than may be followed.",
                 lambda: self._left_out,
             ),
         )

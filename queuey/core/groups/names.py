@@ -36,7 +36,7 @@ class _Listing:
 
 @attrs.frozen
 class _Removal:
-    """A group whose name is to be removed from the index."""
+    """A group whose name will be removed from the index."""
 
     group: Group
 

@@ -34,7 +34,7 @@ NO_KEYS: Final[Mapping[MessageId, int]] = {}
 
 
 def redrive(index: GroupIndex, asked: Returning, max_in_flight: int, now: Ticks) -> Redrive:
-    """Mark a message whose dead letter is to be redriven.
+    """Mark a message whose dead letter will be redriven.
 
     The caller must have read the state *before* it looked up the dead letter and the message, and found both.
     """

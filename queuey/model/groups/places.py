@@ -14,7 +14,7 @@ from queuey.model.timeid import MessageId, Ticks
 def seek(index: GroupIndex, reach: MessageId, generation: bytes) -> bool:
     """Move the position; earlier receipts become invalid.
 
-    :param reach: the first id, or bound, that is to be examined.
+    :param reach: the first id, or bound, to examine.
     :param generation: random; the same if the same seek is repeated.
     :return: ``False`` if moves are under way: finish them first.
     """

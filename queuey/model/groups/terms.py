@@ -222,7 +222,7 @@ class Result(Enum):
 
 
 class Redrive(Enum):
-    """What the caller of ``moves.redrive`` has to do with a dead letter."""
+    """The next step for the caller of ``moves.redrive``."""
 
     MARKED = "carry out the move"
     NEEDLESS = "only remove the dead letter: the message will be given anyway"

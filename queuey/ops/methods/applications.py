@@ -45,7 +45,7 @@ class Applications(Methods):
     async def jsonrpc_list(
         self, call: CallContext, prefix: str = "", after: str = "", limit: int = LIMIT.high
     ) -> dict[str, Any]:
-        """The applications of the settings and of the store, by name; `next` is the name to go on after."""
+        """List the applications of the settings and of the store, by name; to continue, pass `next` as `after`."""
         names = [name for name in await self._registry.names() if name > after and name.startswith(prefix)]
         found = [await self._registry.find(name) for name in names[:limit]]
         listed = [{**shown.application(one), "keys": len(one.keys)} for one in found]
@@ -57,15 +57,15 @@ class Applications(Methods):
 
     @method("object", _OWN_NAME)
     async def jsonrpc_get(self, call: CallContext, name: str) -> dict[str, Any]:
-        """An application: its policy, its limits, and its keys without what lets anybody in."""
+        """Return an application: its policy, its limits, and the ids of its keys."""
         return shown.application(await self._registry.find(name))
 
     @method("object", _OWN_NAME, _REVISION, *_members(None), changes=True)
     async def jsonrpc_set(
         self, call: CallContext, name: str, revision: int | None = None, **said: Any
     ) -> dict[str, Any]:
-        """Make an application in the store, or change it; what is left out stays. With `revision` only if it has that
-        one, 0 if there is to be none."""
+        """Create an application in the store, or change it; members that are left out stay. With `revision`, only if it
+        has that revision; 0 means that it must not exist."""
         change = await self._registry.set(name, said, revision, make=True)
         call.note(*shown.sides(change))
         return shown.after(self._registry, change)
@@ -74,8 +74,8 @@ class Applications(Methods):
     async def jsonrpc_remove(
         self, call: CallContext, name: str, revision: int | None = None, keep_queues: bool = False
     ) -> bool:
-        """Remove an application of the store with its keys. One that has queues is refused, unless they are to be kept
-        for another one of that name."""
+        """Remove an application of the store with its keys. If it has queues, the call is refused unless `keep_queues`
+        is true; a new application of that name gets them then."""
         change = await self._registry.remove(name, revision, keep_queues)
         call.note(*shown.sides(change))
         return True
@@ -90,14 +90,13 @@ class Keys(Methods):
 
     @method("array", APPLICATION)
     async def jsonrpc_list(self, call: CallContext, application: str) -> list[dict[str, Any]]:
-        """The keys of an application: their ids, when each was made, and as `used_here` when it was last used, to the
-        minute, by what this process has seen since its start, and its workers up to five seconds ago."""
+        """List the keys of an application: their ids, when each was made, and as `used_here` the minute in which this
+        process (since its start) or one of its workers (up to five seconds ago) last saw it used."""
         return shown.keys(await self._registry.find(application))
 
     @method("object", APPLICATION, Parameter("digest", DIGEST), changes=True, hidden=("digest",))
     async def jsonrpc_add(self, call: CallContext, application: str, digest: bytes | None = None) -> dict[str, Any]:
-        """Let an application in by another key. Without the `digest` of one, a key is made, and told in this answer
-        and never again."""
+        """Add a key to an application. Without a `digest`, a key is made; only this answer shows it."""
         change, key, text = await self._registry.add_key(application, digest)
         call.note(*shown.sides(change))
         found = {"id": key.id, "made": shown.moment(key.made)}
@@ -105,7 +104,7 @@ class Keys(Methods):
 
     @method("boolean", APPLICATION, Parameter("id", KEY_ID, needed=True), changes=True)
     async def jsonrpc_revoke(self, call: CallContext, application: str, id: str) -> bool:
-        """Let nobody in by a key any more: here at once, on other front ends within `max_age`."""
+        """Revoke a key: on this front end at once, on others within `max_age`."""
         change = await self._registry.revoke_key(application, id)
         call.note(*shown.sides(change))
         return True
@@ -142,14 +141,14 @@ class Policies(_Said):
 
     @method("object", APPLICATION)
     async def jsonrpc_get(self, call: CallContext, application: str) -> dict[str, Any]:
-        """What an application is promised and allowed."""
+        """Return the policy of an application."""
         return await self._get(application)
 
     @method("object", APPLICATION, _REVISION, *_members(False), changes=True)
     async def jsonrpc_set(
         self, call: CallContext, application: str, revision: int | None = None, **said: Any
     ) -> dict[str, Any]:
-        """Change what an application of the store is promised and allowed; what is left out stays."""
+        """Change the policy of an application of the store; members that are left out stay."""
         return await self._set(call, application, revision, said)
 
 
@@ -160,12 +159,12 @@ class LimitsMethods(_Said):
 
     @method("object", APPLICATION)
     async def jsonrpc_get(self, call: CallContext, application: str) -> dict[str, Any]:
-        """The limits of an application; null is none."""
+        """Return the limits of an application; null means no limit."""
         return await self._get(application)
 
     @method("object", APPLICATION, _REVISION, *_members(True), changes=True)
     async def jsonrpc_set(
         self, call: CallContext, application: str, revision: int | None = None, **said: Any
     ) -> dict[str, Any]:
-        """Change the limits of an application of the store; what is left out stays."""
+        """Change the limits of an application of the store; members that are left out stay."""
         return await self._set(call, application, revision, said)

@@ -39,7 +39,8 @@ class Daemon(Methods):
 
     @method("object")
     async def jsonrpc_status(self, call: CallContext) -> dict[str, Any]:
-        """How the daemon is: what it serves, for how long, how much is under way, and whether its store answers."""
+        """Return the state of the daemon: what it serves, for how long, how much is under way, and whether its store
+        answers."""
         try:
             await self._store.ping()
             store = "answers"
@@ -56,13 +57,14 @@ class Daemon(Methods):
 
     @method("boolean", changes=True)
     async def jsonrpc_drain(self, call: CallContext) -> bool:
-        """Let the heartbeat and /ready answer 503, so that whoever spreads requests leaves this front end out; it goes
-        on serving."""
+        """Make the heartbeat and /ready answer 503, so that load balancers leave this front end out; it continues to
+        serve."""
         return self._set(call, True)
 
     @method("boolean", changes=True)
     async def jsonrpc_undrain(self, call: CallContext) -> bool:
-        """Let the heartbeat and /ready tell again how things are; a daemon that is about to stop stays drained."""
+        """Undo `drain`: the heartbeat and /ready report the real state again. A daemon that is about to stop stays
+        drained."""
         return self._set(call, False)
 
     def _set(self, call: CallContext, on: bool) -> bool:
@@ -81,7 +83,7 @@ class Logging(Methods):
 
     @method("string", Parameter("level", word(*LEVELS)), changes=True)
     async def jsonrpc_level(self, call: CallContext, level: str | None = None) -> str:
-        """The level below which nothing is logged; with `level`, another one until the settings are read anew."""
+        """Return the log level, or set it with `level` until the settings are read again."""
         before = self._log.level
         if level is None:
             call.silent = True

@@ -31,13 +31,13 @@ class Groups(Methods):
 
     @method("array", APPLICATION, QUEUE)
     async def jsonrpc_list(self, call: CallContext, application: str, queue: str) -> list[dict[str, Any]]:
-        """The consumer groups of a queue, by name."""
+        """List the consumer groups of a queue, by name."""
         found = await self._directory.find(application, queue)
         return [_group(group) for group in await self._groups.names(found)]
 
     @method("object", APPLICATION, QUEUE, GROUP)
     async def jsonrpc_describe(self, call: CallContext, application: str, queue: str, group: str) -> dict[str, Any]:
-        """A consumer group, and where it is in each partition."""
+        """Return a consumer group, and its position in each partition."""
         found = await self._directory.find(application, queue)
         its = await self._groups.find(found, group)
         lags = await self._groups.lag(found, its)
@@ -55,7 +55,7 @@ class Groups(Methods):
     async def jsonrpc_seek(
         self, call: CallContext, application: str, queue: str, group: str, to: str, partitions: list[Any] | None = None
     ) -> bool:
-        """Let a consumer group go on from another place, in all partitions or in some."""
+        """Move a consumer group to another position, in all partitions or in some."""
         found = await self._directory.find(application, queue)
         its = await self._groups.find(found, group)
         some = None if partitions is None else _numbers(partitions, found.settings.partitions)

@@ -40,8 +40,8 @@ class Queues(Methods):
     async def jsonrpc_list(
         self, call: CallContext, application: str, prefix: str = "", after: str = "", limit: int = LIMIT.default
     ) -> dict[str, Any]:
-        """The queues of an application, by name, also those that were kept when it was removed; `next` is the name to
-        go on after."""
+        """List the queues of an application, by name, including those that were kept when it was removed; to continue,
+        pass `next` as `after`."""
         page = await self._directory.page(application, prefix, after, limit)
         if not page.queues:
             await self._policies.policy_for(application)
@@ -49,7 +49,7 @@ class Queues(Methods):
 
     @method("object", APPLICATION, QUEUE)
     async def jsonrpc_describe(self, call: CallContext, application: str, queue: str) -> dict[str, Any]:
-        """A queue, and how many messages it has, those that are not due yet included."""
+        """Return a queue, and the number of its messages, including those that are not due yet."""
         found = await self._find(application, queue)
         listing = await self._directory.listing(application, found.name, 1, details=True, counts=True)
         for listed in listing.queues:
@@ -59,7 +59,7 @@ class Queues(Methods):
 
     @method("boolean", APPLICATION, QUEUE, Parameter("before", _TIME), changes=True)
     async def jsonrpc_purge(self, call: CallContext, application: str, queue: str, before: str | None = None) -> bool:
-        """Delete the messages of a queue: those from before a time, or all that any reader can have seen."""
+        """Delete the messages of a queue: those from before a time, or all that are visible to readers."""
         bound = HIGHEST if before is None else _bound(before)
         await self._exchange.purge(await self._find(application, queue), bound)
         return True

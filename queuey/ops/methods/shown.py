@@ -1,4 +1,4 @@
-"""How things are shown to operators: as JSON, with times in words."""
+"""JSON for operators, with times as text."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _key(key: ShownKey) -> dict[str, Any]:
 
 
 def sides(change: Change) -> tuple[Any, Any]:
-    """What a change was made of, and what it made, for the log."""
+    """Return the state before a change and after it, for the log."""
     return _side(change.before), _side(change.after)
 
 

@@ -1,4 +1,4 @@
-"""What is done to the store as a whole: ``store.*``."""
+"""Operations on the store as a whole: ``store.*``."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ class Made(Protocol):
 
     @property
     def bytes(self) -> int:
-        """That it takes."""
+        """Its size in bytes."""
 
     @property
     def messages(self) -> int:
-        """How many it has."""
+        """Its number of messages."""
 
     @property
     def queues(self) -> int:
-        """How many it has."""
+        """Its number of queues."""
 
 
 class Care(Protocol):
-    """What can be done to a store that is a folder."""
+    """Operations on a store that is a folder."""
 
     def check(self) -> Deferred[str]:
         """Read all of it; fires with ``ok``, or what is wrong with it. Fails with ``Unavailable``."""
@@ -71,8 +71,8 @@ class Store(Methods):
 
     @method("object")
     async def jsonrpc_check(self, call: CallContext) -> dict[str, Any]:
-        """Whether the store answers, and where it is a database of its own, whether all of it can be read and fits
-        together. That takes as long as to read it; requests are served meanwhile."""
+        """Check whether the store answers and, if it is a database of its own, whether all of it can be read and is
+        consistent. That takes as long as reading all of it; requests are served meanwhile."""
         await self._store.ping()
         if self._care is None:
             return {"answers": True, "integrity": None}
@@ -80,7 +80,7 @@ class Store(Methods):
 
     @method("object", Parameter("name", Kind("string", _ALLOWED, TEXT.read)), changes=True)
     async def jsonrpc_backup(self, call: CallContext, name: str | None = None) -> dict[str, Any]:
-        """Copy the store as it is now into a new folder of that name, or of the time, in `ops_backups`."""
+        """Copy the store as it is now into a new folder in `ops_backups`, with the given name or that of the time."""
         if self._care is None:
             raise NotPromised("This store is no folder, so it cannot be copied by the daemon.")
         folder = self._backups()

@@ -28,7 +28,7 @@ _END: Final = b"# EOF\n"
 
 @attrs.frozen
 class Format:
-    """How metrics are written."""
+    """A text format of metrics."""
 
     content_type: str
     write: Callable[[Collector], bytes] = attrs.field(repr=False)
@@ -41,7 +41,7 @@ OPENMETRICS: Final = Format(openmetrics.CONTENT_TYPE_LATEST, openmetrics.generat
 
 @attrs.frozen(eq=False)
 class Counted(Collector):
-    """What was counted, as the library has it: a metric with many values comes in several parts."""
+    """Metrics in the form of the library: a metric with many values comes in several parts."""
 
     metric: Metric
 

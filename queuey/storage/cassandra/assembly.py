@@ -59,7 +59,7 @@ NO_GROUPS_OVER_THRIFT: Final = (
 
 
 class Known:
-    """What is known of the cluster, for writers of messages; empty before the cluster was asked."""
+    """Limits of the cluster, for writers of messages; empty before the cluster was reached."""
 
     def __init__(self, skew: float) -> None:
         self._skew = skew
@@ -132,7 +132,7 @@ def _assembled(
 
 
 def promises_of(settings: CassandraStorage) -> Capabilities:
-    """What the settings alone say of what can be promised."""
+    """Return the guarantees that follow from the settings alone."""
     unknown = "What an acknowledged write survives is known once Cassandra has been asked."
     if settings.protocol == "thrift":
         return Capabilities(unknown, False, NOT_OVER_THRIFT, NO_GROUPS_OVER_THRIFT, settings.multi_dc)

@@ -1,4 +1,4 @@
-"""What a keyspace holds, as it is: read beside the front ends that serve from it, and written where none does."""
+"""Export from and import into a keyspace: reads work beside the front ends that serve it, writes only without them."""
 
 from __future__ import annotations
 
@@ -309,5 +309,5 @@ class UnfencedStates:
 
 
 def _ack(queue: Queue) -> Ack:
-    """Whose word a write waits for: a copy is never less sure than a queue of strong consistency."""
+    """Return the acknowledgements that a write of a copy waits for: at least those of a queue of strong consistency."""
     return Ack.EVERY_CENTRE if queue.settings.consistency is Consistency.VERY_STRONG else Ack.MAJORITY

@@ -40,7 +40,7 @@ _OLD: Final = 4
 
 @attrs.frozen
 class SchemaSettings:
-    """What the tables are to be like, and who makes them.
+    """Settings for creating the tables.
 
     :ivar create: whether we may.
     """

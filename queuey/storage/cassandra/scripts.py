@@ -71,7 +71,7 @@ def table_id(keyspace: str, table: str) -> UUID:
 
 
 def names(keyspace: str, replication: str) -> dict[str, str]:
-    """What is put into the files."""
+    """Return the values to insert into the files."""
     return {"keyspace": keyspace, "replication": replication}
 
 

@@ -14,7 +14,7 @@ from queuey.interfaces import MAX_STATE, IStateStore, Outcome, State
 from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Row, Statement
 
 _ATTEMPTS: Final = 3
-"""How often a change is tried that was certainly not applied."""
+"""Maximum number of attempts at a change that was certainly not applied."""
 
 _REMOVAL: Final = "removed "
 """Comes before the version of a removal."""

@@ -99,7 +99,7 @@ class _States:
 
 @attrs.frozen
 class Parts:
-    """What the store consists of.
+    """The parts of the store.
 
     :ivar metrics: what is counted of all these.
     """
@@ -241,7 +241,7 @@ class CassandraStore:
             raise ConfigurationError((f"The keyspace {self._keyspace} {why}.",))
 
     def _why_not_ready(self) -> str:
-        """What a front end waits for that has found the cluster: mostly another front end."""
+        """Return the reason why a front end that has reached the cluster is not ready: usually another front end."""
         return f"Storage is not ready: {self._parts.times.reason or _GETS_READY}"
 
     def _wait_for(self, text: str) -> None:

@@ -29,7 +29,7 @@ _QUEUES: Final = 1024
 
 
 class Sizes:
-    """How large the messages of queues are, by what was read of them last."""
+    """Approximate sizes of the messages of queues, learnt from recent reads."""
 
     def __init__(self) -> None:
         self._known: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""What goes over the socket: frames of many items, so that what comes in one turn of the reactor costs one write.
+"""Frames on the socket: each has many items, so that all items of a reactor turn cost one write.
 
 A frame is four bytes with its length and a list in MessagePack (https://msgpack.org). Each item is a number, a kind and
 a body, which only who knows the kind can read. Both ends are one version of one program.
@@ -30,7 +30,7 @@ Item = tuple[int, int, msgspec.Raw]
 
 
 _ONE_OF_THREE: Final = b"\x91\x93"
-"""How a list begins, in MessagePack, that has one list of three."""
+"""The beginning of a MessagePack list with one item that is a list of three."""
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(list[tuple[int, int, msgspec.Raw]]).decode
@@ -61,7 +61,7 @@ def _clamped(value: Any) -> Any:
 
 
 class Transport(Protocol):
-    """What is used of a socket."""
+    """The methods of a socket that are used."""
 
     @property
     def unsent(self) -> int:

@@ -39,7 +39,7 @@ class Keeps(Protocol):
     """A cache of what was read, which another process may change."""
 
     def change_elsewhere(self, name: Name) -> None:
-        """Drop what is about to be changed, and cache none of it until ``changed_elsewhere``."""
+        """Invalidate a queue that is about to be changed, and do not cache it until ``changed_elsewhere``."""
 
     def changed_elsewhere(self, name: Name) -> None:
         """Learn that the change is over."""
@@ -143,7 +143,7 @@ class Link(Frames):
         return answer
 
     def _asked(self, call: StoreCall, writes: bool) -> tuple[Deferred[Any], int]:
-        """What comes of a call, and its number; 0 where none can be made any more."""
+        """Return the Deferred of a call, and its number; 0 if no call can be made any more."""
         if self.lost or self._finishing is not None:
             return fail(Unavailable(_ENDED if self.lost else "The storage is closed.")), 0
         number = next(self._numbers)

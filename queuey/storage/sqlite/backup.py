@@ -32,7 +32,7 @@ _NEXT_PARTITION: Final = "SELECT min(partition) FROM messages WHERE queue = ? AN
 
 @attrs.frozen
 class Backup:
-    """What a backup has in it.
+    """The contents of a backup.
 
     :ivar path: its folder, from which a daemon can serve.
     :ivar bytes: of its one file.
@@ -115,7 +115,7 @@ def _growing(target: Path) -> Iterator[Path]:
 
 
 def _checked(file: Path, target: Path) -> Backup:
-    """What is in a copy that is whole: damage that copying has not met is met by reading."""
+    """Return the contents of a complete copy; reading it finds damage that copying did not."""
     connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
     try:
         found = connection.execute("PRAGMA integrity_check(1)").get

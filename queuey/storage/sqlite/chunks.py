@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 INT64: Final = range(-(1 << 63), 1 << 63)
-"""What the database takes as an integer."""
+"""The integers that the database can store."""
 
 SIZES: Final = (512, 128, 64, 48, 32, 24, *range(16, 0, -1))
 """Rows that there is a statement for.
@@ -20,7 +20,7 @@ prepared."""
 
 
 def parts(rows: int) -> Iterator[tuple[int, int]]:
-    """So many rows in parts of these sizes: the size of each part, and the row at which it begins."""
+    """Split rows into parts of these sizes: yield the size of each part, and the row at which it begins."""
     start = 0
     for size in SIZES:
         while rows - start >= size:

@@ -1,4 +1,4 @@
-"""What is counted of the embedded store: its commits, and the room that its files take and have left."""
+"""Metrics of the embedded store: its commits, the space of its files and the free space on their disk."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Commits:
         self._piles = Histogram("queuey_sqlite_pile_size", "Writes that were stored by one commit.", _PILES)
         self._syncs = Histogram(
             "queuey_sqlite_sync_duration_seconds",
-            "Seconds that a commit took, with what it writes last and the sync of the disk.",
+            "Seconds that a commit took, including its last writes and the sync of the disk.",
             _SYNCS,
         )
         self.metrics: tuple[Metric, ...] = (self._piles, self._syncs)
@@ -71,7 +71,7 @@ def _size(file: Path) -> int | None:
 
 
 def _free(directory: Path) -> int | None:
-    """What is left for who is not root."""
+    """Return the free space for users other than root."""
     try:
         found = os.statvfs(directory)
     except OSError:

@@ -46,7 +46,7 @@ _COUNT_FIRST: Final = """
     SELECT 'queues', ? WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'queues')
 """
 _LIFE: Final = 32
-"""How many digits of a state's key are the incarnation of its queue."""
+"""Number of digits of a state's key that are the incarnation of its queue."""
 
 
 def heads(reader: Reader, queue: Queue, partition: int, start: MessageId, limit: int) -> Heads:
@@ -75,7 +75,7 @@ def state_keys(reader: Reader, rest: str | None, limit: int) -> ExportPage[tuple
 
 
 def size(reader: Reader) -> Size:
-    """How many queues and messages there are, what expired and is not swept included."""
+    """Return the numbers of queues and messages, including expired messages that are not swept yet."""
     count, messages = reader.connection.execute(_SIZE).get
     return Size(count, messages)
 
@@ -94,7 +94,7 @@ def keep_reach(writer: Writer, reach: Reach) -> None:
 
 
 class _Reading:
-    """What is read alike in either role."""
+    """The reads that export and import share."""
 
     def __init__(self, reading: GroupCommit[Reader]) -> None:
         self._reading = reading

@@ -36,7 +36,8 @@ NOT_YET: Final = Again()
 """Returned by a job that has more to do, and has not changed anything."""
 
 SHARE: Final = 0.5
-"""How long a batch waits for the callers that were answered together, as a part of the time that the last one took."""
+"""How long a batch waits for the callers that were answered together, as a fraction of the time that the last batch
+took."""
 
 
 BROKEN: Final = "A thread of the store has ended because of a defect. Restart the daemon."
@@ -66,7 +67,7 @@ class Job(Generic[C]):
 
 
 class Timer(Protocol):
-    """What is due at a time; the reactor's ``IDelayedCall``."""
+    """A timer; the reactor's ``IDelayedCall``."""
 
     def active(self) -> bool:
         """Whether it is still to come."""
@@ -76,7 +77,7 @@ class Timer(Protocol):
 
 
 class Runner(Protocol):
-    """Who runs write batches: threads in a daemon, the caller itself in a test."""
+    """Runs write batches: in threads in a daemon, by the caller itself in a test."""
 
     def start(self, batch: GroupCommit[Any]) -> None:
         """Begin to run a write batch; called once."""
@@ -203,7 +204,7 @@ class GroupCommit(Generic[C]):
         return job.answer
 
     def patience(self) -> float | None:
-        """How long what begins to gather waits for more, in seconds; called by the runner.
+        """Return how many seconds the jobs that begin to gather wait for more; called by the runner.
 
         :return: 0 for the end of the turn; ``None`` for a job that is the only one, as the one before it was: no others
             are expected, and it does not wait even for that.
@@ -367,7 +368,7 @@ class GroupCommit(Generic[C]):
 
 
 def _nothing(*arguments: object) -> None:
-    """What a write batch does that is not open."""
+    """Do nothing: the work of a write batch before ``open``."""
 
 
 def _fire(jobs: Sequence[Job[Any]]) -> None:

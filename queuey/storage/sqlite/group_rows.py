@@ -41,7 +41,7 @@ _CLAIM: Final = struct.Struct(">QHQ")
 
 
 class StateRows:
-    """What of an index is stored.
+    """The stored rows of an index.
 
     :ivar state: the number of its rows; 0: it has none yet.
     """

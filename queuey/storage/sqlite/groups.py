@@ -28,7 +28,7 @@ class HalfRunError(Exception):
     """Some commands were run and another one was refused, because the state of another partition cannot be read.
 
     It is not a ``QueueyError``, so the batch is rolled back, and each of its operations is run again in a transaction
-    of its own. There this one is refused, and none of its commands is stored.
+    of its own. There this one is refused, and its commands are not stored.
     """
 
 

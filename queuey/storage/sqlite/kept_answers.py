@@ -24,7 +24,7 @@ KEYS: Final = {
 
 @attrs.frozen
 class Kept:
-    """What is stored under an Idempotency-Key.
+    """A stored answer under an Idempotency-Key.
 
     :ivar digest: the hash of the request.
     :ivar answer: the addresses of its messages, encoded.

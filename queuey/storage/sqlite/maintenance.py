@@ -1,4 +1,4 @@
-"""What is done to the whole of a store while it is served, beside its own threads."""
+"""Maintenance of a whole store while it is served, besides its own threads."""
 
 from __future__ import annotations
 

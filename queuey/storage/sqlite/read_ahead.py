@@ -121,7 +121,7 @@ class ReadAhead:
         limit: int,
         max_bytes: int,
     ) -> Scan:
-        """What follows ``reach``; see ``GroupData.scan``."""
+        """Return the messages after ``reach``; see ``GroupData.scan``."""
         if reach != self.place:
             self._go_to(reach)
         found: Sequence[Message] = ()
@@ -219,7 +219,7 @@ def _read_rows(source: Source, asked: tuple[int, int, MessageId, MessageId, int]
 
 
 class Source:
-    """What reading ahead needs of the writing thread.
+    """The functions of the writing thread that reading ahead needs.
 
     :ivar clock: the time of the transaction.
     :ivar stored_last: the stable time of the last commit: what is above it may not be in the database yet.

@@ -127,7 +127,8 @@ class Reader:
         self.connection.close(True)
 
     def held(self, queue: Queue) -> int | None:
-        """How many messages a queue holds, what expired and is not swept included; ``None`` if it was deleted."""
+        """Return how many messages a queue holds, including expired ones that are not swept; ``None`` if it was
+        deleted."""
         held: int | None = self.connection.execute(_LIVES, (queue.incarnation,)).get
         return held
 
@@ -210,7 +211,7 @@ def _scan_first(reader: Reader, queue: Queue, window: Window, taking: Taking) ->
 
 
 Head = tuple[MessageId, int, int, Ticks, int]
-"""What is read of a message before its content: its id, its partition, the key of its row, its expiry, its bytes."""
+"""The head of a message, read before its content: its id, its partition, the key of its row, its expiry, its bytes."""
 
 
 def read_merged(reader: Reader, queue: Queue, asked: Merge) -> MergeSlice:
@@ -312,6 +313,6 @@ def lookup(reader: Reader, queue: Queue, addresses: Sequence[Address]) -> Lookup
 
 
 def count(reader: Reader, queue: Queue) -> int:
-    """How many messages of a queue have not expired: those it holds, less those that are not swept yet."""
+    """Return how many messages of a queue have not expired."""
     held = reader.held(queue)
     return held - reader.expired(queue) if held else 0

@@ -53,7 +53,7 @@ RELAXED = Capabilities(
 
 @attrs.frozen
 class _Open:
-    """What is there while the store is open."""
+    """The parts of an open store."""
 
     lock: Lock
     writer: Writer
@@ -320,7 +320,7 @@ class SQLiteStore:
 
 
 def _ping(worker: Reader | Writer) -> None:
-    """That the database answers this thread is the answer; in the writing one, within a transaction that may write."""
+    """Prove that the database answers this thread; in the writing thread, within a transaction that may write."""
     worker.connection.execute("SELECT last FROM clock")
 
 

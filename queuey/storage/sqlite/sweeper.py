@@ -1,4 +1,4 @@
-"""What the store does by itself: sweep what is over, show what falls due, give room back."""
+"""Background work of the store: it sweeps expired rows, shows messages that fall due, and frees disk space."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ _REMOVE_DEAD: Final = f"DELETE FROM messages WHERE seq IN (SELECT seq {_FIRST_DE
 
 @attrs.frozen
 class Turn:
-    """What came of one turn.
+    """Result of one turn.
 
     :ivar more: whether there is more to do at once.
     :ivar due: when the next message of the future falls due.

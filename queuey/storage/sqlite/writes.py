@@ -1,4 +1,4 @@
-"""What can be done to messages, each as a function of the writer; each checks everything before it writes."""
+"""Write operations on messages, each as a function of the writer; each makes all checks before it writes."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def append(writer: Writer, queue: Queue, messages: Sequence[NewMessage], terms: 
 
 
 def _append_alike(writer: Writer, queue: Queue, messages: NewMessages, terms: WriteTerms) -> tuple[MessageId, ...]:
-    """What ``append`` does with messages that differ in their bodies alone, column by column."""
+    """Do the same as ``append`` for messages that differ only in their bodies, column by column."""
     drafts, incarnation = messages.drafts, queue.incarnation
     sizes = drafts.sizes()
     total = sum(sizes)
@@ -221,7 +221,7 @@ def keep(writer: Writer, queue: Queue, messages: Sequence[Message]) -> Ticks | N
 
 @attrs.frozen
 class Restored:
-    """What came of restoring messages.
+    """Result of restoring messages.
 
     :ivar stored: how many there are now that were not there.
     :ivar due: when the first of them falls due, if one is of the future.
@@ -292,7 +292,7 @@ def answered(row: tuple[int, bytes, bytes, bytes, str, int]) -> KeptAnswer:
 
 @attrs.frozen
 class Put:
-    """What came of putting a message.
+    """Result of putting a message.
 
     :ivar created: whether there was none before.
     :ivar due: when it falls due, if it is of the future.

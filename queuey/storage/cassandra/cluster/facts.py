@@ -1,4 +1,4 @@
-"""What a cluster is like, as far as it tells, and what follows from that for what may be promised."""
+"""Facts that a cluster reports about itself, and the guarantees that follow from them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Facts:
         )
 
     def capabilities(self) -> Capabilities:
-        """What an acknowledged write survives."""
+        """Return the guarantees for acknowledged writes."""
         power = "periodic" not in self.syncs and bool(self.syncs)
         copies = "1 copy" if self.replicas == 1 else f"{self.replicas} copies"
         synced = f"commit logs are synced by: {', '.join(sorted(self.syncs))}" if self.syncs else "no word of its syncs"

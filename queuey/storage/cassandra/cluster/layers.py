@@ -1,4 +1,4 @@
-"""What every session needs besides its protocol, each as a session around another one.
+"""Layers around a session, whatever its protocol, each of them a session itself.
 
 From outside inwards: :class:`Timed` ends each call, :class:`Bounded` lets so many in, :class:`Retrying` tries again
 what may be tried again, :class:`Metered` counts each attempt. A call that waits for its turn has a limit therefore, and
@@ -44,7 +44,7 @@ Send = Callable[[], Deferred[Any]]
 
 @attrs.frozen
 class Bounds:
-    """How much may be asked of a session at once.
+    """Limits of the requests that a session has at once.
 
     :ivar count: requests under way.
     :ivar size: bytes of their values; one request alone may be larger.
@@ -335,12 +335,12 @@ class Metered(Layer):
         self._clock = clock
         self._errors = Counter(
             "queuey_cassandra_errors_total",
-            "Attempts at requests to Cassandra that failed: what was asked, and how it failed.",
+            "Failed attempts at requests to Cassandra, by kind of request and error.",
             ("request", "kind"),
         )
         self._durations = Histogram(
             "queuey_cassandra_request_duration_seconds",
-            "Seconds that attempts at requests to Cassandra took, whatever came of them.",
+            "Seconds that attempts at requests to Cassandra took, successful or not.",
             SECONDS,
             ("request",),
         )

@@ -1,4 +1,4 @@
-"""Whose word a read or a write waits for, as Cassandra's consistency levels."""
+"""Cassandra's consistency levels for the acknowledgements that reads and writes wait for."""
 
 from __future__ import annotations
 

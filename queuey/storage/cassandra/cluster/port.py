@@ -21,7 +21,7 @@ Row = tuple[Any, ...]
 
 
 class Level(Enum):
-    """How many replicas must answer, by the names of CQL."""
+    """Consistency levels, by the names of CQL."""
 
     ONE = "ONE"
     LOCAL_ONE = "LOCAL_ONE"
@@ -32,7 +32,7 @@ class Level(Enum):
 
 
 class Kind(Enum):
-    """What a statement does, which decides whether and how it may be tried again."""
+    """The kind of a statement, which decides whether and how it may be retried."""
 
     READ = "read"
     WRITE = "write"
@@ -72,7 +72,7 @@ class Verdict:
 
     @classmethod
     def of(cls, names: Sequence[str], row: Row) -> Verdict:
-        """What the one row says that came of it; a refusal on a row that is not there has ``[applied]`` alone."""
+        """Return the verdict of the one row of a result; a refusal without an existing row has ``[applied]`` only."""
         found = dict(zip(names, row, strict=True))
         applied = found.pop("[applied]")
         return cls(applied, {} if applied else found)
@@ -193,7 +193,7 @@ class AccessRefused(Exception):
 
 
 def connection_gauge(read: Callable[[], Mapping[str, int]]) -> Gauge:
-    """How many connections a session has.
+    """Return the metric for the number of connections of a session.
 
     :param read: how many to each node, by its address; 0 to those that it has none to and would have.
     """

@@ -20,19 +20,19 @@ class Host:
 
 
 class Check(Enum):
-    """What of a node's certificate is looked at."""
+    """The part of a node's certificate that is verified."""
 
     ADDRESS = "address"
-    """Who signed it, and that it names the address by which the node is known in the cluster."""
+    """Its signature, and that it names the address by which the node is known in the cluster."""
     AUTHORITY = "authority"
-    """Who signed it: nodes are known by address, and many certificates name no addresses."""
+    """Its signature only: nodes are known by address, and many certificates name no addresses."""
     NOTHING = "nothing"
     """No login: the nodes are taken to accept connections without one."""
 
 
 @attrs.frozen
 class TLSSettings:
-    """How TLS is used with the nodes.
+    """Settings of TLS with the nodes.
 
     :ivar authorities: a PEM file of the certificates that sign those of the nodes; ``None`` for those that the system
         trusts.
@@ -49,7 +49,7 @@ class TLSSettings:
 
 @attrs.frozen
 class SessionSettings:
-    """How the nodes are spoken to. All times are in seconds.
+    """Settings of a session. All times are in seconds.
 
     :ivar hosts: at least one.
     :ivar local_dc: the data centre whose nodes are asked; ``None`` for that of the first host that answers.

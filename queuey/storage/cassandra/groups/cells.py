@@ -34,7 +34,7 @@ _ROW: Final = 1 << 17
 """Bytes of events after which no further step is taken into a row."""
 
 _ATTEMPTS: Final = 20
-"""How often steps are decided again if others append in between."""
+"""Maximum number of decisions if other processes append in between."""
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ front end has changed the state in between, so it must have no other effect."""
 
 @attrs.frozen
 class Shop:
-    """What all cells work with.
+    """The common parts of all cells.
 
     :ivar alone: the number of the period for which only this process changes states, as far as that is known; ``None``
         if others may do so too. What was cached in another period may be old.

@@ -42,7 +42,7 @@ _TRUSTED: Final = Ticks(5 * 10_000_000)
 
 @attrs.frozen
 class Took:
-    """What a claim got, how the partitions are in which it was, and the result of what was done first."""
+    """The result of a claim, the states of its partitions, and the result of the command before it."""
 
     answer: TakeAnswer
     after: Mapping[int, After]
@@ -252,6 +252,6 @@ class _Taking:
         return claimed
 
     def took(self) -> Took:
-        """What was got."""
+        """Return the result of the claim."""
         blocked = self._blocked and not self._shares
         return Took(TakeAnswer(tuple(self._shares), blocked, self._reused, self._again), self._after, self._result)

@@ -20,7 +20,7 @@ from queuey.storage.cassandra.groups.snapshots import Restoring
 from queuey.storage.cassandra.groups.tables import ENDED, EventRow, GroupTables, Head, Seen, contended
 
 _ATTEMPTS: Final = 5
-"""How often a state is read if its snapshot is replaced meanwhile."""
+"""Maximum number of reads of a state if its snapshot is replaced in between."""
 
 
 _PAUSED: Final = 1 << 17

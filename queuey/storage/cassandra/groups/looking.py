@@ -1,4 +1,4 @@
-"""What claims look at: messages that are due again, and new ones."""
+"""Reads for claims: messages that are due again, and new messages."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ MAX_MESSAGES: Final = 1000
 """Messages that are read for one round of claims."""
 
 READ: Final = Ack.MAJORITY
-"""How many have to confirm a claim's reads, of weak queues too: what is not found is settled by that, and the state of
-the group needs a majority anyway."""
+"""The acknowledgements for reads of claims, also in weak queues: a message that is not found is settled for that
+reason, and the state of the group needs a majority anyway."""
 
 _MAX_SLICES: Final = 64
 """Slices that are read for one round."""
 
 _PASSED: Final = 64
-"""How many messages one look skips, at least, if messages of the same key are given in order."""
+"""Minimum number of messages that one look may skip, if messages of the same key are delivered in order."""
 
 
 @attrs.frozen
 class Seen:
-    """What was found in a partition.
+    """The messages that were found in a partition.
 
     :ivar more: whether all messages that it looked at cannot be claimed, and the log goes on after them.
     :ivar mark: the mark of the state that was looked at; see ``Cell.mark``. If the change that comes first was not
@@ -173,7 +173,7 @@ class Looking:
 
 
 def _look(index: GroupIndex, limit: int, terms: Terms, now: Ticks, first: Sequence[Change[Any]]) -> Look:
-    """What a claim needs to know about after some changes, which are undone again."""
+    """Return the messages that a claim has to look up after some changes; the changes are undone again."""
     if not first:
         return claims.look(index, limit, terms, now)
     try:

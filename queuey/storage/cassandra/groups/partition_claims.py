@@ -22,15 +22,15 @@ from queuey.storage.cassandra.groups.cells import Cell, Change
 from queuey.storage.cassandra.groups.looking import MAX_BYTES, MAX_MESSAGES, Looking, Seen
 
 _ROUNDS: Final = 3
-"""How often a claim looks again if the state was changed meanwhile and it got no message."""
+"""Maximum number of looks of a claim that got no message because the state changed in between."""
 
 _PASSES: Final = 16
-"""How often it is looked again if only messages were found that cannot be given now."""
+"""Maximum number of looks of a claim that found only messages that cannot be delivered now."""
 
 
 @attrs.frozen
 class Asked:
-    """What one claim asks of one partition.
+    """The parameters of one claim in one partition.
 
     :ivar until: its lease ends no later, since the pointer to the claim lives no longer.
     :ivar owed: whether the first message is given although it alone has more than ``max_bytes``.
@@ -53,7 +53,7 @@ it, with its generation."""
 
 @attrs.frozen
 class Got:
-    """What a claim got of one partition.
+    """The result of a claim in one partition.
 
     :ivar first: the result of ``Asked.first``.
     """
@@ -124,7 +124,7 @@ class PartitionClaims:
             self._on_done(self)
 
     def _next(self) -> list[tuple[Asked, Deferred[Got]]]:
-        """Those that are served together: as many as one look can be enough for."""
+        """Return the waiting claims that are served together: as many as one look can serve."""
         asked: list[tuple[Asked, Deferred[Got]]] = []
         messages = size = 0
         for one, done in self._waiting:

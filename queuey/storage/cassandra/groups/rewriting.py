@@ -85,7 +85,7 @@ class Rewriter:
         self._written = False
 
     def next_head(self, held: Held) -> Head | None:
-        """What the next append sets beside its own row, if anything."""
+        """Return the head that the next append writes besides its own row, if any."""
         head = held.head
         assert head is not None
         if self._written:

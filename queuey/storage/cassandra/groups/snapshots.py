@@ -27,7 +27,7 @@ _CHECK: Final = struct.Struct(">I")
 
 
 class _First(msgspec.Struct, frozen=True, array_like=True):
-    """What the first chunk has; see ``GroupIndex``.
+    """The first chunk of a snapshot; see ``GroupIndex``.
 
     :ivar chunks: how many others there are, and ``count`` how many entries those have.
     """

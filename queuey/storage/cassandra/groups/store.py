@@ -49,13 +49,13 @@ from queuey.storage.cassandra.groups.tables import GroupTables, contended
 from queuey.storage.group_commands import view
 
 _MARGIN: Final = Ticks(10 * SECOND)
-"""How much longer than a lease that is about to be extended the pointer to its claim lives."""
+"""How much longer the pointer to a claim is stored than a lease that is about to be extended."""
 
 _AT_ONCE: Final = 16
 """States that are removed at the same time."""
 
 _PASSES: Final = 8
-"""How often pointers are made to live longer for one settlement."""
+"""Maximum number of times that pointers are extended for one settlement."""
 
 
 @implementer(IGroupStore)

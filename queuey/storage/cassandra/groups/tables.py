@@ -62,7 +62,7 @@ class EventRow:
 
 @attrs.frozen
 class Seen:
-    """What a serial read found.
+    """The result of a read at SERIAL.
 
     :ivar head: ``None``: there is no state.
     :ivar rows: with rising numbers.

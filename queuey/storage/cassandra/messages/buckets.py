@@ -32,16 +32,16 @@ LONG: Final = 1
 
 DAY: Final = 86_400 * SECOND
 LOOK_BACK: Final = 4 * DAY
-"""How far back readers look by themselves; what is to live longer from the start is of the long class."""
+"""The age up to which readers find buckets without registration; messages that live longer are of the long class."""
 
 LONG_BUCKET: Final = 14 * DAY
 
 EARLY: Final = 600 * SECOND
-"""How much earlier than its queue an id may be, and how far ahead a reader of everything looks: more than clocks of
-front ends differ by."""
+"""How much older than its queue an id may be, and how far into the future readers of everything look; more than the
+clocks of front ends may differ."""
 
 AHEAD: Final = 60 * SECOND
-"""How far ahead of now an id may be without its bucket being registered; less than ``EARLY``, for the same reason."""
+"""How far in the future an id may be without its bucket being registered; less than ``EARLY``, for the same reason."""
 
 _FAR: Final = 16
 """Days left from which on the last day of a bucket is rounded up to a multiple of as many, so that there are not too
@@ -153,7 +153,7 @@ class Entry:
 
 
 def entries(incarnation: Incarnation, written: Iterable[tuple[int, MessageId, Ticks]], now: Ticks) -> list[Entry]:
-    """What has to be registered for messages of these partitions, ids and expiries."""
+    """Return the buckets to register for messages with these partitions, ids and expiries."""
     found: dict[Spot, int] = {}
     for partition, id, expires in written:
         if not is_implied(incarnation, id, expires, now):
@@ -164,7 +164,7 @@ def entries(incarnation: Incarnation, written: Iterable[tuple[int, MessageId, Ti
 
 @attrs.frozen
 class _Read:
-    """What was read of one partition of an incarnation: the last day of each bucket, by class and number."""
+    """The registered buckets of one partition: the last day of each, by class and number."""
 
     untils: dict[tuple[int, int], int]
     since: Ticks

@@ -48,7 +48,7 @@ class Stamps:
 
 @attrs.frozen
 class Known:
-    """What is stored of a message.
+    """The stored version of a message.
 
     :ivar expires: ``None`` if there is no visible message.
     :ivar written: its latest write time, if it has any.
@@ -161,7 +161,7 @@ class Changes:
 
 
 def _known(view: View, partition: int, row: Row) -> Known:
-    """What a row says; one that does not count may have been deleted just now, a moment after it was written."""
+    """Return the version in a row; a message that does not count may have been deleted right after it was written."""
     written = [time for time in (row[WRITTEN], row[GONE]) if time is not None]
     latest = max(written, default=None)
     if is_open(row):

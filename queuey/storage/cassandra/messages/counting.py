@@ -35,7 +35,7 @@ class Everything:
         self._left = most
 
     async def count(self, partitions: Sequence[int], most: int) -> int:
-        """How many there are in these partitions, and not more than ``most``."""
+        """Return how many messages these partitions have, at most ``most``."""
         counted = 0
 
         def seen(addresses: list[Address]) -> bool:

@@ -35,7 +35,7 @@ class Placed:
 
 @attrs.frozen
 class Answer:
-    """What a committed attempt answers.
+    """The answer of a committed attempt.
 
     :ivar note: of who asked for it.
     """
@@ -44,7 +44,7 @@ class Answer:
     note: str
 
     def encoded(self) -> bytes:
-        """As the row has it."""
+        """Return the bytes that are stored in the row."""
         places = [_PLACE.pack(one.address.partition, one.address.id, one.expires) for one in self.placed]
         return b"".join([_COUNT.pack(len(places)), *places, self.note.encode()])
 

@@ -31,7 +31,7 @@ def place_of(message: Message) -> Position:
 
 @attrs.frozen
 class Extent:
-    """How far a read of merged partitions goes.
+    """The bounds of a read of merged partitions.
 
     :ivar stable: the bound of what is complete in all of them.
     :ivar shown: the bound of what is shown.
@@ -46,7 +46,7 @@ class Extent:
 class Part:
     """One partition of a merged range, and how far it was read.
 
-    An undecided message ends the log for now: nothing beyond it can be shown, or a reader that continues would miss it.
+    An undecided message ends the log for now: messages beyond it are hidden, or a reader that continues would miss it.
     It is skipped if that cannot happen: beyond the stable time, and in descending reads.
 
     :param merge: the range.
@@ -101,7 +101,7 @@ class Part:
         return found
 
     def _go_on(self) -> None:
-        """What is complete is known: go on with what is not, if that is asked for."""
+        """Continue with the incomplete parts, if they are needed; call it when it is known which are complete."""
         if self._scan.blocked:
             self.blocked = self._scan.position
         start = self.blocked or self._end

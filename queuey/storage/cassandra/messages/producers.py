@@ -44,7 +44,7 @@ class Late(Exception):
 
 @attrs.frozen
 class ProducerContext:
-    """What all calls work with.
+    """The common parts of all writes under Idempotency-Keys.
 
     :ivar current: looks up the incarnation of a queue as it is known now; ``None`` if it has ended.
     """
@@ -61,7 +61,7 @@ class ProducerContext:
 
 @attrs.frozen
 class OnceRequest:
-    """What one call asks for."""
+    """One write under an Idempotency-Key."""
 
     queue: Queue
     incarnation: Incarnation
@@ -227,7 +227,7 @@ class OnceWrite:
         return Reservation(attempt.txn, attempt.digest, False, self._reserved)
 
     def _answer(self) -> Answer:
-        """What the attempt that stands answers: the one of this call, or another."""
+        """Return the answer of the committed attempt, which may be that of another call."""
         if self._attempt.stands == self._attempt.txn or self._found is None:
             return self._own_answer()
         return Answer.decoded(self._found.answer)

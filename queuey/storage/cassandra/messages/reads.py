@@ -1,4 +1,4 @@
-"""What every read of messages needs, and the reads of one bucket."""
+"""Common parts of all reads of messages, and reads of one bucket."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Group", "Range", "Reads", "View", "gathered", "padded"]
 
 @attrs.frozen
 class Reads:
-    """What reads share, whatever they are of."""
+    """The common parts of all reads."""
 
     session: ICQLSession
     statements: Statements
@@ -40,7 +40,7 @@ class Range:
     upper: MessageId
 
     def values(self, incarnation: Incarnation, rows: int) -> tuple[object, ...]:
-        """What is bound to a statement for a page of it."""
+        """Return the values for a statement that reads a page of it."""
         return (incarnation.key, self.partition, self.bucket.number, self.lower, self.upper, rows)
 
 

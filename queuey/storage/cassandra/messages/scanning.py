@@ -27,7 +27,7 @@ MAX_BUCKETS: Final = 16
 
 @attrs.frozen
 class BucketRows:
-    """What was read of a range of one bucket, and whether there may be more than these rows."""
+    """Rows that were read of a range of one bucket, and whether there may be more."""
 
     asked: Range
     rows: Sequence[Row]
@@ -74,7 +74,7 @@ class Scan(Generic[F]):
         self.blocked = False
 
     def _statement(self, kind: int) -> Statement:
-        """What asks for a page of a class."""
+        """Return the statement that reads a page of a class."""
         raise NotImplementedError
 
     def _seen(self, rows: list[Row]) -> None:
@@ -82,7 +82,7 @@ class Scan(Generic[F]):
         raise NotImplementedError
 
     def _found(self, row: Row) -> F | None:
-        """What a row is, if it shows."""
+        """Return the item of a row, if it is visible."""
         raise NotImplementedError
 
     @property
@@ -128,7 +128,7 @@ class Scan(Generic[F]):
         return self._lower < self._upper and bucket.start < self._upper and bucket.end > self._lower
 
     async def next(self, rows: int) -> list[F]:
-        """What is found in the next round, which asks each bucket for so many."""
+        """Read the next round, with so many rows of each bucket, and return the items that it finds."""
         self.rounds += 1
         lower, upper, chosen = self._descend() if self._descending else self._ascend()
         asked = [self._clip(bucket, lower, upper) for bucket in chosen]
@@ -217,7 +217,7 @@ class Scan(Generic[F]):
         return (successor(id), upper) if self._descending else (lower, id)
 
     def _shown(self, rows: list[Row], read: int) -> list[F]:
-        """What these rows are, of so many that were read."""
+        """Return the items of some rows."""
         shown = [found for row in rows if (found := self._found(row)) is not None]
         self.passed = read - len(shown)
         return shown

@@ -30,7 +30,7 @@ MAX_EFFORT: Final = 100
 
 @attrs.frozen
 class Found:
-    """What was read of one partition.
+    """The messages that were read of one partition.
 
     :ivar messages: in the order of the window.
     :ivar position: the bound at which it continues.

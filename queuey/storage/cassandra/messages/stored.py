@@ -1,4 +1,4 @@
-"""What is read of messages, and which of it shows."""
+"""Messages as they are read, and which of them are visible."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def is_open(row: Row) -> bool:
 
 @attrs.frozen
 class Sight:
-    """What one read may see of an incarnation of a queue.
+    """The limits of one read of an incarnation of a queue.
 
     :ivar now: what has expired by then is not there.
     :ivar purged: by partition the bound below which messages were purged, and when, in microseconds since 1970.
@@ -80,7 +80,7 @@ class View:
 
 
 class Sizes:
-    """How large the messages of each queue are, about, so that a page of them fits in memory.
+    """Approximate sizes of the messages of each queue, so that a page of them fits in memory.
 
     It rises at once and falls slowly, since a page of more bytes is worse than one more page.
     """
@@ -89,7 +89,7 @@ class Sizes:
         self._known: OrderedDict[bytes, float] = OrderedDict()
 
     def seen(self, key: bytes, count: int, size: int) -> None:
-        """So many messages of an incarnation had so many bytes together."""
+        """Learn the size of some messages of an incarnation."""
         if not count:
             return
         mean = size / count

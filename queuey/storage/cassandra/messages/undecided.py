@@ -1,4 +1,4 @@
-"""What readers do with messages that were written under an Idempotency-Key, and do not count for certain yet."""
+"""Decides for readers about messages under an Idempotency-Key whose attempt is not committed yet."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Undecided:
 
     @deferred
     async def _judged(self, key: bytes, txns: Collection[bytes]) -> dict[bytes, Verdict]:
-        """What becomes of the messages of each of these attempts under a key."""
+        """Return the verdict about the messages of each of these attempts under a key."""
         row = await self._ledger.read(key)
         found: dict[bytes, Verdict] = {}
         for txn in txns:

@@ -1,4 +1,4 @@
-"""How messages are written: what is bound for each, how many at once, and what is too much."""
+"""Writes of messages: the bound values of each, how many are sent at once, and the size limits."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def microseconds(ticks: Ticks) -> int:
 
 
 def present(content: Content) -> tuple[Any, ...]:
-    """What a message has beside its body."""
+    """Return the parts of a message besides its body."""
     return tuple(value for value in (content.content_type, content.headers) if value is not None)
 
 

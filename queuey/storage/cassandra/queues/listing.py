@@ -20,7 +20,7 @@ _MOST: Final = 5000
 
 @attrs.define
 class _Shard:
-    """How far one shard was read.
+    """The position of a listing in one shard.
 
     :ivar start: where to continue.
     :ivar ended: whether the shard was read to its end.
@@ -77,6 +77,6 @@ def _take(shard: _Shard, rows: Sequence[Row], size: int) -> list[str]:
 
 
 def _share(names: int) -> int:
-    """How many names to ask a shard for: its part, and four standard deviations more."""
+    """Return how many names to ask a shard for: its share, and four standard deviations more."""
     part = max(names, 1) // SHARDS
     return min(part + 4 * isqrt(part) + 4, _MOST)

@@ -32,7 +32,7 @@ _MAX_CACHED: Final = 4096
 """Incarnations that are cached; they take some 4 MiB."""
 
 _ATTEMPTS: Final = 8
-"""How often a read is repeated if it took longer than its result may be used."""
+"""Maximum number of reads if each takes longer than its result may be used."""
 
 _MAX_NAMES: Final = 100
 """Names that one statement asks for."""

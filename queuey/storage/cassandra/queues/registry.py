@@ -39,7 +39,8 @@ __all__ = ["Incarnation", "Registry"]
 T = TypeVar("T")
 
 _ATTEMPTS: Final = 8
-"""How often a change is repeated if other front ends were first; changes of this process take turns."""
+"""Maximum number of attempts at a change if other front ends change the queue too; changes of this process take turns.
+"""
 
 _MARK: Final = 60
 """Seconds after which the mark of an ended incarnation expires if it could not be deleted."""
@@ -52,10 +53,10 @@ _MORE: Final = 1.01
 class Registry:
     """The queues of all applications, with a cache.
 
-    With one front end nobody else changes them, and they are cached as long as there is room. With many, each front end
-    caches them for :meth:`Times.registry_age` seconds, and a front end that changes a queue waits for that long before
-    it answers: no front end then uses the old settings, writes to an incarnation that has ended, or reads what was
-    purged. Weak queues, however, go on without a majority, as this front end knew them last.
+    With one front end no other process changes them, and they are cached as long as there is room. With many, each
+    front end caches them for :meth:`Times.registry_age` seconds, and a front end that changes a queue waits for that
+    long before it answers: no front end then uses the old settings, writes to an incarnation that has ended, or reads
+    purged messages. Weak queues, however, go on without a majority, as this front end knew them last.
 
     ``max_queues`` is exact with one front end. With many, each knows the number of queues as it was within that time,
     so an application may exceed the limit by as many queues as other front ends create at the same moment.

@@ -41,7 +41,7 @@ class Incarnation:
 
 @attrs.frozen
 class Stored:
-    """What stands under a name: an incarnation, or the mark that one has ended and that the name has to wait.
+    """The row of a name: an incarnation, or the mark that one has ended and that the name cannot be used yet.
 
     :ivar version: of what stands there, in either case.
     """
@@ -76,7 +76,7 @@ _SETTINGS: Final = "type = ?, partitions = ?, consistency = ?, principals = ?, g
 
 @attrs.frozen
 class Statements:
-    """What is said to the cluster of queues.
+    """The statements on the table of queues.
 
     A row is made by UPDATE, which leaves no marker of the row itself: it ends with its cells, so that a mark that ends
     an incarnation can expire.
@@ -97,7 +97,7 @@ class Statements:
 
     @classmethod
     def of(cls, keyspace: str) -> Statements:
-        """Those for the tables of a keyspace."""
+        """Return the statements for the tables of a keyspace."""
         table = f"{keyspace}.queues"
         make = (
             f"UPDATE {table} SET life = ?, created = ?, version = ?, {_SETTINGS}, bucket_seconds = ?, "
@@ -166,7 +166,7 @@ def _settings(
 
 
 def stored(application: str, row: Row) -> Stored | None:
-    """What a row says; ``None`` for a rest of one that is about to expire."""
+    """Return the contents of a row; ``None`` for the remains of a row that is about to expire."""
     name, key, created, version, *settings, seconds, purged, ended = row
     if version is None:
         return None
@@ -181,7 +181,7 @@ def _purged(value: Any) -> Purged:
 
 
 def first(application: str, rows: Sequence[Row]) -> Stored | None:
-    """What the one row of a name says, if there is one."""
+    """Return the contents of the one row of a name, if there is one."""
     return stored(application, rows[0]) if rows else None
 
 
@@ -247,7 +247,7 @@ class Memory:
         return asking
 
     def end(self, asking: object, incarnation: Incarnation | None) -> None:
-        """Cache what was answered; nothing if the look-up failed."""
+        """Cache the answer, unless the look-up failed."""
         self._look()
         name, since = self._asking.pop(asking, (None, Ticks(0)))
         if incarnation is None or name is None:

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class ManyTurns:
-    """As :class:`queuey.deferreds.Turns`, for work on several things at once.
+    """Locks like :class:`queuey.deferreds.KeyedLock`, for work that needs several keys at once.
 
     Each piece of work waits for those before it that have a thing in common with it, and for no others; since it waits
     only for what came earlier, no two wait for each other.

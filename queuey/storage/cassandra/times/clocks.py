@@ -115,12 +115,12 @@ class ClockWatch(Keeper):
             *self.metrics,
             gauge(
                 "queuey_clock_offset_seconds",
-                "Seconds by which the clock of this front end is ahead of the middle of the others.",
+                "Seconds by which the clock of this front end is ahead of the median of the others.",
                 lambda: self._verdict.ahead,
             ),
             Gauge(
                 "queuey_clock_peer_offset_seconds",
-                "Seconds by which another clock is surely ahead of that of this front end; below 0 it is behind.",
+                "Seconds by which the clock of another front end is certainly ahead of ours; negative if it is behind.",
                 ("peer",),
                 self._peers,
             ),

@@ -61,13 +61,13 @@ class Keeper:
         self._trouble = Trouble()
         self._ready: Deferred[None] = Deferred()
         self._running: list[Deferred[None]] = []
-        self._late = Counter("queuey_late_writes_total", "Writes that took too long to be promised.")
+        self._late = Counter("queuey_late_writes_total", "Writes that took too long and were answered with an error.")
         self.metrics: tuple[Metric, ...] = (
             stable_time_age(lambda: rules.age(*clock.read())),
             self._late,
             gauge(
                 "queuey_clock_machine_offset_seconds",
-                "Seconds by which the clock of the machine is ahead of the time that this front end serves by.",
+                "Seconds by which the clock of the machine is ahead of the clock of this front end.",
                 lambda: self._follower.ahead,
             ),
         )
@@ -109,7 +109,7 @@ class Keeper:
         return {} if reason is None else {self.lacking(): reason}
 
     def lacking(self) -> str:
-        """What a front end that cannot serve has not got: ``clock`` or ``lease``."""
+        """Return the subject of the problem of a front end that cannot serve: ``clock`` or ``lease``."""
         raise NotImplementedError
 
     def start(self) -> Deferred[None]:

@@ -79,7 +79,7 @@ class LeaseTable:
 
 
 class LeaseState(Enum):
-    """What is known of the lease after a change was asked for."""
+    """The state of the lease after a requested change."""
 
     OURS = "ours"
     OPEN = "ours as before, or not known"

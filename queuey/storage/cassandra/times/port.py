@@ -1,4 +1,4 @@
-"""What the store needs of the clock and the lease of a front end."""
+"""Interface to the clock and the lease of a front end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from queuey.model.timeid import MessageId, Ticks
 
 
 class Times(Protocol):
-    """What the store asks of the clock, the lease and the settings of a front end."""
+    """The time, the ids and the stable time of a front end."""
 
     def now(self) -> Ticks:
         """The time by our own clock, which never jumps."""

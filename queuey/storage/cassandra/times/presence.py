@@ -77,6 +77,6 @@ class Presence:
         await self._pace.within(self._session.execute(self._delete, values, Level.QUORUM), WRITE_LIMIT)
 
     async def others(self) -> list[Peer]:
-        """Who else is here."""
+        """Return the other front ends."""
         rows = await self._pace.within(self._session.execute(self._select, ("frontend",), Level.QUORUM), READ_LIMIT)
         return [Peer(id, host, mode, Ticks(clock)) for id, host, mode, clock in rows if id != self._identity.id]

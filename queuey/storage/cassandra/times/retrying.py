@@ -82,7 +82,7 @@ class Trouble:
         return growing(SHORTEST, self._waited - 1, LONGEST)
 
     def afresh(self) -> None:
-        """What is attempted from now on is something else: wait for short times again."""
+        """Start again with short pauses, because something else is attempted from now on."""
         self._waited = 0
 
     def over(self) -> None:

@@ -130,7 +130,7 @@ class Timers:
 
 
 class Loop:
-    """What the connections of one session share: the reactor, their timers, and how they are made.
+    """The common parts of the connections of one session: the reactor, their timers, and how they are opened.
 
     :param reactor: the running one.
     :param tls: makes the TLS side of a connection to an address; ``None`` without TLS.

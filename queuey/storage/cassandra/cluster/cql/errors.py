@@ -1,4 +1,4 @@
-"""What the errors of the CQL driver mean: the only place where they become errors of this package or of Queuey.
+"""Translates the errors of the CQL driver into errors of this package or of Queuey; no other module does.
 
 ``applied`` is ``"no"`` only if that is certain. A request may have been sent to several nodes one after another, so
 :class:`Attempts` remembers whether any of them may have done it.
@@ -132,7 +132,7 @@ def surely_not(error: BaseException, kind: Kind, logged: bool) -> bool:
 
 
 def of_request(error: BaseException, attempts: Attempts, size: int, limit: int) -> Exception:
-    """What a request fails with.
+    """Return the error for a failed request.
 
     :param size: bytes of its values.
     :param limit: how many that may be.
@@ -159,7 +159,7 @@ def _is_too_large(error: BaseException) -> bool:
 
 
 def of_connecting(error: BaseException, tls: tuple[type[BaseException], ...]) -> Exception:
-    """What an attempt to reach the cluster fails with.
+    """Return the error for a failed attempt to reach the cluster.
 
     :param tls: the errors of TLS.
     """
@@ -194,7 +194,7 @@ def _refusal(where: str, cause: BaseException, tls: tuple[type[BaseException], .
 
 
 def _said(error: BaseException) -> str:
-    """What an error says, on one line."""
+    """Return the text of an error, on one line."""
     if isinstance(error, ErrorMessage):
         return f"{error.summary}: {error.message}" if error.code != CAS_UNKNOWN else f"unknown outcome: {error.message}"
     if isinstance(error, NoHostAvailable):

@@ -62,7 +62,7 @@ class PendingCall:
         under_way.sent += 1
 
     def unsure(self) -> str:
-        """What is known of a request that is given up."""
+        """Return the value of ``applied`` for a request that is given up."""
         return "no" if self.attempts.kind is Kind.READ else "unknown"
 
     def answer(self, result: Any) -> None:

@@ -145,7 +145,7 @@ class CQLSession:
         return sorted((pool.host for pool in pools if pool.host.is_up and not pool.is_shutdown), key=_place)
 
     def _connections(self) -> Mapping[str, int]:
-        """How many connections there are to each node that may be asked, and to others that have one."""
+        """Return the number of connections to each node in use, and to other nodes that have any."""
         if self._cluster is None or self._loop is None:
             return {}
         distance = self._cluster.profile_manager.distance

@@ -15,7 +15,7 @@ from uuid import UUID
 from queuey.storage.cassandra.cluster.port import Bound, Statement, StatementRefused
 
 SIZES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
-"""How many writes of the same statement a prepared batch has."""
+"""Numbers of writes of the same statement in a prepared batch."""
 
 MAX_PREPARED: Final = SIZES[-1]
 """Writes in a batch that is prepared."""

@@ -79,7 +79,7 @@ _UNCOMPRESSED: Final = api.Compression.NONE
 
 
 class Garbled(Exception):
-    """What arrived is no answer of Thrift, or not the one that was due."""
+    """The data that arrived is not a Thrift answer, or not the expected one."""
 
 
 @attrs.frozen

@@ -26,7 +26,7 @@ _NOT_NOW: Final = "Unable to perform"
 
 @attrs.frozen
 class Asked:
-    """What a request was, as far as errors go.
+    """The properties of a request that decide about its error.
 
     :ivar logged: whether it is a logged batch.
     :ivar size: bytes of its values.
@@ -50,7 +50,7 @@ def forgotten(error: BaseException) -> bool:
 
 
 def retries(error: BaseException) -> int:
-    """How many more nodes may be asked after this error, for what is repeatable."""
+    """Return how many more nodes may be tried after this error, if the request is repeatable."""
     if isinstance(error, Lost | Garbled | TApplicationException):
         return 2
     return 1 if isinstance(error, api.TimedOutException | api.UnavailableException) else 0
@@ -70,7 +70,7 @@ def surely_not(error: BaseException, kind: Kind) -> bool:
 
 
 def of_request(error: Exception, asked: Asked, unsure: bool) -> Exception:
-    """What a request fails with.
+    """Return the error for a failed request.
 
     :param unsure: whether an attempt may have been applied, this one or one before it.
     """
@@ -89,7 +89,7 @@ def of_request(error: Exception, asked: Asked, unsure: bool) -> Exception:
 
 
 def of_connecting(causes: Mapping[str, Exception], tls: tuple[type[BaseException], ...]) -> Exception:
-    """What an attempt to reach the cluster fails with.
+    """Return the error for a failed attempt to reach the cluster.
 
     :param causes: what went wrong, by node.
     :param tls: the errors of TLS.
@@ -118,7 +118,7 @@ def _refusal(where: str, error: Exception, tls: tuple[type[BaseException], ...])
 
 
 def said(error: BaseException) -> str:
-    """What an error says, on one line."""
+    """Return the text of an error, on one line."""
     if isinstance(error, api.TimedOutException):
         return "the replicas did not answer in time"
     if isinstance(error, api.UnavailableException):

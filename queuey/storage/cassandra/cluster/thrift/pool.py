@@ -53,11 +53,11 @@ class Pool:
         self._closed = False
 
     def nodes(self) -> Sequence[Node]:
-        """Those that there is a connection to."""
+        """The nodes with at least one connection."""
         return tuple(node.node for _, node in sorted(self._nodes.items()) if node.wires)
 
     def connections(self) -> Mapping[str, int]:
-        """How many connections there are to each node."""
+        """Number of connections to each node."""
         return {address: len(node.wires) for address, node in sorted(self._nodes.items())}
 
     def choose(self, tried: Collection[str]) -> tuple[ThriftNode, Wire] | None:

@@ -61,7 +61,7 @@ _FIRST: Final = 2 / 3
 """The part of the time that the first attempt may take, if another node can be asked after it."""
 
 Work = Callable[["_Request", ThriftNode, Wire, float], Awaitable[T]]
-"""What is done at one node, by one connection to it, in so many seconds."""
+"""Work at one node, over one connection to it, with a limit in seconds."""
 
 
 @attrs.define(eq=False)
@@ -80,7 +80,7 @@ class _Request:
 
     @property
     def applied(self) -> str:
-        """What is known of it if it is given up now."""
+        """The value of ``applied`` for a request that is given up now."""
         return "unknown" if self.unsure or (self.sent and self.asked.kind is not Kind.READ) else "no"
 
     def failed(self, error: Exception) -> int:
@@ -147,7 +147,7 @@ class ThriftSession:
             await self._pool.close()
 
     def _counted(self) -> Mapping[str, int]:
-        """How many connections there are to each node."""
+        """Return the number of connections to each node."""
         return self._pool.connections() if self._pool is not None and self._connected else {}
 
     # Requests
