@@ -21,8 +21,8 @@ from typing import Final, TypeVar
 from bench import figures
 from bench.arguments import Number, run
 from bench.group_writing import LEASE, Bench, done, posting
+from queuey.model import fields
 from queuey.model.groups.commands import Take
-from queuey.model.groups.entries import MAX_IN_FLIGHT
 from queuey.model.groups.events import Leased, Reached
 from queuey.model.groups.index import GroupIndex
 from queuey.model.groups.terms import Terms
@@ -91,7 +91,7 @@ def from_rows(folder: Path, count: int, rounds: int) -> tuple[float, float, int]
 
     def claiming(limit: int) -> Job[Writer]:
         take = Take((1,), limit, LEASE, 1 << 30)
-        return Job(groups.run, (queue, group, Terms(max_in_flight=MAX_IN_FLIGHT), (take,)), {})
+        return Job(groups.run, (queue, group, Terms(max_in_flight=fields.MAX_IN_FLIGHT.high), (take,)), {})
 
     for start in range(0, count, CLAIM):
         bench.work(posting(queue, min(CLAIM, count - start), SMALL))

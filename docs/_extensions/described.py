@@ -155,7 +155,9 @@ class Description:
                 must = "" if one.get("required") else self.default(schema)
                 cells = (self.kind(schema), self.allowed(schema), must, prose(one.get("description", "")))
                 rows.append((f"``{one['name']}``", one["in"], *cells))
-            yield from table("placed-parameters", "3 1 1 2 1 4", ("name", "in", "type", "allowed", "default", "meaning"), rows)
+            yield from table(
+                "placed-parameters", "3 1 1 2 1 4", ("name", "in", "type", "allowed", "default", "meaning"), rows
+            )
 
     def tag(self, tag: str) -> Iterator[str]:
         """A section for each operation."""

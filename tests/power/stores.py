@@ -168,10 +168,11 @@ class GroupsFirstWriter(Writer):
     """A writer that stores what claims and settlements did in a transaction of its own, before that of messages."""
 
     def _commit(self) -> None:
-        others = self._rows, self._awaited, self._tallies, self._spent, self._keys
-        self._rows, self._awaited, self._tallies, self._spent, self._keys = [], [], {}, {}, []
+        pending = self.pending
+        others = pending._messages, pending._awaited, pending.tallies, pending.spent, pending._keys
+        pending._messages, pending._awaited, pending.tallies, pending.spent, pending._keys = [], [], {}, {}, []
         super()._commit()
-        self._rows, self._awaited, self._tallies, self._spent, self._keys = others
+        pending._messages, pending._awaited, pending.tallies, pending.spent, pending._keys = others
         self._begin()
         super()._commit()
 
