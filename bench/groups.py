@@ -1,6 +1,7 @@
 """Consumer groups: claiming ten messages and acking them, over and over, against posting such messages singly.
 
-Eight workers share a group of one queue, and then a thousand queues; eight connections post. Then
+Eight workers share a group of one queue, and then a thousand queues; eight connections post. The workers do the same
+with claims of one message. Then
 a group that is a million messages behind, against one of the same queue that has only just fallen behind. What is
 claimed is posted in batches before each round.
 
@@ -45,6 +46,9 @@ LIMIT: Final = 120.0
 MOST: Final = 15_000
 """Messages a second for which there is enough; a round ends early where they do not last."""
 
+MOST_SINGLE: Final = 5000
+"""The same for claims of one message."""
+
 CASSANDRA_MOST: Final = {1: 2000, 10: 8000, 100: 15_000}
 """The same on Cassandra, by the size of a claim."""
 
@@ -76,6 +80,7 @@ def main(rounds: int, seconds: float, queues: int, behind: int, cassandra: bool)
         port = free_port()
         with serving(queuey_command(folder, port), port, folder / "servers.log"):
             against_posting(port, rounds, seconds, queues)
+            one_by_one(port, rounds, seconds, queues)
             far_behind(port, rounds, seconds, behind)
         if cassandra:
             with running(1, folder / "node") as cluster, front_end(folder / "front", cluster, "bench", "one") as end:
@@ -101,6 +106,17 @@ def against_posting(port: int, rounds: int, seconds: float, queues: int) -> None
     many.show(f"{queues} queues")
     figures.show("messages claimed and acked / POSTs", shared / posted, at_least=0.5)
     figures.show(f"messages claimed and acked, {queues} queues / one queue", spread / shared, at_least=1.0)
+
+
+def one_by_one(port: int, rounds: int, seconds: float, queues: int) -> None:
+    """Claims of one message and acks, on one queue and on many in turn."""
+    sides: dict[str, Callable[[], float]] = {}
+    for name, number in (("single", 1), ("turn", queues)):
+        make_groups(port, name, number)
+        what = f"messages claimed one by one and acked, {number} queue{'s' if number > 1 else ''}"
+        sides[what] = partial(claims, port, seconds, name, number, 1, round(seconds * MOST_SINGLE), Load())
+    single, turn = figures.alternating(rounds, sides).values()
+    figures.show(f"messages claimed one by one and acked, {queues} queues / one queue", turn / single, at_least=0.8)
 
 
 def far_behind(port: int, rounds: int, seconds: float, behind: int) -> None:

@@ -37,7 +37,7 @@ from queuey.model.queue import Consistency, Guarantee, Queue
 from queuey.model.timeid import LOWEST, Ticks, lower_bound
 from queuey.storage.cassandra.groups.tables import ENDED, GroupTables
 from tests.core.group_fronts import Front, GroupCase, OnCassandra, OnSQLite, World, anyhow
-from tests.histories.groups.unreliable import Calls, UnreliableStore
+from tests.histories.groups.unreliable import Calls, Kind, UnreliableStore
 from tests.storage.cassandra.row_tables import RowTables
 
 EVERYTHING = frozenset(attrs.fields_dict(GroupSettings))
@@ -367,6 +367,52 @@ class AtHandTests(Case):
         early.addCallback(held.answer.callback)
         self.assertEqual(self.successResultOf(reading), group)
         self.assertEqual(self.successResultOf(slow.find(self.queue, "g")), changed)
+
+    def alone(self, store: IStore) -> GroupDirectory:
+        """The directory of a process that is the only one to change groups."""
+        policies = GivenPolicies(lambda: {"app": self.world.policy})
+        world = self.world
+        return GroupDirectory(store, policies, world.clock, world.now, world.random, directory.CACHED_ALONE)
+
+    def test_for_longer_if_no_other_process_changes_groups(self) -> None:
+        calls = Calls(Random(1))
+        calls.broken = False
+        alone = self.alone(cast(IStore, UnreliableStore(lambda: self.world.store, calls, 0)))
+        self.put()
+        changing = alone.put(self.queue, "g", GroupChanges(lease=5), anyhow)
+        while calls:
+            calls.release()
+        changed, _ = self.successResultOf(changing)
+        self.world.clock.advance(20)
+        self.assertEqual(self.find(of=alone), changed)
+        self.assertFalse(calls, "the store was asked")
+
+    def test_a_change_of_which_nothing_is_known(self) -> None:
+        """Then the group is read again, since the change may be stored."""
+        calls = Calls(Random(1))
+        calls.broken = False
+        alone = self.alone(cast(IStore, UnreliableStore(lambda: self.world.store, calls, 0)))
+        group, _ = self.put()
+        reading = alone.find(self.queue, "g")
+        calls.release()
+        self.assertEqual(self.successResultOf(reading), group)
+        changing = alone.change(self.queue, group, GroupChanges(lease=5), anyhow)
+        written = False
+        while calls:
+            (held,) = calls._held
+            if held.kind is Kind.SWAP and not written:
+                self.successResultOf(held.begin())
+                written = True
+            if written:
+                calls._held.clear()
+                held.answer.errback(Unavailable("It did not answer.", applied="unknown"))
+            else:
+                calls.release()
+            self.world.clock.advance(1)
+        self.failureResultOf(changing, Unavailable)
+        reading = alone.find(self.queue, "g")
+        calls.release()
+        self.assertEqual(self.successResultOf(reading).settings.lease, 5)
 
     def test_no_more_than_so_many(self) -> None:
         self.patch(directory, "MAX_CACHED", 3)

@@ -29,6 +29,9 @@ from queuey.model.window import Merge, Position
 CACHED: Final = 1.0
 """Seconds for which a group that was read is cached; changes made by this process replace the cached group at once."""
 
+CACHED_ALONE: Final = 30.0
+"""The same if no other process changes groups. If it is unknown whether a change was stored, it may show that late."""
+
 MAX_CACHED: Final = 4096
 """Maximum number of cached groups."""
 
@@ -62,6 +65,7 @@ class GroupDirectory:
     :param clock: measures the pauses between attempts and the age of cached groups.
     :param now: the wall clock.
     :param new_bytes: returns so many random bytes that cannot be guessed.
+    :param lifetime: seconds for which a group is cached.
     """
 
     def __init__(
@@ -71,7 +75,9 @@ class GroupDirectory:
         clock: IReactorTime,
         now: Callable[[], Ticks],
         new_bytes: Callable[[int], bytes],
+        lifetime: float = CACHED,
     ) -> None:
+        self._lifetime = lifetime
         self._store = store
         self._policies = policies
         self._seconds = clock.seconds
@@ -88,9 +94,9 @@ class GroupDirectory:
     # Finding
 
     def cached(self, queue: Queue, name: str) -> Group | None:
-        """Return the group of that name if it was read less than ``CACHED`` seconds ago."""
+        """Return the group of that name if it was read a short time ago."""
         found = self._cached.get((queue.incarnation, name))
-        return found.group if found is not None and 0 <= self._seconds() - found.since < CACHED else None
+        return found.group if found is not None and 0 <= self._seconds() - found.since < self._lifetime else None
 
     @deferred
     async def find(self, queue: Queue, name: str) -> Group:
@@ -281,7 +287,12 @@ class GroupDirectory:
         return found
 
     def _in_turn(self, queue: Queue, name: str, work: Callable[[], Deferred[Any]]) -> Deferred[Any]:
-        return self._turns.take((queue.incarnation, name), lambda: shield(work()))
+        def on_error(failure: Failure) -> Failure:
+            self._changes += 1
+            self._drop(queue, name)  # the change may be stored
+            return failure
+
+        return self._turns.take((queue.incarnation, name), lambda: shield(work().addErrback(on_error)))
 
     # Checks of settings
 

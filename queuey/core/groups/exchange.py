@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from queuey.core.groups.claiming import Claims
 from queuey.core.groups.dead_letters import DeadLetters
-from queuey.core.groups.directory import GroupDirectory
+from queuey.core.groups.directory import CACHED, CACHED_ALONE, GroupDirectory
 from queuey.core.groups.group_changes import GroupChanges, Judge
 from queuey.core.groups.redriving import Redrives
 from queuey.core.groups.seek_and_lag import SeekAndLag
@@ -45,6 +45,7 @@ class GroupExchange:
     :param waits: wakes waiting claims when messages are written.
     :param now: the wall clock, in seconds since 1970.
     :param new_bytes: returns so many random bytes that cannot be guessed.
+    :param alone: whether no other process changes groups.
     :ivar cached: ``GroupDirectory.cached``.
     """
 
@@ -55,11 +56,13 @@ class GroupExchange:
         waits: Waits,
         now: Callable[[], float],
         new_bytes: Callable[[int], bytes],
+        alone: bool = False,
     ) -> None:
         def ticks() -> Ticks:
             return from_seconds(now())
 
-        self._directory = GroupDirectory(store, policies, waits.clock, ticks, new_bytes)
+        lifetime = CACHED_ALONE if alone else CACHED
+        self._directory = GroupDirectory(store, policies, waits.clock, ticks, new_bytes, lifetime)
         self.cached = self._directory.cached
         self._policies = policies
         self._seats = waits.seats
