@@ -4,7 +4,7 @@ By turns, one message is posted to a queue that nobody waits for, and one to a q
 waits on another connection. The worker then acks it, which is not measured. Printed are the medians of the times from
 the first byte of the POST to the last one of its answer, and to the last one of the answer of the claim.
 
-    python -m bench.waiting_worker [ROUNDS [COUNT]]
+    python -m bench.hand_out [ROUNDS [COUNT]]
 
 COUNT is the number of messages of each kind in a round.
 """
