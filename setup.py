@@ -30,8 +30,8 @@ IDENTITIES = ["treq>=25.5", "PyJWT[crypto]>=2.12,<3"]
 OTEL = ["opentelemetry-sdk>=1.40,<2", "opentelemetry-exporter-otlp-proto-http>=1.40,<2"]
 # llhttp, another strict reader of HTTP, which the tests compare with ours.
 LLHTTP = ["httptools>=0.9,<0.10"]
-# What publishes to RabbitMQ, in the benchmark of peers.
-BENCH = ["pika>=1.4,<2"]
+# What publishes to RabbitMQ, in the benchmark of peers; and what other clients are made of, in that of clients.
+BENCH = ["httpx>=0.28,<1", "pika>=1.4,<2", "requests>=2.32"]
 # What the client in client/ needs for its faces; the Makefile installs it beside this package.
 CLIENT = ["aiohttp>=3.10,<4", "urllib3>=2"]
 UNIT = ["hypothesis>=6.100", *BENCH, *CLIENT, *LLHTTP, *IDENTITIES, *OTEL, *THRIFT]

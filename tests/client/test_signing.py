@@ -39,7 +39,6 @@ class SigningTests(SynchronousTestCase):
         self.assertRaises(ValueError, queue.signed_url, ["all"], 60)
         self.assertRaises(ValueError, queue.signed_url, ["read"], 0)
         self.assertRaises(ValueError, queue.signed_url, ["read"], 60, rate=0)
-        self.assertRaises(ValueError, queue.signed_url, ["read"], 60, path="groups")
         users = Server().queue(credentials=Credentials(None, "token"))
         self.assertRaises(ValueError, users.signed_url, ["read"], 60)
 

@@ -49,6 +49,7 @@ PROGRAMS: Final = {
     "idle": ("50", "(at most 1.00)"),
     "cores": ("2 1 0.1", "128 connections: "),
     "calls": ("1", "calls of functions"),
+    "clients": ("1 10", "(at most 12.00)"),
 }
 
 

@@ -159,8 +159,6 @@ class Queue:
         """Return all consumer groups of the queue, by name."""
         return await self._driver.run(self._calls.groups())
 
-    def signed_url(
-        self, operations: Sequence[str], seconds: Seconds, *, rate: int | None = None, path: str = "messages"
-    ) -> str:
+    def signed_url(self, operations: Sequence[str], seconds: Seconds, *, rate: int | None = None) -> str:
         """Return a URL that lets others do some operations for a while. The server is not asked."""
-        return self._calls.signed_url(operations, seconds, rate, path)
+        return self._calls.signed_url(operations, seconds, rate)

@@ -9,6 +9,7 @@ import aiohttp
 from yarl import URL
 
 from queuey_client.core.steps import Answer, Ask, NoAnswer
+from queuey_client.proxies import Proxies
 
 CONNECTING = 10.0
 """Seconds that a connection may take to be made, if the request may take longer."""
@@ -26,6 +27,7 @@ class AiohttpTransport:
     def __init__(self, connections: int = 10, tls: ssl.SSLContext | None = None) -> None:
         self._connections = connections
         self._tls: ssl.SSLContext | bool = True if tls is None else tls
+        self._proxies = Proxies()
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def send(self, ask: Ask) -> Answer:
@@ -43,6 +45,7 @@ class AiohttpTransport:
                 timeout=limits,
                 allow_redirects=False,
                 ssl=self._tls,
+                proxy=self._proxies.proxy_of(ask.url),
             ) as answer:
                 body = await answer.read()
         except aiohttp.ClientSSLError as error:
@@ -67,6 +70,5 @@ class AiohttpTransport:
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("Accept-Encoding", "Content-Type"),
-                trust_env=True,
             )
         return self._sessions[waits]

@@ -9,8 +9,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 from urllib3.exceptions import (
@@ -24,6 +22,7 @@ from urllib3.exceptions import (
 from urllib3.util import Timeout
 
 from queuey_client.core.steps import Answer, Ask, Give, Items, NoAnswer, Send, Steps
+from queuey_client.proxies import Proxies
 
 T = TypeVar("T")
 Pools = TypeVar("Pools", bound=urllib3.PoolManager)
@@ -84,8 +83,8 @@ class Urllib3Transport:
             self._options["ssl_context"] = tls
         self._open: weakref.WeakSet[Any] = weakref.WeakSet()
         self._direct = self._tracked(urllib3.PoolManager(**self._options))
-        self._proxies: dict[str, urllib3.ProxyManager] = {}
-        self._routes: dict[str, urllib3.PoolManager] = {}
+        self._proxies = Proxies()
+        self._proxied: dict[str, urllib3.ProxyManager] = {}
 
     def send(self, ask: Ask) -> Answer:
         """Send a request and return its answer. :raise NoAnswer: if there is none, or not all of it."""
@@ -111,7 +110,7 @@ class Urllib3Transport:
     def close(self) -> None:
         """Close all connections."""
         self._direct.clear()
-        for pool in self._proxies.values():
+        for pool in self._proxied.values():
             pool.clear()
 
     def another(self) -> Urllib3Transport:
@@ -147,17 +146,12 @@ class Urllib3Transport:
 
     def _route(self, url: str) -> urllib3.PoolManager:
         """Return the pools for a URL: those of a proxy if the environment names one."""
-        parts = urlsplit(url)
-        server = f"{parts.scheme}://{parts.netloc}"
-        if server not in self._routes:
-            proxy = getproxies().get(parts.scheme)
-            if proxy and not proxy_bypass(parts.hostname or ""):
-                self._routes[server] = self._proxies.setdefault(
-                    proxy, self._tracked(urllib3.ProxyManager(proxy, **self._options))
-                )
-            else:
-                self._routes[server] = self._direct
-        return self._routes[server]
+        proxy = self._proxies.proxy_of(url)
+        if proxy is None:
+            return self._direct
+        if proxy not in self._proxied:
+            self._proxied[proxy] = self._tracked(urllib3.ProxyManager(proxy, **self._options))
+        return self._proxied[proxy]
 
 
 class Stopped(Exception):
