@@ -8,10 +8,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from queuey import __version__
+from tests.http.described import document, inlined, operations
 from tests.manual import DOCS, blocks, chapters, commands
 from tests.parts import ROOT
 
@@ -79,12 +81,26 @@ class SiteTests(SynchronousTestCase):
     }
     """Stems as the search has them (CORS is "cor"), and the page that explains each."""
 
+    built: ClassVar[tempfile.TemporaryDirectory[str]]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Build it once, without the check for warnings, which is a part of its own."""
+        cls.built = tempfile.TemporaryDirectory(prefix="queuey-test-")
+        own = (sys.executable, "-m", "sphinx", "-q", "-b", "html", "-d", f"{cls.built.name}/trees")
+        subprocess.run([*own, str(DOCS), f"{cls.built.name}/html"], check=True, capture_output=True, timeout=300)
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.built.cleanup()
+
+    def page(self, name: str) -> str:
+        """A file of the site."""
+        return (Path(self.built.name) / "html" / name).read_text(encoding="utf-8")
+
     def test_search(self) -> None:
         """The words that people look for are found where their subject is explained."""
-        with tempfile.TemporaryDirectory(prefix="queuey-test-") as folder:
-            own = (sys.executable, "-m", "sphinx", "-q", "-b", "html", "-d", f"{folder}/trees")
-            subprocess.run([*own, str(DOCS), f"{folder}/html"], check=True, capture_output=True, timeout=300)
-            index = (Path(folder) / "html" / "searchindex.js").read_text(encoding="utf-8")
+        index = self.page("searchindex.js")
         found = json.loads(index[index.index("(") + 1 : index.rindex(")")])
         for stem, page in self.SOUGHT.items():
             names = set()
@@ -92,3 +108,24 @@ class SiteTests(SynchronousTestCase):
                 numbers = found[where].get(stem, [])
                 names |= {found["docnames"][number] for number in (numbers if isinstance(numbers, list) else [numbers])}
             self.assertIn(page, names, stem)
+
+    def test_description(self) -> None:
+        """Every request of the API description is on a page of its tag, with its parameters, and every object on one."""
+        whole = document()
+        for method, path, operation in operations(inlined()):
+            for tag in operation["tags"]:
+                text = re.sub("<[^>]+>", "", self.page(f"http-api/{tag}.html"))
+                self.assertIn(f"{method} {path}", text)
+                for parameter in operation["parameters"]:
+                    self.assertIn(parameter["name"], text)
+        schemas = self.page("http-api/schemas.html")
+        for name, schema in whole["components"]["schemas"].items():
+            if "properties" in schema:
+                self.assertIn(f'id="schema-{name.lower()}"', schemas)
+
+    def test_every_page(self) -> None:
+        """Each page shows the version, and has the links to the page before it or after it."""
+        for name in ("index.html", "quickstart.html", "api-v2/groups.html", "runbook/QueueyDown.html"):
+            text = self.page(name)
+            self.assertIn(f"Queuey {__version__}", text)
+            self.assertRegex(text, r'class="(next|prev)-page"', name)

@@ -134,7 +134,7 @@ class _Run:
         await self._follow(copying)
         if not self._arguments.finish:
             self._say(
-                f"what is left is little: stop the daemons of {self._arguments.files[0]} and type "
+                f"Nearly done. Stop the daemons using {self._arguments.files[0]}, then run: "
                 f"queuey copy --finish {self._arguments.files[0]} {self._arguments.files[1]}"
             )
             return
@@ -147,7 +147,7 @@ class _Run:
             waited = True
             await self._sleep(POLL)
             await self._pass(copying)
-        self._say("nobody serves from the source any more; what is left is copied")
+        self._say("no daemon serves from the source any more; copying the rest")
         passes = self._number + await self._told(copying, lambda: copying.complete(self._name))
         tally = copying.tally
         self._say(

@@ -60,9 +60,9 @@ class CallTests(SynchronousTestCase):
     def test_what_goes_wrong(self) -> None:
         for answer, said in (
             (ConnectionRefusedError(111, "Connection refused"), "the daemon does not answer: Connection refused"),
-            (b"<html>", "no operators' port"),
-            (b"[]", "no operators' port"),
-            (b'{"status":"ok"}', "no operators' port"),
+            (b"<html>", "not a Queuey operators' port"),
+            (b"[]", "not a Queuey operators' port"),
+            (b'{"status":"ok"}', "not a Queuey operators' port"),
         ):
             error = self.assertRaises(CallFailed, ops.call, Answering(answer), "status", {}, None)
             self.assertIn(said, str(error))
