@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -81,24 +81,21 @@ class SiteTests(SynchronousTestCase):
     }
     """Stems as the search has them (CORS is "cor"), and the page that explains each."""
 
-    built: ClassVar[tempfile.TemporaryDirectory[str]]
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        """Build it once, without the check for warnings, which is a part of its own."""
-        cls.built = tempfile.TemporaryDirectory(prefix="queuey-test-")
-        own = (sys.executable, "-m", "sphinx", "-q", "-b", "html", "-d", f"{cls.built.name}/trees")
-        subprocess.run([*own, str(DOCS), f"{cls.built.name}/html"], check=True, capture_output=True, timeout=300)
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        cls.built.cleanup()
+    def test_site(self) -> None:
+        """One build, since it takes long; another part of ``make test`` looks for warnings."""
+        with tempfile.TemporaryDirectory(prefix="queuey-test-") as folder:
+            self.html = Path(folder) / "html"
+            own = (sys.executable, "-m", "sphinx", "-q", "-b", "html", "-d", f"{folder}/trees")
+            subprocess.run([*own, str(DOCS), str(self.html)], check=True, capture_output=True, timeout=300)
+            self.check_search()
+            self.check_description()
+            self.check_pages()
 
     def page(self, name: str) -> str:
         """A file of the site."""
-        return (Path(self.built.name) / "html" / name).read_text(encoding="utf-8")
+        return (self.html / name).read_text(encoding="utf-8")
 
-    def test_search(self) -> None:
+    def check_search(self) -> None:
         """The words that people look for are found where their subject is explained."""
         index = self.page("searchindex.js")
         found = json.loads(index[index.index("(") + 1 : index.rindex(")")])
@@ -109,8 +106,8 @@ class SiteTests(SynchronousTestCase):
                 names |= {found["docnames"][number] for number in (numbers if isinstance(numbers, list) else [numbers])}
             self.assertIn(page, names, stem)
 
-    def test_description(self) -> None:
-        """Every request of the API description is on a page of its tag, with its parameters, and every object on one."""
+    def check_description(self) -> None:
+        """Every request of the API description is on the page of its tag, with its parameters; so is every object."""
         whole = document()
         for method, path, operation in operations(inlined()):
             for tag in operation["tags"]:
@@ -123,7 +120,7 @@ class SiteTests(SynchronousTestCase):
             if "properties" in schema:
                 self.assertIn(f'id="schema-{name.lower()}"', schemas)
 
-    def test_every_page(self) -> None:
+    def check_pages(self) -> None:
         """Each page shows the version, and has the links to the page before it or after it."""
         for name in ("index.html", "quickstart.html", "api-v2/groups.html", "runbook/QueueyDown.html"):
             text = self.page(name)
