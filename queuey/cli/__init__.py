@@ -275,7 +275,7 @@ def _data_of(file: Path | None) -> tuple[Path, FileModes]:
     """Return the data folder of the settings, and who may read it."""
     settings = config.development(Path.cwd()) if file is None else config.load(file)
     if isinstance(settings.storage, MemoryStorage):
-        raise ConfigurationError((f"{file}: [storage] backend: what is kept in memory alone cannot be copied",))
+        raise ConfigurationError((f"{file}: [storage] backend: a memory store cannot be copied",))
     if isinstance(settings.storage, CassandraStorage):
         raise ConfigurationError((f"{file}: [storage] backend: a cluster has snapshots of its own, by nodetool",))
     return settings.storage.path, settings.storage.modes
@@ -319,7 +319,7 @@ def _key(file: Path) -> str:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigurationError((f"{file}: cannot be read: {why}",)) from None
     if not key or len(key.split()) != 1:
-        raise ConfigurationError((f"{file}: does not hold one key and nothing else",))
+        raise ConfigurationError((f"{file}: must contain exactly one key",))
     return key
 
 

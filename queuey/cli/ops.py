@@ -170,9 +170,9 @@ def call(connection: Connection, method: str, params: Mapping[str, Any], token: 
             reason = "it does not speak TLS; its address begins with http://"
         raise CallFailed(f"the daemon does not answer: {reason}") from None
     except ValueError:
-        raise CallFailed("what answers there is not a Queuey operators' port") from None
+        raise CallFailed("the server there is not an operators' port of Queuey") from None
     if not isinstance(document, dict) or not document.keys() & {"error", "result"}:
-        raise CallFailed("what answers there is not a Queuey operators' port")
+        raise CallFailed("the server there is not an operators' port of Queuey")
     if "error" in document:
         raise Fault(document["error"])
     return document["result"]

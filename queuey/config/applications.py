@@ -168,6 +168,6 @@ def _refuse_shared_keys(digests: Mapping[str, set[bytes]], report: Report) -> No
 def _warn_of_missing_keys(digests: Mapping[str, set[bytes]], report: Report) -> None:
     for name in sorted(digests):
         if not digests[name]:
-            report.warn(f"application {name}", "has no key, so that nobody can write to it")
+            report.warn(f"application {name}", "has no key, so that no client can write to it")
     if not digests:
         report.warn(f"[{APPLICATION_KEYS}]", "names no application, so that only those in the store can use the daemon")

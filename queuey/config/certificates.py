@@ -20,7 +20,7 @@ def check(arguments: Mapping[str, str]) -> None:
     files = f"{shown_path(key)} and {shown_path(certificate)}"
     if b"ENCRYPTED" in pem:
         # OpenSSL would ask for the passphrase at the terminal, and wait for it.
-        raise Mistake(f"{shown_path(key)} is encrypted: nobody is there to type its passphrase")
+        raise Mistake(f"{shown_path(key)} is encrypted, and a daemon has no terminal to type its passphrase")
     try:
         from OpenSSL import SSL
         from twisted.internet import ssl

@@ -42,7 +42,7 @@ def _node(text: str) -> NodeAddress:
     if (inner is not None and not _is_ipv6(inner)) or (name is not None and _HOST.fullmatch(name) is None):
         raise Mistake(f"{shown(text)} has no name or address of a host")
     if port is not None and not 0 < int(port) < 65536:
-        raise Mistake(f"{shown(text)} has a port that is none")
+        raise Mistake(f"{shown(text)} has an invalid port")
     return inner or name, None if port is None else int(port)
 
 

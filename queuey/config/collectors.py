@@ -21,7 +21,7 @@ def endpoint(text: str, base: Path) -> str:
     if problem is not None:
         raise Mistake(f"{shown(text)} {problem}")
     if "?" in text:
-        raise Mistake(f"{shown(text)} has a query, which would stand in the log; headers are the place for a key")
+        raise Mistake(f"{shown(text)} has a query, which would appear in the log; put keys into headers")
     if urlsplit(text).path in ("", "/"):
         raise Mistake(f"{shown(text)} has no path", text.rstrip("/") + _PATH)
     return text
@@ -35,7 +35,7 @@ def headers(text: str, base: Path) -> tuple[tuple[str, str], ...]:
         if match is None:
             raise Mistake(f"field {number} is not a name, a colon and a value of visible ASCII")
         if match[1].lower() in {name.lower() for name in found}:
-            raise Mistake(f"field {number} has a name that stands there before")
+            raise Mistake(f"field {number} has a name that was given before")
         found[match[1]] = match[2]
     return tuple(found.items())
 

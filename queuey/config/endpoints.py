@@ -133,14 +133,14 @@ def _parse(text: str) -> _Description:
 def _escaped(characters: Iterator[str], text: str) -> str:
     following = next(characters, None)
     if following is None:
-        raise Mistake(f"{shown(text)} ends with a backslash that escapes nothing")
+        raise Mistake(f"{shown(text)} ends with a backslash without a character to escape")
     return following
 
 
 def _arguments(description: _Description, first: str) -> dict[str, str]:
     positional = description.positional
     if len(positional) > (1 if first else 0):
-        raise Mistake(f"{shown(positional[-1])} stands without a name; arguments are written name=value")
+        raise Mistake(f"{shown(positional[-1])} has no name; arguments are written name=value")
     if positional and first in description.named:
         raise Mistake(f"the {first} of the endpoint is named twice")
     return {**dict(zip((first,), positional, strict=False)), **description.named}

@@ -61,7 +61,7 @@ def read_text(path: Path, shown: str) -> str:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError((f"{shown}: cannot be read: {reason}",)) from None
     if len(data) > MAX_FILE:
-        raise ConfigurationError((f"{shown}: is longer than {MAX_FILE >> 20} MiB, which no settings file is",))
+        raise ConfigurationError((f"{shown}: is longer than {MAX_FILE >> 20} MiB, too long for a settings file",))
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -59,5 +59,5 @@ def service(text: str, base: Path) -> str:
 def issuer(text: str, base: Path) -> str:
     """The URL that an issuer is known by (OpenID Connect Core 1.0, section 2)."""
     if "?" in text:
-        raise Mistake(f"{shown(text)} has a query, which an issuer has not", text.partition("?")[0])
+        raise Mistake(f"{shown(text)} has a query; the URL of an issuer has none", text.partition("?")[0])
     return service(text, base)

@@ -168,7 +168,7 @@ def origins(text: str, base: Path) -> tuple[str, ...]:
     """Origins as browsers send them, or ``*`` alone, separated by spaces, commas or lines."""
     found = items(text)
     if "*" in found and len(found) > 1:
-        raise Mistake("* is all origins, and stands alone")
+        raise Mistake("* means all origins and must be the only value")
     return found if found == ("*",) else each(found, _origin)
 
 
@@ -190,7 +190,7 @@ def token(text: str, base: Path) -> bytes:
     if _UNSENDABLE.search(text) is not None:
         raise Mistake("the token has a character outside visible ASCII, and cannot be sent")
     if len(text) < _MIN_TOKEN:
-        raise Mistake(f"the token has fewer than {_MIN_TOKEN} characters, and can be guessed")
+        raise Mistake(f"the token has fewer than {_MIN_TOKEN} characters, so it could be guessed")
     return sha256(text.encode()).digest()
 
 

@@ -144,7 +144,7 @@ class MessageExchange:
         if self.store.capabilities.not_once:
             raise NotPromised(self.store.capabilities.not_once)
         if queue.settings.consistency is Consistency.WEAK:
-            raise NotPromised("A queue of weak consistency does not promise to store anything only once.")
+            raise NotPromised("A queue of weak consistency cannot guarantee that a message is stored only once.")
 
     @deferred
     async def read(self, queue: Queue, window: Window) -> WindowSlice:

@@ -311,9 +311,9 @@ def check_promise(settings: QueueSettings, policy: Policy, capabilities: Capabil
     if resolved(settings, policy).guarantee is not Guarantee.EXACTLY_ONCE:
         return
     if capabilities.not_once:
-        raise NotPromised(f"Exactly once cannot be promised here. {capabilities.not_once}")
+        raise NotPromised(f"Exactly once cannot be guaranteed here. {capabilities.not_once}")
     if settings.consistency is Consistency.WEAK:
-        raise NotPromised("Exactly once cannot be promised for a queue whose consistency is weak.")
+        raise NotPromised("Exactly once cannot be guaranteed for a queue whose consistency is weak.")
 
 
 def _left(failure: Failure) -> None:
@@ -322,7 +322,7 @@ def _left(failure: Failure) -> None:
 
 
 def _contended() -> Unavailable:
-    return Unavailable("The queue is being changed by others at the same time.")
+    return Unavailable("The queue is being changed by other requests at the same time.")
 
 
 def _only(found: tuple[Queue | None, ...]) -> Queue:

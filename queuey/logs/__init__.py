@@ -154,7 +154,7 @@ class LogObserver:
         if LogLevel.warn in self._hidden:
             return
         if findings.tightened:
-            text = f"others could read these, and no longer can: {', '.join(findings.tightened)}"
+            text = f"these files were readable for other users, and are not any more: {', '.join(findings.tightened)}"
             self._put_now(self._own(LogLevel.warn, "files-tightened", text), LogLevel.warn)
         if findings.left:
             text = f"others may read or replace these: {', '.join(findings.left)}"

@@ -22,5 +22,5 @@ def problem(text: str) -> tuple[str, str] | None:
     if port is not None and _DEFAULT_PORTS.get(scheme) == port:
         return "names the port that browsers leave out", f"{scheme}://{host}"
     if port is not None and not 0 < int(port) < 65536:
-        return "has a port that is none", ""
+        return "has an invalid port", ""
     return None

@@ -63,7 +63,7 @@ class Step(Enum):
     ANSWER = "answer"
     REUSED = "refuse: the key stands for another request"
     IN_USE = "refuse: another attempt is under way"
-    GIVE_UP = "refuse: others came in between too often"
+    GIVE_UP = "refuse: other requests were first too often"
 
 
 def reserve(row: Reservation | None, digest: bytes, now: Ticks, own: frozenset[bytes]) -> Step:

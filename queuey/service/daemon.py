@@ -274,7 +274,7 @@ class QueueyService(Service):
     def _reload(self) -> None:
         in_force = self._house.in_force
         if in_force.settings.source is None:
-            _log.warn("reload-refused", "nothing to read anew: the built-in settings are in force")
+            _log.warn("reload-refused", "there is no file to read again: the built-in settings are in force")
             return
         try:
             fresh = config.load(in_force.settings.source)
@@ -288,7 +288,7 @@ class QueueyService(Service):
         restart = config.needs_restart(in_force.settings, fresh)
         self._house.use(config.with_reloadable(in_force.settings, fresh))
         self._listeners.use(certificates)
-        _log.info("reloaded", "settings were read anew")
+        _log.info("reloaded", "settings were read again")
         if restart:
             _log.warn("restart-needed", "these take a restart: {settings}", settings=", ".join(restart))
 

@@ -37,6 +37,6 @@ def following(
         return Followed(settings.groups, settings.group_limit, settings.group_every)
 
     def defect(failure: Failure) -> None:
-        _log.failure("following-failed", "groups could not be looked at, which is tried again", failure)
+        _log.failure("following-failed", "groups could not be measured; this is retried", failure)
 
     return Following(store, groups, applications, reactor, lambda: from_seconds(now()), followed, defect)

@@ -123,7 +123,7 @@ class Supervisor:
     def _complain(self, error: OSError) -> None:
         if not self._complained:
             self._complained = True
-            _log.warn("manager-deaf", "the service manager cannot be told anything: {error}", error=error.strerror)
+            _log.warn("manager-deaf", "the service manager cannot be reached: {error}", error=error.strerror)
 
 
 def _watchdog(environment: Mapping[str, str], pid: int) -> float | None:

@@ -165,7 +165,7 @@ class Worker(ProcessProtocol):
         return None if self.transport is None else self.transport.pid
 
     def _is_stuck(self) -> None:
-        _log.error("worker-stuck", "worker {number} reads nothing, and is killed", number=self.number)
+        _log.error("worker-stuck", "worker {number} does not read its socket, and is killed", number=self.number)
         self.kill()
 
     def processEnded(self, reason: Failure) -> None:

@@ -60,7 +60,7 @@ def check_condition(condition: Condition, message: Message | None) -> None:
     if message is None:
         raise PreconditionFailed("There is no such message.")
     if condition.absent:
-        raise PreconditionFailed("There is such a message already.")
+        raise PreconditionFailed("There is a message at this address already.")
     if condition.tags is None:
         raise PreconditionFailed("The message has an entity tag that it must not have.")
     raise PreconditionFailed("The message was changed meanwhile: its entity tag is another one.")

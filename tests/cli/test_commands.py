@@ -168,7 +168,7 @@ class BackupTests(SynchronousTestCase):
         for url in ("", "127.0.0.1:5000", "ftp://x", "http://", "http://x:99999999", "http://[x", "http://x/?a=b"):
             self.assertIn("is no URL of a daemon", self.restore(to=url))
         for key in ("", " \n", "two keys", "one\ntwo"):
-            self.assertIn("does not hold one key and nothing else", self.restore(key=key))
+            self.assertIn("must contain exactly one key", self.restore(key=key))
         (self.folder / "key").unlink()
         arguments = ("restore-queue", self.folder / "data", "app", "q", "--to", "https://x", "--key-file")
         self.assertIn("No such file", self.refused(*arguments, self.folder / "key"))

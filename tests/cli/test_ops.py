@@ -60,9 +60,9 @@ class CallTests(SynchronousTestCase):
     def test_what_goes_wrong(self) -> None:
         for answer, said in (
             (ConnectionRefusedError(111, "Connection refused"), "the daemon does not answer: Connection refused"),
-            (b"<html>", "not a Queuey operators' port"),
-            (b"[]", "not a Queuey operators' port"),
-            (b'{"status":"ok"}', "not a Queuey operators' port"),
+            (b"<html>", "not an operators' port"),
+            (b"[]", "not an operators' port"),
+            (b'{"status":"ok"}', "not an operators' port"),
         ):
             error = self.assertRaises(CallFailed, ops.call, Answering(answer), "status", {}, None)
             self.assertIn(said, str(error))

@@ -82,7 +82,7 @@ class MistakeTests(SynchronousTestCase):
             ("tcp:", "'' is no port: 0 to 65535", ""),
             ("tcp:65536", "'65536' is no port: 0 to 65535", ""),
             ("tcp:-1", "'-1' is no port: 0 to 65535", ""),
-            ("tcp:80:127.0.0.1", "'127.0.0.1' stands without a name; arguments are written name=value", ""),
+            ("tcp:80:127.0.0.1", "'127.0.0.1' has no name; arguments are written name=value", ""),
             ("tcp:80:port=81", "the port of the endpoint is named twice", ""),
             (
                 "tcp:80:interface=127.0.0.1:interface=127.0.0.2",
@@ -97,9 +97,9 @@ class MistakeTests(SynchronousTestCase):
             ("tcp:80:interface=example.org", "'example.org' is no IP address of an interface", ""),
             ("tcp:80:interface=\\:\\:1", "'::1' is no IPv4 address", "tcp6"),
             ("tcp6:80:interface=127.0.0.1", "'127.0.0.1' is no IPv6 address", "tcp"),
-            ("tcp:80:interface=::1", "'1' stands without a name; arguments are written name=value", ""),
+            ("tcp:80:interface=::1", "'1' has no name; arguments are written name=value", ""),
             ("tcp:80:backlog=0", "'0' is no backlog: 1 to 65535", ""),
-            ("tcp:80\\", "'tcp:80\\\\' ends with a backslash that escapes nothing", ""),
+            ("tcp:80\\", "'tcp:80\\\\' ends with a backslash without a character to escape", ""),
             ("unix", "'unix' names no address", ""),
             ("unix:", "/base is no path of a socket: 1 to 107 bytes", ""),
             (f"unix:/{'x' * 107}", f"/{'x' * 107} is no path of a socket: 1 to 107 bytes", ""),
@@ -114,7 +114,7 @@ class MistakeTests(SynchronousTestCase):
             ),
             ("systemd:domain=inet:name=x", "'inet' is none of INET, INET6, UNIX", "INET"),
             ("systemd:domain=INET:name=", "the name of a systemd socket is empty", ""),
-            ("systemd:INET:name=x", "'INET' stands without a name; arguments are written name=value", ""),
+            ("systemd:INET:name=x", "'INET' has no name; arguments are written name=value", ""),
             ("ssl:443", "'ssl:443' names no privateKey", ""),
             ("ssl:443:privateKey=k.pem", "/base/k.pem cannot be read: No such file or directory", ""),
             ("ssl:443:privateKey=/dev", "/dev is no file", ""),
@@ -201,7 +201,7 @@ class CertificateTests(SynchronousTestCase):
         key, _ = pem(self.folder, "c", b"secret")
         self.assertEqual(
             self.wrong("privateKey=c.key:certKey=c.crt"),
-            f"{key} is encrypted: nobody is there to type its passphrase",
+            f"{key} is encrypted, and a daemon has no terminal to type its passphrase",
         )
 
     def test_chain_and_parameters(self) -> None:

@@ -121,7 +121,7 @@ class IdentityTests(SettingsTestCase):
         ):
             self.assertTrue((url_problem(url) or "").startswith(why), (url, url_problem(url)))
         (line,) = self.problems("[jwt:idp]\nissuer = https://a/?x\naudience = q\n" + APPLICATION)
-        self.assertIn("'https://a/?x' has a query, which an issuer has not", line)
+        self.assertIn("'https://a/?x' has a query; the URL of an issuer has none", line)
         (line,) = self.problems("[jwt:idp]\nissuer = http://a/\naudience = q\n" + APPLICATION)
         self.assertIn("[jwt:idp] issuer: 'http://a/' is not of https, which only a service on this machine", line)
 

@@ -311,7 +311,7 @@ MISTAKES = (
         "[storage]\nbackend = cassandra\nhost = ::1",
         f"[storage] host: '::1' is neither host nor host:port; {NODES}; did you mean [::1]?",
     ),
-    ("[storage]\nbackend = cassandra\nhost = [::1]:0", f"[storage] host: '[::1]:0' has a port that is none; {NODES}"),
+    ("[storage]\nbackend = cassandra\nhost = [::1]:0", f"[storage] host: '[::1]:0' has an invalid port; {NODES}"),
     ("[storage]\nbackend = cassandra\nhost = [x]", f"[storage] host: '[x]' has no name or address of a host; {NODES}"),
     ("[storage]\nbackend = cassandra\nhost = -x", f"[storage] host: '-x' has no name or address of a host; {NODES}"),
     ("[storage]\nbackend = cassandra\nhost = ,", f"[storage] host: ',' names no node; {NODES}"),
@@ -433,14 +433,14 @@ MISTAKES = (
     ),
     (
         "[tracing]\nendpoint = https://c.example.org/t?key=x",
-        "[tracing] endpoint: 'https://c.example.org/t?key=x' has a query, which would stand in the log; headers are "
-        f"the place for a key; {ENDPOINT}",
+        "[tracing] endpoint: 'https://c.example.org/t?key=x' has a query, which would appear in the log; put keys "
+        f"into headers; {ENDPOINT}",
     ),
     ("[tracing]\nheaders = X-Key a-secret", f"[tracing] headers: field 1 {NO_FIELD}"),
     ("[tracing]\nheaders =\n  A: b\n  X-Key: a-secr\u00e9t", f"[tracing] headers: field 2 {NO_FIELD}"),
     (
         "[tracing]\nheaders =\n  A: b\n  a: a-secret",
-        f"[tracing] headers: field 2 has a name that stands there before; {FIELDS}",
+        f"[tracing] headers: field 2 has a name that was given before; {FIELDS}",
     ),
     (
         "[tracing]\nservice_name = \u00e9",
@@ -525,11 +525,11 @@ MISTAKES = (
     ),
     (
         "[application:app]\ncors_origins = http://a:99999",
-        f"[application:app] cors_origins: 'http://a:99999' has a port that is none; {ORIGINS}",
+        f"[application:app] cors_origins: 'http://a:99999' has an invalid port; {ORIGINS}",
     ),
     (
         "[application:app]\ncors_origins = *, http://a",
-        f"[application:app] cors_origins: * is all origins, and stands alone; {ORIGINS}",
+        f"[application:app] cors_origins: * means all origins and must be the only value; {ORIGINS}",
     ),
     (
         "[application:app]\nrequest_rate = 0",
@@ -600,8 +600,8 @@ class WarningTests(SettingsTestCase):
         self.assertEqual(
             self.warned(settings),
             [
-                "application b: has no key, so that nobody can write to it",
-                "application c: has no key, so that nobody can write to it",
+                "application b: has no key, so that no client can write to it",
+                "application c: has no key, so that no client can write to it",
             ],
         )
 

@@ -101,7 +101,7 @@ class FileTests(SettingsTestCase):
 
     def test_without_end(self) -> None:
         self.assertEqual(
-            self.refused(Path("/dev/zero")), ("/dev/zero: is longer than 16 MiB, which no settings file is",)
+            self.refused(Path("/dev/zero")), ("/dev/zero: is longer than 16 MiB, too long for a settings file",)
         )
         self.assertEqual(MAX_FILE, 16 << 20)
 

@@ -166,7 +166,7 @@ class World:
 
 
 class TogetherTests(SynchronousTestCase):
-    """Many runs, each of which can be had again by its number."""
+    """Many runs, each of which can be fetched again by its number."""
 
     def explore(self, trouble: float) -> tuple[int, int]:
         changes = served = 0

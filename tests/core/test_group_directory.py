@@ -615,7 +615,7 @@ class ContendedTests(Case):
         self.world.clock.pump([0.25] * 4)
         for answer in answers:
             error = self.failureResultOf(answer, Unavailable).value
-            self.assertIn("by others", str(error))
+            self.assertIn("by other requests", str(error))
             self.assertEqual(error.applied, "no")
 
     def test_changes_of_rows(self) -> None:
@@ -629,7 +629,7 @@ class ContendedTests(Case):
             self.world.front().directory.delete(self.queue, group, anyhow),
         )
         rows = GroupRows(self.world.store.states, self.world.random, self.world.store.groups)
-        self.assertIn("by others", self.refused(Unavailable, rows.remove_all(self.queue)))
+        self.assertIn("by other requests", self.refused(Unavailable, rows.remove_all(self.queue)))
 
     def test_changes_of_all_else(self) -> None:
         """Of the index, and of states."""

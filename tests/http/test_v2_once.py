@@ -374,7 +374,7 @@ class NotRememberedTests(OnceTestCase):
         for body, kind in ((b"x", None), ({"messages": [{"body": "x"}]}, BATCH)):
             problem = self.problem("not-promised", self.send("POST", self.path(queue="weak"), body, fields, kind))
             self.assertEqual((problem["applied"], problem["retryable"]), ("no", False))
-            text = "A queue of weak consistency does not promise to store anything only once."
+            text = "A queue of weak consistency cannot guarantee that a message is stored only once."
             self.assertEqual(problem["detail"], text)
         self.assertEqual(self.texts(queue="weak"), [])
         self.expect(200, self.send("PUT", "/queues/q", {"consistency": "weak", "partitions": 3}))

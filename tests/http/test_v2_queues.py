@@ -303,7 +303,7 @@ class PromiseTests(QueueTestCase):
         """What the store says why is passed on."""
         set_promises(self.store, Capabilities("nothing", False, "Thrift has no transactions."))
         problem = self.problem("not-promised", self.put("q", {"guarantee": "exactly-once"}))
-        self.assertEqual(problem["detail"], "Exactly once cannot be promised here. Thrift has no transactions.")
+        self.assertEqual(problem["detail"], "Exactly once cannot be guaranteed here. Thrift has no transactions.")
         self.made("q", guarantee="at-most-once")
 
 

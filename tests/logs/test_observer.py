@@ -89,7 +89,7 @@ class ObserverTests(LogTestCase):
         self.path.chmod(0o644)
         observer, _ = self.open()
         self.assertEqual([stat.S_IMODE(one.stat().st_mode) for one in (self.path, folder)], [0o600, 0o700])
-        text = f"others could read these, and no longer can: {self.path} (644), {folder} (755)"
+        text = f"these files were readable for other users, and are not any more: {self.path} (644), {folder} (755)"
         self.assertTrue(self.path.read_text().endswith(f" warn files-tightened {text}\n"))
         self.path.rename(self.path.with_suffix(".1"))
         self.path.touch(0o644)

@@ -401,7 +401,7 @@ class FullTests(HeldCase):
                 self.successResultOf(self.subject.advance(1))
         texts = [formatEvent(event) for event in events if event.get("event") == "upkeep-waits"]
         self.assertEqual(
-            texts, ["the upkeep of the store cannot go on for now: There is no room left on the disk of the store."]
+            texts, ["background work of the store has to wait: There is no room left on the disk of the store."]
         )
         fail.clear()
         self.successResultOf(self.subject.advance(4000))
@@ -450,7 +450,7 @@ class LogTests(HeldCase):
                 self.successResultOf(self.append(b"x"))
             undo.restore()
             self.successResultOf(self.append(b"x"))
-        self.assertEqual([formatEvent(event) for event in events], ["a checkpoint failed, and is tried again: no"])
+        self.assertEqual([formatEvent(event) for event in events], ["a checkpoint failed, and is retried: no"])
         self.assertEqual(self.writer.checkpoints.log_pages, 0)
 
     def test_the_end_does_not_wait_for_other_readers(self) -> None:

@@ -133,7 +133,7 @@ class IssuerKeys:
             question.answered(Failure(self._unavailable()))
             return
         if self._away:
-            _log.info("issuer-back", "the keys of issuer {issuer} can be had again", issuer=self._settings.name)
+            _log.info("issuer-back", "the keys of issuer {issuer} can be fetched again", issuer=self._settings.name)
         self._away = False
         question.answered(None)
 

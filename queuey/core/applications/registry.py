@@ -229,7 +229,7 @@ class Registry:
         if not name_is_good(name):
             raise InvalidRequest({"name": f"is no name of an application; allowed: {ALLOWED_NAME}"})
         if name in self.given().policies:
-            raise Forbidden(f"{name} stands in the settings, and only they change it.")
+            raise Forbidden(f"{name} is in the settings, and can only be changed there.")
 
     def _check_members(self, members: Members) -> None:
         given, wrong = self.given(), problems(members)
@@ -246,16 +246,16 @@ class Registry:
         check_promise(defaults(policy), policy, capabilities)
         if policy.guarantee is not Guarantee.AT_LEAST_ONCE:
             if capabilities.no_groups:
-                raise NotPromised(f"This store keeps no guarantee but at-least-once. {capabilities.no_groups}")
+                raise NotPromised(f"This store can only guarantee at-least-once. {capabilities.no_groups}")
             if capabilities.apart and policy.consistency is not Consistency.VERY_STRONG:
                 raise NotPromised("With several data centres this guarantee needs consistency = very_strong.")
         counted = [name for name in COUNTED if getattr(policy, name) is not None]
         if counted and not self.counts_bytes:
-            raise NotPromised(f"A cluster does not count exactly what it has, so there is no {', '.join(counted)}.")
+            raise NotPromised(f"A cluster does not count its contents exactly, so it has no {', '.join(counted)}.")
 
     def _check_new(self, digest: bytes, snapshot: Snapshot) -> None:
         if digest in self.given().digests or snapshot.owners.get(digest) is not None:
-            raise AlreadyThere("There is an application that has that key already.")
+            raise AlreadyThere("Another application has that key already.")
 
 
 def _check_bursts(said: Members) -> None:

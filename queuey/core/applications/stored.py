@@ -215,7 +215,7 @@ class StoredApplications:
             if change.before is None:
                 await self._check_number()
             if len(value) > MAX_STATE:
-                raise StorageFull("There is no room for more of this application.", limit="applications")
+                raise StorageFull("The entry of this application would be too large.", limit="applications")
             version = self._new_version()
             await self._announcements.make(INDEX, (shard, version))
             if await self._store(shard, kept.version or None, value, version):
@@ -245,7 +245,7 @@ class StoredApplications:
             self._changes += 1
             self._read_at = None
             if await self._version(shard) != version:
-                raise Unavailable("Nobody knows whether the change was stored.", applied="unknown")
+                raise Unavailable("It is not known whether the change was stored.", applied="unknown")
         return outcome is not Outcome.REFUSED
 
     async def _version(self, shard: str) -> str | None:
@@ -267,7 +267,7 @@ class StoredApplications:
 
 
 def _contended() -> Conflict:
-    return Conflict("Applications are being changed by others at the same time.")
+    return Conflict("Applications are being changed by other requests at the same time.")
 
 
 def _key(shard: str) -> str:

@@ -312,9 +312,9 @@ class GroupDirectory:
         if found is None:
             raise InvalidRequest({"dead_letter": "The application has no queue of that name for dead letters."})
         if self._store.capabilities.not_once:
-            raise NotPromised(f"Dead letters cannot be kept from being doubled. {self._store.capabilities.not_once}")
+            raise NotPromised(f"Duplicates of dead letters cannot be prevented. {self._store.capabilities.not_once}")
         if found.settings.consistency is Consistency.WEAK:
-            raise NotPromised("A queue whose consistency is weak cannot keep dead letters from being doubled.")
+            raise NotPromised("A queue whose consistency is weak cannot prevent duplicates of dead letters.")
 
     async def _place(self, queue: Queue, start: Start | Ticks, policy: Policy) -> MessageId:
         """Return the id at which a new group starts."""

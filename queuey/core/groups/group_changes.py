@@ -64,9 +64,9 @@ def check_group(settings: GroupSettings, queue: QueueSettings, policy: Policy, c
         raise NotPromised("Over several data centres a group needs a queue whose consistency is very_strong.")
     if _guarantee(settings, queue, policy) is Guarantee.EXACTLY_ONCE:
         if capabilities.not_once:
-            raise NotPromised(f"Exactly once cannot be promised here. {capabilities.not_once}")
+            raise NotPromised(f"Exactly once cannot be guaranteed here. {capabilities.not_once}")
         if queue.consistency is Consistency.WEAK:
-            raise NotPromised("Exactly once cannot be promised for a group of a queue whose consistency is weak.")
+            raise NotPromised("Exactly once cannot be guaranteed for a group of a queue whose consistency is weak.")
 
 
 def _guarantee(settings: GroupSettings, queue: QueueSettings, policy: Policy) -> Guarantee:

@@ -173,12 +173,12 @@ class GroupRows:
 
 def unknown() -> Unavailable:
     """Return the error of a change that may have been stored."""
-    return Unavailable("Nobody knows whether the group was changed.", applied="unknown")
+    return Unavailable("It is not known whether the group was changed.", applied="unknown")
 
 
 def contended() -> Unavailable:
     """Return the error of a change that other processes forestalled too often."""
-    return Unavailable("The group is being changed by others at the same time.")
+    return Unavailable("The group is being changed by other requests at the same time.")
 
 
 async def in_parallel(these: Sequence[A], work: Callable[[A], Deferred[T]], at_once: int = AT_ONCE) -> list[T]:

@@ -163,7 +163,7 @@ async def finished(
             ran = await claims.groups.run(queue, group, terms, (asked.command(),))
             claims.wait_queues.changed(group, ran.after)
             (answer,) = ran.answers  # type: ignore[assignment]
-        raise Unavailable("Too many messages are on their way to dead-letter queues.")
+        raise Unavailable("Too many messages are being moved to dead-letter queues.")
     except QueueyError as error:
         raise _partly(error) from None
 
@@ -196,7 +196,7 @@ async def _look_after(
     moving = {(mark.id, mark.number) for mark in view.marks}
     for place, mark in marks.items():
         if (ids[place], mark) in moving:
-            raise Unavailable("The dead-letter queue could not be written to; that will be tried again.")
+            raise Unavailable("The dead-letter queue could not be written to; the write will be retried.")
         entry = view.open.get(ids[place])
         back = entry is not None and entry.setbacks
         asked.outcomes[place] = Outcome.RETRYING if back else Outcome.DEAD_LETTERED

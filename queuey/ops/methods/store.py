@@ -82,7 +82,7 @@ class Store(Methods):
     async def jsonrpc_backup(self, call: CallContext, name: str | None = None) -> dict[str, Any]:
         """Copy the store as it is now into a new folder in `ops_backups`, with the given name or that of the time."""
         if self._care is None:
-            raise NotPromised("This store is no folder, so it cannot be copied by the daemon.")
+            raise NotPromised("This store is not a folder, so the daemon cannot copy it.")
         folder = self._backups()
         if folder is None:
             raise Forbidden("[server] ops_backups names no folder for backups.")

@@ -260,7 +260,7 @@ class CassandraStore:
             why = str(result.value) if result.check(QueueyError) else "the log has a defect of Queuey"
             self._door.shut = why if self._pace.stopped else f"Storage cannot be used: {why}"
         else:
-            self._log.info("store-ready", "Cassandra at {where} is served from", where=self._where)
+            self._log.info("store-ready", "requests are served from Cassandra at {where}", where=self._where)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.callback(result)

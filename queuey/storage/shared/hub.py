@@ -340,7 +340,7 @@ class OwnerEnd(Frames):
         elif kind == FromWorker.APPEND:
             failure.raiseException()  # which ends the connection, so that those who wait for an answer get one
         else:
-            self._log.failure("store-defect", "what a worker sent could not be taken", failure)
+            self._log.failure("store-defect", "a message of a worker could not be read", failure)
 
     def ended(self) -> None:
         """Count the process out; what it wrote goes on, what it read is of no use any more."""

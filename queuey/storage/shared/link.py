@@ -212,7 +212,7 @@ class Link(Frames):
         """See Frames: an answer that cannot be read fails its call; anything else is logged."""
         pending = self._pending.pop(number, None) if kind < CONTROL else None
         if pending is None:
-            self._log.failure("store-defect", "what the owner of the store sent could not be taken", failure)
+            self._log.failure("store-defect", "a message of the owner of the store could not be read", failure)
             return
         pending.answer.errback(failure)
         self._finish()

@@ -44,7 +44,7 @@ class Checkpoints:
             pass
         except apsw.Error as error:
             if not self._stuck:
-                self._log.warn("checkpoint-failed", "a checkpoint failed, and is tried again: {error}", error=error)
+                self._log.warn("checkpoint-failed", "a checkpoint failed, and is retried: {error}", error=error)
             self._stuck = True
         finally:
             self._connection.set_busy_timeout(BUSY)
@@ -60,4 +60,6 @@ class Checkpoints:
             self._connection.set_busy_timeout(PATIENCE)
             self._connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)
         except apsw.Error as error:
-            self._log.warn("last-checkpoint-failed", "the next start makes up for it: {error}", error=error)
+            self._log.warn(
+                "last-checkpoint-failed", "the last checkpoint failed; the next start repeats it: {error}", error=error
+            )

@@ -230,10 +230,10 @@ def translated(error: apsw.Error) -> QueueyError:
         # After a failed sync the whole transaction is in the log, and a restart after a crash may still apply it. No
         # other failure leaves that possible.
         applied = "unknown" if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_FSYNC else "no"
-        return Unavailable("The disk of the store does not work.", applied=applied, retry_after=10)
+        return Unavailable("The disk of the store failed.", applied=applied, retry_after=10)
     if isinstance(error, apsw.CorruptError | apsw.NotADBError):
         return Unavailable("The database is damaged.", retry_after=60)
-    return Unavailable("The database does not work.", retry_after=10)
+    return Unavailable("The database failed.", retry_after=10)
 
 
 @attrs.frozen

@@ -334,7 +334,7 @@ class GroupCommit(Generic[C]):
         try:
             self._rest()
         except Exception:
-            self._log.failure("store-defect", "what the store does beside its work failed", Failure())
+            self._log.failure("store-defect", "background work of the store failed", Failure())
 
     def _answer(self, jobs: Sequence[Job[C]]) -> None:
         """Answer jobs; called in the reactor.

@@ -92,7 +92,7 @@ class Reader:
                 self._roll_back()
             except apsw.Error as error:
                 # What was read stands. The next write batch tries again before it begins, and fails if that fails.
-                self._log.error("rollback-failed", "a snapshot could not be given back: {error}", error=error)
+                self._log.error("rollback-failed", "a snapshot could not be ended: {error}", error=error)
 
     def _roll_back(self) -> None:
         """Give the snapshot back, if there is one."""

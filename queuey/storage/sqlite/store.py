@@ -329,7 +329,7 @@ def _tell(findings: Findings) -> None:
     if findings.tightened:
         _log.warn(
             "files-tightened",
-            "others could read these, and no longer can: {files}",
+            "these files were readable for other users, and are not any more: {files}",
             files=", ".join(findings.tightened),
         )
     if findings.left:

@@ -237,8 +237,8 @@ class Upkeep:
 
     def _failed(self, failure: Failure) -> None:
         if not failure.check(QueueyError):
-            self._log.failure("upkeep-failed", "the upkeep of the store failed, and is tried again", failure)
+            self._log.failure("upkeep-failed", "background work of the store failed, and is retried", failure)
         elif self._running and not self._failing:
             self._failing = True
-            self._log.warn("upkeep-waits", "the upkeep of the store cannot go on for now: {error}", error=failure.value)
+            self._log.warn("upkeep-waits", "background work of the store has to wait: {error}", error=failure.value)
         self._wait(INTERVAL)

@@ -175,7 +175,7 @@ class ClockWatchTests(WatchCase):
         self.assertEqual(front.ready, [None])
         self.pass_time(60)
         self.assertEqual(self.events("other-clock-off"), ["other-clock-off"])
-        self.assertEqual(self.texts("other-clock-off"), ["node 10.0.0.3 is +2.900 s from the middle of all"])
+        self.assertEqual(self.texts("other-clock-off"), ["node 10.0.0.3 is +2.900 s from the median of all clocks"])
 
     def test_of_two_nodes_that_differ_neither_is_believed(self) -> None:
         front = self.make()

@@ -181,7 +181,7 @@ class BoundedTests(LayerCase):
     def test_more_than_may_wait_are_refused(self) -> None:
         for _ in range(5):
             self.ask()
-        self.assertEqual(self.refused(self.ask()), ("More requests wait for Cassandra than may wait.", "no"))
+        self.assertEqual(self.refused(self.ask()), ("Too many requests wait for Cassandra.", "no"))
         self.inner.answer(None)
         self.assertNoResult(self.ask())
 

@@ -203,7 +203,7 @@ class Bounded(Layer):
             return self._begin(send, size)
         bounds = self._bounds
         if self._waiting >= bounds.waiting or self._waiting_size + size > bounds.waiting_size:
-            return fail(Unavailable("More requests wait for Cassandra than may wait."))
+            return fail(Unavailable("Too many requests wait for Cassandra."))
         waiting = _Waiting(size, self._give_up)
         self._queue.append(waiting)
         self._waiting += 1

@@ -213,9 +213,9 @@ def _events(rows: Sequence[Row]) -> tuple[EventRow, ...]:
 
 def contended() -> Unavailable:
     """The error of who was overtaken too often."""
-    return Unavailable("The group is being changed by others at the same time.")
+    return Unavailable("The group is being changed by other requests at the same time.")
 
 
 def unknown() -> Unavailable:
     """The error of who cannot learn what became of a transaction."""
-    return Unavailable("Nobody knows whether the group was changed.", applied="unknown")
+    return Unavailable("It is not known whether the group was changed.", applied="unknown")

@@ -262,7 +262,7 @@ def _refusal(step: Step) -> QueueyError:
         return key_reused()
     if step is Step.IN_USE:
         return KeyInUse("Another request with this Idempotency-Key is under way.")
-    return Unavailable("Others came in between too often.")
+    return Unavailable("Other requests were first too often.")
 
 
 def _too_slow() -> Unavailable:

@@ -340,4 +340,4 @@ def merged(old: Purged, bounds: Mapping[int, bytes], at: int) -> Purged:
 
 
 def _contended() -> Unavailable:
-    return Unavailable("The queue is being changed by others at the same time.")
+    return Unavailable("The queue is being changed by other requests at the same time.")

@@ -238,6 +238,9 @@ class ClockWatch(Keeper):
         off = dict(verdict.off)
         for name in sorted(off.keys() - self._off):
             self._log.warn(
-                "other-clock-off", "{name} is {ahead} s from the middle of all", name=name, ahead=f"{off[name]:+.3f}"
+                "other-clock-off",
+                "{name} is {ahead} s from the median of all clocks",
+                name=name,
+                ahead=f"{off[name]:+.3f}",
             )
         self._off = frozenset(off)

@@ -233,7 +233,7 @@ class LeaseKeeper(Keeper):
             if pause < 0:
                 break
         self._changes.add(LOST)
-        self._log.warn("lease-lost", "the lease of the cluster was not renewed in time; it is taken anew")
+        self._log.warn("lease-lost", "the lease of the cluster was not renewed in time; it is taken again")
         self._trouble.afresh()
 
     async def _beat(self) -> float:

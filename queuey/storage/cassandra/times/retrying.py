@@ -75,7 +75,7 @@ class Trouble:
         failure = Failure()
         self._failures += 1
         if self._failures == 1 and isinstance(failure.value, QueueyError):
-            self._log.warn("cluster-silent", "what a front end keeps in the cluster: {error}", error=failure.value)
+            self._log.warn("cluster-silent", "the front end cannot reach the cluster: {error}", error=failure.value)
         elif self._failures == 1:
             self._log.failure("front-end-defect", "what a front end keeps in the cluster", failure)
         self._waited += 1
