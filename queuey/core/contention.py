@@ -1,8 +1,9 @@
-"""Changes of a value that others change too: those of this process are gathered, and what others beat is tried again.
+"""Contended compare-and-set: the changes of this process are batched, and a batch that loses a race is retried.
 
-A value under compare-and-set takes one change at a time. If every client tries for itself, most of the tries of a crowd
-fail. So one change at the most is under way in this process, it carries all changes that wait, and if another process
-was first, it is tried again on what is stored by then, after a pause that is longer each time and never the same.
+A value under compare-and-set takes one change at a time. If each of many clients changed it alone, most of their
+attempts would fail. So each process has at most one attempt at a value under way, which makes all waiting changes. If
+another process was first, the batch is made again on the value that is stored then, after a pause with exponential
+backoff and jitter.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ from twisted.python.failure import Failure
 from queuey.errors import QueueyError
 
 PATIENCE: Final = 5.0
-"""Seconds for which a change is tried, if others are first again and again."""
+"""Seconds after which a change that loses every race is given up."""
 
 _AT_ONCE: Final = 2
-"""Tries that follow each other without a pause."""
+"""Attempts that follow each other without a pause."""
 
 _SHORTEST: Final = 0.005
-"""Seconds of the first pause at the most; each of the next ones may be twice as long."""
+"""Maximum seconds of the first pause; the maximum doubles with each further pause."""
 
 _LONGEST: Final = 0.25
-"""Seconds of any pause at the most."""
+"""Maximum seconds of any pause."""
 
 _RANDOM: Final = 4
 """Random bytes for the length of a pause."""
 
 _GATHERED: Final = 1000
-"""Changes that are made as one, at the most."""
+"""Maximum number of changes in a batch."""
 
 K = TypeVar("K", bound=Hashable)
 C = TypeVar("C")
@@ -73,9 +74,9 @@ class Attempts:
     _count: int = 0
 
     async def again(self) -> None:
-        """Wait until the change is tried again, since another one was first.
+        """Wait before the next attempt, because another process was first.
 
-        :raise QueueyError: it has been tried for long enough.
+        :raise QueueyError: the change was tried for ``PATIENCE``.
         """
         clock = self.retries.clock
         if clock.seconds() >= self.until:
@@ -83,7 +84,7 @@ class Attempts:
         await self.pause()
 
     async def pause(self) -> None:
-        """Wait until the change is tried again, without a limit."""
+        """Wait before the next attempt, without a limit of attempts."""
         self._count += 1
         if self._count < _AT_ONCE:
             return
@@ -96,7 +97,7 @@ class Attempts:
 class _Waiting(Generic[C, R]):
     """A change that waits.
 
-    :ivar until: when it is given up, if others are first again and again.
+    :ivar until: when it is given up if it loses every race.
     """
 
     change: C
@@ -105,7 +106,7 @@ class _Waiting(Generic[C, R]):
 
 
 class Gathered(Generic[K, C, R]):
-    """Changes of values, gathered by their keys: all that wait for one value are made as one compare-and-set."""
+    """Batches of changes by key: all changes that wait for the same value are made by one compare-and-set."""
 
     def __init__(
         self,
@@ -114,7 +115,7 @@ class Gathered(Generic[K, C, R]):
         late: Callable[[], QueueyError],
     ) -> None:
         """:param attempt: reads a value and makes changes, once: the result of each, or a Failure of its own; ``None``:
-        another process was first, and nothing was stored. What it raises is the failure of all of them.
+        another process was first, and nothing was stored. If it raises, all of them fail with that.
         :param late: makes the error of a change that was tried for ``PATIENCE``.
         """
         self._retries = retries

@@ -131,7 +131,7 @@ class QueueDirectory:
     each other from it.
 
     :ivar groups: what is kept of consumer groups, which ends with their queue.
-    :ivar retries: how a change is tried again which one of another process was before.
+    :ivar retries: retries changes that lost a race against another process.
     """
 
     store: IStore

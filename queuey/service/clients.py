@@ -36,8 +36,8 @@ from queuey.http.wire import Limits, Refusal, Request, Site
 from queuey.service.components import Components
 
 _UNCACHED: Final = (NO_STORE,)
-"""What keeps every answer of v1 out of caches. A request by a signed URL has no Authorization field, and a shared cache
-may keep the answer to such a request if nothing forbids it."""
+"""The header fields that keep every answer of v1 out of caches. A request by a signed URL has no Authorization field,
+and a shared cache may store the answer to such a request if nothing forbids it."""
 
 _BLOCK: Final = 4096
 """Random bytes that are fetched at once."""
