@@ -10,7 +10,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.deferreds import (
     CoroutineRunner,
     KeyedLock,
-    PendingRead,
     ShieldedWrite,
     SingleFlight,
     bounded,
@@ -44,128 +43,84 @@ class DeferredTests(SynchronousTestCase):
         self.assertEqual((named.__name__, named.__doc__), ("named", "Do nothing."))
 
 
-class ShieldedTests(SynchronousTestCase):
-    """A write that goes on, whoever is left to hear of it."""
+class ShieldedWriteTests(SynchronousTestCase):
+    """A coroutine that awaits a write can be cancelled; the write goes on."""
 
     def setUp(self) -> None:
         self.writing: Deferred[int] = Deferred(lambda _: self.heard.append("the write was cancelled"))
         self.heard: list[object] = []
         self.wrong: Exception | None = None
 
-    def shield(self) -> ShieldedWrite[str]:
-        return ShieldedWrite(self.writing, self.done, self.told, lambda failure: self.heard.append(type(failure.value)))
+    def wait(self) -> CoroutineRunner:
+        async def wait() -> None:
+            self.heard.append(await ShieldedWrite(self.writing, self.done))
+
+        return CoroutineRunner(wait(), self.on_done)
 
     def done(self, number: int) -> str:
         self.heard.append(number)
-        return f"stored {number}"
-
-    def told(self, text: str) -> None:
         if self.wrong is not None:
             raise self.wrong
-        self.heard.append(text)
+        return f"stored {number}"
 
-    def test_told(self) -> None:
-        shielded = self.shield()
-        self.assertTrue(shielded.waits)
+    def on_done(self, failure: Failure | None) -> None:
+        self.heard.append(None if failure is None else failure.type)
+
+    def test_result(self) -> None:
+        waiting = self.wait()
+        self.assertTrue(waiting.waits)
         self.writing.callback(3)
-        self.assertEqual((self.heard, shielded.waits), ([3, "stored 3"], False))
-        shielded.cancel()
-        self.assertEqual(self.heard, [3, "stored 3"])
+        self.assertEqual((self.heard, waiting.waits), ([3, "stored 3", None], False))
+        waiting.cancel()
+        self.assertEqual(self.heard, [3, "stored 3", None])
 
     def test_done_at_once(self) -> None:
         self.writing.callback(3)
-        self.assertFalse(self.shield().waits)
-        self.assertEqual(self.heard, [3, "stored 3"])
+        self.assertFalse(self.wait().waits)
+        self.assertEqual(self.heard, [3, "stored 3", None])
 
     def test_failed(self) -> None:
-        shielded = self.shield()
+        waiting = self.wait()
         self.writing.errback(ValueError("no"))
-        self.assertEqual((self.heard, shielded.waits), ([ValueError], False))
+        self.assertEqual((self.heard, waiting.waits), ([ValueError], False))
 
     def test_cancelled(self) -> None:
-        """Whoever waits is told at once, and once; the write goes on, and what is done with it is done."""
-        shielded = self.shield()
-        shielded.cancel()
-        self.assertEqual((self.heard, shielded.waits), ([CancelledError], False))
-        shielded.cancel()
+        """The coroutine is told at once, and once; the write goes on, and ``done`` is called with its result."""
+        waiting = self.wait()
+        waiting.cancel()
+        self.assertEqual((self.heard, waiting.waits), ([CancelledError], False))
+        waiting.cancel()
         self.writing.callback(3)
         self.assertEqual(self.heard, [CancelledError, 3])
 
     def test_cancelled_before_it_fails(self) -> None:
-        """Nobody hears of that."""
-        self.shield().cancel()
+        self.wait().cancel()
         self.writing.errback(ValueError("no"))
         self.assertEqual(self.heard, [CancelledError])
         self.assertIsNone(self.successResultOf(self.writing))
 
-    def test_who_is_told_fails(self) -> None:
-        self.wrong = KeyError("an answer that cannot be written")
-        self.shield()
+    def test_done_fails(self) -> None:
+        """The coroutine gets the error; if it was cancelled, the error is logged."""
+        self.wrong = KeyError("a queue that nobody knows")
+        self.wait()
         self.writing.callback(3)
         self.assertEqual(self.heard, [3, KeyError])
+        self.writing = Deferred()
+        self.wait().cancel()
+        self.writing.callback(4)
+        self.assertEqual(self.heard[2:], [CancelledError, 4])
+        self.failureResultOf(self.writing, KeyError)
 
+    def test_awaited_once(self) -> None:
+        """A second wait would not be told."""
+        write = ShieldedWrite(self.writing, self.done)
 
-class AskedTests(SynchronousTestCase):
-    """Something that is waited for by one who can be told, and who can go."""
+        async def wait() -> None:
+            await write
 
-    def setUp(self) -> None:
-        self.inner: Deferred[int] = Deferred()
-        self.heard: list[int | type[BaseException] | None] = []
-
-    def ask(self, further: Deferred[None] | None = None) -> PendingRead[int]:
-        """Wait, and go on with something more if there is such."""
-
-        async def go_on(more: Deferred[None]) -> None:
-            await more
-
-        def told(number: int) -> CoroutineRunner | None:
-            self.heard.append(1 // number)
-            return None if further is None else CoroutineRunner(go_on(further), self.failed)
-
-        return PendingRead(self.inner, told, self.failed)
-
-    def failed(self, failure: Failure | None) -> None:
-        self.heard.append(None if failure is None else failure.type)
-
-    def test_it_is_told(self) -> None:
-        asked = self.ask()
-        self.assertTrue(asked.waits)
-        self.inner.callback(1)
-        self.assertEqual((self.heard, asked.waits), ([1], False))
-        asked.cancel()
-        self.assertEqual(self.heard, [1])
-
-    def test_what_is_there_is_told_at_once(self) -> None:
-        self.inner.callback(1)
-        self.assertFalse(self.ask().waits)
-        self.assertEqual(self.heard, [1])
-
-    def test_it_fails(self) -> None:
-        asked = self.ask()
-        self.inner.errback(Failure(KeyError()))
-        self.assertEqual((self.heard, asked.waits), ([KeyError], False))
-
-    def test_whoever_is_told_may_fail(self) -> None:
-        self.ask()
-        self.inner.callback(0)
-        self.assertEqual(self.heard, [ZeroDivisionError])
-
-    def test_whoever_goes_cancels_it(self) -> None:
-        self.ask().cancel()
-        self.assertEqual(self.heard, [CancelledError])
-
-    def test_what_goes_on_then_is_waited_for_and_cancelled(self) -> None:
-        for ended in (True, False):
-            self.inner, self.heard = Deferred(), []
-            more: Deferred[None] = Deferred()
-            asked = self.ask(more)
-            self.inner.callback(1)
-            self.assertEqual((self.heard, asked.waits), ([1], True))
-            if ended:
-                more.callback(None)
-            else:
-                asked.cancel()
-            self.assertEqual((self.heard, asked.waits), ([1, None if ended else CancelledError], False))
+        first = CoroutineRunner(wait(), self.on_done)
+        self.assertTrue(first.waits)
+        self.assertRaises(RuntimeError, CoroutineRunner, wait(), self.on_done)
 
 
 class QuestionTests(SynchronousTestCase):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from functools import partial
 from typing import TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
-from twisted.python.failure import Failure
 
 from queuey.core.counting import Received
 from queuey.core.pages import Slices, at_the_end, filled, is_whole, onwards, read_page
@@ -67,30 +66,21 @@ class MessageExchange:
         ids = await self._write(queue, self.store.append(queue, messages, terms), _bodies(messages), messages)
         return _addresses(messages, ids)
 
-    def post(
-        self,
-        queue: Queue,
-        drafts: Sequence[Draft],
-        policy: Policy,
-        on_result: Callable[[Sequence[Address]], None],
-        on_error: Callable[[Failure], None],
-    ) -> ShieldedWrite[Sequence[Address]]:
-        """Store messages as ``append`` does, with callbacks instead of a Deferred. Most requests are this.
+    def post(self, queue: Queue, drafts: Sequence[Draft], policy: Policy) -> Awaitable[Sequence[Address]]:
+        """Store messages as ``append`` does, for a caller that has the policy. Most requests are this.
 
         :param policy: of the application, as it is in force.
-        :param on_result: is called with the addresses, once the messages are stored.
-        :param on_error: is called with the failure instead.
-        :return: the write; to cancel it ends the wait and not the write.
+        :return: the addresses, for a coroutine that a ``CoroutineRunner`` drives.
         :raise TooManyRequests: as ``append`` fails with it; also ``BodyTooLarge``.
         """
         if not drafts or queue.incarnation == PLANNED:
-            return ShieldedWrite(self.append(queue, drafts), _as_it_is, on_result, on_error)
+            return self.append(queue, drafts)
         if policy.rates is not None or policy.queue_rates is not None:
             self.rates.messages(policy, queue.name, len(drafts))
         settings = queue.settings
         messages = spread(drafts, settings.partitions, self.choose)
         writing = self.store.append(queue, messages, policy.write_terms(settings.consistency))
-        return ShieldedWrite(writing, partial(self._posted, queue, messages), on_result, on_error)
+        return ShieldedWrite(writing, partial(self._posted, queue, messages))
 
     def _posted(self, queue: Queue, messages: Sequence[NewMessage], ids: Sequence[MessageId]) -> Sequence[Address]:
         if len(messages) != 1:
@@ -116,25 +106,17 @@ class MessageExchange:
         writing = self.store.append_once(queue, messages, terms, once)
         return await self._write(queue, writing, _bodies(messages), messages)
 
-    def post_once(
-        self,
-        queue: Queue,
-        drafts: Sequence[Draft],
-        once: Once,
-        policy: Policy,
-        on_result: Callable[[Appended], None],
-        on_error: Callable[[Failure], None],
-    ) -> ShieldedWrite[Appended]:
-        """Store messages as ``append_once`` does, for who only wants to hear of it; the rest is as for ``post``."""
+    def post_once(self, queue: Queue, drafts: Sequence[Draft], once: Once, policy: Policy) -> Awaitable[Appended]:
+        """Store messages as ``append_once`` does, for a caller that has the policy; the rest is as for ``post``."""
         if queue.incarnation == PLANNED:
-            return ShieldedWrite(self.append_once(queue, drafts, once), _as_it_is, on_result, on_error)
+            return self.append_once(queue, drafts, once)
         self._check_once(queue)
         if policy.rates is not None or policy.queue_rates is not None:
             self.rates.messages(policy, queue.name, len(drafts))
         settings = queue.settings
         messages = spread(drafts, settings.partitions, self.choose)
         writing = self.store.append_once(queue, messages, policy.write_terms(settings.consistency), once)
-        return ShieldedWrite(writing, partial(self._posted_once, queue, messages), on_result, on_error)
+        return ShieldedWrite(writing, partial(self._posted_once, queue, messages))
 
     def _posted_once(self, queue: Queue, messages: Sequence[NewMessage], appended: Appended) -> Appended:
         self._stored(queue, () if appended.duplicate else _bodies(messages), messages)
@@ -329,7 +311,3 @@ def _addresses(messages: Sequence[NewMessage], ids: Sequence[MessageId]) -> Sequ
     if type(messages) is NewMessages:
         return Addresses(messages.partitions, ids)
     return tuple([Address(message.partition, id) for message, id in zip(messages, ids, strict=True)])
-
-
-def _as_it_is(result: T) -> T:
-    return result

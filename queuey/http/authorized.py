@@ -241,44 +241,8 @@ def _makes_queues(policy: Policy, caller: frozenset[str]) -> bool:
 Handler = Callable[..., Coroutine[Deferred[Any], Any, None]]
 
 
-class Serving(Protocol):
-    """What serves a request.
-
-    :ivar waits: whether it waits for something.
-    """
-
-    @property
-    def waits(self) -> bool:
-        """See above."""
-
-    def cancel(self) -> None:
-        """Stop serving, because the client no longer waits for the answer."""
-
-
-Over = Callable[[Request, Failure | None], None]
-"""Is called when a request was handled, with what that failed with; or with ``None``: then it was answered."""
-
-Plain = Callable[[Request, AdmittedToQueue, Over], Serving | None]
-"""A handler without a coroutine, for the most frequent requests. It returns ``None`` if it has done no work and the
-coroutine has to handle the request. If it raises an exception, the request has failed with it."""
-
-
-def awaited(plain: Plain) -> Handler:
-    """A plain handler as others are."""
-
-    async def handle(request: Request, admitted: AdmittedToQueue) -> None:
-        def cancelled(_: Deferred[Failure | None]) -> None:
-            if serving is not None:
-                serving.cancel()
-
-        def over(_: Request, failure: Failure | None) -> None:
-            done.callback(failure)
-
-        done: Deferred[Failure | None] = Deferred(cancelled)
-        serving = plain(request, admitted, over)
-        await done
-
-    return handle
+OnDone = Callable[[Request, Failure | None], None]
+"""Is called when a request was handled: with ``None`` if it was answered, or with the failure of its handler."""
 
 
 class Endpoint(Protocol):
@@ -296,7 +260,7 @@ class Endpoint(Protocol):
     def handle(self) -> Handler:
         """See above."""
 
-    def begin(self, request: Request, plan: Plan, over: Over) -> Serving:
+    def begin(self, request: Request, plan: Plan, on_done: OnDone) -> CoroutineRunner:
         """Serve a request whose head has a plan.
 
         :raise Exception: if the request could not be handled at all.
@@ -358,7 +322,6 @@ class Route:
     and the other variable parts of the path.
 
     :ivar path: the parts between ``<`` and ``>`` are variable.
-    :ivar plain: a handler without a coroutine for the most frequent requests, if there is one.
     :ivar check: raises an error if the head of a permitted request is invalid; called before the handler.
     """
 
@@ -366,7 +329,6 @@ class Route:
     path: str
     operation: Operation
     handler: Handler
-    plain: Plain | None = None
     check: Callable[[Request], None] = _nothing
 
     @property
@@ -400,9 +362,9 @@ class Served:
         route.check(request)
         await route.handler(request, admitted, **rest)
 
-    def begin(self, request: Request, plan: Plan, over: Over) -> Serving:
+    def begin(self, request: Request, plan: Plan, on_done: OnDone) -> CoroutineRunner:
         """See :class:`Endpoint`."""
-        return CoroutineRunner(self.handle(request, **plan.names), partial(over, request))
+        return CoroutineRunner(self.handle(request, **plan.names), partial(on_done, request))
 
 
 class ServedOnQueue(Served):
@@ -420,21 +382,18 @@ class ServedOnQueue(Served):
         route.check(request)
         await route.handler(request, admitted, **rest)
 
-    def begin(self, request: Request, plan: Plan, over: Over) -> Serving:
+    def begin(self, request: Request, plan: Plan, on_done: OnDone) -> CoroutineRunner:
         """See :class:`Endpoint`."""
         route = self._route
-        request.note()
+        if request.connection.hooks.traces is not None:
+            request.note()
         admitted = self.gate.admit_at_once(request, plan, route.operation)
         if admitted is None:
-            return CoroutineRunner(self.handle(request, **plan.names), partial(over, request))
+            return CoroutineRunner(self.handle(request, **plan.names), partial(on_done, request))
         if not plan.checked:
             route.check(request)
             plan.checked = True
-        if route.plain is not None:
-            serving = route.plain(request, admitted, over)
-            if serving is not None:
-                return serving
-        return CoroutineRunner(route.handler(request, admitted, **plan.others), partial(over, request))
+        return CoroutineRunner(route.handler(request, admitted, **plan.others), partial(on_done, request))
 
 
 @attrs.frozen(eq=False)
@@ -445,6 +404,6 @@ class OpenRoute:
     path: str
     handle: Handler
 
-    def begin(self, request: Request, plan: Plan, over: Over) -> Serving:
+    def begin(self, request: Request, plan: Plan, on_done: OnDone) -> CoroutineRunner:
         """See :class:`Endpoint`."""
-        return CoroutineRunner(self.handle(request), partial(over, request))
+        return CoroutineRunner(self.handle(request), partial(on_done, request))

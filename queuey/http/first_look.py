@@ -11,14 +11,14 @@ from functools import partial
 
 from queuey.deferreds import CoroutineRunner
 from queuey.errors import NoSuchQueue
-from queuey.http.authorized import Gate, Over, Plan, Served, ServedOnQueue, Serving, permit
+from queuey.http.authorized import Gate, OnDone, Plan, Served, ServedOnQueue, permit
 from queuey.http.wire import Request
 from queuey.model.access import Operation, is_application
 from queuey.model.queue import MAX_NAME
 
 
-def first_look(request: Request, endpoint: Served, names: Mapping[str, str], over: Over) -> Serving | None:
-    """Find out whether a request would be let in, and call ``over`` with the result.
+def first_look(request: Request, endpoint: Served, names: Mapping[str, str], on_done: OnDone) -> CoroutineRunner | None:
+    """Find out whether a request would be let in, and call ``on_done`` with the result.
 
     :param names: what the path names.
     :return: what it waits for, if that is anything.
@@ -27,12 +27,12 @@ def first_look(request: Request, endpoint: Served, names: Mapping[str, str], ove
     if isinstance(endpoint, ServedOnQueue):
         plan: Plan | None = request.head.plan
         if plan is not None and _is_admitted(gate, plan):
-            over(request, None)
+            on_done(request, None)
             return None
         name = names["queue"]
     request.note()
     looking = _look(gate, request, names["application"], name, endpoint.operation)
-    return CoroutineRunner(looking, partial(over, request))
+    return CoroutineRunner(looking, partial(on_done, request))
 
 
 def _is_admitted(gate: Gate, plan: Plan) -> bool:

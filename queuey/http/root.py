@@ -55,8 +55,7 @@ def make_root(
     everything += [(route.method, route.behind(gate)) for route in routes]
     for method, endpoint in everything:
         path = endpoint.path
-        handle = noted(path, held(endpoint.handle, gate.rates))
-        app.route(path, methods=[method], endpoint=f"{method} {path}", strict_slashes=strict(path))(handle)
+        app.route(path, methods=[method], endpoint=f"{method} {path}", strict_slashes=strict(path))(endpoint.handle)
         shortcuts.add(method, endpoint)
         endpoints[f"{method} {path}"] = endpoint
     _mount_options(app, routes, gate, cors)
@@ -80,19 +79,6 @@ def noted(path: str, handler: Handler) -> Handler:
     async def handle(request: Request, **names: str) -> None:
         request.route = path
         await handler(request, **names)
-
-    return handle
-
-
-def held(handler: Handler, rates: RateLimits) -> Handler:
-    """A handler whose refusals for too much are held back; see ``RateLimits.hold``."""
-
-    async def handle(request: Request, **names: str) -> None:
-        try:
-            await handler(request, **names)
-        except TooManyRequests:
-            await rates.hold(names["application"])
-            raise
 
     return handle
 
@@ -198,7 +184,7 @@ class Root(Resource):
         self._errors = errors
         self._rates = rates
         # One object for all heads that have it, and for all requests.
-        self._serve, self._over = self.serve, self.over
+        self._serve, self._on_done = self.serve, self.on_done
 
     def look(self, request: Request, go_on: Callable[[], None]) -> None:
         """Refuse a request before its body is read, if its caller has no access or its path does not exist.
@@ -217,7 +203,7 @@ class Root(Resource):
 
     def _looked(self, go_on: Callable[[], None], request: Request, failure: Failure | None) -> None:
         if failure is not None:
-            self.over(request, failure)
+            self.on_done(request, failure)
         elif not request.gone:
             request.serving = None
             go_on()
@@ -253,21 +239,26 @@ class Root(Resource):
             self._errors.unrouted(request, MethodNotAllowed(methods) if methods else NotFound())
             return NOT_DONE_YET
         try:
-            self._map.match(request.decoded_path(), request.method.decode("ascii"))
+            name, names = self._map.match(request.decoded_path(), request.method.decode("ascii"))
         except (NotFound, MethodNotAllowed) as error:
             # Klein would find the same out, and leave a cycle of closures behind with the request in it.
             self._errors.unrouted(request, error)
             return NOT_DONE_YET
-        return self._app.render(request)
+        endpoint = self._endpoints.get(name)
+        if endpoint is None:  # the heartbeat, or OPTIONS
+            return self._app.render(request)
+        request.head.plan, request.head.serve = Plan(endpoint, dict(names)), self._serve
+        self.serve(request)
+        return NOT_DONE_YET
 
     def serve(self, request: Request) -> None:
         """Serve a request whose head has a plan."""
         plan: Plan = request.head.plan
         request.route = plan.endpoint.path
         try:
-            serving = plan.endpoint.begin(request, plan, self._over)
+            serving = plan.endpoint.begin(request, plan, self._on_done)
         except Exception:
-            self.over(request, Failure())
+            self.on_done(request, Failure())
         else:
             if serving.waits:
                 request.serving = serving
@@ -280,7 +271,7 @@ class Root(Resource):
         request.head.plan, request.head.serve = Plan(*found), self._serve
         return True
 
-    def over(self, request: Request, failure: Failure | None) -> None:
+    def on_done(self, request: Request, failure: Failure | None) -> None:
         """End a request that was handled, as Klein does."""
         if failure is None:
             if not request.finished:

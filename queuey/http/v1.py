@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final
 
 import attrs
-from twisted.internet.defer import succeed
 
 from queuey.core.messages import MessageExchange
 from queuey.core.queues import DESCRIBED_AT_ONCE, Listing, QueueDirectory
-from queuey.deferreds import CoroutineRunner, PendingRead
 from queuey.http import reading, writing
-from queuey.http.authorized import Admitted, AdmittedToQueue, Over, Route, Serving, awaited
+from queuey.http.authorized import Admitted, AdmittedToQueue, Route
 from queuey.http.traced import UNTRACED
 from queuey.http.wire import Request
 from queuey.http.writing import Piece, Rest
 from queuey.model.access import Operation
-from queuey.model.message import Address, Content, Draft
-from queuey.model.queue import Queue
+from queuey.model.message import Content, Draft
 from queuey.model.served import RECEIVE, SEND
-from queuey.model.window import Slice, Window, WindowSlice
+from queuey.model.window import Slice, Window
 
 APPLICATION: Final = "/v1/<application>"
 QUEUE: Final = "/v1/<application>/<queue>"
@@ -29,8 +25,6 @@ MESSAGES: Final = "/v1/<application>/<queue>/<ids>"
 
 _NAMES_A_PAGE: Final = 1000
 """Names of queues that are read and written as one piece of a listing."""
-
-_NOTHING: Final = WindowSlice((), None)
 
 
 @attrs.frozen
@@ -51,8 +45,8 @@ class V1:
             Route("POST", APPLICATION, Operation.CREATE_QUEUE, self.create_queue),
             Route("PUT", QUEUE, Operation.CHANGE_QUEUE, self.change_queue),
             Route("DELETE", QUEUE, Operation.DELETE_QUEUE, self.delete_queue),
-            Route("POST", QUEUE, Operation.WRITE_MESSAGES, awaited(self.append), self.append),
-            Route("GET", QUEUE, Operation.READ_MESSAGES, awaited(self.read), self.read),
+            Route("POST", QUEUE, Operation.WRITE_MESSAGES, self.append),
+            Route("GET", QUEUE, Operation.READ_MESSAGES, self.read),
             Route("GET", MESSAGES, Operation.READ_MESSAGES, self.lookup),
             Route("PUT", MESSAGES, Operation.WRITE_MESSAGES, self.replace),
             Route("DELETE", MESSAGES, Operation.DELETE_MESSAGES, self.remove),
@@ -90,7 +84,7 @@ class V1:
         await self.directory.delete(admitted.queue)
         writing.ok(request)
 
-    def append(self, request: Request, admitted: AdmittedToQueue, over: Over) -> Serving:
+    async def append(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Store one message, or a batch of them."""
         queue, plan = admitted.queue, request.head.plan
         if plan is not None and plan.content is not None and request.body and request.body.isascii():
@@ -101,31 +95,30 @@ class V1:
                 plan.content = (drafts[0].content.content_type,)
         if request.traced is not UNTRACED:
             request.traced.begin(SEND)
-        told = partial(_stored, request, drafts, over)
-        return self.exchange.post(queue, drafts, admitted.policy, told, partial(over, request))
+        addresses = await self.exchange.post(queue, drafts, admitted.policy)
+        if request.traced is not UNTRACED:
+            request.traced.sent(drafts, addresses, single=len(drafts) == 1)
+        writing.stored(request, addresses)
 
-    def read(self, request: Request, admitted: AdmittedToQueue, over: Over) -> Serving | None:
+    async def read(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Read a range, partition by partition."""
         queue = admitted.queue
         window = reading.window(request, queue.settings.partitions)
         if window is None:
-            return PendingRead(succeed(_NOTHING), partial(self._read, request, queue, over), partial(over, request))
+            writing.whole(request, "messages", Piece([], None))
+            return
         request.traced.begin(RECEIVE)
-        asked = self.exchange.read_range(queue, window, admitted.policy)
-        return PendingRead(asked, partial(self._read, request, queue, over), partial(over, request))
-
-    def _read(self, request: Request, queue: Queue, over: Over, slice: WindowSlice) -> CoroutineRunner | None:
-        """Answer with a range, whole where the first slice is all there is."""
-        piece = self._piece(slice, request)
-        if piece.rest is None:
-            writing.whole(request, "messages", piece)
-            over(request, None)
-            return None
+        first = self._piece(await self.exchange.read_range(queue, window, admitted.policy), request)
+        if first.rest is None:
+            writing.whole(request, "messages", first)
+            return
 
         async def page(window: Window) -> Piece[Window]:
             return self._piece(await self.exchange.read(queue, window), request)
 
-        return CoroutineRunner(writing.stream(request, "messages", piece, page), partial(over, request))
+        streaming = writing.stream(request, "messages", first, page)
+        del first  # while a slow client takes it, only the code that sends a piece keeps its texts
+        await streaming
 
     async def lookup(self, request: Request, admitted: AdmittedToQueue, ids: str) -> None:
         """Read messages by id, in the order asked."""
@@ -155,10 +148,3 @@ class V1:
     def _piece(self, slice: Slice[Rest], request: Request) -> Piece[Rest]:
         request.traced.received(slice.messages)
         return writing.messages_piece(slice)
-
-
-def _stored(request: Request, drafts: Sequence[Draft], over: Over, addresses: Sequence[Address]) -> None:
-    if request.traced is not UNTRACED:
-        request.traced.sent(drafts, addresses, single=len(drafts) == 1)
-    writing.stored(request, addresses)
-    over(request, None)

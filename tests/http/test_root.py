@@ -171,7 +171,7 @@ class RootTests(SynchronousTestCase):
         self.chosen: list[tuple[str, dict[str, str]]] = []
         gate: Any = Anyone()
         unused: Any = None
-        routes = [attrs.evolve(route, handler=self.noted(route), plain=None) for route in all_routes()]
+        routes = [attrs.evolve(route, handler=self.noted(route)) for route in all_routes()]
         errors = ErrorAnswers(lambda: "incident")
         opened = OpenRoute(OPEN.method, OPEN.path, self.noted(OPEN))
         self.client = Client(make_site(make_root(routes, [opened], gate, unused, unused, errors, lambda: False)))

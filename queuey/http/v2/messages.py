@@ -11,8 +11,7 @@ from twisted.internet.defer import Deferred
 
 from queuey.core.messages import MessageExchange
 from queuey.core.pages import is_whole
-from queuey.deferreds import CoroutineRunner, PendingRead
-from queuey.http.authorized import AdmittedToQueue, Over, Plan, Route, Serving, awaited, permit
+from queuey.http.authorized import AdmittedToQueue, Plan, Route, permit
 from queuey.http.traced import UNTRACED
 from queuey.http.v2 import appends, pages, rendered, repeats
 from queuey.http.v2.answers import answer_stored, stored_json
@@ -22,8 +21,7 @@ from queuey.http.v2.queues import QUEUE
 from queuey.http.v2.stream import V2Stream, is_stream
 from queuey.http.wire import Request
 from queuey.model.access import Operation
-from queuey.model.message import Address, Content, Draft
-from queuey.model.once import Appended
+from queuey.model.message import Content, Draft
 from queuey.model.served import RECEIVE, SEND
 from queuey.model.text import shown
 from queuey.model.timeid import HIGHEST, MessageId, Ticks, from_seconds, lower_bound, parse_time
@@ -50,127 +48,84 @@ class V2Messages:
     def routes(self) -> tuple[Route, ...]:
         """What there is."""
         return (
-            Route("POST", MESSAGES, Operation.WRITE_MESSAGES, self.append, self.post),
-            Route("GET", MESSAGES, Operation.READ_MESSAGES, self.read, self.get),
+            Route("POST", MESSAGES, Operation.WRITE_MESSAGES, self.append),
+            Route("GET", MESSAGES, Operation.READ_MESSAGES, self.read),
             Route("DELETE", MESSAGES, Operation.DELETE_MESSAGES, self.purge),
         )
 
     async def append(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Store one message, a batch of them, or a stream."""
-        if is_stream(request):
-            await self.stream.append(request, admitted)
-        else:
-            await awaited(self.post)(request, admitted)
-
-    def post(self, request: Request, admitted: AdmittedToQueue, over: Over) -> Serving | None:
-        """Store one message, or a batch of them."""
         plan: Plan | None = request.head.plan
         if plan is not None and plan.content is not None:
             drafts: Sequence[Draft] = [Draft(Content(request.body, *plan.content), admitted.ttl)]
-            if plan.keyed:
-                return self._post_once(request, admitted, drafts, over)
+            keyed = plan.keyed
         elif is_stream(request):
-            return None
+            await self.stream.append(request, admitted)
+            return
         else:
             keyed = b"idempotency-key" in request.fields
             drafts = appends.drafts(request, admitted.queue.settings.partitions, admitted.ttl)
             if plan is not None and appends.is_plain(request):
                 plan.content, plan.keyed = (drafts[0].content.content_type,), keyed
-            if keyed:
-                return self._post_once(request, admitted, drafts, over)
+        if keyed:
+            await self._append_once(request, admitted, drafts)
+            return
         if request.traced is not UNTRACED:
             request.traced.begin(SEND)
-        told = partial(self._stored, request, admitted, drafts, over)
-        return self.exchange.post(admitted.queue, drafts, admitted.policy, told, partial(over, request))
-
-    def _stored(
-        self, request: Request, admitted: AdmittedToQueue, drafts: Sequence[Draft], over: Over, at: Sequence[Address]
-    ) -> None:
+        addresses = await self.exchange.post(admitted.queue, drafts, admitted.policy)
         stored = _known(request, admitted) or self._note(request, admitted)
         if request.traced is not UNTRACED:
-            request.traced.sent(drafts, at, single=len(drafts) == 1)
-        answer_stored(request, at, stored, duplicate=False)
-        over(request, None)
+            request.traced.sent(drafts, addresses, single=len(drafts) == 1)
+        answer_stored(request, addresses, stored, duplicate=False)
 
-    def _told_stored(self, admitted: AdmittedToQueue) -> str:
-        """How messages are stored, as JSON."""
-        return stored_json(admitted.queue.settings.consistency, self.durable())
-
-    def _note(self, request: Request, admitted: AdmittedToQueue) -> str:
-        """The same, and keep it for as long as the queue and the policy are what they are.
-
-        What a store promises is known for good once it has stored something.
-        """
-        stored, plan = self._told_stored(admitted), request.head.plan
-        if plan is not None:
-            plan.stored = (admitted, stored)
-        return stored
-
-    def _post_once(self, request: Request, admitted: AdmittedToQueue, drafts: Sequence[Draft], over: Over) -> Serving:
-        stored = _known(request, admitted) or self._told_stored(admitted)
+    async def _append_once(self, request: Request, admitted: AdmittedToQueue, drafts: Sequence[Draft]) -> None:
+        """Store messages unless an earlier request with the same Idempotency-Key has done so."""
+        stored = _known(request, admitted) or self._stored_json(admitted)
         key = repeats.given_key(request)
         if request.traced is not UNTRACED:
             request.traced.begin(SEND)
         once = repeats.once(request, admitted.caller, key, stored, admitted.policy.idempotency_ttl)
-        told = partial(self._stored_once, request, admitted, drafts, over)
-        return self.exchange.post_once(admitted.queue, drafts, once, admitted.policy, told, partial(over, request))
-
-    def _stored_once(
-        self, request: Request, admitted: AdmittedToQueue, drafts: Sequence[Draft], over: Over, appended: Appended
-    ) -> None:
+        appended = await self.exchange.post_once(admitted.queue, drafts, once, admitted.policy)
         if _known(request, admitted) is None:
             self._note(request, admitted)
         if request.traced is not UNTRACED:
             request.traced.sent(drafts, appended.addresses, single=len(drafts) == 1)
         answer_stored(request, appended.addresses, appended.note, appended.duplicate)
-        over(request, None)
 
-    def get(self, request: Request, admitted: AdmittedToQueue, over: Over) -> Serving | None:
-        """Read a page without a coroutine; return ``None`` if the request wants to wait for messages."""
-        wanted, began = pages.wanted(request, admitted.queue), from_seconds(self.now())
-        if wanted.wait:
-            return None
-        request.traced.begin(RECEIVE)
-        told = partial(self._got, request, admitted, wanted, began, over)
-        return PendingRead(
-            self.exchange.first(admitted.queue, wanted.merge, admitted.policy), told, partial(over, request)
-        )
+    def _stored_json(self, admitted: AdmittedToQueue) -> str:
+        """Render how messages are stored."""
+        return stored_json(admitted.queue.settings.consistency, self.durable())
 
-    def _got(
-        self, request: Request, admitted: AdmittedToQueue, wanted: Wanted, began: Ticks, over: Over, slice: MergeSlice
-    ) -> CoroutineRunner | None:
-        """Answer with a page from the slice that was read, or read on in a coroutine if the page needs more."""
-        writing: Coroutine[Deferred[Any], Any, None] | None
-        if not is_whole(wanted.merge, slice) or (wanted.everything and not self.exchange.is_as_it_was(admitted.queue)):
-            writing = self._go_on(request, admitted, wanted, began, slice)
-        else:
-            writing = self._answer(request, admitted, wanted, began, slice)
-        if writing is not None:
-            return CoroutineRunner(writing, partial(over, request))
-        over(request, None)
-        return None
+    def _note(self, request: Request, admitted: AdmittedToQueue) -> str:
+        """Render how messages are stored, and remember it for as long as the queue and the policy stay the same.
 
-    async def _go_on(
-        self, request: Request, admitted: AdmittedToQueue, wanted: Wanted, began: Ticks, slice: MergeSlice
-    ) -> None:
-        # Keep no reference to a slice here while the answer is written: a slow client may make that last long.
-        filling = self.exchange.filled(admitted.queue, wanted.merge, admitted.policy, slice)
-        del slice
-        checking = self._check(request, admitted, wanted, began, await filling)
-        await checking
+        What a store promises is known for good once it has stored something.
+        """
+        stored, plan = self._stored_json(admitted), request.head.plan
+        if plan is not None:
+            plan.stored = (admitted, stored)
+        return stored
 
     async def read(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Read a page; its partitions are one log."""
-        queue = admitted.queue
+        queue, exchange = admitted.queue, self.exchange
         wanted, began = pages.wanted(request, queue), from_seconds(self.now())
         request.traced.begin(RECEIVE)
         if wanted.wait:
             with admitted.gate.ongoing.during(request, admitted, Operation.READ_MESSAGES):
-                checking = self._check(
-                    request, admitted, wanted, began, await self.exchange.page(queue, wanted.merge, wanted.wait)
-                )
+                slice = await exchange.page(queue, wanted.merge, wanted.wait)
         else:
-            checking = self._check(request, admitted, wanted, began, await self.exchange.page(queue, wanted.merge, 0))
+            slice = await exchange.first(queue, wanted.merge, admitted.policy)
+            if not is_whole(wanted.merge, slice):
+                slice = await exchange.filled(queue, wanted.merge, admitted.policy, slice)
+            elif not (wanted.everything and not exchange.is_as_it_was(queue)):
+                writing = self._answer(request, admitted, wanted, began, slice)
+                del slice  # a slow client may make the answer last long
+                if writing is not None:
+                    await writing
+                return
+        checking = self._check(request, admitted, wanted, began, slice)
+        del slice
         await checking
 
     async def _check(
@@ -197,7 +152,7 @@ class V2Messages:
     def _answer(
         self, request: Request, admitted: AdmittedToQueue, wanted: Wanted, began: Ticks, slice: MergeSlice
     ) -> Coroutine[Deferred[Any], Any, None] | None:
-        """Answer with a page; what is returned has to be done for a large one."""
+        """Answer with a page, or return the coroutine that writes a large one."""
         request.traced.received(slice.messages)
         read_again = partial(self.exchange.lookup, admitted.queue)
         return rendered.answer(request, pages.page(admitted, wanted, slice, began), read_again)
