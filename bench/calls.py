@@ -44,8 +44,8 @@ BEGIN: Final = 1_800_000_000.0
 TURN: Final = 0.001
 """Seconds from one turn to the next."""
 
-_DOOR: Final = "wire channel head remembered body sending outgoing"
-_ANSWER: Final = "request answering counting traced cors problems rates writing limits"
+_DOOR: Final = "wire channel lifetime head head_reader remembered body body_reader sending outgoing"
+_ANSWER: Final = "request response access answering counting traced cors problems rates writing limits"
 
 PARTS: Final = (
     ("the door", tuple(f"http/{name}.py" for name in _DOOR.split())),

@@ -13,7 +13,7 @@ from time import thread_time_ns
 from typing import Final
 
 from bench.arguments import Number, run
-from queuey.http.head import HeadReader
+from queuey.http.head_reader import HeadReader
 from queuey.http.remembered import RememberedHead
 
 HEADS: Final = 100

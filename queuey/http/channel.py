@@ -2,144 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from enum import Enum
 from math import inf
-from typing import Final, Protocol, cast
 
 from twisted.internet import protocol
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, ISSLTransport, ITCPTransport
 from twisted.python.failure import Failure
 
-from queuey.http.body import Body, ChunkedBody, FixedBody, LostBody
-from queuey.http.forwarded import Network, is_trusted, parse_address
-from queuey.http.head import Head, HeadReader
-from queuey.http.limits import STOPPING, TIMEOUT, TOO_LARGE, Limits, Refusal, Refused
-from queuey.http.outgoing import Outgoing, Transport
+from queuey.http.body import ChunkedBody, FixedBody, LostBody
+from queuey.http.body_reader import BodyReader
+from queuey.http.head import Head
+from queuey.http.head_reader import HeadReader
+from queuey.http.lifetime import LINGER_BYTES, NEWCOMER_SECONDS, ChannelOwner, Stage
+from queuey.http.limits import STOPPING, TIMEOUT, TOO_LARGE, Refusal, Refused
 from queuey.http.pieces import ClientGone
-from queuey.http.receiving import Receiver
 from queuey.http.remembered import MAX_BYTES, MAX_FIELDS, RememberedHead
-from queuey.http.request import Hooks, Request
-from queuey.http.sending import Direct, Turn, quickest
+from queuey.http.request import Request
+from queuey.http.sending import Direct
 from queuey.model.counts import NONE
 
-READ_AHEAD: Final = 64 * 1024
-"""Bytes that may wait for a handler before no more are read."""
 
-DRAIN_SECONDS: Final = 0.5
-"""How long a connection without a request is still kept when the server comes to its end."""
-
-NEWCOMER_SECONDS: Final = 2.0
-"""How long a new connection is kept then: its client is about to ask, and has no other connection to ask on."""
-
-LINGER_SECONDS: Final = 2.0
-LINGER_BYTES: Final = 1024 * 1024
-"""How long, and how much, is still read and thrown away after a refusal: a connection that is closed with bytes unread
-is reset, and the client may never see the answer."""
-
-
-class ChannelOwner(Protocol):
-    """What a connection needs from the site that accepted it."""
-
-    hooks: Hooks
-    limits: Limits
-    forwarded: Sequence[Network]
-    leaving: bool
-    draining: bool
-    turn: Turn
-    receiver: Receiver | None
-
-    def arrived(self, channel: Channel) -> None:
-        """Learn that it is open."""
-
-    def left(self, channel: Channel) -> None:
-        """Learn that it is closed."""
-
-
-class Stage(Enum):
-    """What a connection is about."""
-
-    WAITING = "for a request"
-    HEAD = "reading a head"
-    LOOKING = "finding out by its head whether a request may have its body read"
-    BODY = "reading a body that no handler has seen yet"
-    HANDLING = "a handler is at work, or an answer is being written"
-    LINGERING = "throwing away what still comes"
-    CLOSING = "nothing more comes of it"
-
-
-class Channel(protocol.Protocol):
+class Channel(BodyReader):
     """One connection.
 
     Bytes go through :meth:`_step`, a stage at a time; what cannot be worked on yet waits in ``_ahead``, and the
     transport is paused where too much waits.
-
-    :ivar peer: the address of the other end; ``unix`` for a local socket.
-    :ivar forwarded: the proxies whose X-Forwarded-For is believed.
-    :ivar believed: whether the other end is one of them.
-    :ivar write: hands over a part of an answer.
-    :ivar deadline: when the stage has lasted too long, in seconds of the reactor.
     """
 
     # With more than thirty attributes each connection would have a dictionary of 1.5 KiB.
-    __slots__ = (
-        "_ahead", "_ahead_size", "_before", "_body", "_collected", "_consuming", "_discarded", "_expects_continue",
-        "_host_address", "_last", "_limits", "_new", "_out", "_paused", "_peer_address",
-        "_read", "_reader", "_request", "_seconds", "_stage", "_started", "_wire", "believed", "deadline",
-        "forwarded", "hooks", "peer", "site", "write",
-    )  # fmt: skip
-
-    write: Callable[[bytes], None]
+    __slots__ = ("_before", "_consuming", "_discarded", "_last", "_new", "_read", "_reader")
 
     def __init__(self, site: ChannelOwner) -> None:
-        self.site = site
-        self.hooks = site.hooks
-        self.peer = "unknown"
-        self.forwarded = site.forwarded
-        self.believed = False
-        self.deadline = inf
-        self._seconds = site.hooks.reactor.seconds
+        super().__init__(site)
         self._read = None if site.hooks.counts is None else site.hooks.counts.read
-        self._stage = Stage.WAITING
-        self._limits = site.limits
         self._reader: HeadReader | None = None
         self._last: RememberedHead | None = None
         self._before: RememberedHead | None = None
-        self._started = 0.0
         self._new = True
-        self._request: Request | None = None
-        self._body: Body | None = None
-        self._collected = bytearray()
-        self._expects_continue = False
         self._consuming = False
-        self._ahead: list[bytes] = []
-        self._ahead_size = 0
-        self._paused = False
         self._discarded = 0
 
     # Beginning and end
-
-    def connectionMade(self) -> None:
-        """Greet a new connection."""
-        if ITCPTransport.providedBy(self.transport):
-            self.transport.setTcpNoDelay(True)
-        self._wire = quickest(cast(Transport, self.transport), self.site.turn, self.site.receiver, self.dataReceived)
-        self._peer_address = self._wire.getPeer()
-        self._host_address = self._wire.getHost()
-        self._know_peer()
-        self._out = Outgoing(self._wire, self._seconds, self._sent, self.hooks.counts)
-        self._out.patience = self._limits.idle_timeout
-        self.write = self._out.write
-        self._started = self._seconds()
-        self.deadline = self._started + self._limits.header_timeout
-        self.site.arrived(self)
-
-    def _know_peer(self) -> None:
-        host = getattr(self._peer_address, "host", None)
-        address = None if host is None else parse_address(host)
-        self.peer = "unix" if host is None else host if address is None else str(address)
-        self.believed = is_trusted(address, self.forwarded)
 
     def turn_away(self, refusal: Refusal) -> None:
         """Refuse a connection before anything was read from it."""
@@ -186,12 +87,6 @@ class Channel(protocol.Protocol):
                 self.deadline = max(self.deadline, self._started + NEWCOMER_SECONDS)
         elif self._stage is Stage.HANDLING and self._body is not None:
             self._break_body(STOPPING)
-
-    def abort(self) -> None:
-        """Cut the connection."""
-        self._stage = Stage.CLOSING
-        self.deadline = inf
-        self._wire.abortConnection()
 
     def check_time(self, now: float) -> None:
         """Act if a time is over."""
@@ -302,18 +197,6 @@ class Channel(protocol.Protocol):
         else:
             self._refuse(refusal)
 
-    def read_some(self) -> None:
-        """Let the transport read as long as not too much waits."""
-        waiting = self._ahead_size + (0 if self._request is None else self._request.unread)
-        too_much = waiting > READ_AHEAD
-        if too_much is self._paused or self._stage is Stage.CLOSING:
-            return
-        self._paused = too_much
-        if too_much:
-            self._wire.pauseProducing()
-        else:
-            self._wire.resumeProducing()
-
     def _read_head(self, data: bytes) -> bytes:
         reader = self._reader
         if self._stage is Stage.WAITING:
@@ -357,12 +240,6 @@ class Channel(protocol.Protocol):
         self._limits = self.site.limits
         self._out.patience = self._limits.idle_timeout
         self._last = self._before = None
-
-    def _rest(self) -> None:
-        """Wait for a request; the time for that begins once the answer before has left."""
-        self._stage = Stage.WAITING
-        patience = DRAIN_SECONDS if self.site.draining else self.site.limits.idle_timeout
-        self.deadline = inf if self._out.full else self._seconds() + patience
 
     def _meet(self, head: Head, size: int, rest: bytes, *, again: bool = False) -> bytes:
         """Begin with a request whose head is complete; what is left is given back.
@@ -410,95 +287,6 @@ class Channel(protocol.Protocol):
         self._expect_body(request, head, FixedBody(length), rest, in_pieces)
         return rest
 
-    def _expect_body(self, request: Request, head: Head, body: Body, rest: bytes, in_pieces: bool) -> None:
-        """Wait for the rest of a body, or let the handler read it."""
-        self._body = body
-        self._expects_continue = head.asks and not rest
-        if not in_pieces:
-            look = self.hooks.look
-            if look is None:
-                self._admit()
-            else:
-                # Until it is known who sends it, no more than READ_AHEAD is kept of it.
-                self._stage = Stage.LOOKING
-                self.deadline = inf
-                look(request, self._admit)
-        elif self.site.draining:
-            raise Refused(STOPPING)
-        else:
-            self._handle(request)
-
-    def _admit(self) -> None:
-        """Read a body to its end, for a handler that wants it whole."""
-        self._stage = Stage.BODY
-        self.deadline = self._started + self._limits.request_timeout
-        self._continue()
-        self._resume()
-
-    def _continue(self) -> None:
-        """Tell a client that waits for it to send its body."""
-        if self._expects_continue:
-            self._expects_continue = False
-            self._out.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def _read_body(self, body: Body, data: bytes) -> bytes:
-        request = self._request
-        if request is None:
-            return b""
-        body.limit = request.max_body
-        piece = body.feed(data)
-        request.bytes_in += len(data) - len(body.rest)
-        if body.done:
-            self._body = None
-        if self._stage is Stage.BODY:
-            self._collect(request, body, piece)
-        else:
-            # The beginning of a chunk does not help a handler, so a client that stops there runs into the time limit as
-            # well.
-            if piece or body.done:
-                self.deadline = inf
-                self._out.spare()
-            request.take(piece, last=body.done)
-        if body.error is not None:
-            raise Refused(body.error)
-        return body.rest
-
-    def _collect(self, request: Request, body: Body, piece: bytes) -> None:
-        """Gather a body for a handler that wants it whole."""
-        if body.done and not self._collected:
-            request.body = piece
-        else:
-            self._collected += piece
-        if body.done:
-            if self._collected:
-                request.body = bytes(self._collected)
-                self._collected = bytearray()
-            self._handle(request)
-
-    def _handle(self, request: Request) -> None:
-        self._stage = Stage.HANDLING
-        self.deadline = inf
-        request.process()
-
-    def wants_body(self) -> None:
-        """Learn that a handler waits for more of the body."""
-        request, body = self._request, self._body
-        if request is None or body is None:
-            return
-        if request.max_body is not None and body.declared > request.max_body:
-            self._break_body(TOO_LARGE)
-            return
-        if not request.startedWriting:
-            self._continue()
-        self.deadline = self._seconds() + self._limits.request_timeout
-
-    def _break_body(self, refusal: Refusal) -> None:
-        """Tell a handler that the rest of the body cannot be read."""
-        self.deadline = inf
-        self._body = LostBody()
-        if self._request is not None:
-            self._request.break_body(refusal)
-
     def _refuse(self, refusal: Refusal) -> None:
         request = self._request
         if request is None:
@@ -520,14 +308,8 @@ class Channel(protocol.Protocol):
 
     # Writing
 
-    @property
-    def blocked(self) -> bool:
-        """Whether something waits to be handed over, or the transport has enough."""
-        return self._out.blocked
-
-    def writable(self) -> Deferred[None]:
-        """Wait until more is wanted; fails with :class:`ClientGone`, may be cancelled."""
-        return self._out.writable()
+    def _forget_reader(self) -> None:
+        self._reader = None
 
     def _sent(self) -> None:
         """Learn that everything is handed over, and more is wanted."""
@@ -554,62 +336,3 @@ class Channel(protocol.Protocol):
         self._rest()
         if self._ahead or self._paused:
             self._resume()
-
-    def _end(self, *, linger: bool) -> None:
-        """Close, once everything is written; or then read on for a while, so that the client sees the answer."""
-        self._ahead.clear()
-        self._ahead_size = 0
-        self._reader = None
-        self.deadline = inf
-        self.read_some()
-        self._stage = Stage.LINGERING if linger else Stage.CLOSING
-        if not self._out.blocked:
-            self._say_goodbye()
-
-    def _say_goodbye(self) -> None:
-        """Everything is written: close, or tell the client that this was all."""
-        if self._stage is Stage.CLOSING:
-            self._close()
-            return
-        self.deadline = self._seconds() + LINGER_SECONDS
-        self._out.release()
-        half_close = getattr(self._wire, "loseWriteConnection", None)
-        if self.isSecure():
-            # TLS tells the other end, and reads on until that has answered.
-            self._wire.loseConnection()
-        elif half_close is not None:
-            half_close()
-
-    def _close(self) -> None:
-        if self._stage is Stage.LINGERING and self.isSecure():
-            self.abort()
-            return
-        self._stage = Stage.CLOSING
-        self.deadline = self._seconds() + self._limits.idle_timeout
-        self._out.release()
-        self._wire.loseConnection()
-
-    # What twisted.web's Request asks of its channel
-
-    def getPeer(self) -> IAddress:
-        """The address of the other end."""
-        return self._peer_address
-
-    def getHost(self) -> IAddress:
-        """The address of this end."""
-        return self._host_address
-
-    def isSecure(self) -> bool:
-        """Whether this is TLS."""
-        return ISSLTransport.providedBy(self.transport)
-
-    def loseConnection(self) -> None:
-        """Cut the connection; an answer that is complete closes it by itself where that is right."""
-        self.abort()
-
-    def registerProducer(self, producer: object, streaming: bool) -> None:
-        """Refuse a producer: ``await request.send(data)`` is how answers are written with back-pressure."""
-        raise NotImplementedError("use Request.send")
-
-    def unregisterProducer(self) -> None:
-        """There is none."""

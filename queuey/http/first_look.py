@@ -11,7 +11,8 @@ from functools import partial
 
 from queuey.deferreds import CoroutineRunner
 from queuey.errors import NoSuchQueue
-from queuey.http.authorized import Gate, OnDone, Plan, Served, ServedOnQueue, permit
+from queuey.http.gate import Gate, permit
+from queuey.http.routes import OnDone, Served, ServedOnQueue
 from queuey.http.wire import Request
 from queuey.model.access import Operation, is_application
 from queuey.model.queue import MAX_NAME
@@ -25,27 +26,14 @@ def first_look(request: Request, endpoint: Served, names: Mapping[str, str], on_
     """
     gate, name = endpoint.gate, None
     if isinstance(endpoint, ServedOnQueue):
-        plan: Plan | None = request.head.plan
-        if plan is not None and _is_admitted(gate, plan):
+        plan = request.head.plan
+        if plan is not None and gate.is_let_in(plan):
             on_done(request, None)
             return None
         name = names["queue"]
     request.note()
     looking = _look(gate, request, names["application"], name, endpoint.operation)
     return CoroutineRunner(looking, partial(on_done, request))
-
-
-def _is_admitted(gate: Gate, plan: Plan) -> bool:
-    """Whether it is known that requests of a head are let in, as ``Gate.admit_at_once`` has found out before."""
-    admitted = plan.admitted
-    if admitted is None:
-        return False
-    application, name = plan.names["application"], plan.names["queue"]
-    if gate.policies.cached(application) is not admitted.policy:
-        return False
-    if gate.directory.cached(application, name) is not admitted.queue:
-        return False
-    return all(again() for again in plan.again)
 
 
 async def _look(gate: Gate, request: Request, application: str, name: str | None, operation: Operation) -> None:

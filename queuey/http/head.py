@@ -1,17 +1,19 @@
-"""Read the head of a request strictly: everything except exact HTTP/1.1 or 1.0 is refused, and the result does not
-depend on how the bytes were split on their way. No I/O happens here."""
+"""Parse the head of a request strictly: everything except exact HTTP/1.1 or 1.0 is refused. No I/O happens here."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import AddressValueError, IPv6Address
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
-from queuey.http.limits import HEADERS_TOO_LARGE, TOO_LARGE, URI_TOO_LONG, Refused, bad_request
+from queuey.http.limits import HEADERS_TOO_LARGE, TOO_LARGE, Refused, bad_request
 from queuey.model.trace import context_of
 from queuey.model.values import frozen
+
+if TYPE_CHECKING:
+    from queuey.http.plan import Plan
 
 MAX_FIELDS: Final = 100
 """Header fields that one request may have."""
@@ -39,13 +41,14 @@ def legal_text(line: bytes | bytearray) -> bool:
     return not line.translate(None, _TEXT)
 
 
-def _legal_lines(lines: bytes | bytearray) -> bool:
+def legal_lines(lines: bytes | bytearray) -> bool:
     """Whether lines have no control character, and CR and LF always together."""
     pairs = lines.count(b"\r\n")
     return not lines.translate(None, _LINES) and lines.count(b"\r") == pairs == lines.count(b"\n")
 
 
-def _illegal() -> Refused:
+def illegal() -> Refused:
+    """Make the error of a head that has illegal characters."""
     return bad_request("The head of the request has a control character, or a line that does not end with CR LF.")
 
 
@@ -104,7 +107,7 @@ class Head:
         parents = fields.get(b"traceparent")
         self.trace = None if parents is None else context_of(parents, fields.get(b"tracestate", ()))
         self.shown: tuple[str, str] | None = None
-        self.plan: Any = None
+        self.plan: Plan | None = None
         self.serve: Callable[[Any], None] | None = None
 
     def varied(self, values: Iterable[tuple[bytes, bytes]]) -> Head:
@@ -307,111 +310,3 @@ def body_length(head: Head) -> int | None:
     if len(digits) > _MAX_DIGITS:
         raise Refused(TOO_LARGE)
     return int(digits or b"0")
-
-
-class HeadReader:
-    """Collects the head of one request.
-
-    :ivar line: the request line, once it is there.
-    :ivar rest: what came behind the head, once that is complete.
-    :ivar size: bytes taken so far for this head.
-    """
-
-    __slots__ = ("_buffer", "_checked", "_limit", "_seen", "_start", "line", "rest", "size")
-
-    def __init__(self, limit: int) -> None:
-        """Start a head.
-
-        :param limit: bytes that the request line, and again that all fields together, may have.
-        """
-        self.line: RequestLine | None = None
-        self.rest = b""
-        self.size = 0
-        self._limit = limit
-        self._buffer = bytearray()
-        self._start = 0
-        self._seen = 0
-        self._checked = 0
-
-    @property
-    def pending(self) -> bool:
-        """Whether anything but the one empty line that may precede a request has come."""
-        return self.line is not None or len(self._buffer) > self._start
-
-    @property
-    def asks_for_head(self) -> bool:
-        """Whether a request whose line is incomplete or was refused is a HEAD, so that the answer has no body.
-
-        The client would take a body for the answer to its next request.
-        """
-        return self._buffer.startswith(b"HEAD ", self._start)
-
-    def feed(self, data: bytes) -> Head | None:
-        """Take what has come.
-
-        :return: the head, once it is complete; then ``rest`` is what came behind it.
-        :raise Refused: as soon as it is certain that no head will come of it.
-        """
-        view: bytes | bytearray = data
-        if self._buffer:
-            self._buffer += data
-            view = self._buffer
-        self.size = len(view)
-        try:
-            line = self.line or self._read_line(view)
-        except Refused:
-            if view is data:
-                self._buffer += data
-            raise
-        section = None if line is None else self._read_section(view)
-        if line is not None and section is not None:
-            return Head(line, parse_fields(section))
-        self._seen = len(view)
-        if view is data:
-            self._buffer += data
-        return None
-
-    def _read_line(self, view: bytes | bytearray) -> RequestLine | None:
-        if self._start == 0 and view[:2] == b"\r\n":
-            # Some clients end a body with an empty line more than they should; RFC 9112 asks to bear with one.
-            self._start = 2
-        start = self._start
-        bound = start + self._limit + 2
-        end = view.find(b"\r\n", max(start, self._seen - 1), bound)
-        if end < 0:
-            self._check(view, bound)
-            if len(view) >= bound:
-                raise Refused(URI_TOO_LONG)
-            return None
-        text = bytes(view[start:end])
-        if not legal_text(text):
-            raise _illegal()
-        self.line = parse_request_line(text)
-        self._start = self._checked = end + 2
-        return self.line
-
-    def _read_section(self, view: bytes | bytearray) -> bytes | None:
-        start = self._start
-        bound = start + self._limit + 2
-        stop = view.find(b"\r\n\r\n", max(start - 2, self._seen - 3), bound)
-        if stop < 0:
-            self._check(view, bound)
-            if len(view) >= bound:
-                raise Refused(HEADERS_TOO_LARGE)
-            return None
-        section = bytes(view[start:stop])
-        if not _legal_lines(section):
-            raise _illegal()
-        self.rest = bytes(view[stop + 4 :])
-        self.size = stop + 4
-        return section
-
-    def _check(self, view: bytes | bytearray, bound: int) -> None:
-        """Refuse illegal characters as soon as they come: who sends them may wait for an answer before a line ends."""
-        begin = max(self._checked, self._start)
-        new = view[begin:bound]
-        if new.endswith(b"\r"):
-            new = new[:-1]
-        self._checked = begin + len(new)
-        if not _legal_lines(new):
-            raise _illegal()

@@ -1,121 +1,36 @@
-"""One request as a handler sees it: its body, whole or in pieces, and its answer, whole or in pieces."""
+"""One request as a handler sees it: what came with it, and its body, whole or in pieces."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from io import BytesIO
-from typing import Any, AnyStr, Final, Protocol
+from typing import Any, AnyStr
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-import attrs
-from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.web import server
 from twisted.web.error import UnsupportedMethod
 from twisted.web.http_headers import Headers
-from twisted.web.resource import IResource, getChildForRequest
+from twisted.web.resource import getChildForRequest
 
 from queuey.core.rates import Use
 from queuey.errors import QueueyError
-from queuey.http.answering import (
-    BODILESS,
-    BY_LENGTH,
-    IN_CHUNKS,
-    Field,
-    check_own,
-    make_template,
-    merge_fields,
-    template_of,
-)
-from queuey.http.counting import NOWHERE, Counts
-from queuey.http.forwarded import Network, client_behind
+from queuey.http.access import report
+from queuey.http.counting import NOWHERE
+from queuey.http.forwarded import client_behind
 from queuey.http.head import Head, RequestLine
-from queuey.http.limits import AccessLine, Refusal, render_refusal
-from queuey.http.pieces import BrokenBody, ClientGone, Pieces, Source
-from queuey.http.targets import without_port, without_secrets
+from queuey.http.hooks import Cancellable, Connection
+from queuey.http.limits import Refusal, render_refusal
+from queuey.http.pieces import BrokenBody, ClientGone, Pieces
+from queuey.http.response import MALFORMED, Response
+from queuey.http.targets import without_port
 from queuey.http.traced import UNTRACED, Traced, Untraced
-from queuey.interfaces import ITraces
-from queuey.logs import EventLog
-from queuey.model.served import Served
 from queuey.model.trace import TraceContext
 
-_MAX_LOGGED: Final = 1024
-_MAX_JOINED: Final = 32 * 1024
-"""Up to this size, joining data to what stands before it is cheaper than handing over two pieces."""
-_MALFORMED: Final = RequestLine(b"-", b"-", b"", b"", None, True)
 
-
-Render = Callable[["Request | None", Refusal], tuple[Mapping[str, str], bytes]]
-"""Makes the header fields and the body of a refusal. The request is given where at least its path is known."""
-
-
-Look = Callable[["Request", Callable[[], None]], None]
-"""Looks at a request whose head is complete and whose body is not: it answers the request without its body, or calls
-back when the body is to be read."""
-
-
-@attrs.frozen
-class Hooks:
-    """What the door is given from outside; see :class:`queuey.http.wire.Site`."""
-
-    reactor: IReactorTime
-    resource: IResource
-    new_id: Callable[[], str]
-    access: Callable[[AccessLine], None]
-    render: Render
-    before_head: Callable[[Request], None] | None
-    date: Callable[[], bytes]
-    streams: Callable[[Request], bool] | None
-    counts: Counts | None
-    traces: ITraces | None
-    look: Look | None
-
-
-class Cancellable(Protocol):
-    """An operation that can be cancelled when its client no longer waits for it."""
-
-    def cancel(self) -> None:
-        """Cancel the operation."""
-
-
-class Connection(Source, Protocol):
-    """What a request needs of the connection that it came on, besides what twisted.web's Request does.
-
-    :ivar peer: the address of the other end; ``unix`` for a local socket.
-    :ivar forwarded: the proxies whose X-Forwarded-For is believed.
-    :ivar believed: whether the other end is one of them.
-    """
-
-    hooks: Hooks
-    peer: str
-    forwarded: Sequence[Network]
-    believed: bool
-
-    @property
-    def ending(self) -> bool:
-        """Whether the connection cannot take another request after this one."""
-
-    @property
-    def blocked(self) -> bool:
-        """Whether something waits to be handed over, or the transport has enough."""
-
-    def write(self, data: bytes, /) -> None:
-        """Send bytes."""
-
-    def writable(self) -> Deferred[None]:
-        """Wait until more may be sent."""
-
-    def done(self) -> None:
-        """Learn that the answer is complete."""
-
-    def abort(self) -> None:
-        """Cut the connection."""
-
-
-class Request(server.Request):
+class Request(Response):
     """A request and its answer.
 
     :ivar head: the parsed head, which other requests may share; if parsing failed, what is known of it instead.
@@ -131,15 +46,10 @@ class Request(server.Request):
     :ivar ended: the reason why the handler was cancelled, if it was not a hang-up.
     :ivar route: the template of its path, if a route was found.
     :ivar traced: notes for the tracer.
-    :ivar closing: whether the connection is closed after the answer.
-    :ivar added: fields of the answer in addition to those of :meth:`answer` and ``setHeader``; if ``answer`` gets a
-        field of the same name, that one is sent instead.
     :ivar bytes_in: bytes read for it so far.
     """
 
-    defaultContentType = b"application/json"
     path: bytes
-    log = EventLog(Logger(namespace="queuey.http"))
 
     # What few requests have is an attribute of theirs only then: up to thirty attributes need no dictionary, which is
     # a tenth of all that a waiting read takes.
@@ -151,19 +61,10 @@ class Request(server.Request):
     ended: QueueyError | None = None
     route = NOWHERE
     traced: Untraced = UNTRACED
-    application: str | None = None
     queue: str | None = None
     max_body: int | None = None
     bytes_in = 0
-    added: tuple[Field, ...] = ()
-    _own: tuple[Field, ...] = ()
-    _bytes_out = 0
-    _theirs = False
     _headers: Headers | None = None
-    _gone = False
-    _hooked = False
-    _held: bytes | None = None
-    _promised: int | None = None
     _pieces: Pieces | None = None
     _prepath: list[bytes] | None = None
     _postpath: list[bytes] | None = None
@@ -175,7 +76,7 @@ class Request(server.Request):
         :param line: the request line, which may have been read although the rest failed.
         :param started: when its first byte came, in seconds of the reactor.
         """
-        head = head or Head(line or _MALFORMED, {})
+        head = head or Head(line or MALFORMED, {})
         self.connection = connection
         self.channel = connection  # type: ignore[assignment]
         self.head = head
@@ -187,23 +88,12 @@ class Request(server.Request):
         self.started = started
         self.closing = head.closes
 
-    def __getattr__(self, name: str) -> Any:
-        """Set the attributes of twisted.web's own constructor when one of them is first used. Most requests never use
-        them, and setting them takes a twentieth of the time of a POST."""
-        if self._theirs:
-            raise AttributeError(f"A request has no {name}.")
-        self._theirs = True
-        ours = {"_headers": None, **vars(self)}
-        super().__init__(self.channel, parsePOSTFormSubmission=False)
-        vars(self).update(ours)
-        return getattr(self, name)
-
     # What came with it
 
     @property
     def known(self) -> bool:
         """Whether at least its first line could be read."""
-        return self.line is not _MALFORMED
+        return self.line is not MALFORMED
 
     @property
     def clientproto(self) -> bytes:  # type: ignore[override]
@@ -364,30 +254,6 @@ class Request(server.Request):
             self.serving.cancel()
 
     @property
-    def counts(self) -> Counts | None:
-        """The metrics, if they are kept."""
-        return self.connection.hooks.counts
-
-    def count_refused(self, code: str) -> None:
-        """Count an answer with a problem, unless the client has gone."""
-        if self.counts is not None and not self._gone:
-            self.counts.refused(self.application, code)
-
-    def count_messages(self, number: int, size: int) -> None:
-        """Count messages that were written with the answer, once they are handed over to the transport.
-
-        :param size: bytes of their bodies.
-        """
-        counts, application = self.connection.hooks.counts, self.application
-        if counts is None or application is None or self._gone or not number or self.method == b"HEAD":
-            return
-        if not self.connection.blocked:
-            counts.messages(application, number, size)
-            return
-        handed_over = self.connection.writable()
-        handed_over.addCallbacks(lambda _: counts.messages(application, number, size), _hung_up)
-
-    @property
     def gone(self) -> bool:
         """Whether the client has hung up."""
         return self._gone
@@ -418,11 +284,6 @@ class Request(server.Request):
                 "answer-failed", "no answer could be made for {request_id}", Failure(), request_id=self.request_id
             )
             return render_refusal(known, refusal)
-
-    def abort(self) -> None:
-        """Cut the connection at once."""
-        if not self._gone and not self.finished:
-            self.connection.abort()
 
     # The body
 
@@ -471,172 +332,6 @@ class Request(server.Request):
         while piece := await self.read_piece():
             yield piece
 
-    # The answer
-
-    def answer(self, status: int, headers: Sequence[Field], body: bytes, own: tuple[Field, ...] = ()) -> None:
-        """Send a complete answer, unless the client has hung up.
-
-        :param headers: fields in addition to those of ``setHeader``, or in their place if the names are the same.
-        :param own: more fields, whose values differ between answers; the rest of the head comes from a cached template.
-        """
-        if self.finished or self.startedWriting:
-            raise RuntimeError("This request has been answered.")
-        if self._gone:
-            return
-        self.code = status
-        size = len(body)
-        head = self._head(headers, size, own)
-        self.startedWriting = 1
-        if self.method == b"HEAD" or status in BODILESS:
-            self._put(head)
-        elif size <= _MAX_JOINED:
-            data = head + body
-            self._bytes_out += len(data)
-            self.connection.write(data)
-        else:
-            self._put(head)
-            self._put(body)
-        self._complete()
-
-    def add_own_field(self, name: bytes, value: bytes) -> None:
-        """Add a field whose value is seldom that of another answer; no other way says one of that name."""
-        self._own += ((name, value),)
-
-    def has_field(self, name: bytes) -> bool:
-        """Whether the answer has a field of that name so far."""
-        return self._theirs and self.responseHeaders.hasHeader(name)
-
-    def send(self, data: bytes) -> Deferred[None]:
-        """Write a piece of the answer, whose status and headers have been set before.
-
-        :return: fires when the client is ready to take more. Fails with :class:`ClientGone`. May be cancelled.
-        """
-        if self._gone:
-            return fail(ClientGone())
-        self._begin()
-        self._piece(data)
-        return self.connection.writable()
-
-    def write(self, data: bytes) -> None:
-        """Write a piece of the answer, as twisted.web has it.
-
-        The first piece is kept until there is a second one or the answer is finished, since then its length is known.
-        Who needs it to leave at once uses :meth:`send`.
-        """
-        if self._gone:
-            return
-        if not self.startedWriting and not self.finished and self._held is None:
-            self._held = data
-        else:
-            self._begin()
-            self._piece(data)
-
-    def finish(self) -> None:
-        """End the answer, unless it is complete or the client has hung up.
-
-        Klein finishes every request, also one that an error handler has answered completely.
-        """
-        if self.finished or self._gone:
-            return
-        if not self.startedWriting:
-            self.answer(self.code, (), self._held or b"")
-        elif self._promised:
-            self.log.error(
-                "answer-short",
-                "the answer to request {request_id} is {missing} bytes short of its Content-Length",
-                request_id=self.request_id,
-                missing=self._promised,
-            )
-            self.abort()
-        else:
-            if self.chunked:
-                self._put(b"0\r\n\r\n")
-            self._complete()
-
-    def _begin(self) -> None:
-        """Write the head of an answer whose length may be unknown, and the piece that was kept back."""
-        if self.finished:
-            raise RuntimeError("This request has been answered.")
-        if self.startedWriting:
-            return
-        length = self.responseHeaders.getRawHeaders(b"Content-Length")
-        bodiless = self.method == b"HEAD" or self.code in BODILESS
-        if length is not None and not bodiless:
-            self._promised = int(length[0])
-        self.chunked = int(self.line.persistent and length is None and not bodiless)
-        head = self._head((), None if length is None else int(length[0]))
-        self.startedWriting = 1
-        self._put(head)
-        held, self._held = self._held, None
-        if held:
-            self._piece(held)
-
-    def _piece(self, data: bytes) -> None:
-        if not data or self.method == b"HEAD" or self.code in BODILESS:
-            return
-        if self._promised is not None:
-            self._promised -= len(data)
-        if not self.chunked:
-            self._put(data)
-        elif len(data) <= _MAX_JOINED:
-            self._put(b"%x\r\n%b\r\n" % (len(data), data))
-        else:
-            self._put(b"%x\r\n" % len(data))
-            self._put(data)
-            self._put(b"\r\n")
-
-    def _put(self, data: bytes) -> None:
-        self._bytes_out += len(data)
-        self.connection.write(data)
-
-    def _head(self, headers: Sequence[Field], length: int | None, own: tuple[Field, ...] = ()) -> bytes:
-        """The status line and the header.
-
-        :param length: of the body; ``None`` if it is not known.
-        :param own: as for :meth:`answer`.
-        """
-        connection, code = self.connection, self.code
-        hook = connection.hooks.before_head
-        if hook is not None and not self._hooked and self.line is not _MALFORMED:
-            self._hooked = True
-            try:
-                hook(self)
-            except Exception:
-                self._hook_failed()
-        has_body = length != 0 and code not in BODILESS
-        body_type = self.defaultContentType if has_body else b""
-        framing = b""
-        if length is not None and code not in BODILESS:
-            framing = BY_LENGTH
-        elif self.chunked:
-            framing = IN_CHUNKS
-        own += self._own
-        names, values = check_own(own) if own else ((), ())
-        if self._theirs:
-            template = self._their_template(headers, names, body_type, framing)
-        else:
-            self.closing = closing = self.closing or connection.ending
-            template = template_of(code, tuple(headers), names, self.added, body_type, framing, closing)
-        date, id = connection.hooks.date(), self.request_id.encode("ascii", "replace")
-        return template % ((date, id, *values, length) if framing is BY_LENGTH else (date, id, *values))
-
-    def _their_template(
-        self, headers: Sequence[Field], names: tuple[bytes, ...], body_type: bytes, framing: bytes
-    ) -> bytes:
-        """Return the template of an answer if twisted.web's own attributes may hold some of its fields."""
-        fields = merge_fields(headers, names, self.added, self.responseHeaders, self.cookies, body_type)
-        wishes = self.responseHeaders.getRawHeaders(b"Connection", ())
-        self.closing = self.closing or b"close" in wishes or self.connection.ending
-        return make_template(self.code, fields, framing, self.closing)
-
-    def _hook_failed(self) -> None:
-        self.log.failure(
-            "headers-failed",
-            "no headers were added to the answer to {request_id}",
-            Failure(),
-            request_id=self.request_id,
-        )
-
     # The end
 
     def _complete(self) -> None:
@@ -649,7 +344,7 @@ class Request(server.Request):
         if self._theirs:
             for waiting in self._notifications():
                 waiting.callback(None)
-        self._tell(self.code)
+        report(self, self.code)
         self.connection.done()
 
     def connectionLost(self, reason: Failure) -> None:
@@ -663,73 +358,10 @@ class Request(server.Request):
             waiting.errback(reason)
         if self._pieces is not None:
             self._pieces.end(ClientGone())
-        self._tell(self.code if self.startedWriting else 499)
+        report(self, self.code if self.startedWriting else 499)
 
     def _notifications(self) -> list[Deferred[None]]:
         if not self._theirs:
             return []
         waiting, self.notifications = self.notifications, []
         return waiting
-
-    def _tell(self, status: int) -> None:
-        connection, head = self.connection, self.head
-        hooks = connection.hooks
-        seconds = hooks.reactor.seconds() - self.started
-        if hooks.counts is not None:
-            hooks.counts.request(self.route, self.method, status, seconds)
-        if head.shown is None:
-            head.shown = self._shown()
-        method, target = head.shown
-        hooks.access(
-            AccessLine(
-                self.request_id,
-                self.client_host if connection.believed and b"x-forwarded-for" in head.fields else connection.peer,
-                method,
-                target,
-                status,
-                self.bytes_in,
-                self._bytes_out,
-                seconds,
-                self.application,
-                self.queue,
-                None if head.trace is None and self.traced is UNTRACED else self._trace_id(status, seconds),
-            )
-        )
-
-    def _shown(self) -> tuple[str, str]:
-        """The method and the target as the log has them."""
-        target = self.line.target
-        if b"?" in target or b"%" in target:
-            target = without_secrets(target)
-        return str(self.method, "ascii"), str(target[:_MAX_LOGGED], "ascii", "replace")
-
-    def _trace_id(self, status: int, seconds: float) -> str | None:
-        """Report the request to the tracer and return the id of its trace, if it has one."""
-        parent, traces = self.trace, self.connection.hooks.traces
-        if traces is not None and self.traced is not UNTRACED:
-            told = traces.served(self._served(status, seconds, parent))
-            if told is not None:
-                return told
-        return None if parent is None else parent.trace_id
-
-    def _served(self, status: int, seconds: float, parent: TraceContext | None) -> Served:
-        return Served(
-            self.request_id,
-            self.method.decode("ascii"),
-            self.route.replace("<", "{").replace(">", "}"),
-            self.path[:_MAX_LOGGED].decode("ascii", "replace"),
-            "https" if self.isSecure() else "http",
-            "1.1" if self.line.persistent else "1.0",
-            self.client_host,
-            status,
-            seconds,
-            self.application,
-            self.queue,
-            parent,
-            self.traced.work,
-        )
-
-
-def _hung_up(failure: Failure) -> None:
-    """Ignore the failure if the client has hung up."""
-    failure.trap(ClientGone)

@@ -18,10 +18,12 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 from queuey.core.rates import RateLimits
 from queuey.deferreds import CoroutineRunner
 from queuey.errors import TooManyRequests
-from queuey.http.authorized import Endpoint, Gate, Handler, OpenRoute, Plan, Route, Served
 from queuey.http.cors import Cors
 from queuey.http.errors import ErrorAnswers
 from queuey.http.first_look import first_look
+from queuey.http.gate import Gate
+from queuey.http.plan import Plan
+from queuey.http.routes import Endpoint, Handler, OpenRoute, Route, Served
 from queuey.http.wire import Refusal, Request
 from queuey.http.writing import ok
 from queuey.interfaces import IStore
@@ -210,7 +212,7 @@ class Root(Resource):
 
     def _served(self, request: Request) -> tuple[Served, Mapping[str, str]] | None:
         """What serves a request with its body, and what its path names; ``None``: the answer needs no body."""
-        plan: Plan | None = request.head.plan
+        plan = request.head.plan
         if plan is None and self._plan(request):
             plan = request.head.plan
         if plan is not None:
@@ -218,7 +220,7 @@ class Root(Resource):
         if request.path == b"*" or b"%2f" in request.path.lower() or not request.method.isupper():
             return None
         try:
-            name, names = self._map.match(request.decoded_path(), request.method.decode("ascii"))
+            name, names = self._match(request)
         except (NotFound, MethodNotAllowed):
             return None
         # What is no endpoint is the heartbeat, or OPTIONS.
@@ -239,7 +241,7 @@ class Root(Resource):
             self._errors.unrouted(request, MethodNotAllowed(methods) if methods else NotFound())
             return NOT_DONE_YET
         try:
-            name, names = self._map.match(request.decoded_path(), request.method.decode("ascii"))
+            name, names = self._match(request)
         except (NotFound, MethodNotAllowed) as error:
             # Klein would find the same out, and leave a cycle of closures behind with the request in it.
             self._errors.unrouted(request, error)
@@ -251,9 +253,20 @@ class Root(Resource):
         self.serve(request)
         return NOT_DONE_YET
 
+    def _match(self, request: Request) -> tuple[str, Mapping[str, str]]:
+        """Find the endpoint of a path in Klein's map.
+
+        :raise NotFound: if there is none, or ``MethodNotAllowed``.
+        """
+        if request.path.startswith(b"//"):
+            raise NotFound  # the map would drop the empty segment, so that //v1 would be /v1
+        return self._map.match(request.decoded_path(), request.method.decode("ascii"))
+
     def serve(self, request: Request) -> None:
         """Serve a request whose head has a plan."""
-        plan: Plan = request.head.plan
+        plan = request.head.plan
+        if plan is None:
+            raise RuntimeError("A request is served by the plan of its head.")
         request.route = plan.endpoint.path
         try:
             serving = plan.endpoint.begin(request, plan, self._on_done)

@@ -10,7 +10,8 @@ import attrs
 from queuey.core.messages import MessageExchange
 from queuey.core.queues import DESCRIBED_AT_ONCE, Listing, QueueDirectory
 from queuey.http import reading, writing
-from queuey.http.authorized import Admitted, AdmittedToQueue, Route
+from queuey.http.gate import Admitted, AdmittedToQueue
+from queuey.http.routes import Route
 from queuey.http.traced import UNTRACED
 from queuey.http.wire import Request
 from queuey.http.writing import Piece, Rest

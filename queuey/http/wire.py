@@ -28,10 +28,11 @@ from zope.interface import implementer
 from queuey.http.channel import Channel
 from queuey.http.counting import Counts
 from queuey.http.forwarded import Network
+from queuey.http.hooks import Hooks, Look, Render
 from queuey.http.limits import OVERLOADED, STOPPING, AccessLine, Limits, Refusal, render_refusal
 from queuey.http.pieces import BrokenBody, ClientGone
 from queuey.http.receiving import receiver
-from queuey.http.request import Hooks, Look, Render, Request
+from queuey.http.request import Request
 from queuey.http.sending import Turn
 from queuey.interfaces import ITraces
 from queuey.logs import EventLog

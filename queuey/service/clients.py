@@ -11,10 +11,10 @@ from queuey.auth.signed_urls import MAX_RATES, SignedURLs
 from queuey.config import CassandraStorage, Settings
 from queuey.deferreds import TurnQueue
 from queuey.http import problems, rates
-from queuey.http.authorized import Gate
 from queuey.http.cors import Cors
 from queuey.http.counting import Counts
 from queuey.http.errors import ErrorAnswers, render
+from queuey.http.gate import Gate
 from queuey.http.ongoing import Ongoing
 from queuey.http.problems import code_of
 from queuey.http.root import make_root

@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from queuey.config import ApplicationSettings
 from queuey.errors import BadCredentials, QueueyError, Unavailable
-from queuey.http.authorized import AdmittedToQueue
+from queuey.http.gate import AdmittedToQueue
 from queuey.http.ongoing import AT_ONCE, EVERY, Entry, Ongoing
 from queuey.interfaces import IPolicies
 from queuey.model.access import Operation

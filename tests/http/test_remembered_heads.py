@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.head import Head, HeadReader
+from queuey.http.head import Head
+from queuey.http.head_reader import HeadReader
 from queuey.http.limits import Refused
 from queuey.http.remembered import MAX_BYTES, RememberedHead
 
@@ -92,7 +95,7 @@ class RememberedHeadTests(SynchronousTestCase):
             assert found is not None
             first = found[0]
             last = RememberedHead(heads[0], first)
-            first.plan, first.whole, first.max_body = object(), True, 7
+            first.plan, first.whole, first.max_body = cast(Any, object()), True, 7
             for data in (*heads[1:], heads[1]):
                 read, expected = last.read(data + b"more", LIMIT), strictly(data)
                 assert read is not None, data

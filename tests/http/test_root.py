@@ -15,9 +15,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from werkzeug.exceptions import HTTPException
 
 from queuey.errors import NoSuchApplication
-from queuey.http.authorized import Endpoint, Handler, OpenRoute, Plan, Route
 from queuey.http.errors import ErrorAnswers
+from queuey.http.plan import Plan
 from queuey.http.root import Shortcuts, make_root, strict
+from queuey.http.routes import Endpoint, Handler, OpenRoute, Route
 from queuey.http.v1 import APPLICATION, MESSAGES, QUEUE, V1
 from queuey.http.v2 import api, queues
 from queuey.http.v2.application import V2Application

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from queuey.http.channel import NEWCOMER_SECONDS
+from queuey.http.lifetime import NEWCOMER_SECONDS
 from queuey.http.limits import AccessLine
 from queuey.http.wire import TICK
 from tests.http.wire_support import LIMITS, Connection, Handler, answer_ok, encode_request, keep_waiting, make_site

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import attrs
 from klein import Klein
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,6 +15,8 @@ from queuey.http.request import Request
 from tests.http.wire_support import LIMITS, Connection, Handler, answer_ok, encode_request, keep_waiting, make_site
 
 POST = encode_request("POST", "/a?b=c", {"X-A": "1", "Content-Length": "2"})
+FOUND: Any = "found"
+"""Stands for a plan."""
 
 
 class RememberedHeadsTests(SynchronousTestCase):
@@ -48,9 +52,9 @@ class RememberedHeadsTests(SynchronousTestCase):
         """Whoever handles requests may note something about the head."""
         self.connection.send(POST + b"ab")
         self.assertIsNone(self.heads[0].plan)
-        self.heads[0].plan = "found"
+        self.heads[0].plan = FOUND
         self.connection.send(POST + b"ab").send(POST.replace(b"X-A", b"X-B") + b"ab")
-        self.assertEqual(["found", None], [head.plan for head in self.heads[1:]])
+        self.assertEqual([FOUND, None], [head.plan for head in self.heads[1:]])
 
     def test_new_with_every_request(self) -> None:
         """What was found out goes on with a head that differs in what is new each time, and with no other."""
@@ -61,16 +65,16 @@ class RememberedHeadsTests(SynchronousTestCase):
         def plan(changed: dict[str, str | None], line: str = "/a?b=c", body: bytes = b"a") -> object:
             """What a head has that comes after one of which something was found out."""
             self.connection.send(encode_request("POST", "/a?b=c", fields, b"a"))
-            self.heads[-1].plan = "found"
+            self.heads[-1].plan = FOUND
             given = {name: value for name, value in {**fields, **changed}.items() if value is not None}
             self.connection.send(encode_request("POST", line, given, body))
             self.assertFalse(self.one_head())
             return self.heads[-1].plan
 
         for name in fields:
-            self.assertEqual("found" if name in new else None, plan({name: "b"}), name)
+            self.assertEqual(FOUND if name in new else None, plan({name: "b"}), name)
             self.assertIsNone(plan({name: None}), name)
-        self.assertEqual("found", plan({}, body=b"of another length"))
+        self.assertEqual(FOUND, plan({}, body=b"of another length"))
         self.assertIsNone(plan({"X-B": "b"}))
         self.assertIsNone(plan({}, "/a?b=d"))
 
@@ -120,7 +124,7 @@ class RememberedHeadsTests(SynchronousTestCase):
             self.connection.send(alike + b"ab").send(alike.replace(b"POST", b"PUT") + b"cd")
             if not number:
                 for head in self.heads:
-                    head.plan = head.line.method
+                    head.plan = cast(Any, head.line.method)
         self.assertEqual([b"POST", b"PUT"] * 4, [head.plan for head in self.heads])
         self.assertEqual([b"ab", b"cd"] * 4, [request.body for request in self.handler.requests])
         self.assertEqual(["0", "0", "3", "3"], [self.handler.requests[at].request_id for at in (0, 1, 6, 7)])

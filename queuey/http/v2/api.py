@@ -7,8 +7,8 @@ from typing import Protocol
 
 import attrs
 
-from queuey.http.authorized import OpenRoute, Route
 from queuey.http.problems import Problem
+from queuey.http.routes import OpenRoute, Route
 from queuey.http.v2 import description
 from queuey.http.v2.answers import NO_STORE
 from queuey.http.v2.description import Description

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import attrs
 
-from queuey.http.authorized import Admitted, Route
+from queuey.http.gate import Admitted
 from queuey.http.json_size import MAX_VALUES
+from queuey.http.routes import Route
 from queuey.http.v2.answers import HEAD, consistency_word, encoded
 from queuey.http.v2.appends import MAX_MESSAGES
 from queuey.http.v2.items import MAX_HEADERS, MAX_KEY

@@ -12,8 +12,9 @@ from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.group_changes import GroupChanges, Judge
 from queuey.core.groups.values import PartitionLag
 from queuey.errors import InvalidRequest, NoSuchGroup
-from queuey.http.authorized import AdmittedToQueue, Route
+from queuey.http.gate import AdmittedToQueue
 from queuey.http.problems import Problem
+from queuey.http.routes import Route
 from queuey.http.v2.answers import HEAD, encoded, id_text
 from queuey.http.v2.conditions import check_read_only, conditions
 from queuey.http.v2.parameters import Members, Query, members

@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred
 
 from queuey.core.messages import MessageExchange
 from queuey.core.pages import is_whole
-from queuey.http.authorized import AdmittedToQueue, Plan, Route, permit
+from queuey.http.gate import AdmittedToQueue, permit
+from queuey.http.routes import Route
 from queuey.http.traced import UNTRACED
 from queuey.http.v2 import appends, pages, rendered, repeats
 from queuey.http.v2.answers import answer_stored, stored_json
@@ -55,7 +56,7 @@ class V2Messages:
 
     async def append(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Store one message, a batch of them, or a stream."""
-        plan: Plan | None = request.head.plan
+        plan = request.head.plan
         if plan is not None and plan.content is not None:
             drafts: Sequence[Draft] = [Draft(Content(request.body, *plan.content), admitted.ttl)]
             keyed = plan.keyed
@@ -102,8 +103,9 @@ class V2Messages:
         What a store promises is known for good once it has stored something.
         """
         stored, plan = self._stored_json(admitted), request.head.plan
-        if plan is not None:
-            plan.stored = (admitted, stored)
+        decision = None if plan is None else plan.decision_for(admitted)
+        if decision is not None:
+            decision.stored = stored
         return stored
 
     async def read(self, request: Request, admitted: AdmittedToQueue) -> None:
@@ -164,10 +166,10 @@ class V2Messages:
 
 
 def _known(request: Request, admitted: AdmittedToQueue) -> str | None:
-    """How messages are stored, as JSON, where that was found out of such a head, for this queue and policy."""
-    plan: Plan | None = request.head.plan
-    known = None if plan is None else plan.stored
-    return known[1] if known is not None and known[0] is admitted else None
+    """Return how messages are stored, as JSON, if that is remembered for this queue and policy."""
+    plan = request.head.plan
+    decision = None if plan is None else plan.decision
+    return decision.stored if decision is not None and decision.admitted is admitted else None
 
 
 def _before(request: Request) -> MessageId:

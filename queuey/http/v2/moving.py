@@ -10,7 +10,8 @@ import attrs
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.values import Redriving
 from queuey.errors import BadCursor, CursorMismatch, InvalidRequest, QueueReplaced
-from queuey.http.authorized import AdmittedToQueue, Route
+from queuey.http.gate import AdmittedToQueue
+from queuey.http.routes import Route
 from queuey.http.v2.answers import HEAD, encoded
 from queuey.http.v2.claims import partitions
 from queuey.http.v2.groups import GROUP, in_body, named

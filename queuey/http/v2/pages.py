@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 import attrs
 
 from queuey.errors import CursorMismatch, QueueReplaced
-from queuey.http.authorized import AdmittedToQueue
+from queuey.http.gate import AdmittedToQueue
 from queuey.http.parameters import MAX_REMEMBERED
 from queuey.http.v2.answers import Piece, joined_json, portions, reference
 from queuey.http.v2.parameters import Query

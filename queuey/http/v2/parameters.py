@@ -11,7 +11,6 @@ from enum import Enum
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote_to_bytes
 
-from queuey.http.authorized import Plan
 from queuey.http.forms import CHARSETS, MAX_FIELDS
 from queuey.http.mistakes import Mistakes
 from queuey.http.parameters import whole_number
@@ -314,7 +313,7 @@ def members(
     """
     if not request.body:
         return {}
-    plan: Plan | None = request.head.plan
+    plan = request.head.plan
     if plan is None or plan.body_type != media_type:
         expect_type(request, (media_type,), told)
         if plan is not None:

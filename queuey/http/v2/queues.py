@@ -10,8 +10,9 @@ from urllib.parse import quote, urlencode
 import attrs
 
 from queuey.core.queues import Judge, QueueChanges, QueueDirectory, QueuePage, resolved
-from queuey.http.authorized import Admitted, AdmittedToQueue, Route
+from queuey.http.gate import Admitted, AdmittedToQueue
 from queuey.http.problems import Problem
+from queuey.http.routes import Route
 from queuey.http.v2.answers import HEAD, consistency_word, encoded
 from queuey.http.v2.conditions import check_read_only, conditions
 from queuey.http.v2.parameters import Members, Query, members

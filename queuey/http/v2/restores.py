@@ -9,8 +9,9 @@ import attrs
 
 from queuey.core.messages import MessageExchange
 from queuey.deferreds import TurnQueue
-from queuey.http.authorized import AdmittedToQueue, Route
+from queuey.http.gate import AdmittedToQueue
 from queuey.http.mistakes import Mistakes
+from queuey.http.routes import Route
 from queuey.http.v2.answers import HEAD, encoded
 from queuey.http.v2.appends import BATCH, batch_of, invalid
 from queuey.http.v2.items import MAX_TYPE, Members

@@ -12,8 +12,9 @@ import attrs
 
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.values import Settling
-from queuey.http.authorized import AdmittedToQueue, Route
+from queuey.http.gate import AdmittedToQueue
 from queuey.http.problems import Problem
+from queuey.http.routes import Route
 from queuey.http.traced import UNTRACED
 from queuey.http.v2.answers import HEAD
 from queuey.http.v2.groups import GROUP, named

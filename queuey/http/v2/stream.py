@@ -19,8 +19,8 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from queuey.core.messages import MessageExchange
 from queuey.deferreds import TurnQueue, deferred
 from queuey.errors import BadCredentials, Forbidden, NoSuchApplication, NoSuchQueue, QueueyError
-from queuey.http.authorized import AdmittedToQueue
 from queuey.http.errors import log_refused
+from queuey.http.gate import AdmittedToQueue
 from queuey.http.problems import Problem, of, of_refusal
 from queuey.http.v2 import parameters
 from queuey.http.v2.answers import addresses_json, addresses_text
