@@ -19,7 +19,7 @@ from queuey import __version__, config
 from queuey.cli import ops, starting
 from queuey.cli.processes import Processes
 from queuey.cli.restoring import Client, RestoringFailed, connect, restore_queue
-from queuey.config import CassandraStorage, MemoryStorage, values
+from queuey.config import CassandraStorage, MemoryStorage, kinds
 from queuey.config.mistakes import Mistake, shown_path
 from queuey.errors import ConfigurationError, QueueyError
 from queuey.file_modes import OWN_USER, FileModes
@@ -190,7 +190,7 @@ def _copy_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _wait(text: str) -> float:
     try:
-        return values.seconds(0, _LONGEST_WAIT)(text, Path())
+        return kinds.seconds(0, _LONGEST_WAIT).read(text, Path())
     except Mistake as mistake:
         raise argparse.ArgumentTypeError(f"{mistake}; allowed: 0 to {_LONGEST_WAIT} seconds") from None
 

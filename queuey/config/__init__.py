@@ -16,27 +16,13 @@ from queuey.config.applications import applications, digest_line, refuse_countin
 from queuey.config.identities import identities, refuse_unknown_identities
 from queuey.config.legacy import passed_over, take_server_main, warn_of_passed_over
 from queuey.config.mistakes import Report, shown_path
+from queuey.config.observed import LoggingSettings, MetricsSettings, TracingSettings
 from queuey.config.reading import Section, parse, read_text
-from queuey.config.settings import (
-    ApplicationSettings,
-    BrowserIDSettings,
-    CassandraStorage,
-    ClusterTLS,
-    IdentitySettings,
-    IssuerSettings,
-    LoggingSettings,
-    MemoryStorage,
-    MetricsSettings,
-    OpsSettings,
-    ServerSettings,
-    Settings,
-    SQLiteStorage,
-    Storage,
-    TracingSettings,
-    needs_restart,
-    with_reloadable,
-)
+from queuey.config.server import OpsSettings, ServerSettings
+from queuey.config.settings import ApplicationSettings, Settings, needs_restart, with_reloadable
+from queuey.config.storage import CassandraStorage, ClusterTLS, MemoryStorage, SQLiteStorage, Storage
 from queuey.config.tracing import tracing
+from queuey.config.users import BrowserIDSettings, IdentitySettings, IssuerSettings
 from queuey.model.application import name_is_good
 
 __all__ = [

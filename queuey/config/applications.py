@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from queuey.config import keys
+from queuey.config import policies
+from queuey.config.kinds import size_text
 from queuey.config.mistakes import Mistake, Report, each, plain
 from queuey.config.reading import Section
 from queuey.config.sections import APPLICATION_KEYS, APPLICATION_PREFIX, Reader
-from queuey.config.settings import ApplicationSettings, CassandraStorage, Storage
-from queuey.config.values import size_text
+from queuey.config.settings import ApplicationSettings
+from queuey.config.storage import CassandraStorage, Storage
 from queuey.model.application import ALLOWED_NAME, digest_of, name_is_good
 from queuey.model.policy import COUNTED, Policy
 from queuey.model.queue import Consistency, Guarantee
@@ -85,7 +86,7 @@ def _not_kept(policy: Policy, storage: Storage) -> str:
 
 
 def _readers(sections: Mapping[str, Section], base: Path, report: Report) -> list[tuple[str, Reader]]:
-    known = tuple(key.name for key in keys.APPLICATION)
+    known = tuple(key.name for key in policies.APPLICATION)
     found: dict[str, Reader] = {}
     for title, section in sections.items():
         if not title.startswith(APPLICATION_PREFIX):
@@ -112,25 +113,17 @@ def _application_keys(sections: Mapping[str, Section], report: Report) -> list[t
 
 
 def _policy(name: str, reader: Reader, max_body: int) -> Policy:
-    own_max_body = reader.value(keys.APPLICATION_MAX_BODY)
+    own_max_body = reader.value(policies.MAX_BODY)
     if own_max_body is not None and own_max_body > max_body:
         what = f"is above that of [server], which is {size_text(max_body)}"
-        reader.report.problem(reader.place("max_body"), what, allowed=keys.APPLICATION_MAX_BODY.allowed)
-    for rate, burst in keys.BURSTS:
+        reader.report.problem(reader.place("max_body"), what, allowed=policies.MAX_BODY.allowed)
+    for rate, burst in policies.BURSTS:
         if reader.values.get(burst.name) and not reader.values.get(rate.name):
             reader.report.problem(reader.place(burst.name), f"is of no use without {rate.name}")
     return Policy(
         application=name,
         max_body=max_body if own_max_body is None else own_max_body,
-        guarantee=reader.value(keys.GUARANTEE),
-        consistency=reader.value(keys.CONSISTENCY),
-        ttl=reader.value(keys.TTL),
-        cors_origins=reader.value(keys.CORS_ORIGINS),
-        create_on_write=reader.value(keys.CREATE_QUEUES) == "on-write",
-        idempotency_ttl=reader.value(keys.IDEMPOTENCY_TTL),
-        identities=reader.value(keys.IDENTITIES),
-        signed_urls=reader.value(keys.SIGNED_URLS),
-        **{limit.name: reader.value(limit) for limit in keys.LIMITS},
+        **{attribute: reader.value(key) for attribute, key in {**policies.POLICY, **policies.LIMITS}.items()},
     )
 
 
@@ -141,7 +134,7 @@ def _digests(text: str, place: str, report: Report) -> set[bytes]:
     try:
         return set(each(lines, _digest))
     except* Mistake as group:
-        report.mistakes(place, group, keys.KEYS.allowed)
+        report.mistakes(place, group, policies.KEYS.allowed)
     return set()
 
 

@@ -9,12 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from queuey.config import keys
-from queuey.config.keys import Key
+from queuey.config.declared import Key, key_of, keys_of
 from queuey.config.mistakes import Report, nearest, plain
 from queuey.config.reading import Section
 from queuey.config.sections import APPLICATION_PREFIX, ISSUER_PREFIX, Reader
-from queuey.config.settings import ApplicationSettings, BrowserIDSettings, IdentitySettings, IssuerSettings
+from queuey.config.settings import ApplicationSettings
+from queuey.config.users import BrowserIDSettings, IdentitySettings, IssuerSettings
 
 BROWSERID: Final = "browserid"
 
@@ -46,40 +46,24 @@ def refuse_unknown_identities(named: Iterable[ApplicationSettings], known: tuple
     for application in named:
         for name in application.policy.identities:
             if name not in known:
-                place = f"[{APPLICATION_PREFIX}{application.name}] {keys.IDENTITIES.name}"
+                place = f"[{APPLICATION_PREFIX}{application.name}] identities"
                 allowed = ", ".join(known) or "names of sections [browserid] and [jwt:NAME], of which there is none"
                 report.problem(place, f"{plain(name)} has no section", allowed=allowed, meant=nearest(name, known))
 
 
 def _browserid(reader: Reader) -> BrowserIDSettings:
-    reader.refuse_unknown(tuple(key.name for key in keys.BROWSERID))
-    _refuse_empty(reader, keys.VERIFIER, keys.BROWSERID_AUDIENCE)
-    return BrowserIDSettings(
-        verifier=reader.value(keys.VERIFIER) or "",
-        audience=reader.value(keys.BROWSERID_AUDIENCE) or "",
-        issuers=reader.value(keys.BROWSERID_ISSUERS),
-        timeout=reader.value(keys.BROWSERID_TIMEOUT),
-        remember=reader.value(keys.BROWSERID_REMEMBER),
-    )
+    reader.refuse_unknown(tuple(key.name for key in keys_of(BrowserIDSettings)))
+    _refuse_empty(reader, key_of(BrowserIDSettings, "verifier"), key_of(BrowserIDSettings, "audience"))
+    return reader.section(BrowserIDSettings)
 
 
 def _issuer(title: str, reader: Reader) -> IssuerSettings:
     name = title.removeprefix(ISSUER_PREFIX).strip()
     if name == BROWSERID or _NAME.fullmatch(name) is None:
         reader.report.problem(f"[{plain(title)}]", "is no name of an issuer", allowed=_ALLOWED_NAME)
-    reader.refuse_unknown(tuple(key.name for key in keys.JWT))
-    _refuse_empty(reader, keys.ISSUER, keys.AUDIENCE)
-    return IssuerSettings(
-        name=name,
-        issuer=reader.value(keys.ISSUER) or "",
-        audience=reader.value(keys.AUDIENCE),
-        algorithms=reader.value(keys.ALGORITHMS),
-        principal=reader.value(keys.PRINCIPAL),
-        leeway=reader.value(keys.LEEWAY),
-        timeout=reader.value(keys.ISSUER_TIMEOUT),
-        keys=reader.value(keys.ISSUER_KEYS),
-        remember=reader.value(keys.ISSUER_REMEMBER),
-    )
+    reader.refuse_unknown(tuple(key.name for key in keys_of(IssuerSettings)))
+    _refuse_empty(reader, key_of(IssuerSettings, "issuer"), key_of(IssuerSettings, "audience"))
+    return reader.section(IssuerSettings, name=name)
 
 
 def _refuse_empty(reader: Reader, *needed: Key[Any]) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from queuey.config import keys
+from queuey.config.declared import key_of
 from queuey.config.endpoints import tcp
 from queuey.config.mistakes import Mistake, Report, plain
 from queuey.config.reading import Section
+from queuey.config.server import ServerSettings
+
+HTTP: Final = key_of(ServerSettings, "http")
 
 SERVER_MAIN: Final = "server:main"
 
@@ -87,11 +90,11 @@ def take_server_main(sections: dict[str, Section], http: str, report: Report) ->
     host, port = section.values.get("host", ""), section.values.get("port", "")
     rest = ", ".join(plain(name) for name in section.values if name not in ("host", "port"))
     if http or not (host or port):
-        report.warn(f"[{SERVER_MAIN}]", f"is passed over: {keys.HTTP.place} takes its place")
+        report.warn(f"[{SERVER_MAIN}]", f"is passed over: {HTTP.place} takes its place")
         return ""
     endpoint = _endpoint(host or "127.0.0.1", port or "5000", report)
     passed = f"; passed over: {rest}" if rest else ""
-    report.warn(f"[{SERVER_MAIN}]", f"host and port are read as {keys.HTTP.place} = {endpoint}{passed}")
+    report.warn(f"[{SERVER_MAIN}]", f"host and port are read as {HTTP.place} = {endpoint}{passed}")
     return endpoint
 
 
@@ -102,4 +105,4 @@ def _endpoint(host: str, port: str, report: Report) -> str:
             found.append(tcp(*tried))
         except Mistake as mistake:
             report.problem(f"[{SERVER_MAIN}] {name}", mistake.what)
-    return tcp(port, host) if len(found) == 2 else keys.HTTP.default
+    return tcp(port, host) if len(found) == 2 else HTTP.default

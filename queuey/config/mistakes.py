@@ -48,11 +48,15 @@ class Report:
             line += f"; did you mean {meant}?"
         self.problems.append(line)
 
-    def mistakes(self, place: str, group: BaseExceptionGroup[Mistake], allowed: str) -> None:
-        """Add every :class:`Mistake` of a group."""
+    def mistakes(self, place: str, group: BaseExceptionGroup[Mistake], allowed: str, comment: bool = False) -> None:
+        """Add every :class:`Mistake` of a group.
+
+        :param comment: whether the value has what looks like a comment behind it.
+        """
         for mistake in group.exceptions:
             if isinstance(mistake, Mistake):
-                self.problem(place, mistake.what, allowed=allowed, meant=mistake.meant)
+                what = f"{mistake.what}; a comment needs a line of its own" if comment else mistake.what
+                self.problem(place, what, allowed=allowed, meant=mistake.meant)
 
     def warn(self, place: str, what: str) -> None:
         """Add what does not stop the daemon."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -9,23 +10,26 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from queuey.config import keys, legacy
+from queuey.config.declared import Key, attributes, key_of, keys_of
 from queuey.config.endpoints import local
-from queuey.config.keys import Key
+from queuey.config.kinds import BOOLEAN
 from queuey.config.mistakes import Mistake, Report, nearest, plain, shown
+from queuey.config.observed import LoggingSettings, MetricsSettings
+from queuey.config.policies import MAX_AGE
 from queuey.config.reading import Section
-from queuey.config.settings import (
+from queuey.config.server import OpsSettings, ServerSettings
+from queuey.config.storage import (
+    BACKEND,
+    METADATA,
     CassandraStorage,
     ClusterTLS,
-    LoggingSettings,
     MemoryStorage,
-    MetricsSettings,
-    OpsSettings,
-    ServerSettings,
     SQLiteStorage,
     Storage,
 )
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 APPLICATION_PREFIX: Final = "application:"
 ISSUER_PREFIX: Final = "jwt:"
@@ -44,6 +48,9 @@ KNOWN: Final = (
     "tracing",
 )
 
+_COMMENT: Final = re.compile(r"\s[#;]")
+"""What looks like a comment after a value; it belongs to the value."""
+
 _BACKENDS: Final = tuple(keys.STORAGE)
 _NEEDS_TOKEN: Final = "may be reached by others than operators of this machine, and needs an ops_token"
 _GONE: Final[Mapping[str, str]] = {"channel": "is passed over: all heads of requests are read in one way"}
@@ -60,14 +67,22 @@ class Reader:
     report: Report
 
     def value(self, key: Key[T]) -> T:
-        """The value of a key; its default where it is left out, or wrong and reported."""
+        """Return the value of a key; its default if it is left out, or wrong and reported."""
         text = self.values.get(key.name, "")
         if text:
             try:
-                return key.read(text, self.base)
+                return key.kind.read(text, self.base)
             except* Mistake as group:
-                self.report.mistakes(self.place(key.name), group, key.allowed)
-        return key.read(key.default, self.base)
+                self.report.mistakes(self.place(key.name), group, key.allowed, _COMMENT.search(text) is not None)
+        return key.kind.read(key.default, self.base)
+
+    def section(self, kind: type[S], **given: Any) -> S:
+        """Return the settings that a class declares.
+
+        :param given: attributes that have been read already.
+        """
+        found = {name: self.value(key) for name, key in attributes(kind) if name not in given}
+        return kind(**found, **given)
 
     def place(self, name: str) -> str:
         """Return the name of a key of this section in messages."""
@@ -86,10 +101,6 @@ class Reader:
 def _elsewhere(name: str) -> str:
     places = [key.place for key in keys.TABLE if key.name == name]
     return places[0] if places else ""
-
-
-def _names(table: tuple[Key[Any], ...]) -> tuple[str, ...]:
-    return tuple(key.name for key in table)
 
 
 def refuse_unknown_sections(sections: Mapping[str, Section], report: Report) -> None:
@@ -117,44 +128,28 @@ def server(reader: Reader, endpoint: str) -> ServerSettings:
     :param endpoint: listened on where the section names none.
     """
     reader = _without_gone(reader, _GONE)
-    reader.refuse_unknown(_names(keys.SERVER))
-    http = reader.value(keys.HTTP)
-    return ServerSettings(
-        http=http if reader.values.get("http") or not endpoint else (endpoint,),
-        max_body=reader.value(keys.MAX_BODY),
-        max_header=reader.value(keys.MAX_HEADER),
-        header_timeout=reader.value(keys.HEADER_TIMEOUT),
-        request_timeout=reader.value(keys.REQUEST_TIMEOUT),
-        idle_timeout=reader.value(keys.IDLE_TIMEOUT),
-        max_connections=reader.value(keys.MAX_CONNECTIONS),
-        stop_timeout=reader.value(keys.STOP_TIMEOUT),
-        drain_pause=reader.value(keys.DRAIN_PAUSE),
-        workers=reader.value(keys.WORKERS),
-        disk_floor=reader.value(keys.DISK_FLOOR),
-        forwarded=reader.value(keys.FORWARDED),
+    reader.refuse_unknown(keys.names(keys.SERVER))
+    http = reader.value(legacy.HTTP)
+    return reader.section(
+        ServerSettings,
+        http=http if reader.values.get(legacy.HTTP.name) or not endpoint else (endpoint,),
         ops=_ops(reader),
-        modes=reader.value(keys.FILE_GROUP),
     )
 
 
 def _ops(reader: Reader) -> OpsSettings:
-    ops = OpsSettings(
-        reader.value(keys.OPS),
-        reader.value(keys.OPS_TOKEN),
-        reader.value(keys.OPS_HOSTS),
-        reader.value(keys.OPS_BACKUPS),
-    )
-    if ops.token is None and not reader.values.get(keys.OPS_TOKEN.name):
+    ops = reader.section(OpsSettings)
+    if ops.token is None and not reader.values.get(key_of(OpsSettings, "token").name):
         for one in ops.listen:
             if not local(one):
-                reader.report.problem(reader.place(keys.OPS.name), f"{shown(one)} {_NEEDS_TOKEN}")
+                reader.report.problem(reader.place(key_of(OpsSettings, "listen").name), f"{shown(one)} {_NEEDS_TOKEN}")
     return ops
 
 
 def applications(reader: Reader) -> float:
     """The ``[applications]`` section: seconds."""
-    reader.refuse_unknown(_names(keys.APPLICATIONS))
-    return reader.value(keys.MAX_AGE)
+    reader.refuse_unknown(keys.names(keys.APPLICATIONS))
+    return reader.value(MAX_AGE)
 
 
 def backend(reader: Reader) -> str | None:
@@ -173,49 +168,28 @@ def storage(reader: Reader, backend: str | None) -> Storage:
     else:
         _refuse_other_backends(reader, backend)
     if backend == "memory":
-        return MemoryStorage(max_bytes=reader.value(keys.MEMORY_MAX_BYTES))
+        return reader.section(MemoryStorage)
     if backend == "cassandra":
         return _cassandra(reader)
-    return SQLiteStorage(reader.value(keys.PATH), reader.value(keys.DURABILITY), reader.value(keys.CACHE))
+    return reader.section(SQLiteStorage)
 
 
 def _cassandra(reader: Reader) -> CassandraStorage:
-    username, password = reader.value(keys.USERNAME), reader.value(keys.PASSWORD)
-    if (username is None) is not (password is None):
-        given, missing = (keys.PASSWORD, "username") if username is None else (keys.USERNAME, "password")
-        reader.report.problem(reader.place(given.name), f"is of no use without {missing}")
-    return CassandraStorage(
-        hosts=reader.value(keys.HOST),
-        keyspace=reader.value(keys.DATABASE),
-        replication=reader.value(keys.REPLICATION),
-        local_dc=reader.value(keys.LOCAL_DC),
-        multi_dc=reader.value(keys.MULTI_DC),
-        username=username,
-        password=password,
-        protocol=reader.value(keys.PROTOCOL),
-        create_schema=reader.value(keys.CREATE_SCHEMA),
-        frontends=reader.value(keys.FRONTENDS),
-        write_timeout=reader.value(keys.WRITE_TIMEOUT),
-        clock_skew=reader.value(keys.CLOCK_SKEW),
-        base_delay=reader.value(keys.BASE_DELAY),
-        request_timeout=reader.value(keys.STORAGE_TIMEOUT),
-        in_flight=reader.value(keys.IN_FLIGHT),
-        tls=_tls(reader),
-    )
+    found = reader.section(CassandraStorage, tls=_tls(reader))
+    if (found.username is None) is not (found.password is None):
+        given, missing = ("password", "username") if found.username is None else ("username", "password")
+        reader.report.problem(reader.place(given), f"is of no use without {missing}")
+    return found
 
 
 def _tls(reader: Reader) -> ClusterTLS | None:
-    tls = ClusterTLS(
-        authorities=reader.value(keys.TLS_AUTHORITIES),
-        certificate=reader.value(keys.TLS_CERTIFICATE),
-        key=reader.value(keys.TLS_KEY),
-        check=reader.value(keys.TLS_CHECK),
-    )
+    tls = reader.section(ClusterTLS)
+    switch = key_of(CassandraStorage, "tls")
     if tls.key is not None and tls.certificate is None:
-        reader.report.problem(reader.place(keys.TLS_KEY.name), "is of no use without tls_certificate")
-    if reader.value(keys.TLS):
+        reader.report.problem(reader.place("tls_key"), "is of no use without tls_certificate")
+    if reader.value(attrs.evolve(switch, kind=BOOLEAN)):
         return tls
-    for key in (keys.TLS_AUTHORITIES, keys.TLS_CERTIFICATE, keys.TLS_KEY, keys.TLS_CHECK):
+    for _, key in attributes(ClusterTLS):
         if reader.values.get(key.name):
             reader.report.problem(reader.place(key.name), "is of no use without tls = true")
     return None
@@ -223,7 +197,7 @@ def _tls(reader: Reader) -> ClusterTLS | None:
 
 def _backend(reader: Reader, dotted: Mapping[str, str]) -> str | None:
     """The backend that a section names; ``None`` if it was refused."""
-    text = reader.values.get("backend") or keys.BACKEND.default
+    text = reader.values.get("backend") or BACKEND.default
     found = dotted.get(text, text)
     if found in _BACKENDS:
         return found
@@ -238,10 +212,10 @@ def _backend(reader: Reader, dotted: Mapping[str, str]) -> str | None:
 
 
 def _refuse_other_backends(reader: Reader, backend: str) -> None:
-    own = _names(keys.STORAGE[backend])
+    own = keys.names(keys.STORAGE[backend])
     left = {}
     for name, text in reader.values.items():
-        owners = [other for other, table in keys.STORAGE.items() if name in _names(table)]
+        owners = [other for other, table in keys.STORAGE.items() if name in keys.names(table)]
         if name in own or not owners:
             left[name] = text
         elif name in legacy.CASSANDRA_KEYS and reader.values.get("backend", "") in legacy.BACKENDS:
@@ -272,7 +246,7 @@ def metadata(reader: Reader, backend: str | None) -> None:
             reader.report.warn(reader.place(name), "is passed over: what [storage] has holds for queues too")
         else:
             reader.report.warn(reader.place(name), _NO_USE)
-    attrs.evolve(reader, values=left).refuse_unknown((keys.METADATA.name,))
+    attrs.evolve(reader, values=left).refuse_unknown((METADATA.name,))
 
 
 def _is_dotted(reader: Reader) -> bool:
@@ -281,31 +255,21 @@ def _is_dotted(reader: Reader) -> bool:
 
 def logging(reader: Reader) -> LoggingSettings:
     """The ``[logging]`` section."""
-    reader.refuse_unknown(_names(keys.LOGGING))
-    return LoggingSettings(reader.value(keys.LOG_FILE), reader.value(keys.LOG_FORMAT), reader.value(keys.LOG_LEVEL))
+    reader.refuse_unknown(keys.names(keys_of(LoggingSettings)))
+    return reader.section(LoggingSettings)
 
 
 def metrics(reader: Reader) -> MetricsSettings:
     """The ``[metrics]`` section."""
-    reader.refuse_unknown(_names(keys.METRICS))
-    found = MetricsSettings(
-        enabled=reader.value(keys.METERING),
-        statsd=reader.value(keys.STATSD),
-        prefix=reader.value(keys.STATSD_PREFIX),
-        every=reader.value(keys.STATSD_EVERY),
-        groups=reader.value(keys.FOLLOWED_GROUPS),
-        group_limit=reader.value(keys.GROUP_LIMIT),
-        group_every=reader.value(keys.GROUP_EVERY),
-    )
-    for key, given in ((keys.STATSD, found.statsd), (keys.FOLLOWED_GROUPS, found.groups)):
+    reader.refuse_unknown(keys.names(keys_of(MetricsSettings)))
+    found = reader.section(MetricsSettings)
+    for name, given in (("statsd", found.statsd), ("groups", found.groups)):
         if given and not found.enabled:
-            reader.report.problem(reader.place(key.name), "is of no use without enabled = true")
+            reader.report.problem(reader.place(name), "is of no use without enabled = true")
     return found
 
 
 def refuse_lone_workers(server: ServerSettings, storage: Storage | None, report: Report) -> None:
     """Each worker is a front end of its own to a cluster, which has to expect several."""
     if server.workers > 1 and isinstance(storage, CassandraStorage) and storage.frontends == "one":
-        report.problem(
-            f"[server] {keys.WORKERS.name}", "are several front ends of the cluster: they need frontends = many"
-        )
+        report.problem("[server] workers", "are several front ends of the cluster: they need frontends = many")

@@ -5,28 +5,20 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Final
 
-from queuey.config import keys
+from queuey.config.declared import keys_of
+from queuey.config.observed import TracingSettings
 from queuey.config.sections import Reader
-from queuey.config.settings import TracingSettings
 
 _LIBRARIES: Final = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 
 
 def tracing(reader: Reader) -> TracingSettings:
     """The section."""
-    reader.refuse_unknown(tuple(key.name for key in keys.TRACING))
-    found = TracingSettings(
-        endpoint=reader.value(keys.TRACES),
-        headers=reader.value(keys.TRACE_HEADERS),
-        service_name=reader.value(keys.SERVICE_NAME),
-        ratio=reader.value(keys.RATIO),
-        max_spans=reader.value(keys.MAX_SPANS),
-        export_timeout=reader.value(keys.EXPORT_TIMEOUT),
-        flush_timeout=reader.value(keys.FLUSH_TIMEOUT),
-    )
+    reader.refuse_unknown(tuple(key.name for key in keys_of(TracingSettings)))
+    found = reader.section(TracingSettings)
     if found.endpoint is not None and not all(_is_installed(name) for name in _LIBRARIES):
         what = "needs libraries that are not installed; pip install 'queuey[otel]' installs them"
-        reader.report.problem(reader.place(keys.TRACES.name), what)
+        reader.report.problem(reader.place("endpoint"), what)
     return found
 
 

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from queuey.config import Settings, SQLiteStorage
-from queuey.config.values import size_text
+from queuey.config.kinds import size_text
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import IStore

@@ -62,8 +62,8 @@ class OrderTests(SynchronousTestCase):
     def test_wait(self) -> None:
         one, other = self.file("a.ini", "backend = sqlite\npath = a"), self.file("b.ini", "backend = sqlite\npath = b")
         for wait, what in (
-            ("nan", "is not a number of seconds"),
-            ("inf", "is not a number of seconds"),
+            ("nan", "is not a time, such as 90, 90s, 15m, 6h or 3d"),
+            ("inf", "is not a time, such as 90, 90s, 15m, 6h or 3d"),
             ("-1", "is out of range"),
             ("86401", "is out of range"),
         ):

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.config import CassandraStorage, SQLiteStorage, development, keys, load
 
+MAX_BYTES = keys.STORAGE["memory"][1]
 ROOT = Path(__file__).parents[2]
 SAMPLES = [ROOT / "etc" / name for name in ("queuey-dev.ini", "queuey.ini")]
 Row = tuple[str, str, str, str, str]
@@ -75,9 +76,9 @@ class SampleTests(SynchronousTestCase):
             for key in keys.TABLE:
                 if key in keys.STORAGE["cassandra"][1:]:
                     self.assertRegex(text, rf"(?m)^# {key.name} = ?{re.escape(key.default)}$")
-                elif key.name in names and key.name != "max_body" and key is not keys.MEMORY_MAX_BYTES:
+                elif key.name in names and key.name != "max_body" and key is not MAX_BYTES:
                     self.assertIn(names[key.name], (key.default, ""), (sample, key))
-            self.assertIn(f"# max_bytes = {keys.MEMORY_MAX_BYTES.default}\n", text)
+            self.assertIn(f"# max_bytes = {MAX_BYTES.default}\n", text)
 
     def test_all_kinds_of_endpoints(self) -> None:
         for sample in SAMPLES:

@@ -200,6 +200,15 @@ BOUNDS = (
 
 
 class BoundTests(SettingsTestCase):
+    def test_spans_of_time(self) -> None:
+        """Seconds, or a number with a unit; they are shown in seconds."""
+        for text, ttl in (("90", 90), ("90s", 90), ("15m", 900), ("6h", 21_600), ("3 d", 259_200), ("1.5h", 5400)):
+            settings = self.load(f"[application:a]\nttl = {text}\n")
+            self.assertEqual(settings.applications[0].policy.ttl, ttl)
+            self.assertIn(f"ttl = {ttl}", settings.describe())
+        server = self.load("[server]\nrequest_timeout = 1.5m\nidle_timeout = 0.25h\ndrain_pause = 0.5s\n").server
+        self.assertEqual((server.request_timeout, server.idle_timeout, server.drain_pause), (90.0, 900.0, 0.5))
+
     def test_both_bounds_are_allowed(self) -> None:
         for section, key, low, high in BOUNDS:
             for value in (low, high):
@@ -214,8 +223,7 @@ ORIGINS = "allowed: origins as scheme://host[:port], separated by spaces, commas
 NETWORKS = "allowed: addresses and networks, separated by spaces, commas or lines"
 SERVER_KEYS = (
     "allowed: http, max_body, max_header, header_timeout, request_timeout, idle_timeout, max_connections, "
-    "stop_timeout, drain_pause, workers, disk_floor, forwarded, ops, ops_token, ops_hosts, "
-    "ops_backups, file_group"
+    "stop_timeout, drain_pause, disk_floor, forwarded, workers, file_group, ops, ops_token, ops_hosts, ops_backups"
 )
 RATES = "allowed: 0.001 to 1000000 a second"
 APPLICATION_KEYS = (
@@ -266,7 +274,7 @@ MISTAKES = (
     ("[server]\nheader_timeout = 0", "[server] header_timeout: '0' is out of range; allowed: 0.1 to 3600 seconds"),
     (
         "[server]\nrequest_timeout = nan",
-        "[server] request_timeout: 'nan' is not a number of seconds; allowed: 0.1 to 86400 seconds",
+        "[server] request_timeout: 'nan' is not a time, such as 90, 90s, 15m, 6h or 3d; allowed: 0.1 to 86400 seconds",
     ),
     ("[server]\nidle_timeout = 86401", "[server] idle_timeout: '86401' is out of range; allowed: 0.1 to 86400 seconds"),
     ("[server]\nstop_timeout = 3601", "[server] stop_timeout: '3601' is out of range; allowed: 0 to 3600 seconds"),
@@ -491,8 +499,30 @@ MISTAKES = (
         "[application:app] idempotency_ttl: '59' is out of range; allowed: 60 to 2592000 seconds",
     ),
     (
-        "[application:app]\nidempotency_ttl = 1d",
-        "[application:app] idempotency_ttl: '1d' is not a whole number; allowed: 60 to 2592000 seconds",
+        "[application:app]\nidempotency_ttl = 31d",
+        "[application:app] idempotency_ttl: '31d' is out of range; allowed: 60 to 2592000 seconds",
+    ),
+    (
+        "[application:app]\nttl = 1.5",
+        "[application:app] ttl: '1.5' is not a whole number of seconds; allowed: 1 to 33554432 seconds",
+    ),
+    (
+        "[application:app]\nttl = 2 days",
+        "[application:app] ttl: 'days' is not a unit of time: s, m, h, d; allowed: 1 to 33554432 seconds; "
+        "did you mean 2d?",
+    ),
+    (
+        "[application:app]\nttl = 5ms",
+        "[application:app] ttl: 'ms' is not a unit of time: s, m, h, d; allowed: 1 to 33554432 seconds",
+    ),
+    (
+        "[server]\nidle_timeout = 1h30m",
+        "[server] idle_timeout: '1h30m' is not a time, such as 90, 90s, 15m, 6h or 3d; allowed: 0.1 to 86400 seconds",
+    ),
+    (
+        "[server]\nmax_body = 2MiB # two megs",
+        "[server] max_body: '2MiB # two megs' is not a size; a comment needs a line of its own; "
+        "allowed: 1 byte to 256MiB",
     ),
     ("[application:app]\nttl = 0", "[application:app] ttl: '0' is out of range; allowed: 1 to 33554432 seconds"),
     (

@@ -6,7 +6,8 @@ import grp
 
 import attrs
 
-from queuey.config import Settings, keys, needs_restart, with_reloadable
+from queuey.config import Settings, keys, needs_restart, policies, with_reloadable
+from queuey.config.declared import RESTART, Key
 from tests.config.support import APPLICATION, SettingsTestCase
 
 CHANGES = {
@@ -111,7 +112,7 @@ CLUSTER = {
 """Two values of each setting of a cluster."""
 
 WITH = {
-    **{burst.name: f"{rate.name} = 1\n" for rate, burst in keys.BURSTS},
+    **{burst.name: f"{rate.name} = 1\n" for rate, burst in policies.BURSTS},
     "username": "password = x\n",
     "password": "username = x\n",
     "tls_authorities": "tls = true\n",
@@ -133,23 +134,25 @@ ONLY_ONE = {"backend", "NAME"}
 
 
 class ReloadTests(SettingsTestCase):
-    def settings(self, key: keys.Key[object], value: str) -> Settings:
+    def settings(self, key: Key[object], value: str) -> Settings:
         section = key.section.replace("NAME", "app")
-        given = {"backend": "memory"} if key is keys.MEMORY_MAX_BYTES else dict(NEEDED.get(section, {}))
-        given |= {rate.name: "1" for rate, burst in keys.BURSTS if key is burst}
+        given = {"backend": "memory"} if key is keys.STORAGE["memory"][1] else dict(NEEDED.get(section, {}))
+        given |= {rate.name: "1" for rate, burst in policies.BURSTS if key is burst}
         given[key.name] = value or given.get(key.name, "")
         lines = "".join(f"{name} = {text}\n" for name, text in given.items())
-        return self.load(f"[{section}]\n{lines}{APPLICATION}{BROWSERID if key is keys.IDENTITIES else ''}")
+        return self.load(
+            f"[{section}]\n{lines}{APPLICATION}{BROWSERID if key is policies.POLICY['identities'] else ''}"
+        )
 
     def test_every_key(self) -> None:
         for key in keys.TABLE:
             if key.name in ONLY_ONE or key in keys.STORAGE["cassandra"]:
                 continue
-            value = "1KiB" if key is keys.APPLICATION_MAX_BODY else CHANGES[key.name]
+            value = "1KiB" if key is policies.MAX_BODY else CHANGES[key.name]
             old, new = self.settings(key, ""), self.settings(key, value)
             self.assertNotEqual(old, new, key)
             taken = with_reloadable(old, new)
-            if key.change == keys.RESTART:
+            if key.change == RESTART:
                 self.assertEqual(needs_restart(old, new), (key.place,))
                 self.assertEqual(taken, old)
             else:

@@ -11,9 +11,9 @@ import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import ILogObserver, globalLogPublisher
 
-from queuey.config import keys
+from queuey.config import policies
+from queuey.config.kinds import size_text
 from queuey.config.mistakes import Mistake
-from queuey.config.values import size_text
 from queuey.errors import AlreadyThere, Conflict, StorageFull, Unavailable
 from queuey.http.limits import OVERLOADED, TIMEOUT, TOO_LARGE
 from queuey.http.root import HEARTBEAT
@@ -213,7 +213,7 @@ class ApplicationsTests(AuditedTestCase):
 
     def test_members_are_those_of_the_settings(self) -> None:
         """With the same names and the same bounds, whichever way they are said."""
-        table = {key.name: key for key in keys.APPLICATION if key is not keys.KEYS}
+        table = {key.name: key for key in policies.APPLICATION if key is not policies.KEYS}
         self.assertEqual({member.name for member in members.MEMBERS}, set(table))
         for member in members.MEMBERS:
             if member.type != "number":
@@ -223,10 +223,10 @@ class ApplicationsTests(AuditedTestCase):
             is_size = member.name.endswith(("_bytes", "_body"))
             for good in (low, high):
                 said = size_text(good) if is_size else str(good)
-                self.assertEqual(table[member.name].read(said, Path()), member.read(good), member.name)
+                self.assertEqual(table[member.name].kind.read(said, Path()), member.read(good), member.name)
             for wrong in (low * 0.9 if isinstance(low, float) else low - 1, high + 1):
                 self.assertRaises(ValueError, member.read, wrong)
-                self.assertRaises(Mistake, table[member.name].read, str(wrong), Path())
+                self.assertRaises(Mistake, table[member.name].kind.read, str(wrong), Path())
 
 
 class QueuesTests(AuditedTestCase):

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.config.settings import ServerSettings
+from queuey.config import ServerSettings
 from queuey.service.daemon import QueueyService
 from queuey.service.signals import Signals
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.config.settings import CassandraStorage
+from queuey.config import CassandraStorage
 from queuey.errors import ConfigurationError, Unavailable
 from queuey.interfaces import Capabilities
 from queuey.model.queue import QueueSettings

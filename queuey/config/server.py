@@ -1,0 +1,96 @@
+"""The settings of the HTTP server and of the operators' port: the section ``[server]``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from queuey.config import values
+from queuey.config.declared import RESTART, setting
+from queuey.config.endpoints import endpoints, operators
+from queuey.config.kinds import FOLDER, Kind, integer, lines, number, optional, parts, seconds, size
+from queuey.file_modes import FileModes
+from queuey.model import fields
+
+_SECTION: Final = "server"
+_ENDPOINTS: Final = "endpoints of kind tcp, tcp6, ssl, unix or systemd, one a line"
+
+
+@attrs.frozen
+class OpsSettings:
+    """The operators' port.
+
+    :ivar listen: endpoint descriptions as Twisted reads them; none is no port.
+    :ivar token: the SHA-256 digest of the token that operators send, or ``None``.
+    :ivar hosts: names of this machine that requests may have as their Host, besides those of loopback.
+    :ivar backups: the folder in which backups are made, or ``None``: none are.
+    """
+
+    listen: tuple[str, ...] = setting(_SECTION, "ops", lines(_ENDPOINTS, operators), "", RESTART)
+    token: bytes | None = setting(
+        _SECTION,
+        "ops_token",
+        optional(
+            Kind(
+                "16 or more characters, plain or as sha256: and 64 hex digits",
+                values.token,
+                lambda digest: f"sha256:{digest.hex()}",
+            )
+        ),
+        secret=True,
+    )
+    hosts: tuple[str, ...] = setting(
+        _SECTION, "ops_hosts", parts("names and addresses, separated by spaces, commas or lines", values.hosts)
+    )
+    backups: Path | None = setting(_SECTION, "ops_backups", optional(FOLDER))
+
+
+@attrs.frozen
+class ServerSettings:
+    """The HTTP server.
+
+    :ivar http: endpoint descriptions as Twisted reads them.
+    :ivar max_body: maximum size in bytes of the body of a request.
+    :ivar max_header: maximum size in bytes of the line and headers of a request.
+    :ivar header_timeout: seconds in which the line and the headers of a request must arrive.
+    :ivar request_timeout: seconds in which a whole request must arrive.
+    :ivar idle_timeout: seconds that a connection may be idle between requests.
+    :ivar max_connections: maximum number of connections.
+    :ivar stop_timeout: seconds that requests under way have when the daemon stops.
+    :ivar drain_pause: seconds that the daemon still accepts connections before that, while it says that it is not
+        ready.
+    :ivar disk_floor: bytes that must be free where the data is; below it the daemon is not ready.
+    :ivar forwarded: proxies whose ``X-Forwarded-For`` is believed.
+    :ivar ops: the operators' port.
+    :ivar workers: processes that serve requests; 1 means that the daemon itself does.
+    :ivar modes: of the files that the daemon makes.
+    """
+
+    http: tuple[str, ...] = setting(
+        _SECTION, "http", lines(_ENDPOINTS, endpoints), "tcp:5000:interface=127.0.0.1", RESTART
+    )
+    max_body: int = setting(_SECTION, "max_body", number(fields.MAX_BODY), "1MiB")
+    max_header: int = setting(_SECTION, "max_header", size(1 << 10, 1 << 20), "64KiB")
+    header_timeout: float = setting(_SECTION, "header_timeout", seconds(0.1, 3600), "10")
+    request_timeout: float = setting(_SECTION, "request_timeout", seconds(0.1, 86_400), "60")
+    idle_timeout: float = setting(_SECTION, "idle_timeout", seconds(0.1, 86_400), "75")
+    max_connections: int = setting(_SECTION, "max_connections", integer(1, 1_000_000), "10000")
+    stop_timeout: float = setting(_SECTION, "stop_timeout", seconds(0, 3600), "30")
+    drain_pause: float = setting(_SECTION, "drain_pause", seconds(0, 3600), "0")
+    disk_floor: int = setting(_SECTION, "disk_floor", size(1, 1 << 50), "64MiB")
+    forwarded: tuple[values.Network, ...] = setting(
+        _SECTION,
+        "forwarded",
+        parts("addresses and networks, separated by spaces, commas or lines", values.networks),
+    )
+    ops: OpsSettings = OpsSettings()
+    workers: int = setting(_SECTION, "workers", integer(1, 64), "1", RESTART)
+    modes: FileModes = setting(
+        _SECTION,
+        "file_group",
+        Kind("a group of this machine", values.file_group, lambda modes: modes.name),
+        "",
+        RESTART,
+    )
