@@ -9,7 +9,7 @@ from typing import Final
 
 from queuey.config import policies
 from queuey.config.kinds import size_text
-from queuey.config.mistakes import Mistake, Report, each, plain
+from queuey.config.mistakes import Mistake, Report, each, nearest, plain
 from queuey.config.reading import Section
 from queuey.config.sections import APPLICATION_KEYS, APPLICATION_PREFIX, Reader
 from queuey.config.settings import ApplicationSettings
@@ -161,6 +161,8 @@ def _refuse_shared_keys(digests: Mapping[str, set[bytes]], report: Report) -> No
 def _warn_of_missing_keys(digests: Mapping[str, set[bytes]], report: Report) -> None:
     for name in sorted(digests):
         if not digests[name]:
-            report.warn(f"application {name}", "has no key, so that no client can write to it")
+            meant = nearest(name, (other for other in digests if digests[other]))
+            what = "has no key, so no client can write to it"
+            report.warn(f"application {name}", f"{what}; did you mean {meant}?" if meant else what)
     if not digests:
         report.warn(f"[{APPLICATION_KEYS}]", "names no application, so that only those in the store can use the daemon")

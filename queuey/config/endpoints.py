@@ -21,6 +21,7 @@ MAX_UNIX_PATH: Final = 107
 """Bytes that Linux allows for the path of a socket."""
 
 _NUMBER: Final = re.compile(r"[0-9]{1,5}")
+_PORT_ALONE: Final = re.compile(r"(?:(?:127\.0\.0\.1|localhost)?:)?([0-9]{1,5})")
 _MODE: Final = re.compile(r"0?[0-7]{3}")
 
 
@@ -51,7 +52,7 @@ def endpoint(text: str, base: Path) -> str:
     description = _parse(text)
     first = _FIRST.get(description.kind)
     if first is None:
-        meant = _OTHER_WORDS.get(description.kind) or nearest(description.kind, _FIRST)
+        meant = _port_alone(text) or _OTHER_WORDS.get(description.kind) or nearest(description.kind, _FIRST)
         raise Mistake(f"{shown(description.kind)} is no kind of endpoint", meant)
     arguments = _arguments(description, first)
     _check_names(text, description.kind, arguments)
@@ -61,6 +62,12 @@ def endpoint(text: str, base: Path) -> str:
     if description.kind in _WHOLE:
         _WHOLE[description.kind](text, checked)
     return _join(description.kind, first, checked)
+
+
+def _port_alone(text: str) -> str:
+    """Return the endpoint that a port without a kind of endpoint may mean, also beside a name of loopback."""
+    match = _PORT_ALONE.fullmatch(text)
+    return f"tcp:{match[1]}:interface=127.0.0.1" if match is not None and int(match[1]) < 65536 else ""
 
 
 def operators(text: str, base: Path) -> tuple[str, ...]:

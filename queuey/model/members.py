@@ -72,7 +72,7 @@ def _create_queues(value: Any) -> bool:
 
 def _origins(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise ValueError("is no array of strings")
+        raise ValueError("is not an array of strings")
     if len(value) > MAX_ORIGINS or any(len(one) > _MAX_ORIGIN for one in value):
         raise ValueError("is too long")
     if len(set(value)) < len(value):
@@ -108,7 +108,7 @@ def _boolean(value: Any) -> bool:
 
 def _names(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(one, str) and _NAME.fullmatch(one) for one in value):
-        raise ValueError("is no array of names")
+        raise ValueError("is not an array of names")
     if len(value) > MAX_IDENTITIES or len(set(value)) < len(value):
         raise ValueError("is too long, or has one twice")
     return tuple(value)

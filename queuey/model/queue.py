@@ -39,11 +39,15 @@ class QueueType(Enum):
 
 
 class Consistency(Enum):
-    """The number of replicas that must agree, as the queue's owner sets it."""
+    """How many replicas must agree, as the owner of the queue chooses. ``very-strong`` is read as ``very_strong``."""
 
     WEAK = "weak"
     STRONG = "strong"
     VERY_STRONG = "very_strong"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Consistency | None:
+        return cls.VERY_STRONG if value == "very-strong" else None
 
     # Each is one object. Enum's own takes two calls of functions, with every message.
     __hash__ = object.__hash__

@@ -74,7 +74,11 @@ class MistakeTests(SynchronousTestCase):
     def test_each_with_its_text(self) -> None:
         for text, what, meant in (
             ("", "'' is no kind of endpoint", ""),
-            ("5000", "'5000' is no kind of endpoint", ""),
+            ("5000", "'5000' is no kind of endpoint", "tcp:5000:interface=127.0.0.1"),
+            (":5000", "'' is no kind of endpoint", "tcp:5000:interface=127.0.0.1"),
+            ("localhost:5000", "'localhost' is no kind of endpoint", "tcp:5000:interface=127.0.0.1"),
+            ("127.0.0.1:80", "'127.0.0.1' is no kind of endpoint", "tcp:80:interface=127.0.0.1"),
+            ("70000", "'70000' is no kind of endpoint", ""),
             ("tpc:5000", "'tpc' is no kind of endpoint", "tcp"),
             ("tls:dir:443", "'tls' is no kind of endpoint", "ssl"),
             ("a=b:5000", "'a=b:5000' does not begin with a kind of endpoint", ""),

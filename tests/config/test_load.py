@@ -155,6 +155,12 @@ class ValueTests(SettingsTestCase):
             ),
         )
 
+    def test_both_spellings_of_very_strong(self) -> None:
+        for word in ("very_strong", "very-strong"):
+            settings = self.load(f"[application:app]\nconsistency = {word}\n{APPLICATION}")
+            self.assertIs(settings.applications[0].policy.consistency, Consistency.VERY_STRONG)
+            self.assertIn("consistency = very_strong", settings.describe())
+
     def test_all_origins(self) -> None:
         settings = self.load("[application:app]\ncors_origins = *\n" + APPLICATION)
         self.assertEqual(settings.applications[0].policy.cors_origins, ("*",))
@@ -486,8 +492,8 @@ MISTAKES = (
         "you mean at-least-once?",
     ),
     (
-        "[application:app]\nconsistency = very-strong",
-        "[application:app] consistency: 'very-strong' is not known; allowed: weak, strong, very_strong; "
+        "[application:app]\nconsistency = very-stong",
+        "[application:app] consistency: 'very-stong' is not known; allowed: weak, strong, very_strong; "
         "did you mean very_strong?",
     ),
     (
@@ -630,9 +636,15 @@ class WarningTests(SettingsTestCase):
         self.assertEqual(
             self.warned(settings),
             [
-                "application b: has no key, so that no client can write to it",
-                "application c: has no key, so that no client can write to it",
+                "application b: has no key, so no client can write to it",
+                "application c: has no key, so no client can write to it",
             ],
+        )
+
+    def test_a_misspelt_application(self) -> None:
+        settings = self.load("[application:shpo]\nttl = 5\n[application_keys]\nshop = a-key-of-the-shop\n")
+        self.assertEqual(
+            self.warned(settings), ["application shpo: has no key, so no client can write to it; did you mean shop?"]
         )
 
     def test_no_application(self) -> None:

@@ -144,7 +144,8 @@ def words(kind: Any) -> list[str]:
 OUTCOMES = [outcome.value for outcome in Outcome if outcome not in (Outcome.MOVING, Outcome.LATER)]
 ENUMS: Mapping[str, list[str]] = {
     "schemas/QueueType": words(QueueType),
-    "schemas/Consistency": [{"very_strong": "very-strong"}.get(each.value, each.value) for each in Consistency],
+    "schemas/Consistency": words(Consistency),
+    "schemas/SentConsistency": [*words(Consistency), "very_strong"],
     "schemas/QueueGuarantee": words(Guarantee),
     "schemas/GroupOrder": words(Order),
     "schemas/GroupGuarantee": words(Guarantee),

@@ -128,7 +128,7 @@ class PutTests(QueueTestCase):
         """Every invalid member is named at once, and nothing is made."""
         errors = self.errors(
             "invalid-body",
-            self.put("q", {"type": "x", "partitions": 201, "consistency": "very_strong", "guarantee": 5, "ttl": True,
+            self.put("q", {"type": "x", "partitions": 201, "consistency": "VERY-STRONG", "guarantee": 5, "ttl": True,
                            "principals": ["app:app", "fred", 7, "app:"]}),
         )  # fmt: skip
         neither = "none of app:<application>, bid:<e-mail address> or sub:<issuer>#<subject>"
@@ -137,7 +137,7 @@ class PutTests(QueueTestCase):
             {
                 "/type": '"x" is not one of public, user',
                 "/partitions": "is not a whole number from 1 to 200",
-                "/consistency": '"very_strong" is not one of weak, strong, very-strong',
+                "/consistency": '"VERY-STRONG" is not one of weak, strong, very-strong',
                 "/guarantee": "is not text",
                 "/ttl": "is not a whole number from 1 to 33554432",
                 "/principals/1": f'"fred" is {neither}',

@@ -191,6 +191,20 @@ class ApplicationsTests(AuditedTestCase):
         audit_logger(log, lambda: NOW)(Audited("me", "drain", {}, False, True, "done"))
         self.assertEqual(file.read_text(), "2023-11-14T22:13:20.000Z info audit me drain {}: false -> true (done)\n")
 
+    def test_lists_as_one_text(self) -> None:
+        """Origins and names may be written as in a settings file, and numbers and words in either form."""
+        for given, kept in (
+            ("http://a.example", ["http://a.example"]),
+            ("http://a,http://b", ["http://a", "http://b"]),
+        ):
+            self.call("applications.set", name="shop", cors_origins=given)
+            self.assertEqual(self.call("policies.get", application="shop")["cors_origins"], kept)
+        self.call("applications.set", name="shop", consistency="very-strong", ttl=60.0)
+        policy = self.call("policies.get", application="shop")
+        self.assertEqual((policy["consistency"], policy["ttl"]), ("very_strong", 60))
+        error = self.fault("applications.set", name="shop", cors_origins="a b")
+        self.assertIn("cors_origins", str(error))
+
     def test_pages_may_call_what_is_let_in_at_run_time(self) -> None:
         origin = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
         self.call("applications.set", name="shop", cors_origins=["https://shop.example"])

@@ -209,12 +209,13 @@ def _decoded(raw: bytes) -> str | None:
 
 
 def chosen(raw: str, among: type[E], wrong: Callable[[str], None]) -> E | None:
-    """Return the member of an enumeration whose value a text is; if there is none, call ``wrong`` with the reason."""
-    for member in among:
-        if member.value == raw:
-            return member
-    wrong(f'"{shown(raw)}" is not one of {", ".join(str(member.value) for member in among)}')
-    return None
+    """Return the member of an enumeration that a text names; if there is none, call ``wrong`` with the reason."""
+    try:
+        return among(raw)
+    except ValueError:
+        words = ", ".join(str(member.value).replace("_", "-") for member in among)
+        wrong(f'"{shown(raw)}" is not one of {words}')
+        return None
 
 
 class Members(_Checked):

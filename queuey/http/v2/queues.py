@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -43,14 +42,6 @@ PATCH: Final = "application/merge-patch+json"
 _SETTINGS: Final = ("type", "partitions", "consistency", "guarantee", "principals", "ttl")
 _READ_ONLY: Final = ("name", "created", "version")
 _KIND: Final = "queue"
-
-
-class Word(Enum):
-    """How many replicas must agree, in the words that v2 reads."""
-
-    WEAK = "weak"
-    STRONG = "strong"
-    VERY_STRONG = "very-strong"
 
 
 def queue_json(queue: Queue, policy: Policy, principals: bool) -> dict[str, Any]:
@@ -157,11 +148,10 @@ def changes(given: Mapping[str, Any], reset: frozenset[str]) -> QueueChanges:
     :raise Problem: naming everything that is wrong.
     """
     asked = Members(given)
-    consistency = asked.choice("consistency", Word)
     wanted = QueueChanges(
         type=asked.choice("type", QueueType),
         partitions=asked.number(PARTITIONS),
-        consistency=Consistency[consistency.name] if consistency else None,
+        consistency=asked.choice("consistency", Consistency),
         principals=_principals(asked),
         guarantee=asked.choice("guarantee", Guarantee),
         ttl=asked.number(TTL),

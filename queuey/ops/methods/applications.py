@@ -25,11 +25,12 @@ def _members(limits: bool | None) -> Sequence[Parameter]:
 
 
 def _member(member: Member) -> Parameter:
-    """A member as a parameter: looked at with all others, and handed on as it came."""
+    """Return a member as a parameter. A list may also be one text, as in settings; it is kept as an array."""
 
     def read(value: Any) -> Any:
-        member.read(value)
-        return value
+        if member.type == "array" and isinstance(value, str):
+            value = value.replace(",", " ").split()
+        return member.show(member.read(value))
 
     return Parameter(member.name, Kind(member.type, f"{member.allowed}; null for the default", read), null=True)
 
