@@ -102,7 +102,7 @@ def _words(kind: type[Enum]) -> str:
 
 def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("is no boolean")
+        raise ValueError("is not a boolean")
     return value
 
 

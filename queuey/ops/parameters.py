@@ -54,7 +54,7 @@ class Parameter:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("is no string")
+        raise ValueError("is not a string")
     if len(value) > MAX_TEXT:
         raise ValueError(f"is longer than {MAX_TEXT} characters")
     if not is_fit(value):
@@ -64,13 +64,13 @@ def _text(value: Any) -> str:
 
 def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("is no boolean")
+        raise ValueError("is not a boolean")
     return value
 
 
 def _array(value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise ValueError("is no array")
+        raise ValueError("is not an array")
     return value
 
 
@@ -81,14 +81,14 @@ def _digest(value: Any) -> bytes:
     except ValueError:
         found = b""
     if not text.startswith(_DIGEST) or len(found) != len(digest_of("")) or text != f"{_DIGEST}{found.hex()}":
-        raise ValueError("is no digest of a key")
+        raise ValueError("is not the digest of a key")
     return found
 
 
 def _key_id(value: Any) -> str:
     text = _text(value)
     if _KEY_ID.fullmatch(text) is None:
-        raise ValueError("is no id of a key")
+        raise ValueError("is not the id of a key")
     return text
 
 

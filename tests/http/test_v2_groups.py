@@ -134,7 +134,7 @@ class PutTests(GroupTestCase):
                 "/start": '"soon" is neither "oldest" nor "newest" nor a time',
                 "/lease": "is not a whole number from 1 to 43200",
                 "/max_deliveries": "is not a whole number from 0 to 1000",
-                "/dead_letter": "is the very queue that the group is of",
+                "/dead_letter": "is the queue of the group itself",
                 "/order": '"PARTITION" is not one of none, partition, key',
                 "/guarantee": "is not text",
                 "/max_in_flight": "is not a whole number from 1 to 1000000",

@@ -13,7 +13,7 @@ EMPTY = "is empty; leave it out, or give it a value"
 TWICE = "is given more than once"
 BAD_TYPE = "is not a media type of at most 1024 ASCII characters"
 BAD_HEADERS = "is not a JSON object, percent-encoded"
-OURS = 'has a name that begins with "queuey-" in some case of letters, as only those of Queuey itself do'
+OURS = 'has a name that begins with "queuey-" in upper or lower case; such names are reserved for Queuey'
 
 
 class AppendTests(MessagesTestCase):
@@ -239,11 +239,11 @@ class OptionTests(MessagesTestCase):
         for query, errors in (
             ("ttl=x&ttl=1", {"ttl": TWICE}),
             ("partition=6", {"partition": '"6" is not a whole number from 1 to 5'}),
-            ("key=a&partition=1", {"key": "is not given together with a partition"}),
+            ("key=a&partition=1", {"key": "cannot be given together with a partition"}),
             ("key=%ff", {"key": "is not UTF-8 text, percent-encoded"}),
             ("key=%zz", {"key": "is not UTF-8 text, percent-encoded"}),
-            ("&", {"": "has an ampersand without a parameter beside it"}),
-            ("ttl=5&", {"": "has an ampersand without a parameter beside it"}),
+            ("&", {"": "has an ampersand without a parameter"}),
+            ("ttl=5&", {"": "has an ampersand without a parameter"}),
         ):
             response = self.append(b"x", f"?{query}")
             if query == "&":

@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.head import RequestLine
 from queuey.http.problems import Problem
-from queuey.http.v2.parameters import Members, Query, field, media_type
+from queuey.http.v2.header_fields import field, media_type
+from queuey.http.v2.parameters import Members, Query
 from queuey.http.v2.strict_json import strict_json
 from queuey.http.v2.tags import Tags, tags
 from queuey.model.fields import Real, Whole

@@ -210,7 +210,7 @@ class PageTests(ReadingTestCase):
             ("partition=1&partition=x", "partition", f'"x" {partition}'),
             ("since=2023-11-14T22:13:20+01:00", "since", f'"2023-11-14T22:13:20 01:00" {BAD_TIME}'),
             ("since=2023-13-14T22:13:20Z", "since", f'"2023-13-14T22:13:20Z" {BAD_TIME}'),
-            ("after=x&since=1", "since", "is not given together with after"),
+            ("after=x&since=1", "since", "cannot be given together with after"),
             ("after=&since=1", "after", EMPTY),
             ("limit=1;order=desc", "limit", f'"1;order=desc" {limit}'),
         ):

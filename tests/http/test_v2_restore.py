@@ -51,6 +51,9 @@ class RestoreTests(ApiTestCase):
         second["id"] = self.old(-20, 2)["id"]
         answer = self.restored(self.old(-30), second, self.old(-5, content_type='o; a="ü"'))
         self.assertEqual(answer, {"stored": 3, "there": 0})
+        with_a_tab = "text/plain;\tx=y"  # the first API stores it, since a header field can have it
+        self.assertEqual(self.restored(self.old(-4, content_type=with_a_tab)), {"stored": 1, "there": 0})
+        self.assertEqual(self.stored((-4, 1))[0].content.content_type, with_a_tab)
         one, two, three = self.stored((-30, 1), (-20, 2), (-5, 1))
         self.assertEqual((one.content.body, one.content.content_type, one.content.headers), (b"x", None, None))
         content = two.content

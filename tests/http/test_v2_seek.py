@@ -279,7 +279,7 @@ class RedriveTests(GroupTestCase):
     def test_wrong(self) -> None:
         """What does not say which is refused, and nothing is moved."""
         self.given_up("a")
-        which = "has to say which dead letters in one way: by ids, by since and until, or by all"
+        which = "needs exactly one choice of dead letters: ids, since and until, or all"
         time = "is neither a time as in RFC 3339 nor seconds since 1970 in decimal"
         for body in (None, {}, {"after": "x"}):
             self.assertEqual(self.errors("invalid-body", self.ask_redrive(body)), {"": which}, body)

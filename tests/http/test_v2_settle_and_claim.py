@@ -106,7 +106,7 @@ class SettleAndClaimTests(GroupTestCase):
         for settle, errors in (
             ([receipt], {"/settle": "is not an object with lists of receipts"}),
             ({"ack": receipt}, {"/settle/ack": "is not a list of receipts"}),
-            ({"ack": [receipt, receipt]}, {"/settle/ack/1": "is a receipt that stands there before"}),
+            ({"ack": [receipt, receipt]}, {"/settle/ack/1": "is a receipt that the request has already"}),
             ({"ack": ["x"] * 1001}, {"/settle": "has more than 1000 receipts"}),
         ):
             self.assertEqual(self.errors("invalid-body", self.ask_claim({"settle": settle})), errors)

@@ -177,7 +177,7 @@ class SettleTests(GroupTestCase):
         """A receipt that stands there twice is refused, and nothing is done."""
         self.batch([{"body": body} for body in "ab"])
         a, b = self.receipts()
-        text = "is a receipt that stands there before"
+        text = "is a receipt that the request has already"
         for body, errors in (
             ({"ack": [a, a]}, {"/ack/1": text}),
             ({"ack": [a], "retry": [b, {"receipt": a, "delay": 1}]}, {"/retry/1": text}),
@@ -191,7 +191,7 @@ class SettleTests(GroupTestCase):
         """Everything that is wrong is named, and nothing is done."""
         self.appended("a")
         receipt = self.receipt()
-        object_of = "is neither a receipt nor an object that has one"
+        object_of = "is neither a receipt nor an object with a receipt"
         cases: tuple[tuple[dict[str, Any], dict[str, str]], ...] = (
             ({"ack": [5, None, [receipt], True]}, {f"/ack/{at}": object_of for at in range(4)}),
             ({"reject": [{"receipt": receipt, "reason": "ü" * 129}]}, {

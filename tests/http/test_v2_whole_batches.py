@@ -9,14 +9,14 @@ from tests.http.api_support import BATCH, OWNER, SETTINGS, MessagesTestCase
 from tests.http.wire_support import Client
 
 MEMBERS = "body, body_base64, content_type, ttl, partition, key, delay, headers"
-BAD_NAME = 'has a name that begins with "queuey-" in some case of letters, as only those of Queuey itself do'
+BAD_NAME = 'has a name that begins with "queuey-" in upper or lower case; such names are reserved for Queuey'
 BAD_TYPE = "is not a media type of at most 1024 ASCII characters"
 BAD_BASE64 = "is not text in base64 (RFC 4648, section 4), padded and without line ends"
 NO_BODY = "has neither body nor body_base64"
 BAD_TTL = "is not a whole number from 1 to 33554432"
 BAD_PARTITION = "is not a whole number from 1 to 3"
 BAD_DELAY = "is not a number of seconds from 0 to 2592000"
-BAD_HEADERS = "has what cannot be kept: half of a surrogate pair, a number beyond 1.8e308, or too deep a nest"
+BAD_HEADERS = "cannot be stored: it has half of a surrogate pair, a number beyond 1.8e308, or is nested too deeply"
 
 
 class BatchTests(MessagesTestCase):
@@ -107,7 +107,7 @@ class BatchTests(MessagesTestCase):
         response = self.batch(text)
         places = {
             "1": NO_BODY,
-            "2/body_base64": "is not given together with body",
+            "2/body_base64": "cannot be given together with body",
             "3/body": "is not text",
             "4/body_base64": BAD_BASE64,
             "5/body_base64": BAD_BASE64,
@@ -121,15 +121,15 @@ class BatchTests(MessagesTestCase):
             "9/ttl": BAD_TTL,
             "9/partition": BAD_PARTITION,
             "9/delay": BAD_DELAY,
-            "9/key": "is not given together with a partition",
+            "9/key": "cannot be given together with a partition",
             "9/headers": "is not an object",
             "10/content_type": BAD_TYPE,
             "11/content_type": BAD_TYPE,
             "12/key": "is empty",
-            "13/key": "is not given together with a partition",
+            "13/key": "cannot be given together with a partition",
             "14/headers": "is not an object",
             "15/headers": "has 8193 bytes as compact JSON, and not at most 8192",
-            "16/idempotency_key": "is for streams; a batch has one Idempotency-Key in the header for all of it",
+            "16/idempotency_key": "is only for streams; a batch has one Idempotency-Key, in the header",
             "17": "is not an object",
             "18": "is not an object",
             "19/headers": BAD_NAME,
@@ -228,7 +228,9 @@ class BatchTests(MessagesTestCase):
             errors = self.errors("invalid-parameters", self.batch([{"body": "x"}], query))
             self.assertEqual(list(errors), [name])
         errors = self.errors("invalid-parameters", self.batch([{"body": "x"}], Queuey_Headers="{}"))
-        self.assertEqual(errors, {"Queuey-Headers": "is for one message; those of a batch have headers as a member"})
+        self.assertEqual(
+            errors, {"Queuey-Headers": "is only for one message; messages of a batch have a member headers"}
+        )
         self.problem("content-encoding", self.batch([{"body": "x"}], Content_Encoding="gzip"))
         self.assertEqual(self.texts(), [])
 

@@ -99,7 +99,7 @@ class ApplicationsTests(AuditedTestCase):
         self.assertEqual(len(self.audited()), 2)
         error = self.fault("keys.revoke", application="shop", id=key)
         self.assertEqual(
-            error["data"]["errors"][0]["detail"], "is no id of a key; allowed: 12 hex digits in lower case"
+            error["data"]["errors"][0]["detail"], "is not the id of a key; allowed: 12 hex digits in lower case"
         )
         self.assertNotIn(key, str(error))
         self.assertEqual(self.audited(), [])

@@ -9,8 +9,9 @@ from urllib.parse import unquote_to_bytes
 from queuey.http.fast_json import batch_bodies
 from queuey.http.mistakes import Mistakes
 from queuey.http.problems import Problem
+from queuey.http.v2.header_fields import bad_field, expect_type, field
 from queuey.http.v2.items import BYTES, MAX_HEADERS, MAX_TYPE, Items, encoded_headers, is_media_type, long_key
-from queuey.http.v2.parameters import Query, bad_field, expect_type, field, problem_of, refuse_unknown
+from queuey.http.v2.parameters import Query, problem_of, refuse_unknown
 from queuey.http.v2.strict_json import strict_json
 from queuey.http.wire import Request
 from queuey.model.fields import DELAY, TTL, partition
@@ -47,7 +48,7 @@ def drafts(request: Request, partitions: int, ttl: int) -> Sequence[Draft]:
     ttl = query.number(TTL) or ttl
     number, key = query.number(partition(partitions)), query.text("key")
     if key is not None and query.text("partition") is not None:
-        query.wrong("key", "is not given together with a partition")
+        query.wrong("key", "cannot be given together with a partition")
     elif key is not None and len(encoded := key.encode("utf-8")) > MAX_MESSAGE_KEY:
         query.wrong("key", long_key(len(encoded)))
     delay = query.seconds(DELAY)
@@ -105,7 +106,7 @@ def _batch(request: Request, items: Items) -> Sequence[Draft]:
     Query(request, ()).check()
     expect_type(request, (BATCH,))
     if b"queuey-headers" in request.fields:
-        raise bad_field("Queuey-Headers", "is for one message; those of a batch have headers as a member")
+        raise bad_field("Queuey-Headers", "is only for one message; messages of a batch have a member headers")
     bodies = batch_bodies(request.body)
     if bodies is not None and 1 <= len(bodies) <= MAX_MESSAGES:
         return items.plain(bodies)

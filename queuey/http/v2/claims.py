@@ -26,7 +26,8 @@ from queuey.http.v2.answers import (
     portions,
 )
 from queuey.http.v2.groups import GROUP, check_name, guarantee_of, named
-from queuey.http.v2.parameters import Members, bad_field, members, refuse_query
+from queuey.http.v2.header_fields import bad_field
+from queuey.http.v2.parameters import Members, members, refuse_query
 from queuey.http.v2.settlements import ACTIONS, outcomes_json, settlings
 from queuey.http.wire import Request
 from queuey.model import fields
@@ -202,7 +203,7 @@ def partitions(asked: Members, queue: Queue) -> tuple[int, ...] | None:
             asked.wrong(f"partitions/{at}", numbers.refusal())
             continue
         if number in found:
-            asked.wrong(f"partitions/{at}", f"names partition {number} once more")
+            asked.wrong(f"partitions/{at}", f"names partition {number} twice")
         else:
             found.append(number)
     return tuple(found)

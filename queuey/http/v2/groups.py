@@ -202,7 +202,7 @@ def _dead_letter(asked: Members, queue: Queue) -> str | None:
     if name is not None and name_problem(name) is not None:
         asked.wrong("dead_letter", f'"{shown(name)}" is not the name of a queue')
     elif name == queue.name:
-        asked.wrong("dead_letter", "is the very queue that the group is of")
+        asked.wrong("dead_letter", "is the queue of the group itself")
     return name
 
 

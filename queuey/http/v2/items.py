@@ -82,11 +82,11 @@ def encoded_headers(headers: Any, back: bool = False) -> bytes | str:
                 return f'has a name that begins with "{RESERVED}", and not what Queuey itself gives messages under it'
         return _compact(headers).encode("utf-8")
     if reserved:
-        return f'has a name that begins with "{RESERVED}" in some case of letters, as only those of Queuey itself do'
+        return f'has a name that begins with "{RESERVED}" in upper or lower case; such names are reserved for Queuey'
     try:
         encoded = _compact(headers).encode("utf-8")
     except (ValueError, RecursionError):
-        return "has what cannot be kept: half of a surrogate pair, a number beyond 1.8e308, or too deep a nest"
+        return "cannot be stored: it has half of a surrogate pair, a number beyond 1.8e308, or is nested too deeply"
     if len(encoded) > MAX_HEADERS:
         return f"has {len(encoded)} bytes as compact JSON, and not at most {MAX_HEADERS}"
     return encoded
@@ -177,7 +177,7 @@ class Members:
         detail = f"is not known; known here: {', '.join((*known, KEY) if keyed else known)}" if unknown else ""
         for name in unknown:
             if name == KEY:
-                self.wrong(name, "is for streams; a batch has one Idempotency-Key in the header for all of it")
+                self.wrong(name, "is only for streams; a batch has one Idempotency-Key, in the header")
             else:
                 self.wrong(name, detail)
 
@@ -186,7 +186,7 @@ class Members:
         text, encoded = self._item.get("body"), self._item.get("body_base64")
         if "body_base64" in self._item:
             if "body" in self._item:
-                self.wrong("body_base64", "is not given together with body")
+                self.wrong("body_base64", "cannot be given together with body")
                 return b""
             return self._decoded(encoded)
         if "body" not in self._item:
@@ -249,7 +249,7 @@ class Members:
             return None
         value = self._item["key"]
         if "partition" in self._item:
-            self.wrong("key", "is not given together with a partition")
+            self.wrong("key", "cannot be given together with a partition")
         elif value == "":
             self.wrong("key", "is empty")
         elif encoded := self._utf8("key", value):

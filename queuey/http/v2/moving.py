@@ -35,7 +35,7 @@ REDRIVE: Final = f"{GROUP}/redrive"
 MAX_IDS: Final = 1000
 """Maximum number of ids in one redrive."""
 
-_WHICH: Final = "has to say which dead letters in one way: by ids, by since and until, or by all"
+_WHICH: Final = "needs exactly one choice of dead letters: ids, since and until, or all"
 
 
 @attrs.frozen

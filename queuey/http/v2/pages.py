@@ -93,7 +93,7 @@ def _wanted(text: bytes, incarnation: int, count: int) -> Wanted:
     descending = query.choice("order", Order) is Order.DESCENDING
     after, since, until = query.text("after"), query.time("since", up=True), query.time("until", up=True)
     if after is not None and query.text("since") is not None:
-        query.wrong("since", "is not given together with after")
+        query.wrong("since", "cannot be given together with after")
     limit = query.number(LIMIT) or LIMIT.default
     max_bytes = query.number(MAX_BYTES) or MAX_BYTES.default
     partitions = query.many(partition(count)) or None

@@ -1,6 +1,4 @@
-"""What v2 requests ask for, in their queries, header fields and JSON bodies: checked strictly, with all that is wrong
-said at once.
-"""
+"""Parameters in queries and members of JSON bodies of v2, checked strictly; an error names all that is wrong."""
 
 from __future__ import annotations
 
@@ -11,10 +9,11 @@ from enum import Enum
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote_to_bytes
 
-from queuey.http.forms import CHARSETS, MAX_FIELDS
+from queuey.http.forms import MAX_FIELDS
 from queuey.http.mistakes import Mistakes
 from queuey.http.parameters import whole_number
 from queuey.http.problems import Problem
+from queuey.http.v2.header_fields import expect_type
 from queuey.http.v2.strict_json import invalid_body, strict_json
 from queuey.http.wire import Request
 from queuey.model.fields import Real, Whole
@@ -28,14 +27,6 @@ JSON: Final = "application/json"
 
 _SECONDS: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-_MEDIA_TYPE: Final = re.compile(
-    # The quantifiers are possessive: with backtracking there are exponentially many ways to split the spaces between
-    # two semicolons.
-    rf'({_TOKEN}/{_TOKEN})((?:[ \t]*+;[ \t]*+(?:{_TOKEN}=(?:{_TOKEN}|"(?:[^"\\]|\\.)*+"))?+)*+)',
-    re.ASCII,
-)
-_CHARSET: Final = re.compile(r";[ \t]*charset=\"?([^\";]*)", re.IGNORECASE)
 _BOOLEANS: Final = {"true": True, "false": False}
 _LONGEST_SPAN: Final = 12
 
@@ -115,7 +106,7 @@ class Query(_Checked):
         raw_name, _, raw_value = part.partition(b"=")
         name, value = _decoded(raw_name), _decoded(raw_value)
         if not part:
-            self.wrong("", "has an ampersand without a parameter beside it")
+            self.wrong("", "has an ampersand without a parameter")
         elif name is None or value is None:
             self.wrong(shown(raw_name.decode("ascii", "replace")), "is not UTF-8 text, percent-encoded")
         elif name not in names:
@@ -351,62 +342,3 @@ def refuse_query(request: Request) -> None:
     """
     if request.line.query:
         Query(request, ()).check()
-
-
-def media_type(request: Request) -> tuple[str, str] | None:
-    """The type of a body: in lower case without its parameters, and as it was sent; ``None`` if it has none.
-
-    :raise Problem: if it is no media type, or is given more than once.
-    """
-    raw = field(request, b"content-type")
-    if raw is None:
-        return None
-    match = _MEDIA_TYPE.fullmatch(raw)
-    if match is None:
-        raise bad_field("Content-Type", f'"{shown(raw)}" is not a media type')
-    return match[1].lower(), raw
-
-
-def expect_type(request: Request, allowed: Collection[str], told: bytes = b"Accept") -> str:
-    """Return the type of a body, without its parameters; it must be one of the allowed types.
-
-    :param told: the header field of a refusal that names those types.
-    :raise Problem: if the type is another one or missing, or its charset is not UTF-8.
-    """
-    found = media_type(request)
-    if found is None or found[0] not in allowed:
-        said = f"not {shown(found[0])}" if found else "and the request has no Content-Type"
-        raise _unsupported(f"The body is {' or '.join(allowed)}, {said}.", allowed, told)
-    charset = _CHARSET.search(found[1])
-    if charset is not None and charset[1].lower() not in CHARSETS:
-        raise _unsupported(f"JSON is UTF-8 text, not {shown(charset[1])}.", allowed, told)
-    return found[0]
-
-
-def _unsupported(text: str, allowed: Collection[str], told: bytes) -> Problem:
-    return Problem("unsupported-media-type", text, headers=((told, ", ".join(allowed).encode("ascii")),))
-
-
-def field(request: Request, name: bytes) -> str | None:
-    """The value of a header field that may come once; an empty one counts as absent.
-
-    :param name: in lower case.
-    :raise Problem: if it came more than once, or is not UTF-8.
-    """
-    values = request.fields.get(name)
-    if values is None:
-        return None
-    try:
-        (value,) = values
-        return value.decode("utf-8").strip(" \t") or None
-    except ValueError:
-        text = "is not UTF-8 text" if len(values) == 1 else "came more than once"
-        raise bad_field(name.decode("ascii").title(), text) from None
-
-
-def bad_field(name: str, detail: str) -> Problem:
-    """The problem of a header field that is not valid.
-
-    :param detail: what is wrong, to be read after the name.
-    """
-    return Problem("invalid-parameters", f"{name}: {detail}", errors=({"parameter": name, "detail": detail},))

@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 
 from queuey.http.problems import Problem
-from queuey.http.v2.parameters import bad_field, field
+from queuey.http.v2.header_fields import bad_field, field
 from queuey.http.wire import Request
 
 _SET: Final = re.compile(r"bytes=(.*)", re.IGNORECASE | re.ASCII)

@@ -10,8 +10,8 @@ from hashlib import blake2b as _blake2b
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from queuey.http.v2.header_fields import bad_field, field
 from queuey.http.v2.items import MAX_KEY, is_idempotency_key
-from queuey.http.v2.parameters import bad_field, field
 from queuey.http.wire import Request
 from queuey.model.groups.entries import KEY_SCOPE, TOKEN
 from queuey.model.once import Once

@@ -14,10 +14,11 @@ from queuey.http.mistakes import Mistakes
 from queuey.http.routes import Route
 from queuey.http.v2.answers import HEAD, encoded
 from queuey.http.v2.appends import BATCH, batch_of, invalid
+from queuey.http.v2.header_fields import expect_type
 from queuey.http.v2.items import MAX_TYPE, Members
 from queuey.http.v2.messages import MESSAGES
 from queuey.http.v2.pages import address_of
-from queuey.http.v2.parameters import Query, expect_type
+from queuey.http.v2.parameters import Query
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.fields import REMAINING_TTL

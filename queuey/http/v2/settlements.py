@@ -125,7 +125,7 @@ def settlings(asked: Members, given: Mapping[str, Any]) -> tuple[Settling, ...]:
         for at, item in enumerate(listed):
             one = Settling(action, item) if type(item) is str else _settling(action, item, f"{name}/{at}", asked)
             if one.receipt in seen:
-                asked.wrong(f"{name}/{at}", "is a receipt that stands there before")
+                asked.wrong(f"{name}/{at}", "is a receipt that the request has already")
             if one.receipt:
                 seen.add(one.receipt)
             found.append(one)
@@ -139,7 +139,7 @@ def _settling(action: Action, item: Any, place: str, asked: Members) -> Settling
     :param asked: collects the errors.
     """
     if not isinstance(item, dict):
-        asked.wrong(place, "is neither a receipt nor an object that has one")
+        asked.wrong(place, "is neither a receipt nor an object with a receipt")
         return Settling(action, "")
     option = _OPTIONS.get(action)
     inner = asked.within(place, item)

@@ -16,9 +16,10 @@ from queuey.http.v2 import ranges
 from queuey.http.v2.answers import ASK_AGAIN, Field, content_type_of, etag, headers_field, id_text, reference
 from queuey.http.v2.appends import headers_of, type_of
 from queuey.http.v2.conditions import is_known
+from queuey.http.v2.header_fields import bad_field
 from queuey.http.v2.messages import MESSAGES
 from queuey.http.v2.pages import address_of
-from queuey.http.v2.parameters import Query, bad_field
+from queuey.http.v2.parameters import Query
 from queuey.http.v2.tags import tags
 from queuey.http.wire import Request
 from queuey.interfaces import AHEAD

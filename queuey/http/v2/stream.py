@@ -25,6 +25,7 @@ from queuey.http.problems import Problem, of, of_refusal
 from queuey.http.v2 import parameters
 from queuey.http.v2.answers import addresses_json, addresses_text
 from queuey.http.v2.batches import Batches
+from queuey.http.v2.header_fields import bad_field, expect_type
 from queuey.http.v2.items import Items
 from queuey.http.v2.lines import PAUSE, SLICE_LINES, BrokenLine, Keys, Line, PlainLines, Reader
 from queuey.http.v2.results import NDJSON, Failures, Outcomes, Results
@@ -96,10 +97,10 @@ def _wanted(request: Request) -> Wanted:
 
     :raise Problem: if it asks for what streams do not have.
     """
-    parameters.expect_type(request, (NDJSON,))
+    expect_type(request, (NDJSON,))
     for name, member in _MEMBERS_INSTEAD.items():
         if name.lower().encode("ascii") in request.fields:
-            raise parameters.bad_field(name, f"is not for streams; each line may have {member} of its own")
+            raise bad_field(name, f"is not for streams; each line may have {member} of its own")
     query = parameters.Query(request, ("results",))
     wanted = query.choice("results", Wanted)
     query.check()

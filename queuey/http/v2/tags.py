@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from queuey.http.v2.parameters import bad_field
+from queuey.http.v2.header_fields import bad_field
 from queuey.http.wire import Request
 
 _TAG: Final = re.compile(r'[ \t]*(W/)?"([!\x23-\x7e\x80-\xff]*)"[ \t]*', re.ASCII)
