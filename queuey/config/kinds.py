@@ -36,7 +36,7 @@ _BOOLEANS: Final = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
 }
-_SIZE: Final = re.compile(r"([0-9]{1,15}) ?([A-Za-z]*)")
+_SIZE: Final = re.compile(r"([0-9]{1,30}) ?([A-Za-z]*)")
 _SPAN: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?([A-Za-z]*)")
 _INTEGER: Final = re.compile(r"[0-9]{1,15}")
 _FRACTION: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from queuey.config import (
     keys,
     name_is_good,
 )
+from queuey.config.mistakes import Mistake
 from queuey.model.group_pattern import GroupPattern
 from queuey.model.policy import Policy
 from queuey.model.queue import Consistency, Guarantee
@@ -183,26 +185,16 @@ class ValueTests(SettingsTestCase):
             self.assertFalse(name_is_good(name), name)
 
 
-BOUNDS = (
-    ("server", "max_body", "1", "256MiB"),
-    ("server", "max_header", "1KiB", "1MiB"),
-    ("server", "header_timeout", "0.1", "3600"),
-    ("server", "request_timeout", "0.1", "86400"),
-    ("server", "idle_timeout", "0.1", "86400"),
-    ("server", "max_connections", "1", "1000000"),
-    ("server", "stop_timeout", "0", "3600"),
-    ("server", "drain_pause", "0", "3600"),
-    ("server", "workers", "1", "64"),
-    ("server", "disk_floor", "1", "1024TiB"),
-    ("storage", "cache", "1MiB", "64GiB"),
-    ("storage", "backend = memory\nmax_bytes", "1KiB", "1TiB"),
-    ("application:a", "ttl", "1", "33554432"),
-    ("application:a", "idempotency_ttl", "60", "2592000"),
-    ("application:a", "max_queues", "1", "1000000000"),
-    ("application:a", "max_bytes", "1", "1024TiB"),
-    ("application:a", "max_body", "1", "1MiB"),
-)
-"""The least and the greatest value of each number."""
+_BOUNDS = re.compile(r"([0-9.]+[KMGT]?(?:iB)?)(?: byte)? to ([0-9.]+(?:[KMGT]iB)?)(?: seconds| a second)?")
+NUMBERS = [key for key in keys.TABLE if _BOUNDS.fullmatch(key.allowed)]
+"""Every setting that is a number, a size or a time, by what the table says is allowed."""
+
+UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def number_of(text: str) -> float:
+    """The number that a bound is."""
+    return float(text.removesuffix("iB").rstrip("KMGT")) * UNITS.get(text.removesuffix("iB")[-1], 1)
 
 
 class BoundTests(SettingsTestCase):
@@ -215,13 +207,30 @@ class BoundTests(SettingsTestCase):
         server = self.load("[server]\nrequest_timeout = 1.5m\nidle_timeout = 0.25h\ndrain_pause = 0.5s\n").server
         self.assertEqual((server.request_timeout, server.idle_timeout, server.drain_pause), (90.0, 900.0, 0.5))
 
-    def test_both_bounds_are_allowed(self) -> None:
-        for section, key, low, high in BOUNDS:
-            for value in (low, high):
-                self.assertIn(
-                    f"{key.partition(chr(10))[2] or key} = {value}",
-                    self.load(f"[{section}]\n{key} = {value}\n").describe(),
-                )
+    def test_bounds(self) -> None:
+        """Each bound is allowed; what lies beyond it, and what is not a number, is refused in words that say so."""
+        self.assertGreater(len(NUMBERS), 45)
+        for key in NUMBERS:
+            match = _BOUNDS.match(key.allowed)
+            assert match is not None
+            for bound in match.groups():
+                self.assertEqual(key.kind.read(bound, Path()), number_of(bound), key)
+                self.assertEqual(key.kind.show(key.kind.read(bound, Path())), bound, key)
+            low, high = map(number_of, match.groups())
+            whole = float(low).is_integer() and "rate" not in key.name
+            for number in (low - (1 if whole else 0.0005), high + 1, high * 1000):
+                text = f"{number:.6f}".rstrip("0").rstrip(".")
+                mistake = self.assertRaises(Mistake, key.kind.read, text, Path())
+                self.assertRegex(mistake.what, r"is out of range$|is not a (whole )?number", (key, text))
+            for text in ("x", "1,5", "0x1", "1_0", "nan", "\u0661"):
+                mistake = self.assertRaises(Mistake, key.kind.read, text, Path())
+                self.assertRegex(mistake.what, r"is not a |is no|neither", (key, text))
+
+    def test_defaults(self) -> None:
+        """Each default is allowed, and is what an empty file means."""
+        for key in keys.TABLE:
+            if key.default and key is not keys.METADATA:
+                self.assertEqual(key.kind.show(key.kind.read(key.default, Path("/"))), key.default.replace("./", "/"))
 
 
 ENDPOINTS = "allowed: endpoints of kind tcp, tcp6, ssl, unix or systemd, one a line"
@@ -265,9 +274,6 @@ MISTAKES = (
         f"[server] durability: is not known; {SERVER_KEYS}; did you mean [storage] durability?",
     ),
     ("[server]\nzzz = 1", f"[server] zzz: is not known; {SERVER_KEYS}"),
-    ("[server]\nmax_body = 0", "[server] max_body: '0' is out of range; allowed: 1 byte to 256MiB"),
-    ("[server]\nmax_body = 257MiB", "[server] max_body: '257MiB' is out of range; allowed: 1 byte to 256MiB"),
-    ("[server]\nmax_body = -1", "[server] max_body: '-1' is out of range; allowed: 1 byte to 256MiB"),
     ("[server]\nmax_body = \u0661", "[server] max_body: '\u0661' is not a size; allowed: 1 byte to 256MiB"),
     (
         "[server]\nmax_body = 1MB",
@@ -276,22 +282,14 @@ MISTAKES = (
     ("[server]\nmax_body = 3k", "[server] max_body: 'k' is not a unit; allowed: 1 byte to 256MiB; did you mean 3KiB?"),
     ("[server]\nmax_body = 1 foot", "[server] max_body: 'foot' is not a unit; allowed: 1 byte to 256MiB"),
     ("[server]\nmax_body = 1; x", "[server] max_body: '1; x' is not a size; allowed: 1 byte to 256MiB"),
-    ("[server]\nmax_header = 1", "[server] max_header: '1' is out of range; allowed: 1KiB to 1MiB"),
-    ("[server]\nheader_timeout = 0", "[server] header_timeout: '0' is out of range; allowed: 0.1 to 3600 seconds"),
     (
         "[server]\nrequest_timeout = nan",
         "[server] request_timeout: 'nan' is not a time, such as 90, 90s, 15m, 6h or 3d; allowed: 0.1 to 86400 seconds",
     ),
-    ("[server]\nidle_timeout = 86401", "[server] idle_timeout: '86401' is out of range; allowed: 0.1 to 86400 seconds"),
-    ("[server]\nstop_timeout = 3601", "[server] stop_timeout: '3601' is out of range; allowed: 0 to 3600 seconds"),
     ("[server]\nmax_connections = -5", "[server] max_connections: '-5' is out of range; allowed: 1 to 1000000"),
     (
         "[server]\nmax_connections = +5",
         "[server] max_connections: '+5' has a sign; leave it out; allowed: 1 to 1000000",
-    ),
-    (
-        "[server]\nmax_connections = 9999999999999999",
-        "[server] max_connections: '9999999999999999' is out of range; allowed: 1 to 1000000",
     ),
     ("[server]\nmax_connections = 2.5", "[server] max_connections: '2.5' is not a whole number; allowed: 1 to 1000000"),
     (
@@ -299,9 +297,6 @@ MISTAKES = (
         "[server] max_connections: '-2.5' is not a whole number; allowed: 1 to 1000000",
     ),
     ("[server]\nstop_timeout = -1.5", "[server] stop_timeout: '-1.5' is out of range; allowed: 0 to 3600 seconds"),
-    ("[server]\nmax_body = -1MiB", "[server] max_body: '-1MiB' is out of range; allowed: 1 byte to 256MiB"),
-    ("[server]\nmax_connections = 0", "[server] max_connections: '0' is out of range; allowed: 1 to 1000000"),
-    ("[server]\nmax_connections = 1.5", "[server] max_connections: '1.5' is not a whole number; allowed: 1 to 1000000"),
     (
         "[server]\nforwarded = 10.0.0.1/8",
         f"[server] forwarded: '10.0.0.1/8' has bits set beyond its length; {NETWORKS}; did you mean 10.0.0.0/8?",
@@ -460,12 +455,7 @@ MISTAKES = (
         "[tracing]\nservice_name = \u00e9",
         "[tracing] service_name: '\u00e9' is no name of a service; allowed: 1 to 100 characters of printable ASCII",
     ),
-    ("[tracing]\nratio = 1.1", "[tracing] ratio: '1.1' is out of range; allowed: 0 to 1"),
     ("[tracing]\nratio = all", "[tracing] ratio: 'all' is not a number; allowed: 0 to 1"),
-    ("[tracing]\nmax_spans = 0", "[tracing] max_spans: '0' is out of range; allowed: 1 to 1000000"),
-    ("[tracing]\nexport_timeout = 61", "[tracing] export_timeout: '61' is out of range; allowed: 0.1 to 60 seconds"),
-    ("[tracing]\nflush_timeout = 0", "[tracing] flush_timeout: '0' is out of range; allowed: 0.1 to 60 seconds"),
-    ("[metrics]\nstatsd_every = 0", "[metrics] statsd_every: '0' is out of range; allowed: 1 to 3600 seconds"),
     ("[logging]\nformat = xml", "[logging] format: 'xml' is not known; allowed: text, json"),
     ("[logging]\nfle = x", "[logging] fle: is not known; allowed: file, format, level; did you mean file?"),
     (
@@ -501,10 +491,6 @@ MISTAKES = (
         "[application:app] create_queues: 'on-read' is not known; allowed: explicit, on-write; did you mean on-write?",
     ),
     (
-        "[application:app]\nidempotency_ttl = 59",
-        "[application:app] idempotency_ttl: '59' is out of range; allowed: 60 to 2592000 seconds",
-    ),
-    (
         "[application:app]\nidempotency_ttl = 31d",
         "[application:app] idempotency_ttl: '31d' is out of range; allowed: 60 to 2592000 seconds",
     ),
@@ -529,15 +515,6 @@ MISTAKES = (
         "[server]\nmax_body = 2MiB # two megs",
         "[server] max_body: '2MiB # two megs' is not a size; a comment needs a line of its own; "
         "allowed: 1 byte to 256MiB",
-    ),
-    ("[application:app]\nttl = 0", "[application:app] ttl: '0' is out of range; allowed: 1 to 33554432 seconds"),
-    (
-        "[application:app]\nttl = 33554433",
-        "[application:app] ttl: '33554433' is out of range; allowed: 1 to 33554432 seconds",
-    ),
-    (
-        "[application:app]\nmax_queues = 0",
-        "[application:app] max_queues: '0' is out of range; allowed: 1 to 1000000000",
     ),
     ("[application:app]\nmax_bytes = x", "[application:app] max_bytes: 'x' is not a size; allowed: 1 byte to 1024TiB"),
     (
@@ -566,10 +543,6 @@ MISTAKES = (
     (
         "[application:app]\ncors_origins = *, http://a",
         f"[application:app] cors_origins: * means all origins and must be the only value; {ORIGINS}",
-    ),
-    (
-        "[application:app]\nrequest_rate = 0",
-        "[application:app] request_rate: '0' is out of range; allowed: 0.001 to 1000000 a second",
     ),
     (
         "[application:app]\nrequest_rate = 1e3",
