@@ -95,7 +95,7 @@ def _readers(sections: Mapping[str, Section], base: Path, report: Report) -> lis
         reader = Reader(title, section.values, base, report)
         reader.refuse_unknown(known)
         if not name_is_good(name):
-            report.problem(f"[{plain(title)}]", "is no name of an application", allowed=ALLOWED_NAME)
+            report.problem(f"[{plain(title)}]", "is not a name of an application", allowed=ALLOWED_NAME)
         elif name in found:
             report.problem(f"[{plain(title)}]", f"is the same application as [{found[name].name}]")
         else:
@@ -108,7 +108,7 @@ def _application_keys(sections: Mapping[str, Section], report: Report) -> list[t
     for name in section.values:
         if not name_is_good(name):
             place = f"[{APPLICATION_KEYS}] {plain(name)}"
-            report.problem(place, "is no name of an application", allowed=ALLOWED_NAME)
+            report.problem(place, "is not a name of an application", allowed=ALLOWED_NAME)
     return [(name, text) for name, text in section.values.items() if name_is_good(name)]
 
 
@@ -119,7 +119,7 @@ def _policy(name: str, reader: Reader, max_body: int) -> Policy:
         reader.report.problem(reader.place("max_body"), what, allowed=policies.MAX_BODY.allowed)
     for rate, burst in policies.BURSTS:
         if reader.values.get(burst.name) and not reader.values.get(rate.name):
-            reader.report.problem(reader.place(burst.name), f"is of no use without {rate.name}")
+            reader.report.problem(reader.place(burst.name), f"has no effect without {rate.name}")
     return Policy(
         application=name,
         max_body=max_body if own_max_body is None else own_max_body,
@@ -165,4 +165,6 @@ def _warn_of_missing_keys(digests: Mapping[str, set[bytes]], report: Report) -> 
             what = "has no key, so no client can write to it"
             report.warn(f"application {name}", f"{what}; did you mean {meant}?" if meant else what)
     if not digests:
-        report.warn(f"[{APPLICATION_KEYS}]", "names no application, so that only those in the store can use the daemon")
+        report.warn(
+            f"[{APPLICATION_KEYS}]", "names no application, so only applications of the store can use the daemon"
+        )

@@ -63,7 +63,7 @@ def nodes_text(found: tuple[NodeAddress, ...]) -> str:
 def keyspace(text: str, base: Path) -> str:
     """The name of a keyspace, which Cassandra has in lower case."""
     if _KEYSPACE.fullmatch(text) is None:
-        raise Mistake(f"{shown(text)} is no name of a keyspace")
+        raise Mistake(f"{shown(text)} is not a name of a keyspace")
     return text.lower()
 
 
@@ -72,7 +72,7 @@ def centre(text: str, base: Path) -> str | None:
     if not text:
         return None
     if _CENTRE.fullmatch(text) is None:
-        raise Mistake(f"{shown(text)} is no name of a data centre")
+        raise Mistake(f"{shown(text)} is not a name of a data centre")
     return text
 
 

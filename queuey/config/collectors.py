@@ -43,5 +43,5 @@ def headers(text: str, base: Path) -> tuple[tuple[str, str], ...]:
 def name(text: str, base: Path) -> str:
     """Read the name of a service."""
     if _NAME.fullmatch(text) is None:
-        raise Mistake(f"{shown(text)} is no name of a service")
+        raise Mistake(f"{shown(text)} is not a name of a service")
     return text

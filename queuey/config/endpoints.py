@@ -53,7 +53,7 @@ def endpoint(text: str, base: Path) -> str:
     first = _FIRST.get(description.kind)
     if first is None:
         meant = _port_alone(text) or _OTHER_WORDS.get(description.kind) or nearest(description.kind, _FIRST)
-        raise Mistake(f"{shown(description.kind)} is no kind of endpoint", meant)
+        raise Mistake(f"{shown(description.kind)} is not a kind of endpoint", meant)
     arguments = _arguments(description, first)
     _check_names(text, description.kind, arguments)
     checked = {name: _KINDS[description.kind][name](value, base) for name, value in arguments.items()}
@@ -158,7 +158,7 @@ def _check_names(text: str, kind: str, arguments: Mapping[str, str]) -> None:
         if name not in _KINDS[kind]:
             known = ", ".join(_KINDS[kind])
             raise Mistake(
-                f"{shown(text)}: {shown(name)} is no argument of {kind}, which has {known}",
+                f"{shown(text)}: {shown(name)} is not an argument of {kind}, which has {known}",
                 nearest(name, _KINDS[kind]),
             )
 
@@ -189,7 +189,7 @@ def _interface(version: int) -> values.Read[str]:
         try:
             address = ipaddress.ip_address(text)
         except ValueError:
-            raise Mistake(f"{shown(text)} is no IP address of an interface") from None
+            raise Mistake(f"{shown(text)} is not the IP address of an interface") from None
         if address.version != version:
             raise Mistake(f"{shown(text)} is no IPv{version} address", "tcp6" if version == 4 else "tcp")
         return text
@@ -213,13 +213,13 @@ def _file(text: str, base: Path) -> str:
 def _socket_path(text: str, base: Path) -> str:
     found = str(values.path(text, base))
     if not text or len(found.encode()) > MAX_UNIX_PATH:
-        raise Mistake(f"{shown_path(found)} is no path of a socket: 1 to {MAX_UNIX_PATH} bytes")
+        raise Mistake(f"{shown_path(found)} is not a path of a socket: 1 to {MAX_UNIX_PATH} bytes")
     return found
 
 
 def _mode(text: str, base: Path) -> str:
     if _MODE.fullmatch(text) is None:
-        raise Mistake(f"{shown(text)} is no mode of a file, such as 660")
+        raise Mistake(f"{shown(text)} is not a mode of a file, such as 660")
     return text
 
 

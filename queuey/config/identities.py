@@ -60,7 +60,7 @@ def _browserid(reader: Reader) -> BrowserIDSettings:
 def _issuer(title: str, reader: Reader) -> IssuerSettings:
     name = title.removeprefix(ISSUER_PREFIX).strip()
     if name == BROWSERID or _NAME.fullmatch(name) is None:
-        reader.report.problem(f"[{plain(title)}]", "is no name of an issuer", allowed=_ALLOWED_NAME)
+        reader.report.problem(f"[{plain(title)}]", "is not a name of an issuer", allowed=_ALLOWED_NAME)
     reader.refuse_unknown(tuple(key.name for key in keys_of(IssuerSettings)))
     _refuse_empty(reader, key_of(IssuerSettings, "issuer"), key_of(IssuerSettings, "audience"))
     return reader.section(IssuerSettings, name=name)

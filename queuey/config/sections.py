@@ -52,8 +52,8 @@ _COMMENT: Final = re.compile(r"\s[#;]")
 """What looks like a comment after a value; it belongs to the value."""
 
 _BACKENDS: Final = tuple(keys.STORAGE)
-_NEEDS_TOKEN: Final = "may be reached by others than operators of this machine, and needs an ops_token"
-_GONE: Final[Mapping[str, str]] = {"channel": "is passed over: all heads of requests are read in one way"}
+_NEEDS_TOKEN: Final = "can be reached by others than the operators of this machine, so it needs an ops_token"
+_GONE: Final[Mapping[str, str]] = {"channel": "is ignored: there is only one way to read the heads of requests"}
 _NO_USE: Final = "is passed over: the memory backend has no use for it"
 
 
@@ -178,7 +178,7 @@ def _cassandra(reader: Reader) -> CassandraStorage:
     found = reader.section(CassandraStorage, tls=_tls(reader))
     if (found.username is None) is not (found.password is None):
         given, missing = ("password", "username") if found.username is None else ("username", "password")
-        reader.report.problem(reader.place(given), f"is of no use without {missing}")
+        reader.report.problem(reader.place(given), f"has no effect without {missing}")
     return found
 
 
@@ -186,12 +186,12 @@ def _tls(reader: Reader) -> ClusterTLS | None:
     tls = reader.section(ClusterTLS)
     switch = key_of(CassandraStorage, "tls")
     if tls.key is not None and tls.certificate is None:
-        reader.report.problem(reader.place("tls_key"), "is of no use without tls_certificate")
+        reader.report.problem(reader.place("tls_key"), "has no effect without tls_certificate")
     if reader.value(attrs.evolve(switch, kind=BOOLEAN)):
         return tls
     for _, key in attributes(ClusterTLS):
         if reader.values.get(key.name):
-            reader.report.problem(reader.place(key.name), "is of no use without tls = true")
+            reader.report.problem(reader.place(key.name), "has no effect without tls = true")
     return None
 
 
@@ -265,7 +265,7 @@ def metrics(reader: Reader) -> MetricsSettings:
     found = reader.section(MetricsSettings)
     for name, given in (("statsd", found.statsd), ("groups", found.groups)):
         if given and not found.enabled:
-            reader.report.problem(reader.place(name), "is of no use without enabled = true")
+            reader.report.problem(reader.place(name), "has no effect without enabled = true")
     return found
 
 

@@ -36,7 +36,7 @@ def address(text: str, base: Path) -> StatsdAddress:
 def prefix(text: str, base: Path) -> str:
     """Read the prefix of metric names."""
     if _PREFIX.fullmatch(text) is None:
-        raise Mistake(f"{shown(text)} is no prefix")
+        raise Mistake(f"{shown(text)} is not a prefix")
     return text
 
 

@@ -90,7 +90,7 @@ def hosts(text: str, base: Path) -> tuple[str, ...]:
 
 def _host(text: str) -> str:
     if _HOST.fullmatch(text) is None:
-        raise Mistake(f"{shown(text)} is no name or address of a host", text.partition(":")[0])
+        raise Mistake(f"{shown(text)} is not a name or an address of a host", text.partition(":")[0])
     return text.lower()
 
 
@@ -106,4 +106,4 @@ def file_group(text: str, base: Path) -> FileModes:
     try:
         return FileModes(text, grp.getgrnam(text).gr_gid)
     except KeyError:
-        raise Mistake(f"{shown(text)} is no group of this machine") from None
+        raise Mistake(f"{shown(text)} is not a group of this machine") from None

@@ -17,7 +17,7 @@ def problem(text: str) -> tuple[str, str] | None:
     match = _ORIGIN.fullmatch(text)
     if match is None:
         bare = text.lower().rstrip("/")
-        return "is no origin", bare if _ORIGIN.fullmatch(bare) else ""
+        return "is not an origin", bare if _ORIGIN.fullmatch(bare) else ""
     scheme, host, port = match.groups()
     if port is not None and _DEFAULT_PORTS.get(scheme) == port:
         return "names the port that browsers leave out", f"{scheme}://{host}"

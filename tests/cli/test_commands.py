@@ -43,7 +43,7 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(status, 0)
         self.assertEqual(
             err,
-            f"warning: {path}: [application_keys]: names no application, so that only those in the store can use the "
+            f"warning: {path}: [application_keys]: names no application, so only applications of the store can use the "
             "daemon\n",
         )
         self.assertTrue(out)

@@ -64,7 +64,7 @@ class IdentityTests(SettingsTestCase):
         """Of issuers: each has one, which is nobody else's."""
         for name in ("", "a b", "a/b", "x" * 51, "browserid", "\u00e9"):
             (line,) = self.problems(JWT.replace("jwt:idp", f"jwt:{name}") + APPLICATION)
-            self.assertIn("is no name of an issuer; allowed: 1 to 50 letters, digits", line, name)
+            self.assertIn("is not a name of an issuer; allowed: 1 to 50 letters, digits", line, name)
         self.assertEqual(self.problems(JWT + JWT.replace("jwt:", "jwt: ") + APPLICATION), ["[jwt:idp]: stands twice"])
 
     def test_whom_no_section_tells_of(self) -> None:

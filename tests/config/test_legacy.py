@@ -178,6 +178,6 @@ class ServerMainTests(SettingsTestCase):
             self.problems("[server:main]\nhost = here\nport = 99999\n"),
             [
                 "[server:main] port: '99999' is no port: 0 to 65535",
-                "[server:main] host: 'here' is no IP address of an interface",
+                "[server:main] host: 'here' is not the IP address of an interface",
             ],
         )

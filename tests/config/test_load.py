@@ -326,7 +326,7 @@ MISTAKES = (
     ("[storage]\nbackend = cassandra\nhost = ,", f"[storage] host: ',' names no node; {NODES}"),
     (
         "[storage]\nbackend = cassandra\ndatabase = 1x",
-        "[storage] database: '1x' is no name of a keyspace; allowed: a keyspace: a letter, and at most 47 more "
+        "[storage] database: '1x' is not a name of a keyspace; allowed: a keyspace: a letter, and at most 47 more "
         "letters, digits and underscores",
     ),
     (
@@ -347,18 +347,18 @@ MISTAKES = (
     ),
     (
         "[storage]\nbackend = cassandra\nlocal_dc = a b",
-        "[storage] local_dc: 'a b' is no name of a data centre; allowed: a data centre",
+        "[storage] local_dc: 'a b' is not a name of a data centre; allowed: a data centre",
     ),
     (
         "[storage]\nbackend = cassandra\nmulti_dc = maybe",
         "[storage] multi_dc: 'maybe' is neither true nor false; allowed: true, false",
     ),
-    ("[storage]\nbackend = cassandra\nusername = me", "[storage] username: is of no use without password"),
-    ("[storage]\nbackend = cassandra\npassword = hush", "[storage] password: is of no use without username"),
-    ("[storage]\nbackend = cassandra\ntls_check = nothing", "[storage] tls_check: is of no use without tls = true"),
+    ("[storage]\nbackend = cassandra\nusername = me", "[storage] username: has no effect without password"),
+    ("[storage]\nbackend = cassandra\npassword = hush", "[storage] password: has no effect without username"),
+    ("[storage]\nbackend = cassandra\ntls_check = nothing", "[storage] tls_check: has no effect without tls = true"),
     (
         "[storage]\nbackend = cassandra\ntls = yes\ntls_key = x.pem",
-        "[storage] tls_key: is of no use without tls_certificate",
+        "[storage] tls_key: has no effect without tls_certificate",
     ),
     (
         "[storage]\nbackend = cassandra\n[application:app]\nmax_bytes = 1MiB",
@@ -422,12 +422,12 @@ MISTAKES = (
     ("[metrics]\nstatsd = a:1 b:2", f"[metrics] statsd: 'a:1 b:2' is neither host:port nor unix: and a path; {STATSD}"),
     ("[metrics]\nstatsd = x:99999", f"[metrics] statsd: 'x:99999' is neither host:port nor unix: and a path; {STATSD}"),
     ("[metrics]\nstatsd = unix:", f"[metrics] statsd: 'unix:' has no path; {STATSD}"),
-    ("[metrics]\nenabled = no\nstatsd = a:1", "[metrics] statsd: is of no use without enabled = true"),
+    ("[metrics]\nenabled = no\nstatsd = a:1", "[metrics] statsd: has no effect without enabled = true"),
     (
         "[metrics]\nstatsd_prefix = a b",
-        "[metrics] statsd_prefix: 'a b' is no prefix; allowed: 1 to 100 letters, digits, dots, underscores and hyphens",
+        "[metrics] statsd_prefix: 'a b' is not a prefix; allowed: 1 to 100 letters, digits, dots, underscores and hyphens",
     ),
-    ("[metrics]\nenabled = no\ngroups = a/b/c", "[metrics] groups: is of no use without enabled = true"),
+    ("[metrics]\nenabled = no\ngroups = a/b/c", "[metrics] groups: has no effect without enabled = true"),
     (
         "[metrics]\ngroups = shop/orders",
         "[metrics] groups: 'shop/orders' is not application/queue/group; "
@@ -453,7 +453,7 @@ MISTAKES = (
     ),
     (
         "[tracing]\nservice_name = \u00e9",
-        "[tracing] service_name: '\u00e9' is no name of a service; allowed: 1 to 100 characters of printable ASCII",
+        "[tracing] service_name: '\u00e9' is not a name of a service; allowed: 1 to 100 characters of printable ASCII",
     ),
     ("[tracing]\nratio = all", "[tracing] ratio: 'all' is not a number; allowed: 0 to 1"),
     ("[logging]\nformat = xml", "[logging] format: 'xml' is not known; allowed: text, json"),
@@ -524,12 +524,12 @@ MISTAKES = (
     ),
     (
         "[application:app]\ncors_origins = https://A.example/",
-        f"[application:app] cors_origins: 'https://A.example/' is no origin; {ORIGINS}; did you mean https://a.example?",
+        f"[application:app] cors_origins: 'https://A.example/' is not an origin; {ORIGINS}; did you mean https://a.example?",
     ),
-    ("[application:app]\ncors_origins = null", f"[application:app] cors_origins: 'null' is no origin; {ORIGINS}"),
+    ("[application:app]\ncors_origins = null", f"[application:app] cors_origins: 'null' is not an origin; {ORIGINS}"),
     (
         "[application:app]\ncors_origins = https://a/p",
-        f"[application:app] cors_origins: 'https://a/p' is no origin; {ORIGINS}",
+        f"[application:app] cors_origins: 'https://a/p' is not an origin; {ORIGINS}",
     ),
     (
         "[application:app]\ncors_origins = http://a:80",
@@ -550,11 +550,11 @@ MISTAKES = (
     ),
     (
         "[application:app]\nqueue_message_burst = 5",
-        "[application:app] queue_message_burst: is of no use without queue_message_rate",
+        "[application:app] queue_message_burst: has no effect without queue_message_rate",
     ),
     ("[application:app]\nkey = x", f"[application:app] key: is not known; {APPLICATION_KEYS}; did you mean keys?"),
-    ("[application:a b]", f"[application:a b]: is no name of an application; {NAMES}"),
-    ("[application:]", f"[application:]: is no name of an application; {NAMES}"),
+    ("[application:a b]", f"[application:a b]: is not a name of an application; {NAMES}"),
+    ("[application:]", f"[application:]: is not a name of an application; {NAMES}"),
     ("[application: app ]\n[application:app]", "[application:app]: is the same application as [application: app]"),
     (
         "[application:app]\nkeys = two words-in-it",
@@ -570,7 +570,7 @@ MISTAKES = (
         "application other: has the same key as application app; each needs its own",
     ),
     ("[server:main]\nport = x", "[server:main] port: 'x' is no port: 0 to 65535"),
-    ("[server:main]\nhost = example.org", "[server:main] host: 'example.org' is no IP address of an interface"),
+    ("[server:main]\nhost = example.org", "[server:main] host: 'example.org' is not the IP address of an interface"),
 )
 
 
@@ -586,7 +586,7 @@ class MistakeTests(SettingsTestCase):
 
     def test_the_name_of_an_application_in_application_keys(self) -> None:
         (line,) = self.problems("[application_keys]\na/b = some-long-key\n")
-        self.assertEqual(line, f"[application_keys] a/b: is no name of an application; {NAMES}")
+        self.assertEqual(line, f"[application_keys] a/b: is not a name of an application; {NAMES}")
 
     def test_all_together(self) -> None:
         text = "[server]\nmax_body = x\nfoo = 1\nhttp = tcp:1\n  tcp:x\n  what:1\n[logging]\nlevel = x\nwhat\n[x]\n"
@@ -623,12 +623,12 @@ class WarningTests(SettingsTestCase):
     def test_no_application(self) -> None:
         self.assertEqual(
             self.warned(self.load("")),
-            ["[application_keys]: names no application, so that only those in the store can use the daemon"],
+            ["[application_keys]: names no application, so only applications of the store can use the daemon"],
         )
 
     def test_settings_that_are_gone(self) -> None:
         """A file that has one still loads, whatever its value."""
-        gone = "[server] channel: is passed over: all heads of requests are read in one way"
+        gone = "[server] channel: is ignored: there is only one way to read the heads of requests"
         for value in ("python", "nonsense", ""):
             settings = self.load(f"[server]\nchannel = {value}\nhttp = tcp:5001\n{APPLICATION}")
             self.assertEqual((settings.server.http, self.warned(settings)), (("tcp:5001",), [gone]))
@@ -699,4 +699,4 @@ class OpsTests(SettingsTestCase):
             self.assertNotIn("secret", said)
             self.assertNotIn("needs an ops_token", said)
         for host in ("http://a", "a:5001", "::1"):
-            self.assertIn("is no name or address of a host", self.line(f"[server]\nops_hosts = {host}\n"))
+            self.assertIn("is not a name or an address of a host", self.line(f"[server]\nops_hosts = {host}\n"))

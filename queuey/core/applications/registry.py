@@ -227,7 +227,7 @@ class Registry:
 
     def _check_name(self, name: str) -> None:
         if not name_is_good(name):
-            raise InvalidRequest({"name": f"is no name of an application; allowed: {ALLOWED_NAME}"})
+            raise InvalidRequest({"name": f"is not a name of an application; allowed: {ALLOWED_NAME}"})
         if name in self.given().policies:
             raise Forbidden(f"{name} is in the settings, and can only be changed there.")
 
@@ -261,7 +261,7 @@ class Registry:
 def _check_bursts(said: Members) -> None:
     alone = [rate for rate, burst in BURSTS if burst in said and rate not in said]
     if alone:
-        raise InvalidRequest({rate.replace("_rate", "_burst"): f"is of no use without {rate}" for rate in alone})
+        raise InvalidRequest({rate.replace("_rate", "_burst"): f"has no effect without {rate}" for rate in alone})
 
 
 def _policy(application: Application, max_body: int) -> Policy:
