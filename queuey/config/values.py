@@ -1,4 +1,4 @@
-"""How the text of one value is read: each reader takes the text and the folder that relative paths count from."""
+"""Readers of values: each takes the text of a value, and the folder that relative paths are based on."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from queuey.config import (
     name_is_good,
 )
 from queuey.config.mistakes import Mistake
+from queuey.config.storage import METADATA
 from queuey.model.group_pattern import GroupPattern
 from queuey.model.policy import Policy
 from queuey.model.queue import Consistency, Guarantee
@@ -229,7 +230,7 @@ class BoundTests(SettingsTestCase):
     def test_defaults(self) -> None:
         """Each default is allowed, and is what an empty file means."""
         for key in keys.TABLE:
-            if key.default and key is not keys.METADATA:
+            if key.default and key is not METADATA:
                 self.assertEqual(key.kind.show(key.kind.read(key.default, Path("/"))), key.default.replace("./", "/"))
 
 
@@ -425,7 +426,8 @@ MISTAKES = (
     ("[metrics]\nenabled = no\nstatsd = a:1", "[metrics] statsd: has no effect without enabled = true"),
     (
         "[metrics]\nstatsd_prefix = a b",
-        "[metrics] statsd_prefix: 'a b' is not a prefix; allowed: 1 to 100 letters, digits, dots, underscores and hyphens",
+        "[metrics] statsd_prefix: 'a b' is not a prefix; allowed: "
+        "1 to 100 letters, digits, dots, underscores and hyphens",
     ),
     ("[metrics]\nenabled = no\ngroups = a/b/c", "[metrics] groups: has no effect without enabled = true"),
     (

@@ -44,7 +44,7 @@ class RefusalTests(OpsTestCase):
         )
         return found
 
-    def refused(self, method: str, name: str, params: dict[str, Any]) -> None:
+    def check_refused(self, method: str, name: str, params: dict[str, Any]) -> None:
         error = self.fault(method, **params)
         self.assertEqual((error["code"], error["data"]["applied"]), (faults.INVALID_PARAMS, "no"), (method, params))
         self.assertEqual([one["parameter"] for one in error["data"]["errors"]], [name], (method, params))
@@ -61,12 +61,12 @@ class RefusalTests(OpsTestCase):
                 needed["id"] = "0" * 12
             for parameter in known:
                 for value in wrong(parameter):
-                    self.refused(method, parameter.name, {**needed, parameter.name: value})
+                    self.check_refused(method, parameter.name, {**needed, parameter.name: value})
                     cases += 1
                 if parameter.needed:
                     others = {name: value for name, value in needed.items() if name != parameter.name}
-                    self.refused(method, parameter.name, others)
-                    self.refused(method, parameter.name, {**others, parameter.name: None})
-            self.refused(method, "'unknown'", {**needed, "unknown": 1})
+                    self.check_refused(method, parameter.name, others)
+                    self.check_refused(method, parameter.name, {**others, parameter.name: None})
+            self.check_refused(method, "'unknown'", {**needed, "unknown": 1})
         self.assertGreater(cases, 400)
         self.assertEqual(self.call("applications.list")["applications"][0]["name"], "app")
