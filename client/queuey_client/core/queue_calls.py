@@ -149,7 +149,12 @@ class QueueCalls:
         return reading(self.read, self.name, options, self.session.clock)
 
     def follow(self, options: FollowOptions) -> Items[Message]:
-        """Give messages that are there, and then those that come."""
+        """Give messages that are there, and then those that come.
+
+        This waits for one page after another. A server with live reads will list ``live`` among the features of the
+        application (:meth:`Session.promises`); then a stream can take the place of the waits here, without a change of
+        any face.
+        """
         return following(self.read, self.name, options, self.session.clock)
 
     # The queue itself
