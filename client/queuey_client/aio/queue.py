@@ -34,6 +34,10 @@ class Queue:
     def __repr__(self) -> str:
         return f"<Queue {self.name}>"
 
+    async def close(self) -> None:
+        """Close the connections of its client: for a queue of :meth:`Client.from_signed_url`, which has its own."""
+        await self._driver.transport.close()
+
     async def post(
         self,
         body: Body | Draft,

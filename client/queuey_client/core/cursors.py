@@ -101,7 +101,7 @@ class SqlCursors:
     and your work together, and ``rollback()`` neither.
 
     :param connection: of any driver with the interface of PEP 249: ``sqlite3``, ``psycopg``, ``pymysql`` ...
-    :param table: its name; it is made if it is not there.
+    :param table: its name; it is made, and that is committed, if it is not there.
     :param mark: how the driver marks a parameter, ``?`` or ``%s``; found out from the driver if left out.
     """
 

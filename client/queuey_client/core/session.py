@@ -25,6 +25,9 @@ AVOIDED = 5.0
 KEPT = 60.0
 """Seconds for which the promises of an application are kept."""
 
+MAX_REMEMBERED = 1000
+"""Queues and groups of which a client keeps in mind that they take no keys."""
+
 LEAST_TIMEOUT = 0.5
 """Seconds that the last attempt has at the least, however near the deadline is."""
 
@@ -134,6 +137,7 @@ class Session:
         self._root = f"/v2/{segment(application)}"
         self._promises: tuple[float, Mapping[str, Any]] | None = None
         self._without_keys: dict[str, None] = {}
+        self._lock = threading.Lock()
         self.claim_keys = ClaimKeys()
 
     def exchange(self, call: Call) -> Steps[Answer]:
@@ -217,6 +221,7 @@ class Session:
 
     def refuses_keys(self, what: str) -> None:
         """Keep in mind that a queue, or a group, takes no keys; of the last thousand of them."""
-        self._without_keys[what] = None
-        while len(self._without_keys) > 1000:
-            self._without_keys.pop(next(iter(self._without_keys)), None)
+        with self._lock:
+            self._without_keys[what] = None
+            while len(self._without_keys) > MAX_REMEMBERED:
+                self._without_keys.pop(next(iter(self._without_keys)))

@@ -34,6 +34,10 @@ class Queue:
     def __repr__(self) -> str:
         return f"<Queue {self.name}>"
 
+    def close(self) -> None:
+        """Close the connections of its client: for a queue of :meth:`Client.from_signed_url`, which has its own."""
+        self._driver.transport.close()
+
     def post(
         self,
         body: Body | Draft,

@@ -101,6 +101,10 @@ class Worker:
             while not self._stopping.wait(1.0):
                 pass
             finished = self.stop(grace)
+        except KeyboardInterrupt:
+            # Without signals of its own, in the main thread: nothing is left with a lease.
+            self.stop(0)
+            raise
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)

@@ -37,6 +37,10 @@ class Queue:
     def __repr__(self) -> str:
         return f"<Queue {self.name}>"
 
+    def close(self) -> Deferred[None]:
+        """Close the connections of its client: for a queue of :meth:`Client.from_signed_url`, which has its own."""
+        return self._driver.start(self._driver.coroutines.transport.close())
+
     def post(
         self,
         body: Body | Draft,
