@@ -102,7 +102,8 @@ class Urllib3Transport:
         except (HTTPError, OSError) as error:
             raise NoAnswer(f"no answer: {error}") from error
         headers = {name.lower(): value for name, value in answer.headers.items()}
-        if answer.status != 204 and not ("content-length" in headers or "transfer-encoding" in headers):
+        measured = headers.get("content-length", "").isdigit() or "chunked" in headers.get("transfer-encoding", "")
+        if answer.status != 204 and not measured:
             # http.client takes a head that was cut for a whole one, and then the end of the connection for its body's.
             raise NoAnswer("the answer was cut")
         return Answer(answer.status, headers, answer.data)

@@ -1,0 +1,160 @@
+"""What the client's transports make of answers that are cut, late, elsewhere, or not there at all."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable
+
+from queuey_client import Answer, Ask, NoAnswer
+from queuey_client.aio.transport import AiohttpTransport
+from queuey_client.sync.transport import Urllib3Transport
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.live.running import free_port
+
+run_in = "test"
+
+WHOLE = b"HTTP/1.1 201 Created\r\nX-Request-Id: abc\r\nContent-Length: 2\r\nCache-Control: no-store\r\n\r\n{}"
+TLS = b"\x16"
+"""The first byte of a handshake."""
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nServer: Queuey\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+MOVED = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
+
+
+def send_sync(ask: Ask) -> Answer:
+    """By urllib3."""
+    transport = Urllib3Transport()
+    try:
+        return transport.send(ask)
+    finally:
+        transport.close()
+
+
+def send_aio(ask: Ask) -> Answer:
+    """By aiohttp."""
+
+    async def send() -> Answer:
+        transport = AiohttpTransport()
+        try:
+            return await transport.send(ask)
+        finally:
+            await transport.close()
+
+    return asyncio.run(send())
+
+
+class TransportTests(SynchronousTestCase):
+    """Each transport before a server that sends some bytes and closes."""
+
+    sends: tuple[Callable[[Ask], Answer], ...] = (send_sync, send_aio)
+
+    def serve(self, sent: bytes, hold: bool = False) -> str:
+        """Answer each connection so. :return: the URL."""
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.settimeout(60)
+        held: list[socket.socket] = []
+
+        def run() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                connection.settimeout(60)
+                got = b""
+                while b"\r\n\r\n" not in got and got[:1] != TLS:
+                    piece = connection.recv(65536)
+                    if not piece:
+                        break
+                    got += piece
+                self.heads.append(got)
+                connection.sendall(sent)
+                if hold:
+                    held.append(connection)
+                else:
+                    connection.close()
+
+        self.heads: list[bytes] = []
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+
+        def end() -> None:
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+            thread.join(60)
+            for each in held:
+                each.close()
+
+        self.addCleanup(end)
+        return f"http://127.0.0.1:{listener.getsockname()[1]}/v2/a%2Fb?key=%26"
+
+    def ask(self, url: str, timeout: float = 30.0) -> Ask:
+        """A POST."""
+        return Ask("POST", url, {"Content-Type": "text/plain"}, b"x", timeout)
+
+    def test_a_whole_answer(self) -> None:
+        """It is given as it is, and the path is sent as it was written."""
+        url = self.serve(WHOLE)
+        for send in self.sends:
+            found = send(self.ask(url))
+            self.assertEqual((found.status, found.headers["x-request-id"], found.body), (201, "abc", b"{}"))
+            self.assertTrue(self.heads[-1].startswith(b"POST /v2/a%2Fb?key=%26 HTTP/1.1\r\n"), self.heads[-1])
+
+    def test_cut_answers(self) -> None:
+        """Wherever it is cut, it is none; but for the very end of chunks, when all that is told is there."""
+        cuts = [WHOLE[:end] for end in range(len(WHOLE))] + [
+            CHUNKED[:end] for end in range(len(CHUNKED) - len(b"0\r\n\r\n"))
+        ]
+        for end, sent in enumerate(cuts):
+            url = self.serve(sent)
+            for send in self.sends:
+                lost = self.assertRaises(NoAnswer, send, self.ask(url))
+                self.assertEqual((lost.sent, lost.final), (True, False), (send, end))
+
+    def test_a_late_answer(self) -> None:
+        """It is none, and the request may have been done."""
+        url = self.serve(WHOLE[:20], hold=True)
+        for send in self.sends:
+            self.assertIs(self.assertRaises(NoAnswer, send, self.ask(url, timeout=0.3)).sent, True)
+
+    def test_no_server(self) -> None:
+        """Then nothing was sent."""
+        for send in self.sends:
+            for host in ("127.0.0.1", "nowhere.invalid"):
+                lost = self.assertRaises(NoAnswer, send, self.ask(f"http://{host}:{free_port()}/"))
+                self.assertEqual((lost.sent, lost.final), (False, False), send)
+
+    def test_no_tls(self) -> None:
+        """Another attempt would not help."""
+        url = self.serve(WHOLE).replace("http:", "https:")
+        for send in self.sends:
+            self.assertIs(self.assertRaises(NoAnswer, send, self.ask(url)).sent, False, send)
+
+    def test_redirects(self) -> None:
+        """They are not followed: the key would go along."""
+        url = self.serve(MOVED)
+        for send in self.sends:
+            self.assertEqual(send(self.ask(url)).status, 302)
+
+    def test_hanging_up(self) -> None:
+        """A request that waits for its answer ends, and the server sees it."""
+        url = self.serve(b"", hold=True)
+        transport = Urllib3Transport()
+        self.addCleanup(transport.close)
+        ended: list[BaseException] = []
+
+        def send() -> None:
+            try:
+                transport.send(self.ask(url))
+            except NoAnswer as lost:
+                ended.append(lost)
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        while not self.heads:
+            thread.join(0.01)
+        transport.hang_up()
+        thread.join(60)
+        self.assertEqual(len(ended), 1)
