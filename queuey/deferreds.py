@@ -81,7 +81,17 @@ class CoroutineRunner:
         self._on_done = on_done
         self._waits_for: Deferred[Any] | None = None
         self.waits = True
-        self._go(None)
+        # As ``_go`` does, without a call more.
+        try:
+            waits_for = coroutine.send(None)
+        except StopIteration:
+            self.waits = False
+            on_done(None)
+        except BaseException:
+            self._end(Failure())
+        else:
+            self._waits_for = waits_for
+            waits_for.addCallbacks(self._go, self._fail)
 
     def cancel(self) -> None:
         """Cancel what it waits for, if it does."""

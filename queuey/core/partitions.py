@@ -22,7 +22,8 @@ def spread(drafts: Sequence[Draft], partitions: int, choose: Callable[[int], int
     if len(drafts) == 1:  # as most writes are
         draft = drafts[0]
         partition = draft.partition or any_of_one or _partition(draft.key, partitions, choose)
-        return (NewMessage(partition, with_key(draft.content, draft.key), draft.ttl, draft.delay),)
+        content = draft.content if draft.key is None else with_key(draft.content, draft.key)
+        return (NewMessage(partition, content, draft.ttl, draft.delay),)
     return tuple(
         [
             NewMessage(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from json.encoder import encode_basestring_ascii
 from string import ascii_letters, digits
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from queuey.http.address_json import joined
@@ -54,11 +54,6 @@ _AS_THEY_ARE: Final = (ascii_letters + digits + _URI).encode("ascii")
 _OUTSIDE_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 
 _encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
-
-
-def encoded(value: Any) -> bytes:
-    """JSON with everything outside ASCII escaped."""
-    return _encode(value).encode("ascii")
 
 
 def consistency_word(consistency: Consistency) -> str:
@@ -320,20 +315,6 @@ def portions(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
             start, size = place, 0
     if start < len(messages):
         yield messages[start:]
-
-
-def answer_at_once(
-    request: Request, fields: Sequence[Field], pieces: Iterable[Piece], own: tuple[Field, ...] = ()
-) -> None:
-    """Write an answer that is not large.
-
-    :param own: more fields, as ``Request.answer`` has them.
-    """
-    texts, messages = zip(*pieces, strict=True)
-    request.answer(200, fields, b"".join(texts), own)
-    for some in messages:
-        if some:
-            count_sent(request, some)
 
 
 async def answer_in_pieces(request: Request, fields: Sequence[Field], pieces: Iterable[Piece]) -> None:

@@ -10,12 +10,13 @@ import attrs
 from queuey.http.gate import Admitted
 from queuey.http.json_size import MAX_VALUES
 from queuey.http.routes import Route
-from queuey.http.v2.answers import HEAD, consistency_word, encoded
+from queuey.http.v2.answers import HEAD, consistency_word
 from queuey.http.v2.appends import MAX_MESSAGES
 from queuey.http.v2.items import MAX_HEADERS, MAX_KEY
 from queuey.http.v2.parameters import Query
 from queuey.http.v2.settlements import MAX_RECEIPTS
 from queuey.http.wire import Limits, Request
+from queuey.http.writing import encoded
 from queuey.interfaces import AHEAD, Capabilities, IStore
 from queuey.model import fields
 from queuey.model.access import Operation

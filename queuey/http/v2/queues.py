@@ -12,11 +12,12 @@ from queuey.core.queues import Judge, QueueChanges, QueueDirectory, QueuePage, r
 from queuey.http.gate import Admitted, AdmittedToQueue
 from queuey.http.problems import Problem
 from queuey.http.routes import Route
-from queuey.http.v2.answers import HEAD, consistency_word, encoded
+from queuey.http.v2.answers import HEAD, consistency_word
 from queuey.http.v2.conditions import check_read_only, conditions
 from queuey.http.v2.parameters import Members, Query, members
 from queuey.http.v2.tags import tags
 from queuey.http.wire import Request
+from queuey.http.writing import encoded
 from queuey.model.access import Operation, is_application
 from queuey.model.fields import LIMIT, PARTITIONS, TTL
 from queuey.model.policy import Policy

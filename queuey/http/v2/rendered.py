@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
-import attrs
 from twisted.internet.defer import Deferred
 
 from queuey.http.v2.answers import (
     ASK_AGAIN,
     NO_STORE,
-    WHOLE,
     Field,
-    Piece,
-    answer_at_once,
     begin,
+    count_sent,
     etag,
     fits_at_once,
     portions,
@@ -28,39 +25,12 @@ from queuey.http.v2.answers import (
 from queuey.http.v2.conditions import is_known
 from queuey.http.v2.pages import JSON, NDJSON, Page, ending, joined, link, prefers_lines
 from queuey.http.wire import Request
-from queuey.model.columns import body_bytes, content_bytes
+from queuey.model.columns import body_bytes
 from queuey.model.message import Address
 from queuey.model.window import LookupSlice
 
 _DOCUMENT: Final = (b"Content-Type", JSON.encode("ascii"))
 _LINES: Final = (b"Content-Type", NDJSON.encode("ascii"))
-
-
-@attrs.frozen
-class Rendered:
-    """A page that is sent at once.
-
-    :ivar tag: its entity tag, without the quotes: another one for other bytes.
-    :ivar next: the cursor to go on from.
-    :ivar count: how many messages are in it.
-    :ivar size: bytes of their bodies.
-    """
-
-    body: bytes = attrs.field(repr=False)
-    tag: str
-    next: str
-    count: int
-    size: int
-
-
-def rendered_page(page: Page, *, lines: bool) -> Rendered | None:
-    """Render a page if it is settled, and small enough to be sent at once.
-
-    :param lines: whether it is asked for as lines.
-    """
-    if not page.settled or page.slice.later or not fits_at_once(page.slice.messages):
-        return None
-    return _rendered(page, page.lines() if lines else page.document())
 
 
 ReadAgain = Callable[[Sequence[Address]], Deferred[LookupSlice]]
@@ -73,22 +43,22 @@ def answer(request: Request, page: Page, read_again: ReadAgain) -> Coroutine[Def
     :param read_again: reads what a page has beyond its first slice.
     :return: what writes it in pieces where it is large, which leave as fast as the client takes them.
     """
-    lines = prefers_lines(request)
-    rendered = rendered_page(page, lines=lines)
-    tag, cached = (None, NO_STORE) if rendered is None else (rendered.tag, ASK_AGAIN)
-    tagged = () if tag is None else (etag(tag),)
+    lines, messages = prefers_lines(request), page.slice.messages
+    fields = (_LINES if lines else _DOCUMENT, NO_STORE)
+    following = ((b"Link", link(request, page.next)),) if page.more else ()
+    if page.slice.later or not fits_at_once(messages):
+        if is_known(request, "page", None):
+            request.answer(304, (NO_STORE,), b"", ())
+            return None
+        return _Large(request, page, read_again, lines=lines).answer(fields, following)
+    body = b"".join([text for text, _ in (page.lines() if lines else page.document())])
+    tag = hashlib.blake2b(body, digest_size=16).hexdigest() if page.settled else None
+    cached, tagged = (NO_STORE, ()) if tag is None else (ASK_AGAIN, (etag(tag),))
     if is_known(request, "page", tag):
         request.answer(304, (cached,), b"", tagged)
         return None
-    fields = (_LINES if lines else _DOCUMENT, cached)
-    if rendered is not None:
-        request.answer(200, fields, rendered.body, (*tagged, (b"Link", link(request, rendered.next))))
-        request.count_messages(rendered.count, rendered.size)
-        return None
-    following = ((b"Link", link(request, page.next)),) if page.more else ()
-    if page.slice.later or content_bytes(page.slice.messages) > WHOLE:
-        return _Large(request, page, read_again, lines=lines).answer(fields, following)
-    answer_at_once(request, fields, page.lines() if lines else page.document(), following)
+    request.answer(200, (fields[0], cached), body, (*tagged, *following))
+    count_sent(request, messages)
     return None
 
 
@@ -131,9 +101,3 @@ class _Large:
         if found.messages:
             self._request.traced.received(found.messages)
             self._portions.extend(portions(found.messages))
-
-
-def _rendered(page: Page, pieces: Iterable[Piece]) -> Rendered:
-    body, messages = b"".join([text for text, _ in pieces]), page.slice.messages
-    tag = hashlib.blake2b(body, digest_size=16).hexdigest()
-    return Rendered(body, tag, page.next, len(messages), body_bytes(messages))

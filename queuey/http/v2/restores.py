@@ -12,7 +12,7 @@ from queuey.deferreds import TurnQueue
 from queuey.http.gate import AdmittedToQueue
 from queuey.http.mistakes import Mistakes
 from queuey.http.routes import Route
-from queuey.http.v2.answers import HEAD, encoded
+from queuey.http.v2.answers import HEAD
 from queuey.http.v2.appends import BATCH, batch_of, invalid
 from queuey.http.v2.header_fields import expect_type
 from queuey.http.v2.items import MAX_TYPE, Members
@@ -20,6 +20,7 @@ from queuey.http.v2.messages import MESSAGES
 from queuey.http.v2.pages import address_of
 from queuey.http.v2.parameters import Query
 from queuey.http.wire import Request
+from queuey.http.writing import encoded
 from queuey.model.access import Operation
 from queuey.model.fields import REMAINING_TTL
 from queuey.model.message import Content, Message
