@@ -1,0 +1,92 @@
+"""What the Python client goes by and only a daemon can show: signed URLs, groups that take no keys, limits of keys."""
+
+from __future__ import annotations
+
+import time
+
+from queuey_client import Client, Invalid, NotAllowed, NotFound, Retry, Stale
+
+from tests.live.clients import KEY
+from tests.live.test_daemon import LiveTestCase
+
+run_in = "test"
+
+
+class CallTests(LiveTestCase):
+    """The face for threads; the others send the same."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.add_settings("[application:queuey]\nsigned_urls = true\n")
+        self.serve()
+        self.client = Client(f"http://127.0.0.1:{self.port}", "queuey", key=KEY)
+        self.addCleanup(self.client.close)
+        self.queue = self.client.queue("a queue née &?")
+        self.queue.ensure(partitions=2)
+
+    def test_signed_urls(self) -> None:
+        """The server takes them, for what they are signed for."""
+        self.queue.post("a pear")
+        other = Client.from_signed_url(self.queue.signed_url(["read"], 60, rate=100))
+        self.addCleanup(other.close)
+        self.assertEqual([message.text for message in other.messages()], ["a pear"])
+        self.assertRaises(NotAllowed, other.post, "another")
+
+    def test_a_group_that_is_at_most_once(self) -> None:
+        """It takes no keys, which the client finds out."""
+        self.queue.post_all(["a", "b"])
+        group = self.queue.group("g")
+        group.ensure(guarantee="at-most-once")
+        given = [delivery for _ in range(4) for delivery in group.claim(1, wait=0)]
+        self.assertEqual([delivery.receipt for delivery in given], [None, None])
+        self.assertEqual(group.ack(*given), [])
+
+    def test_a_quick_worker(self) -> None:
+        """More claims than the server remembers keys of are never blocked."""
+        with self.queue.writer() as writer:
+            for number in range(700):
+                writer.post(str(number))
+        group = self.queue.group("g")
+        seen: set[str] = set()
+        deadline = time.monotonic() + 60
+        while len(seen) < 700 and time.monotonic() < deadline:
+            found = group.claim(1, lease=600, wait=0)
+            self.assertEqual(len(found), 1, f"blocked after {len(seen)}")
+            seen.add(found[0].text)
+            group.ack(*found)
+        self.assertEqual(len(seen), 700)
+
+    def test_settling_twice(self) -> None:
+        """An ack that is repeated is one; a receipt that is none is told, and the others are settled."""
+        self.queue.post("a")
+        group = self.queue.group("g")
+        (delivery,) = group.claim(lease=60)
+        self.assertEqual([outcome for _, outcome in group.ack(delivery)], ["acked"])
+        self.assertEqual([outcome for _, outcome in group.ack(delivery)], ["already-acked"])
+        stale = self.assertRaises(Stale, group.ack, "nonsense", delivery)
+        self.assertEqual((stale.stale, len(stale.outcomes)), (["nonsense"], 2))
+
+    def test_dead_letters(self) -> None:
+        """Given up, and taken back."""
+        dead = self.client.queue("dead")
+        dead.ensure()
+        self.queue.post({"a": 1}, headers={"from": "Zoë"}, key="k")
+        group = self.queue.group("g")
+        group.ensure(dead_letter="dead", order="key")
+        (delivery,) = group.claim()
+        self.assertEqual((delivery.json(), delivery.headers["from"], delivery.key), ({"a": 1}, "Zoë", "k"))
+        group.reject(delivery, reason="why")
+        (letter,) = dead.messages()
+        self.assertEqual(letter.headers["queuey-dead-letter"]["reason"], "why")
+        self.assertEqual(group.redrive(all=True), 1)
+        self.assertEqual([each.id for each in group.claim()], [delivery.id])
+        self.assertEqual(sum(each.behind for each in group.info().lag), 1)
+
+    def test_refusals(self) -> None:
+        """By what a caller does about them."""
+        error = self.assertRaises(Invalid, self.queue.read, limit=0)
+        self.assertEqual(error.errors[0]["parameter"], "limit")
+        self.assertRaises(NotFound, self.client.queue("nowhere").info)
+        wrong = Client(f"http://127.0.0.1:{self.port}", "queuey", key="wrong", retry=Retry.never)
+        self.addCleanup(wrong.close)
+        self.assertRaises(NotAllowed, wrong.promises)
