@@ -140,10 +140,11 @@ def aio_face(port: int, count: int, claims: bool) -> float:
 
 
 def tx_face(port: int, count: int, claims: bool) -> float:
-    from queuey_client.tx import Client
     from twisted.internet import reactor  # noqa: TID251 - a program of its own
     from twisted.internet.defer import Deferred
     from twisted.internet.task import react
+
+    from queuey_client.tx import Client
 
     found: list[float] = []
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from queuey_client import (
     Answer,
     Changed,
@@ -18,8 +20,6 @@ from queuey_client import (
     Unavailable,
 )
 from queuey_client.core.claim_keys import MAX_KEYS
-from twisted.trial.unittest import SynchronousTestCase
-
 from tests.client.support import LOST, ROOT, STORED, Server, answer, message, page, problem
 
 QUEUE = {

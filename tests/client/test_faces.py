@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-import queuey_client
-from queuey_client import aio, tx
 from twisted.trial.unittest import SynchronousTestCase
 
 import queuey
+import queuey_client
+from queuey_client import aio, tx
 
 NAMES = ("Client", "Queue", "Group", "Writer", "Worker", "Deliveries")
 ASYNC = {"__enter__": "__aenter__", "__exit__": "__aexit__", "__next__": "__anext__", "__iter__": "__aiter__"}

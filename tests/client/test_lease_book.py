@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from queuey_client import Delivery, Reject, RetryLater, Verdict
-from queuey_client.core.lease_book import LeaseBook
-from queuey_client.core.values import deliveries_of
-from queuey_client.core.verdicts import ACK, default_verdict
 from twisted.trial.unittest import SynchronousTestCase
 
+from queuey_client import Delivery, Reject, RetryLater, Verdict
+from queuey_client.core.lease_book import LeaseBook
+from queuey_client.core.parsing import deliveries_of
+from queuey_client.core.verdicts import ACK, default_verdict
 from tests.client.support import message
 
 

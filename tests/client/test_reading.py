@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from queuey_client import FileCursors, Gap, GapWarning, SqlCursors
 from twisted.trial.unittest import SynchronousTestCase
 
+from queuey_client import FileCursors, Gap, GapWarning, SqlCursors
 from tests.client.support import LOST, Server, page
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from queuey_client import Invalid, Limited, NoAnswer, NotAllowed, QueueyError, Retry, Unavailable
 from queuey_client.core.retry import RESERVE, Budget
 from queuey_client.core.session import Credentials, Endpoints
-from twisted.trial.unittest import SynchronousTestCase
-
 from tests.client.support import LOST, REFUSED, STORED, Server, answer, page, problem
 
 BUSY = problem("unavailable", 503, retryable=True, applied="unknown", headers={"retry-after": "3"})

@@ -5,12 +5,12 @@ from __future__ import annotations
 from hashlib import sha256
 from urllib.parse import parse_qs, urlsplit
 
-from queuey_client import Client
-from queuey_client.core.session import Credentials
-from queuey_client.core.signing import OPERATIONS, parse_signed_url
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.model.signing import WORDS, Grant, sign
+from queuey_client import Client
+from queuey_client.core.session import Credentials
+from queuey_client.core.signing import OPERATIONS, parse_signed_url
 from tests.client.support import KEY, STORED, Server, answer
 
 

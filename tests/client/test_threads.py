@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import threading
 
-from queuey_client import Answer, Ask, Invalid, Unavailable
 from twisted.trial.unittest import SynchronousTestCase
 
+from queuey_client import Answer, Ask, Invalid, Unavailable
 from tests.client.support import Server
 
 LIMIT = 60.0

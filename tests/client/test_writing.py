@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from queuey_client import Answer, Draft, Invalid, NotFound, QueueyError, Retry, Unavailable
 from queuey_client.core.queue_calls import QueueCalls
 from queuey_client.core.writing import MAX_LINES, Backlog, Entry
 from queuey_client.sync.transport import Driver
-from twisted.trial.unittest import SynchronousTestCase
-
 from tests.client.support import LOST, Server, problem
 
 

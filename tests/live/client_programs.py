@@ -23,7 +23,6 @@ from typing import Any
 
 import queuey_client
 from queuey_client.core.values import Delivery
-
 from tests.live.clients import KEY
 
 AT_ONCE = 8
@@ -73,8 +72,9 @@ async def produce_aio(url: str, name: str, count: int, streamed: int) -> None:
 
 
 async def produce_tx(reactor: Any, url: str, name: str, count: int, streamed: int) -> None:
-    from queuey_client import tx
     from twisted.internet.defer import DeferredList, DeferredSemaphore
+
+    from queuey_client import tx
 
     client = tx.Client(url, "queuey", key=KEY, reactor=reactor, connections=AT_ONCE)
     queue = client.queue(name)
@@ -139,8 +139,9 @@ async def work_aio(url: str, name: str, group: str, effects: Effects) -> int:
 
 
 async def work_tx(reactor: Any, url: str, name: str, group: str, effects: Effects) -> int:
-    from queuey_client import tx
     from twisted.internet.defer import Deferred
+
+    from queuey_client import tx
 
     def handle(delivery: Delivery) -> Deferred[None]:
         done: Deferred[None] = Deferred()

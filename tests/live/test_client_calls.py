@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from queuey_client import Client, Invalid, NotAllowed, NotFound, Retry, Stale
-
 from tests.live.clients import KEY
 from tests.live.test_daemon import LiveTestCase
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from random import Random
 
 from queuey_client import Client, Group
-
 from tests.histories.proxy import Proxy
 from tests.live.client_programs import LEASE, bodies
 from tests.live.clients import KEY

@@ -7,11 +7,11 @@ import socket
 import threading
 from collections.abc import Callable
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from queuey_client import Answer, Ask, NoAnswer
 from queuey_client.aio.transport import AiohttpTransport
 from queuey_client.sync.transport import Urllib3Transport
-from twisted.trial.unittest import SynchronousTestCase
-
 from tests.live.running import free_port
 
 run_in = "test"

@@ -9,11 +9,12 @@ from typing import Any
 
 from queuey_client.core.encoding import JSON, compact, key_header, new_key, place_text, plain_number, segment, time_text
 from queuey_client.core.errors import Invalid, Stale, outcomes_of
+from queuey_client.core.parsing import deliveries_of, group_info, result_of
 from queuey_client.core.queue_calls import ensured, removed
 from queuey_client.core.retry import Seconds, in_seconds
 from queuey_client.core.session import Session
 from queuey_client.core.steps import Answer, Call, Steps
-from queuey_client.core.values import Delivery, GroupInfo, deliveries_of, group_info, result_of
+from queuey_client.core.values import Delivery, GroupInfo
 
 MAX_RECEIPTS = 1000
 """Receipts of one settlement."""

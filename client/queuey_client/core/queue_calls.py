@@ -9,26 +9,13 @@ from typing import Any
 from queuey_client.core import encoding
 from queuey_client.core.encoding import compact, key_header, new_key, number, place_text, query, segment
 from queuey_client.core.errors import Changed, NotFound, NotPromised
+from queuey_client.core.parsing import group_info, page_of, queue_info, result_of, single_message, stored_of
 from queuey_client.core.reading import FollowOptions, ReadOptions, following, reading
 from queuey_client.core.retry import Seconds, in_seconds
 from queuey_client.core.session import Session
 from queuey_client.core.signing import signed_url
 from queuey_client.core.steps import Answer, Call, Give, Items, Steps
-from queuey_client.core.values import (
-    Draft,
-    GroupInfo,
-    Message,
-    Page,
-    QueueInfo,
-    Stored,
-    draft_of,
-    group_info,
-    page_of,
-    queue_info,
-    result_of,
-    single_message,
-    stored_of,
-)
+from queuey_client.core.values import Draft, GroupInfo, Message, Page, QueueInfo, Stored, draft_of
 from queuey_client.core.writing import Entry, Refused, write
 
 MAX_BATCH = 1000

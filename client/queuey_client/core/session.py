@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from queuey_client.core.claim_keys import ClaimKeys
 from queuey_client.core.encoding import query_text, segment
 from queuey_client.core.errors import QueueyError, Unavailable, error_of, no_answer
+from queuey_client.core.parsing import result_of
 from queuey_client.core.retry import Budget, Retry
 from queuey_client.core.steps import Answer, Ask, Call, NoAnswer, Send, Sleep, Steps
 from queuey_client.core.tracing import trace_headers
-from queuey_client.core.values import result_of
 
 Secret = Union[str, Callable[[], str]]
 
