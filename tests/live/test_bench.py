@@ -38,6 +38,9 @@ PROGRAMS: Final = {
     "noisy": ("1 0.1 8", "(at most 2.00)"),
     "groups": ("1 0.1 20 2000", "(at least 0.50)"),
     "group_waits": ("50 0.2", "(at most 1.00)"),
+    "group_writing": ("1", "32 fused: "),
+    "group_factors": ("1 20 20", "(at most 1.30)"),
+    "hand_out": ("1 5", "(at most 1.50)"),
     "crowd": ("8 4", "refused: 0 of "),
     "identities": ("1 0.1", "(at least 0.95)"),
     "metering": ("1 0.1 20", "(at least 0.90)"),
@@ -49,6 +52,7 @@ PROGRAMS: Final = {
     "idle": ("50", "(at most 1.00)"),
     "cores": ("2 1 0.1", "128 connections: "),
     "calls": ("1", "calls of functions"),
+    "in_flight": ("2000 1", "(at most 50.00)"),
     "clients": ("1 10", "(at most 12.00)"),
 }
 
