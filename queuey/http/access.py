@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 _MAX_LOGGED: Final = 1024
 
 
-def report(request: Request, status: int) -> None:
+def report(request: Request, status: int, now: float) -> None:
     """Count the request, write its line of the access log, and hand it to the tracer.
 
     :param status: of its answer; 499 if the client hung up before that began.
+    :param now: when it ended, in seconds of the reactor.
     """
     connection, head = request.connection, request.head
     hooks = connection.hooks
-    seconds = hooks.reactor.seconds() - request.started
+    seconds = now - request.started
     if hooks.counts is not None:
         hooks.counts.request(request.route, request.method, status, seconds)
     if head.shown is None:

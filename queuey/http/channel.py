@@ -82,7 +82,7 @@ class Channel(BodyReader):
         the rest could take any time.
         """
         if self._stage is Stage.WAITING:
-            self._rest()
+            self._rest(self._seconds())
             if self._new:
                 self.deadline = max(self.deadline, self._started + NEWCOMER_SECONDS)
         elif self._stage is Stage.HANDLING and self._body is not None:
@@ -225,7 +225,7 @@ class Channel(BodyReader):
             self._stage = Stage.HEAD
             self.deadline = self._started + self._limits.header_timeout
         elif self._stage is Stage.HEAD and not reader.pending:
-            self._rest()
+            self._rest(self._seconds())
         return b""
 
     def _meet_whole(self, head: Head, size: int, data: bytes) -> bytes:
@@ -274,9 +274,9 @@ class Channel(BodyReader):
             return rest
         if request.max_body is not None and length > request.max_body:
             raise Refused(TOO_LARGE)
-        if not in_pieces and len(rest) >= length:
+        if not in_pieces and (there := len(rest)) >= length:
             request.bytes_in += length
-            if len(rest) > length:
+            if there > length:
                 request.body, rest = rest[:length], rest[length:]
             else:
                 request.body, rest = rest, b""
@@ -317,11 +317,14 @@ class Channel(BodyReader):
             self._say_goodbye()
             return
         if self._stage is Stage.WAITING:
-            self._rest()
+            self._rest(self._seconds())
         self._resume()
 
-    def done(self) -> None:
-        """Go on with the connection after the current request was answered."""
+    def done(self, now: float) -> None:
+        """Go on with the connection after the current request was answered.
+
+        :param now: in seconds of the reactor.
+        """
         request = self._request
         if request is None:
             return
@@ -333,6 +336,6 @@ class Channel(BodyReader):
         if request.closing or incomplete or self.site.leaving:
             self._end(linger=incomplete or self._ahead_size > 0)
             return
-        self._rest()
+        self._rest(now)
         if self._ahead or self._paused:
             self._resume()

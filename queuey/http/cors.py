@@ -40,8 +40,9 @@ class Cors:
 
         :param second: whether it is one of the second API.
         """
-        application = request.application
-        origins = self.origins(_application(request) if application is None else application)
+        origins = request.origins
+        if origins is None:
+            origins = self.origins(_application(request))
         if second or origins:
             request.added += _VARY_V2 if second else _VARY
         if not origins:

@@ -122,7 +122,7 @@ class Gate:
         for again in decision.again:
             if not again():
                 return None
-        request.application = application
+        request.application, request.origins = application, policy.cors_origins
         request.challenge = decision.challenge
         if decision.limited or len(request.body) > policy.max_body:
             self._enter(request, policy, name, own=decision.own)
@@ -211,7 +211,7 @@ class Gate:
             again.
         """
         policy = await self.policies.policy_for(application)
-        request.application = application
+        request.application, request.origins = application, policy.cors_origins
         caller = await self._proven(request, policy)
         signature = None
         if policy.signed_urls and may_be_signed(request):

@@ -79,8 +79,8 @@ class Connection(Source, Protocol):
     def writable(self) -> Deferred[None]:
         """Wait until more may be sent."""
 
-    def done(self) -> None:
-        """Learn that the answer is complete."""
+    def done(self, now: float) -> None:
+        """Learn that the answer is complete, and what time it is, in seconds of the reactor."""
 
     def abort(self) -> None:
         """Cut the connection."""

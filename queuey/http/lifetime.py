@@ -123,11 +123,14 @@ class ConnectionLifetime(protocol.Protocol):
         self.deadline = inf
         self._wire.abortConnection()
 
-    def _rest(self) -> None:
-        """Wait for a request; the time for that begins once the answer before has left."""
+    def _rest(self, now: float) -> None:
+        """Wait for a request; the time for that begins once the answer before has left.
+
+        :param now: in seconds of the reactor.
+        """
         self._stage = Stage.WAITING
         patience = DRAIN_SECONDS if self.site.draining else self.site.limits.idle_timeout
-        self.deadline = inf if self._out.full else self._seconds() + patience
+        self.deadline = inf if self._out.full else now + patience
 
     def _end(self, *, linger: bool) -> None:
         """Close, once everything is written; or then read on for a while, so that the client sees the answer."""

@@ -38,6 +38,7 @@ class Request(Response):
     :ivar body: the whole body, unless the handler reads it in pieces.
     :ivar max_body: the limit of the body in bytes, or ``None``; may be changed before the body is read.
     :ivar application: the application of the request, for the access log; set by handlers, as ``queue`` is.
+    :ivar origins: the origins whose pages may read the answer, once the policy that the request goes by is known.
     :ivar challenge: the authentication schemes that are accepted at its path, for a 401 answer.
     :ivar signed: the signature and the parameters that it signs, cut out of the query; ``line.query`` has the rest
         then.
@@ -54,6 +55,7 @@ class Request(Response):
     # What few requests have is an attribute of theirs only then: up to thirty attributes need no dictionary, which is
     # a tenth of all that a waiting read takes.
     body = b""
+    origins: tuple[str, ...] | None = None
     challenge = b"Application"
     signed = b""
     use: Use | None = None
@@ -344,8 +346,9 @@ class Request(Response):
         if self._theirs:
             for waiting in self._notifications():
                 waiting.callback(None)
-        report(self, self.code)
-        self.connection.done()
+        now = self.connection.hooks.reactor.seconds()
+        report(self, self.code, now)
+        self.connection.done(now)
 
     def connectionLost(self, reason: Failure) -> None:
         """Learn from the connection that the client has hung up."""
@@ -358,7 +361,7 @@ class Request(Response):
             waiting.errback(reason)
         if self._pieces is not None:
             self._pieces.end(ClientGone())
-        report(self, self.code if self.startedWriting else 499)
+        report(self, self.code if self.startedWriting else 499, self.connection.hooks.reactor.seconds())
 
     def _notifications(self) -> list[Deferred[None]]:
         if not self._theirs:

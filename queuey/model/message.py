@@ -62,8 +62,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     delay: Ticks = Ticks(0)
 
 
-@frozen
-class NewMessage:
+class NewMessage(msgspec.Struct, frozen=True, gc=False):
     """A message that is ready to be stored.
 
     :ivar ttl: seconds to live, from the moment it is stored, or is due.

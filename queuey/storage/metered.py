@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from queuey.errors import QueueyError, Unavailable
 from queuey.interfaces import IStore, Outcome
 from queuey.model.counts import SECONDS, Counter, Distribution, Histogram, Metric, gauge
-from queuey.storage.layers import PING, Operation, StoreLayer
+from queuey.storage.layers import PING, REPLACE_STATE, Operation, StoreLayer
 
 PAUSE: Final = 5.0
 """Seconds between two checks whether the store answers."""
@@ -23,8 +23,6 @@ T = TypeVar("T")
 
 class Meter:
     """Counts the calls of one operation.
-
-    It is made once for each, so that a call costs a callback and two looks at the clock.
 
     :param seconds: a monotonic clock, of which only differences are used.
     """
@@ -37,26 +35,41 @@ class Meter:
         self._distribution: Distribution | None = None
         self._seconds = seconds
 
-    def __call__(self, answer: Deferred[T]) -> Deferred[T]:
-        """Count a call that was just made, once it is over."""
-        began = self._seconds()
-        if answer.called and not answer.paused and not isinstance(answer.result, Failure):
-            # Answered from memory, as most looks at a queue are: a callback would cost more than the call.
-            self._succeeded(answer.result, began)
-            return answer
-        times = (began,)
-        return answer.addCallbacks(self._succeeded, self._failed, times, {}, times)
+    def around(self, call: Callable[P, Deferred[T]], *, outcomes: bool) -> Callable[P, Deferred[T]]:
+        """Return a function that does a call, and counts it once it is over.
+
+        :param outcomes: whether the result of the call is an ``Outcome``, by which it is counted.
+        """
+        seconds, failed = self._seconds, self._failed
+        succeeded: Callable[[Any, float], Any] = self._decided if outcomes else self._succeeded
+
+        def metered(*arguments: P.args, **named: P.kwargs) -> Deferred[T]:
+            answer = call(*arguments, **named)
+            began = seconds()
+            if answer.called and not answer.paused and not isinstance(answer.result, Failure):
+                # Answered from memory, as most look-ups of a queue are: a callback would cost more than the call.
+                succeeded(answer.result, began)
+                return answer
+            times = (began,)
+            return answer.addCallbacks(succeeded, failed, times, {}, times)
+
+        return metered
 
     def _succeeded(self, result: T, began: float) -> T:
         distribution, labels = self._distribution, self._ok
-        if distribution is None or isinstance(result, Outcome) or labels not in self._counted:
+        if distribution is not None and labels in self._counted:
+            # Most calls: this is what the functions of the other branch do, without calling them.
+            distribution.observe(self._seconds() - began)
+            self._counted[labels] += 1
+        else:
             self._observe(began)
-            self._add((self._name, _OUTCOMES[result]) if isinstance(result, Outcome) else labels)
-            return result
-        # As most calls are: without a call more.
-        distribution.observe(self._seconds() - began)
-        self._counted[labels] += 1
+            self._add(labels)
         return result
+
+    def _decided(self, outcome: Outcome, began: float) -> Outcome:
+        self._observe(began)
+        self._add((self._name, _OUTCOMES[outcome]))
+        return outcome
 
     def _failed(self, failure: Failure, began: float) -> Failure:
         self._observe(began)
@@ -66,7 +79,7 @@ class Meter:
     def _observe(self, began: float) -> None:
         distribution = self._distribution
         if distribution is None:
-            # What was never asked for is not shown.
+            # An operation that was never called is not shown.
             distribution = self._distribution = self._durations.of((self._name,))
         distribution.observe(self._seconds() - began)
 
@@ -110,9 +123,7 @@ class MeteredStore(StoreLayer):
     def around(self, operation: Operation, call: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:
         """See StoreLayer."""
         meter = Meter(operation.name, self._operations, self._durations, self._clock.seconds)
-
-        def metered(*arguments: P.args, **named: P.kwargs) -> Deferred[T]:
-            return meter(call(*arguments, **named))
+        metered = meter.around(call, outcomes=operation is REPLACE_STATE)
 
         def ping(*arguments: P.args, **named: P.kwargs) -> Deferred[T]:
             return metered(*arguments, **named).addBoth(self._answered)

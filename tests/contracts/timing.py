@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
+import msgspec
 from twisted.internet.defer import Deferred
 
 from queuey.errors import NoSuchQueue, StorageFull
@@ -271,7 +271,7 @@ class DelayContract(MessagesCase):
     @contract
     async def test_the_shortest_delay(self) -> None:
         queue = await self.make_queue()
-        (id,) = await self.store.append(queue, [attrs.evolve(new(b"a"), delay=Ticks(1))], TERMS)
+        (id,) = await self.store.append(queue, [msgspec.structs.replace(new(b"a"), delay=Ticks(1))], TERMS)
         await self.subject.advance(0.5)
         self.assertEqual(await self.everywhere(queue, id), (1, 1, 1))
 
