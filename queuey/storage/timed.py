@@ -37,23 +37,29 @@ class Deadlines:
         self._late: dict[Deferred[Any], Unavailable] = {}
         self._timer: IDelayedCall | None = None
 
-    def read(self, answer: Deferred[T]) -> Deferred[T]:
-        """End a read in time: it is cancelled then, and fails with ``Unavailable``."""
-        return self.write(answer, "no")
+    def around(self, call: Callable[P, Deferred[T]], *, writes: bool) -> Callable[P, Deferred[T]]:
+        """Return a function that does a call, and ends the wait for its answer in time.
 
-    def write(self, answer: Deferred[T], applied: str = "unknown") -> Deferred[T]:
-        """End the wait for a write in time: it fails with ``Unavailable``, and may be done or not.
+        The answer then fails with ``Unavailable``, and the call is cancelled: a read is over with that, and a write may
+        be done or not.
 
-        :param applied: the ``applied`` of the error.
+        :param writes: whether the call may change something.
         """
-        if answer.called:
-            return answer
-        self._waiting[answer] = (self._clock.seconds() + self._limit, applied)
-        if self._timer is None:
-            self._timer = self._clock.callLater(TICK, self._look)
-        # What addBoth does, without a call more.
-        mine = (answer,)
-        return answer.addCallbacks(self._over, self._over, mine, {}, mine, {})
+        seconds, waiting, over = self._clock.seconds, self._waiting, self._over
+        limit, applied = self._limit, "unknown" if writes else "no"
+
+        def timed(*arguments: P.args, **named: P.kwargs) -> Deferred[T]:
+            answer = call(*arguments, **named)
+            if answer.called:
+                return answer
+            waiting[answer] = (seconds() + limit, applied)
+            if self._timer is None:
+                self._timer = self._clock.callLater(TICK, self._look)
+            # What addBoth does, without a call more.
+            mine = (answer,)
+            return answer.addCallbacks(over, over, mine, {}, mine, {})
+
+        return timed
 
     def stop(self) -> None:
         """Stop the timer; the store itself ends the calls that are under way."""
@@ -103,10 +109,7 @@ class TimedStore(StoreLayer):
     def around(self, operation: Operation, call: Callable[P, Deferred[T]]) -> Callable[P, Deferred[T]]:
         """See StoreLayer."""
         deadlines = self._pings if operation is PING else self._deadlines
-        end = deadlines.write if operation.writes else deadlines.read
-
-        def timed(*arguments: P.args, **named: P.kwargs) -> Deferred[T]:
-            return end(call(*arguments, **named))
+        timed = deadlines.around(call, writes=operation.writes)
 
         def timed_change(*arguments: P.args, **named: P.kwargs) -> Deferred[T]:
             return timed(*arguments, **named).addErrback(_unknown)

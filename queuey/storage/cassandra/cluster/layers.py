@@ -155,16 +155,25 @@ class Timed(Layer):
         super().__init__(inner)
         self._calls = Deadlines(clock, limits.call)
         self._definitions = Deadlines(clock, limits.definition)
+        self._read = self._calls.around(_sent, writes=False)
+        self._write = self._calls.around(_sent, writes=True)
+        self._define = self._definitions.around(_sent, writes=True)
 
     def _pass(self, request: Request, send: Send) -> Deferred[Any]:
-        deadlines = self._definitions if request.kind is Kind.DEFINITION else self._calls
-        return deadlines.read(send()) if request.kind is Kind.READ else deadlines.write(send())
+        if request.kind is Kind.READ:
+            return self._read(send)
+        return self._define(send) if request.kind is Kind.DEFINITION else self._write(send)
 
     def close(self) -> Deferred[None]:
         """See ICQLSession."""
         self._calls.stop()
         self._definitions.stop()
         return self._inner.close()
+
+
+def _sent(send: Send) -> Deferred[Any]:
+    """Send a request."""
+    return send()
 
 
 class _Waiting:
