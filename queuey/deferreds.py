@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from functools import wraps
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -158,32 +158,30 @@ def shield(inner: Deferred[T], done: Callable[[T], None] | None = None) -> Defer
 
 
 class ShieldedWrite(Generic[T]):
-    """A write that was begun, to be awaited once. Cancelling the wait does not cancel the write.
+    """A write that was begun, to be waited for once. Cancelling the wait does not cancel the write.
 
-    Like ``shield``, without a second Deferred, which takes another tenth of a POST. Only a ``CoroutineRunner`` can
-    await it: it registers its callbacks here as it does with a Deferred.
+    Like ``shield``, without a second Deferred, which takes another tenth of a POST. Only a coroutine that a
+    ``CoroutineRunner`` drives can wait for it: a function with ``types.coroutine`` yields it, which takes less than an
+    ``await``. The runner registers its callbacks here as it does with a Deferred.
     """
 
     __slots__ = ("_done", "_inner", "_on_error", "_on_result")
 
-    def __init__(self, inner: Deferred[S], done: Callable[[S], T]) -> None:
+    def __init__(self, inner: Deferred[T], done: Callable[[T], None]) -> None:
         """
         :param inner: the Deferred of the write.
-        :param done: is called with its result, even if the wait was cancelled, and returns what the await gives.
+        :param done: is called with its result, even if the wait was cancelled.
         """
-        self._inner: Deferred[Any] | None = inner
-        self._done: Callable[[Any], T] = done
+        self._inner: Deferred[T] | None = inner
+        self._done = done
         self._on_result: Callable[[T], None] | None = None
         self._on_error: Callable[[Failure], None] | None = None
-
-    def __await__(self) -> Generator[Any, T, T]:
-        return (yield self)
 
     def addCallbacks(self, on_result: Callable[[T], None], on_error: Callable[[Failure], None]) -> None:
         """Call one of these once, when the write has ended or the wait was cancelled."""
         inner, self._inner = self._inner, None
         if inner is None:
-            raise RuntimeError("A write is awaited once.")
+            raise RuntimeError("A write is waited for once.")
         self._on_result, self._on_error = on_result, on_error
         inner.addCallbacks(self._succeed, self._fail)
 
@@ -191,17 +189,17 @@ class ShieldedWrite(Generic[T]):
         """End the wait with ``CancelledError``; the write goes on."""
         self._fail(Failure(CancelledError()))
 
-    def _succeed(self, value: Any) -> None:
+    def _succeed(self, value: T) -> None:
         on_result, on_error, self._on_result, self._on_error = self._on_result, self._on_error, None, None
         try:
-            result = self._done(value)
+            self._done(value)
         except Exception:
             if on_error is None:
                 raise
             on_error(Failure())
         else:
             if on_result is not None:
-                on_result(result)
+                on_result(value)
 
     def _fail(self, failure: Failure) -> None:
         on_error, self._on_result, self._on_error = self._on_error, None, None

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from types import coroutine
+from typing import Any
+
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -52,16 +56,16 @@ class ShieldedWriteTests(SynchronousTestCase):
         self.wrong: Exception | None = None
 
     def wait(self) -> CoroutineRunner:
-        async def wait() -> None:
-            self.heard.append(await ShieldedWrite(self.writing, self.done))
+        @coroutine
+        def wait() -> Generator[Any, Any, None]:
+            self.heard.append((yield ShieldedWrite(self.writing, self.done)))
 
         return CoroutineRunner(wait(), self.on_done)
 
-    def done(self, number: int) -> str:
-        self.heard.append(number)
+    def done(self, number: int) -> None:
+        self.heard.append(f"stored {number}")
         if self.wrong is not None:
             raise self.wrong
-        return f"stored {number}"
 
     def on_done(self, failure: Failure | None) -> None:
         self.heard.append(None if failure is None else failure.type)
@@ -70,14 +74,14 @@ class ShieldedWriteTests(SynchronousTestCase):
         waiting = self.wait()
         self.assertTrue(waiting.waits)
         self.writing.callback(3)
-        self.assertEqual((self.heard, waiting.waits), ([3, "stored 3", None], False))
+        self.assertEqual((self.heard, waiting.waits), (["stored 3", 3, None], False))
         waiting.cancel()
-        self.assertEqual(self.heard, [3, "stored 3", None])
+        self.assertEqual(self.heard, ["stored 3", 3, None])
 
     def test_done_at_once(self) -> None:
         self.writing.callback(3)
         self.assertFalse(self.wait().waits)
-        self.assertEqual(self.heard, [3, "stored 3", None])
+        self.assertEqual(self.heard, ["stored 3", 3, None])
 
     def test_failed(self) -> None:
         waiting = self.wait()
@@ -91,7 +95,7 @@ class ShieldedWriteTests(SynchronousTestCase):
         self.assertEqual((self.heard, waiting.waits), ([CancelledError], False))
         waiting.cancel()
         self.writing.callback(3)
-        self.assertEqual(self.heard, [CancelledError, 3])
+        self.assertEqual(self.heard, [CancelledError, "stored 3"])
 
     def test_cancelled_before_it_fails(self) -> None:
         self.wait().cancel()
@@ -104,19 +108,20 @@ class ShieldedWriteTests(SynchronousTestCase):
         self.wrong = KeyError("a queue that nobody knows")
         self.wait()
         self.writing.callback(3)
-        self.assertEqual(self.heard, [3, KeyError])
+        self.assertEqual(self.heard, ["stored 3", KeyError])
         self.writing = Deferred()
         self.wait().cancel()
         self.writing.callback(4)
-        self.assertEqual(self.heard[2:], [CancelledError, 4])
+        self.assertEqual(self.heard[2:], [CancelledError, "stored 4"])
         self.failureResultOf(self.writing, KeyError)
 
     def test_awaited_once(self) -> None:
         """A second wait would not be told."""
         write = ShieldedWrite(self.writing, self.done)
 
-        async def wait() -> None:
-            await write
+        @coroutine
+        def wait() -> Generator[Any, Any, None]:
+            yield write
 
         first = CoroutineRunner(wait(), self.on_done)
         self.assertTrue(first.waits)

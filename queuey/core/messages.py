@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence, Set
+from collections.abc import Callable, Generator, Sequence, Set
 from functools import partial
-from typing import TypeVar
+from types import coroutine
+from typing import Any, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -66,7 +67,8 @@ class MessageExchange:
         ids = await self._write(queue, self.store.append(queue, messages, terms), _bodies(messages), messages)
         return _addresses(messages, ids)
 
-    def post(self, queue: Queue, drafts: Sequence[Draft], policy: Policy) -> Awaitable[Sequence[Address]]:
+    @coroutine
+    def post(self, queue: Queue, drafts: Sequence[Draft], policy: Policy) -> Generator[Any, Any, Sequence[Address]]:
         """Store messages as ``append`` does, for a caller that has the policy. Most requests are this.
 
         :param policy: of the application, as it is in force.
@@ -74,21 +76,16 @@ class MessageExchange:
         :raise TooManyRequests: as ``append`` fails with it; also ``BodyTooLarge``.
         """
         if not drafts or queue.incarnation == PLANNED:
-            return self.append(queue, drafts)
+            return (yield from self.append(queue, drafts))
         if policy.rates is not None or policy.queue_rates is not None:
             self.rates.messages(policy, queue.name, len(drafts))
         settings = queue.settings
         messages = spread(drafts, settings.partitions, self.choose)
+        alone = messages[0] if len(messages) == 1 else None
+        bodies = _bodies(messages) if alone is None else (alone.content.body,)
         writing = self.store.append(queue, messages, policy.write_terms(settings.consistency))
-        return ShieldedWrite(writing, partial(self._posted, queue, messages))
-
-    def _posted(self, queue: Queue, messages: Sequence[NewMessage], ids: Sequence[MessageId]) -> Sequence[Address]:
-        if len(messages) != 1:
-            self._stored(queue, _bodies(messages), messages)
-            return _addresses(messages, ids)
-        message = messages[0]
-        self._stored(queue, (message.content.body,), messages)
-        return (Address(message.partition, ids[0]),)
+        ids = yield ShieldedWrite(writing, partial(self._stored, queue, bodies, messages))
+        return _addresses(messages, ids) if alone is None else (Address(alone.partition, ids[0]),)
 
     @deferred
     async def append_once(
@@ -106,20 +103,20 @@ class MessageExchange:
         writing = self.store.append_once(queue, messages, terms, once)
         return await self._write(queue, writing, _bodies(messages), messages)
 
-    def post_once(self, queue: Queue, drafts: Sequence[Draft], once: Once, policy: Policy) -> Awaitable[Appended]:
+    @coroutine
+    def post_once(
+        self, queue: Queue, drafts: Sequence[Draft], once: Once, policy: Policy
+    ) -> Generator[Any, Any, Appended]:
         """Store messages as ``append_once`` does, for a caller that has the policy; the rest is as for ``post``."""
         if queue.incarnation == PLANNED:
-            return self.append_once(queue, drafts, once)
+            return (yield from self.append_once(queue, drafts, once))
         self._check_once(queue)
         if policy.rates is not None or policy.queue_rates is not None:
             self.rates.messages(policy, queue.name, len(drafts))
         settings = queue.settings
         messages = spread(drafts, settings.partitions, self.choose)
         writing = self.store.append_once(queue, messages, policy.write_terms(settings.consistency), once)
-        return ShieldedWrite(writing, partial(self._posted_once, queue, messages))
-
-    def _posted_once(self, queue: Queue, messages: Sequence[NewMessage], appended: Appended) -> Appended:
-        self._stored(queue, () if appended.duplicate else _bodies(messages), messages)
+        appended: Appended = yield ShieldedWrite(writing, partial(self._stored, queue, _bodies(messages), messages))
         return appended
 
     def _check_once(self, queue: Queue) -> None:
@@ -288,14 +285,14 @@ class MessageExchange:
         :param written: the messages, if they are new ones.
         """
 
-        def done(result: T) -> None:
-            new = not (isinstance(result, Appended) and result.duplicate)
-            self._stored(queue, bodies if new else (), written)
+        return shield(writing, partial(self._stored, queue, bodies, written))
 
-        return shield(writing, done)
+    def _stored(self, queue: Queue, bodies: Sequence[bytes], written: Sequence[NewMessage], result: object) -> None:
+        """Count the messages of a write that has ended, and wake waiting readers.
 
-    def _stored(self, queue: Queue, bodies: Sequence[bytes], written: Sequence[NewMessage]) -> None:
-        if bodies and self.received is not None:
+        :param result: of the write; a repeat of an earlier one counts no message.
+        """
+        if bodies and self.received is not None and not (type(result) is Appended and result.duplicate):
             self.received.count(queue.application, bodies)
         later = self.settles and queue.settings.consistency is not Consistency.WEAK
         self.waits.wake(queue.incarnation, written, only_fresh=later)

@@ -39,12 +39,14 @@ def merge_fields(
 
     :param first: fields that replace others of the same name.
     :param own: names of more such fields, with a slot for each value.
-    :param added: fields that are sent in addition to those of ``second``.
+    :param added: fields that are sent unless an answer has another one of the same name.
     :param body_type: the Content-Type to send if no field gives one; empty for none.
     """
     fields: list[Room] = [*first, *((name, None) for name in own)]
     given = {name.title() for name, _ in fields}
-    fields += [field for field in added if field[0].title() not in given]
+    fields += [
+        field for field in added if field[0].title() not in given and not (second and second.hasHeader(field[0]))
+    ]
     for name, values in () if second is None else second.getAllRawHeaders():
         if name not in _FRAMING and (titled := name.title()) not in given:
             fields += [(name, value) for value in values]

@@ -36,8 +36,8 @@ class Response(server.Request):
     """The write side of a request; :class:`queuey.http.request.Request` is its only subclass.
 
     :ivar closing: whether the connection is closed after the answer.
-    :ivar added: fields of the answer in addition to those of :meth:`answer` and ``setHeader``; if ``answer`` gets a
-        field of the same name, that one is sent instead.
+    :ivar added: fields of the answer in addition to those of :meth:`answer` and ``setHeader``; if one of these has the
+        same name, that one is sent instead.
     :ivar bytes_out: bytes written so far.
     """
 
@@ -126,10 +126,6 @@ class Response(server.Request):
     def add_own_field(self, name: bytes, value: bytes) -> None:
         """Add a field whose value is seldom that of another answer; no other way says one of that name."""
         self._own += ((name, value),)
-
-    def has_field(self, name: bytes) -> bool:
-        """Whether the answer has a field of that name so far."""
-        return self._theirs and self.responseHeaders.hasHeader(name)
 
     def send(self, data: bytes) -> Deferred[None]:
         """Write a piece of the answer, whose status and headers have been set before.

@@ -36,8 +36,8 @@ from queuey.http.wire import Limits, Refusal, Request, Site
 from queuey.service.components import Components
 
 _UNCACHED: Final = (NO_STORE,)
-"""The header fields that keep every answer of v1 out of caches. A request by a signed URL has no Authorization field,
-and a shared cache may store the answer to such a request if nothing forbids it."""
+"""The header fields that keep an answer out of caches, unless its handler says otherwise. A request by a signed URL has
+no Authorization field, and a shared cache may store the answer to such a request if nothing forbids it."""
 
 _BLOCK: Final = 4096
 """Random bytes that are fetched at once."""
@@ -81,10 +81,7 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
 
     def before_head(request: Request) -> None:
         second = problems.is_v2(request.path)
-        if second:
-            api.add_headers(request)
-        else:
-            request.added = _UNCACHED
+        request.added = _UNCACHED
         cors.add_headers(request, second)
         if request.use is not None:
             rates.add_headers(request)

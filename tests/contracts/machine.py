@@ -9,6 +9,7 @@ import attrs
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -253,7 +254,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def append_to(self, queue: Queue, messages: list[NewMessage], limit: int | None) -> None:
         limit = self.limit_on(limit)
-        messages = [attrs.evolve(message, partition=within(queue, message.partition)) for message in messages]
+        messages = [replace(message, partition=within(queue, message.partition)) for message in messages]
 
         def check(result: Any) -> None:
             life = self.model.of(queue)
@@ -291,7 +292,7 @@ class StoreMachine(RuleBasedStateMachine):
         if self.store.capabilities.not_once:
             return
         queue, limit = self.pick(place), self.limit_on(limit)
-        messages = [attrs.evolve(message, partition=within(queue, message.partition)) for message in messages]
+        messages = [replace(message, partition=within(queue, message.partition)) for message in messages]
         if not self.subject.forgets_in_time:
             asked = attrs.evolve(asked, lifetime=3600)
 

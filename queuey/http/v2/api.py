@@ -10,7 +10,6 @@ import attrs
 from queuey.http.problems import Problem
 from queuey.http.routes import OpenRoute, Route
 from queuey.http.v2 import description
-from queuey.http.v2.answers import NO_STORE
 from queuey.http.v2.description import Description
 from queuey.http.wire import Request
 
@@ -51,9 +50,3 @@ def refuse_encoding(request: Request) -> None:
     if values is not None and b",".join(values).strip(b" \t").lower() not in (b"", b"identity"):
         text = "A body is sent as it is, without a Content-Encoding."
         raise Problem("content-encoding", text, headers=((b"Accept-Encoding", b"identity"),))
-
-
-def add_headers(request: Request) -> None:
-    """Keep an answer of this API out of caches that is about to be written, unless it says itself who may keep it."""
-    if not request.has_field(b"Cache-Control"):
-        request.added = (NO_STORE, *request.added)
