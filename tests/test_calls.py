@@ -40,7 +40,7 @@ class CallsTests(SynchronousTestCase):
         self.assertGreater(calls.all, 50)
 
     def test_posts(self) -> None:
-        for api, most, answer in (("v1", 145, 24), ("v2", 150, 26)):
+        for api, most, answer in (("v1", 132, 23), ("v2", 136, 23)):
             self.check(counted(self.daemon, 3, POSTS[api]), most, answer)
 
     def test_claims(self) -> None:
