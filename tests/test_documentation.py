@@ -64,6 +64,58 @@ class LinksTests(SynchronousTestCase):
             self.assertEqual(sorted(chapters(folder)), sorted((DOCS / folder).glob("*.rst")))
 
 
+class NamesTests(SynchronousTestCase):
+    """What the pages name of the code."""
+
+    def named(self, pages: list[Path], pattern: str) -> dict[str, Path]:
+        """Literals that match a pattern, each with a page that has it."""
+        return {
+            name: page.relative_to(ROOT)
+            for page in pages
+            for name in re.findall(r"``([^`\n]+)``", page.read_text(encoding="utf-8"))
+            if re.fullmatch(pattern, name)
+        }
+
+    def test_files(self) -> None:
+        """Every module that a page names is there, by its path or by the end of it."""
+        known = [
+            "/" + path.relative_to(ROOT).as_posix()
+            for folder in ("queuey", "client", "tests", "bench", "twisted", "docs", "etc")
+            for path in (ROOT / folder).rglob("*.py")
+        ]
+        found = self.named(pages(), r"[\w./-]+\.py")
+        self.assertGreater(len(found), 100)
+        self.assertEqual(
+            [f"{page}: {name}" for name, page in found.items() if not any(one.endswith("/" + name) for one in known)],
+            [],
+        )
+
+    def test_classes(self) -> None:
+        """Every class that the architecture names occurs in the code."""
+        code = "\n".join(
+            path.read_text(encoding="utf-8")
+            for folder in ("queuey", "client/queuey_client")
+            for path in (ROOT / folder).rglob("*.py")
+        )
+        words = set(re.findall(r"\w+", code))
+        found = self.named(
+            [DOCS / "architecture.rst", *(DOCS / "architecture").glob("*.rst")], r"(\w+\.)*[A-Z]\w*[a-z]\w*"
+        )
+        self.assertGreater(len(found), 20)
+        self.assertEqual(
+            [f"{page}: {name}" for name, page in found.items() if name.rpartition(".")[2] not in words], []
+        )
+
+    def test_way_of_a_post(self) -> None:
+        """Each way has ten steps, and a POST is followed by opening eight files at most."""
+        text = (DOCS / "architecture.rst").read_text(encoding="utf-8")
+        for kind in ("POST", "claim", "read"):
+            way = re.split(r"\n[^\n]+\n-+\n", text.partition(f"The way of a {kind}\n")[2])[0]
+            self.assertEqual(re.findall(r"(?m)^(\d+)\. ", way), [str(step) for step in range(1, 11)], kind)
+        opened = text.partition("opens eight files:")[2].partition("\n\n")[0].partition(". The answer")[0]
+        self.assertEqual(len(re.findall(r"``[\w/]+\.py``", opened)), 8)
+
+
 class SiteTests(SynchronousTestCase):
     """What Sphinx builds."""
 

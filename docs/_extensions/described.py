@@ -163,7 +163,8 @@ class Description:
         """A section for each operation."""
         for method, path, operation, parameters in self.operations(tag):
             short = path.removeprefix("/v2/{application}") or path
-            title = f"{operation['summary']}: {method} {short}"
+            # A title may be broken behind a slash, so that it fits on a phone.
+            title = f"{operation['summary']}: {method} {short}".replace("/", "/\N{ZERO WIDTH SPACE}")
             yield from (f".. _operation-{operation['operationId']}:", "", title, "-" * len(title), "")
             yield from (".. code-block:: text", "", f"   {method} {path}", "")
             for paragraph in operation.get("description", "").split("\n\n"):
