@@ -22,6 +22,8 @@ METHODS: Final = ("get", "put", "post", "patch", "delete")
 COMMON: Final = frozenset(("400", "401", "403", "404", "405", "408", "413", "414", "415", "429", "431", "500", "503"))
 """Statuses of errors that the page about errors explains for all requests."""
 
+BREAK: Final = "\N{ZERO WIDTH SPACE}/"
+
 Object = Mapping[str, Any]
 
 
@@ -163,8 +165,8 @@ class Description:
         """A section for each operation."""
         for method, path, operation, parameters in self.operations(tag):
             short = path.removeprefix("/v2/{application}") or path
-            # A title may be broken behind a slash, so that it fits on a phone.
-            title = f"{operation['summary']}: {method} {short}".replace("/", "/\N{ZERO WIDTH SPACE}")
+            # A title may be broken before each slash but the first, so that it fits on a phone.
+            title = f"{operation['summary']}: {method} {short[0]}{short[1:].replace('/', BREAK)}"
             yield from (f".. _operation-{operation['operationId']}:", "", title, "-" * len(title), "")
             yield from (".. code-block:: text", "", f"   {method} {path}", "")
             for paragraph in operation.get("description", "").split("\n\n"):

@@ -63,7 +63,7 @@ CODES: Final[Mapping[str, Code]] = MappingProxyType(
         "stale-receipts": Code(409, "Some receipts hold no more, or never did", partly=True),
         "not-promised": Code(409, "This cannot be promised here"),
         "conflict": Code(409, "Somebody else changed the same meanwhile", retryable=True),
-        "queue-replaced": Code(410, "The queue that the cursor is of was deleted"),
+        "queue-replaced": Code(410, "The queue of the cursor was deleted"),
         "precondition-failed": Code(412, "A condition of the request does not hold"),
         "too-large": Code(413, "The body is too large"),
         "uri-too-long": Code(414, "The request line is too long"),
