@@ -101,7 +101,7 @@ def main(argv: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="queuey",
-        description="What is done beside the daemon, which is started by: twistd queuey --config FILE",
+        description="Commands for operators. To start the daemon: twistd queuey --config FILE",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"queuey {__version__}")
@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Check a settings file as the daemon does, print the settings in force, with keys as their "
         "digests, and try whether a daemon could start here as this user: folders, log and ports. The exit status is "
         "1 if the file has a mistake, and 3 if the file is right and a daemon could not start here now. A daemon that "
-        "serves this file already is no reason for that.",
+        "runs with this file already does not count.",
         allow_abbrev=False,
     )
     check.add_argument("--settings-only", action="store_true", help="do not look at folders and ports of this machine")
@@ -126,8 +126,8 @@ def _parser() -> argparse.ArgumentParser:
     actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
     new = actions.add_parser(
         "new",
-        help="print a new key, and the line of the settings file that lets it in",
-        description="Print a new key, and the line for [application_keys] that lets it in without telling it.",
+        help="print a new key, and the line to add to the settings file",
+        description="Print a new key, and the line for [application_keys], which contains only its digest.",
     )
     new.add_argument("name", nargs="?", default="NAME", metavar="NAME", help="the application's name")
     return parser
@@ -136,9 +136,9 @@ def _parser() -> argparse.ArgumentParser:
 def _backup_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     backup = commands.add_parser(
         "backup",
-        help="copy the data, while the daemon runs or not",
-        description="Copy the data as they are at this moment into a new folder, from which a daemon can serve. The "
-        "daemon may run meanwhile. Without an option the data are those of the built-in settings, ./queuey-data.",
+        help="copy the data; the daemon may run meanwhile",
+        description="Copy the data as it is at this moment into a new folder, from which a daemon can serve. The "
+        "daemon may run meanwhile. Without an option the data is that of the built-in settings, ./queuey-data.",
         allow_abbrev=False,
     )
     where = backup.add_mutually_exclusive_group()
@@ -151,41 +151,43 @@ def _restore_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser
     restore = commands.add_parser(
         "restore-queue",
         help="put one queue of a backup into a running daemon",
-        description="Put the messages of one queue of a backup into a running daemon, under their own ids. What the "
-        "daemon has under these ids is left as it is. May be repeated.",
+        description="Put the messages of one queue of a backup into a running daemon, under their own ids. Messages "
+        "that the daemon has under these ids stay unchanged. The command may be repeated.",
         allow_abbrev=False,
     )
     restore.add_argument("backup", type=Path, metavar="BACKUP_DIR")
     restore.add_argument("application", metavar="APPLICATION")
     restore.add_argument("queue", metavar="QUEUE")
-    restore.add_argument("--to", required=True, metavar="URL", help="of the daemon, such as http://127.0.0.1:5000")
-    restore.add_argument("--key-file", required=True, type=Path, metavar="FILE", help="has the application's key")
+    restore.add_argument("--to", required=True, metavar="URL", help="the daemon, such as http://127.0.0.1:5000")
+    restore.add_argument(
+        "--key-file", required=True, type=Path, metavar="FILE", help="a file with the application's key"
+    )
     restore.add_argument("--as", dest="name", metavar="NAME", help="another name for the queue")
 
 
 def _copy_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     copy = commands.add_parser(
         "copy",
-        help="copy one store into another, while daemons serve from the first",
+        help="copy one store into another; daemons may serve from the first meanwhile",
         description="Copy everything that the store of one settings file holds into that of another, which is empty or "
         "an unfinished copy of the first. Daemons may serve from the first meanwhile; none can serve from the second "
-        "before the copy is complete. Ends when little is left. Whatever interrupts it, the same command goes on.",
+        "before the copy is complete. It ends when little is left. After an interruption repeat the command.",
         allow_abbrev=False,
     )
     copy.add_argument(
         "--finish",
         action="store_true",
-        help="go on until the daemons of the first are stopped, copy what is left, and let the second be served from",
+        help="go on until the daemons of the first are stopped, copy the rest, and let daemons serve from the second",
     )
     copy.add_argument(
         "--wait",
         type=_wait,
         default=180.0,
         metavar="SECONDS",
-        help="how long a cluster may take to answer and to be ready (180: its tables may have to be made)",
+        help="how long a cluster may take to answer and to be ready (default: 180, since it may have to create tables)",
     )
-    copy.add_argument("source", type=Path, metavar="FROM.ini", help="the settings of the store that is served from")
-    copy.add_argument("target", type=Path, metavar="TO.ini", help="the settings of the store to make")
+    copy.add_argument("source", type=Path, metavar="FROM.ini", help="the settings of the store to copy")
+    copy.add_argument("target", type=Path, metavar="TO.ini", help="the settings of the new store")
 
 
 def _wait(text: str) -> float:
@@ -198,28 +200,28 @@ def _wait(text: str) -> float:
 def _schema_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     schema = commands.add_parser(
         "schema",
-        help="print the tables that Cassandra needs, or make them",
+        help="print or create the tables that Cassandra needs",
         description="Print, in CQL, the keyspace and the tables that a daemon with backend = cassandra needs, for "
-        "whoever makes them by hand because the settings have create_schema = false. It is done by one at a time.",
+        "clusters on which the daemon may not create them (create_schema = false). Run it on one machine at a time.",
         allow_abbrev=False,
     )
     schema.add_argument("--config", type=Path, metavar="FILE", help="the settings; without it, the defaults")
-    schema.add_argument("--apply", action="store_true", help="make them, or bring them up to date, instead")
+    schema.add_argument("--apply", action="store_true", help="create or upgrade them instead")
 
 
 def _ops_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "ops",
-        help="ask a running daemon, or tell it to do something",
-        description="Call a method of the operators' port of a running daemon: system.listMethods has their names, and "
-        "system.methodHelp method=NAME what one does. A value that is JSON, such as 60, true, null or [1,2], is taken "
-        "for that, any other for text. The exit status is 1 where the daemon refuses, or does not answer.",
+        help="call a method of a running daemon",
+        description="Call a method of the operators' port of a running daemon: system.listMethods lists them, and "
+        "system.methodHelp method=NAME explains one. A value that is JSON, such as 60, true, null or [1,2], is sent as "
+        "JSON, any other as text. The exit status is 1 if the daemon refuses, or does not answer.",
         allow_abbrev=False,
     )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--config", type=Path, metavar="FILE", help="the settings of the daemon")
     where.add_argument("--to", metavar="ADDRESS", help="unix:PATH, or a URL such as http://127.0.0.1:5001")
-    parser.add_argument("--token-file", type=Path, metavar="FILE", help="has the operators' token")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="a file with the operators' token")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
     parser.add_argument("method", metavar="METHOD")
     # With a default, a missing METHOD is not reported together with what may be left out.

@@ -31,7 +31,7 @@ class Counts:
         self._known: dict[tuple[str, bytes, int], tuple[Labels, Distribution]] = {}
         self._requests = Counter(
             "queuey_http_requests_total",
-            "Requests that are over, by the status of the answer; 499 where the client hung up before one began.",
+            "Requests that are over, by the status of the answer; 499 if the client hung up before it began.",
             ("route", "method", "status"),
         )
         self._counted = self._requests.values

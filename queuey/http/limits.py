@@ -80,7 +80,7 @@ class AccessLine(msgspec.Struct, frozen=True, gc=False):
     :ivar client: the client's address; ``unix`` for a local socket.
     :ivar method: ``-`` where the request was not understood so far, unless it is a HEAD; and so for the path.
     :ivar path: the request's target as it was sent, with its query, cut to 1,024 characters.
-    :ivar status: of the answer; 499 where the client hung up before one began.
+    :ivar status: of the answer; 499 if the client hung up before it began.
     :ivar bytes_in: bytes read for it, head and framing included.
     :ivar bytes_out: bytes written for it, head and framing included.
     :ivar seconds: from the first byte read to the last byte handed to the transport.

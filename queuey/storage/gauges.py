@@ -12,5 +12,5 @@ def stable_time_age(read: Callable[[], float | None]) -> Gauge:
 
     :param read: seconds; ``None`` while it is not known.
     """
-    text = "Seconds from the time up to which readers see everything to now; below 0 where the clock was set back."
+    text = "Seconds from the time up to which readers see everything to now; below 0 if the clock was set back."
     return gauge("queuey_stable_time_age_seconds", text, read)
