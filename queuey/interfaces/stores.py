@@ -11,6 +11,7 @@ from zope.interface import Attribute, Interface
 
 from queuey.interfaces.states import IGroupStore, IStateStore
 from queuey.model.counts import Metric
+from queuey.model.depth import Depth
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -123,6 +124,14 @@ class IMessageStore(Interface):
         """Count the messages of a queue, including those of the future.
 
         :return: fires with the number. May be cancelled. Fails with ``Unavailable``.
+        """
+
+    def measure(queue: Queue, ack: Ack) -> Deferred[Depth]:
+        """Find out how many messages and bytes a queue holds, and how old the oldest message is, at a bounded cost.
+
+        The numbers are exact if that costs little; otherwise ``Depth.approximate`` is set.
+
+        :return: fires with ``EMPTY`` if the incarnation has ended. May be cancelled. Fails with ``Unavailable``.
         """
 
 

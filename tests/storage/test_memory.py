@@ -16,7 +16,19 @@ from queuey.model.policy import Ack
 from queuey.model.queue import Queue, QueueSettings
 from queuey.storage.memory import MemoryStore
 from queuey.storage.memory.data import OVERHEAD
-from tests.contracts import group_troubles, groups, merging, messages, once, putting, queues, restoring, states, timing
+from tests.contracts import (
+    depth,
+    group_troubles,
+    groups,
+    merging,
+    messages,
+    once,
+    putting,
+    queues,
+    restoring,
+    states,
+    timing,
+)
 from tests.contracts.reading import TERMS, foreign_id, new
 from tests.contracts.reading import once as of_key
 from tests.contracts.subject import Contract
@@ -38,6 +50,10 @@ class ScanTests(MemoryCase, messages.ScanContract):
 
 class ReplaceTests(MemoryCase, messages.ReplaceContract):
     pass
+
+
+class DepthTests(MemoryCase, depth.DepthContract):
+    """How many messages and bytes a queue holds, and how old the oldest is."""
 
 
 class LifeTests(MemoryCase, messages.LifeContract):

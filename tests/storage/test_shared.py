@@ -25,7 +25,19 @@ from queuey.storage.shared import Hub, SharedStore
 from queuey.storage.shared.client import GROUP_CALLS, STATE_CALLS, STORE_CALLS
 from queuey.storage.shared.link import Defect, Link
 from queuey.storage.shared.wire import connect
-from tests.contracts import group_troubles, groups, merging, messages, once, putting, queues, restoring, states, timing
+from tests.contracts import (
+    depth,
+    group_troubles,
+    groups,
+    merging,
+    messages,
+    once,
+    putting,
+    queues,
+    restoring,
+    states,
+    timing,
+)
 from tests.contracts.subject import Contract, Wall
 from tests.storage.sharing import LOG, SeveralCase, SharedMemorySubject, Worker
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits, versions
@@ -94,6 +106,10 @@ class ExpiryTests(SharedCase, timing.ExpiryContract):
 
 class FutureTests(SharedCase, timing.FutureContract):
     pass
+
+
+class DepthTests(SharedCase, depth.DepthContract):
+    """How many messages and bytes a queue holds, and how old the oldest is."""
 
 
 class LifeTests(SharedCase, messages.LifeContract):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from queuey.interfaces import IImportTarget
 from queuey.storage.sqlite import SQLiteStore
 from tests.contracts import (
+    depth,
     group_troubles,
     groups,
     keeping,
@@ -38,6 +39,10 @@ class ScanTests(SQLiteCase, messages.ScanContract):
 
 class ReplaceTests(SQLiteCase, messages.ReplaceContract):
     pass
+
+
+class DepthTests(SQLiteCase, depth.DepthContract):
+    """How many messages and bytes a queue holds, and how old the oldest is."""
 
 
 class LifeTests(SQLiteCase, messages.LifeContract):

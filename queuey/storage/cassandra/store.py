@@ -18,6 +18,7 @@ from queuey.errors import ConfigurationError, QueueyError, Unavailable
 from queuey.interfaces import Capabilities, IGroupStore, IMessageStore, IStateStore, IStore, Outcome, State
 from queuey.logs import EventLog
 from queuey.model.counts import Metric
+from queuey.model.depth import Depth
 from queuey.model.exports import MARK_KEY, refusal
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
@@ -350,6 +351,10 @@ class CassandraStore:
     def count(self, queue: Queue, ack: Ack) -> Deferred[int]:
         """See IMessageStore."""
         return self._door.enter(lambda: self._parts.messages.count(queue, ack))
+
+    def measure(self, queue: Queue, ack: Ack) -> Deferred[Depth]:
+        """See IMessageStore."""
+        return self._door.enter(lambda: self._parts.messages.measure(queue, ack))
 
     # Queues
 

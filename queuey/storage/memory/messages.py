@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
 
+from queuey.model.depth import EMPTY, Depth
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import WriteTerms
@@ -223,3 +224,14 @@ def count(store: StoreData, queue: Queue) -> int:
     store.sweep()
     data = store.queues.get(queue.incarnation)
     return len(data) if data else 0
+
+
+def measure(store: StoreData, queue: Queue) -> Depth:
+    """Return what a queue holds; nothing if it was deleted."""
+    store.sweep()
+    data, stable = store.queues.get(queue.incarnation), upper_bound(store.stable())
+    if data is None:
+        return EMPTY
+    # Partitions that have no message are dropped, so each has a first one.
+    first = min((partition.ids[0] for partition in data.partitions.values() if partition.ids), default=stable)
+    return Depth(data.held.messages, data.held.bytes, ticks_of(first) if first < stable else None, approximate=False)

@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from queuey.interfaces import Capabilities, IGroupStore, IStateStore, IStore
 from queuey.model.counts import Metric
+from queuey.model.depth import Depth
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -175,6 +176,10 @@ class MemoryStore:
     def count(self, queue: Queue, ack: Ack) -> Deferred[int]:
         """See IMessageStore."""
         return self._data.when_open(lambda: operations.count(self._data, queue))
+
+    def measure(self, queue: Queue, ack: Ack) -> Deferred[Depth]:
+        """See IMessageStore; the numbers are exact."""
+        return self._data.when_open(lambda: operations.measure(self._data, queue))
 
     # Queues
 

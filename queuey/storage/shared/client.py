@@ -11,6 +11,7 @@ from zope.interface import implementer
 from queuey.errors import Unavailable
 from queuey.interfaces import MAX_STATE, Capabilities, IGroupStore, IStateStore, IStore, Outcome, State
 from queuey.model.counts import Metric
+from queuey.model.depth import Depth
 from queuey.model.group_settings import Group
 from queuey.model.groups.commands import Command, Ran, View
 from queuey.model.groups.terms import Terms
@@ -167,6 +168,10 @@ class SharedStore:
         """See IMessageStore."""
         return self._read("count", queue, ack)
 
+    def measure(self, queue: Queue, ack: Ack) -> Deferred[Depth]:
+        """See IMessageStore."""
+        return self._read("measure", queue, ack)
+
     # Queues
 
     def create(
@@ -204,7 +209,7 @@ class SharedStore:
 
 _STORE: Final = (
     "append", "append_once", "read_merged", "read_range", "lookup", "replace", "put", "remove", "purge", "count",
-    "create", "update", "forget", "names", "describe", "ping", "restore",
+    "create", "update", "forget", "names", "describe", "ping", "restore", "measure",
 )  # fmt: skip
 _STATES: Final = ("read", "replace")
 _GROUPS: Final = ("run", "look", "end")

@@ -20,6 +20,7 @@ from queuey.interfaces import Capabilities, IGroupStore, IStateStore, IStore
 from queuey.logs import EventLog
 from queuey.model.batch import NewMessages
 from queuey.model.counts import Metric, gauge
+from queuey.model.depth import Depth
 from queuey.model.exports import MARK_KEY, refusal
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
@@ -28,7 +29,7 @@ from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import MessageId, ticks_of, to_seconds
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
 from queuey.storage.gauges import stable_time_age
-from queuey.storage.sqlite import counts, files, queues, reader, sweeper, writes
+from queuey.storage.sqlite import counts, depth, files, queues, reader, sweeper, writes
 from queuey.storage.sqlite.export_source import SQLiteKeeper
 from queuey.storage.sqlite.files import Lock, SQLiteSettings
 from queuey.storage.sqlite.group_commit import BROKEN, GroupCommit, Runner
@@ -289,6 +290,10 @@ class SQLiteStore:
     def count(self, queue: Queue, ack: Ack) -> Deferred[int]:
         """See IMessageStore."""
         return self._reading.submit(reader.count, queue)
+
+    def measure(self, queue: Queue, ack: Ack) -> Deferred[Depth]:
+        """See IMessageStore; the numbers are exact unless the queue has expired messages that are not swept yet."""
+        return self._reading.submit(depth.measure, queue)
 
     # Queues
 

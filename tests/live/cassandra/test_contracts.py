@@ -33,7 +33,7 @@ from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.scripts import names, replication_cql, scripts, whole
 from queuey.storage.cassandra.states import CassandraStates
 from queuey.storage.cassandra.store import Parts
-from tests.contracts import groups, merging, messages, once, putting, queues, reading, restoring, states, timing
+from tests.contracts import depth, groups, merging, messages, once, putting, queues, reading, restoring, states, timing
 from tests.contracts.reading import new
 from tests.contracts.subject import Contract, Wall, contract
 from tests.live.cassandra.shared import cql_node, new_keyspace
@@ -239,6 +239,10 @@ class ReplaceTests(StoreCase, messages.ReplaceContract):
 
 class ExpiryTests(StoreCase, timing.ExpiryContract):
     pass
+
+
+class DepthTests(StoreCase, depth.DepthContract):
+    """How many messages and bytes a queue holds, and how old the oldest is."""
 
 
 class LifeTests(StoreCase, messages.LifeContract):

@@ -13,6 +13,7 @@ from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import Capabilities, IStore
 from queuey.model.counts import Metric
+from queuey.model.depth import Depth
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -203,6 +204,9 @@ class MessageStore:
 
     def count(self, queue: Queue, ack: Ack) -> Deferred[int]:
         return self._ask(lambda: self.messages.count(queue, ack))
+
+    def measure(self, queue: Queue, ack: Ack) -> Deferred[Depth]:
+        return self._ask(lambda: self.messages.measure(queue, ack))
 
     def create(
         self, application: str, name: str, settings: QueueSettings, max_queues: int | None

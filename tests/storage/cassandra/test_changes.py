@@ -310,6 +310,15 @@ class LimitTests(ChangesCase):
         self.added(*[b""] * 9, partition=3)
         self.assertEqual(self.successResultOf(self.store.count(self.queue, Ack.ONE)), 10)
 
+    def test_measures_have_a_cap_and_estimate_the_bytes(self) -> None:
+        self.subject.limits = WriteLimits(None, None, True, 150, 0)
+        self.added(*[b"x" * 10] * 120)
+        found = self.successResultOf(self.store.measure(self.queue, Ack.ONE))
+        self.assertEqual((found.messages, found.bytes, found.approximate), (120, 1200, True))
+        self.added(*[b"x" * 10] * 60, partition=3)
+        found = self.successResultOf(self.store.measure(self.queue, Ack.ONE))
+        self.assertEqual((found.messages, found.bytes, found.approximate), (150, 1500, True))
+
     def test_partitions_that_no_table_has(self) -> None:
         for partition in (-1, 1 << 15):
             self.failureResultOf(self.append(b"a", partition=partition), InvalidRequest)

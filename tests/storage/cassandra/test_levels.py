@@ -62,6 +62,7 @@ class LevelTests(SynchronousTestCase):
             store.read_range(queue, Window((1, 2)), ack),
             store.lookup(queue, where, ack),
             store.count(queue, ack),
+            store.measure(queue, ack),
         )
         for answer in answers:
             self.successResultOf(answer)

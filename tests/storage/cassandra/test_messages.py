@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.contracts import merging, messages, once, putting, timing
+from tests.contracts import depth, merging, messages, once, putting, timing
 from tests.contracts.subject import Subject
 from tests.storage.cassandra.message_support import MessagesSubject
 
@@ -18,6 +18,11 @@ class ScanTests(messages.ScanContract):
 
 
 class ReplaceTests(messages.ReplaceContract):
+    def make_subject(self) -> Subject:
+        return MessagesSubject()
+
+
+class DepthTests(depth.DepthContract):
     def make_subject(self) -> Subject:
         return MessagesSubject()
 

@@ -7,6 +7,7 @@ from typing import cast
 from queuey.storage.cassandra.import_target import CassandraKeeper, Tables
 from queuey.storage.cassandra.messages.store import Messages
 from tests.contracts import (
+    depth,
     group_troubles,
     groups,
     keeping,
@@ -55,6 +56,10 @@ class GroupTroublesTests(StoreCase, group_troubles.GroupTroublesContract):
 
 class StatesTests(StoreCase, states.StatesContract):
     pass
+
+
+class DepthTests(StoreCase, depth.DepthContract):
+    """How many messages and bytes a queue holds, and how old the oldest is."""
 
 
 class LifeTests(StoreCase, messages.LifeContract):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
+import attrs
 from twisted.internet.defer import Deferred
 
 from queuey.deferreds import deferred
@@ -18,6 +19,23 @@ from queuey.storage.cassandra.messages.stored import EXPIRES, WRITTEN, is_open
 
 PAGE: Final = 5000
 """Ids in one page: some 200 KiB."""
+
+
+SAMPLE: Final = 100
+"""Messages whose bodies are read to estimate the bytes of a queue."""
+
+
+@attrs.frozen
+class Counted:
+    """How many messages there are.
+
+    :ivar some: the addresses of the first ``SAMPLE`` of them that were found.
+    :ivar all: whether none is left that was not looked at.
+    """
+
+    messages: int
+    some: Sequence[Address]
+    all: bool
 
 
 class Everything:
@@ -34,17 +52,18 @@ class Everything:
         self._implied = implied(view.incarnation, view.sight.now, last)
         self._left = most
 
-    async def count(self, partitions: Sequence[int], most: int) -> int:
-        """Return how many messages these partitions have, at most ``most``."""
-        counted = 0
+    async def count(self, partitions: Sequence[int], most: int) -> Counted:
+        """Count the messages of these partitions, up to ``most``."""
+        counted, some = 0, list[Address]()
 
         def seen(addresses: list[Address]) -> bool:
             nonlocal counted
             counted += len(addresses)
+            some.extend(addresses[: SAMPLE - len(some)])
             return counted < most
 
         await self._walk(partitions, HIGHEST, seen)
-        return min(counted, most)
+        return Counted(min(counted, most), some, self._left > 0)
 
     async def below(self, partition: int, bound: MessageId) -> list[Address]:
         """The messages of a partition that are below a bound."""

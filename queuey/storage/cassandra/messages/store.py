@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
@@ -13,6 +14,8 @@ from zope.interface import implementer
 from queuey.deferreds import bounded, deferred, shield
 from queuey.errors import BodyTooLarge, NotPromised, Unavailable
 from queuey.interfaces import IMessageStore
+from queuey.model.columns import content_bytes
+from queuey.model.depth import EMPTY, Depth, oldest_of
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -25,7 +28,7 @@ from queuey.storage.cassandra.cluster.port import ICQLSession, TooLarge
 from queuey.storage.cassandra.messages.buckets import PARTITIONS, Registrations, entries, is_long, spot_of
 from queuey.storage.cassandra.messages.changes import Changes, Stamps
 from queuey.storage.cassandra.messages.copies import MessageCopies
-from queuey.storage.cassandra.messages.counting import Everything
+from queuey.storage.cassandra.messages.counting import Counted, Everything
 from queuey.storage.cassandra.messages.ledger import Ledger
 from queuey.storage.cassandra.messages.merging import Extent, MergeRead
 from queuey.storage.cassandra.messages.producers import ProducerContext, Producers
@@ -238,7 +241,28 @@ class Messages:
         view = await self._views.view(queue, ack)
         if view is None:
             return 0
-        return await self._everything(view).count(partitions_of(queue, view.incarnation), self._limits().count)
+        return (await self._count(queue, view)).messages
+
+    @deferred
+    async def measure(self, queue: Queue, ack: Ack) -> Depth:
+        """See IMessageStore. It counts up to ``WriteLimits.count`` messages, and the bytes of ``SAMPLE``."""
+        view = await self._views.view(queue, ack)
+        if view is None:
+            return EMPTY
+        counted = await self._count(queue, view)
+        if not counted.messages:
+            return attrs.evolve(EMPTY, approximate=not counted.all)
+        partitions = tuple(partitions_of(queue, view.incarnation))
+        oldest, known = oldest_of(await self.read_merged(queue, Merge(partitions, limit=1), ack))
+        sample = await LookupRead(self._reads, view).slice(tuple(counted.some))
+        size = content_bytes(sample.messages)
+        whole = counted.all and len(sample.messages) == counted.messages
+        estimate = size if whole else size * counted.messages // max(1, len(sample.messages))
+        return Depth(counted.messages, estimate, oldest, approximate=not (whole and known))
+
+    def _count(self, queue: Queue, view: View) -> Deferred[Counted]:
+        counting = self._everything(view).count(partitions_of(queue, view.incarnation), self._limits().count)
+        return Deferred.fromCoroutine(counting)
 
     # Changes
 
