@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from queuey.core.groups.rows import GroupRows, in_parallel
 from queuey.deferreds import KeyedLock, deferred, shield
 from queuey.errors import Conflict, InvalidUpdate, NoSuchQueue, NotPromised, QueueyError, Unavailable
 from queuey.interfaces import Capabilities, IPolicies, IStore
+from queuey.model.depth import Depth
 from queuey.model.policy import Policy
 from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
 from queuey.model.timeid import Ticks
@@ -293,6 +294,12 @@ class QueueDirectory:
             return Listing(tuple(Listed(queue.name, queue) for queue in queues), next)
         totals = await self._counts(application, queues)
         return Listing(tuple(Listed(q.name, q, n) for q, n in zip(queues, totals, strict=True)), next)
+
+    async def depths(self, queues: Sequence[Queue], policy: Policy) -> list[Depth]:
+        """Find out what queues hold, a few of them at a time."""
+        return await in_parallel(
+            queues, lambda queue: self.store.measure(queue, policy.read_ack(queue.settings.consistency))
+        )
 
     async def _counts(self, application: str, queues: list[Queue]) -> list[int]:
         policy = await self.policies.policy_for(application)

@@ -8,8 +8,8 @@ from urllib.parse import quote, urlencode
 
 import attrs
 
-from queuey.core.queues import Judge, QueueChanges, QueueDirectory, QueuePage, resolved
-from queuey.http.gate import Admitted, AdmittedToQueue
+from queuey.core.queues import Judge, QueueChanges, QueueDirectory, resolved
+from queuey.http.gate import Admitted, AdmittedToQueue, permit
 from queuey.http.problems import Problem
 from queuey.http.routes import Route
 from queuey.http.v2.answers import HEAD, consistency_word
@@ -19,6 +19,7 @@ from queuey.http.v2.tags import tags
 from queuey.http.wire import Request
 from queuey.http.writing import encoded
 from queuey.model.access import Operation, is_application
+from queuey.model.depth import Depth
 from queuey.model.fields import LIMIT, PARTITIONS, TTL
 from queuey.model.policy import Policy
 from queuey.model.queue import (
@@ -67,6 +68,16 @@ def queue_json(queue: Queue, policy: Policy, principals: bool) -> dict[str, Any]
     return found
 
 
+def counts_json(depth: Depth) -> dict[str, Any]:
+    """Return what a queue holds as JSON."""
+    return {
+        "messages": depth.messages,
+        "bytes": depth.bytes,
+        "oldest": None if depth.oldest is None else to_rfc3339(depth.oldest),
+        "approximate": depth.approximate,
+    }
+
+
 @attrs.frozen
 class V2Queues:
     """The handlers of queues."""
@@ -85,28 +96,49 @@ class V2Queues:
 
     async def list_queues(self, request: Request, admitted: Admitted) -> None:
         """A page of the application's queues, by name."""
-        query = Query(request, ("prefix", "after", "limit"))
+        query = Query(request, ("prefix", "after", "limit", "counts"))
         prefix, after = query.text("prefix") or "", query.text("after") or ""
-        limit = query.number(LIMIT) or LIMIT.default
+        limit, counts = query.number(LIMIT) or LIMIT.default, query.boolean("counts")
         query.check()
         policy = admitted.policy
         page = await self.directory.page(policy.application, prefix, after, limit)
+        found = [queue_json(queue, policy, principals=True) for queue in page.queues]
+        if counts:
+            for one, depth in zip(found, await self.directory.depths(page.queues, policy), strict=True):
+                one["counts"] = counts_json(depth)
         headers = list(HEAD)
         if page.next is not None:
-            headers.append((b"Link", _next_link(policy.application, prefix, page.next, limit)))
-        request.answer(200, headers, encoded(_page_json(page, policy)))
+            headers.append((b"Link", _next_link(policy.application, prefix, page.next, limit, counts=counts)))
+        request.answer(200, headers, encoded({"queues": found, "next": page.next}))
 
     async def show(self, request: Request, admitted: AdmittedToQueue) -> None:
-        """One queue; its principals are for the application, and for themselves."""
-        Query(request, ()).check()
+        """Show one queue; its principals are shown to the application, and to themselves.
+
+        With counts there is no entity tag: the tag names a version of the settings, and counts change without one.
+        """
+        query = Query(request, ("counts",))
+        counts = query.boolean("counts")
+        query.check()
         queue, caller = admitted.queue, admitted.caller
+        if counts:
+            await self._show_counts(request, admitted)
+            return
         known = tags(request, b"if-none-match")
-        insider = is_application(caller, queue.application) or not caller.isdisjoint(queue.settings.principals)
+        insider = _is_insider(caller, queue)
         tag = (b"ETag", f'{"" if insider else "W/"}"{queue.version}"'.encode("ascii"))
         if known is not None and (known.any or queue.version in known.strong | known.weak):
             request.answer(304, (tag,), b"")
             return
         request.answer(200, (*HEAD, tag), encoded(queue_json(queue, admitted.policy, insider)))
+
+    async def _show_counts(self, request: Request, admitted: AdmittedToQueue) -> None:
+        """Show one queue and what it holds, to callers that may read its messages or that own it."""
+        queue, insider = admitted.queue, _is_insider(admitted.caller, admitted.queue)
+        if not insider:
+            permit(Operation.READ_MESSAGES, admitted.caller, queue.application, queue)
+        (depth,) = await self.directory.depths([queue], admitted.policy)
+        found = {**queue_json(queue, admitted.policy, insider), "counts": counts_json(depth)}
+        request.answer(200, HEAD, encoded(found))
 
     async def put(self, request: Request, admitted: Admitted, queue: str) -> None:
         """Make a queue, or bring the one of that name to what is given; the rest goes to its defaults."""
@@ -212,10 +244,12 @@ def _path(queue: Queue) -> str:
     return f"/v2/{quote(queue.application, safe='')}/queues/{quote(queue.name, safe='')}"
 
 
-def _page_json(page: QueuePage, policy: Policy) -> dict[str, Any]:
-    return {"queues": [queue_json(queue, policy, principals=True) for queue in page.queues], "next": page.next}
+def _is_insider(caller: frozenset[str], queue: Queue) -> bool:
+    """Return whether a caller is the application, or one of the principals of the queue."""
+    return is_application(caller, queue.application) or not caller.isdisjoint(queue.settings.principals)
 
 
-def _next_link(application: str, prefix: str, after: str, limit: int) -> bytes:
-    query = urlencode({**({"prefix": prefix} if prefix else {}), "after": after, "limit": limit}, quote_via=quote)
+def _next_link(application: str, prefix: str, after: str, limit: int, *, counts: bool) -> bytes:
+    asked = {**({"prefix": prefix} if prefix else {}), **({"counts": "true"} if counts else {})}
+    query = urlencode({**asked, "after": after, "limit": limit}, quote_via=quote)
     return f'</v2/{quote(application, safe="")}/queues?{query}>; rel="next"'.encode("ascii")
