@@ -10,11 +10,11 @@ import attrs
 
 from queuey.config import collectors
 from queuey.config.declared import HIDDEN, RELOAD, RESTART, setting
-from queuey.config.groups import patterns
 from queuey.config.kinds import BOOLEAN, FILE, Kind, integer, lines, optional, rate, seconds, word
+from queuey.config.name_patterns import group_patterns, queue_patterns
 from queuey.config.statsd import StatsdAddress, address, address_text, prefix
 from queuey.file_modes import OWN_USER, FileModes
-from queuey.model.group_pattern import GroupPattern
+from queuey.model.name_patterns import GroupPattern, QueuePattern
 
 _logging: Final = partial(setting, "logging", change=RESTART)
 _metrics: Final = partial(setting, "metrics", change=RESTART)
@@ -47,6 +47,7 @@ class MetricsSettings:
     :ivar every: seconds between two reports to it.
     :ivar groups: the consumer groups that are measured, at most ``group_limit`` of them.
     :ivar group_every: seconds from the start of one round of measurements to the start of the next.
+    :ivar queues: the queues that are measured, at most ``queue_limit`` of them, in rounds of ``queue_every`` seconds.
     """
 
     enabled: bool = _metrics("enabled", BOOLEAN, "true")
@@ -58,10 +59,15 @@ class MetricsSettings:
     )
     every: float = _metrics("statsd_every", seconds(1, 3600), "10")
     groups: tuple[GroupPattern, ...] = _metrics(
-        "groups", lines("patterns as application/queue/group, one a line", patterns), change=RELOAD
+        "groups", lines("patterns as application/queue/group, one a line", group_patterns), change=RELOAD
     )
     group_limit: int = _metrics("group_limit", integer(1, 10_000), "100", change=RELOAD)
     group_every: float = _metrics("group_every", seconds(1, 3600), "10", change=RELOAD)
+    queues: tuple[QueuePattern, ...] = _metrics(
+        "queues", lines("patterns as application/queue, one a line", queue_patterns), change=RELOAD
+    )
+    queue_limit: int = _metrics("queue_limit", integer(1, 10_000), "100", change=RELOAD)
+    queue_every: float = _metrics("queue_every", seconds(1, 3600), "10", change=RELOAD)
 
 
 @attrs.frozen

@@ -254,6 +254,12 @@ class QueueDirectory:
                 queue = await self.find(queue.application, queue.name)
 
     @deferred
+    async def depth(self, queue: Queue) -> Depth:
+        """Find out what a queue holds."""
+        (found,) = await self.depths([queue], await self.policies.policy_for(queue.application))
+        return found
+
+    @deferred
     async def page(self, application: str, prefix: str, after: str, limit: int) -> QueuePage:
         """A page of the application's queues, in the order of their names' code points.
 

@@ -24,6 +24,7 @@ from queuey.core.groups.following import Following
 from queuey.core.groups.rows import GroupRows
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import GivenPolicies, Policies, StoredPolicies
+from queuey.core.queue_following import QueueFollowing
 from queuey.core.queues import QueueDirectory
 from queuey.core.rates import RateLimits
 from queuey.core.waiting import Waits
@@ -57,7 +58,7 @@ class Assembly:
     :ivar traces: exports spans of requests, if that is asked for.
     :ivar metrics: what is counted; empty if the settings switch it off.
     :ivar let_go: drops counts of applications that do not exist any more.
-    :ivar following: looks at the lag of groups for the metrics.
+    :ivar following: measure groups and queues for the metrics.
     :ivar statsd: sends the metrics to StatsD, if that is asked for.
     :ivar workers: the processes that serve instead of this one, if there are any.
     """
@@ -75,7 +76,7 @@ class Assembly:
     draining: Draining
     ready: Health
     pulse: Pulse
-    following: Following
+    following: tuple[Following, QueueFollowing]
     statsd: Statsd | None
     traces: ITraces | None
     workers: Workers | None
@@ -168,7 +169,7 @@ def assemble(
     registry = Registry(
         stored, owners, store, in_force.given, not isinstance(settings.storage, CassandraStorage), now, new_key
     )
-    follows = following(in_force, store, groups, registry.names, reactor, now)
+    follows = following(in_force, store, groups, directory, registry.names, reactor, now)
     readiness_seen = Readiness(ready)
     metrics: tuple[Metric, ...] = ()
     if counts is not None and received is not None:
@@ -181,7 +182,7 @@ def assemble(
             pulse.delays,
             *log.metrics,
             *store.metrics,
-            *follows.metrics,
+            *(metric for one in follows for metric in one.metrics),
         )
 
     def let_go() -> None:

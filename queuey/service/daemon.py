@@ -122,7 +122,8 @@ class QueueyService(Service):
         self._warn()
         self._start_workers()
         self._wait_for_store()
-        self._house.following.start()
+        for each in self._house.following:
+            each.start()
 
     def _start_workers(self) -> None:
         """Let the workers accept connections, if there are any."""
@@ -221,7 +222,8 @@ class QueueyService(Service):
         _log.info("stopping", "finishing what is under way")
         await self._listeners.stop()
         self._house.waits.end()
-        self._house.following.stop()
+        for each in self._house.following:
+            each.stop()
         limit = self._house.in_force.settings.server.stop_timeout
         workers = self._house.workers
         if not await ends_within(limit, self._house.site.drain(), self._reactor):

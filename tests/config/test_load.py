@@ -24,7 +24,7 @@ from queuey.config import (
 )
 from queuey.config.mistakes import Mistake
 from queuey.config.storage import METADATA
-from queuey.model.group_pattern import GroupPattern
+from queuey.model.name_patterns import GroupPattern, QueuePattern
 from queuey.model.policy import Policy
 from queuey.model.queue import Consistency, Guarantee
 from tests.config.support import APPLICATION, KEY, SettingsTestCase
@@ -119,6 +119,11 @@ class ValueTests(SettingsTestCase):
         patterns = GroupPattern("shop", "*", "mail[a-c]"), GroupPattern("b", "letters to x", "g")
         self.assertEqual(settings.metrics, MetricsSettings(groups=patterns, group_limit=7, group_every=2.5))
         self.assertIn(f"groups = {text}", "\n".join(settings.describe()))
+
+    def test_queues_that_are_measured(self) -> None:
+        settings = self.load("[metrics]\nqueues =\n    shop/*\n    b/letters to x\nqueue_limit = 7\nqueue_every = 2.5")
+        patterns = QueuePattern("shop", "*"), QueuePattern("b", "letters to x")
+        self.assertEqual(settings.metrics, MetricsSettings(queues=patterns, queue_limit=7, queue_every=2.5))
 
     def test_guarantees(self) -> None:
         cluster = "[storage]\nbackend = cassandra\nmulti_dc = true\nlocal_dc = a\nreplication = a:3, b:3\n"
@@ -434,6 +439,11 @@ MISTAKES = (
         "[metrics]\ngroups = shop/orders",
         "[metrics] groups: 'shop/orders' is not application/queue/group; "
         "allowed: patterns as application/queue/group, one a line",
+    ),
+    ("[metrics]\nqueue_limit = 0", "[metrics] queue_limit: '0' is out of range; allowed: 1 to 10000"),
+    (
+        "[metrics]\nqueues = shop",
+        "[metrics] queues: 'shop' is not application/queue; allowed: patterns as application/queue, one a line",
     ),
     ("[metrics]\ngroup_limit = 0", "[metrics] group_limit: '0' is out of range; allowed: 1 to 10000"),
     ("[tracing]\nendpoint = collector:4318", f"[tracing] endpoint: 'collector:4318' is no URL of https; {ENDPOINT}"),

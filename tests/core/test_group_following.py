@@ -9,13 +9,14 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.core.groups.following import LONGEST, PAGE, RESTS, Followed, Following
+from queuey.core.following import LONGEST, PAGE, RESTS, Followed
+from queuey.core.groups.following import Following
 from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.queues import QueueChanges
 from queuey.errors import NoSuchGroup, Unavailable
 from queuey.model.counts import Gauge
-from queuey.model.group_pattern import GroupPattern, beginning, literal, matches, parse
 from queuey.model.groups.terms import Action
+from queuey.model.name_patterns import GroupPattern, beginning, literal, matches, parse
 from queuey.model.policy import Policy
 from queuey.model.queue import Queue
 from queuey.model.timeid import from_seconds

@@ -32,6 +32,7 @@ class StoreMetricsTests(SynchronousTestCase):
         self.port, self.ops = free_port(), free_port()
         ops = f"[server]\nops = tcp:{self.ops}:interface=127.0.0.1\n"
         metrics = "[metrics]\ngroups =\n    */letters/*\n    queuey/nothing/nobody\ngroup_every = 1\n"
+        metrics += "queues = */letters\nqueue_every = 1\n"
         settings = write_settings(self.folder, self.port)
         settings.write_text(settings.read_text().replace("[server]\n", ops) + metrics)
         self.daemon = Daemon(TWISTD, ["--config", str(settings)], self.folder, {})
@@ -89,7 +90,9 @@ class StoreMetricsTests(SynchronousTestCase):
         status, claimed = ask(self.port, "POST", f"{path}/claims", json.dumps({"limit": 15}).encode(), **JSON)
         self.assertEqual((status, len(claimed["messages"])), (200, 15))
         lag, oldest = ("queuey_group_lag_messages", *GROUP), ("queuey_group_oldest_unsettled_seconds", *GROUP)
+        held = ("queuey_queue_messages", "queuey", "letters")
         until(self.ops, lambda found: found.get(lag) == POSTS)
+        until(self.ops, lambda found: found.get(held) == POSTS)
         receipts = [message["receipt"] for message in claimed["messages"]]
         self.assertEqual(
             ask(self.port, "POST", f"{path}/settlements", json.dumps({"ack": receipts}).encode(), **JSON)[0], 200
@@ -97,5 +100,5 @@ class StoreMetricsTests(SynchronousTestCase):
         found = until(self.ops, lambda found: found.get(lag) == POSTS - 15)
         self.assertGreater(found[oldest], 0)
         self.assertEqual(ask(self.port, "DELETE", "/v1/queuey/letters")[0], 200)
-        found = until(self.ops, lambda found: lag not in found)
+        found = until(self.ops, lambda found: lag not in found and held not in found)
         self.assertNotIn(oldest, found)

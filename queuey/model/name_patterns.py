@@ -1,4 +1,4 @@
-"""Patterns that select consumer groups by the names of their application, their queue and the group."""
+"""Patterns that select queues and consumer groups by name."""
 
 from __future__ import annotations
 
@@ -23,6 +23,23 @@ class GroupPattern:
 
     def __str__(self) -> str:
         return f"{self.application}/{self.queue}/{self.group}"
+
+
+@attrs.frozen
+class QueuePattern:
+    """A pattern for the names of an application and of a queue, like those of ``GroupPattern``."""
+
+    application: str
+    queue: str
+
+    def __str__(self) -> str:
+        return f"{self.application}/{self.queue}"
+
+
+def parse_queue(text: str) -> QueuePattern | None:
+    """Parse a pattern ``application/queue``; return ``None`` if it is invalid."""
+    parts = text.split("/")
+    return QueuePattern(*parts) if len(parts) == 2 and all(parts) else None
 
 
 def parse(text: str) -> GroupPattern | None:
