@@ -70,8 +70,9 @@ browser: ## Debian's Chromium, for the tests in a browser: installed where this 
 promtool: ## Prometheus' promtool, for the tests of alerts: fetched where this is Debian and root
 	@sh tests/live/alerts/install.sh
 
-samples: ## nginx, HAProxy and logrotate, for the tests of samples: installed where this is Debian and root
+samples: ## nginx, HAProxy, logrotate and PostgreSQL, for the tests of samples and examples: installed where this is Debian and root
 	@sh tests/packages.sh 'the test of samples' nginx=nginx haproxy=haproxy logrotate=logrotate
+	@sh tests/packages.sh 'the test of examples' /usr/share/postgresql-common=postgresql psql=postgresql-client
 
 # What it is set up from; the folder of the other version is none of these files.
 CASSANDRA := $(wildcard etc/cassandra/*.* etc/cassandra/cassandra etc/cassandra/nodetool etc/cassandra/trio)

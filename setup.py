@@ -43,6 +43,8 @@ TEST = [
     "mypy>=1.15",
     "mypy-zope>=1.0.11",
     "packaging>=24",
+    # What an example books into PostgreSQL with.
+    "psycopg[binary]>=3.2,<4",
     # Reads the expressions of alerts and of the dashboard, and the file that has the alerts.
     "promql-parser>=0.12,<0.13",
     "PyYAML>=6",

@@ -23,7 +23,8 @@ WIDEST = 80
 
 def pages() -> list[Path]:
     """All pages, and those that a forge shows."""
-    return [*sorted(DOCS.rglob("*.rst")), ROOT / "README.rst", ROOT / "CONTRIBUTING.rst"]
+    examples = sorted((ROOT / "examples").rglob("*.rst"))
+    return [*sorted(DOCS.rglob("*.rst")), *examples, ROOT / "README.rst", ROOT / "CONTRIBUTING.rst"]
 
 
 class CodeTests(SynchronousTestCase):

@@ -28,6 +28,7 @@ from queuey.model.application import name_is_good
 __all__ = [
     "DEVELOPMENT_APPLICATION",
     "DEVELOPMENT_KEY",
+    "DEVELOPMENT_SETTINGS",
     "ApplicationSettings",
     "BrowserIDSettings",
     "CassandraStorage",
@@ -56,6 +57,16 @@ DEVELOPMENT_APPLICATION: Final = "queuey"
 DEVELOPMENT_KEY: Final = "f25bfb8fe200475c8a0532a9cbe7651e"
 """The key of the first version's development settings. It is public, so the daemon announces it if it is in force."""
 
+DEVELOPMENT_SETTINGS: Final = f"""\
+[application_keys]
+{DEVELOPMENT_APPLICATION} = {DEVELOPMENT_KEY}
+
+[application:{DEVELOPMENT_APPLICATION}]
+cors_origins = http://localhost:8000 http://127.0.0.1:8000
+signed_urls = true
+"""
+"""For a page that is tried on the same machine, and for URLs that its server signs."""
+
 
 def load(path: Path) -> Settings:
     """Read and check a settings file; opens only that file and the files that its ssl endpoints name.
@@ -72,8 +83,7 @@ def development(directory: Path) -> Settings:
 
     :param directory: an absolute path.
     """
-    text = f"[application_keys]\n{DEVELOPMENT_APPLICATION} = {DEVELOPMENT_KEY}\n"
-    return _settings(text, None, "built-in settings", directory)
+    return _settings(DEVELOPMENT_SETTINGS, None, "built-in settings", directory)
 
 
 def defaults(backend: str) -> Storage:

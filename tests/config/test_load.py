@@ -68,6 +68,8 @@ class ValueTests(SettingsTestCase):
         (application,) = settings.applications
         self.assertEqual(application.name, DEVELOPMENT_APPLICATION)
         self.assertEqual(application.digests, {digest(DEVELOPMENT_KEY)})
+        self.assertTrue(application.policy.signed_urls)
+        self.assertIn("http://127.0.0.1:8000", application.policy.cors_origins)
         self.assertEqual(settings.warnings, ())
 
     def test_server(self) -> None:
