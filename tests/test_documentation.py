@@ -81,7 +81,7 @@ class NamesTests(SynchronousTestCase):
         """Every module that a page names is there, by its path or by the end of it."""
         known = [
             "/" + path.relative_to(ROOT).as_posix()
-            for folder in ("queuey", "client", "tests", "bench", "twisted", "docs", "etc")
+            for folder in ("queuey", "client", "tests", "bench", "twisted", "docs", "etc", "examples")
             for path in (ROOT / folder).rglob("*.py")
         ]
         found = self.named(pages(), r"[\w./-]+\.py")
