@@ -19,13 +19,15 @@ from queuey import __version__, config
 from queuey.cli import ops, starting
 from queuey.cli.processes import Processes
 from queuey.cli.restoring import Client, RestoringFailed, connect, restore_queue
-from queuey.config import CassandraStorage, MemoryStorage, kinds
+from queuey.config import CassandraStorage, MemoryStorage, OpsSettings, Overrides, kinds
+from queuey.config.declared import key_of
 from queuey.config.mistakes import Mistake, shown_path
+from queuey.config.operators_socket import socket_of
 from queuey.errors import ConfigurationError, QueueyError
 from queuey.file_modes import OWN_USER, FileModes
 from queuey.logs import printable
 from queuey.model.application import KEY_BYTES
-from queuey.model.timeid import lower_bound, timestamp
+from queuey.model.timeid import to_rfc3339
 from queuey.storage.sqlite.backup import Archive, back_up
 
 _LEAST_PRIORITY: Final = 19
@@ -70,6 +72,9 @@ def main(argv: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
     :param argv: without the program's name.
     :return: the exit status: 0, 1 if the command failed, 2 if the arguments are wrong.
     """
+    if not argv:
+        _parser().print_help(stderr)
+        return 2
     try:
         with redirect_stdout(stdout), redirect_stderr(stderr):
             arguments = _parser().parse_args(argv)
@@ -77,7 +82,7 @@ def main(argv: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
         return exit.code if isinstance(exit.code, int) else 2
     try:
         if arguments.command == "check":
-            return _check(arguments.file, arguments.settings_only, stdout, stderr)
+            return _check(arguments, stdout, stderr)
         if arguments.command == "backup":
             return _back_up(arguments, stdout)
         if arguments.command == "restore-queue":
@@ -88,7 +93,7 @@ def main(argv: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
             return _schema(arguments, stdout)
         if arguments.command == "ops":
             return _ops(arguments, stdout, stderr)
-        return _new_key(arguments.name, stdout, stderr)
+        return _new_key(arguments.name, arguments.key_file, stdout, stderr)
     except ConfigurationError as error:
         lines = error.problems
     except (QueueyError, RestoringFailed, ops.CallFailed) as error:
@@ -116,6 +121,9 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     check.add_argument("--settings-only", action="store_true", help="do not look at folders and ports of this machine")
+    check.add_argument("--http", action="append", metavar="ENDPOINT", help="as for twistd queuey; may be repeated")
+    check.add_argument("--data", metavar="DIR", help="as for twistd queuey")
+    check.add_argument("--ops", metavar="ENDPOINT", help="as for twistd queuey")
     check.add_argument("file", type=Path, metavar="FILE")
     _backup_parser(commands)
     _restore_parser(commands)
@@ -127,8 +135,12 @@ def _parser() -> argparse.ArgumentParser:
     new = actions.add_parser(
         "new",
         help="print a new key, and the line to add to the settings file",
-        description="Print a new key, and the line for [application_keys], which contains only its digest.",
+        description="Print a new key, and on the next line the line for [application_keys], which contains only its "
+        "digest. Standard error says what each line is. With --key-file the key is written to a new file that only "
+        "this user can read, and only the line for the settings is printed.",
+        allow_abbrev=False,
     )
+    new.add_argument("--key-file", type=Path, metavar="FILE", help="the file to make for the key")
     new.add_argument("name", nargs="?", default="NAME", metavar="NAME", help="the application's name")
     return parser
 
@@ -215,11 +227,13 @@ def _ops_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="call a method of a running daemon",
         description="Call a method of the operators' port of a running daemon: system.listMethods lists them, and "
         "system.methodHelp method=NAME explains one. A value that is JSON, such as 60, true, null or [1,2], is sent as "
-        "JSON, any other as text. The exit status is 1 if the daemon refuses, or does not answer.",
+        "JSON, any other as text. Without --config, --data and --to the daemon is that of the built-in settings, with "
+        "its data in ./queuey-data. The exit status is 1 if the daemon refuses, or does not answer.",
         allow_abbrev=False,
     )
-    where = parser.add_mutually_exclusive_group(required=True)
+    where = parser.add_mutually_exclusive_group()
     where.add_argument("--config", type=Path, metavar="FILE", help="the settings of the daemon")
+    where.add_argument("--data", type=Path, metavar="DIR", help="the daemon's data folder, which contains its socket")
     where.add_argument("--to", metavar="ADDRESS", help="unix:PATH, or a URL such as http://127.0.0.1:5001")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="a file with the operators' token")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
@@ -230,7 +244,7 @@ def _ops_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _ops(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int:
     params = ops.parameters(arguments.parameters)
-    to = arguments.to or ops.place(config.load(arguments.config).server.ops, str(arguments.config))
+    to = arguments.to or _operators(arguments.config, arguments.data)
     token = None if arguments.token_file is None else _key(arguments.token_file)
     connection = ops.connect(to)
     try:
@@ -241,6 +255,8 @@ def _ops(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int:
         else:
             print("\n".join(map(printable, fault.lines)), file=stderr)
         return 1
+    except ops.CallFailed as error:
+        raise ops.CallFailed(f"{printable(to)}: {error}") from None
     finally:
         connection.close()
     for line in [json.dumps(result, indent=2)] if arguments.json else ops.shown(result, arguments.method):
@@ -248,13 +264,26 @@ def _ops(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int:
     return 0
 
 
-def _check(file: Path, settings_only: bool, stdout: TextIO, stderr: TextIO) -> int:
-    settings = config.load(file)
+def _operators(file: Path | None, data: Path | None) -> str:
+    """Return the address of the operators' port of a daemon: that of its settings, or of its data."""
+    if data is not None:
+        return f"unix:{socket_of(data)}"
+    settings = config.development(Path.cwd()) if file is None else config.load(file)
+    for warning in settings.warnings:
+        if key_of(OpsSettings, "named").place in warning:
+            raise ops.CallFailed(warning)
+    return ops.place(settings.server.ops, "built-in settings" if file is None else str(file))
+
+
+def _check(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int:
+    file = arguments.file
+    http = None if arguments.http is None else "\n".join(arguments.http)
+    settings = config.load(file, Overrides(Path.cwd(), http, arguments.data, arguments.ops))
     for warning in settings.warnings:
         print(f"warning: {warning}", file=stderr)
     for line in settings.describe():
         print(line, file=stdout)
-    if settings_only:
+    if arguments.settings_only:
         return 0
     found = starting.look(settings, Processes())
     if found.served_by is not None:
@@ -267,7 +296,7 @@ def _check(file: Path, settings_only: bool, stdout: TextIO, stderr: TextIO) -> i
 def _back_up(arguments: argparse.Namespace, stdout: TextIO) -> int:
     source, modes = (arguments.data, OWN_USER) if arguments.data else _data_of(arguments.config)
     made = back_up(source.absolute(), arguments.target.absolute(), modes, parents=True)
-    stable = timestamp(lower_bound(made.stable)) if made.stable else "none yet"
+    stable = to_rfc3339(made.stable) if made.stable else "none yet"
     what = f"{made.bytes} bytes, {made.messages} messages in {made.queues} queues, stable time {stable}"
     print(f"{made.path}: {what}", file=stdout)
     return 0
@@ -325,11 +354,30 @@ def _key(file: Path) -> str:
     return key
 
 
-def _new_key(name: str, stdout: TextIO, stderr: TextIO) -> int:
+def _new_key(name: str, file: Path | None, stdout: TextIO, stderr: TextIO) -> int:
     if not config.name_is_good(name):
         print("NAME: an application's name is 1 to 50 letters, digits, dots, underscores and hyphens", file=stderr)
         return 1
     key = secrets.token_urlsafe(KEY_BYTES)
-    print(key, file=stdout)
+    if file is None:
+        print(f"the key, for the programs of {name}; it is shown only here:", file=stderr, flush=True)
+        print(key, file=stdout, flush=True)
+    else:
+        _write_key(file, key)
+        print(f"the key, for the programs of {name}, is in {printable(str(file))}", file=stderr, flush=True)
+    print(
+        "the line for [application_keys] in the settings, which has only a digest of the key:", file=stderr, flush=True
+    )
     print(config.digest_line(name, key), file=stdout)
     return 0
+
+
+def _write_key(file: Path, key: str) -> None:
+    """Write a key to a new file that only this user can read."""
+    try:
+        with os.fdopen(
+            os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWN_USER.file), "w", encoding="ascii"
+        ) as made:
+            made.write(f"{key}\n")
+    except OSError as error:
+        raise ConfigurationError((f"{printable(str(file))}: cannot be written: {error.strerror}",)) from None

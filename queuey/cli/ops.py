@@ -31,7 +31,10 @@ _STATES: Final = {
 }
 """Printed for a method that returns whether the daemon is drained."""
 
-_NO_PORT: Final = "names no ops in [server] that can be called from here; --to says where else"
+_NO_PORT: Final = (
+    "there is no operators' port that can be called from here; write one into [server], such as "
+    "ops = unix:/run/queuey/ops.sock, and restart the daemon, or say --to ADDRESS"
+)
 
 
 class CallFailed(Exception):

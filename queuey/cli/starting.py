@@ -90,7 +90,9 @@ class _Looking:
         if backups is not None:
             for problem in _would_be_made(backups):
                 yield f"[server] ops_backups: {problem}"
-        yield from self._endpoints((("http", settings.server.http), ("ops", settings.server.ops.listen)))
+        ops = settings.server.ops
+        # An automatic socket is in the folder of the data, which was looked at, and a daemon serves without it.
+        yield from self._endpoints((("http", settings.server.http), ("ops", () if ops.automatic else ops.listen)))
 
     def _data(self, folder: Path) -> Iterator[str]:
         found = [*_would_be_made(folder)]

@@ -17,6 +17,8 @@ from queuey.config.identities import identities, refuse_unknown_identities
 from queuey.config.legacy import passed_over, take_server_main, warn_of_passed_over
 from queuey.config.mistakes import Report, shown_path
 from queuey.config.observed import LoggingSettings, MetricsSettings, TracingSettings
+from queuey.config.operators_socket import with_socket
+from queuey.config.overrides import NONE, Overrides
 from queuey.config.reading import Section, parse, read_text
 from queuey.config.server import OpsSettings, ServerSettings
 from queuey.config.settings import ApplicationSettings, Settings, needs_restart, with_reloadable
@@ -39,6 +41,7 @@ __all__ = [
     "MemoryStorage",
     "MetricsSettings",
     "OpsSettings",
+    "Overrides",
     "SQLiteStorage",
     "ServerSettings",
     "Settings",
@@ -62,28 +65,31 @@ DEVELOPMENT_SETTINGS: Final = f"""\
 {DEVELOPMENT_APPLICATION} = {DEVELOPMENT_KEY}
 
 [application:{DEVELOPMENT_APPLICATION}]
-cors_origins = http://localhost:8000 http://127.0.0.1:8000
+cors_origins = http://localhost:* http://127.0.0.1:*
 signed_urls = true
 """
-"""For a page that is tried on the same machine, and for URLs that its server signs."""
+"""For pages that are tried on the same machine, and for URLs that their servers sign."""
 
 
-def load(path: Path) -> Settings:
+def load(path: Path, overrides: Overrides = NONE) -> Settings:
     """Read and check a settings file; opens only that file and the files that its ssl endpoints name.
 
+    :param overrides: replace what the file says.
     :raise ConfigurationError: with a line for each mistake in it.
     """
     absolute = path.absolute()
     shown = shown_path(path)
-    return _settings(read_text(absolute, shown), absolute, shown, absolute.parent)
+    return _settings(read_text(absolute, shown), absolute, shown, absolute.parent, overrides)
 
 
-def development(directory: Path) -> Settings:
+def development(directory: Path, overrides: Overrides = NONE) -> Settings:
     """The settings without a file: an embedded store in ``queuey-data`` there, on the loopback interface alone.
 
     :param directory: an absolute path.
+    :param overrides: replace the built-in values.
+    :raise ConfigurationError: the overrides have mistakes.
     """
-    return _settings(DEVELOPMENT_SETTINGS, None, "built-in settings", directory)
+    return _settings(DEVELOPMENT_SETTINGS, None, "built-in settings", directory, overrides)
 
 
 def defaults(backend: str) -> Storage:
@@ -91,12 +97,13 @@ def defaults(backend: str) -> Storage:
 
     :param backend: one that needs none.
     """
-    return _settings(f"[storage]\nbackend = {backend}\n", None, "built-in settings", Path.cwd()).storage
+    return _settings(f"[storage]\nbackend = {backend}\n", None, "built-in settings", Path.cwd(), NONE).storage
 
 
-def _settings(text: str, source: Path | None, shown: str, base: Path) -> Settings:
+def _settings(text: str, source: Path | None, shown: str, base: Path, overrides: Overrides) -> Settings:
     report = Report(shown)
     found = parse(text, report, passed_over)
+    overrides.put(found, report)
     sections.refuse_unknown_sections(found, report)
     warn_of_passed_over(found, report)
 
@@ -109,6 +116,7 @@ def _settings(text: str, source: Path | None, shown: str, base: Path) -> Setting
     storage = sections.storage(reader("storage"), backend)
     if isinstance(storage, SQLiteStorage):
         storage = attrs.evolve(storage, modes=server.modes)
+    server = with_socket(server, storage, report)
     if "metadata" in found:
         sections.metadata(reader("metadata"), backend)
     logging = attrs.evolve(sections.logging(reader("logging")), modes=server.modes)
@@ -123,4 +131,5 @@ def _settings(text: str, source: Path | None, shown: str, base: Path) -> Setting
     users = identities(found, base, report)
     refuse_unknown_identities(named, users.names, report)
     report.stop_if_wrong()
-    return Settings(source, server, storage, named, logging, max_age, tuple(report.warnings), users, metrics, traces)
+    warnings = tuple(report.warnings)
+    return Settings(source, server, storage, named, logging, max_age, warnings, users, metrics, traces, overrides)

@@ -78,6 +78,14 @@ def operators(text: str, base: Path) -> tuple[str, ...]:
     return tuple([f"{one}:mode=600" if _is_open_socket(_parse(one)) else one for one in endpoints(text, base)])
 
 
+def unix(path: str) -> str:
+    """The description of a Unix socket.
+
+    :param path: absolute, and of at most :data:`MAX_UNIX_PATH` bytes.
+    """
+    return _join("unix", "address", {"address": path})
+
+
 def _is_open_socket(description: _Description) -> bool:
     return description.kind == "unix" and "mode" not in description.named
 

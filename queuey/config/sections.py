@@ -142,7 +142,7 @@ def _ops(reader: Reader) -> OpsSettings:
     if ops.token is None and not reader.values.get(key_of(OpsSettings, "token").name):
         for one in ops.listen:
             if not local(one):
-                reader.report.problem(reader.place(key_of(OpsSettings, "listen").name), f"{shown(one)} {_NEEDS_TOKEN}")
+                reader.report.problem(reader.place(key_of(OpsSettings, "named").name), f"{shown(one)} {_NEEDS_TOKEN}")
     return ops
 
 

@@ -10,25 +10,45 @@ import attrs
 from queuey.config import values
 from queuey.config.declared import RESTART, setting
 from queuey.config.endpoints import endpoints, operators
-from queuey.config.kinds import FOLDER, Kind, integer, lines, number, optional, parts, seconds, size
+from queuey.config.kinds import FOLDER, Kind, integer, lines, lines_text, number, optional, parts, seconds, size
 from queuey.file_modes import FileModes
 from queuey.model import fields
 
 _SECTION: Final = "server"
 _ENDPOINTS: Final = "endpoints of kind tcp, tcp6, ssl, unix or systemd, one a line"
 
+AUTO: Final = "auto"
+"""The operators' port is a socket in the folder of the data, if the data are in a folder."""
+
+OFF: Final = "off"
+"""There is no operators' port."""
+
+
+def _operators(text: str, base: Path) -> tuple[str, ...]:
+    """Read the endpoints for operators, or one of the words; the socket is known once the storage is."""
+    if text == AUTO:
+        return (AUTO,)
+    return () if text == OFF else operators(text, base)
+
 
 @attrs.frozen
 class OpsSettings:
     """The operators' port.
 
-    :ivar listen: endpoint descriptions as Twisted reads them; none is no port.
+    :ivar named: what the settings say: endpoint descriptions as Twisted reads them, ``auto`` alone, or no endpoint.
     :ivar token: the SHA-256 digest of the token that operators send, or ``None``.
     :ivar hosts: names of this machine that requests may have as their Host, besides those of loopback.
     :ivar backups: the folder in which backups are made, or ``None``: none are.
+    :ivar socket: the endpoint that ``auto`` stands for: the socket in the folder of the data, or ``None``.
     """
 
-    listen: tuple[str, ...] = setting(_SECTION, "ops", lines(_ENDPOINTS, operators), "", RESTART)
+    named: tuple[str, ...] = setting(
+        _SECTION,
+        "ops",
+        Kind(f"{AUTO}, {OFF}, or {_ENDPOINTS}", _operators, lambda found: lines_text(found) or OFF),
+        AUTO,
+        RESTART,
+    )
     token: bytes | None = setting(
         _SECTION,
         "ops_token",
@@ -45,6 +65,19 @@ class OpsSettings:
         _SECTION, "ops_hosts", parts("names and addresses, separated by spaces, commas or lines", values.hosts)
     )
     backups: Path | None = setting(_SECTION, "ops_backups", optional(FOLDER))
+    socket: str | None = None
+
+    @property
+    def automatic(self) -> bool:
+        """Whether the settings leave the place of the port to the daemon."""
+        return self.named == (AUTO,)
+
+    @property
+    def listen(self) -> tuple[str, ...]:
+        """The endpoints of the port."""
+        if self.automatic:
+            return () if self.socket is None else (self.socket,)
+        return self.named
 
 
 @attrs.frozen

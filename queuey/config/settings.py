@@ -12,6 +12,7 @@ from queuey.config import policies
 from queuey.config.declared import RESTART, Key, in_force, reloaded, shown
 from queuey.config.kinds import lines_text, size_text
 from queuey.config.observed import LoggingSettings, MetricsSettings, TracingSettings
+from queuey.config.overrides import NONE, Overrides
 from queuey.config.server import ServerSettings
 from queuey.config.storage import BACKEND, BACKENDS, Storage
 from queuey.config.users import IdentitySettings
@@ -39,6 +40,7 @@ class Settings:
     :ivar max_age: seconds for which applications of the store are cached.
     :ivar warnings: one line each, for the owner of the file.
     :ivar identities: the services that say who a user is.
+    :ivar overrides: the options of the command line, which hold when the file is read again too.
     """
 
     source: Path | None
@@ -51,6 +53,7 @@ class Settings:
     identities: IdentitySettings = IdentitySettings()
     metrics: MetricsSettings = MetricsSettings()
     tracing: TracingSettings = TracingSettings()
+    overrides: Overrides = NONE
 
     def describe(self) -> list[str]:
         """Return the settings in force as lines of an ini file; keys are shown by their digests only."""

@@ -9,6 +9,8 @@ import attrs
 
 from queuey.http import problems
 from queuey.http.wire import Request
+from queuey.model.origins import ANY
+from queuey.model.origins import allowed as allows
 
 _EXPOSED: Final = b"Allow, Date, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, X-Request-Id"
 _EXPOSED_V2: Final = (
@@ -48,9 +50,9 @@ class Cors:
         if not origins:
             return
         origin = _origin(request)
-        if origin is None or not ("*" in origins or origin in origins):
+        if origin is None or not allows(origin, origins):
             return
-        allowed = b"*" if "*" in origins else origin.encode("latin-1")
+        allowed = b"*" if ANY in origins else origin.encode("latin-1")
         request.added += (
             (b"Access-Control-Allow-Origin", allowed),
             (b"Access-Control-Expose-Headers", _EXPOSED_V2 if second else _EXPOSED),
@@ -63,7 +65,7 @@ class Cors:
         """
         origins = self.origins(_application(request))
         asks = b"access-control-request-method" in request.fields
-        if not asks or not ("*" in origins or _origin(request) in origins):
+        if not asks or not allows(_origin(request) or "", origins):
             return False
         request.setHeader(b"Access-Control-Allow-Methods", methods.encode("ascii"))
         allowed = _ALLOWED_V2 if problems.wanted(request) else _ALLOWED

@@ -40,6 +40,11 @@ ALWAYS: Final = "log_always"
 
 LEVELS: Final = ("debug", "info", "warn", "error")
 
+_LEGACY: Final = "log_legacy"
+"""The namespace of events that come by Twisted's older way of logging."""
+
+_TWISTED: Final = "twisted."
+
 _MOST_GATHERED: Final = 1000
 """Access lines that are kept until the turn of the reactor ends, at the most."""
 
@@ -85,6 +90,7 @@ class LogObserver:
         lowest = LogLevel.levelWithName(level)
         self._hidden = frozenset(one for one in LogLevel.iterconstants() if one < lowest)
         self._hides_access = LogLevel.info in self._hidden
+        self._hides_debug = LogLevel.debug in self._hidden
 
     def gather(self, at_end: Callable[[Callable[[], None]], None]) -> None:
         """From now on, write access lines at the end of the reactor's turn, all lines of a turn by one call.
@@ -125,6 +131,8 @@ class LogObserver:
     def __call__(self, event: Event) -> None:
         """Write an event. Never raises."""
         if event.get("log_level") in self._hidden and not event.get(ALWAYS):
+            return
+        if self._hides_debug and _is_chatter(event):
             return
         try:
             line = self._style.line(event)
@@ -201,6 +209,16 @@ class LogObserver:
     def _own(self, level: Any, word: str, text: str) -> str:
         event = {"log_level": level, "log_namespace": __name__, "log_time": self._clock(), "event": word, "own": text}
         return self._style.line({**event, "log_format": "{own}"})
+
+
+def _is_chatter(event: Event) -> bool:
+    """Return whether an event is what Twisted says of itself in the ordinary course, such as which port it opens."""
+    namespace = event.get("log_namespace")
+    return (
+        event.get("log_level") is LogLevel.info
+        and isinstance(namespace, str)
+        and (namespace == _LEGACY or namespace.startswith(_TWISTED))
+    )
 
 
 def _encoded(line: str) -> bytes:

@@ -16,7 +16,7 @@ from twisted.python.usage import UsageError
 
 from queuey import __version__, config
 from queuey.auth.users import make_web
-from queuey.config import CassandraStorage, Settings
+from queuey.config import CassandraStorage, Overrides, Settings
 from queuey.errors import ConfigurationError
 from queuey.logs import EventLog, LogObserver, open_log
 from queuey.service.assembly import assemble
@@ -42,9 +42,22 @@ _NOT_WITH_WORKERS = (
 class Options(UsageOptions):
     """The options of ``twistd queuey``."""
 
-    synopsis = "[--config FILE]"
+    synopsis = "[--config FILE] [--http ENDPOINT] [--data DIR] [--ops ENDPOINT]"
     longdesc = "A message queue over HTTP. Without --config it serves development settings on loopback, port 5000."
-    optParameters: ClassVar = [["config", "c", None, "The settings, an ini file; see docs/configuration."]]
+    optParameters: ClassVar = [
+        ["config", "c", None, "The settings, an ini file; see docs/configuration."],
+        ["data", None, None, "The folder of the data, in place of [storage] path."],
+        ["ops", None, None, "The operators' port, in place of [server] ops: an endpoint, or off."],
+    ]
+
+    def opt_http(self, endpoint: str) -> None:
+        """Where HTTP is served, in place of [server] http, such as tcp:5100:interface=127.0.0.1; may be repeated."""
+        self["http"] = f"{self['http']}\n{endpoint}" if self.get("http") is not None else endpoint
+
+    @property
+    def overrides(self) -> Overrides:
+        """What is given in place of settings of the file."""
+        return Overrides(Path.cwd(), self.get("http"), self["data"], self["ops"])
 
     def parseArgs(self, *words: str) -> None:
         """Refuse words that are not options; most often such a word is the settings file."""
@@ -71,7 +84,7 @@ def makeService(options: Options) -> IService:
     try:
         if wrong := wrong_folders(twistd):
             raise ConfigurationError(wrong)
-        settings = _settings(options["config"])
+        settings = _settings(options["config"], options.overrides)
         place = log_place(settings.logging.file, twistd)
         if settings.server.workers > 1 and not place.ours:
             raise ConfigurationError((_NOT_WITH_WORKERS,))
@@ -108,8 +121,8 @@ def _open_log(settings: Settings, place: LogPlace) -> LogObserver:
         raise ConfigurationError(tuple(f"{where}: {problem}" for problem in error.problems)) from None
 
 
-def _settings(file: str | None) -> Settings:
-    return config.development(Path.cwd()) if file is None else config.load(Path(file))
+def _settings(file: str | None, overrides: Overrides) -> Settings:
+    return config.development(Path.cwd(), overrides) if file is None else config.load(Path(file), overrides)
 
 
 def _quiet_about_refusals(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

@@ -19,8 +19,8 @@ from queuey.deferreds import bounded, deferred
 from queuey.errors import ConfigurationError, QueueyError, Unavailable
 from queuey.logs import EventLog
 from queuey.service.assembly import Assembly
-from queuey.service.listening import Listeners
-from queuey.service.log_location import LogPlace, welcome
+from queuey.service.listening import AddressTaken, Listeners
+from queuey.service.log_location import LogPlace, another_address, welcome
 from queuey.service.process_tuning import collect_less, raise_file_limit, take_turns
 from queuey.service.signals import Signals
 from queuey.service.starter import Starter, StartRefused
@@ -32,7 +32,6 @@ _STARTER_WAITS: Final = 10.0
 
 _WORKERS_END: Final = 5.0
 """Seconds that workers may take to end after their last request."""
-
 
 _log = EventLog(Logger(namespace="queuey.service"))
 
@@ -96,7 +95,8 @@ class QueueyService(Service):
         server = self._house.in_force.settings.server
         try:
             self._listeners.listen(self._reactor, server.http, self._house.site)
-            self._ops_listeners.listen(self._reactor, server.ops.listen, self._house.ops)
+            if not server.ops.automatic:
+                self._ops_listeners.listen(self._reactor, server.ops.listen, self._house.ops)
         except QueueyError as error:
             self._listeners.stop()
             self._refuse_start(error)
@@ -110,6 +110,7 @@ class QueueyService(Service):
             self._listeners.stop()
             self._ops_listeners.stop()
             self._refuse_start(error)
+        self._listen_beside_data()
         super().startService()
         if self._house.traces is not None:
             self._house.traces.start()
@@ -124,6 +125,20 @@ class QueueyService(Service):
         self._wait_for_store()
         for each in self._house.following:
             each.start()
+
+    def _listen_beside_data(self) -> None:
+        """Listen on the operators' socket in the folder of the data, which the store has made and locked by now.
+
+        The settings do not name this socket, so a daemon that cannot have it serves without.
+        """
+        ops = self._house.in_force.settings.server.ops
+        if not ops.automatic:
+            return
+        try:
+            for description in ops.listen:
+                self._ops_listeners.listen_beside_data(self._reactor, description, self._house.ops)
+        except Unavailable as error:
+            _log.warn("no-operators", "operators cannot be served: {reason}", reason=error.text)
 
     def _start_workers(self) -> None:
         """Let the workers accept connections, if there are any."""
@@ -233,6 +248,9 @@ class QueueyService(Service):
             _log.warn("cut", "workers have not ended after {limit} s, and are killed", limit=limit + _WORKERS_END)
             workers.kill()
         flushed = succeed(None) if self._house.traces is None else self._house.traces.stop()
+        if self._house.in_force.settings.server.ops.automatic:
+            # The next daemon of these data takes this path as soon as the store is closed.
+            await self._ops_listeners.stop()
         self._supervisor.status("closes the store")
         if not await ends_within(limit, self._house.store.close(), self._reactor):
             # What was acknowledged is stored; what hangs in a thread of the store ends with the process.
@@ -279,7 +297,7 @@ class QueueyService(Service):
             _log.warn("reload-refused", "there is no file to read again: the built-in settings are in force")
             return
         try:
-            fresh = config.load(in_force.settings.source)
+            fresh = config.load(in_force.settings.source, in_force.settings.overrides)
             certificates = [*self._listeners.renewed(), *self._ops_listeners.renewed()]
         except ConfigurationError as error:
             _log.error("reload-refused", "settings stay as they were: {problems}", problems="; ".join(error.problems))
@@ -330,7 +348,7 @@ class QueueyService(Service):
             addresses=", ".join(served),
         )
         if settings.source is None:
-            self._starter.tell(*welcome(settings, served, self._place))
+            self._starter.tell(*welcome(settings, served, self._ops_listeners.addresses(), self._place))
 
     def _tell_why(self, error: QueueyError) -> None:
         told = self._starter.listens
@@ -339,6 +357,8 @@ class QueueyService(Service):
             _log.error("start-refused", "{reason}", reason=error.text)
 
     def _refuse_start(self, error: QueueyError) -> NoReturn:
+        if isinstance(error, AddressTaken):
+            error = Unavailable(f"{error.text}; {another_address(self._house.in_force.settings)}")
         self._tell_why(error)
         self._starter.refuse()
         raise StartRefused(error.text)

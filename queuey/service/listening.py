@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import socket
+import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -15,6 +19,7 @@ from twisted.internet.interfaces import IListeningPort, IOpenSSLServerConnection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from queuey.config.endpoints import arguments
 from queuey.errors import Unavailable
 from queuey.service import inherited_sockets
 
@@ -29,6 +34,10 @@ the 50 of Twisted, and a client that finds no room tries again after a second.""
 _NOT_GIVEN: Final = "the service manager has not handed this socket over (LISTEN_FDS, and LISTEN_FDNAMES for names)"
 
 _SAYS_BACKLOG: Final = re.compile(r"(?<!\\):backlog=")
+
+
+class AddressTaken(Unavailable):
+    """Another process listens on an address of the settings."""
 
 
 @attrs.frozen
@@ -93,6 +102,20 @@ class Listeners:
         except Unavailable:
             self.stop()
             raise
+
+    def listen_beside_data(self, reactor: Any, description: str, factory: IProtocolFactory) -> None:
+        """Listen on a Unix socket in the folder of the data, of which this process holds the lock.
+
+        So no other daemon listens there, and a socket that a killed daemon has left is removed. Twisted's own lock, a
+        file with a process id, could name a process that has nothing to do with it.
+
+        :raise Unavailable: it cannot be listened on, for example because the file system has no sockets.
+        """
+        path = arguments(description)[1]["address"]
+        with suppress(OSError):
+            if stat.S_ISSOCK(os.lstat(path).st_mode):
+                os.unlink(path)
+        self.listen(reactor, [f"{description}:lockfile=0"], factory)
 
     def hand_over(self) -> list[socket.socket]:
         """Accept no connections here: workers do, on these sockets, which stay those of this process."""
@@ -163,7 +186,7 @@ class Listeners:
             raise Unavailable(f"cannot listen on {description}: {error}") from None
         (port,) = found
         if isinstance(port, Failure):
-            raise Unavailable(f"cannot listen on {description}: {_reason(port.value or OSError())}")
+            raise _cannot_listen(description, port.value or OSError())
         return port  # type: ignore[no-any-return]
 
     def _listen_tls(self, reactor: Any, description: str, factory: IProtocolFactory) -> IListeningPort:
@@ -172,7 +195,7 @@ class Listeners:
         try:
             port = reactor.listenSSL(found.port, factory, certificate, found.backlog, found.interface)
         except CannotListenError as error:
-            raise Unavailable(f"cannot listen on {description}: {_reason(error)}") from None
+            raise _cannot_listen(description, error) from None
         self._certificates.append(certificate)
         return port  # type: ignore[no-any-return]
 
@@ -192,9 +215,14 @@ def _stopped(port: IListeningPort) -> Deferred[None]:
     return done
 
 
-def _reason(error: BaseException) -> str:
+def _cannot_listen(description: str, error: BaseException) -> Unavailable:
     if isinstance(error, CannotListenError):
         error = error.socketError
+    taken = getattr(error, "errno", None) == errno.EADDRINUSE
+    return (AddressTaken if taken else Unavailable)(f"cannot listen on {description}: {_reason(error)}")
+
+
+def _reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any, Final
 
 import attrs
@@ -22,11 +23,13 @@ class LogPlace:
     :ivar ours: whether we write it; otherwise twistd does, as its options say.
     :ivar file: ``None`` is standard error.
     :ivar foreground: whether a person may read standard error and type Ctrl-C.
+    :ivar pid_file: the file that has the number of the process, if twistd writes one.
     """
 
     ours: bool
     file: Path | None
     foreground: bool
+    pid_file: Path | None = None
 
 
 def log_place(file: Path | None, twistd: Mapping[str, Any]) -> LogPlace:
@@ -37,12 +40,13 @@ def log_place(file: Path | None, twistd: Mapping[str, Any]) -> LogPlace:
     :param twistd: twistd's options.
     """
     foreground = bool(twistd.get("nodaemon"))
+    folder = Path(twistd.get("rundir") or ".").absolute()
+    pid_file = folder / twistd["pidfile"] if twistd.get("pidfile") else None
     if file is not None:
-        return LogPlace(True, file, foreground)
+        return LogPlace(True, file, foreground, pid_file)
     if any(twistd.get(name) for name in _TWISTDS_OWN):
-        return LogPlace(False, None, foreground)
-    background = Path(twistd.get("rundir") or ".").absolute() / "twistd.log"
-    return LogPlace(True, None if foreground else background, foreground)
+        return LogPlace(False, None, foreground, pid_file)
+    return LogPlace(True, None if foreground else folder / "twistd.log", foreground, pid_file)
 
 
 def wrong_folders(twistd: Mapping[str, Any]) -> tuple[str, ...]:
@@ -72,20 +76,55 @@ def _no_folder(twistd: Mapping[str, Any], name: str) -> bool:
     return bool(twistd.get(name)) and not Path(twistd[name]).is_dir()
 
 
-def welcome(settings: Settings, addresses: list[str], place: LogPlace) -> list[str]:
-    """Return lines that say where the daemon listens, who may use it, where its data are, and what to try."""
+def another_address(settings: Settings) -> str:
+    """Return how to serve on another address than one that is taken."""
+    if settings.source is None:
+        return "choose another port: make run PORT=5100, or twistd queuey --http tcp:5100:interface=127.0.0.1"
+    return "choose another address in [server], or with --http or --ops"
+
+
+def welcome(settings: Settings, addresses: list[str], operators: list[str], place: LogPlace) -> list[str]:
+    """Return lines that say where the daemon listens, who may use it, where its data are, what to try, and how to stop.
+
+    :param addresses: of clients, at least one.
+    :param operators: the addresses of the operators' port.
+    """
     storage = settings.storage
     log = place.file or ("here, on standard error" if place.ours else "where twistd was told to log")
-    authorization = f"-H 'Authorization: Application {DEVELOPMENT_KEY}'"
-    url = f"http://{addresses[0]}/v1/{DEVELOPMENT_APPLICATION}"
+    data = str(storage.path) if isinstance(storage, SQLiteStorage) else "in memory"
     return [
         "",
         f"Queuey serves its built-in development settings on {', '.join(addresses)}.",
         f"  application  {DEVELOPMENT_APPLICATION}",
         f"  key          {DEVELOPMENT_KEY} (everybody knows it: for this machine only)",
-        f"  data         {storage.path if isinstance(storage, SQLiteStorage) else 'in memory'}",
+        f"  data         {data}",
+        f"  operators    {', '.join(operators) or 'none'}",
         f"  log          {log}",
-        "Try this; Ctrl-C stops the daemon:" if place.foreground else "Try this:",
-        f"  curl {authorization} -d queue_name=first {url}",
+        *_first_commands(addresses[0]),
+        _how_to_stop(place),
         "",
     ]
+
+
+def _first_commands(address: str) -> list[str]:
+    """Return commands that make a queue, post a message to it and read it."""
+    if address.startswith("unix socket "):
+        curl, url = f"curl --unix-socket {quote(address.removeprefix('unix socket '))}", "http://localhost"
+    else:
+        curl, url = "curl", f"http://{address}"
+    queue = f"{url}/v2/{DEVELOPMENT_APPLICATION}/queues/first"
+    return [
+        "Try this:",
+        f"  KEY='Authorization: Application {DEVELOPMENT_KEY}'",
+        f'  {curl} -H "$KEY" -X PUT {queue}',
+        f"  {curl} -H \"$KEY\" -H 'Content-Type: text/plain' -d 'Hello' {queue}/messages",
+        f'  {curl} -H "$KEY" {queue}/messages',
+    ]
+
+
+def _how_to_stop(place: LogPlace) -> str:
+    if place.foreground:
+        return "Ctrl-C stops the daemon."
+    if place.pid_file is None:
+        return f"This stops the daemon: kill {os.getpid()}"
+    return f'This stops the daemon: kill "$(cat {quote(str(place.pid_file))})"'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from io import StringIO
 from pathlib import Path
 
@@ -57,6 +58,19 @@ class CheckTests(SynchronousTestCase):
         for line in lines:
             self.assertTrue(line.startswith(f"{path}: ["), line)
 
+    def test_options_of_the_daemon(self) -> None:
+        """The settings are those of a daemon with the same options."""
+        path = self.file("[server]\nhttp = tcp:1\nops = off\n[storage]\npath = d\n[application_keys]\napp = 12345678\n")
+        options = ("--http", "tcp:5100", "--http", "tcp6:5100", "--data", "/d", "--ops", "auto")
+        status, out, err = run("check", "--settings-only", *options, str(path))
+        self.assertEqual((status, err), (0, ""))
+        lines = out.splitlines()
+        for line in ("    tcp:5100", "    tcp6:5100", "path = /d", "ops = auto"):
+            self.assertIn(line, lines)
+        status, out, err = run("check", "--http", "5100", str(path))
+        self.assertEqual((status, out), (1, ""))
+        self.assertIn("command line: --http: '5100' is not a kind of endpoint", err)
+
     def test_missing(self) -> None:
         self.assertEqual(
             run("check", "nowhere.ini"), (1, "", "nowhere.ini: cannot be read: No such file or directory\n")
@@ -66,10 +80,24 @@ class CheckTests(SynchronousTestCase):
 class KeysTests(SynchronousTestCase):
     def test_new(self) -> None:
         status, out, err = run("keys", "new", "app")
-        self.assertEqual((status, err), (0, ""))
+        self.assertEqual(status, 0)
         key, line = out.splitlines()
+        self.assertRegex(err, r"\Athe key, for the programs of app.*:\nthe line for \[application_keys\].*:\n\Z")
         self.assertRegex(key, r"\A[A-Za-z0-9_-]{43}\Z")
         self.assertEqual(line, f"app = sha256:{hashlib.sha256(key.encode()).hexdigest()}")
+
+    def test_into_a_file(self) -> None:
+        """The key is in a file of this user alone; the output can be appended to settings."""
+        file = Path(self.mktemp())
+        status, out, err = run("keys", "new", "--key-file", str(file), "app")
+        key = file.read_text().removesuffix("\n")
+        self.assertEqual((status, out), (0, f"app = sha256:{hashlib.sha256(key.encode()).hexdigest()}\n"))
+        self.assertNotIn(key, out + err)
+        self.assertIn(str(file), err)
+        self.assertEqual(stat.S_IMODE(file.stat().st_mode), 0o600)
+        refused = run("keys", "new", "--key-file", str(file), "app")
+        self.assertEqual(refused, (1, "", f"{file}: cannot be written: File exists\n"))
+        self.assertEqual(file.read_text(), f"{key}\n")
 
     def test_the_line_lets_the_key_in(self) -> None:
         _, out, _ = run("keys", "new", "app")
@@ -124,7 +152,7 @@ class BackupTests(SynchronousTestCase):
         return out
 
     def test_data(self) -> None:
-        size = r"\d+ bytes, 5 messages in 2 queues, stable time 1700000000.0000005"
+        size = r"\d+ bytes, 5 messages in 2 queues, stable time 2023-11-14T22:13:20.0000005Z"
         self.assertRegex(self.made("--data", self.folder / "data"), rf"\A{self.target}: {size}\n\Z")
 
     def test_settings(self) -> None:
@@ -186,9 +214,13 @@ class UsageTests(SynchronousTestCase):
         for word in ("check", "backup", "restore-queue", "keys", "--version", "twistd queuey"):
             self.assertIn(word, out)
 
+    def test_no_arguments(self) -> None:
+        """The help, and the status of a command that was typed wrongly."""
+        self.assertEqual(run(), (2, "", run("--help")[1]))
+
     def test_wrong_arguments(self) -> None:
         wrong: list[tuple[str, ...]] = [
-            (), ("what",), ("check",), ("keys",), ("check", "a", "b"), ("--vers",), ("backup",),
+            ("what",), ("check",), ("keys",), ("check", "a", "b"), ("--vers",), ("backup",),
             ("backup", "--data", "a", "--config", "b", "c"), ("backup", "--dat", "a", "b"),
             ("restore-queue", "a", "b", "c"), ("restore-queue", "a", "b", "c", "--to", "d"),
         ]  # fmt: skip

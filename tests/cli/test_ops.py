@@ -114,7 +114,29 @@ class WordsTests(SynchronousTestCase):
             file.write_text(f"[server]\nops = {text}\n")
             self.assertEqual(ops.place(load(file).server.ops, "q.ini"), found)
         error = self.assertRaises(CallFailed, ops.place, OpsSettings(), "q.ini")
-        self.assertIn("q.ini: names no ops", str(error))
+        self.assertIn("q.ini: there is no operators' port", str(error))
+        self.assertIn("ops = unix:/run/queuey/ops.sock", str(error))
+
+    def test_the_socket_beside_the_data(self) -> None:
+        """Settings without a port, a folder of data, and no option at all lead to the socket beside the data."""
+        folder = Path("/nowhere")
+        (file := Path(self.mktemp())).write_text(f"[storage]\npath = {folder}\n")
+        missing = "the daemon does not answer: No such file or directory\n"
+        for option, data in (("--config", folder), ("--data", folder), ("", Path.cwd() / "queuey-data")):
+            option_and_value = {"--config": ("--config", str(file)), "--data": ("--data", str(folder))}.get(option, ())
+            status, out, err = run("ops", *option_and_value, "status")
+            self.assertEqual((status, out), (1, ""))
+            if "bytes, and 107 are allowed" not in err:  # of the folder that the tests run in
+                self.assertEqual(err, f"unix:{data}/queuey-ops.sock: {missing}")
+
+    def test_no_socket(self) -> None:
+        """Settings that have none say what to write, and why there is none."""
+        (file := Path(self.mktemp())).write_text("[storage]\nbackend = memory\n")
+        self.assertIn("write one into [server], such as ops = unix:", run("ops", "--config", str(file), "status")[2])
+        file.write_text("[server]\nops = off\n")
+        self.assertIn("there is no operators' port", run("ops", "--config", str(file), "status")[2])
+        file.write_text(f"[storage]\npath = /{'x' * 120}\n")
+        self.assertIn("has 137 bytes, and 107 are allowed", run("ops", "--config", str(file), "status")[2])
 
     def test_addresses(self) -> None:
         for wrong in (
@@ -136,9 +158,9 @@ class WordsTests(SynchronousTestCase):
         socket = Path(self.mktemp()).name
         self.assertEqual(
             run("ops", "--to", f"unix:{socket}", "status"),
-            (1, "", "the daemon does not answer: No such file or directory\n"),
+            (1, "", f"unix:{socket}: the daemon does not answer: No such file or directory\n"),
         )
-        self.assertEqual(run("ops", "status")[0], 2)
+        self.assertEqual(run("ops")[0], 2)
         self.assertEqual(run("ops", "--to", "unix:x", "status", "word")[0], 1)
 
 

@@ -7,6 +7,7 @@ import re
 from ipaddress import ip_network
 from pathlib import Path
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.config import (
@@ -16,6 +17,7 @@ from queuey.config import (
     LoggingSettings,
     MemoryStorage,
     MetricsSettings,
+    OpsSettings,
     ServerSettings,
     SQLiteStorage,
     development,
@@ -44,6 +46,11 @@ DEFAULT_SERVER = ServerSettings(
 )
 
 
+def with_socket(server: ServerSettings, data: Path) -> ServerSettings:
+    """The settings with the operators' socket that belongs to some data."""
+    return attrs.evolve(server, ops=OpsSettings(socket=f"unix:{data}/queuey-ops.sock:mode=600"))
+
+
 def digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
@@ -52,7 +59,7 @@ class ValueTests(SettingsTestCase):
     def test_defaults(self) -> None:
         settings = self.load(APPLICATION)
         self.assertEqual(settings.source, self.file)
-        self.assertEqual(settings.server, DEFAULT_SERVER)
+        self.assertEqual(settings.server, with_socket(DEFAULT_SERVER, self.folder / "queuey-data"))
         self.assertEqual(settings.storage, SQLiteStorage(self.folder / "queuey-data", "full", 16 << 20))
         self.assertEqual(settings.logging, LoggingSettings(None, "text", "info"))
         policy = Policy("app", 1 << 20, Guarantee.AT_LEAST_ONCE, Consistency.STRONG, 259_200)
@@ -62,14 +69,14 @@ class ValueTests(SettingsTestCase):
     def test_development(self) -> None:
         settings = development(Path("/somewhere"))
         self.assertIsNone(settings.source)
-        self.assertEqual(settings.server, DEFAULT_SERVER)
+        self.assertEqual(settings.server, with_socket(DEFAULT_SERVER, Path("/somewhere/queuey-data")))
         self.assertEqual(settings.storage, SQLiteStorage(Path("/somewhere/queuey-data"), "full", 16 << 20))
         self.assertEqual(settings.logging.file, None)
         (application,) = settings.applications
         self.assertEqual(application.name, DEVELOPMENT_APPLICATION)
         self.assertEqual(application.digests, {digest(DEVELOPMENT_KEY)})
         self.assertTrue(application.policy.signed_urls)
-        self.assertIn("http://127.0.0.1:8000", application.policy.cors_origins)
+        self.assertEqual(application.policy.cors_origins, ("http://localhost:*", "http://127.0.0.1:*"))
         self.assertEqual(settings.warnings, ())
 
     def test_server(self) -> None:
@@ -80,10 +87,8 @@ class ValueTests(SettingsTestCase):
             "forwarded = 10.0.0.0/8, ::1\n  192.0.2.1\n" + APPLICATION
         )
         forwarded = tuple(map(ip_network, ("10.0.0.0/8", "::1", "192.0.2.1")))
-        self.assertEqual(
-            settings.server,
-            ServerSettings(("tcp:80", "tcp6:80"), 5, 2048, 0.5, 100.25, 7.0, 3, 0.0, 4.5, 1 << 30, forwarded),
-        )
+        server = ServerSettings(("tcp:80", "tcp6:80"), 5, 2048, 0.5, 100.25, 7.0, 3, 0.0, 4.5, 1 << 30, forwarded)
+        self.assertEqual(settings.server, with_socket(server, self.folder / "queuey-data"))
         self.assertEqual(settings.applications[0].policy.max_body, 5)
 
     def test_storage(self) -> None:
@@ -183,7 +188,10 @@ class ValueTests(SettingsTestCase):
         text = "[server]\nhttp =\nmax_body =\nforwarded =\n[storage]\nbackend =\npath =\n[logging]\nfile =\n"
         self.assertEqual(
             (self.load(text).server, self.load(text).storage),
-            (DEFAULT_SERVER, SQLiteStorage(self.folder / "queuey-data", "full", 16 << 20)),
+            (
+                with_socket(DEFAULT_SERVER, self.folder / "queuey-data"),
+                SQLiteStorage(self.folder / "queuey-data", "full", 16 << 20),
+            ),
         )
 
     def test_names_of_applications(self) -> None:

@@ -99,7 +99,8 @@ class StartTests(LiveTestCase):
         """Somebody else listens there."""
         with socket.create_server(("127.0.0.1", self.port)):
             (line,) = self.refused_start()
-        self.assertEqual(line, f"queuey: cannot listen on tcp:{self.port}:interface=127.0.0.1: Address already in use")
+        said = f"queuey: cannot listen on tcp:{self.port}:interface=127.0.0.1: Address already in use; "
+        self.assertEqual(line, said + "choose another address in [server], or with --http or --ops")
 
     def test_second_daemon(self) -> None:
         """The data is another daemon's, whose pid is named; that one goes on."""

@@ -106,8 +106,7 @@ class ExampleTestCase(LiveTestCase):
         super().setUp()
         self.page_port = free_port()
         server = f"[server]\nhttp = tcp:{self.port}:interface=127.0.0.1\n"
-        pages = DEVELOPMENT_SETTINGS.replace("8000", str(self.page_port))
-        self.settings.write_text(f"{server}\n{pages}", encoding="utf-8")
+        self.settings.write_text(f"{server}\n{DEVELOPMENT_SETTINGS}", encoding="utf-8")
         self.daemon = self.serve()
         self.environment = {"QUEUEY_URL": f"http://127.0.0.1:{self.port}", "PORT": str(self.page_port)}
 

@@ -101,6 +101,20 @@ class ObserverTests(LogTestCase):
         self.open()
         self.assertEqual((self.words(), stat.S_IMODE(folder.stat().st_mode)), (["files-tightened"], 0o755))
 
+    def test_what_twisted_says_of_itself(self) -> None:
+        """Its ordinary lines are shown at the level debug; those of others, and what is wrong, at every level."""
+        observer, _ = self.open()
+        ordinary = [("log_legacy", "info"), ("twisted.scripts._twistd_unix.UnixAppLogger", "info")]
+        shown = [("log_legacy", "critical"), ("twisted.internet", "warn"), ("stdout", "info"), ("twistedly", "info")]
+        for lowest, expected in (("info", shown), ("debug", ordinary + shown)):
+            self.path.write_text("")
+            observer.set_level(lowest)
+            for namespace, level in ordinary + shown:
+                named = LogLevel.levelWithName(level)
+                observer({"log_level": named, "log_namespace": namespace, "log_format": "x", "log_time": 0.0})
+            lines = [line.split()[1:3] for line in self.path.read_text().splitlines()]
+            self.assertEqual(lines, [[level, namespace] for namespace, level in expected])
+
     def test_levels(self) -> None:
         observer, log = self.open()
         for number, lowest in enumerate(LEVELS):

@@ -8,6 +8,7 @@ from typing import Any
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
+from queuey.config import Overrides
 from queuey.service import Options
 from queuey.service.log_location import wrong_folders
 
@@ -59,3 +60,10 @@ class OptionsTests(SynchronousTestCase):
         """Most often it is the settings file."""
         error = self.assertRaises(UsageError, Options().parseOptions, ["queuey.ini"])
         self.assertEqual(str(error), "'queuey.ini' is not an option; the settings are named by --config FILE")
+
+    def test_in_place_of_settings(self) -> None:
+        options = Options()
+        options.parseOptions([])
+        self.assertEqual(options.overrides, Overrides(Path.cwd()))
+        options.parseOptions(["--http", "tcp:1", "--http=unix:q", "--data", "d", "--ops", "off"])
+        self.assertEqual(options.overrides, Overrides(Path.cwd(), "tcp:1\nunix:q", "d", "off"))

@@ -1,0 +1,46 @@
+"""What is printed when the built-in settings are served."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey.config import development, load
+from queuey.service.log_location import LogPlace, another_address, log_place, welcome
+
+
+class WelcomeTests(SynchronousTestCase):
+    def lines(self, place: LogPlace, address: str = "127.0.0.1:5000") -> list[str]:
+        return welcome(development(Path("/d")), [address], ["unix socket /d/queuey-data/queuey-ops.sock"], place)
+
+    def test_foreground(self) -> None:
+        """Where everything is, three commands of the second API, and how to stop."""
+        lines = self.lines(log_place(None, {"nodaemon": True, "pidfile": ""}))
+        self.assertIn("  operators    unix socket /d/queuey-data/queuey-ops.sock", lines)
+        self.assertEqual([line.split()[0] for line in lines if "http://" in line], ["curl"] * 3)
+        for line in lines:
+            if "http://" in line:
+                self.assertIn("http://127.0.0.1:5000/v2/queuey/queues/first", line)
+        self.assertEqual(lines[-2:], ["Ctrl-C stops the daemon.", ""])
+
+    def test_background(self) -> None:
+        """There is no terminal to type Ctrl-C in: the command that stops it."""
+        place = log_place(None, {"pidfile": "a pid", "rundir": "/run dir"})
+        self.assertIn("This stops the daemon: kill \"$(cat '/run dir/a pid')\"", self.lines(place))
+        self.assertIn(f"This stops the daemon: kill {os.getpid()}", self.lines(log_place(None, {"pidfile": ""})))
+
+    def test_a_socket(self) -> None:
+        lines = self.lines(log_place(None, {"nodaemon": True}), "unix socket /a b/q.sock")
+        commands = [line for line in lines if line.startswith("  curl")]
+        self.assertEqual(len(commands), 3)
+        for command in commands:
+            self.assertIn("curl --unix-socket '/a b/q.sock' ", command)
+            self.assertIn("http://localhost/v2/", command)
+
+    def test_another_address(self) -> None:
+        """What to do about a port that is taken, for who has no file of settings and for who has one."""
+        self.assertIn("make run PORT=5100", another_address(development(Path("/d"))))
+        (file := Path(self.mktemp())).write_text("")
+        self.assertIn("in [server], or with --http", another_address(load(file)))
