@@ -25,6 +25,7 @@ CASSANDRA_BENCHES := cassandra session
 
 VENV := .venv
 BIN := $(VENV)/bin
+SERVES := $(VENV)/serves
 READY := $(VENV)/ready
 PIP = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
@@ -33,20 +34,33 @@ all: $(READY) ## the development environment, in .venv (PYTHON=... picks the int
 
 # --no-build-isolation: the setuptools of constraints.txt builds, not the newest one of the day.
 # editable_mode=compat: the only development install in which twistd finds the plugin of a checkout.
-$(READY): setup.py client/setup.py constraints.txt
-	@$(BIN)/python -c 'import pip' 2>/dev/null || { \
-	    python="$(PYTHON)"; \
-	    [ -n "$$python" ] || python=$$(sh tests/pythons.sh 3.11 3.12 3.13) || { \
-	        echo 'no Python of 3.11-3.13 that can make a virtual environment; name one: make PYTHON=...' >&2; exit 1; }; \
-	    echo "making $(VENV) with $$python"; \
-	    "$$python" -m venv --clear $(VENV); }
-	@$(PIP) setuptools
-	@$(PIP) --no-build-isolation --use-pep517 --config-settings editable_mode=compat -e '.[dev]' \
-	    -e './client[asyncio,twisted,otel]'
+INSTALL = $(PIP) --no-build-isolation --use-pep517 --config-settings editable_mode=compat -e
+
+define environment
+@$(BIN)/python -c 'import pip' 2>/dev/null || { \
+    python="$(PYTHON)"; \
+    [ -n "$$python" ] || python=$$(sh tests/pythons.sh 3.11 3.12 3.13) || { \
+        echo 'no Python of 3.11-3.13 that can make a virtual environment; name one: make PYTHON=...' >&2; exit 1; }; \
+    echo "making the virtual environment $(VENV) with $$python"; \
+    "$$python" -m venv --clear $(VENV); }
+@$(PIP) setuptools
+endef
+
+# What serving needs. The development environment is the same one with more in it.
+$(SERVES): setup.py constraints.txt
+	$(environment)
+	@echo 'installing what serving needs, some 20 packages: ten seconds, if the package index is near'
+	@$(INSTALL) .
 	@touch $@
 
-run: $(READY) ## serve the API with the built-in development settings; Ctrl-C stops it
-	@exec $(BIN)/twistd --nodaemon --pidfile= queuey
+$(READY): setup.py client/setup.py constraints.txt
+	$(environment)
+	@echo 'installing what development needs, some 100 packages: a minute or two'
+	@$(INSTALL) '.[dev]' -e './client[asyncio,twisted,otel]'
+	@touch $(SERVES) $@
+
+run: $(SERVES) ## serve the API with the built-in development settings, on PORT=5000; Ctrl-C stops it
+	@exec $(BIN)/twistd --nodaemon --pidfile= queuey $(if $(PORT),--http tcp:$(PORT):interface=127.0.0.1)
 
 test: $(READY) ## prove every capability, in ten minutes (ONLY="unit mypy" runs those parts alone)
 	@exec $(BIN)/python -m tests.checks $(ONLY)
