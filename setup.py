@@ -58,17 +58,29 @@ TEST = [
 ]
 DOCS = ["Sphinx>=8", "furo>=2025.9", "sphinx-copybutton>=0.5.2,<0.6"]
 
+# The samples of etc/, by way of the link queuey/samples; all but what sets up a Cassandra to develop with.
+SAMPLES = [
+    f"samples/{name}"
+    for name in ("*.ini", "default/*", "grafana/*", "haproxy/*", "logrotate/*", "nginx/*", "prometheus/*", "systemd/*")
+]
+SAMPLES += ["samples/sysusers.d/*", "samples/tmpfiles.d/*"]
+
 setup(
     name="queuey",
     version=version(),
     description="A RESTful message queue: a daemon that keeps messages, an HTTP API, and nothing else to run.",
+    author="The Queuey developers",
+    license_expression="MIT",
+    license_files=["LICENSE"],
+    keywords=["message queue", "REST", "HTTP", "Twisted", "Klein", "SQLite", "Cassandra"],
     long_description=(HERE / "README.rst").read_text(encoding="utf-8"),
     long_description_content_type="text/x-rst",
-    python_requires=">=3.11",
+    # The versions that the tests run on; pip refuses the others.
+    python_requires=">=3.11,<3.14",
     # Found packages are queuey's alone; "twisted.plugins" is a folder inside another project's package, without an
     # __init__.py of ours, and twistd finds the command by it.
     packages=[*find_packages(include=["queuey", "queuey.*"]), "twisted.plugins"],
-    package_data={"queuey": ["py.typed", "http/v2/openapi.json", "storage/cassandra/schema/*.cql"]},
+    package_data={"queuey": ["py.typed", "http/v2/openapi.json", "storage/cassandra/schema/*.cql", *SAMPLES]},
     zip_safe=False,
     install_requires=[
         "apsw>=3.51.3.0",

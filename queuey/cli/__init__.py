@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from queuey import __version__, config
-from queuey.cli import ops, starting
+from queuey.cli import ops, samples, starting
 from queuey.cli.processes import Processes
 from queuey.cli.restoring import Client, RestoringFailed, connect, restore_queue
 from queuey.config import CassandraStorage, MemoryStorage, OpsSettings, Overrides, kinds
@@ -91,6 +91,8 @@ def main(argv: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
             return _copy(arguments, stdout)
         if arguments.command == "schema":
             return _schema(arguments, stdout)
+        if arguments.command == "config":
+            return _config(arguments, stdout)
         if arguments.command == "ops":
             return _ops(arguments, stdout, stderr)
         return _new_key(arguments.name, arguments.key_file, stdout, stderr)
@@ -125,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--data", metavar="DIR", help="as for twistd queuey")
     check.add_argument("--ops", metavar="ENDPOINT", help="as for twistd queuey")
     check.add_argument("file", type=Path, metavar="FILE")
+    _config_parser(commands)
     _backup_parser(commands)
     _restore_parser(commands)
     _copy_parser(commands)
@@ -143,6 +146,24 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--key-file", type=Path, metavar="FILE", help="the file to make for the key")
     new.add_argument("name", nargs="?", default="NAME", metavar="NAME", help="the application's name")
     return parser
+
+
+def _config_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "config",
+        help="print sample settings, or a unit of systemd, a proxy's configuration, alerts and so on",
+        description="Print a sample to begin with: settings for production, or what the option names. queuey config "
+        "--list says where each of them belongs.",
+        allow_abbrev=False,
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--list", action="store_true", help="the samples that there are")
+    for sample in samples.SAMPLES:
+        if sample.option:
+            which.add_argument(
+                f"--{sample.option}", dest="sample", action="store_const", const=sample, help=sample.what
+            )
+    parser.set_defaults(sample=samples.SAMPLES[0])
 
 
 def _backup_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -310,6 +331,12 @@ def _data_of(file: Path | None) -> tuple[Path, FileModes]:
     if isinstance(settings.storage, CassandraStorage):
         raise ConfigurationError((f"{file}: [storage] backend: a cluster has snapshots of its own, by nodetool",))
     return settings.storage.path, settings.storage.modes
+
+
+def _config(arguments: argparse.Namespace, stdout: TextIO) -> int:
+    text = "\n".join(samples.listing()) + "\n" if arguments.list else arguments.sample.text()
+    print(text, file=stdout, end="")
+    return 0
 
 
 def _schema(arguments: argparse.Namespace, stdout: TextIO) -> int:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import stat
+import sys
 from io import StringIO
 from pathlib import Path
 
@@ -13,10 +14,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey import __version__
 from queuey.cli import main
+from queuey.cli.samples import SAMPLES
 from queuey.config import DEVELOPMENT_KEY, load
 from tests.contracts.subject import Wall
 from tests.storage.old_files import fill, open_store
 from tests.storage.quick import quick_directory
+
+ETC = Path(__file__).parents[2] / "etc"
+NOT_SAMPLES = ("cassandra/", "container/", "debian/")
+"""What of etc/ is for building, and not for a machine that Queuey is installed on."""
 
 
 def run(*argv: str) -> tuple[int, str, str]:
@@ -75,6 +81,24 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(
             run("check", "nowhere.ini"), (1, "", "nowhere.ini: cannot be read: No such file or directory\n")
         )
+
+
+class SamplesTests(SynchronousTestCase):
+    def test_all_of_etc(self) -> None:
+        """There is an option for each file that is for operators, and each has a line that says where it belongs."""
+        etc = {str(path.relative_to(ETC)) for path in ETC.rglob("*") if path.is_file()}
+        self.assertEqual({one for one in etc if not one.startswith(NOT_SAMPLES)}, {one.file for one in SAMPLES})
+        status, out, err = run("config", "--list")
+        self.assertEqual((status, err, len(out.splitlines())), (0, "", len(SAMPLES)))
+        for sample, line in zip(SAMPLES, out.splitlines(), strict=True):
+            self.assertTrue(line.startswith(f"--{sample.option}  "[: 2 + len(sample.option)] if sample.option else " "))
+            self.assertTrue(line.endswith(sample.goes_to or sample.what), line)
+
+    def test_printed(self) -> None:
+        self.assertEqual(run("config"), (0, (ETC / "queuey.ini").read_text(), ""))
+        self.assertEqual(run("config", "--alerts"), (0, (ETC / "prometheus" / "queuey.rules.yml").read_text(), ""))
+        self.assertIn(f"ExecStart={sys.prefix}/bin/twistd ", run("config", "--systemd")[1])
+        self.assertEqual(run("config", "--systemd", "--nginx")[0], 2)
 
 
 class KeysTests(SynchronousTestCase):

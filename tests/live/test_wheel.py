@@ -17,12 +17,23 @@ from pathlib import Path
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
+from queuey.cli.samples import SAMPLES
 from tests.live.running import Daemon, free_port, write_settings
 
 run_in = "test"
 
 ROOT = Path(__file__).parent.parent.parent
-SOURCES = ("setup.py", "MANIFEST.in", "README.rst", "CHANGES.rst", "constraints.txt", "queuey", "twisted", "tests")
+SOURCES = (
+    "setup.py",
+    "LICENSE",
+    "MANIFEST.in",
+    "README.rst",
+    "CHANGES.rst",
+    "constraints.txt",
+    "queuey",
+    "twisted",
+    "tests",
+)
 #: What of the environment would let the checkout be found again.
 ELSEWHERE = {"PYTHONPATH": "", "VIRTUAL_ENV": ""}
 
@@ -129,6 +140,29 @@ class WheelTests(SynchronousTestCase):
         where = installed()
         told = run(where.bin / "queuey", "--version", folder=self.folder())
         self.assertIn(where.wheel.name.split("-")[1], told.stdout)
+
+    def test_samples(self) -> None:
+        """``queuey config`` prints each file of etc/ that operators need; a unit names the programs beside it."""
+        where, folder = installed(), self.folder()
+        for sample in SAMPLES:
+            option = [f"--{sample.option}"] if sample.option else []
+            expected = (ROOT / "etc" / sample.file).read_text(encoding="utf-8")
+            if sample.file.startswith("systemd/"):
+                expected = expected.replace("/opt/queuey", str(where.folder / "env"))
+            self.assertEqual(run(where.bin / "queuey", "config", *option, folder=folder).stdout, expected, sample.file)
+        (folder / "queuey.ini").write_text(run(where.bin / "queuey", "config", folder=folder).stdout)
+        run(where.bin / "queuey", "check", "--settings-only", "queuey.ini", folder=folder)
+
+    def test_metadata(self) -> None:
+        """The licence, and the Pythons that it was tested on."""
+        wheel = zipfile.ZipFile(installed().wheel)
+        (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = wheel.read(name).decode("utf-8")
+        for line in ("License-Expression: MIT", "Author: The Queuey developers", "License-File: LICENSE"):
+            self.assertIn(f"\n{line}\n", metadata)
+        (requires,) = re.findall(r"(?m)^Requires-Python: (.*)$", metadata)
+        self.assertEqual(set(requires.replace(" ", "").split(",")), {">=3.11", "<3.14"})
+        self.assertTrue(any(name.endswith("/licenses/LICENSE") for name in wheel.namelist()))
 
     def test_serves_and_stops(self) -> None:
         """``twistd queuey --config FILE`` answers from an installation alone, and SIGTERM ends it in order."""
