@@ -7,7 +7,7 @@
 #   ruff, format, imports,
 #   mypy, docs             what setup.py lists as extras
 # What the other parts, which make test-long runs, need:
-#   live, workers          also what `make promtool` and `make samples` install on Debian
+#   live, workers          also what `make promtool`, `make samples` and `make debian-root` install on Debian
 #   cassandra              also promtool
 #   python3.X              that Python, on PATH or below the folder of pyenv; skipped if there is none
 
@@ -16,7 +16,7 @@ SHELL = /bin/sh
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: all run test test-one test-long browser cassandra cassandra-3.11 cassandra-trio run-cassandra
-.PHONY: promtool samples histories docs bench bench-peers bench-claims clean help
+.PHONY: deb promtool samples debian-root histories docs bench bench-peers bench-claims clean help
 
 # The programs of bench/ that measure; the rest there helps them.
 BENCHES := post read batch sweep backup slow_readers hangups shapes million v2_post once ndjson cursors waits policies limits noisy groups group_waits group_writing group_factors hand_out crowd identities metering copy restore processor heads lone idle cores calls in_flight clients
@@ -81,12 +81,18 @@ histories: $(READY) ## break servers below consumer groups, and check all answer
 browser: ## Debian's Chromium, for the tests in a browser: installed where this is Debian and root
 	@sh tests/live/browser/install.sh
 
+deb: ## a Debian package, in dist, for machines with the same release of Debian (docs/operations/install.rst)
+	@sh etc/debian/build.sh
+
 promtool: ## Prometheus' promtool, for the tests of alerts: fetched where this is Debian and root
 	@sh tests/live/alerts/install.sh
 
 samples: ## nginx, HAProxy, logrotate and PostgreSQL, for the tests of samples and examples: installed where this is Debian and root
 	@sh tests/packages.sh 'the test of samples' nginx=nginx haproxy=haproxy logrotate=logrotate
 	@sh tests/packages.sh 'the test of examples' /usr/share/postgresql-common=postgresql psql=postgresql-client
+
+debian-root: ## mmdebstrap, for the tests in a fresh Debian: installed where this is Debian and root
+	@sh tests/packages.sh 'the test in a fresh Debian' mmdebstrap=mmdebstrap
 
 # What it is set up from; the folder of the other version is none of these files.
 CASSANDRA := $(wildcard etc/cassandra/*.* etc/cassandra/cassandra etc/cassandra/nodetool etc/cassandra/trio)

@@ -169,7 +169,7 @@ def python_part(version: str, python: str, folder: Path) -> Part:
 
 
 LIVE_NEEDS = ("browser",)
-LONG_LIVE_NEEDS = ("browser", "promtool", "samples")
+LONG_LIVE_NEEDS = ("browser", "promtool", "samples", "debian-root")
 
 
 def live_part(folder: Path, long: bool) -> Part:

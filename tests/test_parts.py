@@ -95,7 +95,7 @@ class PartsTests(SynchronousTestCase):
         """A short run installs a browser and one server; only a long run needs the rest."""
         self.assertEqual(live_part(FOLDER, False).needs, ("browser",))
         self.assertEqual(cassandra_part(FOLDER, False, "").needs, ("cassandra",))
-        self.assertEqual(live_part(FOLDER, True).needs, ("browser", "promtool", "samples"))
+        self.assertEqual(live_part(FOLDER, True).needs, ("browser", "promtool", "samples", "debian-root"))
         self.assertEqual(cassandra_part(FOLDER, True, "").needs, ("cassandra", "cassandra-3.11", "promtool"))
 
     def test_all_parts(self) -> None:
