@@ -176,6 +176,10 @@ class Unavailable(QueueyError):
         self.retry_after = retry_after
 
 
+class DataInUse(Unavailable):
+    """Another process serves the data folder."""
+
+
 class IdentityUnavailable(Unavailable):
     """The service that verifies a user's credentials does not answer, or not in time."""
 

@@ -19,9 +19,10 @@ from queuey.deferreds import bounded, deferred
 from queuey.errors import ConfigurationError, QueueyError, Unavailable
 from queuey.logs import EventLog
 from queuey.service.assembly import Assembly
-from queuey.service.listening import AddressTaken, Listeners
-from queuey.service.log_location import LogPlace, another_address, welcome
+from queuey.service.listening import Listeners
+from queuey.service.log_location import LogPlace, welcome
 from queuey.service.process_tuning import collect_less, raise_file_limit, take_turns
+from queuey.service.refusals import with_advice
 from queuey.service.signals import Signals
 from queuey.service.starter import Starter, StartRefused
 from queuey.service.supervision import Supervisor
@@ -350,18 +351,17 @@ class QueueyService(Service):
         if settings.source is None:
             self._starter.tell(*welcome(settings, served, self._ops_listeners.addresses(), self._place))
 
-    def _tell_why(self, error: QueueyError) -> None:
+    def _tell_why(self, reason: str) -> None:
         told = self._starter.listens
-        self._starter.tell(f"queuey: {error.text}")
+        self._starter.tell(f"queuey: {reason}")
         if self._place.file is not None or not told:
-            _log.error("start-refused", "{reason}", reason=error.text)
+            _log.error("start-refused", "{reason}", reason=reason)
 
     def _refuse_start(self, error: QueueyError) -> NoReturn:
-        if isinstance(error, AddressTaken):
-            error = Unavailable(f"{error.text}; {another_address(self._house.in_force.settings)}")
-        self._tell_why(error)
+        reason = with_advice(error, self._house.in_force.settings)
+        self._tell_why(reason)
         self._starter.refuse()
-        raise StartRefused(error.text)
+        raise StartRefused(reason)
 
 
 async def ends_within(seconds: float, work: Deferred[None], reactor: Any) -> bool:

@@ -76,13 +76,6 @@ def _no_folder(twistd: Mapping[str, Any], name: str) -> bool:
     return bool(twistd.get(name)) and not Path(twistd[name]).is_dir()
 
 
-def another_address(settings: Settings) -> str:
-    """Return how to serve on another address than one that is taken."""
-    if settings.source is None:
-        return "choose another port: make run PORT=5100, or twistd queuey --http tcp:5100:interface=127.0.0.1"
-    return "choose another address in [server], or with --http or --ops"
-
-
 def welcome(settings: Settings, addresses: list[str], operators: list[str], place: LogPlace) -> list[str]:
     """Return lines that say where the daemon listens, who may use it, where its data are, what to try, and how to stop.
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.config import development, load
-from queuey.service.log_location import LogPlace, another_address, log_place, welcome
+from queuey.config import development
+from queuey.service.log_location import LogPlace, log_place, welcome
 
 
 class WelcomeTests(SynchronousTestCase):
@@ -38,9 +38,3 @@ class WelcomeTests(SynchronousTestCase):
         for command in commands:
             self.assertIn("curl --unix-socket '/a b/q.sock' ", command)
             self.assertIn("http://localhost/v2/", command)
-
-    def test_another_address(self) -> None:
-        """What to do about a port that is taken, for who has no file of settings and for who has one."""
-        self.assertIn("make run PORT=5100", another_address(development(Path("/d"))))
-        (file := Path(self.mktemp())).write_text("")
-        self.assertIn("in [server], or with --http", another_address(load(file)))

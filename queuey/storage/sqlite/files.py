@@ -14,7 +14,7 @@ from typing import Final
 import apsw
 import attrs
 
-from queuey.errors import QueueyError, StorageFull, Unavailable
+from queuey.errors import DataInUse, QueueyError, StorageFull, Unavailable
 from queuey.file_modes import OWN_USER, FileModes, Findings, is_link_of_others, note_owner
 from queuey.storage.sqlite import schema, single_statement
 
@@ -42,7 +42,8 @@ class Lock:
     def __init__(self, directory: Path, modes: FileModes = OWN_USER) -> None:
         """Take the lock.
 
-        :raise Unavailable: another process has it, or it cannot be made.
+        :raise DataInUse: another process has it.
+        :raise Unavailable: it cannot be made.
         """
         try:
             self._file = modes.open(directory / LOCK, os.O_RDWR)
@@ -53,7 +54,7 @@ class Lock:
         except OSError as error:
             holder = os.read(self._file, 20).decode("ascii", "replace").strip()
             os.close(self._file)
-            raise Unavailable(f"The data directory {directory} is in use by process {holder or '?'}.") from error
+            raise DataInUse(f"The data directory {directory} is in use by process {holder or '?'}.") from error
         try:
             os.ftruncate(self._file, 0)
             os.write(self._file, b"%d\n" % os.getpid())
