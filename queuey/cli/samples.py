@@ -16,6 +16,9 @@ FOLDER: Final = Path(queuey.__file__).parent / "samples"
 _PROGRAM: Final = "/opt/queuey"
 """The virtual environment that the units name."""
 
+_ABOVE: Final = "../"
+"""The folder above ``etc``, with which paths of settings in a checkout begin."""
+
 
 @attrs.frozen
 class Sample:
@@ -33,9 +36,15 @@ class Sample:
     what: str
 
     def text(self) -> str:
-        """Return the text of the file; a unit names the environment that this program runs in."""
+        """Return the text of the file, made to fit this machine.
+
+        A unit names the environment that this program runs in. Settings keep their data in the folder that they are
+        in, where those of a checkout, which are in ``etc``, keep them in the folder above.
+        """
         text = (FOLDER / self.file).read_text(encoding="utf-8")
-        return text.replace(_PROGRAM, sys.prefix) if self.file.startswith("systemd/") else text
+        if self.file.startswith("systemd/"):
+            return text.replace(_PROGRAM, sys.prefix)
+        return text.replace(_ABOVE, "") if self.file.endswith(".ini") else text
 
 
 SAMPLES: Final = (

@@ -98,6 +98,8 @@ class SamplesTests(SynchronousTestCase):
         self.assertEqual(run("config"), (0, (ETC / "queuey.ini").read_text(), ""))
         self.assertEqual(run("config", "--alerts"), (0, (ETC / "prometheus" / "queuey.rules.yml").read_text(), ""))
         self.assertIn(f"ExecStart={sys.prefix}/bin/twistd ", run("config", "--systemd")[1])
+        self.assertIn("\npath = queuey-data\n", run("config", "--development")[1])
+        self.assertIn("\nops = unix:queuey-ops.sock\n", run("config", "--cassandra")[1])
         self.assertEqual(run("config", "--systemd", "--nginx")[0], 2)
 
 

@@ -18,8 +18,16 @@ from tests.manual import commands, whole
 run_in = "test"
 
 ROOT = Path(__file__).parent.parent.parent
-#: Commands that stand for themselves: all are tested elsewhere but pip's, which is for an installed machine.
-NOT_RUN = ("make ", "queuey ", "twistd ", "pip ", "./bin/cassandra/", "kill -2 $(cat cassandra.pid)")
+#: Commands that stand for themselves: all are tested elsewhere, those of an installation in a fresh Debian.
+NOT_RUN = (
+    "make ",
+    "apt-get ",
+    "python3 -m venv ",
+    "/opt/queuey/bin/",
+    ".venv/bin/",
+    "./bin/cassandra/",
+    "kill -2 $(cat cassandra.pid)",
+)
 #: Printed after each command: its exit status, on a line that no answer of the daemon has.
 MARK = "-- ended with "
 
