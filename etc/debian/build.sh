@@ -28,13 +28,13 @@ pip="-m pip --disable-pip-version-check --quiet"
 
 # From a copy, since a build leaves folders behind that get into the next one.
 mkdir "$work/source"
-(cd "$root" && cp -r setup.py MANIFEST.in LICENSE README.rst constraints.txt queuey twisted etc "$work/source")
+(cd "$root" && cp -r setup.py pyproject.toml MANIFEST.in LICENSE README.rst constraints.txt queuey twisted etc "$work/source")
 find "$work/source" \( -name __pycache__ -o -name dropin.cache \) -prune -exec rm -rf {} +
 
 echo 'building the wheel'
 "$python" -m venv "$work/builder"
 "$work/builder/bin/python" $pip install -c "$root/constraints.txt" setuptools
-"$work/builder/bin/python" $pip wheel --no-deps --no-build-isolation --use-pep517 --wheel-dir "$work" "$work/source"
+"$work/builder/bin/python" $pip wheel --no-deps --no-build-isolation --wheel-dir "$work" "$work/source"
 wheel=$(echo "$work"/queuey-*.whl)
 version=$(basename "$wheel" | cut -d - -f 2)
 # What comes before a release is older than it: 2.0.0.dev0 is 2.0.0~dev0.
@@ -76,7 +76,7 @@ Architecture: $(dpkg --print-architecture)
 Maintainer: The Queuey developers
 Installed-Size: $(du -sk "$package" | cut -f 1)
 Depends: python3 (>= 3.$minor~), python3 (<< 3.$((minor + 1))), adduser, init-system-helpers
-Recommends: logrotate
+Suggests: logrotate
 Section: net
 Priority: optional
 Description: RESTful message queue

@@ -25,6 +25,7 @@ run_in = "test"
 ROOT = Path(__file__).parent.parent.parent
 SOURCES = (
     "setup.py",
+    "pyproject.toml",
     "LICENSE",
     "MANIFEST.in",
     "README.rst",
@@ -85,7 +86,7 @@ def build(folder: Path) -> Path:
             shutil.copy(source, copy / name)
     run(sys.executable, "setup.py", "--quiet", "sdist", "--dist-dir", folder, folder=copy)
     (archive,) = folder.glob("queuey-*.tar.gz")
-    build_wheel = ("wheel", "--quiet", "--no-deps", "--no-build-isolation", "--use-pep517")
+    build_wheel = ("wheel", "--quiet", "--no-deps", "--no-build-isolation")
     run(sys.executable, "-m", "pip", *build_wheel, "--wheel-dir", folder, archive, folder=folder)
     (wheel,) = folder.glob("queuey-*.whl")
     return wheel
