@@ -95,6 +95,19 @@ class PackageTests(DebianTestCase):
         self.assertTrue((root / DATA / "queuey.sqlite").exists())
 
 
+class PinsTests(DebianTestCase):
+    """``constraints.txt``."""
+
+    def test_fit_the_python_of_debian(self) -> None:
+        """Each version can be installed: the Python of a release of Debian is not the newest of its minor version."""
+        debian = self.debian()
+        debian.install("ca-certificates", "python3-venv")
+        shutil.copy(ROOT / "constraints.txt", debian.root / "constraints.txt")
+        debian.run("python3", "-m", "venv", "/env")
+        options = ("--quiet", "--dry-run", "--no-deps", "-r", "/constraints.txt")
+        debian.run("/env/bin/pip", "install", *options)
+
+
 class ContainerfileTests(DebianTestCase):
     """The instructions of the Containerfile, carried out in a fresh Debian for each stage; no image is built."""
 
