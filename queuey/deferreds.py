@@ -313,9 +313,11 @@ def bounded(inner: Deferred[T], seconds: float, clock: IReactorTime, late: Calla
     return inner.addBoth(done)
 
 
-def report_unhandled() -> None:
-    """Log the exception that is being handled as Twisted logs the failure of a Deferred without an errback.
+def report_unhandled(failure: Failure | None = None) -> None:
+    """Log an exception at once, as Twisted logs the failure of a Deferred without an errback.
 
     Use it in loops over callbacks of different clients, so that an error in one does not reach the others.
+
+    :param failure: with the exception; ``None``: the exception that is being handled.
     """
-    fail(Failure())
+    fail(failure or Failure())

@@ -225,7 +225,7 @@ class _Awaited:
         self._telling: IDelayedCall | None = None
         self._seen = NEWEST
         self._looks: IDelayedCall | None = None
-        self._looking: Deferred[None] | None = None
+        self._looking: Deferred[MergeSlice] | None = None
 
     @property
     def readers(self) -> int:
@@ -291,7 +291,8 @@ class _Awaited:
         partitions = set[int]().union(*(waiter.partitions for waiter in self._waiters))
         asked = Merge(tuple(sorted(partitions)), self._seen, limit=1, max_bytes=0, fresh=self.fresh)
         looking = maybeDeferred(self._look, asked)  # whatever the store raises, the next look comes
-        self._looking = looking.addCallback(self._looked, asked).addErrback(_missed).addBoth(self._go_on)
+        self._looking = looking  # before the callbacks, which run at once if the store has answered
+        looking.addCallback(self._looked, asked).addErrback(_missed).addBoth(self._go_on)
 
     def _looked(self, slice: MergeSlice, asked: Merge) -> None:
         if slice.messages:
@@ -300,11 +301,10 @@ class _Awaited:
         elif self._seen == asked.lower:
             self._seen = slice.position
 
-    def _go_on(self, result: Failure | None) -> Failure | None:
+    def _go_on(self, _: object) -> None:
         self._looking = None
         if self._waiters and self._looks is None:
             self._look_later()
-        return result
 
 
 def _tell_all(listeners: Sequence[Listener], partitions: Set[int] | None) -> None:
@@ -317,5 +317,6 @@ def _tell_all(listeners: Sequence[Listener], partitions: Set[int] | None) -> Non
 
 
 def _missed(failure: Failure) -> None:
-    """Pass over a look that failed: the next one comes, and so do the deadlines."""
-    failure.trap(QueueyError, CancelledError)
+    """Pass over a look that failed: the next one comes, and so do the deadlines. A defect is logged at once."""
+    if not failure.check(QueueyError, CancelledError):
+        report_unhandled(failure)

@@ -136,6 +136,8 @@ class DefectCase(GroupCase):
             self.flushLoggedErrors(Defect)
             if over:
                 self.assertGreater(number, 1)
+                gc.collect()
+                self.assertEqual(self.flushLoggedErrors(Defect), [], "logged when the collector came, not at once")
                 return
         self.fail("there is no end of calls")
 

@@ -489,11 +489,25 @@ class LookingTests(WaitsCase):
         self.wait()
         self.clock.pump([1.0] * 2)
         self.assertEqual(len(self.looks), 2)
-        self.answers.clear()
-        self.answer = lambda: succeed(nothing(5))
-        self.clock.advance(1)
-        gc.collect()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+
+    def test_a_defect_is_logged_at_once(self) -> None:
+        """It is logged before the next look, whether the store raises it at once or answers with it later, and though
+        that answer is still kept. A look that has ended is not under way."""
+
+        def raises() -> Deferred[MergeSlice]:
+            raise ZeroDivisionError
+
+        self.wait()
+        (awaited,) = self.waits._queues.values()
+        for answer in (raises, lambda: fail(ZeroDivisionError()), Deferred):
+            self.answer = answer
+            self.clock.advance(1)
+            if answer is Deferred:
+                self.assertIs(awaited._looking, self.answers[-1])
+                self.answers[-1].errback(ZeroDivisionError())
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+            self.assertIsNone(awaited._looking)
 
     def test_the_last_one_leaves_while_it_looks(self) -> None:
         """The look is ended, and none follows."""
