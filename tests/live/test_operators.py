@@ -109,7 +109,7 @@ class CommandTests(OperatorsCase):
         self.assertRegex(self.typed("applications.list"), r"(?m)^shop  store +1 ")
         self.assertEqual(
             self.typed("limits.set", "application=shop", "max_queues=many", status=1),
-            "max_queues is no whole number; allowed: 1 to 1000000000; null for the default (invalid-parameters)\n",
+            "max_queues is not a whole number; allowed: 1 to 1000000000; null for the default (invalid-parameters)\n",
         )
         self.assertNotIn(added["key"], self.typed("keys.list", "application=shop"))
         self.assertIn("There is no method 'no.such'", self.typed("no.such", status=1))
