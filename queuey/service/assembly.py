@@ -129,7 +129,7 @@ def assemble(
     rate_limits = RateLimits(policies, reactor)
     counts, received = (Counts(), Received()) if settings.metrics.enabled else (None, None)
     exchange = MessageExchange(store, policies, random.randrange, waits, rate_limits, settle(settings) > 0, received)
-    sole = settings.server.workers <= 1 and not isinstance(settings.storage, CassandraStorage)
+    sole = settings.server.workers <= 1 and waits.look_every is None  # the store knows whether others write to it
     groups = GroupExchange(store, policies, waits, now, os.urandom, sole)
     users = Users(ApplicationKeys(owners), settings.identities, web, reactor, now)
     draining = Draining(reactor.seconds)
