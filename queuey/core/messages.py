@@ -11,7 +11,7 @@ import attrs
 from twisted.internet.defer import Deferred, succeed
 
 from queuey.core.counting import Received
-from queuey.core.pages import Slices, at_the_end, filled, is_whole, onwards, read_page
+from queuey.core.pages import Slices, at_the_end, end_of_log, filled, is_whole, onwards, read_page
 from queuey.core.partitions import spread
 from queuey.core.queues import PLANNED, standing
 from queuey.core.rates import RateLimits
@@ -179,6 +179,10 @@ class MessageExchange:
                 if at_the_end(merge, page):
                     await waiter.rest()
         return page
+
+    async def end(self, queue: Queue, policy: Policy) -> MessageId:
+        """Return the end of the log; see ``end_of_log``."""
+        return await end_of_log(Slices(self.store, queue, policy.read_ack(queue.settings.consistency)))
 
     def as_it_is(self, queue: Queue) -> Deferred[Queue]:
         """Return a queue as it is now; one that is only planned is returned as it is.

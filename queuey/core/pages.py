@@ -16,7 +16,8 @@ from queuey.model.columns import Columns, body_bytes
 from queuey.model.message import Address, Message
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue
-from queuey.model.window import SLICE_BYTES, Merge, MergeSlice, Messages, Position
+from queuey.model.timeid import MessageId
+from queuey.model.window import NEWEST, SLICE_BYTES, Merge, MergeSlice, Messages, Position
 
 MAX_SLICES: Final = 64
 """Slices that are read for one page, at most. There are many small ones if much has expired or messages are large."""
@@ -33,6 +34,12 @@ class Slices:
     def __call__(self, merge: Merge) -> Deferred[MergeSlice]:
         """Read the first slice of a range."""
         return self.store.read_merged(self.queue, merge, self.ack)
+
+
+async def end_of_log(look: Slices) -> MessageId:
+    """Return the stable time of all partitions of a queue: every later message gets an id at or above it."""
+    every = tuple(range(1, look.queue.settings.partitions + 1))
+    return (await look(Merge(every, NEWEST, limit=1, max_bytes=0))).stable
 
 
 def at_the_end(merge: Merge, page: MergeSlice) -> bool:

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from queuey.model import fields
 from queuey.model.exports import GroupPlace
-from queuey.model.group_settings import Group, GroupSettings, Start
+from queuey.model.group_settings import Group, GroupSettings
 from queuey.model.groups.terms import Order
 from queuey.model.queue import Guarantee
+from queuey.model.start import Start
 from queuey.model.timeid import MessageId, Ticks
 
 MAX_GROUPS: Final = fields.MAX_GROUPS.high

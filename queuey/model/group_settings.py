@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from enum import Enum
 from typing import Final
 
 import attrs
@@ -11,19 +10,13 @@ import attrs
 from queuey.model import fields
 from queuey.model.groups.terms import Order
 from queuey.model.queue import Guarantee
+from queuey.model.start import Start
 from queuey.model.timeid import MessageId, Ticks
 
 MAX_GROUP_NAME: Final = 64
 """Maximum number of characters of a group's name."""
 
 _NAME: Final = re.compile(rf"[A-Za-z0-9._~-]{{1,{MAX_GROUP_NAME}}}")
-
-
-class Start(Enum):
-    """The initial position of a group, if it is not a time."""
-
-    OLDEST = "oldest"
-    NEWEST = "newest"
 
 
 @attrs.frozen

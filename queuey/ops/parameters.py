@@ -11,7 +11,9 @@ import attrs
 from queuey.http.mistakes import Mistakes
 from queuey.model.application import ID_DIGITS, digest_of
 from queuey.model.fields import Number
+from queuey.model.start import WORDS, Start, parse_place
 from queuey.model.text import is_fit
+from queuey.model.timeid import Ticks
 from queuey.ops.faults import invalid_params
 
 MAX_TEXT: Final = 1000
@@ -92,7 +94,15 @@ def _key_id(value: Any) -> str:
     return text
 
 
+def _place(value: Any) -> Start | Ticks:
+    found = parse_place(_text(value))
+    if found is None:
+        raise ValueError("is no place")
+    return found
+
+
 TEXT: Final = Kind("string", f"at most {MAX_TEXT} characters, no control characters among them", _text)
+PLACE: Final = Kind("string", f"{WORDS}, a time such as 2026-01-31T12:00:00Z, or seconds since 1970", _place)
 BOOLEAN: Final = Kind("boolean", "true or false", _boolean)
 ARRAY: Final = Kind("array", "an array", _array)
 DIGEST: Final = Kind("string", "sha256: and 64 hex digits in lower case", _digest)

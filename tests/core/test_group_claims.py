@@ -14,13 +14,14 @@ from queuey.core.waiting import Waits
 from queuey.errors import Forbidden, NoSuchGroup, StorageFull, Unavailable
 from queuey.interfaces import Outcome as Swapped
 from queuey.model.dead_letter_headers import copy_for
-from queuey.model.group_settings import GroupSettings, Start
+from queuey.model.group_settings import GroupSettings
 from queuey.model.groups.claims import home_of
 from queuey.model.groups.entries import MAX_CLAIMS
 from queuey.model.groups.snapshot import MAX_OPEN
 from queuey.model.groups.terms import Action, Order, Outcome
 from queuey.model.message import Address, Content, Draft
 from queuey.model.queue import Guarantee
+from queuey.model.start import Start
 from queuey.model.timeid import SECOND, Ticks, from_seconds, to_seconds
 from tests.core.group_support import CassandraGroupCase, GroupCase, SQLiteGroupCase, away, begun, bodies, receipts
 

@@ -29,11 +29,12 @@ from queuey.errors import (
 )
 from queuey.interfaces import IStateStore, IStore, Outcome, State
 from queuey.model.group_rows import encode_group, group_key, groups_key, state_key
-from queuey.model.group_settings import Group, GroupSettings, Start
+from queuey.model.group_settings import Group, GroupSettings
 from queuey.model.groups.commands import Seek, Take
 from queuey.model.groups.entries import Target
 from queuey.model.groups.terms import Order, Terms
 from queuey.model.queue import Consistency, Guarantee, Queue
+from queuey.model.start import Start
 from queuey.model.timeid import LOWEST, Ticks, lower_bound
 from queuey.storage.cassandra.groups.tables import ENDED, GroupTables
 from tests.core.group_fronts import Front, GroupCase, OnCassandra, OnSQLite, World, anyhow

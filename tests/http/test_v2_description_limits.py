@@ -20,7 +20,7 @@ from queuey.http.v2.settlements import MAX_RECEIPTS
 from queuey.model import application, fields
 from queuey.model.cursor import MAX_CURSOR, MIN_CURSOR
 from queuey.model.fields import Number
-from queuey.model.group_settings import MAX_GROUP_NAME, Start
+from queuey.model.group_settings import MAX_GROUP_NAME
 from queuey.model.groups.entries import MAX_REASON
 from queuey.model.groups.terms import Order, Outcome
 from queuey.model.message import MAX_MESSAGE_KEY
@@ -33,6 +33,7 @@ from queuey.model.queue import (
     Guarantee,
     QueueType,
 )
+from queuey.model.start import STARTS
 from tests.http.api_support import V2TestCase
 from tests.http.described import codes_of, document, inlined, operations
 
@@ -153,7 +154,7 @@ ENUMS: Mapping[str, list[str]] = {
     "schemas/GroupOrder": words(Order),
     "schemas/GroupGuarantee": words(Guarantee),
     "schemas/Outcome/properties/outcome": OUTCOMES,
-    "schemas/Seek/properties/to/anyOf/0": words(Start),
+    "schemas/Seek/properties/to/anyOf/0": list(STARTS),
     "schemas/Problem/properties/code": list(CODES),
 }
 """Words that the code has in an enumeration, in its order."""

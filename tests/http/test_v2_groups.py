@@ -131,7 +131,7 @@ class PutTests(GroupTestCase):
         self.assertEqual(
             errors,
             {
-                "/start": '"soon" is neither "oldest" nor "newest" nor a time',
+                "/start": '"soon" is neither a time (RFC 3339, or seconds since 1970) nor one of oldest, newest, now',
                 "/lease": "is not a whole number from 1 to 43200",
                 "/max_deliveries": "is not a whole number from 0 to 1000",
                 "/dead_letter": "is the queue of the group itself",

@@ -71,7 +71,7 @@ class QueryTests(SynchronousTestCase):
         """Everything may be left out."""
         asked = query("")
         self.assertEqual([asked.text("text"), asked.number(NUMBER), asked.many(MANY)], [None, None, ()])
-        self.assertEqual([asked.seconds(SPAN), asked.time("time", up=True)], [None, None])
+        self.assertEqual([asked.seconds(SPAN), asked.log_place("time")], [None, None])
         self.assertEqual([asked.choice("word", Word), asked.boolean("flag")], [None, False])
         asked.check()
 
@@ -83,7 +83,7 @@ class QueryTests(SynchronousTestCase):
             [asked.many(MANY), asked.seconds(SPAN)],
             [(1, 3), SECOND * 3 // 2],
         )
-        self.assertEqual([asked.time("time", up=True), asked.choice("word", Word)], [EPOCH + SECOND, Word.TWO])
+        self.assertEqual([asked.log_place("time"), asked.choice("word", Word)], [EPOCH + SECOND, Word.TWO])
         self.assertTrue(asked.boolean("flag"))
         self.assertFalse(query("flag=false").boolean("flag"))
         asked.check()
@@ -103,7 +103,7 @@ class QueryTests(SynchronousTestCase):
         for name in NAMES:
             asked.number(Whole(name, 1, 5))
             asked.seconds(Real(name, 0, 5, unit="seconds"))
-            asked.time(name, up=False)
+            asked.log_place(name)
             asked.many(Whole(name, 1, 5))
         try:
             asked.check()
@@ -115,7 +115,7 @@ class QueryTests(SynchronousTestCase):
         asked = query("text=&number=6&span=x&time=y&word=z&flag=1&many=0&other=1")
         asked.number(NUMBER)
         asked.seconds(SPAN)
-        asked.time("time", up=True)
+        asked.log_place("time")
         asked.choice("word", Word)
         asked.boolean("flag")
         asked.many(MANY)
@@ -125,7 +125,7 @@ class QueryTests(SynchronousTestCase):
                 "text": "is empty; leave it out, or give it a value",
                 "number": '"6" is not a whole number from 1 to 5',
                 "span": '"x" is not a number of seconds from 0 to 20',
-                "time": '"y" is neither a time as in RFC 3339 nor seconds since 1970 in decimal',
+                "time": '"y" is neither a time (RFC 3339, or seconds since 1970) nor one of oldest, newest, now',
                 "word": '"z" is not one of one, two',
                 "flag": '"1" is neither true nor false',
                 "many": '"0" is not a whole number from 1 to 5',

@@ -9,7 +9,7 @@ from tests.http.api_support import NOW, OTHER, OWNER
 from tests.http.test_v2_reading import ReadingTestCase
 from tests.http.wire_support import Fields, Response
 
-WRONG = "is neither a time, nor the id of a message, nor now"
+WRONG = "is neither a time, nor the id of a message, nor one of oldest, newest, now"
 
 
 class PurgeTests(ReadingTestCase):
@@ -115,7 +115,7 @@ class PurgeTests(ReadingTestCase):
         ids = self.fill(3)
         v1 = to_v1_hex(make(from_seconds(NOW + 60), 1, 2))
         for query, errors in (
-            ("", {"before": "is missing; it is a time, the id of a message, or now"}),
+            ("", {"before": "is missing; it is a time, the id of a message, or one of oldest, newest, now"}),
             ("before=NOW", {"before": f'"NOW" {WRONG}'}),
             (f"before={v1}", {"before": f'"{v1}" {WRONG}'}),
             (f"before={ids[2][:-2]}", {"before": f'"{ids[2][:-2]}" {WRONG}'}),

@@ -140,8 +140,8 @@ class SeekTests(GroupTestCase):
         """What is no place is refused, and the group stays where it is."""
         self.spread("a", "b")
         self.sought("newest")
-        missing = 'is missing; it is "oldest", "newest", a time, a cursor or an id'
-        neither = 'is neither "oldest" nor "newest", nor a time, a whole cursor or an id'
+        missing = "is missing; it is one of oldest, newest, now, a time, a cursor or an id"
+        neither = "is neither one of oldest, newest, now, nor a time, a whole cursor or an id"
         cases: tuple[tuple[Any, dict[str, str]], ...] = (
             (None, {"/to": missing}),
             ({}, {"/to": missing}),

@@ -19,8 +19,9 @@ from queuey.model.group_rows import (
     state_key,
     states_prefix,
 )
-from queuey.model.group_settings import Group, GroupSettings, Start
+from queuey.model.group_settings import Group, GroupSettings
 from queuey.model.queue import Guarantee
+from queuey.model.start import Start
 from queuey.model.timeid import MAX_TICKS, MessageId, Ticks
 from tests.model.folded import Order
 

@@ -258,15 +258,22 @@ class QueuesTests(AuditedTestCase):
         self.call("queues.purge", "app", "q", "2001-01-01T00:00:00Z")
         self.assertEqual(self.call("queues.describe", "app", "q")["messages"], 2)
         self.clock.advance(1)
+        self.call("queues.purge", "app", "q", "oldest")
+        self.assertEqual(self.call("queues.describe", "app", "q")["messages"], 2)
         self.call("queues.purge", application="app", queue="q")
         self.assertEqual(self.call("queues.describe", "app", "q")["messages"], 0)
+        for word in ("now", "newest"):
+            self.posted(queue, "three")
+            self.clock.advance(1)
+            self.call("queues.purge", "app", "q", word)
+            self.assertEqual(self.call("queues.describe", "app", "q")["messages"], 0)
         self.call("queues.remove", application="app", queue="q")
         for method in ("queues.describe", "queues.purge", "queues.remove"):
             self.assertEqual(self.fault(method, "app", "q")["data"]["code"], "no-such-queue")
         self.assertEqual(self.fault("queues.list", "nobody")["data"]["code"], "no-such-application")
         lines = [(line["method"], line["outcome"]) for line in self.audited()]
         self.assertEqual(
-            [method for method, outcome in lines if outcome == "done"], ["queues.purge"] * 2 + ["queues.remove"]
+            [method for method, outcome in lines if outcome == "done"], ["queues.purge"] * 5 + ["queues.remove"]
         )
 
     def test_pages(self) -> None:
@@ -476,9 +483,15 @@ class GroupsTests(AuditedTestCase):
         self.call("groups.seek", "app", "q", "workers", "2001-01-01T00:00:00Z")
         first, _ = self.call("groups.describe", "app", "q", "workers")["partitions"]
         self.assertEqual(first["behind"], 3)
+        self.call("groups.seek", "app", "q", "workers", "now")
+        first, _ = self.call("groups.describe", "app", "q", "workers")["partitions"]
+        self.assertEqual(first["behind"], 0)
+        self.call("groups.seek", "app", "q", "workers", "oldest")
+        first, _ = self.call("groups.describe", "app", "q", "workers")["partitions"]
+        self.assertEqual(first["behind"], 3)
         for secret in ("gid", "secret"):
             self.assertNotIn(secret, described)
-        self.assertEqual([line["method"] for line in self.audited()], ["groups.seek"] * 2)
+        self.assertEqual([line["method"] for line in self.audited()], ["groups.seek"] * 4)
 
     def test_what_is_wrong(self) -> None:
         self.make_queue("q")

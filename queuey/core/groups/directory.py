@@ -15,16 +15,17 @@ from queuey.core.contention import Retries
 from queuey.core.groups.group_changes import GroupChanges, Judge, check_group, resolved, terms_of
 from queuey.core.groups.names import GroupNames
 from queuey.core.groups.rows import GroupRows, contended, in_parallel, unknown
+from queuey.core.pages import Slices, end_of_log
 from queuey.deferreds import KeyedLock, deferred, shield
 from queuey.errors import InvalidRequest, NoSuchGroup, NoSuchQueue, NotPromised, QueueyError, StorageFull, Unavailable
 from queuey.interfaces import IPolicies, IStore
-from queuey.model.group_settings import Group, GroupSettings, Start
+from queuey.model.group_settings import Group, GroupSettings
 from queuey.model.groups.entries import Target
 from queuey.model.groups.terms import Terms
 from queuey.model.policy import Policy
 from queuey.model.queue import Consistency, Queue
-from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, lower_bound
-from queuey.model.window import Merge, Position
+from queuey.model.start import Start
+from queuey.model.timeid import LOWEST, MessageId, Ticks, lower_bound
 
 CACHED: Final = 1.0
 """Seconds for which a group that was read is cached; changes made by this process replace the cached group at once."""
@@ -325,11 +326,8 @@ class GroupDirectory:
         return lower_bound(start)
 
     async def newest(self, queue: Queue, policy: Policy) -> MessageId:
-        """Return the stable time of all partitions of a queue: every later message gets an id at or above it."""
-        every = tuple(range(1, queue.settings.partitions + 1))
-        nothing = Merge(every, Position(HIGHEST), limit=1, max_bytes=0)
-        slice = await self._store.read_merged(queue, nothing, policy.read_ack(queue.settings.consistency))
-        return slice.stable
+        """Return the end of the log; see ``end_of_log``."""
+        return await end_of_log(Slices(self._store, queue, policy.read_ack(queue.settings.consistency)))
 
     # Terms
 

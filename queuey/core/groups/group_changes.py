@@ -9,11 +9,12 @@ import attrs
 
 from queuey.errors import NotPromised
 from queuey.interfaces import Capabilities
-from queuey.model.group_settings import Group, GroupSettings, Start
+from queuey.model.group_settings import Group, GroupSettings
 from queuey.model.groups.entries import Target
 from queuey.model.groups.terms import Order, Terms
 from queuey.model.policy import Policy
 from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings
+from queuey.model.start import Start
 from queuey.model.timeid import Ticks
 
 Judge = Callable[[Group | None], None]

@@ -14,12 +14,13 @@ from queuey.core.groups.values import PartitionLag
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import IPolicies, IStore
-from queuey.model.group_settings import Group, Start
+from queuey.model.group_settings import Group
 from queuey.model.groups.commands import Seek
 from queuey.model.groups.entries import GENERATION
 from queuey.model.groups.terms import Terms
 from queuey.model.policy import Policy
 from queuey.model.queue import Queue
+from queuey.model.start import Start
 from queuey.model.timeid import LOWEST, MessageId, Ticks, lower_bound
 from queuey.model.window import Merge, Position
 

@@ -24,11 +24,12 @@ from queuey.http.writing import encoded
 from queuey.model.access import Operation
 from queuey.model.cursor import Cursor
 from queuey.model.fields import LEASE, MAX_DELIVERIES, MAX_IN_FLIGHT
-from queuey.model.group_settings import Group, GroupSettings, Start, group_name_problem
+from queuey.model.group_settings import Group, GroupSettings, group_name_problem
 from queuey.model.groups.terms import Order
 from queuey.model.queue import Guarantee, Queue, name_problem
+from queuey.model.start import NO_PLACE, Start, parse_place
 from queuey.model.text import shown
-from queuey.model.timeid import SECOND, Ticks, from_seconds, parse_time, ticks_of, to_rfc3339
+from queuey.model.timeid import SECOND, Ticks, from_seconds, ticks_of, to_rfc3339
 from queuey.model.window import Position
 
 GROUPS: Final = f"{QUEUE}/groups"
@@ -189,12 +190,9 @@ def _start(asked: Members) -> Start | Ticks | None:
     raw = asked.text("start")
     if raw is None:
         return None
-    for word in Start:
-        if word.value == raw:
-            return word
-    found = parse_time(raw, up=True)
+    found = parse_place(raw)
     if found is None:
-        asked.wrong("start", f'"{shown(raw)}" is neither "oldest" nor "newest" nor a time')
+        asked.wrong("start", f'"{shown(raw)}" is {NO_PLACE}')
     return found
 
 

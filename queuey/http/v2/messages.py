@@ -24,13 +24,12 @@ from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.message import Content, Draft
 from queuey.model.served import RECEIVE, SEND
+from queuey.model.start import STARTS, WORDS, Start
 from queuey.model.text import shown
-from queuey.model.timeid import HIGHEST, MessageId, Ticks, from_seconds, lower_bound, parse_time
+from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, from_seconds, lower_bound, parse_time
 from queuey.model.window import MergeSlice
 
 MESSAGES: Final = f"{QUEUE}/messages"
-
-_NOW: Final = "now"
 
 
 @attrs.frozen
@@ -113,6 +112,8 @@ class V2Messages:
         queue, exchange = admitted.queue, self.exchange
         wanted, began = pages.wanted(request, queue), from_seconds(self.now())
         request.traced.begin(RECEIVE)
+        if wanted.needs_end:
+            wanted = wanted.with_end(await exchange.end(queue, admitted.policy))
         if wanted.wait:
             with admitted.gate.ongoing.during(request, admitted, Operation.READ_MESSAGES):
                 slice = await exchange.page(queue, wanted.merge, wanted.wait)
@@ -144,7 +145,7 @@ class V2Messages:
             if not wanted.everything or now.settings.partitions <= queue.settings.partitions:
                 break
             # Partitions were added meanwhile, and what they have may be before the place where the page goes on.
-            queue, wanted = now, pages.wanted(request, now)
+            queue, wanted = now, wanted.of_all(now)
             slice = await self.exchange.page(queue, wanted.merge, 0)
         writing = self._answer(request, admitted, wanted, began, slice)
         del slice
@@ -179,20 +180,21 @@ def _before(request: Request) -> MessageId:
     """
     query = Query(request, ("before",))
     raw = query.text("before")
-    # A purge never goes beyond the stable time, so that "now" is all that any reader can have seen.
+    # A purge never goes beyond the stable time, so that the end of the log is all that any reader can have seen.
     bound = HIGHEST
-    if raw is not None and raw != _NOW:
+    if raw is not None and raw not in STARTS:
         address, time = pages.address_of(raw), parse_time(raw, up=True)
         if address is not None:
             bound = address.id
         elif time is not None:
             bound = lower_bound(time)
         else:
-            query.wrong("before", f'"{shown(raw)}" is neither a time, nor the id of a message, nor {_NOW}')
+            query.wrong("before", f'"{shown(raw)}" is neither a time, nor the id of a message, nor one of {WORDS}')
     query.check()
     if raw is None:
-        query.wrong("before", f"is missing; it is a time, the id of a message, or {_NOW}")
+        query.wrong("before", f"is missing; it is a time, the id of a message, or one of {WORDS}")
     query.check()
-    if raw == _NOW:
-        repeats.refuse_key(request, "purge before now")
-    return bound
+    start = STARTS.get(raw or "")
+    if start is Start.NEWEST:
+        repeats.refuse_key(request, f"purge before {raw}")
+    return LOWEST if start is Start.OLDEST else bound

@@ -23,11 +23,11 @@ from queuey.http.writing import encoded
 from queuey.model import cursor
 from queuey.model.access import Operation
 from queuey.model.cursor import Cursor
-from queuey.model.group_settings import Start
 from queuey.model.message import Address
 from queuey.model.queue import Queue
+from queuey.model.start import WORDS, Start, parse_place
 from queuey.model.text import shown
-from queuey.model.timeid import MessageId, Ticks, parse_time
+from queuey.model.timeid import MessageId, Ticks
 from queuey.model.window import OLDEST, Merge, Position
 
 SEEK: Final = f"{GROUP}/seek"
@@ -62,7 +62,7 @@ class V2Moving:
         to = _place(asked, queue)
         asked.check()
         if to is Start.NEWEST:
-            refuse_key(request, "seek to newest")
+            refuse_key(request, f"seek to {asked.text('to')}")
         if isinstance(to, Cursor):
             bounds = _bounds(to, queue, some)
             await self.groups.seek(queue, found, bounds, tuple(bounds))
@@ -87,20 +87,17 @@ def _place(asked: Members, queue: Queue) -> Start | Ticks | Cursor:
     raw = asked.text("to")
     if raw is None:
         if "to" not in asked or asked.value("to") is None:
-            asked.wrong("to", 'is missing; it is "oldest", "newest", a time, a cursor or an id')
+            asked.wrong("to", f"is missing; it is one of {WORDS}, a time, a cursor or an id")
         return Start.OLDEST
-    for word in Start:
-        if word.value == raw:
-            return word
-    time, address = parse_time(raw, up=True), address_of(raw)
-    if time is not None:
-        return time
+    place, address = parse_place(raw), address_of(raw)
+    if place is not None:
+        return place
     if address is not None:
         return Cursor(queue.incarnation, Position(address.id, address.partition))
     try:
         return cursor.parse(raw)
     except BadCursor:
-        asked.wrong("to", f'"{shown(raw)}" is neither "oldest" nor "newest", nor a time, a whole cursor or an id')
+        asked.wrong("to", f'"{shown(raw)}" is neither one of {WORDS}, nor a time, a whole cursor or an id')
         return Start.OLDEST
 
 

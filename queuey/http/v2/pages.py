@@ -23,7 +23,8 @@ from queuey.model.cursor import Cursor
 from queuey.model.fields import LIMIT, MAX_BYTES, WAIT, partition
 from queuey.model.message import Address, Message
 from queuey.model.queue import MAX_PARTITIONS, Queue
-from queuey.model.timeid import SECOND, Ticks, from_hex, lower_bound, successor, ticks_of, to_rfc3339
+from queuey.model.start import Start
+from queuey.model.timeid import SECOND, MessageId, Ticks, from_hex, lower_bound, successor, ticks_of, to_rfc3339
 from queuey.model.window import NEWEST, OLDEST, Merge, MergeSlice, Position
 
 NDJSON: Final = "application/x-ndjson"
@@ -49,12 +50,38 @@ class Wanted:
     :ivar start: where it goes on; the cursor to whose likes the next one belongs.
     :ivar resumed: whether it goes on from somewhere.
     :ivar wait: seconds.
+    :ivar since_end: whether it begins at the end of the log, where that is when it is asked for; see ``with_end``.
+    :ivar until_end: whether it ends there.
     """
 
     merge: Merge
     start: Cursor
     resumed: bool
     wait: float
+    since_end: bool = False
+    until_end: bool = False
+
+    def of_all(self, queue: Queue) -> Wanted:
+        """Return the same read of all partitions that a queue has by now."""
+        every = tuple(range(1, queue.settings.partitions + 1))
+        return attrs.evolve(self, merge=attrs.evolve(self.merge, partitions=every))
+
+    @property
+    def needs_end(self) -> bool:
+        """Whether the end of the log has to be known before anything is read."""
+        return self.since_end or self.until_end
+
+    def with_end(self, end: MessageId) -> Wanted:
+        """Return the read with the end of the log in the places that are there.
+
+        :param end: every later message gets an id at or above it.
+        """
+        start, merge = self.start, self.merge
+        if self.since_end:
+            start = attrs.evolve(start, floor=end)
+        lower = max(merge.lower, Position(end)) if self.since_end else merge.lower
+        upper = min(merge.upper, Position(end)) if self.until_end else merge.upper
+        return attrs.evolve(self, start=start, merge=attrs.evolve(merge, lower=lower, upper=upper))
 
     @property
     def everything(self) -> bool:
@@ -91,7 +118,7 @@ def _wanted(text: bytes, incarnation: int, count: int) -> Wanted:
     """
     query = Query(text, _NAMES, ("partition",))
     descending = query.choice("order", Order) is Order.DESCENDING
-    after, since, until = query.text("after"), query.time("since", up=True), query.time("until", up=True)
+    after, since, until = query.text("after"), query.log_place("since"), query.log_place("until")
     if after is not None and query.text("since") is not None:
         query.wrong("since", "cannot be given together with after")
     limit = query.number(LIMIT) or LIMIT.default
@@ -99,13 +126,21 @@ def _wanted(text: bytes, incarnation: int, count: int) -> Wanted:
     partitions = query.many(partition(count)) or None
     wait, fresh = query.seconds(WAIT) or 0, query.boolean("fresh") or False
     query.check()
-    floor = None if since is None else lower_bound(since)
+    floor = None if since is None or isinstance(since, Start) else lower_bound(since)
     asked = Cursor(incarnation, NEWEST if descending else OLDEST, descending, partitions, floor)
     start = asked if after is None else _start(after, asked)
-    lower, upper = _bounds(start, NEWEST if until is None else Position(lower_bound(until)))
+    lower, upper = _bounds(start, _upper(until))
     read = partitions or tuple(range(1, count + 1))
     merge = Merge(read, lower, upper, descending, limit, max_bytes, fresh=fresh)
-    return Wanted(merge, start, after is not None, wait / SECOND)
+    ends = since is Start.NEWEST, until is Start.NEWEST
+    return Wanted(merge, start, after is not None, wait / SECOND, *ends)
+
+
+def _upper(until: Start | Ticks | None) -> Position:
+    """Return the place where a read ends; ``Wanted.with_end`` puts the end of the log in its place."""
+    if until is None or until is Start.NEWEST:
+        return NEWEST
+    return OLDEST if until is Start.OLDEST else Position(lower_bound(until))
 
 
 def _start(after: str, asked: Cursor) -> Cursor:

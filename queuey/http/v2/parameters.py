@@ -17,6 +17,7 @@ from queuey.http.v2.header_fields import expect_type
 from queuey.http.v2.strict_json import invalid_body, strict_json
 from queuey.http.wire import Request
 from queuey.model.fields import Real, Whole
+from queuey.model.start import NO_PLACE, Start, parse_place
 from queuey.model.text import shown
 from queuey.model.timeid import SECOND, Ticks, parse_time
 
@@ -158,17 +159,14 @@ class Query(_Checked):
         self.wrong(field.name, field.refusal(raw))
         return None
 
-    def time(self, name: str, *, up: bool) -> Ticks | None:
-        """A moment: RFC 3339, or seconds since 1970 in decimal.
-
-        :param up: where to round what is finer than a tick; see ``parse_time``.
-        """
+    def log_place(self, name: str) -> Start | Ticks | None:
+        """Return a place in a log: one of its ends, or a time as in RFC 3339 or in decimal seconds since 1970."""
         raw = self.text(name)
         if raw is None:
             return None
-        found = parse_time(raw, up=up)
+        found = parse_place(raw)
         if found is None:
-            self.wrong(name, f'"{shown(raw)}" is neither a time as in RFC 3339 nor seconds since 1970 in decimal')
+            self.wrong(name, f'"{shown(raw)}" is {NO_PLACE}')
         return found
 
     def choice(self, name: str, among: type[E]) -> E | None:

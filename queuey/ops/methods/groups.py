@@ -7,17 +7,17 @@ from typing import Any, Final
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.values import PartitionLag
 from queuey.core.queues import QueueDirectory
-from queuey.model.group_settings import Group, Start
+from queuey.model.group_settings import Group
 from queuey.model.queue import MAX_PARTITIONS
-from queuey.model.timeid import LOWEST, MessageId, Ticks, parse_time, ticks_of, to_rfc3339
+from queuey.model.start import Start
+from queuey.model.timeid import LOWEST, MessageId, Ticks, ticks_of, to_rfc3339
 from queuey.ops.faults import invalid_params
 from queuey.ops.methods.applications import APPLICATION
 from queuey.ops.methods.queues import QUEUE
-from queuey.ops.parameters import ARRAY, TEXT, Kind, Parameter
+from queuey.ops.parameters import ARRAY, PLACE, TEXT, Kind, Parameter
 from queuey.ops.rpc import CallContext, Methods, method
 
 GROUP: Final = Parameter("group", Kind("string", "the name of a group", TEXT.read), needed=True)
-_PLACE: Final = Kind("string", "oldest, newest, a time such as 2026-01-31T12:00:00Z, or seconds since 1970", TEXT.read)
 _PARTITIONS: Final = Kind("array", "numbers of partitions, each once", ARRAY.read)
 
 
@@ -48,18 +48,24 @@ class Groups(Methods):
         APPLICATION,
         QUEUE,
         GROUP,
-        Parameter("to", _PLACE, needed=True),
+        Parameter("to", PLACE, needed=True),
         Parameter("partitions", _PARTITIONS),
         changes=True,
     )
     async def jsonrpc_seek(
-        self, call: CallContext, application: str, queue: str, group: str, to: str, partitions: list[Any] | None = None
+        self,
+        call: CallContext,
+        application: str,
+        queue: str,
+        group: str,
+        to: Start | Ticks,
+        partitions: list[Any] | None = None,
     ) -> bool:
         """Move a consumer group to another position, in all partitions or in some."""
         found = await self._directory.find(application, queue)
         its = await self._groups.find(found, group)
         some = None if partitions is None else _numbers(partitions, found.settings.partitions)
-        await self._groups.seek(found, its, _place(to), some)
+        await self._groups.seek(found, its, to, some)
         return True
 
 
@@ -68,16 +74,6 @@ def _numbers(partitions: list[Any], most: int) -> tuple[int, ...]:
     if not partitions or good != partitions or len(set(good)) < len(good) or len(good) > MAX_PARTITIONS:
         raise invalid_params({"partitions": f"are not some of the partitions of the queue, which are 1 to {most}"})
     return tuple(good)
-
-
-def _place(text: str) -> Start | Ticks:
-    for word in Start:
-        if word.value == text:
-            return word
-    time = parse_time(text, up=True)
-    if time is None:
-        raise invalid_params({"to": f"is no place; allowed: {_PLACE.allowed}"})
-    return time
 
 
 def _group(group: Group) -> dict[str, Any]:

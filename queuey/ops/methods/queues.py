@@ -10,15 +10,14 @@ from queuey.errors import NoSuchQueue
 from queuey.interfaces import IPolicies
 from queuey.model.fields import LIMIT
 from queuey.model.queue import Queue
-from queuey.model.timeid import HIGHEST, MessageId, lower_bound, parse_time
-from queuey.ops.faults import invalid_params
+from queuey.model.start import Start
+from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, lower_bound
 from queuey.ops.methods import shown
 from queuey.ops.methods.applications import APPLICATION
-from queuey.ops.parameters import TEXT, Kind, Parameter, number
+from queuey.ops.parameters import PLACE, TEXT, Kind, Parameter, number
 from queuey.ops.rpc import CallContext, Methods, method
 
 QUEUE: Final = Parameter("queue", Kind("string", "the name of a queue", TEXT.read), needed=True)
-_TIME: Final = Kind("string", "a time, such as 2026-01-31T12:00:00Z, or seconds since 1970", TEXT.read)
 
 
 class Queues(Methods):
@@ -57,10 +56,12 @@ class Queues(Methods):
                 return {**shown.queue(listed.queue), "messages": listed.count}
         raise NoSuchQueue("Queue of that name was not found.")
 
-    @method("boolean", APPLICATION, QUEUE, Parameter("before", _TIME), changes=True)
-    async def jsonrpc_purge(self, call: CallContext, application: str, queue: str, before: str | None = None) -> bool:
-        """Delete the messages of a queue: those from before a time, or all that are visible to readers."""
-        bound = HIGHEST if before is None else _bound(before)
+    @method("boolean", APPLICATION, QUEUE, Parameter("before", PLACE), changes=True)
+    async def jsonrpc_purge(
+        self, call: CallContext, application: str, queue: str, before: Start | Ticks | None = None
+    ) -> bool:
+        """Delete the messages of a queue: those from before a place, or all that are visible to readers."""
+        bound = _bound(Start.NEWEST if before is None else before)
         await self._exchange.purge(await self._find(application, queue), bound)
         return True
 
@@ -77,8 +78,8 @@ class Queues(Methods):
         return await self._directory.find(application, queue)
 
 
-def _bound(text: str) -> MessageId:
-    time = parse_time(text, up=True)
-    if time is None:
-        raise invalid_params({"before": f"is no time; allowed: {_TIME.allowed}"})
-    return lower_bound(time)
+def _bound(before: Start | Ticks) -> MessageId:
+    """Return the id below which a purge deletes; it never goes beyond the stable time."""
+    if isinstance(before, Start):
+        return LOWEST if before is Start.OLDEST else HIGHEST
+    return lower_bound(before)
