@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -17,7 +16,7 @@ from queuey import errors
 from queuey.http import problems
 from queuey.http.problems import Problem
 from queuey.http.wire import BrokenBody, Refusal, Request, render_refusal
-from queuey.http.writing import answer
+from queuey.http.writing import answer, json_line
 from queuey.logs import EventLog
 
 _log = EventLog(Logger(namespace="queuey.http"))
@@ -153,7 +152,7 @@ def render(request: Request | None, refusal: Refusal) -> tuple[Mapping[str, str]
     if request is None or not problems.wanted(request):
         return render_refusal(request, refusal)
     found = problems.document(problems.of_refusal(refusal), request.request_id)
-    return {"Content-Type": problems.MEDIA_TYPE}, json.dumps(found, separators=(",", ":")).encode("ascii")
+    return {"Content-Type": problems.MEDIA_TYPE}, json_line(found)
 
 
 def log_refused(request: Request, status: int, text: str, applied: str) -> None:

@@ -14,7 +14,7 @@ import attrs
 from queuey import errors
 from queuey.http.limits import OVERLOADED, Refusal
 from queuey.http.wire import Request
-from queuey.http.writing import encoded
+from queuey.http.writing import json_line
 
 TYPE: Final = "urn:queuey:problem:"
 """What the ``type`` of a problem begins with; its code follows."""
@@ -156,7 +156,7 @@ def answer(request: Request, problem: Problem) -> None:
     """Write a whole answer that tells of a problem."""
     challenge = ((b"WWW-Authenticate", request.challenge),) if problem.status == HTTPStatus.UNAUTHORIZED else ()
     headers = ((b"Content-Type", MEDIA_TYPE.encode("ascii")), *problem.headers, *challenge)
-    request.answer(problem.status, headers, encoded(document(problem, request.request_id)))
+    request.answer(problem.status, headers, json_line(document(problem, request.request_id)))
 
 
 def of(error: errors.QueueyError) -> Problem:

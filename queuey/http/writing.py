@@ -60,6 +60,11 @@ def encoded(value: Any) -> bytes:
     return _encode(value).encode("ascii")
 
 
+def json_line(value: Any) -> bytes:
+    """JSON with a newline at its end, so that it does not run into the prompt of a shell. Answers of v2 have it."""
+    return encoded(value) + b"\n"
+
+
 def answer(request: Request, status: int, body: Mapping[str, Any], *headers: tuple[bytes, bytes]) -> None:
     """Write a whole answer at once."""
     request.answer(status, (JSON, *headers), encoded(body))

@@ -160,7 +160,10 @@ class V2TestCase(ApiTestCase):
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         if data is not None and content_type is not None:
             fields.append(("Content-Type", content_type))
-        return self.ask(method, f"/v2/app{path}", fields, data)
+        response = self.ask(method, f"/v2/app{path}", fields, data)
+        if response.body:
+            self.assertEqual(response.body[-1:], b"\n", response)
+        return response
 
     def problem(self, code: str, response: Response) -> dict[str, Any]:
         """The problem that an answer tells of, which has that code, and all that goes with it."""

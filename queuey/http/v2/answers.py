@@ -121,7 +121,7 @@ def answer_stored(request: Request, addresses: Sequence[Address], stored: str, d
 
 def _whole_answer(messages: str, stored: str, duplicate: bool) -> bytes:
     said = "true" if duplicate else "false"
-    return f'{{"messages":[{messages}],"stored":{stored},"duplicate":{said}}}'.encode("ascii")
+    return f'{{"messages":[{messages}],"stored":{stored},"duplicate":{said}}}\n'.encode("ascii")
 
 
 @lru_cache(16)

@@ -16,7 +16,7 @@ from queuey.http.v2.items import MAX_HEADERS, MAX_KEY
 from queuey.http.v2.parameters import Query
 from queuey.http.v2.settlements import MAX_RECEIPTS
 from queuey.http.wire import Limits, Request
-from queuey.http.writing import encoded
+from queuey.http.writing import json_line
 from queuey.interfaces import AHEAD, Capabilities, IStore
 from queuey.model import fields
 from queuey.model.access import Operation
@@ -80,7 +80,7 @@ class V2Application:
     async def show(self, request: Request, admitted: Admitted) -> None:
         """Features, promises and limits, as they are for this application now."""
         Query(request, ()).check()
-        request.answer(200, HEAD, encoded(self._document(admitted.policy, self.store.capabilities)))
+        request.answer(200, HEAD, json_line(self._document(admitted.policy, self.store.capabilities)))
 
     def _document(self, policy: Policy, capabilities: Capabilities) -> dict[str, Any]:
         return {

@@ -44,7 +44,7 @@ CLAIMS: Final = f"{GROUP}/claims"
 
 _BLOCKED: Final = "in-flight-limit"
 _BEGIN: Final = '{"messages":['
-_END: Final = "]}"
+_END: Final = "]}\n"
 """Start and usual end of an answer."""
 
 
@@ -224,8 +224,8 @@ def _end(claiming: Claiming, delivered: Delivered) -> str:
     """Return the end of an answer, after the messages."""
     blocked = f',"blocked":"{_BLOCKED}"' if delivered.blocked else ""
     if claiming.settlings is None:
-        return f"]{blocked}}}"
-    return f']{blocked},"outcomes":{outcomes_json(claiming.settlings, delivered.outcomes)}}}'
+        return f"]{blocked}}}\n"
+    return f']{blocked},"outcomes":{outcomes_json(claiming.settlings, delivered.outcomes)}}}\n'
 
 
 def _pieces(deliveries: Sequence[Delivery], messages: Sequence[Message], end: str) -> Iterator[Piece]:

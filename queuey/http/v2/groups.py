@@ -20,7 +20,7 @@ from queuey.http.v2.conditions import check_read_only, conditions
 from queuey.http.v2.parameters import Members, Query, members
 from queuey.http.v2.queues import PATCH, QUEUE
 from queuey.http.wire import Request
-from queuey.http.writing import encoded
+from queuey.http.writing import json_line
 from queuey.model.access import Operation
 from queuey.model.cursor import Cursor
 from queuey.model.fields import LEASE, MAX_DELIVERIES, MAX_IN_FLIGHT
@@ -115,7 +115,7 @@ class V2Groups:
         """List all groups of a queue, sorted by name."""
         Query(request, ()).check()
         found = await self.groups.names(admitted.queue)
-        request.answer(200, HEAD, encoded({"groups": [group_json(group, admitted) for group in found]}))
+        request.answer(200, HEAD, json_line({"groups": [group_json(group, admitted) for group in found]}))
 
     async def show(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
         """Show a group and its lag in each partition. There are no conditional reads, because the lag changes all the
@@ -125,7 +125,7 @@ class V2Groups:
         lag = await self.groups.lag(admitted.queue, found)
         now = from_seconds(self.now())
         document = {**group_json(found, admitted), "lag": [_lag_json(one, admitted.queue, now) for one in lag]}
-        request.answer(200, (*HEAD, _tag(found)), encoded(document))
+        request.answer(200, (*HEAD, _tag(found)), json_line(document))
 
     async def put(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
         """Create or replace the settings of a group; members that are missing get their defaults."""
@@ -139,7 +139,7 @@ class V2Groups:
         except InvalidRequest as error:
             raise in_body(error) from None
         headers = ((b"Location", _path(admitted.queue, found)),) if made else ()
-        request.answer(201 if made else 200, (*HEAD, _tag(found), *headers), encoded(group_json(found, admitted)))
+        request.answer(201 if made else 200, (*HEAD, _tag(found), *headers), json_line(group_json(found, admitted)))
 
     async def patch(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
         """Change the members that are given; null resets a member to its default."""
@@ -153,7 +153,7 @@ class V2Groups:
             changed = await self.groups.change(admitted.queue, found, wanted, judge)
         except InvalidRequest as error:
             raise in_body(error) from None
-        request.answer(200, (*HEAD, _tag(changed)), encoded(group_json(changed, admitted)))
+        request.answer(200, (*HEAD, _tag(changed)), json_line(group_json(changed, admitted)))
 
     async def delete(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
         """Delete a group; the messages of the queue stay."""

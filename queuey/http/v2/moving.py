@@ -19,7 +19,7 @@ from queuey.http.v2.pages import address_of
 from queuey.http.v2.parameters import Members, Query, members
 from queuey.http.v2.repeats import refuse_key
 from queuey.http.wire import Request
-from queuey.http.writing import encoded
+from queuey.http.writing import json_line
 from queuey.model import cursor
 from queuey.model.access import Operation
 from queuey.model.cursor import Cursor
@@ -79,7 +79,7 @@ class V2Moving:
             redriven = await self.groups.redrive(admitted.queue, found, asked)
         except InvalidRequest as error:
             raise in_body(error) from None
-        request.answer(200, HEAD, encoded({"moved": redriven.moved, "next": redriven.next}))
+        request.answer(200, HEAD, json_line({"moved": redriven.moved, "next": redriven.next}))
 
 
 def _place(asked: Members, queue: Queue) -> Start | Ticks | Cursor:

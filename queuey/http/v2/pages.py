@@ -272,7 +272,7 @@ def ending(members: bytes, *, lines: bool, begun: bool) -> bytes:
     :param members: of the page, as ``Page.members`` has them.
     :param begun: whether there are any messages.
     """
-    return b"{%b}\n" % members if lines else b"%b],%b}" % (b"" if begun else _BEGINNING, members)
+    return b"{%b}\n" % members if lines else b"%b],%b}\n" % (b"" if begun else _BEGINNING, members)
 
 
 def page(admitted: AdmittedToQueue, wanted: Wanted, slice: MergeSlice, now: Ticks) -> Page:

@@ -17,7 +17,7 @@ from queuey.http.v2.conditions import check_read_only, conditions
 from queuey.http.v2.parameters import Members, Query, members
 from queuey.http.v2.tags import tags
 from queuey.http.wire import Request
-from queuey.http.writing import encoded
+from queuey.http.writing import json_line
 from queuey.model.access import Operation, is_application
 from queuey.model.depth import Depth
 from queuey.model.fields import LIMIT, PARTITIONS, TTL
@@ -109,7 +109,7 @@ class V2Queues:
         headers = list(HEAD)
         if page.next is not None:
             headers.append((b"Link", _next_link(policy.application, prefix, page.next, limit, counts=counts)))
-        request.answer(200, headers, encoded({"queues": found, "next": page.next}))
+        request.answer(200, headers, json_line({"queues": found, "next": page.next}))
 
     async def show(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Show one queue; its principals are shown to the application, and to themselves.
@@ -129,14 +129,14 @@ class V2Queues:
         if known is not None and (known.any or queue.version in known.strong | known.weak):
             request.answer(304, (tag,), b"")
             return
-        request.answer(200, (*HEAD, tag), encoded(queue_json(queue, admitted.policy, insider)))
+        request.answer(200, (*HEAD, tag), json_line(queue_json(queue, admitted.policy, insider)))
 
     async def _show_counts(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Show one queue and what it holds."""
         queue, insider = admitted.queue, _is_insider(admitted.caller, admitted.queue)
         (depth,) = await self.directory.depths([queue], admitted.policy)
         found = {**queue_json(queue, admitted.policy, insider), "counts": counts_json(depth)}
-        request.answer(200, HEAD, encoded(found))
+        request.answer(200, HEAD, json_line(found))
 
     async def put(self, request: Request, admitted: Admitted, queue: str) -> None:
         """Make a queue, or bring the one of that name to what is given; the rest goes to its defaults."""
@@ -235,7 +235,7 @@ def _answer(
     request: Request, status: int, queue: Queue, policy: Policy, headers: tuple[tuple[bytes, bytes], ...] = ()
 ) -> None:
     tag = (b"ETag", f'"{queue.version}"'.encode("ascii"))
-    request.answer(status, (*HEAD, tag, *headers), encoded(queue_json(queue, policy, principals=True)))
+    request.answer(status, (*HEAD, tag, *headers), json_line(queue_json(queue, policy, principals=True)))
 
 
 def _path(queue: Queue) -> str:

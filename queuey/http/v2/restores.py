@@ -20,7 +20,7 @@ from queuey.http.v2.messages import MESSAGES
 from queuey.http.v2.pages import address_of
 from queuey.http.v2.parameters import Query
 from queuey.http.wire import Request
-from queuey.http.writing import encoded
+from queuey.http.writing import json_line
 from queuey.model.access import Operation
 from queuey.model.fields import REMAINING_TTL
 from queuey.model.message import Content, Message
@@ -67,7 +67,7 @@ class V2Restores:
             raise invalid(mistakes)
         request.traced.begin(SEND)
         stored = await self.exchange.restore(queue, messages)
-        request.answer(200, HEAD, encoded({"stored": stored, "there": len(messages) - stored}))
+        request.answer(200, HEAD, json_line({"stored": stored, "there": len(messages) - stored}))
 
 
 def _read(item: Any, pointer: str, queue: Queue, now: Ticks, messages: list[Message], mistakes: Mistakes) -> None:

@@ -73,7 +73,7 @@ class V2Settlements:
             text = f"Of {len(outcomes)} receipts {failed} changed nothing: outcomes says which, and why."
             applied = "no" if UNCHANGED.issuperset(outcomes) else "partly"
             raise Problem("stale-receipts", text, applied=applied, members={"outcomes": json.loads(told)})
-        request.answer(200, HEAD, f'{{"outcomes":{told}}}'.encode("ascii"))
+        request.answer(200, HEAD, f'{{"outcomes":{told}}}\n'.encode("ascii"))
 
 
 def outcomes_json(asked: Sequence[Settling], outcomes: Sequence[Outcome]) -> str:
