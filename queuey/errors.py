@@ -71,7 +71,14 @@ class NoSuchApplication(QueueyError):
 
 
 class NoSuchQueue(QueueyError):
-    """The application has no queue of that name, or the queue was deleted meanwhile."""
+    """The application has no queue of that name, or the queue was deleted meanwhile.
+
+    :ivar possible: whether a queue of that name can be made.
+    """
+
+    def __init__(self, text: str, *, possible: bool = True) -> None:
+        super().__init__(text)
+        self.possible = possible
 
 
 class BadCredentials(QueueyError):

@@ -83,7 +83,7 @@ class ErrorAnswers:
     def known(self, request: Request, error: errors.QueueyError) -> None:
         """Answer an error that has a word."""
         if problems.wanted(request):
-            self.problem(request, problems.of(error))
+            self.problem(request, problems.with_advice(request, error))
             return
         if _cut(request):
             return
@@ -151,7 +151,7 @@ def render(request: Request | None, refusal: Refusal) -> tuple[Mapping[str, str]
     """
     if request is None or not problems.wanted(request):
         return render_refusal(request, refusal)
-    found = problems.document(problems.of_refusal(refusal), request.request_id)
+    found = problems.document(problems.of_refusal(refusal, request.max_body), request.request_id)
     return {"Content-Type": problems.MEDIA_TYPE}, json_line(found)
 
 

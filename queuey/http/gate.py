@@ -85,7 +85,7 @@ class Gate:
         if own:
             self._count(request, policy)
         if len(name) > MAX_NAME:
-            raise NoSuchQueue(f"Queue name longer than {MAX_NAME} characters.")
+            raise NoSuchQueue(f"Queue name longer than {MAX_NAME} characters.", possible=False)
         request.queue = name
         try:
             queue = await self.directory.find(application, name)

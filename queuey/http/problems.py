@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 import attrs
 
 from queuey import errors
-from queuey.http.limits import OVERLOADED, Refusal
+from queuey.http.limits import OVERLOADED, TOO_LARGE, Refusal
 from queuey.http.wire import Request
 from queuey.http.writing import json_line
 
@@ -165,9 +165,41 @@ def of(error: errors.QueueyError) -> Problem:
     return _PROBLEMS[kind](error)
 
 
-def of_refusal(refusal: Refusal) -> Problem:
-    """Return the problem document that a v2 client gets if the HTTP server refuses a request."""
+def with_advice(request: Request, error: errors.QueueyError) -> Problem:
+    """Return the same for the error of a whole request; the detail also says what its sender can do."""
+    problem = of(error)
+    if isinstance(error, errors.NeedsCredentials):
+        problem.detail += f" The request has no credentials of a kind that is taken here: {_taken(request)}."
+    elif type(error) is errors.BadCredentials:
+        problem.detail = f"{problem.detail.rstrip('.')}. Taken here: {_taken(request)}."
+    elif isinstance(error, errors.NoSuchQueue) and error.possible:
+        problem.detail += _HOW_A_QUEUE_IS_MADE
+    return problem
+
+
+_HOW_A_QUEUE_IS_MADE: Final = (
+    " Make it first, with PUT at its path; or set create_queues = on-write for the application: then the first message"
+    " makes it."
+)
+
+_CREDENTIALS: Final = {"Application": "<key>", "Bearer": "<token>", "BrowserID": "<assertion>"}
+"""What follows each scheme in a field Authorization."""
+
+
+def _taken(request: Request) -> str:
+    """Return the credentials that are accepted, as a header field has them."""
+    schemes = request.challenge.decode("ascii").split(", ")
+    return "Authorization: " + " or ".join([f"{scheme} {_CREDENTIALS[scheme]}" for scheme in schemes])
+
+
+def of_refusal(refusal: Refusal, max_body: int | None = None) -> Problem:
+    """Return the problem document that a v2 client gets if the HTTP server refuses a request.
+
+    :param max_body: the limit of its body in bytes, for the detail of a body that is larger.
+    """
     code, limit = _REFUSALS[refusal.key]
+    if refusal is TOO_LARGE and max_body is not None:
+        refusal = attrs.evolve(refusal, text=f"The body of a request has at most {max_body} bytes here.")
     if refusal is OVERLOADED:
         limit = "max_connections"
     applied = "unknown" if code == "internal" else "no"

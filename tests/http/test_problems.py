@@ -177,6 +177,7 @@ class _Asked:
     """As much of a request as its shape depends on."""
 
     request_id = "id"
+    max_body = None
 
     def __init__(self, path: bytes) -> None:
         self.path = path
