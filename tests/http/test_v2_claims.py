@@ -153,7 +153,8 @@ class ClaimTests(GroupTestCase):
             ({"partitions": [2]}, {"/partitions/0": "must be 1"}),
             ({"partitions": [1, "1", 1, 0, 1.5]}, {"/partitions": "has 5 partitions, and the queue has 1"}),
             ({"limt": 1, "a/b": 2}, dict.fromkeys(
-                ("/limt", "/a~1b"), "is not known; known here: limit, lease, wait, max_bytes, partitions, settle")),
+                ("/limt", "/a~1b"),
+                "is not known; known here: limit, lease, wait, max_bytes, partitions, settle, json")),
             ({"limit": 0, "lease": 0}, {"/limit": f"{number} 1000", "/lease": f"{number} 43200"}),
         )  # fmt: skip
         for body, errors in cases:

@@ -12,7 +12,7 @@ from tests.http.wire_support import Response
 EMPTY = "is empty; leave it out, or give it a value"
 TWICE = "is given more than once"
 BAD_TIME = "is neither a time (RFC 3339, or seconds since 1970) nor one of oldest, newest, now"
-KNOWN = "after, since, until, order, limit, max_bytes, partition, wait, fresh"
+KNOWN = "after, since, until, order, limit, max_bytes, partition, wait, fresh, json"
 
 
 class ReadingTestCase(MessagesTestCase):

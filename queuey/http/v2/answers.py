@@ -16,6 +16,7 @@ from queuey.http.address_json import joined
 from queuey.http.bulk_json import ascii_texts_json, joined_texts_json
 from queuey.http.columns import Ids, can_tell, expiries, interleaved
 from queuey.http.v2.items import BYTES, TEXT, is_media_type
+from queuey.http.v2.json_bodies import json_text
 from queuey.http.wire import Request
 from queuey.model.columns import BETWEEN, Columns, body_bytes, content_bytes
 from queuey.model.message import Address, Content, Message
@@ -203,8 +204,13 @@ def _template(high: bytes, low: bytes) -> tuple[str | None, int]:
     return f'{{"id":"{digits}6%03x{low.hex()}-%d","partition":%d,"timestamp":"{second}%07dZ"}}', fraction
 
 
-def joined_json(messages: Sequence[Message], between: bytes = b",") -> bytes:
-    """Stored messages as JSON, with something between them."""
+def joined_json(messages: Sequence[Message], between: bytes = b",", *, parsed: bool = False) -> bytes:
+    """Stored messages as JSON, with something between them.
+
+    :param parsed: see ``messages_json``.
+    """
+    if parsed:
+        return between.decode("ascii").join(messages_json(messages, parsed=True)).encode("ascii")
     if isinstance(messages, Columns) and can_tell(messages):
         return _columns_json(messages, between)
     return between.decode("ascii").join(messages_json(messages)).encode("ascii")
@@ -245,13 +251,15 @@ def _bodies_json(columns: Columns) -> tuple[bytes, list[bytes], bytes]:
     return b"", [_body_json(body).encode("ascii") for body in columns.bodies.split(BETWEEN)], b""
 
 
-def messages_json(messages: Sequence[Message]) -> list[str]:
-    """Stored messages, each as JSON."""
-    # Only what a sender wrote needs to be looked at for what JSON escapes; to encode it alone takes half of the time.
-    bodies = [message.content.body for message in messages]
-    alone = len(bodies) == 1 and len(bodies[0]) <= _SHORT
-    texts = None if alone else ascii_texts_json(bodies)
-    members = [_body_json(body) for body in bodies] if texts is None else [f'"body":"{text}"' for text in texts]
+def messages_json(messages: Sequence[Message], *, parsed: bool = False) -> list[str]:
+    """Stored messages, each as JSON.
+
+    :param parsed: whether bodies that are JSON become the member ``json``, in place of ``body``.
+    """
+    if parsed:
+        members = [_parsed_json(message.content) for message in messages]
+    else:
+        members = _members_json([message.content.body for message in messages])
     items = []
     for message, member in zip(messages, members, strict=True):
         content, partition, digits = message.content, message.partition, message.id.hex()
@@ -279,6 +287,20 @@ def _headers_json(headers: bytes) -> str:
         return headers.decode("ascii")
     # They are not parsed, which may fail where they are deeper than the stack is now.
     return _OUTSIDE_ASCII.sub(lambda some: _encode(some[0])[1:-1], headers.decode("utf-8"))
+
+
+def _members_json(bodies: Sequence[bytes]) -> list[str]:
+    """The members that have the bodies."""
+    # Only what a sender wrote needs to be looked at for what JSON escapes; to encode it alone takes half of the time.
+    alone = len(bodies) == 1 and len(bodies[0]) <= _SHORT
+    texts = None if alone else ascii_texts_json(bodies)
+    return [_body_json(body) for body in bodies] if texts is None else [f'"body":"{text}"' for text in texts]
+
+
+def _parsed_json(content: Content) -> str:
+    """The member that has a body: as JSON where it is that."""
+    text = json_text(content)
+    return _body_json(content.body) if text is None else f'"json":{text}'
 
 
 def _body_json(body: bytes) -> str:

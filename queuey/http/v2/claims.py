@@ -63,7 +63,7 @@ class V2Claims:
         """Claim messages. With the application's key, a group that does not exist is created."""
         queue = admitted.queue
         found = self.groups.cached(queue, group) or await self._found(admitted, group)
-        claiming = wanted(request, admitted)
+        claiming, parsed = wanted(request, admitted)
         settings = GroupSettings() if found is None else found.settings
         if claiming.key is not None and guarantee_of(settings, admitted) is Guarantee.AT_MOST_ONCE:
             raise bad_field("Idempotency-Key", "is not taken by a group that is given each message at most once")
@@ -87,11 +87,11 @@ class V2Claims:
         end = _END if plain else _end(claiming, delivered)
         bodies, contents = sizes(messages)
         if contents <= WHOLE:
-            text = f"{_BEGIN}{_messages_json(messages, delivered.deliveries)}{end}"
+            text = f"{_BEGIN}{_messages_json(messages, delivered.deliveries, parsed=parsed)}{end}"
             request.answer(200, HEAD, text.encode("ascii"))
             request.count_messages(len(messages), bodies)
         else:
-            await answer_in_pieces(request, HEAD, _pieces(delivered.deliveries, messages, end))
+            await answer_in_pieces(request, HEAD, _pieces(delivered.deliveries, messages, end, parsed=parsed))
 
     async def _waited(self, request: Request, admitted: AdmittedToQueue, group: Group, claiming: Claiming) -> Delivered:
         """Claim with a wait; the caller's access is checked again after it."""
@@ -150,13 +150,13 @@ class _Settled:
             request.end(self.of(error))
 
 
-def wanted(request: Request, admitted: AdmittedToQueue) -> Claiming:
-    """Parse the body of a claim.
+def wanted(request: Request, admitted: AdmittedToQueue) -> tuple[Claiming, bool]:
+    """Parse the body of a claim; return also whether bodies that are JSON are shown as JSON.
 
     :raise Problem: lists every error.
     """
     key = repeats.key(request)
-    given = members(request, _MEMBERS)
+    given = members(request, _NAMES)
     asked = Members(given)
     found: dict[str, Any] = {"limit": fields.CLAIM_LIMIT.default, "max_bytes": fields.MAX_BYTES.default}
     if key is not None:
@@ -167,8 +167,9 @@ def wanted(request: Request, admitted: AdmittedToQueue) -> Claiming:
             value = read(asked, admitted.queue)
             if value is not None:
                 found[ask_for] = value
+    parsed = asked.boolean("json")
     asked.check()
-    return Claiming(**found)
+    return Claiming(**found), parsed
 
 
 def _settle(asked: Members) -> tuple[Settling, ...] | None:
@@ -219,6 +220,8 @@ _MEMBERS: Final[Mapping[str, tuple[str, Callable[[Members, Queue], Any]]]] = {
 }
 """The members of a claim: the attribute of ``Claiming`` that each sets, and the function that parses it."""
 
+_NAMES: Final = (*_MEMBERS, "json")
+
 
 def _end(claiming: Claiming, delivered: Delivered) -> str:
     """Return the end of an answer, after the messages."""
@@ -228,20 +231,21 @@ def _end(claiming: Claiming, delivered: Delivered) -> str:
     return f']{blocked},"outcomes":{outcomes_json(claiming.settlings, delivered.outcomes)}}}\n'
 
 
-def _pieces(deliveries: Sequence[Delivery], messages: Sequence[Message], end: str) -> Iterator[Piece]:
+def _pieces(deliveries: Sequence[Delivery], messages: Sequence[Message], end: str, *, parsed: bool) -> Iterator[Piece]:
     """Return the parts of a large answer."""
     begin, start = _BEGIN, 0
     for some in portions(messages):
-        yield f"{begin}{_messages_json(some, deliveries[start : start + len(some)])}".encode("ascii"), some
+        text = _messages_json(some, deliveries[start : start + len(some)], parsed=parsed)
+        yield f"{begin}{text}".encode("ascii"), some
         begin, start = ",", start + len(some)
     yield end.encode("ascii"), ()
 
 
-def _messages_json(messages: Sequence[Message], deliveries: Sequence[Delivery]) -> str:
+def _messages_json(messages: Sequence[Message], deliveries: Sequence[Delivery], *, parsed: bool) -> str:
     """Return the JSON of the deliveries, separated by commas."""
     found = []
     last, until = None, ""
-    for text, delivery in zip(messages_json(messages), deliveries, strict=True):
+    for text, delivery in zip(messages_json(messages, parsed=parsed), deliveries, strict=True):
         lease, receipt = "", ""
         if delivery.receipt is not None and delivery.until is not None:
             if delivery.until != last:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from enum import Enum
@@ -18,6 +17,7 @@ from queuey.http.parameters import MAX_REMEMBERED
 from queuey.http.v2.answers import Piece, joined_json, portions, reference
 from queuey.http.v2.parameters import Query
 from queuey.http.wire import Request
+from queuey.http.writing import encoded
 from queuey.model import cursor
 from queuey.model.cursor import Cursor
 from queuey.model.fields import LIMIT, MAX_BYTES, WAIT, partition
@@ -32,7 +32,7 @@ JSON: Final = "application/json"
 
 _BEGINNING: Final = b'{"messages":['
 
-_NAMES: Final = ("after", "since", "until", "order", "limit", "max_bytes", "partition", "wait", "fresh")
+_NAMES: Final = ("after", "since", "until", "order", "limit", "max_bytes", "partition", "wait", "fresh", "json")
 _ID: Final = re.compile(r"([0-9a-fA-F]{32})-([1-9][0-9]{0,2})", re.ASCII)
 
 
@@ -50,6 +50,7 @@ class Wanted:
     :ivar start: where it goes on; the cursor to whose likes the next one belongs.
     :ivar resumed: whether it goes on from somewhere.
     :ivar wait: seconds.
+    :ivar json: whether bodies that are JSON are shown as JSON.
     :ivar since_end: whether it begins at the end of the log, where that is when it is asked for; see ``with_end``.
     :ivar until_end: whether it ends there.
     """
@@ -58,6 +59,7 @@ class Wanted:
     start: Cursor
     resumed: bool
     wait: float
+    json: bool = False
     since_end: bool = False
     until_end: bool = False
 
@@ -124,7 +126,7 @@ def _wanted(text: bytes, incarnation: int, count: int) -> Wanted:
     limit = query.number(LIMIT) or LIMIT.default
     max_bytes = query.number(MAX_BYTES) or MAX_BYTES.default
     partitions = query.many(partition(count)) or None
-    wait, fresh = query.seconds(WAIT) or 0, query.boolean("fresh") or False
+    wait, fresh, json = query.seconds(WAIT) or 0, query.boolean("fresh"), query.boolean("json")
     query.check()
     floor = None if since is None or isinstance(since, Start) else lower_bound(since)
     asked = Cursor(incarnation, NEWEST if descending else OLDEST, descending, partitions, floor)
@@ -133,7 +135,7 @@ def _wanted(text: bytes, incarnation: int, count: int) -> Wanted:
     read = partitions or tuple(range(1, count + 1))
     merge = Merge(read, lower, upper, descending, limit, max_bytes, fresh=fresh)
     ends = since is Start.NEWEST, until is Start.NEWEST
-    return Wanted(merge, start, after is not None, wait / SECOND, *ends)
+    return Wanted(merge, start, after is not None, wait / SECOND, json, *ends)
 
 
 def _upper(until: Start | Ticks | None) -> Position:
@@ -235,44 +237,44 @@ class Page:
         }
         if self.truncated:
             found["first"] = self._first()
-        return json.dumps(found, separators=(",", ":"))[1:-1].encode("ascii")
+        return encoded(found)[1:-1]
 
-    def document(self) -> Iterator[Piece]:
-        """The page as one object, if it has but one slice."""
-        return pieces(self.slice.messages, self.members(), lines=False)
-
-    def lines(self) -> Iterator[Piece]:
-        """The page as lines, if it has but one slice: the messages, and in the end what else there is."""
-        return pieces(self.slice.messages, self.members(), lines=True)
-
-
-def pieces(messages: Sequence[Message], members: bytes, *, lines: bool) -> Iterator[Piece]:
-    """The text of a page of one slice; see ``joined`` and ``ending``."""
-    begun = False
-    for some in portions(messages):
-        yield joined(some, lines=lines, begun=begun), some
-        begun = True
-    yield ending(members, lines=lines, begun=begun), ()
+    def pieces(self, form: Form) -> Iterator[Piece]:
+        """The text of the page, if it has but one slice."""
+        begun = False
+        for some in portions(self.slice.messages):
+            yield form.joined(some, begun=begun), some
+            begun = True
+        yield form.ending(self.members(), begun=begun), ()
 
 
-def joined(messages: Sequence[Message], *, lines: bool, begun: bool) -> bytes:
-    """Messages as they stand on a page.
+@attrs.frozen
+class Form:
+    """How messages and what else a page has are written.
 
-    :param lines: whether it is a page of lines, and not one object.
-    :param begun: whether others stand before them.
+    :ivar lines: whether as lines, the messages first; otherwise it is one object.
+    :ivar json: whether bodies that are JSON are shown as JSON.
     """
-    if lines:
-        return joined_json(messages, b"\n") + b"\n"
-    return (b"," if begun else _BEGINNING) + joined_json(messages)
 
+    lines: bool
+    json: bool
 
-def ending(members: bytes, *, lines: bool, begun: bool) -> bytes:
-    """What stands behind the messages.
+    def joined(self, messages: Sequence[Message], *, begun: bool) -> bytes:
+        """Messages as they stand on a page.
 
-    :param members: of the page, as ``Page.members`` has them.
-    :param begun: whether there are any messages.
-    """
-    return b"{%b}\n" % members if lines else b"%b],%b}\n" % (b"" if begun else _BEGINNING, members)
+        :param begun: whether others stand before them.
+        """
+        if self.lines:
+            return joined_json(messages, b"\n", parsed=self.json) + b"\n"
+        return (b"," if begun else _BEGINNING) + joined_json(messages, parsed=self.json)
+
+    def ending(self, members: bytes, *, begun: bool) -> bytes:
+        """What stands behind the messages.
+
+        :param members: of the page, as ``Page.members`` has them.
+        :param begun: whether there are any messages.
+        """
+        return b"{%b}\n" % members if self.lines else b"%b],%b}\n" % (b"" if begun else _BEGINNING, members)
 
 
 def page(admitted: AdmittedToQueue, wanted: Wanted, slice: MergeSlice, now: Ticks) -> Page:

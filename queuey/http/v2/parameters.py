@@ -275,6 +275,13 @@ class Members(_Checked):
         """Return a span of time in seconds, or ``None`` if it is absent, null or wrong."""
         return self._number(field, field.of_json)
 
+    def boolean(self, name: str) -> bool:
+        """``true`` or ``false``; absent or null is false."""
+        value = self._given.get(name)
+        if value is not None and not isinstance(value, bool):
+            self.wrong(name, "is neither true nor false")
+        return value is True
+
     def _number(self, field: Whole | Real, read: Callable[[Any], N]) -> N | None:
         value = self._given.get(field.name)
         if value is None:

@@ -23,7 +23,7 @@ from queuey.http.v2.answers import (
     portions,
 )
 from queuey.http.v2.conditions import is_known
-from queuey.http.v2.pages import JSON, NDJSON, Page, ending, joined, link, prefers_lines
+from queuey.http.v2.pages import JSON, NDJSON, Form, Page, link, prefers_lines
 from queuey.http.wire import Request
 from queuey.model.columns import body_bytes
 from queuey.model.message import Address
@@ -43,15 +43,15 @@ def answer(request: Request, page: Page, read_again: ReadAgain) -> Coroutine[Def
     :param read_again: reads what a page has beyond its first slice.
     :return: what writes it in pieces where it is large, which leave as fast as the client takes them.
     """
-    lines, messages = prefers_lines(request), page.slice.messages
-    fields = (_LINES if lines else _DOCUMENT, NO_STORE)
+    form, messages = Form(prefers_lines(request), page.wanted.json), page.slice.messages
+    fields = (_LINES if form.lines else _DOCUMENT, NO_STORE)
     following = ((b"Link", link(request, page.next)),) if page.more else ()
     if page.slice.later or not fits_at_once(messages):
         if is_known(request, "page", None):
             request.answer(304, (NO_STORE,), b"", ())
             return None
-        return _Large(request, page, read_again, lines=lines).answer(fields, following)
-    body = b"".join([text for text, _ in (page.lines() if lines else page.document())])
+        return _Large(request, page, read_again, form).answer(fields, following)
+    body = b"".join([text for text, _ in page.pieces(form)])
     tag = hashlib.blake2b(body, digest_size=16).hexdigest() if page.settled else None
     cached, tagged = (NO_STORE, ()) if tag is None else (ASK_AGAIN, (etag(tag),))
     if is_known(request, "page", tag):
@@ -65,17 +65,17 @@ def answer(request: Request, page: Page, read_again: ReadAgain) -> Coroutine[Def
 class _Large:
     """Writes a page of more than one piece; of what waits for the client, one slice is kept and its JSON."""
 
-    def __init__(self, request: Request, page: Page, read_again: ReadAgain, *, lines: bool) -> None:
+    def __init__(self, request: Request, page: Page, read_again: ReadAgain, form: Form) -> None:
         self._request = request
         self._read_again = read_again
-        self._lines = lines
+        self._form = form
         self._members = page.members()
         self._later = deque(page.slice.later)
         self._portions = deque(portions(page.slice.messages))
 
     async def answer(self, fields: Sequence[Field], own: tuple[Field, ...]) -> None:
         """Write it; messages that are deleted, or expire, before they are sent are left out."""
-        request, lines, begun = self._request, self._lines, False
+        request, begun = self._request, False
         begin(request, fields, own)
         while self._portions:
             count, size, sending = self._send(begun=begun)
@@ -86,12 +86,12 @@ class _Large:
             request.count_messages(count, size)
             while self._later and not self._portions:
                 await self._read_on()
-        await request.send(ending(self._members, lines=lines, begun=begun))
+        await request.send(self._form.ending(self._members, begun=begun))
 
     def _send(self, *, begun: bool) -> tuple[int, int, Deferred[None]]:
         """Send a portion, and forget it; how many messages it has, the bytes of their bodies, and the sending."""
         some = self._portions.popleft()
-        return len(some), body_bytes(some), self._request.send(joined(some, lines=self._lines, begun=begun))
+        return len(some), body_bytes(some), self._request.send(self._form.joined(some, begun=begun))
 
     async def _read_on(self) -> None:
         """Read the next slice."""
