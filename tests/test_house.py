@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,12 @@ def imports(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{name.name}" for name in node.names)
 
 
+def possessive(text: str | bytes) -> bool:
+    """Whether a constant is a regular expression that repeats a group possessively."""
+    pattern = text.decode("latin-1") if isinstance(text, bytes) else text
+    return "(?" in pattern and re.search(r"\)[*+?]\+", pattern) is not None
+
+
 class HouseTests(SynchronousTestCase):
     """The tree as a whole."""
 
@@ -56,6 +63,19 @@ class HouseTests(SynchronousTestCase):
         ]
         # Where the daemon begins, and where its workers do.
         self.assertEqual(guilty, ["queuey/service/__init__.py", "queuey/service/worker.py"])
+
+    def test_no_possessive_repeat_of_a_group(self) -> None:
+        """Python before 3.11.5 lets ``(...)*+`` match too much (gh-106052); ``(?>(...)*)`` is right everywhere."""
+        found = [
+            f"{path.relative_to(ROOT)}:{node.lineno}"
+            for folder in ("queuey", "client")
+            for path in sorted((ROOT / folder).rglob("*.py"))
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and possessive(node.value)
+        ]
+        self.assertEqual(found, [])
+        self.assertTrue(possessive(r"(?:a|b)*+"))
+        self.assertFalse(possessive(r"(?>(?:a|b)*)c*+"))
 
     def test_the_plugin_folder_is_no_package(self) -> None:
         """An __init__.py there hides the plugins of Twisted itself."""

@@ -11,9 +11,10 @@ from queuey.http.limits import HEADERS_TOO_LARGE, TOO_LARGE, Refusal, Refused, b
 
 _EXTENSION: Final = (
     rb"[ \t]*+;[ \t]*+[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-    rb"(?:[ \t]*=[ \t]*+(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++|\"(?:[^\"\\]|\\.)*+\"))?+"
+    rb"(?>(?:[ \t]*=[ \t]*+(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++|\"(?>(?:[^\"\\]|\\.)*)\"))?)"
 )
-_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16}+)(?:%b)*+" % _EXTENSION, re.DOTALL)
+# Groups are made atomic with (?>...): a possessive repeat of a group matches too much before Python 3.11.5 (gh-106052).
+_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16}+)(?>(?:%b)*)" % _EXTENSION, re.DOTALL)
 """A chunk's size and its extensions, strictly by the grammar: another reader may see the end of an unclosed quoted
 string elsewhere."""
 

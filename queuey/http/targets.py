@@ -23,7 +23,7 @@ MAX_QUERY: Final = 4096
 """Bytes of a query that are looked at; the log shows fewer."""
 
 _NAMES: Final = b"|".join(sorted(SHOWN - {b"signed_by"}))
-_PLAIN: Final = re.compile(rb"(?:(?:%b)=[A-Za-z0-9._~:+,*-]*+(?:&|\Z))*+" % _NAMES)
+_PLAIN: Final = re.compile(rb"(?>(?:(?:%b)=[A-Za-z0-9._~:+,*-]*+(?:&|\Z))*)" % _NAMES)
 """Queries without secrets, as most are."""
 
 _NAME: Final = re.compile(rb"[A-Za-z0-9_.%-]{1,40}")

@@ -13,9 +13,9 @@ from queuey.model.text import shown
 
 _TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _MEDIA_TYPE: Final = re.compile(
-    # The quantifiers are possessive: with backtracking there are exponentially many ways to split the spaces between
-    # two semicolons.
-    rf'({_TOKEN}/{_TOKEN})((?:[ \t]*+;[ \t]*+(?:{_TOKEN}=(?:{_TOKEN}|"(?:[^"\\]|\\.)*+"))?+)*+)',
+    # No backtracking: there are exponentially many ways to split the spaces between two semicolons. Groups are made
+    # atomic with (?>...): a possessive repeat of a group matches too much before Python 3.11.5 (gh-106052).
+    rf'({_TOKEN}/{_TOKEN})((?>(?:[ \t]*+;[ \t]*+(?>(?:{_TOKEN}=(?:{_TOKEN}|"(?>(?:[^"\\]|\\.)*)"))?))*))',
     re.ASCII,
 )
 _CHARSET: Final = re.compile(r";[ \t]*charset=\"?([^\";]*)", re.IGNORECASE)

@@ -42,7 +42,7 @@ KEY: Final = "idempotency_key"
 
 _TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _MEDIA_TYPE: Final = re.compile(
-    rf'{_TOKEN}/{_TOKEN}(?: *+; *+(?:{_TOKEN}=(?:{_TOKEN}|"(?:[ !#-\[\]-~]|\\[ -~])*+"))?+)*+', re.ASCII
+    rf'{_TOKEN}/{_TOKEN}(?>(?: *+; *+(?>(?:{_TOKEN}=(?:{_TOKEN}|"(?>(?:[ !#-\[\]-~]|\\[ -~])*)"))?))*)', re.ASCII
 )
 _PRINTABLE: Final = re.compile(rf"[ -~]{{1,{MAX_KEY}}}")
 _MEMBERS: Final = ("body", "body_base64", "content_type", "ttl", "partition", "key", "delay", "headers")

@@ -23,7 +23,7 @@ _NAME: Final = "Idempotency-Key"
 _APPLICATION: Final = "app:"
 """What the principals of applications begin with."""
 
-_QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*+)"', re.ASCII)
+_QUOTED: Final = re.compile(r'"((?>(?:[ !#-\[\]-~]|\\["\\])*))"', re.ASCII)
 _ESCAPED: Final = re.compile(r"\\(.)")
 
 
