@@ -1,0 +1,64 @@
+/** The client of an application. */
+
+import { query } from "./encoding.js";
+import { Queue } from "./queue.js";
+import { Retry } from "./retry.js";
+import { RUNTIME } from "./runtime.js";
+import { Session } from "./session.js";
+import { parseSignedUrl } from "./signing.js";
+import { infoOf, resultOf } from "./values.js";
+
+export const VERSION = "1.0.0";
+
+/** Browsers name themselves, and would ask whether a page may send this field. */
+const AGENT = globalThis.process?.versions?.node ? { "User-Agent": `queuey-client-js/${VERSION}` } : {};
+
+/** An application of a deployment. */
+export class Client {
+  #session;
+
+  constructor(url, application, { key, token, retry = new Retry(), timeout = 10, fetch, runtime, signed } = {}) {
+    this.application = application;
+    this.#session = new Session({
+      urls: Array.isArray(url) ? url : [url],
+      application,
+      key,
+      token,
+      retry,
+      timeout,
+      // Looked up at each call, since pages and tests replace it.
+      fetch: fetch ?? ((...request) => globalThis.fetch(...request)),
+      runtime: { ...RUNTIME, ...runtime },
+      agent: AGENT,
+      signed,
+    });
+  }
+
+  /** A queue; the server is not asked yet. */
+  queue(name) {
+    return new Queue(this.#session, name);
+  }
+
+  /** Give all queues whose names begin so, by name; they are fetched page by page. */
+  async *queues(prefix = "", { signal } = {}) {
+    let after;
+    do {
+      const call = { method: "GET", path: "/queues", query: query({ prefix: prefix || undefined, after }) };
+      const answer = await this.#session.exchange(call, signal);
+      const [found, next] = resultOf(answer, (document) => [document.queues.map(infoOf), document.next]);
+      yield* found;
+      after = next ?? undefined;
+    } while (after !== undefined);
+  }
+
+  /** What the application is promised, and its limits: `GET /v2/{application}`, kept for a minute. */
+  async promises({ signal } = {}) {
+    return this.#session.promises(signal);
+  }
+
+  /** The queue that a signed URL lets in to. */
+  static fromSignedUrl(url, options = {}) {
+    const { server, application, queue, signed } = parseSignedUrl(url);
+    return new Client(server, application, { ...options, signed }).queue(queue);
+  }
+}
