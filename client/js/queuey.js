@@ -1,13 +1,26 @@
 /**
- * Queuey's client for browsers and Node.js: the entry of the module, without dependencies.
+ * Queuey's client for browsers and Node.js: the entry of the module, which needs no others.
  *
- * `queuey.d.ts` beside it has the types.
+ * `types/` has the types.
  */
-export { Client } from "./lib/client.js";
-export { StorageCursors } from "./lib/reading.js";
+export { Client, VERSION } from "./lib/client.js";
+export { StorageCursors } from "./lib/cursors.js";
 export {
-  Changed, Gap, Invalid, Limited, NotAllowed, NotFound, NotPromised, QueueReplaced, QueueyError, Stale, Unavailable,
+  Changed,
+  Gap,
+  Invalid,
+  Limited,
+  NotAllowed,
+  NotFound,
+  NotPromised,
+  QueueReplaced,
+  QueueyError,
+  Stale,
+  Unavailable,
 } from "./lib/errors.js";
-export { Retry } from "./lib/retry.js";
-export { Delivery, Draft, Message } from "./lib/values.js";
-export { Reject, RetryLater, Verdict } from "./lib/verdicts.js";
+export { Group } from "./lib/group.js";
+export { Reject, RetryLater, Verdict } from "./lib/handler-results.js";
+export { Delivery, Draft, Message } from "./lib/messages.js";
+export { Queue } from "./lib/queue.js";
+export { Retry } from "./lib/request-retry.js";
+export { Worker } from "./lib/worker.js";

@@ -1,25 +1,25 @@
 /** The client of an application. */
 
+import { infoOf, resultOf } from "./answers.js";
+import { CLOCK } from "./clock.js";
 import { query } from "./encoding.js";
 import { Queue } from "./queue.js";
-import { Retry } from "./retry.js";
-import { RUNTIME } from "./runtime.js";
-import { Session } from "./session.js";
+import { Retry } from "./request-retry.js";
+import { Requests } from "./requests.js";
 import { parseSignedUrl } from "./signing.js";
-import { infoOf, resultOf } from "./values.js";
 
-export const VERSION = "1.0.0";
+export const VERSION = "2.0.0-dev.0";
 
 /** Browsers name themselves, and would ask whether a page may send this field. */
 const AGENT = globalThis.process?.versions?.node ? { "User-Agent": `queuey-client-js/${VERSION}` } : {};
 
 /** An application of a deployment. */
 export class Client {
-  #session;
+  #requests;
 
-  constructor(url, application, { key, token, retry = new Retry(), timeout = 10, fetch, runtime, signed } = {}) {
+  constructor(url, application, { key, token, retry = new Retry(), timeout = 10, fetch, signed } = {}) {
     this.application = application;
-    this.#session = new Session({
+    this.#requests = new Requests({
       urls: Array.isArray(url) ? url : [url],
       application,
       key,
@@ -28,15 +28,15 @@ export class Client {
       timeout,
       // Looked up at each call, since pages and tests replace it.
       fetch: fetch ?? ((...request) => globalThis.fetch(...request)),
-      runtime: { ...RUNTIME, ...runtime },
-      agent: AGENT,
+      clock: CLOCK,
+      headers: AGENT,
       signed,
     });
   }
 
   /** A queue; the server is not asked yet. */
   queue(name) {
-    return new Queue(this.#session, name);
+    return new Queue(this.#requests, name);
   }
 
   /** Give all queues whose names begin so, by name; they are fetched page by page. */
@@ -44,7 +44,7 @@ export class Client {
     let after;
     do {
       const call = { method: "GET", path: "/queues", query: query({ prefix: prefix || undefined, after }) };
-      const answer = await this.#session.exchange(call, signal);
+      const answer = await this.#requests.send(call, signal);
       const [found, next] = resultOf(answer, (document) => [document.queues.map(infoOf), document.next]);
       yield* found;
       after = next ?? undefined;
@@ -53,7 +53,7 @@ export class Client {
 
   /** What the application is promised, and its limits: `GET /v2/{application}`, kept for a minute. */
   async promises({ signal } = {}) {
-    return this.#session.promises(signal);
+    return this.#requests.promises(signal);
   }
 
   /** The queue that a signed URL lets in to. */

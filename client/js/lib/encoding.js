@@ -41,6 +41,11 @@ export function plainNumber(seconds) {
   return Math.round(seconds * 1e6) / 1e6;
 }
 
+/** The same; `undefined` if there are none, which JSON leaves out. */
+export function optionalNumber(seconds) {
+  return seconds === undefined || seconds === null ? undefined : plainNumber(seconds);
+}
+
 /** Write a time, or leave a cursor, an id or a word as it is. */
 export function placeText(place) {
   return place instanceof Date ? place.toISOString() : place;
@@ -51,7 +56,8 @@ export function query(members) {
   return Object.entries(members).flatMap(([name, value]) =>
     (Array.isArray(value) ? value : [value])
       .filter((each) => each !== undefined && each !== null)
-      .map((each) => [name, String(each)]));
+      .map((each) => [name, String(each)]),
+  );
 }
 
 /** Write a query, with its question mark; empty if there are no parameters. */

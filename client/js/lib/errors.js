@@ -116,7 +116,13 @@ const BY_CODE = {
   "stale-receipts": Stale,
 };
 const BY_STATUS = {
-  401: NotAllowed, 403: NotAllowed, 404: NotFound, 408: Unavailable, 412: Changed, 429: Limited, 507: Limited,
+  401: NotAllowed,
+  403: NotAllowed,
+  404: NotFound,
+  408: Unavailable,
+  412: Changed,
+  429: Limited,
+  507: Limited,
 };
 
 /** The class for an answer: by its code, else by its status. */
@@ -178,6 +184,9 @@ function secondsOf(text) {
 }
 
 function excerpt(answer) {
-  const text = new TextDecoder().decode(answer.body.subarray(0, 4 * MAX_DETAIL)).replace(/\s+/g, " ").trim();
+  const text = new TextDecoder()
+    .decode(answer.body.subarray(0, 4 * MAX_DETAIL))
+    .replace(/\s+/g, " ")
+    .trim();
   return text ? `status ${answer.status}: ${text.slice(0, MAX_DETAIL)}` : `status ${answer.status}`;
 }

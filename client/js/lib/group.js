@@ -1,8 +1,9 @@
 /** The calls of a consumer group. */
 
-import { JSON_TYPE, compact, keyHeader, newKey, placeText, plainNumber, segment } from "./encoding.js";
+import { deliveriesOf, infoOf, resultOf } from "./answers.js";
+import { JSON_TYPE, compact, keyHeader, newKey, placeText, optionalNumber, plainNumber, segment } from "./encoding.js";
 import { Invalid, Stale, outcomesOf } from "./errors.js";
-import { deliveriesOf, infoOf, resultOf } from "./values.js";
+import { ensure, remove } from "./settings.js";
 import { Worker } from "./worker.js";
 
 /** Receipts of one settlement. */
@@ -13,32 +14,29 @@ const MAX_REASON = 256;
 
 /** A consumer group of a queue. */
 export class Group {
-  #session;
+  #requests;
   #path;
-  #shared;
 
-  /** @param shared what queues and groups do alike. */
-  constructor(session, queue, name, shared) {
+  constructor(requests, queue, name) {
     this.name = name;
     this.queue = queue;
-    this.#session = session;
+    this.#requests = requests;
     this.#path = `/queues/${segment(queue)}/groups/${segment(name)}`;
-    this.#shared = shared;
   }
 
   /** Create the group, or give it these settings and leave its others. */
   async ensure(settings = {}, { signal } = {}) {
-    return resultOf(await this.#shared.ensured(this.#session, this.#path, settings, signal), infoOf);
+    return resultOf(await ensure(this.#requests, this.#path, settings, signal), infoOf);
   }
 
   /** The settings of the group, and how far it is. */
   async info({ signal } = {}) {
-    return resultOf(await this.#session.exchange({ method: "GET", path: this.#path }, signal), infoOf);
+    return resultOf(await this.#requests.send({ method: "GET", path: this.#path }, signal), infoOf);
   }
 
   /** Delete the group; messages stay. */
   async remove({ signal } = {}) {
-    await this.#shared.removed(this.#session, this.#path, signal);
+    await remove(this.#requests, this.#path, signal);
   }
 
   /**
@@ -47,17 +45,17 @@ export class Group {
    * Their leases are not extended: `worker` does that.
    */
   async claim(limit = 10, { lease, wait = 20, maxBytes, partitions, signal } = {}) {
-    const session = this.#session;
+    const { keyRules, clock } = this.#requests;
     const body = compact({
       limit,
       wait: plainNumber(wait),
-      lease: lease === undefined ? undefined : plainNumber(lease),
+      lease: optionalNumber(lease),
       max_bytes: maxBytes,
       partitions: partitions?.length ? partitions : undefined,
     });
-    let key = session.roomForClaimKey(this.#path) ? newKey() : null;
+    const asked = clock.now();
+    let key = keyRules.wantsClaimKey(this.#path, asked) ? newKey() : null;
     const send = () => this.#post("claims", body, { headers: keyHeader(key), safe: Boolean(key), wait, signal });
-    const asked = session.runtime.now();
     let answer;
     try {
       answer = await send();
@@ -67,12 +65,14 @@ export class Group {
       // The group is at-most-once: it takes no keys, and what is lost is lost.
       key = null;
       answer = await send();
-      session.refusesKeys(this.#path);
+      keyRules.refuses(this.#path);
     }
-    const [messages, blocked] = resultOf(answer, (document) =>
-      [deliveriesOf(this.queue, this.name, document), "blocked" in document]);
-    if (key && messages.length) session.usedClaimKey(this.#path, asked + messages[0].lease);
-    else if (key && blocked) session.crowdedClaimKeys(this.#path);
+    const [messages, blocked] = resultOf(answer, (document) => [
+      deliveriesOf(this.queue, this.name, document),
+      "blocked" in document,
+    ]);
+    if (key && messages.length) keyRules.claimed(this.#path, asked + messages[0].lease);
+    else if (key && blocked) keyRules.blocked(this.#path, clock.now());
     return messages;
   }
 
@@ -107,7 +107,7 @@ export class Group {
       ...ack.map((receipt) => ["ack", receipt]),
       ...retry.map(({ receipt, delay }) => ["retry", { receipt, delay: plainNumber(delay ?? 0) }]),
       ...reject.map(({ receipt, reason }) => ["reject", { receipt, reason: shortened(reason ?? "") }]),
-      ...extend.map(({ receipt, lease }) => ["extend", { receipt, ...(lease === undefined ? {} : { lease: plainNumber(lease) }) }]),
+      ...extend.map(({ receipt, lease }) => ["extend", { receipt, lease: optionalNumber(lease) }]),
     ];
     const outcomes = [];
     let stale = null;
@@ -154,19 +154,24 @@ export class Group {
 
   /** Let a function work on messages, `concurrency` of them at once; `run()` of the result begins. */
   worker(handle, { also = [], ...options } = {}) {
-    return new Worker(this.#session.runtime, [this, ...also], handle, options);
+    return new Worker(this.#requests.clock, [this, ...also], handle, options);
   }
 
   #post(what, body, { headers = {}, signal, ...more }) {
     const fields = { "Content-Type": JSON_TYPE, ...headers };
-    return this.#session.exchange({ method: "POST", path: `${this.#path}/${what}`, headers: fields, body, ...more }, signal);
+    return this.#requests.send(
+      { method: "POST", path: `${this.#path}/${what}`, headers: fields, body, ...more },
+      signal,
+    );
   }
 }
 
 /** The receipts of one or several messages, each once. Messages of a group that is at-most-once have none. */
 function receiptsOf(deliveries) {
   const all = Array.isArray(deliveries) ? deliveries : [deliveries];
-  const found = all.map((each) => (typeof each === "string" ? each : each.receipt)).filter((receipt) => receipt !== null);
+  const found = all
+    .map((each) => (typeof each === "string" ? each : each.receipt))
+    .filter((receipt) => receipt !== null);
   return [...new Set(found)];
 }
 

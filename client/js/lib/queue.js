@@ -1,23 +1,25 @@
 /** The calls of a queue. */
 
-import { BATCH, JSON_TYPE, LINES, PATCH, compact, keyHeader, newKey, number, ownHeaders, placeText, query, segment, settingsOf } from "./encoding.js";
-import { Changed, NotFound, NotPromised } from "./errors.js";
+import { infoOf, pageOf, resultOf, singleMessage, storedOf } from "./answers.js";
+import { BATCH, LINES, compact, keyHeader, newKey, number, ownHeaders, placeText, query, segment } from "./encoding.js";
+import { NotFound, NotPromised } from "./errors.js";
 import { Group } from "./group.js";
 import { checkReader, following, reading } from "./reading.js";
+import { Draft } from "./messages.js";
+import { ensure, remove } from "./settings.js";
 import { signedUrl } from "./signing.js";
-import { Draft, infoOf, pageOf, resultOf, singleMessage, storedOf } from "./values.js";
 
 const MAX_BATCH = 1000;
 
 /** A queue; the server is not asked until a method is called. Each takes a `signal` that ends the call. */
 export class Queue {
-  #session;
+  #requests;
   #path;
   #messages;
 
-  constructor(session, name) {
+  constructor(requests, name) {
     this.name = name;
-    this.#session = session;
+    this.#requests = requests;
     this.#path = `/queues/${segment(name)}`;
     this.#messages = `${this.#path}/messages`;
   }
@@ -27,9 +29,11 @@ export class Queue {
   /** Store a message; resolves once it is as durable as the store's settings say. */
   async post(body, { idempotencyKey, signal, ...options } = {}) {
     const draft = body instanceof Draft ? body : new Draft(body, options);
-    if (body instanceof Draft && Object.keys(options).length) throw new TypeError("a Draft has its options; give them to it");
+    if (body instanceof Draft && Object.keys(options).length)
+      throw new TypeError("a Draft has its options; give them to it");
     const type = draft.contentType.split(";")[0].trim().toLowerCase();
-    if (type === BATCH || type === LINES) throw new TypeError(`a single message cannot be of the type ${type}; see postAll`);
+    if (type === BATCH || type === LINES)
+      throw new TypeError(`a single message cannot be of the type ${type}; see postAll`);
     const { ttl, partition, key, delay } = draft;
     const pairs = query({ ttl: number(ttl), partition, key, delay: number(delay) });
     const headers = { "Content-Type": draft.contentType, ...ownHeaders(draft.headers) };
@@ -40,19 +44,29 @@ export class Queue {
   async postAll(drafts, { idempotencyKey, signal } = {}) {
     const found = Array.from(drafts, (each) => (each instanceof Draft ? each : new Draft(each)));
     if (!found.length) throw new TypeError("there are no messages to store");
-    if (found.length > MAX_BATCH) throw new TypeError(`${found.length} messages are more than the ${MAX_BATCH} of a batch`);
+    if (found.length > MAX_BATCH)
+      throw new TypeError(`${found.length} messages are more than the ${MAX_BATCH} of a batch`);
     const body = compact({ messages: found.map((draft) => draft.document()) });
     return this.#store([], { "Content-Type": BATCH }, body, idempotencyKey, signal);
   }
 
   /** Store a body under a key: the caller's, or one that is made here and is left out if the queue takes none. */
   async #store(pairs, headers, body, wanted, signal) {
-    const session = this.#session;
+    const requests = this.#requests;
     const own = wanted === undefined || wanted === null;
-    let key = own ? (session.takesKeys(this.#path) ? newKey() : null) : wanted;
-    const send = () => session.exchange({
-      method: "POST", path: this.#messages, query: pairs, headers: { ...headers, ...keyHeader(key) }, body, safe: Boolean(key),
-    }, signal);
+    let key = own ? (requests.keyRules.wantsKey(this.#path) ? newKey() : null) : wanted;
+    const send = () =>
+      requests.send(
+        {
+          method: "POST",
+          path: this.#messages,
+          query: pairs,
+          headers: { ...headers, ...keyHeader(key) },
+          body,
+          safe: Boolean(key),
+        },
+        signal,
+      );
     let answer;
     try {
       answer = await send();
@@ -61,7 +75,7 @@ export class Queue {
       key = null;
       answer = await send();
       // Now it is known that the key was what this queue does not take.
-      session.refusesKeys(this.#path);
+      requests.keyRules.refuses(this.#path);
     }
     return resultOf(answer, (document) => storedOf(document, key));
   }
@@ -75,14 +89,21 @@ export class Queue {
     // With a condition, a repeat of what was done already would be refused, and look as if another had done it.
     const safe = ifMatch === undefined && ifNoneMatch === undefined;
     const path = `${this.#messages}/${segment(id)}`;
-    const call = { method: "PUT", path, query: query({ ttl: number(draft.ttl) }), headers: fields, body: draft.body, safe };
-    return (await this.#session.exchange(call, signal)).status === 201;
+    const call = {
+      method: "PUT",
+      path,
+      query: query({ ttl: number(draft.ttl) }),
+      headers: fields,
+      body: draft.body,
+      safe,
+    };
+    return (await this.#requests.send(call, signal)).status === 201;
   }
 
   /** Delete a message. One that an attempt before this one has deleted is no error. */
   async delete(id, { signal } = {}) {
     try {
-      await this.#session.exchange({ method: "DELETE", path: `${this.#messages}/${segment(id)}` }, signal);
+      await this.#requests.send({ method: "DELETE", path: `${this.#messages}/${segment(id)}` }, signal);
     } catch (error) {
       if (!(error instanceof NotFound) || error.code !== "no-such-message" || error.attempts === 1) throw error;
     }
@@ -91,8 +112,13 @@ export class Queue {
   /** Delete all messages before a time, an id, or `now`. */
   async purge(before = "now", { signal } = {}) {
     // A repeat of "now" would reach further.
-    const call = { method: "DELETE", path: this.#messages, query: query({ before: placeText(before) }), safe: before !== "now" };
-    await this.#session.exchange(call, signal);
+    const call = {
+      method: "DELETE",
+      path: this.#messages,
+      query: query({ before: placeText(before) }),
+      safe: before !== "now",
+    };
+    await this.#requests.send(call, signal);
   }
 
   // Reading
@@ -111,97 +137,61 @@ export class Queue {
       fresh: fresh ? "true" : undefined,
       partition: partitions,
     });
-    const answer = await this.#session.exchange({ method: "GET", path: this.#messages, query: pairs, wait }, signal);
+    const answer = await this.#requests.send({ method: "GET", path: this.#messages, query: pairs, wait }, signal);
     return resultOf(answer, (document) => pageOf(this.name, document));
   }
 
   /** Read a message by its id; its `etag` is for `put`. */
   async get(id, { signal } = {}) {
-    const answer = await this.#session.exchange({ method: "GET", path: `${this.#messages}/${segment(id)}` }, signal);
+    const answer = await this.#requests.send({ method: "GET", path: `${this.#messages}/${segment(id)}` }, signal);
     return singleMessage(this.name, answer);
   }
 
   /** Give all messages that are there now, page by page. */
   messages(options = {}) {
     checkReader(options);
-    return reading(this, options, this.#session.runtime.now);
+    return reading(this, options, this.#requests.clock.now);
   }
 
   /** Give messages from a start on, and then those that come. It goes on by itself when a connection breaks. */
   follow(options = {}) {
     checkReader(options);
-    return following(this, options, this.#session.runtime);
+    return following(this, options, this.#requests.clock);
   }
 
   // The queue itself
 
   /** The settings of the queue. */
   async info({ signal } = {}) {
-    return resultOf(await this.#session.exchange({ method: "GET", path: this.#path }, signal), infoOf);
+    return resultOf(await this.#requests.send({ method: "GET", path: this.#path }, signal), infoOf);
   }
 
   /** Create the queue, or give it these settings and leave its others. Programs may call it when they start. */
   async ensure(settings = {}, { signal } = {}) {
-    return resultOf(await ensured(this.#session, this.#path, settings, signal), infoOf);
+    return resultOf(await ensure(this.#requests, this.#path, settings, signal), infoOf);
   }
 
   /** Delete the queue with all its messages. */
   async remove({ signal } = {}) {
-    await removed(this.#session, this.#path, signal);
+    await remove(this.#requests, this.#path, signal);
   }
 
   /** A consumer group; the server is not asked yet. */
   group(name) {
-    return new Group(this.#session, this.name, name, { ensured, removed });
+    return new Group(this.#requests, this.name, name);
   }
 
   /** All consumer groups of the queue, by name. */
   async groups({ signal } = {}) {
-    const answer = await this.#session.exchange({ method: "GET", path: `${this.#path}/groups` }, signal);
+    const answer = await this.#requests.send({ method: "GET", path: `${this.#path}/groups` }, signal);
     return resultOf(answer, (document) => document.groups.map(infoOf));
   }
 
   /** A URL that lets others do some operations for so many seconds. The server is not asked. */
   async signedUrl(operations, seconds, { rate } = {}) {
-    const { application, credentials, endpoints, runtime } = this.#session;
+    const { application, credentials, endpoints, clock } = this.#requests;
     const key = await credentials.applicationKey();
     const base = `${endpoints.first}/v2/${segment(application)}${this.#messages}`;
-    return signedUrl(base, key, application, this.name, operations, seconds, rate, runtime.time());
-  }
-}
-
-/**
- * Create a queue or a group, or change single settings of the one that is there.
- *
- * Programs may do so at the same time: creation is for one of them, and a merge patch leaves what it does not name.
- */
-async function ensured(session, path, settings, signal) {
-  const body = compact(settingsOf(settings));
-  const create = { method: "PUT", path, headers: { "Content-Type": JSON_TYPE, "If-None-Match": "*" }, body };
-  const change = Object.keys(settings).length
-    ? { method: "PATCH", path, headers: { "Content-Type": PATCH }, body }
-    : { method: "GET", path };
-  for (;;) {
-    try {
-      return await session.exchange(create, signal);
-    } catch (error) {
-      if (!(error instanceof Changed)) throw error;
-    }
-    try {
-      return await session.exchange(change, signal);
-    } catch (error) {
-      const gone = path.includes("/groups/") ? "no-such-group" : "no-such-queue";
-      if (!(error instanceof NotFound) || error.code !== gone) throw error;
-      // It was deleted in between.
-    }
-  }
-}
-
-/** Delete a queue or a group. One that an attempt before this one has deleted is no error. */
-async function removed(session, path, signal) {
-  try {
-    await session.exchange({ method: "DELETE", path }, signal);
-  } catch (error) {
-    if (!(error instanceof NotFound) || error.attempts === 1) throw error;
+    return signedUrl(base, key, application, this.name, operations, seconds, rate, clock.unixTime());
   }
 }

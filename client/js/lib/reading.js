@@ -1,71 +1,13 @@
 /** Readers: pages one after another, places that are kept, gaps, and waits for what comes. */
 
+import { Bookmark } from "./cursors.js";
 import { Gap } from "./errors.js";
 
 /** Seconds of one wait of a reader that follows: the longest that the server allows. */
 const WAIT = 20;
 
-/** Seconds after which a place is saved, even if the page goes on. */
-const SAVED = 1;
-
 /** Seconds before a reader asks again if the server has not waited. */
 const SETTLED = 0.2;
-
-/** Keeps the places of readers in a `Storage` of the browser, such as `localStorage`. */
-export class StorageCursors {
-  #storage;
-  #prefix;
-
-  constructor(storage, prefix = "queuey:") {
-    this.#storage = storage;
-    this.#prefix = prefix;
-  }
-
-  load(reader) {
-    return this.#storage.getItem(this.#prefix + reader);
-  }
-
-  save(reader, place) {
-    this.#storage.setItem(this.#prefix + reader, place);
-  }
-}
-
-/** Saves the place of a reader: not for each message, but soon. */
-class Bookmark {
-  #cursors;
-  #reader;
-  #now;
-  #done = null;
-  #saved;
-
-  constructor({ cursors, reader }, now) {
-    if ((cursors === undefined) !== (reader === undefined)) {
-      throw new TypeError("a reader keeps its place with both: reader and cursors");
-    }
-    this.#cursors = cursors;
-    this.#reader = reader;
-    this.#now = now;
-    this.#saved = now();
-  }
-
-  async load() {
-    return (await this.#cursors?.load(this.#reader)) ?? null;
-  }
-
-  /** The body of the loop is done with a message. */
-  async done(place) {
-    this.#done = place;
-    if (this.#now() - this.#saved >= SAVED) await this.save();
-  }
-
-  async save() {
-    if (this.#done === null) return;
-    const place = this.#done;
-    this.#done = null;
-    this.#saved = this.#now();
-    await this.#cursors?.save(this.#reader, place);
-  }
-}
 
 function checkGap(page, name, onGap) {
   if (!page.gap || onGap === "ignore") return;
@@ -111,7 +53,7 @@ export async function* reading(queue, options, now) {
 }
 
 async function* pagesNow(queue, read) {
-  for (let after = read.after; ;) {
+  for (let after = read.after; ; ) {
     const page = await queue.read({ ...read, after });
     yield page;
     if (!page.more) return;
@@ -120,12 +62,12 @@ async function* pagesNow(queue, read) {
 }
 
 /** Give messages from a start on, and then those that come, until nothing has come for `idle` seconds. */
-export async function* following(queue, options, runtime) {
+export async function* following(queue, options, clock) {
   const { start = "newest", reader, cursors, onGap = "raise", idle, ...read } = options;
-  const bookmark = new Bookmark({ reader, cursors }, runtime.now);
+  const bookmark = new Bookmark({ reader, cursors }, clock.now);
   const place = (await bookmark.load()) ?? (await placeOf(queue, start, read));
   const from = place instanceof Date ? { since: place } : { after: place ?? undefined };
-  yield* giving(arriving(queue, { ...read, ...from }, idle, runtime), queue.name, bookmark, onGap);
+  yield* giving(arriving(queue, { ...read, ...from }, idle, clock), queue.name, bookmark, onGap);
 }
 
 /**
@@ -134,13 +76,13 @@ export async function* following(queue, options, runtime) {
  * This is the only place that knows how a reader hears of new messages. Today that is a read that waits; a server whose
  * `features` list live reads is asked for a stream here, and nothing else changes.
  */
-function arriving(queue, read, idle, runtime) {
-  return byWaits(queue, read, idle, runtime);
+function arriving(queue, read, idle, clock) {
+  return byWaits(queue, read, idle, clock);
 }
 
 async function* byWaits(queue, read, idle, { now, sleep }) {
   let from = { after: read.after, since: read.since };
-  for (let heard = now(); ;) {
+  for (let heard = now(); ; ) {
     const wait = idle === undefined ? WAIT : Math.max(0, Math.min(WAIT, idle - (now() - heard)));
     const asked = now();
     const page = await queue.read({ ...read, ...from, wait });

@@ -22,7 +22,9 @@ async function hmac(key, text) {
 export async function signedUrl(base, key, application, queue, operations, seconds, rate, now) {
   const unknown = operations.filter((each) => !OPERATIONS.includes(each));
   if (unknown.length || !operations.length) {
-    throw new TypeError(`operations are some of ${OPERATIONS.join(", ")}; not ${unknown.join(", ") || "an empty list"}`);
+    throw new TypeError(
+      `operations are some of ${OPERATIONS.join(", ")}; not ${unknown.join(", ") || "an empty list"}`,
+    );
   }
   if (!(seconds >= 1)) throw new TypeError("a URL is good for a second at the least");
   if (rate !== undefined && !(Number.isInteger(rate) && rate >= 1 && rate <= MAX_RATE)) {
@@ -34,7 +36,11 @@ export async function signedUrl(base, key, application, queue, operations, secon
   const shownRate = rate === undefined ? "" : String(rate);
   const signingKey = await hmac(digest, "queuey signed URL");
   const signature = hex(await hmac(signingKey, [application, queue, chosen, until, shownRate].join("\n")));
-  const signed = [["signed_by", hex(digest).slice(0, 12)], ["signed_for", chosen], ["signed_until", until]];
+  const signed = [
+    ["signed_by", hex(digest).slice(0, 12)],
+    ["signed_for", chosen],
+    ["signed_until", until],
+  ];
   if (rate !== undefined) signed.push(["signed_rate", shownRate]);
   return base + queryText([...signed, ["signature", signature]]);
 }

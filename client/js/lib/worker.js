@@ -1,9 +1,9 @@
 /** A worker: claims messages, works on them, keeps their leases alive, and settles them. */
 
 import { QueueyError, Stale, Unavailable } from "./errors.js";
-import { LeaseBook } from "./leases.js";
-import { Wake } from "./runtime.js";
-import { ACK, Reject, RetryLater, Verdict, defaultVerdict } from "./verdicts.js";
+import { LeasedMessages } from "./leased-messages.js";
+import { Condition } from "./clock.js";
+import { ACK, Reject, RetryLater, Verdict, defaultVerdict } from "./handler-results.js";
 
 /** Seconds of one claim's wait. */
 const WAIT = 20;
@@ -17,9 +17,19 @@ const SETTLING = 5;
 /** The most messages that a worker has. */
 const MAX_HELD = 1000;
 
+/** What a worker does with events unless its user says: what went wrong goes to the console. */
+function logFailures(event, { delivery, group, error }) {
+  if (event === "lost") console.warn(`queuey: the lease of message ${delivery.id} of ${delivery.queue} was lost`);
+  else if (event === "failed") console.error(`queuey: message ${delivery.id} of ${delivery.queue} failed:`, error);
+  else if (error) console.warn(`queuey: ${event} for group ${group.name} of ${group.queue}:`, error);
+}
+
+/** The process of Node.js; a browser has none. */
+const NODE = globalThis.process?.versions?.node ? globalThis.process : null;
+
 /** Works on the messages of groups until it is stopped. It runs once. */
 export class Worker {
-  #runtime;
+  #clock;
   #groups;
   #handle;
   #concurrency;
@@ -27,7 +37,7 @@ export class Worker {
   #lease;
   #decide;
   #onEvent;
-  #book;
+  #leased;
   #changed;
   #claiming = new AbortController();
   #settling = new AbortController();
@@ -43,9 +53,14 @@ export class Worker {
   /** Why it has stopped by itself, such as a key that is wrong. */
   error = null;
 
-  constructor(runtime, groups, handle, { concurrency = 10, prefetch, lease = 30, longest, retry, onEvent } = {}) {
+  constructor(
+    clock,
+    groups,
+    handle,
+    { concurrency = 10, prefetch, lease = 30, longest, retry, onEvent = logFailures } = {},
+  ) {
     if (!(concurrency >= 1)) throw new TypeError("a worker works on one message at a time at the least");
-    this.#runtime = runtime;
+    this.#clock = clock;
     this.#groups = groups;
     this.#handle = handle;
     this.#concurrency = concurrency;
@@ -53,13 +68,13 @@ export class Worker {
     this.#lease = lease;
     this.#decide = retry;
     this.#onEvent = onEvent;
-    this.#book = new LeaseBook(lease, longest);
-    this.#changed = new Wake(runtime);
+    this.#leased = new LeasedMessages(lease, longest);
+    this.#changed = new Condition(clock);
   }
 
   /** How many messages are worked on at this moment. */
   get busy() {
-    return this.#book.running;
+    return this.#leased.running;
   }
 
   /** Whether the last claim was answered: for a liveness probe. */
@@ -77,17 +92,20 @@ export class Worker {
   }
 
   /**
-   * Work until `signal` is aborted, or `stop()`; then finish what is worked on, for `grace` seconds at the most.
+   * Work until SIGTERM or SIGINT in Node.js, until `signal` is aborted, or until `stop()`; then finish what is worked on,
+   * for `grace` seconds at the most.
    *
-   * Resolves to whether all that was worked on is finished and settled. Throws the error that no repeat mends, such as
-   * a key that is wrong.
+   * Resolves to an exit status: 0, or 1 if something had to be given back in the middle or could not be settled. Throws
+   * the error that no repeat mends, such as a key that is wrong.
    */
-  async run({ signal, grace = 25 } = {}) {
+  async run({ signals = true, signal, grace = 25 } = {}) {
     if (this.#started) throw new TypeError("this worker was started already");
     this.#started = true;
     this.#grace = grace;
     const stop = () => this.stop();
     if (signal?.aborted) stop();
+    const caught = signals && NODE ? ["SIGTERM", "SIGINT"] : [];
+    for (const name of caught) NODE.on(name, stop);
     signal?.addEventListener("abort", stop, { once: true });
     const keepers = this.#groups.map((_, number) => this.#keep(number));
     try {
@@ -96,8 +114,9 @@ export class Worker {
       while (!this.#stopping) await this.#changed.wait();
       const clean = await this.#finish(claimers);
       if (this.error) throw this.error;
-      return clean;
+      return clean ? 0 : 1;
     } finally {
+      for (const name of caught) NODE.off(name, stop);
       signal?.removeEventListener("abort", stop);
       this.#ending = true;
       this.#settling.abort();
@@ -107,45 +126,42 @@ export class Worker {
   }
 
   async #finish(claimers) {
-    const { now } = this.#runtime;
-    const book = this.#book;
+    const { now } = this.#clock;
+    const leased = this.#leased;
     const until = now() + this.#grace;
-    this.#tell("stopping", { busy: book.running });
+    this.#tell("stopping", { busy: leased.running });
     await Promise.all(claimers);
-    const givenBack = book.giveBack(now(), false);
+    const givenBack = leased.giveBack(now(), false);
     this.#changed.notify();
-    while (book.running && !this.#hurried && now() < until) await this.#changed.wait(until - now());
-    const unfinished = book.giveBack(now(), true);
+    while (leased.running && !this.#hurried && now() < until) await this.#changed.wait(until - now());
+    const unfinished = leased.giveBack(now(), true);
     const settled = await this.#settleAll(unfinished ? SETTLING : Math.max(SETTLING, until - now()));
     this.#tell("stopped", { givenBack, unfinished, settled });
     return settled && !unfinished;
   }
 
   async #settleAll(seconds) {
-    const { now } = this.#runtime;
+    const { now } = this.#clock;
     const until = now() + seconds;
-    const open = () => this.#book.unsettled > 0 || this.#sending > 0;
+    const open = () => this.#leased.unsettled > 0 || this.#sending > 0;
     this.#atOnce = true;
     this.#changed.notify();
     while (open() && now() < until) await this.#changed.wait(until - now());
     return !open();
   }
 
-  /** Tell the worker's user of an event; an error in that is shown, and changes nothing. */
+  /** Call `onEvent`; an error in that is shown, and changes nothing. */
   #tell(event, details) {
-    try {
-      this.#onEvent?.(event, details);
-    } catch (error) {
-      console.error("onEvent failed for", event, error);
-    }
+    const call = async () => this.#onEvent(event, details);
+    call().catch((error) => console.error("onEvent failed for", event, error));
   }
 
   // Claims
 
   async #claimOn(number) {
     const group = this.#groups[number];
-    for (let failures = 0; !this.#stopping;) {
-      if (this.#book.size >= this.#capacity) {
+    for (let failures = 0; !this.#stopping; ) {
+      if (this.#leased.size >= this.#capacity) {
         await this.#changed.wait();
         continue;
       }
@@ -163,18 +179,18 @@ export class Worker {
         }
         this.#answered = false;
         const pause = Math.min(0.1 * 2 ** failures, LONGEST_PAUSE);
-        await this.#runtime.sleep(pause, this.#claiming.signal).catch(() => {});
+        await this.#clock.sleep(pause, this.#claiming.signal).catch(() => {});
         failures = Math.min(failures + 1, 10);
       }
     }
   }
 
   async #claim(number, group) {
-    const limit = Math.max(1, this.#capacity - this.#book.size);
-    const asked = this.#runtime.now();
+    const limit = Math.max(1, this.#capacity - this.#leased.size);
+    const asked = this.#clock.now();
     const options = { lease: this.#lease, wait: WAIT, signal: this.#claiming.signal };
     const messages = await group.claim(limit, options);
-    this.#book.add(number, messages, asked);
+    this.#leased.add(number, messages, asked);
     this.#changed.notify();
     if (messages.length) this.#tell("claimed", { group, messages: messages.length });
   }
@@ -183,31 +199,31 @@ export class Worker {
 
   async #work() {
     for (;;) {
-      let held = this.#stopping ? null : this.#book.take();
+      let held = this.#stopping ? null : this.#leased.take();
       while (held === null && !this.#stopping) {
         await this.#changed.wait();
-        held = this.#stopping ? null : this.#book.take();
+        held = this.#stopping ? null : this.#leased.take();
       }
       if (held === null) return;
       const verdict = await this.#workOn(held);
-      this.#book.decide(held, verdict, this.#runtime.now());
+      this.#leased.decide(held, verdict, this.#clock.now());
       this.#changed.notify();
     }
   }
 
   async #workOn(held) {
     const { delivery } = held;
-    const began = this.#runtime.now();
+    const began = this.#clock.now();
     try {
       await this.#handle(delivery, { signal: held.abort.signal });
     } catch (error) {
       // What was given back already is decided: the handler was told to stop, and did.
-      if (!this.#book.has(held)) return Verdict.again();
+      if (!this.#leased.has(held)) return Verdict.again();
       const verdict = this.#verdict(delivery, error);
       this.#tell("failed", { delivery, error, verdict });
       return verdict;
     }
-    if (this.#book.has(held)) this.#tell("handled", { delivery, seconds: this.#runtime.now() - began });
+    if (this.#leased.has(held)) this.#tell("handled", { delivery, seconds: this.#clock.now() - began });
     return ACK;
   }
 
@@ -226,10 +242,10 @@ export class Worker {
   // Leases and settlements
 
   async #keep(number) {
-    const { now } = this.#runtime;
-    const book = this.#book;
+    const { now } = this.#clock;
+    const leased = this.#leased;
     for (;;) {
-      const plan = book.plan(number, now(), this.#atOnce);
+      const plan = leased.plan(number, now(), this.#atOnce);
       if (plan) {
         this.#sending += 1;
         try {
@@ -241,13 +257,13 @@ export class Worker {
       } else if (this.#ending) {
         return;
       } else {
-        await this.#changed.wait(book.due(number, now()));
+        await this.#changed.wait(leased.due(number, now()));
       }
     }
   }
 
   async #send(number, plan) {
-    const { now } = this.#runtime;
+    const { now } = this.#clock;
     const group = this.#groups[number];
     let outcomes;
     try {
@@ -255,12 +271,13 @@ export class Worker {
     } catch (error) {
       if (!(error instanceof Stale)) {
         const again = !this.#ending && (!(error instanceof QueueyError) || error.retryable);
-        this.#book.failed(number, plan, again, now());
+        this.#leased.failed(number, plan, again, now());
         this.#tell("settle-failed", { group, error });
         return;
       }
       outcomes = error.outcomes;
     }
-    for (const { delivery } of this.#book.settled(number, plan, new Map(outcomes), now())) this.#tell("lost", { delivery });
+    for (const { delivery } of this.#leased.settled(number, plan, new Map(outcomes), now()))
+      this.#tell("lost", { delivery });
   }
 }

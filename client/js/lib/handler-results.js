@@ -11,6 +11,7 @@ export class Verdict {
 
   /** It is given again after so many seconds. */
   static again(delay = 0) {
+    if (!(delay >= 0)) throw new TypeError(`a delay is seconds, not ${delay}`);
     return new Verdict("retry", { delay });
   }
 
@@ -33,7 +34,7 @@ export class RetryLater extends Error {
 
   constructor(delay, reason = "") {
     super(reason);
-    this.delay = delay;
+    this.delay = Verdict.again(delay).delay;
   }
 }
 

@@ -1,67 +1,10 @@
-/** Messages and what else the server says, as values. */
+/** Reads answers: what the server's JSON and header fields say, as values. */
 
-import { bodyOf, fromBase64, plainNumber, toBase64 } from "./encoding.js";
+import { bodyOf, fromBase64 } from "./encoding.js";
 import { QueueyError } from "./errors.js";
+import { Delivery, Message } from "./messages.js";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-/** A message as it was read. `place` is where a reader goes on after it. */
-export class Message {
-  constructor(members) {
-    this.etag = null;
-    Object.assign(this, members);
-  }
-
-  /** The body as text. Throws a TypeError if it is not UTF-8. */
-  get text() {
-    return utf8.decode(this.body);
-  }
-
-  /** The body as JSON. Throws a SyntaxError if it is none. */
-  json() {
-    return JSON.parse(this.text);
-  }
-
-  /** The key that the message was posted with, if it was stored with one. */
-  get key() {
-    return this.headers["queuey-key"] ?? null;
-  }
-}
-
-/** A message under a lease. Settling one twice does no harm. */
-export class Delivery extends Message {
-  /** Whether the lease is known to have passed to another worker: stop working on the message. */
-  lost = false;
-
-  constructor(members) {
-    super(members);
-    Object.assign(this, members);
-  }
-}
-
-/** A message to be stored. A body that is neither bytes nor text is sent as JSON. */
-export class Draft {
-  constructor(body, { contentType, headers, key, partition, ttl, delay } = {}) {
-    const [bytes, type] = bodyOf(body);
-    Object.assign(this, { body: bytes, contentType: contentType ?? type, headers, key, partition, ttl, delay });
-  }
-
-  /** A member of a batch. */
-  document() {
-    const found = { content_type: this.contentType };
-    try {
-      found.body = utf8.decode(this.body);
-    } catch {
-      found.body_base64 = toBase64(this.body);
-    }
-    if (this.headers && Object.keys(this.headers).length) found.headers = this.headers;
-    if (this.key !== undefined) found.key = this.key;
-    if (this.partition !== undefined) found.partition = this.partition;
-    if (this.ttl !== undefined) found.ttl = plainNumber(this.ttl);
-    if (this.delay !== undefined) found.delay = plainNumber(this.delay);
-    return found;
-  }
-}
 
 /**
  * Read the JSON of a success.
@@ -117,14 +60,17 @@ export function pageOf(queue, document) {
 
 /** Read the messages of a claim. */
 export function deliveriesOf(queue, group, document) {
-  return document.messages.map((each) => new Delivery({
-    ...members(queue, each),
-    receipt: each.receipt ?? null,
-    group,
-    deliveries: each.deliveries ?? 1,
-    lease: Number(each.lease ?? 0),
-    leaseUntil: each.lease_until ? timeOf(each.lease_until) : null,
-  }));
+  return document.messages.map(
+    (each) =>
+      new Delivery({
+        ...members(queue, each),
+        receipt: each.receipt ?? null,
+        group,
+        deliveries: each.deliveries ?? 1,
+        lease: Number(each.lease ?? 0),
+        leaseUntil: each.lease_until ? timeOf(each.lease_until) : null,
+      }),
+  );
 }
 
 /** Read a message that was read by its id. */

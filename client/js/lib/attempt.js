@@ -1,12 +1,20 @@
 /** One attempt at a request, by `fetch`. */
 
+import { setTimer } from "./clock.js";
 import { NoAnswer } from "./errors.js";
 
 /** Bytes of an answer that are taken; pages are far smaller. */
 const MAX_ANSWER = 256 << 20;
 
 /** What the causes of Node.js are called if no connection was made. */
-const NOT_SENT = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "ENETUNREACH", "EHOSTUNREACH", "UND_ERR_CONNECT_TIMEOUT"]);
+const NOT_SENT = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "ENETUNREACH",
+  "EHOSTUNREACH",
+  "UND_ERR_CONNECT_TIMEOUT",
+]);
 const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)/;
 
 /**
@@ -25,10 +33,10 @@ export async function attempt(fetch, { method, url, headers, body, timeout, sign
   let timer;
   const restart = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => {
+    timer = setTimer(() => {
       late = true;
       own.abort();
-    }, timeout * 1000);
+    }, timeout);
   };
   restart();
   try {
@@ -50,7 +58,7 @@ async function whole(answer, restart) {
   const pieces = [];
   let size = 0;
   if (answer.body) {
-    for (const reader = answer.body.getReader(); ;) {
+    for (const reader = answer.body.getReader(); ; ) {
       const { done, value } = await reader.read();
       if (done) break;
       restart();

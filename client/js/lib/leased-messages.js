@@ -1,7 +1,7 @@
 /** The messages that a worker has a lease of: which lease is extended when, and what is settled when. */
 
 import { isLost } from "./errors.js";
-import { ACK, Verdict } from "./verdicts.js";
+import { ACK, Verdict } from "./handler-results.js";
 
 /** Seconds that an ack waits for others, to be sent with them. */
 const GATHERED = 0.02;
@@ -13,7 +13,7 @@ const EXTENDED_AT = 1 / 3;
 const AGAIN = 1;
 
 /** Plain bookkeeping, without clock or I/O. */
-export class LeaseBook {
+export class LeasedMessages {
   #lease;
   #longest;
   #held = new Set();
@@ -46,7 +46,16 @@ export class LeaseBook {
   add(group, deliveries, asked) {
     for (const delivery of deliveries) {
       const extendAt = asked + (delivery.lease || this.#lease) * EXTENDED_AT;
-      const held = { delivery, group, since: asked, extendAt, phase: "buffered", verdict: ACK, decided: 0, abort: new AbortController() };
+      const held = {
+        delivery,
+        group,
+        since: asked,
+        extendAt,
+        phase: "buffered",
+        verdict: ACK,
+        decided: 0,
+        abort: new AbortController(),
+      };
       this.#held.add(held);
       this.#buffer.push(held);
     }
@@ -95,7 +104,9 @@ export class LeaseBook {
     const waiting = this.#outbox.filter((held) => held.group === group);
     const ripe = waiting.length > 0 && (atOnce || now >= waiting[0].decided + GATHERED);
     const decided = ripe ? waiting : [];
-    const extended = [...this.#held].filter((held) => held.group === group && held.extendAt <= now && this.#extends(held, now));
+    const extended = [...this.#held].filter(
+      (held) => held.group === group && held.extendAt <= now && this.#extends(held, now),
+    );
     if (!decided.length && !extended.length) return null;
     if (ripe) this.#outbox = this.#outbox.filter((held) => held.group !== group);
     const chosen = (action) => decided.filter(({ verdict }) => verdict.action === action);
@@ -105,7 +116,10 @@ export class LeaseBook {
       settlement: {
         ack: chosen("ack").map(({ delivery }) => delivery.receipt),
         retry: chosen("retry").map(({ delivery, verdict }) => ({ receipt: delivery.receipt, delay: verdict.delay })),
-        reject: chosen("reject").map(({ delivery, verdict }) => ({ receipt: delivery.receipt, reason: verdict.reason })),
+        reject: chosen("reject").map(({ delivery, verdict }) => ({
+          receipt: delivery.receipt,
+          reason: verdict.reason,
+        })),
         extend: extended.map(({ delivery }) => ({ receipt: delivery.receipt, lease: this.#lease })),
       },
     };
@@ -118,7 +132,9 @@ export class LeaseBook {
 
   /** The seconds until there is something to send to a group; `null` if there is nothing. */
   due(group, now) {
-    const moments = [...this.#held].filter((held) => held.group === group && this.#extends(held, now)).map((held) => held.extendAt);
+    const moments = [...this.#held]
+      .filter((held) => held.group === group && this.#extends(held, now))
+      .map((held) => held.extendAt);
     const waiting = this.#outbox.find((held) => held.group === group);
     if (waiting) moments.push(waiting.decided + GATHERED);
     if (!moments.length) return null;
