@@ -31,9 +31,6 @@ export class Bookmark {
   #saved;
 
   constructor({ cursors, reader }, now) {
-    if ((cursors === undefined) !== (reader === undefined)) {
-      throw new TypeError("a reader keeps its place with both: reader and cursors");
-    }
     this.#cursors = cursors;
     this.#reader = reader;
     this.#now = now;

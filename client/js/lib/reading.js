@@ -20,8 +20,11 @@ function checkGap(page, name, onGap) {
 }
 
 /** Check what an iterator was asked for, before it is used. */
-export function checkReader({ onGap = "raise", order = "asc", reader }) {
+export function checkReader({ onGap = "raise", order = "asc", reader, cursors }) {
   if (!["raise", "warn", "ignore"].includes(onGap)) throw new TypeError(`onGap is raise, warn or ignore, not ${onGap}`);
+  if ((cursors === undefined) !== (reader === undefined)) {
+    throw new TypeError("a reader keeps its place with both: reader and cursors");
+  }
   if (reader !== undefined && order !== "asc") {
     throw new TypeError("a reader that keeps its place reads from the oldest to the newest");
   }
