@@ -1,6 +1,6 @@
 /** Messages: those that are read, those that are claimed, and those to be stored. */
 
-import { bodyOf, plainNumber, toBase64 } from "./encoding.js";
+import { bodyOf, optionalNumber, toBase64 } from "./encoding.js";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -39,20 +39,16 @@ export class Draft {
     const [bytes, type] = bodyOf(body);
     Object.assign(this, { body: bytes, contentType: contentType ?? type, headers, key, partition, ttl, delay });
   }
+}
 
-  /** A member of a batch. */
-  document() {
-    const found = { content_type: this.contentType };
-    try {
-      found.body = utf8.decode(this.body);
-    } catch {
-      found.body_base64 = toBase64(this.body);
-    }
-    if (this.headers && Object.keys(this.headers).length) found.headers = this.headers;
-    if (this.key !== undefined) found.key = this.key;
-    if (this.partition !== undefined) found.partition = this.partition;
-    if (this.ttl !== undefined) found.ttl = plainNumber(this.ttl);
-    if (this.delay !== undefined) found.delay = plainNumber(this.delay);
-    return found;
+/** Write a message as a member of a batch. */
+export function batchMember({ body, contentType, headers, key, partition, ttl, delay }) {
+  const found = { content_type: contentType };
+  try {
+    found.body = utf8.decode(body);
+  } catch {
+    found.body_base64 = toBase64(body);
   }
+  if (headers && Object.keys(headers).length) found.headers = headers;
+  return { ...found, key, partition, ttl: optionalNumber(ttl), delay: optionalNumber(delay) };
 }

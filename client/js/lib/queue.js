@@ -5,7 +5,7 @@ import { BATCH, LINES, compact, keyHeader, newKey, number, ownHeaders, placeText
 import { NotFound, NotPromised } from "./errors.js";
 import { Group } from "./group.js";
 import { checkReader, following, reading } from "./reading.js";
-import { Draft } from "./messages.js";
+import { Draft, batchMember } from "./messages.js";
 import { ensure, remove } from "./settings.js";
 import { signedUrl } from "./signing.js";
 
@@ -46,7 +46,7 @@ export class Queue {
     if (!found.length) throw new TypeError("there are no messages to store");
     if (found.length > MAX_BATCH)
       throw new TypeError(`${found.length} messages are more than the ${MAX_BATCH} of a batch`);
-    const body = compact({ messages: found.map((draft) => draft.document()) });
+    const body = compact({ messages: found.map((draft) => batchMember(draft)) });
     return this.#store([], { "Content-Type": BATCH }, body, idempotencyKey, signal);
   }
 

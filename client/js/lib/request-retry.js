@@ -16,27 +16,27 @@ export class Retry {
   constructor({ deadline = 60, least = 0.1, most = 10, budget = 0.2, on = null } = {}) {
     Object.assign(this, { deadline, least, most, budget, on });
   }
-
-  /**
-   * Tell whether a request that failed so may be sent again.
-   *
-   * @param safe whether sending it again can do no harm, because of its method or its key.
-   */
-  wanted(error, safe) {
-    if (!error.retryable || this.deadline <= 0) return false;
-    if (error.applied !== "no" && !safe) return false;
-    return this.on === null || Boolean(this.on(error));
-  }
-
-  /** The seconds before the next attempt. */
-  pause(attempts, retryAfter, random) {
-    const longest = Math.min(this.most, this.least * 2 ** Math.min(attempts - 1, 60));
-    // Clients that were all told the same time do not come back at the same moment.
-    return retryAfter === null ? random * longest : retryAfter + random * longest * 0.1;
-  }
 }
 
 Retry.never = new Retry({ deadline: 0 });
+
+/**
+ * Tell whether a request that failed so may be sent again.
+ *
+ * @param safe whether sending it again can do no harm, because of its method or its key.
+ */
+export function mayRepeat(retry, error, safe) {
+  if (!error.retryable || retry.deadline <= 0) return false;
+  if (error.applied !== "no" && !safe) return false;
+  return retry.on === null || Boolean(retry.on(error));
+}
+
+/** The seconds before the next attempt; `random` is from 0 to 1. */
+export function pauseBefore(retry, attempts, retryAfter, random) {
+  const longest = Math.min(retry.most, retry.least * 2 ** Math.min(attempts - 1, 60));
+  // Clients that were all told the same time do not come back at the same moment.
+  return retryAfter === null ? random * longest : retryAfter + random * longest * 0.1;
+}
 
 /** How many repeats a client may make: a token bucket that requests and time fill. */
 export class Budget {

@@ -6,7 +6,7 @@ import { queryText, segment } from "./encoding.js";
 import { Credentials, Endpoints } from "./endpoints.js";
 import { NoAnswer, Unavailable, errorOf, noAnswer } from "./errors.js";
 import { KeyRules } from "./key-rules.js";
-import { Budget } from "./request-retry.js";
+import { Budget, mayRepeat, pauseBefore } from "./request-retry.js";
 
 /** Seconds for which the promises of an application are kept. */
 const KEPT = 60;
@@ -66,7 +66,7 @@ export class Requests {
         this.credentials.forget();
         continue;
       }
-      const wanted = this.retry.wanted(error, safe);
+      const wanted = mayRepeat(this.retry, error, safe);
       // The last attempt did nothing, but an earlier one may have.
       if (unsure && error.applied === "no") error.applied = "unknown";
       if (!wanted) throw error;
@@ -90,7 +90,7 @@ export class Requests {
 
   async #pause(attempts, deadline, error, signal) {
     const now = this.clock.now();
-    const wanted = this.retry.pause(attempts, error.retryAfter, this.clock.random());
+    const wanted = pauseBefore(this.retry, attempts, error.retryAfter, this.clock.random());
     const pause = Math.max(wanted, this.#budget.take(now));
     if (now + pause >= deadline) {
       this.#budget.giveBack();
