@@ -93,23 +93,43 @@ export function singleMessage(queue, answer) {
   });
 }
 
-/** Read a queue or a group: its members in camelCase, and all that the server said as `document`. */
-export function infoOf(document) {
-  needed(document, "name");
-  return { ...camel(document), document };
+/** Read a queue. */
+export function queueInfo(document) {
+  return {
+    name: needed(document, "name"),
+    type: document.type,
+    partitions: document.partitions,
+    guarantee: document.guarantee,
+    consistency: document.consistency,
+    ttl: document.ttl,
+    principals: document.principals ?? [],
+    version: document.version,
+    document,
+  };
 }
 
-/** Write the names of members in camelCase, one level of lists and objects deep. */
-function camel(document) {
-  const pairs = Object.entries(document).map(([name, value]) => {
-    const inner = Array.isArray(value) ? value.map((each) => (isPlain(each) ? camel(each) : each)) : value;
-    return [name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase()), inner];
-  });
-  return Object.fromEntries(pairs);
-}
-
-function isPlain(value) {
-  return typeof value === "object" && value !== null;
+/** Read a group. */
+export function groupInfo(document) {
+  return {
+    name: needed(document, "name"),
+    lease: document.lease,
+    maxDeliveries: document.max_deliveries,
+    deadLetter: document.dead_letter ?? null,
+    order: document.order,
+    guarantee: document.guarantee,
+    version: document.version,
+    lag: (document.lag ?? []).map((each) => ({
+      partition: each.partition,
+      behind: each.behind.count,
+      exact: each.behind.exact,
+      inFlight: each.in_flight,
+      waiting: each.waiting,
+      setAside: each.set_aside,
+      oldestAge: each.oldest_age ?? null,
+      settledThrough: each.settled_through,
+    })),
+    document,
+  };
 }
 
 /** Read what became of a write. */

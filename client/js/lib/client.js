@@ -1,6 +1,6 @@
 /** The client of an application. */
 
-import { infoOf, resultOf } from "./answers.js";
+import { queueInfo, resultOf } from "./answers.js";
 import { CLOCK } from "./clock.js";
 import { query } from "./encoding.js";
 import { Queue } from "./queue.js";
@@ -45,7 +45,7 @@ export class Client {
     do {
       const call = { method: "GET", path: "/queues", query: query({ prefix: prefix || undefined, after }) };
       const answer = await this.#requests.send(call, signal);
-      const [found, next] = resultOf(answer, (document) => [document.queues.map(infoOf), document.next]);
+      const [found, next] = resultOf(answer, (document) => [document.queues.map(queueInfo), document.next]);
       yield* found;
       after = next ?? undefined;
     } while (after !== undefined);

@@ -1,6 +1,6 @@
 /** The calls of a consumer group. */
 
-import { deliveriesOf, infoOf, resultOf } from "./answers.js";
+import { deliveriesOf, groupInfo, resultOf } from "./answers.js";
 import { JSON_TYPE, compact, keyHeader, newKey, placeText, optionalNumber, plainNumber, segment } from "./encoding.js";
 import { Invalid, Stale, outcomesOf } from "./errors.js";
 import { ensure, remove } from "./settings.js";
@@ -26,12 +26,12 @@ export class Group {
 
   /** Create the group, or give it these settings and leave its others. */
   async ensure(settings = {}, { signal } = {}) {
-    return resultOf(await ensure(this.#requests, this.#path, settings, signal), infoOf);
+    return resultOf(await ensure(this.#requests, this.#path, settings, signal), groupInfo);
   }
 
   /** The settings of the group, and how far it is. */
   async info({ signal } = {}) {
-    return resultOf(await this.#requests.send({ method: "GET", path: this.#path }, signal), infoOf);
+    return resultOf(await this.#requests.send({ method: "GET", path: this.#path }, signal), groupInfo);
   }
 
   /** Delete the group; messages stay. */

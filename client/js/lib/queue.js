@@ -1,6 +1,6 @@
 /** The calls of a queue. */
 
-import { infoOf, pageOf, resultOf, singleMessage, storedOf } from "./answers.js";
+import { groupInfo, pageOf, queueInfo, resultOf, singleMessage, storedOf } from "./answers.js";
 import { BATCH, LINES, compact, keyHeader, newKey, number, ownHeaders, placeText, query, segment } from "./encoding.js";
 import { NotFound, NotPromised } from "./errors.js";
 import { Group } from "./group.js";
@@ -163,12 +163,12 @@ export class Queue {
 
   /** The settings of the queue. */
   async info({ signal } = {}) {
-    return resultOf(await this.#requests.send({ method: "GET", path: this.#path }, signal), infoOf);
+    return resultOf(await this.#requests.send({ method: "GET", path: this.#path }, signal), queueInfo);
   }
 
   /** Create the queue, or give it these settings and leave its others. Programs may call it when they start. */
   async ensure(settings = {}, { signal } = {}) {
-    return resultOf(await ensure(this.#requests, this.#path, settings, signal), infoOf);
+    return resultOf(await ensure(this.#requests, this.#path, settings, signal), queueInfo);
   }
 
   /** Delete the queue with all its messages. */
@@ -184,7 +184,7 @@ export class Queue {
   /** All consumer groups of the queue, by name. */
   async groups({ signal } = {}) {
     const answer = await this.#requests.send({ method: "GET", path: `${this.#path}/groups` }, signal);
-    return resultOf(answer, (document) => document.groups.map(infoOf));
+    return resultOf(answer, (document) => document.groups.map(groupInfo));
   }
 
   /** A URL that lets others do some operations for so many seconds. The server is not asked. */

@@ -98,7 +98,6 @@ export interface QueueInfo {
   principals: string[];
   version: string;
   document: Record<string, any>;
-  [member: string]: any;
 }
 
 export interface Lag {
@@ -110,7 +109,6 @@ export interface Lag {
   setAside: number;
   oldestAge: number | null;
   settledThrough: Place;
-  [member: string]: any;
 }
 
 /** The settings of a group, and how far it is. */
@@ -124,5 +122,4 @@ export interface GroupInfo {
   version: string;
   lag: Lag[];
   document: Record<string, any>;
-  [member: string]: any;
 }
