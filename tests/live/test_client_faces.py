@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -39,14 +40,17 @@ GROWTH = 16 * 1024
 LIMIT = 1800.0 if LONG else 240.0
 
 
-class Program:
-    """A process of :mod:`tests.live.client_programs`."""
+PROGRAMS = (sys.executable, "-m", "tests.live.client_programs")
 
-    def __init__(self, output: Path, *arguments: object) -> None:
+
+class Program:
+    """A process of :mod:`tests.live.client_programs`, or of another command."""
+
+    def __init__(self, output: Path, *arguments: object, command: Sequence[str] = PROGRAMS) -> None:
         self._output = output
         with output.open("wb") as stream:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.live.client_programs", *map(str, arguments)],
+                [*command, *map(str, arguments)],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=stream,

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -83,9 +83,11 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = LIMIT
 
     def do_GET(self) -> None:
-        """The page, whatever the query."""
-        found = self.path.partition("?")[0] == "/"
-        self._answer(200 if found else 404, self.server.page if found else b"")
+        """The page, or a file beside it, whatever the query."""
+        path = self.path.partition("?")[0]
+        found = self.server.page if path == "/" else self.server.files.get(path)
+        kind = "text/javascript" if path.endswith(".js") else "text/html"
+        self._answer(404 if found is None else 200, found or b"", kind)
 
     def do_POST(self) -> None:
         """The result."""
@@ -93,9 +95,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.results.put(self.rfile.read(length))
         self._answer(200, b"")
 
-    def _answer(self, status: int, body: bytes) -> None:
+    def _answer(self, status: int, body: bytes, kind: str = "text/html") -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -109,9 +111,10 @@ class PageServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, page: bytes, port: int) -> None:
+    def __init__(self, page: bytes, port: int, files: Mapping[str, bytes]) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.page = page
+        self.files = files
         self.results: queue.Queue[bytes] = queue.Queue()
 
     @property
@@ -121,13 +124,15 @@ class PageServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(page: str | None = None, port: int = 0) -> Iterator[PageServer]:
+def serving(page: str | None = None, port: int = 0, files: Mapping[str, bytes] | None = None) -> Iterator[PageServer]:
     """Serve a page until the block ends.
 
     :param page: its HTML; without it, what is in ``page.html``.
     :param port: 0 is any that is free.
+    :param files: what is beside the page, by path; it is JavaScript where the path ends with ``.js``.
     """
-    with PageServer((HERE / "page.html").read_bytes() if page is None else page.encode("utf-8"), port) as server:
+    html = (HERE / "page.html").read_bytes() if page is None else page.encode("utf-8")
+    with PageServer(html, port, files or {}) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:
