@@ -2,7 +2,7 @@
 #
 # What the parts of `make test` need (tests/parts.py; docs/testing.rst says what they prove):
 #   unit, http, explored   a Python of 3.11-3.13
-#   live                   the same, and what `make browser` installs on Debian
+#   live                   the same, and what `make browser` installs on Debian, and Node.js 20 or later with npm
 #   cassandra              Java 17 and Maven; skipped if they are missing
 #   ruff, format, imports,
 #   mypy, docs             what setup.py lists as extras
@@ -15,7 +15,7 @@ SHELL = /bin/sh
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all run test test-one test-long browser cassandra cassandra-3.11 cassandra-trio run-cassandra
+.PHONY: all run test test-one test-long browser javascript cassandra cassandra-3.11 cassandra-trio run-cassandra
 .PHONY: deb promtool samples debian-root histories docs bench bench-peers bench-claims clean help
 
 # The programs of bench/ that measure; the rest there helps them.
@@ -84,6 +84,9 @@ browser: ## Debian's Chromium, for the tests in a browser: installed where this 
 deb: ## a Debian package, in dist, for machines with the same release of Debian (docs/operations/install.rst)
 	@sh etc/debian/build.sh
 
+javascript: ## what the tests of the JavaScript client need, by npm: installed where there is Node.js
+	@sh client/js/install.sh
+
 promtool: ## Prometheus' promtool, for the tests of alerts: fetched where this is Debian and root
 	@sh tests/live/alerts/install.sh
 
@@ -140,7 +143,7 @@ bench-claims: $(READY) ## PostgreSQL, beanstalkd and Redis streams beside claims
 clean: ## remove all that was made here, but no data
 	rm -rf $(VENV) .venvs .cache .histories .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage _trial_temp*
 	rm -rf bin build dist docs/_build queuey.egg-info twisted/plugins/dropin.cache
-	rm -rf client/build client/dist client/queuey_client.egg-info
+	rm -rf client/build client/dist client/queuey_client.egg-info client/js/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## this list

@@ -168,8 +168,8 @@ def python_part(version: str, python: str, folder: Path) -> Part:
     return Part(name, steps, counted=True, limit=LONG_LIMIT, missing=missing, environment=CLIENT)
 
 
-LIVE_NEEDS = ("browser",)
-LONG_LIVE_NEEDS = ("browser", "promtool", "samples", "debian-root")
+LIVE_NEEDS = ("browser", "javascript")
+LONG_LIVE_NEEDS = (*LIVE_NEEDS, "promtool", "samples", "debian-root")
 
 
 def live_part(folder: Path, long: bool) -> Part:

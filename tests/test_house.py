@@ -19,8 +19,10 @@ MADE |= {"queuey.egg-info", "queuey_client.egg-info"}
 SERVERS = {"bin", "cassandra", "cassandra-3.11", "cassandra-trio"}
 DOTTED = {".ci"}
 TEXTS = {".py", ".rst", ".toml", ".ini", ".txt", ".in", ".sh", ".cfg", ".md", ".cql", ".yaml", ".xml", ".service", ""}
+TEXTS |= {".js", ".mjs", ".json", ".ts", ".html"}
 #: What belongs to one machine, or names a host that packages come from; put together, so as not to find itself.
 FORBIDDEN = ("/wo" + "rk/", "/ro" + "ot/", "py" + "pi.org", "python" + "hosted.org")
+FORBIDDEN += ("registry.np" + "mjs",)
 
 
 def files() -> Iterator[Path]:

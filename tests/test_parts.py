@@ -92,10 +92,11 @@ class PartsTests(SynchronousTestCase):
         self.assertEqual(there.missing, "no Java")
 
     def test_what_is_installed(self) -> None:
-        """A short run installs a browser and one server; only a long run needs the rest."""
-        self.assertEqual(live_part(FOLDER, False).needs, ("browser",))
+        """A short run installs a browser, packages of npm and one server; only a long run needs the rest."""
+        self.assertEqual(live_part(FOLDER, False).needs, ("browser", "javascript"))
         self.assertEqual(cassandra_part(FOLDER, False, "").needs, ("cassandra",))
-        self.assertEqual(live_part(FOLDER, True).needs, ("browser", "promtool", "samples", "debian-root"))
+        long_needs = ("browser", "javascript", "promtool", "samples", "debian-root")
+        self.assertEqual(live_part(FOLDER, True).needs, long_needs)
         self.assertEqual(cassandra_part(FOLDER, True, "").needs, ("cassandra", "cassandra-3.11", "promtool"))
 
     def test_all_parts(self) -> None:
