@@ -270,6 +270,11 @@ class ChatTests(ExampleTestCase):
         shutil.copytree(EXAMPLES / self.example, copied)
         page = copied / "index.html"
         page.write_text(page.read_text(encoding="utf-8") + WATCH, encoding="utf-8")
+        modules = copied / "node_modules"
+        shutil.rmtree(modules, ignore_errors=True)
+        modules.mkdir()
+        # As npm does it for a package that is a folder.
+        (modules / "queuey-client").symlink_to(ROOT / "client" / "js")
         server = Program([needed("node"), str(copied / "server.mjs")], self.folder, self.environment)
         self.addCleanup(server.end, signal.SIGKILL)
         server.until("serving on")
