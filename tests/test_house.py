@@ -21,8 +21,7 @@ DOTTED = {".ci"}
 TEXTS = {".py", ".rst", ".toml", ".ini", ".txt", ".in", ".sh", ".cfg", ".md", ".cql", ".yaml", ".xml", ".service", ""}
 TEXTS |= {".js", ".mjs", ".json", ".ts", ".html"}
 #: What belongs to one machine, or names a host that packages come from; put together, so as not to find itself.
-FORBIDDEN = ("/wo" + "rk/", "/ro" + "ot/", "py" + "pi.org", "python" + "hosted.org")
-FORBIDDEN += ("registry.np" + "mjs",)
+FORBIDDEN = ("/wo" + "rk/", "/ro" + "ot/", "py" + "pi.org", "python" + "hosted.org", "npm" + "js.org")
 
 
 def files() -> Iterator[Path]:

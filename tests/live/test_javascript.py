@@ -1,4 +1,4 @@
-"""The JavaScript client in Node.js and in Chromium: its own tests, faults, its package, and the programs of its page."""
+"""The JavaScript client in Node.js and in Chromium: its own tests, faults, its package, and its page's programs."""
 
 from __future__ import annotations
 
@@ -64,7 +64,11 @@ def needed_node() -> str:
 
 
 def needed_tools() -> Path:
-    """Where the compiler of TypeScript and the formatter are. :raise SkipTest: if npm is missing, which installs them."""
+    """Where the compiler of TypeScript and the formatter are.
+
+    :raise SkipTest: if npm, which installs them, is missing.
+    :raise AssertionError: if they could be installed.
+    """
     needed_node()
     if shutil.which("npm") is None:
         raise SkipTest("there is no npm here, which installs the compiler of TypeScript")
@@ -137,8 +141,9 @@ class FaultTests(NodeTestCase):
 
     def begin_program(self, *arguments: object) -> Program:
         """Start ``program.js``."""
-        command = (self.node, PACKAGE / "test" / "live" / "program.js")
-        program = Program(self.folder / f"{arguments[0]}-{len(list(self.folder.iterdir()))}", *arguments, command=command)
+        command = (self.node, str(PACKAGE / "test" / "live" / "program.js"))
+        output = self.folder / f"{arguments[0]}-{len(list(self.folder.iterdir()))}"
+        program = Program(output, *arguments, command=command)
         self.addCleanup(program.kill)
         return program
 
