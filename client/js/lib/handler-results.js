@@ -3,6 +3,9 @@
 /** Seconds after which a message that fails again and again is given again at the latest. */
 const LONGEST_DELAY = 300;
 
+/** Seconds of the longest delay that the server takes. */
+const MAX_DELAY = 2_592_000;
+
 /** What becomes of a message whose handler failed; `Verdict.again()` and `Verdict.giveUp()` make one. */
 export class Verdict {
   constructor(action, { delay = 0, reason = "" } = {}) {
@@ -11,7 +14,8 @@ export class Verdict {
 
   /** It is given again after so many seconds. */
   static again(delay = 0) {
-    if (!(delay >= 0)) throw new TypeError(`a delay is seconds, not ${delay}`);
+    // The server refuses a longer one, and with it what is settled in the same request.
+    if (!(delay >= 0 && delay <= MAX_DELAY)) throw new TypeError(`a delay is 0 to ${MAX_DELAY} seconds, not ${delay}`);
     return new Verdict("retry", { delay });
   }
 

@@ -40,7 +40,7 @@ export class Verdict {
   readonly action: "ack" | "retry" | "reject";
   readonly delay: number;
   readonly reason: string;
-  /** It is given again after so many seconds. */
+  /** It is given again after so many seconds, 30 days at the most. */
   static again(delay?: number): Verdict;
   /** It goes to the dead-letter queue, or is set aside. */
   static giveUp(reason?: string): Verdict;

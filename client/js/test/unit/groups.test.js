@@ -86,6 +86,7 @@ test("a handler's error decides what becomes of a message", () => {
   assert.deepEqual({ ...defaultVerdict(delivery, new Reject("no")) }, { action: "reject", delay: 0, reason: "no" });
   assert.throws(() => new RetryLater("soon"), TypeError);
   assert.throws(() => Verdict.again(-1), TypeError);
+  assert.throws(() => new RetryLater(2_592_001), TypeError);
 });
 
 function leased(ids, { lease = 30, longest, receipt } = {}) {
