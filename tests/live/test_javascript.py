@@ -246,10 +246,12 @@ class PackageTests(NodeTestCase):
         """It holds the modules, their types and the README, needs no other package, and works where it is installed."""
         (packed,) = json.loads(self.npm("pack", "--json", "--pack-destination", self.folder, cwd=PACKAGE))
         modules = [*PACKAGE.glob("lib/*.js"), *PACKAGE.glob("types/*.d.ts")]
-        wanted = {str(path.relative_to(PACKAGE)) for path in modules} | {"queuey.js", "package.json", "README.md"}
+        wanted = {str(path.relative_to(PACKAGE)) for path in modules}
+        wanted |= {"queuey.js", "package.json", "README.md", "LICENSE"}
         self.assertEqual({each["path"] for each in packed["files"]}, wanted)
         about = json.loads((PACKAGE / "package.json").read_text(encoding="utf-8"))
         self.assertNotIn("dependencies", about)
+        self.assertEqual((PACKAGE / "LICENSE").read_text(), (ROOT / "LICENSE").read_text())
         self.assertEqual(about["version"], re.sub(r"\.dev(\d+)$", r"-dev.\1", __version__))
         home = self.folder / "home"
         home.mkdir()

@@ -51,6 +51,11 @@ export function placeText(place) {
   return place instanceof Date ? place.toISOString() : place;
 }
 
+/** Whether a place is the end of a queue at the time of the request: then a repeat may mean another place. */
+export function isEnd(place) {
+  return place === "newest" || place === "now";
+}
+
 /** Pairs of a query, from an object; lists are repeated, and what is `undefined` or `null` is left out. */
 export function query(members) {
   return Object.entries(members).flatMap(([name, value]) =>

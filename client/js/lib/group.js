@@ -1,7 +1,17 @@
 /** The calls of a consumer group. */
 
 import { deliveriesOf, groupInfo, resultOf } from "./answers.js";
-import { JSON_TYPE, compact, keyHeader, newKey, placeText, optionalNumber, plainNumber, segment } from "./encoding.js";
+import {
+  JSON_TYPE,
+  compact,
+  isEnd,
+  keyHeader,
+  newKey,
+  placeText,
+  optionalNumber,
+  plainNumber,
+  segment,
+} from "./encoding.js";
 import { Invalid, Stale, outcomesOf } from "./errors.js";
 import { ensure, remove } from "./settings.js";
 import { Worker } from "./worker.js";
@@ -130,8 +140,8 @@ export class Group {
   /** Go on from another place: `oldest`, `newest`, a Date, an id or a cursor. */
   async seek(to, { partitions, signal } = {}) {
     const body = compact({ to: placeText(to), partitions: partitions?.length ? partitions : undefined });
-    // A repeat of "newest" would pass over what came in between.
-    await this.#post("seek", body, { safe: to !== "newest", signal });
+    // At the end, a repeat would pass over what came in between.
+    await this.#post("seek", body, { safe: !isEnd(to), signal });
   }
 
   /** Take dead letters back, however many calls that takes; resolves to how many. */

@@ -1,7 +1,19 @@
 /** The calls of a queue. */
 
 import { groupInfo, pageOf, queueInfo, resultOf, singleMessage, storedOf } from "./answers.js";
-import { BATCH, LINES, compact, keyHeader, newKey, number, ownHeaders, placeText, query, segment } from "./encoding.js";
+import {
+  BATCH,
+  LINES,
+  compact,
+  isEnd,
+  keyHeader,
+  newKey,
+  number,
+  ownHeaders,
+  placeText,
+  query,
+  segment,
+} from "./encoding.js";
 import { NotFound, NotPromised } from "./errors.js";
 import { Group } from "./group.js";
 import { checkReader, following, reading } from "./reading.js";
@@ -111,12 +123,12 @@ export class Queue {
 
   /** Delete all messages before a time, an id, or `now`. */
   async purge(before = "now", { signal } = {}) {
-    // A repeat of "now" would reach further.
+    // At the end, a repeat would reach further.
     const call = {
       method: "DELETE",
       path: this.#messages,
       query: query({ before: placeText(before) }),
-      safe: before !== "now",
+      safe: !isEnd(before),
     };
     await this.#requests.send(call, signal);
   }

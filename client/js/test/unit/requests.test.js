@@ -45,6 +45,17 @@ test("a condition is not repeated if it may have been met", async () => {
   assert.equal(await queueOf(serverOf(broken(), json(201, {}))).put("1", "a"), true);
 });
 
+test("what means the end of a queue is not repeated if it may have been done", async () => {
+  for (const end of ["now", "newest"]) {
+    const server = serverOf(broken(), json(200, {}));
+    await assert.rejects(queueOf(server).purge(end), { applied: "unknown", attempts: 1 });
+    await assert.rejects(queueOf(serverOf(broken())).group("g").seek(end), { applied: "unknown", attempts: 1 });
+  }
+  await queueOf(serverOf(broken(), json(200, {})))
+    .group("g")
+    .seek("oldest");
+});
+
 test("pauses grow with jitter, and Retry-After is the least", async () => {
   const clock = new TestClock();
   const later = problem(429, "rate-limited", { retryable: true }, { "Retry-After": "3" });
