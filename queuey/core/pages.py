@@ -74,6 +74,46 @@ async def filled(look: Slices, merge: Merge, slice: MergeSlice) -> MergeSlice:
     return page.whole()
 
 
+class Progress:
+    """How far a range was read, a slice at a time.
+
+    :ivar position: where another read continues: it misses no message and sees none twice.
+    :ivar over: whether the end of the range was reached, as far as it was visible then.
+    """
+
+    def __init__(self, merge: Merge, first: MergeSlice) -> None:
+        self._merge = merge
+        self._place = merge.upper if merge.descending else merge.lower
+        self._overtaken = False
+        self._moved = True
+        self.add(first)
+
+    def add(self, slice: MergeSlice) -> None:
+        """Take a slice of what ``rest`` asked for."""
+        place = slice.position
+        if slice.messages:
+            last = Position(slice.messages[-1].id, slice.messages[-1].partition)
+            place = min(place, last) if self._merge.descending else max(place, last)
+        self._moved = place != self._place
+        self._place = place
+        if not self._overtaken:
+            self.position = slice.position
+            # Messages above the stable time are read later: another read begins here, however far this one goes.
+            self._overtaken = place != slice.position
+        self.over = slice.over
+
+    def rest(self) -> Merge | None:
+        """The part of the range that is still to be read; ``None`` if there is none, or nothing more can be read."""
+        if self.over or not self._moved:
+            return None
+        merge = self._merge
+        return attrs.evolve(
+            merge,
+            lower=merge.lower if merge.descending else self._place,
+            upper=self._place if merge.descending else merge.upper,
+        )
+
+
 class _Page:
     """Slices that become one."""
 
@@ -83,51 +123,45 @@ class _Page:
         self._later: list[tuple[Address, ...]] = []
         self._count = 0
         self._bytes = 0
-        self._place = merge.upper if merge.descending else merge.lower
-        self._overtaken = False
-        self._moved = True
-        self.add(first)
+        self._progress = Progress(merge, first)
+        self._take(first)
 
     def add(self, slice: MergeSlice) -> None:
         """Take what was read of the rest."""
-        place = slice.position
-        if slice.messages:
-            last = Position(slice.messages[-1].id, slice.messages[-1].partition)
-            place = min(place, last) if self._merge.descending else max(place, last)
-        self._moved = place != self._place
-        self._place = place
+        self._progress.add(slice)
+        self._take(slice)
+
+    def _take(self, slice: MergeSlice) -> None:
         self._count += len(slice.messages)
         self._bytes += body_bytes(slice.messages)
         if self._later or (self._messages and self._bytes > SLICE_BYTES):
             self._later.append(_addresses(slice.messages))
         else:
             self._messages += slice.messages
-        if not self._overtaken:
-            self._position = slice.position
-            # Messages above the stable time are read later: the next page begins here, however far this one reads.
-            self._overtaken = place != slice.position
         # No more of the slice is kept than what the page is made of.
-        self._over, self._stable, self._purged = slice.over, slice.stable, slice.purged
+        self._stable, self._purged = slice.stable, slice.purged
 
     def rest(self) -> Merge | None:
         """The part of the range that is still to be read for this page."""
-        merge = self._merge
-        limit, room = merge.limit - self._count, merge.max_bytes - self._bytes
-        if self._over or not self._moved or limit <= 0 or (self._count and room <= 0):
+        limit, room = self._merge.limit - self._count, self._merge.max_bytes - self._bytes
+        if limit <= 0 or (self._count and room <= 0):
             return None
-        return attrs.evolve(
-            merge,
-            lower=merge.lower if merge.descending else self._place,
-            upper=self._place if merge.descending else merge.upper,
-            limit=limit,
-            max_bytes=room,
-            owed=merge.owed and not self._count,
-        )
+        rest = self._progress.rest()
+        if rest is None:
+            return None
+        return attrs.evolve(rest, limit=limit, max_bytes=room, owed=self._merge.owed and not self._count)
 
     def whole(self) -> MergeSlice:
         """All of it."""
         later = tuple([some for some in self._later if some])
-        return MergeSlice(tuple(self._messages), self._position, self._over, self._stable, self._purged, later=later)
+        return MergeSlice(
+            tuple(self._messages),
+            self._progress.position,
+            self._progress.over,
+            self._stable,
+            self._purged,
+            later=later,
+        )
 
 
 def _addresses(messages: Messages) -> tuple[Address, ...]:

@@ -61,7 +61,7 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
     v2 = (
         V2Application(store, settle(in_force.settings), lambda: limits(in_force.settings)),
         V2Queues(directory),
-        V2Messages(exchange, V2Stream(exchange, slices), lambda: store.capabilities.survives_power_loss, now),
+        V2Messages(exchange, V2Stream(exchange, slices), slices, lambda: store.capabilities.survives_power_loss, now),
         V2Single(exchange, now),
         V2Restores(exchange, now, slices),
         V2Groups(groups, now),

@@ -11,15 +11,17 @@ from twisted.internet.defer import Deferred
 
 from queuey.core.messages import MessageExchange
 from queuey.core.pages import is_whole
+from queuey.deferreds import TurnQueue
 from queuey.http.gate import AdmittedToQueue, permit
 from queuey.http.routes import Route
 from queuey.http.traced import UNTRACED
 from queuey.http.v2 import appends, pages, rendered, repeats
 from queuey.http.v2.answers import answer_stored, stored_json
-from queuey.http.v2.pages import Wanted
+from queuey.http.v2.pages import Form, Wanted
 from queuey.http.v2.parameters import Query
 from queuey.http.v2.queues import QUEUE
 from queuey.http.v2.stream import V2Stream, is_stream
+from queuey.http.v2.whole import WholeRead
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.message import Content, Draft
@@ -36,12 +38,14 @@ MESSAGES: Final = f"{QUEUE}/messages"
 class V2Messages:
     """The handlers of a queue's messages.
 
+    :ivar turns: gives out turns of the reactor to reads that last.
     :ivar durable: whether what is stored survives the loss of power, as far as that is known by then.
     :ivar now: the wall clock, in seconds since 1970.
     """
 
     exchange: MessageExchange
     stream: V2Stream
+    turns: TurnQueue
     durable: Callable[[], bool]
     now: Callable[[], float]
 
@@ -111,6 +115,9 @@ class V2Messages:
         """Read a page; its partitions are one log."""
         queue, exchange = admitted.queue, self.exchange
         wanted, began = pages.wanted(request, queue), from_seconds(self.now())
+        form = pages.form_of(request, wanted)
+        if wanted.all is not False and form.lines:
+            wanted = wanted.whole()
         request.traced.begin(RECEIVE)
         if wanted.needs_end:
             wanted = wanted.with_end(await exchange.end(queue, admitted.policy))
@@ -119,20 +126,20 @@ class V2Messages:
                 slice = await exchange.page(queue, wanted.merge, wanted.wait)
         else:
             slice = await exchange.first(queue, wanted.merge, admitted.policy)
-            if not is_whole(wanted.merge, slice):
+            if not (wanted.all or is_whole(wanted.merge, slice)):
                 slice = await exchange.filled(queue, wanted.merge, admitted.policy, slice)
             elif not (wanted.everything and not exchange.is_as_it_was(queue)):
-                writing = self._answer(request, admitted, wanted, began, slice)
+                writing = self._answer(request, admitted, wanted, form, began, slice)
                 del slice  # a slow client may make the answer last long
                 if writing is not None:
                     await writing
                 return
-        checking = self._check(request, admitted, wanted, began, slice)
+        checking = self._check(request, admitted, wanted, form, began, slice)
         del slice
         await checking
 
     async def _check(
-        self, request: Request, admitted: AdmittedToQueue, wanted: Wanted, began: Ticks, slice: MergeSlice
+        self, request: Request, admitted: AdmittedToQueue, wanted: Wanted, form: Form, began: Ticks, slice: MergeSlice
     ) -> None:
         """Answer with a page, if its caller may still have it, and its queue has no more partitions by now."""
         queue = admitted.queue
@@ -147,18 +154,20 @@ class V2Messages:
             # Partitions were added meanwhile, and what they have may be before the place where the page goes on.
             queue, wanted = now, wanted.of_all(now)
             slice = await self.exchange.page(queue, wanted.merge, 0)
-        writing = self._answer(request, admitted, wanted, began, slice)
+        writing = self._answer(request, admitted, wanted, form, began, slice)
         del slice
         if writing is not None:
             await writing
 
     def _answer(
-        self, request: Request, admitted: AdmittedToQueue, wanted: Wanted, began: Ticks, slice: MergeSlice
+        self, request: Request, admitted: AdmittedToQueue, wanted: Wanted, form: Form, began: Ticks, slice: MergeSlice
     ) -> Coroutine[Deferred[Any], Any, None] | None:
-        """Answer with a page, or return the coroutine that writes a large one."""
+        """Answer with a page, or return the coroutine that writes a large one, or all that follows it too."""
         request.traced.received(slice.messages)
+        if wanted.all and not slice.over:
+            return WholeRead(self.exchange, self.turns, request, admitted, wanted, form, began).answer(slice)
         read_again = partial(self.exchange.lookup, admitted.queue)
-        return rendered.answer(request, pages.page(admitted, wanted, slice, began), read_again)
+        return rendered.answer(request, pages.page(admitted, wanted, slice, began), form, read_again)
 
     async def purge(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Delete what is before a place in the log."""

@@ -14,7 +14,7 @@ import attrs
 from queuey.errors import CursorMismatch, QueueReplaced
 from queuey.http.gate import AdmittedToQueue
 from queuey.http.parameters import MAX_REMEMBERED
-from queuey.http.v2.answers import Piece, joined_json, portions, reference
+from queuey.http.v2.answers import WHOLE, Piece, joined_json, portions, reference
 from queuey.http.v2.parameters import Query
 from queuey.http.wire import Request
 from queuey.http.writing import encoded
@@ -29,6 +29,8 @@ from queuey.model.window import NEWEST, OLDEST, Merge, MergeSlice, Position
 
 NDJSON: Final = "application/x-ndjson"
 JSON: Final = "application/json"
+
+_ALL: Final = "all"
 
 _BEGINNING: Final = b'{"messages":['
 
@@ -51,6 +53,7 @@ class Wanted:
     :ivar resumed: whether it goes on from somewhere.
     :ivar wait: seconds.
     :ivar json: whether bodies that are JSON are shown as JSON.
+    :ivar all: whether to read to the end in one answer of lines; ``None``: if the answer is of lines.
     :ivar since_end: whether it begins at the end of the log, where that is when it is asked for; see ``with_end``.
     :ivar until_end: whether it ends there.
     """
@@ -60,6 +63,7 @@ class Wanted:
     resumed: bool
     wait: float
     json: bool = False
+    all: bool | None = False
     since_end: bool = False
     until_end: bool = False
 
@@ -67,6 +71,15 @@ class Wanted:
         """Return the same read of all partitions that a queue has by now."""
         every = tuple(range(1, queue.settings.partitions + 1))
         return attrs.evolve(self, merge=attrs.evolve(self.merge, partitions=every))
+
+    def whole(self) -> Wanted:
+        """Return the same read with the limits of one part of a whole read."""
+        merge = attrs.evolve(self.merge, limit=LIMIT.high, max_bytes=WHOLE)
+        return attrs.evolve(self, all=True, merge=merge)
+
+    def cursor(self, position: Position) -> str:
+        """The cursor of a place in this read."""
+        return attrs.evolve(self.start, position=position).text()
 
     @property
     def needs_end(self) -> bool:
@@ -123,7 +136,7 @@ def _wanted(text: bytes, incarnation: int, count: int) -> Wanted:
     after, since, until = query.text("after"), query.log_place("since"), query.log_place("until")
     if after is not None and query.text("since") is not None:
         query.wrong("since", "cannot be given together with after")
-    limit = query.number(LIMIT) or LIMIT.default
+    limit, all = _limit(query)
     max_bytes = query.number(MAX_BYTES) or MAX_BYTES.default
     partitions = query.many(partition(count)) or None
     wait, fresh, json = query.seconds(WAIT) or 0, query.boolean("fresh"), query.boolean("json")
@@ -135,7 +148,17 @@ def _wanted(text: bytes, incarnation: int, count: int) -> Wanted:
     read = partitions or tuple(range(1, count + 1))
     merge = Merge(read, lower, upper, descending, limit, max_bytes, fresh=fresh)
     ends = since is Start.NEWEST, until is Start.NEWEST
-    return Wanted(merge, start, after is not None, wait / SECOND, json, *ends)
+    return Wanted(merge, start, after is not None, wait / SECOND, json, all, *ends)
+
+
+def _limit(query: Query) -> tuple[int, bool | None]:
+    """Return the limit of a page, and whether there is to be none; see ``Wanted.all``."""
+    given, bytes_given = query.text("limit"), query.text("max_bytes")
+    if given != _ALL:
+        return query.number(LIMIT) or LIMIT.default, None if given is bytes_given is None else False
+    if bytes_given is not None:
+        query.wrong("max_bytes", "cannot be given together with limit=all")
+    return LIMIT.default, True
 
 
 def _upper(until: Start | Ticks | None) -> Position:
@@ -185,7 +208,7 @@ class Page:
     @cached_property
     def next(self) -> str:
         """The cursor to go on from."""
-        return self._at(self.slice.position)
+        return self.wanted.cursor(self.slice.position)
 
     @property
     def more(self) -> bool:
@@ -214,18 +237,14 @@ class Page:
             return True
         return place < Position(min(slice.stable, lower_bound(self.kept)))
 
-    def _at(self, position: Position) -> str:
-        start = self.wanted.start
-        return Cursor(start.incarnation, position, start.descending, start.partitions, start.floor).text()
-
-    def _first(self) -> str:
+    def first(self) -> str:
         """The place just before the first message that is left."""
         if not self.slice.messages:
             return self.next
         message = self.slice.messages[0]
         if self.wanted.start.descending:
-            return self._at(Position(successor(message.id)))
-        return self._at(Position(message.id, message.partition - 1))
+            return self.wanted.cursor(Position(successor(message.id)))
+        return self.wanted.cursor(Position(message.id, message.partition - 1))
 
     def members(self) -> bytes:
         """What stands beside the messages, as the members of an object."""
@@ -236,7 +255,7 @@ class Page:
             "resume": "truncated" if self.truncated else "exact",
         }
         if self.truncated:
-            found["first"] = self._first()
+            found["first"] = self.first()
         return encoded(found)[1:-1]
 
     def pieces(self, form: Form) -> Iterator[Piece]:
@@ -277,6 +296,14 @@ class Form:
         return b"{%b}\n" % members if self.lines else b"%b],%b}\n" % (b"" if begun else _BEGINNING, members)
 
 
+def part(wanted: Wanted, merge: Merge, slice: MergeSlice) -> Page:
+    """Return a later part of a whole read as a page that a reader resumes to at the place where the part begins."""
+    place = merge.upper if merge.descending else merge.lower
+    start = attrs.evolve(wanted.start, position=place)
+    # What expires meanwhile is no gap: it would not have been shown to a reader that came later either.
+    return Page(attrs.evolve(wanted, start=start, merge=merge, resumed=True), slice, Ticks(0))
+
+
 def page(admitted: AdmittedToQueue, wanted: Wanted, slice: MergeSlice, now: Ticks) -> Page:
     """The page that was read.
 
@@ -299,7 +326,12 @@ def _name(part: bytes) -> bytes:
     return unquote_to_bytes(part.partition(b"=")[0])
 
 
-def prefers_lines(request: Request) -> bool:
+def form_of(request: Request, wanted: Wanted) -> Form:
+    """The form of the answer: all of a queue is always lines."""
+    return Form(wanted.all is True or _prefers_lines(request), wanted.json)
+
+
+def _prefers_lines(request: Request) -> bool:
     """Whether the client asks for lines, and not rather for one document."""
     accepted = request.fields.get(b"accept")
     if accepted is None or b"ndjson" not in accepted[0].lower() + b",".join(accepted[1:]).lower():

@@ -23,7 +23,7 @@ from queuey.http.v2.answers import (
     portions,
 )
 from queuey.http.v2.conditions import is_known
-from queuey.http.v2.pages import JSON, NDJSON, Form, Page, link, prefers_lines
+from queuey.http.v2.pages import JSON, NDJSON, Form, Page, link
 from queuey.http.wire import Request
 from queuey.model.columns import body_bytes
 from queuey.model.message import Address
@@ -37,13 +37,15 @@ ReadAgain = Callable[[Sequence[Address]], Deferred[LookupSlice]]
 """Reads messages of a page by their addresses, a slice of them at a time."""
 
 
-def answer(request: Request, page: Page, read_again: ReadAgain) -> Coroutine[Deferred[Any], Any, None] | None:
+def answer(
+    request: Request, page: Page, form: Form, read_again: ReadAgain
+) -> Coroutine[Deferred[Any], Any, None] | None:
     """Write the answer to a read.
 
     :param read_again: reads what a page has beyond its first slice.
     :return: what writes it in pieces where it is large, which leave as fast as the client takes them.
     """
-    form, messages = Form(prefers_lines(request), page.wanted.json), page.slice.messages
+    messages = page.slice.messages
     fields = (_LINES if form.lines else _DOCUMENT, NO_STORE)
     following = ((b"Link", link(request, page.next)),) if page.more else ()
     if page.slice.later or not fits_at_once(messages):
