@@ -254,6 +254,8 @@ class QueuesTests(AuditedTestCase):
         self.assertEqual([one["name"] for one in found["queues"]], ["q"])
         described = self.call("queues.describe", application="app", queue="q")
         self.assertEqual((described["partitions"], described["messages"]), (2, 2))
+        self.assertEqual((described["bytes"], described["approximate"]), (6, False))
+        self.assertRegex(described["oldest"], r"\A20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:.]{16}Z\Z")
         self.assertEqual(self.fault("queues.purge", "app", "q", "never")["data"]["code"], "invalid-parameters")
         self.call("queues.purge", "app", "q", "2001-01-01T00:00:00Z")
         self.assertEqual(self.call("queues.describe", "app", "q")["messages"], 2)
@@ -261,6 +263,7 @@ class QueuesTests(AuditedTestCase):
         self.call("queues.purge", "app", "q", "oldest")
         self.assertEqual(self.call("queues.describe", "app", "q")["messages"], 2)
         self.call("queues.purge", application="app", queue="q")
+        self.assertIsNone(self.call("queues.describe", "app", "q")["oldest"])
         self.assertEqual(self.call("queues.describe", "app", "q")["messages"], 0)
         for word in ("now", "newest"):
             self.posted(queue, "three")

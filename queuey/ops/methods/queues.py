@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from queuey.core.messages import MessageExchange
 from queuey.core.queues import QueueDirectory
-from queuey.errors import NoSuchQueue
 from queuey.interfaces import IPolicies
 from queuey.model.fields import LIMIT
 from queuey.model.queue import Queue
@@ -48,13 +47,10 @@ class Queues(Methods):
 
     @method("object", APPLICATION, QUEUE)
     async def jsonrpc_describe(self, call: CallContext, application: str, queue: str) -> dict[str, Any]:
-        """Return a queue, and the number of its messages, including those that are not due yet."""
+        """Return a queue, and what it holds: the number and the bytes of its messages, including those that are not due
+        yet, the time of the oldest, and whether the numbers are approximate."""
         found = await self._find(application, queue)
-        listing = await self._directory.listing(application, found.name, 1, details=True, counts=True)
-        for listed in listing.queues:
-            if listed.name == found.name and listed.queue is not None:
-                return {**shown.queue(listed.queue), "messages": listed.count}
-        raise NoSuchQueue("Queue of that name was not found.")
+        return {**shown.queue(found), **shown.depth(await self._directory.depth(found))}
 
     @method("boolean", APPLICATION, QUEUE, Parameter("before", PLACE), changes=True)
     async def jsonrpc_purge(

@@ -9,6 +9,7 @@ from queuey.core.applications.registry import Registry, Shown, ShownKey
 from queuey.core.applications.stored import Change
 from queuey.model import members
 from queuey.model.application import Application
+from queuey.model.depth import Depth
 from queuey.model.queue import Queue
 from queuey.model.timeid import to_rfc3339
 
@@ -30,6 +31,12 @@ def application(shown: Shown) -> dict[str, Any]:
         "changed": moment(shown.changed),
         "revision": shown.revision,
     }
+
+
+def depth(found: Depth) -> dict[str, Any]:
+    """What a queue holds, with the names that the second API has for it."""
+    oldest = None if found.oldest is None else to_rfc3339(found.oldest)
+    return {"messages": found.messages, "bytes": found.bytes, "oldest": oldest, "approximate": found.approximate}
 
 
 def keys(shown: Shown) -> list[dict[str, Any]]:

@@ -258,6 +258,25 @@ class TimeTests(DaemonCase):
         """Set the clock; the file always has all of the figure."""
         (self.folder / "clock").write_text(f"{seconds:10d}")
 
+    def test_queues(self) -> None:
+        """One that is deep, and whose oldest message is old."""
+        self.set(-100_000)
+        self.add_settings("[metrics]\nqueues = queuey/q\nqueue_every = 1\n")
+        self.serve()
+        make_queue(self.port, "q")
+        calm = [self.wait_for(lambda now: now.has("queuey_queue_messages"), "the queue is not followed")] * 2
+
+        batch = json.dumps({"messages": [{"body": "x"}] * 1000}).encode()
+        kind = {"Content-Type": "application/vnd.queuey.messages+json"}
+        for _ in range(10):
+            self.assertEqual(ask(self.port, "POST", MESSAGES, batch, **kind)[0], 201)
+        deep = self.wait_for(lambda now: now.total("queuey_queue_messages") >= 10_000, "nothing is deep")
+        self.check_alert("QueueyQueueDeep", calm, [deep])
+
+        self.set(0)
+        old = self.wait_for(lambda now: now.total("queuey_queue_oldest_seconds") > 86_400, "nothing is old")
+        self.check_alert("QueueyQueueOld", calm, [old])
+
     def test_groups(self) -> None:
         """One that is behind, one that is stuck; and the clock is set back."""
         self.set(-1000)
