@@ -32,6 +32,7 @@ PROGRAMS: Final = {
     "once": ("1 0.1", "(at most 1.30)"),
     "ndjson": ("1 0.1", "(at least 0.70)"),
     "cursors": ("5000 1", "(at most 1.20)"),
+    "counts": ("2000 1 20", "(at least 0.30)"),
     "waits": ("50 0.2", "(at most 1.00)"),
     "policies": ("1 0.1", "(at least 0.90)"),
     "limits": ("1 0.1", "(at least 0.90)"),
