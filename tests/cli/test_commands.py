@@ -38,14 +38,14 @@ class CheckTests(SynchronousTestCase):
         return path
 
     def test_right(self) -> None:
-        path = self.file(f"[application_keys]\nqueuey = {DEVELOPMENT_KEY}\n")
+        path = self.file(f"[server]\nops = off\n[application_keys]\nqueuey = {DEVELOPMENT_KEY}\n")
         status, out, err = run("check", "--settings-only", str(path))
         self.assertEqual((status, err), (0, ""))
         self.assertEqual(out.splitlines(), load(path).describe())
         self.assertNotIn(DEVELOPMENT_KEY, out)
 
     def test_warnings(self) -> None:
-        path = self.file("")
+        path = self.file("[server]\nops = off\n")
         status, out, err = run("check", "--settings-only", str(path))
         self.assertEqual(status, 0)
         self.assertEqual(

@@ -120,10 +120,10 @@ class V2Queues:
         counts = query.boolean("counts")
         query.check()
         queue, caller = admitted.queue, admitted.caller
+        known = tags(request, b"if-none-match")
         if counts:
             await self._show_counts(request, admitted)
             return
-        known = tags(request, b"if-none-match")
         insider = _is_insider(caller, queue)
         tag = (b"ETag", f'{"" if insider else "W/"}"{queue.version}"'.encode("ascii"))
         if known is not None and (known.any or queue.version in known.strong | known.weak):

@@ -50,7 +50,8 @@ from queuey.storage.cassandra.groups.tables import Seen
 from queuey.storage.group_commands import run
 from queuey.storage.sqlite.groups import SQLiteGroups
 from queuey.storage.sqlite.writer import Writer
-from tests.histories.groups.unreliable import Calls, Fate, Kind, UnreliableGroups
+from tests.histories.groups import in_process, unreliable
+from tests.histories.groups.unreliable import FATES, Calls, Fate, Kind, UnreliableGroups
 
 
 @attrs.frozen
@@ -131,7 +132,7 @@ def _tried(groups: Any, queue: Queue, group: Group, terms: Terms, commands: Sequ
     """What commands would be answered; nothing is changed."""
     if isinstance(groups, SQLiteGroups):
         return groups._writing.submit(_tried_by, queue, group, terms, commands)
-    groups.clock, groups._used = groups._store.ticks(), {}
+    groups.clock, groups._used = groups._data.ticks(), {}
     try:
         return succeed(run(groups, queue, group, terms, commands))
     except QueueyError:
@@ -311,7 +312,16 @@ def _settling(way: Any) -> tuple[tuple[Any, str, Any], ...]:
     return (group_commands, "settle", way), (settlements, "settle", way)
 
 
-_TOKENLESS: Final = ((Append, "read", forgets_its_token),)
+def unanswered(kind: Kind) -> tuple[tuple[Any, str, Any], ...]:
+    """Let every second call of a kind be done and not answered, and nothing else fail; no front end ends.
+
+    For what shows only then, and might be taken for an answer that was lost in another way.
+    """
+    fates = {**dict.fromkeys(FATES, ((Fate.DONE, 1),)), kind: ((Fate.DONE, 1), (Fate.UNANSWERED, 1))}
+    return (unreliable, "FATES", fates), (in_process, "KILLS", 0.0)
+
+
+_TOKENLESS: Final = ((Append, "read", forgets_its_token), *unanswered(Kind.SWAP))
 _ENDLESS: Final = (
     (GroupIndex, "_classify", endless),
     (settlements, "is_over", never),
@@ -327,9 +337,7 @@ MUTANTS: Final = (
     Mutant("an answer of a cell before its transaction", "acked_again", "plain", ((Cell, "change", hasty_cell),), True),
     Mutant("the same of a cell, at most once", "given_again", "once", ((Cell, "change", hasty_cell),), True),
     Mutant("a claim at most once that settles later", "given_again", "once", _claiming(settles_later)),
-    Mutant(
-        "a change that is not known again", "lost_at_most_once", "once", ((Append, "read", forgets_its_token),), True
-    ),
+    Mutant("a change that is not known again", "lost_at_most_once", "once", _TOKENLESS, True),
     Mutant("a claim that does not move on", "acked_again", "plain", _claiming(stands_still)),
     Mutant("a limit before the bound", "lost", "plain", _claiming(examines_too_much)),
     Mutant("the newest first", "first_order", "plain", _claiming(newest_first)),
@@ -371,7 +379,7 @@ MUTANTS: Final = (
         "a dead letter without its key",
         "buried_twice",
         "dead",
-        ((dead_letters.DeadLetters, "_append", without_its_key),),
+        ((dead_letters.DeadLetters, "_append", without_its_key), *unanswered(Kind.WRITE)),
     ),
     Mutant("a dead letter that is not written", "lost", "dead", ((dead_letters.DeadLetters, "_out", nowhere),)),
     Mutant("a redrive that settles", "lost", "dead", ((dead_letters.DeadLetters, "_in", for_good),)),

@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.histories.groups.checkers import CHECKERS, judge
 from tests.histories.groups.in_process import ClockedSubject, World
 from tests.histories.groups.minds import PLANS
-from tests.histories.groups.mutants import MUTANTS, Mutant
+from tests.histories.groups.mutants import MUTANTS, Mutant, unanswered
+from tests.histories.groups.unreliable import Kind
 from tests.storage.cassandra.row_tables import RowTables
 from tests.storage.quick import quick_directory
 from tests.storage.runners import Inline
@@ -57,6 +58,13 @@ class MutantTests(MutantCase):
         """One that catches nothing proves nothing."""
         caught = {mutant.checker for mutant in MUTANTS}
         self.assertEqual({checker.__name__ for checker in CHECKERS} - caught, set())
+
+    def test_calls_without_answers_break_no_rule(self) -> None:
+        """What is found where they are part of a mutant is found of the rule that it breaks."""
+        for kind, group in ((Kind.SWAP, "once"), (Kind.WRITE, "dead")):
+            unbroken = Mutant("none", "", group, unanswered(kind), kind is Kind.SWAP)
+            for seed in range(3):
+                self.assertEqual(self.found(unbroken, seed), {})
 
 
 class SQLiteMutantTests(MutantCase):
