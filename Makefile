@@ -46,17 +46,24 @@ define environment
 @$(PIP) setuptools
 endef
 
+# If the script "queuey" was one of the package queuey, installing that package anew has removed it.
+define script
+@[ -x $(BIN)/queuey ] || $(PIP) --no-build-isolation --no-deps --force-reinstall -e ./client
+endef
+
 # What serving needs. The development environment is the same one with more in it.
-$(SERVES): setup.py constraints.txt
+$(SERVES): setup.py client/setup.py constraints.txt
 	$(environment)
-	@echo 'installing what serving needs, some 20 packages: ten seconds, if the package index is near'
-	@$(INSTALL) .
+	@echo 'installing what serving needs, some 25 packages: ten seconds, if the package index is near'
+	@$(INSTALL) './client[cli]' -e .
+	$(script)
 	@touch $@
 
 $(READY): setup.py client/setup.py constraints.txt
 	$(environment)
 	@echo 'installing what development needs, some 100 packages: a minute or two'
-	@$(INSTALL) '.[dev]' -e './client[asyncio,twisted,otel]'
+	@$(INSTALL) '.[dev]' -e './client[asyncio,cli,qr,twisted,otel]'
+	$(script)
 	@touch $(SERVES) $@
 
 run: $(SERVES) ## serve the API with the built-in development settings, on PORT=5000, data in DATA=queuey-data; Ctrl-C stops it

@@ -33,7 +33,7 @@ LLHTTP = ["httptools>=0.9,<0.10"]
 # What publishes to RabbitMQ, in the benchmark of peers; and what other clients are made of, in that of clients.
 BENCH = ["httpx>=0.28,<1", "pika>=1.4,<2", "requests>=2.32"]
 # What the client in client/ needs for its faces; the Makefile installs it beside this package.
-CLIENT = ["aiohttp>=3.10,<4", "urllib3>=2"]
+CLIENT = ["aiohttp>=3.10,<4", "click>=8.1.7,<9", "qrcode>=8,<9", "rich>=13,<16", "urllib3>=2"]
 UNIT = ["hypothesis>=6.100", *BENCH, *CLIENT, *LLHTTP, *IDENTITIES, *OTEL, *THRIFT]
 TEST = [
     *UNIT,
@@ -56,6 +56,8 @@ TEST = [
     "setuptools>=77",
     "types-PyYAML",
 ]
+# What joins the command "queuey"; queuey_client.cli.joining says what each does.
+COMMANDS = ["check", "keys", "backup", "restore-queue", "copy", "schema", "ops"]
 DOCS = ["Sphinx>=8", "furo>=2025.9", "sphinx-copybutton>=0.5.2,<0.6"]
 
 # The samples of etc/, by way of the link queuey/samples; all but what sets up a Cassandra to develop with.
@@ -87,6 +89,8 @@ setup(
         "attrs>=24.2",
         "klein>=24.8,<25",
         "msgspec>=0.20,<1",
+        # The command "queuey".
+        "queuey-client[cli]>=2.0.0.dev0",
         "multipart>=2,<3",
         "prometheus-client>=0.25,<1",
         # The door uses private names of twisted.web, so each new major version is tried before it is allowed.
@@ -107,7 +111,8 @@ setup(
         "otel": OTEL,
         "dev": [*TEST, *DOCS, "towncrier>=24.8"],
     },
-    entry_points={"console_scripts": ["queuey = queuey.cli:run"]},
+    # The script "queuey" is that of queuey-client; what is done beside the daemon joins it.
+    entry_points={"queuey.commands": [f"{name} = queuey.cli:command" for name in COMMANDS]},
     classifiers=[
         "Development Status :: 4 - Beta",
         "Environment :: No Input/Output (Daemon)",

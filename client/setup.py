@@ -31,8 +31,12 @@ setup(
     extras_require={
         "asyncio": ["aiohttp>=3.10,<4"],
         "twisted": ["treq>=24", "Twisted>=24.3"],
+        "cli": ["click>=8.1.7,<9", "rich>=13,<16", "tomli>=2; python_version<'3.11'"],
+        "qr": ["qrcode>=8,<9"],
         "otel": ["opentelemetry-api>=1.20,<2"],
     },
+    # The daemon's package has no script of its own: it needs this one, and its commands join by entry points.
+    entry_points={"console_scripts": ["queuey = queuey_client.cli:run"]},
     classifiers=[
         "Development Status :: 4 - Beta",
         "Framework :: AsyncIO",

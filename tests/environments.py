@@ -20,8 +20,8 @@ EXTRAS = ("", "unit", "tls")
 
 
 def requirements() -> list[str]:
-    """What the suites need, as pip takes it."""
-    found = [Requirement(text) for text in requires("queuey") or ()]
+    """What the suites need, as pip takes it. The client is taken from the checkout too; CLIENT has what it needs."""
+    found = [Requirement(text) for text in requires("queuey") or () if not text.startswith("queuey-client")]
     wanted = [one for one in found if one.marker is None or any(one.marker.evaluate({"extra": e}) for e in EXTRAS)]
     for one in wanted:
         one.marker = None

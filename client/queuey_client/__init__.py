@@ -32,7 +32,7 @@ from queuey_client.core.errors import (
 from queuey_client.core.reading import GapWarning
 from queuey_client.core.retry import Retry
 from queuey_client.core.steps import Answer, Ask, NoAnswer
-from queuey_client.core.values import Delivery, Draft, GroupInfo, Lag, Message, Page, QueueInfo, Stored
+from queuey_client.core.values import Delivery, Draft, GroupInfo, Lag, Message, Page, QueueCounts, QueueInfo, Stored
 from queuey_client.core.verdicts import Reject, RetryLater, Verdict
 from queuey_client.sync.client import Client
 from queuey_client.sync.deliveries import Deliveries
@@ -67,6 +67,7 @@ __all__ = [
     "NotPromised",
     "Page",
     "Queue",
+    "QueueCounts",
     "QueueInfo",
     "QueueReplaced",
     "QueueyError",

@@ -1,4 +1,7 @@
-"""The ``queuey`` command, for what is done beside the daemon: checking settings, making keys, backups."""
+"""The commands for what is done beside the daemon: checking settings, making keys, backups.
+
+They join the command ``queuey`` of ``queuey_client.cli`` by entry points, which call :func:`command`.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,9 @@ from queuey.storage.sqlite.backup import Archive, back_up
 _LEAST_PRIORITY: Final = 19
 """Of a process, as nice(1) counts."""
 
+_PATIENT: Final = ("backup", "copy", "restore-queue")
+"""The commands that work long, and leave the processor to the daemon."""
+
 _CANNOT_START: Final = 3
 """The exit status of a check that finds the settings right, and this machine not ready for them."""
 
@@ -41,7 +47,7 @@ _LONGEST_WAIT: Final = 86400
 
 
 def run() -> int:
-    """Run the command line; the entry point of the console script.
+    """Run these commands alone, as a process.
 
     :return: the exit status.
     """
@@ -49,12 +55,10 @@ def run() -> int:
         if isinstance(stream, TextIOWrapper):
             # A path may hold what the terminal's encoding lacks; that must not end in a traceback.
             stream.reconfigure(errors="backslashreplace")
-    # The daemon beside has the processor first: a backup can wait, and requests cannot.
-    os.setpriority(os.PRIO_PROCESS, 0, _LEAST_PRIORITY)
     # Clean up unfinished work, whatever ends the program.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        status = main(sys.argv[1:], sys.stdout, sys.stderr)
+        status = command(sys.argv[1:], sys.stdout, sys.stderr)
         sys.stdout.flush()
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
@@ -64,6 +68,17 @@ def run() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status
+
+
+def command(argv: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
+    """Run the command in a process of its own; the entry point of each command.
+
+    :return: the exit status.
+    """
+    if argv[:1] and argv[0] in _PATIENT:
+        # The daemon beside has the processor first: a backup can wait, and requests cannot.
+        os.setpriority(os.PRIO_PROCESS, 0, _LEAST_PRIORITY)
+    return main(argv, stdout, stderr)
 
 
 def main(argv: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:

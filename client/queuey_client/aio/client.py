@@ -79,9 +79,9 @@ class Client:
         """Return a queue; the server is not asked yet."""
         return Queue(self._driver, QueueCalls(self._session, name))
 
-    def queues(self, prefix: str = "") -> AsyncItems[QueueInfo]:
+    def queues(self, prefix: str = "", *, counts: bool = False) -> AsyncItems[QueueInfo]:
         """Give all queues whose names begin so, by name; they are fetched page by page."""
-        return self._driver.iterate(listed(self._session, prefix))
+        return self._driver.iterate(listed(self._session, prefix, counts))
 
     async def promises(self) -> Mapping[str, Any]:
         """Return what the application is promised, and its limits: ``GET /v2/{application}``, kept for a minute."""

@@ -11,7 +11,18 @@ from urllib.parse import unquote
 
 from queuey_client.core.errors import QueueyError
 from queuey_client.core.steps import Answer
-from queuey_client.core.values import Delivery, GroupInfo, Lag, Lease, Message, Page, Place, QueueInfo, Stored
+from queuey_client.core.values import (
+    Delivery,
+    GroupInfo,
+    Lag,
+    Lease,
+    Message,
+    Page,
+    Place,
+    QueueCounts,
+    QueueInfo,
+    Stored,
+)
 
 T = TypeVar("T")
 
@@ -99,6 +110,17 @@ def queue_info(document: Mapping[str, Any]) -> QueueInfo:
         document.get("principals") or (),
         document["version"],
         document,
+        None if document.get("counts") is None else _queue_counts(document["counts"]),
+    )
+
+
+def _queue_counts(document: Mapping[str, Any]) -> QueueCounts:
+    oldest = document["oldest"]
+    return QueueCounts(
+        document["messages"],
+        document["bytes"],
+        None if oldest is None else time_of(oldest),
+        document["approximate"],
     )
 
 

@@ -146,9 +146,9 @@ class QueueCalls:
 
     # The queue itself
 
-    def info(self) -> Steps[QueueInfo]:
+    def info(self, counts: bool = False) -> Steps[QueueInfo]:
         """Ask for the queue's settings."""
-        answer: Answer = yield from self.session.exchange(Call("GET", self.path))
+        answer: Answer = yield from self.session.exchange(Call("GET", self.path, query(_counts(counts))))
         return result_of(answer, queue_info)
 
     def ensure(self, settings: Mapping[str, Any]) -> Steps[QueueInfo]:
@@ -208,12 +208,16 @@ def removed(session: Session, path: str) -> Steps[None]:
             raise
 
 
-def listed(session: Session, prefix: str) -> Items[QueueInfo]:
+def _counts(wanted: bool) -> tuple[str, str | None]:
+    return ("counts", "true" if wanted else None)
+
+
+def listed(session: Session, prefix: str, counts: bool = False) -> Items[QueueInfo]:
     """Give all queues of the application, page by page."""
     after: str | None = None
     while True:
         answer = yield from session.exchange(
-            Call("GET", "/queues", query(("prefix", prefix or None), ("after", after)))
+            Call("GET", "/queues", query(("prefix", prefix or None), ("after", after), _counts(counts)))
         )
         names, after = result_of(answer, lambda found: ([queue_info(each) for each in found["queues"]], found["next"]))
         for each in names:

@@ -73,7 +73,7 @@ class Credentials:
     def __init__(self, key: Secret | None, token: Secret | None) -> None:
         self._sources = [(word, source) for word, source in (("Application", key), ("Bearer", token)) if source]
         self._known: dict[str, str] = {}
-        self.key = key
+        self.key = key or None
 
     @property
     def renewable(self) -> bool:

@@ -268,10 +268,27 @@ class GroupInfo:
 
 
 @dataclass(frozen=True)
+class QueueCounts:
+    """What a queue holds.
+
+    :ivar messages: how many messages it holds.
+    :ivar bytes: of their bodies, media types and headers.
+    :ivar oldest: the time of the oldest message; ``None`` if there is none.
+    :ivar approximate: whether the server estimated the numbers.
+    """
+
+    messages: int
+    bytes: int
+    oldest: datetime | None
+    approximate: bool
+
+
+@dataclass(frozen=True)
 class QueueInfo:
     """A queue's settings.
 
     :ivar document: all that the server said.
+    :ivar counts: what the queue holds, if that was asked for.
     """
 
     name: str
@@ -283,6 +300,7 @@ class QueueInfo:
     principals: Sequence[str]
     version: str
     document: Mapping[str, Any] = field(repr=False, compare=False)
+    counts: QueueCounts | None = None
 
 
 def line_of(draft: Draft, key: str | None) -> bytes:

@@ -64,4 +64,9 @@ def default_verdict(delivery: Delivery, error: BaseException) -> Verdict:
         return Verdict.give_up(str(error))
     if isinstance(error, RetryLater):
         return Verdict.again(error.delay)
-    return Verdict.again(min(2.0 ** min(delivery.deliveries - 1, 20), LONGEST_DELAY))
+    return Verdict.again(longer_pause(delivery))
+
+
+def longer_pause(delivery: Delivery) -> float:
+    """Return 1, 2, 4 ... 300 seconds, by how often the message was given."""
+    return float(min(2.0 ** min(delivery.deliveries - 1, 20), LONGEST_DELAY))

@@ -85,7 +85,7 @@ class Client:
         """Return a queue; the server is not asked yet."""
         return Queue(self._driver, QueueCalls(self._session, name))
 
-    def queues(self, prefix: str = "") -> Iterator[QueueInfo]:
+    def queues(self, prefix: str = "", *, counts: bool = False) -> Iterator[QueueInfo]:
         """Give all queues whose names begin so, by name; they are fetched page by page.
 
         .. code-block:: python
@@ -93,7 +93,7 @@ class Client:
            for each in shop.queues("orders-"):
                print(each.name, each.partitions)
         """
-        return self._driver.iterate(listed(self._session, prefix))
+        return self._driver.iterate(listed(self._session, prefix, counts))
 
     def promises(self) -> Mapping[str, Any]:
         """Return what the application is promised, and its limits: ``GET /v2/{application}``, kept for a minute."""

@@ -146,9 +146,9 @@ class Queue:
         """Delete all messages before a time, an id, or ``now``."""
         return self._driver.run(self._calls.purge(before))
 
-    def info(self) -> Deferred[QueueInfo]:
-        """Return the settings of the queue."""
-        return self._driver.run(self._calls.info())
+    def info(self, *, counts: bool = False) -> Deferred[QueueInfo]:
+        """Return the settings of the queue; with ``counts``, also how many messages and bytes it holds."""
+        return self._driver.run(self._calls.info(counts))
 
     def ensure(self, **settings: Any) -> Deferred[QueueInfo]:
         """Create the queue, or give it these settings and leave its others. Programs may call it when they start."""

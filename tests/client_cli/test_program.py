@@ -1,0 +1,159 @@
+"""What all commands have in common: help, statuses, words, and commands that join."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+
+import click
+
+from queuey.cli import command
+from queuey_client.cli import joining
+from queuey_client.cli.failures import MAX_TEXT
+from queuey_client.cli.program import LAZY, SECTIONS, root
+from queuey_client.core.steps import NoAnswer
+from queuey_client.version import __version__
+from tests.client.support import LOST, REFUSED, answer, problem
+from tests.client_cli.support import CommandTestCase
+
+
+def all_commands() -> list[tuple[str, click.Command]]:
+    """Every command of this package, by its whole name."""
+    found: list[tuple[str, click.Command]] = []
+    top = root()
+    for name in LAZY:
+        one = top.get_command(click.Context(top), name)
+        assert one is not None
+        found.append((name, one))
+        if isinstance(one, click.Group):
+            found += [(f"{name} {each}", inner) for each, inner in one.commands.items()]
+    return found
+
+
+class HelpTests(CommandTestCase):
+    def test_lists_all(self) -> None:
+        printed = self.succeed("--help")
+        names = [line.split()[0] for line in printed.splitlines() if line.startswith("  ") and line.strip()]
+        for name in (*LAZY, *(name for name, there, _ in joining.daemon_commands() if there)):
+            self.assertIn(name, names)
+        self.assertIn("Exit status: 0 done, 1 refused", printed)
+
+    def test_sections_have_every_command(self) -> None:
+        self.assertEqual(sorted(name for names in SECTIONS.values() for name in names), sorted(LAZY))
+
+    def test_every_command(self) -> None:
+        """Each has help, with both options, and options of every command that are not listed."""
+        for name, each in all_commands():
+            for option in ("-h", "--help"):
+                printed = self.succeed(*name.split(), option)
+                self.assertIn("Usage: queuey " + name.split()[0], printed)
+            self.assertTrue(each.help, name)
+            if not isinstance(each, click.Group):
+                options = {option for param in each.params for option in param.opts}
+                self.assertLessEqual({"--context", "--url", "--quiet", "--json"}, options, name)
+                self.assertNotIn("--no-retry", printed)
+
+    def test_without_arguments(self) -> None:
+        self.assertIn("Usage: queuey", self.fail_with(2))
+
+    def test_version(self) -> None:
+        self.assertEqual(self.succeed("--version"), f"queuey {__version__}\n")
+
+    def test_unknown(self) -> None:
+        self.assertIn("No such command 'fly'", self.fail_with(2, "fly"))
+        self.assertIn("No such option", self.fail_with(2, "read", "q", "--fly"))
+
+
+class StatusTests(CommandTestCase):
+    def status(self, *replies: object) -> int:
+        result = self.run_command("--no-retry", "post", "q", "x", replies=replies)  # type: ignore[arg-type]
+        self.assertTrue(result.stderr.startswith("queuey: "), result.stderr)
+        self.assertNotIn("Traceback", result.stderr)
+        return result.exit_code
+
+    def test_statuses(self) -> None:
+        for status, reply in (
+            (1, problem("invalid", 400, errors=[{"parameter": "ttl", "detail": "is too long"}])),
+            (1, problem("unauthorized", 401)),
+            (1, problem("forbidden", 403)),
+            (3, problem("no-such-queue", 404)),
+            (1, problem("conflict", 409)),
+            (4, problem("rate", 429, retryable=True)),
+            (4, problem("draining", 503, retryable=True)),
+            (5, problem("timeout", 503, retryable=True, applied="unknown")),
+            (4, REFUSED),
+            (5, LOST),
+            (1, NoAnswer("no trust", sent=False, final=True)),
+            (1, answer({"x": 1})),
+            (5, answer(None, 502)),
+        ):
+            self.assertEqual(self.status(reply), status, reply)
+
+    def test_errors_are_named(self) -> None:
+        reply = problem("invalid", 400, errors=[{"parameter": "ttl", "detail": "is too long"}] * 50)
+        words = self.run_command("post", "q", "x", replies=(reply,)).stderr.splitlines()
+        self.assertEqual(words[:2], ["queuey: said invalid (invalid)", "queuey: ttl: is too long"])
+        self.assertEqual(len(words), 21)
+
+    def test_words_are_bounded_and_plain(self) -> None:
+        reply = problem("invalid", 400, errors=[{"parameter": "x", "detail": "\x1b[31m" + "y" * 5000}])
+        words = self.run_command("post", "q", "x", replies=(reply,)).stderr
+        self.assertNotIn("\x1b", words)
+        self.assertLess(len(words), MAX_TEXT + 200)
+
+    def test_what_to_do(self) -> None:
+        for reply, words in (
+            (problem("unauthorized", 401), "--key-file, QUEUEY_KEY or a context"),
+            (problem("no-such-group", 404), "queuey groups set QUEUE NAME"),
+            (REFUSED, "is the daemon running? Name the server with --url"),
+            (LOST, "the server may have done it"),
+        ):
+            self.assertIn(words, self.run_command("--no-retry", "post", "q", "x", replies=(reply,)).stderr)
+
+    def test_trying_again_is_said(self) -> None:
+        replies = (problem("draining", 503, retryable=True), answer({"queues": [], "next": None}))
+        result = self.run_command("queues", "ls", replies=replies)
+        self.assertEqual((result.exit_code, result.stdout), (0, ""))
+        self.assertIn("trying again, for up to 60 s (--no-retry turns this off)", result.stderr)
+        self.assertEqual(self.run_command("-q", "queues", "ls", replies=replies).stderr, "")
+
+    def test_names_that_are_none(self) -> None:
+        self.assertIn("'..' is no name", self.fail_with(2, "read", ".."))
+
+
+class JoiningTests(CommandTestCase):
+    """The daemon's commands."""
+
+    def test_arguments_are_passed_on(self) -> None:
+        self.assertIn("nowhere.ini: cannot be read", self.fail_with(1, "check", "nowhere.ini"))
+        self.assertRegex(self.succeed("keys", "new", "shop"), "shop = sha256:[0-9a-f]{64}\n")
+
+    def test_help_is_their_own(self) -> None:
+        printed = self.succeed("check", "--help")
+        self.assertIn("--settings-only", printed)
+        self.assertNotIn("QUEUEY_CONTEXT", printed)
+
+    def test_wrong_arguments(self) -> None:
+        self.assertIn("usage: queuey check", self.fail_with(2, "check", "--fly"))
+
+    def test_all_of_them_join(self) -> None:
+        """Each name is a command of the daemon's package, and described here."""
+        there = joining.joined()
+        self.assertEqual({point.load() for point in there.values()}, {command})
+        self.assertLessEqual(set(there), set(joining.KNOWN))
+        self.assertLessEqual({"check", "keys", "backup", "restore-queue", "copy", "schema", "ops"}, set(there))
+
+    def test_missing(self) -> None:
+        self.patch(joining, "joined", dict)
+        self.assertIn("pip install queuey", self.fail_with(2, "backup", "x"))
+        self.assertIn("pip install", self.succeed("--help"))
+
+    def test_others(self) -> None:
+        point = EntryPoint("shout", "tests.client_cli.test_program:shout", joining.GROUP)
+        self.patch(joining, "joined", lambda: {"shout": point})
+        self.assertEqual(self.run_command("shout", "-a", "--", "b").exit_code, 3)
+        self.assertIn("shout", self.succeed("--help"))
+
+
+def shout(argv: list[str], stdout: object, stderr: object) -> int:
+    """A command of another package."""
+    return len(argv) - 1

@@ -1,0 +1,150 @@
+"""A daemon that the tests of the command ``queuey`` share, and a shell and a terminal in front of it."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import pty
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey_client import Client
+from tests.live.clients import KEY
+from tests.live.running import Daemon, free_port, write_settings
+
+BIN = Path(sys.executable).parent
+LIMIT = 60
+"""Seconds that a command may take."""
+
+
+@cache
+def served() -> int:
+    """Start a daemon for all tests of a run. :return: its port."""
+    folder, port = Path(tempfile.mkdtemp(prefix="queuey-test-")), free_port()
+    daemon = Daemon(BIN / "twistd", ["--config", str(write_settings(folder, port))], folder, {})
+
+    def end() -> None:
+        daemon.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(end)
+    daemon.wait_until_it_serves(port)
+    return port
+
+
+class CommandTestCase(SynchronousTestCase):
+    """A home of its own, and a daemon without queues."""
+
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="queuey-test-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.port = served()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("QUEUEY_", "XDG_"))},
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(self.folder),
+            "QUEUEY_URL": self.url,
+            "QUEUEY_APPLICATION": "queuey",
+            "QUEUEY_KEY": KEY,
+        }
+        self.client = Client(self.url, "queuey", key=KEY)
+        self.addCleanup(self.client.close)
+        self.addCleanup(self.remove_queues)
+
+    def remove_queues(self) -> None:
+        for each in list(self.client.queues()):
+            self.client.queue(each.name).remove()
+
+    def shell(self, text: str, status: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run commands in bash."""
+        done = subprocess.run(
+            ["bash", "-c", text],
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=LIMIT,
+        )
+        self.assertEqual(done.returncode, status, f"{text}\n{done.stdout}{done.stderr}")
+        self.assertNotIn("Traceback", done.stderr)
+        return done
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the command; it ends with the test."""
+        process = subprocess.Popen(
+            [str(BIN / "queuey"), *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+        def end() -> None:
+            process.kill()
+            process.communicate()
+
+        self.addCleanup(end)
+        return process
+
+    def terminal(
+        self, command: str, answer: str = "", keys: str = "", interrupt: float = 0, **environment: str
+    ) -> tuple[int, str]:
+        """Run a command on a terminal.
+
+        :param answer: typed when it asks.
+        :param keys: typed after two seconds.
+        :param interrupt: seconds after which Ctrl-C is typed.
+        :return: its status, and all that it showed.
+        """
+        pid, master = pty.fork()
+        if pid == 0:  # pragma: no cover
+            with contextlib.suppress(BaseException):
+                os.chdir(self.folder)
+                own = {**self.environment, "TERM": "xterm", "COLUMNS": "120", "LINES": "30", **environment}
+                os.execve("/bin/bash", ["bash", "-c", f"exec {command}"], own)
+            os._exit(99)
+        shown, began = b"", time.monotonic()
+        status: int | None = None
+        try:
+            while time.monotonic() < began + LIMIT:
+                passed = time.monotonic() - began
+                if interrupt and passed > interrupt:
+                    os.write(master, b"\x03")
+                    interrupt = 0
+                if keys and passed > 2:
+                    os.write(master, keys.encode())
+                    keys = ""
+                if answer and b"[y/N]" in shown:
+                    os.write(master, answer.encode())
+                    answer = ""
+                if not select.select([master], [], [], 0.1)[0]:
+                    continue
+                try:
+                    data = os.read(master, 65536)
+                except OSError:
+                    break
+                if not data:
+                    break
+                shown += data
+        finally:
+            if time.monotonic() >= began + LIMIT:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            _, status = os.waitpid(pid, 0)
+            os.close(master)
+        return os.waitstatus_to_exitcode(status), shown.decode("utf-8", "replace")
