@@ -57,7 +57,7 @@ TEST = [
     "types-PyYAML",
 ]
 # What joins the command "queuey"; queuey_client.cli.joining says what each does.
-COMMANDS = ["check", "keys", "backup", "restore-queue", "copy", "schema", "ops"]
+COMMANDS = ["check", "config", "keys", "backup", "restore-queue", "copy", "schema", "ops"]
 DOCS = ["Sphinx>=8", "furo>=2025.9", "sphinx-copybutton>=0.5.2,<0.6"]
 
 # The samples of etc/, by way of the link queuey/samples; all but what sets up a Cassandra to develop with.

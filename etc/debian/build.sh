@@ -28,13 +28,13 @@ pip="-m pip --disable-pip-version-check --quiet"
 
 # From a copy, since a build leaves folders behind that get into the next one.
 mkdir "$work/source"
-(cd "$root" && cp -r setup.py pyproject.toml MANIFEST.in LICENSE README.rst constraints.txt queuey twisted etc "$work/source")
+(cd "$root" && cp -r setup.py pyproject.toml MANIFEST.in LICENSE README.rst constraints.txt queuey twisted etc client "$work/source")
 find "$work/source" \( -name __pycache__ -o -name dropin.cache \) -prune -exec rm -rf {} +
 
-echo 'building the wheel'
+echo 'building the wheels'
 "$python" -m venv "$work/builder"
 "$work/builder/bin/python" $pip install -c "$root/constraints.txt" setuptools
-"$work/builder/bin/python" $pip wheel --no-deps --no-build-isolation --wheel-dir "$work" "$work/source"
+"$work/builder/bin/python" $pip wheel --no-deps --no-build-isolation --wheel-dir "$work" "$work/source" "$work/source/client"
 wheel=$(echo "$work"/queuey-*.whl)
 version=$(basename "$wheel" | cut -d - -f 2)
 # What comes before a release is older than it: 2.0.0.dev0 is 2.0.0~dev0.
@@ -44,7 +44,7 @@ echo 'making the virtual environment, with what the package index has'
 mkdir -p "$package$home"
 "$python" -m venv --without-pip "$package$home"
 "$work/builder/bin/python" $pip --python "$package$home/bin/python" install --no-compile \
-    -c "$root/constraints.txt" "$wheel[$extras]"
+    -c "$root/constraints.txt" "$wheel[$extras]" "$work"/queuey_client-*.whl
 # The programs begin with the path of their Python, which is another one on the machine.
 grep -lI "$package" "$package$home"/bin/* "$package$home/pyvenv.cfg" | xargs sed -i "s#$package##g"
 rm -f "$package$home"/bin/activate* "$package$home"/bin/Activate*

@@ -37,7 +37,7 @@ class FileTests(SynchronousTestCase):
         for text, why in (
             ("x", "is not TOML"),
             ("contexts = 1", "contexts is not a table"),
-            ("[contexts]\na = 1", "contexts.a is no table"),
+            ("[contexts]\na = 1", "contexts.a is not a table"),
             ("[contexts.a]\nulr = 'x'", "unknown 'ulr'; there are: url, "),
             ("[contexts.a]\nurl = 1", "contexts.a.url is no text"),
             ("[contexts.a]\nkeyring = 'x'", "contexts.a.keyring is no boolean"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import EntryPoint
 
 import click
@@ -14,6 +15,7 @@ from queuey_client.core.steps import NoAnswer
 from queuey_client.version import __version__
 from tests.client.support import LOST, REFUSED, answer, problem
 from tests.client_cli.support import CommandTestCase
+from tests.manual import DOCS, commands
 
 
 def all_commands() -> list[tuple[str, click.Command]]:
@@ -51,6 +53,15 @@ class HelpTests(CommandTestCase):
                 options = {option for param in each.params for option in param.opts}
                 self.assertLessEqual({"--context", "--url", "--quiet", "--json"}, options, name)
                 self.assertNotIn("--no-retry", printed)
+
+    def test_examples_are_on_the_page(self) -> None:
+        """A live test runs the commands of the page, and so the examples of the help."""
+        page = {re.sub(r"\\\n *", "", each) for each in commands((DOCS / "cli.rst").read_text(encoding="utf-8"))}
+        examples = [
+            line for _, one in all_commands() for line in (one.epilog or "").replace("\\\n    ", "").splitlines()
+        ]
+        self.assertGreater(len(examples), 30)
+        self.assertEqual([each for each in examples if each not in page], [])
 
     def test_without_arguments(self) -> None:
         self.assertIn("Usage: queuey", self.fail_with(2))

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
-from functools import cache
-from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests import runs_in
+from tests.live.clients import KEY
 from tests.live.test_api_guide import LIMIT, program, promised
 from tests.live.test_daemon import LiveTestCase
-from tests.live.test_wheel import ROOT, run
+from tests.live.test_wheel import ROOT, client_wheel, run
 
 run_in = "test"
 
@@ -41,24 +37,12 @@ print(sorted({"queuey", "twisted", "aiohttp"} & set(sys.modules)))
 """
 
 
-@cache
-def wheel() -> tuple[Path, Path]:
-    """A folder, and the wheel in it, built from a copy of the source."""
-    folder = Path(tempfile.mkdtemp(prefix="queuey-wheel-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    shutil.copytree(CLIENT, folder / "copy", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "build"))
-    build = ("wheel", "--quiet", "--no-deps", "--no-build-isolation", "--use-pep517", "--wheel-dir", folder)
-    run(sys.executable, "-m", "pip", *build, folder / "copy", folder=folder)
-    (found,) = folder.glob("queuey_client-*.whl")
-    return folder, found
-
-
 class WheelTests(LiveTestCase):
     """The wheel, in an environment that has nothing else."""
 
     def check(self, python: str, *options: str) -> None:
         """Install it for a Python, and run a program with it."""
-        folder, found = wheel()
+        folder, found = client_wheel()
         home = self.folder / "env"
         run(python, "-m", "venv", home, folder=folder)
         run(home / "bin" / "python", "-m", "pip", "install", "--quiet", *options, found, folder=folder)
@@ -70,6 +54,27 @@ class WheelTests(LiveTestCase):
         """It needs urllib3 and nothing of the daemon."""
         self.check(sys.executable, "-c", str(ROOT / "constraints.txt"))
 
+    def test_command(self) -> None:
+        """With the extra ``cli`` it has the command, which says what is missing without it, and without the daemon."""
+        folder, found = client_wheel()
+        home = self.folder / "env"
+        run(sys.executable, "-m", "venv", home, folder=folder)
+        install = (home / "bin" / "python", "-m", "pip", "install", "--quiet", "-c", str(ROOT / "constraints.txt"))
+        run(*install, found, folder=folder)
+        bare = subprocess.run([home / "bin" / "queuey"], cwd=self.folder, capture_output=True, text=True)
+        self.assertEqual((bare.returncode, bare.stdout), (1, ""))
+        self.assertIn("pip install 'queuey-client[cli]'", bare.stderr)
+        run(*install, f"{found}[cli]", folder=folder)
+        self.serve()
+        environment = {"QUEUEY_URL": f"http://127.0.0.1:{self.port}", "QUEUEY_APPLICATION": "queuey", "QUEUEY_KEY": KEY}
+        for command, printed in (
+            (("post", "orders", "a pear", "--create"), r"[0-9a-f]{32}-1\n"),
+            (("read", "orders", "--raw"), "a pear\n"),
+            (("--help",), "backup.*pip install queuey"),
+        ):
+            done = run(home / "bin" / "queuey", *command, folder=self.folder, **environment)
+            self.assertRegex(done.stdout, f"(?s){printed}")
+
     @runs_in("test-long")
     def test_python_3_9(self) -> None:
         """The oldest Python that it is for."""
@@ -80,7 +85,7 @@ class WheelTests(LiveTestCase):
 
     def test_holds_what_is_ours_and_no_more(self) -> None:
         """All modules, and that it has types."""
-        names = set(zipfile.ZipFile(wheel()[1]).namelist())
+        names = set(zipfile.ZipFile(client_wheel()[1]).namelist())
         modules = {str(path.relative_to(CLIENT)) for path in (CLIENT / "queuey_client").rglob("*.py")}
         self.assertEqual({name for name in names if name.endswith(".py")}, modules)
         self.assertIn("queuey_client/py.typed", names)

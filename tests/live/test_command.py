@@ -13,7 +13,12 @@ import sys
 import time
 from typing import Any
 
+from click.testing import CliRunner
+
 from queuey_client import Draft, Group
+from queuey_client.cli.program import root
+from queuey_client.cli.settings import Settings
+from tests import runs_in
 from tests.live.clients import KEY
 from tests.live.commanding import LIMIT, CommandTestCase
 from tests.live.test_daemon import wait_until
@@ -22,6 +27,9 @@ from tests.manual import DOCS, commands
 run_in = "test"
 
 NOT_RUN = ("pip ", "export ")
+NEEDS_SHELL = re.compile(r"[|&<>$~]|\./|-f |--dump|^[^q]")
+"""What a shell does, and files of the folder that a command runs in."""
+
 ENDLESS = {
     "tail -F access.log | queuey post log --lines": 130,
     "queuey tail orders": 130,
@@ -52,21 +60,24 @@ class PageTests(CommandTestCase):
     def run_one(self, command: str) -> None:
         """Run a command, with an id and a receipt in the place of their words."""
         text = command.replace("http://127.0.0.1:5000", self.url)
-        text = text.replace("bench post -d 5", "bench post -d 0.3").replace(
-            "bench latency -c 1", "bench latency -d 0.3"
-        )
+        text = re.sub(r"queuey bench (\w+) .*", r"queuey bench \1 -c 1 -d 0.3", text)
         if re.search(r"\bID\b", text):
             text = text.replace("ID", self.client.queue("orders").post("an order").id)
         if re.search(r"\bRECEIPT\b", text):
             self.client.queue("jobs").post("a job")
             (delivery,) = self.client.queue("jobs").group("workers").claim(1, wait=5)
             text = text.replace("RECEIPT", str(delivery.receipt))
-        status = 0
         if command in ENDLESS:
-            status = ENDLESS[command]
             # As Ctrl-C of a terminal does it, to all of a pipeline.
-            text = f"timeout --preserve-status -s INT 2 {text if '|' not in text else f'bash -c {shlex.quote(text)}'}"
-        self.shell(text, status)
+            whole = f"bash -c {shlex.quote(text)}" if "|" in text else text
+            self.shell(f"timeout --preserve-status -s INT 2 {whole}", ENDLESS[command])
+        elif NEEDS_SHELL.search(text):
+            self.shell(text)
+        else:
+            # In this process, which saves the time of starting another one.
+            settings = Settings(self.environment)
+            result = CliRunner().invoke(root(), shlex.split(text)[1:], obj=settings)
+            self.assertEqual(result.exit_code, 0, f"{text}\n{result.output}")
 
 
 class ShellTests(CommandTestCase):
@@ -113,6 +124,7 @@ class ShellTests(CommandTestCase):
                               141 if "q" in command.split() else 0)  # fmt: skip
             self.assertEqual(done.stderr, "")
 
+    @runs_in("test-long")
     def test_statuses(self) -> None:
         for status, command in (
             (3, "read nowhere"),
@@ -301,6 +313,7 @@ class WorkerTests(CommandTestCase):
         self.assertIn("No such file", self.shell("queuey claim q g -- /nowhere/command", 1).stderr)
         self.assertEqual(len(queue.group("g").claim(1, wait=5)), 1)
 
+    @runs_in("test-long")
     def test_fail_empty(self) -> None:
         self.client.queue("q").ensure()
         self.client.queue("q").group("g").ensure()
@@ -324,6 +337,7 @@ class BenchTests(CommandTestCase):
         self.assertTrue((self.folder / "times.csv").read_text())
         return found
 
+    @runs_in("test-long")
     def test_kinds(self) -> None:
         for kind in ("batch", "stream", "claim", "mixed"):
             self.assertEqual(self.bench(f"{kind} -c 3 -d 0.2")["kind"], kind)

@@ -9,6 +9,7 @@ import sys
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey_client.cli.program import LAZY
+from tests import runs_in
 from tests.live.commanding import LIMIT, CommandTestCase
 
 run_in = "test"
@@ -28,6 +29,7 @@ class TerminalTests(CommandTestCase):
         self.assertEqual(row, self.shell("queuey queues ls").stdout.split())
         self.assertIn("\x1b[1m", self.terminal("queuey queues ls", NO_COLOR="")[1])
 
+    @runs_in("test-long")
     def test_messages(self) -> None:
         """A long body is cut to the line, and no character of it controls the terminal."""
         self.client.queue("q").ensure()
@@ -68,6 +70,7 @@ class TerminalTests(CommandTestCase):
         self.assertIn("abab", order)
         self.assertTrue(order.endswith("baba"), order)
 
+    @runs_in("test-long")
     def test_qr_code(self) -> None:
         status, shown = self.terminal("queuey signed-url q read 10m --qr")
         self.assertEqual(status, 0)

@@ -36,6 +36,7 @@ SOURCES = (
     "tests",
 )
 #: What of the environment would let the checkout be found again.
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
 ELSEWHERE = {"PYTHONPATH": "", "VIRTUAL_ENV": ""}
 
 
@@ -93,6 +94,18 @@ def build(folder: Path) -> Path:
 
 
 @cache
+def client_wheel() -> tuple[Path, Path]:
+    """A folder, and the wheel of the Python client in it, built from a copy of the source."""
+    folder = Path(tempfile.mkdtemp(prefix="queuey-wheel-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    shutil.copytree(ROOT / "client", folder / "copy", ignore=LEFT_OUT)
+    build_wheel = ("wheel", "--quiet", "--no-deps", "--no-build-isolation", "--use-pep517", "--wheel-dir", folder)
+    run(sys.executable, "-m", "pip", *build_wheel, folder / "copy", folder=folder)
+    (found,) = folder.glob("queuey_client-*.whl")
+    return folder, found
+
+
+@cache
 def installed() -> Installed:
     """The environment, made once for all tests of this module."""
     folder = Path(tempfile.mkdtemp(prefix="queuey-wheel-"))
@@ -100,7 +113,7 @@ def installed() -> Installed:
     wheel = build(folder)
     run(sys.executable, "-m", "venv", folder / "env", folder=folder)
     install = ("-m", "pip", "install", "--quiet", "-c", ROOT / "constraints.txt")
-    run(folder / "env" / "bin" / "python", *install, wheel, folder=folder)
+    run(folder / "env" / "bin" / "python", *install, wheel, client_wheel()[1], folder=folder)
     return Installed(folder, wheel)
 
 
@@ -141,6 +154,14 @@ class WheelTests(SynchronousTestCase):
         where = installed()
         told = run(where.bin / "queuey", "--version", folder=self.folder())
         self.assertIn(where.wheel.name.split("-")[1], told.stdout)
+
+    def test_queuey_has_the_commands_of_both_packages(self) -> None:
+        """Those of the client, and those of the daemon, which join it."""
+        where = installed()
+        told = run(where.bin / "queuey", "--help", folder=self.folder())
+        names = {line.split()[0] for line in told.stdout.splitlines() if line.startswith("  ")}
+        self.assertLessEqual({"post", "claim", "check", "config", "keys", "backup", "restore-queue", "copy"}, names)
+        self.assertIn("[server]", run(where.bin / "queuey", "config", folder=self.folder()).stdout)
 
     def test_samples(self) -> None:
         """``queuey config`` prints each file of etc/ that operators need; a unit names the programs beside it."""

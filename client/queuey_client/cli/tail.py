@@ -26,15 +26,17 @@ from queuey_client.core.values import Message
 
 COLUMNS = ("id", "timestamp", "content_type", "body")
 OF_SEVERAL = ("queue", "timestamp", "content_type", "body")
+EXAMPLES = """\
+queuey tail orders
+queuey tail 'log-*' --raw
+queuey tail orders -F -n 3
+queuey tail orders --graph --idle 2s"""
+
 STEP = 1.0
 """Seconds of one line of a graph."""
 
 
-@click.command(
-    "tail",
-    cls=Command,
-    epilog="queuey tail orders\nqueuey tail 'log-*' --raw\nqueuey tail orders -F -n 3\nqueuey tail orders --graph --idle 2s",
-)
+@click.command("tail", cls=Command, epilog=EXAMPLES)
 @click.argument("queue", nargs=-1, required=True, shell_complete=completing.queues)
 @click.option(
     "-n",
