@@ -9,12 +9,10 @@ import argparse
 import json
 import os
 import secrets
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -31,7 +29,8 @@ from queuey.file_modes import OWN_USER, FileModes
 from queuey.logs import printable
 from queuey.model.application import KEY_BYTES
 from queuey.model.timeid import to_rfc3339
-from queuey.storage.sqlite.backup import Archive, back_up
+from queuey.storage.sqlite.backup import Archive, back_up, size_of
+from queuey_client.cli.progress import Progress
 
 _LEAST_PRIORITY: Final = 19
 """Of a process, as nice(1) counts."""
@@ -44,30 +43,6 @@ _CANNOT_START: Final = 3
 
 _LONGEST_WAIT: Final = 86400
 """Seconds that a cluster may be waited for."""
-
-
-def run() -> int:
-    """Run these commands alone, as a process.
-
-    :return: the exit status.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            # A path may hold what the terminal's encoding lacks; that must not end in a traceback.
-            stream.reconfigure(errors="backslashreplace")
-    # Clean up unfinished work, whatever ends the program.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        status = command(sys.argv[1:], sys.stdout, sys.stderr)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return 130
-    except BrokenPipeError:
-        # The reader of the output has gone; the interpreter must not fail at its last flush either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return status
 
 
 def command(argv: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
@@ -331,7 +306,10 @@ def _check(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int
 
 def _back_up(arguments: argparse.Namespace, stdout: TextIO) -> int:
     source, modes = (arguments.data, OWN_USER) if arguments.data else _data_of(arguments.config)
-    made = back_up(source.absolute(), arguments.target.absolute(), modes, parents=True)
+    with Progress(sys.stderr.isatty(), "backup, KiB", size_of(source) >> 10) as bar:
+        made = back_up(
+            source.absolute(), arguments.target.absolute(), modes, parents=True, on_bytes=lambda n: bar.update(n >> 10)
+        )
     stable = to_rfc3339(made.stable) if made.stable else "none yet"
     what = f"{made.bytes} bytes, {made.messages} messages in {made.queues} queues, stable time {stable}"
     print(f"{made.path}: {what}", file=stdout)
@@ -377,7 +355,8 @@ def _restore_queue(arguments: argparse.Namespace, stdout: TextIO) -> int:
     archive = Archive(arguments.backup.absolute())
     name = arguments.queue if arguments.name is None else arguments.name
     try:
-        done = restore_queue(archive, client, arguments.queue, name, time.time)
+        with Progress(sys.stderr.isatty(), f"restore {name}, messages") as bar:
+            done = restore_queue(archive, client, arguments.queue, name, time.time, bar.update)
     finally:
         archive.close()
         client.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -22,9 +23,13 @@ from queuey.errors import ConfigurationError, Unavailable
 from queuey.interfaces import IExportSource, IImportTarget
 from queuey.model.exports import MARK_KEY, Size
 from queuey.storage import NOT_FROM_A_CLUSTER, ONLY_IN_MEMORY, make_export_source, make_import_target
+from queuey_client.cli.progress import Progress
 
 LINES: Final = 3.0
 """Seconds between two lines that tell how far a pass has come."""
+
+REDRAWN: Final = 0.5
+"""The same for the progress bar of a terminal, which takes the place of these lines."""
 
 FEW: Final = 1000
 """Changes in one pass that are few: the next one would have about as many."""
@@ -172,13 +177,22 @@ class _Run:
     async def _told(self, copying: Copying, work: Callable[[], Deferred[Any]]) -> Any:
         """Do some work, and tell meanwhile how far it has come."""
         began = self._reactor.seconds()
-        lines = LoopingCall(lambda: self._say(progress(copying.tally, copying.size, self._reactor.seconds() - began)))
-        lines.clock = self._reactor
-        lines.start(LINES, now=False)
-        try:
-            return await work()
-        finally:
-            lines.stop()
+
+        def show() -> None:
+            if terminal:
+                bar.update(copying.tally.looked, copying.size.messages)
+            else:
+                self._say(progress(copying.tally, copying.size, self._reactor.seconds() - began))
+
+        terminal = sys.stderr.isatty()
+        shows = LoopingCall(show)
+        shows.clock = self._reactor
+        with Progress(terminal, f"pass {self._number + 1}, messages") as bar:
+            shows.start(REDRAWN if terminal else LINES, now=False)
+            try:
+                return await work()
+            finally:
+                shows.stop()
 
     def _sleep(self, seconds: float) -> Deferred[None]:
         return deferLater(self._reactor, seconds)

@@ -197,13 +197,21 @@ def _reason(document: Any) -> str:
     return json.dumps(document)[:200]
 
 
-def restore_queue(archive: Archive, client: Client, name: str, new_name: str, now: Callable[[], float]) -> Restored:
+def restore_queue(
+    archive: Archive,
+    client: Client,
+    name: str,
+    new_name: str,
+    now: Callable[[], float],
+    on_messages: Callable[[int], object] = lambda count: None,
+) -> Restored:
     """Put the messages of a queue into a daemon, those that it does not have.
 
     The queue is made if it is not there. If it is there it keeps its settings, but has as many partitions afterwards
     as it had in the backup, at least. Messages live as long as they would have.
 
     :param now: the wall clock, in seconds since 1970.
+    :param on_messages: is called after each batch with the number of messages so far.
     :raise RestoringFailed: what was put until then is there; it may be done again.
     :raise Unavailable: the backup cannot be read.
     """
@@ -215,6 +223,7 @@ def restore_queue(archive: Archive, client: Client, name: str, new_name: str, no
     for some in _batches(archive.messages(queue, from_seconds(now())), now):
         done = _restore(client, new_name, some, now)
         put, there = put + done.put, there + done.there
+        on_messages(put + there)
     return Restored(put, there)
 
 

@@ -147,7 +147,7 @@ class LibraryTests(SettingsTestCase):
     def run_without(self, text: str, missing: str) -> subprocess.CompletedProcess[str]:
         """What ``queuey check`` says of a file where a library is not installed."""
         self.file.write_text(text)
-        program = f"import sys; sys.modules[{missing!r}] = None; from queuey.cli import run; sys.exit(run())"
+        program = f"import sys; sys.modules[{missing!r}] = None; from queuey_client.cli import run; sys.exit(run())"
         command = [sys.executable, "-c", program, "check", "--settings-only", str(self.file)]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 

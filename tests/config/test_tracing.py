@@ -51,7 +51,7 @@ class LibraryTests(SettingsTestCase):
             (f"endpoint = {URL}", "opentelemetry.exporter.otlp.proto.http", refused),
             ("ratio = 0.5", "opentelemetry", (0, "")),
         ):
-            program = f"import sys; sys.modules[{missing!r}] = None; from queuey.cli import run; sys.exit(run())"
+            program = f"import sys; sys.modules[{missing!r}] = None; from queuey_client.cli import run; sys.exit(run())"
             self.file.write_text(f"[tracing]\n{text}\n[application_keys]\na = a-key-of-some-length\n")
             command = [sys.executable, "-c", program, "check", "--settings-only", str(self.file)]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)

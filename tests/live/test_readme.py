@@ -12,6 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.live.clients import KEY
 from tests.live.running import Daemon, free_port, write_settings
 from tests.manual import commands, whole
 
@@ -53,6 +54,12 @@ class DocumentedCommandsTests(SynchronousTestCase):
         daemon.wait_until_it_serves(port)
         return port
 
+    def environment(self, folder: Path, port: int) -> dict[str, str]:
+        """Settings of curl, and of the command ``queuey``, whose server is on another port here."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        own = {"QUEUEY_URL": f"http://127.0.0.1:{port}", "QUEUEY_APPLICATION": "queuey", "QUEUEY_KEY": KEY}
+        return {"CURL_HOME": str(folder), "HOME": str(folder), "PATH": path, **own}
+
     def check(self, text: str) -> None:
         """Run the commands of a text; each has to succeed, and curl to be answered that it did."""
         typed = [one for one in commands(text) if not one.startswith(NOT_RUN)]
@@ -60,16 +67,17 @@ class DocumentedCommandsTests(SynchronousTestCase):
         folder = Path(tempfile.mkdtemp(prefix="queuey-test-"))
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         (folder / ".curlrc").write_text("fail\n", encoding="ascii")
+        port = self.serve(folder)
         done = subprocess.run(
             ["bash", "-s"],
-            input=script(typed, self.serve(folder)),
+            input=script(typed, port),
             cwd=folder,
-            env={**os.environ, "CURL_HOME": str(folder)},
+            env={**os.environ, **self.environment(folder, port)},
             capture_output=True,
             text=True,
             timeout=120,
         )
-        self.assertEqual(done.stderr, "")
+        self.assertEqual(re.sub(r"queuey: \d+ messages were stored\n", "", done.stderr), "")
         answers = re.split(rf"\n{MARK}(\d+)\n", done.stdout)
         for command, answer, status in zip(typed, answers[::2], answers[1::2], strict=False):
             self.assertEqual(status, "0", f"{command}\n{answer}")

@@ -156,6 +156,16 @@ class BackUpTests(BackupCase):
         connection.close()
         self.refused("it is damaged")
 
+    def test_progress(self) -> None:
+        """The size of the copy so far is told now and then."""
+        self.patch(copying, "STEPS", 1)
+        sizes: list[int] = []
+        made = back_up(self.data, self.target, on_bytes=sizes.append)
+        self.assertEqual(sizes, sorted(sizes))
+        self.assertLessEqual(sizes[-1], made.bytes)
+        self.assertGreater(backup.size_of(self.data), 0)
+        self.assertEqual(backup.size_of(self.directory / "nowhere"), 0)
+
     def test_modes(self) -> None:
         """It is for its maker alone, whatever the umask is, and for a group if it is told so."""
         for umask, modes, expected in (
@@ -173,7 +183,7 @@ class BackUpTests(BackupCase):
             self.assertEqual(tuple(found), expected)
 
     def test_a_full_disk(self) -> None:
-        def full(connection: object, target: Path, modes: FileModes) -> None:
+        def full(connection: object, target: Path, modes: FileModes, on_bytes: object) -> None:
             target.write_bytes(b"half of it")
             raise apsw.FullError("full")
 

@@ -213,13 +213,15 @@ class _Sender:
     def each(self, drafts: list[Draft], names: list[str] | None) -> int:
         """Store single messages, and print their ids."""
         rows = []
-        for number, draft in enumerate(drafts, 1):
-            key = self._base if len(drafts) == 1 else f"{self._base}-{number}"
-            stored = self._post(draft, key)
-            row = {"id": stored.id, **({} if names is None else {"file": names[number - 1]})}
-            rows.append((row, {**row, **_document(stored)}))
-            if number < len(drafts):
-                time.sleep(self._pause)
+        with Progress(self._progress and len(drafts) > 1, f"post to {self._queue.name}", len(drafts)) as bar:
+            for number, draft in enumerate(drafts, 1):
+                key = self._base if len(drafts) == 1 else f"{self._base}-{number}"
+                stored = self._post(draft, key)
+                row = {"id": stored.id, **({} if names is None else {"file": names[number - 1]})}
+                rows.append((row, {**row, **_document(stored)}))
+                bar.update(number)
+                if number < len(drafts):
+                    time.sleep(self._pause)
         columns = ("id",) if names is None else ("id", "file")
         if self._output.form == "json" and names is None:
             self._output.document(rows[0][1])

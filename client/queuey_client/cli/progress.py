@@ -32,15 +32,15 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def update(self, done: int) -> None:
-        """Show how much is done."""
+    def update(self, done: int, total: int | None = None) -> None:
+        """Show how much is done, of what total if that is known by now."""
         if not self._wanted:
             return
         if self._bar is None:
             if time.monotonic() - self._began < AFTER:
                 return
             self._start()
-        self._bar.update(self._task, completed=done)
+        self._bar.update(self._task, completed=done, total=self._total if total is None else total)
 
     def _start(self) -> None:
         from rich.console import Console

@@ -84,7 +84,7 @@ def read(
     follow = FollowOptions(options, reader=reader, cursors=reader_places(settings, queue, reader), on_gap=on_gap)
     messages = matching(found._driver.iterate(found._calls.messages(follow)), grep)
     printer = Printer(settings.output, raw or null, b"\0" if null else b"\n", dump)
-    with Progress(settings.progress(progress), f"read {queue}", limit) as bar:
+    with Progress(settings.progress(progress, prints=True), f"read {queue}", limit) as bar:
         count = printer.all(counted(islice(messages, limit), bar))
     return NOTHING_CAME if fail_empty and not count else 0
 

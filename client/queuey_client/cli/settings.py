@@ -214,11 +214,14 @@ class Settings:
             self._said.add(text)
         complain(text)
 
-    def progress(self, wanted: bool | None) -> bool:
-        """Tell whether progress is shown: as asked for, else on a terminal."""
+    def progress(self, wanted: bool | None, prints: bool = False) -> bool:
+        """Tell whether progress is shown: as asked for, else on a terminal.
+
+        :param prints: whether the command prints meanwhile, which would be mixed with the bar on one terminal.
+        """
         if wanted is not None:
             return wanted
-        return sys.stderr.isatty() and not self.quiet and not sys.stdout.isatty()
+        return sys.stderr.isatty() and not self.quiet and not (prints and sys.stdout.isatty())
 
     @property
     def interactive(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, cast
@@ -47,7 +47,14 @@ class Backup:
     stable: Ticks
 
 
-def back_up(source: Path, target: Path, modes: FileModes = OWN_USER, *, parents: bool = False) -> Backup:
+def back_up(
+    source: Path,
+    target: Path,
+    modes: FileModes = OWN_USER,
+    *,
+    parents: bool = False,
+    on_bytes: Callable[[int], object] = lambda size: None,
+) -> Backup:
     """Copy a store as it is when this begins, even if a daemon serves it.
 
     The copy has everything that was acknowledged before. It is made in a folder of another name beside the target, and
@@ -58,6 +65,7 @@ def back_up(source: Path, target: Path, modes: FileModes = OWN_USER, *, parents:
     :param target: the folder to make.
     :param modes: of the target, of the files in it, and of the parent folders that are made.
     :param parents: whether to make missing parent folders, too.
+    :param on_bytes: is called now and then with the size of the copy so far.
     :raise QueueyError: with one line that says why there is no backup.
     """
     if os.path.lexists(target):
@@ -65,7 +73,7 @@ def back_up(source: Path, target: Path, modes: FileModes = OWN_USER, *, parents:
     connection = open_to_read(source)
     try:
         with _parents(target.parent, modes, parents), _growing(target) as folder:
-            copy(connection, folder / DATABASE, modes)
+            copy(connection, folder / DATABASE, modes, on_bytes)
             made = _checked(folder / DATABASE, target)
             modes.give(folder)
             sync(folder)
@@ -82,6 +90,14 @@ def back_up(source: Path, target: Path, modes: FileModes = OWN_USER, *, parents:
         raise Unavailable(f"The backup {target} cannot be written: {error.strerror}.") from error
     finally:
         connection.close(True)
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of a store's database, or 0 if there is none; a copy is about as large, or smaller."""
+    try:
+        return (folder / DATABASE).stat().st_size
+    except OSError:
+        return 0
 
 
 @contextmanager

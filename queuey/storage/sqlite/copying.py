@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,12 @@ STEPS: Final = 100_000
 """Steps of the copying after which signals are looked at: some milliseconds."""
 
 
-def copy(connection: apsw.Connection, target: Path, modes: FileModes = OWN_USER) -> None:
+def copy(
+    connection: apsw.Connection,
+    target: Path,
+    modes: FileModes = OWN_USER,
+    on_bytes: Callable[[int], object] = lambda size: None,
+) -> None:
     """Write what a connection sees now into a new file, and sync it to the disk.
 
     It reads in one transaction and blocks no other connection. Meanwhile the write-ahead log of the original can be
@@ -23,11 +29,17 @@ def copy(connection: apsw.Connection, target: Path, modes: FileModes = OWN_USER)
 
     :param target: must not exist. If the copying fails or is interrupted, the file is removed.
     :param modes: of the new file.
+    :param on_bytes: is called now and then with the size of the new file.
     :raise apsw.Error: the database cannot be read or the file cannot be written.
     :raise OSError: the file cannot be made.
     """
     modes.create(target)
-    connection.set_progress_handler(_go_on, STEPS)
+
+    def go_on() -> bool:
+        on_bytes(target.stat().st_size)
+        return _go_on()
+
+    connection.set_progress_handler(go_on, STEPS)
     try:
         connection.execute("VACUUM INTO ?", (str(target),))
         sync(target)
