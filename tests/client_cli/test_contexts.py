@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey_client.cli.contexts import Config, Context, Failure, load, save, written
+from queuey_client.cli.contexts import Config, Context, load, save, written
+from queuey_client.cli.failures import Failure
 from tests.client.support import KEY, answer
 from tests.client_cli.support import CommandTestCase
 
-EMPTY = {"queues": [], "next": None}
+EMPTY: dict[str, Any] = {"queues": [], "next": None}
 OTHER = "0123456789abcdef"
 
 

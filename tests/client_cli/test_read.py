@@ -119,7 +119,7 @@ class ReadTests(CommandTestCase):
 
 class GetTests(CommandTestCase):
     def reply(self) -> Any:
-        headers = {"queuey_id": "1-1", "queuey_partition": "1", "etag": '"t"', "content_type": "a/b"}
+        headers: dict[str, Any] = {"queuey_id": "1-1", "queuey_partition": "1", "etag": '"t"', "content_type": "a/b"}
         found = answer(None, **headers)
         return type(found)(200, found.headers, b"\xff\n")
 

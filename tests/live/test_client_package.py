@@ -70,7 +70,7 @@ class WheelTests(LiveTestCase):
         for command, printed in (
             (("post", "orders", "a pear", "--create"), r"[0-9a-f]{32}-1\n"),
             (("read", "orders", "--raw"), "a pear\n"),
-            (("--help",), "backup.*pip install queuey"),
+            (("--help",), "pip install queuey adds: check.*backup"),
         ):
             done = run(home / "bin" / "queuey", *command, folder=self.folder, **environment)
             self.assertRegex(done.stdout, f"(?s){printed}")

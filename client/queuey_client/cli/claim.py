@@ -16,7 +16,7 @@ import click
 
 from queuey_client.cli import completing
 from queuey_client.cli.commands import Command
-from queuey_client.cli.failures import NOTHING_CAME, Failure
+from queuey_client.cli.failures import NO_MESSAGES, Failure
 from queuey_client.cli.printing import Printer
 from queuey_client.cli.settings import Settings, complain
 from queuey_client.cli.tail import environment_of
@@ -115,7 +115,7 @@ def claim(
     runner = _Runner(command, limit, settings)
     worker = runner.worker(target, jobs, LEASE if lease is None else lease)
     status = runner.run(worker, wait, grace)
-    return NOTHING_CAME if fail_empty and not runner.begun else status
+    return NO_MESSAGES if fail_empty and not runner.begun else status
 
 
 def _print(
@@ -143,7 +143,7 @@ def _print(
         if not found and (printer.count or time.monotonic() >= until):
             break
     printer.finish()
-    return NOTHING_CAME if fail_empty and not printer.count else 0
+    return NO_MESSAGES if fail_empty and not printer.count else 0
 
 
 class _CommandWorker(Worker):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from queuey_client.cli.failures import WRONG, Failure
+from queuey_client.cli.failures import WRONG_ARGUMENTS, Failure
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -64,16 +64,16 @@ class Config:
     previous: str | None = None
 
     def select(self, name: str) -> Config:
-        """Return it with another context selected. :raise Failure: if there is none of that name."""
+        """Return it with another context selected. :raise Failure: if there is no context of that name."""
         self.named(name)
         before = self.previous if self.selected == name else self.selected
         return replace(self, selected=name, previous=before)
 
     def named(self, name: str) -> Context:
-        """Return a context. :raise Failure: if there is none of that name."""
+        """Return a context. :raise Failure: if there is no context of that name."""
         if name not in self.contexts:
             known = ", ".join(sorted(self.contexts)) or "none"
-            raise Failure(f"there is no context {name!r}; the contexts are: {known}", status=WRONG)
+            raise Failure(f"there is no context {name!r}; the contexts are: {known}", status=WRONG_ARGUMENTS)
         return self.contexts[name]
 
 
@@ -99,17 +99,17 @@ def load(path: Path) -> Config:
     """
     try:
         if path.stat().st_size > MAX_CONFIG:
-            raise Failure(f"{path}: has more than {MAX_CONFIG} bytes", status=WRONG)
+            raise Failure(f"{path}: has more than {MAX_CONFIG} bytes", status=WRONG_ARGUMENTS)
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return Config()
     except OSError as error:
-        raise Failure(f"{path}: cannot be read: {error.strerror}", status=WRONG) from None
+        raise Failure(f"{path}: cannot be read: {error.strerror}", status=WRONG_ARGUMENTS) from None
     except ValueError as error:
-        raise Failure(f"{path}: is not TOML: {error}", status=WRONG) from None
+        raise Failure(f"{path}: is not TOML: {error}", status=WRONG_ARGUMENTS) from None
     found = document.get("contexts", {})
     if not isinstance(found, dict):
-        raise Failure(f"{path}: contexts is not a table", status=WRONG)
+        raise Failure(f"{path}: contexts is not a table", status=WRONG_ARGUMENTS)
     contexts = {name: _context(path, name, members) for name, members in found.items()}
     if any(each.key for each in contexts.values()):
         check_mode(path, "it has a key")
@@ -142,7 +142,9 @@ def written(config: Config) -> str:
 def check_mode(path: Path, why: str) -> None:
     """Refuse a file that others may read. :raise Failure: if they may."""
     if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise Failure(f"{path}: {why}, and others may read it: chmod 600 {shlex.quote(str(path))}", status=WRONG)
+        raise Failure(
+            f"{path}: {why}, and others may read it: chmod 600 {shlex.quote(str(path))}", status=WRONG_ARGUMENTS
+        )
 
 
 def others_may_read(path: Path) -> bool:
@@ -156,14 +158,14 @@ def key_of_file(path: Path) -> str:
         with path.open("rb") as file:
             return one_key(file.read(MAX_KEY + 1), str(path))
     except OSError as error:
-        raise Failure(f"{path}: cannot be read: {error.strerror}", status=WRONG) from None
+        raise Failure(f"{path}: cannot be read: {error.strerror}", status=WRONG_ARGUMENTS) from None
 
 
 def one_key(data: bytes, where: str) -> str:
     """Return the key in some bytes. :raise Failure: if there is not exactly one."""
     words = data.split() if len(data) <= MAX_KEY else []
     if len(words) != 1 or not words[0].isascii():
-        raise Failure(f"{where}: must contain exactly one key", status=WRONG)
+        raise Failure(f"{where}: must contain exactly one key", status=WRONG_ARGUMENTS)
     return words[0].decode()
 
 
@@ -183,7 +185,7 @@ def key_of_keyring(url: str, application: str) -> str:
     try:
         import keyring
     except ImportError:
-        raise Failure("keyring = true needs a package: pip install keyring", status=WRONG) from None
+        raise Failure("keyring = true needs a package: pip install keyring", status=WRONG_ARGUMENTS) from None
     found = keyring.get_password(f"queuey {url}", application)
     if not found:
         command = f"keyring set {shlex.quote(f'queuey {url}')} {shlex.quote(application)}"
@@ -193,13 +195,16 @@ def key_of_keyring(url: str, application: str) -> str:
 
 def _context(path: Path, name: str, members: Any) -> Context:
     if not isinstance(members, dict):
-        raise Failure(f"{path}: contexts.{name} is not a table", status=WRONG)
+        raise Failure(f"{path}: contexts.{name} is not a table", status=WRONG_ARGUMENTS)
     for key, value in members.items():
         if key not in MEMBERS:
-            raise Failure(f"{path}: contexts.{name}: unknown {key!r}; there are: {', '.join(MEMBERS)}", status=WRONG)
+            raise Failure(
+                f"{path}: contexts.{name}: unknown {key!r}; there are: {', '.join(MEMBERS)}", status=WRONG_ARGUMENTS
+            )
         if not isinstance(value, bool if key == "keyring" else str):
             raise Failure(
-                f"{path}: contexts.{name}.{key} is no {'boolean' if key == 'keyring' else 'text'}", status=WRONG
+                f"{path}: contexts.{name}.{key} is no {'boolean' if key == 'keyring' else 'text'}",
+                status=WRONG_ARGUMENTS,
             )
     return Context(**members)
 

@@ -9,14 +9,14 @@ from queuey_client.core.errors import QueueyError, Stale
 
 DONE = 0
 REFUSED = 1
-WRONG = 2
-NOT_THERE = 3
-NOT_NOW = 4
+WRONG_ARGUMENTS = 2
+NOT_FOUND = 3
+TRY_LATER = 4
 UNKNOWN = 5
-NOTHING_CAME = 6
+NO_MESSAGES = 6
 PARTLY = 7
 INTERRUPTED = 130
-NOBODY_READS = 141
+OUTPUT_CLOSED = 141
 
 MAX_LINES = 20
 """Lines about single failures that are printed; the others are counted."""
@@ -51,8 +51,8 @@ def status_of(error: QueueyError) -> int:
     if error.applied == "unknown":
         return UNKNOWN
     if error.retryable:
-        return NOT_NOW
-    return NOT_THERE if error.status == 404 else REFUSED
+        return TRY_LATER
+    return NOT_FOUND if error.status == 404 else REFUSED
 
 
 def lines_of(error: QueueyError) -> list[str]:

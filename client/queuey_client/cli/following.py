@@ -17,7 +17,7 @@ from types import TracebackType
 from urllib.parse import quote
 
 from queuey_client.cli.contexts import state_path
-from queuey_client.cli.failures import WRONG, Failure
+from queuey_client.cli.failures import WRONG_ARGUMENTS, Failure
 from queuey_client.cli.settings import Settings
 from queuey_client.core.cursors import FileCursors
 from queuey_client.core.reading import FollowOptions, ReadOptions
@@ -160,7 +160,7 @@ class Several:
                 if name in self._followed:
                     continue
                 if len(self._followed) >= MAX_QUEUES:
-                    raise Failure(f"{pattern}: more than {MAX_QUEUES} queues; give a longer beginning", status=WRONG)
+                    raise Failure(f"{pattern}: more than {MAX_QUEUES} queues", status=WRONG_ARGUMENTS)
                 self._followed.add(name)
                 threading.Thread(target=self._follow, args=(name, start), name=f"tail {name}", daemon=True).start()
 

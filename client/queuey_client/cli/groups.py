@@ -10,7 +10,7 @@ import click
 
 from queuey_client.cli import completing, members
 from queuey_client.cli.commands import Subcommands
-from queuey_client.cli.failures import NOT_NOW
+from queuey_client.cli.failures import TRY_LATER
 from queuey_client.cli.queues import behind
 from queuey_client.cli.settings import Settings, complain
 from queuey_client.cli.times import DURATION, SPOT
@@ -193,7 +193,7 @@ def wait(settings: Settings, queue: str, group: str, until_behind: int, limit: f
         left = None if limit is None else began + limit - time.monotonic()
         if left is not None and left <= 0:
             complain(f"{group} is still {behind(info)} messages behind")
-            return NOT_NOW
+            return TRY_LATER
         time.sleep(pause if left is None else min(pause, left))
         pause = min(LONGEST_PAUSE, pause * 1.5)
 

@@ -14,7 +14,7 @@ from queuey_client.core.encoding import BYTES, TEXT
 from queuey_client.core.values import Draft
 
 MAX_MESSAGE = 64 << 20
-"""Bytes of one message at the most; the server has its own limit, which is smaller as a rule."""
+"""Bytes of one message at the most; the limit of the server is usually smaller."""
 
 PIECE = 1 << 16
 SKIPPED = frozenset(

@@ -114,7 +114,7 @@ class Output:
                     self.line("\t".join(line))
 
     def chosen(self, columns: Sequence[str], sample: Sequence[Item]) -> Sequence[str]:
-        """Return the columns to print. :raise click.UsageError: if there is none of a name that was asked for."""
+        """Return the columns to print. :raise click.UsageError: if a column does not exist."""
         if self.columns is None:
             return columns
         for row, document in sample:

@@ -283,7 +283,7 @@ class _Sender:
                     if draft is None:
                         self._bad += 1
                         self._complain(f"line {number}: {why}")
-                        self._last = failures.WRONG
+                        self._last = failures.WRONG_ARGUMENTS
                     else:
                         if draft.idempotency_key is None:
                             draft.idempotency_key = f"{self._base}-{number}" if keys else ""

@@ -14,7 +14,15 @@ from typing import Any
 import click
 
 from queuey_client.cli.commands import CONTEXT_SETTINGS, LazyGroup, common_options
-from queuey_client.cli.failures import INTERRUPTED, NOBODY_READS, REFUSED, WRONG, Failure, lines_of, status_of
+from queuey_client.cli.failures import (
+    INTERRUPTED,
+    OUTPUT_CLOSED,
+    REFUSED,
+    WRONG_ARGUMENTS,
+    Failure,
+    lines_of,
+    status_of,
+)
 from queuey_client.cli.joining import daemon_commands, passed_on
 from queuey_client.cli.settings import Settings, complain
 from queuey_client.core.errors import QueueyError
@@ -78,7 +86,7 @@ class Root(LazyGroup):
             if there:
                 formatter.write_dl(there, col_spacing=2)
             if missing and not there:
-                formatter.write_text(f"{', '.join(missing)}: pip install queuey adds these")
+                formatter.write_text(f"pip install queuey adds: {', '.join(missing)}")
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Print the statuses."""
@@ -153,7 +161,7 @@ def _invoke(command: click.Command, argv: Sequence[str], settings: Settings) -> 
         return end.exit_code
     except click.UsageError as error:
         error.show()
-        return WRONG
+        return WRONG_ARGUMENTS
     except click.Abort:
         # A question that was not answered.
         complain("interrupted")
@@ -172,14 +180,14 @@ def _invoke(command: click.Command, argv: Sequence[str], settings: Settings) -> 
     except BrokenPipeError:
         # The reader of the output has gone; the interpreter must not fail at its last flush either.
         _close_output()
-        return NOBODY_READS
+        return OUTPUT_CLOSED
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         complain(f"{name}{error.strerror or error}")
         return REFUSED
     except ValueError as error:
         complain(str(error))
-        return WRONG
+        return WRONG_ARGUMENTS
 
 
 def _run(command: click.Command, argv: Sequence[str], settings: Settings) -> int:

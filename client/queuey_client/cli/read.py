@@ -13,7 +13,7 @@ import click
 
 from queuey_client.cli import completing
 from queuey_client.cli.commands import Command
-from queuey_client.cli.failures import NOTHING_CAME
+from queuey_client.cli.failures import NO_MESSAGES
 from queuey_client.cli.following import PAGE, reader_places
 from queuey_client.cli.printing import Printer, document_of
 from queuey_client.cli.progress import Progress
@@ -86,7 +86,7 @@ def read(
     printer = Printer(settings.output, raw or null, b"\0" if null else b"\n", dump)
     with Progress(settings.progress(progress, prints=True), f"read {queue}", limit) as bar:
         count = printer.all(counted(islice(messages, limit), bar))
-    return NOTHING_CAME if fail_empty and not count else 0
+    return NO_MESSAGES if fail_empty and not count else 0
 
 
 @click.command("get", cls=Command, epilog="queuey get orders ID --raw")

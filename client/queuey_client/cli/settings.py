@@ -14,7 +14,7 @@ import click
 
 from queuey_client.cli import contexts
 from queuey_client.cli.contexts import Config, Context
-from queuey_client.cli.failures import MAX_TEXT, WRONG, Failure, printable, shortened
+from queuey_client.cli.failures import MAX_TEXT, WRONG_ARGUMENTS, Failure, printable, shortened
 from queuey_client.cli.output import Output, standard_output
 from queuey_client.core.errors import QueueyError
 from queuey_client.core.retry import Retry
@@ -170,7 +170,7 @@ class Settings:
             try:
                 tls = ssl.create_default_context(cafile=file)
             except (OSError, ssl.SSLError) as error:
-                raise Failure(f"{file}: has no certificates that can be read: {error}", status=WRONG) from None
+                raise Failure(f"{file}: cannot read certificates: {error}", status=WRONG_ARGUMENTS) from None
         if self.given("verbose"):
             return ShowingTransport(self, self.connections, tls)
         return Urllib3Transport(self.connections, tls)

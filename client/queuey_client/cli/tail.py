@@ -15,7 +15,7 @@ import click
 
 from queuey_client.cli import completing
 from queuey_client.cli.commands import Command
-from queuey_client.cli.failures import NOTHING_CAME, Failure
+from queuey_client.cli.failures import NO_MESSAGES, Failure
 from queuey_client.cli.following import MAX_QUEUES, Several, Start, follow, last
 from queuey_client.cli.output import Output
 from queuey_client.cli.printing import Printer, time_text
@@ -94,7 +94,7 @@ def tail(
     with Several(settings, queue, start) as all_queues:
         if graph:
             done = _graph(output, all_queues, count, idle, grep)
-            return NOTHING_CAME if fail_empty and not done else 0
+            return NO_MESSAGES if fail_empty and not done else 0
         messages: Iterator[Message]
         if several:
             messages = all_queues.messages(idle)
@@ -104,7 +104,7 @@ def tail(
             messages = follow(settings, queue[0], start, idle)
         printer = Printer(output, raw or null, b"\0" if null else b"\n", None, OF_SEVERAL if several else COLUMNS)
         done = _print(output, printer, messages, grep, count, command)
-    return NOTHING_CAME if fail_empty and not done else 0
+    return NO_MESSAGES if fail_empty and not done else 0
 
 
 def _print(
