@@ -63,6 +63,7 @@ class Mutant:
     :ivar group: the plan of the group in whose histories that shows.
     :ivar patches: what is put in the place of what, and where.
     :ivar tables: whether it breaks what keeps states in tables of Cassandra.
+    :ivar steps: of each history; few where messages are given without end, so that each step makes later ones slower.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Mutant:
     group: str
     patches: tuple[tuple[Any, str, Any], ...]
     tables: bool = False
+    steps: int = 1000
 
     @contextmanager
     def at_large(self) -> Iterator[None]:
@@ -336,9 +338,9 @@ MUTANTS: Final = (
     Mutant("the same, at most once", "given_again", "once", ((UnreliableGroups, "run", hasty),)),
     Mutant("an answer of a cell before its transaction", "acked_again", "plain", ((Cell, "change", hasty_cell),), True),
     Mutant("the same of a cell, at most once", "given_again", "once", ((Cell, "change", hasty_cell),), True),
-    Mutant("a claim at most once that settles later", "given_again", "once", _claiming(settles_later)),
+    Mutant("a claim at most once that settles later", "given_again", "once", _claiming(settles_later), steps=100),
     Mutant("a change that is not known again", "lost_at_most_once", "once", _TOKENLESS, True),
-    Mutant("a claim that does not move on", "acked_again", "plain", _claiming(stands_still)),
+    Mutant("a claim that does not move on", "acked_again", "plain", _claiming(stands_still), steps=100),
     Mutant("a limit before the bound", "lost", "plain", _claiming(examines_too_much)),
     Mutant("the newest first", "first_order", "plain", _claiming(newest_first)),
     Mutant("a lease that is none", "together", "plain", ((claim_rules, "look", impatient),)),

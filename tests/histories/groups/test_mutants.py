@@ -20,9 +20,6 @@ from tests.storage.subjects import MemorySubject, SQLiteSubject
 SEEDS = 10
 """Histories in which a mutant has to show, at the most."""
 
-STEPS = 1000
-"""Steps of each."""
-
 
 class MutantCase(SynchronousTestCase):
     """One after another is let loose, on the store in memory or on another one."""
@@ -36,7 +33,7 @@ class MutantCase(SynchronousTestCase):
         tables = RowTables(lambda: subject.wall.seconds) if mutant.tables else None
         with mutant.at_large():
             plans = [plan for plan in PLANS if plan.name == mutant.group]
-            view = World(subject, seed, plans, tables=tables).run(STEPS)
+            view = World(subject, seed, plans, tables=tables).run(mutant.steps)
         self.successResultOf(subject.close())
         return {verdict.checker: verdict.wrong[0] for verdict in judge(view) if verdict.wrong}
 
