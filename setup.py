@@ -42,6 +42,8 @@ TEST = [
     "import-linter>=2.1",
     "mypy>=1.15",
     "mypy-zope>=1.0.11",
+    # Makes a client of the API description, which a test uses.
+    "openapi-python-client>=0.29,<0.30",
     "packaging>=24",
     # What an example books into PostgreSQL with.
     "psycopg[binary]>=3.2,<4",

@@ -168,7 +168,7 @@ def python_part(version: str, python: str, folder: Path) -> Part:
     return Part(name, steps, counted=True, limit=LONG_LIMIT, missing=missing, environment=CLIENT)
 
 
-LIVE_NEEDS = ("browser", "javascript")
+LIVE_NEEDS = ("browser", "javascript", "generators")
 LONG_LIVE_NEEDS = (*LIVE_NEEDS, "promtool", "samples", "debian-root")
 
 

@@ -62,6 +62,5 @@ def operations(description: Any) -> Iterator[tuple[str, str, Any]]:
 
 def codes_of(response: Any) -> list[str]:
     """Return the codes that a refusal may have; its references have to be followed."""
-    (content,) = response["content"].values()
-    found: list[str] = content["schema"]["allOf"][1]["properties"]["code"]["enum"]
+    found: list[str] = response["x-problem-codes"]
     return found

@@ -49,6 +49,12 @@ class CountsTests(V2TestCase):
         self.assertEqual(self.send("GET", "/queues/q", headers=tag).status, 304)
         self.assertEqual(self.counts("q", tag)["messages"], 0)
 
+    def test_malformed_conditions(self) -> None:
+        """They are refused with counts as without."""
+        for query in ("", "?counts=true"):
+            response = self.send("GET", f"/queues/q{query}", headers={**OWNER, "If-None-Match": "x"})
+            self.assertEqual(list(self.errors("invalid-parameters", response)), ["If-None-Match"], query)
+
     def test_a_list(self) -> None:
         """Each queue of a page has its counts, and the link to the next page asks for them too."""
         self.add(b"x")
