@@ -15,7 +15,7 @@ from urllib.parse import quote
 from queuey.model import fields
 from tests.http import refusals
 from tests.http.api_support import LINES, OWNER
-from tests.http.described import inlined, operations
+from tests.http.described import codes_of, inlined, operations
 from tests.http.group_support import GroupTestCase
 from tests.http.wire_support import Response
 
@@ -65,7 +65,7 @@ class RefusalTestCase(GroupTestCase):
         **places: str,
     ) -> Response:
         """Send a request of an operation."""
-        method, path, _ = operation
+        method, path, described = operation
         target = re.sub(r"\{(\w+)\}", lambda match: quote({**self.places, **places}[match[1]], safe=""), path)
         sent = [*OWNER.items(), *(headers or {}).items()]
         connection = self.client.start(method, target + (f"?{query}" if query else ""), sent, body)
@@ -76,6 +76,9 @@ class RefusalTestCase(GroupTestCase):
         response = connection.response(method, only_json=False)
         connection.hang_up()
         self.assertLess(response.status, 500, (operation[:2], query, body[:200], headers))
+        if response.status >= 400 and method != "HEAD":
+            codes = codes_of(described["responses"][str(response.status)])
+            self.assertIn(response.json["code"], codes, (operation[:2], query, body[:200], headers))
         return response
 
     def refusal(self, response: Response, place: str, said: Any) -> str:
