@@ -290,6 +290,37 @@ class MeanwhileTests(WholeTestCase):
             self.assembly.use(spare)
             self.broken(connection, "unauthorized")
 
+    def test_revoked_while_the_store_is_asked(self) -> None:
+        """The answer ends although the store does not answer."""
+        connection = self.begin()
+        self.until_begun(connection)
+        self.store.read_merged = lambda *_: Deferred()  # type: ignore[method-assign]
+        self.go_on(connection)
+        self.revoke()
+        self.clock.pump([0.1] * round(CUT / 0.1))
+        self.go_on(connection)
+        ids, last = self.lines_of(connection.response(only_json=False))
+        self.assertEqual((ids, last["problem"]["code"]), (self.stored[: len(ids)], "unauthorized"))
+
+    def test_revoked_within_a_part(self) -> None:
+        """A part is sent to its end, since the cursor stands behind it."""
+        self.assertEqual(self.send("DELETE", "/queues/q").status, 204)
+        self.make("q", partitions=1)
+        some = [{"body": "x", "headers": {"a": "y" * 4000}}] * 200
+        answers = [self.expect(201, self.send("POST", self.path(), {"messages": some}, OWNER, BATCH)) for _ in range(9)]
+        stored = [message["id"] for answer in answers for message in answer["messages"]]
+        self.clock.advance(1)
+        connection = self.begin()
+        self.until_begun(connection)
+        settings = self.assembly.in_force.settings
+        self.revoke()
+        self.clock.pump([0.1] * round(CUT / 0.1))
+        self.assembly.use(settings)
+        self.go_on(connection)
+        ids, last = self.lines_of(connection.response(only_json=False))
+        self.assertEqual((ids, last["problem"]["code"]), (stored[:1000], "unauthorized"))
+        self.assertEqual(self.all(f"after={last['next']}")[0], stored[1000:])
+
     def ended(self, change: Callable[[], None], code: str) -> None:
         connection = self.begin()
         self.until_begun(connection)
@@ -347,6 +378,17 @@ class MeanwhileTests(WholeTestCase):
         ids, last = self.all(f"after={place}")
         self.assertEqual((ids, last["resume"]), (self.stored[20:], "truncated"))
         self.assertEqual(self.all()[1]["resume"], "exact")
+
+    def test_older_messages_of_more_partitions(self) -> None:
+        """Those that are put back before the end are there, as they are for a reader of pages."""
+        connection = self.begin()
+        self.until_begun(connection)
+        self.expect(200, self.send("PATCH", "/queues/q", {"partitions": 5}, content_type=PATCH))
+        id = f"{self.stored[2000][:-2]}-5"
+        old = {"messages": [{"id": id, "body": "old", "ttl": 600}]}
+        self.assertEqual(self.expect(200, self.send("PUT", self.path(), old, OWNER, BATCH))["stored"], 1)
+        ids, _ = self.end(connection)
+        self.assertEqual(ids, sorted([*self.stored, id]))
 
     def test_more_partitions(self) -> None:
         """Messages of partitions that are added meanwhile are after its cursor."""

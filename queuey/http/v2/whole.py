@@ -164,6 +164,7 @@ class WholeRead:
     async def _read(self, rest: Merge) -> MergeSlice:
         """Read the next part, from all partitions that the queue has by then."""
         while True:
+            rest = attrs.evolve(rest, partitions=self._wanted.merge.partitions)
             found = await self._wait(self._exchange.first(self._queue, rest, self._admitted.policy))
             now = await self._wait(self._exchange.as_it_is(self._queue))
             if now is self._queue:
@@ -175,7 +176,6 @@ class WholeRead:
                 break
             # Partitions were added meanwhile, and what they have may be before the end of this part.
             self._wanted = self._wanted.of_all(now)
-            rest = attrs.evolve(rest, partitions=self._wanted.merge.partitions)
         self._request.traced.received(found.messages)
         self._note_gap(part(self._wanted, rest, found))
         return found
