@@ -326,7 +326,7 @@ class CodeTests(SynchronousTestCase):
             found.update(operation.get("requestBody", {}).get("content", ()))
             for answer in operation["responses"].values():
                 found.update(answer.get("content", ()))
-        self.assertEqual(found, {BYTES, "text/plain", JSON, BATCH, NDJSON, PATCH, MEDIA_TYPE})
+        self.assertEqual(found, {"*/*", BYTES, "text/plain", JSON, BATCH, NDJSON, PATCH, MEDIA_TYPE})
 
 
 class RouteTests(V2TestCase):
