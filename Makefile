@@ -34,6 +34,7 @@ all: $(READY) ## the development environment, in .venv (PYTHON=... picks the int
 
 # --no-build-isolation: the setuptools of constraints.txt builds, not the newest one of the day.
 # editable_mode=compat: the only development install in which twistd finds the plugin of a checkout.
+# The client comes first: pip does not look at what follows for a package that an earlier one needs with extras.
 INSTALL = $(PIP) --no-build-isolation --use-pep517 --config-settings editable_mode=compat -e
 
 define environment
@@ -62,7 +63,7 @@ $(SERVES): setup.py client/setup.py constraints.txt
 $(READY): setup.py client/setup.py constraints.txt
 	$(environment)
 	@echo 'installing what development needs, some 100 packages: a minute or two'
-	@$(INSTALL) '.[dev]' -e './client[asyncio,cli,qr,twisted,otel]'
+	@$(INSTALL) './client[asyncio,cli,qr,twisted,otel]' -e '.[dev]'
 	$(script)
 	@touch $(SERVES) $@
 
