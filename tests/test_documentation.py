@@ -129,7 +129,7 @@ class SiteTests(SynchronousTestCase):
         "visibl": "api-v2/groups",
         "subscrib": "glossary",
         "topic": "glossary",
-        "websocket": "api-v2/wait",
+        "websocket": "api-v2/live",
         "dedupl": "api-v2/retries",
         "sse": "api-v2/wait",
     }

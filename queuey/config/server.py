@@ -96,6 +96,8 @@ class ServerSettings:
         ready.
     :ivar disk_floor: bytes that must be free where the data is; below it the daemon is not ready.
     :ivar forwarded: proxies whose ``X-Forwarded-For`` is believed.
+    :ivar live_time: seconds that a live read lasts, 10 % more or less; its client comes back then.
+    :ivar live_heartbeat: seconds between two signs of life of a live read that has no messages.
     :ivar ops: the operators' port.
     :ivar workers: processes that serve requests; 1 means that the daemon itself does.
     :ivar modes: of the files that the daemon makes.
@@ -118,6 +120,8 @@ class ServerSettings:
         "forwarded",
         parts("addresses and networks, separated by spaces, commas or lines", values.networks),
     )
+    live_time: float = setting(_SECTION, "live_time", seconds(1, 86_400), "600")
+    live_heartbeat: float = setting(_SECTION, "live_heartbeat", seconds(0.5, 3600), "15")
     ops: OpsSettings = OpsSettings()
     workers: int = setting(_SECTION, "workers", integer(1, 64), "1", RESTART)
     modes: FileModes = setting(

@@ -17,9 +17,16 @@ _Place = tuple[str, str | None]
 
 
 class WaitLimits:
-    """Counts waiting readers of applications that limit them."""
+    """Counts what an application limits: requests that wait, or live reads."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: str = "max_waits", on_queue: str = "max_queue_waits", what: str = "wait") -> None:
+        """
+        :param limit: the field of a policy that limits those of the application.
+        :param on_queue: the field that limits those of one queue.
+        :param what: what the requests do, as it is said in refusals.
+        """
+        self._limits = limit, on_queue
+        self._what = what
         self._taken: Counter[_Place] = Counter()
 
     def take(self, policy: Policy, queue: str) -> AbstractContextManager[None]:
@@ -28,25 +35,37 @@ class WaitLimits:
         :param queue: its name.
         :return: a context; to enter it raises ``TooManyRequests`` if too many wait already.
         """
-        if policy.max_waits is None and policy.max_queue_waits is None:
+        if all(getattr(policy, limit) is None for limit in self._limits):
             return _FREE
         return self._sit(policy, queue)
 
     @contextmanager
     def _sit(self, policy: Policy, queue: str) -> Iterator[None]:
-        own, on_queue = (policy.application, None), (policy.application, queue)
-        self._check(own, policy.max_waits, "max_waits", "of the application")
-        self._check(on_queue, policy.max_queue_waits, "max_queue_waits", "on one queue")
-        self._taken.update((own, on_queue))
+        self.enter(policy, queue)
         try:
             yield
         finally:
-            self._leave(own)
-            self._leave(on_queue)
+            self.leave(policy.application, queue)
 
-    def _check(self, place: _Place, most: int | None, limit: str, whose: str) -> None:
+    def enter(self, policy: Policy, queue: str) -> None:
+        """Count one more, until ``leave``.
+
+        :raise TooManyRequests: there are too many already.
+        """
+        own, on_queue = (policy.application, None), (policy.application, queue)
+        self._check(own, policy, self._limits[0], "of the application")
+        self._check(on_queue, policy, self._limits[1], "on one queue")
+        self._taken.update((own, on_queue))
+
+    def leave(self, application: str, queue: str) -> None:
+        """Count one less."""
+        self._leave((application, None))
+        self._leave((application, queue))
+
+    def _check(self, place: _Place, policy: Policy, limit: str, whose: str) -> None:
+        most: int | None = getattr(policy, limit)
         if most is not None and self._taken[place] >= most:
-            raise TooManyRequests(f"{most} requests {whose} may wait at once, and they do.", limit=limit)
+            raise TooManyRequests(f"{most} requests {whose} may {self._what} at once, and they do.", limit=limit)
 
     def _leave(self, place: _Place) -> None:
         self._taken[place] -= 1

@@ -112,18 +112,28 @@ class Waits:
         """Forget a deadline."""
         self._deadlines.remove(waiter)
 
-    def join(self, incarnation: int, partitions: Sequence[int], seconds: float, look: Look, *, fresh: bool) -> Waiter:
+    def join(
+        self,
+        incarnation: int,
+        partitions: Sequence[int],
+        seconds: float,
+        look: Look,
+        *,
+        fresh: bool,
+        anywhere: bool = False,
+    ) -> Waiter:
         """Begin to wait. Call it before the first read, so that no arrival between the two is missed.
 
         :param partitions: those that the reader reads.
         :param seconds: the time limit.
         :param look: reads the queue.
         :param fresh: whether the reader also wants unstable messages.
+        :param anywhere: whether to wake the reader for all partitions, also for those that are added meanwhile.
         """
         queue = self._queues.get(incarnation)
         if queue is None:
             self._queues[incarnation] = queue = _Awaited(self, incarnation, look)
-        waiter = Waiter(self.clock, queue, partitions, fresh, self._deadlines)
+        waiter = Waiter(self.clock, queue, partitions, fresh, anywhere, self._deadlines)
         queue.add(waiter)
         self.set_deadline(waiter, seconds)
         return waiter
@@ -141,12 +151,21 @@ class Waits:
 class Waiter:
     """One reader while it waits; as a context manager it leaves at the end, however that comes."""
 
-    __slots__ = ("_clock", "_deadlines", "_expired", "_queue", "_told", "_waiting", "fresh", "number", "partitions")
+    __slots__ = (
+        "_clock", "_deadlines", "_expired", "_queue", "_told", "_waiting", "anywhere", "fresh", "number", "partitions"
+    )  # fmt: skip
 
     def __init__(
-        self, clock: IReactorTime, queue: _Awaited, partitions: Sequence[int], fresh: bool, deadlines: Deadlines
+        self,
+        clock: IReactorTime,
+        queue: _Awaited,
+        partitions: Sequence[int],
+        fresh: bool,
+        anywhere: bool,
+        deadlines: Deadlines,
     ) -> None:
         self.partitions = partitions
+        self.anywhere = anywhere
         self.fresh = fresh
         self.number = 0
         self._clock = clock
@@ -160,6 +179,10 @@ class Waiter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Stop waiting. Called once."""
         self._queue.remove(self)
         self._deadlines.remove(self)
 
@@ -272,7 +295,7 @@ class _Awaited:
         everywhere, partitions = self._everywhere, self._partitions
         self._telling, self._everywhere, self._partitions = None, False, frozenset()
         for waiter in list(self._waiters):
-            if everywhere or not partitions.isdisjoint(waiter.partitions):
+            if everywhere or waiter.anywhere or not partitions.isdisjoint(waiter.partitions):
                 waiter.tell()
 
     def waits(self, seen: Position) -> None:

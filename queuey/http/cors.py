@@ -20,8 +20,8 @@ _EXPOSED_V2: Final = (
 )
 _ALLOWED: Final = b"Authorization, Content-Type, X-Partition, X-Request-Id, X-TTL"
 _ALLOWED_V2: Final = (
-    b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Range, Queuey-Headers, Range, "
-    b"X-Request-Id, traceparent, tracestate"
+    b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Range, Last-Event-ID, "
+    b"Queuey-Headers, Range, X-Request-Id, traceparent, tracestate"
 )
 _MAX_AGE: Final = b"600"
 _VARY: Final = ((b"Vary", b"Origin"),)

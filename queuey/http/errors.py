@@ -47,9 +47,12 @@ class ErrorAnswers:
     """Answers requests whose handlers failed.
 
     :ivar incident_id: makes the id by which an unforeseen error is found in the log.
+    :ivar softened: answers a problem in another way than with its status, if the request asks for that; returns whether
+        it has.
     """
 
     incident_id: Callable[[], str]
+    softened: Callable[[Request, Problem], bool] = lambda request, problem: False
 
     def install(self, app: Klein) -> None:
         """Handle every error of a Klein app; sub-apps do not inherit that, so each app needs it."""
@@ -78,7 +81,8 @@ class ErrorAnswers:
         if problem.status >= 500:
             log_refused(request, problem.status, problem.detail, problem.applied)
         request.count_refused(problem.code)
-        problems.answer(request, problem)
+        if not self.softened(request, problem):
+            problems.answer(request, problem)
 
     def known(self, request: Request, error: errors.QueueyError) -> None:
         """Answer an error that has a word."""

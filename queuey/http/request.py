@@ -45,6 +45,8 @@ class Request(Response):
     :ivar use: the rate counters of the request, if its application has rates; set by handlers.
     :ivar serving: the running handler, which is cancelled if the client hangs up before the answer; set by handlers.
     :ivar ended: the reason why the handler was cancelled, if it was not a hang-up.
+    :ivar lasts: whether the answer goes on when the handler has ended; ``serving`` learns of a hang-up then. Set by
+        handlers.
     :ivar route: the template of its path, if a route was found.
     :ivar traced: notes for the tracer.
     :ivar bytes_in: bytes read for it so far.
@@ -61,6 +63,7 @@ class Request(Response):
     use: Use | None = None
     serving: Cancellable | None = None
     ended: QueueyError | None = None
+    lasts = False
     route = NOWHERE
     traced: Untraced = UNTRACED
     queue: str | None = None

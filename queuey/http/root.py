@@ -287,7 +287,7 @@ class Root(Resource):
     def on_done(self, request: Request, failure: Failure | None) -> None:
         """End a request that was handled, as Klein does."""
         if failure is None:
-            if not request.finished:
+            if not request.finished and not request.lasts:
                 request.finish()
         elif isinstance(failure.value, TooManyRequests):
             holding = CoroutineRunner(self._hold(request, failure), partial(self._refuse, request))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -32,10 +33,12 @@ class Lasting:
 
     :ivar again: is called when the credential is shown again and only looked up in a cache; returns whether it still
         proves the same.
+    :ivar until: when it has to be proven again, in seconds since 1970; infinity if that is never.
     """
 
     principals: frozenset[str]
     again: Callable[[], bool]
+    until: float = inf
 
 
 class IAuthenticator(Interface):

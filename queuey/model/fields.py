@@ -158,6 +158,9 @@ def partition(count: int) -> Whole:
 
 LIMIT: Final = Whole("limit", 1, 1000, 100, "", "maximum number of messages, or of queues, in an answer")
 MAX_BYTES: Final = Whole("max_bytes", 1, 16 << 20, 1 << 20, "bytes", "maximum size of the bodies in an answer")
+LIVE_BYTES: Final = Whole(
+    "max_bytes", 1, 16 << 20, 256 << 10, "bytes", "maximum size of the bodies that a live read has ready for its client"
+)
 WAIT: Final = Real("wait", 0, 20, 0, "seconds", "how long to wait for messages")
 
 # Consumer groups.
@@ -181,6 +184,8 @@ MAX_QUEUE_MESSAGES: Final = attrs.evolve(MAX_MESSAGES, name="max_queue_messages"
 MAX_GROUPS: Final = Whole("max_groups", 1, 1000, None, "", "consumer groups of a queue")
 MAX_WAITS: Final = Whole("max_waits", 1, 1_000_000, None, "", "requests that wait for messages")
 MAX_QUEUE_WAITS: Final = attrs.evolve(MAX_WAITS, name="max_queue_waits", meaning="requests that wait for one queue")
+MAX_LIVE: Final = attrs.evolve(MAX_WAITS, name="max_live", meaning="live reads at once")
+MAX_QUEUE_LIVE: Final = attrs.evolve(MAX_WAITS, name="max_queue_live", meaning="live reads of one queue at once")
 MAX_BODY: Final = Whole("max_body", 1, 256 << 20, 1 << 20, "bytes", "size of the body of a request")
 
 REQUEST_RATE: Final = Real("request_rate", 0.001, 1_000_000, None, "a second", "requests a second")
@@ -209,6 +214,8 @@ LIMITS: Final[tuple[Number, ...]] = (
     MAX_GROUPS,
     MAX_WAITS,
     MAX_QUEUE_WAITS,
+    MAX_LIVE,
+    MAX_QUEUE_LIVE,
     *(field for pair in BURSTS for field in pair),
 )
 """The limits of an application; a policy has each of them under its name. ``None`` is no limit."""

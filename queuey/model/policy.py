@@ -81,6 +81,7 @@ class Policy:
     :ivar max_queue_bytes: bytes that the messages of one queue may take, and so ``max_queue_messages``.
     :ivar max_groups: consumer groups that one queue may have.
     :ivar max_waits: requests that may wait for messages at once; and for those of one queue, ``max_queue_waits``.
+    :ivar max_live: live reads that there may be at once; and those of one queue, ``max_queue_live``.
     :ivar request_rate: of its requests, with ``request_burst``; and of those on one queue, ``queue_request_rate``.
     :ivar message_rate: of the messages that they bring, with ``message_burst``; to one queue, ``queue_message_rate``.
     :ivar max_body: bytes of one request's body.
@@ -109,6 +110,8 @@ class Policy:
     max_groups: int | None = _limit(fields.MAX_GROUPS)
     max_waits: int | None = _limit(fields.MAX_WAITS)
     max_queue_waits: int | None = _limit(fields.MAX_QUEUE_WAITS)
+    max_live: int | None = _limit(fields.MAX_LIVE)
+    max_queue_live: int | None = _limit(fields.MAX_QUEUE_LIVE)
     request_rate: float | None = _limit(fields.REQUEST_RATE)
     request_burst: int | None = _limit(fields.REQUEST_BURST)
     message_rate: float | None = _limit(fields.MESSAGE_RATE)

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 
+def _nothing() -> None:
+    """Ignore the call."""
+
+
 class Draining:
     """Begun and ended by operators; begun for good by a daemon that is about to stop.
 
     :param seconds: the time in seconds, by a monotonic clock.
+    :param begun: is called when an operator begins it.
     :ivar asked: whether an operator has asked for it.
     :ivar stopping: whether the daemon is about to stop.
     """
 
-    def __init__(self, seconds: Callable[[], float]) -> None:
+    def __init__(self, seconds: Callable[[], float], begun: Callable[[], object] = _nothing) -> None:
         self._seconds = seconds
+        self._begun = begun
         self._since: float | None = None
         self.asked = False
         self.stopping = False
@@ -31,8 +37,11 @@ class Draining:
 
     def ask(self, on: bool) -> None:
         """Begin or end it for an operator."""
+        begins = on and not self.asked
         self.asked = on
         self._changed()
+        if begins:
+            self._begun()
 
     def stop(self) -> None:
         """Begin it for good."""

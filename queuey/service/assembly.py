@@ -9,7 +9,8 @@ from random import Random
 from typing import Any
 
 import attrs
-from twisted.logger import globalLogPublisher
+from twisted.logger import Logger, globalLogPublisher
+from twisted.python.failure import Failure
 
 from queuey.auth.application_key import ApplicationKeys
 from queuey.auth.users import Users
@@ -22,6 +23,7 @@ from queuey.core.counting import Received
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.following import Following
 from queuey.core.groups.rows import GroupRows
+from queuey.core.live.reads import LiveReads
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import GivenPolicies, Policies, StoredPolicies
 from queuey.core.queue_following import QueueFollowing
@@ -33,19 +35,19 @@ from queuey.http.counting import NOWHERE, Counts
 from queuey.http.sending import Turn
 from queuey.http.wire import Site
 from queuey.interfaces import IStore, ITraces, IWeb
-from queuey.logs import LogObserver, access_logger
+from queuey.logs import EventLog, LogObserver, access_logger
 from queuey.model.counts import Metric, forget
 from queuey.ops.draining import Draining
 from queuey.ops.health import Health
 from queuey.ops.metrics.page import MetricsPage
 from queuey.ops.metrics.statsd import Statsd
-from queuey.service.clients import clients_site, limits, settle
+from queuey.service.clients import clients_site, limits, live_times, settle
 from queuey.service.components import Components
 from queuey.service.counting import Sums
 from queuey.service.following import following
 from queuey.service.health import free_bytes, liveness, readiness
 from queuey.service.in_force import InForce
-from queuey.service.metering import Readiness, of_the_daemon, of_the_door, statsd_of
+from queuey.service.metering import Readiness, of_live_reads, of_the_daemon, of_the_door, statsd_of
 from queuey.service.operators import in_thread, new_key, operators_site
 from queuey.service.reactor_lag import Pulse
 from queuey.service.workers import Workers
@@ -69,6 +71,7 @@ class Assembly:
     store: IStore
     site: Site
     waits: Waits
+    live: LiveReads
     log: LogObserver
     ops: Site
     metrics: tuple[Metric, ...]
@@ -132,7 +135,8 @@ def assemble(
     sole = settings.server.workers <= 1 and waits.look_every is None  # the store knows whether others write to it
     groups = GroupExchange(store, policies, waits, now, os.urandom, sole)
     users = Users(ApplicationKeys(owners), settings.identities, web, reactor, now)
-    draining = Draining(reactor.seconds)
+    live = LiveReads(reactor, lambda: live_times(in_force.settings), random.uniform, _live_defect)
+    draining = Draining(reactor.seconds, lambda: live.leave(live.spread))
     pulse = Pulse(reactor)
     ready = readiness(
         store,
@@ -160,6 +164,7 @@ def assemble(
         exchange=exchange,
         groups=groups,
         rate_limits=rate_limits,
+        live=live,
         draining=draining,
         traces=traces,
         access=access,
@@ -179,6 +184,7 @@ def assemble(
             *of_the_door(site, waits),
             *counts.metrics,
             *received.metrics,
+            *of_live_reads(live, now),
             pulse.delays,
             *log.metrics,
             *store.metrics,
@@ -222,6 +228,7 @@ def assemble(
         store=store,
         site=site,
         waits=waits,
+        live=live,
         log=log,
         ops=ops,
         metrics=metrics,
@@ -234,3 +241,11 @@ def assemble(
         traces=traces,
         workers=workers,
     )
+
+
+_log = EventLog(Logger(namespace="queuey.core"))
+
+
+def _live_defect(failure: Failure) -> None:
+    """Log a defect that has ended live reads."""
+    _log.failure("live-defect", "live reads failed, and were ended", failure)

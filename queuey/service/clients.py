@@ -9,6 +9,7 @@ from typing import Final
 from queuey.auth.buckets import Buckets
 from queuey.auth.signed_urls import MAX_RATES, SignedURLs
 from queuey.config import CassandraStorage, Settings
+from queuey.core.live.reads import LiveTimes
 from queuey.deferreds import TurnQueue
 from queuey.http import problems, rates
 from queuey.http.cors import Cors
@@ -24,6 +25,7 @@ from queuey.http.v2.answers import NO_STORE
 from queuey.http.v2.application import V2Application
 from queuey.http.v2.claims import V2Claims
 from queuey.http.v2.description import Description
+from queuey.http.v2.events import EventsForErrors, V2Events
 from queuey.http.v2.groups import V2Groups
 from queuey.http.v2.messages import V2Messages
 from queuey.http.v2.moving import V2Moving
@@ -62,6 +64,7 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
         V2Application(store, settle(in_force.settings), lambda: limits(in_force.settings)),
         V2Queues(directory),
         V2Messages(exchange, V2Stream(exchange, slices), slices, lambda: store.capabilities.survives_power_loss, now),
+        V2Events(exchange, parts.live, now),
         V2Single(exchange, now),
         V2Restores(exchange, now, slices),
         V2Groups(groups, now),
@@ -75,7 +78,7 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
         gate,
         cors,
         store,
-        ErrorAnswers(lambda: uuid.uuid4().hex),
+        ErrorAnswers(lambda: uuid.uuid4().hex, EventsForErrors(parts.live.random).answer),
         lambda: draining.on,
     )
 
@@ -124,6 +127,12 @@ def settle(settings: Settings) -> float:
         return 0.0
     wait = storage.write_timeout + storage.clock_skew if storage.frontends == "many" else 0.0
     return wait + storage.base_delay
+
+
+def live_times(settings: Settings) -> LiveTimes:
+    """The times of live reads."""
+    server = settings.server
+    return LiveTimes(server.live_time, server.live_heartbeat, server.idle_timeout)
 
 
 def limits(settings: Settings) -> Limits:

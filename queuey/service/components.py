@@ -10,6 +10,7 @@ import attrs
 from queuey.auth.users import Users
 from queuey.core.applications.owners import KeyOwners
 from queuey.core.groups.exchange import GroupExchange
+from queuey.core.live.reads import LiveReads
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import Policies
 from queuey.core.queues import QueueDirectory
@@ -46,6 +47,7 @@ class Components:
     exchange: MessageExchange
     groups: GroupExchange
     rate_limits: RateLimits
+    live: LiveReads
     draining: Draining
     traces: ITraces | None
     access: Callable[[AccessLine], None]

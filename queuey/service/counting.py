@@ -15,9 +15,15 @@ SUMMED: Final = frozenset(
         "queuey_http_requests_in_progress",
         "queuey_waiting_reads",
         "queuey_waiting_claims",
+        "queuey_live_streams",
     }
 )
-"""Gauges that are the sum over all processes; the others are the daemon's own."""
+"""Gauges that are the sum over all processes; the others, besides those of ``GREATEST``, are the daemon's own."""
+
+GREATEST: Final = frozenset({"queuey_live_behind_seconds"})
+"""Gauges that are the greatest value of all processes."""
+
+_OF_ALL: Final = SUMMED | GREATEST
 
 
 @attrs.frozen
@@ -42,7 +48,7 @@ def snapshot(metrics: Iterable[Metric]) -> Snapshot:
             histograms[metric.name] = {
                 labels: (list(found.counts), found.sum) for labels, found in metric.values.items()
             }
-        elif metric.name in SUMMED:
+        elif metric.name in _OF_ALL:
             gauges[metric.name] = dict(metric.read())
     return Snapshot(counters, histograms, gauges)
 
@@ -56,7 +62,7 @@ class Sums:
 
     def __init__(self, own: Sequence[Metric]) -> None:
         self._own = own
-        self._gauges: dict[str, dict[Labels, float]] = {name: {} for name in SUMMED}
+        self._gauges: dict[str, dict[Labels, float]] = {name: {} for name in _OF_ALL}
         self.metrics: tuple[Metric, ...] = tuple(self._sum_of(metric) for metric in own)
 
     def _sum_of(self, metric: Metric) -> Metric:
@@ -64,7 +70,7 @@ class Sums:
             return Counter(metric.name, metric.text, metric.labels)
         if isinstance(metric, Histogram):
             return Histogram(metric.name, metric.text, metric.bounds, metric.labels)
-        if metric.name not in SUMMED:
+        if metric.name not in _OF_ALL:
             return metric
         values = self._gauges[metric.name]
         return Gauge(metric.name, metric.text, metric.labels, lambda: values)
@@ -83,7 +89,7 @@ class Sums:
                 for labels, (counts, sum_of_all) in total.histograms.get(metric.name, {}).items():
                     found = metric.of(labels)
                     found.counts, found.sum = counts, sum_of_all
-            elif metric.name in SUMMED:
+            elif metric.name in _OF_ALL:
                 _replace(self._gauges[metric.name], total.gauges.get(metric.name, {}))
 
 
@@ -102,12 +108,13 @@ def added(parts: Iterable[Snapshot]) -> Snapshot:
             for name, values in counted.items():
                 kept = sums.setdefault(name, {})
                 for labels, value in values.items():
-                    kept[labels] = kept.get(labels, 0) + value
+                    before = kept.get(labels, 0)
+                    kept[labels] = max(before, value) if name in GREATEST else before + value
         for name, found in part.histograms.items():
             distributions = histograms.setdefault(name, {})
             for labels, (counts, total) in found.items():
-                before, so_far = distributions.get(labels, ([0] * len(counts), 0.0))
-                both = [one + other for one, other in zip(before, counts, strict=True)]
+                earlier, so_far = distributions.get(labels, ([0] * len(counts), 0.0))
+                both = [one + other for one, other in zip(earlier, counts, strict=True)]
                 distributions[labels] = (both, so_far + total)
     return Snapshot(counters, histograms, gauges)
 

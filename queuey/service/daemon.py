@@ -232,15 +232,17 @@ class QueueyService(Service):
         self._house.draining.stop()
         self._tell_workers()
         self._supervisor.stopping("is about to stop")
+        limit = self._house.in_force.settings.server.stop_timeout
+        self._house.live.leave(limit)
         await self._pause()
         self._leaves = True
         self._supervisor.status("finishes what is under way")
         _log.info("stopping", "finishing what is under way")
         await self._listeners.stop()
+        self._house.live.stop(limit)
         self._house.waits.end()
         for each in self._house.following:
             each.stop()
-        limit = self._house.in_force.settings.server.stop_timeout
         workers = self._house.workers
         if not await ends_within(limit, self._house.site.drain(), self._reactor):
             _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)

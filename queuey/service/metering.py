@@ -9,10 +9,12 @@ from twisted.internet.defer import Deferred
 
 from queuey import __version__
 from queuey.config import MetricsSettings
+from queuey.core.live.reads import LiveReads
 from queuey.core.waiting import Waits
 from queuey.deferreds import deferred, shield
 from queuey.http.wire import Site
 from queuey.model.counts import Gauge, Labels, Metric, gauge
+from queuey.model.timeid import to_seconds
 from queuey.ops.draining import Draining
 from queuey.ops.health import Health
 from queuey.ops.metrics.statsd import Lines, Statsd, place_of
@@ -50,8 +52,33 @@ def of_the_door(site: Site, waits: Waits) -> tuple[Metric, ...]:
     return (
         gauge("queuey_http_connections", "Open connections.", lambda: site.connections),
         gauge("queuey_http_requests_in_progress", "Requests that have begun and not ended.", lambda: site.busy),
-        gauge("queuey_waiting_reads", "Reads that wait for messages.", lambda: waits.reading),
+        gauge(
+            "queuey_waiting_reads",
+            "Reads that wait for messages; all live reads of one queue count as one.",
+            lambda: waits.reading,
+        ),
         gauge("queuey_waiting_claims", "Claims that wait.", lambda: waits.waiting - waits.reading),
+    )
+
+
+def of_live_reads(live: LiveReads, now: Callable[[], float]) -> tuple[Metric, ...]:
+    """Return the metrics of live reads."""
+
+    def streams() -> dict[Labels, float]:
+        found: dict[Labels, float] = {("sse",): 0, ("ndjson",): 0}
+        for stream in live.streams:
+            found[stream.kind,] += 1
+        return found
+
+    def behind() -> float:
+        places = [place for stream in live.streams if (place := stream.behind) is not None]
+        return max(0.0, now() - to_seconds(min(places))) if places else 0.0
+
+    return (
+        Gauge("queuey_live_streams", "Live reads.", ("kind",), streams),
+        live.events,
+        live.ends,
+        gauge("queuey_live_behind_seconds", "How old the place of the live read is that is behind most.", behind),
     )
 
 

@@ -120,6 +120,7 @@ class Worker:
     async def _stop(self, limit: float) -> None:
         self._stopping = True
         self._listeners.pause()
+        self._house.live.stop(limit)
         self._house.waits.end()
         if not await ends_within(limit, self._house.site.drain(), self._reactor):
             _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)

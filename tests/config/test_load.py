@@ -43,6 +43,8 @@ DEFAULT_SERVER = ServerSettings(
     drain_pause=0.0,
     disk_floor=64 << 20,
     forwarded=(),
+    live_time=600.0,
+    live_heartbeat=15.0,
 )
 
 
@@ -84,10 +86,12 @@ class ValueTests(SettingsTestCase):
             "[server]\nhttp = tcp:80\n  tcp6:80\nmax_body = 5\nmax_header = 2 KiB\nheader_timeout = 0.5\n"
             "request_timeout = 100.25\nidle_timeout = 7\nmax_connections = 3\nstop_timeout = 0\n"
             "drain_pause = 4.5\ndisk_floor = 1GiB\n"
-            "forwarded = 10.0.0.0/8, ::1\n  192.0.2.1\n" + APPLICATION
+            "forwarded = 10.0.0.0/8, ::1\n  192.0.2.1\nlive_time = 1m\nlive_heartbeat = 5.5\n" + APPLICATION
         )
         forwarded = tuple(map(ip_network, ("10.0.0.0/8", "::1", "192.0.2.1")))
-        server = ServerSettings(("tcp:80", "tcp6:80"), 5, 2048, 0.5, 100.25, 7.0, 3, 0.0, 4.5, 1 << 30, forwarded)
+        server = ServerSettings(
+            ("tcp:80", "tcp6:80"), 5, 2048, 0.5, 100.25, 7.0, 3, 0.0, 4.5, 1 << 30, forwarded, 60.0, 5.5
+        )
         self.assertEqual(settings.server, with_socket(server, self.folder / "queuey-data"))
         self.assertEqual(settings.applications[0].policy.max_body, 5)
 
@@ -254,15 +258,16 @@ ORIGINS = "allowed: origins as scheme://host[:port], separated by spaces, commas
 NETWORKS = "allowed: addresses and networks, separated by spaces, commas or lines"
 SERVER_KEYS = (
     "allowed: http, max_body, max_header, header_timeout, request_timeout, idle_timeout, max_connections, "
-    "stop_timeout, drain_pause, disk_floor, forwarded, workers, file_group, ops, ops_token, ops_hosts, ops_backups"
+    "stop_timeout, drain_pause, disk_floor, forwarded, live_time, live_heartbeat, "
+    "workers, file_group, ops, ops_token, ops_hosts, ops_backups"
 )
 RATES = "allowed: 0.001 to 1000000 a second"
 APPLICATION_KEYS = (
     "allowed: guarantee, consistency, create_queues, ttl, idempotency_ttl, cors_origins, identities, signed_urls, "
     "keys, max_queues, max_bytes, "
-    "max_messages, max_queue_bytes, max_queue_messages, max_groups, max_waits, max_queue_waits, request_rate, "
-    "request_burst, message_rate, message_burst, queue_request_rate, queue_request_burst, queue_message_rate, "
-    "queue_message_burst, max_body"
+    "max_messages, max_queue_bytes, max_queue_messages, max_groups, max_waits, max_queue_waits, max_live, "
+    "max_queue_live, request_rate, request_burst, message_rate, message_burst, queue_request_rate, "
+    "queue_request_burst, queue_message_rate, queue_message_burst, max_body"
 )
 SECTIONS = (
     "allowed: [server], [storage], [metadata], [application_keys], [application:NAME], [applications], [browserid], "

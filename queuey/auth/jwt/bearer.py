@@ -42,7 +42,7 @@ class BearerTokens:
         if known is None:
             return None
         proofs, proof = known
-        return Lasting(proof.principals, proofs.holding(credential.value, proof))
+        return Lasting(proof.principals, proofs.holding(credential.value, proof), proof.until)
 
     def _known(self, value: str) -> tuple[Proofs, Proof] | None:
         """Return the cached proof of a token with the cache that has it, or ``None``."""

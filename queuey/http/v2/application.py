@@ -56,7 +56,7 @@ _OF_EVERY_APPLICATION: Final = {
 }
 """Limits that no setting changes; times are in seconds."""
 
-_FEATURES: Final = ("batches", "cursors", "delays", "ndjson", "ranges", "waits")
+_FEATURES: Final = ("batches", "cursors", "delays", "live", "ndjson", "ranges", "waits")
 _ONCE: Final = "idempotency-keys"
 _GROUPS: Final = "groups"
 
@@ -113,6 +113,8 @@ class V2Application:
             "max_groups": fields.MAX_GROUPS.high if policy.max_groups is None else policy.max_groups,
             "max_waits": policy.max_waits,
             "max_queue_waits": policy.max_queue_waits,
+            "max_live": policy.max_live,
+            "max_queue_live": policy.max_queue_live,
             **_rates("", policy.rates),
             **_rates("queue_", policy.queue_rates),
             "max_header": door.max_header,

@@ -143,7 +143,7 @@ def _wanted(text: bytes, incarnation: int, count: int) -> Wanted:
     query.check()
     floor = None if since is None or isinstance(since, Start) else lower_bound(since)
     asked = Cursor(incarnation, NEWEST if descending else OLDEST, descending, partitions, floor)
-    start = asked if after is None else _start(after, asked)
+    start = asked if after is None else resumed_at(after, asked)
     lower, upper = _bounds(start, _upper(until))
     read = partitions or tuple(range(1, count + 1))
     merge = Merge(read, lower, upper, descending, limit, max_bytes, fresh=fresh)
@@ -168,10 +168,12 @@ def _upper(until: Start | Ticks | None) -> Position:
     return OLDEST if until is Start.OLDEST else Position(lower_bound(until))
 
 
-def _start(after: str, asked: Cursor) -> Cursor:
-    """Where a read goes on.
+def resumed_at(after: str, asked: Cursor) -> Cursor:
+    """Return where a read resumes.
 
-    :param asked: where it would begin otherwise.
+    :param after: a cursor, or the id of a message.
+    :param asked: where the read would begin otherwise.
+    :raise QueueyError: the cursor is none, or is of another read or another incarnation of the queue.
     """
     address = address_of(after)
     if address is not None:
@@ -328,16 +330,19 @@ def _name(part: bytes) -> bytes:
 
 def form_of(request: Request, wanted: Wanted) -> Form:
     """The form of the answer: all of a queue is always lines."""
-    return Form(wanted.all is True or _prefers_lines(request), wanted.json)
+    return Form(wanted.all is True or prefers_lines(request), wanted.json)
 
 
-def _prefers_lines(request: Request) -> bool:
-    """Whether the client asks for lines, and not rather for one document."""
+def prefers_lines(request: Request, other: str = JSON) -> bool:
+    """Whether the client asks for lines, and not rather for another type.
+
+    :param other: the type that it gets otherwise.
+    """
     accepted = request.fields.get(b"accept")
     if accepted is None or b"ndjson" not in accepted[0].lower() + b",".join(accepted[1:]).lower():
         return False
     qualities = dict(_qualities(b",".join(accepted).decode("latin-1")))
-    return 0 < qualities.get(NDJSON, 0) >= qualities.get(JSON, 0)
+    return 0 < qualities.get(NDJSON, 0) >= qualities.get(other, 0)
 
 
 MAX_ACCEPTED: Final = 100
