@@ -101,6 +101,10 @@ class NoSuchGroup(QueueyError):
     """The queue has no consumer group of that name, or the group was deleted meanwhile."""
 
 
+class QueueClosed(QueueyError):
+    """The queue is closed: no message is stored in it any more."""
+
+
 class NoSuchMessage(QueueyError):
     """The queue has no message of that id."""
 

@@ -131,7 +131,7 @@ class SiteTests(SynchronousTestCase):
         "topic": "glossary",
         "websocket": "api-v2/live",
         "dedupl": "api-v2/retries",
-        "sse": "api-v2/wait",
+        "sse": "api-v2/live",
     }
     """Stems as the search has them (CORS is "cor"), and the page that explains each."""
 

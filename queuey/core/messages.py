@@ -119,6 +119,21 @@ class MessageExchange:
         appended: Appended = yield ShieldedWrite(writing, partial(self._stored, queue, _bodies(messages), messages))
         return appended
 
+    @deferred
+    async def close(self, queue: Queue, drafts: Sequence[Draft], once: Once | None) -> Appended:
+        """Store the last messages of a queue, and close it.
+
+        :param once: the key, if the request has one.
+        :return: fires with their addresses, once they are stored as the policy asks and the queue takes no others.
+            Fails as ``append_once`` does, and with ``QueueClosed``.
+        """
+        if once is not None:
+            self._check_once(queue)
+        messages = spread(drafts, queue.settings.partitions, self.choose)
+        queue, terms = await self._ready(queue, len(drafts))
+        writing = self.store.close_queue(queue, messages, terms, once)
+        return await self._write(queue, writing, _bodies(messages))
+
     def _check_once(self, queue: Queue) -> None:
         if self.store.capabilities.not_once:
             raise NotPromised(self.store.capabilities.not_once)
@@ -166,10 +181,12 @@ class MessageExchange:
             self.waits.join(queue.incarnation, merge.partitions, wait, look, fresh=merge.fresh) as waiter,
         ):
             page = await read_page(look, merge)
-            while at_the_end(merge, page):
+            while at_the_end(merge, page) and not queue.is_read_to_its_end(page.stable):
                 merge = onwards(merge, page)
                 in_time = await waiter.told(max(merge.lower, Position(page.stable)))
                 if not in_time and self.waits.look_every is None:
+                    break
+                if (self.store.cached(queue.application, queue.name) or queue).is_read_to_its_end(page.stable):
                     break
                 # If others write to the store too, also when the time is over: the place to continue from is then a
                 # current one.

@@ -14,7 +14,7 @@ from queuey.core.contention import Retries
 from queuey.core.groups.group_changes import check_group
 from queuey.core.groups.rows import GroupRows, in_parallel
 from queuey.deferreds import KeyedLock, deferred, shield
-from queuey.errors import Conflict, InvalidUpdate, NoSuchQueue, NotPromised, QueueyError, Unavailable
+from queuey.errors import Conflict, InvalidUpdate, NoSuchQueue, NotPromised, QueueClosed, QueueyError, Unavailable
 from queuey.interfaces import Capabilities, IPolicies, IStore
 from queuey.model.depth import Depth
 from queuey.model.policy import Policy
@@ -38,6 +38,8 @@ Judge = Callable[[Queue | None], None]
 class QueueChanges:
     """Changes of a queue's settings; ``None`` keeps a setting, or means the default for a new queue.
 
+    :ivar closed: whether the queue is to be closed; ``MessageExchange.close`` does that. It is not a setting, and no
+        change opens a queue again.
     :ivar reset: names of the settings that go to their defaults, unless they are given.
     """
 
@@ -47,6 +49,7 @@ class QueueChanges:
     principals: tuple[str, ...] | None = None
     guarantee: Guarantee | None = None
     ttl: int | None = None
+    closed: bool | None = None
     reset: frozenset[str] = frozenset()
 
     def applied_to(self, settings: QueueSettings, defaults: QueueSettings) -> QueueSettings:
@@ -64,7 +67,7 @@ class QueueChanges:
         given: dict[str, Any] = {
             name: value
             for name, value in attrs.asdict(self, recurse=False).items()
-            if value is not None and name != "reset"
+            if value is not None and name not in ("closed", "reset")
         }
         return attrs.evolve(settings, **given)
 
@@ -202,6 +205,8 @@ class QueueDirectory:
                 queue = await self.find(queue.application, queue.name)
 
     async def _change_once(self, queue: Queue, wanted: QueueChanges, policy: Policy) -> Queue:
+        if queue.closed is not None and wanted.closed is False:
+            raise QueueClosed("A closed queue cannot be opened again.")
         settings = wanted.applied_to(queue.settings, defaults(policy))
         if resolved(settings, policy) == resolved(queue.settings, policy):
             return queue

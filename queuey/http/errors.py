@@ -28,6 +28,7 @@ STATUS: Final[dict[type[errors.QueueyError], tuple[int, str]]] = {
     errors.BadCredentials: (401, "InvalidApplicationKey"),
     errors.BadIdentity: (401, "InvalidCredentials"),
     errors.Forbidden: (403, "Forbidden"),
+    errors.QueueClosed: (409, "QueueClosed"),
     errors.NoSuchApplication: (404, "InvalidApplication"),
     errors.NoSuchQueue: (404, "InvalidQueueName"),
     errors.BodyTooLarge: (413, "RequestTooLarge"),

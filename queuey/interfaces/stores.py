@@ -34,7 +34,8 @@ class IMessageStore(Interface):
         :return: fires with the new ids, in the order of the messages, once they are stored as ``terms`` asks. Ids rise
             strictly within the batch and over every id that this store made before, also after a restart or when the
             clock was set back. Delayed messages are the exception: they have an id of the time at which they are due,
-            and reads of ranges do not show them before. Fails with ``NoSuchQueue``, ``StorageFull`` or ``Unavailable``.
+            and reads of ranges do not show them before. Fails with ``NoSuchQueue``,
+            ``QueueClosed``, ``StorageFull`` or ``Unavailable``.
         """
 
     def append_once(queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once) -> Deferred[Appended]:
@@ -242,6 +243,20 @@ class IStore(IMessageStore, IQueueStore):
         :param arrived: is called in the reactor's thread with the incarnation of a queue that may have such messages.
         :return: ``None`` if ``arrived`` reports all of them; else the interval, in seconds, at which waiting readers
             have to look by themselves.
+        """
+
+    def close_queue(
+        queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once | None
+    ) -> Deferred[Appended]:
+        """Store the last messages of a queue, and close it: from then on nothing else is stored in it.
+
+        An embedded store does both in one transaction. Otherwise the messages are stored first, and those of others may
+        come between; the call can be repeated until both are done. A closed queue stays closed.
+
+        :param messages: all of them are stored, or none. There may be none.
+        :param once: as for ``append_once``; ``None`` for messages that have no key.
+        :return: fires as ``append_once`` does, once no process stores messages in the queue. Fails as that does, and
+            with ``QueueClosed`` if there are messages and the queue was closed before.
         """
 
     def health_problems() -> Mapping[str, str]:

@@ -11,7 +11,7 @@ import attrs
 
 from queuey.model import fields
 from queuey.model.text import UNFIT, is_fit
-from queuey.model.timeid import Ticks
+from queuey.model.timeid import MAX_TICKS, MessageId, Ticks, upper_bound
 
 MAX_NAME: Final = 50
 """Characters in a queue's name."""
@@ -29,6 +29,10 @@ _PRINCIPAL: Final = re.compile(
     rf"|bid:[^\s,@{UNFIT}]+@[^\s,:/@.{UNFIT}]+(?:\.[^\s,:/@.{UNFIT}]+)+"
     r"|sub:https?://[A-Za-z0-9\[][!\"$-+\--~]{0,254}#[!-+\--~]{1,255}"
 )
+
+
+CLOSING: Final = Ticks(MAX_TICKS)
+"""Stands for the time of the last message of a closed queue while that is not known yet."""
 
 
 class QueueType(Enum):
@@ -85,6 +89,8 @@ class Queue:
     :ivar incarnation: the store's number of it; a queue that is deleted and created again has another one.
     :ivar version: another one after each change of the settings.
     :ivar created: when the incarnation began.
+    :ivar closed: no message is stored in it any more, and the time of each that was is at or below this one; ``None``
+        for a queue that is open.
     """
 
     application: str
@@ -93,6 +99,11 @@ class Queue:
     incarnation: int
     version: str
     created: Ticks
+    closed: Ticks | None = None
+
+    def is_read_to_its_end(self, stable: MessageId) -> bool:
+        """Return whether a reader that has read everything below the stable time has read all that ever comes."""
+        return self.closed is not None and stable >= upper_bound(self.closed)
 
 
 def name_problem(name: str) -> str | None:

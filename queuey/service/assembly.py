@@ -127,8 +127,8 @@ def assemble(
         GivenPolicies(lambda: in_force.policies),
         StoredPolicies(stored, lambda: in_force.settings.server.max_body, lambda: in_force.policies),
     )
-    directory = QueueDirectory(store, policies, GroupRows(store.states, os.urandom, store.groups), retries)
     waits = Waits(reactor, store.subscribe)
+    directory = QueueDirectory(store, policies, GroupRows(store.states, os.urandom, store.groups), retries)
     rate_limits = RateLimits(policies, reactor)
     counts, received = (Counts(), Received()) if settings.metrics.enabled else (None, None)
     exchange = MessageExchange(store, policies, random.randrange, waits, rate_limits, settle(settings) > 0, received)

@@ -62,7 +62,7 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
     slices = TurnQueue(reactor)
     v2 = (
         V2Application(store, settle(in_force.settings), lambda: limits(in_force.settings)),
-        V2Queues(directory),
+        V2Queues(directory, exchange),
         V2Messages(exchange, V2Stream(exchange, slices), slices, lambda: store.capabilities.survives_power_loss, now),
         V2Events(exchange, parts.live, now),
         V2Single(exchange, now),

@@ -11,13 +11,13 @@ from twisted.python.failure import Failure
 from queuey.deferreds import shield
 from queuey.interfaces import IStore
 from queuey.model.queue import Queue
-from queuey.storage.layers import FORGET, UPDATE, Operation, StoreLayer
+from queuey.storage.layers import CLOSE_QUEUE, FORGET, UPDATE, Operation, StoreLayer
 
 Name = tuple[str, str]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-INVALIDATES: Final = frozenset((UPDATE, FORGET))
+INVALIDATES: Final = frozenset((CLOSE_QUEUE, UPDATE, FORGET))
 """The operations that change a queue which may be cached. That a queue is absent is not cached."""
 
 

@@ -35,6 +35,7 @@ class Operation:
 
 APPEND: Final = Operation("append")
 APPEND_ONCE: Final = Operation("append_once")
+CLOSE_QUEUE: Final = Operation("close_queue")
 MERGE: Final = Operation("merge", writes=False)
 SCAN: Final = Operation("scan", writes=False)
 LOOKUP: Final = Operation("lookup", writes=False)
@@ -72,6 +73,7 @@ class StoreLayer:
         self.cached = store.cached
         self.append = self.around(APPEND, store.append)
         self.append_once = self.around(APPEND_ONCE, store.append_once)
+        self.close_queue = self.around(CLOSE_QUEUE, store.close_queue)
         self.read_merged = self.around(MERGE, store.read_merged)
         self.read_range = self.around(SCAN, store.read_range)
         self.lookup = self.around(LOOKUP, store.lookup)

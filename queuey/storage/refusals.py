@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from queuey.errors import IdOutOfRange, KeyReused, PreconditionFailed, StorageFull
+from queuey.errors import IdOutOfRange, KeyReused, PreconditionFailed, QueueClosed, StorageFull
 from queuey.interfaces import AHEAD
 from queuey.model.message import Condition, Message
 from queuey.model.policy import WriteTerms
+from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId, Ticks, ticks_of, to_rfc3339
 
 
@@ -39,6 +40,11 @@ def _check(name: str, limit: int | None, held: int, more: int) -> None:
         whose = "A queue of the application" if "queue" in name else "The application"
         what = "bytes of messages" if "bytes" in name else "messages"
         raise StorageFull(f"{whose} may keep {limit} {what}, and this would exceed it.", limit=name)
+
+
+def queue_closed(queue: Queue) -> QueueClosed:
+    """The refusal of a message that comes after the last one."""
+    return QueueClosed(f'The queue "{queue.name}" is closed.')
 
 
 def key_reused() -> KeyReused:

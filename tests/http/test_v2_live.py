@@ -453,3 +453,83 @@ class LimitTests(LiveTestCase):
         self.assertEqual((problem.name, problem.json["code"]), ("problem", "too-many-requests"))
         self.problem("unauthorized", self.client.request("GET", "/v2/app/queues/q/events?errors=events", {}))
         self.assertEqual(len(followers), 2)
+
+
+class ClosedTests(LiveTestCase):
+    """Queues that take no messages any more."""
+
+    PATCH = "application/merge-patch+json"
+
+    def close(self) -> None:
+        response = self.send("PATCH", "/queues/q", {"closed": True}, content_type=self.PATCH)
+        self.assertIs(self.expect(200, response)["closed"], True)
+
+    def test_patch(self) -> None:
+        """Later messages are 409 over both APIs, and no change opens the queue again."""
+        self.assertIs(self.expect(200, self.send("GET", "/queues/q"))["closed"], False)
+        self.close()
+        self.close()
+        self.problem("queue-closed", self.append(b"x"))
+        self.problem("queue-closed", self.append(b"x", Idempotency_Key='"1"'))
+        self.problem("queue-closed", self.batch([{"body": "a"}, {"body": "b"}]))
+        self.assertEqual(list(self.refused(409, self.post("/v1/app/q", "x"))), ["QueueClosed"])
+        response = self.send("PATCH", "/queues/q", {"closed": False}, content_type=self.PATCH)
+        self.problem("queue-closed", response)
+        self.assertIs(self.expect(200, self.send("PUT", "/queues/q", {"partitions": 2}))["closed"], True)
+        self.problem("queue-closed", self.append(b"x"))
+        response = self.send("PATCH", "/queues/q", {"closed": "yes"}, content_type=self.PATCH)
+        self.problem("invalid-body", response)
+
+    def test_last_messages(self) -> None:
+        """``close=true`` stores messages and closes the queue; a repeat under the same key is answered as the first."""
+        response = self.append(b"last", "?close=true", Idempotency_Key='"1"')
+        (message,) = self.expect(201, response)["messages"]
+        again = self.expect(201, self.append(b"last", "?close=true", Idempotency_Key='"1"'))
+        self.assertEqual((again["messages"], again["duplicate"]), ([message], True))
+        self.problem("queue-closed", self.batch([{"body": "x"}], "?close=true"))
+        self.make("p")
+        path = self.path("?close=true", "p")
+        self.expect(201, self.send("POST", path, b"only", OWNER, None))
+        self.problem("queue-closed", self.send("POST", self.path("", "p"), b"x", OWNER, None))
+        self.problem("invalid-parameters", self.append(b"x", "?close=1"))
+
+    def test_pages(self) -> None:
+        """The last page says that nothing follows, also to a reader that waits; others do not say so."""
+        self.batch([{"body": "a"}, {"body": "b"}])
+        waiting = self.client.start("GET", f"/v2/app{self.path('?wait=20&since=1700000001')}", OWNER)
+        self.turn()
+        self.close()
+        self.turn(1)
+        self.assertIs(waiting.response().json["closed"], True)
+        page = self.expect(200, self.send("GET", self.path("?limit=1")))
+        self.assertNotIn("closed", page)
+        last = self.expect(200, self.send("GET", self.path(f"?after={page['next']}&wait=20")))
+        self.assertEqual(([message["body"] for message in last["messages"]], last["closed"]), (["b"], True))
+        end = self.expect(200, self.send("GET", self.path(f"?after={last['next']}&wait=20")))
+        self.assertEqual((end["messages"], end["closed"]), ([], True))
+
+    def test_live(self) -> None:
+        """A live read gets the last messages, is told, and ends; an EventSource that comes back is sent away."""
+        follower, lines = self.follow(), self.follow(Accept=LINES)
+        self.assertEqual(self.append(b"last", "?close=true").status, 201)
+        self.turn(1)
+        _, message, closed = self.began(follower, "caught-up", "message", "closed")[1:]
+        self.assertEqual((message.json["body"], closed.json["next"], follower.over), ("last", closed.id, True))
+        self.assertIs(lines.lines()[-1]["closed"], True)
+        self.assertTrue(lines.over)
+        again = self.raw("GET", "/queues/q/events", {**OWNER, "Last-Event-ID": str(closed.id)})
+        self.assertEqual(again.status, 204)
+        late = self.follow("start=oldest")
+        self.assertEqual(self.shown(self.began(late, "message", "caught-up", "closed")), ["last"])
+        self.nothing_left()
+
+    def test_delayed(self) -> None:
+        """A delayed message is waited for before the end is told."""
+        self.append(b"late", "?delay=30")
+        follower = self.follow()
+        self.close()
+        self.turn(20)
+        self.assertFalse(follower.over)
+        self.turn(12)
+        self.assertEqual(self.shown(follower.events()), ["late"])
+        self.assertTrue(follower.over)

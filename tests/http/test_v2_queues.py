@@ -21,6 +21,7 @@ DEFAULTS = {
     "guarantee": "at-least-once",
     "principals": [],
     "ttl": 259200,
+    "closed": False,
 }
 EVERYTHING = {
     "type": "public",

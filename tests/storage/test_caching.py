@@ -12,7 +12,7 @@ from queuey.errors import Unavailable
 from queuey.model.queue import Queue, QueueSettings
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
-from tests.contracts import merging, messages, once, putting, queues, states, timing
+from tests.contracts import closing, merging, messages, once, putting, queues, states, timing
 from tests.contracts.subject import Contract, Wall
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, CachedMemorySubject, random_bits, versions
 
@@ -53,6 +53,10 @@ class ArrivalTests(CachedCase, timing.ArrivalContract):
 
 
 class MergeTests(CachedCase, merging.MergeContract):
+    pass
+
+
+class ClosingTests(CachedCase, closing.ClosingContract):
     pass
 
 

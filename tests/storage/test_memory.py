@@ -17,6 +17,7 @@ from queuey.model.queue import Queue, QueueSettings
 from queuey.storage.memory import MemoryStore
 from queuey.storage.memory.data import OVERHEAD
 from tests.contracts import (
+    closing,
     depth,
     group_troubles,
     groups,
@@ -77,6 +78,10 @@ class ArrivalTests(MemoryCase, timing.ArrivalContract):
 
 
 class MergeTests(MemoryCase, merging.MergeContract):
+    pass
+
+
+class ClosingTests(MemoryCase, closing.ClosingContract):
     pass
 
 

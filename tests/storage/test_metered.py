@@ -16,7 +16,7 @@ from queuey.interfaces import Capabilities, IStateStore, IStore, Outcome
 from queuey.model.counts import Histogram, Metric, gauge
 from queuey.model.queue import QueueSettings
 from queuey.storage.metered import PAUSE, MeteredStore
-from tests.contracts import groups, merging, messages, once, putting, queues, states, timing
+from tests.contracts import closing, groups, merging, messages, once, putting, queues, states, timing
 from tests.contracts.reading import TERMS, new
 from tests.contracts.subject import Contract
 from tests.counted import counted, value
@@ -82,6 +82,10 @@ class ArrivalTests(MeteredCase, timing.ArrivalContract):
 
 
 class MergeTests(MeteredCase, merging.MergeContract):
+    pass
+
+
+class ClosingTests(MeteredCase, closing.ClosingContract):
     pass
 
 

@@ -26,6 +26,7 @@ from queuey.storage.shared.client import GROUP_CALLS, STATE_CALLS, STORE_CALLS
 from queuey.storage.shared.link import Defect, Link
 from queuey.storage.shared.wire import connect
 from tests.contracts import (
+    closing,
     depth,
     group_troubles,
     groups,
@@ -85,6 +86,10 @@ class DelayTests(SharedCase, timing.DelayContract):
 
 
 class MergeTests(SharedCase, merging.MergeContract):
+    pass
+
+
+class ClosingTests(SharedCase, closing.ClosingContract):
     pass
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from queuey.interfaces import IImportTarget
 from queuey.storage.sqlite import SQLiteStore
 from tests.contracts import (
+    closing,
     depth,
     group_troubles,
     groups,
@@ -66,6 +67,10 @@ class ArrivalTests(SQLiteCase, timing.ArrivalContract):
 
 
 class MergeTests(SQLiteCase, merging.MergeContract):
+    pass
+
+
+class ClosingTests(SQLiteCase, closing.ClosingContract):
     pass
 
 

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from queuey.core.groups.rows import in_parallel
 from queuey.core.waiting import Waits
 from queuey.deferreds import deferred, shield
-from queuey.errors import BodyTooLarge, KeyInUse, NoSuchQueue, NotPromised, QueueyError, StorageFull, Unavailable
+from queuey.errors import (
+    BodyTooLarge,
+    KeyInUse,
+    NoSuchQueue,
+    NotPromised,
+    QueueClosed,
+    QueueyError,
+    StorageFull,
+    Unavailable,
+)
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.dead_letter_headers import Letter, copy_for, copy_key, dead_letter, is_only_for_another, letter_key
 from queuey.model.group_settings import Group
@@ -84,7 +93,7 @@ class DeadLetters:
         place = (address.partition - 1) % to.settings.partitions + 1
         try:
             await self._append(to, place, dead_letter(original.content, letter), key)
-        except (NoSuchQueue, NotPromised, BodyTooLarge, StorageFull):
+        except (NoSuchQueue, QueueClosed, NotPromised, BodyTooLarge, StorageFull):
             return Result.MISSING  # it cannot be written now: the message stays in the group and is retried later
         return Result.DONE
 

@@ -84,6 +84,10 @@ class QueueSource:
         slice = await (await self._slices())(merge)
         return Position(slice.stable), began
 
+    def read_from(self, position: Position) -> Deferred[LivePage]:
+        """Read a page, to find out whether anything is left behind a position."""
+        return self._read(self.place(position), 1, 1, None)
+
     def read(self, place: Any, limit: int, max_bytes: int, *, resumed: bool, seen: Ticks) -> Deferred[LivePage]:
         """See ``Source``."""
         return self._read(place, limit, max_bytes, seen if resumed else None)
@@ -132,6 +136,7 @@ class QueueSource:
             self.queue,
             began,
             events,
+            closed=slice.over and self.queue.is_read_to_its_end(slice.stable),
         )
 
     def _fresh_page(self, place: FreshPlace, slice: MergeSlice, began: Ticks, events: tuple[Event, ...]) -> LivePage:

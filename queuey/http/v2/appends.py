@@ -24,7 +24,8 @@ BATCH: Final = "application/vnd.queuey.messages+json"
 MAX_MESSAGES: Final = 1000
 """Messages in a batch at the most."""
 
-_OPTIONS: Final = ("ttl", "partition", "key", "delay")
+_CLOSE: Final = "close"
+_OPTIONS: Final = ("ttl", "partition", "key", "delay", _CLOSE)
 
 
 _SAYING: Final = frozenset({b"queuey-headers", b"traceparent"})
@@ -52,8 +53,14 @@ def drafts(request: Request, partitions: int, ttl: int) -> Sequence[Draft]:
     elif key is not None and len(encoded := key.encode("utf-8")) > MAX_MESSAGE_KEY:
         query.wrong("key", long_key(len(encoded)))
     delay = query.seconds(DELAY)
+    query.boolean(_CLOSE)
     query.check()
     return [Draft(content, ttl, number, key) if delay is None else Draft(content, ttl, number, key, delay)]
+
+
+def closes(request: Request) -> bool:
+    """Whether the messages of a POST, which was checked, are the last ones of the queue."""
+    return bool(request.line.query) and Query(request, _OPTIONS).boolean(_CLOSE)
 
 
 def is_plain(request: Request) -> bool:
@@ -103,7 +110,9 @@ def _given_headers(request: Request, back: bool) -> bytes | None:
 
 
 def _batch(request: Request, items: Items) -> Sequence[Draft]:
-    Query(request, ()).check()
+    query = Query(request, (_CLOSE,))
+    query.boolean(_CLOSE)
+    query.check()
     expect_type(request, (BATCH,))
     if b"queuey-headers" in request.fields:
         raise bad_field("Queuey-Headers", "is only for one message; messages of a batch have a member headers")

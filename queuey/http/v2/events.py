@@ -63,8 +63,16 @@ class V2Events:
         position, seen = query.position, None
         if position is None:
             position, seen = await source.newest()
-        if not request.gone:
+        if query.again and queue.closed is not None and await self._is_over(source, position):
+            request.answer(204, (NO_STORE,), b"")
+        elif not request.gone:
             self._begin(request, admitted, query, source, position, seen)
+
+    async def _is_over(self, source: QueueSource, position: Position) -> bool:
+        """Return whether nothing is left behind a position and nothing will come: an EventSource that is answered 204
+        stays away."""
+        page = await source.read_from(position)
+        return page.closed and not page.messages
 
     def _begin(
         self,

@@ -25,6 +25,7 @@ from queuey.http.v2.whole import WholeRead
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.message import Content, Draft
+from queuey.model.queue import Queue
 from queuey.model.served import RECEIVE, SEND
 from queuey.model.start import STARTS, WORDS, Start
 from queuey.model.text import shown
@@ -71,6 +72,9 @@ class V2Messages:
             drafts = appends.drafts(request, admitted.queue.settings.partitions, admitted.ttl)
             if plan is not None and appends.is_plain(request):
                 plan.content, plan.keyed = (drafts[0].content.content_type,), keyed
+        if request.line.query and appends.closes(request):
+            await self._append_last(request, admitted, drafts)
+            return
         if keyed:
             await self._append_once(request, admitted, drafts)
             return
@@ -95,6 +99,17 @@ class V2Messages:
         if request.traced is not UNTRACED:
             request.traced.sent(drafts, appended.addresses, single=len(drafts) == 1)
         answer_stored(request, appended.addresses, appended.note, appended.duplicate)
+
+    async def _append_last(self, request: Request, admitted: AdmittedToQueue, drafts: Sequence[Draft]) -> None:
+        """Store the last messages of the queue, and close it; the caller has to be one that may change the queue."""
+        permit(Operation.CHANGE_QUEUE, admitted.caller, admitted.queue.application, admitted.queue)
+        stored, key = self._stored_json(admitted), repeats.key(request)
+        ttl = admitted.policy.idempotency_ttl
+        once = None if key is None else repeats.once(request, admitted.caller, key, stored, ttl)
+        request.traced.begin(SEND)
+        appended = await self.exchange.close(admitted.queue, drafts, once)
+        request.traced.sent(drafts, appended.addresses, single=len(drafts) == 1)
+        answer_stored(request, appended.addresses, appended.note or stored, appended.duplicate)
 
     def _stored_json(self, admitted: AdmittedToQueue) -> str:
         """Render how messages are stored."""
@@ -129,7 +144,7 @@ class V2Messages:
             if not (wanted.all or is_whole(wanted.merge, slice)):
                 slice = await exchange.filled(queue, wanted.merge, admitted.policy, slice)
             elif not (wanted.everything and not exchange.is_as_it_was(queue)):
-                writing = self._answer(request, admitted, wanted, form, began, slice)
+                writing = self._answer(request, admitted, wanted, form, began, slice, queue)
                 del slice  # a slow client may make the answer last long
                 if writing is not None:
                     await writing
@@ -150,24 +165,32 @@ class V2Messages:
             else:
                 permit(Operation.READ_MESSAGES, admitted.caller, now.application, now)
             if not wanted.everything or now.settings.partitions <= queue.settings.partitions:
+                queue = now
                 break
             # Partitions were added meanwhile, and what they have may be before the place where the page goes on.
             queue, wanted = now, wanted.of_all(now)
             slice = await self.exchange.page(queue, wanted.merge, 0)
-        writing = self._answer(request, admitted, wanted, form, began, slice)
+        writing = self._answer(request, admitted, wanted, form, began, slice, queue)
         del slice
         if writing is not None:
             await writing
 
     def _answer(
-        self, request: Request, admitted: AdmittedToQueue, wanted: Wanted, form: Form, began: Ticks, slice: MergeSlice
+        self,
+        request: Request,
+        admitted: AdmittedToQueue,
+        wanted: Wanted,
+        form: Form,
+        began: Ticks,
+        slice: MergeSlice,
+        queue: Queue,
     ) -> Coroutine[Deferred[Any], Any, None] | None:
         """Answer with a page, or return the coroutine that writes a large one, or all that follows it too."""
         request.traced.received(slice.messages)
         if wanted.all and not slice.over:
             return WholeRead(self.exchange, self.turns, request, admitted, wanted, form, began).answer(slice)
         read_again = partial(self.exchange.lookup, admitted.queue)
-        return rendered.answer(request, pages.page(admitted, wanted, slice, began), form, read_again)
+        return rendered.answer(request, pages.page(admitted, wanted, slice, began, queue), form, read_again)
 
     async def purge(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Delete what is before a place in the log."""

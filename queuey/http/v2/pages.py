@@ -201,11 +201,13 @@ class Page:
 
     :ivar slice: what was read.
     :ivar kept: messages before this time may have expired.
+    :ivar queue: the queue, as it was when it was read or later.
     """
 
     wanted: Wanted
     slice: MergeSlice
     kept: Ticks
+    queue: Queue
 
     @cached_property
     def next(self) -> str:
@@ -239,6 +241,13 @@ class Page:
             return True
         return place < Position(min(slice.stable, lower_bound(self.kept)))
 
+    @property
+    def closed(self) -> bool:
+        """Whether the queue is closed and nothing follows this page."""
+        merge = self.wanted.merge
+        at_end = self.slice.over and not merge.descending and merge.upper == NEWEST
+        return at_end and self.queue.is_read_to_its_end(self.slice.stable)
+
     def first(self) -> str:
         """The place just before the first message that is left."""
         if not self.slice.messages:
@@ -258,6 +267,8 @@ class Page:
         }
         if self.truncated:
             found["first"] = self.first()
+        if self.closed:
+            found["closed"] = True
         return encoded(found)[1:-1]
 
     def pieces(self, form: Form) -> Iterator[Piece]:
@@ -306,14 +317,15 @@ def part(wanted: Wanted, merge: Merge, slice: MergeSlice) -> Page:
     return Page(attrs.evolve(wanted, start=start, merge=merge, resumed=True), slice, Ticks(0))
 
 
-def page(admitted: AdmittedToQueue, wanted: Wanted, slice: MergeSlice, now: Ticks) -> Page:
+def page(admitted: AdmittedToQueue, wanted: Wanted, slice: MergeSlice, now: Ticks, queue: Queue) -> Page:
     """The page that was read.
 
+    :param queue: as it was when it was read or later.
     :param now: the time, as it was when the page was asked for.
     """
     kept = Ticks(max(0, now - admitted.ttl * SECOND))
     # A younger queue has not lost any message yet, however early the reader's position is.
-    return Page(wanted, slice, kept if kept > admitted.queue.created else Ticks(0))
+    return Page(wanted, slice, kept if kept > admitted.queue.created else Ticks(0), queue)
 
 
 def link(request: Request, next: str) -> bytes:

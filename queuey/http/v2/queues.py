@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 
 import attrs
 
+from queuey.core.messages import MessageExchange
 from queuey.core.queues import Judge, QueueChanges, QueueDirectory, resolved
 from queuey.http.gate import Admitted, AdmittedToQueue
 from queuey.http.problems import Problem
@@ -23,6 +24,7 @@ from queuey.model.depth import Depth
 from queuey.model.fields import LIMIT, PARTITIONS, TTL
 from queuey.model.policy import Policy
 from queuey.model.queue import (
+    CLOSING,
     MAX_PRINCIPAL,
     MAX_PRINCIPALS,
     Consistency,
@@ -41,7 +43,7 @@ QUEUE: Final = "/v2/<application>/queues/<queue>"
 PATCH: Final = "application/merge-patch+json"
 
 
-_SETTINGS: Final = ("type", "partitions", "consistency", "guarantee", "principals", "ttl")
+_SETTINGS: Final = ("type", "partitions", "consistency", "guarantee", "principals", "ttl", "closed")
 _READ_ONLY: Final = ("name", "created", "version")
 _KIND: Final = "queue"
 
@@ -60,6 +62,7 @@ def queue_json(queue: Queue, policy: Policy, principals: bool) -> dict[str, Any]
         "guarantee": (settings.guarantee or policy.guarantee).value,
         "principals": list(settings.principals),
         "ttl": settings.ttl,
+        "closed": queue.closed is not None,
         "created": to_rfc3339(queue.created),
         "version": queue.version,
     }
@@ -83,6 +86,7 @@ class V2Queues:
     """The handlers of queues."""
 
     directory: QueueDirectory
+    exchange: MessageExchange
 
     def routes(self) -> tuple[Route, ...]:
         """What there is."""
@@ -149,6 +153,7 @@ class V2Queues:
         wanted = changes(given, frozenset(_SETTINGS))
         judge = _judge(request, queue, given)
         found, made = await self.directory.create(admitted.policy.application, queue, wanted, judge)
+        found = await self._closed(found, wanted)
         headers = ((b"Location", _path(found).encode("ascii")),) if made else ()
         _answer(request, 201 if made else 200, found, admitted.policy, headers)
 
@@ -158,8 +163,15 @@ class V2Queues:
         given = members(request, (*_SETTINGS, *_READ_ONLY), PATCH, b"Accept-Patch")
         wanted = changes(given, frozenset(name for name in _SETTINGS if name in given and given[name] is None))
         judge = _judge(request, admitted.queue.name, given)
-        queue = await self.directory.change(admitted.queue, wanted, judge)
+        queue = await self._closed(await self.directory.change(admitted.queue, wanted, judge), wanted)
         _answer(request, 200, queue, admitted.policy)
+
+    async def _closed(self, queue: Queue, wanted: QueueChanges) -> Queue:
+        """Close a queue if that is wanted; returns the queue as it is then."""
+        if not wanted.closed or queue.closed not in (None, CLOSING):
+            return queue
+        await self.exchange.close(queue, (), None)
+        return await self.directory.find(queue.application, queue.name)
 
     async def delete(self, request: Request, admitted: AdmittedToQueue) -> None:
         """End a queue and its messages."""
@@ -186,7 +198,8 @@ def changes(given: Mapping[str, Any], reset: frozenset[str]) -> QueueChanges:
         principals=_principals(asked),
         guarantee=asked.choice("guarantee", Guarantee),
         ttl=asked.number(TTL),
-        reset=reset,
+        closed=asked.boolean("closed"),
+        reset=reset - {"closed"},
     )
     asked.check()
     return wanted

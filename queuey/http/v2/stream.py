@@ -18,7 +18,7 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 
 from queuey.core.messages import MessageExchange
 from queuey.deferreds import TurnQueue, deferred
-from queuey.errors import BadCredentials, Forbidden, NoSuchApplication, NoSuchQueue, QueueyError
+from queuey.errors import BadCredentials, Forbidden, NoSuchApplication, NoSuchQueue, QueueClosed, QueueyError
 from queuey.http.errors import log_refused
 from queuey.http.gate import AdmittedToQueue
 from queuey.http.problems import Problem, of, of_refusal
@@ -37,7 +37,7 @@ from queuey.model.served import SEND
 
 _TYPE: Final = NDJSON.encode("ascii")
 
-_ENDS: Final = (NoSuchQueue, NoSuchApplication, BadCredentials, Forbidden)
+_ENDS: Final = (NoSuchQueue, QueueClosed, NoSuchApplication, BadCredentials, Forbidden)
 """After these no line can be stored any more."""
 
 _MEMBERS_INSTEAD: Final = {"Idempotency-Key": "an idempotency_key", "Queuey-Headers": "headers"}

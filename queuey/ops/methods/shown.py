@@ -78,6 +78,7 @@ def queue(found: Queue) -> dict[str, Any]:
         "guarantee": settings.guarantee.value if settings.guarantee else None,
         "principals": list(settings.principals),
         "ttl": settings.ttl,
+        "closed": found.closed is not None,
         "created": to_rfc3339(found.created),
     }
 

@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from queuey.deferreds import TurnQueue, deferred, shield
 from queuey.errors import ConfigurationError, QueueyError, Unavailable
-from queuey.interfaces import Capabilities, IGroupStore, IMessageStore, IStateStore, IStore, Outcome, State
+from queuey.interfaces import Capabilities, IGroupStore, IStateStore, IStore, Outcome, State
 from queuey.logs import EventLog
 from queuey.model.counts import Metric
 from queuey.model.depth import Depth
@@ -26,9 +26,11 @@ from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import MessageId
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
+from queuey.storage.cassandra.closing import close_queue
 from queuey.storage.cassandra.cluster.facts import Facts, find_out, release_of
 from queuey.storage.cassandra.cluster.port import AccessRefused, ICQLSession, Kind, Level, Statement
 from queuey.storage.cassandra.groups import CassandraGroups, GroupTables
+from queuey.storage.cassandra.messages.store import Messages
 from queuey.storage.cassandra.queues.registry import Registry
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.scripts import STATE_TABLE
@@ -109,7 +111,7 @@ class Parts:
     times: Times
     registry: Registry
     states: IStateStore
-    messages: IMessageStore
+    messages: Messages
     metrics: Sequence[Metric] = ()
 
 
@@ -311,6 +313,15 @@ class CassandraStore:
     ) -> Deferred[Appended]:
         """See IMessageStore."""
         return self._door.enter(lambda: self._parts.messages.append_once(queue, messages, terms, once))
+
+    def close_queue(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once | None
+    ) -> Deferred[Appended]:
+        """See IMessageStore; messages of others may come between the last ones and the end."""
+        parts = self._parts
+        return self._door.enter(
+            lambda: close_queue(parts.messages, parts.registry, parts.times, queue, messages, terms, once)
+        )
 
     def read_merged(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
         """See IMessageStore."""

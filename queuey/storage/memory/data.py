@@ -28,7 +28,7 @@ from queuey.model.timeid import (
 )
 from queuey.model.window import Merge
 from queuey.storage.due_heap import DueHeap, Place
-from queuey.storage.refusals import NOTHING, Held, check_room
+from queuey.storage.refusals import NOTHING, Held, check_room, queue_closed
 
 OVERHEAD: Final = 768
 """Bytes that a message, a queue, a state or a stored answer takes besides its content, as they count for the limit."""
@@ -194,6 +194,16 @@ class StoreData:
         data = self.queues.get(queue.incarnation)
         if data is None:
             raise NoSuchQueue(f'The queue "{queue.name}" was deleted.')
+        return data
+
+    def open_queue(self, queue: Queue) -> QueueData:
+        """Return the data of a queue for new messages.
+
+        :raise NoSuchQueue: it was deleted; ``QueueClosed``: it is closed.
+        """
+        data = self.queue(queue)
+        if data.queue.closed is not None:
+            raise queue_closed(queue)
         return data
 
     # Time and ids

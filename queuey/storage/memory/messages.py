@@ -6,6 +6,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
 
+import attrs
+
 from queuey.model.depth import EMPTY, Depth
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
@@ -27,7 +29,7 @@ def append(
 
     :param beside: bytes to reserve besides.
     """
-    data = store.queue(queue)
+    data = store.open_queue(queue)
     store.reserve(data, sum(new.content.size for new in messages), len(messages), terms, beside)
     now = store.ticks()
     fresh = max(store.last, now) + 1
@@ -72,6 +74,22 @@ def _keep(store: StoreData, data: QueueData, key: bytes, kept: Kept) -> None:
         store.space.used -= old.bytes
     data.keys[key] = kept
     store.forgetting.put((data.queue.incarnation, key), kept.expires)
+
+
+def close_queue(
+    store: StoreData, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once | None
+) -> Appended:
+    """Store the last messages of a queue, and close it."""
+    data, appended = store.queue(queue), Appended((), "", False)
+    if once is not None:
+        appended = append_once(store, queue, messages, terms, once)
+    elif messages:
+        ids = append(store, queue, messages, terms)
+        appended = Appended(tuple(Address(new.partition, id) for new, id in zip(messages, ids, strict=True)), "", False)
+    if data.queue.closed is None:
+        last = max((part.ids[-1] for part in data.partitions.values() if part.ids), default=LOWEST)
+        data.queue = attrs.evolve(data.queue, closed=ticks_of(last), version=store.new_version())
+    return appended
 
 
 def read_merged(store: StoreData, queue: Queue, merge: Merge) -> MergeSlice:
@@ -161,6 +179,8 @@ def replace(
     store.sweep()  # so that no replaced message is swept while the space is counted
     addresses = tuple(dict.fromkeys(addresses))
     old = [message for address in addresses if (message := data.find(address))]
+    if len(old) < len(addresses):
+        store.open_queue(queue)
     more = content.size * len(addresses) - sum(message.content.size for message in old)
     store.reserve(data, more, len(addresses) - len(old), terms)
     for address in addresses:
@@ -192,6 +212,7 @@ def put(
     old = data.find(address)
     check_condition(condition, old)
     if old is None:
+        store.open_queue(queue)
         check_new_id(address.id, max(store.last, store.ticks()))
     store.reserve(data, content.size - (old.content.size if old else 0), 0 if old else 1, terms)
     _set(store, data, address, content, ttl)

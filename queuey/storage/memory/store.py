@@ -137,6 +137,12 @@ class MemoryStore:
         """See IMessageStore."""
         return self._data.when_open(lambda: operations.append_once(self._data, queue, messages, terms, once))
 
+    def close_queue(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once | None
+    ) -> Deferred[Appended]:
+        """See IMessageStore."""
+        return self._data.when_open(lambda: operations.close_queue(self._data, queue, messages, terms, once))
+
     def read_merged(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
         """See IMessageStore."""
         return self._data.when_open(lambda: operations.read_merged(self._data, queue, merge))

@@ -128,6 +128,12 @@ class SharedStore:
         """See IMessageStore."""
         return self._write("append_once", queue, tuple(messages), terms, once)
 
+    def close_queue(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once | None
+    ) -> Deferred[Appended]:
+        """See IMessageStore."""
+        return self._write("close_queue", queue, tuple(messages), terms, once)
+
     def read_merged(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
         """See IMessageStore."""
         return self._read("read_merged", queue, merge, ack)
@@ -209,7 +215,7 @@ class SharedStore:
 
 _STORE: Final = (
     "append", "append_once", "read_merged", "read_range", "lookup", "replace", "put", "remove", "purge", "count",
-    "create", "update", "forget", "names", "describe", "ping", "restore", "measure",
+    "create", "update", "forget", "names", "describe", "ping", "restore", "measure", "close_queue",
 )  # fmt: skip
 _STATES: Final = ("read", "replace")
 _GROUPS: Final = ("run", "look", "end")

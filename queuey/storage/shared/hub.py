@@ -41,7 +41,7 @@ MAX_BEHIND: Final = 100_000
 MARGIN: Final = 0.001
 """Seconds after the end of a lease at which a change goes on; sums of floating-point numbers are not exact."""
 
-_SHOWING: Final = frozenset({"append", "append_once", "replace", "put", "restore"})
+_SHOWING: Final = frozenset({"append", "append_once", "close_queue", "replace", "put", "restore"})
 """Calls after which a waiting reader may find a message."""
 
 

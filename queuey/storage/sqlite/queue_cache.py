@@ -10,16 +10,19 @@ import apsw
 from queuey.errors import NoSuchQueue
 from queuey.model.policy import WriteTerms
 from queuey.model.queue import Queue
-from queuey.storage.refusals import NOTHING, Held, check_room
+from queuey.storage.refusals import NOTHING, Held, check_room, queue_closed
 from queuey.storage.sqlite.chunks import SIZES, parts
 from queuey.storage.sqlite.pending_rows import NOTHING_SPENT, PendingRows
 
 MAX_CACHED: Final = 16_384
 """Size of two caches: queues that are known to exist, and queues whose messages and bytes are known."""
 
-LIVING: Final = {size: f"SELECT queue FROM tallies WHERE queue IN ({', '.join('?' * size)})" for size in SIZES}
+LIVING: Final = {
+    size: f"SELECT queue FROM tallies WHERE queue IN ({', '.join('?' * size)}) AND closed IS NULL" for size in SIZES
+}
 """A queue that exists has a row in ``tallies``, which a write changes anyway, so this reads no further page."""
 
+_CLOSED: Final = "SELECT coalesce(closed, -1) FROM tallies WHERE queue = ?"
 _COUNT_ALL: Final = """
     SELECT coalesce(sum(messages), 0) FROM queues JOIN tallies USING (queue) WHERE application = ?
 """
@@ -30,7 +33,7 @@ class QueueCache:
     """Answers from memory which queues exist and how much they hold, including what is pending.
 
     :param pending: the sums that are not in the database yet.
-    :ivar applications: the application of each queue that is known to exist.
+    :ivar applications: the application of each queue that is known to exist and to be open.
     """
 
     def __init__(self, connection: apsw.Connection, pending: PendingRows) -> None:
@@ -50,19 +53,36 @@ class QueueCache:
 
     def require(self, queue: Queue) -> None:
         """Raise ``NoSuchQueue`` if a queue was deleted."""
+        if queue.incarnation not in self.applications:
+            self.is_open(queue)
+
+    def require_open(self, queue: Queue) -> None:
+        """Raise ``NoSuchQueue`` if a queue was deleted, and ``QueueClosed`` if it is closed."""
+        if queue.incarnation not in self.applications and not self.is_open(queue):
+            raise queue_closed(queue)
+
+    def is_open(self, queue: Queue) -> bool:
+        """Look a queue up; one that is closed is not cached.
+
+        :raise NoSuchQueue: it was deleted.
+        """
         number = queue.incarnation
-        if number not in self.applications:
-            if self._connection.execute(LIVING[1], (number,)).get is None:
-                raise NoSuchQueue(f'The queue "{queue.name}" was deleted.')
+        closed: int | None = self._connection.execute(_CLOSED, (number,)).get
+        if closed is None:
+            raise NoSuchQueue(f'The queue "{queue.name}" was deleted.')
+        if closed < 0:
             self._add(number, queue.application)
+        return closed < 0
 
     def application_of(self, incarnation: int) -> str | None:
         """Return the application of a queue; ``None`` if the queue was deleted."""
         known = self.applications.get(incarnation)
         if known is None:
-            known = self._connection.execute("SELECT application FROM queues WHERE queue = ?", (incarnation,)).get
-            if known is not None:
-                self._add(incarnation, known)
+            row = self._connection.execute("SELECT application, closed FROM queues WHERE queue = ?", (incarnation,)).get
+            if row is not None:
+                known, closed = row
+                if closed is None:
+                    self._add(incarnation, known)
         return known
 
     def _add(self, incarnation: int, application: str) -> None:

@@ -19,7 +19,9 @@ from queuey.storage.sqlite.group_commit import Job
 from queuey.storage.sqlite.reader import Reader
 from queuey.storage.sqlite.writer import Writer
 
-_COLUMNS = "queue, application, name, type, partitions, consistency, principals, guarantee, ttl, version, created"
+_COLUMNS = (
+    "queue, application, name, type, partitions, consistency, principals, guarantee, ttl, version, created, closed"
+)
 _BY_NAME: Final = f"SELECT {_COLUMNS} FROM queues WHERE application = ? AND name = ?"
 _BY_NAMES: Final = {
     size: f"SELECT {_COLUMNS} FROM queues WHERE application = ? AND name IN ({', '.join('?' * size)})" for size in SIZES
@@ -35,10 +37,12 @@ _UPDATE: Final = """
 """
 _KEEP: Final = """
     INSERT INTO queues (queue, application, name, type, partitions, consistency, principals, guarantee, ttl, version,
-        created, purged)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        created, closed, purged)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _KEEP_PURGED: Final = "UPDATE queues SET purged = ? WHERE queue = ?"
+_KEEP_CLOSED: Final = "UPDATE queues SET closed = ? WHERE queue = ?"
+_KEEP_TALLY: Final = "UPDATE tallies SET closed = ? WHERE queue = ?"
 _HAS_MORE: Final = """
     SELECT EXISTS (SELECT 1 FROM keys WHERE queue = ?) OR EXISTS (SELECT 1 FROM states WHERE key >= ? AND key < ?)
         OR EXISTS (SELECT 1 FROM group_states WHERE queue = ?)
@@ -50,9 +54,9 @@ _NAMES_BELOW: Final = "SELECT name FROM queues WHERE application = ? AND name >=
 
 
 def _queue(row: tuple[Any, ...]) -> Queue:
-    number, application, name, *chosen, version, created = row
+    number, application, name, *chosen, version, created, closed = row
     settings = _settings(*chosen)
-    return Queue(application, name, settings, number, version, Ticks(created))
+    return Queue(application, name, settings, number, version, Ticks(created), closed)
 
 
 @lru_cache(256)
@@ -103,7 +107,7 @@ def update(writer: Writer, queue: Queue, settings: QueueSettings) -> Queue:
         raise Conflict(f'The queue "{queue.name}" was changed meanwhile.')
     version = writer.new_version()
     writer.connection.execute(_UPDATE, (*_columns(settings), version, queue.incarnation))
-    return Queue(found.application, found.name, settings, found.incarnation, version, found.created)
+    return Queue(found.application, found.name, settings, found.incarnation, version, found.created, found.closed)
 
 
 def forget(writer: Writer, queue: Queue) -> bool:
@@ -134,14 +138,17 @@ def keep(writer: Writer, stored: StoredQueue) -> bool:
     if row is not None:
         if _queue(row) != queue:
             execute(_UPDATE, (*_columns(queue.settings), queue.version, number))
+            execute(_KEEP_CLOSED, (queue.closed, number))
+            execute(_KEEP_TALLY, (queue.closed, number))
+            writer.queues.forget(number)
         execute(_KEEP_PURGED, (purged, number))
         return False
     other = execute(_BY_NAME, (queue.application, queue.name)).get
     if other is not None:
         forget(writer, _queue(other))
-    values = (*_columns(queue.settings), queue.version, queue.created, purged)
+    values = (*_columns(queue.settings), queue.version, queue.created, queue.closed, purged)
     execute(_KEEP, (number, queue.application, queue.name, *values))
-    execute("INSERT INTO tallies (queue, messages, bytes) VALUES (?, 0, 0)", (number,))
+    execute("INSERT INTO tallies (queue, messages, bytes, closed) VALUES (?, 0, 0, ?)", (number, queue.closed))
     writer.spend(queue.application, 1, 0, 0)
     return True
 

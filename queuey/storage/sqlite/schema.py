@@ -138,6 +138,12 @@ VERSIONS: Final[Versions] = {
         # States that are over and whose rows are not swept yet.
         "CREATE TABLE dead_states (state INTEGER PRIMARY KEY) STRICT",
     ),
+    4: (
+        # The time of the last message of a queue that is closed; NULL: it is open. It stands in both tables: a write
+        # looks at tallies alone.
+        "ALTER TABLE queues ADD COLUMN closed INTEGER",
+        "ALTER TABLE tallies ADD COLUMN closed INTEGER",
+    ),
 }
 """The statements that lead from the version before to each one."""
 

@@ -29,7 +29,7 @@ from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import MessageId, ticks_of, to_seconds
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
 from queuey.storage.gauges import stable_time_age
-from queuey.storage.sqlite import counts, depth, files, queues, reader, sweeper, writes
+from queuey.storage.sqlite import closing, counts, depth, files, queues, reader, sweeper, writes
 from queuey.storage.sqlite.export_source import SQLiteKeeper
 from queuey.storage.sqlite.files import Lock, SQLiteSettings
 from queuey.storage.sqlite.group_commit import BROKEN, GroupCommit, Runner
@@ -234,6 +234,13 @@ class SQLiteStore:
             if new.delay:
                 return stored.addCallback(self._expect_new, messages)
         return stored
+
+    def close_queue(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once | None
+    ) -> Deferred[Appended]:
+        """See IMessageStore."""
+        stored = self._writing.submit(closing.close_queue, queue, tuple(messages), terms, once)
+        return stored.addCallback(self._expect_new, messages) if any(new.delay for new in messages) else stored
 
     def _expect(self, ids: tuple[MessageId, ...], messages: Sequence[NewMessage]) -> tuple[MessageId, ...]:
         self._upkeep.expect(min(ticks_of(id) for id, new in zip(ids, messages, strict=True) if new.delay))

@@ -61,7 +61,7 @@ _ADDRESS: Final = struct.Struct(">H16s")
 
 def append(writer: Writer, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms) -> tuple[MessageId, ...]:
     """Store messages under new ids."""
-    writer.queues.require(queue)
+    writer.queues.require_open(queue)
     if len(messages) == 1 and not (terms.limited or writer.alone or messages[0].delay):
         return (_append_one(writer, queue, messages[0]),)  # as most writes are
     if type(messages) is NewMessages and not writer.alone:
@@ -184,6 +184,8 @@ def replace(
     execute = writer.connection.execute
     old = [size for place in places if (size := execute(_SIZE, place).get) is not None]
     new, more = len(places) - len(old), content.size * len(places) - sum(old)
+    if new:
+        writer.queues.require_open(queue)
     writer.queues.check_room(queue, new, more, terms)
     expires = Ticks(writer.clock + ttl * SECOND)
     dues = [_set(writer, queue, address, content, expires) for address in dict.fromkeys(addresses)]
@@ -233,7 +235,7 @@ class Restored:
 
 def restore(writer: Writer, queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> Restored:
     """Store those messages whose ids the queue does not have, by a statement for many."""
-    writer.queues.require(queue)
+    writer.queues.require_open(queue)
     writer.queues.flush()
     wanted: dict[tuple[int, MessageId], Message] = {}
     for message in messages:
@@ -320,6 +322,7 @@ def put(
     old = None if row is None or row[1] <= writer.clock else _message(address, *row[1:])
     check_condition(condition, old)
     if old is None:
+        writer.queues.require_open(queue)
         check_new_id(address.id, Ticks(writer.fresh() - 1))
     more = content.size - (0 if row is None else row[0])
     writer.queues.check_room(queue, int(row is None), more, terms)

@@ -33,7 +33,20 @@ from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.scripts import names, replication_cql, scripts, whole
 from queuey.storage.cassandra.states import CassandraStates
 from queuey.storage.cassandra.store import Parts
-from tests.contracts import depth, groups, merging, messages, once, putting, queues, reading, restoring, states, timing
+from tests.contracts import (
+    closing,
+    depth,
+    groups,
+    merging,
+    messages,
+    once,
+    putting,
+    queues,
+    reading,
+    restoring,
+    states,
+    timing,
+)
 from tests.contracts.reading import new
 from tests.contracts.subject import Contract, Wall, contract
 from tests.live.cassandra.shared import cql_node, new_keyspace
@@ -280,6 +293,10 @@ class GroupsOfManyTests(StoreCase, groups.GroupsContract):
         subject = super().make_subject()
         subject.store.alone = False
         return subject
+
+
+class ClosingTests(StoreCase, closing.ClosingContract):
+    pass
 
 
 class OnceTests(StoreCase, once.OnceContract):

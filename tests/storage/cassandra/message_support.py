@@ -174,6 +174,11 @@ class MessageStore:
     ) -> Deferred[Appended]:
         return self._ask(lambda: self.messages.append_once(queue, messages, terms, once))
 
+    def close_queue(
+        self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once | None
+    ) -> Deferred[Appended]:
+        return fail(NotImplementedError("the whole store closes queues"))
+
     def read_merged(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
         return self._ask(lambda: self.messages.read_merged(queue, merge, ack))
 

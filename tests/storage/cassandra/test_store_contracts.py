@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from queuey.storage.cassandra.import_target import CassandraKeeper, Tables
-from queuey.storage.cassandra.messages.store import Messages
 from tests.contracts import (
+    closing,
     depth,
     group_troubles,
     groups,
@@ -32,7 +30,7 @@ class StoreCase(Contract):
 class KeeperTests(StoreCase, keeping.KeeperContract):
     def make_subject(self) -> StoreSubject:
         subject = StoreSubject()
-        tables, messages = Tables(subject.session, "ks"), cast(Messages, subject.parts.messages)
+        tables, messages = Tables(subject.session, "ks"), subject.parts.messages
         parts = subject.parts
         self._keeper = CassandraKeeper(subject.store, tables, messages, parts.registry, subject.times, subject.advance)
         return subject
@@ -99,6 +97,10 @@ class PutTests(StoreCase, putting.PutContract):
 
 
 class RestoreTests(StoreCase, restoring.RestoreContract):
+    pass
+
+
+class ClosingTests(StoreCase, closing.ClosingContract):
     pass
 
 

@@ -32,7 +32,7 @@ from queuey.storage.cassandra.messages.reads import Reads
 from queuey.storage.cassandra.messages.writes import GRACE, Fresh, Writer, fresh, microseconds
 from queuey.storage.cassandra.queues.rows import Incarnation
 from queuey.storage.cassandra.times.port import Times
-from queuey.storage.refusals import key_reused
+from queuey.storage.refusals import key_reused, queue_closed
 
 LIMIT: Final = 10.0
 """Seconds that a call may take, all its attempts included."""
@@ -170,6 +170,8 @@ class OnceWrite:
 
     async def _write(self, attempt: Attempt) -> Attempt:
         """Write the messages; what is not acknowledged in time may be stored later all the same."""
+        if self._request.incarnation.queue.closed is not None:
+            raise queue_closed(self._request.queue)
         limit = 0.0 if self._flight is None else self._flight.limit
         try:
             await bounded(shield(self._send(attempt.txn, self._new)), limit, self._context.clock, Late)
@@ -194,6 +196,8 @@ class OnceWrite:
         incarnation = await self._context.current(queue)
         if incarnation is None or incarnation.key != self._request.incarnation.key:
             raise NoSuchQueue(f'The queue "{queue.name}" was deleted.')
+        if incarnation.queue.closed is not None:
+            raise queue_closed(queue)
         return attempt.check(in_time)
 
     def _landed(self) -> bool:

@@ -16,13 +16,13 @@ from queuey.errors import BodyTooLarge, NotPromised, Unavailable
 from queuey.interfaces import IMessageStore
 from queuey.model.columns import content_bytes
 from queuey.model.depth import EMPTY, Depth, oldest_of
-from queuey.model.message import Address, Condition, Content, Message, NewMessage
+from queuey.model.message import MAX_DELAY, Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue
 from queuey.model.stamps import Flight, StampRequest
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, upper_bound
-from queuey.model.window import LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
+from queuey.model.window import LookupSlice, Merge, MergeSlice, Merging, Position, Window, WindowSlice
 from queuey.storage.cassandra.cluster.levels import Levels
 from queuey.storage.cassandra.cluster.port import ICQLSession, TooLarge
 from queuey.storage.cassandra.messages.buckets import PARTITIONS, Registrations, entries, is_long, spot_of
@@ -50,7 +50,7 @@ from queuey.storage.cassandra.messages.writes import Fresh, WriteLimits, Writer,
 from queuey.storage.cassandra.queues.rows import Incarnation
 from queuey.storage.cassandra.queues.turns import ManyTurns
 from queuey.storage.cassandra.times.port import Times
-from queuey.storage.refusals import check_condition, check_new_id
+from queuey.storage.refusals import check_condition, check_new_id, queue_closed
 from queuey.storage.restoring import restore
 
 T = TypeVar("T")
@@ -60,6 +60,9 @@ EXAMINED: Final = 4
 
 AT_A_TIME: Final = 500
 """Messages that a purge removes in one turn, if it has to remove them one by one."""
+
+_SPARE: Final = 3600
+"""Seconds by which the newest message may be later than the longest delay."""
 
 _WEAK: Final = (
     "A weak queue cannot promise to store anything once: a write that one replica has acknowledged is not sure to be "
@@ -125,7 +128,7 @@ class Messages:
 
     @deferred
     async def _append(self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms) -> tuple[MessageId, ...]:
-        incarnation = await self._views.incarnation(queue)
+        incarnation = await self._views.open_incarnation(queue)
         if not messages:
             return ()
         self._check(messages)
@@ -201,6 +204,21 @@ class Messages:
             raise BodyTooLarge(error.text, limit="storage") from error
 
     # Reading
+
+    @deferred
+    async def last(self, queue: Queue) -> MessageId:
+        """Find the id of the newest message of a queue, which may be one that is not due yet.
+
+        :return: fires with it; with ``LOWEST`` if there is none.
+        """
+        view = await self._views.changing(queue, Ack.MAJORITY)
+        partitions = partitions_of(queue, view.incarnation)
+        # No message is due later than the longest delay; behind that there are no buckets to look into.
+        end = upper_bound(Ticks(self._times.now() + (MAX_DELAY + _SPARE) * SECOND))
+        extent = Extent(end, end, purged_of(view.incarnation, partitions))
+        newest = Merge(tuple(partitions), upper=Position(end), descending=True, limit=1, max_bytes=0)
+        found = await MergeRead(self._reads, view, extent, newest, partitions).slice()
+        return found.messages[0].id if found.messages else LOWEST
 
     @deferred
     async def read_range(self, queue: Queue, window: Window, ack: Ack) -> WindowSlice:
@@ -281,9 +299,21 @@ class Messages:
         @deferred
         async def work() -> None:
             view = await self._views.changing(queue, terms.ack)
+            if view.incarnation.queue.closed is not None:
+                await self._check_all_exist(queue, view, wanted)
             await self._replace(view, wanted, content, ttl, terms)
 
         await self._in_turn(queue, wanted, work)
+
+    async def _check_all_exist(self, queue: Queue, view: View, addresses: Sequence[Address]) -> None:
+        """Refuse new messages in a closed queue."""
+        rest: Sequence[Address] | None = tuple(addresses)
+        found = 0
+        while rest:
+            slice = await LookupRead(self._reads, view).slice(tuple(rest))
+            found, rest = found + len(slice.messages), slice.rest
+        if found < len(addresses):
+            raise queue_closed(queue)
 
     def restore(self, queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> Deferred[int]:
         """See IMessageStore."""
@@ -310,6 +340,7 @@ class Messages:
             check_condition(condition, found)
             change = partial(self._replace, view, [address], content, ttl, terms)
             if found is None:
+                await self._views.open_incarnation(queue)
                 await self._make(queue, address, terms, change)
             else:
                 await change()

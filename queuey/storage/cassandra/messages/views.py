@@ -18,6 +18,7 @@ from queuey.storage.cassandra.messages.reads import View
 from queuey.storage.cassandra.messages.stored import Sight
 from queuey.storage.cassandra.queues.rows import Incarnation
 from queuey.storage.cassandra.times.port import Times
+from queuey.storage.refusals import queue_closed
 
 
 class IncarnationSource(Protocol):
@@ -47,6 +48,13 @@ class Views:
         incarnation = await self.registry.current(queue)
         if incarnation is None:
             raise ended(queue)
+        return incarnation
+
+    async def open_incarnation(self, queue: Queue) -> Incarnation:
+        """Return the incarnation of a queue for new messages; raise ``NoSuchQueue``, or ``QueueClosed``."""
+        incarnation = await self.incarnation(queue)
+        if incarnation.queue.closed is not None:
+            raise queue_closed(queue)
         return incarnation
 
     async def view(self, queue: Queue, ack: Ack) -> View | None:

@@ -14,8 +14,8 @@ from queuey.deferreds import KeyedLock, deferred, shield
 from queuey.errors import Conflict, NoSuchQueue, StorageFull, Unavailable
 from queuey.interfaces import IQueueStore
 from queuey.model.exports import StoredQueue
-from queuey.model.queue import Queue, QueueSettings
-from queuey.model.timeid import LOWEST
+from queuey.model.queue import CLOSING, Queue, QueueSettings
+from queuey.model.timeid import LOWEST, Ticks
 from queuey.storage.cassandra.cluster.port import ICQLSession, Level, Statement, Verdict
 from queuey.storage.cassandra.queues.counts import QueueCounts
 from queuey.storage.cassandra.queues.listing import Listing
@@ -172,7 +172,7 @@ class Registry:
                 found = await self._lookup.read(name, Level.SERIAL)
             if (verdict is not None and verdict.applied) or (found is not None and found.version == version):
                 await self._wait()
-                return Queue(*name, settings, queue.incarnation, version, queue.created)
+                return Queue(*name, settings, queue.incarnation, version, queue.created, queue.closed)
             if found is None or not standing(found, key):
                 raise NoSuchQueue(f'The queue "{queue.name}" was deleted.')
             if found.version != queue.version:
@@ -238,6 +238,8 @@ class Registry:
             elif found is None or found.incarnation is None:
                 made = True
                 await self._keep_new(queue, found)
+            elif found.incarnation.queue.closed != queue.closed and queue.closed is not None:
+                await self._try_to_close(name, key, found.incarnation.queue.closed, queue.closed, queue.version)
             elif found.version != queue.version:
                 values = (*values_of(queue.settings), queue.version, *key_of(*name), key, found.version)
                 await self._transact(name, self._say.update, values)
@@ -256,6 +258,35 @@ class Registry:
         if mark is not None:
             statement, values = self._say.replace, (*values, mark.version)
         await self._transact(name, statement, values)
+
+    def close(self, queue: Queue, last: Ticks) -> Deferred[Queue]:
+        """Close a queue, unless it is closed for good.
+
+        :param last: the time of its last message; ``CLOSING`` if that is not known yet.
+        :return: fires with the queue, once no front end remembers an open one. Fails with ``NoSuchQueue``.
+        """
+        return self._change((queue.application, queue.name), lambda: self._close(queue, last))
+
+    @deferred
+    async def _close(self, queue: Queue, last: Ticks) -> Queue:
+        name, key = (queue.application, queue.name), incarnation_key(queue)
+        for _ in range(_ATTEMPTS):
+            found = standing(await self._lookup.read(name, Level.SERIAL), key)
+            if found is None:
+                raise NoSuchQueue(f'The queue "{queue.name}" was deleted.')
+            if found.queue.closed not in (None, CLOSING) or found.queue.closed == last:
+                await self._wait()
+                return found.queue
+            await self._try_to_close(name, key, found.queue.closed, last, self._new_version())
+        raise _contended()
+
+    async def _try_to_close(self, name: Name, key: bytes, old: Ticks | None, last: Ticks, version: str) -> None:
+        """Change the mark of a closed queue if it is the old one; the next read shows what came of it."""
+        values: tuple[Any, ...] = (last, version, *key_of(*name), key)
+        if old is None:
+            await self._transact(name, self._say.close_first, values)
+        else:
+            await self._transact(name, self._say.close, (*values, old))
 
     def set_purged(self, queue: Queue, bounds: Mapping[int, bytes], at: int) -> Deferred[bool]:
         """Purge the messages below a bound, by partition; a bound that is there already and higher stays.

@@ -68,7 +68,7 @@ def shard(name: str) -> int:
 
 _COLUMNS: Final = (
     "name, life, created, version, type, partitions, consistency, principals, guarantee, ttl, bucket_seconds, purged, "
-    "ended"
+    "ended, closed"
 )
 _KEY: Final = "WHERE app = ? AND shard = ? AND name = ?"
 _SETTINGS: Final = "type = ?, partitions = ?, consistency = ?, principals = ?, guarantee = ?, ttl = ?"
@@ -90,6 +90,8 @@ class Statements:
     update: Statement
     end: Statement
     sweep: Statement
+    close: Statement
+    close_first: Statement
     purge: Statement
     purge_first: Statement
     names: Statement
@@ -101,12 +103,12 @@ class Statements:
         table = f"{keyspace}.queues"
         make = (
             f"UPDATE {table} SET life = ?, created = ?, version = ?, {_SETTINGS}, bucket_seconds = ?, "
-            f"purged = null, ended = null {_KEY}"
+            f"purged = null, ended = null, closed = null {_KEY}"
         )
         end = (
             f"UPDATE {table} USING TTL ? SET version = ?, ended = ?, life = null, created = null, type = null, "
             "partitions = null, consistency = null, principals = null, guarantee = null, ttl = null, "
-            f"bucket_seconds = null, purged = null {_KEY} IF life = ?"
+            f"bucket_seconds = null, purged = null, closed = null {_KEY} IF life = ?"
         )
         listing = f"SELECT name, ended FROM {table} WHERE app = ? AND shard = ? AND name >= ?"
         return cls(
@@ -120,6 +122,12 @@ class Statements:
             ),
             end=Statement(end, Kind.TRANSACTION),
             sweep=Statement(f"DELETE FROM {table} {_KEY} IF version = ?", Kind.TRANSACTION),
+            close=Statement(
+                f"UPDATE {table} SET closed = ?, version = ? {_KEY} IF life = ? AND closed = ?", Kind.TRANSACTION
+            ),
+            close_first=Statement(
+                f"UPDATE {table} SET closed = ?, version = ? {_KEY} IF life = ? AND closed = null", Kind.TRANSACTION
+            ),
             purge=Statement(f"UPDATE {table} SET purged = ? {_KEY} IF life = ? AND purged = ?", Kind.TRANSACTION),
             purge_first=Statement(
                 f"UPDATE {table} SET purged = ? {_KEY} IF life = ? AND purged = null", Kind.TRANSACTION
@@ -167,12 +175,13 @@ def _settings(
 
 def stored(application: str, row: Row) -> Stored | None:
     """Return the contents of a row; ``None`` for the remains of a row that is about to expire."""
-    name, key, created, version, *settings, seconds, purged, ended = row
+    name, key, created, version, *settings, seconds, purged, ended, closed = row
     if version is None:
         return None
     if key is None or ended is not None:
         return Stored(version, None)
-    queue = Queue(application, name, _settings(*settings), int.from_bytes(key, "big"), version, Ticks(created))
+    number = int.from_bytes(key, "big")
+    queue = Queue(application, name, _settings(*settings), number, version, Ticks(created), closed)
     return Stored(version, Incarnation(queue, key, seconds, _purged(purged)))
 
 
