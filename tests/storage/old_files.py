@@ -116,6 +116,12 @@ def fill_groups(store: SQLiteStore) -> tuple[Taken, ...]:
     return tuple(share.taken)
 
 
+def fill_closed(store: SQLiteStore) -> None:
+    """What came with schema 4: a queue that is closed."""
+    queue, _ = result(store.create("fourth", "closed", QueueSettings(), None))
+    result(store.close_queue(queue, (new(b"last", ttl=MAX_TTL),), TERMS, None))
+
+
 def main(name: str) -> None:
     """Make a file, and print the ids of ``TEXTS`` and of what came with schema 2 for the test."""
     with tempfile.TemporaryDirectory() as folder:
@@ -125,6 +131,7 @@ def main(name: str) -> None:
         for address in fill_more(store).addresses:
             sys.stdout.write(f"{to_v1_hex(address.id)}\n")
         fill_groups(store)
+        fill_closed(store)
         result(store.close())
         shutil.copyfile(Path(folder) / files.DATABASE, DATA / name)
 

@@ -13,7 +13,7 @@ import apsw
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.errors import QueueyError, Unavailable
+from queuey.errors import QueueClosed, QueueyError, Unavailable
 from queuey.model.groups.commands import Finish
 from queuey.model.groups.terms import Terms
 from queuey.model.message import Address, Message
@@ -154,7 +154,7 @@ class SecondFileTests(OldFileCase):
         self.assertEqual(self.look(self.directory / copy, "PRAGMA user_version"), [2])
 
 
-class CurrentFileTests(OldFileCase):
+class Schema3Tests(OldFileCase):
     """A file of schema 3, which has in it what came with that and with schema 2."""
 
     version = 3
@@ -174,7 +174,7 @@ class CurrentFileTests(OldFileCase):
         self.check_everything(store)
         self.successResultOf(store.close())
         self.assertEqual(self.look(self.path, "PRAGMA integrity_check", "PRAGMA user_version"), ["ok", schema.CURRENT])
-        self.assertEqual(self.copies(), [])
+        self.assertEqual([self.look(self.directory / copy, "PRAGMA user_version") for copy in self.copies()], [[3]])
 
     def test_what_came_with_it(self) -> None:
         wall = Wall()
@@ -196,6 +196,22 @@ class CurrentFileTests(OldFileCase):
         done(store.ping())
         self.assertEqual(bodies(done(store.read_merged(queue, Merge((1, 2)), Ack.ONE)).messages), [b"now", b"delayed"])
         done(store.close())
+
+
+class CurrentFileTests(OldFileCase):
+    """A file of schema 4, which has a closed queue in it."""
+
+    version = 4
+
+    def test_schema_4(self) -> None:
+        store = open_store(self.directory, Wall())
+        self.check_everything(store)
+        (queue,) = self.successResultOf(store.describe("fourth", ["closed"]))
+        self.assertIsNotNone(queue.closed)
+        self.failureResultOf(store.append(queue, [new(b"x")], TERMS), QueueClosed)
+        self.successResultOf(store.close())
+        self.assertEqual(self.look(self.path, "PRAGMA integrity_check", "PRAGMA user_version"), ["ok", schema.CURRENT])
+        self.assertEqual(self.copies(), [])
 
 
 class UpgradeTests(OldFileCase):

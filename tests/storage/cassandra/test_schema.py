@@ -94,7 +94,7 @@ class SchemaTests(SynchronousTestCase):
             self.successResultOf(answer)
         tables = [text for text in self.cluster.made if "schema_state" not in text and "KEYSPACE" not in text]
         self.assertEqual(len(tables), len(set(tables)))
-        self.assertEqual(len(tables), 12)
+        self.assertEqual(len(tables), 13)
         self.assertIn("another front end makes the tables in the keyspace ks", self.said)
         self.assertNotIn(("lock",), dict(self.begin()[0]._rows("schema_state")))
 
@@ -140,7 +140,7 @@ class SchemaTests(SynchronousTestCase):
         self.go_on(5)
         self.assertNoResult(answer)
         self.assertEqual(self.cluster.made, [])
-        self.assertIn("has no tables, version 3 is needed, and create_schema is false", self.said[0])
+        self.assertIn("has no tables, version 4 is needed, and create_schema is false", self.said[0])
         self.begin(2)
         self.go_on(20)
         self.successResultOf(answer)
@@ -161,8 +161,8 @@ class SchemaTests(SynchronousTestCase):
             _, answer = self.begin(2)
             self.go_on(20)
             self.successResultOf(answer)
-            self.assertEqual(self.cluster.columns, [("queues", "guarantee"), ("queues", "ttl")])
-            self.assertEqual(len(self.cluster.made), 5 - len(columns))
+            self.assertEqual(self.cluster.columns, [("queues", "guarantee"), ("queues", "ttl"), ("queues", "closed")])
+            self.assertEqual(len(self.cluster.made), 6 - len(columns))
 
     def test_a_column_that_another_one_adds_at_the_same_time(self) -> None:
         self.begin()
@@ -180,9 +180,9 @@ class SchemaTests(SynchronousTestCase):
         self.begin()
         self.go_on(20)
         row = self.cluster.data["schema_state"][("version",)]
-        row["version"] = Cell(4, None)
+        row["version"] = Cell(5, None)
         error = self.failureResultOf(self.begin()[1], ConfigurationError)
-        self.assertIn("have version 4, made by a newer Queuey; this one knows versions up to 3", str(error.value))
+        self.assertIn("have version 5, made by a newer Queuey; this one knows versions up to 4", str(error.value))
 
     def test_refused_by_the_cluster(self) -> None:
         self.cluster.refusal = StatementRefused("Unrecognized strategy option {nowhere}")
@@ -223,4 +223,5 @@ class ScriptTests(SynchronousTestCase):
             "UPDATE ks.schema_state SET version = 1 WHERE k = 'version' IF version = null;",
             "UPDATE ks.schema_state SET version = 2 WHERE k = 'version' IF version = 1;",
             "UPDATE ks.schema_state SET version = 3 WHERE k = 'version' IF version = 2;",
+            "UPDATE ks.schema_state SET version = 4 WHERE k = 'version' IF version = 3;",
         ])  # fmt: skip
