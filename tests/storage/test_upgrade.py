@@ -207,6 +207,7 @@ class CurrentFileTests(OldFileCase):
         store = open_store(self.directory, Wall())
         self.check_everything(store)
         (queue,) = self.successResultOf(store.describe("fourth", ["closed"]))
+        assert queue is not None
         self.assertIsNotNone(queue.closed)
         self.failureResultOf(store.append(queue, [new(b"x")], TERMS), QueueClosed)
         self.successResultOf(store.close())

@@ -14,6 +14,7 @@ from queuey.http.wire import Request
 from queuey.model.cursor import Cursor
 from queuey.model.fields import LIMIT, LIVE_BYTES, partition
 from queuey.model.queue import Queue
+from queuey.model.start import Start
 from queuey.model.timeid import lower_bound
 from queuey.model.window import OLDEST, Position
 
@@ -22,13 +23,6 @@ _NAMES: Final = (
 )  # fmt: skip
 
 _LAST: Final = b"last-event-id"
-
-
-class Start(Enum):
-    """Where a live read begins that names no place."""
-
-    NEWEST = "newest"
-    OLDEST = "oldest"
 
 
 class Data(Enum):
@@ -75,7 +69,7 @@ def live_query(request: Request, queue: Queue) -> LiveQuery:
     :raise QueueyError: a cursor is.
     """
     query = Query(request, _NAMES, ("partition",))
-    after, since = query.text("after"), query.time("since", up=True)
+    after, since = query.text("after"), query.log_place("since")
     if after is not None and query.text("since") is not None:
         query.wrong("since", "cannot be given together with after")
     start = query.choice("start", Start) or Start.NEWEST
@@ -94,10 +88,10 @@ def live_query(request: Request, queue: Queue) -> LiveQuery:
     if place is not None:
         given = resumed_at(place, Cursor(queue.incarnation, OLDEST, partitions=partitions))
         position = given.position if given.floor is None else max(given.position, Position(given.floor))
-    elif since is not None:
+    elif since is not None and not isinstance(since, Start):
         position = Position(lower_bound(since))
     else:
-        position = OLDEST if start is Start.OLDEST else None
+        position = OLDEST if (since or start) is Start.OLDEST else None
     return LiveQuery(format, position, place is not None, again is not None, partitions, fresh, limit, max_bytes, end)
 
 

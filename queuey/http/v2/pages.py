@@ -309,12 +309,12 @@ class Form:
         return b"{%b}\n" % members if self.lines else b"%b],%b}\n" % (b"" if begun else _BEGINNING, members)
 
 
-def part(wanted: Wanted, merge: Merge, slice: MergeSlice) -> Page:
+def part(wanted: Wanted, merge: Merge, slice: MergeSlice, queue: Queue) -> Page:
     """Return a later part of a whole read as a page that a reader resumes to at the place where the part begins."""
     place = merge.upper if merge.descending else merge.lower
     start = attrs.evolve(wanted.start, position=place)
     # What expires meanwhile is no gap: it would not have been shown to a reader that came later either.
-    return Page(attrs.evolve(wanted, start=start, merge=merge, resumed=True), slice, Ticks(0))
+    return Page(attrs.evolve(wanted, start=start, merge=merge, resumed=True), slice, Ticks(0), queue)
 
 
 def page(admitted: AdmittedToQueue, wanted: Wanted, slice: MergeSlice, now: Ticks, queue: Queue) -> Page:

@@ -292,14 +292,6 @@ class Members(_Checked):
             self.wrong(field.name, field.refusal())
             return None
 
-    def boolean(self, name: str) -> bool | None:
-        """Return true or false, or ``None`` if it is absent, null or wrong."""
-        value = self._given.get(name)
-        if value is not None and not isinstance(value, bool):
-            self.wrong(name, "is neither true nor false")
-            return None
-        return value
-
     def choice(self, name: str, among: type[E]) -> E | None:
         """One of a few words."""
         value = self.text(name)

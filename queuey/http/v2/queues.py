@@ -198,7 +198,7 @@ def changes(given: Mapping[str, Any], reset: frozenset[str]) -> QueueChanges:
         principals=_principals(asked),
         guarantee=asked.choice("guarantee", Guarantee),
         ttl=asked.number(TTL),
-        closed=asked.boolean("closed"),
+        closed=None if given.get("closed") is None else asked.boolean("closed"),
         reset=reset - {"closed"},
     )
     asked.check()

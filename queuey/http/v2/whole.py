@@ -23,7 +23,7 @@ from queuey.http.writing import encoded
 from queuey.model.access import Operation
 from queuey.model.columns import body_bytes
 from queuey.model.timeid import Ticks, lower_bound, ticks_of, to_rfc3339
-from queuey.model.window import Merge, MergeSlice, Messages, Position
+from queuey.model.window import NEWEST, Merge, MergeSlice, Messages, Position
 
 T = TypeVar("T")
 
@@ -78,7 +78,7 @@ class WholeRead:
             await request.send(b"")
             return
         stable = slice.stable
-        self._note_gap(page(self._admitted, self._wanted, slice, self._began))
+        self._note_gap(page(self._admitted, self._wanted, slice, self._began, self._queue))
         progress, parts = Progress(self._bounded(slice), slice), [slice]
         del slice
         with self._admitted.gate.ongoing.during(request, self._admitted, Operation.READ_MESSAGES, self._end):
@@ -92,6 +92,10 @@ class WholeRead:
         }
         if self._first_left is not None:
             members["first"] = self._first_left
+        merge = self._wanted.merge
+        to_the_end = over and not merge.descending and merge.upper == NEWEST
+        if to_the_end and self._queue.is_read_to_its_end(stable):
+            members["closed"] = True
         if problem is not None:
             members["problem"] = document(problem, request.request_id)
             request.closing = True
@@ -177,7 +181,7 @@ class WholeRead:
             # Partitions were added meanwhile, and what they have may be before the end of this part.
             self._wanted = self._wanted.of_all(now)
         self._request.traced.received(found.messages)
-        self._note_gap(part(self._wanted, rest, found))
+        self._note_gap(part(self._wanted, rest, found, self._queue))
         return found
 
     def _note_gap(self, page: Page) -> None:

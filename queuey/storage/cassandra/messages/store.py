@@ -16,19 +16,20 @@ from queuey.errors import BodyTooLarge, NotPromised, Unavailable
 from queuey.interfaces import IMessageStore
 from queuey.model.columns import content_bytes
 from queuey.model.depth import EMPTY, Depth, oldest_of
-from queuey.model.message import MAX_DELAY, Address, Condition, Content, Message, NewMessage
+from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue
 from queuey.model.stamps import Flight, StampRequest
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, upper_bound
-from queuey.model.window import LookupSlice, Merge, MergeSlice, Merging, Position, Window, WindowSlice
+from queuey.model.window import LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
 from queuey.storage.cassandra.cluster.levels import Levels
 from queuey.storage.cassandra.cluster.port import ICQLSession, TooLarge
 from queuey.storage.cassandra.messages.buckets import PARTITIONS, Registrations, entries, is_long, spot_of
 from queuey.storage.cassandra.messages.changes import Changes, Stamps
 from queuey.storage.cassandra.messages.copies import MessageCopies
 from queuey.storage.cassandra.messages.counting import Counted, Everything
+from queuey.storage.cassandra.messages.ends import check_all_exist, newest
 from queuey.storage.cassandra.messages.ledger import Ledger
 from queuey.storage.cassandra.messages.merging import Extent, MergeRead
 from queuey.storage.cassandra.messages.producers import ProducerContext, Producers
@@ -50,7 +51,7 @@ from queuey.storage.cassandra.messages.writes import Fresh, WriteLimits, Writer,
 from queuey.storage.cassandra.queues.rows import Incarnation
 from queuey.storage.cassandra.queues.turns import ManyTurns
 from queuey.storage.cassandra.times.port import Times
-from queuey.storage.refusals import check_condition, check_new_id, queue_closed
+from queuey.storage.refusals import check_condition, check_new_id
 from queuey.storage.restoring import restore
 
 T = TypeVar("T")
@@ -60,9 +61,6 @@ EXAMINED: Final = 4
 
 AT_A_TIME: Final = 500
 """Messages that a purge removes in one turn, if it has to remove them one by one."""
-
-_SPARE: Final = 3600
-"""Seconds by which the newest message may be later than the longest delay."""
 
 _WEAK: Final = (
     "A weak queue cannot promise to store anything once: a write that one replica has acknowledged is not sure to be "
@@ -207,18 +205,9 @@ class Messages:
 
     @deferred
     async def last(self, queue: Queue) -> MessageId:
-        """Find the id of the newest message of a queue, which may be one that is not due yet.
-
-        :return: fires with it; with ``LOWEST`` if there is none.
-        """
+        """Find the id of the newest message of a queue, which may be one that is not due yet; fires with it."""
         view = await self._views.changing(queue, Ack.MAJORITY)
-        partitions = partitions_of(queue, view.incarnation)
-        # No message is due later than the longest delay; behind that there are no buckets to look into.
-        end = upper_bound(Ticks(self._times.now() + (MAX_DELAY + _SPARE) * SECOND))
-        extent = Extent(end, end, purged_of(view.incarnation, partitions))
-        newest = Merge(tuple(partitions), upper=Position(end), descending=True, limit=1, max_bytes=0)
-        found = await MergeRead(self._reads, view, extent, newest, partitions).slice()
-        return found.messages[0].id if found.messages else LOWEST
+        return await newest(self._reads, view, partitions_of(queue, view.incarnation), self._times.now())
 
     @deferred
     async def read_range(self, queue: Queue, window: Window, ack: Ack) -> WindowSlice:
@@ -300,20 +289,10 @@ class Messages:
         async def work() -> None:
             view = await self._views.changing(queue, terms.ack)
             if view.incarnation.queue.closed is not None:
-                await self._check_all_exist(queue, view, wanted)
+                await check_all_exist(self._reads, view, wanted)
             await self._replace(view, wanted, content, ttl, terms)
 
         await self._in_turn(queue, wanted, work)
-
-    async def _check_all_exist(self, queue: Queue, view: View, addresses: Sequence[Address]) -> None:
-        """Refuse new messages in a closed queue."""
-        rest: Sequence[Address] | None = tuple(addresses)
-        found = 0
-        while rest:
-            slice = await LookupRead(self._reads, view).slice(tuple(rest))
-            found, rest = found + len(slice.messages), slice.rest
-        if found < len(addresses):
-            raise queue_closed(queue)
 
     def restore(self, queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> Deferred[int]:
         """See IMessageStore."""
