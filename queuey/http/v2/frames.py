@@ -37,11 +37,11 @@ class Events:
     kind = "sse"
 
     def begin(self, retry: int, cursor: str) -> bytes:
-        """See :class:`~queuey.core.live.stream.Format`."""
+        """See :class:`~queuey.core.live.outlet.Format`."""
         return b"retry: %d\nid: %b\n\n" % (retry, cursor.encode("ascii"))
 
     def page(self, source: Source, page: LivePage) -> bytes:
-        """See :class:`~queuey.core.live.stream.Format`; each event has the place after it as its id."""
+        """See :class:`~queuey.core.live.outlet.Format`; each event has the place after it as its id."""
         before = source.cursor(page.start).encode("ascii")
         parts = [_event(event.name, event.data, before) for event in page.events]
         data = self._data(page)
@@ -56,19 +56,19 @@ class Events:
         return [b"data: %b\n" % text for text in _messages_json(page)]
 
     def caught_up(self, stable: Ticks, cursor: str) -> bytes:
-        """See :class:`~queuey.core.live.stream.Format`."""
+        """See :class:`~queuey.core.live.outlet.Format`."""
         return _event("caught-up", {"stable_until": to_rfc3339(stable)}, cursor.encode("ascii"))
 
     def closed(self, cursor: str) -> bytes:
-        """See :class:`~queuey.core.live.stream.Format`."""
+        """See :class:`~queuey.core.live.outlet.Format`."""
         return _event("closed", {"next": cursor}, cursor.encode("ascii"))
 
     def beat(self, cursor: str, *, moved: bool) -> bytes:
-        """See :class:`~queuey.core.live.stream.Format`."""
+        """See :class:`~queuey.core.live.outlet.Format`."""
         return b"id: %b\n\n" % cursor.encode("ascii") if moved else b":\n\n"
 
     def problem(self, error: QueueyError, instance: str) -> bytes:
-        """See :class:`~queuey.core.live.stream.Format`."""
+        """See :class:`~queuey.core.live.outlet.Format`."""
         return self.refusal(document(of(error), instance))
 
     def refusal(self, problem: Mapping[str, Any]) -> bytes:
@@ -76,7 +76,7 @@ class Events:
         return _event("problem", problem)
 
     def end(self, retry: int) -> bytes:
-        """See :class:`~queuey.core.live.stream.Format`."""
+        """See :class:`~queuey.core.live.outlet.Format`."""
         return b"retry: %d\n\n" % retry
 
 
@@ -109,11 +109,11 @@ class Lines:
     kind = "ndjson"
 
     def begin(self, retry: int, cursor: str) -> bytes:
-        """See :class:`~queuey.core.live.stream.Format`."""
+        """See :class:`~queuey.core.live.outlet.Format`."""
         return _line({"retry": retry, "next": cursor})
 
     def page(self, source: Source, page: LivePage) -> bytes:
-        """See :class:`~queuey.core.live.stream.Format`."""
+        """See :class:`~queuey.core.live.outlet.Format`."""
         before = source.cursor(page.start)
         parts = [_line({event.name: event.data, "next": before}) for event in page.events]
         parts += [
@@ -123,19 +123,19 @@ class Lines:
         return b"".join(parts)
 
     def caught_up(self, stable: Ticks, cursor: str) -> bytes:
-        """See :class:`~queuey.core.live.stream.Format`."""
+        """See :class:`~queuey.core.live.outlet.Format`."""
         return _line({"caught_up": {"stable_until": to_rfc3339(stable)}, "next": cursor})
 
     def closed(self, cursor: str) -> bytes:
-        """See :class:`~queuey.core.live.stream.Format`."""
+        """See :class:`~queuey.core.live.outlet.Format`."""
         return _line({"closed": True, "next": cursor})
 
     def beat(self, cursor: str, *, moved: bool) -> bytes:
-        """See :class:`~queuey.core.live.stream.Format`."""
+        """See :class:`~queuey.core.live.outlet.Format`."""
         return _line({"next": cursor})
 
     def problem(self, error: QueueyError, instance: str) -> bytes:
-        """See :class:`~queuey.core.live.stream.Format`."""
+        """See :class:`~queuey.core.live.outlet.Format`."""
         return self.refusal(document(of(error), instance))
 
     def refusal(self, problem: Mapping[str, Any]) -> bytes:
@@ -143,7 +143,7 @@ class Lines:
         return _line({"problem": problem})
 
     def end(self, retry: int) -> bytes:
-        """See :class:`~queuey.core.live.stream.Format`."""
+        """See :class:`~queuey.core.live.outlet.Format`."""
         return _line({"retry": retry})
 
 

@@ -37,11 +37,11 @@ class LiveGuard(Entry):
 
     @deferred
     async def check(self) -> None:
-        """See :class:`queuey.core.live.stream.Guard`."""
+        """See :class:`queuey.core.live.outlet.Guard`."""
         await self()
 
     def until(self) -> float | None:
-        """See :class:`queuey.core.live.stream.Guard`."""
+        """See :class:`queuey.core.live.outlet.Guard`."""
         admitted, request = self._admitted, self._request
         accepted = admitted.gate.accepted(admitted.policy)
         now = self._now()
@@ -55,5 +55,5 @@ class LiveGuard(Entry):
         return None if first == inf else first - now
 
     def release(self) -> None:
-        """See :class:`queuey.core.live.stream.Guard`."""
+        """See :class:`queuey.core.live.outlet.Guard`."""
         self.__exit__(None, None, None)
