@@ -194,6 +194,21 @@ class SignalTests(CommandTestCase):
             assert process.stderr is not None
             self.assertEqual(process.stderr.read(), "queuey: interrupted\n")
 
+    def test_two_signals(self) -> None:
+        """A second Ctrl-C while the first one is handled ends it in the same way, without a traceback."""
+        self.client.queue("q").ensure()
+        self.client.queue("q").post("there")
+        for pause in (0, 0.001, 0.005):
+            process = self.start("tail", "q", "--raw")
+            assert process.stdout is not None
+            assert process.stderr is not None
+            self.assertTrue(process.stdout.readline())
+            for _ in range(3):
+                process.send_signal(signal.SIGINT)
+                time.sleep(pause)
+            self.assertEqual(process.wait(LIMIT), 130)
+            self.assertNotIn("Traceback", process.stderr.read())
+
     def test_several_queues(self) -> None:
         """Also those that are made later."""
         self.client.queue("log-a").ensure()

@@ -131,7 +131,20 @@ def main(argv: Sequence[str]) -> int:
         from click.shell_completion import shell_complete
 
         return shell_complete(root(), {"obj": Settings()}, "queuey", COMPLETE, instruction)
-    return invoke(root(), argv, Settings())
+    try:
+        return invoke(root(), argv, Settings())
+    except KeyboardInterrupt:
+        # A second signal came before the first one was handled.
+        return INTERRUPTED
+    finally:
+        _ignore_signals()
+
+
+def _ignore_signals() -> None:
+    """Ignore further signals in the process that :func:`main` runs: it ends already, and has its last words to say."""
+    if signal.getsignal(signal.SIGTERM) is signal.default_int_handler:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def invoke(command: click.Command, argv: Sequence[str], settings: Settings) -> int:
@@ -145,6 +158,7 @@ def invoke(command: click.Command, argv: Sequence[str], settings: Settings) -> i
         try:
             return _invoke(command, argv, settings)
         except KeyboardInterrupt:
+            _ignore_signals()
             complain("interrupted")
             return INTERRUPTED
         finally:
