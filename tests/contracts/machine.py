@@ -632,7 +632,7 @@ def within(queue: Queue, partition: int) -> int:
 
 
 def run(make: Callable[[], HoldableSubject], examples: int, steps: int = 50) -> None:
-    """Run the machine; ``QUEUEY_LONG=1`` in the environment makes it fifty times as many examples."""
+    """Run the machine; ``QUEUEY_LONG=1`` in the environment makes it a hundred times as many examples."""
 
     class Machine(StoreMachine):
         make_subject = staticmethod(make)
@@ -640,7 +640,7 @@ def run(make: Callable[[], HoldableSubject], examples: int, steps: int = 50) -> 
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=tried(examples, examples * 50),
+            max_examples=tried(examples, examples * 100),
             stateful_step_count=steps,
             deadline=None,
             database=None,

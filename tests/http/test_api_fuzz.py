@@ -27,8 +27,8 @@ from tests.http.garbage import ID, Garbage
 from tests.http.wire_support import Client, Connection, Response, encode_request
 
 LONG = bool(os.environ.get("QUEUEY_LONG"))
-EXAMPLES = 300
-"""Of a quick run; a long one tries ten times as many."""
+EXAMPLES = 100
+"""Of a quick run; a long one tries thirty times as many."""
 
 KNOWN = frozenset({200, 201, 204, 400, 401, 403, 404, 405, 408, 413, 414, 431, 507})
 """The statuses that the documentation of v1 has; 503 would be the store's, which is in memory here."""
@@ -39,7 +39,7 @@ OWNER = {"Authorization": f"Application {KEY}"}
 def bounded(examples: int) -> settings:
     """How much is tried."""
     return settings(
-        max_examples=examples * 10 if LONG else examples,
+        max_examples=examples * 30 if LONG else examples,
         deadline=None,
         suppress_health_check=list(HealthCheck),
         stateful_step_count=30,

@@ -31,10 +31,12 @@ run_in = "test"
 
 ROOT = Path(__file__).parents[2]
 FACES = ("sync", "aio", "tx")
-POSTED, STREAMED = (10_000, 100_000) if LONG else (1_000, 9_000)
-WORKED = 10_000 if LONG else 400
-READ = 1_000_000 if LONG else 10_000
-KILLS = 20 if LONG else 3
+TRIED = FACES if LONG else (Random().choice(FACES),)
+"""Those whose worker is tried alone. What the faces share is tested without processes, for each of them."""
+POSTED, STREAMED = (10_000, 100_000) if LONG else (400, 4_000)
+WORKED = 10_000 if LONG else 200
+READ = 1_000_000
+KILLS = 20 if LONG else 2
 GROWTH = 16 * 1024
 """KiB by which a reader may grow: a few pages, and what the allocator keeps of them."""
 LIMIT = 1800.0 if LONG else 240.0
@@ -110,7 +112,7 @@ class ProducerTests(ClientTestCase):
         lost, twice = wanted - set(found), [body for body, times in found.items() if times > 1]
         self.say(f"{len(wanted)} posted, {len(lost)} lost, {len(twice)} twice; cuts: {proxy.summary()}; kills: {KILLS}")
         self.assertEqual((sorted(lost)[:5], twice[:5], len(found)), ([], [], len(wanted)))
-        self.assertGreater(sum(proxy.cuts.values()), 30)
+        self.assertGreater(sum(proxy.cuts.values()), 10)
         self.stop(daemon)
 
     def kill_and_start(self, daemon: Daemon, proxy: Proxy) -> Daemon:
@@ -188,7 +190,7 @@ class WorkerTests(ClientTestCase):
         """A worker that was paused for longer than its lease hears that others have its messages."""
         daemon = self.serve()
         self.fill(4)
-        for face in FACES:
+        for face in TRIED:
             group = self.client().queue("q").group(face)
             group.ensure()
             program = self.worker(face, 0.7, face)
@@ -209,7 +211,7 @@ class WorkerTests(ClientTestCase):
         """After SIGTERM what waits is claimable at once; what is worked on is finished, and leases live meanwhile."""
         daemon = self.serve()
         self.fill(40)
-        for face in FACES:
+        for face in TRIED:
             group = self.client().queue("q").group(face)
             group.ensure()
             program = self.worker(face, LEASE * 1.5, face)
@@ -231,6 +233,8 @@ class WorkerTests(ClientTestCase):
 
 class ReaderTests(ClientTestCase):
     """Readers of many messages."""
+
+    run_in = "test-long"
 
     def test_memory_is_flat(self) -> None:
         """A page at a time, however many pages there are."""

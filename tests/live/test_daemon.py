@@ -21,7 +21,7 @@ from pathlib import Path
 import apsw
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests import runs_in
+from tests import LONG, runs_in
 from tests.config.test_legacy import FIRST
 from tests.live.clients import HEADERS, TIMEOUT, Poster, ask, make_queue, read_all
 from tests.live.running import LIMIT, WORKERS, Daemon, free_port, write_settings
@@ -249,7 +249,7 @@ class StopTests(LiveTestCase):
     @runs_in("test")
     def test_terminate_under_load(self) -> None:
         """SIGTERM: what is under way is finished, no request is left without an answer, and the status is 0."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT) if LONG else (signal.SIGTERM,):
             daemon = self.serve()
             make_queue(self.port, "q")
             posters = self.load(number)
@@ -271,7 +271,6 @@ class StopTests(LiveTestCase):
         self.posters = [*before, *posters]
         self.check(self.posters)
 
-    @runs_in("test")
     def test_kill_under_load(self) -> None:
         """kill -9, three times over one folder: nothing acknowledged is lost."""
         for round in range(3):

@@ -35,7 +35,7 @@ class KillTests(FaultTestCase):
         """Over one folder: nothing acknowledged is lost, what was deleted stays so, and no request is half there."""
         random = Random(os.urandom(8))
         self.crew = workers(5, random.randrange(1 << 30))
-        rounds, longest = (60, 2.0) if LONG else (10, 0.5)
+        rounds, longest = (60, 2.0) if LONG else (5, 0.5)
         for _ in range(rounds):
             daemon = self.serve()
             make_queue(self.port, QUEUE)

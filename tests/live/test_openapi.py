@@ -23,8 +23,11 @@ from tests.live.test_daemon import LiveTestCase
 
 ROOT: Final = Path(__file__).parents[2]
 LONG: Final = bool(os.environ.get("QUEUEY_LONG"))
-EXAMPLES: Final = 400 if LONG else 20
-"""Random requests for each operation; those at the edges of what is allowed come in addition."""
+EXAMPLES: Final = 400 if LONG else 8
+"""Random requests for each operation."""
+
+PHASES: Final = "examples,coverage,fuzzing" if LONG else "examples,fuzzing"
+"""``coverage`` asks for all at the edges; ``tests.http.test_refusals`` does so in ``make test``, without a daemon."""
 
 LIMIT: Final = 3600.0 if LONG else 600.0
 """Seconds until the whole is given up."""
@@ -33,7 +36,7 @@ SLOWEST: Final = 60
 """Seconds until an answer is given up."""
 
 OPTIONS: Final = (
-    "--phases=examples,coverage,fuzzing",
+    f"--phases={PHASES}",
     # Without this the description itself would be left out.
     "--include-path-regex=^/v2/",
     f"--max-examples={EXAMPLES}",

@@ -16,7 +16,7 @@ from tests.live.clients import make_queue
 from tests.live.faults import LONG, FaultTestCase
 from tests.live.running import Daemon, free_port, write_settings
 
-LASTS = 600.0 if LONG else 15.0
+LASTS = 600.0 if LONG else 9.0
 """Seconds for which producers begin new things."""
 
 DUE = 2.5

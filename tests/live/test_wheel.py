@@ -112,7 +112,7 @@ def installed() -> Installed:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     wheel = build(folder)
     run(sys.executable, "-m", "venv", folder / "env", folder=folder)
-    install = ("-m", "pip", "install", "--quiet", "-c", ROOT / "constraints.txt")
+    install = ("-m", "pip", "install", "--quiet", "--no-compile", "-c", ROOT / "constraints.txt")
     run(folder / "env" / "bin" / "python", *install, wheel, client_wheel()[1], folder=folder)
     return Installed(folder, wheel)
 

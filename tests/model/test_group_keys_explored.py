@@ -42,7 +42,7 @@ class ExploredTests(ExploringCase):
     def test_two_keys(self) -> None:
         actions = (Action.ACK, Action.RETRY, Action.EXTEND)[: 3 if LONG else 2]
         faults = CRASH if LONG else Faults()
-        self.holds(attrs.evolve(TWO_KEYS, faults=faults, actions=actions, limit=1, leases=4 if LONG else 3), 2_000)
+        self.holds(attrs.evolve(TWO_KEYS, faults=faults, actions=actions, limit=1, leases=4 if LONG else 2), 1_000)
 
     def test_one_key_and_messages_without_one(self) -> None:
         self.holds(attrs.evolve(TWO_KEYS, keys=(1, 0, 1), leases=4 if LONG else 3), 300)
@@ -57,7 +57,7 @@ class ExploredTests(ExploringCase):
 
     def test_changes_of_unknown_outcome(self) -> None:
         world = attrs.evolve(TWO_KEYS, faults=UNKNOWN, messages=2, keys=(1, 1), limit=1)
-        self.holds(attrs.evolve(world, leases=4 if LONG else 3), 1_000)
+        self.holds(attrs.evolve(world, leases=4 if LONG else 2), 1_000)
 
     def test_dead_letters_and_redrives(self) -> None:
         self.holds(attrs.evolve(REDRIVES, faults=CRASH) if LONG else REDRIVES, 500)
@@ -70,7 +70,7 @@ class ExploredTests(ExploringCase):
 
     def test_a_seek(self) -> None:
         world = attrs.evolve(TWO_KEYS, messages=2, keys=(1, 1), eras=2, limit=1)
-        self.holds(attrs.evolve(world, leases=4 if LONG else 3), 1_000)
+        self.holds(attrs.evolve(world, leases=4 if LONG else 2), 1_000)
 
 
 # What a rule is there for

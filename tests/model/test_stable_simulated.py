@@ -18,7 +18,7 @@ from queuey.model.timeid import MessageId, Ticks, from_seconds, upper_bound
 from tests.model.stable_world import Peer, Process, Result, Run, Sole, World
 
 LONG = bool(os.environ.get("QUEUEY_LONG"))
-RUNS = 10_000 if LONG else 400
+RUNS = 10_000 if LONG else 150
 """Worlds in which nothing may be passed over."""
 
 MUTANTS = 400

@@ -16,29 +16,29 @@ from tests.storage.subjects import CachedHeldSubject, HeldSubject, MemorySubject
 
 class MachineTests(SynchronousTestCase):
     def test_memory(self) -> None:
-        machine.run(MemorySubject, examples=150)
+        machine.run(MemorySubject, examples=60)
 
     def test_sqlite(self) -> None:
         directory = quick_directory(self)
         numbers = count()
-        machine.run(lambda: HeldSubject(directory / str(next(numbers))), examples=100)
+        machine.run(lambda: HeldSubject(directory / str(next(numbers))), examples=40)
 
     def test_cached_sqlite(self) -> None:
         directory = quick_directory(self)
         numbers = count()
-        machine.run(lambda: CachedHeldSubject(directory / str(next(numbers))), examples=50)
+        machine.run(lambda: CachedHeldSubject(directory / str(next(numbers))), examples=20)
 
     def test_shared_memory(self) -> None:
-        machine.run(SharedMemorySubject, examples=50)
+        machine.run(SharedMemorySubject, examples=20)
 
     def test_shared_sqlite(self) -> None:
         directory = quick_directory(self)
         numbers = count()
-        machine.run(lambda: SharedHeldSubject(directory / str(next(numbers))), examples=30)
+        machine.run(lambda: SharedHeldSubject(directory / str(next(numbers))), examples=12)
 
     def test_messages_on_cassandra(self) -> None:
         """On tables in memory, as is the next."""
-        machine.run(MessagesSubject, examples=75)
+        machine.run(MessagesSubject, examples=30)
 
     def test_cassandra(self) -> None:
-        machine.run(StoreSubject, examples=40)
+        machine.run(StoreSubject, examples=20)

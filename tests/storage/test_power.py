@@ -36,7 +36,7 @@ FIRST_SEED = int(os.environ.get("QUEUEY_POWER_SEED", "1"))
 CUT = os.environ.get("QUEUEY_POWER_CUT")
 """The number of a cut, or two of them with a slash between: the second is one in the run after the first."""
 
-RUNS, CUTS = (20, 250) if LONG else (2, 50)
+RUNS, CUTS = (20, 250) if LONG else (1, 40)
 STEPS = 300
 
 TWICE, AGAIN = (range(10), range(20)) if LONG else (range(2), range(8))
