@@ -7,8 +7,8 @@ and with Cassandra also wait; two cores are what a small machine has. ``make tes
 ruff, format   the linter, and the one way of laying out code
 imports        the layers of ``.importlinter``
 mypy           strict, tests and tools included
-docs           Sphinx, each warning an error
-unit           the tests outside of ``tests/live``, except ``tests/http`` and those of ``explored``
+docs           Sphinx, each warning an error, and the tests of what it builds
+unit           the tests outside of ``tests/live``, except those of ``docs``, ``http`` and ``explored``
 http           ``tests/http``, except those of ``explored``
 explored       the tests that walk through every course of some rules, or very many
 live           ``tests/live``: real sockets, processes, signals and files

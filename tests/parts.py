@@ -69,6 +69,10 @@ own, since to measure coverage would take several times as long, and since wheth
 version of Python; the code of the rules is tested under all of them."""
 
 
+DOCUMENTATION = "tests.test_documentation"
+"""What builds the documentation, and looks at it: a part of its own."""
+
+
 def suites(without: Sequence[str] = ()) -> list[str]:
     """The packages and modules under ``tests`` that hold unit and contract tests.
 
@@ -80,6 +84,8 @@ def suites(without: Sequence[str] = ()) -> list[str]:
 
 
 def _apart(name: str, without: Sequence[str]) -> list[str]:
+    if name in without:
+        return []
     if not any(each.startswith(f"{name}.") for each in without):
         return [name]
     files = (ROOT / name.replace(".", "/")).rglob("test_*.py")
@@ -129,9 +135,8 @@ def suite_part(name: str, folder: Path, names: Sequence[str], long: bool, **more
 
 def unit_lanes(folder: Path, long: bool) -> list[list[Part]]:
     """The lanes of ``unit`` and ``http``; in a long run it is one lane, at whose end is their coverage."""
-    names = {
-        name: [each for each in suites(EXPLORED) if is_http(each) == (name == "http")] for name in ("http", "unit")
-    }
+    unit = suites((*EXPLORED, DOCUMENTATION))
+    names = {name: [each for each in unit if is_http(each) == (name == "http")] for name in ("http", "unit")}
     if not long:
         return [[suite_part(name, folder, tests, long)] for name, tests in names.items()]
     return [[*(measured_part(name, folder, tests) for name, tests in names.items()), coverage_part(folder)]]
@@ -200,18 +205,16 @@ def cassandra_part(folder: Path, long: bool, missing: str) -> Part:
     return Part("cassandra", ((*serve, *tests),), counted=True, limit=limit, needs=needs, missing=missing)
 
 
-def house_parts(folder: Path) -> list[Part]:
+def house_parts(folder: Path, long: bool) -> list[Part]:
     """The lane of what reads the code."""
     own = (sys.executable, "-m")
     layers = str(Path(sys.executable).parent / "lint-imports")
-    target = str(folder / "docs" / "html")
-    sphinx = (*own, "sphinx", "-W", "--keep-going", "-q", "-E", "-b", "html", "-d", f"{target}-trees", "docs", target)
     return [
         Part("ruff", ((*own, "ruff", "check"),)),
         Part("format", ((*own, "ruff", "format", "--check"),)),
         Part("imports", ((layers, "--no-cache"),)),
         Part("mypy", ((*own, "mypy"),)),
-        Part("docs", (sphinx,)),
+        suite_part("docs", folder, [DOCUMENTATION], long),
     ]
 
 
@@ -221,7 +224,7 @@ def lanes(folder: Path, long: bool) -> list[list[Part]]:
     Daemons and clusters also wait, and leave the cores to others meanwhile.
     """
     found = [
-        house_parts(folder),
+        house_parts(folder, long),
         [cassandra_part(folder, long, why_not())],
         [live_part(folder, long)],
         [suite_part("explored", folder, EXPLORED, long)],

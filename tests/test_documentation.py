@@ -136,11 +136,13 @@ class SiteTests(SynchronousTestCase):
     """Stems as the search has them (CORS is "cor"), and the page that explains each."""
 
     def test_site(self) -> None:
-        """One build, since it takes long; another part of ``make test`` looks for warnings."""
+        """One build, since it takes long; each warning is an error."""
         with tempfile.TemporaryDirectory(prefix="queuey-test-") as folder:
             self.html = Path(folder) / "html"
-            own = (sys.executable, "-m", "sphinx", "-q", "-b", "html", "-d", f"{folder}/trees")
-            subprocess.run([*own, str(DOCS), str(self.html)], check=True, capture_output=True, timeout=300)
+            own = (sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-E", "-b", "html")
+            command = [*own, "-d", f"{folder}/trees", str(DOCS), str(self.html)]
+            built = subprocess.run(command, capture_output=True, text=True, timeout=600)
+            self.assertEqual(built.returncode, 0, built.stderr)
             self.check_search()
             self.check_description()
             self.check_pages()

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.checks import Checks, Processes, chosen, times
 from tests.counting import Counts
 from tests.parts import (
+    DOCUMENTATION,
     EXPLORED,
     ROOT,
     VERSIONS,
@@ -72,7 +73,7 @@ class PartsTests(SynchronousTestCase):
             found = [
                 word for words in commands for word in words if word.startswith("tests.") and word != "tests.counting"
             ]
-            self.assertEqual(sorted(found), sorted(suites(EXPLORED)))
+            self.assertEqual(sorted(found), sorted(suites((*EXPLORED, DOCUMENTATION))))
 
     def test_explored(self) -> None:
         """They are a part of their own."""

@@ -101,6 +101,9 @@ class SamplesTests(SynchronousTestCase):
         self.assertIn("\npath = queuey-data\n", run("config", "--development")[1])
         self.assertIn("\nops = unix:queuey-ops.sock\n", run("config", "--cassandra")[1])
         self.assertEqual(run("config", "--systemd", "--nginx")[0], 2)
+        for sample in SAMPLES:
+            option = [f"--{sample.option}"] if sample.option else []
+            self.assertEqual(run("config", *option), (0, sample.text(), ""))
 
 
 class KeysTests(SynchronousTestCase):

@@ -164,16 +164,14 @@ class WheelTests(SynchronousTestCase):
         self.assertIn("[server]", run(where.bin / "queuey", "config", folder=self.folder()).stdout)
 
     def test_samples(self) -> None:
-        """``queuey config`` prints each file of etc/ that operators need; a unit names the programs beside it."""
+        """The wheel has each file of etc/ that operators need; ``queuey config`` prints them, with paths that fit."""
         where, folder = installed(), self.folder()
+        wheel = zipfile.ZipFile(where.wheel)
         for sample in SAMPLES:
-            option = [f"--{sample.option}"] if sample.option else []
-            expected = (ROOT / "etc" / sample.file).read_text(encoding="utf-8")
-            if sample.file.startswith("systemd/"):
-                expected = expected.replace("/opt/queuey", str(where.folder / "env"))
-            elif sample.file.endswith(".ini"):
-                expected = expected.replace("../", "")
-            self.assertEqual(run(where.bin / "queuey", "config", *option, folder=folder).stdout, expected, sample.file)
+            self.assertEqual(wheel.read(f"queuey/samples/{sample.file}"), (ROOT / "etc" / sample.file).read_bytes())
+        unit = (ROOT / "etc" / "systemd" / "queuey.service").read_text(encoding="utf-8")
+        expected = unit.replace("/opt/queuey", str(where.folder / "env"))
+        self.assertEqual(run(where.bin / "queuey", "config", "--systemd", folder=folder).stdout, expected)
         (folder / "queuey.ini").write_text(run(where.bin / "queuey", "config", folder=folder).stdout)
         run(where.bin / "queuey", "check", "--settings-only", "queuey.ini", folder=folder)
 
