@@ -11,7 +11,8 @@ docs           Sphinx, each warning an error, and the tests of what it builds
 unit           the tests outside of ``tests/live``, except those of ``docs``, ``http`` and ``explored``
 http           ``tests/http``, except those of ``explored``
 explored       the tests that walk through every course of some rules, or very many
-live           ``tests/live``: real sockets, processes, signals and files
+live           ``tests/live``, except ``around``: real sockets, processes, signals and files
+around         the tests of ``tests/live`` about clients, the command, packages and examples
 cassandra      ``tests/live/cassandra``: the same with a real node of Cassandra, which is started once for all of them
 =============  ========================================================================================
 
@@ -22,7 +23,7 @@ of what is random, and these parts besides:
 ================  =====================================================================================
 coverage          the floor of ``.coveragerc``, of the branches that ``unit`` and ``http`` went through
 python3.X         the tests of ``unit`` and ``http`` under every other Python of 3.11-3.13 that this machine has
-workers           ``live`` with two workers
+workers           ``live`` and ``around`` with two workers
 ================  =====================================================================================
 
 Tests are counted one by one, as trial counted them; every other part counts as one test. A suite that broke off, that

@@ -100,6 +100,26 @@ def live_suites() -> list[str]:
     return sorted(f"tests.live.{path.stem}" for path in [*folders, *live.glob("test_*.py")])
 
 
+AROUND = (
+    "tests.live.test_client_calls",
+    "tests.live.test_client_faces",
+    "tests.live.test_client_package",
+    "tests.live.test_client_transports",
+    "tests.live.test_command",
+    "tests.live.test_command_terminal",
+    "tests.live.test_debian",
+    "tests.live.test_examples",
+    "tests.live.test_first_run",
+    "tests.live.test_generated_clients",
+    "tests.live.test_javascript",
+    "tests.live.test_readme",
+    "tests.live.test_wheel",
+    "tests.live.test_worker_examples",
+)
+"""The modules of ``tests/live`` about what is around the daemon: clients, the command, packages and examples. They are
+a part of their own, which runs beside the other tests of daemons, since both wait more than they compute."""
+
+
 CLIENT = {"PYTHONPATH": str(ROOT / "client")}
 """Where the client is, for a Python in which it is not installed."""
 
@@ -178,8 +198,14 @@ LONG_LIVE_NEEDS = (*LIVE_NEEDS, "promtool", "samples", "debian-root")
 
 
 def live_part(folder: Path, long: bool) -> Part:
-    """The tests with daemons."""
-    return suite_part("live", folder, live_suites(), long, needs=LONG_LIVE_NEEDS if long else LIVE_NEEDS)
+    """The tests with daemons, except those of what is around them."""
+    names = [name for name in live_suites() if name not in AROUND]
+    return suite_part("live", folder, names, long, needs=LONG_LIVE_NEEDS if long else LIVE_NEEDS)
+
+
+def around_part(folder: Path, long: bool) -> Part:
+    """The tests of clients, the command, packages and examples, with daemons."""
+    return suite_part("around", folder, AROUND, long, needs=LONG_LIVE_NEEDS if long else LIVE_NEEDS)
 
 
 TWO_WORKERS = {"QUEUEY_WORKERS": "2"}
@@ -227,6 +253,7 @@ def lanes(folder: Path, long: bool) -> list[list[Part]]:
         house_parts(folder, long),
         [cassandra_part(folder, long, why_not())],
         [live_part(folder, long)],
+        [around_part(folder, long)],
         [suite_part("explored", folder, EXPLORED, long)],
         *unit_lanes(folder, long),
     ]

@@ -11,11 +11,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.checks import Checks, Processes, chosen, times
 from tests.counting import Counts
 from tests.parts import (
+    AROUND,
     DOCUMENTATION,
     EXPLORED,
     ROOT,
     VERSIONS,
     Part,
+    around_part,
     cassandra_part,
     lanes,
     live_part,
@@ -27,7 +29,7 @@ from tests.parts import (
 
 FOLDER = Path("x")
 HOUSE = ["ruff", "format", "imports", "mypy", "docs"]
-SUITES = ["unit", "http", "explored", "live", "cassandra"]
+SUITES = ["unit", "http", "explored", "live", "around", "cassandra"]
 
 
 def names(lanes: list[list[Part]]) -> list[str]:
@@ -84,6 +86,12 @@ class PartsTests(SynchronousTestCase):
         """All but what needs Cassandra, which is a part of its own."""
         self.assertIn("tests.live.test_daemon", live_suites())
         self.assertEqual([name for name in live_suites() if "cassandra" in name], [])
+
+    def test_around(self) -> None:
+        """What is around the daemon is a part of its own; both parts together are all of the live tests."""
+        live, around = live_part(FOLDER, False).steps[0], around_part(FOLDER, False).steps[0]
+        self.assertEqual([name for name in live_suites() if (name in live) == (name in around)], [])
+        self.assertLessEqual(set(AROUND), set(live_suites()))
 
     def test_cassandra(self) -> None:
         """It is skipped where it cannot run, and nowhere else."""

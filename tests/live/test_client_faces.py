@@ -20,6 +20,7 @@ from pathlib import Path
 from random import Random
 
 from queuey_client import Client, Group
+from tests import runs_in
 from tests.histories.proxy import Proxy
 from tests.live.client_programs import LEASE, bodies
 from tests.live.clients import KEY
@@ -35,7 +36,7 @@ TRIED = FACES if LONG else (Random().choice(FACES),)
 """Those whose worker is tried alone. What the faces share is tested without processes, for each of them."""
 POSTED, STREAMED = (10_000, 100_000) if LONG else (400, 4_000)
 WORKED = 10_000 if LONG else 200
-READ = 1_000_000
+READ = 1_000_000 if LONG else 10_000
 KILLS = 20 if LONG else 2
 GROWTH = 16 * 1024
 """KiB by which a reader may grow: a few pages, and what the allocator keeps of them."""
@@ -234,17 +235,24 @@ class WorkerTests(ClientTestCase):
 class ReaderTests(ClientTestCase):
     """Readers of many messages."""
 
-    run_in = "test-long"
-
+    @runs_in("test-long")
     def test_memory_is_flat(self) -> None:
         """A page at a time, however many pages there are."""
+        self.read_by(*FACES)
+
+    def test_memory_of_one_face_is_flat(self) -> None:
+        """The same for the face that needs no framework."""
+        self.read_by("sync")
+
+    def read_by(self, *faces: str) -> None:
+        """Read all messages of a queue by these faces, each in a process of its own, and compare its memory."""
         daemon = self.serve()
         queue = self.client().queue("q")
         queue.ensure()
         with queue.writer() as writer:
             for _ in range(READ):
                 writer.post(b"x" * 100)
-        for face in FACES:
+        for face in faces:
             program = self.begin_program("read", face, f"http://127.0.0.1:{self.port}", "q", READ)
             self.assertEqual(program.wait(), 0, program.output()[-3000:])
             found = re.search(r"seen (\d+) grew (-?\d+)", program.output())
