@@ -21,6 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey_client import Client
 from tests.live.clients import KEY
 from tests.live.running import Daemon, free_port, write_settings
+from tests.live.test_daemon import wait_until
 
 BIN = Path(sys.executable).parent
 LIMIT = 60
@@ -40,6 +41,17 @@ def served() -> int:
     atexit.register(end)
     daemon.wait_until_it_serves(port)
     return port
+
+
+def takes_signals(group: int) -> bool:
+    """Tell whether a process ``queuey`` of a process group has installed its handler of SIGTERM."""
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):
+            if os.getpgid(int(status.parent.name)) == group:
+                found = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
+                if found["Name"] == "queuey" and int(found["SigCgt"], 16) >> signal.SIGTERM - 1 & 1:
+                    return True
+    return False
 
 
 class CommandTestCase(SynchronousTestCase):
@@ -100,6 +112,33 @@ class CommandTestCase(SynchronousTestCase):
 
         self.addCleanup(end)
         return process
+
+    def interrupted(self, text: str) -> int:
+        """Run a command until it works, and interrupt it as a terminal does, with all of its pipeline.
+
+        :return: the exit status.
+        """
+        process = subprocess.Popen(
+            ["bash", "-c", text],
+            cwd=self.folder,
+            env=self.environment,
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            wait_until(lambda: takes_signals(process.pid), f"{text} does not begin to work")
+            time.sleep(0.5)
+            os.killpg(process.pid, signal.SIGINT)
+            _, words = process.communicate(timeout=LIMIT)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(LIMIT)
+        self.assertNotIn("Traceback", words)
+        return process.returncode
 
     def terminal(
         self, command: str, answer: str = "", keys: str = "", interrupt: float = 0, **environment: str

@@ -18,6 +18,10 @@ def run() -> int:
     except ImportError:
         sys.stderr.write("queuey: the command needs click and rich: pip install 'queuey-client[cli]'\n")
         return 1
-    from queuey_client.cli.program import main
+    try:
+        from queuey_client.cli.program import main
 
-    return main(sys.argv[1:])
+        return main(sys.argv[1:])
+    except KeyboardInterrupt:
+        # While modules were imported, or while an earlier signal was handled.
+        return 130

@@ -133,9 +133,6 @@ def main(argv: Sequence[str]) -> int:
         return shell_complete(root(), {"obj": Settings()}, "queuey", COMPLETE, instruction)
     try:
         return invoke(root(), argv, Settings())
-    except KeyboardInterrupt:
-        # A second signal came before the first one was handled.
-        return INTERRUPTED
     finally:
         _ignore_signals()
 
