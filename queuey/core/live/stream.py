@@ -137,10 +137,10 @@ class LiveStream:
             self._read_alone()
         elif page.start < self.place and page.places and not self.place < page.places[0]:
             # This stream has read some of it before it came here.
-            if self.place < page.places[-1]:
+            if self.place < page.places[-1] or page.closed:
                 self._read_alone()
             elif self.place < page.place:
-                self.place = page.place
+                self.place, self.seen = page.place, page.began if page.at_end else self.seen
         else:
             if self._format in rendered:
                 data = rendered[self._format]
