@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
+from queuey.errors import QueueClosed
 from queuey.interfaces import IImportTarget, Outcome
 from queuey.model.exports import MARK_KEY, ExportPage, GroupPlace, Head, KeptAnswer, Reach, StoredQueue
 from queuey.model.group_rows import place_of
@@ -93,6 +94,27 @@ class KeeperContract(MessagesCase):
         changed = StoredQueue(self.queue(version="b", settings=QueueSettings(partitions=4)), self.at(-2))
         self.assertFalse(await self.keeper.keep_queue(changed))
         self.assertEqual(await self.keeper.find(self.application, "kept"), changed)
+
+    @contract
+    async def test_a_closed_queue_is_closed(self) -> None:
+        """It takes in what was stored there before the end, in any order, and refuses all else when it is served."""
+        message, last = self.message(self.at(-5)), self.message(self.at(-3), partition=2)
+        closed = evolve(self.queue(), closed=ticks_of(last.id))
+        for each in (closed, evolve(closed, name="closed later", incarnation=closed.incarnation + 7)):
+            if each is not closed:
+                self.assertTrue(await self.keeper.keep_queue(StoredQueue(evolve(each, closed=None, version="open"))))
+            self.assertEqual(await self.keeper.keep_queue(StoredQueue(each)), each is closed)
+            self.assertFalse(await self.keeper.keep_queue(StoredQueue(each)))
+            self.assertEqual(await self.keeper.find(self.application, each.name), StoredQueue(each))
+            self.assertEqual(await self.store.describe(self.application, [each.name]), (each,))
+            await self.keeper.keep(each, [last])
+            await self.keeper.keep(each, [message])
+            self.assertEqual(await self.there(each, message, last), [message, last])
+            await self.fails(QueueClosed, self.store.append(each, [new(b"x")], TERMS))
+        listed = [
+            one.queue for one in await self.all(self.keeper.queues, 1) if one.queue.application == self.application
+        ]
+        self.assertEqual([queue.closed for queue in listed], [closed.closed] * 2)
 
     @contract
     async def test_another_life_ends_the_one_before(self) -> None:

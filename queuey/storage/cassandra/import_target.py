@@ -28,7 +28,7 @@ from queuey.storage.cassandra.groups.old_states import FENCE
 from queuey.storage.cassandra.messages.ledger import Answer
 from queuey.storage.cassandra.messages.store import Messages
 from queuey.storage.cassandra.queues.registry import Registry
-from queuey.storage.cassandra.queues.rows import Incarnation, stored
+from queuey.storage.cassandra.queues.rows import COLUMNS, Incarnation, stored
 from queuey.storage.cassandra.states import name_of
 from queuey.storage.cassandra.store import CassandraStore
 from queuey.storage.cassandra.times.port import Times
@@ -73,11 +73,7 @@ class Tables:
 
     async def queues(self, application: str, shard: int, after: str, limit: int) -> Sequence[Row]:
         """Rows of queues of a part, their names first, with the marks of ended ones."""
-        text = (
-            "SELECT name, life, created, version, type, partitions, consistency, principals, guarantee, ttl, "
-            f"bucket_seconds, purged, ended FROM {self.keyspace}.queues "
-            "WHERE app = ? AND shard = ? AND name > ? LIMIT ?"
-        )
+        text = f"SELECT {COLUMNS} FROM {self.keyspace}.queues WHERE app = ? AND shard = ? AND name > ? LIMIT ?"
         return await self._ask(text, application, shard, after, limit)
 
     async def states(self, after: int, limit: int) -> Sequence[Row]:

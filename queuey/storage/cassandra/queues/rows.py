@@ -66,10 +66,12 @@ def shard(name: str) -> int:
     return crc32(name.encode()) % SHARDS
 
 
-_COLUMNS: Final = (
+COLUMNS: Final = (
     "name, life, created, version, type, partitions, consistency, principals, guarantee, ttl, bucket_seconds, purged, "
     "ended, closed"
 )
+"""The columns of a row, as ``stored`` takes them."""
+
 _KEY: Final = "WHERE app = ? AND shard = ? AND name = ?"
 _SETTINGS: Final = "type = ?, partitions = ?, consistency = ?, principals = ?, guarantee = ?, ttl = ?"
 
@@ -112,8 +114,8 @@ class Statements:
         )
         listing = f"SELECT name, ended FROM {table} WHERE app = ? AND shard = ? AND name >= ?"
         return cls(
-            read=Statement(f"SELECT {_COLUMNS} FROM {table} {_KEY}", Kind.READ),
-            read_many=Statement(f"SELECT {_COLUMNS} FROM {table} WHERE app = ? AND shard = ? AND name IN ?", Kind.READ),
+            read=Statement(f"SELECT {COLUMNS} FROM {table} {_KEY}", Kind.READ),
+            read_many=Statement(f"SELECT {COLUMNS} FROM {table} WHERE app = ? AND shard = ? AND name IN ?", Kind.READ),
             count=Statement(f"SELECT count(*), count(ended) FROM {table} WHERE app = ? AND shard = ?", Kind.READ),
             create=Statement(f"{make} IF version = null", Kind.TRANSACTION),
             replace=Statement(f"{make} IF version = ?", Kind.TRANSACTION),
