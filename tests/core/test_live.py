@@ -49,7 +49,8 @@ class FakeSource:
     def _page(self, place: int, limit: int) -> LivePage:
         found = [number for number in self.log if number > place]
         numbers, over = found[:limit], len(found) <= limit
-        messages = [Message(1, number, Content(b"x"), Ticks(0)) for number in numbers]
+        ids: list[Any] = numbers
+        messages = [Message(1, each, Content(b"x"), Ticks(0)) for each in ids]
         end = numbers[-1] if numbers else place
         return LivePage(
             place, end, messages, numbers, len(numbers), over, Ticks(0), "v", Ticks(1), closed=over and self.closed
