@@ -21,6 +21,7 @@ from queuey.interfaces import Capabilities, IStateStore, Outcome, State
 from queuey.model.once import Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
+from queuey.model.timeid import Ticks
 from queuey.storage.cassandra.assembly import Known, new_version
 from queuey.storage.cassandra.cluster.cql.session import CQLSession
 from queuey.storage.cassandra.cluster.facts import Facts, find_out, release_of
@@ -112,6 +113,10 @@ class ApartRegistry(Registry):
     @deferred
     async def update(self, queue: Queue, settings: QueueSettings) -> Queue:
         return self._out(await super().update(self._in(queue), settings))
+
+    @deferred
+    async def close(self, queue: Queue, last: Ticks) -> Queue:
+        return self._out(await super().close(self._in(queue), last))
 
     def forget(self, queue: Queue) -> Deferred[bool]:
         return super().forget(self._in(queue))
