@@ -238,6 +238,27 @@ class ProxyTestCase(LiveTestCase):
         answer.begin()
         self.assertEqual(json.loads(answer.read().splitlines()[-1]), {"done": True, "stored": 60, "failed": 0})
 
+    def test_live_read(self) -> None:
+        """Events come at once, each by itself, and the end of the answer comes whole when the daemon stops."""
+        daemon = self.serve_behind()
+        connection = self.connect()
+        self.make_queue(connection, "q")
+        follower = self.connect()
+        follower.request("GET", "/v2/queuey/queues/q/events", None, HEADERS)
+        answer = follower.getresponse()
+        self.assertEqual((answer.status, answer.getheader("Content-Type")), (200, "text/event-stream"))
+        read = iter(answer.readline, b"")
+        while not next(read).startswith(b'data: {"stable_until"'):
+            """The first block, and that the end was reached."""
+        for number in range(3):
+            self.assertEqual(connection.ask("POST", "/v1/queuey/q", f"m{number}", **TEXT)[0], 201)
+            line = next(line for line in read if line.startswith(b"data: "))
+            self.assertEqual(json.loads(line[6:])["body"], f"m{number}")
+        daemon.send(signal.SIGTERM)
+        rest = b"".join(read)
+        self.assertRegex(rest, rb"(?m)^retry: [0-9]+$")
+        self.assertEqual(daemon.wait(), 0)
+
     def clients(self, daemon: Daemon, path: str) -> list[str]:
         """The clients that the access lines of a path show."""
         pattern = rf" access 200 GET {re.escape(path)} client=(\S+) "
