@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -24,6 +25,7 @@ from tests.live.running import Daemon, free_port, write_settings
 from tests.live.test_daemon import wait_until
 
 BIN = Path(sys.executable).parent
+CTRL_C = "\x03"
 LIMIT = 60
 """Seconds that a command may take."""
 
@@ -140,14 +142,10 @@ class CommandTestCase(SynchronousTestCase):
         self.assertNotIn("Traceback", words)
         return process.returncode
 
-    def terminal(
-        self, command: str, answer: str = "", keys: str = "", interrupt: float = 0, **environment: str
-    ) -> tuple[int, str]:
+    def terminal(self, command: str, *typed: tuple[str, str], **environment: str) -> tuple[int, str]:
         """Run a command on a terminal.
 
-        :param answer: typed when it asks.
-        :param keys: typed after two seconds.
-        :param interrupt: seconds after which Ctrl-C is typed.
+        :param typed: what is typed, each once something is shown that matches an expression.
         :return: its status, and all that it showed.
         """
         pid, master = pty.fork()
@@ -157,20 +155,18 @@ class CommandTestCase(SynchronousTestCase):
                 own = {**self.environment, "TERM": "xterm", "COLUMNS": "120", "LINES": "30", **environment}
                 os.execve("/bin/bash", ["bash", "-c", f"exec {command}"], own)
             os._exit(99)
-        shown, began = b"", time.monotonic()
-        status: int | None = None
+        shown, seen, began = b"", 0, time.monotonic()
+        waiting, text, written = list(typed), "", began
         try:
             while time.monotonic() < began + LIMIT:
-                passed = time.monotonic() - began
-                if interrupt and passed > interrupt:
-                    os.write(master, b"\x03")
-                    interrupt = 0
-                if keys and passed > 2:
-                    os.write(master, keys.encode())
-                    keys = ""
-                if answer and b"[y/N]" in shown:
-                    os.write(master, answer.encode())
-                    answer = ""
+                if waiting and re.search(waiting[0][0].encode(), shown[seen:], re.DOTALL):
+                    text = waiting.pop(0)[1]
+                    os.write(master, text.encode())
+                    seen, written = len(shown), time.monotonic()
+                elif not waiting and text == CTRL_C and time.monotonic() > written + 2:
+                    # Python does not see a signal that comes just before it waits for a line, until another one comes.
+                    os.write(master, text.encode())
+                    written = time.monotonic()
                 if not select.select([master], [], [], 0.1)[0]:
                     continue
                 try:

@@ -10,9 +10,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey_client.cli.program import LAZY
 from tests import runs_in
-from tests.live.commanding import LIMIT, CommandTestCase
+from tests.live.commanding import CTRL_C, LIMIT, CommandTestCase
 
 run_in = "test"
+
+QUESTION = r"\[y/N\]"
 
 
 class TerminalTests(CommandTestCase):
@@ -42,12 +44,12 @@ class TerminalTests(CommandTestCase):
 
     def test_questions(self) -> None:
         self.client.queue("q").ensure()
-        status, shown = self.terminal("queuey queues rm q", "n\n")
+        status, shown = self.terminal("queuey queues rm q", (QUESTION, "n\n"))
         self.assertEqual(status, 1)
         self.assertIn("nothing was changed", shown)
-        self.assertEqual(self.terminal("queuey queues rm q", interrupt=2)[0], 130)
+        self.assertEqual(self.terminal("queuey queues rm q", (QUESTION, CTRL_C))[0], 130)
         self.assertEqual([each.name for each in self.client.queues()], ["q"])
-        self.assertEqual(self.terminal("queuey queues rm q", "y\n")[0], 0)
+        self.assertEqual(self.terminal("queuey queues rm q", (QUESTION, "y\n"))[0], 0)
         self.assertEqual(list(self.client.queues()), [])
 
     def test_progress(self) -> None:
@@ -63,9 +65,11 @@ class TerminalTests(CommandTestCase):
         for number, name in enumerate(("a", "b"), 1):
             self.client.queue(name).ensure()
             self.client.queue(name).post_all(["x"] * number)
-        status, shown = self.terminal("queuey top -i 0.5 --sort name", keys="m", interrupt=4, NO_COLOR="1")
+        head = "change_per_s.*in_flight"
+        status, shown = self.terminal(
+            "queuey top -i 0.5 --sort name", (f"{head}.*{head}", "m"), (f"{head}.*{head}.*{head}", CTRL_C), NO_COLOR="1"
+        )
         self.assertEqual(status, 130)
-        self.assertIn("change_per_s", shown)
         order = "".join(re.findall(r"(?m)^(?:\x1b\[[0-9;]*\w)*([ab]) +\d", shown))
         self.assertIn("abab", order)
         self.assertTrue(order.endswith("baba"), order)
