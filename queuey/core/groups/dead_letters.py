@@ -104,7 +104,10 @@ class DeadLetters:
         if source is None or letter is None:
             return Result.DONE  # the process that removed it made the message deliverable
         if await self.find_one(queue, address) is None:
-            await self.copy(queue, group, address.partition, source, letter)
+            try:
+                await self.copy(queue, group, address.partition, source, letter)
+            except QueueClosed:
+                return Result.GONE  # the dead letter stays where it is
             await self.remove(source, (place,))
             return Result.GONE
         await self.remove(source, (place,))

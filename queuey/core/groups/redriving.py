@@ -13,7 +13,7 @@ from queuey.core.groups.dead_letters import DeadLetters
 from queuey.core.groups.rows import contended
 from queuey.core.groups.values import Redriven, Redriving
 from queuey.deferreds import deferred
-from queuey.errors import InvalidRequest, Unavailable
+from queuey.errors import InvalidRequest, QueueClosed, Unavailable
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.dead_letter_headers import key_of, letter_of
 from queuey.model.group_settings import Group
@@ -90,13 +90,20 @@ class _Some:
 
     :ivar moved: number of messages that can be claimed again.
     :ivar full: whether the limit of messages in flight was reached.
+    :ivar closed: why messages whose originals are gone were left: their queue takes no copies of them.
     """
 
     moved: int = 0
     full: bool = False
+    closed: QueueClosed | None = None
 
     def __add__(self, other: _Some) -> _Some:
-        return _Some(self.moved + other.moved, self.full or other.full)
+        return _Some(self.moved + other.moved, self.full or other.full, self.closed or other.closed)
+
+    def check(self) -> None:
+        """Raise ``QueueClosed`` if messages were left because of it."""
+        if self.closed is not None:
+            raise self.closed.but("partly" if self.moved else "no")
 
 
 @attrs.frozen
@@ -120,7 +127,8 @@ class Redrives:
         stops and returns a continuation point.
 
         :return: fails with ``InvalidRequest`` if ``after`` is not a continuation point of an earlier call,
-            ``NoSuchGroup``, ``NoSuchQueue`` or ``Unavailable``, whose ``applied`` describes all messages together.
+            ``NoSuchGroup``, ``NoSuchQueue``, or ``QueueClosed`` or ``Unavailable``, whose ``applied`` describes all
+            messages together.
         """
         place = _parse(asked.after, asked.addresses is not None)
         letters = await self._letter_queue(queue, group)
@@ -160,6 +168,7 @@ class Redrives:
             done += await self._those_at(queue, group, letters, addresses[start : min(start + _AT_ONCE, end)])
             if done.full:
                 return Redriven(done.moved, _Place(ids=start).text())
+        done.check()
         return Redriven(done.moved, None if end >= len(addresses) else _Place(ids=end).text())
 
     async def _those_at(self, queue: Queue, group: Group, letters: Queue | None, addresses: Sequence[Address]) -> _Some:
@@ -205,6 +214,7 @@ class Redrives:
             ours, over = ours[:MOST], False
             next = Position(ours[-1].message.id, ours[-1].message.partition)
         done += await self._take_back(queue, group, letters, ours)
+        done.check()
         if done.full:
             return Redriven(done.moved, _Place(letters=place).text())
         return Redriven(done.moved, None if over else _Place(letters=next).text())
@@ -246,10 +256,16 @@ class Redrives:
         raise contended()
 
     async def _copy(self, queue: Queue, group: Group, partition: int, letters: Queue, letter: _Letter) -> _Some:
-        """Append a copy for the group if the original message is gone and the dead letter still exists."""
+        """Append a copy for the group if the original message is gone and the dead letter still exists.
+
+        The dead letter stays if the queue is closed.
+        """
         if await self.moves.find_one(letters, letter.address) is None:
             return _Some()
-        await self.moves.copy(queue, group, partition, letters, letter.message)
+        try:
+            await self.moves.copy(queue, group, partition, letters, letter.message)
+        except QueueClosed as error:
+            return _Some(closed=error)
         await self.moves.remove(letters, (letter.address,))
         return _Some(1)
 
