@@ -236,8 +236,6 @@ class ClosedTests(LiveTestCase):
 class WorkersTests(WorkersCase):
     """Several processes serve one queue."""
 
-    run_in = "test"
-
     def test_workers(self) -> None:
         """Readers at all workers see all messages, once, in one order, also if a worker is killed."""
         make_queue(self.port, "q", partitions=2)
