@@ -21,21 +21,36 @@ run_in = "test-long"
 class OnSQLite(ApiTestCase):
     """SQLite, with both of its threads in the one that asks."""
 
+    _data: Path | None = None
+
     def make_store(self) -> IStore:
         told = self.clock.seconds
         settings = SQLiteSettings(relaxed=True, cache_bytes=1 << 20)
-        folder = Path(self.mktemp())
+        self._data = self._data or Path(self.mktemp())
         store = SQLiteStore(
-            folder, settings, self.clock, told, Inline(), NODE, CLOCK_SEQUENCE, versions(), random_bits()
+            self._data, settings, self.clock, told, Inline(), NODE, CLOCK_SEQUENCE, versions(), random_bits()
         )
         return CachedStore(store, 100)
+
+    def make_store_again(self) -> IStore:
+        """Another store of the same data, as after a restart."""
+        self.successResultOf(self.store.close())
+        return self.make_store()
 
 
 class OnCassandra(ApiTestCase):
     """The store on Cassandra, with tables in memory."""
 
+    _subject: StoreSubject
+
     def make_store(self) -> IStore:
-        return StoreSubject(self.clock.seconds).store
+        self._subject = StoreSubject(self.clock.seconds)
+        return self._subject.store
+
+    def make_store_again(self) -> IStore:
+        """Another store of the same tables, as after a restart."""
+        self.successResultOf(self._subject.reopen())
+        return self._subject.store
 
 
 class SQLitePostTests(OnSQLite, test_v1_messages.PostTests):
