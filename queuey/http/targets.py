@@ -8,9 +8,10 @@ from urllib.parse import unquote_to_bytes
 
 SHOWN: Final = frozenset(
     {
-        b"after", b"before", b"counts", b"delay", b"details", b"fresh", b"include_count", b"json", b"limit",
-        b"max_bytes", b"offset", b"order", b"partition", b"partitions", b"prefix", b"results", b"signed_by",
-        b"signed_for", b"signed_rate", b"signed_until", b"since", b"ttl", b"until", b"wait",
+        b"after", b"before", b"close", b"counts", b"data", b"delay", b"details", b"end", b"errors", b"fresh",
+        b"include_count", b"json", b"limit", b"max_bytes", b"offset", b"order", b"partition", b"partitions",
+        b"prefix", b"results", b"signed_by", b"signed_for", b"signed_rate", b"signed_until", b"since", b"start",
+        b"ttl", b"until", b"wait",
     }
 )  # fmt: skip
 """The parameters of the APIs whose values are shown.

@@ -29,6 +29,7 @@ ERRORS: dict[type[QueueyError], QueueyError] = {
 EXPECTED = {
     errors.InvalidRequest: (400, "malformed-request"),
     errors.InvalidUpdate: (409, "partitions-shrink"),
+    errors.QueueClosed: (409, "queue-closed"),
     errors.BodyTooLarge: (413, "too-large"),
     errors.TooManyRequests: (429, "too-many-requests"),
     errors.NoSuchApplication: (404, "no-such-application"),

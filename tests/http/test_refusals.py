@@ -6,6 +6,7 @@ two was changed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from tests.http import refusals
 from tests.http.api_support import LINES, OWNER
 from tests.http.described import codes_of, inlined, operations
 from tests.http.group_support import GroupTestCase
-from tests.http.wire_support import Response
+from tests.http.wire_support import BadAnswer, Response
 
 Described = tuple[str, str, Any]
 
@@ -48,7 +49,14 @@ class RefusalTestCase(GroupTestCase):
         self.made()
         self.message = self.appended("some bytes")
         self.places = {"application": "app", "queue": "q", "id": self.message, "group": "g"}
-        self.cases = 0
+        self.cases = self.others = 0
+
+    def another(self) -> str:
+        """Make a queue that may be closed, since nothing else uses it, and return its name."""
+        self.others += 1
+        name = f"another-{self.others}"
+        self.assertEqual(self.send("PUT", f"/queues/{name}", {"partitions": MANY}).status, 201)
+        return name
 
     def described(self) -> Iterator[tuple[str, str, Any, list[Any]]]:
         """Give each operation with its parameters."""
@@ -66,12 +74,15 @@ class RefusalTestCase(GroupTestCase):
     ) -> Response:
         """Send a request of an operation."""
         method, path, described = operation
+        if described["operationId"] == "followMessages" and "end" not in query:
+            query = f"{query}&end=true".removeprefix("&")
         target = re.sub(r"\{(\w+)\}", lambda match: quote({**self.places, **places}[match[1]], safe=""), path)
         sent = [*OWNER.items(), *(headers or {}).items()]
         connection = self.client.start(method, target + (f"?{query}" if query else ""), sent, body)
         for pause in (*[0] * 10, fields.WAIT.high):
-            if any(one.status >= 200 for one in connection.responses(method, only_json=False)):
-                break
+            with contextlib.suppress(BadAnswer):  # an answer that has not come as a whole yet
+                if any(one.status >= 200 for one in connection.responses(method, only_json=False)):
+                    break
             self.clock.advance(pause)  # large bodies are read in turns; a request may wait for messages
         response = connection.response(method, only_json=False)
         connection.hang_up()
@@ -147,7 +158,10 @@ class QueryTests(RefusalTestCase):
                     for text in refusals.texts(parameter["schema"], allowed=True):
                         headers = {"Content-Type": LINES} if parameter["name"] == "results" else {}
                         query = f"{parameter['name']}={quote(text, safe='')}"
-                        response = self.ask_at((method, path, operation), query, headers=headers)
+                        if query == "end=false":
+                            continue  # That is the default, with which an answer does not end.
+                        places = {"queue": self.another()} if query == "close=true" else {}
+                        response = self.ask_at((method, path, operation), query, headers=headers, **places)
                         self.taken(response, parameter["name"], (method, path, query))
         self.assertGreater(self.cases, 40)
 
@@ -166,6 +180,9 @@ class FieldTests(RefusalTestCase):
                     if text in ("", "\n", "\u0000") or text.strip() != text or refusals.fits(schema, text):
                         continue
                     response = self.ask_at((method, path, operation), headers={name: text})
+                    if name == "Last-Event-ID" and response.json.get("code") == "invalid-cursor":
+                        self.cases += 1
+                        continue
                     self.refusal(response, name, (method, path, name, text))
         self.assertGreater(self.cases, 150)
 
@@ -183,6 +200,8 @@ class BodyTests(RefusalTestCase):
     def send_body(self, asked: Described, kind: str, body: Any, name: str) -> Response:
         """Send a body to a queue and a group of its own; what is made by one does not stand in the way of another."""
         places = {"queue": name} if asked[2]["operationId"] == "putQueue" else {}
+        if asked[2]["operationId"] == "patchQueue":
+            places = {"queue": self.another()}
         if asked[2]["operationId"] == "putGroup":
             places = {"group": name}
         data = body if isinstance(body, bytes) else json.dumps(body).encode()

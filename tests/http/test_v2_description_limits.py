@@ -9,9 +9,12 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 import queuey
+from queuey.core.live.reads import LEAST_RETRY, MOST_RETRY
 from queuey.http.problems import CODES, MEDIA_TYPE, TYPE
 from queuey.http.v2.appends import BATCH, MAX_MESSAGES
+from queuey.http.v2.frames import SSE
 from queuey.http.v2.items import BYTES, MAX_HEADERS, MAX_KEY, MAX_TYPE, RESERVED
+from queuey.http.v2.live_query import Data, Errors
 from queuey.http.v2.moving import MAX_IDS
 from queuey.http.v2.parameters import JSON
 from queuey.http.v2.queues import PATCH
@@ -74,6 +77,7 @@ LIMITS: Mapping[str, Bounds] = {
     "appendMessages/partition/schema": PARTITION,
     "appendMessages/key/schema": MESSAGE_KEY,
     "appendMessages/delay/schema": bounds_of(fields.DELAY),
+    "appendMessages/close/schema": {"default": False},
     "readMessages/order/schema": {"default": "asc"},
     "readMessages/max_bytes/schema": PAGE_BYTES,
     "readMessages/partition/schema": {"maxItems": MAX_PARTITIONS},
@@ -81,6 +85,15 @@ LIMITS: Mapping[str, Bounds] = {
     "readMessages/wait/schema": WAIT,
     "readMessages/fresh/schema": {"default": False},
     "readMessages/json/schema": {"default": False},
+    "followMessages/start/schema": {"default": "newest"},
+    "followMessages/partition/schema": {"maxItems": MAX_PARTITIONS},
+    "followMessages/partition/schema/items": PARTITION,
+    "followMessages/fresh/schema": {"default": False},
+    "followMessages/data/schema": {"default": Data.MESSAGE.value},
+    "followMessages/max_bytes/schema": with_default(fields.LIVE_BYTES),
+    "followMessages/end/schema": {"default": False},
+    "followMessages/errors/schema": {"default": Errors.STATUS.value},
+    "schemas/LiveLine/properties/retry": {"minimum": LEAST_RETRY, "maximum": MOST_RETRY},
     "schemas/Cursor": {"minLength": 1, "maxLength": MAX_CURSOR},
     "schemas/Partition": PARTITION,
     "schemas/Partitions": {"minItems": 1, "maxItems": MAX_PARTITIONS},
@@ -326,7 +339,7 @@ class CodeTests(SynchronousTestCase):
             found.update(operation.get("requestBody", {}).get("content", ()))
             for answer in operation["responses"].values():
                 found.update(answer.get("content", ()))
-        self.assertEqual(found, {"*/*", BYTES, "text/plain", JSON, BATCH, NDJSON, PATCH, MEDIA_TYPE})
+        self.assertEqual(found, {"*/*", BYTES, "text/plain", JSON, BATCH, NDJSON, PATCH, SSE, MEDIA_TYPE})
 
 
 class RouteTests(V2TestCase):

@@ -26,8 +26,8 @@ SHARE: Final = 40
 _RETRY: Final = (2000, 4000)
 """Milliseconds after which a client comes back whose connection was cut: a number between these."""
 
-_LEAST_RETRY: Final = 500
-_MOST_RETRY: Final = 15_000
+LEAST_RETRY: Final = 500
+MOST_RETRY: Final = 15_000
 """Milliseconds after which a client comes back whose stream was ended: a number between these, as time allows."""
 
 _PAUSE: Final = (1.0, 3.0)
@@ -159,8 +159,8 @@ class LiveReads:
 
     def last_retry(self, spread: float) -> int:
         """Milliseconds after which a client comes back whose stream ends now."""
-        most = min(_MOST_RETRY, max(_LEAST_RETRY, spread * 1000))
-        return round(self.random(_LEAST_RETRY, most))
+        most = min(MOST_RETRY, max(LEAST_RETRY, spread * 1000))
+        return round(self.random(LEAST_RETRY, most))
 
     def pause(self) -> Deferred[None]:
         """Wait until it is worth to ask a store again that does not answer."""
