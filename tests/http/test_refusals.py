@@ -160,8 +160,8 @@ class QueryTests(RefusalTestCase):
                         query = f"{parameter['name']}={quote(text, safe='')}"
                         if query == "end=false":
                             continue  # That is the default, with which an answer does not end.
-                        places = {"queue": self.another()} if query == "close=true" else {}
-                        response = self.ask_at((method, path, operation), query, headers=headers, **places)
+                        queue = self.another() if query == "close=true" else "q"
+                        response = self.ask_at((method, path, operation), query, headers=headers, queue=queue)
                         self.taken(response, parameter["name"], (method, path, query))
         self.assertGreater(self.cases, 40)
 

@@ -86,6 +86,7 @@ def _close(schema: dict[str, Any]) -> None:
 def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
     """Have a request be about something, unless it is about what cannot be."""
     _shorten(case)
+    _end(case)
     _make_sense(case)
     names = case.path_parameters
     # One that has the name of a real queue was asked before, and is asked once more with other credentials.
@@ -125,11 +126,14 @@ def _fill_in(body: dict[str, Any], queue: str) -> None:
 
 @schemathesis.hook
 def after_call(context: HookContext, case: Case[Any], response: Response) -> None:
-    """Make a queue again that a request has deleted or has given to others: it is needed with its own key."""
+    """Make a queue again that a request has deleted, closed or given to others: it is needed open, with its own key."""
     queue = case.path_parameters.get("queue")
     if queue not in QUEUES:
         return
-    if case.operation.path.endswith("/{queue}") and response.status_code < 300 and case.method in ("PUT", "PATCH"):
+    if _closes(case):
+        _session.delete(_url(queue), headers=HEADERS, timeout=20)
+        _make_queue(QUEUES.index(queue))
+    elif case.operation.path.endswith("/{queue}") and response.status_code < 300 and case.method in ("PUT", "PATCH"):
         if response.json()["principals"]:
             _session.delete(_url(queue), headers=HEADERS, timeout=20)
             _make_queue(QUEUES.index(queue))
@@ -145,7 +149,7 @@ def _make_sense(case: Case[Any]) -> None:
         case.headers["Queuey-Headers"] = _random.choice(HEADER_FIELDS)
     _set_conditions(case)
     left_out = list(FOR_ONE) if case.media_type in (BATCH, LINES) else []
-    left_out.append("Idempotency-Key" if case.media_type == LINES else "results")
+    left_out += ["Idempotency-Key", "close"] if case.media_type == LINES else ["results"]
     for name in left_out:
         case.query.pop(name, None)
         case.headers.pop(name, None)
@@ -173,6 +177,22 @@ def _shorten(case: Case[Any]) -> None:
             wait = given.get("wait")
             if isinstance(wait, int | float) and LONGEST_WAIT < wait <= 20:
                 given["wait"] = LONGEST_WAIT
+
+
+def _end(case: Case[Any]) -> None:
+    """End a live read where the log ends, and ask it for lines: a schema describes those, and no events."""
+    if case.operation.path.endswith("/events"):
+        if case.query.get("end", False) in (False, "false"):
+            case.query["end"] = "true"
+        if _is_sensible(case):
+            case.query.pop("data", None)
+            case.headers["Accept"] = LINES
+
+
+def _closes(case: Case[Any]) -> bool:
+    """Whether a request closes a queue, if it succeeds."""
+    closed = isinstance(case.body, dict) and case.body.get("closed") is True
+    return closed or case.query.get("close") in (True, "true")
 
 
 def _url(queue: str) -> str:

@@ -26,6 +26,7 @@ from tests.contracts import messages, queues, states, timing
 from tests.contracts.reading import TERMS, look_up, new, read
 from tests.contracts.subject import Contract
 from tests.live.appender import make_store, start_thread
+from tests.live.faults import TALLIES
 from tests.storage.subjects import SQLiteSubject
 
 run_in = "test"
@@ -235,7 +236,8 @@ class ProcessTests(TestCase):
             "SELECT queue, count(*), sum(size) FROM messages GROUP BY queue"
         ).fetchall()
         self.assertEqual(
-            connection.execute("SELECT * FROM tallies WHERE messages > 0 ORDER BY queue").fetchall(), found
+            connection.execute(TALLIES).fetchall(),
+            found,
         )
         total = sum(size for _, _, size in found)
         self.assertEqual(connection.execute("SELECT queues, bytes FROM usage").fetchall(), [(3, total)])
