@@ -317,7 +317,7 @@ class SourceTests(SynchronousTestCase):
         folder = quick_directory(self)
         copyfile(DATA / "schema-1.sqlite", folder / files.DATABASE)
         error = self.assertRaises(Unavailable, SQLiteHoldings, folder, Wall(), Inline())
-        self.assertIn("has schema 1, and stores of schema 3 are copied: let a daemon of this version", str(error))
+        self.assertIn("has schema 1, and stores of schema 4 are copied: let a daemon of this version", str(error))
 
     def test_no_store(self) -> None:
         error = self.assertRaises(Unavailable, SQLiteHoldings, quick_directory(self), Wall(), Inline())

@@ -207,7 +207,7 @@ def on_reactor(program: Callable[[Any], Awaitable[int | None]]) -> int:
 
     def ended(code: Any) -> None:
         if not isinstance(code, (int, type(None))):
-            code.printTraceback()
+            code.printTraceback(sys.stdout)
             code = 70
         result.append(code or 0)
         if reactor.running:

@@ -131,7 +131,7 @@ class SameTests(SmallCase):
         made = [self.make(f"q{number}") for number in range(single_statement.ROWS + 9)]
         for answer in self.one_pile(*(lambda queue=queue: self.append(b"x", queue=queue) for queue in made)):
             self.successResultOf(answer)
-        self.assertEqual([row[1:] for row in self.tables()["tallies"]], [(0, 0), *[(1, 1)] * len(made)])
+        self.assertEqual([row[1:3] for row in self.tables()["tallies"]], [(0, 0), *[(1, 1)] * len(made)])
         self.assertEqual(self.writer.queues.usage("app"), (len(made) + 1, len(made)))
         self.assertEqual(self.tables()["clock"], [(1, self.writer.last)])
 

@@ -125,7 +125,8 @@ def main(argv: Sequence[str]) -> int:
     # What the library logs, the command prints in its own words.
     logging.getLogger("queuey_client").addHandler(logging.NullHandler())
     # Clean up unfinished work, whatever ends the program.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     instruction = os.environ.get(COMPLETE)
     if instruction:
         from click.shell_completion import shell_complete
@@ -137,9 +138,15 @@ def main(argv: Sequence[str]) -> int:
         _ignore_signals()
 
 
+def _interrupt(number: int, frame: object) -> None:
+    """End the command at the first signal; ignore further ones, since it ends already and has its last words to say."""
+    _ignore_signals()
+    raise KeyboardInterrupt
+
+
 def _ignore_signals() -> None:
-    """Ignore further signals in the process that :func:`main` runs: it ends already, and has its last words to say."""
-    if signal.getsignal(signal.SIGTERM) is signal.default_int_handler:
+    """Ignore signals in the process that :func:`main` runs."""
+    if signal.getsignal(signal.SIGTERM) is _interrupt:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
 
@@ -155,7 +162,6 @@ def invoke(command: click.Command, argv: Sequence[str], settings: Settings) -> i
         try:
             return _invoke(command, argv, settings)
         except KeyboardInterrupt:
-            _ignore_signals()
             complain("interrupted")
             return INTERRUPTED
         finally:
