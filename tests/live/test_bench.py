@@ -51,6 +51,7 @@ PROGRAMS: Final = {
     "heads": ("2", "ratio "),
     "lone": ("1 0.1", "(at most 1.30)"),
     "idle": ("50", "(at most 1.00)"),
+    "live": ("50 0.2", "(at most 1.00)"),
     "cores": ("2 1 0.1", "128 connections: "),
     "calls": ("1", "calls of functions"),
     "in_flight": ("2000 1", "(at most 50.00)"),
