@@ -11,7 +11,7 @@ from tests.http.test_v1_stores import OnCassandra, OnSQLite
 from tests.http.test_v2_live import Event, Follower, LiveTestCase, events
 from tests.http.wire_support import Client as Requests
 
-RUNS = tried(60, 600)
+RUNS = tried(40, 600)
 SLOW_RUNS = tried(6, 200)
 """The same on stores on which a run takes longer."""
 

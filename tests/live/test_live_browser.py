@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
@@ -65,8 +66,9 @@ class EventSourceTests(LiveTestCase):
         return f"http://127.0.0.1:{self.port}/v2/queuey/queues/page/events?{query}"
 
     def post(self, *bodies: str) -> None:
-        for body in bodies:
-            self.assertEqual(ask(self.port, "POST", "/v1/queuey/page", body.encode())[0], 201)
+        batch = json.dumps({"messages": [{"body": body} for body in bodies]}).encode()
+        answer = ask(self.port, "POST", "/v1/queuey/page", batch, **{"Content-Type": "application/json"})
+        self.assertEqual(answer[0], 201, answer)
 
     def test_through_restarts(self) -> None:
         """It shows a thousand messages, none missing and none twice, though the daemon is killed and told to stop."""

@@ -20,7 +20,7 @@ from tests.live.running import LIMIT, Daemon, free_port, write_settings
 from tests.live.test_daemon import LiveTestCase, wait_until
 from tests.live.test_workers import WorkersCase
 
-ROUNDS: Final = tried(3, 20)
+ROUNDS: Final = tried(2, 20)
 """How often a daemon is ended while messages come."""
 
 STREAMS: Final = 300
@@ -120,7 +120,6 @@ class RestartTests(LiveTestCase):
         self.assertGreater(max(retries) - min(retries), 5000)
         sys.stdout.write(f"{STREAMS} live reads and the daemon ended within {seconds:.2f} s\n")
 
-    @runs_in("test")
     def test_revoked_key(self) -> None:
         """A key that is taken out of the settings ends its live reads; those of another key go on."""
         self.add_settings("    another-key-of-the-application\n")
@@ -212,7 +211,6 @@ class ClosedTests(LiveTestCase):
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
         self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
 
-    @runs_in("test")
     def test_closed_everywhere(self) -> None:
         """After a restart, in a backup, and in a copy."""
         reader = self.close()
