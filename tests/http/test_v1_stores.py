@@ -21,12 +21,15 @@ run_in = "test-long"
 class OnSQLite(ApiTestCase):
     """SQLite, with both of its threads in the one that asks."""
 
-    _data: Path | None = None
+    _data: Path
 
     def make_store(self) -> IStore:
+        self._data = Path(self.mktemp())
+        return self._open()
+
+    def _open(self) -> IStore:
         told = self.clock.seconds
         settings = SQLiteSettings(relaxed=True, cache_bytes=1 << 20)
-        self._data = self._data or Path(self.mktemp())
         store = SQLiteStore(
             self._data, settings, self.clock, told, Inline(), NODE, CLOCK_SEQUENCE, versions(), random_bits()
         )
@@ -35,7 +38,7 @@ class OnSQLite(ApiTestCase):
     def make_store_again(self) -> IStore:
         """Another store of the same data, as after a restart."""
         self.successResultOf(self.store.close())
-        return self.make_store()
+        return self._open()
 
 
 class OnCassandra(ApiTestCase):
