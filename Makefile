@@ -87,7 +87,7 @@ histories: $(READY) ## break servers below consumer groups, and check all answer
 	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(WORKERS),--workers $(WORKERS))
 
 generators: ## what the test of generated TypeScript clients needs, by npm: installed where there is Node.js
-	@sh tests/live/generated/install.sh
+	@sh tests/npm.sh 'the test of a generated TypeScript client' tests/live/generated
 
 browser: ## Debian's Chromium, for the tests in a browser: installed where this is Debian and root
 	@sh tests/live/browser/install.sh
@@ -96,7 +96,7 @@ deb: ## a Debian package, in dist, for machines with the same release of Debian 
 	@sh etc/debian/build.sh
 
 javascript: ## what the tests of the JavaScript client need, by npm: installed where there is Node.js
-	@sh client/js/install.sh
+	@sh tests/npm.sh 'tests of the JavaScript client' client/js
 
 promtool: ## Prometheus' promtool, for the tests of alerts: fetched where this is Debian and root
 	@sh tests/live/alerts/install.sh
