@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import secrets
 import sys
 import time
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from queuey import __version__, config
-from queuey.cli import ops, samples, starting
+from queuey.cli import keys, ops, samples, starting
 from queuey.cli.processes import Processes
 from queuey.cli.restoring import Client, RestoringFailed, connect, restore_queue
 from queuey.config import CassandraStorage, MemoryStorage, OpsSettings, Overrides, kinds
@@ -27,7 +26,6 @@ from queuey.config.operators_socket import socket_of
 from queuey.errors import ConfigurationError, QueueyError
 from queuey.file_modes import OWN_USER, FileModes
 from queuey.logs import printable
-from queuey.model.application import KEY_BYTES
 from queuey.model.timeid import to_rfc3339
 from queuey.storage.sqlite.backup import Archive, back_up, size_of
 from queuey_client.cli.progress import Progress
@@ -85,7 +83,7 @@ def main(argv: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
             return _config(arguments, stdout)
         if arguments.command == "ops":
             return _ops(arguments, stdout, stderr)
-        return _new_key(arguments.name, arguments.key_file, stdout, stderr)
+        return keys.new_key(arguments.name, arguments.key_file, stdout, stderr)
     except ConfigurationError as error:
         lines = error.problems
     except (QueueyError, RestoringFailed, ops.CallFailed) as error:
@@ -123,18 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     _copy_parser(commands)
     _schema_parser(commands)
     _ops_parser(commands)
-    keys = commands.add_parser("keys", help="make keys of applications", description="Make keys of applications.")
-    actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
-    new = actions.add_parser(
-        "new",
-        help="print a new key, and the line to add to the settings file",
-        description="Print a new key, and on the next line the line for [application_keys], which contains only its "
-        "digest. Standard error says what each line is. With --key-file the key is written to a new file that only "
-        "this user can read, and only the line for the settings is printed.",
-        allow_abbrev=False,
-    )
-    new.add_argument("--key-file", type=Path, metavar="FILE", help="the file to make for the key")
-    new.add_argument("name", nargs="?", default="NAME", metavar="NAME", help="the application's name")
+    keys.add_parser(commands)
     return parser
 
 
@@ -256,7 +243,7 @@ def _ops_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _ops(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int:
     params = ops.parameters(arguments.parameters)
     to = arguments.to or _operators(arguments.config, arguments.data)
-    token = None if arguments.token_file is None else _key(arguments.token_file)
+    token = None if arguments.token_file is None else keys.read_key(arguments.token_file)
     connection = ops.connect(to)
     try:
         result = ops.call(connection, arguments.method, params, token)
@@ -351,7 +338,7 @@ def _copy(arguments: argparse.Namespace, stdout: TextIO) -> int:
 
 
 def _restore_queue(arguments: argparse.Namespace, stdout: TextIO) -> int:
-    client = Client(connect(arguments.to), arguments.to, arguments.application, _key(arguments.key_file))
+    client = Client(connect(arguments.to), arguments.to, arguments.application, keys.read_key(arguments.key_file))
     archive = Archive(arguments.backup.absolute())
     name = arguments.queue if arguments.name is None else arguments.name
     try:
@@ -362,43 +349,3 @@ def _restore_queue(arguments: argparse.Namespace, stdout: TextIO) -> int:
         client.close()
     print(f"{done.put} messages were put, {done.there} were there", file=stdout)
     return 0
-
-
-def _key(file: Path) -> str:
-    try:
-        key = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigurationError((f"{file}: cannot be read: {why}",)) from None
-    if not key or len(key.split()) != 1:
-        raise ConfigurationError((f"{file}: must contain exactly one key",))
-    return key
-
-
-def _new_key(name: str, file: Path | None, stdout: TextIO, stderr: TextIO) -> int:
-    if not config.name_is_good(name):
-        print("NAME: an application's name is 1 to 50 letters, digits, dots, underscores and hyphens", file=stderr)
-        return 1
-    key = secrets.token_urlsafe(KEY_BYTES)
-    if file is None:
-        print(f"the key, for the programs of {name}; it is shown only here:", file=stderr, flush=True)
-        print(key, file=stdout, flush=True)
-    else:
-        _write_key(file, key)
-        print(f"the key, for the programs of {name}, is in {printable(str(file))}", file=stderr, flush=True)
-    print(
-        "the line for [application_keys] in the settings, which has only a digest of the key:", file=stderr, flush=True
-    )
-    print(config.digest_line(name, key), file=stdout)
-    return 0
-
-
-def _write_key(file: Path, key: str) -> None:
-    """Write a key to a new file that only this user can read."""
-    try:
-        with os.fdopen(
-            os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWN_USER.file), "w", encoding="ascii"
-        ) as made:
-            made.write(f"{key}\n")
-    except OSError as error:
-        raise ConfigurationError((f"{printable(str(file))}: cannot be written: {error.strerror}",)) from None
