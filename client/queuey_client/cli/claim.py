@@ -70,7 +70,7 @@ COLUMNS = ("receipt", "id", "deliveries", "content_type", "body")
     type=click.IntRange(1, 500),
     default=1,
     metavar="N",
-    help="run so many commands at once  [default: 1]",
+    help="run up to N commands at the same time  [default: 1]",
 )
 @click.option("--ack", is_flag=True, help="ack messages after they are printed")
 @click.option("--raw", is_flag=True, help="print bodies alone, each followed by a newline")

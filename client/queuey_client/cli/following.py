@@ -69,7 +69,7 @@ def newest_first(queue: Queue, count: int, partitions: tuple[int, ...]) -> list[
 def follow(settings: Settings, name: str, start: Start, idle: float | None = None) -> Iterator[Message]:
     """Give the last messages of a queue, and those that come.
 
-    :param idle: end after so many seconds without a message.
+    :param idle: seconds without a message after which it ends; ``None``: it never ends.
     """
     queue = settings.client.queue(name)
     place: datetime | str = start.since or start.after or "newest"

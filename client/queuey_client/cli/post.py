@@ -85,7 +85,11 @@ Numbered = tuple[int, Optional[Draft], str]
     metavar="TEXT",
     help="the Idempotency-Key; if there are many messages, -1, -2 ... is appended to it",
 )
-@click.option("--batch", is_flag=True, help=f"store all messages, up to {MAX_BATCH}, or none of them")
+@click.option(
+    "--batch",
+    is_flag=True,
+    help=f"store all messages together (at most {MAX_BATCH}); if one is refused, none is stored",
+)
 @click.option("--rate", type=click.FloatRange(0, min_open=True), metavar="N", help="post at most N messages a second")
 @click.option(
     "--count",

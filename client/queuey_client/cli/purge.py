@@ -19,7 +19,7 @@ from queuey_client.core.values import Message
 from queuey_client.sync.queue import Queue
 
 COUNTED = 10_000
-"""Messages that are counted before the question; more are told as more."""
+"""How many messages are counted at most before the question, which then says that there are more."""
 
 
 @click.command("purge", cls=Command, epilog="queuey purge orders 7d --dry-run\nqueuey purge orders now --yes")
