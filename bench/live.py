@@ -13,7 +13,6 @@ The sides are looked at for SECONDS while nothing comes; more than 15 have all h
 from __future__ import annotations
 
 import os
-import selectors
 import socket
 import statistics
 import tempfile
@@ -29,7 +28,7 @@ from bench import figures
 from bench.arguments import Number, run
 from bench.brokers import MODULE, found, missing
 from bench.servers import ask, free_port, make_queue, queuey_command, request, serving
-from bench.waits import LIMIT, OTHER_FILES, Daemon, allow_files, connected
+from bench.waits import OTHER_FILES, Daemon, allow_files, connected, receive
 
 MOST: Final = 8192
 """Bytes that an idle live read may take, its connection included."""
@@ -141,20 +140,7 @@ def to_the_last(side: Side, sockets: Sequence[socket.socket], number: int) -> fl
 
 def wait_for(sockets: Sequence[socket.socket], text: bytes) -> None:
     """Read on each until a text has come."""
-    deadline = time.monotonic() + LIMIT
-    received: dict[object, bytes] = {}
-    with selectors.DefaultSelector() as selector:
-        for each in sockets:
-            selector.register(each, selectors.EVENT_READ)
-        while selector.get_map():
-            if time.monotonic() > deadline:
-                raise SystemExit(f"{len(selector.get_map())} live reads did not get {text!r} in {LIMIT:.0f} s")
-            for key, _ in selector.select(1.0):
-                assert isinstance(key.fileobj, socket.socket)
-                data = received.get(key.fileobj, b"") + key.fileobj.recv(65536)
-                received[key.fileobj] = data[-1000:]
-                if text in data:
-                    selector.unregister(key.fileobj)
+    receive(sockets, lambda data: text in data, f"live reads did not get {text!r}")
 
 
 if __name__ == "__main__":

@@ -168,19 +168,35 @@ def connected(port: int, requests: Sequence[bytes]) -> Iterator[list[socket.sock
 
 def wait_for_answers(sockets: Sequence[socket.socket]) -> None:
     """Return once there is an answer on each; it is read, and is a 200."""
+    receive(sockets, _is_answered, "reads were not answered")
+
+
+def _is_answered(data: bytes) -> bool:
+    if not data.startswith(b"HTTP/1.1 200 "):
+        raise SystemExit(f"a read was answered {data[:300]!r}")
+    return True
+
+
+def receive(sockets: Sequence[socket.socket], arrived: Callable[[bytes], bool], late: str) -> None:
+    """Read on each until what is waited for has arrived.
+
+    :param arrived: takes the last kilobyte and what was received just now.
+    :param late: what is said of those on which it has not arrived in time.
+    """
     deadline = time.monotonic() + LIMIT
+    received: dict[object, bytes] = {}
     with selectors.DefaultSelector() as selector:
         for each in sockets:
             selector.register(each, selectors.EVENT_READ)
         while selector.get_map():
             if time.monotonic() > deadline:
-                raise SystemExit(f"{len(selector.get_map())} reads were not answered in {LIMIT:.0f} s")
+                raise SystemExit(f"{len(selector.get_map())} {late} in {LIMIT:.0f} s")
             for key, _ in selector.select(1.0):
-                selector.unregister(key.fileobj)
                 assert isinstance(key.fileobj, socket.socket)
-                answer = key.fileobj.recv(65536)
-                if not answer.startswith(b"HTTP/1.1 200 "):
-                    raise SystemExit(f"a read was answered {answer[:300]!r}")
+                data = received.get(key.fileobj, b"") + key.fileobj.recv(65536)
+                received[key.fileobj] = data[-1000:]
+                if arrived(data):
+                    selector.unregister(key.fileobj)
 
 
 def allow_files(count: int) -> None:
