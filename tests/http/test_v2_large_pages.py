@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import tracemalloc
 from typing import Any
 
 from tests.http.api_support import LINES, OWNER, MessagesTestCase
-from tests.http.wire_support import Connection, encode_request
+from tests.http.wire_support import Connection, encode_request, held_by_each
 
 MIB = 1 << 20
 ALL = "limit=1000&max_bytes=16777216"
@@ -116,12 +115,7 @@ class LargePageTests(MessagesTestCase):
         """Who takes nothing holds no more than a slice, and its JSON."""
         self.read_all(first := self.begin())
         first.hang_up()
-        tracemalloc.start()
-        try:
-            connections = [self.begin() for _ in range(10)]
-            held = tracemalloc.get_traced_memory()[0] / len(connections)
-        finally:
-            tracemalloc.stop()
+        held, connections = held_by_each(self.begin)
         self.assertLess(held, 2.5 * MIB)
         for connection in connections:
             connection.hang_up()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from urllib.parse import urlencode
 
 from queuey.model.application import digest_of, key_id
@@ -12,7 +11,7 @@ from tests.http.api_support import KEY, NOW, OWNER, SPARE_KEY
 from tests.http.test_identities import SUBJECT, IdentitiesTestCase, bearer
 from tests.http.test_ongoing import CUT, OngoingTestCase
 from tests.http.test_v2_live import Follower, LiveTestCase
-from tests.http.wire_support import Connection, Fields, encode_request
+from tests.http.wire_support import Connection, Fields, encode_request, held_by_each
 
 SIZE = 20_000
 COUNT = 400
@@ -135,13 +134,7 @@ class StalledTests(LiveTestCase):
         """One page is held for a client, however much there is; afterwards it gets all of it."""
         self.fill()
         self.begin("start=oldest").hang_up()
-        tracemalloc.start()
-        try:
-            connections = [self.begin("start=oldest") for _ in range(10)]
-            self.turn(20)
-            held = tracemalloc.get_traced_memory()[0] / len(connections)
-        finally:
-            tracemalloc.stop()
+        held, connections = held_by_each(lambda: self.begin("start=oldest"), lambda: self.turn(20))
         self.assertLess(held, 2 << 20)
         for connection in connections[1:]:
             self.assertLess(len(connection.received), 1 << 20)

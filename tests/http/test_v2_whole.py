@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from queuey.errors import Unavailable
 from tests.http.api_support import BATCH, LINES, OWNER
 from tests.http.group_support import PATCH
 from tests.http.test_ongoing import CUT, OngoingTestCase
-from tests.http.wire_support import BadAnswer, Connection, Fields, Response, encode_request
+from tests.http.wire_support import BadAnswer, Connection, Fields, Response, encode_request, held_by_each
 
 COUNT = 2500
 SIZE = 1500
@@ -202,12 +201,7 @@ class MeanwhileTests(WholeTestCase):
         """It is held no more for a client than a part."""
         self.go_on(first := self.begin())
         first.hang_up()
-        tracemalloc.start()
-        try:
-            connections = [self.begin() for _ in range(10)]
-            held = tracemalloc.get_traced_memory()[0] / len(connections)
-        finally:
-            tracemalloc.stop()
+        held, connections = held_by_each(self.begin)
         self.assertLess(held, 800 << 10)
         for connection in connections:
             connection.hang_up()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
@@ -384,3 +385,20 @@ def answer_ok(request: Request) -> None:
 
 def keep_waiting(request: Request) -> None:
     """Leave the request to the test."""
+
+
+def held_by_each(
+    begin: Callable[[], Connection], settle: Callable[[], None] = lambda: None
+) -> tuple[float, list[Connection]]:
+    """Return the bytes that are held for each of ten clients that take nothing, and their connections.
+
+    :param begin: sends the request of one client.
+    :param settle: lets the reactor work on the requests.
+    """
+    tracemalloc.start()
+    try:
+        connections = [begin() for _ in range(10)]
+        settle()
+        return tracemalloc.get_traced_memory()[0] / len(connections), connections
+    finally:
+        tracemalloc.stop()
