@@ -2,7 +2,8 @@
 # Serves Queuey on Cassandra for "make run-cassandra":  run.sh TWISTD
 #
 # Where nothing answers on CQL's port, it starts bin/cassandra first, and stops it once Queuey has stopped: by Ctrl-C, or
-# because this script is sent SIGINT, SIGTERM or SIGHUP. Queuey itself waits for Cassandra to serve.
+# because this script is sent SIGINT, SIGTERM or SIGHUP. Queuey itself waits for Cassandra to serve; if the Cassandra that
+# was started here ends, Queuey is stopped too, and the status is 1.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd -P)
 twistd=$(cd "$(dirname "$1")" && pwd -P)/$(basename "$1")
@@ -39,6 +40,14 @@ fi
 trap '[ -z "$queuey" ] || kill -TERM "$queuey" 2>/dev/null || :' INT TERM HUP
 setsid env --default-signal=INT,QUIT "$twistd" --nodaemon --pidfile= queuey --config "$root/etc/queuey-cassandra.ini" &
 queuey=$!
+if [ -n "$server" ]; then
+    (
+        while kill -0 "$server" 2>/dev/null && kill -0 "$queuey" 2>/dev/null; do sleep 1; done
+        kill -0 "$queuey" 2>/dev/null || exit 0
+        echo "cassandra ended, so queuey is stopped; $root/cassandra/logs/system.log may tell why" >&2
+        kill -TERM "$queuey"
+    ) &
+fi
 status=0
 wait "$queuey" || status=$?
 # "wait" ends early when a signal comes.
@@ -46,4 +55,5 @@ while kill -0 "$queuey" 2>/dev/null; do
     status=0
     wait "$queuey" || status=$?
 done
+[ -z "$server" ] || kill -0 "$server" 2>/dev/null || status=1
 exit "$status"

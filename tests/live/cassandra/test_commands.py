@@ -187,17 +187,26 @@ class RunTests(CheckoutTestCase):
         child.terminate()
         child.wait(LIMIT)
 
-    def test_stops_both(self) -> None:
-        """A signal is enough."""
+    def run_both(self, port: int) -> subprocess.Popen[bytes]:
+        """Start both, with Queuey on a port; what they print goes to the file ``output``."""
         self.set_up()
-        http = free_port()
-        (self.root / "etc" / "queuey-cassandra.ini").write_text(SETTINGS.format(port=http), encoding="utf-8")
+        (self.root / "etc" / "queuey-cassandra.ini").write_text(SETTINGS.format(port=port), encoding="utf-8")
         twistd = Path(sys.executable).parent / "twistd"
         with (self.root / "output").open("wb") as stream:
             child = subprocess.Popen(
                 ["sh", "etc/cassandra/run.sh", str(twistd)], cwd=self.root, stdout=stream, stderr=subprocess.STDOUT
             )
         self.addCleanup(self.end, child)
+        return child
+
+    def printed(self) -> str:
+        """Return what they have printed."""
+        return (self.root / "output").read_text(encoding="utf-8")
+
+    def test_stops_both(self) -> None:
+        """A signal is enough."""
+        http = free_port()
+        child = self.run_both(http)
         self.wait(lambda: answers(f"http://127.0.0.1:{http}/__heartbeat__"))
         self.wait(self.serves)
         pid = self.pid()
@@ -205,6 +214,13 @@ class RunTests(CheckoutTestCase):
         child.wait(LIMIT)
         self.assertFalse(alive(pid))
         self.assertFalse(answers(f"http://127.0.0.1:{http}/__heartbeat__"))
-        output = (self.root / "output").read_text(encoding="utf-8")
-        self.assertIn("queuey", output)
-        self.assertRegex(output, r"(?m)^stopping cassandra$")
+        self.assertIn("queuey", self.printed())
+        self.assertRegex(self.printed(), r"(?m)^stopping cassandra$")
+
+    def test_ends_with_cassandra(self) -> None:
+        """Queuey does not wait for a server that has ended."""
+        child = self.run_both(free_port())
+        self.wait(lambda: "queuey" in self.printed())
+        os.kill(self.pid(), signal.SIGKILL)
+        self.assertEqual(child.wait(LIMIT), 1)
+        self.assertRegex(self.printed(), r"(?m)^cassandra ended, so queuey is stopped; \S+/system\.log may tell why$")
