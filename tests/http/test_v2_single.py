@@ -64,6 +64,7 @@ class GetTests(SingleTestCase):
                 "cache-control": "private, no-cache",
                 "content-security-policy": "default-src 'none'; sandbox",
                 "x-content-type-options": "nosniff",
+                "referrer-policy": "no-referrer",
                 "queuey-id": message["id"],
                 "queuey-partition": "2",
                 "queuey-timestamp": message["timestamp"],

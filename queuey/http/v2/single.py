@@ -36,8 +36,9 @@ MESSAGE: Final = f"{MESSAGES}/<id>"
 _STRANGERS: Final[tuple[Field, ...]] = (
     (b"X-Content-Type-Options", b"nosniff"),
     (b"Content-Security-Policy", b"default-src 'none'; sandbox"),
+    (b"Referrer-Policy", b"no-referrer"),
 )
-"""Keeps browsers from running what a stranger has sent as if it were ours."""
+"""Keeps browsers from running a message as a page of this server, and from telling the links in it a signed URL."""
 
 _KNOWN: Final = (ASK_AGAIN,)
 _WHOLE: Final = (ASK_AGAIN, *_STRANGERS)
