@@ -12,6 +12,7 @@ from zope.interface import Attribute, Interface
 from queuey.interfaces.states import IGroupStore, IStateStore
 from queuey.model.counts import Metric
 from queuey.model.depth import Depth
+from queuey.model.many import Changes, ManyRange, ManySlice
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -58,6 +59,29 @@ class IMessageStore(Interface):
             may be empty although more follows. A partition that the queue does not have is empty. If the incarnation
             has ended, it fires with an empty slice that says it is the last. May be cancelled. Fails with
             ``Unavailable``.
+        """
+
+    def read_many(queues: Sequence[Queue], asked: ManyRange, acks: Sequence[Ack]) -> Deferred[ManySlice]:
+        """Read a range of many queues as one log, in the order of ids, one slice at a time.
+
+        Each queue is read in all partitions that it has now. A queue that was deleted is in ``ended``.
+
+        :param queues: each once.
+        :param acks: of each queue.
+        :return: fires with the first slice. It has at most ``SLICE_BYTES`` of bodies, or one message that is longer. It
+            may be empty although more follows. May be cancelled. Fails with ``Unavailable``.
+        """
+
+    def changes(mark: int | None) -> Deferred[Changes]:
+        """Return the queues that were changed since a mark: by messages that were written, removed or became due, or
+        by their settings, or because they were created or deleted. Some of them may not have changed.
+
+        All messages that any read shows up to ``Changes.stable`` are from changes that this call, or calls before it,
+        returned.
+
+        :param mark: of an earlier call; ``None`` begins.
+        :return: fires with the next mark. ``Changes.queues`` is ``None`` if the store does not know the changes. May be
+            cancelled. Fails with ``Unavailable``.
         """
 
     def read_range(queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:

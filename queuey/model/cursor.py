@@ -9,7 +9,8 @@ from typing import Final
 
 import attrs
 
-from queuey.errors import BadCursor
+from queuey.errors import BadCursor, CursorMismatch
+from queuey.model.many import StorePosition
 from queuey.model.queue import MAX_PARTITIONS
 from queuey.model.timeid import MessageId
 from queuey.model.window import Position
@@ -21,6 +22,8 @@ MIN_CURSOR: Final = 32
 """Characters of a cursor at the least: those of 24 bytes."""
 
 _VERSION: Final = 1
+_MANY: Final = 2
+"""The version of cursors of many queues: a place in the log of the store, whatever queues are read."""
 _DESCENDING: Final = 1
 _SOME: Final = 2
 _FLOOR: Final = 4
@@ -30,6 +33,8 @@ _HEAD: Final = 2 + _ID + 2
 _BITMAP: Final = MAX_PARTITIONS // 8
 _CHECK: Final = 4
 _MOST_INCARNATION: Final = 16
+_NUMBER: Final = 8
+_MANY_SIZE: Final = 2 + _ID + 1 + _NUMBER
 
 
 @attrs.frozen
@@ -67,9 +72,12 @@ def parse(text: str) -> Cursor:
     """The cursor that a text is.
 
     :raise BadCursor: it is none, or damaged.
+    :raise CursorMismatch: it is of a read of many queues.
     """
     data = _decoded(text)
     version, flags = data[0], data[1]
+    if version == _MANY and len(data) == _MANY_SIZE:
+        raise CursorMismatch("The cursor is of a read of many queues.")
     partition, length = data[2 + _ID], data[3 + _ID]
     if version != _VERSION or flags & ~_KNOWN_FLAGS or partition > MAX_PARTITIONS or length > _MOST_INCARNATION:
         raise _bad()
@@ -86,6 +94,31 @@ def parse(text: str) -> Cursor:
         _partitions(int.from_bytes(bits, "big")) if some else None,
         floor,
     )
+
+
+def many_text(position: StorePosition) -> str:
+    """Return the cursor of a read of many queues as text: 42 characters for any number of queues.
+
+    It does not depend on which queues are read: a reader may ask for others, and goes on from the same place.
+    """
+    parts = (position.id, bytes((position.partition,)), position.queue.to_bytes(_NUMBER, "big"))
+    data = bytes((_MANY, 0)) + b"".join(parts)
+    return urlsafe_b64encode(data + _checksum(data)).rstrip(b"=").decode("ascii")
+
+
+def parse_many(text: str) -> StorePosition:
+    """Return the place that a cursor of a read of many queues is.
+
+    :raise BadCursor: it is none, or damaged.
+    :raise CursorMismatch: it is of a read of one queue.
+    """
+    data = _decoded(text)
+    if data[0] == _VERSION:
+        raise CursorMismatch("The cursor is of a read of one queue; a read of many has cursors of its own.")
+    partition = data[2 + _ID] if len(data) == _MANY_SIZE else MAX_PARTITIONS + 1
+    if data[0] != _MANY or data[1] or partition > MAX_PARTITIONS:
+        raise _bad()
+    return StorePosition(MessageId(data[2 : 2 + _ID]), int.from_bytes(data[3 + _ID :], "big"), partition)
 
 
 def _partitions(bits: int) -> tuple[int, ...]:

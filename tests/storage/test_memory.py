@@ -21,6 +21,7 @@ from tests.contracts import (
     depth,
     group_troubles,
     groups,
+    many,
     merging,
     messages,
     once,
@@ -75,6 +76,14 @@ class DelayTests(MemoryCase, timing.DelayContract):
 
 class ArrivalTests(MemoryCase, timing.ArrivalContract):
     subject: MemorySubject
+
+
+class ManyTests(MemoryCase, many.ManyContract):
+    pass
+
+
+class ChangesTests(MemoryCase, many.ChangesContract):
+    pass
 
 
 class MergeTests(MemoryCase, merging.MergeContract):

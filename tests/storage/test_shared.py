@@ -30,6 +30,7 @@ from tests.contracts import (
     depth,
     group_troubles,
     groups,
+    many,
     merging,
     messages,
     once,
@@ -82,6 +83,14 @@ class ReplaceTests(SharedCase, messages.ReplaceContract):
 
 
 class DelayTests(SharedCase, timing.DelayContract):
+    pass
+
+
+class ManyTests(SharedCase, many.ManyContract):
+    pass
+
+
+class ChangesTests(SharedCase, many.ChangesContract):
     pass
 
 

@@ -10,6 +10,7 @@ from tests.contracts import (
     group_troubles,
     groups,
     keeping,
+    many,
     merging,
     messages,
     once,
@@ -64,6 +65,14 @@ class DelayTests(SQLiteCase, timing.DelayContract):
 
 class ArrivalTests(SQLiteCase, timing.ArrivalContract):
     subject: SQLiteSubject
+
+
+class ManyTests(SQLiteCase, many.ManyContract):
+    pass
+
+
+class ChangesTests(SQLiteCase, many.ChangesContract):
+    pass
 
 
 class MergeTests(SQLiteCase, merging.MergeContract):

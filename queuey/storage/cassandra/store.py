@@ -20,6 +20,7 @@ from queuey.logs import EventLog
 from queuey.model.counts import Metric
 from queuey.model.depth import Depth
 from queuey.model.exports import MARK_KEY, refusal
+from queuey.model.many import Changes, ManyRange, ManySlice
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -326,6 +327,14 @@ class CassandraStore:
     def read_merged(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
         """See IMessageStore."""
         return self._door.enter(lambda: self._parts.messages.read_merged(queue, merge, ack))
+
+    def read_many(self, queues: Sequence[Queue], asked: ManyRange, acks: Sequence[Ack]) -> Deferred[ManySlice]:
+        """See IMessageStore."""
+        return self._door.enter(lambda: self._parts.messages.read_many(queues, asked, acks))
+
+    def changes(self, mark: int | None) -> Deferred[Changes]:
+        """See IMessageStore."""
+        return self._door.enter(lambda: self._parts.messages.changes(mark))
 
     def read_range(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         """See IMessageStore."""

@@ -27,6 +27,7 @@ from queuey.model.timeid import (
     to_seconds,
 )
 from queuey.model.window import Merge
+from queuey.storage.change_log import ChangeLog
 from queuey.storage.due_heap import DueHeap, Place
 from queuey.storage.refusals import NOTHING, Held, check_room, queue_closed
 
@@ -158,6 +159,7 @@ class StoreData:
     :ivar forgetting: when each stored answer expires.
     :ivar arrived: queues in which messages fell due, until the store has informed readers.
     :ivar on_future: called when a message of the future was stored.
+    :ivar change_log: the queues that were changed last.
     """
 
     def __init__(
@@ -181,6 +183,7 @@ class StoreData:
         self.forgetting: DueHeap[tuple[int, bytes]] = DueHeap()
         self.arrived: set[int] = set()
         self.on_future: Callable[[], None] = _ignore
+        self.change_log = ChangeLog()
         self._node = node
         self._clock_sequence = clock_sequence
         self._bits = bits
@@ -218,6 +221,7 @@ class StoreData:
         for incarnation, _, id in self.future.due(max(self.ticks(), self.last)):
             self.last = max(self.last, ticks_of(id))
             self.arrived.add(incarnation)
+            self.change_log.add((incarnation,))
         return self.last
 
     def stable_age(self) -> float:
@@ -284,6 +288,7 @@ class StoreData:
 
     def _charge(self, data: QueueData, more: int, messages: int) -> None:
         application = data.queue.application
+        self.change_log.add((data.queue.incarnation,))
         before = self.usage.get(application, NOTHING)
         self.usage[application] = Held(before.messages + messages, before.bytes + more)
         data.held = Held(data.held.messages + messages, data.held.bytes + more)

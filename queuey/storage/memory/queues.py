@@ -39,6 +39,7 @@ class MemoryQueues:
         queues[name] = queue.incarnation
         self._data.queues[queue.incarnation] = QueueData(queue)
         insort(self._names.setdefault(application, []), name)
+        self._data.change_log.add((queue.incarnation,))
         return queue, True
 
     def update(self, queue: Queue, settings: QueueSettings) -> Queue:
@@ -47,6 +48,7 @@ class MemoryQueues:
         if data.queue.version != queue.version:
             raise Conflict(f'The queue "{queue.name}" was changed meanwhile.')
         data.queue = attrs.evolve(data.queue, settings=settings, version=self._data.new_version())
+        self._data.change_log.add((queue.incarnation,))
         return data.queue
 
     def forget(self, queue: Queue) -> bool:
@@ -64,6 +66,7 @@ class MemoryQueues:
         names = self._names[data.queue.application]
         del names[bisect_left(names, data.queue.name)]
         self._data.space.used -= OVERHEAD
+        self._data.change_log.add((queue.incarnation,))
         return True
 
     def names(self, application: str, start: str, limit: int, prefix: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from zope.interface import implementer
 from queuey.interfaces import Capabilities, IGroupStore, IStateStore, IStore
 from queuey.model.counts import Metric
 from queuey.model.depth import Depth
+from queuey.model.many import Changes, ManyRange, ManySlice
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -19,6 +20,7 @@ from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import MessageId, to_seconds
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
 from queuey.storage.gauges import stable_time_age
+from queuey.storage.memory import many
 from queuey.storage.memory import messages as operations
 from queuey.storage.memory.data import StoreData
 from queuey.storage.memory.groups import MemoryGroups
@@ -146,6 +148,14 @@ class MemoryStore:
     def read_merged(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
         """See IMessageStore."""
         return self._data.when_open(lambda: operations.read_merged(self._data, queue, merge))
+
+    def read_many(self, queues: Sequence[Queue], asked: ManyRange, acks: Sequence[Ack]) -> Deferred[ManySlice]:
+        """See IMessageStore."""
+        return self._data.when_open(lambda: many.read_many(self._data, queues, asked))
+
+    def changes(self, mark: int | None) -> Deferred[Changes]:
+        """See IMessageStore."""
+        return self._data.when_open(lambda: many.changes(self._data, mark))
 
     def read_range(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         """See IMessageStore."""

@@ -15,11 +15,12 @@ from queuey.model.depth import Depth
 from queuey.model.group_settings import Group
 from queuey.model.groups.commands import Command, Ran, View
 from queuey.model.groups.terms import Terms
+from queuey.model.many import Changes, ManyRange, ManySlice
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
-from queuey.model.timeid import MessageId
+from queuey.model.timeid import MessageId, Ticks
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
 from queuey.storage.shared.calls import CALLS, call
 from queuey.storage.shared.link import Link
@@ -138,6 +139,15 @@ class SharedStore:
         """See IMessageStore."""
         return self._read("read_merged", queue, merge, ack)
 
+    def read_many(self, queues: Sequence[Queue], asked: ManyRange, acks: Sequence[Ack]) -> Deferred[ManySlice]:
+        """See IMessageStore; of the queues only what an embedded store looks at is sent: the incarnations."""
+        sent = tuple([Queue("", "", _ANY, queue.incarnation, "", Ticks(0)) for queue in queues])
+        return self._read("read_many", sent, asked, ())
+
+    def changes(self, mark: int | None) -> Deferred[Changes]:
+        """See IMessageStore."""
+        return self._read("changes", mark)
+
     def read_range(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         """See IMessageStore."""
         return self._read("read_range", queue, window, ack)
@@ -213,9 +223,11 @@ class SharedStore:
         return self._link.ask(STORE_CALLS[name], arguments, True)
 
 
+_ANY: Final = QueueSettings()
 _STORE: Final = (
     "append", "append_once", "read_merged", "read_range", "lookup", "replace", "put", "remove", "purge", "count",
     "create", "update", "forget", "names", "describe", "ping", "restore", "measure", "close_queue",
+    "read_many", "changes",
 )  # fmt: skip
 _STATES: Final = ("read", "replace")
 _GROUPS: Final = ("run", "look", "end")

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from queuey.model.groups.commands import Command, Take
+from queuey.model.many import ManyRange
 from queuey.model.message import Address, Message
 from queuey.model.queue import Queue
-from queuey.model.window import SLICE_BYTES, Merge, Window
+from queuey.model.window import SLICE_BYTES, LookupSlice, Merge, MergeSlice, Window, WindowSlice
 
 ROOM: Final = 4 << 20
 """Bytes of answers that may be under way to one worker."""
@@ -134,8 +135,18 @@ class Flow:
         self._size += size
 
 
+def is_over(read: MergeSlice | WindowSlice | LookupSlice) -> bool:
+    """Whether a read is complete; a slice may be empty because the next message did not fit into it."""
+    return read.over if isinstance(read, MergeSlice) else read.rest is None
+
+
 def _of_merge(sizes: Sizes, queue: Queue, merge: Merge, *_: object) -> int:
     return max(_READ, min(SLICE_BYTES, merge.max_bytes, merge.limit * sizes.of(queue)))
+
+
+def _of_many(sizes: Sizes, queues: Sequence[Queue], asked: ManyRange, *_: object) -> int:
+    """Many queues are as a rule read with few messages of each, whose sizes are not known."""
+    return max(_READ, min(SLICE_BYTES, asked.max_bytes))
 
 
 def _of_scan(sizes: Sizes, queue: Queue, window: Window, *_: object) -> int:
@@ -156,6 +167,7 @@ def _of_run(sizes: Sizes, queue: Queue, group: object, terms: object, commands: 
 EXPECTED: Final[Mapping[str, Callable[..., int]]] = {
     "read_merged": _of_merge,
     "read_range": _of_scan,
+    "read_many": _of_many,
     "lookup": _of_lookup,
     "run": _of_run,
 }

@@ -18,16 +18,16 @@ from queuey.interfaces import IStore
 from queuey.logs import EventLog
 from queuey.model.columns import body_bytes
 from queuey.model.groups.commands import Ran
+from queuey.model.many import ManySlice
 from queuey.model.message import NewMessage
 from queuey.model.policy import WriteTerms
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId
-from queuey.model.window import LookupSlice, MergeSlice, WindowSlice
 from queuey.storage.caching import Name
 from queuey.storage.shared.announced import AnnouncedStore
 from queuey.storage.shared.calls import CALLS, FromOwner, FromWorker, StoreCall, error_record
 from queuey.storage.shared.client import GROUP_CALLS, STATE_CALLS, STORE_CALLS
-from queuey.storage.shared.flow import EXPECTED, Flow, Sizes
+from queuey.storage.shared.flow import EXPECTED, Flow, Sizes, is_over
 from queuey.storage.shared.frames import Frames, encoded
 from queuey.storage.shared.lease import TERM
 from queuey.storage.shared.portions import PORTION, Portions, messages_of, size_of
@@ -287,7 +287,7 @@ class OwnerEnd(Frames):
     def _send_messages(self, number: int, result: Any, queue: Queue) -> bool:
         """Send an answer with messages; whether all of it was handed over."""
         if not isinstance(result, Ran):
-            if result.messages or _is_over(result):
+            if not isinstance(result, ManySlice) and (result.messages or is_over(result)):
                 self._hub.sizes.note(queue, result.messages, body_bytes(result.messages))
             self.send(number, FromOwner.ANSWER, result)
             return True
@@ -375,11 +375,6 @@ class _LettingGo:
 
 def _lease_has_ended(failure: Failure) -> None:
     failure.trap(Unavailable)
-
-
-def _is_over(read: MergeSlice | WindowSlice | LookupSlice) -> bool:
-    """Whether a read is complete; a slice may be empty because the next message did not fit into it."""
-    return read.over if isinstance(read, MergeSlice) else read.rest is None
 
 
 def _ignore(number: int, kind: int, body: msgspec.Raw) -> None:

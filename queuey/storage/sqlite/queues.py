@@ -94,6 +94,7 @@ def create(
     number = writer.connection.last_insert_rowid()
     writer.connection.execute("INSERT INTO tallies (queue, messages, bytes) VALUES (?, 0, 0)", (number,))
     writer.spend(application, 1, 0, 0)
+    writer.changed[number] = None
     return Queue(application, name, settings, number, version, writer.clock), True
 
 
@@ -107,6 +108,7 @@ def update(writer: Writer, queue: Queue, settings: QueueSettings) -> Queue:
         raise Conflict(f'The queue "{queue.name}" was changed meanwhile.')
     version = writer.new_version()
     writer.connection.execute(_UPDATE, (*_columns(settings), version, queue.incarnation))
+    writer.changed[queue.incarnation] = None
     return Queue(found.application, found.name, settings, found.incarnation, version, found.created, found.closed)
 
 
@@ -124,6 +126,7 @@ def forget(writer: Writer, queue: Queue) -> bool:
         execute("INSERT INTO dead (queue) VALUES (?)", key)
     writer.spend(application, -1, -messages, -size)
     writer.bury(queue.incarnation)
+    writer.changed[queue.incarnation] = None
     return True
 
 

@@ -82,7 +82,9 @@ class Reader:
             if len(jobs) > 1:
                 self._look_ahead(jobs)
             for job in jobs:
-                if not job.answer.called:
+                if job.answer.called:
+                    job.result = None  # it was cancelled between two turns
+                else:
                     self._run(job)
         except apsw.Error as error:
             for job in jobs:
@@ -271,7 +273,7 @@ def _merge_several(reader: Reader, queue: Queue, asked: Merge, merging: Merging)
     finally:
         for cursor in cursors:
             cursor.close()
-    return _fetch(reader, taken)
+    return fetch(reader, taken)
 
 
 def _cursors(reader: Reader, queue: Queue, asked: Merge) -> list[apsw.Cursor]:
@@ -285,7 +287,7 @@ def _cursors(reader: Reader, queue: Queue, asked: Merge) -> list[apsw.Cursor]:
     return cursors
 
 
-def _fetch(reader: Reader, heads: Sequence[Head]) -> list[Message]:
+def fetch(reader: Reader, heads: Sequence[Head]) -> list[Message]:
     """The messages that have these heads."""
     numbers = [seq for _, _, seq, _, _ in heads]
     contents: dict[int, Content] = {}

@@ -22,14 +22,16 @@ from queuey.model.batch import NewMessages
 from queuey.model.counts import Metric, gauge
 from queuey.model.depth import Depth
 from queuey.model.exports import MARK_KEY, refusal
+from queuey.model.many import Changes, ManyRange, ManySlice
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import MessageId, ticks_of, to_seconds
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
+from queuey.storage.change_log import ChangeLog
 from queuey.storage.gauges import stable_time_age
-from queuey.storage.sqlite import closing, counts, depth, files, queues, reader, sweeper, writes
+from queuey.storage.sqlite import closing, counts, depth, files, many, queues, reader, sweeper, writes
 from queuey.storage.sqlite.export_source import SQLiteKeeper
 from queuey.storage.sqlite.files import Lock, SQLiteSettings
 from queuey.storage.sqlite.group_commit import BROKEN, GroupCommit, Runner
@@ -104,6 +106,7 @@ class SQLiteStore:
         self._upkeep = sweeper.Upkeep(clock, now, lambda: self._writing.submit(sweeper.turn))
         self._rooms = counts.Rooms(clock, lambda: self._reading.submit(lambda reader: counts.look(directory)))
         self._commits = counts.Commits(clock.seconds)
+        self._change_log = ChangeLog()
         self._open: _Open | None = None
         self._end: Deferred[None] | None = None
         self.states: IStateStore = SQLiteStates(self._reading, self._writing)
@@ -154,7 +157,14 @@ class SQLiteStore:
             connection.close(True)
             raise
         writer = Writer(
-            connection, self._now, self._node, self._clock_sequence, self._new_version, self._bits, self._commits
+            connection,
+            self._now,
+            self._node,
+            self._clock_sequence,
+            self._new_version,
+            self._bits,
+            self._commits,
+            self._change_log,
         )
         return _Open(lock, writer, Reader(reading, self._now, queues.foresee))
 
@@ -254,6 +264,14 @@ class SQLiteStore:
     def read_merged(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
         """See IMessageStore; only delayed messages are above the stable time, and no reader may see those."""
         return self._reading.submit(reader.read_merged, queue, merge)
+
+    def read_many(self, queues: Sequence[Queue], asked: ManyRange, acks: Sequence[Ack]) -> Deferred[ManySlice]:
+        """See IMessageStore; it goes on in several turns, among which other reads have theirs."""
+        return self._reading.submit(many.ManyRead(queues, asked).turn)
+
+    def changes(self, mark: int | None) -> Deferred[Changes]:
+        """See IMessageStore."""
+        return self._reading.submit(many.changes, self._change_log, mark)
 
     def read_range(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         """See IMessageStore."""

@@ -100,7 +100,9 @@ def show_due(writer: Writer) -> list[int]:
     if last is None:
         return []
     writer.raise_to(ticks_of(last))
-    return [queue for (queue,) in execute(_SHOW, (bound, STEP))]
+    shown = [queue for (queue,) in execute(_SHOW, (bound, STEP))]
+    writer.changed.update(dict.fromkeys(shown))
+    return shown
 
 
 def next_due(writer: Writer) -> Ticks | None:

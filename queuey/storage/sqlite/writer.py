@@ -22,6 +22,7 @@ from queuey.model.timeid import (
     make_run,
     upper_bound,
 )
+from queuey.storage.change_log import ChangeLog
 from queuey.storage.sqlite.checkpoints import Checkpoints
 from queuey.storage.sqlite.counts import Commits
 from queuey.storage.sqlite.files import translated
@@ -46,6 +47,8 @@ class Writer:
     :param new_version: makes a text that was never used before.
     :param bits: makes a number of as many random bits as its argument says.
     :param commits: counts each commit that changes something.
+    :param change_log: gets the queues that each batch changes, before it is committed.
+    :ivar changed: the queues that this batch changes.
     :ivar pending: the rows and sums of the batch that are not in the database yet.
     :ivar queues: which queues exist, and what they hold.
     :ivar answers: the stored answers to Idempotency-Keys.
@@ -65,6 +68,7 @@ class Writer:
         new_version: Callable[[], str],
         bits: Callable[[int], int],
         commits: Commits,
+        change_log: ChangeLog,
     ) -> None:
         self._connection = connection
         self._awaits_begin = False
@@ -78,6 +82,8 @@ class Writer:
         self._clock_sequence = clock_sequence
         self._bits = bits
         self._commits = commits
+        self._change_log = change_log
+        self.changed: dict[int, None] = {}
         self._together = 0
         self._changes = connection.total_changes()
         self._stored_last = self.last
@@ -185,6 +191,9 @@ class Writer:
         groups = self.groups.changes() if self.groups.used else NO_GROUP_ROWS
         self.queues.add_tallies()
         spent = self.pending.spent
+        if self.changed:
+            self._change_log.add(self.changed)
+            self.changed = {}
         began = self._commits.seconds()
         try:
             self.pending.write(last, groups)
@@ -274,6 +283,7 @@ class Writer:
         """Add messages of a queue to the pending sums, or subtract them with negative numbers."""
         if incarnation in self.groups.arrivals:
             self.groups.arrivals[incarnation] = self.last
+        self.changed[incarnation] = None
         tallies, spent = self.pending.tallies, self.pending.spent
         held, before = tallies.get(incarnation, (0, 0)), spent.get(application, NOTHING_SPENT)
         tallies[incarnation] = held[0] + messages, held[1] + size

@@ -38,6 +38,7 @@ from tests.contracts import (
     closing,
     depth,
     groups,
+    many,
     merging,
     messages,
     once,
@@ -272,6 +273,14 @@ class FutureTests(StoreCase, timing.FutureContract):
 
 
 class DelayTests(StoreCase, timing.DelayContract):
+    pass
+
+
+class ManyTests(StoreCase, many.ManyContract):
+    pass
+
+
+class ChangesTests(StoreCase, many.ChangesContract):
     pass
 
 

@@ -14,6 +14,7 @@ from queuey.errors import Unavailable
 from queuey.interfaces import Capabilities, IStore
 from queuey.model.counts import Metric
 from queuey.model.depth import Depth
+from queuey.model.many import Changes, ManyRange, ManySlice
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -168,6 +169,12 @@ class MessageStore:
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
     ) -> Deferred[tuple[MessageId, ...]]:
         return self._ask(lambda: self.messages.append(queue, messages, terms))
+
+    def read_many(self, queues: Sequence[Queue], asked: ManyRange, acks: Sequence[Ack]) -> Deferred[ManySlice]:
+        return self._ask(lambda: self.messages.read_many(queues, asked, acks))
+
+    def changes(self, mark: int | None) -> Deferred[Changes]:
+        return self._ask(lambda: self.messages.changes(mark))
 
     def append_once(
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once

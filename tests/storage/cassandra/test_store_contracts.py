@@ -9,6 +9,7 @@ from tests.contracts import (
     group_troubles,
     groups,
     keeping,
+    many,
     merging,
     messages,
     once,
@@ -85,6 +86,14 @@ class FutureTests(StoreCase, timing.FutureContract):
 
 
 class DelayTests(StoreCase, timing.DelayContract):
+    pass
+
+
+class ManyTests(StoreCase, many.ManyContract):
+    pass
+
+
+class ChangesTests(StoreCase, many.ChangesContract):
     pass
 
 

@@ -7,15 +7,17 @@ from functools import partial
 from typing import Final, TypeVar
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from queuey.deferreds import bounded, deferred, shield
 from queuey.errors import BodyTooLarge, NotPromised, Unavailable
 from queuey.interfaces import IMessageStore
+from queuey.model import many
 from queuey.model.columns import content_bytes
 from queuey.model.depth import EMPTY, Depth, oldest_of
+from queuey.model.many import UNKNOWN, ManyRange, ManySlice
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -31,6 +33,7 @@ from queuey.storage.cassandra.messages.copies import MessageCopies
 from queuey.storage.cassandra.messages.counting import Counted, Everything
 from queuey.storage.cassandra.messages.ends import check_all_exist, newest
 from queuey.storage.cassandra.messages.ledger import Ledger
+from queuey.storage.cassandra.messages.many import ManyRead, read_many
 from queuey.storage.cassandra.messages.merging import Extent, MergeRead
 from queuey.storage.cassandra.messages.producers import ProducerContext, Producers
 from queuey.storage.cassandra.messages.reads import Reads, View
@@ -233,6 +236,16 @@ class Messages:
         shown = max(stable, upper_bound(view.sight.now)) if merge.fresh else stable
         extent = Extent(stable, shown, purged_of(view.incarnation, partitions))
         return await MergeRead(self._reads, view, extent, merge, partitions).slice()
+
+    def read_many(self, queues: Sequence[Queue], asked: ManyRange, acks: Sequence[Ack]) -> Deferred[ManySlice]:
+        """See IMessageStore."""
+        return read_many(
+            self._views.registry.current, ManyRead(self.read_merged, asked, self._times.now()), queues, acks
+        )
+
+    def changes(self, mark: int | None) -> Deferred[many.Changes]:
+        """See IMessageStore; other front ends write too, and do not tell."""
+        return succeed(UNKNOWN)
 
     @deferred
     async def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> LookupSlice:
