@@ -144,6 +144,10 @@ class CursorMismatch(QueueyError):
     """A cursor belongs to a read with another order or other partitions."""
 
 
+class TooManyQueues(QueueyError):
+    """A read of many queues would have to look at more of them than it may."""
+
+
 class QueueReplaced(QueueyError):
     """A cursor is of an earlier incarnation of the queue.
 

@@ -29,10 +29,10 @@ class WaitLimits:
         self._what = what
         self._taken: Counter[_Place] = Counter()
 
-    def take(self, policy: Policy, queue: str) -> AbstractContextManager[None]:
+    def take(self, policy: Policy, queue: str | None) -> AbstractContextManager[None]:
         """Let one more wait, until the context ends.
 
-        :param queue: its name.
+        :param queue: its name; ``None``: the request waits for many, and counts for the application alone.
         :return: a context; to enter it raises ``TooManyRequests`` if too many wait already.
         """
         if all(getattr(policy, limit) is None for limit in self._limits):
@@ -40,27 +40,29 @@ class WaitLimits:
         return self._sit(policy, queue)
 
     @contextmanager
-    def _sit(self, policy: Policy, queue: str) -> Iterator[None]:
+    def _sit(self, policy: Policy, queue: str | None) -> Iterator[None]:
         self.enter(policy, queue)
         try:
             yield
         finally:
             self.leave(policy.application, queue)
 
-    def enter(self, policy: Policy, queue: str) -> None:
+    def enter(self, policy: Policy, queue: str | None) -> None:
         """Count one more, until ``leave``.
 
+        :param queue: see ``take``.
         :raise TooManyRequests: there are too many already.
         """
         own, on_queue = (policy.application, None), (policy.application, queue)
         self._check(own, policy, self._limits[0], "of the application")
-        self._check(on_queue, policy, self._limits[1], "on one queue")
-        self._taken.update((own, on_queue))
+        if queue is not None:
+            self._check(on_queue, policy, self._limits[1], "on one queue")
+        self._taken.update({own, on_queue})
 
-    def leave(self, application: str, queue: str) -> None:
+    def leave(self, application: str, queue: str | None) -> None:
         """Count one less."""
-        self._leave((application, None))
-        self._leave((application, queue))
+        for place in {(application, None), (application, queue)}:
+            self._leave(place)
 
     def _check(self, place: _Place, policy: Policy, limit: str, whose: str) -> None:
         most: int | None = getattr(policy, limit)

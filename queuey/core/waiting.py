@@ -24,6 +24,9 @@ REST: Final = 0.1
 Look = Callable[[Merge], Deferred[MergeSlice]]
 """Reads the first part of a range of the queue that is waited for."""
 
+AnyListener = Callable[[int, bool], None]
+"""Is called with the incarnation of a queue in which a message arrived, and with whether it is not stable yet."""
+
 Listener = Callable[[Set[int] | None], None]
 """Is called with the partitions in which a message arrived or disappeared; ``None``: any partition."""
 
@@ -52,6 +55,7 @@ class Waits:
         self._deadlines = Deadlines(clock)
         self.look_every = subscribe(self.wake)
         self._ended = False
+        self._of_all: AnyListener | None = None
 
     @property
     def waiting(self) -> int:
@@ -69,6 +73,8 @@ class Waits:
         :param written: the new messages; empty: anything, in any partition.
         :param only_fresh: whether only readers of unstable messages (``fresh``) need to look.
         """
+        if self._of_all is not None:
+            self._of_all(incarnation, only_fresh)
         if not self._queues and not self._listeners:
             return
         queue = self._queues.get(incarnation)
@@ -82,6 +88,10 @@ class Waits:
             queue.tell(partitions)
         if listeners is not None:
             _tell_all(listeners, partitions)
+
+    def listen_to_all(self, listener: AnyListener) -> None:
+        """Call a listener at once for all that arrives in any queue; there is one such listener."""
+        self._of_all = listener
 
     def removed(self, incarnation: int, partitions: Set[int] | None) -> None:
         """Wake listeners because something disappeared: it may be what blocked them.

@@ -47,6 +47,7 @@ CODES: Final[Mapping[str, Code]] = MappingProxyType(
         "invalid-parameters": Code(400, "A parameter or header field is not valid"),
         "invalid-body": Code(400, "The body is not valid"),
         "invalid-cursor": Code(400, "The cursor is not one"),
+        "too-many-queues": Code(400, "More queues were chosen than one read may look at"),
         "cursor-mismatch": Code(400, "The cursor belongs to another read"),
         "unauthorized": Code(401, "Credentials are needed, or are false", partly=True),
         "forbidden": Code(403, "This caller may not do that", partly=True),
@@ -253,6 +254,10 @@ def _replaced(error: errors.QueueReplaced) -> Problem:
     return Problem("queue-replaced", error.text, members={"oldest": error.oldest})
 
 
+def _too_many_queues(error: errors.TooManyQueues) -> Problem:
+    return Problem("too-many-queues", error.text, members={"limit": "max_live_queues"})
+
+
 def _too_large(error: errors.BodyTooLarge) -> Problem:
     return Problem("too-large", error.text, members={"limit": error.limit})
 
@@ -289,6 +294,7 @@ _PROBLEMS: Final[Mapping[type[errors.QueueyError], Callable[[Any], Problem]]] = 
     errors.NotPromised: _plain("not-promised"),
     errors.BadCursor: _plain("invalid-cursor"),
     errors.CursorMismatch: _plain("cursor-mismatch"),
+    errors.TooManyQueues: _too_many_queues,
     errors.QueueReplaced: _replaced,
     errors.Conflict: _plain("conflict"),
     errors.StorageFull: _full,

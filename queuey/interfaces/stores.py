@@ -225,6 +225,8 @@ class Capabilities:
     :ivar survives_power_loss: whether it survives the loss of power.
     :ivar not_once: why the store cannot store once (``append_once``), in one sentence; empty if it can.
     :ivar no_groups: why the store cannot have consumer groups, in one sentence; empty if it can.
+    :ivar knows_changes: whether ``IMessageStore.changes`` returns the changed queues; a store that several front ends
+        write to does not know them.
     :ivar apart: whether the store is spread over data centres. Then only queues of very strong consistency are read
         alike everywhere, and groups need such a queue.
     """
@@ -234,6 +236,7 @@ class Capabilities:
     not_once: str = ""
     no_groups: str = ""
     apart: bool = False
+    knows_changes: bool = True
 
 
 class IStore(IMessageStore, IQueueStore):

@@ -135,8 +135,10 @@ def promises_of(settings: CassandraStorage) -> Capabilities:
     """Return the guarantees that follow from the settings alone."""
     unknown = "What an acknowledged write survives is known once Cassandra has been asked."
     if settings.protocol == "thrift":
-        return Capabilities(unknown, False, NOT_OVER_THRIFT, NO_GROUPS_OVER_THRIFT, settings.multi_dc)
-    return Capabilities(unknown, False, apart=settings.multi_dc)
+        return Capabilities(
+            unknown, False, NOT_OVER_THRIFT, NO_GROUPS_OVER_THRIFT, settings.multi_dc, knows_changes=False
+        )
+    return Capabilities(unknown, False, apart=settings.multi_dc, knows_changes=False)
 
 
 def _times(

@@ -1,0 +1,222 @@
+"""Reads of many queues: one page, and a wait for what comes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from typing import Final
+
+import attrs
+
+from queuey.core.many.chosen import ChosenQueues, View
+from queuey.core.many.waiter import ManyWaiter
+from queuey.core.many.watching import ManyWatch
+from queuey.errors import TooManyQueues
+from queuey.interfaces import IPolicies, IStore
+from queuey.model.choice import QueueChoice
+from queuey.model.many import MAX_QUEUES, ManyRange, ManySlice, StorePosition
+from queuey.model.message import Message
+from queuey.model.policy import Policy
+from queuey.model.queue import Queue
+from queuey.model.timeid import HIGHEST, SECOND, MessageId, Ticks, lower_bound
+
+MAX_QUEUES_UNKNOWN: Final = 100
+"""Queues of one read on a store that does not know which of them were changed."""
+
+MAX_SLICES: Final = 64
+"""Slices that are read for one page: there are several if much has expired."""
+
+
+@attrs.frozen
+class Gap:
+    """Messages of a queue that the reader has not seen, and that are gone or may be gone.
+
+    :ivar why: ``purged`` or ``expired``.
+    :ivar first: just before what is left of the queue.
+    """
+
+    queue: str
+    why: str
+    first: StorePosition
+
+
+@attrs.frozen
+class ManyPage:
+    """A page of many queues.
+
+    :ivar queues: the name of the queue of each message.
+    :ivar position: where the reader goes on.
+    :ivar more: whether there is more now.
+    :ivar stable: the bound up to which the page is complete.
+    :ivar view: the choice as its reader may read it.
+    """
+
+    messages: tuple[Message, ...]
+    queues: tuple[str, ...]
+    position: StorePosition
+    more: bool
+    stable: MessageId
+    gaps: tuple[Gap, ...]
+    view: View
+
+
+@attrs.frozen
+class ManyAsked:
+    """What a reader asks for.
+
+    :ivar place: where it goes on; ``None``: at what comes from now on.
+    :ivar resumed: whether it has read before, so that gaps are told.
+    :ivar wait: seconds.
+    """
+
+    choice: QueueChoice
+    place: StorePosition | None
+    resumed: bool
+    limit: int
+    max_bytes: int
+    wait: float = 0.0
+    fresh: bool = False
+
+
+@attrs.frozen
+class ManyReader:
+    """Reads choices of queues.
+
+    :ivar now: the wall clock.
+    """
+
+    watch: ManyWatch
+    store: IStore
+    policies: IPolicies
+    now: Callable[[], Ticks]
+
+    @property
+    def max_queues(self) -> int:
+        """Queues that one read may look at."""
+        return MAX_QUEUES if self.watch.knows else MAX_QUEUES_UNKNOWN
+
+    async def page(
+        self,
+        asked: ManyAsked,
+        caller: frozenset[str],
+        permit: Callable[[View], None],
+        again: Callable[[], Awaitable[frozenset[str]]] | None = None,
+    ) -> ManyPage:
+        """Read a page; if there is no message, wait for one.
+
+        :param caller: the principals that the caller has proven to be.
+        :param permit: raises an error if the caller may not read what it has named; called before each read.
+        :param again: returns the principals of the caller after a wait; it raises if there are none any more.
+        :return: an empty page if the time is over. May be cancelled.
+        :raise TooManyQueues: more queues may have messages after the place than one read may look at.
+        """
+        policy = await self.policies.policy_for(asked.choice.application)
+        chosen = self.watch.enter(asked.choice)
+        waiter: ManyWaiter | None = None
+        seat = self.watch.waits.seats.take(policy, None) if asked.wait else nullcontext()
+        try:
+            with seat:
+                if asked.wait:
+                    waiter = self.watch.join(chosen, asked.wait, fresh=asked.fresh)
+                return await self._page(chosen, asked, caller, policy, permit, waiter, again)
+        finally:
+            if waiter is not None:
+                self.watch.part(chosen, waiter)
+            self.watch.leave(chosen)
+
+    async def _page(
+        self,
+        chosen: ChosenQueues,
+        asked: ManyAsked,
+        caller: frozenset[str],
+        policy: Policy,
+        permit: Callable[[View], None],
+        waiter: ManyWaiter | None,
+        again: Callable[[], Awaitable[frozenset[str]]] | None,
+    ) -> ManyPage:
+        place = asked.place
+        while True:
+            bound = await self.watch.refresh(chosen)
+            if place is None:
+                place = StorePosition(bound)
+            view = chosen.view(caller)
+            permit(view)
+            page = await self._read(chosen, asked, place, bound, view, policy)
+            if page.messages or page.gaps or page.more or waiter is None:
+                return page
+            place = page.position
+            self.watch.check_room()
+            if not await waiter.told(place):
+                waiter = None  # one last read, so that the place is a current one
+            if again is not None:
+                caller = await again()
+
+    async def _read(
+        self,
+        chosen: ChosenQueues,
+        asked: ManyAsked,
+        place: StorePosition,
+        bound: MessageId,
+        view: View,
+        policy: Policy,
+    ) -> ManyPage:
+        """Read the queues that may have messages after a place, up to a bound."""
+        end = max(place, StorePosition(bound))
+        queues = chosen.unread(place.id, view)
+        self._check(queues)
+        if not queues:
+            return ManyPage((), (), end, False, bound, (), view)
+        acks = [policy.read_ack(queue.settings.consistency) for queue in queues]
+        upper = HIGHEST if asked.fresh and not self.watch.knows else bound
+        lower, gaps = place, list[Gap]()
+        names = {queue.incarnation: queue.name for queue in queues}
+        for _ in range(MAX_SLICES):
+            slice = await self.store.read_many(
+                queues, ManyRange(lower, upper, asked.limit, asked.max_bytes, asked.fresh), acks
+            )
+            if asked.resumed:
+                gaps += _purged(slice, lower, names)
+            lower = max(lower, min(slice.position, end))
+            if slice.messages or slice.over:
+                break
+        if asked.resumed:
+            gaps += self._expired(queues, place, min(bound, slice.stable), policy)
+        return ManyPage(
+            slice.messages,
+            tuple([names[incarnation] for incarnation in slice.queues]),
+            lower,
+            not slice.over and not (asked.fresh and lower == place),
+            min(bound, slice.stable),
+            tuple(gaps),
+            view,
+        )
+
+    def _check(self, queues: list[Queue]) -> None:
+        most = self.max_queues
+        if self.watch.knows:
+            number = sum([queue.settings.partitions for queue in queues])
+            what = f"{number} partitions of queues may have messages after this place"
+        else:
+            number, what = len(queues), f"The choice has {len(queues)} queues"
+        if number > most:
+            raise TooManyQueues(f"{what}, and a read looks at {most} at most.")
+
+    def _expired(self, queues: list[Queue], place: StorePosition, stable: MessageId, policy: Policy) -> list[Gap]:
+        """Return the queues whose messages after a place may have expired."""
+        now, found = self.now(), []
+        for queue in queues:
+            kept = Ticks(max(0, now - (queue.settings.ttl or policy.ttl) * SECOND))
+            first = min(stable, lower_bound(kept))
+            # A younger queue has not lost any message yet, however early the place is.
+            if kept > queue.created and place.id < first:
+                found.append(Gap(queue.name, "expired", StorePosition(first)))
+        return found
+
+
+def _purged(slice: ManySlice, lower: StorePosition, names: dict[int, str]) -> list[Gap]:
+    """Return the queues that were purged in the part of a range that was read: each purge is told on one page."""
+    return [
+        Gap(names[incarnation], "purged", StorePosition(bound))
+        for incarnation, bound in slice.purged
+        if lower.id < bound and StorePosition(bound) <= slice.position
+    ]
