@@ -68,6 +68,7 @@ class ManyWatch:
         self._next: SingleFlight[MessageId] = SingleFlight()
         self._again = False
         self._arrivals = False
+        self._count = 0
         self._woken: dict[ChosenQueues, bool] = {}
         self._waking: IDelayedCall | None = None
         self._timer: IDelayedCall | None = None
@@ -159,6 +160,7 @@ class ManyWatch:
             chosen.stale, chosen.looked_up = True, self._now()
         if not chosen.stale and not chosen.outdated:
             return
+        before_it = self._count
         found, every = await outdated(self._store, chosen)
         if every:
             there = {queue.incarnation for queue in found.values() if queue is not None}
@@ -170,8 +172,8 @@ class ManyWatch:
                 self._put(chosen, queue)
             elif gone is not None:
                 self._drop(chosen, gone)
-        if self.knows:
-            self._wake(chosen, only_fresh=False)  # what has come to them meanwhile was not told
+        if self._count != before_it:
+            self._wake(chosen, only_fresh=False)  # what came meanwhile may be of queues that were not known yet
 
     def _look(self) -> Deferred[MessageId]:
         """Ask the store which queues were changed, by a call that begins after this one. Those who ask meanwhile share
@@ -309,6 +311,7 @@ class ManyWatch:
         if not self._waiters:
             return
         self._arrivals = True
+        self._count += 1
         found = self._by_incarnation.get(incarnation)
         if found is None:
             if incarnation in self._seen:

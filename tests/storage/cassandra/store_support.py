@@ -28,7 +28,7 @@ from tests.storage.cassandra.row_tables import KEYS, RowTables
 from tests.storage.subjects import versions
 
 SETTINGS = SchemaSettings("ks", 1, True)
-PROMISES = Capabilities("Nobody has asked the cluster.", False)
+PROMISES = Capabilities("Nobody has asked the cluster.", False, knows_changes=False)
 FACTS = Facts("5.0.8", 3, frozenset({"batch"}), 4 << 20, 4 << 20, False)
 
 
