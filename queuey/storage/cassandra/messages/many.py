@@ -21,7 +21,7 @@ from queuey.model.queue import Queue
 from queuey.model.timeid import HIGHEST, MessageId, Ticks
 from queuey.model.window import SLICE_BYTES, Merge, MergeSlice, Position
 from queuey.storage.cassandra.cluster.parallel import read_all
-from queuey.storage.cassandra.queues.rows import Incarnation
+from queuey.storage.cassandra.messages.views import Views
 
 AT_ONCE: Final = 8
 """Queues that are read at the same time."""
@@ -141,14 +141,9 @@ class ManyRead:
 
 
 @deferred
-async def read_many(
-    current: Callable[[Queue], Deferred[Incarnation | None]],
-    read: ManyRead,
-    queues: Sequence[Queue],
-    acks: Sequence[Ack],
-) -> ManySlice:
+async def read_many(views: Views, read: ManyRead, queues: Sequence[Queue], acks: Sequence[Ack]) -> ManySlice:
     """Look up the queues as they are now, and read the first slice of them."""
-    found = await read_all([partial(current, queue) for queue in queues])
+    found = await read_all([partial(views.registry.current, queue) for queue in queues])
     sources = [
         Source(queue, None if each is None else each.queue, ack)
         for queue, each, ack in zip(queues, found, acks, strict=True)

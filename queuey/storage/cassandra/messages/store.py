@@ -17,7 +17,6 @@ from queuey.interfaces import IMessageStore
 from queuey.model import many
 from queuey.model.columns import content_bytes
 from queuey.model.depth import EMPTY, Depth, oldest_of
-from queuey.model.many import UNKNOWN, ManyRange, ManySlice
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -237,15 +236,15 @@ class Messages:
         extent = Extent(stable, shown, purged_of(view.incarnation, partitions))
         return await MergeRead(self._reads, view, extent, merge, partitions).slice()
 
-    def read_many(self, queues: Sequence[Queue], asked: ManyRange, acks: Sequence[Ack]) -> Deferred[ManySlice]:
+    def read_many(
+        self, queues: Sequence[Queue], asked: many.ManyRange, acks: Sequence[Ack]
+    ) -> Deferred[many.ManySlice]:
         """See IMessageStore."""
-        return read_many(
-            self._views.registry.current, ManyRead(self.read_merged, asked, self._times.now()), queues, acks
-        )
+        return read_many(self._views, ManyRead(self.read_merged, asked, self._times.now()), queues, acks)
 
     def changes(self, mark: int | None) -> Deferred[many.Changes]:
         """See IMessageStore; other front ends write too, and do not tell."""
-        return succeed(UNKNOWN)
+        return succeed(many.UNKNOWN)
 
     @deferred
     async def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> LookupSlice:
