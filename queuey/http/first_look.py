@@ -12,7 +12,7 @@ from functools import partial
 from queuey.deferreds import CoroutineRunner
 from queuey.errors import NoSuchQueue
 from queuey.http.gate import Gate, permit
-from queuey.http.routes import OnDone, Served, ServedOnQueue
+from queuey.http.routes import OnDone, Served, ServedOnChoice, ServedOnQueue
 from queuey.http.wire import Request
 from queuey.model.access import Operation, is_application
 from queuey.model.queue import MAX_NAME
@@ -32,8 +32,16 @@ def first_look(request: Request, endpoint: Served, names: Mapping[str, str], on_
             return None
         name = names["queue"]
     request.note()
+    if isinstance(endpoint, ServedOnChoice):
+        return CoroutineRunner(_prove(gate, request, names["application"]), partial(on_done, request))
     looking = _look(gate, request, names["application"], name, endpoint.operation)
     return CoroutineRunner(looking, partial(on_done, request))
+
+
+async def _prove(gate: Gate, request: Request, application: str) -> None:
+    """Raise an error if the credentials of a request are false; which queues it chooses, and what its URL is signed
+    for, is in its body."""
+    await gate.prove_again(request, application, None)
 
 
 async def _look(gate: Gate, request: Request, application: str, name: str | None, operation: Operation) -> None:

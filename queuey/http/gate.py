@@ -50,6 +50,36 @@ class AdmittedToQueue(Admitted):
         """Seconds that a message of the queue lives unless it says otherwise."""
         return self.queue.settings.ttl or self.policy.ttl
 
+    async def look_again(self, request: Request, operation: Operation) -> None:
+        """Raise an error if the caller has lost its access to the queue, as that was at the beginning."""
+        await self.gate.look_again(request, self, operation, self.queue)
+
+    async def check_now(self, request: Request, operation: Operation) -> None:
+        """Raise an error if the caller may not do this any more with the queue as it is now."""
+        await self.gate.look_again(request, self, operation, await self.gate.ongoing.as_it_is(self.queue))
+
+
+@attrs.frozen
+class AdmittedToChoice(Admitted):
+    """A request on a choice of queues that was let in; which of them its caller may read is decided when it reads.
+
+    :ivar own: whether the caller is the application itself, and the rates have counted the request.
+    """
+
+    own: bool
+    signature: Signature | None
+    gate: Gate = attrs.field(repr=False, eq=False)
+
+    async def prove_again(self, request: Request) -> frozenset[str]:
+        """Return the principals of the caller as they are now; raise if it has lost its access."""
+        return await self.gate.prove_again(request, self.policy.application, self.signature)
+
+    async def look_again(self, request: Request, operation: Operation) -> None:
+        """Raise an error if the caller has lost its access."""
+        await self.prove_again(request)
+
+    check_now = look_again
+
 
 @attrs.frozen
 class Gate:
@@ -73,8 +103,19 @@ class Gate:
         """Let a request on an application in, or raise why not."""
         policy, caller, _ = await self.identify(request, application, None)
         permit(operation, caller, application, None)
-        self._count(request, policy)
+        self.count(request, policy)
         return Admitted(policy, caller)
+
+    async def admit_to_choice(self, request: Request, application: str, line: Callable[[], str]) -> AdmittedToChoice:
+        """Let a request on a choice of queues in, or raise why not.
+
+        :param line: returns what stands for the choice in a signed URL; called if the URL may be signed.
+        """
+        policy, caller, signature = await self.identify(request, application, line)
+        own = is_application(caller, application)
+        if own:
+            self.count(request, policy)
+        return AdmittedToChoice(policy, caller, own, signature, self)
 
     async def admit_to_queue(
         self, request: Request, application: str, name: str, operation: Operation
@@ -83,7 +124,7 @@ class Gate:
         policy, caller, signature = await self.identify(request, application, name)
         own = is_application(caller, application)
         if own:
-            self._count(request, policy)
+            self.count(request, policy)
         if len(name) > MAX_NAME:
             raise NoSuchQueue(f"Queue name longer than {MAX_NAME} characters.", possible=False)
         request.queue = name
@@ -96,7 +137,7 @@ class Gate:
             queue = planned(policy, name)
         permit(operation, caller, application, queue)
         if not own:
-            self._count(request, policy)
+            self.count(request, policy)
         if request.use is not None:
             request.use.enter(name)
         # To find out all this may have taken a while: what is done goes by the policy of now.
@@ -147,10 +188,10 @@ class Gate:
         :param own: whether the caller is the application itself.
         """
         if own:
-            self._count(request, policy)
+            self.count(request, policy)
         request.queue = name
         if not own:
-            self._count(request, policy)
+            self.count(request, policy)
         if request.use is not None:
             request.use.enter(name)
 
@@ -187,13 +228,21 @@ class Gate:
 
         :param queue: the queue as it is now, or as it was at the beginning.
         """
-        policy = await self.policies.policy_for(queue.application)
-        caller = await self._proven(request, policy)
-        if policy.signed_urls and admitted.signature is not None:
-            caller |= await self.signatures.check(admitted.signature, again=True)
+        caller = await self.prove_again(request, queue.application, admitted.signature)
         permit(operation, caller, queue.application, queue)
 
-    def _count(self, request: Request, policy: Policy) -> None:
+    async def prove_again(self, request: Request, application: str, signature: Signature | None) -> frozenset[str]:
+        """Return what the caller of a request that goes on for long has proven, as it is now.
+
+        :param signature: of the request's URL, if it has one.
+        """
+        policy = await self.policies.policy_for(application)
+        caller = await self._proven(request, policy)
+        if policy.signed_urls and signature is not None:
+            caller |= await self.signatures.check(signature, again=True)
+        return caller
+
+    def count(self, request: Request, policy: Policy) -> None:
         """Count a permitted request against the rates of its application, and refuse a body that is too large."""
         request.use = use = self.rates.use(policy)
         if use is not None:
@@ -202,11 +251,12 @@ class Gate:
             raise BodyTooLarge(f"A body of this application has at most {policy.max_body} bytes.")
 
     async def identify(
-        self, request: Request, application: str, queue: str | None, *, again: bool = False
+        self, request: Request, application: str, queue: str | Callable[[], str] | None, *, again: bool = False
     ) -> tuple[Policy, frozenset[str], Signature | None]:
         """Return the policy of the application, the principals that the caller has proven to be, and the signature of
         the URL.
 
+        :param queue: what the URL is signed for, or a function that returns it.
         :param again: whether the request's signature was counted before, so that it is not counted against its rate
             again.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Union
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -20,7 +20,7 @@ from queuey.model.policy import Policy
 from queuey.model.queue import Queue
 
 if TYPE_CHECKING:
-    from queuey.http.gate import AdmittedToQueue
+    from queuey.http.gate import AdmittedToChoice, AdmittedToQueue
     from queuey.http.wire import Request
 
 EVERY: Final = 0.5
@@ -30,6 +30,9 @@ AT_ONCE: Final = 100
 """Requests that are looked at in one turn of the reactor: there may be ten thousand, and others wait meanwhile."""
 
 _log = EventLog(Logger(namespace="queuey.http"))
+
+Lasting = Union["AdmittedToQueue", "AdmittedToChoice"]
+"""What let a request in that may go on for long."""
 
 End = Callable[[QueueyError], None]
 """Ends a request, and tells its client why."""
@@ -56,7 +59,11 @@ class Ongoing:
         self._logged = False
 
     def during(
-        self, request: Request, admitted: AdmittedToQueue, operation: Operation, end: End | None = None
+        self,
+        request: Request,
+        admitted: Lasting,
+        operation: Operation,
+        end: End | None = None,
     ) -> Entry:
         """Return a context manager: while it is entered, the request can be ended early.
 
@@ -125,7 +132,12 @@ class Entry:
     __slots__ = ("_admitted", "_all", "_end", "_operation", "_request", "policy")
 
     def __init__(
-        self, all: Ongoing, request: Request, admitted: AdmittedToQueue, operation: Operation, end: End | None
+        self,
+        all: Ongoing,
+        request: Request,
+        admitted: Lasting,
+        operation: Operation,
+        end: End | None,
     ) -> None:
         self.policy: Policy | None = admitted.policy
         self._all = all
@@ -137,7 +149,7 @@ class Entry:
     @property
     def application(self) -> str:
         """What it is about."""
-        return self._admitted.queue.application
+        return self._admitted.policy.application
 
     def __enter__(self) -> Entry:
         self._all.add(self)
@@ -149,8 +161,7 @@ class Entry:
     async def __call__(self) -> None:
         """Raise an error if its caller would not be let in any more to its queue, as that is by now."""
         admitted = self._admitted
-        now = await self._all.as_it_is(admitted.queue)
-        await admitted.gate.look_again(self._request, admitted, self._operation, now)
+        await admitted.check_now(self._request, self._operation)
 
     @deferred
     async def look(self, policy: Policy | None) -> None:
@@ -161,7 +172,7 @@ class Entry:
         self.policy = policy
         admitted = self._admitted
         try:
-            await admitted.gate.look_again(self._request, admitted, self._operation, admitted.queue)
+            await admitted.look_again(self._request, self._operation)
         except Unavailable:
             self.policy = None
         except QueueyError as error:

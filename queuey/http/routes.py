@@ -15,6 +15,7 @@ from queuey.http.gate import Gate
 from queuey.http.plan import Plan
 from queuey.http.wire import Request
 from queuey.model.access import Operation
+from queuey.model.choice import QueueChoice
 
 Handler = Callable[..., Coroutine[Deferred[Any], Any, None]]
 
@@ -57,6 +58,8 @@ class Route:
     and the other variable parts of the path.
 
     :ivar path: the parts between ``<`` and ``>`` are variable.
+    :ivar choice: returns the queues that a request chooses, if it is about several; the handler gets an
+        :class:`AdmittedToChoice`.
     :ivar check: raises an error if the head of a permitted request is invalid; called before the handler.
     """
 
@@ -65,6 +68,7 @@ class Route:
     operation: Operation
     handler: Handler
     check: Callable[[Request], None] = _nothing
+    choice: Callable[[Request, str], QueueChoice] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -73,6 +77,8 @@ class Route:
 
     def behind(self, gate: Gate) -> Served:
         """The route, reached through the gate."""
+        if self.choice is not None:
+            return ServedOnChoice(self, gate)
         is_there = "queue" in self.names and self.operation is not Operation.CREATE_QUEUE
         return (ServedOnQueue if is_there else Served)(self, gate)
 
@@ -100,6 +106,20 @@ class Served:
     def begin(self, request: Request, plan: Plan, on_done: OnDone) -> CoroutineRunner:
         """See :class:`Endpoint`."""
         return CoroutineRunner(self.handle(request, **plan.names), partial(on_done, request))
+
+
+class ServedOnChoice(Served):
+    """Serves the requests of a route that are about queues of the client's choice."""
+
+    async def handle(self, request: Request, application: str, **rest: str) -> None:
+        """See :class:`Served`."""
+        request.note()
+        route = self._route
+        assert route.choice is not None
+        choice = partial(route.choice, request, application)
+        admitted = await self.gate.admit_to_choice(request, application, lambda: choice().signed_line())
+        route.check(request)
+        await route.handler(request, admitted, **rest)
 
 
 class ServedOnQueue(Served):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -23,10 +24,11 @@ def may_be_signed(request: Request) -> bool:
     return bool(query) and (b"signature" in query or b"%" in query)
 
 
-def take_signature(request: Request, application: str, queue: str | None) -> Signature | None:
+def take_signature(request: Request, application: str, queue: str | Callable[[], str] | None) -> Signature | None:
     """The signature that a request's URL has, and what it is of; the query is then without it.
 
-    :param queue: that the path names; ``None`` if it names none.
+    :param queue: that the path names, or a function that returns what stands for the queues that the request chooses;
+        ``None`` if there are none.
     :raise BadIdentity: if a parameter is missing, or stands there twice, or the path names no queue.
     """
     given: dict[str, str] = {}
@@ -52,5 +54,6 @@ def take_signature(request: Request, application: str, queue: str | None) -> Sig
     query = b"&" if rest == [b""] else b"&".join(rest)
     request.line = attrs.evolve(request.line, query=query)
     request.signed = b"&".join(signed)
-    grant = Grant(application, queue, given["signed_for"], given["signed_until"], given.get("signed_rate", ""))
+    line = queue if isinstance(queue, str) else queue()
+    grant = Grant(application, line, given["signed_for"], given["signed_until"], given.get("signed_rate", ""))
     return Signature(grant, given["signed_by"], given[_SIGNATURE])

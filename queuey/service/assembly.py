@@ -24,6 +24,8 @@ from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.following import Following
 from queuey.core.groups.rows import GroupRows
 from queuey.core.live.reads import LiveReads
+from queuey.core.many.reading import ManyReader
+from queuey.core.many.watching import ManyWatch
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import GivenPolicies, Policies, StoredPolicies
 from queuey.core.queue_following import QueueFollowing
@@ -37,6 +39,7 @@ from queuey.http.wire import Site
 from queuey.interfaces import IStore, ITraces, IWeb
 from queuey.logs import EventLog, LogObserver, access_logger
 from queuey.model.counts import Metric, forget
+from queuey.model.timeid import from_seconds
 from queuey.ops.draining import Draining
 from queuey.ops.health import Health
 from queuey.ops.metrics.page import MetricsPage
@@ -132,6 +135,8 @@ def assemble(
     rate_limits = RateLimits(policies, reactor)
     counts, received = (Counts(), Received()) if settings.metrics.enabled else (None, None)
     exchange = MessageExchange(store, policies, random.randrange, waits, rate_limits, settle(settings) > 0, received)
+    watch = ManyWatch(store, waits, lambda: from_seconds(now()), settle(settings))
+    many = ManyReader(watch, store, policies, lambda: from_seconds(now()))
     sole = settings.server.workers <= 1 and waits.look_every is None  # the store knows whether others write to it
     groups = GroupExchange(store, policies, waits, now, os.urandom, sole)
     users = Users(ApplicationKeys(owners), settings.identities, web, reactor, now)
@@ -162,6 +167,7 @@ def assemble(
         users=users,
         directory=directory,
         exchange=exchange,
+        many=many,
         groups=groups,
         rate_limits=rate_limits,
         live=live,

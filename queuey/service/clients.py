@@ -30,6 +30,7 @@ from queuey.http.v2.groups import V2Groups
 from queuey.http.v2.messages import V2Messages
 from queuey.http.v2.moving import V2Moving
 from queuey.http.v2.queues import V2Queues
+from queuey.http.v2.reads import V2Reads
 from queuey.http.v2.restores import V2Restores
 from queuey.http.v2.settlements import V2Settlements
 from queuey.http.v2.single import V2Single
@@ -65,6 +66,7 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
         V2Queues(directory, exchange),
         V2Messages(exchange, V2Stream(exchange, slices), slices, lambda: store.capabilities.survives_power_loss, now),
         V2Events(exchange, parts.live, now),
+        V2Reads(parts.many),
         V2Single(exchange, now),
         V2Restores(exchange, now, slices),
         V2Groups(groups, now),

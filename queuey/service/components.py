@@ -11,6 +11,7 @@ from queuey.auth.users import Users
 from queuey.core.applications.owners import KeyOwners
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.live.reads import LiveReads
+from queuey.core.many.reading import ManyReader
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import Policies
 from queuey.core.queues import QueueDirectory
@@ -45,6 +46,7 @@ class Components:
     users: Users
     directory: QueueDirectory
     exchange: MessageExchange
+    many: ManyReader
     groups: GroupExchange
     rate_limits: RateLimits
     live: LiveReads

@@ -158,7 +158,10 @@ class Machine:
 
     def page(self, reader: Reader, **asked: Any) -> Deferred[ManyPage]:
         choice, process = reader.choice, self.random.choice(self.processes)
-        limits = {"limit": self.random.choice((1, 2, 5, 100)), "max_bytes": self.random.choice((50, 200, 1 << 20))}
+        limits: dict[str, Any] = {
+            "limit": self.random.choice((1, 2, 5, 100)),
+            "max_bytes": self.random.choice((50, 200, 1 << 20)),
+        }
         return process.page(choice.names, choice.prefixes, reader.place, resumed=reader.resumed, **limits, **asked)
 
     async def read(self) -> None:

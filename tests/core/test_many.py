@@ -90,7 +90,7 @@ class PagesTests(ManyReadsCase):
     def test_what_is_written_without_a_wake_up_is_read(self) -> None:
         queue = self.make("one")
         place = self.read("one").position
-        self.process.waits.wake = lambda *_, **__: None  # type: ignore[method-assign, assignment]
+        self.process.waits.wake = lambda *_, **__: None  # type: ignore[method-assign]
         self.post(queue, "a")
         self.assertEqual(shown(self.read("one", place=place)), ["one:a"])
 
@@ -321,7 +321,8 @@ class WaitsTests(ManyReadsCase):
 
     def test_one_that_hangs_up_while_the_store_is_asked(self) -> None:
         self.make("one")
-        self.store.held = held = Deferred()
+        held: Deferred[None] = Deferred()
+        self.store.held = held
         waiting, other = self.wait("one"), self.wait("one")
         waiting.cancel()
         self.failureResultOf(waiting, CancelledError)

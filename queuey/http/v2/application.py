@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import attrs
 
+from queuey.core.many.reading import MAX_QUEUES_UNKNOWN
 from queuey.http.gate import Admitted
 from queuey.http.json_size import MAX_VALUES
 from queuey.http.routes import Route
@@ -22,6 +23,7 @@ from queuey.model import fields
 from queuey.model.access import Operation
 from queuey.model.group_settings import MAX_GROUP_NAME
 from queuey.model.groups.entries import MAX_CLAIMS, MAX_REASON
+from queuey.model.many import MAX_QUEUES
 from queuey.model.message import MAX_DELAY, MAX_MESSAGE_KEY
 from queuey.model.policy import Policy
 from queuey.model.queue import MAX_NAME, MAX_PRINCIPAL, MAX_PRINCIPALS
@@ -56,7 +58,7 @@ _OF_EVERY_APPLICATION: Final = {
 }
 """Limits that no setting changes; times are in seconds."""
 
-_FEATURES: Final = ("batches", "cursors", "delays", "live", "ndjson", "ranges", "waits")
+_FEATURES: Final = ("batches", "cursors", "delays", "live", "many", "ndjson", "ranges", "waits")
 _ONCE: Final = "idempotency-keys"
 _GROUPS: Final = "groups"
 
@@ -111,6 +113,7 @@ class V2Application:
             "max_queue_bytes": policy.max_queue_bytes,
             "max_queue_messages": policy.max_queue_messages,
             "max_groups": fields.MAX_GROUPS.high if policy.max_groups is None else policy.max_groups,
+            "max_live_queues": MAX_QUEUES if self.store.capabilities.knows_changes else MAX_QUEUES_UNKNOWN,
             "max_waits": policy.max_waits,
             "max_queue_waits": policy.max_queue_waits,
             "max_live": policy.max_live,

@@ -14,9 +14,10 @@ from zope.interface import implementer
 from queuey.deferreds import bounded, deferred, shield
 from queuey.errors import BodyTooLarge, NotPromised, Unavailable
 from queuey.interfaces import IMessageStore
-from queuey.model import many
 from queuey.model.columns import content_bytes
 from queuey.model.depth import EMPTY, Depth, oldest_of
+from queuey.model.many import UNKNOWN, ManyRange, ManySlice
+from queuey.model.many import Changes as StoreChanges
 from queuey.model.message import Address, Condition, Content, Message, NewMessage
 from queuey.model.once import Appended, Once
 from queuey.model.policy import Ack, WriteTerms
@@ -236,15 +237,13 @@ class Messages:
         extent = Extent(stable, shown, purged_of(view.incarnation, partitions))
         return await MergeRead(self._reads, view, extent, merge, partitions).slice()
 
-    def read_many(
-        self, queues: Sequence[Queue], asked: many.ManyRange, acks: Sequence[Ack]
-    ) -> Deferred[many.ManySlice]:
+    def read_many(self, queues: Sequence[Queue], asked: ManyRange, acks: Sequence[Ack]) -> Deferred[ManySlice]:
         """See IMessageStore."""
         return read_many(self._views, ManyRead(self.read_merged, asked, self._times.now()), queues, acks)
 
-    def changes(self, mark: int | None) -> Deferred[many.Changes]:
+    def changes(self, mark: int | None) -> Deferred[StoreChanges]:
         """See IMessageStore; other front ends write too, and do not tell."""
-        return succeed(many.UNKNOWN)
+        return succeed(UNKNOWN)
 
     @deferred
     async def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> LookupSlice:
