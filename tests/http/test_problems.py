@@ -47,6 +47,7 @@ EXPECTED = {
     errors.NotPromised: (409, "not-promised"),
     errors.BadCursor: (400, "invalid-cursor"),
     errors.CursorMismatch: (400, "cursor-mismatch"),
+    errors.TooManyQueues: (400, "too-many-queues"),
     errors.QueueReplaced: (410, "queue-replaced"),
     errors.Conflict: (409, "conflict"),
     errors.AlreadyThere: (409, "conflict"),

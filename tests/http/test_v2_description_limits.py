@@ -21,6 +21,7 @@ from queuey.http.v2.queues import PATCH
 from queuey.http.v2.results import NDJSON
 from queuey.http.v2.settlements import MAX_RECEIPTS
 from queuey.model import application, fields
+from queuey.model.choice import MAX_NAMES, MAX_PREFIXES
 from queuey.model.cursor import MAX_CURSOR, MIN_CURSOR
 from queuey.model.fields import Number
 from queuey.model.group_settings import MAX_GROUP_NAME
@@ -94,6 +95,15 @@ LIMITS: Mapping[str, Bounds] = {
     "followMessages/end/schema": {"default": False},
     "followMessages/errors/schema": {"default": Errors.STATUS.value},
     "schemas/LiveLine/properties/retry": {"minimum": LEAST_RETRY, "maximum": MOST_RETRY},
+    "schemas/ManyRead/properties/queues": {"minItems": 1, "maxItems": MAX_NAMES},
+    "schemas/ManyRead/properties/queues/items": {"minLength": 1, "maxLength": MAX_NAME},
+    "schemas/ManyRead/properties/prefixes": {"minItems": 1, "maxItems": MAX_PREFIXES},
+    "schemas/ManyRead/properties/prefixes/items": {"maxLength": MAX_NAME},
+    "schemas/ManyRead/properties/limit": LIST_LIMIT,
+    "schemas/ManyRead/properties/max_bytes": PAGE_BYTES,
+    "schemas/ManyRead/properties/wait": WAIT,
+    "schemas/ManyRead/properties/fresh": {"default": False},
+    "schemas/ManyRead/properties/json": {"default": False},
     "schemas/Cursor": {"minLength": 1, "maxLength": MAX_CURSOR},
     "schemas/Partition": PARTITION,
     "schemas/Partitions": {"minItems": 1, "maxItems": MAX_PARTITIONS},
@@ -326,7 +336,7 @@ class CodeTests(SynchronousTestCase):
             expected = {"invalid-parameters", "method-not-allowed", "too-large", "internal", "unavailable"}
             if path != "/v2/openapi.json":
                 expected |= {"unauthorized", "no-such-application", "content-encoding"}
-            if method != "GET":
+            if method != "GET" and path != "/v2/{application}/reads":  # a POST that only reads
                 expected |= {"storage-full", "forbidden"}
             self.assertEqual(expected - codes, set(), f"{method} {path}")
             for status, answer in operation["responses"].items():

@@ -56,6 +56,7 @@ PROGRAMS: Final = {
     "calls": ("1", "calls of functions"),
     "in_flight": ("2000 1", "(at most 50.00)"),
     "clients": ("1 10", "(at most 12.00)"),
+    "many": ("100 2", "(at most 1.00)"),
 }
 
 

@@ -66,6 +66,7 @@ class OtherWriter(SQLiteStore):
             self._new_version,
             self._bits,
             self._commits,
+            self._change_log,
         )
         return evolve(open, writer=writer)
 
