@@ -68,6 +68,7 @@ class PagesTests(ManyCase):
         self.put("b", "1")
         first, second = self.page(queues=["a", "b"], start="oldest")["messages"]
         self.assertEqual(self.texts(self.page(queues=["a", "b"], after=first["id"])), ["b:1"])
+        self.assertEqual(self.texts(self.page(queues=["a", "b"], after=first["place"])), ["b:1"])
         self.assertEqual(self.texts(self.page(queues=["a", "b"], since=second["timestamp"])), ["b:1"])
 
     def test_queues_that_come(self) -> None:

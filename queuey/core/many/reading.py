@@ -14,7 +14,7 @@ from queuey.core.many.watching import ManyWatch
 from queuey.errors import TooManyQueues
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.choice import QueueChoice
-from queuey.model.many import MAX_QUEUES, ManyRange, ManySlice, StorePosition
+from queuey.model.many import MAX_QUEUES, ManyRange, ManySlice, StorePosition, position_of
 from queuey.model.message import Message
 from queuey.model.policy import Policy
 from queuey.model.queue import Queue
@@ -45,6 +45,7 @@ class ManyPage:
     """A page of many queues.
 
     :ivar queues: the name of the queue of each message.
+    :ivar places: the place of each message.
     :ivar position: where the reader goes on.
     :ivar more: whether there is more now.
     :ivar stable: the bound up to which the page is complete.
@@ -53,6 +54,7 @@ class ManyPage:
 
     messages: tuple[Message, ...]
     queues: tuple[str, ...]
+    places: tuple[StorePosition, ...]
     position: StorePosition
     more: bool
     stable: MessageId
@@ -165,7 +167,7 @@ class ManyReader:
         queues = chosen.unread(place.id, view)
         self._check(queues)
         if not queues:
-            return ManyPage((), (), end, False, bound, (), view)
+            return ManyPage((), (), (), end, False, bound, (), view)
         acks = [policy.read_ack(queue.settings.consistency) for queue in queues]
         upper = HIGHEST if asked.fresh and not self.watch.knows else bound
         lower, gaps = place, list[Gap]()
@@ -184,6 +186,7 @@ class ManyReader:
         return ManyPage(
             slice.messages,
             tuple([names[incarnation] for incarnation in slice.queues]),
+            tuple([position_of(queue, one) for queue, one in zip(slice.queues, slice.messages, strict=True)]),
             lower,
             not slice.over and not (asked.fresh and lower == place),
             min(bound, slice.stable),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
 
@@ -143,19 +143,24 @@ def pieces(page: ManyPage, *, lines: bool, parsed: bool) -> Iterator[Piece]:
     """
     begin, start = b"" if lines else b'{"messages":[', 0
     for some in portions(page.messages):
-        names = page.queues[start : start + len(some)]
-        text = ("\n" if lines else ",").join(_messages(some, names, parsed=parsed)).encode("ascii")
+        end = start + len(some)
+        about = zip(page.queues[start:end], page.places[start:end], strict=True)
+        text = ("\n" if lines else ",").join(_messages(some, about, parsed=parsed)).encode("ascii")
         yield begin + text + (b"\n" if lines else b""), some
-        begin, start = b"" if lines else b",", start + len(some)
-    end = encoded(_members(page))
-    yield (end if lines else (b'{"messages":[' if not start else b"") + b"]," + end[1:]), ()
+        begin, start = b"" if lines else b",", end
+    last = encoded(_members(page))
+    yield (last if lines else (b'{"messages":[' if not start else b"") + b"]," + last[1:]), ()
 
 
-def _messages(messages: Sequence[Message], names: Sequence[str], *, parsed: bool) -> Iterator[str]:
-    """Return messages as JSON, each with the name of its queue."""
-    texts = {name: encoded(name).decode("ascii").strip() for name in set(names)}
-    for name, text in zip(names, messages_json(messages, parsed=parsed), strict=True):
-        yield f'{{"queue":{texts[name]},{text[1:]}'
+def _messages(
+    messages: Sequence[Message], about: Iterable[tuple[str, StorePosition]], *, parsed: bool
+) -> Iterator[str]:
+    """Return messages as JSON, each with the name of its queue and the cursor just after it."""
+    names: dict[str, str] = {}
+    for (name, place), text in zip(about, messages_json(messages, parsed=parsed), strict=True):
+        if name not in names:
+            names[name] = encoded(name).decode("ascii").strip()
+        yield f'{{"queue":{names[name]},"place":"{cursor.many_text(place)}",{text[1:]}'
 
 
 def _members(page: ManyPage) -> dict[str, Any]:
