@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,15 @@ from queuey_client.aio.runtime import AsyncioRuntime
 from queuey_client.aio.transport import AiohttpTransport
 from queuey_client.awaiting.driver import AsyncDriver, AsyncItems
 from queuey_client.awaiting.runtime import AsyncTransport
+from queuey_client.core.cursors import Cursors
+from queuey_client.core.many_calls import follow_many, many_options, read_many
 from queuey_client.core.queue_calls import QueueCalls, listed
+from queuey_client.core.reading import FollowOptions, ReadOptions
 from queuey_client.core.retry import Retry, Seconds
 from queuey_client.core.session import Secret, Session
 from queuey_client.core.settings import session_of
 from queuey_client.core.signing import parse_signed_url
-from queuey_client.core.values import QueueInfo
+from queuey_client.core.values import Message, Page, Place, QueueInfo
 from queuey_client.version import USER_AGENT
 
 if TYPE_CHECKING:
@@ -82,6 +86,39 @@ class Client:
     def queues(self, prefix: str = "", *, counts: bool = False) -> AsyncItems[QueueInfo]:
         """Give all queues whose names begin so, by name; they are fetched page by page."""
         return self._driver.iterate(listed(self._session, prefix, counts))
+
+    def follow(
+        self,
+        queues: Sequence[str] = (),
+        *,
+        prefix: str | Sequence[str] = (),
+        start: datetime | Place = "newest",
+        reader: str | None = None,
+        cursors: Cursors | None = None,
+        on_gap: str = "raise",
+        idle: Seconds | None = None,
+    ) -> AsyncItems[Message]:
+        """Give messages of many queues from a start on, in one order, and then those that come."""
+        options = FollowOptions(ReadOptions(), start, reader, cursors, on_gap, idle)
+        asked = many_options(queues, prefix, options.read, "newest")
+        return self._driver.iterate(follow_many(self._session, asked, options, self._session.clock))
+
+    async def read_many(
+        self,
+        queues: Sequence[str] = (),
+        *,
+        prefix: str | Sequence[str] = (),
+        after: Place | None = None,
+        since: datetime | None = None,
+        start: str = "newest",
+        limit: int = 100,
+        max_bytes: int = 1 << 20,
+        wait: Seconds = 0,
+        fresh: bool = False,
+    ) -> Page:
+        """Read a page of many queues; see :meth:`follow`."""
+        read = ReadOptions(after, since, limit=limit, max_bytes=max_bytes, wait=wait, fresh=fresh)
+        return await self._driver.run(read_many(self._session, many_options(queues, prefix, read, start)))
 
     async def promises(self) -> Mapping[str, Any]:
         """Return what the application is promised, and its limits: ``GET /v2/{application}``, kept for a minute."""

@@ -65,6 +65,20 @@ def page_of(queue: str, document: Mapping[str, Any]) -> Page:
     )
 
 
+def many_page_of(document: Mapping[str, Any]) -> Page:
+    """Read a page of many queues."""
+    gaps = [each["queue"] for each in document.get("gaps") or ()]
+    return Page(
+        [Message(**_members(each["queue"], each, each["place"])) for each in document["messages"]],
+        document["next"],
+        document["more"],
+        time_of(document.get("stable_until")),
+        bool(gaps),
+        None,
+        gaps,
+    )
+
+
 def deliveries_of(queue: str, group: str, document: Mapping[str, Any]) -> list[Delivery]:
     """Read the messages of a claim."""
     return [

@@ -85,7 +85,7 @@ class FollowOptions:
 Read = Callable[[ReadOptions], Steps[Page]]
 
 
-class _Bookmark:
+class Bookmark:
     """Saves the place of a reader: not for each message, but soon."""
 
     def __init__(self, options: FollowOptions, clock: Callable[[], float]) -> None:
@@ -120,7 +120,7 @@ class _Bookmark:
             self._cursors.save(self._reader or "", place)
 
 
-def _told_of_gap(page: Page, name: str, on_gap: str) -> None:
+def told_of_gap(page: Page, name: str, on_gap: str) -> None:
     """Raise, warn, or do nothing about a gap."""
     if not page.gap or on_gap == "ignore":
         return
@@ -133,7 +133,7 @@ def _told_of_gap(page: Page, name: str, on_gap: str) -> None:
     raise gap
 
 
-def _messages(page: Page, bookmark: _Bookmark) -> Items[Message]:
+def page_messages(page: Page, bookmark: Bookmark) -> Items[Message]:
     """Give the messages of a page; save the place when the page is done, or the iterator is closed."""
     try:
         for message in page.messages:
@@ -148,12 +148,12 @@ def _messages(page: Page, bookmark: _Bookmark) -> Items[Message]:
 
 def reading(read: Read, name: str, options: FollowOptions, clock: Callable[[], float]) -> Items[Message]:
     """Give all messages that are there now."""
-    bookmark = _Bookmark(options, clock)
+    bookmark = Bookmark(options, clock)
     after = bookmark.load() or options.read.after
     while True:
         page = yield from read(replace(options.read, after=after))
-        _told_of_gap(page, name, options.on_gap)
-        yield from _messages(page, bookmark)
+        told_of_gap(page, name, options.on_gap)
+        yield from page_messages(page, bookmark)
         after = page.next
         if not page.more:
             return
@@ -161,7 +161,7 @@ def reading(read: Read, name: str, options: FollowOptions, clock: Callable[[], f
 
 def following(read: Read, name: str, options: FollowOptions, clock: Callable[[], float]) -> Items[Message]:
     """Give messages from a start on, and then those that come, until nothing has come for ``idle`` seconds."""
-    bookmark = _Bookmark(options, clock)
+    bookmark = Bookmark(options, clock)
     after, since = bookmark.load(), None
     if after is None and isinstance(options.start, datetime):
         since = options.start
@@ -175,8 +175,8 @@ def following(read: Read, name: str, options: FollowOptions, clock: Callable[[],
         wait = WAIT if idle is None else max(0.0, min(WAIT, idle - (clock() - heard)))
         asked = clock()
         page = yield from read(replace(options.read, after=after, since=since, wait=wait))
-        _told_of_gap(page, name, options.on_gap)
-        yield from _messages(page, bookmark)
+        told_of_gap(page, name, options.on_gap)
+        yield from page_messages(page, bookmark)
         after = page.next
         if page.messages:
             heard = clock()

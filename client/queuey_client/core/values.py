@@ -224,6 +224,7 @@ class Page:
     :ivar more: whether there is more now.
     :ivar stable_until: up to when the page is complete.
     :ivar gap: whether messages that the reader had not come to were purged, or may have expired.
+    :ivar gaps: of a page of many queues, the names of the queues that have a gap.
     :ivar first: with a gap, a cursor just before the first message that is left.
     """
 
@@ -233,6 +234,7 @@ class Page:
     stable_until: datetime
     gap: bool = False
     first: Place | None = None
+    gaps: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

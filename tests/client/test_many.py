@@ -1,0 +1,63 @@
+"""The client reads many queues: pages, readers that follow, and gaps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey_client import Client, Gap
+from queuey_client.core.steps import Answer
+from queuey_client.sync.transport import Driver
+from tests.client.support import Server, answer, message, problem
+
+TIME = "2025-11-26T12:14:43.2112434Z"
+
+
+def many(*messages: tuple[str, int], next: str = "end", gaps: tuple[str, ...] = (), more: bool = False) -> Answer:
+    """A page of many queues."""
+    found = [{**message(number), "queue": queue, "place": f"place-{number}"} for queue, number in messages]
+    document: dict[str, Any] = {"messages": found, "next": next, "more": more, "stable_until": TIME, "resume": "exact"}
+    if gaps:
+        document["gaps"] = [{"queue": queue, "why": "purged", "first": "first"} for queue in gaps]
+    return answer(document)
+
+
+class ManyTests(SynchronousTestCase):
+    """What is sent, and what comes of the answers."""
+
+    def client(self, *replies: Answer) -> tuple[Client, Server]:
+        server = Server(*replies)
+        client = Client("http://server", "shop", key="k", transport=server)
+        client._session, client._driver = server.session(), Driver(server, server.sleep)
+        return client, server
+
+    def test_a_page(self) -> None:
+        client, server = self.client(many(("a", 1), ("b", 2)))
+        page = client.read_many(["a", "b"], prefix="room-", start="oldest", limit=7, wait=5)
+        self.assertEqual([(each.queue, each.place) for each in page.messages], [("a", "place-1"), ("b", "place-2")])
+        asked = {"queues": ["a", "b"], "prefixes": ["room-"], "start": "oldest", "limit": 7, "wait": 5}
+        self.assertEqual({**server.sent(), "max_bytes": None}, {**asked, "max_bytes": None})
+
+    def test_it_may_be_sent_again(self) -> None:
+        client, _ = self.client(problem("unavailable", 503, retryable=True, applied="unknown"), many(next="x"))
+        self.assertEqual(client.read_many(["a"]).next, "x")
+
+    def test_it_follows(self) -> None:
+        client, server = self.client(many(next="p0"), many(("a", 1), next="p1"), many(("b", 2), next="p2"))
+        found = client.follow(prefix=["a", "b"])
+        self.assertEqual([next(found).queue for _ in range(2)], ["a", "b"])
+        self.assertEqual(server.sent(0)["start"], "newest")
+        self.assertEqual([server.sent(at)["after"] for at in (1, 2)], ["p0", "p1"])
+
+    def test_a_gap_comes_after_the_messages_of_its_page(self) -> None:
+        client, _ = self.client(many(("a", 1), next="p1", gaps=("b",)))
+        found = client.follow(["a", "b"], start="p0")
+        self.assertEqual(next(found).queue, "a")
+        error = self.assertRaises(Gap, next, found)
+        self.assertEqual((error.first, error.queue), ("p1", "b"))
+
+    def test_what_makes_no_sense(self) -> None:
+        client, _ = self.client()
+        self.assertRaises(ValueError, client.read_many)
+        self.assertRaises(TypeError, client.read_many, "a")
