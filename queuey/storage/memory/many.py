@@ -41,7 +41,8 @@ def _places(data: QueueData, asked: ManyRange, stable: MessageId) -> Iterator[Pl
 def changes(store: StoreData, mark: int | None) -> Changes:
     """Return the queues that were changed since a mark."""
     stable = upper_bound(store.stable())
-    mark, numbers, over = store.change_log.since(mark)
+    store.change_log.commit()
+    mark, numbers, over = store.change_log.since(mark, store.change_log.committed)
     if numbers is None:
         return Changes(mark, stable, None)
     queues = [store.queues[number].queue for number in sorted(numbers) if number in store.queues]

@@ -18,6 +18,7 @@ from queuey.model.message import Address, Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId, Ticks, successor
 from queuey.model.window import LookupSlice
+from queuey.storage.change_log import ChangeLog
 from queuey.storage.sqlite import group_copies, queues, reader, schema, states, writes
 from queuey.storage.sqlite.backup import open_to_read
 from queuey.storage.sqlite.files import Lock
@@ -164,7 +165,7 @@ class SQLiteHoldings(_Reading):
             )
         self._directory = directory
         self._lock: Lock | None = None
-        self._reader = Reader(connection, now, queues.foresee)
+        self._reader = Reader(connection, now, queues.foresee, ChangeLog())
         super().__init__(GroupCommit(runner, MAX_READS))
         self._reading.open(self._reader.work, self._reader.rest)
 

@@ -16,7 +16,6 @@ import apsw
 from queuey.model.many import ChangedQueue, Changes, ManyMerging, ManyRange, ManySlice, number_of
 from queuey.model.queue import Queue
 from queuey.model.timeid import LOWEST, MessageId
-from queuey.storage.change_log import ChangeLog
 from queuey.storage.sqlite.chunks import INT64
 from queuey.storage.sqlite.group_commit import NOT_YET, Again
 from queuey.storage.sqlite.reader import HEADS, Head, Reader, fetch
@@ -100,12 +99,12 @@ class ManyRead:
         return merging.full or not firsts
 
 
-def changes(reader: Reader, log: ChangeLog, mark: int | None) -> Changes:
+def changes(reader: Reader, mark: int | None) -> Changes:
     """Return the queues that were changed since a mark.
 
     Delayed messages show as soon as a later one is stored. They are in ``future`` until the sweeper notes their queues.
     """
-    mark, numbers, over = log.since(mark)
+    mark, numbers, over = reader.change_log.since(mark, reader.committed)
     if numbers is None:
         return Changes(mark, reader.stable, None)
     numbers |= {queue for (queue,) in reader.connection.execute(_DUE, (reader.stable,))}

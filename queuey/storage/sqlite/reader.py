@@ -15,6 +15,7 @@ from queuey.model.message import Address, Content, Message
 from queuey.model.queue import Queue
 from queuey.model.timeid import LOWEST, MessageId, Ticks, from_seconds, upper_bound
 from queuey.model.window import SLICE_BYTES, SLICE_ROWS, LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
+from queuey.storage.change_log import ChangeLog
 from queuey.storage.sqlite.chunks import INT64, SIZES, parts
 from queuey.storage.sqlite.files import translated
 from queuey.storage.sqlite.group_commit import Job
@@ -55,12 +56,17 @@ class Reader:
     :ivar clock: the time of the snapshot.
     :ivar stable: the bound below which scans show messages.
     :ivar bulk: reads what is of one partition.
+    :ivar committed: number of changes in ``change_log`` that the snapshot surely has.
     :ivar foreseen: queues by application and name, as they are in the snapshot.
     """
 
     _log = EventLog(Logger(namespace="queuey.storage"))
 
-    def __init__(self, connection: apsw.Connection, now: Callable[[], float], foresee: Foresee) -> None:
+    def __init__(
+        self, connection: apsw.Connection, now: Callable[[], float], foresee: Foresee, change_log: ChangeLog
+    ) -> None:
+        self.change_log = change_log
+        self.committed = 0
         self.connection = connection
         self.bulk = Bulk(connection)
         self.clock = Ticks(0)
@@ -76,6 +82,7 @@ class Reader:
         self.foreseen = {}
         try:
             self._roll_back()
+            self.committed = self.change_log.committed
             self.connection.execute("BEGIN")
             self.stable = upper_bound(self.connection.execute("SELECT last FROM clock").get)
             self.clock = from_seconds(self._now())

@@ -166,7 +166,7 @@ class SQLiteStore:
             self._commits,
             self._change_log,
         )
-        return _Open(lock, writer, Reader(reading, self._now, queues.foresee))
+        return _Open(lock, writer, Reader(reading, self._now, queues.foresee, self._change_log))
 
     def _check_whole(self, connection: apsw.Connection) -> None:
         """Refuse a copy that is not whole yet, unless it is about to be completed."""
@@ -271,7 +271,7 @@ class SQLiteStore:
 
     def changes(self, mark: int | None) -> Deferred[Changes]:
         """See IMessageStore."""
-        return self._reading.submit(many.changes, self._change_log, mark)
+        return self._reading.submit(many.changes, mark)
 
     def read_range(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         """See IMessageStore."""

@@ -210,6 +210,7 @@ class Writer:
         if changes != self._changes:
             self._commits.committed(self._together, began)
         self._stored_last = self.last
+        self._change_log.commit()
         self.answers.clear()
         self.queues.add_spent(spent)
 
