@@ -89,8 +89,8 @@ class Waits:
         if listeners is not None:
             _tell_all(listeners, partitions)
 
-    def listen_to_all(self, listener: AnyListener) -> None:
-        """Call a listener at once for all that arrives in any queue; there is one such listener."""
+    def listen_to_all(self, listener: AnyListener | None) -> None:
+        """Call a listener at once for all that arrives in any queue; there is one such listener, or none."""
         self._of_all = listener
 
     def removed(self, incarnation: int, partitions: Set[int] | None) -> None:

@@ -73,7 +73,6 @@ class ManyWatch:
         self._waking: IDelayedCall | None = None
         self._timer: IDelayedCall | None = None
         self._probing: set[ChosenQueues] = set()
-        waits.listen_to_all(self._arrived)
 
     @property
     def knows(self) -> bool:
@@ -248,6 +247,7 @@ class ManyWatch:
         self.waits.set_deadline(waiter, seconds)
         if self._timer is None:
             self._timer = self.waits.clock.callLater(EVERY, self._tick)
+            self.waits.listen_to_all(self._arrived)
         return waiter
 
     def check_room(self) -> None:
@@ -273,6 +273,7 @@ class ManyWatch:
                 if timer is not None:
                     timer.cancel()
             self._timer = self._waking = None
+            self.waits.listen_to_all(None)
 
     def _tick(self) -> None:
         self._timer = self.waits.clock.callLater(EVERY, self._tick)
