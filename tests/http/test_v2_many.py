@@ -116,6 +116,7 @@ class RefusalsTests(ManyCase):
         cursor = self.page(queues=["a"])["next"]
         for asked, places in (
             ({}, [""]),
+            ({"queues": None, "prefixes": None}, [""]),
             ({"queues": []}, ["/queues"]),
             ({"queues": ["a", "a", "b/c", 3]}, ["/queues/3", "/queues/1", "/queues/2"]),
             ({"prefixes": ["x:"] * 11}, ["/prefixes"]),

@@ -111,7 +111,7 @@ def _choice(asked: Members, application: str) -> tuple[QueueChoice, dict[str, in
         problem = None if prefix in ("", ".", "..") else name_problem(prefix)
         if problem is not None:
             asked.wrong(f"prefixes/{at}", problem)
-    if not names and not prefixes and "queues" not in asked and "prefixes" not in asked:
+    if asked.value("queues") is None and asked.value("prefixes") is None:
         asked.wrong("", "chooses no queue; queues has names, and prefixes what names begin with")
     return choice_of(application, tuple(names), tuple(prefixes)), given
 

@@ -30,6 +30,7 @@ from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
 from queuey.storage.cassandra.messages.store import Messages
 from queuey.storage.cassandra.messages.writes import GRACE
 from queuey.storage.cassandra.queues.registry import Registry
+from queuey.storage.cassandra.queues.rows import Incarnation
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.scripts import names, replication_cql, scripts, whole
 from queuey.storage.cassandra.states import CassandraStates
@@ -97,8 +98,10 @@ class ApartRegistry(Registry):
     def _in(self, queue: Queue) -> Queue:
         return attrs.evolve(queue, application=self.mark + queue.application)
 
-    def current(self, queue: Queue) -> Deferred[Any]:
-        return super().current(self._in(queue))
+    @deferred
+    async def current(self, queue: Queue) -> Incarnation | None:
+        found = await super().current(self._in(queue))
+        return found and attrs.evolve(found, queue=self._out(found.queue))
 
     def set_purged(self, queue: Queue, bounds: Any, at: int) -> Deferred[bool]:
         return super().set_purged(self._in(queue), bounds, at)
