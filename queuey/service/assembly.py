@@ -187,7 +187,7 @@ def assemble(
         metrics = (
             *of_the_daemon(draining),
             readiness_seen.metric,
-            *of_the_door(site, waits),
+            *of_the_door(site, waits, watch),
             *counts.metrics,
             *received.metrics,
             *of_live_reads(live, now),

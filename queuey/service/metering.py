@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from queuey import __version__
 from queuey.config import MetricsSettings
 from queuey.core.live.reads import LiveReads
+from queuey.core.many.watching import ManyWatch
 from queuey.core.waiting import Waits
 from queuey.deferreds import deferred, shield
 from queuey.http.wire import Site
@@ -47,17 +48,25 @@ def of_the_daemon(draining: Draining) -> tuple[Metric, ...]:
     )
 
 
-def of_the_door(site: Site, waits: Waits) -> tuple[Metric, ...]:
+def of_the_door(site: Site, waits: Waits, watch: ManyWatch) -> tuple[Metric, ...]:
     """Return the metrics of open connections and of requests in progress."""
+
+    def reads() -> int:
+        return waits.reading + watch.waiting
+
     return (
         gauge("queuey_http_connections", "Open connections.", lambda: site.connections),
         gauge("queuey_http_requests_in_progress", "Requests that have begun and not ended.", lambda: site.busy),
         gauge(
             "queuey_waiting_reads",
             "Reads that wait for messages; all live reads of one queue count as one.",
-            lambda: waits.reading,
+            reads,
         ),
-        gauge("queuey_waiting_claims", "Claims that wait.", lambda: waits.waiting - waits.reading),
+        gauge("queuey_waiting_claims", "Claims that wait.", lambda: waits.waiting - reads()),
+        gauge(
+            "queuey_many_choices", "Choices of queues that reads of many use, or have used.", lambda: watch.choices
+        ),
+        gauge("queuey_many_queues", "Queues in these choices, each counted once.", lambda: watch.queues),
     )
 
 

@@ -122,6 +122,17 @@ class RequestTests(CountsCase):
             "0.001": 1, "2.5": 1, "5.0": 2, "+Inf": 2
         })  # fmt: skip
 
+    def test_reads_of_many_queues(self) -> None:
+        self.make()
+        typed = {**OWNER, "Content-Type": "application/json"}
+        reads = [self.client.start("POST", "/v2/app/reads", typed, b'{"prefixes": [""], "wait": 20}') for _ in range(2)]
+        for name, value in (("waiting_reads", 2), ("waiting_claims", 0), ("many_choices", 1), ("many_queues", 1)):
+            self.assertEqual(self.counted(f"queuey_{name}"), {(): value}, name)
+        for connection in reads:
+            connection.hang_up()
+        self.assertEqual(self.counted("queuey_waiting_reads"), {(): 0})
+        self.assertEqual(self.counted("queuey_waiting_claims"), {(): 0})
+
     def test_who_hangs_up(self) -> None:
         self.make()
         first = self.client.start("GET", f"{MESSAGES}?wait=20", OWNER)

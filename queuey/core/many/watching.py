@@ -89,6 +89,11 @@ class ManyWatch:
         """Number of queues that are in a choice."""
         return len(self._by_incarnation)
 
+    @property
+    def waiting(self) -> int:
+        """Number of readers that wait."""
+        return sum(map(len, self._waiters.values()))
+
     # Choices
 
     def enter(self, choice: QueueChoice) -> ChosenQueues:
