@@ -27,6 +27,7 @@ from queuey.http.v2.claims import V2Claims
 from queuey.http.v2.description import Description
 from queuey.http.v2.events import EventsForErrors, V2Events
 from queuey.http.v2.groups import V2Groups
+from queuey.http.v2.many_claims import V2ManyClaims
 from queuey.http.v2.messages import V2Messages
 from queuey.http.v2.moving import V2Moving
 from queuey.http.v2.queues import V2Queues
@@ -71,6 +72,7 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
         V2Restores(exchange, now, slices),
         V2Groups(groups, now),
         V2Claims(groups, exchange),
+        V2ManyClaims(groups, exchange),
         V2Settlements(groups),
         V2Moving(groups),
     )

@@ -63,9 +63,7 @@ def of_the_door(site: Site, waits: Waits, watch: ManyWatch) -> tuple[Metric, ...
             reads,
         ),
         gauge("queuey_waiting_claims", "Claims that wait.", lambda: waits.waiting - reads()),
-        gauge(
-            "queuey_many_choices", "Choices of queues that reads of many use, or have used.", lambda: watch.choices
-        ),
+        gauge("queuey_many_choices", "Choices of queues that reads of many use, or have used.", lambda: watch.choices),
         gauge("queuey_many_queues", "Queues in these choices, each counted once.", lambda: watch.queues),
     )
 

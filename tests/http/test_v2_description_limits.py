@@ -9,6 +9,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 import queuey
+from queuey.core.groups.many_claims import MAX_SOURCES
 from queuey.core.live.reads import LEAST_RETRY, MOST_RETRY
 from queuey.http.problems import CODES, MEDIA_TYPE, TYPE
 from queuey.http.v2.appends import BATCH, MAX_MESSAGES
@@ -95,6 +96,11 @@ LIMITS: Mapping[str, Bounds] = {
     "followMessages/end/schema": {"default": False},
     "followMessages/errors/schema": {"default": Errors.STATUS.value},
     "schemas/LiveLine/properties/retry": {"minimum": LEAST_RETRY, "maximum": MOST_RETRY},
+    "schemas/ClaimOfMany/properties/from": {"minItems": 1, "maxItems": MAX_SOURCES},
+    "schemas/ClaimOfMany/properties/from/items/properties/queue": {"minLength": 1, "maxLength": MAX_NAME},
+    "schemas/ClaimOfMany/properties/limit/anyOf/0": with_default(fields.CLAIM_LIMIT),
+    "schemas/ClaimOfMany/properties/max_bytes/anyOf/0": PAGE_BYTES,
+    "schemas/ClaimOfMany/properties/wait/anyOf/0": WAIT,
     "schemas/ManyRead/properties/queues/anyOf/0": {"minItems": 1, "maxItems": MAX_NAMES},
     "schemas/ManyRead/properties/queues/anyOf/0/items": {"minLength": 1, "maxLength": MAX_NAME},
     "schemas/ManyRead/properties/prefixes/anyOf/0": {"minItems": 1, "maxItems": MAX_PREFIXES},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import lru_cache
+from random import Random
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -12,6 +13,7 @@ from queuey.core.groups.claiming import Claims
 from queuey.core.groups.dead_letters import DeadLetters
 from queuey.core.groups.directory import CACHED, CACHED_ALONE, GroupDirectory
 from queuey.core.groups.group_changes import GroupChanges, Judge
+from queuey.core.groups.many_claims import ManyClaims
 from queuey.core.groups.redriving import Redrives
 from queuey.core.groups.seek_and_lag import SeekAndLag
 from queuey.core.groups.settling import settle, settle_and_take
@@ -48,6 +50,7 @@ class GroupExchange:
     :param new_bytes: returns so many random bytes that cannot be guessed.
     :param alone: whether no other process changes groups.
     :ivar cached: ``GroupDirectory.cached``.
+    :ivar claims_of_many: claims of several groups.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class GroupExchange:
         self._wait_queues = WaitQueues(waits, ticks, self._attempt)
         moves = DeadLetters(store, policies, waits)
         self._claims = Claims(store.groups, self._directory, moves, self._wait_queues)
+        self.claims_of_many = ManyClaims(self._wait_queues, policies, self._claims.take, lambda: Random(new_bytes(16)))
         self._whole = SeekAndLag(store, policies, self._directory, moves, new_bytes)
         self._redrives = Redrives(store, policies, moves, self._directory.terms)
 

@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping, Set
 from itertools import islice
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from queuey.core.deadlines import Expiring
 from queuey.core.groups.values import Claiming, Delivered
 from queuey.core.waiting import Waits
 from queuey.errors import Unavailable
@@ -39,6 +40,17 @@ May = Callable[[], Coroutine[Deferred[Any], Any, None]]
 
 Attempt = Callable[[Queue, Group, Claiming, tuple[int, ...], May | None], Coroutine[Deferred[Any], Any, Delivered]]
 """Attempts a claim of a group once, in some partitions."""
+
+
+class InLine(Protocol):
+    """What stands in a wait queue."""
+
+    def attempt(self, partitions: tuple[int, ...]) -> Deferred[bool]:
+        """Attempt the claim.
+
+        :return: fires with whether the claim has left the wait queue and further claims may get messages; never fails.
+        """
+
 
 NOTHING: Final = Delivered(())
 _NONE: Final = frozenset[int]()
@@ -128,7 +140,7 @@ class WaitQueue:
         self.news = 0
         self._wait_queues = wait_queues
         self._joined = 0
-        self._waiters: dict[_Waiter, None] = {}
+        self._waiters: dict[InLine, None] = {}
         self._notified: frozenset[int] = frozenset()
         self._everywhere = False
         self._serving = False
@@ -173,16 +185,28 @@ class WaitQueue:
             does. May be cancelled.
         """
         waiter = _Waiter(self, claiming, got, may)
-        self._waiters[waiter] = None
+        self.stand(waiter, news)
         self._wait_queues.waits.set_deadline(waiter, claiming.wait)
+        if self.news == news and claiming.key is None:
+            self.cache(got)
+        return waiter
+
+    def cache(self, got: Delivered) -> None:
+        """Cache the empty result of a first attempt without a key; see ``nothing``."""
+        if self._nothing is not got and self._wait_queues.waits.look_every is None:
+            self._nothing, self._until = got, self._wait_queues.waits.clock.seconds() + _MOMENT
+
+    def stand(self, waiter: InLine, news: int) -> None:
+        """Put a claim at the end of the line.
+
+        :param news: the value of ``news`` before its first attempt.
+        """
+        self._waiters[waiter] = None
         if self.news != news:
             self.tell(None)
-        elif claiming.key is None and self._nothing is not got and self._wait_queues.waits.look_every is None:
-            self._nothing, self._until = got, self._wait_queues.waits.clock.seconds() + _MOMENT
         self._set_timer()
         if self._looks is None:
             self._look_later()
-        return waiter
 
     def tell(self, partitions: Set[int] | None) -> None:
         """Notify the wait queue that some partitions, or any if ``None``, may have messages. Claims are attempted in
@@ -214,11 +238,13 @@ class WaitQueue:
         """Attempt a claim."""
         return self._wait_queues.attempt(self.queue, self.group, claiming, partitions, may)
 
-    def leave(self, waiter: _Waiter) -> None:
-        """Remove a claim from the wait queue."""
-        if waiter in self._waiters:
-            del self._waiters[waiter]
-            self._wait_queues.waits.clear_deadline(waiter)
+    def leave(self, waiter: InLine) -> None:
+        """Remove a claim from the wait queue; one that has left already is passed over."""
+        self._waiters.pop(waiter, None)
+
+    def clear_deadline(self, waiter: Expiring) -> None:
+        """Forget the deadline of a claim."""
+        self._wait_queues.waits.clear_deadline(waiter)
 
     def _start(self) -> None:
         self._starting = None
@@ -324,13 +350,17 @@ class _Waiter(Deferred[Delivered]):
         return not failure.check(Unavailable)
 
     def _fire(self, result: Delivered | Failure) -> None:
-        self._wait_queue.leave(self)
+        self._leave()
         if not self.called:
             self.callback(result)
 
+    def _leave(self) -> None:
+        self._wait_queue.leave(self)
+        self._wait_queue.clear_deadline(self)
+
     def hang_up(self) -> None:
         """Handle a disconnected caller: leave the wait queue and cancel the attempt."""
-        self._wait_queue.leave(self)
+        self._leave()
         if self._attempt is not None:
             self._attempt.cancel()
 

@@ -42,8 +42,8 @@ from queuey.model.timeid import to_rfc3339
 
 CLAIMS: Final = f"{GROUP}/claims"
 
-_BLOCKED: Final = "in-flight-limit"
-_BEGIN: Final = '{"messages":['
+BLOCKED: Final = "in-flight-limit"
+BEGIN: Final = '{"messages":['
 _END: Final = "]}\n"
 """Start and usual end of an answer."""
 
@@ -87,11 +87,11 @@ class V2Claims:
         end = _END if plain else _end(claiming, delivered)
         bodies, contents = sizes(messages)
         if contents <= WHOLE:
-            text = f"{_BEGIN}{_messages_json(messages, delivered.deliveries, parsed=parsed)}{end}"
+            text = f"{BEGIN}{deliveries_json(messages, delivered.deliveries, parsed=parsed)}{end}"
             request.answer(200, HEAD, text.encode("ascii"))
             request.count_messages(len(messages), bodies)
         else:
-            await answer_in_pieces(request, HEAD, _pieces(delivered.deliveries, messages, end, parsed=parsed))
+            await answer_in_pieces(request, HEAD, pieces(delivered.deliveries, messages, end, parsed=parsed))
 
     async def _waited(self, request: Request, admitted: AdmittedToQueue, group: Group, claiming: Claiming) -> Delivered:
         """Claim with a wait; the caller's access is checked again after it."""
@@ -225,23 +225,23 @@ _NAMES: Final = (*_MEMBERS, "json")
 
 def _end(claiming: Claiming, delivered: Delivered) -> str:
     """Return the end of an answer, after the messages."""
-    blocked = f',"blocked":"{_BLOCKED}"' if delivered.blocked else ""
+    blocked = f',"blocked":"{BLOCKED}"' if delivered.blocked else ""
     if claiming.settlings is None:
         return f"]{blocked}}}\n"
     return f']{blocked},"outcomes":{outcomes_json(claiming.settlings, delivered.outcomes)}}}\n'
 
 
-def _pieces(deliveries: Sequence[Delivery], messages: Sequence[Message], end: str, *, parsed: bool) -> Iterator[Piece]:
+def pieces(deliveries: Sequence[Delivery], messages: Sequence[Message], end: str, *, parsed: bool) -> Iterator[Piece]:
     """Return the parts of a large answer."""
-    begin, start = _BEGIN, 0
+    begin, start = BEGIN, 0
     for some in portions(messages):
-        text = _messages_json(some, deliveries[start : start + len(some)], parsed=parsed)
+        text = deliveries_json(some, deliveries[start : start + len(some)], parsed=parsed)
         yield f"{begin}{text}".encode("ascii"), some
         begin, start = ",", start + len(some)
     yield end.encode("ascii"), ()
 
 
-def _messages_json(messages: Sequence[Message], deliveries: Sequence[Delivery], *, parsed: bool) -> str:
+def deliveries_json(messages: Sequence[Message], deliveries: Sequence[Delivery], *, parsed: bool) -> str:
     """Return the JSON of the deliveries, separated by commas."""
     found = []
     last, until = None, ""
