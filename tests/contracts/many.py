@@ -332,6 +332,8 @@ class ChangesContract(ManyCase):
         changes = await self.store.changes(mark)
         self.assertEqual([one.version for one in changes.queues or () if one.name == "b"], [queues[1].version])
         mark = changes.mark
+        await self.store.close_queue(queues[1], (), TERMS, None)
+        await changed("b")
         await self.make_queue("d", "other")
         await changed("d")
         await self.store.forget(queues[2])

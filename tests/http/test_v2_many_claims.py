@@ -22,7 +22,7 @@ class ManyClaimsCase(GroupTestCase):
             self.expect(201, self.send("PUT", f"/queues/{name}", {}))
             self.made("w", name)
 
-    def post(self, queue: str, *texts: str) -> None:
+    def write(self, queue: str, *texts: str) -> None:
         for text in texts:
             typed = {**OWNER, "Content-Type": "text/plain"}
             self.expect(201, self.ask("POST", f"/v2/app/queues/{queue}/messages", typed, text.encode()))
@@ -62,15 +62,15 @@ class ServedTests(ManyClaimsCase):
     """Which group serves a claim."""
 
     def test_strict(self) -> None:
-        self.post("low", "1", "2")
-        self.post("high", "3")
+        self.write("low", "1", "2")
+        self.write("high", "3")
         self.assertEqual(self.served(), ("high", ["3"]))
         self.assertEqual(self.served(), ("low", ["1", "2"]))
         self.assertEqual(self.served(), (None, []))
         self.assertEqual((self.in_flight("high"), self.in_flight("low")), (1, 2))
 
     def test_limits_and_settlements(self) -> None:
-        self.post("low", "1", "2")
+        self.write("low", "1", "2")
         answer = self.expect(200, self.claims(limit=1, lease=60))
         (message,) = answer["messages"]
         self.assertEqual((message["body"], message["lease"]), ("1", 60))
@@ -80,13 +80,13 @@ class ServedTests(ManyClaimsCase):
     def test_fair(self) -> None:
         """Each group that has messages serves about as many claims as any other."""
         for name in ("high", "low"):
-            self.post(name, *("x" for _ in range(40)))
+            self.write(name, *("x" for _ in range(40)))
         served = Counter(self.served("high", "q", "low", order="fair", limit=1)[0] for _ in range(40))
         self.assertEqual(set(served), {"high", "low"})
         self.assertTrue(all(8 < number < 32 for number in served.values()), served)
 
     def test_groups_are_created(self) -> None:
-        self.post("high", "1")
+        self.write("high", "1")
         self.assertEqual(self.expect(200, self.claims(group="new"))["messages"][0]["body"], "1")
         self.get("new", "low")
 
@@ -102,10 +102,10 @@ class WaitingTests(ManyClaimsCase):
         for queue, text in (("low", "1"), ("high", "2")):
             waiting = self.wait()
             self.clock.advance(1)
-            self.post(queue, text)
+            self.write(queue, text)
             self.assertEqual(self.answered(waiting), (queue, [text]))
             self.assert_nothing_left()
-        self.post("low", "3")
+        self.write("low", "3")
         self.assertEqual(self.in_flight("low"), 1)
 
     def test_only_one_serves(self) -> None:
@@ -121,14 +121,14 @@ class WaitingTests(ManyClaimsCase):
 
     def test_first_come_first_served(self) -> None:
         many, one = self.wait(), self.wait("low")
-        self.post("low", "1")
+        self.write("low", "1")
         self.assertEqual(self.answered(many), ("low", ["1"]))
-        self.post("low", "2")
+        self.write("low", "2")
         self.assertEqual(self.answered(one), ("low", ["2"]))
         self.assert_nothing_left()
 
     def test_the_end_of_a_lease(self) -> None:
-        self.post("low", "1")
+        self.write("low", "1")
         self.assertEqual(self.served(lease=5), ("low", ["1"]))
         waiting = self.wait()
         self.clock.advance(6)
@@ -144,7 +144,7 @@ class WaitingTests(ManyClaimsCase):
         waiting = self.wait()
         self.clock.advance(1)
         waiting.hang_up()
-        self.post("high", "1")
+        self.write("high", "1")
         self.clock.advance(1)
         self.assertEqual(self.in_flight("high"), 0)
         self.assert_nothing_left()
@@ -208,7 +208,7 @@ class RefusalsTests(ManyClaimsCase):
         self.assertEqual([error["pointer"] for error in problem["errors"]], ["/from/1/queue", "/from/3/queue"])
 
     def test_who_may_not_claim(self) -> None:
-        self.post("high", "1")
+        self.write("high", "1")
         problem = self.expect(401, self.claims(headers={}))
         self.assertEqual([error["pointer"] for error in problem["errors"]], ["/from/0/queue", "/from/1/queue"])
         self.assertEqual(self.in_flight("high"), 0)

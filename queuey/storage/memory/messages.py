@@ -89,6 +89,7 @@ def close_queue(
     if data.queue.closed is None:
         last = max((part.ids[-1] for part in data.partitions.values() if part.ids), default=LOWEST)
         data.queue = attrs.evolve(data.queue, closed=ticks_of(last), version=store.new_version())
+        store.change_log.add((data.queue.incarnation,))
     return appended
 
 

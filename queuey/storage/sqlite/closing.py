@@ -44,6 +44,7 @@ def mark(writer: Writer, incarnation: int, closed: Ticks, version: str) -> None:
     writer.connection.execute(_CLOSE, (closed, version, incarnation))
     writer.connection.execute(_CLOSE_TALLY, (closed, incarnation))
     writer.queues.forget(incarnation)
+    writer.changed[incarnation] = None
 
 
 def _last(writer: Writer, incarnation: int) -> Ticks:
