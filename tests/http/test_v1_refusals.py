@@ -353,6 +353,6 @@ class TableTests(SynchronousTestCase):
         """But for those that never reach a client of v1."""
         inside = {"ConfigurationError", "Conflict"}
         inside |= {"PreconditionFailed", "IdOutOfRange", "KeyReused", "KeyInUse", "NoSuchGroup", "NoSuchMessage"}
-        inside |= {"BadCursor", "CursorMismatch", "QueueReplaced"}
+        inside |= {"BadCursor", "CursorMismatch", "QueueReplaced", "TooManyQueues"}
         kinds: Sequence[type[QueueyError]] = [*QueueyError.__subclasses__(), BadIdentity, IdentityUnavailable]
         self.assertEqual({kind for kind in kinds if kind.__name__ not in inside}, set(STATUS))
