@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import attrs
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from queuey.deferreds import TurnQueue, deferred, shield
 from queuey.errors import ConfigurationError, QueueyError, Unavailable
-from queuey.interfaces import Capabilities, IGroupStore, IStateStore, IStore, Outcome, State
+from queuey.interfaces import Capabilities, IGroupStore, IStateStore, IStore
 from queuey.logs import EventLog
 from queuey.model.counts import Metric
 from queuey.model.depth import Depth
@@ -30,6 +30,7 @@ from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSl
 from queuey.storage.cassandra.closing import close_queue
 from queuey.storage.cassandra.cluster.facts import Facts, find_out, release_of
 from queuey.storage.cassandra.cluster.port import AccessRefused, ICQLSession, Kind, Level, Statement
+from queuey.storage.cassandra.door import Doorkeeper, GuardedStates
 from queuey.storage.cassandra.groups import CassandraGroups, GroupTables
 from queuey.storage.cassandra.messages.store import Messages
 from queuey.storage.cassandra.queues.registry import Registry
@@ -44,61 +45,10 @@ T = TypeVar("T")
 _LONGEST_WAIT: Final = 3.0
 """Seconds between two attempts to reach the cluster at the most."""
 
-_RETRY_AFTER: Final = 5
-"""Seconds after which a client may ask again while the store has not opened."""
-
 _LOOK: Final = 1.0
 """Seconds between two reads for waiting readers."""
 
 _GETS_READY: Final = "Cassandra answers, and this front end gets ready"
-
-
-class Doorkeeper:
-    """Lets calls in while the store serves, and knows how many are inside."""
-
-    def __init__(self) -> None:
-        self._inside = 0
-        self._empty: Deferred[None] | None = None
-        self.shut: str | Callable[[], str] | None = "The store has not been opened."
-
-    def enter(self, call: Callable[[], Deferred[T]]) -> Deferred[T]:
-        """Make a call, or fail with the reason why none is made."""
-        if self.shut is not None:
-            why = self.shut if isinstance(self.shut, str) else self.shut()
-            return fail(Unavailable(why, retry_after=_RETRY_AFTER))
-        answer = call()
-        self._inside += 1
-        return answer.addBoth(self._left)
-
-    def _left(self, result: T) -> T:
-        self._inside -= 1
-        if not self._inside and self._empty is not None:
-            self._empty.callback(None)
-        return result
-
-    def emptied(self) -> Deferred[None]:
-        """Fires once all calls have ended; called once, after ``shut``."""
-        self._empty = Deferred()
-        if not self._inside:
-            self._empty.callback(None)
-        return self._empty
-
-
-@implementer(IStateStore)
-class _States:
-    """The states, while the store serves."""
-
-    def __init__(self, states: IStateStore, door: Doorkeeper) -> None:
-        self._states = states
-        self._door = door
-
-    def read(self, key: str) -> Deferred[State | None]:
-        """See IStateStore."""
-        return self._door.enter(lambda: self._states.read(key))
-
-    def replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Deferred[Outcome]:
-        """See IStateStore."""
-        return self._door.enter(lambda: self._states.replace(key, version, value, fresh))
 
 
 @attrs.frozen
@@ -159,7 +109,7 @@ class CassandraStore:
         self._result: Failure | None = None
         self._waiters: list[Deferred[None]] = []
         self._end: Deferred[None] | None = None
-        self.states: IStateStore = _States(parts.states, self._door)
+        self.states: IStateStore = GuardedStates(parts.states, self._door)
         self.groups: IGroupStore = CassandraGroups(
             self,
             self.states,

@@ -10,7 +10,9 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from queuey.deferreds import deferred
-from queuey.model.message import Address
+from queuey.model.columns import content_bytes
+from queuey.model.depth import Depth
+from queuey.model.message import Address, Message
 from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, successor, ticks_of
 from queuey.storage.cassandra.cluster.parallel import read_all
 from queuey.storage.cassandra.messages.buckets import EARLY, Bucket, implied
@@ -36,6 +38,17 @@ class Counted:
     messages: int
     some: Sequence[Address]
     all: bool
+
+    def depth(self, sample: Sequence[Message], oldest: Ticks | None, *, known: bool) -> Depth:
+        """Return what the queue holds, with bytes that are estimated unless all messages are in the sample.
+
+        :param sample: the messages at ``some``.
+        :param oldest: the time of the oldest message, and ``known`` whether that is certain.
+        """
+        size = content_bytes(sample)
+        whole = self.all and len(sample) == self.messages
+        estimate = size if whole else size * self.messages // max(1, len(sample))
+        return Depth(self.messages, estimate, oldest, approximate=not (whole and known))
 
 
 class Everything:

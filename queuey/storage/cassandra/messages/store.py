@@ -11,10 +11,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from queuey.deferreds import bounded, deferred, shield
-from queuey.errors import BodyTooLarge, NotPromised, Unavailable
+from queuey.deferreds import deferred, shield
+from queuey.errors import BodyTooLarge, NotPromised
 from queuey.interfaces import IMessageStore
-from queuey.model.columns import content_bytes
 from queuey.model.depth import EMPTY, Depth, oldest_of
 from queuey.model.many import UNKNOWN, ManyRange, ManySlice
 from queuey.model.many import Changes as StoreChanges
@@ -27,7 +26,8 @@ from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, upper_bound
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
 from queuey.storage.cassandra.cluster.levels import Levels
 from queuey.storage.cassandra.cluster.port import ICQLSession, TooLarge
-from queuey.storage.cassandra.messages.buckets import PARTITIONS, Registrations, entries, is_long, spot_of
+from queuey.storage.cassandra.messages.appending import Appending
+from queuey.storage.cassandra.messages.buckets import PARTITIONS, Registrations, spot_of
 from queuey.storage.cassandra.messages.changes import Changes, Stamps
 from queuey.storage.cassandra.messages.copies import MessageCopies
 from queuey.storage.cassandra.messages.counting import Counted, Everything
@@ -50,7 +50,7 @@ from queuey.storage.cassandra.messages.views import (
     place_of,
     purged_of,
 )
-from queuey.storage.cassandra.messages.writes import Fresh, WriteLimits, Writer, fresh, microseconds
+from queuey.storage.cassandra.messages.writes import WriteLimits, Writer, microseconds
 from queuey.storage.cassandra.queues.rows import Incarnation
 from queuey.storage.cassandra.queues.turns import ManyTurns
 from queuey.storage.cassandra.times.port import Times
@@ -103,11 +103,10 @@ class Messages:
         self._limits = limits
         self._levels = levels = Levels(multi_dc)
         self._views = Views(registry, times, levels)
-        self._clock = clock
-        self._registrations = Registrations(session, statements, times)
+        registrations = Registrations(session, statements, times)
         self._writer = Writer(session, statements, limits)
         self._ledger = ledger = Ledger(session, keyspace)
-        self._reads = Reads(session, statements, self._registrations, Sizes(), Undecided(ledger, self._writer, clock))
+        self._reads = Reads(session, statements, registrations, Sizes(), Undecided(ledger, self._writer, clock))
         self._stamps = Stamps(rest)
         self._producers = Producers(
             ProducerContext(
@@ -115,6 +114,9 @@ class Messages:
             )
         )
         self._changes = Changes(self._reads, self._writer, times, self._stamps)
+        self._appending = Appending(
+            self._views, self._reads, self._writer, registrations, self._stamps, times, levels, clock
+        )
         self._turns = ManyTurns()
         self.copies = MessageCopies(self._reads, self._writer, ledger, self._changes, self._views, times, levels, clock)
         self._not_once = not_once
@@ -125,63 +127,7 @@ class Messages:
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
     ) -> Deferred[tuple[MessageId, ...]]:
         """See IMessageStore; once begun it is completed, even if it is cancelled."""
-        return shield(self._append(queue, tuple(messages), terms))
-
-    @deferred
-    async def _append(self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms) -> tuple[MessageId, ...]:
-        incarnation = await self._views.open_incarnation(queue)
-        if not messages:
-            return ()
-        self._check(messages)
-        now = self._times.now()
-        wanted = [
-            StampRequest(place_of(queue, new.partition), is_long(new.ttl, new.delay), new.delay) for new in messages
-        ]
-        return await self._fly(
-            wanted, terms, lambda flight: self._send(incarnation, fresh(messages, flight, now), terms.ack)
-        )
-
-    async def _fly(
-        self, wanted: Sequence[StampRequest], terms: WriteTerms, send: Callable[[Flight], Deferred[None]]
-    ) -> tuple[MessageId, ...]:
-        """Do a write whose readers must not miss it.
-
-        :param send: does it, given the ids that were made for it.
-        :return: fires with the ids, once the write was acknowledged in time.
-        """
-        flight = self._times.begin(wanted, terms.ack is Ack.EVERY_CENTRE, terms.ack is Ack.ONE)
-        late = False
-
-        def give_up() -> Unavailable:
-            nonlocal late
-            late = True
-            return Unavailable("The write took too long to be promised.", applied="unknown")
-
-        try:
-            await bounded(shield(send(flight)), flight.limit, self._clock, give_up)
-        except BaseException as error:
-            self._times.lost(flight, late)
-            raise _as_word(error) from error
-        self._times.landed(flight)
-        return flight.ids
-
-    @deferred
-    async def _send(self, incarnation: Incarnation, messages: Sequence[Fresh], ack: Ack) -> None:
-        level, now = self._levels.write(ack), self._times.now()
-        written = [self._writer.insert(incarnation, message) for message in messages]
-        found = entries(incarnation, [(new.partition, new.id, new.expires) for new in messages], now)
-        await self._registrations.add(incarnation, found, now, level)
-        self._stamps.used(*(message.bound.values[-2] for message in written))
-        await self._writer.write(written, level)
-        self._reads.sizes.seen(incarnation.key, len(messages), sum(len(message.content.body) for message in messages))
-
-    def _check(self, messages: Sequence[NewMessage]) -> None:
-        """Refuse what the cluster would refuse. Batches in several classes or partitions have the limit of those."""
-        now = self._times.now()
-        for new in messages:
-            self._writer.check_expiry(Ticks(now + new.delay + new.ttl * SECOND))
-            check_partition(new.partition)
-        self._writer.check_size([((new.partition, is_long(new.ttl, new.delay)), new.content.size) for new in messages])
+        return shield(self._appending.append(queue, tuple(messages), terms))
 
     def append_once(
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
@@ -198,7 +144,7 @@ class Messages:
         if terms.ack is Ack.ONE:
             raise NotPromised(_WEAK)
         incarnation = await self._views.incarnation(queue)
-        self._check(messages)
+        self._appending.check(messages)
         try:
             return await self._producers.append_once(queue, incarnation, messages, terms, once)
         except TooLarge as error:
@@ -249,17 +195,13 @@ class Messages:
     async def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> LookupSlice:
         """See IMessageStore."""
         view = await self._views.view(queue, ack)
-        if view is None:
-            return LookupSlice((), None)
-        return await LookupRead(self._reads, view).slice(tuple(addresses))
+        return LookupSlice((), None) if view is None else await LookupRead(self._reads, view).slice(tuple(addresses))
 
     @deferred
     async def count(self, queue: Queue, ack: Ack) -> int:
         """See IMessageStore; if there are more than ``WriteLimits.count``, it fires with that number."""
         view = await self._views.view(queue, ack)
-        if view is None:
-            return 0
-        return (await self._count(queue, view)).messages
+        return 0 if view is None else (await self._count(queue, view)).messages
 
     @deferred
     async def measure(self, queue: Queue, ack: Ack) -> Depth:
@@ -273,10 +215,7 @@ class Messages:
         partitions = tuple(partitions_of(queue, view.incarnation))
         oldest, known = oldest_of(await self.read_merged(queue, Merge(partitions, limit=1), ack))
         sample = await LookupRead(self._reads, view).slice(tuple(counted.some))
-        size = content_bytes(sample.messages)
-        whole = counted.all and len(sample.messages) == counted.messages
-        estimate = size if whole else size * counted.messages // max(1, len(sample.messages))
-        return Depth(counted.messages, estimate, oldest, approximate=not (whole and known))
+        return counted.depth(sample.messages, oldest, known=known)
 
     def _count(self, queue: Queue, view: View) -> Deferred[Counted]:
         counting = self._everything(view).count(partitions_of(queue, view.incarnation), self._limits().count)
@@ -347,7 +286,7 @@ class Messages:
             check_new_id(address.id, Ticks(flight.stamps[0] - 1))
             return change()
 
-        await self._fly([StampRequest(place_of(queue, address.partition))], terms, send)
+        await self._appending.fly([StampRequest(place_of(queue, address.partition))], terms, send)
 
     @deferred
     async def _replace(
@@ -404,7 +343,3 @@ class Messages:
     def _everything(self, view: View) -> Everything:
         stable = self._views.stable(view.incarnation.queue, 1)
         return Everything(self._reads, view, stable, self._limits().count * EXAMINED)
-
-
-def _as_word(error: BaseException) -> BaseException:
-    return BodyTooLarge(error.text, limit="storage") if isinstance(error, TooLarge) else error
