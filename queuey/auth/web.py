@@ -7,12 +7,9 @@ from typing import Any, Final
 
 import attrs
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IConsumer, IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
-from twisted.web.client import Agent, ResponseDone
-from twisted.web.http import PotentialDataLoss
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.client import Agent
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
@@ -20,6 +17,7 @@ from zope.interface import implementer
 from queuey.auth.objects import json_object
 from queuey.deferreds import bounded, deferred
 from queuey.interfaces import IWeb, NotHad
+from queuey.outgoing.bodies import TooLong, WholeBody, drop_body, read_body
 
 MAX_DOCUMENT: Final = 256 << 10
 """Bytes of a document at the most: lists of keys have some thousands."""
@@ -53,7 +51,7 @@ class Web:
 
     @deferred
     async def _ask(self, method: str, url: str, form: dict[str, str] | None) -> dict[str, Any]:
-        client = HTTPClient(_Plain(self.agent), data_to_body_producer=_Whole)
+        client = HTTPClient(_Plain(self.agent), data_to_body_producer=WholeBody)
         clock: Any = self.clock
         try:
             response = await client.request(
@@ -65,9 +63,11 @@ class Web:
                 unbuffered=True,
                 reactor=clock,
             )
-            data = await _read(response)
+            data = await read_body(response, MAX_DOCUMENT)
         except (NotHad, CancelledError):
             raise
+        except TooLong as error:
+            raise NotHad(str(error)) from None
         except Exception as error:
             raise NotHad(_reason(error)) from None
         if response.code != 200:
@@ -111,73 +111,6 @@ class _Plain:
 def _plain(response: IResponse) -> IResponse:
     encodings = response.headers.getRawHeaders(b"content-encoding") or []
     if any(encoding.strip().lower() not in (b"", b"identity") for encoding in encodings):
-        response.deliverBody(_Body(0))
+        drop_body(response)
         raise NotHad("the answer is encoded")
     return response
-
-
-@implementer(IBodyProducer)
-class _Whole:
-    """A short body, written at once; treq's own producer takes its turns from the reactor of the process."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self.length = len(body)
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        """Write it."""
-        consumer.write(self._body)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        """Ignore it: the whole body was written at once."""
-
-    def resumeProducing(self) -> None:
-        """Ignore it: the whole body was written at once."""
-
-    def stopProducing(self) -> None:
-        """Ignore it: the whole body was written at once."""
-
-
-def _read(response: IResponse) -> Deferred[bytes]:
-    """Read the body; fails with ``NotHad`` if it is too long. To cancel it closes the connection."""
-    body = _Body(MAX_DOCUMENT)
-    response.deliverBody(body)
-    return body.read
-
-
-class _Body(Protocol):
-    """Gathers a body up to a limit."""
-
-    def __init__(self, limit: int) -> None:
-        """:param limit: bytes, more than 0."""
-        self.read: Deferred[bytes] = Deferred(lambda _: self._cut())
-        self._limit = limit
-        self._found = bytearray()
-
-    def connectionMade(self) -> None:
-        """Close the connection if its body is not wanted."""
-        if not self._limit:
-            self._cut()
-
-    def dataReceived(self, data: bytes) -> None:
-        """Take a piece."""
-        if self.read.called or not self._limit:
-            return
-        self._found += data
-        if len(self._found) > self._limit:
-            self.read.errback(NotHad(f"the answer has more than {self._limit} bytes"))
-            self._cut()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tell what has come."""
-        if self.read.called or not self._limit:
-            return
-        if reason.check(ResponseDone, PotentialDataLoss):
-            self.read.callback(bytes(self._found))
-        else:
-            self.read.errback(reason)
-
-    def _cut(self) -> None:
-        if self.transport is not None:
-            self.transport.loseConnection()

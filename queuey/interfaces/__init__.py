@@ -23,7 +23,18 @@ from queuey.interfaces.callers import (
     Signature,
 )
 from queuey.interfaces.copying import IExportSource, IImportTarget
-from queuey.interfaces.outside import ITraces, IWeb, NotHad
+from queuey.interfaces.outside import (
+    IPushSender,
+    ISeals,
+    ITraces,
+    IWeb,
+    NotHad,
+    NotSent,
+    PushAnswer,
+    PushRequest,
+    Unsealable,
+    Unsent,
+)
 from queuey.interfaces.states import MAX_STATE, IGroupStore, IStateStore, Outcome, State
 from queuey.interfaces.stores import AHEAD, Capabilities, IMessageStore, IQueueStore, IStore
 
@@ -39,7 +50,9 @@ __all__ = [
     "IImportTarget",
     "IMessageStore",
     "IPolicies",
+    "IPushSender",
     "IQueueStore",
+    "ISeals",
     "ISignatures",
     "IStateStore",
     "IStore",
@@ -47,7 +60,12 @@ __all__ = [
     "IWeb",
     "Lasting",
     "NotHad",
+    "NotSent",
     "Outcome",
+    "PushAnswer",
+    "PushRequest",
     "Signature",
     "State",
+    "Unsealable",
+    "Unsent",
 ]

@@ -1,13 +1,17 @@
-"""Outgoing traffic besides answers and storage: requests for documents, and traces."""
+"""Outgoing traffic besides answers and storage: requests for documents, pushes and the secrets that sign them, and
+traces."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
+from queuey.model.pushes.targets import Target
 from queuey.model.served import Served
 
 
@@ -45,4 +49,86 @@ class ITraces(Interface):
         """Export what is left.
 
         :return: fires once that is done or given up.
+        """
+
+
+class Unsent(Enum):
+    """Why a push got no answer."""
+
+    REFUSED = "address-refused"
+    NO_ADDRESS = "no-address"
+    CONNECT = "no-connection"
+    TLS = "tls"
+    TIMEOUT = "timeout"
+    BROKEN = "broken"
+
+
+class NotSent(Exception):
+    """A push got no answer; it may have been received nevertheless, unless the address was refused or missing."""
+
+    def __init__(self, reason: Unsent) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+@attrs.frozen
+class PushRequest:
+    """A request of a push.
+
+    :ivar headers: names and values, visible ASCII.
+    :ivar timeout: seconds until the head of the answer has to be there.
+    :ivar named: whether ``push_hosts`` names the host itself, so that networks of the operator may be reached.
+    """
+
+    target: Target
+    headers: tuple[tuple[str, str], ...] = attrs.field(repr=False)
+    body: bytes = attrs.field(repr=False)
+    timeout: float
+    named: bool
+
+
+@attrs.frozen
+class PushAnswer:
+    """The answer of an endpoint.
+
+    :ivar body: its beginning.
+    :ivar whole: whether that is all of it.
+    """
+
+    status: int
+    retry_after: str | None
+    content_type: str | None
+    body: bytes
+    whole: bool
+
+
+class IPushSender(Interface):
+    """Sends pushes over HTTP."""
+
+    def send(request: PushRequest) -> Deferred[PushAnswer]:
+        """Send a request once.
+
+        No redirect is followed. Cancelling the result closes the connection.
+
+        :return: fires with the answer. Fails with ``NotSent``.
+        """
+
+
+class Unsealable(Exception):
+    """A sealed secret cannot be opened: its key is not in the settings any more, or it is damaged."""
+
+
+class ISeals(Interface):
+    """Encrypts secrets for the store, with keys of the settings."""
+
+    def seal(secret: bytes) -> bytes:
+        """Encrypt a secret with the first key.
+
+        :raise Unsealable: there is no key.
+        """
+
+    def unseal(sealed: bytes) -> bytes:
+        """Decrypt a secret with one of the keys.
+
+        :raise Unsealable: none of them fits.
         """

@@ -174,6 +174,12 @@ MAX_IN_FLIGHT: Final = Whole(
     "max_in_flight", 1, 1_000_000, 120_000, "", "messages of a partition that may be examined and not settled"
 )
 
+# Pushes.
+
+PUSH_TIMEOUT: Final = Whole("timeout", 1, 300, 15, "seconds", "how long an endpoint may take to begin its answer")
+PUSH_PARALLEL: Final = Whole("parallel", 1, 64, 8, "", "requests of a push at the same time")
+PUSH_RATE: Final = Real("rate", 0.01, 10_000, None, "a second", "requests of a push a second")
+
 # Limits of an application.
 
 MAX_QUEUES: Final = Whole("max_queues", 1, 1_000_000_000, None, "", "queues")

@@ -11,6 +11,7 @@ from queuey.model import fields
 from queuey.model.exports import GroupPlace
 from queuey.model.group_settings import Group, GroupSettings
 from queuey.model.groups.terms import Order
+from queuey.model.pushes.settings import decode_push, encode_push
 from queuey.model.queue import Guarantee
 from queuey.model.start import Start
 from queuey.model.timeid import MessageId, Ticks
@@ -19,6 +20,9 @@ MAX_GROUPS: Final = fields.MAX_GROUPS.high
 """Maximum number of groups of a queue; the index of so many names fits into one value."""
 
 _FORMAT: Final = 1
+_PUSH_FORMAT: Final = 2
+"""The format of a group with a push. A version without pushes refuses to read it, so it cannot drop the push."""
+
 _STATE_KEY: Final = re.compile(r"([0-9a-f]{32})/state/((?:[0-9a-f]{2})+)/([0-9]{1,3})")
 
 
@@ -73,6 +77,8 @@ def encode_group(group: Group) -> bytes:
     }
     if settings.max_in_flight != fields.MAX_IN_FLIGHT.default:
         row["max_in_flight"] = settings.max_in_flight
+    if settings.push is not None:
+        row["format"], row["push"] = _PUSH_FORMAT, encode_push(settings.push)
     return json.dumps(row, separators=(",", ":")).encode("ascii")
 
 
@@ -85,7 +91,7 @@ def decode_group(value: bytes, queue: int, version: str) -> Group:
     """
     row = _object(value)
     try:
-        start, guarantee = row["start"], row["guarantee"]
+        start, guarantee, push = row["start"], row["guarantee"], row.get("push")
         return Group(
             queue,
             row["name"],
@@ -99,6 +105,7 @@ def decode_group(value: bytes, queue: int, version: str) -> Group:
                 Order(row["order"]),
                 None if guarantee is None else Guarantee(guarantee),
                 row.get("max_in_flight", fields.MAX_IN_FLIGHT.default),
+                None if push is None else decode_push(push),
             ),
             MessageId(bytes.fromhex(row["place"])),
             Ticks(row["created"]),
@@ -115,16 +122,16 @@ def _object(value: bytes) -> dict[str, Any]:
         found = row["format"]
     except (ValueError, KeyError, TypeError):
         raise UnreadableGroup("What is kept of a group is damaged: it is no JSON of ours.") from None
-    _check_format(found)
+    _check_format(found, _PUSH_FORMAT)
     return dict(row)
 
 
-def _check_format(found: object) -> None:
+def _check_format(found: object, newest: int = _FORMAT) -> None:
     if not isinstance(found, int):
         raise UnreadableGroup("What is kept of a group is damaged: its format is no number.")
-    if found != _FORMAT:
+    if not _FORMAT <= found <= newest:
         raise UnreadableGroup(
-            f"What is kept of a group has format {found}, of another version of Queuey; this one reads {_FORMAT}."
+            f"What is kept of a group has format {found}, of another version of Queuey; this one reads {newest}."
         )
 
 

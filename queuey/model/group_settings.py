@@ -9,6 +9,7 @@ import attrs
 
 from queuey.model import fields
 from queuey.model.groups.terms import Order
+from queuey.model.pushes.settings import Push
 from queuey.model.queue import Guarantee
 from queuey.model.start import Start
 from queuey.model.timeid import MessageId, Ticks
@@ -30,6 +31,7 @@ class GroupSettings:
         aside.
     :ivar guarantee: ``None`` means that of the queue.
     :ivar max_in_flight: maximum number of messages of a partition that are delivered, or passed over, and not settled.
+    :ivar push: how the daemon sends the messages to an endpoint; ``None``: only workers claim them.
     """
 
     start: Start | Ticks = Start.OLDEST
@@ -39,6 +41,7 @@ class GroupSettings:
     order: Order = Order.NONE
     guarantee: Guarantee | None = None
     max_in_flight: int = attrs.field(default=fields.MAX_IN_FLIGHT.default, validator=fields.MAX_IN_FLIGHT.check)
+    push: Push | None = None
 
 
 @attrs.frozen

@@ -13,6 +13,7 @@ from queuey.model.group_settings import Group, GroupSettings
 from queuey.model.groups.entries import Target
 from queuey.model.groups.terms import Order, Terms
 from queuey.model.policy import Policy
+from queuey.model.pushes.settings import Push
 from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings
 from queuey.model.start import Start
 from queuey.model.timeid import Ticks
@@ -25,6 +26,7 @@ Judge = Callable[[Group | None], None]
 class GroupChanges:
     """The settings that a request changes; ``None`` keeps a setting, or means the default for a new group.
 
+    :ivar push: makes the push of the one that is there, if there is one; it may be called several times.
     :ivar reset: names of the settings that are reset to their defaults, unless a value is given too.
     """
 
@@ -35,6 +37,7 @@ class GroupChanges:
     order: Order | None = None
     guarantee: Guarantee | None = None
     max_in_flight: int | None = None
+    push: Callable[[Push | None], Push] | None = None
     reset: frozenset[str] = frozenset()
 
     def applied_to(self, settings: GroupSettings) -> GroupSettings:
@@ -42,8 +45,10 @@ class GroupChanges:
         usual = GroupSettings()
         given: dict[str, Any] = {name: getattr(usual, name) for name in self.reset}
         for name, value in attrs.asdict(self, recurse=False).items():
-            if value is not None and name != "reset":
+            if value is not None and name not in ("push", "reset"):
                 given[name] = value
+        if self.push is not None:
+            given["push"] = self.push(settings.push)
         return attrs.evolve(settings, **given)
 
 

@@ -1,0 +1,195 @@
+"""A push: the settings by which the daemon sends the messages of a group to an endpoint, and their stored format."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Final
+
+import attrs
+
+from queuey.model import fields
+from queuey.model.pushes.targets import Target, parse_url
+from queuey.model.timeid import Ticks
+
+REJECTABLE: Final = (400, 404, 413, 415, 422)
+"""Statuses that may mean that the endpoint will never take the message."""
+
+MAX_HEADERS: Final = 20
+"""Maximum number of fixed header fields."""
+
+MAX_HEADER_BYTES: Final = 4096
+"""Maximum size of their names and values together."""
+
+MAX_PREFIX: Final = 32
+"""Maximum number of characters of ``header_prefix``."""
+
+MAX_TEXT: Final = 255
+"""Maximum number of characters of the type of events."""
+
+OWN_PREFIXES: Final = ("webhook-", "ce-", "queuey-")
+"""Fields with these beginnings are Queuey's own."""
+
+OWN_HEADERS: Final = frozenset(
+    (
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "forwarded",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "traceparent",
+        "tracestate",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+        "via",
+        "x-forwarded-for",
+        "x-real-ip",
+    )
+)
+"""Fields that frame a request, say where it is from or goes to, or are set by Queuey."""
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}")
+_VALUE: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_PREFIX: Final = re.compile(rf"[0-9A-Za-z][0-9A-Za-z-]{{0,{MAX_PREFIX - 1}}}")
+
+
+class Format(Enum):
+    """How a message is written into a request."""
+
+    RAW = "raw"
+    CLOUDEVENTS = "cloudevents"
+    CLOUDEVENTS_STRUCTURED = "cloudevents-structured"
+
+
+@attrs.frozen
+class Secret:
+    """A secret that signs the requests of a push.
+
+    :ivar id: names it; not secret.
+    :ivar sealed: the secret, encrypted with a key of the settings.
+    """
+
+    id: str
+    sealed: bytes = attrs.field(repr=False)
+    created: Ticks
+
+
+@attrs.frozen
+class Paused:
+    """A pause of a push.
+
+    :ivar reason: ``"requested"``, or ``"gone"`` if the endpoint answered 410.
+    """
+
+    since: Ticks
+    reason: str
+
+
+@attrs.frozen
+class Push:
+    """The settings of a push, which are a part of the settings of its group.
+
+    :ivar url: of the endpoint.
+    :ivar timeout: seconds until the answer has to begin.
+    :ivar parallel: maximum number of requests at the same time.
+    :ivar rate: maximum number of requests a second; ``None`` is no limit.
+    :ivar headers: fixed header fields.
+    :ivar header_prefix: what the names of a message's own headers begin with in the request.
+    :ivar event_type: the type of CloudEvents.
+    :ivar reject_on: statuses that reject a message at once.
+    :ivar replies: the queue that the answers are posted to, in the same application.
+    :ivar secrets: the newest first.
+    """
+
+    url: str
+    timeout: int = attrs.field(default=fields.PUSH_TIMEOUT.default, validator=fields.PUSH_TIMEOUT.check)
+    parallel: int = attrs.field(default=fields.PUSH_PARALLEL.default, validator=fields.PUSH_PARALLEL.check)
+    rate: float | None = attrs.field(default=None, validator=fields.PUSH_RATE.check)
+    format: Format = Format.RAW
+    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
+    header_prefix: str = "message-"
+    event_type: str = "queuey.message"
+    reject_on: tuple[int, ...] = ()
+    replies: str | None = None
+    secrets: tuple[Secret, ...] = ()
+    paused: Paused | None = None
+
+    @property
+    def target(self) -> Target:
+        """The parts of the URL."""
+        return parse_url(self.url)
+
+
+def header_problem(name: str, value: str) -> str | None:
+    """Return what is wrong with a fixed header field, or ``None`` if it is valid."""
+    lower = name.lower()
+    if _TOKEN.fullmatch(name) is None:
+        return "has a name that is no token of HTTP"
+    if lower in OWN_HEADERS or lower.startswith(OWN_PREFIXES):
+        return "has a name that Queuey or HTTP uses itself"
+    if _VALUE.fullmatch(value) is None:
+        return "has a value that is not visible ASCII"
+    return None
+
+
+def prefix_problem(prefix: str) -> str | None:
+    """Return what is wrong with a prefix of message headers, or ``None`` if it is valid."""
+    if _PREFIX.fullmatch(prefix) is None:
+        return f"is not 1 to {MAX_PREFIX} letters, digits and hyphens"
+    lower = prefix.lower()
+    # A prefix that one of Queuey's own fields begins with would let messages write that field.
+    own = (*OWN_HEADERS, *OWN_PREFIXES)
+    if lower.startswith(OWN_PREFIXES) or any(name.startswith(lower) for name in own):
+        return "is the beginning of fields that Queuey or HTTP uses itself"
+    return None
+
+
+def encode_push(push: Push) -> dict[str, Any]:
+    """Return a push as it is stored in the row of its group."""
+    return {
+        "url": push.url,
+        "timeout": push.timeout,
+        "parallel": push.parallel,
+        "rate": push.rate,
+        "format": push.format.value,
+        "headers": [list(pair) for pair in push.headers],
+        "header_prefix": push.header_prefix,
+        "event_type": push.event_type,
+        "reject_on": list(push.reject_on),
+        "replies": push.replies,
+        "secrets": [{"id": one.id, "sealed": one.sealed.hex(), "created": one.created} for one in push.secrets],
+        "paused": push.paused and {"since": push.paused.since, "reason": push.paused.reason},
+    }
+
+
+def decode_push(row: Mapping[str, Any]) -> Push:
+    """Decode a push.
+
+    :raise Exception: ``KeyError``, ``TypeError`` or ``ValueError``: the row is damaged.
+    """
+    paused = row["paused"]
+    return Push(
+        row["url"],
+        row["timeout"],
+        row["parallel"],
+        row["rate"],
+        Format(row["format"]),
+        tuple((name, value) for name, value in row["headers"]),
+        row["header_prefix"],
+        row["event_type"],
+        tuple(row["reject_on"]),
+        row["replies"],
+        tuple(Secret(one["id"], bytes.fromhex(one["sealed"]), Ticks(one["created"])) for one in row["secrets"]),
+        paused and Paused(Ticks(paused["since"]), paused["reason"]),
+    )

@@ -1,0 +1,1 @@
+"""HTTP requests to others: bodies and answers with limits, connections to checked addresses, and pushes."""

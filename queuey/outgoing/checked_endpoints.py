@@ -1,0 +1,181 @@
+"""Connections to checked addresses: the name is resolved for each connection, and the address that was checked is the
+one that is connected to."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import attrs
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
+from twisted.internet.interfaces import (
+    IAddress,
+    IHostnameResolver,
+    IHostResolution,
+    IProtocol,
+    IProtocolFactory,
+    IResolutionReceiver,
+    IStreamClientEndpoint,
+)
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.web.client import URI, BrowserLikePolicyForHTTPS
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
+
+from queuey.deferreds import bounded, deferred
+from queuey.model.pushes.addresses import Address
+
+RESOLVE: Final = 5.0
+"""Seconds for resolving a name."""
+
+CONNECT: Final = 5.0
+"""Seconds for connecting to one address."""
+
+MAX_TRIED: Final = 4
+"""Maximum number of addresses that are tried for one connection."""
+
+MAX_ANSWER: Final = 256 << 10
+"""Bytes that may come on a connection after the last byte that was written: head and body of an answer. More of it is
+never read, because a head has no limit of its own in Twisted's client."""
+
+MayConnect = Callable[[Address], bool]
+
+
+class AddressRefused(Exception):
+    """No address of the host may be connected to."""
+
+
+class NoAddress(Exception):
+    """The host cannot be resolved."""
+
+
+@implementer(IStreamClientEndpoint)
+@attrs.frozen
+class CheckedEndpoint:
+    """Connects to one of the addresses of a host that may be connected to.
+
+    :ivar may: decides about each address.
+    """
+
+    reactor: Any
+    resolver: IHostnameResolver
+    host: str
+    port: int
+    may: MayConnect
+
+    @deferred
+    async def connect(self, factory: IProtocolFactory) -> IProtocol:
+        """Connect. Fails with ``AddressRefused``, with ``NoAddress``, or with the error of the last address that was
+        tried."""
+        addresses = await self._resolved()
+        allowed = [address for address in addresses if self.may(address)]
+        if not allowed:
+            raise AddressRefused() if addresses else NoAddress()
+        for address in allowed[:MAX_TRIED]:
+            kind = TCP4ClientEndpoint if address.version == 4 else TCP6ClientEndpoint
+            try:
+                protocol: IProtocol = await kind(self.reactor, str(address), self.port, CONNECT).connect(factory)
+            except Exception as error:
+                last = error
+            else:
+                return protocol
+        raise last
+
+    @deferred
+    async def _resolved(self) -> Sequence[Address]:
+        try:
+            return (ipaddress.ip_address(self.host),)
+        except ValueError:
+            pass
+        receiver = _Addresses()
+        self.resolver.resolveHostName(receiver, self.host, self.port)
+        return await bounded(receiver.done, RESOLVE, self.reactor, NoAddress)
+
+
+@implementer(IResolutionReceiver)
+class _Addresses:
+    """Gathers the addresses of a name.
+
+    :ivar done: fires with them.
+    """
+
+    def __init__(self) -> None:
+        self.done: Deferred[Sequence[Address]] = Deferred()
+        self._found: dict[Address, None] = {}
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
+        """Ignore it: there is nothing to cancel in a thread."""
+
+    def addressResolved(self, address: IAddress) -> None:
+        """Take an address."""
+        if isinstance(address, IPv4Address | IPv6Address):
+            self._found[ipaddress.ip_address(address.host)] = None
+
+    def resolutionComplete(self) -> None:
+        """Fire, unless it took too long."""
+        if not self.done.called:
+            self.done.callback(tuple(self._found))
+
+
+class _Bounded(ProtocolWrapper):
+    """Aborts a connection on which more comes than an answer may have."""
+
+    _came = 0
+
+    def write(self, data: bytes) -> None:
+        """Write; what comes from now on is counted again."""
+        self._came = 0
+        super().write(data)
+
+    def writeSequence(self, data: Any) -> None:
+        """Write several pieces."""
+        self._came = 0
+        super().writeSequence(data)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Pass on what came."""
+        self._came += len(data)
+        if self._came > MAX_ANSWER:
+            self.transport.abortConnection()
+        else:
+            super().dataReceived(data)
+
+
+@implementer(IStreamClientEndpoint)
+@attrs.frozen
+class _BoundedEndpoint:
+    """Connects, and bounds what may come on the connection."""
+
+    endpoint: IStreamClientEndpoint
+
+    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        """See IStreamClientEndpoint."""
+        wrapping = WrappingFactory(factory)  # type: ignore[arg-type]
+        wrapping.protocol = _Bounded
+        connecting: Deferred[Any] = self.endpoint.connect(wrapping)
+        return connecting.addCallback(lambda wrapper: wrapper.wrappedProtocol)
+
+
+@implementer(IAgentEndpointFactory)
+@attrs.frozen
+class CheckedEndpoints:
+    """Makes the endpoints of an agent.
+
+    :ivar tls: verifies certificates.
+    """
+
+    reactor: Any
+    resolver: IHostnameResolver
+    may: MayConnect
+    tls: BrowserLikePolicyForHTTPS
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """Return the endpoint for a URL."""
+        host = uri.host.decode("ascii")
+        endpoint: Any = CheckedEndpoint(self.reactor, self.resolver, host.strip("[]"), uri.port, self.may)
+        if uri.scheme == b"https":
+            endpoint = wrapClientTLS(self.tls.creatorForNetloc(uri.host, uri.port), endpoint)
+        return _BoundedEndpoint(endpoint)

@@ -1,0 +1,132 @@
+"""Sends pushes: HTTP requests to checked addresses, with limits of time and size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from OpenSSL.SSL import Error as TLSError
+from service_identity import VerificationError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectError, ConnectingCancelledError
+from twisted.internet.error import TimeoutError as ConnectTimeout
+from twisted.internet.interfaces import IHostnameResolver
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IResponse
+from zope.interface import implementer
+
+from queuey.deferreds import bounded, deferred
+from queuey.interfaces import IPushSender, NotSent, PushAnswer, PushRequest, Unsent
+from queuey.model.pushes.addresses import Network, is_public, may_connect
+from queuey.outgoing.bodies import BoundedBody, WholeBody
+from queuey.outgoing.checked_endpoints import AddressRefused, CheckedEndpoints, NoAddress
+
+MAX_BODY: Final = 64 << 10
+"""Bytes of an answer's body that are read."""
+
+MAX_KEPT: Final = 64
+"""Maximum number of idle connections to one endpoint."""
+
+_KEPT: Final = 2.0
+"""Seconds for which an idle connection is kept: servers close theirs after two seconds and more."""
+
+_BODY: Final = 5.0
+"""Seconds for the body of an answer, once its head is there."""
+
+
+@implementer(IPushSender)
+class PushSender:
+    """Sends pushes.
+
+    Connections are kept apart by right: those to hosts that ``push_hosts`` names may lead into networks that the
+    operator allows, so requests of other applications never use them.
+
+    :param networks: returns the networks that the operator allows.
+    :param tls: verifies certificates; by default against the authorities of the system.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        resolver: IHostnameResolver,
+        networks: Callable[[], Iterable[Network]],
+        tls: BrowserLikePolicyForHTTPS | None = None,
+    ) -> None:
+        def agent(may: Callable[[Any], bool]) -> tuple[IAgent, HTTPConnectionPool]:
+            pool = HTTPConnectionPool(reactor)
+            pool.retryAutomatically = False
+            pool.maxPersistentPerHost = MAX_KEPT
+            pool.cachedConnectionTimeout = _KEPT  # type: ignore[assignment]
+            policy = BrowserLikePolicyForHTTPS() if tls is None else tls
+            endpoints = CheckedEndpoints(reactor, resolver, may, policy)
+            return Agent.usingEndpointFactory(reactor, endpoints, pool), pool
+
+        self._clock = reactor
+        self._public, public_pool = agent(is_public)
+        self._named, named_pool = agent(lambda address: may_connect(address, networks()))
+        self._pools = (public_pool, named_pool)
+
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        for pool in self._pools:
+            pool.closeCachedConnections()
+
+    @deferred
+    async def send(self, request: PushRequest) -> PushAnswer:
+        """See IPushSender."""
+        headers = Headers()
+        for name, value in request.headers:
+            headers.addRawHeader(name.encode("ascii"), value.encode("ascii"))
+        agent = self._named if request.named else self._public
+        url = request.target.url.encode("ascii")
+        asking: Deferred[IResponse] = agent.request(b"POST", url, headers, WholeBody(request.body))
+        try:
+            response = await bounded(asking, request.timeout, self._clock, lambda: NotSent(Unsent.TIMEOUT))
+        except (NotSent, CancelledError):
+            raise
+        except Exception as error:
+            raise NotSent(_reason(error)) from None
+        body = BoundedBody(MAX_BODY)
+        response.deliverBody(body)
+        whole = True
+        try:
+            await bounded(body.read, _BODY, self._clock, lambda: NotSent(Unsent.TIMEOUT))
+        except CancelledError:
+            raise
+        except Exception:
+            # The status counts: the endpoint has decided, whatever becomes of the rest of its answer.
+            whole = False
+        return PushAnswer(
+            response.code,
+            _field(response, b"retry-after"),
+            _field(response, b"content-type"),
+            bytes(body.found),
+            whole,
+        )
+
+
+def _field(response: IResponse, name: bytes) -> str | None:
+    values = response.headers.getRawHeaders(name) or ()
+    return None if not values else values[0].decode("latin-1")[:1000]
+
+
+def _reason(error: BaseException) -> Unsent:
+    """Return why a request got no answer, by its innermost error; most errors of Twisted's client only list others."""
+    reasons: list[Failure] | None = getattr(error, "reasons", None)
+    if reasons:
+        return _reason(reasons[0].value)
+    for kind, reason in _REASONS:
+        if isinstance(error, kind):
+            return reason
+    return Unsent.BROKEN
+
+
+_REASONS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Unsent], ...]] = (
+    (AddressRefused, Unsent.REFUSED),
+    (NoAddress, Unsent.NO_ADDRESS),
+    ((TLSError, VerificationError), Unsent.TLS),
+    (ConnectTimeout, Unsent.TIMEOUT),
+    ((ConnectError, ConnectingCancelledError), Unsent.CONNECT),
+)
