@@ -82,12 +82,15 @@ class PushSender:
         agent = self._named if request.named else self._public
         url = request.target.url.encode("ascii")
         asking: Deferred[IResponse] = agent.request(b"POST", url, headers, WholeBody(request.body))
+        until = self._clock.seconds() + request.timeout
         try:
             response = await bounded(asking, request.timeout, self._clock, lambda: NotSent(Unsent.TIMEOUT))
         except (NotSent, CancelledError):
             raise
         except Exception as error:
-            raise NotSent(_reason(error)) from None
+            # If a part of the head had come, what was cancelled fails as a broken connection does.
+            late = self._clock.seconds() >= until
+            raise NotSent(Unsent.TIMEOUT if late else _reason(error)) from None
         body = BoundedBody(MAX_BODY)
         response.deliverBody(body)
         whole = True
