@@ -26,6 +26,8 @@ CASSANDRA = ["cassandra-driver>=3.30,<3.31"]
 THRIFT = [*CASSANDRA, "thriftpy2>=0.7,<0.8"]
 # Who users are: what asks verifiers and issuers, and what checks signatures of tokens.
 IDENTITIES = ["treq>=25.5", "PyJWT[crypto]>=2.12,<3"]
+# What sends pushes over TLS, and seals their secrets.
+PUSH = [*TLS, "cryptography>=44"]
 # What exports traces; the exporter is made for one minor version of the SDK.
 OTEL = ["opentelemetry-sdk>=1.40,<2", "opentelemetry-exporter-otlp-proto-http>=1.40,<2"]
 # llhttp, another strict reader of HTTP, which the tests compare with ours.
@@ -34,7 +36,9 @@ LLHTTP = ["httptools>=0.9,<0.10"]
 BENCH = ["httpx>=0.28,<1", "pika>=1.4,<2", "requests>=2.32"]
 # What the client in client/ needs for its faces; the Makefile installs it beside this package.
 CLIENT = ["aiohttp>=3.10,<4", "click>=8.1.7,<9", "qrcode>=8,<9", "rich>=13,<16", "urllib3>=2"]
-UNIT = ["hypothesis>=6.100", *BENCH, *CLIENT, *LLHTTP, *IDENTITIES, *OTEL, *THRIFT]
+# The library by which receivers verify pushes.
+WEBHOOKS = ["standardwebhooks>=1.1,<2"]
+UNIT = ["hypothesis>=6.100", *BENCH, *CLIENT, *LLHTTP, *IDENTITIES, *OTEL, *PUSH, *THRIFT, *WEBHOOKS]
 TEST = [
     *UNIT,
     *TLS,
@@ -110,6 +114,7 @@ setup(
         "cassandra": CASSANDRA,
         "thrift": THRIFT,
         "identities": IDENTITIES,
+        "push": PUSH,
         "otel": OTEL,
         "dev": [*TEST, *DOCS, "towncrier>=24.8"],
     },

@@ -19,6 +19,8 @@ from queuey.config.mistakes import Report, shown_path
 from queuey.config.observed import LoggingSettings, MetricsSettings, TracingSettings
 from queuey.config.operators_socket import with_socket
 from queuey.config.overrides import NONE, Overrides
+from queuey.config.push_section import check_pushes, push
+from queuey.config.pushes import PushSettings
 from queuey.config.reading import Section, parse, read_text
 from queuey.config.server import OpsSettings, ServerSettings
 from queuey.config.settings import ApplicationSettings, Settings, needs_restart, with_reloadable
@@ -42,6 +44,7 @@ __all__ = [
     "MetricsSettings",
     "OpsSettings",
     "Overrides",
+    "PushSettings",
     "SQLiteStorage",
     "ServerSettings",
     "Settings",
@@ -122,6 +125,7 @@ def _settings(text: str, source: Path | None, shown: str, base: Path, overrides:
     logging = attrs.evolve(sections.logging(reader("logging")), modes=server.modes)
     metrics = sections.metrics(reader("metrics"))
     traces = tracing(reader("tracing"))
+    pushes = push(reader("push"))
     max_age = sections.applications(reader("applications"))
     named = applications(found, server.max_body, base, report)
     if backend == "cassandra":
@@ -130,6 +134,9 @@ def _settings(text: str, source: Path | None, shown: str, base: Path, overrides:
     sections.refuse_lone_workers(server, storage, report)
     users = identities(found, base, report)
     refuse_unknown_identities(named, users.names, report)
+    check_pushes(named, pushes, report)
     report.stop_if_wrong()
     warnings = tuple(report.warnings)
-    return Settings(source, server, storage, named, logging, max_age, warnings, users, metrics, traces, overrides)
+    return Settings(
+        source, server, storage, named, logging, max_age, warnings, users, metrics, traces, pushes, overrides
+    )

@@ -7,6 +7,7 @@ from typing import Any, Final
 from queuey.config.declared import Key, keys_of
 from queuey.config.observed import LoggingSettings, MetricsSettings, TracingSettings
 from queuey.config.policies import APPLICATION, APPLICATION_KEYS, MAX_AGE
+from queuey.config.pushes import PushSettings
 from queuey.config.server import OpsSettings, ServerSettings
 from queuey.config.storage import BACKEND, METADATA, CassandraStorage, ClusterTLS, MemoryStorage, SQLiteStorage
 from queuey.config.users import BrowserIDSettings, IssuerSettings
@@ -30,7 +31,7 @@ TABLE: Final[tuple[Key[Any], ...]] = (
     APPLICATION_KEYS,
     *APPLICATION,
     *APPLICATIONS,
-    *keys_of(LoggingSettings, MetricsSettings, TracingSettings),
+    *keys_of(LoggingSettings, MetricsSettings, TracingSettings, PushSettings),
 )
 """Every key."""
 

@@ -11,6 +11,7 @@ from queuey.config import values
 from queuey.config.declared import Key
 from queuey.config.kinds import BOOLEAN, Kind, member, number, optional, parts, seconds, text
 from queuey.config.mistakes import Mistake, nearest, shown
+from queuey.config.pushes import hosts
 from queuey.model import fields
 from queuey.model.policy import Policy
 from queuey.model.queue import Consistency, Guarantee
@@ -39,6 +40,8 @@ CREATE_QUEUES: Final = Kind(
 ORIGINS: Final = parts("origins as scheme://host[:port], separated by spaces, commas or lines, or *", values.origins)
 IDENTITIES: Final = parts("browserid and names of [jwt:NAME], separated by spaces, commas or lines")
 
+PUSH_HOSTS: Final = parts("names and addresses of hosts, separated by spaces, commas or lines, or *", hosts)
+
 LIMITS: Final = {field.name: _key(field.name, optional(number(field))) for field in fields.LIMITS}
 """The limits of an application, by attribute of a policy."""
 
@@ -61,6 +64,8 @@ POLICY: Final = {
     "cors_origins": _key("cors_origins", ORIGINS),
     "identities": _key("identities", IDENTITIES),
     "signed_urls": _key("signed_urls", BOOLEAN),
+    "push": _key("push", BOOLEAN),
+    "push_hosts": _key("push_hosts", PUSH_HOSTS),
 }
 """What an application is promised and allowed, by attribute of a policy."""
 

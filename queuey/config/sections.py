@@ -46,6 +46,7 @@ KNOWN: Final = (
     "logging",
     "metrics",
     "tracing",
+    "push",
 )
 
 _COMMENT: Final = re.compile(r"\s[#;]")

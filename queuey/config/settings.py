@@ -13,6 +13,7 @@ from queuey.config.declared import RESTART, Key, in_force, reloaded, shown
 from queuey.config.kinds import lines_text, size_text
 from queuey.config.observed import LoggingSettings, MetricsSettings, TracingSettings
 from queuey.config.overrides import NONE, Overrides
+from queuey.config.pushes import PushSettings
 from queuey.config.server import ServerSettings
 from queuey.config.storage import BACKEND, BACKENDS, Storage
 from queuey.config.users import IdentitySettings
@@ -53,6 +54,7 @@ class Settings:
     identities: IdentitySettings = IdentitySettings()
     metrics: MetricsSettings = MetricsSettings()
     tracing: TracingSettings = TracingSettings()
+    push: PushSettings = PushSettings()
     overrides: Overrides = NONE
 
     def describe(self) -> list[str]:
@@ -64,6 +66,7 @@ class Settings:
             _section("logging", shown(self.logging)),
             _section("metrics", shown(self.metrics)),
             _section("tracing", shown(self.tracing)),
+            _section("push", shown(self.push)),
         ]
         if self.identities.browserid is not None:
             parts.append(_section("browserid", shown(self.identities.browserid)))

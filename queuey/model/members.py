@@ -16,6 +16,7 @@ import attrs
 from queuey.model import fields, origins
 from queuey.model.fields import Number
 from queuey.model.policy import Policy
+from queuey.model.pushes.targets import MAX_HOSTS, host_problem
 from queuey.model.queue import Consistency, Guarantee
 
 MAX_ORIGINS: Final = 20
@@ -114,6 +115,14 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _hosts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) and host_problem(one) is None for one in value):
+        raise ValueError("is not an array of hosts")
+    if len(value) > MAX_HOSTS or len(set(value)) < len(value):
+        raise ValueError("is too long, or has one twice")
+    return tuple(value)
+
+
 def _number(field: Number, limit: bool) -> Member:
     """Return the member for a number."""
     return Member(field.name, field.name, limit, "number", field.allowed, field.of_json, _as_it_is)
@@ -152,6 +161,8 @@ MEMBERS: Final = (
         list,
     ),
     Member("signed_urls", "signed_urls", False, "boolean", "true, false", _boolean, _as_it_is),
+    Member("push", "push", False, "boolean", "true, false", _boolean, _as_it_is),
+    Member("push_hosts", "push_hosts", False, "array", f"at most {MAX_HOSTS} names and addresses, or *", _hosts, list),
     *(_number(field, True) for field in fields.LIMITS),
     attrs.evolve(_number(fields.MAX_BODY, True), allowed="1 byte to the max_body of [server]"),
 )

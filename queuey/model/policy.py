@@ -90,6 +90,8 @@ class Policy:
     :ivar idempotency_ttl: seconds for which an Idempotency-Key is remembered.
     :ivar identities: the names of the issuers and verifiers that it trusts.
     :ivar signed_urls: whether URLs that were signed with its keys are accepted in place of a key.
+    :ivar push: whether it may have pushes, and ``push_hosts`` the hosts that they may call; see
+        ``queuey.model.pushes.targets``.
     """
 
     application: str
@@ -120,6 +122,8 @@ class Policy:
     queue_request_burst: int | None = _limit(fields.QUEUE_REQUEST_BURST)
     queue_message_rate: float | None = _limit(fields.QUEUE_MESSAGE_RATE)
     queue_message_burst: int | None = _limit(fields.QUEUE_MESSAGE_BURST)
+    push: bool = False
+    push_hosts: tuple[str, ...] = ()
 
     def write_terms(self, consistency: Consistency) -> WriteTerms:
         """The terms of a write to a queue of that consistency."""
